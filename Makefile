@@ -1,0 +1,69 @@
+# Everything starts here; each target does its own set-up, and does it once.
+# A fresh machine needs Python 3.11 or newer (with venv) and make, nothing else.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-all tour lint bench wheel clean
+
+help: ## what there is
+	@awk -F ': .*## ' '/^[a-z-]+: .*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(VENV)/installed ## try the wizard against a made-up Zoho
+	@$(BIN)/zoho-wizard demo
+
+tour: $(VENV)/browser ## watch the whole story in a real browser, by itself; writes the README's pictures
+	@$(BIN)/zoho-wizard tour --pictures static/pictures
+
+# Four on two cores: half of a test’s time is waiting for a browser or another process.
+test: $(VENV)/browser ## run the tests
+	$(BIN)/python -m pytest -n 4
+
+test-all: $(VENV)/browser ## run the tests, the long ones too
+	$(BIN)/python -m pytest -n 4 -m "slow or not slow"
+
+lint: $(VENV)/lint ## check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(VENV)/browser ## measure what people wait for, as ratios, in some six minutes
+	@PYTHONPATH=tests:tests/diagnosis:tests/assist:tests/broker $(BIN)/python -m bench
+
+wheel: $(VENV)/lint ## build the wheel into dist/
+	$(BIN)/python -m build --wheel
+
+clean: ## remove what make has made
+	rm -rf $(VENV) dist build test-results .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+# The stamps say what is installed; a newer pyproject.toml installs again. pip is upgraded first:
+# before 25.1 it knows no --group, and old ones write slow launchers.
+$(VENV)/pip:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  echo "Python 3.11 or newer is needed, and $(PYTHON) is not: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)" >&2; \
+	  exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { \
+	  rm -rf $(VENV); \
+	  echo "Python's venv is missing. On Debian and Ubuntu: apt install python3-venv" >&2; \
+	  exit 1; }
+	@echo "Setting up in $(VENV); the first time this takes about a minute."
+	@$(BIN)/python -m pip install --quiet --upgrade pip
+	@touch $@
+
+$(VENV)/installed: $(VENV)/pip pyproject.toml
+	$(BIN)/python -m pip install --quiet --editable .
+	@touch $@
+
+$(VENV)/tests: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --group test
+	@touch $@
+
+$(VENV)/lint: $(VENV)/tests
+	$(BIN)/python -m pip install --quiet --group lint
+	@touch $@
+
+$(VENV)/browser: $(VENV)/tests .ci/browser
+	.ci/browser $(BIN)/python
+	@touch $@

@@ -1,0 +1,70 @@
+"""``connect --assist`` as a person runs it: a terminal, and a browser that the command opens."""
+
+import socket
+import threading
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from asking import wait_for
+from core import ANNA
+from playwright.sync_api import Browser, expect
+from shell import Result, Shell, free_port
+
+from wizard.sandbox.person import Consent, Console, Person, SignIn, find_browser
+
+WISH = ("--task", "crm-read-leads", "--assist")
+
+
+@pytest.mark.slow
+def test_from_nothing_to_a_proof_in_a_window_of_its_own(shell: Shell, browser: Browser) -> None:
+    """The window is opened without a screen, and seen through a door that the test alone adds."""
+    port = free_port()
+    shell.environment |= {"DISPLAY": ":0", "ZOHO_WIZARD_BROWSER": _seen_from(port, browser, shell)}
+    ended: list[Result] = []
+    answers = [("any address of your Zoho", "eu"), ("take them over", "y")]
+    command = threading.Thread(
+        target=lambda: ended.append(shell.at_a_terminal("connect", "crm", *WISH, answers=answers))
+    )
+    command.start()
+    try:
+        window = _connected(browser, port)
+        person = Person(window.contexts[0].pages[0])
+        sign_in, console, consent = SignIn(person), Console(person), Consent(person)
+        password = shell.sandbox.world.people.named(ANNA).password
+        sign_in.login_id.wait_for()
+        sign_in.sign_in(ANNA, password)
+        expect(console.redirect_uris).to_have_value(f"http://localhost:{shell.port}/callback")
+        console.create()
+        person.click(consent.accept_button)
+    finally:
+        command.join()
+    (result,) = ended
+    assert result.code == 0
+    assert f"as {ANNA}" in result.out
+    (made,) = shell.sandbox.world.clients
+    assert made.secrets["eu"] not in result.out
+    assert not (shell.directory / "home" / "data" / "sandbox" / "browser").exists()
+
+
+def _seen_from(port: int, browser: Browser, shell: Shell) -> str:
+    """A browser to start in the place of the person's own."""
+    own = find_browser(None, Path(browser.browser_type.executable_path))
+    starter = shell.directory / "browser"
+    starter.write_text(
+        f'#!/bin/sh\nexec "{own}" --headless=new --remote-debugging-port={port} "$@"\n', "utf-8"
+    )
+    starter.chmod(0o700)
+    return str(starter)
+
+
+def _connected(browser: Browser, port: int) -> Browser:
+    """The command's browser, once it is there."""
+
+    def listens() -> bool:
+        with suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+            return True
+        return False
+
+    wait_for(listens)
+    return browser.browser_type.connect_over_cdp(f"http://127.0.0.1:{port}")

@@ -1,0 +1,65 @@
+"""A file under a passphrase: what opens it, and what is said of one that does not open."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from made import refused
+
+from wizard.vault import passphrase
+
+PASSPHRASE = "correct horse battery staple"
+CONTENT = b'{"refresh_token": "1000.secret"}'
+
+
+@pytest.fixture(scope="module")
+def locked() -> bytes:
+    return passphrase.lock(CONTENT, PASSPHRASE)
+
+
+def test_the_same_passphrase_opens_it(locked: bytes) -> None:
+    assert passphrase.unlock(locked, PASSPHRASE) == CONTENT
+
+
+def test_no_two_files_are_alike_and_none_shows_its_content(locked: bytes) -> None:
+    again = passphrase.lock(CONTENT, PASSPHRASE)
+    assert locked[40:] != again[40:]
+    assert b"1000.secret" not in locked
+    assert PASSPHRASE.encode() not in locked
+
+
+@pytest.mark.parametrize("other", ["", "Correct horse battery staple", PASSPHRASE + " "])
+def test_another_passphrase_is_called_that(locked: bytes, other: str) -> None:
+    with refused("wrong-passphrase"):
+        passphrase.unlock(locked, other)
+
+
+@given(st.data())
+@settings(max_examples=60)
+def test_a_file_cut_anywhere_is_called_cut_short(locked: bytes, data: st.DataObject) -> None:
+    length = data.draw(st.integers(1, len(locked) - 1))
+    with refused("backup-cut-short"):
+        passphrase.unlock(locked[:length], PASSPHRASE)
+
+
+@given(st.data())
+@settings(max_examples=60)
+def test_a_byte_that_was_altered_is_noticed_before_the_passphrase_is_tried(
+    locked: bytes, data: st.DataObject
+) -> None:
+    start = len(passphrase.MAGIC) + 3 + 16 + 8  # behind the length, whose change reads as a cut
+    place = data.draw(st.integers(start, len(locked) - 1))
+    altered = bytearray(locked)
+    altered[place] ^= data.draw(st.integers(1, 255))
+    with refused("backup-damaged"):
+        passphrase.unlock(bytes(altered), PASSPHRASE)
+
+
+@pytest.mark.parametrize("content", [b"ZOHO_CLIENT_ID=1000.X", b"{}", b"PK\x03\x04", b"zz"])
+def test_anything_else_is_no_backup(content: bytes) -> None:
+    with refused("backup-not-one"):
+        passphrase.unlock(content, PASSPHRASE)
+
+
+def test_bytes_behind_the_end_are_noticed(locked: bytes) -> None:
+    with refused("backup-damaged"):
+        passphrase.unlock(locked + b"more", PASSPHRASE)

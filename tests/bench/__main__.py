@@ -1,0 +1,57 @@
+"""`make bench`: every measure in one run, or those named; a Markdown table on stdout."""
+
+import os
+import platform
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from bench import accuracy, assisted, cached_token, checks, expiry, sockets, ten_thousand
+from bench.figures import Figure
+from bench.place import install
+
+MEASURES = {
+    "cached-token": cached_token.measure,
+    "expiry": expiry.measure,
+    "sockets": sockets.measure,
+    "checks": checks.measure,
+    "ten-thousand": ten_thousand.measure,
+    "assisted": assisted.measure,
+    "diagnosis": accuracy.measure,
+}
+
+
+def main(names: list[str]) -> None:
+    """Install the wheel, take the measures, print the table."""
+    if unknown := set(names) - set(MEASURES):
+        sys.exit(f"{', '.join(sorted(unknown))}: there are {', '.join(MEASURES)}")
+    figures: list[Figure] = []
+    with tempfile.TemporaryDirectory(prefix="bench-") as directory:
+        _note("the wheel, installed")
+        place = install(Path(directory))
+        for name in names or MEASURES:
+            begun = time.perf_counter()
+            figures += MEASURES[name](place)
+            _note(f"{name}: {time.perf_counter() - begun:.0f} s")
+    sys.stdout.write(table(figures))
+
+
+def table(figures: list[Figure]) -> str:
+    """The figures as a Markdown table, and where they were taken."""
+    rows = [
+        ("Measured", "Seen", "Against", "Ratio", "Aim"),
+        ("---",) * 5,
+        *((each.what, each.seen, each.against, each.ratio, each.aim) for each in figures),
+    ]
+    lines = [f"| {' | '.join(row)} |" for row in rows]
+    where = f"Python {platform.python_version()}, {platform.system()}, {os.cpu_count()} processors"
+    return "\n".join([*lines, "", f"({where})", ""])
+
+
+def _note(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,54 @@
+"""What all tests are given."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+from browsing import browser, callback, context, new_context, page, person
+from core import core
+from flask import Flask
+from forked import close_parent
+from jinja2 import FileSystemBytecodeCache
+from shell import shell, stored
+
+__all__ = [
+    "browser",
+    "callback",
+    "context",
+    "core",
+    "new_context",
+    "page",
+    "person",
+    "shell",
+    "stored",
+]
+
+# Before anything loads keyring: no test touches the keyring of whoever runs it, and no test's own
+# backends are picked up as the system's.
+os.environ["PYTHON_KEYRING_BACKEND"] = "keyring.backends.fail.Keyring"
+
+STRAY = ("XDG_DATA_HOME", "XDG_CONFIG_HOME", "SSH_CONNECTION", "DISPLAY", "WAYLAND_DISPLAY")
+"""What a developer's own session might lend to the wizard under test."""
+
+
+@pytest.fixture(autouse=True, scope="session")
+def nothing_left_running() -> Iterator[None]:
+    """The process that commands are forked from ends with the tests."""
+    yield
+    close_parent()
+
+
+@pytest.fixture(autouse=True, scope="session")
+def templates_compiled_once(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Each test has an application of its own; what Jinja compiled for one serves them all."""
+    kept = FileSystemBytecodeCache(str(tmp_path_factory.mktemp("templates")))
+    Flask.jinja_options = {"bytecode_cache": kept}
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test sees the settings, the proxies or the session of whoever runs it."""
+    for name in tuple(os.environ):
+        chosen = name.startswith("ZOHO_WIZARD_") and name != "ZOHO_WIZARD_BROWSER"
+        if chosen or name in STRAY or name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)

@@ -1,0 +1,182 @@
+"""Commands: what they are given, what they must not learn, and what becomes of those that fail."""
+
+import base64
+import json
+import os
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from core import Core
+from giving import deliver, failing, renew
+
+from wizard.delivery import Condition, Delivery
+from wizard.delivery.command import MASK, run
+from wizard.errors import WizardError
+from wizard.model import Grant
+
+HERE = {"PATH": os.defpath, "HOME": "/"}
+
+
+@pytest.fixture
+def grant(core: Core) -> Grant:
+    return core.proved("crm")
+
+
+def program(directory: Path, source: str, name: str = "program") -> str:
+    """A program of the person's own, as a command line."""
+    file = directory / name
+    file.write_text(f"#!{sys.executable}\n{source}")
+    file.chmod(0o755)
+    return str(file)
+
+
+KEEP = """
+import os, sys
+with open(sys.argv[1], "w") as kept:
+    kept.write(repr((sys.stdin.read(), sys.argv[1:], dict(os.environ))))
+"""
+
+
+def test_a_command_is_given_json_on_stdin_and_nothing_else(core: Core, grant: Grant) -> None:
+    kept = core.directory / "kept"
+    made = deliver(core, "command", f"{program(core.directory, KEEP)} '{kept}'")
+    given, arguments, environment = eval(kept.read_text())
+    credentials = json.loads(given)
+    assert credentials["refresh_token"] == grant.refresh_token
+    assert credentials["client_secret"] == core.registered["secrets"]["eu"]
+    assert arguments == [str(kept)]
+    secrets = (grant.refresh_token, credentials["client_secret"])
+    assert not [each for each in environment.values() if any(s in each for s in secrets)]
+    assert not [name for name in environment if name.startswith("ZOHO_")]
+    assert core.house.delivery.look(made).condition is Condition.UNSEEN
+
+
+def test_a_command_may_want_names_and_values(core: Core, grant: Grant) -> None:
+    kept = core.directory / "kept"
+    deliver(core, "command-env", f"{program(core.directory, KEEP)} '{kept}'")
+    given = eval(kept.read_text())[0]
+    assert f"ZOHO_REFRESH_TOKEN={grant.refresh_token}\n" in given
+
+
+def test_a_command_gets_the_next_grant_and_the_one_before_again(core: Core, grant: Grant) -> None:
+    kept = core.directory / "kept"
+    made = deliver(core, "command", f"{program(core.directory, KEEP)} '{kept}'")
+    with failing("nothing-to-undo"):
+        core.house.delivery.undo(made)
+    new = renew(core)
+    assert core.house.delivery.look(made).condition is Condition.BEHIND
+    made = core.house.delivery.deliver(made)
+    assert new.refresh_token in kept.read_text()
+    core.house.delivery.undo(made)
+    assert grant.refresh_token in kept.read_text()
+
+
+FAIL = """
+import base64, json, sys
+token = json.load(sys.stdin)["refresh_token"]
+print("noise " * 100_000, file=sys.stderr)
+print("refused:", token, base64.b64encode(token.encode()).decode(), file=sys.stderr)
+sys.exit(7)
+"""
+
+
+def test_a_command_that_fails_is_quoted_bounded_and_masked(core: Core, grant: Grant) -> None:
+    with failing("command-failed") as failure:
+        deliver(core, "command", program(core.directory, FAIL))
+    said = failure.details["said"]
+    assert failure.details["status"] == "7"
+    assert len(said) <= 2000
+    assert said.endswith(f"refused: {MASK} {MASK}") or f"refused: {MASK}" in said
+    assert grant.refresh_token not in said
+    assert base64.b64encode(grant.refresh_token.encode()).decode().rstrip("=") not in said
+    assert core.house.store.destinations() == ()
+
+
+def test_a_command_that_fails_later_leaves_the_old_version_current(
+    core: Core, grant: Grant
+) -> None:
+    kept = core.directory / "kept"
+    line = f"{program(core.directory, KEEP)} '{kept}'"
+    made = deliver(core, "command", line)
+    program(core.directory, "import sys; sys.exit('no')")
+    renew(core)
+    with failing("command-failed"):
+        core.house.delivery.deliver(made)
+    [now] = core.house.store.destinations("crm")
+    assert now.generation == 1
+    assert now.failure is not None
+    assert "no" in now.failure.details["said"]
+    assert core.house.delivery.look(now).condition is Condition.BEHIND
+
+
+HANG = """
+import subprocess, sys, time
+subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+print("waiting for an answer", file=sys.stderr, flush=True)
+time.sleep(600)
+"""
+
+
+def test_a_command_that_hangs_is_ended_with_all_it_started(tmp_path: Path) -> None:
+    with pytest.raises(WizardError, match="command-timeout") as raised:
+        run(program(tmp_path, HANG), HERE, patience=1.0)
+    assert raised.value.failure.details["said"] == "waiting for an answer"
+
+
+def test_half_a_secret_at_the_edge_of_what_is_kept_is_not_shown(tmp_path: Path) -> None:
+    secret = "1000.abcdefghijklmnopqrstuvwxyz"
+    source = f"import sys; sys.stderr.write({secret!r} * 2000); sys.exit(1)"
+    with pytest.raises(WizardError) as raised:
+        run(program(tmp_path, source), HERE, secrets=[secret])
+    said = raised.value.failure.details["said"]
+    assert not [part for part in (secret[-8:], secret[:8]) if part in said.replace(MASK, "")]
+
+
+def test_a_command_that_leaves_a_child_behind_has_ended(tmp_path: Path) -> None:
+    source = "import subprocess; subprocess.Popen(['sleep', '5'])"
+    run(program(tmp_path, source), HERE, patience=30.0)
+
+
+# --- delivered, and in use -----------------------------------------------------------------------
+
+
+def test_delivered_and_in_use_are_two_states(core: Core, grant: Grant) -> None:
+    target, seen = core.directory / ".env", core.directory / "seen"
+    reload = f"cp '{target}' '{seen}'"
+    made = deliver(core, "dotenv", target, reload=reload)
+    assert seen.read_text() == target.read_text()
+    assert made.in_use_at is not None
+    assert [event.kind for event in core.house.store.history("crm")][:2] == ["in-use", "delivered"]
+    target.chmod(0o600)
+    seen.unlink()
+    seen.mkdir(mode=0o500)
+    (seen / ".env").mkdir()
+    made = core.house.delivery.deliver(made)
+    assert made.generation == 1
+    assert made.in_use_at is None
+    assert made.failure is not None
+    assert made.failure.code == "reload-failed"
+    assert core.house.delivery.look(made).condition is Condition.CURRENT
+
+
+def test_a_reload_that_hangs_is_bounded_and_the_delivery_stands(core: Core, grant: Grant) -> None:
+    house = core.house
+    hasty = Delivery(
+        house.store, house.broker, house.zoho, house.home, house.clock, HERE, patience=1.0
+    )
+    described = house.delivery.describe("crm", "dotenv", str(core.directory / ".env"))
+    made = hasty.add(replace(described, reload=program(core.directory, HANG)))
+    assert made.failure is not None
+    assert made.failure.code == "reload-failed"
+    assert made.failure.details["said"] == "waiting for an answer"
+    assert (made.generation, made.in_use_at) == (1, None)
+
+
+def test_a_program_by_relative_path_is_remembered_by_its_whole_path(
+    core: Core, grant: Grant
+) -> None:
+    path = os.path.relpath(program(core.directory, "pass"))
+    made = deliver(core, "dotenv", core.directory / ".env", reload=f"{path} --now")
+    assert made.reload == f"{core.directory}/program --now"

@@ -1,0 +1,216 @@
+"""From nothing to a proved refresh token, as a newcomer goes."""
+
+import re
+from urllib.parse import urlsplit
+
+import pytest
+from core import ANNA
+from journey import NAME, Journey
+from playwright.sync_api import Page, Request, expect
+
+from wizard.model import GrantState
+from wizard.sandbox.person import Consent, Console, Person
+from wizard.sandbox.person.wizard_pages import NewConnection
+
+MOST_ACTIONS = 14
+"""By hand it takes 28, with the best other tool 23."""
+
+
+def test_a_newcomer_ends_on_a_receipt_that_says_who_where_and_which_environment(
+    journey: Journey,
+) -> None:
+    journey.to_consent().accept()
+    page = journey.arrived()
+    expect(page.headline).to_have_text(f"This reaches Zylker GmbH, Production, EU, as {ANNA}")
+    for rung in (
+        "makes an access token",
+        "who consented",
+        "live read from Zoho CRM",
+        "clock agrees",
+    ):
+        expect(page.rung(rung)).to_contain_text("passed")
+
+
+def test_a_newcomer_with_a_client_of_their_own_needs_few_actions(journey: Journey) -> None:
+    journey.to_consent().accept()
+    journey.arrived()
+    assert journey.person.actions <= MOST_ACTIONS, journey.person.counter.log
+
+
+def test_what_the_receipt_says_is_what_is_stored(journey: Journey) -> None:
+    journey.to_consent().accept()
+    journey.arrived()
+    grant, receipt = journey.house.store.grant(NAME), journey.house.store.receipt(NAME)
+    assert grant is not None
+    assert receipt is not None
+    assert (grant.state, grant.generation, grant.location) == (GrantState.PROVED, 1, "eu")
+    assert receipt.proved
+    token = journey.house.broker.access_token(NAME)
+    assert token.generation == 1
+    assert len(journey.exchanges()) == 1
+
+
+def test_the_answer_comes_back_from_another_site_as_in_life(journey: Journey) -> None:
+    came: list[Request] = []
+    journey.page.on("request", lambda request: came.append(request))
+    journey.to_sign_in()
+    journey.consent_page(ANNA).accept()
+    journey.arrived()
+    callback = next(each for each in came if urlsplit(each.url).path == "/callback")
+    assert callback.all_headers()["sec-fetch-site"] == "cross-site"
+
+
+def test_neither_code_nor_state_stays_in_the_address_bar(journey: Journey) -> None:
+    journey.to_sign_in()
+    journey.consent_page(ANNA).accept()
+    page = journey.arrived()
+    expect(page.page).to_have_url(f"{journey.base_url}/connections/{NAME}")
+    assert "code=" not in journey.page.evaluate("document.referrer")
+
+
+def test_one_button_copies_the_redirect_uri_and_opens_the_console(journey: Journey) -> None:
+    journey.page.context.grant_permissions(
+        ["clipboard-read", "clipboard-write"], origin=journey.base_url
+    )
+    form = journey.choose()
+    tab = form.go_to_console()
+    tab.wait_for_url("**/eu/**")
+    journey.page.bring_to_front()
+    copied = journey.page.evaluate("navigator.clipboard.readText()")
+    assert copied == journey.house.settings.redirect_uri == form.shown("redirect URI")
+
+
+def test_a_callback_that_nobody_asked_for_is_refused_and_never_exchanged(
+    journey: Journey,
+) -> None:
+    journey.enter()
+    journey.person.go(f"{journey.base_url}/callback?code=1000.made.up&state=guessed")
+    expect(journey.page.get_by_role("heading", level=1)).to_have_text("Nobody here asked for this")
+    assert journey.asked() == []
+
+
+def test_a_wrong_secret_is_named_before_anybody_is_sent_to_consent(journey: Journey) -> None:
+    form = journey.choose()
+    client_id, secret = journey.register(form).split()
+    form.paste_credentials(client_id, f"{secret[:-4]}0000")
+    form.connect()
+    expect(form.finding).to_contain_text("The client secret is wrong")
+    expect(form.credentials).to_have_value("")
+    assert journey.house.store.clients() == ()
+    assert journey.house.store.connections() == ()
+    form.paste_credentials(client_id, secret)
+    form.connect()
+    Consent(journey.person).accept()
+    journey.arrived()
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        "{secret}\n{client_id}",
+        '{{"client_id": "{client_id}", "client_secret": "{secret}"}}',
+        "ZOHO_CLIENT_ID='{client_id}'\nZOHO_CLIENT_SECRET = \"{secret}\" ",
+    ],
+    ids=["swapped", "json", "env"],
+)
+def test_id_and_secret_are_understood_in_any_shape(journey: Journey, shape: str) -> None:
+    made = journey.admin.register_client(ANNA, [journey.house.settings.redirect_uri])
+    form = journey.choose()
+    form.paste_credentials(shape.format(client_id=made["client_id"], secret=made["secrets"]["eu"]))
+    form.connect()
+    journey.page.wait_for_url("**/eu/accounts/signin**")
+    (client,) = journey.house.store.clients()
+    assert client.client_id == made["client_id"]
+    assert client.secret_for("eu") == made["secrets"]["eu"]
+
+
+def test_two_real_pastes_one_after_the_other_stand_on_lines_of_their_own(
+    journey: Journey,
+) -> None:
+    journey.page.context.grant_permissions(
+        ["clipboard-read", "clipboard-write"], origin=journey.base_url
+    )
+    made = journey.admin.register_client(ANNA, [journey.house.settings.redirect_uri])
+    form = journey.choose()
+    for text in (made["client_id"], made["secrets"]["eu"]):
+        journey.page.evaluate("text => navigator.clipboard.writeText(text)", text)
+        form.credentials.press("ControlOrMeta+V")
+        expect(form.credentials).to_have_value(re.compile(rf"{re.escape(text)}\n$"))
+    form.connect()
+    journey.page.wait_for_url("**/eu/accounts/signin**")
+
+
+def test_a_name_that_zoho_refuses_is_mended_on_the_consoles_own_form(journey: Journey) -> None:
+    form = journey.choose()
+    console = Console(journey.at_console(form))
+    console.create_now()
+    console.person.fill(console.client_name, "My app (test)!")
+    console.person.fill(console.homepage_url, form.shown("homepage URL"))
+    console.person.paste(console.redirect_uris, form.shown("redirect URI"))
+    console.create()
+    expect(console.errors).to_contain_text("no special characters")
+    console.person.fill(console.client_name, form.shown("client name"))
+    console.create()
+    form.paste_credentials(console.copy_id_and_secret())
+    form.connect()
+    expect(Consent(journey.person).accept_button).to_be_visible()
+
+
+def test_neither_secret_nor_token_is_painted_on_any_page(journey: Journey, page: Page) -> None:
+    journey.to_sign_in()
+    journey.consent_page(ANNA).accept()
+    journey.arrived()
+    grant = journey.house.store.grant(NAME)
+    (client,) = journey.house.store.clients()
+    assert grant is not None
+    hidden = [
+        grant.refresh_token,
+        journey.house.broker.access_token(NAME).value,
+        *(each.value for each in client.secrets),
+    ]
+    for path in (f"/connections/{NAME}", "/clients", f"/clients/{client.client_id}", "/status"):
+        journey.person.go(f"{journey.base_url}{path}")
+        painted = page.content()
+        assert not [each for each in hidden if each in painted], path
+
+
+def test_every_scope_is_put_in_words_on_both_sides_of_the_consent(journey: Journey) -> None:
+    form = journey.choose()
+    scopes = journey.page.get_by_role("listitem").filter(has_text="AaaServer.profile.READ")
+    expect(scopes).to_contain_text("always asked for")
+    expect(journey.page.get_by_text("ZohoCRM.modules.leads.READ")).to_be_visible()
+    form.paste_credentials(journey.register(form))
+    form.connect()
+    expect(journey.page.get_by_role("heading", name="CRM")).to_be_visible()
+
+
+def test_somebody_can_write_scopes_instead_of_choosing_a_task(journey: Journey) -> None:
+    journey.enter()
+    form = NewConnection(journey.person)
+    form.choose_scopes("ZohoCRM modules")
+    expect(form.finding).to_contain_text("is not written like a scope")
+    expect(form.further_scopes).to_have_value("ZohoCRM modules")
+    journey.person.fill(form.further_scopes, "ZohoCRM.modules.contacts.READ, ZohoCRM.org.READ")
+    journey.person.click(journey.page.get_by_role("button", name="Continue"))
+    form.paste_credentials(journey.register(form))
+    form.connect()
+    Consent(journey.person).accept()
+    journey.arrived()
+    (connection,) = journey.house.store.connections()
+    assert set(connection.scope) == {
+        "ZohoCRM.modules.contacts.READ",
+        "ZohoCRM.org.READ",
+        "AaaServer.profile.READ",
+    }
+
+
+def test_the_first_page_is_the_beginning_for_whoever_has_nothing_yet(journey: Journey) -> None:
+    journey.enter()
+    expect(journey.page.get_by_role("heading", name="Connect your program to Zoho")).to_be_visible()
+
+
+def test_a_launch_link_works_once(journey: Journey, person: Person) -> None:
+    link = journey.server.new_launch_url()
+    person.go(link)
+    person.go(link)
+    expect(person.page.get_by_role("heading", level=1)).to_contain_text("has been used")

@@ -1,0 +1,282 @@
+"""The controls, the clock, the faults, the journal, saving: the sandbox as a tool."""
+
+import inspect
+import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+
+import pytest
+import requests
+from zoho_driver import ANNA, CALLBACK, DORA, Zoho
+
+from wizard.sandbox.client import SandboxClient
+from wizard.sandbox.clock import Clock, FileClock
+from wizard.sandbox.controls import Controls
+from wizard.sandbox.server import Sandbox
+from wizard.sandbox.verbs import VERBS
+from wizard.sandbox.world import World
+
+
+@pytest.fixture(params=["in process", "over HTTP"])
+def controls(request: pytest.FixtureRequest, zoho: Zoho) -> Controls:
+    return zoho.admin if request.param == "in process" else SandboxClient(zoho.url)
+
+
+def test_the_controls_do_the_same_in_process_and_over_http(zoho: Zoho, controls: Controls) -> None:
+    before = controls.now()
+    assert controls.advance(3600) - before >= timedelta(hours=1)
+    client = controls.register_client(ANNA, [CALLBACK], name="Another")
+    assert client["secrets"]["eu"]
+    assert controls.change_settings(code_life=5)["code_life"] == 5
+    assert controls.settings()["code_life"] == 5
+    assert [each["name"] for each in controls.state()["clients"]] == ["A client", "Another"]
+    zoho.tokens()
+    assert controls.state()["live_refresh_tokens"] == 1
+    assert [each["outcome"] for each in controls.journal()] == ["ok"]
+    controls.clear_journal()
+    assert controls.journal() == []
+    controls.reset()
+    assert controls.state()["clients"] == []
+    assert controls.settings()["code_life"] == 120
+
+
+def test_impossible_wishes_are_errors_that_say_why(controls: Controls) -> None:
+    with pytest.raises(LookupError, match="nobody signs in as"):
+        controls.change_password("nobody@zylker.example")
+    with pytest.raises(ValueError, match="there is no setting"):
+        controls.change_settings(nonsense=1)
+    with pytest.raises(ValueError, match="a fault is one of"):
+        controls.fault("nonsense")
+    with pytest.raises(ValueError, match="Invalid Client"):
+        controls.authorize("http://x/?client_id=1&response_type=code", ANNA)
+
+
+def test_what_stands_in_the_way_of_a_sign_in_is_laid_out_from_outside(controls: Controls) -> None:
+    controls.add_person(
+        "pia@zylker.example",
+        location="eu",
+        password="pia-made-up-password",
+        first_name="Pia",
+        last_name="Lund",
+        approves_by_push=True,
+    )
+    controls.announce("pia@zylker.example", "preannouncement")
+    controls.demand_captcha("pia@zylker.example")
+    controls.admin_reset("pia@zylker.example", "good-for-once")
+    pia = controls.people()[-1]
+    assert (pia["password"], pia["must_change_password"]) == ("good-for-once", True)
+    assert (pia["announcements"], pia["approves_by_push"]) == (["preannouncement"], True)
+    controls.forgot_password("pia@zylker.example", "remembered-now")
+    assert controls.people()[-1]["password"] == "remembered-now"
+    with pytest.raises(ValueError, match="an announcement is one of"):
+        controls.announce("pia@zylker.example", "nonsense")
+
+
+def test_every_verb_has_its_control() -> None:
+    source = inspect.getsource(Controls)
+    assert [verb for verb in VERBS if f'"{verb}"' not in source] == []
+
+
+def test_the_state_shows_no_secret(zoho: Zoho) -> None:
+    tokens = zoho.tokens()
+    shown = json.dumps(zoho.admin.state())
+    secrets = [zoho.client["secrets"]["eu"], tokens["refresh_token"], tokens["access_token"]]
+    secrets += [each.password for each in zoho.world.people]
+    assert not [each for each in secrets if each in shown]
+
+
+def test_the_controls_refuse_other_names_and_other_origins(zoho: Zoho) -> None:
+    address = f"{zoho.url}/_sandbox/controls/now"
+    rebound = requests.get(address, headers={"Host": "evil.example"}, timeout=10)
+    foreign = requests.post(address, json={}, headers={"Origin": "http://localhost:1"}, timeout=10)
+    own = requests.post(address, json={}, headers={"Origin": zoho.url}, timeout=10)
+    assert [each.status_code for each in (rebound, foreign, own)] == [403, 403, 200]
+    assert requests.post(address, data="x", timeout=10).status_code == 400
+    assert requests.get(f"{zoho.url}/_sandbox/controls/reset", timeout=10).status_code == 404
+
+
+def test_a_file_tells_the_time_to_other_processes(tmp_path: Path) -> None:
+    mirror = tmp_path / "clock"
+    here, there = Clock(mirror), FileClock(mirror)
+    here.advance(timedelta(days=1))
+    assert abs(there() - here()) < timedelta(seconds=5)
+    here.set(here() - timedelta(days=400))
+    assert abs(there() - here()) < timedelta(seconds=5)
+    assert FileClock(tmp_path / "absent")().tzinfo is not None
+
+
+def test_the_date_header_follows_the_clock(zoho: Zoho) -> None:
+    zoho.admin.advance(86400)
+    date = parsedate_to_datetime(zoho.refresh("x").headers["Date"])
+    assert abs(date - zoho.admin.now()) < timedelta(seconds=5)
+
+
+def test_a_skewed_answer_dates_wrongly_and_its_token_dies_sooner(zoho: Zoho) -> None:
+    body = zoho.tokens()
+    zoho.admin.fault("skew", endpoint="oauth/v2/token", seconds=3000)
+    answer = zoho.refresh(body["refresh_token"])
+    assert parsedate_to_datetime(answer.headers["Date"]) - zoho.admin.now() > timedelta(
+        seconds=2990
+    )
+    assert answer.json()["expires_in"] == 3600
+    zoho.admin.advance(601)
+    assert not zoho.works(answer.json()["access_token"])
+    assert zoho.works(body["access_token"])
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "part"),
+    [
+        ("garbage", 200, "<html>"),
+        ("half", 200, "{"),
+        ("strange", 200, "success"),
+        ("throttle", 400, "Access Denied"),
+        ("dc-down", 503, "<html>"),
+        ("server-error", 500, "general_error"),
+        ("redirect", 302, ""),
+        ("oversize", 200, "xxxxxxxxxx"),
+        ("drip", 200, "{}"),
+        ("slow", 200, "invalid_code"),
+    ],
+)
+def test_a_fault_strikes_once_where_it_was_aimed(
+    zoho: Zoho, kind: str, status: int, part: str
+) -> None:
+    zoho.admin.fault(kind, location="eu", endpoint="oauth/v2/token", seconds=0.01)
+    assert requests.get(zoho.at("/oauth/serverinfo"), timeout=10).status_code == 200
+    address, said = zoho.at("/oauth/v2/token"), {**zoho.credentials, "grant_type": "refresh_token"}
+    answer = requests.post(address, data=said, timeout=10, allow_redirects=False)
+    assert answer.status_code == status
+    assert part in answer.text
+    assert zoho.refresh("x").json() == {"error": "invalid_code"}
+
+
+def test_a_fault_can_ask_to_be_left_alone(zoho: Zoho) -> None:
+    zoho.admin.fault("dc-down", endpoint="oauth/v2/token", retry_after="120")
+    assert zoho.refresh("x").headers["Retry-After"] == "120"
+
+
+def test_an_answer_can_be_lost_after_the_code_was_burnt(zoho: Zoho) -> None:
+    code = zoho.code()
+    zoho.admin.fault("cut", endpoint="oauth/v2/token", processed=True)
+    with pytest.raises(requests.exceptions.ChunkedEncodingError):
+        zoho.exchange(code)
+    assert zoho.exchange(code).json() == {"error": "invalid_code"}
+    assert zoho.admin.state()["live_refresh_tokens"] == 1
+
+
+def test_a_dripping_answer_comes_byte_by_byte(zoho: Zoho) -> None:
+    zoho.admin.fault("drip", endpoint="serverinfo", seconds=60, processed=True)
+    with requests.get(zoho.at("/oauth/serverinfo"), stream=True, timeout=10) as answer:
+        assert next(answer.iter_content(1)) == b"{"
+
+
+def test_faults_can_be_counted_and_taken_back(zoho: Zoho) -> None:
+    zoho.admin.fault("dc-down", times=3)
+    assert zoho.refresh("x").status_code == 503
+    zoho.admin.clear_faults()
+    assert zoho.refresh("x").status_code == 200
+
+
+def test_the_journal_names_what_was_asked_and_holds_no_secret(zoho: Zoho) -> None:
+    code = zoho.code()
+    body = zoho.exchange(code, code_verifier="v" * 43).json()
+    zoho.exchange(code, client_id=zoho.credentials["client_secret"])
+    zoho.call(body["access_token"], f"/crm/v8/{body['access_token']}")
+    requests.post(
+        zoho.at("/oauth/v2/revoke/token"),
+        data={"token": body["refresh_token"]},
+        auth=(zoho.client_id, zoho.credentials["client_secret"]),
+        headers={"Origin": "http://localhost:1"},
+        timeout=10,
+    )
+    entries = zoho.admin.journal()
+    written = json.dumps(entries)
+    tokens = [body["access_token"], body["refresh_token"]]
+    secrets = [code, zoho.credentials["client_secret"], *tokens, "v" * 43]
+    assert not [each for each in secrets if each in written]
+    assert [(each["path"], each["outcome"]) for each in entries] == [
+        ("/oauth/v2/token", "ok"),
+        ("/oauth/v2/token", "invalid_client"),
+        ("/crm/v8/1000.‹hidden›.‹hidden›", "INVALID_URL_PATTERN"),
+        ("/oauth/v2/revoke/token", "ok"),
+    ]
+    assert entries[0]["parameters"]["code"] == ["‹70 characters›"]
+    assert entries[0]["parameters"]["redirect_uri"] == [CALLBACK]
+    assert entries[3]["client_id"] == zoho.client_id
+    assert entries[3]["headers"]["Origin"] == "http://localhost:1"
+
+
+def test_the_same_seed_makes_the_same_ids(zoho: Zoho) -> None:
+    zoho.admin.reset(7)
+    one = zoho.admin.register_client(ANNA, [])
+    zoho.admin.reset(7)
+    assert zoho.admin.register_client(ANNA, []) == one
+    zoho.admin.reset(8)
+    assert zoho.admin.register_client(ANNA, []) != one
+
+
+def test_a_saved_world_goes_on_where_it_stood(zoho: Zoho) -> None:
+    body = zoho.tokens()
+    zoho.admin.change_settings(token_requests=3)
+    zoho.admin.advance(60)
+    saved = json.loads(json.dumps(zoho.world.to_dict()))
+    world = World()
+    world.load(saved)
+    assert world.to_dict()["people"] == saved["people"]
+    assert world.to_dict()["clock_offset"] == saved["clock_offset"]
+    with Sandbox(world=world) as again:
+        later = Zoho(again)
+        later.client = zoho.client
+        assert "access_token" in later.refresh(body["refresh_token"]).json()
+        assert later.works(body["access_token"])
+        assert later.admin.settings()["token_requests"] == 3
+
+
+def test_a_saved_world_of_another_format_is_refused() -> None:
+    with pytest.raises(ValueError, match="format 99"):
+        World().load({"format": 99})
+
+
+def test_people_are_shown_with_password_and_present_one_time_code(zoho: Zoho) -> None:
+    dora = next(each for each in zoho.admin.people() if each["email"] == DORA)
+    user = zoho.world.people.named(DORA)
+    assert user.password_is(dora["password"])
+    assert user.one_time_code_is(dora["one_time_code"], zoho.admin.now())
+    assert not user.one_time_code_is(dora["one_time_code"], zoho.admin.now() + timedelta(minutes=5))
+    assert dora["password"] not in repr(user)
+
+
+def test_two_sandboxes_stand_side_by_side() -> None:
+    with Sandbox() as one, Sandbox() as other:
+        assert one.url != other.url
+        one.admin.register_client(ANNA, [])
+        assert other.admin.state()["clients"] == []
+
+
+def test_a_storm_of_refreshes_is_counted_exactly(zoho: Zoho) -> None:
+    refresh_token = zoho.tokens()["refresh_token"]
+    with ThreadPoolExecutor(16) as storm:
+        answers = list(storm.map(lambda _: zoho.refresh(refresh_token).status_code, range(40)))
+    assert (answers.count(200), answers.count(400)) == (10, 30)
+
+
+def test_a_port_in_use_is_an_error_at_once(zoho: Zoho) -> None:
+    with pytest.raises(OSError, match="in use"):
+        Sandbox(port=int(zoho.url.rpartition(":")[2]))
+
+
+def test_slow_answers_do_not_hold_up_others_nor_the_end() -> None:
+    with Sandbox() as sandbox:
+        sandbox.admin.fault("slow", endpoint="serverinfo", seconds=60)
+        address = f"{sandbox.url}/eu/accounts/oauth/serverinfo"
+        slow = threading.Thread(target=lambda: requests.get(address, timeout=30))
+        slow.start()
+        while sandbox.admin.state()["faults"]:
+            pass
+        assert requests.get(address, timeout=5).status_code == 200
+    slow.join(timeout=10)
+    assert not slow.is_alive()

@@ -1,0 +1,79 @@
+"""What somebody else's page can do in a real browser, to the wizard's pages and to the sandbox's
+controls: from another site, from another port, and under a name rebound to this machine."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from browsing import Callback
+from playwright.sync_api import Browser, Page
+
+from wizard.house import House
+from wizard.sandbox.person.browser import find_browser, is_root
+from wizard.sandbox.server import Sandbox
+from wizard.web import Server
+
+ORIGINS = ["http://localhost:{port}", "http://127.0.0.1:{port}", "http://cats.test:{port}"]
+"""Pages on another port of our own names, and one of another site."""
+
+ASKED = {
+    "as a form would": "fetch(url, {method: 'POST', mode: 'no-cors', body: '{}'})",
+    "as JSON": "fetch(url, {method: 'POST', headers: {'Content-Type': 'application/json'}})",
+    "to read": "fetch(url.replace('reset', 'people')).then(answer => answer.text())",
+}
+
+
+@pytest.fixture(scope="module")
+def rebinding(browser: Browser) -> Iterator[Browser]:
+    """A browser for which every name below `.test` is this machine."""
+    chosen, kind = os.environ.get("ZOHO_WIZARD_BROWSER"), browser.browser_type
+    rebinding = kind.launch(
+        executable_path=find_browser(Path(chosen) if chosen else None, Path(kind.executable_path)),
+        chromium_sandbox=not is_root(),
+        args=["--host-resolver-rules=MAP *.test 127.0.0.1"],
+    )
+    yield rebinding
+    rebinding.close()
+
+
+@pytest.fixture
+def page(rebinding: Browser) -> Iterator[Page]:
+    context = rebinding.new_context()
+    yield context.new_page()
+    context.close()
+
+
+def test_a_rebound_name_gets_no_page_of_the_wizard_and_none_of_the_sandbox(
+    page: Page, server: Server, house: House, zoho_sandbox: Sandbox
+) -> None:
+    page.goto(server.new_launch_url())
+    made_up = zoho_sandbox.url.rpartition(":")[2]
+    for port, paths in (
+        (house.settings.port, ("/", "/status", "/callback?state=x", "/static/wizard.js", "/none")),
+        (made_up, ("/_sandbox/", "/_sandbox/controls/people", "/eu/accounts/oauth/serverinfo")),
+    ):
+        for path in paths:
+            answer = page.goto(f"http://rebound.test:{port}{path}")
+            assert answer is not None
+            assert answer.status in (400, 403), path
+
+
+@pytest.mark.parametrize("origin", ORIGINS)
+def test_no_other_page_pulls_the_sandboxs_strings_or_reads_its_people(
+    page: Page, callback: Callback, zoho_sandbox: Sandbox, origin: str
+) -> None:
+    admin, controls = zoho_sandbox.admin, f"{zoho_sandbox.url}/_sandbox"
+    admin.register_client("anna@zylker.example", [], name="Still there")
+    port = callback.redirect_uri.removesuffix("/callback").rpartition(":")[2]
+    page.goto(origin.format(port=port))
+    for how, script in ASKED.items():
+        said = page.evaluate(f"url => {script}.then(String, String)", f"{controls}/controls/reset")
+        assert "zylker" not in said, how
+    for verb in ("page/reset", "controls/reset"):
+        page.goto(origin.format(port=port))
+        page.set_content(f"<form method=post action='{controls}/{verb}'><button>Win</button>")
+        with page.expect_response(f"{controls}/{verb}") as refused:
+            page.get_by_role("button").click()
+        assert refused.value.status == 403
+    assert [each["name"] for each in admin.state()["clients"]] == ["Still there"]

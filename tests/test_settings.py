@@ -1,0 +1,74 @@
+"""What the environment chooses."""
+
+import pytest
+
+from wizard.errors import WizardError, explain
+from wizard.settings import from_environment
+
+HOME = {"HOME": "/h", "LANG": "C"}
+
+
+def test_without_choices_the_wizard_is_live_and_on_its_own_port() -> None:
+    settings = from_environment(HOME)
+    assert settings.sandbox_url is None
+    assert settings.base_url == "http://localhost:8723"
+    assert settings.redirect_uri == "http://localhost:8723/callback"
+    assert settings.browser is None
+    assert not settings.home.sandbox
+
+
+def test_one_url_turns_it_to_the_sandbox_with_another_home_and_port() -> None:
+    settings = from_environment({**HOME, "ZOHO_WIZARD_ZOHO": "http://127.0.0.1:8730/"})
+    assert settings.sandbox_url == "http://127.0.0.1:8730"
+    assert settings.port == 8733
+    assert settings.home.sandbox
+
+
+def test_port_and_browser_are_taken() -> None:
+    settings = from_environment(
+        {**HOME, "ZOHO_WIZARD_PORT": "9000", "ZOHO_WIZARD_BROWSER": "/usr/bin/browser"}
+    )
+    assert (settings.port, settings.browser) == (9000, "/usr/bin/browser")
+
+
+def test_an_unknown_setting_is_refused_with_the_nearest_known_one() -> None:
+    with pytest.raises(WizardError) as caught:
+        from_environment({**HOME, "ZOHO_WIZARD_PROT": "9000"})
+    finding = explain(caught.value.failure)
+    assert finding.exit_code == 2
+    assert "ZOHO_WIZARD_PROT" in finding.title
+    assert "ZOHO_WIZARD_PORT" in finding.remedy
+
+
+@pytest.mark.parametrize("port", ["0", "65536", "-1", "abc", "80 ", "٣", "1e3"])
+def test_what_is_no_port_is_refused(port: str) -> None:
+    with pytest.raises(WizardError, match="bad-port"):
+        from_environment({**HOME, "ZOHO_WIZARD_PORT": port})
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://accounts.zoho.eu",
+        "http://accounts.zoho.eu:8730",
+        "https://127.0.0.1:8730",
+        "http://localhost:8730",
+        "http://127.0.0.1",
+        "http://127.0.0.1:8730/eu",
+        "http://user@127.0.0.1:8730",
+        "http://127.0.0.1:8730@evil.example",
+        "http://127.0.0.1:99999",
+        "http://127.0.0.1:8730?x",
+        "127.0.0.1:8730",
+        "sandbox",
+        "http://[::1",
+    ],
+)
+def test_only_this_machine_by_number_can_be_a_sandbox(url: str) -> None:
+    with pytest.raises(WizardError, match="bad-sandbox-url"):
+        from_environment({**HOME, "ZOHO_WIZARD_ZOHO": url})
+
+
+def test_a_sandbox_on_ipv6_is_taken() -> None:
+    settings = from_environment({**HOME, "ZOHO_WIZARD_ZOHO": "http://[::1]:8730"})
+    assert settings.sandbox_url == "http://[::1]:8730"

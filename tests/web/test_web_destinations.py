@@ -1,0 +1,112 @@
+"""The destinations on a connection's page: how they stand, and what can be done with one."""
+
+import re
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, expect
+from visiting import Visitor
+
+from wizard.house import House
+from wizard.store import Destination
+from wizard.web import Server
+
+
+@pytest.fixture
+def target(connected: Visitor, tmp_path: Path) -> Path:
+    """A file to which the connection ``leads`` is delivered."""
+    target = tmp_path / "app.env"
+    make(connected.house, target)
+    return target
+
+
+def make(house: House, target: Path, reload: str = "") -> Destination:
+    delivery = house.delivery
+    return delivery.add(delivery.describe("leads", "dotenv", str(target), reload=reload))
+
+
+def number(visitor: Visitor) -> str:
+    found = re.search(r'name="destination" value="(\d+)"', visitor.get("/connections/leads").text)
+    assert found
+    return found[1]
+
+
+def test_a_page_without_destinations_shows_the_command_that_makes_one(connected: Visitor) -> None:
+    text = connected.get("/connections/leads").text
+    assert "zoho-wizard deliver leads --profile dotenv --to .env" in text
+    assert "rclone" in text
+
+
+def test_a_page_tells_how_a_destination_stands_without_a_value(
+    connected: Visitor, target: Path
+) -> None:
+    text = connected.get("/connections/leads").text
+    grant = connected.house.store.grant("leads")
+    assert grant is not None
+    assert str(target) in text
+    assert "Holds the current grant" in text
+    assert "not known: no reload command was given" in text
+    assert grant.refresh_token not in text
+    target.write_text("A B\n")
+    text = connected.get("/connections/leads").text
+    assert "Cannot be read" in text
+    assert "line 1, column 3" in text
+
+
+def test_a_destination_is_delivered_to_taken_back_and_given_up(
+    connected: Visitor, target: Path
+) -> None:
+    token = "ZOHO_REFRESH_TOKEN=1000."
+    target.write_text("MINE=1\n")
+    which = number(connected)
+    assert connected.send("/connections/leads/deliver", destination=which).status_code == 303
+    assert token in target.read_text()
+    stopped = connected.send("/connections/leads/stop-delivery", destination=which)
+    assert stopped.status_code == 303
+    assert token in target.read_text()
+    assert connected.house.store.destinations() == ()
+
+
+def test_what_is_taken_back_is_gone(connected: Visitor, target: Path) -> None:
+    which = number(connected)
+    assert connected.send("/connections/leads/undo-delivery", destination=which).status_code == 303
+    assert not target.exists()
+    text = connected.get("/connections/leads").text
+    assert "Nothing delivered yet" in text
+    assert "Undo the last delivery" not in text
+
+
+def test_a_reload_that_failed_is_told(connected: Visitor, tmp_path: Path) -> None:
+    make(connected.house, tmp_path / "app.env", reload="sh -c 'echo no such unit >&2; exit 5'")
+    text = connected.get("/connections/leads").text
+    assert "not proved: the reload has not succeeded" in text
+    assert "no such unit" in text
+
+
+@pytest.mark.parametrize("given", ["", "0", "999", "x"])
+def test_a_destination_of_nobody_is_refused(connected: Visitor, target: Path, given: str) -> None:
+    before = target.read_bytes()
+    for action in ("deliver", "undo-delivery", "stop-delivery"):
+        refused = connected.send(f"/connections/leads/{action}", destination=given)
+        assert refused.status_code == 404
+    assert target.read_bytes() == before
+
+
+def test_a_person_delivers_in_a_browser_and_the_section_is_accessible(
+    connected: Visitor, target: Path, server: Server, page: Page
+) -> None:
+    make(connected.house, target.with_name("second.env"), reload="false")
+    target.write_text("MINE=1\n")
+    page.goto(server.new_launch_url())
+    page.goto(f"{connected.house.settings.base_url}/connections/leads")
+    section = page.get_by_role("region", name="Destinations")
+    mine = section.get_by_role("article", name=str(target))
+    expect(mine).to_contain_text("Credentials gone")
+    for size in ((360, 740), (1280, 900)):
+        page.set_viewport_size({"width": size[0], "height": size[1]})
+        found = Axe().run(page)
+        assert found.violations_count == 0, found.generate_report()
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    mine.get_by_role("button", name="Deliver", exact=True).click()
+    expect(mine).to_contain_text("Holds the current grant")

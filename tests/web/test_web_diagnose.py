@@ -1,0 +1,147 @@
+"""The page that explains anything pasted, and the documentation of every code."""
+
+import re
+from typing import Literal
+
+import pytest
+from browsing import violations
+from playwright.sync_api import expect
+from visiting import ANNA, Visitor
+
+from wizard.errors import words
+from wizard.sandbox.person import Person
+from wizard.sandbox.server import Sandbox
+from wizard.web import Server
+
+TOKEN = "1000." + "a1b2c3d4" * 4 + "." + "0f1e2d3c" * 4
+
+
+class DiagnosePage:
+    """Paste, press, read."""
+
+    def __init__(self, person: Person) -> None:
+        self._person = person
+        page = person.page
+        self.finding = page.get_by_role("heading", level=1)
+        self._box = page.get_by_label("What you saw")
+
+    def paste(self, text: str) -> None:
+        """Paste `text` and have it explained."""
+        self._person.paste(self._box, text)
+        self._person.click(self._person.page.get_by_role("button", name="Explain"))
+
+    def choose(self, name: str) -> None:
+        """Have a connection diagnosed."""
+        page = self._person.page
+        self._person.choose(page.get_by_label("Or a connection, which asks Zoho"), name)
+        self._person.click(page.get_by_role("button", name="Diagnose it"))
+
+
+def test_what_was_pasted_is_explained_without_its_secrets(visitor: Visitor) -> None:
+    answer = visitor.send("/diagnose", text=f"Zoho-oauthtoken {TOKEN[:50]}\nINVALID_TOKEN 401")
+    assert answer.status_code == 200
+    assert "no whole token" in answer.text
+    assert TOKEN[:50] not in answer.text
+    assert "There were secrets in it" in answer.text
+
+
+def test_a_million_characters_fit_into_the_page(visitor: Visitor) -> None:
+    log = "2026-11-23 10:00:00 INFO „ok“\n" * 34_000
+    answer = visitor.send("/diagnose", text=log + '{"error":"invalid_client"}')
+    assert answer.status_code == 200
+    assert "This data centre does not know the client" in answer.text
+    too_large = visitor.send("/clients", credentials="x" * 100_000)
+    assert too_large.status_code == 413
+
+
+def test_nothing_pasted_is_said_so(visitor: Visitor) -> None:
+    answer = visitor.send("/diagnose", text="  ")
+    assert answer.status_code == 422
+    assert "Nothing was pasted" in answer.text
+
+
+def test_redirect_uris_are_shown_with_their_difference_marked(connected: Visitor) -> None:
+    uri = connected.house.settings.redirect_uri.replace("localhost", "127.0.0.1")
+    page = connected.send("/diagnose", text=uri).text
+    assert "<mark>127.0.0.1</mark>" in page
+    assert "<mark>localhost</mark>" in page
+
+
+def test_a_strangers_browser_is_told_nothing(stranger: Visitor) -> None:
+    assert stranger.get("/diagnose").status_code == 403
+
+
+def test_a_name_is_diagnosed_with_at_most_four_asks(
+    connected: Visitor, zoho_sandbox: Sandbox
+) -> None:
+    zoho_sandbox.admin.clear_journal()
+    page = connected.send("/diagnose", name="leads").text
+    assert "Nothing is wrong with" in page
+    assert 0 < len(zoho_sandbox.admin.journal()) <= 4
+
+
+def test_an_answer_goes_along_with_what_was_pasted_and_with_the_answers_before(
+    visitor: Visitor,
+) -> None:
+    text = '{"error":"invalid_code"}'
+    asked = visitor.send("/diagnose", text=text).text
+    assert 'name="told" value="while-connecting"' in asked
+    answered = visitor.send("/diagnose", text=text, told="while-connecting").text
+    assert '<input type="hidden" name="told" value="while-connecting">' in answered
+    assert 'name="told" value="code-expired"' in answered
+
+
+def test_the_page_of_a_dead_connection_takes_an_answer_and_takes_it_back(
+    connected: Visitor, zoho_sandbox: Sandbox
+) -> None:
+    zoho_sandbox.admin.change_password(ANNA, "another one 1!")
+    list(connected.house.validation.climb("leads", 1))
+    assert (
+        'href="/connections/leads?told=user-deactivated"'
+        in connected.get("/connections/leads").text
+    )
+    zoho_sandbox.admin.clear_journal()
+    told = connected.get("/connections/leads?told=user-deactivated").text
+    assert "You say that it was so." in told
+    assert "zoho-wizard reauthorize leads --as EMAIL" in told
+    assert '<a href="/connections/leads">Take back what you answered</a>' in told
+    assert zoho_sandbox.admin.journal() == [], "what is stored is weighed anew, and nobody is asked"
+    assert "You say" not in connected.get("/connections/leads?told=<script>").text
+
+
+def test_every_code_has_its_page(visitor: Visitor) -> None:
+    index = visitor.get("/help").text
+    codes = [code for code, row in words().items() if "title" in row]
+    assert set(re.findall(r'href="/help/([a-z0-9-]+)"', index)) == set(codes)
+    for code in codes:
+        assert visitor.get(f"/help/{code}").status_code == 200
+    assert visitor.get("/help?q=redirect").text.count('href="/help/') < len(codes)
+
+
+@pytest.mark.parametrize("colours", ["light", "dark"])
+def test_a_person_pastes_and_repairs_in_a_browser(
+    connected: Visitor,
+    server: Server,
+    person: Person,
+    zoho_sandbox: Sandbox,
+    colours: Literal["light", "dark"],
+) -> None:
+    person.page.emulate_media(color_scheme=colours)
+    person.page.set_viewport_size({"width": 800, "height": 1100})
+    person.go(server.new_launch_url())
+    person.page.get_by_role("link", name="Diagnose").click()
+    page = DiagnosePage(person)
+    expect(page.finding).to_have_text("What went wrong?")
+    assert violations(person.page) == []
+
+    page.paste('HTTP/1.1 200 OK\n\n{"error":"invalid_code"}')
+    expect(page.finding).to_contain_text("no longer takes this token or code")
+    assert violations(person.page) == []
+
+    zoho_sandbox.admin.change_password(ANNA, "another one 1!")
+    zoho_sandbox.admin.advance(3700)
+    page.choose("leads")
+    expect(page.finding).to_contain_text("leads")
+    assert violations(person.page) == []
+    person.page.get_by_role("link", name="Authorize again").first.click()
+    expect(person.page).to_have_url(re.compile("/connections/leads$"))

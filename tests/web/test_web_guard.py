@@ -1,0 +1,138 @@
+"""Who is answered, under which name, and what every answer carries."""
+
+import socket
+
+import pytest
+from flask import Flask
+from visiting import Visitor, rules
+
+from wizard.house import House
+from wizard.web import Server
+from wizard.web.guard import refusal
+
+HOSTILE_HOSTS = [
+    "evil.example",
+    "evil.example:{port}",
+    "localhost",
+    "localhost:80",
+    "localhost:1{port}",
+    "localhost.:{port}",
+    "LOCALHOST:{port}",
+    "localhost.evil.example:{port}",
+    "evil-localhost:{port}",
+    "sub.localhost:{port}",
+    "0.0.0.0:{port}",
+    "0:{port}",
+    "127.0.0.2:{port}",
+    "127.1:{port}",
+    "2130706433:{port}",
+    "0x7f000001:{port}",
+    "[::1]:{port}",
+    "[::]:{port}",
+    "[::ffff:127.0.0.1]:{port}",
+    "user@localhost:{port}",
+    "localhost:{port}@evil.example",
+    "localhost:{port}, evil.example",
+    "localhost:{port}/",
+    "localhost:{port}#x",
+    "localhost:abc",
+    "",
+]
+
+
+@pytest.mark.parametrize("host", HOSTILE_HOSTS)
+def test_no_route_answers_under_a_foreign_name(app: Flask, visitor: Visitor, host: str) -> None:
+    header = {"Host": host.format(port=visitor.house.settings.port)}
+    for path in (*rules(app, "GET"), "/no-such-page", "/static/none.css"):
+        assert visitor.get(path, headers=header).status_code == 400, path
+    for path in rules(app, "POST"):
+        assert visitor.post(path, {}, headers=header).status_code == 400, path
+
+
+def test_the_number_of_this_machine_leads_to_its_name_from_the_front_page_only(
+    app: Flask, visitor: Visitor
+) -> None:
+    port = visitor.house.settings.port
+    header = {"Host": f"127.0.0.1:{port}"}
+    front = visitor.get("/", headers=header)
+    assert (front.status_code, front.location) == (302, f"http://localhost:{port}/")
+    others = [path for path in rules(app, "GET") if path != "/"]
+    assert {visitor.get(path, headers=header).status_code for path in others} == {400}
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        "GET http://evil.example/ HTTP/1.1\r\nHost: evil.example\r\n",
+        "GET / HTTP/1.1\r\nHost: localhost:{port}\r\nHost: evil.example\r\n",
+        "GET / HTTP/1.1\r\n",
+        "GET / HTTP/1.0\r\n",
+        "TRACE / HTTP/1.1\r\nHost: evil.example\r\n",
+    ],
+)
+def test_the_real_server_refuses_foreign_names_on_the_wire(
+    server: Server, house: House, head: str
+) -> None:
+    port = house.settings.port
+    with socket.create_connection(("127.0.0.1", port), 5) as wire:
+        wire.sendall(f"{head.format(port=port)}Connection: close\r\n\r\n".encode())
+        answer = wire.makefile("rb").read()
+    assert answer.startswith((b"HTTP/1.1 400", b"HTTP/1.0 400"))
+    assert b"set-cookie" not in answer.lower()
+
+
+def test_every_answer_carries_the_headers(app: Flask, visitor: Visitor) -> None:
+    accounts = visitor.house.settings.sandbox_url
+    for path in (*rules(app, "GET"), "/no-such-page", "/callback?state=a&state=b"):
+        headers = visitor.get(path).headers
+        assert headers["Content-Security-Policy"] == (
+            "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+            f"connect-src 'self'; form-action 'self' {accounts}; "
+            "frame-ancestors 'none'; base-uri 'none'"
+        ), path
+        private = path.startswith("/callback")
+        assert headers["Referrer-Policy"] == ("no-referrer" if private else "same-origin"), path
+        assert headers["X-Content-Type-Options"] == "nosniff", path
+        assert headers["Cross-Origin-Opener-Policy"] == "same-origin", path
+        assert headers["Cross-Origin-Resource-Policy"] == "same-origin", path
+        assert headers["Cache-Control"] == "no-store", path
+        assert "Access-Control-Allow-Origin" not in headers, path
+        assert "Strict-Transport-Security" not in headers, path
+
+
+@pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "HEAD", "BREW"])
+def test_only_get_and_post_are_taken(visitor: Visitor, method: str) -> None:
+    base_url = visitor.house.settings.base_url
+    for path in ("/", "/status", "/static/wizard.css"):
+        answer = visitor.client.open(path, base_url=base_url, method=method)
+        assert answer.status_code == 405
+
+
+def test_a_page_may_be_opened_from_anywhere_but_its_parts_only_by_us() -> None:
+    ours = "localhost:8723"
+    assert refusal("GET", ours, ours, None, "cross-site", navigates=True) is None
+    assert refusal("GET", ours, ours, None, "none", navigates=False) is None
+    assert refusal("GET", ours, ours, None, "cross-site", navigates=False) == "page-foreign-form"
+    assert refusal("GET", ours, ours, None, "same-site", navigates=False) == "page-foreign-form"
+
+
+def test_a_form_larger_than_any_of_ours_is_refused(visitor: Visitor) -> None:
+    token = visitor.csrf_token()
+    answer = visitor.post("/clients", {"csrf_token": token, "credentials": "x" * 70_000})
+    assert answer.status_code == 413
+    assert visitor.house.store.clients() == ()
+
+
+def test_an_unforeseen_error_shows_a_number_and_nothing_else(
+    app: Flask, visitor: Visitor, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken() -> str:
+        raise RuntimeError("the-inside-of-the-machine")
+
+    app.view_functions["status.show"] = broken
+    answer = visitor.get("/status")
+    assert answer.status_code == 500
+    assert "the-inside-of-the-machine" not in answer.text
+    assert "Traceback" not in answer.text
+    number = caplog.records[-1].getMessage().split()[-1]
+    assert number in answer.text

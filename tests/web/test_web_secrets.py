@@ -1,0 +1,109 @@
+"""What must never be on a page: secrets, and other people's text taken for our own."""
+
+from typing import Any
+
+import pytest
+from flask import Flask
+from visiting import NEW, Visitor, accept, rules, wish
+
+from wizard.sandbox.server import Sandbox
+
+HOSTILE = [
+    "<script>alert(1)</script>",
+    '"><img src=x onerror=alert(1)>',
+    "{{ 7 * 7 }}",
+    "javascript:alert(1)//",
+    "\x1b]0;owned\x07",
+    "a" * 5000,
+]
+ELSEWHERE = [
+    "https://evil.example",
+    "//evil.example",
+    "/\\evil.example",
+    "https:evil.example",
+    "javascript:alert(1)",
+    "/%2f%2fevil.example",
+    "http://localhost@evil.example",
+    "\thttps://evil.example",
+]
+
+
+def crawl(app: Flask, visitor: Visitor) -> dict[str, str]:
+    """Every page there is for the one connection and its client."""
+    client_id = visitor.house.store.clients()[0].client_id
+    paths = [path.replace("1000.X", client_id) for path in rules(app, "GET")]
+    paths += [
+        "/connections/leads/remove",
+        f"{NEW}?task=cliq-post",
+        f"{NEW}?task=cliq-post&client=new",
+    ]
+    pages = {path: visitor.get(path).text for path in paths}
+    pages["check"] = visitor.send(f"/clients/{client_id}/check").text
+    pages["link"] = visitor.send("/connections/leads/link").text
+    return pages
+
+
+def test_no_page_shows_a_token_or_a_secret(
+    app: Flask, connected: Visitor, registered: dict[str, Any]
+) -> None:
+    grant = connected.house.store.grant("leads")
+    assert grant
+    token = connected.house.broker.access_token("leads").value
+    secrets = [registered["secrets"]["eu"], grant.refresh_token, token]
+    for path, text in crawl(app, connected).items():
+        assert not [secret for secret in secrets if secret in text], path
+
+
+def test_a_wrong_secret_is_not_shown_again(connected: Visitor) -> None:
+    client_id = connected.house.store.clients()[0].client_id
+    wrong = "0123456789abcdef0123456789abcdef0123456789"
+    answer = connected.send(f"/clients/{client_id}/secret", location="eu", secret=wrong)
+    assert answer.status_code == 422
+    assert wrong not in answer.text
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_names_from_zoho_stay_text(
+    app: Flask,
+    visitor: Visitor,
+    registered: dict[str, Any],
+    zoho_sandbox: Sandbox,
+    text: str,
+) -> None:
+    organization = {"product": "crm", "organization_id": "2001", "name": text}
+    zoho_sandbox.admin.add_person(
+        "eve@zylker.example",
+        location="eu",
+        password="made-up",
+        first_name=text,
+        last_name=text,
+        organizations=[organization],
+    )
+    begun = visitor.send("/connections", **wish(registered))
+    accept(visitor, zoho_sandbox, begun.location, "eve@zylker.example")
+    for path, page in crawl(app, visitor).items():
+        assert "<script>alert" not in page, path
+        assert "<img src=x" not in page, path
+        assert "\x1b" not in page, path
+        assert "a" * 1000 not in page, path
+    assert visitor.get("/connections/leads").status_code == 200
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+@pytest.mark.parametrize("parameter", ["error", "error_description", "state", "location", "code"])
+def test_text_of_a_callback_that_is_not_ours_is_never_shown(
+    stranger: Visitor, parameter: str, text: str
+) -> None:
+    answer = stranger.get("/callback", query_string={"state": "unknown", parameter: text})
+    assert answer.status_code == 400
+    assert text not in answer.text
+    assert "<script>alert" not in answer.text
+
+
+@pytest.mark.parametrize("target", ELSEWHERE)
+def test_no_parameter_leads_elsewhere(app: Flask, connected: Visitor, target: str) -> None:
+    names = ("next", "url", "redirect", "redirect_uri", "return_to", "location", "accounts-server")
+    for path in rules(app, "GET"):
+        answer = connected.get(path, query_string=dict.fromkeys(names, target))
+        assert "evil.example" not in (answer.location or ""), path
+        assert not (answer.location or "").startswith("javascript"), path

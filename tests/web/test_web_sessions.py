@@ -1,0 +1,145 @@
+"""Coming in by a one-time link, staying for a while, and leaving."""
+
+import logging
+from collections.abc import Callable
+
+import pytest
+from flask import Flask
+from visiting import Visitor, Watch, rules
+
+from wizard.web import LaunchTokens
+
+DATA = ("leads", "anna@zylker.example", "Zylker", "Test client", "1000.")
+
+
+def test_without_a_session_no_page_shows_anything(
+    app: Flask, connected: Visitor, stranger: Visitor
+) -> None:
+    open_to_all = ("/launch/x", "/callback", "/static/wizard.css")
+    for path in rules(app, "GET"):
+        answer = stranger.get(path)
+        if path not in open_to_all:
+            assert answer.status_code == 403, path
+            assert "zoho-wizard" in answer.text, path
+        assert not [word for word in DATA if word in answer.text], path
+
+
+def test_without_a_session_no_form_is_taken(app: Flask, stranger: Visitor) -> None:
+    for path in rules(app, "POST"):
+        assert stranger.post(path, {}).status_code == 403, path
+
+
+def test_a_link_leads_to_its_page_and_leaves_a_clean_address(stranger: Visitor) -> None:
+    entered = stranger.sign_in("/status")
+    assert (entered.status_code, entered.location) == (303, "/status")
+    assert stranger.get("/status").status_code == 200
+
+
+def test_a_link_works_once(new_visitor: Callable[[], Visitor], launch: LaunchTokens) -> None:
+    path = f"/launch/{launch.issue()}"
+    first, second = new_visitor(), new_visitor()
+    assert first.get(path).status_code == 303
+    assert second.get(path).status_code == 400
+    assert second.get("/").status_code == 403
+
+
+def test_a_link_is_refused_when_it_is_too_old(
+    stranger: Visitor, launch: LaunchTokens, watch: Watch
+) -> None:
+    printed, opened = launch.issue(), launch.issue(lifetime=60)
+    watch.seconds += 60
+    assert stranger.get(f"/launch/{opened}").status_code == 400
+    assert stranger.get(f"/launch/{printed}").status_code == 303
+    late = launch.issue()
+    watch.seconds += 600
+    assert stranger.get(f"/launch/{late}").status_code == 400
+
+
+def test_links_carry_256_bits_and_differ(launch: LaunchTokens) -> None:
+    tokens = {launch.issue() for _ in range(1000)}
+    assert len(tokens) == 1000
+    assert min(map(len, tokens)) >= 43
+
+
+def test_a_browser_that_looks_ahead_does_not_use_up_the_link(
+    stranger: Visitor, launch: LaunchTokens
+) -> None:
+    path = f"/launch/{launch.issue()}"
+    ahead = stranger.get(path, headers={"Sec-Purpose": "prefetch"})
+    assert ahead.status_code == 403
+    assert stranger.get(path).status_code == 303
+
+
+def test_the_token_is_in_no_log_line(
+    stranger: Visitor, launch: LaunchTokens, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    token = launch.issue()
+    stranger.get(f"/launch/{token}")
+    stranger.get(f"/launch/{token}")
+    stranger.get("/callback?state=the-state&code=the-code")
+    assert "/launch/<token>" in caplog.text
+    assert not [secret for secret in (token, "the-state", "the-code") if secret in caplog.text]
+
+
+def test_the_cookie_is_out_of_reach_of_scripts_and_other_sites(stranger: Visitor) -> None:
+    cookie = stranger.sign_in().headers["Set-Cookie"]
+    assert cookie.startswith(f"zw_session_{stranger.house.settings.port}=")
+    assert "HttpOnly" in cookie
+    assert "SameSite=Lax" in cookie
+
+
+def test_each_sign_in_makes_a_new_id_and_ends_the_old_one(visitor: Visitor) -> None:
+    name = f"zw_session_{visitor.house.settings.port}"
+    old = visitor.client.get_cookie(name)
+    visitor.sign_in()
+    new = visitor.client.get_cookie(name)
+    assert old
+    assert new
+    assert old.value != new.value
+    visitor.client.set_cookie(name, old.value)
+    assert visitor.get("/status").status_code == 403
+
+
+def test_an_id_of_somebody_elses_choice_is_not_taken_over(stranger: Visitor) -> None:
+    name = f"zw_session_{stranger.house.settings.port}"
+    stranger.client.set_cookie(name, "chosen-by-an-attacker")
+    stranger.sign_in()
+    given = stranger.client.get_cookie(name)
+    assert given
+    assert given.value != "chosen-by-an-attacker"
+
+
+def test_a_session_ends_after_half_an_hour_of_rest(visitor: Visitor, watch: Watch) -> None:
+    watch.seconds += 29 * 60
+    assert visitor.get("/status").status_code == 200
+    watch.seconds += 30 * 60
+    assert visitor.get("/status").status_code == 403
+
+
+def test_a_session_ends_after_twelve_hours_of_work(visitor: Visitor, watch: Watch) -> None:
+    for _ in range(12 * 6 - 1):
+        watch.seconds += 10 * 60
+        assert visitor.get("/status").status_code == 200
+    watch.seconds += 10 * 60
+    assert visitor.get("/status").status_code == 403
+
+
+def test_signing_out_ends_the_session_on_the_server(visitor: Visitor) -> None:
+    name = f"zw_session_{visitor.house.settings.port}"
+    cookie = visitor.client.get_cookie(name)
+    assert cookie
+    assert visitor.send("/sign-out").status_code == 303
+    visitor.client.set_cookie(name, cookie.value)
+    assert visitor.get("/status").status_code == 403
+
+
+def test_a_page_makes_a_link_for_a_private_window(
+    connected: Visitor, new_visitor: Callable[[], Visitor]
+) -> None:
+    page = connected.send("/connections/leads/link").text
+    link = page.split('data-copy="', 1)[1].split('"', 1)[0]
+    private = new_visitor()
+    entered = private.get(link.removeprefix(connected.house.settings.base_url))
+    assert entered.location == "/connections/leads"
+    assert private.get("/connections/leads").status_code == 200

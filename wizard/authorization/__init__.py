@@ -1,0 +1,318 @@
+"""One authorization, from the button to the stored grant.
+
+Each step is a durable commit before the next is taken: begun → the ``state`` redeemed → the intent
+to exchange → the one POST → stored. What is unclear after that POST stays unclear: the code is
+never posted again, the attempt is shown as *outcome unknown*, and a new consent is the remedy.
+The order of the checks at the callback: no repeated parameters; ``state`` finds the attempt; the
+cookie binds it to the browser that began it; the state is redeemed, once; ``error``; the pair
+``location`` and ``accounts-server`` against our own table; ``code``.
+"""
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from wizard.authorization.binding import cookie_name, is_bound, new_binding
+from wizard.authorization.outcome import judge_exchange
+from wizard.authorization.response import (
+    AuthorizationResponse,
+    Parameters,
+    judge,
+    pasted,
+    single,
+    state_in,
+)
+from wizard.authorization.waiting import ALIVE, Waiting
+from wizard.broker import Broker
+from wizard.broker.facts import client_details
+from wizard.errors import Conflict, WizardError, fail
+from wizard.model import (
+    ATTEMPT_LIFE,
+    Attempt,
+    AttemptState,
+    Client,
+    Clock,
+    Connection,
+    Failure,
+    Mode,
+)
+from wizard.oauth import OAuth, TokenResponse, new_code_verifier, new_state
+from wizard.store import Store
+from wizard.zoho import DataCentre, Zoho
+
+__all__ = ["ALIVE", "ATTEMPT_LIFE", "Authorization", "Begun", "Completed"]
+
+WRONG_TRIES = 5
+"""Callbacks with a good state and a wrong cookie before the attempt closes: somebody has the
+state who should not."""
+
+
+@dataclass(frozen=True)
+class Begun:
+    """An attempt, the address to send the browser to, and what binds the two."""
+
+    attempt: Attempt
+    url: str
+    cookie_name: str
+    cookie_value: str = field(repr=False)
+    """For a browser's cookie; a terminal keeps it as its binding secret."""
+
+
+@dataclass(frozen=True)
+class Completed:
+    """How an attempt ended. One of `generation` and `failure` is set."""
+
+    attempt: Attempt
+    connection: str
+    generation: int | None = None
+    failure: Failure | None = None
+
+
+class Authorization(Waiting):
+    """Begins attempts and completes them."""
+
+    def __init__(
+        self, store: Store, broker: Broker, oauth: OAuth, zoho: Zoho, clock: Clock
+    ) -> None:
+        super().__init__(store, broker, clock)
+        self._oauth = oauth
+        self._zoho = zoho
+
+    # begin
+
+    def begin(
+        self,
+        name: str,
+        mode: Mode = Mode.BROWSER,
+        redirect_uri: str | None = None,
+        *,
+        force: bool = False,
+        scope: tuple[str, ...] = (),
+    ) -> Begun:
+        """Begin an attempt for connection `name`, at its client's home data centre.
+
+        `redirect_uri` is the client's own unless given. `force` goes on although the user has
+        nearly as many refresh tokens as Zoho keeps. `scope` is asked for beside what the connection
+        has, and becomes part of it when the new grant is proved.
+
+        Raises ``unknown-connection``, ``self-client``, ``missing-secret``, ``codes-budget``,
+        ``throttled``, ``refresh-tokens-budget``. Nothing is begun then.
+        """
+        connection = self._store.connection(name)
+        client = self._store.client(connection.client_id)
+        redirect_uri = client.redirect_uri if redirect_uri is None else redirect_uri
+        if not redirect_uri:
+            raise fail("self-client", name=name, client=client.name)
+        self._broker.secret(client, client.location)
+        self._broker.check_consent(client, self._zuid(name), force=force)
+        self._make_room()
+        cookie, binding = new_binding()
+        wider = tuple(dict.fromkeys((*connection.scope, *scope)))
+        attempt = self._new_attempt(
+            replace(connection, scope=wider),
+            client,
+            mode,
+            redirect_uri=redirect_uri,
+            code_verifier=new_code_verifier(),
+            binding=binding,
+        )
+        self._store.add_attempt(attempt)
+        self._broker.count_code(client.client_id, attempt.location, name)
+        url = self._oauth.authorization_url(
+            self._zoho.data_centre(attempt.location),
+            client.client_id,
+            attempt.redirect_uri,
+            attempt.scope,
+            attempt.oauth_state,
+            attempt.code_verifier,
+        )
+        return Begun(attempt, url, cookie_name(attempt.id), cookie)
+
+    def _new_attempt(
+        self,
+        connection: Connection,
+        client: Client,
+        mode: Mode,
+        *,
+        redirect_uri: str = "",
+        code_verifier: str = "",
+        binding: str = "",
+        state: AttemptState = AttemptState.REDIRECTED,
+    ) -> Attempt:
+        data_centre = self._zoho.data_centre(client.location)
+        return Attempt(
+            id=secrets.token_hex(8),
+            connection=connection.name,
+            client_id=client.client_id,
+            mode=mode,
+            state=state,
+            location=data_centre.location,
+            authorization_endpoint=data_centre.authorization_endpoint,
+            token_endpoint=data_centre.token_endpoint,
+            redirect_uri=redirect_uri,
+            scope=connection.scope,
+            created_at=self._clock(),
+            oauth_state=new_state(),
+            code_verifier=code_verifier,
+            binding=binding,
+        )
+
+    def _zuid(self, name: str) -> str:
+        grant = self._store.grant(name) or self._store.candidate(name)
+        return grant.account.zuid if grant and grant.account else ""
+
+    # complete
+
+    def complete(self, params: Parameters, cookies: Mapping[str, str]) -> Completed:
+        """Complete an attempt with the parameters of a callback and the browser's cookies.
+
+        A callback that is not ours raises, and nothing is exchanged or redirected:
+        ``callback-repeated-parameter``, ``callback-without-state``, ``callback-unknown-state``,
+        ``callback-wrong-browser``, and ``callback-repeated`` for one that was redeemed and now
+        comes without its cookie. After that every end, refusals included, is returned and stored.
+        """
+        found = single(params)
+        attempt = self._attempt_of(found)
+        value = cookies.get(cookie_name(attempt.id), "")
+        if not value and attempt.state is not AttemptState.REDIRECTED:
+            # A browser that has finished was told to forget its cookie.
+            raise fail("callback-repeated", name=attempt.connection)
+        if attempt.mode is not Mode.BROWSER or not is_bound(attempt, value):
+            self._count_wrong_try(attempt)
+            raise fail("callback-wrong-browser")
+        return self._redeem(attempt, found)
+
+    def complete_pasted(self, attempt_id: str, binding: str, text: str) -> Completed:
+        """Complete an attempt that this process began, with what the person pasted: the whole
+        address the browser ended on, or a bare code, which PKCE alone protects.
+
+        Raises ``paste-not-understood``, ``paste-not-callback`` (the attempt still waits then),
+        and for an address as `complete` does.
+        """
+        attempt = self._store.attempt(attempt_id)
+        found = single(pasted(text, attempt.redirect_uri))
+        bare = "state" not in found and "://" not in text
+        if not bare and self._attempt_of(found).id != attempt.id:
+            raise fail("callback-unknown-state")
+        if attempt.mode is not Mode.PASTE or not is_bound(attempt, binding):
+            self._count_wrong_try(attempt)
+            raise fail("callback-wrong-browser")
+        return self._redeem(attempt, found)
+
+    def complete_forwarded(self, text: str) -> Completed:
+        """Complete an attempt whose link was forwarded, with the whole address at which that
+        person's browser ended. What binds it is this home: it alone has the verifier and the
+        client secret.
+
+        Raises ``callback-without-state``, ``callback-unknown-state``, ``callback-wrong-browser``
+        for an attempt that was not forwarded, and as `complete_pasted` does.
+        """
+        attempt = self._attempt_of({"state": state_in(text)})
+        if attempt.mode is not Mode.FORWARDED:
+            self._count_wrong_try(attempt)
+            raise fail("callback-wrong-browser")
+        return self._redeem(attempt, single(pasted(text, attempt.redirect_uri)))
+
+    def complete_self_client(self, name: str, code: str) -> Completed:
+        """Exchange the code of a Self Client, which has neither redirect URI nor PKCE, once."""
+        connection = self._store.connection(name)
+        client = self._store.client(connection.client_id)
+        found = single(pasted(code, ""))
+        attempt = self._new_attempt(
+            connection, client, Mode.SELF_CLIENT, state=AttemptState.CALLBACK_SEEN
+        )
+        with self._broker.exchanging(name):
+            self._store.add_attempt(attempt)
+            return self._judged(attempt, found)
+
+    def _attempt_of(self, params: Mapping[str, str]) -> Attempt:
+        state = params.get("state", "")
+        if not state:
+            raise fail("callback-without-state")
+        attempt = self._store.attempt_by_state(state)
+        if attempt is None:
+            raise fail("callback-unknown-state")
+        return attempt
+
+    def _count_wrong_try(self, attempt: Attempt) -> None:
+        self._store.count_wrong_try(attempt.id)
+        if attempt.wrong_tries + 1 >= WRONG_TRIES and attempt.state is AttemptState.REDIRECTED:
+            failure = fail("too-many-wrong-tries", name=attempt.connection).failure
+            self._try_close(attempt, AttemptState.REFUSED, failure)
+
+    def _redeem(self, attempt: Attempt, params: dict[str, str]) -> Completed:
+        if attempt.state is AttemptState.REDIRECTED and attempt.expired(self._clock()):
+            failure = fail("attempt-expired", name=attempt.connection).failure
+            self._try_close(attempt, AttemptState.REFUSED, failure)
+            return Completed(attempt, attempt.connection, failure=failure)
+        with self._broker.exchanging(attempt.connection):
+            try:
+                self._store.advance_attempt(
+                    attempt.id, AttemptState.REDIRECTED, AttemptState.CALLBACK_SEEN
+                )
+            except Conflict:
+                return self._repeated(attempt)
+            return self._judged(replace(attempt, state=AttemptState.CALLBACK_SEEN), params)
+
+    def _repeated(self, attempt: Attempt) -> Completed:
+        """A reload, the Back button, a second tab: nothing happens, the page shows what is."""
+        failure = fail("callback-repeated", name=attempt.connection).failure
+        return Completed(self._store.attempt(attempt.id), attempt.connection, failure=failure)
+
+    def _judged(self, attempt: Attempt, params: dict[str, str]) -> Completed:
+        """The state is redeemed: from here on every failure is this attempt's end."""
+        client = self._store.client(attempt.client_id)
+        try:
+            response = judge(params, attempt, self._zoho)
+            self._broker.secret(client, response.data_centre.location)
+            with self._store.room():  # else an intent would stand there that nobody could carry out
+                pass
+            self._advance(attempt, AttemptState.EXCHANGE_INTENT)
+        except Conflict:
+            return self._repeated(attempt)
+        except WizardError as error:
+            return self._close(attempt, AttemptState.REFUSED, error.failure)
+        intent = replace(attempt, state=AttemptState.EXCHANGE_INTENT)
+        return self._exchange(intent, client, response)
+
+    def _exchange(
+        self, attempt: Attempt, client: Client, response: AuthorizationResponse
+    ) -> Completed:
+        data_centre = response.data_centre
+        try:
+            token = self._broker.exchange(attempt, client, response.code, data_centre)
+        except WizardError as error:
+            details = client_details(client, self._zoho, data_centre.location)
+            details = {**details, "name": attempt.connection}
+            state, failure = judge_exchange(error.failure, client, data_centre, details)
+            return self._close(attempt, state, failure)
+        if token.refresh_token is None:
+            failure = Failure(
+                "no-refresh-token", details={"name": attempt.connection}, exchange=token.exchange
+            )
+            return self._close(attempt, AttemptState.REFUSED, failure)
+        return self._stored(attempt, token, token.refresh_token, data_centre)
+
+    def _stored(
+        self, attempt: Attempt, token: TokenResponse, refresh_token: str, data_centre: DataCentre
+    ) -> Completed:
+        """Between the answer and the commit nothing happens but this."""
+        grant = self._store.add_grant(
+            attempt.connection,
+            attempt.client_id,
+            refresh_token,
+            token.scope or attempt.scope,
+            data_centre.location,
+            attempt.id,
+            self._clock(),
+        )
+        if self._store.connection(attempt.connection).location is None:
+            self._store.set_location(attempt.connection, data_centre.location)
+        self._note("grant-stored", grant.connection, generation=str(grant.generation))
+        done = self._store.attempt(attempt.id)
+        return Completed(done, grant.connection, generation=grant.generation)
+
+    def _close(self, attempt: Attempt, to: AttemptState, failure: Failure) -> Completed:
+        self._advance(attempt, to, failure)
+        self._note("authorization-failed", attempt.connection, code=failure.code)
+        return Completed(self._store.attempt(attempt.id), attempt.connection, failure=failure)

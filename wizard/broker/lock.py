@@ -1,0 +1,41 @@
+"""A lock of the operating system: it falls with its process, so that nothing stale is left."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from filelock import FileLock, Timeout
+
+from wizard.cache import turn
+from wizard.errors import WizardError
+from wizard.model import Failure
+
+
+@contextmanager
+def held(
+    path: str,
+    timeout: float,
+    code: str,
+    name: str,
+    needless: Callable[[], bool] = lambda: False,
+) -> Iterator[None]:
+    """Hold an operating system's lock; after `timeout` seconds, or once waiting for it has become
+    `needless`, raise the temporary `code`.
+
+    A turn that this process took on the short path is this lock, held already.
+    """
+    if turn.is_ours(path):
+        try:
+            yield
+        finally:
+            turn.leave(path)
+        return
+    lock = FileLock(path, timeout=timeout, mode=0o600, thread_local=False)
+    try:
+        lock.acquire(cancel_check=needless)
+    except Timeout:
+        failure = Failure(code, temporary=True, sent=False, details={"name": name})
+        raise WizardError(failure) from None
+    try:
+        yield
+    finally:
+        lock.release()

@@ -1,0 +1,153 @@
+"""One refresh of a grant, asked as often as that is worth it; and how a grant is found dead."""
+
+import hashlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import timedelta
+from functools import partial
+from typing import TypeVar
+
+from wizard.broker import retries
+from wizard.broker.budgets import Need
+from wizard.broker.clients import ClientAsks
+from wizard.broker.lock import held
+from wizard.cache import CLOCK_STEP
+from wizard.errors import WizardError, fail
+from wizard.model import AccessToken, AskKind, Failure, Grant, GrantState
+from wizard.oauth import TokenResponse
+
+Answer = TypeVar("Answer")
+
+LOCK_DEADLINE = 65.0
+"""Seconds to wait for another process's refresh: all its tries and some air."""
+
+DEAD_WORDS = frozenset({"invalid-code"})
+"""The one explicit word that says a refresh token is gone (RFC 6749's invalid_grant is read as
+the same by the accounts server's judge)."""
+
+
+class Refreshes(ClientAsks):
+    """Refreshes grants under the lock of their connection."""
+
+    def _cached(self, grant: Grant) -> AccessToken | None:
+        token = self._cache.get(grant.connection)
+        if token is None or token.generation != grant.generation:
+            return None
+        issued_at = token.issued_at or token.expires_at
+        return token if issued_at <= self._clock() + timedelta(seconds=CLOCK_STEP) else None
+
+    def _left(self, token: AccessToken) -> float:
+        return (token.expires_at - self._clock()).total_seconds()
+
+    @contextmanager
+    def _locked(
+        self, name: str, wait: bool = True, needless: Callable[[], bool] = lambda: False
+    ) -> Iterator[None]:
+        deadline, path = LOCK_DEADLINE if wait else 0, self._home.lock_file(name)
+        with held(path, deadline, "refresh-under-way", name, needless):
+            yield
+
+    def _cache_drop_if_of(self, grant: Grant) -> None:
+        if self._cached(grant) is not None:
+            self._cache.drop(grant.connection)
+
+    def _refresh_or_bury(
+        self, grant: Grant, need: Need, *, witnessed: bool = False
+    ) -> TokenResponse:
+        """Refresh; when Zoho says the grant is gone, read the row again and confirm once: by a
+        second ask, or by what has `witnessed` the death already."""
+        if self._store.rejected(_fingerprint(grant)):
+            raise WizardError(self._bury(grant, grant.failure or Failure("invalid-code")))
+        try:
+            return self._refresh(grant, need)
+        except WizardError as first:
+            if first.failure.code not in DEAD_WORDS:
+                raise
+            said = first.failure
+        again = self._store.grant(grant.connection, grant.generation)
+        if again is None:
+            raise fail("no-grant", name=grant.connection)
+        if witnessed and again == grant:
+            raise WizardError(self._bury(again, said))
+        try:
+            return self._refresh(again, need)
+        except WizardError as second:
+            if second.failure.code not in DEAD_WORDS:
+                raise
+            raise WizardError(self._bury(again, second.failure)) from None
+
+    def _bury(self, grant: Grant, failure: Failure) -> Failure:
+        dead = replace(failure, code="grant-dead", details={"name": grant.connection})
+        self._cache_drop_if_of(grant)
+        if grant.state is not GrantState.DEAD:
+            self._store.reject(_fingerprint(grant))
+            self._store.mark_grant(
+                grant.connection,
+                grant.generation,
+                GrantState.DEAD,
+                failure=dead,
+                expected=grant.state,
+            )
+            self._note("grant-died", grant.connection, generation=str(grant.generation))
+        return dead
+
+    def _refresh(self, grant: Grant, need: Need) -> TokenResponse:
+        """Ask once; with a secret that was replaced and is refused, once more with the old one."""
+        client = self._store.client(grant.client_id)
+        secret = self.secret(client, grant.location)
+        try:
+            response = self._ask_refresh(grant, secret, need)
+        except WizardError as error:
+            previous = client.previous_secret_for(grant.location)
+            if error.failure.code != "invalid-client-secret" or previous is None:
+                raise
+            response = self._ask_refresh(grant, previous, need)
+            self._store.restore_secret(client.client_id, grant.location)
+            self._note("secret-restored", grant.connection, location=grant.location)
+            return response
+        if client.previous_secret_for(grant.location) is not None:
+            self._store.confirm_secret(client.client_id, grant.location)
+        return response
+
+    def _ask_refresh(self, grant: Grant, secret: str, need: Need) -> TokenResponse:
+        """Ask; where the way there fails and no token is left to go on with, ask again."""
+        if need is Need.SPARE:
+            return self._ask_once(grant, secret, need)
+        return self._again(lambda: self._ask_once(grant, secret, need))
+
+    def _again(self, ask: Callable[[], Answer]) -> Answer:
+        """What `ask` returns, asked again after a pause as long as that is worth it."""
+        begun, tried = self._clock(), 0
+        while True:
+            try:
+                return ask()
+            except WizardError as error:
+                tried, now = tried + 1, self._clock()
+                pause = retries.pause(error.failure, tried, now - begun, now)
+                if pause is None:
+                    raise
+            self._pause(pause.total_seconds())
+
+    def _ask_once(self, grant: Grant, secret: str, need: Need) -> TokenResponse:
+        data_centre = self._zoho.data_centre(grant.location)
+        try:
+            return self._ledger.record(
+                self._ask(AskKind.REFRESH, grant.client_id, grant.location, grant),
+                lambda: self._oauth.refresh(
+                    data_centre, grant.client_id, secret, grant.refresh_token
+                ),
+                allow=partial(self._ledger.allow_refresh, grant, need),
+            )
+        except WizardError as error:
+            if error.failure.code == "throttled":
+                self._note("counted-by-client", grant.connection, location=grant.location)
+            raise
+
+
+def _fingerprint(grant: Grant) -> str:
+    """Enough to know a rejected token again: 256 random bits need no key to stay unguessable. Its
+    client and data centre belong to it: elsewhere the same token may be good.
+    """
+    whole = f"{grant.client_id} {grant.location} {grant.refresh_token}"
+    return hashlib.sha256(whole.encode()).hexdigest()

@@ -1,0 +1,87 @@
+"""What a repair came to: a table of proofs, and the same as JSON."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from wizard.cli.painter import moment
+from wizard.cli.terminal import Terminal
+from wizard.document import finding_json
+from wizard.errors import phrase
+from wizard.model import GrantState
+from wizard.reauthorization import Line, LineState
+from wizard.store import Destination
+from wizard.validation import headline
+
+COLUMNS = ("Connection", "State", "Reaches", "Proved", "Programs", "Token before")
+
+
+def paint_proofs(terminal: Terminal, lines: Sequence[Line]) -> None:
+    """The table of proofs on stdout, and below it on stderr what stands in the way."""
+    terminal.painter.table(COLUMNS, [_row(terminal, line) for line in lines])
+    for line in lines:
+        if line.failure is not None and line.state is not LineState.SKIPPED:
+            terminal.name = line.connection
+            terminal.painter.finding(terminal.explain(line.failure))
+
+
+def proof_json(terminal: Terminal, line: Line) -> dict[str, Any]:
+    """One line of the table as scripts read it; no secret in it."""
+    store = terminal.house.store
+    grant = store.grant(line.connection)
+    receipt = store.receipt(line.connection, grant.generation) if grant else None
+    terminal.name = line.connection
+    return {
+        "name": line.connection,
+        "state": line.state,
+        "proved": grant is not None and grant.state is GrantState.PROVED,
+        "generation": grant.generation if grant else None,
+        "headline": headline(grant) if grant else None,
+        "account": grant.account if grant else None,
+        "organizations": grant.organizations if grant else (),
+        "location": line.location,
+        "proved_at": receipt.finished_at if receipt else None,
+        "destinations": [
+            {
+                "target": each.target,
+                "generation": each.generation,
+                "delivered_at": each.delivered_at,
+                "in_use_at": each.in_use_at,
+                "failure": each.failure.code if each.failure else None,
+            }
+            for each in store.destinations(line.connection)
+        ],
+        "revoke_at": line.revoke_at,
+        "error": finding_json(terminal.explain(line.failure)) if line.failure else None,
+    }
+
+
+def exit_code(terminal: Terminal, line: Line) -> int:
+    """0 for a connection that was repaired; 3 for one that does not work without a consent; 1 for
+    one that was left as it was, or that a program still lacks."""
+    if line.state is LineState.REPAIRED:
+        return 0
+    grant = terminal.house.store.grant(line.connection)
+    return 1 if grant and grant.state is GrantState.PROVED else 3
+
+
+def _row(terminal: Terminal, line: Line) -> tuple[str, ...]:
+    store = terminal.house.store
+    grant = store.grant(line.connection)
+    receipt = store.receipt(line.connection, grant.generation) if grant else None
+    return (
+        line.connection,
+        phrase("repair", line.state),
+        headline(grant) if grant else "",
+        moment(receipt.finished_at) if receipt else "",
+        _programs(store.destinations(line.connection), grant.generation if grant else 0),
+        f"revoked from {moment(line.revoke_at)} on" if line.revoke_at else "",
+    )
+
+
+def _programs(destinations: Sequence[Destination], generation: int) -> str:
+    """How many programs hold the grant, and how many were made to read it."""
+    if not destinations:
+        return "none delivered to"
+    holding = [each for each in destinations if each.generation == generation]
+    using = [each for each in holding if each.in_use_at is not None]
+    return f"{len(holding)} of {len(destinations)} delivered, {len(using)} reloaded"

@@ -1,0 +1,131 @@
+"""What every command is given: the painter, the clock, the settings and, when asked, the house."""
+
+import sys
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from functools import cached_property
+from typing import Any, TypeVar
+
+import click
+from click.shell_completion import CompletionItem
+
+from wizard.cli.painter import Painter
+from wizard.diagnosis import finding_of
+from wizard.errors import WizardError, fail
+from wizard.house import House
+from wizard.model import Clock, Failure, Finding
+from wizard.settings import Settings, from_environment
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+class Exit(Exception):
+    """Ends a command with an exit code when everything has been said."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+class Terminal:
+    """One run of the command line. Rooms are opened when a command first needs them."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.painter = Painter()
+        self.debug = False
+        self.name = ""
+        """The connection the command is about, for the words of a finding."""
+        self._open = ExitStack()
+
+    @cached_property
+    def settings(self) -> Settings:
+        """The settings of this run; raises `WizardError` when one is wrong."""
+        return from_environment()
+
+    @cached_property
+    def house(self) -> House:
+        """The rooms, opened once and closed at the end of the run."""
+        return self.open(self.settings, self.clock)
+
+    def open(self, chosen: Settings, clock: Clock) -> House:
+        """The house for `chosen`, closed at the end of the run."""
+        return self._open.enter_context(House.open(chosen, clock))
+
+    def afterwards(self, act: Callable[[], None]) -> None:
+        """Have `act` done when everything has been said, and before the house is closed."""
+        self._open.callback(act)
+
+    def close(self) -> None:
+        """Do what was left for afterwards, and close what was opened."""
+        self._open.close()
+
+    @property
+    def interactive(self) -> bool:
+        """Whether a person can be asked: stdin and stderr are a terminal."""
+        return sys.stdin.isatty() and sys.stderr.isatty()
+
+    def explain(self, failure: Failure) -> Finding:
+        """The finding for `failure`, with what is known about the connection at hand."""
+        if self.name and "house" in self.__dict__:
+            with suppress(WizardError):
+                return self.house.diagnosis.finding(self.name, failure)
+        return finding_of(failure, **({"name": self.name} if self.name else {}))
+
+    def confirm(self, question: str, *, otherwise: str) -> None:
+        """Ask a yes-or-no question on stderr; a script without the flag `otherwise` is refused.
+
+        Raises ``choice-needed`` when nobody can be asked and `Exit` when the answer is no.
+        """
+        if not self.interactive:
+            raise fail("choice-needed", options=otherwise)
+        if not click.confirm(question, err=True):
+            self.painter.note("Nothing was changed.")
+            raise Exit(1)
+
+    def secret_text(self, prompt: str) -> str:
+        """Text that must not be in argv: typed unseen at a prompt, or all of stdin in a script."""
+        if not self.interactive:
+            return sys.stdin.read()
+        return str(click.prompt(prompt, hide_input=True, err=True))
+
+
+pass_terminal = click.make_pass_decorator(Terminal)
+
+
+def json_option(command: Command) -> Command:
+    """Add ``--json`` to a command: one JSON document on stdout, findings as JSON on stderr."""
+
+    def switch(context: click.Context, _parameter: click.Parameter, value: bool) -> None:
+        context.ensure_object(Terminal).painter.as_json |= value
+
+    return click.option(
+        "--json", is_flag=True, expose_value=False, callback=switch, help="Answer in JSON."
+    )(command)
+
+
+class ConnectionName(click.ParamType[str]):
+    """A connection's name as an argument, completed by the shell from the store."""
+
+    name = "name"
+
+    def convert(
+        self, value: Any, parameter: click.Parameter | None, context: click.Context | None
+    ) -> str:
+        """Remember which connection the command is about."""
+        if context is not None:
+            context.ensure_object(Terminal).name = str(value)
+        return str(value)
+
+    def shell_complete(
+        self, context: click.Context, parameter: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """The names that begin with `incomplete`; none rather than an error."""
+        try:
+            names = [c.name for c in context.ensure_object(Terminal).house.store.connections()]
+        except WizardError:
+            return []
+        return [CompletionItem(name) for name in names if name.startswith(incomplete)]
+
+
+NAME = ConnectionName()

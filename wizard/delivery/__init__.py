@@ -1,0 +1,28 @@
+"""Delivery: a connection's credentials, brought to the programs that renew tokens themselves.
+
+A destination is a subscription: described once, previewed before the first write, then given
+whichever grant is current and looked at for drift. *Delivered* (written and read back) and *in
+use* (the reload command succeeded) are two states. The version before is kept, sealed in the
+store, for a roll-back.
+
+Files are of four shapes, each with ``read`` and ``write``; a fifth is a command that takes the
+credentials on stdin. Everything else about a program is a profile, a row of data.
+"""
+
+from wizard.delivery.delivery import Delivery
+from wizard.delivery.profiles import Found, Profile, profile, profiles
+from wizard.delivery.shape import Broken
+from wizard.delivery.sight import Change, Condition, Preview, Sight
+
+__all__ = [
+    "Broken",
+    "Change",
+    "Condition",
+    "Delivery",
+    "Found",
+    "Preview",
+    "Profile",
+    "Sight",
+    "profile",
+    "profiles",
+]

@@ -1,0 +1,74 @@
+"""The shape of ``.env`` files: ``NAME=value`` lines, read by python-dotenv's own parser.
+
+Comments, blank lines, ``export``, order and every line that is not ours stay as they are, byte
+for byte; a comment behind a value of ours stays behind the new one.
+"""
+
+import io
+import re
+from collections.abc import Iterator
+
+from dotenv.parser import Binding, parse_stream
+
+from wizard.delivery.shape import Broken, Entries, Fields, Spot
+
+_BLANK = r"[^\S\r\n]"
+_NAME = rf"{_BLANK}*(?:export{_BLANK}+)?(?:'[^']+'|[^=\#\s]+)?{_BLANK}*"
+_BINDING = re.compile(
+    rf"(?P<head>\s*{_NAME}={_BLANK}*)"
+    r"""(?:'(?:\\'|[^'])*'|"(?:\\"|[^"])*"|[^\r\n]*?)"""
+    rf"(?P<tail>{_BLANK}*(?:(?<=[\s'\"])\#[^\r\n]*)?(?:\r\n|\n|\r|\Z))"
+)
+_UNDERSTOOD = re.compile(rf"{_NAME}=?{_BLANK}*")
+_PLAIN = re.compile(r"[A-Za-z0-9_./:@,+%=-]*")
+
+
+def read(text: str) -> Entries:
+    """The one entry of the file; of a name given twice the last value counts, as for readers."""
+    return {(): {each.key: each.value or "" for each in _bindings(text) if each.key}}
+
+
+def write(text: str, spot: Spot, fields: Fields) -> str:
+    """Values in place where their names stand already, the others at the end."""
+    lines, missing = [], dict(fields)
+    for each in _bindings(text):
+        if each.key is not None and each.key in fields:
+            missing.pop(each.key, None)
+            lines.append(_renewed(each, fields[each.key]))
+        else:
+            lines.append(each.original.string)
+    kept = "".join(lines)
+    end = "" if kept.endswith("\n") or not kept else "\n"
+    return kept + end + "".join(f"{name}={_quoted(value)}\n" for name, value in missing.items())
+
+
+def _bindings(text: str) -> Iterator[Binding]:
+    for each in parse_stream(io.StringIO(text)):
+        if each.error:
+            raise _broken(each)
+        yield each
+
+
+def _broken(binding: Binding) -> Broken:
+    """Where the parser gave up: it tells the line, the column is where sense ends in it."""
+    text = binding.original.string
+    start = len(text) - len(text.lstrip("\r\n \t"))
+    line = binding.original.line + text.count("\n", 0, start)
+    start = text.rfind("\n", 0, start) + 1
+    understood = _UNDERSTOOD.match(text, start)
+    column = understood.end() - start if understood else 0
+    return Broken(line, column + 1, "neither NAME=value nor a comment")
+
+
+def _renewed(binding: Binding, value: str) -> str:
+    found = _BINDING.fullmatch(binding.original.string)
+    if found is None:  # a name without a value
+        return f"{binding.key}={_quoted(value)}\n"
+    return f"{found['head']}{_quoted(value)}{found['tail']}"
+
+
+def _quoted(value: str) -> str:
+    if _PLAIN.fullmatch(value):
+        return value
+    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"

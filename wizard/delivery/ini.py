@@ -1,0 +1,95 @@
+"""The shape of INI files such as rclone's: sections of ``key = value`` lines.
+
+Python's configparser would lose the comments and the case of the keys, so lines are edited in
+place. A field with a dot leads into a value that is JSON, as rclone keeps its token.
+"""
+
+import json
+import re
+
+from wizard.delivery.shape import Broken, Entries, Fields, Spot
+
+_SECTION = re.compile(r"\s*\[(?P<name>[^\]]+)\]\s*")
+_PAIR = re.compile(r"\s*(?P<key>[^=:]*[^=:\s])\s*[=:][^\S\n]*(?P<value>.*?)\s*")
+_IGNORED = re.compile(r"\s*([#;].*)?\s*")
+_ENCRYPTED = "RCLONE_ENCRYPT"
+
+
+def read(text: str) -> Entries:
+    """Every section, by its name; a value that is JSON by its members alone."""
+    found: Entries = {}
+    for section, values in _sections(text).items():
+        entry = found.setdefault((section,), {})
+        for key, value in values.items():
+            inner = _inner(value)
+            entry.update({f"{key}.{name}": str(each) for name, each in inner.items()})
+            if not inner:
+                entry[key] = value
+    return found
+
+
+def write(text: str, spot: Spot, fields: Fields) -> str:
+    """The file with its section changed in place, or added at the end."""
+    name = spot[0]
+    wanted = _folded(_sections(text).get(name, {}), fields)
+    lines, last = [], -1
+    for section, key, _, line in _lines(text):
+        changed = section == name and key in wanted
+        lines.append(f"{key} = {wanted.pop(key)}\n" if changed else line)
+        if section == name and line.strip():
+            last = len(lines) - 1
+    if last < 0:
+        lines += ["\n"] * bool(text.strip()) + [f"[{name}]\n"]
+        last = len(lines) - 1
+    if not lines[last].endswith("\n"):
+        lines[last] += "\n"
+    lines[last + 1 : last + 1] = [f"{key} = {value}\n" for key, value in wanted.items()]
+    return "".join(lines)
+
+
+def _sections(text: str) -> dict[str, dict[str, str]]:
+    found: dict[str, dict[str, str]] = {}
+    for section, key, value, _ in _lines(text):
+        if section:
+            values = found.setdefault(section, {})
+            values.update({key: value} if key else {})
+    return found
+
+
+def _folded(present: Fields, fields: Fields) -> dict[str, str]:
+    """`fields` with those that lead into one value put together in it."""
+    wanted: dict[str, str] = {}
+    for name, value in fields.items():
+        key, dot, inner = name.partition(".")
+        if dot:
+            whole = _inner(wanted.get(key) or present.get(key, ""))
+            value = json.dumps({**whole, inner: value}, separators=(",", ":"))
+        wanted[key] = value
+    return wanted
+
+
+def _inner(value: str) -> dict[str, object]:
+    try:
+        found = json.loads(value)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _lines(text: str) -> list[tuple[str, str, str, str]]:
+    """Each line with the section it stands in, and its key and value where it has them."""
+    found, section = [], ""
+    for number, line in enumerate(text.splitlines(keepends=True), start=1):
+        key = value = ""
+        if line.startswith(_ENCRYPTED):
+            raise Broken(number, 1, "encrypted")
+        if heading := _SECTION.fullmatch(line):
+            section = heading["name"]
+        elif not _IGNORED.fullmatch(line):
+            pair = _PAIR.fullmatch(line)
+            if pair is None or not section:
+                column = len(line) - len(line.lstrip()) + 1
+                raise Broken(number, column, "neither [section] nor key = value within one")
+            key, value = pair["key"], pair["value"]
+        found.append((section, key, value, line))
+    return found

@@ -1,0 +1,78 @@
+"""The directory of the shared socket: where it stands, and whether it is safe.
+
+Programs take whatever answers there for the wizard, and use the token that they are given. So
+nobody else may be able to put a directory or a socket of theirs in its place.
+"""
+
+import hashlib
+import os
+import stat
+from contextlib import suppress
+from pathlib import Path
+
+from wizard.errors import WizardError, fail
+from wizard.home import Home
+
+OF_ROOT = Path("/run")
+"""Every user of the machine can enter it, and only root makes anything there."""
+
+
+def shared_directory(home: Home) -> Path:
+    """Where the shared socket of `home` stands unless its owner names another directory.
+
+    Root's stands where everybody reaches it. Another user has no such place that is theirs alone
+    (in ``/tmp`` a name belongs to whoever comes first), so that their socket stands in their own
+    home: a container reaches it by a mount, and for other users they name a directory.
+    """
+    if not hasattr(os, "geteuid") or os.geteuid() != 0:
+        return Path(home.data_dir) / "shared"
+    mark = hashlib.sha256(os.fsencode(home.data_dir)).hexdigest()[:8]
+    return OF_ROOT / f"zoho-wizard-{mark}"
+
+
+def closed_to_others(directory: Path) -> Path | None:
+    """The first directory on the way to `directory` that other users cannot enter; None: they
+    can enter all of them, as far as the modes tell."""
+    for each in reversed(directory.parents):
+        if each.exists() and not each.stat().st_mode & stat.S_IXOTH:
+            return each
+    return None
+
+
+def prepare(path: Path) -> None:
+    """Make the directory, or see that it is ours alone to write and that nobody can put another
+    in its place. Raises ``shared-directory-unsafe``."""
+    try:
+        with suppress(FileExistsError):
+            path.mkdir(0o711)
+        found = path.lstat()
+        if not stat.S_ISDIR(found.st_mode):
+            raise _unsafe(path, "it is no directory")
+        if found.st_uid != os.geteuid():
+            raise _unsafe(path, "it is another user's")
+        if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            raise _unsafe(path, "others may write in it")
+        for above in (*path.absolute().parents, *path.resolve().parents):
+            if reason := _lets_others_replace(above.stat()):
+                raise _unsafe(path, f"{reason} {above}, and replace it")
+        path.chmod(0o711)
+    except OSError as error:
+        raise _unsafe(path, os.strerror(error.errno or 0)) from error
+
+
+def _lets_others_replace(above: os.stat_result) -> str:
+    """Who else can put another in the place of what stands in a directory, empty where nobody can:
+    its own user, and, unless it is sticky, whoever may write in it. A group of one's own is what
+    many systems give to each user."""
+    if above.st_uid not in (0, os.geteuid()):
+        return "another user owns"
+    if above.st_mode & stat.S_ISVTX:
+        return ""
+    if above.st_mode & stat.S_IWOTH:
+        return "everybody may write in"
+    foreign = above.st_gid not in (0, os.getegid())
+    return "a group may write in" if foreign and above.st_mode & stat.S_IWGRP else ""
+
+
+def _unsafe(path: Path, reason: str) -> WizardError:
+    return fail("shared-directory-unsafe", path=str(path), reason=reason)

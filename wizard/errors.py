@@ -1,0 +1,116 @@
+"""Ways to fail, and the one table of words.
+
+There is one exception, and it carries data::
+
+    WizardError(failure)        any room raises it; ``failure.code`` is a key of ``words.toml``
+        Conflict                a condition of a write no longer holds: somebody else was faster
+
+Nobody writes a sentence for users into a ``raise``. `explain` turns a failure into a `Finding`
+with the words of the table; the web pages and the terminal are two painters of that finding.
+
+Exit codes, the same in JSON mode: 0 good, 1 failed, 2 usage, 3 needs re-authorization,
+4 temporary, 5 our own store.
+"""
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from functools import cache
+from importlib import resources
+from string import Formatter
+from typing import Any
+
+from wizard.model import Event, Failure, Finding, Remedy
+
+
+class WizardError(Exception):
+    """Something failed; ``failure`` says what. ``str()`` is the code, never a secret."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.code)
+        self.failure = failure
+
+
+class Conflict(WizardError):
+    """The row was no longer as it was read: somebody else was faster."""
+
+
+def fail(code: str, **details: str) -> WizardError:
+    """A `WizardError` of ``code`` with ``details`` for its words; for failures of our own."""
+    return WizardError(Failure(code=code, details=details))
+
+
+_QUOTED_WORD = "“{zoho_word}”"
+
+
+class _Known(dict[str, str]):
+    """Details for the words; what is not known is paraphrased, or reads as an ellipsis."""
+
+    def __missing__(self, key: str) -> str:
+        return str(words()["unnamed"].get(key, "…"))
+
+
+@cache
+def words() -> Mapping[str, Mapping[str, Any]]:
+    """The table: code → ``title``, ``cause``, ``remedy``, ``exit``, ``steps``."""
+    return tomllib.loads(resources.files("wizard").joinpath("words.toml").read_text("utf-8"))
+
+
+def _steps(rows: Sequence[Mapping[str, str]], known: Mapping[str, str]) -> tuple[Remedy, ...]:
+    """The steps for which everything is known, for half a command helps nobody; where nobody
+    knows which connection or client is meant, the step that finds it."""
+    found: dict[Remedy, None] = {}
+    for row in rows:
+        wanted = {field for text in row.values() for _, field, *_ in Formatter().parse(text)}
+        missing = {field for field in wanted if field and field not in known}
+        instead = [each for key, each in words()["looked-for"].items() if key in missing]
+        for each in instead[:1] if missing else [row]:
+            parts = (each.get(part, "") for part in ("label", "command", "path"))
+            found[Remedy(*(part.format_map(known) for part in parts))] = None
+    return tuple(found)
+
+
+def phrase(table: str, code: str, /, **details: str) -> str:
+    """The sentence `code` of one of the tables of single sentences; empty where it has none."""
+    return str(words()[table].get(code, "")).format_map(_Known(details))
+
+
+def happened(event: Event) -> str:
+    """A line of a connection's history, in words; a code in it is told by its title."""
+    said = {key: outcome(text, name=event.connection) for key, text in event.details.items()}
+    return phrase("history", event.kind, **said) or event.kind.replace("-", " ")
+
+
+def outcome(code: str, **details: str) -> str:
+    """How an ask or an attempt ended, in words; whatever is no code of the table as it is."""
+    told = words()["outcomes"].get(code)
+    if told is None and "title" in words().get(code, {}):
+        told = explain(Failure(code), **details).title
+    return told or code
+
+
+def explain(failure: Failure, **details: str) -> Finding:
+    """The finding for ``failure``; ``details`` (such as ``name``) complete the failure's own.
+
+    A code without words is a bug that a test finds; a user still gets the honest ``unknown``.
+    """
+    known = _Known({**failure.details, **details, "zoho_word": failure.zoho_word or "…"})
+    known["code"] = failure.code
+    if failure.retry_at is not None:
+        known["retry_at"] = failure.retry_at.astimezone().strftime("%H:%M")
+    row = words().get(failure.code) or words()["unknown"]
+    steps = _steps(row.get("steps", ()), known)
+    answered_nothing = failure.exchange is not None and not failure.zoho_word
+
+    def told(part: str) -> str:
+        text = row[part].replace(_QUOTED_WORD, "nothing") if answered_nothing else row[part]
+        return str(text.format_map(known))
+
+    return Finding(
+        code=failure.code,
+        title=told("title"),
+        cause=told("cause"),
+        remedy=told("remedy"),
+        steps=steps,
+        exit_code=row["exit"],
+        failure=failure,
+    )

@@ -1,0 +1,232 @@
+"""Judges of the accounts server's answers: pure functions of an `Answer`.
+
+Zoho reports errors with HTTP 200, so the body decides. A failure is permanent only where Zoho said
+so in an explicit OAuth error; whatever else comes back says nothing about a token and is
+``temporary``.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+from wizard.errors import WizardError
+from wizard.model import Exchange, Failure
+from wizard.transport import Answer, http_date, one_line
+from wizard.zoho import DataCentre, limits
+
+# Zoho's error words. `invalid_grant` is RFC 6749's word for what Zoho calls `invalid_code`; Zoho
+# does not document it, and a client should survive the day it does.
+_CODES = {
+    "invalid_client": "invalid-client",
+    "invalid_client_secret": "invalid-client-secret",
+    "invalid_code": "invalid-code",
+    "invalid_grant": "invalid-code",
+    "invalid_redirect_uri": "invalid-redirect-uri",
+    "missing_org_info": "missing-org-info",
+    "invalid_scope": "invalid-scope",
+    "general_error": "general-error",
+}
+_TEMPORARY = ("general-error",)
+_GONE = ("invalid_token", "invalid_code")
+"""Words for a token that there is nothing to revoke of."""
+
+_UNKNOWN_LIFE = 300
+"""Seconds an access token is trusted where its life is missing or makes no sense."""
+_PLAUSIBLE_LIFE = range(60, 86_401)
+"""Zoho's live an hour. Less than a minute is of no use to anybody, and a number beyond a day is in
+another unit, such as milliseconds."""
+
+
+class ClientVerdict(StrEnum):
+    """What a data centre thinks of a client id and secret."""
+
+    VALID = "valid"
+    UNKNOWN_CLIENT = "unknown-client"
+    WRONG_SECRET = "wrong-secret"  # noqa: S105 a verdict, no secret
+
+
+@dataclass(frozen=True)
+class TokenResponse:
+    """What the token endpoint gave."""
+
+    access_token: str = field(repr=False)
+    refresh_token: str | None = field(repr=False)
+    """None in every answer to a refresh (Zoho does not rotate), and where consent was not shown."""
+    scope: tuple[str, ...]
+    """As granted; empty where Zoho did not say, which means as asked (RFC 6749, section 5.1)."""
+    api_domain: str
+    """Where the token may be sent: the data centre's own, whatever Zoho named."""
+    api_domain_refused: str | None
+    """The domain Zoho named, where it is not this data centre's own."""
+    expires_at: datetime
+    expires_in: int
+    """Seconds."""
+    location: str
+    exchange: Exchange
+    date: datetime | None
+    """What the accounts server takes the time for."""
+
+
+def judge_token(answer: Answer, data_centre: DataCentre, asked_at: datetime) -> TokenResponse:
+    """The token in the token endpoint's answer; raises what else it says."""
+    body = _body(answer, asked_at)
+    access_token = body.get("access_token")
+    refresh_token = body.get("refresh_token")
+    token_type = body.get("token_type", "Bearer")
+    if not _is_token(access_token):
+        raise _malformed(answer, "access_token")
+    if refresh_token is not None and not _is_token(refresh_token):
+        raise _malformed(answer, "refresh_token")
+    if not isinstance(token_type, str) or token_type.lower() != "bearer":
+        raise _malformed(answer, "token_type")
+    seconds = _life(body)
+    named = body.get("api_domain", data_centre.api_domain)
+    return TokenResponse(
+        access_token=str(access_token),
+        refresh_token=refresh_token,
+        scope=_scope(body.get("scope")),
+        api_domain=data_centre.api_domain,
+        api_domain_refused=None if named == data_centre.api_domain else _plain(named),
+        # From before the question, so that our token never outlives Zoho's.
+        expires_at=asked_at + timedelta(seconds=seconds),
+        expires_in=seconds,
+        location=data_centre.location,
+        exchange=answer.exchange,
+        date=answer.date,
+    )
+
+
+def judge_client(answer: Answer, at: datetime) -> ClientVerdict:
+    """What the answer about an impossible code says of the client. The code and the redirect URI
+    are looked at only after the client, so an error about either vouches for it.
+    """
+    verdicts = {
+        "invalid-code": ClientVerdict.VALID,
+        "invalid-redirect-uri": ClientVerdict.VALID,
+        "invalid-client": ClientVerdict.UNKNOWN_CLIENT,
+        "invalid-client-secret": ClientVerdict.WRONG_SECRET,
+    }
+    try:
+        _body(answer, at)
+    except WizardError as error:
+        verdict = verdicts.get(error.failure.code)
+        if verdict is None:
+            raise
+        return verdict
+    raise _malformed(answer, "error")
+
+
+def judge_revocation(answer: Answer, at: datetime) -> bool:
+    """Whether the token was revoked; False where Zoho found nothing to revoke. Raises what else
+    the answer says.
+
+    Zoho answers 200, with an empty body or a status. A token it does not know (any more) is a 400,
+    mostly with an HTML page. An HTML page with 200 is somebody else's.
+    """
+    body = answer.json
+    word = body.get("error") if isinstance(body, dict) else None
+    if answer.status == 400 and word in (None, *_GONE):
+        return False
+    if answer.status == 200 and word is None and (isinstance(body, dict) or not answer.body):
+        return True
+    _body(answer, at)
+    raise _malformed(answer, "status")
+
+
+def _body(answer: Answer, at: datetime) -> Mapping[str, Any]:
+    """The JSON object of an answer that is no error; raises the error, whatever its status."""
+    body = answer.json
+    if answer.status >= 500:
+        retry_at = _retry_after(answer, at)
+        raise _failed("data-centre-down", answer, temporary=True, retry_at=retry_at)
+    if not isinstance(body, dict):
+        raise _failed("not-json", answer, temporary=True)
+    word = _plain(body["error"]) if "error" in body else ""
+    if word not in _CODES and _is_throttle(answer, body):
+        pause = timedelta(seconds=limits().throttle_pause)
+        retry_at = _retry_after(answer, at) or at + pause
+        raise _failed("throttled", answer, word=word, temporary=True, retry_at=retry_at)
+    if "error" in body:
+        code = _CODES.get(word, "unknown-oauth-error")
+        raise _failed(code, answer, word=word or "(empty)", temporary=code in _TEMPORARY)
+    if answer.status != 200:
+        raise _malformed(answer, "status")
+    return body
+
+
+def _is_throttle(answer: Answer, body: Mapping[str, Any]) -> bool:
+    """Zoho translates the throttle's words, so only its frame tells: it alone carries an
+    ``error_description`` or a ``status``, and it alone is a 400 or 429 with JSON.
+    """
+    if answer.status == 429:
+        return True
+    framed = "error_description" in body or body.get("status") == "failure"
+    return "error" in body and (framed or answer.status == 400)
+
+
+def _retry_after(answer: Answer, at: datetime) -> datetime | None:
+    """Until when the server wants to be left alone: its ``Retry-After``, in seconds or as a date
+    (RFC 9110, section 10.2.3). A date is taken by the server's own clock.
+    """
+    named = answer.headers.get("retry-after", "")
+    if named.isascii() and named.isdigit() and len(named) < 6:
+        return at + timedelta(seconds=int(named))
+    until = http_date(named)
+    return at + (until - (answer.date or at)) if until else None
+
+
+def _life(body: Mapping[str, Any]) -> int:
+    """The access token's life in seconds. By Zoho's older shape ``expires_in`` is milliseconds
+    where ``expires_in_sec`` stands beside it.
+    """
+    given = body.get("expires_in_sec", body.get("expires_in"))
+    if isinstance(given, str) and given.isascii() and given.isdigit() and len(given) < 10:
+        given = int(given)
+    if isinstance(given, bool) or not isinstance(given, int):
+        return _UNKNOWN_LIFE
+    return given if given in _PLAUSIBLE_LIFE else _UNKNOWN_LIFE
+
+
+def _scope(given: object) -> tuple[str, ...]:
+    """Zoho takes scopes with commas and gives them back with blanks. What is no visible ASCII is
+    none (RFC 6749, section 3.3).
+    """
+    if not isinstance(given, str):
+        return ()
+    return tuple(dict.fromkeys(filter(_is_token, given.replace(",", " ").split())))
+
+
+def _is_token(value: object) -> bool:
+    """Fit for a header: visible ASCII and nothing else (RFC 6749, appendix A.12)."""
+    return isinstance(value, str) and bool(value) and all("!" <= each <= "~" for each in value)
+
+
+def _plain(value: object) -> str:
+    """A stranger's word made fit to be shown, and short."""
+    return one_line(str(value), 120)
+
+
+def _malformed(answer: Answer, what: str) -> WizardError:
+    return _failed("malformed-answer", answer, temporary=True, field=what)
+
+
+def _failed(
+    code: str,
+    answer: Answer,
+    *,
+    word: str = "",
+    temporary: bool = False,
+    retry_at: datetime | None = None,
+    **details: str,
+) -> WizardError:
+    failure = Failure(
+        code=code,
+        zoho_word=word,
+        temporary=temporary,
+        details={"status": str(answer.status), **details},
+        exchange=answer.exchange,
+        retry_at=retry_at,
+    )
+    return WizardError(failure)

@@ -1,0 +1,231 @@
+"""Who am I, which organizations, and one cheap read: the calls that prove an access token.
+
+Zoho's products speak some ten dialects of error. A table of their words turns each into one of a
+few codes, and the HTTP status decides only where no word is known: a dead token is a 401 in most
+products, a 500 in WorkDrive and a 200 in Campaigns.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from urllib.parse import urlencode
+
+from wizard.errors import WizardError
+from wizard.model import Account, Exchange, Failure, Organization
+from wizard.transport import Answer, Transport, ZohoAuth, one_line
+from wizard.zoho import DataCentre, Probe, Product, Zoho, error_words
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What one cheap read said."""
+
+    ok: bool
+    words: str
+    """What could be read, in plain words: ``leads can be read``."""
+    failure: Failure | None = None
+    exchange: Exchange | None = None
+
+
+class Resource:
+    """Asks the accounts server who somebody is, and the products what they reach."""
+
+    def __init__(self, transport: Transport, zoho: Zoho) -> None:
+        self._transport = transport
+        self._zoho = zoho
+
+    def who_am_i(self, access_token: str, location: str) -> tuple[Account, datetime | None]:
+        """The account that consented, and the accounts server's time.
+
+        Needs ``AaaServer.profile.READ``. Raises ``token-invalid``, ``scope-missing`` and what
+        the transport raises.
+        """
+        url = self._zoho.data_centre(location).user_info_endpoint
+        answer = self._transport.get(url, ZohoAuth(access_token))
+        return judge_account(answer), answer.date
+
+    def organizations(
+        self, product: Product, access_token: str, location: str
+    ) -> tuple[Organization, ...]:
+        """The organizations the token reaches in ``product``; none where it cannot name them."""
+        if product.organizations is None:
+            return ()
+        base = self._zoho.data_centre(location).host(product.host)
+        answer = self._get(product, base + product.organizations.path, access_token)
+        return judge_organizations(product, answer)
+
+    def read(
+        self,
+        product: Product,
+        access_token: str,
+        location: str,
+        organization: Organization | None,
+        scope: tuple[str, ...],
+    ) -> Reading:
+        """One cheap read that the granted ``scope`` allows. Never raises for what Zoho answers;
+        a product without such a read gives the failure ``no-cheap-read``, which asked nothing.
+        """
+        probe = product.probe_for(scope)
+        if probe is None:
+            details = {"product": product.title}
+            return Reading(False, "", Failure("no-cheap-read", sent=False, details=details))
+        params, headers = _request(probe, organization)
+        base = self._zoho.data_centre(location).host(product.host)
+        try:
+            answer = self._get(product, base + probe.path, access_token, params, headers)
+            judge_answer(product.id, answer)
+        except WizardError as error:
+            return Reading(False, probe.noun, error.failure, error.failure.exchange)
+        return Reading(True, f"{probe.noun} can be read", None, answer.exchange)
+
+    def _get(
+        self,
+        product: Product,
+        url: str,
+        access_token: str,
+        params: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
+        accept = {"Accept": product.accept, **(headers or {})}
+        return self._transport.get(url, ZohoAuth(access_token), params, accept)
+
+
+def call_to_copy(
+    product: Product,
+    data_centre: DataCentre,
+    organization: Organization | None,
+    scope: tuple[str, ...],
+) -> str:
+    """The URL of the read that proved the token, to be tried by hand; empty where there is none."""
+    probe = product.probe_for(scope)
+    if probe is None:
+        return ""
+    params, _ = _request(probe, organization)
+    url = data_centre.host(product.host) + probe.path
+    return f"{url}?{urlencode(params)}" if params else url
+
+
+def _request(
+    probe: Probe, organization: Organization | None
+) -> tuple[dict[str, str], dict[str, str]]:
+    """The parameters and headers of a probe."""
+    params, headers = dict(probe.params), {}
+    if organization is not None and probe.organization_in == "orgId":
+        headers["orgId"] = organization.id
+    elif organization is not None and probe.organization_in:
+        params[probe.organization_in] = organization.id
+    return params, headers
+
+
+# --- Judges ---------------------------------------------------------------------------------------
+
+
+def judge_account(answer: Answer) -> Account:
+    """The account in an answer of ``/oauth/user/info``; its ZUID comes as number or as text."""
+    body = judge_answer("accounts", answer)
+    zuid = body.get("ZUID") if isinstance(body, dict) else None
+    if isinstance(zuid, bool) or not isinstance(zuid, int | str) or not str(zuid).isdigit():
+        raise _failed("malformed-answer", answer, field="ZUID")
+    email, name = body.get("Email"), body.get("Display_Name")
+    return Account(
+        zuid=str(zuid),
+        email=_name(email) if isinstance(email, str) else "",
+        display_name=_name(name) if isinstance(name, str) else "",
+    )
+
+
+def _name(given: object) -> str:
+    """What people call themselves and their organizations, on one line of plain text."""
+    return " ".join(one_line(str(given)).split())
+
+
+def judge_organizations(product: Product, answer: Answer) -> tuple[Organization, ...]:
+    """The organizations in the answer to the product's listing."""
+    body = judge_answer(product.id, answer)
+    listing = product.organizations
+    if listing is None:
+        return ()
+    rows = body  # which Projects was seen to answer bare
+    for name in listing.rows.split("."):
+        rows = rows.get(name) if isinstance(rows, dict) else rows
+    if not isinstance(rows, list) and answer.status != 204:
+        raise _failed("malformed-answer", answer, field=listing.rows)
+    return tuple(
+        Organization(
+            product=product.id,
+            id=str(row[listing.id]),
+            name=_name(row.get(listing.name, "")),
+            environment=_environment(row.get(listing.environment)),
+        )
+        for row in rows or ()
+        if isinstance(row, dict) and listing.id in row
+    )
+
+
+def _environment(given: object) -> str:
+    """The environment by Zoho's name for it; empty for anything else that may stand there."""
+    named = str(given).title()
+    return named if named in ("Production", "Sandbox", "Developer") else ""
+
+
+def judge_answer(product_id: str, answer: Answer) -> Any:
+    """The JSON of an answer that is no error; None for one without content (CRM's way of saying
+    that there are no records). Raises the code that the product's dialect stands for.
+    """
+    if answer.status == 204:
+        return None
+    body = answer.json
+    if 200 <= answer.status < 300 and body is None:
+        raise _failed("not-json", answer, temporary=True)
+    if answer.status >= 400 or _confesses(body):
+        word, code = _meaning(product_id, body, answer.status)
+        temporary = code in ("product-throttled", "data-centre-down")
+        raise _failed(code, answer, temporary=temporary, word=word, product=product_id)
+    return body
+
+
+def _confesses(body: Any) -> bool:
+    """Whether an answer with HTTP 200 calls itself an error (Campaigns, People)."""
+    if not isinstance(body, dict):
+        return False
+    inner = body.get("response")
+    if isinstance(inner, dict):
+        return inner.get("status") == 1
+    return body.get("status") in ("error", "failure")
+
+
+def _meaning(product_id: str, body: Any, status: int) -> tuple[str, str]:
+    """The word the product used and the code it stands for; by status where none is known."""
+    table = error_words()
+    known = {**table["common"], **table.get(product_id, {})}
+    said = tuple(_words(body))
+    for word in said:
+        if word in known:
+            return word, known[word]
+    by_status = {401: "token-invalid", 403: "no-permission", 404: "wrong-path"}
+    by_status |= {429: "product-throttled"}
+    fallback = "data-centre-down" if status >= 500 else "product-error"
+    return (said[0] if said else ""), by_status.get(status, fallback)
+
+
+def _words(body: Any) -> Iterator[str]:
+    """Every short scalar of a JSON value that may be an error's word, from the outside in."""
+    level = [body]
+    while level:
+        inner = [each for each in level if isinstance(each, dict | list)]
+        yield from (str(each) for each in level if _is_word(each))
+        level = [
+            value for each in inner for value in (each.values() if isinstance(each, dict) else each)
+        ]
+
+
+def _is_word(value: object) -> bool:
+    return type(value) in (str, int) and str(value).isprintable() and 0 < len(str(value)) < 60
+
+
+def _failed(
+    code: str, answer: Answer, *, temporary: bool = False, word: str = "", **details: str
+) -> WizardError:
+    details = {"status": str(answer.status), **details}
+    return WizardError(Failure(code, word, temporary, details=details, exchange=answer.exchange))

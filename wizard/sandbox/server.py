@@ -1,0 +1,142 @@
+"""The web server around a world."""
+
+import socket
+import threading
+from collections.abc import Iterable
+from functools import cache, partial
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from flask import Flask, Response
+from flask.typing import ResponseReturnValue
+from waitress import wasyncore
+from waitress.server import create_server
+from werkzeug.exceptions import HTTPException
+from werkzeug.routing import BaseConverter
+
+from wizard.sandbox import accounts, admin, controls, gate, present, products, seed
+from wizard.sandbox.accounts import html_page
+from wizard.sandbox.clock import Clock
+from wizard.sandbox.data_centres import data_centres
+from wizard.sandbox.pages import blueprint as pages_blueprint
+from wizard.sandbox.world import World
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+HOST = "127.0.0.1"
+"""Loopback only, and by number: the wizard lives at `localhost`, so that browsers see two sites."""
+
+THREADS = 16
+"""Enough for a storm of refreshing processes beside a few slow answers."""
+
+
+class Location(BaseConverter):
+    """A URL part that is the location of a data centre."""
+
+    regex = "|".join(data_centres())
+
+
+class SandboxApp(Flask):
+    """A Flask application that holds the world's lock while a view works, and not while it waits
+    for a slow answer to go out."""
+
+    def dispatch_request(self) -> ResponseReturnValue:
+        with present.world().lock:
+            return super().dispatch_request()
+
+
+@cache
+def application() -> Flask:
+    """Return the application that serves every world of this process."""
+    app = SandboxApp(__name__, static_folder=None, template_folder=None)
+    app.url_map.converters["location"] = Location
+    app.json.sort_keys = False  # type: ignore[attr-defined]
+    app.register_blueprint(admin.routes)
+    app.register_blueprint(accounts.routes)
+    app.register_blueprint(pages_blueprint())
+    app.register_blueprint(products.routes)
+    gate.attach(app)
+    for status in (404, 405):
+        app.register_error_handler(status, partial(_page_of, status))
+    return app
+
+
+def create_app(world: World, stopping: threading.Event) -> "WSGIApplication":
+    """Return the WSGI application of a world. Setting `stopping` ends answers held back."""
+
+    def answer(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        present.serve(environ, world, stopping)
+        return application()(environ, start_response)
+
+    return answer
+
+
+def _page_of(status: int, _: HTTPException) -> Response:
+    return html_page(status)
+
+
+class Sandbox:
+    """A simulated Zoho that listens on loopback, in a thread of this process.
+
+    `port` 0 takes a free one. The world given is served as it is; without one, a new world with
+    the made-up people is made. `url` is where it answers, `admin` the controls. A context
+    manager: leaving it stops the server and closes its sockets. OSError if the port is taken.
+    """
+
+    def __init__(
+        self, *, port: int = 0, world: World | None = None, clock: Clock | None = None
+    ) -> None:
+        if world is None:
+            world = World(clock=clock)
+            seed.populate(world)
+        listening = socket.create_server((HOST, port))
+        self.world = world
+        self.admin = controls.in_process(world)
+        self._stopping = threading.Event()
+        app = create_app(world, self._stopping)
+        self._map: dict[int, Any] = {}
+        self._server = create_server(
+            app, sockets=[listening], threads=THREADS, ident="ZGS", map=self._map
+        )
+        self.url = world.origin = f"http://{HOST}:{listening.getsockname()[1]}"
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="sandbox", daemon=True)
+
+    @property
+    def clock(self) -> Clock:
+        """The clock of the world; the wizard under test can be given the same."""
+        return self.world.clock
+
+    def start(self) -> "Sandbox":
+        """Begin to answer; return itself."""
+        self._thread.start()
+        return self
+
+    def stop(self) -> None:
+        """Stop answering and close every socket. Answers held back are let go."""
+        self._stopping.set()
+        self._server.task_dispatcher.shutdown(timeout=5)
+        if self._thread.is_alive():
+            # Nobody closes the trigger before the loop has ended: what wakes it would else be
+            # written to a descriptor that is gone, or is somebody else's by now.
+            self._ended.set()
+            self._server.pull_trigger()
+            self._thread.join(timeout=5)
+        self._server.close()
+        wasyncore.close_all(self._map, ignore_all=True)
+
+    def _run(self) -> None:
+        while not self._ended.is_set():
+            wasyncore.loop(timeout=1, map=self._map, count=1)
+
+    def __enter__(self) -> "Sandbox":
+        return self.start()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()

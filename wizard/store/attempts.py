@@ -1,0 +1,102 @@
+"""Authorization attempts: each arrow of their way is one durable commit."""
+
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Row, select, update
+
+from wizard.errors import fail
+from wizard.model import Attempt, AttemptState, Failure
+from wizard.store import schema
+from wizard.store.shelf import Shelf, change, put
+from wizard.vault import Vault
+
+_T = schema.attempts
+_SEALED = ("oauth_state", "code_verifier")
+OPEN = (AttemptState.REDIRECTED, AttemptState.CALLBACK_SEEN, AttemptState.EXCHANGE_INTENT)
+"""The states from which an attempt still goes on."""
+
+
+class Attempts(Shelf):
+    """Authorizations under way, and how each ended."""
+
+    def add_attempt(self, attempt: Attempt) -> None:
+        """Store a fresh attempt, its ``state`` and verifier sealed."""
+        values = dict(vars(attempt))
+        for name in _SEALED:
+            values[name] = self._vault.seal(values[name], "attempts", attempt.id, name)
+        values["oauth_state_hash"] = self._vault.fingerprint(attempt.oauth_state)
+        with self.database.write() as c:
+            put(c, _T, **values)
+
+    def attempt(self, attempt_id: str) -> Attempt:
+        """Raises ``unknown-attempt``."""
+        found = self._attempts(_T.c.id == attempt_id)
+        if not found:
+            raise fail("unknown-attempt", attempt=attempt_id)
+        return found[0]
+
+    def attempt_by_state(self, oauth_state: str) -> Attempt | None:
+        """The attempt that ``state`` belongs to, whatever became of it; None: not one of ours.
+
+        Looked up by a keyed hash: how long it takes tells nothing about the ``state`` of others.
+        """
+        found = self._attempts(_T.c.oauth_state_hash == self._vault.fingerprint(oauth_state))
+        return found[0] if found else None
+
+    def attempts(self, name: str) -> tuple[Attempt, ...]:
+        """The attempts for connection ``name``, newest first."""
+        return self._attempts(_T.c.connection == name)
+
+    def open_attempts(self) -> tuple[Attempt, ...]:
+        """The attempts that still go on, of every connection, newest first."""
+        return self._attempts(_T.c.state.in_(OPEN))
+
+    def advance_attempt(
+        self,
+        attempt_id: str,
+        expected: AttemptState,
+        to: AttemptState,
+        *,
+        generation: int | None = None,
+        failure: Failure | None = None,
+    ) -> None:
+        """Move an attempt from ``expected`` to ``to``, durably.
+
+        Raises `Conflict` where it is no longer at ``expected``: of several callers one wins.
+        """
+        with self.database.write() as c:
+            advance(c, attempt_id, expected, to, generation, failure)
+
+    def count_wrong_try(self, attempt_id: str) -> int:
+        """Count a try that did not fit the attempt; returns how many there have been."""
+        with self.database.write() as c:
+            one = update(_T).where(_T.c.id == attempt_id).values(wrong_tries=_T.c.wrong_tries + 1)
+            change(c, one, "the authorization")
+            tries = c.scalar(select(_T.c.wrong_tries).where(_T.c.id == attempt_id))
+        return int(tries or 0)
+
+    def _attempts(self, condition: ColumnElement[bool]) -> tuple[Attempt, ...]:
+        query = select(_T).where(condition).order_by(_T.c.created_at.desc(), _T.c.id)
+        with self.database.read() as c:
+            return tuple(attempt_of(self._vault, row) for row in c.execute(query))
+
+
+def attempt_of(vault: Vault, row: Row[Any]) -> Attempt:
+    """The attempt that stands in ``row``, its ``state`` and verifier unsealed."""
+    values = {name: value for name, value in row._mapping.items() if name != "oauth_state_hash"}
+    for name in _SEALED:
+        values[name] = vault.unseal(values[name], "attempts", row.id, name)
+    return Attempt(**values)
+
+
+def advance(
+    c: Connection,
+    attempt_id: str,
+    expected: AttemptState,
+    to: AttemptState,
+    generation: int | None = None,
+    failure: Failure | None = None,
+) -> None:
+    """Move an attempt within a transaction that does more; raises `Conflict`."""
+    here = update(_T).where(_T.c.id == attempt_id, _T.c.state == expected)
+    change(c, here.values(state=to, generation=generation, failure=failure), "the authorization")

@@ -1,0 +1,155 @@
+"""Clients and their secrets, one a data centre."""
+
+from collections import defaultdict
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Row, delete, select, update
+
+from wizard.errors import WizardError, fail
+from wizard.model import Client, ClientSecret, SecretState
+from wizard.store import schema
+from wizard.store.shelf import Shelf, change, nearest, put
+
+_T = schema.clients
+_SECRETS = schema.client_secrets
+
+
+class Clients(Shelf):
+    """The clients registered in Zoho's API console."""
+
+    def clients(self) -> tuple[Client, ...]:
+        """Every client, by name."""
+        with self.database.read() as c:
+            return self._clients(c)
+
+    def client(self, client_id: str) -> Client:
+        """Raises ``unknown-client`` with the nearest names."""
+        with self.database.read() as c:
+            found = self._clients(c, client_id)
+            if not found:
+                raise _unknown(c, client_id)
+            return found[0]
+
+    def add_client(self, client: Client) -> None:
+        """Raises ``client-exists`` where its id is known, ``client-name-taken`` its name alone."""
+        with self.database.write() as c:
+            same = (_T.c.client_id == client.client_id) | (_T.c.name == client.name)
+            query = select(_T.c.name, _T.c.client_id).where(same)
+            known = {row.client_id: row.name for row in c.execute(query)}
+            if client.client_id in known:
+                name = known[client.client_id]
+                raise fail("client-exists", name=name, client_id=client.client_id)
+            for client_id in known:
+                raise fail("client-name-taken", name=client.name, client_id=client_id)
+            columns = {column.name: getattr(client, column.name) for column in _T.columns}
+            put(c, _T, **columns)
+            for secret in client.secrets:
+                self._put_secret(c, client.client_id, secret)
+
+    def set_secret(
+        self, client_id: str, location: str, value: str, common: bool | None = None
+    ) -> None:
+        """Make ``value`` the current secret for ``location``; the old one becomes PREVIOUS.
+
+        ``common`` says whether the secret serves every data centre; None leaves that as it is.
+        """
+        with self.database.write() as c:
+            must_exist(c, client_id)
+            if common is not None:
+                where = _T.c.client_id == client_id
+                c.execute(update(_T).where(where).values(common_secret=common))
+            before = self._secrets(c, client_id, location)
+            if any(s.value == value and s.state is SecretState.CURRENT for s in before):
+                return
+            if before:
+                _drop(c, client_id, location, SecretState.PREVIOUS)
+                _turn(c, client_id, location, SecretState.CURRENT, SecretState.PREVIOUS)
+            self._put_secret(c, client_id, ClientSecret(location, value))
+
+    def confirm_secret(self, client_id: str, location: str) -> None:
+        """The current secret has worked: forget the one before."""
+        with self.database.write() as c:
+            _drop(c, client_id, location, SecretState.PREVIOUS)
+
+    def restore_secret(self, client_id: str, location: str) -> None:
+        """The current secret was refused: put the one before back in its place.
+
+        Raises `Conflict` where there is none.
+        """
+        with self.database.write() as c:
+            _drop(c, client_id, location, SecretState.CURRENT)
+            _turn(c, client_id, location, SecretState.PREVIOUS, SecretState.CURRENT)
+
+    def remove_client(self, client_id: str) -> None:
+        """Raises ``unknown-client``, or ``client-in-use`` while a connection has it."""
+        with self.database.write() as c:
+            must_exist(c, client_id)
+            users = schema.connections
+            query = select(users.c.name).where(users.c.client_id == client_id)
+            if names := c.scalars(query.order_by(users.c.name)).all():
+                raise fail("client-in-use", client_id=client_id, connections=", ".join(names))
+            c.execute(delete(_T).where(_T.c.client_id == client_id))
+        self.database.fold()
+
+    def _clients(self, c: Connection, client_id: str | None = None) -> tuple[Client, ...]:
+        query = select(_T).order_by(_T.c.name)
+        if client_id is not None:
+            query = query.where(_T.c.client_id == client_id)
+        secrets = select(_SECRETS).order_by(_SECRETS.c.location, _SECRETS.c.state)
+        if client_id is not None:
+            secrets = secrets.where(_SECRETS.c.client_id == client_id)
+        mine = defaultdict(list)
+        for row in c.execute(secrets):
+            mine[row.client_id].append(self._secret(row))
+        return tuple(
+            Client(**row._mapping, secrets=tuple(mine[row.client_id])) for row in c.execute(query)
+        )
+
+    def _secrets(self, c: Connection, client_id: str, location: str) -> list[ClientSecret]:
+        query = select(_SECRETS).where(*_at(client_id, location))
+        return [self._secret(row) for row in c.execute(query)]
+
+    def _secret(self, row: Row[Any]) -> ClientSecret:
+        identity = _identity(row.client_id, row.location)
+        value = self._vault.unseal(row.value, "client_secrets", identity, "value")
+        return ClientSecret(row.location, value, row.state)
+
+    def _put_secret(self, c: Connection, client_id: str, secret: ClientSecret) -> None:
+        identity = _identity(client_id, secret.location)
+        put(
+            c,
+            _SECRETS,
+            client_id=client_id,
+            location=secret.location,
+            state=secret.state,
+            value=self._vault.seal(secret.value, "client_secrets", identity, "value"),
+        )
+
+
+def _identity(client_id: str, location: str) -> str:
+    """What a secret is bound to: moved to another data centre's row it does not decrypt."""
+    return f"{client_id}/{location}"
+
+
+def _at(client_id: str, location: str) -> tuple[ColumnElement[bool], ...]:
+    return _SECRETS.c.client_id == client_id, _SECRETS.c.location == location
+
+
+def _drop(c: Connection, client_id: str, location: str, state: SecretState) -> None:
+    c.execute(delete(_SECRETS).where(*_at(client_id, location), _SECRETS.c.state == state))
+
+
+def _turn(c: Connection, client_id: str, location: str, old: SecretState, new: SecretState) -> None:
+    where = *_at(client_id, location), _SECRETS.c.state == old
+    change(c, update(_SECRETS).where(*where).values(state=new), f"the secret for {location}")
+
+
+def must_exist(c: Connection, client_id: str) -> None:
+    """Raises ``unknown-client`` with the nearest names and ids."""
+    if c.scalar(select(_T.c.client_id).where(_T.c.client_id == client_id)) is None:
+        raise _unknown(c, client_id)
+
+
+def _unknown(c: Connection, client_id: str) -> WizardError:
+    known = [text for row in c.execute(select(_T.c.name, _T.c.client_id)) for text in row]
+    return fail("unknown-client", client_id=client_id, nearest=nearest(client_id, known))

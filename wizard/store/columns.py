@@ -1,0 +1,111 @@
+"""How our nouns stand in the columns of the tables.
+
+Times stand as ISO 8601 in UTC with microseconds, so that text order is time order.
+"""
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import Dialect, Text, TypeDecorator
+
+from wizard.model import Account, Exchange, Failure, Organization
+
+
+class Moment(TypeDecorator[datetime]):
+    """An aware datetime in UTC, as text of fixed width."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> str | None:
+        """Refuses a naive datetime by raising ValueError."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("a time without a zone")
+        return value.astimezone(UTC).isoformat(timespec="microseconds")
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> datetime | None:
+        return None if value is None else datetime.fromisoformat(value)
+
+
+class Words(TypeDecorator[tuple[str, ...]]):
+    """Words without blanks, such as scopes, in order."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: tuple[str, ...] | None, dialect: Dialect) -> str:
+        return " ".join(value or ())
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> tuple[str, ...]:
+        return tuple((value or "").split())
+
+
+class Choice(TypeDecorator[StrEnum]):
+    """One member of an enumeration, by its value."""
+
+    impl = Text
+    cache_ok = True
+
+    def __init__(self, kind: type[StrEnum]) -> None:
+        super().__init__()
+        self.kind = kind
+
+    def process_bind_param(self, value: StrEnum | None, dialect: Dialect) -> str | None:
+        return None if value is None else self.kind(value).value
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> StrEnum | None:
+        return None if value is None else self.kind(value)
+
+
+class Json(TypeDecorator[Any]):
+    """A noun as JSON; ``dump`` and ``load`` translate between it and what JSON can hold."""
+
+    impl = Text
+    cache_ok = True
+
+    def __init__(self, dump: Callable[[Any], Any], load: Callable[[Any], Any]) -> None:
+        super().__init__()
+        self.dump = dump
+        self.load = load
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:
+        return None if value is None else json.dumps(self.dump(value), ensure_ascii=False)
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> Any:
+        return None if value is None else self.load(json.loads(value))
+
+
+def _failure_to_json(failure: Failure) -> dict[str, Any]:
+    exchange = failure.exchange
+    return {
+        "code": failure.code,
+        "zoho_word": failure.zoho_word,
+        "temporary": failure.temporary,
+        "sent": failure.sent,
+        "details": dict(failure.details),
+        "exchange": exchange
+        and {**vars(exchange), "request": dict(exchange.request), "at": exchange.at.isoformat()},
+        "retry_at": failure.retry_at and failure.retry_at.isoformat(),
+    }
+
+
+def _failure_from_json(stored: dict[str, Any]) -> Failure:
+    exchange, retry_at = stored["exchange"], stored["retry_at"]
+    if exchange:
+        exchange = Exchange(**{**exchange, "at": datetime.fromisoformat(exchange["at"])})
+    retry_at = retry_at and datetime.fromisoformat(retry_at)
+    return Failure(**{**stored, "exchange": exchange, "retry_at": retry_at})
+
+
+FAILURE = Json(_failure_to_json, _failure_from_json)
+ACCOUNT = Json(vars, lambda stored: Account(**stored))
+ORGANIZATIONS = Json(
+    lambda organizations: [vars(each) for each in organizations],
+    lambda stored: tuple(Organization(**each) for each in stored),
+)
+EVIDENCE = Json(dict, dict)

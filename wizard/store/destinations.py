@@ -1,0 +1,126 @@
+"""Destinations: the places that want a connection's credentials, and what each was given last."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Row, delete, insert, select, update
+
+from wizard.errors import fail
+from wizard.model import Failure
+from wizard.store import schema
+from wizard.store.shelf import Shelf, change
+from wizard.vault import Vault
+
+_T = schema.destinations
+
+WISH = ("connection", "profile", "target", "entry", "names", "reload")
+"""The fields of a destination that a person chose; the others tell what became of it."""
+
+
+@dataclass(frozen=True)
+class Destination:
+    """A place that wants a connection's credentials: a file, or a command that takes them."""
+
+    connection: str
+    profile: str
+    """How the place wants them: ``dotenv``, ``rclone``, ``command``."""
+    target: str
+    """The absolute path of the file, or the command line."""
+    entry: str = ""
+    """Which entry of the file is ours: an INI section, an SDK's row, an MCP server."""
+    names: Mapping[str, str] = field(default_factory=dict)
+    """Fields that go by another name there: the profile's name to the chosen one."""
+    reload: str = ""
+    """The command that makes its program read what was delivered; empty: none is known."""
+    id: int = 0
+    generation: int = 0
+    """The grant that was delivered and read back last; 0 while there was none."""
+    delivered_at: datetime | None = None
+    in_use_at: datetime | None = None
+    """When the reload command succeeded after that delivery; None: delivered, use unproved."""
+    written: str = ""
+    """SHA-256 of the file as it was read back; tells an edit by others from our own work."""
+    failure: Failure | None = None
+    """Why the last delivery, or the reload after it, did not succeed."""
+    before_generation: int = 0
+    before: str | None = field(default=None, repr=False)
+    """The version before the last delivery, for a roll-back; None: there was nothing."""
+
+
+class Destinations(Shelf):
+    """The destinations by connection."""
+
+    def destinations(self, connection: str | None = None) -> tuple[Destination, ...]:
+        """The destinations of a connection, or of all, in the order they were made."""
+        query = select(_T).order_by(_T.c.id)
+        if connection is not None:
+            query = query.where(_T.c.connection == connection)
+        with self.database.read() as c:
+            return tuple(_destination(self._vault, row) for row in c.execute(query))
+
+    def destination(self, destination_id: int) -> Destination:
+        """Raises ``unknown-destination``."""
+        with self.database.read() as c:
+            row = c.execute(select(_T).where(_T.c.id == destination_id)).first()
+        if row is None:
+            raise fail("unknown-destination", target=str(destination_id))
+        return _destination(self._vault, row)
+
+    def add_destination(self, destination: Destination) -> Destination:
+        """Store a destination; returns it with its id.
+
+        Raises ``destination-exists`` where the connection has the same one,
+        ``unknown-connection``.
+        """
+        name, target = destination.connection, destination.target
+        with self.database.write() as c:
+            known = schema.connections.c.name
+            if c.scalar(select(known).where(known == name)) is None:
+                raise fail("unknown-connection", name=name)
+            same = _T.c.connection == name, _T.c.target == target, _T.c.entry == destination.entry
+            if c.scalar(select(_T.c.id).where(*same)) is not None:
+                raise fail("destination-exists", name=name, target=target)
+            row = {**vars(destination), "before": None}
+            del row["id"]
+            made = c.execute(insert(_T).values(**row).returning(_T.c.id)).scalar_one()
+        return self.destination(made)
+
+    def deliver_destination(self, destination: Destination, expected: int) -> None:
+        """Write down what the destination holds now, and what it held before.
+
+        Raises `Conflict` where it no longer holds generation ``expected``.
+        """
+        values = {
+            "generation": destination.generation,
+            "delivered_at": destination.delivered_at,
+            "in_use_at": destination.in_use_at,
+            "written": destination.written,
+            "failure": destination.failure,
+            "before_generation": destination.before_generation,
+            "before": _seal(self._vault, destination),
+        }
+        here = _T.c.id == destination.id, _T.c.generation == expected
+        with self.database.write() as c:
+            change(c, update(_T).where(*here).values(**values), f"the file {destination.target}")
+
+    def remove_destination(self, destination_id: int) -> None:
+        """Forget a destination; raises ``unknown-destination``."""
+        with self.database.write() as c:
+            if c.execute(delete(_T).where(_T.c.id == destination_id)).rowcount == 0:
+                raise fail("unknown-destination", target=str(destination_id))
+        self.database.fold()
+
+
+def _destination(vault: Vault, row: Row[Any]) -> Destination:
+    before = row.before
+    if before is not None:
+        before = vault.unseal(before, "destinations", str(row.id), "before")
+    return Destination(**{**row._mapping, "before": before})
+
+
+def _seal(vault: Vault, destination: Destination) -> bytes | None:
+    if destination.before is None:
+        return None
+    return vault.seal(destination.before, "destinations", str(destination.id), "before")

@@ -1,0 +1,235 @@
+"""Grants: stored before anything else is done with them, swapped only when proved."""
+
+from collections import Counter
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from sqlalchemy import ColumnElement, Connection, Row, Select, Update, select, update
+
+from wizard.errors import fail
+from wizard.model import (
+    Account,
+    AttemptState,
+    Failure,
+    Grant,
+    GrantState,
+    Organization,
+)
+from wizard.store import schema
+from wizard.store.attempts import advance
+from wizard.store.shelf import Shelf, change, put
+from wizard.vault import Vault
+
+_T = schema.grants
+_CONNECTIONS = schema.connections
+
+LIVING = (GrantState.UNPROVED, GrantState.PROVED, GrantState.MISMATCH, GrantState.SUPERSEDED)
+"""The states in which a refresh token still counts at Zoho."""
+CANDIDATE = (GrantState.UNPROVED, GrantState.MISMATCH)
+
+
+class User(NamedTuple):
+    """Whose refresh tokens Zoho counts against its limit for one client."""
+
+    zuid: str
+    email: str
+
+
+class Grants(Shelf):
+    """What each consent gave, by connection and generation."""
+
+    def add_grant(
+        self,
+        connection: str,
+        client_id: str,
+        refresh_token: str,
+        scope: tuple[str, ...],
+        location: str,
+        attempt_id: str,
+        at: datetime,
+        account: Account | None = None,
+    ) -> Grant:
+        """Store a refresh token as the next generation, UNPROVED, durable when this returns.
+
+        In the same transaction the attempt goes from EXCHANGE_INTENT to STORED; raises `Conflict`
+        where it is not there, ``unknown-connection`` where the connection is gone.
+        """
+        with self.database.write() as c:
+            query = update(_CONNECTIONS).where(_CONNECTIONS.c.name == connection)
+            query = query.values(last_generation=_CONNECTIONS.c.last_generation + 1)
+            generation = c.scalar(query.returning(_CONNECTIONS.c.last_generation))
+            if generation is None:
+                raise fail("unknown-connection", name=connection)
+            intent, stored = AttemptState.EXCHANGE_INTENT, AttemptState.STORED
+            advance(c, attempt_id, intent, stored, generation=generation)
+            grant = Grant(
+                connection=connection,
+                generation=generation,
+                client_id=client_id,
+                refresh_token=refresh_token,
+                scope=scope,
+                location=location,
+                state=GrantState.UNPROVED,
+                granted_at=at,
+                account=account,
+            )
+            put_grant(c, self._vault, grant)
+        return grant
+
+    def grant(self, name: str, generation: int | None = None) -> Grant | None:
+        """A grant of connection ``name``, by default its current one; None where there is none."""
+        current = select(_CONNECTIONS.c.generation).where(_CONNECTIONS.c.name == name)
+        wanted = current.scalar_subquery() if generation is None else generation
+        found = self._grants(_T.c.connection == name, _T.c.generation == wanted)
+        return found[0] if found else None
+
+    def grants(self, name: str) -> tuple[Grant, ...]:
+        """Every grant of connection ``name``, newest first."""
+        return self._grants(_T.c.connection == name)
+
+    def candidate(self, name: str) -> Grant | None:
+        """The newest grant above the current one that is neither proved nor given up."""
+        current = select(_CONNECTIONS.c.generation).where(_CONNECTIONS.c.name == name)
+        above = _T.c.generation > current.scalar_subquery()
+        found = self._grants(_T.c.connection == name, above, _T.c.state.in_(CANDIDATE))
+        return found[0] if found else None
+
+    def describe_grant(
+        self,
+        name: str,
+        generation: int,
+        account: Account | None,
+        organizations: tuple[Organization, ...],
+    ) -> None:
+        """Write down whom the grant reaches. Raises `Conflict` where it is gone."""
+        values = {"account": account, "organizations": organizations}
+        with self.database.write() as c:
+            change(c, _update(name, generation).values(values), _what(name))
+
+    def prove_grant(self, name: str, generation: int, expected_current: int) -> None:
+        """Make a grant the connection's current one, PROVED; the one before is SUPERSEDED.
+
+        Raises `Conflict` where ``expected_current`` is no longer current, or where the grant
+        waits for nothing: a late prover cannot overwrite what another has put in place.
+        """
+        with self.database.write() as c:
+            here = _CONNECTIONS.c.name == name, _CONNECTIONS.c.generation == expected_current
+            swap = update(_CONNECTIONS).where(*here).values(generation=generation)
+            change(c, swap, _what(name))
+            able = _T.c.state.in_((*CANDIDATE, GrantState.PROVED, GrantState.SUPERSEDED))
+            proved = {"state": GrantState.PROVED, "failure": None}
+            change(c, _update(name, generation).where(able).values(proved), _what(name))
+            asked = c.scalar(_asked_for(name, generation))
+            if asked:  # wider than before where the consent was to add to the connection
+                had = c.scalar(select(_CONNECTIONS.c.scope).where(_CONNECTIONS.c.name == name))
+                wider = update(_CONNECTIONS).where(_CONNECTIONS.c.name == name)
+                c.execute(wider.values(scope=_joined(had or (), asked)))
+            before = _update(name, expected_current).where(
+                _T.c.generation != generation, _T.c.state.in_(LIVING)
+            )
+            c.execute(before.values(state=GrantState.SUPERSEDED))
+
+    def wanted_scope(self, name: str, generation: int) -> tuple[str, ...]:
+        """What grant `generation` should cover: the connection's scope, and of a grant that is not
+        current yet also what its own consent asked for beside it."""
+        query = select(_CONNECTIONS.c.scope, _CONNECTIONS.c.generation)
+        with self.database.read() as c:
+            row = c.execute(query.where(_CONNECTIONS.c.name == name)).first()
+            asked = c.scalar(_asked_for(name, generation)) or ()
+        if row is None:
+            return ()
+        return _joined(row.scope, asked if generation > row.generation else ())
+
+    def mark_grant(
+        self,
+        name: str,
+        generation: int,
+        state: GrantState,
+        failure: Failure | None = None,
+        expected: GrantState | None = None,
+    ) -> None:
+        """Give a grant another state, with the reason.
+
+        Raises `Conflict` where the grant is gone, or is not ``expected`` where that is given.
+        """
+        query = _update(name, generation)
+        if expected is not None:
+            query = query.where(_T.c.state == expected)
+        with self.database.write() as c:
+            change(c, query.values(state=state, failure=failure), _what(name))
+
+    def refresh_tokens_of(self, client_id: str) -> dict[User, int]:
+        """How many refresh tokens of a client live, by user.
+
+        A grant whose account is not known yet counts under two empty strings.
+        """
+        living = _T.c.client_id == client_id, _T.c.state.in_(LIVING)
+        counts: Counter[User] = Counter()
+        with self.database.read() as c:
+            for account in c.scalars(select(_T.c.account).where(*living)):
+                counts[User(account.zuid, account.email) if account else User("", "")] += 1
+        return counts
+
+    def holder(self, client_id: str, refresh_token: str) -> str | None:
+        """The connection that has this refresh token of a client, in whatever state; None: none.
+        Nothing of other clients is unsealed for it."""
+        grants = self._grants(_T.c.client_id == client_id)
+        return next((g.connection for g in grants if g.refresh_token == refresh_token), None)
+
+    def users_of(self, client_id: str, location: str) -> tuple[str, ...]:
+        """The connections, by name, that work with a client in a data centre."""
+        query = (
+            select(_T.c.connection)
+            .join(_CONNECTIONS, _CONNECTIONS.c.name == _T.c.connection)
+            .where(
+                _T.c.client_id == client_id,
+                _T.c.location == location,
+                _T.c.state == GrantState.PROVED,
+                _T.c.generation == _CONNECTIONS.c.generation,
+            )
+            .order_by(_T.c.connection)
+        )
+        with self.database.read() as c:
+            return tuple(c.scalars(query))
+
+    def _grants(self, *conditions: ColumnElement[bool]) -> tuple[Grant, ...]:
+        query = select(_T).where(*conditions).order_by(_T.c.generation.desc())
+        with self.database.read() as c:
+            return tuple(grant_of(self._vault, row) for row in c.execute(query))
+
+
+def put_grant(c: Connection, vault: Vault, grant: Grant) -> None:
+    """Insert ``grant`` with its refresh token sealed."""
+    sealed = vault.seal(grant.refresh_token, "grants", _identity(grant), "refresh_token")
+    put(c, _T, **{**vars(grant), "refresh_token": sealed})
+
+
+def grant_of(vault: Vault, row: Row[Any]) -> Grant:
+    """The grant that stands in ``row``, its refresh token unsealed."""
+    identity = _identity(row)
+    refresh_token = vault.unseal(row.refresh_token, "grants", identity, "refresh_token")
+    return Grant(**{**row._mapping, "refresh_token": refresh_token})
+
+
+def _asked_for(name: str, generation: int) -> Select[Any]:
+    """What the consent asked for that led to a grant."""
+    attempts = schema.attempts.c
+    query = select(attempts.scope).select_from(schema.attempts)
+    return query.where(attempts.connection == name, attempts.generation == generation)
+
+
+def _joined(one: tuple[str, ...], other: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((*one, *other)))
+
+
+def _identity(grant: Grant | Row[Any]) -> str:
+    """What a refresh token is bound to: also the client and the data centre it may be sent with."""
+    return f"{grant.connection}/{grant.generation}/{grant.client_id}/{grant.location}"
+
+
+def _update(name: str, generation: int) -> Update:
+    return update(_T).where(_T.c.connection == name, _T.c.generation == generation)
+
+
+def _what(name: str) -> str:
+    return f"the grant of {name}"

@@ -1,0 +1,118 @@
+"""The ledger of every ask of an accounts server, refused refresh tokens, and the history."""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection, delete, insert, select, update
+
+from wizard.errors import fail
+from wizard.model import Ask, Event
+from wizard.store import schema
+from wizard.store.shelf import Shelf, change, put
+
+_T = schema.asks
+_EVENTS = schema.events
+_REJECTED = schema.rejected
+
+KEPT = timedelta(days=30)
+"""How long the ledger remembers: Zoho counts in windows of ten minutes; a month helps people."""
+
+HANDINGS = ("token-handed-out", "token-refused")
+"""Lines of the history that programs write at every request."""
+
+
+class Ledger(Shelf):
+    """What was asked, and what happened."""
+
+    def record(
+        self,
+        ask: Ask,
+        allow: Callable[[Sequence[Ask]], None] | None = None,
+        since: datetime | None = None,
+    ) -> int:
+        """Write down an ask before it goes out; returns its id for `settle`.
+
+        `allow` is given what was asked of the same client and data centre from ``since`` on,
+        newest first, and keeps the ask from being written by what it raises: of many processes
+        that ask together, each sees those before it.
+
+        Every ask passes here, so a home that was moved elsewhere is stopped here: raises
+        ``home-retired``.
+        """
+        with self.database.write() as c:
+            if retired_at := c.scalar(select(schema.house.c.retired_at)):
+                raise fail("home-retired", since=f"{retired_at:%Y-%m-%d}")
+            if allow is not None:
+                of_client = {"client_id": ask.client_id, "location": ask.location}
+                allow(_asks(c, since or ask.at - KEPT, of_client))
+            c.execute(delete(_T).where(_T.c.at < ask.at - KEPT))
+            written = insert(_T).values(**vars(ask)).returning(_T.c.id)
+            return int(c.execute(written).scalar_one())
+
+    def settle(self, ask_id: int, outcome: str, retry_at: datetime | None = None) -> None:
+        """Write down how an ask ended: ``ok`` or the code of a failure, and when it may be
+        repeated where Zoho said so."""
+        ended = update(_T).where(_T.c.id == ask_id).values(outcome=outcome, retry_at=retry_at)
+        with self.database.write() as c:
+            change(c, ended, "the ledger")
+
+    def asks(
+        self,
+        *,
+        since: datetime,
+        client_id: str | None = None,
+        connection: str | None = None,
+        location: str | None = None,
+    ) -> list[Ask]:
+        """The asks from ``since`` on, newest first, narrowed by what is given."""
+        given = {"client_id": client_id, "connection": connection, "location": location}
+        with self.database.read() as c:
+            return _asks(
+                c, since, {name: value for name, value in given.items() if value is not None}
+            )
+
+    def reject(self, fingerprint: str) -> None:
+        """Remember a refresh token that Zoho refused for good, by its fingerprint."""
+        with self.database.write() as c:
+            c.execute(insert(_REJECTED).prefix_with("OR IGNORE").values(fingerprint=fingerprint))
+
+    def rejected(self, fingerprint: str) -> bool:
+        """Whether Zoho refused that refresh token for good."""
+        with self.database.read() as c:
+            query = select(_REJECTED).where(_REJECTED.c.fingerprint == fingerprint)
+            return c.execute(query).first() is not None
+
+    def note(self, event: Event) -> None:
+        """Add a line to a connection's history."""
+        with self.database.write() as c:
+            put(c, _EVENTS, **vars(event))
+
+    def note_handing(self, event: Event) -> None:
+        """Add to the history that a program was given an access token, or was refused one.
+
+        These come by the thousand: the old ones go.
+        """
+        old = _EVENTS.c.kind.in_(HANDINGS), _EVENTS.c.at < event.at - KEPT
+        with self.database.write() as c:
+            c.execute(delete(_EVENTS).where(_EVENTS.c.connection == event.connection, *old))
+            put(c, _EVENTS, **vars(event))
+
+    def history(self, name: str, limit: int = 50, handings: int = 10) -> list[Event]:
+        """The last lines of a connection's history, newest first; at most `handings` of them tell
+        of programs that were given a token, so that these do not crowd out what matters."""
+        mine = select(_EVENTS).where(_EVENTS.c.connection == name).order_by(_EVENTS.c.id.desc())
+        given = _EVENTS.c.kind.in_(HANDINGS)
+        with self.database.read() as c:
+            rows = [*c.execute(mine.where(~given).limit(limit))]
+            rows += c.execute(mine.where(given).limit(min(handings, limit)))
+        rows.sort(key=lambda row: row.id, reverse=True)
+        return [Event(row.at, row.connection, row.kind, row.details) for row in rows[:limit]]
+
+
+def _asks(c: Connection, since: datetime, given: Mapping[str, str]) -> list[Ask]:
+    """The asks from ``since`` on whose columns have these values, newest first."""
+    columns = [column for column in _T.c if column.name != "id"]
+    query = select(*columns).where(_T.c.at >= since).order_by(_T.c.at.desc(), _T.c.id.desc())
+    for name, value in given.items():
+        query = query.where(_T.c[name] == value)
+    return [Ask(**row._mapping) for row in c.execute(query)]

@@ -1,0 +1,38 @@
+"""What every noun of the store stands on: the database, the vault, and the condition of a write."""
+
+import difflib
+from collections.abc import Iterable
+from typing import Any
+
+from sqlalchemy import Connection, Table, Update, insert
+
+from wizard.errors import Conflict
+from wizard.model import Failure
+from wizard.store.database import Database
+from wizard.vault import Vault
+
+
+class Shelf:
+    """The ground of one noun's reads and writes; `Store` is all shelves together."""
+
+    def __init__(self, database: Database, vault: Vault) -> None:
+        self.database = database
+        self._vault = vault
+        self.room = database.room
+
+
+def put(c: Connection, table: Table, /, **values: Any) -> None:
+    """Insert one row."""
+    c.execute(insert(table).values(**values))
+
+
+def change(connection: Connection, update: Update, what: str) -> None:
+    """Run a conditional update of one row; raises `Conflict` where its condition does not hold."""
+    if connection.execute(update).rowcount != 1:
+        raise Conflict(Failure(code="changed-meanwhile", temporary=True, details={"what": what}))
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """The known names most like ``name``, or a few where none is like it, joined for people."""
+    names = list(known)
+    return ", ".join(difflib.get_close_matches(name, names, n=3) or names[:3]) or "none"

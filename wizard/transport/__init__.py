@@ -1,0 +1,218 @@
+"""HTTP to Zoho: the one door to the network, and the only importer of requests and truststore.
+
+Every request goes to an address of the table of data centres, over a connection of its own, within
+one total deadline, and follows no redirect: a redirect is how a client secret leaks to a stranger.
+What comes back is an `Answer`, or a `WizardError` whose failure says whether anything was sent.
+Connections are not reused because only a fresh one tells with certainty that nothing was sent.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from http.cookiejar import DefaultCookiePolicy
+from ipaddress import ip_address
+from typing import Any, Protocol
+from urllib.parse import parse_qsl, urlsplit
+
+import requests
+from requests.adapters import HTTPAdapter
+from requests.auth import AuthBase
+from requests.utils import get_environ_proxies
+
+from wizard.errors import WizardError
+from wizard.model import Clock, Exchange, Failure
+from wizard.transport.answer import Answer, http_date, parse_json
+from wizard.transport.connection import Deadline, guard_pools, tls_context
+from wizard.transport.foreign import STEERING, clean, one_line
+from wizard.transport.redaction import mask_answer, mask_parameters, secrets_of
+from wizard.transport.trouble import NO_ANSWER, code_of, reason_of
+
+__all__ = [
+    "STEERING",
+    "Answer",
+    "Transport",
+    "Wire",
+    "ZohoAuth",
+    "clean",
+    "http_date",
+    "one_line",
+    "parse_json",
+]
+
+CONNECT_SECONDS = 5.0
+TOTAL_SECONDS = 30.0
+LARGEST_BODY = 256 * 1024
+"""Bytes; Zoho's answers to what the wizard asks are a hundredth of this."""
+
+
+class Table(Protocol):
+    """What the transport must know of the table of data centres."""
+
+    def allows(self, url: str) -> bool:
+        """Whether ``url`` may be asked."""
+
+
+class ZohoAuth(AuthBase):
+    """Sends an access token as Zoho's products document it.
+
+    A callable and not a bare header, because a user's ``.netrc`` replaces bare headers.
+    """
+
+    def __init__(self, access_token: str) -> None:
+        self._access_token = access_token
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = f"Zoho-oauthtoken {self._access_token}"
+        return request
+
+
+class Transport:
+    """Asks Zoho's servers, and nobody else."""
+
+    def __init__(
+        self,
+        table: Table,
+        clock: Clock,
+        *,
+        connect_seconds: float = CONNECT_SECONDS,
+        total_seconds: float = TOTAL_SECONDS,
+    ) -> None:
+        self.table = table
+        self.clock = clock
+        self.connect_seconds = connect_seconds
+        self.total_seconds = total_seconds
+
+    def fit(self, session: requests.Session) -> "Wire":
+        """Make ``session`` (Authlib's is one) speak through this transport only; returns the wire
+        that keeps its last answer.
+        """
+        wire = Wire(self)
+        session.adapters.clear()
+        session.mount("http://", wire)
+        session.mount("https://", wire)
+        session.trust_env = False  # a .netrc would replace our credentials by its own
+        session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+        session.headers.update({"User-Agent": "zoho-oauth-wizard", "Accept-Encoding": "identity"})
+        return wire
+
+    def get(
+        self,
+        url: str,
+        auth: AuthBase,
+        params: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
+        """GET ``url``. Raises ``host-not-in-table``, ``unexpected-redirect``, ``answer-too-large``
+        or one of ``network-…``; every HTTP status else is the caller's to judge.
+        """
+        with requests.Session() as session:
+            wire = self.fit(session)
+            session.get(url, params=params, headers=headers, auth=auth)
+        return wire.answer
+
+
+class Wire(HTTPAdapter):
+    """Carries the requests of one session under the transport's rules."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+        self._answer: Answer | None = None
+        super().__init__(max_retries=0)
+
+    @property
+    def answer(self) -> Answer:
+        """The answer to the last request."""
+        if self._answer is None:
+            raise LookupError("nothing has been answered yet")
+        return self._answer
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, ssl_context=tls_context(), **kwargs)
+        guard_pools(self.poolmanager)
+
+    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
+        manager = super().proxy_manager_for(proxy, ssl_context=tls_context(), **kwargs)
+        guard_pools(manager)
+        return manager
+
+    def cert_verify(self, conn: Any, *_: Any) -> None:
+        """Always verified, by the TLS context alone: requests would add a bundle of its own."""
+        conn.cert_reqs = "CERT_REQUIRED"
+
+    def send(self, request: requests.PreparedRequest, *_: Any, **__: Any) -> requests.Response:
+        """Send, and read the answer to its end; the caller's time-outs and proxies do not count."""
+        url = request.url or ""
+        if not self._transport.table.allows(url):
+            details = {"host": _host(url)}
+            raise WizardError(Failure("host-not-in-table", sent=False, details=details))
+        at = self._transport.clock()
+        response, body = self._ask(request, url, at)
+        self._answer = _judge(response, body, _exchange(request, at, response.status_code, body))
+        return response
+
+    def _ask(
+        self, request: requests.PreparedRequest, url: str, at: datetime
+    ) -> tuple[requests.Response, bytes]:
+        seconds = (self._transport.connect_seconds, self._transport.total_seconds)
+        with Deadline(self._transport.total_seconds) as deadline:
+            try:
+                response = super().send(request, True, seconds, True, None, _proxies(url))
+                with response:
+                    body = response.raw.read(LARGEST_BODY + 1, decode_content=True)
+                if deadline.expired:
+                    raise TimeoutError  # a cut connection looks like the end of the answer
+            except NO_ANSWER as error:
+                failure = Failure(
+                    code=code_of(error, expired=deadline.expired, connected=deadline.connected),
+                    temporary=True,
+                    sent=deadline.connected,
+                    details={"host": _host(url), "reason": reason_of(error)},
+                    exchange=_exchange(request, at, None, b""),
+                )
+                raise WizardError(failure) from None
+            finally:
+                self.close()
+        response._content = body
+        return response, body
+
+
+def _judge(response: requests.Response, body: bytes, exchange: Exchange) -> Answer:
+    """The answer within its frame; a redirect or a flood is none."""
+    status, headers = response.status_code, response.headers
+    details = {"host": _host(exchange.url), "to": _host(headers.get("Location", ""))}
+    if 300 <= status < 400:
+        raise WizardError(Failure("unexpected-redirect", details=details, exchange=exchange))
+    if len(body) > LARGEST_BODY:
+        code = "answer-too-large"
+        raise WizardError(Failure(code, temporary=True, details=details, exchange=exchange))
+    return Answer(status, {k.lower(): v for k, v in headers.items()}, body, exchange)
+
+
+def _exchange(
+    request: requests.PreparedRequest, at: datetime, status: int | None, body: bytes
+) -> Exchange:
+    url, _, query = (request.url or "").partition("?")
+    form = request.body if isinstance(request.body, str) else ""
+    sent = parse_qsl(query, keep_blank_values=True) + parse_qsl(form, keep_blank_values=True)
+    parameters, secrets = mask_parameters(dict(sent))
+    secrets += secrets_of(str(request.headers.get("Authorization", "")))
+    answer = mask_answer(body.decode("utf-8", "replace"), secrets)
+    return Exchange(request.method or "", url, parameters, status, answer, at)
+
+
+def _proxies(url: str) -> dict[str, str]:
+    """The proxies the environment names for ``url``; none ever for this machine itself, whose
+    tokens they would carry out of it.
+    """
+    host = _host(url)
+    try:
+        here = ip_address(host).is_loopback
+    except ValueError:
+        here = host == "localhost"
+    return {} if here else dict(get_environ_proxies(url))
+
+
+def _host(url: str) -> str:
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""

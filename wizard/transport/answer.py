@@ -1,0 +1,61 @@
+"""An HTTP answer, and JSON read without ambiguity."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+from wizard.model import Exchange
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An HTTP answer, read to its end."""
+
+    status: int
+    headers: Mapping[str, str] = field(repr=False)
+    """Names in lower case."""
+    body: bytes = field(repr=False)
+    exchange: Exchange
+
+    @property
+    def json(self) -> Any:
+        """The body as JSON; None where it is no well-formed, unambiguous JSON."""
+        return parse_json(self.body)
+
+    @property
+    def date(self) -> datetime | None:
+        """What the server takes the time for, by its ``Date`` header."""
+        return http_date(self.headers.get("date", ""))
+
+
+def http_date(text: str) -> datetime | None:
+    """A date as HTTP writes it (RFC 9110, section 5.6.7), in UTC; None where it is none."""
+    try:
+        found = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def parse_json(body: bytes) -> Any:
+    """``body`` as JSON, or None. A name given twice or a NaN makes it none: such answers can be
+    read in two ways.
+    """
+    try:
+        return json.loads(body, object_pairs_hook=_unique, parse_constant=_refuse)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a name was given twice")
+    return found
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no JSON")

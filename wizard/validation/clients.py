@@ -1,0 +1,161 @@
+"""OAuth clients: registered, proved before consent, given new secrets, removed.
+
+A pre-flight proves id, secret and data centre by asking the token endpoint about a code that
+cannot exist: ``invalid_client`` says that the client is unknown there, ``invalid_client_secret``
+that the secret is wrong, anything later in the endpoint's checks that both are right.
+"""
+
+from dataclasses import dataclass
+
+from wizard.broker import Broker
+from wizard.broker.facts import client_details
+from wizard.errors import WizardError, fail
+from wizard.model import Client, ClientSecret, Clock, Failure
+from wizard.store import Store
+from wizard.validation.credentials import Credentials, parse_credentials, parse_secret
+from wizard.zoho import Zoho
+
+CLIENT_NAME = "OAuth wizard"
+"""Proposed for the console's form, which takes letters, digits, blanks, `_` and `&`."""
+
+
+@dataclass(frozen=True)
+class ClientCheck:
+    """What a data centre says about the secret stored for it."""
+
+    location: str
+    failure: Failure | None
+    """None: id and secret are right there."""
+
+
+class Clients:
+    """Registers clients and keeps their secrets right."""
+
+    def __init__(self, store: Store, broker: Broker, zoho: Zoho, clock: Clock) -> None:
+        self._store = store
+        self._broker = broker
+        self._zoho = zoho
+        self._clock = clock
+
+    def register(
+        self,
+        credentials: Credentials | str,
+        *,
+        name: str = "",
+        redirect_uri: str,
+        location: str | None = None,
+        same_for_all: bool = False,
+        registered_by: str = "",
+    ) -> Client:
+        """Prove a client at its home data centre and store it under `name`, or else under the
+        first of the proposed names that is free.
+
+        `credentials` may be what a person pasted. Without `location` the home is looked for.
+        `redirect_uri` is empty for a Self Client. `same_for_all` is the person's word that one
+        secret serves all data centres.
+
+        Raises `parse_credentials`'s failures, ``client-exists``, ``client-name-taken``,
+        ``client-elsewhere`` (found in another data centre than `location`),
+        ``client-unknown-everywhere``, ``wrong-secret``, and what stands between us and Zoho.
+        Nothing is stored then.
+        """
+        if isinstance(credentials, str):
+            credentials = parse_credentials(credentials)
+        home = self._home(credentials, location)
+        client = Client(
+            client_id=credentials.client_id,
+            name=name.strip() or self.free_name("" if redirect_uri else "Self Client"),
+            location=home,
+            redirect_uri=redirect_uri,
+            secrets=(ClientSecret(home, credentials.client_secret),),
+            common_secret=same_for_all,
+            registered_by=registered_by,
+            created_at=self._clock(),
+        )
+        self._store.add_client(client)
+        return client
+
+    def free_name(self, stem: str = "") -> str:
+        """`stem` (default: what the console's form is proposed), numbered where a client here has
+        that name."""
+        stem = stem or CLIENT_NAME
+        taken = {each.name for each in self._store.clients()}
+        numbered = (f"{stem} {number}" for number in range(2, len(taken) + 3))
+        return next(name for name in (stem, *numbered) if name not in taken)
+
+    def change_secret(
+        self, client_id: str, text: str, location: str | None = None, *, same_for_all: bool = False
+    ) -> Client:
+        """Prove a pasted secret at `location` (default: the home data centre) and store it there;
+        the one before is kept until a refresh has succeeded.
+
+        Raises `parse_secret`'s failures, ``wrong-secret`` or ``multi-dc-off``; the secret stored
+        before stays in use then.
+        """
+        client = self._store.client(client_id)
+        secret = parse_secret(text, client_id)
+        where = self._zoho.data_centre(location or client.location).location
+        failure = self._verdict(client, secret, where)
+        if failure is not None:
+            raise WizardError(failure)
+        self._store.set_secret(client_id, where, secret, common=same_for_all)
+        return self._store.client(client_id)
+
+    def check(self, client_id: str) -> tuple[ClientCheck, ...]:
+        """Ask each data centre for which a secret is stored whether it is right there."""
+        client = self._store.client(client_id)
+        return tuple(self._checked(client, location) for location in client.locations)
+
+    def remove(self, client_id: str) -> None:
+        """Remove a client that no connection uses; raises ``client-in-use``."""
+        self._store.remove_client(client_id)
+
+    def _checked(self, client: Client, location: str) -> ClientCheck:
+        try:
+            secret = self._broker.secret(client, location)
+            return ClientCheck(location, self._verdict(client, secret, location))
+        except WizardError as error:
+            return ClientCheck(location, error.failure)
+
+    def _verdict(self, client: Client, secret: str, location: str) -> Failure | None:
+        """Judge `secret` at `location`; None: it is right there."""
+        verdict = self._broker.preflight(client.client_id, secret, location)
+        details = client_details(client, self._zoho, location)
+        if verdict == "wrong-secret":
+            return Failure("wrong-secret", "invalid_client_secret", details=details)
+        if verdict == "unknown-client":
+            code = "client-deleted" if location == client.location else "multi-dc-off"
+            return Failure(code, "invalid_client", details=details)
+        return None
+
+    def _home(self, credentials: Credentials, location: str | None) -> str:
+        """The data centre where `credentials` are proved right."""
+        client_id = credentials.client_id
+        home = self._found(client_id, location)
+        data_centre = self._zoho.data_centre(home)
+        if self._broker.preflight(client_id, credentials.client_secret, home) == "valid":
+            return home
+        raise fail(
+            "wrong-secret",
+            client_id=client_id,
+            data_centre=data_centre.name,
+            console=data_centre.console,
+        )
+
+    def _found(self, client_id: str, location: str | None) -> str:
+        """The data centre that knows the client: the chosen one, or the one that is found. The
+        secret itself is sent nowhere before that."""
+        if location and self._broker.knows(self._zoho.data_centre(location).location, client_id):
+            return location
+        found = self._broker.find_home(client_id)
+        if found is None:
+            raise fail("client-unknown-everywhere", client_id=client_id)
+        if location:
+            raise fail(
+                "client-elsewhere",
+                client_id=client_id,
+                data_centre=self._zoho.data_centre(location).name,
+                found=found,
+                found_name=self._zoho.data_centre(found).name,
+            )
+        return found

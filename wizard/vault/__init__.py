@@ -1,0 +1,24 @@
+"""The vault: the one key, where it is kept, and what it seals.
+
+``Vault`` is looked up on first use, because ``wizard.vault.cipher`` stands on the short path of
+``zoho-wizard token NAME`` and must not bring the keyring and our error words with it.
+"""
+
+TYPE_CHECKING = False  # what `typing` would say, without importing it
+if TYPE_CHECKING:
+    from wizard.vault.keys import KeyPlace as KeyPlace
+    from wizard.vault.vault import Vault as Vault
+
+__all__ = ["KeyPlace", "Vault"]
+
+
+def __getattr__(name: str) -> object:
+    if name == "KeyPlace":
+        from wizard.vault.keys import KeyPlace
+
+        return KeyPlace
+    if name == "Vault":
+        from wizard.vault.vault import Vault
+
+        return Vault
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,86 @@
+"""AES-256-GCM over short texts, on the short path of ``zoho-wizard token NAME``.
+
+This module imports nothing of ours and next to nothing else: printing a cached token must cost
+little more than starting Python.
+
+A key is 36 bytes: a random id of 4 (it names the key inside what it encrypted) and the 256 bits
+themselves. At rest it is one line of base64, 48 characters, which every keyring can hold.
+A ciphertext is ``version (1) | key id (4) | nonce (12) | ciphertext and tag``; the version and the
+key id are authenticated together with the caller's associated data.
+"""
+
+import binascii
+import os
+
+try:
+    # The public import pulls in twice as much as the whole short path needs.
+    from cryptography.hazmat.bindings._rust import openssl
+
+    AESGCM = openssl.aead.AESGCM
+except (ImportError, AttributeError):  # the binding is private and may move
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+VERSION = b"\x01"
+KEY_ID_BYTES = 4
+KEY_BYTES = KEY_ID_BYTES + 32
+NONCE_BYTES = 12  # the size AES-GCM is specified for; random, so a key serves 2**32 ciphertexts
+TAG_BYTES = 16
+_HEADER_BYTES = len(VERSION) + KEY_ID_BYTES
+_LONGEST_KEY_FILE = 256  # a key file holds 49 bytes; whatever is longer is something else
+
+
+def new_key() -> bytes:
+    """A fresh key from the operating system's random source."""
+    return os.urandom(KEY_BYTES)
+
+
+def key_to_text(key: bytes) -> str:
+    """The key as one line of base64 without a newline."""
+    return binascii.b2a_base64(key, newline=False).decode("ascii")
+
+
+def key_from_text(text: str | bytes) -> bytes:
+    """The key that `key_to_text` wrote. Raises ValueError for anything else."""
+    key = binascii.a2b_base64(text.strip(), strict_mode=True)
+    if len(key) != KEY_BYTES:
+        raise ValueError("not a key of the wizard")
+    return key
+
+
+def load_key(path: str) -> bytes:
+    """Read the key file at ``path``.
+
+    Raises OSError where it cannot be read, PermissionError where the group or others may read
+    it, ValueError where it holds no key.
+    """
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+    try:
+        # Windows keeps no such bits: its access control list is inherited from the profile.
+        if os.name == "posix" and os.fstat(descriptor).st_mode & 0o077:
+            raise PermissionError(f"others may read {path}")
+        return key_from_text(os.read(descriptor, _LONGEST_KEY_FILE))
+    finally:
+        os.close(descriptor)
+
+
+def encrypt(key: bytes, plaintext: bytes, aad: bytes) -> bytes:
+    """Encrypt ``plaintext`` and bind it to ``aad``, which `decrypt` must be given again."""
+    header = VERSION + key[:KEY_ID_BYTES]
+    nonce = os.urandom(NONCE_BYTES)
+    return header + nonce + bytes(_aes(key).encrypt(nonce, plaintext, header + aad))
+
+
+def decrypt(key: bytes, blob: bytes, aad: bytes) -> bytes:
+    """The plaintext of ``blob``; raises ValueError where it, ``aad`` or the key differ in a bit."""
+    header, sealed = blob[:_HEADER_BYTES], blob[_HEADER_BYTES:]
+    if header != VERSION + key[:KEY_ID_BYTES] or len(sealed) < NONCE_BYTES + TAG_BYTES:
+        raise ValueError("not encrypted with this key")
+    try:
+        plaintext = _aes(key).decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], header + aad)
+    except Exception as error:  # InvalidTag; its module is too dear to import for its name
+        raise ValueError("tampered with, or not what was asked for") from error
+    return bytes(plaintext)
+
+
+def _aes(key: bytes) -> "AESGCM":
+    return AESGCM(key[KEY_ID_BYTES:])

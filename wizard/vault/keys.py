@@ -1,0 +1,142 @@
+"""Where the key is kept: the operating system's keyring, or a file for its owner's eyes.
+
+A keyring may be absent, locked, hang on a prompt nobody sees, or be plain text in disguise. It is
+asked in a thread of its own and given three seconds; only a real one is trusted with the key.
+"""
+
+import os
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar, cast
+
+from wizard.home import Home
+from wizard.vault import cipher
+
+if TYPE_CHECKING:
+    from keyring.backend import KeyringBackend
+
+T = TypeVar("T")
+
+PATIENCE_SECONDS = 3.0  # a keyring in order answers in milliseconds; people notice three seconds
+SERVICE = "zoho-wizard"
+LEAST_PRIORITY = 1  # keyring's own bar for "recommended"; null, fail and plain text lie below
+
+
+@dataclass(frozen=True)
+class KeyPlace:
+    """Where the key is, and how well it is kept there."""
+
+    kind: str
+    """``keyring`` or ``key-file``."""
+    strength: str
+    """``strong``: opens only to the user's session; ``weak``: to whoever reads their files."""
+    detail: str
+    """The keyring's name, or the path of the file."""
+    better: tuple[str, ...] = ()
+    """Codes of the stronger choices there would be."""
+
+
+class KeyringUnavailable(Exception):
+    """No real keyring answered in time; the text says why, in one word."""
+
+
+class Keyring:
+    """This home's entry in the operating system's keyring."""
+
+    def __init__(self, home: Home) -> None:
+        # Live and sandbox, and two homes of one user, must never share a key.
+        self._entry = f"{'sandbox' if home.sandbox else 'live'} {home.data_dir}"
+
+    def read(self) -> tuple[str | None, str]:
+        """The entry (None: there is none) and the keyring's name.
+
+        Raises `KeyringUnavailable`.
+        """
+
+        def ask() -> tuple[str | None, str]:
+            backend = _backend()
+            return backend.get_password(SERVICE, self._entry), str(backend.name)
+
+        return _in_time(ask)
+
+    def write(self, text: str) -> str:
+        """Keep ``text``, read it back, and return the keyring's name.
+
+        Raises `KeyringUnavailable`.
+        """
+
+        def ask() -> str:
+            backend = _backend()
+            backend.set_password(SERVICE, self._entry, text)
+            if backend.get_password(SERVICE, self._entry) != text:
+                raise KeyringUnavailable("forgetful")
+            return str(backend.name)
+
+        return _in_time(ask)
+
+
+def write_key_file(path: str, key: bytes) -> None:
+    """Write a key file that never stands half written and never replaces another.
+
+    Raises FileExistsError where there is one already, OSError where it cannot be written.
+    """
+    unfinished = f"{path}.{os.getpid()}"
+    flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_NOFOLLOW", 0)
+    descriptor = os.open(unfinished, flags, 0o600)
+    try:
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            file.write(cipher.key_to_text(key) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        os.link(unfinished, path)
+    finally:
+        os.unlink(unfinished)
+    sync_directory(os.path.dirname(path))
+
+
+def sync_directory(path: str) -> None:
+    """Have what was made, renamed or removed in a directory survive a power cut."""
+    if os.name == "posix":  # elsewhere a directory cannot be opened, and its entries are journaled
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _backend() -> "KeyringBackend":
+    """The best real keyring. Imports keyring on use: it takes a fifth of a second."""
+    import keyring
+
+    chosen = keyring.get_keyring()
+    # The chainer would write to the first of its backends that takes the key, whichever it is.
+    for backend in getattr(chosen, "backends", [chosen]):
+        plain = type(backend).__module__.startswith("keyrings.alt")
+        if not plain and backend.priority >= LEAST_PRIORITY:
+            return cast("KeyringBackend", backend)
+    raise KeyringUnavailable("absent")
+
+
+def _in_time(ask: Callable[[], T]) -> T:
+    """What ``ask`` returns, or `KeyringUnavailable` when it fails or takes too long."""
+    answers: list[T] = []
+    failures: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            answers.append(ask())
+        except BaseException as error:  # a backend may raise whatever its system throws
+            failures.append(error)
+
+    thread = threading.Thread(target=work, name="keyring", daemon=True)
+    thread.start()
+    thread.join(PATIENCE_SECONDS)
+    if answers:
+        return answers[0]
+    if not failures:
+        raise KeyringUnavailable("silent")
+    if isinstance(failures[0], KeyringUnavailable):
+        raise failures[0]
+    locked = type(failures[0]).__name__ == "KeyringLocked"
+    raise KeyringUnavailable("locked" if locked else "failed") from failures[0]

@@ -1,0 +1,75 @@
+"""Content under a passphrase, in one file that depends on no key of this machine.
+
+``magic | costs (3) | salt (16) | length (8) | check (16) | nonce (12) | ciphertext | digest (32)``:
+the passphrase becomes a key by scrypt (RFC 7914), the content is AES-256-GCM under it. What is
+wrong can be told exactly: the length shows a file that was cut short, the digest one that was
+changed, the check a passphrase that is another; none of the three helps to guess it.
+"""
+
+import hashlib
+import hmac
+import os
+import struct
+
+from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
+
+from wizard.errors import fail
+from wizard.vault.cipher import AESGCM
+
+MAGIC = b"zoho-wizard backup\x01"
+COSTS = (17, 8, 1)
+"""log2 N, r and p of scrypt: 128 MiB and about half a second a guess, as OWASP advises."""
+HIGHEST_COST = 20
+"""Accepted from a file: whoever altered it must not make us fill the memory."""
+
+_HEADER = struct.Struct(f">{len(MAGIC)}s3B16sQ16s12s")
+_DIGEST = 32
+
+
+def lock(content: bytes, passphrase: str) -> bytes:
+    """The file that `unlock` opens with the same passphrase."""
+    salt, nonce = os.urandom(16), os.urandom(12)
+    key, check = _derive(passphrase, salt, COSTS)
+    length = len(content) + 16  # with the tag
+    header = _HEADER.pack(MAGIC, *COSTS, salt, length, check, nonce)
+    body = header + bytes(AESGCM(key).encrypt(nonce, content, header))
+    return body + hashlib.sha256(body).digest()
+
+
+def is_locked(start: bytes) -> bool:
+    """Whether a file that begins like this was made by `lock`."""
+    return start.startswith(MAGIC)
+
+
+def unlock(file: bytes, passphrase: str) -> bytes:
+    """The content of a locked file.
+
+    Raises ``backup-not-one``, ``backup-cut-short``, ``backup-damaged`` or ``wrong-passphrase``.
+    """
+    if not is_locked(file):
+        raise fail("backup-not-one" if not MAGIC.startswith(file) else "backup-cut-short")
+    if len(file) < _HEADER.size:
+        raise fail("backup-cut-short")
+    header, rest = file[: _HEADER.size], file[_HEADER.size :]
+    _magic, *costs, salt, length, check, nonce = _HEADER.unpack(header)
+    if len(rest) < length + _DIGEST:
+        raise fail("backup-cut-short")
+    body, digest = file[:-_DIGEST], file[-_DIGEST:]
+    sound = hmac.compare_digest(hashlib.sha256(body).digest(), digest)
+    if not sound or len(rest) != length + _DIGEST or costs[0] > HIGHEST_COST:
+        raise fail("backup-damaged")
+    key, expected = _derive(passphrase, salt, (costs[0], costs[1], costs[2]))
+    if not hmac.compare_digest(check, expected):
+        raise fail("wrong-passphrase")
+    try:
+        return bytes(AESGCM(key).decrypt(nonce, rest[:-_DIGEST], header))
+    except Exception as error:  # InvalidTag, as in the cipher
+        raise fail("backup-damaged") from error
+
+
+def _derive(passphrase: str, salt: bytes, costs: tuple[int, int, int]) -> tuple[bytes, bytes]:
+    """The key, and what shows that the passphrase was right."""
+    cost, block, parallel = costs
+    scrypt = Scrypt(salt=salt, length=48, n=2**cost, r=block, p=parallel)
+    derived = scrypt.derive(passphrase.encode())
+    return derived[:32], derived[32:]

@@ -1,0 +1,123 @@
+"""What every request passes before a page sees it, and what every answer carries.
+
+A local server is reachable by every page the person's browser has open. So the name it was asked
+under is compared exactly (a foreign name that was rebound to this machine is refused), and what
+changes anything must come from one of our own pages.
+"""
+
+import logging
+import time
+from collections.abc import Iterable
+from urllib.parse import urlsplit
+
+from flask import Flask, Response, g, redirect, request
+from werkzeug.wrappers import Response as AnyResponse
+
+from wizard.errors import fail
+from wizard.web import peer
+
+access_log = logging.getLogger("wizard.web.access")
+
+BODY_BYTES = 64 * 1024
+"""The largest form is a pasted page of the API console, a few kilobytes."""
+CALLBACK = "/callback"
+DIAGNOSE = "/diagnose"
+PASTE_BYTES = 4 * 1024 * 1024
+"""A paste of a million characters, as a form writes them."""
+
+
+def policy(accounts_servers: Iterable[str]) -> str:
+    """The content security policy.
+
+    `form-action` names the accounts servers because browsers apply it to the redirect that
+    answers a form, and that is how an authorization begins.
+    """
+    origins = {f"{url.scheme}://{url.netloc}" for url in map(urlsplit, accounts_servers)}
+    return (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+        f"connect-src 'self'; form-action 'self' {' '.join(sorted(origins))}; "
+        "frame-ancestors 'none'; base-uri 'none'"
+    )
+
+
+def refusal(
+    method: str, host: str, own_host: str, origin: str | None, site: str | None, navigates: bool
+) -> str | None:
+    """Judge a request by its envelope: the code of the refusal, None where it may pass.
+
+    `site` is `Sec-Fetch-Site`, `navigates` tells that `Sec-Fetch-Mode` and `-Dest` speak of a
+    page being opened. Older browsers send neither; there the CSRF token decides alone.
+    """
+    if host != own_host:
+        return "page-wrong-host"
+    if method not in ("GET", "POST"):
+        return "page-wrong-method"
+    if method == "POST":
+        if origin is not None and origin != f"http://{own_host}":
+            return "page-foreign-form"
+        return None if site in (None, "same-origin") else "page-foreign-form"
+    return None if site in (None, "same-origin", "none") or navigates else "page-foreign-form"
+
+
+def install(app: Flask, port: int, accounts_servers: Iterable[str]) -> None:
+    """Put the guard before every route of `app`, static files and unknown paths included."""
+    own_host = f"localhost:{port}"
+    content_policy = policy(accounts_servers)
+    app.config.update(
+        MAX_CONTENT_LENGTH=BODY_BYTES,
+        MAX_FORM_MEMORY_SIZE=BODY_BYTES,
+        PROVIDE_AUTOMATIC_OPTIONS=False,
+    )
+
+    @app.before_request
+    def check() -> AnyResponse | None:
+        g.began = time.monotonic()
+        if request.path == DIAGNOSE:
+            request.max_content_length = request.max_form_memory_size = PASTE_BYTES
+        host = request.environ.get("HTTP_HOST", "")
+        if not request.environ.get("REQUEST_URI", "/").startswith("/"):
+            host = ""  # the absolute form names a host that outranks the header (RFC 9112, 3.2.2)
+        if (host, request.path, request.method) == (f"127.0.0.1:{port}", "/", "GET"):
+            return redirect(f"http://{own_host}/")
+        headers = request.headers
+        opens = (headers.get("Sec-Fetch-Mode"), headers.get("Sec-Fetch-Dest"))
+        code = refusal(
+            request.method,
+            host,
+            own_host,
+            headers.get("Origin"),
+            headers.get("Sec-Fetch-Site"),
+            opens == ("navigate", "document"),
+        )
+        if code is None and peer.is_stranger(*_far_end(), port):
+            code = "page-other-user"
+        if code is not None:
+            raise fail(code, address=f"http://{own_host}/")
+        return None
+
+    @app.after_request
+    def seal(response: Response) -> Response:
+        response.headers.update(
+            {
+                "Content-Security-Policy": content_policy,
+                "X-Content-Type-Options": "nosniff",
+                # Under `no-referrer` a browser sends `Origin: null` with our own forms.
+                "Referrer-Policy": "no-referrer" if request.path == CALLBACK else "same-origin",
+                "Cross-Origin-Opener-Policy": "same-origin",
+                "Cross-Origin-Resource-Policy": "same-origin",
+                "Cache-Control": "no-store",
+            }
+        )
+        _log(response)
+        return response
+
+
+def _far_end() -> tuple[str, int]:
+    return request.environ.get("REMOTE_ADDR", ""), int(request.environ.get("REMOTE_PORT") or 0)
+
+
+def _log(response: Response) -> None:
+    # The rule and not the path: a launch token is part of its path, a code of its query.
+    rule = request.url_rule.rule if request.url_rule else "(unknown path)"
+    seconds = time.monotonic() - g.get("began", time.monotonic())
+    access_log.info("%s %s %d %.0f ms", request.method, rule, response.status_code, seconds * 1000)

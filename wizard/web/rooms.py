@@ -1,0 +1,18 @@
+"""What the pages are given: the house, and the launch links of this server."""
+
+from typing import cast
+
+from flask import current_app
+
+from wizard.house import House
+from wizard.web.sessions import LaunchTokens
+
+
+def house() -> House:
+    """The house that this application shows."""
+    return cast(House, current_app.extensions["house"])
+
+
+def launch() -> LaunchTokens:
+    """The one-time links of this server."""
+    return cast(LaunchTokens, current_app.extensions["launch"])

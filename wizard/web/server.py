@@ -1,0 +1,138 @@
+"""The server of the pages: loopback only, on both of its addresses, and stopped with care."""
+
+import errno
+import socket
+import sys
+import threading
+import time
+from typing import Any
+
+from waitress import wasyncore
+from waitress.server import create_server
+
+from wizard.errors import fail
+from wizard.house import House
+from wizard.web.app import create_app
+from wizard.web.assistance import Assistance, Start
+from wizard.web.sessions import PRINTED_LINK_SECONDS, LaunchTokens
+
+OPENED_LINK_SECONDS = 60
+"""A link we hand to a browser ourselves is used at once."""
+LAST_ANSWERS_SECONDS = 30
+"""Longer than one call to Zoho may take, so that a code sent there is never left unanswered."""
+THREADS = 8
+LARGEST_BODY = 8 * 1024 * 1024
+"""Bytes. The guard is stricter, but is asked only when a body has been received and stored."""
+
+
+def bind(port: int) -> list[socket.socket]:
+    """Sockets on 127.0.0.1 and, where the machine has IPv6, on ::1.
+
+    Both, because `localhost` may mean either: a stranger on the other one would receive the
+    codes meant for us. Raises `port-in-use` when either is taken.
+    """
+    sockets: list[socket.socket] = []
+    for family, host in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
+        try:
+            sockets.append(_bind(family, host, port))
+        except OSError as error:
+            if family == socket.AF_INET6 and error.errno != errno.EADDRINUSE:
+                continue
+            for bound in sockets:
+                bound.close()
+            raise fail("port-in-use", host=host, port=str(port)) from error
+    return sockets
+
+
+def _bind(family: socket.AddressFamily, host: str, port: int) -> socket.socket:
+    bound = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        if sys.platform == "win32":
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
+        else:
+            # Only lets a port be taken again at once after a restart; a listener keeps it.
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        bound.bind((host, port))
+        # Two sockets may be bound to one port until one of them listens.
+        bound.listen(64)
+    except OSError:
+        bound.close()
+        raise
+    return bound
+
+
+class Server:
+    """The pages of one house, served from a thread of its own."""
+
+    def __init__(self, house: House, port: int, assist: Start | None = None) -> None:
+        self.launch = LaunchTokens()
+        self._base_url = house.settings.base_url
+        sockets = bind(port)
+        self.app = create_app(house, launch=self.launch, assist=assist)
+        self._assistance: Assistance = self.app.extensions["assistance"]
+        self._map: dict[int, Any] = {}
+        self._server = create_server(
+            self.app,
+            map=self._map,
+            sockets=sockets,
+            threads=THREADS,
+            ident=None,
+            max_request_body_size=LARGEST_BODY,
+            clear_untrusted_proxy_headers=True,
+        )
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="pages", daemon=True)
+
+    def start(self) -> None:
+        """Begin to answer."""
+        self._thread.start()
+
+    def new_launch_url(self, path: str = "/", *, printed: bool = True) -> str:
+        """A one-time link that signs a browser in and leads to `path`.
+
+        Good for 10 minutes when it is `printed`, for 1 minute when we open the browser.
+        """
+        lifetime = PRINTED_LINK_SECONDS if printed else OPENED_LINK_SECONDS
+        return f"{self._base_url}/launch/{self.launch.issue(path, lifetime)}"
+
+    def wait(self) -> None:
+        """Block until the server has been stopped."""
+        self._thread.join()
+
+    def stop(self) -> None:
+        """Accept nothing more, let what is under way answer (at most 30 s), and close; so does an
+        assisted window that was opened from here."""
+        self._assistance.end()
+        self._stopping.set()
+        if self._thread.is_alive():
+            self._thread.join(LAST_ANSWERS_SECONDS + 5)
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            self._turn()
+        listeners = [part for part in self._map.values() if getattr(part, "accepting", False)]
+        for listener in listeners:
+            listener.accepting = False
+        deadline = time.monotonic() + LAST_ANSWERS_SECONDS
+        while self._busy() and time.monotonic() < deadline:
+            self._turn()
+        self._server.task_dispatcher.shutdown(timeout=1)
+        wasyncore.close_all(self._map, ignore_all=True)
+
+    def _turn(self) -> None:
+        wasyncore.loop(timeout=0.2, map=self._map, count=1)
+
+    def _busy(self) -> bool:
+        return any(
+            getattr(part, "requests", None) or getattr(part, "total_outbufs_len", 0)
+            for part in list(self._map.values())
+        )
+
+
+def serve(house: House, port: int | None = None, assist: Start | None = None) -> Server:
+    """Start the pages of `house`; `assist` starts the assisted browser. Raises `port-in-use`."""
+    server = Server(house, port or house.settings.port, assist)
+    server.start()
+    return server

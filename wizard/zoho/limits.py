@@ -1,0 +1,31 @@
+"""Zoho's limits and the wizard's own, lower budgets."""
+
+import tomllib
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Lives and windows in seconds, the rest in pieces. Budgets are the wizard's own."""
+
+    access_token_life: int
+    code_life: int
+    window: int
+    throttle_pause: int
+    codes_per_client: int
+    codes_budget: int
+    token_requests: int
+    token_requests_budget: int
+    access_tokens_per_refresh_token: int
+    refresh_tokens_per_user_and_client: int
+    refresh_tokens_warn: int
+    refresh_tokens_stop: int
+
+
+@cache
+def limits() -> Limits:
+    """The table."""
+    text = resources.files("wizard.zoho").joinpath("limits.toml").read_text("utf-8")
+    return Limits(**tomllib.loads(text))

@@ -1,0 +1,108 @@
+"""Products: where each answers, how it names organizations, and its cheapest reads."""
+
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import resources
+
+from wizard.errors import fail
+from wizard.zoho.scope import covers
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The call that lists the organizations a token reaches in a product."""
+
+    path: str
+    scope: str
+    """The scope it needs."""
+    rows: str
+    """Where the rows stand in the answer; dots lead inwards."""
+    id: str
+    name: str
+    environment: str = ""
+    """The field that tells Production from Sandbox, empty where a product has none."""
+
+
+@dataclass(frozen=True)
+class Probe:
+    """One cheap read that proves a token in a product."""
+
+    scope: str
+    path: str
+    noun: str
+    """What is read, in plain words."""
+    params: Mapping[str, str] = field(default_factory=dict, hash=False)
+    organization_in: str = ""
+    """Where the organization's id goes: a query parameter, or the header ``orgId``."""
+
+
+@dataclass(frozen=True)
+class Product:
+    """A Zoho product as the wizard proves it."""
+
+    id: str
+    title: str
+    service: str
+    """First word of its scopes."""
+    host: str
+    """``www`` (the API domain) or the label that takes the place of ``accounts``."""
+    api: str
+    """The path at which its interface begins there: ``/crm/v8``."""
+    probes: tuple[Probe, ...]
+    organizations: Listing | None = None
+    binds: bool = False
+    """A consent binds the token to one organization or environment."""
+    accept: str = "application/json"
+
+    def probe_for(self, scope: Iterable[str]) -> Probe | None:
+        """The most telling read that ``scope`` allows; None where none is allowed."""
+        granted = tuple(scope)
+        return next((each for each in self.probes if not covers(granted, (each.scope,))), None)
+
+    def lists_organizations(self, scope: Iterable[str]) -> bool:
+        """Whether the product can name organizations, and ``scope`` allows to ask."""
+        return self.organizations is not None and not covers(scope, (self.organizations.scope,))
+
+
+@cache
+def products() -> tuple[Product, ...]:
+    """Every product of the table, in its order."""
+    text = resources.files("wizard.zoho").joinpath("products.toml").read_text("utf-8")
+    return tuple(
+        Product(
+            id=product_id,
+            probes=tuple(Probe(**probe) for probe in row.pop("probes")),
+            organizations=Listing(**row.pop("organizations")) if "organizations" in row else None,
+            **row,
+        )
+        for product_id, row in tomllib.loads(text).items()
+    )
+
+
+def product(product_id: str) -> Product:
+    """The product of that id; raises ``unknown-product``."""
+    for each in products():
+        if each.id == product_id:
+            return each
+    raise fail("unknown-product", given=product_id[:60])
+
+
+def product_of(scope: str) -> Product | None:
+    """The product a scope belongs to; None for the account itself and unknown services."""
+    service = scope.partition(".")[0].lower()
+    return next((each for each in products() if each.service.lower() == service), None)
+
+
+def products_of(scope: Iterable[str]) -> tuple[Product, ...]:
+    """The products that ``scope`` reaches, each once, in the order of ``scope``."""
+    found = (product_of(each) for each in scope)
+    return tuple(dict.fromkeys(each for each in found if each is not None))
+
+
+@cache
+def error_words() -> dict[str, dict[str, str]]:
+    """What products call their errors: product id (or ``common``) → word → failure code."""
+    text = resources.files("wizard.zoho").joinpath("error_words.toml").read_text("utf-8")
+    return tomllib.loads(text)
