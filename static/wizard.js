@@ -25,9 +25,10 @@ for (const copier of document.querySelectorAll("[data-copy]")) {
 
 // What is pasted one after the other stands on lines of its own.
 for (const box of document.querySelectorAll("textarea[data-forget]")) {
-  box.addEventListener("paste", () => setTimeout(() => {
-    if (box.value && !box.value.endsWith("\n")) box.setRangeText("\n", box.value.length, box.value.length, "end");
-  }));
+  box.addEventListener("input", (event) => {
+    if (event.inputType === "insertFromPaste" && box.value && !box.value.endsWith("\n"))
+      box.setRangeText("\n", box.value.length, box.value.length, "end");
+  });
   // A secret does not wait in the page for whoever presses Back.
   addEventListener("pagehide", () => { box.value = ""; });
 }

@@ -37,8 +37,15 @@ TOUCHES = {
 }
 """Names of Playwright's that type, that read what was typed, or that keep what was seen."""
 SCRIPTED = re.compile(r"\.value\b|\bvalue\s*=|FormData|\.cookie\b|localStorage|innerHTML|\.click\(")
-DEVTOOLS = {"Fetch.enable", "Fetch.failRequest", "Fetch.continueRequest", "Fetch.requestPaused"}
-"""All that is asked of the browser beside Playwright: to stop at the redirect URI."""
+DEVTOOLS = {
+    "Fetch.enable",
+    "Fetch.failRequest",
+    "Fetch.continueRequest",
+    "Fetch.requestPaused",
+    "Target.getTargetInfo",
+}
+"""All that is asked of the browser beside Playwright: to stop at the redirect URI, and which frame is
+the page's own, so that a picture or a frame within it ends nothing."""
 
 
 def nodes() -> Iterator[ast.AST]:
@@ -85,7 +92,7 @@ def test_scripts_run_from_files_only() -> None:
     )
 
 
-def test_the_browsers_own_tools_are_asked_for_one_thing_only() -> None:
+def test_the_browsers_own_tools_are_asked_for_the_end_of_a_consent_only() -> None:
     asked = {
         each for each in texts(nodes()) if re.fullmatch(r"[A-Z][A-Za-z]+\.[a-z][A-Za-z]+", each)
     }

@@ -67,6 +67,9 @@ class Journey(Core):
         form = NewConnection(self.person)
         form.choose_data_centre(data_centre)
         form.choose_task(task)
+        # The page's script has to be there before what it does can be claimed.
+        form.credentials.wait_for()
+        self.page.wait_for_load_state()
         return form
 
     def at_console(self, form: NewConnection, email: str = ANNA) -> Person:

@@ -58,6 +58,7 @@ def throttles(core: Core) -> int:
 def test_ten_of_one_client_wait_once_for_codes(core: Core) -> None:
     ten(core, "refresh_token")
     assert core.house.repairs.plan(TEN).wait == timedelta(minutes=10)
+    begun = core.now()
     assert go_on(core) == 8
     waited, accepted = timedelta(), 0
     while next_step(core).step is Step.WAIT:
@@ -65,7 +66,8 @@ def test_ten_of_one_client_wait_once_for_codes(core: Core) -> None:
         waited += wait(core)
         accepted += go_on(core)
     assert accepted == 2
-    assert timedelta(minutes=9) < waited <= timedelta(minutes=10)
+    # What the eight took is not waited for again, so a slow machine waits less.
+    assert waited <= timedelta(minutes=10) <= core.now() - begun
     assert states(core) == dict.fromkeys(TEN, "repaired")
     assert throttles(core) == 0
 
