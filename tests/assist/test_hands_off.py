@@ -44,8 +44,8 @@ DEVTOOLS = {
     "Fetch.requestPaused",
     "Target.getTargetInfo",
 }
-"""All that is asked of the browser beside Playwright: to stop at the redirect URI, and which frame is
-the page's own, so that a picture or a frame within it ends nothing."""
+"""All that is asked of the browser beside Playwright: to stop at the redirect URI, and which frame
+is the page's own, so that a picture or a frame within it ends nothing."""
 
 
 def nodes() -> Iterator[ast.AST]:

@@ -88,7 +88,7 @@ def test_ten_of_three_accounts_with_two_clients_in_two_data_centres(
         (europe, ERIC, [f"eric-{number}" for number in range(3)]),
         (core.client("India", BOB), BOB, [f"bob-{number}" for number in range(3)]),
     )
-    names = core.house.repairs.dead()
+    names = core.house.repairs.refused()
     assert len(names) == 10
     core.house.repairs.begin()
     people = Everybody(core, rooms)
@@ -118,7 +118,7 @@ def test_the_ninth_consent_of_a_client_waits_in_the_window(core: Core, rooms: Ro
     repair(core, rooms, people)
     time.join()
     assert people.turns == [(ANNA, "sign-in")]
-    assert core.house.repairs.dead() == ()
+    assert core.house.repairs.refused() == ()
 
 
 @pytest.mark.slow
@@ -133,7 +133,7 @@ def test_a_client_that_is_called_otherwise_at_zoho_is_a_surprise_once(
     people.answers["other-client"] = lambda seen: Consent(seen.person).accept_button.click()
     repair(core, rooms, people)
     assert people.turns == [(ANNA, "sign-in"), (ANNA, "other-client")]
-    assert core.house.repairs.dead() == ()
+    assert core.house.repairs.refused() == ()
 
 
 @pytest.mark.slow
@@ -160,7 +160,7 @@ def test_a_window_closed_in_the_middle_loses_nothing(core: Core, rooms: Rooms) -
     del people.answers["sign-in"]
     rooms.pages.clear()
     repair(core, rooms, people)
-    assert core.house.repairs.dead() == ()
+    assert core.house.repairs.refused() == ()
 
 
 def test_a_refusal_in_the_middle_is_left_to_the_page_and_the_rest_is_repaired(

@@ -196,7 +196,7 @@ def test_an_unknown_name_is_a_finding_of_its_own(core: Core) -> None:
     core.connection()
     with pytest.raises(WizardError) as error:
         core.house.diagnosis.step_of("crn")
-    assert error.value.failure.details["nearest"] == "crm"
+    assert error.value.failure.details["nearest"] == "Nearest: crm."
 
 
 def test_two_attempts_of_which_the_newer_failed_show_the_newer(core: Core) -> None:

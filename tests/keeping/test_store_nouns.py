@@ -126,7 +126,7 @@ def test_an_unknown_connection_is_answered_with_names_and_home(store: Store) -> 
     with pytest.raises(WizardError) as caught:
         store.connection("crm-prodution")
     details = caught.value.failure.details
-    assert details["nearest"] == "crm-production"
+    assert details["nearest"] == "Nearest: crm-production."
     assert details["home"].endswith("data")
 
 

@@ -104,7 +104,7 @@ def test_several_are_asked_about_once(shell: Shell, stored: Core) -> None:
         talk.hear("Begin")
         assert states(stored) == {}
         talk.answer("y")
-        talk.hear(f"Next: 2 of {ANNA}")
+        talk.hear(f"Next: 2 consents as {ANNA}")
         talk.consent(shell, ANNA)
         talk.consent(shell, ANNA)
         talk.hear("(?s)✓ repaired.*✓ repaired")

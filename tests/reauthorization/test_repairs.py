@@ -34,7 +34,7 @@ def is_ended(core: Core, grant: Grant) -> bool:
 
 def test_dead_connections_are_repaired_one_consent_after_the_other(core: Core) -> None:
     three_dead(core)
-    assert core.house.repairs.dead() == NAMES
+    assert core.house.repairs.refused() == NAMES
     core.house.repairs.begin()
     assert states(core) == dict.fromkeys(NAMES, "pending")
 
@@ -46,7 +46,7 @@ def test_dead_connections_are_repaired_one_consent_after_the_other(core: Core) -
         assert core.house.broker.access_token(name).generation == 2
     core.house.repairs.end()
     assert core.house.repairs.current() is None
-    assert core.house.repairs.dead() == ()
+    assert core.house.repairs.refused() == ()
 
 
 def test_nothing_dead_means_nothing_to_repair(core: Core) -> None:
@@ -228,7 +228,7 @@ def test_an_account_that_moved_to_another_data_centre_is_held_and_may_be_accepte
 
     core.climb("crm", 2)
     core.house.repairs.end()
-    assert core.house.repairs.dead() == ("crm",), "what was repaired before the move died with it"
+    assert core.house.repairs.refused() == ("crm",), "what was repaired before died with it"
 
 
 def test_a_repair_with_nothing_left_to_do_gives_way_to_the_next(core: Core) -> None:

@@ -49,7 +49,7 @@ def test_a_user_who_was_deactivated_is_replaced_by_one_who_stays(core: Core) -> 
     connect(core, "crm", client)
     core.admin.deactivate_user(ANNA)
     core.climb("crm", 1)
-    core.house.repairs.begin(core.house.repairs.dead(), accept=NEW)
+    core.house.repairs.begin(core.house.repairs.refused(), accept=NEW)
     accept(core, "crm", NEW)
     assert states(core) == {"crm": "repaired"}
     assert core.house.broker.access_token("crm").generation == 2
@@ -72,6 +72,20 @@ def test_a_read_that_worked_before_and_fails_now_stops_the_takeover(core: Core) 
     accept(core, "crm", NEW)
     assert states(core)["crm"] == "held"
     assert core.house.store.connection("crm").generation == 1
+
+
+def test_what_was_read_counts_after_a_whole_proof_has_found_the_grant_dead(core: Core) -> None:
+    employ(core, SAME)
+    core.admin.bar(NEW, "crm")
+    core.connection("crm", core.client(), ("AaaServer.profile.READ", "ZohoCRM.modules.leads.READ"))
+    accept(core, "crm")
+    core.admin.deactivate_user(ANNA)
+    core.climb("crm", 1)
+    core.house.repairs.begin(["crm"], accept=NEW)
+    accept(core, "crm", NEW)
+    found = lines(core)[0].failure
+    assert states(core) == {"crm": "held"}
+    assert found is not None and found.code == "read-lost"
 
 
 @pytest.mark.parametrize("email", [CARLA, ANNA])

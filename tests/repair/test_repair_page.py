@@ -54,7 +54,7 @@ def dead(journey: Journey, *emails: str) -> tuple[str, ...]:
         journey.admin.change_password(email)
     names = [each.name for each in journey.house.store.connections()]
     notice(journey, *names)
-    assert set(journey.house.repairs.dead()) == set(names)
+    assert set(journey.house.repairs.refused()) == set(names)
     return tuple(names)
 
 

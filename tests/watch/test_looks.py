@@ -63,7 +63,7 @@ def test_what_dies_just_after_it_was_connected_is_told_together_before_it_can_be
     assert stored.names == trouble.names, "the page tells the same"
     core.advance(minutes=11)
     look(core)
-    assert len(core.house.repairs.dead()) == 7
+    assert len(core.house.repairs.refused()) == 7
 
 
 # --- the cheapest ask -----------------------------------------------------------------------------

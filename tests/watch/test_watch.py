@@ -83,7 +83,7 @@ def test_a_data_centre_that_is_down_is_one_message_and_no_death(shell: Shell, st
     assert looked.code == 4
     (cause,) = json.loads(looked.out)["causes"]
     assert cause["reach"] == "data-centre"
-    assert not stored.house.repairs.dead()
+    assert not stored.house.repairs.refused()
 
 
 def test_a_watch_goes_on_until_it_is_told_to_end(shell: Shell, stored: Core) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from wizard.authorization import Begun
 from wizard.browser import Console, Driver, Ended, Handed, Wanted, Windows
-from wizard.cli.consenting import consent, generation_of
+from wizard.cli.consenting import consent, counted, generation_of
 from wizard.cli.repairing import OVER
 from wizard.cli.serving import stopping
 from wizard.cli.terminal import Exit, Terminal
@@ -63,7 +63,8 @@ class Assisted:
         if coming.line is not None and coming.line.email:
             who = coming.line.email
             self._terminal.painter.blank()
-            self._terminal.painter.note(f"Next: {coming.left} of {who}, in a window of their own.")
+            task = f"Next: {counted(coming.left)} as {who}"
+            self._terminal.painter.note(f"{task}, in a window of their own.")
 
     def give(self, line: Line) -> int:
         """Lead the window of the line's account through the consent."""

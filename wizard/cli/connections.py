@@ -73,9 +73,7 @@ def _overview_row(row: Overview, refreshed_at: datetime | None) -> tuple[str, ..
         state = "… authorization under way" if row.open_attempt else "○ not authorized yet"
         return (row.connection.name, state, "", "", row.connection.location or "?", "never")
     waits = row.candidate is not None and row.candidate.state is GrantState.MISMATCH
-    state = STATE_WORDS[GrantState.MISMATCH if waits else grant.state]
-    if row.check_failed and not waits and grant.state in (GrantState.PROVED, GrantState.UNPROVED):
-        state = CHECK_FAILED
+    state = STATE_WORDS[GrantState.MISMATCH] if waits else _state(grant, row.check_failed)
     organizations = dict.fromkeys(each.name for each in grant.organizations)
     return (
         row.connection.name,
@@ -87,6 +85,12 @@ def _overview_row(row: Overview, refreshed_at: datetime | None) -> tuple[str, ..
     )
 
 
+def _state(grant: Grant, check_failed: bool) -> str:
+    """The word for a grant; `check_failed` tells what its last check came to."""
+    unrefused = grant.state in (GrantState.PROVED, GrantState.UNPROVED)
+    return CHECK_FAILED if check_failed and unrefused else STATE_WORDS[grant.state]
+
+
 def _overview_json(row: Overview, refreshed_at: datetime | None) -> dict[str, Any]:
     grant = row.grant
     return {
@@ -94,6 +98,7 @@ def _overview_json(row: Overview, refreshed_at: datetime | None) -> dict[str, An
         "client_id": row.connection.client_id,
         "generation": row.connection.generation,
         "state": grant.state if grant else None,
+        "check_failed": row.check_failed,
         "account": grant.account if grant else None,
         "organizations": grant.organizations if grant else (),
         "location": grant.location if grant else row.connection.location,
@@ -128,6 +133,7 @@ def show(terminal: Terminal, name: str, revealed: bool, yes: bool) -> None:
 def _connection_json(terminal: Terminal, name: str) -> dict[str, Any]:
     store = terminal.house.store
     connection, grant = store.connection(name), store.grant(name)
+    receipt = store.receipt(name)
     location = grant.location if grant else connection.location
     return {
         "name": name,
@@ -138,7 +144,8 @@ def _connection_json(terminal: Terminal, name: str) -> dict[str, Any]:
         "generation": connection.generation,
         "headline": headline(grant) if grant else None,
         "grants": [_grant_json(each) for each in store.grants(name)],
-        "receipt": store.receipt(name),
+        "check_failed": receipt is not None and receipt.failed,
+        "receipt": receipt,
         "ledger": terminal.house.broker.ledger(name),
         "history": store.history(name),
         "cautions": [as_data(each) for each in terminal.house.cautions.of(name)],
@@ -168,14 +175,17 @@ def _paint_connection(terminal: Terminal, name: str) -> None:
     grant = store.grant(name) or store.candidate(name)
     if grant is not None:
         painter.product(headline(grant))
-    painter.facts(_facts(terminal, connection, grant))
+    receipt = store.receipt(name, grant.generation) if grant else None
+    failed = receipt is not None and receipt.failed
+    painter.facts(_facts(terminal, connection, grant, failed))
     painter.heading("Scopes")
     for scope in connection.scope:
         missing = grant is not None and scope not in grant.scope
         painter.item(f"  {scope}: {scope_words(scope)}{' (not granted)' if missing else ''}")
-    receipt = store.receipt(name, grant.generation) if grant else None
-    if receipt is not None:
-        painter.heading(f"Proof of {moment(receipt.finished_at or receipt.started_at)}")
+    if grant is not None and receipt is not None:
+        since = ", before Zoho refused it" if grant.state is GrantState.DEAD else ""
+        what = "Check" if receipt.failed else "Proof"
+        painter.heading(f"{what} of {moment(receipt.finished_at or receipt.started_at)}{since}")
         painter.receipt(receipt)
     painter.heading("History")
     for event in store.history(name, limit=EVENTS_SHOWN):
@@ -188,7 +198,7 @@ def _paint_connection(terminal: Terminal, name: str) -> None:
 
 
 def _facts(
-    terminal: Terminal, connection: Connection, grant: Grant | None
+    terminal: Terminal, connection: Connection, grant: Grant | None, check_failed: bool
 ) -> list[tuple[str, str]]:
     client = terminal.house.store.client(connection.client_id)
     ledger = terminal.house.broker.ledger(connection.name)
@@ -204,7 +214,7 @@ def _facts(
     )
     return [
         ("Connection", connection.name),
-        ("State", STATE_WORDS[grant.state] if grant else "○ not authorized yet"),
+        ("State", _state(grant, check_failed) if grant else "○ not authorized yet"),
         *granted,
         ("Client", f"{client.name} ({client.client_id})"),
         ("Token requests left", _left(ledger)),

@@ -35,6 +35,11 @@ class Consents(Protocol):
         """Called again and again while nothing is asked for; raises where nobody can go on."""
 
 
+def counted(count: int) -> str:
+    """How many, in words."""
+    return "1 consent" if count == 1 else f"{count} consents"
+
+
 class PasteBack:
     """Consents in any browser; where it ends is pasted into the terminal."""
 
@@ -49,7 +54,8 @@ class PasteBack:
         if line is None or not line.email:
             return
         painter.blank()
-        painter.note(f"Next: {coming.left} of {line.email}. Sign in to Zoho as {line.email}.")
+        task = f"Next: {counted(coming.left)} as {line.email}."
+        painter.note(f"{task} Sign in to Zoho as {line.email}.")
         if coming.previous and coming.previous != line.email:
             place = self._terminal.house.zoho.data_centre(line.location)
             painter.note(

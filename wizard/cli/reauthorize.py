@@ -10,7 +10,7 @@ import click
 
 from wizard.cli.asking import ask_others, take_answers
 from wizard.cli.assisting import assisted
-from wizard.cli.consenting import Consents, PasteBack
+from wizard.cli.consenting import Consents, PasteBack, counted
 from wizard.cli.proofs import exit_code, paint_proofs, proof_json
 from wizard.cli.proving import gravest
 from wizard.cli.repairing import repair_here
@@ -139,12 +139,12 @@ def _chosen(
     repairs = terminal.house.repairs
     chosen = tuple(names)
     if account:
-        dead = set(repairs.dead())
+        dead = set(repairs.refused())
         chosen = tuple(
             name for name in repairs.of_account(account) if accept or name in dead or name in names
         )
     elif everything:
-        chosen = repairs.dead()
+        chosen = repairs.refused()
     if (account or everything) and not chosen:
         raise fail("nothing-to-repair")
     return chosen
@@ -178,7 +178,7 @@ def _ask(terminal: Terminal, plan: Plan, *, yes: bool) -> None:
             f"{', '.join(group.names)}{waiting}"
         )
     sign_ins = "1 sign-in" if plan.sign_ins == 1 else f"{plan.sign_ins} sign-ins"
-    painter.note(f"{len(plan.names)} consents in all, {sign_ins}.")
+    painter.note(f"{counted(len(plan.names))} in all, {sign_ins}.")
     if not yes:
         with breaking():
             terminal.confirm("Begin?", otherwise="--yes")

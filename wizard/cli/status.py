@@ -96,7 +96,7 @@ def _lines(found: dict[str, Any], now: datetime) -> list[tuple[str, str]]:
         ("Redirect URI", found["redirect_uri"]),
         ("Last backup", _backup_age(found["last_backup"], now)),
         ("Last watch", _watch_age(found["last_watch"])),
-        ("Tells by", found["tells_by"] or "nobody is told: zoho-wizard watch --notify COMMAND"),
+        ("Alarm", found["tells_by"] or "none: zoho-wizard watch --notify COMMAND"),
         ("Moved away", moment(found["retired_at"]) if found["retired_at"] else ""),
         ("Connections", str(found["connections"])),
         ("Clients", str(found["clients"])),

@@ -208,7 +208,7 @@ class Story:
         titles = told.all_inner_texts()
         self._go(f"/connections/{INTEGRATIONS[0].connection}")
         self._camera.take(self._person.page, "found-dead")
-        dead = self._house.repairs.dead()
+        dead = self._house.repairs.refused()
         found = len(dead) == len(INTEGRATIONS) and len(titles) == 1
         return Proof("Found out", found, "; ".join(titles))
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from wizard.model import Connection, Failure, Grant
+from wizard.validation import SUSPECTED
 
 UNREACHED = frozenset(
     {
@@ -18,9 +19,8 @@ UNREACHED = frozenset(
 CLIENT_REFUSED = frozenset({"invalid-client", "invalid-client-secret", "missing-secret"})
 """Failures of a client in a data centre, whoever uses it."""
 
-DEAD, ACCESS_REFUSED, SUSPECTED = "grant-dead", "token-invalid", "refused-for-now"
-"""The refresh token is refused for good; the access token is; it is, and whether the refresh token
-lives could not be asked."""
+DEAD, ACCESS_REFUSED = "grant-dead", "token-invalid"
+"""The refresh token is refused for good; the access token is."""
 
 NOT_ASKED = frozenset(
     {

@@ -14,7 +14,6 @@ from datetime import datetime, timedelta
 from wizard.diagnosis import Diagnosis
 from wizard.diagnosis.patterns import (
     CLIENT_REFUSED,
-    SUSPECTED,
     UNREACHED,
     Case,
     Group,
@@ -24,6 +23,7 @@ from wizard.diagnosis.patterns import (
 from wizard.errors import explain
 from wizard.model import Clock, Failure, Finding, GrantState, RungState
 from wizard.store import Overview, Store
+from wizard.validation import SUSPECTED
 from wizard.zoho import Zoho
 
 ACCESS_TOKEN_LIFE = timedelta(hours=1)
@@ -32,7 +32,8 @@ ACCESS_TOKEN_LIFE = timedelta(hours=1)
 NEEDS_CONSENT = 3
 """The exit code of findings that a new consent mends."""
 
-OPEN = frozenset({"not-asked-yet", "refused-for-now", "account-refused-for-now"})
+REFUSED = frozenset({SUSPECTED, f"account-{SUSPECTED}"})
+OPEN = frozenset({"not-asked-yet", *REFUSED})
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,8 @@ class Trouble:
     @property
     def to_repair(self) -> tuple[str, ...]:
         """The connections that a repair takes."""
-        return (*self.names, *self.suspects) if self.dead else ()
+        refused = self.dead or self.finding.code in REFUSED
+        return (*self.names, *self.suspects) if refused else ()
 
 
 class Troubles:

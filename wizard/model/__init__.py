@@ -229,6 +229,11 @@ class Receipt:
             rung.state is not RungState.FAILED for rung in self.rungs
         )
 
+    @property
+    def failed(self) -> bool:
+        """It was climbed to its end, and something failed."""
+        return self.finished_at is not None and not self.proved
+
 
 # --- Authorization attempts ----------------------------------------------------------------------
 

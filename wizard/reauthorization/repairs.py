@@ -26,6 +26,7 @@ from wizard.reauthorization.steps import Next, Repair, next_of
 from wizard.reauthorization.swap import Swap
 from wizard.reauthorization.takeover import hindrance
 from wizard.store import Overview, RepairLine, Store, StoredRepair
+from wizard.validation import SUSPECTED
 
 GRACE = timedelta(hours=24)
 """How long a superseded refresh token lives where nothing proves that it is out of use: a day sees
@@ -55,13 +56,18 @@ class Repairs:
 
     # choosing and planning
 
-    def dead(self) -> tuple[str, ...]:
-        """The connections whose grant Zoho has refused for good, by name."""
-        return tuple(
-            each.connection.name
-            for each in self._store.unsettled()
-            if each.grant is not None and each.grant.state is GrantState.DEAD
-        )
+    def refused(self) -> tuple[str, ...]:
+        """The connections that Zoho refuses, by name: their grant for good, or their access token
+        while it could not be asked whether the grant lives."""
+        return tuple(row.connection.name for row in self._store.unsettled() if self._refuses(row))
+
+    def _refuses(self, row: Overview) -> bool:
+        grant = row.grant
+        if grant is None or grant.state is GrantState.DEAD or not row.check_failed:
+            return grant is not None and grant.state is GrantState.DEAD
+        receipt = self._store.receipt(grant.connection, grant.generation)
+        met = [rung.failure for rung in receipt.rungs if rung.failure] if receipt else []
+        return any(failure.code == SUSPECTED for failure in met)
 
     def of_account(self, email: str) -> tuple[str, ...]:
         """The connections whose current grant was given by the account with this e-mail address,
@@ -74,7 +80,7 @@ class Repairs:
         )
 
     def plan(self, names: Collection[str] = (), accept: str = "") -> Plan:
-        """What repairing `names` (default: all that are dead) would take; nothing is stored.
+        """What repairing `names` (default: all that Zoho refuses) would take; nothing is stored.
 
         Raises ``unknown-connection``, ``nothing-to-repair``.
         """
@@ -89,7 +95,7 @@ class Repairs:
         accept: str = "",
         revoke_after: timedelta = GRACE,
     ) -> Repair:
-        """Begin the repair of `names` (default: all that are dead), or add them to the one that is
+        """Begin the repair of `names` (default: all that Zoho refuses), or add them to the one
         under way; one in which nothing is left to do ends with that.
 
         `scope` is asked for beside what each connection has; `accept` is the e-mail address of the
@@ -110,7 +116,7 @@ class Repairs:
         accept: str = "",
         grace: timedelta = GRACE,
     ) -> list[RepairLine]:
-        names = tuple(dict.fromkeys(names)) or self.dead()
+        names = tuple(dict.fromkeys(names)) or self.refused()
         if not names:
             raise fail("nothing-to-repair")
         now = self._clock()

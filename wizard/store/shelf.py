@@ -33,6 +33,7 @@ def change(connection: Connection, update: Update, what: str) -> None:
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """The known names most like ``name``, or a few where none is like it, joined for people."""
+    """A sentence with the known names most like ``name``, or with a few where none is like it."""
     names = list(known)
-    return ", ".join(difflib.get_close_matches(name, names, n=3) or names[:3]) or "none"
+    near = ", ".join(difflib.get_close_matches(name, names, n=3) or names[:3])
+    return f"Nearest: {near}." if near else "None stands there yet."

@@ -37,6 +37,9 @@ NO_VERDICT = frozenset(
 )
 """Failures for which the grant was not asked about: they say nothing of it."""
 
+SUSPECTED = "refused-for-now"
+"""The access token is refused, and whether the grant lives with it could not be asked."""
+
 Seen = tuple[RungState, Mapping[str, str], Failure | None]
 """What a rung saw: its state, the evidence, and the failure where there is one."""
 
@@ -130,7 +133,7 @@ class Climb:
         except WizardError as error:
             met = refused.failure or error.failure
             later = error.failure.retry_at
-            return replace(refused, failure=replace(met, code="refused-for-now", retry_at=later))
+            return replace(refused, failure=replace(met, code=SUSPECTED, retry_at=later))
 
     def _verdict(self, name: str, ask: Ask) -> Rung:
         rung = self._rung(name, ask)

@@ -76,11 +76,18 @@ class Validation:
 
     def _climbed(self, grant: Grant, need: Need) -> Iterator[Rung]:
         name, generation = grant.connection, grant.generation
+        before = self._store.receipt(name, generation)
         self._store.begin_receipt(name, generation, self._clock())
-        climb = self._begun(grant)
+        climb, climbed = self._begun(grant), set()
         for rung in climb.whole(need):
             self._store.add_rung(name, generation, rung)
+            climbed.add(rung.name)
             yield rung
+        # What a failure kept from being asked stands as it was: whoever takes a connection over is
+        # held to what it read before.
+        for rung in before.rungs if before and before.finished_at else ():
+            if rung.name not in climbed:
+                self._store.add_rung(name, generation, rung)
         self._store.finish_receipt(name, generation, self._clock())
         self._decide(name, generation, climb.token)
 

@@ -40,6 +40,7 @@ def index() -> str:
         summary=summary(total, unsettled),
         query=query,
         troubles=house().troubles.stored(needy),
+        refused=len(house().repairs.refused()),
         repair=house().repairs.current(),
         round=round_,
         checked="checked" in request.args and round_ is None,

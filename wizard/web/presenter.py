@@ -119,8 +119,7 @@ def explained(scope: Sequence[str]) -> list[Scope]:
 
 def grant_status(grant: Grant | None, receipt: Receipt | None) -> Status:
     """The word for a grant and what its receipt says."""
-    ended_badly = receipt is not None and receipt.finished_at is not None and not receipt.proved
-    return _status(grant, ended_badly)
+    return _status(grant, receipt is not None and receipt.failed)
 
 
 def _status(grant: Grant | None, check_failed: bool) -> Status:

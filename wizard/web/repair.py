@@ -91,7 +91,7 @@ def show() -> str:
     if standing is not None and not request.args.get("names"):
         browser()[SEEN] = [line.connection for line in standing[0].lines]
         return _progress(*standing)
-    planned = bool(request.args.get("names") or repairs.dead())
+    planned = bool(request.args.get("names") or repairs.refused())
     seen = () if planned else repairs.report(browser().get(SEEN, ()))
     if not seen:
         return _plan()

@@ -13,7 +13,7 @@ pages = Blueprint("status", __name__)
 
 NEVER = "never; in a terminal: zoho-wizard backup FILE"
 UNWATCHED = "never; in a terminal: zoho-wizard watch"
-UNTOLD = "nobody is told; in a terminal: zoho-wizard watch --notify COMMAND"
+UNTOLD = "none; in a terminal: zoho-wizard watch --notify COMMAND"
 STRENGTH = {"strong": Status("Strong", "good"), "weak": Status("Weak", "wait")}
 
 
@@ -36,7 +36,7 @@ def show() -> str:
     watched_at = rooms.store.watched_at()
     store["Last watch"] = ago(watched_at, rooms.clock()) if watched_at else UNWATCHED
     line = rooms.store.notify_command()
-    store["Tells by"] = shlex.split(line)[0] if line else UNTOLD
+    store["Alarm"] = shlex.split(line)[0] if line else UNTOLD
     if retired_at:
         store["Moved away"] = moment(retired_at)
     upstream = {
