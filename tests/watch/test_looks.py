@@ -58,12 +58,15 @@ def test_what_dies_just_after_it_was_connected_is_told_together_before_it_can_be
     assert trouble.email == ANNA
     assert trouble.finding.exit_code == 4
     assert trouble.finding.failure is not None
+    dead = [each for each in core.house.store.unsettled() if each.grant and each.grant.failure]
+    assert not dead, "no verdict has fallen"
+    assert set(core.house.repairs.refused()) == set(trouble.names) == set(trouble.to_repair)
     assert trouble.finding.failure.retry_at is not None
     (stored,) = core.house.troubles.stored()
     assert stored.names == trouble.names, "the page tells the same"
     core.advance(minutes=11)
     look(core)
-    assert len(core.house.repairs.refused()) == 7
+    assert {grant_of(core, name).state for name in trouble.names} == {GrantState.DEAD}
 
 
 # --- the cheapest ask -----------------------------------------------------------------------------
