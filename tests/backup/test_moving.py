@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 import pytest
-from core import Core
+from core import ANNA, Core
 from shell import Result, Shell
 
 from wizard.delivery import profiles
@@ -66,7 +66,9 @@ def test_a_restore_beside_a_machine_that_goes_on_is_told_until_that_one_is_gone(
     status = shell.run("status", **elsewhere(shell))
     told = (done, status, shell.run("show", "crm", **elsewhere(shell)))
 
-    assert [("(two-homes)" in each.err, each.code) for each in told] == [(True, 0)] * 3
+    assert [("Two homes may tend one grant" in each.err, each.code) for each in told] == [
+        (True, 0)
+    ] * 3
     assert "zoho-wizard restore --source-gone" in told[0].err
     assert shell.run("restore", "--source-gone", **elsewhere(shell)).code == 0
     status = shell.run("status", "--json", **elsewhere(shell))
@@ -120,6 +122,19 @@ def test_while_zoho_is_down_what_was_restored_waits(shell: Shell, stored: Core) 
     assert said["restored"] == ["books", "crm"]
     assert len(said["checks"]) == 1
     assert said["unchecked"] == ["crm"]
+
+
+def test_what_died_since_the_backup_is_told_once_for_all(shell: Shell, stored: Core) -> None:
+    stored.proved("crm")
+    stored.proved("books")
+    file = back_up(shell)
+    stored.admin.change_password(ANNA)
+
+    done = shell.run("restore", str(file), given=f"{PASSPHRASE}\n", **elsewhere(shell))
+
+    assert done.code == 3
+    assert done.err.count("(account-tokens-dead)") == 1
+    assert "zoho-wizard reauthorize books crm" in done.err
 
 
 def test_without_the_key_three_ways_are_offered(shell: Shell, stored: Core) -> None:

@@ -12,6 +12,7 @@ from wizard.backup import Backup, ReadBack, TakenIn, open_backup, read_back, set
 from wizard.cli.painter import moment
 from wizard.cli.proving import Outcome, conclude, gravest, prove
 from wizard.cli.terminal import Exit, Terminal, json_option, pass_terminal
+from wizard.cli.troubles import tell_all
 from wizard.document import as_data, finding_json
 from wizard.errors import WizardError, explain, fail
 from wizard.house import House
@@ -207,13 +208,21 @@ def _check(
         grant = house.store.grant(name)
         outcome = prove(terminal, name, grant.generation if grant else 0)
         outcomes.append(outcome)
-        if not terminal.painter.as_json:
+        if outcome.finding is None and not terminal.painter.as_json:
             conclude(terminal, outcome)
         failure = outcome.finding.failure if outcome.finding else None
         if failure is not None and failure.temporary:
             return outcomes, tuple(names[place + 1 :])
     terminal.name = ""
     return outcomes, ()
+
+
+def _tell_causes(terminal: Terminal, house: House, outcomes: list[Outcome]) -> None:
+    """What failed of `outcomes`, each cause once."""
+    findings = {each.name: each.finding for each in outcomes if each.finding}
+    failures = {name: found.failure for name, found in findings.items() if found.failure}
+    well = [each.name for each in outcomes if each.finding is None]
+    tell_all(terminal.painter, house.troubles.of(failures, well))
 
 
 def _to_prove(house: House, name: str) -> bool:
@@ -246,6 +255,7 @@ def _report(
             }
         )
         return
+    _tell_causes(terminal, house, outcomes)
     painter.blank()
     for each in told:
         if each.failure is not None:

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from wizard.diagnosis.patterns import NOT_ASKED, SUSPECTED, UNREACHED
+from wizard.diagnosis.patterns import NOT_ASKED, UNREACHED
 from wizard.model import Failure, Grant, GrantState, Rung, RungState
+from wizard.validation import SUSPECTED
 
 
 @dataclass(frozen=True)
