@@ -66,9 +66,8 @@ def test_a_restore_beside_a_machine_that_goes_on_is_told_until_that_one_is_gone(
     status = shell.run("status", **elsewhere(shell))
     told = (done, status, shell.run("show", "crm", **elsewhere(shell)))
 
-    assert [("Two homes may tend one grant" in each.err, each.code) for each in told] == [
-        (True, 0)
-    ] * 3
+    caution = "Two homes may tend one grant"
+    assert [(caution in each.err, each.code) for each in told] == [(True, 0)] * 3
     assert "zoho-wizard restore --source-gone" in told[0].err
     assert shell.run("restore", "--source-gone", **elsewhere(shell)).code == 0
     status = shell.run("status", "--json", **elsewhere(shell))

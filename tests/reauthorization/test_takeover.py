@@ -85,7 +85,8 @@ def test_what_was_read_counts_after_a_whole_proof_has_found_the_grant_dead(core:
     accept(core, "crm", NEW)
     found = lines(core)[0].failure
     assert states(core) == {"crm": "held"}
-    assert found is not None and found.code == "read-lost"
+    assert found is not None
+    assert found.code == "read-lost"
 
 
 @pytest.mark.parametrize("email", [CARLA, ANNA])
