@@ -1,11 +1,11 @@
 """``connect --assist`` as a person runs it: a terminal, and a browser that the command opens."""
 
-import socket
 import threading
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
+import requests
 from asking import wait_for
 from core import ANNA
 from playwright.sync_api import Browser, expect
@@ -59,12 +59,13 @@ def _seen_from(port: int, browser: Browser, shell: Shell) -> str:
 
 
 def _connected(browser: Browser, port: int) -> Browser:
-    """The command's browser, once it is there."""
+    """The command's browser, once it has gone to Zoho: whoever comes before stops it on its way."""
 
-    def listens() -> bool:
-        with suppress(OSError), socket.create_connection(("127.0.0.1", port)):
-            return True
+    def shows_zoho() -> bool:
+        with suppress(OSError):
+            pages = requests.get(f"http://127.0.0.1:{port}/json", timeout=5).json()
+            return any("/signin" in page["url"] for page in pages)
         return False
 
-    wait_for(listens)
+    wait_for(shows_zoho)
     return browser.browser_type.connect_over_cdp(f"http://127.0.0.1:{port}")
