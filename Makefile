@@ -29,7 +29,7 @@ lint: $(VENV)/lint ## check style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(VENV)/browser ## measure what people wait for, as ratios, in some six minutes
+bench: $(VENV)/browser ## measure what people wait for, as ratios, in some four minutes
 	@PYTHONPATH=tests:tests/diagnosis:tests/assist:tests/broker $(BIN)/python -m bench
 
 wheel: $(VENV)/lint ## build the wheel into dist/

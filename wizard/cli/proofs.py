@@ -1,6 +1,7 @@
 """What a repair came to: a table of proofs, and the same as JSON."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from wizard.cli.painter import moment
@@ -12,12 +13,18 @@ from wizard.reauthorization import Line, LineState
 from wizard.store import Destination
 from wizard.validation import headline
 
-COLUMNS = ("Connection", "State", "Reaches", "Proved", "Programs", "Token before")
+COLUMNS = ("Connection", "State", "Reaches", "Proved", "Programs")
 
 
 def paint_proofs(terminal: Terminal, lines: Sequence[Line]) -> None:
-    """The table of proofs on stdout, and below it on stderr what stands in the way."""
+    """The table of proofs on stdout; below it on stderr what becomes of the tokens before, and what
+    stands in the way."""
     terminal.painter.table(COLUMNS, [_row(terminal, line) for line in lines])
+    ends = [line.revoke_at for line in lines if line.revoke_at]
+    if ends:
+        old = "refresh token" if len(ends) == 1 else f"{len(ends)} refresh tokens"
+        at = moment(min(ends))
+        terminal.painter.note(f"The {old} of before will be revoked at Zoho, from {at} on.")
     for line in lines:
         if line.failure is not None and line.state is not LineState.SKIPPED:
             terminal.name = line.connection
@@ -72,16 +79,20 @@ def _row(terminal: Terminal, line: Line) -> tuple[str, ...]:
         line.connection,
         phrase("repair", line.state),
         headline(grant) if grant else "",
-        moment(receipt.finished_at) if receipt else "",
+        _hour(receipt.finished_at) if receipt and receipt.finished_at else "",
         _programs(store.destinations(line.connection), grant.generation if grant else 0),
-        f"revoked from {moment(line.revoke_at)} on" if line.revoke_at else "",
     )
+
+
+def _hour(at: datetime) -> str:
+    """When in the day: a repair is told as it ends."""
+    return at.astimezone().strftime("%H:%M:%S")
 
 
 def _programs(destinations: Sequence[Destination], generation: int) -> str:
     """How many programs hold the grant, and how many were made to read it."""
     if not destinations:
-        return "none delivered to"
+        return "none"
     holding = [each for each in destinations if each.generation == generation]
     using = [each for each in holding if each.in_use_at is not None]
     return f"{len(holding)} of {len(destinations)} delivered, {len(using)} reloaded"
