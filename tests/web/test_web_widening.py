@@ -26,6 +26,8 @@ def test_a_second_task_can_be_added_with_one_consent(
 ) -> None:
     page = offered(connected)
     assert choices(page) == [f"leads · {ANNA}"]
+    assert "Zoho keeps 20 of a person and a client" in page
+    assert f"at least 1 of {ANNA}’s 20" in page
     (scope,) = re.findall(r'action="/widen".*?name="scope" value="([^"]+)"', page, re.S)
 
     begun = connected.send("/widen", name="leads", scope=scope)

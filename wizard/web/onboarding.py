@@ -25,7 +25,7 @@ from wizard.web.presenter import explained
 from wizard.web.rooms import house
 from wizard.web.sessions import browser
 from wizard.web.widening import offers
-from wizard.zoho import ALWAYS, parse_scope, preset, presets, product
+from wizard.zoho import ALWAYS, limits, parse_scope, preset, presets, product
 
 pages = Blueprint("onboarding", __name__)
 
@@ -229,6 +229,7 @@ def client_page(
         redirect_uri=settings.redirect_uri,
         another_client=_address(wish, location, client="new"),
         offers=offers(client, wish.scope, location),
+        kept=limits().refresh_tokens_per_user_and_client,
         home=house().zoho.data_centre(client.location) if client else None,
         abroad=_abroad(client, location),
         address=_address(wish, location, **({"client": "new"} if another else {})),

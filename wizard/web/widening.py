@@ -19,6 +19,8 @@ class Offer:
 
     name: str
     email: str
+    used: int
+    """Refresh tokens of that person and the client that live, as far as is known here."""
 
 
 @pages.post("/widen")
@@ -33,12 +35,13 @@ def offers(client: Client | None, scope: tuple[str, ...], location: str | None) 
     `location`, where one is wished for."""
     if client is None:
         return []
-    store = house().store
+    store, broker = house().store, house().broker
     found = []
     for connection in store.connections():
         grant = store.grant(connection.name)
         mine = connection.client_id == client.client_id and covers(connection.scope, scope)
         proved = grant and grant.state is GrantState.PROVED and location in (None, grant.location)
         if mine and proved and grant and grant.account:
-            found.append(Offer(connection.name, grant.account.email))
+            used = broker.ledger(connection.name).refresh_tokens
+            found.append(Offer(connection.name, grant.account.email, used))
     return found
