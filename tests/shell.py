@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -128,7 +128,9 @@ class Shell:
         self.under_way.append(process)
         return Running(process)
 
-    def at_a_terminal(self, *arguments: str, answers: list[tuple[str, str]]) -> Result:
+    def at_a_terminal(
+        self, *arguments: str, answers: Sequence[tuple[str, str]] = (), columns: int = 100
+    ) -> Result:
         """Run a command on a terminal; as each prompt is seen, in order, type the answer to it."""
         master, slave = pty.openpty()
         process = subprocess.Popen(
@@ -136,7 +138,7 @@ class Shell:
             stdin=slave,
             stdout=slave,
             stderr=slave,
-            env={**self.environment, "TERM": "xterm", "COLUMNS": "100"},
+            env={**self.environment, "TERM": "xterm", "COLUMNS": str(columns)},
             cwd=self.directory,
             start_new_session=True,
         )
@@ -153,7 +155,7 @@ class Shell:
         return [sys.executable, str(LAUNCHER), str(self.clock_file), *arguments]
 
 
-def _converse(master: int, answers: list[tuple[str, str]]) -> str:
+def _converse(master: int, answers: Sequence[tuple[str, str]]) -> str:
     """Read a terminal until it is closed, answering what it asks."""
     said, heard, waiting = "", 0, iter([*answers, None])
     expected = next(waiting)

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from core import Core
+from core import ANNA, Core
 from shell import Shell
 
 from wizard.transport import clean, one_line
@@ -22,6 +22,17 @@ def test_an_unknown_name_says_where_and_for_whom_it_looked(shell: Shell) -> None
         failed = shell.run(command, "nix")
         assert (failed.code, failed.out) == (2, "")
         assert str(shell.directory) in failed.err
+
+
+def test_a_narrow_terminal_cuts_no_address_off(shell: Shell, stored: Core) -> None:
+    stored.proved("crm")
+    lines = shell.at_a_terminal("list", columns=50).out.splitlines()
+    at = next(place for place, line in enumerate(lines) if line.startswith("crm "))
+    assert "✓ proved" in lines[at]
+    assert lines[at + 1].startswith(f"    {ANNA} · Zylker GmbH")
+    assert max(map(len, lines[at:])) <= 50
+    wide = shell.at_a_terminal("list", columns=120).out.splitlines()
+    assert any(line.startswith("crm ") and ANNA in line for line in wide)
 
 
 def test_json_mode_keeps_exit_code_and_stdout(shell: Shell) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import click
 from rich.console import Console
 from rich.markup import escape
+from rich.measure import Measurement
 from rich.table import Table
 from rich.theme import Theme
 
@@ -50,6 +51,9 @@ CONFIDENCES = {
     Confidence.RULED_OUT: ("✗", "quiet"),
 }
 """How sure a cause is, by shape and word."""
+
+STACKED = 2
+"""Columns of a table that stay beside each other where the others have no place."""
 
 WIDEST = 100
 """Columns of running text; longer lines are hard to read."""
@@ -110,7 +114,11 @@ class Painter:
         sys.stdout.write(to_json(value, indent=2) + "\n")
 
     def table(self, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-        """A table for eyes on a terminal, tab-separated lines (no heading) in a pipe."""
+        """A table for eyes on a terminal, tab-separated lines (no heading) in a pipe.
+
+        Where a terminal is too narrow for it, the first two columns stand on a line of their own
+        and the others below: an address that is cut off cannot be copied.
+        """
         cleaned = [[one_line(cell) for cell in row] for row in rows]
         if not self._out.is_terminal:
             for row in cleaned:
@@ -119,10 +127,23 @@ class Painter:
         table = Table(
             *columns, box=None, header_style="quiet", pad_edge=False, padding=(0, 2, 0, 0)
         )
-        table.columns[0].no_wrap = True  # a name that is cut off cannot be typed
+        table.columns[0].no_wrap = True
         for row in cleaned:
             table.add_row(*(escape(cell) for cell in row))
-        self._out.print(table)
+        whole = Measurement.get(self._out, self._out.options, table).maximum
+        if len(columns) > STACKED and whole >= self._out.width:
+            self._stack(columns, cleaned)
+        else:
+            self._out.print(table)
+
+    def _stack(self, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        width = max(len(row[0]) for row in rows)
+        for place, row in enumerate((columns, *rows)):
+            more = " · ".join(cell for cell in row[STACKED:] if cell)
+            lines = [f"{row[0].ljust(width)}  {row[1]}", _folded(self._out, f"    {more}")]
+            style = "quiet" if place == 0 else "none"
+            for line in lines if more else lines[:1]:
+                self._out.print(escape(line), style=style)
 
     def entries(self, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         """As `table`, for rows whose first cell is a path: on a terminal that has a line of its

@@ -24,7 +24,7 @@ def paint_proofs(terminal: Terminal, lines: Sequence[Line]) -> None:
     if ends:
         old = "refresh token" if len(ends) == 1 else f"{len(ends)} refresh tokens"
         at = moment(min(ends))
-        terminal.painter.note(f"The {old} of before will be revoked at Zoho, from {at} on.")
+        terminal.painter.note(f"The {old} replaced here will be revoked at Zoho, from {at} on.")
     for line in lines:
         if line.failure is not None and line.state is not LineState.SKIPPED:
             terminal.name = line.connection
@@ -92,7 +92,7 @@ def _hour(at: datetime) -> str:
 def _programs(destinations: Sequence[Destination], generation: int) -> str:
     """How many programs hold the grant, and how many were made to read it."""
     if not destinations:
-        return "none"
+        return "no program"
     holding = [each for each in destinations if each.generation == generation]
     using = [each for each in holding if each.in_use_at is not None]
     return f"{len(holding)} of {len(destinations)} delivered, {len(using)} reloaded"

@@ -25,7 +25,7 @@ from wizard.zoho import parse_scope, preset, presets
 
 @click.command()
 @click.argument("names", type=NAME, nargs=-1, metavar="[NAME]...")
-@click.option("--all", "everything", is_flag=True, help="All that Zoho has refused for good.")
+@click.option("--all", "everything", is_flag=True, help="All that Zoho refuses.")
 @click.option("--account", default="", metavar="EMAIL", help="Of these, those of this account.")
 @click.option(
     "--as",

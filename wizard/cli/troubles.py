@@ -11,10 +11,11 @@ def tell_all(painter: Painter, troubles: Sequence[Trouble]) -> None:
     for trouble in troubles:
         painter.blank()
         painter.trouble(trouble.finding, _facts(trouble))
-    dead = [each for each in troubles if each.dead]
-    if len(dead) > 1 and not any(each.suspects for each in dead):
+    if sum(bool(each.to_repair) for each in troubles) > 1:
         painter.blank()
-        painter.note("All of them, one after the other:", command="zoho-wizard reauthorize --all")
+        painter.note(
+            "All that Zoho refuses, one after the other:", command="zoho-wizard reauthorize --all"
+        )
 
 
 def _facts(trouble: Trouble) -> list[tuple[str, str]]:

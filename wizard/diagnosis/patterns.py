@@ -115,7 +115,7 @@ class Group:
         if self.reach is Reach.CONNECTION or self.alone:
             return ""
         if code == SUSPECTED:
-            return "account-refused-for-now" if self.cases[0].email else ""
+            return "account-refused-for-now" if len(self.cases) > 1 else ""
         if code in NOT_ASKED:
             return "not-asked-yet"
         return "client-refused" if code in CLIENT_REFUSED else _CODES[self.reach]

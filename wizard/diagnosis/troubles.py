@@ -185,6 +185,7 @@ class Troubles:
         place = self._zoho.data_centre(first.location).name if first.location else "Zoho"
         return {
             "connections": f"{count} connection{'s' if count > 1 else ''}",
+            "tokens": "their refresh tokens" if count > 1 else "its refresh token",
             "names": " ".join(each.name for each in group.everything),
             "email": first.email,
             "client": self._store.client(first.client_id).name,
