@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # typing itself would cost the quick way 10 ms
     from collections.abc import Mapping
 
 OWN = "zoho-wizard"
+CACHED = ".token"  # ends the name of a cached access token
 
 
 class Home:
@@ -57,7 +58,7 @@ class Home:
 
     def cache_file(self, name: str) -> str:
         """The cached access token of connection ``name``."""
-        return os.path.join(self.cache_dir, f"{_file_name(name)}.token")
+        return os.path.join(self.cache_dir, f"{_file_name(name)}{CACHED}")
 
     def cache_owner(self, name: str) -> str:
         """What the cached token of connection ``name`` is bound to: the name, and the Zoho that

@@ -74,6 +74,27 @@ def test_a_restore_beside_a_machine_that_goes_on_is_told_until_that_one_is_gone(
     assert json.loads(status.out)["cautions"] == []
 
 
+def test_what_a_backup_hands_on_to_is_a_strangers_word_until_somebody_agrees(
+    shell: Shell, stored: Core
+) -> None:
+    stored.proved()
+    place = Destination("crm", "dotenv", "/srv/app/.env", reload="systemctl restart app")
+    stored.house.store.add_destination(place)
+    file = back_up(shell)
+
+    left_out = shell.run("restore", str(file), given=f"{PASSPHRASE}\n", **elsewhere(shell))
+    said = json.loads(shell.run("deliver", "--list", "crm", "--json", **elsewhere(shell)).out)
+
+    assert left_out.code == 0
+    command = "deliver crm --profile dotenv --to /srv/app/.env --then 'systemctl restart app'"
+    assert f"zoho-wizard {command}" in left_out.err
+    assert said == []
+    third = {"ZOHO_WIZARD_HOME": str(shell.directory / "a third machine")}
+    assert restore(shell, str(file), "--deliver", **third).code == 0
+    (kept,) = json.loads(shell.run("deliver", "--list", "crm", "--json", **third).out)
+    assert kept["target"] == "/srv/app/.env"
+
+
 def test_a_move_retires_the_first_machine(shell: Shell, stored: Core) -> None:
     stored.proved()
     refused = shell.run("backup", "file", "--move", given=f"{PASSPHRASE}\n")

@@ -1,5 +1,7 @@
 """A file under a passphrase: what opens it, and what is said of one that does not open."""
 
+import hashlib
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -52,6 +54,16 @@ def test_a_byte_that_was_altered_is_noticed_before_the_passphrase_is_tried(
     altered[place] ^= data.draw(st.integers(1, 255))
     with refused("backup-damaged"):
         passphrase.unlock(bytes(altered), PASSPHRASE)
+
+
+@pytest.mark.parametrize("costs", [(20, 60, 1), (17, 8, 255), (17, 255, 1), (0, 8, 1), (17, 0, 0)])
+def test_costs_that_would_fill_the_memory_are_refused_before_anything_is_derived(
+    locked: bytes, costs: tuple[int, int, int]
+) -> None:
+    start = len(passphrase.MAGIC)
+    body = locked[:start] + bytes(costs) + locked[start + 3 : -32]
+    with refused("backup-damaged"):
+        passphrase.unlock(body + hashlib.sha256(body).digest(), PASSPHRASE)
 
 
 @pytest.mark.parametrize("content", [b"ZOHO_CLIENT_ID=1000.X", b"{}", b"PK\x03\x04", b"zz"])

@@ -62,6 +62,13 @@ def test_a_broken_dotenv_says_line_and_column(text: str, line: int, column: int)
     assert where(dotenv.read, text) == (line, column)
 
 
+def test_what_would_take_a_dotenv_reader_for_ever_is_refused_at_once() -> None:
+    blanks = " " * 900_000
+    assert where(dotenv.read, f"NAME=value\nA=a{blanks}b\n") == (2, 4)
+    assert where(ini.read, f"[a]\n{blanks}x") == (2, 900_001)
+    assert ini.read(f"[a]\nkey{blanks}={blanks}value") == {("a",): {"key": "value"}}
+
+
 def test_json_keeps_order_and_indentation() -> None:
     before = '{\n    "b": 1,\n    "a": {"x": [1, 2]},\n    "é": null\n}'
     written = json_shape.write(before, ("a", "env"), {"TOKEN": "t", "deep.er": "v"})

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 from base64 import b64encode
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -111,6 +112,21 @@ def test_a_file_that_is_no_database_is_refused_and_left_alone(home: Home, vault:
     with refused("store-damaged"):
         Store.open(home, vault, "live")
     assert Path(home.database).read_bytes() == b"not a database" * 400
+
+
+@pytest.mark.parametrize("gone", [Path.unlink, lambda path: path.write_bytes(b"")])
+def test_a_database_that_is_gone_is_not_made_anew_beside_the_tokens_of_its_connections(
+    home: Home, vault: Vault, store: Store, gone: Callable[[Path], object]
+) -> None:
+    store.close()
+    cached = Path(home.cache_file("crm"))
+    cached.write_bytes(b"sealed")
+    gone(Path(home.database))
+    for _ in range(2):
+        with refused("store-lost"):
+            Store.open(home, vault, "live")
+    cached.unlink()
+    Store.open(home, vault, "live").close()
 
 
 def test_a_damaged_page_is_said_and_nothing_is_made_anew(

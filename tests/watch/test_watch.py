@@ -49,6 +49,13 @@ def test_a_look_that_finds_all_well_is_remembered_and_sends_its_heartbeat(
     assert json.loads(shell.run("status", "--json").out)["last_watch"]
 
 
+def test_a_home_without_connections_sends_no_heartbeat(shell: Shell) -> None:
+    beat = shell.directory / "beat"
+    looked = shell.run("watch", "--once", "--heartbeat", f"touch {beat}")
+    assert "No connections in" in looked.err
+    assert not beat.exists()
+
+
 def test_a_cause_is_told_once_and_the_all_clear_once(shell: Shell, stored: Core) -> None:
     two(stored)
     look = ("watch", "--once", "--notify", notify(shell))

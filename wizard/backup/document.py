@@ -48,24 +48,44 @@ def load(content: bytes) -> Backup:
     """The backup that `dump` wrote; raises ``backup-newer-version`` for what it did not."""
     try:
         stored = json.loads(content)
+        json.dumps(stored, ensure_ascii=False).encode()  # JSON can spell what is no text
         if stored["format"] != FORMAT:
             raise fail("backup-newer-version", version=str(stored["format"]))
         kept = stored["belongings"]
+        belongings = Belongings(
+            tuple(_client(row) for row in kept["clients"]),
+            tuple(_connection(row) for row in kept["connections"]),
+            tuple(_grant(row) for row in kept["grants"]),
+            tuple(Destination(**row) for row in kept["destinations"]),
+        )
+        _must_fit(belongings)
         return Backup(
-            made_at=datetime.fromisoformat(stored["made_at"]),
+            made_at=_time(stored["made_at"]),
             made_on=stored["made_on"],
             mark=stored["mark"],
-            belongings=Belongings(
-                tuple(_client(row) for row in kept["clients"]),
-                tuple(_connection(row) for row in kept["connections"]),
-                tuple(_grant(row) for row in kept["grants"]),
-                tuple(Destination(**row) for row in kept["destinations"]),
-            ),
+            belongings=belongings,
             made_in=stored.get("made_in", ""),
             retired=stored.get("retired", False),
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except _NONSENSE as error:
         raise fail("backup-newer-version", version="unknown") from error
+
+
+_NONSENSE = (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError)
+
+
+def _must_fit(kept: Belongings) -> None:
+    """Every row belongs to one that is there, and none is there twice."""
+    names, clients = [each.name for each in kept.connections], [c.client_id for c in kept.clients]
+    grants = [(each.connection, each.generation) for each in kept.grants]
+    places = [(each.connection, each.target, each.entry) for each in kept.destinations]
+    for rows in (names, clients, grants, places):
+        if len(set(rows)) < len(rows):
+            raise ValueError("a row that is there twice")
+    held = {each.connection for each in kept.grants}
+    held |= {each.connection for each in kept.destinations}
+    if not held <= set(names) or not {each.client_id for each in kept.connections} <= set(clients):
+        raise ValueError("a row that belongs to none")
 
 
 def _plain(value: Any) -> Any:
@@ -103,7 +123,7 @@ def _grant(row: dict[str, Any]) -> Grant:
             **{each.name: row[each.name] for each in fields(Grant)},
             "scope": tuple(row["scope"]),
             "state": GrantState(row["state"]),
-            "granted_at": datetime.fromisoformat(row["granted_at"]),
+            "granted_at": _time(row["granted_at"]),
             "account": Account(**row["account"]) if row["account"] else None,
             "organizations": organizations,
             "failure": Failure(**row["failure"]) if row["failure"] else None,
@@ -112,4 +132,11 @@ def _grant(row: dict[str, Any]) -> Grant:
 
 
 def _moment(text: str | None) -> datetime | None:
-    return datetime.fromisoformat(text) if text else None
+    return _time(text) if text else None
+
+
+def _time(text: str) -> datetime:
+    at = datetime.fromisoformat(text)
+    if at.tzinfo is None:
+        raise ValueError("a time of no zone")
+    return at

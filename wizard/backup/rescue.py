@@ -7,10 +7,11 @@ was delivered to holds the secrets of its connection.
 import os
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 from wizard.delivery import Broken, file, profile
 from wizard.errors import WizardError, fail
-from wizard.home import Home
+from wizard.home import CACHED, Home
 from wizard.model import Client, ClientSecret, Connection, Failure, Grant, GrantState
 from wizard.store import Belongings, Destination
 from wizard.vault import cipher
@@ -42,6 +43,8 @@ def set_aside(home: Home, at: datetime) -> str:
     try:
         os.mkdir(directory, 0o700)
         os.rename(home.database, os.path.join(directory, os.path.basename(home.database)))
+        for cached in Path(home.cache_dir).glob(f"*{CACHED}"):
+            cached.unlink()  # sealed with the key that is lost
         if os.path.lexists(home.key_file) and not _is_key(home.key_file):
             os.rename(home.key_file, os.path.join(directory, "key"))
     except OSError as error:

@@ -1,6 +1,7 @@
 """``backup`` and ``restore``: everything in one file, and back again."""
 
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import click
 from wizard import zoho
 from wizard.backup import Backup, ReadBack, TakenIn, open_backup, read_back, set_aside
 from wizard.cli.painter import moment
+from wizard.cli.places import agreed_places, tell_left_out, wish_json
 from wizard.cli.proving import Outcome, conclude, gravest, prove
 from wizard.cli.terminal import Exit, Terminal, json_option, pass_terminal
 from wizard.cli.troubles import tell_all
@@ -17,7 +19,7 @@ from wizard.document import as_data, finding_json
 from wizard.errors import WizardError, explain, fail
 from wizard.house import House
 from wizard.model import GrantState
-from wizard.store import Belongings, salvage
+from wizard.store import Belongings, Destination, salvage
 
 KEY_LOST = ("key-missing", "key-wrong", "key-unreadable", "keyring-locked")
 """The database is there, and nobody can read its secrets; whether for good, the person says."""
@@ -90,6 +92,7 @@ def backup(terminal: Terminal, file: Path, move: bool, yes: bool) -> None:
     is_flag=True,
     help="The home where FILE was made is retired or gone; can be said alone, too.",
 )
+@click.option("--deliver", "delivers", is_flag=True, help="Hand on to the places of FILE unasked.")
 @json_option
 @pass_terminal
 def restore(
@@ -100,12 +103,14 @@ def restore(
     without_secrets: bool,
     agreed: bool,
     alone: bool,
+    delivers: bool,
 ) -> None:
     """Restore a backup FILE, and prove it.
 
     Everything is taken as it was and proved one by one, within Zoho's limits. A home whose key is
     lost is set aside first, never deleted. Where the home that FILE comes from was not retired
-    (`backup --move`), that is told until you say that it is gone.
+    (`backup --move`), that is told until you say that it is gone. Files and commands that FILE
+    wants credentials handed to are used from here, too, if you say so; a script says --deliver.
     """
     if alone and not (file or from_destinations or without_secrets):
         _alone(terminal)
@@ -117,13 +122,14 @@ def restore(
         told: tuple[ReadBack, ...] = ()
         found = open_backup(file, _passphrase(terminal, new=False), mark)
         house, left = _open(terminal, agreed=agreed)
+        found, strange = agreed_places(terminal, found, left, only, delivers=delivers)
     else:
         found, told = _salvaged(terminal, from_destinations)
-        house, left = _open(terminal, agreed=True)[0], Belongings()
+        house, left, strange = _open(terminal, agreed=True)[0], Belongings(), ()
     taken = house.backups.take_in(found, only, alone=alone)
     _keep_the_rest(house, found, left)
     outcomes, waiting = _check(terminal, house, taken)
-    _report(terminal, found, taken, told, outcomes, waiting)
+    _report(terminal, found, taken, told, outcomes, waiting, strange)
     raise Exit(gravest([outcome.exit_code for outcome in outcomes]))
 
 
@@ -237,6 +243,7 @@ def _report(
     told: tuple[ReadBack, ...],
     outcomes: list[Outcome],
     waiting: tuple[str, ...],
+    strange: Sequence[Destination],
 ) -> None:
     house, painter = terminal.house, terminal.painter
     unauthorized = [name for name in taken.connections if house.store.grant(name) is None]
@@ -251,6 +258,7 @@ def _report(
                 "checks": [outcome.to_json() for outcome in outcomes],
                 "unchecked": waiting,
                 "to_authorize": unauthorized,
+                "not_delivered_to": [wish_json(each) for each in strange],
                 "cautions": [as_data(each) for each in house.cautions.of_home()],
             }
         )
@@ -271,6 +279,7 @@ def _report(
         )
     for name in unauthorized:
         painter.note(f"{name} has no grant; authorize it:", command=f"zoho-wizard connect {name}")
+    tell_left_out(terminal, strange)
     for caution in house.cautions.of_home():
         painter.blank()
         painter.caution(caution)

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 
 import click
 
+from wizard.cli.connections import say_empty
 from wizard.cli.painter import moment
 from wizard.cli.proving import gravest
 from wizard.cli.schedule import cron, systemd
@@ -123,7 +124,7 @@ def _round(terminal: Terminal, heartbeat: str, every: timedelta, stopped: thread
     _say(terminal, look)
     for failure in terminal.house.alarm.tell(look):
         terminal.painter.finding(terminal.explain(failure))
-    if heartbeat and look.well:
+    if heartbeat and look.well and look.verdicts:
         _beat(terminal, heartbeat)
     return look
 
@@ -134,7 +135,9 @@ def _say(terminal: Terminal, look: Look) -> None:
         painter.document(look.to_json())
         return
     tell_all(painter, look.troubles)
-    if look.well:
+    if not look.verdicts:
+        say_empty(terminal)
+    elif look.well:
         painter.good(f"{moment(look.at)}: all {len(look.verdicts)} connections work.")
 
 

@@ -13,6 +13,10 @@ from dotenv.parser import Binding, parse_stream
 from wizard.delivery.shape import Broken, Entries, Fields, Spot
 
 _BLANK = r"[^\S\r\n]"
+MOST_BLANKS = 200
+"""In a row, wider than anybody aligns comments: python-dotenv takes the square of it in time, and
+the file belongs to somebody else."""
+_GAP = re.compile(rf"(?<!{_BLANK}){_BLANK}{{{MOST_BLANKS + 1}}}")
 _NAME = rf"{_BLANK}*(?:export{_BLANK}+)?(?:'[^']+'|[^=\#\s]+)?{_BLANK}*"
 _BINDING = re.compile(
     rf"(?P<head>\s*{_NAME}={_BLANK}*)"
@@ -43,6 +47,10 @@ def write(text: str, spot: Spot, fields: Fields) -> str:
 
 
 def _bindings(text: str) -> Iterator[Binding]:
+    if gap := _GAP.search(text):
+        start = gap.start()
+        line, column = text.count("\n", 0, start) + 1, start - text.rfind("\n", 0, start)
+        raise Broken(line, column, f"more than {MOST_BLANKS} blanks in a row")
     for each in parse_stream(io.StringIO(text)):
         if each.error:
             raise _broken(each)

@@ -5,13 +5,9 @@ place. A field with a dot leads into a value that is JSON, as rclone keeps its t
 """
 
 import json
-import re
 
 from wizard.delivery.shape import Broken, Entries, Fields, Spot
 
-_SECTION = re.compile(r"\s*\[(?P<name>[^\]]+)\]\s*")
-_PAIR = re.compile(r"\s*(?P<key>[^=:]*[^=:\s])\s*[=:][^\S\n]*(?P<value>.*?)\s*")
-_IGNORED = re.compile(r"\s*([#;].*)?\s*")
 _ENCRYPTED = "RCLONE_ENCRYPT"
 
 
@@ -83,13 +79,24 @@ def _lines(text: str) -> list[tuple[str, str, str, str]]:
         key = value = ""
         if line.startswith(_ENCRYPTED):
             raise Broken(number, 1, "encrypted")
-        if heading := _SECTION.fullmatch(line):
-            section = heading["name"]
-        elif not _IGNORED.fullmatch(line):
-            pair = _PAIR.fullmatch(line)
-            if pair is None or not section:
+        told = line.strip()
+        if heading := _heading(told):
+            section = heading
+        elif told and told[0] not in "#;":
+            key, value = _pair(told)
+            if not key or not section:
                 column = len(line) - len(line.lstrip()) + 1
                 raise Broken(number, column, "neither [section] nor key = value within one")
-            key, value = pair["key"], pair["value"]
         found.append((section, key, value, line))
     return found
+
+
+def _heading(told: str) -> str:
+    name = told[1:-1]
+    return name if told == f"[{name}]" and "]" not in name else ""
+
+
+def _pair(told: str) -> tuple[str, str]:
+    """Key and value, parted by the first ``=`` or ``:``; no key where there is neither."""
+    ends = [place for sign in "=:" if (place := told.find(sign)) >= 0]
+    return (told[: min(ends)].rstrip(), told[min(ends) + 1 :].lstrip()) if ends else ("", "")

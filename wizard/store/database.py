@@ -22,7 +22,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from wizard.errors import WizardError, fail
-from wizard.home import Home
+from wizard.home import CACHED, Home
 from wizard.model import Failure
 from wizard.store import schema
 
@@ -140,7 +140,7 @@ class Database:
                     lock = home.lock_file(":database")
                     with FileLock(lock, timeout=BUSY_SECONDS, mode=0o600):
                         _birth(path)
-                        database._migrate(migrations)
+                        database._migrate(home, migrations)
         except BaseException:
             database.close()
             raise
@@ -190,7 +190,7 @@ class Database:
         with self.read() as connection:
             return self._version(connection, newest) == newest
 
-    def _migrate(self, migrations: Sequence[Migration]) -> None:
+    def _migrate(self, home: Home, migrations: Sequence[Migration]) -> None:
         newest = 1 + len(migrations)
         with self.read() as connection:
             if self._version(connection, newest) == newest:
@@ -198,6 +198,7 @@ class Database:
         with self.write() as connection:
             version = self._version(connection, newest)
             if version == 0:
+                self._must_be_new(home)
                 schema.metadata.create_all(connection)
             else:
                 self._back_up(version)
@@ -205,6 +206,11 @@ class Database:
                     migrate(connection)
             connection.exec_driver_sql(f"PRAGMA application_id = {APPLICATION_ID}")
             connection.exec_driver_sql(f"PRAGMA user_version = {newest}")
+
+    def _must_be_new(self, home: Home) -> None:
+        """Access tokens of connections lie only where a database knew these."""
+        if any(name.endswith(CACHED) for name in os.listdir(home.cache_dir)):
+            raise fail("store-lost", path=self.path, cache=home.cache_dir)
 
     def _version(self, connection: Connection, newest: int) -> int:
         """The schema version of the file, 0 for a new one; refuses what is newer or not ours."""

@@ -19,8 +19,8 @@ from wizard.vault.cipher import AESGCM
 MAGIC = b"zoho-wizard backup\x01"
 COSTS = (17, 8, 1)
 """log2 N, r and p of scrypt: 128 MiB and about half a second a guess, as OWASP advises."""
-HIGHEST_COST = 20
-"""Accepted from a file: whoever altered it must not make us fill the memory."""
+ACCEPTED = [(cost, 8, 1) for cost in range(14, 19)]
+"""From a file, up to twice our own costs: whoever altered it must not make us fill the memory."""
 
 _HEADER = struct.Struct(f">{len(MAGIC)}s3B16sQ16s12s")
 _DIGEST = 32
@@ -56,7 +56,7 @@ def unlock(file: bytes, passphrase: str) -> bytes:
         raise fail("backup-cut-short")
     body, digest = file[:-_DIGEST], file[-_DIGEST:]
     sound = hmac.compare_digest(hashlib.sha256(body).digest(), digest)
-    if not sound or len(rest) != length + _DIGEST or costs[0] > HIGHEST_COST:
+    if not sound or len(rest) != length + _DIGEST or tuple(costs) not in ACCEPTED:
         raise fail("backup-damaged")
     key, expected = _derive(passphrase, salt, (costs[0], costs[1], costs[2]))
     if not hmac.compare_digest(check, expected):
