@@ -13,13 +13,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from subprocess import PIPE
 from typing import Any
 
 import pytest
 from core import ANNA, Core
 
 from wizard.endpoint import Endpoint, ring, share
-from wizard.endpoint.answer import MOST_AT_A_TIME, refusal
+from wizard.endpoint.answer import MOST_AT_A_TIME, MOST_OF_ONE_USER, refusal
 from wizard.errors import WizardError
 from wizard.store import Allowance
 
@@ -36,6 +37,24 @@ connection.sock.connect(sys.argv[1])
 connection.request("GET", sys.argv[2])
 answer = connection.getresponse()
 print(answer.status, answer.read().decode())
+"""
+
+
+HOLD = """
+import os, select, socket, sys
+os.setuid(int(sys.argv[3]))
+held = []
+for _ in range(int(sys.argv[2])):
+    held.append(socket.socket(socket.AF_UNIX))
+    held[-1].connect(sys.argv[1])
+    held[-1].send(b"GET /token/crm HTTP/1.1\\r\\n")
+closed = 0
+while closed < int(sys.argv[2]) - int(sys.argv[4]):
+    for each in select.select(held, [], [])[0]:
+        held.remove(each)
+        closed += 1
+print(closed, "were closed", flush=True)
+sys.stdin.readline()
 """
 
 
@@ -186,6 +205,21 @@ def test_connections_beyond_the_places_there_are_find_the_door_closed(own: Asker
         each.close()
 
 
+@pytest.mark.parametrize("uid", FOREIGN_USERS)
+def test_a_user_who_holds_all_places_of_theirs_shuts_nobody_else_out(
+    shared: Asker, core: Core, uid: int
+) -> None:
+    allow(core, ME)
+    most = MOST_OF_ONE_USER
+    arguments = [str(shared.path), *map(str, (most + 4, uid, most))]
+    holding = [sys.executable, "-c", HOLD, *arguments]
+    with subprocess.Popen(holding, stdin=PIPE, stdout=PIPE, text=True) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "4 were closed\n"
+        assert shared.ask("/token/crm")[0] == 200
+        holder.communicate("go\n")
+
+
 def test_an_allowed_user_is_answered_for_that_connection_only(shared: Asker, core: Core) -> None:
     core.proved("books")
     allow(core, ME, "crm")
@@ -258,6 +292,24 @@ def test_what_a_browser_would_send_is_refused(own: Asker, header: dict[str, str]
     assert "access_token" not in answer
 
 
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "Host: evil.example\r\nHost: zoho-wizard",
+        "Host: zoho-wizard\r\nHost: evil.example",
+        "Host: zoho-wizard\r\nOrigin : http://evil.example",
+        "Host: zoho-wizard\r\n\0Origin: http://evil.example",
+    ],
+)
+def test_an_envelope_that_can_be_read_two_ways_is_refused(own: Asker, lines: str) -> None:
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(str(own.path))
+        connection.sendall(f"GET /token/crm HTTP/1.1\r\n{lines}\r\n\r\n".encode())
+        answer = connection.recv(65536).decode()
+    assert answer.startswith("HTTP/1.1 403")
+    assert "1000." not in answer
+
+
 def test_a_request_without_a_host_is_refused() -> None:
     assert refusal("GET", {}) == "It was meant for another host"
     assert refusal("GET", {"host": "zoho-wizard"}) == ""
@@ -321,7 +373,8 @@ def test_others_learn_nothing_of_the_account_behind_a_failure(shared: Asker, cor
 def test_a_launch_link_comes_from_the_own_socket(own: Asker) -> None:
     assert ring(own.path, "/connections/crm", printed=True) == "link to /connections/crm, printed"
     assert ring(own.path, "/", printed=False) == "link to /, opened"
-    assert ring(own.path, "https://evil.example", printed=True) is None
+    for page in ("https://evil.example", "//evil.example/", "/\\evil.example", "/a\r\nb"):
+        assert ring(own.path, page, printed=True) is None
 
 
 def test_a_wizard_that_serves_can_be_asked_to_answer_others(

@@ -3,8 +3,10 @@
 import json
 import logging
 import os
+import socket
 import socketserver
 import threading
+from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -32,8 +34,11 @@ HOSTS = frozenset({"zoho-wizard", "localhost"})
 port."""
 
 MOST_AT_A_TIME = 128
-"""Connections to one socket; whoever opens more finds the further ones closed, so that one user of
-a machine cannot use up the others' threads and memory."""
+"""Connections to one socket; further ones are closed at once."""
+
+MOST_OF_ONE_USER = 16
+"""Of these, what anybody but the home's owner may hold, so that one user of a machine, allowed or
+not, cannot shut the others out."""
 
 REFUSAL_REST = timedelta(minutes=1)
 """One line of the history in this time for a user who is refused again and again: they must not
@@ -77,21 +82,36 @@ class SocketServer(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
         self.path = path
         self.answering = answering
         self.refused_at: dict[tuple[str, int], datetime] = {}
-        self._places = threading.BoundedSemaphore(MOST_AT_A_TIME)
+        self._held: Counter[int] = Counter()
+        self._counting = threading.Lock()
         path.unlink(missing_ok=True)
         with address_of(path) as address:
             super().__init__(address, Request)
 
-    def verify_request(self, _request: object, _address: object) -> bool:
-        """Whether there is a place for one more connection."""
-        return self._places.acquire(blocking=False)
+    def verify_request(self, request: Any, _address: object) -> bool:
+        """Whether there is a place for one more connection of whoever opened it."""
+        uid = _uid(request)
+        most = MOST_AT_A_TIME if uid == os.geteuid() else MOST_OF_ONE_USER
+        with self._counting:
+            if self._held.total() >= MOST_AT_A_TIME or self._held[uid] >= most:
+                return False
+            self._held[uid] += 1
+        return True
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         """Answer in a thread of its own, and give the place back."""
+        uid = _uid(request)
         try:
             super().process_request_thread(request, client_address)
         finally:
-            self._places.release()
+            with self._counting:
+                self._held[uid] -= 1
+
+
+def _uid(request: socket.socket) -> int:
+    """Whose a connection is; where the kernel does not tell, they all count as one user's."""
+    peer = peer_of(request)
+    return peer.uid if peer else -1
 
 
 def refusal(method: str, headers: Mapping[str, str]) -> str:
@@ -100,11 +120,17 @@ def refusal(method: str, headers: Mapping[str, str]) -> str:
     for name in headers:
         if name.startswith(BROWSERS):
             return f"It carries {name}, which browsers send and programs do not"
-    if headers.get("host") not in HOSTS:
+    if headers.get("host") not in HOSTS:  # given twice, both stand there
         return "It was meant for another host"
     if headers.get("content-length", "0") != "0" or "transfer-encoding" in headers:
         return "It carries a body, which nothing here reads"
     return "" if method in ("GET", "POST") else "Only GET and POST are understood"
+
+
+def leads_home(page: str) -> bool:
+    """Whether a browser that is sent there stays with us: to it ``//host`` and ``/\\host`` lead
+    elsewhere."""
+    return page[:1] == "/" and page[1:2] not in ("/", "\\") and page.isprintable()
 
 
 class Request(BaseHTTPRequestHandler):
@@ -150,8 +176,13 @@ class Request(BaseHTTPRequestHandler):
 
     def _answer(self, act: Callable[[Peer | None], None]) -> None:
         try:
-            headers = {name.lower(): value for name, value in self.headers.items()}
-            if reason := refusal(self.command, headers):
+            headers: dict[str, str] = {}
+            for name, value in self.headers.items():
+                headers[name.lower()] = ",".join(filter(None, (headers.get(name.lower()), value)))
+            reason = refusal(self.command, headers)
+            if self.headers.defects:
+                reason = "Its headers are not those of HTTP"
+            if reason:
                 self.close_connection = True
                 raise self._refused(reason)
             peer = peer_of(self.connection)
@@ -207,7 +238,7 @@ class Request(BaseHTTPRequestHandler):
             return
         query = parse_qs(asked.query)
         page = query.get("page", [""])[0]
-        if asked.path != "/link" or not page.startswith("/"):
+        if asked.path != "/link" or not leads_home(page):
             raise self._refused("Only /link and /share are understood")
         printed = query.get("printed") == ["1"]
         self._send_json(200, {"link": self._from.launch_link(page, printed)})
