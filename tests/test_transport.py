@@ -67,7 +67,13 @@ def test_an_answer_comes_with_its_status_its_json_and_the_servers_time() -> None
     assert answer.date == now() - dt.timedelta(minutes=1)
 
 
-@pytest.mark.parametrize("date", ["", "yesterday", "Mon, 99 Nov 2026 11:59:00 GMT"])
+@pytest.mark.parametrize(
+    "date",
+    [
+        *("", "yesterday", "Mon, 99 Nov 2026 11:59:00 GMT"),
+        *("Fri, 31 Dec 9999 23:59:59 -0100", "Mon, 01 Jan 20240000000 00:00:00 GMT"),
+    ],
+)
 def test_a_date_that_makes_no_sense_is_none(date: str) -> None:
     with RawServer(response(Date=date)) as server:
         assert ask(server.url).date is None

@@ -24,10 +24,9 @@ def ten(core: Core, counted_by: str) -> None:
 
 
 def wait(core: Core) -> timedelta:
-    """Let the time pass that the next step waits for."""
+    """Let the time pass that the next step waits for, unless it has passed meanwhile."""
     until = next_step(core).until
-    assert until is not None
-    left: timedelta = until - core.now()
+    left = max(until - core.now(), timedelta()) if until else timedelta()
     core.advance(seconds=left.total_seconds())
     return left
 
@@ -61,7 +60,7 @@ def test_ten_of_one_client_wait_once_for_codes(core: Core) -> None:
     begun = core.now()
     assert go_on(core) == 8
     waited, accepted = timedelta(), 0
-    while next_step(core).step is Step.WAIT:
+    for _ in TEN:  # at most; on its way the time of the next one may come by itself
         # The tenth follows the ninth as far behind as the second followed the first.
         waited += wait(core)
         accepted += go_on(core)
@@ -77,7 +76,7 @@ def test_a_throttle_in_the_middle_is_waited_for_and_loses_nothing(core: Core) ->
     taken = go_on(core)
     assert next_step(core).step is Step.WAIT
     assert throttles(core) == 1
-    while next_step(core).step is Step.WAIT:
+    for _ in TEN:
         assert wait(core) <= timedelta(minutes=10)
         taken += go_on(core)
     assert states(core) == dict.fromkeys(TEN, "repaired")

@@ -16,6 +16,8 @@ LARGEST = 64 * 1024 * 1024
 def read(path: Path) -> bytes:
     """The file's content; raises ``backup-unreadable``."""
     try:
+        if path.exists() and not path.is_file():  # a pipe would be waited for
+            raise fail("backup-not-one")
         with path.open("rb") as file:
             content = file.read(LARGEST + 1)
     except OSError as error:
@@ -50,7 +52,7 @@ def write(path: Path, content: bytes) -> None:
 
 
 def _must_be_free(path: Path) -> None:
-    if path.is_symlink() or path.is_dir():
+    if path.is_symlink() or (path.exists() and not path.is_file()):
         raise fail("backup-file-taken", path=str(path))
     if path.exists():
         with path.open("rb") as file:

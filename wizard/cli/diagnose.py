@@ -112,8 +112,10 @@ def _pasted(terminal: Terminal) -> str:
         end = "Ctrl-Z and Enter" if sys.platform == "win32" else "Ctrl-D"
         terminal.painter.note(f"Paste what you saw, then press Enter and {end}:")
     # Bytes, since a log may hold anything; half a character at the cut does no harm.
-    read = sys.stdin.buffer.read()
-    return read[-4 * LONGEST_PASTE :].decode("utf-8", "replace")
+    read, most = b"", 4 * LONGEST_PASTE
+    while chunk := sys.stdin.buffer.read(most):
+        read = (read + chunk)[-most:]
+    return read.decode("utf-8", "replace")
 
 
 def _paint(terminal: Terminal, reading: Reading, *, by_argument: bool, searched: bool) -> None:

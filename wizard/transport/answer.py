@@ -35,9 +35,9 @@ def http_date(text: str) -> datetime | None:
     """A date as HTTP writes it (RFC 9110, section 5.6.7), in UTC; None where it is none."""
     try:
         found = parsedate_to_datetime(text)
-    except ValueError:
+        return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
         return None
-    return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def parse_json(body: bytes) -> Any:
