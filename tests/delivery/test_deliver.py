@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import stat
 import subprocess
 import sys
@@ -253,6 +254,29 @@ def test_deliveries_into_one_file_at_the_same_moment_lose_nothing(core: Core) ->
     assert {found.entry for found in profile("rclone").find(target.read_text())} == set(names)
 
 
+DIE_AFTER_THE_RENAME = """
+import os, signal, sys
+from datetime import datetime
+from pathlib import Path
+from core import settings_for
+from sqlalchemy import event
+from wizard.house import House
+
+directory, sandbox, time, target = sys.argv[1:]
+now = datetime.fromisoformat(time)
+with House.open(settings_for(Path(directory), sandbox), lambda: now) as house:
+    renamed = []
+
+    def audit(what, details):
+        if what == "os.rename" and details[1] == Path(target).name:
+            renamed.append(what)
+
+    sys.addaudithook(audit)
+    engine = house.store.database.engine
+    event.listen(engine, "begin", lambda _: renamed and os.kill(os.getpid(), signal.SIGKILL))
+    house.delivery.add(house.delivery.describe("crm", "dotenv", target))
+"""
+
 WRITE_FOR_EVER = """
 import itertools, sys
 from wizard.delivery import file
@@ -280,6 +304,41 @@ def test_a_killed_writer_leaves_one_version_or_the_other(tmp_path: Path) -> None
         assert (len(lines), len(set(lines))) == (20_000, 1)
     file.replace(str(target), "A=done\n", file.look(str(target)))
     assert listing(tmp_path) == {".env": b"A=done\n"}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can write into others' files")
+def test_a_preview_says_whose_file_it_is_where_it_is_somebody_elses(
+    core: Core, grant: Grant, tmp_path: Path
+) -> None:
+    target = tmp_path / ".env"
+    target.write_text("MINE=1\n")
+    delivery = core.house.delivery
+    made = delivery.describe("crm", "dotenv", str(target))
+    assert delivery.preview(made).owner == ""
+    os.chown(target, 65534, 65534)
+    assert delivery.preview(made).owner == "nobody"
+
+
+def test_a_delivery_killed_before_it_was_written_down_keeps_what_it_replaced(
+    core: Core, grant: Grant, tmp_path: Path
+) -> None:
+    target = tmp_path / ".env"
+    target.write_text("MINE=1\n")
+    arguments = [str(core.directory), core.sandbox.url, core.now().isoformat(), str(target)]
+    died = subprocess.run(
+        [sys.executable, "-c", DIE_AFTER_THE_RENAME, *arguments],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)},
+        check=False,
+        timeout=60,
+    )
+    assert died.returncode == -signal.SIGKILL
+    assert grant.refresh_token in target.read_text(), "it was put in its place"
+
+    (destination,) = core.house.store.destinations("crm")
+    delivered = core.house.delivery.deliver(destination)
+    core.house.delivery.undo(delivered)
+
+    assert target.read_text() == "MINE=1\n"
 
 
 # --- what is refused before anything is written ---------------------------------------------------

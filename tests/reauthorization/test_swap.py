@@ -15,7 +15,7 @@ from wizard.model import Grant, GrantState
 from wizard.store import Destination
 
 DYING = Path(__file__).with_name("dying.py")
-STEPS = 11
+STEPS = 12
 """Steps of one swap with one destination that can be seen from outside."""
 
 

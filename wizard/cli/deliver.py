@@ -132,6 +132,8 @@ def _paint_preview(terminal: Terminal, preview: Preview, *, show_values: bool) -
     painter.note(f"{made.target} {what} grant {preview.generation} of {made.connection}:")
     for change in preview.changes:
         painter.note(f"  {SHAPES[change.kind]} {change.name} = {_value(change, show_values)}")
+    if preview.owner:
+        painter.note(f"  it belongs to {preview.owner}, who will read what is put there")
     if preview.mode:
         painter.note(f"  its mode becomes 0600 instead of {preview.mode}: only its owner reads it")
     if made.reload:
@@ -149,6 +151,7 @@ def _preview_json(preview: Preview) -> dict[str, Any]:
         "generation": preview.generation,
         "new": preview.new,
         "mode": preview.mode or None,
+        "owner": preview.owner or None,
         "fields": {change.name: change.kind for change in preview.changes},
     }
 

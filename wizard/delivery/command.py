@@ -6,12 +6,13 @@ bounded voice; what it says on stderr is masked before anybody sees it.
 
 import base64
 import os
+import re
 import shlex
 import shutil
 import signal
 import subprocess
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import IO
 
@@ -22,6 +23,7 @@ PATIENCE_SECONDS = 90.0  # systemd gives a service as long to start or stop by d
 LONGEST_WORD = 2_000  # characters of stderr: its last lines, where commands say what failed
 _KEPT = 4 * LONGEST_WORD  # bytes; a character has at most four
 _CHUNK = 4096
+_URL_SAFE = str.maketrans("+/", "-_")
 _LINGER_SECONDS = 1.0  # a command that ended may have left children that hold its stderr open
 
 
@@ -97,12 +99,12 @@ class _Voice:
         self._reader.start()
 
     def heard(self, secrets: Iterable[str]) -> str:
-        """The last lines, without the secrets in plain or in base64."""
+        """The last lines, without the secrets, whichever way a program spells them."""
         self._reader.join(_LINGER_SECONDS)
         said = self._kept.decode(errors="replace")
-        writings = {each for secret in secrets if secret for each in (secret, _base64(secret))}
+        writings = sorted({each for secret in secrets if secret for each in _writings(secret)})
         for writing in writings:
-            said = said.replace(writing, MASK)
+            said = re.sub(re.escape(writing), MASK, said, flags=re.IGNORECASE)
         if self._cut:  # half a secret may stand where the rest was dropped
             said = said[max(map(len, writings), default=0) :]
         return said.strip()[-LONGEST_WORD:] or "nothing"
@@ -114,8 +116,19 @@ class _Voice:
                 self._kept = (self._kept + chunk)[-_KEPT:]
 
 
-def _base64(secret: str) -> str:
-    return base64.b64encode(secret.encode()).decode().rstrip("=")
+def _writings(secret: str) -> Iterator[str]:
+    """The secret in plain, in hex, and in base64 wherever it stands in what was encoded: three
+    bytes become four characters, so that there are three ways, less what it shares with its
+    neighbours."""
+    plain = secret.encode()
+    yield secret
+    yield plain.hex()
+    for before in range(3):
+        coded = base64.b64encode(bytes(before) + plain).decode()
+        own = coded[4 if before else 0 : (before + len(plain)) // 3 * 4]
+        if own:
+            yield own
+            yield own.translate(_URL_SAFE)
 
 
 def _give(stdin: IO[bytes] | None, given: str) -> None:

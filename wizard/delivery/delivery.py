@@ -1,6 +1,5 @@
 """A connection's credentials, brought to the programs that renew tokens themselves."""
 
-import hashlib
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -11,6 +10,7 @@ from wizard.broker import Broker
 from wizard.broker.lock import held
 from wizard.delivery import command, file
 from wizard.delivery.facts import SECRET, facts_of
+from wizard.delivery.intent import digest, intended, was_cut_off
 from wizard.delivery.profiles import profile
 from wizard.delivery.shape import Broken
 from wizard.delivery.sight import Condition, Preview, Sight, changes, compare
@@ -114,6 +114,7 @@ class Delivery:
             changes(before, shown, [facts[each] for each in SECRET]),
             new=seen.text is None,
             mode=mode,
+            owner=file.stranger(seen),
         )
 
     # delivering
@@ -144,7 +145,8 @@ class Delivery:
         try:
             grant = grant or self._current(destination.connection)
             facts = self._facts(destination, grant)
-            before, written = self._hand_over(destination, facts)
+            is_new = grant.generation != destination.generation or not destination.delivered_at
+            before, written = self._hand_over(destination, facts, is_new=is_new)
         except WizardError as error:
             failed = replace(destination, failure=error.failure)
             self._store.deliver_destination(failed, destination.generation)
@@ -158,7 +160,7 @@ class Delivery:
             written=written,
             failure=None,
         )
-        if delivered.generation != destination.generation or destination.delivered_at is None:
+        if is_new:
             delivered = replace(delivered, before=before, before_generation=destination.generation)
         self._store.deliver_destination(delivered, destination.generation)
         self._note("delivered", delivered, generation=str(delivered.generation))
@@ -179,7 +181,7 @@ class Delivery:
         if nothing or (is_command and grant is None):
             raise fail("nothing-to-undo", name=name, target=destination.target)
         seen = file.Seen() if is_command else file.look(destination.target)
-        if seen.text is None or _digest(seen.text) != destination.written:
+        if seen.text is None or digest(seen.text) != destination.written:
             if grant is None:
                 raise fail("destination-changed-since", name=name, target=destination.target)
             return self.deliver(destination, _usable(grant))
@@ -219,9 +221,10 @@ class Delivery:
     # the parts of a delivery
 
     def _hand_over(
-        self, destination: Destination, facts: Mapping[str, str]
+        self, destination: Destination, facts: Mapping[str, str], *, is_new: bool
     ) -> tuple[str | None, str]:
-        """Write, and read back; returns the text before and the digest of what stands now."""
+        """Write, and read back; returns the text before and the digest of what stands now. Where it
+        `is_new` there, what is going to be replaced is written down first."""
         wanted = profile(destination.profile)
         if wanted.is_command:
             given = wanted.write(None, facts, destination.names)
@@ -230,12 +233,26 @@ class Delivery:
         with self._writing(destination), _readable(destination):
             seen = file.look(destination.target)
             text = wanted.write(seen.text, facts, destination.names)
+            before = self._replaced(destination, seen)
+            if is_new:
+                intent = intended(destination, before, text)
+                self._store.deliver_destination(intent, destination.generation)
             now = file.replace(destination.target, text, seen)
             entry = wanted.read(now.text or "", facts["entry"]) or {}
         if wanted.wanted(facts, destination.names).items() - entry.items():
             file.put_back(destination.target, seen.text, now)
             raise fail("destination-not-read-back", target=destination.target)
-        return seen.text, _digest(now.text or "")
+        return before, digest(now.text or "")
+
+    def _replaced(self, destination: Destination, seen: file.Seen) -> str | None:
+        """The version that a delivery replaces: what stands there, or what an earlier one replaced
+        that was cut off."""
+        wanted = profile(destination.profile)
+        entry = wanted.read(seen.text or "", destination.entry) or {}
+        token = entry.get(wanted.token_field(destination.names))
+        grants = self._store.grants(destination.connection)
+        cut_off = was_cut_off(destination, seen.text, token, grants)
+        return destination.before if cut_off else seen.text
 
     def _put_back(self, destination: Destination, seen: file.Seen) -> Destination:
         generation = destination.before_generation
@@ -246,7 +263,7 @@ class Delivery:
             generation=generation,
             delivered_at=self._clock() if generation else None,
             in_use_at=None,
-            written=_digest(now.text or ""),
+            written=digest(now.text or ""),
             failure=None,
             before_generation=destination.generation if generation else 0,
             before=seen.text if generation else None,
@@ -327,8 +344,3 @@ def _usable(grant: Grant) -> Grant:
 def _fields_shared(one: Destination, other: Destination) -> bool:
     token_fields = [profile(each.profile).token_field(each.names) for each in (one, other)]
     return token_fields[0] == token_fields[1]
-
-
-def _digest(text: str) -> str:
-    """Enough to know a file again; its tokens are long and random, so that this tells nothing."""
-    return hashlib.sha256(text.encode()).hexdigest()

@@ -56,6 +56,18 @@ def look(path: str) -> Seen:
         return _look(path, place)
 
 
+def stranger(seen: Seen) -> str:
+    """Who owns a file that belongs to somebody else than us; empty where it is ours."""
+    if seen.owner is None or os.name != "posix" or seen.owner[0] == os.geteuid():
+        return ""
+    import pwd  # not on every system
+
+    try:
+        return pwd.getpwuid(seen.owner[0]).pw_name
+    except KeyError:
+        return str(seen.owner[0])
+
+
 def replace(path: str, text: str, expected: Seen) -> Seen:
     """Put `text` in the place of what was `expected` there; returns what is read back.
 

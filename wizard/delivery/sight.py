@@ -67,6 +67,8 @@ class Preview:
     """Nothing is there yet."""
     mode: str = ""
     """The mode the file has now and will not keep, as ``0644``; empty where it is private."""
+    owner: str = ""
+    """Who owns the file, and will read what is put there, where that is somebody else."""
 
 
 def changes(
