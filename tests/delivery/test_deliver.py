@@ -285,12 +285,12 @@ for number in itertools.count():
     file.replace(sys.argv[1], f"A={number % 10}\\n" * 20_000, seen)
     print(number, flush=True)
 """
-KILLS = 10
 
 
-def test_a_killed_writer_leaves_one_version_or_the_other(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kills", [3, pytest.param(30, marks=pytest.mark.slow)])
+def test_a_killed_writer_leaves_one_version_or_the_other(tmp_path: Path, kills: int) -> None:
     target = tmp_path / ".env"
-    for _ in range(KILLS):
+    for _ in range(kills):
         writer = subprocess.Popen(
             [sys.executable, "-c", WRITE_FOR_EVER, str(target)], stdout=subprocess.PIPE
         )
