@@ -17,12 +17,12 @@ demo: $(VENV)/installed ## try the wizard against a made-up Zoho
 tour: $(VENV)/browser ## watch the whole story in a real browser, by itself; writes the README's pictures
 	@$(BIN)/zoho-wizard tour --pictures static/pictures
 
-# Six on two cores: much of a test’s time is waiting for a browser or another process.
+# Five on two cores: much of a test’s time is waiting for a browser or another process.
 test: $(VENV)/browser ## run the tests
-	$(BIN)/python -m pytest -n 6
+	$(BIN)/python -m pytest -n 5
 
 test-all: $(VENV)/browser ## run the tests, the long ones too
-	$(BIN)/python -m pytest -n 6 -m "slow or not slow"
+	$(BIN)/python -m pytest -n 5 -m "slow or not slow"
 
 lint: $(VENV)/lint ## check style and types
 	$(BIN)/ruff check .

@@ -93,7 +93,7 @@ def asked_for(core: Core) -> Core:
     core.proved()
     core.house.cache.drop("crm")
     core.advance(minutes=11)
-    core.house.transport.total_seconds = 0.5
+    core.house.transport.total_seconds = 1.0
     return core
 
 
@@ -115,7 +115,7 @@ def outcome(act: Callable[[], object]) -> str:
 def test_a_code_that_was_sent_is_never_sent_again(
     core: Core, event: Event, code: str, times: int
 ) -> None:
-    core.house.transport.total_seconds = 0.5
+    core.house.transport.total_seconds = 1.0
     core.connection()
     begun = core.house.authorization.begin("crm")
     callback = query(core.consent(begun))
