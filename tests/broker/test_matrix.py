@@ -29,7 +29,7 @@ def fault(kind: str, status: int = 400) -> Event:
 
     def lay(core: Core, endpoint: str) -> None:
         core.admin.change_settings(throttle_status=status)
-        core.admin.fault(kind, endpoint=endpoint, times=99, seconds=2)
+        core.admin.fault(kind, endpoint=endpoint, times=99, seconds=6)
 
     return lay
 
