@@ -4,7 +4,6 @@ import os
 import pty
 import re
 import select
-import socket
 import subprocess
 import sys
 import threading
@@ -18,6 +17,7 @@ from typing import Any
 import pytest
 from core import Core
 from forked import parent
+from ports import free_port
 
 from wizard.house import House
 from wizard.sandbox.clock import Clock
@@ -173,13 +173,6 @@ def _converse(master: int, answers: Sequence[tuple[str, str]]) -> str:
             heard = len(said)
             os.write(master, (expected[1] + "\n").encode())
             expected = next(waiting)
-
-
-def free_port() -> int:
-    """A port nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture

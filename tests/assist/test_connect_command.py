@@ -9,7 +9,8 @@ import requests
 from asking import wait_for
 from core import ANNA
 from playwright.sync_api import Browser, expect
-from shell import Result, Shell, free_port
+from ports import free_port
+from shell import Result, Shell
 
 from wizard.sandbox.person import Consent, Console, Person, SignIn, find_browser
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from core import ANNA, SCOPE, Core
-from shell import free_port
+from ports import free_port
 from sqlalchemy import insert
 
 from bench.figures import clean_environment

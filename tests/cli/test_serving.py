@@ -8,6 +8,7 @@ import stat
 from pathlib import Path
 
 import requests
+from ports import free_port
 from shell import PATIENCE, Shell
 
 CONTROL_D = "\x04"
@@ -125,7 +126,7 @@ def test_enter_at_the_terminal_prints_a_new_link(shell: Shell) -> None:
 
 
 def test_a_demo_keeps_both_sides_between_runs(shell: Shell) -> None:
-    port = str(shell.port + 1 if shell.port < 65535 else shell.port - 1)
+    port = str(free_port())
     first = shell.start("demo", "--port", port)
     first.see("Ctrl-C: stop")
     said = first.end(signal.SIGTERM)

@@ -9,8 +9,8 @@ import pytest
 from browsing import violations
 from core import ANNA, Core, settings_for
 from playwright.sync_api import Page, expect
+from ports import free_port
 from scenes import client_of, diagnosed, notice, proved
-from visiting import free_port
 
 from wizard.cli.painter import Painter
 from wizard.house import House

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from core import ANNA, Core, settings_for
 from playwright.sync_api import Page
-from shell import free_port
+from ports import free_port
 
 from wizard import web
 from wizard.house import House

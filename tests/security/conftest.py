@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from shell import free_port
+from ports import free_port
 
 from wizard.house import House
 from wizard.sandbox.server import Sandbox

@@ -9,7 +9,7 @@ FORGED = """
 import sys
 from pathlib import Path
 from core import Core, query
-from shell import free_port
+from ports import free_port
 from wizard.errors import WizardError
 from wizard.house import House
 from wizard.sandbox.server import Sandbox

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 from flask import Flask
-from visiting import ANNA, Visitor, Watch, accept, free_port, wish
+from ports import free_port
+from visiting import ANNA, Visitor, Watch, accept, wish
 
 from wizard.house import House
 from wizard.sandbox.server import Sandbox

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from visiting import free_port
+from ports import free_port
 
 from wizard.errors import WizardError
 from wizard.house import House

@@ -1,7 +1,6 @@
 """Somebody who visits the wizard's pages, and what they need on the way."""
 
 import re
-import socket
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,12 +74,6 @@ def accept(
     answer = visitor.get(callback.removeprefix(visitor.house.settings.base_url))
     visitor.house.climber.stop()
     return answer
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def rules(app: Flask, method: str) -> list[str]:
