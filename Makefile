@@ -17,12 +17,15 @@ demo: $(VENV)/installed ## try the wizard against a made-up Zoho
 tour: $(VENV)/browser ## watch the whole story in a real browser, by itself; writes the README's pictures
 	@$(BIN)/zoho-wizard tour --pictures static/pictures
 
-# Five on two cores: much of a test’s time is waiting for a browser or another process.
+# Four on two cores: much of a test’s time is waiting for a browser or another process. Who has
+# finished takes over from who has not, or the last minutes belong to one worker.
+SPREAD := -n 4 --dist worksteal
+
 test: $(VENV)/browser ## run the tests
-	$(BIN)/python -m pytest -n 5
+	$(BIN)/python -m pytest $(SPREAD)
 
 test-all: $(VENV)/browser ## run the tests, the long ones too
-	$(BIN)/python -m pytest -n 5 -m "slow or not slow"
+	$(BIN)/python -m pytest $(SPREAD) -m "slow or not slow"
 
 lint: $(VENV)/lint ## check style and types
 	$(BIN)/ruff check .
