@@ -24,6 +24,15 @@ def test_an_unknown_name_says_where_and_for_whom_it_looked(shell: Shell) -> None
         assert str(shell.directory) in failed.err
 
 
+def test_a_name_that_is_no_text_is_one_that_is_not_there(shell: Shell) -> None:
+    for command in ("token", "show", "check"):
+        failed = shell.run(command, "crm\udcff")
+        assert (failed.code, failed.out) == (2, "")
+        assert "“crm?”" in failed.err
+        assert "(unknown-connection)" in failed.err
+    assert "(unknown-client)" in shell.run("client", "show", "1000.\udcff").err
+
+
 def test_a_narrow_terminal_cuts_no_address_off(shell: Shell, stored: Core) -> None:
     stored.proved("crm")
     lines = shell.at_a_terminal("list", columns=50).out.splitlines()

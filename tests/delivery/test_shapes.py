@@ -90,6 +90,7 @@ def test_json_keeps_order_and_indentation() -> None:
         ("[1]", 1, 1),
         ('{"a": 1', 1, 8),
         ('{"a":' * 100_000, 1, 1),
+        ('{"a": ' + "9" * 5_000 + "}", 1, 1),
     ],
 )
 def test_broken_json_says_line_and_column(text: str, line: int, column: int) -> None:

@@ -178,3 +178,20 @@ def test_a_file_without_sense_changes_nothing(
     done = run(shell, str(file))
     assert (done.code != 0, code in done.err) == (True, True)
     assert nothing_stored(stored)
+
+
+def test_a_link_is_followed_and_one_to_nowhere_is_called_missing(
+    shell: Shell, stored: Core
+) -> None:
+    file = shell.directory / "file.env"
+    file.write_text("".join(f"{key}={value}\n" for key, value in refresh_token(stored).items()))
+    file.chmod(0o600)
+    link = shell.directory / "link.env"
+    link.symlink_to(file)
+    assert run(shell, str(link)).code == 0
+
+    file.unlink()
+    for place in (file, link):
+        missing = run(shell, str(place))
+        assert missing.code == 2
+        assert "import-missing" in missing.err

@@ -7,7 +7,7 @@ from click.shell_completion import CompletionItem
 
 from wizard.cli.painter import moment
 from wizard.cli.proving import gravest
-from wizard.cli.terminal import Exit, Terminal, json_option, pass_terminal
+from wizard.cli.terminal import Exit, Terminal, json_option, pass_terminal, readable
 from wizard.cli.wish import location_of, register
 from wizard.document import finding_json
 from wizard.errors import WizardError
@@ -24,10 +24,10 @@ class ClientName(click.ParamType[str]):
     ) -> str:
         """The id of the one client of that name; `value` itself where it is no such name."""
         if context is None or context.resilient_parsing or not value:
-            return str(value)
+            return readable(value)
         clients = context.ensure_object(Terminal).house.store.clients()
         named = [each.client_id for each in clients if each.name == value]
-        return named[0] if len(named) == 1 else str(value)
+        return named[0] if len(named) == 1 else readable(value)
 
     def shell_complete(
         self, context: click.Context, parameter: click.Parameter, incomplete: str

@@ -78,11 +78,9 @@ def import_credentials(
 
 
 def _read(place: str, profile: str) -> tuple[Found, ...]:
-    """What is in the file, or on stdin; raises ``import-nothing`` and what `file.look` raises."""
-    if place == "-":
-        text = sys.stdin.read(LONGEST)
-    else:
-        text = file.look(str(Path(place).expanduser().absolute())).text or ""
+    """What is in the file, or on stdin; raises ``import-missing``, ``import-nothing`` and what
+    `file.look` raises. Links are followed: nothing is written here."""
+    text = sys.stdin.read(LONGEST) if place == "-" else _text_of(Path(place).expanduser())
     try:
         found = read(text, profile)
     except Broken as broken:
@@ -90,6 +88,16 @@ def _read(place: str, profile: str) -> tuple[Found, ...]:
     if not found:
         raise fail("import-nothing", path=place)
     return found
+
+
+def _text_of(path: Path) -> str:
+    try:
+        text = file.look(str(path.resolve())).text
+    except (OSError, RuntimeError):  # links in a circle; until Python 3.13 a RuntimeError
+        text = None
+    if text is None:
+        raise fail("import-missing", path=str(path))
+    return text
 
 
 def _chosen(found: tuple[Found, ...], entry: str) -> Found:

@@ -104,6 +104,11 @@ def json_option(command: Command) -> Command:
     )(command)
 
 
+def readable(argument: Any) -> str:
+    """`argument` with a question mark for each byte that is no text: such a name finds nothing."""
+    return str(argument).encode(errors="replace").decode()
+
+
 class ConnectionName(click.ParamType[str]):
     """A connection's name as an argument, completed by the shell from the store."""
 
@@ -113,9 +118,10 @@ class ConnectionName(click.ParamType[str]):
         self, value: Any, parameter: click.Parameter | None, context: click.Context | None
     ) -> str:
         """Remember which connection the command is about."""
+        name = readable(value)
         if context is not None:
-            context.ensure_object(Terminal).name = str(value)
-        return str(value)
+            context.ensure_object(Terminal).name = name
+        return name
 
     def shell_complete(
         self, context: click.Context, parameter: click.Parameter, incomplete: str

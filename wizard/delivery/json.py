@@ -40,6 +40,8 @@ def _parsed(text: str) -> dict[str, Any]:
         raise Broken(error.lineno, error.colno, error.msg) from None
     except RecursionError:
         raise Broken(1, 1, "nested too deep") from None
+    except ValueError:  # Python reads no whole number of more than 4,300 digits
+        raise Broken(1, 1, "a number of thousands of digits") from None
     if not isinstance(document, dict):
         raise Broken(1, 1, "not an object")
     return document
