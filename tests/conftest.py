@@ -1,6 +1,7 @@
 """What all tests are given."""
 
 import os
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -29,6 +30,13 @@ os.environ["PYTHON_KEYRING_BACKEND"] = "keyring.backends.fail.Keyring"
 
 STRAY = ("XDG_DATA_HOME", "XDG_CONFIG_HOME", "SSH_CONNECTION", "DISPLAY", "WAYLAND_DISPLAY")
 """What a developer's own session might lend to the wizard under test."""
+
+
+def pytest_configure() -> None:
+    """A shell has what it starts in the background ignore Ctrl-C, and that is inherited; the
+    commands under test are to hear it as at a terminal."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True, scope="session")
