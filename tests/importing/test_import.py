@@ -191,7 +191,9 @@ def test_a_link_is_followed_and_one_to_nowhere_is_called_missing(
     assert run(shell, str(link)).code == 0
 
     file.unlink()
-    for place in (file, link):
+    circle = shell.directory / "circle.env"
+    circle.symlink_to(circle)
+    for place in (file, link, circle):
         missing = run(shell, str(place))
         assert missing.code == 2
         assert "import-missing" in missing.err

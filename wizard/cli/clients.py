@@ -23,11 +23,12 @@ class ClientName(click.ParamType[str]):
         self, value: Any, parameter: click.Parameter | None, context: click.Context | None
     ) -> str:
         """The id of the one client of that name; `value` itself where it is no such name."""
-        if context is None or context.resilient_parsing or not value:
-            return readable(value)
+        wanted = readable(value)
+        if context is None or context.resilient_parsing or not wanted:
+            return wanted
         clients = context.ensure_object(Terminal).house.store.clients()
         named = [each.client_id for each in clients if each.name == value]
-        return named[0] if len(named) == 1 else readable(value)
+        return named[0] if len(named) == 1 else wanted
 
     def shell_complete(
         self, context: click.Context, parameter: click.Parameter, incomplete: str

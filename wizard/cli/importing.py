@@ -1,5 +1,6 @@
 """``import``: credentials that another program has, proved and tended here from now on."""
 
+import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -91,10 +92,9 @@ def _read(place: str, profile: str) -> tuple[Found, ...]:
 
 
 def _text_of(path: Path) -> str:
-    try:
-        text = file.look(str(path.resolve())).text
-    except (OSError, RuntimeError):  # links in a circle; until Python 3.13 a RuntimeError
-        text = None
+    end = os.path.realpath(path)
+    in_a_circle = os.path.islink(end)
+    text = None if in_a_circle else file.look(end).text
     if text is None:
         raise fail("import-missing", path=str(path))
     return text
