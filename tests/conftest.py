@@ -1,6 +1,7 @@
 """What all tests are given."""
 
 import os
+import shutil
 import signal
 from collections.abc import Iterator
 
@@ -37,6 +38,14 @@ def pytest_configure() -> None:
     commands under test are to hear it as at a terminal."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip, and say so, what needs a program that is not there: a machine with Python alone proves
+    what it can, and its report names what it did not prove."""
+    for item in items:
+        if (mark := item.get_closest_marker("needs")) and shutil.which(mark.args[0]) is None:
+            item.add_marker(pytest.mark.skip(reason=f"{mark.args[0]} is not installed"))
 
 
 @pytest.fixture(autouse=True, scope="session")
