@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,7 @@ from core import Core
 from giving import deliver, failing, renew
 
 from wizard.delivery import Condition, Delivery
-from wizard.delivery.command import MASK, run
+from wizard.delivery.command import MASK, run, settle
 from wizard.errors import WizardError
 from wizard.model import Grant
 
@@ -142,6 +143,68 @@ def test_half_a_secret_at_the_edge_of_what_is_kept_is_not_shown(tmp_path: Path) 
 def test_a_command_that_leaves_a_child_behind_has_ended(tmp_path: Path) -> None:
     source = "import subprocess; subprocess.Popen(['sleep', '5'])"
     run(program(tmp_path, source), HERE, patience=30.0)
+
+
+@pytest.mark.parametrize(
+    ("line", "syntax"),
+    [
+        ("cat >> file", ">>"),
+        ("cat>file", ">"),
+        ("cat 2>&1", ">"),
+        ("sort < file", "<"),
+        ("cat | sort", "|"),
+        ("true || false", "||"),
+        ("true && false", "&&"),
+        ("true; false", ";"),
+        ("sleep 9 &", "&"),
+        ("echo `date`", "`"),
+        ("echo $(date)", "$("),
+        ("echo $HOME", "$H"),
+        ("echo ${HOME}", "${"),
+        ("ls *.env", "*"),
+        ("cat ~/file", "~"),
+        ("TZ=UTC date", "TZ="),
+        ('echo "$(cat)"', "$("),
+        ('echo "$HOME"', "$H"),
+        ("echo it\\'s > file", ">"),
+        ("echo 'a' > 'b'", ">"),
+    ],
+)
+def test_what_only_a_shell_acts_on_is_refused_for_what_it_is(line: str, syntax: str) -> None:
+    with failing("command-needs-shell") as failure:
+        settle(line, HERE)
+    assert failure.details == {"syntax": syntax}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "sh -c 'cat >> file'",
+        'sh -c "cat >> file && echo $HOME"',
+        "echo 'a|b;c > d' \"e*f & g\" h\\;",
+        "curl -d @- https://hooks.example/?a=1&b=2",
+        "env TZ=UTC date --date=now",
+        "echo a~b 100% {} [x] #",
+    ],
+)
+def test_what_is_quoted_or_means_nothing_to_a_shell_stays_and_can_be_given_again(
+    line: str,
+) -> None:
+    settled = settle(line, HERE)
+    assert shlex.split(settled) == shlex.split(line)
+    assert settle(settled, HERE) == settled
+
+
+@pytest.mark.parametrize(
+    ("profile", "target", "reload"),
+    [("dotenv", "{}/.env", "systemctl restart app && true"), ("command", "cat > {}/secrets", "")],
+)
+def test_a_delivery_by_a_command_that_needs_a_shell_is_refused_before_anything_is_written(
+    core: Core, grant: Grant, profile: str, target: str, reload: str
+) -> None:
+    with failing("command-needs-shell"):
+        deliver(core, profile, target.format(core.directory), reload=reload)
+    assert core.house.store.destinations() == ()
 
 
 # --- delivered, and in use -----------------------------------------------------------------------

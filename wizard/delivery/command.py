@@ -27,23 +27,48 @@ _URL_SAFE = str.maketrans("+/", "-_")
 _LINGER_SECONDS = 1.0  # a command that ended may have left children that hold its stderr open
 
 
+_QUOTED = re.compile(r"""'[^']*'|"(?:[^"\\]|\\.)*"|\\.""", re.DOTALL)
+"""What a shell would take as it stands, or nearly so: within double quotes it expands."""
+_SHELL_SYNTAX = re.compile(
+    r"^\s*[A-Za-z_]\w*=|\|\|?|>>?|<|;|&&|&(?=\s|$)|`|\$\(|\$[{\w]|\*|(?<!\S)~(?=/|\s|$)"
+)
+_EXPANSION = re.compile(r"(?<!\\)(?:`|\$\(|\$[{A-Za-z_])")
+_SHELL_OPTION = re.compile(r"(?<!\S)-\w*c\s+$")  # sh -c "…": that shell expands it
+
+
 def settle(line: str, environment: Mapping[str, str]) -> str:
     """The command line with its program found; a program by relative path becomes absolute,
     because a timer stands in another directory.
 
-    Raises ``command-not-understood`` for unbalanced quotes or nothing, ``command-missing``.
+    Raises ``command-not-understood`` for unbalanced quotes or nothing, ``command-needs-shell``
+    for syntax that only a shell acts on, ``command-missing``.
     """
     try:
         words = shlex.split(line)
     except ValueError:
         words = []
     if not words:
-        raise fail("command-not-understood", command=line)
+        raise fail("command-not-understood")
+    if syntax := shell_syntax(line):
+        raise fail("command-needs-shell", syntax=syntax)
     if os.path.dirname(words[0]):
         words[0] = os.path.abspath(words[0])
     if shutil.which(words[0], path=environment.get("PATH")) is None:
         raise fail("command-missing", command=words[0])
     return shlex.join(words)
+
+
+def shell_syntax(line: str) -> str:
+    """The first piece of `line` that only a shell acts on, such as ``>>``; empty if there is none.
+    No shell runs these commands: such a piece would reach the program as an argument. Pure."""
+    for quoted in _QUOTED.finditer(line):
+        text, before = quoted.group(), line[: quoted.start()]
+        if text.startswith('"') and not _SHELL_OPTION.search(before):
+            found = _EXPANSION.search(text)
+            if found:
+                return found.group()
+    found = _SHELL_SYNTAX.search(_QUOTED.sub("_", line))
+    return found.group().strip() if found else ""
 
 
 def run(
@@ -102,8 +127,8 @@ class _Voice:
         """The last lines, without the secrets, whichever way a program spells them."""
         self._reader.join(_LINGER_SECONDS)
         said = self._kept.decode(errors="replace")
-        writings = sorted({each for secret in secrets if secret for each in _writings(secret)})
-        for writing in writings:
+        writings = {each for secret in secrets if secret for each in _writings(secret)}
+        for writing in sorted(writings, key=len, reverse=True):  # one may be a part of another
             said = re.sub(re.escape(writing), MASK, said, flags=re.IGNORECASE)
         if self._cut:  # half a secret may stand where the rest was dropped
             said = said[max(map(len, writings), default=0) :]
