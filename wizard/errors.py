@@ -9,7 +9,7 @@ Nobody writes a sentence for users into a ``raise``. `explain` turns a failure i
 with the words of the table; the web pages and the terminal are two painters of that finding.
 
 Exit codes, the same in JSON mode: 0 good, 1 failed, 2 usage, 3 needs re-authorization,
-4 temporary, 5 our own store.
+4 temporary, 5 our own store, 6 nobody could be notified.
 """
 
 import tomllib

@@ -10,7 +10,7 @@ from made import connection
 from wizard import home as homes
 from wizard.home import Home
 from wizard.store import Store
-from wizard.store.database import APPLICATION_ID, MIGRATIONS
+from wizard.store.database import APPLICATION_ID, MIGRATIONS, Database
 from wizard.vault import Vault
 
 FIRST = Path(__file__).with_name("version_1.sql")
@@ -59,3 +59,13 @@ def test_a_migrated_database_is_like_a_new_one(home: Home, vault: Vault, tmp_pat
     new.prepare()
     Store.open(new, Vault.open(new, keyring=False), "live").close()
     assert columns(home) == columns(new)
+
+
+def test_what_may_have_been_told_to_nobody_counts_as_untold(home: Home, vault: Vault) -> None:
+    make_first(home, vault)
+    names = [each.__name__ for each in MIGRATIONS]
+    Database.open(home, MIGRATIONS[: names.index("_add_notify_failure")]).close()
+    with closing(sqlite3.connect(home.database)) as raw, raw:
+        raw.execute("""UPDATE house SET told = '{"grant-dead crm 1": "told"}'""")
+    with closing(Store.open(home, vault, "live")) as store:
+        assert store.told() == {}

@@ -77,8 +77,8 @@ def test_what_could_not_be_told_is_told_after_the_next_look(shell: Shell, stored
     stored.proved("crm")
     stored.admin.change_password(ANNA)
     deaf = shell.run("watch", "--once", "--notify", "false")
-    assert deaf.code == 3
-    assert "command-failed" in deaf.err
+    assert deaf.code == 6
+    assert "notification-failed" in deaf.err
     assert shell.run("watch", "--once", "--notify", notify(shell)).code == 3
     assert len(told(shell)) == 1
 
@@ -130,6 +130,7 @@ def test_a_timer_for_systemd_names_every_path_and_the_home(shell: Shell, stored:
     assert "/sh -c" in starts
     assert f'Environment="ZOHO_WIZARD_HOME={shell.directory / "home"}"' in printed
     assert "OnUnitActiveSec=3600s" in printed
+    assert "\nSuccessExitStatus=3\n" in printed, "6 fails the unit: nobody was told"
 
 
 def test_the_list_says_when_somebody_last_looked(shell: Shell, stored: Core) -> None:
@@ -218,10 +219,10 @@ def test_an_alarm_that_nobody_takes_is_not_raised_again_by_every_question(
     with pytest.raises(WizardError):
         stored.house.broker.access_token("crm")
     first, *further = [stored.house.alarm.raise_dead("crm") for _ in range(3)]
-    assert [each.code for each in first] == ["command-failed"]
+    assert [each.code for each in first] == ["notification-failed"]
     assert further == [(), ()]
     stored.advance(minutes=10)
-    assert stored.house.alarm.raise_dead("crm") == first
+    assert len(stored.house.alarm.raise_dead("crm")) == 1
     assert ran.read_text("utf-8") == "x\n" * 2
 
 

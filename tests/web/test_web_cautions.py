@@ -4,9 +4,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from inbox import SECRET, Inbox, inbox
 from visiting import Visitor
 
 from wizard.backup import open_backup
+
+__all__ = ["inbox"]
 
 PASSPHRASE = "four words make one"
 
@@ -32,3 +35,23 @@ def test_that_two_homes_may_tend_one_grant_is_said_with_what_ends_it(
     assert "zoho-wizard restore --source-gone" in text
     restored.house.store.forget_twins()
     assert "Two homes" not in restored.get(page).text
+
+
+@pytest.mark.parametrize("page", ["/", "/status"])
+def test_a_notification_that_did_not_arrive_is_said_until_one_does(
+    connected: Visitor, inbox: Inbox, page: str
+) -> None:
+    house = connected.house
+    house.store.set_notify_command(inbox.url)
+    inbox.judge = lambda _message: 410
+    assert house.alarm.test()
+    text = connected.get(page).text
+    assert "The last notification couldn&#39;t be sent" in text
+    assert "127.0.0.1 answered with HTTP 410" in text
+    assert "zoho-wizard watch --test-notify" in text
+    assert SECRET not in text
+    inbox.judge = lambda _message: 200
+    assert house.alarm.test() is None
+    text = connected.get(page).text
+    assert "couldn&#39;t be sent" not in text
+    assert SECRET not in text

@@ -1,7 +1,8 @@
 """The command line: every page has a command, and every failure an exit code.
 
-0 good, 1 failed, 2 usage, 3 needs re-authorization, 4 temporary, 5 our own store; with ``--json``
-too. stdout carries the answer and nothing else; what a person should know goes to stderr.
+0 good, 1 failed, 2 usage, 3 needs re-authorization, 4 temporary, 5 our own store, 6 a notification
+could not be sent; with ``--json`` too. stdout carries the answer and nothing else; what a person
+should know goes to stderr.
 """
 
 import ctypes

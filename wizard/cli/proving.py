@@ -11,7 +11,7 @@ from wizard.house import House
 from wizard.model import Failure, Finding, Grant, GrantState, Rung, RungState
 from wizard.validation import headline
 
-SEVERITY = (0, 4, 2, 1, 3, 5)
+SEVERITY = (0, 4, 2, 1, 3, 5, 6)
 """Exit codes from the mildest to the gravest: of several connections the gravest one counts."""
 
 

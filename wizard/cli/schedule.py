@@ -19,7 +19,8 @@ Description=Check the Zoho connections
 [Service]
 Type=oneshot
 {environment}ExecStart={_specified(shlex.join(command(options))).replace("$", "$$")}
-# 3: a connection is dead, of which --notify has told; the unit itself did its work.
+# 3: a connection is dead, and the notification was sent: the unit did its work. 6 is missing here
+# because the unit must fail when a notification could not be sent.
 SuccessExitStatus=3
 
 # ~/.config/systemd/user/zoho-wizard-watch.timer

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shlex
 import subprocess
 import sys
 from datetime import datetime
@@ -19,7 +18,9 @@ from wizard.document import as_data
 from wizard.endpoint import ring
 from wizard.errors import explain, fail
 from wizard.home import user
+from wizard.house import House
 from wizard.model import Failure
+from wizard.watch import shown
 
 PATIENCE = 30
 """Seconds for the run without a session: a keyring that asks for a password never answers."""
@@ -73,7 +74,7 @@ def _status(terminal: Terminal) -> dict[str, Any]:
         "serving": ring(Path(home.socket), "/", printed=False) is not None,
         "last_backup": house.store.backed_up_at(),
         "last_watch": house.store.watched_at(),
-        "tells_by": told_by(house.store.notify_command()),
+        **_notifying(house),
         "retired_at": house.store.retired_at(),
         "connections": len(house.store.connections()),
         "clients": len(house.store.clients()),
@@ -96,16 +97,21 @@ def _lines(found: dict[str, Any], now: datetime) -> list[tuple[str, str]]:
         ("Redirect URI", found["redirect_uri"]),
         ("Last backup", _backup_age(found["last_backup"], now)),
         ("Last watch", _watch_age(found["last_watch"])),
-        ("Alarm", found["tells_by"] or "none: zoho-wizard watch --notify COMMAND"),
+        ("Alarm", found["tells_by"] or "none: zoho-wizard watch --notify COMMAND|URL"),
         ("Moved away", moment(found["retired_at"]) if found["retired_at"] else ""),
         ("Connections", str(found["connections"])),
         ("Clients", str(found["clients"])),
     ]
 
 
-def told_by(line: str) -> str | None:
-    """The program that tells, without its arguments, which may hold an address to be kept."""
-    return shlex.split(line)[0] if line else None
+def _notifying(house: House) -> dict[str, Any]:
+    """The program or the host that tells, and why the last notification did not arrive."""
+    failed = house.store.notify_failure()
+    return {
+        "tells_by": shown(house.store.notify_command()) or None,
+        "notify_failed_at": failed.at if failed else None,
+        "notify_failure": as_data(explain(failed.failure)) if failed else None,
+    }
 
 
 def _signed_in(profiles: str | None) -> str:

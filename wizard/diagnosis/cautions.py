@@ -26,7 +26,12 @@ class Cautions:
 
     def of_home(self) -> tuple[Finding, ...]:
         """What there is to be careful about with this home as a whole."""
-        return two_homes(self._store.twins())
+        return (*self.of_notifications(), *two_homes(self._store.twins()))
+
+    def of_notifications(self) -> tuple[Finding, ...]:
+        """Whether the last notification did not arrive: what fails next may reach nobody."""
+        failed = self._store.notify_failure()
+        return (explain(failed.failure),) if failed else ()
 
     def _near_the_limit(self, name: str) -> tuple[Finding, ...]:
         grant, view = self._store.grant(name), self._broker.ledger(name)

@@ -24,7 +24,7 @@ from wizard.store.overview import Overview, Overviews
 from wizard.store.receipts import Receipts
 from wizard.store.repairs import RepairLine, Repairs, StoredRepair
 from wizard.store.twins import Twin, Twins
-from wizard.store.watches import Watches
+from wizard.store.watches import NotifyFailure, Watches
 from wizard.vault import Vault
 
 __all__ = [
@@ -34,6 +34,7 @@ __all__ = [
     "Belongings",
     "Destination",
     "Life",
+    "NotifyFailure",
     "Overview",
     "RepairLine",
     "Store",

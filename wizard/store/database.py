@@ -75,6 +75,13 @@ def _add_twins(connection: Connection) -> None:
     schema.twins.create(connection)
 
 
+def _add_notify_failure(connection: Connection) -> None:
+    for column in ("notify_failed_at", "notify_failure"):
+        connection.exec_driver_sql(f"ALTER TABLE house ADD COLUMN {column} TEXT")
+    # What counted as told may have reached nobody: it is told once more, and its time noted.
+    connection.exec_driver_sql("UPDATE house SET told = NULL")
+
+
 MIGRATIONS: tuple[Migration, ...] = (
     _add_destinations,
     _add_allowances_and_moves,
@@ -85,6 +92,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     _drop_api_domain,
     _add_notify,
     _add_twins,
+    _add_notify_failure,
 )
 """The first leads from schema version 1 to 2, and so on; a released one is never edited."""
 

@@ -36,6 +36,8 @@ house = Table(
     Column("watched_at", Moment),
     Column("told", EVIDENCE),
     Column("notify", LargeBinary),
+    Column("notify_failed_at", Moment),
+    Column("notify_failure", FAILURE),
 )
 
 clients = Table(

@@ -1,14 +1,24 @@
 """What a home remembers of its watch: when it last looked, whom it tells, and what it has told."""
 
-from collections.abc import Collection
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import select, update
+from sqlalchemy import Update, select, update
 
+from wizard.model import Failure
 from wizard.store import schema
 from wizard.store.shelf import Shelf
 
 _HOUSE = schema.house
+
+
+@dataclass(frozen=True)
+class NotifyFailure:
+    """Why the last notification did not arrive, and when it was sent."""
+
+    at: datetime
+    failure: Failure
 
 
 class Watches(Shelf):
@@ -19,35 +29,58 @@ class Watches(Shelf):
         with self.database.read() as c:
             return c.scalar(select(_HOUSE.c.watched_at))
 
-    def told(self) -> frozenset[str]:
-        """The marks of the causes that somebody was told of and that go on."""
+    def told(self) -> dict[str, datetime]:
+        """The marks of the failures that somebody was told of and that go on, each with the time
+        of the last message that named it."""
         with self.database.read() as c:
-            return frozenset(c.scalar(select(_HOUSE.c.told)) or ())
+            return _times(c.scalar(select(_HOUSE.c.told)))
 
-    def note_watch(self, at: datetime, told: Collection[str]) -> None:
-        """Write down a look at all connections, and which causes are known since."""
+    def note_watch(self, at: datetime, still: Iterable[str]) -> None:
+        """Write down a look at all connections; what was told stays known only if it is `still`
+        going on."""
         with self.database.write() as c:
-            c.execute(update(_HOUSE).values(watched_at=at, told=_known(told)))
+            known, kept = c.scalar(select(_HOUSE.c.told)) or {}, set(still)
+            told = {mark: when for mark, when in known.items() if mark in kept}
+            c.execute(update(_HOUSE).values(watched_at=at, told=told))
 
-    def note_told(self, told: Collection[str]) -> None:
-        """Write down that somebody was told of these, too."""
+    def note_told(self, marks: Iterable[str], at: datetime) -> None:
+        """Write down that a message with these marks has arrived."""
         with self.database.write() as c:
-            before = c.scalar(select(_HOUSE.c.told)) or ()
-            c.execute(update(_HOUSE).values(told=_known({*before, *told})))
+            known = c.scalar(select(_HOUSE.c.told)) or {}
+            told = {**known, **dict.fromkeys(sorted(marks), at.isoformat())}
+            c.execute(update(_HOUSE).values(told=told))
 
     def notify_command(self) -> str:
-        """The command line that somebody is told by; empty where there is none. It is sealed, so
-        that whoever can only write the file has nothing run."""
+        """The command line, or the address, that somebody is told by; empty where there is none.
+        It is sealed, so that whoever can only write the file has nothing run."""
         with self.database.read() as c:
             sealed = c.scalar(select(_HOUSE.c.notify))
         return self._vault.unseal(sealed, "house", "1", "notify") if sealed else ""
 
     def set_notify_command(self, line: str) -> None:
-        """Remember another command line, or none."""
+        """Remember another command line or address, or none: then nothing failed, either."""
         sealed = self._vault.seal(line, "house", "1", "notify") if line else None
         with self.database.write() as c:
             c.execute(update(_HOUSE).values(notify=sealed))
+            if not line:
+                c.execute(_failed(None))
+
+    def notify_failure(self) -> NotifyFailure | None:
+        """Why the last notification did not arrive; None: it did, or there was none."""
+        with self.database.read() as c:
+            row = c.execute(select(_HOUSE.c.notify_failed_at, _HOUSE.c.notify_failure)).one()
+        return NotifyFailure(*row) if row.notify_failure else None
+
+    def note_notified(self, failed: NotifyFailure | None) -> None:
+        """Write down how the last notification ended; None: it arrived."""
+        with self.database.write() as c:
+            c.execute(_failed(failed))
 
 
-def _known(told: Collection[str]) -> dict[str, str]:
-    return dict.fromkeys(sorted(told), "told")
+def _failed(failed: NotifyFailure | None) -> Update:
+    at, failure = (failed.at, failed.failure) if failed else (None, None)
+    return update(_HOUSE).values(notify_failed_at=at, notify_failure=failure)
+
+
+def _times(told: Mapping[str, str] | None) -> dict[str, datetime]:
+    return {mark: datetime.fromisoformat(at) for mark, at in (told or {}).items()}

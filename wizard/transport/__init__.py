@@ -1,6 +1,7 @@
 """HTTP to Zoho: the one door to the network, and the only importer of requests and truststore.
 
-Every request goes to an address of the table of data centres, over a connection of its own, within
+Every request goes to an address of the table of data centres (`webhook`: to the one address that
+the user named for notifications), over a connection of its own, within
 one total deadline, and follows no redirect: a redirect is how a client secret leaks to a stranger.
 What comes back is an `Answer`, or a `WizardError` whose failure says whether anything was sent.
 Connections are not reused because only a fresh one tells with certainty that nothing was sent.
@@ -34,6 +35,7 @@ __all__ = [
     "ZohoAuth",
     "clean",
     "http_date",
+    "is_loopback",
     "one_line",
     "parse_json",
 ]
@@ -203,12 +205,15 @@ def _proxies(url: str) -> dict[str, str]:
     """The proxies the environment names for ``url``; none ever for this machine itself, whose
     tokens they would carry out of it.
     """
-    host = _host(url)
+    return {} if is_loopback(_host(url)) else dict(get_environ_proxies(url))
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine itself."""
     try:
-        here = ip_address(host).is_loopback
+        return ip_address(host).is_loopback
     except ValueError:
-        here = host == "localhost"
-    return {} if here else dict(get_environ_proxies(url))
+        return host == "localhost"
 
 
 def _host(url: str) -> str:

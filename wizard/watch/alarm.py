@@ -1,22 +1,23 @@
-"""Somebody is told of each cause once, whoever found it, and once more when all is well again."""
+"""Somebody is told of each connection that fails once, and once more when all is well again."""
 
 import logging
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from wizard.broker.lock import held
-from wizard.delivery import command
 from wizard.diagnosis.troubles import Trouble, Troubles
-from wizard.document import finding_json, plain, to_json
-from wizard.errors import WizardError
+from wizard.document import plain
+from wizard.errors import WizardError, fail
 from wizard.home import Home
 from wizard.model import Clock, Failure, Grant, GrantState
 from wizard.store import Overview, Store
 from wizard.watch.looks import Looks, Wait
+from wizard.watch.news import REMIND, Message, again, all_well, news, test_message, trouble_json
+from wizard.watch.notifier import Notifier
 from wizard.watch.verdict import Verdict
 
 log = logging.getLogger(__name__)
@@ -42,7 +43,7 @@ class Look:
 
 
 class Alarm:
-    """Tells by the command that this home remembers."""
+    """Tells by the command, or at the address, that this home remembers."""
 
     def __init__(
         self,
@@ -58,7 +59,7 @@ class Alarm:
         self._troubles = troubles
         self._home = home
         self._clock = clock
-        self._environment = environment
+        self._notifier = Notifier(store, clock, environment)
         self._raised_at: dict[str, datetime] = {}
 
     def watched(self) -> list[str]:
@@ -70,10 +71,16 @@ class Alarm:
         names: Sequence[str] | None = None,
         wait: Wait | None = None,
         told: Callable[[Verdict], None] = lambda _verdict: None,
+        before_wait: Callable[[Look], None] = lambda _look: None,
     ) -> Look:
-        """Look at connections `names`, by default at all that were ever authorized."""
+        """Look at connections `names`, by default at all that were ever authorized. `before_wait`
+        is given what was found so far, each time before Zoho's limits are waited for."""
         names = self.watched() if names is None else names
-        return self.judged(self._looks.at(names, wait=wait, told=told))
+
+        def so_far(verdicts: Sequence[Verdict]) -> None:
+            before_wait(self.judged(verdicts))
+
+        return self.judged(self._looks.at(names, wait=wait, told=told, so_far=so_far))
 
     def judged(self, verdicts: Sequence[Verdict]) -> Look:
         """The look that came to these verdicts."""
@@ -82,22 +89,40 @@ class Alarm:
         troubles = self._troubles.of(failures, well)
         return Look(self._clock(), tuple(verdicts), troubles)
 
-    def tell(self, look: Look) -> tuple[Failure, ...]:
-        """Tell of what `look` at all connections found and nobody was told of yet, and once of
-        all being well again; what could not be told is, after the next look.
+    def tell(self, look: Look, remind: timedelta = REMIND) -> tuple[Failure, ...]:
+        """Tell of what `look` at all connections found and nobody was told of yet, again of what
+        goes on since `remind` (0: never), and once of all being well again. What could not be told
+        is, after the next look.
 
         Returns what failed of it.
         """
-        with held(self._lock, _PATIENCE, "telling-under-way", ""):
+        with self._telling(_PATIENCE):
             known = self._store.told()
-            told, failures = self._news(look.at, look.troubles, known)
-            unknown = {name for each in look.troubles if each.open for name in each.names}
-            told |= {mark for mark in known if mark.split()[1] in unknown}
-            if known and look.well:
-                failures += self._run(look.at, None)
-                told = set(known) if failures else told
-            self._store.note_watch(look.at, told)
+            dead = {mark for mark in known if self._is_dead(mark)}
+            well = look.well and not dead
+            messages = news(look.troubles, known, look.at, remind)
+            if well and known:
+                messages = [all_well(look.at)]
+            if not messages and self._store.notify_failure():
+                messages = again(look.troubles, known, look.at, well=well)
+            failures = self._send(messages)
+            self._store.note_watch(look.at, dead | _going_on(look, known))
             return failures
+
+    def tell_certain(self, look: Look) -> tuple[Failure, ...]:
+        """Tell of what is certain in a look that goes on, and nobody was told of yet.
+
+        Returns what failed of it.
+        """
+        with self._telling(_PATIENCE):
+            return self._send(news(look.troubles, self._store.told(), look.at))
+
+    def test(self) -> Failure | None:
+        """Send a test notification; returns why it did not arrive. Raises ``notify-not-set``."""
+        if not self._notifier.ready:
+            raise fail("notify-not-set")
+        with self._telling(_PATIENCE):
+            return self._notifier.send(test_message(self._clock()).said)
 
     def raise_dead(self, name: str) -> tuple[Failure, ...]:
         """Tell at once that the grant of connection `name` was found dead, if this home knows how
@@ -108,17 +133,15 @@ class Alarm:
         nothing is done.
         """
         grant = self._store.grant(name)
-        if not self._store.notify_command() or grant is None or grant.state is not GrantState.DEAD:
+        if not self._notifier.ready or grant is None or grant.state is not GrantState.DEAD:
             return ()
-        with suppress(WizardError), held(self._lock, 0, "telling-under-way", name):
+        with suppress(WizardError), self._telling(0, name):
             known = self._store.told()
             if _mark(grant) in known or self._was_just_raised(grant):
                 return ()
             look = self.look([name, *self._kin(grant)])
             cause = [each for each in look.troubles if _mark(grant) in each.marks]
-            told, failures = self._news(look.at, cause, known)
-            self._store.note_told(told)
-            return failures
+            return self._send(news(cause, known, look.at))
         return ()
 
     def raise_soon(self, name: str) -> None:
@@ -142,9 +165,14 @@ class Alarm:
         self._raised_at[mark] = now
         return False
 
-    @property
-    def _lock(self) -> str:
-        return self._home.lock_file(":alarm")
+    def _telling(self, patience: float, name: str = "") -> AbstractContextManager[None]:
+        """The turn to tell; raises ``telling-under-way`` after `patience` seconds."""
+        return held(self._home.lock_file(":alarm"), patience, "telling-under-way", name)
+
+    def _is_dead(self, mark: str) -> bool:
+        """Whether what `mark` says of a grant is still so, whatever a look has found before."""
+        grant = self._store.grant(mark.split()[1])
+        return grant is not None and grant.state is GrantState.DEAD and _mark(grant) == mark
 
     def _kin(self, grant: Grant) -> list[str]:
         """The other connections that work with the grant's account."""
@@ -159,34 +187,17 @@ class Alarm:
             and (each.account.zuid, each.location) == (grant.account.zuid, grant.location)
         ]
 
-    def _news(
-        self, at: datetime, troubles: Iterable[Trouble], known: frozenset[str]
-    ) -> tuple[set[str], tuple[Failure, ...]]:
-        """Tell of those causes of which nobody knows; the marks of all that are known then, and
-        what failed."""
-        told: set[str] = set()
-        failures: tuple[Failure, ...] = ()
-        for trouble in (each for each in troubles if not each.open):
-            failed = () if trouble.marks & known else self._run(at, trouble)
-            told |= set() if failed else trouble.marks
-            failures += failed
-        return told, failures
+    def _send(self, messages: Iterable[Message]) -> tuple[Failure, ...]:
+        """Send each message, and write down at once what is known since it arrived; returns what
+        failed. Where nobody can be told, nothing counts as told."""
+        failures: list[Failure] = []
+        for message in messages if self._notifier.ready else ():
+            if failure := self._notifier.send(message.said):
+                failures.append(failure)
+            else:
+                self._store.note_told(message.marks, self._clock())
+        return tuple(failures)
 
-    def _run(self, at: datetime, trouble: Trouble | None) -> tuple[Failure, ...]:
-        """Run the command with a cause, or (None) the all-clear, on its stdin."""
-        line = self._store.notify_command()
-        if not line:
-            return ()
-        found = trouble_json(trouble) if trouble else {"code": "all-well", "title": _ALL_WELL}
-        said = {"event": "trouble" if trouble else "all-well", "at": plain(at), **found}
-        try:
-            command.run(line, self._environment, given=to_json(said) + "\n")
-        except WizardError as error:
-            return (error.failure,)
-        return ()
-
-
-_ALL_WELL = "All is well again"
 
 _PATIENCE = 120.0
 """Seconds for somebody else's telling: a command has a time, and there may be two of them."""
@@ -197,18 +208,12 @@ _REST = timedelta(minutes=10)
 all connections of its account, and runs a command that has failed."""
 
 
-def trouble_json(trouble: Trouble) -> dict[str, Any]:
-    """One cause as scripts read it; no secret in it."""
-    return {
-        "key": trouble.key,
-        "reach": trouble.reach.value,
-        "connections": list(trouble.names),
-        "suspects": list(trouble.suspects),
-        "sign_in_as": trouble.email or None,
-        "programs": list(trouble.programs),
-        "tokens_until": plain(trouble.tokens_until),
-        **finding_json(trouble.finding),
-    }
+def _going_on(look: Look, known: Iterable[str]) -> set[str]:
+    """The marks of what goes on: what `look` found, and what is known of connections that could
+    not be asked."""
+    found = {mark for each in look.troubles if not each.open for mark in each.marks}
+    unknown = {name for each in look.troubles if each.open for name in each.names}
+    return found | {mark for mark in known if mark.split()[1] in unknown}
 
 
 def _mark(grant: Grant) -> str:

@@ -41,6 +41,9 @@ See = Callable[[str, Rung], None]
 Told = Callable[[Verdict], None]
 """Is given each verdict as it falls, in whatever thread."""
 
+SoFar = Callable[[Sequence[Verdict]], None]
+"""Is given the verdicts so far, before a wait."""
+
 
 class Looks:
     """Looks at connections and says of each whether it works."""
@@ -67,23 +70,31 @@ class Looks:
         wait: Wait | None = None,
         see: See = lambda _name, _rung: None,
         told: Told = lambda _verdict: None,
+        so_far: SoFar = lambda _verdicts: None,
     ) -> tuple[Verdict, ...]:
         """The verdicts on connections `names`, in their order.
 
         `whole` climbs the whole ladder of each. `wait` is asked where Zoho's limits are in the
-        way; without it, or where it says no, what could not be asked is left open. Failures end in
-        the verdicts; raises only what is wrong with the store.
+        way; without it, or where it says no, what could not be asked is left open. `so_far` is
+        given what was found before each wait. Failures end in the verdicts; raises only what is
+        wrong with the store.
         """
         look = _Look(self._store, self._broker, self._validation, whole, see, told)
         look.ask(names)
         look.ask_unreached_again()
+        self._ask_witnesses(look)
         while wait is not None and (until := look.open_until(self._clock())):
+            so_far(look.in_order(names))
             if not wait(until):
                 break
             look.ask(look.open())
-        if not whole:
-            look.ask([each for each in self._witnesses(look) if each in names])
-        return tuple(look.verdicts[name] for name in dict.fromkeys(names))
+            self._ask_witnesses(look)
+        return look.in_order(names)
+
+    def _ask_witnesses(self, look: "_Look") -> None:
+        """Ask what tells why others died; a look that climbs the whole ladder has done so."""
+        if not look.whole:
+            look.ask(self._witnesses(look))
 
     def _witnesses(self, look: "_Look") -> list[str]:
         """Connections that were well before others of their account were found dead, and whose life
@@ -112,7 +123,7 @@ class _Look:
         self._store = store
         self._broker = broker
         self._validation = validation
-        self._whole = whole
+        self.whole = whole
         self._see = see
         self._told = told
         self._lock = threading.Lock()
@@ -158,6 +169,10 @@ class _Look:
             if not self.verdicts[first].unreached:
                 self.ask(others)
 
+    def in_order(self, names: Iterable[str]) -> tuple[Verdict, ...]:
+        """The verdicts so far on connections `names`."""
+        return tuple(self.verdicts[name] for name in dict.fromkeys(names))
+
     def open(self) -> list[str]:
         """The connections that Zoho's limits kept from being asked."""
         return [name for name, verdict in self.verdicts.items() if verdict.open]
@@ -201,7 +216,7 @@ class _Look:
         name, rungs = grant.connection, list[Rung]()
         failure: Failure | None = None
         ask = self._validation.check(name, grant.generation, witnessed=self._is_witnessed(grant))
-        if self._whole:
+        if self.whole:
             ask = self._validation.climb(name, grant.generation, Need.VERDICT)
         try:
             for rung in ask:

@@ -40,6 +40,7 @@ def index() -> str:
         summary=summary(total, unsettled),
         query=query,
         troubles=house().troubles.stored(needy),
+        cautions=house().cautions.of_notifications(),
         refused=len(house().repairs.refused()),
         repair=house().repairs.current(),
         round=round_,

@@ -1,11 +1,11 @@
 """Where everything is and how well it is kept."""
 
 import importlib.metadata
-import shlex
 
 from flask import Blueprint, render_template
 
 from wizard.errors import explain, fail
+from wizard.watch import shown
 from wizard.web.presenter import Status, ago, moment
 from wizard.web.rooms import house
 
@@ -13,7 +13,7 @@ pages = Blueprint("status", __name__)
 
 NEVER = "never; in a terminal: zoho-wizard backup FILE"
 UNWATCHED = "never; in a terminal: zoho-wizard watch"
-UNTOLD = "none; in a terminal: zoho-wizard watch --notify COMMAND"
+UNTOLD = "none; in a terminal: zoho-wizard watch --notify COMMAND|URL"
 STRENGTH = {"strong": Status("Strong", "good"), "weak": Status("Weak", "wait")}
 
 
@@ -35,8 +35,7 @@ def show() -> str:
     store["Last backup"] = ago(backed_up_at, rooms.clock()) if backed_up_at else NEVER
     watched_at = rooms.store.watched_at()
     store["Last watch"] = ago(watched_at, rooms.clock()) if watched_at else UNWATCHED
-    line = rooms.store.notify_command()
-    store["Alarm"] = shlex.split(line)[0] if line else UNTOLD
+    store["Alarm"] = shown(rooms.store.notify_command()) or UNTOLD
     if retired_at:
         store["Moved away"] = moment(retired_at)
     upstream = {
