@@ -70,6 +70,16 @@ class Home:
         return os.path.join(self.lock_dir, f"{_file_name(name)}.lock")
 
     @property
+    def serving_lock(self) -> str:
+        """Held by the one wizard that serves this home; no connection's lock can have this name."""
+        return os.path.join(self.lock_dir, "wizard.serving")
+
+    @property
+    def serving_address(self) -> str:
+        """A file with the address of the pages of the wizard that serves, or that served last."""
+        return f"{self.serving_lock}-at"
+
+    @property
     def browser_dir(self) -> str:
         """The profiles of the assisted browser, while it runs; with ``--keep-profile`` longer."""
         return os.path.join(self.data_dir, "browser")

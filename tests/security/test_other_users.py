@@ -1,55 +1,271 @@
 """Other users of the same machine: they can reach the port, and get nothing from it."""
 
+import http.client
 import os
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
 from wizard.house import House
 from wizard.web import Server, peer
+from wizard.web.admission import MOST_OF_ONE_USER
 
 NOBODY = 65534
-ASK = """
+ME = os.geteuid()
+WAYS = ["127.0.0.1", "::ffff:127.0.0.1", "::1"]
+
+CONNECT = """
 import os, socket, sys
-port, uid, path = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+uid, port, way, request = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4].encode()
 os.setuid(uid)
-with socket.socket() as wire:
-    wire.connect(("127.0.0.1", port))
-    wire.sendall(b"GET %s HTTP/1.1\\r\\nHost: localhost:%d\\r\\n\\r\\n" % (path.encode(), port))
-    print(wire.makefile("rb").readline().split()[1].decode())
+def connect():
+    wire = socket.socket(socket.AF_INET6 if ":" in way else socket.AF_INET)
+    wire.connect((way, port))
+    return wire
+"""
+ASK = f"""{CONNECT}
+with connect() as wire:
+    wire.sendall(request)
+    print(wire.makefile("rb").read().decode())
+"""
+SEND_AND_LEAVE = f"""{CONNECT}
+with connect() as wire:
+    wire.sendall(request)
+"""
+HOLD = f"""{CONNECT}
+held = [connect() for _ in range(130)]
+for each in held:
+    try:
+        each.sendall(request)
+    except OSError:
+        pass
+print("held", flush=True)
+sys.stdin.readline()
 """
 
 
-def status_for(uid: int, house: House, path: str = "/static/wizard.css") -> int:
-    """The status with which the pages answer a program of user `uid`."""
-    command = [sys.executable, "-c", ASK, str(house.settings.port), str(uid), path]
-    return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+def program(script: str, uid: int, house: House, way: str, request: str) -> list[str]:
+    """The command line of a program of user `uid` that sends something to the pages."""
+    return [sys.executable, "-c", script, str(uid), str(house.settings.port), way, request]
 
 
-@pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
-def test_the_system_tells_whose_a_connection_is(address: str) -> None:
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    with socket.create_server((address, 0), family=family) as listener:
-        port = listener.getsockname()[1]
-        with socket.create_connection((address, port)), listener.accept()[0] as accepted:
-            assert peer.owner(*accepted.getpeername()[:2], port) == os.geteuid()
-            assert not peer.is_stranger(*accepted.getpeername()[:2], port)
+def request(house: House, path: str, *headers: str) -> str:
+    host = f"Host: localhost:{house.settings.port}"
+    return "\r\n".join((f"GET {path} HTTP/1.1", host, "Connection: close", *headers, "", ""))
 
 
-def test_a_connection_that_the_system_does_not_know_is_nobodys(server: Server) -> None:
-    assert peer.owner("127.0.0.1", 1, 1) is None
+def ask(uid: int, house: House, path: str, *headers: str, way: str = WAYS[0]) -> str:
+    """What a program of user `uid` is answered: everything, from the status on."""
+    command = program(ASK, uid, house, way, request(house, path, *headers))
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    return done.stdout.removeprefix("HTTP/1.1 ")
+
+
+def browse(house: House, path: str, cookie: str = "") -> tuple[int, str]:
+    """The status and the cookie that our own browser is answered."""
+    wire = http.client.HTTPConnection("localhost", house.settings.port, timeout=10)
+    wire.request("GET", path, headers={"Cookie": cookie} if cookie else {})
+    answer = wire.getresponse()
+    answer.read()
+    wire.close()
+    return answer.status, (answer.getheader("Set-Cookie") or "").partition(";")[0]
+
+
+def launch(server: Server, house: House) -> str:
+    return server.new_launch_url("/status").removeprefix(house.settings.base_url)
+
+
+def row(ends: str, state: str, uid: int, inode: int) -> str:
+    queues = "00000000:00000000 00:00000000 00000000"
+    return (
+        f"  12: {ends} {state} {queues} {uid:5}        0 {inode} 1 00000000d476180c 20 4 28 10 -1"
+    )
+
+
+CLIENT, SERVER = ("127.0.0.1", 0x8000), ("127.0.0.1", 0x2213)
+HERE = f"{int.from_bytes(socket.inet_aton('127.0.0.1'), sys.byteorder):08X}"
+ENDS = f"{HERE}:8000 {HERE}:2213"
+MARK = f"{int.from_bytes(bytes(2) + bytes([255, 255]), sys.byteorder):08X}"
+MAPPED = f"{'0' * 16}{MARK}{HERE}"
+MAPPED_ENDS = f"{MAPPED}:8000 {MAPPED}:2213"
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_the_system_tells_whose_a_connection_is(way: str) -> None:
+    own = "::1" if way == "::1" else "127.0.0.1"
+    family = socket.AF_INET6 if own == "::1" else socket.AF_INET
+    peers = peer.learn()
+    with (
+        socket.create_server((own, 0), family=family) as listener,
+        socket.create_connection((way, listener.getsockname()[1])),
+        listener.accept()[0] as accepted,
+    ):
+        ends = accepted.getpeername()[:2], accepted.getsockname()[:2]
+        assert peers.uids(*ends) == {ME}
+        assert peers.admits(family, peers.uids(*ends))
+
+
+@pytest.mark.parametrize("ends", [ENDS, MAPPED_ENDS])
+def test_a_client_is_found_in_both_tables(ends: str) -> None:
+    assert peer.owners(row(ends, "01", 1000, 7), CLIENT, SERVER) == {1000}
+
+
+@pytest.mark.parametrize(
+    ("ends", "state", "inode"),
+    [
+        (ENDS, "06", 0),
+        (ENDS, "05", 0),
+        (ENDS, "04", 0),
+        (ENDS, "01", 0),
+        (ENDS, "02", 7),
+        (ENDS, "07", 7),
+        (f"{HERE}:8000 {HERE}:2214", "01", 7),
+        (f"{HERE}:8001 {HERE}:2213", "01", 7),
+        (f"{HERE}:8000 00000000:2213", "01", 7),
+        (f"{HERE}:2213 {HERE}:8000", "01", 7),
+        (f"{MAPPED}:8000 {HERE}:2213", "01", 7),
+    ],
+)
+def test_a_row_that_is_not_the_open_client_of_this_connection_names_nobody(
+    ends: str, state: str, inode: int
+) -> None:
+    assert peer.owners(row(ends, state, 0, inode), CLIENT, SERVER) == frozenset()
+
+
+def test_a_second_row_of_somebody_else_is_not_outvoted() -> None:
+    both = "\n".join((row(ENDS, "01", ME, 7), row(MAPPED_ENDS, "01", NOBODY, 8)))
+    uids = peer.owners(both, CLIENT, SERVER)
+    assert uids == {ME, NOBODY}
+    assert not peer.Peers((), {socket.AF_INET: True}).admits(socket.AF_INET, uids)
+
+
+def test_what_is_not_found_is_refused_where_the_tables_tell_and_else_left_to_the_session() -> None:
+    told = peer.Peers((), {socket.AF_INET: True, socket.AF_INET6: False})
+    assert not told.admits(socket.AF_INET, frozenset())
+    assert told.admits(socket.AF_INET6, frozenset())
+    assert not told.admits(socket.AF_INET6, frozenset({NOBODY + 1}))
+
+
+def test_tables_that_do_not_show_ourselves_tell_nothing(tmp_path: Path) -> None:
+    empty = tmp_path / "tcp"
+    empty.write_text("  sl  local_address rem_address   st\n")
+    assert peer.learn().access_check == "user"
+    for tables in ((), (tmp_path / "none",), (empty,), (Path("/proc/net/tcp"),)):
+        learned = peer.learn(tables)
+        assert learned.access_check == "session"
+        assert learned.admits(socket.AF_INET, frozenset())
 
 
 def test_our_own_programs_are_answered(server: Server, house: House) -> None:
-    assert status_for(os.getuid(), house) == 200
+    for way in (*WAYS[:2], *WAYS[2:] * socket.has_ipv6):
+        assert ask(ME, house, "/static/wizard.css", way=way).startswith("200")
 
 
-if os.getuid() == 0:  # only root can be somebody else
+def test_a_connection_that_is_not_in_the_tables_is_refused(house: House, tmp_path: Path) -> None:
+    nothing = tmp_path / "tcp"
+    nothing.touch()
+    told = peer.Peers((nothing,), dict.fromkeys((socket.AF_INET, socket.AF_INET6), True))
+    server = Server(house, house.settings.port, peers=told)
+    server.start()
+    try:
+        said = ask(ME, house, "/static/wizard.css")
+    finally:
+        server.stop()
+    assert said.startswith("403")
+    assert "another user" in said
 
+
+@pytest.fixture
+def telling_nothing(house: House, tmp_path: Path) -> Iterator[Server]:
+    """The pages on a machine that does not say whose a connection is."""
+    server = Server(house, house.settings.port, peers=peer.learn(()))
+    server.start()
+    yield server
+    server.stop()
+
+
+def test_where_the_system_tells_nothing_the_session_decides_and_status_says_so(
+    telling_nothing: Server, house: House
+) -> None:
+    cookie = browse(house, launch(telling_nothing, house))[1]
+    assert browse(house, "/status")[0] == 403
+    wire = http.client.HTTPConnection("localhost", house.settings.port, timeout=10)
+    wire.request("GET", "/status", headers={"Cookie": cookie})
+    page = wire.getresponse().read().decode()
+    wire.close()
+    assert "the session alone keeps other users out" in page
+
+
+def test_connections_that_say_nothing_do_not_stop_the_callback(
+    telling_nothing: Server, house: House
+) -> None:
+    with ExitStack() as held:
+        for _ in range(130):
+            held.enter_context(socket.create_connection(("127.0.0.1", house.settings.port), 10))
+        assert browse(house, "/callback?state=x")[0] == 400
+
+
+def test_a_user_has_no_more_connections_than_their_places(server: Server, house: House) -> None:
+    with ExitStack() as stack:
+        held = [
+            stack.enter_context(socket.create_connection(("127.0.0.1", house.settings.port), 10))
+            for _ in range(MOST_OF_ONE_USER + 1)
+        ]
+        assert held[0].recv(1) == b"", "the one that was quiet longest is closed"
+        held[-1].sendall(
+            f"GET / HTTP/1.1\r\nHost: localhost:{house.settings.port}\r\n\r\n".encode()
+        )
+        assert held[-1].recv(12) == b"HTTP/1.1 403"
+
+
+if ME == 0:  # only root can be somebody else
+
+    @pytest.mark.parametrize("way", WAYS)
     @pytest.mark.parametrize("path", ["/", "/static/wizard.css", "/callback?state=x", "/launch/x"])
     def test_another_users_program_is_answered_nothing(
-        server: Server, house: House, path: str
+        server: Server, house: House, path: str, way: str
     ) -> None:
-        assert status_for(NOBODY, house, path) == 403
+        said = ask(NOBODY, house, path, way=way)
+        assert said.startswith("403 Forbidden")
+        assert "belongs to another user" in said
+
+    @pytest.mark.parametrize("way", WAYS)
+    def test_another_user_who_caught_the_sessions_cookie_reads_and_changes_nothing(
+        server: Server, house: House, way: str
+    ) -> None:
+        cookie = browse(house, launch(server, house))[1]
+        assert browse(house, "/status", cookie)[0] == 200
+        said = ask(NOBODY, house, "/status", f"Cookie: {cookie}", way=way)
+        assert said.startswith("403")
+        assert "Database" not in said
+        assert ask(ME, house, "/status", f"Cookie: {cookie}", way=way).startswith("200")
+
+    @pytest.mark.parametrize("way", WAYS)
+    def test_another_user_who_has_left_does_not_pass_for_root(house: House, way: str) -> None:
+        server = Server(house, house.settings.port)  # listens, and accepts later
+        link = launch(server, house)
+        subprocess.run(
+            program(SEND_AND_LEAVE, NOBODY, house, way, request(house, link)), check=True
+        )
+        server.start()
+        try:
+            assert browse(house, link)[0] == 303, "nobody has used the link before"
+        finally:
+            server.stop()
+
+    @pytest.mark.parametrize("way", WAYS)
+    def test_another_users_connections_do_not_stop_the_callback(
+        server: Server, house: House, way: str
+    ) -> None:
+        command = program(HOLD, NOBODY, house, way, "GET /callback HTTP/1.1\r\n")
+        pipe = subprocess.PIPE
+        with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as holder:
+            assert holder.stdout is not None
+            assert holder.stdout.readline() == "held\n"
+            assert browse(house, "/callback?state=x")[0] == 400
+            holder.communicate("go\n")

@@ -29,12 +29,25 @@ def held(
         finally:
             turn.leave(path)
         return
+    failure = Failure(code, temporary=True, sent=False, details={"name": name})
+    with exclusive(path, lambda: WizardError(failure), timeout, needless):
+        yield
+
+
+@contextmanager
+def exclusive(
+    path: str,
+    refused: Callable[[], WizardError],
+    timeout: float = 0,
+    needless: Callable[[], bool] = lambda: False,
+) -> Iterator[None]:
+    """Hold an operating system's lock, and raise what `refused` makes where another has it for
+    longer than `timeout` seconds."""
     lock = FileLock(path, timeout=timeout, mode=0o600, thread_local=False)
     try:
         lock.acquire(cancel_check=needless)
     except Timeout:
-        failure = Failure(code, temporary=True, sent=False, details={"name": name})
-        raise WizardError(failure) from None
+        raise refused() from None
     try:
         yield
     finally:

@@ -5,17 +5,20 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from types import FrameType
 
 import click
 
+from wizard.broker.lock import exclusive
 from wizard.browser import remove_left
 from wizard.cli.beside import starter
 from wizard.cli.terminal import Terminal, pass_terminal
 from wizard.cli.window import LaunchLink, show
 from wizard.endpoint import Endpoint, ring
+from wizard.errors import WizardError, fail
+from wizard.home import Home
 from wizard.house import House
 
 TURN = 0.2
@@ -26,22 +29,38 @@ TURN = 0.2
 def serving(house: House, share: Path | None = None) -> Iterator[LaunchLink]:
     """Serve the pages and the sockets of `house` while the context lasts.
 
-    `share` is the directory of the socket for other users. Raises ``port-in-use`` or
-    ``shared-directory-unsafe``.
+    `share` is the directory of the socket for other users. Raises ``already-served``,
+    ``port-in-use``, ``shared-directory-unsafe`` or ``shared-directory-in-use``.
     """
     from wizard.web import serve as serve_pages
 
-    remove_left(house.home)
-    server = serve_pages(house, assist=starter(house.settings))
+    with alone(house.home):
+        Path(house.home.serving_address).write_text(house.settings.base_url, "utf-8")
+        remove_left(house.home)
+        server = serve_pages(house, assist=starter(house.settings))
 
-    def launch_link(page: str, printed: bool) -> str:
-        return server.new_launch_url(page, printed=printed)
+        def launch_link(page: str, printed: bool) -> str:
+            return server.new_launch_url(page, printed=printed)
 
-    try:
-        with Endpoint(house, launch_link, share):
-            yield launch_link
-    finally:
-        server.stop()
+        try:
+            with Endpoint(house, launch_link, share):
+                yield launch_link
+        finally:
+            server.stop()
+
+
+def alone(home: Home) -> AbstractContextManager[None]:
+    """Be the only wizard that serves `home` on this machine: a second one would take the sockets
+    of the first away. Raises ``already-served``."""
+
+    def refused() -> WizardError:
+        try:
+            address = Path(home.serving_address).read_text("utf-8")
+        except OSError:  # it has just begun
+            return fail("already-served", path=home.data_dir)
+        return fail("already-served", path=home.data_dir, address=address)
+
+    return exclusive(home.serving_lock, refused)
 
 
 @contextmanager

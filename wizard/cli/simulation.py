@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from wizard import settings
-from wizard.cli.serving import print_link, serving, stopping, wait
+from wizard.cli.serving import alone, print_link, serving, stopping, wait
 from wizard.cli.terminal import Terminal, pass_terminal
 from wizard.endpoint import ring
 from wizard.errors import fail
@@ -146,9 +146,11 @@ def _say_how_to_point_there(terminal: Terminal, simulated: "Sandbox") -> None:
 
 
 def _forget(chosen: settings.Settings) -> None:
-    """Remove the sandbox's home, which holds nothing that is real."""
-    for directory in (chosen.home.data_dir, chosen.home.config_dir):
-        shutil.rmtree(directory, ignore_errors=True)
+    """Remove the sandbox's home, which holds nothing that is real. Raises ``already-served``."""
+    chosen.home.prepare()
+    with alone(chosen.home):
+        for directory in (chosen.home.data_dir, chosen.home.config_dir):
+            shutil.rmtree(directory, ignore_errors=True)
 
 
 def _load(simulated: "Sandbox", saved: Path) -> None:

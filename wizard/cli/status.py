@@ -16,7 +16,7 @@ from wizard.cli.painter import moment
 from wizard.cli.terminal import Terminal, json_option, pass_terminal
 from wizard.document import as_data
 from wizard.endpoint import ring
-from wizard.errors import explain, fail
+from wizard.errors import explain, fail, phrase
 from wizard.home import user
 from wizard.house import House
 from wizard.model import Failure
@@ -53,6 +53,8 @@ def status(terminal: Terminal, unattended: bool) -> None:
 
 
 def _status(terminal: Terminal) -> dict[str, Any]:
+    from wizard.web import peer  # the pages take long to load, and most commands show none
+
     house = terminal.house
     where, home = house.vault.where, house.home
     return {
@@ -71,6 +73,7 @@ def _status(terminal: Terminal) -> dict[str, Any]:
         "browser_profiles": home.browser_dir if os.path.isdir(home.browser_dir) else None,
         "base_url": house.settings.base_url,
         "redirect_uri": house.settings.redirect_uri,
+        "access_check": peer.learn().access_check,
         "serving": ring(Path(home.socket), "/", printed=False) is not None,
         "last_backup": house.store.backed_up_at(),
         "last_watch": house.store.watched_at(),
@@ -94,6 +97,7 @@ def _lines(found: dict[str, Any], now: datetime) -> list[tuple[str, str]]:
         ("Database", found["database"]),
         ("Browser profiles", _signed_in(found["browser_profiles"])),
         ("Pages", found["base_url"] + (", being served" if found["serving"] else ", not served")),
+        ("Access", phrase("access-check", found["access_check"])),
         ("Redirect URI", found["redirect_uri"]),
         ("Last backup", _backup_age(found["last_backup"], now)),
         ("Last watch", _watch_age(found["last_watch"])),

@@ -15,12 +15,12 @@ token that is handed out, and every refusal, is a line of the connection's histo
 
 import threading
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack
 from pathlib import Path
 
 from wizard.endpoint.answer import Answering, SocketServer
 from wizard.endpoint.peer import KERNEL_TELLS, Peer
-from wizard.endpoint.place import closed_to_others, prepare, shared_directory
+from wizard.endpoint.place import alone_in, closed_to_others, prepare, shared_directory
 from wizard.endpoint.ring import ring, share
 from wizard.endpoint.sockets import has_sockets
 from wizard.errors import fail
@@ -53,12 +53,13 @@ class Endpoint:
         self._directory = shared_in or shared_directory(house.home)
         self._servers: dict[Path, SocketServer] = {}
         self._lock = threading.Lock()
+        self._locks = ExitStack()
 
     def __enter__(self) -> "Endpoint":
         """Begin to answer on the own socket, and on the shared one where anybody was allowed.
 
-        Whoever holds the port of the pages owns the sockets, so stale ones are replaced. Raises
-        ``shared-directory-unsafe``.
+        Whoever serves a home alone owns its sockets, so stale ones are replaced. Raises
+        ``shared-directory-unsafe`` or ``shared-directory-in-use``.
         """
         if has_sockets():
             self._listen(Path(self._house.home.socket), 0o600, shared=False)
@@ -72,16 +73,15 @@ class Endpoint:
 
     def __exit__(self, *_error: object) -> None:
         """Stop answering and take the sockets away; the directory stays, for it may be mounted."""
-        for path, server in self._servers.items():
+        for server in self._servers.values():
             server.shutdown()
-            server.server_close()
-            with suppress(FileNotFoundError):
-                path.unlink()
+            server.remove()
+        self._locks.close()
 
     def share(self) -> Path:
         """Answer on the shared socket too, from now on; returns its path.
 
-        Raises ``users-unknown-here`` or ``shared-directory-unsafe``.
+        Raises ``users-unknown-here``, ``shared-directory-unsafe`` or ``shared-directory-in-use``.
         """
         if not KERNEL_TELLS:
             raise fail("users-unknown-here")
@@ -89,13 +89,13 @@ class Endpoint:
         with self._lock:
             if path not in self._servers:
                 prepare(self._directory)
+                self._locks.enter_context(alone_in(self._directory))
                 self._listen(path, 0o666, shared=True)
         return path
 
     def _listen(self, path: Path, mode: int, *, shared: bool) -> None:
         answering = Answering(self._house, self._launch_link, self.share, shared)
-        server = SocketServer(path, answering)
-        path.chmod(mode)
+        server = SocketServer(path, answering, mode)
         self._servers[path] = server
         threading.Thread(
             target=server.serve_forever, args=(0.1,), name=f"endpoint {mode:o}", daemon=True

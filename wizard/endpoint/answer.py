@@ -78,15 +78,27 @@ class SocketServer(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
     daemon_threads = True
     request_queue_size = MOST_AT_A_TIME
 
-    def __init__(self, path: Path, answering: Answering) -> None:
+    def __init__(self, path: Path, answering: Answering, mode: int) -> None:
         self.path = path
         self.answering = answering
         self.refused_at: dict[tuple[str, int], datetime] = {}
         self._held: Counter[int] = Counter()
         self._counting = threading.Lock()
-        path.unlink(missing_ok=True)
-        with address_of(path) as address:
+        # Under its own name it stands ready at once, in the place of one that a killed wizard left.
+        fresh = path.with_name(f"{path.name}.new")
+        fresh.unlink(missing_ok=True)
+        with address_of(fresh) as address:
             super().__init__(address, Request)
+        fresh.chmod(mode)
+        self._made = _identity(fresh)
+        fresh.rename(path)
+
+    def remove(self) -> None:
+        """Close the socket and take its file away, unless another stands there by now."""
+        self.server_close()
+        with suppress(FileNotFoundError):
+            if _identity(self.path) == self._made:
+                self.path.unlink()
 
     def verify_request(self, request: Any, _address: object) -> bool:
         """Whether there is a place for one more connection of whoever opened it."""
@@ -106,6 +118,12 @@ class SocketServer(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
         finally:
             with self._counting:
                 self._held[uid] -= 1
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    """Which file stands at `path`, whatever its name."""
+    found = path.lstat()
+    return found.st_dev, found.st_ino
 
 
 def _uid(request: socket.socket) -> int:

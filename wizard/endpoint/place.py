@@ -7,9 +7,10 @@ nobody else may be able to put a directory or a socket of theirs in its place.
 import hashlib
 import os
 import stat
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
+from wizard.broker.lock import exclusive
 from wizard.errors import WizardError, fail
 from wizard.home import Home
 
@@ -58,6 +59,14 @@ def prepare(path: Path) -> None:
         path.chmod(0o711)
     except OSError as error:
         raise _unsafe(path, os.strerror(error.errno or 0)) from error
+
+
+def alone_in(path: Path) -> AbstractContextManager[None]:
+    """Be the only wizard that answers in the directory, for two homes may name the same one.
+    Raises ``shared-directory-in-use``."""
+    return exclusive(
+        str(path / "socket.lock"), lambda: fail("shared-directory-in-use", path=str(path))
+    )
 
 
 def _lets_others_replace(above: os.stat_result) -> str:

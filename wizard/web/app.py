@@ -23,6 +23,7 @@ from wizard.web import (
     guard,
     onboarding,
     password_change,
+    peer,
     presenter,
     repair,
     status,
@@ -45,9 +46,11 @@ def create_app(
     launch: LaunchTokens,
     elapsed: Elapsed = time.monotonic,
     assist: Start | None = None,
+    peers: peer.Peers | None = None,
 ) -> Flask:
     """The pages of `house`. `launch` holds the one-time links that sign a browser in; `assist`
-    starts the assisted browser where there can be one."""
+    starts the assisted browser where there can be one; `peers` is what the server knows of its
+    clients."""
     app = Flask(
         "wizard", template_folder=_directory("templates"), static_folder=_directory("static")
     )
@@ -55,7 +58,9 @@ def create_app(
     app.secret_key = secrets.token_bytes(32)
     app.config["WTF_CSRF_TIME_LIMIT"] = None
     app.session_interface = Sessions(f"zw_session_{house.settings.port}", elapsed)
-    app.extensions.update(house=house, launch=launch, assistance=Assistance(assist))
+    app.extensions.update(
+        house=house, launch=launch, assistance=Assistance(assist), peers=peers or peer.learn()
+    )
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.jinja_env.finalize = presenter.visible
     app.jinja_env.filters.update(

@@ -13,7 +13,6 @@ STATUS_OF_EXIT = {2: 400, 3: 409, 4: 503, 5: 500}
 STATUS_OF_CODE = {
     "page-no-session": 403,
     "page-foreign-form": 403,
-    "page-other-user": 403,
     "page-form-expired": 403,
     "page-not-found": 404,
     "page-wrong-method": 405,

@@ -14,7 +14,6 @@ from flask import Flask, Response, g, redirect, request
 from werkzeug.wrappers import Response as AnyResponse
 
 from wizard.errors import fail
-from wizard.web import peer
 
 access_log = logging.getLogger("wizard.web.access")
 
@@ -89,8 +88,6 @@ def install(app: Flask, port: int, accounts_servers: Iterable[str]) -> None:
             headers.get("Sec-Fetch-Site"),
             opens == ("navigate", "document"),
         )
-        if code is None and peer.is_stranger(*_far_end(), port):
-            code = "page-other-user"
         if code is not None:
             raise fail(code, address=f"http://{own_host}/")
         return None
@@ -110,10 +107,6 @@ def install(app: Flask, port: int, accounts_servers: Iterable[str]) -> None:
         )
         _log(response)
         return response
-
-
-def _far_end() -> tuple[str, int]:
-    return request.environ.get("REMOTE_ADDR", ""), int(request.environ.get("REMOTE_PORT") or 0)
 
 
 def _log(response: Response) -> None:

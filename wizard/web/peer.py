@@ -1,47 +1,146 @@
-"""Who is at the other end of a connection to this machine's own loopback address.
+"""Which user of this machine is at the other end of a connection to a loopback address.
 
 Cookies know no ports: a browser sends the session's to every server on `localhost`, another user's
 included, who may send it back to us. So where the system says whose a connection is, it must be
-ours. Linux says so in ``/proc/net/tcp``; elsewhere the session's other guards stand alone.
+ours or root's. Linux says so in ``/proc/net/tcp`` and ``/proc/net/tcp6``. `learn` connects to
+itself and looks itself up there. Where that works, a connection that is not found is refused;
+elsewhere (another system, a sandbox without these tables) the session decides alone.
 """
 
 import os
 import socket
 import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from ipaddress import IPv6Address, ip_address
 from pathlib import Path
 
-TABLES = {socket.AF_INET: Path("/proc/net/tcp"), socket.AF_INET6: Path("/proc/net/tcp6")}
+TABLES = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
 
 ROOT = 0
 """Root may read our memory anyway, and forwarders of ports (containers, WSL) run as root."""
 
+ALIVE = frozenset({"01", "04", "05", "08"})
+"""ESTABLISHED, FIN_WAIT1, FIN_WAIT2 and CLOSE_WAIT: the states of a client's end whose other end a
+server has accepted. In SYN_SENT another program may be trying to use a port that was used before.
+"""
 
-def is_stranger(address: str, port: int, own_port: int) -> bool:
-    """Whether the connection from `address` and `port` to our `own_port` is another user's.
+NO_INODE = "0"
+"""A socket that no process has open: Linux gives it no owner, and prints 0, which is root's uid.
+Whoever sends a request and closes at once must not pass for root."""
 
-    False where the system does not tell.
+TRIES = 3
+"""A table is read in pieces; a row can be missed while others come and go."""
+
+WAYS = {socket.AF_INET: ("127.0.0.1", "::ffff:127.0.0.1"), socket.AF_INET6: ("::1",)}
+"""How a client reaches a listener of each family. An IPv6 socket that is connected to a mapped
+address arrives as IPv4, and stands in the table of IPv6."""
+
+End = tuple[str, int]
+"""An address and a port."""
+
+
+@dataclass(frozen=True)
+class Peers:
+    """What the system tells of the clients of our listeners."""
+
+    tables: Sequence[Path]
+    told: Mapping[socket.AddressFamily, bool]
+    """For a listener's family, whether every connection to it can be found in the tables."""
+
+    @property
+    def access_check(self) -> str:
+        """What decides who is answered, a key of the words' table `access-check`."""
+        return "user" if all(self.told.values()) else "session"
+
+    def uids(self, client: End, server: End) -> frozenset[int]:
+        """The owners of the client's end of a connection; empty where it is not found."""
+        for _ in range(TRIES):
+            if found := owners(_read(self.tables), client, server):
+                return found
+        return frozenset()
+
+    def admits(self, family: socket.AddressFamily, uids: frozenset[int]) -> bool:
+        """Judge whether a connection to a listener of `family` is answered, by its `uids`."""
+        if uids:
+            return uids <= {ROOT, os.geteuid()}
+        return not self.told.get(family, False)
+
+
+def learn(tables: Sequence[Path] = TABLES) -> Peers:
+    """Connect to ourselves in every way there is, and see whether the tables name us.
+
+    A way that this machine does not have, such as IPv6, says nothing.
     """
-    uid = owner(address, port, own_port)
-    return uid is not None and uid not in (ROOT, os.geteuid())
+    listed = any(path.is_file() for path in tables)
+    told = {
+        family: listed and all(_finds_itself(tables, family, way) for way in ways)
+        for family, ways in WAYS.items()
+    }
+    return Peers(tables, told)
 
 
-def owner(address: str, port: int, own_port: int) -> int | None:
-    """The uid that owns the far end of a connection; None where the system does not tell."""
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+def _finds_itself(tables: Sequence[Path], family: socket.AddressFamily, way: str) -> bool:
+    kind = socket.AF_INET6 if ":" in way else socket.AF_INET
+    own = WAYS[family][0]
     try:
-        rows = TABLES[family].read_text("ascii").splitlines()[1:]
+        with (
+            socket.create_server((own, 0), family=family) as listener,
+            socket.socket(kind) as client,
+        ):
+            if kind == socket.AF_INET6:
+                client.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+            client.connect((way, listener.getsockname()[1]))
+            ends = client.getsockname()[:2], client.getpeername()[:2]
+            found = Peers(tables, {}).uids(*ends)
     except OSError:
-        return None
-    far_end = f"{_as_the_kernel_writes(address, family)}:{port:04X}"
-    for row in rows:
-        local, remote, *_, uid = row.split()[1:8]
-        if local == far_end and remote.endswith(f":{own_port:04X}"):
-            return int(uid)
-    return None
+        return True
+    return bool(found) and found == {os.geteuid()}
 
 
-def _as_the_kernel_writes(address: str, family: socket.AddressFamily) -> str:
-    """`address` as 32-bit words in the machine's own byte order, in hexadecimal."""
-    packed = socket.inet_pton(family, address)
+def owners(table: str, client: End, server: End) -> frozenset[int]:
+    """Judge the text of the tables: who has the socket open that is `client`'s end."""
+    wanted = set(_rows(client, server))
+    found = set()
+    for row in table.splitlines():
+        if not any(ends in row for ends in wanted):
+            continue
+        _, local, remote, state, _queues, _timer, _retransmits, uid, _timeout, inode = row.split()[
+            :10
+        ]
+        if f"{local} {remote}" in wanted and state in ALIVE and inode != NO_INODE:
+            found.add(int(uid))
+    return frozenset(found)
+
+
+def _read(tables: Sequence[Path]) -> str:
+    return "\n".join(_text(path) for path in tables)
+
+
+def _text(table: Path) -> str:
+    try:
+        return table.read_text("ascii")
+    except OSError:
+        return ""
+
+
+def _rows(client: End, server: End) -> Iterator[str]:
+    """Both ends as the tables of IPv4 and IPv6 show them."""
+    for ends in zip(_forms(client[0]), _forms(server[0]), strict=False):
+        local, remote = (_as_the_kernel_writes(each) for each in ends)
+        yield f"{local}:{client[1]:04X} {remote}:{server[1]:04X}"
+
+
+def _forms(address: str) -> list[bytes]:
+    """One address in network order: of IPv4 also mapped into IPv6, and the other way round."""
+    found = ip_address(address.partition("%")[0])
+    plain = (found.ipv4_mapped if isinstance(found, IPv6Address) else None) or found
+    if isinstance(plain, IPv6Address):
+        return [plain.packed]
+    return [plain.packed, bytes(10) + b"\xff\xff" + plain.packed]
+
+
+def _as_the_kernel_writes(packed: bytes) -> str:
+    """An address as 32-bit words in the machine's own byte order, in hexadecimal."""
     words = (packed[place : place + 4] for place in range(0, len(packed), 4))
     return "".join(f"{int.from_bytes(word, sys.byteorder):08X}" for word in words)

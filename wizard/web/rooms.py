@@ -1,10 +1,11 @@
-"""What the pages are given: the house, and the launch links of this server."""
+"""What the pages are given: the house, and what this server knows."""
 
 from typing import cast
 
 from flask import current_app
 
 from wizard.house import House
+from wizard.web.peer import Peers
 from wizard.web.sessions import LaunchTokens
 
 
@@ -16,3 +17,8 @@ def house() -> House:
 def launch() -> LaunchTokens:
     """The one-time links of this server."""
     return cast(LaunchTokens, current_app.extensions["launch"])
+
+
+def peers() -> Peers:
+    """What this server knows of its clients."""
+    return cast(Peers, current_app.extensions["peers"])

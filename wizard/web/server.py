@@ -8,10 +8,13 @@ import time
 from typing import Any
 
 from waitress import wasyncore
-from waitress.server import create_server
+from waitress.adjustments import Adjustments
+from waitress.task import ThreadedTaskDispatcher
 
 from wizard.errors import fail
 from wizard.house import House
+from wizard.web import peer
+from wizard.web.admission import MOST_IN_ALL, Listener
 from wizard.web.app import create_app
 from wizard.web.assistance import Assistance, Start
 from wizard.web.sessions import PRINTED_LINK_SECONDS, LaunchTokens
@@ -66,22 +69,32 @@ def _bind(family: socket.AddressFamily, host: str, port: int) -> socket.socket:
 class Server:
     """The pages of one house, served from a thread of its own."""
 
-    def __init__(self, house: House, port: int, assist: Start | None = None) -> None:
+    def __init__(
+        self,
+        house: House,
+        port: int,
+        assist: Start | None = None,
+        peers: peer.Peers | None = None,
+    ) -> None:
         self.launch = LaunchTokens()
         self._base_url = house.settings.base_url
         sockets = bind(port)
-        self.app = create_app(house, launch=self.launch, assist=assist)
+        peers = peers or peer.learn()
+        self.app = create_app(house, launch=self.launch, assist=assist, peers=peers)
         self._assistance: Assistance = self.app.extensions["assistance"]
         self._map: dict[int, Any] = {}
-        self._server = create_server(
-            self.app,
-            map=self._map,
+        self._dispatcher = ThreadedTaskDispatcher()
+        self._dispatcher.set_thread_count(THREADS)
+        settings = Adjustments(
             sockets=sockets,
             threads=THREADS,
             ident=None,
             max_request_body_size=LARGEST_BODY,
             clear_untrusted_proxy_headers=True,
+            connection_limit=MOST_IN_ALL,
         )
+        for each in sockets:
+            Listener(self.app, each, peers, self._map, self._dispatcher, settings)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="pages", daemon=True)
 
@@ -118,7 +131,7 @@ class Server:
         deadline = time.monotonic() + LAST_ANSWERS_SECONDS
         while self._busy() and time.monotonic() < deadline:
             self._turn()
-        self._server.task_dispatcher.shutdown(timeout=1)
+        self._dispatcher.shutdown(timeout=1)
         wasyncore.close_all(self._map, ignore_all=True)
 
     def _turn(self) -> None:

@@ -4,10 +4,10 @@ import importlib.metadata
 
 from flask import Blueprint, render_template
 
-from wizard.errors import explain, fail
+from wizard.errors import explain, fail, phrase
 from wizard.watch import shown
 from wizard.web.presenter import Status, ago, moment
-from wizard.web.rooms import house
+from wizard.web.rooms import house, peers
 
 pages = Blueprint("status", __name__)
 
@@ -43,7 +43,10 @@ def show() -> str:
         "Data centres": ", ".join(each.location for each in rooms.zoho.data_centres),
         "Redirect URI": rooms.settings.redirect_uri,
     }
-    program = {"Version": importlib.metadata.version("zoho-oauth-wizard")}
+    program = {
+        "Version": importlib.metadata.version("zoho-oauth-wizard"),
+        "Access": phrase("access-check", peers().access_check),
+    }
     return render_template(
         "status.html",
         cautions=rooms.cautions.of_home(),

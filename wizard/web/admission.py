@@ -1,0 +1,154 @@
+"""Who may hold a connection to the pages, decided once, when it is accepted.
+
+A refused connection takes neither a thread nor a place, so that another user's connections never
+keep the owner's callback waiting.
+"""
+
+import logging
+import socket
+from collections.abc import Mapping
+from typing import Any
+
+from waitress import wasyncore
+from waitress.adjustments import Adjustments
+from waitress.channel import HTTPChannel
+from waitress.server import TcpWSGIServer
+from waitress.task import ThreadedTaskDispatcher
+
+from wizard.errors import explain
+from wizard.model import Failure
+from wizard.web.peer import Peers
+
+log = logging.getLogger("wizard.web.access")
+
+MOST_OF_ONE_USER = 64
+"""Connections. Beyond that, a new one takes the place of the one that was quiet longest."""
+MOST_REFUSED = 16
+"""Refused connections that may wait for their answer; beyond that, the oldest is closed."""
+MOST_IN_ALL = 4 * MOST_OF_ONE_USER
+"""Never reached: those admitted are ours, root's, and those of whom the system tells nothing."""
+
+
+class Channel(HTTPChannel):  # type: ignore[misc]
+    """An admitted connection."""
+
+    uid: int | None = None
+    """Whose it is; None where the system does not tell."""
+
+    @property
+    def quiet(self) -> bool:
+        """Whether nobody waits for an answer on it."""
+        return not self.requests and not self.total_outbufs_len
+
+
+class Refused(wasyncore.dispatcher):  # type: ignore[misc]
+    """A refused connection, which is told why once it has asked something, and then closed."""
+
+    over = False
+    """It has to make place for another."""
+
+    def __init__(self, wire: socket.socket, answer: bytes, parts: dict[int, Any]) -> None:
+        self._answer = answer
+        super().__init__(wire, parts)
+
+    def writable(self) -> bool:
+        """Only to be closed."""
+        return self.over
+
+    def handle_read(self) -> None:
+        """Answer, which never waits: an empty buffer holds it all. What is asked is read because
+        whatever is left unread at a close takes the answer away again."""
+        if self.recv(65536):
+            self.send(self._answer)
+            self.close()
+
+    def handle_write(self) -> None:
+        """Close."""
+        self.close()
+
+    handle_close = handle_expt = handle_write
+
+
+class Listener(TcpWSGIServer):  # type: ignore[misc]
+    """Accepts the connections to one of our addresses."""
+
+    def __init__(
+        self,
+        application: Any,
+        listening: socket.socket,
+        peers: Peers,
+        parts: dict[int, Any],
+        dispatcher: ThreadedTaskDispatcher,
+        settings: Adjustments,
+    ) -> None:
+        self._peers = peers
+        self._refusal = refusal()
+        super().__init__(
+            application,
+            parts,
+            _sock=listening,
+            dispatcher=dispatcher,
+            adj=settings,
+            sockinfo=(listening.family, listening.type, listening.proto, listening.getsockname()),
+            bind_socket=False,
+        )
+
+    def handle_accept(self) -> None:
+        """Admit one connection or refuse it, without waiting for what it has to say."""
+        try:
+            accepted = self.accept()
+        except OSError:  # the client has hung up, or we have too many files open
+            log.debug("a connection could not be accepted", exc_info=True)
+            return
+        if accepted is not None:
+            wire, address = accepted
+            try:
+                self._decide(wire, address)
+            except OSError:
+                wire.close()
+
+    def _decide(self, wire: socket.socket, address: tuple[Any, ...]) -> None:
+        uids = self._peers.uids(address[:2], wire.getsockname()[:2])
+        if not self._peers.admits(self.family, uids):
+            log.info("refused a connection of user %s", min(uids, default="(not found)"))
+            self._refuse(wire)
+        elif self._has_place(uid := min(uids, default=None)):
+            self.set_socket_options(wire)
+            Channel(self, wire, address, self.adj, map=self._map).uid = uid
+        else:
+            wire.close()
+
+    def _refuse(self, wire: socket.socket) -> None:
+        told = [part for part in self._map.values() if isinstance(part, Refused) and not part.over]
+        for each in told[: max(0, len(told) - MOST_REFUSED + 1)]:
+            each.over = True
+        Refused(wire, self._refusal, self._map)
+
+    def _has_place(self, uid: int | None) -> bool:
+        """Whether a user may have one more connection, at the cost of a quiet one if need be."""
+        theirs = [
+            part
+            for part in self._map.values()
+            if isinstance(part, Channel) and part.uid == uid and not part.will_close
+        ]
+        if len(theirs) < MOST_OF_ONE_USER:
+            return True
+        quiet = [each for each in theirs if each.quiet]
+        for each in sorted(quiet, key=lambda each: float(each.last_activity))[:1]:
+            each.will_close = True
+        return bool(quiet)
+
+
+def refusal() -> bytes:
+    """The whole answer to a connection of another user: a page in plain text."""
+    found = explain(Failure("page-other-user"))
+    body = f"{found.title}\n\n{found.cause}\n\n{found.remedy}\n".encode()
+    headers: Mapping[str, str] = {
+        "Content-Type": "text/plain; charset=utf-8",
+        "Content-Length": str(len(body)),
+        "Cache-Control": "no-store",
+        "X-Content-Type-Options": "nosniff",
+        "Connection": "close",
+    }
+    head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    return f"HTTP/1.1 403 Forbidden\r\n{head}\r\n".encode() + body
