@@ -106,13 +106,13 @@ def test_the_system_tells_whose_a_connection_is(way: str) -> None:
         listener.accept()[0] as accepted,
     ):
         ends = accepted.getpeername()[:2], accepted.getsockname()[:2]
-        assert peers.uids(*ends) == {ME}
-        assert peers.admits(family, peers.uids(*ends))
+        assert peers.uids([ends]) == [{ME}]
+        assert peers.admits(family, frozenset({ME}))
 
 
 @pytest.mark.parametrize("ends", [ENDS, MAPPED_ENDS])
 def test_a_client_is_found_in_both_tables(ends: str) -> None:
-    assert peer.owners(row(ends, "01", 1000, 7), CLIENT, SERVER) == {1000}
+    assert peer.owners(peer.rows(row(ends, "01", 1000, 7)), CLIENT, SERVER) == {1000}
 
 
 @pytest.mark.parametrize(
@@ -134,12 +134,12 @@ def test_a_client_is_found_in_both_tables(ends: str) -> None:
 def test_a_row_that_is_not_the_open_client_of_this_connection_names_nobody(
     ends: str, state: str, inode: int
 ) -> None:
-    assert peer.owners(row(ends, state, 0, inode), CLIENT, SERVER) == frozenset()
+    assert peer.owners(peer.rows(row(ends, state, 0, inode)), CLIENT, SERVER) == frozenset()
 
 
 def test_a_second_row_of_somebody_else_is_not_outvoted() -> None:
     both = "\n".join((row(ENDS, "01", ME, 7), row(MAPPED_ENDS, "01", NOBODY, 8)))
-    uids = peer.owners(both, CLIENT, SERVER)
+    uids = peer.owners(peer.rows(both), CLIENT, SERVER)
     assert uids == {ME, NOBODY}
     assert not peer.Peers((), {socket.AF_INET: True}).admits(socket.AF_INET, uids)
 

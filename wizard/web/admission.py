@@ -6,7 +6,8 @@ keep the owner's callback waiting.
 
 import logging
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Any
 
 from waitress import wasyncore
@@ -21,10 +22,14 @@ from wizard.web.peer import Peers
 
 log = logging.getLogger("wizard.web.access")
 
+Address = tuple[Any, ...]
+
 MOST_OF_ONE_USER = 64
 """Connections. Beyond that, a new one takes the place of the one that was quiet longest."""
 MOST_REFUSED = 16
 """Refused connections that may wait for their answer; beyond that, the oldest is closed."""
+MOST_AT_ONCE = 64
+"""Connections that are accepted together."""
 MOST_IN_ALL = 4 * MOST_OF_ONE_USER
 """Never reached: those admitted are ours, root's, and those of whom the system tells nothing."""
 
@@ -94,21 +99,25 @@ class Listener(TcpWSGIServer):  # type: ignore[misc]
         )
 
     def handle_accept(self) -> None:
-        """Admit one connection or refuse it, without waiting for what it has to say."""
-        try:
-            accepted = self.accept()
-        except OSError:  # the client has hung up, or we have too many files open
-            log.debug("a connection could not be accepted", exc_info=True)
-            return
-        if accepted is not None:
-            wire, address = accepted
+        """Admit or refuse whoever waits, without waiting for what they have to say."""
+        accepted = list(islice(self._accepted(), MOST_AT_ONCE))
+        uids = self._peers.uids([(client[:2], own[:2]) for _, client, own in accepted])
+        for (wire, address, _), whose in zip(accepted, uids, strict=True):
             try:
-                self._decide(wire, address)
+                self._decide(wire, address, whose)
             except OSError:
                 wire.close()
 
-    def _decide(self, wire: socket.socket, address: tuple[Any, ...]) -> None:
-        uids = self._peers.uids(address[:2], wire.getsockname()[:2])
+    def _accepted(self) -> Iterator[tuple[socket.socket, Address, Address]]:
+        """The connections that wait, each with its client's address and our own."""
+        try:
+            while (accepted := self.accept()) is not None:
+                wire, address = accepted
+                yield wire, address, wire.getsockname()
+        except OSError:  # such as too many open files; what waits is accepted later
+            log.debug("a connection could not be accepted", exc_info=True)
+
+    def _decide(self, wire: socket.socket, address: Address, uids: frozenset[int]) -> None:
         if not self._peers.admits(self.family, uids):
             log.info("refused a connection of user %s", min(uids, default="(not found)"))
             self._refuse(wire)

@@ -38,6 +38,8 @@ address arrives as IPv4, and stands in the table of IPv6."""
 
 End = tuple[str, int]
 """An address and a port."""
+Connection = tuple[End, End]
+"""The client's end and the server's."""
 
 
 @dataclass(frozen=True)
@@ -53,12 +55,20 @@ class Peers:
         """What decides who is answered, a key of the words' table `access-check`."""
         return "user" if all(self.told.values()) else "session"
 
-    def uids(self, client: End, server: End) -> frozenset[int]:
-        """The owners of the client's end of a connection; empty where it is not found."""
+    def uids(self, connections: Sequence[Connection]) -> list[frozenset[int]]:
+        """For each connection the owners of its client's end; empty where it is not found.
+
+        The tables are read once for all of them: that takes long where many sockets are open.
+        """
+        found = [frozenset[int]()] * len(connections)
         for _ in range(TRIES):
-            if found := owners(_read(self.tables), client, server):
-                return found
-        return frozenset()
+            missing = [place for place, uids in enumerate(found) if not uids]
+            if not missing:
+                break
+            table = rows("\n".join(_text(path) for path in self.tables))
+            for place in missing:
+                found[place] = owners(table, *connections[place])
+        return found
 
     def admits(self, family: socket.AddressFamily, uids: frozenset[int]) -> bool:
         """Judge whether a connection to a listener of `family` is answered, by its `uids`."""
@@ -92,29 +102,27 @@ def _finds_itself(tables: Sequence[Path], family: socket.AddressFamily, way: str
                 client.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
             client.connect((way, listener.getsockname()[1]))
             ends = client.getsockname()[:2], client.getpeername()[:2]
-            found = Peers(tables, {}).uids(*ends)
+            (found,) = Peers(tables, {}).uids([ends])
     except OSError:
         return True
     return bool(found) and found == {os.geteuid()}
 
 
-def owners(table: str, client: End, server: End) -> frozenset[int]:
-    """Judge the text of the tables: who has the socket open that is `client`'s end."""
-    wanted = set(_rows(client, server))
-    found = set()
-    for row in table.splitlines():
-        if not any(ends in row for ends in wanted):
-            continue
-        _, local, remote, state, _queues, _timer, _retransmits, uid, _timeout, inode = row.split()[
-            :10
-        ]
-        if f"{local} {remote}" in wanted and state in ALIVE and inode != NO_INODE:
-            found.add(int(uid))
-    return frozenset(found)
+def rows(text: str) -> Mapping[str, frozenset[int]]:
+    """Judge the text of the tables: by both ends of a connection, who has the first one open."""
+    found: dict[str, frozenset[int]] = {}
+    for row in text.splitlines():
+        # sl, local and remote address, state, queues, timer, retransmits, uid, timeout, inode
+        fields = row.split(maxsplit=10)
+        if len(fields) > 9 and fields[3] in ALIVE and fields[9] != NO_INODE:
+            ends = f"{fields[1]} {fields[2]}"
+            found[ends] = found.get(ends, frozenset()) | {int(fields[7])}
+    return found
 
 
-def _read(tables: Sequence[Path]) -> str:
-    return "\n".join(_text(path) for path in tables)
+def owners(table: Mapping[str, frozenset[int]], client: End, server: End) -> frozenset[int]:
+    """Judge whose the client's end is, by the rows of both tables."""
+    return frozenset().union(*(table.get(ends, ()) for ends in _ends(client, server)))
 
 
 def _text(table: Path) -> str:
@@ -124,7 +132,7 @@ def _text(table: Path) -> str:
         return ""
 
 
-def _rows(client: End, server: End) -> Iterator[str]:
+def _ends(client: End, server: End) -> Iterator[str]:
     """Both ends as the tables of IPv4 and IPv6 show them."""
     for ends in zip(_forms(client[0]), _forms(server[0]), strict=False):
         local, remote = (_as_the_kernel_writes(each) for each in ends)
