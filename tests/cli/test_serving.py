@@ -8,8 +8,12 @@ import stat
 from pathlib import Path
 
 import requests
+from core import Core
 from ports import free_port
 from shell import PATIENCE, Shell
+
+from wizard.endpoint import ring
+from wizard.store import Allowance
 
 CONTROL_D = "\x04"
 LINK = r"http://localhost:\d+/launch/\S+"
@@ -68,6 +72,70 @@ def test_a_foreign_program_on_the_port_is_a_finding(shell: Shell, tmp_path: Path
     assert other.code == 1
     assert "port-in-use" in other.err
     assert str(shell.port) in other.err
+
+
+def socket_answers(path: Path) -> bool:
+    return ring(path, "/", printed=True) is not None
+
+
+def test_a_second_serve_on_another_port_is_refused_and_the_first_keeps_its_sockets(
+    shell: Shell, stored: Core, tmp_path: Path
+) -> None:
+    stored.proved("crm")
+    stored.house.store.allow(Allowance("crm", os.getuid(), "somebody", stored.now()))
+    shared = tmp_path / "shared"
+    serving = shell.start("serve", "--share", str(shared))
+    serving.see(LINK)
+    own = Path(stored.house.home.socket)
+    before = own.stat().st_ino, (shared / "socket").stat().st_ino
+
+    other = shell.run("serve", "--share", str(shared), ZOHO_WIZARD_PORT=str(free_port()))
+
+    assert other.code == 1
+    assert "already-served" in other.err
+    assert f"http://localhost:{shell.port}" in other.err
+    assert (own.stat().st_ino, (shared / "socket").stat().st_ino) == before
+    assert socket_answers(own)
+    serving.end(signal.SIGTERM)
+
+
+def test_of_two_that_start_together_one_serves_and_the_other_says_so(shell: Shell) -> None:
+    both = [shell.start("serve", ZOHO_WIZARD_PORT=str(port)) for port in (shell.port, free_port())]
+    said = [each.see(f"{LINK}|already-served") for each in both]
+
+    assert sorted("already-served" in each for each in said) == [False, True]
+    (socket,) = shell.directory.rglob("socket")
+    assert socket_answers(socket)
+    refused = both[["already-served" in each for each in said].index(True)].end()
+    assert refused.code == 1
+    assert socket_answers(socket)
+
+
+def test_a_wizard_that_was_killed_is_succeeded_on_any_port(shell: Shell) -> None:
+    killed = shell.start("serve")
+    killed.see(LINK)
+    killed.end(signal.SIGKILL)
+    (socket,) = shell.directory.rglob("socket")
+    assert not socket_answers(socket)
+
+    serving = shell.start("serve", ZOHO_WIZARD_PORT=str(free_port()))
+    serving.see(LINK)
+
+    assert socket_answers(socket)
+    assert serving.end(signal.SIGTERM).code == 0
+
+
+def test_a_command_that_serves_while_it_waits_keeps_a_second_one_out(shell: Shell) -> None:
+    shell.start("connect", "crm").see(LINK)
+
+    other = shell.run("serve", ZOHO_WIZARD_PORT=str(free_port()))
+
+    assert (other.code, "already-served" in other.err) == (1, True)
+
+
+def test_status_says_what_keeps_other_users_out(shell: Shell) -> None:
+    assert json.loads(shell.run("status", "--json").out)["access_check"] == "user"
+    assert "Only the user who started the wizard" in shell.run("status").out
 
 
 def first_line(pipe: Path) -> str:
@@ -149,3 +217,15 @@ def test_a_demo_keeps_both_sides_between_runs(shell: Shell) -> None:
     fresh.see("Ctrl-C: stop")
     assert fresh.end(signal.SIGTERM).code == 0
     assert "Bergmann" not in saved.read_text()
+
+
+def test_a_fresh_demo_does_not_remove_what_another_one_serves(shell: Shell) -> None:
+    shell.start("demo", "--port", str(free_port())).see("Ctrl-C: stop")
+    (socket,) = shell.directory.rglob("socket")
+    socket.unlink()  # as on a system that has no such sockets
+
+    port = {"ZOHO_WIZARD_PORT": str(free_port())}
+    other = shell.run("demo", "--fresh", "--port", str(free_port()), **port)
+
+    assert (other.code, "already-served" in other.err) == (1, True)
+    assert list(shell.directory.rglob("wizard.db"))

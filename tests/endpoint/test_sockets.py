@@ -511,6 +511,32 @@ def test_a_wizard_that_was_stopped_leaves_no_socket(core: Core, meeting_place: P
     assert ring(Path(core.house.home.socket), "/", printed=True) is None
 
 
+def test_a_wizard_that_stops_leaves_the_sockets_of_another(core: Core, meeting_place: Path) -> None:
+    own = Path(core.house.home.socket)
+    with Endpoint(core.house, lambda page, printed: page, meeting_place) as endpoint:
+        both = own, endpoint.share()
+        for path in both:
+            path.unlink()
+            path.touch()
+    assert [path.exists() for path in both] == [True, True]
+
+
+def test_a_shared_directory_belongs_to_one_wizard_at_a_time(
+    core: Core, endpoint: Endpoint, meeting_place: Path
+) -> None:
+    before = endpoint.share().stat().st_ino
+    other = Endpoint(core.house, lambda page, printed: page, meeting_place)
+
+    with pytest.raises(WizardError) as caught:
+        other.share()
+
+    assert caught.value.failure.code == "shared-directory-in-use"
+    assert (meeting_place / "socket").stat().st_ino == before
+    endpoint.__exit__()
+    with Endpoint(core.house, lambda page, printed: page, meeting_place) as next_one:
+        assert next_one.share().exists()
+
+
 def test_a_stale_socket_is_replaced(core: Core, meeting_place: Path) -> None:
     Path(core.house.home.socket).touch()
     with Endpoint(core.house, lambda page, printed: page, meeting_place):

@@ -37,6 +37,20 @@ log = logging.getLogger(__name__)
 
 OPEN_TO_ALL = frozenset({"door.launch", "callback.complete", "static"})
 """What answers without a session; none of it shows anything that is stored."""
+ROOMS = (
+    door,
+    connections,
+    destinations,
+    onboarding,
+    widening,
+    callback,
+    repair,
+    password_change,
+    clients,
+    diagnose,
+    status,
+)
+"""Whatever has pages."""
 CODE_OF_STATUS = {404: "page-not-found", 405: "page-wrong-method", 413: "page-too-large"}
 
 
@@ -74,19 +88,7 @@ def create_app(
     guard.install(app, house.settings.port, accounts_servers)
     app.before_request(_demand_session)
     flask_wtf.csrf.CSRFProtect(app)
-    for room in (
-        door,
-        connections,
-        destinations,
-        onboarding,
-        widening,
-        callback,
-        repair,
-        password_change,
-        clients,
-        diagnose,
-        status,
-    ):
+    for room in ROOMS:
         app.register_blueprint(room.pages)
     app.register_error_handler(WizardError, _explained)
     app.register_error_handler(flask_wtf.csrf.CSRFError, _form_expired)
