@@ -1,11 +1,12 @@
 """Serving the pages from a terminal, and finding the wizard that already does."""
 
+import os
 import select
 import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 
@@ -35,7 +36,7 @@ def serving(house: House, share: Path | None = None) -> Iterator[LaunchLink]:
     from wizard.web import serve as serve_pages
 
     with alone(house.home):
-        Path(house.home.serving_address).write_text(house.settings.base_url, "utf-8")
+        _note_address(house)
         remove_left(house.home)
         server = serve_pages(house, assist=starter(house.settings))
 
@@ -49,16 +50,25 @@ def serving(house: House, share: Path | None = None) -> Iterator[LaunchLink]:
             server.stop()
 
 
+def _note_address(house: House) -> None:
+    """Keep the address of the pages for whoever wants to serve too; a full disk costs only that."""
+    with suppress(OSError):
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+        descriptor = os.open(house.home.serving_address, flags, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(house.settings.base_url)
+
+
 def alone(home: Home) -> AbstractContextManager[None]:
     """Be the only wizard that serves `home` on this machine: a second one would take the sockets
     of the first away. Raises ``already-served``."""
 
     def refused() -> WizardError:
-        try:
+        address = ""
+        with suppress(OSError):
             address = Path(home.serving_address).read_text("utf-8")
-        except OSError:  # it has just begun
-            return fail("already-served", path=home.data_dir)
-        return fail("already-served", path=home.data_dir, address=address)
+        known = {"address": address} if address else {}  # it may have just begun
+        return fail("already-served", path=home.data_dir, **known)
 
     return exclusive(home.serving_lock, refused)
 

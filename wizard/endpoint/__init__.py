@@ -89,8 +89,10 @@ class Endpoint:
         with self._lock:
             if path not in self._servers:
                 prepare(self._directory)
-                self._locks.enter_context(alone_in(self._directory))
-                self._listen(path, 0o666, shared=True)
+                with ExitStack() as until_stopped:
+                    until_stopped.enter_context(alone_in(self._directory))
+                    self._listen(path, 0o666, shared=True)
+                    self._locks = until_stopped.pop_all()
         return path
 
     def _listen(self, path: Path, mode: int, *, shared: bool) -> None:

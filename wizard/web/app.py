@@ -60,7 +60,7 @@ def create_app(
     launch: LaunchTokens,
     elapsed: Elapsed = time.monotonic,
     assist: Start | None = None,
-    peers: peer.Peers | None = None,
+    peers: peer.Peers = peer.UNTOLD,
 ) -> Flask:
     """The pages of `house`. `launch` holds the one-time links that sign a browser in; `assist`
     starts the assisted browser where there can be one; `peers` is what the server knows of its
@@ -72,9 +72,7 @@ def create_app(
     app.secret_key = secrets.token_bytes(32)
     app.config["WTF_CSRF_TIME_LIMIT"] = None
     app.session_interface = Sessions(f"zw_session_{house.settings.port}", elapsed)
-    app.extensions.update(
-        house=house, launch=launch, assistance=Assistance(assist), peers=peers or peer.learn()
-    )
+    app.extensions.update(house=house, launch=launch, assistance=Assistance(assist), peers=peers)
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.jinja_env.finalize = presenter.visible
     app.jinja_env.filters.update(

@@ -11,6 +11,7 @@ import os
 import socket
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address
 from pathlib import Path
@@ -77,35 +78,41 @@ class Peers:
         return not self.told.get(family, False)
 
 
+UNTOLD = Peers((), dict.fromkeys(WAYS, False))
+"""What is known where our own server does not look: nothing, so that the session decides."""
+
+
 def learn(tables: Sequence[Path] = TABLES) -> Peers:
     """Connect to ourselves in every way there is, and see whether the tables name us.
 
     A way that this machine does not have, such as IPv6, says nothing.
     """
-    listed = any(path.is_file() for path in tables)
-    told = {
-        family: listed and all(_finds_itself(tables, family, way) for way in ways)
-        for family, ways in WAYS.items()
-    }
-    return Peers(tables, told)
+    if not any(path.is_file() for path in tables):
+        return UNTOLD
+    with ExitStack() as open_until_read:
+        tried = [
+            (family, ends)
+            for family, ways in WAYS.items()
+            for way in ways
+            if (ends := _connect(open_until_read, family, way))
+        ]
+        found = Peers(tables, {}).uids([ends for _, ends in tried])
+    ours = {os.geteuid()}
+    missed = {family for (family, _), uids in zip(tried, found, strict=True) if uids != ours}
+    return Peers(tables, {family: family not in missed for family in WAYS})
 
 
-def _finds_itself(tables: Sequence[Path], family: socket.AddressFamily, way: str) -> bool:
+def _connect(stack: ExitStack, family: socket.AddressFamily, way: str) -> Connection | None:
     kind = socket.AF_INET6 if ":" in way else socket.AF_INET
-    own = WAYS[family][0]
     try:
-        with (
-            socket.create_server((own, 0), family=family) as listener,
-            socket.socket(kind) as client,
-        ):
-            if kind == socket.AF_INET6:
-                client.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-            client.connect((way, listener.getsockname()[1]))
-            ends = client.getsockname()[:2], client.getpeername()[:2]
-            (found,) = Peers(tables, {}).uids([ends])
+        listener = stack.enter_context(socket.create_server((WAYS[family][0], 0), family=family))
+        client = stack.enter_context(socket.socket(kind))
+        if kind == socket.AF_INET6:
+            client.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        client.connect((way, listener.getsockname()[1]))
+        return client.getsockname()[:2], client.getpeername()[:2]
     except OSError:
-        return True
-    return bool(found) and found == {os.geteuid()}
+        return None
 
 
 def rows(text: str) -> Mapping[str, frozenset[int]]:
