@@ -277,5 +277,5 @@ if ME == 0:  # only root can be somebody else
         with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as holder:
             assert holder.stdout is not None
             assert holder.stdout.readline() == "held\n"
-            assert browse(house, "/callback?state=x")[0] == 400
+            assert browse(house, "/callback?state=x", way=way)[0] == 400
             holder.communicate("go\n")
