@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all tour lint bench wheel clean
+.PHONY: help demo test test-all tour lint bench wheel lock clean
 
 help: ## what there is
 	@awk -F ': .*## ' '/^[a-z-]+: .*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,14 +36,25 @@ bench: $(VENV)/browser ## measure what people wait for, as ratios, in some four 
 	@PYTHONPATH=tests:tests/diagnosis:tests/assist:tests/broker $(BIN)/python -m bench
 
 wheel: $(VENV)/lint ## build the wheel into dist/
-	$(BIN)/python -m build --wheel
+	$(BIN)/python -m build --wheel --no-isolation
+
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --upgrade
+
+lock: $(VENV)/build ## update requirements/ to the newest versions, with hashes
+	$(BIN)/python -m pip install --quiet --group lock
+	$(COMPILE) --group build --output-file requirements/build.txt
+	$(COMPILE) pyproject.toml --extra assist --constraint requirements/build.txt --output-file requirements/install.txt
+	$(COMPILE) --group test --constraint requirements/install.txt --output-file requirements/test.txt
+	$(COMPILE) --group lint --constraint requirements/install.txt --constraint requirements/test.txt --output-file requirements/lint.txt
 
 clean: ## remove what make has made
 	rm -rf $(VENV) dist build test-results .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
-# The stamps say what is installed; a newer pyproject.toml installs again. pip is upgraded first:
-# before 25.1 it knows no --group, and old ones write slow launchers.
-$(VENV)/pip:
+# The stamps say what is installed; a newer pyproject.toml or requirements file installs again.
+# Exact versions with hashes come from requirements/, written by `make lock`.
+INSTALL := $(BIN)/python -m pip install --quiet --require-hashes --requirement
+
+$(VENV)/build: requirements/build.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
 	  echo "Python 3.11 or newer is needed, and $(PYTHON) is not: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)" >&2; \
 	  exit 1; }
@@ -52,19 +63,20 @@ $(VENV)/pip:
 	  echo "Python's venv is missing. On Debian and Ubuntu: apt install python3-venv" >&2; \
 	  exit 1; }
 	@echo "Setting up in $(VENV); the first time this takes about a minute."
-	@$(BIN)/python -m pip install --quiet --upgrade pip
+	@$(INSTALL) requirements/build.txt
 	@touch $@
 
-$(VENV)/installed: $(VENV)/pip pyproject.toml
-	$(BIN)/python -m pip install --quiet --editable .
+$(VENV)/installed: $(VENV)/build pyproject.toml requirements/install.txt
+	$(INSTALL) requirements/install.txt
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
-$(VENV)/tests: $(VENV)/installed
-	$(BIN)/python -m pip install --quiet --group test
+$(VENV)/tests: $(VENV)/installed requirements/test.txt
+	$(INSTALL) requirements/test.txt
 	@touch $@
 
-$(VENV)/lint: $(VENV)/tests
-	$(BIN)/python -m pip install --quiet --group lint
+$(VENV)/lint: $(VENV)/tests requirements/lint.txt
+	$(INSTALL) requirements/lint.txt
 	@touch $@
 
 $(VENV)/browser: $(VENV)/tests .ci/browser

@@ -104,7 +104,7 @@ def test_the_token_travels_in_the_header_that_zoho_documents() -> None:
     assert request.startswith("GET /x?per_page=1 HTTP/1.1")
     assert f"Authorization: Zoho-oauthtoken {TOKEN}" in request
     assert "orgId: 7" in request
-    assert "User-Agent: zoho-oauth-wizard" in request
+    assert "User-Agent: zoho-wizard" in request
 
 
 def test_the_exchange_shows_what_was_asked_and_answered_without_a_secret() -> None:

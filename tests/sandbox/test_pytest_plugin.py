@@ -22,8 +22,18 @@ def _python(*words: str, folder: Path) -> "subprocess.CompletedProcess[str]":
     )
 
 
-def test_the_fixture_is_there_for_a_test_of_somebody_else(tmp_path: Path) -> None:
+def test_one_line_gives_another_project_the_fixture(tmp_path: Path) -> None:
+    (tmp_path / "conftest.py").write_text('pytest_plugins = ["wizard.sandbox.pytest_plugin"]\n')
     (tmp_path / "test_mine.py").write_text(USERS_TEST)
+    done = _python("-m", "pytest", "-q", "-p", "no:cacheprovider", "-n0", ".", folder=tmp_path)
+    assert "1 passed" in done.stdout, done.stdout + done.stderr
+
+
+def test_a_project_with_a_package_named_wizard_can_run_its_own_tests(tmp_path: Path) -> None:
+    (tmp_path / "wizard").mkdir()
+    (tmp_path / "wizard" / "__init__.py").write_text("SPELLS = 3\n")
+    theirs = "from wizard import SPELLS\n\ndef test_theirs():\n    assert SPELLS == 3\n"
+    (tmp_path / "test_theirs.py").write_text(theirs)
     done = _python("-m", "pytest", "-q", "-p", "no:cacheprovider", "-n0", ".", folder=tmp_path)
     assert "1 passed" in done.stdout, done.stdout + done.stderr
 

@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Collection
 from contextlib import ExitStack, suppress
+from importlib.util import find_spec
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -51,7 +52,12 @@ LONGEST_REASON = 300
 
 
 def check_display(settings: Settings) -> None:
-    """Raise ``no-display`` where there is no screen to open a window on."""
+    """Check that a window can be opened.
+
+    Raises ``assist-not-installed`` without the extra ``[assist]``, ``no-display`` without a screen.
+    """
+    if find_spec("playwright") is None:
+        raise fail("assist-not-installed")
     x11 = sys.platform not in ("darwin", "win32")
     if x11 and not settings.display:
         raise fail("no-display")

@@ -47,7 +47,7 @@ NOT_DUMPABLE = 4
 
 
 @click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="zoho-oauth-wizard", message="%(version)s")
+@click.version_option(package_name="zoho-wizard", message="%(version)s")
 @click.option("--debug", is_flag=True, help="Log to stderr, and show tracebacks (without values).")
 @pass_terminal
 @click.pass_context

@@ -58,7 +58,7 @@ def _status(terminal: Terminal) -> dict[str, Any]:
     house = terminal.house
     where, home = house.vault.where, house.home
     return {
-        "version": version("zoho-oauth-wizard"),
+        "version": version("zoho-wizard"),
         "user": user(),
         "zoho": house.zoho.mark,
         "key": {

@@ -1,4 +1,8 @@
-"""A simulated Zoho for anybody's tests: the fixture `zoho_sandbox`.
+"""A simulated Zoho for your own tests: the fixture `zoho_sandbox`.
+
+Load it with one line in the `conftest.py` at the root of your tests:
+
+pytest_plugins = ["wizard.sandbox.pytest_plugin"]
 
 def test_my_integration_survives_a_password_change(zoho_sandbox):
     client = zoho_sandbox.admin.register_client(

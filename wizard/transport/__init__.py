@@ -93,7 +93,7 @@ class Transport:
         session.mount("https://", wire)
         session.trust_env = False  # a .netrc would replace our credentials by its own
         session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-        session.headers.update({"User-Agent": "zoho-oauth-wizard", "Accept-Encoding": "identity"})
+        session.headers.update({"User-Agent": "zoho-wizard", "Accept-Encoding": "identity"})
         return wire
 
     def get(

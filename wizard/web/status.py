@@ -44,7 +44,7 @@ def show() -> str:
         "Redirect URI": rooms.settings.redirect_uri,
     }
     program = {
-        "Version": importlib.metadata.version("zoho-oauth-wizard"),
+        "Version": importlib.metadata.version("zoho-wizard"),
         "Access": phrase("access-check", peers().access_check),
     }
     return render_template(
