@@ -2,6 +2,8 @@
 
 import ast
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -175,7 +177,10 @@ def commands(
     group: click.Group = cli.zoho_wizard, path: str = ""
 ) -> Iterator[tuple[str, click.Command]]:
     """Every command with the words that call it."""
-    for name, command in sorted(group.commands.items()):
+    context = click.Context(group)
+    for name in sorted(group.list_commands(context)):
+        command = group.get_command(context, name)
+        assert command is not None
         yield f"{path}{name}", command
         if isinstance(command, click.Group):
             yield from commands(command, f"{path}{name} ")
@@ -191,6 +196,28 @@ def test_a_command_stands_in_the_readme_and_explains_itself(
     assert command.get_short_help_str()
     options = [each for each in command.params if isinstance(each, click.Option)]
     assert all(option.help for option in options)
+
+
+def test_the_list_of_commands_repeats_each_command_s_own_first_sentence() -> None:
+    context = click.Context(cli.zoho_wizard)
+    for section in cli.Commands.sections.values():
+        for name, entry in section.items():
+            command = cli.zoho_wizard.get_command(context, name)
+            assert command is not None
+            assert entry.help == command.get_short_help_str(limit=200), name
+
+
+def test_help_and_version_load_no_library_but_click() -> None:
+    for option in ("--help", "--version"):
+        words = (
+            "import sys; from wizard.__main__ import main; sys.argv[1:] = [sys.argv[1]]; main(); "
+            "print(*sorted({each.split('.')[0] for each in sys.modules}), file=sys.stderr)"
+        )
+        loaded = subprocess.run(
+            [sys.executable, "-c", words, option], capture_output=True, text=True, check=True
+        ).stderr.split()
+        assert "click" in loaded
+        assert not set(DOORS) & set(loaded) - {"click"}, option
 
 
 def test_nothing_names_a_place_of_one_machine() -> None:

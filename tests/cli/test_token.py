@@ -79,7 +79,7 @@ def test_a_wait_can_be_interrupted(shell: Shell, crm: Core) -> None:
     waiting = shell.start("token", "crm", "--wait", "1h")
     waiting.see("Waiting until")
     ended = waiting.end(signal.SIGINT)
-    assert (ended.code, ended.out) == (1, "")
+    assert (ended.code, ended.out) == (130, "")
     assert "Stopped" in ended.err
 
 

@@ -1,131 +1,193 @@
 """The command line: every page has a command, and every failure an exit code.
 
 0 good, 1 failed, 2 usage, 3 needs re-authorization, 4 temporary, 5 our own store, 6 a notification
-could not be sent; with ``--json`` too. stdout carries the answer and nothing else; what a person
-should know goes to stderr.
+could not be sent, 130 Ctrl-C; with ``--json`` too. stdout carries the answer and nothing else; what
+a person should know goes to stderr.
 """
 
-import ctypes
-import logging
-import secrets
 import sys
-import traceback
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import click
 
-from wizard.cli import (
-    allow,
-    checking,
-    clients,
-    connect,
-    connections,
-    deliver,
-    diagnose,
-    importing,
-    logs,
-    moving,
-    password_change,
-    reauthorize,
-    run,
-    serving,
-    simulation,
-    status,
-    tokens,
-    tour,
-    watch,
-)
-from wizard.cli.terminal import Exit, Terminal, pass_terminal
-from wizard.errors import WizardError
-from wizard.house import utc_now
-from wizard.model import Clock
+from wizard.cli.lazy import LazyCommand, LazyGroup
+
+if TYPE_CHECKING:
+    from wizard.cli.terminal import Terminal
+    from wizard.model import Clock
 
 USAGE = 2
-INTERRUPTED = 1
+INTERRUPTED = 130
+"""As a shell reports a command that Ctrl-C ended."""
 NOT_DUMPABLE = 4
 """Linux's PR_SET_DUMPABLE; set to 0, no other process of the user may read our memory."""
 
 
-@click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+class Commands(LazyGroup):
+    """Every command."""
+
+    sections = {  # noqa: RUF012 - click reads it from the class
+        "Connections": {
+            "connect": LazyCommand(
+                "connect", "connect", "Make and authorize connection NAME, and prove it."
+            ),
+            "list": LazyCommand(
+                "connections", "list_connections", "List the connections and how they are."
+            ),
+            "show": LazyCommand("connections", "show", "Show what connection NAME reaches."),
+            "import": LazyCommand(
+                "importing",
+                "import_credentials",
+                "Take over a refresh token that another program has.",
+            ),
+            "revoke": LazyCommand(
+                "connections", "revoke", "Revoke connection NAME at Zoho, then here."
+            ),
+            "remove": LazyCommand("connections", "remove", "Remove connection NAME."),
+            "client": LazyCommand("clients", "client", "The OAuth clients that connections use."),
+        },
+        "Access tokens": {
+            "token": LazyCommand("tokens", "token", "Print an access token of connection NAME."),
+            "run": LazyCommand(
+                "run", "run", "Run a command with an access token of connection NAME."
+            ),
+            "allow": LazyCommand(
+                "allow", "allow", "Let another user ask for access tokens of NAME."
+            ),
+            "deliver": LazyCommand(
+                "deliver",
+                "deliver",
+                "Deliver the credentials of connection NAME to its destinations.",
+            ),
+        },
+        "Checks and re-authorization": {
+            "check": LazyCommand("checking", "check", "Ask whether connections work."),
+            "watch": LazyCommand(
+                "watch", "watch", "Check all connections again and again, and tell when one fails."
+            ),
+            "diagnose": LazyCommand(
+                "diagnose", "diagnose", "Explain a connection, or anything that was answered."
+            ),
+            "reauthorize": LazyCommand(
+                "reauthorize", "reauthorize", "Authorize connections anew, with the same scopes."
+            ),
+            "password-change": LazyCommand(
+                "password_change",
+                "password_change",
+                "What a change of the password of EMAIL puts at risk.",
+            ),
+        },
+        "This installation": {
+            "serve": LazyCommand("serving", "serve", "Serve the web app until stopped."),
+            "status": LazyCommand("status", "status", "Show which key is used and where all is."),
+            "backup": LazyCommand("moving", "backup", "Write everything into one encrypted FILE."),
+            "restore": LazyCommand("moving", "restore", "Restore a backup FILE, and prove it."),
+            "completion": LazyCommand(
+                "status", "completion", "Print the completion script for SHELL."
+            ),
+        },
+        "Simulated Zoho": {
+            "demo": LazyCommand("simulation", "demo", "Try everything against a made-up Zoho."),
+            "sandbox": LazyCommand("simulation", "sandbox", "Serve a made-up Zoho until stopped."),
+            "tour": LazyCommand("tour", "tour", "Watch the whole story in a real browser."),
+        },
+    }
+
+
+@click.group(
+    cls=Commands,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.version_option(package_name="zoho-wizard", message="%(version)s")
 @click.option("--debug", is_flag=True, help="Log to stderr, and show tracebacks (without values).")
-@pass_terminal
 @click.pass_context
-def zoho_wizard(context: click.Context, terminal: Terminal, debug: bool) -> None:
+def zoho_wizard(context: click.Context, debug: bool) -> None:
     """Get, prove and keep Zoho OAuth refresh tokens.
 
     Alone, it opens the web app. `zoho-wizard demo` tries everything against a made-up Zoho.
     """
+    terminal = context.obj = context.obj.terminal
     terminal.debug = debug
     if debug:
+        from wizard.cli import logs
+
         logs.to_stderr()
     if context.invoked_subcommand is None:
+        from wizard.cli import serving
+
         serving.open_app(terminal)
 
 
-for command in (
-    connect.connect,
-    connections.list_connections,
-    connections.show,
-    tokens.token,
-    run.run,
-    allow.allow,
-    checking.check,
-    watch.watch,
-    password_change.password_change,
-    diagnose.diagnose,
-    reauthorize.reauthorize,
-    deliver.deliver,
-    importing.import_credentials,
-    moving.backup,
-    moving.restore,
-    clients.client,
-    connections.revoke,
-    connections.remove,
-    serving.serve,
-    status.status,
-    simulation.sandbox,
-    simulation.demo,
-    tour.tour,
-    status.completion,
-):
-    zoho_wizard.add_command(command)
+class Run:
+    """One run of the command line, before its terminal is needed: that imports most of us."""
+
+    def __init__(self, clock: "Clock | None") -> None:
+        self._clock = clock
+        self._terminal: Terminal | None = None
+
+    @property
+    def terminal(self) -> "Terminal":
+        """What every command is given, made on first use."""
+        if self._terminal is None:
+            from wizard.cli.terminal import Terminal
+
+            self._terminal = Terminal() if self._clock is None else Terminal(self._clock)
+        return self._terminal
+
+    def close(self) -> None:
+        """Close what the command opened."""
+        if self._terminal is not None:
+            self._terminal.close()
 
 
-def main(arguments: Sequence[str] | None = None, clock: Clock = utc_now) -> int:
+def main(arguments: Sequence[str] | None = None, clock: "Clock | None" = None) -> int:
     """Run one command (default: that of ``sys.argv``); return its exit code."""
     _harden()
-    logging.getLogger().addHandler(logging.NullHandler())
-    terminal = Terminal(clock)
+    run = Run(clock)
     try:
         zoho_wizard.main(
             None if arguments is None else list(arguments),
             prog_name="zoho-wizard",
-            obj=terminal,
+            obj=run,
             standalone_mode=False,
         )
         return 0
-    except Exit as end:
-        return end.code
-    except WizardError as error:
-        finding = terminal.explain(error.failure)
-        terminal.painter.finding(finding)
-        return finding.exit_code
     except click.ClickException as error:
         error.show()
         return USAGE
     except (click.Abort, KeyboardInterrupt):
-        terminal.painter.note("Stopped. What was stored stays stored.")
+        click.echo("Stopped. What was stored stays stored.", err=True)
         return INTERRUPTED
+    except click.exceptions.Exit as end:
+        return end.exit_code
     except Exception as error:
-        _unforeseen(terminal, error)
-        return 1
+        return _failed(run.terminal, error)
     finally:
-        terminal.close()
+        run.close()
 
 
-def _unforeseen(terminal: Terminal, error: Exception) -> None:
+def _failed(terminal: "Terminal", error: Exception) -> int:
+    """Say what failed; return the exit code."""
+    from wizard.cli.terminal import Exit
+    from wizard.errors import WizardError
+
+    if isinstance(error, Exit):
+        return error.code
+    if isinstance(error, WizardError):
+        finding = terminal.explain(error.failure)
+        terminal.painter.finding(finding)
+        return finding.exit_code
+    _unforeseen(terminal, error)
+    return 1
+
+
+def _unforeseen(terminal: "Terminal", error: Exception) -> None:
     """One line for a bug; the trace, which shows code and never values, on request."""
+    import secrets
+    import traceback
+
     number = secrets.token_hex(4)
     if terminal.debug:
         traceback.print_tb(error.__traceback__)
@@ -137,6 +199,8 @@ def _unforeseen(terminal: Terminal, error: Exception) -> None:
 
 def _harden() -> None:
     """No core dump with keys in it, and no other process that reads our memory."""
+    import ctypes
+
     try:
         import resource
     except ImportError:  # Windows has neither

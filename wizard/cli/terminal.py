@@ -1,5 +1,6 @@
 """What every command is given: the painter, the clock, the settings and, when asked, the house."""
 
+import logging
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
@@ -12,7 +13,7 @@ from click.shell_completion import CompletionItem
 from wizard.cli.painter import Painter
 from wizard.diagnosis import finding_of
 from wizard.errors import WizardError, fail
-from wizard.house import House
+from wizard.house import House, utc_now
 from wizard.model import Clock, Failure, Finding
 from wizard.settings import Settings, from_environment
 
@@ -30,13 +31,14 @@ class Exit(Exception):
 class Terminal:
     """One run of the command line. Rooms are opened when a command first needs them."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock = utc_now) -> None:
         self.clock = clock
         self.painter = Painter()
         self.debug = False
         self.name = ""
         """The connection the command is about, for the words of a finding."""
         self._open = ExitStack()
+        logging.getLogger().addHandler(logging.NullHandler())
 
     @cached_property
     def settings(self) -> Settings:
