@@ -10,6 +10,7 @@ from core import ANNA, Core
 
 from wizard.broker.budgets import resting_until
 from wizard.model import Ask, AskKind, GrantState
+from wizard.transport import TOTAL_SECONDS
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 TOKEN = "oauth/v2/token"
@@ -30,19 +31,27 @@ NOT_ZOHO = {
 """Answers that are none of Zoho's."""
 
 
+def lay(
+    core: Core, kind: str, times: int, *, endpoint: str = TOKEN, processed: bool = False
+) -> None:
+    """Lay out a fault. Only where an answer is held back does the transport give up early, so that
+    a busy machine turns no other fault into a time-out."""
+    core.house.transport.total_seconds = 2.0 if kind == "slow" else TOTAL_SECONDS
+    core.admin.fault(kind, endpoint=endpoint, times=times, seconds=60, processed=processed)
+
+
 @pytest.fixture
 def asked_for(core: Core) -> Core:
-    """A proved connection whose cached token is gone, beside an impatient transport."""
+    """A proved connection whose cached token is gone."""
     core.proved()
     core.house.cache.drop("crm")
     core.admin.clear_journal()
-    core.house.transport.total_seconds = 1.0
     return core
 
 
 @pytest.mark.parametrize("kind", WAY_THERE)
 def test_a_refresh_that_fails_on_the_way_is_asked_again(asked_for: Core, kind: str) -> None:
-    asked_for.admin.fault(kind, endpoint=TOKEN, times=2, seconds=2)
+    lay(asked_for, kind, times=2)
     assert asked_for.house.broker.access_token("crm").value
     outcomes = [ask.outcome for ask in asked_for.house.broker.ledger("crm").asks]
     assert outcomes[:3] == ["ok", WAY_THERE[kind], WAY_THERE[kind]]
@@ -180,21 +189,18 @@ def test_no_series_of_faults_marks_a_healthy_grant_dead_and_the_real_end_is_seen
     core: Core, processed: bool
 ) -> None:
     core.proved()
-    patience, core.house.transport.total_seconds = core.house.transport.total_seconds, 1.0
     for kind in (*WAY_THERE, *NOT_ZOHO, "throttle"):
         core.house.cache.drop("crm")
         core.admin.clear_faults()
-        core.admin.fault(kind, endpoint=TOKEN, times=9, seconds=2, processed=processed)
+        lay(core, kind, times=9, processed=processed)
         assert failure(core).code != "grant-dead"
         assert current(core).state is GrantState.PROVED
         core.advance(minutes=11)
-    core.house.transport.total_seconds = patience
     core.admin.clear_faults()
     core.admin.change_password(ANNA)
     core.admin.clear_journal()
     assert failure(core).code == "grant-dead"
-    # What the sandbox held back before may stand in its journal, too.
-    assert [each["outcome"] for each in core.refreshes()].count("invalid_code") == 2
+    assert [each["outcome"] for each in core.refreshes()] == ["invalid_code"] * 2
 
 
 # --- Revocation ----------------------------------------------------------------------------------
@@ -202,6 +208,6 @@ def test_no_series_of_faults_marks_a_healthy_grant_dead_and_the_real_end_is_seen
 
 @pytest.mark.parametrize("kind", WAY_THERE)
 def test_a_revocation_whose_answer_was_lost_is_asked_again(asked_for: Core, kind: str) -> None:
-    asked_for.admin.fault(kind, endpoint="revoke", times=2, seconds=2, processed=True)
+    lay(asked_for, kind, times=2, endpoint="revoke", processed=True)
     asked_for.house.broker.revoke(current(asked_for))
     assert current(asked_for).state is GrantState.REVOKED

@@ -110,10 +110,11 @@ def test_a_browser_without_scripts_goes_to_zoho_comes_back_and_sees_the_proof_en
     form.connect()
     authorization = next(each.url for each in asked if "/oauth/v2/auth?" in each.url)
     callback = journey.admin.authorize(authorization, ANNA)
-    journey.admin.fault("slow", endpoint="oauth/user/info", seconds=1)
+    journey.admin.fault("slow", endpoint="oauth/user/info", seconds=60)
     person.go(callback)
     page = ConnectionPage(person)
     expect(page.seal).to_contain_text("Proving")
+    journey.admin.clear_faults()  # lets the answer go
     page.wait_until_proved()
     expect(page.headline).to_contain_text(ANNA)
 

@@ -269,6 +269,22 @@ def test_a_port_in_use_is_an_error_at_once(zoho: Zoho) -> None:
         Sandbox(port=int(zoho.url.rpartition(":")[2]))
 
 
+def test_an_answer_that_was_held_back_does_not_stand_in_a_journal_cleared_meanwhile() -> None:
+    with Sandbox() as sandbox:
+        sandbox.admin.fault("slow", endpoint="serverinfo", seconds=60)
+        address = f"{sandbox.url}/eu/accounts/oauth/serverinfo"
+        slow = threading.Thread(target=lambda: requests.get(address, timeout=30))
+        slow.start()
+        while sandbox.admin.state()["faults"]:
+            pass
+        sandbox.admin.clear_journal()
+        requests.get(f"{address}?late=no", timeout=30)
+        sandbox.admin.clear_faults()  # lets it go
+        slow.join(timeout=30)
+        assert not slow.is_alive()
+        assert [list(each["parameters"]) for each in sandbox.admin.journal()] == [["late"]]
+
+
 def test_slow_answers_do_not_hold_up_others_nor_the_end() -> None:
     with Sandbox() as sandbox:
         sandbox.admin.fault("slow", endpoint="serverinfo", seconds=60)

@@ -80,10 +80,11 @@ def test_the_rungs_appear_while_they_are_climbed(
     page.open(house.settings.base_url, "leads")
     page.press("Connect to Zoho")
     SignIn(at_the_wizard).sign_in(ANNA, PASSWORD)
-    zoho_sandbox.admin.fault("slow", endpoint="oauth/user/info", seconds=3)
+    zoho_sandbox.admin.fault("slow", endpoint="oauth/user/info", seconds=60)
     Consent(at_the_wizard).accept()
     expect(page.seal).to_have_text("Proving")
     expect(page.rung("access token")).to_contain_text("issued for")
+    zoho_sandbox.admin.clear_faults()  # lets the answer go
     page.wait_until_proved()
 
 

@@ -233,10 +233,11 @@ def test_while_it_is_proved_a_page_without_scripts_reads_itself_anew(
 ) -> None:
     begun = visitor.send("/connections", **wish(registered))
     callback = zoho_sandbox.admin.authorize(begun.location, ANNA)
-    zoho_sandbox.admin.fault("slow", seconds=2)
+    zoho_sandbox.admin.fault("slow", endpoint="oauth/user/info", seconds=60)
     visitor.get(callback.removeprefix(visitor.house.settings.base_url))
     proving = visitor.get("/connections/leads").text
     watched = visitor.get("/connections/leads/rungs").text
+    zoho_sandbox.admin.clear_faults()  # lets the answer go
     visitor.house.climber.stop()
     assert '<noscript><meta http-equiv="refresh" content="2"></noscript>' in proving
     assert 'data-live="/connections/leads/rungs"' in watched

@@ -1,5 +1,6 @@
 """Faults laid out for the next requests: what goes wrong, where, and how often."""
 
+import threading
 from dataclasses import dataclass
 
 KINDS = {
@@ -51,6 +52,7 @@ class Faults:
 
     def __init__(self) -> None:
         self.waiting: list[Fault] = []
+        self._let_go = threading.Event()
 
     def lay(self, fault: Fault) -> None:
         """Add a fault."""
@@ -64,6 +66,12 @@ class Faults:
             self.waiting = [each for each in self.waiting if each.times > 0]
         return fault
 
+    def hold_back(self, seconds: float) -> None:
+        """Return after `seconds`, or as soon as the faults are taken back."""
+        self._let_go.wait(seconds)
+
     def clear(self) -> None:
-        """Take all faults back."""
+        """Take all faults back, and let go the answers that are held back."""
         self.waiting.clear()
+        let_go, self._let_go = self._let_go, threading.Event()
+        let_go.set()

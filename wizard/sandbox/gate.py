@@ -33,12 +33,13 @@ def enter() -> Response | None:
     if place is None:
         return None
     location, host, path = place
+    g.write = world().journal.begin()
     with world().lock:
         fault = world().faults.take(location, f"{host}{path}")
     if fault is None:
         return None
-    if fault.kind == "slow":
-        stopping().wait(fault.seconds)
+    if fault.kind == "slow" and not stopping().is_set():
+        world().faults.hold_back(fault.seconds)
         return None
     if fault.kind == "skew":
         g.skew = fault.seconds
@@ -57,7 +58,7 @@ def leave(response: Response) -> Response:
     place = _place()
     if place:
         _dress(response, place[1])
-        world().journal.write(_entry(place, response, world().clock()))
+        g.write(_entry(place, response, world().clock()))
     return response
 
 

@@ -2,7 +2,7 @@
 
 import re
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -55,17 +55,19 @@ class Journal:
     def __init__(self) -> None:
         self._entries: deque[Entry] = deque(maxlen=KEPT)
 
-    def write(self, entry: Entry) -> None:
-        """Add an entry."""
-        self._entries.append(entry)
+    def begin(self) -> Callable[[Entry], None]:
+        """Return what writes the entry of a request that arrives now. It writes nothing once the
+        journal has been cleared: a late answer belongs to what was forgotten."""
+        entries = self._entries
+        return entries.append
 
     def entries(self) -> list[Entry]:
         """Return what is held, oldest first."""
         return list(self._entries)
 
     def clear(self) -> None:
-        """Forget all."""
-        self._entries.clear()
+        """Forget all requests that have arrived, those not answered yet included."""
+        self._entries = deque(maxlen=KEPT)
 
 
 def redacted(parameters: Iterable[tuple[str, str]]) -> dict[str, list[str]]:

@@ -116,6 +116,7 @@ class Sandbox:
     def stop(self) -> None:
         """Stop answering and close every socket. Answers held back are let go."""
         self._stopping.set()
+        self.world.faults.clear()
         self._server.task_dispatcher.shutdown(timeout=5)
         if self._thread.is_alive():
             # Nobody closes the trigger before the loop has ended: what wakes it would else be
