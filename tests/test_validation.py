@@ -9,11 +9,11 @@ from core import ANNA, BOB, CARLA, OUTLET, PRODUCTION, SCOPE, Core, settings_for
 
 from wizard.errors import WizardError
 from wizard.house import House
-from wizard.model import Event, Grant, GrantState, Rung, RungState
+from wizard.model import Client, Event, Grant, GrantState, Rung, RungState
 from wizard.sandbox import seed
 from wizard.sandbox.server import Sandbox
 from wizard.sandbox.world import World
-from wizard.validation import headline
+from wizard.validation import Credentials, headline
 
 RUNGS = ["refresh", "identity", "organization", "read:crm", "scope", "clock"]
 
@@ -367,6 +367,54 @@ def test_a_secret_of_another_data_centre_is_checked_there(core: Core) -> None:
     core.house.clients.change_secret(client.client_id, secret, "in")
     checks = core.house.clients.check(client.client_id)
     assert {check.location: check.failure for check in checks} == {"eu": None, "in": None}
+
+
+def admit(core: Core, secret: str, location: str, **more: bool) -> Client:
+    """Give the id of the client that was registered last, with a secret for a data center."""
+    pasted = Credentials(core.registered["client_id"], secret)
+    return core.house.clients.admit(pasted, redirect_uri="", location=location, **more)
+
+
+def test_a_stored_secret_is_not_sent_to_a_data_center_it_was_not_stored_for(core: Core) -> None:
+    client = core.client()
+    core.admin.enable(client.client_id, "in")
+    core.admin.clear_journal()
+    with pytest.raises(WizardError) as refused:
+        admit(core, client.secret_for("eu") or "", "in")
+    assert failure_of(refused) == "missing-secret"
+    assert core.asked() == []
+
+
+def test_a_secret_for_a_data_center_that_has_none_is_stored_without_a_question(core: Core) -> None:
+    client = core.client()
+    with pytest.raises(WizardError) as off:
+        admit(core, "ab1" * 14, "in")
+    assert failure_of(off) == "multi-dc-off"
+    secret = core.admin.enable(client.client_id, "in")
+    stored = admit(core, secret, "in")
+    assert (stored.secret_for("in"), stored.secret_for("eu")) == (secret, client.secret_for("eu"))
+
+
+def test_a_regenerated_secret_for_all_data_centers_replaces_the_one_that_served_them(
+    core: Core,
+) -> None:
+    client = core.client()
+    core.admin.enable(client.client_id, "in", same_credentials=True)
+    admit(core, client.secret_for("eu") or "", "in", same_for_all=True)
+    fresh = core.admin.rotate_secret(client.client_id)
+    with pytest.raises(WizardError) as offered:
+        admit(core, fresh, "in")
+    assert failure_of(offered) == "secret-differs"
+    stored = admit(core, fresh, "in", replace=True)
+    assert (stored.secret_for("eu"), stored.secret_for("in")) == (fresh, fresh)
+    assert stored.previous_secret_for("eu") == client.secret_for("eu")
+
+
+def test_a_new_secret_leaves_it_as_it_was_that_one_serves_all_data_centers(core: Core) -> None:
+    client = core.client()
+    admit(core, client.secret_for("eu") or "", "eu", same_for_all=True)
+    fresh = core.admin.rotate_secret(client.client_id)
+    assert core.house.clients.change_secret(client.client_id, fresh).common_secret
 
 
 def test_a_check_names_the_secret_that_stopped_working(core: Core) -> None:

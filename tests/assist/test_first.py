@@ -10,12 +10,14 @@ from shell import Shell
 
 from wizard.cli.assisting import Assisted
 from wizard.cli.first import MAY_I, ByHand, consent_in_window
-from wizard.cli.terminal import Terminal
-from wizard.cli.wish import Wish
+from wizard.cli.terminal import Exit, Terminal
+from wizard.cli.wish import USE_IT, Wish
 from wizard.errors import WizardError
+from wizard.model import Client, ClientSecret
 from wizard.sandbox.person import Consent, Console, Person, SignIn
 
 WISH = Wish(("crm-read-leads",), data_centre="eu")
+OLD = "a1" * 21
 
 
 @dataclass
@@ -107,6 +109,33 @@ def test_a_client_that_zoho_does_not_confirm_is_not_stored(first: First) -> None
     with pytest.raises(ByHand, match="wrong-secret"):
         first.connect()
     assert first.core.house.store.clients() == ()
+
+
+@pytest.mark.parametrize("yes", [True, False])
+def test_a_new_secret_of_a_stored_client_on_the_page_is_asked_about(
+    first: First, yes: bool
+) -> None:
+    core = first.core
+
+    def stored_meanwhile(question: str) -> bool:
+        """Somebody stores the client in another window, with a secret that was then regenerated."""
+        first.asked.append(question)
+        if question != MAY_I:
+            return yes
+        (made,) = core.sandbox.world.clients
+        secrets, uri = (ClientSecret("eu", OLD),), core.house.settings.redirect_uri
+        core.house.store.add_client(Client(made.client_id, made.name, "eu", uri, secrets))
+        return True
+
+    first._may = stored_meanwhile  # type: ignore[method-assign]
+    if yes:
+        assert first.connect() == 1
+    else:
+        with pytest.raises(Exit):
+            first.connect()
+    assert first.asked == [MAY_I, USE_IT]
+    (client,) = core.house.store.clients()
+    assert (client.secret_for("eu") != OLD) is yes
 
 
 def test_a_window_that_the_person_closes_leaves_the_rest_by_hand(first: First) -> None:

@@ -136,3 +136,25 @@ def test_a_client_is_named_by_its_name_as_well(shell: Shell) -> None:
     named = ("connect", "crm", "--task", TASK, "--client", "OAuth wizard", "--no-browser")
     done = consent(shell, *named)
     assert done.code == 0, done.err
+
+
+def test_a_new_secret_of_a_stored_client_is_asked_about_and_never_dropped(
+    shell: Shell, stored: Core
+) -> None:
+    added = add_client(shell)
+    client_id, old = added["client_id"], added["client_secret"]
+    new = shell.sandbox.admin.rotate_secret(client_id)
+
+    script = shell.run("client", "add", given=f"{client_id} {new}")
+    assert (script.code, "secret-differs" in script.err) == (2, True)
+
+    for answer, secret in (("n", old), ("y", new)):
+        asked = [("Client ID", f"{client_id} {new}"), ("Use the new secret?", answer)]
+        done = shell.at_a_terminal("client", "add", answers=asked)
+        assert done.code == (answer == "n"), done.out
+        assert new not in done.out
+        assert stored.house.store.client(client_id).secret_for("eu") == secret
+
+    again = shell.run("client", "add", given=f"{client_id} {new}")
+    assert again.code == 0
+    assert "already stored" in again.err

@@ -68,6 +68,30 @@ def test_it_can_come_on_stdin_and_be_given_a_name_by_what_it_is_for(
     assert (done.code, json.loads(done.out)["name"]) == (0, "crm")
 
 
+def test_a_new_secret_of_a_stored_client_is_asked_about_and_never_dropped(
+    shell: Shell, stored: Core
+) -> None:
+    facts = refresh_token(stored)
+    file = env_file(shell, facts)
+    old = facts["ZOHO_CLIENT_SECRET"]
+    stored.house.clients.register(
+        f"{facts['ZOHO_CLIENT_ID']} {old}", redirect_uri="http://localhost/", location="eu"
+    )
+    new = stored.admin.rotate_secret(facts["ZOHO_CLIENT_ID"])
+    file.write_text(file.read_text().replace(old, new))
+    stored.advance(minutes=11)
+
+    script = run(shell, str(file))
+    assert (script.code, "secret-differs" in script.err) == (2, True)
+    assert stored.house.store.connections() == ()
+    stored.advance(minutes=11)
+
+    asked = [("Use the new secret?", "y")]
+    done = shell.at_a_terminal("import", str(file), "--name", "mine", answers=asked)
+    assert done.code == 0, done.out
+    assert stored.house.store.client(facts["ZOHO_CLIENT_ID"]).secret_for("eu") == new
+
+
 def test_by_hand_a_person_is_asked_for_each(shell: Shell, stored: Core) -> None:
     facts = refresh_token(stored)
     asked = [

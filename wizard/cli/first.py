@@ -9,7 +9,7 @@ from wizard.browser import Console, Form
 from wizard.cli.assisting import Assisted
 from wizard.cli.repairing import OVER
 from wizard.cli.terminal import Terminal
-from wizard.cli.wish import Wish, create
+from wizard.cli.wish import Wish, create, with_new_secret
 from wizard.errors import WizardError, fail, phrase
 from wizard.model import Client
 from wizard.validation import parse_credentials
@@ -86,7 +86,7 @@ def _from_console(
     terminal: Terminal, place: DataCentre, console: Console, may: Callable[[str], bool]
 ) -> Client:
     """Have a client registered at `place` and take it over; raises ``console-surprise``,
-    ``window-closed``, and as `Clients.register`."""
+    ``window-closed``, and as `Clients.admit`."""
     house, settings = terminal.house, terminal.settings
     terminal.painter.note(f"Zoho's API console ({place.name}) opens in a window of its own.")
     terminal.painter.note(EXPERIMENT)
@@ -102,10 +102,15 @@ def _from_console(
         credentials = parse_credentials(text)
     except WizardError:
         raise _surprise("unread") from None
-    return house.clients.register(
-        credentials,
-        redirect_uri=settings.redirect_uri,
-        location=place.location,
+    return with_new_secret(
+        terminal,
+        lambda replace: house.clients.admit(
+            credentials,
+            redirect_uri=settings.redirect_uri,
+            location=place.location,
+            replace=replace,
+        ),
+        may,
     )
 
 

@@ -11,10 +11,11 @@ import click
 from wizard.adoption import NEEDED, Found, Proved, read
 from wizard.cli.proving import conclude, prove, say_how_to_use
 from wizard.cli.terminal import Exit, Terminal, json_option, pass_terminal
-from wizard.cli.wish import location_of
+from wizard.cli.wish import location_of, with_new_secret
 from wizard.delivery import Broken, file
 from wizard.errors import fail
 from wizard.model import Grant
+from wizard.validation import Credentials
 
 LONGEST = 1024 * 1024
 """Characters of a paste; credentials stand in small files."""
@@ -62,6 +63,7 @@ def import_credentials(
     adoption = terminal.house.adoption
     proved = adoption.prove(found, location_of(terminal, data_centre), scope)
     _say_proved(terminal, found, proved)
+    _settle_secret(terminal, proved)
     grant = adoption.adopt(
         proved,
         name or adoption.free_name(found, proved.scope),
@@ -140,6 +142,26 @@ def _say_proved(terminal: Terminal, found: Found, proved: Proved) -> None:
     if hinted is not None and hinted != home:
         terminal.painter.note(f"It speaks of {hinted.name}; Zoho knows the client in {home.name}.")
     terminal.painter.good(f"Zoho ({home.name}) takes it, for {', '.join(proved.scope)}.")
+
+
+def _settle_secret(terminal: Terminal, proved: Proved) -> None:
+    """See that the secret that Zoho accepted is the stored one, if its client is stored already.
+
+    Raises as `with_new_secret` does, before anything is stored.
+    """
+    clients = {each.client_id: each for each in terminal.house.store.clients()}
+    known, location = clients.get(proved.client_id), proved.data_centre.location
+    if known is None or known.secret_for(location) == proved.client_secret:
+        return
+    with_new_secret(
+        terminal,
+        lambda replace: terminal.house.clients.admit(
+            Credentials(proved.client_id, proved.client_secret),
+            redirect_uri=known.redirect_uri,
+            location=location,
+            replace=replace,
+        ),
+    )
 
 
 def _say_redirect_uri(terminal: Terminal, found: Found) -> None:

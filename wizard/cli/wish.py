@@ -1,14 +1,22 @@
 """What a new connection shall be, from the options of ``connect``."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
 
 import click
 
-from wizard.cli.terminal import Terminal
-from wizard.errors import fail
+from wizard.cli.serving import breaking
+from wizard.cli.terminal import Exit, Terminal
+from wizard.errors import WizardError, fail
 from wizard.model import Client, Connection
 from wizard.validation import parse_credentials
 from wizard.zoho import ALWAYS, parse_scope, preset
+
+T = TypeVar("T")
+
+USE_IT = "Use the new secret?"
 
 
 @dataclass(frozen=True)
@@ -93,27 +101,56 @@ def register(
     self_client: bool = False,
     same_for_all: bool = False,
 ) -> Client:
-    """Ask for a client's id and secret, prove them at Zoho, and store the client.
+    """Ask for a client's id and secret, prove them at Zoho, and store the client. The new secret of
+    a client that is stored already takes its place if the person says so.
 
-    Raises what `Clients.register` raises; nothing is stored then.
+    Raises what `Clients.admit` raises; nothing is stored then.
     """
     house = terminal.house
     redirect_uri = "" if self_client else house.settings.redirect_uri
     if terminal.interactive:
         _say_how_to_register(terminal, name, location, redirect_uri)
     credentials = parse_credentials(_paste(terminal))
-    client = house.clients.register(
-        credentials,
-        name=name,
-        redirect_uri=redirect_uri,
-        location=location,
-        same_for_all=same_for_all,
+    known = {each.client_id for each in house.store.clients()}
+    client = with_new_secret(
+        terminal,
+        lambda replace: house.clients.admit(
+            credentials,
+            name=name,
+            redirect_uri=redirect_uri,
+            location=location,
+            same_for_all=same_for_all,
+            replace=replace,
+        ),
     )
     for note in credentials.notes:
         terminal.painter.note(note)
+    if client.client_id in known:
+        terminal.painter.note(f"This client is already stored, as {client.name}.")
     home = house.zoho.data_centre(client.location)
     terminal.painter.good(f"{client.client_id} is right at {home.name} ({home.location}).")
     return client
+
+
+def with_new_secret(
+    terminal: Terminal, act: Callable[[bool], T], may: Callable[[str], bool] | None = None
+) -> T:
+    """What `act` returns. It is told whether a secret that differs from the stored one may replace
+    it: first no, and yes if that fails and the person agrees. `may` asks (default: the terminal).
+
+    Raises ``secret-differs`` if nobody can be asked, and `Exit` if the answer is no.
+    """
+    try:
+        return act(False)
+    except WizardError as error:
+        if error.failure.code != "secret-differs" or not (may or terminal.interactive):
+            raise
+        terminal.painter.finding(terminal.explain(error.failure))
+    with breaking():
+        if not (may or partial(click.confirm, err=True))(USE_IT):
+            terminal.painter.note("Nothing was changed.")
+            raise Exit(1)
+    return act(True)
 
 
 def _say_how_to_register(

@@ -75,6 +75,49 @@ class Clients:
         self._store.add_client(client)
         return client
 
+    def admit(
+        self,
+        credentials: Credentials,
+        *,
+        name: str = "",
+        redirect_uri: str,
+        location: str | None = None,
+        same_for_all: bool = False,
+        replace: bool = False,
+    ) -> Client:
+        """The client whose id and secret a person gave: registered, or known already.
+
+        The pair of a known client is checked at `location`, or else at its home. A secret for a
+        data center that has none yet is stored. One that differs from the stored secret is stored
+        with `replace` only; the old one is kept until a refresh has succeeded with the new one.
+
+        Raises as `register`, ``secret-differs`` without `replace`, and ``multi-dc-off``,
+        ``client-deleted`` or ``missing-secret`` for a known client. Nothing is stored then.
+        """
+        client_id, secret = credentials.client_id, credentials.client_secret
+        known = next((each for each in self._store.clients() if each.client_id == client_id), None)
+        if known is None:
+            return self.register(
+                credentials,
+                name=name,
+                redirect_uri=redirect_uri,
+                location=location,
+                same_for_all=same_for_all,
+            )
+        where = self._zoho.data_centre(location or known.location).location
+        failure = self._judged(known, secret, where, same_for_all=same_for_all)
+        if failure is not None:
+            raise WizardError(failure)
+        row = _row(known, where, common=known.common_secret or same_for_all)
+        if known.secret_for(row) not in (None, secret):
+            if not replace:
+                raise fail("secret-differs", **client_details(known, self._zoho, where))
+            # Right at `where` only: it is that data center's own.
+            if row != where and self._broker.preflight(client_id, secret, row) != "valid":
+                row = where
+        self._store.set_secret(client_id, row, secret, common=same_for_all or None)
+        return self._store.client(client_id)
+
     def free_name(self, stem: str = "") -> str:
         """`stem` (default: what the console's form is proposed), numbered where a client here has
         that name."""
@@ -98,7 +141,7 @@ class Clients:
         failure = self._verdict(client, secret, where)
         if failure is not None:
             raise WizardError(failure)
-        self._store.set_secret(client_id, where, secret, common=same_for_all)
+        self._store.set_secret(client_id, where, secret, common=same_for_all or None)
         return self._store.client(client_id)
 
     def check(self, client_id: str) -> tuple[ClientCheck, ...]:
@@ -116,6 +159,21 @@ class Clients:
             return ClientCheck(location, self._verdict(client, secret, location))
         except WizardError as error:
             return ClientCheck(location, error.failure)
+
+    def _judged(
+        self, client: Client, secret: str, where: str, *, same_for_all: bool
+    ) -> Failure | None:
+        """Judge a secret given for a known client. It is not sent to `where` if it is stored as
+        another data center's own, nor before `where` is known to have the client."""
+        stored, details = client.secret_for(where), client_details(client, self._zoho, where)
+        if stored != secret and not (same_for_all or client.common_secret):
+            others = (client.secret_for(each) for each in client.locations if each != where)
+            if secret in others:
+                return Failure("wrong-secret" if stored else "missing-secret", details=details)
+        settled = where == client.location or where in client.locations
+        if not settled and not self._broker.knows(where, client.client_id):
+            return Failure("multi-dc-off", "invalid_client", details=details)
+        return self._verdict(client, secret, where)
 
     def _verdict(self, client: Client, secret: str, location: str) -> Failure | None:
         """Judge `secret` at `location`; None: it is right there."""
@@ -159,3 +217,11 @@ class Clients:
                 found_name=self._zoho.data_centre(found).name,
             )
         return found
+
+
+def _row(client: Client, where: str, *, common: bool) -> str:
+    """The data center under which the secret that `where` accepts is stored: its own, or the one
+    whose secret is `common` to all."""
+    if where in client.locations or not common:
+        return where
+    return next(iter(client.locations), where)

@@ -10,8 +10,7 @@ from wizard.diagnosis import finding_of
 from wizard.errors import WizardError
 from wizard.model import Client, Failure, SecretState
 from wizard.validation import ClientCheck
-from wizard.web import presenter
-from wizard.web.onboarding import understood
+from wizard.web import pasted, presenter
 from wizard.web.presenter import Status
 from wizard.web.rooms import house
 from wizard.zoho import limits
@@ -36,12 +35,12 @@ def index() -> str:
 
 
 @pages.get("/clients/new")
-def new(failure: Failure | None = None, pasted: str = "") -> str:
+def new(failure: Failure | None = None, box: pasted.Box | None = None) -> str:
     """The form for a client that is registered already."""
     return render_template(
         "client_new.html",
         found=finding_of(failure) if failure else None,
-        understood=understood(pasted),
+        box=box or pasted.Box(),
         name=request.form.get("name") or house().clients.free_name(),
         location=request.form.get("location", ""),
         redirect_uri=house().settings.redirect_uri,
@@ -52,17 +51,18 @@ def new(failure: Failure | None = None, pasted: str = "") -> str:
 @pages.post("/clients")
 def create() -> Response:
     """Check what was pasted with Zoho, and keep the client if it is right."""
-    pasted = request.form.get("credentials", "")
     try:
-        client = house().clients.register(
-            pasted,
+        client = house().clients.admit(
+            pasted.pasted(),
             name=request.form.get("name", ""),
             redirect_uri=house().settings.redirect_uri,
             location=request.form.get("location") or None,
             same_for_all="same_for_all" in request.form,
+            replace=pasted.accepts_new_secret(),
         )
     except WizardError as error:
-        return make_response(new(error.failure, pasted), 422)
+        return make_response(new(error.failure, pasted.keep(error.failure)), 422)
+    pasted.forget()
     return redirect(f"/clients/{client.client_id}", 303)
 
 

@@ -18,8 +18,8 @@ from werkzeug.wrappers import Response
 from wizard.diagnosis import finding_of
 from wizard.errors import WizardError, fail
 from wizard.model import Client, Connection, Failure, Finding
-from wizard.validation import parse_credentials
-from wizard.web import consent
+from wizard.validation import Credentials
+from wizard.web import consent, pasted
 from wizard.web.findings import paint
 from wizard.web.presenter import explained
 from wizard.web.rooms import house
@@ -91,6 +91,17 @@ class Asked:
         return house().zoho.data_centre(self.location).location if self.location else None
 
 
+@dataclass(frozen=True)
+class Failed:
+    """What came of pressing the second page's button."""
+
+    failure: Failure
+    client: Client | None = None
+    """The client that was settled on before it failed."""
+    box: pasted.Box | None = None
+    """The paste box that the failure is about; None: there is none."""
+
+
 @pages.get("/connections/new")
 def new() -> str | Response:
     """The first page, or, once a task is chosen, the second."""
@@ -125,13 +136,16 @@ def create() -> Response:
         form.get("location") or None,
     )
     name = form.get("name", "").strip()
-    pasted = form.get("credentials", "")
+    client = None
     try:
-        client = _client(wish, form.get("client_id", ""), pasted)
+        credentials = _credentials()
+        client = _client(wish, credentials)
         _connection(name, client, wish)
     except WizardError as error:
-        page = client_page(wish, name=name, failure=error.failure, pasted=pasted)
-        return make_response(page, 422)
+        box = pasted.keep(error.failure) if client is None and "credentials" in form else None
+        failed = Failed(error.failure, client, box)
+        return make_response(client_page(wish, name=name, failed=failed), 422)
+    pasted.forget()
     try:
         answer = consent.begin(name)
     except WizardError as error:
@@ -139,27 +153,30 @@ def create() -> Response:
             return paint(error.failure, name=name)
         # Nothing of it is lost: the form stands there again, to be pressed when the wait is over.
         house().store.remove_connection(name)
-        page = client_page(
-            wish, name=name, failure=error.failure, pasted=pasted and client.client_id
-        )
-        return make_response(page, 503)
+        failed = Failed(error.failure, client)
+        return make_response(client_page(wish, name=name, failed=failed), 503)
     browser().setdefault(BEGUN, {})[wish] = name
-    browser().setdefault(UNDERSTOOD, {})[name] = understood(pasted)
+    read = pasted.understood(credentials) if credentials else ()
+    browser().setdefault(UNDERSTOOD, {})[name] = read
     return answer
 
 
-def _client(wish: Wish, client_id: str, pasted: str) -> Client:
-    if client_id:
-        return house().store.client(client_id)
-    credentials = parse_credentials(pasted)
-    known = {each.client_id: each for each in house().store.clients()}
-    if credentials.client_id in known:
-        return known[credentials.client_id]
-    return house().clients.register(
+def _credentials() -> Credentials | None:
+    """What was pasted, or kept of a paste; None where a stored client was chosen and nothing
+    stands in the box. Raises as `parse_credentials` does."""
+    chosen = bool(request.form.get("client_id"))
+    return None if chosen and not pasted.filled() else pasted.pasted()
+
+
+def _client(wish: Wish, credentials: Credentials | None) -> Client:
+    if credentials is None:
+        return house().store.client(request.form.get("client_id", ""))
+    return house().clients.admit(
         credentials,
         redirect_uri=house().settings.redirect_uri,
         location=wish.location,
         same_for_all="same_for_all" in request.form,
+        replace=pasted.accepts_new_secret(),
     )
 
 
@@ -197,16 +214,13 @@ def task_page(asked: Asked, found: Finding | None = None) -> str:
     )
 
 
-def client_page(
-    wish: Wish, *, name: str = "", failure: Failure | None = None, pasted: str = ""
-) -> str:
+def client_page(wish: Wish, *, name: str = "", failed: Failed | None = None) -> str:
     """The second page: the client, what the connection may do, and its name."""
     clients = house().store.clients()
-    pasted_id = next((each for each in clients if each.client_id in pasted), None)
-    another = request.args.get("client") == "new" or bool(pasted)
-    chosen = request.args.get("client") or request.form.get("client_id")
-    wanted = next((each for each in clients if each.client_id == chosen), None)
-    client = pasted_id if another else wanted or _likeliest(clients, wish.location)
+    box = failed.box if failed else None
+    another = request.args.get("client") == "new" or box is not None
+    client = None if another else _chosen(clients, wish, failed)
+    failure = failed.failure if failed else None
     found = failure.details.get("found") if failure else None
     location = found or wish.location
     likely = house().zoho.data_centre(location or _guessed_location())
@@ -214,7 +228,7 @@ def client_page(
     return render_template(
         "new_client.html",
         found=finding_of(failure, name=name) if failure else None,
-        understood=understood(pasted),
+        box=box or pasted.Box(),
         wish=wish,
         title=_title(wish),
         name=name or _free_name(wish),
@@ -236,15 +250,13 @@ def client_page(
     )
 
 
-def understood(pasted: str) -> tuple[str, ...]:
-    """What could be read from a paste that led to a failure; never a secret."""
-    try:
-        credentials = parse_credentials(pasted)
-    except WizardError:
-        return ()
-    length = len(credentials.client_secret)
-    read = (f"the client ID {credentials.client_id}", f"a secret of {length} characters")
-    return (*read, *credentials.notes)
+def _chosen(clients: Sequence[Client], wish: Wish, failed: Failed | None) -> Client | None:
+    """The client that the page connects with: the one it was settled on, else the likeliest."""
+    chosen = request.args.get("client") or request.form.get("client_id")
+    if failed is not None and failed.client is not None:
+        chosen = failed.client.client_id
+    wanted = next((each for each in clients if each.client_id == chosen), None)
+    return wanted or _likeliest(clients, wish.location)
 
 
 def _likeliest(clients: Sequence[Client], location: str | None) -> Client | None:

@@ -1,0 +1,176 @@
+"""A pasted id and secret are what the button acts on, whatever failed before."""
+
+import re
+from typing import Any
+
+import pytest
+from visiting import ANNA, NEW, Visitor, accept, wish
+
+from wizard.model import GrantState
+from wizard.sandbox.server import Sandbox
+
+BOX = '<textarea id="credentials"'
+WRONG = "0123456789abcdef" * 2 + "0123456789"
+
+
+def paste(registered: dict[str, Any], secret: str, name: str = "second") -> dict[str, str]:
+    """The fields of "Use another client", with the id of `registered` and a secret in the box."""
+    fields = wish(registered, name)
+    return {**fields, "client_id": "", "credentials": f"{registered['client_id']}\n{secret}"}
+
+
+def kept(page: str) -> str:
+    """The hidden field that says which client's paste is kept."""
+    found = re.search(r'name="kept" value="([^"]+)"', page)
+    return found[1] if found else ""
+
+
+def stored_secret(visitor: Visitor, registered: dict[str, Any]) -> str | None:
+    return visitor.house.store.client(registered["client_id"]).secret_for("eu")
+
+
+def names(visitor: Visitor) -> list[str]:
+    return [each.name for each in visitor.house.store.connections()]
+
+
+def test_a_regenerated_secret_is_offered_and_one_press_leads_on_to_consent(
+    connected: Visitor, registered: dict[str, Any], zoho_sandbox: Sandbox
+) -> None:
+    old = stored_secret(connected, registered)
+    new = zoho_sandbox.admin.rotate_secret(registered["client_id"])
+    offered = connected.send("/connections", **paste(registered, new))
+    assert offered.status_code == 422
+    assert "Use the new secret and connect to Zoho" in offered.text
+    assert new not in offered.text
+    assert stored_secret(connected, registered) == old
+    assert names(connected) == ["leads"]
+
+    fields = {**paste(registered, ""), "credentials": "", "kept": kept(offered.text)}
+    begun = connected.send("/connections", **fields, replace="yes")
+    assert begun.status_code == 303
+    client = connected.house.store.client(registered["client_id"])
+    assert (client.secret_for("eu"), client.previous_secret_for("eu")) == (new, old)
+
+    accept(connected, zoho_sandbox, begun.location)
+    grant = connected.house.store.grant("second")
+    assert grant
+    assert grant.state is GrantState.PROVED
+    assert [each.value for each in connected.house.store.client(client.client_id).secrets] == [new]
+
+
+def test_without_the_yes_the_offer_stands_and_nothing_changes(
+    connected: Visitor, registered: dict[str, Any], zoho_sandbox: Sandbox
+) -> None:
+    old = stored_secret(connected, registered)
+    new = zoho_sandbox.admin.rotate_secret(registered["client_id"])
+    offered = connected.send("/connections", **paste(registered, new))
+    fields = {**paste(registered, ""), "credentials": "", "kept": kept(offered.text)}
+    assert "Use the new secret" in connected.send("/connections", **fields).text
+    other = connected.send("/connections", **paste(registered, WRONG), replace="yes")
+    assert other.status_code == 422, "the offer was about another secret"
+    assert stored_secret(connected, registered) == old
+
+
+def test_the_stored_secret_pasted_again_changes_nothing_and_goes_on(
+    connected: Visitor, registered: dict[str, Any]
+) -> None:
+    before = connected.house.store.clients()
+    begun = connected.send("/connections", **paste(registered, registered["secrets"]["eu"]))
+    assert begun.status_code == 303
+    assert connected.house.store.clients() == before
+
+
+def test_a_wrong_secret_of_a_stored_client_is_said_and_only_the_secret_pasted_again(
+    connected: Visitor, registered: dict[str, Any]
+) -> None:
+    refused = connected.send("/connections", **paste(registered, WRONG))
+    assert refused.status_code == 422
+    assert "The client secret is wrong" in refused.text
+    assert WRONG not in refused.text
+    assert stored_secret(connected, registered) == registered["secrets"]["eu"]
+    assert kept(refused.text) == registered["client_id"]
+
+    fields = {**paste(registered, ""), "kept": registered["client_id"]}
+    begun = connected.send("/connections", **{**fields, "credentials": registered["secrets"]["eu"]})
+    assert begun.status_code == 303
+
+
+@pytest.mark.parametrize(
+    "text", ["", "nonsense", f"1000.{'A' * 30}", f"1000.{'A' * 30} {WRONG}", "{id} {wrong}"]
+)
+def test_after_an_error_the_box_stays_and_the_button_does_not_use_the_old_client(
+    connected: Visitor, registered: dict[str, Any], text: str
+) -> None:
+    given = text.format(id=registered["client_id"], wrong=WRONG)
+    fields = {**paste(registered, ""), "credentials": given}
+    page = connected.send("/connections", **fields)
+    assert page.status_code == 422
+    assert BOX in page.text
+    assert "Check and connect to Zoho" in page.text
+    assert '<option value="" selected>' in page.text
+
+    again = connected.send("/connections", **{**fields, "credentials": "", "kept": kept(page.text)})
+    assert again.status_code == 422
+    assert names(connected) == ["leads"]
+
+
+def test_what_is_in_the_box_counts_for_more_than_the_client_in_the_list(
+    connected: Visitor, registered: dict[str, Any], zoho_sandbox: Sandbox
+) -> None:
+    uri = connected.house.settings.redirect_uri
+    another = zoho_sandbox.admin.register_client(ANNA, [uri], name="Another")
+    fields = {**wish(another, "second"), "client_id": registered["client_id"]}
+    assert connected.send("/connections", **fields).status_code == 303
+    assert connected.house.store.connection("second").client_id == another["client_id"]
+
+
+def test_a_client_can_be_chosen_from_the_list_while_the_box_is_empty(
+    connected: Visitor, registered: dict[str, Any]
+) -> None:
+    page = connected.get(f"{NEW}?task=crm-read-leads&client=new").text
+    assert " required" not in page.split(BOX, 1)[1].split(">", 1)[0]
+    fields = {**paste(registered, ""), "credentials": "", "client_id": registered["client_id"]}
+    assert connected.send("/connections", **fields).status_code == 303
+
+
+@pytest.mark.parametrize("path", ["/connections", "/clients"])
+def test_a_disturbance_on_the_way_costs_no_second_paste(
+    visitor: Visitor, registered: dict[str, Any], zoho_sandbox: Sandbox, path: str
+) -> None:
+    zoho_sandbox.admin.fault("dc-down", endpoint="oauth/v2/token", times=9)
+    failed = visitor.send(path, **{**wish(registered), "same_for_all": "yes"})
+    assert failed.status_code == 422
+    assert "you don’t need to paste them again" in failed.text
+    assert registered["secrets"]["eu"] not in failed.text
+    assert re.search(r'name="same_for_all" value="yes" checked', failed.text)
+
+    zoho_sandbox.admin.clear_faults()
+    zoho_sandbox.admin.advance(600)
+    fields = {**wish(registered), "credentials": "", "kept": kept(failed.text)}
+    assert visitor.send(path, **fields).status_code == 303
+    assert visitor.house.store.client(registered["client_id"]).secret_for("eu")
+
+    again = {**fields, "name": "third"}
+    assert visitor.send(path, **again).status_code == 422, "it was kept until it succeeded"
+
+
+def test_what_one_browser_pasted_is_not_kept_for_another(
+    visitor: Visitor, stranger: Visitor, registered: dict[str, Any], zoho_sandbox: Sandbox
+) -> None:
+    zoho_sandbox.admin.fault("dc-down", endpoint="oauth/v2/token", times=9)
+    page = visitor.send("/connections", **wish(registered)).text
+    zoho_sandbox.admin.clear_faults()
+    stranger.sign_in()
+    fields = {**wish(registered), "credentials": "", "kept": kept(page)}
+    assert "Nothing was pasted" in stranger.send("/connections", **fields).text
+
+
+def test_a_new_secret_is_offered_where_clients_are_added_too(
+    connected: Visitor, registered: dict[str, Any], zoho_sandbox: Sandbox
+) -> None:
+    new = zoho_sandbox.admin.rotate_secret(registered["client_id"])
+    offered = connected.send("/clients", **paste(registered, new))
+    assert "Use the new secret" in offered.text
+    fields = {"credentials": "", "kept": kept(offered.text), "location": "eu", "replace": "yes"}
+    assert connected.send("/clients", **fields).status_code == 303
+    assert stored_secret(connected, registered) == new
