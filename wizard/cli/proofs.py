@@ -8,7 +8,7 @@ from wizard.cli.painter import moment
 from wizard.cli.terminal import Terminal
 from wizard.document import finding_json
 from wizard.errors import phrase
-from wizard.model import GrantState
+from wizard.model import Grant, GrantState
 from wizard.reauthorization import Line, LineState
 from wizard.store import Destination
 from wizard.validation import headline
@@ -35,18 +35,19 @@ def proof_json(terminal: Terminal, line: Line) -> dict[str, Any]:
     """One line of the table as scripts read it; no secret in it."""
     store = terminal.house.store
     grant = store.grant(line.connection)
-    receipt = store.receipt(line.connection, grant.generation) if grant else None
+    proved, proved_at = _proof(terminal, line, grant)
     terminal.name = line.connection
     return {
         "name": line.connection,
         "state": line.state,
-        "proved": grant is not None and grant.state is GrantState.PROVED,
+        "proved": proved,
         "generation": grant.generation if grant else None,
         "headline": headline(grant) if grant else None,
         "account": grant.account if grant else None,
         "organizations": grant.organizations if grant else (),
         "location": line.location,
-        "proved_at": receipt.finished_at if receipt else None,
+        "proved_at": proved_at,
+        "again_at": line.again_at,
         "destinations": [
             {
                 "target": each.target,
@@ -63,30 +64,51 @@ def proof_json(terminal: Terminal, line: Line) -> dict[str, Any]:
 
 
 def exit_code(terminal: Terminal, line: Line) -> int:
-    """0 for a connection that was repaired; 3 for one that does not work without a consent; 1 for
-    one that was left as it was, or that a program still lacks."""
+    """0 for a connection that was repaired; 4 for one whose proof waits; 3 for one that does not
+    work without a consent; 1 for one that was left as it was, or that a program still lacks."""
     if line.state is LineState.REPAIRED:
         return 0
+    if line.state is LineState.WAITING:
+        return 4
     grant = terminal.house.store.grant(line.connection)
     return 1 if grant and grant.state is GrantState.PROVED else 3
 
 
+def state_of(line: Line, now: datetime) -> str:
+    """How far `line` is, in words."""
+    until = _clock_time(line.again_at, now) if line.again_at else ""
+    return phrase("repair", "rate-limited" if line.rate_limited else line.state, until=until)
+
+
 def _row(terminal: Terminal, line: Line) -> tuple[str, ...]:
-    store = terminal.house.store
+    store, now = terminal.house.store, terminal.clock()
     grant = store.grant(line.connection)
-    receipt = store.receipt(line.connection, grant.generation) if grant else None
+    _, proved_at = _proof(terminal, line, grant)
     return (
         line.connection,
-        phrase("repair", line.state),
+        state_of(line, now),
         headline(grant) if grant else "",
-        _hour(receipt.finished_at) if receipt and receipt.finished_at else "",
+        _clock_time(proved_at, now) if proved_at else "",
         _programs(store.destinations(line.connection), grant.generation if grant else 0),
     )
 
 
-def _hour(at: datetime) -> str:
-    """When in the day: a repair is told as it ends."""
-    return at.astimezone().strftime("%H:%M:%S")
+def _proof(terminal: Terminal, line: Line, current: Grant | None) -> tuple[bool, datetime | None]:
+    """Whether the newest grant of `line` is proved, and when it was; never the time of another
+    grant's proof, nor that of a check that failed."""
+    if current is None or current.state is not GrantState.PROVED:
+        return False, None
+    if current.generation != line.generation:  # a newer one waits
+        return False, None
+    receipt = terminal.house.store.receipt(line.connection, current.generation)
+    return True, receipt.finished_at if receipt and receipt.proved else None
+
+
+def _clock_time(at: datetime, now: datetime) -> str:
+    """A time of today in short, of another day with its date."""
+    here = at.astimezone()
+    today = here.date() == now.astimezone().date()
+    return here.strftime("%H:%M:%S") if today else moment(at)
 
 
 def _programs(destinations: Sequence[Destination], generation: int) -> str:

@@ -32,9 +32,10 @@ class Outcome:
     def to_json(self) -> dict[str, Any]:
         """The outcome as scripts read it; no secret in it."""
         grant = self.grant
+        proved = grant is not None and grant.state is GrantState.PROVED
         return {
             "name": self.name,
-            "proved": self.finding is None,
+            "proved": proved and self.finding is None,
             "generation": grant.generation if grant else None,
             "state": grant.state.value if grant else None,
             "headline": headline(grant) if grant else None,

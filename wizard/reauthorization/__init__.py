@@ -6,12 +6,13 @@ the same way: one consent → proved → held where somebody else answered → d
 destination → the superseded refresh token revoked when nothing uses it any more.
 """
 
-from wizard.reauthorization.line import SETTLED, Line, LineState, same_address
+from wizard.reauthorization.line import ARRIVED, SETTLED, Line, LineState, same_address
 from wizard.reauthorization.plan import Group, Plan
 from wizard.reauthorization.repairs import GRACE, Repairs
 from wizard.reauthorization.steps import Next, Repair, Step
 
 __all__ = [
+    "ARRIVED",
     "GRACE",
     "SETTLED",
     "Group",

@@ -49,11 +49,17 @@ AGAIN = timedelta(minutes=2)
 where each takes one of a grant's token requests."""
 
 THROTTLED = "throttled"
+RATE_LIMITS = frozenset({THROTTLED, "token-budget", "client-budget"})
+"""Failures that say that a rate limit is used up, Zoho's own or the wizard's below it."""
+
 OTHER_ACCOUNT = "other-account"
 """The code under which a grant of another person is held."""
 
 SETTLED = (LineState.REPAIRED, LineState.NOT_DELIVERED, LineState.SKIPPED)
 """States in which a repair asks nothing more of the person."""
+
+ARRIVED = (LineState.DELIVERING, LineState.NOT_DELIVERED, LineState.REPAIRED)
+"""States in which the new grant is proved and in use."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +86,12 @@ class Line:
     """When a proof that was broken off is tried again."""
     revoke_at: datetime | None = None
     """When the superseded refresh token is revoked; None: none lives, or a destination holds it."""
+
+    @property
+    def rate_limited(self) -> bool:
+        """Whether its proof waits for a rate limit, and for nothing else."""
+        limit = self.failure is not None and self.failure.code in RATE_LIMITS
+        return limit and self.state is LineState.WAITING
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ of its choosing. They show the command that makes one.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from flask import Blueprint, redirect, request
@@ -23,6 +23,7 @@ pages = Blueprint("destinations", __name__)
 STATUSES = {
     Condition.WAITING: Status("Nothing delivered yet", "wait"),
     Condition.CURRENT: Status("Holds the current grant", "good"),
+    Condition.BEHIND: Status("Holds grant {generation}, not the current one", "bad"),
     Condition.FOREIGN: Status("Holds somebody else’s token", "bad"),
     Condition.EDITED: Status("Edited", "wait"),
     Condition.MISSING: Status("Credentials gone", "bad"),
@@ -97,13 +98,13 @@ def _chosen(name: str) -> Destination:
 def _view(sight: Sight) -> DestinationView:
     made = sight.destination
     failure = sight.failure or made.failure
-    behind = Status(f"Holds grant {sight.generation}, not the current one", "bad")
+    status = STATUSES[sight.condition]
     return DestinationView(
         id=made.id,
         target=made.target,
         entry=made.entry,
         kind=profile(made.profile).title,
-        status=STATUSES.get(sight.condition, behind),
+        status=replace(status, word=status.word.format(generation=sight.generation)),
         edited=", ".join(sight.fields),
         delivered_at=made.delivered_at,
         use=_use(made),

@@ -14,12 +14,21 @@ from werkzeug.wrappers import Response
 
 from wizard.errors import WizardError, fail
 from wizard.model import Finding
-from wizard.reauthorization import SETTLED, Line, LineState, Next, Repair, Step, same_address
+from wizard.reauthorization import (
+    ARRIVED,
+    SETTLED,
+    Line,
+    LineState,
+    Next,
+    Repair,
+    Step,
+    same_address,
+)
 from wizard.validation import headline
 from wizard.web import connection_page, consent
 from wizard.web.assistance import assistance
 from wizard.web.findings import paint
-from wizard.web.presenter import WAITING, Status
+from wizard.web.presenter import Status
 from wizard.web.rooms import house, launch
 from wizard.web.sessions import browser
 
@@ -74,6 +83,9 @@ class LineView:
     """What the new grant was proved to reach; empty while it is not."""
     programs: tuple[str, ...]
     finding: Finding | None
+    waits: str
+    """What its proof waits for, in words; empty where it does not wait."""
+    again_at: datetime | None
     revoke_at: datetime | None
     can_skip: bool
 
@@ -153,15 +165,16 @@ def _onward(next_: Next) -> bool:
 def _view(line: Line) -> LineView:
     rooms, name = house(), line.connection
     grant = rooms.store.grant(name)
-    arrived = line.state in (LineState.REPAIRED, LineState.NOT_DELIVERED, LineState.DELIVERING)
     return LineView(
         name=name,
-        status=STATUSES.get(line.state, WAITING),
+        status=STATUSES[line.state],
         who=line.email,
         where=f"{rooms.zoho.data_centre(line.location).name} · client {line.client}",
-        reaches=headline(grant) if grant and arrived else "",
+        reaches=headline(grant) if grant and line.state in ARRIVED else "",
         programs=tuple(each.target for each in rooms.store.destinations(name)),
         finding=rooms.diagnosis.finding(name, line.failure) if line.failure else None,
+        waits="Zoho’s rate limit" if line.rate_limited else "Zoho" if line.again_at else "",
+        again_at=line.again_at,
         revoke_at=line.revoke_at,
         can_skip=line.state not in SETTLED and line.state is not LineState.PROVING,
     )
