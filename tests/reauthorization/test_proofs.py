@@ -1,6 +1,7 @@
 """What the results of a repair say of a connection whose proof waits for a rate limit."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -9,7 +10,9 @@ from repairing import connect, kill, lines
 from shell import Shell
 
 from wizard.cli.proofs import exit_code, paint_proofs, proof_json
+from wizard.cli.proving import Outcome
 from wizard.cli.terminal import Terminal
+from wizard.model import GrantState
 from wizard.reauthorization import Line
 from wizard.web import LaunchTokens, create_app
 
@@ -96,6 +99,13 @@ def test_a_proved_connection_is_told_with_the_time_of_its_proof_in_every_place(
     assert told["proved"]
     assert told["proved_at"] > datetime.min.replace(tzinfo=UTC)
     assert told["again_at"] is None
+
+
+@pytest.mark.parametrize("state", GrantState)
+def test_only_a_proved_grant_is_called_proved(core: Core, state: GrantState) -> None:
+    grant = replace(core.proved(), state=state)
+    told = Outcome("crm", grant).to_json()
+    assert told["proved"] is (told["state"] == "proved")
 
 
 def test_connect_tells_that_its_proof_waits_as_what_it_is(shell: Shell, stored: Core) -> None:

@@ -140,12 +140,12 @@ def create() -> Response:
     try:
         credentials = _credentials()
         client = _client(wish, credentials)
+        pasted.forget()
         _connection(name, client, wish)
     except WizardError as error:
         box = pasted.keep(error.failure) if client is None and "credentials" in form else None
         failed = Failed(error.failure, client, box)
         return make_response(client_page(wish, name=name, failed=failed), 422)
-    pasted.forget()
     try:
         answer = consent.begin(name)
     except WizardError as error:

@@ -81,7 +81,7 @@ def keep(failure: Failure) -> Box:
 
 
 def forget() -> None:
-    """Keep nothing: the form has succeeded."""
+    """Keep nothing: the client is settled."""
     browser().pop(KEPT, None)
 
 
