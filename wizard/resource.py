@@ -91,6 +91,15 @@ class Resource:
         return self._transport.get(url, ZohoAuth(access_token), params, accept)
 
 
+def rejects_token(failure: Failure | None) -> bool:
+    """Whether Zoho said in a word of its own that it doesn't take the access token. A bare 401, or
+    a word that isn't in the table, may come from anything on the way and proves nothing."""
+    if failure is None or failure.code != "token-invalid":
+        return False
+    words = _known_words(failure.details.get("product", ""))
+    return words.get(failure.zoho_word) == "token-invalid"
+
+
 def call_to_copy(
     product: Product,
     data_centre: DataCentre,
@@ -197,8 +206,7 @@ def _confesses(body: Any) -> bool:
 
 def _meaning(product_id: str, body: Any, status: int) -> tuple[str, str]:
     """The word the product used and the code it stands for; by status where none is known."""
-    table = error_words()
-    known = {**table["common"], **table.get(product_id, {})}
+    known = _known_words(product_id)
     said = tuple(_words(body))
     for word in said:
         if word in known:
@@ -207,6 +215,11 @@ def _meaning(product_id: str, body: Any, status: int) -> tuple[str, str]:
     by_status |= {429: "product-throttled"}
     fallback = "data-centre-down" if status >= 500 else "product-error"
     return (said[0] if said else ""), by_status.get(status, fallback)
+
+
+def _known_words(product_id: str) -> Mapping[str, str]:
+    table = error_words()
+    return {**table["common"], **table.get(product_id, {})}
 
 
 def _words(body: Any) -> Iterator[str]:

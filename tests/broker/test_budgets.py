@@ -62,7 +62,7 @@ def test_once_throttled_the_requests_of_a_client_are_counted_together(core: Core
         core.authorize(name)
         core.climb(name, 1)
     asked = 4
-    while asked < 9:
+    while asked < 8:
         name = ("two", "three")[asked % 2]
         core.house.cache.drop(name)
         core.house.broker.access_token(name)
@@ -168,7 +168,7 @@ def test_a_throttle_is_in_the_history_and_in_the_ledger_of_every_connection(core
     failure(core)
     view = core.house.broker.ledger("two")
     assert view.counted_by_client
-    assert view.client_requests_left == 2
+    assert view.client_requests_left == 1
     assert view.next_free_at is not None
     assert core.house.store.history("crm")[0].kind == "counted-by-client"
     core.advance(hours=24, seconds=1)

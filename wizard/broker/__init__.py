@@ -9,13 +9,13 @@ issued it, confirmed once after the row was read again; a dead grant is not aske
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import timedelta
 
 from wizard.broker.budgets import Need, Pace
 from wizard.broker.ledger import Ledger, LedgerView
 from wizard.broker.lock import held
 from wizard.broker.reach import ProductReach, Reach, reach_of
-from wizard.broker.refreshes import LOCK_DEADLINE, Refreshes
+from wizard.broker.refreshes import FORCED_REST, LOCK_DEADLINE, Refreshes
+from wizard.broker.reported import LONGEST, reported_token
 from wizard.cache import FLOOR, still_good
 from wizard.errors import WizardError, fail
 from wizard.model import AccessToken, AskKind, Failure, Grant, GrantState
@@ -23,6 +23,7 @@ from wizard.oauth import TokenResponse
 
 __all__ = [
     "LOCK_DEADLINE",
+    "LONGEST",
     "Broker",
     "Ledger",
     "LedgerView",
@@ -30,10 +31,8 @@ __all__ = [
     "Pace",
     "ProductReach",
     "Reach",
+    "reported_token",
 ]
-
-FORCED_REST = timedelta(seconds=60)
-"""At most one forced refresh in this span: a script that loops on 401 must not drain the budget."""
 
 IN_USE = GrantState.PROVED
 """The only state whose access tokens are handed out."""
@@ -45,7 +44,7 @@ class Broker(Refreshes):
     # access tokens
 
     def access_token(
-        self, name: str, *, min_ttl: int | None = None, fresh: bool = False
+        self, name: str, *, min_ttl: int | None = None, fresh: bool = False, rejected: str = ""
     ) -> AccessToken:
         """Return an access token of connection `name` with at least `min_ttl` seconds left; by
         default one that is not due for renewal, five minutes before its end.
@@ -54,11 +53,17 @@ class Broker(Refreshes):
         token with at least two minutes left is returned with ``stale`` set; not to whom wants a
         fresh one.
 
+        `rejected` is an access token that a program says Zoho has rejected: nobody gets it again.
+        If it isn't the current one, the current one is returned. A rejected token is replaced at
+        most once a minute; until then nobody gets any.
+
         Raises `WizardError`: ``no-grant``, ``not-proved``, ``grant-dead``, ``grant-revoked``,
-        ``token-budget``, ``client-budget``, ``throttled``, ``zoho-resting``, the accounts
-        server's and the transport's failures.
+        ``token-budget``, ``client-budget``, ``token-rejected``, ``throttled``, ``zoho-resting``,
+        the accounts server's and the transport's failures.
         """
         grant = self._living_grant(name)
+        if rejected:
+            self.reject(grant, rejected)
 
         def ready() -> AccessToken | None:
             """The cached token if it serves, whoever renewed it."""
@@ -67,18 +72,22 @@ class Broker(Refreshes):
 
         if token := ready():
             return token
-        cached = self._cached(grant)
-        spare = cached if cached and self._left(cached) >= FLOOR else None
         try:
-            with self._locked(name, spare is None or fresh, lambda: bool(ready())):
-                return self._renewed(name, min_ttl, fresh, Need.SPARE if spare else Need.TOKEN)
+            with self._locked(name, self._spare(grant) is None or fresh, lambda: bool(ready())):
+                return self._renewed(name, min_ttl, fresh)
         except WizardError as error:
             waited = error.failure.code == "refresh-under-way"
             if waited and (token := ready()):
                 return token
+            spare = self._spare(grant)  # not the one of before: it may be rejected by now
             if spare is None or fresh or not error.failure.temporary:
                 raise
             return replace(spare, stale=not waited)
+
+    def _spare(self, grant: Grant) -> AccessToken | None:
+        """The cached token if it can go on being used while there is no new one."""
+        cached = self._cached(grant)
+        return cached if cached and self._left(cached) >= FLOOR else None
 
     def cached_token(self, grant: Grant) -> AccessToken | None:
         """The living access token that is cached for `grant`; asks nobody."""
@@ -98,7 +107,7 @@ class Broker(Refreshes):
         Raises as `access_token` does. A grant that Zoho twice says is gone becomes dead.
         """
         with self._locked(grant.connection):
-            return self._refresh_or_bury(grant, need)
+            return self._replace(grant, need)
 
     def renew_for_verdict(
         self, grant: Grant, unless: str = "", *, witnessed: bool = False
@@ -113,7 +122,8 @@ class Broker(Refreshes):
             token = self.cached_token(grant)
             if token is not None and token.value != unless:
                 return token
-            response = self._refresh_or_bury(grant, Need.VERDICT, witnessed=witnessed)
+            forced = bool(unless)
+            response = self._replace(grant, Need.VERDICT, forced=forced, witnessed=witnessed)
             self._keep(grant, response)
             return response
 
@@ -155,18 +165,20 @@ class Broker(Refreshes):
         times = (ends, token.renew_at or ends, token.issued_at or now, now)
         return still_good(*(each.timestamp() for each in times))
 
-    def _renewed(self, name: str, min_ttl: int | None, fresh: bool, need: Need) -> AccessToken:
+    def _renewed(self, name: str, min_ttl: int | None, fresh: bool) -> AccessToken:
         """Under the lock: look again, then refresh once."""
         grant = self._living_grant(name)
         cached = self._cached(grant)
         wanted = cached is not None and self._good(cached, min_ttl)
         if cached and wanted and (not fresh or self._ledger.refreshed_within(grant, FORCED_REST)):
             return cached
-        return self._keep(grant, self._refresh_or_bury(grant, need))
+        need = Need.SPARE if self._spare(grant) else Need.TOKEN
+        return self._keep(grant, self._replace(grant, need, forced=fresh))
 
     def _keep(self, grant: Grant, token: TokenResponse) -> AccessToken:
         """Cache the token while its grant is the connection's own: whoever comes late, with a
-        token of a grant that was replaced meanwhile, overwrites nothing."""
+        token of a grant that was replaced meanwhile, or with one that was rejected meanwhile,
+        overwrites nothing."""
         access_token = AccessToken(
             value=token.access_token,
             expires_at=token.expires_at,
@@ -179,7 +191,7 @@ class Broker(Refreshes):
         )
         current = self._store.grant(grant.connection)
         in_use = current and (current.generation, current.state) == (grant.generation, IN_USE)
-        if in_use:
+        if in_use and not self._was_rejected(grant.connection, access_token.value):
             self._cache.put(access_token)
         return access_token
 

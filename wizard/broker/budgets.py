@@ -60,6 +60,8 @@ class Need(Enum):
 
     TOKEN = auto()
     """No token is left that works: a program stands still without it."""
+    REJECTED = auto()
+    """As before, because the last one was rejected: the reserved request is for this alone."""
     VERDICT = auto()
     """Somebody wants to know whether the grant lives. It has to fit whichever way Zoho counts."""
     SPARE = auto()
@@ -116,11 +118,14 @@ def next_token_request(
     """When one more token request for `grant` fits into the budgets; None: now."""
     lately = [ask for ask in asks if counts(ask) and ask.at > now - WINDOW]
     own = [ask for ask in lately if of_grant(ask, grant)]
-    frees = [_free_at(own, LIMITS.token_requests_budget)]
+    reserved, together = LIMITS.token_requests_reserved, counted_by_client(asks)
+    for_this = reserved if need is Need.REJECTED else 0
+    frees = [_free_at(own, LIMITS.token_requests_budget + for_this)]
     if need is Need.SPARE:
         frees.append(_free_at(lately, LIMITS.token_requests_budget))
-    elif need is Need.VERDICT or counted_by_client(asks):
-        frees.append(_free_at(lately, CLIENT_TOKEN_REQUESTS))
+    elif need is Need.VERDICT or together:
+        held_back = reserved - for_this if together else 0
+        frees.append(_free_at(lately, CLIENT_TOKEN_REQUESTS - held_back))
     return max((free_at for free_at in frees if free_at), default=None)
 
 

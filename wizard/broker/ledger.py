@@ -60,7 +60,8 @@ class LedgerView:
     counted_by_client: bool
     """Zoho throttled a grant within its own budget, so that the client is counted as one."""
     client_requests_left: int
-    """Token requests of the whole client there, if it is counted as one."""
+    """Token requests of the whole client there, if it is counted as one; without the one that is
+    reserved to replace a rejected access token."""
 
 
 class Ledger:
@@ -120,7 +121,8 @@ class Ledger:
         would allow it, ``client-budget``, temporary and with ``retry_at``, unless a token request
         for `grant` may be made after `asks` of its client."""
         now = self._clock()
-        own = budgets.next_token_request(asks, grant, now)
+        mine = need if need is Need.REJECTED else Need.TOKEN
+        own = budgets.next_token_request(asks, grant, now, mine)
         waits = {
             "throttled": budgets.throttled_until(asks, now),
             "zoho-resting": budgets.resting_until(asks, now),
@@ -129,13 +131,13 @@ class Ledger:
         }
         for code, until in waits.items():
             if until:
-                raise _wait(code, until, name=grant.connection, location=grant.location)
+                raise wait(code, until, name=grant.connection, location=grant.location)
 
     def check_throttle(self, client_id: str, location: str) -> None:
         """Raise ``throttled`` while Zoho's last throttle of this client there still holds."""
         asks = self._of_client(client_id, location)
         if until := budgets.throttled_until(asks, self._clock()):
-            raise _wait("throttled", until)
+            raise wait("throttled", until)
 
     def check_code(self, client: Client) -> None:
         """Raise ``codes-budget`` when this client has begun too many consents lately."""
@@ -143,7 +145,7 @@ class Ledger:
         if len(asks) >= LIMITS.codes_budget:
             free_at = asks[LIMITS.codes_budget - 1].at + WINDOW
             count = str(LIMITS.codes_budget)
-            raise _wait("codes-budget", free_at, client=client.name, count=count)
+            raise wait("codes-budget", free_at, client=client.name, count=count)
 
     def check_refresh_tokens(self, client: Client, zuid: str) -> None:
         """Raise ``refresh-tokens-budget`` when another consent of this user would come near the
@@ -192,6 +194,7 @@ class Ledger:
         lately = [ask for ask in asks if ask.at > self._ago(WINDOW)]
         own = [ask for ask in lately if grant and of_grant(ask, grant)]
         most = LIMITS.token_requests_budget
+        together = CLIENT_TOKEN_REQUESTS - LIMITS.token_requests_reserved
         return LedgerView(
             asks=tuple(own),
             token_requests_left=max(0, most - _count(own)),
@@ -201,7 +204,7 @@ class Ledger:
             refresh_tokens=living,
             warning=living >= LIMITS.refresh_tokens_warn,
             counted_by_client=budgets.counted_by_client(asks),
-            client_requests_left=max(0, CLIENT_TOKEN_REQUESTS - _count(lately)),
+            client_requests_left=max(0, together - _count(lately)),
         )
 
     def _next_free_at(self, asks: Sequence[Ask], grant: Grant) -> datetime | None:
@@ -235,7 +238,7 @@ def _count(asks: Sequence[Ask]) -> int:
     return sum(1 for ask in asks if counts(ask))
 
 
-def _wait(code: str, retry_at: datetime, **details: str) -> WizardError:
+def wait(code: str, retry_at: datetime, **details: str) -> WizardError:
     """A failure of our own budgets: nothing was sent, and waiting helps."""
     failure = Failure(code, temporary=True, sent=False, details=details, retry_at=retry_at)
     return WizardError(failure)

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -11,6 +11,7 @@ from typing import TypeVar
 from wizard.broker import retries
 from wizard.broker.budgets import Need
 from wizard.broker.clients import ClientAsks
+from wizard.broker.ledger import wait
 from wizard.broker.lock import held
 from wizard.cache import CLOCK_STEP
 from wizard.errors import WizardError, fail
@@ -21,6 +22,10 @@ Answer = TypeVar("Answer")
 
 LOCK_DEADLINE = 65.0
 """Seconds to wait for another process's refresh: all its tries and some air."""
+
+FORCED_REST = timedelta(seconds=60)
+"""At most one forced refresh in this span, whoever asks for it: a program that loops on 401, or one
+that reports every token as rejected, must not drain the budget."""
 
 DEAD_WORDS = frozenset({"invalid-code"})
 """The one explicit word that says a refresh token is gone (RFC 6749's invalid_grant is read as
@@ -35,7 +40,9 @@ class Refreshes(ClientAsks):
         if token is None or token.generation != grant.generation:
             return None
         issued_at = token.issued_at or token.expires_at
-        return token if issued_at <= self._clock() + timedelta(seconds=CLOCK_STEP) else None
+        if issued_at > self._clock() + timedelta(seconds=CLOCK_STEP):
+            return None
+        return None if self._was_rejected(token.connection, token.value) else token
 
     def _left(self, token: AccessToken) -> float:
         return (token.expires_at - self._clock()).total_seconds()
@@ -49,8 +56,68 @@ class Refreshes(ClientAsks):
             yield
 
     def _cache_drop_if_of(self, grant: Grant) -> None:
-        if self._cached(grant) is not None:
+        """Drop the cached token unless it is of a later grant. One that can't be read, or that was
+        issued in the future, goes too: the fast path may be able to use it later."""
+        token = self._cache.get(grant.connection)
+        if token is None or token.generation <= grant.generation:
             self._cache.drop(grant.connection)
+
+    # rejected access tokens
+
+    def reject(self, grant: Grant, access_token: str) -> None:
+        """Make sure that no path hands out `access_token` again, which a product of Zoho's has
+        rejected. If it isn't the cached one, there is nothing to do.
+
+        The file goes first: whatever happens then, the fast path can't print it.
+        """
+        name = grant.connection
+
+        def cached() -> AccessToken | None:
+            token = self._cache.get(name)
+            return token if token is not None and token.value == access_token else None
+
+        if cached() is None:
+            return
+        with self._locked(name):
+            token = cached()
+            if token is None:  # another program reported it too, and was faster
+                return
+            self._cache.drop(name)
+            self._store.reject_access_token(name, token.generation, _digest(access_token))
+            self._note("token-rejected", name, generation=str(token.generation))
+
+    def is_rejected(self, grant: Grant) -> bool:
+        """Whether the last access token of `grant` was rejected, and none was issued since."""
+        known = self._store.rejection(grant.connection)
+        return known is not None and known.pending and known.generation == grant.generation
+
+    def _was_rejected(self, name: str, access_token: str) -> bool:
+        known = self._store.rejection(name)
+        return known is not None and known.fingerprint == _digest(access_token)
+
+    def _replace(
+        self, grant: Grant, need: Need, *, forced: bool = False, witnessed: bool = False
+    ) -> TokenResponse:
+        """Refresh `grant`, under its lock. What replaces a rejected access token, or is `forced`
+        otherwise, counts as the forced refresh of this minute; a rejected one waits for its turn.
+        """
+        rejected = self.is_rejected(grant)
+        if rejected:
+            self._check_forced_rest(grant)
+            need = Need.REJECTED if need is Need.TOKEN else need
+        response = self._refresh_or_bury(grant, need, witnessed=witnessed)
+        if rejected or forced:
+            with suppress(WizardError):  # the token is worth more than the line about it
+                self._store.note_forced(grant.connection, grant.generation, self._clock())
+        return response
+
+    def _check_forced_rest(self, grant: Grant) -> None:
+        known, now = self._store.rejection(grant.connection), self._clock()
+        forced_at = known.forced_at if known else None
+        if forced_at is None or forced_at > now + timedelta(seconds=CLOCK_STEP):
+            return
+        if now < forced_at + FORCED_REST:
+            raise wait("token-rejected", forced_at + FORCED_REST, name=grant.connection)
 
     def _refresh_or_bury(
         self, grant: Grant, need: Need, *, witnessed: bool = False
@@ -150,4 +217,8 @@ def _fingerprint(grant: Grant) -> str:
     client and data centre belong to it: elsewhere the same token may be good.
     """
     whole = f"{grant.client_id} {grant.location} {grant.refresh_token}"
-    return hashlib.sha256(whole.encode()).hexdigest()
+    return _digest(whole)
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -59,9 +59,18 @@ class Cache:
             _replace(self._home.cache_file(token.connection), content)
 
     def drop(self, name: str) -> None:
-        """Forget the cached token of connection ``name``. Call it under the connection's lock."""
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(self._home.cache_file(name))
+        """Forget the cached token of connection ``name``. Call it under the connection's lock.
+
+        Where the file can't be removed it is emptied, because ``token NAME`` prints what it finds.
+        """
+        path = self._home.cache_file(name)
+        try:
+            os.unlink(path)
+        except FileNotFoundError:
+            return
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.truncate(path, 0)
 
 
 def _replace(path: str, content: bytes) -> None:

@@ -7,6 +7,7 @@ a person should know goes to stderr.
 
 import sys
 from collections.abc import Sequence
+from io import StringIO
 from typing import TYPE_CHECKING
 
 import click
@@ -155,7 +156,11 @@ def main(arguments: Sequence[str] | None = None, clock: "Clock | None" = None) -
         )
         return 0
     except click.ClickException as error:
-        error.show()
+        from wizard.transport import mask_answer
+
+        said = StringIO()
+        error.show(file=said)
+        click.echo(mask_answer(said.getvalue()), err=True, nl=False)  # it quotes arguments
         return USAGE
     except (click.Abort, KeyboardInterrupt):
         click.echo("Stopped. What was stored stays stored.", err=True)

@@ -1,6 +1,7 @@
 """``token``: a fresh access token, and nothing else, on stdout."""
 
 import re
+import sys
 import time
 from datetime import datetime, timedelta
 from functools import partial
@@ -8,6 +9,7 @@ from typing import Any
 
 import click
 
+from wizard.broker import LONGEST, reported_token
 from wizard.cli.painter import moment
 from wizard.cli.terminal import NAME, Terminal, json_option, pass_terminal
 from wizard.errors import WizardError
@@ -63,6 +65,15 @@ wait_option = click.option(
 )
 
 
+def _only_stdin(
+    _context: click.Context, _parameter: click.Parameter, value: str | None
+) -> str | None:
+    """Refuse anything but ``-`` without repeating it: it is a token that must not be in argv."""
+    if value not in (None, "-"):
+        raise click.BadParameter("only - is allowed: the token is read from stdin.")
+    return value
+
+
 @click.command()
 @click.argument("name", type=NAME)
 @min_ttl_option
@@ -71,22 +82,44 @@ wait_option = click.option(
     is_flag=True,
     help="A new token, even if the cached one is still good; at most one a minute.",
 )
+@click.option(
+    "--rejected",
+    metavar="-",
+    callback=_only_stdin,
+    help="Read an access token that Zoho rejected from stdin, and print another.",
+)
 @wait_option
 @json_option
 @pass_terminal
 def token(
-    terminal: Terminal, name: str, min_ttl: timedelta | None, fresh: bool, wait: timedelta
+    terminal: Terminal,
+    name: str,
+    min_ttl: timedelta | None,
+    fresh: bool,
+    rejected: str | None,
+    wait: timedelta,
 ) -> None:
     """Print an access token of connection NAME.
 
     stdout gets the token and a newline, nothing else. Zoho is asked only when the cached token
     comes near its end, and only by one process at a time. --json adds where it may be used.
+
+    If Zoho rejects the token, report it with --rejected - and it isn't printed again. If it is no
+    longer the current one, the current one is printed.
     """
-    found = patient_token(terminal, name, wait, min_ttl=min_ttl, fresh=fresh)
+    reported = _reported(terminal) if rejected else ""
+    found = patient_token(terminal, name, wait, min_ttl=min_ttl, fresh=fresh, rejected=reported)
     if terminal.painter.as_json:
         terminal.painter.document(_document(terminal, found))
     else:
         click.echo(found.value)
+
+
+def _reported(terminal: Terminal) -> str:
+    """The access token on stdin: one line, typed unseen at a terminal."""
+    if sys.stdin.isatty():
+        return reported_token(terminal.secret_text("Rejected access token").encode())
+    return reported_token(sys.stdin.buffer.readline(LONGEST + 2))
 
 
 def patient_token(
@@ -96,8 +129,10 @@ def patient_token(
     *,
     min_ttl: timedelta | None,
     fresh: bool = False,
+    rejected: str = "",
 ) -> AccessToken:
-    """An access token of connection `name`, waiting up to `wait` for what is temporary.
+    """An access token of connection `name`, other than the `rejected` one, waiting up to `wait` for
+    what is temporary.
 
     Raises what the broker raises once the wait is over, or would be before it helps.
     """
@@ -105,7 +140,9 @@ def patient_token(
     seconds = None if min_ttl is None else int(min_ttl.total_seconds())
     while True:
         try:
-            return terminal.house.broker.access_token(name, min_ttl=seconds, fresh=fresh)
+            return terminal.house.broker.access_token(
+                name, min_ttl=seconds, fresh=fresh, rejected=rejected
+            )
         except WizardError as error:
             until = _worth_waiting(error.failure, terminal.clock(), deadline)
             if until is None:

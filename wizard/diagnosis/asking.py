@@ -24,7 +24,7 @@ from wizard.model import (
     GrantState,
     SecretState,
 )
-from wizard.resource import Resource
+from wizard.resource import Resource, rejects_token
 from wizard.store import Store
 from wizard.zoho import product, products_of
 
@@ -163,6 +163,7 @@ class Asking:
         """The cached access token where the accounts server takes it, else a fresh one."""
         heard = self._who_am_i(token.value, grant.location)
         self.evidence = replace(self.evidence, user_info=heard)
+        self._reject_if_told(grant, token.value, heard)
         return self._refresh(grant) if heard and not heard.ok else token.value
 
     def _refresh(self, grant: Grant) -> str:
@@ -212,8 +213,18 @@ class Asking:
         self._left -= 1
         place = grant.location, own[0] if own else None
         reading = self._resource.read(chosen, value, *place, grant.scope)
+        self._reject_if_told(grant, value, Heard(reading.failure))
         if reading.failure is None or reading.failure.sent:
             self.evidence = replace(self.evidence, read=Heard(reading.failure), product=chosen.id)
+
+    def _reject_if_told(self, grant: Grant, value: str, heard: Heard | None) -> None:
+        """Keep an access token from being handed out again that Zoho has just rejected."""
+        if heard is None or not rejects_token(heard.failure):
+            return
+        try:
+            self._broker.reject(grant, value)
+        except WizardError as error:
+            self._stop_if_temporary(error)
 
     # witnesses
 
@@ -241,6 +252,7 @@ class Asking:
             heard = self._who_am_i(token.value, grant.location)
             if heard is None or heard.ok:
                 return heard is not None
+            self._reject_if_told(grant, token.value, heard)
             refused = self.evidence.refused | {name}
             self.evidence = replace(self.evidence, refused=refused)
         return bool(self._renewed(grant)[1])

@@ -24,8 +24,8 @@ DEAD, ACCESS_REFUSED = "grant-dead", "token-invalid"
 
 NOT_ASKED = frozenset(
     {
-        *("token-budget", "client-budget", "throttled", "refresh-under-way", "climb-under-way"),
-        SUSPECTED,
+        *("token-budget", "client-budget", "token-rejected", "throttled"),
+        *("refresh-under-way", "climb-under-way", SUSPECTED),
     }
 )
 """Zoho's limits, or another process, kept a connection from being asked: no verdict."""

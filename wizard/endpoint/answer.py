@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 import os
 import socket
 import socketserver
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any, cast
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from wizard.broker import LONGEST, reported_token
 from wizard.diagnosis import finding_of
 from wizard.document import as_data
 from wizard.endpoint.peer import Peer, peer_of
@@ -132,17 +134,24 @@ def _uid(request: socket.socket) -> int:
     return peer.uid if peer else -1
 
 
-def refusal(method: str, headers: Mapping[str, str]) -> str:
+def refusal(method: str, headers: Mapping[str, str], longest: int = 0) -> str:
     """Judge a request by its envelope, the headers' names in lower case: why it is refused, empty
-    where it may pass."""
+    where it may pass. Its body may have as many bytes as `longest`."""
     for name in headers:
         if name.startswith(BROWSERS):
             return f"It carries {name}, which browsers send and programs do not"
     if headers.get("host") not in HOSTS:  # given twice, both stand there
         return "It was meant for another host"
-    if headers.get("content-length", "0") != "0" or "transfer-encoding" in headers:
-        return "It carries a body, which nothing here reads"
+    if "transfer-encoding" in headers or _length(headers) > longest:
+        return "It carries a body that nothing here reads"
     return "" if method in ("GET", "POST") else "Only GET and POST are understood"
+
+
+def _length(headers: Mapping[str, str]) -> float:
+    """The bytes of a request's body; one whose length can be read two ways is too long."""
+    told = headers.get("content-length", "0")
+    plain = told.isascii() and told.isdecimal() and len(told) <= len(str(LONGEST))
+    return int(told) if plain else math.inf
 
 
 def leads_home(page: str) -> bool:
@@ -171,8 +180,9 @@ class Request(BaseHTTPRequestHandler):
         self._answer(self._token)
 
     def do_POST(self) -> None:
-        """For the owner: ``/link?page=/&printed=1``, a launch link; ``/share``, answer others."""
-        self._answer(self._own)
+        """``/token/NAME`` with an access token that Zoho rejected: as by GET, but never that one.
+        For the owner: ``/link?page=/&printed=1``, a launch link; ``/share``, answer others."""
+        self._answer(self._own if self._name is None else self._token)
 
     def log_message(self, format: str, *args: Any) -> None:
         """To our own log; a path holds a connection's name and never a secret."""
@@ -192,32 +202,35 @@ class Request(BaseHTTPRequestHandler):
         path = self.path.partition("?")[0]
         return unquote(path.removeprefix(ASKED)) if path.startswith(ASKED) else None
 
-    def _answer(self, act: Callable[[Peer | None], None]) -> None:
+    def _answer(self, act: Callable[[Peer | None, str], None]) -> None:
         try:
             headers: dict[str, str] = {}
             for name, value in self.headers.items():
                 headers[name.lower()] = ",".join(filter(None, (headers.get(name.lower()), value)))
-            reason = refusal(self.command, headers)
+            reports = self.command == "POST" and self._name is not None
+            reason = refusal(self.command, headers, LONGEST if reports else 0)
             if self.headers.defects:
                 reason = "Its headers are not those of HTTP"
             if reason:
                 self.close_connection = True
                 raise self._refused(reason)
+            # All of it, whoever asks: what stays unread would be taken for the next request.
+            body = self.rfile.read(int(_length(headers)))
             peer = peer_of(self.connection)
             if not self._from.shared and peer is not None and peer.uid != os.geteuid():
                 raise self._refused("It comes from another user")
-            act(peer)
+            act(peer, reported_token(body) if reports else "")
         except WizardError as error:
             self._explain(error.failure)
         except Exception as error:
             log.exception("an answer broke off")
             self._explain(Failure("unknown", zoho_word=type(error).__name__))
 
-    def _token(self, peer: Peer | None) -> None:
+    def _token(self, peer: Peer | None, rejected: str) -> None:
         if (name := self._name) is None:
             raise self._refused("Only /token/NAME can be asked for")
         try:
-            token = self._handed_out(name, peer)
+            token = self._handed_out(name, peer, rejected)
         except WizardError as error:
             self._note("token-refused", name, peer, code=error.failure.code)
             if error.failure.code == "grant-dead":
@@ -229,12 +242,14 @@ class Request(BaseHTTPRequestHandler):
         else:
             self._send(200, "text/plain", f"{token.value}\n".encode())
 
-    def _handed_out(self, name: str, peer: Peer | None) -> AccessToken:
+    def _handed_out(self, name: str, peer: Peer | None, rejected: str) -> AccessToken:
         store = self._from.house.store
         if self._from.shared and (peer is None or not store.is_allowed(name, peer.uid)):
             # The same for a name that is not known: nobody learns here what there is.
             raise self._not_allowed(name[:LONGEST_NAME], peer)
-        return self._from.house.broker.access_token(name)
+        if rejected:
+            self._note("token-reported", name, peer)
+        return self._from.house.broker.access_token(name, rejected=rejected)
 
     def _not_allowed(self, name: str, peer: Peer | None) -> WizardError:
         """Its owner, too, is handed by the shared socket only what was allowed: a container that
@@ -247,7 +262,7 @@ class Request(BaseHTTPRequestHandler):
     def _refused(self, reason: str) -> WizardError:
         return fail("request-refused", reason=reason, socket=str(self._server.path))
 
-    def _own(self, _peer: Peer | None) -> None:
+    def _own(self, _peer: Peer | None, _rejected: str) -> None:
         asked = urlsplit(self.path)
         if self._from.shared:
             raise self._refused("Others may ask for access tokens only")

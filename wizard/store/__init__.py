@@ -22,6 +22,7 @@ from wizard.store.lives import Life, Lives
 from wizard.store.moves import Belongings, Moves, salvage
 from wizard.store.overview import Overview, Overviews
 from wizard.store.receipts import Receipts
+from wizard.store.rejections import Rejection, Rejections
 from wizard.store.repairs import RepairLine, Repairs, StoredRepair
 from wizard.store.twins import Twin, Twins
 from wizard.store.watches import NotifyFailure, Watches
@@ -36,6 +37,7 @@ __all__ = [
     "Life",
     "NotifyFailure",
     "Overview",
+    "Rejection",
     "RepairLine",
     "Store",
     "StoredRepair",
@@ -58,6 +60,7 @@ class Store(
     Overviews,
     Destinations,
     Allowances,
+    Rejections,
     Repairs,
     Twins,
     Watches,

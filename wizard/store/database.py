@@ -82,6 +82,10 @@ def _add_notify_failure(connection: Connection) -> None:
     connection.exec_driver_sql("UPDATE house SET told = NULL")
 
 
+def _add_rejections(connection: Connection) -> None:
+    schema.rejections.create(connection)
+
+
 MIGRATIONS: tuple[Migration, ...] = (
     _add_destinations,
     _add_allowances_and_moves,
@@ -93,6 +97,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     _add_notify,
     _add_twins,
     _add_notify_failure,
+    _add_rejections,
 )
 """The first leads from schema version 1 to 2, and so on; a released one is never edited."""
 

@@ -17,7 +17,7 @@ _REJECTED = schema.rejected
 KEPT = timedelta(days=30)
 """How long the ledger remembers: Zoho counts in windows of ten minutes; a month helps people."""
 
-HANDINGS = ("token-handed-out", "token-refused")
+HANDINGS = ("token-handed-out", "token-refused", "token-reported")
 """Lines of the history that programs write at every request."""
 
 

@@ -212,6 +212,17 @@ allowances = Table(
     Column("allowed_at", Moment, nullable=False),
 )
 
+# Outlives a new access token: what was rejected once is never cached again.
+rejections = Table(
+    "rejections",
+    metadata,
+    Column("connection", ForeignKey(connections.c.name, ondelete="CASCADE"), primary_key=True),
+    Column("generation", Integer, nullable=False),
+    Column("fingerprint", Text, nullable=False),
+    Column("pending", Boolean, nullable=False),
+    Column("forced_at", Moment),
+)
+
 twins = Table(
     "twins",
     metadata,

@@ -36,6 +36,7 @@ __all__ = [
     "clean",
     "http_date",
     "is_loopback",
+    "mask_answer",
     "one_line",
     "parse_json",
 ]

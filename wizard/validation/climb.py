@@ -24,7 +24,7 @@ from wizard.model import (
     RungState,
 )
 from wizard.oauth import TokenResponse
-from wizard.resource import Reading, Resource
+from wizard.resource import Reading, Resource, rejects_token
 from wizard.store import Store
 from wizard.zoho import ALWAYS, Product, covers, products_of
 
@@ -33,7 +33,10 @@ SKEW = timedelta(seconds=60)
 life is two minutes, and half of it is then gone."""
 
 NO_VERDICT = frozenset(
-    {"token-budget", "client-budget", "throttled", "zoho-resting", "refresh-under-way"}
+    {
+        *("token-budget", "client-budget", "token-rejected", "throttled", "zoho-resting"),
+        "refresh-under-way",
+    }
 )
 """Failures for which the grant was not asked about: they say nothing of it."""
 
@@ -89,12 +92,13 @@ class Climb:
         new one is asked for. What failed at its last time (`before`) is asked again. `witnessed`:
         see `Broker.renew_for_verdict`.
 
-        Raises the failures of `NO_VERDICT`.
+        Raises the failures of `NO_VERDICT`, and `SUSPECTED` instead of them where the last access
+        token is known to be rejected.
         """
         cached = self._broker.cached_token(self._grant)
         self._access_token = cached.value if cached else ""
         if renew or not cached or "refresh" in _failed(before):
-            rung = self._verdict("refresh", partial(self._renew, witnessed=witnessed))
+            rung = self._first_renewal(witnessed)
             yield rung
             if rung.state is RungState.FAILED:
                 return
@@ -124,6 +128,16 @@ class Climb:
         wanted |= {"scope", *_failed(before)}
         return [name for name in self._later() if name in wanted]
 
+    def _first_renewal(self, witnessed: bool) -> Rung:
+        """The refresh where no access token lives."""
+        suspected = self._broker.is_rejected(self._grant)
+        try:
+            return self._verdict("refresh", partial(self._renew, witnessed=witnessed))
+        except WizardError as error:
+            if not suspected:
+                raise
+            raise WizardError(replace(error.failure, code=SUSPECTED)) from None
+
     def _confirmed(self, refused: Rung) -> Rung:
         """The refresh after an access token was refused, which it confirms or explains; where
         Zoho cannot be asked now, the refusal, and when it can be."""
@@ -146,6 +160,8 @@ class Climb:
             state, evidence, failure = ask()
         except WizardError as error:
             state, evidence, failure = RungState.FAILED, {}, error.failure
+        if rejects_token(failure):
+            self._broker.reject(self._grant, self._access_token)
         return Rung(name, state, evidence, self._clock(), failure)
 
     # the rungs

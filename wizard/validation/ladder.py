@@ -59,7 +59,7 @@ class Validation:
 
         A grant that was not proved to the end climbs the whole ladder. Raises as `climb` does, and
         where Zoho's limits keep it from being asked: ``token-budget``, ``client-budget``,
-        ``throttled``, ``zoho-resting``.
+        ``token-rejected``, ``throttled``, ``zoho-resting``, or ``refused-for-now``.
         """
         with self._broker.climbing(name):
             grant = self._grant(name, generation)

@@ -18,6 +18,7 @@ class Limits:
     codes_budget: int
     token_requests: int
     token_requests_budget: int
+    token_requests_reserved: int
     access_tokens_per_refresh_token: int
     refresh_tokens_per_user_and_client: int
     refresh_tokens_warn: int
