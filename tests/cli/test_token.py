@@ -129,3 +129,74 @@ def test_what_was_revoked_no_longer_claims_to_reach_anybody(shell: Shell, crm: C
     assert "This reached Zylker GmbH" in shown.out
     assert "This reaches" not in shown.out
     assert "zoho-wizard reauthorize crm" in shown.err
+
+
+# --- a token that Zoho rejected -------------------------------------------------------------------
+
+
+def test_a_rejected_token_is_reported_on_stdin_and_another_is_printed(
+    shell: Shell, crm: Core
+) -> None:
+    first = shell.run("token", "crm").out
+    second = shell.run("token", "crm", "--rejected", "-", given=first)
+    assert second.code == 0, second.err
+    assert second.out.startswith("1000.")
+    assert second.out != first
+    assert shell.run("token", "crm").out == second.out
+    again = shell.run("token", "crm", "--rejected", "-", "--json", given=first)
+    assert json.loads(again.out)["access_token"] == second.out.strip()
+
+
+def test_a_second_rejection_within_the_minute_exits_4_and_says_when(
+    shell: Shell, crm: Core
+) -> None:
+    first = shell.run("token", "crm").out
+    second = shell.run("token", "crm", "--rejected", "-", given=first).out
+    reported = shell.run("token", "crm", "--rejected", "-", "--json", given=second)
+    assert (reported.code, reported.out) == (4, "")
+    error = json.loads(reported.err)["error"]
+    assert error["code"] == "token-rejected"
+    assert error["retry_at"]
+    for command in (("token", "crm"), ("run", "crm", "--", "printenv", "ZOHO_ACCESS_TOKEN")):
+        ended = shell.run(*command)
+        assert (ended.code, ended.out) == (4, "")
+        assert second.strip() not in ended.err
+
+
+def test_with_patience_a_second_rejection_waits_for_its_minute(shell: Shell, crm: Core) -> None:
+    first = shell.run("token", "crm").out
+    second = shell.run("token", "crm", "--rejected", "-", given=first).out
+    waiting = shell.start("token", "crm", "--rejected", "-", "--wait", "2m")
+    waiting.type(second.strip())
+    waiting.see("Waiting until")
+    crm.advance(seconds=61)
+    ended = waiting.end()
+    assert ended.code == 0, ended.err
+    assert ended.out not in (first, second)
+
+
+def test_a_rejected_token_at_a_terminal_is_typed_unseen(shell: Shell, crm: Core) -> None:
+    first = shell.run("token", "crm").out.strip()
+    ended = shell.at_a_terminal(
+        "token", "crm", "--rejected", "-", answers=[("Rejected access token", first)]
+    )
+    assert ended.code == 0
+    assert first not in ended.out
+    assert "1000." in ended.out
+
+
+@pytest.mark.parametrize("wrong", ["--rejected {}", "--rejected={}", "{} --rejected -"])
+def test_a_token_in_argv_is_refused_and_not_repeated(shell: Shell, crm: Core, wrong: str) -> None:
+    first = shell.run("token", "crm").out.strip()
+    ended = shell.run("token", "crm", *wrong.format(first).split())
+    assert (ended.code, ended.out) == (2, "")
+    assert first.split(".")[1] not in ended.err
+    assert shell.run("token", "crm").out.strip() == first, "nothing is marked"
+
+
+@pytest.mark.parametrize("given", ["two words", "q" * 3000])
+def test_a_report_that_is_no_token_is_a_usage_error(shell: Shell, crm: Core, given: str) -> None:
+    ended = shell.run("token", "crm", "--rejected", "-", given=given)
+    assert (ended.code, ended.out) == (2, "")
+    assert "(report-malformed)" in ended.err
+    assert given[:9] not in ended.err

@@ -65,13 +65,15 @@ class Asker:
     path: Path
     headers: dict[str, str] = field(default_factory=dict)
 
-    def ask(self, target: str, method: str = "GET", **headers: str) -> tuple[int, Any]:
+    def ask(
+        self, target: str, method: str = "GET", body: str | None = None, **headers: str
+    ) -> tuple[int, Any]:
         """The status and the document of the answer."""
         connection = http.client.HTTPConnection("zoho-wizard", timeout=10)
         connection.sock = socket.socket(socket.AF_UNIX)
         connection.sock.connect(str(self.path))
         named = {name.replace("_", "-"): value for name, value in headers.items()}
-        connection.request(method, target, headers={"Accept": "application/json", **named})
+        connection.request(method, target, body, {"Accept": "application/json", **named})
         answer = connection.getresponse()
         body = answer.read()
         connection.close()

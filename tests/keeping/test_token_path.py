@@ -37,13 +37,13 @@ def environ(tmp_path: Path) -> dict[str, str]:
     return {"ZOHO_WIZARD_HOME": str(tmp_path / "home")}
 
 
-def cached(home: Home, vault: Vault, seconds: float, name: str = "crm") -> float:
+def cached(home: Home, vault: Vault, seconds: float, name: str = "crm", issued: float = 0) -> float:
     """Cache a token for ``name`` that is good for ``seconds`` and renewed five minutes before its
-    end; returns the present moment."""
+    end; it was ``issued`` that many seconds from now. Returns the present moment."""
     now = float(int(time.time()))
-    expires_at = datetime.fromtimestamp(now + seconds, UTC)
+    expires_at, issued_at = (datetime.fromtimestamp(now + each, UTC) for each in (seconds, issued))
     renew_at = expires_at - timedelta(minutes=5)
-    token = AccessToken("1000.access", expires_at, "https://x", "eu", name, 1, renew_at)
+    token = AccessToken("1000.access", expires_at, "https://x", "eu", name, 1, renew_at, issued_at)
     Cache(home, vault).put(token)
     return now
 
@@ -75,6 +75,23 @@ def test_a_token_good_for_less_than_four_minutes_goes_the_long_way(
     home: Home, vault: Vault, environ: dict[str, str]
 ) -> None:
     now = cached(home, vault, 239)
+    assert cached_token("crm", environ, now) is None
+
+
+def test_a_token_issued_in_the_future_goes_the_long_way_since_the_clock_was_set_back(
+    home: Home, vault: Vault, environ: dict[str, str]
+) -> None:
+    now = cached(home, vault, 3600, issued=61)
+    assert cached_token("crm", environ, now) is None
+    assert cached_token("crm", environ, now, due=True) is None
+    assert cached_token("crm", environ, now + 1) == "1000.access"
+
+
+def test_a_cached_token_whose_file_was_emptied_goes_the_long_way(
+    home: Home, vault: Vault, environ: dict[str, str]
+) -> None:
+    now = cached(home, vault, 3600)
+    os.truncate(home.cache_file("crm"), 0)
     assert cached_token("crm", environ, now) is None
 
 
