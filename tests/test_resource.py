@@ -18,6 +18,7 @@ from wizard.resource import (
     judge_account,
     judge_answer,
     judge_organizations,
+    rejects_token,
 )
 from wizard.sandbox.server import Sandbox
 from wizard.transport import Answer, Transport
@@ -324,3 +325,24 @@ def test_an_environment_is_named_only_where_zoho_names_one(told: object, environ
     body = {"org": [{"id": "1", "company_name": "Z", "type": told}, "odd", {"name": "no id"}]}
     (found,) = judge_organizations(zoho.product("crm"), answered(body))
     assert found.environment == environment
+
+
+@pytest.mark.parametrize(
+    ("product", "body", "status", "rejects"),
+    [
+        ("crm", {"code": "INVALID_TOKEN", "message": "invalid oauth token"}, 401, True),
+        ("accounts", {"cause": "INVALID_OAUTHTOKEN", "response": "error"}, 401, True),
+        ("books", {"code": 14, "message": "Invalid value"}, 401, True),
+        ("crm", {"code": 14}, 401, False),
+        ("books", {"code": 57, "message": "You are not authorized"}, 401, False),
+        ("crm", {"code": "OAUTH_SCOPE_MISMATCH"}, 401, False),
+        ("crm", {"message": "Sign in to use this network"}, 401, False),
+        ("crm", {}, 401, False),
+    ],
+)
+def test_only_a_word_of_zohos_own_rejects_an_access_token(
+    product: str, body: object, status: int, rejects: bool
+) -> None:
+    failure = failure_of(lambda: judge_answer(product, answered(body, status)))
+    assert rejects_token(failure) is rejects
+    assert not rejects_token(None)

@@ -2,9 +2,10 @@
 
 import pytest
 from core import ANNA, Core
-from scenes import codes, diagnosed, proved
+from scenes import codes, diagnosed, notice, proved
 
 from wizard.diagnosis import Evidence, judge
+from wizard.errors import WizardError
 from wizard.model import Confidence, Failure
 from wizard.zoho import error_words
 
@@ -73,6 +74,26 @@ def test_a_program_with_a_sound_connection_used_its_token_wrongly(core: Core) ->
     ]
     assert "sent it elsewhere" in found.causes[0].evidence_for[0]
     assert not codes(found, CERTAIN) | codes(found, LIKELY)
+
+
+def test_a_diagnosis_that_sees_a_token_rejected_keeps_it_from_being_handed_out(core: Core) -> None:
+    proved(core, "crm")
+    core.admin.change_password(ANNA)
+    core.admin.fault("throttle", endpoint="oauth/v2/token")
+    diagnosed(core)
+    assert core.house.cache.get("crm") is None
+    with pytest.raises(WizardError, match="throttled"):
+        core.house.broker.access_token("crm")
+
+
+def test_a_diagnosis_that_sees_the_token_of_a_relative_rejected_does_so_too(core: Core) -> None:
+    proved(core, "crm")
+    proved(core, "books")
+    core.admin.change_password(ANNA)
+    notice(core, "crm")
+    core.admin.fault("throttle", endpoint="oauth/v2/token")
+    diagnosed(core)
+    assert core.house.cache.get("books") is None
 
 
 def test_after_a_change_of_password_the_finding_is_about_the_grant(core: Core) -> None:

@@ -11,6 +11,7 @@ from repairing import accept
 from scenes import client_of, proved
 
 from wizard.diagnosis.patterns import Reach
+from wizard.errors import WizardError
 from wizard.model import Grant, GrantState, Rung
 from wizard.watch import AT_ONCE, Look, Verdict
 
@@ -156,6 +157,69 @@ def test_a_verdict_is_about_the_generation_that_is_in_use_when_it_falls(core: Co
     assert found.grant is not None
     assert found.grant.generation == 2
     assert grant_of(core, "crm").state is GrantState.PROVED
+
+
+def end_token(core: Core, name: str = "crm") -> str:
+    """End the access token of a connection at Zoho, and nothing else."""
+    value = core.house.broker.access_token(name).value
+    world = core.sandbox.world
+    token = world.access_token(value, "eu")
+    assert token is not None
+    world.grants.end(token, "revoked")
+    return value
+
+
+def test_a_token_that_a_check_saw_rejected_is_handed_out_by_nobody(core: Core) -> None:
+    grant = core.proved()
+    for _ in range(5):
+        core.house.broker.refresh_grant(grant)
+    rejected = end_token(core)
+    assert verdict(core).suspected
+    assert asked(core) == {"Leads": 1}
+    assert verdict(core).suspected, "it is still known when it is no longer asked with"
+    assert asked(core) == {}
+    replaced = core.house.broker.access_token("crm").value
+    assert replaced != rejected
+    assert verdict(core).works
+    core.advance(seconds=61)
+    end_token(core)
+    assert verdict(core).suspected
+    with pytest.raises(WizardError) as error:
+        core.house.broker.access_token("crm")
+    assert error.value.failure.code == "token-budget"
+    assert error.value.failure.retry_at is not None
+
+
+def test_a_check_replaces_a_rejected_token_at_most_once_a_minute_with_everybody_else(
+    core: Core,
+) -> None:
+    core.proved()
+    core.house.broker.access_token("crm", rejected=end_token(core))
+    end_token(core)
+    assert verdict(core).suspected
+    assert asked(core) == {"Leads": 1}
+    core.advance(seconds=61)
+    assert verdict(core).works
+    rejected = end_token(core)
+    with pytest.raises(WizardError, match="token-rejected"):
+        core.house.broker.access_token("crm", rejected=rejected)
+
+
+def test_tokens_that_died_together_are_not_handed_out_while_the_limits_are_used_up(
+    core: Core,
+) -> None:
+    client = core.client()
+    names = [f"crm-{number}" for number in range(5)]
+    for name in names:
+        core.connection(name, client)
+        accept(core, name)
+    core.admin.change_password(ANNA)
+    seen = look(core)
+    assert all(each.suspected for each in seen.verdicts)
+    for name in names:
+        assert core.house.cache.get(name) is None
+        with pytest.raises(WizardError, match="grant-dead"):
+            core.house.broker.access_token(name)
 
 
 # --- many -----------------------------------------------------------------------------------------
