@@ -81,6 +81,17 @@ def test_a_token_made_by_force_counts_as_the_forced_refresh_of_its_minute(core: 
     assert refused(core, forced.value).code == "token-rejected"
 
 
+def test_a_token_that_a_check_replaced_counts_as_the_forced_refresh_of_its_minute(
+    core: Core,
+) -> None:
+    grant = core.proved()
+    first = core.house.broker.access_token("crm")
+    core.house.broker.renew_for_verdict(grant, first.value)
+    second = core.house.broker.access_token("crm")
+    assert second.value != first.value
+    assert refused(core, second.value).code == "token-rejected"
+
+
 def test_twenty_programs_that_report_one_token_make_one_refresh(core: Core) -> None:
     core.proved()
     first = core.house.broker.access_token("crm")
