@@ -40,6 +40,8 @@ class Proved:
     refresh_token: str = field(repr=False)
     data_centre: DataCentre
     scope: tuple[str, ...]
+    rotated: bool = False
+    """The server has replaced the refresh token that was given, which is of no use any more."""
 
 
 class Adoption:
@@ -79,9 +81,11 @@ class Adoption:
         self._check_secret(client_id, secret, data_centre)
         token = self._tried(client_id, secret, refresh_token, data_centre)
         granted = token.scope or tuple(parse_scope(scope or found.facts.get("scope", "") or ALWAYS))
-        if granted == (ALWAYS,) and not token.scope:
+        newest = token.refresh_token or refresh_token
+        if granted == (ALWAYS,) and not token.scope and newest == refresh_token:
             raise fail("import-scope-unknown")
-        return Proved(client_id, secret, refresh_token, data_centre, granted)
+        rotated = newest != refresh_token
+        return Proved(client_id, secret, newest, data_centre, granted, rotated)
 
     def adopt(
         self, proved: Proved, name: str, *, redirect_uri: str, client_name: str = ""
@@ -111,10 +115,19 @@ class Adoption:
             location=location,
             state=GrantState.UNPROVED,
             granted_at=now,
+            rotated_at=now if proved.rotated else None,
         )
         self._store.take_in(Belongings((client,), (connection,), (grant,)))
         self._store.note(Event(now, name, "imported", {"generation": str(FIRST)}))
         return grant
+
+    def check_name(self, name: str) -> None:
+        """Raise ``bad-name`` or ``connection-exists`` unless `name` is free: before the refresh,
+        whose answer may hold a refresh token that has to be stored at once."""
+        if not self._store.fits(name):
+            raise fail("bad-name", name=name)
+        if name.lower() in {each.name.lower() for each in self._store.connections()}:
+            raise fail("connection-exists", name=name)
 
     def free_name(self, found: Found, scope: tuple[str, ...]) -> str:
         """A name that no connection has: the entry's own, else after what it is good for."""

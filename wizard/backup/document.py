@@ -120,13 +120,14 @@ def _grant(row: dict[str, Any]) -> Grant:
     organizations = tuple(Organization(**each) for each in row["organizations"])
     return Grant(
         **{
-            **{each.name: row[each.name] for each in fields(Grant)},
+            **{each.name: row[each.name] for each in fields(Grant) if each.name != "rotated_at"},
             "scope": tuple(row["scope"]),
             "state": GrantState(row["state"]),
             "granted_at": _time(row["granted_at"]),
             "account": Account(**row["account"]) if row["account"] else None,
             "organizations": organizations,
             "failure": Failure(**row["failure"]) if row["failure"] else None,
+            "rotated_at": _moment(row.get("rotated_at")),  # not in older backups
         }
     )
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
-from wizard.broker.budgets import Need, Pace
+from wizard.broker.budgets import ASKED, UNDER_WAY, Need, Pace
 from wizard.broker.ledger import Ledger, LedgerView
 from wizard.broker.lock import held
 from wizard.broker.reach import ProductReach, Reach, reach_of
@@ -18,7 +18,7 @@ from wizard.broker.refreshes import FORCED_REST, LOCK_DEADLINE, Refreshes
 from wizard.broker.reported import LONGEST, reported_token
 from wizard.cache import FLOOR, still_good
 from wizard.errors import WizardError, fail
-from wizard.model import AccessToken, AskKind, Failure, Grant, GrantState
+from wizard.model import AccessToken, Ask, AskKind, Failure, Grant, GrantState
 from wizard.oauth import TokenResponse
 
 __all__ = [
@@ -220,6 +220,7 @@ class Broker(Refreshes):
         secret = self.secret(client, grant.location)
         data_centre = self._zoho.data_centre(grant.location)
         with self._locked(grant.connection):
+            grant = self._as_stored(grant)
             self._again(
                 lambda: self._ledger.record(
                     self._ask(AskKind.REVOKE, grant.client_id, grant.location, grant),
@@ -233,6 +234,13 @@ class Broker(Refreshes):
                 grant.connection, grant.generation, GrantState.REVOKED, expected=grant.state
             )
         self._note("grant-revoked", grant.connection, generation=str(grant.generation))
+
+    def unanswered(self, grant: Grant) -> Ask | None:
+        """The refresh of `grant` whose outcome is unknown, where its refresh token rotates; not
+        one that may still be on its way."""
+        ask = self._ledger.unanswered(grant)
+        on_its_way = ask is not None and ask.outcome == ASKED and self._clock() - ask.at < UNDER_WAY
+        return None if on_its_way else ask
 
     def forget(self, name: str) -> None:
         """Remove connection `name` here, with its grants and cached token; Zoho is not asked."""

@@ -26,7 +26,7 @@ from wizard.broker.budgets import (
 from wizard.cache import CLOCK_STEP
 from wizard.errors import WizardError
 from wizard.model import Ask, AskKind, Client, Clock, Failure, Grant
-from wizard.store import Store
+from wizard.store import UNANSWERED, Store
 
 Answer = TypeVar("Answer")
 
@@ -178,6 +178,16 @@ class Ledger:
         asks = self._store.asks(since=self._ago(span), connection=grant.connection)
         made = [ask for ask in asks if ask.kind is AskKind.REFRESH and ask.outcome == "ok"]
         return any(of_grant(ask, grant) for ask in made)
+
+    def unanswered(self, grant: Grant) -> Ask | None:
+        """The refresh of `grant` whose outcome is unknown: sent after its refresh token was last
+        replaced, with no answer stored. Always None where the server has never replaced one."""
+        if grant.rotated_at is None:
+            return None
+        asks = self._store.asks(since=grant.rotated_at, connection=grant.connection)
+        own = (ask for ask in asks if ask.kind is AskKind.REFRESH and of_grant(ask, grant))
+        last = next((ask for ask in own if ask.outcome in (*UNANSWERED, "ok")), None)
+        return None if last is None or last.outcome == "ok" else last
 
     def renew_at(self, grant: Grant, expires_at: datetime) -> datetime:
         """When an access token of `grant` that ends at `expires_at` is to be renewed."""

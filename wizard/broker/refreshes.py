@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -14,7 +14,7 @@ from wizard.broker.clients import ClientAsks
 from wizard.broker.ledger import wait
 from wizard.broker.lock import held
 from wizard.cache import CLOCK_STEP
-from wizard.errors import WizardError, fail
+from wizard.errors import Conflict, WizardError, explain, fail
 from wizard.model import AccessToken, AskKind, Failure, Grant, GrantState
 from wizard.oauth import TokenResponse
 
@@ -30,6 +30,10 @@ that reports every token as rejected, must not drain the budget."""
 DEAD_WORDS = frozenset({"invalid-code"})
 """The one explicit word that says a refresh token is gone (RFC 6749's invalid_grant is read as
 the same by the accounts server's judge)."""
+
+
+STORING_TRIES = 3
+"""Tries to store a new refresh token, which is lost with its process."""
 
 
 class Refreshes(ClientAsks):
@@ -123,7 +127,10 @@ class Refreshes(ClientAsks):
         self, grant: Grant, need: Need, *, witnessed: bool = False
     ) -> TokenResponse:
         """Refresh; when Zoho says the grant is gone, read the row again and confirm once: by a
-        second ask, or by what has `witnessed` the death already."""
+        second ask, or by what has `witnessed` the death already. Where a rotated refresh token was
+        lost, the old one is presented once and no more."""
+        grant = self._as_stored(grant)
+        lost = self._ledger.unanswered(grant) is not None
         if self._store.rejected(_fingerprint(grant)):
             raise WizardError(self._bury(grant, grant.failure or Failure("invalid-code")))
         try:
@@ -135,8 +142,8 @@ class Refreshes(ClientAsks):
         again = self._store.grant(grant.connection, grant.generation)
         if again is None:
             raise fail("no-grant", name=grant.connection)
-        if witnessed and again == grant:
-            raise WizardError(self._bury(again, said))
+        if lost or (witnessed and again == grant):
+            raise WizardError(self._bury(again, said, times=""))
         try:
             return self._refresh(again, need)
         except WizardError as second:
@@ -144,8 +151,18 @@ class Refreshes(ClientAsks):
                 raise
             raise WizardError(self._bury(again, second.failure)) from None
 
-    def _bury(self, grant: Grant, failure: Failure) -> Failure:
-        dead = replace(failure, code="grant-dead", details={"name": grant.connection})
+    def _as_stored(self, grant: Grant) -> Grant:
+        """`grant` with the refresh token that is stored now: under the lock, the only one that may
+        be sent. Raises ``no-grant``."""
+        stored = self._store.grant(grant.connection, grant.generation)
+        if stored is None:
+            raise fail("no-grant", name=grant.connection)
+        token, rotated_at = stored.refresh_token, stored.rotated_at
+        return replace(grant, refresh_token=token, rotated_at=rotated_at)
+
+    def _bury(self, grant: Grant, failure: Failure, **details: str) -> Failure:
+        details = {"name": grant.connection, **details}
+        dead = replace(failure, code="grant-dead", details=details)
         self._cache_drop_if_of(grant)
         if grant.state is not GrantState.DEAD:
             self._store.reject(_fingerprint(grant))
@@ -178,8 +195,9 @@ class Refreshes(ClientAsks):
         return response
 
     def _ask_refresh(self, grant: Grant, secret: str, need: Need) -> TokenResponse:
-        """Ask; where the way there fails and no token is left to go on with, ask again."""
-        if need is Need.SPARE:
+        """Ask; where the way there fails and no token is left to go on with, ask again. A refresh
+        token that rotates is sent once: see `retries`."""
+        if need is Need.SPARE or grant.rotated_at is not None:
             return self._ask_once(grant, secret, need)
         return self._again(lambda: self._ask_once(grant, secret, need))
 
@@ -198,18 +216,41 @@ class Refreshes(ClientAsks):
 
     def _ask_once(self, grant: Grant, secret: str, need: Need) -> TokenResponse:
         data_centre = self._zoho.data_centre(grant.location)
+
+        def refresh() -> TokenResponse:
+            with self._store.room() if grant.rotated_at else nullcontext():
+                response = self._oauth.refresh(
+                    data_centre, grant.client_id, secret, grant.refresh_token
+                )
+            self._rotate(grant, response.refresh_token)
+            return response
+
         try:
             return self._ledger.record(
                 self._ask(AskKind.REFRESH, grant.client_id, grant.location, grant),
-                lambda: self._oauth.refresh(
-                    data_centre, grant.client_id, secret, grant.refresh_token
-                ),
+                refresh,
                 allow=partial(self._ledger.allow_refresh, grant, need),
             )
         except WizardError as error:
             if error.failure.code == "throttled":
                 self._note("counted-by-client", grant.connection, location=grant.location)
             raise
+
+    def _rotate(self, grant: Grant, refresh_token: str | None) -> None:
+        """Commit the refresh token that replaces the one that was sent, before anything else is
+        done with the answer. Raises ``rotation-not-stored``: the answer is then not used."""
+        if refresh_token in (None, grant.refresh_token):
+            return
+        for left in reversed(range(STORING_TRIES)):
+            try:
+                self._store.rotate(grant, str(refresh_token), self._clock())
+            except WizardError as error:
+                if not left or isinstance(error, Conflict):
+                    details = {"name": grant.connection, "reason": explain(error.failure).title}
+                    raise WizardError(Failure("rotation-not-stored", details=details)) from error
+            else:
+                return
+            self._pause(1)
 
 
 def _fingerprint(grant: Grant) -> str:

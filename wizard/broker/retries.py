@@ -1,8 +1,10 @@
 """Whether a refresh is asked for again: a pure judge of what went wrong.
 
-A refresh token does not rotate, so that repeating a refresh costs quota and nothing else. It is
+Zoho does not rotate refresh tokens, so repeating a refresh costs quota and nothing else. It is
 repeated where the network or the server failed on the way; never after a throttle, an OAuth error,
-a redirect, or an answer that somebody else seems to have given.
+a redirect, or an answer that somebody else seems to have given. A refresh token that a server has
+rotated is not repeated: the server may have carried out the first request, and a second use of the
+old token can revoke every token of the authorization (RFC 9700, section 4.14.2).
 """
 
 from datetime import datetime, timedelta

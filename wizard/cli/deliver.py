@@ -20,6 +20,7 @@ CONDITION_WORDS = {
     Condition.WAITING: "○ nothing delivered yet",
     Condition.CURRENT: "✓ holds the current grant",
     Condition.BEHIND: "✗ holds grant {generation}, which is not the current one",
+    Condition.ROTATED: "✗ holds a refresh token that the server has replaced",
     Condition.FOREIGN: "✗ holds a refresh token that this connection does not know",
     Condition.EDITED: "✗ was edited: {fields}",
     Condition.MISSING: "✗ the credentials are gone from it",

@@ -61,14 +61,20 @@ def import_credentials(
     _say_found(terminal, found)
     found = _completed(terminal, found)
     adoption = terminal.house.adoption
+    if name:
+        adoption.check_name(name)
     proved = adoption.prove(found, location_of(terminal, data_centre), scope)
-    _say_proved(terminal, found, proved)
-    _settle_secret(terminal, proved)
+    # After a rotation the new refresh token exists nowhere else: store it before anything can fail.
+    if not proved.rotated:
+        _settle_secret(terminal, proved)
     grant = adoption.adopt(
         proved,
         name or adoption.free_name(found, proved.scope),
         redirect_uri=found.facts.get("redirect_uri") or terminal.settings.redirect_uri,
     )
+    _say_proved(terminal, found, proved)
+    if proved.rotated:
+        _settle_secret(terminal, proved)
     outcome = prove(terminal, grant.connection, grant.generation)
     if terminal.painter.as_json:
         terminal.painter.document(_document(found, grant, outcome.to_json()))
@@ -142,12 +148,17 @@ def _say_proved(terminal: Terminal, found: Found, proved: Proved) -> None:
     if hinted is not None and hinted != home:
         terminal.painter.note(f"It speaks of {hinted.name}; Zoho knows the client in {home.name}.")
     terminal.painter.good(f"Zoho ({home.name}) takes it, for {', '.join(proved.scope)}.")
+    if proved.rotated:
+        terminal.painter.note(
+            "The server replaced the refresh token. The one you imported no longer works: "
+            "deliver the new one to the program that used it."
+        )
 
 
 def _settle_secret(terminal: Terminal, proved: Proved) -> None:
     """See that the secret that Zoho accepted is the stored one, if its client is stored already.
 
-    Raises as `with_new_secret` does, before anything is stored.
+    Raises as `with_new_secret` does.
     """
     clients = {each.client_id: each for each in terminal.house.store.clients()}
     known, location = clients.get(proved.client_id), proved.data_centre.location

@@ -9,14 +9,14 @@ from dataclasses import replace
 from wizard.broker import Broker
 from wizard.broker.lock import held
 from wizard.delivery import command, file
-from wizard.delivery.facts import SECRET, facts_of
+from wizard.delivery.facts import SECRET, facts_of, usable
 from wizard.delivery.intent import digest, intended, was_cut_off
 from wizard.delivery.profiles import profile
 from wizard.delivery.shape import Broken
-from wizard.delivery.sight import Condition, Preview, Sight, changes, compare
+from wizard.delivery.sight import Condition, Preview, Sight, changes, compare, unseen
 from wizard.errors import WizardError, fail, phrase
 from wizard.home import Home
-from wizard.model import Clock, Event, Failure, Grant, GrantState
+from wizard.model import Clock, Event, Failure, Grant
 from wizard.store import Destination, Store
 from wizard.zoho import Zoho
 
@@ -159,6 +159,7 @@ class Delivery:
             in_use_at=None,
             written=written,
             failure=None,
+            token_digest=digest(facts["refresh_token"]),
         )
         if is_new:
             delivered = replace(delivered, before=before, before_generation=destination.generation)
@@ -170,7 +171,8 @@ class Delivery:
         """Put the version before the last delivery back, and reload; undone twice, it is back.
 
         A file that nobody touched since gets its old content back byte for byte, or goes where
-        there was none. One that its program has written to is given the grant of before. Raises
+        there was none. One that its program has written to is given the grant of before, and so is
+        one whose old content has a refresh token that may have been replaced since. Raises
         ``nothing-to-undo``, ``destination-changed-since`` where neither is possible, and as
         `deliver` does.
         """
@@ -181,11 +183,12 @@ class Delivery:
         if nothing or (is_command and grant is None):
             raise fail("nothing-to-undo", name=name, target=destination.target)
         seen = file.Seen() if is_command else file.look(destination.target)
-        if seen.text is None or digest(seen.text) != destination.written:
+        rotated = grant is not None and grant.rotated_at is not None
+        if rotated or seen.text is None or digest(seen.text) != destination.written:
             if grant is None:
                 raise fail("destination-changed-since", name=name, target=destination.target)
-            return self.deliver(destination, _usable(grant))
-        return self._put_back(destination, seen)
+            return self.deliver(destination, usable(grant))
+        return self._put_back(destination, seen, grant)
 
     def remove(self, destination: Destination) -> None:
         """Deliver there no more; what it holds stays, for it is another program's."""
@@ -201,9 +204,7 @@ class Delivery:
             return Sight(destination, Condition.WAITING, failure=destination.failure)
         current = self._store.grant(name)
         if wanted.is_command:
-            same = current is not None and current.generation == destination.generation
-            condition = Condition.UNSEEN if same else Condition.BEHIND
-            return Sight(destination, condition, destination.generation)
+            return unseen(destination, current)
         try:
             seen = file.look(destination.target)
             with _readable(destination):
@@ -235,7 +236,7 @@ class Delivery:
             text = wanted.write(seen.text, facts, destination.names)
             before = self._replaced(destination, seen)
             if is_new:
-                intent = intended(destination, before, text)
+                intent = intended(destination, before, text, facts["refresh_token"])
                 self._store.deliver_destination(intent, destination.generation)
             now = file.replace(destination.target, text, seen)
             entry = wanted.read(now.text or "", facts["entry"]) or {}
@@ -254,7 +255,9 @@ class Delivery:
         cut_off = was_cut_off(destination, seen.text, token, grants)
         return destination.before if cut_off else seen.text
 
-    def _put_back(self, destination: Destination, seen: file.Seen) -> Destination:
+    def _put_back(
+        self, destination: Destination, seen: file.Seen, grant: Grant | None
+    ) -> Destination:
         generation = destination.before_generation
         with self._writing(destination):
             now = file.put_back(destination.target, destination.before, seen)
@@ -267,6 +270,7 @@ class Delivery:
             failure=None,
             before_generation=destination.generation if generation else 0,
             before=seen.text if generation else None,
+            token_digest=digest(grant.refresh_token) if grant else None,
         )
         self._store.deliver_destination(restored, destination.generation)
         self._note("delivery-undone", restored, generation=str(generation))
@@ -311,9 +315,11 @@ class Delivery:
         grant = self._store.grant(name)
         if grant is None:
             raise fail("not-proved" if self._store.candidate(name) else "no-grant", name=name)
-        return _usable(grant)
+        return usable(grant)
 
     def _facts(self, destination: Destination, grant: Grant) -> dict[str, str]:
+        # Whoever names the grant may have read it before its refresh token was rotated.
+        grant = self._store.grant(grant.connection, grant.generation) or grant
         spelling = profile(destination.profile).spelling_of(grant.location)
         client = self._store.client(grant.client_id)
         secret = self._broker.secret(client, grant.location)
@@ -332,13 +338,6 @@ def _readable(destination: Destination) -> Iterator[None]:
         yield
     except Broken as broken:
         raise file.complaint(destination.target, broken) from None
-
-
-def _usable(grant: Grant) -> Grant:
-    if grant.state in (GrantState.DEAD, GrantState.REVOKED):
-        code = "grant-dead" if grant.state is GrantState.DEAD else "grant-revoked"
-        raise fail(code, name=grant.connection)
-    return grant
 
 
 def _fields_shared(one: Destination, other: Destination) -> bool:

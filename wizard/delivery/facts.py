@@ -1,6 +1,7 @@
 """What programs can be told about a grant: the values that profiles fill their fields with."""
 
-from wizard.model import Client, Grant
+from wizard.errors import fail
+from wizard.model import Client, Grant, GrantState
 from wizard.zoho import DataCentre
 
 SECRET = ("client_secret", "refresh_token")
@@ -38,3 +39,11 @@ def facts_of(
         "environment": (organization.environment if organization else "") or "Production",
         "entry": entry,
     }
+
+
+def usable(grant: Grant) -> Grant:
+    """`grant` where it can be delivered; raises ``grant-dead`` or ``grant-revoked``."""
+    if grant.state in (GrantState.DEAD, GrantState.REVOKED):
+        code = "grant-dead" if grant.state is GrantState.DEAD else "grant-revoked"
+        raise fail(code, name=grant.connection)
+    return grant

@@ -14,13 +14,15 @@ def digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def intended(destination: Destination, before: str | None, text: str) -> Destination:
-    """The destination as it is about to hold `text` in the place of `before`."""
+def intended(destination: Destination, before: str | None, text: str, token: str) -> Destination:
+    """The destination as it is about to hold `text`, with the refresh token `token`, in the place
+    of `before`."""
     return replace(
         destination,
         written=digest(text),
         before=before,
         before_generation=destination.generation,
+        token_digest=digest(token),
     )
 
 
@@ -30,8 +32,9 @@ def was_cut_off(
     """Whether `text`, which has our refresh token `token` in its place, is what an `intended`
     delivery has put there and nobody wrote down: the generation is the one before still."""
     return (
-        text is not None
-        and digest(text) == destination.written
+        None not in (text, token)
+        and digest(str(text)) == destination.written
         and destination.before_generation == destination.generation
-        and any(grant.refresh_token == token for grant in grants)
+        and digest(str(token))
+        in {destination.token_digest, *(digest(grant.refresh_token) for grant in grants)}
     )

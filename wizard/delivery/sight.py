@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from wizard.delivery.intent import digest
 from wizard.model import Failure, Grant
 from wizard.store import Destination
 
@@ -16,6 +17,8 @@ class Condition(StrEnum):
     CURRENT = "current"
     BEHIND = "behind"
     """It holds another generation than the current one."""
+    ROTATED = "rotated"
+    """It holds the refresh token that was delivered, and the server has replaced that one since."""
     FOREIGN = "foreign"
     """It holds a refresh token that this connection does not know."""
     EDITED = "edited"
@@ -98,8 +101,20 @@ def compare(
     if token is None:
         return Sight(destination, Condition.MISSING)
     found = next((each for each in grants if each.refresh_token == token), None)
+    if found is None and digest(token) == destination.token_digest:
+        return Sight(destination, Condition.ROTATED, destination.generation)
     if found is None:
         return Sight(destination, Condition.FOREIGN)
     same = current is not None and current.generation == found.generation
     condition = Condition.CURRENT if same else Condition.BEHIND
     return Sight(destination, condition, found.generation)
+
+
+def unseen(destination: Destination, current: Grant | None) -> Sight:
+    """Judge what a command was given, which cannot be read back."""
+    condition = Condition.BEHIND
+    if current is not None and current.generation == destination.generation:
+        given = destination.token_digest
+        same = given is None or given == digest(current.refresh_token)
+        condition = Condition.UNSEEN if same else Condition.ROTATED
+    return Sight(destination, condition, destination.generation)

@@ -19,8 +19,9 @@ from wizard.diagnosis.evidence import (
     Sent,
     Shape,
 )
-from wizard.diagnosis.judge import finding_of, judge, spoken
+from wizard.diagnosis.judge import finding_of, judge
 from wizard.diagnosis.records import Records, ended
+from wizard.diagnosis.weighing import spoken
 from wizard.model import (
     Attempt,
     AttemptState,
@@ -183,7 +184,8 @@ class Diagnosis:
         if grant is None:
             return Step(StepCode.AUTHORIZE)
         receipt = self._store.receipt(name, grant.generation)
-        failure = grant.failure or _failed(receipt)
+        unknown = self._outcome_unknown(grant)
+        failure = grant.failure or unknown or _failed(receipt)
         if grant.state is GrantState.REVOKED:
             failure = Failure("grant-revoked", details={"name": name})
         finding = self.finding(name, failure, told) if failure else None
@@ -194,8 +196,16 @@ class Diagnosis:
             GrantState.DEAD: StepCode.DEAD,
             GrantState.REVOKED: StepCode.REVOKED,
         }
-        code = codes.get(grant.state, StepCode.PROVED)
-        return Step(code, finding, grant=grant, receipt=receipt)
+        working = StepCode.OUTCOME_UNKNOWN if unknown else StepCode.PROVED
+        return Step(codes.get(grant.state, working), finding, grant=grant, receipt=receipt)
+
+    def _outcome_unknown(self, grant: Grant) -> Failure | None:
+        """That nobody knows whether the refresh token of a grant in use was replaced."""
+        ask = self._broker.unanswered(grant) if grant.state is GrantState.PROVED else None
+        if ask is None:
+            return None
+        details = {"name": grant.connection, "sent_at": spoken(ask.at, self._clock())}
+        return Failure("refresh-outcome-unknown", temporary=True, details=details)
 
     def _of_attempt(self, name: str, attempt: Attempt, base: Step, told: tuple[str, ...]) -> Step:
         """The step that the newest attempt makes of `base`, where it has a say."""
@@ -214,8 +224,8 @@ class Diagnosis:
         finding = self.finding(name, failure, told) if failure else None
         unknown = attempt.state is AttemptState.OUTCOME_UNKNOWN
         code = StepCode.OUTCOME_UNKNOWN if unknown else StepCode.REFUSED
-        if base.code is StepCode.PROVED:
-            code = StepCode.PROVED
+        if base.grant is not None and base.grant.state is GrantState.PROVED:
+            code = base.code
         return Step(code, finding, attempt, base.grant, base.receipt)
 
 

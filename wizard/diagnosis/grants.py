@@ -19,6 +19,7 @@ from wizard.diagnosis.weighing import (
     possible,
     ruled_out,
     sign,
+    spoken,
 )
 from wizard.model import GrantState
 from wizard.store import Life
@@ -87,6 +88,23 @@ def token_revoked_elsewhere(evidence: Evidence) -> Suspicion | None:
     return suspicion.against(*_seen("several-died", fallen))
 
 
+def rotated_token_lost(evidence: Evidence) -> Suspicion | None:
+    """A server that rotates refresh tokens accepts only the newest; Zoho has rotated none so far.
+    The answer with the newest got lost on its way here, or another holder of the token had it."""
+    life = evidence.life
+    if life is None:
+        return None
+    code, since = "rotated-token-lost", life.unknown_since
+    same = [each for each in evidence.kin if each.location == life.location]
+    rotated_at = life.rotated_at or max((e.rotated_at for e in same if e.rotated_at), default=None)
+    if rotated_at is None:
+        return None
+    rotates = sign("has-rotated", rotated_at=spoken(rotated_at, evidence.now))
+    if since is None:
+        return possible(code, rotates) if life.rotated_at else None
+    return likely(code, sign("refresh-unanswered", sent_at=spoken(since, evidence.now)), rotates)
+
+
 def access_token_in_its_place(evidence: Evidence) -> Suspicion | None:
     """An access token was saved where the refresh token belongs."""
     code = "access-token-in-its-place"
@@ -127,6 +145,7 @@ REFRESH_TOKEN_REFUSED = FailureClass(
         refresh_token_evicted,
         user_deactivated,
         token_revoked_elsewhere,
+        rotated_token_lost,
         access_token_in_its_place,
         token_of_other_client,
         token_of_other_data_centre,

@@ -2,12 +2,11 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from datetime import datetime
 from itertools import chain
 
 from wizard.diagnosis import access, answers, calls, clients, codes, grants
 from wizard.diagnosis.evidence import Evidence, Met
-from wizard.diagnosis.weighing import FailureClass, Sign, Suspicion
+from wizard.diagnosis.weighing import FailureClass, Sign, Suspicion, spoken
 from wizard.errors import explain, phrase
 from wizard.model import Answer, Cause, Confidence, Failure, Finding
 
@@ -170,10 +169,3 @@ def _since(evidence: Evidence) -> dict[str, str]:
     if evidence.life is None:
         return {}
     return {"since": spoken(evidence.life.worked_at, evidence.now)}
-
-
-def spoken(at: datetime, now: datetime | None) -> str:
-    """A time of today by its hour, any other with its day."""
-    here = at.astimezone()
-    today = now is not None and here.date() == now.astimezone().date()
-    return f"{here:%H:%M}" if today else f"{here.day} {here:%B, %H:%M}"

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 
 from wizard.diagnosis.evidence import Evidence
 from wizard.model import Confidence
@@ -93,3 +94,10 @@ def possible(code: str, *signs: Sign, **details: str) -> Suspicion:
 def ruled_out(code: str, *signs: Sign) -> Suspicion:
     """It cannot be, because of these `signs`."""
     return Suspicion(code, Confidence.RULED_OUT, signs_against=signs)
+
+
+def spoken(at: datetime, now: datetime | None) -> str:
+    """A time of today by its hour, any other with its day."""
+    here = at.astimezone()
+    today = now is not None and here.date() == now.astimezone().date()
+    return f"{here:%H:%M}" if today else f"{here.day} {here:%B, %H:%M}"

@@ -170,6 +170,8 @@ class Grant:
     organizations: tuple[Organization, ...] = ()
     failure: Failure | None = None
     """Why it is dead or refused."""
+    rotated_at: datetime | None = None
+    """When the server last replaced its refresh token (RFC 6749, section 6); None: never."""
 
 
 @dataclass(frozen=True)

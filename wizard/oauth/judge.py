@@ -53,7 +53,8 @@ class TokenResponse:
 
     access_token: str = field(repr=False)
     refresh_token: str | None = field(repr=False)
-    """None in every answer to a refresh (Zoho does not rotate), and where consent was not shown."""
+    """None where consent was not shown. In the answer to a refresh it replaces the one that was
+    sent (RFC 6749, section 6); Zoho sends none there."""
     scope: tuple[str, ...]
     """As granted; empty where Zoho did not say, which means as asked (RFC 6749, section 5.1)."""
     api_domain: str

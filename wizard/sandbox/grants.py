@@ -9,6 +9,9 @@ from wizard.sandbox import codec
 from wizard.sandbox.mint import Mint
 from wizard.sandbox.settings import Settings
 
+ROTATED = "rotated"
+"""What ended a refresh token that another one has replaced."""
+
 
 @dataclass(frozen=True)
 class Permission:
@@ -48,6 +51,8 @@ class RefreshToken:
     permission: Permission
     issued_at: datetime
     ended: str | None = None
+    family: str = field(default="", repr=False)
+    """The first of the refresh tokens that replaced each other; empty: this one."""
 
 
 @dataclass
@@ -140,6 +145,21 @@ class Grants:
             self.end(oldest, "evicted")
         self.refresh_tokens[token.refresh_token] = token
         return token
+
+    def rotate(self, token: RefreshToken) -> RefreshToken:
+        """Replace a refresh token, whose access tokens live on, by a new one."""
+        token.ended = ROTATED
+        family = token.family or token.refresh_token
+        new = RefreshToken(self._mint.token(), token.permission, self._clock(), family=family)
+        self.refresh_tokens[new.refresh_token] = new
+        return new
+
+    def end_family(self, token: RefreshToken, why: str) -> None:
+        """Kill all refresh tokens that came from the same one, with their access tokens."""
+        family = token.family or token.refresh_token
+        for each in self.refresh_tokens.values():
+            if family in (each.family, each.refresh_token):
+                self.end(each, why)
 
     def issue_access_token(
         self, permission: Permission, parent: RefreshToken | None = None, *, shorter_by: int = 0

@@ -41,6 +41,7 @@ class Settings:
     workdrive_500: bool
     wrong_passwords_before_captcha: int
     console_words: str
+    refresh_token_rotation: str
 
     @classmethod
     def default(cls) -> "Settings":

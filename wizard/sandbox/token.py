@@ -15,7 +15,7 @@ from typing import Any
 from wizard.sandbox import openid, scopes
 from wizard.sandbox.catalogue import products_of
 from wizard.sandbox.clients import SELF_CLIENT, Client
-from wizard.sandbox.grants import AccessToken, Code, Permission, RefreshToken
+from wizard.sandbox.grants import ROTATED, AccessToken, Code, Permission, RefreshToken
 from wizard.sandbox.world import World
 
 THROTTLED = {
@@ -121,11 +121,20 @@ def _exchange(world: World, ask: Ask, client: Client) -> Answer:
 
 
 def _refresh(world: World, ask: Ask, client: Client) -> Answer:
+    rotation = world.settings.refresh_token_rotation
     parent = world.refresh_token(ask["refresh_token"], client, ask.location)
     if parent is None:
+        replaced = world.grants.refresh_tokens.get(ask["refresh_token"])
+        if rotation == "reuse-detection" and replaced and replaced.ended == ROTATED:
+            world.grants.end_family(replaced, "used again")
         return _error("invalid_code")
-    token = world.grants.issue_access_token(parent.permission, parent, shorter_by=ask.skew)
-    return Answer(_success(world, token, client))
+    if rotation == "off":
+        token = world.grants.issue_access_token(parent.permission, parent, shorter_by=ask.skew)
+        return Answer(_success(world, token, client))
+    new = world.grants.rotate(parent)
+    token = world.grants.issue_access_token(new.permission, new, shorter_by=ask.skew)
+    body = _success(world, token, client)
+    return Answer({**body, "refresh_token": new.refresh_token})
 
 
 def _client_credentials(world: World, ask: Ask, client: Client) -> Answer:

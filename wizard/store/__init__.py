@@ -18,7 +18,7 @@ from wizard.store.database import Database
 from wizard.store.destinations import WISH, Destination, Destinations
 from wizard.store.grants import LIVING, Grants
 from wizard.store.ledger import Ledger
-from wizard.store.lives import Life, Lives
+from wizard.store.lives import UNANSWERED, Life, Lives
 from wizard.store.moves import Belongings, Moves, salvage
 from wizard.store.overview import Overview, Overviews
 from wizard.store.receipts import Receipts
@@ -30,6 +30,7 @@ from wizard.vault import Vault
 
 __all__ = [
     "LIVING",
+    "UNANSWERED",
     "WISH",
     "Allowance",
     "Belongings",

@@ -86,6 +86,13 @@ def _add_rejections(connection: Connection) -> None:
     schema.rejections.create(connection)
 
 
+def _add_rotation(connection: Connection) -> None:
+    connection.exec_driver_sql("ALTER TABLE grants ADD COLUMN rotated_at TEXT")
+    # `_add_destinations` makes the table as it is defined now.
+    if "token_digest" not in {c["name"] for c in inspect(connection).get_columns("destinations")}:
+        connection.exec_driver_sql("ALTER TABLE destinations ADD COLUMN token_digest TEXT")
+
+
 MIGRATIONS: tuple[Migration, ...] = (
     _add_destinations,
     _add_allowances_and_moves,
@@ -98,6 +105,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     _add_twins,
     _add_notify_failure,
     _add_rejections,
+    _add_rotation,
 )
 """The first leads from schema version 1 to 2, and so on; a released one is never edited."""
 

@@ -47,6 +47,8 @@ class Destination:
     before_generation: int = 0
     before: str | None = field(default=None, repr=False)
     """The version before the last delivery, for a roll-back; None: there was nothing."""
+    token_digest: str | None = None
+    """SHA-256 of the refresh token that was delivered last: known even after it was rotated."""
 
 
 class Destinations(Shelf):
@@ -100,6 +102,7 @@ class Destinations(Shelf):
             "failure": destination.failure,
             "before_generation": destination.before_generation,
             "before": _seal(self._vault, destination),
+            "token_digest": destination.token_digest,
         }
         here = _T.c.id == destination.id, _T.c.generation == expected
         with self.database.write() as c:

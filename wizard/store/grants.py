@@ -158,6 +158,24 @@ class Grants(Shelf):
         with self.database.write() as c:
             change(c, query.values(state=state, failure=failure), _what(name))
 
+    def rotate(self, grant: Grant, refresh_token: str, at: datetime) -> None:
+        """Replace the refresh token of ``grant``, durable when this returns: the server has issued
+        a new one in answer to it, and accepts it no longer.
+
+        Raises `Conflict` where the stored refresh token is not the one that ``grant`` has.
+        """
+        name, generation = grant.connection, grant.generation
+        sealed = self._vault.seal(refresh_token, "grants", _identity(grant), "refresh_token")
+        here = select(_T).where(_T.c.connection == name, _T.c.generation == generation)
+        with self.database.write() as c:
+            row = c.execute(here).first()
+            same = row and grant_of(self._vault, row).refresh_token == grant.refresh_token
+            query = _update(name, generation).where(
+                _T.c.refresh_token == (row.refresh_token if row and same else None)
+            )
+            values = {"refresh_token": sealed, "rotated_at": at}
+            change(c, query.values(values), _what(name))
+
     def refresh_tokens_of(self, client_id: str) -> dict[User, int]:
         """How many refresh tokens of a client live, by user.
 

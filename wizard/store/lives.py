@@ -20,6 +20,12 @@ _RUNGS = schema.rungs.c
 SILENT = ("scope", "clock")
 """Rungs that ask nobody."""
 
+UNANSWERED = (
+    *("asked", "rotation-not-stored", "network-timeout", "network-reset", "data-centre-down"),
+    *("not-json", "malformed-answer", "answer-too-large"),
+)
+"""Outcomes of a refresh that may have been carried out without its answer being stored here."""
+
 WITNESSES = 200
 """Grants that are looked at; a client with more of them proves nothing more."""
 
@@ -43,12 +49,23 @@ class Life:
     """When Zoho first refused it for good."""
     answered_at: datetime | None = None
     """When an access token of it was last taken, as its receipt tells."""
+    rotated_at: datetime | None = None
+    """When the server last replaced its refresh token."""
+    unanswered_at: datetime | None = None
+    """When it was last refreshed without an answer that was stored."""
 
     @property
     def worked_at(self) -> datetime:
         """The last moment at which it is known to have lived: its consent at the least."""
         signs = (self.granted_at, self.refreshed_at, self.answered_at)
         return max(each for each in signs if each)
+
+    @property
+    def unknown_since(self) -> datetime | None:
+        """When the refresh was sent whose outcome is unknown; None where the stored refresh token
+        has worked, or was issued, since then."""
+        sent, known = self.unanswered_at, (self.refreshed_at, self.rotated_at)
+        return sent if sent and all(sent > each for each in known if each) else None
 
 
 class Lives(Shelf):
@@ -64,9 +81,11 @@ class Lives(Shelf):
                 _T.generation,
                 (_T.generation >= _CONNECTIONS.generation).label("current"),
                 *(_T.client_id, _T.location, _T.account, _T.state, _T.granted_at),
-                _moment("ok", func.max).label("refreshed_at"),
-                _moment("invalid-code", func.min).label("refused_at"),
+                _moment(func.max, "ok").label("refreshed_at"),
+                _moment(func.min, "invalid-code").label("refused_at"),
                 _answered().label("answered_at"),
+                _T.rotated_at,
+                _moment(func.max, *UNANSWERED).label("unanswered_at"),
             )
             .join_from(schema.grants, schema.connections, _CONNECTIONS.name == _T.connection)
             .where(of_these)
@@ -77,8 +96,8 @@ class Lives(Shelf):
             return tuple(Life(**row._mapping) for row in c.execute(wanted))
 
 
-def _moment(outcome: str, pick: Callable[..., Function[Any]]) -> ScalarSelect[datetime]:
-    """The first or last refresh of a grant that had this outcome."""
+def _moment(pick: Callable[..., Function[Any]], *outcomes: str) -> ScalarSelect[datetime]:
+    """The first or last refresh of a grant that had one of these outcomes."""
     return (
         select(pick(_ASKS.at, type_=Moment))
         .where(
@@ -86,7 +105,7 @@ def _moment(outcome: str, pick: Callable[..., Function[Any]]) -> ScalarSelect[da
             _ASKS.generation == _T.generation,
             _ASKS.at >= _T.granted_at,  # not of a removed connection of the same name
             _ASKS.kind == AskKind.REFRESH,
-            _ASKS.outcome == outcome,
+            _ASKS.outcome.in_(outcomes),
         )
         .correlate(schema.grants)
         .scalar_subquery()

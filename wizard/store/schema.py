@@ -114,6 +114,7 @@ grants = Table(
     Column("account", ACCOUNT),
     Column("organizations", ORGANIZATIONS, nullable=False),
     Column("failure", FAILURE),
+    Column("rotated_at", Moment),
 )
 
 receipts = Table(
@@ -200,6 +201,7 @@ destinations = Table(
     Column("failure", FAILURE),
     Column("before_generation", Integer, nullable=False),
     Column("before", LargeBinary),
+    Column("token_digest", Text),
     UniqueConstraint("connection", "target", "entry"),
 )
 

@@ -34,7 +34,7 @@ CONNECT_LABELS = {
     StepCode.PROVED: "Authorize again",
     StepCode.UNPROVED: "Authorize again",
 }
-CAN_PROVE = frozenset({StepCode.PROVED, StepCode.UNPROVED})
+CAN_PROVE = frozenset({StepCode.PROVED, StepCode.UNPROVED, StepCode.OUTCOME_UNKNOWN})
 """Steps whose grant lives, so that the live calls can be repeated."""
 
 CALM = frozenset({StepCode.PROVED, StepCode.REVOKED})

@@ -24,6 +24,7 @@ STATUSES = {
     Condition.WAITING: Status("Nothing delivered yet", "wait"),
     Condition.CURRENT: Status("Holds the current grant", "good"),
     Condition.BEHIND: Status("Holds grant {generation}, not the current one", "bad"),
+    Condition.ROTATED: Status("Holds a replaced refresh token", "bad"),
     Condition.FOREIGN: Status("Holds somebody else’s token", "bad"),
     Condition.EDITED: Status("Edited", "wait"),
     Condition.MISSING: Status("Credentials gone", "bad"),
