@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from core import Core
 from giving import deliver, renew
+from npm import installed
 
 from wizard.delivery import Condition, ini, profile
 
@@ -86,12 +87,7 @@ def test_the_official_python_sdk_knows_only_the_id(core: Core) -> None:
 @pytest.fixture
 def node_sdk(pytestconfig: pytest.Config) -> Path:
     """Where the official Node SDK is installed, once, from its registry."""
-    place = pytestconfig.cache.mkdir("official-node-sdk") if pytestconfig.cache else Path()
-    if not (place / "node_modules").is_dir():
-        quiet = ("--no-audit", "--no-fund", "--loglevel=error")
-        command = ["npm", "install", "--prefix", str(place), *quiet, NODE_SDK]
-        subprocess.run(command, check=True, timeout=300)
-    return place
+    return installed(pytestconfig, "official-node-sdk", NODE_SDK)
 
 
 @pytest.mark.slow

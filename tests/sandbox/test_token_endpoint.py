@@ -84,6 +84,29 @@ def test_a_refresh_answers_no_refresh_token_and_can_be_repeated(zoho: Zoho) -> N
     assert zoho.works(second["access_token"])
 
 
+@pytest.mark.rule("refresh-tokens-may-rotate")
+def test_a_rotated_refresh_token_is_replaced_and_its_access_tokens_live_on(zoho: Zoho) -> None:
+    zoho.admin.change_settings(refresh_token_rotation="on")
+    first = zoho.tokens()
+    second = zoho.refresh(first["refresh_token"]).json()
+    assert second["refresh_token"] != first["refresh_token"]
+    assert zoho.refresh(first["refresh_token"]).json() == {"error": "invalid_code"}
+    assert zoho.works(first["access_token"])
+    assert "refresh_token" in zoho.refresh(second["refresh_token"]).json()
+
+
+@pytest.mark.rule("a-replaced-refresh-token-may-revoke-its-successors")
+def test_a_replaced_refresh_token_that_is_used_again_ends_its_successors(zoho: Zoho) -> None:
+    zoho.admin.change_settings(refresh_token_rotation="reuse-detection")
+    first, other = zoho.tokens(), zoho.tokens()
+    second = zoho.refresh(first["refresh_token"]).json()
+    third = zoho.refresh(second["refresh_token"]).json()
+    assert zoho.refresh(first["refresh_token"]).json() == {"error": "invalid_code"}
+    assert zoho.refresh(third["refresh_token"]).json() == {"error": "invalid_code"}
+    assert not zoho.works(third["access_token"])
+    assert zoho.works(other["access_token"])
+
+
 @pytest.mark.rule("refresh-keeps-the-scopes")
 def test_a_refresh_cannot_widen_the_scopes(zoho: Zoho) -> None:
     body = zoho.tokens()
