@@ -1,5 +1,6 @@
 """Everything out of one home and into another."""
 
+import json
 import os
 import stat
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from core import ANNA, Core, settings_for
 from made import refused
 
 from wizard.backup import TakenIn, open_backup
+from wizard.backup.document import dump, load
 from wizard.house import House
 from wizard.model import Grant, GrantState
 from wizard.store import Destination
@@ -315,3 +317,45 @@ def test_a_home_that_takes_back_what_was_moved_away_warns_of_where_it_went(
     write(core, file, move=True)
     take_in(core, file)
     assert cautions(core) == cautions(core, "crm") == ["home-came-back"]
+
+
+def test_a_restored_refresh_token_that_was_replaced_meanwhile_is_named_as_lost(
+    core: Core, other: Core, file: Path
+) -> None:
+    core.admin.change_settings(refresh_token_rotation="reuse-detection")
+    kept = core.proved()
+    write(core, file)
+    core.advance(hours=2)
+    core.house.broker.access_token("crm")
+    take_in(other, file)
+    restored = grant_of(other)
+    assert (restored.refresh_token, restored.rotated_at) == (kept.refresh_token, kept.rotated_at)
+    with refused("grant-dead"):
+        other.house.broker.refresh_grant(restored)
+    finding = other.house.diagnosis.step_of("crm").finding
+    assert finding is not None
+    [lost] = [each for each in finding.causes if each.code == "rotated-token-lost"]
+    assert "The server has replaced refresh tokens before" in lost.evidence_for[0]
+
+
+def test_a_backup_from_before_rotation_was_known_is_read(core: Core, file: Path) -> None:
+    core.proved()
+    write(core, file)
+    found = open_backup(file, PASSPHRASE, core.house.zoho.mark)
+    older = json.loads(dump(found))
+    for grant in older["belongings"]["grants"]:
+        del grant["rotated_at"]
+    assert load(json.dumps(older).encode()) == found
+
+
+def test_restoring_over_a_grant_whose_refresh_token_was_replaced_keeps_the_new_one(
+    core: Core, file: Path
+) -> None:
+    core.admin.change_settings(refresh_token_rotation="reuse-detection")
+    core.proved()
+    write(core, file)
+    core.advance(hours=2)
+    core.house.broker.access_token("crm")
+    newest = grant_of(core)
+    take_in(core, file)
+    assert grant_of(core) == newest

@@ -16,9 +16,11 @@ from core import Core
 from dotenv import dotenv_values
 from giving import deliver, failing, renew
 
+from wizard.cli.deliver import CONDITION_WORDS
 from wizard.delivery import Condition, file, profile, profiles
 from wizard.errors import WizardError
 from wizard.model import Grant
+from wizard.web.destinations import STATUSES
 
 
 @pytest.fixture
@@ -500,3 +502,60 @@ def test_the_version_before_is_kept_sealed(core: Core, grant: Grant) -> None:
     assert "canary" not in repr(kept)
     files = (each for each in (core.directory / "data").rglob("*") if each.is_file())
     assert not any(b"before-canary" in each.read_bytes() for each in files)
+
+
+def rotated(core: Core) -> Grant:
+    """The current grant, after the server has replaced its refresh token."""
+    core.admin.change_settings(refresh_token_rotation="reuse-detection")
+    core.advance(hours=2)
+    core.house.broker.access_token("crm")
+    grant = core.house.store.grant("crm")
+    assert grant is not None
+    return grant
+
+
+def test_a_destination_drifts_when_the_refresh_token_is_replaced_and_is_brought_the_new_one(
+    core: Core, grant: Grant
+) -> None:
+    target = core.directory / "app.env"
+    made = deliver(core, "dotenv", target)
+    new = rotated(core)
+    assert (new.generation, new.refresh_token == grant.refresh_token) == (grant.generation, False)
+    sight = core.house.delivery.look(made)
+    assert (sight.condition, sight.generation) == (Condition.ROTATED, grant.generation)
+    assert sight.drifted
+    made = core.house.delivery.deliver(made, grant)  # as whoever read it before sees it
+    assert new.refresh_token in target.read_text()
+    assert core.house.delivery.look(made).condition is Condition.CURRENT
+    target.write_text(target.read_text().replace(new.refresh_token, "1000.of.another"))
+    assert core.house.delivery.look(made).condition is Condition.FOREIGN
+
+
+def test_a_command_that_was_given_a_replaced_refresh_token_has_drifted(
+    core: Core, grant: Grant
+) -> None:
+    made = deliver(core, "command", "/bin/cat")
+    assert core.house.delivery.look(made).condition is Condition.UNSEEN
+    rotated(core)
+    assert core.house.delivery.look(made).condition is Condition.ROTATED
+    made = core.house.delivery.deliver(made)
+    assert core.house.delivery.look(made).condition is Condition.UNSEEN
+
+
+def test_a_roll_back_brings_the_newest_refresh_token_of_the_grant_before(
+    core: Core, grant: Grant
+) -> None:
+    target = core.directory / "app.env"
+    made = deliver(core, "dotenv", target)
+    before = rotated(core)
+    renew(core)
+    made = core.house.delivery.undo(core.house.delivery.deliver(made))
+    assert before.refresh_token in target.read_text()
+    assert grant.refresh_token not in target.read_text()
+    assert core.house.delivery.look(made).generation == before.generation
+
+
+@pytest.mark.parametrize("words", [CONDITION_WORDS, STATUSES])
+def test_every_condition_has_its_words(words: dict[Condition, object]) -> None:
+    behind = {Condition.BEHIND} if words is STATUSES else set()  # said with the number of its grant
+    assert set(Condition) == set(words) | behind

@@ -221,3 +221,30 @@ def test_a_link_is_followed_and_one_to_nowhere_is_called_missing(
         missing = run(shell, str(place))
         assert missing.code == 2
         assert "import-missing" in missing.err
+
+
+# --- A server that rotates refresh tokens --------------------------------------------------------
+
+
+def test_the_refresh_token_that_replaces_an_imported_one_is_stored(
+    shell: Shell, stored: Core
+) -> None:
+    file = env_file(shell, refresh_token(stored))
+    stored.admin.change_settings(refresh_token_rotation="reuse-detection")
+    done = run(shell, str(file), "--name", "mine")
+    assert done.code == 0, done.err
+    assert "The one you imported no longer works" in done.err
+    stored.advance(hours=2)
+    assert shell.run("token", "mine").code == 0
+
+
+@pytest.mark.parametrize(("name", "code"), [("taken", "connection-exists"), ("a b", "bad-name")])
+def test_a_name_that_cannot_be_given_is_refused_before_the_refresh_token_is_used(
+    shell: Shell, stored: Core, name: str, code: str
+) -> None:
+    file = env_file(shell, refresh_token(stored))
+    stored.proved("taken")
+    asked = len(stored.refreshes())
+    done = run(shell, str(file), "--name", name)
+    assert json.loads(done.err.splitlines()[-1])["error"]["code"] == code
+    assert len(stored.refreshes()) == asked

@@ -155,11 +155,18 @@ class Backups:
         same grant; raises ``restore-name-taken`` where it is here with another."""
         if here is None:
             return False
-        own = {grant.refresh_token for grant in self._store.grants(here)}
-        theirs = {grant.refresh_token for grant in chosen.grants if grant.connection == name}
-        if theirs <= own:
+        own = self._store.grants(here)
+        theirs = [grant for grant in chosen.grants if grant.connection == name]
+        if all(any(_same(each, mine) for mine in own) for each in theirs):
             return True
         raise fail("restore-name-taken", name=name)
+
+
+def _same(kept: Grant, mine: Grant) -> bool:
+    """Whether a grant of a backup is `mine`, whose refresh token may have been replaced since."""
+    if mine.rotated_at is None:
+        return kept.refresh_token == mine.refresh_token
+    return (kept.client_id, kept.granted_at) == (mine.client_id, mine.granted_at)
 
 
 def _here() -> str:
