@@ -1,11 +1,11 @@
 """A server that replaces refresh tokens: the new one is stored first, the old never sent again."""
 
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
-from datetime import timedelta
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -16,7 +16,8 @@ from storm import storm
 from wizard.broker.budgets import UNDER_WAY
 from wizard.diagnosis import StepCode
 from wizard.errors import Conflict
-from wizard.model import AskKind, Confidence, Grant, GrantState
+from wizard.house import House
+from wizard.model import Confidence, Grant, GrantState
 
 TOKEN = "oauth/v2/token"
 
@@ -152,6 +153,28 @@ def test_an_answer_whose_refresh_token_cannot_be_stored_is_not_used(rotating: Co
     assert rotating.house.broker.ledger("crm").asks[0].outcome == "rotation-not-stored"
 
 
+@pytest.mark.slow
+def test_a_new_refresh_token_that_cannot_be_stored_at_once_is_stored_after_a_pause(
+    rotating: Core,
+) -> None:
+    path, settings = rotating.house.home.database, rotating.house.settings
+    with closing(sqlite3.connect(path, check_same_thread=False, isolation_level=None)) as writer:
+
+        def pause(_seconds: float) -> None:
+            writer.execute("ROLLBACK")
+
+        rotating.admin.fault("slow", endpoint=TOKEN, seconds=1, processed=True)
+        with (
+            House.open(settings, rotating.house.clock, pause) as house,
+            ThreadPoolExecutor(1) as threads,
+        ):
+            asked = threads.submit(house.broker.access_token, "crm")
+            wait_for(lambda: not rotating.admin.state()["faults"])  # its request has arrived
+            writer.execute("BEGIN IMMEDIATE")
+            assert asked.result().value
+    assert lives(rotating, current(rotating))
+
+
 @pytest.fixture
 def small_files(rotating: Core) -> Iterator[None]:
     """No file can grow beyond some two hundred thousand bytes, as on a disk that is nearly full."""
@@ -230,18 +253,23 @@ def test_a_refresh_without_an_answer_is_not_repeated_at_once_where_tokens_rotate
 
 def test_a_kill_after_the_commit_leaves_nothing_unknown(rotating: Core) -> None:
     rotating.house.broker.access_token("crm")
-    done = rotating.house.broker.ledger("crm").asks[0]
-    assert done.kind is AskKind.REFRESH
-    unsettled = replace(done, outcome="asked", at=done.at - timedelta(microseconds=1))
-    rotating.house.store.record(unsettled)
-    rotating.advance(minutes=5)
+    last = "(SELECT max(id) FROM asks WHERE kind = 'refresh')"
+    with closing(sqlite3.connect(rotating.house.home.database)) as handle, handle:
+        handle.execute(f"UPDATE asks SET outcome = 'asked' WHERE id = {last}")
+    rotating.advance(hours=2)
     assert rotating.house.diagnosis.step_of("crm").code is StepCode.PROVED
+    grant = current(rotating)
+    rotating.admin.evict(grant.account.email if grant.account else "", grant.client_id)
+    assert failure(rotating).code == "grant-dead"
+    assert ("rotated-token-lost", Confidence.POSSIBLE) in causes(rotating)
 
 
 # --- What is not a lost rotation -----------------------------------------------------------------
 
 
-def test_where_nothing_rotates_a_lost_answer_is_asked_again_and_never_blamed(core: Core) -> None:
+def test_where_nothing_rotates_a_lost_answer_is_asked_again_and_not_blamed_first(
+    core: Core,
+) -> None:
     grant = core.proved()
     core.house.cache.drop("crm")
     core.admin.clear_journal()
@@ -251,7 +279,24 @@ def test_where_nothing_rotates_a_lost_answer_is_asked_again_and_never_blamed(cor
     core.admin.evict(grant.account.email if grant.account else "", grant.client_id)
     assert failure(core).code == "grant-dead"
     assert len(core.refreshes()) == 3, "the lost one, the refused one and its confirmation"
-    assert "rotated-token-lost" not in [code for code, _ in causes(core)]
+    assert causes(core)[0][0] != "rotated-token-lost"
+    assert ("rotated-token-lost", Confidence.POSSIBLE) in causes(core)
+
+
+@pytest.mark.parametrize(("kin", "confidence"), [(True, "LIKELY"), (False, "POSSIBLE")])
+def test_a_first_rotation_that_was_lost_is_likely_where_another_connection_has_seen_one(
+    core: Core, kin: bool, confidence: str
+) -> None:
+    for name in ("books", "crm"):
+        core.proved(name)
+        core.house.cache.drop(name)
+    core.admin.change_settings(refresh_token_rotation="reuse-detection")
+    if kin:
+        core.house.broker.access_token("books")
+    core.admin.fault("cut", endpoint=TOKEN, processed=True)
+    assert failure(core).code == "grant-dead"
+    assert ("rotated-token-lost", Confidence[confidence]) in causes(core)
+    assert (causes(core)[0][0] == "rotated-token-lost") is kin
 
 
 def test_a_rotating_refresh_token_that_is_refused_without_a_lost_answer_is_confirmed_once(

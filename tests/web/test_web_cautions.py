@@ -8,6 +8,8 @@ from inbox import SECRET, Inbox, inbox
 from visiting import Visitor
 
 from wizard.backup import open_backup
+from wizard.errors import WizardError
+from wizard.sandbox.server import Sandbox
 
 __all__ = ["inbox"]
 
@@ -55,3 +57,21 @@ def test_a_notification_that_did_not_arrive_is_said_until_one_does(
     text = connected.get(page).text
     assert "couldn&#39;t be sent" not in text
     assert SECRET not in text
+
+
+def test_a_refresh_whose_answer_was_lost_is_shown_as_an_unknown_outcome_until_it_is_checked(
+    connected: Visitor, zoho_sandbox: Sandbox
+) -> None:
+    house, page = connected.house, "/connections/leads"
+    zoho_sandbox.admin.change_settings(refresh_token_rotation="reuse-detection")
+    house.broker.access_token("leads", min_ttl=3600)
+    house.cache.drop("leads")
+    zoho_sandbox.admin.fault("cut", endpoint="oauth/v2/token")
+    with pytest.raises(WizardError):
+        house.broker.access_token("leads")
+    text = connected.get(page).text
+    assert "Outcome unknown" in text
+    assert "The outcome of the last refresh of “leads” is unknown" in text
+    assert "zoho-wizard check leads" in text
+    house.broker.access_token("leads")
+    assert "unknown" not in connected.get(page).text

@@ -97,12 +97,13 @@ def rotated_token_lost(evidence: Evidence) -> Suspicion | None:
     code, since = "rotated-token-lost", life.unknown_since
     same = [each for each in evidence.kin if each.location == life.location]
     rotated_at = life.rotated_at or max((e.rotated_at for e in same if e.rotated_at), default=None)
+    unanswered = sign("refresh-unanswered", sent_at=spoken(since, evidence.now)) if since else None
     if rotated_at is None:
-        return None
+        return possible(code, unanswered).against(sign("never-rotated")) if unanswered else None
     rotates = sign("has-rotated", rotated_at=spoken(rotated_at, evidence.now))
-    if since is None:
+    if unanswered is None:
         return possible(code, rotates) if life.rotated_at else None
-    return likely(code, sign("refresh-unanswered", sent_at=spoken(since, evidence.now)), rotates)
+    return likely(code, unanswered, rotates)
 
 
 def access_token_in_its_place(evidence: Evidence) -> Suspicion | None:
