@@ -1,7 +1,13 @@
 """The shapes of files: what is ours changes, everything else stays; what is broken says where."""
 
+import io
 import json
+import os
+import shlex
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from dotenv import dotenv_values
@@ -10,6 +16,7 @@ from hypothesis import strategies as st
 
 from wizard.delivery import Broken, dotenv, ini, sdk_csv
 from wizard.delivery import json as json_shape
+from wizard.delivery.shape import Unwritable
 
 ENV = """\
 # Zoho, for the invoices
@@ -41,13 +48,108 @@ def test_a_dotenv_name_without_a_value_gets_one() -> None:
     assert dotenv.write("A\nB=1\n", (), {"A": "2"}) == "A=2\nB=1\n"
 
 
-@given(st.text(st.characters(codec="utf-8", exclude_characters="\r\n\x00"), max_size=40))
-def test_a_dotenv_gives_back_what_was_put_in(value: str) -> None:
-    import io
+PROBE = "touch pwned; echo pwned > pwned"
+VALUES = [
+    "1000.0123456789abcdef.0123456789abcdef",
+    "eyJ-_.~+/==",
+    "~",
+    "~root/x",
+    "a:~",
+    "two words",
+    "#none",
+    "a # b",
+    "$HOME",
+    "$(touch pwned)",
+    "`touch pwned`",
+    f'"; {PROBE}; "',
+    "a&b|c;d",
+    "*",
+    "!!",
+    "Größe ✓",
+    "x'$(touch pwned)'",
+    "'; touch pwned; '",
+    "\\'$(touch pwned)",
+    "x\\",
+    "a\\\\b",
+    "${HOME}",
+    "a\nb=c",
+    "a\rb",
+    "a\x00b",
+    "a\x1b[2Jb",
+    "\ud800",
+]
+REFUSED = VALUES[16:]
+"""Those that the readers of such files do not agree about, however they are written."""
 
-    written = dotenv.write("# first\nX = y # z\n", (), {"TOKEN": value})
-    assert dotenv_values(stream=io.StringIO(written), interpolate=False)["TOKEN"] == value
+NODE = """
+const read = require('fs').readFileSync('env', 'utf8');
+process.stdout.write(require('util').parseEnv(read).TOKEN)
+"""
+READERS = {
+    "sh": ["sh", "-c", '. ./env; printf %s "$TOKEN"'],
+    "bash": ["bash", "-c", 'set -a; source ./env; printf %s "$TOKEN"'],
+    "python-dotenv": [
+        sys.executable,
+        "-c",
+        "import dotenv; print(dotenv.dotenv_values('env')['TOKEN'], end='')",
+    ],
+    "node": ["node", "-e", NODE],
+}
+
+
+@pytest.mark.parametrize(
+    "reader",
+    [
+        "python-dotenv",
+        *(pytest.param(e, marks=pytest.mark.needs(e)) for e in ("sh", "bash", "node")),
+    ],
+)
+@pytest.mark.parametrize("value", [each for each in VALUES if each not in REFUSED])
+def test_every_reader_of_a_dotenv_gets_the_same_value_and_none_runs_it(
+    tmp_path: Path, reader: str, value: str
+) -> None:
+    (tmp_path / "env").write_text(dotenv.write("A=1\n", (), {"TOKEN": value}), "utf-8")
+    done = subprocess.run(
+        READERS[reader], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout == value
+    assert os.listdir(tmp_path) == ["env"]
+
+
+@pytest.mark.parametrize("value", REFUSED)
+def test_a_value_that_the_readers_of_a_dotenv_read_differently_is_not_written(value: str) -> None:
+    with pytest.raises(Unwritable):
+        dotenv.write("A=1\n", (), {"TOKEN": value})
+
+
+@given(st.text(max_size=40))
+def test_a_dotenv_gives_back_what_was_put_in_or_takes_none_of_it(value: str) -> None:
+    try:
+        written = dotenv.write("# first\nX = y # z\n", (), {"TOKEN": value})
+    except Unwritable:
+        return
+    assert dotenv_values(stream=io.StringIO(written))["TOKEN"] == value
     assert written.startswith("# first\nX = y # z\n")
+    assert shlex.split(written.partition("TOKEN=")[2]) == ([value] if value else [])
+
+
+@pytest.mark.parametrize(
+    ("write", "text", "spot", "value"),
+    [
+        (ini.write, "", ("zoho",), "a\nclient_secret = mine"),
+        (ini.write, "", ("zoho",), "a\x00"),
+        (ini.write, "", ("zoho",), '"a"'),
+        (ini.write, "", ("zoho",), " a"),
+        (sdk_csv.write, "id,user_name,refresh_token\n", ("zoho",), "a,b"),
+        (sdk_csv.write, "id,user_name,refresh_token\n", ("zoho",), 'a"b'),
+        (sdk_csv.write, "id,user_name,refresh_token\n", ("zoho",), "a\nb,c,d"),
+    ],
+)
+def test_a_value_that_would_add_a_line_or_a_column_is_not_written(
+    write: Callable[..., str], text: str, spot: tuple[str, ...], value: str
+) -> None:
+    with pytest.raises(Unwritable):
+        write(text, spot, {"refresh_token": value})
 
 
 @pytest.mark.parametrize(

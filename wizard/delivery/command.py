@@ -4,7 +4,6 @@ Nothing secret is in the argument vector or the environment of either. A command
 bounded voice; what it says on stderr is masked before anybody sees it.
 """
 
-import base64
 import os
 import re
 import shlex
@@ -12,18 +11,17 @@ import shutil
 import signal
 import subprocess
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import IO
 
 from wizard.errors import fail
-from wizard.transport.redaction import MASK
+from wizard.transport.redaction import MASK, writings
 
 PATIENCE_SECONDS = 90.0  # systemd gives a service as long to start or stop by default
 LONGEST_WORD = 2_000  # characters of stderr: its last lines, where commands say what failed
 _KEPT = 4 * LONGEST_WORD  # bytes; a character has at most four
 _CHUNK = 4096
-_URL_SAFE = str.maketrans("+/", "-_")
 _LINGER_SECONDS = 1.0  # a command that ended may have left children that hold its stderr open
 
 
@@ -127,11 +125,11 @@ class _Voice:
         """The last lines, without the secrets, whichever way a program spells them."""
         self._reader.join(_LINGER_SECONDS)
         said = self._kept.decode(errors="replace")
-        writings = {each for secret in secrets if secret for each in _writings(secret)}
-        for writing in sorted(writings, key=len, reverse=True):  # one may be a part of another
-            said = re.sub(re.escape(writing), MASK, said, flags=re.IGNORECASE)
+        known = {each for secret in secrets if secret for each in writings(secret)}
+        for each in sorted(known, key=len, reverse=True):  # one may be a part of another
+            said = re.sub(re.escape(each), MASK, said, flags=re.IGNORECASE)
         if self._cut:  # half a secret may stand where the rest was dropped
-            said = said[max(map(len, writings), default=0) :]
+            said = said[max(map(len, known), default=0) :]
         return said.strip()[-LONGEST_WORD:] or "nothing"
 
     def _listen(self) -> None:
@@ -139,21 +137,6 @@ class _Voice:
             while self._stream and (chunk := os.read(self._stream.fileno(), _CHUNK)):
                 self._cut |= len(self._kept) + len(chunk) > _KEPT
                 self._kept = (self._kept + chunk)[-_KEPT:]
-
-
-def _writings(secret: str) -> Iterator[str]:
-    """The secret in plain, in hex, and in base64 wherever it stands in what was encoded: three
-    bytes become four characters, so that there are three ways, less what it shares with its
-    neighbours."""
-    plain = secret.encode()
-    yield secret
-    yield plain.hex()
-    for before in range(3):
-        coded = base64.b64encode(bytes(before) + plain).decode()
-        own = coded[4 if before else 0 : (before + len(plain)) // 3 * 4]
-        if own:
-            yield own
-            yield own.translate(_URL_SAFE)
 
 
 def _give(stdin: IO[bytes] | None, given: str) -> None:

@@ -1,5 +1,8 @@
 """The shape of ``.env`` files: ``NAME=value`` lines, read by python-dotenv's own parser.
 
+Programs read these files with python-dotenv and its like, and people source them into a shell. A
+value is written so that both read the same, and refused where no way of writing it does that.
+
 Comments, blank lines, ``export``, order and every line that is not ours stay as they are, byte
 for byte; a comment behind a value of ours stays behind the new one.
 """
@@ -10,7 +13,7 @@ from collections.abc import Iterator
 
 from dotenv.parser import Binding, parse_stream
 
-from wizard.delivery.shape import Broken, Entries, Fields, Spot
+from wizard.delivery.shape import Broken, Entries, Fields, Spot, Unwritable
 
 _BLANK = r"[^\S\r\n]"
 MOST_BLANKS = 200
@@ -24,6 +27,9 @@ _BINDING = re.compile(
     rf"(?P<tail>{_BLANK}*(?:(?<=[\s'\"])\#[^\r\n]*)?(?:\r\n|\n|\r|\Z))"
 )
 _UNDERSTOOD = re.compile(rf"{_NAME}=?{_BLANK}*")
+_QUOTABLE = re.compile(r"(?:(?!\$\{)[^'\\])*")
+"""Between single quotes a shell takes everything as it is; python-dotenv reads escapes there, and
+puts variables in the place of ``${…}``."""
 _PLAIN = re.compile(r"[A-Za-z0-9_./:@,+%=-]*")
 
 
@@ -33,7 +39,11 @@ def read(text: str) -> Entries:
 
 
 def write(text: str, spot: Spot, fields: Fields) -> str:
-    """Values in place where their names stand already, the others at the end."""
+    """Values in place where their names stand already, the others at the end. Raises
+    `Unwritable`."""
+    for name, value in fields.items():
+        if not _QUOTABLE.fullmatch(value) or not value.isprintable():
+            raise Unwritable(name)
     lines, missing = [], dict(fields)
     for each in _bindings(text):
         if each.key is not None and each.key in fields:
@@ -76,7 +86,4 @@ def _renewed(binding: Binding, value: str) -> str:
 
 
 def _quoted(value: str) -> str:
-    if _PLAIN.fullmatch(value):
-        return value
-    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{escaped}'"
+    return value if _PLAIN.fullmatch(value) else f"'{value}'"

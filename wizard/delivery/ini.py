@@ -6,7 +6,7 @@ place. A field with a dot leads into a value that is JSON, as rclone keeps its t
 
 import json
 
-from wizard.delivery.shape import Broken, Entries, Fields, Spot
+from wizard.delivery.shape import Broken, Entries, Fields, Spot, Unwritable
 
 _ENCRYPTED = "RCLONE_ENCRYPT"
 
@@ -25,7 +25,10 @@ def read(text: str) -> Entries:
 
 
 def write(text: str, spot: Spot, fields: Fields) -> str:
-    """The file with its section changed in place, or added at the end."""
+    """The file with its section changed in place, or added at the end. Raises `Unwritable`."""
+    for each, value in fields.items():
+        if not value.isprintable() or value != value.strip("\"`' "):
+            raise Unwritable(each)
     name = spot[0]
     wanted = _folded(_sections(text).get(name, {}), fields)
     lines, last = [], -1

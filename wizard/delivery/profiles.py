@@ -8,7 +8,7 @@ from functools import cache
 from importlib import resources
 
 from wizard.delivery import dotenv, ini, json, sdk_csv
-from wizard.delivery.shape import Entries, Fields, Spot
+from wizard.delivery.shape import Entries, Fields, Spot, Unwritable
 from wizard.errors import fail
 
 COMMAND = "command"
@@ -92,7 +92,7 @@ class Profile:
 
     def write(self, text: str | None, facts: Fields, names: Fields) -> str:
         """`text` (None: nothing is there yet) with this entry as `facts` want it. Raises
-        `Broken`."""
+        `Broken`, and ``destination-value`` where the file cannot hold a value."""
         text = text if text and text.strip() else self.begins
         ends = _line_end(text)
         body = text.replace(ends, "\n")
@@ -103,7 +103,10 @@ class Profile:
         token = self.token_field(names)
         if present.get(token) != fields[token]:
             fields |= self.renewed
-        written = self._shape.write(body, self.spot_of(facts["entry"]), fields)
+        try:
+            written = self._shape.write(body, self.spot_of(facts["entry"]), fields)
+        except Unwritable as error:
+            raise fail("destination-value", field=error.name, program=self.title) from None
         return written.replace("\n", ends)
 
     def read(self, text: str, entry: str) -> dict[str, str] | None:

@@ -1,14 +1,14 @@
 """The shape of the official SDKs' ``FileStore``: a heading, then one row a token.
 
 The SDKs read the columns by position. Python's quotes what needs quoting, Node's splits at commas
-and newlines alone; nothing that we write needs it.
+and newlines alone, so that nothing is written that needs it.
 """
 
 import csv
 import io
 import re
 
-from wizard.delivery.shape import Broken, Entries, Fields, Spot
+from wizard.delivery.shape import Broken, Entries, Fields, Spot, Unwritable
 
 _CELL = re.compile(r'(?:"(?:[^"]|"")*"|[^",]*)(?:,|$)')
 LEAST_COLUMNS = 9  # the SDKs before 6.0 had no `api_domain`
@@ -21,7 +21,10 @@ def read(text: str) -> Entries:
 
 
 def write(text: str, spot: Spot, fields: Fields) -> str:
-    """The file with the row of that id changed, or added at the end."""
+    """The file with the row of that id changed, or added at the end. Raises `Unwritable`."""
+    for name, value in fields.items():
+        if not value.isprintable() or "," in value or '"' in value:
+            raise Unwritable(name)
     heading, rows = _table(text)
     heading += [name for name in fields if name not in heading]
     row = next((row for row in rows if row[0] == spot[0]), None)

@@ -3,7 +3,8 @@
 A shape reads and writes text; it knows neither files nor Zoho. Each is a module of two functions::
 
     read(text) -> {spot: {field: value}}     every entry that is there
-    write(text, spot, fields) -> text        one entry changed or added, all else as it was
+    write(text, spot, fields) -> text        one entry changed or added, all else as it was;
+                                             raises `Unwritable`
 
 A field's name with a dot leads into a value that is an object of its own
 (``token.refresh_token``).
@@ -17,6 +18,14 @@ Spot = tuple[str, ...]
 
 Fields = Mapping[str, str]
 Entries = dict[Spot, dict[str, str]]
+
+
+class Unwritable(Exception):
+    """A value that a file of this shape cannot hold so that all its readers read the same."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"the value of {name} cannot be written")
+        self.name = name
 
 
 class Broken(Exception):
