@@ -12,9 +12,9 @@ from typing import Any
 from urllib.parse import urlencode
 
 from wizard.errors import WizardError
-from wizard.model import Account, Exchange, Failure, Organization
+from wizard.model import Account, Exchange, Failure, Identifier, Organization
 from wizard.transport import Answer, Transport, ZohoAuth, one_line
-from wizard.zoho import DataCentre, Probe, Product, Zoho, error_words
+from wizard.zoho import DataCentre, Listing, Probe, Product, Zoho, error_words
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ def _request(
     probe: Probe, organization: Organization | None
 ) -> tuple[dict[str, str], dict[str, str]]:
     """The parameters and headers of a probe."""
-    params, headers = dict(probe.params), {}
+    params, headers = dict(probe.params), dict[str, str]()
     if organization is not None and probe.organization_in == "orgId":
         headers["orgId"] = organization.id
     elif organization is not None and probe.organization_in:
@@ -133,15 +133,20 @@ def _request(
 def judge_account(answer: Answer) -> Account:
     """The account in an answer of ``/oauth/user/info``; its ZUID comes as number or as text."""
     body = judge_answer("accounts", answer)
-    zuid = body.get("ZUID") if isinstance(body, dict) else None
-    if isinstance(zuid, bool) or not isinstance(zuid, int | str) or not str(zuid).isdigit():
+    zuid = _identifier(body.get("ZUID") if isinstance(body, dict) else None)
+    if zuid is None or not zuid.isdigit():
         raise _failed("malformed-answer", answer, field="ZUID")
     email, name = body.get("Email"), body.get("Display_Name")
     return Account(
-        zuid=str(zuid),
+        zuid=zuid,
         email=_name(email) if isinstance(email, str) else "",
         display_name=_name(name) if isinstance(name, str) else "",
     )
+
+
+def _identifier(given: object) -> Identifier | None:
+    """An identifier, which comes as number or as text."""
+    return Identifier.of(str(given) if type(given) is int else given)
 
 
 def _name(given: object) -> str:
@@ -160,15 +165,21 @@ def judge_organizations(product: Product, answer: Answer) -> tuple[Organization,
         rows = rows.get(name) if isinstance(rows, dict) else rows
     if not isinstance(rows, list) and answer.status != 204:
         raise _failed("malformed-answer", answer, field=listing.rows)
-    return tuple(
-        Organization(
-            product=product.id,
-            id=str(row[listing.id]),
-            name=_name(row.get(listing.name, "")),
-            environment=_environment(row.get(listing.environment)),
-        )
-        for row in rows or ()
-        if isinstance(row, dict) and listing.id in row
+    found = [row for row in rows or () if isinstance(row, dict) and listing.id in row]
+    return tuple(_organization(product.id, listing, row, answer) for row in found)
+
+
+def _organization(
+    product_id: str, listing: Listing, row: Mapping[str, Any], answer: Answer
+) -> Organization:
+    identifier = _identifier(row[listing.id])
+    if identifier is None:
+        raise _failed("malformed-answer", answer, field=listing.id)
+    return Organization(
+        product=product_id,
+        id=identifier,
+        name=_name(row.get(listing.name, "")),
+        environment=_environment(row.get(listing.environment)),
     )
 
 

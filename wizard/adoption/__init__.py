@@ -20,6 +20,8 @@ from wizard.model import (
     Event,
     Grant,
     GrantState,
+    Identifier,
+    Token,
 )
 from wizard.oauth import TokenResponse
 from wizard.store import Belongings, Store
@@ -35,9 +37,9 @@ FIRST = 1
 class Proved:
     """Credentials that Zoho took: where, and what they are good for."""
 
-    client_id: str
-    client_secret: str = field(repr=False)
-    refresh_token: str = field(repr=False)
+    client_id: Identifier
+    client_secret: Token = field(repr=False)
+    refresh_token: Token = field(repr=False)
     data_centre: DataCentre
     scope: tuple[str, ...]
     rotated: bool = False
@@ -68,13 +70,13 @@ class Adoption:
         `location` is the person's word for the data centre; else it is looked for. `scope` is
         needed only where neither Zoho nor the file tells it.
 
-        Raises ``import-incomplete``, ``import-known``, ``client-unknown-everywhere``,
-        ``wrong-secret``, ``import-refused``, ``import-scope-unknown``, and what stands between us
-        and Zoho.
+        Raises ``import-incomplete``, ``import-malformed``, ``import-known``,
+        ``client-unknown-everywhere``, ``wrong-secret``, ``import-refused``,
+        ``import-scope-unknown``, and what stands between us and Zoho.
         """
         if found.missing:
             raise fail("import-incomplete", missing=", ".join(found.missing))
-        client_id, secret, refresh_token = (found.facts[each] for each in NEEDED)
+        client_id, secret, refresh_token = _judged(found)
         if holder := self._store.holder(client_id, refresh_token):
             raise fail("import-known", name=holder)
         data_centre = self._home(client_id, location or self._hint(found))
@@ -165,6 +167,17 @@ class Adoption:
             if error.failure.code != "invalid-code":
                 raise
             raise fail("import-refused", data_centre=data_centre.name) from error
+
+
+def _judged(found: Found) -> tuple[Identifier, Token, Token]:
+    """What is needed, in the alphabets that Zoho writes it in; raises ``import-malformed``."""
+    client_id = Identifier.of(found.facts["client_id"])
+    secret = Token.of(found.facts["client_secret"])
+    refresh_token = Token.of(found.facts["refresh_token"])
+    if client_id is None or secret is None or refresh_token is None:
+        known = zip(NEEDED, (client_id, secret, refresh_token), strict=True)
+        raise fail("import-malformed", odd=", ".join(name for name, value in known if not value))
+    return client_id, secret, refresh_token
 
 
 def _numbered(stem: str) -> Iterator[str]:

@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from wizard.errors import WizardError, fail
 from wizard.model import Attempt, Failure
-from wizard.transport import one_line
+from wizard.transport import mask_text, one_line
 from wizard.zoho import DataCentre, Zoho
 
 Parameters = Sequence[tuple[str, str]]
@@ -57,7 +57,8 @@ def judge(params: dict[str, str], attempt: Attempt, zoho: Zoho) -> Authorization
     ``callback-error``), ``issuer-mismatch`` or ``callback-without-code``.
     """
     if "error" in params:
-        word = one_line(params["error"], LONGEST_FOREIGN_TEXT)
+        ours = (attempt.oauth_state, attempt.code_verifier, params.get("code", ""))
+        word = one_line(mask_text(params["error"], ours), LONGEST_FOREIGN_TEXT)
         code = _REFUSALS.get(word, "callback-error")
         raise WizardError(Failure(code, zoho_word=word, details={"name": attempt.connection}))
     data_centre = _data_centre(params, attempt, zoho)

@@ -12,7 +12,16 @@ from pathlib import Path
 from wizard.delivery import Broken, file, profile
 from wizard.errors import WizardError, fail
 from wizard.home import CACHED, Home
-from wizard.model import Client, ClientSecret, Connection, Failure, Grant, GrantState
+from wizard.model import (
+    Client,
+    ClientSecret,
+    Connection,
+    Failure,
+    Grant,
+    GrantState,
+    Identifier,
+    Token,
+)
 from wizard.store import Belongings, Destination
 from wizard.vault import cipher
 from wizard.zoho import Zoho
@@ -105,7 +114,8 @@ def _facts_at(destination: Destination) -> dict[str, str]:
         raise file.complaint(target, broken) from None
     ours = {chosen: own for own, chosen in destination.names.items()}
     facts = wanted.facts_in({ours.get(name, name): value for name, value in fields.items()})
-    if not all(facts.get(each) for each in ("client_id", "client_secret", "refresh_token")):
+    kinds = {"client_id": Identifier, "client_secret": Token, "refresh_token": Token}
+    if not all(kind.of(facts.get(each)) for each, kind in kinds.items()):
         raise fail("destination-without-secrets", target=target)
     return facts
 

@@ -156,11 +156,11 @@ def main(arguments: Sequence[str] | None = None, clock: "Clock | None" = None) -
         )
         return 0
     except click.ClickException as error:
-        from wizard.transport import mask_answer
+        from wizard.transport import mask_text
 
         said = StringIO()
         error.show(file=said)
-        click.echo(mask_answer(said.getvalue()), err=True, nl=False)  # it quotes arguments
+        click.echo(mask_text(said.getvalue()), err=True, nl=False)  # it quotes arguments
         return USAGE
     except (click.Abort, KeyboardInterrupt):
         click.echo("Stopped. What was stored stays stored.", err=True)

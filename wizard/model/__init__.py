@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from wizard.model.failure import Answer, Cause, Confidence, Exchange, Failure, Finding, Remedy
+from wizard.model.values import Identifier, Token
 
 __all__ = [
     "ATTEMPT_LIFE",
@@ -35,6 +36,7 @@ __all__ = [
     "Finding",
     "Grant",
     "GrantState",
+    "Identifier",
     "Mode",
     "Organization",
     "Receipt",
@@ -42,6 +44,7 @@ __all__ = [
     "Rung",
     "RungState",
     "SecretState",
+    "Token",
 ]
 
 Clock = Callable[[], datetime]
@@ -123,7 +126,7 @@ class Connection:
 class Account:
     """Who consented. ``zuid`` and data centre identify a person at Zoho; the e-mail does not."""
 
-    zuid: str
+    zuid: Identifier
     email: str
     display_name: str = ""
 
@@ -133,7 +136,7 @@ class Organization:
     """An organization (or portal, or workspace) that a grant reaches in one product."""
 
     product: str
-    id: str
+    id: Identifier
     name: str
     environment: str = ""
     """``Production``, ``Sandbox`` or ``Developer`` where the product tells; else empty."""

@@ -5,6 +5,7 @@ so in an explicit OAuth error; whatever else comes back says nothing about a tok
 ``temporary``.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -12,8 +13,8 @@ from enum import StrEnum
 from typing import Any
 
 from wizard.errors import WizardError
-from wizard.model import Exchange, Failure
-from wizard.transport import Answer, http_date, one_line
+from wizard.model import Exchange, Failure, Token
+from wizard.transport import Answer, one_line, retry_at
 from wizard.zoho import DataCentre, limits
 
 # Zoho's error words. `invalid_grant` is RFC 6749's word for what Zoho calls `invalid_code`; Zoho
@@ -31,6 +32,8 @@ _CODES = {
 _TEMPORARY = ("general-error",)
 _GONE = ("invalid_token", "invalid_code")
 """Words for a token that there is nothing to revoke of."""
+
+_SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
 
 _UNKNOWN_LIFE = 300
 """Seconds an access token is trusted where its life is missing or makes no sense."""
@@ -51,8 +54,8 @@ class ClientVerdict(StrEnum):
 class TokenResponse:
     """What the token endpoint gave."""
 
-    access_token: str = field(repr=False)
-    refresh_token: str | None = field(repr=False)
+    access_token: Token = field(repr=False)
+    refresh_token: Token | None = field(repr=False)
     """None where consent was not shown. In the answer to a refresh it replaces the one that was
     sent (RFC 6749, section 6); Zoho sends none there."""
     scope: tuple[str, ...]
@@ -73,19 +76,19 @@ class TokenResponse:
 def judge_token(answer: Answer, data_centre: DataCentre, asked_at: datetime) -> TokenResponse:
     """The token in the token endpoint's answer; raises what else it says."""
     body = _body(answer, asked_at)
-    access_token = body.get("access_token")
-    refresh_token = body.get("refresh_token")
+    access_token = Token.of(answer.issued("access_token"))
+    refresh_token = Token.of(answer.issued("refresh_token"))
     token_type = body.get("token_type", "Bearer")
-    if not _is_token(access_token):
+    if access_token is None:
         raise _malformed(answer, "access_token")
-    if refresh_token is not None and not _is_token(refresh_token):
+    if refresh_token is None and body.get("refresh_token") is not None:
         raise _malformed(answer, "refresh_token")
     if not isinstance(token_type, str) or token_type.lower() != "bearer":
         raise _malformed(answer, "token_type")
     seconds = _life(body)
     named = body.get("api_domain", data_centre.api_domain)
     return TokenResponse(
-        access_token=str(access_token),
+        access_token=access_token,
         refresh_token=refresh_token,
         scope=_scope(body.get("scope")),
         api_domain=data_centre.api_domain,
@@ -140,15 +143,15 @@ def _body(answer: Answer, at: datetime) -> Mapping[str, Any]:
     """The JSON object of an answer that is no error; raises the error, whatever its status."""
     body = answer.json
     if answer.status >= 500:
-        retry_at = _retry_after(answer, at)
-        raise _failed("data-centre-down", answer, temporary=True, retry_at=retry_at)
+        until = retry_at(answer, at)
+        raise _failed("data-centre-down", answer, temporary=True, until=until)
     if not isinstance(body, dict):
         raise _failed("not-json", answer, temporary=True)
     word = _plain(body["error"]) if "error" in body else ""
     if word not in _CODES and _is_throttle(answer, body):
         pause = timedelta(seconds=limits().throttle_pause)
-        retry_at = _retry_after(answer, at) or at + pause
-        raise _failed("throttled", answer, word=word, temporary=True, retry_at=retry_at)
+        until = retry_at(answer, at) or at + pause
+        raise _failed("throttled", answer, word=word, temporary=True, until=until)
     if "error" in body:
         code = _CODES.get(word, "unknown-oauth-error")
         raise _failed(code, answer, word=word or "(empty)", temporary=code in _TEMPORARY)
@@ -167,17 +170,6 @@ def _is_throttle(answer: Answer, body: Mapping[str, Any]) -> bool:
     return "error" in body and (framed or answer.status == 400)
 
 
-def _retry_after(answer: Answer, at: datetime) -> datetime | None:
-    """Until when the server wants to be left alone: its ``Retry-After``, in seconds or as a date
-    (RFC 9110, section 10.2.3). A date is taken by the server's own clock.
-    """
-    named = answer.headers.get("retry-after", "")
-    if named.isascii() and named.isdigit() and len(named) < 6:
-        return at + timedelta(seconds=int(named))
-    until = http_date(named)
-    return at + (until - (answer.date or at)) if until else None
-
-
 def _life(body: Mapping[str, Any]) -> int:
     """The access token's life in seconds. By Zoho's older shape ``expires_in`` is milliseconds
     where ``expires_in_sec`` stands beside it.
@@ -191,17 +183,12 @@ def _life(body: Mapping[str, Any]) -> int:
 
 
 def _scope(given: object) -> tuple[str, ...]:
-    """Zoho takes scopes with commas and gives them back with blanks. What is no visible ASCII is
-    none (RFC 6749, section 3.3).
+    """Zoho takes scopes with commas and gives them back with blanks. What is not written in the
+    alphabet of scopes is none (RFC 6749, section 3.3).
     """
     if not isinstance(given, str):
         return ()
-    return tuple(dict.fromkeys(filter(_is_token, given.replace(",", " ").split())))
-
-
-def _is_token(value: object) -> bool:
-    """Fit for a header: visible ASCII and nothing else (RFC 6749, appendix A.12)."""
-    return isinstance(value, str) and bool(value) and all("!" <= each <= "~" for each in value)
+    return tuple(dict.fromkeys(filter(_SCOPE.fullmatch, given.replace(",", " ").split())))
 
 
 def _plain(value: object) -> str:
@@ -219,7 +206,7 @@ def _failed(
     *,
     word: str = "",
     temporary: bool = False,
-    retry_at: datetime | None = None,
+    until: datetime | None = None,
     **details: str,
 ) -> WizardError:
     failure = Failure(
@@ -228,6 +215,6 @@ def _failed(
         temporary=temporary,
         details={"status": str(answer.status), **details},
         exchange=answer.exchange,
-        retry_at=retry_at,
+        retry_at=until,
     )
     return WizardError(failure)

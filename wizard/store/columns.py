@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import Dialect, Text, TypeDecorator
 
-from wizard.model import Account, Exchange, Failure, Organization
+from wizard.model import Account, Exchange, Failure, Identifier, Organization
 
 
 class Moment(TypeDecorator[datetime]):
@@ -106,6 +106,10 @@ FAILURE = Json(_failure_to_json, _failure_from_json)
 ACCOUNT = Json(vars, lambda stored: Account(**stored))
 ORGANIZATIONS = Json(
     lambda organizations: [vars(each) for each in organizations],
-    lambda stored: tuple(Organization(**each) for each in stored),
+    lambda stored: tuple(
+        Organization(**each) for each in stored if Identifier.of(each["id"]) is not None
+    ),
 )
+"""Without those that were stored before ids were judged, and are none: the next check finds them
+again."""
 EVIDENCE = Json(dict, dict)

@@ -24,7 +24,8 @@ from wizard.model import Clock, Exchange, Failure
 from wizard.transport.answer import Answer, http_date, parse_json
 from wizard.transport.connection import Deadline, guard_pools, tls_context
 from wizard.transport.foreign import STEERING, clean, one_line
-from wizard.transport.redaction import mask_answer, mask_parameters, secrets_of
+from wizard.transport.redaction import mask_answer, mask_parameters, mask_text, secrets_of
+from wizard.transport.retry_after import bounded, retry_at
 from wizard.transport.trouble import NO_ANSWER, code_of, reason_of
 
 __all__ = [
@@ -33,12 +34,14 @@ __all__ = [
     "Transport",
     "Wire",
     "ZohoAuth",
+    "bounded",
     "clean",
     "http_date",
     "is_loopback",
-    "mask_answer",
+    "mask_text",
     "one_line",
     "parse_json",
+    "retry_at",
 ]
 
 CONNECT_SECONDS = 5.0
@@ -149,7 +152,8 @@ class Wire(HTTPAdapter):
             raise WizardError(Failure("host-not-in-table", sent=False, details=details))
         at = self._transport.clock()
         response, body = self._ask(request, url, at)
-        self._answer = _judge(response, body, _exchange(request, at, response.status_code, body))
+        exchange = _exchange(request, at, response.status_code, body)
+        self._answer = _judge(response, body, exchange, _sent(request)[1])
         return response
 
     def _ask(
@@ -178,28 +182,37 @@ class Wire(HTTPAdapter):
         return response, body
 
 
-def _judge(response: requests.Response, body: bytes, exchange: Exchange) -> Answer:
+def _judge(
+    response: requests.Response, body: bytes, exchange: Exchange, secrets: tuple[str, ...]
+) -> Answer:
     """The answer within its frame; a redirect or a flood is none."""
     status, headers = response.status_code, response.headers
-    details = {"host": _host(exchange.url), "to": _host(headers.get("Location", ""))}
+    to = mask_text(_host(headers.get("Location", "")), secrets)
+    details = {"host": _host(exchange.url), "to": to}
     if 300 <= status < 400:
         raise WizardError(Failure("unexpected-redirect", details=details, exchange=exchange))
     if len(body) > LARGEST_BODY:
         code = "answer-too-large"
         raise WizardError(Failure(code, temporary=True, details=details, exchange=exchange))
-    return Answer(status, {k.lower(): v for k, v in headers.items()}, body, exchange)
+    return Answer(status, {k.lower(): v for k, v in headers.items()}, body, exchange, secrets)
 
 
 def _exchange(
     request: requests.PreparedRequest, at: datetime, status: int | None, body: bytes
 ) -> Exchange:
-    url, _, query = (request.url or "").partition("?")
+    parameters, secrets = _sent(request)
+    answer = mask_answer(body, parse_json(body), secrets)
+    url = (request.url or "").partition("?")[0]
+    return Exchange(request.method or "", url, parameters, status, answer, at)
+
+
+def _sent(request: requests.PreparedRequest) -> tuple[dict[str, str], tuple[str, ...]]:
+    """The parameters that `request` carries, masked, and every secret in it."""
+    query = (request.url or "").partition("?")[2]
     form = request.body if isinstance(request.body, str) else ""
     sent = parse_qsl(query, keep_blank_values=True) + parse_qsl(form, keep_blank_values=True)
     parameters, secrets = mask_parameters(dict(sent))
-    secrets += secrets_of(str(request.headers.get("Authorization", "")))
-    answer = mask_answer(body.decode("utf-8", "replace"), secrets)
-    return Exchange(request.method or "", url, parameters, status, answer, at)
+    return parameters, secrets + secrets_of(str(request.headers.get("Authorization", "")))
 
 
 def _proxies(url: str) -> dict[str, str]:

@@ -8,6 +8,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 from wizard.model import Exchange
+from wizard.transport.redaction import mask_json
 
 
 @dataclass(frozen=True)
@@ -19,11 +20,25 @@ class Answer:
     """Names in lower case."""
     body: bytes = field(repr=False)
     exchange: Exchange
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+    """Those that the request carried."""
 
     @property
     def json(self) -> Any:
-        """The body as JSON; None where it is no well-formed, unambiguous JSON."""
-        return parse_json(self.body)
+        """The body as JSON, without any secret; None where it is no well-formed, unambiguous JSON.
+
+        What is judged becomes words, names and details: a secret that the server repeats in them
+        is masked before.
+        """
+        try:
+            return mask_json(parse_json(self.body), self.secrets)
+        except RecursionError:
+            return None
+
+    def issued(self, name: str) -> Any:
+        """The member `name` of the JSON object as it came: for the judge of tokens alone."""
+        body = parse_json(self.body)
+        return body.get(name) if isinstance(body, dict) else None
 
     @property
     def date(self) -> datetime | None:

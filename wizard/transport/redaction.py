@@ -2,8 +2,11 @@
 
 import base64
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
+from typing import Any
+
+from wizard.transport.foreign import clean
 
 MASK = "(masked)"
 """Stands in the place of a secret."""
@@ -11,10 +14,17 @@ MASK = "(masked)"
 _SECRET = frozenset(
     ("client_secret", "code", "code_verifier", "refresh_token", "access_token", "token", "id_token")
 )
+_ISSUED = frozenset(("access_token", "refresh_token", "id_token", "client_secret"))
+"""Members of an answer that are secrets themselves; ``code`` is not, it mostly is an error's."""
 _TOKEN = re.compile(r"\b1\d{3}\.[0-9a-fA-F]{8,}(?:\.[0-9a-fA-F]*)?")
 """How Zoho writes codes and tokens: ``1000.<32 hex>.<32 hex>``."""
-_JSON_SECRET = re.compile(r'("(?:access_token|refresh_token|id_token|client_secret)"\s*:\s*")[^"]*')
+_JSON_SECRET = re.compile(rf'("(?:{"|".join(sorted(_ISSUED))})"\s*:\s*")(?:\\.|[^"\\])*')
 _LONGEST = 2000
+_LEAST = 8
+"""Characters; what is shorter is no secret, and stands in the middle of any word."""
+_URL_SAFE = str.maketrans("+/", "-_")
+_MARKS = ("\\", "%", "&#")
+"""One of them stands in every text in which characters are escaped."""
 
 
 def mask_parameters(parameters: Mapping[str, str]) -> tuple[dict[str, str], tuple[str, ...]]:
@@ -39,11 +49,94 @@ def secrets_of(authorization: str) -> tuple[str, ...]:
     return (carried,)
 
 
-def mask_answer(text: str, secrets: Iterable[str] = ()) -> str:
-    """The start of ``text``, at most 2,000 characters, without tokens and without ``secrets``,
-    which an unfriendly server may echo.
+def _issued_in(document: Any) -> Iterator[str]:
+    """The secrets that an answer's JSON gives out, at whatever depth."""
+    waiting = [document]  # and no recursion: an answer may be nested deep
+    while waiting:
+        each = waiting.pop()
+        if isinstance(each, dict):
+            yield from (value for name, value in each.items() if _is_secret(name, value))
+            waiting += each.values()
+        elif isinstance(each, list):
+            waiting += each
+
+
+def _is_secret(name: str, value: Any) -> bool:
+    return name in _ISSUED and isinstance(value, str)
+
+
+def mask_json(document: Any, secrets: Iterable[str]) -> Any:
+    """A JSON value without the `secrets`, and without those that it gives out itself."""
+    return _masked(document, tuple(dict.fromkeys((*secrets, *_issued_in(document)))))
+
+
+def _masked(value: Any, secrets: tuple[str, ...]) -> Any:
+    if isinstance(value, str):
+        masked = mask_text(value, secrets)
+        return (
+            masked if masked != clean(value) else value
+        )  # which characters it has is judged later
+    if isinstance(value, list):
+        return [_masked(each, secrets) for each in value]
+    if isinstance(value, dict):
+        return {
+            mask_text(name, secrets): MASK if _is_secret(name, each) else _masked(each, secrets)
+            for name, each in value.items()
+        }
+    return value
+
+
+def mask_answer(body: bytes, document: Any, secrets: Iterable[str] = ()) -> str:
+    """The start of an answer's text, at most 2,000 characters, without tokens and without
+    `secrets`, which an unfriendly server may echo. `document` is the body as JSON, or None.
     """
+    text = body.decode("utf-8", "replace")
+    masked = mask_text(text, (*secrets, *_issued_in(document)))
+    return _JSON_SECRET.sub(rf"\g<1>{MASK}", masked)[:_LONGEST]
+
+
+def mask_text(text: str, secrets: Iterable[str] = ()) -> str:
+    """`text`, cleaned, without tokens and without `secrets`, whichever way those are written."""
+    text = clean(text)
     for secret in secrets:
-        if secret:
-            text = text.replace(secret, MASK)
-    return _TOKEN.sub(MASK, _JSON_SECRET.sub(rf"\g<1>{MASK}", text))[:_LONGEST]
+        if len(secret) < _LEAST:
+            continue
+        for written in (*writings(secret), clean(secret)):
+            if written.lower() in text.lower():
+                text = re.sub(re.escape(written), MASK, text, flags=re.IGNORECASE)
+        if any(mark in text for mark in _MARKS):
+            text = re.sub(_escaped(secret), MASK, text, flags=re.IGNORECASE)
+    return _TOKEN.sub(MASK, text)
+
+
+def writings(secret: str) -> Iterator[str]:
+    """The secret in plain, in hex, and in base64 wherever it stands in what was encoded: three
+    bytes become four characters, so that there are three ways, less what it shares with its
+    neighbours."""
+    plain = secret.encode()
+    yield secret
+    yield plain.hex()
+    for before in range(3):
+        coded = base64.b64encode(bytes(before) + plain).decode()
+        own = coded[4 if before else 0 : (before + len(plain)) // 3 * 4]
+        if own:
+            yield own
+            yield own.translate(_URL_SAFE)
+
+
+def _escaped(secret: str) -> str:
+    """A pattern for the secret, each of whose characters may be escaped as in JSON, in a URL, or
+    in HTML."""
+    return "".join(_escaped_character(each) for each in secret)
+
+
+def _escaped_character(each: str) -> str:
+    code = f"{ord(each):x}"
+    ways = (
+        rf"\\*{re.escape(each)}",
+        rf"\\+u{code:0>4}",
+        "".join(f"%(?:25)*{byte:02x}" for byte in each.encode()),
+        f"&#0*{ord(each)};",
+        f"&#x0*{code};",
+    )
+    return f"(?:{'|'.join(ways)})"

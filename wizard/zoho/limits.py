@@ -14,6 +14,10 @@ class Limits:
     code_life: int
     window: int
     throttle_pause: int
+    retry_after_most: int
+    """The longest wait that a server's ``Retry-After`` can ask for."""
+    date_off_most: int
+    """A server's ``Date`` that differs from our clock by more tells nothing."""
     codes_per_client: int
     codes_budget: int
     token_requests: int

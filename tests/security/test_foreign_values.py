@@ -1,0 +1,247 @@
+"""Values of answers go where they belong and nowhere else: tokens and ids have an alphabet."""
+
+import ast
+import json
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from core import Core, query, settings_for
+from hypothesis import given
+from hypothesis import strategies as st
+from rawserver import RawServer, response
+
+from wizard import zoho
+from wizard.adoption import Found
+from wizard.delivery import profiles
+from wizard.errors import WizardError
+from wizard.house import House
+from wizard.model import Account, AskKind, Exchange, Failure, Grant, Identifier, Organization, Token
+from wizard.oauth.judge import judge_token
+from wizard.resource import judge_account, judge_organizations
+from wizard.store import Belongings
+from wizard.transport import Answer
+
+PACKAGE = Path(__file__).parents[2] / "wizard"
+NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
+EU = zoho.load().data_centre("eu")
+COMMAND = "x'$(touch pwned)'"
+HOSTILE = [
+    COMMAND,
+    "'; touch pwned; '",
+    "$(touch pwned)",
+    "`touch pwned`",
+    "a\nZOHO_DC=us",
+    "a\r\nX-Evil: 1",
+    "a\x00b",
+    "a\x1b[2Jb",
+    "a\x9bb",
+    "a b",
+    "a,b",
+    'a"b',
+    "a\\b",
+    "ä",
+    "１２３",
+    "²",
+    "\ud800",
+    "-rf",
+    "../x",
+    "",
+]
+"""What no token and no identifier is written with, nor an option or a path."""
+ALSO_TOKENS = ("-rf", "../x")
+"""Of these, what RFC 6750 allows in a token."""
+
+
+def answered(body: object, status: int = 200) -> Answer:
+    exchange = Exchange("POST", EU.token_endpoint, {}, status, "", NOW)
+    return Answer(status, {}, json.dumps(body).encode(), exchange)
+
+
+def failure_of(act: Callable[[], object]) -> Failure:
+    with pytest.raises(WizardError) as raised:
+        act()
+    return raised.value.failure
+
+
+# --- The types ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("text", ["1000.0a.b1", "1004.X", "eyJ.h-_~+/9==", "t", "-rf", "../x"])
+def test_a_token_is_written_in_the_alphabet_of_rfc_6750(text: str) -> None:
+    assert Token.of(text) == text
+    assert text not in repr(Token(text))
+
+
+@pytest.mark.parametrize("text", ["600000001", "10234695", "4150868000000225013", "1000.AB1_2-3"])
+def test_an_identifier_is_what_zoho_names_its_things_by(text: str) -> None:
+    assert Identifier.of(text) == text
+
+
+@pytest.mark.parametrize("text", [*HOSTILE, "a" * 65, "1\n"])
+def test_what_is_written_otherwise_is_neither(text: str) -> None:
+    assert Identifier.of(text) is None
+    with pytest.raises(ValueError, match="this is no Identifier"):
+        Identifier(text)
+    if text not in (*ALSO_TOKENS, "a" * 65):
+        assert Token.of(text) is None
+        with pytest.raises(ValueError, match="this is no Token"):
+            Token(text)
+
+
+@given(st.text(max_size=30))
+def test_an_identifier_is_safe_in_a_shell_a_header_a_url_and_an_environment(text: str) -> None:
+    found = Identifier.of(text)
+    if found is not None:
+        assert found.isascii()
+        assert found.isprintable()
+        assert not set(found) & set(" \t'\"`$\\|&;<>()*?[]#~=%!{}/,:@+")
+
+
+def test_only_judges_of_what_comes_from_outside_make_a_token_or_an_identifier() -> None:
+    makers = {
+        str(file.relative_to(PACKAGE))
+        for file in PACKAGE.rglob("*.py")
+        for node in ast.walk(ast.parse(file.read_text("utf-8")))
+        if isinstance(node, ast.Call)
+        and ast.unparse(node.func) in ("Token", "Identifier", "Token.of", "Identifier.of")
+    }
+    judges = {"oauth/judge.py", "resource.py", "adoption/__init__.py", "store/columns.py"}
+    assert makers - {"model/values.py"} == judges
+
+
+# --- The judges -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("field", ["access_token", "refresh_token"])
+@pytest.mark.parametrize("value", [each for each in HOSTILE if each not in ALSO_TOKENS])
+def test_a_token_that_is_none_makes_the_answer_malformed(field: str, value: str) -> None:
+    good = {"access_token": "1000.a.b", "refresh_token": "1000.c.d"}
+    found = failure_of(lambda: judge_token(answered({**good, field: value}), EU, NOW))
+    assert (found.code, found.temporary) == ("malformed-answer", True)
+    assert found.details["field"] == field
+
+
+@pytest.mark.parametrize("value", [*HOSTILE, None, True, -1, 1.5, [], {}, "a" * 65])
+@pytest.mark.parametrize("product", ["crm", "books", "desk", "projects"])
+def test_an_organization_whose_id_is_none_makes_the_answer_malformed(
+    product: str, value: object
+) -> None:
+    listed = zoho.product(product)
+    listing = listed.organizations
+    assert listing is not None
+    body: object = [{listing.id: value, listing.name: "Zylker"}]
+    for name in reversed(listing.rows.split(".")):
+        body = {name: body}
+    assert failure_of(lambda: judge_organizations(listed, answered(body))).code == (
+        "malformed-answer"
+    )
+
+
+@pytest.mark.parametrize("value", [*HOSTILE, None, True, -1, "12a", "1" * 65])
+def test_an_account_whose_zuid_is_no_number_makes_the_answer_malformed(value: object) -> None:
+    found = failure_of(lambda: judge_account(answered({"ZUID": value, "Email": "a@b"})))
+    assert found.code == "malformed-answer"
+
+
+@pytest.mark.parametrize("value", [each for each in HOSTILE if each not in ALSO_TOKENS and each])
+@pytest.mark.parametrize("field", ["client_id", "client_secret", "refresh_token"])
+def test_an_import_of_what_zoho_never_writes_is_refused_before_anything_is_asked(
+    core: Core, field: str, value: str
+) -> None:
+    facts = {"client_id": "1000.ABC", "client_secret": "0123456789", "refresh_token": "1000.a.b"}
+    found = failure_of(lambda: core.house.adoption.prove(Found(facts={**facts, field: value})))
+    assert (found.code, found.details) == ("import-malformed", {"odd": field})
+    assert core.admin.journal() == []
+
+
+# --- The attack, replayed -------------------------------------------------------------------------
+
+
+@pytest.fixture
+def house_of() -> Iterator[Callable[[Path, str], House]]:
+    opened = []
+
+    def open_house(directory: Path, url: str) -> House:
+        opened.append(House.open(settings_for(directory, url)))
+        return opened[-1]
+
+    yield open_house
+    for house in opened:
+        house.close()
+
+
+def test_a_consent_that_brings_a_command_for_a_token_stores_nothing(
+    core: Core, tmp_path: Path, house_of: Callable[[Path, str], House]
+) -> None:
+    core.connection("crm")
+    evil = json.dumps({"access_token": "1000.a.b", "refresh_token": COMMAND, "expires_in": 3600})
+    with RawServer(response(body=evil)) as server:
+        house = house_of(tmp_path / "evil", server.url)
+        [client], [connection] = core.house.store.clients(), core.house.store.connections()
+        house.store.take_in(Belongings((client,), (connection,)))
+        begun = house.authorization.begin("crm")
+        state = dict(query(begun.url))["state"]
+        params = [("state", state), ("code", f"1000.{'0' * 32}.{'1' * 32}")]
+        done = house.authorization.complete(params, {begun.cookie_name: begun.cookie_value})
+    assert done.failure is not None
+    assert done.failure.code == "outcome-unknown"
+    assert house.store.grants("crm") == ()
+    asks = house.store.asks(since=house.clock() - timedelta(hours=1))
+    assert [ask.outcome for ask in asks if ask.kind is AskKind.EXCHANGE] == ["malformed-answer"]
+    house.close()
+    assert held(tmp_path / "evil", COMMAND) == []
+
+
+@pytest.mark.parametrize(
+    "profile", [each.id for each in profiles().values() if each.shape in ("dotenv", "ini")]
+)
+def test_a_command_that_was_stored_for_a_token_before_is_delivered_to_no_file(
+    core: Core, profile: str
+) -> None:
+    grant = old_grant(core, refresh_token=COMMAND if profile == "dotenv" else "a\nregion = mine")
+    target = core.directory / "target"
+    described = core.house.delivery.describe("crm", profile, str(target))
+    added = core.house.store.add_destination(described)
+    found = failure_of(lambda: core.house.delivery.deliver(added, grant))
+    assert found.code == "destination-value"
+    assert not target.exists()
+
+
+def test_a_delivered_file_can_be_sourced(core: Core) -> None:
+    grant = core.proved()
+    target = core.directory / "shell" / ".env"
+    target.parent.mkdir()
+    core.house.delivery.add(core.house.delivery.describe("crm", "dotenv", str(target)))
+    script = '. ./.env; printf %s "$ZOHO_REFRESH_TOKEN"'
+    done = subprocess.run(
+        ["sh", "-c", script], cwd=target.parent, capture_output=True, text=True, check=True
+    )
+    assert (done.stdout, done.stderr) == (grant.refresh_token, "")
+    assert os.listdir(target.parent) == [".env"]
+
+
+def test_ids_that_were_stored_before_they_were_judged_are_not_read(core: Core) -> None:
+    core.proved()
+    account = Account(Identifier("600000001"), "anna@zylker.example")
+    ids = ["20091000001", "a\x00b", "a\nb", "ä"]
+    organizations = tuple(Organization("crm", each, each) for each in ids)
+    core.house.store.describe_grant("crm", 1, account, organizations)
+    grant = core.house.store.grant("crm")
+    assert grant is not None
+    assert [each.id for each in grant.organizations] == ["20091000001"]
+
+
+def old_grant(core: Core, refresh_token: str) -> Grant:
+    """A grant as a wizard stored it that judged nothing."""
+    return replace(core.proved(), refresh_token=refresh_token, granted_at=NOW - timedelta(days=365))
+
+
+def held(directory: Path, secret: str) -> list[str]:
+    """The files below `directory` that hold `secret` in plain."""
+    files = [each for each in directory.rglob("*") if each.is_file()]
+    return [each.name for each in files if secret.encode() in each.read_bytes()]
