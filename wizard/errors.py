@@ -14,6 +14,7 @@ Exit codes, the same in JSON mode: 0 good, 1 failed, 2 usage, 3 needs re-authori
 
 import tomllib
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from functools import cache
 from importlib import resources
 from string import Formatter
@@ -88,15 +89,27 @@ def outcome(code: str, **details: str) -> str:
     return told or code
 
 
-def explain(failure: Failure, **details: str) -> Finding:
+def spoken(at: datetime, now: datetime | None = None) -> str:
+    """A time of today (as of `now`) by its hour; any other, or where nobody knows what today is,
+    with its date."""
+    here, today = at.astimezone(), now and now.astimezone()
+    if today and here.date() == today.date():
+        return f"{here:%H:%M}"
+    year = "" if today and here.year == today.year else f" {here.year}"
+    return f"{here.day} {here:%B}{year}, {here:%H:%M}"
+
+
+def explain(failure: Failure, told_at: datetime | None = None, /, **details: str) -> Finding:
     """The finding for ``failure``; ``details`` (such as ``name``) complete the failure's own.
+
+    ``told_at`` is the present: times of another day are told with their date.
 
     A code without words is a bug that a test finds; a user still gets the honest ``unknown``.
     """
     known = _Known({**failure.details, **details, "zoho_word": failure.zoho_word or "…"})
     known["code"] = failure.code
     if failure.retry_at is not None:
-        known["retry_at"] = failure.retry_at.astimezone().strftime("%H:%M")
+        known["retry_at"] = spoken(failure.retry_at, told_at)
     row = words().get(failure.code) or words()["unknown"]
     steps = _steps(row.get("steps", ()), known)
     answered_nothing = failure.exchange is not None and not failure.zoho_word

@@ -17,7 +17,7 @@ from wizard import zoho
 from wizard.adoption import Adoption
 from wizard.authorization import Authorization
 from wizard.backup import Backups
-from wizard.broker import Broker
+from wizard.broker import Broker, Need
 from wizard.cache import Cache
 from wizard.delivery import Delivery
 from wizard.diagnosis import Diagnosis
@@ -55,12 +55,12 @@ class Climber:
     def __init__(self, validation: Validation, repairs: Repairs) -> None:
         self._validation = validation
         self._repairs = repairs
-        self._waiting: queue.SimpleQueue[tuple[str, int] | None] = queue.SimpleQueue()
+        self._waiting: queue.SimpleQueue[tuple[str, int, Need] | None] = queue.SimpleQueue()
         self._taken: set[tuple[str, int]] = set()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
 
-    def submit(self, name: str, generation: int) -> None:
+    def submit(self, name: str, generation: int, need: Need = Need.TOKEN) -> None:
         """Have grant `generation` of connection `name` proved soon; asking twice climbs once."""
         with self._lock:
             if (name, generation) in self._taken:
@@ -69,7 +69,7 @@ class Climber:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._work, name="climber", daemon=True)
                 self._thread.start()
-        self._waiting.put((name, generation))
+        self._waiting.put((name, generation, need))
 
     def is_climbing(self, name: str, generation: int) -> bool:
         """Whether that grant is queued or being proved by this process now."""
@@ -91,12 +91,12 @@ class Climber:
                     pass
                 self._repairs.settle(task[0])
             except WizardError as error:
-                log.warning("the climb of %s %d ended: %s", *task, error.failure.code)
+                log.warning("the climb of %s %d ended: %s", *task[:2], error.failure.code)
             except Exception:
-                log.exception("the climb of %s %d broke off", *task)
+                log.exception("the climb of %s %d broke off", *task[:2])
             finally:
                 with self._lock:
-                    self._taken.discard(task)
+                    self._taken.discard(task[:2])
 
 
 class House:

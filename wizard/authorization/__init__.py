@@ -92,8 +92,9 @@ class Authorization(Waiting):
         """Begin an attempt for connection `name`, at its client's home data centre.
 
         `redirect_uri` is the client's own unless given. `force` goes on although the user has
-        nearly as many refresh tokens as Zoho keeps. `scope` is asked for beside what the connection
-        has, and becomes part of it when the new grant is proved.
+        nearly as many refresh tokens as Zoho keeps, or Zoho wants to be left alone. `scope` is
+        asked for beside what the connection has, and becomes part of it when the new grant is
+        proved.
 
         Raises ``unknown-connection``, ``self-client``, ``missing-secret``, ``codes-budget``,
         ``throttled``, ``refresh-tokens-budget``. Nothing is begun then.

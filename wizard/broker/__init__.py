@@ -110,7 +110,12 @@ class Broker(Refreshes):
             return self._replace(grant, need)
 
     def renew_for_verdict(
-        self, grant: Grant, unless: str = "", *, witnessed: bool = False
+        self,
+        grant: Grant,
+        unless: str = "",
+        *,
+        witnessed: bool = False,
+        need: Need = Need.VERDICT,
     ) -> TokenResponse | AccessToken:
         """A fresh access token of the current `grant`, cached for everybody; the cached one where
         another process was faster and it is not the one that does not serve (`unless`).
@@ -122,8 +127,7 @@ class Broker(Refreshes):
             token = self.cached_token(grant)
             if token is not None and token.value != unless:
                 return token
-            forced = bool(unless)
-            response = self._replace(grant, Need.VERDICT, forced=forced, witnessed=witnessed)
+            response = self._replace(grant, need, forced=bool(unless), witnessed=witnessed)
             self._keep(grant, response)
             return response
 

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from enum import Enum, auto
 
 from wizard.model import Ask, AskKind, Grant
+from wizard.transport import bounded
 from wizard.zoho import limits
 
 LIMITS = limits()
@@ -52,6 +53,9 @@ NO_ANSWER = frozenset(
 """Outcomes that tell of the network or of Zoho's own trouble, and nothing of the client. What never
 left is not among them: it burdened nobody, and a network that is back should be noticed at once."""
 
+_SILENT = NO_ANSWER | {NOT_SENT, ASKED, THROTTLED}
+"""Outcomes of an ask that Zoho did not answer by a verdict."""
+
 TOKEN_KINDS = frozenset({AskKind.EXCHANGE, AskKind.REFRESH, AskKind.PREFLIGHT})
 
 
@@ -66,6 +70,9 @@ class Need(Enum):
     """Somebody wants to know whether the grant lives. It has to fit whichever way Zoho counts."""
     SPARE = auto()
     """There is a token that still works. It has to fit so, too, and leaves room for programs."""
+    INSISTED = auto()
+    """A person wants it now, in spite of a wait that the server named: one request, which has to
+    fit as a verdict does."""
 
 
 def counts(ask: Ask) -> bool:
@@ -80,21 +87,32 @@ def counted_by_client(asks: Sequence[Ask]) -> bool:
 
 
 def throttled_until(asks: Sequence[Ask], now: datetime) -> datetime | None:
-    """Until when Zoho's last throttle holds; None: it does not."""
-    ends = (ask.retry_at or ask.at + PAUSE for ask in asks if ask.outcome == THROTTLED)
-    return next((end for end in ends if end > now), None)
+    """Until when Zoho's last throttle holds; None: it does not, or a refresh of the same grant
+    that was answered since then shows that it has ended."""
+    answered: set[tuple[str, int]] = set()
+    for ask in asks:
+        of = ask.connection, ask.generation
+        if ask.outcome == THROTTLED and of not in answered:
+            end = bounded(ask.retry_at, ask.at) or ask.at + PAUSE
+            if end > now:
+                return end
+        elif ask.kind is AskKind.REFRESH and ask.outcome not in _SILENT:
+            answered.add(of)
+    return None
 
 
-def resting_until(asks: Sequence[Ask], now: datetime) -> datetime | None:
+def resting_until(asks: Sequence[Ask], now: datetime, *, insisted: bool = False) -> datetime | None:
     """Until when a data centre that does not answer is left alone; None: ask.
 
     After `PATIENCE` failures in a row it rests, longer with each; then one ask may try, and as
-    long as that one is on its way, nobody else. A ``Retry-After`` counts from the first failure on.
+    long as that one is on its way, nobody else. A ``Retry-After`` counts from the first failure on,
+    unless a person has `insisted`.
     """
     failures = tuple(_failures_in_a_row(asks))
     if not failures:
         return None
-    ends = [ask.retry_at for ask in failures if ask.retry_at]
+    named = () if insisted else (bounded(ask.retry_at, ask.at) for ask in failures)
+    ends = [end for end in named if end]
     if len(failures) >= PATIENCE:
         doubled = REST * 2 ** min(len(failures) - PATIENCE, 4)
         ends.append(failures[0].at + min(doubled, LONGEST_REST))
@@ -123,7 +141,7 @@ def next_token_request(
     frees = [_free_at(own, LIMITS.token_requests_budget + for_this)]
     if need is Need.SPARE:
         frees.append(_free_at(lately, LIMITS.token_requests_budget))
-    elif need is Need.VERDICT or together:
+    elif need in (Need.VERDICT, Need.INSISTED) or together:
         held_back = reserved - for_this if together else 0
         frees.append(_free_at(lately, CLIENT_TOKEN_REQUESTS - held_back))
     return max((free_at for free_at in frees if free_at), default=None)

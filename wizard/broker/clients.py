@@ -50,9 +50,10 @@ class ClientAsks:
     # codes
 
     def check_consent(self, client: Client, zuid: str = "", *, force: bool = False) -> None:
-        """Raise unless one more consent with `client` may be begun now: ``codes-budget``,
-        ``throttled``, or ``refresh-tokens-budget`` for the known user `zuid` unless `force`."""
-        self._ledger.check_throttle(client.client_id, client.location)
+        """Raise unless one more consent with `client` may be begun now: ``codes-budget``, and
+        unless `force`, ``throttled``, or ``refresh-tokens-budget`` for the known user `zuid`."""
+        if not force:
+            self._ledger.check_throttle(client.client_id, client.location)
         self._ledger.check_code(client)
         if zuid and not force:
             self._ledger.check_refresh_tokens(client, zuid)

@@ -120,18 +120,24 @@ class Ledger:
         """Raise ``throttled``, ``zoho-resting``, ``token-budget`` or, where the grant's own budget
         would allow it, ``client-budget``, temporary and with ``retry_at``, unless a token request
         for `grant` may be made after `asks` of its client."""
-        now = self._clock()
+        now, insisted = self._clock(), need is Need.INSISTED
         mine = need if need is Need.REJECTED else Need.TOKEN
         own = budgets.next_token_request(asks, grant, now, mine)
         waits = {
-            "throttled": budgets.throttled_until(asks, now),
-            "zoho-resting": budgets.resting_until(asks, now),
+            "throttled": None if insisted else budgets.throttled_until(asks, now),
+            "zoho-resting": budgets.resting_until(asks, now, insisted=insisted),
             "token-budget": own,
             "client-budget": budgets.next_token_request(asks, grant, now, need),
         }
         for code, until in waits.items():
             if until:
                 raise wait(code, until, name=grant.connection, location=grant.location)
+
+    def named_wait(self, grant: Grant) -> datetime | None:
+        """Until when Zoho wants the client of `grant` to ask nothing there; None: it does not."""
+        asks, now = self._of_client(grant.client_id, grant.location), self._clock()
+        throttled = budgets.throttled_until(asks, now)
+        return throttled or budgets.resting_until(asks, now)
 
     def check_throttle(self, client_id: str, location: str) -> None:
         """Raise ``throttled`` while Zoho's last throttle of this client there still holds."""

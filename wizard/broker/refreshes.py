@@ -14,7 +14,7 @@ from wizard.broker.clients import ClientAsks
 from wizard.broker.ledger import wait
 from wizard.broker.lock import held
 from wizard.cache import CLOCK_STEP
-from wizard.errors import Conflict, WizardError, explain, fail
+from wizard.errors import Conflict, WizardError, explain, fail, spoken
 from wizard.model import AccessToken, AskKind, Failure, Grant, GrantState
 from wizard.oauth import TokenResponse
 
@@ -145,7 +145,8 @@ class Refreshes(ClientAsks):
         if lost or (witnessed and again == grant):
             raise WizardError(self._bury(again, said, times=""))
         try:
-            return self._refresh(again, need)
+            # Its answer has shown that no wait is in the way, so that none is to be ignored.
+            return self._refresh(again, Need.VERDICT if need is Need.INSISTED else need)
         except WizardError as second:
             if second.failure.code not in DEAD_WORDS:
                 raise
@@ -197,7 +198,9 @@ class Refreshes(ClientAsks):
     def _ask_refresh(self, grant: Grant, secret: str, need: Need) -> TokenResponse:
         """Ask; where the way there fails and no token is left to go on with, ask again. A refresh
         token that rotates is sent once: see `retries`."""
-        if need is Need.SPARE or grant.rotated_at is not None:
+        if need is Need.INSISTED:
+            self._note_insisted(grant)
+        if need in (Need.SPARE, Need.INSISTED) or grant.rotated_at is not None:
             return self._ask_once(grant, secret, need)
         return self._again(lambda: self._ask_once(grant, secret, need))
 
@@ -213,6 +216,12 @@ class Refreshes(ClientAsks):
                 if pause is None:
                     raise
             self._pause(pause.total_seconds())
+
+    def _note_insisted(self, grant: Grant) -> None:
+        """Note in the history that a person has it asked in spite of a wait, if there is one."""
+        until = self._ledger.named_wait(grant)
+        if until is not None:
+            self._note("wait-ignored", grant.connection, until=spoken(until))
 
     def _ask_once(self, grant: Grant, secret: str, need: Need) -> TokenResponse:
         data_centre = self._zoho.data_centre(grant.location)

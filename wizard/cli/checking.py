@@ -7,6 +7,7 @@ from typing import NoReturn
 
 import click
 
+from wizard.broker import Need
 from wizard.cli.connections import say_empty
 from wizard.cli.painter import moment
 from wizard.cli.proving import Outcome, conclude, gravest
@@ -33,10 +34,21 @@ COLUMNS = ("Connection", "Verdict", "What it reaches, or what is in the way")
     metavar="SPAN",
     help="Wait up to this long (15m, 1h) for those that Zoho's limits keep from being asked now.",
 )
+@click.option(
+    "--ignore-wait",
+    "insisted",
+    is_flag=True,
+    help="Ask about one connection although Zoho wants to be left alone: once, within the budget.",
+)
 @json_option
 @pass_terminal
 def check(
-    terminal: Terminal, names: tuple[str, ...], every: bool, whole: bool, wait: timedelta
+    terminal: Terminal,
+    names: tuple[str, ...],
+    every: bool,
+    whole: bool,
+    wait: timedelta,
+    insisted: bool,
 ) -> None:
     """Ask whether connections work.
 
@@ -47,7 +59,10 @@ def check(
     store = terminal.house.store
     named = [] if every else [store.connection(name) for name in names]
     wanted = [connection.name for connection in named or store.connections()]
-    report(terminal, checked(terminal, wanted, whole=whole, wait=wait))
+    if insisted and len(named) != 1:
+        raise click.UsageError("--ignore-wait takes one NAME.")
+    need = Need.INSISTED if insisted else Need.VERDICT
+    report(terminal, checked(terminal, wanted, whole=whole, need=need, wait=wait))
 
 
 def checked(
@@ -55,6 +70,7 @@ def checked(
     wanted: Sequence[str],
     *,
     whole: bool = False,
+    need: Need = Need.VERDICT,
     wait: timedelta = timedelta(0),
 ) -> Look:
     """Look at `wanted`, and tell of each and of every cause once."""
@@ -78,7 +94,8 @@ def checked(
 
         deadline = terminal.clock() + wait
         patience = waited if wait else None
-        verdicts = terminal.house.looks.at(wanted, whole=whole, wait=patience, see=see, told=told)
+        looks = terminal.house.looks
+        verdicts = looks.at(wanted, whole=whole, need=need, wait=patience, see=see, told=told)
     look = terminal.house.alarm.judged(verdicts)
     _paint(terminal, look, alone=alone)
     return look

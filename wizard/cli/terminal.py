@@ -72,7 +72,7 @@ class Terminal:
         if self.name and "house" in self.__dict__:
             with suppress(WizardError):
                 return self.house.diagnosis.finding(self.name, failure)
-        return finding_of(failure, **({"name": self.name} if self.name else {}))
+        return finding_of(failure, self.clock(), **({"name": self.name} if self.name else {}))
 
     def confirm(self, question: str, *, otherwise: str) -> None:
         """Ask a yes-or-no question on stderr; a script without the flag `otherwise` is refused.

@@ -21,7 +21,7 @@ from wizard.diagnosis.evidence import (
 )
 from wizard.diagnosis.judge import finding_of, judge
 from wizard.diagnosis.records import Records, ended
-from wizard.diagnosis.weighing import spoken
+from wizard.errors import spoken
 from wizard.model import (
     Attempt,
     AttemptState,

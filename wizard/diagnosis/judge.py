@@ -2,12 +2,13 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from datetime import datetime
 from itertools import chain
 
 from wizard.diagnosis import access, answers, calls, clients, codes, grants
 from wizard.diagnosis.evidence import Evidence, Met
-from wizard.diagnosis.weighing import FailureClass, Sign, Suspicion, spoken
-from wizard.errors import explain, phrase
+from wizard.diagnosis.weighing import FailureClass, Sign, Suspicion
+from wizard.errors import explain, phrase, spoken
 from wizard.model import Answer, Cause, Confidence, Failure, Finding
 
 CLASSES = (
@@ -33,29 +34,29 @@ def judge(evidence: Evidence) -> Finding:
     if failure.code == "throttled" and evidence.attempt is not None:
         failure = replace(failure, code="consent-throttled")  # it is a consent that is lost
     known = {**_since(evidence), **evidence.details, **failure.details}
-    found = explain(replace(failure, details=known))
+    found = explain(replace(failure, details=known), evidence.now)
     found = replace(found, failure=evidence.failure)
     kind = class_of(evidence)
     if kind is None:
         return found
     standing, excluded = weigh(evidence, kind)
-    causes = tuple(_cause(each, failure, known) for each in standing)
+    causes = tuple(_cause(each, failure, known, evidence.now) for each in standing)
     question = "" if decided(causes) else _question_of(standing, kind)
     found = replace(
         found,
         failure_class=kind.code,
         class_title=phrase("classes", kind.code, **known),
         causes=causes,
-        ruled_out=tuple(_cause(each, failure, known) for each in excluded),
+        ruled_out=tuple(_cause(each, failure, known, evidence.now) for each in excluded),
         question=phrase("questions", question, **known),
         answers=_answers(question, standing, kind, evidence),
     )
     return _led_by(causes[0], found) if decided(causes) else found
 
 
-def finding_of(failure: Failure, **details: str) -> Finding:
+def finding_of(failure: Failure, now: datetime | None = None, **details: str) -> Finding:
     """The finding for `failure` where nothing is known but the failure itself and `details`."""
-    return judge(Evidence(failure=failure, details=details))
+    return judge(Evidence(failure=failure, details=details, now=now))
 
 
 def class_of(evidence: Evidence) -> FailureClass | None:
@@ -143,10 +144,12 @@ def _led_by(cause: Cause, found: Finding) -> Finding:
     return found
 
 
-def _cause(suspicion: Suspicion, failure: Failure, known: Mapping[str, str]) -> Cause:
+def _cause(
+    suspicion: Suspicion, failure: Failure, known: Mapping[str, str], now: datetime | None
+) -> Cause:
     """The words of a suspicion."""
     details = {**known, **suspicion.details}
-    words = explain(replace(failure, code=suspicion.code, details=details))
+    words = explain(replace(failure, code=suspicion.code, details=details), now)
     return Cause(
         code=suspicion.code,
         title=words.title,

@@ -169,7 +169,8 @@ class Troubles:
             return own
         if group.reach is Reach.DATA_CENTRE and first.location in answered:
             code = "data-centre-partly-unreached"
-        known = explain(replace(first.failure, code=code, details=self._details(group, own)))
+        met = replace(first.failure, code=code, details=self._details(group, own))
+        known = explain(met, self._clock())
         return replace(
             own,
             code=code,

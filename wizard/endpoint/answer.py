@@ -310,7 +310,7 @@ class Request(BaseHTTPRequestHandler):
         with suppress(WizardError):
             if name and not self._from.shared and house.store.has_connection(name):
                 return house.diagnosis.finding(name, failure)
-        return finding_of(failure, **({"name": name} if name else {}))
+        return finding_of(failure, house.clock(), **({"name": name} if name else {}))
 
     def _send_json(self, status: int, document: Mapping[str, Any]) -> None:
         self._send(status, "application/json", json.dumps(document).encode() + b"\n")

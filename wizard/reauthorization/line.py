@@ -16,6 +16,7 @@ from wizard.model import (
     RungState,
 )
 from wizard.store import Destination, Overview, RepairLine
+from wizard.transport import bounded
 
 
 class LineState(StrEnum):
@@ -193,4 +194,4 @@ def again_at(failure: Failure | None, receipt: Receipt | None) -> datetime | Non
     """When a proof that `failure` broke off is tried again."""
     if failure is None or receipt is None or receipt.finished_at is None:
         return None
-    return failure.retry_at or receipt.finished_at + AGAIN
+    return bounded(failure.retry_at, receipt.finished_at) or receipt.finished_at + AGAIN

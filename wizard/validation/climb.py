@@ -84,7 +84,9 @@ class Climb:
                 return
         yield self._rung("clock", self._clock_rung)
 
-    def cheapest(self, before: Receipt, *, renew: bool, witnessed: bool) -> Iterator[Rung]:
+    def cheapest(
+        self, before: Receipt, need: Need, *, renew: bool, witnessed: bool
+    ) -> Iterator[Rung]:
         """As few rungs as tell whether the grant still does what it was proved to do.
 
         A read with the access token that lives tells of the token, of its refresh token and of the
@@ -98,14 +100,14 @@ class Climb:
         cached = self._broker.cached_token(self._grant)
         self._access_token = cached.value if cached else ""
         if renew or not cached or "refresh" in _failed(before):
-            rung = self._first_renewal(witnessed)
+            rung = self._first_renewal(need, witnessed)
             yield rung
             if rung.state is RungState.FAILED:
                 return
         for name in self._telling(before):
             rung = self._verdict(name, self._later()[name])
             if _refuses(rung) and not self._renewed:
-                again = self._confirmed(rung)
+                again = self._confirmed(rung, need)
                 yield again
                 if again.state is RungState.FAILED:
                     return
@@ -128,22 +130,22 @@ class Climb:
         wanted |= {"scope", *_failed(before)}
         return [name for name in self._later() if name in wanted]
 
-    def _first_renewal(self, witnessed: bool) -> Rung:
+    def _first_renewal(self, need: Need, witnessed: bool) -> Rung:
         """The refresh where no access token lives."""
         suspected = self._broker.is_rejected(self._grant)
         try:
-            return self._verdict("refresh", partial(self._renew, witnessed=witnessed))
+            return self._verdict("refresh", partial(self._renew, need, witnessed=witnessed))
         except WizardError as error:
             if not suspected:
                 raise
             raise WizardError(replace(error.failure, code=SUSPECTED)) from None
 
-    def _confirmed(self, refused: Rung) -> Rung:
+    def _confirmed(self, refused: Rung, need: Need) -> Rung:
         """The refresh after an access token was refused, which it confirms or explains; where
         Zoho cannot be asked now, the refusal, and when it can be."""
         self._renewed = True
         try:
-            return self._verdict("refresh", partial(self._renew, witnessed=True))
+            return self._verdict("refresh", partial(self._renew, need, witnessed=True))
         except WizardError as error:
             met = refused.failure or error.failure
             later = error.failure.retry_at
@@ -170,10 +172,10 @@ class Climb:
         self.token = self._broker.refresh_grant(self._grant, need)
         return self._refreshed(self.token)
 
-    def _renew(self, *, witnessed: bool) -> Seen:
+    def _renew(self, need: Need, *, witnessed: bool) -> Seen:
         """A new access token for everybody, which others may have had made meanwhile."""
         unless = self._access_token
-        token = self._broker.renew_for_verdict(self._grant, unless, witnessed=witnessed)
+        token = self._broker.renew_for_verdict(self._grant, unless, witnessed=witnessed, need=need)
         if isinstance(token, AccessToken):
             self._access_token = token.value
             return RungState.PASSED, {"access token": "renewed by another program"}, None

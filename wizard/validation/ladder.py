@@ -53,7 +53,14 @@ class Validation:
         with self._broker.climbing(name):
             yield from self._climbed(self._grant(name, generation), need)
 
-    def check(self, name: str, generation: int, *, witnessed: bool = False) -> Iterator[Rung]:
+    def check(
+        self,
+        name: str,
+        generation: int,
+        need: Need = Need.VERDICT,
+        *,
+        witnessed: bool = False,
+    ) -> Iterator[Rung]:
         """Ask what tells whether grant `generation` of connection `name` still works, the cheapest
         first and no more than that: see `Climb.cheapest`. What was not asked stands as it was.
 
@@ -66,10 +73,11 @@ class Validation:
             receipt = self._store.receipt(name, generation)
             climb = self._begun(grant)
             if receipt is None or not climb.proves(receipt) or grant.state is not GrantState.PROVED:
-                yield from self._climbed(grant, Need.VERDICT)
+                yield from self._climbed(grant, need)
                 return
             seen = []
-            for rung in climb.cheapest(receipt, renew=self._refused(grant), witnessed=witnessed):
+            renew = self._refused(grant)
+            for rung in climb.cheapest(receipt, need, renew=renew, witnessed=witnessed):
                 seen.append(rung)
                 yield rung
             self._store.renew_rungs(name, generation, seen)

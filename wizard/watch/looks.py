@@ -67,6 +67,7 @@ class Looks:
         names: Sequence[str],
         *,
         whole: bool = False,
+        need: Need = Need.VERDICT,
         wait: Wait | None = None,
         see: See = lambda _name, _rung: None,
         told: Told = lambda _verdict: None,
@@ -74,16 +75,19 @@ class Looks:
     ) -> tuple[Verdict, ...]:
         """The verdicts on connections `names`, in their order.
 
-        `whole` climbs the whole ladder of each. `wait` is asked where Zoho's limits are in the
-        way; without it, or where it says no, what could not be asked is left open. `so_far` is
-        given what was found before each wait. Failures end in the verdicts; raises only what is
+        `whole` climbs the whole ladder of each. `need` says how much of the budgets a new token
+        may take; what a person insists on is asked once. `wait` is asked where Zoho's limits are
+        in the way; without it, or where it says no, what could not be asked is left open. `so_far`
+        is given what was found before each wait. Failures end in the verdicts; raises only what is
         wrong with the store.
         """
-        look = _Look(self._store, self._broker, self._validation, whole, see, told)
+        look = _Look(self._store, self._broker, self._validation, whole, need, see, told)
         look.ask(names)
-        look.ask_unreached_again()
+        once = need is Need.INSISTED
+        if not once:
+            look.ask_unreached_again()
         self._ask_witnesses(look)
-        while wait is not None and (until := look.open_until(self._clock())):
+        while wait is not None and not once and (until := look.open_until(self._clock())):
             so_far(look.in_order(names))
             if not wait(until):
                 break
@@ -117,6 +121,7 @@ class _Look:
         broker: Broker,
         validation: Validation,
         whole: bool,
+        need: Need,
         see: See,
         told: Told,
     ) -> None:
@@ -124,6 +129,7 @@ class _Look:
         self._broker = broker
         self._validation = validation
         self.whole = whole
+        self._need = need
         self._see = see
         self._told = told
         self._lock = threading.Lock()
@@ -215,9 +221,10 @@ class _Look:
     def _asked(self, grant: Grant) -> Verdict:
         name, rungs = grant.connection, list[Rung]()
         failure: Failure | None = None
-        ask = self._validation.check(name, grant.generation, witnessed=self._is_witnessed(grant))
+        validation, generation, need = self._validation, grant.generation, self._need
+        ask = validation.check(name, generation, need, witnessed=self._is_witnessed(grant))
         if self.whole:
-            ask = self._validation.climb(name, grant.generation, Need.VERDICT)
+            ask = validation.climb(name, generation, need)
         try:
             for rung in ask:
                 rungs.append(rung)

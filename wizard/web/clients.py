@@ -39,7 +39,7 @@ def new(failure: Failure | None = None, box: pasted.Box | None = None) -> str:
     """The form for a client that is registered already."""
     return render_template(
         "client_new.html",
-        found=finding_of(failure) if failure else None,
+        found=finding_of(failure, house().clock()) if failure else None,
         box=box or pasted.Box(),
         name=request.form.get("name") or house().clients.free_name(),
         location=request.form.get("location", ""),

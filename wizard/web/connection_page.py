@@ -37,6 +37,9 @@ CONNECT_LABELS = {
 CAN_PROVE = frozenset({StepCode.PROVED, StepCode.UNPROVED, StepCode.OUTCOME_UNKNOWN})
 """Steps whose grant lives, so that the live calls can be repeated."""
 
+NAMED_WAITS = frozenset({"throttled", "zoho-resting"})
+"""Findings whose wait is Zoho's own and not one of our budgets."""
+
 CALM = frozenset({StepCode.PROVED, StepCode.REVOKED})
 """Steps at which a finding is no alarm: it works all the same, or the person wanted it so."""
 
@@ -60,6 +63,8 @@ class View:
     calm: bool
     can_prove: bool
     """The finding is about the live calls, which may go better another time."""
+    can_ignore_wait: bool
+    """Zoho wants to be left alone, and may be asked once in spite of it."""
     connect_label: str
 
     @property
@@ -150,6 +155,7 @@ def _view(connection: Connection, step: Step, receipt: ReceiptView | None) -> Vi
         finding=finding,
         calm=temporary or step.code in CALM,
         can_prove=can_prove,
+        can_ignore_wait=can_prove and finding is not None and finding.code in NAMED_WAITS,
         # A disturbance at Zoho asks for patience, not for another refresh token.
         connect_label="" if can_prove and temporary else CONNECT_LABELS.get(step.code, ""),
     )

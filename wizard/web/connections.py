@@ -5,6 +5,7 @@ from collections.abc import Collection
 from flask import Blueprint, redirect, render_template, request
 from werkzeug.wrappers import Response
 
+from wizard.broker import Need
 from wizard.errors import fail
 from wizard.model import GrantState
 from wizard.web import consent, onboarding
@@ -93,11 +94,13 @@ def authorize(name: str) -> Response:
 
 @pages.post("/connections/<name>/prove")
 def prove(name: str) -> Response:
-    """Climb the ladder of the newest grant once more."""
+    """Climb the ladder of the newest grant once more; `ignore-wait` asks although Zoho wants to be
+    left alone, once."""
     grant = living(name)
     if grant is None:
         raise fail("no-grant", name=name)
-    house().climber.submit(name, grant.generation)
+    need = Need.INSISTED if "ignore-wait" in request.form else Need.TOKEN
+    house().climber.submit(name, grant.generation, need)
     return _back(name)
 
 

@@ -33,16 +33,24 @@ def paint(failure: Failure, status: int | None = None, *, name: str = "") -> Res
         found=found,
         calm=failure.temporary or failure.code in CALM,
         back=f"/connections/{name}" if name and failure.code != "unknown-connection" else "/",
-        go_on=failure.code == "refresh-tokens-budget" and name,
+        go_on=_may_go_on(failure) and name,
     )
     return make_response(page, status or _status(found))
 
 
+def _may_go_on(failure: Failure) -> bool:
+    """Whether `failure` keeps a consent from being begun that a person may want all the same."""
+    throttled = failure.code == "throttled" and request.endpoint == "connections.authorize"
+    return throttled or failure.code == "refresh-tokens-budget"
+
+
 def _explained(failure: Failure, name: str) -> Finding:
     try:
-        return house().diagnosis.finding(name, failure) if name else finding_of(failure)
+        if name:
+            return house().diagnosis.finding(name, failure)
     except WizardError:
-        return finding_of(failure)
+        pass
+    return finding_of(failure, house().clock())
 
 
 def _status(found: Finding) -> int:

@@ -109,7 +109,7 @@ def new() -> str | Response:
     try:
         wish = asked.wish()
     except WizardError as error:
-        return make_response(task_page(asked, finding_of(error.failure)), 422)
+        return make_response(task_page(asked, finding_of(error.failure, house().clock())), 422)
     if wish is None:
         return task_page(asked)
     waiting = _waiting(wish)
@@ -227,7 +227,7 @@ def client_page(wish: Wish, *, name: str = "", failed: Failed | None = None) -> 
     settings = house().settings
     return render_template(
         "new_client.html",
-        found=finding_of(failure, name=name) if failure else None,
+        found=finding_of(failure, house().clock(), name=name) if failure else None,
         box=box or pasted.Box(),
         wish=wish,
         title=_title(wish),
