@@ -188,7 +188,7 @@ def test_a_rejected_token_at_a_terminal_is_typed_unseen(shell: Shell, crm: Core)
 @pytest.mark.parametrize("wrong", ["--rejected {}", "--rejected={}", "{} --rejected -"])
 def test_a_token_in_argv_is_refused_and_not_repeated(shell: Shell, crm: Core, wrong: str) -> None:
     first = shell.run("token", "crm").out.strip()
-    ended = shell.run("token", "crm", *wrong.format(first).split())
+    ended = shell.run("token", "crm", *wrong.format(first).split(), given=first)
     assert (ended.code, ended.out) == (2, "")
     assert first.split(".")[1] not in ended.err
     assert shell.run("token", "crm").out.strip() == first, "nothing is marked"

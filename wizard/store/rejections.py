@@ -39,15 +39,13 @@ class Rejections(Shelf):
 
     def reject_access_token(self, connection: str, generation: int, fingerprint: str) -> None:
         """Remember that an access token of `connection` was rejected."""
-        self._put_rejection(
-            connection, generation=generation, fingerprint=fingerprint, pending=True
-        )
+        self._upsert(connection, generation=generation, fingerprint=fingerprint, pending=True)
 
     def note_forced(self, connection: str, generation: int, at: datetime) -> None:
         """Remember that an access token of `connection` was replaced before its time."""
-        self._put_rejection(connection, generation=generation, pending=False, forced_at=at)
+        self._upsert(connection, generation=generation, pending=False, forced_at=at)
 
-    def _put_rejection(self, connection: str, **values: Any) -> None:
+    def _upsert(self, connection: str, **values: Any) -> None:
         first = insert(_T).values(connection=connection, **{"fingerprint": "", **values})
         either = first.on_conflict_do_update(index_elements=[_T.c.connection], set_=values)
         with self.database.write() as c:
