@@ -5,7 +5,6 @@ import json
 import os
 import subprocess
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from wizard.adoption import Found
 from wizard.delivery import profiles
 from wizard.errors import WizardError
 from wizard.house import House
-from wizard.model import Account, AskKind, Exchange, Failure, Grant, Identifier, Organization, Token
+from wizard.model import Account, AskKind, Exchange, Failure, Identifier, Organization, Token
 from wizard.oauth.judge import judge_token
 from wizard.resource import judge_account, judge_organizations
 from wizard.store import Belongings
@@ -203,11 +202,12 @@ def test_a_consent_that_brings_a_command_for_a_token_stores_nothing(
 def test_a_command_that_was_stored_for_a_token_before_is_delivered_to_no_file(
     core: Core, profile: str
 ) -> None:
-    grant = old_grant(core, refresh_token=COMMAND if profile == "dotenv" else "a\nregion = mine")
+    command = COMMAND if profile == "dotenv" else "a\nregion = mine"
+    core.house.store.rotate(core.proved(), command, NOW)
     target = core.directory / "target"
     described = core.house.delivery.describe("crm", profile, str(target))
     added = core.house.store.add_destination(described)
-    found = failure_of(lambda: core.house.delivery.deliver(added, grant))
+    found = failure_of(lambda: core.house.delivery.deliver(added))
     assert found.code == "destination-value"
     assert not target.exists()
 
@@ -234,11 +234,6 @@ def test_ids_that_were_stored_before_they_were_judged_are_not_read(core: Core) -
     grant = core.house.store.grant("crm")
     assert grant is not None
     assert [each.id for each in grant.organizations] == ["20091000001"]
-
-
-def old_grant(core: Core, refresh_token: str) -> Grant:
-    """A grant as a wizard stored it that judged nothing."""
-    return replace(core.proved(), refresh_token=refresh_token, granted_at=NOW - timedelta(days=365))
 
 
 def held(directory: Path, secret: str) -> list[str]:

@@ -58,7 +58,8 @@ def leave(response: Response) -> Response:
     place = _place()
     if place:
         _dress(response, place[1])
-        g.write(_entry(place, response, world().clock()))
+        write = g.get("write") or world().journal.begin()  # refused before it entered: none yet
+        write(_entry(place, response, world().clock()))
     return response
 
 
