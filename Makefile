@@ -33,7 +33,7 @@ lint: $(VENV)/lint ## check style and types
 	$(BIN)/mypy
 
 bench: $(VENV)/browser ## measure what people wait for, as ratios, in some four minutes
-	@PYTHONPATH=tests:tests/diagnosis:tests/assist:tests/broker $(BIN)/python -m bench
+	@PYTHONPATH=tests $(BIN)/python -m bench
 
 wheel: $(VENV)/lint ## build the wheel into dist/
 	$(BIN)/python -m build --wheel --no-isolation

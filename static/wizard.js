@@ -1,30 +1,33 @@
+const POLL_INTERVAL_MS = 700;
+const RETRY_INTERVAL_MS = 3000;
+
 // A little comfort: every page works without it.
 
-for (const shown of document.querySelectorAll("[data-script], button[data-copy]")) shown.hidden = false;
-for (const plain of document.querySelectorAll("[data-no-script]")) plain.hidden = true;
+for (const element of document.querySelectorAll("[data-js-only], button[data-copy]")) element.hidden = false;
+for (const plain of document.querySelectorAll("[data-no-js]")) plain.hidden = true;
 
-const said = document.createElement("p");
-said.className = "unseen";
-said.setAttribute("role", "status");
-document.querySelector("main").append(said);
+const statusMessage = document.createElement("p");
+statusMessage.className = "visually-hidden";
+statusMessage.setAttribute("role", "status");
+document.querySelector("main").append(statusMessage);
 
-for (const copier of document.querySelectorAll("[data-copy]")) {
-  copier.addEventListener("click", async () => {
+for (const copyButton of document.querySelectorAll("[data-copy]")) {
+  copyButton.addEventListener("click", async () => {
     try {
-      await navigator.clipboard.writeText(copier.dataset.copy);
+      await navigator.clipboard.writeText(copyButton.dataset.copy);
     } catch {
-      said.textContent = "The browser did not allow copying; select the text instead.";
+      statusMessage.textContent = "The browser did not allow copying; select the text instead.";
       return;
     }
-    said.textContent = "Copied.";
-    if (copier.localName !== "button") return;
-    copier.textContent = "Copied";
-    setTimeout(() => { copier.textContent = "Copy"; }, 2000);
+    statusMessage.textContent = "Copied.";
+    if (copyButton.localName !== "button") return;
+    copyButton.textContent = "Copied";
+    setTimeout(() => { copyButton.textContent = "Copy"; }, 2000);
   });
 }
 
 // What is pasted one after the other stands on lines of its own.
-for (const box of document.querySelectorAll("textarea[data-forget]")) {
+for (const box of document.querySelectorAll("textarea[data-clear-on-leave]")) {
   box.addEventListener("input", (event) => {
     if (event.inputType === "insertFromPaste" && box.value && !box.value.endsWith("\n"))
       box.setRangeText("\n", box.value.length, box.value.length, "end");
@@ -33,35 +36,35 @@ for (const box of document.querySelectorAll("textarea[data-forget]")) {
   addEventListener("pagehide", () => { box.value = ""; });
 }
 
-// A form that was refused stands where it stood before: neither Back nor a reload sends it again.
-const refused = document.querySelector("form[data-address]");
-if (refused) history.replaceState(null, "", refused.dataset.address);
+// A form that was rejectedForm stands where it stood before: neither Back nor a reload sends it again.
+const rejectedForm = document.querySelector("form[data-page-url]");
+if (rejectedForm) history.replaceState(null, "", rejectedForm.dataset.pageUrl);
 
 // What a page says may have been overtaken when Back brings it from the browser's memory.
 addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
 
 // What goes on by itself appears as it goes on; the page is read anew once it has ended.
-async function watch() {
-  const shown = document.querySelector("[data-live]");
-  if (!shown) return;
+async function pollLiveRegion() {
+  const element = document.querySelector("[data-poll-url]");
+  if (!element) return;
   let answer;
   try {
-    answer = await fetch(shown.dataset.live, { headers: { Accept: "text/html" } });
+    answer = await fetch(element.dataset.pollUrl, { headers: { Accept: "text/html" } });
   } catch {  // the wizard is stopped, or starts anew
-    setTimeout(watch, 3000);
+    setTimeout(pollLiveRegion, RETRY_INTERVAL_MS);
     return;
   }
   if (!answer.ok) { location.reload(); return; }
-  const fresh = new DOMParser().parseFromString(await answer.text(), "text/html").querySelector(`#${shown.id}`);
-  if (!fresh?.dataset.live) { location.reload(); return; }
+  const fresh = new DOMParser().parseFromString(await answer.text(), "text/html").querySelector(`#${element.id}`);
+  if (!fresh?.dataset.pollUrl) { location.reload(); return; }
   // What has not changed stays, so that a press of a button in it is not lost.
-  if (fresh.textContent !== shown.textContent) shown.replaceWith(fresh);
-  setTimeout(watch, 700);
+  if (fresh.textContent !== element.textContent) element.replaceWith(fresh);
+  setTimeout(pollLiveRegion, POLL_INTERVAL_MS);
 }
-setTimeout(watch, 700);
+setTimeout(pollLiveRegion, POLL_INTERVAL_MS);
 
 // After one consent the next opens by itself; the button is for those without this.
-document.querySelector("form[data-by-itself]")?.requestSubmit();
+document.querySelector("form[data-auto-submit]")?.requestSubmit();
 
 // A wait is counted down between two looks.
 setInterval(() => {

@@ -6,23 +6,27 @@ import signal
 from collections.abc import Iterator
 
 import pytest
-from browsing import browser, callback, context, new_context, page, person
-from core import core
 from flask import Flask
-from forked import close_parent
 from jinja2 import FileSystemBytecodeCache
-from shell import shell, stored
+from support.browser import browser, callback, context, new_context, page, person
+from support.fork_server import close_fork_server
+from support.harness import harness
+from support.shell import shell, shell_harness
+from support.storage import paths, store, vault
 
 __all__ = [
     "browser",
     "callback",
     "context",
-    "core",
+    "harness",
     "new_context",
     "page",
+    "paths",
     "person",
     "shell",
-    "stored",
+    "shell_harness",
+    "store",
+    "vault",
 ]
 
 # Before anything loads keyring: no test touches the keyring of whoever runs it, and no test's own
@@ -52,7 +56,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def nothing_left_running() -> Iterator[None]:
     """The process that commands are forked from ends with the tests."""
     yield
-    close_parent()
+    close_fork_server()
 
 
 @pytest.fixture(autouse=True, scope="session")

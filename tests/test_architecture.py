@@ -1,4 +1,4 @@
-"""The plan of the house, read from its imports: floors, doors, sizes, and the README's commands."""
+"""Layers and libraries, read from the imports; the commands, and what the documents say of them."""
 
 import ast
 import re
@@ -16,35 +16,37 @@ from wizard import cli
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "wizard"
 
-FLOORS = {
+LAYERS = {
     **dict.fromkeys(
-        ("model", "errors", "document", "zoho", "settings", "transport", "vault", "home"), 0
+        ("model", "errors", "serialization", "zoho", "settings", "transport", "vault", "paths"), 0
     ),
-    **dict.fromkeys(("oauth", "resource", "store", "cache"), 1),
-    "broker": 2,
-    **dict.fromkeys(("validation", "delivery"), 3),
-    **dict.fromkeys(("authorization", "diagnosis", "adoption", "backup"), 4),
-    **dict.fromkeys(("reauthorization", "watch"), 5),
-    "house": 6,
-    **dict.fromkeys(("web", "browser", "endpoint"), 7),
-    "cli": 8,
-    "__main__": 9,
+    **dict.fromkeys(("oauth", "product_api", "store", "fastpath"), 1),
+    "locks": 2,
+    "tokens": 3,
+    "clients": 4,
+    **dict.fromkeys(("verification", "delivery"), 5),
+    **dict.fromkeys(("authorization", "diagnosis", "importing", "backup"), 6),
+    **dict.fromkeys(("reauthorization", "monitoring"), 7),
+    "services": 8,
+    **dict.fromkeys(("web", "assisted_browser", "local_api"), 9),
+    "cli": 10,
+    "__main__": 11,
 }
-"""A room may import rooms of lower floors only."""
+"""A package imports from lower layers only."""
 
-GROUND = {
+LOWEST_LAYER_IMPORTS = {
     "model": set(),
     "errors": {"model"},
-    "document": {"errors", "model", "transport"},
-    "home": {"errors"},
+    "serialization": {"errors", "model", "transport"},
+    "paths": {"errors"},
     "zoho": {"errors", "model"},
-    "settings": {"errors", "model", "home"},
-    "vault": {"errors", "model", "home"},
+    "settings": {"errors", "model", "paths"},
+    "vault": {"errors", "model", "paths"},
     "transport": {"errors", "model", "zoho"},
 }
-"""Within floor 0: who may use whom."""
+"""Within layer 0: which package may import which."""
 
-DOORS = {
+ALLOWED_IMPORTERS = {
     "authlib": {"oauth"},
     "requests": {"transport"},
     "urllib3": {"transport"},
@@ -52,18 +54,15 @@ DOORS = {
     "sqlalchemy": {"store"},
     "cryptography": {"vault"},
     "keyring": {"vault"},
-    "flask": {"web", "sandbox"},
+    "flask": {"web", "simulator"},
     "flask_wtf": {"web"},
-    "waitress": {"web", "sandbox"},
-    "playwright": {"browser", "sandbox"},
+    "waitress": {"web", "simulator"},
+    "playwright": {"assisted_browser", "simulator"},
     "dotenv": {"delivery"},
     "click": {"cli"},
     "rich": {"cli"},
 }
-"""A neighbour has one door: the only rooms that import it."""
-
-LONGEST_FILE = 350
-LONGEST_FUNCTION = 40
+"""The only packages that import a library."""
 
 
 def sources() -> list[Path]:
@@ -72,105 +71,125 @@ def sources() -> list[Path]:
 
 
 @cache
-def nodes(file: Path) -> tuple[ast.AST, ...]:
+def syntax_nodes(path: Path) -> tuple[ast.AST, ...]:
     """All of a module's tree, to be read and never changed: many claims look at the same files."""
-    return tuple(ast.walk(ast.parse(file.read_text("utf-8"))))
+    return tuple(ast.walk(ast.parse(path.read_text("utf-8"))))
 
 
-def room_of(file: Path) -> str:
-    """The room a module belongs to; the package's own face has none."""
-    first = file.relative_to(PACKAGE).parts[0]
+def package_of(path: Path) -> str:
+    """The package of `wizard` that a module belongs to."""
+    first = path.relative_to(PACKAGE).parts[0]
     return first.removesuffix(".py")
 
 
-def imports(file: Path, *, loaded: bool = False) -> Iterator[str]:
+def imports(path: Path, *, at_runtime: bool = False) -> Iterator[str]:
     """The dotted names that a module imports, wherever in the module.
 
-    With `loaded`, without those that only the type checker reads.
+    With `at_runtime`, without those that only the type checker reads.
     """
     typing = {
         node
-        for branch in nodes(file)
+        for branch in syntax_nodes(path)
         if isinstance(branch, ast.If) and ast.unparse(branch.test) == "TYPE_CHECKING"
         for node in ast.walk(branch)
     }
-    for node in nodes(file):
-        if loaded and node in typing:
+    for node in syntax_nodes(path):
+        if at_runtime and node in typing:
             continue
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{file} imports by a relative name"
+            assert node.level == 0, f"{path} imports by a relative name"
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-def rooms_imported(file: Path) -> set[str]:
-    """The other rooms that a module imports."""
-    parts = [name.split(".") for name in imports(file) if name.startswith("wizard.")]
-    return {each[1] for each in parts} - {room_of(file)}
+def imported_packages(path: Path) -> set[str]:
+    """The other packages that a module imports."""
+    parts = [name.split(".") for name in imports(path) if name.startswith("wizard.")]
+    return {each[1] for each in parts} - {package_of(path)}
 
 
-def name_of(file: Path) -> str:
-    return str(file.relative_to(PACKAGE))
+def relative_name(path: Path) -> str:
+    return str(path.relative_to(PACKAGE))
 
 
-@pytest.mark.parametrize("file", sources(), ids=name_of)
-def test_a_module_imports_from_lower_floors_only(file: Path) -> None:
-    room = room_of(file)
-    if room in ("sandbox", "__init__"):
-        assert not rooms_imported(file), "the sandbox shares no code with the house"
-        return
-    floor = FLOORS[room]
-    for other in rooms_imported(file):
-        if other == "sandbox":
-            assert room == "cli", "only the command line starts the sandbox"
-        elif floor == 0 and FLOORS[other] == 0:
-            assert other in GROUND[room]
-        else:
-            assert FLOORS[other] < floor, f"{room} (floor {floor}) imports {other}"
+def upward_imports() -> Iterator[str]:
+    """Each import that doesn't go down the layers."""
+    for path in sources():
+        package = package_of(path)
+        for other in sorted(imported_packages(path)):
+            if package in ("simulator", "__init__"):
+                yield f"{relative_name(path)} imports {other}; it shares no code with the rest"
+            elif other == "simulator":
+                if package != "cli":
+                    yield f"{relative_name(path)} imports the simulator; only cli starts it"
+            elif LAYERS[package] == LAYERS[other] == 0:
+                if other not in LOWEST_LAYER_IMPORTS[package]:
+                    yield f"{relative_name(path)} imports {other}, which is in layer 0, too"
+            elif LAYERS[other] >= LAYERS[package]:
+                yield f"{relative_name(path)} (layer {LAYERS[package]}) imports {other}"
 
 
-@pytest.mark.parametrize("neighbour", DOORS)
-def test_a_neighbour_has_one_door(neighbour: str) -> None:
+def layers_figure() -> str:
+    """The layers as `docs/architecture.md` shows them, the highest first."""
+    rows = [
+        f"{layer:2}  " + "  ".join(name for name, its in LAYERS.items() if its == layer)
+        for layer in sorted(set(LAYERS.values()), reverse=True)
+    ]
+    return "\n".join(["```text", *rows, "```"])
+
+
+def test_every_module_imports_from_lower_layers_only() -> None:
+    assert list(upward_imports()) == []
+
+
+def test_every_package_has_a_layer() -> None:
+    assert {package_of(path) for path in sources()} == LAYERS.keys() | {"simulator", "__init__"}
+
+
+def test_the_figure_in_the_documentation_shows_the_layers() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text("utf-8")
+    shown = text.partition("<!-- layers:begin -->")[2].partition("<!-- layers:end -->")[0]
+    assert shown.strip() == layers_figure()
+
+
+def test_every_file_that_the_documentation_names_exists() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text("utf-8")
+    named = re.findall(r"`((?:wizard|tests|templates|\.ci)/[\w./-]*)`", text)
+    assert len(named) > 20
+    assert [each for each in named if not (ROOT / each).exists()] == []
+
+
+@pytest.mark.parametrize("library", ALLOWED_IMPORTERS)
+def test_a_library_is_imported_by_its_own_package_only(library: str) -> None:
     used_by = {
-        room_of(file)
+        package_of(file)
         for file in sources()
-        if any(name.split(".")[0] == neighbour for name in imports(file, loaded=True))
+        if any(name.split(".")[0] == library for name in imports(file, at_runtime=True))
     }
-    assert used_by <= DOORS[neighbour]
+    assert used_by <= ALLOWED_IMPORTERS[library]
 
 
-def test_playwright_stays_with_the_person_in_the_sandbox() -> None:
+def test_in_the_simulator_only_the_simulated_user_imports_playwright() -> None:
     users = [
-        name_of(file)
+        relative_name(file)
         for file in sources()
-        if room_of(file) == "sandbox" and any("playwright" in name for name in imports(file))
+        if package_of(file) == "simulator" and any("playwright" in name for name in imports(file))
     ]
     assert users
-    assert all(user.startswith("sandbox/person/") for user in users)
+    assert all(user.startswith("simulator/simulated_user/") for user in users)
 
 
-def test_only_home_and_settings_read_the_environment() -> None:
+def test_only_paths_and_settings_read_the_environment() -> None:
     readers = {
-        room_of(file)
+        package_of(file)
         for file in sources()
-        if re.search(r"\bos\.(environ\b(?!\")|getenv)", _code(file)) and room_of(file) != "sandbox"
+        if re.search(r"\bos\.(environ\b(?!\")|getenv)", _code(file))
+        and package_of(file) != "simulator"
     }
-    # `__main__` hands the environment on to `home` unread: importing `settings` would cost it
+    # `__main__` hands the environment on to `paths` unread: importing `settings` would cost it
     # more time than all else.
-    assert readers <= {"home", "settings", "__main__"}
-
-
-@pytest.mark.parametrize("file", sources(), ids=name_of)
-def test_a_file_is_short(file: Path) -> None:
-    assert len(file.read_text("utf-8").splitlines()) <= LONGEST_FILE
-
-
-@pytest.mark.parametrize("file", sources(), ids=name_of)
-def test_a_function_is_short(file: Path) -> None:
-    for node in nodes(file):
-        if isinstance(node, ast.FunctionDef):
-            assert _own_lines(node) <= LONGEST_FUNCTION, node.name
+    assert readers <= {"paths", "settings", "__main__"}
 
 
 def commands(
@@ -217,7 +236,7 @@ def test_help_and_version_load_no_library_but_click() -> None:
             [sys.executable, "-c", words, option], capture_output=True, text=True, check=True
         ).stderr.split()
         assert "click" in loaded
-        assert not set(DOORS) & set(loaded) - {"click"}, option
+        assert not set(ALLOWED_IMPORTERS) & set(loaded) - {"click"}, option
 
 
 def test_nothing_names_a_place_of_one_machine() -> None:
@@ -225,24 +244,9 @@ def test_nothing_names_a_place_of_one_machine() -> None:
         assert str(ROOT) not in file.read_text("utf-8"), file
 
 
-def _own_lines(function: ast.FunctionDef) -> int:
-    """The lines of a function's body, without its docstring and the functions within it."""
-    body = function.body[1:] if ast.get_docstring(function) else function.body
-    if not body:
-        return 0
-    within = [node for node in ast.walk(function) if isinstance(node, ast.FunctionDef)]
-    nested = [_span(node) for node in within if node is not function]
-    return (body[-1].end_lineno or 0) - body[0].lineno + 1 - sum(nested)
-
-
-def _span(node: ast.FunctionDef) -> int:
-    first = min([node.lineno, *(each.lineno for each in node.decorator_list)])
-    return (node.end_lineno or 0) - first + 1
-
-
-def _code(file: Path) -> str:
+def _code(path: Path) -> str:
     """A module's source without its comments and texts."""
-    tree = ast.parse(file.read_text("utf-8"))
+    tree = ast.parse(path.read_text("utf-8"))
     for node in ast.walk(tree):
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
             node.value = ""

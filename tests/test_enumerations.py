@@ -9,80 +9,109 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
-from core import ANNA, Core
 from flask import Flask
+from support.harness import ANNA, Harness
 
-from wizard.broker import Need
-from wizard.cli.connections import STATE_WORDS
-from wizard.cli.deliver import CONDITION_WORDS
-from wizard.cli.painter import CONFIDENCES, Painter
-from wizard.cli.painter import SHAPES as RUNG_SHAPES
-from wizard.cli.proofs import state_of
-from wizard.delivery import Condition
-from wizard.diagnosis import Step as Stand
-from wizard.diagnosis import StepCode
-from wizard.diagnosis.evidence import Holder, Met, Shape
-from wizard.diagnosis.patterns import Case, Group, Reach
-from wizard.errors import outcome, words
+from wizard.cli.commands import connections, deliver
+from wizard.cli.flows.reauthorization_results import state_of
+from wizard.cli.renderer import CONFIDENCE_MARKS, Renderer
+from wizard.cli.renderer import STEP_MARKS as RUNG_SHAPES
+from wizard.delivery import DestinationState
+from wizard.diagnosis import ConnectionState
+from wizard.diagnosis import ConnectionStatus as Stand
+from wizard.diagnosis.causes import CauseGroup, CauseLevel, FailureCase
+from wizard.diagnosis.evidence import Origin, StoredTokenKind, TokenFormat
+from wizard.errors import describe_outcome, message_table
 from wizard.model import (
-    AskKind,
+    AttemptMode,
     AttemptState,
     Confidence,
     Connection,
     Failure,
     GrantState,
-    Mode,
-    Rung,
-    RungState,
+    RequestKind,
     SecretState,
+    StepState,
+    VerificationStep,
 )
 from wizard.oauth import ClientVerdict
-from wizard.reauthorization import Line, LineState, Next, Repair, Step
-from wizard.web import LaunchTokens, connection_page, create_app, destinations, presenter, repair
+from wizard.reauthorization import (
+    Action,
+    ItemState,
+    NextAction,
+    Reauthorization,
+    ReauthorizationItem,
+)
+from wizard.tokens import RefreshPurpose
+from wizard.web import (
+    LinkTokens,
+    connection_page,
+    create_app,
+    destinations,
+    reauthorization,
+    view_models,
+)
 
 ROOT = Path(__file__).parent.parent
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
-LINE = Line("crm", LineState.PENDING, ANNA, "eu", "1000.X", "Zylker", again_at=NOW)
-CASE = Case(Connection("crm", "1000.X", (), "eu"), None, Failure("client-deleted"))
+LINE = ReauthorizationItem("crm", ItemState.PENDING, ANNA, "eu", "1000.X", "Zylker", retry_at=NOW)
+CASE = FailureCase(Connection("crm", "1000.X", (), "eu"), None, Failure("client-deleted"))
 
 
-def painted(member: RungState, capsys: pytest.CaptureFixture[str]) -> str:
-    Painter().rung(Rung("refresh", member, {}, NOW))
+def painted(member: StepState, capsys: pytest.CaptureFixture[str]) -> str:
+    Renderer().print_step(VerificationStep("refresh", member, {}, NOW))
     return capsys.readouterr().err
 
 
-def of_trouble(member: Reach) -> str:
+def of_trouble(member: CauseLevel) -> str:
     """The words for what two connections of one cause have in common."""
     cases = (replace(CASE, failure=Failure("grant-dead")),) * 2
-    return str(words()[Group(member, "", cases).code]["title"])
+    return str(message_table()[CauseGroup(member, "", cases).code]["title"])
 
 
 WORDS: dict[str, tuple[type[Enum], Callable[..., str]]] = {
-    "a grant in the terminal": (GrantState, lambda each: STATE_WORDS[each]),
-    "a grant on the pages": (GrantState, lambda each: presenter.GRANT_STATUS[each].word),
-    "a rung in the terminal": (RungState, lambda each: "".join(RUNG_SHAPES[each]) + each.value),
-    "a cause in the terminal": (Confidence, lambda each: "".join(CONFIDENCES[each]) + each.value),
+    "a grant in the terminal": (GrantState, lambda each: connections.STATE_LABELS[each]),
+    "a grant on the pages": (GrantState, lambda each: view_models.GRANT_BADGES[each].label),
+    "a rung in the terminal": (StepState, lambda each: "".join(RUNG_SHAPES[each]) + each.value),
+    "a cause in the terminal": (
+        Confidence,
+        lambda each: "".join(CONFIDENCE_MARKS[each]) + each.value,
+    ),
     "a repaired connection in the terminal": (
-        LineState,
+        ItemState,
         lambda each: state_of(replace(LINE, state=each), NOW),
     ),
-    "a repaired connection on the pages": (LineState, lambda each: repair.STATUSES[each].word),
-    "a destination in the terminal": (Condition, lambda each: CONDITION_WORDS[each]),
-    "a destination on the pages": (Condition, lambda each: destinations.STATUSES[each].word),
-    "what a data center says of a client": (ClientVerdict, outcome),
-    "a cause that several connections share": (Reach, of_trouble),
+    "a repaired connection on the pages": (
+        ItemState,
+        lambda each: reauthorization.ITEM_BADGES[each].label,
+    ),
+    "a destination in the terminal": (DestinationState, lambda each: deliver.STATE_LABELS[each]),
+    "a destination on the pages": (
+        DestinationState,
+        lambda each: destinations.STATE_BADGES[each].label,
+    ),
+    "what a data center says of a client": (ClientVerdict, describe_outcome),
+    "a cause that several connections share": (CauseLevel, of_trouble),
 }
 """By where members are shown: the enumeration, and how a member is told there."""
 
-SHOWN_BY_VALUE = {AskKind}
+SHOWN_BY_VALUE = {RequestKind}
 """Their values are words of their own."""
 
-TESTED_BELOW = {Step, StepCode}
+TESTED_BELOW = {Action, ConnectionState}
 
-NEVER_SHOWN = {Need, Met, Shape, Holder, AttemptState, Mode, SecretState}
+NEVER_SHOWN = {
+    RefreshPurpose,
+    Origin,
+    TokenFormat,
+    StoredTokenKind,
+    AttemptState,
+    AttemptMode,
+    SecretState,
+}
 """What is decided by them is shown, in the words of a finding or of a history."""
 
-WITHOUT_WORDS = {Reach.CONNECTION}
+WITHOUT_WORDS = {CauseLevel.CONNECTION}
 """What happens to one connection is told by its own finding."""
 
 
@@ -107,15 +136,15 @@ def test_every_member_has_words_of_its_own(place: str) -> None:
     assert len(set(told.values())) == len(told), told
 
 
-@pytest.mark.parametrize("member", RungState)
+@pytest.mark.parametrize("member", StepState)
 def test_a_rung_is_painted_with_its_state(
-    member: RungState, capsys: pytest.CaptureFixture[str]
+    member: StepState, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert member.value in painted(member, capsys)
 
 
 def test_every_word_of_a_table_is_for_a_member() -> None:
-    extra = set(words()["repair"]) - {each.value for each in LineState}
+    extra = set(message_table()["reauthorization-items"]) - {each.value for each in ItemState}
     assert extra == {"rate-limited"}
 
 
@@ -123,29 +152,37 @@ def test_every_word_of_a_table_is_for_a_member() -> None:
 
 
 @pytest.fixture
-def app(core: Core) -> Flask:
-    core.proved()
-    return create_app(core.house, launch=LaunchTokens())
+def app(harness: Harness) -> Flask:
+    harness.add_verified_connection()
+    return create_app(harness.services, link_tokens=LinkTokens())
 
 
-@pytest.mark.parametrize("step", Step)
-def test_the_page_of_a_repair_has_a_heading_for_every_step(app: Flask, step: Step) -> None:
+@pytest.mark.parametrize("step", Action)
+def test_the_page_of_a_repair_has_a_heading_for_every_step(app: Flask, step: Action) -> None:
     headings = {}
-    for each in Step:
-        line = None if each in (Step.PAUSED, Step.DONE) else LINE
-        with app.test_request_context("/repair"):
-            page = repair._progress(Repair(NOW, False, (LINE,)), Next(each, line, NOW))
+    for each in Action:
+        line = None if each in (Action.PAUSED, Action.DONE) else LINE
+        with app.test_request_context("/reauthorize"):
+            page = reauthorization._progress_page(
+                Reauthorization(NOW, False, (LINE,)), NextAction(each, line, NOW)
+            )
         headings[each] = re.findall(r'<h2 id="next">(.+?)</h2>', page)
     assert len(headings[step]) == 1
     others = [found for each, found in headings.items() if each is not step]
     assert headings[step] not in others
 
 
-@pytest.mark.parametrize("code", StepCode)
-def test_the_page_of_a_connection_has_a_word_for_every_step(core: Core, code: StepCode) -> None:
-    grant = core.proved()
+@pytest.mark.parametrize("code", ConnectionState)
+def test_the_page_of_a_connection_has_a_word_for_every_step(
+    harness: Harness, code: ConnectionState
+) -> None:
+    grant = harness.add_verified_connection()
     states = {each.value: each for each in GrantState}
-    of = replace(grant, state=states.get(code.value, GrantState.UNPROVED))
-    without = code in (StepCode.AUTHORIZE, StepCode.WAITING, StepCode.EXCHANGING)
-    status = connection_page._status(Stand(code, grant=None if without else of), None)
-    assert status.word
+    of = replace(grant, state=states.get(code.value, GrantState.NOT_VERIFIED))
+    without = code in (
+        ConnectionState.NOT_AUTHORIZED,
+        ConnectionState.WAITING_FOR_CONSENT,
+        ConnectionState.EXCHANGING,
+    )
+    status = connection_page._connection_badge(Stand(code, grant=None if without else of), None)
+    assert status.label

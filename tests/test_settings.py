@@ -10,25 +10,25 @@ HOME = {"HOME": "/h", "LANG": "C"}
 
 def test_without_choices_the_wizard_is_live_and_on_its_own_port() -> None:
     settings = from_environment(HOME)
-    assert settings.sandbox_url is None
+    assert settings.simulator_url is None
     assert settings.base_url == "http://localhost:8723"
     assert settings.redirect_uri == "http://localhost:8723/callback"
-    assert settings.browser is None
-    assert not settings.home.sandbox
+    assert settings.browser_path is None
+    assert not settings.paths.simulator_url
 
 
-def test_one_url_turns_it_to_the_sandbox_with_another_home_and_port() -> None:
-    settings = from_environment({**HOME, "ZOHO_WIZARD_ZOHO": "http://127.0.0.1:8730/"})
-    assert settings.sandbox_url == "http://127.0.0.1:8730"
+def test_one_url_turns_it_to_the_simulator_with_another_home_and_port() -> None:
+    settings = from_environment({**HOME, "ZOHO_WIZARD_SIMULATOR_URL": "http://127.0.0.1:8730/"})
+    assert settings.simulator_url == "http://127.0.0.1:8730"
     assert settings.port == 8733
-    assert settings.home.sandbox
+    assert settings.paths.simulator_url
 
 
 def test_port_and_browser_are_taken() -> None:
     settings = from_environment(
         {**HOME, "ZOHO_WIZARD_PORT": "9000", "ZOHO_WIZARD_BROWSER": "/usr/bin/browser"}
     )
-    assert (settings.port, settings.browser) == (9000, "/usr/bin/browser")
+    assert (settings.port, settings.browser_path) == (9000, "/usr/bin/browser")
 
 
 def test_an_unknown_setting_is_refused_with_the_nearest_known_one() -> None:
@@ -37,7 +37,7 @@ def test_an_unknown_setting_is_refused_with_the_nearest_known_one() -> None:
     finding = explain(caught.value.failure)
     assert finding.exit_code == 2
     assert "ZOHO_WIZARD_PROT" in finding.title
-    assert "ZOHO_WIZARD_PORT" in finding.remedy
+    assert "ZOHO_WIZARD_PORT" in finding.fix
 
 
 @pytest.mark.parametrize("port", ["0", "65536", "-1", "abc", "80 ", "٣", "1e3"])
@@ -60,15 +60,15 @@ def test_what_is_no_port_is_refused(port: str) -> None:
         "http://127.0.0.1:99999",
         "http://127.0.0.1:8730?x",
         "127.0.0.1:8730",
-        "sandbox",
+        "simulator",
         "http://[::1",
     ],
 )
-def test_only_this_machine_by_number_can_be_a_sandbox(url: str) -> None:
-    with pytest.raises(WizardError, match="bad-sandbox-url"):
-        from_environment({**HOME, "ZOHO_WIZARD_ZOHO": url})
+def test_only_this_machine_by_number_can_be_a_simulator(url: str) -> None:
+    with pytest.raises(WizardError, match="bad-simulator-url"):
+        from_environment({**HOME, "ZOHO_WIZARD_SIMULATOR_URL": url})
 
 
-def test_a_sandbox_on_ipv6_is_taken() -> None:
-    settings = from_environment({**HOME, "ZOHO_WIZARD_ZOHO": "http://[::1]:8730"})
-    assert settings.sandbox_url == "http://[::1]:8730"
+def test_a_simulator_on_ipv6_is_taken() -> None:
+    settings = from_environment({**HOME, "ZOHO_WIZARD_SIMULATOR_URL": "http://[::1]:8730"})
+    assert settings.simulator_url == "http://[::1]:8730"

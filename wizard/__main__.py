@@ -15,9 +15,9 @@ TYPE_CHECKING = False  # what `typing` would say, without importing it
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-PATIENCE = 65.0
+LOCK_TIMEOUT_SECONDS = 65.0
 """Seconds to wait for another process's refresh: all its tries and some air."""
-STEP = 0.05
+POLL_INTERVAL_SECONDS = 0.05
 """Seconds between two looks; a refresh takes longer."""
 
 
@@ -26,7 +26,7 @@ def main() -> int:
     arguments = sys.argv[1:]
     if len(arguments) == 2 and arguments[0] == "token" and not arguments[1].startswith("-"):
         try:
-            token = token_in_turn(arguments[1], os.environ)
+            token = cached_or_refreshed_token(arguments[1], os.environ)
         except KeyboardInterrupt:
             return 1
         if token is not None:
@@ -37,51 +37,51 @@ def main() -> int:
     return cli.main()
 
 
-def token_in_turn(name: str, environ: "Mapping[str, str]") -> str | None:
+def cached_or_refreshed_token(name: str, environ: "Mapping[str, str]") -> str | None:
     """The cached access token of connection ``name``, or what another process that renews it puts
     in its place. None: go the long way, perhaps because it is our turn.
     """
     token = cached_token(name, environ, time.time())
     if token is not None:
         return token
-    from wizard import home
-    from wizard.cache import turn
+    from wizard import paths
+    from wizard.fastpath import refresh_lock
     from wizard.vault import cipher
 
-    here, end = home.locate(environ), time.monotonic() + PATIENCE
+    here, end = paths.locate(environ), time.monotonic() + LOCK_TIMEOUT_SECONDS
     lock = here.lock_file(name)
     try:
         cipher.load_key(here.key_file)  # without it, no look would ever find anything
-        while not turn.take(lock):
-            token = cached_token(name, environ, time.time(), due=True)
+        while not refresh_lock.acquire(lock):
+            token = cached_token(name, environ, time.time(), accept_due=True)
             if token is not None or time.monotonic() > end:
                 return token
-            time.sleep(STEP)
+            time.sleep(POLL_INTERVAL_SECONDS)
     except (OSError, ValueError):
         return None
     token = cached_token(name, environ, time.time())
     if token is not None:
-        turn.leave(lock)
+        refresh_lock.release(lock)
     return token
 
 
 def cached_token(
-    name: str, environ: "Mapping[str, str]", now: float, *, due: bool = False
+    name: str, environ: "Mapping[str, str]", now: float, *, accept_due: bool = False
 ) -> str | None:
     """The cached access token of connection ``name`` if it need not be renewed at ``now`` (seconds
     since 1970), or, with ``due``, while it can still be used; None says nothing but: not this way.
     """
-    from wizard import home
-    from wizard.cache import file
+    from wizard import paths
+    from wizard.fastpath import token_file
     from wizard.vault import cipher
 
     try:
-        here = home.locate(environ)
-        content = file.read(here.cache_file(name))
-        expiry, renewal, issue, _ = file.header_of(content)
-        if not file.still_good(expiry, expiry if due else renewal, issue, now):
+        here = paths.locate(environ)
+        content = token_file.read(here.cache_file(name))
+        expiry, renewal, issue, _ = token_file.parse_header(content)
+        if not token_file.is_fresh(expiry, expiry if accept_due else renewal, issue, now):
             return None
-        return file.unpack(cipher.load_key(here.key_file), here.cache_owner(name), content)[0]
+        return token_file.unpack(cipher.load_key(here.key_file), here.cache_owner(name), content)[0]
     except (OSError, ValueError):
         return None
 

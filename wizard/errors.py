@@ -20,7 +20,7 @@ from importlib import resources
 from string import Formatter
 from typing import Any
 
-from wizard.model import Event, Failure, Finding, Remedy
+from wizard.model import Event, Explanation, Failure, NextStep
 
 
 class WizardError(Exception):
@@ -40,51 +40,55 @@ def fail(code: str, **details: str) -> WizardError:
     return WizardError(Failure(code=code, details=details))
 
 
-_QUOTED_WORD = "“{zoho_word}”"
+_QUOTED_ZOHO_ERROR = "“{zoho_error}”"
 
 
-class _Known(dict[str, str]):
+class _MessageValues(dict[str, str]):
     """Details for the words; what is not known is paraphrased, or reads as an ellipsis."""
 
     def __missing__(self, key: str) -> str:
-        return str(words()["unnamed"].get(key, "…"))
+        return str(message_table()["unknown-values"].get(key, "…"))
 
 
 @cache
-def words() -> Mapping[str, Mapping[str, Any]]:
+def message_table() -> Mapping[str, Mapping[str, Any]]:
     """The table: code → ``title``, ``cause``, ``remedy``, ``exit``, ``steps``."""
-    return tomllib.loads(resources.files("wizard").joinpath("words.toml").read_text("utf-8"))
+    return tomllib.loads(resources.files("wizard").joinpath("messages.toml").read_text("utf-8"))
 
 
-def _steps(rows: Sequence[Mapping[str, str]], known: Mapping[str, str]) -> tuple[Remedy, ...]:
+def _next_steps(
+    rows: Sequence[Mapping[str, str]], known: Mapping[str, str]
+) -> tuple[NextStep, ...]:
     """The steps for which everything is known, for half a command helps nobody; where nobody
     knows which connection or client is meant, the step that finds it."""
-    found: dict[Remedy, None] = {}
+    found: dict[NextStep, None] = {}
     for row in rows:
         wanted = {field for text in row.values() for _, field, *_ in Formatter().parse(text)}
         missing = {field for field in wanted if field and field not in known}
-        instead = [each for key, each in words()["looked-for"].items() if key in missing]
+        instead = [each for key, each in message_table()["lookup-steps"].items() if key in missing]
         for each in instead[:1] if missing else [row]:
             parts = (each.get(part, "") for part in ("label", "command", "path"))
-            found[Remedy(*(part.format_map(known) for part in parts))] = None
+            found[NextStep(*(part.format_map(known) for part in parts))] = None
     return tuple(found)
 
 
-def phrase(table: str, code: str, /, **details: str) -> str:
+def message(table: str, code: str, /, **details: str) -> str:
     """The sentence `code` of one of the tables of single sentences; empty where it has none."""
-    return str(words()[table].get(code, "")).format_map(_Known(details))
+    return str(message_table()[table].get(code, "")).format_map(_MessageValues(details))
 
 
-def happened(event: Event) -> str:
+def describe_event(event: Event) -> str:
     """A line of a connection's history, in words; a code in it is told by its title."""
-    said = {key: outcome(text, name=event.connection) for key, text in event.details.items()}
-    return phrase("history", event.kind, **said) or event.kind.replace("-", " ")
+    said = {
+        key: describe_outcome(text, name=event.connection) for key, text in event.details.items()
+    }
+    return message("history", event.kind, **said) or event.kind.replace("-", " ")
 
 
-def outcome(code: str, **details: str) -> str:
+def describe_outcome(code: str, **details: str) -> str:
     """How an ask or an attempt ended, in words; whatever is no code of the table as it is."""
-    told = words()["outcomes"].get(code)
-    if told is None and "title" in words().get(code, {}):
+    told = message_table()["outcomes"].get(code)
+    if told is None and "title" in message_table().get(code, {}):
         told = explain(Failure(code), **details).title
     return told or code
 
@@ -99,31 +103,31 @@ def spoken(at: datetime, now: datetime | None = None) -> str:
     return f"{here.day} {here:%B}{year}, {here:%H:%M}"
 
 
-def explain(failure: Failure, told_at: datetime | None = None, /, **details: str) -> Finding:
+def explain(failure: Failure, told_at: datetime | None = None, /, **details: str) -> Explanation:
     """The finding for ``failure``; ``details`` (such as ``name``) complete the failure's own.
 
     ``told_at`` is the present: times of another day are told with their date.
 
     A code without words is a bug that a test finds; a user still gets the honest ``unknown``.
     """
-    known = _Known({**failure.details, **details, "zoho_word": failure.zoho_word or "…"})
+    known = _MessageValues({**failure.details, **details, "zoho_error": failure.zoho_error or "…"})
     known["code"] = failure.code
     if failure.retry_at is not None:
         known["retry_at"] = spoken(failure.retry_at, told_at)
-    row = words().get(failure.code) or words()["unknown"]
-    steps = _steps(row.get("steps", ()), known)
-    answered_nothing = failure.exchange is not None and not failure.zoho_word
+    row = message_table().get(failure.code) or message_table()["unknown"]
+    steps = _next_steps(row.get("next_steps", ()), known)
+    answered_nothing = failure.exchange is not None and not failure.zoho_error
 
-    def told(part: str) -> str:
-        text = row[part].replace(_QUOTED_WORD, "nothing") if answered_nothing else row[part]
+    def render(part: str) -> str:
+        text = row[part].replace(_QUOTED_ZOHO_ERROR, "nothing") if answered_nothing else row[part]
         return str(text.format_map(known))
 
-    return Finding(
+    return Explanation(
         code=failure.code,
-        title=told("title"),
-        cause=told("cause"),
-        remedy=told("remedy"),
-        steps=steps,
-        exit_code=row["exit"],
+        title=render("title"),
+        cause=render("cause"),
+        fix=render("fix"),
+        next_steps=steps,
+        exit_code=row["exit_code"],
         failure=failure,
     )

@@ -5,7 +5,7 @@ import hashlib
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made import refused
+from support.records import raises_failure
 
 from wizard.vault import passphrase
 
@@ -15,15 +15,15 @@ CONTENT = b'{"refresh_token": "1000.secret"}'
 
 @pytest.fixture(scope="module")
 def locked() -> bytes:
-    return passphrase.lock(CONTENT, PASSPHRASE)
+    return passphrase.encrypt_backup(CONTENT, PASSPHRASE)
 
 
 def test_the_same_passphrase_opens_it(locked: bytes) -> None:
-    assert passphrase.unlock(locked, PASSPHRASE) == CONTENT
+    assert passphrase.decrypt_backup(locked, PASSPHRASE) == CONTENT
 
 
 def test_no_two_files_are_alike_and_none_shows_its_content(locked: bytes) -> None:
-    again = passphrase.lock(CONTENT, PASSPHRASE)
+    again = passphrase.encrypt_backup(CONTENT, PASSPHRASE)
     assert locked[40:] != again[40:]
     assert b"1000.secret" not in locked
     assert PASSPHRASE.encode() not in locked
@@ -31,16 +31,16 @@ def test_no_two_files_are_alike_and_none_shows_its_content(locked: bytes) -> Non
 
 @pytest.mark.parametrize("other", ["", "Correct horse battery staple", PASSPHRASE + " "])
 def test_another_passphrase_is_called_that(locked: bytes, other: str) -> None:
-    with refused("wrong-passphrase"):
-        passphrase.unlock(locked, other)
+    with raises_failure("wrong-passphrase"):
+        passphrase.decrypt_backup(locked, other)
 
 
 @given(st.data())
 @settings(max_examples=60)
 def test_a_file_cut_anywhere_is_called_cut_short(locked: bytes, data: st.DataObject) -> None:
     length = data.draw(st.integers(1, len(locked) - 1))
-    with refused("backup-cut-short"):
-        passphrase.unlock(locked[:length], PASSPHRASE)
+    with raises_failure("backup-cut-short"):
+        passphrase.decrypt_backup(locked[:length], PASSPHRASE)
 
 
 @given(st.data())
@@ -52,8 +52,8 @@ def test_a_byte_that_was_altered_is_noticed_before_the_passphrase_is_tried(
     place = data.draw(st.integers(start, len(locked) - 1))
     altered = bytearray(locked)
     altered[place] ^= data.draw(st.integers(1, 255))
-    with refused("backup-damaged"):
-        passphrase.unlock(bytes(altered), PASSPHRASE)
+    with raises_failure("backup-damaged"):
+        passphrase.decrypt_backup(bytes(altered), PASSPHRASE)
 
 
 @pytest.mark.parametrize("costs", [(20, 60, 1), (17, 8, 255), (17, 255, 1), (0, 8, 1), (17, 0, 0)])
@@ -62,16 +62,16 @@ def test_costs_that_would_fill_the_memory_are_refused_before_anything_is_derived
 ) -> None:
     start = len(passphrase.MAGIC)
     body = locked[:start] + bytes(costs) + locked[start + 3 : -32]
-    with refused("backup-damaged"):
-        passphrase.unlock(body + hashlib.sha256(body).digest(), PASSPHRASE)
+    with raises_failure("backup-damaged"):
+        passphrase.decrypt_backup(body + hashlib.sha256(body).digest(), PASSPHRASE)
 
 
 @pytest.mark.parametrize("content", [b"ZOHO_CLIENT_ID=1000.X", b"{}", b"PK\x03\x04", b"zz"])
 def test_anything_else_is_no_backup(content: bytes) -> None:
-    with refused("backup-not-one"):
-        passphrase.unlock(content, PASSPHRASE)
+    with raises_failure("backup-not-one"):
+        passphrase.decrypt_backup(content, PASSPHRASE)
 
 
 def test_bytes_behind_the_end_are_noticed(locked: bytes) -> None:
-    with refused("backup-damaged"):
-        passphrase.unlock(locked + b"more", PASSPHRASE)
+    with raises_failure("backup-damaged"):
+        passphrase.decrypt_backup(locked + b"more", PASSPHRASE)

@@ -7,18 +7,26 @@ import tempfile
 import time
 from pathlib import Path
 
-from bench import accuracy, assisted, cached_token, checks, expiry, sockets, ten_thousand
-from bench.figures import Figure
-from bench.place import install
+from bench import (
+    assisted,
+    cached_token,
+    checks,
+    diagnosis_accuracy,
+    expiry,
+    many_connections,
+    sockets,
+)
+from bench.installation import install
+from bench.measurements import Measurement
 
 MEASURES = {
     "cached-token": cached_token.measure,
     "expiry": expiry.measure,
     "sockets": sockets.measure,
     "checks": checks.measure,
-    "ten-thousand": ten_thousand.measure,
+    "ten-thousand": many_connections.measure,
     "assisted": assisted.measure,
-    "diagnosis": accuracy.measure,
+    "diagnosis": diagnosis_accuracy.measure,
 }
 
 
@@ -26,7 +34,7 @@ def main(names: list[str]) -> None:
     """Install the wheel, take the measures, print the table."""
     if unknown := set(names) - set(MEASURES):
         sys.exit(f"{', '.join(sorted(unknown))}: there are {', '.join(MEASURES)}")
-    figures: list[Figure] = []
+    figures: list[Measurement] = []
     with tempfile.TemporaryDirectory(prefix="bench-") as directory:
         _note("the wheel, installed")
         place = install(Path(directory))
@@ -37,12 +45,12 @@ def main(names: list[str]) -> None:
     sys.stdout.write(table(figures))
 
 
-def table(figures: list[Figure]) -> str:
+def table(measurements: list[Measurement]) -> str:
     """The figures as a Markdown table, and where they were taken."""
     rows = [
         ("Measured", "Seen", "Against", "Ratio", "Aim"),
         ("---",) * 5,
-        *((each.what, each.seen, each.against, each.ratio, each.aim) for each in figures),
+        *((each.name, each.value, each.baseline, each.ratio, each.target) for each in measurements),
     ]
     lines = [f"| {' | '.join(row)} |" for row in rows]
     where = f"Python {platform.python_version()}, {platform.system()}, {os.cpu_count()} processors"

@@ -7,66 +7,76 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from attending import Attendant
-from core import ANNA, Core
 from playwright.sync_api import BrowserType, sync_playwright
-from seating import OPEN, seat, without_a_screen
+from support.assisted_windows import AssistedUser
+from support.harness import ANNA, Harness
+from support.headless_browser import (
+    REMOTE_DEBUGGING_OPTION,
+    connect_to_sign_in_page,
+    write_headless_script,
+)
 
-from bench.figures import Figure, ratio
-from bench.place import Place, consented, fill
-from wizard.sandbox.person import find_browser
+from bench.installation import Installation, issue_grants, store_connections
+from bench.measurements import Measurement, ratio
+from wizard.simulator.simulated_user import find_browser
 from wizard.zoho import limits
 
 CONSENTS = 50
-UPSTREAM = 0.3
+UPSTREAM_SECONDS = 0.3
 """Seconds that the simulated Zoho takes for every page and every answer."""
 
 
-def measure(place: Place) -> Iterator[Figure]:
+def measure(installation: Installation) -> Iterator[Measurement]:
     """`reauthorize --assist` as a whole process, with the one sign-in, against N answers × latency.
 
     So many consents of a client as Zoho's limit lets through at once.
     """
-    with place.core("assisted") as core, sync_playwright() as playwright:
-        grants, clients = consented(core, CONSENTS, limits().codes_budget)
-        fill(core.house.store, grants, clients)
-        core.admin.fault("slow", seconds=UPSTREAM, times=1_000_000)
-        core.admin.clear_journal()
+    with installation.harness("assisted") as harness, sync_playwright() as playwright:
+        grants, clients = issue_grants(harness, CONSENTS, limits().codes_budget)
+        store_connections(harness.services.store, grants, clients)
+        harness.controls.inject_fault("slow", seconds=UPSTREAM_SECONDS, times=1_000_000)
+        harness.controls.clear_journal()
         names = [grant.connection for grant in grants]
         begun = time.perf_counter()
-        _repair(place, core, names, playwright.chromium)
+        _reauthorize(installation, harness, names, playwright.chromium)
         elapsed = time.perf_counter() - begun
-        answers = len([entry for entry in core.admin.journal() if entry["location"]])
-    ideal = answers * UPSTREAM
-    yield Figure(
+        answers = len([entry for entry in harness.controls.journal() if entry["location"]])
+    ideal = answers * UPSTREAM_SECONDS
+    yield Measurement(
         f"{CONSENTS} assisted re-authorizations over {len(clients)} clients, proved; one sign-in",
         f"{elapsed:.0f} s",
-        f"{answers} pages and answers × {UPSTREAM} s = {ideal:.0f} s",
+        f"{answers} pages and answers × {UPSTREAM_SECONDS} s = {ideal:.0f} s",
         ratio(elapsed, ideal),
         "≤ 1.3",
     )
 
 
-def _repair(place: Place, core: Core, names: list[str], chromium: BrowserType) -> None:
+def _reauthorize(
+    installation: Installation, harness: Harness, names: list[str], chromium: BrowserType
+) -> None:
     chosen = os.environ.get("ZOHO_WIZARD_BROWSER")
     found = find_browser(Path(chosen) if chosen else None, Path(chromium.executable_path))
     window = {
         "DISPLAY": ":none",
-        "ZOHO_WIZARD_BROWSER": str(without_a_screen(found, place.directory / "browser", OPEN)),
+        "ZOHO_WIZARD_BROWSER": str(
+            write_headless_script(
+                found, installation.directory / "browser", REMOTE_DEBUGGING_OPTION
+            )
+        ),
     }
     process = subprocess.Popen(
-        [place.wizard, "reauthorize", *names, "--assist", "--yes", "--json"],
-        env=place.environment(core.house.settings) | window,
+        [installation.wizard, "reauthorize", *names, "--assist", "--yes", "--json"],
+        env=installation.environment(harness.services.settings) | window,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
     )
     try:
-        page = seat(chromium, core.house.home, ANNA)
-        Attendant(core, page).sign_in()
+        page = connect_to_sign_in_page(chromium, harness.services.paths, ANNA)
+        AssistedUser(harness, page).sign_in()
         told, _ = process.communicate()
     finally:
         process.terminate()
         process.wait()
     proofs = json.loads(told)
-    assert [each["state"] for each in proofs] == ["repaired"] * len(names)
+    assert [each["state"] for each in proofs] == ["reauthorized"] * len(names)

@@ -5,52 +5,59 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from bench.figures import Figure, ms, processes, ratio
-from bench.place import Place
+from bench.installation import Installation
+from bench.measurements import Measurement, format_ms, median_durations, ratio
 
 
-def measure(place: Place) -> Iterator[Figure]:
+def measure(installation: Installation) -> Iterator[Measurement]:
     """`token NAME` against a bare Python, and against what else prints tokens."""
-    with place.core("cached") as core:
-        core.proved()
-        environment = place.environment(core.house.settings)
-        commands = {"bare": [place.python, "-c", "pass"], "token": [place.wizard, "token", "crm"]}
-        others = {"gh auth token": _gh(place), "pass show": _pass(place)}
+    with installation.harness("cached") as harness:
+        harness.add_verified_connection()
+        environment = installation.environment(harness.services.settings)
+        commands = {
+            "bare": [installation.python, "-c", "pass"],
+            "token": [installation.wizard, "token", "crm"],
+        }
+        others = {"gh auth token": _gh(installation), "pass show": _pass(installation)}
         installed = {name: command for name, command in others.items() if command}
         homes = {
-            "GH_CONFIG_DIR": str(place.directory / "gh"),
-            "PASSWORD_STORE_DIR": str(place.directory / "store"),
-            "GNUPGHOME": str(place.directory / "gnupg"),
+            "GH_CONFIG_DIR": str(installation.directory / "gh"),
+            "PASSWORD_STORE_DIR": str(installation.directory / "store"),
+            "GNUPGHOME": str(installation.directory / "gnupg"),
         }
-        seen = processes(commands | installed, environment | homes)
+        seen = median_durations(commands | installed, environment | homes)
     token = seen["token"]
     what = "cached `token NAME`, a whole process"
-    against = f"`python -c pass` {ms(seen['bare'])}"
-    yield Figure(what, ms(token), against, ratio(token, seen["bare"]), "≤ 2.5")
+    against = f"`python -c pass` {format_ms(seen['bare'])}"
+    yield Measurement(what, format_ms(token), against, ratio(token, seen["bare"]), "≤ 2.5")
     for name in others:
         if name in seen:
-            yield Figure(
-                what, ms(token), f"`{name}` {ms(seen[name])}", ratio(token, seen[name]), "< 1"
+            yield Measurement(
+                what,
+                format_ms(token),
+                f"`{name}` {format_ms(seen[name])}",
+                ratio(token, seen[name]),
+                "< 1",
             )
         else:
-            yield Figure(what, ms(token), f"`{name}`: not installed", "–", "< 1")
+            yield Measurement(what, format_ms(token), f"`{name}`: not installed", "–", "< 1")
 
 
-def _gh(place: Place) -> list[str]:
+def _gh(installation: Installation) -> list[str]:
     """GitHub's client with a token in its own file, or nothing."""
     if not shutil.which("gh"):
         return []
-    config = place.directory / "gh"
+    config = installation.directory / "gh"
     config.mkdir()
     (config / "hosts.yml").write_text("github.com:\n    oauth_token: made-up\n    user: anna\n")
     return ["gh", "auth", "token"]
 
 
-def _pass(place: Place) -> list[str]:
+def _pass(installation: Installation) -> list[str]:
     """The standard Unix password manager with one entry, or nothing."""
     if not (shutil.which("pass") and shutil.which("gpg")):
         return []
-    keys, entry = place.directory / "gnupg", place.directory / "store" / "crm.gpg"
+    keys, entry = installation.directory / "gnupg", installation.directory / "store" / "crm.gpg"
     keys.mkdir(mode=0o700)
     entry.parent.mkdir()
     (entry.parent / ".gpg-id").write_text("bench@zylker.example\n")

@@ -4,48 +4,50 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from storm import PATIENCE, forkserver
+from support.concurrent_requests import PROCESS_START_TIMEOUT_SECONDS, forkserver_context
 
-from bench.figures import Figure, ratio, together
-from bench.place import Place, expire
-from wizard.house import House
+from bench.installation import Installation, expire_access_token
+from bench.measurements import Measurement, ratio, run_concurrently
+from wizard.services import Services
 from wizard.settings import Settings
 
 PROCESSES = 128
-UPSTREAM = 0.3
+UPSTREAM_SECONDS = 0.3
 """Seconds that the simulated Zoho takes for a refresh."""
 ROUNDS = 3
 
 
-def measure(place: Place) -> Iterator[Figure]:
+def measure(installation: Installation) -> Iterator[Measurement]:
     """128 processes that wait for the moment, and 128 commands that are started at it."""
-    with place.core("expiry") as core:
-        core.proved()
-        settings = core.house.settings
+    with installation.harness("expiry") as harness:
+        harness.add_verified_connection()
+        settings = harness.services.settings
         waits, refreshes = [], []
         for _ in range(ROUNDS):
-            expire(core.house, "crm")
-            core.admin.clear_journal()
-            core.admin.fault("slow", endpoint="oauth/v2/token", seconds=UPSTREAM)
-            waits.append(_storm(settings))
-            refreshes.append(len(core.refreshes()))
-        worst, limit = max(waits), UPSTREAM + 1
-        yield Figure(
-            f"{PROCESSES} processes at expiry, the worst wait; refreshes: {_all(refreshes)}",
+            expire_access_token(harness.services, "crm")
+            harness.controls.clear_journal()
+            harness.controls.inject_fault(
+                "slow", endpoint="oauth/v2/token", seconds=UPSTREAM_SECONDS
+            )
+            waits.append(_time_concurrent_requests(settings))
+            refreshes.append(len(harness.refresh_requests()))
+        worst, limit = max(waits), UPSTREAM_SECONDS + 1
+        yield Measurement(
+            f"{PROCESSES} processes at expiry, the worst wait; refreshes: {_join(refreshes)}",
             f"{worst:.2f} s",
-            f"upstream {UPSTREAM} s + 1 s",
+            f"upstream {UPSTREAM_SECONDS} s + 1 s",
             ratio(worst, limit),
             "≤ 1, one refresh",
         )
-        environment = place.environment(settings)
-        expire(core.house, "crm")
-        core.admin.clear_journal()
-        core.admin.fault("slow", endpoint="oauth/v2/token", seconds=UPSTREAM)
-        ours = _elapsed([place.wizard, "token", "crm"], environment)
-        refreshes = [len(core.refreshes())]
-    bare = _elapsed([place.python, "-c", "pass"], environment)
-    yield Figure(
-        f"{PROCESSES} fresh `token NAME` at expiry, all together; refreshes: {_all(refreshes)}",
+        environment = installation.environment(settings)
+        expire_access_token(harness.services, "crm")
+        harness.controls.clear_journal()
+        harness.controls.inject_fault("slow", endpoint="oauth/v2/token", seconds=UPSTREAM_SECONDS)
+        ours = _elapsed([installation.wizard, "token", "crm"], environment)
+        refreshes = [len(harness.refresh_requests())]
+    bare = _elapsed([installation.python, "-c", "pass"], environment)
+    yield Measurement(
+        f"{PROCESSES} fresh `token NAME` at expiry, all together; refreshes: {_join(refreshes)}",
         f"{ours:.2f} s",
         f"{PROCESSES} × `python -c pass` {bare:.2f} s",
         ratio(ours, bare),
@@ -53,39 +55,40 @@ def measure(place: Place) -> Iterator[Figure]:
     )
 
 
-def _all(refreshes: list[int]) -> str:
+def _join(refreshes: list[int]) -> str:
     return ", ".join(str(each) for each in refreshes)
 
 
 def _elapsed(command: list[str], environment: dict[str, str]) -> float:
     begun = time.perf_counter()
-    printed = together(command, environment, PROCESSES)
+    printed = run_concurrently(command, environment, PROCESSES)
     elapsed = time.perf_counter() - begun
     assert len(set(printed)) == 1
     return elapsed
 
 
-def _storm(settings: Settings) -> float:
+def _time_concurrent_requests(settings: Settings) -> float:
     """Seconds from the first that left the barrier to the last that had its token."""
-    context = forkserver()
+    context = forkserver_context()
     barrier, answers = context.Barrier(PROCESSES), context.SimpleQueue()
     started = [
-        context.Process(target=_ask, args=(settings, barrier, answers)) for _ in range(PROCESSES)
+        context.Process(target=_request_token, args=(settings, barrier, answers))
+        for _ in range(PROCESSES)
     ]
     for process in started:
         process.start()
     seen = [answers.get() for _ in started]
     for process in started:
-        process.join(PATIENCE)
+        process.join(PROCESS_START_TIMEOUT_SECONDS)
     tokens, begun, ended = zip(*seen, strict=True)
     assert len(set(tokens)) == 1
     return float(max(ended) - min(begun))
 
 
-def _ask(settings: Settings, barrier: Any, answers: Any) -> None:
+def _request_token(settings: Settings, barrier: Any, answers: Any) -> None:
     """In a process of its own; the clock is one for all processes of a machine."""
-    with House.open(settings) as house:
-        barrier.wait(PATIENCE)
+    with Services.open(settings) as services:
+        barrier.wait(PROCESS_START_TIMEOUT_SECONDS)
         begun = time.perf_counter()
-        token = house.broker.access_token("crm").value
+        token = services.tokens.access_token("crm").value
         answers.put((token, begun, time.perf_counter()))

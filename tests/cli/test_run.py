@@ -4,79 +4,84 @@ import signal
 import subprocess
 
 import pytest
-from core import Core
-from shell import PATIENCE, Shell
+from support.harness import Harness
+from support.shell import PROCESS_TIMEOUT_SECONDS, Shell
 
-from wizard.cli.mask import Masker
+from wizard.cli.masking import Masker
 
 TOKEN = f"1000.{'ab' * 16}.{'cd' * 16}"
 OTHER = f"1004.{'01' * 16}.{'ef' * 16}"
 
 
 @pytest.fixture
-def crm(stored: Core) -> Core:
+def crm(shell_harness: Harness) -> Harness:
     """A proved connection in the shell's home."""
-    stored.proved()
-    return stored
+    shell_harness.add_verified_connection()
+    return shell_harness
 
 
-def environment(text: str) -> dict[str, str]:
+def parse_environment(text: str) -> dict[str, str]:
     """What `env` printed."""
     return dict(line.partition("=")[::2] for line in text.splitlines())
 
 
-def test_the_command_finds_the_token_and_where_to_use_it(shell: Shell, crm: Core) -> None:
+def test_the_command_finds_the_token_and_where_to_use_it(shell: Shell, crm: Harness) -> None:
     done = shell.run("run", "crm", "--", "env")
-    assert done.code == 0, done.err
-    found = environment(done.out)
+    assert done.exit_code == 0, done.stderr
+    found = parse_environment(done.stdout)
     zoho = {name: value for name, value in found.items() if name.startswith("ZOHO_")}
-    token = crm.house.broker.access_token("crm").value
+    token = crm.services.tokens.access_token("crm").value
     organization = zoho["ZOHO_CRM_ORGANIZATION_ID"]
     command = zoho.pop("ZOHO_TOKEN_COMMAND")
     assert zoho == {
         "ZOHO_ACCESS_TOKEN": token,
-        "ZOHO_API_DOMAIN": f"{shell.sandbox.url}/eu/www",
-        "ZOHO_ACCOUNTS_URL": f"{shell.sandbox.url}/eu/accounts",
+        "ZOHO_API_DOMAIN": f"{shell.simulator.url}/eu/www",
+        "ZOHO_ACCOUNTS_URL": f"{shell.simulator.url}/eu/accounts",
         "ZOHO_DC": "eu",
         "ZOHO_ORGANIZATION_ID": organization,
         "ZOHO_CRM_ORGANIZATION_ID": organization,
-        "ZOHO_CRM_API_BASE": f"{shell.sandbox.url}/eu/www/crm/v8",
+        "ZOHO_CRM_API_BASE": f"{shell.simulator.url}/eu/www/crm/v8",
         **{name: value for name, value in shell.environment.items() if name.startswith("ZOHO_")},
     }
     next_one = subprocess.run(
-        command.split(), env=found, capture_output=True, text=True, timeout=PATIENCE, check=True
+        command.split(),
+        env=found,
+        capture_output=True,
+        text=True,
+        timeout=PROCESS_TIMEOUT_SECONDS,
+        check=True,
     )
     assert next_one.stdout == f"{token}\n"
 
 
-def test_nothing_else_that_is_secret_is_handed_on(shell: Shell, crm: Core) -> None:
-    grant = crm.house.store.grant("crm")
+def test_nothing_else_that_is_secret_is_handed_on(shell: Shell, crm: Harness) -> None:
+    grant = crm.services.store.grant("crm")
     assert grant is not None
-    secret = crm.registered["secrets"]["eu"]
+    secret = crm.registered_client["secrets"]["eu"]
     own = {"ZOHO_CLIENT_SECRET": "mine", "ZOHO_REFRESH_TOKEN": "mine", "OTHER": "kept"}
-    found = environment(shell.run("run", "crm", "--", "env", **own).out)
+    found = parse_environment(shell.run("run", "crm", "--", "env", **own).stdout)
     assert found["OTHER"] == "kept"
     assert not {"ZOHO_CLIENT_SECRET", "ZOHO_REFRESH_TOKEN"} & found.keys()
-    assert not {grant.refresh_token, secret, crm.house.vault.key.hex()} & set(found.values())
+    assert not {grant.refresh_token, secret, crm.services.vault.key.hex()} & set(found.values())
 
 
-def test_the_command_has_our_process_id_and_its_own_exit_code(shell: Shell, crm: Core) -> None:
+def test_the_command_has_our_process_id_and_its_own_exit_code(shell: Shell, crm: Harness) -> None:
     running = shell.start("run", "crm", "--", "sh", "-c", "echo $$; exit 7")
-    process = shell.under_way[-1]
-    ended = running.end()
-    assert (ended.code, ended.out) == (7, f"{process.pid}\n")
+    process = shell.processes[-1]
+    ended = running.finish()
+    assert (ended.exit_code, ended.stdout) == (7, f"{process.pid}\n")
 
 
-def test_a_signal_is_the_commands_own(shell: Shell, crm: Core) -> None:
+def test_a_signal_is_the_commands_own(shell: Shell, crm: Harness) -> None:
     script = "trap 'echo caught; exit 3' TERM; echo ready >&2; while :; do sleep 0.05; done"
     running = shell.start("run", "crm", "--", "sh", "-c", script)
-    running.see("ready")
-    ended = running.end(signal.SIGTERM)
-    assert (ended.code, ended.out) == (3, "caught\n")
+    running.wait_for_stderr("ready")
+    ended = running.finish(signal.SIGTERM)
+    assert (ended.exit_code, ended.stdout) == (3, "caught\n")
 
 
 def test_a_command_whose_reader_goes_away_ends_as_it_does_without_us(
-    shell: Shell, crm: Core
+    shell: Shell, crm: Harness
 ) -> None:
     # `yes` ends by SIGPIPE where that is not ignored; else it complains.
     line = " ".join(shell.command("run", "crm", "--", "yes")) + " | head -1"
@@ -85,52 +90,54 @@ def test_a_command_whose_reader_goes_away_ends_as_it_does_without_us(
         env=shell.environment,
         capture_output=True,
         text=True,
-        timeout=PATIENCE,
+        timeout=PROCESS_TIMEOUT_SECONDS,
         check=True,
     )
     assert (done.stdout, done.stderr) == ("y\n", "")
 
 
-def test_the_commands_own_options_are_left_to_it(shell: Shell, crm: Core) -> None:
-    assert shell.run("run", "crm", "--", "echo", "--mask", "-n").out == "--mask -n\n"
+def test_the_commands_own_options_are_left_to_it(shell: Shell, crm: Harness) -> None:
+    assert shell.run("run", "crm", "--", "echo", "--mask", "-n").stdout == "--mask -n\n"
 
 
-def test_a_command_that_does_not_exist_is_named_with_the_reason(shell: Shell, crm: Core) -> None:
+def test_a_command_that_does_not_exist_is_named_with_the_reason(shell: Shell, crm: Harness) -> None:
     for mask in ((), ("--mask",)):
         ended = shell.run("run", *mask, "crm", "--", "no-such-program")
-        assert (ended.code, ended.out) == (2, "")
-        assert "no-such-program" in ended.err
-        assert "No such file" in ended.err
+        assert (ended.exit_code, ended.stdout) == (2, "")
+        assert "no-such-program" in ended.stderr
+        assert "No such file" in ended.stderr
 
 
-def test_without_a_command_nothing_is_done(shell: Shell, crm: Core) -> None:
-    assert shell.run("run", "crm").code == 2
+def test_without_a_command_nothing_is_done(shell: Shell, crm: Harness) -> None:
+    assert shell.run("run", "crm").exit_code == 2
 
 
 # --- --mask --------------------------------------------------------------------------------------
 
 
-def test_masked_a_commands_output_shows_no_token_on_either_stream(shell: Shell, crm: Core) -> None:
+def test_masked_a_commands_output_shows_no_token_on_either_stream(
+    shell: Shell, crm: Harness
+) -> None:
     script = 'echo "is $ZOHO_ACCESS_TOKEN."; echo "it is $ZOHO_ACCESS_TOKEN" >&2; exit 5'
     ended = shell.run("run", "--mask", "crm", "--", "sh", "-c", script)
-    assert (ended.code, ended.out, ended.err) == (5, "is ***.\n", "it is ***\n")
+    assert (ended.exit_code, ended.stdout, ended.stderr) == (5, "is ***.\n", "it is ***\n")
 
 
-def test_masked_a_signal_is_handed_on_and_the_exit_code_told(shell: Shell, crm: Core) -> None:
+def test_masked_a_signal_is_handed_on_and_the_exit_code_told(shell: Shell, crm: Harness) -> None:
     script = "echo ready >&2; exec sleep 60"
     running = shell.start("run", "crm", "--mask", "--", "sh", "-c", script)
-    running.see("ready")
-    assert running.end(signal.SIGTERM).code == 128 + signal.SIGTERM
+    running.wait_for_stderr("ready")
+    assert running.finish(signal.SIGTERM).exit_code == 128 + signal.SIGTERM
 
 
-def test_masked_a_command_learns_that_nobody_reads_it_any_more(shell: Shell, crm: Core) -> None:
+def test_masked_a_command_learns_that_nobody_reads_it_any_more(shell: Shell, crm: Harness) -> None:
     line = " ".join(shell.command("run", "--mask", "crm", "--", "yes")) + " | head -1"
     done = subprocess.run(
         ["sh", "-c", line],
         env=shell.environment,
         capture_output=True,
         text=True,
-        timeout=PATIENCE,
+        timeout=PROCESS_TIMEOUT_SECONDS,
         check=True,
     )
     assert done.stdout == "y\n"
@@ -142,7 +149,7 @@ def test_a_token_is_masked_however_the_stream_is_cut(size: int) -> None:
     masker, shown = Masker(TOKEN), b""
     for at in range(0, len(text), size):
         shown += masker.feed(text[at : at + size])
-    shown += masker.end()
+    shown += masker.flush()
     expected = f"a ****** 1 100 ***\n1000.{'ab' * 15} end 1000.abc"
     assert shown == expected.encode()
 

@@ -4,97 +4,103 @@ import json
 import signal
 
 import pytest
-from core import Core
-from shell import Shell
+from support.harness import Harness
+from support.shell import Shell
 
 
 @pytest.fixture
-def crm(stored: Core) -> Core:
+def crm(shell_harness: Harness) -> Harness:
     """A proved connection in the shell's home."""
-    stored.proved()
-    return stored
+    shell_harness.add_verified_connection()
+    return shell_harness
 
 
-def spend(core: Core) -> None:
+def use_up_rate_limit(harness: Harness) -> None:
     """Have Zoho throttle the connection's next refresh."""
-    core.house.cache.drop("crm")
-    core.admin.fault("throttle", endpoint="oauth/v2/token")
+    harness.services.token_cache.remove("crm")
+    harness.controls.inject_fault("rate-limit", endpoint="oauth/v2/token")
 
 
-def test_json_says_where_a_token_may_be_used_and_as_whom(shell: Shell, stored: Core) -> None:
-    stored.connection(scope=("AaaServer.profile.READ", "ZohoCRM.org.READ", "Desk.basic.READ"))
-    stored.climb("crm", stored.authorize("crm").generation or 0)
-    told = json.loads(shell.run("token", "crm", "--json").out)
+def test_json_says_where_a_token_may_be_used_and_as_whom(
+    shell: Shell, shell_harness: Harness
+) -> None:
+    shell_harness.add_connection(
+        scope=("AaaServer.profile.READ", "ZohoCRM.org.READ", "Desk.basic.READ")
+    )
+    shell_harness.verify("crm", shell_harness.authorize("crm").generation or 0)
+    told = json.loads(shell.run("token", "crm", "--json").stdout)
     assert told["access_token"].startswith("1000.")
     assert 3500 < told["expires_in"] <= 3600
     assert told["stale"] is False
     assert told["account"]["email"] == "anna@zylker.example"
-    assert told["api_domain"] == f"{shell.sandbox.url}/eu/www"
+    assert told["api_domain"] == f"{shell.simulator.url}/eu/www"
     assert told["api_bases"] == {
-        "crm": f"{shell.sandbox.url}/eu/www/crm/v8",
-        "desk": f"{shell.sandbox.url}/eu/desk/api/v1",
+        "crm": f"{shell.simulator.url}/eu/www/crm/v8",
+        "desk": f"{shell.simulator.url}/eu/desk/api/v1",
     }
     assert told["organization_id"] == told["organization_ids"]["crm"]
 
 
-def test_a_stale_token_says_so_in_json(shell: Shell, crm: Core) -> None:
-    first = crm.house.broker.access_token("crm")
+def test_a_stale_token_says_so_in_json(shell: Shell, crm: Harness) -> None:
+    first = crm.services.tokens.access_token("crm")
     crm.advance(seconds=(first.expires_at - crm.now()).total_seconds() - 200)
-    crm.admin.fault("dc-down", endpoint="oauth/v2/token")
-    told = json.loads(shell.run("token", "crm", "--json").out)
+    crm.controls.inject_fault("data-center-down", endpoint="oauth/v2/token")
+    told = json.loads(shell.run("token", "crm", "--json").stdout)
     assert (told["access_token"], told["stale"]) == (first.value, True)
 
 
-def test_a_throttled_token_exits_4_and_says_when(shell: Shell, crm: Core) -> None:
-    spend(crm)
+def test_a_throttled_token_exits_4_and_says_when(shell: Shell, crm: Harness) -> None:
+    use_up_rate_limit(crm)
     ended = shell.run("token", "crm", "--json")
-    assert (ended.code, ended.out) == (4, "")
-    error = json.loads(ended.err)["error"]
+    assert (ended.exit_code, ended.stdout) == (4, "")
+    error = json.loads(ended.stderr)["error"]
     assert error["code"] == "throttled"
     assert error["retry_at"]
     again = shell.run("token", "crm")  # another process: the cool-down is kept
-    assert (again.code, again.out) == (4, "")
-    assert len(crm.refreshes()) == 2
+    assert (again.exit_code, again.stdout) == (4, "")
+    assert len(crm.refresh_requests()) == 2
 
 
-def test_with_patience_it_waits_for_the_throttle_to_end(shell: Shell, crm: Core) -> None:
-    spend(crm)
+def test_with_patience_it_waits_for_the_throttle_to_end(shell: Shell, crm: Harness) -> None:
+    use_up_rate_limit(crm)
     waiting = shell.start("token", "crm", "--wait", "15m")
-    waiting.see("Waiting until")
+    waiting.wait_for_stderr("Waiting until")
     crm.advance(minutes=10, seconds=1)
-    ended = waiting.end()
-    assert ended.code == 0, ended.err
-    assert ended.out.startswith("1000.")
+    ended = waiting.finish()
+    assert ended.exit_code == 0, ended.stderr
+    assert ended.stdout.startswith("1000.")
 
 
-def test_a_wait_that_would_not_help_is_not_begun(shell: Shell, crm: Core) -> None:
-    spend(crm)
+def test_a_wait_that_would_not_help_is_not_begun(shell: Shell, crm: Harness) -> None:
+    use_up_rate_limit(crm)
     ended = shell.run("token", "crm", "--wait", "5m")
-    assert ended.code == 4
-    assert "Waiting" not in ended.err
+    assert ended.exit_code == 4
+    assert "Waiting" not in ended.stderr
 
 
-def test_a_wait_can_be_interrupted(shell: Shell, crm: Core) -> None:
-    spend(crm)
+def test_a_wait_can_be_interrupted(shell: Shell, crm: Harness) -> None:
+    use_up_rate_limit(crm)
     waiting = shell.start("token", "crm", "--wait", "1h")
-    waiting.see("Waiting until")
-    ended = waiting.end(signal.SIGINT)
-    assert (ended.code, ended.out) == (130, "")
-    assert "Stopped" in ended.err
+    waiting.wait_for_stderr("Waiting until")
+    ended = waiting.finish(signal.SIGINT)
+    assert (ended.exit_code, ended.stdout) == (130, "")
+    assert "Stopped" in ended.stderr
 
 
-def test_what_no_wait_mends_is_said_at_once(shell: Shell, stored: Core) -> None:
-    stored.connection()
+def test_what_no_wait_mends_is_said_at_once(shell: Shell, shell_harness: Harness) -> None:
+    shell_harness.add_connection()
     ended = shell.run("token", "crm", "--wait", "15m")
-    assert ended.code == 3
+    assert ended.exit_code == 3
 
 
 @pytest.mark.parametrize("life", ["25m", "1500", "1500s"])
-def test_the_life_that_is_wanted_is_a_span_as_a_wait_is(shell: Shell, crm: Core, life: str) -> None:
-    first = crm.house.broker.access_token("crm")
+def test_the_life_that_is_wanted_is_a_span_as_a_wait_is(
+    shell: Shell, crm: Harness, life: str
+) -> None:
+    first = crm.services.tokens.access_token("crm")
     crm.advance(seconds=(first.expires_at - crm.now()).total_seconds() - 1400)
-    assert shell.run("token", "crm", "--min-ttl", "20m").out == f"{first.value}\n"
-    assert shell.run("token", "crm", "--min-ttl", life).out not in ("", f"{first.value}\n")
+    assert shell.run("token", "crm", "--min-ttl", "20m").stdout == f"{first.value}\n"
+    assert shell.run("token", "crm", "--min-ttl", life).stdout not in ("", f"{first.value}\n")
 
 
 @pytest.mark.parametrize(
@@ -102,101 +108,103 @@ def test_the_life_that_is_wanted_is_a_span_as_a_wait_is(shell: Shell, crm: Core,
 )
 def test_a_wish_that_makes_no_sense_is_a_usage_error(shell: Shell, wish: tuple[str, str]) -> None:
     ended = shell.run("token", "crm", *wish)
-    assert (ended.code, ended.out) == (2, "")
-    assert wish[0] in ended.err
+    assert (ended.exit_code, ended.stdout) == (2, "")
+    assert wish[0] in ended.stderr
 
 
-def test_an_unknown_name_is_answered_with_the_nearest(shell: Shell, crm: Core) -> None:
+def test_an_unknown_name_is_answered_with_the_nearest(shell: Shell, crm: Harness) -> None:
     for command in (("token", "cmr"), ("run", "cmr", "--", "true")):
         ended = shell.run(*command)
-        assert (ended.code, ended.out) == (2, "")
-        assert "Nearest: crm." in ended.err
+        assert (ended.exit_code, ended.stdout) == (2, "")
+        assert "Nearest: crm." in ended.stderr
 
 
-def test_a_name_like_none_is_answered_with_those_there_are(shell: Shell, crm: Core) -> None:
-    assert "Nearest: crm." in shell.run("token", "NAME").err
+def test_a_name_like_none_is_answered_with_those_there_are(shell: Shell, crm: Harness) -> None:
+    assert "Nearest: crm." in shell.run("token", "NAME").stderr
 
 
-def test_a_client_answers_to_its_name_as_to_its_id(shell: Shell, crm: Core) -> None:
-    client = crm.house.store.clients()[0]
+def test_a_client_answers_to_its_name_as_to_its_id(shell: Shell, crm: Harness) -> None:
+    client = crm.services.store.clients()[0]
     by_id, by_name = (shell.run("client", "show", each) for each in (client.client_id, client.name))
-    assert (by_name.code, by_name.out) == (0, by_id.out)
+    assert (by_name.exit_code, by_name.stdout) == (0, by_id.stdout)
 
 
-def test_what_was_revoked_no_longer_claims_to_reach_anybody(shell: Shell, crm: Core) -> None:
-    assert shell.run("revoke", "crm", "--yes").code == 0
+def test_what_was_revoked_no_longer_claims_to_reach_anybody(shell: Shell, crm: Harness) -> None:
+    assert shell.run("revoke", "crm", "--yes").exit_code == 0
     shown = shell.run("show", "crm")
-    assert "This reached Zylker GmbH" in shown.out
-    assert "This reaches" not in shown.out
-    assert "zoho-wizard reauthorize crm" in shown.err
+    assert "This reached Zylker GmbH" in shown.stdout
+    assert "This reaches" not in shown.stdout
+    assert "zoho-wizard reauthorize crm" in shown.stderr
 
 
 # --- a token that Zoho rejected -------------------------------------------------------------------
 
 
 def test_a_rejected_token_is_reported_on_stdin_and_another_is_printed(
-    shell: Shell, crm: Core
+    shell: Shell, crm: Harness
 ) -> None:
-    first = shell.run("token", "crm").out
-    second = shell.run("token", "crm", "--rejected", "-", given=first)
-    assert second.code == 0, second.err
-    assert second.out.startswith("1000.")
-    assert second.out != first
-    assert shell.run("token", "crm").out == second.out
-    again = shell.run("token", "crm", "--rejected", "-", "--json", given=first)
-    assert json.loads(again.out)["access_token"] == second.out.strip()
+    first = shell.run("token", "crm").stdout
+    second = shell.run("token", "crm", "--rejected", "-", stdin_text=first)
+    assert second.exit_code == 0, second.stderr
+    assert second.stdout.startswith("1000.")
+    assert second.stdout != first
+    assert shell.run("token", "crm").stdout == second.stdout
+    again = shell.run("token", "crm", "--rejected", "-", "--json", stdin_text=first)
+    assert json.loads(again.stdout)["access_token"] == second.stdout.strip()
 
 
 def test_a_second_rejection_within_the_minute_exits_4_and_says_when(
-    shell: Shell, crm: Core
+    shell: Shell, crm: Harness
 ) -> None:
-    first = shell.run("token", "crm").out
-    second = shell.run("token", "crm", "--rejected", "-", given=first).out
-    reported = shell.run("token", "crm", "--rejected", "-", "--json", given=second)
-    assert (reported.code, reported.out) == (4, "")
-    error = json.loads(reported.err)["error"]
+    first = shell.run("token", "crm").stdout
+    second = shell.run("token", "crm", "--rejected", "-", stdin_text=first).stdout
+    reported = shell.run("token", "crm", "--rejected", "-", "--json", stdin_text=second)
+    assert (reported.exit_code, reported.stdout) == (4, "")
+    error = json.loads(reported.stderr)["error"]
     assert error["code"] == "token-rejected"
     assert error["retry_at"]
     for command in (("token", "crm"), ("run", "crm", "--", "printenv", "ZOHO_ACCESS_TOKEN")):
         ended = shell.run(*command)
-        assert (ended.code, ended.out) == (4, "")
-        assert second.strip() not in ended.err
+        assert (ended.exit_code, ended.stdout) == (4, "")
+        assert second.strip() not in ended.stderr
 
 
-def test_with_patience_a_second_rejection_waits_for_its_minute(shell: Shell, crm: Core) -> None:
-    first = shell.run("token", "crm").out
-    second = shell.run("token", "crm", "--rejected", "-", given=first).out
+def test_with_patience_a_second_rejection_waits_for_its_minute(shell: Shell, crm: Harness) -> None:
+    first = shell.run("token", "crm").stdout
+    second = shell.run("token", "crm", "--rejected", "-", stdin_text=first).stdout
     waiting = shell.start("token", "crm", "--rejected", "-", "--wait", "2m")
-    waiting.type(second.strip())
-    waiting.see("Waiting until")
+    waiting.send_line(second.strip())
+    waiting.wait_for_stderr("Waiting until")
     crm.advance(seconds=61)
-    ended = waiting.end()
-    assert ended.code == 0, ended.err
-    assert ended.out not in (first, second)
+    ended = waiting.finish()
+    assert ended.exit_code == 0, ended.stderr
+    assert ended.stdout not in (first, second)
 
 
-def test_a_rejected_token_at_a_terminal_is_typed_unseen(shell: Shell, crm: Core) -> None:
-    first = shell.run("token", "crm").out.strip()
-    ended = shell.at_a_terminal(
-        "token", "crm", "--rejected", "-", answers=[("Rejected access token", first)]
+def test_a_rejected_token_at_a_terminal_is_typed_unseen(shell: Shell, crm: Harness) -> None:
+    first = shell.run("token", "crm").stdout.strip()
+    ended = shell.run_in_terminal(
+        "token", "crm", "--rejected", "-", replies=[("Rejected access token", first)]
     )
-    assert ended.code == 0
-    assert first not in ended.out
-    assert "1000." in ended.out
+    assert ended.exit_code == 0
+    assert first not in ended.stdout
+    assert "1000." in ended.stdout
 
 
 @pytest.mark.parametrize("wrong", ["--rejected {}", "--rejected={}", "{} --rejected -"])
-def test_a_token_in_argv_is_refused_and_not_repeated(shell: Shell, crm: Core, wrong: str) -> None:
-    first = shell.run("token", "crm").out.strip()
-    ended = shell.run("token", "crm", *wrong.format(first).split(), given=first)
-    assert (ended.code, ended.out) == (2, "")
-    assert first.split(".")[1] not in ended.err
-    assert shell.run("token", "crm").out.strip() == first, "nothing is marked"
+def test_a_token_in_argv_is_refused_and_not_repeated(
+    shell: Shell, crm: Harness, wrong: str
+) -> None:
+    first = shell.run("token", "crm").stdout.strip()
+    ended = shell.run("token", "crm", *wrong.format(first).split(), stdin_text=first)
+    assert (ended.exit_code, ended.stdout) == (2, "")
+    assert first.split(".")[1] not in ended.stderr
+    assert shell.run("token", "crm").stdout.strip() == first, "nothing is marked"
 
 
 @pytest.mark.parametrize("given", ["two words", "q" * 3000])
-def test_a_report_that_is_no_token_is_a_usage_error(shell: Shell, crm: Core, given: str) -> None:
-    ended = shell.run("token", "crm", "--rejected", "-", given=given)
-    assert (ended.code, ended.out) == (2, "")
-    assert "(report-malformed)" in ended.err
-    assert given[:9] not in ended.err
+def test_a_report_that_is_no_token_is_a_usage_error(shell: Shell, crm: Harness, given: str) -> None:
+    ended = shell.run("token", "crm", "--rejected", "-", stdin_text=given)
+    assert (ended.exit_code, ended.stdout) == (2, "")
+    assert "(report-malformed)" in ended.stderr
+    assert given[:9] not in ended.stderr

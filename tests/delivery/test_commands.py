@@ -8,20 +8,20 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from core import Core
-from giving import deliver, failing, renew
+from support.delivery import deliver, raises_failure, reauthorize
+from support.harness import Harness
 
-from wizard.delivery import Condition, Delivery
-from wizard.delivery.command import MASK, run, settle
+from wizard.delivery import DeliveryService, DestinationState
+from wizard.delivery.commands import MASK, resolve_command, run_command
 from wizard.errors import WizardError
 from wizard.model import Grant
 
-HERE = {"PATH": os.defpath, "HOME": "/"}
+ENVIRONMENT = {"PATH": os.defpath, "HOME": "/"}
 
 
 @pytest.fixture
-def grant(core: Core) -> Grant:
-    return core.proved("crm")
+def grant(harness: Harness) -> Grant:
+    return harness.add_verified_connection("crm")
 
 
 def program(directory: Path, source: str, name: str = "program") -> str:
@@ -39,37 +39,39 @@ with open(sys.argv[1], "w") as kept:
 """
 
 
-def test_a_command_is_given_json_on_stdin_and_nothing_else(core: Core, grant: Grant) -> None:
-    kept = core.directory / "kept"
-    made = deliver(core, "command", f"{program(core.directory, KEEP)} '{kept}'")
+def test_a_command_is_given_json_on_stdin_and_nothing_else(harness: Harness, grant: Grant) -> None:
+    kept = harness.directory / "kept"
+    made = deliver(harness, "command", f"{program(harness.directory, KEEP)} '{kept}'")
     given, arguments, environment = eval(kept.read_text())
     credentials = json.loads(given)
     assert credentials["refresh_token"] == grant.refresh_token
-    assert credentials["client_secret"] == core.registered["secrets"]["eu"]
+    assert credentials["client_secret"] == harness.registered_client["secrets"]["eu"]
     assert arguments == [str(kept)]
     secrets = (grant.refresh_token, credentials["client_secret"])
     assert not [each for each in environment.values() if any(s in each for s in secrets)]
     assert not [name for name in environment if name.startswith("ZOHO_")]
-    assert core.house.delivery.look(made).condition is Condition.UNSEEN
+    assert harness.services.delivery.check(made).state is DestinationState.UNVERIFIABLE
 
 
-def test_a_command_may_want_names_and_values(core: Core, grant: Grant) -> None:
-    kept = core.directory / "kept"
-    deliver(core, "command-env", f"{program(core.directory, KEEP)} '{kept}'")
+def test_a_command_may_want_names_and_values(harness: Harness, grant: Grant) -> None:
+    kept = harness.directory / "kept"
+    deliver(harness, "command-env", f"{program(harness.directory, KEEP)} '{kept}'")
     given = eval(kept.read_text())[0]
     assert f"ZOHO_REFRESH_TOKEN={grant.refresh_token}\n" in given
 
 
-def test_a_command_gets_the_next_grant_and_the_one_before_again(core: Core, grant: Grant) -> None:
-    kept = core.directory / "kept"
-    made = deliver(core, "command", f"{program(core.directory, KEEP)} '{kept}'")
-    with failing("nothing-to-undo"):
-        core.house.delivery.undo(made)
-    new = renew(core)
-    assert core.house.delivery.look(made).condition is Condition.BEHIND
-    made = core.house.delivery.deliver(made)
+def test_a_command_gets_the_next_grant_and_the_one_before_again(
+    harness: Harness, grant: Grant
+) -> None:
+    kept = harness.directory / "kept"
+    made = deliver(harness, "command", f"{program(harness.directory, KEEP)} '{kept}'")
+    with raises_failure("nothing-to-undo"):
+        harness.services.delivery.undo(made)
+    new = reauthorize(harness)
+    assert harness.services.delivery.check(made).state is DestinationState.OUT_OF_DATE
+    made = harness.services.delivery.deliver(made)
     assert new.refresh_token in kept.read_text()
-    core.house.delivery.undo(made)
+    harness.services.delivery.undo(made)
     assert grant.refresh_token in kept.read_text()
 
 
@@ -85,10 +87,10 @@ sys.exit(7)
 """
 
 
-def test_a_command_that_fails_is_quoted_bounded_and_masked(core: Core, grant: Grant) -> None:
-    with failing("command-failed") as failure:
-        deliver(core, "command", program(core.directory, FAIL))
-    said = failure.details["said"]
+def test_a_command_that_fails_is_quoted_bounded_and_masked(harness: Harness, grant: Grant) -> None:
+    with raises_failure("command-failed") as failure:
+        deliver(harness, "command", program(harness.directory, FAIL))
+    said = failure.details["stderr"]
     assert failure.details["status"] == "7"
     assert len(said) <= 2000
     assert f"refused: {MASK} {MASK} {MASK}\n" in said
@@ -97,24 +99,24 @@ def test_a_command_that_fails_is_quoted_bounded_and_masked(core: Core, grant: Gr
     for word in said.split()[-6:]:
         shown = word.replace(MASK, "")
         assert len(shown) < 20, "a few characters of the neighbours are left"
-    assert core.house.store.destinations() == ()
+    assert harness.services.store.destinations() == ()
 
 
 def test_a_command_that_fails_later_leaves_the_old_version_current(
-    core: Core, grant: Grant
+    harness: Harness, grant: Grant
 ) -> None:
-    kept = core.directory / "kept"
-    line = f"{program(core.directory, KEEP)} '{kept}'"
-    made = deliver(core, "command", line)
-    program(core.directory, "import sys; sys.exit('no')")
-    renew(core)
-    with failing("command-failed"):
-        core.house.delivery.deliver(made)
-    [now] = core.house.store.destinations("crm")
+    kept = harness.directory / "kept"
+    line = f"{program(harness.directory, KEEP)} '{kept}'"
+    made = deliver(harness, "command", line)
+    program(harness.directory, "import sys; sys.exit('no')")
+    reauthorize(harness)
+    with raises_failure("command-failed"):
+        harness.services.delivery.deliver(made)
+    [now] = harness.services.store.destinations("crm")
     assert now.generation == 1
     assert now.failure is not None
-    assert "no" in now.failure.details["said"]
-    assert core.house.delivery.look(now).condition is Condition.BEHIND
+    assert "no" in now.failure.details["stderr"]
+    assert harness.services.delivery.check(now).state is DestinationState.OUT_OF_DATE
 
 
 HANG = """
@@ -127,22 +129,22 @@ time.sleep(600)
 
 def test_a_command_that_hangs_is_ended_with_all_it_started(tmp_path: Path) -> None:
     with pytest.raises(WizardError, match="command-timeout") as raised:
-        run(program(tmp_path, HANG), HERE, patience=1.0)
-    assert raised.value.failure.details["said"] == "waiting for an answer"
+        run_command(program(tmp_path, HANG), ENVIRONMENT, timeout_seconds=1.0)
+    assert raised.value.failure.details["stderr"] == "waiting for an answer"
 
 
 def test_half_a_secret_at_the_edge_of_what_is_kept_is_not_shown(tmp_path: Path) -> None:
     secret = "1000.abcdefghijklmnopqrstuvwxyz"
     source = f"import sys; sys.stderr.write({secret!r} * 2000); sys.exit(1)"
     with pytest.raises(WizardError) as raised:
-        run(program(tmp_path, source), HERE, secrets=[secret])
-    said = raised.value.failure.details["said"]
+        run_command(program(tmp_path, source), ENVIRONMENT, secrets=[secret])
+    said = raised.value.failure.details["stderr"]
     assert not [part for part in (secret[-8:], secret[:8]) if part in said.replace(MASK, "")]
 
 
 def test_a_command_that_leaves_a_child_behind_has_ended(tmp_path: Path) -> None:
     source = "import subprocess; subprocess.Popen(['sleep', '5'])"
-    run(program(tmp_path, source), HERE, patience=30.0)
+    run_command(program(tmp_path, source), ENVIRONMENT, timeout_seconds=30.0)
 
 
 @pytest.mark.parametrize(
@@ -171,8 +173,8 @@ def test_a_command_that_leaves_a_child_behind_has_ended(tmp_path: Path) -> None:
     ],
 )
 def test_what_only_a_shell_acts_on_is_refused_for_what_it_is(line: str, syntax: str) -> None:
-    with failing("command-needs-shell") as failure:
-        settle(line, HERE)
+    with raises_failure("command-needs-shell") as failure:
+        resolve_command(line, ENVIRONMENT)
     assert failure.details == {"syntax": syntax}
 
 
@@ -190,9 +192,9 @@ def test_what_only_a_shell_acts_on_is_refused_for_what_it_is(line: str, syntax: 
 def test_what_is_quoted_or_means_nothing_to_a_shell_stays_and_can_be_given_again(
     line: str,
 ) -> None:
-    settled = settle(line, HERE)
+    settled = resolve_command(line, ENVIRONMENT)
     assert shlex.split(settled) == shlex.split(line)
-    assert settle(settled, HERE) == settled
+    assert resolve_command(settled, ENVIRONMENT) == settled
 
 
 @pytest.mark.parametrize(
@@ -200,51 +202,62 @@ def test_what_is_quoted_or_means_nothing_to_a_shell_stays_and_can_be_given_again
     [("dotenv", "{}/.env", "systemctl restart app && true"), ("command", "cat > {}/secrets", "")],
 )
 def test_a_delivery_by_a_command_that_needs_a_shell_is_refused_before_anything_is_written(
-    core: Core, grant: Grant, profile: str, target: str, reload: str
+    harness: Harness, grant: Grant, profile: str, target: str, reload: str
 ) -> None:
-    with failing("command-needs-shell"):
-        deliver(core, profile, target.format(core.directory), reload=reload)
-    assert core.house.store.destinations() == ()
+    with raises_failure("command-needs-shell"):
+        deliver(harness, profile, target.format(harness.directory), reload_command=reload)
+    assert harness.services.store.destinations() == ()
 
 
 # --- delivered, and in use -----------------------------------------------------------------------
 
 
-def test_delivered_and_in_use_are_two_states(core: Core, grant: Grant) -> None:
-    target, seen = core.directory / ".env", core.directory / "seen"
+def test_delivered_and_in_use_are_two_states(harness: Harness, grant: Grant) -> None:
+    target, seen = harness.directory / ".env", harness.directory / "seen"
     reload = f"cp '{target}' '{seen}'"
-    made = deliver(core, "dotenv", target, reload=reload)
+    made = deliver(harness, "dotenv", target, reload_command=reload)
     assert seen.read_text() == target.read_text()
-    assert made.in_use_at is not None
-    assert [event.kind for event in core.house.store.history("crm")][:2] == ["in-use", "delivered"]
+    assert made.reloaded_at is not None
+    assert [event.kind for event in harness.services.store.history("crm")][:2] == [
+        "reloaded",
+        "delivered",
+    ]
     target.chmod(0o600)
     seen.unlink()
     seen.mkdir(mode=0o500)
     (seen / ".env").mkdir()
-    made = core.house.delivery.deliver(made)
+    made = harness.services.delivery.deliver(made)
     assert made.generation == 1
-    assert made.in_use_at is None
+    assert made.reloaded_at is None
     assert made.failure is not None
     assert made.failure.code == "reload-failed"
-    assert core.house.delivery.look(made).condition is Condition.CURRENT
+    assert harness.services.delivery.check(made).state is DestinationState.CURRENT
 
 
-def test_a_reload_that_hangs_is_bounded_and_the_delivery_stands(core: Core, grant: Grant) -> None:
-    house = core.house
-    hasty = Delivery(
-        house.store, house.broker, house.zoho, house.home, house.clock, HERE, patience=1.0
+def test_a_reload_that_hangs_is_bounded_and_the_delivery_stands(
+    harness: Harness, grant: Grant
+) -> None:
+    services = harness.services
+    hasty = DeliveryService(
+        services.store,
+        services.tokens,
+        services.zoho,
+        services.paths,
+        services.clock,
+        ENVIRONMENT,
+        command_timeout_seconds=1.0,
     )
-    described = house.delivery.describe("crm", "dotenv", str(core.directory / ".env"))
-    made = hasty.add(replace(described, reload=program(core.directory, HANG)))
+    described = services.delivery.describe("crm", "dotenv", str(harness.directory / ".env"))
+    made = hasty.add(replace(described, reload_command=program(harness.directory, HANG)))
     assert made.failure is not None
     assert made.failure.code == "reload-failed"
-    assert made.failure.details["said"] == "waiting for an answer"
-    assert (made.generation, made.in_use_at) == (1, None)
+    assert made.failure.details["stderr"] == "waiting for an answer"
+    assert (made.generation, made.reloaded_at) == (1, None)
 
 
 def test_a_program_by_relative_path_is_remembered_by_its_whole_path(
-    core: Core, grant: Grant
+    harness: Harness, grant: Grant
 ) -> None:
-    path = os.path.relpath(program(core.directory, "pass"))
-    made = deliver(core, "dotenv", core.directory / ".env", reload=f"{path} --now")
-    assert made.reload == f"{core.directory}/program --now"
+    path = os.path.relpath(program(harness.directory, "pass"))
+    made = deliver(harness, "dotenv", harness.directory / ".env", reload_command=f"{path} --now")
+    assert made.reload_command == f"{harness.directory}/program --now"

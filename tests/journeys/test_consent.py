@@ -1,12 +1,12 @@
 """What may happen on Zoho's pages, and where the person finds themselves afterwards."""
 
 import pytest
-from core import ANNA, CARLA
-from journey import NAME, Journey
 from playwright.sync_api import expect
+from support.harness import ANNA, CARLA
+from support.user_journey import CONNECTION_NAME, Journey
 
-from wizard.sandbox.person import Consent, Console, SignIn
-from wizard.sandbox.person.wizard_pages import ConnectionPage
+from wizard.simulator.simulated_user import ConsentPage, ConsolePage, SignInPage
+from wizard.simulator.simulated_user.wizard_pages import ConnectionPage
 
 DORA, NILS = "dora@zylker.example", "nils@zylker.example"
 
@@ -17,130 +17,132 @@ DORA, NILS = "dora@zylker.example", "nils@zylker.example"
 def test_the_organization_chosen_at_consent_stands_on_the_receipt(
     journey: Journey, name: str, environment: str
 ) -> None:
-    journey.to_sign_in()
+    journey.open_sign_in_page()
     consent = journey.consent_page(CARLA)
     consent.choose_organization(name, environment)
     consent.accept()
-    expect(journey.arrived().headline).to_have_text(
+    expect(journey.wait_until_verified().headline).to_have_text(
         f"This reaches {name}, {environment}, EU, as {CARLA}"
     )
-    grant = journey.house.store.grant(NAME)
+    grant = journey.services.store.grant(CONNECTION_NAME)
     assert grant is not None
     assert [each.name for each in grant.organizations] == [name]
 
 
 def test_whoever_has_one_organization_is_not_asked_for_it(journey: Journey) -> None:
-    journey.to_sign_in()
+    journey.open_sign_in_page()
     consent = journey.consent_page(ANNA)
     expect(consent.accept_button).to_be_visible()
     expect(consent.submit_button).to_be_hidden()
 
 
 def test_a_second_factor_stands_in_nobodys_way(journey: Journey) -> None:
-    journey.to_sign_in()
-    dora = journey.sandbox.world.people.named(DORA)
-    sign_in = SignIn(journey.person)
+    journey.open_sign_in_page()
+    dora = journey.simulator.world.people.get(DORA)
+    sign_in = SignInPage(journey.person)
     sign_in.enter_login_id(DORA)
     sign_in.enter_password(dora.password)
     sign_in.enter_code("000000")
     expect(sign_in.error).to_be_visible()
-    sign_in.enter_code(dora.one_time_code(journey.sandbox.clock()))
+    sign_in.enter_code(dora.one_time_code(journey.simulator.clock()))
     sign_in.trust(True)
-    Consent(journey.person).accept()
-    expect(journey.arrived().headline).to_contain_text(
+    ConsentPage(journey.person).accept()
+    expect(journey.wait_until_verified().headline).to_contain_text(
         f"Lind & Daughters, Production, EU, as {DORA}"
     )
 
 
 def test_a_refusal_is_no_failure_of_the_program_and_can_be_repeated(journey: Journey) -> None:
-    journey.to_sign_in()
+    journey.open_sign_in_page()
     journey.consent_page(ANNA).reject()
     page = ConnectionPage(journey.person)
     expect(page.status).to_have_text("Not authorized")
-    expect(page.finding).to_contain_text("The consent was not given")
-    assert journey.exchanges() == []
-    assert journey.house.store.grant(NAME) is None
+    expect(page.explanation).to_contain_text("The consent was not given")
+    assert journey.code_exchanges() == []
+    assert journey.services.store.grant(CONNECTION_NAME) is None
     page.press("Try again at Zoho")
-    Consent(journey.person).accept()
-    journey.arrived()
+    ConsentPage(journey.person).accept()
+    journey.wait_until_verified()
 
 
 def test_an_account_without_the_product_is_explained_and_somebody_else_can_consent(
     journey: Journey,
 ) -> None:
-    journey.to_sign_in()
+    journey.open_sign_in_page()
     journey.consent_page(NILS).back_to_app()
     page = ConnectionPage(journey.person)
-    expect(page.finding).to_contain_text("This account has no organization in the product")
-    expect(page.finding).to_contain_text("no_org")
-    assert journey.exchanges() == []
+    expect(page.explanation).to_contain_text("This account has no organization in the product")
+    expect(page.explanation).to_contain_text("no_org")
+    assert journey.code_exchanges() == []
     page.press("Try again at Zoho")
     journey.sign_out()
     journey.consent_page(ANNA).accept()
-    expect(journey.arrived().headline).to_contain_text(ANNA)
+    expect(journey.wait_until_verified().headline).to_contain_text(ANNA)
 
 
 def test_a_wrong_redirect_uri_is_named_after_back_mended_in_the_console_and_repeated(
     journey: Journey,
 ) -> None:
-    form = journey.choose()
-    right = form.shown("redirect URI")
-    form.paste_credentials(journey.register(form, redirect_uri=f"{right}/"))
+    form = journey.start_new_connection()
+    right = form.copyable_text("redirect URI")
+    form.paste_credentials(journey.register_in_console(form, redirect_uri=f"{right}/"))
     form.connect()
     expect(journey.page.get_by_role("heading", name="Invalid Redirect Uri")).to_be_visible()
-    assert journey.exchanges() == []
+    assert journey.code_exchanges() == []
 
     journey.person.back()
     page = ConnectionPage(journey.person)
     expect(page.status).to_have_text("Waiting for consent")
-    journey.person.click(page.at_zoho("Invalid Redirect Uri").get_by_text("Invalid Redirect Uri"))
-    expect(page.at_zoho("Invalid Redirect Uri")).to_contain_text(right)
+    journey.person.click(
+        page.zoho_page_choice("Invalid Redirect Uri").get_by_text("Invalid Redirect Uri")
+    )
+    expect(page.zoho_page_choice("Invalid Redirect Uri")).to_contain_text(right)
 
-    console = Console(journey.console_tab())
+    console = ConsolePage(journey.console_tab())
     console.open_tab("Client Details")
     console.person.paste(console.redirect_uris, right)
     console.update()
     expect(console.page.get_by_role("status").first).to_have_text("Updated.")
 
     page.press("Go to Zoho again")
-    Consent(journey.person).accept()
-    journey.arrived()
-    assert len(journey.house.store.connections()) == 1
+    ConsentPage(journey.person).accept()
+    journey.wait_until_verified()
+    assert len(journey.services.store.connections()) == 1
 
 
 def test_a_connection_that_waits_says_what_may_have_stood_at_zoho(journey: Journey) -> None:
-    journey.to_sign_in()
+    journey.open_sign_in_page()
     page = ConnectionPage(journey.person)
-    page.open(journey.base_url, NAME)
+    page.open(journey.base_url, CONNECTION_NAME)
     for title in (
         "Invalid Client",
         "Invalid Redirect Uri",
         "Invalid OAuth scope",
         "Access Denied",
     ):
-        expect(page.at_zoho(title)).to_be_visible()
+        expect(page.zoho_page_choice(title)).to_be_visible()
 
 
 def test_a_consent_that_was_left_can_be_gone_on_with_from_the_list(journey: Journey) -> None:
-    journey.to_sign_in()
+    journey.open_sign_in_page()
     journey.person.go(journey.base_url)
-    expect(journey.page.get_by_role("listitem").filter(has_text=NAME)).to_contain_text(
+    expect(journey.page.get_by_role("listitem").filter(has_text=CONNECTION_NAME)).to_contain_text(
         "Waiting for consent"
     )
-    journey.person.click(journey.page.get_by_role("link", name=NAME))
+    journey.person.click(journey.page.get_by_role("link", name=CONNECTION_NAME))
     ConnectionPage(journey.person).press("Go to Zoho again")
     journey.consent_page(ANNA).accept()
-    journey.arrived()
+    journey.wait_until_verified()
 
 
 def test_back_beyond_the_sign_in_leads_to_the_connection_that_waits(journey: Journey) -> None:
-    journey.to_sign_in()
+    journey.open_sign_in_page()
     expect(journey.consent_page(ANNA).accept_button).to_be_visible()
     while not journey.page.url.startswith(journey.base_url):
         journey.person.back()
     page = ConnectionPage(journey.person)
     expect(page.status).to_have_text("Waiting for consent")
     page.press("Go to Zoho again")
-    Consent(journey.person).accept()
-    journey.arrived()
-    assert [each.name for each in journey.house.store.connections()] == [NAME]
+    ConsentPage(journey.person).accept()
+    journey.wait_until_verified()
+    assert [each.name for each in journey.services.store.connections()] == [CONNECTION_NAME]

@@ -4,13 +4,13 @@ import re
 from urllib.parse import urlsplit
 
 import pytest
-from core import ANNA
-from journey import NAME, Journey
 from playwright.sync_api import Page, Request, expect
+from support.harness import ANNA
+from support.user_journey import CONNECTION_NAME, Journey
 
 from wizard.model import GrantState
-from wizard.sandbox.person import Consent, Console, Person
-from wizard.sandbox.person.wizard_pages import NewConnection
+from wizard.simulator.simulated_user import ConsentPage, ConsolePage, SimulatedUser
+from wizard.simulator.simulated_user.wizard_pages import NewConnectionPage
 
 MOST_ACTIONS = 14
 """By hand it takes 28, with the best other tool 23."""
@@ -19,8 +19,8 @@ MOST_ACTIONS = 14
 def test_a_newcomer_ends_on_a_receipt_that_says_who_where_and_which_environment(
     journey: Journey,
 ) -> None:
-    journey.to_consent().accept()
-    page = journey.arrived()
+    journey.open_consent_page().accept()
+    page = journey.wait_until_verified()
     expect(page.headline).to_have_text(f"This reaches Zylker GmbH, Production, EU, as {ANNA}")
     for rung in (
         "makes an access token",
@@ -28,43 +28,46 @@ def test_a_newcomer_ends_on_a_receipt_that_says_who_where_and_which_environment(
         "live read from Zoho CRM",
         "clock agrees",
     ):
-        expect(page.rung(rung)).to_contain_text("passed")
+        expect(page.step(rung)).to_contain_text("passed")
 
 
 def test_a_newcomer_with_a_client_of_their_own_needs_few_actions(journey: Journey) -> None:
-    journey.to_consent().accept()
-    journey.arrived()
+    journey.open_consent_page().accept()
+    journey.wait_until_verified()
     assert journey.person.actions <= MOST_ACTIONS, journey.person.counter.log
 
 
 def test_what_the_receipt_says_is_what_is_stored(journey: Journey) -> None:
-    journey.to_consent().accept()
-    journey.arrived()
-    grant, receipt = journey.house.store.grant(NAME), journey.house.store.receipt(NAME)
+    journey.open_consent_page().accept()
+    journey.wait_until_verified()
+    grant, receipt = (
+        journey.services.store.grant(CONNECTION_NAME),
+        journey.services.store.verification_report(CONNECTION_NAME),
+    )
     assert grant is not None
     assert receipt is not None
-    assert (grant.state, grant.generation, grant.location) == (GrantState.PROVED, 1, "eu")
-    assert receipt.proved
-    token = journey.house.broker.access_token(NAME)
+    assert (grant.state, grant.generation, grant.location) == (GrantState.VERIFIED, 1, "eu")
+    assert receipt.is_verified
+    token = journey.services.tokens.access_token(CONNECTION_NAME)
     assert token.generation == 1
-    assert len(journey.exchanges()) == 1
+    assert len(journey.code_exchanges()) == 1
 
 
 def test_the_answer_comes_back_from_another_site_as_in_life(journey: Journey) -> None:
     came: list[Request] = []
     journey.page.on("request", lambda request: came.append(request))
-    journey.to_sign_in()
+    journey.open_sign_in_page()
     journey.consent_page(ANNA).accept()
-    journey.arrived()
+    journey.wait_until_verified()
     callback = next(each for each in came if urlsplit(each.url).path == "/callback")
     assert callback.all_headers()["sec-fetch-site"] == "cross-site"
 
 
 def test_neither_code_nor_state_stays_in_the_address_bar(journey: Journey) -> None:
-    journey.to_sign_in()
+    journey.open_sign_in_page()
     journey.consent_page(ANNA).accept()
-    page = journey.arrived()
-    expect(page.page).to_have_url(f"{journey.base_url}/connections/{NAME}")
+    page = journey.wait_until_verified()
+    expect(page.page).to_have_url(f"{journey.base_url}/connections/{CONNECTION_NAME}")
     assert "code=" not in journey.page.evaluate("document.referrer")
 
 
@@ -72,36 +75,36 @@ def test_one_button_copies_the_redirect_uri_and_opens_the_console(journey: Journ
     journey.page.context.grant_permissions(
         ["clipboard-read", "clipboard-write"], origin=journey.base_url
     )
-    form = journey.choose()
+    form = journey.start_new_connection()
     tab = form.go_to_console()
     tab.wait_for_url("**/eu/**")
     journey.page.bring_to_front()
     copied = journey.page.evaluate("navigator.clipboard.readText()")
-    assert copied == journey.house.settings.redirect_uri == form.shown("redirect URI")
+    assert copied == journey.services.settings.redirect_uri == form.copyable_text("redirect URI")
 
 
 def test_a_callback_that_nobody_asked_for_is_refused_and_never_exchanged(
     journey: Journey,
 ) -> None:
-    journey.enter()
+    journey.open_wizard()
     journey.person.go(f"{journey.base_url}/callback?code=1000.made.up&state=guessed")
     expect(journey.page.get_by_role("heading", level=1)).to_have_text("Nobody here asked for this")
-    assert journey.asked() == []
+    assert journey.logged_requests() == []
 
 
 def test_a_wrong_secret_is_named_before_anybody_is_sent_to_consent(journey: Journey) -> None:
-    form = journey.choose()
-    client_id, secret = journey.register(form).split()
+    form = journey.start_new_connection()
+    client_id, secret = journey.register_in_console(form).split()
     form.paste_credentials(client_id, f"{secret[:-4]}0000")
     form.connect()
-    expect(form.finding).to_contain_text("The client secret is wrong")
+    expect(form.explanation).to_contain_text("The client secret is wrong")
     expect(form.credentials).to_have_value("")
-    assert journey.house.store.clients() == ()
-    assert journey.house.store.connections() == ()
+    assert journey.services.store.clients() == ()
+    assert journey.services.store.connections() == ()
     form.paste_credentials(client_id, secret)
     form.connect()
-    Consent(journey.person).accept()
-    journey.arrived()
+    ConsentPage(journey.person).accept()
+    journey.wait_until_verified()
 
 
 @pytest.mark.parametrize(
@@ -114,12 +117,12 @@ def test_a_wrong_secret_is_named_before_anybody_is_sent_to_consent(journey: Jour
     ids=["swapped", "json", "env"],
 )
 def test_id_and_secret_are_understood_in_any_shape(journey: Journey, shape: str) -> None:
-    made = journey.admin.register_client(ANNA, [journey.house.settings.redirect_uri])
-    form = journey.choose()
+    made = journey.controls.register_client(ANNA, [journey.services.settings.redirect_uri])
+    form = journey.start_new_connection()
     form.paste_credentials(shape.format(client_id=made["client_id"], secret=made["secrets"]["eu"]))
     form.connect()
     journey.page.wait_for_url("**/eu/accounts/signin**")
-    (client,) = journey.house.store.clients()
+    (client,) = journey.services.store.clients()
     assert client.client_id == made["client_id"]
     assert client.secret_for("eu") == made["secrets"]["eu"]
 
@@ -130,8 +133,8 @@ def test_two_real_pastes_one_after_the_other_stand_on_lines_of_their_own(
     journey.page.context.grant_permissions(
         ["clipboard-read", "clipboard-write"], origin=journey.base_url
     )
-    made = journey.admin.register_client(ANNA, [journey.house.settings.redirect_uri])
-    form = journey.choose()
+    made = journey.controls.register_client(ANNA, [journey.services.settings.redirect_uri])
+    form = journey.start_new_connection()
     for text in (made["client_id"], made["secrets"]["eu"]):
         journey.page.evaluate("text => navigator.clipboard.writeText(text)", text)
         form.credentials.press("ControlOrMeta+V")
@@ -141,62 +144,67 @@ def test_two_real_pastes_one_after_the_other_stand_on_lines_of_their_own(
 
 
 def test_a_name_that_zoho_refuses_is_mended_on_the_consoles_own_form(journey: Journey) -> None:
-    form = journey.choose()
-    console = Console(journey.at_console(form))
-    console.create_now()
+    form = journey.start_new_connection()
+    console = ConsolePage(journey.open_console(form))
+    console.choose_client_type()
     console.person.fill(console.client_name, "My app (test)!")
-    console.person.fill(console.homepage_url, form.shown("homepage URL"))
-    console.person.paste(console.redirect_uris, form.shown("redirect URI"))
+    console.person.fill(console.homepage_url, form.copyable_text("homepage URL"))
+    console.person.paste(console.redirect_uris, form.copyable_text("redirect URI"))
     console.create()
     expect(console.errors).to_contain_text("no special characters")
-    console.person.fill(console.client_name, form.shown("client name"))
+    console.person.fill(console.client_name, form.copyable_text("client name"))
     console.create()
     form.paste_credentials(console.copy_id_and_secret())
     form.connect()
-    expect(Consent(journey.person).accept_button).to_be_visible()
+    expect(ConsentPage(journey.person).accept_button).to_be_visible()
 
 
 def test_neither_secret_nor_token_is_painted_on_any_page(journey: Journey, page: Page) -> None:
-    journey.to_sign_in()
+    journey.open_sign_in_page()
     journey.consent_page(ANNA).accept()
-    journey.arrived()
-    grant = journey.house.store.grant(NAME)
-    (client,) = journey.house.store.clients()
+    journey.wait_until_verified()
+    grant = journey.services.store.grant(CONNECTION_NAME)
+    (client,) = journey.services.store.clients()
     assert grant is not None
     hidden = [
         grant.refresh_token,
-        journey.house.broker.access_token(NAME).value,
+        journey.services.tokens.access_token(CONNECTION_NAME).value,
         *(each.value for each in client.secrets),
     ]
-    for path in (f"/connections/{NAME}", "/clients", f"/clients/{client.client_id}", "/status"):
+    for path in (
+        f"/connections/{CONNECTION_NAME}",
+        "/clients",
+        f"/clients/{client.client_id}",
+        "/status",
+    ):
         journey.person.go(f"{journey.base_url}{path}")
         painted = page.content()
         assert not [each for each in hidden if each in painted], path
 
 
 def test_every_scope_is_put_in_words_on_both_sides_of_the_consent(journey: Journey) -> None:
-    form = journey.choose()
+    form = journey.start_new_connection()
     scopes = journey.page.get_by_role("listitem").filter(has_text="AaaServer.profile.READ")
     expect(scopes).to_contain_text("always asked for")
     expect(journey.page.get_by_text("ZohoCRM.modules.leads.READ")).to_be_visible()
-    form.paste_credentials(journey.register(form))
+    form.paste_credentials(journey.register_in_console(form))
     form.connect()
     expect(journey.page.get_by_role("heading", name="CRM")).to_be_visible()
 
 
 def test_somebody_can_write_scopes_instead_of_choosing_a_task(journey: Journey) -> None:
-    journey.enter()
-    form = NewConnection(journey.person)
+    journey.open_wizard()
+    form = NewConnectionPage(journey.person)
     form.choose_scopes("ZohoCRM modules")
-    expect(form.finding).to_contain_text("is not written like a scope")
+    expect(form.explanation).to_contain_text("is not written like a scope")
     expect(form.further_scopes).to_have_value("ZohoCRM modules")
     journey.person.fill(form.further_scopes, "ZohoCRM.modules.contacts.READ, ZohoCRM.org.READ")
     journey.person.click(journey.page.get_by_role("button", name="Continue"))
-    form.paste_credentials(journey.register(form))
+    form.paste_credentials(journey.register_in_console(form))
     form.connect()
-    Consent(journey.person).accept()
-    journey.arrived()
-    (connection,) = journey.house.store.connections()
+    ConsentPage(journey.person).accept()
+    journey.wait_until_verified()
+    (connection,) = journey.services.store.connections()
     assert set(connection.scope) == {
         "ZohoCRM.modules.contacts.READ",
         "ZohoCRM.org.READ",
@@ -205,12 +213,12 @@ def test_somebody_can_write_scopes_instead_of_choosing_a_task(journey: Journey) 
 
 
 def test_the_first_page_is_the_beginning_for_whoever_has_nothing_yet(journey: Journey) -> None:
-    journey.enter()
+    journey.open_wizard()
     expect(journey.page.get_by_role("heading", name="Connect your program to Zoho")).to_be_visible()
 
 
-def test_a_launch_link_works_once(journey: Journey, person: Person) -> None:
-    link = journey.server.new_launch_url()
+def test_a_launch_link_works_once(journey: Journey, person: SimulatedUser) -> None:
+    link = journey.server.new_browser_link()
     person.go(link)
     person.go(link)
     expect(person.page.get_by_role("heading", level=1)).to_contain_text("has been used")

@@ -7,20 +7,24 @@ from pathlib import Path
 from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
-from core import ANNA, CARLA
-from journey import NAME, TASK, Journey
 from playwright.sync_api import Page, Request, Response, Route, expect
+from support.harness import ANNA, CARLA
+from support.user_journey import CONNECTION_NAME, PRESET, Journey
 
 from wizard.model import AttemptState
-from wizard.sandbox.person import Consent, Person
-from wizard.sandbox.person.wizard_pages import ClientPage, ConnectionPage, NewConnection
+from wizard.simulator.simulated_user import ConsentPage, SimulatedUser
+from wizard.simulator.simulated_user.wizard_pages import (
+    ClientPage,
+    ConnectionPage,
+    NewConnectionPage,
+)
 
 CALLBACK = "**/callback?*"
 OTHER_PAGES = ["http://evil.example", "http://localhost:9", "http://127.0.0.1:9"]
 """Another site, and two that a browser counts as neighbours: cookies know no ports."""
 
 
-def visit(page: Page, origin: str, body: str) -> None:
+def open_foreign_page(page: Page, origin: str, body: str) -> None:
     """Open a page that somebody else made, at an origin of theirs."""
 
     def answer(route: Route) -> None:
@@ -30,10 +34,10 @@ def visit(page: Page, origin: str, body: str) -> None:
     page.goto(f"{origin}/cats")
 
 
-def connected(journey: Journey) -> ConnectionPage:
+def add_connected_page(journey: Journey) -> ConnectionPage:
     """The page of a connection that was proved behind the person's back."""
-    journey.proved(NAME)
-    journey.enter(f"/connections/{NAME}")
+    journey.add_verified_connection(CONNECTION_NAME)
+    journey.open_wizard(f"/connections/{CONNECTION_NAME}")
     return ConnectionPage(journey.person)
 
 
@@ -43,14 +47,19 @@ def connected(journey: Journey) -> ConnectionPage:
 def test_a_name_that_was_rebound_to_this_machine_is_refused_on_every_page(
     journey: Journey,
 ) -> None:
-    connected(journey)
-    client_id = journey.house.store.connection(NAME).client_id
-    rebound = f"http://evil.localhost:{journey.house.settings.port}"
-    for path in ("/", f"/connections/{NAME}", f"/clients/{client_id}", "/static/wizard.js"):
+    add_connected_page(journey)
+    client_id = journey.services.store.connection(CONNECTION_NAME).client_id
+    rebound = f"http://evil.localhost:{journey.services.settings.port}"
+    for path in (
+        "/",
+        f"/connections/{CONNECTION_NAME}",
+        f"/clients/{client_id}",
+        "/static/wizard.js",
+    ):
         answer = journey.page.goto(f"{rebound}{path}")
         assert answer is not None
         assert answer.status == 400, path
-        assert NAME not in answer.text()
+        assert CONNECTION_NAME not in answer.text()
     seen = journey.page.evaluate(
         "fetch('/clients', {credentials: 'include'}).then(answer => answer.status)"
     )
@@ -58,9 +67,9 @@ def test_a_name_that_was_rebound_to_this_machine_is_refused_on_every_page(
 
 
 def test_the_number_of_this_machine_is_not_the_wizards_name(journey: Journey) -> None:
-    connected(journey)
-    number = f"http://127.0.0.1:{journey.house.settings.port}"
-    answer = journey.page.goto(f"{number}/connections/{NAME}")
+    add_connected_page(journey)
+    number = f"http://127.0.0.1:{journey.services.settings.port}"
+    answer = journey.page.goto(f"{number}/connections/{CONNECTION_NAME}")
     assert answer is not None
     assert answer.status == 400
     journey.page.goto(f"{number}/")
@@ -70,25 +79,28 @@ def test_the_number_of_this_machine_is_not_the_wizards_name(journey: Journey) ->
 @pytest.mark.parametrize("origin", OTHER_PAGES)
 @pytest.mark.parametrize("act", ["authorize", "revoke", "remove"])
 def test_a_form_on_another_page_moves_nothing(journey: Journey, origin: str, act: str) -> None:
-    connected(journey)
-    target = f"{journey.base_url}/connections/{NAME}/{act}"
+    add_connected_page(journey)
+    target = f"{journey.base_url}/connections/{CONNECTION_NAME}/{act}"
     form = f"<form method=post action='{target}'><input name=how value=forget><button>Win</button>"
-    visit(journey.page, origin, form)
+    open_foreign_page(journey.page, origin, form)
     journey.person.page.get_by_role("button", name="Win").click()
     expect(journey.page.get_by_role("heading", level=1)).to_contain_text("did not come from")
-    assert len(journey.house.store.attempts(NAME)) == 1
-    assert journey.house.broker.access_token(NAME, fresh=True).generation == 1
+    assert len(journey.services.store.attempts(CONNECTION_NAME)) == 1
+    assert journey.services.tokens.access_token(CONNECTION_NAME, force_refresh=True).generation == 1
 
 
 @pytest.mark.parametrize("origin", OTHER_PAGES)
 def test_a_script_on_another_page_neither_reads_nor_moves_anything(
     journey: Journey, origin: str
 ) -> None:
-    connected(journey)
-    visit(journey.page, origin, "")
+    add_connected_page(journey)
+    open_foreign_page(journey.page, origin, "")
     answered: list[Response] = []
     journey.page.on("response", lambda each: answered.append(each))
-    for path, method in ((f"/connections/{NAME}", "GET"), (f"/connections/{NAME}/revoke", "POST")):
+    for path, method in (
+        (f"/connections/{CONNECTION_NAME}", "GET"),
+        (f"/connections/{CONNECTION_NAME}/revoke", "POST"),
+    ):
         seen = journey.page.evaluate(
             "([url, method]) => fetch(url, {method, mode: 'no-cors', credentials: 'include'})"
             ".then(answer => answer.type, () => 'failed')",
@@ -96,12 +108,16 @@ def test_a_script_on_another_page_neither_reads_nor_moves_anything(
         )
         assert seen in ("opaque", "failed")
     assert {each.status for each in answered} <= {403}
-    assert journey.house.broker.access_token(NAME, fresh=True).generation == 1
+    assert journey.services.tokens.access_token(CONNECTION_NAME, force_refresh=True).generation == 1
 
 
 def test_no_other_page_can_frame_the_wizard(journey: Journey) -> None:
-    connected(journey)
-    visit(journey.page, OTHER_PAGES[1], f"<iframe src='{journey.base_url}/connections/{NAME}'>")
+    add_connected_page(journey)
+    open_foreign_page(
+        journey.page,
+        OTHER_PAGES[1],
+        f"<iframe src='{journey.base_url}/connections/{CONNECTION_NAME}'>",
+    )
     frame = journey.page.frames[-1]
     assert frame.url.startswith("chrome-error:")
 
@@ -110,25 +126,25 @@ def test_no_other_page_can_frame_the_wizard(journey: Journey) -> None:
 
 
 def test_a_stolen_authorization_url_cannot_be_finished_in_another_browser(
-    journey: Journey, private_window: Person
+    journey: Journey, private_window: SimulatedUser
 ) -> None:
-    journey.to_sign_in()
+    journey.open_sign_in_page()
     stolen = journey.page.url
     private_window.go(stolen)
     journey.sign_in(CARLA, private_window)
-    thief = Consent(private_window)
+    thief = ConsentPage(private_window)
     thief.choose_organization("Zylker GmbH")
     thief.accept()
     heading = private_window.page.get_by_role("heading", level=1)
     expect(heading).to_contain_text("begun elsewhere")
-    expect(private_window.page.get_by_text(NAME)).to_have_count(0)
-    assert journey.exchanges() == []
+    expect(private_window.page.get_by_text(CONNECTION_NAME)).to_have_count(0)
+    assert journey.code_exchanges() == []
     journey.consent_page(ANNA).accept()
-    expect(journey.arrived().headline).to_contain_text(ANNA)
+    expect(journey.wait_until_verified().headline).to_contain_text(ANNA)
 
 
 def test_a_stolen_callback_is_worthless_elsewhere_and_after_five_tries_here_too(
-    journey: Journey, private_window: Person
+    journey: Journey, private_window: SimulatedUser
 ) -> None:
     stolen: list[str] = []
 
@@ -138,7 +154,7 @@ def test_a_stolen_callback_is_worthless_elsewhere_and_after_five_tries_here_too(
 
     # Chromium loads a page that failed again by itself: the theft lasts until the last try.
     journey.page.route(CALLBACK, steal)
-    journey.to_sign_in()
+    journey.open_sign_in_page()
     consent = journey.consent_page(ANNA)
     with journey.page.expect_event("requestfailed"):
         journey.person.click(consent.accept_button)
@@ -149,11 +165,11 @@ def test_a_stolen_callback_is_worthless_elsewhere_and_after_five_tries_here_too(
     journey.page.unroute(CALLBACK)
     journey.person.go(stolen[0])
     page = ConnectionPage(journey.person)
-    expect(page.finding).to_contain_text("closed for safety")
-    assert journey.exchanges() == []
+    expect(page.explanation).to_contain_text("closed for safety")
+    assert journey.code_exchanges() == []
     page.press("Try again at Zoho")
-    Consent(journey.person).accept()
-    journey.arrived()
+    ConsentPage(journey.person).accept()
+    journey.wait_until_verified()
 
 
 def test_a_callback_that_names_a_strangers_accounts_server_sends_it_nothing(
@@ -163,27 +179,27 @@ def test_a_callback_that_names_a_strangers_accounts_server_sends_it_nothing(
     journey.page.on("request", lambda each: asked.append(each))
 
     def mislead(route: Route) -> None:
-        own, foreign = quote(journey.sandbox.url, safe=""), quote("https://evil.example", safe="")
+        own, foreign = quote(journey.simulator.url, safe=""), quote("https://evil.example", safe="")
         address = route.request.url.replace(f"accounts-server={own}", f"accounts-server={foreign}")
         assert address != route.request.url
         route.fulfill(status=302, headers={"Location": f"{address}&misled=yes"})
 
     journey.page.route(lambda url: "/callback?" in url and "misled" not in url, mislead)
-    journey.to_sign_in()
+    journey.open_sign_in_page()
     journey.consent_page(ANNA).accept()
     page = ConnectionPage(journey.person)
-    expect(page.finding).to_contain_text("did not come from a known accounts server")
-    assert journey.exchanges() == []
+    expect(page.explanation).to_contain_text("did not come from a known accounts server")
+    assert journey.code_exchanges() == []
     assert not [each for each in asked if "evil" in (urlsplit(each.url).hostname or "")]
-    (attempt,) = journey.house.store.attempts(NAME)
-    assert attempt.state is AttemptState.REFUSED
+    (attempt,) = journey.services.store.attempts(CONNECTION_NAME)
+    assert attempt.state is AttemptState.FAILED
 
 
 def test_a_strangers_words_are_shown_as_words_and_run_nowhere(journey: Journey) -> None:
     hostile = "<img src=x onerror=\"document.title='owned'\">"
     organization = {"product": "crm", "organization_id": "2001", "name": hostile}
     eve = "eve@zylker.example"
-    journey.admin.add_person(
+    journey.controls.add_person(
         eve,
         location="eu",
         password="made-up",
@@ -191,9 +207,9 @@ def test_a_strangers_words_are_shown_as_words_and_run_nowhere(journey: Journey) 
         last_name="Adams",
         organizations=[organization],
     )
-    journey.to_sign_in()
+    journey.open_sign_in_page()
     journey.consent_page(eve).accept()
-    expect(journey.arrived().headline).to_contain_text(hostile)
+    expect(journey.wait_until_verified().headline).to_contain_text(hostile)
     journey.person.go(journey.base_url)
     expect(journey.page.get_by_text(hostile)).to_be_visible()
     assert "owned" not in journey.page.title()
@@ -202,7 +218,7 @@ def test_a_strangers_words_are_shown_as_words_and_run_nowhere(journey: Journey) 
 # --- No secret anywhere (S1) ---------------------------------------------------------------------
 
 
-def written(secret: str) -> Iterator[bytes]:
+def encodings_of(secret: str) -> Iterator[bytes]:
     """The shapes in which a secret may lie about."""
     raw = secret.encode()
     yield from (raw, raw[::-1], raw.hex().encode(), base64.b64encode(raw).rstrip(b"="))
@@ -210,18 +226,20 @@ def written(secret: str) -> Iterator[bytes]:
     yield quote(secret, safe="").encode()
 
 
-def found_in(content: bytes, canaries: dict[str, str]) -> list[str]:
+def find_secrets(content: bytes, canaries: dict[str, str]) -> list[str]:
     return [
         name
         for name, secret in canaries.items()
-        if any(shape in content for shape in written(secret))
+        if any(shape in content for shape in encodings_of(secret))
     ]
 
 
 def test_the_search_finds_a_secret_in_every_shape_it_looks_for() -> None:
     secret = "1000.0123abc/+~.89"
-    assert all(found_in(b"before" + each + b"after", {"it": secret}) for each in written(secret))
-    assert found_in(b"something else", {"it": secret}) == []
+    assert all(
+        find_secrets(b"before" + each + b"after", {"it": secret}) for each in encodings_of(secret)
+    )
+    assert find_secrets(b"something else", {"it": secret}) == []
 
 
 def every_page(journey: Journey) -> dict[str, str]:
@@ -250,24 +268,24 @@ def test_after_a_whole_journey_no_secret_lies_about_anywhere(
     caplog.set_level(logging.DEBUG)
     callbacks: list[str] = []
     journey.page.on("request", lambda each: callbacks.append(each.url))
-    form = journey.choose(task=TASK)
-    client_id, secret = journey.register(form).split()
+    form = journey.start_new_connection(preset=PRESET)
+    client_id, secret = journey.register_in_console(form).split()
     wrong = f"{secret[:-4]}0000"
     form.paste_credentials(client_id, wrong)
     form.connect()
     refused = journey.page.content()
-    NewConnection(journey.person).paste_credentials(client_id, secret)
+    NewConnectionPage(journey.person).paste_credentials(client_id, secret)
     form.connect()
-    Consent(journey.person).accept()
-    journey.arrived()
-    first = journey.house.store.grant(NAME)
-    access_token = journey.house.broker.access_token(NAME).value
+    ConsentPage(journey.person).accept()
+    journey.wait_until_verified()
+    first = journey.services.store.grant(CONNECTION_NAME)
+    access_token = journey.services.tokens.access_token(CONNECTION_NAME).value
     page = ConnectionPage(journey.person)
-    page.authorize_again()
-    Consent(journey.person).accept()
-    expect(page.receipt).to_contain_text("Receipt of grant 2")
-    page.wait_until_proved()
-    second = journey.house.store.grant(NAME)
+    page.reauthorize()
+    ConsentPage(journey.person).accept()
+    expect(page.report).to_contain_text("Receipt of grant 2")
+    page.wait_until_verified()
+    second = journey.services.store.grant(CONNECTION_NAME)
     assert first is not None
     assert second is not None
     answers = [parse_qs(urlsplit(each).query) for each in callbacks if "/callback?" in each]
@@ -277,7 +295,7 @@ def test_after_a_whole_journey_no_secret_lies_about_anywhere(
         "refresh token": first.refresh_token,
         "second refresh token": second.refresh_token,
         "access token": access_token,
-        "second access token": journey.house.broker.access_token(NAME).value,
+        "second access token": journey.services.tokens.access_token(CONNECTION_NAME).value,
     }
     for number, answer in enumerate(answers):
         canaries |= {f"code {number}": answer["code"][0], f"state {number}": answer["state"][0]}
@@ -285,19 +303,23 @@ def test_after_a_whole_journey_no_secret_lies_about_anywhere(
 
     journey.person.go(f"{journey.base_url}/clients/{client_id}")
     client_page = ClientPage(journey.person)
-    client_page.offer_secret()
+    client_page.open_secret_form()
     client_page.store_secret(wrong)
-    expect(client_page.finding).to_contain_text("wrong")
+    expect(client_page.explanation).to_contain_text("wrong")
     painted = {"refusal": refused, "second refusal": journey.page.content(), **every_page(journey)}
-    assert {f"/connections/{NAME}", f"/connections/{NAME}/remove", "/status"} <= set(painted)
+    assert {
+        f"/connections/{CONNECTION_NAME}",
+        f"/connections/{CONNECTION_NAME}/remove",
+        "/status",
+    } <= set(painted)
     for path, content in painted.items():
-        assert found_in(content.encode(), canaries) == [], path
+        assert find_secrets(content.encode(), canaries) == [], path
     kept = str(journey.page.context.storage_state())
-    assert found_in(kept.encode(), canaries) == []
+    assert find_secrets(kept.encode(), canaries) == []
 
     files = [each for each in tmp_path.rglob("*") if each.is_file()]
     assert {"wizard.db", "wizard.db-wal"} <= {each.name for each in files}
     for file in files:
-        assert found_in(file.read_bytes(), canaries) == [], file
-    assert found_in(str(journey.admin.journal()).encode(), canaries) == []
-    assert found_in(caplog.text.encode(), canaries) == []
+        assert find_secrets(file.read_bytes(), canaries) == [], file
+    assert find_secrets(str(journey.controls.journal()).encode(), canaries) == []
+    assert find_secrets(caplog.text.encode(), canaries) == []

@@ -4,26 +4,26 @@ import dataclasses
 from collections.abc import Callable
 
 import pytest
-from core import ANNA
-from journey import NAME, Journey
 from playwright.sync_api import BrowserContext, Route, expect
+from support.harness import ANNA
+from support.user_journey import CONNECTION_NAME, Journey
 
 from wizard import web
 from wizard.errors import WizardError
 from wizard.model import AttemptState, GrantState
-from wizard.sandbox.person import Consent, Person
-from wizard.sandbox.person.wizard_pages import ConnectionList, ConnectionPage
+from wizard.simulator.simulated_user import ConsentPage, SimulatedUser
+from wizard.simulator.simulated_user.wizard_pages import ConnectionListPage, ConnectionPage
 
 CALLBACK = "**/callback?*"
 
 
-def beside(journey: Journey, context: BrowserContext | None = None) -> Journey:
+def open_second_tab(journey: Journey, context: BrowserContext | None = None) -> Journey:
     """The same wizard in another tab of the same browser, or in another browser."""
     page = (context or journey.page.context).new_page()
-    return dataclasses.replace(journey, person=Person(page, journey.person.counter))
+    return dataclasses.replace(journey, person=SimulatedUser(page, journey.person.counter))
 
 
-def callback_of(journey: Journey) -> Callable[[], str]:
+def record_callback(journey: Journey) -> Callable[[], str]:
     """Watch the browser; afterwards tell the callback's address it came by."""
     came: list[str] = []
     journey.page.on("request", lambda each: came.append(each.url))
@@ -36,101 +36,103 @@ def test_a_code_that_came_too_late_is_named_and_the_repeat_works(journey: Journe
         route.continue_()
 
     journey.page.route(CALLBACK, hold, times=1)
-    journey.to_sign_in()
+    journey.open_sign_in_page()
     journey.consent_page(ANNA).accept()
     page = ConnectionPage(journey.person)
-    expect(page.finding).to_contain_text("Zoho did not take the code")
+    expect(page.explanation).to_contain_text("Zoho did not take the code")
     expect(page.status).to_have_text("Not authorized")
-    assert len(journey.exchanges()) == 1
-    assert journey.house.store.grants(NAME) == ()
+    assert len(journey.code_exchanges()) == 1
+    assert journey.services.store.grants(CONNECTION_NAME) == ()
     page.press("Try again at Zoho")
-    Consent(journey.person).accept()
-    journey.arrived()
+    ConsentPage(journey.person).accept()
+    journey.wait_until_verified()
 
 
 def test_a_consent_that_took_longer_than_an_hour_is_not_finished_and_says_so(
     journey: Journey,
 ) -> None:
-    journey.to_sign_in()
+    journey.open_sign_in_page()
     consent = journey.consent_page(ANNA)
     expect(consent.accept_button).to_be_visible()
     journey.advance(hours=1)
     consent.accept()
     page = ConnectionPage(journey.person)
-    expect(page.finding).to_contain_text("This consent took too long")
-    assert journey.exchanges() == []
+    expect(page.explanation).to_contain_text("This consent took too long")
+    assert journey.code_exchanges() == []
     page.press("Try again at Zoho")
-    Consent(journey.person).accept()
-    journey.arrived()
+    ConsentPage(journey.person).accept()
+    journey.wait_until_verified()
 
 
 def test_the_callback_reloaded_is_not_exchanged_or_proved_again(journey: Journey) -> None:
-    callback = callback_of(journey)
-    journey.to_sign_in()
+    callback = record_callback(journey)
+    journey.open_sign_in_page()
     journey.consent_page(ANNA).accept()
-    journey.arrived()
-    refreshes = len(journey.refreshes())
+    journey.wait_until_verified()
+    refreshes = len(journey.refresh_requests())
     journey.person.go(callback())
-    expect(journey.arrived().page).to_have_url(f"{journey.base_url}/connections/{NAME}")
-    assert (len(journey.exchanges()), len(journey.refreshes())) == (1, refreshes)
-    (grant,) = journey.house.store.grants(NAME)
-    assert grant.state is GrantState.PROVED
+    expect(journey.wait_until_verified().page).to_have_url(
+        f"{journey.base_url}/connections/{CONNECTION_NAME}"
+    )
+    assert (len(journey.code_exchanges()), len(journey.refresh_requests())) == (1, refreshes)
+    (grant,) = journey.services.store.grants(CONNECTION_NAME)
+    assert grant.state is GrantState.VERIFIED
 
 
 def test_back_to_the_consent_page_and_accepting_twice_changes_nothing(journey: Journey) -> None:
-    journey.to_sign_in()
+    journey.open_sign_in_page()
     journey.consent_page(ANNA).accept()
-    journey.arrived()
-    before = journey.house.store.grant(NAME)
+    journey.wait_until_verified()
+    before = journey.services.store.grant(CONNECTION_NAME)
     journey.person.back()
-    Consent(journey.person).accept()
-    journey.arrived()
-    assert len(journey.exchanges()) == 1
-    assert journey.house.store.grants(NAME) == (before,)
+    ConsentPage(journey.person).accept()
+    journey.wait_until_verified()
+    assert len(journey.code_exchanges()) == 1
+    assert journey.services.store.grants(CONNECTION_NAME) == (before,)
 
 
 def test_back_before_accepting_finds_the_way_to_zoho_again(journey: Journey) -> None:
-    journey.to_sign_in()
+    journey.open_sign_in_page()
     journey.sign_in()
     page = ConnectionPage(journey.person)
-    page.open(journey.base_url, NAME)
+    page.open(journey.base_url, CONNECTION_NAME)
     journey.person.back()
-    Consent(journey.person).accept()
-    journey.arrived()
-    assert len(journey.exchanges()) == 1
+    ConsentPage(journey.person).accept()
+    journey.wait_until_verified()
+    assert len(journey.code_exchanges()) == 1
 
 
 def test_two_tabs_of_one_connection_each_finish_their_own_consent(journey: Journey) -> None:
-    journey.to_sign_in()
+    journey.open_sign_in_page()
     consent = journey.consent_page(ANNA)
     expect(consent.accept_button).to_be_visible()
-    other = beside(journey)
+    other = open_second_tab(journey)
     page = ConnectionPage(other.person)
-    page.open(journey.base_url, NAME)
+    page.open(journey.base_url, CONNECTION_NAME)
     page.press("Go to Zoho again")
-    Consent(other.person).accept()
-    other.arrived()
+    ConsentPage(other.person).accept()
+    other.wait_until_verified()
     consent.accept()
-    expect(journey.arrived().receipt).to_contain_text("Receipt of grant 2")
-    states = [each.state for each in journey.house.store.grants(NAME)]
-    assert states == [GrantState.PROVED, GrantState.SUPERSEDED]
-    assert len(journey.exchanges()) == 2
+    expect(journey.wait_until_verified().report).to_contain_text("Receipt of grant 2")
+    states = [each.state for each in journey.services.store.grants(CONNECTION_NAME)]
+    assert states == [GrantState.VERIFIED, GrantState.REPLACED]
+    assert len(journey.code_exchanges()) == 2
 
 
 def test_two_connections_authorized_side_by_side_do_not_mix(journey: Journey) -> None:
-    journey.to_sign_in()
+    journey.open_sign_in_page()
     consent = journey.consent_page(ANNA)
     expect(consent.accept_button).to_be_visible()
-    other = beside(journey)
-    other.offered("Read Desk tickets").connect()
-    second = Consent(other.person)
+    other = open_second_tab(journey)
+    other.open_new_connection_form("Read Desk tickets").connect()
+    second = ConsentPage(other.person)
     expect(second.accept_button).to_be_visible()
     consent.accept()
-    journey.arrived()
+    journey.wait_until_verified()
     second.accept()
-    other.arrived()
-    for name, product in ((NAME, "ZohoCRM"), ("desk-read-tickets", "Desk")):
-        grant = journey.house.store.grant(name)
+    other.wait_until_verified()
+    for name, product in ((CONNECTION_NAME, "ZohoCRM"), ("desk-read-tickets", "Desk")):
+        grant = journey.services.store.grant(name)
         assert grant is not None
         assert {each.partition(".")[0] for each in grant.scope} == {"AaaServer", product}
 
@@ -138,78 +140,78 @@ def test_two_connections_authorized_side_by_side_do_not_mix(journey: Journey) ->
 def test_a_browser_closed_half_way_is_resumed_in_another_one(
     journey: Journey, new_context: Callable[..., BrowserContext]
 ) -> None:
-    journey.to_sign_in()
+    journey.open_sign_in_page()
     journey.sign_in()
     journey.page.close()
-    resumed = beside(journey, new_context())
-    resumed.enter()
-    rows = ConnectionList(resumed.person)
-    expect(rows.row(NAME)).to_contain_text("Waiting for consent")
-    rows.open(NAME)
+    resumed = open_second_tab(journey, new_context())
+    resumed.open_wizard()
+    rows = ConnectionListPage(resumed.person)
+    expect(rows.row(CONNECTION_NAME)).to_contain_text("Waiting for consent")
+    rows.open(CONNECTION_NAME)
     ConnectionPage(resumed.person).press("Go to Zoho again")
     resumed.consent_page(ANNA).accept()
-    resumed.arrived()
-    assert len(journey.house.store.connections()) == 1
-    assert len(journey.exchanges()) == 1
+    resumed.wait_until_verified()
+    assert len(journey.services.store.connections()) == 1
+    assert len(journey.code_exchanges()) == 1
 
 
 def test_a_wizard_that_restarted_meanwhile_takes_the_answer_all_the_same(
     journey: Journey,
 ) -> None:
-    journey.to_sign_in()
+    journey.open_sign_in_page()
     consent = journey.consent_page(ANNA)
     expect(consent.accept_button).to_be_visible()
     journey.server.stop()
-    server = web.serve(journey.house)
+    server = web.serve(journey.services)
     try:
         consent.accept()
         expect(journey.page.get_by_role("heading", level=1)).to_contain_text("not signed in")
-        journey.person.go(server.new_launch_url(f"/connections/{NAME}"))
-        journey.arrived()
+        journey.person.go(server.new_browser_link(f"/connections/{CONNECTION_NAME}"))
+        journey.wait_until_verified()
     finally:
         server.stop()
-    assert len(journey.exchanges()) == 1
+    assert len(journey.code_exchanges()) == 1
 
 
 def test_an_answer_that_was_cut_off_is_unknown_and_its_code_is_never_sent_again(
     journey: Journey,
 ) -> None:
-    callback = callback_of(journey)
-    journey.to_sign_in()
+    callback = record_callback(journey)
+    journey.open_sign_in_page()
     consent = journey.consent_page(ANNA)
-    journey.admin.fault("cut", endpoint="oauth/v2/token", processed=True)
+    journey.controls.inject_fault("connection-closed", endpoint="oauth/v2/token", processed=True)
     consent.accept()
     page = ConnectionPage(journey.person)
     expect(page.status).to_have_text("Outcome unknown")
-    expect(page.finding).to_contain_text("Nobody knows whether Zoho gave a token")
+    expect(page.explanation).to_contain_text("Nobody knows whether Zoho gave a token")
     journey.person.go(callback())
     expect(page.status).to_have_text("Outcome unknown")
     journey.page.reload()
-    assert len(journey.exchanges()) == 1
-    (attempt,) = journey.house.store.attempts(NAME)
+    assert len(journey.code_exchanges()) == 1
+    (attempt,) = journey.services.store.attempts(CONNECTION_NAME)
     assert attempt.state is AttemptState.OUTCOME_UNKNOWN
     page.press("Begin a new consent")
-    Consent(journey.person).accept()
-    journey.arrived()
-    assert len(journey.exchanges()) == 2
+    ConsentPage(journey.person).accept()
+    journey.wait_until_verified()
+    assert len(journey.code_exchanges()) == 2
 
 
-def test_a_data_centre_that_fails_during_the_proof_costs_no_second_consent(
+def test_a_data_center_that_fails_during_the_proof_costs_no_second_consent(
     journey: Journey,
 ) -> None:
-    journey.to_sign_in()
+    journey.open_sign_in_page()
     consent = journey.consent_page(ANNA)
-    journey.admin.fault("dc-down", endpoint="oauth/user/info", times=9)
+    journey.controls.inject_fault("data-center-down", endpoint="oauth/user/info", times=9)
     consent.accept()
     page = ConnectionPage(journey.person)
     expect(page.status).to_have_text("Check failed")
-    expect(page.finding.first).to_contain_text("Zoho has a disturbance")
+    expect(page.explanation.first).to_contain_text("Zoho has a disturbance")
     with pytest.raises(WizardError) as refused:
-        journey.house.broker.access_token(NAME)
+        journey.services.tokens.access_token(CONNECTION_NAME)
     assert refused.value.failure.code == "not-proved"
-    expect(page.finding.get_by_role("button", name="Authorize again")).to_be_hidden()
-    journey.admin.clear_faults()
-    page.prove_again()
-    page.wait_until_proved()
-    assert len(journey.exchanges()) == 1
-    assert journey.house.broker.access_token(NAME).generation == 1
+    expect(page.explanation.get_by_role("button", name="Authorize again")).to_be_hidden()
+    journey.controls.clear_faults()
+    page.verify_again()
+    page.wait_until_verified()
+    assert len(journey.code_exchanges()) == 1
+    assert journey.services.tokens.access_token(CONNECTION_NAME).generation == 1

@@ -1,87 +1,87 @@
 """With a client that is stored already, hardly anything is left to do."""
 
-from core import ANNA
-from journey import NAME, Journey
 from playwright.sync_api import expect
+from support.harness import ANNA
+from support.user_journey import CONNECTION_NAME, Journey
 
-from wizard.sandbox.person import Consent
-from wizard.sandbox.person.wizard_pages import ConnectionList, NewConnection
+from wizard.simulator.simulated_user import ConsentPage
+from wizard.simulator.simulated_user.wizard_pages import ConnectionListPage, NewConnectionPage
 
 MOST_ACTIONS = 4
 """By hand it takes more than 20, with the best other tool 14."""
 
 
-def second(journey: Journey, task: str, name: str = "", email: str = "") -> int:
+def connect_again(journey: Journey, preset: str, name: str = "", email: str = "") -> int:
     """Connect once more with the stored client, signing in (which is not counted) as `email` if
     one is given; return how many actions it took."""
-    journey.enter()
+    journey.open_wizard()
     before = journey.person.actions
-    form = NewConnection(journey.person)
-    form.begin()
-    form.choose_task(task)
+    form = NewConnectionPage(journey.person)
+    form.open()
+    form.choose_preset(preset)
     if name:
         journey.person.fill(form.name, name)
     form.connect()
     journey.consent_page(email).accept()
-    journey.arrived()
+    journey.wait_until_verified()
     return journey.person.actions - before
 
 
 def test_a_second_connection_with_the_same_client_needs_hardly_any_action(
     journey: Journey,
 ) -> None:
-    journey.to_consent().accept()
-    journey.arrived()
-    needed = second(journey, "Create invoices in Books")
+    journey.open_consent_page().accept()
+    journey.wait_until_verified()
+    needed = connect_again(journey, "Create invoices in Books")
     assert needed <= MOST_ACTIONS, journey.person.counter.log[-needed:]
-    first, other = journey.house.store.connections()
+    first, other = journey.services.store.connections()
     assert first.client_id == other.client_id
     assert first.scope != other.scope
 
 
 def test_the_counter_rises_by_one_when_one_step_is_added(journey: Journey) -> None:
-    journey.proved(NAME)
-    plain = second(journey, "Create invoices in Books", email=ANNA)
-    renamed = second(journey, "Read Desk tickets", name="helpdesk")
+    journey.add_verified_connection(CONNECTION_NAME)
+    plain = connect_again(journey, "Create invoices in Books", email=ANNA)
+    renamed = connect_again(journey, "Read Desk tickets", name="helpdesk")
     assert renamed == plain + 1
 
 
 def test_a_second_connection_leaves_the_first_one_working(journey: Journey) -> None:
-    journey.proved(NAME)
-    second(journey, "Read Desk tickets", email=ANNA)
-    journey.enter()
-    rows = ConnectionList(journey.person)
-    for name in (NAME, "desk-read-tickets"):
+    journey.add_verified_connection(CONNECTION_NAME)
+    connect_again(journey, "Read Desk tickets", email=ANNA)
+    journey.open_wizard()
+    rows = ConnectionListPage(journey.person)
+    for name in (CONNECTION_NAME, "desk-read-tickets"):
         expect(rows.row(name)).to_contain_text("Proved")
-    for name in (NAME, "desk-read-tickets"):
-        token = journey.house.broker.access_token(name, fresh=True)
+    for name in (CONNECTION_NAME, "desk-read-tickets"):
+        token = journey.services.tokens.access_token(name, force_refresh=True)
         assert token.connection == name
 
 
 def test_the_same_task_twice_gets_a_name_of_its_own(journey: Journey) -> None:
-    journey.proved(NAME)
-    form = journey.offered()
-    expect(form.name).to_have_value(f"{NAME}-2")
+    journey.add_verified_connection(CONNECTION_NAME)
+    form = journey.open_new_connection_form()
+    expect(form.name).to_have_value(f"{CONNECTION_NAME}-2")
 
 
 def test_a_name_that_is_taken_is_refused_and_nothing_is_overwritten(journey: Journey) -> None:
-    journey.proved(NAME)
-    before = journey.house.store.grant(NAME)
-    form = journey.offered("Read Desk tickets")
+    journey.add_verified_connection(CONNECTION_NAME)
+    before = journey.services.store.grant(CONNECTION_NAME)
+    form = journey.open_new_connection_form("Read Desk tickets")
     journey.person.fill(form.name, "CRM-Read-Leads")
     form.connect()
-    expect(form.finding).to_contain_text("There is a connection")
-    assert journey.house.store.grant(NAME) == before
+    expect(form.explanation).to_contain_text("There is a connection")
+    assert journey.services.store.grant(CONNECTION_NAME) == before
 
 
 def test_another_client_can_be_registered_beside_the_first(journey: Journey) -> None:
-    journey.client("Elder")
-    form = journey.offered()
+    journey.register_client("Elder")
+    form = journey.open_new_connection_form()
     journey.person.click(journey.page.get_by_role("link", name="Use another client"))
-    form.paste_credentials(journey.register(form))
+    form.paste_credentials(journey.register_in_console(form))
     form.connect()
-    Consent(journey.person).accept()
-    journey.arrived()
-    (connection,) = journey.house.store.connections()
-    assert len(journey.house.store.clients()) == 2
-    assert journey.house.store.client(connection.client_id).name != "Elder"
+    ConsentPage(journey.person).accept()
+    journey.wait_until_verified()
+    (connection,) = journey.services.store.connections()
+    assert len(journey.services.store.clients()) == 2
+    assert journey.services.store.client(connection.client_id).name != "Elder"

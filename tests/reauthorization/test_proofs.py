@@ -5,123 +5,136 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
-from core import ANNA, Core
-from repairing import connect, kill, lines
-from shell import Shell
+from support.harness import ANNA, Harness
+from support.reauthorization import (
+    add_verified_connection,
+    change_password_and_detect,
+    current_items,
+)
+from support.shell import Shell
 
-from wizard.cli.proofs import exit_code, paint_proofs, proof_json
-from wizard.cli.proving import Outcome
+from wizard.cli.flows.reauthorization_results import exit_code, item_to_json, print_results
+from wizard.cli.flows.verification import VerificationOutcome
 from wizard.cli.terminal import Terminal
 from wizard.model import GrantState
-from wizard.reauthorization import Line
-from wizard.web import LaunchTokens, create_app
+from wizard.reauthorization import ReauthorizationItem
+from wizard.web import LinkTokens, create_app
 
 URL = r"http://127\.0\.0\.1:\d+/\w+/accounts/oauth/v2/auth\S+"
 
 
 @pytest.fixture
-def terminal(core: Core) -> Terminal:
-    terminal = Terminal(core.house.clock)
-    terminal.settings, terminal.house = core.house.settings, core.house
+def terminal(harness: Harness) -> Terminal:
+    terminal = Terminal(harness.services.clock)
+    terminal.settings, terminal.services = harness.services.settings, harness.services
     return terminal
 
 
-def throttled(core: Core, name: str) -> Line:
+def throttled(harness: Harness, name: str) -> ReauthorizationItem:
     """A consent for `name`, whose proof Zoho then keeps waiting."""
-    core.house.repairs.begin([name])
-    begun = core.house.authorization.begin(name)
-    done = core.finish(begun, core.consent(begun))
+    harness.services.reauthorization.begin([name])
+    begun = harness.services.authorization.begin(name)
+    done = harness.complete_authorization(begun, harness.give_consent(begun))
     assert done.generation is not None, done.failure
-    core.admin.fault("throttle", endpoint="oauth/v2/token", times=9)
-    core.climb(name, done.generation)
-    core.admin.clear_faults()
-    (line,) = lines(core)
+    harness.controls.inject_fault("rate-limit", endpoint="oauth/v2/token", times=9)
+    harness.verify(name, done.generation)
+    harness.controls.clear_faults()
+    (line,) = current_items(harness)
     return line
 
 
 @pytest.mark.parametrize("dead", [True, False])
 def test_a_proof_that_waits_for_a_rate_limit_says_so_and_nothing_else(
-    core: Core, terminal: Terminal, capsys: pytest.CaptureFixture[str], dead: bool
+    harness: Harness, terminal: Terminal, capsys: pytest.CaptureFixture[str], dead: bool
 ) -> None:
-    connect(core, "crm", core.client())
-    core.advance(minutes=11)
+    add_verified_connection(harness, "crm", harness.register_client())
+    harness.advance(minutes=11)
     if dead:
-        kill(core, "crm")
-    line = throttled(core, "crm")
-    assert line.again_at is not None
-    until = line.again_at.astimezone()
+        change_password_and_detect(harness, "crm")
+    line = throttled(harness, "crm")
+    assert line.retry_at is not None
+    until = line.retry_at.astimezone()
 
-    paint_proofs(terminal, [line])
+    print_results(terminal, [line])
     name, state, _reaches, proved, _programs = capsys.readouterr().out.rstrip("\n").split("\t")
     assert (name, proved) == ("crm", "")
     assert state == f"… waiting for Zoho's rate limit until {until:%H:%M:%S}"
 
-    told = proof_json(terminal, line)
-    assert (told["state"], told["proved"], told["proved_at"]) == ("waiting", False, None)
-    assert told["again_at"] == line.again_at
+    told = item_to_json(terminal, line)
+    assert (told["state"], told["is_verified"], told["verified_at"]) == (
+        "waiting_to_retry",
+        False,
+        None,
+    )
+    assert told["retry_at"] == line.retry_at
     assert told["error"]["code"] == "throttled"
     assert exit_code(terminal, line) == 4
 
-    launch = LaunchTokens()
-    browser, base_url = create_app(core.house, launch=launch).test_client(), "http://localhost:8733"
-    browser.get(f"/launch/{launch.issue()}", base_url=base_url)
-    page = browser.get("/repair", base_url=base_url).text
+    launch = LinkTokens()
+    browser, base_url = (
+        create_app(harness.services, link_tokens=launch).test_client(),
+        "http://localhost:8733",
+    )
+    browser.get(f"/browser-link/{launch.issue()}", base_url=base_url)
+    page = browser.get("/reauthorize", base_url=base_url).text
     assert f"Waiting for Zoho’s rate limit until {until.day} {until:%b %Y, %H:%M:%S}" in page
     assert "Proved" not in page
 
 
 def test_a_time_of_another_day_is_told_with_its_date(
-    core: Core, terminal: Terminal, capsys: pytest.CaptureFixture[str]
+    harness: Harness, terminal: Terminal, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    connect(core, "crm", core.client())
-    core.house.repairs.begin(["crm"])
-    core.house.repairs.skip("crm")
-    core.advance(hours=30)
-    paint_proofs(terminal, list(lines(core)))
+    add_verified_connection(harness, "crm", harness.register_client())
+    harness.services.reauthorization.begin(["crm"])
+    harness.services.reauthorization.skip("crm")
+    harness.advance(hours=30)
+    print_results(terminal, list(current_items(harness)))
     proved = capsys.readouterr().out.split("\t")[3]
-    grant = core.house.store.grant("crm")
+    grant = harness.services.store.grant("crm")
     assert grant is not None
     assert proved.startswith(f"{grant.granted_at.astimezone():%Y-%m-%d} ")
 
 
 def test_a_proved_connection_is_told_with_the_time_of_its_proof_in_every_place(
-    core: Core, terminal: Terminal
+    harness: Harness, terminal: Terminal
 ) -> None:
-    connect(core, "crm", core.client())
-    kill(core, "crm")
-    core.advance(minutes=11)
-    line = throttled(core, "crm")
-    assert line.again_at is not None
-    core.advance(minutes=11)
-    core.climb("crm", line.generation)
-    (line,) = lines(core)
-    told = proof_json(terminal, line)
-    assert told["proved"]
-    assert told["proved_at"] > datetime.min.replace(tzinfo=UTC)
-    assert told["again_at"] is None
+    add_verified_connection(harness, "crm", harness.register_client())
+    change_password_and_detect(harness, "crm")
+    harness.advance(minutes=11)
+    line = throttled(harness, "crm")
+    assert line.retry_at is not None
+    harness.advance(minutes=11)
+    harness.verify("crm", line.generation)
+    (line,) = current_items(harness)
+    told = item_to_json(terminal, line)
+    assert told["is_verified"]
+    assert told["verified_at"] > datetime.min.replace(tzinfo=UTC)
+    assert told["retry_at"] is None
 
 
 @pytest.mark.parametrize("state", GrantState)
-def test_only_a_proved_grant_is_called_proved(core: Core, state: GrantState) -> None:
-    grant = replace(core.proved(), state=state)
-    told = Outcome("crm", grant).to_json()
-    assert told["proved"] is (told["state"] == "proved")
+def test_only_a_proved_grant_is_called_proved(harness: Harness, state: GrantState) -> None:
+    grant = replace(harness.add_verified_connection(), state=state)
+    told = VerificationOutcome("crm", grant).to_json()
+    assert told["is_verified"] is (told["state"] == "verified")
 
 
-def test_connect_tells_that_its_proof_waits_as_what_it_is(shell: Shell, stored: Core) -> None:
-    client = stored.client()
+def test_connect_tells_that_its_proof_waits_as_what_it_is(
+    shell: Shell, shell_harness: Harness
+) -> None:
+    client = shell_harness.register_client()
     running = shell.start(
-        *("connect", "crm", "--task", "crm-read-leads", "--no-browser", "--json"),
+        *("connect", "crm", "--preset", "crm-read-leads", "--no-browser", "--json"),
         *("--client", client.client_id),
     )
     # Two asked for the client when it was stored; the exchange is the third, and the refresh waits.
-    shell.sandbox.admin.change_settings(throttle_key="client", token_requests=3)
-    running.type(shell.sandbox.admin.authorize(running.see(URL), ANNA))
-    done = running.end()
-    told = json.loads(done.out)
-    assert done.code == 4
-    assert (told["proved"], told["state"], told["error"]["code"]) == (
+    shell.simulator.controls.change_settings(rate_limit_key="client", token_request_limit=3)
+    running.send_line(shell.simulator.controls.authorize(running.wait_for_stderr(URL), ANNA))
+    done = running.finish()
+    told = json.loads(done.stdout)
+    assert done.exit_code == 4
+    assert (told["is_verified"], told["state"], told["error"]["code"]) == (
         False,
-        "unproved",
+        "not_verified",
         "throttled",
     )

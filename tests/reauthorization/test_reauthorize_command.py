@@ -6,129 +6,135 @@ import signal
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
-from core import ANNA, CARLA, PRODUCTION, Core
-from giving import deliver
-from repairing import accept, connect, states
-from shell import Result, Running, Shell
+from support.delivery import deliver
+from support.harness import ANNA, CARLA, FIRST_ORGANIZATION, Harness
+from support.reauthorization import add_verified_connection, authorize, item_states
+from support.shell import CommandResult, RunningCommand, Shell
 
 URL = re.compile(r"http://127\.0\.0\.1:\d+/\S+/oauth/v2/auth\?\S+").pattern
 
 
-def dead(shell: Shell, stored: Core, *names: str) -> None:
+def add_rejected_connections(shell: Shell, shell_harness: Harness, *names: str) -> None:
     """Connections of anna's that died with her password, and the wizard knows."""
-    client = stored.client()
+    client = shell_harness.register_client()
     for name in names:
-        connect(stored, name, client)
-    shell.sandbox.admin.change_password(ANNA)
-    assert shell.run("check").code == 3
+        add_verified_connection(shell_harness, name, client)
+    shell.simulator.controls.change_password(ANNA)
+    assert shell.run("check").exit_code == 3
 
 
-def consents(shell: Shell, running: Running, *people: tuple[str, str]) -> Result:
+def give_consents(shell: Shell, running: RunningCommand, *people: tuple[str, str]) -> CommandResult:
     """Answer each consent as it is asked for, by these people."""
     for seen, (email, organization) in enumerate(people):
-        found = running.see(rf"(?s)(?:{URL}.*?){{{seen}}}{URL}")
+        found = running.wait_for_stderr(rf"(?s)(?:{URL}.*?){{{seen}}}{URL}")
         url = re.findall(URL, found)[seen]
-        running.type(shell.sandbox.admin.authorize(url, email, organization))
-    return running.end()
+        running.send_line(shell.simulator.controls.authorize(url, email, organization))
+    return running.finish()
 
 
-def test_all_that_died_is_repaired_and_proved_in_one_run(shell: Shell, stored: Core) -> None:
-    dead(shell, stored, "crm", "leads")
-    assert shell.run("token", "crm").code == 3
+def test_all_that_died_is_repaired_and_proved_in_one_run(
+    shell: Shell, shell_harness: Harness
+) -> None:
+    add_rejected_connections(shell, shell_harness, "crm", "leads")
+    assert shell.run("token", "crm").exit_code == 3
 
     running = shell.start("reauthorize", "--all", "--no-browser", "--yes", "--json")
-    done = consents(shell, running, (ANNA, ""), (ANNA, ""))
+    done = give_consents(shell, running, (ANNA, ""), (ANNA, ""))
 
-    assert done.code == 0, done.err
-    assert "2 consents in all, 1 sign-in." in done.err
-    proofs = json.loads(done.out)
+    assert done.exit_code == 0, done.stderr
+    assert "2 consents in all, 1 sign-in." in done.stderr
+    proofs = json.loads(done.stdout)
     assert [(each["name"], each["state"]) for each in proofs] == [
-        ("crm", "repaired"),
-        ("leads", "repaired"),
+        ("crm", "reauthorized"),
+        ("leads", "reauthorized"),
     ]
-    assert shell.run("token", "crm").code == 0
-    assert shell.run("reauthorize", "--all", "--yes").code == 0, "nothing to repair"
+    assert shell.run("token", "crm").exit_code == 0
+    assert shell.run("reauthorize", "--all", "--yes").exit_code == 0, "nothing to repair"
 
 
-def test_a_script_must_say_that_it_means_several(shell: Shell, stored: Core) -> None:
-    dead(shell, stored, "crm", "leads")
+def test_a_script_must_say_that_it_means_several(shell: Shell, shell_harness: Harness) -> None:
+    add_rejected_connections(shell, shell_harness, "crm", "leads")
     refused = shell.run("reauthorize", "--all", "--no-browser")
-    assert refused.code == 2
-    assert "--yes" in refused.err
-    assert stored.house.repairs.current() is None
+    assert refused.exit_code == 2
+    assert "--yes" in refused.stderr
+    assert shell_harness.services.reauthorization.current() is None
 
 
-def test_a_stray_grant_is_given_back_at_once_in_a_script(shell: Shell, stored: Core) -> None:
-    dead(shell, stored, "crm")
+def test_a_stray_grant_is_given_back_at_once_in_a_script(
+    shell: Shell, shell_harness: Harness
+) -> None:
+    add_rejected_connections(shell, shell_harness, "crm")
     running = shell.start("reauthorize", "crm", "--no-browser")
-    done = consents(shell, running, (CARLA, PRODUCTION))
-    assert done.code == 3
-    assert CARLA in done.err
-    assert "left as it was" in done.out
-    stray = stored.house.store.grant("crm", 2)
+    done = give_consents(shell, running, (CARLA, FIRST_ORGANIZATION))
+    assert done.exit_code == 3
+    assert CARLA in done.stderr
+    assert "left as it was" in done.stdout
+    stray = shell_harness.services.store.grant("crm", 2)
     assert stray is not None
     assert stray.state.value == "revoked"
 
 
-def test_an_interrupted_repair_goes_on_where_it_was(shell: Shell, stored: Core) -> None:
-    dead(shell, stored, "crm", "leads")
+def test_an_interrupted_repair_goes_on_where_it_was(shell: Shell, shell_harness: Harness) -> None:
+    add_rejected_connections(shell, shell_harness, "crm", "leads")
     running = shell.start("reauthorize", "--all", "--no-browser", "--yes")
-    first = running.see(URL)
-    running.type(shell.sandbox.admin.authorize(first, ANNA))
-    running.see(r"(?s)leads:.*" + URL)
-    shell.under_way[-1].kill()
-    running.end()
+    first = running.wait_for_stderr(URL)
+    running.send_line(shell.simulator.controls.authorize(first, ANNA))
+    running.wait_for_stderr(r"(?s)leads:.*" + URL)
+    shell.processes[-1].kill()
+    running.finish()
 
-    done = consents(shell, shell.start("reauthorize", "--no-browser"), (ANNA, ""))
+    done = give_consents(shell, shell.start("reauthorize", "--no-browser"), (ANNA, ""))
 
-    assert done.code == 0, done.err
-    assert done.out.count("✓ repaired") == 2
+    assert done.exit_code == 0, done.stderr
+    assert done.stdout.count("✓ repaired") == 2
 
 
 def test_programs_are_handed_the_new_credentials(
-    shell: Shell, stored: Core, tmp_path: Path
+    shell: Shell, shell_harness: Harness, tmp_path: Path
 ) -> None:
-    connect(stored, "crm", stored.client())
-    deliver(stored, "dotenv", tmp_path / "app.env", reload="true")
-    shell.sandbox.admin.change_password(ANNA)
-    assert shell.run("check").code == 3
+    add_verified_connection(shell_harness, "crm", shell_harness.register_client())
+    deliver(shell_harness, "dotenv", tmp_path / "app.env", reload_command="true")
+    shell.simulator.controls.change_password(ANNA)
+    assert shell.run("check").exit_code == 3
 
     running = shell.start("reauthorize", "crm", "--no-browser", "--json")
-    done = consents(shell, running, (ANNA, ""))
+    done = give_consents(shell, running, (ANNA, ""))
 
-    assert done.code == 0, done.err
-    (destination,) = json.loads(done.out)["destinations"]
+    assert done.exit_code == 0, done.stderr
+    (destination,) = json.loads(done.stdout)["destinations"]
     assert (destination["generation"], destination["failure"]) == (2, None)
-    assert destination["in_use_at"]
-    grant = stored.house.store.grant("crm")
+    assert destination["reloaded_at"]
+    grant = shell_harness.services.store.grant("crm")
     assert grant is not None
     assert grant.refresh_token in (tmp_path / "app.env").read_text()
 
 
-def test_more_is_asked_for_on_the_way(shell: Shell, stored: Core) -> None:
-    dead(shell, stored, "crm")
+def test_more_is_asked_for_on_the_way(shell: Shell, shell_harness: Harness) -> None:
+    add_rejected_connections(shell, shell_harness, "crm")
     running = shell.start("reauthorize", "crm", "--no-browser", "--add", "ZohoBooks.settings.READ")
-    scope = parse_qs(urlsplit(running.see(URL)).query)["scope"][0]
+    scope = parse_qs(urlsplit(running.wait_for_stderr(URL)).query)["scope"][0]
     assert "ZohoBooks.settings.READ" in scope
-    assert consents(shell, running, (ANNA, "")).code == 0
-    assert "ZohoBooks.settings.READ" in stored.house.store.connection("crm").scope
+    assert give_consents(shell, running, (ANNA, "")).exit_code == 0
+    assert "ZohoBooks.settings.READ" in shell_harness.services.store.connection("crm").scope
 
 
-def test_the_ninth_consent_waits_and_says_how_long(shell: Shell, stored: Core) -> None:
+def test_the_ninth_consent_waits_and_says_how_long(shell: Shell, shell_harness: Harness) -> None:
     names = [f"crm{number}" for number in range(8)]
-    client = stored.client()
+    client = shell_harness.register_client()
     for name in names:
-        connect(stored, name, client)
+        add_verified_connection(shell_harness, name, client)
     running = shell.start("reauthorize", "crm0", "--no-browser")
-    running.see("may begin at")
-    running.see("minutes left")
-    shell.sandbox.admin.advance(601)
-    assert consents(shell, running, (ANNA, "")).code == 0
+    running.wait_for_stderr("may begin at")
+    running.wait_for_stderr("minutes left")
+    shell.simulator.controls.advance(601)
+    assert give_consents(shell, running, (ANNA, "")).exit_code == 0
 
 
-def test_somebody_leaves_and_another_person_takes_all_over(shell: Shell, stored: Core) -> None:
+def test_somebody_leaves_and_another_person_takes_all_over(
+    shell: Shell, shell_harness: Harness
+) -> None:
     new = "integrations@zylker.example"
-    shell.sandbox.admin.add_person(
+    shell.simulator.controls.add_person(
         new,
         first_name="Ina",
         last_name="Gration",
@@ -136,42 +142,42 @@ def test_somebody_leaves_and_another_person_takes_all_over(shell: Shell, stored:
         password="ina-made-up-password",
         organizations=[{"product": "crm", "organization_id": "20090000001", "name": "Zylker GmbH"}],
     )
-    client = stored.client()
+    client = shell_harness.register_client()
     for name in ("crm", "leads"):
-        connect(stored, name, client)
-    (account,) = json.loads(shell.run("list", "--by", "account", "--json").out)
+        add_verified_connection(shell_harness, name, client)
+    (account,) = json.loads(shell.run("list", "--by", "account", "--json").stdout)
     assert account["account"] == ANNA
     assert [each["name"] for each in account["connections"]] == ["crm", "leads"]
-    assert f"{ANNA}\teu\tcrm\t✓ proved" in shell.run("list", "--by", "account").out
+    assert f"{ANNA}\teu\tcrm\t✓ proved" in shell.run("list", "--by", "account").stdout
 
     options = ("--account", ANNA, "--as", new, "--no-browser", "--yes")
-    done = consents(shell, shell.start("reauthorize", *options), (new, ""), (new, ""))
+    done = give_consents(shell, shell.start("reauthorize", *options), (new, ""), (new, ""))
 
-    assert done.code == 0, done.err
-    (account,) = json.loads(shell.run("list", "--by", "account", "--json").out)
+    assert done.exit_code == 0, done.stderr
+    (account,) = json.loads(shell.run("list", "--by", "account", "--json").stdout)
     assert account["account"] == new
 
 
-def test_by_the_pages_it_waits_until_all_is_repaired(shell: Shell, stored: Core) -> None:
-    dead(shell, stored, "crm", "leads")
+def test_by_the_pages_it_waits_until_all_is_repaired(shell: Shell, shell_harness: Harness) -> None:
+    add_rejected_connections(shell, shell_harness, "crm", "leads")
     running = shell.start("reauthorize", "--all", "--yes")
-    running.see("Waiting for the proofs")
+    running.wait_for_stderr("Waiting for the proofs")
     for name in ("crm", "leads"):
-        accept(stored, name)
-    done = running.end()
-    assert done.code == 0, done.err
-    assert done.out.count("✓ repaired") == 2
-    repair = stored.house.repairs.current()
+        authorize(shell_harness, name)
+    done = running.finish()
+    assert done.exit_code == 0, done.stderr
+    assert done.stdout.count("✓ repaired") == 2
+    repair = shell_harness.services.reauthorization.current()
     assert repair is not None
-    assert repair.done, "its page shows the proofs until they were seen"
-    assert "nothing to repair" in shell.run("reauthorize").err
+    assert repair.is_done, "its page shows the proofs until they were seen"
+    assert "nothing to repair" in shell.run("reauthorize").stderr
 
 
-def test_who_stops_waiting_is_told_how_to_go_on(shell: Shell, stored: Core) -> None:
-    dead(shell, stored, "crm")
+def test_who_stops_waiting_is_told_how_to_go_on(shell: Shell, shell_harness: Harness) -> None:
+    add_rejected_connections(shell, shell_harness, "crm")
     running = shell.start("reauthorize", "crm")
-    running.see("Waiting for the proofs")
-    stopped = running.end(signal.SIGINT)
-    assert stopped.code == 1
-    assert "zoho-wizard reauthorize" in stopped.err
-    assert states(stored) == {"crm": "pending"}
+    running.wait_for_stderr("Waiting for the proofs")
+    stopped = running.finish(signal.SIGINT)
+    assert stopped.exit_code == 1
+    assert "zoho-wizard reauthorize" in stopped.stderr
+    assert item_states(shell_harness) == {"crm": "pending"}

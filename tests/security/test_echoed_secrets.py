@@ -12,28 +12,28 @@ from urllib.parse import quote
 
 import pytest
 import requests
-from core import settings_for
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from rawserver import RawServer, response
+from support.harness import settings_for
+from support.raw_server import RawServer, http_response
 
 from wizard import zoho
-from wizard.authorization.response import judge
-from wizard.document import to_json
-from wizard.errors import WizardError, explain, outcome
-from wizard.house import House, utc_now
+from wizard.authorization.callback import check_callback
+from wizard.errors import WizardError, describe_outcome, explain
 from wizard.model import (
     Attempt,
+    AttemptMode,
     AttemptState,
     Client,
     ClientSecret,
     Connection,
     Grant,
     GrantState,
-    Mode,
 )
-from wizard.store import Belongings
-from wizard.transport import Answer, Transport, ZohoAuth
+from wizard.serialization import to_json
+from wizard.services import Services, utc_now
+from wizard.store import StoreContents
+from wizard.transport import HttpResponse, Transport, ZohoAuth
 from wizard.transport.redaction import MASK
 
 ACCESS = "1000.0123456789abcdef0123456789abcdef.fedcba9876543210fedcba9876543210"
@@ -96,11 +96,11 @@ def seen(text: str, secret: str) -> bool:
     )
 
 
-def exchanged(body: bytes, status: int) -> tuple[list[Answer], list[WizardError]]:
+def exchanged(body: bytes, status: int) -> tuple[list[HttpResponse], list[WizardError]]:
     """What comes of requests that carry each of the secrets, where the server answers so."""
     answers, errors = [], []
-    with RawServer(response(status, body, Location="http://x")) as server:
-        table = replace(zoho.load(), bases=(server.url,))
+    with RawServer(http_response(status, body, Location="http://x")) as server:
+        table = replace(zoho.load(), allowed_base_urls=(server.url,))
         transport = Transport(table, utc_now)
         form = {"client_secret": SECRET, "refresh_token": REFRESH, "client_id": "1000.ABC"}
         acts: tuple[Callable[[requests.Session], object], ...] = (
@@ -110,10 +110,10 @@ def exchanged(body: bytes, status: int) -> tuple[list[Answer], list[WizardError]
         )
         for act in acts:
             with requests.Session() as session:
-                wire = transport.fit(session)
+                wire = transport.attach(session)
                 try:
                     act(session)
-                    answers.append(wire.answer)
+                    answers.append(wire.last_response)
                 except WizardError as error:
                     errors.append(error)
     return answers, errors
@@ -141,7 +141,7 @@ def test_no_secret_that_was_sent_is_in_what_is_judged_or_shown(
         if secret in carried:
             document = json.dumps(answer.json, ensure_ascii=False)
             assert not seen(document, secret), name
-            assert not seen(answer.exchange.answer, secret), name
+            assert not seen(answer.exchange.response_body, secret), name
             assert secret not in repr(answer)
 
 
@@ -152,7 +152,7 @@ def test_a_secret_is_masked_in_each_of_its_writings_and_frames(secret: str, writ
     for name, body in frames(WRITINGS[writing](secret)):
         answers, _ = exchanged(body, 200)
         assert not seen(json.dumps(answers[index].json, ensure_ascii=False), secret), name
-        assert not seen(answers[index].exchange.answer, secret), name
+        assert not seen(answers[index].exchange.response_body, secret), name
 
 
 def test_a_token_beside_an_error_is_not_repeated_in_its_words() -> None:
@@ -164,14 +164,14 @@ def test_a_token_beside_an_error_is_not_repeated_in_its_words() -> None:
         "deep": {"refresh_token": MASK},
         "access_token": MASK,
     }
-    assert given not in answer.exchange.answer
+    assert given not in answer.exchange.response_body
     assert answer.issued("access_token") == given
 
 
 @pytest.mark.parametrize("secret", [SECRET.replace("_", "").split("/")[0], ACCESS])
 def test_a_redirect_to_a_host_named_like_a_secret_does_not_name_it(secret: str) -> None:
-    with RawServer(response(302, Location=f"http://{secret}.example/x")) as server:
-        transport = Transport(replace(zoho.load(), bases=(server.url,)), utc_now)
+    with RawServer(http_response(302, Location=f"http://{secret}.example/x")) as server:
+        transport = Transport(replace(zoho.load(), allowed_base_urls=(server.url,)), utc_now)
         with pytest.raises(WizardError) as raised:
             transport.get(f"{server.url}/x", ZohoAuth(secret))
     assert raised.value.failure.details["to"] == f"{MASK}.example"
@@ -183,16 +183,16 @@ def test_a_callback_that_repeats_our_state_or_its_code_names_neither() -> None:
         "1",
         "crm",
         "1000.ABC",
-        Mode.BROWSER,
-        AttemptState.CALLBACK_SEEN,
+        AttemptMode.BROWSER,
+        AttemptState.CALLBACK_RECEIVED,
         "eu",
         *("", "", "http://localhost/callback", (), utc_now(), state, verifier, ""),
     )
     for secret in (state, verifier, code):
         params = {"error": f"bad {quote(secret)}", "code": code, "state": state}
         with pytest.raises(WizardError) as raised:
-            judge(params, attempt, zoho.load())
-        assert raised.value.failure.zoho_word == f"bad {MASK}"
+            check_callback(params, attempt, zoho.load())
+        assert raised.value.failure.zoho_error == f"bad {MASK}"
 
 
 # --- The attack, replayed: what stays in the database, on the terminal and in the log -------------
@@ -210,7 +210,7 @@ class Echo:
         path = self.server.requests[-1].split(b" ")[1].decode()
         answer = self._body(path, self._secret)
         status = 400 if "error" in answer else 200
-        wire.sendall(response(status, json.dumps(answer)))
+        wire.sendall(http_response(status, json.dumps(answer)))
 
 
 def refuses(_path: str, secret: str) -> dict[str, object]:
@@ -252,21 +252,24 @@ def test_a_secret_that_zoho_repeats_is_not_in_the_database_the_terminal_or_the_l
 ) -> None:
     caplog.set_level(logging.DEBUG)
     echo = Echo(WRITINGS[writing](secret), answers)
-    with echo.server as server, House.open(settings_for(tmp_path, server.url)) as house:
-        now = house.clock()
+    with echo.server as server, Services.open(settings_for(tmp_path, server.url)) as services:
+        now = services.clock()
         secrets = (ClientSecret("eu", SECRET),)
         client = Client("1000.ABC", "Zylker", "eu", "", secrets, created_at=now)
         scope = ("AaaServer.profile.READ", "ZohoCRM.org.READ")
         connection = Connection("crm", "1000.ABC", scope, "eu", created_at=now)
-        grant = Grant("crm", 1, "1000.ABC", REFRESH, scope, "eu", GrantState.UNPROVED, now)
-        house.store.take_in(Belongings((client,), (connection,), (grant,)))
-        rungs = list(house.validation.climb("crm", 1))
-        receipt = house.store.receipt("crm", 1)
+        grant = Grant("crm", 1, "1000.ABC", REFRESH, scope, "eu", GrantState.NOT_VERIFIED, now)
+        services.store.import_contents(StoreContents((client,), (connection,), (grant,)))
+        rungs = list(services.verification.verify("crm", 1))
+        receipt = services.store.verification_report("crm", 1)
         shown = [to_json(receipt), *(str(each.evidence) for each in rungs)]
         for rung in rungs:
             if rung.failure:
                 shown.append(to_json(explain(rung.failure, name="crm")))
-        shown += [outcome(ask.outcome) for ask in house.broker.ledger("crm").asks]
+        shown += [
+            describe_outcome(ask.outcome)
+            for ask in services.tokens.request_log_view("crm").requests
+        ]
         stored = b"".join(
             each.read_bytes()
             for each in tmp_path.rglob("*")

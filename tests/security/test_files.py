@@ -6,15 +6,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from shell import Shell
+from support.shell import Shell
 
 from wizard.errors import WizardError
-from wizard.home import locate
-from wizard.house import House
+from wizard.paths import locate
+from wizard.services import Services
 from wizard.settings import from_environment
-from wizard.store.database import _engine
+from wizard.store.database import _create_engine
 
-SANDBOX = {"ZOHO_WIZARD_ZOHO": "http://127.0.0.1:8730"}
+SIMULATOR = {"ZOHO_WIZARD_SIMULATOR_URL": "http://127.0.0.1:8730"}
 
 
 @pytest.fixture(params=[0o000, 0o002, 0o022])
@@ -25,22 +25,22 @@ def umask(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("umask")
-def test_who_tried_the_sandbox_first_has_a_private_live_home_that_opens(tmp_path: Path) -> None:
-    for chosen in (SANDBOX, {}):
-        with House.open(from_environment({"HOME": str(tmp_path), **chosen})) as house:
-            assert house.store.connections() == ()
+def test_who_tried_the_simulator_first_has_a_private_live_home_that_opens(tmp_path: Path) -> None:
+    for chosen in (SIMULATOR, {}):
+        with Services.open(from_environment({"HOME": str(tmp_path), **chosen})) as services:
+            assert services.store.connections() == ()
     modes = {each: stat.S_IMODE(each.stat().st_mode) for each in tmp_path.rglob("*")}
     assert {str(path): mode for path, mode in modes.items() if mode & 0o077} == {}
 
 
 def test_a_file_that_led_a_browser_in_goes_with_the_next_one_at_the_latest(shell: Shell) -> None:
     serving = shell.start("serve")
-    serving.see("http://localhost:")
-    cache = Path(shell.environment["ZOHO_WIZARD_HOME"]) / "data" / "sandbox" / "cache"
+    serving.wait_for_stderr("http://localhost:")
+    cache = Path(shell.environment["ZOHO_WIZARD_HOME"]) / "data" / "simulator" / "cache"
     left = cache / "open-before.html"
     left.write_text("a link that is dead")
     os.utime(left, (1, 1))
-    assert shell.run(ZOHO_WIZARD_BROWSER="/bin/true").code == 0
+    assert shell.run(ZOHO_WIZARD_BROWSER="/bin/true").exit_code == 0
     [led] = cache.glob("open-*.html")
     assert led != left
     assert stat.S_IMODE(led.stat().st_mode) == 0o600
@@ -56,7 +56,9 @@ def test_a_directory_that_others_could_read_is_closed_to_them(tmp_path: Path) ->
 
 
 def test_a_connection_that_would_not_be_durable_is_refused() -> None:
-    engine = _engine(":memory:")  # SQLite keeps no WAL there, as on some network file systems
+    engine = _create_engine(
+        ":memory:"
+    )  # SQLite keeps no WAL there, as on some network file systems
     with pytest.raises(WizardError, match="store-unwritable"):
         engine.connect()
     engine.dispose()

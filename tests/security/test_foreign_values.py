@@ -9,25 +9,33 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from core import Core, query, settings_for
 from hypothesis import given
 from hypothesis import strategies as st
-from rawserver import RawServer, response
+from support.harness import Harness, query_parameters, settings_for
+from support.raw_server import RawServer, http_response
 
 from wizard import zoho
-from wizard.adoption import Found
 from wizard.delivery import profiles
 from wizard.errors import WizardError
-from wizard.house import House
-from wizard.model import Account, AskKind, Exchange, Failure, Identifier, Organization, Token
-from wizard.oauth.judge import judge_token
-from wizard.resource import judge_account, judge_organizations
-from wizard.store import Belongings
-from wizard.transport import Answer
+from wizard.importing import FoundCredentials
+from wizard.model import (
+    Account,
+    Failure,
+    HttpExchange,
+    Identifier,
+    Organization,
+    RequestKind,
+    Token,
+)
+from wizard.oauth.responses import parse_token_response
+from wizard.product_api import parse_account, parse_organizations
+from wizard.services import Services
+from wizard.store import StoreContents
+from wizard.transport import HttpResponse
 
 PACKAGE = Path(__file__).parents[2] / "wizard"
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
-EU = zoho.load().data_centre("eu")
+EU = zoho.load().data_center("eu")
 COMMAND = "x'$(touch pwned)'"
 HOSTILE = [
     COMMAND,
@@ -56,9 +64,9 @@ ALSO_TOKENS = ("-rf", "../x")
 """Of these, what RFC 6750 allows in a token."""
 
 
-def answered(body: object, status: int = 200) -> Answer:
-    exchange = Exchange("POST", EU.token_endpoint, {}, status, "", NOW)
-    return Answer(status, {}, json.dumps(body).encode(), exchange)
+def answered(body: object, status: int = 200) -> HttpResponse:
+    exchange = HttpExchange("POST", EU.token_endpoint, {}, status, "", NOW)
+    return HttpResponse(status, {}, json.dumps(body).encode(), exchange)
 
 
 def failure_of(act: Callable[[], object]) -> Failure:
@@ -109,7 +117,12 @@ def test_only_judges_of_what_comes_from_outside_make_a_token_or_an_identifier() 
         if isinstance(node, ast.Call)
         and ast.unparse(node.func) in ("Token", "Identifier", "Token.of", "Identifier.of")
     }
-    judges = {"oauth/judge.py", "resource.py", "adoption/__init__.py", "store/columns.py"}
+    judges = {
+        "oauth/responses.py",
+        "product_api.py",
+        "importing/__init__.py",
+        "store/columns.py",
+    }
     assert makers - {"model/values.py"} == judges
 
 
@@ -120,7 +133,7 @@ def test_only_judges_of_what_comes_from_outside_make_a_token_or_an_identifier() 
 @pytest.mark.parametrize("value", [each for each in HOSTILE if each not in ALSO_TOKENS])
 def test_a_token_that_is_none_makes_the_answer_malformed(field: str, value: str) -> None:
     good = {"access_token": "1000.a.b", "refresh_token": "1000.c.d"}
-    found = failure_of(lambda: judge_token(answered({**good, field: value}), EU, NOW))
+    found = failure_of(lambda: parse_token_response(answered({**good, field: value}), EU, NOW))
     assert (found.code, found.temporary) == ("malformed-answer", True)
     assert found.details["field"] == field
 
@@ -136,87 +149,94 @@ def test_an_organization_whose_id_is_none_makes_the_answer_malformed(
     body: object = [{listing.id: value, listing.name: "Zylker"}]
     for name in reversed(listing.rows.split(".")):
         body = {name: body}
-    assert failure_of(lambda: judge_organizations(listed, answered(body))).code == (
+    assert failure_of(lambda: parse_organizations(listed, answered(body))).code == (
         "malformed-answer"
     )
 
 
 @pytest.mark.parametrize("value", [*HOSTILE, None, True, -1, "12a", "1" * 65])
 def test_an_account_whose_zuid_is_no_number_makes_the_answer_malformed(value: object) -> None:
-    found = failure_of(lambda: judge_account(answered({"ZUID": value, "Email": "a@b"})))
+    found = failure_of(lambda: parse_account(answered({"ZUID": value, "Email": "a@b"})))
     assert found.code == "malformed-answer"
 
 
 @pytest.mark.parametrize("value", [each for each in HOSTILE if each not in ALSO_TOKENS and each])
 @pytest.mark.parametrize("field", ["client_id", "client_secret", "refresh_token"])
 def test_an_import_of_what_zoho_never_writes_is_refused_before_anything_is_asked(
-    core: Core, field: str, value: str
+    harness: Harness, field: str, value: str
 ) -> None:
     facts = {"client_id": "1000.ABC", "client_secret": "0123456789", "refresh_token": "1000.a.b"}
-    found = failure_of(lambda: core.house.adoption.prove(Found(facts={**facts, field: value})))
+    found = failure_of(
+        lambda: harness.services.importer.verify(FoundCredentials(values={**facts, field: value}))
+    )
     assert (found.code, found.details) == ("import-malformed", {"odd": field})
-    assert core.admin.journal() == []
+    assert harness.controls.journal() == []
 
 
 # --- The attack, replayed -------------------------------------------------------------------------
 
 
 @pytest.fixture
-def house_of() -> Iterator[Callable[[Path, str], House]]:
+def house_of() -> Iterator[Callable[[Path, str], Services]]:
     opened = []
 
-    def open_house(directory: Path, url: str) -> House:
-        opened.append(House.open(settings_for(directory, url)))
+    def open_house(directory: Path, url: str) -> Services:
+        opened.append(Services.open(settings_for(directory, url)))
         return opened[-1]
 
     yield open_house
-    for house in opened:
-        house.close()
+    for services in opened:
+        services.close()
 
 
 def test_a_consent_that_brings_a_command_for_a_token_stores_nothing(
-    core: Core, tmp_path: Path, house_of: Callable[[Path, str], House]
+    harness: Harness, tmp_path: Path, house_of: Callable[[Path, str], Services]
 ) -> None:
-    core.connection("crm")
+    harness.add_connection("crm")
     evil = json.dumps({"access_token": "1000.a.b", "refresh_token": COMMAND, "expires_in": 3600})
-    with RawServer(response(body=evil)) as server:
-        house = house_of(tmp_path / "evil", server.url)
-        [client], [connection] = core.house.store.clients(), core.house.store.connections()
-        house.store.take_in(Belongings((client,), (connection,)))
-        begun = house.authorization.begin("crm")
-        state = dict(query(begun.url))["state"]
+    with RawServer(http_response(body=evil)) as server:
+        services = house_of(tmp_path / "evil", server.url)
+        [client], [connection] = (
+            harness.services.store.clients(),
+            harness.services.store.connections(),
+        )
+        services.store.import_contents(StoreContents((client,), (connection,)))
+        begun = services.authorization.begin("crm")
+        state = dict(query_parameters(begun.url))["state"]
         params = [("state", state), ("code", f"1000.{'0' * 32}.{'1' * 32}")]
-        done = house.authorization.complete(params, {begun.cookie_name: begun.cookie_value})
+        done = services.authorization.complete(params, {begun.cookie_name: begun.cookie_value})
     assert done.failure is not None
     assert done.failure.code == "outcome-unknown"
-    assert house.store.grants("crm") == ()
-    asks = house.store.asks(since=house.clock() - timedelta(hours=1))
-    assert [ask.outcome for ask in asks if ask.kind is AskKind.EXCHANGE] == ["malformed-answer"]
-    house.close()
+    assert services.store.grants("crm") == ()
+    asks = services.store.token_requests(since=services.clock() - timedelta(hours=1))
+    assert [ask.outcome for ask in asks if ask.kind is RequestKind.CODE_EXCHANGE] == [
+        "malformed-answer"
+    ]
+    services.close()
     assert held(tmp_path / "evil", COMMAND) == []
 
 
 @pytest.mark.parametrize(
-    "profile", [each.id for each in profiles().values() if each.shape in ("dotenv", "ini")]
+    "profile", [each.id for each in profiles().values() if each.file_format in ("dotenv", "ini")]
 )
 def test_a_command_that_was_stored_for_a_token_before_is_delivered_to_no_file(
-    core: Core, profile: str
+    harness: Harness, profile: str
 ) -> None:
     command = COMMAND if profile == "dotenv" else "a\nregion = mine"
-    core.house.store.rotate(core.proved(), command, NOW)
-    target = core.directory / "target"
-    described = core.house.delivery.describe("crm", profile, str(target))
-    added = core.house.store.add_destination(described)
-    found = failure_of(lambda: core.house.delivery.deliver(added))
+    harness.services.store.rotate(harness.add_verified_connection(), command, NOW)
+    target = harness.directory / "target"
+    described = harness.services.delivery.describe("crm", profile, str(target))
+    added = harness.services.store.add_destination(described)
+    found = failure_of(lambda: harness.services.delivery.deliver(added))
     assert found.code == "destination-value"
     assert not target.exists()
 
 
-def test_a_delivered_file_can_be_sourced(core: Core) -> None:
-    grant = core.proved()
-    target = core.directory / "shell" / ".env"
+def test_a_delivered_file_can_be_sourced(harness: Harness) -> None:
+    grant = harness.add_verified_connection()
+    target = harness.directory / "shell" / ".env"
     target.parent.mkdir()
-    core.house.delivery.add(core.house.delivery.describe("crm", "dotenv", str(target)))
+    harness.services.delivery.add(harness.services.delivery.describe("crm", "dotenv", str(target)))
     script = '. ./.env; printf %s "$ZOHO_REFRESH_TOKEN"'
     done = subprocess.run(
         ["sh", "-c", script], cwd=target.parent, capture_output=True, text=True, check=True
@@ -225,13 +245,13 @@ def test_a_delivered_file_can_be_sourced(core: Core) -> None:
     assert os.listdir(target.parent) == [".env"]
 
 
-def test_ids_that_were_stored_before_they_were_judged_are_not_read(core: Core) -> None:
-    core.proved()
+def test_ids_that_were_stored_before_they_were_judged_are_not_read(harness: Harness) -> None:
+    harness.add_verified_connection()
     account = Account(Identifier("600000001"), "anna@zylker.example")
     ids = ["20091000001", "a\x00b", "a\nb", "ä"]
     organizations = tuple(Organization("crm", each, each) for each in ids)
-    core.house.store.describe_grant("crm", 1, account, organizations)
-    grant = core.house.store.grant("crm")
+    harness.services.store.set_grant_account("crm", 1, account, organizations)
+    grant = harness.services.store.grant("crm")
     assert grant is not None
     assert [each.id for each in grant.organizations] == ["20091000001"]
 

@@ -5,35 +5,36 @@ import subprocess
 import sys
 from pathlib import Path
 
-FORGED = """
+FORGED_REQUESTS = """
 import sys
 from pathlib import Path
-from core import Core, query
-from ports import free_port
+from support.harness import Harness, query_parameters
+from support.ports import free_port
 from wizard.errors import WizardError
-from wizard.house import House
-from wizard.sandbox.server import Sandbox
+from wizard.services import Services
+from wizard.simulator.server import Simulator
 from wizard.settings import from_environment
-from wizard.web import LaunchTokens, create_app
+from wizard.web import LinkTokens, create_app
 
 assert False, "asserts are alive"
 
 def outcome(params, jar):
     try:
-        done = house.authorization.complete(params, jar)
+        done = services.authorization.complete(params, jar)
     except WizardError as error:
         return error.failure.code
     return done.failure.code if done.failure else "accepted"
 
 home = Path(sys.argv[1])
-with Sandbox() as zoho:
-    chosen = {"ZOHO_WIZARD_HOME": str(home), "ZOHO_WIZARD_ZOHO": zoho.url, "HOME": str(home)}
+with Simulator() as zoho:
+    chosen = {"ZOHO_WIZARD_HOME": str(home), "HOME": str(home)}
+    chosen["ZOHO_WIZARD_SIMULATOR_URL"] = zoho.url
     settings = from_environment({**chosen, "ZOHO_WIZARD_PORT": str(free_port())})
-    with House.open(settings, zoho.clock) as house:
-        core = Core(house, zoho, home)
-        core.connection()
-        begun = house.authorization.begin("crm")
-        params = dict(query(core.consent(begun)))
+    with Services.open(settings, zoho.clock) as services:
+        harness = Harness(services, zoho, home)
+        harness.add_connection()
+        begun = services.authorization.begin("crm")
+        params = dict(query_parameters(harness.give_consent(begun)))
         jar = {begun.cookie_name: begun.cookie_value}
         without_state = {name: text for name, text in params.items() if name != "state"}
         print(outcome(list(without_state.items()), jar))
@@ -43,18 +44,18 @@ with Sandbox() as zoho:
         print(outcome([*params.items(), ("code", "again")], jar))
         print(outcome(list({**params, "accounts-server": "https://evil.example"}.items()), jar))
         print(outcome(list(params.items()), jar))
-        print(len(core.exchanges()))
-        launch = LaunchTokens()
-        pages = create_app(house, launch=launch).test_client()
+        print(len(harness.code_exchanges()))
+        link_tokens = LinkTokens()
+        pages = create_app(services, link_tokens=link_tokens).test_client()
         own = {"base_url": settings.base_url}
         print(pages.get("/status", **own).status_code)
-        pages.get(f"/launch/{launch.issue()}", **own)
+        pages.get(f"/browser-link/{link_tokens.issue()}", **own)
         print(pages.get("/status", **own).status_code)
         print(pages.get("/status", base_url="http://evil.example").status_code)
         print(pages.post("/connections/crm/authorize", **own).status_code)
 """
 
-REFUSED = """callback-without-state
+EXPECTED_OUTPUT = """callback-without-state
 callback-without-state
 callback-wrong-browser
 callback-wrong-browser
@@ -72,10 +73,10 @@ callback-repeated
 def test_every_forged_callback_and_request_is_refused_without_asserts(tmp_path: Path) -> None:
     tests = str(Path(__file__).parent.parent)
     done = subprocess.run(
-        [sys.executable, "-O", "-c", FORGED, str(tmp_path)],
+        [sys.executable, "-O", "-c", FORGED_REQUESTS, str(tmp_path)],
         env={**os.environ, "PYTHONPATH": tests},
         capture_output=True,
         text=True,
         check=False,
     )
-    assert (done.stdout, done.stderr) == (REFUSED, "")
+    assert (done.stdout, done.stderr) == (EXPECTED_OUTPUT, "")

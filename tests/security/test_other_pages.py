@@ -1,4 +1,4 @@
-"""What somebody else's page can do in a real browser, to the wizard's pages and to the sandbox's
+"""What somebody else's page can do in a real browser, to the wizard's pages and to the simulator's
 controls: from another site, from another port, and under a name rebound to this machine."""
 
 import os
@@ -6,18 +6,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from browsing import Callback
 from playwright.sync_api import Browser, Page
+from support.browser import CallbackServer
 
-from wizard.house import House
-from wizard.sandbox.person.browser import find_browser, is_root
-from wizard.sandbox.server import Sandbox
+from wizard.services import Services
+from wizard.simulator.server import Simulator
+from wizard.simulator.simulated_user.browser import find_browser, is_root
 from wizard.web import Server
 
 ORIGINS = ["http://localhost:{port}", "http://127.0.0.1:{port}", "http://cats.test:{port}"]
 """Pages on another port of our own names, and one of another site."""
 
-ASKED = {
+REQUEST = {
     "as a form would": "fetch(url, {method: 'POST', mode: 'no-cors', body: '{}'})",
     "as JSON": "fetch(url, {method: 'POST', headers: {'Content-Type': 'application/json'}})",
     "to read": "fetch(url.replace('reset', 'people')).then(answer => answer.text())",
@@ -44,14 +44,17 @@ def page(rebinding: Browser) -> Iterator[Page]:
     context.close()
 
 
-def test_a_rebound_name_gets_no_page_of_the_wizard_and_none_of_the_sandbox(
-    page: Page, server: Server, house: House, zoho_sandbox: Sandbox
+def test_a_rebound_name_gets_no_page_of_the_wizard_and_none_of_the_simulator(
+    page: Page, server: Server, services: Services, zoho_simulator: Simulator
 ) -> None:
-    page.goto(server.new_launch_url())
-    made_up = zoho_sandbox.url.rpartition(":")[2]
+    page.goto(server.new_browser_link())
+    made_up = zoho_simulator.url.rpartition(":")[2]
     for port, paths in (
-        (house.settings.port, ("/", "/status", "/callback?state=x", "/static/wizard.js", "/none")),
-        (made_up, ("/_sandbox/", "/_sandbox/controls/people", "/eu/accounts/oauth/serverinfo")),
+        (
+            services.settings.port,
+            ("/", "/status", "/callback?state=x", "/static/wizard.js", "/none"),
+        ),
+        (made_up, ("/_simulator/", "/_simulator/controls/people", "/eu/accounts/oauth/serverinfo")),
     ):
         for path in paths:
             answer = page.goto(f"http://rebound.test:{port}{path}")
@@ -60,14 +63,14 @@ def test_a_rebound_name_gets_no_page_of_the_wizard_and_none_of_the_sandbox(
 
 
 @pytest.mark.parametrize("origin", ORIGINS)
-def test_no_other_page_pulls_the_sandboxs_strings_or_reads_its_people(
-    page: Page, callback: Callback, zoho_sandbox: Sandbox, origin: str
+def test_no_other_page_pulls_the_simulators_strings_or_reads_its_people(
+    page: Page, callback: CallbackServer, zoho_simulator: Simulator, origin: str
 ) -> None:
-    admin, controls = zoho_sandbox.admin, f"{zoho_sandbox.url}/_sandbox"
+    admin, controls = zoho_simulator.controls, f"{zoho_simulator.url}/_simulator"
     admin.register_client("anna@zylker.example", [], name="Still there")
     port = callback.redirect_uri.removesuffix("/callback").rpartition(":")[2]
     page.goto(origin.format(port=port))
-    for how, script in ASKED.items():
+    for how, script in REQUEST.items():
         said = page.evaluate(f"url => {script}.then(String, String)", f"{controls}/controls/reset")
         assert "zylker" not in said, how
     for verb in ("page/reset", "controls/reset"):

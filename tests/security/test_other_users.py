@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from wizard.house import House
-from wizard.web import Server, peer
+from wizard.services import Services
+from wizard.web import Server, socket_owner
 from wizard.web.admission import MOST_OF_ONE_USER
 
 NOBODY = 65534
@@ -28,7 +28,7 @@ def connect():
     wire.connect((way, port))
     return wire
 """
-ASK = f"""{CONNECT}
+REQUEST = f"""{CONNECT}
 with connect() as wire:
     wire.sendall(request)
     print(wire.makefile("rb").read().decode())
@@ -49,26 +49,26 @@ sys.stdin.readline()
 """
 
 
-def program(script: str, uid: int, house: House, way: str, request: str) -> list[str]:
+def program(script: str, uid: int, services: Services, way: str, request: str) -> list[str]:
     """The command line of a program of user `uid` that sends something to the pages."""
-    return [sys.executable, "-c", script, str(uid), str(house.settings.port), way, request]
+    return [sys.executable, "-c", script, str(uid), str(services.settings.port), way, request]
 
 
-def request(house: House, path: str, *headers: str) -> str:
-    host = f"Host: localhost:{house.settings.port}"
+def request(services: Services, path: str, *headers: str) -> str:
+    host = f"Host: localhost:{services.settings.port}"
     return "\r\n".join((f"GET {path} HTTP/1.1", host, "Connection: close", *headers, "", ""))
 
 
-def ask(uid: int, house: House, path: str, *headers: str, way: str = WAYS[0]) -> str:
+def ask(uid: int, services: Services, path: str, *headers: str, way: str = WAYS[0]) -> str:
     """What a program of user `uid` is answered: everything, from the status on."""
-    command = program(ASK, uid, house, way, request(house, path, *headers))
+    command = program(REQUEST, uid, services, way, request(services, path, *headers))
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     return done.stdout.removeprefix("HTTP/1.1 ")
 
 
-def browse(house: House, path: str, cookie: str = "", way: str = WAYS[0]) -> tuple[int, str]:
+def browse(services: Services, path: str, cookie: str = "", way: str = WAYS[0]) -> tuple[int, str]:
     """The status and the cookie that our own browser is answered."""
-    port = house.settings.port
+    port = services.settings.port
     wire = http.client.HTTPConnection(way, port, timeout=10)
     wire.request("GET", path, headers={"Host": f"localhost:{port}", "Cookie": cookie})
     answer = wire.getresponse()
@@ -77,14 +77,14 @@ def browse(house: House, path: str, cookie: str = "", way: str = WAYS[0]) -> tup
     return answer.status, (answer.getheader("Set-Cookie") or "").partition(";")[0]
 
 
-def rows_of(house: House) -> str:
+def rows_of(services: Services) -> str:
     """The rows of the system's tables that name the port of the pages."""
-    rows = "\n".join(table.read_text() for table in peer.TABLES).splitlines()
-    return "\n".join(each for each in rows if f":{house.settings.port:04X} " in each)
+    rows = "\n".join(table.read_text() for table in socket_owner.TCP_TABLES).splitlines()
+    return "\n".join(each for each in rows if f":{services.settings.port:04X} " in each)
 
 
-def launch(server: Server, house: House) -> str:
-    return server.new_launch_url("/status").removeprefix(house.settings.base_url)
+def launch(server: Server, services: Services) -> str:
+    return server.new_browser_link("/status").removeprefix(services.settings.base_url)
 
 
 def row(ends: str, state: str, uid: int, inode: int) -> str:
@@ -106,7 +106,7 @@ MAPPED_ENDS = f"{MAPPED}:8000 {MAPPED}:2213"
 def test_the_system_tells_whose_a_connection_is(way: str) -> None:
     own = "::1" if way == "::1" else "127.0.0.1"
     family = socket.AF_INET6 if own == "::1" else socket.AF_INET
-    peers = peer.learn()
+    peers = socket_owner.learn()
     with (
         socket.create_server((own, 0), family=family) as listener,
         socket.create_connection((way, listener.getsockname()[1])),
@@ -119,7 +119,9 @@ def test_the_system_tells_whose_a_connection_is(way: str) -> None:
 
 @pytest.mark.parametrize("ends", [ENDS, MAPPED_ENDS])
 def test_a_client_is_found_in_both_tables(ends: str) -> None:
-    assert peer.owners(peer.rows(row(ends, "01", 1000, 7)), CLIENT, SERVER) == {1000}
+    assert socket_owner.owners(socket_owner.rows(row(ends, "01", 1000, 7)), CLIENT, SERVER) == {
+        1000
+    }
 
 
 @pytest.mark.parametrize(
@@ -141,18 +143,21 @@ def test_a_client_is_found_in_both_tables(ends: str) -> None:
 def test_a_row_that_is_not_the_open_client_of_this_connection_names_nobody(
     ends: str, state: str, inode: int
 ) -> None:
-    assert peer.owners(peer.rows(row(ends, state, 0, inode)), CLIENT, SERVER) == frozenset()
+    assert (
+        socket_owner.owners(socket_owner.rows(row(ends, state, 0, inode)), CLIENT, SERVER)
+        == frozenset()
+    )
 
 
 def test_a_second_row_of_somebody_else_is_not_outvoted() -> None:
     both = "\n".join((row(ENDS, "01", ME, 7), row(MAPPED_ENDS, "01", NOBODY, 8)))
-    uids = peer.owners(peer.rows(both), CLIENT, SERVER)
+    uids = socket_owner.owners(socket_owner.rows(both), CLIENT, SERVER)
     assert uids == {ME, NOBODY}
-    assert not peer.Peers((), {socket.AF_INET: True}).admits(socket.AF_INET, uids)
+    assert not socket_owner.Peers((), {socket.AF_INET: True}).admits(socket.AF_INET, uids)
 
 
 def test_what_is_not_found_is_refused_where_the_tables_tell_and_else_left_to_the_session() -> None:
-    told = peer.Peers((), {socket.AF_INET: True, socket.AF_INET6: False})
+    told = socket_owner.Peers((), {socket.AF_INET: True, socket.AF_INET6: False})
     assert not told.admits(socket.AF_INET, frozenset())
     assert told.admits(socket.AF_INET6, frozenset())
     assert not told.admits(socket.AF_INET6, frozenset({NOBODY + 1}))
@@ -161,26 +166,28 @@ def test_what_is_not_found_is_refused_where_the_tables_tell_and_else_left_to_the
 def test_tables_that_do_not_show_ourselves_tell_nothing(tmp_path: Path) -> None:
     empty = tmp_path / "tcp"
     empty.write_text("  sl  local_address rem_address   st\n")
-    assert peer.learn().access_check == "user"
+    assert socket_owner.learn().access_check == "user"
     for tables in ((), (tmp_path / "none",), (empty,), (Path("/proc/net/tcp"),)):
-        learned = peer.learn(tables)
+        learned = socket_owner.learn(tables)
         assert learned.access_check == "session"
         assert learned.admits(socket.AF_INET, frozenset())
 
 
-def test_our_own_programs_are_answered(server: Server, house: House) -> None:
+def test_our_own_programs_are_answered(server: Server, services: Services) -> None:
     for way in (*WAYS[:2], *WAYS[2:] * socket.has_ipv6):
-        assert ask(ME, house, "/static/wizard.css", way=way).startswith("200")
+        assert ask(ME, services, "/static/wizard.css", way=way).startswith("200")
 
 
-def test_a_connection_that_is_not_in_the_tables_is_refused(house: House, tmp_path: Path) -> None:
+def test_a_connection_that_is_not_in_the_tables_is_refused(
+    services: Services, tmp_path: Path
+) -> None:
     nothing = tmp_path / "tcp"
     nothing.touch()
-    told = peer.Peers((nothing,), dict.fromkeys((socket.AF_INET, socket.AF_INET6), True))
-    server = Server(house, house.settings.port, peers=told)
+    told = socket_owner.Peers((nothing,), dict.fromkeys((socket.AF_INET, socket.AF_INET6), True))
+    server = Server(services, services.settings.port, peers=told)
     server.start()
     try:
-        said = ask(ME, house, "/static/wizard.css")
+        said = ask(ME, services, "/static/wizard.css")
     finally:
         server.stop()
     assert said.startswith("403")
@@ -188,20 +195,20 @@ def test_a_connection_that_is_not_in_the_tables_is_refused(house: House, tmp_pat
 
 
 @pytest.fixture
-def telling_nothing(house: House, tmp_path: Path) -> Iterator[Server]:
+def telling_nothing(services: Services, tmp_path: Path) -> Iterator[Server]:
     """The pages on a machine that does not say whose a connection is."""
-    server = Server(house, house.settings.port, peers=peer.learn(()))
+    server = Server(services, services.settings.port, peers=socket_owner.learn(()))
     server.start()
     yield server
     server.stop()
 
 
 def test_where_the_system_tells_nothing_the_session_decides_and_status_says_so(
-    telling_nothing: Server, house: House
+    telling_nothing: Server, services: Services
 ) -> None:
-    cookie = browse(house, launch(telling_nothing, house))[1]
-    assert browse(house, "/status")[0] == 403
-    wire = http.client.HTTPConnection("localhost", house.settings.port, timeout=10)
+    cookie = browse(services, launch(telling_nothing, services))[1]
+    assert browse(services, "/status")[0] == 403
+    wire = http.client.HTTPConnection("localhost", services.settings.port, timeout=10)
     wire.request("GET", "/status", headers={"Cookie": cookie})
     page = wire.getresponse().read().decode()
     wire.close()
@@ -209,23 +216,25 @@ def test_where_the_system_tells_nothing_the_session_decides_and_status_says_so(
 
 
 def test_connections_that_say_nothing_do_not_stop_the_callback(
-    telling_nothing: Server, house: House
+    telling_nothing: Server, services: Services
 ) -> None:
     with ExitStack() as held:
         for _ in range(130):
-            held.enter_context(socket.create_connection(("127.0.0.1", house.settings.port), 10))
-        assert browse(house, "/callback?state=x")[0] == 400
+            held.enter_context(socket.create_connection(("127.0.0.1", services.settings.port), 10))
+        assert browse(services, "/callback?state=x")[0] == 400
 
 
-def test_a_user_has_no_more_connections_than_their_places(server: Server, house: House) -> None:
+def test_a_user_has_no_more_connections_than_their_places(
+    server: Server, services: Services
+) -> None:
     with ExitStack() as stack:
         held = [
-            stack.enter_context(socket.create_connection(("127.0.0.1", house.settings.port), 10))
+            stack.enter_context(socket.create_connection(("127.0.0.1", services.settings.port), 10))
             for _ in range(MOST_OF_ONE_USER + 1)
         ]
         assert held[0].recv(1) == b"", "the one that was quiet longest is closed"
         held[-1].sendall(
-            f"GET / HTTP/1.1\r\nHost: localhost:{house.settings.port}\r\n\r\n".encode()
+            f"GET / HTTP/1.1\r\nHost: localhost:{services.settings.port}\r\n\r\n".encode()
         )
         assert held[-1].recv(12) == b"HTTP/1.1 403"
 
@@ -233,49 +242,51 @@ def test_a_user_has_no_more_connections_than_their_places(server: Server, house:
 if ME == 0:  # only root can be somebody else
 
     @pytest.mark.parametrize("way", WAYS)
-    @pytest.mark.parametrize("path", ["/", "/static/wizard.css", "/callback?state=x", "/launch/x"])
+    @pytest.mark.parametrize(
+        "path", ["/", "/static/wizard.css", "/callback?state=x", "/browser-link/x"]
+    )
     def test_another_users_program_is_answered_nothing(
-        server: Server, house: House, path: str, way: str
+        server: Server, services: Services, path: str, way: str
     ) -> None:
-        said = ask(NOBODY, house, path, way=way)
+        said = ask(NOBODY, services, path, way=way)
         assert said.startswith("403 Forbidden")
         assert "belongs to another user" in said
 
     @pytest.mark.parametrize("way", WAYS)
     def test_another_user_who_caught_the_sessions_cookie_reads_and_changes_nothing(
-        server: Server, house: House, way: str
+        server: Server, services: Services, way: str
     ) -> None:
-        cookie = browse(house, launch(server, house))[1]
-        assert browse(house, "/status", cookie)[0] == 200
-        said = ask(NOBODY, house, "/status", f"Cookie: {cookie}", way=way)
+        cookie = browse(services, launch(server, services))[1]
+        assert browse(services, "/status", cookie)[0] == 200
+        said = ask(NOBODY, services, "/status", f"Cookie: {cookie}", way=way)
         assert said.startswith("403")
         assert "Database" not in said
-        assert ask(ME, house, "/status", f"Cookie: {cookie}", way=way).startswith("200")
+        assert ask(ME, services, "/status", f"Cookie: {cookie}", way=way).startswith("200")
 
     @pytest.mark.parametrize("way", WAYS)
-    def test_another_user_who_has_left_does_not_pass_for_root(house: House, way: str) -> None:
-        server = Server(house, house.settings.port)  # listens, and accepts later
-        link = launch(server, house)
+    def test_another_user_who_has_left_does_not_pass_for_root(services: Services, way: str) -> None:
+        server = Server(services, services.settings.port)  # listens, and accepts later
+        link = launch(server, services)
         subprocess.run(
-            program(SEND_AND_LEAVE, NOBODY, house, way, request(house, link)), check=True
+            program(SEND_AND_LEAVE, NOBODY, services, way, request(services, link)), check=True
         )
-        while f" {NOBODY} " in rows_of(house):
+        while f" {NOBODY} " in rows_of(services):
             pass  # the kernel forgets the owner once it has told our side that they left
         server.start()
         try:
-            assert browse(house, link, way=way)[0] == 303, "nobody has used the link before"
+            assert browse(services, link, way=way)[0] == 303, "nobody has used the link before"
         finally:
             server.stop()
 
     @pytest.mark.parametrize("begun", ["", "GET /callback HTTP/1.1\r\n"])
     @pytest.mark.parametrize("way", WAYS)
     def test_another_users_connections_do_not_stop_the_callback(
-        server: Server, house: House, way: str, begun: str
+        server: Server, services: Services, way: str, begun: str
     ) -> None:
-        command = program(HOLD, NOBODY, house, way, begun)
+        command = program(HOLD, NOBODY, services, way, begun)
         pipe = subprocess.PIPE
         with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as holder:
             assert holder.stdout is not None
             assert holder.stdout.readline() == "held\n"
-            assert browse(house, "/callback?state=x", way=way)[0] == 400
+            assert browse(services, "/callback?state=x", way=way)[0] == 400
             holder.communicate("go\n")

@@ -4,13 +4,13 @@ import socket
 
 import pytest
 
-from wizard.house import House
+from wizard.services import Services
 from wizard.web import Server
 
 
-def answer_to(house: House, request: bytes) -> bytes:
+def send_raw_request(services: Services, request: bytes) -> bytes:
     """The first line with which the pages answer these bytes."""
-    with socket.create_connection(("127.0.0.1", house.settings.port), 10) as wire:
+    with socket.create_connection(("127.0.0.1", services.settings.port), 10) as wire:
         wire.sendall(request)
         return wire.makefile("rb").readline()
 
@@ -19,28 +19,28 @@ def answer_to(house: House, request: bytes) -> bytes:
     "target", ["http://evil.example/", "http://evil.example/static/wizard.css"]
 )
 def test_a_target_that_names_another_host_outranks_the_right_host_header(
-    server: Server, house: House, target: str
+    server: Server, services: Services, target: str
 ) -> None:
-    host = f"Host: localhost:{house.settings.port}"
+    host = f"Host: localhost:{services.settings.port}"
     request = f"GET {target} HTTP/1.1\r\n{host}\r\nConnection: close\r\n\r\n"
-    assert answer_to(house, request.encode()).startswith(b"HTTP/1.1 400")
+    assert send_raw_request(services, request.encode()).startswith(b"HTTP/1.1 400")
 
 
 @pytest.mark.parametrize("name", ["X-Forwarded-Host", "Forwarded", "X-Host", "X-Original-Host"])
 def test_no_header_of_a_proxy_lends_a_foreign_name_ours(
-    server: Server, house: House, name: str
+    server: Server, services: Services, name: str
 ) -> None:
-    own = f"localhost:{house.settings.port}"
+    own = f"localhost:{services.settings.port}"
     value = f"host={own}" if name == "Forwarded" else own
     request = (
         f"GET / HTTP/1.1\r\nHost: evil.example\r\n{name}: {value}\r\nConnection: close\r\n\r\n"
     )
-    assert answer_to(house, request.encode()).startswith(b"HTTP/1.1 400")
+    assert send_raw_request(services, request.encode()).startswith(b"HTTP/1.1 400")
 
 
 def test_a_body_larger_than_any_of_ours_is_refused_before_it_is_sent(
-    server: Server, house: House
+    server: Server, services: Services
 ) -> None:
-    host = f"Host: localhost:{house.settings.port}"
+    host = f"Host: localhost:{services.settings.port}"
     request = f"POST /clients HTTP/1.1\r\n{host}\r\nContent-Length: {1 << 24}\r\n\r\n"
-    assert b" 413 " in answer_to(house, request.encode())
+    assert b" 413 " in send_raw_request(services, request.encode())

@@ -6,50 +6,50 @@ from typing import Any
 
 import pytest
 from flask import Flask
-from ports import free_port
-from visiting import ANNA, Visitor, Watch, accept, wish
+from support.ports import free_port
+from support.web_visitor import ANNA, FakeTimer, Visitor, authorize, connection_form
 
-from wizard.house import House
-from wizard.sandbox.server import Sandbox
+from wizard.services import Services
 from wizard.settings import Settings, from_environment
-from wizard.web import LaunchTokens, Server, create_app, serve
+from wizard.simulator.server import Simulator
+from wizard.web import LinkTokens, Server, create_app, serve
 
 
 @pytest.fixture
-def settings(zoho_sandbox: Sandbox, tmp_path: Path) -> Settings:
+def settings(zoho_simulator: Simulator, tmp_path: Path) -> Settings:
     return from_environment(
         {
             "ZOHO_WIZARD_HOME": str(tmp_path / "home"),
-            "ZOHO_WIZARD_ZOHO": zoho_sandbox.url,
+            "ZOHO_WIZARD_SIMULATOR_URL": zoho_simulator.url,
             "ZOHO_WIZARD_PORT": str(free_port()),
         }
     )
 
 
 @pytest.fixture
-def house(settings: Settings, zoho_sandbox: Sandbox) -> Iterator[House]:
-    with House.open(settings, zoho_sandbox.clock) as house:
-        yield house
+def services(settings: Settings, zoho_simulator: Simulator) -> Iterator[Services]:
+    with Services.open(settings, zoho_simulator.clock) as services:
+        yield services
 
 
 @pytest.fixture
-def watch() -> Watch:
-    return Watch()
+def timer() -> FakeTimer:
+    return FakeTimer()
 
 
 @pytest.fixture
-def launch(watch: Watch) -> LaunchTokens:
-    return LaunchTokens(watch)
+def link_tokens(timer: FakeTimer) -> LinkTokens:
+    return LinkTokens(timer)
 
 
 @pytest.fixture
-def app(house: House, launch: LaunchTokens, watch: Watch) -> Flask:
-    return create_app(house, launch=launch, elapsed=watch)
+def app(services: Services, link_tokens: LinkTokens, timer: FakeTimer) -> Flask:
+    return create_app(services, link_tokens=link_tokens, elapsed=timer)
 
 
 @pytest.fixture
-def new_visitor(app: Flask, house: House, launch: LaunchTokens) -> Callable[[], Visitor]:
-    return lambda: Visitor(app.test_client(), house, launch)
+def new_visitor(app: Flask, services: Services, link_tokens: LinkTokens) -> Callable[[], Visitor]:
+    return lambda: Visitor(app.test_client(), services, link_tokens)
 
 
 @pytest.fixture
@@ -67,21 +67,23 @@ def visitor(new_visitor: Callable[[], Visitor]) -> Visitor:
 
 
 @pytest.fixture
-def server(house: House) -> Iterator[Server]:
-    server = serve(house)
+def server(services: Services) -> Iterator[Server]:
+    server = serve(services)
     yield server
     server.stop()
 
 
 @pytest.fixture
-def registered(zoho_sandbox: Sandbox, settings: Settings) -> dict[str, Any]:
+def registered(zoho_simulator: Simulator, settings: Settings) -> dict[str, Any]:
     """A client in Zoho's console, not yet known to the wizard."""
-    return zoho_sandbox.admin.register_client(ANNA, [settings.redirect_uri], name="Test client")
+    return zoho_simulator.controls.register_client(
+        ANNA, [settings.redirect_uri], name="Test client"
+    )
 
 
 @pytest.fixture
-def connected(visitor: Visitor, registered: dict[str, Any], zoho_sandbox: Sandbox) -> Visitor:
+def connected(visitor: Visitor, registered: dict[str, Any], zoho_simulator: Simulator) -> Visitor:
     """A visitor with one proved connection, ``leads``."""
-    begun = visitor.send("/connections", **wish(registered))
-    accept(visitor, zoho_sandbox, begun.location)
+    begun = visitor.submit_form("/connections", **connection_form(registered))
+    authorize(visitor, zoho_simulator, begun.location)
     return visitor

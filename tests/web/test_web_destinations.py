@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
-from visiting import Visitor
+from support.web_visitor import Visitor
 
-from wizard.house import House
+from wizard.services import Services
 from wizard.store import Destination
 from wizard.web import Server
 
@@ -17,16 +17,18 @@ from wizard.web import Server
 def target(connected: Visitor, tmp_path: Path) -> Path:
     """A file to which the connection ``leads`` is delivered."""
     target = tmp_path / "app.env"
-    make(connected.house, target)
+    add_destination(connected.services, target)
     return target
 
 
-def make(house: House, target: Path, reload: str = "") -> Destination:
-    delivery = house.delivery
-    return delivery.add(delivery.describe("leads", "dotenv", str(target), reload=reload))
+def add_destination(services: Services, target: Path, reload_command: str = "") -> Destination:
+    delivery = services.delivery
+    return delivery.add(
+        delivery.describe("leads", "dotenv", str(target), reload_command=reload_command)
+    )
 
 
-def number(visitor: Visitor) -> str:
+def destination_id(visitor: Visitor) -> str:
     found = re.search(r'name="destination" value="(\d+)"', visitor.get("/connections/leads").text)
     assert found
     return found[1]
@@ -42,7 +44,7 @@ def test_a_page_tells_how_a_destination_stands_without_a_value(
     connected: Visitor, target: Path
 ) -> None:
     text = connected.get("/connections/leads").text
-    grant = connected.house.store.grant("leads")
+    grant = connected.services.store.grant("leads")
     assert grant is not None
     assert str(target) in text
     assert "Holds the current grant" in text
@@ -59,18 +61,21 @@ def test_a_destination_is_delivered_to_taken_back_and_given_up(
 ) -> None:
     token = "ZOHO_REFRESH_TOKEN=1000."
     target.write_text("MINE=1\n")
-    which = number(connected)
-    assert connected.send("/connections/leads/deliver", destination=which).status_code == 303
+    which = destination_id(connected)
+    assert connected.submit_form("/connections/leads/deliver", destination=which).status_code == 303
     assert token in target.read_text()
-    stopped = connected.send("/connections/leads/stop-delivery", destination=which)
+    stopped = connected.submit_form("/connections/leads/remove-destination", destination=which)
     assert stopped.status_code == 303
     assert token in target.read_text()
-    assert connected.house.store.destinations() == ()
+    assert connected.services.store.destinations() == ()
 
 
 def test_what_is_taken_back_is_gone(connected: Visitor, target: Path) -> None:
-    which = number(connected)
-    assert connected.send("/connections/leads/undo-delivery", destination=which).status_code == 303
+    which = destination_id(connected)
+    assert (
+        connected.submit_form("/connections/leads/undo-delivery", destination=which).status_code
+        == 303
+    )
     assert not target.exists()
     text = connected.get("/connections/leads").text
     assert "Nothing delivered yet" in text
@@ -78,7 +83,11 @@ def test_what_is_taken_back_is_gone(connected: Visitor, target: Path) -> None:
 
 
 def test_a_reload_that_failed_is_told(connected: Visitor, tmp_path: Path) -> None:
-    make(connected.house, tmp_path / "app.env", reload="sh -c 'echo no such unit >&2; exit 5'")
+    add_destination(
+        connected.services,
+        tmp_path / "app.env",
+        reload_command="sh -c 'echo no such unit >&2; exit 5'",
+    )
     text = connected.get("/connections/leads").text
     assert "not proved: the reload has not succeeded" in text
     assert "no such unit" in text
@@ -87,8 +96,8 @@ def test_a_reload_that_failed_is_told(connected: Visitor, tmp_path: Path) -> Non
 @pytest.mark.parametrize("given", ["", "0", "999", "x"])
 def test_a_destination_of_nobody_is_refused(connected: Visitor, target: Path, given: str) -> None:
     before = target.read_bytes()
-    for action in ("deliver", "undo-delivery", "stop-delivery"):
-        refused = connected.send(f"/connections/leads/{action}", destination=given)
+    for action in ("deliver", "undo-delivery", "remove-destination"):
+        refused = connected.submit_form(f"/connections/leads/{action}", destination=given)
         assert refused.status_code == 404
     assert target.read_bytes() == before
 
@@ -96,10 +105,10 @@ def test_a_destination_of_nobody_is_refused(connected: Visitor, target: Path, gi
 def test_a_person_delivers_in_a_browser_and_the_section_is_accessible(
     connected: Visitor, target: Path, server: Server, page: Page
 ) -> None:
-    make(connected.house, target.with_name("second.env"), reload="false")
+    add_destination(connected.services, target.with_name("second.env"), reload_command="false")
     target.write_text("MINE=1\n")
-    page.goto(server.new_launch_url())
-    page.goto(f"{connected.house.settings.base_url}/connections/leads")
+    page.goto(server.new_browser_link())
+    page.goto(f"{connected.services.settings.base_url}/connections/leads")
     section = page.get_by_role("region", name="Destinations")
     mine = section.get_by_role("article", name=str(target))
     expect(mine).to_contain_text("Credentials gone")

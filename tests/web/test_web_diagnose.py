@@ -4,13 +4,13 @@ import re
 from typing import Literal
 
 import pytest
-from browsing import violations
 from playwright.sync_api import expect
-from visiting import ANNA, Visitor
+from support.browser import accessibility_violations
+from support.web_visitor import ANNA, Visitor
 
-from wizard.errors import words
-from wizard.sandbox.person import Person
-from wizard.sandbox.server import Sandbox
+from wizard.errors import message_table
+from wizard.simulator.server import Simulator
+from wizard.simulator.simulated_user import SimulatedUser
 from wizard.web import Server
 
 TOKEN = "1000." + "a1b2c3d4" * 4 + "." + "0f1e2d3c" * 4
@@ -19,7 +19,7 @@ TOKEN = "1000." + "a1b2c3d4" * 4 + "." + "0f1e2d3c" * 4
 class DiagnosePage:
     """Paste, press, read."""
 
-    def __init__(self, person: Person) -> None:
+    def __init__(self, person: SimulatedUser) -> None:
         self._person = person
         page = person.page
         self.finding = page.get_by_role("heading", level=1)
@@ -38,7 +38,9 @@ class DiagnosePage:
 
 
 def test_what_was_pasted_is_explained_without_its_secrets(visitor: Visitor) -> None:
-    answer = visitor.send("/diagnose", text=f"Zoho-oauthtoken {TOKEN[:50]}\nINVALID_TOKEN 401")
+    answer = visitor.submit_form(
+        "/diagnose", text=f"Zoho-oauthtoken {TOKEN[:50]}\nINVALID_TOKEN 401"
+    )
     assert answer.status_code == 200
     assert "no whole token" in answer.text
     assert TOKEN[:50] not in answer.text
@@ -47,22 +49,22 @@ def test_what_was_pasted_is_explained_without_its_secrets(visitor: Visitor) -> N
 
 def test_a_million_characters_fit_into_the_page(visitor: Visitor) -> None:
     log = "2026-11-23 10:00:00 INFO „ok“\n" * 34_000
-    answer = visitor.send("/diagnose", text=log + '{"error":"invalid_client"}')
+    answer = visitor.submit_form("/diagnose", text=log + '{"error":"invalid_client"}')
     assert answer.status_code == 200
     assert "This data centre does not know the client" in answer.text
-    too_large = visitor.send("/clients", credentials="x" * 100_000)
+    too_large = visitor.submit_form("/clients", credentials="x" * 100_000)
     assert too_large.status_code == 413
 
 
 def test_nothing_pasted_is_said_so(visitor: Visitor) -> None:
-    answer = visitor.send("/diagnose", text="  ")
+    answer = visitor.submit_form("/diagnose", text="  ")
     assert answer.status_code == 422
     assert "Nothing was pasted" in answer.text
 
 
 def test_redirect_uris_are_shown_with_their_difference_marked(connected: Visitor) -> None:
-    uri = connected.house.settings.redirect_uri.replace("localhost", "127.0.0.1")
-    page = connected.send("/diagnose", text=uri).text
+    uri = connected.services.settings.redirect_uri.replace("localhost", "127.0.0.1")
+    page = connected.submit_form("/diagnose", text=uri).text
     assert "<mark>127.0.0.1</mark>" in page
     assert "<mark>localhost</mark>" in page
 
@@ -72,76 +74,78 @@ def test_a_strangers_browser_is_told_nothing(stranger: Visitor) -> None:
 
 
 def test_a_name_is_diagnosed_with_at_most_four_asks(
-    connected: Visitor, zoho_sandbox: Sandbox
+    connected: Visitor, zoho_simulator: Simulator
 ) -> None:
-    zoho_sandbox.admin.clear_journal()
-    page = connected.send("/diagnose", name="leads").text
+    zoho_simulator.controls.clear_journal()
+    page = connected.submit_form("/diagnose", name="leads").text
     assert "Nothing is wrong with" in page
-    assert 0 < len(zoho_sandbox.admin.journal()) <= 4
+    assert 0 < len(zoho_simulator.controls.journal()) <= 4
 
 
 def test_an_answer_goes_along_with_what_was_pasted_and_with_the_answers_before(
     visitor: Visitor,
 ) -> None:
     text = '{"error":"invalid_code"}'
-    asked = visitor.send("/diagnose", text=text).text
-    assert 'name="told" value="while-connecting"' in asked
-    answered = visitor.send("/diagnose", text=text, told="while-connecting").text
-    assert '<input type="hidden" name="told" value="while-connecting">' in answered
-    assert 'name="told" value="code-expired"' in answered
+    asked = visitor.submit_form("/diagnose", text=text).text
+    assert 'name="answer" value="while-connecting"' in asked
+    answered = visitor.submit_form("/diagnose", text=text, answer="while-connecting").text
+    assert '<input type="hidden" name="answer" value="while-connecting">' in answered
+    assert 'name="answer" value="code-expired"' in answered
 
 
 def test_the_page_of_a_dead_connection_takes_an_answer_and_takes_it_back(
-    connected: Visitor, zoho_sandbox: Sandbox
+    connected: Visitor, zoho_simulator: Simulator
 ) -> None:
-    zoho_sandbox.admin.change_password(ANNA, "another one 1!")
-    list(connected.house.validation.climb("leads", 1))
+    zoho_simulator.controls.change_password(ANNA, "another one 1!")
+    list(connected.services.verification.verify("leads", 1))
     assert (
-        'href="/connections/leads?told=user-deactivated"'
+        'href="/connections/leads?answer=user-deactivated"'
         in connected.get("/connections/leads").text
     )
-    zoho_sandbox.admin.clear_journal()
-    told = connected.get("/connections/leads?told=user-deactivated").text
+    zoho_simulator.controls.clear_journal()
+    told = connected.get("/connections/leads?answer=user-deactivated").text
     assert "You say that it was so." in told
     assert "zoho-wizard reauthorize leads --as EMAIL" in told
     assert '<a href="/connections/leads">Take back what you answered</a>' in told
-    assert zoho_sandbox.admin.journal() == [], "what is stored is weighed anew, and nobody is asked"
-    assert "You say" not in connected.get("/connections/leads?told=<script>").text
+    assert zoho_simulator.controls.journal() == [], (
+        "what is stored is weighed anew, and nobody is asked"
+    )
+    assert "You say" not in connected.get("/connections/leads?answer=<script>").text
 
 
 def test_every_code_has_its_page(visitor: Visitor) -> None:
     index = visitor.get("/help").text
-    codes = [code for code, row in words().items() if "title" in row]
+    codes = [code for code, row in message_table().items() if "title" in row]
     assert set(re.findall(r'href="/help/([a-z0-9-]+)"', index)) == set(codes)
     for code in codes:
         assert visitor.get(f"/help/{code}").status_code == 200
     assert visitor.get("/help?q=redirect").text.count('href="/help/') < len(codes)
 
 
-@pytest.mark.parametrize("colours", ["light", "dark"])
+@pytest.mark.parametrize("color_scheme", ["light", "dark"])
 def test_a_person_pastes_and_repairs_in_a_browser(
     connected: Visitor,
     server: Server,
-    person: Person,
-    zoho_sandbox: Sandbox,
-    colours: Literal["light", "dark"],
+    person: SimulatedUser,
+    zoho_simulator: Simulator,
+    color_scheme: Literal["light", "dark"],
 ) -> None:
-    person.page.emulate_media(color_scheme=colours)
+    person.page.emulate_media(color_scheme=color_scheme)
     person.page.set_viewport_size({"width": 800, "height": 1100})
-    person.go(server.new_launch_url())
+    person.go(server.new_browser_link())
     person.page.get_by_role("link", name="Diagnose").click()
     page = DiagnosePage(person)
     expect(page.finding).to_have_text("What went wrong?")
-    assert violations(person.page) == []
+    assert accessibility_violations(person.page) == []
 
     page.paste('HTTP/1.1 200 OK\n\n{"error":"invalid_code"}')
     expect(page.finding).to_contain_text("no longer takes this token or code")
-    assert violations(person.page) == []
+    assert accessibility_violations(person.page) == []
 
-    zoho_sandbox.admin.change_password(ANNA, "another one 1!")
-    zoho_sandbox.admin.advance(3700)
+    zoho_simulator.controls.change_password(ANNA, "another one 1!")
+    zoho_simulator.controls.advance(3700)
     page.choose("leads")
     expect(page.finding).to_contain_text("leads")
-    assert violations(person.page) == []
+    assert accessibility_violations(person.page) == []
     person.page.get_by_role("link", name="Authorize again").first.click()
     expect(person.page).to_have_url(re.compile("/connections/leads$"))

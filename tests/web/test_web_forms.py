@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 from flask import Flask
-from visiting import Visitor, rules
+from support.web_visitor import Visitor, route_paths
 
-from wizard.house import House
+from wizard.services import Services
 
 FOREIGN = [
     {"Sec-Fetch-Site": "cross-site"},
@@ -21,13 +21,13 @@ FOREIGN = [
 ]
 
 
-def state_of(house: House) -> object:
+def state_of(services: Services) -> object:
     """Everything a form could have changed."""
-    names = [each.name for each in house.store.connections()]
+    names = [each.name for each in services.store.connections()]
     return (
-        house.store.clients(),
-        house.store.connections(),
-        [(house.store.grants(name), house.store.attempts(name)) for name in names],
+        services.store.clients(),
+        services.store.connections(),
+        [(services.store.grants(name), services.store.attempts(name)) for name in names],
     )
 
 
@@ -42,52 +42,52 @@ def test_no_form_is_taken_without_the_mark_of_its_own_session(
         other = new_visitor()
         other.sign_in()
         token = other.csrf_token()
-    before = state_of(connected.house)
-    for path in rules(app, "POST"):
+    before = state_of(connected.services)
+    for path in route_paths(app, "POST"):
         fields = {} if token is None else {"csrf_token": token}
         assert connected.post(path, fields).status_code == 403, path
-    assert state_of(connected.house) == before
+    assert state_of(connected.services) == before
 
 
 @pytest.mark.parametrize("headers", FOREIGN)
 def test_no_form_of_another_page_is_taken_even_with_the_mark(
     app: Flask, connected: Visitor, headers: dict[str, str]
 ) -> None:
-    port = connected.house.settings.port
+    port = connected.services.settings.port
     told = {name: value.format(port=port) for name, value in headers.items()}
     token = connected.csrf_token()
-    before = state_of(connected.house)
-    for path in rules(app, "POST"):
+    before = state_of(connected.services)
+    for path in route_paths(app, "POST"):
         answer = connected.post(path, {"csrf_token": token}, headers=told)
         assert answer.status_code == 403, path
-    assert state_of(connected.house) == before
+    assert state_of(connected.services) == before
 
 
 def test_a_script_that_sends_json_as_text_is_refused(app: Flask, connected: Visitor) -> None:
-    base_url = connected.house.settings.base_url
-    for path in rules(app, "POST"):
+    base_url = connected.services.settings.base_url
+    for path in route_paths(app, "POST"):
         answer = connected.client.post(
-            path, base_url=base_url, data='{"how": "forget"}', content_type="text/plain"
+            path, base_url=base_url, data='{"choice": "keep"}', content_type="text/plain"
         )
         assert answer.status_code == 403, path
 
 
 def test_opening_pages_changes_nothing(app: Flask, connected: Visitor) -> None:
-    before = state_of(connected.house)
-    for path in rules(app, "GET"):
+    before = state_of(connected.services)
+    for path in route_paths(app, "GET"):
         connected.get(path)
         connected.get(f"{path}?_method=POST&how=revoke&name=other")
-    assert state_of(connected.house) == before
+    assert state_of(connected.services) == before
 
 
 def test_our_own_form_is_taken(connected: Visitor, registered: dict[str, Any]) -> None:
     answer = connected.post(
         "/connections/leads/remove",
-        {"csrf_token": connected.csrf_token(), "how": "forget"},
+        {"csrf_token": connected.csrf_token(), "choice": "keep"},
         headers={
-            "Origin": connected.house.settings.base_url,
+            "Origin": connected.services.settings.base_url,
             "Sec-Fetch-Site": "same-origin",
         },
     )
     assert (answer.status_code, answer.location) == (303, "/")
-    assert connected.house.store.connections() == ()
+    assert connected.services.store.connections() == ()

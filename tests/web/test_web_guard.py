@@ -4,11 +4,11 @@ import socket
 
 import pytest
 from flask import Flask
-from visiting import Visitor, rules
+from support.web_visitor import Visitor, route_paths
 
-from wizard.house import House
+from wizard.services import Services
 from wizard.web import Server
-from wizard.web.guard import refusal
+from wizard.web.guard import rejection_code
 
 HOSTILE_HOSTS = [
     "evil.example",
@@ -42,21 +42,21 @@ HOSTILE_HOSTS = [
 
 @pytest.mark.parametrize("host", HOSTILE_HOSTS)
 def test_no_route_answers_under_a_foreign_name(app: Flask, visitor: Visitor, host: str) -> None:
-    header = {"Host": host.format(port=visitor.house.settings.port)}
-    for path in (*rules(app, "GET"), "/no-such-page", "/static/none.css"):
+    header = {"Host": host.format(port=visitor.services.settings.port)}
+    for path in (*route_paths(app, "GET"), "/no-such-page", "/static/none.css"):
         assert visitor.get(path, headers=header).status_code == 400, path
-    for path in rules(app, "POST"):
+    for path in route_paths(app, "POST"):
         assert visitor.post(path, {}, headers=header).status_code == 400, path
 
 
 def test_the_number_of_this_machine_leads_to_its_name_from_the_front_page_only(
     app: Flask, visitor: Visitor
 ) -> None:
-    port = visitor.house.settings.port
+    port = visitor.services.settings.port
     header = {"Host": f"127.0.0.1:{port}"}
     front = visitor.get("/", headers=header)
     assert (front.status_code, front.location) == (302, f"http://localhost:{port}/")
-    others = [path for path in rules(app, "GET") if path != "/"]
+    others = [path for path in route_paths(app, "GET") if path != "/"]
     assert {visitor.get(path, headers=header).status_code for path in others} == {400}
 
 
@@ -71,9 +71,9 @@ def test_the_number_of_this_machine_leads_to_its_name_from_the_front_page_only(
     ],
 )
 def test_the_real_server_refuses_foreign_names_on_the_wire(
-    server: Server, house: House, head: str
+    server: Server, services: Services, head: str
 ) -> None:
-    port = house.settings.port
+    port = services.settings.port
     with socket.create_connection(("127.0.0.1", port), 5) as wire:
         wire.sendall(f"{head.format(port=port)}Connection: close\r\n\r\n".encode())
         answer = wire.makefile("rb").read()
@@ -82,8 +82,8 @@ def test_the_real_server_refuses_foreign_names_on_the_wire(
 
 
 def test_every_answer_carries_the_headers(app: Flask, visitor: Visitor) -> None:
-    accounts = visitor.house.settings.sandbox_url
-    for path in (*rules(app, "GET"), "/no-such-page", "/callback?state=a&state=b"):
+    accounts = visitor.services.settings.simulator_url
+    for path in (*route_paths(app, "GET"), "/no-such-page", "/callback?state=a&state=b"):
         headers = visitor.get(path).headers
         assert headers["Content-Security-Policy"] == (
             "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
@@ -102,7 +102,7 @@ def test_every_answer_carries_the_headers(app: Flask, visitor: Visitor) -> None:
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "HEAD", "BREW"])
 def test_only_get_and_post_are_taken(visitor: Visitor, method: str) -> None:
-    base_url = visitor.house.settings.base_url
+    base_url = visitor.services.settings.base_url
     for path in ("/", "/status", "/static/wizard.css"):
         answer = visitor.client.open(path, base_url=base_url, method=method)
         assert answer.status_code == 405
@@ -110,17 +110,23 @@ def test_only_get_and_post_are_taken(visitor: Visitor, method: str) -> None:
 
 def test_a_page_may_be_opened_from_anywhere_but_its_parts_only_by_us() -> None:
     ours = "localhost:8723"
-    assert refusal("GET", ours, ours, None, "cross-site", navigates=True) is None
-    assert refusal("GET", ours, ours, None, "none", navigates=False) is None
-    assert refusal("GET", ours, ours, None, "cross-site", navigates=False) == "page-foreign-form"
-    assert refusal("GET", ours, ours, None, "same-site", navigates=False) == "page-foreign-form"
+    assert rejection_code("GET", ours, ours, None, "cross-site", is_navigation=True) is None
+    assert rejection_code("GET", ours, ours, None, "none", is_navigation=False) is None
+    assert (
+        rejection_code("GET", ours, ours, None, "cross-site", is_navigation=False)
+        == "page-foreign-form"
+    )
+    assert (
+        rejection_code("GET", ours, ours, None, "same-site", is_navigation=False)
+        == "page-foreign-form"
+    )
 
 
 def test_a_form_larger_than_any_of_ours_is_refused(visitor: Visitor) -> None:
     token = visitor.csrf_token()
     answer = visitor.post("/clients", {"csrf_token": token, "credentials": "x" * 70_000})
     assert answer.status_code == 413
-    assert visitor.house.store.clients() == ()
+    assert visitor.services.store.clients() == ()
 
 
 def test_an_unforeseen_error_shows_a_number_and_nothing_else(

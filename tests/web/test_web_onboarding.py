@@ -4,10 +4,17 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from visiting import ANNA, LEADS, NEW, Visitor, accept, wish
+from support.web_visitor import (
+    ANNA,
+    LEADS_SCOPE,
+    NEW_CONNECTION_PATH,
+    Visitor,
+    authorize,
+    connection_form,
+)
 
 from wizard.model import AttemptState, GrantState
-from wizard.sandbox.server import Sandbox
+from wizard.simulator.server import Simulator
 
 
 def test_an_empty_house_begins_with_the_task(visitor: Visitor) -> None:
@@ -24,18 +31,22 @@ def test_an_empty_house_begins_with_the_task(visitor: Visitor) -> None:
         ("uk", "/uk/api-console/add"),
     ],
 )
-def test_any_address_of_zoho_tells_the_data_centre(
+def test_any_address_of_zoho_tells_the_data_center(
     visitor: Visitor, address: str, console: str
 ) -> None:
-    page = visitor.get(NEW, query_string={"task": "crm-read-leads", "address": address}).text
-    assert f'href="{visitor.house.zoho.mark}{console}"' in page
+    page = visitor.get(
+        NEW_CONNECTION_PATH, query_string={"preset": "crm-read-leads", "zoho_url": address}
+    ).text
+    assert f'href="{visitor.services.zoho.instance}{console}"' in page
 
 
 @pytest.mark.parametrize("address", ["https://zoho.eu.evil.example/", "example.org", "<b>"])
 def test_a_foreign_address_is_refused_and_kept_for_correction(
     visitor: Visitor, address: str
 ) -> None:
-    answer = visitor.get(NEW, query_string={"task": "crm-read-leads", "address": address})
+    answer = visitor.get(
+        NEW_CONNECTION_PATH, query_string={"preset": "crm-read-leads", "zoho_url": address}
+    )
     assert answer.status_code == 422
     assert "No data centre of Zoho is known by this address" in answer.text
     assert "<b>" not in answer.text.split("No data centre", 1)[1].split("</p>", 1)[0]
@@ -48,20 +59,27 @@ def test_a_foreign_address_is_refused_and_kept_for_correction(
 def test_who_does_not_know_gets_the_likeliest_console_first(
     visitor: Visitor, languages: str, console: str
 ) -> None:
-    page = visitor.get(f"{NEW}?task=crm-read-leads", headers={"Accept-Language": languages}).text
+    page = visitor.get(
+        f"{NEW_CONNECTION_PATH}?preset=crm-read-leads", headers={"Accept-Language": languages}
+    ).text
     assert "most likely" in page
-    assert f'class="button quiet" href="{visitor.house.zoho.mark}{console}api-console/add"' in page
+    assert (
+        f'class="button secondary" href="{visitor.services.zoho.instance}{console}api-console/add"'
+        in page
+    )
 
 
 def test_a_malformed_scope_is_named_and_kept_for_correction(visitor: Visitor) -> None:
-    answer = visitor.get(NEW, query_string={"scope": "ZohoCRM.modules.READ, crm:leads"})
+    answer = visitor.get(
+        NEW_CONNECTION_PATH, query_string={"scope": "ZohoCRM.modules.READ, crm:leads"}
+    )
     assert answer.status_code == 422
     assert "crm:leads" in answer.text
     assert "ZohoCRM.modules.READ, crm:leads</textarea>" in answer.text
 
 
 def test_the_profile_scope_is_always_asked_for_and_said_why(visitor: Visitor) -> None:
-    page = visitor.get(NEW, query_string={"scope": "ZohoBooks.invoices.READ"}).text
+    page = visitor.get(NEW_CONNECTION_PATH, query_string={"scope": "ZohoBooks.invoices.READ"}).text
     assert "AaaServer.profile.READ" in page
     assert "always asked for" in page
 
@@ -69,23 +87,25 @@ def test_the_profile_scope_is_always_asked_for_and_said_why(visitor: Visitor) ->
 def test_a_pasted_client_is_proved_and_leads_straight_to_zoho(
     visitor: Visitor, registered: dict[str, Any]
 ) -> None:
-    begun = visitor.send("/connections", **wish(registered))
+    begun = visitor.submit_form("/connections", **connection_form(registered))
     assert begun.status_code == 303
     asked = parse_qs(urlsplit(begun.location).query)
-    assert begun.location.startswith(f"{visitor.house.zoho.mark}/eu/accounts/oauth/v2/auth?")
-    assert asked["scope"] == [LEADS]
+    assert begun.location.startswith(f"{visitor.services.zoho.instance}/eu/accounts/oauth/v2/auth?")
+    assert asked["scope"] == [LEADS_SCOPE]
     assert asked["access_type"] == ["offline"]
     assert asked["prompt"] == ["consent"]
     assert asked["code_challenge_method"] == ["S256"]
-    assert [each.client_id for each in visitor.house.store.clients()] == [registered["client_id"]]
+    assert [each.client_id for each in visitor.services.store.clients()] == [
+        registered["client_id"]
+    ]
 
 
-def test_a_client_is_found_when_the_data_centre_is_not_known(
+def test_a_client_is_found_when_the_data_center_is_not_known(
     visitor: Visitor, registered: dict[str, Any]
 ) -> None:
-    begun = visitor.send("/connections", **{**wish(registered), "location": ""})
+    begun = visitor.submit_form("/connections", **{**connection_form(registered), "location": ""})
     assert begun.status_code == 303
-    assert visitor.house.store.client(registered["client_id"]).location == "eu"
+    assert visitor.services.store.client(registered["client_id"]).location == "eu"
 
 
 @pytest.mark.parametrize(
@@ -95,19 +115,23 @@ def test_a_paste_that_does_not_prove_itself_changes_nothing(
     visitor: Visitor, registered: dict[str, Any], paste: str
 ) -> None:
     pasted = paste.format(id=registered["client_id"], wrong="0123456789abcdef" * 2 + "0123456789")
-    answer = visitor.send("/connections", **{**wish(registered), "credentials": pasted})
+    answer = visitor.submit_form(
+        "/connections", **{**connection_form(registered), "credentials": pasted}
+    )
     assert answer.status_code in (404, 422)
-    assert visitor.house.store.clients() == ()
-    assert visitor.house.store.connections() == ()
+    assert visitor.services.store.clients() == ()
+    assert visitor.services.store.connections() == ()
     assert "0123456789abcdef" not in answer.text
 
 
-def test_a_client_in_another_data_centre_is_found_and_its_console_offered(
+def test_a_client_in_another_data_center_is_found_and_its_console_offered(
     visitor: Visitor, registered: dict[str, Any]
 ) -> None:
-    answer = visitor.send("/connections", **{**wish(registered), "location": "in"})
+    answer = visitor.submit_form(
+        "/connections", **{**connection_form(registered), "location": "in"}
+    )
     assert answer.status_code == 422
-    assert f"{visitor.house.zoho.mark}/eu/api-console/add" in answer.text
+    assert f"{visitor.services.zoho.instance}/eu/api-console/add" in answer.text
     assert 'name="location" value="eu"' in answer.text
 
 
@@ -115,49 +139,52 @@ def test_a_client_in_another_data_centre_is_found_and_its_console_offered(
 def test_an_impossible_name_is_refused_before_any_consent(
     visitor: Visitor, registered: dict[str, Any], name: str
 ) -> None:
-    answer = visitor.send("/connections", **{**wish(registered), "name": name})
+    answer = visitor.submit_form("/connections", **{**connection_form(registered), "name": name})
     assert answer.status_code == 422
-    assert visitor.house.store.connections() == ()
+    assert visitor.services.store.connections() == ()
     assert "<script>" not in answer.text
 
 
-def test_the_second_connection_finds_client_data_centre_and_name_ready(
-    connected: Visitor, zoho_sandbox: Sandbox
+def test_the_second_connection_finds_client_data_center_and_name_ready(
+    connected: Visitor, zoho_simulator: Simulator
 ) -> None:
-    page = connected.get(f"{NEW}?location=eu&task=cliq-post").text
+    page = connected.get(f"{NEW_CONNECTION_PATH}?location=eu&preset=cliq-post").text
     assert "API console" not in page
     assert 'value="cliq-post"' in page
-    client_id = connected.house.store.clients()[0].client_id
+    client_id = connected.services.store.clients()[0].client_id
     fields = {"scope": "ZohoCliq.Channels.READ", "name": "cliq-post", "client_id": client_id}
-    begun = connected.send("/connections", **fields)
-    accept(connected, zoho_sandbox, begun.location)
-    assert connected.house.store.receipt("cliq-post") is not None
+    begun = connected.submit_form("/connections", **fields)
+    authorize(connected, zoho_simulator, begun.location)
+    assert connected.services.store.verification_report("cliq-post") is not None
 
 
 def test_a_name_that_was_wished_for_goes_along(visitor: Visitor) -> None:
-    assert 'name="name" value="night"' in visitor.get(f"{NEW}?name=night").text
-    page = visitor.get(f"{NEW}?name=night&task=crm-read-leads").text
+    assert 'name="name" value="night"' in visitor.get(f"{NEW_CONNECTION_PATH}?name=night").text
+    page = visitor.get(f"{NEW_CONNECTION_PATH}?name=night&preset=crm-read-leads").text
     assert 'name="name" type="text" value="night"' in page
 
 
 def test_a_suggested_name_is_never_taken(connected: Visitor) -> None:
-    house = connected.house
-    wished = house.store.connection("leads")
-    house.store.add_connection(type(wished)(**{**vars(wished), "name": "crm-read-leads"}))
-    assert 'value="crm-read-leads-2"' in connected.get(f"{NEW}?task=crm-read-leads").text
+    services = connected.services
+    wished = services.store.connection("leads")
+    services.store.add_connection(type(wished)(**{**vars(wished), "name": "crm-read-leads"}))
+    assert (
+        'value="crm-read-leads-2"'
+        in connected.get(f"{NEW_CONNECTION_PATH}?preset=crm-read-leads").text
+    )
 
 
 def test_the_callback_leads_to_a_clean_address_and_drops_its_cookie(
-    visitor: Visitor, registered: dict[str, Any], zoho_sandbox: Sandbox
+    visitor: Visitor, registered: dict[str, Any], zoho_simulator: Simulator
 ) -> None:
-    begun = visitor.send("/connections", **wish(registered))
+    begun = visitor.submit_form("/connections", **connection_form(registered))
     cookie = begun.headers["Set-Cookie"]
     assert cookie.startswith("zw_flow_")
     assert "Path=/callback" in cookie
     assert "HttpOnly" in cookie
     assert "SameSite=Lax" in cookie
     assert "Max-Age=3600" in cookie
-    done = accept(visitor, zoho_sandbox, begun.location)
+    done = authorize(visitor, zoho_simulator, begun.location)
     assert (done.status_code, done.location) == (303, "/connections/leads")
     assert "Max-Age=0" in done.headers["Set-Cookie"]
     assert done.headers["Referrer-Policy"] == "no-referrer"
@@ -174,25 +201,25 @@ def test_the_receipt_says_whom_it_reaches_and_how_to_use_it(connected: Visitor) 
 
 
 def test_a_callback_that_comes_again_changes_nothing(
-    visitor: Visitor, registered: dict[str, Any], zoho_sandbox: Sandbox
+    visitor: Visitor, registered: dict[str, Any], zoho_simulator: Simulator
 ) -> None:
-    begun = visitor.send("/connections", **wish(registered))
-    callback = zoho_sandbox.admin.authorize(begun.location, ANNA)
-    path = callback.removeprefix(visitor.house.settings.base_url)
+    begun = visitor.submit_form("/connections", **connection_form(registered))
+    callback = zoho_simulator.controls.authorize(begun.location, ANNA)
+    path = callback.removeprefix(visitor.services.settings.base_url)
     answers = [visitor.get(path) for _ in range(2)]
-    visitor.house.climber.stop()
+    visitor.services.verification_worker.stop()
     assert [each.location for each in answers] == ["/connections/leads"] * 2
-    assert len(visitor.house.store.grants("leads")) == 1
+    assert len(visitor.services.store.grants("leads")) == 1
 
 
 def test_a_stranger_with_a_used_callback_is_told_no_name(
-    visitor: Visitor, stranger: Visitor, registered: dict[str, Any], zoho_sandbox: Sandbox
+    visitor: Visitor, stranger: Visitor, registered: dict[str, Any], zoho_simulator: Simulator
 ) -> None:
-    begun = visitor.send("/connections", **wish(registered))
-    callback = zoho_sandbox.admin.authorize(begun.location, ANNA)
-    path = callback.removeprefix(visitor.house.settings.base_url)
+    begun = visitor.submit_form("/connections", **connection_form(registered))
+    callback = zoho_simulator.controls.authorize(begun.location, ANNA)
+    path = callback.removeprefix(visitor.services.settings.base_url)
     visitor.get(path)
-    visitor.house.climber.stop()
+    visitor.services.verification_worker.stop()
     answer = stranger.get(path)
     assert answer.status_code == 400
     assert "This answer has been used" in answer.text
@@ -200,47 +227,47 @@ def test_a_stranger_with_a_used_callback_is_told_no_name(
 
 
 def test_a_finished_consent_carried_to_another_browser_is_refused_there(
-    visitor: Visitor, stranger: Visitor, registered: dict[str, Any], zoho_sandbox: Sandbox
+    visitor: Visitor, stranger: Visitor, registered: dict[str, Any], zoho_simulator: Simulator
 ) -> None:
-    begun = visitor.send("/connections", **wish(registered))
-    callback = zoho_sandbox.admin.authorize(begun.location, ANNA)
-    path = callback.removeprefix(visitor.house.settings.base_url)
+    begun = visitor.submit_form("/connections", **connection_form(registered))
+    callback = zoho_simulator.controls.authorize(begun.location, ANNA)
+    path = callback.removeprefix(visitor.services.settings.base_url)
     refused = stranger.get(path)
     assert refused.status_code == 400
     assert "leads" not in refused.text
-    assert visitor.house.store.attempts("leads")[0].state is AttemptState.REDIRECTED
+    assert visitor.services.store.attempts("leads")[0].state is AttemptState.REDIRECTED
     assert visitor.get(path).location == "/connections/leads"
-    visitor.house.climber.stop()
-    grant = visitor.house.store.grant("leads")
+    visitor.services.verification_worker.stop()
+    grant = visitor.services.store.grant("leads")
     assert grant
-    assert grant.state is GrantState.PROVED
+    assert grant.state is GrantState.VERIFIED
 
 
 def test_a_browser_that_looks_ahead_does_not_spend_the_code(
-    visitor: Visitor, registered: dict[str, Any], zoho_sandbox: Sandbox
+    visitor: Visitor, registered: dict[str, Any], zoho_simulator: Simulator
 ) -> None:
-    begun = visitor.send("/connections", **wish(registered))
-    callback = zoho_sandbox.admin.authorize(begun.location, ANNA)
-    path = callback.removeprefix(visitor.house.settings.base_url)
+    begun = visitor.submit_form("/connections", **connection_form(registered))
+    callback = zoho_simulator.controls.authorize(begun.location, ANNA)
+    path = callback.removeprefix(visitor.services.settings.base_url)
     for name in ("Sec-Purpose", "Purpose"):
         assert visitor.get(path, headers={name: "prefetch"}).status_code == 403
     assert visitor.get(path).status_code == 303
-    visitor.house.climber.stop()
+    visitor.services.verification_worker.stop()
 
 
 def test_while_it_is_proved_a_page_without_scripts_reads_itself_anew(
-    visitor: Visitor, registered: dict[str, Any], zoho_sandbox: Sandbox
+    visitor: Visitor, registered: dict[str, Any], zoho_simulator: Simulator
 ) -> None:
-    begun = visitor.send("/connections", **wish(registered))
-    callback = zoho_sandbox.admin.authorize(begun.location, ANNA)
-    zoho_sandbox.admin.fault("slow", endpoint="oauth/user/info", seconds=60)
-    visitor.get(callback.removeprefix(visitor.house.settings.base_url))
+    begun = visitor.submit_form("/connections", **connection_form(registered))
+    callback = zoho_simulator.controls.authorize(begun.location, ANNA)
+    zoho_simulator.controls.inject_fault("slow", endpoint="oauth/user/info", seconds=60)
+    visitor.get(callback.removeprefix(visitor.services.settings.base_url))
     proving = visitor.get("/connections/leads").text
-    watched = visitor.get("/connections/leads/rungs").text
-    zoho_sandbox.admin.clear_faults()  # lets the answer go
-    visitor.house.climber.stop()
+    watched = visitor.get("/connections/leads/verification-steps").text
+    zoho_simulator.controls.clear_faults()  # lets the answer go
+    visitor.services.verification_worker.stop()
     assert '<noscript><meta http-equiv="refresh" content="2"></noscript>' in proving
-    assert 'data-live="/connections/leads/rungs"' in watched
+    assert 'data-poll-url="/connections/leads/verification-steps"' in watched
     assert "http-equiv" not in visitor.get("/connections/leads").text
 
 
@@ -253,39 +280,42 @@ def test_what_was_understood_of_a_paste_is_said_without_the_secret(connected: Vi
 def test_a_consent_that_cannot_begin_says_why_and_keeps_the_connection(
     connected: Visitor,
 ) -> None:
-    house = connected.house
+    services = connected.services
     for _ in range(8):
-        refused = connected.send("/connections/leads/authorize")
+        refused = connected.submit_form("/connections/leads/authorize")
     assert refused.status_code == 503
     assert "ten minutes" in refused.text
-    assert house.store.grant("leads") is not None
+    assert services.store.grant("leads") is not None
     assert 'href="/connections/leads"' in refused.text
 
 
 def test_a_connection_whose_consent_has_to_wait_is_not_left_behind_without_a_grant(
     connected: Visitor,
 ) -> None:
-    house = connected.house
+    services = connected.services
     for _ in range(8):
-        connected.send("/connections/leads/authorize")
-    client_id = house.store.connection("leads").client_id
-    fields = {"name": "second", "scope": LEADS, "location": "eu", "client_id": client_id}
-    refused = connected.send("/connections", **fields)
+        connected.submit_form("/connections/leads/authorize")
+    client_id = services.store.connection("leads").client_id
+    fields = {"name": "second", "scope": LEADS_SCOPE, "location": "eu", "client_id": client_id}
+    refused = connected.submit_form("/connections", **fields)
     assert refused.status_code == 503
     assert "Too many consents in ten minutes" in refused.text
     assert 'value="second"' in refused.text
-    assert [each.name for each in house.store.connections()] == ["leads"]
+    assert [each.name for each in services.store.connections()] == ["leads"]
 
 
 def test_a_second_client_gets_a_name_of_its_own(
-    connected: Visitor, zoho_sandbox: Sandbox, registered: dict[str, Any]
+    connected: Visitor, zoho_simulator: Simulator, registered: dict[str, Any]
 ) -> None:
-    assert "OAuth wizard 2" in connected.get(f"{NEW}?task=books-read-invoices&client=new").text
-    uri = connected.house.settings.redirect_uri
-    another = zoho_sandbox.admin.register_client(ANNA, [uri], name="Another")
-    begun = connected.send("/connections", **wish(another, "second"))
+    assert (
+        "OAuth wizard 2"
+        in connected.get(f"{NEW_CONNECTION_PATH}?preset=books-read-invoices&client=new").text
+    )
+    uri = connected.services.settings.redirect_uri
+    another = zoho_simulator.controls.register_client(ANNA, [uri], name="Another")
+    begun = connected.submit_form("/connections", **connection_form(another, "second"))
     assert begun.status_code == 303
-    names = {each.client_id: each.name for each in connected.house.store.clients()}
+    names = {each.client_id: each.name for each in connected.services.store.clients()}
     assert names == {
         registered["client_id"]: "OAuth wizard",
         another["client_id"]: "OAuth wizard 2",

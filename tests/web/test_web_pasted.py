@@ -4,10 +4,10 @@ import re
 from typing import Any
 
 import pytest
-from visiting import ANNA, NEW, Visitor, accept, wish
+from support.web_visitor import ANNA, NEW_CONNECTION_PATH, Visitor, authorize, connection_form
 
 from wizard.model import GrantState
-from wizard.sandbox.server import Sandbox
+from wizard.simulator.server import Simulator
 
 BOX = '<textarea id="credentials"'
 WRONG = "0123456789abcdef" * 2 + "0123456789"
@@ -15,7 +15,7 @@ WRONG = "0123456789abcdef" * 2 + "0123456789"
 
 def paste(registered: dict[str, Any], secret: str, name: str = "second") -> dict[str, str]:
     """The fields of "Use another client", with the id of `registered` and a secret in the box."""
-    fields = wish(registered, name)
+    fields = connection_form(registered, name)
     return {**fields, "client_id": "", "credentials": f"{registered['client_id']}\n{secret}"}
 
 
@@ -26,19 +26,19 @@ def kept(page: str) -> str:
 
 
 def stored_secret(visitor: Visitor, registered: dict[str, Any]) -> str | None:
-    return visitor.house.store.client(registered["client_id"]).secret_for("eu")
+    return visitor.services.store.client(registered["client_id"]).secret_for("eu")
 
 
 def names(visitor: Visitor) -> list[str]:
-    return [each.name for each in visitor.house.store.connections()]
+    return [each.name for each in visitor.services.store.connections()]
 
 
 def test_a_regenerated_secret_is_offered_and_one_press_leads_on_to_consent(
-    connected: Visitor, registered: dict[str, Any], zoho_sandbox: Sandbox
+    connected: Visitor, registered: dict[str, Any], zoho_simulator: Simulator
 ) -> None:
     old = stored_secret(connected, registered)
-    new = zoho_sandbox.admin.rotate_secret(registered["client_id"])
-    offered = connected.send("/connections", **paste(registered, new))
+    new = zoho_simulator.controls.rotate_secret(registered["client_id"])
+    offered = connected.submit_form("/connections", **paste(registered, new))
     assert offered.status_code == 422
     assert "Use the new secret and connect to Zoho" in offered.text
     assert new not in offered.text
@@ -46,27 +46,29 @@ def test_a_regenerated_secret_is_offered_and_one_press_leads_on_to_consent(
     assert names(connected) == ["leads"]
 
     fields = {**paste(registered, ""), "credentials": "", "kept": kept(offered.text)}
-    begun = connected.send("/connections", **fields, replace="yes")
+    begun = connected.submit_form("/connections", **fields, replace="yes")
     assert begun.status_code == 303
-    client = connected.house.store.client(registered["client_id"])
+    client = connected.services.store.client(registered["client_id"])
     assert (client.secret_for("eu"), client.previous_secret_for("eu")) == (new, old)
 
-    accept(connected, zoho_sandbox, begun.location)
-    grant = connected.house.store.grant("second")
+    authorize(connected, zoho_simulator, begun.location)
+    grant = connected.services.store.grant("second")
     assert grant
-    assert grant.state is GrantState.PROVED
-    assert [each.value for each in connected.house.store.client(client.client_id).secrets] == [new]
+    assert grant.state is GrantState.VERIFIED
+    assert [each.value for each in connected.services.store.client(client.client_id).secrets] == [
+        new
+    ]
 
 
 def test_without_the_yes_the_offer_stands_and_nothing_changes(
-    connected: Visitor, registered: dict[str, Any], zoho_sandbox: Sandbox
+    connected: Visitor, registered: dict[str, Any], zoho_simulator: Simulator
 ) -> None:
     old = stored_secret(connected, registered)
-    new = zoho_sandbox.admin.rotate_secret(registered["client_id"])
-    offered = connected.send("/connections", **paste(registered, new))
+    new = zoho_simulator.controls.rotate_secret(registered["client_id"])
+    offered = connected.submit_form("/connections", **paste(registered, new))
     fields = {**paste(registered, ""), "credentials": "", "kept": kept(offered.text)}
-    assert "Use the new secret" in connected.send("/connections", **fields).text
-    unseen = connected.send("/connections", **paste(registered, new), replace="yes")
+    assert "Use the new secret" in connected.submit_form("/connections", **fields).text
+    unseen = connected.submit_form("/connections", **paste(registered, new), replace="yes")
     assert unseen.status_code == 422, "nobody has seen an offer for what is in the box"
     assert stored_secret(connected, registered) == old
 
@@ -74,16 +76,16 @@ def test_without_the_yes_the_offer_stands_and_nothing_changes(
 def test_the_stored_secret_pasted_again_changes_nothing_and_goes_on(
     connected: Visitor, registered: dict[str, Any]
 ) -> None:
-    before = connected.house.store.clients()
-    begun = connected.send("/connections", **paste(registered, registered["secrets"]["eu"]))
+    before = connected.services.store.clients()
+    begun = connected.submit_form("/connections", **paste(registered, registered["secrets"]["eu"]))
     assert begun.status_code == 303
-    assert connected.house.store.clients() == before
+    assert connected.services.store.clients() == before
 
 
 def test_a_wrong_secret_of_a_stored_client_is_said_and_only_the_secret_pasted_again(
     connected: Visitor, registered: dict[str, Any]
 ) -> None:
-    refused = connected.send("/connections", **paste(registered, WRONG))
+    refused = connected.submit_form("/connections", **paste(registered, WRONG))
     assert refused.status_code == 422
     assert "The client secret is wrong" in refused.text
     assert WRONG not in refused.text
@@ -91,7 +93,9 @@ def test_a_wrong_secret_of_a_stored_client_is_said_and_only_the_secret_pasted_ag
     assert kept(refused.text) == registered["client_id"]
 
     fields = {**paste(registered, ""), "kept": registered["client_id"]}
-    begun = connected.send("/connections", **{**fields, "credentials": registered["secrets"]["eu"]})
+    begun = connected.submit_form(
+        "/connections", **{**fields, "credentials": registered["secrets"]["eu"]}
+    )
     assert begun.status_code == 303
 
 
@@ -103,74 +107,77 @@ def test_after_an_error_the_box_stays_and_the_button_does_not_use_the_old_client
 ) -> None:
     given = text.format(id=registered["client_id"], wrong=WRONG)
     fields = {**paste(registered, ""), "credentials": given}
-    page = connected.send("/connections", **fields)
+    page = connected.submit_form("/connections", **fields)
     assert page.status_code == 422
     assert BOX in page.text
     assert "Check and connect to Zoho" in page.text
     assert '<option value="" selected>' in page.text
 
-    again = connected.send("/connections", **{**fields, "credentials": "", "kept": kept(page.text)})
+    again = connected.submit_form(
+        "/connections", **{**fields, "credentials": "", "kept": kept(page.text)}
+    )
     assert again.status_code == 422
     assert names(connected) == ["leads"]
 
 
 def test_what_is_in_the_box_counts_for_more_than_the_client_in_the_list(
-    connected: Visitor, registered: dict[str, Any], zoho_sandbox: Sandbox
+    connected: Visitor, registered: dict[str, Any], zoho_simulator: Simulator
 ) -> None:
-    uri = connected.house.settings.redirect_uri
-    another = zoho_sandbox.admin.register_client(ANNA, [uri], name="Another")
-    fields = {**wish(another, "second"), "client_id": registered["client_id"]}
-    assert connected.send("/connections", **fields).status_code == 303
-    assert connected.house.store.connection("second").client_id == another["client_id"]
+    uri = connected.services.settings.redirect_uri
+    another = zoho_simulator.controls.register_client(ANNA, [uri], name="Another")
+    fields = {**connection_form(another, "second"), "client_id": registered["client_id"]}
+    assert connected.submit_form("/connections", **fields).status_code == 303
+    assert connected.services.store.connection("second").client_id == another["client_id"]
 
 
 def test_a_client_can_be_chosen_from_the_list_while_the_box_is_empty(
     connected: Visitor, registered: dict[str, Any]
 ) -> None:
-    page = connected.get(f"{NEW}?task=crm-read-leads&client=new").text
+    page = connected.get(f"{NEW_CONNECTION_PATH}?preset=crm-read-leads&client=new").text
     assert " required" not in page.split(BOX, 1)[1].split(">", 1)[0]
     fields = {**paste(registered, ""), "credentials": "", "client_id": registered["client_id"]}
-    assert connected.send("/connections", **fields).status_code == 303
+    assert connected.submit_form("/connections", **fields).status_code == 303
 
 
 @pytest.mark.parametrize("path", ["/connections", "/clients"])
 def test_a_disturbance_on_the_way_costs_no_second_paste(
-    visitor: Visitor, registered: dict[str, Any], zoho_sandbox: Sandbox, path: str
+    visitor: Visitor, registered: dict[str, Any], zoho_simulator: Simulator, path: str
 ) -> None:
-    zoho_sandbox.admin.fault("dc-down", endpoint="oauth/v2/token", times=9)
-    failed = visitor.send(path, **{**wish(registered), "same_for_all": "yes"})
+    zoho_simulator.controls.inject_fault("data-center-down", endpoint="oauth/v2/token", times=9)
+    form = {**connection_form(registered), "has_common_secret": "yes"}
+    failed = visitor.submit_form(path, **form)
     assert failed.status_code == 422
     assert "you don’t need to paste them again" in failed.text
     assert registered["secrets"]["eu"] not in failed.text
-    assert re.search(r'name="same_for_all" value="yes" checked', failed.text)
+    assert re.search(r'name="has_common_secret" value="yes" checked', failed.text)
 
-    zoho_sandbox.admin.clear_faults()
-    zoho_sandbox.admin.advance(600)
-    fields = {**wish(registered), "credentials": "", "kept": kept(failed.text)}
-    assert visitor.send(path, **fields).status_code == 303
-    assert visitor.house.store.client(registered["client_id"]).secret_for("eu")
+    zoho_simulator.controls.clear_faults()
+    zoho_simulator.controls.advance(600)
+    fields = {**connection_form(registered), "credentials": "", "kept": kept(failed.text)}
+    assert visitor.submit_form(path, **fields).status_code == 303
+    assert visitor.services.store.client(registered["client_id"]).secret_for("eu")
 
     again = {**fields, "name": "third"}
-    assert visitor.send(path, **again).status_code == 422, "it was kept until it succeeded"
+    assert visitor.submit_form(path, **again).status_code == 422, "it was kept until it succeeded"
 
 
 def test_what_one_browser_pasted_is_not_kept_for_another(
-    visitor: Visitor, stranger: Visitor, registered: dict[str, Any], zoho_sandbox: Sandbox
+    visitor: Visitor, stranger: Visitor, registered: dict[str, Any], zoho_simulator: Simulator
 ) -> None:
-    zoho_sandbox.admin.fault("dc-down", endpoint="oauth/v2/token", times=9)
-    page = visitor.send("/connections", **wish(registered)).text
-    zoho_sandbox.admin.clear_faults()
+    zoho_simulator.controls.inject_fault("data-center-down", endpoint="oauth/v2/token", times=9)
+    page = visitor.submit_form("/connections", **connection_form(registered)).text
+    zoho_simulator.controls.clear_faults()
     stranger.sign_in()
-    fields = {**wish(registered), "credentials": "", "kept": kept(page)}
-    assert "Nothing was pasted" in stranger.send("/connections", **fields).text
+    fields = {**connection_form(registered), "credentials": "", "kept": kept(page)}
+    assert "Nothing was pasted" in stranger.submit_form("/connections", **fields).text
 
 
 def test_a_new_secret_is_offered_where_clients_are_added_too(
-    connected: Visitor, registered: dict[str, Any], zoho_sandbox: Sandbox
+    connected: Visitor, registered: dict[str, Any], zoho_simulator: Simulator
 ) -> None:
-    new = zoho_sandbox.admin.rotate_secret(registered["client_id"])
-    offered = connected.send("/clients", **paste(registered, new))
+    new = zoho_simulator.controls.rotate_secret(registered["client_id"])
+    offered = connected.submit_form("/clients", **paste(registered, new))
     assert "Use the new secret" in offered.text
     fields = {"credentials": "", "kept": kept(offered.text), "location": "eu", "replace": "yes"}
-    assert connected.send("/clients", **fields).status_code == 303
+    assert connected.submit_form("/clients", **fields).status_code == 303
     assert stored_secret(connected, registered) == new

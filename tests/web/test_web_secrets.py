@@ -4,9 +4,15 @@ from typing import Any
 
 import pytest
 from flask import Flask
-from visiting import NEW, Visitor, accept, rules, wish
+from support.web_visitor import (
+    NEW_CONNECTION_PATH,
+    Visitor,
+    authorize,
+    connection_form,
+    route_paths,
+)
 
-from wizard.sandbox.server import Sandbox
+from wizard.simulator.server import Simulator
 
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -16,7 +22,7 @@ HOSTILE = [
     "\x1b]0;owned\x07",
     "a" * 5000,
 ]
-ELSEWHERE = [
+FOREIGN_URLS = [
     "https://evil.example",
     "//evil.example",
     "/\\evil.example",
@@ -30,34 +36,34 @@ ELSEWHERE = [
 
 def crawl(app: Flask, visitor: Visitor) -> dict[str, str]:
     """Every page there is for the one connection and its client."""
-    client_id = visitor.house.store.clients()[0].client_id
-    paths = [path.replace("1000.X", client_id) for path in rules(app, "GET")]
+    client_id = visitor.services.store.clients()[0].client_id
+    paths = [path.replace("1000.X", client_id) for path in route_paths(app, "GET")]
     paths += [
         "/connections/leads/remove",
-        f"{NEW}?task=cliq-post",
-        f"{NEW}?task=cliq-post&client=new",
+        f"{NEW_CONNECTION_PATH}?preset=cliq-post",
+        f"{NEW_CONNECTION_PATH}?preset=cliq-post&client=new",
     ]
     pages = {path: visitor.get(path).text for path in paths}
-    pages["check"] = visitor.send(f"/clients/{client_id}/check").text
-    pages["link"] = visitor.send("/connections/leads/link").text
+    pages["check"] = visitor.submit_form(f"/clients/{client_id}/check").text
+    pages["link"] = visitor.submit_form("/connections/leads/link").text
     return pages
 
 
 def test_no_page_shows_a_token_or_a_secret(
     app: Flask, connected: Visitor, registered: dict[str, Any]
 ) -> None:
-    grant = connected.house.store.grant("leads")
+    grant = connected.services.store.grant("leads")
     assert grant
-    token = connected.house.broker.access_token("leads").value
+    token = connected.services.tokens.access_token("leads").value
     secrets = [registered["secrets"]["eu"], grant.refresh_token, token]
     for path, text in crawl(app, connected).items():
         assert not [secret for secret in secrets if secret in text], path
 
 
 def test_a_wrong_secret_is_not_shown_again(connected: Visitor) -> None:
-    client_id = connected.house.store.clients()[0].client_id
+    client_id = connected.services.store.clients()[0].client_id
     wrong = "0123456789abcdef0123456789abcdef0123456789"
-    answer = connected.send(f"/clients/{client_id}/secret", location="eu", secret=wrong)
+    answer = connected.submit_form(f"/clients/{client_id}/secret", location="eu", secret=wrong)
     assert answer.status_code == 422
     assert wrong not in answer.text
 
@@ -67,11 +73,11 @@ def test_names_from_zoho_stay_text(
     app: Flask,
     visitor: Visitor,
     registered: dict[str, Any],
-    zoho_sandbox: Sandbox,
+    zoho_simulator: Simulator,
     text: str,
 ) -> None:
     organization = {"product": "crm", "organization_id": "2001", "name": text}
-    zoho_sandbox.admin.add_person(
+    zoho_simulator.controls.add_person(
         "eve@zylker.example",
         location="eu",
         password="made-up",
@@ -79,8 +85,8 @@ def test_names_from_zoho_stay_text(
         last_name=text,
         organizations=[organization],
     )
-    begun = visitor.send("/connections", **wish(registered))
-    accept(visitor, zoho_sandbox, begun.location, "eve@zylker.example")
+    begun = visitor.submit_form("/connections", **connection_form(registered))
+    authorize(visitor, zoho_simulator, begun.location, "eve@zylker.example")
     for path, page in crawl(app, visitor).items():
         assert "<script>alert" not in page, path
         assert "<img src=x" not in page, path
@@ -100,10 +106,10 @@ def test_text_of_a_callback_that_is_not_ours_is_never_shown(
     assert "<script>alert" not in answer.text
 
 
-@pytest.mark.parametrize("target", ELSEWHERE)
+@pytest.mark.parametrize("target", FOREIGN_URLS)
 def test_no_parameter_leads_elsewhere(app: Flask, connected: Visitor, target: str) -> None:
     names = ("next", "url", "redirect", "redirect_uri", "return_to", "location", "accounts-server")
-    for path in rules(app, "GET"):
+    for path in route_paths(app, "GET"):
         answer = connected.get(path, query_string=dict.fromkeys(names, target))
         assert "evil.example" not in (answer.location or ""), path
         assert not (answer.location or "").startswith("javascript"), path

@@ -7,15 +7,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from ports import free_port
+from support.ports import free_port
 
 from wizard.errors import WizardError
-from wizard.house import House
+from wizard.services import Services
 from wizard.web import Server, serve
 
 
 @contextmanager
-def taken(family: socket.AddressFamily, host: str, port: int) -> Iterator[None]:
+def occupied_port(family: socket.AddressFamily, host: str, port: int) -> Iterator[None]:
     with socket.socket(family) as other:
         other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
@@ -25,7 +25,7 @@ def taken(family: socket.AddressFamily, host: str, port: int) -> Iterator[None]:
         yield
 
 
-def listens(host: str, port: int) -> bool:
+def is_listening(host: str, port: int) -> bool:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as probe:
         probe.settimeout(2)
@@ -33,34 +33,34 @@ def listens(host: str, port: int) -> bool:
 
 
 def test_it_listens_on_both_addresses_of_localhost_and_nowhere_else(
-    server: Server, house: House
+    server: Server, services: Services
 ) -> None:
-    port = house.settings.port
-    assert listens("127.0.0.1", port)
-    assert listens("::1", port) or not socket.has_ipv6
-    assert not listens("127.0.0.2", port)
+    port = services.settings.port
+    assert is_listening("127.0.0.1", port)
+    assert is_listening("::1", port) or not socket.has_ipv6
+    assert not is_listening("127.0.0.2", port)
 
 
 @pytest.mark.parametrize(
     ("family", "host"), [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")]
 )
 def test_it_refuses_to_start_where_either_address_is_taken(
-    house: House, family: socket.AddressFamily, host: str
+    services: Services, family: socket.AddressFamily, host: str
 ) -> None:
     port = free_port()
-    with taken(family, host, port):
+    with occupied_port(family, host, port):
         with pytest.raises(WizardError) as caught:
-            serve(house, port)
+            serve(services, port)
         assert caught.value.failure.code == "port-in-use"
         assert caught.value.failure.details["host"] == host
         other = "127.0.0.1" if family == socket.AF_INET6 else "::1"
-        assert not listens(other, port)
+        assert not is_listening(other, port)
 
 
-def test_a_launch_link_signs_a_browser_in_over_the_wire(server: Server, house: House) -> None:
-    wire = http.client.HTTPConnection("localhost", house.settings.port, timeout=10)
-    link = server.new_launch_url("/status")
-    wire.request("GET", link.removeprefix(house.settings.base_url))
+def test_a_launch_link_signs_a_browser_in_over_the_wire(server: Server, services: Services) -> None:
+    wire = http.client.HTTPConnection("localhost", services.settings.port, timeout=10)
+    link = server.new_browser_link("/status")
+    wire.request("GET", link.removeprefix(services.settings.base_url))
     entered = wire.getresponse()
     entered.read()
     cookie = (entered.getheader("Set-Cookie") or "").split(";")[0]
@@ -72,8 +72,8 @@ def test_a_launch_link_signs_a_browser_in_over_the_wire(server: Server, house: H
     wire.close()
 
 
-def test_what_is_under_way_is_answered_before_it_stops(house: House) -> None:
-    server = serve(house)
+def test_what_is_under_way_is_answered_before_it_stops(services: Services) -> None:
+    server = serve(services)
     app = server.app
     asked, may_answer = threading.Event(), threading.Event()
 
@@ -86,7 +86,7 @@ def test_what_is_under_way_is_answered_before_it_stops(house: House) -> None:
     answers: list[bytes] = []
 
     def ask() -> None:
-        wire = http.client.HTTPConnection("localhost", house.settings.port, timeout=30)
+        wire = http.client.HTTPConnection("localhost", services.settings.port, timeout=30)
         wire.request("GET", "/callback")
         answers.append(wire.getresponse().read())
         wire.close()
@@ -100,4 +100,4 @@ def test_what_is_under_way_is_answered_before_it_stops(house: House) -> None:
     asking.join(20)
     stopping.join(20)
     assert answers == [b"answered"]
-    assert not listens("127.0.0.1", house.settings.port)
+    assert not is_listening("127.0.0.1", services.settings.port)

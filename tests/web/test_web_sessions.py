@@ -5,9 +5,9 @@ from collections.abc import Callable
 
 import pytest
 from flask import Flask
-from visiting import Visitor, Watch, rules
+from support.web_visitor import FakeTimer, Visitor, route_paths
 
-from wizard.web import LaunchTokens
+from wizard.web import LinkTokens
 
 DATA = ("leads", "anna@zylker.example", "Zylker", "Test client", "1000.")
 
@@ -15,8 +15,8 @@ DATA = ("leads", "anna@zylker.example", "Zylker", "Test client", "1000.")
 def test_without_a_session_no_page_shows_anything(
     app: Flask, connected: Visitor, stranger: Visitor
 ) -> None:
-    open_to_all = ("/launch/x", "/callback", "/static/wizard.css")
-    for path in rules(app, "GET"):
+    open_to_all = ("/browser-link/x", "/callback", "/static/wizard.css")
+    for path in route_paths(app, "GET"):
         answer = stranger.get(path)
         if path not in open_to_all:
             assert answer.status_code == 403, path
@@ -25,7 +25,7 @@ def test_without_a_session_no_page_shows_anything(
 
 
 def test_without_a_session_no_form_is_taken(app: Flask, stranger: Visitor) -> None:
-    for path in rules(app, "POST"):
+    for path in route_paths(app, "POST"):
         assert stranger.post(path, {}).status_code == 403, path
 
 
@@ -35,8 +35,8 @@ def test_a_link_leads_to_its_page_and_leaves_a_clean_address(stranger: Visitor) 
     assert stranger.get("/status").status_code == 200
 
 
-def test_a_link_works_once(new_visitor: Callable[[], Visitor], launch: LaunchTokens) -> None:
-    path = f"/launch/{launch.issue()}"
+def test_a_link_works_once(new_visitor: Callable[[], Visitor], link_tokens: LinkTokens) -> None:
+    path = f"/browser-link/{link_tokens.issue()}"
     first, second = new_visitor(), new_visitor()
     assert first.get(path).status_code == 303
     assert second.get(path).status_code == 400
@@ -44,53 +44,53 @@ def test_a_link_works_once(new_visitor: Callable[[], Visitor], launch: LaunchTok
 
 
 def test_a_link_is_refused_when_it_is_too_old(
-    stranger: Visitor, launch: LaunchTokens, watch: Watch
+    stranger: Visitor, link_tokens: LinkTokens, timer: FakeTimer
 ) -> None:
-    printed, opened = launch.issue(), launch.issue(lifetime=60)
-    watch.seconds += 60
-    assert stranger.get(f"/launch/{opened}").status_code == 400
-    assert stranger.get(f"/launch/{printed}").status_code == 303
-    late = launch.issue()
-    watch.seconds += 600
-    assert stranger.get(f"/launch/{late}").status_code == 400
+    printed, opened = link_tokens.issue(), link_tokens.issue(lifetime_seconds=60)
+    timer.seconds += 60
+    assert stranger.get(f"/browser-link/{opened}").status_code == 400
+    assert stranger.get(f"/browser-link/{printed}").status_code == 303
+    late = link_tokens.issue()
+    timer.seconds += 600
+    assert stranger.get(f"/browser-link/{late}").status_code == 400
 
 
-def test_links_carry_256_bits_and_differ(launch: LaunchTokens) -> None:
-    tokens = {launch.issue() for _ in range(1000)}
+def test_links_carry_256_bits_and_differ(link_tokens: LinkTokens) -> None:
+    tokens = {link_tokens.issue() for _ in range(1000)}
     assert len(tokens) == 1000
     assert min(map(len, tokens)) >= 43
 
 
 def test_a_browser_that_looks_ahead_does_not_use_up_the_link(
-    stranger: Visitor, launch: LaunchTokens
+    stranger: Visitor, link_tokens: LinkTokens
 ) -> None:
-    path = f"/launch/{launch.issue()}"
+    path = f"/browser-link/{link_tokens.issue()}"
     ahead = stranger.get(path, headers={"Sec-Purpose": "prefetch"})
     assert ahead.status_code == 403
     assert stranger.get(path).status_code == 303
 
 
 def test_the_token_is_in_no_log_line(
-    stranger: Visitor, launch: LaunchTokens, caplog: pytest.LogCaptureFixture
+    stranger: Visitor, link_tokens: LinkTokens, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    token = launch.issue()
-    stranger.get(f"/launch/{token}")
-    stranger.get(f"/launch/{token}")
+    token = link_tokens.issue()
+    stranger.get(f"/browser-link/{token}")
+    stranger.get(f"/browser-link/{token}")
     stranger.get("/callback?state=the-state&code=the-code")
-    assert "/launch/<token>" in caplog.text
+    assert "/browser-link/<token>" in caplog.text
     assert not [secret for secret in (token, "the-state", "the-code") if secret in caplog.text]
 
 
 def test_the_cookie_is_out_of_reach_of_scripts_and_other_sites(stranger: Visitor) -> None:
     cookie = stranger.sign_in().headers["Set-Cookie"]
-    assert cookie.startswith(f"zw_session_{stranger.house.settings.port}=")
+    assert cookie.startswith(f"zw_session_{stranger.services.settings.port}=")
     assert "HttpOnly" in cookie
     assert "SameSite=Lax" in cookie
 
 
 def test_each_sign_in_makes_a_new_id_and_ends_the_old_one(visitor: Visitor) -> None:
-    name = f"zw_session_{visitor.house.settings.port}"
+    name = f"zw_session_{visitor.services.settings.port}"
     old = visitor.client.get_cookie(name)
     visitor.sign_in()
     new = visitor.client.get_cookie(name)
@@ -102,7 +102,7 @@ def test_each_sign_in_makes_a_new_id_and_ends_the_old_one(visitor: Visitor) -> N
 
 
 def test_an_id_of_somebody_elses_choice_is_not_taken_over(stranger: Visitor) -> None:
-    name = f"zw_session_{stranger.house.settings.port}"
+    name = f"zw_session_{stranger.services.settings.port}"
     stranger.client.set_cookie(name, "chosen-by-an-attacker")
     stranger.sign_in()
     given = stranger.client.get_cookie(name)
@@ -110,26 +110,26 @@ def test_an_id_of_somebody_elses_choice_is_not_taken_over(stranger: Visitor) -> 
     assert given.value != "chosen-by-an-attacker"
 
 
-def test_a_session_ends_after_half_an_hour_of_rest(visitor: Visitor, watch: Watch) -> None:
-    watch.seconds += 29 * 60
+def test_a_session_ends_after_half_an_hour_of_rest(visitor: Visitor, timer: FakeTimer) -> None:
+    timer.seconds += 29 * 60
     assert visitor.get("/status").status_code == 200
-    watch.seconds += 30 * 60
+    timer.seconds += 30 * 60
     assert visitor.get("/status").status_code == 403
 
 
-def test_a_session_ends_after_twelve_hours_of_work(visitor: Visitor, watch: Watch) -> None:
+def test_a_session_ends_after_twelve_hours_of_work(visitor: Visitor, timer: FakeTimer) -> None:
     for _ in range(12 * 6 - 1):
-        watch.seconds += 10 * 60
+        timer.seconds += 10 * 60
         assert visitor.get("/status").status_code == 200
-    watch.seconds += 10 * 60
+    timer.seconds += 10 * 60
     assert visitor.get("/status").status_code == 403
 
 
 def test_signing_out_ends_the_session_on_the_server(visitor: Visitor) -> None:
-    name = f"zw_session_{visitor.house.settings.port}"
+    name = f"zw_session_{visitor.services.settings.port}"
     cookie = visitor.client.get_cookie(name)
     assert cookie
-    assert visitor.send("/sign-out").status_code == 303
+    assert visitor.submit_form("/sign-out").status_code == 303
     visitor.client.set_cookie(name, cookie.value)
     assert visitor.get("/status").status_code == 403
 
@@ -137,9 +137,9 @@ def test_signing_out_ends_the_session_on_the_server(visitor: Visitor) -> None:
 def test_a_page_makes_a_link_for_a_private_window(
     connected: Visitor, new_visitor: Callable[[], Visitor]
 ) -> None:
-    page = connected.send("/connections/leads/link").text
+    page = connected.submit_form("/connections/leads/link").text
     link = page.split('data-copy="', 1)[1].split('"', 1)[0]
     private = new_visitor()
-    entered = private.get(link.removeprefix(connected.house.settings.base_url))
+    entered = private.get(link.removeprefix(connected.services.settings.base_url))
     assert entered.location == "/connections/leads"
     assert private.get("/connections/leads").status_code == 200

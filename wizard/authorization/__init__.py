@@ -12,43 +12,49 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from wizard.authorization.attempts import MAX_WAITING_ATTEMPTS, AttemptLifecycle
 from wizard.authorization.binding import cookie_name, is_bound, new_binding
-from wizard.authorization.outcome import judge_exchange
-from wizard.authorization.response import (
+from wizard.authorization.callback import (
     AuthorizationResponse,
     Parameters,
-    judge,
-    pasted,
-    single,
-    state_in,
+    check_callback,
+    find_state,
+    parse_pasted,
+    unique_parameters,
 )
-from wizard.authorization.waiting import ALIVE, Waiting
-from wizard.broker import Broker
-from wizard.broker.facts import client_details
+from wizard.authorization.exchange_failures import classify_exchange_failure
 from wizard.errors import Conflict, WizardError, fail
 from wizard.model import (
-    ATTEMPT_LIFE,
+    ATTEMPT_LIFETIME,
     Attempt,
+    AttemptMode,
     AttemptState,
     Client,
     Clock,
     Connection,
     Failure,
-    Mode,
 )
 from wizard.oauth import OAuth, TokenResponse, new_code_verifier, new_state
 from wizard.store import Store
-from wizard.zoho import DataCentre, Zoho
+from wizard.tokens import TokenService
+from wizard.tokens.client_details import client_details
+from wizard.zoho import DataCenter, Zoho
 
-__all__ = ["ALIVE", "ATTEMPT_LIFE", "Authorization", "Begun", "Completed"]
+__all__ = [
+    "ATTEMPT_LIFETIME",
+    "MAX_WAITING_ATTEMPTS",
+    "AuthorizationService",
+    "CompletedAttempt",
+    "StartedAttempt",
+]
 
-WRONG_TRIES = 5
+MAX_FAILED_TRIES = 5
 """Callbacks with a good state and a wrong cookie before the attempt closes: somebody has the
 state who should not."""
 
 
 @dataclass(frozen=True)
-class Begun:
+class StartedAttempt:
     """An attempt, the address to send the browser to, and what binds the two."""
 
     attempt: Attempt
@@ -59,7 +65,7 @@ class Begun:
 
 
 @dataclass(frozen=True)
-class Completed:
+class CompletedAttempt:
     """How an attempt ended. One of `generation` and `failure` is set."""
 
     attempt: Attempt
@@ -68,13 +74,13 @@ class Completed:
     failure: Failure | None = None
 
 
-class Authorization(Waiting):
+class AuthorizationService(AttemptLifecycle):
     """Begins attempts and completes them."""
 
     def __init__(
-        self, store: Store, broker: Broker, oauth: OAuth, zoho: Zoho, clock: Clock
+        self, store: Store, tokens: TokenService, oauth: OAuth, zoho: Zoho, clock: Clock
     ) -> None:
-        super().__init__(store, broker, clock)
+        super().__init__(store, tokens, clock)
         self._oauth = oauth
         self._zoho = zoho
 
@@ -83,12 +89,12 @@ class Authorization(Waiting):
     def begin(
         self,
         name: str,
-        mode: Mode = Mode.BROWSER,
+        mode: AttemptMode = AttemptMode.BROWSER,
         redirect_uri: str | None = None,
         *,
         force: bool = False,
-        scope: tuple[str, ...] = (),
-    ) -> Begun:
+        additional_scope: tuple[str, ...] = (),
+    ) -> StartedAttempt:
         """Begin an attempt for connection `name`, at its client's home data centre.
 
         `redirect_uri` is the client's own unless given. `force` goes on although the user has
@@ -104,11 +110,11 @@ class Authorization(Waiting):
         redirect_uri = client.redirect_uri if redirect_uri is None else redirect_uri
         if not redirect_uri:
             raise fail("self-client", name=name, client=client.name)
-        self._broker.secret(client, client.location)
-        self._broker.check_consent(client, self._zuid(name), force=force)
-        self._make_room()
+        self._tokens.secret_for(client, client.location)
+        self._tokens.check_consent(client, self._zuid_of(name), force=force)
+        self._abandon_stale_attempts()
         cookie, binding = new_binding()
-        wider = tuple(dict.fromkeys((*connection.scope, *scope)))
+        wider = tuple(dict.fromkeys((*connection.scope, *additional_scope)))
         attempt = self._new_attempt(
             replace(connection, scope=wider),
             client,
@@ -118,38 +124,38 @@ class Authorization(Waiting):
             binding=binding,
         )
         self._store.add_attempt(attempt)
-        self._broker.count_code(client.client_id, attempt.location, name)
+        self._tokens.record_authorization(client.client_id, attempt.location, name)
         url = self._oauth.authorization_url(
-            self._zoho.data_centre(attempt.location),
+            self._zoho.data_center(attempt.location),
             client.client_id,
             attempt.redirect_uri,
             attempt.scope,
             attempt.oauth_state,
             attempt.code_verifier,
         )
-        return Begun(attempt, url, cookie_name(attempt.id), cookie)
+        return StartedAttempt(attempt, url, cookie_name(attempt.id), cookie)
 
     def _new_attempt(
         self,
         connection: Connection,
         client: Client,
-        mode: Mode,
+        mode: AttemptMode,
         *,
         redirect_uri: str = "",
         code_verifier: str = "",
         binding: str = "",
         state: AttemptState = AttemptState.REDIRECTED,
     ) -> Attempt:
-        data_centre = self._zoho.data_centre(client.location)
+        data_center = self._zoho.data_center(client.location)
         return Attempt(
             id=secrets.token_hex(8),
             connection=connection.name,
             client_id=client.client_id,
             mode=mode,
             state=state,
-            location=data_centre.location,
-            authorization_endpoint=data_centre.authorization_endpoint,
-            token_endpoint=data_centre.token_endpoint,
+            location=data_center.location,
+            authorization_endpoint=data_center.authorization_endpoint,
+            token_endpoint=data_center.token_endpoint,
             redirect_uri=redirect_uri,
             scope=connection.scope,
             created_at=self._clock(),
@@ -158,13 +164,13 @@ class Authorization(Waiting):
             binding=binding,
         )
 
-    def _zuid(self, name: str) -> str:
+    def _zuid_of(self, name: str) -> str:
         grant = self._store.grant(name) or self._store.candidate(name)
         return grant.account.zuid if grant and grant.account else ""
 
     # complete
 
-    def complete(self, params: Parameters, cookies: Mapping[str, str]) -> Completed:
+    def complete(self, params: Parameters, cookies: Mapping[str, str]) -> CompletedAttempt:
         """Complete an attempt with the parameters of a callback and the browser's cookies.
 
         A callback that is not ours raises, and nothing is exchanged or redirected:
@@ -172,18 +178,18 @@ class Authorization(Waiting):
         ``callback-wrong-browser``, and ``callback-repeated`` for one that was redeemed and now
         comes without its cookie. After that every end, refusals included, is returned and stored.
         """
-        found = single(params)
-        attempt = self._attempt_of(found)
+        found = unique_parameters(params)
+        attempt = self._attempt_for_state(found)
         value = cookies.get(cookie_name(attempt.id), "")
         if not value and attempt.state is not AttemptState.REDIRECTED:
             # A browser that has finished was told to forget its cookie.
             raise fail("callback-repeated", name=attempt.connection)
-        if attempt.mode is not Mode.BROWSER or not is_bound(attempt, value):
-            self._count_wrong_try(attempt)
+        if attempt.mode is not AttemptMode.BROWSER or not is_bound(attempt, value):
+            self._count_failed_try(attempt)
             raise fail("callback-wrong-browser")
-        return self._redeem(attempt, found)
+        return self._redeem_state(attempt, found)
 
-    def complete_pasted(self, attempt_id: str, binding: str, text: str) -> Completed:
+    def complete_pasted(self, attempt_id: str, binding: str, text: str) -> CompletedAttempt:
         """Complete an attempt that this process began, with what the person pasted: the whole
         address the browser ended on, or a bare code, which PKCE alone protects.
 
@@ -191,16 +197,16 @@ class Authorization(Waiting):
         and for an address as `complete` does.
         """
         attempt = self._store.attempt(attempt_id)
-        found = single(pasted(text, attempt.redirect_uri))
+        found = unique_parameters(parse_pasted(text, attempt.redirect_uri))
         bare = "state" not in found and "://" not in text
-        if not bare and self._attempt_of(found).id != attempt.id:
+        if not bare and self._attempt_for_state(found).id != attempt.id:
             raise fail("callback-unknown-state")
-        if attempt.mode is not Mode.PASTE or not is_bound(attempt, binding):
-            self._count_wrong_try(attempt)
+        if attempt.mode is not AttemptMode.PASTE or not is_bound(attempt, binding):
+            self._count_failed_try(attempt)
             raise fail("callback-wrong-browser")
-        return self._redeem(attempt, found)
+        return self._redeem_state(attempt, found)
 
-    def complete_forwarded(self, text: str) -> Completed:
+    def complete_forwarded(self, text: str) -> CompletedAttempt:
         """Complete an attempt whose link was forwarded, with the whole address at which that
         person's browser ended. What binds it is this home: it alone has the verifier and the
         client secret.
@@ -208,25 +214,27 @@ class Authorization(Waiting):
         Raises ``callback-without-state``, ``callback-unknown-state``, ``callback-wrong-browser``
         for an attempt that was not forwarded, and as `complete_pasted` does.
         """
-        attempt = self._attempt_of({"state": state_in(text)})
-        if attempt.mode is not Mode.FORWARDED:
-            self._count_wrong_try(attempt)
+        attempt = self._attempt_for_state({"state": find_state(text)})
+        if attempt.mode is not AttemptMode.FORWARDED:
+            self._count_failed_try(attempt)
             raise fail("callback-wrong-browser")
-        return self._redeem(attempt, single(pasted(text, attempt.redirect_uri)))
+        return self._redeem_state(
+            attempt, unique_parameters(parse_pasted(text, attempt.redirect_uri))
+        )
 
-    def complete_self_client(self, name: str, code: str) -> Completed:
+    def complete_self_client(self, name: str, code: str) -> CompletedAttempt:
         """Exchange the code of a Self Client, which has neither redirect URI nor PKCE, once."""
         connection = self._store.connection(name)
         client = self._store.client(connection.client_id)
-        found = single(pasted(code, ""))
+        found = unique_parameters(parse_pasted(code, ""))
         attempt = self._new_attempt(
-            connection, client, Mode.SELF_CLIENT, state=AttemptState.CALLBACK_SEEN
+            connection, client, AttemptMode.SELF_CLIENT, state=AttemptState.CALLBACK_RECEIVED
         )
-        with self._broker.exchanging(name):
+        with self._tokens.exchange_lock(name):
             self._store.add_attempt(attempt)
-            return self._judged(attempt, found)
+            return self._check_and_exchange(attempt, found)
 
-    def _attempt_of(self, params: Mapping[str, str]) -> Attempt:
+    def _attempt_for_state(self, params: Mapping[str, str]) -> Attempt:
         state = params.get("state", "")
         if not state:
             raise fail("callback-without-state")
@@ -235,85 +243,98 @@ class Authorization(Waiting):
             raise fail("callback-unknown-state")
         return attempt
 
-    def _count_wrong_try(self, attempt: Attempt) -> None:
-        self._store.count_wrong_try(attempt.id)
-        if attempt.wrong_tries + 1 >= WRONG_TRIES and attempt.state is AttemptState.REDIRECTED:
+    def _count_failed_try(self, attempt: Attempt) -> None:
+        self._store.count_failed_try(attempt.id)
+        if (
+            attempt.failed_tries + 1 >= MAX_FAILED_TRIES
+            and attempt.state is AttemptState.REDIRECTED
+        ):
             failure = fail("too-many-wrong-tries", name=attempt.connection).failure
-            self._try_close(attempt, AttemptState.REFUSED, failure)
+            self._try_close(attempt, AttemptState.FAILED, failure)
 
-    def _redeem(self, attempt: Attempt, params: dict[str, str]) -> Completed:
-        if attempt.state is AttemptState.REDIRECTED and attempt.expired(self._clock()):
+    def _redeem_state(self, attempt: Attempt, params: dict[str, str]) -> CompletedAttempt:
+        if attempt.state is AttemptState.REDIRECTED and attempt.is_expired(self._clock()):
             failure = fail("attempt-expired", name=attempt.connection).failure
-            self._try_close(attempt, AttemptState.REFUSED, failure)
-            return Completed(attempt, attempt.connection, failure=failure)
-        with self._broker.exchanging(attempt.connection):
+            self._try_close(attempt, AttemptState.FAILED, failure)
+            return CompletedAttempt(attempt, attempt.connection, failure=failure)
+        with self._tokens.exchange_lock(attempt.connection):
             try:
                 self._store.advance_attempt(
-                    attempt.id, AttemptState.REDIRECTED, AttemptState.CALLBACK_SEEN
+                    attempt.id, AttemptState.REDIRECTED, AttemptState.CALLBACK_RECEIVED
                 )
             except Conflict:
-                return self._repeated(attempt)
-            return self._judged(replace(attempt, state=AttemptState.CALLBACK_SEEN), params)
+                return self._repeated_callback(attempt)
+            return self._check_and_exchange(
+                replace(attempt, state=AttemptState.CALLBACK_RECEIVED), params
+            )
 
-    def _repeated(self, attempt: Attempt) -> Completed:
+    def _repeated_callback(self, attempt: Attempt) -> CompletedAttempt:
         """A reload, the Back button, a second tab: nothing happens, the page shows what is."""
         failure = fail("callback-repeated", name=attempt.connection).failure
-        return Completed(self._store.attempt(attempt.id), attempt.connection, failure=failure)
+        return CompletedAttempt(
+            self._store.attempt(attempt.id), attempt.connection, failure=failure
+        )
 
-    def _judged(self, attempt: Attempt, params: dict[str, str]) -> Completed:
+    def _check_and_exchange(self, attempt: Attempt, params: dict[str, str]) -> CompletedAttempt:
         """The state is redeemed: from here on every failure is this attempt's end."""
         client = self._store.client(attempt.client_id)
         try:
-            response = judge(params, attempt, self._zoho)
-            self._broker.secret(client, response.data_centre.location)
-            with self._store.room():  # else an intent would stand there that nobody could carry out
+            response = check_callback(params, attempt, self._zoho)
+            self._tokens.secret_for(client, response.data_center.location)
+            with (
+                self._store.reserve_space()
+            ):  # else an intent would stand there that nobody could carry out
                 pass
             self._advance(attempt, AttemptState.EXCHANGE_INTENT)
         except Conflict:
-            return self._repeated(attempt)
+            return self._repeated_callback(attempt)
         except WizardError as error:
-            return self._close(attempt, AttemptState.REFUSED, error.failure)
+            return self._close(attempt, AttemptState.FAILED, error.failure)
         intent = replace(attempt, state=AttemptState.EXCHANGE_INTENT)
-        return self._exchange(intent, client, response)
+        return self._exchange_code(intent, client, response)
 
-    def _exchange(
+    def _exchange_code(
         self, attempt: Attempt, client: Client, response: AuthorizationResponse
-    ) -> Completed:
-        data_centre = response.data_centre
+    ) -> CompletedAttempt:
+        data_center = response.data_center
         try:
-            token = self._broker.exchange(attempt, client, response.code, data_centre)
+            token = self._tokens.exchange_code(attempt, client, response.code, data_center)
         except WizardError as error:
-            details = client_details(client, self._zoho, data_centre.location)
+            details = client_details(client, self._zoho, data_center.location)
             details = {**details, "name": attempt.connection}
-            state, failure = judge_exchange(error.failure, client, data_centre, details)
+            state, failure = classify_exchange_failure(error.failure, client, data_center, details)
             return self._close(attempt, state, failure)
         if token.refresh_token is None:
             failure = Failure(
                 "no-refresh-token", details={"name": attempt.connection}, exchange=token.exchange
             )
-            return self._close(attempt, AttemptState.REFUSED, failure)
-        return self._stored(attempt, token, token.refresh_token, data_centre)
+            return self._close(attempt, AttemptState.FAILED, failure)
+        return self._store_grant(attempt, token, token.refresh_token, data_center)
 
-    def _stored(
-        self, attempt: Attempt, token: TokenResponse, refresh_token: str, data_centre: DataCentre
-    ) -> Completed:
+    def _store_grant(
+        self, attempt: Attempt, token: TokenResponse, refresh_token: str, data_center: DataCenter
+    ) -> CompletedAttempt:
         """Between the answer and the commit nothing happens but this."""
         grant = self._store.add_grant(
             attempt.connection,
             attempt.client_id,
             refresh_token,
             token.scope or attempt.scope,
-            data_centre.location,
+            data_center.location,
             attempt.id,
             self._clock(),
         )
         if self._store.connection(attempt.connection).location is None:
-            self._store.set_location(attempt.connection, data_centre.location)
-        self._note("grant-stored", grant.connection, generation=str(grant.generation))
+            self._store.set_location(attempt.connection, data_center.location)
+        self._record_event("grant-stored", grant.connection, generation=str(grant.generation))
         done = self._store.attempt(attempt.id)
-        return Completed(done, grant.connection, generation=grant.generation)
+        return CompletedAttempt(done, grant.connection, generation=grant.generation)
 
-    def _close(self, attempt: Attempt, to: AttemptState, failure: Failure) -> Completed:
-        self._advance(attempt, to, failure)
-        self._note("authorization-failed", attempt.connection, code=failure.code)
-        return Completed(self._store.attempt(attempt.id), attempt.connection, failure=failure)
+    def _close(
+        self, attempt: Attempt, target_state: AttemptState, failure: Failure
+    ) -> CompletedAttempt:
+        self._advance(attempt, target_state, failure)
+        self._record_event("authorization-failed", attempt.connection, code=failure.code)
+        return CompletedAttempt(
+            self._store.attempt(attempt.id), attempt.connection, failure=failure
+        )

@@ -16,13 +16,13 @@ def new_binding() -> tuple[str, str]:
     """A fresh secret for the cookie, and what the store keeps of it: a hash, which for 256
     random bits needs no key to stay unguessable."""
     value = secrets.token_urlsafe(32)
-    return value, _hashed(value)
+    return value, _hash(value)
 
 
 def is_bound(attempt: Attempt, value: str) -> bool:
     """Whether `value` is the secret given out for `attempt`; nothing is not."""
-    return bool(value) and hmac.compare_digest(attempt.binding, _hashed(value))
+    return bool(value) and hmac.compare_digest(attempt.binding, _hash(value))
 
 
-def _hashed(value: str) -> str:
+def _hash(value: str) -> str:
     return hashlib.sha256(value.encode()).hexdigest()

@@ -10,85 +10,95 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from wizard.backup import file
-from wizard.backup.document import Backup, dump, load
-from wizard.backup.rescue import ReadBack, read_back, set_aside
-from wizard.broker import LOCK_DEADLINE
-from wizard.broker.lock import held
-from wizard.cache import Cache
+from wizard.backup import backup_files
+from wizard.backup.recovery import RecoveryResult, recover_secrets, set_database_aside
+from wizard.backup.serialization import Backup, dump, load
 from wizard.errors import fail
-from wizard.home import Home, user
+from wizard.fastpath import TokenCache
+from wizard.locks import hold_lock
 from wizard.model import Client, Clock, Event, Grant, GrantState
-from wizard.store import LIVING, Belongings, Store, Twin
-from wizard.vault.passphrase import lock, unlock
+from wizard.paths import Paths, current_user
+from wizard.store import ACTIVE_STATES, SharedGrant, Store, StoreContents
+from wizard.tokens import LOCK_TIMEOUT_SECONDS
+from wizard.vault.passphrase import decrypt_backup, encrypt_backup
 from wizard.zoho import Zoho
 
-__all__ = ["Backup", "Backups", "ReadBack", "TakenIn", "open_backup", "read_back", "set_aside"]
+__all__ = [
+    "Backup",
+    "BackupService",
+    "RecoveryResult",
+    "RestoreResult",
+    "open_backup",
+    "recover_secrets",
+    "set_database_aside",
+]
 
-SHORTEST_PASSPHRASE = 12
+MIN_PASSPHRASE_CHARACTERS = 12
 """Characters: the file may be copied anywhere and guessed at for years."""
 
 
 @dataclass(frozen=True)
-class TakenIn:
+class RestoreResult:
     """What a restore stored."""
 
     connections: tuple[str, ...]
-    already: tuple[str, ...]
+    already_present: tuple[str, ...]
     """Connections that were here already, with the very same grant."""
-    clients: tuple[str, ...]
+    client_names: tuple[str, ...]
 
 
-def open_backup(path: Path, passphrase: str, mark: str) -> Backup:
+def open_backup(path: Path, passphrase: str, zoho_instance: str) -> Backup:
     """Read and decrypt a backup; nothing else happens.
 
     Raises ``backup-unreadable``, ``backup-not-one``, ``backup-cut-short``, ``backup-damaged``,
     ``wrong-passphrase``, ``backup-newer-version``, or ``backup-foreign-zoho`` where its grants
     belong to another Zoho than `mark`.
     """
-    backup = load(unlock(file.read(path), passphrase))
-    if backup.mark != mark:
-        raise fail("backup-foreign-zoho", found=backup.mark, expected=mark)
+    backup = load(decrypt_backup(backup_files.read(path), passphrase))
+    if backup.zoho_instance != zoho_instance:
+        raise fail("backup-foreign-zoho", found=backup.zoho_instance, expected=zoho_instance)
     return backup
 
 
-class Backups:
+class BackupService:
     """Writes the backups of one home, and takes others in."""
 
-    def __init__(self, store: Store, cache: Cache, zoho: Zoho, home: Home, clock: Clock) -> None:
+    def __init__(
+        self, store: Store, token_cache: TokenCache, zoho: Zoho, paths: Paths, clock: Clock
+    ) -> None:
         self._store = store
-        self._cache = cache
+        self._token_cache = token_cache
         self._zoho = zoho
-        self._home = home
+        self._paths = paths
         self._clock = clock
 
-    def write(self, path: Path, passphrase: str, *, move: bool = False) -> Backup:
+    def write(self, path: Path, passphrase: str, *, deactivate: bool = False) -> Backup:
         """Write everything to `path` and read it back. `move` retires this home: it asks nothing
         of Zoho any more until the file is restored here.
 
         Raises ``passphrase-too-short``, ``backup-file-taken``, ``backup-unwritable``; nothing is
         changed then.
         """
-        if len(passphrase) < SHORTEST_PASSPHRASE:
-            raise fail("passphrase-too-short", least=str(SHORTEST_PASSPHRASE))
-        before = self._store.retired_at()
-        if move:
+        if len(passphrase) < MIN_PASSPHRASE_CHARACTERS:
+            raise fail("passphrase-too-short", least=str(MIN_PASSPHRASE_CHARACTERS))
+        before = self._store.deactivated_at()
+        if deactivate:
             # First, so that nothing changes after it was copied.
-            self._store.retire(before or self._clock())
+            self._store.set_deactivated(before or self._clock())
         try:
-            backup = self._written(path, passphrase)
+            backup = self._write_backup(path, passphrase)
         except BaseException:
-            self._store.retire(before)
+            self._store.set_deactivated(before)
             raise
-        self._store.note_backup(backup.made_at)
-        if move:
-            for connection in backup.belongings.connections:
-                self._forget_access_token(connection.name)
+        self._store.record_backup(backup.created_at)
+        if deactivate:
+            for connection in backup.contents.connections:
+                self._remove_access_token(connection.name)
         return backup
 
-    def take_in(
-        self, backup: Backup, only: Collection[str] = (), *, alone: bool = False
-    ) -> TakenIn:
+    def restore(
+        self, backup: Backup, only: Collection[str] = (), *, is_original_inactive: bool = False
+    ) -> RestoreResult:
         """Store what is in a backup, or of it the connections in `only`, as unverified.
 
         Where the home it was made in may go on, that is remembered, unless the person says that
@@ -97,66 +107,80 @@ class Backups:
         Raises ``not-in-backup``, ``restore-name-taken``, ``home-retired`` where a moved home shall
         take back only a part; nothing is changed then.
         """
-        retired_at = self._store.retired_at()
+        retired_at = self._store.deactivated_at()
         if retired_at and only:
             raise fail("home-retired", since=f"{retired_at:%Y-%m-%d}")
-        chosen = _chosen(backup.belongings, only)
+        selected = _select_connections(backup.contents, only)
         here = {each.name.lower(): each.name for each in self._store.connections()}
         already = tuple(
-            name for name in _names(chosen) if self._is_here(name, here.get(name.lower()), chosen)
+            name
+            for name in _connection_names(selected)
+            if self._is_present(name, here.get(name.lower()), selected)
         )
-        missing = _without(chosen, already)
-        twins = () if alone else self._twins(backup, chosen if retired_at else missing)
-        unverified = tuple(map(_unverified, missing.grants))
-        self._store.take_in(replace(missing, grants=unverified), twins)
-        self._store.retire(None)
-        if alone or backup.retired:
-            self._store.forget_twins({*_names(chosen)} - {each.connection for each in twins})
-        for name in _names(missing):
-            made = f"{backup.made_at:%Y-%m-%d}"
-            self._store.note(Event(self._clock(), name, "restored", {"made": made}))
-        return TakenIn(_names(missing), already, tuple(each.name for each in chosen.clients))
+        missing = _without(selected, already)
+        shared_grants = (
+            ()
+            if is_original_inactive
+            else self._find_shared_grants(backup, selected if retired_at else missing)
+        )
+        unverified = tuple(map(_as_not_verified, missing.grants))
+        self._store.import_contents(replace(missing, grants=unverified), shared_grants)
+        self._store.set_deactivated(None)
+        if is_original_inactive or backup.is_deactivated:
+            self._store.forget_shared_grants(
+                {*_connection_names(selected)} - {each.connection for each in shared_grants}
+            )
+        for name in _connection_names(missing):
+            made = f"{backup.created_at:%Y-%m-%d}"
+            self._store.record_event(Event(self._clock(), name, "restored", {"created": made}))
+        return RestoreResult(
+            _connection_names(missing), already, tuple(each.name for each in selected.clients)
+        )
 
-    def _written(self, path: Path, passphrase: str) -> Backup:
-        everything = self._store.belongings()
+    def _write_backup(self, path: Path, passphrase: str) -> Backup:
+        everything = self._store.export_contents()
         current = {each.name: each.generation for each in everything.connections}
         grants = tuple(
             each
             for each in everything.grants
-            if each.state in LIVING or each.generation == current[each.connection]
+            if each.state in ACTIVE_STATES or each.generation == current[each.connection]
         )
         kept = replace(everything, grants=grants)
-        made_in, retired = self._home.data_dir, self._store.retired_at() is not None
-        backup = Backup(self._clock(), _here(), self._zoho.mark, kept, made_in, retired)
-        file.write(path, lock(dump(backup), passphrase))
-        open_backup(path, passphrase, self._zoho.mark)
+        made_in, retired = self._paths.data_dir, self._store.deactivated_at() is not None
+        backup = Backup(self._clock(), _current_host(), self._zoho.instance, kept, made_in, retired)
+        backup_files.write(path, encrypt_backup(dump(backup), passphrase))
+        open_backup(path, passphrase, self._zoho.instance)
         return backup
 
-    def _twins(self, backup: Backup, taken: Belongings) -> tuple[Twin, ...]:
+    def _find_shared_grants(
+        self, backup: Backup, restored: StoreContents
+    ) -> tuple[SharedGrant, ...]:
         """Those of `taken` whose grants another home may tend, too: the one that the backup was
         made in, unless that was retired. Of a backup made here, wherever else it was restored
         while this home was retired."""
-        here = (backup.made_on, backup.made_in) == (_here(), self._home.data_dir)
-        if (backup.retired and not here) or (here and not self._store.retired_at()):
+        here = (backup.host, backup.data_dir) == (_current_host(), self._paths.data_dir)
+        if (backup.is_deactivated and not here) or (here and not self._store.deactivated_at()):
             return ()
-        made_on = "" if here else backup.made_on
+        made_on = "" if here else backup.host
         return tuple(
-            Twin(each.name, each.generation, made_on, backup.made_at)
-            for each in taken.connections
+            SharedGrant(each.name, each.generation, made_on, backup.created_at)
+            for each in restored.connections
             if each.generation
         )
 
-    def _forget_access_token(self, name: str) -> None:
-        with held(self._home.lock_file(name), LOCK_DEADLINE, "refresh-under-way", name):
-            self._cache.drop(name)
+    def _remove_access_token(self, name: str) -> None:
+        with hold_lock(
+            self._paths.lock_file(name), LOCK_TIMEOUT_SECONDS, "refresh-under-way", name
+        ):
+            self._token_cache.remove(name)
 
-    def _is_here(self, name: str, here: str | None, chosen: Belongings) -> bool:
+    def _is_present(self, name: str, existing_name: str | None, selected: StoreContents) -> bool:
         """Whether the connection, which goes by the name `here` in this home, is here with the
         same grant; raises ``restore-name-taken`` where it is here with another."""
-        if here is None:
+        if existing_name is None:
             return False
-        own = self._store.grants(here)
-        theirs = [grant for grant in chosen.grants if grant.connection == name]
+        own = self._store.grants(existing_name)
+        theirs = [grant for grant in selected.grants if grant.connection == name]
         if all(any(_same(each, mine) for mine in own) for each in theirs):
             return True
         raise fail("restore-name-taken", name=name)
@@ -169,41 +193,43 @@ def _same(kept: Grant, mine: Grant) -> bool:
     return (kept.client_id, kept.granted_at) == (mine.client_id, mine.granted_at)
 
 
-def _here() -> str:
-    return f"{user()} on {platform.node()}"
+def _current_host() -> str:
+    return f"{current_user()} on {platform.node()}"
 
 
-def _chosen(belongings: Belongings, only: Collection[str]) -> Belongings:
-    known = _names(belongings)
+def _select_connections(contents: StoreContents, only: Collection[str]) -> StoreContents:
+    known = _connection_names(contents)
     unknown = sorted(set(only) - set(known))
     if unknown:
         raise fail("not-in-backup", names=", ".join(unknown), known=", ".join(known))
-    return (
-        _without(belongings, [name for name in known if name not in only]) if only else belongings
-    )
+    return _without(contents, [name for name in known if name not in only]) if only else contents
 
 
-def _without(belongings: Belongings, names: Collection[str]) -> Belongings:
-    """The belongings without some connections, and without clients that only these had."""
-    connections = tuple(each for each in belongings.connections if each.name not in names)
-    left = {each.client_id for each in belongings.connections} - {
+def _without(contents: StoreContents, names: Collection[str]) -> StoreContents:
+    """The contents without some connections, and without clients that only these had."""
+    connections = tuple(each for each in contents.connections if each.name not in names)
+    left = {each.client_id for each in contents.connections} - {
         each.client_id for each in connections
     }
 
     def has_left(client: Client) -> bool:
         return client.client_id in left
 
-    return Belongings(
-        tuple(each for each in belongings.clients if not has_left(each)),
+    return StoreContents(
+        tuple(each for each in contents.clients if not has_left(each)),
         connections,
-        tuple(each for each in belongings.grants if each.connection not in names),
-        tuple(each for each in belongings.destinations if each.connection not in names),
+        tuple(each for each in contents.grants if each.connection not in names),
+        tuple(each for each in contents.destinations if each.connection not in names),
     )
 
 
-def _names(belongings: Belongings) -> tuple[str, ...]:
-    return tuple(each.name for each in belongings.connections)
+def _connection_names(contents: StoreContents) -> tuple[str, ...]:
+    return tuple(each.name for each in contents.connections)
 
 
-def _unverified(grant: Grant) -> Grant:
-    return replace(grant, state=GrantState.UNPROVED) if grant.state is GrantState.PROVED else grant
+def _as_not_verified(grant: Grant) -> Grant:
+    return (
+        replace(grant, state=GrantState.NOT_VERIFIED)
+        if grant.state is GrantState.VERIFIED
+        else grant
+    )

@@ -31,69 +31,94 @@ class Commands(LazyGroup):
     sections = {  # noqa: RUF012 - click reads it from the class
         "Connections": {
             "connect": LazyCommand(
-                "connect", "connect", "Make and authorize connection NAME, and prove it."
+                "commands.connect", "connect", "Make and authorize connection NAME, and prove it."
             ),
             "list": LazyCommand(
-                "connections", "list_connections", "List the connections and how they are."
+                "commands.connections", "list_connections", "List the connections and how they are."
             ),
-            "show": LazyCommand("connections", "show", "Show what connection NAME reaches."),
+            "show": LazyCommand(
+                "commands.connections", "show", "Show what connection NAME reaches."
+            ),
             "import": LazyCommand(
-                "importing",
+                "commands.import_credentials",
                 "import_credentials",
                 "Take over a refresh token that another program has.",
             ),
             "revoke": LazyCommand(
-                "connections", "revoke", "Revoke connection NAME at Zoho, then here."
+                "commands.connections", "revoke", "Revoke connection NAME at Zoho, then here."
             ),
-            "remove": LazyCommand("connections", "remove", "Remove connection NAME."),
-            "client": LazyCommand("clients", "client", "The OAuth clients that connections use."),
+            "remove": LazyCommand("commands.connections", "remove", "Remove connection NAME."),
+            "client": LazyCommand(
+                "commands.client", "client", "The OAuth clients that connections use."
+            ),
         },
         "Access tokens": {
-            "token": LazyCommand("tokens", "token", "Print an access token of connection NAME."),
-            "run": LazyCommand(
-                "run", "run", "Run a command with an access token of connection NAME."
+            "token": LazyCommand(
+                "commands.token", "token", "Print an access token of connection NAME."
             ),
-            "allow": LazyCommand(
-                "allow", "allow", "Let another user ask for access tokens of NAME."
+            "run": LazyCommand(
+                "commands.run", "run", "Run a command with an access token of connection NAME."
+            ),
+            "access": LazyCommand(
+                "commands.access", "access", "Let another user ask for access tokens of NAME."
             ),
             "deliver": LazyCommand(
-                "deliver",
+                "commands.deliver",
                 "deliver",
                 "Deliver the credentials of connection NAME to its destinations.",
             ),
         },
         "Checks and re-authorization": {
-            "check": LazyCommand("checking", "check", "Ask whether connections work."),
-            "watch": LazyCommand(
-                "watch", "watch", "Check all connections again and again, and tell when one fails."
+            "check": LazyCommand("commands.check", "check", "Ask whether connections work."),
+            "monitor": LazyCommand(
+                "commands.monitor",
+                "monitor",
+                "Check all connections again and again, and tell when one fails.",
             ),
             "diagnose": LazyCommand(
-                "diagnose", "diagnose", "Explain a connection, or anything that was answered."
+                "commands.diagnose",
+                "diagnose",
+                "Explain a connection, or anything that was answered.",
             ),
             "reauthorize": LazyCommand(
-                "reauthorize", "reauthorize", "Authorize connections anew, with the same scopes."
+                "commands.reauthorize",
+                "reauthorize",
+                "Authorize connections anew, with the same scopes.",
             ),
             "password-change": LazyCommand(
-                "password_change",
+                "commands.password_change",
                 "password_change",
                 "What a change of the password of EMAIL puts at risk.",
             ),
         },
         "This installation": {
-            "serve": LazyCommand("serving", "serve", "Serve the web app until stopped."),
-            "status": LazyCommand("status", "status", "Show which key is used and where all is."),
-            "backup": LazyCommand("moving", "backup", "Write everything into one encrypted FILE."),
-            "restore": LazyCommand("moving", "restore", "Restore a backup FILE, and prove it."),
+            "serve": LazyCommand("flows.serving", "serve", "Serve the web app until stopped."),
+            "status": LazyCommand(
+                "commands.status", "status", "Show which key is used and where all is."
+            ),
+            "backup": LazyCommand(
+                "commands.backup", "backup", "Write everything into one encrypted FILE."
+            ),
+            "restore": LazyCommand(
+                "commands.backup", "restore", "Restore a backup FILE, and prove it."
+            ),
             "completion": LazyCommand(
-                "status", "completion", "Print the completion script for SHELL."
+                "commands.status", "completion", "Print the completion script for SHELL."
             ),
         },
         "Simulated Zoho": {
-            "demo": LazyCommand("simulation", "demo", "Try everything against a made-up Zoho."),
-            "sandbox": LazyCommand("simulation", "sandbox", "Serve a made-up Zoho until stopped."),
-            "tour": LazyCommand("tour", "tour", "Watch the whole story in a real browser."),
+            "demo": LazyCommand(
+                "commands.simulator", "demo", "Try everything against a made-up Zoho."
+            ),
+            "simulator": LazyCommand(
+                "commands.simulator", "simulator", "Serve a made-up Zoho until stopped."
+            ),
         },
     }
+    unlisted = {  # noqa: RUF012 - as above
+        "tour": LazyCommand("commands.tour", "tour", "Watch the whole story in a real browser."),
+    }
+    """Run by make."""
 
 
 @click.group(
@@ -116,7 +141,7 @@ def zoho_wizard(context: click.Context, debug: bool) -> None:
 
         logs.to_stderr()
     if context.invoked_subcommand is None:
-        from wizard.cli import serving
+        from wizard.cli.flows import serving
 
         serving.open_app(terminal)
 
@@ -182,7 +207,7 @@ def _failed(terminal: "Terminal", error: Exception) -> int:
         return error.code
     if isinstance(error, WizardError):
         finding = terminal.explain(error.failure)
-        terminal.painter.finding(finding)
+        terminal.renderer.print_explanation(finding)
         return finding.exit_code
     _unforeseen(terminal, error)
     return 1
@@ -196,7 +221,7 @@ def _unforeseen(terminal: "Terminal", error: Exception) -> None:
     number = secrets.token_hex(4)
     if terminal.debug:
         traceback.print_tb(error.__traceback__)
-    terminal.painter.note(
+    terminal.renderer.print_note(
         f"A fault in the wizard itself ({type(error).__name__}, {number}). Nothing is said of your "
         "tokens. Run it again with --debug before the command and send what it prints."
     )

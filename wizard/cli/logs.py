@@ -4,15 +4,15 @@ import logging
 import traceback
 from typing import Any
 
-from wizard.transport import one_line
+from wizard.transport import sanitize_line
 
 
-class _Lines(logging.Formatter):
+class _LogFormatter(logging.Formatter):
     """Foreign text, such as a path that somebody asked for, forges no record and steers no
     terminal; an exception is named without its words, which may hold a value."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:
-        return one_line(super().formatMessage(record))
+        return sanitize_line(super().formatMessage(record))
 
     def formatException(self, ei: Any) -> str:
         kind, _, trace = ei
@@ -22,7 +22,7 @@ class _Lines(logging.Formatter):
 def to_stderr() -> None:
     """Log to stderr: the wizard everything, the libraries what they hold to be worth a line."""
     handler = logging.StreamHandler()
-    handler.setFormatter(_Lines("%(asctime)s %(name)s %(message)s"))
+    handler.setFormatter(_LogFormatter("%(asctime)s %(name)s %(message)s"))
     logging.getLogger().addHandler(handler)
     logging.getLogger().setLevel(logging.INFO)
     logging.getLogger("wizard").setLevel(logging.DEBUG)

@@ -10,11 +10,11 @@ from typing import Any, TypeVar
 import click
 from click.shell_completion import CompletionItem
 
-from wizard.cli.painter import Painter
-from wizard.diagnosis import finding_of
+from wizard.cli.renderer import Renderer
+from wizard.diagnosis import explain_failure
 from wizard.errors import WizardError, fail
-from wizard.house import House, utc_now
-from wizard.model import Clock, Failure, Finding
+from wizard.model import Clock, Explanation, Failure
+from wizard.services import Services, utc_now
 from wizard.settings import Settings, from_environment
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -33,11 +33,11 @@ class Terminal:
 
     def __init__(self, clock: Clock = utc_now) -> None:
         self.clock = clock
-        self.painter = Painter()
+        self.renderer = Renderer()
         self.debug = False
-        self.name = ""
+        self.connection_name = ""
         """The connection the command is about, for the words of a finding."""
-        self._open = ExitStack()
+        self._exit_stack = ExitStack()
         logging.getLogger().addHandler(logging.NullHandler())
 
     @cached_property
@@ -46,48 +46,52 @@ class Terminal:
         return from_environment()
 
     @cached_property
-    def house(self) -> House:
+    def services(self) -> Services:
         """The rooms, opened once and closed at the end of the run."""
-        return self.open(self.settings, self.clock)
+        return self.open_services(self.settings, self.clock)
 
-    def open(self, chosen: Settings, clock: Clock) -> House:
+    def open_services(self, settings: Settings, clock: Clock) -> Services:
         """The house for `chosen`, closed at the end of the run."""
-        return self._open.enter_context(House.open(chosen, clock))
+        return self._exit_stack.enter_context(Services.open(settings, clock))
 
-    def afterwards(self, act: Callable[[], None]) -> None:
+    def defer(self, callback: Callable[[], None]) -> None:
         """Have `act` done when everything has been said, and before the house is closed."""
-        self._open.callback(act)
+        self._exit_stack.callback(callback)
 
     def close(self) -> None:
         """Do what was left for afterwards, and close what was opened."""
-        self._open.close()
+        self._exit_stack.close()
 
     @property
-    def interactive(self) -> bool:
+    def is_interactive(self) -> bool:
         """Whether a person can be asked: stdin and stderr are a terminal."""
         return sys.stdin.isatty() and sys.stderr.isatty()
 
-    def explain(self, failure: Failure) -> Finding:
+    def explain(self, failure: Failure) -> Explanation:
         """The finding for `failure`, with what is known about the connection at hand."""
-        if self.name and "house" in self.__dict__:
+        if self.connection_name and "services" in self.__dict__:
             with suppress(WizardError):
-                return self.house.diagnosis.finding(self.name, failure)
-        return finding_of(failure, self.clock(), **({"name": self.name} if self.name else {}))
+                return self.services.diagnosis.explain(self.connection_name, failure)
+        return explain_failure(
+            failure,
+            self.clock(),
+            **({"name": self.connection_name} if self.connection_name else {}),
+        )
 
-    def confirm(self, question: str, *, otherwise: str) -> None:
+    def confirm(self, question: str, *, option: str) -> None:
         """Ask a yes-or-no question on stderr; a script without the flag `otherwise` is refused.
 
         Raises ``choice-needed`` when nobody can be asked and `Exit` when the answer is no.
         """
-        if not self.interactive:
-            raise fail("choice-needed", options=otherwise)
+        if not self.is_interactive:
+            raise fail("choice-needed", options=option)
         if not click.confirm(question, err=True):
-            self.painter.note("Nothing was changed.")
+            self.renderer.print_note("Nothing was changed.")
             raise Exit(1)
 
-    def secret_text(self, prompt: str) -> str:
+    def read_secret(self, prompt: str) -> str:
         """Text that must not be in argv: typed unseen at a prompt, or all of stdin in a script."""
-        if not self.interactive:
+        if not self.is_interactive:
             return sys.stdin.read()
         return str(click.prompt(prompt, hide_input=True, err=True))
 
@@ -98,20 +102,20 @@ pass_terminal = click.make_pass_decorator(Terminal)
 def json_option(command: Command) -> Command:
     """Add ``--json`` to a command: one JSON document on stdout, findings as JSON on stderr."""
 
-    def switch(context: click.Context, _parameter: click.Parameter, value: bool) -> None:
-        context.ensure_object(Terminal).painter.as_json |= value
+    def set_json_output(context: click.Context, _parameter: click.Parameter, value: bool) -> None:
+        context.ensure_object(Terminal).renderer.as_json |= value
 
     return click.option(
-        "--json", is_flag=True, expose_value=False, callback=switch, help="Answer in JSON."
+        "--json", is_flag=True, expose_value=False, callback=set_json_output, help="Answer in JSON."
     )(command)
 
 
-def readable(argument: Any) -> str:
+def printable(argument: Any) -> str:
     """`argument` with a question mark for each byte that is no text: such a name finds nothing."""
     return str(argument).encode(errors="replace").decode()
 
 
-class ConnectionName(click.ParamType[str]):
+class ConnectionNameType(click.ParamType[str]):
     """A connection's name as an argument, completed by the shell from the store."""
 
     name = "name"
@@ -120,9 +124,9 @@ class ConnectionName(click.ParamType[str]):
         self, value: Any, parameter: click.Parameter | None, context: click.Context | None
     ) -> str:
         """Remember which connection the command is about."""
-        name = readable(value)
+        name = printable(value)
         if context is not None:
-            context.ensure_object(Terminal).name = name
+            context.ensure_object(Terminal).connection_name = name
         return name
 
     def shell_complete(
@@ -130,10 +134,10 @@ class ConnectionName(click.ParamType[str]):
     ) -> list[CompletionItem]:
         """The names that begin with `incomplete`; none rather than an error."""
         try:
-            names = [c.name for c in context.ensure_object(Terminal).house.store.connections()]
+            names = [c.name for c in context.ensure_object(Terminal).services.store.connections()]
         except WizardError:
             return []
         return [CompletionItem(name) for name in names if name.startswith(incomplete)]
 
 
-NAME = ConnectionName()
+CONNECTION_NAME = ConnectionNameType()

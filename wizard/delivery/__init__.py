@@ -9,20 +9,20 @@ Files are of four shapes, each with ``read`` and ``write``; a fifth is a command
 credentials on stdin. Everything else about a program is a profile, a row of data.
 """
 
-from wizard.delivery.delivery import Delivery
-from wizard.delivery.profiles import Found, Profile, profile, profiles
-from wizard.delivery.shape import Broken
-from wizard.delivery.sight import Change, Condition, Preview, Sight
+from wizard.delivery.formats import FormatError
+from wizard.delivery.profiles import FoundEntry, Profile, profile, profiles
+from wizard.delivery.service import DeliveryService
+from wizard.delivery.status import DeliveryPreview, DestinationState, DestinationStatus, FieldChange
 
 __all__ = [
-    "Broken",
-    "Change",
-    "Condition",
-    "Delivery",
-    "Found",
-    "Preview",
+    "DeliveryPreview",
+    "DeliveryService",
+    "DestinationState",
+    "DestinationStatus",
+    "FieldChange",
+    "FormatError",
+    "FoundEntry",
     "Profile",
-    "Sight",
     "profile",
     "profiles",
 ]

@@ -6,9 +6,9 @@ place. A field with a dot leads into a value that is JSON, as rclone keeps its t
 
 import json
 
-from wizard.delivery.shape import Broken, Entries, Fields, Spot, Unwritable
+from wizard.delivery.formats import Entries, EntryPath, Fields, FormatError, Unwritable
 
-_ENCRYPTED = "RCLONE_ENCRYPT"
+_ENCRYPTED_PREFIX = "RCLONE_ENCRYPT"
 
 
 def read(text: str) -> Entries:
@@ -17,22 +17,22 @@ def read(text: str) -> Entries:
     for section, values in _sections(text).items():
         entry = found.setdefault((section,), {})
         for key, value in values.items():
-            inner = _inner(value)
+            inner = _json_members(value)
             entry.update({f"{key}.{name}": str(each) for name, each in inner.items()})
             if not inner:
                 entry[key] = value
     return found
 
 
-def write(text: str, spot: Spot, fields: Fields) -> str:
+def write(text: str, entry_path: EntryPath, fields: Fields) -> str:
     """The file with its section changed in place, or added at the end. Raises `Unwritable`."""
     for each, value in fields.items():
         if not value.isprintable() or value != value.strip("\"`' "):
             raise Unwritable(each)
-    name = spot[0]
-    wanted = _folded(_sections(text).get(name, {}), fields)
+    name = entry_path[0]
+    wanted = _merge_nested(_sections(text).get(name, {}), fields)
     lines, last = [], -1
-    for section, key, _, line in _lines(text):
+    for section, key, _, line in _parsed_lines(text):
         changed = section == name and key in wanted
         lines.append(f"{key} = {wanted.pop(key)}\n" if changed else line)
         if section == name and line.strip():
@@ -48,26 +48,26 @@ def write(text: str, spot: Spot, fields: Fields) -> str:
 
 def _sections(text: str) -> dict[str, dict[str, str]]:
     found: dict[str, dict[str, str]] = {}
-    for section, key, value, _ in _lines(text):
+    for section, key, value, _ in _parsed_lines(text):
         if section:
             values = found.setdefault(section, {})
             values.update({key: value} if key else {})
     return found
 
 
-def _folded(present: Fields, fields: Fields) -> dict[str, str]:
+def _merge_nested(current: Fields, fields: Fields) -> dict[str, str]:
     """`fields` with those that lead into one value put together in it."""
     wanted: dict[str, str] = {}
     for name, value in fields.items():
         key, dot, inner = name.partition(".")
         if dot:
-            whole = _inner(wanted.get(key) or present.get(key, ""))
+            whole = _json_members(wanted.get(key) or current.get(key, ""))
             value = json.dumps({**whole, inner: value}, separators=(",", ":"))
         wanted[key] = value
     return wanted
 
 
-def _inner(value: str) -> dict[str, object]:
+def _json_members(value: str) -> dict[str, object]:
     try:
         found = json.loads(value)
     except ValueError:
@@ -75,31 +75,31 @@ def _inner(value: str) -> dict[str, object]:
     return found if isinstance(found, dict) else {}
 
 
-def _lines(text: str) -> list[tuple[str, str, str, str]]:
+def _parsed_lines(text: str) -> list[tuple[str, str, str, str]]:
     """Each line with the section it stands in, and its key and value where it has them."""
     found, section = [], ""
     for number, line in enumerate(text.splitlines(keepends=True), start=1):
         key = value = ""
-        if line.startswith(_ENCRYPTED):
-            raise Broken(number, 1, "encrypted")
-        told = line.strip()
-        if heading := _heading(told):
+        if line.startswith(_ENCRYPTED_PREFIX):
+            raise FormatError(number, 1, "encrypted")
+        stripped = line.strip()
+        if heading := _section_name(stripped):
             section = heading
-        elif told and told[0] not in "#;":
-            key, value = _pair(told)
+        elif stripped and stripped[0] not in "#;":
+            key, value = _key_and_value(stripped)
             if not key or not section:
                 column = len(line) - len(line.lstrip()) + 1
-                raise Broken(number, column, "neither [section] nor key = value within one")
+                raise FormatError(number, column, "neither [section] nor key = value within one")
         found.append((section, key, value, line))
     return found
 
 
-def _heading(told: str) -> str:
-    name = told[1:-1]
-    return name if told == f"[{name}]" and "]" not in name else ""
+def _section_name(line: str) -> str:
+    name = line[1:-1]
+    return name if line == f"[{name}]" and "]" not in name else ""
 
 
-def _pair(told: str) -> tuple[str, str]:
+def _key_and_value(line: str) -> tuple[str, str]:
     """Key and value, parted by the first ``=`` or ``:``; no key where there is neither."""
-    ends = [place for sign in "=:" if (place := told.find(sign)) >= 0]
-    return (told[: min(ends)].rstrip(), told[min(ends) + 1 :].lstrip()) if ends else ("", "")
+    ends = [place for sign in "=:" if (place := line.find(sign)) >= 0]
+    return (line[: min(ends)].rstrip(), line[min(ends) + 1 :].lstrip()) if ends else ("", "")

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from wizard.delivery.shape import Broken, Entries, Fields, Spot
+from wizard.delivery.formats import Entries, EntryPath, Fields, FormatError
 
 _INDENTED = re.compile(r"^\s*[{\[]\s*?\n(?P<blanks>[ \t]+)")
 
@@ -13,17 +13,17 @@ _INDENTED = re.compile(r"^\s*[{\[]\s*?\n(?P<blanks>[ \t]+)")
 def read(text: str) -> Entries:
     """Every object in the file, by the keys that lead to it."""
     found: Entries = {}
-    _gather(_parsed(text), (), found)
+    _collect_entries(_parse(text), (), found)
     return found
 
 
-def write(text: str, spot: Spot, fields: Fields) -> str:
+def write(text: str, entry_path: EntryPath, fields: Fields) -> str:
     """The file with the entry at `spot` changed, or made with the objects that lead to it."""
-    document = _parsed(text)
-    entry = _at(document, spot)
+    document = _parse(text)
+    entry = _object_at(document, entry_path)
     for name, value in fields.items():
         *path, last = name.split(".")
-        _at(entry, tuple(path))[last] = value
+        _object_at(entry, tuple(path))[last] = value
     indentation = _INDENTED.match(text)
     one_line = bool(text.strip()) and "\n" not in text.strip()
     indent = None if one_line else indentation["blanks"] if indentation else "  "
@@ -31,40 +31,40 @@ def write(text: str, spot: Spot, fields: Fields) -> str:
     return json.dumps(document, ensure_ascii=False, indent=indent) + end
 
 
-def _parsed(text: str) -> dict[str, Any]:
+def _parse(text: str) -> dict[str, Any]:
     if not text.strip():
         return {}
     try:
         document = json.loads(text)
     except json.JSONDecodeError as error:
-        raise Broken(error.lineno, error.colno, error.msg) from None
+        raise FormatError(error.lineno, error.colno, error.msg) from None
     except RecursionError:
-        raise Broken(1, 1, "nested too deep") from None
+        raise FormatError(1, 1, "nested too deep") from None
     except ValueError:  # Python reads no whole number of more than 4,300 digits
-        raise Broken(1, 1, "a number of thousands of digits") from None
+        raise FormatError(1, 1, "a number of thousands of digits") from None
     if not isinstance(document, dict):
-        raise Broken(1, 1, "not an object")
+        raise FormatError(1, 1, "not an object")
     return document
 
 
-def _at(node: dict[str, Any], spot: Spot) -> dict[str, Any]:
-    for key in spot:
+def _object_at(node: dict[str, Any], entry_path: EntryPath) -> dict[str, Any]:
+    for key in entry_path:
         node = node.setdefault(key, {})
         if not isinstance(node, dict):
-            raise Broken(1, 1, f"“{key}” is not an object")
+            raise FormatError(1, 1, f"“{key}” is not an object")
     return node
 
 
-def _gather(node: dict[str, Any], spot: Spot, found: Entries) -> None:
-    found[spot] = dict(_leaves(node))
+def _collect_entries(node: dict[str, Any], entry_path: EntryPath, entries: Entries) -> None:
+    entries[entry_path] = dict(_leaves(node))
     for key, value in node.items():
         if isinstance(value, dict):
-            _gather(value, (*spot, key), found)
+            _collect_entries(value, (*entry_path, key), entries)
 
 
-def _leaves(node: dict[str, Any], before: str = "") -> Iterator[tuple[str, str]]:
+def _leaves(node: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
     for key, value in node.items():
         if isinstance(value, dict):
-            yield from _leaves(value, f"{before}{key}.")
+            yield from _leaves(value, f"{prefix}{key}.")
         elif isinstance(value, str | int | float):
-            yield f"{before}{key}", str(value)
+            yield f"{prefix}{key}", str(value)

@@ -8,35 +8,35 @@ from functools import cache
 from importlib import resources
 
 from wizard.delivery import dotenv, ini, json, sdk_csv
-from wizard.delivery.shape import Entries, Fields, Spot, Unwritable
+from wizard.delivery.formats import Entries, EntryPath, Fields, Unwritable
 from wizard.errors import fail
 
 COMMAND = "command"
 
 
 @dataclass(frozen=True)
-class Shape:
+class FileFormat:
     """How entries are read from a text, and written into it."""
 
     read: Callable[[str], Entries]
-    write: Callable[[str, Spot, Fields], str]
+    write: Callable[[str, EntryPath, Fields], str]
 
 
-SHAPES = {
-    "dotenv": Shape(dotenv.read, dotenv.write),
-    "json": Shape(json.read, json.write),
-    "ini": Shape(ini.read, ini.write),
-    "sdk_csv": Shape(sdk_csv.read, sdk_csv.write),
+FILE_FORMATS = {
+    "dotenv": FileFormat(dotenv.read, dotenv.write),
+    "json": FileFormat(json.read, json.write),
+    "ini": FileFormat(ini.read, ini.write),
+    "sdk_csv": FileFormat(sdk_csv.read, sdk_csv.write),
 }
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundEntry:
     """An entry of a file, understood by a profile."""
 
     entry: str
-    facts: Mapping[str, str] = field(repr=False)
-    """What it tells: ``client_id``, ``client_secret``, ``refresh_token``, ``data_centre`` …"""
+    values: Mapping[str, str] = field(repr=False)
+    """What it tells: ``client_id``, ``client_secret``, ``refresh_token``, ``data_center`` …"""
 
 
 @dataclass(frozen=True)
@@ -45,122 +45,130 @@ class Profile:
 
     id: str
     title: str
-    shape: str
-    payload: str = ""
+    file_format: str
+    payload_format: str = ""
     """What a command is given on stdin: ``json`` or ``dotenv``."""
-    spot: Spot = ()
-    begins: str = ""
+    entry_path: EntryPath = ()
+    initial_content: str = ""
     fields: Fields = field(default_factory=dict)
     defaults: Fields = field(default_factory=dict)
-    renewed: Fields = field(default_factory=dict)
-    data_centres: Fields = field(default_factory=dict)
+    reset_fields: Fields = field(default_factory=dict)
+    data_center_names: Fields = field(default_factory=dict)
     """Location to the program's own spelling; empty: it takes every data centre."""
 
     @property
     def is_command(self) -> bool:
-        return self.shape == COMMAND
+        return self.file_format == COMMAND
 
     @property
-    def rewritten(self) -> bool:
+    def is_rewritten_by_program(self) -> bool:
         """Whether the program writes into the file itself, so that only the refresh token and
         what it belongs to can be compared."""
-        return bool(self.renewed)
+        return bool(self.reset_fields)
 
     @property
-    def named(self) -> bool:
+    def has_named_entries(self) -> bool:
         """Whether a file holds several entries, each with a name."""
-        return any("{entry}" in each for each in (*self.spot, *self.defaults.values()))
+        return any("{entry}" in each for each in (*self.entry_path, *self.defaults.values()))
 
     @property
-    def vocabulary(self) -> tuple[str, ...]:
+    def renamable_fields(self) -> tuple[str, ...]:
         """The names of the fields that a person may rename."""
         return (*self.fields, *self.defaults)
 
-    def spelling_of(self, location: str) -> str:
+    def data_center_name(self, location: str) -> str:
         """The program's own word for a data centre, empty where it has none of its own.
 
         Raises ``profile-data-centre`` where the program cannot be used there.
         """
-        if self.data_centres and location not in self.data_centres:
-            known = ", ".join(self.data_centres)
+        if self.data_center_names and location not in self.data_center_names:
+            known = ", ".join(self.data_center_names)
             raise fail("profile-data-centre", program=self.title, location=location, known=known)
-        return self.data_centres.get(location, "")
+        return self.data_center_names.get(location, "")
 
-    def wanted(self, facts: Fields, names: Fields) -> dict[str, str]:
+    def required_fields(self, values: Fields, field_names: Fields) -> dict[str, str]:
         """The fields that are always written, filled, under the names the person chose."""
-        return _filled(self.fields, facts, names)
+        return _fill_templates(self.fields, values, field_names)
 
-    def write(self, text: str | None, facts: Fields, names: Fields) -> str:
+    def write(self, text: str | None, values: Fields, field_names: Fields) -> str:
         """`text` (None: nothing is there yet) with this entry as `facts` want it. Raises
         `Broken`, and ``destination-value`` where the file cannot hold a value."""
-        text = text if text and text.strip() else self.begins
-        ends = _line_end(text)
+        text = text if text and text.strip() else self.initial_content
+        ends = _line_ending(text)
         body = text.replace(ends, "\n")
-        present = self._shape.read(body).get(self.spot_of(facts["entry"]), {})
-        fields = self.wanted(facts, names)
-        for name, value in _filled(self.defaults, facts, names).items():
+        present = self._format.read(body).get(self.entry_path_of(values["entry"]), {})
+        fields = self.required_fields(values, field_names)
+        for name, value in _fill_templates(self.defaults, values, field_names).items():
             fields.setdefault(name, present.get(name, value))
-        token = self.token_field(names)
+        token = self.token_field(field_names)
         if present.get(token) != fields[token]:
-            fields |= self.renewed
+            fields |= self.reset_fields
         try:
-            written = self._shape.write(body, self.spot_of(facts["entry"]), fields)
+            written = self._format.write(body, self.entry_path_of(values["entry"]), fields)
         except Unwritable as error:
             raise fail("destination-value", field=error.name, program=self.title) from None
         return written.replace("\n", ends)
 
     def read(self, text: str, entry: str) -> dict[str, str] | None:
         """The fields of an entry; None where the text has none of that name. Raises `Broken`."""
-        return self._entries(text).get(self.spot_of(entry))
+        return self._entries(text).get(self.entry_path_of(entry))
 
-    def find(self, text: str) -> tuple[Found, ...]:
+    def find_entries(self, text: str) -> tuple[FoundEntry, ...]:
         """Every entry in `text` that has a refresh token where this profile keeps it. Raises
         `Broken`."""
-        entries = {self._entry_at(spot): each for spot, each in self._entries(text).items()}
+        entries = {
+            self._entry_name_at(entry_path): each
+            for entry_path, each in self._entries(text).items()
+        }
         return tuple(
-            Found(entry, facts)
+            FoundEntry(entry, values)
             for entry, fields in entries.items()
-            if entry is not None and (facts := self.facts_in(fields)).get("refresh_token")
+            if entry is not None and (values := self.values_in(fields)).get("refresh_token")
         )
 
-    def facts_in(self, fields: Fields) -> dict[str, str]:
+    def values_in(self, fields: Fields) -> dict[str, str]:
         """What an entry's fields tell; a data centre in the program's spelling as ``location``."""
-        facts = {
+        values = {
             template.strip("{}"): fields[name]
             for name, template in {**self.fields, **self.defaults}.items()
             if template.startswith("{") and fields.get(name)
         }
-        spelling = facts.get("data_centre")
-        for location, known in self.data_centres.items():
+        spelling = values.get("data_center")
+        for location, known in self.data_center_names.items():
             if spelling == known:
-                facts.setdefault("location", location)
-        return facts
+                values.setdefault("location", location)
+        return values
 
-    def spot_of(self, entry: str) -> Spot:
+    def entry_path_of(self, entry: str) -> EntryPath:
         """Where the entry of that name stands."""
-        return tuple(part.format(entry=entry) for part in self.spot)
+        return tuple(part.format(entry=entry) for part in self.entry_path)
 
-    def token_field(self, names: Fields) -> str:
+    def token_field(self, field_names: Fields) -> str:
         """The field that holds the refresh token."""
         own = next(name for name, value in self.fields.items() if value == "{refresh_token}")
-        return names.get(own, own)
+        return field_names.get(own, own)
 
     @property
-    def _shape(self) -> Shape:
-        return SHAPES[self.payload or self.shape]
+    def _format(self) -> FileFormat:
+        return FILE_FORMATS[self.payload_format or self.file_format]
 
     def _entries(self, text: str) -> Entries:
         # An empty file has no heading yet, and no entry.
-        return self._shape.read(text.replace("\r\n", "\n")) if text.strip() else {}
+        return self._format.read(text.replace("\r\n", "\n")) if text.strip() else {}
 
-    def _entry_at(self, spot: Spot) -> str | None:
+    def _entry_name_at(self, entry_path: EntryPath) -> str | None:
         """The name of the entry at `spot`; None where none of this profile's can stand there."""
-        if len(spot) != len(self.spot):
+        if len(entry_path) != len(self.entry_path):
             return None
         entry = next(
-            (real for real, part in zip(spot, self.spot, strict=True) if part == "{entry}"), ""
+            (
+                real
+                for real, part in zip(entry_path, self.entry_path, strict=True)
+                if part == "{entry}"
+            ),
+            "",
         )
-        return entry if self.spot_of(entry) == spot else None
+        return entry if self.entry_path_of(entry) == entry_path else None
 
 
 def profile(profile_id: str) -> Profile:
@@ -169,7 +177,7 @@ def profile(profile_id: str) -> Profile:
     if found is None:
         near = ", ".join(difflib.get_close_matches(profile_id, profiles(), n=3))
         known = ", ".join(profiles())
-        raise fail("unknown-profile", given=profile_id[:60], nearest=near or known, known=known)
+        raise fail("unknown-profile", value=profile_id[:60], nearest=near or known, known=known)
     return found
 
 
@@ -180,18 +188,18 @@ def profiles() -> Mapping[str, Profile]:
     rows = tomllib.loads(table)
     found = {}
     for profile_id, row in rows.items():
-        like = rows.get(row.pop("like", ""), {})
-        inherited = {name: like[name] for name in ("fields", "renewed") if name in like}
-        spot = tuple(row.pop("spot", ()))
-        found[profile_id] = Profile(id=profile_id, spot=spot, **{**inherited, **row})
+        like = rows.get(row.pop("extends", ""), {})
+        inherited = {name: like[name] for name in ("fields", "reset_fields") if name in like}
+        entry_path = tuple(row.pop("entry_path", ()))
+        found[profile_id] = Profile(id=profile_id, entry_path=entry_path, **{**inherited, **row})
     return found
 
 
-def _filled(templates: Fields, facts: Fields, names: Fields) -> dict[str, str]:
-    filled = {name: template.format_map(facts) for name, template in templates.items()}
-    return {names.get(name, name): value for name, value in filled.items() if value}
+def _fill_templates(templates: Fields, values: Fields, field_names: Fields) -> dict[str, str]:
+    filled = {name: template.format_map(values) for name, template in templates.items()}
+    return {field_names.get(name, name): value for name, value in filled.items() if value}
 
 
-def _line_end(text: str) -> str:
+def _line_ending(text: str) -> str:
     """CRLF where every line ends in it, else LF."""
     return "\r\n" if "\n" in text and text.count("\n") == text.count("\r\n") else "\n"

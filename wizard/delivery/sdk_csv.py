@@ -8,10 +8,10 @@ import csv
 import io
 import re
 
-from wizard.delivery.shape import Broken, Entries, Fields, Spot, Unwritable
+from wizard.delivery.formats import Entries, EntryPath, Fields, FormatError, Unwritable
 
 _CELL = re.compile(r'(?:"(?:[^"]|"")*"|[^",]*)(?:,|$)')
-LEAST_COLUMNS = 9  # the SDKs before 6.0 had no `api_domain`
+MIN_COLUMNS = 9  # the SDKs before 6.0 had no `api_domain`
 
 
 def read(text: str) -> Entries:
@@ -20,14 +20,14 @@ def read(text: str) -> Entries:
     return {(row[0],): dict(zip(heading, row, strict=False)) for row in rows}
 
 
-def write(text: str, spot: Spot, fields: Fields) -> str:
+def write(text: str, entry_path: EntryPath, fields: Fields) -> str:
     """The file with the row of that id changed, or added at the end. Raises `Unwritable`."""
     for name, value in fields.items():
         if not value.isprintable() or "," in value or '"' in value:
             raise Unwritable(name)
     heading, rows = _table(text)
     heading += [name for name in fields if name not in heading]
-    row = next((row for row in rows if row[0] == spot[0]), None)
+    row = next((row for row in rows if row[0] == entry_path[0]), None)
     if row is None:
         rows.append(row := [])
     row += [""] * (len(heading) - len(row))
@@ -44,23 +44,25 @@ def _table(text: str) -> tuple[list[str], list[list[str]]]:
     try:
         table = [(reader.line_num, row) for row in reader if row]
     except csv.Error as error:
-        number = _first_broken(lines)
-        raise Broken(number, _stuck(lines[number - 1]), str(error)) from None
+        number = _first_invalid_line(lines)
+        raise FormatError(number, _invalid_column(lines[number - 1]), str(error)) from None
     heading = table[0][1] if table else []
     if heading[:1] != ["id"] or "refresh_token" not in heading:
-        raise Broken(1, 1, "not the heading of an SDK's token store")
+        raise FormatError(1, 1, "not the heading of an SDK's token store")
     for number, row in table[1:]:
-        if not LEAST_COLUMNS <= len(row) <= len(heading):
+        if not MIN_COLUMNS <= len(row) <= len(heading):
             reason = f"{len(row)} columns instead of {len(heading)}"
-            raise Broken(number, len(lines[number - 1]) + 1, reason)
+            raise FormatError(number, len(lines[number - 1]) + 1, reason)
     return heading, [row for _, row in table[1:]]
 
 
-def _first_broken(lines: list[str]) -> int:
-    return next((n for n, line in enumerate(lines, 1) if _stuck(line) <= len(line)), len(lines))
+def _first_invalid_line(lines: list[str]) -> int:
+    return next(
+        (n for n, line in enumerate(lines, 1) if _invalid_column(line) <= len(line)), len(lines)
+    )
 
 
-def _stuck(line: str) -> int:
+def _invalid_column(line: str) -> int:
     """The column at which a line stops being cells; beyond its end where it never does."""
     end = 0
     while end < len(line) and (cell := _CELL.match(line, end)):

@@ -3,62 +3,73 @@
 from collections.abc import Iterable
 from itertools import groupby
 
-from wizard.broker import Broker
 from wizard.errors import explain
-from wizard.model import Failure, Finding
-from wizard.store import Store, Twin
+from wizard.model import Explanation, Failure
+from wizard.store import SharedGrant, Store
+from wizard.tokens import TokenService
 from wizard.zoho import limits
 
-NAMED = 5
+MAX_LISTED_CONNECTIONS = 5
 """Connections that a sentence names; of more it gives the number."""
 
 
 class Cautions:
     """Looks at what is stored; asks nobody."""
 
-    def __init__(self, store: Store, broker: Broker) -> None:
+    def __init__(self, store: Store, tokens: TokenService) -> None:
         self._store = store
-        self._broker = broker
+        self._tokens = tokens
 
-    def of(self, name: str) -> tuple[Finding, ...]:
+    def of_connection(self, name: str) -> tuple[Explanation, ...]:
         """What there is to be careful about with connection `name`."""
-        return (*two_homes(self._store.twins(name)), *self._near_the_limit(name))
+        return (
+            *shared_grant_cautions(self._store.shared_grants(name)),
+            *self._near_refresh_token_limit(name),
+        )
 
-    def of_home(self) -> tuple[Finding, ...]:
+    def of_installation(self) -> tuple[Explanation, ...]:
         """What there is to be careful about with this home as a whole."""
-        return (*self.of_notifications(), *two_homes(self._store.twins()))
+        return (*self.of_notifications(), *shared_grant_cautions(self._store.shared_grants()))
 
-    def of_notifications(self) -> tuple[Finding, ...]:
+    def of_notifications(self) -> tuple[Explanation, ...]:
         """Whether the last notification did not arrive: what fails next may reach nobody."""
         failed = self._store.notify_failure()
         return (explain(failed.failure),) if failed else ()
 
-    def _near_the_limit(self, name: str) -> tuple[Finding, ...]:
-        grant, view = self._store.grant(name), self._broker.ledger(name)
-        if grant is None or grant.account is None or not view.warning:
+    def _near_refresh_token_limit(self, name: str) -> tuple[Explanation, ...]:
+        grant, view = self._store.grant(name), self._tokens.request_log_view(name)
+        if grant is None or grant.account is None or not view.is_near_refresh_token_limit:
             return ()
         known = {
-            "count": str(view.refresh_tokens),
+            "count": str(view.refresh_token_count),
             "most": str(limits().refresh_tokens_per_user_and_client),
-            "stop": str(limits().refresh_tokens_stop),
+            "hard_stop": str(limits().refresh_tokens_hard_stop),
             "email": grant.account.email,
             "client": self._store.client(grant.client_id).name,
         }
         return (explain(Failure("refresh-tokens-near", details=known)),)
 
 
-def two_homes(twins: Iterable[Twin]) -> tuple[Finding, ...]:
+def shared_grant_cautions(shared_grants: Iterable[SharedGrant]) -> tuple[Explanation, ...]:
     """A finding for each other home that may tend grants of this one, too. Pure."""
-    ordered = sorted(twins, key=lambda each: (each.made_on, each.made_at))
+    ordered = sorted(shared_grants, key=lambda each: (each.backup_host, each.backup_created_at))
     return tuple(
-        _two_homes(made_on, [*those])
-        for made_on, those in groupby(ordered, key=lambda each: each.made_on)
+        _shared_grant_caution(backup_host, [*those])
+        for backup_host, those in groupby(ordered, key=lambda each: each.backup_host)
     )
 
 
-def _two_homes(made_on: str, twins: list[Twin]) -> Finding:
-    names = ", ".join(each.connection for each in twins[:NAMED])
-    more = f" and {len(twins) - NAMED} more" if len(twins) > NAMED else ""
-    made_at = f"{twins[-1].made_at.astimezone():%Y-%m-%d %H:%M}"
-    known = {"names": names + more, "made_on": made_on, "made_at": made_at}
-    return explain(Failure("two-homes" if made_on else "home-came-back", details=known))
+def _shared_grant_caution(backup_host: str, shared_grants: list[SharedGrant]) -> Explanation:
+    names = ", ".join(each.connection for each in shared_grants[:MAX_LISTED_CONNECTIONS])
+    more = (
+        f" and {len(shared_grants) - MAX_LISTED_CONNECTIONS} more"
+        if len(shared_grants) > MAX_LISTED_CONNECTIONS
+        else ""
+    )
+    backup_created_at = f"{shared_grants[-1].backup_created_at.astimezone():%Y-%m-%d %H:%M}"
+    known = {
+        "names": names + more,
+        "backup_host": backup_host,
+        "backup_created_at": backup_created_at,
+    }
+    return explain(Failure("two-homes" if backup_host else "home-came-back", details=known))

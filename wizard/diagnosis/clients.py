@@ -1,126 +1,139 @@
 """Why a client is refused: its id, its data centre, its secret, and how the request was made."""
 
-from wizard.diagnosis.evidence import Evidence, Met, Shape
-from wizard.diagnosis.weighing import (
+from wizard.diagnosis.cause_estimates import (
+    CauseEstimate,
+    EvidenceItem,
     FailureClass,
-    Sign,
-    Suspicion,
-    certain,
+    confirmed,
+    evidence_item,
     likely,
     possible,
     ruled_out,
-    sign,
 )
+from wizard.diagnosis.evidence import Evidence, Origin, TokenFormat
 from wizard.model import Client
 
 GRANT_TYPES = ("authorization_code", "refresh_token", "client_credentials")
-KNOWN_THERE = ("valid", "wrong-secret", "known-here")
+CLIENT_KNOWN_VERDICTS = ("valid", "wrong-secret", "known-here")
 """Verdicts of a data centre that knows the client."""
 
 
 # --- Zoho does not know the client ----------------------------------------------------------------
 
 
-def multi_dc_off(evidence: Evidence) -> Suspicion | None:
+def multi_dc_off(evidence: Evidence) -> CauseEstimate | None:
     """A client is known where it was registered, and where its multi-DC switch is on."""
-    code, client, asked = "multi-dc-off", _named(evidence), _asked(evidence)
+    code, client, asked = "multi-dc-off", _matching_client(evidence), _requested_location(evidence)
     if client is None:
         return possible(code)
     if asked == client.location:
-        return ruled_out(code, sign("asked-at-home", location=asked.upper()))
-    home = evidence.verdicts.get(client.location)
-    seen = sign("asked-elsewhere", asked=asked.upper(), home=client.location.upper())
-    if home in KNOWN_THERE:
-        known = sign("known-at-home", home=client.location.upper())
-        return certain(code, seen, known)
+        return ruled_out(code, evidence_item("asked-at-home", location=asked.upper()))
+    home = evidence.client_verdicts.get(client.location)
+    item = evidence_item("asked-elsewhere", asked=asked.upper(), home=client.location.upper())
+    if home in CLIENT_KNOWN_VERDICTS:
+        known = evidence_item("known-at-home", home=client.location.upper())
+        return confirmed(code, item, known)
     if home == "unknown-client":
-        return ruled_out(code, sign("unknown-at-home", home=client.location.upper()))
+        return ruled_out(code, evidence_item("unknown-at-home", home=client.location.upper()))
     if asked and asked not in client.locations:
-        return likely(code, seen)
-    return possible(code, *((seen,) if asked else ()))
+        return likely(code, item)
+    return possible(code, *((item,) if asked else ()))
 
 
-def client_deleted(evidence: Evidence) -> Suspicion | None:
+def client_deleted(evidence: Evidence) -> CauseEstimate | None:
     """A client that was known and is no longer known at home was deleted."""
-    code, client = "client-deleted", _named(evidence)
+    code, client = "client-deleted", _matching_client(evidence)
     if client is None:
         return possible(code)
-    home, upper = evidence.verdicts.get(client.location), client.location.upper()
-    if home in KNOWN_THERE:
-        return ruled_out(code, sign("known-at-home", home=upper))
-    if home == "unknown-client" or _asked(evidence) == client.location:
-        was = sign("was-known-at-home", home=upper)
-        elsewhere = [place for place, said in evidence.verdicts.items() if said in KNOWN_THERE]
+    home, upper = evidence.client_verdicts.get(client.location), client.location.upper()
+    if home in CLIENT_KNOWN_VERDICTS:
+        return ruled_out(code, evidence_item("known-at-home", home=upper))
+    if home == "unknown-client" or _requested_location(evidence) == client.location:
+        was = evidence_item("was-known-at-home", home=upper)
+        elsewhere = [
+            place
+            for place, said in evidence.client_verdicts.items()
+            if said in CLIENT_KNOWN_VERDICTS
+        ]
         if elsewhere:
             return possible(code, was)
         if home == "unknown-client":
-            return certain(code, was, *_nowhere(evidence))
-        return likely(code, was) if _whole_request(evidence) else possible(code, was)
+            return confirmed(code, was, *_known_nowhere_evidence(evidence))
+        return likely(code, was) if _is_request_known(evidence) else possible(code, was)
     return possible(code)
 
 
-def client_of_other_data_centre(evidence: Evidence) -> Suspicion | None:
+def client_from_other_data_center(evidence: Evidence) -> CauseEstimate | None:
     """A client that was registered in another data centre than the one that was asked."""
     code = "client-of-other-data-centre"
     home = evidence.client.location if evidence.client else ""
     found = next(
-        (at for at, said in evidence.verdicts.items() if said in KNOWN_THERE and at != home), ""
+        (
+            at
+            for at, said in evidence.client_verdicts.items()
+            if said in CLIENT_KNOWN_VERDICTS and at != home
+        ),
+        "",
     )
-    if found and evidence.verdicts.get(home, "unknown-client") == "unknown-client":
-        return certain(code, sign("known-elsewhere", found=found.upper()), found=found)
-    return None if evidence.client or evidence.searched else possible(code)
+    if found and evidence.client_verdicts.get(home, "unknown-client") == "unknown-client":
+        return confirmed(code, evidence_item("known-elsewhere", found=found.upper()), found=found)
+    return None if evidence.client or evidence.has_searched_everywhere else possible(code)
 
 
-def client_id_wrong(evidence: Evidence) -> Suspicion | None:
+def client_id_wrong(evidence: Evidence) -> CauseEstimate | None:
     """The client id is mistyped, cut off or of something else."""
-    sent, client = evidence.sent, evidence.client
-    if sent.client_id_blank:
+    sent, client = evidence.sent_request, evidence.client
+    if sent.has_whitespace_in_client_id:
         return None
     if client and sent.client_id and sent.client_id != client.client_id:
-        return likely("client-id-wrong", sign("other-than-stored", stored=client.client_id))
+        return likely(
+            "client-id-wrong", evidence_item("other-than-stored", stored=client.client_id)
+        )
     if client:
         return None  # proved when it was registered, and unchanged since
-    return possible("client-id-wrong", *_nowhere(evidence))
+    return possible("client-id-wrong", *_known_nowhere_evidence(evidence))
 
 
-def client_id_with_blank(evidence: Evidence) -> Suspicion | None:
+def client_id_with_whitespace(evidence: Evidence) -> CauseEstimate | None:
     """A line end or blank was copied along with the id."""
-    if evidence.sent.client_id_blank:
-        return certain("client-id-with-blank", sign("blank-in-it"))
-    known = evidence.client or evidence.sent.client_id
+    if evidence.sent_request.has_whitespace_in_client_id:
+        return confirmed("client-id-with-blank", evidence_item("blank-in-it"))
+    known = evidence.client or evidence.sent_request.client_id
     return None if known else possible("client-id-with-blank")
 
 
-def grant_type_wrong(evidence: Evidence) -> Suspicion | None:
+def grant_type_wrong(evidence: Evidence) -> CauseEstimate | None:
     """An unknown ``grant_type`` is answered as an unknown client."""
-    given = evidence.sent.grant_type
-    known = _whole_request(evidence) or evidence.met is Met.CONSENT
+    given = evidence.sent_request.grant_type
+    known = _is_request_known(evidence) or evidence.origin is Origin.CONSENT
     if known and (given in GRANT_TYPES or not given):
         return None
     if given and given not in GRANT_TYPES:
-        return certain("grant-type-wrong", sign("grant-type-given", given=given[:40]))
+        return confirmed("grant-type-wrong", evidence_item("grant-type-given", value=given[:40]))
     return possible("grant-type-wrong")
 
 
-def self_client(evidence: Evidence) -> Suspicion | None:
+def self_client(evidence: Evidence) -> CauseEstimate | None:
     """A Self Client has no page of consent; asked for one, Zoho does not know it."""
     client = evidence.client
-    if evidence.met is not Met.CONSENT:
+    if evidence.origin is not Origin.CONSENT:
         return None
     if client is not None and not client.redirect_uri:
-        return certain("self-client-in-browser", sign("no-uri-stored"))
+        return confirmed("self-client-in-browser", evidence_item("no-uri-stored"))
     return possible("self-client-in-browser")
 
 
-def _named(evidence: Evidence) -> Client | None:
+def _matching_client(evidence: Evidence) -> Client | None:
     """The stored client that was asked about, to the letter of its id."""
-    client, sent = evidence.client, evidence.sent.client_id
+    client, sent = evidence.client, evidence.sent_request.client_id
     return client if client and sent in ("", client.client_id) else None
 
 
-def _whole_request(evidence: Evidence) -> bool:
+def _is_request_known(evidence: Evidence) -> bool:
     """Whether it is known how the request was made: it is in the paste, or was the wizard's."""
-    return bool(evidence.sent.grant_type) or bool(evidence.client and not evidence.sent.client_id)
+    return bool(evidence.sent_request.grant_type) or bool(
+        evidence.client and not evidence.sent_request.client_id
+    )
 
 
 CLIENT_UNKNOWN = FailureClass(
@@ -128,9 +141,9 @@ CLIENT_UNKNOWN = FailureClass(
     frozenset({"invalid-client", "multi-dc-off", "client-deleted", "zoho-page-invalid-client"}),
     (
         multi_dc_off,
-        client_of_other_data_centre,
+        client_from_other_data_center,
         client_id_wrong,
-        client_id_with_blank,
+        client_id_with_whitespace,
         client_deleted,
         grant_type_wrong,
         self_client,
@@ -141,113 +154,123 @@ CLIENT_UNKNOWN = FailureClass(
 # --- Zoho does not take the secret ----------------------------------------------------------------
 
 
-def secret_renewed(evidence: Evidence) -> Suspicion | None:
+def secret_regenerated(evidence: Evidence) -> CauseEstimate | None:
     """A secret that was right once was made anew in the console."""
-    client, asked = evidence.client, _asked(evidence)
+    client, asked = evidence.client, _requested_location(evidence)
     if client is None:
         return possible("secret-renewed")
-    if evidence.verdicts.get(asked) == "valid":
-        return ruled_out("secret-renewed", sign("secret-right-now", location=asked.upper()))
-    known = evidence.sent.secret_of
+    if evidence.client_verdicts.get(asked) == "valid":
+        return ruled_out(
+            "secret-renewed", evidence_item("secret-right-now", location=asked.upper())
+        )
+    known = evidence.sent_request.secret_locations
     if known is not None and asked not in known:
         return None
-    if asked in client.locations and (known or _whole_request(evidence)):
-        return likely("secret-renewed", sign("secret-was-right", location=asked.upper()))
+    if asked in client.locations and (known or _is_request_known(evidence)):
+        return likely("secret-renewed", evidence_item("secret-was-right", location=asked.upper()))
     return possible("secret-renewed")
 
 
-def secret_of_other_data_centre(evidence: Evidence) -> Suspicion | None:
+def secret_from_other_data_center(evidence: Evidence) -> CauseEstimate | None:
     """Each data centre has a secret of its own unless the console says otherwise."""
-    code, client, asked = "secret-of-other-data-centre", evidence.client, _asked(evidence)
+    code, client, asked = (
+        "secret-of-other-data-centre",
+        evidence.client,
+        _requested_location(evidence),
+    )
     if client is None:
         return possible(code)
-    known = evidence.sent.secret_of
+    known = evidence.sent_request.secret_locations
     if known and asked and asked not in known:
         names = ", ".join(sorted(each.upper() for each in known))
-        return certain(code, sign("secret-belongs-to", home=names, asked=asked.upper()))
+        return confirmed(code, evidence_item("secret-belongs-to", home=names, asked=asked.upper()))
     if known is not None or asked in client.locations:
         return None
     if not asked:
         return possible(code)
-    seen = sign("common-secret-used", home=client.location.upper(), location=asked.upper())
-    return likely(code, seen) if _whole_request(evidence) else possible(code, seen)
+    item = evidence_item("common-secret-used", home=client.location.upper(), location=asked.upper())
+    return likely(code, item) if _is_request_known(evidence) else possible(code, item)
 
 
-def secret_mistyped(evidence: Evidence) -> Suspicion | None:
+def secret_mistyped(evidence: Evidence) -> CauseEstimate | None:
     """It was cut off or mistyped, or a blank or line end was copied along."""
-    sent = evidence.sent
-    if sent.secret_shape is Shape.BLANK:
-        return certain("secret-with-blank", sign("blank-in-it"))
-    if sent.secret_shape in (Shape.TRUNCATED, Shape.CLIENT_ID, Shape.OTHER):
-        return certain("secret-mistyped", sign("not-a-secrets-form"))
+    sent = evidence.sent_request
+    if sent.secret_format is TokenFormat.WITH_WHITESPACE:
+        return confirmed("secret-with-blank", evidence_item("blank-in-it"))
+    if sent.secret_format in (TokenFormat.TRUNCATED, TokenFormat.CLIENT_ID, TokenFormat.OTHER):
+        return confirmed("secret-mistyped", evidence_item("not-a-secrets-form"))
     if evidence.client is None:
         return possible("secret-mistyped")
-    return None if sent.secret_of or not sent.client_id else possible("secret-mistyped")
+    return None if sent.secret_locations or not sent.client_id else possible("secret-mistyped")
 
 
-def secret_not_ours(evidence: Evidence) -> Suspicion | None:
+def secret_not_stored(evidence: Evidence) -> CauseEstimate | None:
     """A program sends another secret than the one that is stored here, which may be right."""
-    sent, client = evidence.sent, evidence.client
-    compared = client is not None and _asked(evidence) in client.locations
-    if not compared or sent.secret_of is None or sent.secret_of or sent.secret_shape:
+    sent, client = evidence.sent_request, evidence.client
+    compared = client is not None and _requested_location(evidence) in client.locations
+    if not compared or sent.secret_locations is None or sent.secret_locations or sent.secret_format:
         return None
-    return certain("secret-not-the-stored-one", sign("secret-differs"))
+    return confirmed("secret-not-the-stored-one", evidence_item("secret-differs"))
 
 
 SECRET_REFUSED = FailureClass(
     "secret-refused",
     frozenset({"invalid-client-secret", "wrong-secret"}),
-    (secret_not_ours, secret_mistyped, secret_of_other_data_centre, secret_renewed),
+    (secret_not_stored, secret_mistyped, secret_from_other_data_center, secret_regenerated),
 )
 
 
 # --- The request was not one ----------------------------------------------------------------------
 
 
-def by_get(evidence: Evidence) -> Suspicion | None:
+def sent_by_get(evidence: Evidence) -> CauseEstimate | None:
     """The token URL was opened in a browser, which is a GET."""
-    method = evidence.sent.method.upper()
+    method = evidence.sent_request.method.upper()
     if method == "GET":
-        return certain("token-request-by-get", sign("method-sent", method=method))
+        return confirmed("token-request-by-get", evidence_item("method-sent", method=method))
     return None if method else possible("token-request-by-get")
 
 
-def as_json(evidence: Evidence) -> Suspicion | None:
+def sent_as_json(evidence: Evidence) -> CauseEstimate | None:
     """The parameters were sent as JSON, which Zoho does not read."""
-    content_type = evidence.sent.content_type.lower()
+    content_type = evidence.sent_request.content_type.lower()
     if "json" in content_type:
-        return certain("token-request-as-json", sign("content-type-sent", given=content_type[:60]))
+        return confirmed(
+            "token-request-as-json", evidence_item("content-type-sent", value=content_type[:60])
+        )
     return None if content_type else possible("token-request-as-json")
 
 
-def parameter_missing(evidence: Evidence) -> Suspicion | None:
+def parameter_missing(evidence: Evidence) -> CauseEstimate | None:
     """Without ``grant_type`` it is no request."""
-    names = evidence.sent.parameters
+    names = evidence.sent_request.parameters
     if names is not None and "grant_type" not in names:
-        return likely("token-request-incomplete", sign("parameter-not-sent", given="grant_type"))
+        return likely(
+            "token-request-incomplete", evidence_item("parameter-not-sent", value="grant_type")
+        )
     return None if names else possible("token-request-incomplete")
 
 
 NOT_A_TOKEN_REQUEST = FailureClass(
     "not-a-token-request",
     frozenset({"token-request-refused"}),
-    (by_get, as_json, parameter_missing),
+    (sent_by_get, sent_as_json, parameter_missing),
 )
 
 CLASSES = (CLIENT_UNKNOWN, SECRET_REFUSED, NOT_A_TOKEN_REQUEST)
 
 
-def _asked(evidence: Evidence) -> str:
+def _requested_location(evidence: Evidence) -> str:
     """The data centre that refused the client; empty where nobody knows."""
-    if evidence.sent.location:
-        return evidence.sent.location
+    if evidence.sent_request.location:
+        return evidence.sent_request.location
     failure = evidence.failure
     if failure is not None and "location" in failure.details:
         return failure.details["location"]
-    if evidence.met is Met.CONSENT:
+    if evidence.origin is Origin.CONSENT:
         return ""
     return evidence.grant.location if evidence.grant else ""
 
 
-def _nowhere(evidence: Evidence) -> tuple[Sign, ...]:
-    return (sign("known-nowhere"),) if evidence.searched else ()
+def _known_nowhere_evidence(evidence: Evidence) -> tuple[EvidenceItem, ...]:
+    return (evidence_item("known-nowhere"),) if evidence.has_searched_everywhere else ()

@@ -10,18 +10,18 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from wizard.model import (
-    Ask,
     Attempt,
     Client,
     Connection,
     Failure,
     Grant,
-    Receipt,
+    TokenRequest,
+    VerificationReport,
 )
-from wizard.store import Life
+from wizard.store import GrantRecord
 
 
-class Met(StrEnum):
+class Origin(StrEnum):
     """Where a failure was met."""
 
     CONSENT = "consent"
@@ -38,13 +38,13 @@ class Met(StrEnum):
     UNKNOWN = ""
 
 
-class Shape(StrEnum):
+class TokenFormat(StrEnum):
     """What a pasted token looks like."""
 
-    WHOLE = "whole"
+    COMPLETE = "complete"
     TRUNCATED = "truncated"
     QUOTED = "quoted"
-    BLANK = "blank"
+    WITH_WHITESPACE = "with-whitespace"
     """Whole, but with a blank or line end within or around."""
     CLIENT_ID = "client-id"
     CLIENT_SECRET = "client-secret"  # noqa: S105 a shape, no secret
@@ -53,7 +53,7 @@ class Shape(StrEnum):
     OTHER = "other"
 
 
-class Holder(StrEnum):
+class StoredTokenKind(StrEnum):
     """What a pasted token is, known because it equals one that is stored."""
 
     REFRESH_TOKEN = "refresh-token"  # noqa: S105 a kind, no secret
@@ -61,7 +61,7 @@ class Holder(StrEnum):
 
 
 @dataclass(frozen=True)
-class Sent:
+class SentRequest:
     """What is known of the request that was refused, as when it was pasted. Never a secret."""
 
     location: str = ""
@@ -70,44 +70,44 @@ class Sent:
     content_type: str = ""
     grant_type: str = ""
     client_id: str = ""
-    client_id_blank: bool = False
+    has_whitespace_in_client_id: bool = False
     """A blank or line end stood in it or at its ends."""
     redirect_uri: str = ""
     parameters: frozenset[str] | None = None
     """Names of the parameters; None where the request is not known."""
-    token_shape: Shape | None = None
-    token_is: Holder | None = None
-    secret_shape: Shape | None = None
-    secret_of: frozenset[str] | None = None
+    token_format: TokenFormat | None = None
+    stored_token_kind: StoredTokenKind | None = None
+    secret_format: TokenFormat | None = None
+    secret_locations: frozenset[str] | None = None
     """The data centres whose stored secret it is; None where there is nothing to compare."""
-    age: timedelta | None = None
+    access_token_age: timedelta | None = None
     """How old the access token was when it was refused, by the answer's own date."""
     code_location: str = ""
     """The data centre that the callback named with the code."""
     code_client_id: str = ""
     """The client that the consent was asked for."""
-    code_repeated: bool = False
+    is_code_repeated: bool = False
     """The same code was sent more than once."""
-    offline: bool | None = None
+    is_offline: bool | None = None
     """The consent was asked for with ``access_type=offline``; None where that is not known."""
-    consent_asked: bool | None = None
+    has_consent_prompt: bool | None = None
     """It was asked for with ``prompt=consent``."""
-    challenge: bool | None = None
+    has_code_challenge: bool | None = None
     """The consent was asked for with a ``code_challenge``; None where that is not known."""
-    verifier_fits: bool | None = None
+    is_verifier_valid: bool | None = None
     """The ``code_verifier`` that was sent belongs to the challenge; None: not both are known."""
-    scope_needed: str = ""
+    required_scope: str = ""
     """The scope that the call wants, as far as the product's documentation tells."""
 
 
 @dataclass(frozen=True)
-class Heard:
+class ProbeResult:
     """What one ask of this diagnosis was answered; `failure` None: it was answered as wished."""
 
     failure: Failure | None = None
 
     @property
-    def ok(self) -> bool:
+    def is_success(self) -> bool:
         """Whether it was answered as wished."""
         return self.failure is None
 
@@ -119,43 +119,43 @@ class Evidence:
     failure: Failure | None = None
     """None: nothing failed, or nothing is known to have."""
     now: datetime | None = None
-    met: Met = Met.UNKNOWN
+    origin: Origin = Origin.UNKNOWN
     product: str = ""
-    sent: Sent = Sent()
+    sent_request: SentRequest = SentRequest()
 
     connection: Connection | None = None
     client: Client | None = None
     grant: Grant | None = None
-    receipt: Receipt | None = None
+    report: VerificationReport | None = None
     attempt: Attempt | None = None
-    life: Life | None = None
-    kin: tuple[Life, ...] = ()
+    grant_record: GrantRecord | None = None
+    related_grants: tuple[GrantRecord, ...] = ()
     """What other connections of the same account or the same client have lived through."""
-    alive: frozenset[str] = frozenset()
+    working_connections: frozenset[str] = frozenset()
     """Connections among the kin whose token was just now seen to work."""
-    refused: frozenset[str] = frozenset()
+    rejected_connections: frozenset[str] = frozenset()
     """Connections among the kin whose living access token Zoho refused just now."""
-    asks: tuple[Ask, ...] = ()
+    requests: tuple[TokenRequest, ...] = ()
     """Asks for the same client within the last hour, newest first."""
 
-    skew: timedelta | None = None
+    clock_skew: timedelta | None = None
     """This computer's clock minus Zoho's."""
-    verdicts: Mapping[str, str] = field(default_factory=dict)
+    client_verdicts: Mapping[str, str] = field(default_factory=dict)
     """What data centres say about the client: location → ``valid``, ``wrong-secret``,
     ``known-here`` or ``unknown-client``."""
-    searched: bool = False
+    has_searched_everywhere: bool = False
     """Whether every data centre was asked for the client."""
-    refresh: Heard | None = None
+    refresh_result: ProbeResult | None = None
     """Whether the refresh token gave an access token, asked just now."""
-    as_access_token: Heard | None = None
+    as_access_token_result: ProbeResult | None = None
     """Whether what is stored as refresh token was taken as an access token."""
-    access_token_until: datetime | None = None
+    access_token_expires_at: datetime | None = None
     """End of the life of the access token that was refused or is cached."""
-    user_info: Heard | None = None
+    user_info_result: ProbeResult | None = None
     """Who the access token belongs to, asked at the accounts server."""
-    read: Heard | None = None
+    read_result: ProbeResult | None = None
     """One cheap read from the product."""
-    told: tuple[str, ...] = ()
+    answers: tuple[str, ...] = ()
     """What a person has answered to the questions so far: codes of causes, or of a denial."""
 
     details: Mapping[str, str] = field(default_factory=dict)

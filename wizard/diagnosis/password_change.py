@@ -5,59 +5,59 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from wizard.errors import phrase
+from wizard.errors import message
 from wizard.model import GrantState
-from wizard.store import Destination, Overview
+from wizard.store import ConnectionOverview, Destination
 
 ADVICE = ("untick", "sessions", "forced", "admin", "after")
 """What to know before the change, in this order; the sentences stand in the table of words."""
 
 
 @dataclass(frozen=True)
-class Stake:
+class AffectedConnection:
     """One connection that the account's password may end, and how it is now."""
 
     name: str
     state: GrantState
-    check_failed: bool
-    worked_at: datetime | None
+    has_failed_check: bool
+    last_refreshed_at: datetime | None
     """When it last gave an access token; None: it never did."""
 
 
 @dataclass(frozen=True)
-class Risk:
+class PasswordChangeRisk:
     """What hangs on one account."""
 
     email: str
     location: str
-    stakes: tuple[Stake, ...]
-    clients: tuple[str, ...]
+    connections: tuple[AffectedConnection, ...]
+    client_ids: tuple[str, ...]
     """The clients' ids."""
     programs: tuple[str, ...]
     """The destinations that hold its credentials."""
 
     @property
-    def names(self) -> tuple[str, ...]:
+    def connection_names(self) -> tuple[str, ...]:
         """The connections, by name."""
-        return tuple(each.name for each in self.stakes)
+        return tuple(each.name for each in self.connections)
 
     @property
-    def message(self) -> str:
+    def message_to_owner(self) -> str:
         """What to send to the person who is going to change the password."""
-        count = len(self.stakes)
+        count = len(self.connections)
         connections = "1 connection" if count == 1 else f"{count} connections"
-        names = ", ".join(self.names)
-        return phrase(
+        names = ", ".join(self.connection_names)
+        return message(
             "password-change", "message", email=self.email, connections=connections, names=names
         )
 
 
-def risks(
-    rows: Iterable[Overview],
+def password_change_risks(
+    rows: Iterable[ConnectionOverview],
     destinations: Iterable[Destination],
-    worked: Mapping[str, datetime],
+    last_refreshes: Mapping[str, datetime],
     email: str = "",
-) -> tuple[Risk, ...]:
+) -> tuple[PasswordChangeRisk, ...]:
     """What hangs on the account `email`, or on each account, most first.
 
     `worked` says when each connection last gave an access token.
@@ -72,23 +72,28 @@ def risks(
             continue
         if email and grant.account.email.casefold() != email.casefold():
             continue
-        stake = Stake(grant.connection, grant.state, row.check_failed, worked.get(grant.connection))
+        stake = AffectedConnection(
+            grant.connection,
+            grant.state,
+            row.has_failed_check,
+            last_refreshes.get(grant.connection),
+        )
         accounts[grant.account.email, grant.location].append((stake, grant.client_id))
     found = [
-        Risk(
+        PasswordChangeRisk(
             email=owner,
             location=location,
-            stakes=tuple(stake for stake, _ in members),
-            clients=tuple(dict.fromkeys(client for _, client in members)),
+            connections=tuple(stake for stake, _ in members),
+            client_ids=tuple(dict.fromkeys(client for _, client in members)),
             programs=tuple(
                 dict.fromkeys(each for stake, _ in members for each in targets[stake.name])
             ),
         )
         for (owner, location), members in accounts.items()
     ]
-    return tuple(sorted(found, key=lambda risk: (-len(risk.stakes), risk.email)))
+    return tuple(sorted(found, key=lambda risk: (-len(risk.connections), risk.email)))
 
 
 def advice() -> tuple[str, ...]:
     """The sentences to read before a change of password."""
-    return tuple(phrase("password-change", code) for code in ADVICE)
+    return tuple(message("password-change", code) for code in ADVICE)

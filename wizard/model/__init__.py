@@ -11,18 +11,25 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from wizard.model.failure import Answer, Cause, Confidence, Exchange, Failure, Finding, Remedy
+from wizard.model.failure import (
+    AnswerOption,
+    Cause,
+    Confidence,
+    Explanation,
+    Failure,
+    HttpExchange,
+    NextStep,
+)
 from wizard.model.values import Identifier, Token
 
 __all__ = [
-    "ATTEMPT_LIFE",
-    "FORWARDED_LIFE",
+    "ATTEMPT_LIFETIME",
+    "FORWARDED_ATTEMPT_LIFETIME",
     "AccessToken",
     "Account",
-    "Answer",
-    "Ask",
-    "AskKind",
+    "AnswerOption",
     "Attempt",
+    "AttemptMode",
     "AttemptState",
     "Cause",
     "Client",
@@ -31,20 +38,21 @@ __all__ = [
     "Confidence",
     "Connection",
     "Event",
-    "Exchange",
+    "Explanation",
     "Failure",
-    "Finding",
     "Grant",
     "GrantState",
+    "HttpExchange",
     "Identifier",
-    "Mode",
+    "NextStep",
     "Organization",
-    "Receipt",
-    "Remedy",
-    "Rung",
-    "RungState",
+    "RequestKind",
     "SecretState",
+    "StepState",
     "Token",
+    "TokenRequest",
+    "VerificationReport",
+    "VerificationStep",
 ]
 
 Clock = Callable[[], datetime]
@@ -80,7 +88,7 @@ class Client:
     redirect_uri: str
     """Empty for a Self Client, which has none."""
     secrets: tuple[ClientSecret, ...] = field(default=(), repr=False)
-    common_secret: bool = False
+    has_common_secret: bool = False
     """Zoho's box "Use the same OAuth credentials for all data centers" is ticked."""
     registered_by: str = ""
     created_at: datetime | None = None
@@ -89,7 +97,7 @@ class Client:
         """The current secret that may be sent to ``location``; None: nothing may be sent there."""
         current = [s for s in self.secrets if s.state is SecretState.CURRENT]
         own = next((s.value for s in current if s.location == location), None)
-        if own is None and self.common_secret and current:
+        if own is None and self.has_common_secret and current:
             return current[0].value
         return own
 
@@ -143,14 +151,14 @@ class Organization:
 
 
 class GrantState(StrEnum):
-    UNPROVED = "unproved"
+    NOT_VERIFIED = "not_verified"
     """Stored; its ladder has not been climbed to the end."""
-    PROVED = "proved"
+    VERIFIED = "verified"
     MISMATCH = "mismatch"
     """Another account or organization than the grant before; waits for the person's decision."""
-    DEAD = "dead"
+    NEEDS_REAUTHORIZATION = "needs_reauthorization"
     """An explicit OAuth error from the pinned host, confirmed once."""
-    SUPERSEDED = "superseded"
+    REPLACED = "replaced"
     """A later generation was proved; kept as the one before."""
     REVOKED = "revoked"
 
@@ -187,7 +195,7 @@ class AccessToken:
     location: str
     connection: str = ""
     generation: int = 0
-    renew_at: datetime | None = None
+    refresh_at: datetime | None = None
     """From when on it is renewed, early enough for whoever is handed it; None: by its end."""
     issued_at: datetime | None = None
     """When it was asked for. Where that is still to come, the clock went back, and nobody knows
@@ -196,7 +204,7 @@ class AccessToken:
     """Still good, served because a refresh was not possible now."""
 
 
-class RungState(StrEnum):
+class StepState(StrEnum):
     PASSED = "passed"
     FAILED = "failed"
     SKIPPED = "skipped"
@@ -204,12 +212,12 @@ class RungState(StrEnum):
 
 
 @dataclass(frozen=True)
-class Rung:
+class VerificationStep:
     """One step of the ladder: what was asked, what was seen."""
 
     name: str
     """``refresh``, ``identity``, ``organization``, ``read:<product>``, ``scope`` or ``clock``."""
-    state: RungState
+    state: StepState
     evidence: Mapping[str, str]
     """What was seen, key to value, for people; never a secret."""
     at: datetime
@@ -217,27 +225,27 @@ class Rung:
 
 
 @dataclass(frozen=True)
-class Receipt:
+class VerificationReport:
     """The proof of a grant: the rungs climbed so far, with evidence and time."""
 
     connection: str
     generation: int
-    rungs: tuple[Rung, ...]
+    steps: tuple[VerificationStep, ...]
     started_at: datetime
     finished_at: datetime | None = None
     """None: the climb is under way, or died with its process."""
 
     @property
-    def proved(self) -> bool:
+    def is_verified(self) -> bool:
         """Every rung was climbed to the end and none failed."""
         return self.finished_at is not None and all(
-            rung.state is not RungState.FAILED for rung in self.rungs
+            rung.state is not StepState.FAILED for rung in self.steps
         )
 
     @property
-    def failed(self) -> bool:
+    def has_failed(self) -> bool:
         """It was climbed to its end, and something failed."""
-        return self.finished_at is not None and not self.proved
+        return self.finished_at is not None and not self.is_verified
 
 
 # --- Authorization attempts ----------------------------------------------------------------------
@@ -247,18 +255,18 @@ class AttemptState(StrEnum):
     """Each arrow of an authorization is a durable commit; see ``Store.advance_attempt``."""
 
     REDIRECTED = "redirected"
-    CALLBACK_SEEN = "callback-seen"
+    CALLBACK_RECEIVED = "callback_received"
     """The ``state`` was redeemed; it is never redeemed again."""
-    EXCHANGE_INTENT = "exchange-intent"
+    EXCHANGE_INTENT = "exchange_intent"
     """Committed just before the one POST of the code."""
     STORED = "stored"
-    REFUSED = "refused"
-    OUTCOME_UNKNOWN = "outcome-unknown"
+    FAILED = "failed"
+    OUTCOME_UNKNOWN = "outcome_unknown"
     """No readable answer to the one POST. Never posted again."""
     ABANDONED = "abandoned"
 
 
-class Mode(StrEnum):
+class AttemptMode(StrEnum):
     BROWSER = "browser"
     """Bound to the browser by a cookie; the callback finishes it."""
     PASTE = "paste"
@@ -266,15 +274,15 @@ class Mode(StrEnum):
     browser brings it."""
     FORWARDED = "forwarded"
     """The link went to the person whose account it is; what their browser ended on comes back."""
-    SELF_CLIENT = "self-client"
+    SELF_CLIENT = "self_client"
     """A Self Client's code: no redirect URI, no PKCE, one POST."""
 
 
-ATTEMPT_LIFE = timedelta(hours=1)
+ATTEMPT_LIFETIME = timedelta(hours=1)
 """Long enough to fetch a colleague or a second factor, short enough for a forgotten tab; the
 cookie that binds a browser lives as long."""
 
-FORWARDED_LIFE = timedelta(hours=24)
+FORWARDED_ATTEMPT_LIFETIME = timedelta(hours=24)
 """Long enough for a colleague to read a message and to find a moment."""
 
 
@@ -285,7 +293,7 @@ class Attempt:
     id: str
     connection: str
     client_id: str
-    mode: Mode
+    mode: AttemptMode
     state: AttemptState
     location: str
     """The data centre the flow began at."""
@@ -299,40 +307,42 @@ class Attempt:
     code_verifier: str = field(repr=False)
     binding: str = field(repr=False)
     """Keyed hash of the cookie (browser) or of the process's secret (paste)."""
-    wrong_tries: int = 0
+    failed_tries: int = 0
     generation: int | None = None
     """The grant it led to."""
     failure: Failure | None = None
 
-    def expired(self, now: datetime) -> bool:
+    def is_expired(self, now: datetime) -> bool:
         """Whether it waited for its consent for too long."""
-        life = FORWARDED_LIFE if self.mode is Mode.FORWARDED else ATTEMPT_LIFE
+        life = (
+            FORWARDED_ATTEMPT_LIFETIME if self.mode is AttemptMode.FORWARDED else ATTEMPT_LIFETIME
+        )
         return self.state is AttemptState.REDIRECTED and now - self.created_at >= life
 
 
 # --- The ledger and the history ------------------------------------------------------------------
 
 
-class AskKind(StrEnum):
-    CODE = "code"
-    EXCHANGE = "exchange"
-    PREFLIGHT = "pre-flight"
+class RequestKind(StrEnum):
+    AUTHORIZATION = "authorization"
+    CODE_EXCHANGE = "code_exchange"
+    PREFLIGHT = "preflight"
     REFRESH = "refresh"
-    REVOKE = "revoke"
+    REVOCATION = "revocation"
 
 
 @dataclass(frozen=True)
-class Ask:
+class TokenRequest:
     """One ask of an accounts server, as the ledger keeps it."""
 
-    kind: AskKind
+    kind: RequestKind
     at: datetime
     location: str
     client_id: str
     connection: str = ""
     generation: int = 0
     zuid: str = ""
-    outcome: str = "asked"
+    outcome: str = "pending"
     """``ok``, the code of a failure, or ``asked`` while no answer has come."""
     retry_at: datetime | None = None
     """Before then Zoho does not want to be asked again, where it said so."""

@@ -11,16 +11,16 @@ from itertools import groupby
 
 
 @dataclass(frozen=True)
-class Exchange:
+class HttpExchange:
     """One HTTP request and its answer with every secret masked, fit to be shown and stored."""
 
     method: str
     url: str
-    request: Mapping[str, str]
+    parameters: Mapping[str, str]
     """The parameters sent; a secret value reads ``(masked)``."""
     status: int | None
     """HTTP status of the answer, None where no answer came."""
-    answer: str
+    response_body: str
     """The start of the body, masked, at most 2,000 characters."""
     at: datetime
 
@@ -31,7 +31,7 @@ class Failure:
 
     code: str
     """Kebab-case; a key of the table of words."""
-    zoho_word: str = ""
+    zoho_error: str = ""
     """What Zoho itself said (``invalid_code``), empty where Zoho said nothing."""
     temporary: bool = False
     """Waiting or repeating may help; no verdict on any token follows from it."""
@@ -39,12 +39,12 @@ class Failure:
     """False when the request certainly did not reach the other side."""
     details: Mapping[str, str] = field(default_factory=dict)
     """What the words need to be precise: a host, a name, a file. Never a secret."""
-    exchange: Exchange | None = None
+    exchange: HttpExchange | None = None
     retry_at: datetime | None = None
 
 
 @dataclass(frozen=True)
-class Remedy:
+class NextStep:
     """One step that mends a failure: a button on a page and a command in a terminal."""
 
     label: str
@@ -56,13 +56,13 @@ class Remedy:
 class Confidence(StrEnum):
     """How sure a cause is, the surest first."""
 
-    CERTAIN = "certain"
+    CONFIRMED = "confirmed"
     """Nothing else fits what was seen."""
     LIKELY = "likely"
     """Something that was seen speaks for it, and nothing against it."""
     POSSIBLE = "possible"
     """Zoho answers it alike, and nothing that is known decides."""
-    RULED_OUT = "ruled out"
+    RULED_OUT = "ruled_out"
     """Something that was seen cannot be, if it were so."""
 
 
@@ -78,18 +78,18 @@ class Cause:
     evidence_for: tuple[str, ...] = ()
     """Sentences about what was seen."""
     evidence_against: tuple[str, ...] = ()
-    remedy: str = ""
-    steps: tuple[Remedy, ...] = ()
+    fix: str = ""
+    next_steps: tuple[NextStep, ...] = ()
     group: str = ""
     """The heading it stands under, where those of one finding stand under several."""
 
 
 @dataclass(frozen=True)
-class Answer:
+class AnswerOption:
     """One answer that a person may give to the question of a finding."""
 
-    told: tuple[str, ...]
-    """Every answer up to this one, in the words of ``--told``, in their order."""
+    answers: tuple[str, ...]
+    """Every answer up to this one, in the words of ``--answer``, in their order."""
     label: str
     command: str = ""
     """The command that gives it; empty where nobody knows what the person asked about."""
@@ -98,7 +98,7 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Finding:
+class Explanation:
     """A failure explained: what happened, why, what to do.
 
     Zoho answers many causes with one word. Such causes form a class, and the finding ranks them
@@ -108,8 +108,8 @@ class Finding:
     code: str
     title: str
     cause: str
-    remedy: str
-    steps: tuple[Remedy, ...] = ()
+    fix: str
+    next_steps: tuple[NextStep, ...] = ()
     exit_code: int = 1
     failure: Failure | None = None
     failure_class: str = ""
@@ -121,7 +121,7 @@ class Finding:
     question: str = ""
     """What one would have to know to decide; empty where the evidence has decided, or a person
     has said what there is to say."""
-    answers: tuple[Answer, ...] = ()
+    answer_options: tuple[AnswerOption, ...] = ()
     """What a person may say to that."""
 
     @property

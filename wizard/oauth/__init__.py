@@ -10,19 +10,19 @@ from typing import Any
 from authlib.integrations.requests_client import OAuth2Session
 
 from wizard.model import Clock
-from wizard.oauth.judge import (
+from wizard.oauth.responses import (
     ClientVerdict,
     TokenResponse,
-    judge_client,
-    judge_revocation,
-    judge_token,
+    parse_client_verdict,
+    parse_revocation,
+    parse_token_response,
 )
-from wizard.transport import Answer, Transport
-from wizard.zoho import DataCentre, Zoho
+from wizard.transport import HttpResponse, Transport
+from wizard.zoho import DataCenter, Zoho
 
 __all__ = ["ClientVerdict", "OAuth", "TokenResponse", "new_code_verifier", "new_state"]
 
-_IMPOSSIBLE_CODE = f"1000.{'0' * 32}.{'0' * 32}"
+_INVALID_CODE = f"1000.{'0' * 32}.{'0' * 32}"
 """Of the form of a code, and never issued: asking about it proves the client and costs nothing."""
 
 
@@ -48,7 +48,7 @@ class OAuth:
 
     def authorization_url(
         self,
-        data_centre: DataCentre,
+        data_center: DataCenter,
         client_id: str,
         redirect_uri: str,
         scope: tuple[str, ...],
@@ -60,7 +60,7 @@ class OAuth:
         """
         with _Session(client_id=client_id, code_challenge_method="S256") as session:
             url, _ = session.create_authorization_url(
-                data_centre.authorization_endpoint,
+                data_center.authorization_endpoint,
                 state=state,
                 code_verifier=code_verifier,
                 redirect_uri=redirect_uri,
@@ -86,7 +86,7 @@ class OAuth:
         outcome is unknown and the code must not be posted again.
         """
         asked_at = self._clock()
-        answer = self._ask_token(
+        answer = self._request_token(
             token_endpoint,
             client_id,
             client_secret,
@@ -95,39 +95,39 @@ class OAuth:
             redirect_uri=redirect_uri,
             code_verifier=code_verifier,
         )
-        return judge_token(answer, self._zoho.data_centre(location), asked_at)
+        return parse_token_response(answer, self._zoho.data_center(location), asked_at)
 
     def refresh(
-        self, data_centre: DataCentre, client_id: str, client_secret: str, refresh_token: str
+        self, data_center: DataCenter, client_id: str, client_secret: str, refresh_token: str
     ) -> TokenResponse:
         """A new access token. Raises ``invalid-code`` where Zoho no longer takes the grant."""
         asked_at = self._clock()
-        answer = self._ask_token(
-            data_centre.token_endpoint,
+        answer = self._request_token(
+            data_center.token_endpoint,
             client_id,
             client_secret,
             grant_type="refresh_token",
             refresh_token=refresh_token,
         )
-        return judge_token(answer, data_centre, asked_at)
+        return parse_token_response(answer, data_center, asked_at)
 
     def probe_client(
-        self, data_centre: DataCentre, client_id: str, client_secret: str
+        self, data_center: DataCenter, client_id: str, client_secret: str
     ) -> ClientVerdict:
-        """Whether ``data_centre`` knows the client and takes the secret, by asking about a code
+        """Whether ``data_center`` knows the client and takes the secret, by asking about a code
         that cannot exist. Raises on an answer that tells neither.
         """
-        answer = self._ask_token(
-            data_centre.token_endpoint,
+        answer = self._request_token(
+            data_center.token_endpoint,
             client_id,
             client_secret,
             grant_type="authorization_code",
-            code=_IMPOSSIBLE_CODE,
+            code=_INVALID_CODE,
         )
-        return judge_client(answer, self._clock())
+        return parse_client_verdict(answer, self._clock())
 
     def revoke(
-        self, data_centre: DataCentre, client_id: str, client_secret: str, refresh_token: str
+        self, data_center: DataCenter, client_id: str, client_secret: str, refresh_token: str
     ) -> None:
         """Take back a grant and with it its access tokens; one already invalid counts as gone.
 
@@ -136,39 +136,39 @@ class OAuth:
         asks for no client, and ends it in either case.
         """
         client, as_client = (client_id, client_secret), "client_secret_basic"
-        answer = self._ask_to_revoke(
-            data_centre.revocation_endpoint, client, as_client, refresh_token
+        answer = self._request_revocation(
+            data_center.revocation_endpoint, client, as_client, refresh_token
         )
-        if not judge_revocation(answer, self._clock()):
-            plainly = data_centre.plain_revocation_endpoint
-            answer = self._ask_to_revoke(plainly, client, _without_client, refresh_token)
-            judge_revocation(answer, self._clock())
+        if not parse_revocation(answer, self._clock()):
+            plainly = data_center.unauthenticated_revocation_endpoint
+            answer = self._request_revocation(plainly, client, _without_client, refresh_token)
+            parse_revocation(answer, self._clock())
 
-    def _ask_to_revoke(
-        self, endpoint: str, client: tuple[str, str], method: object, refresh_token: str
-    ) -> Answer:
+    def _request_revocation(
+        self, endpoint: str, client: tuple[str, str], auth_method: object, refresh_token: str
+    ) -> HttpResponse:
         client_id, client_secret = client
         with _Session(
             client_id=client_id,
             client_secret=client_secret,
-            revocation_endpoint_auth_method=method,
+            revocation_endpoint_auth_method=auth_method,
         ) as session:
-            wire = self._transport.fit(session)
+            wire = self._transport.attach(session)
             # Zoho's name for the hint is token_type and not RFC 7009's token_type_hint.
             session.revoke_token(endpoint, token=refresh_token, body="token_type=refresh_token")
-        return wire.answer
+        return wire.last_response
 
-    def _ask_token(
+    def _request_token(
         self, token_endpoint: str, client_id: str, client_secret: str, **parameters: str | None
-    ) -> Answer:
+    ) -> HttpResponse:
         with _Session(
             client_id=client_id,
             client_secret=client_secret,
             token_endpoint_auth_method="client_secret_post",  # noqa: S106 a method, no secret
         ) as session:
-            wire = self._transport.fit(session)
+            wire = self._transport.attach(session)
             session.fetch_token(token_endpoint, **parameters)
-        return wire.answer
+        return wire.last_response
 
 
 def new_state() -> str:

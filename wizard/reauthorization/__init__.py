@@ -6,22 +6,28 @@ the same way: one consent → proved → held where somebody else answered → d
 destination → the superseded refresh token revoked when nothing uses it any more.
 """
 
-from wizard.reauthorization.line import ARRIVED, SETTLED, Line, LineState, same_address
-from wizard.reauthorization.plan import Group, Plan
-from wizard.reauthorization.repairs import GRACE, Repairs
-from wizard.reauthorization.steps import Next, Repair, Step
+from wizard.reauthorization.items import (
+    ARRIVED,
+    SETTLED_STATES,
+    ItemState,
+    ReauthorizationItem,
+    is_same_email,
+)
+from wizard.reauthorization.next_actions import Action, NextAction, Reauthorization
+from wizard.reauthorization.plan import ConsentGroup, ReauthorizationPlan
+from wizard.reauthorization.service import DEFAULT_GRACE_PERIOD, ReauthorizationService
 
 __all__ = [
     "ARRIVED",
-    "GRACE",
-    "SETTLED",
-    "Group",
-    "Line",
-    "LineState",
-    "Next",
-    "Plan",
-    "Repair",
-    "Repairs",
-    "Step",
-    "same_address",
+    "DEFAULT_GRACE_PERIOD",
+    "SETTLED_STATES",
+    "Action",
+    "ConsentGroup",
+    "ItemState",
+    "NextAction",
+    "Reauthorization",
+    "ReauthorizationItem",
+    "ReauthorizationPlan",
+    "ReauthorizationService",
+    "is_same_email",
 ]

@@ -5,29 +5,29 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import groupby
 
-from wizard.broker import Pace
-from wizard.reauthorization.line import Line
+from wizard.reauthorization.items import ReauthorizationItem
+from wizard.tokens import ConsentSchedule
 
 
 @dataclass(frozen=True)
-class Group:
+class ConsentGroup:
     """Connections that one person accepts one after the other, with one client."""
 
     email: str
     """Who must sign in; empty where no consent has told it yet."""
     location: str
     client_id: str
-    client: str
+    client_name: str
     names: tuple[str, ...]
     wait: timedelta
     """Until the last of these consents may begin."""
 
 
 @dataclass(frozen=True)
-class Plan:
+class ReauthorizationPlan:
     """The groups of a repair in the order in which they are done."""
 
-    groups: tuple[Group, ...]
+    groups: tuple[ConsentGroup, ...]
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -35,7 +35,7 @@ class Plan:
         return tuple(name for group in self.groups for name in group.names)
 
     @property
-    def sign_ins(self) -> int:
+    def sign_in_count(self) -> int:
         """How often somebody signs in: once an account and data centre."""
         return len({(group.email, group.location) for group in self.groups})
 
@@ -45,33 +45,37 @@ class Plan:
         return max((group.wait for group in self.groups), default=timedelta(0))
 
 
-def in_order(lines: Iterable[Line]) -> list[Line]:
+def in_consent_order(items: Iterable[ReauthorizationItem]) -> list[ReauthorizationItem]:
     """The lines in the order of their consents: each person signs in once a data centre."""
-    return sorted(lines, key=_place)
+    return sorted(items, key=_sort_key)
 
 
-def plan_of(lines: Iterable[Line], paces: Mapping[str, Pace], now: datetime) -> Plan:
+def create_plan(
+    items: Iterable[ReauthorizationItem],
+    consent_schedules: Mapping[str, ConsentSchedule],
+    now: datetime,
+) -> ReauthorizationPlan:
     """The plan for `lines`; `paces` says how fast each client's consents may follow each other."""
-    left = dict(paces)
+    left = dict(consent_schedules)
     groups = []
-    for _key, members in groupby(in_order(lines), key=lambda line: _place(line)[:-1]):
+    for _key, members in groupby(in_consent_order(items), key=lambda line: _sort_key(line)[:-1]):
         group = list(members)
         first, at = group[0], now
         for _line in group:
-            at = left[first.client_id].next(now)
-            left[first.client_id] = left[first.client_id].after(at)
+            at = left[first.client_id].next_start(now)
+            left[first.client_id] = left[first.client_id].with_start(at)
         groups.append(
-            Group(
+            ConsentGroup(
                 first.email,
                 first.location,
                 first.client_id,
-                first.client,
+                first.client_name,
                 tuple(each.connection for each in group),
                 at - now,
             )
         )
-    return Plan(tuple(groups))
+    return ReauthorizationPlan(tuple(groups))
 
 
-def _place(line: Line) -> tuple[str, str, str, str, str]:
-    return line.email.casefold(), line.location, line.client, line.client_id, line.connection
+def _sort_key(item: ReauthorizationItem) -> tuple[str, str, str, str, str]:
+    return item.email.casefold(), item.location, item.client_name, item.client_id, item.connection

@@ -10,23 +10,25 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from wizard.broker import Broker
-from wizard.delivery import Delivery
+from wizard.delivery import DeliveryService
 from wizard.errors import WizardError
 from wizard.model import Clock, Event, Grant, GrantState
-from wizard.reauthorization.line import holds
+from wizard.reauthorization.items import has_current_delivery
 from wizard.store import Destination, Store
+from wizard.tokens import TokenService
 
-_IN_PLACE = ("grant-proved", "grant-adopted")
+_ACTIVATION_EVENTS = ("grant-verified", "grant-accepted")
 """Lines of the history that say since when a grant is current."""
 
 
 class Swap:
     """Hands a new grant on and ends the one before."""
 
-    def __init__(self, store: Store, broker: Broker, delivery: Delivery, clock: Clock) -> None:
+    def __init__(
+        self, store: Store, tokens: TokenService, delivery: DeliveryService, clock: Clock
+    ) -> None:
         self._store = store
-        self._broker = broker
+        self._tokens = tokens
         self._delivery = delivery
         self._clock = clock
 
@@ -37,7 +39,7 @@ class Swap:
         and gets the version before back where its grant still lives.
         """
         for destination in self._store.destinations(grant.connection):
-            if holds(destination, grant.generation):
+            if has_current_delivery(destination, grant.generation):
                 continue
             with suppress(WizardError):  # the destination carries the failure
                 delivered = self._delivery.deliver(destination, grant)
@@ -45,61 +47,61 @@ class Swap:
                     self._roll_back(delivered)
 
     def _roll_back(self, destination: Destination) -> None:
-        before = self._store.grant(destination.connection, destination.before_generation)
-        if before is None or before.state is not GrantState.SUPERSEDED:
+        before = self._store.grant(destination.connection, destination.previous_generation)
+        if before is None or before.state is not GrantState.REPLACED:
             return
         restored = self._delivery.undo(destination)
         failed = replace(restored, failure=destination.failure)
-        self._store.deliver_destination(failed, restored.generation)
+        self._store.record_delivery(failed, restored.generation)
 
-    def revoke_at(self, current: Grant, grace: timedelta) -> datetime | None:
+    def revoke_at(self, current: Grant, grace_period: timedelta) -> datetime | None:
         """When the refresh tokens that `current` superseded may be revoked; None: there is none,
         or a destination still holds one."""
-        if not self._superseded(current):
+        if not self._replaced_grants(current):
             return None
         history = self._store.history(current.connection)
-        since = in_place_since(current, history)
-        return out_of_use_at(current, since, self._store.destinations(current.connection), grace)
+        since = active_since(current, history)
+        return unused_at(current, since, self._store.destinations(current.connection), grace_period)
 
-    def retire(self, current: Grant, grace: timedelta) -> None:
+    def revoke_replaced(self, current: Grant, grace_period: timedelta) -> None:
         """Revoke at Zoho what `current` superseded, if its time has come.
 
         Raises what `Broker.revoke` raises; what was not revoked is when this is called again.
         """
-        at = self.revoke_at(current, grace)
+        at = self.revoke_at(current, grace_period)
         if at is not None and at <= self._clock():
-            for grant in self._superseded(current):
-                self._broker.revoke(grant)
+            for grant in self._replaced_grants(current):
+                self._tokens.revoke(grant)
 
-    def _superseded(self, current: Grant) -> list[Grant]:
+    def _replaced_grants(self, current: Grant) -> list[Grant]:
         return [
             grant
             for grant in self._store.grants(current.connection)
-            if grant.state is GrantState.SUPERSEDED and grant.generation < current.generation
+            if grant.state is GrantState.REPLACED and grant.generation < current.generation
         ]
 
 
-def in_place_since(current: Grant, history: Sequence[Event]) -> datetime:
+def active_since(current: Grant, history: Sequence[Event]) -> datetime:
     """Since when `current` is its connection's current grant; at the latest since its consent."""
-    said = str(current.generation)
+    generation = str(current.generation)
     times = [
         event.at
         for event in history
-        if event.kind in _IN_PLACE and event.details.get("generation") == said
+        if event.kind in _ACTIVATION_EVENTS and event.details.get("generation") == generation
     ]
     return max(times, default=current.granted_at)
 
 
-def out_of_use_at(
-    current: Grant, since: datetime, destinations: Sequence[Destination], grace: timedelta
+def unused_at(
+    current: Grant, since: datetime, destinations: Sequence[Destination], grace_period: timedelta
 ) -> datetime | None:
     """When nothing uses the grant before `current` any more: as soon as every program was made to
     read the new one, else `grace` after the last of them was handed it; None: one of them holds
     the grant before."""
     if any(each.generation != current.generation for each in destinations):
         return None
-    read = [each.in_use_at for each in destinations if each.in_use_at is not None]
+    read = [each.reloaded_at for each in destinations if each.reloaded_at is not None]
     if destinations and len(read) == len(destinations):
         return max(read)
     handed = [each.delivered_at for each in destinations if each.delivered_at is not None]
-    return max([since, *handed]) + grace
+    return max([since, *handed]) + grace_period

@@ -8,78 +8,82 @@ made anew by itself: *the store is broken* is not *the token is broken*.
 from sqlalchemy import insert, select
 
 from wizard.errors import WizardError, fail
-from wizard.home import Home
+from wizard.paths import Paths
 from wizard.store import schema
-from wizard.store.allowances import Allowance, Allowances
-from wizard.store.attempts import Attempts
-from wizard.store.clients import Clients
-from wizard.store.connections import Connections
+from wizard.store.access_permissions import AccessPermission, AccessPermissionRepository
+from wizard.store.attempts import AttemptRepository
+from wizard.store.clients import ClientRepository
+from wizard.store.connections import ConnectionRepository
 from wizard.store.database import Database
-from wizard.store.destinations import WISH, Destination, Destinations
-from wizard.store.grants import LIVING, Grants
-from wizard.store.ledger import Ledger
-from wizard.store.lives import UNANSWERED, Life, Lives
-from wizard.store.moves import Belongings, Moves, salvage
-from wizard.store.overview import Overview, Overviews
-from wizard.store.receipts import Receipts
+from wizard.store.destinations import CONFIGURED_FIELDS, Destination, DestinationRepository
+from wizard.store.grant_history import UNANSWERED, GrantHistoryRepository, GrantRecord
+from wizard.store.grants import ACTIVE_STATES, GrantRepository
+from wizard.store.monitoring import MonitoringRepository, NotifyFailure
+from wizard.store.overviews import ConnectionOverview, OverviewRepository
+from wizard.store.reauthorizations import (
+    ReauthorizationRepository,
+    StoredReauthorization,
+    StoredReauthorizationItem,
+)
 from wizard.store.rejections import Rejection, Rejections
-from wizard.store.repairs import RepairLine, Repairs, StoredRepair
-from wizard.store.twins import Twin, Twins
-from wizard.store.watches import NotifyFailure, Watches
-from wizard.vault import Vault
+from wizard.store.request_log import RequestLogRepository
+from wizard.store.shared_grants import SharedGrant, SharedGrantRepository
+from wizard.store.transfers import StoreContents, TransferRepository, export_without_secrets
+from wizard.store.verification_reports import VerificationReportRepository
+from wizard.vault import Vault, labels
 
 __all__ = [
-    "LIVING",
+    "ACTIVE_STATES",
+    "CONFIGURED_FIELDS",
     "UNANSWERED",
-    "WISH",
-    "Allowance",
-    "Belongings",
+    "AccessPermission",
+    "ConnectionOverview",
     "Destination",
-    "Life",
+    "GrantRecord",
     "NotifyFailure",
-    "Overview",
     "Rejection",
-    "RepairLine",
+    "SharedGrant",
     "Store",
-    "StoredRepair",
-    "Twin",
-    "salvage",
+    "StoreContents",
+    "StoredReauthorization",
+    "StoredReauthorizationItem",
+    "export_without_secrets",
 ]
 
-_CHECK = "zoho-wizard"
+_KEY_CHECK_TEXT = "zoho-wizard"
 
 
 class Store(
-    Moves,
-    Clients,
-    Connections,
-    Attempts,
-    Grants,
-    Receipts,
-    Ledger,
-    Lives,
-    Overviews,
-    Destinations,
-    Allowances,
+    TransferRepository,
+    ClientRepository,
+    ConnectionRepository,
+    AttemptRepository,
+    GrantRepository,
+    VerificationReportRepository,
+    RequestLogRepository,
+    GrantHistoryRepository,
+    OverviewRepository,
+    DestinationRepository,
+    AccessPermissionRepository,
     Rejections,
-    Repairs,
-    Twins,
-    Watches,
+    ReauthorizationRepository,
+    SharedGrantRepository,
+    MonitoringRepository,
 ):
     """Every noun's reads and writes over one database; threads may share it."""
 
     @classmethod
-    def open(cls, home: Home, vault: Vault, mark: str) -> "Store":
+    def open(cls, paths: Paths, vault: Vault, zoho_instance: str) -> "Store":
         """Open the database of a prepared ``home``, making or migrating it.
 
-        ``mark`` says which Zoho its grants belong to: ``live`` or a sandbox's URL. Raises
+        ``mark`` says which Zoho its grants belong to: ``live`` or a simulator's URL. Raises
         `WizardError`: ``store-newer-version``, ``store-damaged``, ``store-unsafe``,
         ``store-unwritable``, ``store-locked``, ``disk-full``, ``store-foreign-zoho`` for another
         mark, ``key-wrong`` for another key.
         """
-        store = cls(Database.open(home), vault)
+        store = cls(Database.open(paths), vault)
         try:
-            store._settle_in(mark)
+            store._initialize(zoho_instance)
         except BaseException:
             store.close()
             raise
@@ -89,22 +93,22 @@ class Store(
         """Close the database."""
         self.database.close()
 
-    def _settle_in(self, mark: str) -> None:
+    def _initialize(self, zoho_instance: str) -> None:
         """Mark a new database with its Zoho and its key; hold an old one against both."""
-        whose = select(schema.house.c.mark, schema.house.c.key_check)
+        whose = select(schema.installation.c.zoho_instance, schema.installation.c.key_check)
         with self.database.read() as c:
             row = c.execute(whose).first()
         if row is None:
-            sealed = self._vault.seal(_CHECK, "house", "1", "key_check")
+            sealed = self._vault.seal(_KEY_CHECK_TEXT, labels.INSTALLATION, "1", labels.KEY_CHECK)
             # Another process may have come first: then its word counts, and ours is checked.
-            ours = insert(schema.house).prefix_with("OR IGNORE")
+            ours = insert(schema.installation).prefix_with("OR IGNORE")
             with self.database.write() as c:
-                c.execute(ours.values(id=1, mark=mark, key_check=sealed))
+                c.execute(ours.values(id=1, zoho_instance=zoho_instance, key_check=sealed))
                 row = c.execute(whose).one()
-        if row.mark != mark:
-            raise fail("store-foreign-zoho", found=row.mark, expected=mark)
+        if row.zoho_instance != zoho_instance:
+            raise fail("store-foreign-zoho", found=row.zoho_instance, expected=zoho_instance)
         try:
-            self._vault.unseal(row.key_check, "house", "1", "key_check")
+            self._vault.unseal(row.key_check, labels.INSTALLATION, "1", labels.KEY_CHECK)
         except WizardError as error:
-            where = self._vault.where.detail
+            where = self._vault.key_storage.detail
             raise fail("key-wrong", path=self.database.path, where=where) from error

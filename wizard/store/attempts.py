@@ -7,26 +7,30 @@ from sqlalchemy import ColumnElement, Connection, Row, select, update
 from wizard.errors import fail
 from wizard.model import Attempt, AttemptState, Failure
 from wizard.store import schema
-from wizard.store.shelf import Shelf, change, put
-from wizard.vault import Vault
+from wizard.store.repository import Repository, insert_row, update_one
+from wizard.vault import Vault, labels
 
 _T = schema.attempts
-_SEALED = ("oauth_state", "code_verifier")
-OPEN = (AttemptState.REDIRECTED, AttemptState.CALLBACK_SEEN, AttemptState.EXCHANGE_INTENT)
+_SEALED_COLUMNS = {"oauth_state": labels.OAUTH_STATE, "code_verifier": labels.CODE_VERIFIER}
+OPEN_STATES = (
+    AttemptState.REDIRECTED,
+    AttemptState.CALLBACK_RECEIVED,
+    AttemptState.EXCHANGE_INTENT,
+)
 """The states from which an attempt still goes on."""
 
 
-class Attempts(Shelf):
+class AttemptRepository(Repository):
     """Authorizations under way, and how each ended."""
 
     def add_attempt(self, attempt: Attempt) -> None:
         """Store a fresh attempt, its ``state`` and verifier sealed."""
         values = dict(vars(attempt))
-        for name in _SEALED:
-            values[name] = self._vault.seal(values[name], "attempts", attempt.id, name)
+        for name, label in _SEALED_COLUMNS.items():
+            values[name] = self._vault.seal(values[name], labels.ATTEMPT, attempt.id, label)
         values["oauth_state_hash"] = self._vault.fingerprint(attempt.oauth_state)
         with self.database.write() as c:
-            put(c, _T, **values)
+            insert_row(c, _T, **values)
 
     def attempt(self, attempt_id: str) -> Attempt:
         """Raises ``unknown-attempt``."""
@@ -49,7 +53,7 @@ class Attempts(Shelf):
 
     def open_attempts(self) -> tuple[Attempt, ...]:
         """The attempts that still go on, of every connection, newest first."""
-        return self._attempts(_T.c.state.in_(OPEN))
+        return self._attempts(_T.c.state.in_(OPEN_STATES))
 
     def advance_attempt(
         self,
@@ -67,25 +71,25 @@ class Attempts(Shelf):
         with self.database.write() as c:
             advance(c, attempt_id, expected, to, generation, failure)
 
-    def count_wrong_try(self, attempt_id: str) -> int:
+    def count_failed_try(self, attempt_id: str) -> int:
         """Count a try that did not fit the attempt; returns how many there have been."""
         with self.database.write() as c:
-            one = update(_T).where(_T.c.id == attempt_id).values(wrong_tries=_T.c.wrong_tries + 1)
-            change(c, one, "the authorization")
-            tries = c.scalar(select(_T.c.wrong_tries).where(_T.c.id == attempt_id))
+            one = update(_T).where(_T.c.id == attempt_id).values(failed_tries=_T.c.failed_tries + 1)
+            update_one(c, one, "the authorization")
+            tries = c.scalar(select(_T.c.failed_tries).where(_T.c.id == attempt_id))
         return int(tries or 0)
 
     def _attempts(self, condition: ColumnElement[bool]) -> tuple[Attempt, ...]:
         query = select(_T).where(condition).order_by(_T.c.created_at.desc(), _T.c.id)
         with self.database.read() as c:
-            return tuple(attempt_of(self._vault, row) for row in c.execute(query))
+            return tuple(attempt_from_row(self._vault, row) for row in c.execute(query))
 
 
-def attempt_of(vault: Vault, row: Row[Any]) -> Attempt:
+def attempt_from_row(vault: Vault, row: Row[Any]) -> Attempt:
     """The attempt that stands in ``row``, its ``state`` and verifier unsealed."""
     values = {name: value for name, value in row._mapping.items() if name != "oauth_state_hash"}
-    for name in _SEALED:
-        values[name] = vault.unseal(values[name], "attempts", row.id, name)
+    for name, label in _SEALED_COLUMNS.items():
+        values[name] = vault.unseal(values[name], labels.ATTEMPT, row.id, label)
     return Attempt(**values)
 
 
@@ -99,4 +103,6 @@ def advance(
 ) -> None:
     """Move an attempt within a transaction that does more; raises `Conflict`."""
     here = update(_T).where(_T.c.id == attempt_id, _T.c.state == expected)
-    change(c, here.values(state=to, generation=generation, failure=failure), "the authorization")
+    update_one(
+        c, here.values(state=to, generation=generation, failure=failure), "the authorization"
+    )

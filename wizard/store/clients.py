@@ -8,26 +8,27 @@ from sqlalchemy import ColumnElement, Connection, Row, delete, select, update
 from wizard.errors import WizardError, fail
 from wizard.model import Client, ClientSecret, SecretState
 from wizard.store import schema
-from wizard.store.shelf import Shelf, change, nearest, put
+from wizard.store.repository import Repository, insert_row, suggest_names, update_one
+from wizard.vault import labels
 
 _T = schema.clients
 _SECRETS = schema.client_secrets
 
 
-class Clients(Shelf):
+class ClientRepository(Repository):
     """The clients registered in Zoho's API console."""
 
     def clients(self) -> tuple[Client, ...]:
         """Every client, by name."""
         with self.database.read() as c:
-            return self._clients(c)
+            return self._select_clients(c)
 
     def client(self, client_id: str) -> Client:
         """Raises ``unknown-client`` with the nearest names."""
         with self.database.read() as c:
-            found = self._clients(c, client_id)
+            found = self._select_clients(c, client_id)
             if not found:
-                raise _unknown(c, client_id)
+                raise _unknown_client(c, client_id)
             return found[0]
 
     def add_client(self, client: Client) -> None:
@@ -42,34 +43,36 @@ class Clients(Shelf):
             for client_id in known:
                 raise fail("client-name-taken", name=client.name, client_id=client_id)
             columns = {column.name: getattr(client, column.name) for column in _T.columns}
-            put(c, _T, **columns)
+            insert_row(c, _T, **columns)
             for secret in client.secrets:
-                self._put_secret(c, client.client_id, secret)
+                self._insert_secret(c, client.client_id, secret)
 
     def set_secret(
-        self, client_id: str, location: str, value: str, common: bool | None = None
+        self, client_id: str, location: str, value: str, has_common_secret: bool | None = None
     ) -> None:
         """Make ``value`` the current secret for ``location``; the old one becomes PREVIOUS.
 
         ``common`` says whether the secret serves every data centre; None leaves that as it is.
         """
         with self.database.write() as c:
-            must_exist(c, client_id)
-            if common is not None:
+            require_client(c, client_id)
+            if has_common_secret is not None:
                 where = _T.c.client_id == client_id
-                c.execute(update(_T).where(where).values(common_secret=common))
-            before = self._secrets(c, client_id, location)
+                c.execute(update(_T).where(where).values(has_common_secret=has_common_secret))
+            before = self._select_secrets(c, client_id, location)
             if any(s.value == value and s.state is SecretState.CURRENT for s in before):
                 return
             if before:
-                _drop(c, client_id, location, SecretState.PREVIOUS)
-                _turn(c, client_id, location, SecretState.CURRENT, SecretState.PREVIOUS)
-            self._put_secret(c, client_id, ClientSecret(location, value))
+                _delete_secret(c, client_id, location, SecretState.PREVIOUS)
+                _change_secret_state(
+                    c, client_id, location, SecretState.CURRENT, SecretState.PREVIOUS
+                )
+            self._insert_secret(c, client_id, ClientSecret(location, value))
 
     def confirm_secret(self, client_id: str, location: str) -> None:
         """The current secret has worked: forget the one before."""
         with self.database.write() as c:
-            _drop(c, client_id, location, SecretState.PREVIOUS)
+            _delete_secret(c, client_id, location, SecretState.PREVIOUS)
 
     def restore_secret(self, client_id: str, location: str) -> None:
         """The current secret was refused: put the one before back in its place.
@@ -77,21 +80,21 @@ class Clients(Shelf):
         Raises `Conflict` where there is none.
         """
         with self.database.write() as c:
-            _drop(c, client_id, location, SecretState.CURRENT)
-            _turn(c, client_id, location, SecretState.PREVIOUS, SecretState.CURRENT)
+            _delete_secret(c, client_id, location, SecretState.CURRENT)
+            _change_secret_state(c, client_id, location, SecretState.PREVIOUS, SecretState.CURRENT)
 
     def remove_client(self, client_id: str) -> None:
         """Raises ``unknown-client``, or ``client-in-use`` while a connection has it."""
         with self.database.write() as c:
-            must_exist(c, client_id)
+            require_client(c, client_id)
             users = schema.connections
             query = select(users.c.name).where(users.c.client_id == client_id)
             if names := c.scalars(query.order_by(users.c.name)).all():
                 raise fail("client-in-use", client_id=client_id, connections=", ".join(names))
             c.execute(delete(_T).where(_T.c.client_id == client_id))
-        self.database.fold()
+        self.database.checkpoint()
 
-    def _clients(self, c: Connection, client_id: str | None = None) -> tuple[Client, ...]:
+    def _select_clients(self, c: Connection, client_id: str | None = None) -> tuple[Client, ...]:
         query = select(_T).order_by(_T.c.name)
         if client_id is not None:
             query = query.where(_T.c.client_id == client_id)
@@ -100,29 +103,31 @@ class Clients(Shelf):
             secrets = secrets.where(_SECRETS.c.client_id == client_id)
         mine = defaultdict(list)
         for row in c.execute(secrets):
-            mine[row.client_id].append(self._secret(row))
+            mine[row.client_id].append(self._secret_from_row(row))
         return tuple(
             Client(**row._mapping, secrets=tuple(mine[row.client_id])) for row in c.execute(query)
         )
 
-    def _secrets(self, c: Connection, client_id: str, location: str) -> list[ClientSecret]:
-        query = select(_SECRETS).where(*_at(client_id, location))
-        return [self._secret(row) for row in c.execute(query)]
+    def _select_secrets(self, c: Connection, client_id: str, location: str) -> list[ClientSecret]:
+        query = select(_SECRETS).where(*_secret_conditions(client_id, location))
+        return [self._secret_from_row(row) for row in c.execute(query)]
 
-    def _secret(self, row: Row[Any]) -> ClientSecret:
+    def _secret_from_row(self, row: Row[Any]) -> ClientSecret:
         identity = _identity(row.client_id, row.location)
-        value = self._vault.unseal(row.value, "client_secrets", identity, "value")
+        value = self._vault.unseal(row.value, labels.CLIENT_SECRET, identity, labels.SECRET_VALUE)
         return ClientSecret(row.location, value, row.state)
 
-    def _put_secret(self, c: Connection, client_id: str, secret: ClientSecret) -> None:
+    def _insert_secret(self, c: Connection, client_id: str, secret: ClientSecret) -> None:
         identity = _identity(client_id, secret.location)
-        put(
+        insert_row(
             c,
             _SECRETS,
             client_id=client_id,
             location=secret.location,
             state=secret.state,
-            value=self._vault.seal(secret.value, "client_secrets", identity, "value"),
+            value=self._vault.seal(
+                secret.value, labels.CLIENT_SECRET, identity, labels.SECRET_VALUE
+            ),
         )
 
 
@@ -131,25 +136,29 @@ def _identity(client_id: str, location: str) -> str:
     return f"{client_id}/{location}"
 
 
-def _at(client_id: str, location: str) -> tuple[ColumnElement[bool], ...]:
+def _secret_conditions(client_id: str, location: str) -> tuple[ColumnElement[bool], ...]:
     return _SECRETS.c.client_id == client_id, _SECRETS.c.location == location
 
 
-def _drop(c: Connection, client_id: str, location: str, state: SecretState) -> None:
-    c.execute(delete(_SECRETS).where(*_at(client_id, location), _SECRETS.c.state == state))
+def _delete_secret(c: Connection, client_id: str, location: str, state: SecretState) -> None:
+    c.execute(
+        delete(_SECRETS).where(*_secret_conditions(client_id, location), _SECRETS.c.state == state)
+    )
 
 
-def _turn(c: Connection, client_id: str, location: str, old: SecretState, new: SecretState) -> None:
-    where = *_at(client_id, location), _SECRETS.c.state == old
-    change(c, update(_SECRETS).where(*where).values(state=new), f"the secret for {location}")
+def _change_secret_state(
+    c: Connection, client_id: str, location: str, old: SecretState, new: SecretState
+) -> None:
+    where = *_secret_conditions(client_id, location), _SECRETS.c.state == old
+    update_one(c, update(_SECRETS).where(*where).values(state=new), f"the secret for {location}")
 
 
-def must_exist(c: Connection, client_id: str) -> None:
+def require_client(c: Connection, client_id: str) -> None:
     """Raises ``unknown-client`` with the nearest names and ids."""
     if c.scalar(select(_T.c.client_id).where(_T.c.client_id == client_id)) is None:
-        raise _unknown(c, client_id)
+        raise _unknown_client(c, client_id)
 
 
-def _unknown(c: Connection, client_id: str) -> WizardError:
+def _unknown_client(c: Connection, client_id: str) -> WizardError:
     known = [text for row in c.execute(select(_T.c.name, _T.c.client_id)) for text in row]
-    return fail("unknown-client", client_id=client_id, nearest=nearest(client_id, known))
+    return fail("unknown-client", client_id=client_id, nearest=suggest_names(client_id, known))

@@ -11,10 +11,10 @@ from typing import Any
 
 from sqlalchemy import Dialect, Text, TypeDecorator
 
-from wizard.model import Account, Exchange, Failure, Identifier, Organization
+from wizard.model import Account, Failure, HttpExchange, Identifier, Organization
 
 
-class Moment(TypeDecorator[datetime]):
+class UtcDateTime(TypeDecorator[datetime]):
     """An aware datetime in UTC, as text of fixed width."""
 
     impl = Text
@@ -32,7 +32,7 @@ class Moment(TypeDecorator[datetime]):
         return None if value is None else datetime.fromisoformat(value)
 
 
-class Words(TypeDecorator[tuple[str, ...]]):
+class SpaceSeparated(TypeDecorator[tuple[str, ...]]):
     """Words without blanks, such as scopes, in order."""
 
     impl = Text
@@ -45,21 +45,21 @@ class Words(TypeDecorator[tuple[str, ...]]):
         return tuple((value or "").split())
 
 
-class Choice(TypeDecorator[StrEnum]):
+class EnumValue(TypeDecorator[StrEnum]):
     """One member of an enumeration, by its value."""
 
     impl = Text
     cache_ok = True
 
-    def __init__(self, kind: type[StrEnum]) -> None:
+    def __init__(self, enum_type: type[StrEnum]) -> None:
         super().__init__()
-        self.kind = kind
+        self.enum_type = enum_type
 
     def process_bind_param(self, value: StrEnum | None, dialect: Dialect) -> str | None:
-        return None if value is None else self.kind(value).value
+        return None if value is None else self.enum_type(value).value
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> StrEnum | None:
-        return None if value is None else self.kind(value)
+        return None if value is None else self.enum_type(value)
 
 
 class Json(TypeDecorator[Any]):
@@ -84,12 +84,16 @@ def _failure_to_json(failure: Failure) -> dict[str, Any]:
     exchange = failure.exchange
     return {
         "code": failure.code,
-        "zoho_word": failure.zoho_word,
+        "zoho_error": failure.zoho_error,
         "temporary": failure.temporary,
         "sent": failure.sent,
         "details": dict(failure.details),
         "exchange": exchange
-        and {**vars(exchange), "request": dict(exchange.request), "at": exchange.at.isoformat()},
+        and {
+            **vars(exchange),
+            "parameters": dict(exchange.parameters),
+            "at": exchange.at.isoformat(),
+        },
         "retry_at": failure.retry_at and failure.retry_at.isoformat(),
     }
 
@@ -97,7 +101,7 @@ def _failure_to_json(failure: Failure) -> dict[str, Any]:
 def _failure_from_json(stored: dict[str, Any]) -> Failure:
     exchange, retry_at = stored["exchange"], stored["retry_at"]
     if exchange:
-        exchange = Exchange(**{**exchange, "at": datetime.fromisoformat(exchange["at"])})
+        exchange = HttpExchange(**{**exchange, "at": datetime.fromisoformat(exchange["at"])})
     retry_at = retry_at and datetime.fromisoformat(retry_at)
     return Failure(**{**stored, "exchange": exchange, "retry_at": retry_at})
 

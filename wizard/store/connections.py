@@ -4,38 +4,40 @@ import os
 import re
 
 from sqlalchemy import ColumnElement, delete, func, select, true, update
-from sqlalchemy import Connection as Handle
+from sqlalchemy import Connection as DatabaseConnection
 
 from wizard.errors import WizardError, fail
-from wizard.home import user
 from wizard.model import Connection
+from wizard.paths import current_user
 from wizard.store import clients, schema
-from wizard.store.shelf import Shelf, nearest, put
+from wizard.store.repository import Repository, insert_row, suggest_names
 
 _T = schema.connections
 _COLUMNS = [column for column in _T.c if column.name != "last_generation"]
 
-NAME = re.compile(r"(?!new$)[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+NAME_PATTERN = re.compile(r"(?!new$)[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 """Fit for a file name, a URL, a shell and an option's value: it cannot begin with a dash, and is
 not ``new``, which is the page where connections are made."""
 
 
-class Connections(Shelf):
+class ConnectionRepository(Repository):
     """The connections by name."""
 
     def connections(self) -> tuple[Connection, ...]:
         """Every connection, by name."""
         with self.database.read() as c:
-            return connections_in(c)
+            return select_connections(c)
 
-    def count_connections(self, part: str = "") -> int:
+    def count_connections(self, substring: str = "") -> int:
         """How many connections there are with ``part`` in their names, in whatever case."""
         with self.database.read() as c:
-            return c.execute(select(func.count()).select_from(_T).where(_with(part))).scalar_one()
+            return c.execute(
+                select(func.count()).select_from(_T).where(_name_contains(substring))
+            ).scalar_one()
 
-    def names(self, part: str = "", limit: int = 200) -> list[str]:
+    def connection_names(self, substring: str = "", limit: int = 200) -> list[str]:
         """The first names with ``part`` in them, in whatever case."""
-        query = select(_T.c.name).where(_with(part)).order_by(_T.c.name).limit(limit)
+        query = select(_T.c.name).where(_name_contains(substring)).order_by(_T.c.name).limit(limit)
         with self.database.read() as c:
             return [*c.scalars(query)]
 
@@ -49,32 +51,32 @@ class Connections(Shelf):
         with self.database.read() as c:
             row = c.execute(select(*_COLUMNS).where(_T.c.name == name)).first()
             if row is None:
-                raise self._unknown(c, name)
+                raise self._unknown_connection(c, name)
             return Connection(**row._mapping)
 
-    def fits(self, name: str) -> bool:
+    def is_valid_name(self, name: str) -> bool:
         """Whether `name` has the form of a connection's name."""
-        return NAME.fullmatch(name) is not None
+        return NAME_PATTERN.fullmatch(name) is not None
 
     def add_connection(self, connection: Connection) -> None:
         """Raises ``bad-name``, ``connection-exists``, ``unknown-client``."""
         name, client_id = connection.name, connection.client_id
-        if not NAME.fullmatch(name):
+        if not NAME_PATTERN.fullmatch(name):
             raise fail("bad-name", name=name)
         with self.database.write() as c:
             taken = select(_T.c.name).where(func.lower(_T.c.name) == name.lower())
             if other := c.scalar(taken):
                 raise fail("connection-exists", name=other)
-            clients.must_exist(c, client_id)
-            put(c, _T, **{**vars(connection), "generation": 0}, last_generation=0)
+            clients.require_client(c, client_id)
+            insert_row(c, _T, **{**vars(connection), "generation": 0}, last_generation=0)
 
     def set_scope(self, name: str, scope: tuple[str, ...]) -> None:
         """Replace what the next consent will ask for. Raises ``unknown-connection``."""
-        self._set(name, scope=scope)
+        self._update_connection(name, scope=scope)
 
     def set_location(self, name: str, location: str | None) -> None:
         """Replace the chosen data centre. Raises ``unknown-connection``."""
-        self._set(name, location=location)
+        self._update_connection(name, location=location)
 
     def remove_connection(self, name: str) -> None:
         """Delete a connection with its grants, receipts and attempts; its history stays.
@@ -83,25 +85,29 @@ class Connections(Shelf):
         """
         with self.database.write() as c:
             if c.execute(delete(_T).where(_T.c.name == name)).rowcount == 0:
-                raise self._unknown(c, name)
-        self.database.fold()
+                raise self._unknown_connection(c, name)
+        self.database.checkpoint()
 
-    def _set(self, name: str, **values: object) -> None:
+    def _update_connection(self, name: str, **values: object) -> None:
         with self.database.write() as c:
             if c.execute(update(_T).where(_T.c.name == name).values(**values)).rowcount == 0:
-                raise self._unknown(c, name)
+                raise self._unknown_connection(c, name)
 
-    def _unknown(self, c: Handle, name: str) -> WizardError:
-        near = nearest(name, c.scalars(select(_T.c.name)))
+    def _unknown_connection(self, c: DatabaseConnection, name: str) -> WizardError:
+        near = suggest_names(name, c.scalars(select(_T.c.name)))
         home = os.path.dirname(self.database.path)
-        return fail("unknown-connection", name=name, nearest=near, home=home, user=user())
+        return fail(
+            "unknown-connection", name=name, nearest=near, data_directory=home, user=current_user()
+        )
 
 
-def connections_in(c: Handle, these: ColumnElement[bool] | None = None) -> tuple[Connection, ...]:
+def select_connections(
+    c: DatabaseConnection, condition: ColumnElement[bool] | None = None
+) -> tuple[Connection, ...]:
     """The connections that fulfil the condition, or all, by name."""
-    query = select(*_COLUMNS).where(true() if these is None else these)
+    query = select(*_COLUMNS).where(true() if condition is None else condition)
     return tuple(Connection(**row._mapping) for row in c.execute(query.order_by(_T.c.name)))
 
 
-def _with(part: str) -> ColumnElement[bool]:
-    return func.instr(func.lower(_T.c.name), part.lower()) > 0 if part else true()
+def _name_contains(substring: str) -> ColumnElement[bool]:
+    return func.instr(func.lower(_T.c.name), substring.lower()) > 0 if substring else true()

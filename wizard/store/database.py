@@ -22,95 +22,28 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from wizard.errors import WizardError, fail
-from wizard.home import CACHED, Home
 from wizard.model import Failure
+from wizard.paths import CACHED_TOKEN_SUFFIX, Paths
 from wizard.store import schema
 
 Migration = Callable[[Connection], None]
 
-BUSY_SECONDS = 5  # no transaction of ours spans a network call, so five seconds mean trouble
-SMALLEST = 64 * 1024  # bytes; SQLite's index of a WAL begins with half of that
-ROOM = 256 * 1024  # bytes; a commit of ours takes some ten pages of 4 KiB, with the WAL's index
-APPLICATION_ID = 0x5A4F4857  # "ZOHW": tells our file from any other SQLite database
-
-
-def _add_destinations(connection: Connection) -> None:
-    schema.destinations.create(connection)
-
-
-def _add_allowances_and_moves(connection: Connection) -> None:
-    schema.allowances.create(connection)
-    for column in ("backed_up_at", "retired_at"):
-        connection.exec_driver_sql(f"ALTER TABLE house ADD COLUMN {column} TEXT")
-
-
-def _add_retry_at(connection: Connection) -> None:
-    connection.exec_driver_sql("ALTER TABLE asks ADD COLUMN retry_at TEXT")
-
-
-def _add_indexes(connection: Connection) -> None:
-    for table, column in (("connections", "generation"), ("grants", "state"), ("rungs", "state")):
-        connection.exec_driver_sql(f"CREATE INDEX ix_{table}_{column} ON {table} ({column})")
-
-
-def _add_repairs(connection: Connection) -> None:
-    schema.repairs.create(connection)
-    schema.repair_lines.create(connection)
-
-
-def _add_watch(connection: Connection) -> None:
-    for column in ("watched_at", "told"):
-        connection.exec_driver_sql(f"ALTER TABLE house ADD COLUMN {column} TEXT")
-
-
-def _drop_api_domain(connection: Connection) -> None:
-    connection.exec_driver_sql("ALTER TABLE grants DROP COLUMN api_domain")
-
-
-def _add_notify(connection: Connection) -> None:
-    connection.exec_driver_sql("ALTER TABLE house ADD COLUMN notify BLOB")
-
-
-def _add_twins(connection: Connection) -> None:
-    schema.twins.create(connection)
-
-
-def _add_notify_failure(connection: Connection) -> None:
-    for column in ("notify_failed_at", "notify_failure"):
-        connection.exec_driver_sql(f"ALTER TABLE house ADD COLUMN {column} TEXT")
-    # What counted as told may have reached nobody: it is told once more, and its time noted.
-    connection.exec_driver_sql("UPDATE house SET told = NULL")
-
-
-def _add_rejections(connection: Connection) -> None:
-    schema.rejections.create(connection)
-
-
-def _add_rotation(connection: Connection) -> None:
-    connection.exec_driver_sql("ALTER TABLE grants ADD COLUMN rotated_at TEXT")
-    # `_add_destinations` makes the table as it is defined now.
-    if "token_digest" not in {c["name"] for c in inspect(connection).get_columns("destinations")}:
-        connection.exec_driver_sql("ALTER TABLE destinations ADD COLUMN token_digest TEXT")
-
-
-MIGRATIONS: tuple[Migration, ...] = (
-    _add_destinations,
-    _add_allowances_and_moves,
-    _add_retry_at,
-    _add_indexes,
-    _add_repairs,
-    _add_watch,
-    _drop_api_domain,
-    _add_notify,
-    _add_twins,
-    _add_notify_failure,
-    _add_rejections,
-    _add_rotation,
+BUSY_TIMEOUT_SECONDS = (
+    5  # no transaction of ours spans a network call, so five seconds mean trouble
 )
-"""The first leads from schema version 1 to 2, and so on; a released one is never edited."""
+MIN_FREE_BYTES = 64 * 1024  # bytes; SQLite's index of a WAL begins with half of that
+RESERVED_BYTES = (
+    256 * 1024
+)  # bytes; a commit of ours takes some ten pages of 4 KiB, with the WAL's index
+APPLICATION_ID = 0x5A574442  # "ZWDB": tells our file from any other SQLite database
+UNRELEASED_APPLICATION_ID = 0x5A4F4857  # "ZOHW": what the wizard wrote before its first release
+
+MIGRATIONS: tuple[Migration, ...] = ()
+"""The first leads from schema version 1 to 2, and so on. Each is frozen SQL: it never uses
+`schema`, which describes the newest version, and a released one is never edited."""
 
 _PRAGMAS = (
-    f"busy_timeout = {BUSY_SECONDS * 1000}",
+    f"busy_timeout = {BUSY_TIMEOUT_SECONDS * 1000}",
     "journal_mode = WAL",
     "synchronous = FULL",  # a commit that was reported survives a power cut
     "fullfsync = ON",  # macOS: its plain fsync leaves the data in the drive's cache
@@ -120,9 +53,9 @@ _PRAGMAS = (
 )
 
 # A network file system may refuse the WAL, and a build of SQLite may know better.
-_READ_BACK = {"journal_mode": "wal", "synchronous": 2}
+_REQUIRED_PRAGMAS = {"journal_mode": "wal", "synchronous": 2}
 
-_CODES = {
+_FAILURE_CODES = {
     "SQLITE_BUSY": "store-locked",
     "SQLITE_LOCKED": "store-locked",
     "SQLITE_FULL": "disk-full",
@@ -142,26 +75,26 @@ class Database:
         self.path = path
         self.engine = engine
         # Left to SQLite, threads would poll for their turn, and some would wait very long.
-        self._turn = threading.Lock()
+        self._write_lock = threading.Lock()
 
     @classmethod
-    def open(cls, home: Home, migrations: Sequence[Migration] = MIGRATIONS) -> "Database":
+    def open(cls, paths: Paths, migrations: Sequence[Migration] = MIGRATIONS) -> "Database":
         """Open the database of ``home``, making or migrating it.
 
         Raises `WizardError`: ``store-newer-version``, ``store-damaged``, ``store-unsafe``,
         ``store-unwritable``, ``store-locked``, ``disk-full``.
         """
-        path = home.database
-        database = cls(path, _engine(path))
+        path = paths.database
+        database = cls(path, _create_engine(path))
         try:
-            with _complaints(path):
+            with _translate_errors(path):
                 # Only who makes or changes the file holds the lock: a hundred programs that start
                 # together must not queue for a look at its version.
                 if not database._is_ready(migrations):
-                    lock = home.lock_file(":database")
-                    with FileLock(lock, timeout=BUSY_SECONDS, mode=0o600):
-                        _birth(path)
-                        database._migrate(home, migrations)
+                    lock = paths.lock_file(":database")
+                    with FileLock(lock, timeout=BUSY_TIMEOUT_SECONDS, mode=0o600):
+                        _create_private_file(path)
+                        database._migrate(paths, migrations)
         except BaseException:
             database.close()
             raise
@@ -174,44 +107,44 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """A consistent snapshot to read from."""
-        with _complaints(self.path), self.engine.begin() as connection:
+        with _translate_errors(self.path), self.engine.begin() as connection:
             yield connection
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """A write transaction, durable when this returns, undone when it raises."""
         writer = self.engine.execution_options(begin="IMMEDIATE")
-        with _complaints(self.path), self._turn, writer.begin() as connection:
+        with _translate_errors(self.path), self._write_lock, writer.begin() as connection:
             yield connection
 
     @contextmanager
-    def room(self) -> Iterator[None]:
+    def reserve_space(self) -> Iterator[None]:
         """Hold room on the disk for the commits that follow the block: it is given back at its
         end. Raises ``disk-full`` at once where there is none."""
         with TemporaryFile(dir=os.path.dirname(self.path)) as file:
             try:
-                file.write(os.urandom(ROOM))  # what is all zeros may take no room
+                file.write(os.urandom(RESERVED_BYTES))  # what is all zeros may take no room
                 file.flush()
             except OSError as error:
                 details = {"path": self.path, "reason": os.strerror(error.errno or 0)}
                 raise WizardError(Failure("disk-full", sent=False, details=details)) from error
             yield
 
-    def fold(self) -> None:
+    def checkpoint(self) -> None:
         """Move the WAL into the file and empty it, so that what was deleted is gone from both."""
-        with _complaints(self.path), self.engine.connect() as connection:
-            _driver(connection).execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        with _translate_errors(self.path), self.engine.connect() as connection:
+            _driver_connection(connection).execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def _is_ready(self, migrations: Sequence[Migration]) -> bool:
         """Whether the file is there, ours alone, and of the newest version."""
         if not os.path.lexists(self.path):
             return False
-        _must_be_ours_alone(self.path)
+        _require_private_file(self.path)
         newest = 1 + len(migrations)
         with self.read() as connection:
             return self._version(connection, newest) == newest
 
-    def _migrate(self, home: Home, migrations: Sequence[Migration]) -> None:
+    def _migrate(self, paths: Paths, migrations: Sequence[Migration]) -> None:
         newest = 1 + len(migrations)
         with self.read() as connection:
             if self._version(connection, newest) == newest:
@@ -219,7 +152,7 @@ class Database:
         with self.write() as connection:
             version = self._version(connection, newest)
             if version == 0:
-                self._must_be_new(home)
+                self._require_no_cached_tokens(paths)
                 schema.metadata.create_all(connection)
             else:
                 self._back_up(version)
@@ -228,14 +161,16 @@ class Database:
             connection.exec_driver_sql(f"PRAGMA application_id = {APPLICATION_ID}")
             connection.exec_driver_sql(f"PRAGMA user_version = {newest}")
 
-    def _must_be_new(self, home: Home) -> None:
+    def _require_no_cached_tokens(self, paths: Paths) -> None:
         """Access tokens of connections lie only where a database knew these."""
-        if any(name.endswith(CACHED) for name in os.listdir(home.cache_dir)):
-            raise fail("store-lost", path=self.path, cache=home.cache_dir)
+        if any(name.endswith(CACHED_TOKEN_SUFFIX) for name in os.listdir(paths.cache_dir)):
+            raise fail("store-lost", path=self.path, cache=paths.cache_dir)
 
     def _version(self, connection: Connection, newest: int) -> int:
         """The schema version of the file, 0 for a new one; refuses what is newer or not ours."""
-        version, owner = (_pragma(connection, n) for n in ("user_version", "application_id"))
+        version, owner = (_read_pragma(connection, n) for n in ("user_version", "application_id"))
+        if owner == UNRELEASED_APPLICATION_ID:
+            raise fail("store-older-version", path=self.path)
         ours = owner == APPLICATION_ID if version else not inspect(connection).get_table_names()
         if not ours:
             raise fail("store-damaged", path=self.path, reason="not a database of the wizard")
@@ -249,7 +184,7 @@ class Database:
         unfinished = path + ".unfinished"
         if os.path.exists(unfinished):
             os.unlink(unfinished)
-        _birth(unfinished)
+        _create_private_file(unfinished)
         with (
             closing(sqlite3.connect(self.path)) as source,
             closing(sqlite3.connect(unfinished)) as copy,
@@ -261,7 +196,7 @@ class Database:
         os.replace(unfinished, path)
 
 
-def _birth(path: str) -> None:
+def _create_private_file(path: str) -> None:
     """Create ``path`` empty and private, because SQLite would let the umask decide.
 
     The files beside it (``-wal``, ``-shm``) take its mode. What is there already must be a file
@@ -271,26 +206,26 @@ def _birth(path: str) -> None:
     try:
         os.close(os.open(path, flags, 0o600))
     except FileExistsError:
-        _must_be_ours_alone(path)
+        _require_private_file(path)
 
 
-def _must_be_ours_alone(path: str) -> None:
+def _require_private_file(path: str) -> None:
     found = os.lstat(path)
     private = os.name != "posix" or (found.st_uid == os.geteuid() and not found.st_mode & 0o077)
     if not (stat.S_ISREG(found.st_mode) and private):
         raise fail("store-unsafe", path=path)
 
 
-def _engine(path: str) -> Engine:
+def _create_engine(path: str) -> Engine:
     engine = create_engine(URL.create("sqlite", database=path), hide_parameters=True)
 
     @event.listens_for(engine, "connect")
-    def durable(driver: sqlite3.Connection, _record: ConnectionPoolEntry) -> None:
+    def apply_pragmas(driver: sqlite3.Connection, _record: ConnectionPoolEntry) -> None:
         driver.isolation_level = None  # transactions begin where we say so
         for pragma in _PRAGMAS:
             driver.execute(f"PRAGMA {pragma}").close()
-        kept = [driver.execute(f"PRAGMA {name}").fetchone()[0] for name in _READ_BACK]
-        if kept != list(_READ_BACK.values()):
+        kept = [driver.execute(f"PRAGMA {name}").fetchone()[0] for name in _REQUIRED_PRAGMAS]
+        if kept != list(_REQUIRED_PRAGMAS.values()):
             raise fail("store-unwritable", path=path, reason=f"journal {kept[0]}")
 
     @event.listens_for(engine, "begin")
@@ -301,16 +236,16 @@ def _engine(path: str) -> Engine:
     return engine
 
 
-def _driver(connection: Connection) -> sqlite3.Connection:
+def _driver_connection(connection: Connection) -> sqlite3.Connection:
     return cast(sqlite3.Connection, connection.connection.driver_connection)
 
 
-def _pragma(connection: Connection, name: str) -> int:
+def _read_pragma(connection: Connection, name: str) -> int:
     return int(connection.exec_driver_sql(f"PRAGMA {name}").scalar_one())
 
 
 @contextmanager
-def _complaints(path: str) -> Iterator[None]:
+def _translate_errors(path: str) -> Iterator[None]:
     """Turn what SQLite and the file system complain of into a failure of ours.
 
     What is no trouble of the file, such as a broken constraint, is a mistake of ours: it passes.
@@ -319,7 +254,7 @@ def _complaints(path: str) -> Iterator[None]:
         yield
     except (DBAPIError, sqlite3.Error, OSError) as error:
         cause = error.orig if isinstance(error, DBAPIError) else error
-        code, reason = _trouble(cause)
+        code, reason = _classify_error(cause)
         if code is None:
             raise
         if code == "store-unwritable" and _is_full(path):
@@ -332,10 +267,10 @@ def _complaints(path: str) -> Iterator[None]:
 def _is_full(path: str) -> bool:
     """Whether there is no room even for SQLite's smallest file, of which it complains by codes of
     input and output."""
-    return shutil.disk_usage(os.path.dirname(path)).free < SMALLEST
+    return shutil.disk_usage(os.path.dirname(path)).free < MIN_FREE_BYTES
 
 
-def _trouble(error: BaseException | None) -> tuple[str | None, str]:
+def _classify_error(error: BaseException | None) -> tuple[str | None, str]:
     """The code for a complaint, and its reason by the complainer's own name."""
     if isinstance(error, TimeoutError):
         return "store-locked", "another process is opening it"
@@ -343,4 +278,4 @@ def _trouble(error: BaseException | None) -> tuple[str | None, str]:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         return "disk-full" if full else "store-unwritable", os.strerror(error.errno or 0)
     name = getattr(error, "sqlite_errorname", "")
-    return _CODES.get("_".join(name.split("_")[:2])), name
+    return _FAILURE_CODES.get("_".join(name.split("_")[:2])), name

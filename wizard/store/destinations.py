@@ -10,12 +10,12 @@ from sqlalchemy import Row, delete, insert, select, update
 from wizard.errors import fail
 from wizard.model import Failure
 from wizard.store import schema
-from wizard.store.shelf import Shelf, change
-from wizard.vault import Vault
+from wizard.store.repository import Repository, update_one
+from wizard.vault import Vault, labels
 
 _T = schema.destinations
 
-WISH = ("connection", "profile", "target", "entry", "names", "reload")
+CONFIGURED_FIELDS = ("connection", "profile", "target", "entry", "field_names", "reload_command")
 """The fields of a destination that a person chose; the others tell what became of it."""
 
 
@@ -30,28 +30,28 @@ class Destination:
     """The absolute path of the file, or the command line."""
     entry: str = ""
     """Which entry of the file is ours: an INI section, an SDK's row, an MCP server."""
-    names: Mapping[str, str] = field(default_factory=dict)
+    field_names: Mapping[str, str] = field(default_factory=dict)
     """Fields that go by another name there: the profile's name to the chosen one."""
-    reload: str = ""
+    reload_command: str = ""
     """The command that makes its program read what was delivered; empty: none is known."""
     id: int = 0
     generation: int = 0
     """The grant that was delivered and read back last; 0 while there was none."""
     delivered_at: datetime | None = None
-    in_use_at: datetime | None = None
+    reloaded_at: datetime | None = None
     """When the reload command succeeded after that delivery; None: delivered, use unproved."""
-    written: str = ""
+    content_sha256: str = ""
     """SHA-256 of the file as it was read back; tells an edit by others from our own work."""
     failure: Failure | None = None
     """Why the last delivery, or the reload after it, did not succeed."""
-    before_generation: int = 0
-    before: str | None = field(default=None, repr=False)
+    previous_generation: int = 0
+    previous_content: str | None = field(default=None, repr=False)
     """The version before the last delivery, for a roll-back; None: there was nothing."""
     token_digest: str | None = None
     """SHA-256 of the refresh token that was delivered last: known even after it was rotated."""
 
 
-class Destinations(Shelf):
+class DestinationRepository(Repository):
     """The destinations by connection."""
 
     def destinations(self, connection: str | None = None) -> tuple[Destination, ...]:
@@ -60,7 +60,7 @@ class Destinations(Shelf):
         if connection is not None:
             query = query.where(_T.c.connection == connection)
         with self.database.read() as c:
-            return tuple(_destination(self._vault, row) for row in c.execute(query))
+            return tuple(_destination_from_row(self._vault, row) for row in c.execute(query))
 
     def destination(self, destination_id: int) -> Destination:
         """Raises ``unknown-destination``."""
@@ -68,7 +68,7 @@ class Destinations(Shelf):
             row = c.execute(select(_T).where(_T.c.id == destination_id)).first()
         if row is None:
             raise fail("unknown-destination", target=str(destination_id))
-        return _destination(self._vault, row)
+        return _destination_from_row(self._vault, row)
 
     def add_destination(self, destination: Destination) -> Destination:
         """Store a destination; returns it with its id.
@@ -84,12 +84,12 @@ class Destinations(Shelf):
             same = _T.c.connection == name, _T.c.target == target, _T.c.entry == destination.entry
             if c.scalar(select(_T.c.id).where(*same)) is not None:
                 raise fail("destination-exists", name=name, target=target)
-            row = {**vars(destination), "before": None}
+            row = {**vars(destination), "previous_content": None}
             del row["id"]
             made = c.execute(insert(_T).values(**row).returning(_T.c.id)).scalar_one()
         return self.destination(made)
 
-    def deliver_destination(self, destination: Destination, expected: int) -> None:
+    def record_delivery(self, destination: Destination, expected: int) -> None:
         """Write down what the destination holds now, and what it held before.
 
         Raises `Conflict` where it no longer holds generation ``expected``.
@@ -97,33 +97,40 @@ class Destinations(Shelf):
         values = {
             "generation": destination.generation,
             "delivered_at": destination.delivered_at,
-            "in_use_at": destination.in_use_at,
-            "written": destination.written,
+            "reloaded_at": destination.reloaded_at,
+            "content_sha256": destination.content_sha256,
             "failure": destination.failure,
-            "before_generation": destination.before_generation,
-            "before": _seal(self._vault, destination),
+            "previous_generation": destination.previous_generation,
+            "previous_content": _sealed_previous_content(self._vault, destination),
             "token_digest": destination.token_digest,
         }
         here = _T.c.id == destination.id, _T.c.generation == expected
         with self.database.write() as c:
-            change(c, update(_T).where(*here).values(**values), f"the file {destination.target}")
+            update_one(
+                c, update(_T).where(*here).values(**values), f"the file {destination.target}"
+            )
 
     def remove_destination(self, destination_id: int) -> None:
         """Forget a destination; raises ``unknown-destination``."""
         with self.database.write() as c:
             if c.execute(delete(_T).where(_T.c.id == destination_id)).rowcount == 0:
                 raise fail("unknown-destination", target=str(destination_id))
-        self.database.fold()
+        self.database.checkpoint()
 
 
-def _destination(vault: Vault, row: Row[Any]) -> Destination:
-    before = row.before
+def _destination_from_row(vault: Vault, row: Row[Any]) -> Destination:
+    before = row.previous_content
     if before is not None:
-        before = vault.unseal(before, "destinations", str(row.id), "before")
-    return Destination(**{**row._mapping, "before": before})
+        before = vault.unseal(before, labels.DESTINATION, str(row.id), labels.PREVIOUS_CONTENT)
+    return Destination(**{**row._mapping, "previous_content": before})
 
 
-def _seal(vault: Vault, destination: Destination) -> bytes | None:
-    if destination.before is None:
+def _sealed_previous_content(vault: Vault, destination: Destination) -> bytes | None:
+    if destination.previous_content is None:
         return None
-    return vault.seal(destination.before, "destinations", str(destination.id), "before")
+    return vault.seal(
+        destination.previous_content,
+        labels.DESTINATION,
+        str(destination.id),
+        labels.PREVIOUS_CONTENT,
+    )

@@ -7,35 +7,33 @@ from typing import Any, NamedTuple
 from sqlalchemy import ColumnElement, Connection, Row, Select, Update, select, update
 
 from wizard.errors import fail
-from wizard.model import (
-    Account,
-    AttemptState,
-    Failure,
-    Grant,
-    GrantState,
-    Organization,
-)
+from wizard.model import Account, AttemptState, Failure, Grant, GrantState, Organization
 from wizard.store import schema
 from wizard.store.attempts import advance
-from wizard.store.shelf import Shelf, change, put
-from wizard.vault import Vault
+from wizard.store.repository import Repository, insert_row, update_one
+from wizard.vault import Vault, labels
 
 _T = schema.grants
 _CONNECTIONS = schema.connections
 
-LIVING = (GrantState.UNPROVED, GrantState.PROVED, GrantState.MISMATCH, GrantState.SUPERSEDED)
+ACTIVE_STATES = (
+    GrantState.NOT_VERIFIED,
+    GrantState.VERIFIED,
+    GrantState.MISMATCH,
+    GrantState.REPLACED,
+)
 """The states in which a refresh token still counts at Zoho."""
-CANDIDATE = (GrantState.UNPROVED, GrantState.MISMATCH)
+CANDIDATE_STATES = (GrantState.NOT_VERIFIED, GrantState.MISMATCH)
 
 
-class User(NamedTuple):
+class TokenOwner(NamedTuple):
     """Whose refresh tokens Zoho counts against its limit for one client."""
 
     zuid: str
     email: str
 
 
-class Grants(Shelf):
+class GrantRepository(Repository):
     """What each consent gave, by connection and generation."""
 
     def add_grant(
@@ -69,32 +67,34 @@ class Grants(Shelf):
                 refresh_token=refresh_token,
                 scope=scope,
                 location=location,
-                state=GrantState.UNPROVED,
+                state=GrantState.NOT_VERIFIED,
                 granted_at=at,
                 account=account,
             )
-            put_grant(c, self._vault, grant)
+            insert_grant(c, self._vault, grant)
         return grant
 
     def grant(self, name: str, generation: int | None = None) -> Grant | None:
         """A grant of connection ``name``, by default its current one; None where there is none."""
         current = select(_CONNECTIONS.c.generation).where(_CONNECTIONS.c.name == name)
         wanted = current.scalar_subquery() if generation is None else generation
-        found = self._grants(_T.c.connection == name, _T.c.generation == wanted)
+        found = self._select_grants(_T.c.connection == name, _T.c.generation == wanted)
         return found[0] if found else None
 
     def grants(self, name: str) -> tuple[Grant, ...]:
         """Every grant of connection ``name``, newest first."""
-        return self._grants(_T.c.connection == name)
+        return self._select_grants(_T.c.connection == name)
 
     def candidate(self, name: str) -> Grant | None:
         """The newest grant above the current one that is neither proved nor given up."""
         current = select(_CONNECTIONS.c.generation).where(_CONNECTIONS.c.name == name)
         above = _T.c.generation > current.scalar_subquery()
-        found = self._grants(_T.c.connection == name, above, _T.c.state.in_(CANDIDATE))
+        found = self._select_grants(
+            _T.c.connection == name, above, _T.c.state.in_(CANDIDATE_STATES)
+        )
         return found[0] if found else None
 
-    def describe_grant(
+    def set_grant_account(
         self,
         name: str,
         generation: int,
@@ -104,9 +104,9 @@ class Grants(Shelf):
         """Write down whom the grant reaches. Raises `Conflict` where it is gone."""
         values = {"account": account, "organizations": organizations}
         with self.database.write() as c:
-            change(c, _update(name, generation).values(values), _what(name))
+            update_one(c, _update(name, generation).values(values), _subject(name))
 
-    def prove_grant(self, name: str, generation: int, expected_current: int) -> None:
+    def activate_grant(self, name: str, generation: int, expected_current: int) -> None:
         """Make a grant the connection's current one, PROVED; the one before is SUPERSEDED.
 
         Raises `Conflict` where ``expected_current`` is no longer current, or where the grant
@@ -115,32 +115,32 @@ class Grants(Shelf):
         with self.database.write() as c:
             here = _CONNECTIONS.c.name == name, _CONNECTIONS.c.generation == expected_current
             swap = update(_CONNECTIONS).where(*here).values(generation=generation)
-            change(c, swap, _what(name))
-            able = _T.c.state.in_((*CANDIDATE, GrantState.PROVED, GrantState.SUPERSEDED))
-            proved = {"state": GrantState.PROVED, "failure": None}
-            change(c, _update(name, generation).where(able).values(proved), _what(name))
-            asked = c.scalar(_asked_for(name, generation))
+            update_one(c, swap, _subject(name))
+            able = _T.c.state.in_((*CANDIDATE_STATES, GrantState.VERIFIED, GrantState.REPLACED))
+            proved = {"state": GrantState.VERIFIED, "failure": None}
+            update_one(c, _update(name, generation).where(able).values(proved), _subject(name))
+            asked = c.scalar(_requested_scope(name, generation))
             if asked:  # wider than before where the consent was to add to the connection
                 had = c.scalar(select(_CONNECTIONS.c.scope).where(_CONNECTIONS.c.name == name))
                 wider = update(_CONNECTIONS).where(_CONNECTIONS.c.name == name)
-                c.execute(wider.values(scope=_joined(had or (), asked)))
+                c.execute(wider.values(scope=_merged_scopes(had or (), asked)))
             before = _update(name, expected_current).where(
-                _T.c.generation != generation, _T.c.state.in_(LIVING)
+                _T.c.generation != generation, _T.c.state.in_(ACTIVE_STATES)
             )
-            c.execute(before.values(state=GrantState.SUPERSEDED))
+            c.execute(before.values(state=GrantState.REPLACED))
 
-    def wanted_scope(self, name: str, generation: int) -> tuple[str, ...]:
+    def expected_scope(self, name: str, generation: int) -> tuple[str, ...]:
         """What grant `generation` should cover: the connection's scope, and of a grant that is not
         current yet also what its own consent asked for beside it."""
         query = select(_CONNECTIONS.c.scope, _CONNECTIONS.c.generation)
         with self.database.read() as c:
             row = c.execute(query.where(_CONNECTIONS.c.name == name)).first()
-            asked = c.scalar(_asked_for(name, generation)) or ()
+            asked = c.scalar(_requested_scope(name, generation)) or ()
         if row is None:
             return ()
-        return _joined(row.scope, asked if generation > row.generation else ())
+        return _merged_scopes(row.scope, asked if generation > row.generation else ())
 
-    def mark_grant(
+    def set_grant_state(
         self,
         name: str,
         generation: int,
@@ -156,7 +156,7 @@ class Grants(Shelf):
         if expected is not None:
             query = query.where(_T.c.state == expected)
         with self.database.write() as c:
-            change(c, query.values(state=state, failure=failure), _what(name))
+            update_one(c, query.values(state=state, failure=failure), _subject(name))
 
     def rotate(self, grant: Grant, refresh_token: str, at: datetime) -> None:
         """Replace the refresh token of ``grant``, durable when this returns: the server has issued
@@ -165,36 +165,40 @@ class Grants(Shelf):
         Raises `Conflict` where the stored refresh token is not the one that ``grant`` has.
         """
         name, generation = grant.connection, grant.generation
-        sealed = self._vault.seal(refresh_token, "grants", _identity(grant), "refresh_token")
+        sealed = self._vault.seal(
+            refresh_token, labels.GRANT, _identity(grant), labels.REFRESH_TOKEN
+        )
         here = select(_T).where(_T.c.connection == name, _T.c.generation == generation)
         with self.database.write() as c:
             row = c.execute(here).first()
-            same = row and grant_of(self._vault, row).refresh_token == grant.refresh_token
+            same = row and grant_from_row(self._vault, row).refresh_token == grant.refresh_token
             query = _update(name, generation).where(
                 _T.c.refresh_token == (row.refresh_token if row and same else None)
             )
             values = {"refresh_token": sealed, "rotated_at": at}
-            change(c, query.values(values), _what(name))
+            update_one(c, query.values(values), _subject(name))
 
-    def refresh_tokens_of(self, client_id: str) -> dict[User, int]:
+    def count_refresh_tokens(self, client_id: str) -> dict[TokenOwner, int]:
         """How many refresh tokens of a client live, by user.
 
         A grant whose account is not known yet counts under two empty strings.
         """
-        living = _T.c.client_id == client_id, _T.c.state.in_(LIVING)
-        counts: Counter[User] = Counter()
+        living = _T.c.client_id == client_id, _T.c.state.in_(ACTIVE_STATES)
+        counts: Counter[TokenOwner] = Counter()
         with self.database.read() as c:
             for account in c.scalars(select(_T.c.account).where(*living)):
-                counts[User(account.zuid, account.email) if account else User("", "")] += 1
+                counts[
+                    TokenOwner(account.zuid, account.email) if account else TokenOwner("", "")
+                ] += 1
         return counts
 
-    def holder(self, client_id: str, refresh_token: str) -> str | None:
+    def connection_with_token(self, client_id: str, refresh_token: str) -> str | None:
         """The connection that has this refresh token of a client, in whatever state; None: none.
         Nothing of other clients is unsealed for it."""
-        grants = self._grants(_T.c.client_id == client_id)
+        grants = self._select_grants(_T.c.client_id == client_id)
         return next((g.connection for g in grants if g.refresh_token == refresh_token), None)
 
-    def users_of(self, client_id: str, location: str) -> tuple[str, ...]:
+    def connections_using(self, client_id: str, location: str) -> tuple[str, ...]:
         """The connections, by name, that work with a client in a data centre."""
         query = (
             select(_T.c.connection)
@@ -202,7 +206,7 @@ class Grants(Shelf):
             .where(
                 _T.c.client_id == client_id,
                 _T.c.location == location,
-                _T.c.state == GrantState.PROVED,
+                _T.c.state == GrantState.VERIFIED,
                 _T.c.generation == _CONNECTIONS.c.generation,
             )
             .order_by(_T.c.connection)
@@ -210,33 +214,33 @@ class Grants(Shelf):
         with self.database.read() as c:
             return tuple(c.scalars(query))
 
-    def _grants(self, *conditions: ColumnElement[bool]) -> tuple[Grant, ...]:
+    def _select_grants(self, *conditions: ColumnElement[bool]) -> tuple[Grant, ...]:
         query = select(_T).where(*conditions).order_by(_T.c.generation.desc())
         with self.database.read() as c:
-            return tuple(grant_of(self._vault, row) for row in c.execute(query))
+            return tuple(grant_from_row(self._vault, row) for row in c.execute(query))
 
 
-def put_grant(c: Connection, vault: Vault, grant: Grant) -> None:
+def insert_grant(c: Connection, vault: Vault, grant: Grant) -> None:
     """Insert ``grant`` with its refresh token sealed."""
-    sealed = vault.seal(grant.refresh_token, "grants", _identity(grant), "refresh_token")
-    put(c, _T, **{**vars(grant), "refresh_token": sealed})
+    sealed = vault.seal(grant.refresh_token, labels.GRANT, _identity(grant), labels.REFRESH_TOKEN)
+    insert_row(c, _T, **{**vars(grant), "refresh_token": sealed})
 
 
-def grant_of(vault: Vault, row: Row[Any]) -> Grant:
+def grant_from_row(vault: Vault, row: Row[Any]) -> Grant:
     """The grant that stands in ``row``, its refresh token unsealed."""
     identity = _identity(row)
-    refresh_token = vault.unseal(row.refresh_token, "grants", identity, "refresh_token")
+    refresh_token = vault.unseal(row.refresh_token, labels.GRANT, identity, labels.REFRESH_TOKEN)
     return Grant(**{**row._mapping, "refresh_token": refresh_token})
 
 
-def _asked_for(name: str, generation: int) -> Select[Any]:
+def _requested_scope(name: str, generation: int) -> Select[Any]:
     """What the consent asked for that led to a grant."""
     attempts = schema.attempts.c
     query = select(attempts.scope).select_from(schema.attempts)
     return query.where(attempts.connection == name, attempts.generation == generation)
 
 
-def _joined(one: tuple[str, ...], other: tuple[str, ...]) -> tuple[str, ...]:
+def _merged_scopes(one: tuple[str, ...], other: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*one, *other)))
 
 
@@ -249,5 +253,5 @@ def _update(name: str, generation: int) -> Update:
     return update(_T).where(_T.c.connection == name, _T.c.generation == generation)
 
 
-def _what(name: str) -> str:
+def _subject(name: str) -> str:
     return f"the grant of {name}"

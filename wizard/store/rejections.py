@@ -8,7 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.dialects.sqlite import insert
 
 from wizard.store import schema
-from wizard.store.shelf import Shelf
+from wizard.store.repository import Repository
 
 _T = schema.rejections
 
@@ -28,7 +28,7 @@ class Rejection:
     """When an access token was last replaced before its time."""
 
 
-class Rejections(Shelf):
+class Rejections(Repository):
     """One row for a connection; written under the connection's lock."""
 
     def rejection(self, connection: str) -> Rejection | None:

@@ -19,24 +19,32 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-from wizard.model import AskKind, AttemptState, GrantState, Mode, RungState, SecretState
-from wizard.store.columns import ACCOUNT, EVIDENCE, FAILURE, ORGANIZATIONS, Choice, Moment, Words
+from wizard.model import AttemptMode, AttemptState, GrantState, RequestKind, SecretState, StepState
+from wizard.store.columns import (
+    ACCOUNT,
+    EVIDENCE,
+    FAILURE,
+    ORGANIZATIONS,
+    EnumValue,
+    SpaceSeparated,
+    UtcDateTime,
+)
 
 metadata = MetaData()
 
-house = Table(
-    "house",
+installation = Table(
+    "installation",
     metadata,
     Column("id", Integer, CheckConstraint("id = 1"), primary_key=True),
-    Column("mark", Text, nullable=False),
+    Column("zoho_instance", Text, nullable=False),
     Column("key_check", LargeBinary, nullable=False),
-    Column("backed_up_at", Moment),
+    Column("backed_up_at", UtcDateTime),
     # Moved to another home: two homes that refresh one grant would drain its budget twice.
-    Column("retired_at", Moment),
-    Column("watched_at", Moment),
-    Column("told", EVIDENCE),
-    Column("notify", LargeBinary),
-    Column("notify_failed_at", Moment),
+    Column("deactivated_at", UtcDateTime),
+    Column("last_checked_at", UtcDateTime),
+    Column("notified", EVIDENCE),
+    Column("notify_command", LargeBinary),
+    Column("notify_failed_at", UtcDateTime),
     Column("notify_failure", FAILURE),
 )
 
@@ -47,9 +55,9 @@ clients = Table(
     Column("name", Text, nullable=False, unique=True),
     Column("location", Text, nullable=False),
     Column("redirect_uri", Text, nullable=False),
-    Column("common_secret", Boolean, nullable=False),
+    Column("has_common_secret", Boolean, nullable=False),
     Column("registered_by", Text, nullable=False),
-    Column("created_at", Moment),
+    Column("created_at", UtcDateTime),
 )
 
 client_secrets = Table(
@@ -57,7 +65,7 @@ client_secrets = Table(
     metadata,
     Column("client_id", ForeignKey(clients.c.client_id, ondelete="CASCADE"), primary_key=True),
     Column("location", Text, primary_key=True),
-    Column("state", Choice(SecretState), primary_key=True),
+    Column("state", EnumValue(SecretState), primary_key=True),
     Column("value", LargeBinary, nullable=False),
 )
 
@@ -66,13 +74,13 @@ connections = Table(
     metadata,
     Column("name", Text, primary_key=True),
     Column("client_id", ForeignKey(clients.c.client_id), nullable=False, index=True),
-    Column("scope", Words, nullable=False),
+    Column("scope", SpaceSeparated, nullable=False),
     Column("location", Text),
     Column("generation", Integer, nullable=False, index=True),
     # Generations are never used twice: a cached access token is bound to the one it came from.
     Column("last_generation", Integer, nullable=False),
-    Column("presets", Words, nullable=False),
-    Column("created_at", Moment),
+    Column("presets", SpaceSeparated, nullable=False),
+    Column("created_at", UtcDateTime),
 )
 
 attempts = Table(
@@ -83,19 +91,19 @@ attempts = Table(
         "connection", ForeignKey(connections.c.name, ondelete="CASCADE"), nullable=False, index=True
     ),
     Column("client_id", Text, nullable=False),
-    Column("mode", Choice(Mode), nullable=False),
-    Column("state", Choice(AttemptState), nullable=False, index=True),
+    Column("mode", EnumValue(AttemptMode), nullable=False),
+    Column("state", EnumValue(AttemptState), nullable=False, index=True),
     Column("location", Text, nullable=False),
     Column("authorization_endpoint", Text, nullable=False),
     Column("token_endpoint", Text, nullable=False),
     Column("redirect_uri", Text, nullable=False),
-    Column("scope", Words, nullable=False),
-    Column("created_at", Moment, nullable=False),
+    Column("scope", SpaceSeparated, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
     Column("oauth_state", LargeBinary, nullable=False),
     Column("oauth_state_hash", Text, nullable=False, unique=True),
     Column("code_verifier", LargeBinary, nullable=False),
     Column("binding", Text, nullable=False),
-    Column("wrong_tries", Integer, nullable=False),
+    Column("failed_tries", Integer, nullable=False),
     Column("generation", Integer),
     Column("failure", FAILURE),
 )
@@ -107,77 +115,77 @@ grants = Table(
     Column("generation", Integer, primary_key=True),
     Column("client_id", Text, nullable=False, index=True),
     Column("refresh_token", LargeBinary, nullable=False),
-    Column("scope", Words, nullable=False),
+    Column("scope", SpaceSeparated, nullable=False),
     Column("location", Text, nullable=False),
-    Column("state", Choice(GrantState), nullable=False, index=True),
-    Column("granted_at", Moment, nullable=False),
+    Column("state", EnumValue(GrantState), nullable=False, index=True),
+    Column("granted_at", UtcDateTime, nullable=False),
     Column("account", ACCOUNT),
     Column("organizations", ORGANIZATIONS, nullable=False),
     Column("failure", FAILURE),
-    Column("rotated_at", Moment),
+    Column("rotated_at", UtcDateTime),
 )
 
-receipts = Table(
-    "receipts",
+verification_reports = Table(
+    "verification_reports",
     metadata,
     Column("connection", Text, primary_key=True),
     Column("generation", Integer, primary_key=True),
-    Column("started_at", Moment, nullable=False),
-    Column("finished_at", Moment),
+    Column("started_at", UtcDateTime, nullable=False),
+    Column("finished_at", UtcDateTime),
     ForeignKeyConstraint(
         ["connection", "generation"], [grants.c.connection, grants.c.generation], ondelete="CASCADE"
     ),
 )
 
-rungs = Table(
-    "rungs",
+verification_steps = Table(
+    "verification_steps",
     metadata,
     Column("id", Integer, primary_key=True),
     Column("connection", Text, nullable=False),
     Column("generation", Integer, nullable=False),
     Column("name", Text, nullable=False),
-    Column("state", Choice(RungState), nullable=False, index=True),
+    Column("state", EnumValue(StepState), nullable=False, index=True),
     Column("evidence", EVIDENCE, nullable=False),
-    Column("at", Moment, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
     Column("failure", FAILURE),
     UniqueConstraint("connection", "generation", "name"),
     ForeignKeyConstraint(
         ["connection", "generation"],
-        [receipts.c.connection, receipts.c.generation],
+        [verification_reports.c.connection, verification_reports.c.generation],
         ondelete="CASCADE",
     ),
 )
 
 # The ledger and the history outlive the connections they tell of: no foreign keys.
-asks = Table(
-    "asks",
+token_requests = Table(
+    "token_requests",
     metadata,
     Column("id", Integer, primary_key=True),
-    Column("kind", Choice(AskKind), nullable=False),
-    Column("at", Moment, nullable=False, index=True),
+    Column("kind", EnumValue(RequestKind), nullable=False),
+    Column("at", UtcDateTime, nullable=False, index=True),
     Column("location", Text, nullable=False),
     Column("client_id", Text, nullable=False),
     Column("connection", Text, nullable=False),
     Column("generation", Integer, nullable=False),
     Column("zuid", Text, nullable=False),
     Column("outcome", Text, nullable=False),
-    Column("retry_at", Moment),
-    Index("ix_asks_client_at", "client_id", "at"),
-    Index("ix_asks_connection_at", "connection", "at"),
+    Column("retry_at", UtcDateTime),
+    Index("ix_token_requests_client_at", "client_id", "at"),
+    Index("ix_token_requests_connection_at", "connection", "at"),
 )
 
 events = Table(
     "events",
     metadata,
     Column("id", Integer, primary_key=True),
-    Column("at", Moment, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
     Column("connection", Text, nullable=False, index=True),
     Column("kind", Text, nullable=False),
     Column("details", EVIDENCE, nullable=False),
 )
 
-rejected = Table(
-    "rejected",
+rejected_refresh_tokens = Table(
+    "rejected_refresh_tokens",
     metadata,
     Column("fingerprint", Text, primary_key=True),
 )
@@ -192,26 +200,26 @@ destinations = Table(
     Column("profile", Text, nullable=False),
     Column("target", Text, nullable=False),
     Column("entry", Text, nullable=False),
-    Column("names", EVIDENCE, nullable=False),
-    Column("reload", Text, nullable=False),
+    Column("field_names", EVIDENCE, nullable=False),
+    Column("reload_command", Text, nullable=False),
     Column("generation", Integer, nullable=False),
-    Column("delivered_at", Moment),
-    Column("in_use_at", Moment),
-    Column("written", Text, nullable=False),
+    Column("delivered_at", UtcDateTime),
+    Column("reloaded_at", UtcDateTime),
+    Column("content_sha256", Text, nullable=False),
     Column("failure", FAILURE),
-    Column("before_generation", Integer, nullable=False),
-    Column("before", LargeBinary),
+    Column("previous_generation", Integer, nullable=False),
+    Column("previous_content", LargeBinary),
     Column("token_digest", Text),
     UniqueConstraint("connection", "target", "entry"),
 )
 
-allowances = Table(
-    "allowances",
+access_permissions = Table(
+    "access_permissions",
     metadata,
     Column("connection", ForeignKey(connections.c.name, ondelete="CASCADE"), primary_key=True),
     Column("uid", Integer, primary_key=True),
     Column("user", Text, nullable=False),
-    Column("allowed_at", Moment, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
 )
 
 # Outlives a new access token: what was rejected once is never cached again.
@@ -222,36 +230,40 @@ rejections = Table(
     Column("generation", Integer, nullable=False),
     Column("fingerprint", Text, nullable=False),
     Column("pending", Boolean, nullable=False),
-    Column("forced_at", Moment),
+    Column("forced_at", UtcDateTime),
 )
 
-twins = Table(
-    "twins",
+shared_grants = Table(
+    "shared_grants",
     metadata,
     Column("connection", ForeignKey(connections.c.name, ondelete="CASCADE"), primary_key=True),
     Column("generation", Integer, nullable=False),
-    Column("made_on", Text, nullable=False),
-    Column("made_at", Moment, nullable=False),
+    Column("backup_host", Text, nullable=False),
+    Column("backup_created_at", UtcDateTime, nullable=False),
 )
 
-repairs = Table(
-    "repairs",
+reauthorizations = Table(
+    "reauthorizations",
     metadata,
     Column("id", Integer, primary_key=True),
-    Column("begun_at", Moment, nullable=False),
-    Column("ended_at", Moment),
+    Column("started_at", UtcDateTime, nullable=False),
+    Column("ended_at", UtcDateTime),
     Column("paused", Boolean, nullable=False),
 )
 
-repair_lines = Table(
-    "repair_lines",
+reauthorization_items = Table(
+    "reauthorization_items",
     metadata,
-    Column("repair", ForeignKey(repairs.c.id, ondelete="CASCADE"), primary_key=True),
+    Column(
+        "reauthorization_id",
+        ForeignKey(reauthorizations.c.id, ondelete="CASCADE"),
+        primary_key=True,
+    ),
     Column("connection", ForeignKey(connections.c.name, ondelete="CASCADE"), primary_key=True),
-    Column("before", Integer, nullable=False),
-    Column("begun_at", Moment, nullable=False),
-    Column("scope", Words, nullable=False),
-    Column("accept", Text, nullable=False),
-    Column("grace", Integer, nullable=False),
+    Column("previous_generation", Integer, nullable=False),
+    Column("started_at", UtcDateTime, nullable=False),
+    Column("additional_scope", SpaceSeparated, nullable=False),
+    Column("new_account_email", Text, nullable=False),
+    Column("grace_period_seconds", Integer, nullable=False),
     Column("skipped", Boolean, nullable=False),
 )

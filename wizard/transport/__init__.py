@@ -20,40 +20,40 @@ from requests.auth import AuthBase
 from requests.utils import get_environ_proxies
 
 from wizard.errors import WizardError
-from wizard.model import Clock, Exchange, Failure
-from wizard.transport.answer import Answer, http_date, parse_json
-from wizard.transport.connection import Deadline, guard_pools, tls_context
-from wizard.transport.foreign import STEERING, clean, one_line
-from wizard.transport.redaction import mask_answer, mask_parameters, mask_text, secrets_of
+from wizard.model import Clock, Failure, HttpExchange
+from wizard.transport.deadline import Deadline, apply_deadline_to_pools, tls_context
+from wizard.transport.network_errors import NO_RESPONSE_ERRORS, failure_code_of, tls_failure_reason
+from wizard.transport.redaction import mask_parameters, mask_response, mask_text, secrets_of
+from wizard.transport.response import HttpResponse, http_date, parse_json
 from wizard.transport.retry_after import bounded, retry_at
-from wizard.transport.trouble import NO_ANSWER, code_of, reason_of
+from wizard.transport.sanitization import CONTROL_CHARACTERS, sanitize, sanitize_line
 
 __all__ = [
-    "STEERING",
-    "Answer",
+    "CONTROL_CHARACTERS",
+    "HttpResponse",
     "Transport",
-    "Wire",
+    "TransportAdapter",
     "ZohoAuth",
     "bounded",
-    "clean",
     "http_date",
     "is_loopback",
     "mask_text",
-    "one_line",
     "parse_json",
     "retry_at",
+    "sanitize",
+    "sanitize_line",
 ]
 
-CONNECT_SECONDS = 5.0
-TOTAL_SECONDS = 30.0
-LARGEST_BODY = 256 * 1024
+CONNECT_TIMEOUT_SECONDS = 5.0
+TOTAL_TIMEOUT_SECONDS = 30.0
+MAX_BODY_BYTES = 256 * 1024
 """Bytes; Zoho's answers to what the wizard asks are a hundredth of this."""
 
 
-class Table(Protocol):
+class UrlAllowlist(Protocol):
     """What the transport must know of the table of data centres."""
 
-    def allows(self, url: str) -> bool:
+    def is_allowed_url(self, url: str) -> bool:
         """Whether ``url`` may be asked."""
 
 
@@ -76,22 +76,22 @@ class Transport:
 
     def __init__(
         self,
-        table: Table,
+        url_allowlist: UrlAllowlist,
         clock: Clock,
         *,
-        connect_seconds: float = CONNECT_SECONDS,
-        total_seconds: float = TOTAL_SECONDS,
+        connect_timeout_seconds: float = CONNECT_TIMEOUT_SECONDS,
+        total_timeout_seconds: float = TOTAL_TIMEOUT_SECONDS,
     ) -> None:
-        self.table = table
+        self.url_allowlist = url_allowlist
         self.clock = clock
-        self.connect_seconds = connect_seconds
-        self.total_seconds = total_seconds
+        self.connect_timeout_seconds = connect_timeout_seconds
+        self.total_timeout_seconds = total_timeout_seconds
 
-    def fit(self, session: requests.Session) -> "Wire":
+    def attach(self, session: requests.Session) -> "TransportAdapter":
         """Make ``session`` (Authlib's is one) speak through this transport only; returns the wire
         that keeps its last answer.
         """
-        wire = Wire(self)
+        wire = TransportAdapter(self)
         session.adapters.clear()
         session.mount("http://", wire)
         session.mount("https://", wire)
@@ -106,38 +106,38 @@ class Transport:
         auth: AuthBase,
         params: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
-    ) -> Answer:
+    ) -> HttpResponse:
         """GET ``url``. Raises ``host-not-in-table``, ``unexpected-redirect``, ``answer-too-large``
         or one of ``network-…``; every HTTP status else is the caller's to judge.
         """
         with requests.Session() as session:
-            wire = self.fit(session)
+            wire = self.attach(session)
             session.get(url, params=params, headers=headers, auth=auth)
-        return wire.answer
+        return wire.last_response
 
 
-class Wire(HTTPAdapter):
+class TransportAdapter(HTTPAdapter):
     """Carries the requests of one session under the transport's rules."""
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
-        self._answer: Answer | None = None
+        self._last_response: HttpResponse | None = None
         super().__init__(max_retries=0)
 
     @property
-    def answer(self) -> Answer:
+    def last_response(self) -> HttpResponse:
         """The answer to the last request."""
-        if self._answer is None:
+        if self._last_response is None:
             raise LookupError("nothing has been answered yet")
-        return self._answer
+        return self._last_response
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, ssl_context=tls_context(), **kwargs)
-        guard_pools(self.poolmanager)
+        apply_deadline_to_pools(self.poolmanager)
 
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
         manager = super().proxy_manager_for(proxy, ssl_context=tls_context(), **kwargs)
-        guard_pools(manager)
+        apply_deadline_to_pools(manager)
         return manager
 
     def cert_verify(self, conn: Any, *_: Any) -> None:
@@ -147,33 +147,35 @@ class Wire(HTTPAdapter):
     def send(self, request: requests.PreparedRequest, *_: Any, **__: Any) -> requests.Response:
         """Send, and read the answer to its end; the caller's time-outs and proxies do not count."""
         url = request.url or ""
-        if not self._transport.table.allows(url):
+        if not self._transport.url_allowlist.is_allowed_url(url):
             details = {"host": _host(url)}
             raise WizardError(Failure("host-not-in-table", sent=False, details=details))
         at = self._transport.clock()
-        response, body = self._ask(request, url, at)
-        exchange = _exchange(request, at, response.status_code, body)
-        self._answer = _judge(response, body, exchange, _sent(request)[1])
+        response, body = self._send_with_deadline(request, url, at)
+        exchange = _http_exchange(request, at, response.status_code, body)
+        self._last_response = _checked_response(response, body, exchange, _sent(request)[1])
         return response
 
-    def _ask(
+    def _send_with_deadline(
         self, request: requests.PreparedRequest, url: str, at: datetime
     ) -> tuple[requests.Response, bytes]:
-        seconds = (self._transport.connect_seconds, self._transport.total_seconds)
-        with Deadline(self._transport.total_seconds) as deadline:
+        seconds = (self._transport.connect_timeout_seconds, self._transport.total_timeout_seconds)
+        with Deadline(self._transport.total_timeout_seconds) as deadline:
             try:
                 response = super().send(request, True, seconds, True, None, _proxies(url))
                 with response:
-                    body = response.raw.read(LARGEST_BODY + 1, decode_content=True)
+                    body = response.raw.read(MAX_BODY_BYTES + 1, decode_content=True)
                 if deadline.expired:
                     raise TimeoutError  # a cut connection looks like the end of the answer
-            except NO_ANSWER as error:
+            except NO_RESPONSE_ERRORS as error:
                 failure = Failure(
-                    code=code_of(error, expired=deadline.expired, connected=deadline.connected),
+                    code=failure_code_of(
+                        error, is_expired=deadline.expired, is_connected=deadline.connected
+                    ),
                     temporary=True,
                     sent=deadline.connected,
-                    details={"host": _host(url), "reason": reason_of(error)},
-                    exchange=_exchange(request, at, None, b""),
+                    details={"host": _host(url), "reason": tls_failure_reason(error)},
+                    exchange=_http_exchange(request, at, None, b""),
                 )
                 raise WizardError(failure) from None
             finally:
@@ -182,28 +184,28 @@ class Wire(HTTPAdapter):
         return response, body
 
 
-def _judge(
-    response: requests.Response, body: bytes, exchange: Exchange, secrets: tuple[str, ...]
-) -> Answer:
+def _checked_response(
+    response: requests.Response, body: bytes, exchange: HttpExchange, secrets: tuple[str, ...]
+) -> HttpResponse:
     """The answer within its frame; a redirect or a flood is none."""
     status, headers = response.status_code, response.headers
     to = mask_text(_host(headers.get("Location", "")), secrets)
     details = {"host": _host(exchange.url), "to": to}
     if 300 <= status < 400:
         raise WizardError(Failure("unexpected-redirect", details=details, exchange=exchange))
-    if len(body) > LARGEST_BODY:
+    if len(body) > MAX_BODY_BYTES:
         code = "answer-too-large"
         raise WizardError(Failure(code, temporary=True, details=details, exchange=exchange))
-    return Answer(status, {k.lower(): v for k, v in headers.items()}, body, exchange, secrets)
+    return HttpResponse(status, {k.lower(): v for k, v in headers.items()}, body, exchange, secrets)
 
 
-def _exchange(
+def _http_exchange(
     request: requests.PreparedRequest, at: datetime, status: int | None, body: bytes
-) -> Exchange:
+) -> HttpExchange:
     parameters, secrets = _sent(request)
-    answer = mask_answer(body, parse_json(body), secrets)
+    answer = mask_response(body, parse_json(body), secrets)
     url = (request.url or "").partition("?")[0]
-    return Exchange(request.method or "", url, parameters, status, answer, at)
+    return HttpExchange(request.method or "", url, parameters, status, answer, at)
 
 
 def _sent(request: requests.PreparedRequest) -> tuple[dict[str, str], tuple[str, ...]]:

@@ -6,20 +6,20 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
-from wizard.transport.foreign import clean
+from wizard.transport.sanitization import sanitize
 
 MASK = "(masked)"
 """Stands in the place of a secret."""
 
-_SECRET = frozenset(
+_SECRET_PARAMETERS = frozenset(
     ("client_secret", "code", "code_verifier", "refresh_token", "access_token", "token", "id_token")
 )
 _ISSUED = frozenset(("access_token", "refresh_token", "id_token", "client_secret"))
 """Members of an answer that are secrets themselves; ``code`` is not, it mostly is an error's."""
-_TOKEN = re.compile(r"\b1\d{3}\.[0-9a-fA-F]{8,}(?:\.[0-9a-fA-F]*)?")
+_ZOHO_TOKEN = re.compile(r"\b1\d{3}\.[0-9a-fA-F]{8,}(?:\.[0-9a-fA-F]*)?")
 """How Zoho writes codes and tokens: ``1000.<32 hex>.<32 hex>``."""
 _JSON_SECRET = re.compile(rf'("(?:{"|".join(sorted(_ISSUED))})"\s*:\s*")(?:\\.|[^"\\])*')
-_LONGEST = 2000
+_MAX_CHARACTERS = 2000
 _LEAST = 8
 """Characters; what is shorter is no secret, and stands in the middle of any word."""
 _URL_SAFE = str.maketrans("+/", "-_")
@@ -29,9 +29,11 @@ _MARKS = ("\\", "%", "&#")
 
 def mask_parameters(parameters: Mapping[str, str]) -> tuple[dict[str, str], tuple[str, ...]]:
     """The parameters with their secret values masked, and these values."""
-    secrets = tuple(value for name, value in parameters.items() if name in _SECRET and value)
+    secrets = tuple(
+        value for name, value in parameters.items() if name in _SECRET_PARAMETERS and value
+    )
     shown = {
-        name: MASK if name in _SECRET else _TOKEN.sub(MASK, value)
+        name: MASK if name in _SECRET_PARAMETERS else _ZOHO_TOKEN.sub(MASK, value)
         for name, value in parameters.items()
     }
     return shown, secrets
@@ -74,7 +76,7 @@ def _masked(value: Any, secrets: tuple[str, ...]) -> Any:
     if isinstance(value, str):
         masked = mask_text(value, secrets)
         return (
-            masked if masked != clean(value) else value
+            masked if masked != sanitize(value) else value
         )  # which characters it has is judged later
     if isinstance(value, list):
         return [_masked(each, secrets) for each in value]
@@ -86,27 +88,27 @@ def _masked(value: Any, secrets: tuple[str, ...]) -> Any:
     return value
 
 
-def mask_answer(body: bytes, document: Any, secrets: Iterable[str] = ()) -> str:
+def mask_response(body: bytes, document: Any, secrets: Iterable[str] = ()) -> str:
     """The start of an answer's text, at most 2,000 characters, without tokens and without
     `secrets`, which an unfriendly server may echo. `document` is the body as JSON, or None.
     """
     text = body.decode("utf-8", "replace")
     masked = mask_text(text, (*secrets, *_issued_in(document)))
-    return _JSON_SECRET.sub(rf"\g<1>{MASK}", masked)[:_LONGEST]
+    return _JSON_SECRET.sub(rf"\g<1>{MASK}", masked)[:_MAX_CHARACTERS]
 
 
 def mask_text(text: str, secrets: Iterable[str] = ()) -> str:
     """`text`, cleaned, without tokens and without `secrets`, whichever way those are written."""
-    text = clean(text)
+    text = sanitize(text)
     for secret in secrets:
         if len(secret) < _LEAST:
             continue
-        for written in (*writings(secret), clean(secret)):
+        for written in (*writings(secret), sanitize(secret)):
             if written.lower() in text.lower():
                 text = re.sub(re.escape(written), MASK, text, flags=re.IGNORECASE)
         if any(mark in text for mark in _MARKS):
             text = re.sub(_escaped(secret), MASK, text, flags=re.IGNORECASE)
-    return _TOKEN.sub(MASK, text)
+    return _ZOHO_TOKEN.sub(MASK, text)
 
 
 def writings(secret: str) -> Iterator[str]:

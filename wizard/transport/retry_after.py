@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 
-from wizard.transport.answer import Answer, http_date
+from wizard.transport.response import HttpResponse, http_date
 from wizard.zoho import limits
 
 LONGEST = timedelta(seconds=limits().retry_after_most)
@@ -11,7 +11,7 @@ _DIGITS = 9
 """A number of more digits is decades, and not worth being computed."""
 
 
-def retry_at(answer: Answer, at: datetime) -> datetime | None:
+def retry_at(answer: HttpResponse, at: datetime) -> datetime | None:
     """Until when the server wants to be left alone: its ``Retry-After``, in seconds or as a date
     (RFC 9110, section 10.2.3), at most `LONGEST` after `at`. None where it names no time to come.
 

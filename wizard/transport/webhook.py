@@ -12,16 +12,16 @@ import requests
 
 from wizard.errors import WizardError, fail
 from wizard.model import Clock
-from wizard.transport import TOTAL_SECONDS, Transport, is_loopback
+from wizard.transport import TOTAL_TIMEOUT_SECONDS, Transport, is_loopback
 
 
-class _Named:
+class _NotificationHost:
     """A table that allows one address."""
 
     def __init__(self, url: str) -> None:
         self._url = url
 
-    def allows(self, url: str) -> bool:
+    def is_allowed_url(self, url: str) -> bool:
         return url == self._url
 
 
@@ -53,7 +53,7 @@ def usable(url: str) -> str:
     return named
 
 
-def post_json(url: str, body: str, clock: Clock, seconds: float = TOTAL_SECONDS) -> int:
+def post_json(url: str, body: str, clock: Clock, seconds: float = TOTAL_TIMEOUT_SECONDS) -> int:
     """POST `body` to an address as application/json within `seconds`; return the HTTP status.
 
     Raises what `usable` raises, one of ``network-…``, ``unexpected-redirect``,
@@ -62,9 +62,11 @@ def post_json(url: str, body: str, clock: Clock, seconds: float = TOTAL_SECONDS)
     named = usable(url)
     try:
         with requests.Session() as session:
-            wire = Transport(_Named(named), clock, total_seconds=seconds).fit(session)
+            wire = Transport(_NotificationHost(named), clock, total_timeout_seconds=seconds).attach(
+                session
+            )
             headers = {"Content-Type": "application/json"}
             session.post(named, data=body.encode(), headers=headers)
     except WizardError as error:
         raise WizardError(replace(error.failure, exchange=None)) from None
-    return wire.answer.status
+    return wire.last_response.status

@@ -6,17 +6,17 @@
 
 TYPE_CHECKING = False  # what `typing` would say, without importing it
 if TYPE_CHECKING:
-    from wizard.vault.keys import KeyPlace as KeyPlace
+    from wizard.vault.keys import KeyStorage as KeyStorage
     from wizard.vault.vault import Vault as Vault
 
-__all__ = ["KeyPlace", "Vault"]
+__all__ = ["KeyStorage", "Vault"]
 
 
 def __getattr__(name: str) -> object:
-    if name == "KeyPlace":
-        from wizard.vault.keys import KeyPlace
+    if name == "KeyStorage":
+        from wizard.vault.keys import KeyStorage
 
-        return KeyPlace
+        return KeyStorage
     if name == "Vault":
         from wizard.vault.vault import Vault
 

@@ -26,7 +26,7 @@ KEY_BYTES = KEY_ID_BYTES + 32
 NONCE_BYTES = 12  # the size AES-GCM is specified for; random, so a key serves 2**32 ciphertexts
 TAG_BYTES = 16
 _HEADER_BYTES = len(VERSION) + KEY_ID_BYTES
-_LONGEST_KEY_FILE = 256  # a key file holds 49 bytes; whatever is longer is something else
+_MAX_KEY_FILE_BYTES = 256  # a key file holds 49 bytes; whatever is longer is something else
 
 
 def new_key() -> bytes:
@@ -58,7 +58,7 @@ def load_key(path: str) -> bytes:
         # Windows keeps no such bits: its access control list is inherited from the profile.
         if os.name == "posix" and os.fstat(descriptor).st_mode & 0o077:
             raise PermissionError(f"others may read {path}")
-        return key_from_text(os.read(descriptor, _LONGEST_KEY_FILE))
+        return key_from_text(os.read(descriptor, _MAX_KEY_FILE_BYTES))
     finally:
         os.close(descriptor)
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar, cast
 
-from wizard.home import Home
+from wizard.paths import Paths
 from wizard.vault import cipher
 
 if TYPE_CHECKING:
@@ -18,13 +18,15 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-PATIENCE_SECONDS = 3.0  # a keyring in order answers in milliseconds; people notice three seconds
-SERVICE = "zoho-wizard"
-LEAST_PRIORITY = 1  # keyring's own bar for "recommended"; null, fail and plain text lie below
+KEYRING_TIMEOUT_SECONDS = (
+    3.0  # a keyring in order answers in milliseconds; people notice three seconds
+)
+KEYRING_SERVICE = "zoho-wizard"
+MIN_BACKEND_PRIORITY = 1  # keyring's own bar for "recommended"; null, fail and plain text lie below
 
 
 @dataclass(frozen=True)
-class KeyPlace:
+class KeyStorage:
     """Where the key is, and how well it is kept there."""
 
     kind: str
@@ -33,7 +35,7 @@ class KeyPlace:
     """``strong``: opens only to the user's session; ``weak``: to whoever reads their files."""
     detail: str
     """The keyring's name, or the path of the file."""
-    better: tuple[str, ...] = ()
+    stronger_options: tuple[str, ...] = ()
     """Codes of the stronger choices there would be."""
 
 
@@ -44,9 +46,9 @@ class KeyringUnavailable(Exception):
 class Keyring:
     """This home's entry in the operating system's keyring."""
 
-    def __init__(self, home: Home) -> None:
-        # Live and sandbox, and two homes of one user, must never share a key.
-        self._entry = f"{'sandbox' if home.sandbox else 'live'} {home.data_dir}"
+    def __init__(self, paths: Paths) -> None:
+        # Live and simulator, and two homes of one user, must never share a key.
+        self._entry = f"{'simulator' if paths.simulator_url else 'live'} {paths.data_dir}"
 
     def read(self) -> tuple[str | None, str]:
         """The entry (None: there is none) and the keyring's name.
@@ -54,11 +56,11 @@ class Keyring:
         Raises `KeyringUnavailable`.
         """
 
-        def ask() -> tuple[str | None, str]:
+        def read_entry() -> tuple[str | None, str]:
             backend = _backend()
-            return backend.get_password(SERVICE, self._entry), str(backend.name)
+            return backend.get_password(KEYRING_SERVICE, self._entry), str(backend.name)
 
-        return _in_time(ask)
+        return _with_timeout(read_entry)
 
     def write(self, text: str) -> str:
         """Keep ``text``, read it back, and return the keyring's name.
@@ -66,14 +68,14 @@ class Keyring:
         Raises `KeyringUnavailable`.
         """
 
-        def ask() -> str:
+        def write_entry() -> str:
             backend = _backend()
-            backend.set_password(SERVICE, self._entry, text)
-            if backend.get_password(SERVICE, self._entry) != text:
+            backend.set_password(KEYRING_SERVICE, self._entry, text)
+            if backend.get_password(KEYRING_SERVICE, self._entry) != text:
                 raise KeyringUnavailable("forgetful")
             return str(backend.name)
 
-        return _in_time(ask)
+        return _with_timeout(write_entry)
 
 
 def write_key_file(path: str, key: bytes) -> None:
@@ -113,25 +115,25 @@ def _backend() -> "KeyringBackend":
     # The chainer would write to the first of its backends that takes the key, whichever it is.
     for backend in getattr(chosen, "backends", [chosen]):
         plain = type(backend).__module__.startswith("keyrings.alt")
-        if not plain and backend.priority >= LEAST_PRIORITY:
+        if not plain and backend.priority >= MIN_BACKEND_PRIORITY:
             return cast("KeyringBackend", backend)
     raise KeyringUnavailable("absent")
 
 
-def _in_time(ask: Callable[[], T]) -> T:
+def _with_timeout(operation: Callable[[], T]) -> T:
     """What ``ask`` returns, or `KeyringUnavailable` when it fails or takes too long."""
     answers: list[T] = []
     failures: list[BaseException] = []
 
     def work() -> None:
         try:
-            answers.append(ask())
+            answers.append(operation())
         except BaseException as error:  # a backend may raise whatever its system throws
             failures.append(error)
 
     thread = threading.Thread(target=work, name="keyring", daemon=True)
     thread.start()
-    thread.join(PATIENCE_SECONDS)
+    thread.join(KEYRING_TIMEOUT_SECONDS)
     if answers:
         return answers[0]
     if not failures:

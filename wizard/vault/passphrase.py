@@ -17,52 +17,56 @@ from wizard.errors import fail
 from wizard.vault.cipher import AESGCM
 
 MAGIC = b"zoho-wizard backup\x01"
-COSTS = (17, 8, 1)
+SCRYPT_COSTS = (17, 8, 1)
 """log2 N, r and p of scrypt: 128 MiB and about half a second a guess, as OWASP advises."""
-ACCEPTED = [(cost, 8, 1) for cost in range(14, 19)]
+ACCEPTED_SCRYPT_COSTS = [(cost, 8, 1) for cost in range(14, 19)]
 """From a file, up to twice our own costs: whoever altered it must not make us fill the memory."""
 
 _HEADER = struct.Struct(f">{len(MAGIC)}s3B16sQ16s12s")
-_DIGEST = 32
+_DIGEST_BYTES = 32
 
 
-def lock(content: bytes, passphrase: str) -> bytes:
+def encrypt_backup(content: bytes, passphrase: str) -> bytes:
     """The file that `unlock` opens with the same passphrase."""
     salt, nonce = os.urandom(16), os.urandom(12)
-    key, check = _derive(passphrase, salt, COSTS)
+    key, check = _derive(passphrase, salt, SCRYPT_COSTS)
     length = len(content) + 16  # with the tag
-    header = _HEADER.pack(MAGIC, *COSTS, salt, length, check, nonce)
+    header = _HEADER.pack(MAGIC, *SCRYPT_COSTS, salt, length, check, nonce)
     body = header + bytes(AESGCM(key).encrypt(nonce, content, header))
     return body + hashlib.sha256(body).digest()
 
 
-def is_locked(start: bytes) -> bool:
+def is_encrypted_backup(start: bytes) -> bool:
     """Whether a file that begins like this was made by `lock`."""
     return start.startswith(MAGIC)
 
 
-def unlock(file: bytes, passphrase: str) -> bytes:
+def decrypt_backup(file: bytes, passphrase: str) -> bytes:
     """The content of a locked file.
 
     Raises ``backup-not-one``, ``backup-cut-short``, ``backup-damaged`` or ``wrong-passphrase``.
     """
-    if not is_locked(file):
+    if not is_encrypted_backup(file):
         raise fail("backup-not-one" if not MAGIC.startswith(file) else "backup-cut-short")
     if len(file) < _HEADER.size:
         raise fail("backup-cut-short")
     header, rest = file[: _HEADER.size], file[_HEADER.size :]
     _magic, *costs, salt, length, check, nonce = _HEADER.unpack(header)
-    if len(rest) < length + _DIGEST:
+    if len(rest) < length + _DIGEST_BYTES:
         raise fail("backup-cut-short")
-    body, digest = file[:-_DIGEST], file[-_DIGEST:]
+    body, digest = file[:-_DIGEST_BYTES], file[-_DIGEST_BYTES:]
     sound = hmac.compare_digest(hashlib.sha256(body).digest(), digest)
-    if not sound or len(rest) != length + _DIGEST or tuple(costs) not in ACCEPTED:
+    if (
+        not sound
+        or len(rest) != length + _DIGEST_BYTES
+        or tuple(costs) not in ACCEPTED_SCRYPT_COSTS
+    ):
         raise fail("backup-damaged")
     key, expected = _derive(passphrase, salt, (costs[0], costs[1], costs[2]))
     if not hmac.compare_digest(check, expected):
         raise fail("wrong-passphrase")
     try:
-        return bytes(AESGCM(key).decrypt(nonce, rest[:-_DIGEST], header))
+        return bytes(AESGCM(key).decrypt(nonce, rest[:-_DIGEST_BYTES], header))
     except Exception as error:  # InvalidTag, as in the cipher
         raise fail("backup-damaged") from error
 

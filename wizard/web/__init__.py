@@ -2,6 +2,6 @@
 
 from wizard.web.app import create_app
 from wizard.web.server import Server, serve
-from wizard.web.sessions import LaunchTokens
+from wizard.web.sessions import LinkTokens
 
-__all__ = ["LaunchTokens", "Server", "create_app", "serve"]
+__all__ = ["LinkTokens", "Server", "create_app", "serve"]

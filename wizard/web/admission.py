@@ -18,7 +18,7 @@ from waitress.task import ThreadedTaskDispatcher
 
 from wizard.errors import explain
 from wizard.model import Failure
-from wizard.web.peer import Peers
+from wizard.web.socket_owner import Peers
 
 log = logging.getLogger("wizard.web.access")
 
@@ -151,7 +151,7 @@ class Listener(TcpWSGIServer):  # type: ignore[misc]
 def refusal() -> bytes:
     """The whole answer to a connection of another user: a page in plain text."""
     found = explain(Failure("page-other-user"))
-    body = f"{found.title}\n\n{found.cause}\n\n{found.remedy}\n".encode()
+    body = f"{found.title}\n\n{found.cause}\n\n{found.fix}\n".encode()
     headers: Mapping[str, str] = {
         "Content-Type": "text/plain; charset=utf-8",
         "Content-Length": str(len(body)),

@@ -11,120 +11,124 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as AnyResponse
 
 from wizard.errors import WizardError, fail
-from wizard.house import House
 from wizard.model import Failure
+from wizard.services import Services
 from wizard.web import (
+    auth,
     callback,
     clients,
     connections,
     destinations,
     diagnose,
-    door,
     guard,
     onboarding,
     password_change,
-    peer,
-    presenter,
-    repair,
+    reauthorization,
+    scope_extension,
+    socket_owner,
     status,
-    widening,
+    view_models,
 )
-from wizard.web.assistance import Assistance, Start
-from wizard.web.findings import paint
-from wizard.web.sessions import Elapsed, LaunchTokens, Sessions, browser
+from wizard.web.assistance import Assistance, AssistedRunFactory
+from wizard.web.error_pages import render_error
+from wizard.web.sessions import ElapsedSeconds, LinkTokens, SessionStore, current_session
 
 log = logging.getLogger(__name__)
 
-OPEN_TO_ALL = frozenset({"door.launch", "callback.complete", "static"})
+PUBLIC_ENDPOINTS = frozenset({"auth.open_link", "callback.complete", "static"})
 """What answers without a session; none of it shows anything that is stored."""
 ROOMS = (
-    door,
+    auth,
     connections,
     destinations,
     onboarding,
-    widening,
+    scope_extension,
     callback,
-    repair,
+    reauthorization,
     password_change,
     clients,
     diagnose,
     status,
 )
 """Whatever has pages."""
-CODE_OF_STATUS = {404: "page-not-found", 405: "page-wrong-method", 413: "page-too-large"}
+FAILURE_CODE_OF_STATUS = {404: "page-not-found", 405: "page-wrong-method", 413: "page-too-large"}
 
 
 def create_app(
-    house: House,
+    services: Services,
     *,
-    launch: LaunchTokens,
-    elapsed: Elapsed = time.monotonic,
-    assist: Start | None = None,
-    peers: peer.Peers = peer.UNTOLD,
+    link_tokens: LinkTokens,
+    elapsed: ElapsedSeconds = time.monotonic,
+    start_assist: AssistedRunFactory | None = None,
+    peers: socket_owner.Peers = socket_owner.UNTOLD,
 ) -> Flask:
     """The pages of `house`. `launch` holds the one-time links that sign a browser in; `assist`
     starts the assisted browser where there can be one; `peers` is what the server knows of its
     clients."""
     app = Flask(
-        "wizard", template_folder=_directory("templates"), static_folder=_directory("static")
+        "wizard",
+        template_folder=_resource_directory("templates"),
+        static_folder=_resource_directory("static"),
     )
     # Sessions are kept in memory, so what is signed with this key need not outlive the process.
     app.secret_key = secrets.token_bytes(32)
     app.config["WTF_CSRF_TIME_LIMIT"] = None
-    app.session_interface = Sessions(f"zw_session_{house.settings.port}", elapsed)
-    app.extensions.update(house=house, launch=launch, assistance=Assistance(assist), peers=peers)
-    app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
-    app.jinja_env.finalize = presenter.visible
-    app.jinja_env.filters.update(
-        capped=presenter.capped,
-        moment=presenter.moment,
-        shortened=presenter.shortened,
-        ago=lambda at: presenter.ago(at, house.clock()),
+    app.session_interface = SessionStore(f"zw_session_{services.settings.port}", elapsed)
+    app.extensions.update(
+        services=services, link_tokens=link_tokens, assistance=Assistance(start_assist), peers=peers
     )
-    app.jinja_env.globals["sandbox_url"] = house.settings.sandbox_url
-    accounts_servers = (each.accounts_server for each in house.zoho.data_centres)
-    guard.install(app, house.settings.port, accounts_servers)
-    app.before_request(_demand_session)
+    app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
+    app.jinja_env.finalize = view_models.sanitize_value
+    app.jinja_env.filters.update(
+        capped=view_models.capped,
+        datetime=view_models.format_datetime,
+        short_id=view_models.shorten_client_id,
+        ago=lambda at: view_models.format_age(at, services.clock()),
+    )
+    app.jinja_env.globals["simulator_url"] = services.settings.simulator_url
+    accounts_servers = (each.accounts_server for each in services.zoho.data_centers)
+    guard.install(app, services.settings.port, accounts_servers)
+    app.before_request(_require_session)
     flask_wtf.csrf.CSRFProtect(app)
-    for room in ROOMS:
-        app.register_blueprint(room.pages)
-    app.register_error_handler(WizardError, _explained)
-    app.register_error_handler(flask_wtf.csrf.CSRFError, _form_expired)
-    app.register_error_handler(HTTPException, _http_error)
-    app.register_error_handler(Exception, _unforeseen)
+    for module in ROOMS:
+        app.register_blueprint(module.pages)
+    app.register_error_handler(WizardError, _handle_wizard_error)
+    app.register_error_handler(flask_wtf.csrf.CSRFError, _handle_csrf_error)
+    app.register_error_handler(HTTPException, _handle_http_error)
+    app.register_error_handler(Exception, _handle_unexpected_error)
     return app
 
 
-def _directory(name: str) -> str:
+def _resource_directory(name: str) -> str:
     """Inside the installed package, or one level above it in a checkout."""
     package = Path(__file__).parent.parent
     inside = package / name
     return str(inside if inside.is_dir() else package.parent / name)
 
 
-def _demand_session() -> AnyResponse | None:
-    if request.endpoint in OPEN_TO_ALL or browser().signed_in:
+def _require_session() -> AnyResponse | None:
+    if request.endpoint in PUBLIC_ENDPOINTS or current_session().is_signed_in:
         return None
-    return paint(Failure("page-no-session"))
+    return render_error(Failure("page-no-session"))
 
 
-def _explained(error: WizardError) -> Response:
-    return paint(error.failure)
+def _handle_wizard_error(error: WizardError) -> Response:
+    return render_error(error.failure)
 
 
-def _form_expired(error: flask_wtf.csrf.CSRFError) -> Response:
-    return paint(Failure("page-form-expired"))
+def _handle_csrf_error(error: flask_wtf.csrf.CSRFError) -> Response:
+    return render_error(Failure("page-form-expired"))
 
 
-def _http_error(error: HTTPException) -> AnyResponse:
+def _handle_http_error(error: HTTPException) -> AnyResponse:
     status = error.code or 500
     if status < 400:
         return error.get_response()
-    code = CODE_OF_STATUS.get(status, "page-bad-request")
-    return paint(fail(code).failure, status)
+    code = FAILURE_CODE_OF_STATUS.get(status, "page-bad-request")
+    return render_error(fail(code).failure, status)
 
 
-def _unforeseen(error: Exception) -> Response:
+def _handle_unexpected_error(error: Exception) -> Response:
     number = secrets.token_hex(4)
     current_app.logger.error("unforeseen error %s", number, exc_info=error)
-    return paint(fail("page-unforeseen", number=number).failure)
+    return render_error(fail("page-unforeseen", number=number).failure)

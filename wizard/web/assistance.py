@@ -10,65 +10,65 @@ from typing import Protocol, cast
 
 from flask import current_app
 
-from wizard.model import Finding
+from wizard.model import Explanation
 
 
-class Run(Protocol):
+class AssistedRun(Protocol):
     """One run of the assisted browser."""
 
     @property
-    def running(self) -> bool:
+    def is_running(self) -> bool:
         """Whether it has not ended yet."""
 
     @property
-    def finding(self) -> Finding | None:
+    def explanation(self) -> Explanation | None:
         """Why it ended before its end; None: it runs, or ended well."""
 
-    def end(self) -> None:
+    def stop(self) -> None:
         """Have it end in order, if it runs; returns when it has."""
 
 
-Start = Callable[[], Run]
+AssistedRunFactory = Callable[[], AssistedRun]
 """Starts the assisted browser, which goes on with the repair under way."""
 
 
 class Assistance:
     """The assisted browser of this server, once at a time."""
 
-    def __init__(self, start: Start | None) -> None:
+    def __init__(self, start: AssistedRunFactory | None) -> None:
         """`start` is None where there is no screen to open a window on."""
         self._start = start
-        self._run: Run | None = None
+        self._run: AssistedRun | None = None
         self._lock = threading.Lock()
 
     @property
-    def offered(self) -> bool:
+    def is_available(self) -> bool:
         """Whether it can be started, and does not run already."""
-        return self._start is not None and not self.running
+        return self._start is not None and not self.is_running
 
     @property
-    def running(self) -> bool:
+    def is_running(self) -> bool:
         """Whether it runs now."""
-        return self._run is not None and self._run.running
+        return self._run is not None and self._run.is_running
 
     @property
-    def finding(self) -> Finding | None:
+    def explanation(self) -> Explanation | None:
         """Why the last run ended before its end."""
-        return self._run.finding if self._run is not None else None
+        return self._run.explanation if self._run is not None else None
 
-    def begin(self) -> None:
+    def start(self) -> None:
         """Start it, unless it cannot be, or runs already: a second press starts no second one."""
         with self._lock:
-            if self._start is not None and not self.running:
+            if self._start is not None and not self.is_running:
                 self._run = self._start()
 
-    def end(self) -> None:
+    def stop(self) -> None:
         """End what this server has started."""
         with self._lock:
             if self._run is not None:
-                self._run.end()
+                self._run.stop()
 
 
-def assistance() -> Assistance:
+def get_assistance() -> Assistance:
     """The assisted browser of this application."""
     return cast(Assistance, current_app.extensions["assistance"])

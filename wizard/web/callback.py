@@ -10,38 +10,43 @@ from flask import Blueprint, redirect, request
 from werkzeug.wrappers import Response
 
 from wizard.errors import WizardError, fail
-from wizard.web import repair
-from wizard.web.findings import STATUS_OF_CODE, paint
-from wizard.web.guard import CALLBACK
-from wizard.web.rooms import house
-from wizard.web.sessions import browser
+from wizard.web import reauthorization
+from wizard.web.context import get_services
+from wizard.web.error_pages import STATUS_OF_FAILURE_CODE, render_error
+from wizard.web.guard import CALLBACK_PATH
+from wizard.web.sessions import current_session
 
 pages = Blueprint("callback", __name__)
 
-FLOW_COOKIE = "zw_flow_"
+ATTEMPT_COOKIE_PREFIX = "zw_flow_"
 
 
-@pages.get(CALLBACK, endpoint="complete")
+@pages.get(CALLBACK_PATH, endpoint="complete")
 def complete() -> Response:
     """Complete the attempt and lead the browser to its connection's page."""
     # A browser that looks ahead must not spend the one code.
     if any("prefetch" in request.headers.get(name, "") for name in ("Sec-Purpose", "Purpose")):
-        raise fail("page-foreign-form", address=house().settings.base_url)
+        raise fail("page-foreign-form", address=get_services().settings.base_url)
     params = list(request.args.items(multi=True))
-    done = house().authorization.complete(params, request.cookies)
-    if done.generation is not None:
-        house().climber.submit(done.connection, done.generation)
+    completed = get_services().authorization.complete(params, request.cookies)
+    if completed.generation is not None:
+        get_services().verification_worker.submit(completed.connection, completed.generation)
     # What Zoho's throttle cost its code is asked for again, once that is over.
-    well = done.failure is None or done.failure.code == "throttled"
-    answer = redirect(repair.home_of(done.connection, well=well), 303)
-    answer.delete_cookie(
-        f"{FLOW_COOKIE}{done.attempt.id}", path=CALLBACK, httponly=True, samesite="Lax"
+    is_success = completed.failure is None or completed.failure.code == "throttled"
+    response = redirect(
+        reauthorization.return_url(completed.connection, is_success=is_success), 303
     )
-    return answer
+    response.delete_cookie(
+        f"{ATTEMPT_COOKIE_PREFIX}{completed.attempt.id}",
+        path=CALLBACK_PATH,
+        httponly=True,
+        samesite="Lax",
+    )
+    return response
 
 
 @pages.errorhandler(WizardError)
-def refused(error: WizardError) -> Response:
+def handle_rejected_callback(error: WizardError) -> Response:
     """A callback that is not ours: a neutral page, and nothing of what it said.
 
     One that comes again, by a reload or the Back button, leads to its connection; a browser that
@@ -49,7 +54,7 @@ def refused(error: WizardError) -> Response:
     """
     failure = error.failure
     if failure.code == "callback-repeated":
-        if browser().signed_in:
+        if current_session().is_signed_in:
             return redirect(f"/connections/{failure.details['name']}", 303)
         failure = replace(failure, details={})
-    return paint(failure, STATUS_OF_CODE.get(failure.code, 400))
+    return render_error(failure, STATUS_OF_FAILURE_CODE.get(failure.code, 400))

@@ -5,67 +5,76 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from wizard.diagnosis import Step, StepCode
-from wizard.errors import happened, outcome
-from wizard.model import Attempt, Connection, Finding, Grant, GrantState
-from wizard.resource import call_to_copy
-from wizard.validation import PROVABLE
-from wizard.web import destinations, presenter
-from wizard.web.presenter import NOT_CONNECTED, PROVING, WAITING, ReceiptView, Scope, Status
-from wizard.web.rooms import house
+from wizard.diagnosis import ConnectionState, ConnectionStatus
+from wizard.errors import describe_event, describe_outcome
+from wizard.model import Attempt, Connection, Explanation, Grant, GrantState
+from wizard.product_api import probe_url
+from wizard.verification import VERIFIABLE_STATES
+from wizard.web import destinations, view_models
+from wizard.web.context import get_services
+from wizard.web.view_models import (
+    NOT_AUTHORIZED,
+    VERIFYING,
+    WAITING_FOR_CONSENT,
+    ReportView,
+    ScopeView,
+    StatusBadge,
+)
 from wizard.zoho import products_of
 
-RAIL = {
-    StepCode.AUTHORIZE: 2,
-    StepCode.WAITING: 2,
-    StepCode.EXCHANGING: 2,
-    StepCode.REFUSED: 2,
-    StepCode.OUTCOME_UNKNOWN: 2,
-    StepCode.PROVING: 3,
-    StepCode.UNPROVED: 3,
+PROGRESS_STEPS = {
+    ConnectionState.NOT_AUTHORIZED: 2,
+    ConnectionState.WAITING_FOR_CONSENT: 2,
+    ConnectionState.EXCHANGING: 2,
+    ConnectionState.AUTHORIZATION_FAILED: 2,
+    ConnectionState.OUTCOME_UNKNOWN: 2,
+    ConnectionState.VERIFYING: 3,
+    ConnectionState.NOT_VERIFIED: 3,
 }
 """How far a connection is that was never proved; afterwards the rail has done its work."""
 
-CONNECT_LABELS = {
-    StepCode.DEAD: "Authorize again",
-    StepCode.REVOKED: "Authorize again",
-    StepCode.REFUSED: "Try again at Zoho",
-    StepCode.OUTCOME_UNKNOWN: "Begin a new consent",
-    StepCode.PROVED: "Authorize again",
-    StepCode.UNPROVED: "Authorize again",
+AUTHORIZE_LABELS = {
+    ConnectionState.NEEDS_REAUTHORIZATION: "Authorize again",
+    ConnectionState.REVOKED: "Authorize again",
+    ConnectionState.AUTHORIZATION_FAILED: "Try again at Zoho",
+    ConnectionState.OUTCOME_UNKNOWN: "Begin a new consent",
+    ConnectionState.VERIFIED: "Authorize again",
+    ConnectionState.NOT_VERIFIED: "Authorize again",
 }
-CAN_PROVE = frozenset({StepCode.PROVED, StepCode.UNPROVED, StepCode.OUTCOME_UNKNOWN})
+STATES_OFFERING_VERIFICATION = frozenset(
+    {ConnectionState.VERIFIED, ConnectionState.NOT_VERIFIED, ConnectionState.OUTCOME_UNKNOWN}
+)
 """Steps whose grant lives, so that the live calls can be repeated."""
 
 NAMED_WAITS = frozenset({"throttled", "zoho-resting"})
 """Findings whose wait is Zoho's own and not one of our budgets."""
 
-CALM = frozenset({StepCode.PROVED, StepCode.REVOKED})
+NON_ALERT_STATES = frozenset({ConnectionState.VERIFIED, ConnectionState.REVOKED})
 """Steps at which a finding is no alarm: it works all the same, or the person wanted it so."""
 
 
 @dataclass(frozen=True)
-class View:
+class ConnectionView:
     """The head of the page: what the connection is and which step it is at."""
 
     name: str
-    step: str
-    status: Status
-    rail: int | None
-    where: str
-    scopes: list[Scope]
+    state: str
+    status: StatusBadge
+    progress: int | None
+    location_text: str
+    scopes: list[ScopeView]
     facts: Mapping[str, str]
     client_id: str
     client_name: str
     has_grant: bool
     attempt: Attempt | None
-    finding: Finding | None
-    calm: bool
-    can_prove: bool
+    explanation: Explanation | None
+    is_warning: bool
+    can_verify: bool
     """The finding is about the live calls, which may go better another time."""
     can_ignore_wait: bool
     """Zoho wants to be left alone, and may be asked once in spite of it."""
-    connect_label: str
+    authorize_label: str
 
     @property
     def path(self) -> str:
@@ -73,189 +82,220 @@ class View:
 
 
 @dataclass(frozen=True)
-class Use:
+class UsageView:
     """How programs use a proved connection; commands and addresses, never a token."""
 
-    token: str
-    reveal: str
-    call: str
-    sign_out: str
+    token_command: str
+    reveal_command: str
+    curl_command: str
+    sign_out_url: str
 
 
-def context(name: str, told: tuple[str, ...] = ()) -> dict[str, Any]:
+def page_context(name: str, answers: tuple[str, ...] = ()) -> dict[str, Any]:
     """Everything that the page of connection `name` paints, after what a person has `told` in
     answer to its question. Raises ``unknown-connection``."""
-    rooms = house()
-    connection = rooms.store.connection(name)
-    step = rooms.diagnosis.step_of(name, told)
-    receipt = proof(name, told)
-    if receipt and step.finding:
-        receipt = receipt.without(step.finding.code)
-    view = _view(connection, step, receipt)
-    current = rooms.store.grant(name)
-    usable = current is not None and current.state is GrantState.PROVED
+    services = get_services()
+    connection = services.store.connection(name)
+    status = services.diagnosis.status_of(name, answers)
+    report = connection_report(name, answers)
+    if report and status.explanation:
+        report = report.without_explanation(status.explanation.code)
+    view = _connection_view(connection, status, report)
+    current = services.store.grant(name)
+    is_usable = current is not None and current.state is GrantState.VERIFIED
     return {
         "view": view,
-        "told": told,
-        "receipt": receipt,
-        "use": _use(current) if current and usable else None,
-        "mismatch": compared(step.grant, current) if step.code is StepCode.MISMATCH else None,
-        "at_zoho": rooms.diagnosis.zoho_pages(name) if step.code is StepCode.WAITING else (),
-        "destinations": destinations.views(name),
-        "destination_kinds": destinations.kinds(),
-        "cautions": rooms.cautions.of(name),
-        "ledger": _ledger(name),
-        "history": [{"at": each.at, "words": happened(each)} for each in rooms.store.history(name)],
+        "answers": answers,
+        "report": report,
+        "usage": _usage_view(current) if current and is_usable else None,
+        "mismatch": compare_grants(status.grant, current)
+        if status.state is ConnectionState.MISMATCH
+        else None,
+        "zoho_page_choices": services.diagnosis.possible_zoho_pages(name)
+        if status.state is ConnectionState.WAITING_FOR_CONSENT
+        else (),
+        "destinations": destinations.destination_views(name),
+        "profiles": destinations.available_profiles(),
+        "cautions": services.cautions.of_connection(name),
+        "request_log": _request_log_view(name),
+        "history": [
+            {"at": each.at, "text": describe_event(each)} for each in services.store.history(name)
+        ],
     }
 
 
-def living(name: str) -> Grant | None:
+def verifiable_grant(name: str) -> Grant | None:
     """The newest grant of connection `name` that can be proved."""
-    grant = house().store.candidate(name) or house().store.grant(name)
-    return grant if grant is not None and grant.state in PROVABLE else None
+    grant = get_services().store.candidate(name) or get_services().store.grant(name)
+    return grant if grant is not None and grant.state in VERIFIABLE_STATES else None
 
 
-def proof(name: str, told: tuple[str, ...] = ()) -> ReceiptView | None:
+def connection_report(name: str, answers: tuple[str, ...] = ()) -> ReportView | None:
     """The receipt of connection `name`: of its newest grant while it is being decided about, else
     of the current one; its findings after what a person has `told`. None where there is nothing to
     show."""
-    rooms = house()
-    rooms.store.connection(name)
-    grant = rooms.store.candidate(name) or rooms.store.grant(name)
+    services = get_services()
+    services.store.connection(name)
+    grant = services.store.candidate(name) or services.store.grant(name)
     if grant is None or grant.state is GrantState.REVOKED:
         return None
     # Asked first: a climb that ends between the two questions has its receipt read, not missed.
-    climbing = rooms.climber.is_climbing(name, grant.generation)
-    receipt = rooms.store.receipt(name, grant.generation)
-    explain = partial(rooms.diagnosis.finding, name, told=told)
-    return presenter.receipt_view(grant, receipt, climbing, explain)
+    is_verifying = services.verification_worker.is_verifying(name, grant.generation)
+    report = services.store.verification_report(name, grant.generation)
+    explain = partial(services.diagnosis.explain, name, answers=answers)
+    return view_models.report_view(grant, report, is_verifying, explain)
 
 
-def _view(connection: Connection, step: Step, receipt: ReceiptView | None) -> View:
-    rooms = house()
-    client = rooms.store.client(connection.client_id)
-    grant = step.grant
+def _connection_view(
+    connection: Connection, connection_status: ConnectionStatus, report: ReportView | None
+) -> ConnectionView:
+    services = get_services()
+    client = services.store.client(connection.client_id)
+    grant = connection_status.grant
     location = grant.location if grant else connection.location
-    place = rooms.zoho.data_centre(location).name if location else "data centre not known yet"
-    finding = None if receipt and receipt.running else step.finding
-    temporary = _temporary(finding)
-    can_prove = bool(finding) and step.attempt is None and step.code in CAN_PROVE
-    return View(
+    data_center_name = (
+        services.zoho.data_center(location).name if location else "data centre not known yet"
+    )
+    explanation = None if report and report.is_running else connection_status.explanation
+    is_temporary = _is_temporary(explanation)
+    can_verify = (
+        bool(explanation)
+        and connection_status.attempt is None
+        and connection_status.state in STATES_OFFERING_VERIFICATION
+    )
+    return ConnectionView(
         name=connection.name,
-        step=step.code.value,
-        status=_status(step, receipt),
-        rail=RAIL.get(step.code) if connection.generation == 0 else None,
-        where=f"{place} · client {client.name}",
-        scopes=presenter.explained(connection.scope),
+        state=connection_status.state.value,
+        status=_connection_badge(connection_status, report),
+        progress=PROGRESS_STEPS.get(connection_status.state)
+        if connection.generation == 0
+        else None,
+        location_text=f"{data_center_name} · client {client.name}",
+        scopes=view_models.scope_views(connection.scope),
         facts=_facts(connection, grant),
         client_id=client.client_id,
         client_name=client.name,
         has_grant=grant is not None,
-        attempt=step.attempt,
-        finding=finding,
-        calm=temporary or step.code in CALM,
-        can_prove=can_prove,
-        can_ignore_wait=can_prove and finding is not None and finding.code in NAMED_WAITS,
+        attempt=connection_status.attempt,
+        explanation=explanation,
+        is_warning=is_temporary or connection_status.state in NON_ALERT_STATES,
+        can_verify=can_verify,
+        can_ignore_wait=can_verify and explanation is not None and explanation.code in NAMED_WAITS,
         # A disturbance at Zoho asks for patience, not for another refresh token.
-        connect_label="" if can_prove and temporary else CONNECT_LABELS.get(step.code, ""),
+        authorize_label=""
+        if can_verify and is_temporary
+        else AUTHORIZE_LABELS.get(connection_status.state, ""),
     )
 
 
-def _temporary(finding: Finding | None) -> bool:
-    return bool(finding and finding.failure and finding.failure.temporary)
+def _is_temporary(explanation: Explanation | None) -> bool:
+    return bool(explanation and explanation.failure and explanation.failure.temporary)
 
 
-def _status(step: Step, receipt: ReceiptView | None) -> Status:
-    if step.code in (StepCode.WAITING, StepCode.EXCHANGING):
-        return WAITING
-    if receipt is not None and receipt.running:
-        return PROVING
-    if step.code is StepCode.REFUSED:
-        return Status("Not authorized", "bad")
-    if step.code is StepCode.OUTCOME_UNKNOWN:
-        return Status("Outcome unknown", "wait")
-    if step.grant is None:
-        return NOT_CONNECTED
-    return presenter.grant_status(step.grant, step.receipt)
+def _connection_badge(
+    connection_status: ConnectionStatus, report: ReportView | None
+) -> StatusBadge:
+    if connection_status.state in (ConnectionState.WAITING_FOR_CONSENT, ConnectionState.EXCHANGING):
+        return WAITING_FOR_CONSENT
+    if report is not None and report.is_running:
+        return VERIFYING
+    if connection_status.state is ConnectionState.AUTHORIZATION_FAILED:
+        return StatusBadge("Not authorized", "bad")
+    if connection_status.state is ConnectionState.OUTCOME_UNKNOWN:
+        return StatusBadge("Outcome unknown", "wait")
+    if connection_status.grant is None:
+        return NOT_AUTHORIZED
+    return view_models.grant_badge(connection_status.grant, connection_status.report)
 
 
 def _facts(connection: Connection, grant: Grant | None) -> dict[str, str]:
     facts = {"Data centre chosen": connection.location or "none; Zoho tells"}
     if grant is not None:
-        place = house().zoho.data_centre(grant.location)
+        data_center = get_services().zoho.data_center(grant.location)
         facts = {
-            "Grant": f"number {grant.generation}, given {presenter.moment(grant.granted_at)}; "
+            "Grant": f"number {grant.generation}, "
+            f"given {view_models.format_datetime(grant.granted_at)}; "
             "a grant is what one consent gives: a refresh token",
-            "Issued by": place.accounts_server,
-            "API domain": f"{place.api_domain}, where your program’s calls go",
+            "Issued by": data_center.accounts_server,
+            "API domain": f"{data_center.api_domain}, where your program’s calls go",
         }
         if grant.account is not None:
             facts["Account"] = f"{grant.account.email} (Zoho’s user id, ZUID: {grant.account.zuid})"
         for each in grant.organizations:
-            facts[presenter.organization(each).partition(":")[0]] = f"{each.name} ({each.id})"
+            facts[view_models.describe_organization(each).partition(":")[0]] = (
+                f"{each.name} ({each.id})"
+            )
     return facts
 
 
-def _use(grant: Grant) -> Use:
+def _usage_view(grant: Grant) -> UsageView:
     name = grant.connection
-    place = house().zoho.data_centre(grant.location)
-    ask = f"$(zoho-wizard token {name})"
-    call = _call(grant)
-    header = f"printf 'Authorization: Zoho-oauthtoken %s' \"{ask}\""
-    return Use(
-        token=f"zoho-wizard token {name}",
-        reveal=f"zoho-wizard show {name} --reveal",
-        call=f"{header} | curl -H @- '{call}'" if call else "",
-        sign_out=place.sign_out_url,
+    data_center = get_services().zoho.data_center(grant.location)
+    token_expression = f"$(zoho-wizard token {name})"
+    call = _probe_call(grant)
+    header = f"printf 'Authorization: Zoho-oauthtoken %s' \"{token_expression}\""
+    return UsageView(
+        token_command=f"zoho-wizard token {name}",
+        reveal_command=f"zoho-wizard show {name} --reveal",
+        curl_command=f"{header} | curl -H @- '{call}'" if call else "",
+        sign_out_url=data_center.sign_out_url,
     )
 
 
-def _call(grant: Grant) -> str:
+def _probe_call(grant: Grant) -> str:
     """The first of the reads that proved `grant`, as an address; else who one is."""
-    place = house().zoho.data_centre(grant.location)
+    data_center = get_services().zoho.data_center(grant.location)
     for product in products_of(grant.scope):
-        own = [each for each in grant.organizations if each.product == product.id]
-        if url := call_to_copy(product, place, own[0] if own else None, grant.scope):
+        organizations = [each for each in grant.organizations if each.product == product.id]
+        if url := probe_url(
+            product, data_center, organizations[0] if organizations else None, grant.scope
+        ):
             return url
-    return place.user_info_endpoint
+    return data_center.user_info_endpoint
 
 
-def compared(new: Grant | None, before: Grant | None) -> dict[str, Any]:
+def compare_grants(new: Grant | None, previous: Grant | None) -> dict[str, Any]:
     """The grant that waits for a decision beside the one before, as painted."""
-    in_use = before is not None and before.state is GrantState.PROVED
-    sides = [("The one before, still in use" if in_use else "The one before", before)]
+    is_previous_in_use = previous is not None and previous.state is GrantState.VERIFIED
+    sides = [("The one before, still in use" if is_previous_in_use else "The one before", previous)]
     sides.append(("The new one", new))
     return {
         "generation": new.generation if new else 0,
-        "sign_out": house().zoho.data_centre(new.location).sign_out_url if new else "",
-        "sides": [_side(title, grant) for title, grant in sides if grant is not None],
+        "sign_out": get_services().zoho.data_center(new.location).sign_out_url if new else "",
+        "sides": [_grant_side(title, grant) for title, grant in sides if grant is not None],
     }
 
 
-def _side(title: str, grant: Grant) -> dict[str, Any]:
+def _grant_side(title: str, grant: Grant) -> dict[str, Any]:
     return {
         "title": title,
         "account": grant.account.email if grant.account else "unknown",
-        "organizations": [presenter.organization(each) for each in grant.organizations],
-        "where": house().zoho.data_centre(grant.location).name,
+        "organizations": [view_models.describe_organization(each) for each in grant.organizations],
+        "where": get_services().zoho.data_center(grant.location).name,
     }
 
 
-def _ledger(name: str) -> dict[str, Any]:
-    view = house().broker.ledger(name)
-    fewer = view.spare_left < view.token_requests_left
-    spare = (
-        f" ({view.spare_left} for a diagnosis, which leaves room for the client)" if fewer else ""
+def _request_log_view(name: str) -> dict[str, Any]:
+    view = get_services().tokens.request_log_view(name)
+    is_deferrable_lower = view.deferrable_requests_left < view.token_requests_left
+    deferrable_text = (
+        f" ({view.deferrable_requests_left} for a diagnosis, which leaves room for the client)"
+        if is_deferrable_lower
+        else ""
     )
     sentence = (
-        f"In these ten minutes {view.token_requests_left} token requests and {view.codes_left} "
-        f"consents are left before the wizard stops itself, below Zoho’s own limits{spare}. "
-        f"Refresh tokens of this person and client stored here: {view.refresh_tokens}."
+        f"In these ten minutes {view.token_requests_left} token requests and "
+        f"{view.authorizations_left} "
+        "consents are left before the wizard stops itself, below Zoho’s own limits"
+        f"{deferrable_text}. "
+        f"Refresh tokens of this person and client stored here: {view.refresh_token_count}."
     )
-    if view.counted_by_client:
+    if view.is_counted_by_client:
         sentence += (
             " Zoho throttled a grant within its own budget: for a day the client’s requests are "
             f"counted together ({view.client_requests_left} left) and its renewals are spread."
         )
-    asks = [{"at": a.at, "kind": a.kind, "outcome": outcome(a.outcome)} for a in view.asks]
-    return {"sentence": sentence, "asks": asks}
+    requests = [
+        {"at": a.at, "kind": a.kind, "outcome": describe_outcome(a.outcome)} for a in view.requests
+    ]
+    return {"sentence": sentence, "requests": requests}

@@ -5,47 +5,47 @@ from collections.abc import Collection
 from flask import Blueprint, redirect, render_template, request
 from werkzeug.wrappers import Response
 
-from wizard.broker import Need
 from wizard.errors import fail
 from wizard.model import GrantState
+from wizard.tokens import RefreshPurpose
 from wizard.web import consent, onboarding
-from wizard.web.connection_page import context, living, proof
-from wizard.web.presenter import Row, row, summary
-from wizard.web.rooms import house, launch
-from wizard.web.sessions import browser
-from wizard.zoho import ALWAYS, parse_scope
+from wizard.web.connection_page import connection_report, page_context, verifiable_grant
+from wizard.web.context import get_link_tokens, get_services
+from wizard.web.sessions import current_session
+from wizard.web.view_models import ConnectionRow, connection_row, health_summary
+from wizard.zoho import ACCOUNT_SCOPE, parse_scope
 
 pages = Blueprint("connections", __name__)
 
-ROWS = 40
+MAX_ROWS = 40
 """More than a person scans, those in need first; the search field finds the others."""
 
 
 @pages.get("/")
 def index() -> str:
     """Every connection at a glance; the first page of onboarding while there is none."""
-    store = house().store
+    store = get_services().store
     total = store.count_connections()
     if not total:
-        return onboarding.task_page(onboarding.Asked())
+        return onboarding.preset_page(onboarding.ConnectionForm())
     query = request.args.get("q", "").strip()
-    needy, round_ = store.unsettled(), house().rounds.progress()
-    left = round_.left if round_ else frozenset()
-    unsettled = [row(each, left) for each in needy]
-    rows = _first_rows(query, unsettled, left)
+    overviews, progress = store.unsettled_overviews(), get_services().background_checks.progress()
+    checking = progress.remaining if progress else frozenset()
+    unsettled = [connection_row(each, checking) for each in overviews]
+    rows = _first_rows(query, unsettled, checking)
     return render_template(
         "connections.html",
         rows=rows,
         hidden_rows=store.count_connections(query) - len(rows),
         total=total,
-        summary=summary(total, unsettled),
+        summary=health_summary(total, unsettled),
         query=query,
-        troubles=house().troubles.stored(needy),
-        cautions=house().cautions.of_notifications(),
-        refused=len(house().repairs.refused()),
-        repair=house().repairs.current(),
-        round=round_,
-        checked="checked" in request.args and round_ is None,
+        incidents=get_services().incidents.stored(overviews),
+        cautions=get_services().cautions.of_notifications(),
+        rejected_count=len(get_services().reauthorization.rejected_connections()),
+        reauthorization=get_services().reauthorization.current(),
+        progress=progress,
+        is_checked="checked" in request.args and progress is None,
         path=request.full_path.rstrip("?"),
     )
 
@@ -53,102 +53,117 @@ def index() -> str:
 @pages.post("/check")
 def check() -> Response:
     """Have every connection asked whether it works; the page shows how it goes."""
-    house().rounds.begin(house().alarm.watched())
+    get_services().background_checks.begin(get_services().monitoring.monitored_connections())
     return redirect("/?checked=yes", 303)
 
 
-def _first_rows(query: str, unsettled: list[Row], left: Collection[str]) -> list[Row]:
+def _first_rows(
+    query: str, unsettled: list[ConnectionRow], checking: Collection[str]
+) -> list[ConnectionRow]:
     """What is shown of the connections with `query` in their names: first those in need of help."""
-    store = house().store
-    bad = [each for each in unsettled if each.status.tone == "bad"]
-    found = [each for each in bad if query.lower() in each.name.lower()]
-    needy = {each.name for each in bad}
-    others = [each for each in store.names(query, ROWS + len(needy)) if each not in needy]
-    found += [row(each, left) for each in store.overview(others[: max(0, ROWS - len(found))])]
-    return found[:ROWS]
+    store = get_services().store
+    failing = [each for each in unsettled if each.status.tone == "bad"]
+    matching = [each for each in failing if query.lower() in each.name.lower()]
+    failing_names = {each.name for each in failing}
+    others = [
+        each
+        for each in store.connection_names(query, MAX_ROWS + len(failing_names))
+        if each not in failing_names
+    ]
+    matching += [
+        connection_row(each, checking)
+        for each in store.overviews(others[: max(0, MAX_ROWS - len(matching))])
+    ]
+    return matching[:MAX_ROWS]
 
 
 @pages.get("/connections/<name>")
 def show(name: str) -> str:
     """One connection: its step, its receipt, its use. `told` in the address answers the question
     of its finding."""
-    read = browser().get(onboarding.UNDERSTOOD, {}).get(name, ())
-    told = tuple(request.args.getlist("told"))
-    return render_template("connection.html", **context(name, told), understood=read)
+    paste_summary = current_session().get(onboarding.PASTE_SUMMARIES, {}).get(name, ())
+    answers = tuple(request.args.getlist("answer"))
+    return render_template(
+        "connection.html", **page_context(name, answers), paste_summary=paste_summary
+    )
 
 
-@pages.get("/connections/<name>/rungs")
-def rungs(name: str) -> str:
+@pages.get("/connections/<name>/verification-steps")
+def verification_steps(name: str) -> str:
     """The ladder alone, for a page that watches it."""
-    receipt = proof(name)
-    if receipt is None:
+    report = connection_report(name)
+    if report is None:
         raise fail("no-grant", name=name)
-    return render_template("_rungs.html", receipt=receipt)
+    return render_template("_verification_steps.html", report=report)
 
 
 @pages.post("/connections/<name>/authorize")
 def authorize(name: str) -> Response:
     """Go to Zoho's consent page; what is stored stays as it is until the new grant is proved."""
-    return consent.begin(name, force="force" in request.form)
+    return consent.begin_authorization(name, ignore_budget="force" in request.form)
 
 
-@pages.post("/connections/<name>/prove")
-def prove(name: str) -> Response:
+@pages.post("/connections/<name>/verify")
+def verify(name: str) -> Response:
     """Climb the ladder of the newest grant once more; `ignore-wait` asks although Zoho wants to be
     left alone, once."""
-    grant = living(name)
+    grant = verifiable_grant(name)
     if grant is None:
         raise fail("no-grant", name=name)
-    need = Need.INSISTED if "ignore-wait" in request.form else Need.TOKEN
-    house().climber.submit(name, grant.generation, need)
-    return _back(name)
+    need = RefreshPurpose.INSISTED if "ignore-wait" in request.form else RefreshPurpose.REQUIRED
+    get_services().verification_worker.submit(name, grant.generation, need)
+    return _redirect_to_connection(name)
 
 
 @pages.post("/connections/<name>/scope")
 def change_scope(name: str) -> Response:
     """Change what the next consent asks for; the present grant keeps what it was given."""
-    house().store.set_scope(name, parse_scope(f"{request.form.get('scope', '')},{ALWAYS}"))
-    return _back(name)
+    get_services().store.set_scope(
+        name, parse_scope(f"{request.form.get('scope', '')},{ACCOUNT_SCOPE}")
+    )
+    return _redirect_to_connection(name)
 
 
-@pages.post("/connections/<name>/adopt")
-def adopt(name: str) -> Response:
+@pages.post("/connections/<name>/accept")
+def accept(name: str) -> Response:
     """Use the grant that reaches somebody else from now on."""
-    house().authorization.adopt(name, _generation())
-    return _back(name)
+    get_services().authorization.accept(name, _generation())
+    return _redirect_to_connection(name)
 
 
 @pages.post("/connections/<name>/discard")
 def discard(name: str) -> Response:
     """Revoke the grant that reaches somebody else; the one before stays."""
-    house().authorization.discard(name, _generation())
-    return _back(name)
+    get_services().authorization.discard(name, _generation())
+    return _redirect_to_connection(name)
 
 
 @pages.post("/connections/<name>/link")
-def link(name: str) -> str:
+def create_link(name: str) -> str:
     """A one-time link to this page, for a private window."""
-    house().store.connection(name)
+    get_services().store.connection(name)
     path = f"/connections/{name}"
-    url = f"{house().settings.base_url}/launch/{launch().issue(path)}"
-    return render_template("link.html", name=name, path=path, link=url)
+    url = f"{get_services().settings.base_url}/browser-link/{get_link_tokens().issue(path)}"
+    return render_template("browser_link.html", name=name, path=path, url=url)
 
 
 @pages.get("/connections/<name>/remove")
-def ask_remove(name: str) -> str:
+def confirm_removal(name: str) -> str:
     """Say what still lives on the token, and ask what to do with it."""
-    connection = house().store.connection(name)
-    grants = [each for each in house().store.grants(name) if each.state in _AT_ZOHO]
-    client = house().store.client(connection.client_id)
-    place = house().zoho.data_centre(grants[0].location if grants else client.location)
+    connection = get_services().store.connection(name)
+    grants = [each for each in get_services().store.grants(name) if each.state in _REVOCABLE_STATES]
+    client = get_services().store.client(connection.client_id)
+    data_center = get_services().zoho.data_center(grants[0].location if grants else client.location)
     return render_template(
-        "remove.html",
+        "remove_connection.html",
         name=name,
         path=f"/connections/{name}",
-        grant_lives=bool(grants),
-        living=_living_words(name, len(grants)),
-        holders=[each.target for each in house().store.destinations(name) if each.generation],
-        connected_apps=place.connected_apps_url,
+        has_active_grant=bool(grants),
+        active_tokens_text=_active_tokens_text(name, len(grants)),
+        destinations=[
+            each.target for each in get_services().store.destinations(name) if each.generation
+        ],
+        connected_apps=data_center.connected_apps_url,
     )
 
 
@@ -156,38 +171,38 @@ def ask_remove(name: str) -> str:
 def revoke(name: str) -> Response:
     """Revoke every refresh token of this connection at Zoho."""
     _revoke_all(name)
-    return _back(name)
+    return _redirect_to_connection(name)
 
 
 @pages.post("/connections/<name>/remove")
 def remove(name: str) -> Response:
     """Remove the connection; `how` says whether its tokens are revoked first."""
-    how = request.form.get("how")
-    if how not in ("revoke", "forget"):
+    choice = request.form.get("choice")
+    if choice not in ("revoke", "keep"):
         raise fail("page-bad-request")
-    if how == "revoke":
+    if choice == "revoke":
         _revoke_all(name)
-    house().broker.forget(name)
+    get_services().tokens.remove_connection(name)
     return redirect("/", 303)
 
 
-_AT_ZOHO = (
-    GrantState.UNPROVED,
-    GrantState.PROVED,
+_REVOCABLE_STATES = (
+    GrantState.NOT_VERIFIED,
+    GrantState.VERIFIED,
     GrantState.MISMATCH,
-    GrantState.SUPERSEDED,
+    GrantState.REPLACED,
 )
 """States of grants whose refresh token may still be good at Zoho."""
 
 
 def _revoke_all(name: str) -> None:
-    house().store.connection(name)
-    for grant in house().store.grants(name):
-        if grant.state in _AT_ZOHO:
-            house().broker.revoke(grant)
+    get_services().store.connection(name)
+    for grant in get_services().store.grants(name):
+        if grant.state in _REVOCABLE_STATES:
+            get_services().tokens.revoke(grant)
 
 
-def _living_words(name: str, count: int) -> str:
+def _active_tokens_text(name: str, count: int) -> str:
     if count == 0:
         return "No refresh token of it is alive."
     tokens = "One refresh token is" if count == 1 else f"{count} refresh tokens are"
@@ -204,5 +219,5 @@ def _generation() -> int:
     return int(text)
 
 
-def _back(name: str) -> Response:
+def _redirect_to_connection(name: str) -> Response:
     return redirect(f"/connections/{name}", 303)

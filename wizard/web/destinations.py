@@ -11,25 +11,27 @@ from datetime import datetime
 from flask import Blueprint, redirect, request
 from werkzeug.wrappers import Response
 
-from wizard.delivery import Condition, Profile, Sight, profile, profiles
+from wizard.delivery import DestinationState, DestinationStatus, Profile, profile, profiles
 from wizard.errors import fail
-from wizard.model import Finding
+from wizard.model import Explanation
 from wizard.store import Destination
-from wizard.web.presenter import Status
-from wizard.web.rooms import house
+from wizard.web.context import get_services
+from wizard.web.view_models import StatusBadge
 
 pages = Blueprint("destinations", __name__)
 
-STATUSES = {
-    Condition.WAITING: Status("Nothing delivered yet", "wait"),
-    Condition.CURRENT: Status("Holds the current grant", "good"),
-    Condition.BEHIND: Status("Holds grant {generation}, not the current one", "bad"),
-    Condition.ROTATED: Status("Holds a replaced refresh token", "bad"),
-    Condition.FOREIGN: Status("Holds somebody else’s token", "bad"),
-    Condition.EDITED: Status("Edited", "wait"),
-    Condition.MISSING: Status("Credentials gone", "bad"),
-    Condition.UNREADABLE: Status("Cannot be read", "bad"),
-    Condition.UNSEEN: Status("Delivered", "good"),
+STATE_BADGES = {
+    DestinationState.NOT_DELIVERED: StatusBadge("Nothing delivered yet", "wait"),
+    DestinationState.CURRENT: StatusBadge("Holds the current grant", "good"),
+    DestinationState.OUT_OF_DATE: StatusBadge(
+        "Holds grant {generation}, not the current one", "bad"
+    ),
+    DestinationState.ROTATED: StatusBadge("Holds a replaced refresh token", "bad"),
+    DestinationState.UNKNOWN_TOKEN: StatusBadge("Holds somebody else’s token", "bad"),
+    DestinationState.CHANGED: StatusBadge("Edited", "wait"),
+    DestinationState.MISSING: StatusBadge("Credentials gone", "bad"),
+    DestinationState.UNREADABLE: StatusBadge("Cannot be read", "bad"),
+    DestinationState.UNVERIFIABLE: StatusBadge("Delivered", "good"),
 }
 
 
@@ -41,23 +43,26 @@ class DestinationView:
     target: str
     entry: str
     kind: str
-    status: Status
-    edited: str
+    status: StatusBadge
+    changed_fields: str
     delivered_at: datetime | None
-    use: str
+    usage: str
     """Whether its program uses what was delivered, in words."""
-    reload: str
+    reload_command: str
     can_undo: bool
-    finding: Finding | None
+    explanation: Explanation | None
 
 
-def views(name: str) -> list[DestinationView]:
+def destination_views(name: str) -> list[DestinationView]:
     """The destinations of connection `name` as they stand now."""
-    rooms = house()
-    return [_view(rooms.delivery.look(each)) for each in rooms.store.destinations(name)]
+    services = get_services()
+    return [
+        _destination_view(services.delivery.check(each))
+        for each in services.store.destinations(name)
+    ]
 
 
-def kinds() -> list[Profile]:
+def available_profiles() -> list[Profile]:
     """What can be a destination."""
     return list(profiles().values())
 
@@ -65,59 +70,62 @@ def kinds() -> list[Profile]:
 @pages.post("/connections/<name>/deliver")
 def deliver(name: str) -> Response:
     """Bring the current grant to one destination."""
-    return _act(name, house().delivery.deliver)
+    return _apply(name, get_services().delivery.deliver)
 
 
 @pages.post("/connections/<name>/undo-delivery")
 def undo(name: str) -> Response:
     """Put the version before back at one destination."""
-    return _act(name, house().delivery.undo)
+    return _apply(name, get_services().delivery.undo)
 
 
-@pages.post("/connections/<name>/stop-delivery")
-def stop(name: str) -> Response:
+@pages.post("/connections/<name>/remove-destination")
+def remove(name: str) -> Response:
     """Deliver there no more; what it holds stays."""
-    house().delivery.remove(_chosen(name))
+    get_services().delivery.remove(_selected_destination(name))
     return redirect(f"/connections/{name}", 303)
 
 
-def _act(name: str, act: Callable[[Destination], Destination]) -> Response:
-    act(_chosen(name))
+def _apply(name: str, action: Callable[[Destination], Destination]) -> Response:
+    action(_selected_destination(name))
     return redirect(f"/connections/{name}#destinations", 303)
 
 
-def _chosen(name: str) -> Destination:
+def _selected_destination(name: str) -> Destination:
     """The destination that the form names, if it is one of this connection's."""
-    house().store.connection(name)
-    given = request.form.get("destination", "")
-    for each in house().store.destinations(name):
-        if str(each.id) == given:
+    get_services().store.connection(name)
+    value = request.form.get("destination", "")
+    for each in get_services().store.destinations(name):
+        if str(each.id) == value:
             return each
     raise fail("unknown-destination", name=name, target="…")
 
 
-def _view(sight: Sight) -> DestinationView:
-    made = sight.destination
-    failure = sight.failure or made.failure
-    status = STATUSES[sight.condition]
+def _destination_view(status: DestinationStatus) -> DestinationView:
+    destination = status.destination
+    failure = status.failure or destination.failure
+    badge = STATE_BADGES[status.state]
     return DestinationView(
-        id=made.id,
-        target=made.target,
-        entry=made.entry,
-        kind=profile(made.profile).title,
-        status=replace(status, word=status.word.format(generation=sight.generation)),
-        edited=", ".join(sight.fields),
-        delivered_at=made.delivered_at,
-        use=_use(made),
-        reload=made.reload,
-        can_undo=made.delivered_at is not None and made.before_generation != made.generation,
-        finding=house().diagnosis.finding(made.connection, failure) if failure else None,
+        id=destination.id,
+        target=destination.target,
+        entry=destination.entry,
+        kind=profile(destination.profile).title,
+        status=replace(badge, label=badge.label.format(generation=status.found_generation)),
+        changed_fields=", ".join(status.changed_fields),
+        delivered_at=destination.delivered_at,
+        usage=_usage_text(destination),
+        reload_command=destination.reload_command,
+        can_undo=destination.delivered_at is not None
+        and destination.previous_generation != destination.generation,
+        explanation=get_services().diagnosis.explain(destination.connection, failure)
+        if failure
+        else None,
     )
 
 
-def _use(made: Destination) -> str:
-    if made.in_use_at is not None:
+def _usage_text(destination: Destination) -> str:
+    if destination.reloaded_at is not None:
         return "in use: the reload succeeded"
-    if made.reload:
+    if destination.reload_command:
         return "not proved: the reload has not succeeded"
     return "not known: no reload command was given"

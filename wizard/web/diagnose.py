@@ -5,58 +5,60 @@ from typing import Any
 from flask import Blueprint, make_response, render_template, request
 from werkzeug.wrappers import Response
 
-from wizard.diagnosis.reading import Reading
-from wizard.errors import WizardError, explain, fail, words
+from wizard.diagnosis.pasted_text import DiagnosisResult
+from wizard.errors import WizardError, explain, fail, message_table
 from wizard.model import Failure
-from wizard.web.guard import DIAGNOSE
-from wizard.web.rooms import house
+from wizard.web.context import get_services
+from wizard.web.guard import DIAGNOSE_PATH
 
 pages = Blueprint("diagnose", __name__)
 
 
-@pages.get(DIAGNOSE)
-def ask() -> str:
+@pages.get(DIAGNOSE_PATH)
+def show() -> str:
     """The box that takes anything."""
-    return _page()
+    return _diagnose_page()
 
 
-@pages.post(DIAGNOSE)
-def explain_it() -> Response:
+@pages.post(DIAGNOSE_PATH)
+def diagnose() -> Response:
     """Explain what was pasted, or the connection that was chosen.
 
     The text is in the body of the form and never in an address, which browsers and logs keep.
     """
-    chosen = request.form.get("name", "")
-    text = chosen or request.form.get("text", "")
-    told = tuple(request.form.getlist("told"))
+    connection_name = request.form.get("name", "")
+    text = connection_name or request.form.get("text", "")
+    answers = tuple(request.form.getlist("answer"))
     try:
-        reading = house().reader.diagnose(text, search="search" in request.form, told=told)
+        reading = get_services().reader.diagnose(
+            text, search="search" in request.form, answers=answers
+        )
     except WizardError as error:
-        return make_response(_page(Reading(explain(error.failure))), 422)
-    return make_response(_page(reading))
+        return make_response(_diagnose_page(DiagnosisResult(explain(error.failure))), 422)
+    return make_response(_diagnose_page(reading))
 
 
 @pages.get("/help")
-def index() -> str:
+def list_codes() -> str:
     """Every code a finding can have, with its title."""
-    codes = sorted(code for code, row in words().items() if "title" in row)
-    rows = {code: explain(Failure(code)).title for code in codes}
+    codes = sorted(code for code, row in message_table().items() if "title" in row)
+    titles = {code: explain(Failure(code)).title for code in codes}
     query = request.args.get("q", "").strip()
-    wanted = query.lower()
-    found = {c: title for c, title in rows.items() if wanted in c or wanted in title.lower()}
-    return render_template("help.html", rows=found, query=query)
+    needle = query.lower()
+    matching = {c: title for c, title in titles.items() if needle in c or needle in title.lower()}
+    return render_template("code_list.html", rows=matching, query=query)
 
 
 @pages.get("/help/<code>")
-def help_page(code: str) -> str:
+def show_code(code: str) -> str:
     """What a code means, for whoever met it in a terminal or a log."""
-    if "title" not in words().get(code, {}):
+    if "title" not in message_table().get(code, {}):
         raise fail("page-not-found")
-    found = explain(Failure(code))
-    return render_template("message.html", found=found, calm=True, back="/help")
+    explanation = explain(Failure(code))
+    return render_template("error.html", explanation=explanation, is_warning=True, back_url="/help")
 
 
-def _page(reading: Reading | None = None) -> str:
-    names = [each.name for each in house().store.connections()]
+def _diagnose_page(reading: DiagnosisResult | None = None) -> str:
+    names = [each.name for each in get_services().store.connections()]
     parts: dict[str, Any] = {"names": names, "reading": reading}
     return render_template("diagnose.html", **parts)

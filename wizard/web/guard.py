@@ -17,15 +17,15 @@ from wizard.errors import fail
 
 access_log = logging.getLogger("wizard.web.access")
 
-BODY_BYTES = 64 * 1024
+MAX_BODY_BYTES = 64 * 1024
 """The largest form is a pasted page of the API console, a few kilobytes."""
-CALLBACK = "/callback"
-DIAGNOSE = "/diagnose"
-PASTE_BYTES = 4 * 1024 * 1024
+CALLBACK_PATH = "/callback"
+DIAGNOSE_PATH = "/diagnose"
+MAX_PASTE_BYTES = 4 * 1024 * 1024
 """A paste of a million characters, as a form writes them."""
 
 
-def policy(accounts_servers: Iterable[str]) -> str:
+def content_security_policy(accounts_servers: Iterable[str]) -> str:
     """The content security policy.
 
     `form-action` names the accounts servers because browsers apply it to the redirect that
@@ -39,8 +39,13 @@ def policy(accounts_servers: Iterable[str]) -> str:
     )
 
 
-def refusal(
-    method: str, host: str, own_host: str, origin: str | None, site: str | None, navigates: bool
+def rejection_code(
+    method: str,
+    host: str,
+    own_host: str,
+    origin: str | None,
+    fetch_site: str | None,
+    is_navigation: bool,
 ) -> str | None:
     """Judge a request by its envelope: the code of the refusal, None where it may pass.
 
@@ -54,63 +59,69 @@ def refusal(
     if method == "POST":
         if origin is not None and origin != f"http://{own_host}":
             return "page-foreign-form"
-        return None if site in (None, "same-origin") else "page-foreign-form"
-    return None if site in (None, "same-origin", "none") or navigates else "page-foreign-form"
+        return None if fetch_site in (None, "same-origin") else "page-foreign-form"
+    return (
+        None
+        if fetch_site in (None, "same-origin", "none") or is_navigation
+        else "page-foreign-form"
+    )
 
 
 def install(app: Flask, port: int, accounts_servers: Iterable[str]) -> None:
     """Put the guard before every route of `app`, static files and unknown paths included."""
     own_host = f"localhost:{port}"
-    content_policy = policy(accounts_servers)
+    content_policy = content_security_policy(accounts_servers)
     app.config.update(
-        MAX_CONTENT_LENGTH=BODY_BYTES,
-        MAX_FORM_MEMORY_SIZE=BODY_BYTES,
+        MAX_CONTENT_LENGTH=MAX_BODY_BYTES,
+        MAX_FORM_MEMORY_SIZE=MAX_BODY_BYTES,
         PROVIDE_AUTOMATIC_OPTIONS=False,
     )
 
     @app.before_request
-    def check() -> AnyResponse | None:
-        g.began = time.monotonic()
-        if request.path == DIAGNOSE:
-            request.max_content_length = request.max_form_memory_size = PASTE_BYTES
+    def check_request() -> AnyResponse | None:
+        g.started_at = time.monotonic()
+        if request.path == DIAGNOSE_PATH:
+            request.max_content_length = request.max_form_memory_size = MAX_PASTE_BYTES
         host = request.environ.get("HTTP_HOST", "")
         if not request.environ.get("REQUEST_URI", "/").startswith("/"):
             host = ""  # the absolute form names a host that outranks the header (RFC 9112, 3.2.2)
         if (host, request.path, request.method) == (f"127.0.0.1:{port}", "/", "GET"):
             return redirect(f"http://{own_host}/")
         headers = request.headers
-        opens = (headers.get("Sec-Fetch-Mode"), headers.get("Sec-Fetch-Dest"))
-        code = refusal(
+        fetch_mode_and_destination = (headers.get("Sec-Fetch-Mode"), headers.get("Sec-Fetch-Dest"))
+        code = rejection_code(
             request.method,
             host,
             own_host,
             headers.get("Origin"),
             headers.get("Sec-Fetch-Site"),
-            opens == ("navigate", "document"),
+            fetch_mode_and_destination == ("navigate", "document"),
         )
         if code is not None:
             raise fail(code, address=f"http://{own_host}/")
         return None
 
     @app.after_request
-    def seal(response: Response) -> Response:
+    def add_security_headers(response: Response) -> Response:
         response.headers.update(
             {
                 "Content-Security-Policy": content_policy,
                 "X-Content-Type-Options": "nosniff",
                 # Under `no-referrer` a browser sends `Origin: null` with our own forms.
-                "Referrer-Policy": "no-referrer" if request.path == CALLBACK else "same-origin",
+                "Referrer-Policy": "no-referrer"
+                if request.path == CALLBACK_PATH
+                else "same-origin",
                 "Cross-Origin-Opener-Policy": "same-origin",
                 "Cross-Origin-Resource-Policy": "same-origin",
                 "Cache-Control": "no-store",
             }
         )
-        _log(response)
+        _log_request(response)
         return response
 
 
-def _log(response: Response) -> None:
+def _log_request(response: Response) -> None:
     # The rule and not the path: a launch token is part of its path, a code of its query.
     rule = request.url_rule.rule if request.url_rule else "(unknown path)"
-    seconds = time.monotonic() - g.get("began", time.monotonic())
+    seconds = time.monotonic() - g.get("started_at", time.monotonic())
     access_log.info("%s %s %d %.0f ms", request.method, rule, response.status_code, seconds * 1000)

@@ -15,80 +15,80 @@ from urllib.parse import urlencode
 from flask import Blueprint, make_response, redirect, render_template, request
 from werkzeug.wrappers import Response
 
-from wizard.diagnosis import finding_of
+from wizard.clients import Credentials
+from wizard.diagnosis import explain_failure
 from wizard.errors import WizardError, fail
-from wizard.model import Client, Connection, Failure, Finding
-from wizard.validation import Credentials
+from wizard.model import Client, Connection, Explanation, Failure
 from wizard.web import consent, pasted
-from wizard.web.findings import paint
-from wizard.web.presenter import explained
-from wizard.web.rooms import house
-from wizard.web.sessions import browser
-from wizard.web.widening import offers
-from wizard.zoho import ALWAYS, limits, parse_scope, preset, presets, product
+from wizard.web.context import get_services
+from wizard.web.error_pages import render_error
+from wizard.web.scope_extension import extendable_connections
+from wizard.web.sessions import current_session
+from wizard.web.view_models import scope_views
+from wizard.zoho import ACCOUNT_SCOPE, limits, parse_scope, preset, presets, product
 
 pages = Blueprint("onboarding", __name__)
 
-NAME_LENGTH = 40
-BEGUN = "begun"
+MAX_SUGGESTED_NAME_CHARACTERS = 40
+BEGUN_CONNECTIONS = "begun_connections"
 """In the session: wish → the connection that was last begun with it."""
-UNDERSTOOD = "understood"
+PASTE_SUMMARIES = "paste_summaries"
 """In the session: connection → what was read from the paste that made its client."""
 
 
 @dataclass(frozen=True)
-class Wish:
+class ConnectionRequest:
     """What a new connection shall be able to do, and where."""
 
-    presets: tuple[str, ...]
+    preset_ids: tuple[str, ...]
     scope: tuple[str, ...]
     location: str | None
 
     @property
-    def explained(self) -> Sequence[object]:
-        return explained(self.scope)
+    def scope_views(self) -> Sequence[object]:
+        return scope_views(self.scope)
 
     @property
-    def explanations(self) -> Sequence[str]:
+    def preset_explanations(self) -> Sequence[str]:
         """Why each task needs its scopes."""
-        return [preset(each).explanation for each in self.presets]
+        return [preset(each).explanation for each in self.preset_ids]
 
 
 @dataclass(frozen=True)
-class Asked:
+class ConnectionForm:
     """The fields of the first page as they were filled in, to be shown again."""
 
     location: str = ""
-    address: str = ""
+    zoho_url: str = ""
     scope: str = ""
     name: str = ""
-    tasks: list[str] = field(default_factory=list)
+    preset_ids: list[str] = field(default_factory=list)
 
     @classmethod
-    def read(cls) -> "Asked":
+    def from_request(cls) -> "ConnectionForm":
         form = request.args
-        tasks = [*form.getlist("task"), *form.getlist("tasks")]
-        texts = {each: form.get(each, "") for each in ("location", "address", "scope", "name")}
-        return cls(**texts, tasks=tasks)
+        preset_ids = form.getlist("preset")
+        texts = {each: form.get(each, "") for each in ("location", "zoho_url", "scope", "name")}
+        return cls(**texts, preset_ids=preset_ids)
 
-    def wish(self) -> Wish | None:
+    def to_connection_request(self) -> ConnectionRequest | None:
         """What is wished for; None when nothing has been chosen yet. Raises `WizardError`."""
-        if not self.tasks and not self.scope.strip():
+        if not self.preset_ids and not self.scope.strip():
             return None
-        chosen = [preset(each) for each in dict.fromkeys(self.tasks)]
-        scope = [each for one in chosen for each in one.scope]
+        selected = [preset(each) for each in dict.fromkeys(self.preset_ids)]
+        scope = [each for one in selected for each in one.scope]
         if self.scope.strip():
             scope.extend(parse_scope(self.scope))
-        wanted = parse_scope(",".join([*scope, ALWAYS]))
-        return Wish(tuple(one.id for one in chosen), wanted, self._location())
+        scopes = parse_scope(",".join([*scope, ACCOUNT_SCOPE]))
+        return ConnectionRequest(tuple(one.id for one in selected), scopes, self._location())
 
     def _location(self) -> str | None:
-        if self.address.strip():
-            found = house().zoho.find(self.address)
-            if found is None:
-                raise fail("page-no-data-centre", given=self.address.strip()[:80])
-            return found.location
-        return house().zoho.data_centre(self.location).location if self.location else None
+        if self.zoho_url.strip():
+            data_center = get_services().zoho.find_data_center(self.zoho_url)
+            if data_center is None:
+                raise fail("page-no-data-centre", value=self.zoho_url.strip()[:80])
+            return data_center.location
+        return get_services().zoho.data_center(self.location).location if self.location else None
 
 
 @dataclass(frozen=True)
@@ -105,60 +105,64 @@ class Failed:
 @pages.get("/connections/new")
 def new() -> str | Response:
     """The first page, or, once a task is chosen, the second."""
-    asked = Asked.read()
+    form = ConnectionForm.from_request()
     try:
-        wish = asked.wish()
+        connection_request = form.to_connection_request()
     except WizardError as error:
-        return make_response(task_page(asked, finding_of(error.failure, house().clock())), 422)
-    if wish is None:
-        return task_page(asked)
-    waiting = _waiting(wish)
+        return make_response(
+            preset_page(form, explain_failure(error.failure, get_services().clock())), 422
+        )
+    if connection_request is None:
+        return preset_page(form)
+    pending = _pending_connection(connection_request)
     return (
-        redirect(f"/connections/{waiting}", 303) if waiting else client_page(wish, name=asked.name)
+        redirect(f"/connections/{pending}", 303)
+        if pending
+        else client_page(connection_request, name=form.name)
     )
 
 
-def _waiting(wish: Wish) -> str | None:
+def _pending_connection(connection_request: ConnectionRequest) -> str | None:
     """The connection that this browser was sent to Zoho for with this very wish, and that still
     waits: the Back button leads from Zoho's page to here. Whoever comes again wants another."""
-    name = browser().get(BEGUN, {}).pop(wish, None)
-    waiting = {each.connection for each in house().store.open_attempts()}
-    return name if name in waiting else None
+    name = current_session().get(BEGUN_CONNECTIONS, {}).pop(connection_request, None)
+    pending = {each.connection for each in get_services().store.open_attempts()}
+    return name if name in pending else None
 
 
 @pages.post("/connections")
 def create() -> Response:
     """Register the client where one was pasted, create the connection, and go to Zoho."""
     form = request.form
-    wish = Wish(
-        tuple(each.id for each in map(preset, filter(None, form.get("presets", "").split(",")))),
-        parse_scope(f"{form.get('scope', '')},{ALWAYS}"),
+    connection_request = ConnectionRequest(
+        tuple(each.id for each in map(preset, filter(None, form.get("preset_ids", "").split(",")))),
+        parse_scope(f"{form.get('scope', '')},{ACCOUNT_SCOPE}"),
         form.get("location") or None,
     )
     name = form.get("name", "").strip()
     client = None
     try:
         credentials = _credentials()
-        client = _client(wish, credentials)
+        client = _resolve_client(connection_request, credentials)
         pasted.forget()
-        _connection(name, client, wish)
+        _add_connection(name, client, connection_request)
     except WizardError as error:
         box = pasted.keep(error.failure) if client is None and "credentials" in form else None
         failed = Failed(error.failure, client, box)
-        return make_response(client_page(wish, name=name, failed=failed), 422)
+        return make_response(client_page(connection_request, name=name, failed=failed), 422)
     try:
-        answer = consent.begin(name)
+        response = consent.begin_authorization(name)
     except WizardError as error:
         if not error.failure.temporary:
-            return paint(error.failure, name=name)
+            return render_error(error.failure, name=name)
         # Nothing of it is lost: the form stands there again, to be pressed when the wait is over.
-        house().store.remove_connection(name)
+        get_services().store.remove_connection(name)
         failed = Failed(error.failure, client)
-        return make_response(client_page(wish, name=name, failed=failed), 503)
-    browser().setdefault(BEGUN, {})[wish] = name
+        return make_response(client_page(connection_request, name=name, failed=failed), 503)
+    current_session().setdefault(BEGUN_CONNECTIONS, {})[connection_request] = name
     read = pasted.understood(credentials) if credentials else ()
-    browser().setdefault(UNDERSTOOD, {})[name] = read
-    return answer
+    current_session().setdefault(PASTE_SUMMARIES, {})[name] = read
+    return response
 
 
 def _credentials() -> Credentials | None:
@@ -168,45 +172,47 @@ def _credentials() -> Credentials | None:
     return None if chosen and not pasted.filled() else pasted.pasted()
 
 
-def _client(wish: Wish, credentials: Credentials | None) -> Client:
+def _resolve_client(
+    connection_request: ConnectionRequest, credentials: Credentials | None
+) -> Client:
     if credentials is None:
-        return house().store.client(request.form.get("client_id", ""))
-    return house().clients.admit(
+        return get_services().store.client(request.form.get("client_id", ""))
+    return get_services().clients.admit(
         credentials,
-        redirect_uri=house().settings.redirect_uri,
-        location=wish.location,
-        same_for_all="same_for_all" in request.form,
+        redirect_uri=get_services().settings.redirect_uri,
+        location=connection_request.location,
+        same_for_all="has_common_secret" in request.form,
         replace=pasted.accepts_new_secret(),
     )
 
 
-def _connection(name: str, client: Client, wish: Wish) -> None:
-    house().store.add_connection(
+def _add_connection(name: str, client: Client, connection_request: ConnectionRequest) -> None:
+    get_services().store.add_connection(
         Connection(
             name=name,
             client_id=client.client_id,
-            scope=wish.scope,
-            location=wish.location,
-            presets=wish.presets,
-            created_at=house().clock(),
+            scope=connection_request.scope,
+            location=connection_request.location,
+            presets=connection_request.preset_ids,
+            created_at=get_services().clock(),
         )
     )
 
 
-def task_page(asked: Asked, found: Finding | None = None) -> str:
+def preset_page(form: ConnectionForm, explanation: Explanation | None = None) -> str:
     """The first page: data centre and task."""
-    clients = house().store.clients()
-    here = asked.location or (clients[0].location if len(clients) == 1 else "")
+    clients = get_services().store.clients()
+    location = form.location or (clients[0].location if len(clients) == 1 else "")
     return render_template(
-        "new_task.html",
-        first=not house().store.connections(),
-        found=found,
-        location=here,
-        address=asked.address,
-        scope=asked.scope,
-        name=asked.name,
-        tasks=asked.tasks,
-        data_centres=house().zoho.data_centres,
+        "choose_preset.html",
+        is_first=not get_services().store.connections(),
+        explanation=explanation,
+        location=location,
+        zoho_url=form.zoho_url,
+        scope=form.scope,
+        name=form.name,
+        preset_ids=form.preset_ids,
+        data_centers=get_services().zoho.data_centers,
         presets=[
             {"id": each.id, "title": each.title, "product_name": product(each.product).title}
             for each in presets()
@@ -214,58 +220,68 @@ def task_page(asked: Asked, found: Finding | None = None) -> str:
     )
 
 
-def client_page(wish: Wish, *, name: str = "", failed: Failed | None = None) -> str:
+def client_page(
+    connection_request: ConnectionRequest, *, name: str = "", failed: Failed | None = None
+) -> str:
     """The second page: the client, what the connection may do, and its name."""
-    clients = house().store.clients()
+    clients = get_services().store.clients()
     box = failed.box if failed else None
-    another = request.args.get("client") == "new" or box is not None
-    client = None if another else _chosen(clients, wish, failed)
+    is_new_client = request.args.get("client") == "new" or box is not None
+    client = None if is_new_client else _chosen(clients, connection_request, failed)
     failure = failed.failure if failed else None
-    found = failure.details.get("found") if failure else None
-    location = found or wish.location
-    likely = house().zoho.data_centre(location or _guessed_location())
-    settings = house().settings
+    found_location = failure.details.get("found") if failure else None
+    location = found_location or connection_request.location
+    data_center = get_services().zoho.data_center(location or _guessed_location())
+    settings = get_services().settings
     return render_template(
-        "new_client.html",
-        found=finding_of(failure, house().clock(), name=name) if failure else None,
+        "choose_client.html",
+        explanation=explain_failure(failure, get_services().clock(), name=name)
+        if failure
+        else None,
         box=box or pasted.Box(),
-        wish=wish,
-        title=_title(wish),
-        name=name or _free_name(wish),
+        connection_request=connection_request,
+        title=_title(connection_request),
+        name=name or _suggested_name(connection_request),
         client=client,
         clients=clients,
         location=location or "",
-        data_centre=likely,
-        guessed=location is None,
-        elsewhere=[each for each in house().zoho.data_centres if each != likely],
-        client_name=house().clients.free_name(),
+        data_center=data_center,
+        is_guessed=location is None,
+        other_data_centers=[
+            each for each in get_services().zoho.data_centers if each != data_center
+        ],
+        client_name=get_services().clients.free_name(),
         homepage=settings.base_url,
         redirect_uri=settings.redirect_uri,
-        another_client=_address(wish, location, client="new"),
-        offers=offers(client, wish.scope, location),
-        kept=limits().refresh_tokens_per_user_and_client,
-        home=house().zoho.data_centre(client.location) if client else None,
-        abroad=_abroad(client, location),
-        address=_address(wish, location, **({"client": "new"} if another else {})),
+        another_client_url=_client_page_url(connection_request, location, client="new"),
+        extendable_connections=extendable_connections(client, connection_request.scope, location),
+        max_refresh_tokens=limits().refresh_tokens_per_user_and_client,
+        client_data_center=get_services().zoho.data_center(client.location) if client else None,
+        missing_secret_url=_missing_secret_url(client, location),
+        page_url=_client_page_url(
+            connection_request, location, **({"client": "new"} if is_new_client else {})
+        ),
     )
 
 
-def _chosen(clients: Sequence[Client], wish: Wish, failed: Failed | None) -> Client | None:
+def _chosen(
+    clients: Sequence[Client], wish: ConnectionRequest, failed: Failed | None
+) -> Client | None:
     """The client that the page connects with: the one it was settled on, else the likeliest."""
     chosen = request.args.get("client") or request.form.get("client_id")
     if failed is not None and failed.client is not None:
         chosen = failed.client.client_id
     wanted = next((each for each in clients if each.client_id == chosen), None)
-    return wanted or _likeliest(clients, wish.location)
+    return wanted or _most_likely_client(clients, wish.location)
 
 
-def _likeliest(clients: Sequence[Client], location: str | None) -> Client | None:
+def _most_likely_client(clients: Sequence[Client], location: str | None) -> Client | None:
     usable = [each for each in clients if each.redirect_uri]
-    near = [each for each in usable if location in (None, *each.locations)]
-    return next(iter([*near, *usable]), None)
+    in_location = [each for each in usable if location in (None, *each.locations)]
+    return next(iter([*in_location, *usable]), None)
 
 
-def _abroad(client: Client | None, location: str | None) -> str | None:
+def _missing_secret_url(client: Client | None, location: str | None) -> str | None:
     """Where the secret of `location` is stored, if `client` has none that may be sent there."""
     if client is None or location is None or client.secret_for(location):
         return None
@@ -274,32 +290,42 @@ def _abroad(client: Client | None, location: str | None) -> str | None:
 
 def _guessed_location() -> str:
     regions = re.findall(r"-([A-Z]{2})\b", request.headers.get("Accept-Language", ""))
-    return next((_regions()[each] for each in regions if each in _regions()), "us")
+    return next(
+        (_locations_by_region()[each] for each in regions if each in _locations_by_region()), "us"
+    )
 
 
 @cache
-def _regions() -> dict[str, str]:
+def _locations_by_region() -> dict[str, str]:
     text = resources.files("wizard.web").joinpath("regions.toml").read_text("utf-8")
     rows = tomllib.loads(text)
     return {region: location for location, regions in rows.items() for region in regions}
 
 
-def _title(wish: Wish) -> str:
-    titles = [preset(each).title for each in wish.presets]
+def _title(connection_request: ConnectionRequest) -> str:
+    titles = [preset(each).title for each in connection_request.preset_ids]
     return titles[0] if len(titles) == 1 else "Your connection"
 
 
-def _free_name(wish: Wish) -> str:
+def _suggested_name(connection_request: ConnectionRequest) -> str:
     """A name after the task that no connection has."""
-    stem = (wish.presets[0] if wish.presets else wish.scope[0].partition(".")[0].lower())[
-        :NAME_LENGTH
-    ]
-    taken = {each.name for each in house().store.connections()}
-    numbered = (f"{stem}-{number}" for number in range(2, len(taken) + 3))
-    return next(name for name in (stem, *numbered) if name not in taken)
+    base_name = (
+        connection_request.preset_ids[0]
+        if connection_request.preset_ids
+        else connection_request.scope[0].partition(".")[0].lower()
+    )[:MAX_SUGGESTED_NAME_CHARACTERS]
+    taken = {each.name for each in get_services().store.connections()}
+    numbered = (f"{base_name}-{number}" for number in range(2, len(taken) + 3))
+    return next(name for name in (base_name, *numbered) if name not in taken)
 
 
-def _address(wish: Wish, location: str | None, **more: str) -> str:
+def _client_page_url(
+    connection_request: ConnectionRequest, location: str | None, **parameters: str
+) -> str:
     """Where the second page stands for `wish`."""
-    query = {**more, "task": wish.presets, "scope": ",".join(wish.scope)}
+    query = {
+        **parameters,
+        "preset": connection_request.preset_ids,
+        "scope": ",".join(connection_request.scope),
+    }
     return f"/connections/new?{urlencode({**query, 'location': location or ''}, doseq=True)}"

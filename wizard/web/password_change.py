@@ -3,57 +3,70 @@
 from flask import Blueprint, redirect, render_template, request
 from werkzeug.wrappers import Response
 
-from wizard.diagnosis.password_change import Risk, Stake, advice, risks
+from wizard.diagnosis.password_change import (
+    AffectedConnection,
+    PasswordChangeRisk,
+    advice,
+    password_change_risks,
+)
 from wizard.errors import fail
 from wizard.model import GrantState
-from wizard.web.presenter import CHECK_FAILED, CHECKING, GRANT_STATUS, Status
-from wizard.web.rooms import house
+from wizard.web.context import get_services
+from wizard.web.view_models import CHECK_FAILED, CHECKING, GRANT_BADGES, StatusBadge
 
 pages = Blueprint("password_change", __name__)
 
-PATH = "/password-change"
+PASSWORD_CHANGE_PATH = "/password-change"  # noqa: S105 - no secret
 
 
-@pages.get(PATH)
+@pages.get(PASSWORD_CHANGE_PATH)
 def show() -> str:
     """Each account, and what hangs on its password."""
-    found = _risks(request.args.get("email", ""))
-    round_ = house().rounds.progress()
-    left = round_.left if round_ else frozenset()
-    stakes = [stake for risk in found for stake in risk.stakes]
-    status = {each.name: CHECKING if each.name in left else _status(each) for each in stakes}
-    names = {each.name for each in stakes}
-    troubles = house().troubles.stored()
+    account_risks = _risks(request.args.get("email", ""))
+    progress = get_services().background_checks.progress()
+    checking = progress.remaining if progress else frozenset()
+    affected = [stake for risk in account_risks for stake in risk.connections]
+    statuses = {
+        each.name: CHECKING if each.name in checking else _status(each) for each in affected
+    }
+    names = {each.name for each in affected}
+    incidents = get_services().incidents.stored()
     return render_template(
         "password_change.html",
-        risks=found,
-        status=status,
+        risks=account_risks,
+        statuses=statuses,
         advice=advice(),
-        live=bool(left & names),
-        to_repair=[name for each in troubles for name in each.to_repair if name in names],
-        checked="checked" in request.args,
+        is_checking=bool(checking & names),
+        to_reauthorize=[
+            name for each in incidents for name in each.to_reauthorize if name in names
+        ],
+        is_checked="checked" in request.args,
         path=request.full_path.rstrip("?"),
-        places={each.location: each.name for each in house().zoho.data_centres},
+        data_center_names={each.location: each.name for each in get_services().zoho.data_centers},
     )
 
 
-@pages.post(f"{PATH}/check")
+@pages.post(f"{PASSWORD_CHANGE_PATH}/check")
 def check() -> Response:
     """Have everything checked that hangs on an account; the page shows how it goes."""
     email = request.form.get("email", "")
-    house().rounds.begin(name for risk in _risks(email) for name in risk.names)
-    return redirect(f"{PATH}?checked=yes", 303)
+    get_services().background_checks.begin(
+        name for risk in _risks(email) for name in risk.connection_names
+    )
+    return redirect(f"{PASSWORD_CHANGE_PATH}?checked=yes", 303)
 
 
-def _risks(email: str) -> tuple[Risk, ...]:
-    store = house().store
-    found = risks(store.overview(), store.destinations(), store.last_refreshes(), email)
-    if email and not found:
+def _risks(email: str) -> tuple[PasswordChangeRisk, ...]:
+    store = get_services().store
+    matching = password_change_risks(
+        store.overviews(), store.destinations(), store.last_refreshes(), email
+    )
+    if email and not matching:
         raise fail("no-account", email=email)
-    return found
+    return matching
 
 
-def _status(stake: Stake) -> Status:
-    if stake.state is GrantState.PROVED and stake.check_failed:
+def _status(connection: AffectedConnection) -> StatusBadge:
+    if connection.state is GrantState.VERIFIED and connection.has_failed_check:
         return CHECK_FAILED
-    return GRANT_STATUS[stake.state]
+    return GRANT_BADGES[connection.state]

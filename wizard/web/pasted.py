@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 from flask import request
 
+from wizard.clients import Credentials, parse_credentials, parse_secret
 from wizard.errors import WizardError
 from wizard.model import Failure
-from wizard.validation import Credentials, parse_credentials, parse_secret
-from wizard.web.sessions import browser
+from wizard.web.sessions import current_session
 
 KEPT = "pasted"
 """In the session: the credentials that were pasted last, while their form has not succeeded."""
@@ -47,7 +47,7 @@ def pasted() -> Credentials:
 
     Raises as `parse_credentials` does.
     """
-    text, kept, client_id = _text(), browser().get(KEPT), request.form.get("kept", "")
+    text, kept, client_id = _text(), current_session().get(KEPT), request.form.get("kept", "")
     if isinstance(kept, Credentials) and kept.client_id == client_id and not text:
         return kept
     try:
@@ -75,14 +75,14 @@ def keep(failure: Failure) -> Box:
         forget()
     if failure.code in REFUSED:
         return Box(credentials.client_id, understood=understood(credentials))
-    browser()[KEPT] = credentials
+    current_session()[KEPT] = credentials
     offers = failure.code == DIFFERS
     return Box(credentials.client_id, True, understood(credentials), offers)
 
 
 def forget() -> None:
     """Keep nothing: the client is settled."""
-    browser().pop(KEPT, None)
+    current_session().pop(KEPT, None)
 
 
 def understood(credentials: Credentials) -> tuple[str, ...]:

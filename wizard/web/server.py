@@ -12,23 +12,23 @@ from waitress.adjustments import Adjustments
 from waitress.task import ThreadedTaskDispatcher
 
 from wizard.errors import fail
-from wizard.house import House
-from wizard.web import peer
+from wizard.services import Services
+from wizard.web import socket_owner
 from wizard.web.admission import MOST_IN_ALL, Listener
 from wizard.web.app import create_app
-from wizard.web.assistance import Assistance, Start
-from wizard.web.sessions import PRINTED_LINK_SECONDS, LaunchTokens
+from wizard.web.assistance import Assistance, AssistedRunFactory
+from wizard.web.sessions import PRINTED_LINK_LIFETIME_SECONDS, LinkTokens
 
-OPENED_LINK_SECONDS = 60
+OPENED_LINK_LIFETIME_SECONDS = 60
 """A link we hand to a browser ourselves is used at once."""
-LAST_ANSWERS_SECONDS = 30
+SHUTDOWN_TIMEOUT_SECONDS = 30
 """Longer than one call to Zoho may take, so that a code sent there is never left unanswered."""
 THREADS = 8
-LARGEST_BODY = 8 * 1024 * 1024
+MAX_BODY_BYTES = 8 * 1024 * 1024
 """Bytes. The guard is stricter, but is asked only when a body has been received and stored."""
 
 
-def bind(port: int) -> list[socket.socket]:
+def bind_sockets(port: int) -> list[socket.socket]:
     """Sockets on 127.0.0.1 and, where the machine has IPv6, on ::1.
 
     Both, because `localhost` may mean either: a stranger on the other one would receive the
@@ -37,7 +37,7 @@ def bind(port: int) -> list[socket.socket]:
     sockets: list[socket.socket] = []
     for family, host in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
         try:
-            sockets.append(_bind(family, host, port))
+            sockets.append(_bind_socket(family, host, port))
         except OSError as error:
             if family == socket.AF_INET6 and error.errno != errno.EADDRINUSE:
                 continue
@@ -47,7 +47,7 @@ def bind(port: int) -> list[socket.socket]:
     return sockets
 
 
-def _bind(family: socket.AddressFamily, host: str, port: int) -> socket.socket:
+def _bind_socket(family: socket.AddressFamily, host: str, port: int) -> socket.socket:
     bound = socket.socket(family, socket.SOCK_STREAM)
     try:
         if sys.platform == "win32":
@@ -71,44 +71,46 @@ class Server:
 
     def __init__(
         self,
-        house: House,
+        services: Services,
         port: int,
-        assist: Start | None = None,
-        peers: peer.Peers | None = None,
+        start_assist: AssistedRunFactory | None = None,
+        peers: socket_owner.Peers | None = None,
     ) -> None:
-        self.launch = LaunchTokens()
-        self._base_url = house.settings.base_url
-        sockets = bind(port)
-        peers = peers or peer.learn()
-        self.app = create_app(house, launch=self.launch, assist=assist, peers=peers)
+        self.link_tokens = LinkTokens()
+        self._base_url = services.settings.base_url
+        sockets = bind_sockets(port)
+        peers = peers or socket_owner.learn()
+        self.app = create_app(
+            services, link_tokens=self.link_tokens, start_assist=start_assist, peers=peers
+        )
         self._assistance: Assistance = self.app.extensions["assistance"]
-        self._map: dict[int, Any] = {}
+        self._socket_map: dict[int, Any] = {}
         self._dispatcher = ThreadedTaskDispatcher()
         self._dispatcher.set_thread_count(THREADS)
         settings = Adjustments(
             sockets=sockets,
             threads=THREADS,
             ident=None,
-            max_request_body_size=LARGEST_BODY,
+            max_request_body_size=MAX_BODY_BYTES,
             clear_untrusted_proxy_headers=True,
             connection_limit=MOST_IN_ALL,
         )
         for each in sockets:
-            Listener(self.app, each, peers, self._map, self._dispatcher, settings)
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="pages", daemon=True)
+            Listener(self.app, each, peers, self._socket_map, self._dispatcher, settings)
+        self._stop_event = threading.Event()
+        self._thread = threading.Thread(target=self._serve, name="pages", daemon=True)
 
     def start(self) -> None:
         """Begin to answer."""
         self._thread.start()
 
-    def new_launch_url(self, path: str = "/", *, printed: bool = True) -> str:
+    def new_browser_link(self, path: str = "/", *, is_printed: bool = True) -> str:
         """A one-time link that signs a browser in and leads to `path`.
 
         Good for 10 minutes when it is `printed`, for 1 minute when we open the browser.
         """
-        lifetime = PRINTED_LINK_SECONDS if printed else OPENED_LINK_SECONDS
-        return f"{self._base_url}/launch/{self.launch.issue(path, lifetime)}"
+        lifetime = PRINTED_LINK_LIFETIME_SECONDS if is_printed else OPENED_LINK_LIFETIME_SECONDS
+        return f"{self._base_url}/browser-link/{self.link_tokens.issue(path, lifetime)}"
 
     def wait(self) -> None:
         """Block until the server has been stopped."""
@@ -117,35 +119,39 @@ class Server:
     def stop(self) -> None:
         """Accept nothing more, let what is under way answer (at most 30 s), and close; so does an
         assisted window that was opened from here."""
-        self._assistance.end()
-        self._stopping.set()
+        self._assistance.stop()
+        self._stop_event.set()
         if self._thread.is_alive():
-            self._thread.join(LAST_ANSWERS_SECONDS + 5)
+            self._thread.join(SHUTDOWN_TIMEOUT_SECONDS + 5)
 
-    def _run(self) -> None:
-        while not self._stopping.is_set():
-            self._turn()
-        listeners = [part for part in self._map.values() if getattr(part, "accepting", False)]
+    def _serve(self) -> None:
+        while not self._stop_event.is_set():
+            self._poll()
+        listeners = [
+            part for part in self._socket_map.values() if getattr(part, "accepting", False)
+        ]
         for listener in listeners:
             listener.accepting = False
-        deadline = time.monotonic() + LAST_ANSWERS_SECONDS
-        while self._busy() and time.monotonic() < deadline:
-            self._turn()
+        deadline = time.monotonic() + SHUTDOWN_TIMEOUT_SECONDS
+        while self._is_busy() and time.monotonic() < deadline:
+            self._poll()
         self._dispatcher.shutdown(timeout=1)
-        wasyncore.close_all(self._map, ignore_all=True)
+        wasyncore.close_all(self._socket_map, ignore_all=True)
 
-    def _turn(self) -> None:
-        wasyncore.loop(timeout=0.2, map=self._map, count=1)
+    def _poll(self) -> None:
+        wasyncore.loop(timeout=0.2, map=self._socket_map, count=1)
 
-    def _busy(self) -> bool:
+    def _is_busy(self) -> bool:
         return any(
             getattr(part, "requests", None) or getattr(part, "total_outbufs_len", 0)
-            for part in list(self._map.values())
+            for part in list(self._socket_map.values())
         )
 
 
-def serve(house: House, port: int | None = None, assist: Start | None = None) -> Server:
+def serve(
+    services: Services, port: int | None = None, start_assist: AssistedRunFactory | None = None
+) -> Server:
     """Start the pages of `house`; `assist` starts the assisted browser. Raises `port-in-use`."""
-    server = Server(house, port or house.settings.port, assist)
+    server = Server(services, port or services.settings.port, start_assist)
     server.start()
     return server

@@ -4,56 +4,60 @@ import importlib.metadata
 
 from flask import Blueprint, render_template
 
-from wizard.errors import explain, fail, phrase
-from wizard.watch import shown
-from wizard.web.presenter import Status, ago, moment
-from wizard.web.rooms import house, peers
+from wizard.errors import explain, fail, message
+from wizard.monitoring import shown
+from wizard.web.context import get_services, peers
+from wizard.web.view_models import StatusBadge, format_age, format_datetime
 
 pages = Blueprint("status", __name__)
 
-NEVER = "never; in a terminal: zoho-wizard backup FILE"
-UNWATCHED = "never; in a terminal: zoho-wizard watch"
-UNTOLD = "none; in a terminal: zoho-wizard watch --notify COMMAND|URL"
-STRENGTH = {"strong": Status("Strong", "good"), "weak": Status("Weak", "wait")}
+NO_BACKUP = "never; in a terminal: zoho-wizard backup FILE"
+NO_CHECK = "never; in a terminal: zoho-wizard monitor"
+NO_NOTIFICATIONS = "none; in a terminal: zoho-wizard monitor --notify COMMAND|URL"
+STRENGTH_BADGES = {"strong": StatusBadge("Strong", "good"), "weak": StatusBadge("Weak", "wait")}
 
 
 @pages.get("/status")
 def show() -> str:
     """The key, the store, the Zoho that is asked, and the program."""
-    rooms = house()
-    where = rooms.vault.where
-    key = {"Kept in": where.kind.replace("-", " "), "Exactly": where.detail}
-    better = [explain(fail(code).failure) for code in where.better]
-    if better:
-        key["Better"] = " Or: ".join(f"{each.title}. {each.remedy}" for each in better)
+    services = get_services()
+    key_storage = services.vault.key_storage
+    key = {"Kept in": key_storage.kind.replace("-", " "), "Exactly": key_storage.detail}
+    stronger_options = [explain(fail(code).failure) for code in key_storage.stronger_options]
+    if stronger_options:
+        key["Better"] = " Or: ".join(f"{each.title}. {each.fix}" for each in stronger_options)
     store = {
-        "Database": rooms.home.database,
-        "Data": rooms.home.data_dir,
-        "Configuration": rooms.home.config_dir,
+        "Database": services.paths.database,
+        "Data": services.paths.data_dir,
+        "Configuration": services.paths.config_dir,
     }
-    backed_up_at, retired_at = rooms.store.backed_up_at(), rooms.store.retired_at()
-    store["Last backup"] = ago(backed_up_at, rooms.clock()) if backed_up_at else NEVER
-    watched_at = rooms.store.watched_at()
-    store["Last watch"] = ago(watched_at, rooms.clock()) if watched_at else UNWATCHED
-    store["Alarm"] = shown(rooms.store.notify_command()) or UNTOLD
-    if retired_at:
-        store["Moved away"] = moment(retired_at)
-    upstream = {
-        "Which": "the real one" if rooms.zoho.live else f"made up, at {rooms.zoho.mark}",
-        "Data centres": ", ".join(each.location for each in rooms.zoho.data_centres),
-        "Redirect URI": rooms.settings.redirect_uri,
+    backed_up_at, deactivated_at = services.store.backed_up_at(), services.store.deactivated_at()
+    store["Last backup"] = format_age(backed_up_at, services.clock()) if backed_up_at else NO_BACKUP
+    last_checked_at = services.store.last_checked_at()
+    store["Last watch"] = (
+        format_age(last_checked_at, services.clock()) if last_checked_at else NO_CHECK
+    )
+    store["Alarm"] = shown(services.store.notify_command()) or NO_NOTIFICATIONS
+    if deactivated_at:
+        store["Moved away"] = format_datetime(deactivated_at)
+    zoho_facts = {
+        "Which": "the real one"
+        if services.zoho.is_live
+        else f"made up, at {services.zoho.instance}",
+        "Data centres": ", ".join(each.location for each in services.zoho.data_centers),
+        "Redirect URI": services.settings.redirect_uri,
     }
     program = {
         "Version": importlib.metadata.version("zoho-wizard"),
-        "Access": phrase("access-check", peers().access_check),
+        "Access": message("access-check", peers().access_check),
     }
     return render_template(
         "status.html",
-        cautions=rooms.cautions.of_home(),
+        cautions=services.cautions.of_installation(),
         parts=[
-            ("Key", key, STRENGTH[where.strength]),
+            ("Key", key, STRENGTH_BADGES[key_storage.strength]),
             ("Store", store, None),
-            ("Zoho", upstream, None),
+            ("Zoho", zoho_facts, None),
             ("Program", program, None),
         ],
     )

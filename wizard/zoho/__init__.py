@@ -1,34 +1,35 @@
 """The facts about Zoho: data centres, products, scopes, presets, limits. Data, and its readers."""
 
-from wizard.zoho.data_centres import LIVE, DataCentre, Zoho, load
+from wizard.zoho.data_centers import LIVE, DataCenter, Zoho, load
 from wizard.zoho.limits import Limits, limits
 from wizard.zoho.presets import Preset, preset, presets
 from wizard.zoho.products import (
-    Listing,
+    OrganizationListing,
     Probe,
     Product,
-    error_words,
+    error_codes,
     product,
     product_of,
     products,
     products_of,
 )
-from wizard.zoho.scope import ALWAYS, covers, parse_scope, scope_words
+from wizard.zoho.scopes import ACCOUNT_SCOPE, describe_scope, missing_scopes, parse_scope
 
 __all__ = [
-    "ALWAYS",
+    "ACCOUNT_SCOPE",
     "LIVE",
-    "DataCentre",
+    "DataCenter",
     "Limits",
-    "Listing",
+    "OrganizationListing",
     "Preset",
     "Probe",
     "Product",
     "Zoho",
-    "covers",
-    "error_words",
+    "describe_scope",
+    "error_codes",
     "limits",
     "load",
+    "missing_scopes",
     "parse_scope",
     "preset",
     "presets",
@@ -36,5 +37,4 @@ __all__ = [
     "product_of",
     "products",
     "products_of",
-    "scope_words",
 ]

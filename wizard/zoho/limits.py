@@ -10,10 +10,10 @@ from importlib import resources
 class Limits:
     """Lives and windows in seconds, the rest in pieces. Budgets are the wizard's own."""
 
-    access_token_life: int
-    code_life: int
-    window: int
-    throttle_pause: int
+    access_token_lifetime_seconds: int
+    code_lifetime_seconds: int
+    window_seconds: int
+    rate_limit_pause_seconds: int
     retry_after_most: int
     """The longest wait that a server's ``Retry-After`` can ask for."""
     date_off_most: int
@@ -25,8 +25,8 @@ class Limits:
     token_requests_reserved: int
     access_tokens_per_refresh_token: int
     refresh_tokens_per_user_and_client: int
-    refresh_tokens_warn: int
-    refresh_tokens_stop: int
+    refresh_tokens_warning_threshold: int
+    refresh_tokens_hard_stop: int
 
 
 @cache

@@ -35,4 +35,4 @@ def preset(preset_id: str) -> Preset:
     for each in presets():
         if each.id == preset_id:
             return each
-    raise fail("unknown-preset", given=preset_id[:60])
+    raise fail("unknown-preset", value=preset_id[:60])

@@ -7,11 +7,11 @@ from functools import cache
 from importlib import resources
 
 from wizard.errors import fail
-from wizard.zoho.scope import covers
+from wizard.zoho.scopes import missing_scopes
 
 
 @dataclass(frozen=True)
-class Listing:
+class OrganizationListing:
     """The call that lists the organizations a token reaches in a product."""
 
     path: str
@@ -34,7 +34,7 @@ class Probe:
     noun: str
     """What is read, in plain words."""
     params: Mapping[str, str] = field(default_factory=dict, hash=False)
-    organization_in: str = ""
+    organization_parameter: str = ""
     """Where the organization's id goes: a query parameter, or the header ``orgId``."""
 
 
@@ -48,22 +48,26 @@ class Product:
     """First word of its scopes."""
     host: str
     """``www`` (the API domain) or the label that takes the place of ``accounts``."""
-    api: str
+    api_path: str
     """The path at which its interface begins there: ``/crm/v8``."""
     probes: tuple[Probe, ...]
-    organizations: Listing | None = None
-    binds: bool = False
+    organizations: OrganizationListing | None = None
+    binds_organization: bool = False
     """A consent binds the token to one organization or environment."""
     accept: str = "application/json"
 
     def probe_for(self, scope: Iterable[str]) -> Probe | None:
         """The most telling read that ``scope`` allows; None where none is allowed."""
         granted = tuple(scope)
-        return next((each for each in self.probes if not covers(granted, (each.scope,))), None)
+        return next(
+            (each for each in self.probes if not missing_scopes(granted, (each.scope,))), None
+        )
 
-    def lists_organizations(self, scope: Iterable[str]) -> bool:
+    def can_list_organizations(self, scope: Iterable[str]) -> bool:
         """Whether the product can name organizations, and ``scope`` allows to ask."""
-        return self.organizations is not None and not covers(scope, (self.organizations.scope,))
+        return self.organizations is not None and not missing_scopes(
+            scope, (self.organizations.scope,)
+        )
 
 
 @cache
@@ -74,7 +78,9 @@ def products() -> tuple[Product, ...]:
         Product(
             id=product_id,
             probes=tuple(Probe(**probe) for probe in row.pop("probes")),
-            organizations=Listing(**row.pop("organizations")) if "organizations" in row else None,
+            organizations=OrganizationListing(**row.pop("organizations"))
+            if "organizations" in row
+            else None,
             **row,
         )
         for product_id, row in tomllib.loads(text).items()
@@ -86,7 +92,7 @@ def product(product_id: str) -> Product:
     for each in products():
         if each.id == product_id:
             return each
-    raise fail("unknown-product", given=product_id[:60])
+    raise fail("unknown-product", value=product_id[:60])
 
 
 def product_of(scope: str) -> Product | None:
@@ -102,7 +108,7 @@ def products_of(scope: Iterable[str]) -> tuple[Product, ...]:
 
 
 @cache
-def error_words() -> dict[str, dict[str, str]]:
+def error_codes() -> dict[str, dict[str, str]]:
     """What products call their errors: product id (or ``common``) → word → failure code."""
-    text = resources.files("wizard.zoho").joinpath("error_words.toml").read_text("utf-8")
+    text = resources.files("wizard.zoho").joinpath("error_codes.toml").read_text("utf-8")
     return tomllib.loads(text)

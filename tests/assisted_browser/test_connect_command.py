@@ -1,0 +1,83 @@
+"""``connect --assist`` as a person runs it: a terminal, and a browser that the command opens."""
+
+import threading
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+import requests
+from playwright.sync_api import Browser, expect
+from support.harness import ANNA
+from support.ports import free_port
+from support.shell import CommandResult, Shell
+from support.tokens import wait_for
+
+from wizard.simulator.simulated_user import (
+    ConsentPage,
+    ConsolePage,
+    SignInPage,
+    SimulatedUser,
+    find_browser,
+)
+
+OPTIONS = ("--preset", "crm-read-leads", "--assist")
+
+
+@pytest.mark.slow
+def test_from_nothing_to_a_proof_in_a_window_of_its_own(shell: Shell, browser: Browser) -> None:
+    """The window is opened without a screen, and seen through a door that the test alone adds."""
+    port = free_port()
+    shell.environment |= {
+        "DISPLAY": ":0",
+        "ZOHO_WIZARD_BROWSER": _debuggable_browser(port, browser, shell),
+    }
+    ended: list[CommandResult] = []
+    answers = [("any address of your Zoho", "eu"), ("take them over", "y")]
+    command = threading.Thread(
+        target=lambda: ended.append(
+            shell.run_in_terminal("connect", "crm", *OPTIONS, replies=answers)
+        )
+    )
+    command.start()
+    try:
+        window = _connected(browser, port)
+        person = SimulatedUser(window.contexts[0].pages[0])
+        sign_in, console, consent = SignInPage(person), ConsolePage(person), ConsentPage(person)
+        password = shell.simulator.world.people.get(ANNA).password
+        sign_in.login_id.wait_for()
+        sign_in.sign_in(ANNA, password)
+        expect(console.redirect_uris).to_have_value(f"http://localhost:{shell.port}/callback")
+        console.create()
+        person.click(consent.accept_button)
+    finally:
+        command.join()
+    (result,) = ended
+    assert result.exit_code == 0
+    assert f"as {ANNA}" in result.stdout
+    (made,) = shell.simulator.world.clients
+    assert made.secrets["eu"] not in result.stdout
+    assert not (shell.directory / "home" / "data" / "simulator" / "browser").exists()
+
+
+def _debuggable_browser(port: int, browser: Browser, shell: Shell) -> str:
+    """A browser to start in the place of the person's own."""
+    own = find_browser(None, Path(browser.browser_type.executable_path))
+    starter = shell.directory / "browser"
+    starter.write_text(
+        f'#!/bin/sh\nexec "{own}" --headless=new --remote-debugging-port={port} "$@"\n', "utf-8"
+    )
+    starter.chmod(0o700)
+    return str(starter)
+
+
+def _connected(browser: Browser, port: int) -> Browser:
+    """The command's browser, once it has gone to Zoho: whoever comes before stops it on its way."""
+
+    def shows_zoho() -> bool:
+        with suppress(OSError):
+            pages = requests.get(f"http://127.0.0.1:{port}/json", timeout=5).json()
+            return any("/signin" in page["url"] for page in pages)
+        return False
+
+    wait_for(shows_zoho)
+    return browser.browser_type.connect_over_cdp(f"http://127.0.0.1:{port}")

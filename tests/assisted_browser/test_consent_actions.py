@@ -1,0 +1,315 @@
+"""What is done on which page: judged without a browser, one claim a kind of page."""
+
+from dataclasses import replace
+
+import pytest
+
+from wizard import zoho
+from wizard.assisted_browser.consent_actions import (
+    Choose,
+    ConsentAction,
+    ErrorPage,
+    Press,
+    PromptUser,
+    Reopen,
+    Wait,
+    next_consent_action,
+)
+from wizard.assisted_browser.consent_checks import ExpectedConsent
+from wizard.assisted_browser.page_snapshot import Button, Choice, Field, ListItem, PageSnapshot
+from wizard.model import Organization
+
+EU = "https://accounts.zoho.eu"
+QUERY = (
+    "?response_type=code&client_id=1000.ABC&redirect_uri=http%3A%2F%2Flocalhost%3A8723%2Fcallback"
+    "&scope=AaaServer.profile.READ%2CZohoCRM.modules.leads.READ&state=s1&prompt=consent"
+)
+ANNA = "anna@zylker.example"
+LEADS = ListItem("CRM", "View leads (modules)")
+EXPECTED = ExpectedConsent(
+    url=f"{EU}/oauth/v2/auth{QUERY}",
+    zoho=zoho.load(),
+    email=ANNA,
+    client_names=frozenset({"Zylker"}),
+    scope=("AaaServer.profile.READ", "ZohoCRM.modules.leads.READ"),
+    organizations=(Organization("crm", "1", "Zylker GmbH", "Production"),),
+)
+CONSENT = PageSnapshot(
+    url=EXPECTED.url,
+    headings=("Zylker", "Your Zoho account", "CRM"),
+    buttons=(Button("Accept", True), Button("Reject", True)),
+    list_items=(ListItem("Your Zoho account", "View profile"), LEADS),
+    text=f"Anna Berg\n{ANNA}\nZylker\nwould like to do the following with your account.",
+)
+ORGANIZATIONS = replace(
+    CONSENT,
+    buttons=(Button("Submit", True),),
+    choices=(
+        Choice("CRM organization", "Zylker GmbH Production"),
+        Choice("CRM organization", "Zylker GmbH Sandbox"),
+    ),
+)
+SIGN_IN = PageSnapshot(
+    url=f"{EU}/signin?servicename=AaaServer",
+    headings=("Sign in",),
+    buttons=(Button("Next", False),),
+    fields=(Field("text", "login_id LOGIN_ID username", "Email address or mobile number"),),
+)
+
+
+def authorization_endpoint(location: str) -> str:
+    return EXPECTED.zoho.data_center(location).authorization_endpoint
+
+
+def prompt_reason(action: ConsentAction) -> str:
+    assert isinstance(action, PromptUser), action
+    return action.reason
+
+
+def test_the_consent_that_is_wanted_is_accepted() -> None:
+    assert next_consent_action(CONSENT, EXPECTED) == Press("Accept")
+
+
+def test_it_is_accepted_at_whichever_data_center_zoho_has_moved_to() -> None:
+    assert next_consent_action(
+        replace(CONSENT, url=authorization_endpoint("in") + QUERY), EXPECTED
+    ) == Press("Accept")
+
+
+def test_it_waits_for_a_button_that_is_not_ready() -> None:
+    busy = replace(CONSENT, buttons=(Button("Accept", False), Button("Reject", False)))
+    assert next_consent_action(busy, EXPECTED) == Wait()
+
+
+def test_older_pages_say_deny() -> None:
+    older = replace(CONSENT, buttons=(Button("Accept", True), Button("Deny", True)))
+    assert next_consent_action(older, EXPECTED) == Press("Accept")
+
+
+@pytest.mark.parametrize(
+    "buttons",
+    [
+        (Button("Accept", True),),
+        (Button("Accept", True), Button("Accept", True), Button("Reject", True)),
+        (Button("Accept all cookies", True), Button("Reject", True)),
+        (Button("Akzeptieren", True), Button("Ablehnen", True)),
+    ],
+)
+def test_what_is_not_surely_a_consent_is_the_persons(buttons: tuple[Button, ...]) -> None:
+    assert (
+        prompt_reason(next_consent_action(replace(CONSENT, buttons=buttons), EXPECTED)) == "unknown"
+    )
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://accounts.zoho.eu/oauth/v2/auth",
+        "https://accounts.zoho.eu.example/oauth/v2/auth",
+        "https://accounts.zoho.eu@evil.example/oauth/v2/auth",
+        "https://accounts-zoho.eu/oauth/v2/auth",
+        "https://accounts.zoho.eu:8443/oauth/v2/auth",
+        "https://evil.example/https://accounts.zoho.eu/oauth/v2/auth",
+        "https://accounts.zoho.example/oauth/v2/auth",
+        "data:text/html,accounts.zoho.eu/oauth/v2/auth",
+    ],
+)
+def test_no_other_host_is_ever_accepted_at(address: str) -> None:
+    assert (
+        prompt_reason(next_consent_action(replace(CONSENT, url=address + QUERY), EXPECTED))
+        == "elsewhere"
+    )
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("client_id=1000.ABC", "client_id=1000.EVIL"),
+        ("modules.leads.READ", "modules.ALL"),
+        ("modules.leads.READ", "modules.leads.READ%2CZohoCRM.modules.ALL"),
+        ("state=s1", "state=s2"),
+        ("state=s1&", ""),
+        ("localhost%3A8723%2Fcallback", "evil.example%2Fcallback"),
+        ("client_id=1000.ABC", "client_id=1000.ABC&client_id=1000.EVIL"),
+        ("&state=s1", "&state=s1&scope=ZohoCRM.modules.ALL"),
+    ],
+)
+def test_another_request_than_the_houses_is_never_accepted(old: str, new: str) -> None:
+    other = EXPECTED.url.replace(old, new)
+    assert other != EXPECTED.url
+    assert (
+        prompt_reason(next_consent_action(replace(CONSENT, url=other), EXPECTED)) == "other-consent"
+    )
+
+
+def test_what_zoho_adds_to_the_address_does_no_harm() -> None:
+    assert next_consent_action(replace(CONSENT, url=f"{EXPECTED.url}&hl=en"), EXPECTED) == Press(
+        "Accept"
+    )
+
+
+@pytest.mark.parametrize(
+    ("shown", "why"),
+    [
+        (f"{ANNA.upper()}\nZylker", ""),
+        ("bob@zylker.example\nZylker", "other-person"),
+        (f"{ANNA}\nbob@zylker.example\nZylker", "other-person"),
+        ("Anna Berg\nZylker", "account-unseen"),
+        (f"{ANNA}.evil.example\nZylker", "other-person"),
+        (f"x'{ANNA}\nZylker", "other-person"),
+        (f"x!{ANNA}\nZylker", "other-person"),
+    ],
+)
+def test_the_person_who_is_signed_in_must_be_the_expected_one(shown: str, why: str) -> None:
+    move = next_consent_action(replace(CONSENT, text=shown), EXPECTED)
+    assert (prompt_reason(move) if why else move) == (why or Press("Accept"))
+
+
+def test_where_nobody_is_expected_the_person_says_who() -> None:
+    assert next_consent_action(CONSENT, replace(EXPECTED, email="")) == PromptUser(
+        "account-new", ANNA
+    )
+
+
+@pytest.mark.parametrize(
+    ("named", "right"),
+    [
+        ("Zylker", True),
+        ("Zylker would like to access the following", True),
+        ("Zylker Evil", False),
+        ("Zylker Evil would like to access the following", False),
+        ("zylker", False),
+        ("", False),
+    ],
+)
+def test_the_client_must_be_named_as_it_is_known(named: str, right: bool) -> None:
+    move = next_consent_action(
+        replace(CONSENT, headings=(named,), text=f"{ANNA}\n{named}"), EXPECTED
+    )
+    assert move == (Press("Accept") if right else PromptUser("other-client", named))
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        ListItem("CRM", "View, create, change and delete leads (modules)"),
+        ListItem("CRM", "Delete leads"),
+        ListItem("Zoho CRM", "Manage your leads"),
+        ListItem("Zoho Books", "View invoices"),
+        ListItem("Mail", "Read your mail"),
+        ListItem("Anything", "Modify everything"),
+    ],
+)
+def test_words_that_say_more_than_was_asked_for_are_the_persons(more: ListItem) -> None:
+    sight = replace(CONSENT, list_items=(CONSENT.list_items[0], more))
+    assert prompt_reason(next_consent_action(sight, EXPECTED)) == "wider"
+
+
+def test_more_lines_than_scopes_are_the_persons() -> None:
+    sight = replace(CONSENT, list_items=(*CONSENT.list_items, LEADS))
+    assert prompt_reason(next_consent_action(sight, EXPECTED)) == "wider"
+
+
+@pytest.mark.parametrize(
+    ("scope", "line"),
+    [
+        ("ZohoCRM.modules.ALL", ListItem("CRM", "View, create, change and delete modules")),
+        ("ZohoCRM.modules.WRITE", ListItem("CRM", "Create and change modules")),
+        ("ZohoCRM.modules.DELETE", ListItem("CRM", "Delete modules")),
+        ("ZohoCRM.modules.READ", ListItem("Nobody knows what", "See records")),
+        ("ZohoAnalytics.fullaccess.all", ListItem("Analytics", "Full access to your data")),
+    ],
+)
+def test_words_that_fit_what_was_asked_for_are_accepted(scope: str, line: ListItem) -> None:
+    wanted = replace(EXPECTED, scope=(scope,))
+    assert next_consent_action(replace(CONSENT, list_items=(line,)), wanted) == Press("Accept")
+
+
+def test_the_organization_is_the_one_from_before() -> None:
+    assert next_consent_action(ORGANIZATIONS, EXPECTED) == Choose((ORGANIZATIONS.choices[0],))
+
+
+@pytest.mark.parametrize(
+    "remembered",
+    [
+        (),
+        (Organization("crm", "1", "Zylker GmbH", "Developer"),),
+        (Organization("books", "1", "Zylker GmbH", "Production"),),
+        (
+            Organization("crm", "1", "Zylker GmbH", "Production"),
+            Organization("crm", "2", "Zylker GmbH", "Sandbox"),
+        ),
+    ],
+)
+def test_an_organization_that_is_not_sure_is_the_persons(
+    remembered: tuple[Organization, ...],
+) -> None:
+    move = next_consent_action(ORGANIZATIONS, replace(EXPECTED, organizations=remembered))
+    assert prompt_reason(move) == "organization"
+
+
+def test_no_organization_is_chosen_for_another_person() -> None:
+    sight = replace(ORGANIZATIONS, text="bob@zylker.example")
+    assert prompt_reason(next_consent_action(sight, EXPECTED)) == "other-person"
+
+
+def test_signing_in_is_the_persons() -> None:
+    password = Field("password", "password PASSWORD current-password", "Enter password")
+    unlabelled = Field("password", "", "")
+    for fields in (SIGN_IN.fields, (password,), (unlabelled,)):
+        assert (
+            prompt_reason(next_consent_action(replace(SIGN_IN, fields=fields), EXPECTED))
+            == "sign-in"
+        )
+
+
+@pytest.mark.parametrize(
+    ("field", "why"),
+    [
+        (Field("text", "one-time-code", ""), "one-time-code"),
+        (Field("text", "", "Digit 1"), "one-time-code"),
+        (Field("tel", "mfa_otp", ""), "one-time-code"),
+        (Field("text", "captcha", "Characters in the picture"), "captcha"),
+        (Field("text", "x", "Your mother's name"), "unknown"),
+    ],
+)
+def test_every_other_step_of_signing_in_is_the_persons(field: Field, why: str) -> None:
+    assert prompt_reason(next_consent_action(replace(SIGN_IN, fields=(field,)), EXPECTED)) == why
+
+
+def test_a_captcha_in_a_frame_is_seen() -> None:
+    sight = replace(SIGN_IN, frames=("reCAPTCHA https://www.recaptcha.net/x",))
+    assert prompt_reason(next_consent_action(sight, EXPECTED)) == "captcha"
+
+
+def test_signing_in_without_a_field_waits_for_another_device() -> None:
+    sight = replace(SIGN_IN, fields=(), headings=("Verify on your device",))
+    assert prompt_reason(next_consent_action(sight, EXPECTED)) == "push"
+
+
+def test_announcements_are_put_off_or_left_behind() -> None:
+    sight = PageSnapshot(url=f"{EU}/announcement/x", headings=("New",))
+    assert next_consent_action(sight, EXPECTED) == Reopen()
+    for name in ("Skip for now", "Remind me later"):
+        assert next_consent_action(
+            replace(sight, buttons=(Button(name, True),)), EXPECTED
+        ) == Press(name)
+        assert next_consent_action(replace(sight, links=(name,)), EXPECTED) == Press(name)
+    assert next_consent_action(replace(sight, url=f"{EU}/home"), EXPECTED) == Reopen()
+
+
+def test_a_page_of_zohos_own_ends_the_consent() -> None:
+    sight = PageSnapshot(
+        url=EXPECTED.url, headings=("Invalid Client",), text="Invalid Client\nNo such id."
+    )
+    assert next_consent_action(sight, EXPECTED) == ErrorPage("Invalid Client\nNo such id.")
+
+
+def test_a_blank_page_is_waited_for_and_one_that_cannot_be_reached_is_said() -> None:
+    assert next_consent_action(PageSnapshot(), EXPECTED) == Wait()
+    assert (
+        prompt_reason(
+            next_consent_action(PageSnapshot(url="chrome-error://chromewebdata/"), EXPECTED)
+        )
+        == "unreachable"
+    )

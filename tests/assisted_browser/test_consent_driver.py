@@ -1,0 +1,469 @@
+"""The driver on real pages: it accepts what is surely wanted, and leaves the rest to the person."""
+
+import json
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
+
+import pytest
+from playwright.sync_api import Error, Page
+from support.assisted_windows import AssistedUser, AssistedWindow, open_assisted_window
+from support.browser import CallbackServer
+from support.harness import ANNA, CARLA, FIRST_ORGANIZATION, SECOND_ORGANIZATION, Harness
+from support.zoho_driver import captcha_letters
+
+from wizard.assisted_browser import ConsentDriver, ConsentResult
+from wizard.assisted_browser.consent_actions import Wait, next_consent_action
+from wizard.assisted_browser.page_snapshot import take_snapshot
+from wizard.errors import WizardError
+from wizard.model import AttemptMode
+from wizard.simulator.server import Simulator
+from wizard.simulator.simulated_user import ConsentPage, SignInPage
+
+DORA, ERIC, NILS = "dora@zylker.example", "eric@zylker.example", "nils@zylker.example"
+
+
+@pytest.fixture
+def other_zoho() -> Iterator[Simulator]:
+    """Another Zoho, at an address that is not in the house's table."""
+    with Simulator() as simulator:
+        yield simulator
+
+
+def window_for(harness: Harness, page: Page, email: str, organization: str = "") -> AssistedWindow:
+    """A window for the next consent of a connection of somebody's."""
+    harness.add_verified_connection("crm", email, organization)
+    harness.controls.clear_journal()
+    seen = open_assisted_window(harness, page)
+    seen.user.email = email
+    return seen
+
+
+def add_eric(harness: Harness) -> None:
+    """Somebody of anna's data centre with one organization."""
+    facts = {"product": "crm", "organization_id": "77001", "name": "Eric & Co"}
+    harness.controls.add_person(
+        ERIC,
+        password="made-up-password-of-eric",
+        first_name="Eric",
+        last_name="Lang",
+        location="eu",
+        organizations=[facts],
+    )
+
+
+def sign_in_before(window: AssistedWindow, email: str) -> None:
+    """Somebody has signed in in this window before."""
+    someone = replace(window.user, email=email, prompt_reasons=[], prompt_messages=[])
+    window.page.goto(f"{window.harness.simulator.url}/eu/accounts/home")
+    someone.sign_in()
+    window.page.wait_for_url("**/accounts/home")
+
+
+def sign_out_and_in(window: AssistedWindow) -> None:
+    """Follow the page's own way out; the person who is needed signs in when asked."""
+    ConsentPage(window.user.person).sign_out()
+    SignInPage(window.user.person).login_id.wait_for()
+
+
+def creates_grant(window: AssistedWindow) -> bool:
+    wanted, begun = window.expected_consent(email=window.user.email)
+    ended = window.consent(wanted, begun)
+    done = window.harness.services.authorization.complete_pasted(
+        begun.attempt.id, begun.cookie_value, ended.callback_url
+    )
+    return done.generation == 2
+
+
+def test_the_person_signs_in_and_the_driver_accepts(assisted_window: AssistedWindow) -> None:
+    assert creates_grant(assisted_window)
+    assert assisted_window.user.prompt_reasons == ["sign-in"]
+    assert ANNA in assisted_window.user.prompt_messages[0]
+
+
+def test_who_is_signed_in_already_is_asked_for_nothing_and_nothing_is_typed(
+    assisted_window: AssistedWindow,
+) -> None:
+    sign_in_before(assisted_window, ANNA)
+    assert creates_grant(assisted_window)
+    assert assisted_window.user.prompt_reasons == []
+    assert assisted_window.page.evaluate("typed") == 0
+
+
+def test_where_the_consent_ends_never_leaves_the_browser(
+    harness: Harness, page: Page, callback: CallbackServer
+) -> None:
+    """Whoever listens there hears nothing, and the browser's history does not have the code."""
+    uri = callback.redirect_uri
+    made = harness.controls.register_client(ANNA, [uri], name="Zylker")
+    text = f"{made['client_id']}\n{made['secrets']['eu']}"
+    client = harness.services.clients.register(text, name="Zylker", redirect_uri=uri, location="eu")
+    harness.add_connection("crm", client)
+    ended = open_assisted_window(harness, page).consent()
+    assert ended.callback_url.startswith(f"{uri}?code=")
+    assert callback.queries == []
+    assert "code=" not in page.url
+
+
+def test_a_one_time_code_is_the_persons_and_the_browser_is_not_trusted(
+    harness: Harness, page: Page
+) -> None:
+    seen = window_for(harness, page, DORA)
+    assert creates_grant(seen)
+    assert seen.user.prompt_reasons == ["sign-in", "one-time-code"]
+    assert harness.simulator.world.people.get(DORA).trusted_browsers == []
+
+
+@pytest.mark.slow
+def test_whether_a_kept_browser_is_trusted_is_the_persons_to_say(
+    harness: Harness, page: Page
+) -> None:
+    seen = window_for(harness, page, DORA)
+    seen.user.actions["trust"] = lambda: SignInPage(seen.user.person).trust(True)
+    wanted, begun = seen.expected_consent(email=DORA, can_trust_browser=True)
+    assert seen.consent(wanted, begun).callback_url
+    assert seen.user.prompt_reasons == ["sign-in", "one-time-code", "trust"]
+
+
+def test_a_captcha_is_the_persons(assisted_window: AssistedWindow) -> None:
+    assisted_window.harness.controls.require_captcha(ANNA)
+
+    def type_it_off() -> None:
+        page = SignInPage(assisted_window.user.person)
+        page.enter_captcha(captcha_letters(assisted_window.page, assisted_window.harness.simulator))
+        page.password.wait_for()
+
+    assisted_window.user.actions["captcha"] = type_it_off
+    assert creates_grant(assisted_window)
+    assert assisted_window.user.prompt_reasons == ["sign-in", "captcha", "sign-in"]
+
+
+@pytest.mark.slow
+def test_a_push_is_the_persons(harness: Harness, page: Page) -> None:
+    seen = window_for(harness, page, DORA)
+    harness.simulator.world.people.get(DORA).approves_by_push = True
+    assert creates_grant(seen)
+    assert seen.user.prompt_reasons == ["sign-in", "push"]
+
+
+@pytest.mark.parametrize(
+    "kind", ["announcement", pytest.param("preannouncement", marks=pytest.mark.slow)]
+)
+def test_announcements_are_put_off(assisted_window: AssistedWindow, kind: str) -> None:
+    assisted_window.harness.controls.announce(ANNA, kind)
+    assert creates_grant(assisted_window)
+    assert assisted_window.user.prompt_reasons == ["sign-in"]
+
+
+def test_the_organization_is_the_one_from_before(harness: Harness, page: Page) -> None:
+    seen = window_for(harness, page, CARLA, SECOND_ORGANIZATION)
+    wanted, begun = seen.expected_consent(email=CARLA)
+    ended = seen.consent(wanted, begun)
+    assert seen.user.prompt_reasons == ["sign-in"]
+    authorization = harness.services.authorization
+    done = authorization.complete_pasted(begun.attempt.id, begun.cookie_value, ended.callback_url)
+    harness.verify("crm", done.generation or 0)
+    grant = harness.services.store.grant("crm")
+    assert grant is not None
+    assert [each.id for each in grant.organizations] == [SECOND_ORGANIZATION]
+
+
+@pytest.mark.slow
+def test_an_organization_that_is_not_remembered_is_the_persons_to_choose(
+    harness: Harness, page: Page
+) -> None:
+    seen = window_for(harness, page, CARLA, FIRST_ORGANIZATION)
+    consent = ConsentPage(seen.user.person)
+    seen.user.actions["organization"] = lambda: consent.choose_organization("Zylker Outlet")
+    wanted, begun = seen.expected_consent(email=CARLA, organizations=())
+    assert seen.consent(wanted, begun).callback_url
+    assert seen.user.prompt_reasons == ["sign-in", "organization"]
+
+
+@pytest.mark.parametrize(
+    "somebody", [ERIC, *(pytest.param(each, marks=pytest.mark.slow) for each in (CARLA, NILS))]
+)
+def test_for_another_person_nothing_is_pressed(
+    assisted_window: AssistedWindow, somebody: str
+) -> None:
+    """At a consent, at a choice of organizations, and where there is no account."""
+    add_eric(assisted_window.harness)
+    sign_in_before(assisted_window, somebody)
+
+    def leave() -> None:
+        assert assisted_window.decision_count == 0
+        sign_out_and_in(assisted_window)
+
+    assisted_window.user.actions["other-person"] = leave
+    assert creates_grant(assisted_window)
+    assert assisted_window.user.prompt_reasons == ["other-person", "sign-in"]
+    assert somebody in assisted_window.user.prompt_messages[0]
+    assert ANNA in assisted_window.user.prompt_messages[0]
+
+
+@pytest.mark.slow
+def test_nobody_knows_yet_whose_account_it_is(harness: Harness, page: Page) -> None:
+    harness.add_connection()
+    seen = open_assisted_window(harness, page)
+    seen.user.actions["sign-in-new"] = seen.user.sign_in
+    seen.user.actions["account-new"] = ConsentPage(seen.user.person).accept_button.click
+    wanted, begun = seen.expected_consent(email="")
+    assert seen.consent(wanted, begun).callback_url
+    assert seen.user.prompt_reasons == ["sign-in-new", "account-new"]
+
+
+@pytest.mark.slow
+def test_a_client_by_another_name_is_accepted_by_the_person_only(
+    assisted_window: AssistedWindow,
+) -> None:
+    _, begun = assisted_window.expected_consent()
+    assisted_window.harness.simulator.world.clients.get(
+        begun.attempt.client_id
+    ).name = "Renamed there"
+    consent = ConsentPage(assisted_window.user.person)
+    assisted_window.user.actions["other-client"] = consent.accept_button.click
+    ended = assisted_window.consent()
+    assert assisted_window.user.prompt_reasons == ["sign-in", "other-client"]
+    assert "Renamed there" in assisted_window.user.prompt_messages[1]
+    assert ended.accepted_client_name == "Renamed there"
+
+
+def test_the_name_of_a_client_that_the_person_rejected_is_not_learned(
+    assisted_window: AssistedWindow,
+) -> None:
+    _, begun = assisted_window.expected_consent()
+    assisted_window.harness.simulator.world.clients.get(
+        begun.attempt.client_id
+    ).name = "Renamed there"
+    consent = ConsentPage(assisted_window.user.person)
+    assisted_window.user.actions["other-client"] = consent.reject_button.click
+    ended = assisted_window.consent()
+    assert "error=access_denied" in ended.callback_url
+    assert ended.accepted_client_name == ""
+
+
+def follow_foreign_link(window: AssistedWindow, url: str, return_url: str) -> None:
+    """The person follows a link that somebody sent them, and later comes back."""
+
+    def follow() -> None:
+        window.user.sign_in()
+        window.page.goto(url)
+
+    def come_back() -> None:
+        assert window.page.url == url
+        assert window.decision_count == 0
+        window.page.goto(return_url)
+
+    window.user.actions.update({"sign-in": follow, "other-consent": come_back})
+
+
+def test_another_clients_consent_in_the_window_is_never_accepted(
+    assisted_window: AssistedWindow,
+) -> None:
+    assisted_window.harness.add_connection("other")
+    other = assisted_window.harness.services.authorization.begin("other", AttemptMode.PASTE).url
+    wanted, begun = assisted_window.expected_consent()
+    follow_foreign_link(assisted_window, other, wanted.url)
+    assert assisted_window.consent(wanted, begun).callback_url
+    assert assisted_window.user.prompt_reasons == ["sign-in", "other-consent"]
+
+
+@pytest.mark.slow
+def test_a_consent_to_more_in_the_window_is_never_accepted(assisted_window: AssistedWindow) -> None:
+    wanted, begun = assisted_window.expected_consent()
+    wider = wanted.url.replace("ZohoCRM.org.READ", "ZohoCRM.modules.ALL")
+    assert wider != wanted.url
+    follow_foreign_link(assisted_window, wider, wanted.url)
+    assert assisted_window.consent(wanted, begun).callback_url
+    assert assisted_window.user.prompt_reasons == ["sign-in", "other-consent"]
+
+
+@pytest.mark.slow
+def test_a_consent_that_says_more_than_was_asked_for_is_the_persons(
+    assisted_window: AssistedWindow,
+) -> None:
+    """The address is right, and the page's words speak of more: the second witness disagrees."""
+    wanted, begun = assisted_window.expected_consent()
+    fewer = ("AaaServer.profile.READ", "ZohoBooks.settings.READ", "ZohoDesk.basic.READ")
+    consent = ConsentPage(assisted_window.user.person)
+
+    def refuse() -> None:
+        assert assisted_window.decision_count == 0
+        consent.reject_button.click()
+
+    assisted_window.user.actions["wider"] = refuse
+    ended = assisted_window.consent(replace(wanted, scope=fewer), begun)
+    assert "error=access_denied" in ended.callback_url
+    assert "View leads" in assisted_window.user.prompt_messages[-1]
+
+
+def test_at_a_foreign_host_nothing_is_pressed(
+    assisted_window: AssistedWindow, other_zoho: Simulator
+) -> None:
+    """It looks as Zoho does, and the person may even be signed in there."""
+    wanted, begun = assisted_window.expected_consent()
+    own, foreign = assisted_window.harness.simulator.url, other_zoho.url
+    made = other_zoho.controls.register_client(
+        ANNA, [begun.attempt.redirect_uri], name=next(iter(wanted.client_names))
+    )
+    copy = wanted.url.replace(own, foreign).replace(begun.attempt.client_id, made["client_id"])
+
+    def stray() -> None:
+        assisted_window.page.goto(copy)
+        assisted_window.user.sign_in()
+        ConsentPage(assisted_window.user.person).accept_button.wait_for()
+
+    def come_back() -> None:
+        ConsentPage(assisted_window.user.person).accept_button.wait_for()
+        assisted_window.page.goto(wanted.url)
+
+    turns = iter([stray, assisted_window.user.sign_in])
+    assisted_window.user.actions["sign-in"] = lambda: next(turns)()
+    assisted_window.user.actions["elsewhere"] = come_back
+    assert assisted_window.consent(wanted, begun).callback_url
+    assert assisted_window.user.prompt_reasons == ["sign-in", "elsewhere", "sign-in"]
+    asked = [entry["path"] for entry in other_zoho.controls.journal()]
+    assert not [path for path in asked if path.endswith("/decision")]
+
+
+FAKE_CONSENT_PAGE = """
+<button>Accept</button> <button>Reject</button>
+<script>
+  const evaluate = window.eval;
+  window.eval = (text) => {
+    const made = evaluate(text);
+    return (...given) => ({ ...made(...given), url: ADDRESS, text: TEXT });
+  };
+</script>
+"""
+
+
+def test_a_page_that_lies_about_its_address_is_not_believed(
+    assisted_window: AssistedWindow, other_zoho: Simulator
+) -> None:
+    """At a foreign host the page's own scripts answer in the place of what looks at it."""
+    wanted, _ = assisted_window.expected_consent()
+    said = "\n".join([ANNA, *wanted.client_names])
+    lie = FAKE_CONSENT_PAGE.replace("ADDRESS", json.dumps(wanted.url)).replace(
+        "TEXT", json.dumps(said)
+    )
+    address = f"{other_zoho.url}/consent"
+    assisted_window.page.route(
+        address, lambda route: route.fulfill(body=lie, content_type="text/html")
+    )
+    assisted_window.page.goto(address)
+    assert next_consent_action(take_snapshot(assisted_window.page), wanted) == Wait()
+
+
+def test_a_picture_or_a_frame_at_the_redirect_uri_ends_nothing_and_is_not_fetched(
+    assisted_window: AssistedWindow, other_zoho: Simulator
+) -> None:
+    wanted, begun = assisted_window.expected_consent()
+    uri = f"{begun.attempt.redirect_uri}?error=access_denied&state={begun.attempt.oauth_state}"
+    address = f"{other_zoho.url}/pictures"
+    body = f'<img src="{uri}"><iframe src="{uri}"></iframe>'
+    assisted_window.page.route(
+        address, lambda route: route.fulfill(body=body, content_type="text/html")
+    )
+    refused: list[str] = []
+    assisted_window.page.on("requestfailed", lambda request: refused.append(request.url))
+
+    def wander() -> None:
+        assisted_window.page.goto(address)
+        assisted_window.page.goto(wanted.url)
+        assisted_window.user.sign_in()
+
+    assisted_window.user.actions["sign-in"] = wander
+    ended = assisted_window.consent(wanted, begun)
+    assert refused.count(uri) >= 2
+    assert "code=" in ended.callback_url
+
+
+def test_an_unknown_page_is_the_persons_and_then_it_goes_on(
+    assisted_window: AssistedWindow,
+) -> None:
+    wanted, begun = assisted_window.expected_consent()
+    connected_apps = f"{assisted_window.harness.simulator.url}/eu/accounts/home/connected-apps"
+
+    def wander() -> None:
+        assisted_window.user.sign_in()
+        assisted_window.page.goto(connected_apps)
+
+    assisted_window.user.actions["sign-in"] = wander
+    assisted_window.user.actions["unknown"] = lambda: assisted_window.page.go_back()
+    assert assisted_window.consent(wanted, begun).callback_url
+    assert assisted_window.user.prompt_reasons == ["sign-in", "unknown"]
+
+
+def test_a_page_of_zohos_own_ends_the_consent_with_its_words(
+    assisted_window: AssistedWindow,
+) -> None:
+    wanted, begun = assisted_window.expected_consent()
+    assisted_window.harness.controls.delete_client(begun.attempt.client_id)
+    ended = assisted_window.consent(wanted, begun)
+    assert ended == ConsentResult(error_text=ended.error_text)
+    assert "Invalid Client" in ended.error_text
+
+
+@pytest.mark.slow
+def test_without_an_account_in_the_product_the_page_is_led_back(
+    harness: Harness, page: Page
+) -> None:
+    harness.add_connection()
+    seen = open_assisted_window(harness, page)
+    seen.user.email = NILS
+    wanted, begun = seen.expected_consent(email=NILS)
+    assert "error=no_org" in seen.consent(wanted, begun).callback_url
+
+
+@pytest.mark.slow
+def test_the_person_may_reject(assisted_window: AssistedWindow) -> None:
+    """Their hand is as good as the driver's: what they press is what counts."""
+    wanted, begun = assisted_window.expected_consent()
+    consent = ConsentPage(assisted_window.user.person)
+    assisted_window.user.actions["other-client"] = consent.reject_button.click
+    ended = assisted_window.consent(replace(wanted, client_names=frozenset({"Another"})), begun)
+    assert "error=access_denied" in ended.callback_url
+
+
+def test_a_window_that_is_closed_ends_it(assisted_window: AssistedWindow) -> None:
+    assisted_window.user.actions["sign-in"] = assisted_window.page.close
+    with pytest.raises(WizardError, match="window-closed"):
+        assisted_window.consent()
+
+
+@pytest.mark.slow
+def test_a_page_that_crashes_ends_it(assisted_window: AssistedWindow) -> None:
+    def crash() -> None:
+        with suppress(Error):  # nobody is left to answer
+            assisted_window.page.goto("chrome://crash")
+
+    assisted_window.user.actions["sign-in"] = crash
+    with pytest.raises(WizardError, match="window-closed"):
+        assisted_window.consent()
+
+
+@pytest.mark.slow
+def test_whoever_asks_for_its_end_gets_it(harness: Harness, page: Page) -> None:
+    harness.add_verified_connection()
+    seen = AssistedWindow(
+        harness, page, AssistedUser(harness, page), ConsentDriver(page, print, lambda: True)
+    )
+    with pytest.raises(WizardError, match="window-closed"):
+        seen.consent()
+
+
+def test_what_the_person_is_to_do_stands_in_the_window(assisted_window: AssistedWindow) -> None:
+    """Apart from the page, which cannot read it; and it goes when it has been done."""
+    notice = assisted_window.page.locator("#zoho-wizard-notice")
+
+    def look() -> None:
+        assert notice.is_visible()
+        assert "neither typed nor read" not in assisted_window.page.locator("body").inner_text()
+        assisted_window.user.sign_in()
+
+    assisted_window.user.actions["sign-in"] = look
+    assert assisted_window.consent().callback_url
+    assert notice.count() == 0
+    assisted_window.driver.show_notice("crm is being proved.")
+    assert notice.get_attribute("data-message") == "crm is being proved."

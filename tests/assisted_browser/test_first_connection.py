@@ -1,0 +1,179 @@
+"""A first connection in the assisted window: from nothing to a grant, and what is left by hand."""
+
+from dataclasses import dataclass, field
+
+import pytest
+from playwright.sync_api import Page
+from support.assisted_windows import AssistedUser, HeadlessWindows
+from support.harness import ANNA, Harness
+from support.shell import Shell
+
+from wizard.cli.flows.assisted_authorization import AssistedAuthorizer
+from wizard.cli.flows.connection_request import USE_IT, ConnectionRequest
+from wizard.cli.flows.first_connection import (
+    IMPORT_QUESTION,
+    ManualRegistrationError,
+    authorize_in_assisted_browser,
+)
+from wizard.cli.terminal import Exit, Terminal
+from wizard.errors import WizardError
+from wizard.model import Client, ClientSecret
+from wizard.simulator.simulated_user import ConsentPage, ConsolePage, SignInPage, SimulatedUser
+
+REQUEST = ConnectionRequest(("crm-read-leads",), data_center="eu")
+OLD = "a1" * 21
+
+
+@dataclass
+class FirstConnection:
+    """Somebody who has nothing yet, at the window and at the terminal."""
+
+    harness: Harness
+    page: Page
+    confirms: bool = True
+    is_stopped: bool = False
+    questions: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        pages = SimulatedUser(self.page)
+        self.attendant = AssistedUser(self.harness, self.page)
+        self.attendant.actions = {
+            "console-sign-in": self.sign_in,
+            "console-create": ConsolePage(pages).create,
+            "account-new": ConsentPage(pages).accept_button.click,
+        }
+
+    def sign_in(self) -> None:
+        password = self.harness.simulator.world.people.get(ANNA).password
+        SignInPage(SimulatedUser(self.page)).sign_in(ANNA, password)
+
+    def connect(self) -> int:
+        terminal = Terminal(self.harness.services.clock)
+        terminal.settings, terminal.services = self.harness.services.settings, self.harness.services
+        rooms = HeadlessWindows(self.page.context.browser.new_context, {"": self.page})
+        window = AssistedAuthorizer(
+            terminal, rooms, lambda: self.is_stopped, on_prompt=self.attendant
+        )
+        return authorize_in_assisted_browser(terminal, "crm", REQUEST, window, self._confirm)
+
+    def remaining_steps(self) -> str:
+        """What the person is told when the rest is theirs; nothing is stored then."""
+        with pytest.raises(ManualRegistrationError) as raised:
+            self.connect()
+        assert self.harness.services.store.connections() == ()
+        assert self.harness.services.store.clients() == ()
+        return raised.value.failure.details["description"]
+
+    def _confirm(self, question: str) -> bool:
+        self.questions.append(question)
+        return self.confirms
+
+
+@pytest.fixture
+def first(harness: Harness, page: Page) -> FirstConnection:
+    return FirstConnection(harness, page)
+
+
+def test_signing_in_create_yes_and_accept_are_all_that_is_left_to_do(
+    first: FirstConnection, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert first.connect() == 1
+    assert first.attendant.prompt_reasons == ["console-sign-in", "console-create", "account-new"]
+    assert first.questions == [IMPORT_QUESTION]
+    (client,) = first.harness.services.store.clients()
+    (made,) = first.harness.simulator.world.clients
+    assert (client.client_id, client.location) == (made.client_id, "eu")
+    assert made.redirect_uris == [first.harness.services.settings.redirect_uri]
+    assert first.harness.verify("crm", 1)[-1].failure is None
+    said = "".join(capsys.readouterr()) + "".join(first.attendant.prompt_messages)
+    assert made.secrets["eu"] not in said
+
+
+def test_without_permission_nothing_is_taken_over(first: FirstConnection) -> None:
+    first.confirms = False
+    assert "bring id and secret over yourself" in first.remaining_steps()
+    assert len(list(first.harness.simulator.world.clients)) == 1
+
+
+def test_what_cannot_be_read_for_sure_is_left_to_the_person(first: FirstConnection) -> None:
+    hidden = "document.querySelector('#client-secret').textContent = '••••••••'"
+    first.attendant.actions["console-create"] = lambda: (
+        ConsolePage(SimulatedUser(first.page)).create(),
+        first.page.wait_for_selector("#client-secret"),
+        first.page.evaluate(hidden),
+    )
+    assert "could not be read" in first.remaining_steps()
+
+
+def test_a_client_that_zoho_does_not_confirm_is_not_stored(first: FirstConnection) -> None:
+    def rotate(_: str) -> bool:
+        (made,) = first.harness.simulator.world.clients
+        first.harness.controls.rotate_secret(made.client_id)
+        return True
+
+    first._confirm = rotate  # type: ignore[method-assign]
+    with pytest.raises(ManualRegistrationError, match="wrong-secret"):
+        first.connect()
+    assert first.harness.services.store.clients() == ()
+
+
+@pytest.mark.parametrize("yes", [True, False])
+def test_a_new_secret_of_a_stored_client_on_the_page_is_asked_about(
+    first: FirstConnection, yes: bool
+) -> None:
+    harness = first.harness
+
+    def stored_meanwhile(question: str) -> bool:
+        """Somebody stores the client in another window, with a secret that was then regenerated."""
+        first.questions.append(question)
+        if question != IMPORT_QUESTION:
+            return yes
+        (made,) = harness.simulator.world.clients
+        secrets, uri = (ClientSecret("eu", OLD),), harness.services.settings.redirect_uri
+        harness.services.store.add_client(Client(made.client_id, made.name, "eu", uri, secrets))
+        return True
+
+    first._confirm = stored_meanwhile  # type: ignore[method-assign]
+    if yes:
+        assert first.connect() == 1
+    else:
+        with pytest.raises(Exit):
+            first.connect()
+    assert first.questions == [IMPORT_QUESTION, USE_IT]
+    (client,) = harness.services.store.clients()
+    assert (client.secret_for("eu") != OLD) is yes
+
+
+def test_a_window_that_the_person_closes_leaves_the_rest_by_hand(first: FirstConnection) -> None:
+    first.attendant.actions["console-sign-in"] = first.page.close
+    assert first.remaining_steps() == "You closed the window."
+
+
+def test_ctrl_c_ends_it(first: FirstConnection) -> None:
+    def stop() -> None:
+        first.is_stopped = True
+
+    first.attendant.actions["console-sign-in"] = stop
+    with pytest.raises(WizardError, match="window-closed"):
+        first.connect()
+
+
+def test_a_client_that_is_there_needs_no_console(first: FirstConnection) -> None:
+    first.harness.register_client()
+    first.attendant.actions["sign-in-new"] = first.attendant.sign_in
+    assert first.connect() == 1
+    assert first.attendant.prompt_reasons == ["sign-in-new", "account-new"]
+
+
+def test_without_a_screen_the_command_says_so_and_changes_nothing(shell: Shell) -> None:
+    wish = ("--preset", "crm-read-leads", "--data-center", "eu", "--assist")
+    done = shell.run_in_terminal("connect", "crm", *wish, replies=[])
+    assert done.exit_code == 1
+    assert "There is no screen to open a window on" in done.stdout
+    assert shell.run("list", "--json").stdout.strip() == "[]"
+
+
+def test_a_script_is_told_that_the_console_needs_a_person(shell: Shell) -> None:
+    done = shell.run("connect", "crm", "--preset", "crm-read-leads", "--assist")
+    assert done.exit_code == 2
+    assert "--client" in done.stderr

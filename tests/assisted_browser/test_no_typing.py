@@ -1,0 +1,117 @@
+"""What the driver's sources may not hold: nothing that types or looks at what was typed."""
+
+import ast
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import pytest
+
+from wizard import assisted_browser
+from wizard.errors import message_table
+
+PACKAGE = Path(assisted_browser.__file__).parent
+CONSOLE_PREFIX = "console"
+"""What files are called that fill in a form of the API console, and have nothing to do with signing
+in."""
+FORBIDDEN_NAMES = {
+    "fill",
+    "type",
+    "press",
+    "press_sequentially",
+    "insert_text",
+    "keyboard",
+    "set_input_files",
+    "select_option",
+    "input_value",
+    "inner_html",
+    "content",
+    "aria_snapshot",
+    "screenshot",
+    "storage_state",
+    "cookies",
+    "tracing",
+    "record_video_dir",
+    "record_har_path",
+    "dispatch_event",
+}
+"""Names of Playwright's that type, that read what was typed, or that keep what was seen."""
+FORBIDDEN_IN_SCRIPTS = re.compile(
+    r"\.value\b|\bvalue\s*=|FormData|\.cookie\b|localStorage|innerHTML|\.click\("
+)
+ALLOWED_DEVTOOLS = {
+    "Fetch.enable",
+    "Fetch.failRequest",
+    "Fetch.continueRequest",
+    "Fetch.requestPaused",
+    "Target.getTargetInfo",
+}
+"""All that is asked of the browser beside Playwright: to stop at the redirect URI, and which frame
+is the page's own, so that a picture or a frame within it ends nothing."""
+
+
+def nodes() -> Iterator[ast.AST]:
+    for file in PACKAGE.glob("*.py"):
+        if not file.name.startswith(CONSOLE_PREFIX):
+            yield from ast.walk(ast.parse(file.read_text("utf-8")))
+
+
+def string_constants(nodes: Iterable[ast.AST]) -> set[str]:
+    constants = (node.value for node in nodes if isinstance(node, ast.Constant))
+    return {each for each in constants if isinstance(each, str)}
+
+
+def test_no_source_types_or_reads_what_was_typed() -> None:
+    used = {node.attr for node in nodes() if isinstance(node, ast.Attribute)}
+    passed = {node.arg for node in nodes() if isinstance(node, ast.keyword)}
+    assert "click" in used, "this looks at the right sources"
+    assert (used | passed) & FORBIDDEN_NAMES == set()
+
+
+def test_a_field_that_is_read_would_be_found() -> None:
+    """The check can fail."""
+    assert FORBIDDEN_IN_SCRIPTS.search("document.querySelector('#password').value")
+    assert not FORBIDDEN_IN_SCRIPTS.search('element.getAttribute("value")')
+
+
+@pytest.mark.parametrize("script", ["page_snapshot.js", "notice.js"])
+def test_no_script_reads_what_was_typed(script: str) -> None:
+    assert not FORBIDDEN_IN_SCRIPTS.search((PACKAGE / script).read_text("utf-8"))
+
+
+def test_there_are_no_other_scripts() -> None:
+    others = {
+        each.name for each in PACKAGE.glob("*.js") if not each.name.startswith(CONSOLE_PREFIX)
+    }
+    assert others == {"page_snapshot.js", "notice.js"}
+
+
+def test_scripts_run_from_files_only() -> None:
+    """What is run in a page stands in a file of its own, where the check above sees it."""
+    calls = [node for node in nodes() if isinstance(node, ast.Call)]
+    run = [call for call in calls if getattr(call.func, "attr", "") == "evaluate"]
+    assert len(run) == 2
+    assert not any(
+        isinstance(each, ast.Constant | ast.JoinedStr) for call in run for each in call.args
+    )
+
+
+def test_the_browsers_own_tools_are_asked_for_the_end_of_a_consent_only() -> None:
+    asked = {
+        each
+        for each in string_constants(nodes())
+        if re.fullmatch(r"[A-Z][A-Za-z]+\.[a-z][A-Za-z]+", each)
+    }
+    assert asked == ALLOWED_DEVTOOLS
+
+
+def test_every_hand_over_has_words_and_all_words_are_used() -> None:
+    calls = [node for node in nodes() if isinstance(node, ast.Call)]
+    named = [
+        call for call in calls if getattr(call.func, "id", "") in ("PromptUser", "ConsentMismatch")
+    ]
+    codes = {arg.value for call in named for arg in call.args[:1] if isinstance(arg, ast.Constant)}
+    sources = [*PACKAGE.glob("*.py"), *(PACKAGE.parent / "cli").rglob("*.py")]
+    said = "".join(file.read_text("utf-8") for file in sources)
+    assert codes <= set(message_table()["user-prompts"])
+    assert [each for each in message_table()["user-prompts"] if f'"{each}"' not in said] == []

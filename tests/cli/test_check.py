@@ -1,0 +1,105 @@
+"""`check` asks for several connections at once, and tells of them as if one after the other."""
+
+import json
+import re
+
+from support.harness import ANNA, Harness
+from support.shell import Shell
+
+NAMES = [f"crm-{number}" for number in range(7)]
+
+
+def add_verified_connections(shell_harness: Harness) -> None:
+    """Seven proved connections of one client."""
+    client = shell_harness.register_client()
+    for name in NAMES:
+        shell_harness.add_connection(name, client)
+        begun = shell_harness.services.authorization.begin(name)
+        done = shell_harness.complete_authorization(begun, shell_harness.give_consent(begun))
+        assert done.generation is not None
+        shell_harness.verify(name, done.generation)
+        shell_harness.advance(minutes=2)
+    shell_harness.advance(minutes=9)
+
+
+def test_all_connections_are_checked_and_told_in_their_order(
+    shell: Shell, shell_harness: Harness
+) -> None:
+    add_verified_connections(shell_harness)
+    shell_harness.add_connection("unbegun")
+    shell_harness.controls.clear_journal()
+
+    checked = shell.run("check", "--json")
+
+    told = json.loads(checked.stdout)
+    assert [each["name"] for each in told] == [*NAMES, "unbegun"]
+    assert [each["is_verified"] for each in told] == [*(True for _ in NAMES), False]
+    assert told[-1]["error"]["code"] == "no-grant"
+    assert checked.exit_code == told[-1]["error"]["exit_code"]
+    assert len(shell_harness.logged_requests("/crm/v8/Leads")) == len(NAMES)
+    assert not shell_harness.refresh_requests(), "their access tokens live"
+
+
+def test_one_connection_shows_what_was_asked_and_several_a_line_each(
+    shell: Shell, shell_harness: Harness
+) -> None:
+    add_verified_connections(shell_harness)
+    alone = shell.run("check", NAMES[3])
+    assert alone.stdout == ""
+    assert "leads can be read" in alone.stderr
+    assert "This reaches Zylker GmbH" in alone.stderr
+    wanted = [NAMES[5], NAMES[0], NAMES[3]]
+    several = shell.run("check", *wanted)
+    assert several.exit_code == 0
+    assert re.findall(r"^(crm-\d)\t✓ works\tZylker GmbH.*$", several.stdout, re.MULTILINE) == wanted
+    assert "All 3 work." in several.stderr
+
+
+def test_a_full_check_proves_every_rung_anew(shell: Shell, shell_harness: Harness) -> None:
+    add_verified_connections(shell_harness)
+    shell_harness.controls.clear_journal()
+    whole = shell.run("check", NAMES[0], "--full", "--json")
+    assert whole.exit_code == 0, whole.stderr
+    (told,) = json.loads(whole.stdout)
+    rungs = [rung["name"] for rung in told["steps"]]
+    assert rungs == ["refresh", "identity", "organization", "read:crm", "scope", "clock"]
+    assert len(shell_harness.refresh_requests()) == 1
+
+
+def test_what_the_limits_keep_from_being_asked_is_waited_for_where_that_is_wished(
+    shell: Shell, shell_harness: Harness
+) -> None:
+    add_verified_connections(shell_harness)
+    shell_harness.advance(hours=1)
+    for name in (*NAMES, *NAMES[:2]):
+        grant = shell_harness.services.store.grant(name)
+        assert grant is not None
+        shell_harness.services.tokens.refresh_grant(grant)
+    open_ = shell.run("check")
+    assert open_.exit_code == 4
+    assert "7 connections with “Zylker” could not be asked yet" in open_.stderr
+    assert open_.stdout.count("… not asked yet") == 7
+    waiting = shell.start("check", "--wait", "15m", "--json")
+    shell.simulator.controls.advance(600)
+    done = waiting.finish()
+    assert done.exit_code == 0, done.stderr
+    assert all(each["is_verified"] for each in json.loads(done.stdout))
+
+
+def test_the_gravest_finding_of_many_is_the_exit_code(shell: Shell, shell_harness: Harness) -> None:
+    add_verified_connections(shell_harness)
+    shell_harness.controls.change_password(ANNA)
+    checked = shell.run("check", "--json")
+    assert checked.exit_code == 3
+    assert {each["state"] for each in json.loads(checked.stdout)} == {"needs_reauthorization"}
+
+
+def test_a_name_that_is_not_known_keeps_all_from_being_asked(
+    shell: Shell, shell_harness: Harness
+) -> None:
+    add_verified_connections(shell_harness)
+    shell_harness.controls.clear_journal()
+    checked = shell.run("check", NAMES[0], "unknown")
+    assert (checked.exit_code, checked.stdout) == (2, "")
+    assert "unknown" in checked.stderr
+    assert not shell_harness.controls.journal()

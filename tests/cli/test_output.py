@@ -1,0 +1,142 @@
+"""What the terminal says, and what it must never let through."""
+
+import json
+
+import pytest
+from support.harness import ANNA, Harness
+from support.shell import Shell
+
+from wizard.transport import sanitize, sanitize_line
+
+
+def test_an_empty_list_says_where_and_for_whom_it_looked(shell: Shell) -> None:
+    listed = shell.run("list")
+    assert (listed.exit_code, listed.stdout) == (0, "")
+    assert str(shell.directory) in listed.stderr
+    assert "user " in listed.stderr
+    assert json.loads(shell.run("list", "--json").stdout) == []
+
+
+def test_an_unknown_name_says_where_and_for_whom_it_looked(shell: Shell) -> None:
+    for command in ("show", "token", "check", "reauthorize", "revoke", "remove"):
+        failed = shell.run(command, "nix")
+        assert (failed.exit_code, failed.stdout) == (2, "")
+        assert str(shell.directory) in failed.stderr
+
+
+def test_a_name_that_is_no_text_is_one_that_is_not_there(shell: Shell) -> None:
+    for command in ("token", "show", "check"):
+        failed = shell.run(command, "crm\udcff")
+        assert (failed.exit_code, failed.stdout) == (2, "")
+        assert "“crm?”" in failed.stderr
+        assert "(unknown-connection)" in failed.stderr
+    assert "(unknown-client)" in shell.run("client", "show", "1000.\udcff").stderr
+
+
+def test_a_narrow_terminal_cuts_no_address_off(shell: Shell, shell_harness: Harness) -> None:
+    shell_harness.add_verified_connection("crm")
+    lines = shell.run_in_terminal("list", columns=50).stdout.splitlines()
+    at = next(place for place, line in enumerate(lines) if line.startswith("crm "))
+    assert "✓ proved" in lines[at]
+    assert lines[at + 1].startswith(f"    {ANNA} · Zylker GmbH")
+    assert max(map(len, lines[at:])) <= 50
+    wide = shell.run_in_terminal("list", columns=120).stdout.splitlines()
+    assert any(line.startswith("crm ") and ANNA in line for line in wide)
+
+
+def test_json_mode_keeps_exit_code_and_stdout(shell: Shell) -> None:
+    failed = shell.run("token", "nix", "--json")
+    assert (failed.exit_code, failed.stdout) == (2, "")
+    assert json.loads(failed.stderr)["error"]["code"] == "unknown-connection"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (("connect", "crm", "--no-browser"), "no-task"),
+        (("connect", "--no-browser", "--preset", "crm-read-leads"), "name-needed"),
+        (("connect", "crm", "--no-browser", "--preset", "no-such-task"), "unknown-preset"),
+        (("connect", "crm", "--no-browser", "--scope", "ZohoCRM.."), "malformed-scope"),
+        (("client", "add", "--data-center", "mars"), "unknown-data-centre"),
+        (("client", "show", "1000.NIX"), "unknown-client"),
+    ],
+)
+def test_bad_input_is_named_and_changes_nothing(
+    shell: Shell, shell_harness: Harness, arguments: tuple[str, ...], code: str
+) -> None:
+    failed = shell.run(*arguments, stdin_text="1000.ABCDEFGHIJKLMNOPQRSTUVWXYZ0123 " + "0" * 42)
+    assert failed.exit_code == 2
+    assert f"({code})" in failed.stderr
+    assert shell_harness.services.store.connections() == ()
+    assert shell_harness.services.store.clients() == ()
+
+
+@pytest.mark.parametrize(
+    ("environment", "code", "exit_code"),
+    [
+        ({"ZOHO_WIZARD_PROT": "1"}, "unknown-setting", 2),
+        ({"ZOHO_WIZARD_PORT": "many"}, "bad-port", 2),
+        ({"ZOHO_WIZARD_SIMULATOR_URL": "https://accounts.zoho.eu"}, "bad-simulator-url", 2),
+        ({"ZOHO_WIZARD_HOME": "/proc/nowhere"}, "home-unwritable", 5),
+    ],
+)
+def test_a_wrong_setting_is_named(
+    shell: Shell, environment: dict[str, str], code: str, exit_code: int
+) -> None:
+    failed = shell.run("list", **environment)
+    assert (failed.exit_code, failed.stdout) == (exit_code, "")
+    assert f"({code})" in failed.stderr
+
+
+def test_status_says_where_all_is_and_tries_it_unattended(shell: Shell) -> None:
+    found = json.loads(shell.run("status", "--json", "--unattended").stdout)
+    assert found["key"]["strength"] == "weak"
+    assert found["redirect_uri"] == f"http://localhost:{shell.port}/callback"
+    assert found["unattended"]["ZOHO_WIZARD_HOME"] == shell.environment["ZOHO_WIZARD_HOME"]
+
+
+def test_unattended_says_what_is_missing(shell: Shell) -> None:
+    key = shell.directory / "elsewhere" / "key"
+    shell.run("status")
+    failed = shell.run("status", "--unattended", ZOHO_WIZARD_KEY_FILE=str(key))
+    assert failed.exit_code == 5
+    assert str(key) in failed.stderr
+
+
+def test_the_shell_completes_names_and_tasks(shell: Shell) -> None:
+    def complete(line: str) -> str:
+        words = line.split(" ")
+        return shell.run(
+            _ZOHO_WIZARD_COMPLETE="bash_complete",
+            COMP_WORDS=line,
+            COMP_CWORD=str(len(words) - 1),
+        ).stdout
+
+    assert "plain,reauthorize" in complete("zoho-wizard rea")
+    assert "plain,crm-read-leads" in complete("zoho-wizard connect crm --preset crm-")
+    assert complete("zoho-wizard show ").strip() == ""
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        "\x1b[2J\x1b[31mZylker\x1b[0m",
+        "\x1b]0;owned\x07Zylker",
+        "\x1b]8;;https://evil.example\x1b\\Zylker\x1b]8;;\x1b\\",
+        "\x1bP1$r\x1b\\Zylker",
+        "Zyl\u202eker\u202c",
+        "\x9b31mZylker",
+        "Zyl\rker\b\b",
+        "\x1b]52;c;ZXZpbA==",
+        "Zyl\u200bker\ufeff\u2060",
+        "Zylker\U000e0041\ud800",
+    ],
+)
+def test_foreign_text_reaches_no_terminal_with_what_steers_it(hostile: str) -> None:
+    assert sanitize(hostile) in ("Zylker", "")
+
+
+def test_text_that_people_write_stays_as_it_is() -> None:
+    for text in ("a\tb\nc", "Größe\xa05 €", "می\u200cخواهم", "👩\u200d💻", "株式会社"):
+        assert sanitize(text) == text
+    assert sanitize_line("a\tb\r\nc", 4) == "a b "

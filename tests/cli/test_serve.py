@@ -1,0 +1,235 @@
+"""Serving from a terminal, being found there, and stopping."""
+
+import json
+import os
+import select
+import signal
+import stat
+from pathlib import Path
+
+import requests
+from support.harness import Harness
+from support.ports import free_port
+from support.shell import PROCESS_TIMEOUT_SECONDS, Shell
+
+from wizard.local_api import request_browser_link
+from wizard.store import AccessPermission
+
+CONTROL_D = "\x04"
+LINK = r"http://localhost:\d+/browser-link/\S+"
+
+
+def open_link(link: str) -> requests.Response:
+    """Open a launch link as a browser does."""
+    return requests.get(link, timeout=10)
+
+
+def test_serve_prints_a_link_that_works_once_and_stops_on_sigterm(shell: Shell) -> None:
+    serving = shell.start("serve")
+    link = serving.wait_for_stderr(LINK)
+
+    assert open_link(link).status_code == 200
+    assert open_link(link).status_code != 200
+
+    ended = serving.finish(signal.SIGTERM)
+    assert (ended.exit_code, ended.stdout) == (0, "")
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_second_wizard_finds_the_first_one_and_opens_it(shell: Shell) -> None:
+    serving = shell.start("serve")
+    serving.wait_for_stderr(LINK)
+
+    opened = shell.run()
+
+    assert opened.exit_code == 0
+    link = opened.stderr.split()[-1]
+    assert f":{shell.port}/browser-link/" in link
+    assert open_link(link).status_code == 200
+    assert json.loads(shell.run("status", "--json").stdout)["is_serving"] is True
+    serving.finish(signal.SIGTERM)
+    assert json.loads(shell.run("status", "--json").stdout)["is_serving"] is False
+
+
+def test_the_socket_is_its_owners_alone_and_goes_with_the_server(shell: Shell) -> None:
+    serving = shell.start("serve")
+    serving.wait_for_stderr(LINK)
+    (socket,) = shell.directory.rglob("socket")
+
+    assert stat.S_IMODE(socket.stat().st_mode) == 0o600
+    assert stat.S_IMODE(socket.parent.stat().st_mode) == 0o700
+
+    serving.finish(signal.SIGINT)
+    assert not socket.exists()
+
+
+def test_a_foreign_program_on_the_port_is_a_finding(shell: Shell, tmp_path: Path) -> None:
+    serving = shell.start("serve")
+    serving.wait_for_stderr(LINK)
+
+    other = shell.run("serve", ZOHO_WIZARD_HOME=str(tmp_path / "another"))
+
+    assert other.exit_code == 1
+    assert "port-in-use" in other.stderr
+    assert str(shell.port) in other.stderr
+
+
+def socket_answers(path: Path) -> bool:
+    return request_browser_link(path, "/", is_printed=True) is not None
+
+
+def test_a_second_serve_on_another_port_is_refused_and_the_first_keeps_its_sockets(
+    shell: Shell, shell_harness: Harness, tmp_path: Path
+) -> None:
+    shell_harness.add_verified_connection("crm")
+    shell_harness.services.store.add_access_permission(
+        AccessPermission("crm", os.getuid(), "somebody", shell_harness.now())
+    )
+    shared = tmp_path / "shared"
+    serving = shell.start("serve", "--share", str(shared))
+    serving.wait_for_stderr(LINK)
+    own = Path(shell_harness.services.paths.socket)
+    before = own.stat().st_ino, (shared / "socket").stat().st_ino
+
+    other = shell.run("serve", "--share", str(shared), ZOHO_WIZARD_PORT=str(free_port()))
+
+    assert other.exit_code == 1
+    assert "already-served" in other.stderr
+    assert f"http://localhost:{shell.port}" in other.stderr
+    assert (own.stat().st_ino, (shared / "socket").stat().st_ino) == before
+    assert socket_answers(own)
+    serving.finish(signal.SIGTERM)
+
+
+def test_of_two_that_start_together_one_serves_and_the_other_says_so(shell: Shell) -> None:
+    both = [shell.start("serve", ZOHO_WIZARD_PORT=str(port)) for port in (shell.port, free_port())]
+    said = [each.wait_for_stderr(f"{LINK}|already-served") for each in both]
+
+    assert sorted("already-served" in each for each in said) == [False, True]
+    (socket,) = shell.directory.rglob("socket")
+    assert socket_answers(socket)
+    refused = both[["already-served" in each for each in said].index(True)].finish()
+    assert refused.exit_code == 1
+    assert socket_answers(socket)
+
+
+def test_a_wizard_that_was_killed_is_succeeded_on_any_port(shell: Shell) -> None:
+    killed = shell.start("serve")
+    killed.wait_for_stderr(LINK)
+    killed.finish(signal.SIGKILL)
+    (socket,) = shell.directory.rglob("socket")
+    assert not socket_answers(socket)
+
+    serving = shell.start("serve", ZOHO_WIZARD_PORT=str(free_port()))
+    serving.wait_for_stderr(LINK)
+
+    assert socket_answers(socket)
+    assert serving.finish(signal.SIGTERM).exit_code == 0
+
+
+def test_a_command_that_serves_while_it_waits_keeps_a_second_one_out(shell: Shell) -> None:
+    shell.start("connect", "crm").wait_for_stderr(LINK)
+
+    other = shell.run("serve", ZOHO_WIZARD_PORT=str(free_port()))
+
+    assert (other.exit_code, "already-served" in other.stderr) == (1, True)
+
+
+def test_status_says_what_keeps_other_users_out(shell: Shell) -> None:
+    assert json.loads(shell.run("status", "--json").stdout)["access_check"] == "user"
+    assert "Only the user who started the wizard" in shell.run("status").stdout
+
+
+def first_line(pipe: Path) -> str:
+    """What is written into a named pipe first, which fails rather than wait for ever."""
+    reading = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        assert select.select([reading], [], [], PROCESS_TIMEOUT_SECONDS)[0], "nothing was written"
+        return os.read(reading, 4096).decode().strip()
+    finally:
+        os.close(reading)
+
+
+def test_the_browser_is_given_a_file_and_no_link(shell: Shell) -> None:
+    heard, browser = shell.directory / "heard", shell.directory / "browser"
+    os.mkfifo(heard)
+    browser.write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" > {heard}\n')
+    browser.chmod(0o700)
+
+    running = shell.start("serve")
+    running.wait_for_stderr(LINK)
+    opening = shell.start(ZOHO_WIZARD_BROWSER=str(browser))
+    file = Path(first_line(heard))
+    opening.finish()
+
+    assert "launch" not in str(file)
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    link = file.read_text().split('href="')[1].split('"')[0]
+    assert open_link(link).status_code == 200
+
+
+def test_over_ssh_the_tunnel_is_printed_ready_to_paste(shell: Shell) -> None:
+    serving = shell.start("serve")
+    serving.wait_for_stderr(LINK)
+
+    said = shell.run(SSH_CONNECTION="192.0.2.1 50000 192.0.2.2 22").stderr
+
+    assert f"ssh -N -L {shell.port}:localhost:{shell.port} user@host" in said
+    assert "that is right: copy its whole address" in said
+
+
+def test_connect_waits_on_the_page_and_can_be_left(shell: Shell) -> None:
+    waiting = shell.start("connect", "crm")
+    assert open_link(waiting.wait_for_stderr(LINK)).url.endswith("/connections/new?name=crm")
+
+    left = waiting.finish(signal.SIGINT)
+
+    assert left.exit_code == 1
+    assert "zoho-wizard connect crm" in left.stderr
+
+
+def test_enter_at_the_terminal_prints_a_new_link(shell: Shell) -> None:
+    said = shell.run_in_terminal(
+        "serve", replies=[("Ctrl-C: stop", ""), ("/browser-link/", CONTROL_D)]
+    )
+
+    assert said.stdout.count("/browser-link/") == 2
+    assert said.exit_code == 0
+
+
+def test_a_demo_keeps_both_sides_between_runs(shell: Shell) -> None:
+    port = str(free_port())
+    first = shell.start("demo", "--port", port)
+    first.wait_for_stderr("Ctrl-C: stop")
+    said = first.finish(signal.SIGTERM)
+    assert said.exit_code == 0
+    assert f"export ZOHO_WIZARD_SIMULATOR_URL=http://127.0.0.1:{port}" in said.stderr
+    assert "anna@zylker.example" in said.stderr
+    (saved,) = shell.directory.rglob("simulator.json")
+    assert stat.S_IMODE(saved.stat().st_mode) == 0o600
+    saved.write_text(saved.read_text().replace("Berg", "Bergmann"))
+
+    again = shell.start("demo", "--port", port)
+    again.wait_for_stderr("Ctrl-C: stop")
+    assert any(
+        person["last_name"] == "Bergmann" for person in json.loads(saved.read_text())["people"]
+    )
+    assert again.finish(signal.SIGTERM).exit_code == 0
+    assert "Bergmann" in saved.read_text()
+
+    fresh = shell.start("demo", "--port", port, "--reset")
+    fresh.wait_for_stderr("Ctrl-C: stop")
+    assert fresh.finish(signal.SIGTERM).exit_code == 0
+    assert "Bergmann" not in saved.read_text()
+
+
+def test_a_fresh_demo_does_not_remove_what_another_one_serves(shell: Shell) -> None:
+    shell.start("demo", "--port", str(free_port())).wait_for_stderr("Ctrl-C: stop")
+    (socket,) = shell.directory.rglob("socket")
+    socket.unlink()  # as on a system that has no such sockets
+
+    port = {"ZOHO_WIZARD_PORT": str(free_port())}
+    other = shell.run("demo", "--reset", "--port", str(free_port()), **port)
+
+    assert (other.exit_code, "already-served" in other.stderr) == (1, True)
+    assert list(shell.directory.rglob("wizard.db"))

@@ -1,0 +1,277 @@
+"""The shapes of files: what is ours changes, everything else stays; what is broken says where."""
+
+import io
+import json
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from dotenv import dotenv_values
+from hypothesis import given
+from hypothesis import strategies as st
+
+from wizard.delivery import FormatError, dotenv, ini, sdk_csv
+from wizard.delivery import json as json_shape
+from wizard.delivery.formats import Unwritable
+
+ENV = """\
+# Zoho, for the invoices
+export ZOHO_CLIENT_ID=1000.OLD   # the first one
+
+COLOUR='dark blue'
+ZOHO_REFRESH_TOKEN="1000.old.old"
+LAST=1"""
+
+
+def test_a_dotenv_keeps_comments_order_and_every_other_line() -> None:
+    written = dotenv.write(
+        ENV, (), {"ZOHO_CLIENT_ID": "1000.NEW", "ZOHO_REFRESH_TOKEN": "1000.n.n", "ZOHO_DC": "eu"}
+    )
+    assert (
+        written
+        == ENV.replace("1000.OLD", "1000.NEW").replace('"1000.old.old"', "1000.n.n")
+        + "\nZOHO_DC=eu\n"
+    )
+
+
+def test_a_dotenv_value_given_twice_is_changed_twice_and_read_as_programs_do() -> None:
+    written = dotenv.write("A=1\nB=2\nA=3\n", (), {"A": "4"})
+    assert written == "A=4\nB=2\nA=4\n"
+    assert dotenv.read("A=1\nA=3\n") == {(): {"A": "3"}}
+
+
+def test_a_dotenv_name_without_a_value_gets_one() -> None:
+    assert dotenv.write("A\nB=1\n", (), {"A": "2"}) == "A=2\nB=1\n"
+
+
+PROBE = "touch pwned; echo pwned > pwned"
+VALUES = [
+    "1000.0123456789abcdef.0123456789abcdef",
+    "eyJ-_.~+/==",
+    "~",
+    "~root/x",
+    "a:~",
+    "two words",
+    "#none",
+    "a # b",
+    "$HOME",
+    "$(touch pwned)",
+    "`touch pwned`",
+    f'"; {PROBE}; "',
+    "a&b|c;d",
+    "*",
+    "!!",
+    "Größe ✓",
+    "x'$(touch pwned)'",
+    "'; touch pwned; '",
+    "\\'$(touch pwned)",
+    "x\\",
+    "a\\\\b",
+    "${HOME}",
+    "a\nb=c",
+    "a\rb",
+    "a\x00b",
+    "a\x1b[2Jb",
+    "\ud800",
+]
+REFUSED = VALUES[16:]
+"""Those that the readers of such files do not agree about, however they are written."""
+
+NODE = """
+const read = require('fs').readFileSync('env', 'utf8');
+process.stdout.write(require('util').parseEnv(read).TOKEN)
+"""
+READERS = {
+    "sh": ["sh", "-c", '. ./env; printf %s "$TOKEN"'],
+    "bash": ["bash", "-c", 'set -a; source ./env; printf %s "$TOKEN"'],
+    "python-dotenv": [
+        sys.executable,
+        "-c",
+        "import dotenv; print(dotenv.dotenv_values('env')['TOKEN'], end='')",
+    ],
+    "node": ["node", "-e", NODE],
+}
+
+
+@pytest.mark.parametrize(
+    "reader",
+    [
+        "python-dotenv",
+        *(pytest.param(e, marks=pytest.mark.needs(e)) for e in ("sh", "bash", "node")),
+    ],
+)
+@pytest.mark.parametrize("value", [each for each in VALUES if each not in REFUSED])
+def test_every_reader_of_a_dotenv_gets_the_same_value_and_none_runs_it(
+    tmp_path: Path, reader: str, value: str
+) -> None:
+    (tmp_path / "env").write_text(dotenv.write("A=1\n", (), {"TOKEN": value}), "utf-8")
+    done = subprocess.run(
+        READERS[reader], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout == value
+    assert os.listdir(tmp_path) == ["env"]
+
+
+@pytest.mark.parametrize("value", REFUSED)
+def test_a_value_that_the_readers_of_a_dotenv_read_differently_is_not_written(value: str) -> None:
+    with pytest.raises(Unwritable):
+        dotenv.write("A=1\n", (), {"TOKEN": value})
+
+
+@given(st.text(max_size=40))
+def test_a_dotenv_gives_back_what_was_put_in_or_takes_none_of_it(value: str) -> None:
+    try:
+        written = dotenv.write("# first\nX = y # z\n", (), {"TOKEN": value})
+    except Unwritable:
+        return
+    assert dotenv_values(stream=io.StringIO(written))["TOKEN"] == value
+    assert written.startswith("# first\nX = y # z\n")
+    assert shlex.split(written.partition("TOKEN=")[2]) == ([value] if value else [])
+
+
+@pytest.mark.parametrize(
+    ("write", "text", "spot", "value"),
+    [
+        (ini.write, "", ("zoho",), "a\nclient_secret = mine"),
+        (ini.write, "", ("zoho",), "a\x00"),
+        (ini.write, "", ("zoho",), '"a"'),
+        (ini.write, "", ("zoho",), " a"),
+        (sdk_csv.write, "id,user_name,refresh_token\n", ("zoho",), "a,b"),
+        (sdk_csv.write, "id,user_name,refresh_token\n", ("zoho",), 'a"b'),
+        (sdk_csv.write, "id,user_name,refresh_token\n", ("zoho",), "a\nb,c,d"),
+    ],
+)
+def test_a_value_that_would_add_a_line_or_a_column_is_not_written(
+    write: Callable[..., str], text: str, spot: tuple[str, ...], value: str
+) -> None:
+    with pytest.raises(Unwritable):
+        write(text, spot, {"refresh_token": value})
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "column"),
+    [
+        ("A=1\n\n  B C=2\n", 3, 5),
+        ('A="never closed\nB=1\n', 1, 3),
+        ("A=1\n=2\n", 2, 2),
+    ],
+)
+def test_a_broken_dotenv_says_line_and_column(text: str, line: int, column: int) -> None:
+    assert error_position(dotenv.read, text) == (line, column)
+
+
+def test_what_would_take_a_dotenv_reader_for_ever_is_refused_at_once() -> None:
+    blanks = " " * 900_000
+    assert error_position(dotenv.read, f"NAME=value\nA=a{blanks}b\n") == (2, 4)
+    assert error_position(ini.read, f"[a]\n{blanks}x") == (2, 900_001)
+    assert ini.read(f"[a]\nkey{blanks}={blanks}value") == {("a",): {"key": "value"}}
+
+
+def test_json_keeps_order_and_indentation() -> None:
+    before = '{\n    "b": 1,\n    "a": {"x": [1, 2]},\n    "é": null\n}'
+    written = json_shape.write(before, ("a", "env"), {"TOKEN": "t", "deep.er": "v"})
+    assert written.startswith('{\n    "b": 1,\n    "a": {\n        "x": [\n')
+    assert not written.endswith("\n")
+    document = json.loads(written)
+    assert document == {
+        "b": 1,
+        "a": {"x": [1, 2], "env": {"TOKEN": "t", "deep": {"er": "v"}}},
+        "é": None,
+    }
+    assert json_shape.read(written)[("a", "env")] == {"TOKEN": "t", "deep.er": "v"}
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "column"),
+    [
+        ('{\n  "a": 1,\n  // why\n}', 3, 3),
+        ("[1]", 1, 1),
+        ('{"a": 1', 1, 8),
+        ('{"a":' * 100_000, 1, 1),
+        ('{"a": ' + "9" * 5_000 + "}", 1, 1),
+    ],
+)
+def test_broken_json_says_line_and_column(text: str, line: int, column: int) -> None:
+    assert error_position(json_shape.read, text) == (line, column)
+
+
+def test_json_never_puts_an_object_in_the_place_of_a_value() -> None:
+    with pytest.raises(FormatError, match="is not an object"):
+        json_shape.write('{"mcpServers": []}', ("mcpServers", "zoho"), {"TOKEN": "t"})
+
+
+RCLONE = """\
+; by hand
+[other]
+type = s3
+
+[files]
+# the shared drive
+type = zoho
+region = eu
+token = {"access_token":"a","refresh_token":"old","expires_in":3600}
+root_folder_id = abc
+"""
+
+
+def test_an_ini_keeps_what_its_program_wrote_beside_ours() -> None:
+    written = ini.write(RCLONE, ("files",), {"region": "com", "token.refresh_token": "new"})
+    token = '{"access_token":"a","refresh_token":"new","expires_in":3600}'
+    assert written == RCLONE.replace("region = eu", "region = com").replace(
+        '{"access_token":"a","refresh_token":"old","expires_in":3600}', token
+    )
+    assert ini.read(written)[("files",)]["token.refresh_token"] == "new"
+
+
+def test_an_ini_gets_a_new_section_at_its_end_and_a_new_key_in_its_section() -> None:
+    assert ini.write("", ("a",), {"k": "v"}) == "[a]\nk = v\n"
+    assert ini.write("[b]\nx = 1\n", ("a",), {"k": "v"}) == "[b]\nx = 1\n\n[a]\nk = v\n"
+    written = ini.write("[a]\nx = 1\n\n[b]\ny = 2", ("a",), {"k": "v"})
+    assert written == "[a]\nx = 1\nk = v\n\n[b]\ny = 2"
+    assert ini.write("[a]", ("a",), {"k": "v"}) == "[a]\nk = v\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "column"),
+    [
+        ("[a]\n  nonsense\n", 2, 3),
+        ("k = v\n", 1, 1),
+        ("# Encrypted rclone configuration File\n\nRCLONE_ENCRYPT_V0:\nabc=\n", 3, 1),
+    ],
+)
+def test_a_broken_or_encrypted_ini_says_line_and_column(text: str, line: int, column: int) -> None:
+    assert error_position(ini.read, text) == (line, column)
+
+
+HEADING = "id,user_name,client_id,client_secret,refresh_token,access_token,grant_token,expiry_time"
+
+
+def test_a_token_store_keeps_its_other_rows() -> None:
+    before = f'{HEADING},redirect_uri\n7,"a,b",c,s,old,acc,,123,\n'
+    written = sdk_csv.write(before, ("8",), {"id": "8", "refresh_token": "r", "api_domain": "d"})
+    assert written.splitlines()[0] == f"{HEADING},redirect_uri,api_domain"
+    assert sdk_csv.read(written)[("7",)]["user_name"] == "a,b"
+    assert sdk_csv.read(written)[("8",)]["api_domain"] == "d"
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "column"),
+    [
+        (f"{HEADING},redirect_uri\n1,2,3,4,5,6,7,8,9\n1,b\n", 3, 4),
+        (f'{HEADING},redirect_uri\n1,2,"x"y,4,5,6,7,8,9\n', 2, 5),
+        (f'{HEADING},redirect_uri\n1,2,"never closed\n', 2, 5),
+        ("name,token\na,b\n", 1, 1),
+    ],
+)
+def test_a_broken_token_store_says_line_and_column(text: str, line: int, column: int) -> None:
+    assert error_position(sdk_csv.read, text) == (line, column)
+
+
+def error_position(parse: Callable[[str], object], text: str) -> tuple[int, int]:
+    with pytest.raises(FormatError) as raised:
+        parse(text)
+    return raised.value.line, raised.value.column

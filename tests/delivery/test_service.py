@@ -1,0 +1,585 @@
+"""Deliveries: what programs find, what is refused beforehand, what is taken back."""
+
+import json
+import os
+import signal
+import stat
+import subprocess
+import sys
+import tempfile
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from dotenv import dotenv_values
+from support.delivery import deliver, raises_failure, reauthorize
+from support.harness import Harness
+
+from wizard.cli.commands.deliver import STATE_LABELS
+from wizard.delivery import DestinationState, destination_files, profile, profiles
+from wizard.errors import WizardError
+from wizard.model import Grant
+from wizard.web.destinations import STATE_BADGES
+
+
+@pytest.fixture
+def grant(harness: Harness) -> Grant:
+    return harness.add_verified_connection("crm")
+
+
+def test_a_dotenv_is_delivered_private_and_read_back(harness: Harness, grant: Grant) -> None:
+    target = harness.directory / ".env"
+    target.write_text("# mine\nDEBUG=1\nZOHO_REFRESH_TOKEN=\n")
+    made = deliver(harness, "dotenv", target)
+    assert target.read_text().startswith("# mine\nDEBUG=1\nZOHO_REFRESH_TOKEN=1000.")
+    found = dotenv_values(target)
+    assert found["ZOHO_REFRESH_TOKEN"] == grant.refresh_token
+    assert found["ZOHO_CLIENT_SECRET"] == harness.registered_client["secrets"]["eu"]
+    assert found["ZOHO_DC"] == "eu"
+    assert found["ZOHO_API_DOMAIN"] == f"{harness.simulator.url}/eu/www"
+    assert stat.S_IMODE(target.stat().st_mode) == 0o600
+    assert list(harness.directory.glob(".env?*")) == []
+    sight = harness.services.delivery.check(made)
+    assert (sight.state, sight.found_generation, sight.needs_delivery) == (
+        DestinationState.CURRENT,
+        1,
+        False,
+    )
+    assert made.reloaded_at is None
+
+
+def test_a_field_goes_by_the_name_that_was_chosen(harness: Harness, grant: Grant) -> None:
+    target = harness.directory / ".env"
+    names = {"ZOHO_REFRESH_TOKEN": "CRM_TOKEN"}
+    made = deliver(harness, "dotenv", target, field_names=names)
+    found = dotenv_values(target)
+    assert found["CRM_TOKEN"] == grant.refresh_token
+    assert "ZOHO_REFRESH_TOKEN" not in found
+    assert harness.services.delivery.check(made).state is DestinationState.CURRENT
+
+
+@pytest.mark.parametrize("profile_id", [i for i, row in profiles().items() if not row.is_command])
+def test_what_a_profile_writes_it_finds_again(
+    harness: Harness, grant: Grant, profile_id: str
+) -> None:
+    if profile_id == "singer":
+        harness.services.store.remove_connection("crm")
+        grant = add_us_connection(harness)
+    target = harness.directory / "credentials"
+    made = deliver(harness, profile_id, target)
+    [found] = profile(profile_id).find_entries(target.read_text())
+    assert found.values["refresh_token"] == grant.refresh_token
+    assert found.values["client_id"] == grant.client_id
+    assert found.values["client_secret"] in harness.registered_client["secrets"].values()
+    assert found.values.get("location", grant.location) == grant.location
+    assert harness.services.delivery.check(made).state is DestinationState.CURRENT
+    before = target.read_text()
+    harness.services.delivery.deliver(made)
+    assert target.read_text() == before
+
+
+def add_us_connection(harness: Harness) -> Grant:
+    person = harness.controls.add_person(
+        "amy@zylker.example",
+        location="us",
+        password="made-up-Passw0rd",
+        first_name="Amy",
+        last_name="Young",
+    )
+    client = harness.register_client("American", owner=str(person["email"]))
+    harness.add_connection("crm", client, scope=("AaaServer.profile.READ",))
+    done = harness.authorize("crm", "amy@zylker.example")
+    assert done.generation is not None, done.failure
+    harness.verify("crm", done.generation)
+    grant = harness.services.store.grant("crm")
+    assert grant is not None
+    return grant
+
+
+def test_a_program_that_does_not_know_the_data_center_is_not_given_its_token(
+    harness: Harness, grant: Grant
+) -> None:
+    target = harness.directory / "config.json"
+    with raises_failure("profile-data-centre") as failure:
+        deliver(harness, "singer", target)
+    assert failure.details["location"] == "eu"
+    assert not target.exists()
+    assert harness.services.store.destinations() == ()
+
+
+def test_two_connections_share_a_file_but_never_its_fields(harness: Harness, grant: Grant) -> None:
+    harness.add_verified_connection("books")
+    target = harness.directory / "rclone.conf"
+    deliver(harness, "rclone", target)
+    deliver(harness, "rclone", target, connection="books")
+    assert len(profile("rclone").find_entries(target.read_text())) == 2
+    deliver(harness, "dotenv", harness.directory / ".env")
+    with raises_failure("destination-taken"):
+        deliver(harness, "dotenv", harness.directory / ".env", connection="books")
+    with raises_failure("destination-exists"):
+        deliver(harness, "dotenv", harness.directory / ".env")
+    other = {"ZOHO_REFRESH_TOKEN": "BOOKS_TOKEN"}
+    deliver(harness, "dotenv", harness.directory / ".env", connection="books", field_names=other)
+
+
+def test_a_preview_writes_nothing_and_shows_no_secret(harness: Harness, grant: Grant) -> None:
+    target = harness.directory / ".env"
+    target.write_text("ZOHO_DC=com\nMINE=1\n")
+    target.chmod(0o644)
+    delivery = harness.services.delivery
+    preview = delivery.preview(delivery.describe("crm", "dotenv", str(target)))
+    kinds = {change.name: (change.kind, change.is_secret) for change in preview.changes}
+    assert kinds["ZOHO_DC"] == ("changed", False)
+    assert kinds["ZOHO_REFRESH_TOKEN"] == ("added", True)
+    assert "MINE" not in kinds
+    assert (preview.is_new, preview.mode) == (False, "0644")
+    assert grant.refresh_token not in repr(preview)
+    assert target.read_text() == "ZOHO_DC=com\nMINE=1\n"
+
+
+def test_a_new_grant_is_delivered_and_taken_back_byte_for_byte(
+    harness: Harness, grant: Grant
+) -> None:
+    target = harness.directory / ".env"
+    made = deliver(harness, "dotenv", target)
+    first = target.read_bytes()
+    new = reauthorize(harness)
+    sight = harness.services.delivery.check(made)
+    assert (sight.state, sight.found_generation) == (DestinationState.OUT_OF_DATE, 1)
+    made = harness.services.delivery.deliver(made)
+    assert dotenv_values(target)["ZOHO_REFRESH_TOKEN"] == new.refresh_token
+    made = harness.services.delivery.undo(made)
+    assert target.read_bytes() == first
+    assert made.generation == 1
+    made = harness.services.delivery.undo(made)
+    assert dotenv_values(target)["ZOHO_REFRESH_TOKEN"] == new.refresh_token
+
+
+def test_the_first_delivery_is_taken_back_to_what_was_there(harness: Harness, grant: Grant) -> None:
+    new, old = harness.directory / "new.env", harness.directory / "old.env"
+    old.write_text("MINE=1\r\n")
+    for target in (new, old):
+        made = harness.services.delivery.undo(deliver(harness, "dotenv", target))
+        assert harness.services.delivery.check(made).state is DestinationState.NOT_DELIVERED
+        with raises_failure("nothing-to-undo"):
+            harness.services.delivery.undo(made)
+    assert not new.exists()
+    assert old.read_bytes() == b"MINE=1\r\n"
+
+
+def test_a_file_that_its_program_wrote_to_gets_the_grant_of_before_and_keeps_the_rest(
+    harness: Harness, grant: Grant
+) -> None:
+    target = harness.directory / "rclone.conf"
+    made = deliver(harness, "rclone", target)
+    reauthorize(harness)
+    made = harness.services.delivery.deliver(made)
+    target.write_text(target.read_text() + "root_folder_id = abc\n")
+    harness.services.delivery.undo(made)
+    [found] = profile("rclone").find_entries(target.read_text())
+    assert found.values["refresh_token"] == grant.refresh_token
+    assert "root_folder_id = abc" in target.read_text()
+
+
+def test_a_first_delivery_that_others_changed_is_left_to_the_person(
+    harness: Harness, grant: Grant
+) -> None:
+    target = harness.directory / ".env"
+    made = deliver(harness, "dotenv", target)
+    target.write_text(target.read_text() + "MINE=1\n")
+    with raises_failure("destination-changed-since"):
+        harness.services.delivery.undo(made)
+    assert target.read_text().endswith("MINE=1\n")
+
+
+def test_drift_is_told_by_what_stands_in_the_file(harness: Harness, grant: Grant) -> None:
+    target = harness.directory / ".env"
+    made = deliver(harness, "dotenv", target)
+    good = target.read_text()
+    look = harness.services.delivery.check
+    target.write_text(good.replace("ZOHO_DC=eu", "ZOHO_DC=com"))
+    assert (look(made).state, look(made).changed_fields) == (DestinationState.CHANGED, ("ZOHO_DC",))
+    target.write_text(good.replace(grant.refresh_token, "1000.some.body"))
+    assert look(made).state is DestinationState.UNKNOWN_TOKEN
+    target.write_text("A B\n")
+    failure = look(made).failure
+    assert failure is not None
+    assert (failure.code, failure.details["line"]) == ("destination-broken", "1")
+    target.write_text("")
+    assert look(made).state is DestinationState.MISSING
+    target.unlink()
+    assert look(made).state is DestinationState.MISSING
+    harness.services.delivery.deliver(made)
+    assert look(made).state is DestinationState.CURRENT
+
+
+def test_an_access_token_that_a_program_wrote_is_no_drift_and_ends_with_its_grant(
+    harness: Harness, grant: Grant
+) -> None:
+    target = harness.directory / "rclone.conf"
+    made = deliver(harness, "rclone", target)
+    target.write_text(target.read_text().replace('"expired"', '"1000.its.own"'))
+    assert harness.services.delivery.check(made).state is DestinationState.CURRENT
+    harness.services.delivery.deliver(made)
+    assert "1000.its.own" in target.read_text()
+    reauthorize(harness)
+    harness.services.delivery.deliver(made)
+    assert "1000.its.own" not in target.read_text()
+
+
+def test_what_the_person_set_is_not_overwritten(harness: Harness, grant: Grant) -> None:
+    target = harness.directory / "airbyte.json"
+    target.write_text('{"edition": "Ultimate", "start_datetime": "2024-01-01T00:00:00Z"}')
+    deliver(harness, "airbyte-crm", target)
+    found = json.loads(target.read_text())
+    assert (found["edition"], found["start_datetime"]) == ("Ultimate", "2024-01-01T00:00:00Z")
+    assert (found["dc_region"], found["environment"]) == ("EU", "Production")
+
+
+def test_a_windows_file_keeps_its_line_ends(harness: Harness, grant: Grant) -> None:
+    target = harness.directory / ".env"
+    target.write_bytes(b"MINE=1\r\nZOHO_DC=x\r\n")
+    deliver(harness, "dotenv", target)
+    content = target.read_bytes()
+    assert content.count(b"\n") == content.count(b"\r\n") > 2
+
+
+WRITERS = 6
+
+
+def test_deliveries_into_one_file_at_the_same_moment_lose_nothing(harness: Harness) -> None:
+    target = harness.directory / "rclone.conf"
+    names = [f"crm-{number}" for number in range(WRITERS)]
+    for name in names:
+        harness.add_verified_connection(name)
+    barrier = threading.Barrier(WRITERS)
+
+    def give(name: str) -> None:
+        barrier.wait()
+        deliver(harness, "rclone", target, connection=name)
+
+    with ThreadPoolExecutor(WRITERS) as pool:
+        list(pool.map(give, names))
+    assert {found.entry for found in profile("rclone").find_entries(target.read_text())} == set(
+        names
+    )
+
+
+KILL_AFTER_RENAME = """
+import os, signal, sys
+from datetime import datetime
+from pathlib import Path
+from support.harness import settings_for
+from sqlalchemy import event
+from wizard.services import Services
+
+directory, simulator, time, target = sys.argv[1:]
+now = datetime.fromisoformat(time)
+with Services.open(settings_for(Path(directory), simulator), lambda: now) as services:
+    renamed = []
+
+    def audit(what, details):
+        if what == "os.rename" and details[1] == Path(target).name:
+            renamed.append(what)
+
+    sys.addaudithook(audit)
+    engine = services.store.database.engine
+    event.listen(engine, "begin", lambda _: renamed and os.kill(os.getpid(), signal.SIGKILL))
+    services.delivery.add(services.delivery.describe("crm", "dotenv", target))
+"""
+
+WRITE_FOREVER = """
+import itertools, sys
+from wizard.delivery import destination_files
+for number in itertools.count():
+    seen = destination_files.read_file(sys.argv[1])
+    destination_files.replace_file(sys.argv[1], f"A={number % 10}\\n" * 20_000, seen)
+    print(number, flush=True)
+"""
+
+
+@pytest.mark.parametrize("kills", [3, pytest.param(30, marks=pytest.mark.slow)])
+def test_a_killed_writer_leaves_one_version_or_the_other(tmp_path: Path, kills: int) -> None:
+    target = tmp_path / ".env"
+    for _ in range(kills):
+        writer = subprocess.Popen(
+            [sys.executable, "-c", WRITE_FOREVER, str(target)], stdout=subprocess.PIPE
+        )
+        assert writer.stdout is not None
+        for _ in range(3):
+            writer.stdout.readline()
+        writer.kill()
+        writer.wait(30)
+        writer.stdout.close()
+        lines = target.read_text().splitlines()
+        assert (len(lines), len(set(lines))) == (20_000, 1)
+    destination_files.replace_file(
+        str(target), "A=done\n", destination_files.read_file(str(target))
+    )
+    assert listing(tmp_path) == {".env": b"A=done\n"}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can write into others' files")
+def test_a_preview_says_whose_file_it_is_where_it_is_somebody_elses(
+    harness: Harness, grant: Grant, tmp_path: Path
+) -> None:
+    target = tmp_path / ".env"
+    target.write_text("MINE=1\n")
+    delivery = harness.services.delivery
+    made = delivery.describe("crm", "dotenv", str(target))
+    assert delivery.preview(made).owner == ""
+    os.chown(target, 65534, 65534)
+    assert delivery.preview(made).owner == "nobody"
+
+
+def test_a_delivery_killed_before_it_was_written_down_keeps_what_it_replaced(
+    harness: Harness, grant: Grant, tmp_path: Path
+) -> None:
+    target = tmp_path / ".env"
+    target.write_text("MINE=1\n")
+    arguments = [
+        str(harness.directory),
+        harness.simulator.url,
+        harness.now().isoformat(),
+        str(target),
+    ]
+    died = subprocess.run(
+        [sys.executable, "-c", KILL_AFTER_RENAME, *arguments],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)},
+        check=False,
+        timeout=60,
+    )
+    assert died.returncode == -signal.SIGKILL
+    assert grant.refresh_token in target.read_text(), "it was put in its place"
+
+    (destination,) = harness.services.store.destinations("crm")
+    delivered = harness.services.delivery.deliver(destination)
+    harness.services.delivery.undo(delivered)
+
+    assert target.read_text() == "MINE=1\n"
+
+
+# --- what is refused before anything is written ---------------------------------------------------
+
+
+def test_a_place_that_is_no_file_of_ours_is_refused(harness: Harness, grant: Grant) -> None:
+    directory = harness.directory / "place"
+    directory.mkdir()
+    (directory / "real").write_text("MINE=1\n")
+    (directory / "link").symlink_to(directory / "real")
+    os.mkfifo(directory / "pipe")
+    (directory / "large").write_bytes(b"#" * (1024 * 1024 + 1))
+    (directory / "binary").write_bytes(b"A=1\nB=\xff\n")
+    refused = {
+        ".": "destination-directory",
+        "link": "destination-symlink",
+        "pipe": "destination-not-file",
+        "large": "destination-too-large",
+        "binary": "destination-broken",
+        "nowhere/.env": "destination-no-directory",
+        "real/.env": "destination-no-directory",
+    }
+    before = listing(directory)
+    for name, code in refused.items():
+        with raises_failure(code):
+            deliver(harness, "dotenv", directory / name)
+    assert listing(directory) == before
+    assert harness.services.store.destinations() == ()
+
+
+def test_a_directory_open_to_all_is_refused_unless_it_is_sticky(
+    harness: Harness, grant: Grant
+) -> None:
+    open_to_all = harness.directory / "open"
+    open_to_all.mkdir()
+    open_to_all.chmod(0o777)
+    with raises_failure("destination-open-directory"):
+        deliver(harness, "dotenv", open_to_all / ".env")
+    open_to_all.chmod(0o1777)
+    deliver(harness, "dotenv", open_to_all / ".env")
+
+
+def listing(directory: Path) -> dict[str, bytes | None]:
+    return {
+        each.name: each.read_bytes() if each.is_file() else None for each in directory.iterdir()
+    }
+
+
+RUN_AS_NOBODY = """
+import os, sys
+from wizard.delivery import destination_files
+from wizard.errors import WizardError
+path = sys.argv[1]
+top = os.path.dirname(path)
+if os.geteuid() == 0:  # nothing is withheld from root: be nobody, in nobody's directory
+    os.chown(top, 65534, 65534)
+    os.chown(path, 65534, 65534)
+    os.seteuid(65534)
+os.chmod(top, 0o500)
+for target in (path, "/etc/passwd"):
+    try:
+        destination_files.replace_file(target, "B=2\\n", destination_files.read_file(target))
+    except WizardError as error:
+        print(error.failure.code)
+"""
+
+
+def test_a_file_that_the_system_withholds_is_left_intact() -> None:
+    # Not below pytest's own directory, which nobody but its owner may enter.
+    with tempfile.TemporaryDirectory() as top:
+        target = Path(top, ".env")
+        target.write_text("A=1\n")
+        said = run_script(RUN_AS_NOBODY, str(target))
+        assert said.split() == ["destination-unwritable", "destination-not-ours"]
+        assert listing(Path(top)) == {".env": b"A=1\n"}
+
+
+ON_A_FULL_DISK = """
+import resource, sys
+from wizard.delivery import destination_files
+from wizard.errors import WizardError
+resource.setrlimit(resource.RLIMIT_FSIZE, (64, resource.RLIM_INFINITY))
+try:
+    before = destination_files.read_file(sys.argv[1])
+    destination_files.replace_file(sys.argv[1], "B=2\\n" * 1000, before)
+except WizardError as error:
+    print(error.failure.code)
+"""
+
+
+def test_a_full_disk_leaves_the_old_content(tmp_path: Path) -> None:
+    target = tmp_path / ".env"
+    target.write_text("A=1\n")
+    assert run_script(ON_A_FULL_DISK, str(target)) == "destination-full"
+    assert listing(tmp_path) == {".env": b"A=1\n"}
+
+
+def run_script(script: str, *arguments: str) -> str:
+    command = [sys.executable, "-c", script, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert not done.stderr
+    return done.stdout.strip()
+
+
+def test_an_edit_by_another_at_the_same_moment_is_not_overwritten(tmp_path: Path) -> None:
+    target = tmp_path / ".env"
+    target.write_text("A=1\n")
+    seen = destination_files.read_file(str(target))
+    target.write_text("A=2\n")
+    with pytest.raises(WizardError, match="changed-meanwhile"):
+        destination_files.replace_file(str(target), "A=3\n", seen)
+    assert listing(tmp_path) == {".env": b"A=2\n"}
+
+
+def test_a_broken_file_is_told_by_line_and_column_and_left_as_it_is(
+    harness: Harness, grant: Grant
+) -> None:
+    target = harness.directory / "config.json"
+    target.write_text('{\n  "a": 1,\n}')
+    with raises_failure("destination-broken") as failure:
+        deliver(harness, "json", target)
+    assert (failure.details["line"], failure.details["column"]) == ("3", "1")
+    assert target.read_text() == '{\n  "a": 1,\n}'
+
+
+def test_a_connection_without_a_usable_grant_is_delivered_nowhere(
+    harness: Harness, grant: Grant
+) -> None:
+    harness.add_connection("later")
+    with raises_failure("no-grant"):
+        deliver(harness, "dotenv", harness.directory / ".env", connection="later")
+    harness.services.tokens.revoke(grant)
+    with raises_failure("grant-revoked"):
+        deliver(harness, "dotenv", harness.directory / ".env")
+    assert not (harness.directory / ".env").exists()
+
+
+@pytest.mark.parametrize(
+    ("profile_id", "options", "code"),
+    [
+        ("dotnev", {}, "unknown-profile"),
+        ("rclone", {"entry": "[x]"}, "bad-entry"),
+        ("dotenv", {"field_names": {"NIX": "X"}}, "bad-field"),
+        ("dotenv", {"field_names": {"ZOHO_DC": "a b"}}, "bad-field"),
+        ("dotenv", {"reload_command": "no-such-program now"}, "command-missing"),
+        ("command", {}, "command-missing"),
+        ("dotenv", {"reload_command": "echo 'open"}, "command-not-understood"),
+    ],
+)
+def test_a_destination_that_makes_no_sense_is_refused(
+    harness: Harness, grant: Grant, profile_id: str, options: dict[str, object], code: str
+) -> None:
+    with raises_failure(code):
+        deliver(harness, profile_id, harness.directory / "there", **options)
+    assert harness.services.store.destinations() == ()
+
+
+def test_the_version_before_is_kept_sealed(harness: Harness, grant: Grant) -> None:
+    target = harness.directory / ".env"
+    target.write_text("PASSWORD=before-canary\n")
+    deliver(harness, "dotenv", target)
+    [kept] = harness.services.store.destinations("crm")
+    assert kept.previous_content == "PASSWORD=before-canary\n"
+    assert "canary" not in repr(kept)
+    files = (each for each in (harness.directory / "data").rglob("*") if each.is_file())
+    assert not any(b"before-canary" in each.read_bytes() for each in files)
+
+
+def rotated(harness: Harness) -> Grant:
+    """The current grant, after the server has replaced its refresh token."""
+    harness.controls.change_settings(refresh_token_rotation="reuse-detection")
+    harness.advance(hours=2)
+    harness.services.tokens.access_token("crm")
+    grant = harness.services.store.grant("crm")
+    assert grant is not None
+    return grant
+
+
+def test_a_destination_drifts_when_the_refresh_token_is_replaced_and_is_brought_the_new_one(
+    harness: Harness, grant: Grant
+) -> None:
+    target = harness.directory / "app.env"
+    made = deliver(harness, "dotenv", target)
+    new = rotated(harness)
+    assert (new.generation, new.refresh_token == grant.refresh_token) == (grant.generation, False)
+    sight = harness.services.delivery.check(made)
+    assert (sight.state, sight.found_generation) == (DestinationState.ROTATED, grant.generation)
+    assert sight.needs_delivery
+    made = harness.services.delivery.deliver(made, grant)  # as whoever read it before sees it
+    assert new.refresh_token in target.read_text()
+    assert harness.services.delivery.check(made).state is DestinationState.CURRENT
+    target.write_text(target.read_text().replace(new.refresh_token, "1000.of.another"))
+    assert harness.services.delivery.check(made).state is DestinationState.UNKNOWN_TOKEN
+
+
+def test_a_command_that_was_given_a_replaced_refresh_token_has_drifted(
+    harness: Harness, grant: Grant
+) -> None:
+    made = deliver(harness, "command", "/bin/cat")
+    assert harness.services.delivery.check(made).state is DestinationState.UNVERIFIABLE
+    rotated(harness)
+    assert harness.services.delivery.check(made).state is DestinationState.ROTATED
+    made = harness.services.delivery.deliver(made)
+    assert harness.services.delivery.check(made).state is DestinationState.UNVERIFIABLE
+
+
+def test_a_roll_back_brings_the_newest_refresh_token_of_the_grant_before(
+    harness: Harness, grant: Grant
+) -> None:
+    target = harness.directory / "app.env"
+    made = deliver(harness, "dotenv", target)
+    before = rotated(harness)
+    reauthorize(harness)
+    made = harness.services.delivery.undo(harness.services.delivery.deliver(made))
+    assert before.refresh_token in target.read_text()
+    assert grant.refresh_token not in target.read_text()
+    assert harness.services.delivery.check(made).found_generation == before.generation
+
+
+@pytest.mark.parametrize("words", [STATE_LABELS, STATE_BADGES])
+def test_every_condition_has_its_words(words: dict[DestinationState, object]) -> None:
+    behind = (
+        {DestinationState.OUT_OF_DATE} if words is STATE_BADGES else set()
+    )  # said with the number of its grant
+    assert set(DestinationState) == set(words) | behind

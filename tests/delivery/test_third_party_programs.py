@@ -1,0 +1,134 @@
+"""Programs from their registries, unmodified, work with what was delivered and with what comes
+after it: the official Python and Node SDKs, rclone, kubectl."""
+
+import base64
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from support.delivery import deliver, reauthorize
+from support.harness import Harness
+from support.npm import installed
+
+from wizard.delivery import DestinationState, ini, profile
+
+PROGRAMS = Path(__file__).parent / "programs"
+BLOCKED_PROXIES = {
+    "HTTP_PROXY": "http://127.0.0.1:9",
+    "HTTPS_PROXY": "http://127.0.0.1:9",
+    "NO_PROXY": "127.0.0.1",
+}
+"""A proxy that nobody runs: whatever is not meant for loopback fails."""
+NODE_SDK = "@zohocrm/nodejs-sdk-8.0@2.0.0"
+
+
+def run_program(harness: Harness, *command: str) -> "subprocess.CompletedProcess[str]":
+    """Run a program as its user does, in a directory and an environment of its own."""
+    environment = {"PATH": os.environ["PATH"], "HOME": str(harness.directory), **BLOCKED_PROXIES}
+    return subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        cwd=harness.directory,
+        env=environment,
+        check=False,
+    )
+
+
+def check_program(
+    harness: Harness, profile_id: str, target: Path, call_api: Callable[[], None]
+) -> None:
+    """A program works with what was delivered, and after a new grant with the second delivery:
+    the first grant is revoked by then, so that nothing left of it can help."""
+    first = harness.add_verified_connection("crm")
+    made = deliver(harness, profile_id, target)
+    call_api()
+    assert harness.services.delivery.check(made).state is DestinationState.CURRENT
+    second = reauthorize(harness)
+    superseded = harness.services.store.grant("crm", first.generation)
+    assert superseded is not None
+    harness.services.tokens.revoke(superseded)
+    assert harness.services.delivery.check(made).state is DestinationState.OUT_OF_DATE
+    made = harness.services.delivery.deliver(made)
+    call_api()
+    [found] = profile(profile_id).find_entries(target.read_text())
+    assert found.values["refresh_token"] == second.refresh_token
+    assert harness.services.delivery.check(made).state is DestinationState.CURRENT
+
+
+def count_refreshes(harness: Harness) -> int:
+    """How many refreshes have succeeded."""
+    return sum(entry["outcome"] == "ok" for entry in harness.refresh_requests())
+
+
+def crm_call(harness: Harness, target: Path, *program: str) -> Callable[[], None]:
+    """A use of an official SDK: it refreshes once, and reads the organization's name."""
+    place = harness.services.zoho.data_center("eu")
+
+    def call_api() -> None:
+        before = count_refreshes(harness)
+        done = run_program(
+            harness, *program, place.token_endpoint, place.api_domain, str(target), "crm"
+        )
+        assert (done.returncode, done.stdout) == (0, "Zylker GmbH\n"), done.stderr
+        assert count_refreshes(harness) == before + 1
+
+    return call_api
+
+
+def test_the_official_python_sdk_knows_only_the_id(harness: Harness) -> None:
+    target = harness.directory / "sdk_tokens.txt"
+    program = str(PROGRAMS / "official_python_sdk.py")
+    check_program(harness, "sdk-python", target, crm_call(harness, target, sys.executable, program))
+
+
+@pytest.fixture
+def node_sdk(pytestconfig: pytest.Config) -> Path:
+    """Where the official Node SDK is installed, once, from its registry."""
+    return installed(pytestconfig, "official-node-sdk", NODE_SDK)
+
+
+@pytest.mark.slow
+@pytest.mark.needs("npm")
+def test_the_official_node_sdk_knows_only_the_id(harness: Harness, node_sdk: Path) -> None:
+    # Node looks for packages beside the program, so the program goes to where they are.
+    program = shutil.copy(PROGRAMS / "official_node_sdk.mjs", node_sdk)
+    target = harness.directory / "sdk_tokens.txt"
+    check_program(harness, "sdk-node", target, crm_call(harness, target, "node", program))
+
+
+@pytest.mark.needs("rclone")
+def test_rclone_refreshes_with_what_was_delivered(harness: Harness) -> None:
+    """rclone lets its token URL be pointed elsewhere, and not its API: the refresh is proved, and
+    that rclone keeps the answer in its file; what it asks of WorkDrive then goes nowhere."""
+    target = harness.directory / "rclone.conf"
+    token_url = harness.services.zoho.data_center("eu").token_endpoint
+    target.write_text(f"[crm]\nroot_folder_id = abc\ntoken_url = {token_url}\n")
+
+    def use() -> None:
+        before = count_refreshes(harness)
+        once = ("--retries", "1", "--low-level-retries", "1")
+        done = run_program(harness, "rclone", "--config", str(target), *once, "lsd", "crm:")
+        assert "workdrive.zoho.eu" in done.stderr
+        assert count_refreshes(harness) == before + 1
+        [found] = ini.read(target.read_text()).values()
+        assert found["token.access_token"].startswith("1000.")
+        assert found["root_folder_id"] == "abc"
+
+    check_program(harness, "rclone", target, use)
+
+
+@pytest.mark.needs("kubectl")
+def test_kubectl_makes_a_secret_of_what_a_command_is_given(harness: Harness) -> None:
+    grant = harness.add_verified_connection("crm")
+    manifest = harness.directory / "secret.json"
+    make = "kubectl create secret generic zoho --from-env-file=/dev/stdin --dry-run=client -o json"
+    deliver(harness, "command-env", f"sh -c '{make} > {manifest}'")
+    data = json.loads(manifest.read_text())["data"]
+    assert base64.b64decode(data["ZOHO_REFRESH_TOKEN"]).decode() == grant.refresh_token

@@ -1,0 +1,177 @@
+"""Failures that are no matter of tokens: scopes, rights, organizations, limits, addresses, ways."""
+
+import pytest
+from support.diagnosis import (
+    add_verified_connection,
+    cause_codes,
+    client_of,
+    detect_rejection,
+    diagnose,
+    refresh_by_other_program,
+)
+from support.harness import ANNA, CARLA, FIRST_ORGANIZATION, Harness
+
+from wizard.diagnosis import Evidence, explain_evidence, explain_failure
+from wizard.diagnosis.cause_estimates import counted_evidence_item
+from wizard.errors import WizardError, message
+from wizard.model import Confidence, Explanation, Failure
+
+CERTAIN, LIKELY = Confidence.CONFIRMED, Confidence.LIKELY
+POSSIBLE, RULED_OUT = Confidence.POSSIBLE, Confidence.RULED_OUT
+BOOKS = ("AaaServer.profile.READ", "ZohoBooks.settings.READ")
+
+
+def unverified_explanation(harness: Harness, name: str = "crm") -> Explanation:
+    found = harness.services.diagnosis.status_of(name).explanation
+    assert found is not None
+    return found
+
+
+# --- scope, right, organization -------------------------------------------------------------------
+
+
+def test_a_role_without_the_right_is_told_apart_from_the_token(harness: Harness) -> None:
+    add_verified_connection(harness, "crm")
+    harness.controls.remove_api_access(ANNA, "crm")
+    found = diagnose(harness)
+    assert found.failure_class == "permission-refused"
+    assert found.causes[0].code == "role-without-right"
+    assert "accounts server takes the token" in found.causes[0].evidence_for[0]
+    assert not cause_codes(found, CERTAIN)
+
+
+def test_books_says_57_to_three_causes_of_which_the_token_is_none(harness: Harness) -> None:
+    harness.add_connection("books", harness.register_client("books"), BOOKS)
+    harness.authorize("books")
+    harness.controls.remove_api_access(ANNA, "books")
+    harness.verify("books", 1)
+    found = unverified_explanation(harness, "books")
+    assert found.failure_class == "refused-without-a-reason"
+    assert cause_codes(found, POSSIBLE) == {"scope-not-granted", "role-without-right"}
+    alone = explain_failure(Failure("not-authorized", "57", details={"product": "books"}))
+    assert cause_codes(alone, POSSIBLE) > cause_codes(found, POSSIBLE)
+
+
+def test_an_environment_is_named_with_what_the_consent_reaches(harness: Harness) -> None:
+    add_verified_connection(harness, "crm", email=CARLA, organization=FIRST_ORGANIZATION)
+    failure = Failure("wrong-organization", "OAUTH_ORG_MISMATCH", details={"product": "crm"})
+    found = diagnose(harness, failure=failure)
+    assert cause_codes(found, POSSIBLE) == {"organization-not-reached", "environment-differs"}
+    reached = harness.services.store.grant("crm")
+    assert reached is not None
+    assert reached.organizations[0].name in " ".join(found.causes[0].evidence_for)
+
+
+# --- limits ---------------------------------------------------------------------------------------
+
+
+def rate_limited_explanation(harness: Harness, name: str) -> Explanation:
+    with pytest.raises(WizardError) as met:
+        harness.services.tokens.access_token(name, force_refresh=True, min_ttl=3600)
+    assert met.value.failure.code == "throttled"
+    return harness.services.diagnosis.explain(name, met.value.failure)
+
+
+def test_a_throttle_that_the_ledger_does_not_explain_is_somebody_elses(harness: Harness) -> None:
+    grant = add_verified_connection(harness, "crm")
+    harness.advance(minutes=58)
+    for _ in range(10):
+        refresh_by_other_program(harness, grant)
+    found = rate_limited_explanation(harness, "crm")
+    assert found.failure_class == "too-many-requests"
+    assert cause_codes(found, LIKELY) == {"throttled-by-others"}
+    assert "throttled-by-ourselves" in cause_codes(found, RULED_OUT)
+    assert ":" in found.fix.partition("until")[2], "it says when it works again"
+    assert "No token is harmed" in found.cause + found.fix
+
+
+def test_a_limit_of_the_product_says_that_the_token_is_fine() -> None:
+    found = explain_failure(Failure("product-throttled", "TOO_MANY_REQUESTS", temporary=True))
+    assert "no token is harmed" in found.cause
+    assert found.exit_code == 4
+
+
+@pytest.mark.parametrize("word", ["INVALID_URL_PATTERN", "404"])
+def test_a_wrong_address_says_do_not_authorize_again(word: str) -> None:
+    found = explain_failure(Failure("wrong-path", word, details={"status": "404"}))
+    assert found.failure_class == "wrong-address"
+    assert "do not authorize again" in found.class_title
+    assert cause_codes(found, POSSIBLE) == {"wrong-host", "wrong-version"}
+
+
+# --- the way --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("fault", "failure_class"), [("html-page", "not-zohos-answer"), ("data-center-down", "")]
+)
+def test_what_is_in_the_way_says_nothing_about_the_token(
+    harness: Harness, fault: str, failure_class: str
+) -> None:
+    add_verified_connection(harness, "crm")
+    harness.controls.inject_fault(fault, endpoint="oauth/", times=9)
+    found = diagnose(harness)
+    assert found.failure_class == failure_class
+    assert found.exit_code == 4
+    assert not cause_codes(found, CERTAIN) | cause_codes(found, LIKELY)
+    harness.controls.clear_faults()
+    assert diagnose(harness).code == "nothing-wrong"
+
+
+def test_a_certificate_that_is_out_of_date_may_be_the_clocks_fault() -> None:
+    details = {"host": "accounts.zoho.eu", "reason": "certificate is not yet valid"}
+    found = explain_evidence(Evidence(failure=Failure("network-tls", details=details)))
+    assert cause_codes(found, LIKELY) == {"clock-against-certificate"}
+    other = {"host": "accounts.zoho.eu", "reason": "self-signed certificate"}
+    assert cause_codes(
+        explain_evidence(Evidence(failure=Failure("network-tls", details=other))), POSSIBLE
+    ) == {
+        "tls-inspected",
+        "clock-against-certificate",
+    }
+
+
+def test_a_connection_that_was_never_granted_says_so_without_asking(harness: Harness) -> None:
+    harness.add_connection()
+    assert diagnose(harness, max_requests=0).code == "no-grant"
+
+
+def test_a_sound_connection_is_told_as_sound_with_two_asks(harness: Harness) -> None:
+    add_verified_connection(harness, "crm")
+    found = diagnose(harness, max_requests=2)
+    assert found.code == "nothing-wrong"
+    assert not harness.refresh_requests()
+
+
+def test_diagnosing_again_and_again_stays_within_the_budgets(harness: Harness) -> None:
+    add_verified_connection(harness, "crm")
+    harness.controls.change_password(ANNA)
+    detect_rejection(harness, "crm")
+    harness.controls.clear_journal()
+    for _ in range(20):
+        harness.services.diagnosis.diagnose("crm")
+    assert not harness.refresh_requests()
+
+
+def test_a_diagnosis_that_leaves_room_for_the_client_says_so_as_the_ledger_does(
+    harness: Harness,
+) -> None:
+    add_verified_connection(harness, "crm")
+    add_verified_connection(harness, "leads", client_of(harness, "crm"))
+    grant = harness.services.store.grant("leads")
+    assert grant is not None
+    for _ in range(3):
+        harness.services.tokens.refresh_grant(grant)
+    harness.services.token_cache.remove("crm")
+    left = harness.services.tokens.request_log_view("crm")
+    assert left.token_requests_left > left.deferrable_requests_left == 0
+    assert diagnose(harness, max_requests=0).code == "client-budget"
+    assert harness.services.tokens.access_token("crm").value, "a program gets its token"
+
+
+@pytest.mark.parametrize(
+    ("count", "said"), [(0, "none is known"), (1, "one is known"), (2, "2 are known")]
+)
+def test_none_and_one_are_said_in_words(count: int, said: str) -> None:
+    counted_sign = counted_evidence_item("few-younger", count, most="20")
+    assert said in message("evidence", counted_sign.code, **counted_sign.details)

@@ -1,0 +1,212 @@
+"""Where a connection stands is read from the store, by whoever asks."""
+
+import pytest
+from support.harness import ANNA, BOB, CARLA, FIRST_ORGANIZATION, Harness
+
+from wizard.authorization import StartedAttempt
+from wizard.diagnosis import ZOHO_PAGES, ConnectionStatus
+from wizard.errors import WizardError
+from wizard.model import Failure
+from wizard.services import Services
+
+
+def connection_status(harness: Harness, name: str = "crm") -> ConnectionStatus:
+    """The step, as this house and one opened anew both see it."""
+    seen = harness.services.diagnosis.status_of(name)
+    with Services.open(harness.services.settings, harness.services.clock) as reopened:
+        assert reopened.diagnosis.status_of(name).state is seen.state
+    return seen
+
+
+def receive_callback(harness: Harness, started: StartedAttempt, **params: str) -> None:
+    answer = [*params.items(), ("state", started.attempt.oauth_state)]
+    harness.services.authorization.complete(answer, {started.cookie_name: started.cookie_value})
+
+
+def code_of(status: ConnectionStatus) -> str:
+    assert status.explanation is not None
+    return status.explanation.code
+
+
+def test_a_connection_goes_from_consent_to_proof_step_by_step(harness: Harness) -> None:
+    harness.add_connection()
+    assert connection_status(harness).state == "not_authorized"
+    begun = harness.services.authorization.begin("crm")
+    assert connection_status(harness).state == "waiting_for_consent"
+    harness.complete_authorization(begun, harness.give_consent(begun))
+    assert connection_status(harness).state == "verifying"
+    harness.verify("crm", 1)
+    proved = connection_status(harness)
+    assert proved.state == "verified"
+    assert proved.explanation is None
+    assert proved.report is not None
+    assert proved.report.is_verified
+
+
+def test_an_abandoned_consent_leaves_the_connection_as_it_was(harness: Harness) -> None:
+    harness.add_connection()
+    begun = harness.services.authorization.begin("crm")
+    harness.services.authorization.abandon(begun.attempt.id)
+    assert connection_status(harness).state == "not_authorized"
+    harness.add_verified_connection("books")
+    begun = harness.services.authorization.begin("books")
+    assert connection_status(harness, "books").state == "waiting_for_consent"
+    harness.services.authorization.abandon(begun.attempt.id)
+    assert connection_status(harness, "books").state == "verified"
+
+
+def test_a_consent_that_nobody_came_back_from_is_not_waited_for_after_an_hour(
+    harness: Harness,
+) -> None:
+    harness.add_connection()
+    harness.services.authorization.begin("crm")
+    harness.advance(minutes=59)
+    assert connection_status(harness).state == "waiting_for_consent"
+    harness.advance(minutes=1)
+    assert connection_status(harness).state == "not_authorized"
+
+
+@pytest.mark.parametrize(
+    ("error", "code"), [("access_denied", "access-denied"), ("no_org", "no-organization")]
+)
+def test_a_refused_consent_says_why_and_offers_the_repeat(
+    harness: Harness, error: str, code: str
+) -> None:
+    harness.add_connection()
+    receive_callback(harness, harness.services.authorization.begin("crm"), error=error)
+    refused = connection_status(harness)
+    assert refused.state == "authorization_failed"
+    assert code_of(refused) == code
+    assert refused.explanation is not None
+    assert refused.explanation.next_steps[0].path == "/connections/crm"
+    harness.authorize("crm")
+    assert connection_status(harness).state == "verifying"
+
+
+def test_a_refused_re_authorization_leaves_a_proved_connection_proved(harness: Harness) -> None:
+    harness.add_verified_connection()
+    receive_callback(harness, harness.services.authorization.begin("crm"), error="access_denied")
+    seen = connection_status(harness)
+    assert seen.state == "verified"
+    assert code_of(seen) == "access-denied"
+
+
+def test_a_missing_secret_names_the_data_center_and_the_page_that_takes_it(
+    harness: Harness,
+) -> None:
+    client = harness.register_client()
+    harness.controls.enable_data_center(client.client_id, "in")
+    harness.add_connection("crm", client)
+    harness.authorize("crm", BOB)
+    finding = connection_status(harness).explanation
+    assert finding is not None
+    assert finding.title == "The client's secret for India is missing"
+    assert finding.next_steps[0].path.startswith(f"/clients/{client.client_id}")
+    assert finding.next_steps[0].command.endswith(f"{client.client_id} --data-center in")
+
+
+def test_an_unknown_outcome_stays_until_the_consent_is_repeated(harness: Harness) -> None:
+    harness.add_connection()
+    begun = harness.services.authorization.begin("crm")
+    callback = harness.give_consent(begun)
+    harness.controls.inject_fault("connection-closed", endpoint="oauth/v2/token", processed=True)
+    harness.complete_authorization(begun, callback)
+    unknown = connection_status(harness)
+    assert unknown.state == "outcome_unknown"
+    assert code_of(unknown) == "outcome-unknown"
+    harness.authorize("crm")
+    assert connection_status(harness).state == "verifying"
+
+
+def test_a_failed_rung_is_the_finding_of_an_unproved_grant(harness: Harness) -> None:
+    harness.add_connection()
+    harness.authorize("crm")
+    harness.controls.remove_api_access(ANNA, "crm")
+    harness.verify("crm", 1)
+    assert connection_status(harness).state == "not_verified"
+    assert code_of(connection_status(harness)) == "no-permission"
+
+
+def test_a_proved_grant_whose_last_climb_failed_says_so(harness: Harness) -> None:
+    harness.add_verified_connection()
+    harness.controls.remove_api_access(ANNA, "crm")
+    harness.verify("crm", 1)
+    assert connection_status(harness).state == "verified"
+    assert code_of(connection_status(harness)) == "no-permission"
+
+
+def test_a_dead_grant_says_what_most_likely_happened_and_who_must_sign_in(harness: Harness) -> None:
+    harness.add_verified_connection()
+    harness.controls.change_password(ANNA)
+    harness.verify("crm", 1)
+    dead = connection_status(harness)
+    assert dead.state == "needs_reauthorization"
+    assert dead.explanation is not None
+    assert dead.explanation.causes[0].code == "password-changed"
+    assert "change the password" in dead.explanation.question
+    assert ANNA in dead.explanation.fix
+    assert dead.explanation.exit_code == 3
+    harness.authorize("crm")
+    harness.verify("crm", 2)
+    assert connection_status(harness).state == "verified"
+
+
+def test_a_new_grant_that_died_before_it_was_proved_is_dead(harness: Harness) -> None:
+    harness.add_connection()
+    harness.authorize("crm")
+    harness.controls.change_password(ANNA)
+    harness.verify("crm", 1)
+    assert connection_status(harness).state == "needs_reauthorization"
+
+
+def test_a_mismatch_names_both_people(harness: Harness) -> None:
+    harness.add_verified_connection()
+    harness.authorize("crm", CARLA, FIRST_ORGANIZATION)
+    harness.verify("crm", 2)
+    held = connection_status(harness)
+    assert held.state == "mismatch"
+    assert held.explanation is not None
+    assert ANNA in held.explanation.cause
+    assert CARLA in held.explanation.cause
+    harness.services.authorization.discard("crm", 2)
+    assert connection_status(harness).state == "verified"
+
+
+def test_a_revoked_connection_can_be_authorized_again(harness: Harness) -> None:
+    harness.services.tokens.revoke(harness.add_verified_connection())
+    assert connection_status(harness).state == "revoked"
+    harness.authorize("crm")
+    harness.verify("crm", 2)
+    assert connection_status(harness).state == "verified"
+
+
+def test_pages_at_zoho_that_end_a_consent_are_named_with_what_they_need(harness: Harness) -> None:
+    connection = harness.add_connection()
+    pages = harness.services.diagnosis.possible_zoho_pages("crm")
+    assert [page.code for page in pages] == list(ZOHO_PAGES)
+    said = " ".join(page.cause + page.fix for page in pages)
+    assert harness.services.settings.redirect_uri in said
+    assert connection.client_id in said
+    assert "…" not in said
+
+
+def test_details_of_the_failure_outrank_those_of_the_connection(harness: Harness) -> None:
+    harness.add_connection()
+    failure = Failure("multi-dc-off", "invalid_client", details={"data_center": "India"})
+    assert "India" in harness.services.diagnosis.explain("crm", failure).title
+
+
+def test_an_unknown_name_is_a_finding_of_its_own(harness: Harness) -> None:
+    harness.add_connection()
+    with pytest.raises(WizardError) as error:
+        harness.services.diagnosis.status_of("crn")
+    assert error.value.failure.details["nearest"] == "Nearest: crm."
+
+
+def test_two_attempts_of_which_the_newer_failed_show_the_newer(harness: Harness) -> None:
+    harness.add_connection()
+    older = harness.services.authorization.begin("crm")
+    receive_callback(harness, harness.services.authorization.begin("crm"), error="access_denied")
+    assert connection_status(harness).state == "authorization_failed"
+    harness.complete_authorization(older, harness.give_consent(older))
+    assert connection_status(harness).state == "verifying"

@@ -1,0 +1,147 @@
+"""`zoho-wizard diagnose`: names, texts, pipes and prompts; stdout is the answer."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from support.harness import Harness
+from support.shell import Shell
+
+TOKEN = "1000." + "a1b2c3d4" * 4 + "." + "0f1e2d3c" * 4
+
+KINDS = {
+    "object": dict,
+    "array": list,
+    "string": str,
+    "boolean": bool,
+    "integer": int,
+    "null": type(None),
+}
+
+
+def matches_schema(value: Any, schema: Mapping[str, Any], root: Mapping[str, Any]) -> bool:
+    """Whether a value fits the part of JSON Schema that our schema uses."""
+    if "$ref" in schema:
+        return matches_schema(value, root["$defs"][schema["$ref"].rpartition("/")[2]], root)
+    if "enum" in schema:
+        return value in schema["enum"]
+    kinds = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
+    if not isinstance(value, tuple(KINDS[kind] for kind in kinds)):
+        return False
+    if isinstance(value, list):
+        return all(matches_schema(each, schema["items"], root) for each in value)
+    if isinstance(value, dict):
+        known = schema.get("properties")
+        return known is None or (
+            set(schema["required"]) == set(known) == set(value)
+            and all(matches_schema(each, known[name], root) for name, each in value.items())
+        )
+    return True
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("crm", 0),
+        ('{"error":"invalid_code"}', 0),
+        ("http://127.0.0.1:8733/callback", 0),
+        ("hello world", 1),
+    ],
+)
+def test_the_answer_in_json_has_the_published_schema(
+    shell: Shell, shell_harness: Harness, text: str, code: int
+) -> None:
+    shell_harness.add_verified_connection("crm")
+    schema = json.loads(shell.run("diagnose", "--schema").stdout)
+
+    ended = shell.run("diagnose", "--json", text)
+
+    assert ended.exit_code == code
+    answer = json.loads(ended.stdout)
+    assert matches_schema(answer, schema, schema)
+    assert answer["is_explained"] is (code == 0)
+
+
+def test_a_name_wins_over_a_text_and_zoho_is_asked(shell: Shell, shell_harness: Harness) -> None:
+    shell_harness.add_verified_connection("Invalid_client")
+    shell_harness.controls.clear_journal()
+
+    ended = shell.run("diagnose", "invalid_client", "--json")
+
+    assert ended.exit_code == 0
+    assert json.loads(ended.stdout)["explanation"]["code"] == "nothing-wrong"
+    assert 0 < len(shell_harness.controls.journal()) <= 4
+
+
+def test_a_dead_connection_is_explained_and_mended_by_the_command_that_is_named(
+    shell: Shell, shell_harness: Harness
+) -> None:
+    shell_harness.add_verified_connection("crm")
+    shell_harness.controls.change_password("anna@zylker.example", "a new one 1!")
+    shell_harness.advance(minutes=61)
+
+    found = json.loads(shell.run("diagnose", "crm", "--json").stdout)["explanation"]
+
+    assert found["failure_class"] == "refresh-token-refused"
+    assert "password-changed" in [cause["code"] for cause in found["causes"]]
+    assert "zoho-wizard reauthorize crm" in found["commands"]
+    done = shell_harness.authorize("crm")
+    assert done.generation is not None
+    shell_harness.verify("crm", done.generation)
+    assert json.loads(shell.run("diagnose", "crm", "--json").stdout)["explanation"]["code"] == (
+        "nothing-wrong"
+    )
+
+
+def test_a_pipe_is_read_to_its_end(shell: Shell) -> None:
+    noise = "2026-11-23 INFO nothing to see here\n" * 20_000
+    ended = shell.run("diagnose", "-", stdin_text=f'{noise}{{"error":"invalid_client_secret"}}\n')
+    assert ended.exit_code == 0
+    assert "(invalid-client-secret)" in ended.stdout
+    assert ended.stderr == ""
+
+
+def test_a_terminal_is_asked_to_paste(shell: Shell) -> None:
+    said = shell.run_in_terminal("diagnose", replies=[("Ctrl-D", "INVALID_OAUTHTOKEN\n\x04")])
+    assert said.exit_code == 0
+    assert "(token-invalid)" in said.stdout
+
+
+def test_a_secret_in_an_argument_is_masked_and_the_prompt_is_advised(shell: Shell) -> None:
+    ended = shell.run("diagnose", f"curl -H 'Authorization: Zoho-oauthtoken {TOKEN}'", "x")
+    assert TOKEN not in ended.stdout + ended.stderr
+    assert "shell's history" in ended.stderr
+    assert "  zoho-wizard diagnose\n" in ended.stderr
+    piped = shell.run("diagnose", "-", stdin_text=TOKEN)
+    assert TOKEN not in piped.stdout + piped.stderr
+    assert "shell's history" not in piped.stderr
+
+
+def test_a_pasted_token_of_a_connection_is_recognized_and_nobody_is_asked(
+    shell: Shell, shell_harness: Harness
+) -> None:
+    grant = shell_harness.add_verified_connection("crm")
+    shell_harness.controls.clear_journal()
+    ended = shell.run("diagnose", "-", stdin_text=grant.refresh_token)
+    assert "refresh token of “crm”" in ended.stdout
+    assert grant.refresh_token not in ended.stdout + ended.stderr
+    assert shell_harness.controls.journal() == []
+
+
+def test_every_code_is_documented_without_a_store(shell: Shell) -> None:
+    listed = shell.run("diagnose", "--code", "all")
+    codes = [line.split("\t")[0] for line in listed.stdout.splitlines()]
+    assert {"invalid-client", "grant-dead", "password-changed", "network-tls"} <= set(codes)
+    one = shell.run("diagnose", "--code", "password-changed")
+    assert (one.exit_code, one.stderr) == (0, "")
+    slip = shell.run("diagnose", "--code", "pasword-changed")
+    assert slip.exit_code == 2
+    assert "password-changed" in slip.stderr
+    assert not (shell.directory / "home").exists()
+
+
+def test_nothing_pasted_is_a_usage_error(shell: Shell) -> None:
+    ended = shell.run("diagnose", "-", stdin_text=" \n")
+    assert (ended.exit_code, ended.stdout) == (2, "")
+    assert "(nothing-pasted)" in ended.stderr

@@ -1,0 +1,131 @@
+"""``zoho-wizard token NAME`` from the cache: what it prints, and what it must not import."""
+
+import os
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from wizard.__main__ import cached_token
+from wizard.fastpath import TokenCache
+from wizard.model import AccessToken
+from wizard.paths import Paths
+from wizard.vault import Vault
+
+EXPENSIVE_MODULES = {
+    "click", "cryptography.exceptions", "dataclasses", "datetime", "filelock", "hashlib", "inspect",
+    "json", "keyring", "pathlib", "re", "rich", "sqlalchemy", "sqlite3", "tempfile", "typing",
+    "wizard.fastpath.token_cache", "wizard.cli", "wizard.errors", "wizard.model", "wizard.settings",
+    "wizard.store", "wizard.vault.vault",
+}  # fmt: skip
+
+PRINT_LOADED_MODULES = """
+import sys
+from wizard.__main__ import main
+sys.argv = ["zoho-wizard", *sys.argv[1:]]
+code = main()
+sys.stderr.write(" ".join(sys.modules))
+sys.exit(code)
+"""
+
+
+@pytest.fixture
+def environ(tmp_path: Path) -> dict[str, str]:
+    return {"ZOHO_WIZARD_HOME": str(tmp_path / "home")}
+
+
+def cache_token(
+    paths: Paths, vault: Vault, seconds: float, name: str = "crm", issued: float = 0
+) -> float:
+    """Cache a token for ``name`` that is good for ``seconds`` and renewed five minutes before its
+    end; it was ``issued`` that many seconds from now. Returns the present moment."""
+    now = float(int(time.time()))
+    expires_at, issued_at = (datetime.fromtimestamp(now + each, UTC) for each in (seconds, issued))
+    renew_at = expires_at - timedelta(minutes=5)
+    token = AccessToken("1000.access", expires_at, "https://x", "eu", name, 1, renew_at, issued_at)
+    TokenCache(paths, vault).put(token)
+    return now
+
+
+def test_a_cached_token_is_printed_without_a_dear_import(
+    paths: Paths, vault: Vault, environ: dict[str, str]
+) -> None:
+    cache_token(paths, vault, 3600)
+    done = subprocess.run(
+        [sys.executable, "-c", PRINT_LOADED_MODULES, "token", "crm"],
+        env={**os.environ, **environ},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert done.stdout == "1000.access\n"
+    assert EXPENSIVE_MODULES & set(done.stderr.split()) == set()
+
+
+def test_a_token_good_for_five_minutes_is_served(
+    paths: Paths, vault: Vault, environ: dict[str, str]
+) -> None:
+    now = cache_token(paths, vault, 301)
+    assert cached_token("crm", environ, now) == "1000.access"
+
+
+def test_a_token_good_for_less_than_four_minutes_goes_the_long_way(
+    paths: Paths, vault: Vault, environ: dict[str, str]
+) -> None:
+    now = cache_token(paths, vault, 239)
+    assert cached_token("crm", environ, now) is None
+
+
+def test_a_token_issued_in_the_future_goes_the_long_way_since_the_clock_was_set_back(
+    paths: Paths, vault: Vault, environ: dict[str, str]
+) -> None:
+    now = cache_token(paths, vault, 3600, issued=61)
+    assert cached_token("crm", environ, now) is None
+    assert cached_token("crm", environ, now, accept_due=True) is None
+    assert cached_token("crm", environ, now + 1) == "1000.access"
+
+
+def test_a_cached_token_whose_file_was_emptied_goes_the_long_way(
+    paths: Paths, vault: Vault, environ: dict[str, str]
+) -> None:
+    now = cache_token(paths, vault, 3600)
+    os.truncate(paths.cache_file("crm"), 0)
+    assert cached_token("crm", environ, now) is None
+
+
+def test_a_later_expiry_written_over_the_true_one_goes_the_long_way(
+    paths: Paths, vault: Vault, environ: dict[str, str]
+) -> None:
+    now = cache_token(paths, vault, 10)
+    path = Path(paths.cache_file("crm"))
+    expiry, _, rest = path.read_bytes().partition(b" ")
+    path.write_bytes(b"%d %b" % (int(expiry) + 3600, rest))
+    assert cached_token("crm", environ, now) is None
+
+
+@pytest.mark.parametrize("name", ["desk", "", "../config/key", "a\x00b", "crm\n", "é" * 200])
+def test_a_name_without_a_cached_token_goes_the_long_way(
+    paths: Paths, vault: Vault, environ: dict[str, str], name: str
+) -> None:
+    now = cache_token(paths, vault, 3600)
+    assert cached_token(name, environ, now) is None
+
+
+def test_without_a_key_file_it_goes_the_long_way(
+    paths: Paths, vault: Vault, environ: dict[str, str]
+) -> None:
+    now = cache_token(paths, vault, 3600)
+    os.unlink(paths.key_file)
+    assert cached_token("crm", environ, now) is None
+
+
+def test_a_simulator_never_serves_a_live_token(
+    paths: Paths, vault: Vault, environ: dict[str, str]
+) -> None:
+    now = cache_token(paths, vault, 3600)
+    pointed = {**environ, "ZOHO_WIZARD_SIMULATOR_URL": "http://127.0.0.1:8730"}
+    assert cached_token("crm", pointed, now) is None

@@ -1,0 +1,260 @@
+"""``import``: proved before it is stored, whoever had it before."""
+
+import json
+from pathlib import Path
+
+import pytest
+from support.harness import Harness
+from support.shell import CommandResult, Shell
+
+
+def refresh_token(harness: Harness) -> dict[str, str]:
+    """Credentials as another program got them: a client and a consent that we know nothing of."""
+    grant = harness.add_verified_connection("theirs")
+    client = harness.services.store.client(grant.client_id)
+    facts = {
+        "ZOHO_CLIENT_ID": client.client_id,
+        "ZOHO_CLIENT_SECRET": client.secret_for("eu") or "",
+        "ZOHO_REFRESH_TOKEN": grant.refresh_token,
+    }
+    harness.services.tokens.remove_connection("theirs")
+    harness.services.clients.remove(client.client_id)
+    return facts
+
+
+def env_file(shell: Shell, values: dict[str, str]) -> Path:
+    file = shell.directory / "program.env"
+    file.write_text("".join(f"{name}={value}\n" for name, value in values.items()))
+    file.chmod(0o600)
+    return file
+
+
+def run_import(shell: Shell, *arguments: str, stdin_text: str = "") -> CommandResult:
+    return shell.run("import", *arguments, "--json", stdin_text=stdin_text)
+
+
+def is_store_empty(harness: Harness) -> bool:
+    return harness.services.store.connections() == () == harness.services.store.clients()
+
+
+def test_a_refresh_token_from_a_file_is_proved_and_tended(
+    shell: Shell, shell_harness: Harness
+) -> None:
+    file = env_file(shell, refresh_token(shell_harness))
+    before = file.read_bytes()
+
+    done = run_import(shell, str(file), "--name", "mine")
+
+    assert done.exit_code == 0, done.stderr
+    said = json.loads(done.stdout)
+    assert (said["name"], said["is_verified"], said["location"]) == ("mine", True, "eu")
+    assert said["profile"] == "dotenv"
+    assert "anna@zylker.example" in said["headline"]
+    assert shell.run("token", "mine").exit_code == 0
+    assert file.read_bytes() == before
+
+
+def test_no_secret_is_said(shell: Shell, shell_harness: Harness) -> None:
+    facts = refresh_token(shell_harness)
+    file = env_file(shell, facts)
+    for done in (run_import(shell, str(file)), shell.run("import", str(file))):
+        for name in ("ZOHO_CLIENT_SECRET", "ZOHO_REFRESH_TOKEN"):
+            assert facts[name] not in done.stdout + done.stderr
+
+
+def test_it_can_come_on_stdin_and_be_given_a_name_by_what_it_is_for(
+    shell: Shell, shell_harness: Harness
+) -> None:
+    text = env_file(shell, refresh_token(shell_harness)).read_text()
+    done = run_import(shell, stdin_text=text)
+    assert (done.exit_code, json.loads(done.stdout)["name"]) == (0, "crm")
+
+
+def test_a_new_secret_of_a_stored_client_is_asked_about_and_never_dropped(
+    shell: Shell, shell_harness: Harness
+) -> None:
+    facts = refresh_token(shell_harness)
+    file = env_file(shell, facts)
+    old = facts["ZOHO_CLIENT_SECRET"]
+    shell_harness.services.clients.register(
+        f"{facts['ZOHO_CLIENT_ID']} {old}", redirect_uri="http://localhost/", location="eu"
+    )
+    new = shell_harness.controls.rotate_secret(facts["ZOHO_CLIENT_ID"])
+    file.write_text(file.read_text().replace(old, new))
+    shell_harness.advance(minutes=11)
+
+    script = run_import(shell, str(file))
+    assert (script.exit_code, "secret-differs" in script.stderr) == (2, True)
+    assert shell_harness.services.store.connections() == ()
+    shell_harness.advance(minutes=11)
+
+    asked = [("Use the new secret?", "y")]
+    done = shell.run_in_terminal("import", str(file), "--name", "mine", replies=asked)
+    assert done.exit_code == 0, done.stdout
+    assert shell_harness.services.store.client(facts["ZOHO_CLIENT_ID"]).secret_for("eu") == new
+
+
+def test_by_hand_a_person_is_asked_for_each(shell: Shell, shell_harness: Harness) -> None:
+    facts = refresh_token(shell_harness)
+    asked = [
+        ("Client ID", facts["ZOHO_CLIENT_ID"]),
+        ("Client Secret", facts["ZOHO_CLIENT_SECRET"]),
+        ("Refresh token", facts["ZOHO_REFRESH_TOKEN"]),
+    ]
+    done = shell.run_in_terminal("import", "--name", "mine", replies=asked)
+    assert done.exit_code == 0, done.stdout
+    assert facts["ZOHO_REFRESH_TOKEN"] not in done.stdout
+    assert shell_harness.services.store.grant("mine")
+
+
+def test_the_data_center_is_found_with_a_made_up_secret(
+    shell: Shell, shell_harness: Harness
+) -> None:
+    facts = refresh_token(shell_harness)
+    secret = facts["ZOHO_CLIENT_SECRET"]
+    shell_harness.advance(hours=2)  # what was heard within the hour is not asked again
+    shell_harness.controls.clear_journal()
+
+    assert run_import(shell, str(env_file(shell, facts))).exit_code == 0
+
+    asked = [entry for entry in shell_harness.logged_requests() if entry["location"] != "eu"]
+    assert [entry["location"] for entry in asked] == ["us"]
+    assert all(secret not in json.dumps(entry) for entry in asked)
+
+
+def test_a_wrong_hint_is_corrected(shell: Shell, shell_harness: Harness) -> None:
+    facts = {**refresh_token(shell_harness), "ZOHO_DC": "in"}
+    done = run_import(shell, str(env_file(shell, facts)))
+    assert (done.exit_code, json.loads(done.stdout)["location"]) == (0, "eu")
+    assert "Zoho knows the client in Europe" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "code"),
+    [
+        ("ZOHO_REFRESH_TOKEN", f"1000.{'0' * 32}.{'0' * 32}", "import-refused"),
+        ("ZOHO_CLIENT_SECRET", "f" * 42, "wrong-secret"),
+        ("ZOHO_CLIENT_ID", f"1000.{'A' * 30}", "client-unknown-everywhere"),
+        ("ZOHO_CLIENT_ID", "", "import-incomplete"),
+    ],
+)
+def test_what_zoho_does_not_take_is_not_stored(
+    shell: Shell, shell_harness: Harness, name: str, value: str, code: str
+) -> None:
+    facts = {**refresh_token(shell_harness), name: value}
+    done = run_import(shell, str(env_file(shell, facts)))
+    assert done.exit_code != 0
+    assert json.loads(done.stderr.splitlines()[-1])["error"]["code"] == code
+    assert is_store_empty(shell_harness)
+
+
+def test_a_token_that_is_tended_already_is_not_taken_twice(
+    shell: Shell, shell_harness: Harness
+) -> None:
+    file = env_file(shell, refresh_token(shell_harness))
+    assert run_import(shell, str(file), "--name", "mine").exit_code == 0
+    asked = len(shell_harness.refresh_requests())
+
+    again = run_import(shell, str(file), "--name", "other")
+
+    assert (again.exit_code, "import-known" in again.stderr) == (2, True)
+    assert len(shell_harness.refresh_requests()) == asked
+
+
+def test_a_token_that_does_not_tell_whose_it_is_is_proved_by_a_read(
+    shell: Shell, shell_harness: Harness
+) -> None:
+    client = shell_harness.register_client("theirs")
+    shell_harness.add_connection("theirs", client, scope=("ZohoCRM.org.READ",))
+    done = shell_harness.authorize("theirs")
+    assert done.generation
+    facts = {
+        "client_id": client.client_id,
+        "client_secret": client.secret_for("eu"),
+        "refresh_token": shell_harness.services.store.grants("theirs")[0].refresh_token,
+    }
+    shell_harness.services.tokens.remove_connection("theirs")
+
+    said = json.loads(run_import(shell, "--name", "mine", stdin_text=json.dumps(facts)).stdout)
+
+    rungs = {each["name"]: each["state"] for each in said["steps"]}
+    assert (rungs["identity"], rungs["read:crm"]) == ("skipped", "passed")
+    assert rungs["scope"] == "partial", "the next consent asks who consents, too"
+    assert shell.run("token", "mine").exit_code == 0
+
+
+def test_several_entries_want_a_choice(shell: Shell, shell_harness: Harness) -> None:
+    facts = refresh_token(shell_harness)
+    servers = {
+        "zoho": {"env": facts},
+        "other": {"env": {**facts, "ZOHO_REFRESH_TOKEN": f"1000.{'1' * 32}.{'2' * 32}"}},
+    }
+    text = json.dumps({"mcpServers": servers})
+    refused = run_import(shell, stdin_text=text)
+    assert (refused.exit_code, "import-which" in refused.stderr) == (2, True)
+
+    assert (
+        json.loads(run_import(shell, "--entry", "zoho", stdin_text=text).stdout)["name"] == "zoho"
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "code"), [("", "import-nothing"), ("= =\n", "destination-broken")]
+)
+def test_a_file_without_sense_changes_nothing(
+    shell: Shell, shell_harness: Harness, content: str, code: str
+) -> None:
+    file = shell.directory / "file.env"
+    file.write_text(content)
+    file.chmod(0o600)
+    done = run_import(shell, str(file))
+    assert (done.exit_code != 0, code in done.stderr) == (True, True)
+    assert is_store_empty(shell_harness)
+
+
+def test_a_link_is_followed_and_one_to_nowhere_is_called_missing(
+    shell: Shell, shell_harness: Harness
+) -> None:
+    file = shell.directory / "file.env"
+    file.write_text(
+        "".join(f"{key}={value}\n" for key, value in refresh_token(shell_harness).items())
+    )
+    file.chmod(0o600)
+    link = shell.directory / "link.env"
+    link.symlink_to(file)
+    assert run_import(shell, str(link)).exit_code == 0
+
+    file.unlink()
+    circle = shell.directory / "circle.env"
+    circle.symlink_to(circle)
+    for place in (file, link, circle):
+        missing = run_import(shell, str(place))
+        assert missing.exit_code == 2
+        assert "import-missing" in missing.stderr
+
+
+# --- A server that rotates refresh tokens --------------------------------------------------------
+
+
+def test_the_refresh_token_that_replaces_an_imported_one_is_stored(
+    shell: Shell, shell_harness: Harness
+) -> None:
+    file = env_file(shell, refresh_token(shell_harness))
+    shell_harness.controls.change_settings(refresh_token_rotation="reuse-detection")
+    done = run_import(shell, str(file), "--name", "mine")
+    assert done.exit_code == 0, done.stderr
+    assert "The one you imported no longer works" in done.stderr
+    shell_harness.advance(hours=2)
+    assert shell.run("token", "mine").exit_code == 0
+
+
+@pytest.mark.parametrize(("name", "code"), [("taken", "connection-exists"), ("a b", "bad-name")])
+def test_a_name_that_cannot_be_given_is_refused_before_the_refresh_token_is_used(
+    shell: Shell, shell_harness: Harness, name: str, code: str
+) -> None:
+    file = env_file(shell, refresh_token(shell_harness))
+    shell_harness.add_verified_connection("taken")
+    asked = len(shell_harness.refresh_requests())
+    done = run_import(shell, str(file), "--name", name)
+    assert json.loads(done.stderr.splitlines()[-1])["error"]["code"] == code
+    assert len(shell_harness.refresh_requests()) == asked

@@ -1,0 +1,148 @@
+"""The wizard's pages are for everybody: with any eyes, by light and dark, without scripts."""
+
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import BrowserContext, Page, Request, expect
+from support.browser import accessibility_violations
+from support.harness import ANNA, BOB
+from support.user_journey import CONNECTION_NAME, Journey
+
+from wizard.simulator.simulated_user import ConsentPage, SimulatedUser
+from wizard.simulator.simulated_user.wizard_pages import ConnectionPage, NewConnectionPage
+
+
+def check_accessibility(page: Page) -> None:
+    """Nothing that axe-core knows keeps anybody out, in either colour scheme."""
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        assert accessibility_violations(page) == [], f"{page.url} in {scheme}"
+
+
+def test_every_page_of_a_first_connection_is_for_everybody(journey: Journey) -> None:
+    page = journey.page
+    journey.open_wizard()
+    check_accessibility(page)
+    form = journey.start_new_connection()
+    check_accessibility(page)
+    client_id, secret = journey.register_in_console(form).split()
+    form.paste_credentials(client_id, f"{secret[:-4]}0000")
+    form.connect()
+    expect(form.explanation).to_be_visible()
+    check_accessibility(page)
+    form.paste_credentials(client_id, secret)
+    form.connect()
+    consent = ConsentPage(journey.person)
+    expect(consent.accept_button).to_be_visible()
+    journey.person.back()
+    expect(ConnectionPage(journey.person).status).to_have_text("Waiting for consent")
+    check_accessibility(page)
+    ConnectionPage(journey.person).press("Go to Zoho again")
+    consent.reject()
+    expect(ConnectionPage(journey.person).explanation).to_be_visible()
+    check_accessibility(page)
+    ConnectionPage(journey.person).press("Try again at Zoho")
+    consent.accept()
+    journey.wait_until_verified()
+    check_accessibility(page)
+
+
+def test_the_pages_of_what_went_wrong_are_for_everybody(journey: Journey) -> None:
+    client = journey.register_client("Zylker")
+    journey.controls.enable_data_center(client.client_id, "in")
+    journey.open_sign_in_page()
+    journey.consent_page(BOB).accept()
+    page = ConnectionPage(journey.person)
+    expect(page.explanation).to_contain_text("India")
+    check_accessibility(journey.page)
+    for path in ("/callback?code=1000.a.b&state=unknown", "/browser-link/used", "/nowhere"):
+        journey.person.go(f"{journey.base_url}{path}")
+        check_accessibility(journey.page)
+
+
+def test_a_connection_that_reaches_somebody_else_shows_both_sides_to_everybody(
+    journey: Journey,
+) -> None:
+    journey.add_verified_connection(CONNECTION_NAME, ANNA)
+    done = journey.authorize(CONNECTION_NAME, "carla@zylker.example", "20091000001")
+    assert done.generation is not None
+    journey.verify(CONNECTION_NAME, done.generation)
+    journey.open_wizard(f"/connections/{CONNECTION_NAME}")
+    expect(journey.page.get_by_role("button", name="Discard the new one")).to_be_visible()
+    check_accessibility(journey.page)
+
+
+@pytest.fixture
+def without_scripts(
+    journey: Journey, new_context: Callable[..., BrowserContext]
+) -> Callable[[], SimulatedUser]:
+    """Make a person whose browser runs no scripts, and has entered the wizard."""
+
+    def enter() -> SimulatedUser:
+        person = SimulatedUser(new_context(java_script_enabled=False).new_page())
+        journey.open_wizard("/", person)
+        return person
+
+    return enter
+
+
+def test_the_first_connection_needs_nothing_of_the_wizards_script(journey: Journey) -> None:
+    journey.page.context.route("**/static/wizard.js", lambda route: route.abort())
+    journey.open_consent_page().accept()
+    page = ConnectionPage(journey.person)
+    expect(page.report_badge).to_be_visible()
+    journey.services.verification_worker.stop()
+    journey.page.reload()
+    page.wait_until_verified()
+
+
+def test_a_browser_without_scripts_goes_to_zoho_comes_back_and_sees_the_proof_end(
+    journey: Journey, without_scripts: Callable[[], SimulatedUser]
+) -> None:
+    person = without_scripts()
+    asked: list[Request] = []
+    person.page.on("request", lambda request: asked.append(request))
+    made = journey.controls.register_client(ANNA, [journey.services.settings.redirect_uri])
+    form = NewConnectionPage(person)
+    form.choose_data_center("Europe (eu)")
+    form.choose_preset("Read CRM leads")
+    form.paste_credentials(made["client_id"], made["secrets"]["eu"])
+    form.connect()
+    authorization = next(each.url for each in asked if "/oauth/v2/auth?" in each.url)
+    callback = journey.controls.authorize(authorization, ANNA)
+    journey.controls.inject_fault("slow", endpoint="oauth/user/info", seconds=60)
+    person.go(callback)
+    page = ConnectionPage(person)
+    expect(page.report_badge).to_contain_text("Proving")
+    journey.controls.clear_faults()  # lets the answer go
+    page.wait_until_verified()
+    expect(page.headline).to_contain_text(ANNA)
+
+
+def test_a_browser_without_scripts_is_offered_no_button_that_needs_one(
+    journey: Journey, without_scripts: Callable[[], SimulatedUser]
+) -> None:
+    journey.add_verified_connection(CONNECTION_NAME)
+    person = without_scripts()
+    for path in (
+        "/connections/new?preset=cliq-post",
+        f"/connections/{CONNECTION_NAME}",
+        "/clients/new",
+    ):
+        person.go(f"{journey.base_url}{path}")
+        expect(person.page.get_by_role("heading", level=1)).to_be_visible()
+        expect(person.page.get_by_role("button", name="Copy")).to_have_count(0)
+
+
+def test_a_keyboard_is_enough_to_choose_a_task(journey: Journey) -> None:
+    journey.open_wizard()
+    keyboard = journey.page.keyboard
+    keyboard.press("Tab")
+    expect(journey.page.get_by_role("link", name="Skip to the content")).to_be_focused()
+    keyboard.press("Enter")
+    keyboard.press("Tab")
+    expect(NewConnectionPage(journey.person).data_center).to_be_focused()
+    keyboard.press("Tab")
+    keyboard.press("Tab")
+    keyboard.press("Enter")
+    expect(journey.page.get_by_role("heading", name="Read CRM leads", level=1)).to_be_visible()

@@ -1,0 +1,190 @@
+"""Accounts that live elsewhere than the client, or nobody knows where."""
+
+from playwright.sync_api import expect
+from support.harness import ANNA, BOB
+from support.user_journey import CONNECTION_NAME, Journey
+
+from wizard.model import Client
+from wizard.simulator.simulated_user import ConsentPage, ConsolePage, SignInPage, SimulatedUser
+from wizard.simulator.simulated_user.wizard_pages import (
+    ClientPage,
+    ConnectionPage,
+    NewConnectionPage,
+)
+
+
+def client_in_europe(journey: Journey, *enabled_locations: str) -> Client:
+    """A client that anna registered in Europe, stored here with its European secret alone."""
+    client = journey.register_client("Zylker")
+    for location in enabled_locations:
+        journey.controls.enable_data_center(client.client_id, location)
+    return client
+
+
+def settings_in_console(journey: Journey, client_page: ClientPage) -> ConsolePage:
+    """The client's Settings in the console, where anna has to sign in."""
+    person = SimulatedUser(client_page.go_to_console(), journey.person.counter)
+    journey.sign_in(ANNA, person)
+    console = ConsolePage(person)
+    console.open_tab("Settings")
+    return console
+
+
+def store_indian_secret(journey: Journey, *, enable_data_center: bool = False) -> ConnectionPage:
+    """From the client's page to the console and back to the connection, with India's secret."""
+    client_page = ClientPage(journey.person)
+    console = settings_in_console(journey, client_page)
+    if enable_data_center:
+        console.toggle_data_center("in")
+    secret = console.person.copy(console.secret_at("in"))
+    client_page.store_secret(secret)
+    client_page.open_connection(CONNECTION_NAME)
+    return ConnectionPage(journey.person)
+
+
+def check_bob_is_signed_in(journey: Journey) -> ConsentPage:
+    """The consent page shows anna, who was at the console; bob needs no password in India."""
+    journey.sign_out()
+    SignInPage(journey.person).enter_login_id(BOB)
+    return ConsentPage(journey.person)
+
+
+def test_an_account_elsewhere_is_asked_for_the_secret_of_its_own_data_center_and_repeats(
+    journey: Journey,
+) -> None:
+    client = client_in_europe(journey, "in")
+    journey.open_sign_in_page()
+    journey.sign_in(BOB)
+    ConsentPage(journey.person).accept()
+    page = ConnectionPage(journey.person)
+    expect(page.explanation).to_contain_text("The client's secret for India is missing")
+    assert journey.code_exchanges() == []
+    page.follow("Store the secret")
+    expect(ClientPage(journey.person).data_center).to_have_value("in")
+    page = store_indian_secret(journey)
+    page.press("Try again at Zoho")
+    check_bob_is_signed_in(journey).accept()
+    expect(journey.wait_until_verified().headline).to_contain_text(
+        f"Zylker India, Production, IN, as {BOB}"
+    )
+    (exchange,) = journey.code_exchanges()
+    assert exchange["location"] == "in"
+    stored = journey.services.store.client(client.client_id)
+    assert stored.secret_for("in") != stored.secret_for("eu")
+
+
+def test_one_secret_for_all_data_centers_needs_no_second_one(journey: Journey) -> None:
+    form = journey.start_new_connection()
+    pasted = journey.register_in_console(form)
+    console = ConsolePage(journey.console_tab())
+    console.open_tab("Settings")
+    console.toggle_data_center("in")
+    console.share_credentials()
+    form.paste_credentials(pasted)
+    journey.person.choose(form.same_for_all)
+    form.connect()
+    journey.sign_out()
+    journey.consent_page(BOB).accept()
+    expect(journey.wait_until_verified().headline).to_contain_text(f"IN, as {BOB}")
+    (client,) = journey.services.store.clients()
+    assert client.has_common_secret
+    assert client.secret_for("in") == client.secret_for("eu")
+
+
+def test_a_client_that_is_switched_off_there_is_named_switched_on_and_the_consent_repeated(
+    journey: Journey,
+) -> None:
+    client_in_europe(journey)
+    journey.open_sign_in_page()
+    journey.sign_in(BOB)
+    expect(journey.page.get_by_role("heading", name="Invalid Client")).to_be_visible()
+    page = ConnectionPage(journey.person)
+    page.open(journey.base_url, CONNECTION_NAME)
+    expect(page.status).to_have_text("Waiting for consent")
+    what_stood_there = page.zoho_page_choice("Invalid Client")
+    journey.person.click(what_stood_there.get_by_text("Invalid Client"))
+    journey.person.click(what_stood_there.get_by_role("link", name="Ask Zoho about the client"))
+    client_page = ClientPage(journey.person)
+    journey.person.click(journey.page.get_by_text("A new secret, or one for another data centre"))
+    journey.person.choose(client_page.data_center, "India (in)")
+    page = store_indian_secret(journey, enable_data_center=True)
+    page.press("Go to Zoho again")
+    check_bob_is_signed_in(journey).accept()
+    expect(journey.wait_until_verified().headline).to_contain_text(f"IN, as {BOB}")
+    assert {each["location"] for each in journey.code_exchanges()} == {"in"}
+
+
+def test_a_secret_for_a_data_center_that_is_switched_off_is_refused_and_not_kept(
+    journey: Journey,
+) -> None:
+    client = client_in_europe(journey)
+    journey.open_wizard(f"/clients/{client.client_id}?location=in")
+    page = ClientPage(journey.person)
+    page.store_secret("0" * 42)
+    expect(journey.page.get_by_role("heading", level=2).first).to_contain_text(
+        "not switched on in India"
+    )
+    assert journey.services.store.client(client.client_id).secret_for("in") is None
+
+
+def test_somebody_who_does_not_know_their_data_center_is_told_by_zoho(journey: Journey) -> None:
+    form = journey.start_new_connection(data_center="I don’t know")
+    form.paste_credentials(journey.register_in_console(form, email=BOB))
+    form.connect()
+    ConsentPage(journey.person).accept()
+    expect(journey.wait_until_verified().headline).to_contain_text(
+        f"Zylker India, Production, IN, as {BOB}"
+    )
+    (client,) = journey.services.store.clients()
+    assert client.location == "in"
+    assert journey.services.store.connection(CONNECTION_NAME).location == "in"
+
+
+def test_the_search_for_a_clients_home_never_shows_its_real_secret_elsewhere(
+    journey: Journey,
+) -> None:
+    form = journey.start_new_connection(data_center="I don’t know")
+    form.paste_credentials(journey.register_in_console(form, email=BOB))
+    form.connect()
+    expect(ConsentPage(journey.person).accept_button).to_be_visible()
+    (client,) = journey.services.store.clients()
+    assert client.secret_for("in")
+    searched = [each["location"] for each in journey.logged_requests(client_id=client.client_id)]
+    assert searched == ["us", "eu", "in", "in"]
+
+
+def test_an_address_of_ones_zoho_tells_the_data_center(journey: Journey) -> None:
+    journey.open_wizard()
+    form = NewConnectionPage(journey.person)
+    journey.person.paste(form.zoho_url, "https://crm.zoho.in/crm/org60010000001/tab/Home/begin")
+    form.choose_preset("Read CRM leads")
+    expect(journey.page.get_by_text("In India.")).to_be_visible()
+
+
+def test_an_address_that_is_nobodys_zoho_is_refused_by_name(journey: Journey) -> None:
+    journey.open_wizard()
+    form = NewConnectionPage(journey.person)
+    journey.person.paste(form.zoho_url, "https://crm.zoho.evil.example/")
+    form.choose_preset("Read CRM leads")
+    expect(form.explanation).to_contain_text("crm.zoho.evil.example")
+    expect(form.zoho_url).to_have_value("https://crm.zoho.evil.example/")
+
+
+def test_a_client_of_another_data_center_than_chosen_is_found_and_said(journey: Journey) -> None:
+    made = journey.controls.register_client(BOB, [journey.services.settings.redirect_uri])
+    pasted = f"{made['client_id']}\n{made['secrets']['in']}"
+    form = journey.start_new_connection()
+    form.paste_credentials(pasted)
+    form.connect()
+    expect(form.explanation).to_contain_text("This client lives in India")
+    assert journey.services.store.clients() == ()
+    form.paste_credentials(pasted)
+    form.connect()
+    journey.sign_in(BOB)
+    ConsentPage(journey.person).accept()
+    expect(journey.wait_until_verified().headline).to_contain_text(f"IN, as {BOB}")
+
+
+def test_china_is_a_data_center_apart_that_works_alike(journey: Journey) -> None:
+    journey.open_consent_page(data_center="China (cn)", email="mei@zylker.example").accept()
+    expect(journey.wait_until_verified().headline).to_contain_text("Zylker China, Production, CN")

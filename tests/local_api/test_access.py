@@ -1,0 +1,107 @@
+"""``allow`` in a terminal, and a program that asks a serving wizard."""
+
+import json
+import os
+import pwd
+import re
+import signal
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.harness import Harness
+from support.local_api import SocketClient
+from support.shell import Shell
+
+ME = pwd.getpwuid(os.getuid()).pw_name
+
+
+@pytest.fixture
+def socket_directory() -> Iterator[Path]:
+    """A directory with a short path."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as directory:
+        yield Path(directory) / "shared"
+
+
+def test_a_user_who_is_allowed_while_it_serves_is_answered_at_once(
+    shell: Shell, shell_harness: Harness, socket_directory: Path
+) -> None:
+    shell_harness.add_verified_connection("crm")
+    serving = shell.start("serve", "--share", str(socket_directory))
+    serving.wait_for_stderr("Ctrl-C: stop")
+
+    said = shell.run("access", "crm", "--user", ME)
+
+    assert said.exit_code == 0
+    (path,) = re.findall(r"curl --unix-socket (\S+) http://zoho-wizard/token/crm", said.stderr)
+    assert path == str(socket_directory / "socket")
+    status, answer = SocketClient(Path(path)).request("/token/crm")
+    assert status == 200
+    assert answer["access_token"] == shell.run("token", "crm").stdout.strip()
+    assert serving.finish(signal.SIGTERM).exit_code == 0
+
+
+def test_who_may_ask_can_be_listed_and_ended(shell: Shell, shell_harness: Harness) -> None:
+    shell_harness.add_connection("crm")
+    shell.run("access", "crm", "--user", str(os.getuid()))
+    listed = json.loads(shell.run("access", "crm", "--json").stdout)
+    assert [(row["user"], row["uid"]) for row in listed] == [(ME, os.getuid())]
+
+    assert shell.run("access", "crm", "--user", ME, "--remove").exit_code == 0
+
+    assert json.loads(shell.run("access", "crm", "--json").stdout) == []
+    again = shell.run("access", "crm", "--user", ME, "--remove")
+    assert (again.exit_code, "not-allowed" in again.stderr) == (1, True)
+    kinds = [event.kind for event in shell_harness.services.store.history("crm")]
+    assert kinds[:2] == ["access-removed", "access-added"]
+
+
+def test_a_user_of_a_container_goes_by_number(shell: Shell, shell_harness: Harness) -> None:
+    shell_harness.add_connection("crm")
+    assert shell.run("access", "crm", "--user", "2000123456").exit_code == 0
+    (row,) = shell_harness.services.store.access_permissions("crm")
+    assert (row.uid, row.user) == (2000123456, "2000123456")
+
+
+def test_where_other_users_cannot_go_it_says_how_they_can(
+    shell: Shell, shell_harness: Harness, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    shell_harness.add_connection("crm")
+    closed = tmp_path_factory.mktemp("closed")
+    closed.chmod(0o700)
+    serving = shell.start("serve", "--share", str(closed / "shared"))
+    serving.wait_for_stderr("Ctrl-C: stop")
+    other, own = (shell.run("access", "crm", "--user", each) for each in ("2000123456", ME))
+    serving.finish(signal.SIGTERM)
+
+    assert "Other users of this machine cannot enter" in other.stderr
+    assert "sudo install --directory --mode 711" in other.stderr
+    assert "zoho-wizard serve --share /var/lib/zoho-wizard" in other.stderr
+    assert "cannot enter" not in own.stderr
+
+
+@pytest.mark.parametrize("user", ["no-such-user", "4294967295", "-1", "ro\x1bot"])
+def test_a_user_nobody_knows_is_refused(shell: Shell, shell_harness: Harness, user: str) -> None:
+    shell_harness.add_connection("crm")
+    said = shell.run("access", "crm", f"--user={user}")
+    assert said.exit_code == 2
+    assert "unknown-user" in said.stderr
+    assert "\x1b" not in said.stderr
+    assert shell_harness.services.store.access_permissions() == ()
+
+
+def test_an_unknown_connection_is_refused_with_the_nearest_names(
+    shell: Shell, shell_harness: Harness
+) -> None:
+    shell_harness.add_connection("crm")
+    said = shell.run("access", "crn", "--user", ME)
+    assert "unknown-connection" in said.stderr
+    assert "crm" in said.stderr
+
+
+def test_an_allowance_goes_with_its_connection(shell_harness: Harness, shell: Shell) -> None:
+    shell_harness.add_connection("crm")
+    shell.run("access", "crm", "--user", ME)
+    shell.run("remove", "crm", "--no-revoke")
+    assert shell_harness.services.store.access_permissions() == ()

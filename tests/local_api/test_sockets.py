@@ -1,0 +1,510 @@
+"""What the sockets answer, and whom."""
+
+import http.client
+import json
+import os
+import pwd
+import socket
+import stat
+import subprocess
+import sys
+from datetime import datetime
+from pathlib import Path
+from subprocess import PIPE
+
+import pytest
+from support.harness import ANNA, Harness
+from support.local_api import (
+    ME,
+    SocketClient,
+    allow,
+    error_code,
+    event_details,
+    local_api,
+    own,
+    shared,
+    socket_directory,
+)
+
+from wizard.errors import WizardError
+from wizard.local_api import LocalApi, request_browser_link, request_shared_socket
+from wizard.local_api.request_handler import (
+    MAX_CONNECTIONS,
+    MAX_CONNECTIONS_PER_USER,
+    rejection_reason,
+)
+
+__all__ = ["local_api", "own", "shared", "socket_directory"]
+
+FOREIGN_USERS = (65534,) if ME == 0 else ()
+"""Only root can become somebody else; everybody can ask the shared socket as themselves."""
+
+HOLD = """
+import os, select, socket, sys
+os.setuid(int(sys.argv[3]))
+held = []
+for _ in range(int(sys.argv[2])):
+    held.append(socket.socket(socket.AF_UNIX))
+    held[-1].connect(sys.argv[1])
+    held[-1].send(b"GET /token/crm HTTP/1.1\\r\\n")
+closed = 0
+while closed < int(sys.argv[2]) - int(sys.argv[4]):
+    for each in select.select(held, [], [])[0]:
+        held.remove(each)
+        closed += 1
+print(closed, "were closed", flush=True)
+sys.stdin.readline()
+"""
+
+
+def test_the_owner_is_handed_the_token_its_end_and_where_it_may_go(
+    own: SocketClient, harness: Harness
+) -> None:
+    status, answer = own.request("/token/crm")
+
+    token = harness.services.tokens.access_token("crm")
+    assert status == 200
+    assert answer == {
+        "access_token": token.value,
+        "token_type": "Zoho-oauthtoken",
+        "expires_at": token.expires_at.isoformat(),
+        "api_domain": token.api_domain,
+        "location": "eu",
+        "stale": False,
+    }
+
+
+def test_every_hand_out_is_in_the_history_with_who_asked(
+    own: SocketClient, harness: Harness
+) -> None:
+    own.request("/token/crm")
+    own.request("/token/crm")
+
+    handed = event_details(harness, "token-served")
+    assert len(handed) == 2
+    assert (handed[0]["uid"], handed[0]["pid"]) == (str(ME), str(os.getpid()))
+
+
+def test_hand_outs_do_not_crowd_out_the_rest_of_the_history(
+    own: SocketClient, harness: Harness
+) -> None:
+    for _ in range(15):
+        own.request("/token/crm")
+
+    kinds = [event.kind for event in harness.services.store.history("crm")]
+    assert kinds.count("token-served") == 10
+    assert "grant-verified" in kinds
+
+
+def test_the_own_socket_is_its_owners_and_the_shared_one_is_everybodys(
+    own: SocketClient, shared: SocketClient
+) -> None:
+    modes = [stat.S_IMODE(each.path.stat().st_mode) for each in (own, shared)]
+    assert modes == [0o600, 0o666]
+    assert stat.S_IMODE(shared.path.parent.stat().st_mode) == 0o711
+
+
+def test_nobody_is_answered_on_the_shared_socket_unless_allowed(
+    shared: SocketClient, harness: Harness
+) -> None:
+    status, answer = shared.request("/token/crm")
+
+    assert (status, error_code(answer)) == (403, "not-allowed-to-owner")
+    assert "access_token" not in answer
+    (refused,) = event_details(harness, "token-refused")
+    assert (refused["uid"], refused["code"]) == (str(ME), "not-allowed-to-owner")
+
+
+def test_whoever_is_refused_again_and_again_writes_one_line_a_minute(
+    shared: SocketClient, harness: Harness
+) -> None:
+    for _ in range(5):
+        shared.request("/token/crm")
+    assert len(event_details(harness, "token-refused")) == 1
+    harness.advance(minutes=2)
+    shared.request("/token/crm")
+    assert len(event_details(harness, "token-refused")) == 2
+
+
+def test_connections_beyond_the_places_there_are_find_the_door_closed(own: SocketClient) -> None:
+    held = [socket.socket(socket.AF_UNIX) for _ in range(MAX_CONNECTIONS)]
+    for each in held:
+        each.connect(str(own.path))
+    with pytest.raises((http.client.HTTPException, OSError)):
+        own.request("/token/crm")
+    for each in held:
+        each.close()
+
+
+@pytest.mark.parametrize("uid", FOREIGN_USERS)
+def test_a_user_who_holds_all_places_of_theirs_shuts_nobody_else_out(
+    shared: SocketClient, harness: Harness, uid: int
+) -> None:
+    allow(harness, ME)
+    most = MAX_CONNECTIONS_PER_USER
+    arguments = [str(shared.path), *map(str, (most + 4, uid, most))]
+    holding = [sys.executable, "-c", HOLD, *arguments]
+    with subprocess.Popen(holding, stdin=PIPE, stdout=PIPE, text=True) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "4 were closed\n"
+        assert shared.request("/token/crm")[0] == 200
+        holder.communicate("go\n")
+
+
+def test_an_allowed_user_is_answered_for_that_connection_only(
+    shared: SocketClient, harness: Harness
+) -> None:
+    harness.add_verified_connection("books")
+    allow(harness, ME, "crm")
+
+    assert shared.request("/token/crm")[0] == 200
+    assert shared.request("/token/books")[0] == 403
+
+
+def test_a_container_that_runs_as_the_owner_gets_no_more_than_it_was_allowed(
+    shared: SocketClient, harness: Harness
+) -> None:
+    harness.add_verified_connection("books")
+    allow(harness, ME, "crm")
+    me = pwd.getpwuid(ME).pw_name
+
+    status, answer = shared.request("/token/books")
+
+    assert status == 403
+    assert answer["error"]["commands"] == [
+        f"zoho-wizard access add books --user {me}",
+        f"curl --unix-socket {harness.services.paths.socket} http://zoho-wizard/token/books",
+    ]
+
+
+def test_an_allowance_that_ended_is_not_answered(shared: SocketClient, harness: Harness) -> None:
+    allow(harness, ME)
+    harness.services.store.remove_access_permission("crm", ME)
+
+    assert shared.request("/token/crm")[0] == 403
+
+
+def test_an_unknown_name_is_refused_like_a_known_one(shared: SocketClient) -> None:
+    known, unknown = (shared.request(f"/token/{name}") for name in ("crm", "none-such"))
+
+    assert known[0] == unknown[0] == 403
+    assert json.dumps(known[1]) == json.dumps(unknown[1]).replace("none-such", "crm")
+
+
+@pytest.mark.parametrize("name", ["crm%0a", "crm%00", "crm%20", "CRM", "%2e%2e/crm", "*", ""])
+def test_a_name_that_is_not_exactly_allowed_matches_nothing(
+    shared: SocketClient, harness: Harness, name: str
+) -> None:
+    allow(harness, ME)
+    assert shared.request(f"/token/{name}")[0] == 403
+
+
+@pytest.mark.parametrize("target", ["/browser-link?page=/", "/shared-socket"])
+def test_others_cannot_ask_for_anything_but_tokens(
+    shared: SocketClient, harness: Harness, target: str
+) -> None:
+    allow(harness, ME)
+    status, answer = shared.request(target, "POST")
+    assert (status, error_code(answer)) == (403, "request-refused")
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        {"Origin": "http://localhost:8723"},
+        {"Referer": "http://localhost/"},
+        {"Sec_Fetch_Site": "same-origin"},
+        {"sec_ch_ua": "x"},
+        {"Cookie": "a=b"},
+        {"Host": "localhost:9000"},
+        {"Host": "evil.example"},
+        {"Content_Length": "4"},
+    ],
+)
+def test_what_a_browser_would_send_is_refused(own: SocketClient, header: dict[str, str]) -> None:
+    status, answer = own.request("/token/crm", **header)
+    assert (status, error_code(answer)) == (403, "request-refused")
+    assert "access_token" not in answer
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "Host: evil.example\r\nHost: zoho-wizard",
+        "Host: zoho-wizard\r\nHost: evil.example",
+        "Host: zoho-wizard\r\nOrigin : http://evil.example",
+        "Host: zoho-wizard\r\n\0Origin: http://evil.example",
+    ],
+)
+def test_an_envelope_that_can_be_read_two_ways_is_refused(own: SocketClient, lines: str) -> None:
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(str(own.path))
+        connection.sendall(f"GET /token/crm HTTP/1.1\r\n{lines}\r\n\r\n".encode())
+        answer = connection.recv(65536).decode()
+    assert answer.startswith("HTTP/1.1 403")
+    assert "1000." not in answer
+
+
+def test_a_request_without_a_host_is_refused() -> None:
+    assert rejection_reason("GET", {}) == "It was meant for another host"
+    assert rejection_reason("GET", {"host": "zoho-wizard"}) == ""
+
+
+@pytest.mark.parametrize("target", ["/", "/token", "/tokens/crm", "/browser-link?page=/"])
+def test_nothing_but_a_token_can_be_had_by_get(own: SocketClient, target: str) -> None:
+    assert own.request(target)[0] in (403, 404)
+
+
+def test_a_dead_grant_is_explained_and_not_asked_for_again(
+    own: SocketClient, harness: Harness
+) -> None:
+    harness.controls.change_password("anna@zylker.example")
+    harness.advance(hours=2)
+
+    first, again = own.request("/token/crm"), own.request("/token/crm")
+
+    assert (first[0], error_code(first[1])) == (409, "grant-dead")
+    asked = len(harness.refresh_requests())
+    assert error_code(again[1]) == "grant-dead"
+    assert own.request("/token/crm")[0] == 409
+    assert len(harness.refresh_requests()) == asked
+
+
+def test_a_refusal_is_a_finding_with_the_command_that_mends_it(
+    own: SocketClient, harness: Harness
+) -> None:
+    harness.add_connection("later")
+    harness.services.tokens.revoke(harness.add_verified_connection("ended"))
+
+    errors = [own.request(f"/token/{name}")[1]["error"] for name in ("later", "ended", "crn")]
+
+    assert [each["code"] for each in errors] == ["no-grant", "grant-revoked", "unknown-connection"]
+    assert all(each["title"] and each["cause"] and each["fix"] for each in errors)
+    assert errors[0]["commands"] == ["zoho-wizard reauthorize later"]
+    assert errors[1]["commands"] == ["zoho-wizard reauthorize ended"]
+    assert "crm" in errors[2]["title"] + errors[2]["cause"]
+
+
+def test_a_throttle_says_when_to_ask_again(own: SocketClient, harness: Harness) -> None:
+    harness.services.token_cache.remove("crm")
+    harness.controls.inject_fault("rate-limit", endpoint="oauth/v2/token")
+
+    status, answer = own.request("/token/crm")
+
+    error = answer["error"]
+    assert (status, error["code"], error["temporary"]) == (503, "throttled", True)
+    assert datetime.fromisoformat(error["retry_at"]) > harness.now()
+    assert error["exit_code"] == 4
+    assert error["commands"] == [
+        "zoho-wizard token crm --wait 15m",
+        "zoho-wizard check crm --ignore-wait",
+    ]
+
+
+def test_others_learn_nothing_of_the_account_behind_a_failure(
+    shared: SocketClient, harness: Harness
+) -> None:
+    allow(harness, ME)
+    harness.controls.delete_client(harness.registered_client["client_id"])
+    harness.services.token_cache.remove("crm")
+
+    status, answer = shared.request("/token/crm")
+
+    assert (status, error_code(answer)) == (409, "invalid-client")
+    told = json.dumps(answer)
+    assert not [each for each in (harness.registered_client["client_id"], ANNA) if each in told]
+
+
+def test_a_launch_link_comes_from_the_own_socket(own: SocketClient) -> None:
+    assert (
+        request_browser_link(own.path, "/connections/crm", is_printed=True)
+        == "link to /connections/crm, printed"
+    )
+    assert request_browser_link(own.path, "/", is_printed=False) == "link to /, opened"
+    for page in ("https://evil.example", "//evil.example/", "/\\evil.example", "/a\r\nb"):
+        assert request_browser_link(own.path, page, is_printed=True) is None
+
+
+def test_a_wizard_that_serves_can_be_asked_to_answer_others(
+    own: SocketClient, socket_directory: Path
+) -> None:
+    assert request_shared_socket(own.path) == str(socket_directory / "socket")
+    assert SocketClient(socket_directory / "socket").request("/token/crm")[0] == 403
+
+
+@pytest.mark.parametrize("uid", FOREIGN_USERS)
+def test_another_user_is_answered_on_the_shared_socket_alone(
+    local_api: LocalApi, shared: SocketClient, harness: Harness, uid: int
+) -> None:
+    assert shared.request_as(uid, "/token/crm")[0] == 403
+    allow(harness, uid)
+    token = harness.services.tokens.access_token("crm").value
+
+    assert shared.request_as(uid, "/token/crm") == (200, f"{token}\n\n")
+    assert event_details(harness, "token-served")[0]["uid"] == str(uid)
+    assert shared.request("/token/crm")[0] == 403, "root is not that user"
+
+
+@pytest.mark.parametrize("uid", FOREIGN_USERS)
+def test_another_user_with_a_way_to_the_own_socket_is_refused(
+    harness: Harness, socket_directory: Path, uid: int
+) -> None:
+    socket_directory.mkdir()
+    reachable = socket_directory / "own"
+    harness.add_verified_connection("crm")
+    harness.services.paths.data_dir, kept = str(socket_directory), harness.services.paths.data_dir
+    try:
+        with LocalApi(harness.services, lambda page, printed: page):
+            (socket_directory / "socket").chmod(0o666)
+            (socket_directory / "socket").rename(reachable)
+            socket_directory.chmod(0o711)
+            status, said = SocketClient(reachable).request_as(uid, "/token/crm")
+    finally:
+        harness.services.paths.data_dir = kept
+    assert status == 403
+    assert "another user" in said
+
+
+def unsafe_directory_reason(local_api: LocalApi) -> str:
+    with pytest.raises(WizardError) as caught:
+        local_api.open_shared_socket()
+    assert caught.value.failure.code == "shared-directory-unsafe"
+    return caught.value.failure.details["reason"]
+
+
+def test_a_directory_that_others_may_write_is_refused(
+    local_api: LocalApi, socket_directory: Path
+) -> None:
+    socket_directory.mkdir()
+    socket_directory.chmod(0o777)
+    assert "others may write" in unsafe_directory_reason(local_api)
+
+
+def test_a_link_in_place_of_the_directory_is_refused(
+    local_api: LocalApi, socket_directory: Path
+) -> None:
+    socket_directory.symlink_to("/tmp")
+    assert "no directory" in unsafe_directory_reason(local_api)
+
+
+@pytest.mark.parametrize("uid", FOREIGN_USERS)
+def test_a_directory_that_another_user_made_first_is_refused(
+    local_api: LocalApi, socket_directory: Path, uid: int
+) -> None:
+    socket_directory.mkdir(0o711)
+    os.chown(socket_directory, uid, uid)
+    assert "another user's" in unsafe_directory_reason(local_api)
+    assert list(socket_directory.iterdir()) == []
+
+
+@pytest.mark.parametrize("uid", FOREIGN_USERS)
+def test_a_directory_that_one_other_user_could_replace_is_refused(
+    harness: Harness, socket_directory: Path, uid: int
+) -> None:
+    """In a directory of theirs; by a link that is theirs; in one that their group may write."""
+    theirs, shared, ours = (socket_directory.with_name(name) for name in ("their", "group", "ours"))
+    for directory in (theirs, shared, ours):
+        directory.mkdir(0o711)
+    (theirs / "link").symlink_to(ours)
+    os.chown(theirs, uid, uid)
+    os.chown(shared, ME, uid)
+    shared.chmod(0o771)
+
+    def reason(directory: Path) -> str:
+        return unsafe_directory_reason(
+            LocalApi(harness.services, lambda page, printed: page, directory)
+        )
+
+    assert "another user owns" in reason(theirs / "shared")
+    assert "another user owns" in reason(theirs / "link" / "shared")
+    assert "a group may write in" in reason(shared / "shared")
+
+
+def test_a_directory_that_everybody_could_replace_is_refused(
+    local_api: LocalApi, socket_directory: Path
+) -> None:
+    socket_directory.parent.chmod(0o777)
+    assert "everybody may write" in unsafe_directory_reason(local_api)
+    socket_directory.parent.chmod(0o1777)
+    assert local_api.open_shared_socket()
+
+
+def test_by_default_the_directory_stands_where_nobody_else_can_make_it() -> None:
+    script = """if True:
+        import os, sys
+        from wizard.local_api import default_shared_directory
+        from wizard.paths import Paths
+        os.seteuid(int(sys.argv[1]))
+        print(default_shared_directory(Paths("/home/anna/data", "/home/anna/config", "")))
+    """
+
+    def default(uid: int) -> str:
+        command = [sys.executable, "-c", script, str(uid)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
+        return done.stdout.strip()
+
+    assert default(ME).startswith("/run/zoho-wizard-" if ME == 0 else "/home/anna/data/shared")
+    assert {default(uid) for uid in FOREIGN_USERS} <= {"/home/anna/data/shared"}
+
+
+def test_a_directory_that_cannot_be_made_is_refused(
+    harness: Harness, socket_directory: Path
+) -> None:
+    nowhere = socket_directory / "not" / "there"
+    local_api = LocalApi(harness.services, lambda page, printed: page, nowhere)
+    assert unsafe_directory_reason(local_api)
+
+
+def test_a_wizard_that_was_stopped_leaves_no_socket(
+    harness: Harness, socket_directory: Path
+) -> None:
+    with LocalApi(harness.services, lambda page, printed: page, socket_directory) as local_api:
+        path = local_api.open_shared_socket()
+    assert not path.exists()
+    assert not Path(harness.services.paths.socket).exists()
+    assert request_browser_link(Path(harness.services.paths.socket), "/", is_printed=True) is None
+
+
+def test_a_wizard_that_stops_leaves_the_sockets_of_another(
+    harness: Harness, socket_directory: Path
+) -> None:
+    own = Path(harness.services.paths.socket)
+    with LocalApi(harness.services, lambda page, printed: page, socket_directory) as local_api:
+        both = own, local_api.open_shared_socket()
+        for path in both:
+            path.unlink()
+            path.touch()
+    assert [path.exists() for path in both] == [True, True]
+
+
+def test_a_shared_directory_belongs_to_one_wizard_at_a_time(
+    harness: Harness, local_api: LocalApi, socket_directory: Path
+) -> None:
+    before = local_api.open_shared_socket().stat().st_ino
+    other = LocalApi(harness.services, lambda page, printed: page, socket_directory)
+
+    with pytest.raises(WizardError) as caught:
+        other.open_shared_socket()
+
+    assert caught.value.failure.code == "shared-directory-in-use"
+    assert (socket_directory / "socket").stat().st_ino == before
+    local_api.__exit__()
+    with LocalApi(harness.services, lambda page, printed: page, socket_directory) as next_one:
+        assert next_one.open_shared_socket().exists()
+
+
+def test_a_stale_socket_is_replaced(harness: Harness, socket_directory: Path) -> None:
+    Path(harness.services.paths.socket).touch()
+    with LocalApi(harness.services, lambda page, printed: page, socket_directory):
+        assert (
+            request_browser_link(Path(harness.services.paths.socket), "/", is_printed=True) == "/"
+        )
+
+
+def test_whoever_was_allowed_before_is_answered_from_the_start(
+    harness: Harness, socket_directory: Path
+) -> None:
+    harness.add_verified_connection("crm")
+    allow(harness, ME)
+    with LocalApi(harness.services, lambda page, printed: page, socket_directory):
+        assert SocketClient(socket_directory / "socket").request("/token/crm")[0] == 200

@@ -1,0 +1,367 @@
+"""A look at many connections: the cheapest asks, Zoho's limits, and what fails together."""
+
+import threading
+from collections import Counter
+from datetime import datetime
+
+import pytest
+from bench.installation import cache_access_tokens, issue_grants, store_connections
+from support.diagnosis import add_verified_connection, client_of
+from support.harness import ANNA, Harness
+from support.reauthorization import authorize
+
+from wizard.diagnosis.causes import CauseLevel
+from wizard.errors import WizardError
+from wizard.model import Grant, GrantState, VerificationStep
+from wizard.monitoring import MAX_PARALLEL_CHECKS, CheckResult, CheckRun
+
+
+def check(harness: Harness, *names: str) -> CheckRun:
+    """Look at connections, by default at all."""
+    harness.controls.clear_journal()
+    return harness.services.monitoring.run_checks(names or None)
+
+
+def latest_result(harness: Harness, name: str = "crm") -> CheckResult:
+    return check(harness, name).results[0]
+
+
+def logged_requests(harness: Harness) -> Counter[str]:
+    """What was asked of Zoho, by the last word of its path."""
+    return Counter(entry["path"].rsplit("/", 1)[-1] for entry in harness.controls.journal())
+
+
+def grant_of(harness: Harness, name: str) -> Grant:
+    grant = harness.services.store.grant(name)
+    assert grant is not None
+    return grant
+
+
+def add_connections(harness: Harness, count: int) -> list[str]:
+    """That many proved connections of anna's, ten a client, none with a living access token."""
+    store_connections(harness.services.store, *issue_grants(harness, count))
+    return [each.name for each in harness.services.store.connections()]
+
+
+def test_what_dies_just_after_it_was_connected_is_told_together_before_it_can_be_asked(
+    harness: Harness,
+) -> None:
+    client = harness.register_client()
+    for number in range(7):
+        harness.add_connection(f"crm-{number}", client)
+        authorize(harness, f"crm-{number}")
+    harness.controls.change_password(ANNA)
+    seen = check(harness)
+    assert "token" not in logged_requests(harness), "Zoho's limits are used up by connecting"
+    trouble, *others = seen.incidents
+    assert not others
+    assert len(trouble.names) == 7
+    assert trouble.email == ANNA
+    assert trouble.explanation.exit_code == 4
+    assert trouble.explanation.failure is not None
+    dead = [
+        each
+        for each in harness.services.store.unsettled_overviews()
+        if each.grant and each.grant.failure
+    ]
+    assert not dead, "no verdict has fallen"
+    assert (
+        set(harness.services.reauthorization.rejected_connections())
+        == set(trouble.names)
+        == set(trouble.to_reauthorize)
+    )
+    assert trouble.explanation.failure.retry_at is not None
+    (stored,) = harness.services.incidents.stored()
+    assert stored.names == trouble.names, "the page tells the same"
+    harness.advance(minutes=11)
+    check(harness)
+    assert {grant_of(harness, name).state for name in trouble.names} == {
+        GrantState.NEEDS_REAUTHORIZATION
+    }
+
+
+# --- the cheapest ask -----------------------------------------------------------------------------
+
+
+def test_a_token_that_lives_is_read_with_and_no_new_one_is_made(harness: Harness) -> None:
+    harness.add_verified_connection()
+    assert latest_result(harness).is_working
+    assert logged_requests(harness) == {"Leads": 1}
+
+
+def test_without_a_living_token_one_is_made_and_programs_get_it(harness: Harness) -> None:
+    harness.add_verified_connection()
+    harness.advance(hours=2)
+    assert latest_result(harness).is_working
+    assert logged_requests(harness) == {"token": 1, "Leads": 1}
+    assert harness.services.tokens.access_token("crm").value
+    assert logged_requests(harness) == {"token": 1, "Leads": 1}
+
+
+def test_a_refused_token_is_witness_enough_that_one_refusal_means_death(harness: Harness) -> None:
+    harness.add_verified_connection()
+    harness.controls.change_password(ANNA)
+    assert latest_result(harness).needs_reauthorization
+    assert logged_requests(harness) == {"Leads": 1, "token": 1}
+
+
+def test_a_death_leaves_what_was_proved_before_in_its_receipt(harness: Harness) -> None:
+    harness.add_verified_connection()
+    harness.controls.change_password(ANNA)
+    latest_result(harness)
+    receipt = harness.services.store.verification_report("crm")
+    assert receipt is not None
+    states = {rung.name: rung.state.value for rung in receipt.steps}
+    assert (states["refresh"], states["read:crm"]) == ("failed", "passed")
+
+
+def test_where_no_product_can_be_read_the_accounts_server_is_asked_who_consented(
+    harness: Harness,
+) -> None:
+    harness.add_connection("crm", scope=("AaaServer.profile.READ", "ZohoSign.account.READ"))
+    authorize(harness, "crm")
+    harness.controls.clear_journal()
+    assert latest_result(harness).is_working
+    assert logged_requests(harness) == {"info": 1}
+
+
+def test_what_failed_last_time_is_asked_again(harness: Harness) -> None:
+    harness.add_verified_connection()
+    harness.controls.inject_fault("data-center-down", endpoint="crm/v8/org", times=2)
+    assert not harness.services.checks.check(["crm"], full=True)[0].is_working
+    assert latest_result(harness).is_working
+    assert logged_requests(harness) == {"org": 1, "Leads": 1}
+    assert latest_result(harness).is_working
+    assert logged_requests(harness) == {"Leads": 1}
+
+
+def test_a_refusal_of_the_client_is_not_forgotten_while_a_token_lives(harness: Harness) -> None:
+    client = harness.register_client()
+    harness.add_connection("crm", client)
+    authorize(harness, "crm")
+    secret = harness.controls.rotate_secret(client.client_id)
+    found = harness.services.checks.check(["crm"], full=True)[0]
+    assert found.failure is not None
+    assert found.failure.code == "invalid-client-secret"
+    again = latest_result(harness)
+    assert again.failure is not None
+    assert again.failure.code == "invalid-client-secret"
+    harness.services.store.set_secret(client.client_id, "eu", secret)
+    assert latest_result(harness).is_working
+
+
+def test_a_verdict_is_about_the_generation_that_is_in_use_when_it_falls(harness: Harness) -> None:
+    harness.add_verified_connection()
+    harness.controls.change_password(ANNA)
+    seen = []
+
+    def authorize_meanwhile(_name: str, rung: VerificationStep) -> None:
+        if not seen:
+            seen.append(rung)
+            done = harness.authorize("crm")
+            harness.services.store.activate_grant("crm", done.generation or 0, 1)
+
+    (found,) = harness.services.checks.check(["crm"], on_step=authorize_meanwhile)
+    assert seen[0].state == "failed"
+    assert found.is_working
+    assert found.grant is not None
+    assert found.grant.generation == 2
+    assert grant_of(harness, "crm").state is GrantState.VERIFIED
+
+
+def end_token(harness: Harness, name: str = "crm") -> str:
+    """End the access token of a connection at Zoho, and nothing else."""
+    value = harness.services.tokens.access_token(name).value
+    world = harness.simulator.world
+    token = world.access_token(value, "eu")
+    assert token is not None
+    world.grants.invalidate(token, "revoked")
+    return value
+
+
+def test_a_token_that_a_check_saw_rejected_is_handed_out_by_nobody(harness: Harness) -> None:
+    grant = harness.add_verified_connection()
+    for _ in range(5):
+        harness.services.tokens.refresh_grant(grant)
+    rejected = end_token(harness)
+    assert latest_result(harness).is_suspected
+    assert logged_requests(harness) == {"Leads": 1}
+    assert latest_result(harness).is_suspected, "it is still known when it is no longer asked with"
+    assert logged_requests(harness) == {}
+    replaced = harness.services.tokens.access_token("crm").value
+    assert replaced != rejected
+    assert latest_result(harness).is_working
+    harness.advance(seconds=61)
+    end_token(harness)
+    assert latest_result(harness).is_suspected
+    with pytest.raises(WizardError) as error:
+        harness.services.tokens.access_token("crm")
+    assert error.value.failure.code == "token-budget"
+    assert error.value.failure.retry_at is not None
+
+
+def test_a_check_replaces_a_rejected_token_at_most_once_a_minute_with_everybody_else(
+    harness: Harness,
+) -> None:
+    harness.add_verified_connection()
+    harness.services.tokens.access_token("crm", rejected=end_token(harness))
+    end_token(harness)
+    assert latest_result(harness).is_suspected
+    assert logged_requests(harness) == {"Leads": 1}
+    harness.advance(seconds=61)
+    assert latest_result(harness).is_working
+    rejected = end_token(harness)
+    with pytest.raises(WizardError, match="token-rejected"):
+        harness.services.tokens.access_token("crm", rejected=rejected)
+
+
+def test_tokens_that_died_together_are_not_handed_out_while_the_limits_are_used_up(
+    harness: Harness,
+) -> None:
+    client = harness.register_client()
+    names = [f"crm-{number}" for number in range(5)]
+    for name in names:
+        harness.add_connection(name, client)
+        authorize(harness, name)
+    harness.controls.change_password(ANNA)
+    seen = check(harness)
+    assert all(each.is_suspected for each in seen.results)
+    for name in names:
+        assert harness.services.token_cache.get(name) is None
+        with pytest.raises(WizardError, match="grant-dead"):
+            harness.services.tokens.access_token(name)
+
+
+# --- many -----------------------------------------------------------------------------------------
+
+
+def test_two_hundred_are_looked_at_five_at_once_and_each_asked_once(harness: Harness) -> None:
+    names = add_connections(harness, 200)
+    cache_access_tokens(harness, names)
+    pause = 0.03
+    harness.controls.inject_fault("slow", seconds=pause, times=1000)
+    seen = Counter[str]()
+    harness.controls.clear_journal()
+    verdicts = harness.services.checks.check(
+        names, on_result=lambda found: seen.update([found.name])
+    )
+    assert all(each.is_working for each in verdicts)
+    assert [each.name for each in verdicts] == names
+    assert seen == Counter(names)
+    assert logged_requests(harness) == {"Leads": 200}
+    ends = [datetime.fromisoformat(entry["at"]).timestamp() for entry in harness.controls.journal()]
+    ends.sort()
+    # The sixth could only begin when the first had ended.
+    assert all(b - a > pause * 0.9 for a, b in zip(ends, ends[MAX_PARALLEL_CHECKS:], strict=False))
+
+
+@pytest.mark.parametrize("key", ["refresh_token", "client"])
+def test_the_limits_are_kept_whichever_way_zoho_counts(harness: Harness, key: str) -> None:
+    harness.controls.change_settings(rate_limit_key=key)
+    names = add_connections(harness, 10)
+    harness.controls.change_password(ANNA)
+
+    first = check(harness)
+
+    assert logged_requests(harness)["token"] <= 9
+    assert {entry["outcome"] for entry in harness.controls.journal()} == {"invalid_code"}
+    (cause,) = first.incidents
+    assert cause.level is CauseLevel.ACCOUNT
+    assert len(cause.names) == 8, "two asks for the first, whose death then speaks for the others"
+    assert sorted(cause.to_reauthorize) == names
+    assert len(cause.suspected_names) == 2
+
+    def wait(until: datetime) -> bool:
+        harness.advance(seconds=(until - harness.now()).total_seconds())
+        return True
+
+    harness.controls.clear_journal()
+    last = harness.services.monitoring.run_checks(wait=wait)
+    assert all(each.needs_reauthorization for each in last.results)
+    assert {entry["outcome"] for entry in harness.controls.journal()} == {"invalid_code"}
+
+
+def test_what_cannot_be_asked_yet_is_no_verdict(harness: Harness) -> None:
+    names = add_connections(harness, 10)
+    for _ in range(6):
+        harness.services.tokens.refresh_grant(grant_of(harness, names[0]))
+    found = check(harness, names[0])
+    assert found.results[0].is_pending
+    assert found.incidents[0].is_pending
+    assert not found.is_healthy
+    assert logged_requests(harness) == {}
+    assert harness.services.incidents.stored() == ()
+
+
+# --- what fails together --------------------------------------------------------------------------
+
+
+def test_a_data_center_that_is_down_is_left_alone_and_nothing_is_dead(harness: Harness) -> None:
+    names = add_connections(harness, 20)
+    harness.controls.inject_fault("data-center-down", location="eu", times=1000)
+    found = check(harness)
+    (cause,) = found.incidents
+    assert cause.level is CauseLevel.DATA_CENTER
+    assert cause.names == tuple(names)
+    assert cause.explanation.title == "Europe could not be reached: 20 connections wait"
+    assert all(each.is_unreachable for each in found.results)
+    assert sum(logged_requests(harness).values()) < len(names)
+    harness.controls.clear_faults()
+    harness.advance(minutes=11)
+    assert check(harness, *names[:6]).is_healthy
+
+
+def test_one_answer_that_broke_is_asked_for_again(harness: Harness) -> None:
+    names = add_connections(harness, 10)[:2]
+    check(harness, *names)
+    harness.controls.inject_fault("connection-closed", endpoint="Leads")
+    assert check(harness, *names).is_healthy
+    assert logged_requests(harness)["Leads"] == 3
+
+
+def test_a_product_that_does_not_answer_is_not_a_data_center_that_is_down(harness: Harness) -> None:
+    add_verified_connection(harness, "crm")
+    harness.add_connection(
+        "books", client_of(harness, "crm"), ("AaaServer.profile.READ", "ZohoBooks.settings.READ")
+    )
+    authorize(harness, "books")
+    harness.controls.inject_fault("data-center-down", endpoint="crm/v8", times=9)
+    (cause,) = check(harness).incidents
+    assert cause.explanation.title == "1 connection in Europe could not be reached"
+    assert cause.names == ("crm",)
+
+
+def test_one_look_tells_an_app_that_was_removed_from_an_account_that_lost_all(
+    harness: Harness,
+) -> None:
+    add_verified_connection(harness, "books")
+    add_verified_connection(harness, "crm")
+    harness.controls.revoke_app(ANNA, client_of(harness, "crm").client_id)
+    (cause,) = check(harness).incidents
+    assert {each.code for each in cause.explanation.ruled_out} >= {"password-changed"}
+
+
+def test_those_with_a_refused_client_who_go_on_for_now_are_named(harness: Harness) -> None:
+    client = harness.register_client()
+    for name in ("crm", "leads"):
+        harness.add_connection(name, client)
+        authorize(harness, name)
+    harness.services.token_cache.remove("crm")
+    harness.controls.rotate_secret(client.client_id)
+    (cause,) = check(harness).incidents
+    assert (cause.names, cause.suspected_names) == (("crm",), ("leads",))
+    assert cause.access_tokens_expire_at is not None
+    assert not cause.to_reauthorize
+
+
+def test_threads_that_look_at_once_do_not_pass_the_budget_together(harness: Harness) -> None:
+    names = add_connections(harness, 10)
+    harness.controls.clear_journal()
+    looks = [
+        threading.Thread(target=harness.services.checks.check, args=([name],)) for name in names
+    ]
+    for each in looks:
+        each.start()
+    for each in looks:
+        each.join()
+    assert logged_requests(harness)["token"] == 9

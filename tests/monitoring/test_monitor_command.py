@@ -1,0 +1,260 @@
+"""`watch` looks again and again, and tells of each cause once."""
+
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.browser import CallbackServer
+from support.harness import ANNA, Harness
+from support.shell import Shell
+from support.tokens import wait_for
+
+from wizard.errors import WizardError
+from wizard.local_api.sockets import socket_address
+
+
+def add_two_connections(shell_harness: Harness) -> None:
+    """Two proved connections of anna's."""
+    shell_harness.add_verified_connection("crm")
+    shell_harness.add_verified_connection("books")
+
+
+def read_notifications(shell: Shell) -> list[dict[str, Any]]:
+    """What the command of `--notify` was given so far."""
+    file = shell.directory / "told"
+    return [json.loads(line) for line in file.read_text("utf-8").splitlines()]
+
+
+def notify_command(shell: Shell) -> str:
+    return f"sh -c 'cat >> {shell.directory}/told'"
+
+
+def test_a_look_that_finds_all_well_is_remembered_and_sends_its_heartbeat(
+    shell: Shell, shell_harness: Harness
+) -> None:
+    add_two_connections(shell_harness)
+    assert "never: zoho-wizard monitor" in shell.run("status").stdout
+    beat = shell.directory / "beat"
+    looked = shell.run("monitor", "--once", "--heartbeat", f"touch {beat}")
+    assert looked.exit_code == 0, looked.stderr
+    assert "all 2 connections work" in looked.stderr
+    assert beat.exists()
+    assert json.loads(shell.run("status", "--json").stdout)["last_checked_at"]
+
+
+def test_a_home_without_connections_sends_no_heartbeat(shell: Shell) -> None:
+    beat = shell.directory / "beat"
+    looked = shell.run("monitor", "--once", "--heartbeat", f"touch {beat}")
+    assert "No connections in" in looked.stderr
+    assert not beat.exists()
+
+
+def test_a_cause_is_told_once_and_the_all_clear_once(shell: Shell, shell_harness: Harness) -> None:
+    add_two_connections(shell_harness)
+    look = ("monitor", "--once", "--notify", notify_command(shell))
+    shell_harness.controls.change_password(ANNA)
+    assert [shell.run(*look).exit_code for _ in range(2)] == [3, 3]
+    (trouble,) = read_notifications(shell)
+    assert trouble["event"] == "incident"
+    assert trouble["level"] == "account"
+    assert trouble["connections"] == ["books", "crm"]
+    assert trouble["sign_in_as"] == ANNA
+    for name in ("crm", "books"):
+        done = shell_harness.authorize(name)
+        shell_harness.verify(name, done.generation or 0)
+    assert [shell.run(*look).exit_code for _ in range(2)] == [0, 0]
+    assert [each["event"] for each in read_notifications(shell)] == ["incident", "all-well"]
+
+
+def test_what_could_not_be_told_is_told_after_the_next_look(
+    shell: Shell, shell_harness: Harness
+) -> None:
+    shell_harness.add_verified_connection("crm")
+    shell_harness.controls.change_password(ANNA)
+    deaf = shell.run("monitor", "--once", "--notify", "false")
+    assert deaf.exit_code == 6
+    assert "notification-failed" in deaf.stderr
+    assert shell.run("monitor", "--once", "--notify", notify_command(shell)).exit_code == 3
+    assert len(read_notifications(shell)) == 1
+
+
+def test_a_data_center_that_is_down_is_one_message_and_no_death(
+    shell: Shell, shell_harness: Harness
+) -> None:
+    add_two_connections(shell_harness)
+    shell_harness.controls.inject_fault("data-center-down", location="eu", times=50)
+    looked = shell.run("monitor", "--once", "--json")
+    assert looked.exit_code == 4
+    (cause,) = json.loads(looked.stdout)["incidents"]
+    assert cause["level"] == "data_center"
+    assert not shell_harness.services.reauthorization.rejected_connections()
+
+
+def test_a_watch_goes_on_until_it_is_told_to_end(shell: Shell, shell_harness: Harness) -> None:
+    shell_harness.add_verified_connection("crm")
+    watching = shell.start("monitor")
+    watching.wait_for_stderr("all 1 connections work")
+    assert watching.finish(signal.SIGTERM).exit_code == 0
+
+
+def test_a_watch_leaves_programs_their_token_requests(shell: Shell) -> None:
+    refused = shell.run("monitor", "--every", "1m", "--once")
+    assert refused.exit_code == 2
+    assert "watch-too-often" in refused.stderr
+
+
+@pytest.mark.parametrize("every", ["30m", "6h"])
+def test_a_line_for_cron_works_with_an_empty_environment(
+    shell: Shell, shell_harness: Harness, every: str
+) -> None:
+    shell_harness.add_verified_connection("crm")
+    options = ("--every", every, "--notify", notify_command(shell))
+    printed = shell.run("monitor", "--print", "cron", *options)
+    assert printed.exit_code == 0, printed.stderr
+    fields = printed.stdout.rstrip("\n").split(" ", 5)
+    assert fields[:2] == (["*/30", "*"] if every == "30m" else ["17", "*/6"])
+    bare = {"PATH": os.defpath, "PYTHON_KEYRING_BACKEND": "keyring.backends.fail.Keyring"}
+    line = fields[5].replace(r"\%", "%")
+    done = subprocess.run(["/bin/sh", "-c", line], env=bare, cwd="/", capture_output=True)
+    assert b"connections work" in done.stderr or done.returncode == 3, done.stderr
+
+
+def test_a_timer_for_systemd_names_every_path_and_the_home(
+    shell: Shell, shell_harness: Harness
+) -> None:
+    shell_harness.add_verified_connection("crm")
+    printed = shell.run("monitor", "--print", "systemd", "--notify", notify_command(shell)).stdout
+    (starts,) = (line for line in printed.splitlines() if line.startswith("ExecStart="))
+    assert Path(starts.removeprefix("ExecStart=").split()[0]).is_absolute()
+    assert "/sh -c" in starts
+    assert f'Environment="ZOHO_WIZARD_HOME={shell.directory / "home"}"' in printed
+    assert "OnUnitActiveSec=3600s" in printed
+    assert "\nSuccessExitStatus=3\n" in printed, "6 fails the unit: nobody was told"
+
+
+def test_the_list_says_when_somebody_last_looked(shell: Shell, shell_harness: Harness) -> None:
+    shell_harness.add_verified_connection("crm")
+    assert "last checked" not in shell.run("list").stderr
+    shell.run("monitor", "--once")
+    assert "last checked by a watch" in shell.run("list").stderr
+
+
+def test_a_token_that_meets_a_dead_grant_tells_at_once_and_the_watch_not_again(
+    shell: Shell, shell_harness: Harness
+) -> None:
+    client = shell_harness.register_client()
+    for name in ("crm", "books"):
+        shell_harness.add_connection(name, client)
+        done = shell_harness.authorize(name)
+        shell_harness.verify(name, done.generation or 0)
+    assert shell.run("monitor", "--once", "--notify", notify_command(shell)).exit_code == 0
+    shell_harness.advance(hours=2)
+    shell_harness.controls.change_password(ANNA)
+    asked = shell.run("token", "crm")
+    assert (asked.exit_code, asked.stdout) == (3, "")
+    assert asked.stderr.startswith("✗ “crm” is dead")
+    (trouble,) = read_notifications(shell)
+    assert trouble["connections"] == ["books", "crm"], "its account was looked at before"
+    assert trouble["commands"] == ["zoho-wizard reauthorize books crm"]
+    assert shell.run("token", "crm").exit_code == 3
+    assert shell.run("monitor", "--once").exit_code == 3
+    assert len(read_notifications(shell)) == 1
+    for name in ("crm", "books"):
+        done = shell_harness.authorize(name)
+        shell_harness.verify(name, done.generation or 0)
+    shell_harness.advance(hours=2)
+    shell_harness.controls.change_password(ANNA)
+    assert shell.run("token", "books").exit_code == 3
+    assert len(read_notifications(shell)) == 2, "another death, of another generation"
+
+
+def test_nobody_is_told_where_no_command_is_known_or_it_was_forgotten(
+    shell: Shell, shell_harness: Harness
+) -> None:
+    shell_harness.add_verified_connection("crm")
+    shell.run("monitor", "--once", "--notify", notify_command(shell))
+    assert json.loads(shell.run("status", "--json").stdout)["notify_program"].endswith("/sh")
+    shell.run("monitor", "--once", "--notify", "")
+    assert json.loads(shell.run("status", "--json").stdout)["notify_program"] is None
+    shell_harness.advance(hours=2)
+    shell_harness.controls.change_password(ANNA)
+    assert shell.run("token", "crm").exit_code == 3
+    assert not (shell.directory / "told").exists()
+
+
+def test_a_program_at_the_socket_raises_the_alarm_too(shell: Shell, shell_harness: Harness) -> None:
+    shell_harness.add_verified_connection("crm")
+    shell.run("monitor", "--once", "--notify", notify_command(shell))
+    shell_harness.advance(hours=2)
+    shell_harness.controls.change_password(ANNA)
+    serving = shell.start("serve")
+    serving.wait_for_stderr("The wizard serves")
+    with socket_address(Path(shell_harness.services.paths.socket)) as address:
+        asking = http.client.HTTPConnection("zoho-wizard")
+        asking.sock = socket.socket(socket.AF_UNIX)
+        asking.sock.connect(address)
+    with closing(asking):
+        asking.request("GET", "/token/crm")
+        assert asking.getresponse().status == 409
+    wait_for((shell.directory / "told").exists)
+    assert serving.finish(signal.SIGTERM).exit_code == 0
+    assert read_notifications(shell)[0]["connections"] == ["crm"]
+
+
+def test_an_alarm_that_nobody_takes_is_not_raised_again_by_every_question(
+    shell: Shell, shell_harness: Harness
+) -> None:
+    """It would ask Zoho for what works, and run a command that fails, as often as programs ask."""
+    client = shell_harness.register_client()
+    for name in ("crm", "books"):
+        shell_harness.add_connection(name, client)
+        shell_harness.verify(name, shell_harness.authorize(name).generation or 0)
+    ran = shell.directory / "ran"
+    failing = f"sh -c 'echo x >> {ran}; exit 1'"
+    assert shell.run("monitor", "--once", "--notify", failing).exit_code == 0
+    shell_harness.advance(hours=2)
+    shell_harness.controls.evict_refresh_token(ANNA, client.client_id)
+    assert shell_harness.services.tokens.access_token("books")
+    with pytest.raises(WizardError):
+        shell_harness.services.tokens.access_token("crm")
+    first, *further = [shell_harness.services.monitoring.notify_rejected("crm") for _ in range(3)]
+    assert [each.code for each in first] == ["notification-failed"]
+    assert further == [(), ()]
+    shell_harness.advance(minutes=10)
+    assert len(shell_harness.services.monitoring.notify_rejected("crm")) == 1
+    assert ran.read_text("utf-8") == "x\n" * 2
+
+
+def test_what_waits_for_the_limits_is_neither_told_nor_called_well(
+    shell: Shell, shell_harness: Harness
+) -> None:
+    grant = shell_harness.add_verified_connection("crm")
+    shell_harness.services.token_cache.remove("crm")
+    for _ in range(5):
+        shell_harness.services.tokens.refresh_grant(grant)
+    beat = shell.directory / "beat"
+    look = ("monitor", "--once", "--every", "10m", "--notify", notify_command(shell))
+    looked = shell.run(*look, "--heartbeat", f"touch {beat}")
+    assert looked.exit_code == 4
+    assert "could not be asked yet" in looked.stderr
+    assert not beat.exists()
+    assert not (shell.directory / "told").exists()
+
+
+def test_an_address_gets_the_sign_of_life(
+    shell: Shell, shell_harness: Harness, callback: CallbackServer
+) -> None:
+    shell_harness.add_verified_connection("crm")
+    beat = callback.redirect_uri
+    assert shell.run("monitor", "--once", "--heartbeat", beat).exit_code == 0
+    assert len(callback.queries) == 1
+    shell_harness.controls.change_password(ANNA)
+    assert shell.run("monitor", "--once", "--heartbeat", beat).exit_code == 3
+    assert len(callback.queries) == 1

@@ -1,0 +1,87 @@
+"""The account is not yours: a message goes out, an address comes back."""
+
+import re
+
+import pytest
+from support.harness import ANNA, CARLA, FIRST_ORGANIZATION, Harness
+from support.reauthorization import add_verified_connection, item_states
+from support.shell import Shell
+
+from wizard.authorization import StartedAttempt
+from wizard.errors import WizardError
+from wizard.model import AttemptMode
+
+URL = re.compile(r"http://127\.0\.0\.1:\d+/\S+/oauth/v2/auth\?\S+")
+
+
+def forwarded(harness: Harness) -> StartedAttempt:
+    add_verified_connection(harness, "crm", harness.register_client())
+    harness.services.reauthorization.begin(("crm",))
+    return harness.services.authorization.begin("crm", AttemptMode.FORWARDED)
+
+
+def test_a_forwarded_consent_may_be_answered_for_a_day(harness: Harness) -> None:
+    begun = forwarded(harness)
+    assert item_states(harness) == {"crm": "request_sent"}
+    harness.advance(hours=23)
+    done = harness.services.authorization.complete_forwarded(harness.give_consent(begun))
+    assert done.generation == 2
+
+
+def test_after_a_day_it_is_refused_before_the_code_is_sent(harness: Harness) -> None:
+    begun = forwarded(harness)
+    harness.advance(hours=24)
+    before = len(harness.code_exchanges())
+    done = harness.services.authorization.complete_forwarded(harness.give_consent(begun))
+    assert done.failure is not None
+    assert done.failure.code == "attempt-expired"
+    assert len(harness.code_exchanges()) == before
+
+
+def test_only_what_was_forwarded_is_answered_so(harness: Harness) -> None:
+    add_verified_connection(harness, "crm", harness.register_client())
+    begun = harness.services.authorization.begin("crm")
+    with pytest.raises(WizardError, match="callback-wrong-browser"):
+        harness.services.authorization.complete_forwarded(harness.give_consent(begun))
+    for text, code in (
+        ("http://localhost:8733/callback?code=1", "callback-without-state"),
+        ("http://localhost:8733/callback?code=1&state=other", "callback-unknown-state"),
+        ("no address", "callback-without-state"),
+    ):
+        with pytest.raises(WizardError, match=code):
+            harness.services.authorization.complete_forwarded(text)
+
+
+def test_a_forwarded_consent_is_not_pushed_out_by_others(harness: Harness) -> None:
+    begun = forwarded(harness)
+    other = harness.register_client("other")
+    for number in range(8):
+        if number == 4:
+            harness.advance(minutes=11)
+        harness.add_connection(f"other{number}", other)
+        harness.services.authorization.begin(f"other{number}")
+    assert (
+        harness.services.authorization.complete_forwarded(harness.give_consent(begun)).generation
+        == 2
+    )
+
+
+def test_the_message_asks_each_person_and_the_answers_repair(
+    shell: Shell, shell_harness: Harness
+) -> None:
+    client = shell_harness.register_client()
+    add_verified_connection(shell_harness, "crm", client)
+    add_verified_connection(shell_harness, "leads", client, CARLA, FIRST_ORGANIZATION)
+    asked = shell.run("reauthorize", "crm", "leads", "--request", "--yes")
+    assert asked.exit_code == 0, asked.stderr
+    assert f"Sign in there as {ANNA}" in asked.stdout
+    assert f"Sign in there as {CARLA}" in asked.stdout
+    first, second = URL.findall(asked.stdout)
+    shell.simulator.controls.advance(3 * 3600)
+    admin = shell.simulator.controls
+    answers = [admin.authorize(first, ANNA), admin.authorize(second, CARLA, FIRST_ORGANIZATION)]
+
+    done = shell.run("reauthorize", "--response", stdin_text="\n".join(answers))
+
+    assert done.exit_code == 0, done.stderr
+    assert done.stdout.count("✓ repaired") == 2

@@ -1,0 +1,19 @@
+"""`check` tells one cause once, after the connections."""
+
+from support.harness import ANNA, Harness
+from support.shell import Shell
+
+
+def test_ten_that_died_of_one_cause_are_explained_once(
+    shell: Shell, shell_harness: Harness
+) -> None:
+    names = ("books", "crm", "leads")
+    for name in names:
+        shell_harness.add_verified_connection(name)
+    shell_harness.controls.change_password(ANNA)
+    checked = shell.run("check", "--all")
+    assert checked.exit_code == 3
+    assert checked.stderr.count("What may be behind it") == 1
+    assert f"3 connections of {ANNA} lost their refresh tokens" in checked.stderr
+    assert "zoho-wizard reauthorize books crm leads" in checked.stderr
+    assert checked.stdout.count("✗ dead") == len(names)

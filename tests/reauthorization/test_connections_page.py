@@ -1,0 +1,57 @@
+"""The list of connections tells a cause once, with everything that it stopped."""
+
+from playwright.sync_api import expect
+from support.diagnosis import detect_rejection
+from support.harness import ANNA
+from support.user_journey import Journey
+
+from wizard.simulator.simulated_user.wizard_pages import ConnectionListPage
+
+NAMES = ("books", "crm", "leads")
+
+
+def test_the_page_tells_one_cause_once_and_whose_sign_in_mends_it(journey: Journey) -> None:
+    for name in NAMES:
+        journey.add_verified_connection(name)
+    journey.controls.change_password(ANNA)
+    detect_rejection(journey, *NAMES)
+    journey.open_wizard()
+    told = journey.page.locator(".explanation")
+    expect(told).to_have_count(1)
+    expect(told).to_contain_text(f"3 connections of {ANNA} lost their refresh tokens")
+    expect(told.get_by_role("definition").filter(has_text=ANNA)).to_be_visible()
+    expect(told.get_by_role("link", name="leads", exact=True)).to_be_visible()
+
+
+def test_all_are_checked_on_the_page_while_it_says_how_far_that_is(journey: Journey) -> None:
+    for name in NAMES:
+        journey.add_verified_connection(name)
+    journey.controls.clear_journal()
+    journey.controls.inject_fault("slow", endpoint="crm/v8/Leads", seconds=60, times=3)
+    journey.open_wizard()
+    page = ConnectionListPage(journey.person)
+    expect(page.row("crm")).to_contain_text("checked just now")
+    journey.person.click(journey.page.get_by_role("button", name="Check all now"))
+    expect(journey.page.get_by_role("progressbar")).to_be_visible()
+    expect(page.row("crm")).to_contain_text("Checking")
+    journey.controls.clear_faults()  # lets the answers go
+    expect(journey.page.get_by_text("All of them work.")).to_be_visible()
+    assert not journey.refresh_requests(), "their access tokens live"
+    journey.advance(minutes=30)
+    journey.controls.change_password(ANNA)
+    journey.open_wizard()
+    expect(page.row("crm")).to_contain_text("checked 30 minutes ago")
+    journey.person.click(journey.page.get_by_role("button", name="Check all now"))
+    expect(journey.page.get_by_role("link", name="Repair 3 connections")).to_be_visible()
+
+
+def test_a_check_on_the_page_waits_for_the_limits_by_itself(journey: Journey) -> None:
+    grant = journey.add_verified_connection("crm")
+    journey.services.token_cache.remove("crm")
+    for _ in range(5):
+        journey.services.tokens.refresh_grant(grant)
+    journey.open_wizard()
+    journey.person.click(journey.page.get_by_role("button", name="Check all now"))
+    expect(journey.page.get_by_text("limits let the next be asked at")).to_be_visible()
+    journey.advance(minutes=10)
+    expect(journey.page.get_by_text("All of them work.")).to_be_visible()

@@ -1,0 +1,110 @@
+"""A person at a terminal decides what becomes of a consent that was somebody else's."""
+
+import os
+import pty
+import re
+import select
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from support.harness import ANNA, CARLA, FIRST_ORGANIZATION, Harness
+from support.reauthorization import add_verified_connection, item_states
+from support.shell import PROCESS_TIMEOUT_SECONDS, Shell
+
+URL = re.compile(r"http://127\.0\.0\.1:\d+/[^\s\x1b]+/oauth/v2/auth\?[^\s\x1b]+")
+
+
+class TerminalSession:
+    """A command on a terminal: what it says is waited for, and answered."""
+
+    def __init__(self, master: int) -> None:
+        self._master = master
+        self.said = ""
+        self._matched_until = 0
+
+    def wait_for_output(self, pattern: str | re.Pattern[str]) -> str:
+        """Wait for `pattern` in what was not heard before; return what it found."""
+        while not (found := re.compile(pattern).search(self.said, self._matched_until)):
+            ready, _, _ = select.select([self._master], [], [], PROCESS_TIMEOUT_SECONDS)
+            assert ready, f"nothing more was said after:\n{self.said}"
+            self.said += os.read(self._master, 4096).decode(errors="replace")
+        self._matched_until = found.end()
+        return found.group()
+
+    def send_line(self, text: str) -> None:
+        os.write(self._master, f"{text}\n".encode())
+
+    def give_consent(self, shell: Shell, email: str, organization: str = "") -> None:
+        """Accept what is asked for, and paste back where the browser ended."""
+        url = self.wait_for_output(URL)
+        self.wait_for_output("stays unseen")
+        self.send_line(shell.simulator.controls.authorize(url, email, organization))
+
+
+@contextmanager
+def terminal_session(shell: Shell, *arguments: str) -> Iterator[TerminalSession]:
+    """A command on a terminal, which has ended well when the block is left."""
+    master, slave = pty.openpty()
+    process = subprocess.Popen(
+        shell.command(*arguments),
+        stdin=slave,
+        stdout=slave,
+        stderr=slave,
+        env={**shell.environment, "TERM": "xterm", "COLUMNS": "100"},
+        start_new_session=True,
+    )
+    os.close(slave)
+    shell.processes.append(process)
+    try:
+        yield TerminalSession(master)
+        assert process.wait(PROCESS_TIMEOUT_SECONDS) == 0
+    finally:
+        os.close(master)
+
+
+def test_a_stray_grant_is_given_back_and_the_right_person_consents(
+    shell: Shell, shell_harness: Harness
+) -> None:
+    add_verified_connection(shell_harness, "crm", shell_harness.register_client())
+    with terminal_session(shell, "reauthorize", "crm", "--no-browser") as talk:
+        talk.give_consent(shell, CARLA, FIRST_ORGANIZATION)
+        talk.wait_for_output("Somebody else consented")
+        talk.wait_for_output("To sign out there")
+        talk.wait_for_output(r"\[retry\]")
+        talk.send_line("retry")
+        talk.give_consent(shell, ANNA)
+        talk.wait_for_output("✓ repaired")
+    assert [grant.state.value for grant in shell_harness.services.store.grants("crm")] == [
+        "verified",
+        "revoked",
+        "replaced",
+    ]
+
+
+def test_another_person_is_kept_on_purpose(shell: Shell, shell_harness: Harness) -> None:
+    add_verified_connection(shell_harness, "crm", shell_harness.register_client())
+    with terminal_session(shell, "reauthorize", "crm", "--no-browser") as talk:
+        talk.give_consent(shell, CARLA, FIRST_ORGANIZATION)
+        talk.wait_for_output(r"\[retry\]")
+        talk.send_line("accept")
+        talk.wait_for_output("✓ repaired")
+    grant = shell_harness.services.store.grant("crm")
+    assert grant is not None
+    assert grant.account is not None
+    assert grant.account.email == CARLA
+
+
+def test_several_are_asked_about_once(shell: Shell, shell_harness: Harness) -> None:
+    client = shell_harness.register_client()
+    for name in ("crm", "leads"):
+        add_verified_connection(shell_harness, name, client)
+    with terminal_session(shell, "reauthorize", "crm", "leads", "--no-browser") as talk:
+        talk.wait_for_output("2 consents in all, 1 sign-in")
+        talk.wait_for_output("Begin")
+        assert item_states(shell_harness) == {}
+        talk.send_line("y")
+        talk.wait_for_output(f"Next: 2 consents as {ANNA}")
+        talk.give_consent(shell, ANNA)
+        talk.give_consent(shell, ANNA)
+        talk.wait_for_output("(?s)✓ repaired.*✓ repaired")

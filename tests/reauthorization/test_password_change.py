@@ -1,0 +1,88 @@
+"""Before a change of password: what hangs on it, what to send, and the check after it."""
+
+import json
+from pathlib import Path
+
+from playwright.sync_api import expect
+from support.harness import ANNA, CARLA, FIRST_ORGANIZATION, Harness
+from support.shell import Shell
+from support.user_journey import Journey
+
+
+def two_accounts(harness: Harness) -> None:
+    """Two connections of anna's, and one of carla's."""
+    harness.add_verified_connection("crm")
+    harness.add_verified_connection("books")
+    harness.add_verified_connection("carla", CARLA, FIRST_ORGANIZATION)
+
+
+def test_the_guide_names_what_hangs_on_each_account(shell: Shell, shell_harness: Harness) -> None:
+    two_accounts(shell_harness)
+    target = Path(shell.directory) / "program.env"
+    shell_harness.services.delivery.add(
+        shell_harness.services.delivery.describe("crm", "dotenv", str(target))
+    )
+    told = json.loads(shell.run("password-change", "--json").stdout)
+    anna, carla = told["accounts"]
+    assert [each["name"] for each in anna["connections"]] == ["books", "crm"]
+    assert anna["programs"] == [str(target)]
+    assert all(each["last_refreshed_at"] for each in anna["connections"])
+    assert carla["email"] == CARLA
+    assert "unticked" in told["advice"][0]
+
+
+def test_the_message_for_a_colleague_is_about_their_account_alone(
+    shell: Shell, shell_harness: Harness
+) -> None:
+    two_accounts(shell_harness)
+    told = shell.run("password-change", ANNA.upper(), "--message")
+    assert told.exit_code == 0
+    assert ANNA in told.stdout
+    assert "2 connections of ours work with that account: books, crm." in told.stdout
+    assert "carla" not in told.stdout
+
+
+def test_the_check_after_the_change_says_what_died_and_asks_nobody_else(
+    shell: Shell, shell_harness: Harness
+) -> None:
+    two_accounts(shell_harness)
+    assert shell.run("password-change", ANNA, "--check").exit_code == 0
+    shell_harness.controls.change_password(ANNA)
+    shell_harness.controls.clear_journal()
+    checked = shell.run("password-change", ANNA, "--check")
+    assert checked.exit_code == 3
+    assert "zoho-wizard reauthorize books crm" in checked.stderr
+    assert not shell_harness.logged_requests("/crm/v8/org")
+
+
+def test_an_account_that_nothing_hangs_on_is_refused(shell: Shell, shell_harness: Harness) -> None:
+    shell_harness.add_verified_connection("crm")
+    refused = shell.run("password-change", "nobody@zylker.example")
+    assert refused.exit_code == 2
+    assert ANNA in refused.stderr
+
+
+def test_the_page_checks_an_account_and_leads_into_its_repair(journey: Journey) -> None:
+    two_accounts(journey)
+    journey.open_wizard("/password-change")
+    page, person = journey.page, journey.person
+    anna = page.get_by_role("region", name=ANNA)
+    expect(anna.get_by_text("Proved", exact=True)).to_have_count(2)
+    journey.controls.change_password(ANNA)
+    person.click(anna.get_by_role("button", name="Check now"))
+    expect(page.get_by_text("Checked.")).to_be_visible()
+    expect(anna.get_by_text("Dead", exact=True)).to_have_count(2)
+    person.click(page.get_by_role("link", name="Repair 2 connections"))
+    expect(page.get_by_role("button", name=f"Begin as {ANNA}")).to_be_visible()
+
+
+def test_a_check_at_a_terminal_leads_straight_into_the_repair(
+    shell: Shell, shell_harness: Harness
+) -> None:
+    shell_harness.add_verified_connection("crm")
+    shell_harness.controls.change_password(ANNA)
+    asked = shell.run_in_terminal(
+        "password-change", ANNA, "--check", replies=[("Repair them now?", "n")]
+    )
+    assert asked.exit_code == 3
+    assert "Repair them now?" in asked.stdout

@@ -1,0 +1,355 @@
+"""Ten connections that died with three passwords, repaired by hand on one page."""
+
+import re
+from collections.abc import Sequence
+
+import pytest
+from playwright.sync_api import Page, expect
+from support.browser import accessibility_violations
+from support.diagnosis import detect_rejection
+from support.harness import ANNA, BOB, CARLA, FIRST_ORGANIZATION
+from support.user_journey import Journey
+
+from wizard.model import Client, GrantState
+from wizard.simulator.simulated_user import ConsentPage, SignInPage, SimulatedUser
+from wizard.simulator.simulated_user.wizard_pages import ReauthorizationPage
+
+ERIC = "eric@zylker.example"
+MOST_ACTIONS = 12
+"""By hand, with nothing but Zoho's pages and curl, it takes some 90."""
+
+
+def check_accessibility(page: Page) -> None:
+    """Nothing that axe-core knows keeps anybody out, in either colour scheme."""
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        assert accessibility_violations(page) == [], f"{page.url} in {scheme}"
+
+
+def add_eric(journey: Journey) -> None:
+    """Somebody else of the European data centre, who has one organization."""
+    journey.controls.add_person(
+        ERIC,
+        password="made-up-password-of-eric",
+        first_name="Eric",
+        last_name="Lang",
+        location="eu",
+        organizations=[{"product": "crm", "organization_id": "77001", "name": "Eric & Co"}],
+    )
+
+
+def add_verified_connections(
+    journey: Journey, client: Client, email: str, names: Sequence[str]
+) -> None:
+    """Connections of one account with one client, proved behind the person's back."""
+    for name in names:
+        journey.add_connection(name, client)
+        done = journey.authorize(name, email)
+        assert done.generation is not None, done.failure
+        journey.verify(name, done.generation)
+
+
+def reject_grants(journey: Journey, *emails: str) -> tuple[str, ...]:
+    """Let time pass, change the passwords with the box ticked, and let the wizard notice."""
+    journey.advance(minutes=11)
+    for email in emails:
+        journey.controls.change_password(email)
+    names = [each.name for each in journey.services.store.connections()]
+    detect_rejection(journey, *names)
+    assert set(journey.services.reauthorization.rejected_connections()) == set(names)
+    return tuple(names)
+
+
+def ten_rejected(journey: Journey) -> tuple[str, ...]:
+    """Ten dead connections of three accounts, with two clients in two data centres."""
+    add_eric(journey)
+    europe = journey.register_client("Europe")
+    india = journey.register_client("India", BOB)
+    add_verified_connections(journey, europe, ANNA, [f"anna-{number}" for number in range(4)])
+    add_verified_connections(journey, europe, ERIC, [f"eric-{number}" for number in range(3)])
+    add_verified_connections(journey, india, BOB, [f"bob-{number}" for number in range(3)])
+    return reject_grants(journey, ANNA, ERIC, BOB)
+
+
+def accept_until(journey: Journey, page: ReauthorizationPage) -> None:
+    """Press Accept as often as the next consent opens by itself."""
+    while True:
+        ConsentPage(journey.person).accept()
+        page.wait_for_next_step()
+        if not page.is_at_consent:
+            return
+
+
+def sign_in_as(journey: Journey, page: ReauthorizationPage, email: str) -> None:
+    """Follow the page to Zoho as another person; all of that is signing in."""
+    with journey.person.signing_in():
+        page.sign_in_as(email)
+        sign_out = journey.page.get_by_role("link", name="Sign out")
+        sign_out.or_(SignInPage(journey.person).login_id).first.wait_for()
+        if sign_out.is_visible():
+            journey.person.click(sign_out)
+    journey.sign_in(email)
+
+
+def test_ten_connections_of_three_accounts_are_repaired_in_twelve_actions(
+    journey: Journey,
+) -> None:
+    names = ten_rejected(journey)
+    journey.open_wizard("/reauthorize")
+    page = ReauthorizationPage(journey.person)
+    expect(page.heading).to_have_text("Repair 10 connections")
+    page.begin()
+    journey.sign_in(ANNA)
+    accept_until(journey, page)
+    for email in (BOB, ERIC):
+        sign_in_as(journey, page, email)
+        accept_until(journey, page)
+    expect(page.heading).to_have_text("10 connections, 10 repaired")
+    assert page.rows.count() == 10
+    expect(page.rows.filter(has_text="This reaches")).to_have_count(10)
+    grants = [journey.services.store.grant(name) for name in names]
+    assert {grant.state for grant in grants if grant} == {GrantState.VERIFIED}
+    assert journey.person.actions < MOST_ACTIONS, journey.person.counter.log
+
+
+def three_rejected(journey: Journey) -> tuple[str, ...]:
+    """Three dead connections of anna's, with one client."""
+    add_verified_connections(journey, journey.register_client(), ANNA, ("books", "crm", "leads"))
+    return reject_grants(journey, ANNA)
+
+
+def started_reauthorization(journey: Journey) -> ReauthorizationPage:
+    """A repair of three, at its first consent."""
+    three_rejected(journey)
+    journey.open_wizard()
+    journey.person.click(journey.page.get_by_role("link", name="Repair 3 connections"))
+    page = ReauthorizationPage(journey.person)
+    page.begin()
+    return page
+
+
+def accept_one(journey: Journey, page: ReauthorizationPage) -> None:
+    """Press Accept; the next consent opens by itself."""
+    ConsentPage(journey.person).accept()
+    page.wait_for_next_step()
+    assert page.is_at_consent
+
+
+def test_a_refusal_in_the_middle_stops_nothing_and_can_be_tried_again(journey: Journey) -> None:
+    page = started_reauthorization(journey)
+    journey.sign_in(ANNA)
+    accept_one(journey, page)
+    ConsentPage(journey.person).reject()
+    expect(page.row("crm")).to_contain_text("Not authorized")
+    page.press("Go on")
+    accept_until(journey, page)
+    expect(page.next_step).to_contain_text("crm did not succeed")
+    page.press("Go to Zoho again")
+    accept_until(journey, page)
+    expect(page.heading).to_have_text("3 connections, 3 repaired")
+
+
+def test_somebody_else_at_the_third_consent_is_held_before_anything_is_overwritten(
+    journey: Journey,
+) -> None:
+    page = started_reauthorization(journey)
+    add_eric(journey)
+    journey.sign_in(ANNA)
+    accept_one(journey, page)
+    accept_one(journey, page)
+    journey.sign_out()
+    journey.sign_in(ERIC)
+    ConsentPage(journey.person).accept()
+    page.wait_for_next_step()
+    expect(page.next_step).to_contain_text(ERIC)
+    expect(page.next_step).to_contain_text(ANNA)
+    held = journey.services.store.grant("leads")
+    assert held is not None
+    assert held.state is GrantState.NEEDS_REAUTHORIZATION, "the one before is still the current one"
+    assert journey.controls.state()["active_refresh_tokens"] == 3
+    page.press("Give it back and try again")
+    expect(page.next_step).to_contain_text(f"Sign in as {ANNA}")
+    assert journey.controls.state()["active_refresh_tokens"] == 2, "the stray one was revoked"
+    sign_in_as(journey, page, ANNA)
+    accept_until(journey, page)
+    expect(page.heading).to_have_text("3 connections, 3 repaired")
+
+
+def test_another_organization_is_held_and_may_be_accepted_deliberately(journey: Journey) -> None:
+    journey.add_connection("crm", journey.register_client())
+    done = journey.authorize("crm", CARLA, FIRST_ORGANIZATION)
+    journey.verify("crm", done.generation or 0)
+    reject_grants(journey, CARLA)
+    journey.open_wizard("/reauthorize")
+    page = ReauthorizationPage(journey.person)
+    page.begin()
+    journey.sign_in(CARLA)
+    ConsentPage(journey.person).choose_organization("Zylker Outlet")
+    ConsentPage(journey.person).accept()
+    page.wait_for_next_step()
+    expect(page.next_step).to_contain_text("Zylker Outlet")
+    expect(page.next_step).to_contain_text("Zylker GmbH")
+    page.press("Accept it deliberately")
+    expect(page.heading).to_have_text("1 connection, 1 repaired")
+    grant = journey.services.store.grant("crm")
+    assert grant is not None
+    assert grant.organizations[0].name == "Zylker Outlet"
+
+
+def test_a_repair_is_paused_and_outlives_its_browser(
+    journey: Journey, private_window: SimulatedUser
+) -> None:
+    page = started_reauthorization(journey)
+    journey.sign_in(ANNA)
+    accept_one(journey, page)
+    journey.page.close()
+    journey.open_wizard("/", private_window)
+    private_window.click(private_window.page.get_by_role("link", name="Go on with it"))
+    page = ReauthorizationPage(private_window)
+    expect(page.row("books")).to_contain_text("Repaired")
+    expect(page.row("crm")).to_contain_text("At Zoho")
+    page.press("Pause")
+    expect(page.next_step).to_contain_text("Paused")
+    page.press("Go on")
+    page.press("Skip crm")
+    expect(page.row("crm")).to_contain_text("Left as it was")
+
+
+@pytest.mark.slow
+def test_of_ten_with_one_client_the_ninth_waits_and_the_rest_opens_by_itself(
+    journey: Journey,
+) -> None:
+    client = journey.register_client()
+    names = [f"crm-{number}" for number in range(10)]
+    add_verified_connections(journey, client, ANNA, names[:7])
+    journey.advance(minutes=11)
+    add_verified_connections(journey, client, ANNA, names[7:])
+    reject_grants(journey, ANNA)
+    journey.open_wizard("/reauthorize")
+    page = ReauthorizationPage(journey.person)
+    expect(journey.page.get_by_text("The last of them waits some 10 minutes")).to_be_visible()
+    page.begin()
+    journey.sign_in(ANNA)
+    for _ in range(7):
+        accept_one(journey, page)
+    ConsentPage(journey.person).accept()
+    expect(page.next_step.get_by_role("timer")).to_have_text(re.compile(r"^\d+:\d\d$"))
+    expect(page.rows.filter(has_text="Repaired")).to_have_count(8)
+    journey.advance(minutes=10)
+    page.wait_for_next_step()
+    accept_until(journey, page)
+    expect(page.heading).to_have_text("10 connections, 10 repaired")
+    assert journey.person.actions <= MOST_ACTIONS, journey.person.counter.log
+
+
+def test_a_throttle_in_the_middle_is_counted_down_and_gone_on_after(journey: Journey) -> None:
+    page = started_reauthorization(journey)
+    journey.sign_in(ANNA)
+    accept_one(journey, page)
+    journey.controls.inject_fault("rate-limit", endpoint="oauth/v2/token")
+    ConsentPage(journey.person).accept()
+    expect(page.next_step).to_contain_text("The next consent waits for Zoho")
+    expect(page.row("crm")).to_contain_text("To do")
+    journey.advance(minutes=10)
+    page.wait_for_next_step()
+    accept_until(journey, page)
+    expect(page.heading).to_have_text("3 connections, 3 repaired")
+
+
+def test_a_proof_that_broke_off_is_made_again_by_itself(journey: Journey) -> None:
+    page = started_reauthorization(journey)
+    journey.sign_in(ANNA)
+    journey.controls.inject_fault("data-center-down", endpoint="crm/v8/org")
+    ConsentPage(journey.person).accept()
+    expect(page.next_step).to_contain_text("The proof of books waits")
+    expect(page.row("books")).to_contain_text("Waits for Zoho")
+    journey.advance(minutes=2)
+    page.wait_for_next_step()
+    accept_until(journey, page)
+    expect(page.heading).to_have_text("3 connections, 3 repaired")
+
+
+def test_the_ninth_consent_of_a_client_waits_and_says_for_how_long(journey: Journey) -> None:
+    page = started_reauthorization(journey)
+    client = journey.services.store.clients()[0]
+    for _ in range(7):
+        journey.services.tokens.record_authorization(client.client_id, "eu", "crm")
+    journey.sign_in(ANNA)
+    ConsentPage(journey.person).accept()
+    expect(page.next_step.get_by_role("timer")).to_be_visible()
+    journey.advance(minutes=10)
+    page.wait_for_next_step()
+    assert page.is_at_consent, "it opened by itself"
+
+
+def test_a_repair_that_a_terminal_has_ended_still_shows_its_proofs(journey: Journey) -> None:
+    page = started_reauthorization(journey)
+    journey.sign_in(ANNA)
+    accept_until(journey, page)
+    expect(page.heading).to_have_text("3 connections, 3 repaired")
+    journey.services.reauthorization.end()
+    journey.page.reload()
+    expect(page.rows.filter(has_text="This reaches")).to_have_count(3)
+    journey.controls.change_password(ANNA)
+    detect_rejection(journey, "books", "crm", "leads")
+    journey.page.reload()
+    expect(page.heading).to_have_text("Repair 3 connections")
+
+
+def test_what_dies_again_before_the_end_is_part_of_the_repair_again(journey: Journey) -> None:
+    page = started_reauthorization(journey)
+    journey.sign_in(ANNA)
+    accept_until(journey, page)
+    journey.advance(minutes=11)
+    journey.controls.change_password(ANNA)
+    detect_rejection(journey, "crm")
+    journey.open_wizard()
+    journey.person.click(journey.page.get_by_role("link", name="Repair 1 connection"))
+    page.begin()
+    journey.sign_in(ANNA)
+    accept_until(journey, page)
+    expect(page.heading).to_have_text("3 connections, 3 repaired")
+    grant = journey.services.store.grant("crm")
+    assert grant is not None
+    assert (grant.generation, grant.state) == (3, GrantState.VERIFIED)
+
+
+def test_without_our_script_a_button_goes_from_consent_to_consent(journey: Journey) -> None:
+    three_rejected(journey)
+    journey.page.route("**/wizard.js", lambda route: route.abort())
+    journey.open_wizard("/reauthorize")
+    page = ReauthorizationPage(journey.person)
+    page.begin()
+    journey.sign_in(ANNA)
+    for _ in range(2):
+        ConsentPage(journey.person).accept()
+        journey.services.verification_worker.stop()
+        journey.page.reload()
+        page.press("Go on")
+    ConsentPage(journey.person).accept()
+    journey.services.verification_worker.stop()
+    journey.page.reload()
+    expect(page.heading).to_have_text("3 connections, 3 repaired")
+
+
+def test_the_pages_of_a_repair_are_for_everybody(journey: Journey) -> None:
+    three_rejected(journey)
+    journey.open_wizard()
+    check_accessibility(journey.page)
+    for path in ("/password-change", "/reauthorize"):
+        journey.person.go(f"{journey.base_url}{path}")
+        check_accessibility(journey.page)
+    page = ReauthorizationPage(journey.person)
+    page.begin()
+    journey.sign_in(ANNA)
+    ConsentPage(journey.person).reject()
+    expect(page.row("books")).to_contain_text("Not authorized")
+    check_accessibility(journey.page)
+    page.press("Pause")
+    check_accessibility(journey.page)
+    page.press("Go on")
+    page.sign_in_as(ANNA)
+    accept_until(journey, page)
+    page.press("Skip books")
+    expect(page.heading).to_have_text("3 connections, 2 repaired")
+    check_accessibility(journey.page)

@@ -1,0 +1,121 @@
+"""What is live and what is made up never mix: not by a copy, an address or an environment."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from support.harness import Harness
+from support.shell import Shell
+
+from wizard.__main__ import cached_token
+from wizard.errors import WizardError
+from wizard.services import Services
+from wizard.settings import from_environment
+from wizard.zoho import load
+
+
+def without_simulator(shell: Shell) -> dict[str, str]:
+    return {
+        name: text
+        for name, text in shell.environment.items()
+        if name != "ZOHO_WIZARD_SIMULATOR_URL"
+    }
+
+
+@pytest.fixture
+def copied_data(shell_harness: Harness, shell: Shell) -> Harness:
+    """A simulator's home, copied whole into the live one's place: database, cache and key."""
+    shell_harness.add_verified_connection("crm")
+    shell_harness.services.tokens.access_token("crm")
+    for room in ("data", "config"):
+        live = Path(shell.environment["ZOHO_WIZARD_HOME"]) / room
+        shutil.copytree(live / "simulator", live, dirs_exist_ok=True)
+    return shell_harness
+
+
+def test_a_simulators_home_in_the_live_ones_place_is_refused_and_its_tokens_stay_inside(
+    copied_data: Harness, shell: Shell
+) -> None:
+    live = without_simulator(shell)
+    now = copied_data.now().timestamp()
+    assert cached_token("crm", shell.environment, now)
+    assert cached_token("crm", live, now) is None
+    with pytest.raises(WizardError, match="store-foreign-zoho"):
+        Services.open(from_environment(live), shell.simulator.clock)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "https://accounts.zoho.eu",
+        "http://localhost:8730",
+        "http://192.0.2.1:8730",
+        "http://0.0.0.0:8730",
+        "http://[::]:8730",
+        "/",
+    ],
+)
+def test_no_token_is_handed_out_for_an_address_that_is_no_simulator(
+    copied_data: Harness, shell: Shell, address: str
+) -> None:
+    elsewhere = {**shell.environment, "ZOHO_WIZARD_SIMULATOR_URL": address}
+    assert cached_token("crm", elsewhere, copied_data.now().timestamp()) is None
+    done = shell.run("token", "crm", ZOHO_WIZARD_SIMULATOR_URL=address)
+    assert (done.exit_code, done.stdout) == (2, "")
+
+
+def test_the_live_table_is_https_alone_and_the_simulators_is_loopback_alone() -> None:
+    live, made_up = load(), load("http://127.0.0.1:8730")
+    assert all(base.startswith("https://") for base in live.allowed_base_urls)
+    assert all(base.startswith("http://127.0.0.1:8730/") for base in made_up.allowed_base_urls)
+    assert not any(live.is_allowed_url(base) for base in made_up.allowed_base_urls)
+    assert not any(made_up.is_allowed_url(base) for base in live.allowed_base_urls)
+
+
+REQUEST_OVER_HTTP = """
+import sys
+from datetime import UTC, datetime
+from wizard.errors import WizardError
+from wizard.oauth import OAuth
+from wizard.transport import Transport
+from wizard.zoho import load
+clock = lambda: datetime.now(UTC)
+oauth = OAuth(Transport(load(), clock), load(), clock)
+try:
+    oauth.exchange_code(sys.argv[1], "1000.ID", "canary", "1000.code", None, None, "eu")
+except WizardError as error:
+    print(error.failure.code, error.failure.sent)
+"""
+
+
+@pytest.mark.parametrize(
+    "endpoint", ["http://accounts.zoho.eu/oauth/v2/token", "http://127.0.0.1:9/oauth/v2/token"]
+)
+def test_no_switch_of_a_library_lets_the_live_wizard_speak_in_the_clear(endpoint: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", REQUEST_OVER_HTTP, endpoint],
+        env={**os.environ, "AUTHLIB_INSECURE_TRANSPORT": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.stdout, done.stderr) == ("host-not-in-table False\n", "")
+
+
+def test_nothing_of_the_simulator_is_loaded_or_routed_by_the_live_pages(tmp_path: Path) -> None:
+    asked = (
+        "import sys; from wizard.services import Services;"
+        "from wizard.settings import from_environment;"
+        "from wizard.web import LinkTokens, create_app;"
+        f"services = Services.open(from_environment({{'HOME': {str(tmp_path)!r}}}));"
+        "app = create_app(services, link_tokens=LinkTokens()); services.close();"
+        "print([name for name in sys.modules if name.startswith('wizard.simulator')],"
+        "[rule.rule for rule in app.url_map.iter_rules() if 'simulator' in rule.rule])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", asked], env=os.environ, capture_output=True, text=True, check=False
+    )
+    assert (done.stdout, done.stderr) == ("[] []\n", "")

@@ -1,0 +1,160 @@
+"""Every page of the simulator: for every eye, by keyboard, with nothing from elsewhere."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+from playwright.sync_api import BrowserContext, Page, expect
+from support.browser import accessibility_violations
+from support.zoho_driver import captcha_letters
+
+from wizard.simulator.grants import Permission
+from wizard.simulator.people import ANNOUNCEMENT_KINDS
+from wizard.simulator.server import Simulator
+from wizard.simulator.simulated_user import (
+    AnnouncementPage,
+    ConsolePage,
+    RecoveryPages,
+    SignInPage,
+    SimulatedUser,
+)
+
+ANNA, CARLA, NILS = "anna@zylker.example", "carla@zylker.example", "nils@zylker.example"
+REDIRECT_URI = "http://localhost:8723/callback"
+APPEARANCES: list[dict[str, Any]] = [
+    {"color_scheme": "light", "viewport": {"width": 1200, "height": 800}},
+    {"color_scheme": "dark", "viewport": {"width": 360, "height": 740}},
+]
+
+
+def every_page(person: SimulatedUser, simulator: Simulator) -> Iterator[str]:
+    """Walk past every page of the simulator, and pause at each with its name."""
+    world, page = simulator.world, person.page
+    client = simulator.controls.register_client(ANNA, [REDIRECT_URI], name="Lead reader")
+    self_client = simulator.controls.register_client(
+        ANNA, [], name="Self Client", kind="self-client"
+    )
+    zuid = world.people.get(ANNA).zuid
+    world.grants.issue_refresh_token(
+        Permission(client["client_id"], zuid, "eu", ["ZohoCRM.org.READ"])
+    )
+    accounts, console = f"{simulator.url}/eu/accounts", f"{simulator.url}/eu/api-console"
+    request = {
+        "client_id": client["client_id"],
+        "response_type": "code",
+        "redirect_uri": REDIRECT_URI,
+        "scope": "ZohoCRM.modules.ALL,AaaServer.profile.READ",
+        "prompt": "consent",
+    }
+    authorization = f"{accounts}/oauth/v2/auth?{urlencode(request)}"
+
+    yield from _sign_in_pages(person, simulator, accounts)
+    for path in ("", "/home/sessions", "/home/connected-apps"):
+        person.go(accounts + (path or "/home"))
+        yield path or "/home"
+    own = f"/client/{client['client_id']}"
+    for path in ("/", "/add", "/add/server-based", own, f"{own}/details", f"{own}/settings"):
+        person.go(console + path)
+        yield path
+    person.go(f"{console}/client/{self_client['client_id']}")
+    yield "generate code"
+    ConsolePage(person).generate_code("ZohoCRM.org.READ", 3, "a test")
+    yield "the code"
+    person.go(authorization)
+    yield "consent"
+    person.go(authorization.replace("modules", ""))
+    yield "error page"
+    for login_id in (CARLA, NILS):
+        page.goto(f"{accounts}/logout")
+        SignInPage(person).sign_in(login_id, world.people.get(login_id).password)
+        person.go(authorization)
+        yield f"consent for {login_id}"
+    person.go(f"{simulator.url}/_simulator/")
+    yield "state"
+
+
+def _sign_in_pages(person: SimulatedUser, simulator: Simulator, accounts: str) -> Iterator[str]:
+    sign_in = SignInPage(person)
+    person.go(f"{accounts}/signin")
+    yield "sign-in"
+    sign_in.enter_login_id("nobody@zylker.example")
+    sign_in.error.wait_for()
+    yield "unknown account"
+    sign_in.enter_login_id(ANNA)
+    sign_in.password.wait_for()
+    yield "password"
+    sign_in.open_recovery()
+    yield "forgotten password"
+    recovery = RecoveryPages(person)
+    recovery.request_code(ANNA, captcha_letters(person.page, simulator))
+    recovery.code.wait_for()
+    recovery.enter_code(simulator.world.people.get(ANNA).recovery_code)
+    recovery.new_password.wait_for()
+    recovery.choose_password("anna-made-up-another")
+    recovery.remove_tokens.wait_for()
+    yield "what else should end"
+    recovery.submit_endings()
+    yield from _after_sign_in_pages(person, simulator)
+
+
+def _after_sign_in_pages(person: SimulatedUser, simulator: Simulator) -> Iterator[str]:
+    sign_in, announcement = SignInPage(person), AnnouncementPage(person)
+    simulator.world.people.get(ANNA).approves_by_push = True
+    simulator.controls.require_captcha(ANNA)
+    for kind in ANNOUNCEMENT_KINDS:
+        simulator.controls.announce(ANNA, kind)
+    sign_in.enter_login_id(ANNA)
+    sign_in.captcha.wait_for()
+    yield "captcha"
+    sign_in.enter_captcha(captcha_letters(person.page, simulator))
+    sign_in.enter_password(simulator.world.people.get(ANNA).password)
+    sign_in.push_heading.wait_for()
+    yield "push"
+    simulator.controls.confirm_push(ANNA)
+    sign_in.trust(True)
+    sign_in.wait_until_done()
+    yield "announcement"
+    announcement.skip()
+    announcement.heading.get_by_text("Signing in will change").wait_for()
+    announcement.press_continue()
+
+
+@pytest.mark.parametrize("look", APPEARANCES, ids=["light and wide", "dark and narrow"])
+def test_no_page_shuts_anybody_out_scrolls_sideways_or_forgets_to_say_that_it_is_made_up(
+    zoho_simulator: Simulator, new_context: Callable[..., BrowserContext], look: dict[str, Any]
+) -> None:
+    page = new_context(**look).new_page()
+    found = {}
+    for stop in every_page(SimulatedUser(page), zoho_simulator):
+        expect(page.get_by_text("Simulator: a simulated Zoho")).to_be_visible()
+        found[stop] = accessibility_violations(page) + _horizontal_overflow(page)
+    assert {stop: wrong for stop, wrong in found.items() if wrong} == {}
+
+
+def test_no_page_asks_anything_of_anybody_else_or_breaks_its_own_rules(
+    zoho_simulator: Simulator, person: SimulatedUser
+) -> None:
+    asked: list[str] = []
+    said: list[str] = []
+    person.page.on("request", lambda request: asked.append(request.url))
+    person.page.on("console", lambda message: said.append(message.text))
+    person.page.on("pageerror", lambda error: said.append(str(error)))
+    for stop in every_page(person, zoho_simulator):
+        said.extend(f"{stop}: inline" for _ in _inline_code(person.page))
+    assert {url for url in asked if not url.startswith(zoho_simulator.url)} == set()
+    assert said == []
+
+
+def _horizontal_overflow(page: Page) -> list[str]:
+    script = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+    excess = page.evaluate(script)
+    return [f"{excess} pixels wider than the window"] if excess > 0 else []
+
+
+def _inline_code(page: Page) -> list[str]:
+    found: list[str] = page.evaluate(
+        "[...document.querySelectorAll('style, [style], script:not([src]), [onclick]')]"
+        ".map(element => element.outerHTML)"
+    )
+    return found

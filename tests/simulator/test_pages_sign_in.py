@@ -1,0 +1,228 @@
+"""Signing in at the simulator, step by step, in a real browser."""
+
+import re
+
+import pytest
+from playwright.sync_api import expect
+from support.zoho_driver import captcha_letters
+
+from wizard.simulator.server import Simulator
+from wizard.simulator.simulated_user import AnnouncementPage, SignInPage, SimulatedUser
+
+ANNA, BOB, DORA = "anna@zylker.example", "bob@zylker.example", "dora@zylker.example"
+
+
+@pytest.fixture
+def sign_in(person: SimulatedUser, zoho_simulator: Simulator) -> SignInPage:
+    """The sign-in page of the European data centre."""
+    person.go(f"{zoho_simulator.url}/eu/accounts/signin")
+    return SignInPage(person)
+
+
+def password_of(simulator: Simulator, login_id: str) -> str:
+    return simulator.world.people.get(login_id).password
+
+
+def test_a_login_id_and_its_password_lead_to_the_account(
+    sign_in: SignInPage, zoho_simulator: Simulator
+) -> None:
+    sign_in.sign_in(ANNA, password_of(zoho_simulator, ANNA))
+    expect(sign_in.page.get_by_role("heading", name="Change password")).to_be_visible()
+    expect(sign_in.page.get_by_text(ANNA)).to_be_visible()
+
+
+def test_the_button_is_disabled_until_something_is_entered(sign_in: SignInPage) -> None:
+    expect(sign_in.next).to_be_disabled()
+    sign_in.person.fill(sign_in.login_id, ANNA)
+    expect(sign_in.next).to_be_enabled()
+
+
+def test_the_button_is_disabled_while_a_request_runs(
+    sign_in: SignInPage, zoho_simulator: Simulator
+) -> None:
+    zoho_simulator.world.lock.acquire()
+    try:
+        sign_in.enter_login_id(ANNA)
+        expect(sign_in.next).to_be_disabled()
+    finally:
+        zoho_simulator.world.lock.release()
+    expect(sign_in.password).to_be_visible()
+
+
+def test_the_password_is_hidden_until_the_login_id_is_known(sign_in: SignInPage) -> None:
+    expect(sign_in.page.locator("input#password[name=PASSWORD]")).to_be_hidden()
+    expect(sign_in.page.locator("input#login_id[name=LOGIN_ID]")).to_be_visible()
+    sign_in.enter_login_id(ANNA)
+    expect(sign_in.password).to_be_visible()
+    expect(sign_in.page).to_have_url(re.compile(r"/eu/accounts/signin$"))
+
+
+def test_an_unknown_account_is_not_found(sign_in: SignInPage) -> None:
+    sign_in.enter_login_id("nobody@zylker.example")
+    expect(sign_in.error).to_have_text(re.compile(r"^This account cannot be found\. "))
+
+
+def test_a_wrong_password_is_refused_and_can_be_tried_again(
+    sign_in: SignInPage, zoho_simulator: Simulator
+) -> None:
+    sign_in.enter_login_id(ANNA)
+    sign_in.enter_password("not-hers")
+    expect(sign_in.error).to_have_text("Incorrect password. Please try again.")
+    sign_in.enter_password(password_of(zoho_simulator, ANNA))
+    sign_in.wait_until_done()
+
+
+def test_a_deactivated_account_cannot_sign_in(
+    sign_in: SignInPage, zoho_simulator: Simulator
+) -> None:
+    zoho_simulator.controls.deactivate_user(ANNA)
+    sign_in.enter_login_id(ANNA)
+    expect(sign_in.error).to_contain_text("deactivated")
+
+
+def test_an_account_of_another_data_center_moves_the_browser_there(
+    sign_in: SignInPage, zoho_simulator: Simulator
+) -> None:
+    sign_in.enter_login_id(BOB)
+    sign_in.page.wait_for_url("**/in/accounts/signin?**")
+    expect(sign_in.page.locator("#login_id")).to_have_value(BOB)
+    sign_in.enter_password(password_of(zoho_simulator, BOB))
+    sign_in.page.wait_for_url("**/in/accounts/home")
+
+
+def test_china_knows_nobody_from_elsewhere(
+    person: SimulatedUser, zoho_simulator: Simulator
+) -> None:
+    person.go(f"{zoho_simulator.url}/cn/accounts/signin")
+    sign_in = SignInPage(person)
+    sign_in.enter_login_id(ANNA)
+    expect(sign_in.error).to_contain_text("This account cannot be found.")
+
+
+def test_a_second_factor_asks_for_a_one_time_code_and_whether_to_trust(
+    sign_in: SignInPage, zoho_simulator: Simulator
+) -> None:
+    dora = zoho_simulator.world.people.get(DORA)
+    sign_in.enter_login_id(DORA)
+    sign_in.enter_password(dora.password)
+    sign_in.enter_code("000000")
+    expect(sign_in.error).to_have_text("Incorrect OTP. Please try again.")
+    sign_in.enter_code(dora.one_time_code(zoho_simulator.clock()))
+    expect(sign_in.trust_heading).to_be_visible()
+    sign_in.trust(False)
+    sign_in.wait_until_done()
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+def test_only_a_trusted_browser_is_spared_the_next_one_time_code(
+    sign_in: SignInPage, zoho_simulator: Simulator, trusted: bool
+) -> None:
+    dora = zoho_simulator.world.people.get(DORA)
+    sign_in.enter_login_id(DORA)
+    sign_in.enter_password(dora.password)
+    sign_in.enter_code(dora.one_time_code(zoho_simulator.clock()))
+    sign_in.trust(trusted)
+    sign_in.wait_until_done()
+    sign_in.person.click(sign_in.page.get_by_role("link", name="Sign out"))
+    sign_in.enter_login_id(DORA)
+    sign_in.enter_password(dora.password)
+    landed = sign_in.page.get_by_role("heading", name="Change password")
+    expect(landed if trusted else sign_in.first_digit).to_be_visible()
+
+
+@pytest.mark.rule("sign-in-asks-for-a-captcha")
+def test_after_too_many_wrong_passwords_comes_a_captcha(
+    sign_in: SignInPage, zoho_simulator: Simulator
+) -> None:
+    zoho_simulator.controls.change_settings(wrong_passwords_before_captcha=2)
+    sign_in.enter_login_id(ANNA)
+    sign_in.enter_password("not-hers")
+    expect(sign_in.error).to_have_text("Incorrect password. Please try again.")
+    sign_in.enter_password("nor-this")
+    expect(sign_in.captcha).to_be_visible()
+    sign_in.enter_captcha("#####")
+    expect(sign_in.error).to_have_text("Incorrect CAPTCHA. Please try again.")
+    sign_in.enter_captcha(captcha_letters(sign_in.page, zoho_simulator))
+    sign_in.enter_password(password_of(zoho_simulator, ANNA))
+    sign_in.wait_until_done()
+    assert zoho_simulator.world.people.get(ANNA).wrong_passwords == 0
+
+
+def test_a_captcha_can_be_demanded_from_outside(
+    sign_in: SignInPage, zoho_simulator: Simulator
+) -> None:
+    zoho_simulator.controls.require_captcha(ANNA)
+    sign_in.enter_login_id(ANNA)
+    expect(sign_in.captcha).to_be_visible()
+
+
+@pytest.mark.rule("push-is-confirmed-on-another-device")
+def test_a_push_waits_until_it_is_confirmed_on_another_device(
+    sign_in: SignInPage, zoho_simulator: Simulator
+) -> None:
+    with pytest.raises(LookupError, match="no sign-in that waits"):
+        zoho_simulator.controls.confirm_push(ANNA)
+    zoho_simulator.world.people.get(ANNA).approves_by_push = True
+    sign_in.enter_login_id(ANNA)
+    sign_in.enter_password(password_of(zoho_simulator, ANNA))
+    expect(sign_in.push_heading).to_be_visible()
+    expect(sign_in.page.locator("#push-number")).to_have_text(re.compile(r"^\d\d$"))
+    zoho_simulator.controls.confirm_push(ANNA)
+    sign_in.trust(False)
+    sign_in.wait_until_done()
+
+
+@pytest.mark.rule("announcements-follow-sign-in", "announcements-can-be-skipped")
+def test_announcements_stand_before_the_wanted_page_and_can_be_passed_by(
+    person: SimulatedUser, zoho_simulator: Simulator
+) -> None:
+    for kind in ("announcement", "preannouncement"):
+        zoho_simulator.controls.announce(ANNA, kind)
+    wanted = f"{zoho_simulator.url}/eu/accounts/home/connected-apps"
+    sign_in, announcement = SignInPage(person), AnnouncementPage(person)
+    person.go(wanted)
+    sign_in.sign_in(ANNA, password_of(zoho_simulator, ANNA))
+    expect(person.page).to_have_url(re.compile("/eu/accounts/announcement/"))
+    announcement.skip()
+    expect(person.page).to_have_url(re.compile("/eu/accounts/preannouncement/"))
+    announcement.remind_later()
+    expect(person.page).to_have_url(wanted)
+    person.click(person.page.get_by_role("link", name="Sign out"))
+    sign_in.sign_in(ANNA, password_of(zoho_simulator, ANNA))
+    expect(person.page).to_have_url(re.compile("/eu/accounts/preannouncement/"))
+    person.go(wanted)
+    expect(person.page).to_have_url(wanted)
+
+
+def test_a_foreign_address_to_return_to_is_not_followed(
+    person: SimulatedUser, zoho_simulator: Simulator
+) -> None:
+    person.go(f"{zoho_simulator.url}/eu/accounts/signin?serviceurl=https://evil.example/eu/x")
+    SignInPage(person).sign_in(ANNA, password_of(zoho_simulator, ANNA))
+    expect(person.page).to_have_url(f"{zoho_simulator.url}/eu/accounts/home")
+
+
+def test_signing_in_is_counted_apart(sign_in: SignInPage, zoho_simulator: Simulator) -> None:
+    sign_in.sign_in(ANNA, password_of(zoho_simulator, ANNA))
+    assert (sign_in.person.actions, sign_in.person.counter.sign_in_actions) == (0, 4)
+
+
+def test_a_script_request_without_the_pages_token_is_refused(
+    sign_in: SignInPage, zoho_simulator: Simulator
+) -> None:
+    answer = sign_in.page.request.post(
+        f"{zoho_simulator.url}/eu/accounts/signin/lookup", data={"LOGIN_ID": ANNA}
+    )
+    assert answer.status == 403
+
+
+def test_a_script_request_of_another_site_is_refused(
+    sign_in: SignInPage, zoho_simulator: Simulator
+) -> None:
+    token = sign_in.page.locator("meta[name=csrf-token]").get_attribute("content") or ""
+    answer = sign_in.page.request.post(
+        f"{zoho_simulator.url}/eu/accounts/signin/lookup",
+        data={"LOGIN_ID": ANNA},
+        headers={"X-ZCSRF-TOKEN": token, "Origin": "http://localhost:1"},
+    )
+    assert answer.status == 403

@@ -1,0 +1,88 @@
+"""The simulated person counts what it does, and does it on this machine only."""
+
+import pytest
+from playwright.sync_api import Page
+
+from wizard.simulator.server import Simulator
+from wizard.simulator.simulated_user import (
+    ActionCounter,
+    ConsolePage,
+    NotLoopbackError,
+    SignInPage,
+    SimulatedUser,
+)
+
+ANNA = "anna@zylker.example"
+
+
+def register(person: SimulatedUser, simulator: Simulator) -> int:
+    """Register a client as Anna; return how many actions that took."""
+    before = person.actions
+    person.go(f"{simulator.url}/eu/api-console/add/server-based")
+    if "/signin" in person.page.url:
+        SignInPage(person).sign_in(ANNA, simulator.world.people.get(ANNA).password)
+    console = ConsolePage(person)
+    person.fill(console.client_name, "Lead reader")
+    person.fill(console.homepage_url, "http://localhost:8723")
+    person.fill(console.redirect_uris, "http://localhost:8723/callback")
+    console.create()
+    console.copy_id_and_secret()
+    return person.actions - before
+
+
+def test_every_click_field_and_copy_is_one_action(
+    person: SimulatedUser, zoho_simulator: Simulator
+) -> None:
+    assert register(person, zoho_simulator) == 5
+    assert [entry.split()[0] for entry in person.counter.log] == [
+        "fill",
+        "fill",
+        "fill",
+        "click",
+        "copy",
+    ]
+
+
+def test_the_counter_rises_when_a_step_is_added(
+    person: SimulatedUser, zoho_simulator: Simulator
+) -> None:
+    without = register(person, zoho_simulator)
+    console = ConsolePage(person)
+    console.open_tab("Settings")
+    console.toggle_data_center("in")
+    assert person.actions == without + 2
+
+
+def test_two_tabs_of_one_person_share_a_counter(page: Page, zoho_simulator: Simulator) -> None:
+    counter = ActionCounter()
+    for tab in (page, page.context.new_page()):
+        person = SimulatedUser(tab, counter)
+        person.go(zoho_simulator.url)
+        person.click(tab.get_by_role("button", name="1 hour on"))
+    assert counter.actions == 2
+
+
+def test_what_was_copied_can_be_pasted(person: SimulatedUser, zoho_simulator: Simulator) -> None:
+    register(person, zoho_simulator)
+    text = ConsolePage(person).copy_id_and_secret()
+    person.go(f"{zoho_simulator.url}/_simulator/")
+    field = person.page.get_by_label("Path contains")
+    person.paste(field, text)
+    assert field.input_value() == text.replace("\n", " ")
+
+
+@pytest.mark.parametrize(
+    "url", ["https://accounts.zoho.com/signin", "http://127.0.0.1.evil.example/", "file:///etc"]
+)
+def test_the_person_goes_nowhere_but_this_machine(person: SimulatedUser, url: str) -> None:
+    with pytest.raises(NotLoopbackError, match="not on this machine"):
+        person.go(url)
+    assert person.page.url == "about:blank"
+
+
+def test_the_person_types_nothing_where_somebody_else_led_the_page(person: SimulatedUser) -> None:
+    person.page.set_content('<label>Enter password<input id="password" type="password"></label>')
+    with pytest.raises(NotLoopbackError):
+        SignInPage(person).enter_password("made-up")
+    assert person.page.locator("#password").input_value() == ""
+    assert person.counter.sign_in_actions == 0

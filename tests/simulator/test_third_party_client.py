@@ -1,0 +1,35 @@
+"""A foreign OAuth client does the whole code flow, sign-in and consent included."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from support.zoho_driver import ANNA, REDIRECT_URI, ZohoDriver
+
+PROGRAM = Path(__file__).parent / "programs" / "third_party_client.py"
+
+
+def test_requests_oauthlib_does_the_whole_code_flow(zoho: ZohoDriver) -> None:
+    credentials = zoho.credentials
+    done = subprocess.run(
+        [
+            sys.executable,
+            str(PROGRAM),
+            zoho.url_for(""),
+            credentials["client_id"],
+            credentials["client_secret"],
+            REDIRECT_URI,
+            ANNA,
+            zoho.world.people.get(ANNA).password,
+        ],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**os.environ, "OAUTHLIB_INSECURE_TRANSPORT": "1"},
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == {"email": ANNA, "company": "Zylker GmbH"}
+    tokens = [each for each in zoho.controls.journal() if each["path"] == "/oauth/v2/token"]
+    assert [each["outcome"] for each in tokens] == ["ok", "ok"]

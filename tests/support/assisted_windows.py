@@ -1,0 +1,146 @@
+"""The person at the assisted window: signs in when it is their turn, and does nothing else."""
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from typing import Any
+
+from playwright.sync_api import BrowserContext, Page
+
+from support.harness import ANNA, Harness
+from wizard.assisted_browser import ConsentDriver, ConsentResult, ExpectedConsent, UserPrompt
+from wizard.authorization import StartedAttempt
+from wizard.cli.flows.assisted_authorization import AssistedAuthorizer
+from wizard.cli.flows.reauthorization import reauthorize_in_terminal
+from wizard.cli.terminal import Terminal
+from wizard.model import AttemptMode
+from wizard.simulator.simulated_user import SignInPage, SimulatedUser
+
+COUNT_TYPING_SCRIPT = """
+window.typed = 0;
+for (const kind of ["beforeinput", "input", "keydown"])
+  addEventListener(kind, () => { window.typed += 1; }, true);
+"""
+
+
+@dataclass
+class AssistedUser:
+    """Answers what is handed over, as `answers` says; what it does not know it leaves."""
+
+    harness: Harness
+    page: Page
+    email: str = ANNA
+    prompt_reasons: list[str] = field(default_factory=list)
+    actions: dict[str, Callable[[], None]] = field(default_factory=dict)
+    """By what is handed over; `sign-in`, `one-time-code`, `captcha` and `push` are known."""
+    prompt_messages: list[str] = field(default_factory=list)
+
+    def __call__(self, prompt: UserPrompt) -> None:
+        self.prompt_reasons.append(prompt.reason)
+        self.prompt_messages.append(prompt.message)
+        known = {
+            "sign-in": self.sign_in,
+            "one-time-code": self.enter_code,
+            "push": lambda: self.harness.controls.confirm_push(self.email),
+        }
+        answer = {**known, **self.actions}.get(prompt.reason)
+        assert answer is not None, f"nobody does anything about {prompt}"
+        answer()
+
+    @property
+    def person(self) -> SimulatedUser:
+        return SimulatedUser(self.page)
+
+    def sign_in(self) -> None:
+        """Type login id and password, as far as the page asks for them."""
+        page = SignInPage(self.person)
+        if page.login_id.is_visible():
+            page.enter_login_id(self.email)
+            page.login_id.wait_for(state="hidden")
+        if page.captcha.is_visible():
+            return
+        page.enter_password(self.harness.simulator.world.people.get(self.email).password)
+        page.password.wait_for(state="hidden")
+
+    def enter_code(self) -> None:
+        """Read the code off the telephone, and type it."""
+        someone = self.harness.simulator.world.people.get(self.email)
+        SignInPage(self.person).enter_code(someone.one_time_code(self.harness.simulator.clock()))
+
+
+@dataclass
+class HeadlessWindows:
+    """Windows without a screen: for each account a context of the tests' own browser."""
+
+    new_context: Callable[..., BrowserContext]
+    pages: dict[str, Page] = field(default_factory=dict)
+
+    def page_for(self, account: str) -> Page:
+        if account not in self.pages:
+            self.pages[account] = self.new_context().new_page()
+        return self.pages[account]
+
+    def close_except(self, accounts: Collection[str]) -> None:
+        for account in self.pages.keys() - set(accounts):
+            self.pages.pop(account).close()
+
+
+@dataclass
+class AssistedWindow:
+    """A house, its Zoho, a page with a driver, and who sits before it."""
+
+    harness: Harness
+    page: Page
+    user: AssistedUser
+    driver: ConsentDriver
+
+    def expected_consent(
+        self, name: str = "crm", email: str = ANNA, **fields: Any
+    ) -> tuple[ExpectedConsent, StartedAttempt]:
+        """The consent that the house asks for, for a connection that has been proved."""
+        services = self.harness.services
+        begun = services.authorization.begin(name, AttemptMode.PASTE)
+        grant = services.store.grant(name)
+        client = services.store.client(begun.attempt.client_id)
+        wanted = ExpectedConsent(
+            url=begun.url,
+            zoho=services.zoho,
+            email=email,
+            client_names=frozenset({client.name}),
+            scope=begun.attempt.scope,
+            organizations=grant.organizations if grant else (),
+        )
+        return (ExpectedConsent(**{**vars(wanted), **fields}) if fields else wanted), begun
+
+    def consent(
+        self, expected: ExpectedConsent | None = None, started: StartedAttempt | None = None
+    ) -> ConsentResult:
+        """Have the driver lead a consent to its end."""
+        if expected is None or started is None:
+            expected, started = self.expected_consent()
+        return self.driver.give_consent(expected, started.attempt.redirect_uri)
+
+    @property
+    def decision_count(self) -> int:
+        """How often a button of a consent was pressed."""
+        return len(self.harness.logged_requests("/oauth/v2/auth/decision"))
+
+
+def open_assisted_window(harness: Harness, page: Page) -> AssistedWindow:
+    """A page, a driver and a person who signs in as anna."""
+    page.add_init_script(COUNT_TYPING_SCRIPT)
+    attendant = AssistedUser(harness, page)
+    return AssistedWindow(harness, page, attendant, ConsentDriver(page, attendant))
+
+
+def reauthorize(
+    harness: Harness, windows: HeadlessWindows, on_prompt: Callable[[UserPrompt], None]
+) -> Terminal:
+    """Go through the repair under way as ``reauthorize --assist`` does, in windows without a
+    screen."""
+    terminal = Terminal(harness.services.clock)
+    terminal.settings = harness.services.settings
+    terminal.services = harness.services
+    reauthorize_in_terminal(
+        terminal, AssistedAuthorizer(terminal, windows, lambda: False, on_prompt=on_prompt)
+    )
+    return terminal

@@ -1,0 +1,15 @@
+"""Run the command line with a clock read from a file.
+
+Usage: `python cli_launcher.py CLOCK_FILE ARGUMENT…`.
+
+The wizard has no test mode; it takes a clock, and this is who gives it the simulated Zoho's.
+"""
+
+import sys
+from pathlib import Path
+
+from wizard import cli
+from wizard.simulator.clock import FileClock
+
+if __name__ == "__main__":
+    sys.exit(cli.main(sys.argv[2:], FileClock(Path(sys.argv[1]))))

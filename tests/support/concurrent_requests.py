@@ -1,0 +1,80 @@
+"""Processes that ask for one access token at the same moment."""
+
+import multiprocessing
+from contextlib import suppress
+from dataclasses import dataclass
+from multiprocessing.context import ForkServerContext
+from multiprocessing.synchronize import Barrier
+from pathlib import Path
+from typing import Any
+
+from support.harness import settings_for
+from wizard.errors import WizardError
+from wizard.services import Services
+from wizard.simulator.clock import FileClock
+
+PROCESS_START_TIMEOUT_SECONDS = 180
+"""Seconds for many processes to start on two busy cores."""
+
+
+def request_token(directory: Path, url: str, name: str, barrier: Barrier, results: Any) -> None:
+    """In a process of its own: open the house, wait for the others, ask, tell the token."""
+    with Services.open(settings_for(directory, url)) as services:
+        barrier.wait(PROCESS_START_TIMEOUT_SECONDS)
+        results.put(services.tokens.access_token(name).value)
+
+
+@dataclass(frozen=True)
+class Workload:
+    """What ten processes are given that ask through a day, in step with whoever moves the clock."""
+
+    directory: Path
+    url: str
+    clock_file: Path
+    names: tuple[str, ...]
+    rounds: int
+    start_barrier: Barrier
+    end_barrier: Barrier
+
+
+def run_workload(workload: Workload, forces_refresh: bool, results: Any) -> None:
+    """In a process of its own: at each tick ask for every connection's token and tell it. Who is
+    greedy wants a fresh one each time, and is content where there is none."""
+    settings, clock = settings_for(workload.directory, workload.url), FileClock(workload.clock_file)
+    with Services.open(settings, clock) as services:
+        for _ in range(workload.rounds):
+            workload.start_barrier.wait(PROCESS_START_TIMEOUT_SECONDS)
+            for name in workload.names:
+                if forces_refresh:
+                    with suppress(WizardError):
+                        services.tokens.access_token(name, force_refresh=True)
+                results.put((name, services.tokens.access_token(name).value))
+            workload.end_barrier.wait(PROCESS_START_TIMEOUT_SECONDS)
+
+
+def forkserver_context() -> ForkServerContext:
+    """Starts processes that share nothing with this one, and start quickly."""
+    context: ForkServerContext = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["support.concurrent_requests", "wizard.services"])
+    return context
+
+
+def request_tokens_concurrently(directory: Path, url: str, name: str, processes: int) -> list[str]:
+    """The access tokens that `processes` processes got of connection `name`."""
+    context = forkserver_context()
+    together, answers = context.Barrier(processes), context.SimpleQueue()
+    started = [
+        context.Process(target=request_token, args=(directory, url, name, together, answers))
+        for _ in range(processes)
+    ]
+    for process in started:
+        process.start()
+    tokens = []
+    for process in started:
+        process.join(PROCESS_START_TIMEOUT_SECONDS)
+        assert process.exitcode == 0
+        process.close()
+    while not answers.empty():
+        tokens.append(answers.get())
+    answers.close()
+    return tokens

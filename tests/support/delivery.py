@@ -1,0 +1,55 @@
+"""What tests of deliveries do again and again."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from support.harness import Harness
+from wizard.errors import WizardError
+from wizard.model import Grant
+from wizard.store import Destination
+
+
+def deliver(
+    harness: Harness,
+    profile_id: str,
+    target: Path | str,
+    *,
+    connection: str = "crm",
+    **options: Any,
+) -> Destination:
+    """Make a destination and deliver to it for the first time."""
+    delivery = harness.services.delivery
+    return delivery.add(delivery.describe(connection, profile_id, str(target), **options))
+
+
+def reauthorize(harness: Harness, name: str = "crm") -> Grant:
+    """A new consent, proved: the next generation."""
+    done = harness.authorize(name)
+    assert done.generation is not None, done.failure
+    harness.verify(name, done.generation)
+    grant = harness.services.store.grant(name)
+    assert grant is not None
+    assert grant.generation == done.generation
+    return grant
+
+
+@dataclass
+class RaisedFailure:
+    """The details of a failure, once it has happened."""
+
+    details: dict[str, str] = field(default_factory=dict)
+
+
+@contextmanager
+def raises_failure(code: str) -> Iterator[RaisedFailure]:
+    """The block fails with `code`."""
+    told = RaisedFailure()
+    with pytest.raises(WizardError) as raised:
+        yield told
+    assert raised.value.failure.code == code
+    told.details.update(raised.value.failure.details)

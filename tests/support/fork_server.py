@@ -1,0 +1,173 @@
+"""Commands as processes of their own, forked from one that has everything loaded.
+
+Most of a short command's processor time goes into Python's start and the imports, hundreds of times
+over in a run of the tests; a fork has them behind it. Arguments, environment, directory,
+descriptors and exit code are its own, as after an exec.
+"""
+
+import gc
+import importlib
+import io
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import NoReturn
+
+PRELOADED_MODULES = ("wizard.cli", "wizard.services", "wizard.web", "wizard.simulator.clock")
+INTEGER_BYTES = 4
+"""Bytes of a number on the wire."""
+
+
+class ForkServer:
+    """The process that is forked from, as the tests of one worker see it."""
+
+    def __init__(self) -> None:
+        self._control, theirs = socket.socketpair()
+        self._lock = threading.Lock()
+        self._process = subprocess.Popen(
+            [sys.executable, __file__, str(theirs.fileno())],
+            stdin=subprocess.DEVNULL,
+            env={"PATH": os.defpath},
+            pass_fds=[theirs.fileno()],
+        )
+        theirs.close()
+
+    def run(
+        self,
+        arguments: list[str],
+        *,
+        stdin_text: str,
+        environment: dict[str, str],
+        directory: Path,
+        timeout_seconds: float,
+    ) -> tuple[int, str, str]:
+        """Run `arguments` (a script of ours and what it is given) to its end, with `given` as its
+        stdin; return exit code, stdout and stderr.
+
+        Raises `subprocess.TimeoutExpired` after `patience` seconds, and has ended it then.
+        """
+        wish = {"arguments": arguments, "environment": environment, "directory": str(directory)}
+        ours, theirs = socket.socketpair()
+        with TemporaryFile() as stdin, TemporaryFile() as stdout, TemporaryFile() as stderr, ours:
+            stdin.write(stdin_text.encode())
+            stdin.seek(0)
+            with theirs:
+                self._send_request(json.dumps(wish).encode(), [stdin, stdout, stderr, theirs])
+            ours.settimeout(timeout_seconds)
+            pid = _read_integer(ours)
+            try:
+                code = _read_integer(ours)
+            except TimeoutError:
+                os.kill(pid, signal.SIGKILL)
+                raise subprocess.TimeoutExpired(
+                    arguments, timeout_seconds, _read_text(stdout)
+                ) from None
+            return code, _read_text(stdout), _read_text(stderr)
+
+    def close(self) -> None:
+        """Let go of the parent, which ends it."""
+        self._control.close()
+        self._process.wait()
+
+    def _send_request(self, request: bytes, files: list[io.IOBase | socket.socket]) -> None:
+        with self._lock:
+            descriptors = [each.fileno() for each in files]
+            socket.send_fds(self._control, [len(request).to_bytes(INTEGER_BYTES)], descriptors)
+            self._control.sendall(request)
+
+
+@cache
+def fork_server() -> ForkServer:
+    """The parent of this worker's commands, started when first needed."""
+    return ForkServer()
+
+
+def close_fork_server() -> None:
+    """End it, where there is one."""
+    if fork_server.cache_info().currsize:
+        fork_server().close()
+        fork_server.cache_clear()
+
+
+def _read_integer(connection: socket.socket) -> int:
+    return int.from_bytes(connection.recv(INTEGER_BYTES, socket.MSG_WAITALL), signed=True)
+
+
+def _read_text(file: io.IOBase) -> str:
+    file.seek(0)
+    return str(file.read().decode())
+
+
+def _serve(control: socket.socket) -> list[str]:
+    """Fork for each wish. Returns in the children alone, with their arguments."""
+    while True:
+        length, descriptors, *_ = socket.recv_fds(control, INTEGER_BYTES, 4)
+        if not length:
+            sys.exit()
+        wish = json.loads(control.recv(int.from_bytes(length), socket.MSG_WAITALL))
+        if os.fork() == 0:
+            control.close()
+            return _fork_command(wish, descriptors)
+        for each in descriptors:
+            os.close(each)
+
+
+def _fork_command(request: dict[str, object], descriptors: list[int]) -> list[str]:
+    """Fork the command itself and tell how it ended. Returns in the command."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    *own, wire = descriptors
+    pid = os.fork()
+    if pid:
+        os.write(wire, pid.to_bytes(INTEGER_BYTES, signed=True))
+        _, status = os.waitpid(pid, 0)
+        os.write(wire, os.waitstatus_to_exitcode(status).to_bytes(INTEGER_BYTES, signed=True))
+        _exit()
+    os.close(wire)
+    return _apply_request(request, own)
+
+
+def _exit() -> NoReturn:
+    os._exit(0)
+
+
+def _apply_request(request: dict[str, object], descriptors: list[int]) -> list[str]:
+    """Take on the environment, the directory and the descriptors of a wish."""
+    for number, each in enumerate(descriptors):
+        os.dup2(each, number)
+        os.close(each)
+    environment, arguments = request["environment"], request["arguments"]
+    assert isinstance(environment, dict)
+    assert isinstance(arguments, list)
+    os.environ.clear()
+    os.environ.update(environment)
+    time.tzset()
+    os.chdir(str(request["directory"]))
+    sys.argv = arguments
+    for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
+        old = getattr(sys, name)
+        how = {"encoding": old.encoding, "errors": old.errors, "closefd": False}
+        anew = os.fdopen(number, mode, **how)
+        setattr(sys, name, anew)
+        setattr(sys, f"__{name}__", anew)
+    return list(arguments)
+
+
+if __name__ == "__main__":
+    for module in PRELOADED_MODULES:
+        importlib.import_module(module)
+    # Nobody waits for the watchers of commands, so the system buries them.
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    gc.freeze()
+    _, clock_file, *words = _serve(socket.socket(fileno=int(sys.argv[1])))
+    from wizard import cli
+    from wizard.simulator.clock import FileClock
+
+    sys.exit(cli.main(words, FileClock(Path(clock_file))))

@@ -1,0 +1,141 @@
+"""The house and the simulated Zoho side by side, on one clock: the ground of the core's tests."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+import pytest
+
+from wizard.authorization import CompletedAttempt, StartedAttempt
+from wizard.model import Client, Connection, Grant, VerificationStep
+from wizard.paths import Paths
+from wizard.services import Services
+from wizard.settings import Settings
+from wizard.simulator.server import Simulator
+
+ANNA, BOB, CARLA = "anna@zylker.example", "bob@zylker.example", "carla@zylker.example"
+FIRST_ORGANIZATION, SECOND_ORGANIZATION = "20091000001", "20091000002"
+"""Two of carla's organizations in CRM."""
+SCOPE = ("AaaServer.profile.READ", "ZohoCRM.modules.leads.READ", "ZohoCRM.org.READ")
+
+
+def settings_for(directory: Path, simulator_url: str) -> Settings:
+    """Settings for a house in `directory` that knows only the simulator."""
+    home = Paths(str(directory / "data"), str(directory / "config"), simulator_url=simulator_url)
+    return Settings(paths=home, simulator_url=simulator_url, port=8733, browser_path=None)
+
+
+@dataclass
+class Harness:
+    """A house, its Zoho, and what a person would do between the two."""
+
+    services: Services
+    simulator: Simulator
+    directory: Path
+    registered_client: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def controls(self) -> Any:
+        return self.simulator.controls
+
+    def advance(self, **duration: float) -> None:
+        """Let time pass for both."""
+        seconds = {"seconds": 1, "minutes": 60, "hours": 3600}
+        self.controls.advance(sum(seconds[unit] * count for unit, count in duration.items()))
+
+    def register_client(self, name: str = "Zylker", owner: str = ANNA, **fields: Any) -> Client:
+        """Register a client at Zoho and in the house."""
+        uri = self.services.settings.redirect_uri
+        made = self.controls.register_client(owner, [uri], name=name, **fields)
+        self.registered_client = made
+        (location, secret), *_ = made["secrets"].items()
+        text = f"{made['client_id']}\n{secret}"
+        return self.services.clients.register(text, name=name, redirect_uri=uri, location=location)
+
+    def add_connection(
+        self, name: str = "crm", client: Client | None = None, scope: tuple[str, ...] = SCOPE
+    ) -> Connection:
+        """A connection without a grant, with a client of its own unless one is given."""
+        client = client or self.register_client(name)
+        self.services.store.add_connection(
+            Connection(name, client.client_id, scope, client.location, created_at=self.now())
+        )
+        return self.services.store.connection(name)
+
+    def give_consent(
+        self, started: StartedAttempt, email: str = ANNA, organization: str = ""
+    ) -> str:
+        """Sign in and accept; the address the browser ends on."""
+        return str(self.controls.authorize(started.url, email, organization))
+
+    def complete_authorization(
+        self, started: StartedAttempt, callback_url: str
+    ) -> CompletedAttempt:
+        """Bring a callback back in the browser that began."""
+        return self.services.authorization.complete(
+            query_parameters(callback_url), {started.cookie_name: started.cookie_value}
+        )
+
+    def authorize(self, name: str, email: str = ANNA, organization: str = "") -> CompletedAttempt:
+        """Begin, accept and come back."""
+        begun = self.services.authorization.begin(name)
+        return self.complete_authorization(begun, self.give_consent(begun, email, organization))
+
+    def verify(self, name: str, generation: int) -> list[VerificationStep]:
+        """Climb the ladder to its end."""
+        return list(self.services.verification.verify(name, generation))
+
+    def add_verified_connection(
+        self, name: str = "crm", email: str = ANNA, organization: str = ""
+    ) -> Grant:
+        """A connection with a proved grant."""
+        self.add_connection(name)
+        done = self.authorize(name, email, organization)
+        assert done.generation is not None, done.failure
+        self.verify(name, done.generation)
+        grant = self.services.store.grant(name)
+        assert grant is not None
+        return grant
+
+    def now(self) -> Any:
+        return self.services.clock()
+
+    def logged_requests(
+        self, path: str = "/oauth/v2/token", **parameters: str
+    ) -> list[dict[str, Any]]:
+        """The requests for `path` in the simulator's journal that carried these parameters."""
+        return [
+            entry
+            for entry in self.controls.journal()
+            if entry["path"].endswith(path)
+            and all(entry["parameters"].get(key) == [value] for key, value in parameters.items())
+        ]
+
+    def code_exchanges(self, location: str = "") -> list[dict[str, Any]]:
+        """The codes that reached a token endpoint, pre-flights left out."""
+        posts = self.logged_requests(grant_type="authorization_code")
+        return [
+            entry
+            for entry in posts
+            if "code_verifier" in entry["parameters"] and entry["location"].startswith(location)
+        ]
+
+    def refresh_requests(self) -> list[dict[str, Any]]:
+        """The refreshes that reached a token endpoint."""
+        return self.logged_requests(grant_type="refresh_token")
+
+
+def query_parameters(url: str) -> list[tuple[str, str]]:
+    """The parameters of an address, as they came."""
+    return parse_qsl(urlsplit(url).query, keep_blank_values=True)
+
+
+@pytest.fixture
+def harness(zoho_simulator: Simulator, tmp_path: Path) -> Iterator[Harness]:
+    """A fresh house beside a fresh simulated Zoho, on Zoho's clock."""
+    settings = settings_for(tmp_path, zoho_simulator.url)
+    # Waiting lets the common clock go on, and costs a test no time.
+    with Services.open(settings, zoho_simulator.clock, zoho_simulator.clock.advance) as services:
+        yield Harness(services, zoho_simulator, tmp_path)

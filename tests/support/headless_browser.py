@@ -1,0 +1,46 @@
+"""A window that needs no screen, and a seat before it."""
+
+import json
+import urllib.request
+from pathlib import Path
+
+from playwright.sync_api import BrowserType, Page
+
+from support.shell import PROCESS_TIMEOUT_SECONDS
+from support.tokens import wait_for
+from wizard.paths import Paths
+from wizard.simulator.simulated_user import SignInPage, SimulatedUser
+
+REMOTE_DEBUGGING_OPTION = "--remote-debugging-port=0"
+"""Lets somebody else than the wizard at the window; it is for whoever plays the person."""
+
+
+def write_headless_script(executable: Path, script: Path, *options: str) -> Path:
+    """Write a `script` that starts the browser `found` headless, whatever it is asked for."""
+    script.write_text(f'#!/bin/sh\nexec "{executable}" --headless {" ".join(options)} "$@"\n')
+    script.chmod(0o700)
+    return script
+
+
+def connect_to_sign_in_page(browser_type: BrowserType, paths: Paths, account: str) -> Page:
+    """Sit down before the window of `account`, which was given the option `OPEN`, once it asks to
+    sign in."""
+    port = Path(paths.profile_dir(account)) / "DevToolsActivePort"
+    wait_for(lambda: port.exists() and bool(port.read_text().strip()))
+    address = f"http://127.0.0.1:{port.read_text().splitlines()[0]}"
+    wait_for(lambda: any(_is_sign_in_page(url) for url in _page_urls(address)))
+    context = browser_type.connect_over_cdp(address).contexts[0]
+    context.set_default_timeout(PROCESS_TIMEOUT_SECONDS * 1000)
+    page = next(each for each in context.pages if _is_sign_in_page(each.url))
+    SignInPage(SimulatedUser(page)).login_id.wait_for()
+    return page
+
+
+def _page_urls(devtools_url: str) -> list[str]:
+    """The addresses of the pages that are open."""
+    with urllib.request.urlopen(f"{devtools_url}/json/list") as answer:
+        return [each["url"] for each in json.load(answer)]
+
+
+def _is_sign_in_page(url: str) -> bool:
+    return "/accounts/signin" in url

@@ -1,0 +1,59 @@
+"""What tests of repairs do again and again."""
+
+from collections.abc import Iterable
+
+from support.harness import ANNA, Harness
+from wizard.model import Client
+from wizard.reauthorization import Action, NextAction, ReauthorizationItem
+
+
+def add_verified_connection(
+    harness: Harness, name: str, client: Client, email: str = ANNA, organization: str = ""
+) -> None:
+    """A connection of `client` with a proved grant."""
+    harness.add_connection(name, client)
+    authorize(harness, name, email, organization)
+
+
+def authorize(harness: Harness, name: str, email: str = ANNA, organization: str = "") -> None:
+    """One consent, proved, and what follows from it."""
+    scope = next(
+        (line.additional_scope for line in current_items(harness) if line.connection == name), ()
+    )
+    begun = harness.services.authorization.begin(name, additional_scope=scope)
+    done = harness.complete_authorization(begun, harness.give_consent(begun, email, organization))
+    assert done.generation is not None, done.failure
+    harness.verify(name, done.generation)
+    harness.services.reauthorization.continue_after_verification(name)
+
+
+def change_password_and_detect(harness: Harness, *names: str, email: str = ANNA) -> None:
+    """The password changes, with the box ticked, and the wizard finds out about `names`."""
+    harness.controls.change_password(email)
+    for name in names:
+        grant = harness.services.store.grant(name)
+        assert grant is not None
+        harness.verify(name, grant.generation)
+
+
+def current_items(harness: Harness) -> Iterable[ReauthorizationItem]:
+    repair = harness.services.reauthorization.current()
+    return repair.items if repair else ()
+
+
+def item_states(harness: Harness) -> dict[str, str]:
+    """How far each connection of the repair is."""
+    return {line.connection: line.state.value for line in current_items(harness)}
+
+
+def next_action(harness: Harness) -> NextAction:
+    found = harness.services.reauthorization.next_action()
+    assert found is not None
+    return found
+
+
+def reauthorize_all(harness: Harness, email: str = ANNA) -> None:
+    """Every consent that is asked for, by one person."""
+    while (step := next_action(harness)).action is Action.CONSENT:
+        assert step.item is not None
+        authorize(harness, step.item.connection, email)

@@ -1,0 +1,39 @@
+"""What the broker's tests ask again and again."""
+
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+
+from support.harness import Harness
+from wizard.errors import WizardError
+from wizard.model import AccessToken, Failure, Grant
+
+
+def token_failure(harness: Harness, name: str = "crm", **options: bool) -> Failure:
+    """The failure that asking for a token of `name` ends in."""
+    with pytest.raises(WizardError) as error:
+        harness.services.tokens.access_token(name, **options)
+    return error.value.failure
+
+
+def seconds_left(harness: Harness, token: AccessToken) -> float:
+    """Seconds until `token` ends."""
+    seconds: float = (token.expires_at - harness.now()).total_seconds()
+    return seconds
+
+
+def current_grant(harness: Harness, name: str = "crm") -> Grant:
+    """The grant in use."""
+    grant = harness.services.store.grant(name)
+    assert grant is not None
+    return grant
+
+
+def wait_for(condition: Callable[[], bool], timeout_seconds: float = 30.0) -> None:
+    """Wait until `state` holds, which another process or thread brings about."""
+    deadline, tick = time.monotonic() + timeout_seconds, threading.Event()
+    while not condition():
+        assert time.monotonic() < deadline, "it never came to that"
+        tick.wait(0.02)

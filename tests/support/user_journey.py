@@ -1,0 +1,145 @@
+"""The whole way on real pages: a person at a browser, the wizard's server, the simulated Zoho."""
+
+import dataclasses
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from playwright.sync_api import Page
+
+from support.harness import ANNA, Harness, settings_for
+from support.ports import free_port
+from wizard import web
+from wizard.services import Services
+from wizard.simulator.server import Simulator
+from wizard.simulator.simulated_user import ConsentPage, ConsolePage, SignInPage, SimulatedUser
+from wizard.simulator.simulated_user.wizard_pages import ConnectionPage, NewConnectionPage
+from wizard.web import Server
+
+EUROPE, PRESET, CONNECTION_NAME = "Europe (eu)", "Read CRM leads", "crm-read-leads"
+"""What most journeys choose, and the name that the wizard then proposes."""
+
+
+@dataclass(kw_only=True)
+class Journey(Harness):
+    """A person before the wizard's pages; what `Core` does, happens behind their back."""
+
+    server: Server
+    person: SimulatedUser
+
+    @property
+    def page(self) -> Page:
+        return self.person.page
+
+    @property
+    def base_url(self) -> str:
+        return self.services.settings.base_url
+
+    def open_wizard(self, path: str = "/", person: SimulatedUser | None = None) -> None:
+        """Follow a fresh launch link that leads to `path`."""
+        (person or self.person).go(self.server.new_browser_link(path))
+
+    def password_of(self, email: str) -> str:
+        """The made-up password that is right now."""
+        return self.simulator.world.people.get(email).password
+
+    def sign_in(self, email: str = ANNA, person: SimulatedUser | None = None) -> None:
+        """Sign in at Zoho's page that stands before the person."""
+        SignInPage(person or self.person).sign_in(email, self.password_of(email))
+
+    def consent_page(self, email: str = "") -> ConsentPage:
+        """The consent page, once `email` (if given) has signed in."""
+        if email:
+            self.sign_in(email)
+        return ConsentPage(self.person)
+
+    def sign_out(self) -> None:
+        """Leave Zoho's consent page to somebody else."""
+        with self.person.signing_in():
+            self.person.click(self.page.get_by_role("link", name="Sign out"))
+
+    # the first connection, part by part
+
+    def start_new_connection(
+        self, data_center: str = EUROPE, preset: str = PRESET
+    ) -> NewConnectionPage:
+        """Enter and say where and what for."""
+        self.open_wizard()
+        form = NewConnectionPage(self.person)
+        form.choose_data_center(data_center)
+        form.choose_preset(preset)
+        # The page's script has to be there before what it does can be claimed.
+        form.credentials.wait_for()
+        self.page.wait_for_load_state()
+        return form
+
+    def open_console(self, form: NewConnectionPage, email: str = ANNA) -> SimulatedUser:
+        """Go to the API console in a second tab and sign in there."""
+        person = SimulatedUser(form.go_to_console(), self.person.counter)
+        self.sign_in(email, person)
+        return person
+
+    def console_tab(self) -> SimulatedUser:
+        """Go back to the tab that the API console was opened in."""
+        return SimulatedUser(self.page.context.pages[1], self.person.counter)
+
+    def register_in_console(
+        self, form: NewConnectionPage, redirect_uri: str = "", email: str = ANNA
+    ) -> str:
+        """Register a client with what the wizard's page offers; return what was copied."""
+        person = self.open_console(form, email)
+        console = ConsolePage(person)
+        console.choose_client_type()
+        person.fill(console.client_name, form.copyable_text("client name"))
+        person.fill(console.homepage_url, form.copyable_text("homepage URL"))
+        person.paste(console.redirect_uris, redirect_uri or form.copyable_text("redirect URI"))
+        console.create()
+        return console.copy_id_and_secret()
+
+    def open_consent_page(
+        self, data_center: str = EUROPE, preset: str = PRESET, email: str = ANNA
+    ) -> ConsentPage:
+        """From nothing to Zoho's consent page, with a client of one's own."""
+        form = self.start_new_connection(data_center, preset)
+        form.paste_credentials(self.register_in_console(form, email=email))
+        form.connect()
+        return ConsentPage(self.person)
+
+    # with a client that is stored already
+
+    def open_new_connection_form(
+        self, preset: str = PRESET, data_center: str = EUROPE
+    ) -> NewConnectionPage:
+        """The page that offers the stored client for a new connection, for `task`."""
+        self.open_wizard("/connections/new")
+        form = NewConnectionPage(self.person)
+        form.choose_data_center(data_center)
+        form.choose_preset(preset)
+        return form
+
+    def open_sign_in_page(self, preset: str = PRESET, data_center: str = EUROPE) -> None:
+        """To Zoho's sign-in page, with a client registered behind the person's back."""
+        if not self.services.store.clients():
+            self.register_client()
+        self.open_new_connection_form(preset, data_center).connect()
+
+    def wait_until_verified(self) -> ConnectionPage:
+        """The connection's page, once its proof has ended well."""
+        page = ConnectionPage(self.person)
+        page.wait_until_verified()
+        return page
+
+
+@contextmanager
+def start_journey(
+    simulator: Simulator, directory: Path, person: SimulatedUser
+) -> Iterator[Journey]:
+    """A fresh wizard that listens, beside `simulator` and on its clock."""
+    settings = dataclasses.replace(settings_for(directory, simulator.url), port=free_port())
+    with Services.open(settings, simulator.clock) as services:
+        server = web.serve(services)
+        try:
+            yield Journey(services, simulator, directory, server=server, person=person)
+        finally:
+            server.stop()

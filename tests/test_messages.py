@@ -1,0 +1,168 @@
+"""The one table of words: every failure has a row, every row is used, and what it offers exists."""
+
+import ast
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from string import Formatter
+from typing import Any
+
+import click
+import pytest
+from support.harness import Harness
+
+from wizard import cli
+from wizard.errors import explain, message_table
+from wizard.model import Failure
+from wizard.web import LinkTokens, create_app
+
+PACKAGE = Path(__file__).parent.parent / "wizard"
+SOURCES = [path for path in PACKAGE.rglob("*.py") if "simulator" not in path.parts]
+MESSAGES = {code: row for code, row in message_table().items() if "title" in row}
+LOOKUP_STEPS = message_table()["lookup-steps"]
+SENTENCE_FIELDS = {
+    code: row
+    for code, row in message_table().items()
+    if "title" not in row and row is not LOOKUP_STEPS
+}
+"""Tables of single sentences: the names of rungs, the lines of the history."""
+RAISING_FUNCTIONS = re.compile(r"fail|_?failed|_?malformed|Failure|WizardError|Conflict")
+KEBAB = re.compile(r"[a-z]+(-[a-z]+)+")
+
+
+def trees() -> Iterator[ast.AST]:
+    for path in SOURCES:
+        yield from ast.walk(ast.parse(path.read_text("utf-8")))
+
+
+def raised_codes() -> set[str]:
+    """The codes that the sources raise by name, and those that Zoho's words are turned into."""
+    found: set[str] = set()
+    for node in trees():
+        if not isinstance(node, ast.Call):
+            continue
+        name = getattr(node.func, "id", None) or getattr(node.func, "attr", "")
+        named = [each.value for each in node.keywords if each.arg == "code"]
+        first = node.args[:1] if RAISING_FUNCTIONS.fullmatch(name) else []
+        found |= {
+            value.value
+            for value in (*first, *named)
+            if isinstance(value, ast.Constant) and isinstance(value.value, str)
+        }
+    products = tomllib.loads((PACKAGE / "zoho" / "error_codes.toml").read_text("utf-8"))
+    pastes = PACKAGE / "diagnosis" / "pasted_text" / "recognized_texts.toml"
+    read = tomllib.loads(pastes.read_text("utf-8"))
+    read.pop("rate_limit")
+    languages = tomllib.loads(pastes.with_name("languages.toml").read_text("utf-8")).values()
+    foreign = (table for language in languages for table in language.values())
+    tables = (*products.values(), *read.values(), *foreign)
+    meanings = {str(code) for table in tables for code in table.values()}
+    return (found | meanings) - {""}
+
+
+def mentioned_codes() -> set[str]:
+    """Every string in the sources that could be a code."""
+    constants = (node.value for node in trees() if isinstance(node, ast.Constant))
+    return {each for each in constants if isinstance(each, str) and KEBAB.fullmatch(each)}
+
+
+def placeholders(text: str) -> set[str]:
+    return {field for _, field, *_ in Formatter().parse(text) if field}
+
+
+def message_texts(message: dict[str, Any]) -> Iterator[str]:
+    yield from (message["title"], message["cause"], message["fix"])
+    for step in message.get("next_steps", ()):
+        yield from step.values()
+
+
+def steps() -> list[tuple[str, dict[str, str]]]:
+    known = [(code, step) for code, row in MESSAGES.items() for step in row.get("next_steps", ())]
+    return [*known, *LOOKUP_STEPS.items()]
+
+
+def test_every_failure_that_can_be_raised_has_words() -> None:
+    assert raised_codes() - MESSAGES.keys() == set()
+
+
+def test_every_row_explains_something_that_can_happen() -> None:
+    assert MESSAGES.keys() - raised_codes() - mentioned_codes() == set()
+
+
+@pytest.mark.parametrize("code", MESSAGES)
+def test_a_row_says_what_happened_why_and_what_to_do(code: str) -> None:
+    row = MESSAGES[code]
+    assert set(row) <= {"title", "cause", "fix", "exit_code", "next_steps"}
+    assert row["exit_code"] in range(7)
+    assert not row["title"].endswith("."), "a title is no sentence"
+    assert len(row["title"]) <= 90
+    for part in ("cause", "fix"):
+        assert re.search(r"[.)}]$", row[part]), f"{part} ends as sentences do"
+    for text in message_texts(row):
+        assert not re.search(
+            r"\b(creds|perms|auth_url|callback_url|please|oops|sorry)\b", text, re.I
+        )
+        assert "  " not in text
+
+
+def test_every_placeholder_is_filled_by_somebody() -> None:
+    known = {"code", "zoho_error", "retry_at"}
+    for node in trees():
+        if isinstance(node, ast.keyword) and node.arg:
+            known.add(node.arg)
+        if isinstance(node, ast.Dict):
+            known |= {key.value for key in node.keys if isinstance(key, ast.Constant)}
+        if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant):
+            known.add(node.slice.value)
+    wanted = {
+        field
+        for row in MESSAGES.values()
+        for text in message_texts(row)
+        for field in placeholders(text)
+    }
+    wanted |= {
+        f for table in SENTENCE_FIELDS.values() for t in table.values() for f in placeholders(t)
+    }
+    assert wanted - known == set()
+
+
+@pytest.mark.parametrize(("code", "step"), steps())
+def test_every_command_that_is_offered_exists(code: str, step: dict[str, str]) -> None:
+    parts = step.get("command", "").split()
+    if not parts or parts[0] != "zoho-wizard":
+        assert parts[:1] in ([], ["export"], ["unset"], ["chmod"], ["sudo"], ["pip"], ["curl"])
+        return
+    command: click.Command = cli.zoho_wizard
+    words_left = parts[1:]
+    while isinstance(command, click.Group) and words_left:
+        found = command.get_command(click.Context(command), words_left.pop(0))
+        assert found is not None, code
+        command = found
+    options = {name for parameter in command.params for name in parameter.opts} | {"--help"}
+    assert {word for word in words_left if word.startswith("--")} <= options
+
+
+def test_every_page_that_is_offered_exists(harness: Harness) -> None:
+    routes = create_app(harness.services, link_tokens=LinkTokens()).url_map.bind("localhost:8733")
+    for code, step in steps():
+        path = re.sub(r"\{\w+\}", "x", step.get("path", "/")).partition("?")[0]
+        assert routes.test(path, "GET"), f"{code} offers {path}"
+
+
+def test_an_unknown_code_is_explained_honestly() -> None:
+    found = explain(Failure("no-such-code", zoho_error="odd_word"))
+    assert "odd_word" in found.cause
+    assert "no-such-code" in found.cause
+
+
+def test_what_is_not_known_leaves_a_gap_and_the_step_that_finds_it() -> None:
+    found = explain(Failure("no-grant"))
+    assert found.title == "“…” is not connected yet"
+    assert [each.command for each in found.next_steps] == ["zoho-wizard list"], "no half command"
+    assert explain(Failure("no-grant"), name="crm").next_steps[0].path == "/connections/crm"
+
+
+def test_braces_in_somebody_elses_words_are_only_text() -> None:
+    found = explain(Failure("callback-error", zoho_error="{name} {0} {}"), name="crm")
+    assert "{name} {0} {}" in found.cause

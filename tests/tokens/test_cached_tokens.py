@@ -1,0 +1,122 @@
+"""Cached access tokens: handed out, renewed early, served while Zoho is down."""
+
+import os
+
+from support.harness import Harness
+from support.tokens import current_grant, seconds_left, token_failure
+
+from wizard.model import GrantState
+
+
+def test_a_good_token_is_handed_out_again_without_asking(harness: Harness) -> None:
+    harness.add_verified_connection()
+    before = len(harness.refresh_requests())
+    tokens = {harness.services.tokens.access_token("crm").value for _ in range(20)}
+    assert len(tokens) == 1
+    assert len(harness.refresh_requests()) == before
+
+
+def test_a_token_is_renewed_five_minutes_before_its_end_and_a_minute_at_most_later(
+    harness: Harness,
+) -> None:
+    harness.add_verified_connection()
+    first = harness.services.tokens.access_token("crm")
+    harness.advance(seconds=seconds_left(harness, first) - 301)
+    assert harness.services.tokens.access_token("crm").value == first.value
+    patience = os.getpid() % 61  # each process has its own, so that they do not all ask at once
+    harness.advance(seconds=patience + 2)
+    second = harness.services.tokens.access_token("crm")
+    assert second.value != first.value
+    assert seconds_left(harness, second) > 3500
+    assert not second.stale
+
+
+def test_a_caller_may_ask_for_more_life(harness: Harness) -> None:
+    harness.add_verified_connection()
+    first = harness.services.tokens.access_token("crm")
+    harness.advance(minutes=40)
+    assert harness.services.tokens.access_token("crm").value == first.value
+    assert harness.services.tokens.access_token("crm", min_ttl=1800).value != first.value
+
+
+def test_a_fresh_token_is_made_at_most_once_a_minute(harness: Harness) -> None:
+    harness.add_verified_connection()
+    first = harness.services.tokens.access_token("crm")
+    harness.advance(seconds=61)
+    second = harness.services.tokens.access_token("crm", force_refresh=True)
+    assert second.value != first.value
+    assert harness.services.tokens.access_token("crm", force_refresh=True).value == second.value
+
+
+def test_while_zoho_is_down_a_token_is_served_stale_as_long_as_it_is_safe(harness: Harness) -> None:
+    harness.add_verified_connection()
+    first = harness.services.tokens.access_token("crm")
+    harness.controls.inject_fault("data-center-down", endpoint="oauth/v2/token", times=100)
+    harness.advance(seconds=seconds_left(harness, first) - 200)
+    served = harness.services.tokens.access_token("crm")
+    assert served.value == first.value
+    assert served.stale
+    harness.advance(seconds=81)
+    down = token_failure(harness)
+    assert down.code == "data-centre-down"
+    assert down.temporary
+    harness.controls.clear_faults()
+    assert not harness.services.tokens.access_token("crm").stale
+    assert current_grant(harness).state is GrantState.VERIFIED
+
+
+def test_no_token_is_handed_out_with_less_than_two_minutes(harness: Harness) -> None:
+    harness.add_verified_connection()
+    first = harness.services.tokens.access_token("crm")
+    harness.advance(seconds=seconds_left(harness, first) - 119)
+    assert seconds_left(harness, harness.services.tokens.access_token("crm", min_ttl=0)) > 3500
+
+
+def test_a_token_whose_life_zoho_does_not_tell_is_renewed_in_its_half(harness: Harness) -> None:
+    harness.controls.change_settings(access_token_lifetime_seconds=300)
+    harness.add_verified_connection()
+    first = harness.services.tokens.access_token("crm")
+    assert first.refresh_at is not None
+    # Half, less what a slow machine's answer took: its life counts from when it was asked for.
+    assert 120 < (first.expires_at - first.refresh_at).total_seconds() <= 150
+    assert harness.services.tokens.access_token("crm").value == first.value
+
+
+def test_a_token_of_a_grant_that_was_replaced_meanwhile_is_not_cached(harness: Harness) -> None:
+    late = harness.add_verified_connection()
+    token = harness.services.tokens.refresh_grant(late)
+    harness.verify("crm", harness.authorize("crm").generation or 0)
+    harness.services.tokens.cache_access_token(late, token)
+    cached = harness.services.token_cache.get("crm")
+    assert cached is not None
+    assert cached.generation == current_grant(harness).generation == 2
+    assert cached.value != token.access_token
+
+
+def test_a_token_of_a_grant_that_died_meanwhile_is_not_cached(harness: Harness) -> None:
+    grant = harness.add_verified_connection()
+    token = harness.services.tokens.refresh_grant(grant)
+    harness.services.tokens.revoke(grant)
+    harness.services.tokens.cache_access_token(grant, token)
+    assert harness.services.token_cache.get("crm") is None
+
+
+def test_a_connection_without_a_proved_grant_has_no_token(harness: Harness) -> None:
+    harness.add_connection()
+    assert token_failure(harness).code == "no-grant"
+    harness.authorize("crm")
+    assert token_failure(harness).code == "not-proved"
+    assert token_failure(harness, "crn").code == "unknown-connection"
+
+
+def test_a_script_that_wants_a_fresh_token_a_hundred_times_a_minute_gets_one(
+    harness: Harness,
+) -> None:
+    harness.add_verified_connection()
+    harness.advance(minutes=11)
+    harness.controls.clear_journal()
+    tokens = set()
+    for _ in range(100):
+        tokens.add(harness.services.tokens.access_token("crm", force_refresh=True).value)
+        harness.advance(seconds=0.5)
+    assert len(tokens) == len(harness.refresh_requests()) == 1

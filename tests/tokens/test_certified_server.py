@@ -1,0 +1,113 @@
+"""Refresh tokens that a certified authorization server rotates: npm oidc-provider, unmodified, in
+the place of a data center."""
+
+import json
+import shutil
+import subprocess
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from support.harness import settings_for
+from support.npm import installed
+
+from wizard.errors import WizardError
+from wizard.importing import VerifiedCredentials
+from wizard.model import GrantState
+from wizard.services import Services
+
+PROVIDER = "oidc-provider@9.13.3"
+PROGRAM = Path(__file__).parent / "programs" / "rotating_provider.mjs"
+
+pytestmark = [pytest.mark.slow, pytest.mark.needs("npm")]
+
+
+@dataclass
+class Certified:
+    """A house whose connection "crm" has a refresh token of the certified server."""
+
+    services: Services
+    url: str
+    first: str
+
+    def token(self) -> str:
+        """A new access token."""
+        self.services.token_cache.remove("crm")
+        return self.services.tokens.access_token("crm").value
+
+    def requests(self) -> int:
+        """How many token requests have reached the server."""
+        return int(self.told("requests"))
+
+    def told(self, path: str) -> bytes:
+        with urllib.request.urlopen(f"{self.url}/{path}", timeout=10) as answer:
+            said: bytes = answer.read()
+        return said
+
+    def stored(self) -> str:
+        grant = self.services.store.grant("crm")
+        assert grant is not None
+        return grant.refresh_token
+
+
+@pytest.fixture
+def certified(pytestconfig: pytest.Config, tmp_path: Path) -> Iterator[Certified]:
+    place = installed(pytestconfig, "oidc-provider", PROVIDER)
+    # Node looks for packages beside the program, so the program goes to where they are.
+    program = shutil.copy(PROGRAM, place)
+    with (
+        (tmp_path / "provider.log").open("w") as log,
+        subprocess.Popen(["node", program], stdout=subprocess.PIPE, stderr=log) as provider,
+    ):
+        assert provider.stdout is not None
+        try:
+            begun = json.loads(next(line for line in provider.stdout if line.startswith(b"{")))
+            with Services.open(settings_for(tmp_path, begun["url"])) as services:
+                yield _connected(services, **begun)
+        finally:
+            provider.terminate()
+
+
+def _connected(
+    services: Services, url: str, client_id: str, client_secret: str, refresh_token: str
+) -> Certified:
+    place, scope = services.zoho.data_center("eu"), ("ZohoCRM.org.READ",)
+    proved = VerifiedCredentials(client_id, client_secret, refresh_token, place, scope)
+    grant = services.importer.import_connection(
+        proved, "crm", redirect_uri="http://localhost/callback"
+    )
+    services.tokens.activate_grant(grant, 0)
+    return Certified(services, url, refresh_token)
+
+
+def test_a_connection_outlives_many_rotations(certified: Certified) -> None:
+    refresh_tokens = {certified.first}
+    access_tokens = set()
+    for _ in range(5):
+        access_tokens.add(certified.token())
+        refresh_tokens.add(certified.stored())
+    assert len(access_tokens) == 5
+    assert len(refresh_tokens) == 6
+    assert certified.requests() == 5
+
+
+def test_a_lost_answer_costs_one_more_request_and_is_named_as_what_it_is(
+    certified: Certified,
+) -> None:
+    certified.token()
+    certified.told("lose")
+    codes = []
+    for _ in range(3):
+        with pytest.raises(WizardError) as error:
+            certified.token()
+        codes.append(error.value.failure.code)
+    assert codes == ["network-reset", "grant-dead", "grant-dead"]
+    assert certified.requests() == 3
+    grant = certified.services.store.grant("crm")
+    assert grant is not None
+    assert grant.state is GrantState.NEEDS_REAUTHORIZATION
+    finding = certified.services.diagnosis.status_of("crm").explanation
+    assert finding is not None
+    assert finding.causes[0].code == "rotated-token-lost"

@@ -1,0 +1,176 @@
+"""What follows each thing that can happen to an ask of the accounts server, cell by cell: a code
+is posted once and no more, a refresh and a revocation are repeated where that can help, and no
+trouble on the way is taken for the end of a grant."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+
+import pytest
+from support.harness import ANNA, Harness, query_parameters
+from support.tokens import current_grant
+
+from wizard.authorization.exchange_failures import classify_exchange_failure
+from wizard.errors import WizardError
+from wizard.model import AttemptState, Failure, GrantState, RequestKind
+from wizard.tokens import retries
+from wizard.zoho import load
+
+TOKEN, REVOKE = "oauth/v2/token", "oauth/v2/revoke"
+SUCCESS = ""
+"""The ask succeeded: there is no grant any more."""
+
+Event = Callable[[Harness, str], object]
+"""Has it happen from now on, to what is asked at an endpoint."""
+
+
+def inject_fault(kind: str, status: int = 400) -> Event:
+    """One of the simulator's faults, for longer than anybody asks."""
+
+    def inject(harness: Harness, endpoint: str) -> None:
+        harness.controls.change_settings(rate_limit_status=status)
+        harness.controls.inject_fault(kind, endpoint=endpoint, times=99, seconds=60)
+        if kind == "slow":  # a busy machine turns no other fault into a time-out
+            harness.services.transport.total_timeout_seconds = 1.0
+
+    return inject
+
+
+def unreachable(harness: Harness, _endpoint: str) -> None:
+    harness.simulator.stop()
+
+
+def rotate_secret(harness: Harness, _endpoint: str) -> None:
+    harness.controls.rotate_secret(harness.registered_client["client_id"])
+
+
+def expire_credential(harness: Harness, endpoint: str) -> None:
+    """The code is too old; the refresh token was removed with a change of password."""
+    harness.controls.change_password(ANNA)
+    harness.advance(seconds=121)
+
+
+@dataclass(frozen=True)
+class Row:
+    """What an event comes to: the code of the failure, and how often was asked."""
+
+    event: Event
+    exchange: tuple[str, int] | None
+    refresh: tuple[str, int]
+    revoke: tuple[str, int] | None
+
+
+UNKNOWN = ("outcome-unknown", 1)
+MATRIX = {
+    "certainly not sent": Row(unreachable, *[("network-refused", 3)] * 3),
+    "sent, then a time-out": Row(inject_fault("slow"), UNKNOWN, *[("network-timeout", 3)] * 2),
+    "sent, then a reset": Row(
+        inject_fault("connection-closed"), UNKNOWN, *[("network-reset", 3)] * 2
+    ),
+    "maintenance": Row(inject_fault("data-center-down"), UNKNOWN, *[("data-centre-down", 3)] * 2),
+    "an error of the server": Row(
+        inject_fault("server-error"), UNKNOWN, *[("data-centre-down", 3)] * 2
+    ),
+    "the throttle, 200": Row(inject_fault("rate-limit", 200), *[("throttled", 1)] * 3),
+    "the throttle, 400": Row(inject_fault("rate-limit", 400), *[("throttled", 1)] * 3),
+    "the throttle, 429": Row(inject_fault("rate-limit", 429), *[("throttled", 1)] * 3),
+    # The older form of revocation asks for no client, so that its token ends all the same.
+    "an error that names the client": Row(
+        rotate_secret, ("invalid-client-secret", 1), ("invalid-client-secret", 1), (SUCCESS, 1)
+    ),
+    "invalid_code": Row(expire_credential, ("code-refused", 1), ("grant-dead", 2), (SUCCESS, 1)),
+    "a redirect": Row(inject_fault("redirect"), *[("unexpected-redirect", 1)] * 3),
+    "no JSON": Row(inject_fault("html-page"), UNKNOWN, *[("not-json", 1)] * 2),
+    "half a JSON": Row(inject_fault("truncated-json"), UNKNOWN, *[("not-json", 1)] * 2),
+    "JSON without a token": Row(
+        inject_fault("unexpected-json"), UNKNOWN, ("malformed-answer", 1), None
+    ),
+    "a megabyte": Row(inject_fault("oversize"), UNKNOWN, *[("answer-too-large", 1)] * 2),
+}
+
+
+def cases(request: str) -> list[object]:
+    """The cells of one column."""
+    rows = ((name, row.event, getattr(row, request)) for name, row in MATRIX.items())
+    return [pytest.param(event, *cell, id=name) for name, event, cell in rows if cell is not None]
+
+
+@pytest.fixture
+def without_cached_token(harness: Harness) -> Harness:
+    """A proved connection whose cached token is gone."""
+    harness.add_verified_connection()
+    harness.services.token_cache.remove("crm")
+    harness.advance(minutes=11)
+    return harness
+
+
+def count_requests(harness: Harness, kind: RequestKind) -> int:
+    """How often was asked within the last ten minutes."""
+    since = harness.now() - timedelta(minutes=10)
+    return sum(ask.kind is kind for ask in harness.services.store.token_requests(since=since))
+
+
+def outcome(request: Callable[[], object]) -> str:
+    try:
+        request()
+    except WizardError as error:
+        return error.failure.code
+    return SUCCESS
+
+
+@pytest.mark.parametrize(("event", "code", "times"), cases("exchange"))
+def test_a_code_that_was_sent_is_never_sent_again(
+    harness: Harness, event: Event, code: str, times: int
+) -> None:
+    harness.add_connection()
+    begun = harness.services.authorization.begin("crm")
+    callback = query_parameters(harness.give_consent(begun))
+    event(harness, TOKEN)
+    done = harness.services.authorization.complete(
+        callback, {begun.cookie_name: begun.cookie_value}
+    )
+    assert done.failure is not None
+    assert done.failure.code == code
+    assert count_requests(harness, RequestKind.CODE_EXCHANGE) == times
+    unknown = code == "outcome-unknown"
+    ended = AttemptState.OUTCOME_UNKNOWN if unknown else AttemptState.FAILED
+    assert done.attempt.state is ended
+    assert bool(done.failure.retry_at) is (code == "throttled")
+    assert harness.services.store.grants("crm") == ()
+
+
+@pytest.mark.parametrize(("event", "code", "times"), cases("refresh"))
+def test_a_refresh_is_repeated_where_that_can_help_and_decides_nothing_else(
+    without_cached_token: Harness, event: Event, code: str, times: int
+) -> None:
+    event(without_cached_token, TOKEN)
+    assert outcome(lambda: without_cached_token.services.tokens.access_token("crm")) == code
+    assert count_requests(without_cached_token, RequestKind.REFRESH) == times
+    dead = code == "grant-dead"
+    assert current_grant(without_cached_token).state is (
+        GrantState.NEEDS_REAUTHORIZATION if dead else GrantState.VERIFIED
+    )
+
+
+@pytest.mark.parametrize(("event", "code", "times"), cases("revoke"))
+def test_a_revocation_is_repeated_like_a_refresh_and_never_taken_for_granted(
+    without_cached_token: Harness, event: Event, code: str, times: int
+) -> None:
+    grant = current_grant(without_cached_token)
+    event(without_cached_token, REVOKE)
+    assert outcome(lambda: without_cached_token.services.tokens.revoke(grant)) == code
+    assert count_requests(without_cached_token, RequestKind.REVOCATION) == times
+    at_zoho = without_cached_token.simulator.world.grants.refresh_tokens[grant.refresh_token]
+    assert bool(at_zoho.invalidation_reason) is (code == SUCCESS)
+    gone = GrantState.REVOKED if code == SUCCESS else GrantState.VERIFIED
+    assert current_grant(without_cached_token).state is gone
+
+
+def test_a_certificate_that_is_not_trusted_stops_everything_and_says_why(harness: Harness) -> None:
+    untrusted = Failure("network-tls", temporary=True, sent=False)
+    now = harness.now()
+    assert retries.retry_delay(untrusted, 1, timedelta(0), now) is None
+    state, failure = classify_exchange_failure(
+        untrusted, harness.register_client(), load().data_center("eu"), {}
+    )
+    assert (state, failure.code) == (AttemptState.FAILED, "network-tls")

@@ -1,0 +1,94 @@
+"""However many ask at once, Zoho is asked once."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from filelock import FileLock
+from support.concurrent_requests import (
+    PROCESS_START_TIMEOUT_SECONDS,
+    forkserver_context,
+    request_token,
+    request_tokens_concurrently,
+)
+from support.harness import Harness
+from support.tokens import seconds_left, wait_for
+
+
+@pytest.mark.parametrize("processes", [32, pytest.param(128, marks=pytest.mark.slow)])
+def test_all_processes_at_the_moment_of_expiry_make_one_refresh(
+    harness: Harness, processes: int
+) -> None:
+    harness.add_verified_connection()
+    harness.services.token_cache.remove("crm")
+    harness.controls.clear_journal()
+    harness.controls.inject_fault("slow", endpoint="oauth/v2/token", seconds=0.3)
+    tokens = request_tokens_concurrently(harness.directory, harness.simulator.url, "crm", processes)
+    assert len(tokens) == processes
+    assert len(set(tokens)) == 1
+    assert len(harness.refresh_requests()) == 1
+
+
+def test_fifty_threads_at_expiry_make_one_refresh(harness: Harness) -> None:
+    harness.add_verified_connection()
+    harness.services.token_cache.remove("crm")
+    harness.controls.clear_journal()
+    together, tokens = threading.Barrier(50), []
+
+    def ask() -> None:
+        together.wait()
+        tokens.append(harness.services.tokens.access_token("crm").value)
+
+    threads = [threading.Thread(target=ask) for _ in range(50)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(tokens) == 50
+    assert len(set(tokens)) == 1
+    assert len(harness.refresh_requests()) == 1
+
+
+def test_a_token_that_is_still_safe_is_served_while_another_refreshes(harness: Harness) -> None:
+    harness.add_verified_connection()
+    first = harness.services.tokens.access_token("crm")
+    harness.advance(seconds=seconds_left(harness, first) - 200)
+    with FileLock(harness.services.paths.lock_file("crm")):
+        served = harness.services.tokens.access_token("crm")
+    assert served.value == first.value
+    assert not served.stale
+
+
+def test_who_waits_takes_what_another_brought_while_its_lock_is_still_held(
+    harness: Harness,
+) -> None:
+    harness.add_verified_connection()
+    token = harness.services.tokens.access_token("crm")
+    harness.services.token_cache.remove("crm")
+    harness.controls.clear_journal()
+    with ThreadPoolExecutor(1) as threads, FileLock(harness.services.paths.lock_file("crm")):
+        asked = threads.submit(harness.services.tokens.access_token, "crm")
+        harness.services.token_cache.put(token)
+        assert asked.result(PROCESS_START_TIMEOUT_SECONDS).value == token.value
+    assert not harness.refresh_requests()
+
+
+def test_when_the_one_that_refreshes_is_killed_the_next_goes_on(harness: Harness) -> None:
+    harness.add_verified_connection()
+    harness.services.token_cache.remove("crm")
+    harness.controls.clear_journal()
+    harness.controls.inject_fault("slow", endpoint="oauth/v2/token", seconds=60, processed=True)
+    context = forkserver_context()
+    alone, answers = context.Barrier(1), context.SimpleQueue()
+    holder = context.Process(
+        target=request_token, args=(harness.directory, harness.simulator.url, "crm", alone, answers)
+    )
+    holder.start()
+    wait_for(lambda: not harness.controls.state()["faults"])  # its request has arrived
+    holder.kill()
+    holder.join(PROCESS_START_TIMEOUT_SECONDS)
+    holder.close()
+    assert harness.services.tokens.access_token("crm").value
+    assert [ask.outcome for ask in harness.services.tokens.request_log_view("crm").requests][
+        :2
+    ] == ["ok", "pending"]

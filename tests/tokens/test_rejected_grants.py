@@ -1,0 +1,74 @@
+"""The end of a grant: seen, confirmed once, never asked again."""
+
+import pytest
+from support.harness import ANNA, Harness
+from support.tokens import current_grant, token_failure
+
+from wizard.errors import WizardError
+from wizard.model import AttemptState, GrantState
+
+
+def test_a_grant_is_dead_after_one_confirmation_and_never_asked_again(harness: Harness) -> None:
+    harness.add_verified_connection()
+    harness.controls.change_password(ANNA)
+    harness.services.token_cache.remove("crm")
+    harness.controls.clear_journal()
+    dead = token_failure(harness)
+    assert dead.code == "grant-dead"
+    assert dead.zoho_error == "invalid_code"
+    assert dead.exchange is not None
+    assert current_grant(harness).state is GrantState.NEEDS_REAUTHORIZATION
+    assert len(harness.refresh_requests()) == 2
+    for _ in range(3):
+        assert token_failure(harness).code == "grant-dead"
+    assert len(harness.refresh_requests()) == 2
+    assert harness.services.token_cache.get("crm") is None
+
+
+def test_an_unknown_client_says_nothing_about_the_grant(harness: Harness) -> None:
+    harness.add_verified_connection()
+    harness.controls.delete_client(current_grant(harness).client_id)
+    harness.services.token_cache.remove("crm")
+    assert token_failure(harness).code == "invalid-client"
+    assert current_grant(harness).state is GrantState.VERIFIED
+
+
+def test_a_secret_missing_here_is_not_replaced_by_another_data_centers(harness: Harness) -> None:
+    client = harness.register_client()
+    with pytest.raises(WizardError) as error:
+        harness.services.tokens.secret_for(client, "in")
+    assert error.value.failure.code == "missing-secret"
+    assert error.value.failure.details["data_center"] == "India"
+
+
+def test_revoking_ends_the_grant_at_zoho_and_here(harness: Harness) -> None:
+    grant = harness.add_verified_connection()
+    harness.services.tokens.revoke(grant)
+    assert harness.simulator.world.grants.refresh_tokens[grant.refresh_token].invalidation_reason
+    assert harness.services.token_cache.get("crm") is None
+    assert current_grant(harness).state is GrantState.REVOKED
+    assert token_failure(harness).code == "grant-revoked"
+
+
+def test_revoking_what_zoho_has_forgotten_counts_as_revoked(harness: Harness) -> None:
+    grant = harness.add_verified_connection()
+    harness.controls.change_password(ANNA)
+    harness.services.tokens.revoke(grant)
+    assert current_grant(harness).state is GrantState.REVOKED
+
+
+def test_a_token_refused_for_the_wrong_client_is_not_held_against_its_own(harness: Harness) -> None:
+    good, store = harness.add_verified_connection(), harness.services.store
+    copied = harness.add_connection("copied")
+    attempt = harness.services.authorization.begin("copied").attempt
+    store.advance_attempt(attempt.id, AttemptState.REDIRECTED, AttemptState.CALLBACK_RECEIVED)
+    store.advance_attempt(attempt.id, AttemptState.CALLBACK_RECEIVED, AttemptState.EXCHANGE_INTENT)
+    where = (good.scope, good.location, attempt.id, harness.now())
+    wrong = store.add_grant("copied", copied.client_id, good.refresh_token, *where)
+    with pytest.raises(WizardError):
+        harness.services.tokens.refresh_grant(wrong)
+    dead = store.grant("copied", wrong.generation)
+    assert dead is not None
+    assert dead.state is GrantState.NEEDS_REAUTHORIZATION
+    harness.services.token_cache.remove("crm")
+    assert harness.services.tokens.access_token("crm").value

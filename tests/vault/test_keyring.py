@@ -1,0 +1,216 @@
+"""The keyring, with real backends of keyring's own making: good, bad and plain text in disguise."""
+
+import os
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import keyring
+import pytest
+from keyring import errors
+from keyring.backend import KeyringBackend
+from keyring.backends import fail, null
+from support.records import raises_failure
+
+from wizard import paths as wizard_paths
+from wizard.errors import WizardError, explain
+from wizard.paths import Paths
+from wizard.vault import Vault
+from wizard.vault.keys import KEYRING_SERVICE, KEYRING_TIMEOUT_SECONDS
+
+
+class InMemory(KeyringBackend):
+    """A keyring in order, that keeps what it is given in this process."""
+
+    priority: float = 5
+    name = "a keyring in memory"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.entries: dict[tuple[str, str], str] = {}
+
+    def get_password(self, service: str, username: str) -> str | None:
+        return self.entries.get((service, username))
+
+    def set_password(self, service: str, username: str, password: str) -> None:
+        self.entries[service, username] = password
+
+
+class PlainText(InMemory):
+    priority = 0.5
+
+
+class Alternative(InMemory):
+    """As a collection of stand-ins has them: files, whatever they say of themselves."""
+
+    __module__ = "keyrings.alt.file"
+
+
+class Forgetful(InMemory):
+    def get_password(self, service: str, username: str) -> str | None:
+        return None
+
+
+class Locked(InMemory):
+    def get_password(self, service: str, username: str) -> str | None:
+        raise errors.KeyringLocked("somebody must type a password")
+
+
+class Broken(InMemory):
+    def get_password(self, service: str, username: str) -> str | None:
+        raise RuntimeError("no such bus")
+
+
+class Hanging(InMemory):
+    released = threading.Event()
+
+    def get_password(self, service: str, username: str) -> str | None:
+        self.released.wait()
+        return None
+
+
+class Chain(InMemory):
+    """As keyring's chainer: it would write to whichever of its backends comes first."""
+
+    def __init__(self, *backends: KeyringBackend) -> None:
+        super().__init__()
+        self.backends = backends
+
+
+@pytest.fixture(autouse=True)
+def keyring_of_this_system() -> Iterator[None]:
+    before = keyring.get_keyring()
+    Hanging.released.clear()
+    yield
+    Hanging.released.set()
+    keyring.set_keyring(before)
+
+
+def set_keyring_backend(backend: KeyringBackend) -> KeyringBackend:
+    keyring.set_keyring(backend)
+    return backend
+
+
+def test_a_real_keyring_keeps_the_key_and_no_file_does(paths: Paths) -> None:
+    kept = InMemory()
+    set_keyring_backend(kept)
+    vault = Vault.open(paths)
+    assert (vault.key_storage.kind, vault.key_storage.strength) == ("keyring", "strong")
+    assert vault.key_storage.detail == "a keyring in memory"
+    assert not os.path.exists(paths.key_file)
+    Path(paths.database).touch()
+    assert Vault.open(paths).key == vault.key
+    [(service, _)] = kept.entries
+    assert service == KEYRING_SERVICE
+
+
+def test_a_keyring_entry_has_at_most_64_bytes(paths: Paths) -> None:
+    kept = InMemory()
+    set_keyring_backend(kept)
+    Vault.open(paths)
+    [text] = kept.entries.values()
+    assert len(text.encode()) <= 64
+
+
+def test_live_and_simulator_never_share_a_key(tmp_path: Path) -> None:
+    kept = InMemory()
+    set_keyring_backend(kept)
+    live = {"ZOHO_WIZARD_HOME": str(tmp_path)}
+    keys = set()
+    for environ in (live, {**live, "ZOHO_WIZARD_SIMULATOR_URL": "http://127.0.0.1:8730"}):
+        paths = wizard_paths.locate(environ)
+        paths.prepare()
+        keys.add(Vault.open(paths).key)
+    assert len(keys) == len(kept.entries) == 2
+
+
+@pytest.mark.parametrize(
+    "backend", [Locked(), Broken(), Forgetful(), null.Keyring(), fail.Keyring()]
+)
+def test_without_a_working_keyring_the_first_start_makes_a_weak_key_file(
+    paths: Paths, backend: KeyringBackend
+) -> None:
+    set_keyring_backend(backend)
+    vault = Vault.open(paths)
+    assert (vault.key_storage.kind, vault.key_storage.strength) == ("key-file", "weak")
+    assert Vault.open(paths).key == vault.key
+
+
+def test_plain_text_in_disguise_is_never_given_the_key(paths: Paths) -> None:
+    plain = PlainText()
+    set_keyring_backend(plain)
+    assert Vault.open(paths).key_storage.kind == "key-file"
+    assert plain.entries == {}
+
+
+def test_a_stand_in_for_a_keyring_is_never_given_the_key(paths: Paths) -> None:
+    stand_in = Alternative()
+    set_keyring_backend(stand_in)
+    assert Vault.open(paths).key_storage.kind == "key-file"
+    assert stand_in.entries == {}
+
+
+def test_a_chain_of_keyrings_uses_the_first_real_one(paths: Paths) -> None:
+    plain, kept = PlainText(), InMemory()
+    set_keyring_backend(Chain(plain, kept))
+    assert Vault.open(paths).key_storage.kind == "keyring"
+    assert (len(plain.entries), len(kept.entries)) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("backend", "code", "told"),
+    [
+        (Locked(), "keyring-locked", "is locked"),
+        (Broken(), "keyring-locked", "failed when it was asked"),
+        (null.Keyring(), "key-missing", "this session has no keyring"),
+        (fail.Keyring(), "key-missing", "this session has no keyring"),
+    ],
+)
+def test_a_keyring_that_fails_later_changes_nothing_and_is_told_as_it_is(
+    paths: Paths, backend: KeyringBackend, code: str, told: str
+) -> None:
+    set_keyring_backend(InMemory())
+    Vault.open(paths)
+    Path(paths.database).touch()
+    set_keyring_backend(backend)
+    with pytest.raises(WizardError) as caught:
+        Vault.open(paths)
+    found = explain(caught.value.failure)
+    assert found.code == code
+    assert told in found.cause
+    assert paths.key_file in found.cause
+    assert not os.path.exists(paths.key_file)
+
+
+def test_a_keyring_that_lost_the_key_gets_no_new_one(paths: Paths) -> None:
+    emptied = InMemory()
+    set_keyring_backend(emptied)
+    Path(paths.database).touch()
+    with raises_failure("key-missing"):
+        Vault.open(paths)
+    assert emptied.entries == {}
+
+
+def test_a_keyring_that_holds_something_else_is_refused(paths: Paths) -> None:
+    kept = InMemory()
+    set_keyring_backend(kept)
+    Vault.open(paths)
+    kept.entries = dict.fromkeys(kept.entries, "something else")
+    with raises_failure("key-unreadable"):
+        Vault.open(paths)
+
+
+def test_a_keyring_that_hangs_is_given_three_seconds(paths: Paths) -> None:
+    set_keyring_backend(Hanging())
+    Path(paths.database).touch()
+    begun = time.monotonic()
+    with raises_failure("keyring-locked"):
+        Vault.open(paths)
+    # It hangs for ever: that an answer came at all is its end. How late is the machine's affair.
+    assert time.monotonic() - begun >= KEYRING_TIMEOUT_SECONDS
+
+
+def test_a_key_file_from_before_goes_on_being_used(paths: Paths, vault: Vault) -> None:
+    set_keyring_backend(InMemory())
+    assert Vault.open(paths).key == vault.key

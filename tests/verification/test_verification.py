@@ -1,0 +1,460 @@
+"""The ladder, the decision that follows it, and the clients it is asked with."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from support.harness import (
+    ANNA,
+    BOB,
+    CARLA,
+    FIRST_ORGANIZATION,
+    SCOPE,
+    SECOND_ORGANIZATION,
+    Harness,
+    settings_for,
+)
+
+from wizard.clients import Credentials
+from wizard.errors import WizardError
+from wizard.model import Client, Event, Grant, GrantState, StepState, VerificationStep
+from wizard.services import Services
+from wizard.simulator import seed
+from wizard.simulator.server import Simulator
+from wizard.simulator.world import World
+from wizard.verification import headline
+
+STEPS = ["refresh", "identity", "organization", "read:crm", "scope", "clock"]
+
+
+def step_states(steps: list[VerificationStep]) -> dict[str, StepState]:
+    return {rung.name: rung.state for rung in steps}
+
+
+def grant_of(harness: Harness, name: str = "crm", generation: int | None = None) -> Grant:
+    grant = harness.services.store.grant(name, generation)
+    assert grant is not None
+    return grant
+
+
+# --- The ladder ----------------------------------------------------------------------------------
+
+
+def test_a_climb_proves_a_grant_and_makes_it_current(harness: Harness) -> None:
+    harness.add_connection()
+    assert harness.authorize("crm").generation == 1
+    assert harness.services.store.connection("crm").generation == 0
+
+    rungs = harness.verify("crm", 1)
+
+    assert [rung.name for rung in rungs] == STEPS
+    assert set(step_states(rungs).values()) == {StepState.PASSED}
+    assert grant_of(harness).state is GrantState.VERIFIED
+    assert headline(grant_of(harness)) == "This reaches Zylker GmbH, Production, EU, as " + ANNA
+
+
+def test_each_rung_is_committed_before_the_next_is_climbed(harness: Harness) -> None:
+    harness.add_connection()
+    harness.authorize("crm")
+    for count, _ in enumerate(harness.services.verification.verify("crm", 1), start=1):
+        receipt = harness.services.store.verification_report("crm", 1)
+        assert receipt is not None
+        assert len(receipt.steps) == count
+        assert receipt.finished_at is None
+    finished = harness.services.store.verification_report("crm", 1)
+    assert finished is not None
+    assert finished.is_verified
+
+
+def test_a_climb_that_broke_off_leaves_an_unfinished_receipt_and_can_be_repeated(
+    harness: Harness,
+) -> None:
+    harness.add_connection()
+    harness.authorize("crm")
+    climb = harness.services.verification.verify("crm", 1)
+    next(climb)
+    climb.close()  # as its process would
+    unfinished = harness.services.store.verification_report("crm", 1)
+    assert unfinished is not None
+    assert not unfinished.is_verified
+    assert grant_of(harness, generation=1).state is GrantState.NOT_VERIFIED
+    harness.verify("crm", 1)
+    assert grant_of(harness).generation == 1
+
+
+def test_one_grant_is_climbed_by_one_climber_at_a_time(harness: Harness) -> None:
+    harness.add_connection()
+    harness.authorize("crm")
+    first = harness.services.verification.verify("crm", 1)
+    next(first)
+    with pytest.raises(WizardError, match="climb-under-way"):
+        next(harness.services.verification.verify("crm", 1))
+    assert [rung.name for rung in first] == STEPS[1:]
+
+
+def test_an_organization_chosen_at_the_consent_is_the_one_in_the_headline(harness: Harness) -> None:
+    grant = harness.add_verified_connection("crm", CARLA, SECOND_ORGANIZATION)
+    assert headline(grant) == "This reaches Zylker Outlet, Production, EU, as " + CARLA
+
+
+def test_a_failed_read_leaves_the_grant_unproved(harness: Harness) -> None:
+    harness.add_connection()
+    harness.authorize("crm")
+    harness.controls.remove_api_access(ANNA, "crm")
+    rungs = harness.verify("crm", 1)
+    failed = [rung for rung in rungs if rung.state is StepState.FAILED]
+    assert {rung.failure.code for rung in failed if rung.failure} == {"no-permission"}
+    assert grant_of(harness, generation=1).state is GrantState.NOT_VERIFIED
+    assert harness.services.store.connection("crm").generation == 0
+
+
+def test_a_climb_that_cannot_ask_for_the_organization_does_not_forget_it(harness: Harness) -> None:
+    before = harness.add_verified_connection().organizations
+    harness.controls.inject_fault("data-center-down", endpoint="crm/v8", times=2)
+    rungs = step_states(harness.verify("crm", 1))
+    assert rungs["organization"] is StepState.FAILED
+    assert grant_of(harness).organizations == before
+
+
+def test_a_network_fault_fails_a_rung_and_says_nothing_about_the_grant(harness: Harness) -> None:
+    harness.add_connection()
+    harness.authorize("crm")
+    harness.controls.inject_fault("connection-closed", endpoint="oauth/v2/token", times=9)
+    (rung,) = harness.verify("crm", 1)
+    assert rung.state is StepState.FAILED
+    assert rung.failure is not None
+    assert rung.failure.temporary
+    assert grant_of(harness, generation=1).state is GrantState.NOT_VERIFIED
+
+
+@pytest.mark.parametrize("odd_word", [False, True])
+def test_an_access_token_that_died_during_the_climb_is_renewed_once(
+    harness: Harness, odd_word: bool
+) -> None:
+    harness.controls.change_settings(crm_authentication_failure=odd_word)
+    harness.add_connection()
+    harness.authorize("crm")
+    climb = harness.services.verification.verify("crm", 1)
+    rungs = [next(climb), next(climb)]
+    for token in harness.simulator.world.grants.access_tokens.values():
+        token.invalidation_reason = "evicted"
+    rungs += climb
+    assert set(step_states(rungs).values()) == {StepState.PASSED}
+    assert len(harness.refresh_requests()) == 2
+
+
+def test_fewer_scopes_than_asked_are_partial_and_named(harness: Harness) -> None:
+    harness.add_connection()
+    harness.authorize("crm")
+    harness.services.store.set_scope("crm", (*SCOPE, "ZohoBooks.invoices.READ"))
+    scope = next(rung for rung in harness.verify("crm", 1) if rung.name == "scope")
+    assert scope.state is StepState.PARTIAL
+    assert scope.evidence["not granted"] == "ZohoBooks.invoices.READ"
+    assert grant_of(harness).state is GrantState.VERIFIED
+
+
+def test_a_clock_that_is_off_by_minutes_is_said(harness: Harness) -> None:
+    harness.add_connection()
+    harness.authorize("crm")
+    harness.controls.inject_fault("clock-skew", seconds=300, endpoint="oauth/v2/token")
+    clock = harness.verify("crm", 1)[-1]
+    assert clock.name == "clock"
+    assert clock.state is StepState.PARTIAL
+    assert "behind Zoho" in clock.evidence["difference"]
+
+
+def test_products_without_organizations_are_proved_all_the_same(harness: Harness) -> None:
+    client = harness.register_client()
+    harness.add_connection("chat", client, ("AaaServer.profile.READ", "ZohoCliq.Channels.READ"))
+    harness.authorize("chat")
+    rungs = step_states(harness.verify("chat", 1))
+    assert rungs["organization"] is StepState.SKIPPED
+    assert rungs["read:cliq"] is StepState.PASSED
+    assert headline(grant_of(harness, "chat")) == f"This reaches the account of {ANNA}, EU"
+
+
+class WrongHosts(World):
+    """A Zoho whose answers name somebody else's API domain."""
+
+    def api_domain(self, location: str) -> str:
+        return "https://www.zohoapis.eu.example"
+
+
+@pytest.fixture
+def wrong_hosts(tmp_path: Path) -> Iterator[Harness]:
+    world = WrongHosts()
+    seed.populate(world)
+    with (
+        Simulator(world=world) as simulator,
+        Services.open(settings_for(tmp_path, simulator.url), simulator.clock) as services,
+    ):
+        yield Harness(services, simulator, tmp_path)
+
+
+def test_a_foreign_api_domain_is_refused_and_the_refresh_token_kept(wrong_hosts: Harness) -> None:
+    wrong_hosts.add_connection()
+    assert wrong_hosts.authorize("crm").generation == 1
+    wrong_hosts.controls.clear_journal()
+    (rung,) = wrong_hosts.verify("crm", 1)
+    assert rung.failure is not None
+    assert rung.failure.code == "foreign-api-domain"
+    assert {entry["host"] for entry in wrong_hosts.controls.journal()} == {"accounts"}
+    grant = grant_of(wrong_hosts, generation=1)
+    assert grant.state is GrantState.NOT_VERIFIED
+    assert grant.refresh_token
+
+
+# --- Generation n+1 ------------------------------------------------------------------------------
+
+
+def test_generation_n_stays_current_until_n_plus_1_is_proved(harness: Harness) -> None:
+    harness.add_verified_connection()
+    harness.authorize("crm")
+    assert harness.services.store.connection("crm").generation == 1
+    harness.verify("crm", 2)
+    assert harness.services.store.connection("crm").generation == 2
+    assert grant_of(harness, generation=1).state is GrantState.REPLACED
+    assert harness.services.tokens.access_token("crm").generation == 2
+
+
+def test_another_person_is_held_before_anything_is_overwritten(harness: Harness) -> None:
+    harness.add_verified_connection()
+    harness.authorize("crm", CARLA, FIRST_ORGANIZATION)
+    harness.verify("crm", 2)
+    held = grant_of(harness, generation=2)
+    assert held.state is GrantState.MISMATCH
+    assert held.failure is not None
+    assert held.failure.code == "other-account"
+    assert held.failure.details["before"] == ANNA
+    assert held.failure.details["actual"] == CARLA
+    assert grant_of(harness).generation == 1
+    assert harness.services.tokens.access_token("crm", force_refresh=True).generation == 1
+
+
+def test_another_organization_of_the_same_person_is_held(harness: Harness) -> None:
+    harness.add_verified_connection("crm", CARLA, FIRST_ORGANIZATION)
+    harness.authorize("crm", CARLA, SECOND_ORGANIZATION)
+    harness.verify("crm", 2)
+    held = grant_of(harness, generation=2)
+    assert held.failure is not None
+    assert held.failure.code == "other-organization"
+    assert "Zylker Outlet" in held.failure.details["actual"]
+    assert grant_of(harness).generation == 1
+
+
+def test_a_held_grant_is_adopted_only_deliberately(harness: Harness) -> None:
+    harness.add_verified_connection()
+    harness.authorize("crm", CARLA, FIRST_ORGANIZATION)
+    harness.verify("crm", 2)
+    harness.services.authorization.accept("crm", 2)
+    assert grant_of(harness).generation == 2
+    assert grant_of(harness).state is GrantState.VERIFIED
+    with pytest.raises(WizardError, match="nothing-held"):
+        harness.services.authorization.accept("crm", 2)
+
+
+def test_a_discarded_grant_is_revoked_at_zoho(harness: Harness) -> None:
+    harness.add_verified_connection()
+    harness.authorize("crm", CARLA, FIRST_ORGANIZATION)
+    harness.verify("crm", 2)
+    harness.services.authorization.discard("crm", 2)
+    stray = grant_of(harness, generation=2)
+    assert stray.state is GrantState.REVOKED
+    assert harness.simulator.world.grants.refresh_tokens[stray.refresh_token].invalidation_reason
+    assert harness.services.tokens.access_token("crm").generation == 1
+
+
+def test_the_account_of_a_dead_grant_is_still_compared_with(harness: Harness) -> None:
+    harness.add_verified_connection()
+    harness.controls.change_password(ANNA)
+    harness.advance(minutes=2)
+    with pytest.raises(WizardError, match="grant-dead"):
+        harness.services.tokens.access_token("crm", force_refresh=True)
+    harness.authorize("crm", CARLA, FIRST_ORGANIZATION)
+    harness.verify("crm", 2)
+    assert grant_of(harness, generation=2).state is GrantState.MISMATCH
+    harness.services.authorization.discard("crm", 2)
+    harness.authorize("crm")
+    harness.verify("crm", 3)
+    assert grant_of(harness).generation == 3
+
+
+# --- Clients -------------------------------------------------------------------------------------
+
+
+def credentials(harness: Harness, **fields: str) -> tuple[str, str]:
+    made = harness.controls.register_client(
+        fields.pop("owner", ANNA), ["http://localhost:8733/callback"], name="Another", **fields
+    )
+    ((_, secret),) = made["secrets"].items()
+    return made["client_id"], secret
+
+
+def register(harness: Harness, text: str, location: str | None = None) -> str:
+    client = harness.services.clients.register(
+        text, name="c", redirect_uri="http://localhost:8733/callback", location=location
+    )
+    return client.location
+
+
+def failure_of(error: pytest.ExceptionInfo[WizardError]) -> str:
+    return error.value.failure.code
+
+
+def test_a_client_is_proved_before_it_is_stored(harness: Harness) -> None:
+    client_id, secret = credentials(harness)
+    with pytest.raises(WizardError) as wrong:
+        register(harness, f"{client_id} {secret[::-1]}", "eu")
+    assert failure_of(wrong) == "wrong-secret"
+    assert harness.services.store.clients() == ()
+    assert register(harness, f"{client_id} {secret}", "eu") == "eu"
+
+
+def test_a_clients_home_is_found_without_sending_its_secret_elsewhere(harness: Harness) -> None:
+    client_id, secret = credentials(harness, owner=BOB, location="in")
+    assert register(harness, f"{client_id} {secret}") == "in"
+    asked = [entry["location"] for entry in harness.logged_requests()]
+    assert asked == ["us", "eu", "in", "in"], "likeliest first, and then the pre-flight at home"
+
+
+def test_a_client_chosen_in_the_wrong_data_center_is_told_where_it_lives(harness: Harness) -> None:
+    client_id, secret = credentials(harness)
+    with pytest.raises(WizardError) as elsewhere:
+        register(harness, f"{client_id} {secret}", "us")
+    assert failure_of(elsewhere) == "client-elsewhere"
+    assert elsewhere.value.failure.details["found"] == "eu"
+    sent = [
+        ask.outcome
+        for ask in harness.services.store.token_requests(since=harness.now() - timedelta(hours=1))
+    ]
+    assert sent == ["known-here", "unknown-here"], "and its secret was sent to nobody"
+
+
+def test_a_search_for_a_client_is_not_repeated_within_the_hour(harness: Harness) -> None:
+    nobody = "1000." + "X" * 30
+    for _ in range(3):
+        with pytest.raises(WizardError) as unknown:
+            register(harness, f"{nobody} {'0123456789abcdef' * 2}")
+        assert failure_of(unknown) == "client-unknown-everywhere"
+    assert len(harness.logged_requests()) == 11
+    harness.advance(hours=1, seconds=1)
+    assert harness.services.tokens.find_client_location(nobody) is None
+    assert len(harness.logged_requests()) == 22
+    assert harness.services.tokens.find_client_location(nobody, ignore_recent=True) is None
+    assert len(harness.logged_requests()) == 33
+
+
+def test_a_new_secret_is_proved_and_the_old_one_kept_until_a_refresh_succeeded(
+    harness: Harness,
+) -> None:
+    harness.add_verified_connection()
+    client = harness.services.store.clients()[0]
+    with pytest.raises(WizardError) as wrong:
+        harness.services.clients.set_secret(client.client_id, "f0" * 21)
+    assert failure_of(wrong) == "wrong-secret"
+    fresh = harness.controls.rotate_secret(client.client_id)
+    harness.services.clients.set_secret(client.client_id, fresh)
+    assert len(harness.services.store.client(client.client_id).secrets) == 2
+    harness.advance(minutes=11)  # past the window in which all these asks count
+    harness.services.tokens.access_token("crm", force_refresh=True)
+    assert [s.value for s in harness.services.store.client(client.client_id).secrets] == [fresh]
+
+
+def test_a_secret_that_zoho_refuses_gives_way_to_the_one_before(harness: Harness) -> None:
+    harness.add_verified_connection()
+    client = harness.services.store.clients()[0]
+    harness.services.store.set_secret(client.client_id, "eu", "f0" * 21)
+    harness.advance(minutes=2)
+    harness.services.tokens.access_token("crm", force_refresh=True)
+    stored = harness.services.store.client(client.client_id)
+    assert stored.secret_for("eu") == client.secret_for("eu")
+    history: list[Event] = harness.services.store.history("crm")
+    assert "secret-restored" in [event.kind for event in history]
+
+
+def test_a_secret_of_another_data_center_is_checked_there(harness: Harness) -> None:
+    client = harness.register_client()
+    with pytest.raises(WizardError) as off:
+        harness.services.clients.set_secret(client.client_id, "ab1" * 14, "in")
+    assert failure_of(off) == "multi-dc-off"
+    secret = harness.controls.enable_data_center(client.client_id, "in")
+    harness.services.clients.set_secret(client.client_id, secret, "in")
+    checks = harness.services.clients.check(client.client_id)
+    assert {check.location: check.failure for check in checks} == {"eu": None, "in": None}
+
+
+def admit(harness: Harness, secret: str, location: str, **more: bool) -> Client:
+    """Give the id of the client that was registered last, with a secret for a data center."""
+    pasted = Credentials(harness.registered_client["client_id"], secret)
+    return harness.services.clients.admit(pasted, redirect_uri="", location=location, **more)
+
+
+def test_a_stored_secret_is_not_sent_to_a_data_center_it_was_not_stored_for(
+    harness: Harness,
+) -> None:
+    client = harness.register_client()
+    harness.controls.enable_data_center(client.client_id, "in")
+    harness.controls.clear_journal()
+    with pytest.raises(WizardError) as refused:
+        admit(harness, client.secret_for("eu") or "", "in")
+    assert failure_of(refused) == "missing-secret"
+    assert harness.logged_requests() == []
+
+
+def test_a_secret_for_a_data_center_that_has_none_is_stored_without_a_question(
+    harness: Harness,
+) -> None:
+    client = harness.register_client()
+    with pytest.raises(WizardError) as off:
+        admit(harness, "ab1" * 14, "in")
+    assert failure_of(off) == "multi-dc-off"
+    secret = harness.controls.enable_data_center(client.client_id, "in")
+    stored = admit(harness, secret, "in")
+    assert (stored.secret_for("in"), stored.secret_for("eu")) == (secret, client.secret_for("eu"))
+
+
+def test_a_regenerated_secret_for_all_data_centers_replaces_the_one_that_served_them(
+    harness: Harness,
+) -> None:
+    client = harness.register_client()
+    harness.controls.enable_data_center(client.client_id, "in", same_credentials=True)
+    admit(harness, client.secret_for("eu") or "", "in", same_for_all=True)
+    fresh = harness.controls.rotate_secret(client.client_id)
+    with pytest.raises(WizardError) as offered:
+        admit(harness, fresh, "in")
+    assert failure_of(offered) == "secret-differs"
+    stored = admit(harness, fresh, "in", replace=True)
+    assert (stored.secret_for("eu"), stored.secret_for("in")) == (fresh, fresh)
+    assert stored.previous_secret_for("eu") == client.secret_for("eu")
+
+
+def test_a_new_secret_leaves_it_as_it_was_that_one_serves_all_data_centers(
+    harness: Harness,
+) -> None:
+    client = harness.register_client()
+    admit(harness, client.secret_for("eu") or "", "eu", same_for_all=True)
+    fresh = harness.controls.rotate_secret(client.client_id)
+    assert harness.services.clients.set_secret(client.client_id, fresh).has_common_secret
+
+
+def test_a_check_names_the_secret_that_stopped_working(harness: Harness) -> None:
+    client = harness.register_client()
+    harness.controls.rotate_secret(client.client_id)
+    (check,) = harness.services.clients.check(client.client_id)
+    assert check.failure is not None
+    assert check.failure.code == "wrong-secret"
+    harness.controls.delete_client(client.client_id)
+    (check,) = harness.services.clients.check(client.client_id)
+    assert check.failure is not None
+    assert check.failure.code == "client-deleted"
+
+
+def test_a_client_in_use_is_not_removed(harness: Harness) -> None:
+    harness.add_connection()
+    client = harness.services.store.clients()[0]
+    with pytest.raises(WizardError, match="client-in-use"):
+        harness.services.clients.remove(client.client_id)
+    harness.services.tokens.remove_connection("crm")
+    harness.services.clients.remove(client.client_id)
+    assert harness.services.store.clients() == ()

@@ -1,0 +1,69 @@
+"""The page of a second task offers the connection that is there."""
+
+import re
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from support.web_visitor import ANNA, NEW_CONNECTION_PATH, Visitor, authorize
+
+from wizard.simulator.server import Simulator
+
+BOOKS = "ZohoBooks.settings.READ"
+
+
+def offer_page(visitor: Visitor, scope: str = BOOKS) -> str:
+    return visitor.get(NEW_CONNECTION_PATH, query_string={"scope": scope}).text
+
+
+def connection_choices(page: str) -> list[str]:
+    """The connections that the task could be added to."""
+    _, found, form = page.partition('action="/extend-scope"')
+    return re.findall(r"<option[^>]*>([^<]+)", form) if found else []
+
+
+def test_a_second_task_can_be_added_with_one_consent(
+    connected: Visitor, zoho_simulator: Simulator
+) -> None:
+    page = offer_page(connected)
+    assert connection_choices(page) == [f"leads · {ANNA}"]
+    assert "Zoho keeps 20 of a person and a client" in page
+    assert f"at least 1 of {ANNA}’s 20" in page
+    (scope,) = re.findall(r'action="/extend-scope".*?name="scope" value="([^"]+)"', page, re.S)
+
+    begun = connected.submit_form("/extend-scope", name="leads", scope=scope)
+
+    asked = parse_qs(urlsplit(begun.location).query)["scope"][0].split(",")
+    assert {"ZohoCRM.modules.leads.READ", BOOKS} <= set(asked)
+    authorize(connected, zoho_simulator, begun.location)
+    assert [each.name for each in connected.services.store.connections()] == ["leads"]
+    assert BOOKS in connected.services.store.connection("leads").scope
+
+
+def test_what_a_connection_may_do_already_is_not_offered(connected: Visitor) -> None:
+    assert connection_choices(offer_page(connected, "ZohoCRM.modules.leads.READ")) == []
+
+
+def test_who_wishes_for_another_data_center_is_told_that_the_client_is_not_there_yet(
+    connected: Visitor,
+) -> None:
+    query = {"scope": BOOKS, "location": "in"}
+    page = connected.get(NEW_CONNECTION_PATH, query_string=query).text
+    assert "was registered in Europe and has no secret for India yet" in page
+    assert connection_choices(page) == []
+
+
+def test_a_connection_that_was_never_proved_is_not_offered(
+    visitor: Visitor, registered: dict[str, Any]
+) -> None:
+    secret = registered["secrets"]["eu"]
+    fields = {"scope": BOOKS, "location": "eu", "name": "waits"}
+    visitor.submit_form(
+        "/connections", credentials=f"{registered['client_id']}\n{secret}", **fields
+    )
+    assert connection_choices(offer_page(visitor, "ZohoCRM.org.READ")) == []
+
+
+def test_a_malformed_scope_begins_nothing(connected: Visitor) -> None:
+    attempts = connected.services.store.attempts("leads")
+    assert connected.submit_form("/extend-scope", name="leads", scope="nonsense").status_code >= 400
+    assert connected.services.store.attempts("leads") == attempts

@@ -1,0 +1,158 @@
+"""Whether a page of consent asks for what the house has asked for: a pure judge.
+
+What is granted is decided by the page's own address, which must be the one that the house made, at
+an accounts server of its table. What the page says in words is a second witness: it may not speak
+of another person, another client, or more than was asked for.
+"""
+
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from urllib.parse import parse_qsl, urlsplit
+
+from wizard.assisted_browser.page_snapshot import ListItem, PageSnapshot
+from wizard.model import Organization
+from wizard.zoho import Zoho, products
+
+_EMAIL_ADDRESS = re.compile(r"(?<![^\s()<>\[\],;:])[^\s()<>\[\],;:@]{1,64}@[\w-]+(?:\.[\w-]+)+")
+"""From its very beginning: what is left of ``x'anna@…`` without it is another's. RFC 5321 has 64
+characters before the @."""
+_REQUEST_PHRASES = ("would like", "wants", "is requesting", "requests", "is asking", "asks")
+"""What follows a client's name where a page speaks of it in a sentence."""
+
+
+@dataclass(frozen=True)
+class ExpectedConsent:
+    """The consent that is to be given, as the house asks for it."""
+
+    url: str
+    """The authorization URL that the house has made."""
+    zoho: Zoho
+    email: str
+    """Who gave it before and is to give it again; empty where nobody knows."""
+    client_names: frozenset[str]
+    """The names under which the client is known."""
+    scope: tuple[str, ...]
+    organizations: tuple[Organization, ...] = ()
+    """What the grant before reached, product by product."""
+    can_trust_browser: bool = False
+    """The browser's profile is kept, so that Zoho may be told to trust it."""
+
+
+@dataclass(frozen=True)
+class ConsentMismatch:
+    """Why a page is not the consent that is wanted, and what tells who or what came."""
+
+    code: str
+    actual: str = ""
+
+
+def find_url_mismatch(snapshot: PageSnapshot, expected: ExpectedConsent) -> ConsentMismatch | None:
+    """What speaks against the address of a page on which something is granted: it must be the one
+    that was made, at whichever data centre of the table Zoho has moved to."""
+    base_url, _, _ = snapshot.url.partition("?")
+    if base_url not in {each.authorization_endpoint for each in expected.zoho.data_centers}:
+        return ConsentMismatch("elsewhere", displayed_host(snapshot.url))
+    expected_query, actual_query = _query_parameters(expected.url), _query_parameters(snapshot.url)
+    if any(actual_query.count(pair) != 1 for pair in expected_query):
+        return ConsentMismatch("other-consent")
+    repeated = [name for name, _ in actual_query if name in dict(expected_query)]
+    return ConsentMismatch("other-consent") if len(repeated) > len(expected_query) else None
+
+
+def find_account_mismatch(
+    snapshot: PageSnapshot, expected: ExpectedConsent
+) -> ConsentMismatch | None:
+    """What speaks against the person who is signed in: an address other than the expected one, or
+    none at all."""
+    actual = {found.casefold() for found in _EMAIL_ADDRESS.findall(snapshot.text)}
+    if not expected.email:
+        return ConsentMismatch("account-new", ", ".join(sorted(actual)))
+    if not actual:
+        return ConsentMismatch("account-unseen")
+    others = sorted(actual - {expected.email.casefold()})
+    return ConsentMismatch("other-person", ", ".join(others)) if others else None
+
+
+def find_client_mismatch(
+    snapshot: PageSnapshot, expected: ExpectedConsent
+) -> ConsentMismatch | None:
+    """What speaks against the client that is named."""
+    lines = [line.strip() for line in snapshot.text.splitlines()]
+    for name in expected.client_names:
+        sentences = tuple(f"{name} {verb}" for verb in _REQUEST_PHRASES)
+        if any(line == name or line.startswith(sentences) for line in lines):
+            return None
+    return ConsentMismatch("other-client", next(iter(snapshot.headings), ""))
+
+
+def find_scope_mismatch(
+    snapshot: PageSnapshot, expected: ExpectedConsent
+) -> ConsentMismatch | None:
+    """What the page says in words beyond the scopes that were asked for, as far as it is
+    understood."""
+    excess = [line for line in snapshot.list_items if _exceeds_scope(line, expected.scope)]
+    if not excess and len(snapshot.list_items) > len(expected.scope):
+        excess = list(snapshot.list_items[len(expected.scope) :])
+    if not excess:
+        return None
+    return ConsentMismatch("wider", "; ".join(f"{each.heading}: {each.text}" for each in excess))
+
+
+def displayed_host(url: str) -> str:
+    """The host of a page, as its address bar shows it."""
+    return urlsplit(url).netloc or url.partition(":")[0]
+
+
+def _query_parameters(url: str) -> list[tuple[str, str]]:
+    return parse_qsl(urlsplit(url).query, keep_blank_values=True)
+
+
+def _exceeds_scope(item: ListItem, scope: Iterable[str]) -> bool:
+    """Whether a line speaks of a product, or of an operation in it, that nobody asked for."""
+    services = {_short_title(each.title): each.service.casefold() for each in products()}
+    service = services.get(_short_title(item.heading))
+    if service is None:
+        return not _operations_in_text(item.text) <= _operations_in_scope(scope)
+    product_scope = [each for each in scope if each.partition(".")[0].casefold() == service]
+    return not product_scope or not _operations_in_text(item.text) <= _operations_in_scope(
+        product_scope
+    )
+
+
+def _short_title(title: str) -> str:
+    return title.casefold().removeprefix("zoho").strip()
+
+
+def _operations_in_text(text: str) -> set[str]:
+    """The operations that a line speaks of; reading is what everybody may."""
+    folded = text.casefold()
+    operations = {
+        operation
+        for operation, verbs in _operation_verbs().items()
+        if any(re.search(rf"\b{re.escape(verb)}\b", folded) for verb in verbs)
+    }
+    return operations | {"create", "update", "delete"} if "all" in operations else operations
+
+
+def _operations_in_scope(scope: Iterable[str]) -> set[str]:
+    """The operations that scopes allow."""
+    operations: set[str] = set()
+    for each in scope:
+        operation = each.rpartition(".")[2].casefold()
+        operations |= {"create", "update", "delete", "all"} if operation == "all" else {operation}
+        operations |= {"create", "update"} if operation in ("write", "create-update") else set()
+    return operations
+
+
+@cache
+def _operation_verbs() -> Mapping[str, list[str]]:
+    text = (
+        resources.files("wizard.assisted_browser")
+        .joinpath("operation_verbs.toml")
+        .read_text("utf-8")
+    )
+    return tomllib.loads(text)

@@ -1,0 +1,159 @@
+"""The content of a backup: a home's belongings as JSON."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, is_dataclass
+from datetime import datetime
+from typing import Any
+
+from wizard.errors import fail
+from wizard.model import (
+    Account,
+    Client,
+    ClientSecret,
+    Connection,
+    Failure,
+    Grant,
+    GrantState,
+    Organization,
+    SecretState,
+)
+from wizard.store import CONFIGURED_FIELDS, Destination, StoreContents
+
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Backup:
+    """Everything a home kept, and where and when that was."""
+
+    created_at: datetime
+    host: str
+    """The machine and the user, for people."""
+    zoho_instance: str
+    """The Zoho that the grants belong to: ``live`` or a simulator's URL."""
+    contents: StoreContents
+    data_dir: str = ""
+    """The directory of that home; empty where no home can have been meant but this one."""
+    is_deactivated: bool = False
+    """The home it was made in asks nothing of Zoho any more."""
+
+
+def dump(backup: Backup) -> bytes:
+    """The backup as JSON; it holds secrets."""
+    return json.dumps(
+        {"format": FORMAT_VERSION, **_to_json_value(backup)}, ensure_ascii=False
+    ).encode()
+
+
+def load(serialized: bytes) -> Backup:
+    """The backup that `dump` wrote; raises ``backup-newer-version`` for what it did not."""
+    try:
+        stored = json.loads(serialized)
+        json.dumps(stored, ensure_ascii=False).encode()  # JSON can spell what is no text
+        if stored["format"] != FORMAT_VERSION:
+            raise fail("backup-newer-version", version=str(stored["format"]))
+        kept = stored["contents"]
+        contents = StoreContents(
+            tuple(_client(row) for row in kept["clients"]),
+            tuple(_connection(row) for row in kept["connections"]),
+            tuple(_grant(row) for row in kept["grants"]),
+            tuple(Destination(**row) for row in kept["destinations"]),
+        )
+        _require_consistent(contents)
+        return Backup(
+            created_at=_parse_time(stored["created_at"]),
+            host=stored["host"],
+            zoho_instance=stored["zoho_instance"],
+            contents=contents,
+            data_dir=stored.get("data_dir", ""),
+            is_deactivated=stored.get("is_deactivated", False),
+        )
+    except _INVALID_CONTENT_ERRORS as error:
+        raise fail("backup-newer-version", version="unknown") from error
+
+
+_INVALID_CONTENT_ERRORS = (
+    KeyError,
+    TypeError,
+    ValueError,
+    AttributeError,
+    OverflowError,
+    RecursionError,
+)
+
+
+def _require_consistent(contents: StoreContents) -> None:
+    """Every row belongs to one that is there, and none is there twice."""
+    names, clients = (
+        [each.name for each in contents.connections],
+        [c.client_id for c in contents.clients],
+    )
+    grants = [(each.connection, each.generation) for each in contents.grants]
+    places = [(each.connection, each.target, each.entry) for each in contents.destinations]
+    for rows in (names, clients, grants, places):
+        if len(set(rows)) < len(rows):
+            raise ValueError("a row that is there twice")
+    referenced = {each.connection for each in contents.grants}
+    referenced |= {each.connection for each in contents.destinations}
+    if not referenced <= set(names) or not {each.client_id for each in contents.connections} <= set(
+        clients
+    ):
+        raise ValueError("a row that belongs to none")
+
+
+def _to_json_value(value: Any) -> Any:
+    if isinstance(value, Destination):
+        return {name: _to_json_value(getattr(value, name)) for name in CONFIGURED_FIELDS}
+    if isinstance(value, Failure):
+        return {"code": value.code, "details": dict(value.details)}
+    if is_dataclass(value) and not isinstance(value, type):
+        return {each.name: _to_json_value(getattr(value, each.name)) for each in fields(value)}
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, Mapping):
+        return {key: _to_json_value(each) for key, each in value.items()}
+    return [_to_json_value(each) for each in value] if isinstance(value, tuple) else value
+
+
+def _client(row: dict[str, Any]) -> Client:
+    secrets = (
+        ClientSecret(each["location"], each["value"], SecretState(each["state"]))
+        for each in row["secrets"]
+    )
+    return Client(
+        **{**row, "secrets": tuple(secrets), "created_at": _parse_optional_time(row["created_at"])}
+    )
+
+
+def _connection(row: dict[str, Any]) -> Connection:
+    scope, presets = tuple(row["scope"]), tuple(row["presets"])
+    made = _parse_optional_time(row["created_at"])
+    return Connection(**{**row, "scope": scope, "presets": presets, "created_at": made})
+
+
+def _grant(row: dict[str, Any]) -> Grant:
+    organizations = tuple(Organization(**each) for each in row["organizations"])
+    return Grant(
+        **{
+            **{each.name: row[each.name] for each in fields(Grant) if each.name != "rotated_at"},
+            "scope": tuple(row["scope"]),
+            "state": GrantState(row["state"]),
+            "granted_at": _parse_time(row["granted_at"]),
+            "account": Account(**row["account"]) if row["account"] else None,
+            "organizations": organizations,
+            "failure": Failure(**row["failure"]) if row["failure"] else None,
+            "rotated_at": _parse_optional_time(row.get("rotated_at")),  # not in older backups
+        }
+    )
+
+
+def _parse_optional_time(text: str | None) -> datetime | None:
+    return _parse_time(text) if text else None
+
+
+def _parse_time(text: str) -> datetime:
+    at = datetime.fromisoformat(text)
+    if at.tzinfo is None:
+        raise ValueError("a time of no zone")
+    return at

@@ -1,0 +1,116 @@
+"""Showing a page of the wizard to the person: a browser here, or words for one elsewhere.
+
+A launch link opens a session, and every user of a machine can read every command line (``ps``).
+So the browser is started with the name of a small HTML file that only its owner can read and that
+leads on to the link; the file goes when the browser has had time to read it.
+"""
+
+import html
+import os
+import secrets
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from wizard.cli.renderer import Renderer
+from wizard.settings import Settings
+
+READ_TIMEOUT_SECONDS = 60.0
+"""Seconds a browser may take to read the file; the launch link in it lives no longer."""
+
+REDIRECT_PAGE = """<!doctype html><html lang="en"><meta charset="utf-8">
+<title>Zoho OAuth wizard</title>
+<meta name="referrer" content="no-referrer"><meta http-equiv="refresh" content="0; url={link}">
+<p><a href="{link}">Continue to the wizard</a></p></html>
+"""
+
+
+BrowserLinkFactory = Callable[[str, bool], str]
+"""Makes a one-time link to a page (a path); the flag says that it is printed, not opened."""
+
+
+def open_page(
+    page: str, create_browser_link: BrowserLinkFactory, settings: Settings, renderer: Renderer
+) -> None:
+    """Open `page` in the person's browser where there is one, and print a link where not."""
+    if settings.is_over_ssh:
+        _print_ssh_tunnel(create_browser_link(page, True), renderer)
+    elif (command := _browser_command(settings)) is None:
+        renderer.print_note("Open this link in your browser (it works once, for ten minutes):")
+        renderer.print_command(create_browser_link(page, True))
+    else:
+        _start_browser(
+            command,
+            _write_redirect_file(create_browser_link(page, False), Path(settings.paths.cache_dir)),
+        )
+        renderer.print_note("The wizard opens in your browser.")
+
+
+def _print_ssh_tunnel(link: str, renderer: Renderer) -> None:
+    port = urlsplit(link).port
+    renderer.print_note(
+        "You are on this machine over SSH. Make its port yours: run this on your own machine,",
+        command=f"ssh -N -L {port}:localhost:{port} user@host",
+    )
+    renderer.print_note("then open this link there (it works once, for ten minutes):", command=link)
+    renderer.print_note(
+        "If you cannot make a tunnel, use --no-browser: your browser will end on a page that "
+        "cannot be reached; that is right: copy its whole address and paste it here."
+    )
+
+
+def _browser_command(settings: Settings) -> list[str] | None:
+    """The command that opens a file in the person's browser; None where there is no display."""
+    if settings.browser_path:
+        return [settings.browser_path]
+    if sys.platform == "darwin":
+        return ["open"]
+    if sys.platform == "win32":
+        return ["explorer"]
+    opener = shutil.which("xdg-open") if settings.has_display else None
+    return [opener] if opener else None
+
+
+def _write_redirect_file(link: str, directory: Path) -> Path:
+    """A file in `directory`, readable by its owner alone, that leads a browser on to `link`."""
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _remove_stale_files(directory)
+    file = directory / f"open-{secrets.token_hex(8)}.html"
+    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as page:
+        page.write(REDIRECT_PAGE.format(link=html.escape(link)))
+    timer = threading.Timer(READ_TIMEOUT_SECONDS, _remove_file, [file])
+    timer.daemon = True
+    timer.start()
+    return file
+
+
+def _remove_stale_files(directory: Path) -> None:
+    """Remove what runs that ended before their browser's reading time was up have left."""
+    for file in directory.glob("open-*.html"):
+        with suppress(OSError):
+            if time.time() - file.stat().st_mtime > READ_TIMEOUT_SECONDS:
+                file.unlink()
+
+
+def _remove_file(file: Path) -> None:
+    with suppress(OSError):
+        file.unlink()
+
+
+def _start_browser(command: list[str], file: Path) -> None:
+    """Start the browser and leave it alone: it outlives the wizard and says nothing here."""
+    with suppress(OSError):
+        subprocess.Popen(  # noqa: S603 - the person's own choice of browser
+            [*command, str(file)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )

@@ -1,0 +1,70 @@
+"""``list --by account``: whose sign-in what depends on; asked before somebody leaves."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from wizard.cli.terminal import Terminal
+from wizard.store import ConnectionOverview, Destination
+
+COLUMNS = ("Account", "Zoho", "Connection", "State", "Client", "Programs")
+NO_ACCOUNT = "nobody yet"
+
+
+def list_by_account(
+    terminal: Terminal, rows: Sequence[ConnectionOverview], states: Mapping[str, str]
+) -> None:
+    """The connections by the account that consented, each with the programs it was delivered to;
+    `states` says in words how each connection is."""
+    store = terminal.services.store
+    clients = {client.client_id: client.name for client in store.clients()}
+    programs: dict[str, list[Destination]] = {}
+    for destination in store.destinations():
+        programs.setdefault(destination.connection, []).append(destination)
+    ordered = sorted(rows, key=lambda row: (*_account_and_location(row), row.connection.name))
+    if terminal.renderer.as_json:
+        terminal.renderer.print_json(_accounts_to_json(ordered, clients, programs))
+        return
+    lines = [
+        (
+            *_account_and_location(row),
+            row.connection.name,
+            states[row.connection.name],
+            clients[row.connection.client_id],
+            ", ".join(each.target for each in programs.get(row.connection.name, ())),
+        )
+        for row in ordered
+    ]
+    terminal.renderer.print_table(COLUMNS, lines)
+
+
+def _account_and_location(row: ConnectionOverview) -> tuple[str, str]:
+    """Who consented, and in which data centre."""
+    grant = row.grant
+    email = grant.account.email if grant and grant.account else NO_ACCOUNT
+    return email, (grant.location if grant else row.connection.location) or "?"
+
+
+def _accounts_to_json(
+    rows: Sequence[ConnectionOverview],
+    clients: Mapping[str, str],
+    programs: Mapping[str, Sequence[Destination]],
+) -> list[dict[str, Any]]:
+    accounts: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for row in rows:
+        connection = row.connection
+        accounts.setdefault(_account_and_location(row), []).append(
+            {
+                "name": connection.name,
+                "state": row.grant.state if row.grant else None,
+                "client": clients[connection.client_id],
+                "destinations": [each.target for each in programs.get(connection.name, ())],
+            }
+        )
+    return [
+        {
+            "account": None if email == NO_ACCOUNT else email,
+            "location": None if location == "?" else location,
+            "connections": connections,
+        }
+        for (email, location), connections in accounts.items()
+    ]

@@ -1,0 +1,325 @@
+"""``backup`` and ``restore``: everything in one file, and back again."""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from wizard import zoho
+from wizard.backup import (
+    Backup,
+    RecoveryResult,
+    RestoreResult,
+    open_backup,
+    recover_secrets,
+    set_database_aside,
+)
+from wizard.cli.flows.backup_destinations import (
+    configured_fields,
+    confirm_destinations,
+    print_skipped_destinations,
+)
+from wizard.cli.flows.incidents import print_incidents
+from wizard.cli.flows.verification import VerificationOutcome, most_severe, print_outcome, verify
+from wizard.cli.renderer import format_datetime
+from wizard.cli.terminal import Exit, Terminal, json_option, pass_terminal
+from wizard.errors import WizardError, explain, fail
+from wizard.model import GrantState
+from wizard.serialization import explanation_summary, explanation_to_json
+from wizard.services import Services
+from wizard.store import Destination, StoreContents, export_without_secrets
+
+KEY_LOST_CODES = ("key-missing", "key-wrong", "key-unreadable", "keyring-locked")
+"""The database is there, and nobody can read its secrets; whether for good, the person says."""
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--move", is_flag=True, help="Retire this home: it asks nothing of Zoho any more.")
+@click.option("--yes", is_flag=True, help="With --move: do not ask; needed in a script.")
+@json_option
+@pass_terminal
+def backup(terminal: Terminal, file: Path, move: bool, yes: bool) -> None:
+    """Write everything into one encrypted FILE.
+
+    Clients, connections, grants and destinations, under a passphrase and independent of this
+    machine's key. A script gives the passphrase on stdin. --move is for another machine that
+    takes over: two homes must never tend one grant.
+    """
+    services = terminal.services
+    if move and not yes:
+        terminal.renderer.print_note(
+            "Every program that asks this wizard for tokens stops working."
+        )
+        terminal.confirm("Move everything away from here?", option="--yes")
+    created = services.backups.write(file, _passphrase(terminal, new=True), deactivate=move)
+    contents = created.contents
+    if terminal.renderer.as_json:
+        terminal.renderer.print_json(
+            {
+                "file": str(file.absolute()),
+                "created_at": created.created_at,
+                "is_deactivated": move,
+                "connections": [each.name for each in contents.connections],
+                "clients": [each.client_id for each in contents.clients],
+            }
+        )
+        return
+    terminal.renderer.print_success(
+        f"{len(contents.connections)} connections and {len(contents.clients)} clients "
+        f"are in {file}, "
+        "which was read back."
+    )
+    if not move:
+        terminal.renderer.print_note(
+            "This home goes on. Restore the file elsewhere only once this one is gone; --move is "
+            "for another machine that takes over."
+        )
+        return
+    terminal.renderer.print_note(
+        "On the other machine:", command=f"zoho-wizard restore {file.name}"
+    )
+    terminal.renderer.print_note(
+        f"This home is retired. Once the other has proved everything, delete "
+        f"{services.paths.data_dir} here."
+    )
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path), required=False)
+@click.option("--only", multiple=True, metavar="NAME", help="Restore this connection alone.")
+@click.option(
+    "--from-destinations",
+    is_flag=True,
+    help="The key is lost: read the secrets back from where they were delivered.",
+)
+@click.option(
+    "--without-secrets",
+    is_flag=True,
+    help="The key is lost: keep everything else, and authorize again.",
+)
+@click.option(
+    "--set-aside", "is_confirmed", is_flag=True, help="The key is lost: begin anew, with FILE."
+)
+@click.option(
+    "--source-gone",
+    is_flag=True,
+    help="The home where FILE was made is retired or gone; can be said alone, too.",
+)
+@click.option("--deliver", is_flag=True, help="Hand on to the places of FILE unasked.")
+@json_option
+@pass_terminal
+def restore(
+    terminal: Terminal,
+    file: Path | None,
+    only: tuple[str, ...],
+    from_destinations: bool,
+    without_secrets: bool,
+    is_confirmed: bool,
+    source_gone: bool,
+    deliver: bool,
+) -> None:
+    """Restore a backup FILE, and prove it.
+
+    Everything is taken as it was and proved one by one, within Zoho's limits. A home whose key is
+    lost is set aside first, never deleted. Where the home that FILE comes from was not retired
+    (`backup --move`), that is told until you say that it is gone. Files and commands that FILE
+    wants credentials handed to are used from here, too, if you say so; a script says --deliver.
+    """
+    if source_gone and not (file or from_destinations or without_secrets):
+        _forget_shared_grants(terminal)
+        return
+    if (file is not None) + from_destinations + without_secrets != 1:
+        raise click.UsageError("Give a FILE, or --from-destinations, or --without-secrets.")
+    if file is not None:
+        zoho_instance = zoho.load(terminal.settings.simulator_url).instance
+        recovery_results: tuple[RecoveryResult, ...] = ()
+        backup = open_backup(file, _passphrase(terminal, new=False), zoho_instance)
+        services, remaining = _open_services(terminal, is_confirmed=is_confirmed)
+        backup, skipped = confirm_destinations(
+            terminal, backup, remaining, only, is_confirmed=deliver
+        )
+    else:
+        backup, recovery_results = _recovered_backup(terminal, from_destinations)
+        services, remaining, skipped = (
+            _open_services(terminal, is_confirmed=True)[0],
+            StoreContents(),
+            (),
+        )
+    result = services.backups.restore(backup, only, is_original_inactive=source_gone)
+    _keep_newer_connections(services, backup, remaining)
+    outcomes, waiting = _verify_restored(terminal, services, result)
+    _print_result(terminal, backup, result, recovery_results, outcomes, waiting, skipped)
+    raise Exit(most_severe([outcome.exit_code for outcome in outcomes]))
+
+
+def _forget_shared_grants(terminal: Terminal) -> None:
+    """The person's word that nobody else tends the grants of this home."""
+    count = len(terminal.services.store.shared_grants())
+    terminal.services.store.forget_shared_grants()
+    subject = f"{count} grant{'' if count == 1 else 's'}" if count else "Every grant"
+    terminal.renderer.print_success(f"{subject} of this home: tended here alone, as you say.")
+
+
+def _passphrase(terminal: Terminal, *, new: bool) -> str:
+    """Typed unseen, twice for a new file; in a script the first line of stdin."""
+    if not terminal.is_interactive:
+        return sys.stdin.readline().rstrip("\r\n")
+    return str(
+        click.prompt("Passphrase of the backup", hide_input=True, confirmation_prompt=new, err=True)
+    )
+
+
+def _open_services(terminal: Terminal, *, is_confirmed: bool) -> tuple[Services, StoreContents]:
+    """The house; where its key is lost, a new one in its place, and what the old one said.
+
+    Unless it was `agreed`, the person is asked first.
+    """
+    try:
+        return terminal.services, StoreContents()
+    except WizardError as error:
+        if error.failure.code not in KEY_LOST_CODES:
+            raise
+        if not is_confirmed:
+            terminal.renderer.print_explanation(terminal.explain(error.failure))
+            question = "Set that database aside, and begin anew with the backup?"
+            terminal.confirm(question, option="--set-aside")
+    paths = terminal.settings.paths
+    remaining = export_without_secrets(paths)
+    directory = set_database_aside(paths, terminal.clock())
+    terminal.renderer.print_note(f"The database whose key is lost was set aside in {directory}")
+    return terminal.services, remaining
+
+
+def _recovered_backup(
+    terminal: Terminal, read_destinations: bool
+) -> tuple[Backup, tuple[RecoveryResult, ...]]:
+    """What is left without the key, with what the destinations hold where `reading`.
+
+    Raises ``key-in-order`` where nothing is lost.
+    """
+    try:
+        terminal.services.store.connections()
+    except WizardError as error:
+        if error.failure.code not in KEY_LOST_CODES:
+            raise
+    else:
+        raise fail("key-in-order", key_storage=terminal.services.vault.key_storage.detail)
+    remaining, now = export_without_secrets(terminal.settings.paths), terminal.clock()
+    table = zoho.load(terminal.settings.simulator_url)
+    if read_destinations:
+        contents, results = recover_secrets(remaining, table, now)
+        return Backup(
+            now, "the destinations", table.instance, contents, is_deactivated=True
+        ), results
+    return Backup(now, "what needs no key", table.instance, remaining, is_deactivated=True), ()
+
+
+def _keep_newer_connections(services: Services, backup: Backup, remaining: StoreContents) -> None:
+    """Connections that are younger than the backup: kept without their secrets."""
+    known = {each.name.lower() for each in backup.contents.connections}
+    rest = tuple(each for each in remaining.connections if each.name.lower() not in known)
+    names = {each.name for each in rest}
+    destinations = tuple(each for each in remaining.destinations if each.connection in names)
+    if rest:
+        services.store.import_contents(
+            replace(remaining, connections=rest, destinations=destinations)
+        )
+
+
+def _verify_restored(
+    terminal: Terminal, services: Services, result: RestoreResult
+) -> tuple[list[VerificationOutcome], tuple[str, ...]]:
+    """Prove what was taken in, one by one, until Zoho cannot be asked any more; also the names
+    of those that wait."""
+    outcomes: list[VerificationOutcome] = []
+    names = [name for name in result.connections if _needs_verification(services, name)]
+    for index, name in enumerate(names):
+        if not terminal.renderer.as_json:
+            terminal.renderer.print_note(f"{name}:")
+        grant = services.store.grant(name)
+        outcome = verify(terminal, name, grant.generation if grant else 0)
+        outcomes.append(outcome)
+        if outcome.explanation is None and not terminal.renderer.as_json:
+            print_outcome(terminal, outcome)
+        failure = outcome.explanation.failure if outcome.explanation else None
+        if failure is not None and failure.temporary:
+            return outcomes, tuple(names[index + 1 :])
+    terminal.connection_name = ""
+    return outcomes, ()
+
+
+def _print_incidents(
+    terminal: Terminal, services: Services, outcomes: list[VerificationOutcome]
+) -> None:
+    """What failed of `outcomes`, each cause once."""
+    findings = {each.name: each.explanation for each in outcomes if each.explanation}
+    failures = {name: found.failure for name, found in findings.items() if found.failure}
+    working = [each.name for each in outcomes if each.explanation is None]
+    print_incidents(terminal.renderer, services.incidents.from_failures(failures, working))
+
+
+def _needs_verification(services: Services, name: str) -> bool:
+    grant = services.store.grant(name)
+    return grant is not None and grant.state is GrantState.NOT_VERIFIED
+
+
+def _print_result(
+    terminal: Terminal,
+    backup: Backup,
+    result: RestoreResult,
+    recovery_results: tuple[RecoveryResult, ...],
+    outcomes: list[VerificationOutcome],
+    waiting: tuple[str, ...],
+    skipped: Sequence[Destination],
+) -> None:
+    services, renderer = terminal.services, terminal.renderer
+    unauthorized = [name for name in result.connections if services.store.grant(name) is None]
+    if renderer.as_json:
+        renderer.print_json(
+            {
+                "created_at": backup.created_at,
+                "host": backup.host,
+                "restored": result.connections,
+                "already_present": result.already_present,
+                "recovered": [_recovery_to_json(each) for each in recovery_results],
+                "verifications": [outcome.to_json() for outcome in outcomes],
+                "not_verified": waiting,
+                "to_authorize": unauthorized,
+                "skipped_destinations": [configured_fields(each) for each in skipped],
+                "cautions": [
+                    explanation_summary(each) for each in services.cautions.of_installation()
+                ],
+            }
+        )
+        return
+    _print_incidents(terminal, services, outcomes)
+    renderer.print_blank()
+    for each in recovery_results:
+        if each.failure is not None:
+            renderer.print_note(f"{each.connection}: {explain(each.failure).title} ({each.target})")
+    renderer.print_success(
+        f"{len(result.connections)} connections restored from {backup.host}, "
+        f"{format_datetime(backup.created_at)}; {len(result.already_present)} were here already."
+    )
+    if waiting:
+        renderer.print_note(
+            f"{len(waiting)} are not proved yet; when Zoho can be asked again:",
+            command=f"zoho-wizard check {' '.join(waiting)}",
+        )
+    for name in unauthorized:
+        renderer.print_note(
+            f"{name} has no grant; authorize it:", command=f"zoho-wizard connect {name}"
+        )
+    print_skipped_destinations(terminal, skipped)
+    for caution in services.cautions.of_installation():
+        renderer.print_blank()
+        renderer.print_caution(caution)
+
+
+def _recovery_to_json(result: RecoveryResult) -> dict[str, Any]:
+    error = explanation_to_json(explain(result.failure)) if result.failure else None
+    return {"connection": result.connection, "target": result.target, "error": error}

@@ -1,0 +1,165 @@
+"""``check``: connections asked whether they work, several at a time, told in their order."""
+
+import time
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import NoReturn
+
+import click
+
+from wizard.cli.commands.connections import print_no_connections
+from wizard.cli.commands.token import POLL_INTERVAL_SECONDS, DurationType
+from wizard.cli.flows.incidents import print_incidents
+from wizard.cli.flows.verification import VerificationOutcome, most_severe, print_outcome
+from wizard.cli.renderer import format_datetime
+from wizard.cli.terminal import CONNECTION_NAME, Exit, Terminal, json_option, pass_terminal
+from wizard.model import VerificationStep
+from wizard.monitoring import CheckResult, CheckRun
+from wizard.tokens import RefreshPurpose
+from wizard.verification import describe_access
+
+COLUMNS = ("Connection", "Verdict", "What it reaches, or what is in the way")
+
+
+@click.command()
+@click.argument("names", type=CONNECTION_NAME, nargs=-1, metavar="[NAME]...")
+@click.option(
+    "--all", "all_connections", is_flag=True, help="All connections; so it is without names, too."
+)
+@click.option("--full", is_flag=True, help="Prove each anew: all its live calls, with a new token.")
+@click.option(
+    "--wait",
+    type=DurationType(),
+    default="0",
+    metavar="DURATION",
+    help="Wait up to this long (15m, 1h) for those that Zoho's limits keep from being asked now.",
+)
+@click.option(
+    "--ignore-wait",
+    "insisted",
+    is_flag=True,
+    help="Ask about one connection although Zoho wants to be left alone: once, within the budget.",
+)
+@json_option
+@pass_terminal
+def check(
+    terminal: Terminal,
+    names: tuple[str, ...],
+    all_connections: bool,
+    full: bool,
+    wait: timedelta,
+    insisted: bool,
+) -> None:
+    """Ask whether connections work.
+
+    Those named, or all: five at a time, with the fewest live calls that tell, and no new access
+    token where one lives. What fails together is explained together. The exit code is that of the
+    gravest finding.
+    """
+    store = terminal.services.store
+    named = [] if all_connections else [store.connection(name) for name in names]
+    selected = [connection.name for connection in named or store.connections()]
+    if insisted and len(named) != 1:
+        raise click.UsageError("--ignore-wait takes one NAME.")
+    need = RefreshPurpose.INSISTED if insisted else RefreshPurpose.VERIFICATION
+    exit_with_result(terminal, run_checks(terminal, selected, full=full, need=need, wait=wait))
+
+
+def run_checks(
+    terminal: Terminal,
+    names: Sequence[str],
+    *,
+    full: bool = False,
+    need: RefreshPurpose = RefreshPurpose.VERIFICATION,
+    wait: timedelta = timedelta(0),
+) -> CheckRun:
+    """Look at `wanted`, and tell of each and of every cause once."""
+    is_single = len(names) == 1
+    completed: set[str] = set()
+
+    def show_step(_name: str, step: VerificationStep) -> None:
+        if is_single and not terminal.renderer.as_json:
+            terminal.renderer.print_step(step)
+
+    with terminal.renderer.progress() as show_progress:
+
+        def on_result(result: CheckResult) -> None:
+            completed.add(result.name)
+            if not is_single:
+                show_progress(f"{len(completed)} of {len(names)} checked")
+
+        def wait_until(until: datetime) -> bool:
+            show_progress(
+                f"Zoho's limits: the next may be asked at {format_datetime(until)}. "
+                "Ctrl-C: leave the rest."
+            )
+            return _wait_until(terminal, until, deadline)
+
+        deadline = terminal.clock() + wait
+        wait_callback = wait_until if wait else None
+        looks = terminal.services.checks
+        results = looks.check(
+            names, full=full, need=need, wait=wait_callback, on_step=show_step, on_result=on_result
+        )
+    check_run = terminal.services.monitoring.check_run_of(results)
+    _print_results(terminal, check_run, is_single=is_single)
+    return check_run
+
+
+def exit_with_result(terminal: Terminal, check_run: CheckRun) -> NoReturn:
+    """End with the code of the gravest finding of `look`."""
+    if not check_run.results:
+        print_no_connections(terminal)
+    failures = [each.failure for each in check_run.results if each.failure is not None]
+    raise Exit(most_severe([terminal.explain(failure).exit_code for failure in failures]))
+
+
+def _wait_until(terminal: Terminal, until: datetime, deadline: datetime) -> bool:
+    """Wait until a moment, if it comes before `deadline` and nobody presses Ctrl-C."""
+    try:
+        while terminal.clock() < until <= deadline:
+            time.sleep(POLL_INTERVAL_SECONDS)
+    except KeyboardInterrupt:
+        return False
+    return until <= deadline
+
+
+def _print_results(terminal: Terminal, check_run: CheckRun, *, is_single: bool) -> None:
+    renderer = terminal.renderer
+    outcomes = [_to_outcome(terminal, each) for each in check_run.results]
+    if renderer.as_json:
+        renderer.print_json([each.to_json() for each in outcomes])
+    elif is_single:
+        print_outcome(terminal, outcomes[0])
+    elif outcomes:
+        renderer.print_table(
+            COLUMNS, [_row(*each) for each in zip(check_run.results, outcomes, strict=True)]
+        )
+        working = sum(each.is_working for each in check_run.results)
+        if working == len(outcomes):
+            renderer.print_success(f"All {working} work.")
+        else:
+            renderer.print_failure(f"{working} of {len(outcomes)} work.")
+        print_incidents(renderer, check_run.incidents)
+
+
+def _to_outcome(terminal: Terminal, result: CheckResult) -> VerificationOutcome:
+    """The verdict, its failure explained."""
+    terminal.connection_name = result.name
+    explanation = terminal.explain(result.failure) if result.failure else None
+    return VerificationOutcome(result.name, result.grant, result.steps, explanation)
+
+
+def _row(result: CheckResult, outcome: VerificationOutcome) -> tuple[str, str, str]:
+    if outcome.explanation is None:
+        return result.name, "✓ works", describe_access(result.grant) if result.grant else ""
+    if result.needs_reauthorization and result.grant:
+        return result.name, "✗ dead", describe_access(result.grant)
+    label = "✗ failed"
+    if result.is_suspected:
+        label = "✗ refused"
+    elif result.is_pending:
+        label = "… not asked yet"
+    elif result.is_unreachable:
+        label = "… not reached"
+    return result.name, label, outcome.explanation.title

@@ -1,0 +1,266 @@
+"""``connect``: one consent, by the pages or in the terminal."""
+
+from functools import partial
+from urllib.parse import urlencode
+
+import click
+from click.shell_completion import CompletionItem
+
+from wizard.cli.browser import open_page
+from wizard.cli.commands.client import CLIENT_ID
+from wizard.cli.flows.assisted_authorization import assisted_authorizer
+from wizard.cli.flows.authorization import authorize_in_terminal
+from wizard.cli.flows.connection_request import (
+    ConnectionRequest,
+    create_connection,
+    register_client,
+)
+from wizard.cli.flows.first_connection import (
+    ManualRegistrationError,
+    authorize_in_assisted_browser,
+    with_data_center,
+)
+from wizard.cli.flows.serving import (
+    available_server,
+    interruptible,
+    print_browser_link,
+    stop_signals,
+    wait_until,
+)
+from wizard.cli.flows.verification import VerificationOutcome, print_outcome, print_usage, verify
+from wizard.cli.terminal import CONNECTION_NAME, Exit, Terminal, json_option, pass_terminal
+from wizard.errors import fail
+from wizard.model import Client
+from wizard.zoho import presets
+
+
+class PresetNameType(click.ParamType[str]):
+    """A preset's id, completed by the shell."""
+
+    name = "preset"
+
+    def shell_complete(
+        self, context: click.Context, parameter: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """The presets that begin with `incomplete`, each with its title."""
+        return [
+            CompletionItem(each.id, help=each.title)
+            for each in presets()
+            if each.id.startswith(incomplete)
+        ]
+
+
+def _presets_help() -> str:
+    """The tasks for the end of the help; the marker keeps one on each line."""
+    width = max(len(each.id) for each in presets())
+    return "\b\nTasks:\n" + "\n".join(f"  {each.id:{width}}  {each.title}" for each in presets())
+
+
+@click.command(epilog=_presets_help())
+@click.argument("name", type=CONNECTION_NAME, required=False, default="")
+@click.option(
+    "--preset",
+    "preset_ids",
+    type=PresetNameType(),
+    multiple=True,
+    help="A scope preset of those below.",
+)
+@click.option("--scope", default="", help="Scopes, joined by commas, beside those of the tasks.")
+@click.option("--data-center", default="", help="eu, us, in …, or any Zoho address of yours.")
+@click.option(
+    "--client",
+    "client_id",
+    type=CLIENT_ID,
+    default="",
+    help="The client to use, by id or name; else the only one.",
+)
+@click.option("--add", is_flag=True, help="NAME exists: widen it, with one consent.")
+@click.option("--no-browser", is_flag=True, help="Stay here: paste back where your browser ends.")
+@click.option(
+    "--assist",
+    is_flag=True,
+    help="In a window of its own: the console's form is filled in for you. Experimental.",
+)
+@click.option("--self-client", is_flag=True, help="Use a code made in the console's Self Client.")
+@json_option
+@pass_terminal
+def connect(
+    terminal: Terminal,
+    name: str,
+    preset_ids: tuple[str, ...],
+    scope: str,
+    data_center: str,
+    client_id: str,
+    add: bool,
+    no_browser: bool,
+    assist: bool,
+    self_client: bool,
+) -> None:
+    """Make and authorize connection NAME, and prove it.
+
+    Opens the wizard's page and waits until the connection is proved. What is not given as an
+    option is asked on the page.
+    """
+    connection_request = ConnectionRequest(preset_ids, scope, data_center, client_id, self_client)
+    if assist and (add or no_browser or self_client):
+        raise click.UsageError(
+            "--assist opens a window; --add, --no-browser, --self-client do not."
+        )
+    if assist:
+        _connect_in_assisted_browser(terminal, name, connection_request)
+    elif add:
+        _extend_scope(terminal, name, connection_request, no_browser=no_browser)
+    elif no_browser or self_client:
+        _ensure_stored(terminal, name, connection_request)
+        _connect_in_terminal(terminal, name, self_client=self_client)
+    else:
+        _connect_in_browser(terminal, name, _start_page(terminal, name, connection_request))
+
+
+# --- by the pages
+
+
+def _start_page(terminal: Terminal, name: str, connection_request: ConnectionRequest) -> str:
+    """The page to begin at: the connection's own where all is known, else the form for it."""
+    names = {connection.name for connection in terminal.services.store.connections()}
+    if name in names:
+        if not connection_request.is_empty:
+            raise fail("connection-exists", name=name)
+        return f"/connections/{name}"
+    if connection_request.is_empty:
+        return "/connections/new" + (f"?{urlencode({'name': name})}" if name else "")
+    scopes, location = connection_request.scopes(), connection_request.location(terminal)
+    client = connection_request.stored_client(terminal)
+    if name and client:
+        create_connection(terminal, name, connection_request, client)
+        return f"/connections/{name}"
+    query = [("name", name), ("location", location or ""), ("scope", ",".join(scopes))]
+    query += [("preset", preset_id) for preset_id in connection_request.preset_ids]
+    return "/connections/new?" + urlencode([pair for pair in query if pair[1]])
+
+
+def _connect_in_browser(terminal: Terminal, name: str, page: str) -> None:
+    """Show `page`, and wait until a connection (`name`, or any) has a newly proved grant."""
+    before = _generations(terminal)
+
+    def verified_names() -> list[str]:
+        now = _generations(terminal)
+        return [
+            each
+            for each, generation in now.items()
+            if generation > before.get(each, 0) and name in ("", each)
+        ]
+
+    with stop_signals() as stop_event, available_server(terminal.services) as create_browser_link:
+        open_page(page, create_browser_link, terminal.settings, terminal.renderer)
+        terminal.renderer.print_note(
+            "Waiting for the proof.  Enter: a new link.  Ctrl-C: stop waiting."
+        )
+        new_link = partial(print_browser_link, terminal, create_browser_link, page)
+        if not wait_until(stop_event, new_link, lambda: bool(verified_names())):
+            terminal.renderer.print_note(
+                "Not proved yet. Go on at any time:", command=_resume_command(name)
+            )
+            raise Exit(1)
+        name = verified_names()[0]
+    outcome = VerificationOutcome(name, terminal.services.store.grant(name))
+    _print_outcome(terminal, outcome)
+
+
+def _generations(terminal: Terminal) -> dict[str, int]:
+    return {each.name: each.generation for each in terminal.services.store.connections()}
+
+
+def _resume_command(name: str) -> str:
+    return f"zoho-wizard connect {name}".rstrip()
+
+
+# --- in the assisted window
+
+
+def _connect_in_assisted_browser(
+    terminal: Terminal, name: str, connection_request: ConnectionRequest
+) -> None:
+    """The console and the consent in a window of our own; where the console is a surprise, the
+    page with its copy buttons, while the window stays."""
+    if not _is_stored(terminal, name, connection_request):
+        connection_request.scopes()
+        connection_request = with_data_center(terminal, connection_request)
+    with assisted_authorizer(
+        terminal, keep_profiles=False, resume_command=_resume_command(f"{name} --assist")
+    ) as authorizer:
+        try:
+            generation = authorize_in_assisted_browser(
+                terminal, name, connection_request, authorizer, _confirm
+            )
+        except ManualRegistrationError as surprise:
+            terminal.renderer.print_explanation(terminal.explain(surprise.failure))
+            _connect_in_browser(terminal, name, _start_page(terminal, name, connection_request))
+        outcome = verify(terminal, name, generation)
+    _print_outcome(terminal, outcome)
+
+
+def _confirm(question: str) -> bool:
+    with interruptible():
+        return click.confirm(question, err=True)
+
+
+# --- in the terminal
+
+
+def _extend_scope(
+    terminal: Terminal, name: str, connection_request: ConnectionRequest, *, no_browser: bool
+) -> None:
+    """Widen connection `name`; raises ``unknown-connection``, ``no-task``."""
+    connection = terminal.services.store.connection(name)
+    scope = connection_request.scopes()
+    if no_browser:
+        _connect_in_terminal(terminal, name, self_client=False, additional_scope=scope)
+        return
+    query = [("scope", ",".join(scope)), ("client", connection.client_id)]
+    _connect_in_browser(terminal, name, "/connections/new?" + urlencode(query))
+
+
+def _ensure_stored(terminal: Terminal, name: str, connection_request: ConnectionRequest) -> None:
+    """See that connection `name` and its client are stored, asking for what is missing."""
+    if _is_stored(terminal, name, connection_request):
+        return
+    connection_request.scopes()
+    client: Client | None = connection_request.stored_client(terminal)
+    if client is None:
+        location = connection_request.location(terminal)
+        client = register_client(
+            terminal, location=location, is_self_client=connection_request.is_self_client
+        )
+    create_connection(terminal, name, connection_request, client)
+
+
+def _is_stored(terminal: Terminal, name: str, connection_request: ConnectionRequest) -> bool:
+    """Whether the connection is there already; raises ``name-needed``, or ``connection-exists``
+    where more than its name was wished for."""
+    if not name:
+        raise fail("name-needed")
+    stored = name in _generations(terminal)
+    if stored and not connection_request.is_empty:
+        raise fail("connection-exists", name=name)
+    return stored
+
+
+def _connect_in_terminal(
+    terminal: Terminal, name: str, *, self_client: bool, additional_scope: tuple[str, ...] = ()
+) -> None:
+    """One consent whose answer is pasted here; then the ladder, before the person's eyes."""
+    generation = authorize_in_terminal(
+        terminal, name, is_self_client=self_client, additional_scope=additional_scope
+    )
+    _print_outcome(terminal, verify(terminal, name, generation))
+
+
+def _print_outcome(terminal: Terminal, outcome: VerificationOutcome) -> None:
+    if terminal.renderer.as_json:
+        terminal.renderer.print_json(outcome.to_json())
+    else:
+        print_outcome(terminal, outcome)
+        if outcome.explanation is None:
+            print_usage(terminal, outcome.name)
+    raise Exit(outcome.exit_code)

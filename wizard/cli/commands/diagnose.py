@@ -1,0 +1,209 @@
+"""``diagnose``: explains a connection, or whatever a person pastes."""
+
+import shlex
+import sys
+from dataclasses import replace
+from difflib import get_close_matches
+from importlib import resources
+from itertools import chain
+from typing import Any
+
+import click
+
+from wizard.cli.terminal import CONNECTION_NAME, Exit, Terminal, json_option, pass_terminal
+from wizard.diagnosis.answers import ANSWER_EVIDENCE_CODES, ORIGIN_ANSWERS, known_answers
+from wizard.diagnosis.pasted_text import MAX_PASTE_CHARACTERS, DiagnosisResult, UriComparison
+from wizard.errors import explain, fail, message, message_table
+from wizard.model import Explanation, Failure
+from wizard.serialization import explanation_to_json
+
+EXIT_UNEXPLAINED = 1
+MAX_QUOTED_CHARACTERS = 120
+"""Characters of a text that is repeated in a command."""
+
+
+@click.command()
+@click.argument(
+    "arguments", nargs=-1, metavar="[NAME|TEXT|-]", shell_complete=CONNECTION_NAME.shell_complete
+)
+@click.option(
+    "--search",
+    is_flag=True,
+    help="Ask every data centre for a client that its own does not know; once a day.",
+)
+@click.option(
+    "--answer",
+    "answers",
+    multiple=True,
+    metavar="ANSWER",
+    shell_complete=lambda *given: [each for each in known_answers() if each.startswith(given[-1])],
+    help="Answer the question of the finding, with one of the words that it offers.",
+)
+@click.option("--code", help="Explain a finding's code, without anything else; `all` lists them.")
+@click.option("--schema", is_flag=True, help="Print the JSON schema of the answer in JSON.")
+@json_option
+@pass_terminal
+def diagnose(
+    terminal: Terminal,
+    arguments: tuple[str, ...],
+    search: bool,
+    answers: tuple[str, ...],
+    code: str | None,
+    schema: bool,
+) -> None:
+    """Explain a connection, or anything that was answered.
+
+    NAME of a connection: Zoho is asked what decides, at most four times. TEXT: an error word, an
+    answer, a curl command, an address, a log; nobody is asked, and nothing of it is kept. Long or
+    secret text comes by `-` from stdin, or by the prompt that `diagnose` alone opens.
+
+    Where nothing decides between several causes, the finding asks one question and prints the
+    lines that answer it.
+
+    Exit code 0: explained; 1: unknown.
+    """
+    if schema:
+        click.echo(_schema())
+        return
+    if code is not None:
+        _print_code(terminal, code)
+        return
+    _check_answers(answers)
+    argument_text = " ".join(arguments)
+    text = _read_paste(terminal) if argument_text in ("", "-") else argument_text
+    reading = _with_answer_commands(
+        terminal.services.reader.diagnose(text, search=search, answers=answers), argument_text
+    )
+    if terminal.renderer.as_json:
+        terminal.renderer.print_json(_reading_to_json(reading))
+    else:
+        _print_reading(terminal, reading, is_argument=argument_text == text, has_searched=search)
+        if answers and not _affects_explanation(reading.explanation, answers[-1]):
+            terminal.renderer.print_note(message_table()["pasted-text"]["answer-ignored"])
+    if not reading.is_explained:
+        raise Exit(EXIT_UNEXPLAINED)
+
+
+def _check_answers(answers: tuple[str, ...]) -> None:
+    for each in answers:
+        if each not in known_answers():
+            nearest = ", ".join(get_close_matches(each, known_answers(), 3)) or "none"
+            raise fail("unknown-answer", value=each[:60], nearest=nearest)
+
+
+def _with_answer_commands(reading: DiagnosisResult, argument_text: str) -> DiagnosisResult:
+    """A reading whose answers have their commands: for a text, with the text where it was given as
+    an argument, is short and holds no secret; else for giving it anew."""
+    is_quotable = (
+        argument_text not in ("", "-")
+        and len(argument_text) <= MAX_QUOTED_CHARACTERS
+        and not reading.has_secrets
+    )
+    argument = shlex.quote(argument_text) if is_quotable else ("-" if argument_text == "-" else "")
+    start = f"zoho-wizard diagnose {argument}".rstrip()
+    options = tuple(
+        each if each.command else replace(each, command=" --answer ".join((start, *each.answers)))
+        for each in reading.explanation.answer_options
+    )
+    return replace(reading, explanation=replace(reading.explanation, answer_options=options))
+
+
+def _affects_explanation(explanation: Explanation, answer: str) -> bool:
+    """Whether what was told bears upon the finding."""
+    supporting = {
+        *chain(*(each.evidence_for for each in (*explanation.causes, *explanation.ruled_out)))
+    }
+    contradicting = {*chain(*(each.evidence_against for each in explanation.causes))}
+    return answer in ORIGIN_ANSWERS or any(
+        message("evidence", e) in supporting | contradicting for e in ANSWER_EVIDENCE_CODES
+    )
+
+
+def _read_paste(terminal: Terminal) -> str:
+    """All of stdin, of which the end counts; a person is told how to end."""
+    if terminal.is_interactive:
+        end = "Ctrl-Z and Enter" if sys.platform == "win32" else "Ctrl-D"
+        terminal.renderer.print_note(f"Paste what you saw, then press Enter and {end}:")
+    # Bytes, since a log may hold anything; half a character at the cut does no harm.
+    data, max_bytes = b"", 4 * MAX_PASTE_CHARACTERS
+    while True:
+        chunk = sys.stdin.buffer.read(max_bytes)
+        data = (data + chunk)[-max_bytes:]
+        if (
+            len(chunk) < max_bytes
+        ):  # ended; a terminal that is read once more waits for a second Ctrl-D
+            return data.decode("utf-8", "replace")
+
+
+def _print_reading(
+    terminal: Terminal, reading: DiagnosisResult, *, is_argument: bool, has_searched: bool
+) -> None:
+    renderer = terminal.renderer
+    renderer.print_explanation(reading.explanation, is_requested=True)
+    if reading.can_search and not has_searched:
+        renderer.print_note(
+            "Every data centre can be asked for the client, once a day:",
+            command=f"zoho-wizard diagnose {reading.connection} --search",
+        )
+    for sentence in reading.understood:
+        renderer.print_output(f"  · {sentence}")
+    if reading.comparison:
+        _print_comparison(terminal, reading.comparison)
+    if not reading.is_explained and reading.excerpt:
+        renderer.print_heading("What was read, without secrets")
+        renderer.print_output(reading.excerpt)
+    if reading.has_secrets:
+        renderer.print_note(message_table()["pasted-text"]["secret"])
+    if reading.has_secrets and is_argument:
+        renderer.print_note(
+            message_table()["pasted-text"]["argument"], command="zoho-wizard diagnose"
+        )
+
+
+def _print_comparison(terminal: Terminal, comparison: UriComparison) -> None:
+    """Both, one below the other, with a mark under each part that differs."""
+    lines = (
+        ("sent", comparison.sent, comparison.sent_difference),
+        ("registered", comparison.registered, comparison.registered_difference),
+    )
+    width = max(len(label) for label, *_ in lines)
+    for label, uri, part in lines:
+        terminal.renderer.print_output(f"{label.ljust(width)}  {uri}")
+        mark = "^" * max(len(part), 1)
+        terminal.renderer.print_output(f"{' ' * (width + 2 + len(comparison.common_prefix))}{mark}")
+
+
+def _reading_to_json(reading: DiagnosisResult) -> dict[str, Any]:
+    return {
+        "is_explained": reading.is_explained,
+        "connection": reading.connection,
+        "explanation": explanation_to_json(reading.explanation),
+        "understood": reading.understood,
+        "has_secrets": reading.has_secrets,
+        "comparison": reading.comparison,
+        "excerpt": reading.excerpt,
+    }
+
+
+def _print_code(terminal: Terminal, code: str) -> None:
+    """The words of a code, from the table that travels with the program."""
+    codes = sorted(each for each, row in message_table().items() if "title" in row)
+    if code == "all":
+        titles = {each: explain(Failure(each)).title for each in codes}
+        if terminal.renderer.as_json:
+            terminal.renderer.print_json(titles)
+        else:
+            terminal.renderer.print_table(("Code", "Says"), titles.items())
+        return
+    if code not in codes:
+        nearest = ", ".join(get_close_matches(code, codes, 3)) or "none"
+        raise fail("unknown-code", value=code[:60], nearest=nearest)
+    explanation = explain(Failure(code))
+    if terminal.renderer.as_json:
+        terminal.renderer.print_json(explanation_to_json(explanation))
+    else:
+        terminal.renderer.print_explanation(explanation, is_requested=True)
+
+
+def _schema() -> str:
+    return resources.files("wizard.cli").joinpath("diagnose.schema.json").read_text("utf-8").strip()

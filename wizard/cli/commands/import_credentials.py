@@ -1,0 +1,222 @@
+"""``import``: credentials that another program has, proved and tended here from now on."""
+
+import os
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from wizard.cli.flows.connection_request import resolve_location, with_new_secret
+from wizard.cli.flows.verification import print_outcome, print_usage, verify
+from wizard.cli.terminal import Exit, Terminal, json_option, pass_terminal
+from wizard.clients import Credentials
+from wizard.delivery import FormatError, destination_files
+from wizard.errors import fail
+from wizard.importing import (
+    REQUIRED_VALUES,
+    FoundCredentials,
+    VerifiedCredentials,
+    find_credentials,
+)
+from wizard.model import Grant
+
+MAX_PASTE_CHARACTERS = 1024 * 1024
+"""Characters of a paste; credentials stand in small files."""
+
+VALUE_TITLES = {
+    "client_id": "Client ID",
+    "client_secret": "Client Secret",
+    "refresh_token": "Refresh token",
+    "accounts_server": "Accounts server",
+    "api_domain": "API domain",
+    "data_center": "Data centre",
+    "redirect_uri": "Redirect URI",
+    "scope": "Scopes",
+}
+
+
+@click.command("import")
+@click.argument("path", metavar="[FILE]", required=False)
+@click.option("--name", default="", help="The name of the connection.")
+@click.option("--profile", default="", help="How to read it, as in deliver; else found out.")
+@click.option("--entry", default="", help="The section, row or server to take, of several.")
+@click.option("--data-center", default="", help="eu, us, in …; else Zoho is asked.")
+@click.option("--scope", default="", help="Its scopes, where neither Zoho nor the file tells them.")
+@json_option
+@pass_terminal
+def import_credentials(
+    terminal: Terminal,
+    path: str | None,
+    name: str,
+    profile: str,
+    entry: str,
+    data_center: str,
+    scope: str,
+) -> None:
+    """Take over a refresh token that another program has.
+
+    From a FILE in any of the shapes that deliver writes (.env, JSON, the SDKs' CSV, rclone's
+    configuration, an MCP server's), from stdin, or by hand at prompts. It is proved before it is
+    stored, and the FILE stays as it is.
+    """
+    is_manual = path is None and terminal.is_interactive
+    credentials = (
+        FoundCredentials()
+        if is_manual
+        else _select_entry(_read_credentials(path or "-", profile), entry)
+    )
+    _print_found(terminal, credentials)
+    credentials = _prompt_missing(terminal, credentials)
+    importer = terminal.services.importer
+    if name:
+        importer.check_name(name)
+    verified = importer.verify(credentials, resolve_location(terminal, data_center), scope)
+    # After a rotation the new refresh token exists nowhere else: store it before anything can fail.
+    if not verified.rotated:
+        _settle_secret(terminal, verified)
+    grant = importer.import_connection(
+        verified,
+        name or importer.free_name(credentials, verified.scope),
+        redirect_uri=credentials.values.get("redirect_uri") or terminal.settings.redirect_uri,
+    )
+    _print_verified(terminal, credentials, verified)
+    if verified.rotated:
+        _settle_secret(terminal, verified)
+    outcome = verify(terminal, grant.connection, grant.generation)
+    if terminal.renderer.as_json:
+        terminal.renderer.print_json(_import_to_json(credentials, grant, outcome.to_json()))
+    else:
+        print_outcome(terminal, outcome)
+        if outcome.explanation is None:
+            print_usage(terminal, grant.connection)
+            _print_redirect_uri_hint(terminal, credentials)
+    raise Exit(outcome.exit_code)
+
+
+def _read_credentials(path: str, profile: str) -> tuple[FoundCredentials, ...]:
+    """What is in the file, or on stdin; raises ``import-missing``, ``import-nothing`` and what
+    `file.look` raises. Links are followed: nothing is written here."""
+    text = (
+        sys.stdin.read(MAX_PASTE_CHARACTERS) if path == "-" else _read_text(Path(path).expanduser())
+    )
+    try:
+        candidates = find_credentials(text, profile)
+    except FormatError as broken:
+        raise destination_files.format_failure(path, broken) from None
+    if not candidates:
+        raise fail("import-nothing", path=path)
+    return candidates
+
+
+def _read_text(path: Path) -> str:
+    end = os.path.realpath(path)
+    is_circular_link = os.path.islink(end)
+    text = None if is_circular_link else destination_files.read_file(end).text
+    if text is None:
+        raise fail("import-missing", path=str(path))
+    return text
+
+
+def _select_entry(candidates: tuple[FoundCredentials, ...], entry: str) -> FoundCredentials:
+    matching = [each for each in candidates if entry in ("", each.entry)]
+    if len(matching) != 1:
+        known = ", ".join(each.entry or "(without a name)" for each in candidates)
+        raise fail("import-which", known=known)
+    return matching[0]
+
+
+def _prompt_missing(terminal: Terminal, credentials: FoundCredentials) -> FoundCredentials:
+    """Ask a person for what is missing; a script hears ``import-incomplete`` later."""
+    if not terminal.is_interactive:
+        return credentials
+    values = dict(credentials.values)
+    for each in credentials.missing:
+        hidden = each != "client_id"
+        values[each] = click.prompt(VALUE_TITLES[each], err=True, hide_input=hidden).strip()
+    return replace(credentials, values=values)
+
+
+def _print_found(terminal: Terminal, credentials: FoundCredentials) -> None:
+    """What the file told, without a secret."""
+    if not credentials.values:
+        return
+    renderer = terminal.renderer
+    source = f"As {credentials.profile}" if credentials.profile else "By the meaning of its names"
+    renderer.print_note(f"{source}{f', entry {credentials.entry}' if credentials.entry else ''}:")
+    for each, title in VALUE_TITLES.items():
+        if value := credentials.values.get(each):
+            is_secret = each in REQUIRED_VALUES[1:]
+            renderer.print_note(
+                f"  {title}: {f'{len(value)} characters' if is_secret else value[:120]}"
+            )
+    if credentials.missing:
+        renderer.print_note(
+            "  Missing: " + ", ".join(VALUE_TITLES[each] for each in credentials.missing)
+        )
+
+
+def _print_verified(
+    terminal: Terminal, credentials: FoundCredentials, verified: VerifiedCredentials
+) -> None:
+    data_center = verified.data_center
+    hinted_data_center = terminal.services.importer.hinted_data_center(credentials)
+    if hinted_data_center is not None and hinted_data_center != data_center:
+        terminal.renderer.print_note(
+            f"It speaks of {hinted_data_center.name}; Zoho knows the client in {data_center.name}."
+        )
+    terminal.renderer.print_success(
+        f"Zoho ({data_center.name}) takes it, for {', '.join(verified.scope)}."
+    )
+    if verified.rotated:
+        terminal.renderer.print_note(
+            "The server replaced the refresh token. The one you imported no longer works: "
+            "deliver the new one to the program that used it."
+        )
+
+
+def _settle_secret(terminal: Terminal, proved: VerifiedCredentials) -> None:
+    """See that the secret that Zoho accepted is the stored one, if its client is stored already.
+
+    Raises as `with_new_secret` does.
+    """
+    clients = {each.client_id: each for each in terminal.services.store.clients()}
+    known, location = clients.get(proved.client_id), proved.data_center.location
+    if known is None or known.secret_for(location) == proved.client_secret:
+        return
+    with_new_secret(
+        terminal,
+        lambda replace: terminal.services.clients.admit(
+            Credentials(proved.client_id, proved.client_secret),
+            redirect_uri=known.redirect_uri,
+            location=location,
+            replace=replace,
+        ),
+    )
+
+
+def _print_redirect_uri_hint(terminal: Terminal, credentials: FoundCredentials) -> None:
+    own = terminal.settings.redirect_uri
+    if credentials.values.get("redirect_uri") != own:
+        terminal.renderer.print_note(
+            "Before you authorize it again, add this redirect URI to the client in Zoho's console:",
+            command=own,
+        )
+
+
+def _import_to_json(
+    credentials: FoundCredentials, grant: Grant, outcome: dict[str, Any]
+) -> dict[str, Any]:
+    """What was found and what it came to; no secret in it."""
+    public_values = {
+        name: value for name, value in credentials.values.items() if name not in REQUIRED_VALUES[1:]
+    }
+    return {
+        "profile": credentials.profile,
+        "entry": credentials.entry,
+        "found": public_values,
+        "location": grant.location,
+        "scope": grant.scope,
+        **outcome,
+    }

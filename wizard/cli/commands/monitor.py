@@ -1,0 +1,241 @@
+"""``watch``: all connections checked on a schedule, and somebody told when one fails."""
+
+import random
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+
+import click
+
+from wizard.cli.commands.connections import print_no_connections
+from wizard.cli.commands.status import run_unattended
+from wizard.cli.commands.token import POLL_INTERVAL_SECONDS, DurationType
+from wizard.cli.flows.incidents import print_incidents
+from wizard.cli.flows.serving import stop_signals
+from wizard.cli.flows.verification import most_severe
+from wizard.cli.renderer import format_datetime
+from wizard.cli.terminal import Exit, Terminal, json_option, pass_terminal
+from wizard.cli.timers import crontab_line, systemd_timer
+from wizard.delivery import commands
+from wizard.errors import WizardError, fail
+from wizard.model import Failure
+from wizard.monitoring import REMIND, CheckRun, settled, shown
+from wizard.transport import webhook
+
+MIN_INTERVAL = timedelta(minutes=10)
+"""A look may cost a connection one of the ten token requests that Zoho gives it in this time."""
+
+INTERVAL_JITTER = 0.1
+"""By how much of the span a look may come sooner or later: many homes do not ask at once."""
+
+MAX_WAIT_SHARE = 0.5
+"""How much of the span a look may wait for what Zoho's limits keep from being asked."""
+
+HEARTBEAT_TIMEOUT_SECONDS = 30.0  # seconds for a heartbeat
+
+
+@click.command()
+@click.option(
+    "--every", type=DurationType(), default="1h", metavar="DURATION", help="How often (30m, 6h)."
+)
+@click.option("--once", is_flag=True, help="Look once and end; for timers.")
+@click.option(
+    "--notify",
+    metavar="COMMAND|URL",
+    help="Gets each message as JSON: a command on stdin, without a shell; a URL as a POST. It is "
+    "remembered, and also used when `token` meets a dead grant; '' forgets it.",
+)
+@click.option(
+    "--remind",
+    type=DurationType(),
+    default=f"{REMIND // timedelta(hours=1)}h",
+    metavar="DURATION",
+    help="Tell again of what stays broken, about this often; 0: never. Default: 24h.",
+)
+@click.option(
+    "--test-notify", "tested", is_flag=True, help="Only send a test notification, and say how."
+)
+@click.option(
+    "--heartbeat",
+    default="",
+    metavar="URL|COMMAND",
+    help="Fetched or run after each look that found all well.",
+)
+@click.option(
+    "--print",
+    "timer",
+    type=click.Choice(["systemd", "cron"]),
+    help="Print a timer for this instead, having tried it with an empty environment.",
+)
+@json_option
+@pass_terminal
+def monitor(
+    terminal: Terminal,
+    every: timedelta,
+    once: bool,
+    notify: str | None,
+    remind: timedelta,
+    tested: bool,
+    heartbeat: str,
+    timer: str | None,
+) -> None:
+    """Check all connections again and again, and tell when one fails.
+
+    Each connection that fails is told once, in one message for each cause, and the all-clear once.
+    A message is JSON with "event" (incident, all-well, test); an incident has "connections", those
+    of them that are "new" and "known", and "reminder". One that did not arrive is sent again after
+    the next check. Superseded tokens of repairs are ended when their grace is over. With --once
+    the exit code is that of the gravest finding; 6 if a notification could not be sent.
+
+    \b
+      zoho-wizard monitor --notify 'mail -s Zoho ops@example.com'
+      zoho-wizard monitor --notify "sh -c 'cat >> /var/log/zoho-alarms'"
+      zoho-wizard monitor --notify https://hooks.example.com/zoho
+      zoho-wizard monitor --test-notify
+    """
+    if every < MIN_INTERVAL:
+        raise fail("watch-too-often", minimum_minutes=str(int(MIN_INTERVAL.total_seconds() // 60)))
+    environment = terminal.settings.child_environment
+    notify = notify and settled(notify, environment)
+    if heartbeat and not webhook.is_url(heartbeat):
+        heartbeat = settled(heartbeat, environment)
+    if timer:
+        variables = run_unattended(terminal)
+        options = _monitor_options(_unseen(terminal, notify), heartbeat, remind)
+        render_timer = systemd_timer if timer == "systemd" else crontab_line
+        click.echo(render_timer(variables, every, options), nl=False)
+        return
+    if notify is not None:
+        _remember(terminal, notify, tested=tested)
+    if tested:
+        _test(terminal)
+        return
+    with stop_signals() as stop_event:
+        code = _run_checks(terminal, heartbeat, every, remind, stop_event)
+        while not once and not stop_event.wait(_next_delay_seconds(every)):
+            _run_checks(terminal, heartbeat, every, remind, stop_event)
+    raise Exit(code if once else 0)
+
+
+def _monitor_options(notify: str | None, heartbeat: str, remind: timedelta) -> list[str]:
+    options = [("--notify", notify)] if notify is not None else []
+    options += [("--remind", f"{int(remind.total_seconds())}s")] if remind != REMIND else []
+    options += [("--heartbeat", heartbeat)] if heartbeat else []
+    return [word for option in options for word in option]
+
+
+def _unseen(terminal: Terminal, notify: str | None) -> str | None:
+    """What a timer may show of --notify: an address, which may be a secret, is remembered now and
+    left out."""
+    if not notify or not webhook.is_url(notify):
+        return notify
+    terminal.services.store.set_notify_command(notify)
+    terminal.renderer.print_note(
+        "The address for notifications is stored encrypted, not in the timer."
+    )
+    return None
+
+
+def _remember(terminal: Terminal, notify: str, *, tested: bool) -> None:
+    """Keep what tells; the first time, say how to try it."""
+    store = terminal.services.store
+    changed = notify != store.notify_command()
+    store.set_notify_command(notify)
+    if notify and changed and not tested:
+        terminal.renderer.print_note("To try it:", command="zoho-wizard monitor --test-notify")
+
+
+def _test(terminal: Terminal) -> None:
+    failure = terminal.services.monitoring.test()
+    if failure is not None:
+        raise WizardError(failure)
+    by = shown(terminal.services.store.notify_command())
+    terminal.renderer.print_success(f"The test notification was sent by {by}.")
+
+
+def _next_delay_seconds(every: timedelta) -> float:
+    return every.total_seconds() * random.uniform(1 - INTERVAL_JITTER, 1 + INTERVAL_JITTER)  # noqa: S311 - no secret
+
+
+def _run_checks(
+    terminal: Terminal,
+    heartbeat: str,
+    every: timedelta,
+    remind: timedelta,
+    stop_event: threading.Event,
+) -> int:
+    """Look once, tell what is new, and remember that; returns the exit code. What is certain is
+    told before Zoho's limits are waited for."""
+    alarm = terminal.services.monitoring
+    deadline = terminal.clock() + every * MAX_WAIT_SHARE
+
+    def wait(until: datetime) -> bool:
+        while terminal.clock() < until <= deadline:
+            if stop_event.wait(POLL_INTERVAL_SECONDS):
+                return False
+        return until <= deadline
+
+    terminal.services.reauthorization.revoke_replaced_tokens()
+
+    def tell_certain(found: CheckRun) -> None:
+        _tell(terminal, lambda: alarm.tell_certain(found))
+
+    check_run = alarm.run_checks(wait=wait, before_wait=tell_certain)
+    _print_check_run(terminal, check_run)
+    codes = _tell(terminal, lambda: alarm.notify(check_run, remind))
+    if heartbeat and check_run.is_healthy and check_run.results:
+        _send_heartbeat(terminal, heartbeat)
+    return most_severe([*codes, *(each.explanation.exit_code for each in check_run.incidents)])
+
+
+def _tell(terminal: Terminal, act: Callable[[], Sequence[Failure]]) -> list[int]:
+    """Notify, and say what failed of it, which must not end the watch; returns its exit codes."""
+    try:
+        failures = act()
+    except WizardError as error:
+        failures = [error.failure]
+    findings = [terminal.explain(failure) for failure in failures]
+    for finding in findings:
+        terminal.renderer.print_explanation(finding)
+    return [finding.exit_code for finding in findings]
+
+
+def _print_check_run(terminal: Terminal, check_run: CheckRun) -> None:
+    renderer = terminal.renderer
+    if renderer.as_json:
+        renderer.print_json(check_run.to_json())
+        return
+    print_incidents(renderer, check_run.incidents)
+    if not check_run.results:
+        print_no_connections(terminal)
+    elif check_run.is_healthy:
+        renderer.print_success(
+            f"{format_datetime(check_run.at)}: all {len(check_run.results)} connections work."
+        )
+
+
+def _send_heartbeat(terminal: Terminal, heartbeat: str) -> None:
+    if webhook.is_url(heartbeat):
+        _report_errors(terminal, lambda: _fetch(heartbeat))
+    else:
+        _report_errors(
+            terminal, lambda: commands.run_command(heartbeat, terminal.settings.child_environment)
+        )
+
+
+def _fetch(url: str) -> None:
+    try:
+        with urllib.request.urlopen(url, timeout=HEARTBEAT_TIMEOUT_SECONDS):  # noqa: S310 - http or https, checked
+            return
+    except (urllib.error.URLError, OSError, ValueError) as error:
+        raise fail("heartbeat-failed", reason=str(error)) from None
+
+
+def _report_errors(terminal: Terminal, action: Callable[[], None]) -> None:
+    """Do what must not end the watch; what fails is said."""
+    try:
+        action()
+    except WizardError as error:
+        terminal.renderer.print_explanation(terminal.explain(error.failure))

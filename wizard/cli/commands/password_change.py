@@ -1,0 +1,102 @@
+"""``password-change``: what to know before one, and a check after it."""
+
+from typing import Any
+
+import click
+
+from wizard.cli.commands.check import exit_with_result, run_checks
+from wizard.cli.commands.connections import STATE_LABELS
+from wizard.cli.commands.reauthorize import reauthorize
+from wizard.cli.renderer import format_datetime
+from wizard.cli.terminal import Terminal, json_option, pass_terminal
+from wizard.diagnosis.password_change import PasswordChangeRisk, advice, password_change_risks
+from wizard.errors import fail
+from wizard.monitoring import CheckRun
+
+
+@click.command("password-change")
+@click.argument("email", required=False, default="")
+@click.option("--message", is_flag=True, help="Print what to send to whoever changes it.")
+@click.option("--check", is_flag=True, help="After the change: prove what hangs on it.")
+@json_option
+@pass_terminal
+def password_change(terminal: Terminal, email: str, message: bool, check: bool) -> None:
+    """What a change of the password of EMAIL puts at risk.
+
+    And how to keep it alive; without EMAIL, for every account. --check afterwards says what died,
+    and how it is repaired.
+    """
+    selected = _risks(terminal, email)
+    if check:
+        check_run = run_checks(
+            terminal, [name for risk in selected for name in risk.connection_names]
+        )
+        _offer_reauthorization(terminal, check_run)
+        exit_with_result(terminal, check_run)
+    if message:
+        click.echo("\n".join(risk.message_to_owner.strip() + "\n" for risk in selected), nl=False)
+    elif terminal.renderer.as_json:
+        terminal.renderer.print_json(
+            {"accounts": [_risk_to_json(risk) for risk in selected], "advice": advice()}
+        )
+    else:
+        for risk in selected:
+            _print_risk(terminal, risk)
+        _print_advice(terminal, email)
+
+
+def _offer_reauthorization(terminal: Terminal, check_run: CheckRun) -> None:
+    """At a terminal, offer to repair at once what a look has found dead."""
+    names = [name for trouble in check_run.incidents for name in trouble.to_reauthorize]
+    if names and terminal.is_interactive and not terminal.renderer.as_json:
+        terminal.renderer.print_blank()
+        if click.confirm("Repair them now?", err=True):
+            click.get_current_context().invoke(reauthorize, names=tuple(names), yes=True)
+
+
+def _risks(terminal: Terminal, email: str) -> tuple[PasswordChangeRisk, ...]:
+    store = terminal.services.store
+    all_risks = password_change_risks(
+        store.overviews(), store.destinations(), store.last_refreshes()
+    )
+    selected = tuple(
+        risk for risk in all_risks if risk.email.casefold() == email.casefold() or not email
+    )
+    if not selected:
+        raise fail("no-account", email=email, known=", ".join(each.email for each in all_risks))
+    return selected
+
+
+def _print_risk(terminal: Terminal, risk: PasswordChangeRisk) -> None:
+    renderer, data_center = terminal.renderer, terminal.services.zoho.data_center(risk.location)
+    renderer.print_heading(f"{risk.email}, {data_center.name}")
+    renderer.print_table(
+        ("Connection", "State", "Last used"),
+        [
+            (each.name, STATE_LABELS[each.state], format_datetime(each.last_refreshed_at))
+            for each in risk.connections
+        ],
+    )
+    for program in risk.programs:
+        renderer.print_item(f"  Program: {program}")
+
+
+def _print_advice(terminal: Terminal, email: str) -> None:
+    renderer = terminal.renderer
+    renderer.print_blank()
+    for sentence in advice():
+        renderer.print_note(f"• {sentence}")
+    renderer.print_blank()
+    of = f" {email}" if email else ""
+    renderer.print_note("To send before:", command=f"zoho-wizard password-change{of} --message")
+    renderer.print_note("To run after:", command=f"zoho-wizard password-change{of} --check")
+
+
+def _risk_to_json(risk: PasswordChangeRisk) -> dict[str, Any]:
+    return {
+        "email": risk.email,
+        "location": risk.location,
+        "connections": risk.connections,
+        "client_ids": risk.client_ids,
+        "programs": risk.programs,
+    }

@@ -1,0 +1,248 @@
+"""``reauthorize``: one connection or many anew, in as few sign-ins as there are accounts."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from functools import partial
+from typing import NoReturn
+
+import click
+
+from wizard.cli.browser import open_page
+from wizard.cli.commands.token import DurationType
+from wizard.cli.flows.assisted_authorization import assisted_authorizer
+from wizard.cli.flows.authorization import Authorizer, PasteAuthorizer, consent_count
+from wizard.cli.flows.authorization_requests import complete_responses, print_requests
+from wizard.cli.flows.reauthorization import reauthorize_in_terminal
+from wizard.cli.flows.reauthorization_results import exit_code, item_to_json, print_results
+from wizard.cli.flows.serving import (
+    available_server,
+    interruptible,
+    print_browser_link,
+    stop_signals,
+    wait_until,
+)
+from wizard.cli.flows.verification import most_severe
+from wizard.cli.terminal import CONNECTION_NAME, Exit, Terminal, json_option, pass_terminal
+from wizard.errors import fail
+from wizard.reauthorization import ItemState, ReauthorizationPlan
+from wizard.zoho import parse_scope, preset, presets
+
+
+@click.command()
+@click.argument("names", type=CONNECTION_NAME, nargs=-1, metavar="[NAME]...")
+@click.option("--all", "all_rejected", is_flag=True, help="All that Zoho refuses.")
+@click.option("--account", default="", metavar="EMAIL", help="Of these, those of this account.")
+@click.option(
+    "--as",
+    "new_account_email",
+    default="",
+    metavar="EMAIL",
+    help="Who takes over all connections of the account, or those named.",
+)
+@click.option(
+    "--add", "additions", multiple=True, metavar="PRESET|SCOPE", help="Ask for more on the way."
+)
+@click.option(
+    "--revoke-after",
+    type=DurationType(),
+    default="24h",
+    show_default=True,
+    help="How long a replaced token lives where no reload proves that it is out of use.",
+)
+@click.option("--no-browser", is_flag=True, help="Stay here: paste back where your browser ends.")
+@click.option(
+    "--assist",
+    is_flag=True,
+    help="Open a window in which you sign in; Accept is pressed for you. Experimental.",
+)
+@click.option(
+    "--keep-profile", is_flag=True, help="With --assist: stay signed in in it until the next time."
+)
+@click.option(
+    "--request", is_flag=True, help="Print the message for whose account it is, to forward."
+)
+@click.option("--response", is_flag=True, help="Take the address that came back for --request.")
+@click.option("--yes", is_flag=True, help="Do not ask before several; needed in a script.")
+@json_option
+@pass_terminal
+def reauthorize(
+    terminal: Terminal,
+    names: tuple[str, ...],
+    all_rejected: bool,
+    account: str,
+    new_account_email: str,
+    additions: tuple[str, ...],
+    revoke_after: timedelta,
+    no_browser: bool,
+    assist: bool,
+    keep_profile: bool,
+    request: bool,
+    response: bool,
+    yes: bool,
+) -> None:
+    """Authorize connections anew, with the same scopes.
+
+    Those named, or all that Zoho has refused for good; alone, it goes on with a repair that was
+    begun. The grant before stays in use until the new one is proved, nothing is overwritten when
+    another person or organization answers, and programs are handed the new credentials.
+    """
+    _check_options(
+        assist=assist, has_other_mode=no_browser or request or response, keep_profiles=keep_profile
+    )
+    service = terminal.services.reauthorization
+    service.revoke_replaced_tokens()
+    if response:
+        _print_result(terminal, complete_responses(terminal), is_single=False)
+    additional_scope = _additional_scope(additions)
+    with _open_authorizer(
+        terminal, assist=assist, keep_profiles=keep_profile, no_browser=no_browser
+    ) as authorizer:
+        current = service.current()
+        selected = _select_connections(terminal, names, all_rejected, account, new_account_email)
+        if selected or current is None or current.is_done:
+            plan = service.plan(selected, new_account_email)
+            if len(plan.names) > 1:
+                _confirm_plan(terminal, plan, yes=yes)
+            service.begin(plan.names, additional_scope, new_account_email, revoke_after)
+        service.resume()
+        if request:
+            print_requests(terminal)
+            return
+        reauthorization = service.current()
+        item_names = [line.connection for line in reauthorization.items] if reauthorization else []
+        if authorizer is None and all(_is_self_client(terminal, name) for name in item_names):
+            authorizer = PasteAuthorizer(terminal)
+        if authorizer is not None:
+            reauthorize_in_terminal(terminal, authorizer)
+        else:
+            _reauthorize_in_browser(
+                terminal,
+                item_names,
+                has_same_scope_and_account=not additional_scope and not new_account_email,
+            )
+    _print_result(terminal, item_names, is_single=len(names) == 1 and len(item_names) == 1)
+
+
+def _check_options(*, assist: bool, has_other_mode: bool, keep_profiles: bool) -> None:
+    """Refuse options that contradict each other, before anything is begun."""
+    if assist and has_other_mode:
+        raise click.UsageError(
+            "--assist opens a window; --no-browser, --request and --response do not."
+        )
+    if keep_profiles and not assist:
+        raise click.UsageError("--keep-profile says what becomes of the window of --assist.")
+
+
+@contextmanager
+def _open_authorizer(
+    terminal: Terminal, *, assist: bool, keep_profiles: bool, no_browser: bool
+) -> Iterator[Authorizer | None]:
+    """The way in which consents are given; None: on the pages. Raises as `assisted` does, before
+    anything is begun."""
+    if assist:
+        with assisted_authorizer(terminal, keep_profiles=keep_profiles) as authorizer:
+            yield authorizer
+    else:
+        yield PasteAuthorizer(terminal) if no_browser else None
+
+
+def _select_connections(
+    terminal: Terminal,
+    names: Sequence[str],
+    all_rejected: bool,
+    account: str,
+    new_account_email: str,
+) -> tuple[str, ...]:
+    """The connections that are meant; none where neither names nor a choice were given.
+
+    Raises ``nothing-to-repair``.
+    """
+    service = terminal.services.reauthorization
+    selected = tuple(names)
+    if account:
+        rejected = set(service.rejected_connections())
+        selected = tuple(
+            name
+            for name in service.connections_of_account(account)
+            if new_account_email or name in rejected or name in names
+        )
+    elif all_rejected:
+        selected = service.rejected_connections()
+    if (account or all_rejected) and not selected:
+        raise fail("nothing-to-repair")
+    return selected
+
+
+def _additional_scope(additions: Sequence[str]) -> tuple[str, ...]:
+    """The scopes of the tasks and those named. Raises ``malformed-scope``."""
+    preset_ids = {each.id for each in presets()}
+    scopes = [
+        scope
+        for addition in additions
+        for scope in (preset(addition).scope if addition in preset_ids else parse_scope(addition))
+    ]
+    return tuple(dict.fromkeys(scopes))
+
+
+def _is_self_client(terminal: Terminal, name: str) -> bool:
+    store = terminal.services.store
+    return not store.client(store.connection(name).client_id).redirect_uri
+
+
+def _confirm_plan(terminal: Terminal, plan: ReauthorizationPlan, *, yes: bool) -> None:
+    """Show what will happen, and ask once."""
+    renderer = terminal.renderer
+    for group in plan.groups:
+        owner = group.email or "whoever it belongs to"
+        minutes = -(-group.wait // timedelta(minutes=1))
+        waiting = f" (the last one waits {minutes} minutes for Zoho)" if minutes else ""
+        renderer.print_note(
+            f"{owner} in {group.location.upper()}, client {group.client_name}: "
+            f"{', '.join(group.names)}{waiting}"
+        )
+    sign_ins = "1 sign-in" if plan.sign_in_count == 1 else f"{plan.sign_in_count} sign-ins"
+    renderer.print_note(f"{consent_count(len(plan.names))} in all, {sign_ins}.")
+    if not yes:
+        with interruptible():
+            terminal.confirm("Begin?", option="--yes")
+
+
+def _reauthorize_in_browser(
+    terminal: Terminal, names: Sequence[str], *, has_same_scope_and_account: bool
+) -> None:
+    """Show the page of the repair, of one connection its own, and wait until nothing is left that
+    asks for the person."""
+    is_single = len(names) == 1 and has_same_scope_and_account
+    page = f"/connections/{names[0]}" if is_single else "/reauthorize"
+    with stop_signals() as stop_event, available_server(terminal.services) as create_browser_link:
+        open_page(page, create_browser_link, terminal.settings, terminal.renderer)
+        terminal.renderer.print_note(
+            "Waiting for the proofs.  Enter: a new link.  Ctrl-C: stop waiting."
+        )
+        new_link = partial(print_browser_link, terminal, create_browser_link, page)
+        if not wait_until(stop_event, new_link, partial(_is_finished, terminal)):
+            terminal.renderer.print_note("Go on at any time:", command="zoho-wizard reauthorize")
+            raise Exit(1)
+
+
+def _is_finished(terminal: Terminal) -> bool:
+    """Whether the repair has come to its end; what was decided on a page is handed on here."""
+    service = terminal.services.reauthorization
+    reauthorization = service.current()
+    if reauthorization is None or reauthorization.is_done:
+        return True
+    for item in reauthorization.items:
+        if item.state is ItemState.DELIVERING:
+            service.continue_after_verification(item.connection)
+    return False
+
+
+def _print_result(terminal: Terminal, names: Sequence[str], *, is_single: bool) -> NoReturn:
+    items = terminal.services.reauthorization.latest_items(names)
+    if terminal.renderer.as_json:
+        results = [item_to_json(terminal, line) for line in items]
+        terminal.renderer.print_json(results[0] if is_single else results)
+    else:
+        print_results(terminal, items)
+    raise Exit(most_severe([exit_code(terminal, line) for line in items]))

@@ -1,0 +1,196 @@
+"""``simulator`` and ``demo``: the simulated Zoho alone, and with a wizard beside it."""
+
+import errno
+import json
+import os
+import shutil
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from wizard import settings
+from wizard.cli.flows.serving import (
+    alone,
+    print_browser_link,
+    running_server,
+    stop_signals,
+    wait_until,
+)
+from wizard.cli.terminal import Terminal, pass_terminal
+from wizard.errors import fail
+from wizard.local_api import request_browser_link
+
+if TYPE_CHECKING:
+    from wizard.simulator.server import Simulator
+
+SIMULATED_ZOHO_PORT = 8730
+
+
+@click.command()
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=SIMULATED_ZOHO_PORT,
+    show_default=True,
+    help="0: a free one.",
+)
+@pass_terminal
+def simulator(terminal: Terminal, port: int) -> None:
+    """Serve a made-up Zoho until stopped.
+
+    It listens on 127.0.0.1 only, and nothing of it is kept.
+    Any program that takes Zoho's addresses as settings can be tried against it.
+    """
+    with stop_signals() as stopped, running_simulator(port) as simulated:
+        terminal.renderer.print_note(
+            "A made-up Zoho answers. Its people, clients, clock and journal:"
+        )
+        terminal.renderer.print_command(f"{simulated.url}/_simulator/")
+        _print_people(terminal, simulated)
+        _print_environment(terminal, simulated)
+        terminal.renderer.print_note("Ctrl-C: stop.")
+        wait_until(stopped)
+
+
+@click.command()
+@click.option("--reset", is_flag=True, help="Begin anew: forget the made-up Zoho and its wizard.")
+@click.option(
+    "--port",
+    type=click.IntRange(1, 65535),
+    default=SIMULATED_ZOHO_PORT,
+    show_default=True,
+    help="Of the made-up Zoho.",
+)
+@pass_terminal
+def demo(terminal: Terminal, reset: bool, port: int) -> None:
+    """Try everything against a made-up Zoho.
+
+    Serves it and a wizard of its own, and keeps both between runs.
+    """
+    demo_settings = settings.from_environment(simulator_url=f"http://127.0.0.1:{port}")
+    if link := request_browser_link(Path(demo_settings.paths.socket), "/", is_printed=True):
+        terminal.renderer.print_note("A demo runs already. A new link to it:", command=link)
+        return
+    state_file = Path(demo_settings.paths.data_dir) / "simulator.json"
+    with stop_signals() as stopped, running_simulator(port) as simulated:
+        if reset:
+            _remove_data(demo_settings)
+        _load_state(simulated, state_file)
+        try:
+            _serve_demo(terminal, demo_settings, simulated, stopped)
+        finally:
+            _save_state(simulated, state_file)
+
+
+def _serve_demo(
+    terminal: Terminal,
+    demo_settings: settings.Settings,
+    simulated: "Simulator",
+    stopped: threading.Event,
+) -> None:
+    renderer = terminal.renderer
+    services = terminal.open_services(demo_settings, simulated.clock)
+    with running_server(services) as create_browser_link:
+        renderer.print_note("This Zoho is made up: nothing here touches your Zoho account.")
+        renderer.print_blank()
+        renderer.print_note("1. Open the wizard (the link works once, for ten minutes):")
+        renderer.print_command(create_browser_link("/", True))
+        renderer.print_note(
+            "2. Follow it: choose a task, register a client, sign in as one of these:"
+        )
+        _print_people(terminal, simulated)
+        renderer.print_note("3. Use what you made, by the name you gave it, in another terminal:")
+        _print_environment(terminal, simulated)
+        renderer.print_command("zoho-wizard list")
+        renderer.print_command("zoho-wizard token crm-read-leads")
+        renderer.print_note("The made-up Zoho itself, with its clock and its events:")
+        renderer.print_command(f"{simulated.url}/_simulator/")
+        renderer.print_note(
+            "With the real Zoho you begin by:",
+            command="env -u ZOHO_WIZARD_SIMULATOR_URL zoho-wizard",
+        )
+        renderer.print_note(
+            "Enter: a new link.  Ctrl-C: stop. All is kept until zoho-wizard demo --reset"
+        )
+        wait_until(stopped, lambda: print_browser_link(terminal, create_browser_link))
+        renderer.print_note("Stopping: what is under way is finished first.")
+
+
+@contextmanager
+def running_simulator(port: int) -> Iterator["Simulator"]:
+    """A simulated Zoho on `port`; raises ``simulator-port-in-use``."""
+    from wizard.simulator.server import Simulator
+
+    try:
+        simulated = Simulator(port=port)
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            raise
+        raise fail("simulator-port-in-use", port=str(port)) from error
+    with simulated:
+        yield simulated
+
+
+def _print_people(terminal: Terminal, simulated: "Simulator") -> None:
+    people = simulated.controls.people()
+    width = max(len(person["email"]) for person in people)
+    for person in people:
+        columns = (
+            person["email"].ljust(width),
+            person["password"].ljust(22),
+            _describe_person(person),
+        )
+        terminal.renderer.print_note(f"     {'  '.join(columns)}")
+
+
+def _describe_person(person: Mapping[str, Any]) -> str:
+    """What is particular about a made-up person."""
+    kind = f"at Zoho {person['location'].upper()}"
+    in_crm = [each for each in person["organizations"] if each["product"] == "crm"]
+    if person["one_time_code"]:
+        return f"{kind}; asks for a one-time code too"
+    if not in_crm:
+        return f"{kind}; has no account in any product"
+    return f"{kind}; chooses among organizations" if len(in_crm) > 1 else kind
+
+
+def _print_environment(terminal: Terminal, simulated: "Simulator") -> None:
+    here = Path(sys.argv[0]).resolve().parent
+    if shutil.which("zoho-wizard") is None and (here / "zoho-wizard").exists():
+        terminal.renderer.print_command(f'export PATH="{here}:$PATH"')
+    terminal.renderer.print_command(f"export ZOHO_WIZARD_SIMULATOR_URL={simulated.url}")
+
+
+def _remove_data(demo_settings: settings.Settings) -> None:
+    """Remove the simulator's home, which holds nothing that is real. Raises ``already-served``."""
+    demo_settings.paths.prepare()
+    with alone(demo_settings.paths):
+        for directory in (demo_settings.paths.data_dir, demo_settings.paths.config_dir):
+            shutil.rmtree(directory, ignore_errors=True)
+
+
+def _load_state(simulated: "Simulator", state_file: Path) -> None:
+    """Go on where the last demo ended; raises ``demo-unreadable``."""
+    try:
+        text = state_file.read_text("utf-8")
+    except FileNotFoundError:
+        return
+    try:
+        simulated.world.load(json.loads(text))
+    except (ValueError, LookupError, TypeError) as error:
+        raise fail("demo-unreadable", path=str(state_file)) from error
+
+
+def _save_state(simulated: "Simulator", state_file: Path) -> None:
+    with simulated.world.lock:
+        text = json.dumps(simulated.world.to_dict())
+    fresh = state_file.with_suffix(".new")
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+    os.replace(fresh, state_file)

@@ -1,0 +1,193 @@
+"""``token``: a fresh access token, and nothing else, on stdout."""
+
+import re
+import sys
+import time
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
+
+import click
+
+from wizard.cli.renderer import format_datetime
+from wizard.cli.terminal import CONNECTION_NAME, Terminal, json_option, pass_terminal
+from wizard.errors import WizardError
+from wizard.model import AccessToken, Failure
+from wizard.tokens import LONGEST, reported_token
+
+MAX_TTL = timedelta(minutes=30)
+"""The most life that may be asked for: with more, hardly any token would be good enough, and each
+call would make a new one."""
+
+POLL_INTERVAL_SECONDS = 0.5
+"""Seconds between two looks at the clock: a computer that slept meanwhile goes on at once."""
+
+DEFAULT_RETRY_DELAY = timedelta(seconds=30)
+"""How long to wait where nobody says when it may go on: after a network fault."""
+
+_DURATION = re.compile(r"(?P<count>\d{1,5})(?P<unit>[smh]?)")
+_UNIT_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600}
+
+
+class DurationType(click.ParamType[timedelta]):
+    """A span of time: ``90``, ``90s``, ``15m``, ``1h``; none longer than `most`."""
+
+    name = "duration"
+
+    def __init__(self, maximum: timedelta = timedelta.max) -> None:
+        self.maximum = maximum
+
+    def convert(
+        self, value: Any, parameter: click.Parameter | None, context: click.Context | None
+    ) -> timedelta:
+        """Read a number and its unit, seconds where none is given."""
+        match = _DURATION.fullmatch(str(value))
+        if match is None:
+            self.fail(f"{value!r} is not a span of time such as 90s, 15m or 1h", parameter, context)
+        duration = timedelta(seconds=int(match["count"]) * _UNIT_SECONDS[match["unit"]])
+        if duration > self.maximum:
+            self.fail(f"{value!r} is more than {self.maximum // timedelta(minutes=1)}m", parameter)
+        return duration
+
+
+min_ttl_option = click.option(
+    "--min-ttl",
+    type=DurationType(MAX_TTL),
+    metavar="DURATION",
+    help="The token must live at least this long (90s, 15m, at most 30m); else five minutes.",
+)
+wait_option = click.option(
+    "--wait",
+    type=DurationType(),
+    default="0",
+    metavar="DURATION",
+    help="Wait up to this long (90s, 15m, 1h) where Zoho or the network asks for patience.",
+)
+
+
+def _only_stdin(
+    _context: click.Context, _parameter: click.Parameter, value: str | None
+) -> str | None:
+    """Refuse anything but ``-`` without repeating it: it is a token that must not be in argv."""
+    if value not in (None, "-"):
+        raise click.BadParameter("only - is allowed: the token is read from stdin.")
+    return value
+
+
+@click.command()
+@click.argument("name", type=CONNECTION_NAME)
+@min_ttl_option
+@click.option(
+    "--force-refresh",
+    is_flag=True,
+    help="A new token, even if the cached one is still good; at most one a minute.",
+)
+@click.option(
+    "--rejected",
+    metavar="-",
+    callback=_only_stdin,
+    help="Read an access token that Zoho rejected from stdin, and print another.",
+)
+@wait_option
+@json_option
+@pass_terminal
+def token(
+    terminal: Terminal,
+    name: str,
+    min_ttl: timedelta | None,
+    force_refresh: bool,
+    rejected: str | None,
+    wait: timedelta,
+) -> None:
+    """Print an access token of connection NAME.
+
+    stdout gets the token and a newline, nothing else. Zoho is asked only when the cached token
+    comes near its end, and only by one process at a time. --json adds where it may be used.
+
+    If Zoho rejects the token, report it with --rejected - and it isn't printed again. If it is no
+    longer the current one, the current one is printed.
+    """
+    reported = _reported(terminal) if rejected else ""
+    access_token = get_token(
+        terminal, name, wait, min_ttl=min_ttl, force_refresh=force_refresh, rejected=reported
+    )
+    if terminal.renderer.as_json:
+        terminal.renderer.print_json(_token_to_json(terminal, access_token))
+    else:
+        click.echo(access_token.value)
+
+
+def _reported(terminal: Terminal) -> str:
+    """The access token on stdin: one line, typed unseen at a terminal."""
+    if sys.stdin.isatty():
+        return reported_token(terminal.read_secret("Rejected access token").encode())
+    return reported_token(sys.stdin.buffer.readline(LONGEST + 2))
+
+
+def get_token(
+    terminal: Terminal,
+    name: str,
+    wait: timedelta,
+    *,
+    min_ttl: timedelta | None,
+    force_refresh: bool = False,
+    rejected: str = "",
+) -> AccessToken:
+    """An access token of connection `name`, other than the `rejected` one, waiting up to `wait` for
+    what is temporary.
+
+    Raises what the broker raises once the wait is over, or would be before it helps.
+    """
+    deadline = terminal.clock() + wait
+    seconds = None if min_ttl is None else int(min_ttl.total_seconds())
+    while True:
+        try:
+            return terminal.services.tokens.access_token(
+                name, min_ttl=seconds, force_refresh=force_refresh, rejected=rejected
+            )
+        except WizardError as error:
+            until = _retry_time(error.failure, terminal.clock(), deadline)
+            if until is None:
+                if error.failure.code == "grant-dead":
+                    terminal.defer(partial(_notify_rejected, terminal, name))
+                raise
+            title = terminal.explain(error.failure).title
+        terminal.renderer.print_note(
+            f"{title}. Waiting until {format_datetime(until)}; Ctrl-C ends it."
+        )
+        while terminal.clock() < until:
+            time.sleep(POLL_INTERVAL_SECONDS)
+
+
+def _notify_rejected(terminal: Terminal, name: str) -> None:
+    """Tell whoever is told by ``watch --notify`` at once, the first time."""
+    for failure in terminal.services.monitoring.notify_rejected(name):
+        terminal.renderer.print_explanation(terminal.explain(failure))
+
+
+def _retry_time(failure: Failure, now: datetime, deadline: datetime) -> datetime | None:
+    """When to try again; None where that is too late, or no wait mends it."""
+    until = failure.retry_at or min(now + DEFAULT_RETRY_DELAY, deadline)
+    return until if failure.temporary and now < until <= deadline else None
+
+
+def _token_to_json(terminal: Terminal, access_token: AccessToken) -> dict[str, Any]:
+    api_access = terminal.services.tokens.api_access(access_token.connection)
+    return {
+        "access_token": access_token.value,
+        "token_type": "Zoho-oauthtoken",
+        "expires_at": access_token.expires_at,
+        "expires_in": int((access_token.expires_at - terminal.clock()).total_seconds()),
+        "stale": access_token.stale,
+        "location": api_access.location,
+        "accounts_server": api_access.accounts_server,
+        "api_domain": api_access.api_domain,
+        "api_bases": {each.id: each.api_base for each in api_access.products},
+        "organization_id": api_access.organization_id or None,
+        "organization_ids": {
+            e.id: e.organization_id for e in api_access.products if e.organization_id
+        },
+        "account": api_access.account,
+        "connection": access_token.connection,
+        "generation": access_token.generation,
+    }

@@ -1,0 +1,161 @@
+"""One consent in the terminal: the address goes out, what the browser ended on comes back."""
+
+import sys
+from typing import Protocol
+
+import click
+
+from wizard.authorization import CompletedAttempt, StartedAttempt
+from wizard.cli.terminal import Terminal
+from wizard.errors import WizardError, fail
+from wizard.model import AttemptMode
+from wizard.reauthorization import NextAction, ReauthorizationItem
+
+RETRYABLE_PASTE_CODES = ("paste-not-understood", "paste-not-callback", "callback-unknown-state")
+"""The attempt still waits after these: the person may simply paste again."""
+
+
+class Authorizer(Protocol):
+    """A way in which the consents of a repair are given."""
+
+    is_page_controlled: bool
+    """Nobody is at a terminal: what a person must decide is decided on the page of the repair."""
+
+    def announce(self, next_action: NextAction) -> None:
+        """Say whose consents come next."""
+
+    def authorize_item(self, item: ReauthorizationItem) -> int:
+        """Ask for the consent of `line` and for its answer; returns the generation of the grant
+        that is stored then. Raises as `consent` does."""
+
+    def notify(self, message: str) -> None:
+        """Say why nothing is asked for now."""
+
+    def poll(self) -> None:
+        """Called again and again while nothing is asked for; raises where nobody can go on."""
+
+
+def consent_count(count: int) -> str:
+    """How many, in words."""
+    return "1 consent" if count == 1 else f"{count} consents"
+
+
+class PasteAuthorizer:
+    """Consents in any browser; where it ends is pasted into the terminal."""
+
+    is_page_controlled = False
+
+    def __init__(self, terminal: Terminal) -> None:
+        self._terminal = terminal
+
+    def announce(self, next_action: NextAction) -> None:
+        """Say who must sign in, and who may be signed in there still."""
+        item, renderer = next_action.item, self._terminal.renderer
+        if item is None or not item.email:
+            return
+        renderer.print_blank()
+        task = f"Next: {consent_count(next_action.remaining_consents)} as {item.email}."
+        renderer.print_note(f"{task} Sign in to Zoho as {item.email}.")
+        if next_action.previous_email and next_action.previous_email != item.email:
+            data_center = self._terminal.services.zoho.data_center(item.location)
+            renderer.print_note(
+                f"{next_action.previous_email} may be signed in there still. "
+                "Sign out first, or use a private "
+                "window:",
+                command=data_center.sign_out_url,
+            )
+
+    def authorize_item(self, item: ReauthorizationItem) -> int:
+        """Print the address and wait for what comes back."""
+        client = self._terminal.services.store.client(item.client_id)
+        is_self_client = not client.redirect_uri
+        return authorize_in_terminal(
+            self._terminal,
+            item.connection,
+            is_self_client=is_self_client,
+            additional_scope=item.additional_scope,
+        )
+
+    def notify(self, message: str) -> None:
+        """Say it here."""
+        self._terminal.renderer.print_note(message)
+
+    def poll(self) -> None:
+        """A terminal needs no looking after."""
+
+
+def authorize_in_terminal(
+    terminal: Terminal, name: str, *, is_self_client: bool, additional_scope: tuple[str, ...] = ()
+) -> int:
+    """Ask for a consent for connection `name` and for its answer; returns the generation of the
+    grant that is stored then. `scope` is asked for beside what the connection has.
+
+    Raises what `Authorization.begin` raises, and the failure of a consent that led to no grant.
+    """
+    return require_generation(
+        _authorize_self_client(terminal, name)
+        if is_self_client
+        else _authorize_by_paste(terminal, name, additional_scope)
+    )
+
+
+def require_generation(completed: CompletedAttempt) -> int:
+    """The generation of the grant that an attempt led to; raises its failure else."""
+    if completed.failure is not None:
+        raise WizardError(completed.failure)
+    if completed.generation is None:
+        raise fail("unknown", name=completed.connection)
+    return completed.generation
+
+
+def _authorize_by_paste(
+    terminal: Terminal, name: str, additional_scope: tuple[str, ...]
+) -> CompletedAttempt:
+    renderer, authorization = terminal.renderer, terminal.services.authorization
+    attempt = authorization.begin(name, AttemptMode.PASTE, additional_scope=additional_scope)
+    renderer.print_note(
+        "Open this address in any browser, sign in and accept:", command=attempt.url
+    )
+    renderer.print_note(
+        f"Your browser will end at {terminal.settings.redirect_uri}, on a page that cannot be "
+        "reached, or that says the consent was begun elsewhere; that is right: copy its whole "
+        "address and paste it here. (A bare code is taken too, but then only PKCE protects it.)"
+    )
+    try:
+        return _prompt_for_callback(terminal, attempt)
+    except BaseException:
+        # Only this process could have finished it.
+        authorization.abandon(attempt.attempt.id)
+        raise
+
+
+def _prompt_for_callback(terminal: Terminal, attempt: StartedAttempt) -> CompletedAttempt:
+    while True:
+        text = _read_hidden_line(terminal, "The whole address (it stays unseen)")
+        try:
+            return terminal.services.authorization.complete_pasted(
+                attempt.attempt.id, attempt.cookie_value, text
+            )
+        except WizardError as error:
+            if error.failure.code not in RETRYABLE_PASTE_CODES or not terminal.is_interactive:
+                raise
+            terminal.renderer.print_explanation(terminal.explain(error.failure))
+
+
+def _authorize_self_client(terminal: Terminal, name: str) -> CompletedAttempt:
+    connection = terminal.services.store.connection(name)
+    client = terminal.services.store.client(connection.client_id)
+    data_center = terminal.services.zoho.data_center(client.location)
+    terminal.renderer.print_note(
+        "In Zoho's API console, at your Self Client, choose Generate Code with this scope:",
+        command=data_center.console_client_url(client.client_id),
+    )
+    terminal.renderer.print_command(",".join(connection.scope))
+    code = _read_hidden_line(terminal, "The code (it lives for some minutes, and stays unseen)")
+    return terminal.services.authorization.complete_self_client(name, code)
+
+
+def _read_hidden_line(terminal: Terminal, prompt: str) -> str:
+    if terminal.is_interactive:
+        return str(click.prompt(prompt, err=True, hide_input=True))
+    return sys.stdin.readline()

@@ -1,0 +1,189 @@
+"""What a new connection shall be, from the options of ``connect``."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
+
+import click
+
+from wizard.cli.flows.serving import interruptible
+from wizard.cli.terminal import Exit, Terminal
+from wizard.clients import parse_credentials
+from wizard.errors import WizardError, fail
+from wizard.model import Client, Connection
+from wizard.zoho import ACCOUNT_SCOPE, parse_scope, preset
+
+T = TypeVar("T")
+
+USE_IT = "Use the new secret?"
+
+
+@dataclass(frozen=True)
+class ConnectionRequest:
+    """The options of ``connect``, as given."""
+
+    preset_ids: tuple[str, ...] = ()
+    scope: str = ""
+    data_center: str = ""
+    client_id: str = ""
+    is_self_client: bool = False
+
+    @property
+    def is_empty(self) -> bool:
+        """Nothing was asked for but the name."""
+        return not (self.preset_ids or self.scope or self.data_center or self.client_id)
+
+    def scopes(self) -> tuple[str, ...]:
+        """The scopes of the tasks and those named, with the one that tells who consented.
+
+        Raises ``unknown-preset``, ``malformed-scope``, or ``no-task`` when none was named.
+        """
+        scopes = [scope for task in self.preset_ids for scope in preset(task).scope]
+        if self.scope:
+            scopes.extend(parse_scope(self.scope))
+        if not scopes:
+            raise fail("no-task")
+        return parse_scope(",".join([*scopes, ACCOUNT_SCOPE]))
+
+    def location(self, terminal: Terminal) -> str | None:
+        """The data centre meant; None where none was named. Raises ``unknown-data-centre``."""
+        return resolve_location(terminal, self.data_center)
+
+    def stored_client(self, terminal: Terminal) -> Client | None:
+        """The client named, or the only fitting one there is; None where there is none.
+
+        Raises ``unknown-client``, or ``client-choice-needed`` where several fit.
+        """
+        store = terminal.services.store
+        if self.client_id:
+            return store.client(self.client_id)
+        matching = [
+            each for each in store.clients() if self.is_self_client is not bool(each.redirect_uri)
+        ]
+        if len(matching) > 1:
+            names = ", ".join(f"{each.client_id} ({each.name})" for each in matching)
+            raise fail("client-choice-needed", clients=names)
+        return matching[0] if matching else None
+
+
+def resolve_location(terminal: Terminal, text: str) -> str | None:
+    """The data centre that `text` means: a code, a name or any Zoho address; None for none.
+
+    Raises ``unknown-data-centre``.
+    """
+    if not text:
+        return None
+    zoho = terminal.services.zoho
+    data_center = zoho.find_data_center(text)
+    return data_center.location if data_center else zoho.data_center(text).location
+
+
+def create_connection(
+    terminal: Terminal, name: str, connection_request: ConnectionRequest, client: Client
+) -> Connection:
+    """Store the connection that is wished for; raises ``connection-exists`` or ``bad-name``."""
+    connection = Connection(
+        name=name,
+        client_id=client.client_id,
+        scope=connection_request.scopes(),
+        location=connection_request.location(terminal) or client.location,
+        presets=connection_request.preset_ids,
+        created_at=terminal.clock(),
+    )
+    terminal.services.store.add_connection(connection)
+    return connection
+
+
+def register_client(
+    terminal: Terminal,
+    *,
+    name: str = "",
+    location: str | None = None,
+    is_self_client: bool = False,
+    has_common_secret: bool = False,
+) -> Client:
+    """Ask for a client's id and secret, prove them at Zoho, and store the client. The new secret of
+    a client that is stored already takes its place if the person says so.
+
+    Raises what `Clients.admit` raises; nothing is stored then.
+    """
+    services = terminal.services
+    redirect_uri = "" if is_self_client else services.settings.redirect_uri
+    if terminal.is_interactive:
+        _print_registration_steps(terminal, name, location, redirect_uri)
+    credentials = parse_credentials(_prompt_credentials(terminal))
+    known = {each.client_id for each in services.store.clients()}
+    client = with_new_secret(
+        terminal,
+        lambda replace: services.clients.admit(
+            credentials,
+            name=name,
+            redirect_uri=redirect_uri,
+            location=location,
+            same_for_all=has_common_secret,
+            replace=replace,
+        ),
+    )
+    for note in credentials.notes:
+        terminal.renderer.print_note(note)
+    if client.client_id in known:
+        terminal.renderer.print_note(f"This client is already stored, as {client.name}.")
+    data_center = services.zoho.data_center(client.location)
+    terminal.renderer.print_success(
+        f"{client.client_id} is right at {data_center.name} ({data_center.location})."
+    )
+    return client
+
+
+def with_new_secret(
+    terminal: Terminal, act: Callable[[bool], T], may: Callable[[str], bool] | None = None
+) -> T:
+    """What `act` returns. It is told whether a secret that differs from the stored one may replace
+    it: first no, and yes if that fails and the person agrees. `may` asks (default: the terminal).
+
+    Raises ``secret-differs`` if nobody can be asked, and `Exit` if the answer is no.
+    """
+    try:
+        return act(False)
+    except WizardError as error:
+        if error.failure.code != "secret-differs" or not (may or terminal.is_interactive):
+            raise
+        terminal.renderer.print_explanation(terminal.explain(error.failure))
+    with interruptible():
+        if not (may or partial(click.confirm, err=True))(USE_IT):
+            terminal.renderer.print_note("Nothing was changed.")
+            raise Exit(1)
+    return act(True)
+
+
+def _print_registration_steps(
+    terminal: Terminal, name: str, location: str | None, redirect_uri: str
+) -> None:
+    zoho = terminal.services.zoho
+    data_center = zoho.data_center(location) if location else zoho.data_centers[0]
+    kind = "Server-based Applications" if redirect_uri else "Self Client"
+    location_text = data_center.name if location else f"{data_center.name}; another: --data-center"
+    terminal.renderer.print_note(
+        f"Open Zoho's API console ({location_text}) and choose {kind}:",
+        command=data_center.console_add_url,
+    )
+    if redirect_uri:
+        terminal.renderer.print_facts(
+            [
+                ("Client Name", name or terminal.services.clients.free_name()),
+                ("Homepage URL", terminal.settings.base_url),
+                ("Authorized Redirect URIs", redirect_uri),
+            ]
+        )
+
+
+def _prompt_credentials(terminal: Terminal) -> str:
+    """Id and secret together: two prompts for a person, all of stdin from a script."""
+    if not terminal.is_interactive:
+        return terminal.read_secret("")
+    prompt = "Client ID, or both in any shape (it stays unseen)"
+    first = click.prompt(prompt, err=True, hide_input=True)
+    if "secret" in first.lower() or len(first.split()) > 1:
+        return str(first)
+    return f"{first}\n{terminal.read_secret('Client Secret')}"

@@ -1,0 +1,179 @@
+"""A repair in the terminal: consent after consent, pasted back or given in the assisted browser."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+import click
+
+from wizard.cli.flows.authorization import Authorizer
+from wizard.cli.flows.serving import interruptible, stop_signals, wait_until
+from wizard.cli.flows.verification import print_outcome, verify
+from wizard.cli.renderer import format_datetime
+from wizard.cli.terminal import Exit, Terminal
+from wizard.errors import WizardError
+from wizard.model import Failure
+from wizard.reauthorization import Action, ItemState, ReauthorizationItem
+
+RETRY, ACCEPT, SKIP = "retry", "accept", "skip"
+WINDOW_CLOSED = "window-closed"
+"""The code of a failure after which nobody consents any more."""
+
+
+def reauthorize_in_terminal(terminal: Terminal, authorizer: Authorizer) -> None:
+    """Go through the repair under way until nothing asks for the person any more.
+
+    At a terminal the person is asked about what fails; in a script it is left as it was; where a
+    page started us, it is left to that page. Raises ``window-closed``.
+    """
+    previous_email = ""
+    while (next_action := terminal.services.reauthorization.next_action()) is not None:
+        item = next_action.item
+        if item is None:
+            if next_action.action is Action.DONE:
+                terminal.services.reauthorization.end()
+            return
+        terminal.connection_name = item.connection
+        if next_action.action is Action.DECIDE:
+            _prompt_decision(terminal, authorizer, item)
+        elif next_action.action is Action.WAIT and next_action.until is not None:
+            _wait_until(terminal, authorizer, item, next_action.until)
+        elif next_action.action is Action.CONSENT:
+            if item.email != previous_email:
+                authorizer.announce(next_action)
+            _authorize(terminal, authorizer, item)
+            previous_email = item.email
+        else:
+            _verify_and_deliver(terminal, item, item.generation)
+
+
+def _authorize(terminal: Terminal, authorizer: Authorizer, item: ReauthorizationItem) -> None:
+    has_failed = item.state in (ItemState.AUTHORIZATION_FAILED, ItemState.NOT_VERIFIED)
+    if has_failed and not _confirm_retry(terminal, authorizer, item, item.failure):
+        return
+    terminal.renderer.print_note(f"{item.connection}:")
+    try:
+        generation = authorizer.authorize_item(item)
+    except WizardError as error:
+        if error.failure.code == WINDOW_CLOSED:
+            raise
+        if (
+            _item_state(terminal, item) is not ItemState.AUTHORIZATION_FAILED
+        ):  # that one comes again by itself
+            _confirm_retry(terminal, authorizer, item, error.failure)
+        return
+    _verify_and_deliver(terminal, item, generation)
+
+
+def _confirm_retry(
+    terminal: Terminal, authorizer: Authorizer, item: ReauthorizationItem, failure: Failure | None
+) -> bool:
+    """Show what failed; whether to try again. If not, the connection is left out."""
+    if authorizer.is_page_controlled and failure is not None:
+        raise WizardError(failure)
+    if failure is not None:
+        terminal.renderer.print_explanation(terminal.explain(failure))
+    question = f"Try {item.connection} again? (No: it is left as it was.)"
+    with interruptible():
+        if terminal.is_interactive and click.confirm(question, err=True):
+            return True
+    terminal.services.reauthorization.skip(item.connection)
+    return False
+
+
+def _verify_and_deliver(terminal: Terminal, item: ReauthorizationItem, generation: int) -> None:
+    """Prove, and hand on; a grant that fails is dealt with when its turn comes."""
+    if item.state is not ItemState.DELIVERING:
+        outcome = verify(terminal, item.connection, generation)
+        if outcome.explanation is None and not terminal.renderer.as_json:
+            print_outcome(terminal, outcome)
+        elif outcome.explanation and outcome.explanation.code == "climb-under-way":
+            _wait_for_verification(terminal, item)
+    terminal.services.reauthorization.continue_after_verification(item.connection)
+
+
+def _wait_for_verification(terminal: Terminal, item: ReauthorizationItem) -> None:
+    """The wizard that serves is at it already."""
+    with stop_signals() as stop_event:
+        if not wait_until(
+            stop_event, is_done=lambda: _item_state(terminal, item) is not ItemState.VERIFYING
+        ):
+            raise Exit(1)
+
+
+def _item_state(terminal: Terminal, item: ReauthorizationItem) -> ItemState:
+    (latest,) = terminal.services.reauthorization.latest_items([item.connection])
+    return latest.state
+
+
+def _prompt_decision(terminal: Terminal, authorizer: Authorizer, item: ReauthorizationItem) -> None:
+    """Somebody else consented, or to less: nothing was overwritten, and the person says what now.
+    In a script nobody can: the stray grant is given back."""
+    service, renderer = terminal.services.reauthorization, terminal.renderer
+    if authorizer.is_page_controlled:
+        authorizer.notify(f"{item.connection} waits for your decision on the page “Repair”.")
+        _poll_until(authorizer, lambda: _item_state(terminal, item) is not ItemState.NEEDS_DECISION)
+        return
+    if item.failure is not None:
+        renderer.print_explanation(terminal.explain(item.failure))
+    data_center = terminal.services.zoho.data_center(item.location)
+    renderer.print_note("To sign out there:", command=data_center.sign_out_url)
+    choice = SKIP
+    if terminal.is_interactive:
+        with interruptible():
+            choice = click.prompt(
+                f"{RETRY}: give it back to Zoho and consent anew; {ACCEPT}: it is meant; {SKIP}: "
+                "give it back and leave the connection as it was",
+                type=click.Choice([RETRY, ACCEPT, SKIP]),
+                default=RETRY,
+                err=True,
+            )
+    if choice == ACCEPT:
+        service.accept(item.connection)
+    elif choice == RETRY:
+        service.discard(item.connection)
+    else:
+        service.skip(item.connection)
+
+
+def _wait_until(
+    terminal: Terminal, authorizer: Authorizer, item: ReauthorizationItem, until: datetime
+) -> None:
+    """Wait until Zoho may be asked again, saying once a minute how long that is."""
+    if item.state is ItemState.WAITING_TO_RETRY:
+        if item.failure is not None:
+            terminal.renderer.print_explanation(terminal.explain(item.failure))
+        authorizer.notify(
+            f"{item.connection} is proved again at {format_datetime(until)}, without a consent."
+        )
+    else:
+        authorizer.notify(
+            f"Zoho lets the client {item.client_name} ask only so often: "
+            "the next consent with it may "
+            f"begin at {format_datetime(until)}."
+        )
+    terminal.renderer.print_note("Ctrl-C: stop here, and go on at any time.")
+    announced: set[int] = set()
+
+    def is_over() -> bool:
+        left = until - terminal.clock()
+        minutes = -(-left // timedelta(minutes=1))
+        if minutes > 0 and minutes not in announced:
+            announced.add(minutes)
+            terminal.renderer.print_note(
+                f"{minutes} minutes left" if minutes > 1 else "1 minute left"
+            )
+        return left <= timedelta(0)
+
+    _poll_until(authorizer, is_over)
+
+
+def _poll_until(authorizer: Authorizer, is_over: Callable[[], bool]) -> None:
+    """Wait for something that nobody here can hasten."""
+
+    def is_done() -> bool:
+        authorizer.poll()
+        return is_over()
+
+    with stop_signals() as stop_event:
+        if not wait_until(stop_event, is_done=is_done):
+            raise Exit(1)

@@ -1,0 +1,201 @@
+"""Serving the pages from a terminal, and finding the wizard that already does."""
+
+import os
+import select
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from pathlib import Path
+from types import FrameType
+
+import click
+
+from wizard.assisted_browser import remove_leftovers
+from wizard.cli.browser import BrowserLinkFactory, open_page
+from wizard.cli.flows.assist_process import assist_process_factory
+from wizard.cli.terminal import Terminal, pass_terminal
+from wizard.errors import WizardError, fail
+from wizard.local_api import LocalApi, request_browser_link
+from wizard.locks import exclusive
+from wizard.paths import Paths
+from wizard.services import Services
+
+POLL_INTERVAL_SECONDS = 0.2
+"""Seconds between two looks at whether to stop; shorter than anybody notices."""
+
+
+@contextmanager
+def running_server(
+    services: Services, directory: Path | None = None
+) -> Iterator[BrowserLinkFactory]:
+    """Serve the pages and the sockets of `house` while the context lasts.
+
+    `share` is the directory of the socket for other users. Raises ``already-served``,
+    ``port-in-use``, ``shared-directory-unsafe`` or ``shared-directory-in-use``.
+    """
+    from wizard.web import serve as serve_pages
+
+    with alone(services.paths):
+        _note_address(services)
+        remove_leftovers(services.paths)
+        server = serve_pages(services, start_assist=assist_process_factory(services.settings))
+
+        def launch_link(path: str, is_printed: bool) -> str:
+            return server.new_browser_link(path, is_printed=is_printed)
+
+        try:
+            with LocalApi(services, launch_link, directory):
+                yield launch_link
+        finally:
+            server.stop()
+
+
+def _note_address(house: Services) -> None:
+    """Keep the address of the pages for whoever wants to serve too; a full disk costs only that."""
+    with suppress(OSError):
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+        descriptor = os.open(house.paths.serving_address, flags, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(house.settings.base_url)
+
+
+def alone(home: Paths) -> AbstractContextManager[None]:
+    """Be the only wizard that serves `home` on this machine: a second one would take the sockets
+    of the first away. Raises ``already-served``."""
+
+    def refused() -> WizardError:
+        address = ""
+        with suppress(OSError):
+            address = Path(home.serving_address).read_text("utf-8")
+        known = {"address": address} if address else {}  # it may have just begun
+        return fail("already-served", path=home.data_dir, **known)
+
+    return exclusive(home.serving_lock, refused)
+
+
+@contextmanager
+def available_server(services: Services) -> Iterator[BrowserLinkFactory]:
+    """Launch links of the wizard that already serves this home, else serve while it lasts."""
+    if running := _find_running_server(services):
+        yield running
+    else:
+        with running_server(services) as create_browser_link:
+            yield create_browser_link
+
+
+def _find_running_server(services: Services) -> BrowserLinkFactory | None:
+    """Launch links of another process that serves this home; None where there is none."""
+    socket = Path(services.paths.socket)
+
+    def launch_link(path: str, is_printed: bool) -> str:
+        # Where it has ended meanwhile, its page says how to open a new one.
+        return (
+            request_browser_link(socket, path, is_printed=is_printed)
+            or services.settings.base_url + path
+        )
+
+    return launch_link if request_browser_link(socket, "/", is_printed=True) else None
+
+
+def wait_until(
+    stop_event: threading.Event,
+    on_enter: Callable[[], None] = lambda: None,
+    is_done: Callable[[], bool] = lambda: False,
+) -> bool:
+    """Wait until `done` (returns True) or until `stopped` (returns False).
+
+    Each press of Enter in the terminal calls `on_enter`.
+    """
+    while not stop_event.is_set():
+        if is_done():
+            return True
+        if _is_enter_pressed(stop_event):
+            on_enter()
+    return False
+
+
+@contextmanager
+def stop_signals() -> Iterator[threading.Event]:
+    """An event that SIGTERM and Ctrl-C set, instead of breaking into what is under way.
+
+    Whoever serves enters it first, so that a signal at any moment still ends in order.
+    """
+    stop_event = threading.Event()
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        stop_event.set()
+
+    previous = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield stop_event
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Within `stopping`, let Ctrl-C break into a question: it would else wait for its answer."""
+    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, previous)
+
+
+def _is_enter_pressed(stop_event: threading.Event) -> bool:
+    """Wait one turn; True when a line was typed meanwhile."""
+    # Windows can select on sockets only: there a new link is had from bare `zoho-wizard`.
+    if sys.platform == "win32" or not sys.stdin.isatty():
+        stop_event.wait(POLL_INTERVAL_SECONDS)
+        return False
+    readable, _, _ = select.select([sys.stdin], [], [], POLL_INTERVAL_SECONDS)
+    if readable and not sys.stdin.readline():
+        stop_event.set()
+        return False
+    return bool(readable)
+
+
+def print_browser_link(
+    terminal: Terminal, create_browser_link: BrowserLinkFactory, page: str = "/"
+) -> None:
+    """Print a fresh launch link on stderr."""
+    terminal.renderer.print_note("Open in your browser (works once, for ten minutes):")
+    terminal.renderer.print_command(create_browser_link(page, True))
+
+
+@click.command()
+@click.option(
+    "--share",
+    type=click.Path(path_type=Path),
+    help="The directory of the socket that other users ask; see `zoho-wizard access add`.",
+)
+@pass_terminal
+def serve(terminal: Terminal, share: Path | None) -> None:
+    """Serve the web app until stopped.
+
+    Programs are answered on Unix sockets. No browser is opened. Press Enter for a new link.
+    Ctrl-C or SIGTERM: nothing new is accepted, what is under way is finished within 30 seconds.
+    """
+    with (
+        stop_signals() as stop_event,
+        running_server(terminal.services, share) as create_browser_link,
+    ):
+        terminal.renderer.print_note(f"The wizard serves on {terminal.services.settings.base_url}")
+        print_browser_link(terminal, create_browser_link)
+        terminal.renderer.print_note("Enter: a new link.  Ctrl-C: stop.")
+        wait_until(stop_event, lambda: print_browser_link(terminal, create_browser_link))
+        terminal.renderer.print_note("Stopping: what is under way is finished first.")
+
+
+def open_app(terminal: Terminal) -> None:
+    """Show the web app of the wizard that serves already, else serve for as long as we run."""
+    if running := _find_running_server(terminal.services):
+        open_page("/", running, terminal.settings, terminal.renderer)
+        return
+    with stop_signals() as stop_event, running_server(terminal.services) as create_browser_link:
+        open_page("/", create_browser_link, terminal.settings, terminal.renderer)
+        terminal.renderer.print_note("Enter: a new link.  Ctrl-C: stop.")
+        wait_until(stop_event, lambda: print_browser_link(terminal, create_browser_link))

@@ -1,0 +1,129 @@
+"""Climbing the ladder before the person's eyes, and what to say at the top."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from wizard.cli.terminal import Terminal
+from wizard.errors import WizardError
+from wizard.model import Explanation, Failure, Grant, GrantState, StepState, VerificationStep
+from wizard.serialization import explanation_to_json
+from wizard.services import Services
+from wizard.verification import headline
+
+EXIT_CODES_BY_SEVERITY = (0, 4, 2, 1, 3, 5, 6)
+"""Exit codes from the mildest to the gravest: of several connections the gravest one counts."""
+
+
+@dataclass(frozen=True)
+class VerificationOutcome:
+    """What proving one grant came to."""
+
+    name: str
+    grant: Grant | None
+    steps: tuple[VerificationStep, ...] = ()
+    explanation: Explanation | None = None
+
+    @property
+    def exit_code(self) -> int:
+        """0 when the grant is proved, else the finding's."""
+        return self.explanation.exit_code if self.explanation else 0
+
+    def to_json(self) -> dict[str, Any]:
+        """The outcome as scripts read it; no secret in it."""
+        grant = self.grant
+        proved = grant is not None and grant.state is GrantState.VERIFIED
+        return {
+            "name": self.name,
+            "is_verified": proved and self.explanation is None,
+            "generation": grant.generation if grant else None,
+            "state": grant.state.value if grant else None,
+            "headline": headline(grant) if grant else None,
+            "account": grant.account if grant else None,
+            "organizations": grant.organizations if grant else (),
+            "steps": [
+                {"name": rung.name, "state": rung.state, "evidence": rung.evidence, "at": rung.at}
+                for rung in self.steps
+            ],
+            "error": explanation_to_json(self.explanation) if self.explanation else None,
+        }
+
+
+@dataclass(frozen=True)
+class VerificationResult:
+    """What climbing the ladder of one grant came to, not yet put into words."""
+
+    name: str
+    grant: Grant | None
+    steps: tuple[VerificationStep, ...]
+    failure: Failure | None
+
+
+def run_verification(
+    services: Services,
+    name: str,
+    generation: int,
+    on_step: Callable[[VerificationStep], None] = lambda _rung: None,
+) -> VerificationResult:
+    """Climb the ladder of grant `generation` of connection `name`, in whatever thread; `see` is
+    given each rung. Failures end in the climb's own; nothing is raised for them.
+    """
+    steps: list[VerificationStep] = []
+    failure: Failure | None = None
+    try:
+        for step in services.verification.verify(name, generation):
+            steps.append(step)
+            on_step(step)
+    except WizardError as error:
+        failure = error.failure
+    grant = services.store.grant(name, generation)
+    if grant is not None and grant.state in (GrantState.NEEDS_REAUTHORIZATION, GrantState.MISMATCH):
+        failure = grant.failure or failure
+    failed = next((rung for rung in steps if rung.state is StepState.FAILED), None)
+    if failure is None and failed is not None:
+        failure = failed.failure or Failure("unknown")
+    return VerificationResult(name, grant, tuple(steps), failure)
+
+
+def explain_result(terminal: Terminal, result: VerificationResult) -> VerificationOutcome:
+    """What `climbed` came to, its failure explained."""
+    terminal.connection_name = result.name
+    explanation = terminal.explain(result.failure) if result.failure else None
+    return VerificationOutcome(result.name, result.grant, result.steps, explanation)
+
+
+def verify(terminal: Terminal, name: str, generation: int) -> VerificationOutcome:
+    """Climb the ladder of grant `generation` of connection `name`, painting each rung.
+
+    Failures end in the outcome's finding, which the caller paints; nothing is raised for them.
+    """
+    terminal.connection_name = name
+
+    def on_step(step: VerificationStep) -> None:
+        if not terminal.renderer.as_json:
+            terminal.renderer.print_step(step)
+
+    return explain_result(terminal, run_verification(terminal.services, name, generation, on_step))
+
+
+def print_outcome(terminal: Terminal, outcome: VerificationOutcome) -> None:
+    """Say what `outcome` means, and how the proved connection is used."""
+    renderer = terminal.renderer
+    if outcome.explanation is not None:
+        renderer.print_explanation(outcome.explanation)
+    elif outcome.grant is not None:
+        renderer.print_success(headline(outcome.grant))
+
+
+def print_usage(terminal: Terminal, name: str) -> None:
+    """The two ways a program can use a proved connection."""
+    renderer = terminal.renderer
+    renderer.print_note("A program that asks for a token each time it needs one:")
+    renderer.print_command(f"zoho-wizard token {name}")
+    renderer.print_note("A program that renews tokens itself:")
+    renderer.print_command(f"zoho-wizard show {name} --reveal")
+
+
+def most_severe(codes: list[int]) -> int:
+    """The exit code of several outcomes together."""
+    return max(codes, key=EXIT_CODES_BY_SEVERITY.index, default=0)

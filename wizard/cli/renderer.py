@@ -1,0 +1,355 @@
+"""How the terminal shows things: the product on stdout, everything else on stderr.
+
+On a terminal there is colour and shape; into a pipe there are plain lines, tables with tabs; with
+``--json`` there is one JSON document. Foreign text (names, Zoho's words) never reaches a terminal
+with control characters in it.
+"""
+
+import sys
+import textwrap
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.markup import escape
+from rich.measure import Measurement
+from rich.table import Table
+from rich.theme import Theme
+
+from wizard.errors import message_table
+from wizard.model import (
+    Cause,
+    Confidence,
+    Explanation,
+    StepState,
+    VerificationReport,
+    VerificationStep,
+)
+from wizard.serialization import explanation_to_json, to_json
+from wizard.transport import sanitize, sanitize_line
+from wizard.zoho import product
+
+THEME = Theme(
+    {
+        "good": "green",
+        "bad": "bold red",
+        "wait": "yellow",
+        "quiet": "dim",
+        "command": "bold cyan",
+        "title": "bold",
+    }
+)
+
+STEP_MARKS = {
+    StepState.PASSED: ("✓", "good"),
+    StepState.FAILED: ("✗", "bad"),
+    StepState.SKIPPED: ("–", "quiet"),
+    StepState.PARTIAL: ("◐", "wait"),
+}
+"""A rung's state by shape and word, because colour alone does not reach everybody."""
+
+CONFIDENCE_MARKS = {
+    Confidence.CONFIRMED: ("●", "bad"),
+    Confidence.LIKELY: ("◕", "wait"),
+    Confidence.POSSIBLE: ("○", "quiet"),
+    Confidence.RULED_OUT: ("✗", "quiet"),
+}
+"""How sure a cause is, by shape and word."""
+
+FIXED_COLUMNS = 2
+"""Columns of a table that stay beside each other where the others have no place."""
+
+MAX_TEXT_COLUMNS = 100
+"""Columns of running text; longer lines are hard to read."""
+
+
+def format_datetime(at: datetime | None) -> str:
+    """A time for people, in the zone of their machine; ``never`` for None."""
+    return "never" if at is None else at.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def step_title(step: VerificationStep) -> str:
+    """What a rung asks, in words."""
+    kind, _, of = step.name.partition(":")
+    title = product(of).title if of else ""
+    return str(message_table()["verification-steps"][kind]).format(product=title)
+
+
+def _wrapped(console: Console, text: str, indent: int = 0) -> str:
+    """`text` folded between words to a terminal's width, and one line in a pipe.
+
+    Further lines stand as far in as the first, and `hanging` columns more. What is to be copied
+    (an address, a path, a scope) is never broken.
+    """
+    width = min(console.width, MAX_TEXT_COLUMNS) if console.is_terminal else sys.maxsize
+    margin = text[: len(text) - len(text.lstrip())] + " " * indent
+    return textwrap.fill(
+        text, width, subsequent_indent=margin, break_long_words=False, break_on_hyphens=False
+    )
+
+
+def _evidence_line(console: Console, mark: str, sentence: str) -> str:
+    """A sentence below a cause, after its mark."""
+    return escape(_wrapped(console, f"      {mark} {sanitize(sentence)}", 2))
+
+
+def _fact_line(console: Console, label: str, width: int, value: str) -> str:
+    """A label and its value, beside each other below a finding."""
+    folded = _wrapped(console, f"  {label.ljust(width)}  {value}", width + 2)
+    return f"[quiet]{escape(folded[: width + 2])}[/]{escape(folded[width + 2 :])}"
+
+
+class Renderer:
+    """Paints on the two streams of a terminal."""
+
+    def __init__(self) -> None:
+        self.as_json = False
+        self._stdout = Console(theme=THEME, highlight=False, soft_wrap=True)
+        self._stderr = Console(theme=THEME, highlight=False, soft_wrap=True, stderr=True)
+
+    # --- the product, on stdout
+
+    def print_output(self, text: str) -> None:
+        """Print a line that is the command's answer, without any decoration."""
+        click.echo(sanitize(text))
+
+    def print_json(self, value: Any) -> None:
+        """Print `value` as the one JSON document of this run."""
+        sys.stdout.write(to_json(value, indent=2) + "\n")
+
+    def print_table(self, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+        """A table for eyes on a terminal, tab-separated lines (no heading) in a pipe.
+
+        Where a terminal is too narrow for it, the first two columns stand on a line of their own
+        and the others below: an address that is cut off cannot be copied.
+        """
+        cleaned = [[sanitize_line(cell) for cell in row] for row in rows]
+        if not self._stdout.is_terminal:
+            for row in cleaned:
+                self.print_output("\t".join(row))
+            return
+        table = Table(
+            *columns, box=None, header_style="quiet", pad_edge=False, padding=(0, 2, 0, 0)
+        )
+        table.columns[0].no_wrap = True
+        for row in cleaned:
+            table.add_row(*(escape(cell) for cell in row))
+        required_width = Measurement.get(self._stdout, self._stdout.options, table).maximum
+        if len(columns) > FIXED_COLUMNS and required_width >= self._stdout.width:
+            self._print_stacked(columns, cleaned)
+        else:
+            self._stdout.print(table)
+
+    def _print_stacked(self, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        width = max(len(row[0]) for row in rows)
+        for index, row in enumerate((columns, *rows)):
+            remainder = " · ".join(cell for cell in row[FIXED_COLUMNS:] if cell)
+            lines = [f"{row[0].ljust(width)}  {row[1]}", _wrapped(self._stdout, f"    {remainder}")]
+            style = "quiet" if index == 0 else "none"
+            for line in lines if remainder else lines[:1]:
+                self._stdout.print(escape(line), style=style)
+
+    def print_entries(self, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+        """As `table`, for rows whose first cell is a path: on a terminal that has a line of its
+        own, and the others stand below."""
+        if not self._stdout.is_terminal:
+            self.print_table(columns, rows)
+            return
+        width = max(map(len, columns[1:]))
+        for first, *others in rows:
+            self._stdout.print(f"[title]{escape(sanitize_line(first))}[/]")
+            for label, cell in zip(columns[1:], others, strict=True):
+                line = _wrapped(
+                    self._stdout, f"  {label.ljust(width)}  {sanitize_line(cell)}", width + 2
+                )
+                self._stdout.print(escape(line))
+
+    def print_facts(self, pairs: Iterable[tuple[str, str]]) -> None:
+        """Labels and values, one pair a line."""
+        shown = [(label, sanitize_line(value)) for label, value in pairs if value]
+        width = max((len(label) for label, _ in shown), default=0)
+        for label, value in shown:
+            self._stdout.print(f"[quiet]{escape(label.ljust(width))}[/]  {escape(value)}")
+
+    def print_heading(self, text: str) -> None:
+        """A heading within the product."""
+        self._stdout.print(f"\n[title]{escape(sanitize(text))}[/]")
+
+    def print_item(self, text: str) -> None:
+        """A line of a list within the product, folded on a terminal."""
+        self._stdout.print(escape(_wrapped(self._stdout, sanitize(text), indent=2)))
+
+    # --- guidance, on stderr
+
+    def print_note(self, text: str, *, command: str = "") -> None:
+        """One sentence of guidance, with the command that goes with it."""
+        self._stderr.print(escape(_wrapped(self._stderr, sanitize(text))))
+        if command:
+            self.print_command(command)
+
+    def print_command(self, text: str) -> None:
+        """A command or an address, on a line of its own, ready to copy."""
+        self._stderr.print(f"  [command]{escape(sanitize(text))}[/]")
+
+    def print_blank(self) -> None:
+        """An empty line between two thoughts."""
+        self._stderr.print()
+
+    def print_success(self, text: str) -> None:
+        """One sentence that something has succeeded."""
+        self._stderr.print(f"[good]✓[/] {escape(sanitize(text))}")
+
+    @contextmanager
+    def progress(self) -> Iterator[Callable[[str], None]]:
+        """A line on a terminal that says how far something has come, and goes when it has ended;
+        in a pipe there is none."""
+        if self.as_json or not self._stderr.is_terminal:
+            yield lambda _text: None
+            return
+        with self._stderr.status("") as status:
+            yield lambda text: status.update(escape(sanitize(text)))
+
+    def print_failure(self, text: str) -> None:
+        """One line that something has failed, of which more is said elsewhere."""
+        if not self.as_json:
+            self._stderr.print(f"[bad]✗[/] {escape(sanitize(text))}")
+
+    def print_explanation(self, explanation: Explanation, *, is_requested: bool = False) -> None:
+        """A failure explained: what happened, why, what to do, and the commands that do it; on
+        stdout where the explanation is what was asked for."""
+        if self.as_json:
+            self._stderr.out(to_json({"error": explanation_to_json(explanation)}), highlight=False)
+            return
+        console = self._stdout if is_requested else self._stderr
+        self._print_with_mark(explanation, console)
+        # A cause that is certain has made the finding its own: of it only the proof is left to say.
+        is_confirmed = (
+            len(explanation.causes) == 1 and explanation.causes[0].title == explanation.title
+        )
+        is_only_group = is_requested and len(explanation.groups) == 1
+        heading = "How it is known" if is_confirmed else "What may be behind it"
+        if explanation.causes:
+            console.print(f"\n  [title]{heading}[/]  [quiet]{explanation.class_title}[/]")
+        for group, causes in explanation.groups:
+            if group and not is_confirmed:
+                console.print(f"\n  [title]{escape(group)}[/]")
+            for cause in causes:
+                if is_confirmed:
+                    self._print_evidence(cause, console)
+                else:
+                    self._print_cause(
+                        cause,
+                        console,
+                        show_fix=True,
+                        explanation=explanation,
+                        is_only_group=is_only_group,
+                    )
+        for cause in explanation.ruled_out:
+            self._print_cause(cause, console, show_fix=False, explanation=explanation)
+        self._print_question(explanation, console)
+
+    def print_incident(self, explanation: Explanation, facts: Iterable[tuple[str, str]]) -> None:
+        """One cause of many failures, with what is known beside it (labels and values). Of what may
+        be behind it only that is told at length for which something speaks."""
+        console = self._stderr
+        self._print_with_mark(explanation, console)
+        shown = [(label, sanitize_line(value)) for label, value in facts if value]
+        width = max((len(label) for label, _ in shown), default=0)
+        for label, value in shown:
+            console.print(_fact_line(console, label, width, value))
+        if explanation.causes:
+            console.print("  [title]What may be behind it[/]")
+        likely = [each for each in explanation.causes if each.confidence is not Confidence.POSSIBLE]
+        for cause in likely:
+            self._print_cause(cause, console, show_fix=True, explanation=explanation)
+        possible = [each for each in explanation.causes if each not in likely]
+        others = "; ".join(each.title for each in possible if not each.evidence_against)
+        if others:
+            shape = CONFIDENCE_MARKS[Confidence.POSSIBLE][0]
+            console.print(escape(_wrapped(console, f"  {shape} Possible: {sanitize(others)}.", 2)))
+        self._print_question(explanation, console)
+
+    def _print_with_mark(self, explanation: Explanation, console: Console) -> None:
+        mark, style = ("✗", "bad") if explanation.exit_code else ("✓", "good")
+        self._print_summary(explanation, console, mark, style)
+
+    def print_caution(self, explanation: Explanation) -> None:
+        """What may go wrong later, and what keeps it from that."""
+        if not self.as_json:
+            self._print_summary(explanation, self._stderr, "◐", "wait")
+
+    def _print_summary(
+        self, explanation: Explanation, console: Console, mark: str, style: str
+    ) -> None:
+        console.print(f"[{style}]{mark} {escape(sanitize(explanation.title))}[/]")
+        for text in (explanation.cause, explanation.fix):
+            console.print(escape(self._indented_text(sanitize(text))))
+        for step in explanation.next_steps:
+            if step.command:
+                console.print(f"    [command]{escape(sanitize(step.command))}[/]", end="  ")
+                console.print(f"[quiet]{escape(sanitize(step.label))}[/]")
+
+    def _print_cause(
+        self,
+        cause: Cause,
+        console: Console,
+        *,
+        show_fix: bool,
+        explanation: Explanation,
+        is_only_group: bool = False,
+    ) -> None:
+        """What may be behind a failure, with what was seen; with its remedy where that takes other
+        steps than the finding's, or, `whole`, wherever it is another."""
+        shape, style = CONFIDENCE_MARKS[cause.confidence]
+        title = (
+            f"{escape(sanitize(cause.title))}  [quiet]{cause.confidence.value.replace('_', ' ')}[/]"
+        )
+        console.print(f"  [{style}]{shape}[/] {title}")
+        self._print_evidence(cause, console)
+        has_other_fix = (
+            cause.fix != explanation.fix
+            if is_only_group
+            else cause.next_steps != explanation.next_steps
+        )
+        if show_fix and has_other_fix:
+            console.print(_evidence_line(console, "→", cause.fix))
+
+    def _print_evidence(self, cause: Cause, console: Console) -> None:
+        for mark, sentences in (("+", cause.evidence_for), ("−", cause.evidence_against)):
+            for sentence in sentences:
+                console.print(f"[quiet]{_evidence_line(console, mark, sentence)}[/]")
+
+    def _print_question(self, explanation: Explanation, console: Console) -> None:
+        if explanation.question:
+            console.print()
+            console.print(escape(_wrapped(console, f"  ? {sanitize(explanation.question)}", 2)))
+        for option in explanation.answer_options:
+            if option.command:
+                console.print(f"    [command]{escape(sanitize(option.command))}[/]", end="  ")
+                console.print(f"[quiet]{escape(option.label)}[/]")
+        console.print(f"  [quiet]({explanation.code})[/]")
+
+    def _indented_text(self, text: str) -> str:
+        """`text` two columns in, folded to a terminal's width; one line in a pipe."""
+        return _wrapped(self._stderr, f"  {text}")
+
+    def print_step(self, step: VerificationStep) -> None:
+        """One rung of the ladder as it is climbed, with what was seen."""
+        shape, style = STEP_MARKS[step.state]
+        evidence = " · ".join(f"{key}: {value}" for key, value in step.evidence.items())
+        self._stderr.print(f"[{style}]{shape}[/] {step_title(step)}[quiet]: {step.state.value}[/]")
+        if evidence:
+            self._stderr.print(f"[quiet]{escape(self._indented_text(sanitize(evidence)))}[/]")
+
+    def print_report(self, report: VerificationReport) -> None:
+        """The rungs of a receipt, within the product."""
+        for step in report.steps:
+            shape, style = STEP_MARKS[step.state]
+            self._stdout.print(
+                f"[{style}]{shape}[/] {step_title(step)}[quiet]: {step.state.value}[/]"
+            )
+            for key, value in step.evidence.items():
+                self.print_item(f"    {sanitize_line(key)}: {sanitize_line(value)}")

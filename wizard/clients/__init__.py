@@ -1,0 +1,6 @@
+"""Register OAuth clients, check their secrets, and read what people paste from Zoho's console."""
+
+from wizard.clients.credentials import Credentials, parse_credentials, parse_secret
+from wizard.clients.registration import ClientCheck, ClientService
+
+__all__ = ["ClientCheck", "ClientService", "Credentials", "parse_credentials", "parse_secret"]

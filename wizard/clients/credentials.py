@@ -1,0 +1,133 @@
+"""Client id and client secret out of whatever a person pastes.
+
+The two are told apart by their shape, labels being what people get wrong: a client id is ``1000.``
+and upper-case letters and digits; a client secret is one long word of hexadecimal digits. So two
+lines, JSON, ``.env`` lines, a table copied from the console, and a swapped pair all read alike.
+"""
+
+import re
+import unicodedata
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+from wizard.errors import fail
+
+MAX_PASTE_CHARACTERS = 20_000
+"""Characters; a whole console page has some thousands, a whole log file is a mistake."""
+
+_CLIENT_ID = re.compile(r"1000\.[A-Z0-9]{20,64}")
+_TOKEN = re.compile(r"1\d{3}\.[0-9a-f]{32}\.[0-9a-f]{32}")
+_SECRET = re.compile(r"(?=.*\d)[0-9A-Za-z_-]{24,128}")
+_SHORT_SECRET = re.compile(r"[0-9A-Za-z_.~+/-]{8,128}")
+_SEPARATORS = re.compile(r"[\s\"'`“”‘’„«»,;:=&?|<>(){}\[\]\\]+")
+_INVISIBLE_CATEGORIES = ("Cf", "Cc")
+_SECRET_LABEL = re.compile(r"\w*client[_-]?secret|secret", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """A client id, its secret, and what was done to understand them."""
+
+    client_id: str
+    client_secret: str = field(repr=False)
+    notes: tuple[str, ...] = ()
+    """What was understood and cleaned, in words; never a secret."""
+
+
+def parse_credentials(text: str) -> Credentials:
+    """Find exactly one client id and one client secret in `text`.
+
+    Raises ``credentials-empty``, ``-too-long``, ``-missing-id``, ``-missing-secret``,
+    ``-two-clients``, ``-two-secrets`` or ``-token`` (a token was pasted instead).
+    """
+    words = _words(text)
+    ids = _distinct(words, _CLIENT_ID)
+    if len(ids) > 1:
+        raise fail("credentials-two-clients", first=ids[0], second=ids[1])
+    secret = _find_secret(words)
+    if not ids:
+        raise fail("credentials-missing-id")
+    if secret is None:
+        raise fail("credentials-missing-secret", client_id=ids[0])
+    return Credentials(ids[0], secret, _cleanup_notes(text, words, ids[0], secret))
+
+
+def parse_secret(text: str, client_id: str) -> str:
+    """The new secret of `client_id` in `text`, which may hold the id as well.
+
+    Raises as `parse_credentials` does, and ``credentials-other-client`` for another's id.
+    """
+    words = _words(text)
+    others = [found for found in _distinct(words, _CLIENT_ID) if found != client_id]
+    if others:
+        raise fail("credentials-other-client", client_id=client_id, other=others[0])
+    secret = _find_secret(words)
+    if secret is None and len(words) == 1 and words != [client_id]:
+        secret = words[0] if _SHORT_SECRET.fullmatch(words[0]) else None
+    if secret is None:
+        raise fail("credentials-missing-secret", client_id=client_id)
+    return secret
+
+
+def _words(text: str) -> list[str]:
+    if len(text) > MAX_PASTE_CHARACTERS:
+        raise fail("credentials-too-long", length=str(len(text)))
+    words = [word for word in _SEPARATORS.split(_visible_text(text)) if word]
+    if not words:
+        raise fail("credentials-empty")
+    return words
+
+
+def _visible_text(text: str) -> str:
+    return "".join(
+        " " if char.isspace() else char
+        for char in text
+        if char.isspace() or unicodedata.category(char) not in _INVISIBLE_CATEGORIES
+    )
+
+
+def _find_secret(words: list[str]) -> str | None:
+    secrets = _distinct(words, _SECRET) or _labeled_secrets(words)
+    if len(secrets) > 1:
+        raise fail("credentials-two-secrets")
+    if not secrets and _distinct(words, _TOKEN):
+        raise fail("credentials-token")
+    return secrets[0] if secrets else None
+
+
+def _labeled_secrets(words: list[str]) -> list[str]:
+    """A secret of a shape never seen yet, taken on the word of its label."""
+    return [
+        word
+        for label, word in pairwise(words)
+        if _SECRET_LABEL.fullmatch(label)
+        and _SHORT_SECRET.fullmatch(word)
+        and not (_CLIENT_ID.fullmatch(word) or _TOKEN.fullmatch(word))
+    ]
+
+
+def _distinct(words: list[str], pattern: re.Pattern[str]) -> list[str]:
+    return list(dict.fromkeys(word for word in words if pattern.fullmatch(word)))
+
+
+def _cleanup_notes(text: str, words: list[str], client_id: str, secret: str) -> tuple[str, ...]:
+    stripped = text.strip()
+    labels = [word for word in words if re.search(r"client|secret|id$", word, re.IGNORECASE)]
+    json = stripped.startswith(("{", "["))
+    checks = {
+        "read from JSON": json,
+        "read from lines of a .env file": bool(re.search(r"^\s*(export\s+)?\w+=", text, re.M)),
+        "blanks and line breaks around them removed": stripped != text,
+        "quotation marks removed": bool(re.search(r"[\"'“”‘’`]", text)) and not json,
+        "invisible characters removed": _visible_text(text) != re.sub(r"\s", " ", text),
+        "the two were swapped: put right": _is_swapped(words, labels, client_id, secret),
+        "a token beside them was left out": bool(_distinct(words, _TOKEN)),
+    }
+    return tuple(note for note, seen in checks.items() if seen)
+
+
+def _is_swapped(words: list[str], labels: list[str], client_id: str, secret: str) -> bool:
+    if not labels:
+        return words.index(secret) < words.index(client_id)
+    after = dict(pairwise(words))
+    return any(_SECRET_LABEL.fullmatch(label) and after.get(label) == client_id for label in labels)

@@ -1,0 +1,236 @@
+"""OAuth clients: registered, proved before consent, given new secrets, removed.
+
+A pre-flight proves id, secret and data centre by asking the token endpoint about a code that
+cannot exist: ``invalid_client`` says that the client is unknown there, ``invalid_client_secret``
+that the secret is wrong, anything later in the endpoint's checks that both are right.
+"""
+
+from dataclasses import dataclass
+
+from wizard.clients.credentials import Credentials, parse_credentials, parse_secret
+from wizard.errors import WizardError, fail
+from wizard.model import Client, ClientSecret, Clock, Failure
+from wizard.store import Store
+from wizard.tokens import TokenService
+from wizard.tokens.client_details import client_details
+from wizard.zoho import Zoho
+
+DEFAULT_CLIENT_NAME = "OAuth wizard"
+"""Proposed for the console's form, which takes letters, digits, blanks, `_` and `&`."""
+
+
+@dataclass(frozen=True)
+class ClientCheck:
+    """What a data centre says about the secret stored for it."""
+
+    location: str
+    failure: Failure | None
+    """None: id and secret are right there."""
+
+
+class ClientService:
+    """Registers clients and keeps their secrets right."""
+
+    def __init__(self, store: Store, tokens: TokenService, zoho: Zoho, clock: Clock) -> None:
+        self._store = store
+        self._tokens = tokens
+        self._zoho = zoho
+        self._clock = clock
+
+    def register(
+        self,
+        credentials: Credentials | str,
+        *,
+        name: str = "",
+        redirect_uri: str,
+        location: str | None = None,
+        has_common_secret: bool = False,
+        registered_by: str = "",
+    ) -> Client:
+        """Prove a client at its home data centre and store it under `name`, or else under the
+        first of the proposed names that is free.
+
+        `credentials` may be what a person pasted. Without `location` the home is looked for.
+        `redirect_uri` is empty for a Self Client. `same_for_all` is the person's word that one
+        secret serves all data centres.
+
+        Raises `parse_credentials`'s failures, ``client-exists``, ``client-name-taken``,
+        ``client-elsewhere`` (found in another data centre than `location`),
+        ``client-unknown-everywhere``, ``wrong-secret``, and what stands between us and Zoho.
+        Nothing is stored then.
+        """
+        if isinstance(credentials, str):
+            credentials = parse_credentials(credentials)
+        home = self._verified_location(credentials, location)
+        client = Client(
+            client_id=credentials.client_id,
+            name=name.strip() or self.free_name("" if redirect_uri else "Self Client"),
+            location=home,
+            redirect_uri=redirect_uri,
+            secrets=(ClientSecret(home, credentials.client_secret),),
+            has_common_secret=has_common_secret,
+            registered_by=registered_by,
+            created_at=self._clock(),
+        )
+        self._store.add_client(client)
+        return client
+
+    def admit(
+        self,
+        credentials: Credentials,
+        *,
+        name: str = "",
+        redirect_uri: str,
+        location: str | None = None,
+        same_for_all: bool = False,
+        replace: bool = False,
+    ) -> Client:
+        """The client whose id and secret a person gave: registered, or known already.
+
+        The pair of a known client is checked at `location`, or else at its home. A secret for a
+        data center that has none yet is stored. One that differs from the stored secret is stored
+        with `replace` only; the old one is kept until a refresh has succeeded with the new one.
+
+        Raises as `register`, ``secret-differs`` without `replace`, and ``multi-dc-off``,
+        ``client-deleted`` or ``missing-secret`` for a known client. Nothing is stored then.
+        """
+        client_id, secret = credentials.client_id, credentials.client_secret
+        known = next((each for each in self._store.clients() if each.client_id == client_id), None)
+        if known is None:
+            return self.register(
+                credentials,
+                name=name,
+                redirect_uri=redirect_uri,
+                location=location,
+                has_common_secret=same_for_all,
+            )
+        where = self._zoho.data_center(location or known.location).location
+        failure = self._judged(known, secret, where, same_for_all=same_for_all)
+        if failure is not None:
+            raise WizardError(failure)
+        row = _row(known, where, common=known.has_common_secret or same_for_all)
+        if known.secret_for(row) not in (None, secret):
+            if not replace:
+                raise fail("secret-differs", **client_details(known, self._zoho, where))
+            # Right at `where` only: it is that data center's own.
+            if row != where and self._tokens.preflight(client_id, secret, row) != "valid":
+                row = where
+        self._store.set_secret(client_id, row, secret, has_common_secret=same_for_all or None)
+        return self._store.client(client_id)
+
+    def free_name(self, stem: str = "") -> str:
+        """`stem` (default: what the console's form is proposed), numbered where a client here has
+        that name."""
+        stem = stem or DEFAULT_CLIENT_NAME
+        taken = {each.name for each in self._store.clients()}
+        numbered = (f"{stem} {number}" for number in range(2, len(taken) + 3))
+        return next(name for name in (stem, *numbered) if name not in taken)
+
+    def set_secret(
+        self,
+        client_id: str,
+        text: str,
+        location: str | None = None,
+        *,
+        has_common_secret: bool = False,
+    ) -> Client:
+        """Prove a pasted secret at `location` (default: the home data centre) and store it there;
+        the one before is kept until a refresh has succeeded.
+
+        Raises `parse_secret`'s failures, ``wrong-secret`` or ``multi-dc-off``; the secret stored
+        before stays in use then.
+        """
+        client = self._store.client(client_id)
+        secret = parse_secret(text, client_id)
+        where = self._zoho.data_center(location or client.location).location
+        failure = self._check_secret(client, secret, where)
+        if failure is not None:
+            raise WizardError(failure)
+        self._store.set_secret(
+            client_id, where, secret, has_common_secret=has_common_secret or None
+        )
+        return self._store.client(client_id)
+
+    def check(self, client_id: str) -> tuple[ClientCheck, ...]:
+        """Ask each data centre for which a secret is stored whether it is right there."""
+        client = self._store.client(client_id)
+        return tuple(self._check_location(client, location) for location in client.locations)
+
+    def remove(self, client_id: str) -> None:
+        """Remove a client that no connection uses; raises ``client-in-use``."""
+        self._store.remove_client(client_id)
+
+    def _check_location(self, client: Client, location: str) -> ClientCheck:
+        try:
+            secret = self._tokens.secret_for(client, location)
+            return ClientCheck(location, self._check_secret(client, secret, location))
+        except WizardError as error:
+            return ClientCheck(location, error.failure)
+
+    def _judged(
+        self, client: Client, secret: str, where: str, *, same_for_all: bool
+    ) -> Failure | None:
+        """Judge a secret given for a known client. It is not sent to `where` if it is stored as
+        another data center's own, nor before `where` is known to have the client."""
+        stored, details = client.secret_for(where), client_details(client, self._zoho, where)
+        if stored != secret and not (same_for_all or client.has_common_secret):
+            others = (client.secret_for(each) for each in client.locations if each != where)
+            if secret in others:
+                return Failure("wrong-secret" if stored else "missing-secret", details=details)
+        settled = where == client.location or where in client.locations
+        if not settled and not self._tokens.is_known_client(where, client.client_id):
+            return Failure("multi-dc-off", "invalid_client", details=details)
+        return self._check_secret(client, secret, where)
+
+    def _check_secret(self, client: Client, secret: str, location: str) -> Failure | None:
+        """Judge `secret` at `location`; None: it is right there."""
+        result = self._tokens.preflight(client.client_id, secret, location)
+        details = client_details(client, self._zoho, location)
+        if result == "wrong-secret":
+            return Failure("wrong-secret", "invalid_client_secret", details=details)
+        if result == "unknown-client":
+            code = "client-deleted" if location == client.location else "multi-dc-off"
+            return Failure(code, "invalid_client", details=details)
+        return None
+
+    def _verified_location(self, credentials: Credentials, location: str | None) -> str:
+        """The data centre where `credentials` are proved right."""
+        client_id = credentials.client_id
+        home = self._find_location(client_id, location)
+        data_center = self._zoho.data_center(home)
+        if self._tokens.preflight(client_id, credentials.client_secret, home) == "valid":
+            return home
+        raise fail(
+            "wrong-secret",
+            client_id=client_id,
+            data_center=data_center.name,
+            console=data_center.console_url,
+        )
+
+    def _find_location(self, client_id: str, location: str | None) -> str:
+        """The data centre that knows the client: the chosen one, or the one that is found. The
+        secret itself is sent nowhere before that."""
+        if location and self._tokens.is_known_client(
+            self._zoho.data_center(location).location, client_id
+        ):
+            return location
+        found = self._tokens.find_client_location(client_id)
+        if found is None:
+            raise fail("client-unknown-everywhere", client_id=client_id)
+        if location:
+            raise fail(
+                "client-elsewhere",
+                client_id=client_id,
+                data_center=self._zoho.data_center(location).name,
+                found=found,
+                found_name=self._zoho.data_center(found).name,
+            )
+        return found
+
+
+def _row(client: Client, where: str, *, common: bool) -> str:
+    """The data center under which the secret that `where` accepts is stored: its own, or the one
+    whose secret is `common` to all."""
+    if where in client.locations or not common:
+        return where
+    return next(iter(client.locations), where)

@@ -1,0 +1,164 @@
+"""Commands that take credentials on stdin, and commands that make a program read what it was given.
+
+Nothing secret is in the argument vector or the environment of either. A command has a time and a
+bounded voice; what it says on stderr is masked before anybody sees it.
+"""
+
+import os
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import threading
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from typing import IO
+
+from wizard.errors import fail
+from wizard.transport.redaction import MASK, writings
+
+COMMAND_TIMEOUT_SECONDS = 90.0  # systemd gives a service as long to start or stop by default
+MAX_STDERR_CHARACTERS = (
+    2_000  # characters of stderr: its last lines, where commands say what failed
+)
+_MAX_STDERR_BYTES = 4 * MAX_STDERR_CHARACTERS  # bytes; a character has at most four
+_CHUNK_BYTES = 4096
+_STDERR_TIMEOUT_SECONDS = (
+    1.0  # a command that ended may have left children that hold its stderr open
+)
+
+
+_QUOTED = re.compile(r"""'[^']*'|"(?:[^"\\]|\\.)*"|\\.""", re.DOTALL)
+"""What a shell would take as it stands, or nearly so: within double quotes it expands."""
+_SHELL_SYNTAX = re.compile(
+    r"^\s*[A-Za-z_]\w*=|\|\|?|>>?|<|;|&&|&(?=\s|$)|`|\$\(|\$[{\w]|\*|(?<!\S)~(?=/|\s|$)"
+)
+_EXPANSION = re.compile(r"(?<!\\)(?:`|\$\(|\$[{A-Za-z_])")
+_SHELL_OPTION = re.compile(r"(?<!\S)-\w*c\s+$")  # sh -c "…": that shell expands it
+
+
+def resolve_command(command_line: str, environment: Mapping[str, str]) -> str:
+    """The command line with its program found; a program by relative path becomes absolute,
+    because a timer stands in another directory.
+
+    Raises ``command-not-understood`` for unbalanced quotes or nothing, ``command-needs-shell``
+    for syntax that only a shell acts on, ``command-missing``.
+    """
+    try:
+        words = shlex.split(command_line)
+    except ValueError:
+        words = []
+    if not words:
+        raise fail("command-not-understood")
+    if syntax := shell_syntax(command_line):
+        raise fail("command-needs-shell", syntax=syntax)
+    if os.path.dirname(words[0]):
+        words[0] = os.path.abspath(words[0])
+    if shutil.which(words[0], path=environment.get("PATH")) is None:
+        raise fail("command-missing", command=words[0])
+    return shlex.join(words)
+
+
+def shell_syntax(line: str) -> str:
+    """The first piece of `line` that only a shell acts on, such as ``>>``; empty if there is none.
+    No shell runs these commands: such a piece would reach the program as an argument. Pure."""
+    for quoted in _QUOTED.finditer(line):
+        text, before = quoted.group(), line[: quoted.start()]
+        if text.startswith('"') and not _SHELL_OPTION.search(before):
+            found = _EXPANSION.search(text)
+            if found:
+                return found.group()
+    found = _SHELL_SYNTAX.search(_QUOTED.sub("_", line))
+    return found.group().strip() if found else ""
+
+
+def run_command(
+    command_line: str,
+    environment: Mapping[str, str],
+    *,
+    stdin_text: str = "",
+    secrets: Iterable[str] = (),
+    timeout_seconds: float = COMMAND_TIMEOUT_SECONDS,
+) -> None:
+    """Run a command to its end without a shell, with `given` on its stdin.
+
+    Raises ``command-missing``, ``command-failed`` with its exit code, ``command-timeout`` after
+    `patience` seconds; both with the end of its stderr, in which `secrets` are masked.
+    """
+    words = shlex.split(command_line)
+    try:
+        process = subprocess.Popen(  # noqa: S603 - the person's own command, and no shell
+            words,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            env=dict(environment),
+            start_new_session=os.name == "posix",
+        )
+    except OSError as error:
+        raise fail("command-missing", command=words[0]) from error
+    with process:
+        stderr = _StderrReader(process.stderr)
+        try:
+            _write_stdin(process.stdin, stdin_text)
+            code = process.wait(timeout_seconds)
+        except subprocess.TimeoutExpired:
+            _kill(process)
+            stderr_text, seconds = stderr.masked_tail(secrets), f"{timeout_seconds:g}"
+            raise fail(
+                "command-timeout", command=command_line, seconds=seconds, stderr=stderr_text
+            ) from None
+        except BaseException:
+            _kill(process)
+            raise
+        stderr_text = stderr.masked_tail(secrets)
+    if code != 0:
+        raise fail("command-failed", command=command_line, status=str(code), stderr=stderr_text)
+
+
+class _StderrReader:
+    """The end of what a command says; the rest is read and dropped, so that it never blocks."""
+
+    def __init__(self, stream: IO[bytes] | None) -> None:
+        self._stream = stream
+        self._tail = b""
+        self._is_truncated = False
+        self._thread = threading.Thread(target=self._read, name="command's stderr", daemon=True)
+        self._thread.start()
+
+    def masked_tail(self, secrets: Iterable[str]) -> str:
+        """The last lines, without the secrets, whichever way a program spells them."""
+        self._thread.join(_STDERR_TIMEOUT_SECONDS)
+        text = self._tail.decode(errors="replace")
+        known = {each for secret in secrets if secret for each in writings(secret)}
+        for each in sorted(known, key=len, reverse=True):  # one may be a part of another
+            text = re.sub(re.escape(each), MASK, text, flags=re.IGNORECASE)
+        if self._is_truncated:  # half a secret may stand where the rest was dropped
+            text = text[max(map(len, known), default=0) :]
+        return text.strip()[-MAX_STDERR_CHARACTERS:] or "nothing"
+
+    def _read(self) -> None:
+        with suppress(OSError, ValueError):  # closed under our hands: nobody listens any more
+            while self._stream and (chunk := os.read(self._stream.fileno(), _CHUNK_BYTES)):
+                self._is_truncated |= len(self._tail) + len(chunk) > _MAX_STDERR_BYTES
+                self._tail = (self._tail + chunk)[-_MAX_STDERR_BYTES:]
+
+
+def _write_stdin(stdin: IO[bytes] | None, text: str) -> None:
+    if stdin is None:
+        return
+    try:
+        with stdin:
+            stdin.write(text.encode())
+    except BrokenPipeError:  # it reads no stdin; its exit code says whether that is well
+        return
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """End the command with all that it started."""
+    if os.name == "posix":
+        os.killpg(process.pid, signal.SIGKILL)
+    else:
+        process.kill()
+    process.wait()

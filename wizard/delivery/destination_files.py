@@ -1,0 +1,205 @@
+"""A file of another program: looked at, and replaced whole or not at all.
+
+Everything happens within its directory, opened once, so that nobody can put another in its place
+meanwhile. The new version is written beside the old one, private from birth, and renamed over it:
+whoever reads sees one version or the other. Nothing is written through a link.
+"""
+
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+
+from wizard.delivery.formats import FormatError
+from wizard.errors import Conflict, WizardError, fail
+from wizard.model import Failure
+
+MAX_FILE_BYTES = 1024 * 1024  # bytes; credentials stand in small files, so this is something else
+PRIVATE_MODE = 0o600
+TEMPORARY_SUFFIX = ".zoho-wizard"
+"""Ends the name of a version that is being written. Always the same, so that what a killed process
+left behind goes with the next delivery."""
+_NO_FOLLOW_FLAG = getattr(os, "O_NOFOLLOW", 0)
+_DISK_FULL_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+@dataclass(frozen=True)
+class FileSnapshot:
+    """A file as it was found; `text` is None where there is none yet."""
+
+    text: str | None = field(default=None, repr=False)
+    mode: int = PRIVATE_MODE
+    owner: tuple[int, int] | None = None
+    version: tuple[int, ...] = ()
+    """Changes whenever somebody writes or replaces the file."""
+
+
+@dataclass(frozen=True)
+class _DirectoryEntry:
+    """A name within a directory that is held open; without directory handles, a whole path."""
+
+    name: str
+    directory_fd: int | None
+
+
+def read_file(path: str) -> FileSnapshot:
+    """The file at `path`.
+
+    Raises ``destination-no-directory``, ``destination-directory``, ``destination-symlink``,
+    ``destination-not-file``, ``destination-not-ours``, ``destination-open-directory``,
+    ``destination-too-large``, ``destination-broken`` for what is no text, and
+    ``destination-unwritable`` where the system does not let us.
+    """
+    with _translate_errors(path), _open_directory(path) as entry:
+        return _read_entry(path, entry)
+
+
+def other_owner(snapshot: FileSnapshot) -> str:
+    """Who owns a file that belongs to somebody else than us; empty where it is ours."""
+    if snapshot.owner is None or os.name != "posix" or snapshot.owner[0] == os.geteuid():
+        return ""
+    import pwd  # not on every system
+
+    try:
+        return pwd.getpwuid(snapshot.owner[0]).pw_name
+    except KeyError:
+        return str(snapshot.owner[0])
+
+
+def replace_file(path: str, text: str, expected: FileSnapshot) -> FileSnapshot:
+    """Put `text` in the place of what was `expected` there; returns what is read back.
+
+    Raises as `look` does, ``destination-full``, and `Conflict` where the file is another by now.
+    """
+    with _translate_errors(path), _open_directory(path) as entry:
+        _require_unchanged(path, entry, expected)
+        temporary = _DirectoryEntry(entry.name + TEMPORARY_SUFFIX, entry.directory_fd)
+        try:
+            _remove_entry(temporary)
+            _write_entry(temporary, text, expected.owner)
+            _require_unchanged(path, entry, expected)
+            os.replace(
+                temporary.name,
+                entry.name,
+                src_dir_fd=entry.directory_fd,
+                dst_dir_fd=entry.directory_fd,
+            )
+        finally:
+            _remove_entry(temporary)
+        _sync_directory(entry)
+        return _read_entry(path, entry)
+
+
+def restore_file(path: str, text: str | None, expected: FileSnapshot) -> FileSnapshot:
+    """Put an earlier version back in the place of what is `expected` there; None: there was no
+    file, and there is none afterwards. Raises as `replace` does."""
+    if text is not None:
+        return replace_file(path, text, expected)
+    with _translate_errors(path), _open_directory(path) as entry:
+        _require_unchanged(path, entry, expected)
+        _remove_entry(entry)
+        _sync_directory(entry)
+    return FileSnapshot()
+
+
+def _require_unchanged(path: str, entry: _DirectoryEntry, expected: FileSnapshot) -> None:
+    if _read_entry(path, entry).version != expected.version:
+        raise Conflict(Failure("changed-meanwhile", temporary=True, details={"what": path}))
+
+
+@contextmanager
+def _translate_errors(path: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        code = "destination-full" if error.errno in _DISK_FULL_ERRORS else "destination-unwritable"
+        raise fail(code, target=path, reason=os.strerror(error.errno or 0)) from error
+
+
+@contextmanager
+def _open_directory(path: str) -> Iterator[_DirectoryEntry]:
+    folder, name = os.path.split(path)
+    if os.name != "posix":
+        yield _DirectoryEntry(path, None)
+        return
+    try:
+        directory = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise fail("destination-no-directory", target=path, directory=folder) from error
+    try:
+        found = os.fstat(directory)
+        if found.st_mode & stat.S_IWOTH and not found.st_mode & stat.S_ISVTX:
+            raise fail("destination-open-directory", target=path, directory=folder)
+        yield _DirectoryEntry(name, directory)
+    finally:
+        os.close(directory)
+
+
+def _read_entry(path: str, entry: _DirectoryEntry) -> FileSnapshot:
+    try:
+        found = os.stat(entry.name, dir_fd=entry.directory_fd, follow_symlinks=False)
+    except FileNotFoundError:
+        return FileSnapshot()
+    _require_own_file(path, found)
+    flags = os.O_RDONLY | _NO_FOLLOW_FLAG | getattr(os, "O_NONBLOCK", 0)
+    with os.fdopen(os.open(entry.name, flags, dir_fd=entry.directory_fd), "rb") as file:
+        found = os.fstat(file.fileno())
+        _require_own_file(path, found)
+        content = file.read(MAX_FILE_BYTES + 1)
+    if len(content) > MAX_FILE_BYTES:
+        raise fail("destination-too-large", target=path)
+    mark = (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+    owner = (found.st_uid, found.st_gid)
+    return FileSnapshot(_decode(path, content), stat.S_IMODE(found.st_mode), owner, mark)
+
+
+def _require_own_file(path: str, status: os.stat_result) -> None:
+    if stat.S_ISDIR(status.st_mode):
+        raise fail("destination-directory", target=path)
+    if stat.S_ISLNK(status.st_mode):
+        raise fail("destination-symlink", target=path)
+    if not stat.S_ISREG(status.st_mode):
+        raise fail("destination-not-file", target=path)
+    if os.name == "posix" and os.geteuid() not in (0, status.st_uid):
+        raise fail("destination-not-ours", target=path, owner=str(status.st_uid))
+
+
+def _decode(path: str, content: bytes) -> str:
+    try:
+        return content.decode()
+    except UnicodeDecodeError as error:
+        before = content[: error.start]
+        column = error.start - before.rfind(b"\n")
+        broken = FormatError(before.count(b"\n") + 1, column, "not UTF-8 text")
+        raise format_failure(path, broken) from None
+
+
+def format_failure(path: str, error: FormatError) -> WizardError:
+    """The failure that tells where in `path` the text is broken."""
+    line, column = str(error.line), str(error.column)
+    return fail("destination-broken", target=path, line=line, column=column, reason=error.reason)
+
+
+def _write_entry(entry: _DirectoryEntry, text: str, owner: tuple[int, int] | None) -> None:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_FOLLOW_FLAG
+    with os.fdopen(
+        os.open(entry.name, flags, PRIVATE_MODE, dir_fd=entry.directory_fd), "wb"
+    ) as file:
+        if owner is not None and os.name == "posix" and os.geteuid() == 0:
+            os.fchown(file.fileno(), *owner)
+        file.write(text.encode())
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _remove_entry(entry: _DirectoryEntry) -> None:
+    with suppress(FileNotFoundError):
+        os.unlink(entry.name, dir_fd=entry.directory_fd)
+
+
+def _sync_directory(entry: _DirectoryEntry) -> None:
+    """A rename survives a power cut only once its directory was written."""
+    if entry.directory_fd is not None:
+        os.fsync(entry.directory_fd)

@@ -1,0 +1,403 @@
+"""A connection's credentials, brought to the programs that renew tokens themselves."""
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+
+from wizard.delivery import commands, destination_files
+from wizard.delivery.credential_values import SECRET_NAMES, credential_values, usable
+from wizard.delivery.formats import FormatError
+from wizard.delivery.intent import content_digest, was_interrupted, with_write_intent
+from wizard.delivery.profiles import profile
+from wizard.delivery.status import (
+    DeliveryPreview,
+    DestinationState,
+    DestinationStatus,
+    compare_token,
+    field_changes,
+    unseen,
+)
+from wizard.errors import WizardError, fail, message
+from wizard.locks import hold_lock
+from wizard.model import Clock, Event, Failure, Grant
+from wizard.paths import Paths
+from wizard.store import Destination, Store
+from wizard.tokens import TokenService
+from wizard.zoho import Zoho
+
+_ENTRY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._@+-]{0,62}")
+"""Fit for a section of rclone, a cell of the SDKs and a key of JSON, unquoted in each."""
+_WRITE_LOCK_TIMEOUT_SECONDS = 10.0  # seconds; a small file is written in milliseconds
+_FIELD_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,99}")
+
+
+class DeliveryService:
+    """Describes destinations, delivers to them, looks at them, and takes deliveries back."""
+
+    def __init__(
+        self,
+        store: Store,
+        tokens: TokenService,
+        zoho: Zoho,
+        paths: Paths,
+        clock: Clock,
+        environment: Mapping[str, str],
+        command_timeout_seconds: float = commands.COMMAND_TIMEOUT_SECONDS,
+    ) -> None:
+        self._store = store
+        self._tokens = tokens
+        self._zoho = zoho
+        self._paths = paths
+        self._clock = clock
+        self._environment = environment
+        self._command_timeout_seconds = command_timeout_seconds
+
+    # describing
+
+    def describe(
+        self,
+        name: str,
+        profile_id: str,
+        target: str,
+        *,
+        entry: str = "",
+        field_names: Mapping[str, str] | None = None,
+        reload_command: str = "",
+    ) -> Destination:
+        """A destination of connection `name`, checked but not stored.
+
+        `target` is a path, or a command line where the profile wants one; `entry` the name of our
+        entry in a file of several (default: the connection's); `names` the fields that go by
+        other names there. Raises ``unknown-connection``, ``unknown-profile``, ``bad-entry``,
+        ``bad-field``, ``destination-taken``, and what `command.settle` raises.
+        """
+        self._store.connection(name)
+        wanted, field_names = profile(profile_id), dict(field_names or {})
+        entry = entry or (name if wanted.has_named_entries else "")
+        if entry and not _ENTRY_NAME.fullmatch(entry):
+            raise fail("bad-entry", value=entry[:60])
+        for known, chosen in field_names.items():
+            if known not in wanted.renamable_fields or not _FIELD_NAME.fullmatch(chosen):
+                given, fields = f"{known}={chosen}"[:120], ", ".join(wanted.renamable_fields)
+                raise fail("bad-field", value=given, known=fields)
+        if wanted.is_command:
+            target = commands.resolve_command(target, self._environment)
+        else:
+            target = os.path.abspath(os.path.expanduser(target))
+        reload_command = (
+            commands.resolve_command(reload_command, self._environment) if reload_command else ""
+        )
+        destination = Destination(name, profile_id, target, entry, field_names, reload_command)
+        self._require_not_taken(destination)
+        return destination
+
+    def _require_not_taken(self, destination: Destination) -> None:
+        """Two connections that write the same fields would undo each other for ever."""
+        for other in self._store.destinations():
+            same = (other.target, other.entry) == (destination.target, destination.entry)
+            if (
+                same
+                and other.connection != destination.connection
+                and _shares_token_field(other, destination)
+            ):
+                raise fail("destination-taken", target=other.target, other=other.connection)
+
+    def preview(self, destination: Destination) -> DeliveryPreview:
+        """What delivering the current grant would change. Raises as `deliver` does before
+        anything is written."""
+        wanted, grant = profile(destination.profile), self._current_grant(destination.connection)
+        values = self._values_for(destination, grant)
+        snapshot = (
+            destination_files.FileSnapshot()
+            if wanted.is_command
+            else destination_files.read_file(destination.target)
+        )
+        with _translate_format_errors(destination):
+            before = wanted.read(snapshot.text or "", values["entry"]) or {}
+            text = wanted.write(snapshot.text, values, destination.field_names)
+            after = wanted.read(text, values["entry"]) or {}
+        ours = wanted.required_fields(values, destination.field_names)
+        shown = {n: value for n, value in after.items() if n in ours or before.get(n) != value}
+        mode = (
+            ""
+            if snapshot.text is None or snapshot.mode == destination_files.PRIVATE_MODE
+            else f"{snapshot.mode:04o}"
+        )
+        return DeliveryPreview(
+            destination,
+            grant.generation,
+            field_changes(before, shown, [values[each] for each in SECRET_NAMES]),
+            is_new=snapshot.text is None,
+            mode=mode,
+            owner=destination_files.other_owner(snapshot),
+        )
+
+    # delivering
+
+    def add(self, destination: Destination) -> Destination:
+        """Store a described destination and deliver to it for the first time.
+
+        Raises as `deliver` does; a destination that could not be served is not kept.
+        """
+        self.preview(destination)
+        added = self._store.add_destination(destination)
+        try:
+            return self.deliver(added)
+        except BaseException:
+            if self._store.destination(added.id).delivered_at is None:
+                self._store.remove_destination(added.id)
+            raise
+
+    def deliver(self, destination: Destination, grant: Grant | None = None) -> Destination:
+        """Bring a grant (default: the connection's current one) to a destination; returns it as
+        it is now. The reload command, where there is one, then says whether it is in use: if that
+        fails, the destination carries the failure and is delivered all the same.
+
+        Raises ``no-grant``, ``not-proved``, ``grant-dead``, ``grant-revoked``, ``missing-secret``,
+        ``profile-data-centre``, what `file.look` and `file.replace` raise, ``command-failed``,
+        ``command-timeout``: then the destination holds what it held before.
+        """
+        try:
+            grant = grant or self._current_grant(destination.connection)
+            values = self._values_for(destination, grant)
+            is_new = grant.generation != destination.generation or not destination.delivered_at
+            before, written = self._write(destination, values, is_new=is_new)
+        except WizardError as error:
+            failed = replace(destination, failure=error.failure)
+            self._store.record_delivery(failed, destination.generation)
+            self._record_event("delivery-failed", destination, reason=error.failure.code)
+            raise
+        delivered = replace(
+            destination,
+            generation=grant.generation,
+            delivered_at=self._clock(),
+            reloaded_at=None,
+            content_sha256=written,
+            failure=None,
+            token_digest=content_digest(values["refresh_token"]),
+        )
+        if is_new:
+            delivered = replace(
+                delivered, previous_content=before, previous_generation=destination.generation
+            )
+        self._store.record_delivery(delivered, destination.generation)
+        self._record_event("delivered", delivered, generation=str(delivered.generation))
+        return self._reload(delivered)
+
+    def undo(self, destination: Destination) -> Destination:
+        """Put the version before the last delivery back, and reload; undone twice, it is back.
+
+        A file that nobody touched since gets its old content back byte for byte, or goes where
+        there was none. One that its program has written to is given the grant of before, and so is
+        one whose old content has a refresh token that may have been replaced since. Raises
+        ``nothing-to-undo``, ``destination-changed-since`` where neither is possible, and as
+        `deliver` does.
+        """
+        name, before = destination.connection, destination.previous_generation
+        is_command = profile(destination.profile).is_command
+        grant = self._store.grant(name, before) if before else None
+        nothing = destination.delivered_at is None or before == destination.generation
+        if nothing or (is_command and grant is None):
+            raise fail("nothing-to-undo", name=name, target=destination.target)
+        snapshot = (
+            destination_files.FileSnapshot()
+            if is_command
+            else destination_files.read_file(destination.target)
+        )
+        rotated = grant is not None and grant.rotated_at is not None
+        if (
+            rotated
+            or snapshot.text is None
+            or content_digest(snapshot.text) != destination.content_sha256
+        ):
+            if grant is None:
+                raise fail("destination-changed-since", name=name, target=destination.target)
+            return self.deliver(destination, usable(grant))
+        return self._restore(destination, snapshot, grant)
+
+    def remove(self, destination: Destination) -> None:
+        """Deliver there no more; what it holds stays, for it is another program's."""
+        self._store.remove_destination(destination.id)
+        self._record_event("destination-removed", destination)
+
+    # looking
+
+    def check(self, destination: Destination) -> DestinationStatus:
+        """How a destination stands now. Nothing is raised for what is found there."""
+        name, wanted = destination.connection, profile(destination.profile)
+        if destination.delivered_at is None:
+            return DestinationStatus(
+                destination, DestinationState.NOT_DELIVERED, failure=destination.failure
+            )
+        current = self._store.grant(name)
+        if wanted.is_command:
+            return unseen(destination, current)
+        try:
+            snapshot = destination_files.read_file(destination.target)
+            with _translate_format_errors(destination):
+                entry = wanted.read(snapshot.text or "", destination.entry) or {}
+            token = entry.get(wanted.token_field(destination.field_names))
+            status = compare_token(destination, token, self._store.grants(name), current)
+            if (
+                current is None
+                or status.state is not DestinationState.CURRENT
+                or wanted.is_rewritten_by_program
+            ):
+                return status
+            ours = wanted.required_fields(
+                self._values_for(destination, current), destination.field_names
+            )
+        except WizardError as error:
+            return DestinationStatus(
+                destination, DestinationState.UNREADABLE, failure=error.failure
+            )
+        edited = tuple(each for each, value in ours.items() if entry.get(each) != value)
+        return (
+            replace(status, state=DestinationState.CHANGED, changed_fields=edited)
+            if edited
+            else status
+        )
+
+    # the parts of a delivery
+
+    def _write(
+        self, destination: Destination, values: Mapping[str, str], *, is_new: bool
+    ) -> tuple[str | None, str]:
+        """Write, and read back; returns the text before and the digest of what stands now. Where it
+        `is_new` there, what is going to be replaced is written down first."""
+        wanted = profile(destination.profile)
+        if wanted.is_command:
+            stdin_text = wanted.write(None, values, destination.field_names)
+            self._run_command(destination, destination.target, stdin_text)
+            return None, ""
+        with self._write_lock(destination), _translate_format_errors(destination):
+            snapshot = destination_files.read_file(destination.target)
+            text = wanted.write(snapshot.text, values, destination.field_names)
+            before = self._replaced_content(destination, snapshot)
+            if is_new:
+                intent = with_write_intent(destination, before, text, values["refresh_token"])
+                self._store.record_delivery(intent, destination.generation)
+            now = destination_files.replace_file(destination.target, text, snapshot)
+            entry = wanted.read(now.text or "", values["entry"]) or {}
+        if wanted.required_fields(values, destination.field_names).items() - entry.items():
+            destination_files.restore_file(destination.target, snapshot.text, now)
+            raise fail("destination-not-read-back", target=destination.target)
+        return before, content_digest(now.text or "")
+
+    def _replaced_content(
+        self, destination: Destination, snapshot: destination_files.FileSnapshot
+    ) -> str | None:
+        """The version that a delivery replaces: what stands there, or what an earlier one replaced
+        that was cut off."""
+        wanted = profile(destination.profile)
+        entry = wanted.read(snapshot.text or "", destination.entry) or {}
+        token = entry.get(wanted.token_field(destination.field_names))
+        grants = self._store.grants(destination.connection)
+        cut_off = was_interrupted(destination, snapshot.text, token, grants)
+        return destination.previous_content if cut_off else snapshot.text
+
+    def _restore(
+        self,
+        destination: Destination,
+        snapshot: destination_files.FileSnapshot,
+        grant: Grant | None,
+    ) -> Destination:
+        generation = destination.previous_generation
+        with self._write_lock(destination):
+            now = destination_files.restore_file(
+                destination.target, destination.previous_content, snapshot
+            )
+        restored = replace(
+            destination,
+            generation=generation,
+            delivered_at=self._clock() if generation else None,
+            reloaded_at=None,
+            content_sha256=content_digest(now.text or ""),
+            failure=None,
+            previous_generation=destination.generation if generation else 0,
+            previous_content=snapshot.text if generation else None,
+            token_digest=content_digest(grant.refresh_token) if grant else None,
+        )
+        self._store.record_delivery(restored, destination.generation)
+        self._record_event("delivery-undone", restored, generation=str(generation))
+        return self._reload(restored)
+
+    def _reload(self, destination: Destination) -> Destination:
+        if not destination.reload_command:
+            return destination
+        try:
+            self._run_command(destination, destination.reload_command)
+            reloaded = replace(destination, reloaded_at=self._clock())
+            self._record_event("reloaded", destination, generation=str(destination.generation))
+        except WizardError as error:
+            known = error.failure.details
+            ended = message("reloads", error.failure.code, **known)
+            details = {"target": destination.target, "stderr": "nothing", **known, "ended": ended}
+            reloaded = replace(destination, failure=Failure("reload-failed", details=details))
+            self._record_event("reload-failed", destination, reason=error.failure.code)
+        self._store.record_delivery(reloaded, destination.generation)
+        return reloaded
+
+    @contextmanager
+    def _write_lock(self, destination: Destination) -> Iterator[None]:
+        """Two deliveries into one file follow one another: each must see what the other wrote."""
+        lock = self._paths.lock_file(":delivery")
+        name = destination.connection
+        with hold_lock(lock, _WRITE_LOCK_TIMEOUT_SECONDS, "delivery-under-way", name):
+            yield
+
+    def _run_command(
+        self, destination: Destination, command_line: str, stdin_text: str = ""
+    ) -> None:
+        """Run a command; whatever it may know of this connection is masked in what it says."""
+        grants = self._store.grants(destination.connection)
+        clients = [self._store.client(each) for each in {grant.client_id for grant in grants}]
+        secrets = {each.refresh_token for each in grants}
+        secrets |= {secret.value for client in clients for secret in client.secrets}
+        commands.run_command(
+            command_line,
+            self._environment,
+            stdin_text=stdin_text,
+            secrets=secrets,
+            timeout_seconds=self._command_timeout_seconds,
+        )
+
+    # what is known
+
+    def _current_grant(self, name: str) -> Grant:
+        self._store.connection(name)
+        grant = self._store.grant(name)
+        if grant is None:
+            raise fail("not-proved" if self._store.candidate(name) else "no-grant", name=name)
+        return usable(grant)
+
+    def _values_for(self, destination: Destination, grant: Grant) -> dict[str, str]:
+        # Whoever names the grant may have read it before its refresh token was rotated.
+        grant = self._store.grant(grant.connection, grant.generation) or grant
+        spelling = profile(destination.profile).data_center_name(grant.location)
+        client = self._store.client(grant.client_id)
+        secret = self._tokens.secret_for(client, grant.location)
+        data_center = self._zoho.data_center(grant.location)
+        entry = destination.entry
+        return credential_values(
+            grant, client, secret, data_center, entry=entry, data_center_name=spelling
+        )
+
+    def _record_event(self, kind: str, destination: Destination, **details: str) -> None:
+        event_details = {"target": destination.target, **details}
+        self._store.record_event(Event(self._clock(), destination.connection, kind, event_details))
+
+
+@contextmanager
+def _translate_format_errors(destination: Destination) -> Iterator[None]:
+    try:
+        yield
+    except FormatError as broken:
+        raise destination_files.format_failure(destination.target, broken) from None
+
+
+def _shares_token_field(one: Destination, other: Destination) -> bool:
+    token_fields = [profile(each.profile).token_field(each.field_names) for each in (one, other)]
+    return token_fields[0] == token_fields[1]

@@ -1,0 +1,249 @@
+"""Why a call fails that is no matter of tokens: scope, right, organization, limit, address, way."""
+
+from datetime import timedelta
+
+from wizard.diagnosis import access_tokens
+from wizard.diagnosis.cause_estimates import (
+    CauseEstimate,
+    EvidenceItem,
+    FailureClass,
+    confirmed,
+    counted_evidence_item,
+    evidence_item,
+    likely,
+    possible,
+    ruled_out,
+)
+from wizard.diagnosis.evidence import Evidence
+from wizard.model import RequestKind, TokenRequest
+from wizard.zoho import limits, missing_scopes
+
+RATE_LIMIT_WINDOW = timedelta(seconds=limits().window_seconds)
+MAX_TOKEN_REQUESTS = limits().token_requests
+UNKNOWN_SCOPE = "which the answer does not name"
+"""Stands for the scope that a call wants, where neither Zoho nor the paste says it."""
+TOKEN_REQUEST_KINDS = (RequestKind.CODE_EXCHANGE, RequestKind.REFRESH, RequestKind.PREFLIGHT)
+
+
+# --- Scope, right, organization -------------------------------------------------------------------
+
+
+def scope_not_granted(evidence: Evidence) -> CauseEstimate | None:
+    """A refresh never widens what was granted."""
+    code, needed, grant = "scope-not-granted", evidence.sent_request.required_scope, evidence.grant
+    details = {"needed": needed, "scope_needed": needed} if needed else {"needed": UNKNOWN_SCOPE}
+    if grant is None or not needed:
+        alone = evidence.sent_request.grant_type != access_tokens.CLIENT_CREDENTIALS
+        weigh = likely if alone else possible
+        return weigh(code, *_token_accepted_evidence(evidence), **details)
+    if missing_scopes(grant.scope, (needed,)):
+        return confirmed(code, evidence_item("scope-lacks", needed=needed), **details)
+    if evidence.connection and missing_scopes(grant.scope, evidence.connection.scope):
+        return likely(code, evidence_item("fewer-than-asked"), **details)
+    return ruled_out(code, evidence_item("scope-granted", needed=needed))
+
+
+def role_lacks_permission(evidence: Evidence) -> CauseEstimate | None:
+    """Token and scope are good, but the person may not."""
+    return possible("role-without-right", *_token_accepted_evidence(evidence))
+
+
+def organization_not_covered(evidence: Evidence) -> CauseEstimate | None:
+    """A consent covers one organization or environment of the product, or the call named none."""
+    grant = evidence.grant
+    names = ", ".join(each.name for each in grant.organizations) if grant else ""
+    items = (evidence_item("reaches", names=names),) if names else ()
+    return possible("organization-not-reached", *items)
+
+
+def environment_differs(evidence: Evidence) -> CauseEstimate | None:
+    """Production, Sandbox and Developer are environments apart."""
+    reached = evidence.grant.organizations if evidence.grant else ()
+    kinds = {each.environment for each in reached if each.environment}
+    if reached and not kinds:
+        return None
+    items = (evidence_item("environment-is", names=", ".join(sorted(kinds))),) if kinds else ()
+    return possible("environment-differs", *items)
+
+
+def user_missing(evidence: Evidence) -> CauseEstimate | None:
+    """What acts for a person refuses a client-credentials token as if a scope were missing."""
+    asked = evidence.sent_request.grant_type == access_tokens.CLIENT_CREDENTIALS
+    return access_tokens.client_credentials_token(evidence) if asked else None
+
+
+SCOPE_MISSING = FailureClass(
+    "scope-refused", frozenset({"scope-missing"}), (scope_not_granted, user_missing)
+)
+PERMISSION_REFUSED = FailureClass(
+    "permission-refused",
+    frozenset({"no-permission"}),
+    (role_lacks_permission, organization_not_covered, environment_differs),
+)
+ORGANIZATION_REFUSED = FailureClass(
+    "organization-refused",
+    frozenset({"wrong-organization"}),
+    (organization_not_covered, environment_differs),
+)
+
+
+def scope_or_permission(evidence: Evidence) -> CauseEstimate | None:
+    """Books and Inventory say code 57 for a scope that was not granted, too."""
+    needed = evidence.sent_request.required_scope or UNKNOWN_SCOPE
+    return possible("scope-not-granted", *_token_accepted_evidence(evidence), needed=needed)
+
+
+NOT_AUTHORIZED = FailureClass(
+    "refused-without-a-reason",
+    frozenset({"not-authorized"}),
+    (
+        scope_or_permission,
+        role_lacks_permission,
+        *(
+            access_tokens.unless_token_accepted(check)
+            for check in access_tokens.ACCESS_TOKEN_REFUSED.checks
+        ),
+    ),
+)
+
+
+# --- Limits ---------------------------------------------------------------------------------------
+
+
+def rate_limited_by_own_requests(evidence: Evidence) -> CauseEstimate | None:
+    """The ledger shows who asked."""
+    asked = _recent_counted_requests(evidence)
+    names = ", ".join(sorted({request.connection or "pre-flights" for request in asked}))
+    item = counted_evidence_item("asked-here", len(asked), names=names)
+    if len(asked) >= MAX_TOKEN_REQUESTS:
+        return confirmed("throttled-by-ourselves", item)
+    if not evidence.client:
+        return possible("throttled-by-ourselves")
+    return ruled_out("throttled-by-ourselves", item)
+
+
+def rate_limited_by_others(evidence: Evidence) -> CauseEstimate | None:
+    """Another program uses the same client or the same refresh token."""
+    asked = _recent_counted_requests(evidence)
+    if not evidence.client:
+        return possible("throttled-by-others")
+    if len(asked) >= MAX_TOKEN_REQUESTS:
+        return None
+    weigh = possible if evidence.attempt else likely
+    return weigh("throttled-by-others", counted_evidence_item("few-asked-here", len(asked)))
+
+
+def too_many_refresh_tokens(evidence: Evidence) -> CauseEstimate | None:
+    """A user may make ten refresh tokens with a client in ten minutes."""
+    made = sum(
+        request.kind is RequestKind.CODE_EXCHANGE and request.outcome == "ok"
+        for request in _recent_requests(evidence)
+    )
+    exchanging = evidence.attempt is not None or not evidence.client
+    items = (counted_evidence_item("refresh-tokens-made", made),) if made else ()
+    return possible("too-many-refresh-tokens", *items) if exchanging else None
+
+
+def too_many_codes(evidence: Evidence) -> CauseEstimate | None:
+    """A client may have ten codes in ten minutes."""
+    if evidence.client and not evidence.attempt:
+        return None  # a refresh asks for no code
+    begun = sum(request.kind is RequestKind.AUTHORIZATION for request in _recent_requests(evidence))
+    return possible(
+        "too-many-codes", *((evidence_item("many-codes", count=str(begun)),) if begun else ())
+    )
+
+
+RATE_LIMITED = FailureClass(
+    "too-many-requests",
+    frozenset({"throttled", "throttled-token-lives"}),
+    (rate_limited_by_others, rate_limited_by_own_requests, too_many_refresh_tokens, too_many_codes),
+)
+
+
+# --- No matter of OAuth ---------------------------------------------------------------------------
+
+
+def wrong_host(evidence: Evidence) -> CauseEstimate | None:
+    """Some products answer on hosts of their own, and at no other."""
+    return possible("wrong-host")
+
+
+def wrong_version(evidence: Evidence) -> CauseEstimate | None:
+    """The path names a version or a call that the product does not have."""
+    return possible("wrong-version")
+
+
+WRONG_ADDRESS = FailureClass(
+    "wrong-address", frozenset({"wrong-path"}), (wrong_host, wrong_version)
+)
+
+
+# --- The way to Zoho ------------------------------------------------------------------------------
+
+
+def captive_portal(evidence: Evidence) -> CauseEstimate | None:
+    """A network that wants a sign-in answers with its own page."""
+    return possible("captive-portal")
+
+
+def zoho_page(evidence: Evidence) -> CauseEstimate | None:
+    """Zoho itself answers with a page while it is being repaired."""
+    return possible("zoho-answers-with-a-page")
+
+
+def tls_inspected(evidence: Evidence) -> CauseEstimate | None:
+    """A company's proxy shows a certificate of its own."""
+    return possible("tls-inspected")
+
+
+def certificate_time(evidence: Evidence) -> CauseEstimate | None:
+    """To a clock that is wrong every certificate is too old or too new."""
+    reason = evidence.failure.details.get("reason", "") if evidence.failure else ""
+    if "not yet valid" in reason or "expired" in reason:
+        return likely(
+            "clock-against-certificate", evidence_item("certificate-says", reason=reason[:80])
+        )
+    return possible("clock-against-certificate")
+
+
+NOT_JSON = FailureClass(
+    "not-zohos-answer", frozenset({"not-json", "unexpected-redirect"}), (captive_portal, zoho_page)
+)
+UNTRUSTED = FailureClass(
+    "certificate-refused", frozenset({"network-tls"}), (tls_inspected, certificate_time)
+)
+
+CLASSES = (
+    SCOPE_MISSING,
+    PERMISSION_REFUSED,
+    ORGANIZATION_REFUSED,
+    NOT_AUTHORIZED,
+    RATE_LIMITED,
+    WRONG_ADDRESS,
+    NOT_JSON,
+    UNTRUSTED,
+)
+
+
+def _token_accepted_evidence(evidence: Evidence) -> tuple[EvidenceItem, ...]:
+    """The accounts server took the token just now."""
+    return (evidence_item("token-taken"),) if access_tokens.is_token_accepted(evidence) else ()
+
+
+def _recent_requests(evidence: Evidence) -> list[TokenRequest]:
+    if evidence.now is None:
+        return []
+    return [
+        request for request in evidence.requests if request.at > evidence.now - RATE_LIMIT_WINDOW
+    ]
+
+
+def _recent_counted_requests(evidence: Evidence) -> list[TokenRequest]:
+    """Token requests for the client that Zoho counted, without the one that was refused."""
+    refused = ("not-sent", "throttled")
+    return [
+        request
+        for request in _recent_requests(evidence)
+        if request.kind in TOKEN_REQUEST_KINDS and request.outcome not in refused
+    ]

@@ -1,0 +1,327 @@
+"""Why a consent or its code comes to nothing: codes, callbacks, redirect URIs, missing tokens."""
+
+from datetime import timedelta
+from urllib.parse import SplitResult, urlsplit
+
+from wizard.diagnosis import refresh_tokens
+from wizard.diagnosis.answers import ON_REFRESH, WHILE_CONNECTING
+from wizard.diagnosis.cause_estimates import (
+    CauseEstimate,
+    EvidenceItem,
+    FailureClass,
+    confirmed,
+    counted_evidence_item,
+    evidence_item,
+    in_group,
+    likely,
+    possible,
+    ruled_out,
+)
+from wizard.diagnosis.evidence import Evidence, TokenFormat
+from wizard.model import AttemptMode, RequestKind
+from wizard.zoho import limits
+
+CODE_LIFETIME = timedelta(seconds=limits().code_lifetime_seconds)
+MAX_CODES = limits().codes_per_client
+RATE_LIMIT_WINDOW = timedelta(seconds=limits().window_seconds)
+
+
+# --- A code that is refused -----------------------------------------------------------------------
+
+
+def expired(evidence: Evidence) -> CauseEstimate | None:
+    """A code lives for two minutes."""
+    if _was_exchanged_within(evidence, CODE_LIFETIME):
+        return ruled_out("code-expired", evidence_item("exchanged-at-once"))
+    return possible("code-expired")
+
+
+def used(evidence: Evidence) -> CauseEstimate | None:
+    """A code works once."""
+    again = (evidence_item("code-sent-again"),) if evidence.sent_request.is_code_repeated else ()
+    suspicion = possible("code-used", *again)
+    return (
+        suspicion.with_evidence_against(evidence_item("sent-once"))
+        if evidence.attempt
+        else suspicion
+    )
+
+
+def with_query(evidence: Evidence) -> CauseEstimate | None:
+    """The rest of the address was pasted with the code."""
+    if evidence.sent_request.token_format is TokenFormat.WITH_QUERY:
+        return confirmed("code-with-query", evidence_item("code-goes-on"))
+    known = evidence.attempt or evidence.sent_request.token_format
+    return None if known else possible("code-with-query")
+
+
+def from_other_data_center(evidence: Evidence) -> CauseEstimate | None:
+    """A code is exchanged where it was issued: the callback's ``accounts-server``."""
+    code, sent, attempt = "code-of-other-data-centre", evidence.sent_request, evidence.attempt
+    if sent.code_location and sent.location:
+        if sent.code_location == sent.location:
+            return None
+        issued, asked = sent.code_location.upper(), sent.location.upper()
+        return confirmed(code, evidence_item("code-sent-elsewhere", asked=asked, issued=issued))
+    # Only a code pasted without its address does not say where it comes from.
+    bound = attempt is not None and attempt.mode is AttemptMode.BROWSER
+    return None if bound else possible(code)
+
+
+def from_other_client(evidence: Evidence) -> CauseEstimate | None:
+    """A code works with the client that asked for it."""
+    code, sent = "code-of-other-client", evidence.sent_request
+    if sent.code_client_id and sent.client_id:
+        if sent.code_client_id == sent.client_id:
+            return None
+        item = evidence_item(
+            "code-asked-for-another", asked=sent.code_client_id, sent=sent.client_id
+        )
+        return confirmed(code, item)
+    bound = evidence.attempt is not None and evidence.attempt.mode is AttemptMode.BROWSER
+    return None if bound else possible(code)
+
+
+def verifier_wrong(evidence: Evidence) -> CauseEstimate | None:
+    """A consent begun with a ``code_challenge`` (RFC 7636) wants its ``code_verifier``. Most
+    programs begin without one, so that a missing verifier alone says nothing."""
+    code, sent = "verifier-missing", evidence.sent_request
+    if evidence.attempt or sent.has_code_challenge is False or sent.is_verifier_valid:
+        return None
+    if sent.is_verifier_valid is False:
+        return confirmed(code, evidence_item("verifier-of-another"))
+    if (
+        sent.has_code_challenge
+        and sent.parameters is not None
+        and "code_verifier" not in sent.parameters
+    ):
+        return confirmed(code, evidence_item("no-verifier-sent"))
+    return possible(code)
+
+
+CODE_CHECKS = (expired, used, with_query, from_other_data_center, from_other_client, verifier_wrong)
+
+CODE_REFUSED = FailureClass("code-refused", frozenset({"code-refused"}), CODE_CHECKS)
+
+CODE_OR_REFRESH_TOKEN_REFUSED = FailureClass(
+    "code-or-refresh-token-refused",
+    frozenset(),
+    (
+        *in_group(WHILE_CONNECTING, CODE_CHECKS),
+        *in_group(ON_REFRESH, refresh_tokens.REFRESH_TOKEN_REFUSED.checks),
+    ),
+)
+"""One word, ``invalid_code``, of which nobody knows where it was met."""
+
+
+# --- The redirect URI -----------------------------------------------------------------------------
+
+
+def redirect_uri_differs(evidence: Evidence) -> CauseEstimate | None:
+    """Sent and registered redirect URI are compared character by character."""
+    sent = evidence.sent_request.redirect_uri
+    registered = evidence.client.redirect_uri if evidence.client else ""
+    if not sent or not registered:
+        return possible("redirect-uri-differs", sent=sent or "…", registered=registered or "…")
+    if sent == registered:
+        return None
+    item = evidence_item(
+        "redirect-uris-differ", part=redirect_uri_difference(sent, registered), sent=sent
+    )
+    return confirmed("redirect-uri-differs", item, sent=sent, registered=registered)
+
+
+def redirect_uri_unregistered(evidence: Evidence) -> CauseEstimate | None:
+    """It was never registered, or the client was changed in the console since."""
+    sent = evidence.sent_request.redirect_uri
+    same = bool(evidence.client) and sent in (
+        "",
+        evidence.client.redirect_uri if evidence.client else "",
+    )
+    if same:
+        return likely("redirect-uri-unregistered", evidence_item("sent-as-registered"))
+    return possible("redirect-uri-unregistered")
+
+
+def without_redirect_uri(evidence: Evidence) -> CauseEstimate | None:
+    """A Self Client has no redirect URI and no consent page."""
+    client = evidence.client
+    if client is None:
+        return possible("self-client-in-browser")
+    return (
+        None
+        if client.redirect_uri
+        else confirmed("self-client-in-browser", evidence_item("no-uri-stored"))
+    )
+
+
+def redirect_uri_difference(sent: str, registered: str) -> str:
+    """The first part in which two redirect URIs differ, by its name: ``scheme``, ``host``,
+    ``port``, ``path``, ``slash at the end`` or ``query``; ``loopback name`` where one says
+    127.0.0.1 and the other localhost."""
+    one, other = _split_uri(sent), _split_uri(registered)
+    if one is None or other is None:
+        return "form"
+    if one.scheme != other.scheme:
+        return "scheme"
+    if {one.hostname, other.hostname} == {"localhost", "127.0.0.1"}:
+        return "loopback name"
+    if one.hostname != other.hostname:
+        return "host"
+    if one.netloc != other.netloc:
+        return "port"
+    if one.path != other.path:
+        same = one.path.rstrip("/") == other.path.rstrip("/")
+        return "slash at the end" if same else "path"
+    return "query"
+
+
+REDIRECT_URI_REFUSED = FailureClass(
+    "redirect-uri-refused",
+    frozenset({"invalid-redirect-uri", "zoho-page-invalid-redirect-uri"}),
+    (redirect_uri_differs, redirect_uri_unregistered, without_redirect_uri),
+)
+
+
+# --- What comes back with an error, or without a refresh token ------------------------------------
+
+
+def consent_rejected(evidence: Evidence) -> CauseEstimate | None:
+    """Somebody pressed Reject."""
+    few = _count_authorizations(evidence)
+    items = (
+        (counted_evidence_item("few-codes", few, most=str(MAX_CODES)),) if evidence.attempt else ()
+    )
+    return possible("consent-rejected", *items)
+
+
+def code_limit_reached(evidence: Evidence) -> CauseEstimate | None:
+    """After ten codes in ten minutes a client's consents are refused."""
+    begun = _count_authorizations(evidence)
+    if begun >= MAX_CODES:
+        return likely("codes-used-up", evidence_item("many-codes", count=str(begun)))
+    suspicion = possible("codes-used-up")
+    if evidence.attempt is None:
+        return suspicion
+    return suspicion.with_evidence_against(
+        counted_evidence_item("few-codes", begun, most=str(MAX_CODES))
+    )
+
+
+def refresh_token_limit_reached(evidence: Evidence) -> CauseEstimate | None:
+    """Ten refresh tokens in ten minutes are as many as a user may make with a client."""
+    return possible("too-many-refresh-tokens")
+
+
+def product_not_set_up(evidence: Evidence) -> CauseEstimate | None:
+    """The person has no account in the product that a scope belongs to."""
+    return possible("product-not-set-up").with_evidence_against(*_organization_evidence(evidence))
+
+
+def wrong_user(evidence: Evidence) -> CauseEstimate | None:
+    """The browser was signed in as somebody else."""
+    return possible("wrong-person-signed-in", *_organization_evidence(evidence))
+
+
+def _organization_evidence(evidence: Evidence) -> tuple[EvidenceItem, ...]:
+    """Whoever consented before had an organization there, at least then."""
+    grant = evidence.grant
+    known = grant is not None and grant.account is not None and grant.organizations
+    email = grant.account.email if grant and grant.account else ""
+    return (evidence_item("had-organization", email=email),) if known else ()
+
+
+def access_type_online(evidence: Evidence) -> CauseEstimate | None:
+    """Without ``access_type=offline`` no refresh token is given."""
+    code, offline = "access-type-online", evidence.sent_request.is_offline
+    if evidence.attempt:
+        return ruled_out(code, evidence_item("asked-offline"))
+    if offline is not None:
+        return None if offline else confirmed(code, evidence_item("asked-online"))
+    return possible(code)
+
+
+def consent_not_shown(evidence: Evidence) -> CauseEstimate | None:
+    """A consent that was given before and is not shown again gives no refresh token."""
+    if evidence.attempt:
+        return likely("consent-not-shown", evidence_item("asked-offline"))
+    is_silent = evidence.sent_request.is_offline and not evidence.sent_request.has_consent_prompt
+    items = (evidence_item("asked-silently"),) if is_silent else ()
+    return (likely if is_silent else possible)("consent-not-shown", *items)
+
+
+CONSENT_REFUSED = FailureClass(
+    "consent-refused", frozenset({"access-denied"}), (consent_rejected, code_limit_reached)
+)
+CONSENT_LIMIT_REACHED = FailureClass(
+    "consents-used-up",
+    frozenset({"zoho-page-too-many-requests"}),
+    (code_limit_reached, refresh_token_limit_reached),
+)
+NO_ORGANIZATION = FailureClass(
+    "no-organization-there", frozenset({"no-organization"}), (product_not_set_up, wrong_user)
+)
+NO_REFRESH_TOKEN = FailureClass(
+    "no-refresh-token-given",
+    frozenset({"no-refresh-token"}),
+    (consent_not_shown, access_type_online),
+)
+
+
+def no_refresh_token_stored(evidence: Evidence) -> CauseEstimate | None:
+    """A program without a refresh token works for as long as its first access token."""
+    return possible("no-refresh-token-stored")
+
+
+def expiry_in_milliseconds(evidence: Evidence) -> CauseEstimate | None:
+    """``expires_in`` is read in milliseconds where it is seconds, or the other way round."""
+    return possible("expiry-arithmetic")
+
+
+STOPS_AFTER_AN_HOUR = FailureClass(
+    "dies-within-the-hour",
+    frozenset({"works-for-an-hour"}),
+    (no_refresh_token_stored, expiry_in_milliseconds),
+)
+
+CLASSES = (
+    CODE_REFUSED,
+    CODE_OR_REFRESH_TOKEN_REFUSED,
+    REDIRECT_URI_REFUSED,
+    CONSENT_REFUSED,
+    CONSENT_LIMIT_REACHED,
+    NO_ORGANIZATION,
+    NO_REFRESH_TOKEN,
+    STOPS_AFTER_AN_HOUR,
+)
+
+
+def _was_exchanged_within(evidence: Evidence, duration: timedelta) -> bool:
+    """Whether the code was sent so soon after its consent was begun that it cannot be too old."""
+    attempt = evidence.attempt
+    if attempt is None or attempt.mode is AttemptMode.SELF_CLIENT:
+        return False
+    sent = [
+        request.at
+        for request in evidence.requests
+        if request.kind is RequestKind.CODE_EXCHANGE and request.connection == attempt.connection
+    ]
+    return bool(sent) and sent[0] - attempt.created_at < duration
+
+
+def _count_authorizations(evidence: Evidence) -> int:
+    """Consents begun with the client in the window in which Zoho counts."""
+    if evidence.now is None:
+        return 0
+    since = evidence.now - RATE_LIMIT_WINDOW
+    return sum(
+        request.kind is RequestKind.AUTHORIZATION and request.at > since
+        for request in evidence.requests
+    )
+
+
+def _split_uri(uri: str) -> SplitResult | None:
+    try:
+        return urlsplit(uri)
+    except ValueError:
+        return None

@@ -1,0 +1,217 @@
+"""One message for each cause: connections that fail together, told once.
+
+What a cause took with it shows what it was. Tokens of one account that Zoho refuses while it knows
+their clients ended at the account; those of one client alone ended with the app; a client that is
+refused fails wherever it is used; a data centre that cannot be reached says nothing of any token.
+What could not be asked within Zoho's limits is told beside what it most likely died with.
+"""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from wizard.diagnosis import DiagnosisService
+from wizard.diagnosis.causes import (
+    CLIENT_REJECTED_CODES,
+    UNREACHABLE_CODES,
+    CauseGroup,
+    CauseLevel,
+    FailureCase,
+    group_by_cause,
+)
+from wizard.errors import explain
+from wizard.model import Clock, Explanation, Failure, GrantState, StepState
+from wizard.store import ConnectionOverview, Store
+from wizard.verification import SUSPECTED_REJECTION
+from wizard.zoho import Zoho
+
+ACCESS_TOKEN_LIFETIME = timedelta(hours=1)
+"""What Zoho gives every access token; what was handed out before may work for so long."""
+
+NEEDS_CONSENT_EXIT_CODE = 3
+"""The exit code of findings that a new consent mends."""
+
+SUSPECTED_CODES = frozenset({SUSPECTED_REJECTION, f"account-{SUSPECTED_REJECTION}"})
+PENDING_CODES = frozenset({"not-asked-yet", *SUSPECTED_CODES})
+
+
+@dataclass(frozen=True)
+class Incident:
+    """One cause, and everything that it stopped."""
+
+    level: CauseLevel
+    names: tuple[str, ...]
+    explanation: Explanation
+    key: str
+    """Tells this cause from others of the same look."""
+    marks: frozenset[str]
+    """What it stopped: in which way, connection and generation. Two looks that have one of these
+    in common have met the same cause, however far it has spread meanwhile."""
+    email: str = ""
+    """Whose sign-in mends it; empty where no sign-in does, or nobody knows whose."""
+    programs: tuple[str, ...] = ()
+    """The destinations that hold credentials of these connections."""
+    access_tokens_expire_at: datetime | None = None
+    """The latest end of an access token handed out before; None: all are past it."""
+    suspected_names: tuple[str, ...] = ()
+    """Connections that it most likely stopped, too, and that could not be asked yet; of a client
+    that is refused, those that stop when their last access tokens end."""
+
+    @property
+    def needs_reauthorization(self) -> bool:
+        """Whether a new consent is needed."""
+        return self.explanation.exit_code == NEEDS_CONSENT_EXIT_CODE
+
+    @property
+    def is_pending(self) -> bool:
+        """Whether it is no verdict: the connections could not be asked yet."""
+        return self.explanation.code in PENDING_CODES
+
+    @property
+    def to_reauthorize(self) -> tuple[str, ...]:
+        """The connections that a repair takes."""
+        refused = self.needs_reauthorization or self.explanation.code in SUSPECTED_CODES
+        return (*self.names, *self.suspected_names) if refused else ()
+
+
+class Incidents:
+    """Groups what fails by its cause."""
+
+    def __init__(self, store: Store, diagnosis: DiagnosisService, zoho: Zoho, clock: Clock) -> None:
+        self._store = store
+        self._diagnosis = diagnosis
+        self._zoho = zoho
+        self._clock = clock
+
+    def stored(self, rows: Iterable[ConnectionOverview] | None = None) -> tuple[Incident, ...]:
+        """The causes of what is stored as dead or as failed in its last check; asks nobody.
+        `rows` are the unsettled connections, where they were read already."""
+        rows = self._store.unsettled_overviews() if rows is None else rows
+        cases = ((row, self._stored_failure(row)) for row in rows)
+        return self._create_incidents(
+            [FailureCase(row.connection, row.grant, failure) for row, failure in cases if failure]
+        )
+
+    def from_failures(
+        self, failures: Mapping[str, Failure], working_names: Collection[str] = ()
+    ) -> tuple[Incident, ...]:
+        """The causes of `failures`, by connection, as a check has just met them; connections `well`
+        worked in the same check."""
+        rows = self._store.overviews(failures)
+        cases = [
+            FailureCase(row.connection, row.grant, failures[row.connection.name]) for row in rows
+        ]
+        unreachable_locations = {case.location for case in cases if case.code in UNREACHABLE_CODES}
+        others = (
+            self._store.overviews(working_names) if unreachable_locations and working_names else ()
+        )
+        return self._create_incidents(cases, {row.grant.location for row in others if row.grant})
+
+    def _stored_failure(self, row: ConnectionOverview) -> Failure | None:
+        grant = row.grant or row.candidate
+        if grant is None or grant.state is GrantState.REVOKED:
+            return None
+        if grant.state is GrantState.NEEDS_REAUTHORIZATION:
+            return grant.failure or Failure("grant-dead")
+        report = self._store.verification_report(grant.connection, grant.generation)
+        if not row.has_failed_check or report is None:
+            return None
+        failed = (step.failure for step in report.steps if step.state is StepState.FAILED)
+        return next(failed, None) or Failure("unknown")
+
+    def _create_incidents(
+        self, cases: list[FailureCase], reachable_locations: Collection[str] = ()
+    ) -> tuple[Incident, ...]:
+        """The causes of `cases`; the data centres `answered` have done so for other connections."""
+        groups = group_by_cause(cases, self._is_client_only)
+        last = self._store.last_refreshes() if groups else {}
+        programs = defaultdict(list)
+        for each in self._store.destinations() if groups else ():
+            programs[each.connection].append(each.target)
+        incidents = [
+            self._create_incident(group, last, programs, reachable_locations) for group in groups
+        ]
+        return tuple(
+            sorted(
+                incidents,
+                key=lambda each: (not each.needs_reauthorization, -len(each.names), each.names),
+            )
+        )
+
+    def _is_client_only(self, case: FailureCase) -> bool:
+        """Whether another client's token of the same account lives: then not the account ended
+        these."""
+        found = self._diagnosis.explain(case.name, case.failure)
+        return any(each.code == "password-changed" for each in found.ruled_out)
+
+    def _create_incident(
+        self,
+        group: CauseGroup,
+        last_refreshes: Mapping[str, datetime],
+        programs: Mapping[str, list[str]],
+        reachable_locations: Collection[str],
+    ) -> Incident:
+        first = group.cases[0]
+        explanation = self._explain_group(group, reachable_locations)
+        names = [each.name for each in group.all_cases]
+        suspects = [each.name for each in group.suspected_cases]
+        if first.code in CLIENT_REJECTED_CODES:
+            users = self._store.connections_using(first.client_id, first.location)
+            suspects = [name for name in users if name not in names]
+        ends = [
+            last_refreshes[name] + ACCESS_TOKEN_LIFETIME
+            for name in (*names, *suspects)
+            if name in last_refreshes
+        ]
+        signs_in = (
+            explanation.exit_code == NEEDS_CONSENT_EXIT_CODE or first.code == SUSPECTED_REJECTION
+        )
+        targets = (each for name in names for each in programs.get(name, ()))
+        return Incident(
+            level=CauseLevel.CONNECTION if group.is_single_grant else group.level,
+            names=tuple(case.name for case in group.cases),
+            explanation=explanation,
+            key=group.key,
+            marks=frozenset(case.mark for case in group.all_cases),
+            email=first.email if signs_in else "",
+            programs=tuple(dict.fromkeys(targets)),
+            access_tokens_expire_at=max((end for end in ends if end > self._clock()), default=None),
+            suspected_names=tuple(suspects),
+        )
+
+    def _explain_group(
+        self, group: CauseGroup, reachable_locations: Collection[str]
+    ) -> Explanation:
+        """The words for all of `group`, above what may be behind the first of it."""
+        first, code = group.cases[0], group.code
+        own = self._diagnosis.explain(first.name, first.failure)
+        if not code:
+            return own
+        if group.level is CauseLevel.DATA_CENTER and first.location in reachable_locations:
+            code = "data-centre-partly-unreached"
+        met = replace(first.failure, code=code, details=self._details(group, own))
+        known = explain(met, self._clock())
+        return replace(
+            own,
+            code=code,
+            title=known.title,
+            cause=known.cause,
+            fix=own.fix if first.code in CLIENT_REJECTED_CODES else known.fix,
+            next_steps=known.next_steps,
+            exit_code=known.exit_code,
+        )
+
+    def _details(self, group: CauseGroup, explanation: Explanation) -> dict[str, str]:
+        first, count = group.cases[0], len(group.cases)
+        place = self._zoho.data_center(first.location).name if first.location else "Zoho"
+        return {
+            "connections": f"{count} connection{'s' if count > 1 else ''}",
+            "tokens": "their refresh tokens" if count > 1 else "its refresh token",
+            "names": " ".join(each.name for each in group.all_cases),
+            "email": first.email,
+            "client": self._store.client(first.client_id).name,
+            "client_id": first.client_id,
+            "data_center": place,
+            "reason": explanation.title,
+        }

@@ -1,0 +1,370 @@
+"""Reads whatever a person pastes, and explains it.
+
+Nothing of a paste is kept or sent anywhere: it is compared with what is stored, judged, and shown
+again only with everything masked that is a secret or could be one.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from difflib import SequenceMatcher
+
+from wizard.diagnosis import DiagnosisService
+from wizard.diagnosis.evidence import Evidence, Origin, SentRequest, StoredTokenKind
+from wizard.diagnosis.explanations import explain_evidence
+from wizard.diagnosis.pasted_text import http_request, token_formats
+from wizard.diagnosis.pasted_text.comparison import UriComparison
+from wizard.diagnosis.pasted_text.parsed_text import MAX_PASTE_CHARACTERS, ParsedText
+from wizard.diagnosis.pasted_text.recognition import RecognizedFailure
+from wizard.diagnosis.pasted_text.rules import recognize_failure
+from wizard.errors import fail, message
+from wizard.fastpath import TokenCache
+from wizard.model import Client, Clock, Connection, Explanation, Failure
+from wizard.store import Store
+from wizard.zoho import Zoho, limits, product
+
+__all__ = [
+    "MAX_PASTE_CHARACTERS",
+    "UNEXPLAINED_CODES",
+    "DiagnosisResult",
+    "PasteReader",
+    "UriComparison",
+]
+
+UNEXPLAINED_CODES = frozenset(
+    ("unknown", "unknown-oauth-error", "callback-error", "product-error", "not-understood")
+)
+"""Codes of findings that explain nothing: what was pasted is new to the wizard."""
+
+REDIRECT_URI_CODES = ("invalid-redirect-uri", "zoho-page-invalid-redirect-uri")
+CLIENT_CODES = (*REDIRECT_URI_CODES, "invalid-client-secret")
+"""Failures of what is stored about a client."""
+UNKNOWN_CLIENT_CODES = ("invalid-client", "zoho-page-invalid-client")
+REQUEST_LOG_WINDOW = timedelta(hours=1)
+MAX_EXCERPT_CHARACTERS = 4000
+"""Characters of a paste that are shown again; an answer of Zoho's has some hundred."""
+
+
+@dataclass(frozen=True)
+class DiagnosisResult:
+    """What was understood of a paste. It holds no secret."""
+
+    explanation: Explanation
+    understood: tuple[str, ...] = ()
+    """Sentences about what was read."""
+    has_secrets: bool = False
+    """Whether secrets were in it."""
+    excerpt: str = ""
+    """Its end, masked: there a log says what failed."""
+    comparison: UriComparison | None = None
+    connection: str = ""
+    """The stored connection that it certainly is about."""
+    repeat_text: str = ""
+    """What is read to the same finding once more, to go with an answer: the name, or the excerpt
+    where what was masked does not matter; empty: nothing."""
+
+    @property
+    def is_explained(self) -> bool:
+        """Whether the wizard knows what this is."""
+        return self.explanation.code not in UNEXPLAINED_CODES
+
+    @property
+    def can_search(self) -> bool:
+        """Whether asking every data centre for the client could tell more."""
+        return bool(self.connection) and self.explanation.failure_class == "client-unknown"
+
+
+class PasteReader:
+    """Explains names of connections, and anything pasted."""
+
+    def __init__(
+        self,
+        store: Store,
+        token_cache: TokenCache,
+        diagnosis: DiagnosisService,
+        zoho: Zoho,
+        clock: Clock,
+    ) -> None:
+        self._store = store
+        self._token_cache = token_cache
+        self._diagnosis = diagnosis
+        self._zoho = zoho
+        self._clock = clock
+
+    def find_connection(self, text: str) -> Connection | None:
+        """The connection whose name `text` is, regardless of capital letters."""
+        name = text.strip().casefold()
+        if not 0 < len(name) < 64:
+            return None
+        connections = self._store.connections()
+        return next((each for each in connections if each.name.casefold() == name), None)
+
+    def diagnose(
+        self, text: str, *, search: bool = False, answers: tuple[str, ...] = ()
+    ) -> DiagnosisResult:
+        """Explain connection `text` by asking Zoho what decides, or read `text` and ask nobody.
+
+        Raises ``nothing-pasted``. `search` and `told` are as for `Diagnosis.diagnose`.
+        """
+        connection = self.find_connection(text)
+        if connection is None:
+            return self.explain_text(text, answers)
+        name = connection.name
+        explanation = self._diagnosis.diagnose(name, search=search, answers=answers)
+        return DiagnosisResult(explanation, connection=name, repeat_text=name)
+
+    def explain_text(self, text: str, answers: tuple[str, ...] = ()) -> DiagnosisResult:
+        """Explain a paste by its text and by what is stored, and by what a person has `told`;
+        raises ``nothing-pasted``."""
+        reading = self._explain_text(text, answers)
+        if not reading.explanation.answer_options:
+            return reading
+        same = _conclusion(self._explain_text(reading.excerpt, answers)) == _conclusion(reading)
+        return replace(reading, repeat_text=reading.excerpt if same else "")
+
+    def _explain_text(self, text: str, answers: tuple[str, ...]) -> DiagnosisResult:
+        clues = ParsedText.parse(text)
+        if not clues.text.strip():
+            raise fail("nothing-pasted")
+        meaning = recognize_failure(clues, self._zoho)
+        evidence = self._evidence(clues, meaning)
+        evidence = replace(self._complete_evidence(clues, evidence), answers=answers)
+        return DiagnosisResult(
+            explanation=explain_evidence(evidence),
+            understood=tuple(
+                self._understood_sentences(
+                    clues, evidence, is_truncated=len(text) > MAX_PASTE_CHARACTERS
+                )
+            ),
+            has_secrets=token_formats.has_secret(clues.text),
+            excerpt=_excerpt(clues.text),
+            comparison=self._comparison(clues, evidence),
+            connection=evidence.connection.name if evidence.connection else "",
+        )
+
+    # --- from clues to evidence
+
+    def _evidence(self, parsed: ParsedText, recognized: RecognizedFailure) -> Evidence:
+        """What the paste says, and what is stored about whom it certainly speaks of."""
+        called = (
+            http_request.find_product(parsed, self._zoho)
+            if recognized.origin is Origin.PRODUCT
+            else None
+        )
+        sent = http_request.parse_sent_request(parsed, self._zoho)
+        holder, connection, issued_at = self._stored_token(parsed.token)
+        age = parsed.answered_at - issued_at if parsed.answered_at and issued_at else None
+        sent = replace(sent, stored_token_kind=holder, access_token_age=age)
+        failure = Failure(recognized.code, recognized.zoho_error, details=dict(recognized.details))
+        if recognized.code == "throttled":
+            pause = timedelta(seconds=limits().rate_limit_pause_seconds)
+            failure = replace(failure, retry_at=self._clock() + pause)
+        base = Evidence(failure=failure, now=self._clock())
+        if connection is not None:
+            base = self._diagnosis.evidence(connection.name, failure)
+        elif client := self._client(sent, recognized):
+            since = self._clock() - REQUEST_LOG_WINDOW
+            requests = tuple(self._store.token_requests(since=since, client_id=client.client_id))
+            base = replace(base, client=client, requests=requests)
+        sent = replace(sent, secret_locations=_secret_locations(parsed, base.client))
+        place = self._location_details(sent)
+        details = {**self._details(sent, base.client), **base.details, **place}
+        return replace(
+            base,
+            origin=recognized.origin,
+            sent_request=sent,
+            product=called.id if called else "",
+            details={**details, **({"product": called.title} if called else {})},
+        )
+
+    def _complete_evidence(self, parsed: ParsedText, evidence: Evidence) -> Evidence:
+        """`evidence` of a token, an id or an address that stands alone, by what is stored."""
+        code = evidence.failure.code if evidence.failure else ""
+        client, connection = evidence.client, evidence.connection
+        if (
+            code == "token-alone"
+            and connection is not None
+            and evidence.sent_request.stored_token_kind
+        ):
+            kind = evidence.sent_request.stored_token_kind.value.replace("-", " ")
+            return _with_failure(evidence, "token-stored", kind=kind, name=connection.name)
+        if code == "client-id-alone" and client is not None:
+            return _with_failure(evidence, code, known=f"This one is the client {client.name}")
+        if code.startswith("authorization-url-") and client is not None:
+            differs = evidence.sent_request.redirect_uri not in ("", client.redirect_uri)
+            return _with_failure(evidence, "invalid-redirect-uri") if differs else evidence
+        if code == "not-understood":
+            return self._compare_single_address(parsed, evidence)
+        return evidence
+
+    def _compare_single_address(self, parsed: ParsedText, evidence: Evidence) -> Evidence:
+        """A bare address that could be a redirect URI is compared with the client's."""
+        addresses = http_request.other_addresses(parsed, self._zoho)
+        clients = [each for each in self._store.clients() if each.redirect_uri]
+        if len(addresses) != 1 or not clients:
+            return evidence
+        sent = addresses[0]
+        near = max(clients, key=lambda each: _similarity(sent, each.redirect_uri))
+        if (
+            not _LOOPBACK.match(sent)
+            and _similarity(sent, near.redirect_uri) < MIN_ADDRESS_SIMILARITY
+        ):
+            return evidence
+        evidence = replace(
+            evidence,
+            client=near,
+            sent_request=replace(evidence.sent_request, redirect_uri=sent, client_id=""),
+        )
+        details = dict(self._details(SentRequest(), near))
+        if sum(each.redirect_uri == near.redirect_uri for each in clients) > 1:
+            # The wizard's clients share its redirect URI: which one is meant is not known.
+            details.pop("client_id")
+            details |= {
+                "client": "your clients",
+                "console": self._zoho.data_center(near.location).console_url,
+            }
+        code = "redirect-uri-same" if sent == near.redirect_uri else "invalid-redirect-uri"
+        return _with_failure(evidence, code, **details)
+
+    def _stored_token(
+        self, token: str
+    ) -> tuple[StoredTokenKind | None, Connection | None, datetime | None]:
+        """What a pasted token is, and whose, because it equals one that is stored; of an access
+        token, when it was made."""
+        bare = "".join(token.strip("\"'`").split())
+        if not token_formats.COMPLETE_TOKEN.fullmatch(bare):
+            return None, None, None
+        for row in self._store.overviews():
+            if any(each and each.refresh_token == bare for each in (row.grant, row.candidate)):
+                return StoredTokenKind.REFRESH_TOKEN, row.connection, None
+            cached = self._token_cache.get(row.connection.name)
+            if cached is not None and cached.value == bare:
+                return StoredTokenKind.ACCESS_TOKEN, row.connection, cached.issued_at
+        return None, None, None
+
+    def _client(self, sent_request: SentRequest, recognized: RecognizedFailure) -> Client | None:
+        """The stored client that the paste names; where it names none, the only one there is, for
+        what is stored about a client; where Zoho does not know it, the one that was nearly named.
+        """
+        clients = self._store.clients()
+        if not sent_request.client_id:
+            return clients[0] if len(clients) == 1 and recognized.code in CLIENT_CODES else None
+        likeness = {
+            each.client_id: _similarity(sent_request.client_id, each.client_id) for each in clients
+        }
+        least = MIN_CLIENT_ID_SIMILARITY if recognized.code in UNKNOWN_CLIENT_CODES else 1
+        near = max(clients, key=lambda each: likeness[each.client_id], default=None)
+        return near if near and likeness[near.client_id] >= least else None
+
+    def _location_details(self, sent_request: SentRequest) -> Mapping[str, str]:
+        """The data centre that was asked, which is not always that of the connection."""
+        place = self._zoho.data_center(sent_request.location) if sent_request.location else None
+        return {"location": place.location, "data_center": place.name} if place else {}
+
+    def _details(self, sent_request: SentRequest, client: Client | None) -> Mapping[str, str]:
+        """What the words need, as far as it is known; the gaps of an unknown client are not ours
+        to fill."""
+        if client is None:
+            # Its id is said beside the finding; a command of ours could do nothing with it.
+            place = self._zoho.data_center(sent_request.location) if sent_request.location else None
+            return {"console": place.console_url} if place else {}
+        home = self._zoho.data_center(client.location)
+        return {
+            "data_center": home.name,
+            "location": home.location,
+            "client": client.name,
+            "client_id": client.client_id,
+            "redirect_uri": client.redirect_uri,
+            "home": home.name,
+            "console": home.console_client_url(client.client_id),
+        }
+
+    # --- what is shown beside the finding
+
+    def _comparison(self, parsed: ParsedText, evidence: Evidence) -> UriComparison | None:
+        """The redirect URI that was sent beside the registered one, or two that were pasted."""
+        sent, client = evidence.sent_request.redirect_uri, evidence.client
+        registered = client.redirect_uri if client else ""
+        others = http_request.other_addresses(parsed, self._zoho)
+        asked = evidence.failure is not None and evidence.failure.code in REDIRECT_URI_CODES
+        if not registered and asked and len(others) == 2:
+            sent, registered = others
+        if not sent or not registered or sent == registered:
+            return None
+        return UriComparison.of(sent, registered)
+
+    def _understood_sentences(
+        self, parsed: ParsedText, evidence: Evidence, *, is_truncated: bool
+    ) -> Iterator[str]:
+        sent, connection, client = evidence.sent_request, evidence.connection, evidence.client
+        is_seen = {
+            "cut": is_truncated,
+            "curl": parsed.is_curl,
+            "page": parsed.is_page,
+            "request": bool(sent.method) and not parsed.is_curl,
+            "status": bool(parsed.statuses),
+            "location": bool(sent.location),
+            "product": bool(evidence.product),
+            "connection": connection is not None,
+            "client": client is not None and client.client_id == sent.client_id and not connection,
+            "unknown-client": client is None and bool(sent.client_id),
+        }
+        known = {
+            "method": sent.method,
+            "status": str(parsed.statuses[-1]) if parsed.statuses else "",
+            "data_center": self._zoho.data_center(sent.location).name if sent.location else "",
+            "product": product(evidence.product).title if evidence.product else "",
+            "name": connection.name if connection else "",
+            "client": client.name if client else "",
+            "client_id": sent.client_id,
+        }
+        return (message("pasted-text", code, **known) for code, seen in is_seen.items() if seen)
+
+
+MIN_ADDRESS_SIMILARITY = 0.6
+"""How much of two addresses must be the same to take one for a slip of the other."""
+MIN_CLIENT_ID_SIMILARITY = 0.9
+"""How much of two client ids must be the same to take one for a slip of the other: all but three
+of their 35 characters. Two that Zoho made have hardly a third in common."""
+_LOOPBACK = re.compile(r"https?://(?:localhost|127\.0\.0\.1|\[::1\])(?=[:/]|$)")
+"""An address on this machine; alone in a paste it can be nothing but a redirect URI."""
+
+
+def _conclusion(result: DiagnosisResult) -> tuple[object, ...]:
+    """What two readings have in common that come to the same, at whatever moment."""
+    found = result.explanation
+    causes = (*found.causes, *found.ruled_out)
+    weighed = [(e.code, e.confidence, e.evidence_for, e.evidence_against) for e in causes]
+    return found.code, found.answer_options, weighed, result.understood
+
+
+def _with_failure(evidence: Evidence, code: str, **details: str) -> Evidence:
+    """`evidence` of another failure."""
+    failure = evidence.failure or Failure(code)
+    failure = replace(failure, code=code, details={**failure.details, **details})
+    return replace(evidence, failure=failure)
+
+
+def _secret_locations(parsed: ParsedText, client: Client | None) -> frozenset[str] | None:
+    """The data centres whose stored secret of `client` was sent; None: none was shown whole."""
+    shown = [
+        each
+        for each in parsed.values("client_secret")
+        if token_formats.CLIENT_SECRET.fullmatch(each)
+    ]
+    if client is None or not shown:
+        return None
+    places = client.locations
+    return frozenset(place for place in places if client.secret_for(place) == shown[-1])
+
+
+def _excerpt(text: str) -> str:
+    """The end of a text, masked from so far before it that no secret is shown in halves."""
+    return token_formats.mask_secrets(text.rstrip()[-MAX_EXCERPT_CHARACTERS * 25 :])[
+        -MAX_EXCERPT_CHARACTERS:
+    ]
+
+
+def _similarity(one: str, other: str) -> float:
+    return SequenceMatcher(None, one[:500], other[:500], autojunk=False).ratio()

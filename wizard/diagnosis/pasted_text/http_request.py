@@ -1,0 +1,242 @@
+"""The request that a text shows: where it went, how, and with what. Pure."""
+
+import re
+import tomllib
+from collections.abc import Iterator
+from functools import cache
+from importlib import resources
+from typing import Any
+from urllib.parse import SplitResult
+
+from wizard.diagnosis.evidence import SentRequest, TokenFormat
+from wizard.diagnosis.pasted_text.authorization_request import (
+    with_authorization_request,
+    with_code_origin,
+)
+from wizard.diagnosis.pasted_text.parsed_text import ParsedText
+from wizard.diagnosis.pasted_text.token_formats import (
+    CLIENT_ID,
+    COMPLETE_TOKEN,
+    masked_line,
+    token_format_of,
+)
+from wizard.zoho import DataCenter, Product, Zoho, products
+
+_TOKEN_PATH = re.compile(r"/oauth/v\d/token(?![/\w])")
+_AUTHORIZATION_PATH = re.compile(r"/oauth/v\d/auth/?$")
+_BODY_FILE = re.compile(r"-(?<!\S.)(?:d|-data[\w-]{0,20}+)[ =]?[\"']?@")
+_WHITESPACE = re.compile(r"\s|\\[nr]|%0[AD]|%20|\+$")
+_GRANT_TYPE = re.compile(r"[A-Za-z_:.-]{1,60}")
+_OAUTH_NAMES = frozenset(
+    (
+        *("grant_type", "client_id", "client_secret", "redirect_uri", "code", "refresh_token"),
+        *("code_verifier", "scope", "soid"),
+    )
+)
+OPERATION_BY_METHOD = {
+    "GET": "READ",
+    "POST": "CREATE",
+    "PUT": "UPDATE",
+    "PATCH": "UPDATE",
+    "DELETE": "DELETE",
+}
+
+
+def parse_sent_request(parsed: ParsedText, zoho: Zoho) -> SentRequest:
+    """What the text tells of the request that was refused; never a secret."""
+    place = find_data_center(parsed, zoho)
+    token = parsed.token
+    asks_token = bool(token_requests(parsed))
+    names = parsed.names & _OAUTH_NAMES
+    hidden = _BODY_FILE.search(parsed.text) if parsed.is_curl else None
+    grants = [each for each in parsed.values("grant_type") if _GRANT_TYPE.fullmatch(each)]
+    method = parsed.requests[-1][0] if parsed.requests else ""
+    content_type = next(iter(parsed.values("content-type")), "") if asks_token else ""
+    if asks_token and not method and _is_opened_in_browser(parsed):
+        method = "GET"
+    sent = SentRequest(
+        location=place.location if place else "",
+        method=method,
+        content_type=masked_line(content_type, 60),
+        grant_type=masked_line(grants[-1], 60) if grants else "",
+        client_id=next(iter(client_ids(parsed)), ""),
+        has_whitespace_in_client_id=any(
+            map(_is_client_id_with_whitespace, parsed.values("client_id"))
+        ),
+        redirect_uri=next(iter(redirect_uris(parsed)), ""),
+        parameters=names if asks_token and not hidden and (names or parsed.is_curl) else None,
+        token_format=token_format_of(token) if token else None,
+        secret_format=_secret_format(parsed),
+        required_scope=required_scope(parsed, zoho),
+    )
+    consent = authorization_url(parsed)
+    sent = with_authorization_request(sent, parsed, consent)
+    return with_code_origin(sent, parsed, zoho, consent) if asks_token else sent
+
+
+def token_requests(parsed: ParsedText) -> tuple[str, ...]:
+    """The addresses and paths of token endpoints in the text."""
+    addresses = [each.path for each in parsed.addresses]
+    paths = [path.partition("?")[0] for _, path in parsed.requests]
+    return tuple(each for each in (*addresses, *paths) if _TOKEN_PATH.search(each))
+
+
+def authorization_url(parsed: ParsedText) -> SplitResult | None:
+    """The address of a consent in the text, the last one."""
+    found = [each for each in parsed.addresses if _AUTHORIZATION_PATH.search(each.path)]
+    return found[-1] if found else None
+
+
+def client_ids(parsed: ParsedText) -> tuple[str, ...]:
+    """The client ids in the text, each once: first that of the last request, which failed."""
+    named = [each.strip() for each in reversed(parsed.values("client_id"))]
+    given = (each for each in named if CLIENT_ID.fullmatch(each))
+    return tuple(dict.fromkeys((*given, *(each[0] for each in CLIENT_ID.finditer(parsed.text)))))
+
+
+def redirect_uris(parsed: ParsedText) -> tuple[str, ...]:
+    """The redirect URIs that the text names as such, without a query, which may hold a code."""
+    named = [v for v in parsed.values("redirect_uri", "redirect_url", "redirecturl") if "://" in v]
+    consent = authorization_url(parsed)
+    if consent is not None:
+        named.insert(0, parsed.query(consent).get("redirect_uri", ""))
+    plain = (each.partition("?")[0].partition("#")[0] for each in named)
+    return tuple(dict.fromkeys(masked_line(each, 300) for each in plain if each))
+
+
+def other_addresses(parsed: ParsedText, zoho: Zoho) -> tuple[str, ...]:
+    """The addresses in the text that are not Zoho's: they may be redirect URIs."""
+    found = (each for each in parsed.addresses if zoho.find_data_center(each.geturl()) is None)
+    return tuple(masked_line(each.geturl().partition("?")[0], 300) for each in found)
+
+
+def find_data_center(parsed: ParsedText, zoho: Zoho) -> DataCenter | None:
+    """The data centre that was asked, by the addresses, the host header or ``location``."""
+    hosts = parsed.values("host", "accounts-server", "accounts_server", "api_domain")
+    asked = _all_urls(parsed)
+    token_endpoints = (each for each in asked if _TOKEN_PATH.search(each.partition("?")[0]))
+    for each in (*token_endpoints, *asked, *hosts, *parsed.values("location")):
+        if place := zoho.find_data_center(each):
+            return place
+    return None
+
+
+def find_product(parsed: ParsedText, zoho: Zoho) -> Product | None:
+    """The product that was called, by its address, else by its name where only one is named."""
+    for url in _all_urls(parsed):
+        if found := _product_of_url(url, zoho):
+            return found[0]
+    paths = [path for _, path in parsed.requests if path.startswith("/")]
+    for each in products():
+        if each.host == "www" and any(path.startswith(f"/{_path_root(each)}/") for path in paths):
+            return each
+    spoken = {word.lower() for word in parsed.words}
+    named = [each for each in products() if {each.id, each.service.lower()} & spoken]
+    return named[0] if len(named) == 1 else None
+
+
+def required_scope(parsed: ParsedText, zoho: Zoho) -> str:
+    """The scope that the call wants, as far as its address tells; empty where it does not."""
+    methods = dict(_requested_urls(parsed))
+    for url in _all_urls(parsed):
+        if found := _product_of_url(url, zoho):
+            return _scope_of(*found, methods.get(url, "GET"))
+    return ""
+
+
+def _requested_urls(parsed: ParsedText) -> tuple[tuple[str, str], ...]:
+    """Addresses of requests with their methods, the last first; a path is completed by the
+    ``Host`` header that goes with it (RFC 9112, section 3.2.1)."""
+    host = next(iter(parsed.values("host")), "")
+    return tuple(
+        (url if "://" in url else f"https://{host}{url}", method)
+        for method, url in reversed(parsed.requests)
+        if "://" in url or host
+    )
+
+
+def _all_urls(parsed: ParsedText) -> tuple[str, ...]:
+    """The addresses in the text, those of requests before the others."""
+    requested = (url for url, _ in _requested_urls(parsed))
+    return tuple(dict.fromkeys((*requested, *(each.geturl() for each in parsed.addresses))))
+
+
+def _product_of_url(url: str, zoho: Zoho) -> tuple[Product, str] | None:
+    """The product that answers at an address, and what stands behind its version."""
+    place = zoho.find_data_center(url)
+    for each in products() if place else ():
+        base = place.base_url_of(each.host) if place else ""
+        root = _path_root(each)
+        if url.startswith(f"{base}/{root}/"):
+            rest = url.removeprefix(f"{base}/{root}/").partition("?")[0]
+            return each, re.sub(r"^(?:api/)?(?:v[\d.]+/)?", "", rest)
+    return None
+
+
+def _path_root(product: Product) -> str:
+    """The first part of every path of a product: ``crm`` of ``/crm/v8/org``."""
+    return product.probes[0].path.split("/")[1]
+
+
+def _scope_of(product: Product, path: str, method: str) -> str:
+    """``ZohoCRM.modules.leads.READ`` for a GET of ``Leads`` in CRM."""
+    families = _call_scopes().get(product.id)
+    names = [name for name in path.split("/") if re.fullmatch(r"[A-Za-z_]{2,40}", name)]
+    if families is None or not names:
+        return ""
+    first = names[0].lower()
+    family = families["scopes"].get(first, families["default"])
+    if family is None or family == "":
+        return ""
+    if "." in family and family.count(".") == 2:
+        return str(family)
+    second = names[1].lower() if len(names) > 1 else "all"
+    operation = OPERATION_BY_METHOD.get(method, "READ")
+    return f"{product.service}.{family.format(first, second)}.{operation}"
+
+
+@cache
+def _call_scopes() -> dict[str, dict[str, Any]]:
+    text = (
+        resources.files("wizard.diagnosis.pasted_text")
+        .joinpath("call_scopes.toml")
+        .read_text("utf-8")
+    )
+    return tomllib.loads(text)
+
+
+def _secret_format(parsed: ParsedText) -> TokenFormat | None:
+    """What was sent as client secret looks like; only an unmistakable fault is named."""
+    for value in parsed.values("client_secret"):
+        if CLIENT_ID.fullmatch(value):
+            return TokenFormat.CLIENT_ID
+        if _has_whitespace(value):
+            return TokenFormat.WITH_WHITESPACE
+        if COMPLETE_TOKEN.fullmatch(value):
+            return TokenFormat.OTHER
+    return None
+
+
+def _is_client_id_with_whitespace(value: str) -> bool:
+    """Whether this is a client id but for a blank or line end in it or at its ends."""
+    return _has_whitespace(value) and bool(CLIENT_ID.fullmatch(_WHITESPACE.sub("", value)))
+
+
+def _has_whitespace(value: str) -> bool:
+    """Whether a blank or line end was sent with a value; a form writes a blank as a plus."""
+    return bool(_WHITESPACE.search(value))
+
+
+def _is_opened_in_browser(parsed: ParsedText) -> bool:
+    """Whether a token address stands there as copied from a browser: alone, or with what a program
+    would have posted in it."""
+    alone = re.fullmatch(r"\s*https?://\S+\s*", parsed.text[:10_000])
+    asked = (each for each in parsed.addresses if _TOKEN_PATH.search(each.path))
+    return bool(alone) or any("grant_type" in parsed.query(each) for each in asked)
+
+
+def single_word_of(parsed: ParsedText) -> Iterator[str]:
+    """The only word of the text, if it has one only."""
+    parts = parsed.text[:1000].split()
+    if len(parts) == 1 and len(parsed.text) < 1000:
+        yield parts[0].strip("\"'`“”‘’()[]{}.,;:")

@@ -1,0 +1,219 @@
+"""What a text holds, found by its form alone: pairs, words, addresses, statuses. Pure.
+
+JSON, a Python dictionary, a query, headers, a ``.env`` file and a curl command all write their
+pairs alike, so one lenient pattern reads them all, with or without noise around them. Patterns are
+possessive and bounded: reading takes time in proportion to the text, whatever it holds.
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+from functools import cached_property
+from typing import TypeVar
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+
+T = TypeVar("T")
+
+MAX_PASTE_CHARACTERS = 1_000_000
+"""Characters that are read; of a longer log the end, where the error stands."""
+MAX_MATCHES = 200
+"""Addresses, and requests, that are looked at: the first and the last hundred."""
+MAX_PAIRS = 20_000
+"""Pairs that are looked at, half at the beginning; no log that a person pastes has as many."""
+MAX_HEADER_DISTANCE = 100_000
+"""Characters at the end of a text among which the header of the last request is looked for."""
+
+_ESCAPES = (
+    *(('\\"', '"'), ("\\/", "/"), ("\\u0026", "&")),
+    *(
+        ("&quot;", '"'),
+        ("&#34;", '"'),
+        ("&#39;", "'"),
+        ("&lt;", "<"),
+        ("&gt;", ">"),
+        ("&amp;", "&"),
+    ),
+)
+"""A log writes JSON within JSON, and a page writes quotes as entities."""
+
+# Each begins with the characters it can begin with, which an engine seeks quickest; what may not
+# stand before them is looked at behind.
+_PAIR = re.compile(
+    r"([A-Za-z_](?<![\w-].)[\w-]{0,40}+)\"?'?\s{0,3}+[:=]\s{0,3}+(?!//)"
+    r"(?:\"([^\"\n]{0,4096}+)\"|'([^'\n]{0,4096}+)'|([^\s\"'&,;?(){}<>]{1,4096}+))"
+)
+_ADDRESS = re.compile(r"[Hh](?<![A-Za-z].)(?i:ttps?://)[^\s\"'<>\\^`{|}]{1,8192}+")
+_WORD = re.compile(
+    r"[A-Za-z0-9](?:(?<=[A-Za-z])(?:[A-Za-z0-9_]{2,60}+|\d{1,5}+(?![\w.]))|(?<=\d)\d{0,4}+(?![\w.]))"
+)
+_STATUS = re.compile(
+    r"[HhSsEeRr=→-](?<!\w.)(?i:(?<=h)ttp(?:/[\d.]{1,3}+\s|\s?)|(?<=s)tatus(?:[ _-]?code)?\W{1,3}"
+    r"|(?<=e)rror\s|(?<=r)esponse\s|(?<=[-=])>|(?<=→))\s?+([1-5]\d\d)(?!\w)"
+)
+_REASON = re.compile(
+    r"([45](?<!\w.)\d\d)\s(?i:bad request|unauthorized|forbidden|not found|too many requests"
+    r"|internal server error|bad gateway|service unavailable|gateway time-?out)"
+)
+_REQUEST_LINE = re.compile(
+    r"([GPDH](?<![\w-].)(?:(?<=G)ET|(?<=P)(?:OST|UT|ATCH)|(?<=D)ELETE|(?<=H)EAD))"
+    r"\s{1,3}+[\"']?((?:https?:/)?/[^\s\"']{0,8192}+)"
+)
+_CURL = re.compile(r"curl(?<!\S....)(?:\.exe)?\s")
+_CURL_METHOD = re.compile(r"-(?<!\S.)(?:X|-request)[ =]?\s{0,2}+[\"']?([A-Z]{3,7})")
+_CURL_BODY = re.compile(r"-(?<!\S.)(?:d|F|-data[\w-]{0,20}+|-form|-json)(?![\w-])")
+_TAG = re.compile(r"<[^<>]{0,2048}+>")
+_BLANKS = re.compile(r"\s++")
+_HEADER = re.compile(r"(?i)(?:zoho-oauthtoken|bearer)[ \t]{1,3}+([^\r\n]{1,400})")
+_TOKEN_START = re.compile(r"[\"'`]?1\d{3}\.[0-9A-Za-z]{6}")
+_TOKEN_END = re.compile(r"[\"'`](?=\s|$|,|\))|\\n|\s(?=-|https?:|\\)")
+_SINGLE_TOKEN = re.compile(r"1\d{3}\.[0-9a-f]{8}[^ ]{0,400}+$")
+_DATE = re.compile(r"(?i)(?<![\w-])date: ([a-z]{3}, \d{2} [a-z]{3} \d{4} [\d:]{8} GMT)")
+"""RFC 9110, section 6.6.1."""
+_TITLE = re.compile(r"(?is)<title[^<>]{0,200}+>([^<]{0,300}+)")
+
+
+@dataclass(frozen=True)
+class ParsedText:
+    """A text, taken apart. It may hold secrets and shows none of itself."""
+
+    text: str = field(repr=False)
+
+    @classmethod
+    def parse(cls, text: str) -> "ParsedText":
+        """The clues of whatever a person pasted."""
+        text = text[-MAX_PASTE_CHARACTERS:].replace("\x00", "")
+        plain = text.encode("utf-8", "replace").decode("utf-8")
+        for written, meant in _ESCAPES:
+            plain = plain.replace(written, meant)
+        return cls(plain)
+
+    @cached_property
+    def normalized(self) -> str:
+        """The text in small letters, without tags, with single blanks."""
+        plain = _BLANKS.sub(" ", _TAG.sub(" ", self.text))
+        return plain.replace("’", "'").casefold().strip()
+
+    @cached_property
+    def pairs(self) -> tuple[tuple[str, str], ...]:
+        """Names in small letters, and their values, in the order of the text."""
+        return tuple(
+            (name.lower(), unquote(value) if "%" in value else value)
+            for name, *quoted in _first_and_last(_PAIR.findall(self.text), MAX_PAIRS)
+            for value in ["".join(quoted)]
+        )
+
+    @cached_property
+    def _pair_indexes(self) -> Mapping[str, Sequence[int]]:
+        """Where among the pairs each name stands."""
+        places: dict[str, list[int]] = {}
+        for place, (name, _) in enumerate(self.pairs):
+            places.setdefault(name, []).append(place)
+        return places
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The names of the pairs, in small letters."""
+        return frozenset(self._pair_indexes)
+
+    def values(self, *names: str) -> list[str]:
+        """The values of the pairs of these names, in the order of the text."""
+        places = sorted(place for name in names for place in self._pair_indexes.get(name, ()))
+        return [self.pairs[place][1] for place in places]
+
+    @cached_property
+    def token(self) -> str:
+        """What was sent as a code or token, the last of several; empty where the text does not
+        show it. It is a secret."""
+        named = self.values(*(each for each in self.names if each.endswith(("token", "code"))))
+        headers: list[str] = _HEADER.findall(self.text[-MAX_HEADER_DISTANCE:])
+        ended: list[str] = [_TOKEN_END.split(each)[0].rstrip() for each in headers]
+        for sent in (*reversed(named), *reversed(ended)):
+            if _TOKEN_START.match(sent):
+                return sent
+        alone = self.text.strip(" \t\r\n")
+        return alone if _SINGLE_TOKEN.match(alone.strip("\"'`“”‘’")) else ""
+
+    @cached_property
+    def words(self) -> frozenset[str]:
+        """Every word that could be an error's name or number."""
+        return frozenset(_WORD.findall(self.text))
+
+    @cached_property
+    def addresses(self) -> tuple[SplitResult, ...]:
+        """The addresses in the text, each once, the first and the last hundred."""
+        found = dict.fromkeys(_ADDRESS.findall(self.text))
+        return tuple(_split_addresses(_first_and_last(list(found))))
+
+    @cached_property
+    def title(self) -> str:
+        """The title of a page; empty where the text is none, or has none."""
+        found = _TITLE.search(self.text)
+        return " ".join(found[1].split()) if found else ""
+
+    @property
+    def is_page(self) -> bool:
+        """Whether this is HTML."""
+        return bool(re.search(r"(?i)<(?:!doctype html|html|head|body)\b", self.text))
+
+    @cached_property
+    def statuses(self) -> tuple[int, ...]:
+        """HTTP statuses, in the order of the text."""
+        named = self.values(*_STATUS_NAMES)
+        found = [*_STATUS.findall(self.text), *_REASON.findall(self.text), *named]
+        return tuple(int(each) for each in found if re.fullmatch(r"[1-5]\d\d", each))
+
+    @property
+    def answered_at(self) -> datetime | None:
+        """The date that the last answer bears; None where the text does not show one."""
+        for given in reversed(_DATE.findall(self.text[-MAX_HEADER_DISTANCE:])):
+            with suppress(ValueError):
+                return parsedate_to_datetime(given)
+        return None
+
+    @cached_property
+    def requests(self) -> tuple[tuple[str, str], ...]:
+        """Methods with their addresses or paths, as in a request line or a curl command; the
+        first and the last hundred."""
+        found = tuple(_first_and_last(_REQUEST_LINE.findall(self.text)))
+        if found or not self.is_curl:
+            return found
+        command = self.text[self._curl_offsets[-1] :]
+        named, address = _CURL_METHOD.search(command), _ADDRESS.search(command)
+        implied = "POST" if _CURL_BODY.search(command) else "GET"
+        return ((named[1] if named else implied, address[0]),) if address else ()
+
+    @cached_property
+    def _curl_offsets(self) -> Sequence[int]:
+        """Where curl commands begin."""
+        return tuple(each.start() for each in _CURL.finditer(self.text))
+
+    @property
+    def is_curl(self) -> bool:
+        """Whether this is a curl command."""
+        return bool(self._curl_offsets)
+
+    def query(self, address: SplitResult) -> dict[str, str]:
+        """The parameters of an address; of a name given twice the last."""
+        return dict(parse_qsl(address.query, keep_blank_values=True))
+
+
+_STATUS_NAMES = ("status", "status_code", "statuscode", "http_status", "httpstatus", "http_code")
+
+
+def _first_and_last(matches: list[T], max_matches: int = MAX_MATCHES) -> list[T]:
+    """All of what was found, or its beginning and its end."""
+    half = max_matches // 2
+    return matches if len(matches) <= max_matches else matches[:half] + matches[-half:]
+
+
+def _split_addresses(addresses: Iterable[str]) -> Iterable[SplitResult]:
+    for each in addresses:
+        try:
+            parts = urlsplit(each.rstrip(".,;:)]"))
+            parts.port  # noqa: B018 a port that is no number raises here and not later
+        except ValueError:
+            continue
+        yield parts

@@ -1,0 +1,128 @@
+"""What tokens, ids and secrets look like, and how a text is shown without them. Pure.
+
+Every pattern is possessive or bounded: no text, however made, is read twice. Each begins with the
+characters it can begin with, which an engine seeks quickest.
+"""
+
+import re
+from collections.abc import Callable
+
+from wizard.diagnosis.evidence import TokenFormat
+from wizard.transport import sanitize_line
+
+MASK = "(masked)"
+
+TOKEN = re.compile(r"1(?<![\w.].)\d{3}\.[0-9a-f]{8,}+(?:\.[0-9a-f]*+)?+(?![0-9A-Za-z])")
+"""A code or token of Zoho's, whole or cut off: ``1000.<32 hex>.<32 hex>``."""
+COMPLETE_TOKEN = re.compile(r"1\d{3}\.[0-9a-f]{32}\.[0-9a-f]{32}")
+CLIENT_ID = re.compile(r"1(?<![\w.].)000\.[A-Z0-9]{20,64}+(?![\w.])")
+CLIENT_SECRET = re.compile(r"[0-9a-f]{40,44}")
+"""A client secret of Zoho's."""
+_TOKEN_PREFIX = re.compile(r"1\d{3}\.[0-9a-fA-F.]*+")
+
+_LABELED_SECRET = re.compile(
+    r"([A-Za-z_パ密](?<![\w-].)[\w-]{0,60}+"
+    r"(?i:(?<=token)|(?<=secret)|(?<=password)|(?<=passwd)|(?<=passphrase)|(?<=pwd)|(?<=apikey)"
+    r"|(?<=[_-]key)|(?<=code_verifier)|(?<=code)(?<![a-z]code)|(?<=state)(?<![a-z]state)"
+    r"|(?<=passwort)|(?<=kennwort)|(?<=passe)|(?<=contraseña)|(?<=senha)|(?<=wachtwoord)"
+    r"|(?<=パスワード)|(?<=密码)))"
+    r"([\"']\r?\n\r?\n|\\?[\"']?\s{0,3}+(?:[:=]>?|>|：|%3[Dd])\s{0,3}+)"
+    r"(\\?\"[^\"\n]{1,4096}+|\\?'[^'\n]{1,4096}+|[^\s\"'&,;{}\\<>]{4,}+)"
+)
+"""A name of something secret, in the languages of Zoho's pages, and what stands behind it."""
+_PLAIN_VALUE = re.compile(r"[A-Za-z_]{1,60}|\d{1,6}")
+"""What stands under ``code`` or ``state`` where these are an error's or a form's, not OAuth's."""
+_SECRET_HEADER = re.compile(
+    r"([AaCcSs](?<![\w-].)(?i:(?<=a)uthorization|(?<=c)ookie|(?<=s)et-cookie))"
+    r"(\\?[\"']?\s{0,3}+[:=])[^\r\n]++"
+)
+_AUTHORIZATION_SCHEME = re.compile(
+    r"([ZzBb](?<!\w.)(?i:(?<=z)oho-oauthtoken|(?<=b)earer|(?<=b)asic))"
+    r"(\s{1,3}+|%20|\+)(?:\\?[\"'])?[^\s\"',]{4,}+"
+)
+_LONG_WORD = re.compile(r"[A-Za-z0-9+/_.~-](?<![A-Za-z0-9+/_.~-].)[A-Za-z0-9+/_.~-]{23,}+={0,2}+")
+_USER_IN_URL = re.compile(r"(://)(?:[^\s/@\"'<>]{0,256}+@){1,4}+")
+_CURL_USER = re.compile(r"(-(?<!\S.)(?:u|-(?:proxy-)?user)[ =]?[\"']?[^\s\"':]{1,200}+:)[^\s\"']++")
+_CURL_COOKIE = re.compile(r"(-(?<!\S.)(?:b|-cookie)[ =])(?:\"[^\"\n]++|'[^'\n]++|[^\s\"']++)")
+
+
+def token_format_of(value: str) -> TokenFormat | None:
+    """What `value`, sent where a token belongs, looks like; None where it is a stand-in for one
+    (``<token>``, ``$TOKEN``, ``1000.…``), as people write before they show a text to others."""
+    bare = value.strip("\"'`“”‘’ \t\r\n")
+    if COMPLETE_TOKEN.match(bare) and re.match(r"[&?]|%26", bare[70:]):
+        return TokenFormat.WITH_QUERY
+    if re.search(r"[*…<>$(){}\[\]%]|\.\.\.|xxx|token|masked|redacted|your", bare, re.IGNORECASE):
+        return None
+    squeezed = "".join(bare.split())
+    if CLIENT_ID.fullmatch(bare):
+        return TokenFormat.CLIENT_ID
+    if CLIENT_SECRET.fullmatch(bare):
+        return TokenFormat.CLIENT_SECRET
+    if COMPLETE_TOKEN.fullmatch(bare):
+        quoted = value.strip() != bare
+        return (
+            TokenFormat.QUOTED
+            if quoted
+            else TokenFormat.COMPLETE
+            if value == bare
+            else TokenFormat.WITH_WHITESPACE
+        )
+    if COMPLETE_TOKEN.fullmatch(squeezed):
+        return TokenFormat.WITH_WHITESPACE
+    return TokenFormat.TRUNCATED if _TOKEN_PREFIX.fullmatch(bare) else TokenFormat.OTHER
+
+
+def mask_secrets(text: str) -> str:
+    """`text` without tokens, secrets, passwords and whatever else could be one: a long word of
+    mixed letters and digits that is no client id is rather masked in vain than shown by mistake.
+    """
+    for pattern, hidden in _MASK_RULES:
+        text = pattern.sub(hidden, text)
+    return text
+
+
+def has_secret(text: str) -> bool:
+    """Whether anything in `text` has to be masked."""
+    return any(
+        hidden(found) != found[0]
+        for pattern, hidden in _MASK_RULES
+        for found in pattern.finditer(text)
+    )
+
+
+def masked_line(text: str, max_length: int = 120) -> str:
+    """Somebody else's words, fit for a sentence: one line, masked and short."""
+    # Masked again: what was unseen within a secret had hidden it.
+    return " ".join(mask_secrets(sanitize_line(mask_secrets(text[:8192]))).split())[:max_length]
+
+
+def _mask_labeled(found: re.Match[str]) -> str:
+    key, joint, value = found.groups()
+    bare = value.lstrip("\\\"'")
+    if key.lower().endswith(("code", "state")) and _PLAIN_VALUE.fullmatch(bare.rstrip("\\")):
+        return found[0]
+    return f"{key}{joint}{value[: len(value) - len(bare)]}{MASK}"
+
+
+def _mask_long_word(found: re.Match[str]) -> str:
+    """A long word as it may be shown: addresses and names may, what looks made by chance not."""
+    word = found[0]
+    longest = max(re.split(r"[/.~]", word), key=len)
+    if CLIENT_ID.fullmatch(word) or len(longest) < 20:
+        return word
+    mixed = re.search(r"\d", longest) and re.search(r"[A-Za-z]", longest)
+    return MASK if mixed else word
+
+
+_MASK_RULES: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...] = (
+    (_SECRET_HEADER, lambda found: f"{found[1]}{found[2]} {MASK}"),
+    (_AUTHORIZATION_SCHEME, lambda found: f"{found[1]}{found[2]}{MASK}"),
+    (TOKEN, lambda _: MASK),
+    (_LABELED_SECRET, _mask_labeled),
+    (_USER_IN_URL, lambda found: f"{found[1]}{MASK}@"),
+    (_CURL_USER, lambda found: f"{found[1]}{MASK}"),
+    (_CURL_COOKIE, lambda found: f"{found[1]}{MASK}"),
+    (_LONG_WORD, _mask_long_word),
+)
+"""What is hidden, and what stands in its place; one after the other, the surest first."""

@@ -1,0 +1,283 @@
+"""Evidence that is asked for: the cheapest asks that tell causes apart.
+
+A diagnosis makes at most four asks, and no token request where a living access token serves. A
+dead grant is not asked again; its relatives are, by who died together and who lived on. All asks
+go through the broker and its budgets. Where one is too many, or the network is in the way, the
+diagnosis makes do with what it has.
+"""
+
+from dataclasses import replace
+from datetime import timedelta
+
+from wizard.diagnosis.evidence import Evidence, ProbeResult
+from wizard.diagnosis.refresh_tokens import informative_related_grants
+from wizard.diagnosis.stored_evidence import is_ended
+from wizard.errors import WizardError
+from wizard.model import (
+    AccessToken,
+    Client,
+    Clock,
+    Failure,
+    Grant,
+    GrantState,
+    RequestKind,
+    SecretState,
+)
+from wizard.product_api import ProductApi, rejects_token
+from wizard.store import Store
+from wizard.tokens import RefreshPurpose, TokenService
+from wizard.zoho import product, products_of
+
+MAX_REQUESTS = 4
+"""Of the connection's own data centre in one diagnosis."""
+
+SEARCH_INTERVAL = timedelta(days=1)
+"""A client is looked for in other data centres at most this often."""
+
+CLIENT_FAILURES = ("invalid-client", "multi-dc-off", "client-deleted", "zoho-page-invalid-client")
+SECRET_FAILURES = ("invalid-client-secret", "wrong-secret")
+VERDICT_FAILURES = {
+    "wrong-secret": ("invalid-client-secret", "invalid_client_secret"),
+    "unknown-client": ("invalid-client", "invalid_client"),
+}
+"""What a pre-flight's verdict is as a failure, and Zoho's word for it."""
+CLIENT_REJECTED_CODES = frozenset({*CLIENT_FAILURES, *SECRET_FAILURES, *VERDICT_FAILURES})
+TOKEN_REQUEST_KINDS = (RequestKind.REFRESH, RequestKind.PREFLIGHT)
+PENDING = "pending"
+"""The outcome of an ask whose answer has not come."""
+ACCESS_FAILURES = ("token-invalid", "not-authorized", "scope-missing", "no-permission")
+GRANT_FAILURES = ("grant-dead", "invalid-code")
+
+
+class DiagnosisProbes:
+    """The asks of one diagnosis."""
+
+    def __init__(
+        self,
+        evidence: Evidence,
+        store: Store,
+        tokens: TokenService,
+        product_api: ProductApi,
+        clock: Clock,
+    ) -> None:
+        self.evidence = evidence
+        self._store = store
+        self._tokens = tokens
+        self._product_api = product_api
+        self._clock = clock
+        self._requests_left = MAX_REQUESTS
+
+    def run(self, *, search: bool = False) -> Evidence:
+        """Ask what decides between the causes of the failure, or, without one, whether there is
+        any. `search`: other data centres may be asked for a client that is unknown at home."""
+        evidence = self.evidence
+        code = evidence.failure.code if evidence.failure else ""
+        client, grant = evidence.client, evidence.grant
+        if client and code in CLIENT_FAILURES:
+            self._probe_client(client, search)
+        elif client and code in SECRET_FAILURES:
+            self._probe_secret(client)
+        elif grant and code in ("", *ACCESS_FAILURES, *GRANT_FAILURES):
+            self._probe_grant(grant)
+            if client and not evidence.failure and not is_ended(grant):
+                self._probe_client_behind_grant(client, grant, search)
+        return self.evidence
+
+    # a client and its secret
+
+    def _probe_client(self, client: Client, search: bool) -> None:
+        """Whether its home knows it; only where it does not, whether another data centre does."""
+        verdict = self._preflight(client, client.location)
+        if verdict != "unknown-client" or not search:
+            return
+        try:
+            found = self._tokens.find_client_location(
+                client.client_id, max_age=SEARCH_INTERVAL, excluded_location=client.location
+            )
+        except WizardError:
+            return
+        known = {found: "known-here"} if found else {}
+        verdicts = {**self.evidence.client_verdicts, **known}
+        self.evidence = replace(
+            self.evidence, client_verdicts=verdicts, has_searched_everywhere=True
+        )
+
+    def _probe_secret(self, client: Client) -> None:
+        details = self.evidence.failure.details if self.evidence.failure else {}
+        grant = self.evidence.grant
+        self._preflight(
+            client, details.get("location") or (grant.location if grant else client.location)
+        )
+
+    def _preflight(self, client: Client, location: str) -> str:
+        """What a data centre says about the client; empty where nothing may be asked."""
+        try:
+            secret = self._tokens.secret_for(client, location)
+            self._requests_left -= 1
+            verdict = self._tokens.preflight(client.client_id, secret, location)
+        except WizardError:
+            return ""
+        verdicts = {**self.evidence.client_verdicts, location: verdict}
+        self.evidence = replace(self.evidence, client_verdicts=verdicts)
+        return verdict
+
+    # a grant and its access token
+
+    def _probe_grant(self, grant: Grant) -> None:
+        if not is_ended(grant):
+            token = self._tokens.cached_token(grant)
+            if token is None:
+                value = self._refresh(grant)
+            else:
+                self.evidence = replace(self.evidence, access_token_expires_at=token.expires_at)
+                value = self._accepted_token(grant, token)
+            if value:
+                self._probe_product(grant, value)
+        probe_result = self.evidence.refresh_result
+        is_rejected = (
+            probe_result is not None
+            and probe_result.failure
+            and probe_result.failure.code == "grant-dead"
+        )
+        if is_rejected or grant.state is GrantState.NEEDS_REAUTHORIZATION:
+            self._probe_as_access_token(grant)
+            self._probe_related_grants()
+
+    def _probe_client_behind_grant(self, client: Client, grant: Grant, search: bool) -> None:
+        """Whether the client is refused: asked where the refresh said so, or, where none was made
+        because an access token still works or the budget is spent, the last answer before."""
+        probe_result = self.evidence.refresh_result
+        if probe_result is not None and (probe_result.failure is None or probe_result.failure.sent):
+            verdict = probe_result.failure.code if probe_result.failure else ""
+        else:
+            verdict = self._last_outcome(grant.location)
+            if verdict in CLIENT_REJECTED_CODES:
+                verdict = self._preflight(client, grant.location)
+        if verdict in VERDICT_FAILURES:
+            code, word = VERDICT_FAILURES[verdict]
+            failure = Failure(code, word, details={"location": grant.location})
+            self.evidence = replace(self.evidence, failure=failure)
+        if verdict in (*CLIENT_FAILURES, "unknown-client"):
+            self._probe_client(client, search)
+
+    def _last_outcome(self, location: str) -> str:
+        """What a data centre last said to a token request of this client; empty if nothing."""
+        answers = (request for request in self.evidence.requests if request.location == location)
+        return next(
+            (a.outcome for a in answers if a.kind in TOKEN_REQUEST_KINDS and a.outcome != PENDING),
+            "",
+        )
+
+    def _accepted_token(self, grant: Grant, token: AccessToken) -> str:
+        """The cached access token where the accounts server takes it, else a fresh one."""
+        probe_result = self._probe_account(token.value, grant.location)
+        self.evidence = replace(self.evidence, user_info_result=probe_result)
+        self._reject_if_told(grant, token.value, probe_result)
+        return self._refresh(grant) if probe_result and not probe_result.is_success else token.value
+
+    def _refresh(self, grant: Grant) -> str:
+        """A fresh access token, within the budgets; empty where there is none to be had."""
+        probe_result, value = self._refresh_once(grant)
+        self.evidence = replace(self.evidence, refresh_result=probe_result)
+        return value
+
+    def _refresh_once(self, grant: Grant) -> tuple[ProbeResult | None, str]:
+        """Refresh once. A refusal is confirmed, which is a second ask."""
+        each = 2 if _has_previous_secret(self.evidence.client) else 1
+        if self._requests_left < 2 * each:
+            return None, ""
+        self._requests_left -= each
+        try:
+            token = self._tokens.refresh_grant(grant, RefreshPurpose.EARLY)
+        except WizardError as error:
+            self._requests_left -= each
+            self._stop_if_temporary(error)
+            return ProbeResult(error.failure), ""
+        self._tokens.cache_access_token(grant, token)
+        return ProbeResult(), token.access_token
+
+    def _probe_account(self, access_token: str, location: str) -> ProbeResult | None:
+        """Whether the accounts server takes an access token; None where nothing was asked."""
+        if self._requests_left < 1:
+            return None
+        self._requests_left -= 1
+        try:
+            _account, date = self._product_api.account(access_token, location)
+        except WizardError as error:
+            self._stop_if_temporary(error)
+            # A token without the scope for this question was taken all the same.
+            return (
+                ProbeResult()
+                if error.failure.code == "scope-missing"
+                else ProbeResult(error.failure)
+            )
+        if date is not None:
+            self.evidence = replace(self.evidence, clock_skew=self._clock() - date)
+        return ProbeResult()
+
+    def _probe_product(self, grant: Grant, access_token: str) -> None:
+        """One cheap read of the product in question, else of the first."""
+        reached = products_of(grant.scope)
+        asked = product(self.evidence.product) if self.evidence.product else None
+        chosen = asked or (reached[0] if reached else None)
+        if chosen is None or self._requests_left < 1:
+            return
+        own = [each for each in grant.organizations if each.product == chosen.id]
+        self._requests_left -= 1
+        place = grant.location, own[0] if own else None
+        reading = self._product_api.read(chosen, access_token, *place, grant.scope)
+        self._reject_if_told(grant, access_token, ProbeResult(reading.failure))
+        if reading.failure is None or reading.failure.sent:
+            self.evidence = replace(
+                self.evidence, read_result=ProbeResult(reading.failure), product=chosen.id
+            )
+
+    def _reject_if_told(self, grant: Grant, value: str, heard: ProbeResult | None) -> None:
+        """Keep an access token from being handed out again that Zoho has just rejected."""
+        if heard is None or not rejects_token(heard.failure):
+            return
+        try:
+            self._tokens.reject(grant, value)
+        except WizardError as error:
+            self._stop_if_temporary(error)
+
+    # witnesses
+
+    def _probe_as_access_token(self, grant: Grant) -> None:
+        """Whether a refresh token that never worked is an access token."""
+        grant_record = self.evidence.grant_record
+        if grant_record is not None and grant_record.last_refreshed_at is None:
+            probe_result = self._probe_account(grant.refresh_token, grant.location)
+            self.evidence = replace(self.evidence, as_access_token_result=probe_result)
+
+    def _probe_related_grants(self) -> None:
+        """Whether relatives live, which a removal of tokens would not have left alive."""
+        for related_grant in informative_related_grants(self.evidence):
+            if self._is_working(related_grant.connection):
+                alive = self.evidence.working_connections | {related_grant.connection}
+                self.evidence = replace(self.evidence, working_connections=alive)
+
+    def _is_working(self, name: str) -> bool:
+        """Whether a relative's tokens work now."""
+        grant = self._store.grant(name)
+        token = self._tokens.cached_token(grant) if grant else None
+        if grant is None:
+            return False
+        if token is not None:
+            probe_result = self._probe_account(token.value, grant.location)
+            if probe_result is None or probe_result.is_success:
+                return probe_result is not None
+            self._reject_if_told(grant, token.value, probe_result)
+            refused = self.evidence.rejected_connections | {name}
+            self.evidence = replace(self.evidence, rejected_connections=refused)
+        return bool(self._refresh_once(grant)[1])
+
+    def _stop_if_temporary(self, error: WizardError) -> None:
+        """Where Zoho or the network is in the way, more asks would only make it worse."""
+        if error.failure.temporary:
+            self._requests_left = 0
+
+
+def _has_previous_secret(client: Client | None) -> bool:
+    """A refresh that meets a renewed secret is tried with the one before as well."""
+    return client is not None and any(each.state is SecretState.PREVIOUS for each in client.secrets)

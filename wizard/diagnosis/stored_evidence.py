@@ -1,0 +1,176 @@
+"""Evidence that the store holds: what is known of a connection without asking anybody."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import timedelta
+
+from wizard.diagnosis.evidence import Evidence, Origin, ProbeResult
+from wizard.model import (
+    AttemptState,
+    Client,
+    Clock,
+    Connection,
+    Failure,
+    Grant,
+    GrantState,
+    StepState,
+)
+from wizard.store import Store
+from wizard.zoho import Zoho
+
+REQUEST_LOG_WINDOW = timedelta(hours=1)
+"""How far back asks explain something: the life of an access token."""
+
+VERIFICATION_WINDOW = timedelta(minutes=2)
+"""What passed longer before a failure was an answer to another check, and says nothing of now."""
+
+TOKEN_FAILURES = ("grant-dead", "invalid-code", "token-invalid", "not-authorized")
+"""Failures that other connections can be witnesses of."""
+
+ORIGIN_BY_CODE = {
+    "code-refused": Origin.EXCHANGE,
+    "no-refresh-token": Origin.EXCHANGE,
+    "grant-dead": Origin.REFRESH,
+    "access-denied": Origin.CALLBACK,
+    "no-organization": Origin.CALLBACK,
+    "token-invalid": Origin.PRODUCT,
+    "not-authorized": Origin.PRODUCT,
+}
+"""Where a failure was met, as far as its code alone says so."""
+
+
+class StoredEvidence:
+    """Reads what is known of a connection."""
+
+    def __init__(self, store: Store, zoho: Zoho, clock: Clock) -> None:
+        self._store = store
+        self._zoho = zoho
+        self._clock = clock
+
+    def of_connection(self, name: str, failure: Failure | None) -> Evidence:
+        """What the store knows that bears upon `failure`. Raises ``unknown-connection``."""
+        connection = self._store.connection(name)
+        grant = self._store.candidate(name) or self._store.grant(name)
+        client_id = grant.client_id if grant else connection.client_id
+        since = self._clock() - REQUEST_LOG_WINDOW
+        evidence = Evidence(
+            failure=failure,
+            now=self._clock(),
+            origin=origin_of(failure),
+            connection=connection,
+            client=self._store.client(client_id),
+            grant=grant,
+            report=self._store.verification_report(name, grant.generation) if grant else None,
+            requests=tuple(self._store.token_requests(since=since, client_id=client_id)),
+            details=self._connection_details(connection, grant, failure),
+        )
+        return self._with_attempt(with_verification_results(self._with_grant_history(evidence)))
+
+    def of_client(self, client: Client, failure: Failure) -> Evidence:
+        """What the store knows of a client that was refused in a pre-flight."""
+        since = self._clock() - REQUEST_LOG_WINDOW
+        return Evidence(
+            failure=failure,
+            now=self._clock(),
+            origin=Origin.CLIENT,
+            client=client,
+            requests=tuple(self._store.token_requests(since=since, client_id=client.client_id)),
+            details={"name": client.name, **self._client_details(client, _location_in(failure))},
+        )
+
+    def _with_grant_history(self, evidence: Evidence) -> Evidence:
+        """The grant's life and those of its kin, where the failure is one of tokens."""
+        grant, failure = evidence.grant, evidence.failure
+        if grant is None or (failure is not None and failure.code not in TOKEN_FAILURES):
+            return evidence
+        grant_records = self._store.grant_history(
+            grant.client_id, grant.account.zuid if grant.account else ""
+        )
+        mine = (grant.connection, grant.generation)
+        related_grants = tuple(
+            each for each in grant_records if (each.connection, each.generation) != mine
+        )
+        own = next(
+            (each for each in grant_records if (each.connection, each.generation) == mine), None
+        )
+        return replace(evidence, grant_record=own, related_grants=related_grants)
+
+    def _with_attempt(self, evidence: Evidence) -> Evidence:
+        """The authorization that the failure ended, where it is the newest one's."""
+        if evidence.connection is None or evidence.failure is None:
+            return evidence
+        attempts = self._store.attempts(evidence.connection.name)
+        if not attempts or attempts[0].failure != evidence.failure:
+            return evidence
+        sent = replace(evidence.sent_request, redirect_uri=attempts[0].redirect_uri)
+        return replace(evidence, attempt=attempts[0], sent_request=sent)
+
+    def last_failure(self, name: str, grant: Grant | None) -> Failure | None:
+        """Why a connection has nothing that could be asked about: its last authorization's
+        failure, or that there was none. None where it has a grant."""
+        if grant is not None:
+            return None
+        attempts = self._store.attempts(name)
+        refused = attempts and attempts[0].state is AttemptState.FAILED
+        return (attempts[0].failure if refused else None) or Failure("no-grant")
+
+    def _connection_details(
+        self, connection: Connection, grant: Grant | None, failure: Failure | None
+    ) -> Mapping[str, str]:
+        """What the words about a connection need to be precise."""
+        client = self._store.client(connection.client_id)
+        location = _location_in(failure) or (grant.location if grant else connection.location)
+        owner = {"email": grant.account.email} if grant and grant.account else {}
+        named = {"name": connection.name, "scope": ", ".join(connection.scope)}
+        return {**named, **owner, **self._client_details(client, location)}
+
+    def _client_details(self, client: Client, location: str | None) -> Mapping[str, str]:
+        """What the words about a client in a data centre, by default its home, need."""
+        data_center = self._zoho.data_center(location or client.location)
+        home = self._zoho.data_center(client.location)
+        return {
+            "client": client.name,
+            "client_id": client.client_id,
+            "redirect_uri": client.redirect_uri,
+            "location": data_center.location,
+            "data_center": data_center.name,
+            "api_domain": data_center.api_domain,
+            "home": home.name,
+            "console": home.console_client_url(client.client_id),
+            "sign_out": data_center.sign_out_url,
+            "connected_apps": data_center.connected_apps_url,
+        }
+
+
+def _location_in(failure: Failure | None) -> str:
+    """The data centre that a failure names."""
+    return failure.details.get("location", "").lower() if failure else ""
+
+
+def origin_of(failure: Failure | None) -> Origin:
+    """Where a failure of a connection was met."""
+    return ORIGIN_BY_CODE.get(failure.code, Origin.UNKNOWN) if failure else Origin.UNKNOWN
+
+
+def with_verification_results(evidence: Evidence) -> Evidence:
+    """What the climb that met the failure had been answered before."""
+    report, failure = evidence.report, evidence.failure
+    steps = report.steps if report else ()
+    failed = next((rung for rung in steps if rung.failure == failure), None)
+    if failure is None or failed is None:
+        return evidence
+    lately = [rung for rung in steps if rung.at >= failed.at - VERIFICATION_WINDOW]
+    passed = {rung.name for rung in lately if rung.state is StepState.PASSED}
+    return replace(
+        evidence,
+        refresh_result=ProbeResult() if "refresh" in passed else None,
+        user_info_result=ProbeResult() if "identity" in passed else None,
+    )
+
+
+def is_ended(grant: Grant | None) -> bool:
+    """Whether a grant is known to be over."""
+    return grant is not None and grant.state in (
+        GrantState.NEEDS_REAUTHORIZATION,
+        GrantState.REVOKED,
+    )

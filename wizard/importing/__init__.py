@@ -1,0 +1,212 @@
+"""Adoption: a refresh token that another program has, proved and then tended here.
+
+The secret is sent nowhere before its home is known, the refresh token nowhere but there, and
+nothing is stored before Zoho has taken both.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import chain
+
+from wizard.errors import WizardError, fail
+from wizard.importing.parsing import REQUIRED_VALUES, FoundCredentials, find_credentials
+from wizard.model import (
+    Client,
+    ClientSecret,
+    Clock,
+    Connection,
+    Event,
+    Grant,
+    GrantState,
+    Identifier,
+    Token,
+)
+from wizard.oauth import TokenResponse
+from wizard.store import Store, StoreContents
+from wizard.tokens import TokenService
+from wizard.tokens.client_details import client_details
+from wizard.zoho import ACCOUNT_SCOPE, DataCenter, Zoho, parse_scope, products_of
+
+__all__ = [
+    "REQUIRED_VALUES",
+    "FoundCredentials",
+    "Importer",
+    "VerifiedCredentials",
+    "find_credentials",
+]
+
+FIRST_GENERATION = 1
+"""The generation of a grant that was made elsewhere."""
+
+
+@dataclass(frozen=True)
+class VerifiedCredentials:
+    """Credentials that Zoho took: where, and what they are good for."""
+
+    client_id: Identifier
+    client_secret: Token = field(repr=False)
+    refresh_token: Token = field(repr=False)
+    data_center: DataCenter
+    scope: tuple[str, ...]
+    rotated: bool = False
+    """The server has replaced the refresh token that was given, which is of no use any more."""
+
+
+class Importer:
+    """Proves credentials from elsewhere, and stores them."""
+
+    def __init__(self, store: Store, tokens: TokenService, zoho: Zoho, clock: Clock) -> None:
+        self._store = store
+        self._tokens = tokens
+        self._zoho = zoho
+        self._clock = clock
+
+    def hinted_data_center(self, credentials: FoundCredentials) -> DataCenter | None:
+        """The data centre that the credentials speak of; a program's word, not yet Zoho's."""
+        spoken_values = (
+            credentials.values.get(each, "")
+            for each in ("location", "accounts_server", "api_domain")
+        )
+        spelled = credentials.values.get("data_center", "")
+        for text in chain(spoken_values, (spelled, f"zoho.{spelled.lower()}")):
+            if text and (data_center := self._zoho.find_data_center(text)):
+                return data_center
+        return None
+
+    def verify(
+        self, credentials: FoundCredentials, location: str | None = None, scope: str = ""
+    ) -> VerifiedCredentials:
+        """Ask Zoho for an access token with complete credentials; nothing is stored.
+
+        `location` is the person's word for the data centre; else it is looked for. `scope` is
+        needed only where neither Zoho nor the file tells it.
+
+        Raises ``import-incomplete``, ``import-malformed``, ``import-known``,
+        ``client-unknown-everywhere``, ``wrong-secret``, ``import-refused``,
+        ``import-scope-unknown``, and what stands between us and Zoho.
+        """
+        if credentials.missing:
+            raise fail("import-incomplete", missing=", ".join(credentials.missing))
+        client_id, secret, refresh_token = _judged(credentials)
+        if holder := self._store.connection_with_token(client_id, refresh_token):
+            raise fail("import-known", name=holder)
+        data_center = self._find_data_center(
+            client_id, location or self._hinted_location(credentials)
+        )
+        self._check_secret(client_id, secret, data_center)
+        token = self._try_refresh(client_id, secret, refresh_token, data_center)
+        granted = token.scope or tuple(
+            parse_scope(scope or credentials.values.get("scope", "") or ACCOUNT_SCOPE)
+        )
+        newest = token.refresh_token or refresh_token
+        if granted == (ACCOUNT_SCOPE,) and not token.scope and newest == refresh_token:
+            raise fail("import-scope-unknown")
+        rotated = newest != refresh_token
+        return VerifiedCredentials(client_id, secret, newest, data_center, granted, rotated)
+
+    def import_connection(
+        self,
+        credentials: VerifiedCredentials,
+        name: str,
+        *,
+        redirect_uri: str,
+        client_name: str = "",
+    ) -> Grant:
+        """Store what was proved as connection `name`, its grant still to climb the ladder.
+
+        Raises ``bad-name`` or ``connection-exists``; nothing is stored then.
+        """
+        location, now = credentials.data_center.location, self._clock()
+        client = Client(
+            credentials.client_id,
+            f"imported {credentials.client_id[-6:]}",
+            location,
+            redirect_uri,
+            (ClientSecret(location, credentials.client_secret),),
+            created_at=now,
+        )
+        # The next consent asks who consents, too, so that another person's is noticed.
+        wanted = parse_scope(",".join((*credentials.scope, ACCOUNT_SCOPE)))
+        connection = Connection(name, credentials.client_id, wanted, location, created_at=now)
+        grant = Grant(
+            connection=name,
+            generation=FIRST_GENERATION,
+            client_id=credentials.client_id,
+            refresh_token=credentials.refresh_token,
+            scope=credentials.scope,
+            location=location,
+            state=GrantState.NOT_VERIFIED,
+            granted_at=now,
+            rotated_at=now if credentials.rotated else None,
+        )
+        self._store.import_contents(StoreContents((client,), (connection,), (grant,)))
+        self._store.record_event(
+            Event(now, name, "imported", {"generation": str(FIRST_GENERATION)})
+        )
+        return grant
+
+    def check_name(self, name: str) -> None:
+        """Raise ``bad-name`` or ``connection-exists`` unless `name` is free: before the refresh,
+        whose answer may hold a refresh token that has to be stored at once."""
+        if not self._store.is_valid_name(name):
+            raise fail("bad-name", name=name)
+        if name.lower() in {each.name.lower() for each in self._store.connections()}:
+            raise fail("connection-exists", name=name)
+
+    def free_name(self, credentials: FoundCredentials, scope: tuple[str, ...]) -> str:
+        """A name that no connection has: the entry's own, else after what it is good for."""
+        product = next((each.id for each in products_of(scope)), "imported")
+        stem = credentials.entry if self._store.is_valid_name(credentials.entry) else product
+        taken = {each.name.lower() for each in self._store.connections()}
+        return next(name for name in _numbered_names(stem) if name.lower() not in taken)
+
+    def _hinted_location(self, credentials: FoundCredentials) -> str | None:
+        data_center = self.hinted_data_center(credentials)
+        return data_center.location if data_center else None
+
+    def _find_data_center(self, client_id: str, hinted_location: str | None) -> DataCenter:
+        """The data centre that knows the client, asked with a made-up secret."""
+        if hinted_location and self._tokens.is_known_client(
+            self._zoho.data_center(hinted_location).location, client_id
+        ):
+            return self._zoho.data_center(hinted_location)
+        found = self._tokens.find_client_location(client_id)
+        if found is None:
+            raise fail("client-unknown-everywhere", client_id=client_id)
+        return self._zoho.data_center(found)
+
+    def _check_secret(self, client_id: str, secret: str, data_center: DataCenter) -> None:
+        if self._tokens.preflight(client_id, secret, data_center.location) != "valid":
+            nobody = Client(client_id, client_id, data_center.location, "")
+            details = client_details(nobody, self._zoho, data_center.location)
+            raise fail("wrong-secret", **details)
+
+    def _try_refresh(
+        self, client_id: str, secret: str, refresh_token: str, data_center: DataCenter
+    ) -> TokenResponse:
+        try:
+            location = data_center.location
+            return self._tokens.try_refresh(client_id, secret, refresh_token, location)
+        except WizardError as error:
+            if error.failure.code != "invalid-code":
+                raise
+            raise fail("import-refused", data_center=data_center.name) from error
+
+
+def _judged(found: FoundCredentials) -> tuple[Identifier, Token, Token]:
+    """What is needed, in the alphabets that Zoho writes it in; raises ``import-malformed``."""
+    client_id = Identifier.of(found.values["client_id"])
+    secret = Token.of(found.values["client_secret"])
+    refresh_token = Token.of(found.values["refresh_token"])
+    if client_id is None or secret is None or refresh_token is None:
+        known = zip(REQUIRED_VALUES, (client_id, secret, refresh_token), strict=True)
+        raise fail("import-malformed", odd=", ".join(name for name, value in known if not value))
+    return client_id, secret, refresh_token
+
+
+def _numbered_names(stem: str) -> Iterator[str]:
+    yield stem
+    number = 2
+    while True:
+        yield f"{stem}-{number}"
+        number += 1

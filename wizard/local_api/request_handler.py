@@ -1,0 +1,348 @@
+"""One request on a socket: judged by its envelope, then answered, then written down."""
+
+import json
+import logging
+import math
+import os
+import socket
+import socketserver
+import threading
+from collections import Counter
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from typing import Any, cast
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from wizard.diagnosis import explain_failure
+from wizard.errors import WizardError, fail
+from wizard.local_api.peer_credentials import Peer, get_peer
+from wizard.local_api.sockets import socket_address
+from wizard.model import AccessToken, Event, Explanation, Failure
+from wizard.serialization import explanation_summary
+from wizard.services import Services
+from wizard.tokens import LONGEST, reported_token
+
+log = logging.getLogger(__name__)
+
+IDLE_TIMEOUT_SECONDS = 60.0
+"""Seconds that a connection may rest; a program that asks once a minute keeps its own."""
+
+ALLOWED_HOSTS = frozenset({"zoho-wizard", "localhost"})
+"""What a program calls us. A browser that reaches us by a bridge sends that bridge's name, and its
+port."""
+
+MAX_CONNECTIONS = 128
+"""Connections to one socket; further ones are closed at once."""
+
+MAX_CONNECTIONS_PER_USER = 16
+"""Of these, what anybody but the home's owner may hold, so that one user of a machine, allowed or
+not, cannot shut the others out."""
+
+REFUSAL_LOG_INTERVAL = timedelta(minutes=1)
+"""One line of the history in this time for a user who is refused again and again: they must not
+fill the disk."""
+
+BROWSER_HEADER_PREFIXES = ("origin", "referer", "cookie", "sec-")
+"""How the names of headers begin that browsers send and programs do not."""
+
+STATUS_OF_EXIT_CODE = {2: 400, 3: 409, 4: 503, 5: 500}
+"""A finding's exit code as an HTTP status."""
+STATUS_OF_FAILURE_CODE = {
+    **dict.fromkeys(("not-allowed", "not-allowed-to-owner", "request-refused"), 403),
+    "unknown-connection": 404,
+}
+
+TOKEN_PATH = "/token/"  # noqa: S105 - no secret
+"""What stands before the name of the connection whose access token is asked for."""
+
+MAX_NAME_CHARACTERS = 63
+"""Characters of a connection's name; of what else is asked for no more is quoted."""
+
+
+@dataclass(frozen=True)
+class HandlerContext:
+    """What the answers on one socket are made from."""
+
+    services: Services
+    create_browser_link: Callable[[str, bool], str]
+    open_shared_socket: Callable[[], Path]
+    is_shared: bool
+    """The socket is for every user of the machine, each for what they were allowed."""
+
+
+class SocketServer(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
+    """A thread for each connection to one Unix socket."""
+
+    daemon_threads = True
+    request_queue_size = MAX_CONNECTIONS
+
+    def __init__(self, path: Path, context: HandlerContext, mode: int) -> None:
+        self.path = path
+        self.context = context
+        self.last_refusals: dict[tuple[str, int], datetime] = {}
+        self._open_connections: Counter[int] = Counter()
+        self._count_lock = threading.Lock()
+        # Under its own name it stands ready at once, in the place of one that a killed wizard left.
+        fresh = path.with_name(f"{path.name}.new")
+        fresh.unlink(missing_ok=True)
+        with socket_address(fresh) as address:
+            super().__init__(address, RequestHandler)
+        fresh.chmod(mode)
+        self._made = _identity(fresh)
+        fresh.rename(path)
+
+    def remove(self) -> None:
+        """Close the socket and take its file away, unless another stands there by now."""
+        self.server_close()
+        with suppress(FileNotFoundError):
+            if _identity(self.path) == self._made:
+                self.path.unlink()
+
+    def verify_request(self, request: Any, _address: object) -> bool:
+        """Whether there is a place for one more connection of whoever opened it."""
+        uid = _peer_uid(request)
+        limit = MAX_CONNECTIONS if uid == os.geteuid() else MAX_CONNECTIONS_PER_USER
+        with self._count_lock:
+            if (
+                self._open_connections.total() >= MAX_CONNECTIONS
+                or self._open_connections[uid] >= limit
+            ):
+                return False
+            self._open_connections[uid] += 1
+        return True
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """Answer in a thread of its own, and give the place back."""
+        uid = _peer_uid(request)
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            with self._count_lock:
+                self._open_connections[uid] -= 1
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    """Which file stands at `path`, whatever its name."""
+    found = path.lstat()
+    return found.st_dev, found.st_ino
+
+
+def _peer_uid(request: socket.socket) -> int:
+    """Whose a connection is; where the kernel does not tell, they all count as one user's."""
+    peer = get_peer(request)
+    return peer.uid if peer else -1
+
+
+def rejection_reason(method: str, headers: Mapping[str, str], longest: int = 0) -> str:
+    """Judge a request by its envelope, the headers' names in lower case: why it is refused, empty
+    where it may pass. Its body may have as many bytes as `longest`."""
+    for name in headers:
+        if name.startswith(BROWSER_HEADER_PREFIXES):
+            return f"It carries {name}, which browsers send and programs do not"
+    if headers.get("host") not in ALLOWED_HOSTS:  # given twice, both stand there
+        return "It was meant for another host"
+    if "transfer-encoding" in headers or _length(headers) > longest:
+        return "It carries a body that nothing here reads"
+    return "" if method in ("GET", "POST") else "Only GET and POST are understood"
+
+
+def _length(headers: Mapping[str, str]) -> float:
+    """The bytes of a request's body; one whose length can be read two ways is too long."""
+    told = headers.get("content-length", "0")
+    plain = told.isascii() and told.isdecimal() and len(told) <= len(str(LONGEST))
+    return int(told) if plain else math.inf
+
+
+def is_local_path(path: str) -> bool:
+    """Whether a browser that is sent there stays with us: to it ``//host`` and ``/\\host`` lead
+    elsewhere."""
+    return path[:1] == "/" and path[1:2] not in ("/", "\\") and path.isprintable()
+
+
+class RequestHandler(BaseHTTPRequestHandler):
+    """A request and its answer."""
+
+    protocol_version = "HTTP/1.1"
+    server_version = "zoho-wizard"
+    sys_version = ""
+    timeout = IDLE_TIMEOUT_SECONDS
+
+    def handle_one_request(self) -> None:
+        """As the standard library does; whoever hangs up in the middle is no fault of ours."""
+        try:
+            super().handle_one_request()
+        except OSError:
+            self.close_connection = True
+
+    def do_GET(self) -> None:
+        """An access token: ``/token/NAME``; text, or JSON for ``Accept: application/json``."""
+        self._handle(self._handle_token)
+
+    def do_POST(self) -> None:
+        """``/token/NAME`` with an access token that Zoho rejected: as by GET, but never that one.
+        For the owner: ``/browser-link?page=/&printed=1``, a one-time browser link; ``/share``,
+        answer others."""
+        self._handle(
+            self._handle_owner_request if self._requested_connection is None else self._handle_token
+        )
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """To our own log; a path holds a connection's name and never a secret."""
+        log.debug(format, *args)
+
+    @property
+    def _server(self) -> SocketServer:
+        return cast(SocketServer, self.server)
+
+    @property
+    def _context(self) -> HandlerContext:
+        return self._server.context
+
+    @property
+    def _requested_connection(self) -> str | None:
+        """The connection whose token is asked for; None where something else is."""
+        path = self.path.partition("?")[0]
+        return unquote(path.removeprefix(TOKEN_PATH)) if path.startswith(TOKEN_PATH) else None
+
+    def _handle(self, handler: Callable[[Peer | None, str], None]) -> None:
+        try:
+            headers: dict[str, str] = {}
+            for name, value in self.headers.items():
+                headers[name.lower()] = ",".join(filter(None, (headers.get(name.lower()), value)))
+            reports = self.command == "POST" and self._requested_connection is not None
+            reason = rejection_reason(self.command, headers, LONGEST if reports else 0)
+            if self.headers.defects:
+                reason = "Its headers are not those of HTTP"
+            if reason:
+                self.close_connection = True
+                raise self._request_rejected(reason)
+            # All of it, whoever asks: what stays unread would be taken for the next request.
+            body = self.rfile.read(int(_length(headers)))
+            peer = get_peer(self.connection)
+            if not self._context.is_shared and peer is not None and peer.uid != os.geteuid():
+                raise self._request_rejected("It comes from another user")
+            handler(peer, reported_token(body) if reports else "")
+        except WizardError as error:
+            self._send_failure(error.failure)
+        except Exception as error:
+            log.exception("an answer broke off")
+            self._send_failure(Failure("unknown", zoho_error=type(error).__name__))
+
+    def _handle_token(self, peer: Peer | None, rejected: str) -> None:
+        if (name := self._requested_connection) is None:
+            raise self._request_rejected("Only /token/NAME can be asked for")
+        try:
+            token = self._serve_token(name, peer, rejected)
+        except WizardError as error:
+            self._record_event("token-refused", name, peer, code=error.failure.code)
+            if error.failure.code == "grant-dead":
+                self._context.services.monitoring.notify_rejected_in_background(name)
+            raise
+        self._record_event("token-served", name, peer, generation=str(token.generation))
+        if "application/json" in self.headers.get("Accept", ""):
+            self._send_json(200, _token_to_json(token))
+        else:
+            self._send(200, "text/plain", f"{token.value}\n".encode())
+
+    def _serve_token(self, name: str, peer: Peer | None, rejected: str) -> AccessToken:
+        store = self._context.services.store
+        if self._context.is_shared and (peer is None or not store.has_access(name, peer.uid)):
+            # The same for a name that is not known: nobody learns here what there is.
+            raise self._access_denied(name[:MAX_NAME_CHARACTERS], peer)
+        if rejected:
+            self._record_event("token-reported", name, peer)
+        return self._context.services.tokens.access_token(name, rejected=rejected)
+
+    def _access_denied(self, name: str, peer: Peer | None) -> WizardError:
+        """Its owner, too, is handed by the shared socket only what was allowed: a container that
+        runs under the owner's number is to get its own connection and no other."""
+        if peer is None or peer.uid != os.geteuid():
+            return fail("not-allowed", name=name, user=peer.user if peer else "…")
+        socket = self._context.services.paths.socket
+        return fail("not-allowed-to-owner", name=name, user=peer.user, socket=socket)
+
+    def _request_rejected(self, reason: str) -> WizardError:
+        return fail("request-refused", reason=reason, socket=str(self._server.path))
+
+    def _handle_owner_request(self, _peer: Peer | None, _rejected: str) -> None:
+        target = urlsplit(self.path)
+        if self._context.is_shared:
+            raise self._request_rejected("Others may ask for access tokens only")
+        if target.path == "/shared-socket":
+            self._send_json(200, {"socket": str(self._context.open_shared_socket())})
+            return
+        query = parse_qs(target.query)
+        page = query.get("page", [""])[0]
+        if target.path != "/browser-link" or not is_local_path(page):
+            raise self._request_rejected("Only /browser-link and /shared-socket are understood")
+        printed = query.get("printed") == ["1"]
+        self._send_json(200, {"link": self._context.create_browser_link(page, printed)})
+
+    def _record_event(self, kind: str, name: str, peer: Peer | None, **details: str) -> None:
+        services = self._context.services
+        peer_details = (
+            {"uid": str(peer.uid), "pid": str(peer.pid), "user": peer.user} if peer else {}
+        )
+        log.info("%s: %s %s %s", kind, name, peer_details, details)
+        if kind == "token-refused" and self._was_just_refused(name, peer):
+            return
+        if services.store.has_connection(name):
+            services.store.record_token_serving(
+                Event(services.clock(), name, kind, {**peer_details, **details})
+            )
+
+    def _was_just_refused(self, name: str, peer: Peer | None) -> bool:
+        last_refusals, now = self._server.last_refusals, self._context.services.clock()
+        key = name, peer.uid if peer else -1
+        last = last_refusals.get(key)
+        if last is not None and now - last < REFUSAL_LOG_INTERVAL:
+            return True
+        if len(last_refusals) >= MAX_CONNECTIONS:
+            last_refusals.clear()
+        last_refusals[key] = now
+        return False
+
+    def _send_failure(self, failure: Failure) -> None:
+        explanation = self._explanation_of(failure)
+        status = STATUS_OF_FAILURE_CODE.get(failure.code) or STATUS_OF_EXIT_CODE.get(
+            explanation.exit_code, 409
+        )
+        # The details name clients and files: they are for the owner's own commands.
+        details = {} if self._context.is_shared else {"details": dict(failure.details)}
+        self._send_json(status, {"error": {**explanation_summary(explanation), **details}})
+
+    def _explanation_of(self, failure: Failure) -> Explanation:
+        """The finding: for the owner by all that is known of the connection, for others by what
+        they met alone."""
+        name, services = self._requested_connection, self._context.services
+        with suppress(WizardError):
+            if name and not self._context.is_shared and services.store.has_connection(name):
+                return services.diagnosis.explain(name, failure)
+        return explain_failure(failure, services.clock(), **({"name": name} if name else {}))
+
+    def _send_json(self, status: int, value: Mapping[str, Any]) -> None:
+        self._send(status, "application/json", json.dumps(value).encode() + b"\n")
+
+    def _send(self, status: int, content_type: str, body: bytes) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", content_type)
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Cache-Control", "no-store")
+        self.end_headers()
+        self.wfile.write(body)
+
+
+def _token_to_json(token: AccessToken) -> dict[str, Any]:
+    """What a program needs to use the token, and nothing else."""
+    return {
+        "access_token": token.value,
+        "token_type": "Zoho-oauthtoken",
+        "expires_at": token.expires_at.isoformat(),
+        "api_domain": token.api_domain,
+        "location": token.location,
+        "stale": token.stale,
+    }

@@ -1,0 +1,101 @@
+"""Looks in the background, for pages that watch how they go on."""
+
+import logging
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from wizard.model import Clock
+from wizard.monitoring.checks import ConnectionChecker
+from wizard.monitoring.results import CheckResult
+
+log = logging.getLogger(__name__)
+
+POLL_INTERVAL_SECONDS = 0.2
+"""Seconds between two looks at the clock while Zoho's limits are waited for."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a round has come."""
+
+    total: int
+    remaining: frozenset[str]
+    """The connections without a verdict yet."""
+    waiting_until: datetime | None
+    """When Zoho's limits let the next be asked, where they are waited for."""
+
+    @property
+    def completed(self) -> int:
+        return self.total - len(self.remaining)
+
+
+class BackgroundChecks:
+    """One round at a time; who comes while it goes on, has the names looked at after it."""
+
+    def __init__(self, checks: ConnectionChecker, clock: Clock) -> None:
+        self._checks = checks
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._stopped = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._next: dict[str, None] = {}
+        self._progress: Progress | None = None
+
+    def begin(self, names: Iterable[str]) -> None:
+        """Have connections `names` looked at soon."""
+        with self._lock:
+            self._next.update(dict.fromkeys(names))
+            if self._next and self._thread is None and not self._stopped.is_set():
+                self._thread = threading.Thread(
+                    target=self._work, name="background-checks", daemon=True
+                )
+                self._thread.start()
+
+    def progress(self) -> Progress | None:
+        """How far the round under way has come; None: there is none."""
+        with self._lock:
+            if self._progress is None and self._next:
+                return Progress(len(self._next), frozenset(self._next), None)
+            return self._progress
+
+    def stop(self, timeout_seconds: float = 30.0) -> None:
+        """Begin no more rounds, and wait for the one under way, within `timeout` seconds."""
+        self._stopped.set()
+        with self._lock:
+            thread = self._thread
+        if thread is not None:
+            thread.join(timeout_seconds)
+
+    def _work(self) -> None:
+        while names := self._take_next():
+            try:
+                self._checks.check(names, on_result=self._record_result, wait=self._wait)
+            except Exception:
+                log.exception("a round broke off")
+
+    def _take_next(self) -> list[str]:
+        """The names of the next round; none ends the thread."""
+        with self._lock:
+            names, self._next = list(self._next), {}
+            if self._stopped.is_set() or not names:
+                self._progress, self._thread = None, None
+                return []
+            self._progress = Progress(len(names), frozenset(names), None)
+            return names
+
+    def _record_result(self, result: CheckResult) -> None:
+        with self._lock:
+            now = self._progress
+            if now is not None and not result.is_pending:
+                self._progress = Progress(now.total, now.remaining - {result.name}, None)
+
+    def _wait(self, until: datetime) -> bool:
+        with self._lock:
+            if self._progress is not None:
+                self._progress = Progress(self._progress.total, self._progress.remaining, until)
+        while self._clock() < until:
+            if self._stopped.wait(POLL_INTERVAL_SECONDS):
+                return False
+        return True

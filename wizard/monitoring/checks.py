@@ -1,0 +1,270 @@
+"""A look at many connections: several at a time, those of one client in turn, and nobody pressed.
+
+Connections with an access token that lives are asked with it, and cost Zoho's token endpoint
+nothing. The others are asked one after the other for each client, whose budgets they share; where
+these are spent, a look waits if it may, or leaves the rest for later. A data centre that does not
+answer is left alone after a few tries, and tried once more before it is said to be down.
+"""
+
+import threading
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from wizard.diagnosis import DiagnosisService
+from wizard.diagnosis.refresh_tokens import informative_related_grants
+from wizard.errors import WizardError, fail
+from wizard.model import Clock, Failure, Grant, GrantState, VerificationStep
+from wizard.monitoring.results import CheckResult, check_result
+from wizard.store import Store
+from wizard.tokens import RefreshPurpose, TokenService
+from wizard.verification import VerificationService
+
+MAX_PARALLEL_CHECKS = 5
+"""Connections that are checked at the same time, for most of a check is waiting. Zoho's products
+answer five calls at once of an organization in their smallest editions, and all may be of one."""
+
+MAX_CONSECUTIVE_FAILURES = 5
+"""Connections in a row that could not be reached, after which their data centre is left alone."""
+
+BUSY_RETRY_INTERVAL = timedelta(seconds=10)
+"""After which what another process is at may have come to its end."""
+
+WaitUntil = Callable[[datetime], bool]
+"""Waits until a moment; False where that is too long, or somebody has put an end to it."""
+
+OnStep = Callable[[str, VerificationStep], None]
+"""Is given what is asked of a connection as it is asked, in whatever thread."""
+
+OnResult = Callable[[CheckResult], None]
+"""Is given each verdict as it falls, in whatever thread."""
+
+SoFar = Callable[[Sequence[CheckResult]], None]
+"""Is given the verdicts so far, before a wait."""
+
+
+class ConnectionChecker:
+    """Looks at connections and says of each whether it works."""
+
+    def __init__(
+        self,
+        store: Store,
+        tokens: TokenService,
+        verification: VerificationService,
+        diagnosis: DiagnosisService,
+        clock: Clock,
+    ) -> None:
+        self._store = store
+        self._tokens = tokens
+        self._verification = verification
+        self._diagnosis = diagnosis
+        self._clock = clock
+
+    def check(
+        self,
+        names: Sequence[str],
+        *,
+        full: bool = False,
+        need: RefreshPurpose = RefreshPurpose.VERIFICATION,
+        wait: WaitUntil | None = None,
+        on_step: OnStep = lambda _name, _rung: None,
+        on_result: OnResult = lambda _verdict: None,
+        so_far: SoFar = lambda _verdicts: None,
+    ) -> tuple[CheckResult, ...]:
+        """The verdicts on connections `names`, in their order.
+
+        `whole` climbs the whole ladder of each. `need` says how much of the budgets a new token
+        may take; what a person insists on is asked once. `wait` is asked where Zoho's limits are
+        in the way; without it, or where it says no, what could not be asked is left open. `so_far`
+        is given what was found before each wait. Failures end in the verdicts; raises only what is
+        wrong with the store.
+        """
+        batch = _CheckBatch(
+            self._store, self._tokens, self._verification, full, need, on_step, on_result
+        )
+        batch.check(names)
+        once = need is RefreshPurpose.INSISTED
+        if not once:
+            batch.retry_unreachable()
+        self._ask_witnesses(batch)
+        while wait is not None and not once and (until := batch.pending_until(self._clock())):
+            so_far(batch.in_order(names))
+            if not wait(until):
+                break
+            batch.check(batch.pending())
+            self._ask_witnesses(batch)
+        return batch.in_order(names)
+
+    def _ask_witnesses(self, look: "_CheckBatch") -> None:
+        """Ask what tells why others died; a look that climbs the whole ladder has done so."""
+        if not look.whole:
+            look.check(self._related_to_recheck(look))
+
+    def _related_to_recheck(self, batch: "_CheckBatch") -> list[str]:
+        """Connections that were well before others of their account were found dead, and whose life
+        after that tells what the death was."""
+        found: dict[str, None] = {}
+        for result in batch.newly_rejected:
+            failure = result.failure
+            if failure is not None:
+                evidence = self._diagnosis.evidence(result.name, failure)
+                found.update(
+                    (each.connection, None) for each in informative_related_grants(evidence)
+                )
+        return [name for name in found if name in batch.results and batch.results[name].is_working]
+
+
+class _CheckBatch:
+    """One look under way."""
+
+    def __init__(
+        self,
+        store: Store,
+        tokens: TokenService,
+        verification: VerificationService,
+        full: bool,
+        need: RefreshPurpose,
+        on_step: OnStep,
+        on_result: OnResult,
+    ) -> None:
+        self._store = store
+        self._tokens = tokens
+        self._verification = verification
+        self.whole = full
+        self._need = need
+        self._on_step = on_step
+        self._on_result = on_result
+        self._lock = threading.Lock()
+        self._consecutive_failures: Counter[str] = Counter()
+        self.results: dict[str, CheckResult] = {}
+        self.newly_rejected: list[CheckResult] = []
+        """Verdicts on grants that were alive before this look."""
+
+    def check(self, names: Iterable[str]) -> None:
+        """Ask about connections `names`: those that need a new token in turn for each client, the
+        longest unasked first, then those whose token lives."""
+        living: list[str] = []
+        by_client: dict[tuple[str, str], list[str]] = defaultdict(list)
+        for name in dict.fromkeys(names):
+            grant = self._grant_to_check(name)
+            if grant is None or self._tokens.cached_token(grant) is not None:
+                living.append(name)
+            else:
+                by_client[grant.client_id, grant.location].append(name)
+        asked_at = self._store.last_refreshes() if by_client else {}
+        turns = [
+            sorted(each, key=lambda name: (name in asked_at, asked_at.get(name), name))
+            for each in by_client.values()
+        ]
+        tasks = [*turns, *([name] for name in living)]
+        with ThreadPoolExecutor(MAX_PARALLEL_CHECKS, "check") as threads:
+            try:
+                for _ in threads.map(self._check_each, tasks):
+                    pass
+            finally:  # after Ctrl-C, what was not begun is not begun
+                threads.shutdown(wait=False, cancel_futures=True)
+
+    def retry_unreachable(self) -> None:
+        """One that could not be reached is asked once more, and with it all of its data centre:
+        a single connection that broke is no disturbance."""
+        unreachable: dict[str, list[str]] = defaultdict(list)
+        for name, result in self.results.items():
+            if result.is_unreachable:
+                unreachable[result.location].append(name)
+        for location, (first, *others) in unreachable.items():
+            self._consecutive_failures[location] = 0
+            self.check([first])
+            if not self.results[first].is_unreachable:
+                self.check(others)
+
+    def in_order(self, names: Iterable[str]) -> tuple[CheckResult, ...]:
+        """The verdicts so far on connections `names`."""
+        return tuple(self.results[name] for name in dict.fromkeys(names))
+
+    def pending(self) -> list[str]:
+        """The connections that Zoho's limits kept from being asked."""
+        return [name for name, result in self.results.items() if result.is_pending]
+
+    def pending_until(self, now: datetime) -> datetime | None:
+        """When the first of these may be asked; None: there is none."""
+        failures = (self.results[name].failure for name in self.pending())
+        return min(
+            (each.retry_at or now + BUSY_RETRY_INTERVAL for each in failures if each), default=None
+        )
+
+    def _grant_to_check(self, name: str) -> Grant | None:
+        """The grant that a check is about: the one in use, or one that is still to be proved."""
+        current, candidate = self._store.grant(name), self._store.candidate(name)
+        if candidate is None:
+            return current
+        in_use = current is not None and current.state is GrantState.VERIFIED
+        return current if in_use and candidate.state is GrantState.MISMATCH else candidate
+
+    def _check_each(self, names: Sequence[str]) -> None:
+        for name in names:
+            result = self._check_connection(name)
+            with self._lock:
+                self.results[name] = result
+            self._on_result(result)
+
+    def _check_connection(self, name: str) -> CheckResult:
+        """The verdict on what is in use when it falls: a grant that was replaced meanwhile has none
+        any more."""
+        while True:
+            grant = self._grant_to_check(name)
+            if grant is None:
+                return check_result(name, None, (), fail("no-grant", name=name).failure)
+            if silence := self._unreachable_failure(grant):
+                return check_result(name, grant, (), silence)
+            result = self._check_grant(grant)
+            now = self._grant_to_check(name)
+            if now is None or now.generation == grant.generation:
+                self._record_result(grant, result)
+                return result
+
+    def _check_grant(self, grant: Grant) -> CheckResult:
+        name, steps = grant.connection, list[VerificationStep]()
+        failure: Failure | None = None
+        validation, generation, need = self._verification, grant.generation, self._need
+        running = validation.check(name, generation, need, is_confirmed=self._is_confirmed(grant))
+        if self.whole:
+            running = validation.verify(name, generation, need)
+        try:
+            for step in running:
+                steps.append(step)
+                self._on_step(name, step)
+        except WizardError as error:
+            failure = error.failure
+        return check_result(name, self._store.grant(name, grant.generation), steps, failure)
+
+    def _is_confirmed(self, grant: Grant) -> bool:
+        """Whether another grant of the same account and client was found dead in this look."""
+        with self._lock:
+            rejected = [each.grant for each in self.newly_rejected if each.grant]
+        return any(_account_and_client(each) == _account_and_client(grant) for each in rejected)
+
+    def _unreachable_failure(self, grant: Grant) -> Failure | None:
+        """Why a connection is not asked about: its data centre did not answer for others."""
+        with self._lock:
+            if self._consecutive_failures[grant.location] < MAX_CONSECUTIVE_FAILURES:
+                return None
+            unreachable = [each for each in self.results.values() if each.is_unreachable]
+        failures = [each.failure for each in unreachable if each.location == grant.location]
+        return next((replace(each, sent=False) for each in failures if each), None)
+
+    def _record_result(self, grant: Grant, result: CheckResult) -> None:
+        with self._lock:
+            if result.is_unreachable:
+                self._consecutive_failures[grant.location] += 1
+            elif not result.is_pending:
+                self._consecutive_failures[grant.location] = 0
+            if result.needs_reauthorization and grant.state is not GrantState.NEEDS_REAUTHORIZATION:
+                self.newly_rejected.append(result)
+
+
+def _account_and_client(grant: Grant) -> tuple[str, str, str]:
+    """The account, its data centre and the client; one that is not known is nobody else's."""
+    who = grant.account.zuid if grant.account else f"? {grant.connection}"
+    return who, grant.location, grant.client_id

@@ -1,0 +1,205 @@
+"""How far one connection of a repair is: a pure judge of what is stored about it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from wizard.model import (
+    Attempt,
+    AttemptMode,
+    AttemptState,
+    Failure,
+    Grant,
+    GrantState,
+    StepState,
+    VerificationReport,
+)
+from wizard.store import ConnectionOverview, Destination, StoredReauthorizationItem
+from wizard.transport import bounded
+
+
+class ItemState(StrEnum):
+    """Where one connection stands on its way through a repair."""
+
+    PENDING = "pending"
+    """Its consent has not begun."""
+    WAITING_FOR_CONSENT = "waiting_for_consent"
+    """A browser was sent to Zoho and has not come back."""
+    REQUEST_SENT = "request_sent"
+    """Its link was forwarded to the person whose account it is, and no answer has come yet."""
+    AUTHORIZATION_FAILED = "authorization_failed"
+    """Its last consent led to no grant."""
+    VERIFYING = "verifying"
+    WAITING_TO_RETRY = "waiting_to_retry"
+    """The new grant is stored; a limit or the network kept it from being proved."""
+    NOT_VERIFIED = "not_verified"
+    """The new grant is stored, but a live call with it failed."""
+    NEEDS_DECISION = "needs_decision"
+    """The new grant reaches somebody else, or less, than the one before."""
+    DELIVERING = "delivering"
+    """Proved; a destination does not hold the new grant yet."""
+    NOT_DELIVERED = "not_delivered"
+    """Proved; a destination could not take it, and holds the one before where that still lives."""
+    REAUTHORIZED = "reauthorized"
+    SKIPPED = "skipped"
+
+
+RETRY_INTERVAL = timedelta(minutes=2)
+"""After which a proof that the network broke off is tried again: five times within Zoho's window,
+where each takes one of a grant's token requests."""
+
+RATE_LIMITED_CODE = "throttled"
+RATE_LIMITS = frozenset({RATE_LIMITED_CODE, "token-budget", "client-budget"})
+"""Failures that say that a rate limit is used up, Zoho's own or the wizard's below it."""
+
+OTHER_ACCOUNT_CODE = "other-account"
+"""The code under which a grant of another person is held."""
+
+SETTLED_STATES = (ItemState.REAUTHORIZED, ItemState.NOT_DELIVERED, ItemState.SKIPPED)
+"""States in which a repair asks nothing more of the person."""
+
+ARRIVED = (ItemState.DELIVERING, ItemState.NOT_DELIVERED, ItemState.REAUTHORIZED)
+"""States in which the new grant is proved and in use."""
+
+
+@dataclass(frozen=True)
+class ReauthorizationItem:
+    """One connection of a repair, and who is needed for it."""
+
+    connection: str
+    state: ItemState
+    email: str
+    """Who must sign in; empty where no consent has told it yet."""
+    location: str
+    client_id: str
+    client_name: str
+    previous_generation: int = 0
+    """The generation that was current when the repair began; 0: none."""
+    generation: int = 0
+    """The newest that is current, or waits to be."""
+    additional_scope: tuple[str, ...] = ()
+    """To be asked for beside what the connection has."""
+    new_account_email: str = ""
+    """The e-mail address of who takes the connection over; empty: nobody does."""
+    failure: Failure | None = None
+    retry_at: datetime | None = None
+    """When a proof that was broken off is tried again."""
+    revoke_at: datetime | None = None
+    """When the superseded refresh token is revoked; None: none lives, or a destination holds it."""
+
+    @property
+    def rate_limited(self) -> bool:
+        """Whether its proof waits for a rate limit, and for nothing else."""
+        limit = self.failure is not None and self.failure.code in RATE_LIMITS
+        return limit and self.state is ItemState.WAITING_TO_RETRY
+
+
+@dataclass(frozen=True)
+class ItemSnapshot:
+    """What is stored about one connection of a repair."""
+
+    stored: StoredReauthorizationItem
+    overview: ConnectionOverview
+    report: VerificationReport | None
+    """Of the newest grant that is neither proved nor given up."""
+    attempt: Attempt | None
+    """The newest authorization since the repair began."""
+    destinations: Sequence[Destination]
+
+
+def item_state(snapshot: ItemSnapshot) -> tuple[ItemState, Failure | None]:
+    """The state of a connection, and what stands in its way."""
+    candidate = snapshot.overview.candidate
+    if snapshot.stored.skipped:
+        return ItemState.SKIPPED, None
+    if candidate is not None and candidate.state is GrantState.MISMATCH:
+        taken_over = is_account_transfer(snapshot.stored, candidate)
+        return (
+            (ItemState.VERIFYING, None)
+            if taken_over
+            else (ItemState.NEEDS_DECISION, candidate.failure)
+        )
+    if is_reauthorized(snapshot.stored, snapshot.overview.grant):
+        return _delivery_state(snapshot.destinations, snapshot.overview.connection.generation)
+    attempt = snapshot.attempt
+    if attempt is not None and attempt.state in (
+        AttemptState.REDIRECTED,
+        AttemptState.CALLBACK_RECEIVED,
+        AttemptState.EXCHANGE_INTENT,
+    ):
+        forwarded = attempt.mode is AttemptMode.FORWARDED
+        return (ItemState.REQUEST_SENT if forwarded else ItemState.WAITING_FOR_CONSENT), None
+    if candidate is not None:
+        return _verification_state(candidate, snapshot.report)
+    if attempt is not None and attempt.failure is not None:
+        if attempt.failure.code == RATE_LIMITED_CODE:  # its code is lost, and it asks for another
+            return ItemState.PENDING, None
+        return ItemState.AUTHORIZATION_FAILED, attempt.failure
+    return ItemState.PENDING, None
+
+
+def is_reauthorized(stored: StoredReauthorizationItem, current: Grant | None) -> bool:
+    """Whether the consent that the repair is about was given and proved."""
+    if current is None or current.state is not GrantState.VERIFIED:
+        return False
+    return current.generation > stored.previous_generation and is_expected_account(stored, current)
+
+
+def is_expected_account(stored: StoredReauthorizationItem, grant: Grant) -> bool:
+    """Whether `grant` is from the person who was to take the connection over, if anybody was."""
+    if not stored.new_account_email:
+        return True
+    return grant.account is not None and is_same_email(
+        grant.account.email, stored.new_account_email
+    )
+
+
+def is_account_transfer(stored: StoredReauthorizationItem, candidate: Grant) -> bool:
+    """Whether a held grant is from the person who was announced, and not yet judged any further."""
+    other = candidate.failure is not None and candidate.failure.code == OTHER_ACCOUNT_CODE
+    return other and bool(stored.new_account_email) and is_expected_account(stored, candidate)
+
+
+def is_same_email(one: str, other: str) -> bool:
+    """Whether two e-mail addresses are one person's, who may write capitals or not."""
+    return one.casefold() == other.casefold()
+
+
+def has_current_delivery(destination: Destination, generation: int) -> bool:
+    """Whether a destination holds grant `generation`, and its program has read it where a command
+    makes it do so."""
+    done = destination.generation == generation and destination.failure is None
+    return done and (not destination.reload_command or destination.reloaded_at is not None)
+
+
+def _delivery_state(
+    destinations: Sequence[Destination], generation: int
+) -> tuple[ItemState, Failure | None]:
+    open_ones = [each for each in destinations if not has_current_delivery(each, generation)]
+    if not open_ones:
+        return ItemState.REAUTHORIZED, None
+    failures = [each.failure for each in open_ones if each.failure is not None]
+    if len(failures) < len(open_ones):
+        return ItemState.DELIVERING, None
+    return ItemState.NOT_DELIVERED, failures[0]
+
+
+def _verification_state(
+    candidate: Grant, report: VerificationReport | None
+) -> tuple[ItemState, Failure | None]:
+    if report is None or report.finished_at is None:
+        return ItemState.VERIFYING, None
+    failed = next((each for each in report.steps if each.state is StepState.FAILED), None)
+    if failed is None:  # climbed well, and about to be proved
+        return ItemState.VERIFYING, None
+    failure = failed.failure or candidate.failure
+    passing = failure is not None and failure.temporary
+    return (ItemState.WAITING_TO_RETRY if passing else ItemState.NOT_VERIFIED), failure
+
+
+def retry_time(failure: Failure | None, report: VerificationReport | None) -> datetime | None:
+    """When a proof that `failure` broke off is tried again."""
+    if failure is None or report is None or report.finished_at is None:
+        return None
+    return bounded(failure.retry_at, report.finished_at) or report.finished_at + RETRY_INTERVAL

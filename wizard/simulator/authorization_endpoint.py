@@ -1,0 +1,254 @@
+"""The authorization endpoint, judged: what a browser that asks for consent is shown.
+
+`judge` looks and changes nothing; `accept`, `reject` and `no_account` do what the buttons mean
+and return the address the browser goes to.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import urlencode
+
+from wizard.simulator import scopes
+from wizard.simulator.clients import SELF_CLIENT, Client
+from wizard.simulator.grants import Permission
+from wizard.simulator.people import Organization, User
+from wizard.simulator.product_catalog import Product, products_of
+from wizard.simulator.world import World
+
+REQUEST_LIMIT_TEXT = (
+    "Access Denied: Maximum request limit reached for your account. "
+    "Please try again after some time or contact the app's developer."
+)
+
+
+@dataclass(frozen=True)
+class AuthorizationRequest:
+    """The parameters of `GET /oauth/v2/auth`, read but not judged; "" stands for a missing one.
+    Unknown parameters are ignored."""
+
+    location: str
+    client_id: str = ""
+    response_type: str = ""
+    redirect_uri: str = ""
+    scope: str = ""
+    access_type: str = "online"
+    prompt: str = ""
+    state: str = ""
+    code_challenge: str = ""
+    code_challenge_method: str = "plain"
+
+    @classmethod
+    def read(cls, location: str, parameters: Mapping[str, str]) -> "AuthorizationRequest":
+        """Return the request that a query (name → first value) makes in a data centre."""
+        names = [name for name in cls.__dataclass_fields__ if name != "location"]
+        return cls(location, **{name: parameters[name] for name in names if name in parameters})
+
+    @property
+    def scopes(self) -> list[str]:
+        """The single scopes asked for."""
+        return scopes.split(self.scope)
+
+    @property
+    def is_offline(self) -> bool:
+        """Whether a refresh token is wished for."""
+        return self.access_type == "offline"
+
+
+@dataclass(frozen=True)
+class SignInRequired:
+    """Nobody is signed in here: 302 to the accounts server's sign-in page."""
+
+
+@dataclass(frozen=True)
+class ErrorPage:
+    """A page of Zoho's own; the browser does not go back to the client."""
+
+    title: str
+    description: str
+    status: int
+
+
+@dataclass(frozen=True)
+class AlreadyConsented:
+    """Silent re-authorization: nothing is shown, the browser goes straight to what `accept`
+    returns for these `organizations` (product key → id) with `consent_shown=False`."""
+
+    organizations: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class NoAccount:
+    """The person has no account in `product`: one button, "Back to app", see `no_account`."""
+
+    request: AuthorizationRequest
+    client: Client
+    product: Product
+
+
+@dataclass(frozen=True)
+class ChooseOrganization:
+    """The person has a choice: product key → the organizations to choose from."""
+
+    request: AuthorizationRequest
+    client: Client
+    choices: Mapping[str, list[Organization]]
+
+
+@dataclass(frozen=True)
+class ConsentRequired:
+    """The consent page. `organizations` is product key → the chosen (or only) organization."""
+
+    request: AuthorizationRequest
+    client: Client
+    user: User
+    organizations: Mapping[str, Organization]
+
+
+Decision = (
+    SignInRequired | ErrorPage | AlreadyConsented | NoAccount | ChooseOrganization | ConsentRequired
+)
+
+
+def judge(
+    world: World,
+    request: AuthorizationRequest,
+    user: User | None,
+    organization_ids: Mapping[str, str] | None = None,
+) -> Decision:
+    """Return what the browser is shown.
+
+    `user` is who is signed in at this accounts server; the parameters are looked at only then.
+    `chosen` maps product key → organization id, as the organization step returned it.
+    """
+    if user is None:
+        return SignInRequired()
+    error = _error_page(world, request)
+    if error:
+        return error
+    client = world.clients.get(request.client_id)
+    return _judge_account(world, request, client, user, organization_ids or {})
+
+
+def accept(
+    world: World,
+    request: AuthorizationRequest,
+    user: User,
+    organization_ids: Mapping[str, str],
+    *,
+    is_consent_shown: bool = True,
+) -> str:
+    """Give the client a code and return the callback's address.
+
+    Where the client has had its codes for this window, the address carries `access_denied` (or,
+    by setting, is "" and the request-limit page is due).
+    """
+    settings = world.settings
+    key = ("code", request.client_id)
+    if not world.rate_limits.take(
+        key, settings.code_limit, settings.code_period_seconds, world.clock()
+    ):
+        return reject(world, request) if settings.code_limit_response == "redirect" else ""
+    permission = Permission(
+        request.client_id, user.zuid, request.location, request.scopes, dict(organization_ids)
+    )
+    if is_consent_shown:
+        world.grants.remember_consent(permission)
+    code = world.grants.issue_code(
+        permission,
+        redirect_uri=request.redirect_uri,
+        issues_refresh_token=request.is_offline and is_consent_shown,
+        lifetime_seconds=settings.code_lifetime_seconds,
+        code_challenge=request.code_challenge or None,
+        code_challenge_method=request.code_challenge_method,
+    )
+    answer = {
+        "code": code.code,
+        "location": request.location,
+        "accounts-server": world.accounts_server(request.location),
+    }
+    ending = "&" if settings.trailing_ampersand else ""
+    return _callback_url(request, answer) + ending
+
+
+def reject(world: World, request: AuthorizationRequest) -> str:
+    """Return where "Reject" leads."""
+    return _callback_url(request, {"error": "access_denied"})
+
+
+def no_account(world: World, request: AuthorizationRequest) -> str:
+    """Return where "Back to app" leads."""
+    return _callback_url(request, {"error": "no_org"})
+
+
+def request_limit_page(world: World) -> ErrorPage:
+    """Return the road block that stands instead of a code where the setting asks for a page."""
+    return ErrorPage("Access Denied", REQUEST_LIMIT_TEXT, world.settings.error_page_status)
+
+
+def path_in_data_center(path: str, location: str) -> str:
+    """Return a path of one accounts server (`/us/accounts/…`) at another data centre's: where
+    somebody goes on whose account turned out to live there."""
+    _, _, host, rest = path.split("/", 3)
+    return f"/{location}/{host}/{rest}"
+
+
+def _error_page(world: World, request: AuthorizationRequest) -> ErrorPage | None:
+    status = world.settings.error_page_status
+    client = world.clients.find(request.client_id, request.location)
+    if not request.client_id or not request.response_type:
+        return ErrorPage("Invalid response type", "A required parameter is missing.", status)
+    if client is None or client.kind == SELF_CLIENT:
+        return ErrorPage("Invalid Client", "The client ID passed does not exist.", status)
+    if request.response_type != "code":
+        return ErrorPage("An error occurred", "Your request cannot be processed.", 500)
+    if request.redirect_uri not in client.redirect_uris:
+        return ErrorPage(
+            "Invalid Redirect Uri", "The redirect URI passed is not the one configured.", status
+        )
+    if not request.scopes or not all(scopes.is_known(each) for each in request.scopes):
+        return ErrorPage("Invalid OAuth scope", "The scope passed does not exist.", status)
+    return None
+
+
+def _judge_account(
+    world: World,
+    request: AuthorizationRequest,
+    client: Client,
+    user: User,
+    organization_ids: Mapping[str, str],
+) -> Decision:
+    earlier = world.grants.consent(user.zuid, client.client_id, request.location)
+    silent = request.prompt != "consent" and earlier is not None
+    if (
+        silent
+        and earlier
+        and set(_casefold_all(request.scopes)) <= set(_casefold_all(earlier.scopes))
+    ):
+        return AlreadyConsented(earlier.organizations)
+    organizations: dict[str, Organization] = {}
+    choices: dict[str, list[Organization]] = {}
+    for product in products_of(request.scopes):
+        owned = user.organizations_in(product.key)
+        if product.needs_account and not owned:
+            return NoAccount(request, client, product)
+        picked = [
+            each for each in owned if each.organization_id == organization_ids.get(product.key)
+        ]
+        if product.binds_organization and len(owned) > 1 and not picked:
+            choices[product.key] = owned
+        elif product.binds_organization and owned:
+            organizations[product.key] = (picked or owned)[0]
+    if choices:
+        return ChooseOrganization(request, client, choices)
+    return ConsentRequired(request, client, user, organizations)
+
+
+def _casefold_all(scope_names: list[str]) -> list[str]:
+    return [each.casefold() for each in scope_names]
+
+
+def _callback_url(request: AuthorizationRequest, parameters: dict[str, str]) -> str:
+    if request.state:
+        parameters["state"] = request.state
+    joint = "&" if "?" in request.redirect_uri else "?"
+    return f"{request.redirect_uri}{joint}{urlencode(parameters)}"

@@ -1,0 +1,123 @@
+"""Consent: what a client asks for, in words, and what the person decides."""
+
+from dataclasses import replace
+from typing import Any
+from urllib.parse import parse_qsl
+
+from flask import abort, jsonify, redirect, render_template, request, url_for
+from werkzeug.datastructures import MultiDict
+from werkzeug.wrappers import Response
+
+from wizard.simulator import authorization_endpoint
+from wizard.simulator.authorization_endpoint import (
+    AlreadyConsented,
+    AuthorizationRequest,
+    ChooseOrganization,
+    ConsentRequired,
+    ErrorPage,
+    NoAccount,
+)
+from wizard.simulator.pages import labels, page_context
+from wizard.simulator.product_catalog import products
+
+NOT_FOUND = ErrorPage("400 not found", "This address answers GET only.", 400)
+
+pages = page_context.location_blueprint("consent", "accounts")
+
+
+@pages.route("/oauth/v2/auth", methods=["GET", "POST"])
+def authorize() -> Any:
+    """Answer an authorization request with a page or a redirect."""
+    if request.method != "GET":
+        return _error_page(NOT_FOUND)
+    asked = AuthorizationRequest.read(page_context.current_location(), request.args)
+    decision = authorization_endpoint.judge(
+        page_context.current_world(), asked, page_context.signed_in_user()
+    )
+    match decision:
+        case authorization_endpoint.SignInRequired():
+            return redirect(page_context.sign_in_page())
+        case ErrorPage():
+            return _error_page(decision)
+        case AlreadyConsented():
+            return _skip_consent(asked, dict(decision.organizations))
+        case _:
+            return _consent_page(decision)
+
+
+@pages.post("/oauth/v2/auth/decision")
+def decide() -> Response:
+    """Do what a button of the consent page means; answer the address to go to.
+
+    The request is judged again from the page's own query, so that nothing but what was shown
+    can be accepted.
+    """
+    user, sent = page_context.require_user(), request.get_json()
+    asked = AuthorizationRequest.read(
+        page_context.current_location(), MultiDict(parse_qsl(sent.get("query", "")))
+    )
+    chosen = sent.get("organizations") or {}
+    # The page was shown: an earlier consent, perhaps of another tab, answers nothing for it.
+    shown = authorization_endpoint.judge(
+        page_context.current_world(), replace(asked, prompt="consent"), user, chosen
+    )
+    match shown, sent.get("decision"):
+        case ConsentRequired(), "accept":
+            url = authorization_endpoint.accept(
+                page_context.current_world(), asked, user, _organization_ids(shown)
+            )
+            return jsonify(url=url or url_for(".request_limit"))
+        case ConsentRequired() | ChooseOrganization(), "reject":
+            return jsonify(url=authorization_endpoint.reject(page_context.current_world(), asked))
+        case NoAccount(), "no_org":
+            return jsonify(
+                url=authorization_endpoint.no_account(page_context.current_world(), asked)
+            )
+    return abort(403, "This page has grown old. Load it again.")
+
+
+@pages.get("/oauth/v2/auth/limit")
+def request_limit() -> Any:
+    """Stand where a code would have been one too many."""
+    return _error_page(authorization_endpoint.request_limit_page(page_context.current_world()))
+
+
+def _skip_consent(
+    authorization_request: AuthorizationRequest, organization_ids: dict[str, str]
+) -> Any:
+    user = page_context.require_user()
+    url = authorization_endpoint.accept(
+        page_context.current_world(),
+        authorization_request,
+        user,
+        organization_ids,
+        is_consent_shown=False,
+    )
+    return (
+        redirect(url)
+        if url
+        else _error_page(authorization_endpoint.request_limit_page(page_context.current_world()))
+    )
+
+
+def _consent_page(decision: ConsentRequired | ChooseOrganization | NoAccount) -> str:
+    choices = decision.choices if isinstance(decision, ChooseOrganization) else {}
+    return render_template(
+        "simulator/consent.html",
+        client=decision.client,
+        scope_groups=labels.describe_scopes(decision.request.scopes),
+        choices=[(products()[key], owned) for key, owned in choices.items()],
+        missing_product=decision.product if isinstance(decision, NoAccount) else None,
+        sign_out=url_for("pages.signin.sign_out", serviceurl=request.url),
+    )
+
+
+def _organization_ids(consent: ConsentRequired) -> dict[str, str]:
+    return {key: each.organization_id for key, each in consent.organizations.items()}
+
+
+def _error_page(page: ErrorPage) -> tuple[str, int]:
+    return (
+        render_template("simulator/error.html", title=page.title, description=page.description),
+        page.status,
+    )

@@ -1,0 +1,66 @@
+"""The page that shows the simulator's people, clients, tokens, clock, journal and faults."""
+
+from collections.abc import Callable
+from typing import Any
+
+from flask import Blueprint, redirect, render_template, request, url_for
+
+from wizard.simulator import controls
+from wizard.simulator.data_centers import data_centers
+from wizard.simulator.faults import FAULT_KINDS
+from wizard.simulator.pages import page_context
+
+JOURNAL_ENTRIES_SHOWN = 40
+CLOCK_STEPS_SECONDS = {"2 minutes": 120, "10 minutes": 600, "1 hour": 3600, "1 day": 86400}
+
+pages = Blueprint("state", __name__)
+
+
+@pages.get("/")
+def root() -> Any:
+    """Lead to the state page."""
+    return redirect(url_for(".show"))
+
+
+@pages.get("/_simulator/")
+def show() -> str:
+    """Show everything, secrets of clients and tokens excepted."""
+    world = page_context.current_world()
+    counts = {
+        client.client_id: len(list(world.grants.active_refresh_tokens(client_id=client.client_id)))
+        for client in world.clients
+    }
+    return render_template(
+        "simulator/state.html",
+        world=world,
+        now=world.clock(),
+        data_centers=data_centers(),
+        active_refresh_tokens=counts,
+        refresh_tokens=len(list(world.grants.active_refresh_tokens())),
+        access_tokens=len(list(world.grants.active_access_tokens())),
+        journal=world.journal.entries()[: -JOURNAL_ENTRIES_SHOWN - 1 : -1],
+        fault_kinds=FAULT_KINDS,
+        clock_steps=CLOCK_STEPS_SECONDS,
+    )
+
+
+@pages.post("/_simulator/page/<operation>")
+def perform(operation: str) -> Any:
+    """Carry out a control, as the admin API does, and show the state again."""
+    try:
+        wish = {name: _FIELD_PARSERS.get(name, str)(text) for name, text in request.form.items()}
+        back = wish.pop("back", None)
+        controls.perform(page_context.current_world(), operation, wish)
+    except (LookupError, TypeError, ValueError) as error:
+        page = {"title": "This could not be done", "description": str(error)}
+        return render_template("simulator/error.html", **page), 400
+    return redirect(url_for(".show", _anchor=back))
+
+
+_FIELD_PARSERS: dict[str, Callable[[str], Any]] = {
+    "seconds": float,
+    "times": int,
+    "remove_tokens": lambda text: text == "yes",
+    "deactivated": lambda text: text == "yes",
+}
+"""How a field of a form becomes the JSON value that a control takes; others are text."""

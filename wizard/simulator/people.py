@@ -1,0 +1,142 @@
+"""The made-up people who live at the simulated Zoho, and how they prove who they are."""
+
+import base64
+import hashlib
+import hmac
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from wizard.simulator.random_values import RandomValues
+
+ONE_TIME_CODE_STEP_SECONDS = 30
+"""Seconds a one-time code stands (RFC 6238's default); the steps before and after count too."""
+
+
+ANNOUNCEMENT_KINDS = ("announcement", "preannouncement")
+"""The kinds of page that may stand after a sign-in, by the part of the path that names them."""
+
+
+@dataclass
+class Organization:
+    """An organization (a portal, a team) in one product, e.g. product `crm`.
+
+    `environment` is Production, Sandbox or Developer; only CRM's kin have more than one.
+    """
+
+    product: str
+    organization_id: str
+    name: str
+    environment: str = "Production"
+
+
+@dataclass
+class User:
+    """A person with a Zoho account. `location` is the home data centre: the account is unknown
+    everywhere else. `one_time_code_secret` is base32, or None without a second factor.
+    `products_without_api_access` lists products in which the person's role forbids the API.
+
+    `approves_by_push`: the second factor is a device on which the person confirms a number.
+    `mailed_code` is the code of the last mail to someone who forgot the password. `announcements`
+    are shown after the next sign-in. `must_change_password`: an administrator chose the present
+    one, for a single sign-in.
+    """
+
+    zuid: int
+    email: str
+    first_name: str
+    last_name: str
+    location: str
+    password: str = field(repr=False)
+    one_time_code_secret: str | None = field(default=None, repr=False)
+    organizations: list[Organization] = field(default_factory=list)
+    trusted_browsers: list[str] = field(default_factory=list, repr=False)
+    products_without_api_access: list[str] = field(default_factory=list)
+    deactivated: bool = False
+    approves_by_push: bool = False
+    recovery_code: str = field(default="", repr=False)
+    announcements: list[str] = field(default_factory=list)
+    must_change_password: bool = False
+    wrong_passwords: int = 0
+
+    @property
+    def display_name(self) -> str:
+        """First and last name."""
+        return f"{self.first_name} {self.last_name}"
+
+    def organizations_in(self, product: str) -> list[Organization]:
+        """Return the organizations this person has in a product; empty means no account there."""
+        return [each for each in self.organizations if each.product == product]
+
+    def check_password(self, password: str) -> bool:
+        """Whether `password` is right."""
+        return hmac.compare_digest(self.password.encode(), password.encode())
+
+    def one_time_code(self, now: datetime) -> str:
+        """Return the six digits an authenticator app shows at `now` (RFC 6238)."""
+        return self._code_of_step(int(now.timestamp()) // ONE_TIME_CODE_STEP_SECONDS)
+
+    def check_one_time_code(self, code: str, now: datetime) -> bool:
+        """Whether `digits` is the one-time code of this step or a neighbouring one."""
+        step = int(now.timestamp()) // ONE_TIME_CODE_STEP_SECONDS
+        return code in {self._code_of_step(step + drift) for drift in (-1, 0, 1)}
+
+    def _code_of_step(self, step: int) -> str:
+        key = base64.b32decode(self.one_time_code_secret or "")
+        digest = hmac.new(key, struct.pack(">Q", step), hashlib.sha1).digest()
+        start = digest[-1] & 0xF
+        number = int.from_bytes(digest[start : start + 4], "big") & 0x7FFFFFFF
+        return f"{number % 1_000_000:06d}"
+
+
+class People:
+    """Everyone with an account, found by ZUID or by login id."""
+
+    def __init__(self, random_values: RandomValues) -> None:
+        self._random_values = random_values
+        self.by_zuid: dict[int, User] = {}
+
+    def __iter__(self) -> Iterator[User]:
+        return iter(self.by_zuid.values())
+
+    def add(
+        self,
+        email: str,
+        *,
+        location: str,
+        password: str,
+        first_name: str,
+        last_name: str,
+        one_time_code_secret: str | None = None,
+        approves_by_push: bool = False,
+        organizations: list[Organization] | None = None,
+    ) -> User:
+        """Add a person and return them; ValueError if the login id is taken."""
+        if self.find(email):
+            raise ValueError(f"{email} has an account already")
+        user = User(
+            zuid=self._random_values.number(9),
+            email=email,
+            first_name=first_name,
+            last_name=last_name,
+            location=location,
+            password=password,
+            one_time_code_secret=one_time_code_secret,
+            approves_by_push=approves_by_push,
+            organizations=organizations or [],
+        )
+        self.by_zuid[user.zuid] = user
+        return user
+
+    def find(self, login_id: str) -> User | None:
+        """Return who signs in with this e-mail address (any case), in whichever data centre."""
+        wanted = login_id.strip().casefold()
+        return next((each for each in self if each.email.casefold() == wanted), None)
+
+    def get(self, login_id: str) -> User:
+        """Return who signs in with this address; LookupError if nobody does."""
+        user = self.find(login_id)
+        if user is None:
+            raise LookupError(f"nobody signs in as {login_id!r}")
+        return user

@@ -1,0 +1,165 @@
+"""The product APIs: one cheap read each, on its own host, in its own words of refusal."""
+
+import json
+import re
+from collections.abc import Mapping
+from string import Template
+
+from flask import Blueprint, Response, abort, request
+
+from wizard.simulator import request_context, scopes
+from wizard.simulator.grants import AccessToken
+from wizard.simulator.people import Organization, User
+from wizard.simulator.product_catalog import ApiResponse, Endpoint, Product, hosts, product_at
+from wizard.simulator.world import World
+
+_AUTHORIZATION = re.compile(r"(?:zoho-oauthtoken|bearer)\s+(\S+)", re.IGNORECASE)
+
+METHODS = ["GET", "POST", "PUT", "DELETE", "PATCH"]
+"""All reach an endpoint that takes one alone: the refusal is its own to word."""
+
+PATH_NOT_FOUND = ApiResponse(404, '{"code":"404","message":"API endpoint not found"}')
+"""What a host says about a path none of its products has: the measured reply to Recruit's path on
+the shared API host."""
+
+
+routes = Blueprint("products", __name__)
+"""`/<location>/<host>/…` of every product."""
+
+
+@routes.route("/<location:location>/<host>/<path:rest>", methods=METHODS)
+def call_api(location: str, host: str, rest: str) -> Response:
+    """Answer as the host's products do."""
+    if host not in hosts():
+        abort(404)
+    reply = handle_api_request(
+        request_context.current_world(),
+        location,
+        f"{host}/{rest}",
+        method=request.method,
+        authorization=request.headers.get("Authorization", ""),
+        parameters={**request.args.to_dict(), **dict(request.headers)},
+    )
+    return Response(reply.body, reply.status, content_type=reply.content_type)
+
+
+def handle_api_request(
+    world: World,
+    location: str,
+    api_path: str,
+    *,
+    method: str,
+    authorization: str,
+    parameters: Mapping[str, str],
+) -> ApiResponse:
+    """Return what the API at `address` (`host/path`) of a data centre answers.
+
+    `authorization` is the header, `Zoho-oauthtoken` or `Bearer` in any case; `said` holds the
+    query parameters and headers, where an organization may be named. Nothing is written: a message
+    that Cliq takes is nowhere to be read.
+    """
+    product = product_at(api_path)
+    if product is None:
+        return PATH_NOT_FOUND
+    probe = product.endpoint_at(api_path, method)
+    case, token = _judge(world, product, probe, location, authorization)
+    if case == "" and probe and token:
+        return _success(world, product, probe, token, parameters, api_path)
+    return _error_response(world, product, case, api_path)
+
+
+def parse_authorization(authorization: str) -> str | None:
+    """Return the access token of an Authorization header, if it has a form Zoho accepts."""
+    match = _AUTHORIZATION.fullmatch(authorization.strip())
+    return match[1] if match else None
+
+
+def _judge(
+    world: World, product: Product, endpoint: Endpoint | None, location: str, authorization: str
+) -> tuple[str, AccessToken | None]:
+    """Return which refusal is due ("" for none), and the token."""
+    if endpoint is None:
+        return "path", None
+    presented = parse_authorization(authorization)
+    if presented is None:
+        return "no_token", None
+    token = world.access_token(presented, location)
+    if token is None:
+        return "invalid_token", None
+    if not any(scopes.covers(token.permission.scopes, scope) for scope in endpoint.scopes):
+        return "scope", token
+    if endpoint.requires_user and token.has_no_user:
+        return "scope", token
+    user = world.people.by_zuid[token.permission.zuid]
+    return ("permission" if product.key in user.products_without_api_access else ""), token
+
+
+def _success(
+    world: World,
+    product: Product,
+    endpoint: Endpoint,
+    token: AccessToken,
+    parameters: Mapping[str, str],
+    api_path: str,
+) -> ApiResponse:
+    user = world.people.by_zuid[token.permission.zuid]
+    organizations = _visible_organizations(product, user, token)
+    if endpoint.organization_parameter:
+        named = {name.casefold(): value for name, value in parameters.items()}
+        wanted = named.get(endpoint.organization_parameter.casefold())
+        if not wanted:
+            return _error_response(world, product, "organization", api_path)
+        if wanted not in {each.organization_id for each in organizations}:
+            return _error_response(world, product, "permission", api_path)
+    default = organizations[0] if organizations else None
+    items = [
+        _fill(endpoint.item, _template_values(user, org, api_path, org is default))
+        for org in organizations
+    ]
+    body = _fill(endpoint.body, _template_values(user, default, api_path, True), ",".join(items))
+    return ApiResponse(200, body)
+
+
+def _visible_organizations(product: Product, user: User, token: AccessToken) -> list[Organization]:
+    owned = user.organizations_in(product.key)
+    if not product.binds_organization:
+        return owned
+    bound = token.permission.organizations.get(product.key)
+    return [each for each in owned if each.organization_id == bound]
+
+
+def _error_response(world: World, product: Product, case: str, api_path: str) -> ApiResponse:
+    if (
+        product.key == "crm"
+        and case == "invalid_token"
+        and world.settings.crm_authentication_failure
+    ):
+        case = "no_token"
+    reply = product.errors[case]
+    path = "/" + api_path.partition("/")[2]
+    status = reply.status if reply.status != 500 or world.settings.workdrive_500 else 401
+    return ApiResponse(status, _fill(reply.body, {"path": path}), reply.content_type)
+
+
+def _template_values(
+    user: User, organization: Organization | None, api_path: str, is_default: bool
+) -> dict[str, str]:
+    facts = {
+        "path": "/" + api_path.partition("/")[2],
+        "zuid": str(user.zuid),
+        "email": user.email,
+        "first_name": user.first_name,
+        "last_name": user.last_name,
+        "display_name": user.display_name,
+        "is_default": "true" if is_default else "false",
+    }
+    if organization:
+        facts["organization_id"] = organization.organization_id
+        facts["organization_name"] = organization.name
+        facts["environment"] = organization.environment
+    return facts
+
+
+def _fill(template: str, values: Mapping[str, str], items: str = "") -> str:
+    quoted = {name: json.dumps(value)[1:-1] for name, value in values.items()}
+    return Template(template).safe_substitute(quoted, items=items)

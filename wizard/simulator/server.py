@@ -1,0 +1,151 @@
+"""The web server around a world."""
+
+import socket
+import threading
+from collections.abc import Iterable
+from functools import cache, partial
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from flask import Flask, Response
+from flask.typing import ResponseReturnValue
+from waitress import wasyncore
+from waitress.server import create_server
+from werkzeug.exceptions import HTTPException
+from werkzeug.routing import BaseConverter
+
+from wizard.simulator import (
+    accounts,
+    control_routes,
+    controls,
+    middleware,
+    product_apis,
+    request_context,
+    seed,
+)
+from wizard.simulator.accounts import html_page
+from wizard.simulator.clock import Clock
+from wizard.simulator.data_centers import data_centers
+from wizard.simulator.pages import blueprint as pages_blueprint
+from wizard.simulator.world import World
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+HOST = "127.0.0.1"
+"""Loopback only, and by number: the wizard lives at `localhost`, so that browsers see two sites."""
+
+WORKER_THREADS = 16
+"""Enough for a storm of refreshing processes beside a few slow answers."""
+
+
+class LocationConverter(BaseConverter):
+    """A URL part that is the location of a data centre."""
+
+    regex = "|".join(data_centers())
+
+
+class SimulatorApp(Flask):
+    """A Flask application that holds the world's lock while a view works, and not while it waits
+    for a slow answer to go out."""
+
+    def dispatch_request(self) -> ResponseReturnValue:
+        with request_context.current_world().lock:
+            return super().dispatch_request()
+
+
+@cache
+def flask_app() -> Flask:
+    """Return the application that serves every world of this process."""
+    app = SimulatorApp(__name__, static_folder=None, template_folder=None)
+    app.url_map.converters["location"] = LocationConverter
+    app.json.sort_keys = False  # type: ignore[attr-defined]
+    app.register_blueprint(control_routes.routes)
+    app.register_blueprint(accounts.routes)
+    app.register_blueprint(pages_blueprint())
+    app.register_blueprint(product_apis.routes)
+    middleware.attach(app)
+    for status in (404, 405):
+        app.register_error_handler(status, partial(_error_page, status))
+    return app
+
+
+def create_app(world: World, stop_event: threading.Event) -> "WSGIApplication":
+    """Return the WSGI application of a world. Setting `stopping` ends answers held back."""
+
+    def wsgi_app(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        request_context.bind_world(environ, world, stop_event)
+        return flask_app()(environ, start_response)
+
+    return wsgi_app
+
+
+def _error_page(status: int, _: HTTPException) -> Response:
+    return html_page(status)
+
+
+class Simulator:
+    """A simulated Zoho that listens on loopback, in a thread of this process.
+
+    `port` 0 takes a free one. The world given is served as it is; without one, a new world with
+    the made-up people is made. `url` is where it answers, `admin` the controls. A context
+    manager: leaving it stops the server and closes its sockets. OSError if the port is taken.
+    """
+
+    def __init__(
+        self, *, port: int = 0, world: World | None = None, clock: Clock | None = None
+    ) -> None:
+        if world is None:
+            world = World(clock=clock)
+            seed.populate(world)
+        listening = socket.create_server((HOST, port))
+        self.world = world
+        self.controls = controls.in_process(world)
+        self._stop_event = threading.Event()
+        app = create_app(world, self._stop_event)
+        self._socket_map: dict[int, Any] = {}
+        self._server = create_server(
+            app, sockets=[listening], threads=WORKER_THREADS, ident="ZGS", map=self._socket_map
+        )
+        self.url = world.origin = f"http://{HOST}:{listening.getsockname()[1]}"
+        self._loop_ended = threading.Event()
+        self._thread = threading.Thread(target=self._serve, name="simulator", daemon=True)
+
+    @property
+    def clock(self) -> Clock:
+        """The clock of the world; the wizard under test can be given the same."""
+        return self.world.clock
+
+    def start(self) -> "Simulator":
+        """Begin to answer; return itself."""
+        self._thread.start()
+        return self
+
+    def stop(self) -> None:
+        """Stop answering and close every socket. Answers held back are let go."""
+        self._stop_event.set()
+        self.world.faults.clear()
+        self._server.task_dispatcher.shutdown(timeout=5)
+        if self._thread.is_alive():
+            # Nobody closes the trigger before the loop has ended: what wakes it would else be
+            # written to a descriptor that is gone, or is somebody else's by now.
+            self._loop_ended.set()
+            self._server.pull_trigger()
+            self._thread.join(timeout=5)
+        self._server.close()
+        wasyncore.close_all(self._socket_map, ignore_all=True)
+
+    def _serve(self) -> None:
+        while not self._loop_ended.is_set():
+            wasyncore.loop(timeout=1, map=self._socket_map, count=1)
+
+    def __enter__(self) -> "Simulator":
+        return self.start()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()

@@ -1,0 +1,38 @@
+"""The simulated person: hands that count, eyes that go by role and label.
+
+It alone types passwords, made-up ones, and only on this machine.
+"""
+
+from wizard.simulator.simulated_user.actions import ActionCounter, NotLoopbackError, SimulatedUser
+from wizard.simulator.simulated_user.browser import (
+    BrowserNotFoundError,
+    find_browser,
+    launch,
+    open_browser,
+)
+from wizard.simulator.simulated_user.zoho_pages import (
+    AnnouncementPage,
+    ConnectedAppsPage,
+    ConsentPage,
+    ConsolePage,
+    RecoveryPages,
+    SecurityPage,
+    SignInPage,
+)
+
+__all__ = [
+    "ActionCounter",
+    "AnnouncementPage",
+    "BrowserNotFoundError",
+    "ConnectedAppsPage",
+    "ConsentPage",
+    "ConsolePage",
+    "NotLoopbackError",
+    "RecoveryPages",
+    "SecurityPage",
+    "SignInPage",
+    "SimulatedUser",
+    "find_browser",
+    "launch",
+    "open_browser",
+]

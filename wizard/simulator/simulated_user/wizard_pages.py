@@ -1,0 +1,255 @@
+"""The wizard's pages as a person meets them: by role and label."""
+
+import re
+
+from playwright.sync_api import Locator, Page
+
+from wizard.simulator.simulated_user.actions import SimulatedUser
+
+
+class NewConnectionPage:
+    """The two pages that lead to a new connection: the task, then the client."""
+
+    def __init__(self, person: SimulatedUser) -> None:
+        self.person = person
+        self.page = person.page
+        self.data_center = self.page.get_by_label("Data centre", exact=True)
+        self.zoho_url = self.page.get_by_label("any address of your Zoho")
+        self.further_scopes = self.page.get_by_label("Further scopes")
+        self.open_console = self.page.get_by_role("link", name="open the API console")
+        self.credentials = self.page.get_by_label("Client ID and Client Secret")
+        self.same_for_all = self.page.get_by_label("Same credentials for all data centres")
+        self.client = self.page.get_by_label("Client", exact=True)
+        self.name = self.page.get_by_label("Name of the connection")
+        self.connect_button = self.page.get_by_role("button", name="onnect to Zoho")
+        self.explanation = self.page.locator(".explanation")
+
+    def open(self) -> None:
+        """From the list of connections; while there is none, its page is this one."""
+        self.person.click(self.page.get_by_role("link", name="New connection"))
+
+    def choose_data_center(self, name: str) -> None:
+        """Choose by what the list reads: ``Europe (eu)``."""
+        self.person.choose(self.data_center, name)
+
+    def choose_preset(self, title: str) -> None:
+        """One press chooses the task and goes on."""
+        self.person.click(self.page.get_by_role("button", name=title))
+
+    def choose_scopes(self, scope: str) -> None:
+        """Write scopes instead of choosing a task, and go on."""
+        self.person.click(self.page.get_by_text("Several tasks, or your own scopes"))
+        self.person.fill(self.further_scopes, scope)
+        self.person.click(self.page.get_by_role("button", name="Continue"))
+
+    def go_to_console(self) -> Page:
+        """Copy the redirect URI and open the API console, by one button; return the new tab."""
+        with self.page.expect_popup() as opened:
+            self.person.click(self.open_console)
+        return opened.value
+
+    def copyable_text(self, label: str) -> str:
+        """A line that the page offers for copying: ``redirect URI``, ``client name``…"""
+        line = self.page.get_by_role("button", name=f"Copy the {label}", include_hidden=True)
+        return line.get_attribute("data-copy") or ""
+
+    def paste_credentials(self, *texts: str) -> None:
+        """Paste one text after the other into the box; each paste is one action."""
+        pasted = ""
+        for text in texts:
+            pasted += f"{text}\n"
+            self.person.paste(self.credentials, pasted)
+
+    def connect(self) -> None:
+        """Have the client checked and be sent to Zoho."""
+        self.person.click(self.connect_button)
+
+
+class ConnectionPage:
+    """The page of one connection: its step, its receipt, its use."""
+
+    def __init__(self, person: SimulatedUser) -> None:
+        self.person = person
+        self.page = person.page
+        self.report = self.page.locator(".report")
+        self.headline = self.report.locator(".headline")
+        self.report_badge = self.report.locator(".report-badge")
+        self.status = self.page.locator("main > div .badge").first
+        self.explanation = self.page.locator(".explanation")
+
+    def open(self, base_url: str, name: str) -> None:
+        """Go to the page of connection `name`."""
+        self.person.go(f"{base_url}/connections/{name}")
+
+    def wait_until_verified(self) -> None:
+        """Wait for the end of the climb, as a person watches it."""
+        self.report_badge.get_by_text("Proved", exact=True).wait_for()
+
+    def step(self, title: str) -> Locator:
+        """One rung of the receipt, by its words."""
+        return self.report.get_by_role("listitem").filter(has_text=title)
+
+    def expand(self, title: str) -> None:
+        """Open one of the folded parts."""
+        self.person.click(self.page.locator("summary", has_text=title))
+
+    def press(self, label: str) -> None:
+        """Press the first button of that name."""
+        self.person.click(self.page.get_by_role("button", name=label, exact=True).first)
+
+    def reauthorize(self) -> None:
+        """Go to Zoho once more."""
+        self._press_anywhere("Authorize again")
+
+    def verify_again(self) -> None:
+        """Have the live calls made once more; return when the page shows the new climb."""
+        with self.page.expect_navigation():
+            self._press_anywhere("Prove again")
+
+    def open_removal(self) -> None:
+        """Go to the page that asks whether to revoke or to remove."""
+        self.expand("Prove, authorize again, revoke or remove")
+        self.person.click(self.page.get_by_role("link", name="Revoke or remove"))
+
+    def follow(self, label: str) -> None:
+        """Follow the link of that name which a finding offers."""
+        self.person.click(self.explanation.get_by_role("link", name=label, exact=True))
+
+    def _press_anywhere(self, label: str) -> None:
+        """Press a button of a finding or, where none has it, of the fold that always does."""
+        offered = self.explanation.get_by_role("button", name=label).first
+        if not offered.is_visible():
+            self.expand("Prove, authorize again, revoke or remove")
+        button = self.page.get_by_role("button", name=label).locator("visible=true")
+        self.person.click(button.first)
+
+    def zoho_page_choice(self, title: str) -> Locator:
+        """One of the things that may have stood on Zoho's page, by its title."""
+        return (
+            self.page.get_by_role("region", name="What stood on Zoho’s page?")
+            .get_by_role("group")
+            .filter(has_text=title)
+        )
+
+    def link_for_private_window(self) -> str:
+        """Ask for the one-time link and read it off the page."""
+        self.expand("Not this one? Choose again")
+        self.press("Make a link for a private window")
+        copier = self.page.get_by_role("button", name="Copy the link")
+        return copier.get_attribute("data-copy") or ""
+
+
+class RemovalPage:
+    """The page that says what still lives on a connection's token, and asks what to do."""
+
+    def __init__(self, person: SimulatedUser) -> None:
+        self.person = person
+        self.page = person.page
+
+    def revoke(self) -> None:
+        """End the refresh token at Zoho and keep the connection."""
+        self._press("Revoke at Zoho")
+
+    def revoke_and_remove(self) -> None:
+        """End the refresh token at Zoho and forget the connection."""
+        self._press("Revoke and remove")
+
+    def remove(self) -> None:
+        """Forget the connection and leave its refresh token at Zoho alive."""
+        self._press("Forget here")
+
+    def _press(self, label: str) -> None:
+        self.person.click(self.page.get_by_role("button", name=label, exact=True))
+
+
+class ClientPage:
+    """The page of one client: its secrets, and who uses it."""
+
+    def __init__(self, person: SimulatedUser) -> None:
+        self.person = person
+        self.page = person.page
+        self.data_center = self.page.get_by_label("Data centre", exact=True)
+        self.secret = self.page.get_by_label("Client Secret", exact=True)
+        self.secrets = self.page.get_by_role("region", name="Secrets")
+        self.uses = self.page.get_by_role("region", name="Connections that use it")
+        self.explanation = self.page.locator(".explanation")
+
+    def go_to_console(self) -> Page:
+        """Open the client in the API console; return the new tab."""
+        with self.page.expect_popup() as opened:
+            self.person.click(self.page.get_by_role("link", name="Open it in the API console"))
+        return opened.value
+
+    def open_secret_form(self) -> None:
+        """Open the form for a secret."""
+        self.person.click(self.page.get_by_text("A new secret, or one for another data centre"))
+
+    def check(self) -> None:
+        """Have Zoho asked about every secret that is stored."""
+        self.person.click(self.page.get_by_role("button", name="Check with Zoho"))
+
+    def store_secret(self, secret: str) -> None:
+        """Paste a secret for the data centre that is chosen, and have it checked."""
+        self.person.paste(self.secret, secret)
+        self.person.click(self.page.get_by_role("button", name="Check and save"))
+
+    def open_connection(self, name: str) -> None:
+        """Follow the link to a connection that uses this client."""
+        self.person.click(self.uses.get_by_role("link", name=name, exact=True))
+
+
+class ConnectionListPage:
+    """The list of connections."""
+
+    def __init__(self, person: SimulatedUser) -> None:
+        self.person = person
+        self.page = person.page
+        self.rows = self.page.get_by_role("region", name="All connections").get_by_role("listitem")
+
+    def row(self, name: str) -> Locator:
+        """The line of one connection."""
+        return self.rows.filter(has=self.page.get_by_role("link", name=name, exact=True))
+
+    def open(self, name: str) -> None:
+        """Follow the link to a connection."""
+        self.person.click(self.row(name).get_by_role("link"))
+
+
+class ReauthorizationPage:
+    """The page that repairs several connections: its plan, what comes next, every line."""
+
+    def __init__(self, person: SimulatedUser) -> None:
+        self.person = person
+        self.page = person.page
+        self.heading = self.page.get_by_role("heading", level=1)
+        self.next_step = self.page.get_by_role("region", name="What comes next")
+        self.rows = self.page.locator(".rows").get_by_role("listitem")
+
+    @property
+    def is_at_consent(self) -> bool:
+        """Whether the next consent of Zoho has opened by itself."""
+        return "/accounts/oauth/v2/auth" in self.page.url
+
+    def row(self, name: str) -> Locator:
+        """The line of one connection."""
+        return self.rows.filter(has=self.page.get_by_role("link", name=name, exact=True))
+
+    def begin(self) -> None:
+        """Begin what the plan has shown, in this tab."""
+        self.person.click(self.page.get_by_role("button", name=re.compile("^Begin( as|$)")))
+
+    def press(self, label: str) -> None:
+        """Press the button of that name."""
+        self.person.click(self.page.get_by_role("button", name=label, exact=True))
+
+    def sign_in_as(self, email: str) -> None:
+        """Go to Zoho where somebody else must sign in."""
+        self.person.click(self.page.get_by_role("button", name=f"Sign in as {email}"))
+
+    def wait_for_next_step(self) -> None:
+        """Wait until Zoho's next consent stands there, or the page that asks for something."""
+        accept = self.page.get_by_role("button", name="Accept", exact=True)
+        asks = self.page.locator(
+            "#state:not([data-poll-url]) #next-action:not(:has([data-auto-submit]))"
+        )
+        accept.or_(asks.get_by_role("button").first).first.wait_for()

@@ -1,0 +1,227 @@
+"""The token endpoint, judged and carried out: `POST /oauth/v2/token`.
+
+Errors come with HTTP 200 and `{"error": …}`; only the throttle and a request that is not one at
+all are 400. The checks stand in this order: grant_type present, throttle, client id, client
+secret, code or refresh token, redirect URI, PKCE verifier.
+"""
+
+import base64
+import hashlib
+import hmac
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from wizard.simulator import openid, scopes
+from wizard.simulator.clients import SELF_CLIENT, Client
+from wizard.simulator.grants import (
+    ROTATED,
+    AccessToken,
+    AuthorizationCode,
+    Permission,
+    RefreshToken,
+)
+from wizard.simulator.product_catalog import products_of
+from wizard.simulator.world import World
+
+RATE_LIMIT_BODY = {
+    "error_description": "You have made too many requests continuously. "
+    "Please try again after some time.",
+    "error": "Access Denied",
+    "status": "failure",
+}
+RATE_LIMIT_BODY_IN_CHINESE = {
+    "error_description": "您已连续提出过多请求，请稍后再试。",
+    "error": "拒绝访问",
+    "status": "failure",
+}
+GRANT_TYPES = ("authorization_code", "refresh_token", "client_credentials")
+
+
+@dataclass(frozen=True)
+class AccountsResponse:
+    """What the endpoint says. `body` None stands for Zoho's HTML page of that status."""
+
+    body: dict[str, Any] | None
+    status: int = 200
+
+
+@dataclass(frozen=True)
+class TokenRequest:
+    """One token request in a data centre.
+
+    `parameters` come from query, body and Basic authorization; `language` is Accept-Language;
+    `skew` seconds make an access token die before the life it is given in words.
+    """
+
+    location: str
+    parameters: Mapping[str, str]
+    language: str = ""
+    clock_skew_seconds: int = 0
+
+    def __getitem__(self, name: str) -> str:
+        return self.parameters.get(name, "")
+
+
+def handle_token_request(world: World, request: TokenRequest) -> AccountsResponse:
+    """Return the endpoint's answer to a POST, and make the tokens it names."""
+    if not request["grant_type"]:
+        return AccountsResponse(None, world.settings.get_token_status)
+    if not _is_within_rate_limit(world, request):
+        return rate_limit_response(world, request.language)
+    client = world.clients.find(request["client_id"], request.location)
+    if client is None or request["grant_type"] not in GRANT_TYPES:
+        return _error("invalid_client")
+    refusal = client_secret_error(world, client, request.location, request["client_secret"])
+    if refusal:
+        return _error(refusal)
+    if request["grant_type"] == "refresh_token":
+        return _refresh(world, request, client)
+    if request["grant_type"] == "client_credentials":
+        return _client_credentials(world, request, client)
+    return _exchange_code(world, request, client)
+
+
+def rate_limit_response(world: World, language: str = "") -> AccountsResponse:
+    """Return what the throttle says, in Chinese where asked for and set."""
+    chinese = world.settings.localized_rate_limit and language.lower().startswith("zh")
+    return AccountsResponse(
+        RATE_LIMIT_BODY_IN_CHINESE if chinese else RATE_LIMIT_BODY, world.settings.rate_limit_status
+    )
+
+
+def client_secret_error(world: World, client: Client, location: str, secret: str) -> str:
+    """Return the error word for a client secret in a data centre, "" where it is right."""
+    right = client.secret_in(location) or ""
+    if hmac.compare_digest(right.encode(), secret.encode()):
+        return ""
+    if secret in client.secrets.values():
+        return world.settings.wrong_data_center_secret_error
+    return "invalid_client_secret"
+
+
+def _is_within_rate_limit(world: World, request: TokenRequest) -> bool:
+    settings = world.settings
+    by_token = settings.rate_limit_key == "refresh_token" and request["refresh_token"]
+    key = request["refresh_token"] if by_token else request["client_id"]
+    return not key or world.rate_limits.take(
+        ("token", request.location, key),
+        settings.token_request_limit,
+        settings.token_request_period_seconds,
+        world.clock(),
+    )
+
+
+def _exchange_code(world: World, request: TokenRequest, client: Client) -> AccountsResponse:
+    code = world.code(request["code"], client, request.location)
+    if code is None:
+        return _error("invalid_code")
+    if code.redirect_uri is not None and request["redirect_uri"] != code.redirect_uri:
+        return _error("invalid_redirect_uri")
+    if not _is_verifier_correct(code, request["code_verifier"]):
+        return _error(world.settings.pkce_mismatch_error)
+    if code.issues_refresh_token and not _can_create_refresh_token(world, code.permission):
+        return rate_limit_response(world, request.language)
+    code.is_used = True
+    parent = (
+        world.grants.issue_refresh_token(code.permission) if code.issues_refresh_token else None
+    )
+    token = world.grants.issue_access_token(
+        code.permission, parent, shortened_by_seconds=request.clock_skew_seconds
+    )
+    return AccountsResponse(_token_body(world, token, client, parent))
+
+
+def _refresh(world: World, request: TokenRequest, client: Client) -> AccountsResponse:
+    rotation = world.settings.refresh_token_rotation
+    parent = world.refresh_token(request["refresh_token"], client, request.location)
+    if parent is None:
+        replaced = world.grants.refresh_tokens.get(request["refresh_token"])
+        if rotation == "reuse-detection" and replaced and replaced.invalidation_reason == ROTATED:
+            world.grants.end_family(replaced, "used again")
+        return _error("invalid_code")
+    if rotation == "off":
+        token = world.grants.issue_access_token(
+            parent.permission, parent, shortened_by_seconds=request.clock_skew_seconds
+        )
+        return AccountsResponse(_token_body(world, token, client))
+    new = world.grants.rotate(parent)
+    token = world.grants.issue_access_token(
+        new.permission, new, shortened_by_seconds=request.clock_skew_seconds
+    )
+    body = _token_body(world, token, client)
+    return AccountsResponse({**body, "refresh_token": new.refresh_token})
+
+
+def _client_credentials(world: World, request: TokenRequest, client: Client) -> AccountsResponse:
+    if client.kind != SELF_CLIENT:
+        return _error("invalid_client")
+    asked = scopes.split(request["scope"])
+    if not asked or not all(scopes.is_known(each) for each in asked):
+        return _error("invalid_scope")
+    organizations = _organizations_of_soid(world, client, asked, request["soid"])
+    if organizations is None:
+        return _error("missing_org_info")
+    permission = Permission(client.client_id, client.owner, request.location, asked, organizations)
+    token = world.grants.issue_access_token(
+        permission, shortened_by_seconds=request.clock_skew_seconds
+    )
+    token.has_no_user = True
+    return AccountsResponse(_token_body(world, token, client))
+
+
+def _organizations_of_soid(
+    world: World, client: Client, requested_scopes: list[str], soid: str
+) -> dict[str, str] | None:
+    needing = [each for each in products_of(requested_scopes) if each.needs_soid]
+    service, _, organization_id = soid.partition(".")
+    owner = world.people.by_zuid[client.owner]
+    for product in needing:
+        owned = {each.organization_id for each in owner.organizations_in(product.key)}
+        if service.casefold() != product.service.casefold() or organization_id not in owned:
+            return None
+    return {product.key: organization_id for product in needing}
+
+
+def _is_verifier_correct(code: AuthorizationCode, verifier: str) -> bool:
+    if code.code_challenge is None:
+        return True
+    shown = verifier
+    if code.code_challenge_method.upper() == "S256":
+        digest = hashlib.sha256(verifier.encode()).digest()
+        shown = base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+    return hmac.compare_digest(shown.encode(), code.code_challenge.encode())
+
+
+def _can_create_refresh_token(world: World, permission: Permission) -> bool:
+    settings = world.settings
+    return world.rate_limits.take(
+        ("refresh token", str(permission.zuid), permission.client_id),
+        settings.new_refresh_token_limit,
+        settings.new_refresh_token_period_seconds,
+        world.clock(),
+    )
+
+
+def _token_body(
+    world: World, token: AccessToken, client: Client, parent: RefreshToken | None = None
+) -> dict[str, Any]:
+    permission = token.permission
+    settings = world.settings
+    body: dict[str, Any] = {"access_token": token.access_token}
+    if parent:
+        body["refresh_token"] = parent.refresh_token
+    body["scope"] = settings.scope_separator.join(permission.scopes)
+    body["api_domain"] = world.api_domain(permission.location)
+    body["token_type"] = "Bearer"  # noqa: S105
+    body["expires_in"] = settings.access_token_lifetime_seconds
+    if settings.legacy_expires_in_sec:
+        body["expires_in_sec"] = settings.access_token_lifetime_seconds
+        body["expires_in"] = settings.access_token_lifetime_seconds * 1000
+    if parent and openid.is_requested(permission.scopes):
+        body["id_token"] = openid.id_token(world, permission, client)
+    return body
+
+
+def _error(error_code: str) -> AccountsResponse:
+    return AccountsResponse({"error": error_code})

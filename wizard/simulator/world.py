@@ -1,0 +1,206 @@
+"""The whole state of the simulated Zoho, and the things that happen to it.
+
+Nouns keep themselves: `world.people`, `world.clients`, `world.grants`, `world.sessions`,
+`world.limits`, `world.journal`, `world.faults`, `world.settings`, `world.clock`. What concerns
+several of them is a method of the world. Nothing in it locks by itself: the server holds
+`world.lock` for the length of each request, and anyone else must hold it too.
+"""
+
+import threading
+from datetime import timedelta
+from typing import Any
+
+from wizard.simulator import codec
+from wizard.simulator.clients import Client, Clients
+from wizard.simulator.clock import Clock
+from wizard.simulator.faults import Faults
+from wizard.simulator.grants import AccessToken, AuthorizationCode, Grants, Permission, RefreshToken
+from wizard.simulator.journal import Journal
+from wizard.simulator.people import People, User
+from wizard.simulator.random_values import RandomValues
+from wizard.simulator.rate_limits import RateLimits
+from wizard.simulator.sessions import Sessions
+from wizard.simulator.settings import SimulatorSettings
+
+DEFAULT_ORIGIN = "http://127.0.0.1:8730"
+SAVED_FORMAT = 1
+
+
+class World:
+    """Everything there is, made from `seed`: the same seed gives the same ids and tokens.
+
+    `origin` is where the server is reached (scheme, host, port); it stands in every URL answered.
+    """
+
+    def __init__(
+        self, *, random_seed: int = 1, clock: Clock | None = None, origin: str = DEFAULT_ORIGIN
+    ) -> None:
+        self.lock = threading.RLock()
+        self.clock = clock or Clock()
+        self.origin = origin
+        self.journal = Journal()
+        self.faults = Faults()
+        self.reset(random_seed)
+
+    def reset(self, random_seed: int = 1) -> None:
+        """Begin anew with nobody and nothing, default settings and real time."""
+        self.settings = SimulatorSettings.default()
+        self.random_values = RandomValues(random_seed)
+        self.people = People(self.random_values)
+        self.clients = Clients(self.random_values)
+        self.sessions = Sessions(self.random_values)
+        self.grants = Grants(self.random_values, self.clock, lambda: self.settings)
+        self.rate_limits = RateLimits()
+        self.journal.clear()
+        self.faults.clear()
+        self.clock.set_offset(timedelta())
+
+    # addresses
+
+    def url(self, location: str, host: str, path: str = "") -> str:
+        """Return `<origin>/<location>/<host><path>`, e.g. host `accounts`, path `/signin`."""
+        return f"{self.origin}/{location}/{host}{path}"
+
+    def accounts_server(self, location: str) -> str:
+        """Return a data centre's accounts server, without a trailing slash."""
+        return self.url(location, "accounts")
+
+    def api_domain(self, location: str) -> str:
+        """Return the base of a data centre's shared APIs, as a token answer's api_domain."""
+        return self.url(location, "www")
+
+    # tokens that work
+
+    def refresh_token(self, value: str, client: Client, location: str) -> RefreshToken | None:
+        """Return the refresh token if this client can use it in this data centre now."""
+        token = self.grants.refresh_tokens.get(value)
+        if token is None or token.invalidation_reason or not self._is_valid(token.permission):
+            return None
+        mine = (token.permission.client_id, token.permission.location)
+        return token if mine == (client.client_id, location) else None
+
+    def access_token(self, value: str, location: str) -> AccessToken | None:
+        """Return the access token if an API of this data centre would take it now."""
+        token = self.grants.access_tokens.get(value)
+        if token is None or token.invalidation_reason or not self._is_valid(token.permission):
+            return None
+        alive = self.clock() < token.expires_at and token.permission.location == location
+        return token if alive else None
+
+    def code(self, value: str, client: Client, location: str) -> AuthorizationCode | None:
+        """Return the code if this client can exchange it in this data centre now."""
+        code = self.grants.codes.get(value)
+        if code is None or code.is_used or self.clock() >= code.expires_at:
+            return None
+        if not self._is_valid(code.permission):
+            return None
+        mine = (code.permission.client_id, code.permission.location)
+        return code if mine == (client.client_id, location) else None
+
+    def _is_valid(self, permission: Permission) -> bool:
+        user = self.people.by_zuid.get(permission.zuid)
+        known = permission.client_id in self.clients.by_id
+        return known and user is not None and not user.deactivated
+
+    # events
+
+    def change_password(
+        self,
+        user: User,
+        new_password: str,
+        *,
+        end_sessions: bool = False,
+        remove_tokens: bool = False,
+        keep_session: str | None = None,
+    ) -> None:
+        """Change a password. Tokens outlive it unless `remove_tokens`, the box that revokes the
+        connected apps, is ticked; `end_sessions` signs out everywhere but `keep_session`."""
+        user.password, user.must_change_password, user.wrong_passwords = new_password, False, 0
+        if end_sessions:
+            self.sessions.end_all(user.zuid, keep=keep_session)
+        if remove_tokens:
+            self.grants.invalidate_all(user.zuid, None, "password changed")
+            self.grants.forget_consents(user.zuid)
+
+    def reset_password(
+        self, user: User, temporary_password: str, *, remove_tokens: bool = False
+    ) -> None:
+        """Do what an administrator does to a user: the password is good for one sign-in, at which
+        the user must choose another. `remove_tokens` is the administrator's box "Clear mobile
+        sessions and API tokens"."""
+        self.change_password(
+            user, temporary_password, end_sessions=remove_tokens, remove_tokens=remove_tokens
+        )
+        user.must_change_password = True
+
+    def move_account(self, user: User, location: str) -> None:
+        """Move an account to another data centre: its old home knows neither it nor its tokens."""
+        self.sessions.end_all(user.zuid)
+        self.grants.invalidate_all(user.zuid, None, "account moved")
+        self.grants.forget_consents(user.zuid)
+        user.location = location
+
+    def confirm_push(self, user: User) -> None:
+        """Do what the person does on the other device; LookupError if nothing waits there."""
+        waiting = self.sessions.find_waiting_for_push(user.zuid)
+        if waiting is None:
+            raise LookupError("there is no sign-in that waits to be confirmed")
+        waiting.push_number, waiting.is_push_confirmed = "", True
+
+    def connected_apps(self, user: User) -> list[Client]:
+        """Return the clients that hold a living refresh token of a person."""
+        ids = {each.permission.client_id for each in self.grants.active_refresh_tokens(user.zuid)}
+        return [each for each in self.clients if each.client_id in ids]
+
+    def revoke_app(self, user: User, client_id: str) -> None:
+        """Do what "Revoke access" under Connected Apps does: kill all the client's tokens of this
+        person and forget the consent."""
+        self.grants.invalidate_all(user.zuid, client_id, "app revoked")
+        self.grants.forget_consents(user.zuid, client_id)
+
+    def evict_oldest_refresh_token(self, user: User, client_id: str) -> None:
+        """Kill the oldest living refresh token of a person with a client, as a 21st would."""
+        oldest = next(self.grants.active_refresh_tokens(user.zuid, client_id), None)
+        if oldest is None:
+            raise LookupError("there is no living refresh token to evict")
+        self.grants.invalidate(oldest, "evicted")
+
+    def deactivate(self, user: User, deactivated: bool = True) -> None:
+        """Deactivate (or reactivate) an account; its tokens do not work meanwhile."""
+        user.deactivated = deactivated
+        self.sessions.end_all(user.zuid)
+
+    # saving
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything but the journal, the faults and the counters, ready for JSON.
+
+        It holds the made-up secrets in clear: they protect nothing.
+        """
+        return {
+            "format": SAVED_FORMAT,
+            "random_values": self.random_values.state(),
+            "clock_offset": self.clock.offset.total_seconds(),
+            "settings": self.settings.to_dict(),
+            "people": codec.encode(list(self.people)),
+            "clients": codec.encode(list(self.clients)),
+            "sessions": codec.encode(list(self.sessions.by_id.values())),
+            "codes": codec.encode(list(self.grants.codes.values())),
+            "refresh_tokens": codec.encode(list(self.grants.refresh_tokens.values())),
+            "access_tokens": codec.encode(list(self.grants.access_tokens.values())),
+            "consents": codec.encode(self.grants.consents),
+        }
+
+    def load(self, saved: dict[str, Any]) -> None:
+        """Become what `to_dict` returned; ValueError for a format this version does not know."""
+        if saved.get("format") != SAVED_FORMAT:
+            raise ValueError(f"a saved world of format {saved.get('format')!r} cannot be read")
+        self.reset()
+        self.random_values.restore(saved["random_values"])
+        self.clock.set_offset(timedelta(seconds=saved["clock_offset"]))
+        # A world saved by an earlier version lacks the settings that came later.
+        self.settings = SimulatorSettings.default().with_changes(**saved["settings"])
+        self.people.by_zuid = {u.zuid: u for u in codec.decode_list(User, saved["people"])}
+        self.clients.by_id = {c.client_id: c for c in codec.decode_list(Client, saved["clients"])}
+        self.sessions.restore(saved["sessions"])
+        self.grants.restore(saved)

@@ -1,0 +1,58 @@
+"""Allowances: which other user of this machine may ask for which connection's access token."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import delete, select
+from sqlalchemy.dialects.sqlite import insert
+
+from wizard.errors import fail
+from wizard.store import schema
+from wizard.store.repository import Repository
+
+_T = schema.access_permissions
+
+
+@dataclass(frozen=True)
+class AccessPermission:
+    """One user's right to ask for the access token of one connection, and for nothing else."""
+
+    connection: str
+    uid: int
+    """The system's number for the user, which is what the kernel vouches for."""
+    user: str
+    """Their name when they were allowed, for people."""
+    created_at: datetime
+
+
+class AccessPermissionRepository(Repository):
+    """The allowances by connection."""
+
+    def access_permissions(self, connection: str | None = None) -> tuple[AccessPermission, ...]:
+        """The allowances of a connection, or all."""
+        query = select(_T).order_by(_T.c.connection, _T.c.user)
+        if connection is not None:
+            query = query.where(_T.c.connection == connection)
+        with self.database.read() as c:
+            return tuple(AccessPermission(**row._mapping) for row in c.execute(query))
+
+    def has_access(self, connection: str, uid: int) -> bool:
+        """Whether the user ``uid`` may ask for the access token of ``connection``."""
+        query = select(_T.c.uid).where(_T.c.connection == connection, _T.c.uid == uid)
+        with self.database.read() as c:
+            return c.execute(query).first() is not None
+
+    def add_access_permission(self, permission: AccessPermission) -> None:
+        """Store an allowance; allowing twice changes nothing. Raises ``unknown-connection``."""
+        known = schema.connections.c.name
+        with self.database.write() as c:
+            if c.scalar(select(known).where(known == permission.connection)) is None:
+                raise fail("unknown-connection", name=permission.connection)
+            c.execute(insert(_T).values(**vars(permission)).on_conflict_do_nothing())
+
+    def remove_access_permission(self, connection: str, uid: int) -> None:
+        """End an allowance; raises ``not-allowed`` where there is none."""
+        here = delete(_T).where(_T.c.connection == connection, _T.c.uid == uid)
+        with self.database.write() as c:
+            if c.execute(here).rowcount == 0:
+                raise fail("not-allowed", name=connection, user=str(uid))

@@ -1,0 +1,130 @@
+"""The lives of grants, as the ledger tells them: when each worked, and when Zoho refused it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Function, ScalarSelect, Text, false, func, or_, select, type_coerce
+
+from wizard.model import Account, GrantState, RequestKind, StepState
+from wizard.store import schema
+from wizard.store.columns import UtcDateTime
+from wizard.store.repository import Repository
+
+_T = schema.grants.c
+_REQUESTS = schema.token_requests.c
+_CONNECTIONS = schema.connections.c
+_STEPS = schema.verification_steps.c
+
+OFFLINE_STEPS = ("scope", "clock")
+"""Rungs that ask nobody."""
+
+UNANSWERED = (
+    *("pending", "rotation-not-stored", "network-timeout", "network-reset", "data-centre-down"),
+    *("not-json", "malformed-answer", "answer-too-large"),
+)
+"""Outcomes of a refresh that may have been carried out without its answer being stored here."""
+
+MAX_GRANTS = 200
+"""Grants that are looked at; a client with more of them proves nothing more."""
+
+
+@dataclass(frozen=True)
+class GrantRecord:
+    """One grant's life, without its tokens."""
+
+    connection: str
+    generation: int
+    is_current: bool
+    """It is what its connection uses, or is going to."""
+    client_id: str
+    location: str
+    account: Account | None
+    state: GrantState
+    granted_at: datetime
+    last_refreshed_at: datetime | None = None
+    """When it last gave an access token; None: it never did."""
+    rejected_at: datetime | None = None
+    """When Zoho first refused it for good."""
+    last_accepted_at: datetime | None = None
+    """When an access token of it was last taken, as its receipt tells."""
+    rotated_at: datetime | None = None
+    """When the server last replaced its refresh token."""
+    unanswered_at: datetime | None = None
+    """When it was last refreshed without an answer that was stored."""
+
+    @property
+    def last_worked_at(self) -> datetime:
+        """The last moment at which it is known to have lived: its consent at the least."""
+        signs = (self.granted_at, self.last_refreshed_at, self.last_accepted_at)
+        return max(each for each in signs if each)
+
+    @property
+    def unknown_since(self) -> datetime | None:
+        """When the refresh was sent whose outcome is unknown; None where the stored refresh token
+        has worked, or was issued, since then."""
+        sent, known = self.unanswered_at, (self.last_refreshed_at, self.rotated_at)
+        return sent if sent and all(sent > each for each in known if each) else None
+
+
+class GrantHistoryRepository(Repository):
+    """What the grants of one client, and of one account, have lived through."""
+
+    def grant_history(self, client_id: str, zuid: str) -> tuple[GrantRecord, ...]:
+        """The grants of a client or of an account (empty: not known), newest first."""
+        owner = func.json_extract(type_coerce(_T.account, Text), "$.zuid")
+        of_these = or_(_T.client_id == client_id, owner == zuid if zuid else false())
+        wanted = (
+            select(
+                _T.connection,
+                _T.generation,
+                (_T.generation >= _CONNECTIONS.generation).label("is_current"),
+                *(_T.client_id, _T.location, _T.account, _T.state, _T.granted_at),
+                _refresh_time(func.max, "ok").label("last_refreshed_at"),
+                _refresh_time(func.min, "invalid-code").label("rejected_at"),
+                _last_accepted().label("last_accepted_at"),
+                _T.rotated_at,
+                _refresh_time(func.max, *UNANSWERED).label("unanswered_at"),
+            )
+            .join_from(schema.grants, schema.connections, _CONNECTIONS.name == _T.connection)
+            .where(of_these)
+            .order_by(_T.granted_at.desc())
+            .limit(MAX_GRANTS)
+        )
+        with self.database.read() as c:
+            return tuple(GrantRecord(**row._mapping) for row in c.execute(wanted))
+
+
+def _refresh_time(
+    aggregate: Callable[..., Function[Any]], *outcomes: str
+) -> ScalarSelect[datetime]:
+    """The first or last refresh of a grant that had one of these outcomes."""
+    return (
+        select(aggregate(_REQUESTS.at, type_=UtcDateTime))
+        .where(
+            _REQUESTS.connection == _T.connection,
+            _REQUESTS.generation == _T.generation,
+            _REQUESTS.at >= _T.granted_at,  # not of a removed connection of the same name
+            _REQUESTS.kind == RequestKind.REFRESH,
+            _REQUESTS.outcome.in_(outcomes),
+        )
+        .correlate(schema.grants)
+        .scalar_subquery()
+    )
+
+
+def _last_accepted() -> ScalarSelect[datetime]:
+    """The last rung of a grant that passed, its access token having been taken."""
+    return (
+        select(func.max(_STEPS.at, type_=UtcDateTime))
+        .where(
+            _STEPS.connection == _T.connection,
+            _STEPS.generation == _T.generation,
+            _STEPS.at >= _T.granted_at,
+            _STEPS.state == StepState.PASSED,
+            _STEPS.name.not_in(OFFLINE_STEPS),
+        )
+        .correlate(schema.grants)
+        .scalar_subquery()
+    )

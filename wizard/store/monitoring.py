@@ -1,0 +1,97 @@
+"""What a home remembers of its watch: when it last looked, whom it tells, and what it has told."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Update, select, update
+
+from wizard.model import Failure
+from wizard.store import schema
+from wizard.store.repository import Repository
+from wizard.vault import labels
+
+_INSTALLATION = schema.installation
+
+
+@dataclass(frozen=True)
+class NotifyFailure:
+    """Why the last notification did not arrive, and when it was sent."""
+
+    at: datetime
+    failure: Failure
+
+
+class MonitoringRepository(Repository):
+    """The memory of ``watch``: whoever restarts it is not told everything again."""
+
+    def last_checked_at(self) -> datetime | None:
+        """When all connections were last looked at; None: never."""
+        with self.database.read() as c:
+            return c.scalar(select(_INSTALLATION.c.last_checked_at))
+
+    def notified(self) -> dict[str, datetime]:
+        """The marks of the failures that somebody was told of and that go on, each with the time
+        of the last message that named it."""
+        with self.database.read() as c:
+            return _times(c.scalar(select(_INSTALLATION.c.notified)))
+
+    def record_check(self, at: datetime, still: Iterable[str]) -> None:
+        """Write down a look at all connections; what was told stays known only if it is `still`
+        going on."""
+        with self.database.write() as c:
+            known, kept = c.scalar(select(_INSTALLATION.c.notified)) or {}, set(still)
+            notified = {mark: when for mark, when in known.items() if mark in kept}
+            c.execute(update(_INSTALLATION).values(last_checked_at=at, notified=notified))
+
+    def record_notified(self, marks: Iterable[str], at: datetime) -> None:
+        """Write down that a message with these marks has arrived."""
+        with self.database.write() as c:
+            known = c.scalar(select(_INSTALLATION.c.notified)) or {}
+            notified = {**known, **dict.fromkeys(sorted(marks), at.isoformat())}
+            c.execute(update(_INSTALLATION).values(notified=notified))
+
+    def notify_command(self) -> str:
+        """The command line, or the address, that somebody is told by; empty where there is none.
+        It is sealed, so that whoever can only write the file has nothing run."""
+        with self.database.read() as c:
+            sealed = c.scalar(select(_INSTALLATION.c.notify_command))
+        return (
+            self._vault.unseal(sealed, labels.INSTALLATION, "1", labels.NOTIFY_COMMAND)
+            if sealed
+            else ""
+        )
+
+    def set_notify_command(self, command: str) -> None:
+        """Remember another command line or address, or none: then nothing failed, either."""
+        sealed = (
+            self._vault.seal(command, labels.INSTALLATION, "1", labels.NOTIFY_COMMAND)
+            if command
+            else None
+        )
+        with self.database.write() as c:
+            c.execute(update(_INSTALLATION).values(notify_command=sealed))
+            if not command:
+                c.execute(_failed(None))
+
+    def notify_failure(self) -> NotifyFailure | None:
+        """Why the last notification did not arrive; None: it did, or there was none."""
+        with self.database.read() as c:
+            row = c.execute(
+                select(_INSTALLATION.c.notify_failed_at, _INSTALLATION.c.notify_failure)
+            ).one()
+        return NotifyFailure(*row) if row.notify_failure else None
+
+    def note_notified(self, failed: NotifyFailure | None) -> None:
+        """Write down how the last notification ended; None: it arrived."""
+        with self.database.write() as c:
+            c.execute(_failed(failed))
+
+
+def _failed(failed: NotifyFailure | None) -> Update:
+    at, failure = (failed.at, failed.failure) if failed else (None, None)
+    return update(_INSTALLATION).values(notify_failed_at=at, notify_failure=failure)
+
+
+def _times(notified: Mapping[str, str] | None) -> dict[str, datetime]:
+    return {mark: datetime.fromisoformat(at) for mark, at in (notified or {}).items()}

@@ -1,0 +1,135 @@
+"""Repairs: which connections are being authorized anew together, and since when.
+
+Nothing here says how far a connection is: that is told by its attempts, grants and destinations.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Row, delete, insert, select, update
+
+from wizard.store import schema
+from wizard.store.repository import Repository, update_one
+
+_T = schema.reauthorizations
+_ITEMS = schema.reauthorization_items
+
+
+@dataclass(frozen=True)
+class StoredReauthorizationItem:
+    """One connection of a repair, as it was when it became part of it."""
+
+    connection: str
+    previous_generation: int
+    """The generation that was current then; 0: none was."""
+    started_at: datetime
+    additional_scope: tuple[str, ...] = ()
+    """Asked for beside what the connection has."""
+    new_account_email: str = ""
+    """The e-mail address of the person who takes the connection over; empty: nobody does."""
+    grace_period: timedelta = timedelta(0)
+    """How long a superseded refresh token lives where nothing proves that it is out of use."""
+    skipped: bool = False
+
+
+@dataclass(frozen=True)
+class StoredReauthorization:
+    """A repair that has not ended."""
+
+    id: int
+    started_at: datetime
+    paused: bool
+    items: tuple[StoredReauthorizationItem, ...]
+
+
+class ReauthorizationRepository(Repository):
+    """The repair under way, and the lines of those before: of repairs that go on there is one."""
+
+    def current_reauthorization(self) -> StoredReauthorization | None:
+        """The repair under way."""
+        with self.database.read() as c:
+            row = c.execute(select(_T).where(_T.c.ended_at.is_(None))).first()
+            if row is None:
+                return None
+            lines = (
+                select(_ITEMS)
+                .where(_ITEMS.c.reauthorization_id == row.id)
+                .order_by(_ITEMS.c.connection)
+            )
+            return StoredReauthorization(
+                row.id,
+                row.started_at,
+                row.paused,
+                tuple(_item_from_row(each) for each in c.execute(lines)),
+            )
+
+    def begin_reauthorization(
+        self, items: Collection[StoredReauthorizationItem], at: datetime
+    ) -> None:
+        """Begin a repair of ``lines`` at ``at``, or make them part of the one that is under way:
+        a connection that is part of it already begins anew."""
+        with self.database.write() as c:
+            number = c.scalar(select(_T.c.id).where(_T.c.ended_at.is_(None)))
+            if number is None:
+                begun = insert(_T).values(started_at=at, paused=False).returning(_T.c.id)
+                number = c.execute(begun).scalar_one()
+            for line in items:
+                _delete_item(c, number, line.connection)
+                grace = round(line.grace_period.total_seconds())
+                values = {key: value for key, value in vars(line).items() if key != "grace_period"}
+                c.execute(
+                    insert(_ITEMS).values(
+                        **values, grace_period_seconds=grace, reauthorization_id=number
+                    )
+                )
+
+    def pause_reauthorization(self, reauthorization_id: int, *, paused: bool) -> None:
+        """Pause a repair, or go on with it. Raises `Conflict` where it has ended."""
+        self._update_reauthorization(reauthorization_id, paused=paused)
+
+    def end_reauthorization(self, reauthorization_id: int, at: datetime) -> None:
+        """End a repair; its lines stay, for the tokens that still wait for their end. Raises
+        `Conflict` where it has ended."""
+        self._update_reauthorization(reauthorization_id, ended_at=at)
+
+    def skip_item(self, reauthorization_id: int, name: str) -> None:
+        """Leave connection ``name`` as it is. Raises `Conflict` where it is no part of it."""
+        here = _ITEMS.c.reauthorization_id == reauthorization_id, _ITEMS.c.connection == name
+        with self.database.write() as c:
+            update_one(
+                c,
+                update(_ITEMS).where(*here).values(skipped=True),
+                f"the re-authorization of {name}",
+            )
+
+    def latest_items(self) -> dict[str, StoredReauthorizationItem]:
+        """The newest line of every connection that was ever part of a repair, by connection."""
+        query = select(_ITEMS).order_by(_ITEMS.c.reauthorization_id)
+        with self.database.read() as c:
+            return {row.connection: _item_from_row(row) for row in c.execute(query)}
+
+    def _update_reauthorization(self, reauthorization_id: int, **values: object) -> None:
+        here = _T.c.id == reauthorization_id, _T.c.ended_at.is_(None)
+        with self.database.write() as c:
+            update_one(c, update(_T).where(*here).values(**values), "the repair")
+
+
+def _delete_item(c: Connection, reauthorization_id: int, name: str) -> None:
+    c.execute(
+        delete(_ITEMS).where(
+            _ITEMS.c.reauthorization_id == reauthorization_id, _ITEMS.c.connection == name
+        )
+    )
+
+
+def _item_from_row(row: Row[Any]) -> StoredReauthorizationItem:
+    values = {
+        name: value
+        for name, value in row._mapping.items()
+        if name not in ("reauthorization_id", "grace_period_seconds")
+    }
+    return StoredReauthorizationItem(
+        **{**values, "grace_period": timedelta(seconds=row.grace_period_seconds)}
+    )

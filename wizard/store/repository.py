@@ -1,0 +1,41 @@
+"""What every noun of the store stands on: the database, the vault, and the condition of a write."""
+
+import difflib
+from collections.abc import Iterable
+from typing import Any
+
+from sqlalchemy import Connection, Table, Update, insert
+
+from wizard.errors import Conflict
+from wizard.model import Failure
+from wizard.store.database import Database
+from wizard.vault import Vault
+
+
+class Repository:
+    """The ground of one noun's reads and writes; `Store` is all shelves together."""
+
+    def __init__(self, database: Database, vault: Vault) -> None:
+        self.database = database
+        self._vault = vault
+        self.reserve_space = database.reserve_space
+
+
+def insert_row(c: Connection, table: Table, /, **values: Any) -> None:
+    """Insert one row."""
+    c.execute(insert(table).values(**values))
+
+
+def update_one(connection: Connection, update: Update, subject: str) -> None:
+    """Run a conditional update of one row; raises `Conflict` where its condition does not hold."""
+    if connection.execute(update).rowcount != 1:
+        raise Conflict(
+            Failure(code="changed-meanwhile", temporary=True, details={"subject": subject})
+        )
+
+
+def suggest_names(name: str, known: Iterable[str]) -> str:
+    """A sentence with the known names most like ``name``, or with a few where none is like it."""
+    names = list(known)
+    near = ", ".join(difflib.get_close_matches(name, names, n=3) or names[:3])
+    return f"Nearest: {near}." if near else "None stands there yet."

@@ -1,0 +1,124 @@
+"""The ledger of every ask of an accounts server, refused refresh tokens, and the history."""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection, delete, insert, select, update
+
+from wizard.errors import fail
+from wizard.model import Event, TokenRequest
+from wizard.store import schema
+from wizard.store.repository import Repository, insert_row, update_one
+
+_T = schema.token_requests
+_EVENTS = schema.events
+_REJECTED_TOKENS = schema.rejected_refresh_tokens
+
+RETENTION = timedelta(days=30)
+"""How long the ledger remembers: Zoho counts in windows of ten minutes; a month helps people."""
+
+TOKEN_SERVING_EVENTS = ("token-served", "token-refused", "token-reported")
+"""Lines of the history that programs write at every request."""
+
+
+class RequestLogRepository(Repository):
+    """What was asked, and what happened."""
+
+    def add_token_request(
+        self,
+        request: TokenRequest,
+        check: Callable[[Sequence[TokenRequest]], None] | None = None,
+        since: datetime | None = None,
+    ) -> int:
+        """Write down an ask before it goes out; returns its id for `settle`.
+
+        `allow` is given what was asked of the same client and data centre from ``since`` on,
+        newest first, and keeps the ask from being written by what it raises: of many processes
+        that ask together, each sees those before it.
+
+        Every ask passes here, so a home that was moved elsewhere is stopped here: raises
+        ``home-retired``.
+        """
+        with self.database.write() as c:
+            if retired_at := c.scalar(select(schema.installation.c.deactivated_at)):
+                raise fail("home-retired", since=f"{retired_at:%Y-%m-%d}")
+            if check is not None:
+                of_client = {"client_id": request.client_id, "location": request.location}
+                check(_select_requests(c, since or request.at - RETENTION, of_client))
+            c.execute(delete(_T).where(_T.c.at < request.at - RETENTION))
+            written = insert(_T).values(**vars(request)).returning(_T.c.id)
+            return int(c.execute(written).scalar_one())
+
+    def finish_token_request(
+        self, request_id: int, outcome: str, retry_at: datetime | None = None
+    ) -> None:
+        """Write down how an ask ended: ``ok`` or the code of a failure, and when it may be
+        repeated where Zoho said so."""
+        ended = update(_T).where(_T.c.id == request_id).values(outcome=outcome, retry_at=retry_at)
+        with self.database.write() as c:
+            update_one(c, ended, "the request log")
+
+    def token_requests(
+        self,
+        *,
+        since: datetime,
+        client_id: str | None = None,
+        connection: str | None = None,
+        location: str | None = None,
+    ) -> list[TokenRequest]:
+        """The asks from ``since`` on, newest first, narrowed by what is given."""
+        given = {"client_id": client_id, "connection": connection, "location": location}
+        with self.database.read() as c:
+            return _select_requests(
+                c, since, {name: value for name, value in given.items() if value is not None}
+            )
+
+    def add_rejected_token(self, fingerprint: str) -> None:
+        """Remember a refresh token that Zoho refused for good, by its fingerprint."""
+        with self.database.write() as c:
+            c.execute(
+                insert(_REJECTED_TOKENS).prefix_with("OR IGNORE").values(fingerprint=fingerprint)
+            )
+
+    def is_rejected_token(self, fingerprint: str) -> bool:
+        """Whether Zoho refused that refresh token for good."""
+        with self.database.read() as c:
+            query = select(_REJECTED_TOKENS).where(_REJECTED_TOKENS.c.fingerprint == fingerprint)
+            return c.execute(query).first() is not None
+
+    def record_event(self, event: Event) -> None:
+        """Add a line to a connection's history."""
+        with self.database.write() as c:
+            insert_row(c, _EVENTS, **vars(event))
+
+    def record_token_serving(self, event: Event) -> None:
+        """Add to the history that a program was given an access token, or was refused one.
+
+        These come by the thousand: the old ones go.
+        """
+        old = _EVENTS.c.kind.in_(TOKEN_SERVING_EVENTS), _EVENTS.c.at < event.at - RETENTION
+        with self.database.write() as c:
+            c.execute(delete(_EVENTS).where(_EVENTS.c.connection == event.connection, *old))
+            insert_row(c, _EVENTS, **vars(event))
+
+    def history(self, name: str, limit: int = 50, max_serving_events: int = 10) -> list[Event]:
+        """The last lines of a connection's history, newest first; at most `handings` of them tell
+        of programs that were given a token, so that these do not crowd out what matters."""
+        mine = select(_EVENTS).where(_EVENTS.c.connection == name).order_by(_EVENTS.c.id.desc())
+        given = _EVENTS.c.kind.in_(TOKEN_SERVING_EVENTS)
+        with self.database.read() as c:
+            rows = [*c.execute(mine.where(~given).limit(limit))]
+            rows += c.execute(mine.where(given).limit(min(max_serving_events, limit)))
+        rows.sort(key=lambda row: row.id, reverse=True)
+        return [Event(row.at, row.connection, row.kind, row.details) for row in rows[:limit]]
+
+
+def _select_requests(
+    c: Connection, since: datetime, filters: Mapping[str, str]
+) -> list[TokenRequest]:
+    """The asks from ``since`` on whose columns have these values, newest first."""
+    columns = [column for column in _T.c if column.name != "id"]
+    query = select(*columns).where(_T.c.at >= since).order_by(_T.c.at.desc(), _T.c.id.desc())
+    for name, value in filters.items():
+        query = query.where(_T.c[name] == value)
+    return [TokenRequest(**row._mapping) for row in c.execute(query)]

@@ -1,0 +1,152 @@
+"""Taking everything out of a home and into another, and remembering that it happened."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from sqlalchemy import Connection as DatabaseConnection
+from sqlalchemy import insert, select, update
+
+from wizard.errors import fail
+from wizard.model import Client, Connection, Grant
+from wizard.paths import Paths
+from wizard.store import schema
+from wizard.store.clients import ClientRepository
+from wizard.store.connections import NAME_PATTERN, select_connections
+from wizard.store.database import Database
+from wizard.store.destinations import CONFIGURED_FIELDS, Destination, DestinationRepository
+from wizard.store.grants import GrantRepository, grant_from_row, insert_grant
+from wizard.store.repository import insert_row
+from wizard.store.shared_grants import SharedGrant, insert_shared_grant
+
+_INSTALLATION = schema.installation
+_CONNECTIONS = schema.connections
+_DESTINATIONS = schema.destinations
+
+
+@dataclass(frozen=True)
+class StoreContents:
+    """What a home keeps for its user; histories and ledgers stay where they were written."""
+
+    clients: tuple[Client, ...] = ()
+    connections: tuple[Connection, ...] = ()
+    grants: tuple[Grant, ...] = ()
+    destinations: tuple[Destination, ...] = ()
+
+
+class TransferRepository(ClientRepository, GrantRepository, DestinationRepository):
+    """The whole of a home at once."""
+
+    def export_contents(self) -> StoreContents:
+        """Everything, as it stands at one moment."""
+        query = select(schema.grants).order_by(
+            schema.grants.c.connection, schema.grants.c.generation
+        )
+        with self.database.read() as c:
+            return StoreContents(
+                self._select_clients(c),
+                select_connections(c),
+                tuple(grant_from_row(self._vault, row) for row in c.execute(query)),
+                _select_destinations(c),
+            )
+
+    def import_contents(
+        self, contents: StoreContents, shared_grants: Sequence[SharedGrant] = ()
+    ) -> None:
+        """Store all of it in one transaction, or nothing; `twins` are those of its grants that
+        another home may tend, too.
+
+        A client that is here already keeps what it has, and gains secrets for data centres it has
+        none for. Raises ``bad-name`` or ``connection-exists``.
+        """
+        with self.database.write() as c:
+            here = {client.client_id: client for client in self._select_clients(c)}
+            for client in contents.clients:
+                self._import_client(c, client, here)
+            taken = {name.lower() for name in c.scalars(select(_CONNECTIONS.c.name))}
+            newest: dict[str, int] = {}
+            for grant in contents.grants:
+                newest[grant.connection] = max(grant.generation, newest.get(grant.connection, 0))
+            for connection in contents.connections:
+                if not NAME_PATTERN.fullmatch(connection.name):
+                    raise fail("bad-name", name=connection.name)
+                if connection.name.lower() in taken:
+                    raise fail("connection-exists", name=connection.name)
+                last = max(connection.generation, newest.get(connection.name, 0))
+                insert_row(c, _CONNECTIONS, **vars(connection), last_generation=last)
+            for grant in contents.grants:
+                insert_grant(c, self._vault, grant)
+            for twin in shared_grants:
+                insert_shared_grant(c, twin)
+            for destination in contents.destinations:
+                # A wish: this home has delivered nothing there yet.
+                fresh = Destination(
+                    **{each: getattr(destination, each) for each in CONFIGURED_FIELDS}
+                )
+                values = {**vars(fresh), "previous_content": None}
+                del values["id"]
+                c.execute(insert(_DESTINATIONS).values(**values))
+
+    def _import_client(
+        self, c: DatabaseConnection, client: Client, existing: dict[str, Client]
+    ) -> None:
+        known = existing.get(client.client_id)
+        if known is None:
+            names = {each.name for each in existing.values()}
+            name = client.name if client.name not in names else f"{client.name} {client.client_id}"
+            columns = {column.name: getattr(client, column.name) for column in schema.clients.c}
+            insert_row(c, schema.clients, **{**columns, "name": name})
+            existing[client.client_id] = replace(client, name=name)
+        for secret in client.secrets:
+            if known is None or secret.location not in known.locations:
+                self._insert_secret(c, client.client_id, secret)
+
+    # what a home remembers of its backups
+
+    def backed_up_at(self) -> datetime | None:
+        """When the last backup was written; None: never."""
+        with self.database.read() as c:
+            return c.scalar(select(_INSTALLATION.c.backed_up_at))
+
+    def record_backup(self, at: datetime) -> None:
+        """Write down that a backup was written and read back."""
+        self._update_installation(backed_up_at=at)
+
+    def deactivated_at(self) -> datetime | None:
+        """When everything was moved to another home; None: it was not."""
+        with self.database.read() as c:
+            return c.scalar(select(_INSTALLATION.c.deactivated_at))
+
+    def set_deactivated(self, at: datetime | None) -> None:
+        """From ``at`` on ask Zoho nothing any more; None: this home works again."""
+        self._update_installation(deactivated_at=at)
+
+    def _update_installation(self, **values: datetime | None) -> None:
+        with self.database.write() as c:
+            c.execute(update(_INSTALLATION).values(**values))
+
+
+def export_without_secrets(paths: Paths) -> StoreContents:
+    """What the database of ``home`` says without its key: everything but the secrets.
+
+    Raises as `Database.open` does.
+    """
+    database = Database.open(paths)
+    try:
+        with database.read() as c:
+            rows = c.execute(select(schema.clients).order_by(schema.clients.c.name))
+            return StoreContents(
+                tuple(Client(**row._mapping) for row in rows),
+                tuple(replace(each, generation=0) for each in select_connections(c)),
+                (),
+                _select_destinations(c),
+            )
+    finally:
+        database.close()
+
+
+def _select_destinations(c: DatabaseConnection) -> tuple[Destination, ...]:
+    """Every destination, without the version before."""
+    columns = [column for column in _DESTINATIONS.c if column.name != "previous_content"]
+    rows = c.execute(select(*columns).order_by(_DESTINATIONS.c.id))
+    return tuple(Destination(**row._mapping) for row in rows)

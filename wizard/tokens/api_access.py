@@ -1,0 +1,53 @@
+"""Where an access token may be used and as whom: what a program needs beside the token itself."""
+
+from dataclasses import dataclass
+
+from wizard.model import Account, Grant
+from wizard.zoho import DataCenter, products_of
+
+
+@dataclass(frozen=True)
+class ProductApiAccess:
+    """One product that a grant's scopes reach."""
+
+    id: str
+    api_base: str
+    """Where its interface begins; not every product answers on the API domain."""
+    organization_id: str
+    """Empty where the product names none, or where none is known."""
+
+
+@dataclass(frozen=True)
+class ApiAccess:
+    """What a grant reaches, without anything secret."""
+
+    location: str
+    domain_suffix: str
+    """As most programs spell it, by the end of Zoho's names: ``com``, ``eu``, ``com.au``."""
+    accounts_server: str
+    api_domain: str
+    account: Account | None
+    organization_id: str
+    """The first that was found, which is the only one for most grants; else empty."""
+    products: tuple[ProductApiAccess, ...]
+
+
+def api_access_of(grant: Grant, data_center: DataCenter) -> ApiAccess:
+    """What `grant`, issued by `data_center`, reaches."""
+    found = {each.product: each.id for each in reversed(grant.organizations)}
+    return ApiAccess(
+        location=grant.location,
+        domain_suffix=data_center.domain_suffix,
+        accounts_server=data_center.accounts_server,
+        api_domain=data_center.api_domain,
+        account=grant.account,
+        organization_id=grant.organizations[0].id if grant.organizations else "",
+        products=tuple(
+            ProductApiAccess(
+                product.id,
+                data_center.base_url_of(product.host) + product.api_path,
+                found.get(product.id, ""),
+            )
+            for product in products_of(grant.scope)
+        ),
+    )

@@ -1,0 +1,76 @@
+"""An HTTP answer, and JSON read without ambiguity."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+from wizard.model import HttpExchange
+from wizard.transport.redaction import mask_json
+
+
+@dataclass(frozen=True)
+class HttpResponse:
+    """An HTTP answer, read to its end."""
+
+    status: int
+    headers: Mapping[str, str] = field(repr=False)
+    """Names in lower case."""
+    body: bytes = field(repr=False)
+    exchange: HttpExchange
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+    """Those that the request carried."""
+
+    @property
+    def json(self) -> Any:
+        """The body as JSON, without any secret; None where it is no well-formed, unambiguous JSON.
+
+        What is judged becomes words, names and details: a secret that the server repeats in them
+        is masked before.
+        """
+        try:
+            return mask_json(parse_json(self.body), self.secrets)
+        except RecursionError:
+            return None
+
+    def issued(self, name: str) -> Any:
+        """The member `name` of the JSON object as it came: for the judge of tokens alone."""
+        body = parse_json(self.body)
+        return body.get(name) if isinstance(body, dict) else None
+
+    @property
+    def date(self) -> datetime | None:
+        """What the server takes the time for, by its ``Date`` header."""
+        return http_date(self.headers.get("date", ""))
+
+
+def http_date(text: str) -> datetime | None:
+    """A date as HTTP writes it (RFC 9110, section 5.6.7), in UTC; None where it is none."""
+    try:
+        found = parsedate_to_datetime(text)
+        return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+def parse_json(body: bytes) -> Any:
+    """``body`` as JSON, or None. A name given twice or a NaN makes it none: such answers can be
+    read in two ways.
+    """
+    try:
+        return json.loads(body, object_pairs_hook=_unique_names, parse_constant=_reject_constant)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a name was given twice")
+    return found
+
+
+def _reject_constant(constant: str) -> None:
+    raise ValueError(f"{constant} is no JSON")

@@ -1,0 +1,25 @@
+"""Labels that bind a sealed value to its row and column.
+
+They are part of what is encrypted: a label that changes makes every stored value unreadable. So
+they don't follow the names of tables and columns, and a test holds each of them.
+"""
+
+INSTALLATION = "installation"
+KEY_CHECK = "key_check"
+NOTIFY_COMMAND = "notify_command"
+
+CLIENT_SECRET = "client_secret"  # noqa: S105 - no secret
+SECRET_VALUE = "value"  # noqa: S105 - no secret
+
+GRANT = "grant"
+REFRESH_TOKEN = "refresh_token"  # noqa: S105 - no secret
+
+ATTEMPT = "attempt"
+OAUTH_STATE = "oauth_state"
+CODE_VERIFIER = "code_verifier"
+
+DESTINATION = "destination"
+PREVIOUS_CONTENT = "previous_content"
+
+FINGERPRINT = b"fingerprint"
+"""Derives the key of fingerprints from the encryption key."""

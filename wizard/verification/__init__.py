@@ -1,0 +1,14 @@
+"""Proving what a grant reaches, and the clients it is asked with."""
+
+from wizard.verification.identity import describe_access, find_mismatch, headline
+from wizard.verification.service import VERIFIABLE_STATES, VerificationService
+from wizard.verification.steps import SUSPECTED_REJECTION
+
+__all__ = [
+    "SUSPECTED_REJECTION",
+    "VERIFIABLE_STATES",
+    "VerificationService",
+    "describe_access",
+    "find_mismatch",
+    "headline",
+]

@@ -1,0 +1,336 @@
+"""The rungs of one grant: the calls that prove it, and what each of them saw.
+
+All of them are asked to prove a grant; to know whether a proved one still works, only as many as it
+takes, the cheapest first.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from datetime import timedelta
+from functools import partial
+from typing import TypeVar
+
+from wizard.errors import WizardError
+from wizard.model import (
+    AccessToken,
+    Account,
+    Clock,
+    Failure,
+    Grant,
+    Organization,
+    StepState,
+    VerificationReport,
+    VerificationStep,
+)
+from wizard.oauth import TokenResponse
+from wizard.product_api import ProductApi, ReadResult, rejects_token
+from wizard.store import Store
+from wizard.tokens import RefreshPurpose, TokenService
+from wizard.zoho import ACCOUNT_SCOPE, Product, missing_scopes, products_of
+
+CLOCK_SKEW_TOLERANCE = timedelta(seconds=60)
+"""A difference between our clock and Zoho's that people should know of: our margin on a token's
+life is two minutes, and half of it is then gone."""
+
+INCONCLUSIVE_CODES = frozenset(
+    {
+        *("token-budget", "client-budget", "token-rejected", "throttled", "zoho-resting"),
+        "refresh-under-way",
+    }
+)
+"""Failures for which the grant was not asked about: they say nothing of it."""
+
+SUSPECTED_REJECTION = "refused-for-now"
+"""The access token is refused, and whether the grant lives with it could not be asked."""
+
+StepOutcome = tuple[StepState, Mapping[str, str], Failure | None]
+"""What a rung saw: its state, the evidence, and the failure where there is one."""
+
+StepFunction = Callable[[], StepOutcome]
+Result = TypeVar("Result")
+
+
+class VerificationRun:
+    """One climb: what the rungs hand up to each other."""
+
+    def __init__(
+        self,
+        grant: Grant,
+        store: Store,
+        tokens: TokenService,
+        product_api: ProductApi,
+        clock: Clock,
+    ) -> None:
+        self._grant = grant
+        self._products = products_of(grant.scope)
+        self._store = store
+        self._tokens = tokens
+        self._product_api = product_api
+        self._clock = clock
+        self._organizations = list(grant.organizations)
+        self._access_token = ""
+        self._has_refreshed = False
+        self._clock_skew: timedelta | None = None
+        self.token: TokenResponse | None = None
+
+    def has_all_steps(self, report: VerificationReport | None) -> bool:
+        """Whether `receipt` holds every rung of this ladder, passed or not."""
+        names = {step.name for step in report.steps} if report else set()
+        ended = report is not None and report.finished_at is not None
+        return ended and {"refresh", "clock", *self._functions_after_refresh()} <= names
+
+    def all_steps(self, purpose: RefreshPurpose) -> Iterator[VerificationStep]:
+        """All rungs, in order; nothing after a failed refresh or identity makes sense."""
+        functions: dict[str, StepFunction] = {
+            "refresh": partial(self._refresh, purpose),
+            **self._functions_after_refresh(),
+        }
+        for name, function in functions.items():
+            step = self._run_step(name, function)
+            yield step
+            if step.state is StepState.FAILED and name in ("refresh", "identity"):
+                return
+        yield self._run_step("clock", self._compare_clock)
+
+    def cheapest_steps(
+        self,
+        previous_report: VerificationReport,
+        need: RefreshPurpose,
+        *,
+        force_refresh: bool,
+        is_confirmed: bool,
+    ) -> Iterator[VerificationStep]:
+        """As few rungs as tell whether the grant still does what it was proved to do.
+
+        A read with the access token that lives tells of the token, of its refresh token and of the
+        product. Only where there is none, or it is refused, or the last refresh failed (`renew`), a
+        new one is asked for. What failed at its last time (`before`) is asked again. `witnessed`:
+        see `Broker.renew_for_verdict`.
+
+        Raises the failures of `NO_VERDICT`, and `SUSPECTED` instead of them where the last access
+        token is known to be rejected.
+        """
+        cached = self._tokens.cached_token(self._grant)
+        self._access_token = cached.value if cached else ""
+        if force_refresh or not cached or "refresh" in _failed_steps(previous_report):
+            step = self._first_renewal(need, is_confirmed)
+            yield step
+            if step.state is StepState.FAILED:
+                return
+        for name in self._decisive_steps(previous_report):
+            step = self._run_conclusive_step(name, self._functions_after_refresh()[name])
+            if _may_reject_token(step) and not self._has_refreshed:
+                again = self._confirm_rejection(step, need)
+                yield again
+                if again.state is StepState.FAILED:
+                    return
+                step = self._run_conclusive_step(name, self._functions_after_refresh()[name])
+            yield step
+        if self._clock_skew is not None:
+            yield self._run_step("clock", self._compare_clock)
+
+    def _functions_after_refresh(self) -> dict[str, StepFunction]:
+        """The rungs between the first and the last."""
+        reads = {f"read:{each.id}": partial(self._read_product, each) for each in self._products}
+        identity = {"identity": self._identity, "organization": self._find_organizations}
+        return {**identity, **reads, "scope": self._compare_scope}
+
+    def _decisive_steps(self, previous_report: VerificationReport) -> list[str]:
+        """The rungs that tell whether an access token works: a read of each product, else who
+        consented."""
+        reads = [each for each in self._products if each.probe_for(self._grant.scope)]
+        names = {f"read:{each.id}" for each in reads} or {"identity"}
+        names |= {"scope", *_failed_steps(previous_report)}
+        return [name for name in self._functions_after_refresh() if name in names]
+
+    def _first_renewal(self, need: RefreshPurpose, witnessed: bool) -> VerificationStep:
+        """The refresh where no access token lives."""
+        suspected = self._tokens.is_rejected(self._grant)
+        try:
+            return self._run_conclusive_step(
+                "refresh", partial(self._refresh_for_check, need, is_confirmed=witnessed)
+            )
+        except WizardError as error:
+            if not suspected:
+                raise
+            raise WizardError(replace(error.failure, code=SUSPECTED_REJECTION)) from None
+
+    def _confirm_rejection(
+        self, rejected_step: VerificationStep, need: RefreshPurpose
+    ) -> VerificationStep:
+        """The refresh after an access token was refused, which it confirms or explains; where
+        Zoho cannot be asked now, the refusal, and when it can be."""
+        self._has_refreshed = True
+        try:
+            return self._run_conclusive_step(
+                "refresh", partial(self._refresh_for_check, need, is_confirmed=True)
+            )
+        except WizardError as error:
+            failure = rejected_step.failure or error.failure
+            later = error.failure.retry_at
+            return replace(
+                rejected_step, failure=replace(failure, code=SUSPECTED_REJECTION, retry_at=later)
+            )
+
+    def _run_conclusive_step(self, name: str, function: StepFunction) -> VerificationStep:
+        step = self._run_step(name, function)
+        if step.failure is not None and step.failure.code in INCONCLUSIVE_CODES:
+            raise WizardError(step.failure)
+        return step
+
+    def _run_step(self, name: str, function: StepFunction) -> VerificationStep:
+        try:
+            state, evidence, failure = function()
+        except WizardError as error:
+            state, evidence, failure = StepState.FAILED, {}, error.failure
+        if rejects_token(failure):
+            self._tokens.reject(self._grant, self._access_token)
+        return VerificationStep(name, state, evidence, self._clock(), failure)
+
+    # the rungs
+
+    def _refresh(self, purpose: RefreshPurpose) -> StepOutcome:
+        self.token = self._tokens.refresh_grant(self._grant, purpose)
+        return self._refresh_outcome(self.token)
+
+    def _refresh_for_check(self, need: RefreshPurpose, *, is_confirmed: bool) -> StepOutcome:
+        """A new access token for everybody, which others may have had made meanwhile."""
+        unless = self._access_token
+        token = self._tokens.refresh_for_check(
+            self._grant, unless, is_confirmed=is_confirmed, need=need
+        )
+        if isinstance(token, AccessToken):
+            self._access_token = token.value
+            return StepState.PASSED, {"access token": "refreshed by another program"}, None
+        return self._refresh_outcome(token)
+
+    def _refresh_outcome(self, token: TokenResponse) -> StepOutcome:
+        self._access_token, api_domain = token.access_token, token.api_domain
+        self._clock_skew = token.exchange.at - token.server_time if token.server_time else None
+        evidence = {
+            "access token": f"issued for {token.expires_in // 60} minutes",
+            "data center": self._grant.location.upper(),
+            "API domain": api_domain,
+        }
+        if token.rejected_api_domain is not None:
+            details = {"value": token.rejected_api_domain[:100], "expected": api_domain}
+            return StepState.FAILED, evidence, Failure("foreign-api-domain", details=details)
+        return StepState.PASSED, evidence, None
+
+    def _identity(self) -> StepOutcome:
+        if missing_scopes(
+            self._grant.scope, (ACCOUNT_SCOPE,)
+        ):  # of a token that was made elsewhere
+            return StepState.SKIPPED, {"account": "this scope does not tell who consented"}, None
+        account, _date = self._with_access_token(
+            lambda token: self._product_api.account(token, self._grant.location)
+        )
+        self._save_account(account, self._grant.organizations)
+        evidence = {"name": account.display_name, "e-mail": account.email, "ZUID": account.zuid}
+        return StepState.PASSED, evidence, None
+
+    def _find_organizations(self) -> StepOutcome:
+        evidence: dict[str, str] = {}
+        self._organizations = []
+        for product in self._products:
+            if not product.can_list_organizations(self._grant.scope):
+                continue
+            found = self._organizations_of(product)
+            self._organizations.extend(found)
+            if found:
+                evidence[product.title] = ", ".join(_organization_title(each) for each in found)
+        if self._grant.account is not None:
+            self._save_account(self._grant.account, tuple(self._organizations))
+        state = StepState.PASSED if self._organizations else StepState.SKIPPED
+        return state, evidence or {"organization": "nothing in this scope tells one"}, None
+
+    def _organizations_of(self, product: Product) -> tuple[Organization, ...]:
+        return self._with_access_token(
+            lambda token: self._product_api.organizations(product, token, self._grant.location)
+        )
+
+    def _read_product(self, product: Product) -> StepOutcome:
+        chosen = next((each for each in self._organizations if each.product == product.id), None)
+
+        def read(token: str) -> ReadResult:
+            reading = self._product_api.read(
+                product,
+                token,
+                self._grant.location,
+                chosen,
+                self._grant.scope,
+            )
+            if reading.failure is not None and reading.failure.code == "token-invalid":
+                raise WizardError(reading.failure)
+            return reading
+
+        reading = self._with_access_token(read)
+        if reading.failure is None:
+            return StepState.PASSED, {product.title: reading.description}, None
+        if not reading.failure.sent and reading.failure.code == "no-cheap-read":
+            return StepState.SKIPPED, {product.title: "this scope allows no cheap read"}, None
+        return (
+            StepState.FAILED,
+            {product.title: f"{reading.description} cannot be read"},
+            reading.failure,
+        )
+
+    def _compare_scope(self) -> StepOutcome:
+        expected_scope = self._store.expected_scope(self._grant.connection, self._grant.generation)
+        missing = missing_scopes(self._grant.scope, expected_scope)
+        evidence = {"granted": ", ".join(self._grant.scope)}
+        if not missing:
+            return StepState.PASSED, evidence, None
+        evidence["not granted"] = ", ".join(missing)
+        details = {"name": self._grant.connection, "missing": ", ".join(missing)}
+        return StepState.PARTIAL, evidence, Failure("fewer-scopes", details=details)
+
+    def _compare_clock(self) -> StepOutcome:
+        if self._clock_skew is None:
+            return StepState.SKIPPED, {"clock": "Zoho's answer told no time"}, None
+        seconds = round(self._clock_skew.total_seconds())
+        if abs(self._clock_skew) <= CLOCK_SKEW_TOLERANCE:
+            difference = "1 second" if abs(seconds) == 1 else f"{abs(seconds)} seconds"
+            return StepState.PASSED, {"difference": difference}, None
+        ahead = "ahead of" if seconds > 0 else "behind"
+        evidence = {"difference": f"this computer is {abs(seconds)} seconds {ahead} Zoho"}
+        details = {"seconds": str(abs(seconds)), "direction": ahead}
+        return StepState.PARTIAL, evidence, Failure("clock-skew", details=details)
+
+    def _save_account(self, account: Account, organizations: tuple[Organization, ...]) -> None:
+        """Write down whom the grant reaches; what an earlier climb saw stands until all is asked,
+        because the next consent is compared with it."""
+        self._grant = replace(self._grant, account=account, organizations=organizations)
+        self._store.set_grant_account(
+            self._grant.connection, self._grant.generation, account, organizations
+        )
+
+    def _with_access_token(self, request: Callable[[str], Result]) -> Result:
+        """Ask with the access token. Once a climb, a refused one of a grant that is being proved
+        is renewed and asked again: CRM is known to refuse a good token now and then."""
+        try:
+            return request(self._access_token)
+        except WizardError as error:
+            if error.failure.code != "token-invalid" or self._has_refreshed or self.token is None:
+                raise
+        self._has_refreshed = True
+        self.token = self._tokens.refresh_grant(self._grant)
+        self._access_token = self.token.access_token
+        return request(self._access_token)
+
+
+def _failed_steps(report: VerificationReport) -> set[str]:
+    """The names of the rungs that failed."""
+    return {step.name for step in report.steps if step.state is StepState.FAILED}
+
+
+def _may_reject_token(step: VerificationStep) -> bool:
+    """Whether an access token was refused, or may have been: Books has one code, 57, for a dead
+    token and for a missing right, and a fresh token tells them apart (zoho.md 6.3)."""
+    return step.failure is not None and step.failure.code in ("token-invalid", "not-authorized")
+
+
+def _organization_title(organization: Organization) -> str:
+    if organization.environment:
+        return f"{organization.name}, {organization.environment}"
+    return organization.name

@@ -1,0 +1,321 @@
+"""The page "Repair n connections": one plan, one tab, one consent after the other.
+
+How far a repair is, is read from the store at every request: closing the browser, a crash and a
+second tab change nothing. Where a consent comes home to it, the next one opens by itself, but
+never before it is known who consented, nor where somebody else must sign in.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from flask import Blueprint, redirect, render_template, request
+from werkzeug.wrappers import Response
+
+from wizard.errors import WizardError, fail
+from wizard.model import Explanation
+from wizard.reauthorization import (
+    ARRIVED,
+    SETTLED_STATES,
+    Action,
+    ItemState,
+    NextAction,
+    Reauthorization,
+    ReauthorizationItem,
+    is_same_email,
+)
+from wizard.verification import headline
+from wizard.web import connection_page, consent
+from wizard.web.assistance import get_assistance
+from wizard.web.context import get_link_tokens, get_services
+from wizard.web.error_pages import render_error
+from wizard.web.sessions import current_session
+from wizard.web.view_models import StatusBadge
+
+pages = Blueprint("reauthorization", __name__)
+
+REAUTHORIZE_PATH = "/reauthorize"
+REAUTHORIZED_NAMES = "reauthorized_names"
+"""Where a session keeps the names of the connections whose repair it has shown."""
+
+CONTINUE_URL = f"{REAUTHORIZE_PATH}?continue=yes"
+"""Where a consent that went well comes home: the next one may open by itself."""
+
+ITEM_BADGES = {
+    ItemState.PENDING: StatusBadge("To do"),
+    ItemState.WAITING_FOR_CONSENT: StatusBadge("At Zoho", "wait"),
+    ItemState.REQUEST_SENT: StatusBadge("Somebody was asked", "wait"),
+    ItemState.AUTHORIZATION_FAILED: StatusBadge("Not authorized", "bad"),
+    ItemState.VERIFYING: StatusBadge("Proving", "wait"),
+    ItemState.WAITING_TO_RETRY: StatusBadge("Waits for Zoho", "wait"),
+    ItemState.NOT_VERIFIED: StatusBadge("Check failed", "bad"),
+    ItemState.NEEDS_DECISION: StatusBadge("Waits for you", "wait"),
+    ItemState.DELIVERING: StatusBadge("Delivering", "wait"),
+    ItemState.NOT_DELIVERED: StatusBadge("Not delivered", "bad"),
+    ItemState.REAUTHORIZED: StatusBadge("Repaired", "good"),
+    ItemState.SKIPPED: StatusBadge("Left as it was"),
+}
+AUTHORIZED_STATES = frozenset(
+    {
+        ItemState.VERIFYING,
+        ItemState.WAITING_TO_RETRY,
+        ItemState.NEEDS_DECISION,
+        ItemState.DELIVERING,
+        ItemState.NOT_DELIVERED,
+        ItemState.REAUTHORIZED,
+    }
+)
+"""States of a connection for which somebody has signed in and accepted since the repair began."""
+
+POLLED_ACTIONS = frozenset({Action.VERIFYING, Action.DELIVERING, Action.WAIT})
+"""Steps that end without the person, so that the page watches for their end."""
+
+
+@dataclass(frozen=True)
+class ItemView:
+    """One connection of the repair as painted."""
+
+    name: str
+    status: StatusBadge
+    email: str
+    location_text: str
+    headline: str
+    """What the new grant was proved to reach; empty while it is not."""
+    programs: tuple[str, ...]
+    explanation: Explanation | None
+    waits: str
+    """What its proof waits for, in words; empty where it does not wait."""
+    retry_at: datetime | None
+    revoke_at: datetime | None
+    can_skip: bool
+
+    @property
+    def path(self) -> str:
+        return f"{REAUTHORIZE_PATH}/{self.name}"
+
+
+@pages.get(REAUTHORIZE_PATH)
+def show() -> str:
+    """The repair under way; else the plan of one, of the connections named or of all dead ones;
+    else the proofs of the one that this browser saw last, which a terminal may have ended."""
+    service = get_services().reauthorization
+    current = service.current_and_next()
+    if current is not None and not request.args.get("names"):
+        current_session()[REAUTHORIZED_NAMES] = [line.connection for line in current[0].items]
+        return _progress_page(*current)
+    has_plan = bool(request.args.get("names") or service.rejected_connections())
+    latest_items = (
+        () if has_plan else service.latest_items(current_session().get(REAUTHORIZED_NAMES, ()))
+    )
+    if not latest_items:
+        return _plan_page()
+    return _progress_page(
+        Reauthorization(get_services().clock(), paused=False, items=latest_items),
+        NextAction(Action.DONE),
+    )
+
+
+def _plan_page() -> str:
+    names = tuple(request.args.get("names", "").split())
+    plan = get_services().reauthorization.plan(names)
+    return render_template(
+        "reauthorization_plan.html",
+        plan=plan,
+        names=" ".join(plan.names),
+        data_center_names={each.location: each.name for each in get_services().zoho.data_centers},
+        assistance=get_assistance(),
+    )
+
+
+def _progress_page(reauthorization: Reauthorization, next_action: NextAction) -> str:
+    item = next_action.item
+    is_other_account = item is not None and not is_same_email(
+        next_action.previous_email or item.email, item.email
+    )
+    needs_sign_in = is_other_account or _is_first_authorization(reauthorization, item)
+    is_pending = item is not None and item.state is ItemState.PENDING
+    item_views = [_item_view(each) for each in reauthorization.items]
+    needs_decision = item is not None and next_action.action is Action.DECIDE
+    return render_template(
+        "reauthorization.html",
+        reauthorization=reauthorization,
+        next_action=next_action,
+        items=item_views,
+        item=next((each for each in item_views if item and each.name == item.connection), None),
+        settled_count=sum(each.state in SETTLED_STATES for each in reauthorization.items),
+        needs_sign_in=needs_sign_in,
+        is_other_account=is_other_account,
+        is_live=next_action.action in POLLED_ACTIONS,
+        is_automatic=is_pending and not needs_sign_in and _continues_automatically(next_action),
+        assistance=get_assistance(),
+        mismatch=_compare_grants(item) if item and needs_decision else None,
+        is_active=get_services().reauthorization.current() is not None,
+        sign_out_url=get_services().zoho.data_center(item.location).sign_out_url if item else "",
+        seconds_left=_seconds_until(next_action.until),
+    )
+
+
+def _is_first_authorization(
+    reauthorization: Reauthorization, item: ReauthorizationItem | None
+) -> bool:
+    """Whether nobody has consented for the line's account and data centre yet."""
+    return item is not None and not any(
+        (each.email, each.location) == (item.email, item.location)
+        and each.state in AUTHORIZED_STATES
+        for each in reauthorization.items
+    )
+
+
+def _continues_automatically(next_action: NextAction) -> bool:
+    """Whether the next consent may open by itself, in this window and in no other."""
+    is_consent = next_action.action is Action.CONSENT and "continue" in request.args
+    return is_consent and not get_assistance().is_running
+
+
+def _item_view(item: ReauthorizationItem) -> ItemView:
+    services, name = get_services(), item.connection
+    grant = services.store.grant(name)
+    return ItemView(
+        name=name,
+        status=ITEM_BADGES[item.state],
+        email=item.email,
+        location_text=f"{services.zoho.data_center(item.location).name} · "
+        f"client {item.client_name}",
+        headline=headline(grant) if grant and item.state in ARRIVED else "",
+        programs=tuple(each.target for each in services.store.destinations(name)),
+        explanation=services.diagnosis.explain(name, item.failure) if item.failure else None,
+        waits="Zoho’s rate limit" if item.rate_limited else "Zoho" if item.retry_at else "",
+        retry_at=item.retry_at,
+        revoke_at=item.revoke_at,
+        can_skip=item.state not in SETTLED_STATES and item.state is not ItemState.VERIFYING,
+    )
+
+
+def _compare_grants(item: ReauthorizationItem) -> dict[str, object]:
+    store = get_services().store
+    return connection_page.compare_grants(
+        store.candidate(item.connection), store.grant(item.connection)
+    )
+
+
+def _seconds_until(until: datetime | None) -> int:
+    """Seconds to wait, at least one where there is something to wait for."""
+    return max(1, round((until - get_services().clock()).total_seconds())) if until else 0
+
+
+# --- What can be done -----------------------------------------------------------------------------
+
+
+@pages.post(REAUTHORIZE_PATH)
+def begin() -> Response:
+    """Begin the repair that the plan has shown, and go to the first consent."""
+    get_services().reauthorization.begin(tuple(request.form.get("names", "").split()))
+    return _redirect_to_consent()
+
+
+@pages.post(f"{REAUTHORIZE_PATH}/next")
+def next_consent() -> Response:
+    """Go to the next consent, which is what the page would do by itself."""
+    return _redirect_to_consent()
+
+
+@pages.post(f"{REAUTHORIZE_PATH}/assist")
+def assist() -> Response:
+    """Go on in the assisted browser, in a window of its own; begin what a plan has shown."""
+    if names := tuple(request.form.get("names", "").split()):
+        get_services().reauthorization.begin(names)
+    get_services().reauthorization.resume()
+    get_assistance().start()
+    return _redirect_to_page()
+
+
+@pages.post(f"{REAUTHORIZE_PATH}/pause")
+def pause() -> Response:
+    """Begin no further consent for now."""
+    get_services().reauthorization.pause()
+    return _redirect_to_page()
+
+
+@pages.post(f"{REAUTHORIZE_PATH}/resume")
+def resume() -> Response:
+    """Go on after a pause."""
+    get_services().reauthorization.resume()
+    return _redirect_to_page()
+
+
+@pages.post(f"{REAUTHORIZE_PATH}/link")
+def create_link() -> str:
+    """A one-time link to this page, for a private window."""
+    link_token = get_link_tokens().issue(REAUTHORIZE_PATH)
+    url = f"{get_services().settings.base_url}/browser-link/{link_token}"
+    return render_template("browser_link.html", name="the repair", path=REAUTHORIZE_PATH, url=url)
+
+
+@pages.post(f"{REAUTHORIZE_PATH}/end")
+def end() -> Response:
+    """End the repair; what it left undone stays as it is."""
+    get_services().reauthorization.end()
+    current_session().pop(REAUTHORIZED_NAMES, None)
+    return redirect("/", 303)
+
+
+@pages.post(f"{REAUTHORIZE_PATH}/<name>/skip")
+def skip(name: str) -> Response:
+    """Leave one connection as it was."""
+    return _apply_decision(get_services().reauthorization.skip, name)
+
+
+@pages.post(f"{REAUTHORIZE_PATH}/<name>/accept")
+def accept(name: str) -> Response:
+    """Use the grant that reaches somebody else, or less, from now on."""
+    return _apply_decision(get_services().reauthorization.accept, name)
+
+
+@pages.post(f"{REAUTHORIZE_PATH}/<name>/discard")
+def discard(name: str) -> Response:
+    """Give the grant that reaches somebody else back to Zoho, and ask again."""
+    return _apply_decision(get_services().reauthorization.discard, name)
+
+
+@pages.post(f"{REAUTHORIZE_PATH}/<name>/verify")
+def verify(name: str) -> Response:
+    """Climb the ladder of the newest grant once more."""
+    grant = connection_page.verifiable_grant(name)
+    if grant is None:
+        raise fail("no-grant", name=name)
+    get_services().verification_worker.submit(name, grant.generation)
+    return redirect(CONTINUE_URL, 303)
+
+
+def return_url(name: str, *, is_success: bool) -> str:
+    """Where a consent for connection `name` comes home, which went `well` or did not: the repair
+    that it is part of, else its page."""
+    reauthorization = get_services().reauthorization.current()
+    is_included = reauthorization is not None and any(
+        each.connection == name for each in reauthorization.items
+    )
+    if not is_included:
+        return f"/connections/{name}"
+    return CONTINUE_URL if is_success else REAUTHORIZE_PATH
+
+
+def _redirect_to_consent() -> Response:
+    """To Zoho, where the next step is a consent; else to the page, which says what it is."""
+    next_action = get_services().reauthorization.next_action()
+    if next_action is None or next_action.action is not Action.CONSENT or next_action.item is None:
+        return _redirect_to_page()
+    item = next_action.item
+    try:
+        return consent.begin_authorization(item.connection, additional_scope=item.additional_scope)
+    except WizardError as error:
+        return render_error(error.failure, name=item.connection)
+
+
+def _apply_decision(action: Callable[[str], None], name: str) -> Response:
+    get_services().store.connection(name)
+    action(name)
+    return _redirect_to_page()
+
+
+def _redirect_to_page() -> Response:
+    return redirect(REAUTHORIZE_PATH, 303)
