@@ -101,6 +101,68 @@ def test_a_failed_all_clear_is_sent_again(told: Harness, inbox: Inbox) -> None:
     assert [each["event"] for each in inbox.taken()] == ["incident", "all-well", "all-well"]
 
 
+def test_a_test_notification_that_arrives_does_not_cancel_the_all_clear_that_is_due(
+    told: Harness, inbox: Inbox
+) -> None:
+    add_verified_connection(told, "crm")
+    told.controls.change_password(ANNA)
+    check(told)
+    authorize(told, "crm")
+    inbox.judge = lambda _message: 500
+    assert check(told)
+    inbox.taken()
+    inbox.judge = lambda _message: 200
+    assert told.services.monitoring.test() is None
+    assert check(told) == check(told) == ()
+    assert [each["event"] for each in inbox.taken()] == ["test", "all-well"]
+
+
+def test_an_all_clear_stays_due_when_a_later_failure_is_told_to_nobody(
+    told: Harness, inbox: Inbox
+) -> None:
+    add_verified_connection(told, "books", email=CARLA, organization=FIRST_ORGANIZATION)
+    add_verified_connection(told, "crm")
+    told.controls.change_password(ANNA)
+    check(told)
+    authorize(told, "crm")
+    told.controls.change_password(CARLA)
+    inbox.judge = lambda _message: 500
+    assert check(told)
+    done = told.authorize("books", CARLA, FIRST_ORGANIZATION)
+    told.verify("books", done.generation or 0)
+    inbox.taken()
+    inbox.judge = lambda _message: 200
+    assert told.services.monitoring.test() is None
+    assert check(told) == check(told) == ()
+    assert [each["event"] for each in inbox.taken()] == ["test", "all-well"]
+
+
+def test_a_connection_that_was_removed_and_added_again_is_told_when_it_dies(
+    told: Harness, inbox: Inbox
+) -> None:
+    for _ in range(2):
+        grant = add_verified_connection(told, "crm")
+        assert grant.generation == 1
+        revoke_by_other_program(told, grant)
+        check(told)
+        (message,) = inbox.taken()
+        assert (message["event"], message["new"]) == ("trouble", ["crm"])
+        told.services.tokens.remove_connection("crm")
+
+
+def test_a_dead_connection_that_is_removed_ends_in_an_all_clear(
+    told: Harness, inbox: Inbox
+) -> None:
+    add_verified_connection(told, "books", email=CARLA, organization=FIRST_ORGANIZATION)
+    add_verified_connection(told, "crm")
+    told.controls.change_password(ANNA)
+    check(told)
+    told.services.tokens.remove_connection("crm")
+    check(told)
+    check(told)
+    assert [each["event"] for each in inbox.taken()] == ["trouble", "all-well"]
+
+
 @pytest.mark.parametrize("well", [True, False])
 def test_after_a_failure_the_next_check_tells_even_if_nothing_is_new(
     told: Harness, inbox: Inbox, well: bool

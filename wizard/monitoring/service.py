@@ -111,12 +111,16 @@ class MonitoringService:
             dead = {mark for mark in notified_before if self._is_dead(mark)}
             well = check_run.is_healthy and not dead
             messages = news(check_run.incidents, notified_before, check_run.at, remind)
-            if well and notified_before:
+            if well and self._store.is_all_clear_due():
                 messages = [all_well(check_run.at)]
             if not messages and self._store.notify_failure():
                 messages = again(check_run.incidents, notified_before, check_run.at, well=well)
             failures = self._send(messages)
-            self._store.record_check(check_run.at, dead | _going_on(check_run, notified_before))
+            self._store.record_check(
+                check_run.at,
+                dead | _going_on(check_run, notified_before),
+                is_settled=well and not failures,
+            )
             return failures
 
     def tell_certain(self, look: CheckRun) -> tuple[Failure, ...]:

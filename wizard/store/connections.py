@@ -9,7 +9,7 @@ from sqlalchemy import Connection as DatabaseConnection
 from wizard.errors import WizardError, fail
 from wizard.model import Connection
 from wizard.paths import current_user
-from wizard.store import clients, schema
+from wizard.store import clients, monitoring, schema
 from wizard.store.repository import Repository, insert_row, suggest_names
 
 _T = schema.connections
@@ -79,13 +79,15 @@ class ConnectionRepository(Repository):
         self._update_connection(name, location=location)
 
     def remove_connection(self, name: str) -> None:
-        """Delete a connection with its grants, receipts and attempts; its history stays.
+        """Delete a connection with its grants, receipts, attempts and what was told of it; its
+        history stays.
 
         Raises ``unknown-connection``.
         """
         with self.database.write() as c:
             if c.execute(delete(_T).where(_T.c.name == name)).rowcount == 0:
                 raise self._unknown_connection(c, name)
+            monitoring.forget_connection(c, name)
         self.database.checkpoint()
 
     def _update_connection(self, name: str, **values: object) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Update, select, update
+from sqlalchemy import Connection, Update, select, update
 
 from wizard.model import Failure
 from wizard.store import schema
@@ -12,6 +12,9 @@ from wizard.store.repository import Repository
 from wizard.vault import labels
 
 _INSTALLATION = schema.installation
+
+_ALL_CLEAR_DUE = "all-clear-due"
+"""Is kept beside the marks, which may all be gone by now, until the all-clear has arrived."""
 
 
 @dataclass(frozen=True)
@@ -34,21 +37,31 @@ class MonitoringRepository(Repository):
         """The marks of the failures that somebody was told of and that go on, each with the time
         of the last message that named it."""
         with self.database.read() as c:
-            return _times(c.scalar(select(_INSTALLATION.c.notified)))
+            known = _notified(c)
+        return {
+            mark: datetime.fromisoformat(at) for mark, at in known.items() if mark != _ALL_CLEAR_DUE
+        }
 
-    def record_check(self, at: datetime, still: Iterable[str]) -> None:
-        """Write down a look at all connections; what was told stays known only if it is `still`
-        going on."""
+    def is_all_clear_due(self) -> bool:
+        """Whether somebody was told of a failure, and no all-clear has arrived since."""
+        with self.database.read() as c:
+            return bool(_notified(c))
+
+    def record_check(self, at: datetime, still: Iterable[str], *, is_settled: bool) -> None:
+        """Record a check of all connections. What was told stays known only if it is `still`
+        going on. Where it `is_settled`, no all-clear is due any more: all is well, and whoever is
+        told knows it."""
         with self.database.write() as c:
-            known, kept = c.scalar(select(_INSTALLATION.c.notified)) or {}, set(still)
+            known, kept = _notified(c), set(still)
             notified = {mark: when for mark, when in known.items() if mark in kept}
+            if known and not is_settled:
+                notified[_ALL_CLEAR_DUE] = known.get(_ALL_CLEAR_DUE, at.isoformat())
             c.execute(update(_INSTALLATION).values(last_checked_at=at, notified=notified))
 
     def record_notified(self, marks: Iterable[str], at: datetime) -> None:
         """Write down that a message with these marks has arrived."""
         with self.database.write() as c:
-            known = c.scalar(select(_INSTALLATION.c.notified)) or {}
-            notified = {**known, **dict.fromkeys(sorted(marks), at.isoformat())}
+            notified = {**_notified(c), **dict.fromkeys(sorted(marks), at.isoformat())}
             c.execute(update(_INSTALLATION).values(notified=notified))
 
     def notify_command(self) -> str:
@@ -93,5 +106,16 @@ def _failed(failed: NotifyFailure | None) -> Update:
     return update(_INSTALLATION).values(notify_failed_at=at, notify_failure=failure)
 
 
-def _times(notified: Mapping[str, str] | None) -> dict[str, datetime]:
-    return {mark: datetime.fromisoformat(at) for mark, at in (notified or {}).items()}
+def forget_connection(c: Connection, name: str) -> None:
+    """Drop what was told of connection `name`, which is being removed: the next one of that name
+    starts with the same generations. An all-clear stays due."""
+    known = _notified(c)
+    dropped = [mark for mark in known if mark.split()[1:2] == [name]]
+    if dropped:
+        notified = {mark: when for mark, when in known.items() if mark not in dropped}
+        notified.setdefault(_ALL_CLEAR_DUE, known[dropped[0]])
+        c.execute(update(_INSTALLATION).values(notified=notified))
+
+
+def _notified(c: Connection) -> Mapping[str, str]:
+    return c.scalar(select(_INSTALLATION.c.notified)) or {}
