@@ -193,7 +193,8 @@ def test_a_token_that_a_check_saw_rejected_is_handed_out_by_nobody(harness: Harn
     assert latest_result(harness).is_working
     harness.advance(seconds=61)
     end_token(harness)
-    assert latest_result(harness).is_suspected
+    (incident,) = check(harness).incidents
+    assert "requests of these ten minutes are used up" in incident.explanation.cause
     with pytest.raises(WizardError) as error:
         harness.services.tokens.access_token("crm")
     assert error.value.failure.code == "token-budget"
@@ -206,8 +207,11 @@ def test_a_check_replaces_a_rejected_token_at_most_once_a_minute_with_everybody_
     harness.add_verified_connection()
     harness.services.tokens.access_token("crm", rejected=end_token(harness))
     end_token(harness)
-    assert latest_result(harness).is_suspected
-    assert logged_requests(harness) == {"Leads": 1}
+    for asked in ({"Leads": 1}, {}):
+        (incident,) = check(harness).incidents
+        assert "at most once a minute" in incident.explanation.cause
+        assert "used up" not in incident.explanation.cause
+        assert logged_requests(harness) == asked
     harness.advance(seconds=61)
     assert latest_result(harness).is_working
     rejected = end_token(harness)
@@ -226,6 +230,7 @@ def test_tokens_that_died_together_are_not_handed_out_while_the_limits_are_used_
     harness.controls.change_password(ANNA)
     seen = check(harness)
     assert all(each.is_suspected for each in seen.results)
+    assert "requests of these ten minutes are used up" in seen.incidents[0].explanation.cause
     for name in names:
         assert harness.services.token_cache.get(name) is None
         with pytest.raises(WizardError, match="grant-dead"):

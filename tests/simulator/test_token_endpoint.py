@@ -109,6 +109,18 @@ def test_a_replaced_refresh_token_that_is_used_again_ends_its_successors(zoho: Z
     assert zoho.is_accepted(other["access_token"])
 
 
+@pytest.mark.rule("a-refresh-may-repeat-its-access-token")
+def test_a_refresh_answers_with_the_same_access_token_while_it_lives(zoho: ZohoDriver) -> None:
+    zoho.controls.change_settings(access_token_reuse=True)
+    first = zoho.issue_tokens()
+    zoho.controls.advance(600)
+    again = zoho.refresh(first["refresh_token"]).json()
+    assert again["access_token"] == first["access_token"]
+    assert first["expires_in"] - 660 < again["expires_in"] <= first["expires_in"] - 600
+    zoho.controls.advance(again["expires_in"] + 1)
+    assert zoho.refresh(first["refresh_token"]).json()["access_token"] != first["access_token"]
+
+
 @pytest.mark.rule("refresh-keeps-the-scopes")
 def test_a_refresh_cannot_widen_the_scopes(zoho: ZohoDriver) -> None:
     body = zoho.issue_tokens()

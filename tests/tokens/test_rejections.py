@@ -116,6 +116,42 @@ def test_twenty_programs_that_report_one_token_make_one_refresh(harness: Harness
     assert len(harness.refresh_requests()) == 1
 
 
+@pytest.mark.parametrize("cached", [True, False])
+def test_a_rejected_token_that_the_server_issues_again_is_handed_to_nobody(
+    harness: Harness, cached: bool
+) -> None:
+    harness.add_verified_connection()
+    harness.controls.change_settings(access_token_reuse=True)
+    first = harness.services.tokens.access_token("crm", force_refresh=True)
+    harness.advance(seconds=61)
+    if not cached:
+        harness.services.token_cache.remove("crm")
+    harness.controls.clear_journal()
+    for told in (refused(harness, first.value), refused(harness), refused(harness, fresh=True)):
+        assert (told.code, told.temporary) == ("token-rejected", True)
+        assert told.retry_at is not None
+        assert timedelta() < told.retry_at - harness.now() <= timedelta(minutes=1)
+    assert len(harness.refresh_requests()) == 1
+    harness.advance(seconds=61)
+    assert refused(harness).code == "token-rejected"
+    assert len(harness.refresh_requests()) == 2
+    harness.controls.change_settings(access_token_reuse=False)
+    harness.advance(seconds=61)
+    assert harness.services.tokens.access_token("crm").value != first.value
+
+
+def test_a_check_that_is_given_the_rejected_token_again_leaves_it_rejected(
+    harness: Harness,
+) -> None:
+    grant = harness.add_verified_connection()
+    first = harness.services.tokens.access_token("crm")
+    harness.controls.change_settings(access_token_reuse=True)
+    harness.services.tokens.reject(grant, first.value)
+    harness.services.tokens.refresh_for_check(grant, first.value)
+    assert harness.services.tokens.is_rejected(grant)
+    assert refused(harness).code == "token-rejected"
+
+
 # --- the budget -----------------------------------------------------------------------------------
 
 
@@ -135,6 +171,19 @@ def test_one_request_of_the_budget_is_reserved_for_what_was_rejected(harness: Ha
     assert refused(harness).code == "token-budget", "it isn't served stale either"
     harness.advance(seconds=(told.retry_at - harness.now()).total_seconds() + 1)
     assert harness.services.tokens.access_token("crm").value != second.value
+
+
+def test_the_reserved_request_alone_is_enough_to_learn_that_the_grant_is_dead(
+    harness: Harness,
+) -> None:
+    harness.add_verified_connection()
+    spend(harness)
+    last = harness.services.tokens.access_token("crm")
+    harness.controls.change_password(ANNA)
+    harness.controls.clear_journal()
+    assert refused(harness, last.value).code == "grant-dead"
+    assert len(harness.refresh_requests()) == 1
+    assert current_grant(harness).state is GrantState.NEEDS_REAUTHORIZATION
 
 
 def test_a_client_that_is_counted_as_one_keeps_one_for_what_was_rejected(harness: Harness) -> None:

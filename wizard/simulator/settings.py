@@ -42,6 +42,7 @@ class SimulatorSettings:
     wrong_passwords_before_captcha: int
     console_labels: str
     refresh_token_rotation: str
+    access_token_reuse: bool
 
     @classmethod
     def default(cls) -> "SimulatorSettings":

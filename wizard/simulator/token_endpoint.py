@@ -141,6 +141,11 @@ def _refresh(world: World, request: TokenRequest, client: Client) -> AccountsRes
             world.grants.end_family(replaced, "used again")
         return _error("invalid_code")
     if rotation == "off":
+        living = list(world.grants.active_access_tokens(parent))
+        if living and world.settings.access_token_reuse:
+            seconds = (living[-1].expires_at - world.clock()).total_seconds()
+            body = _token_body(world, living[-1], client)
+            return AccountsResponse({**body, "expires_in": int(seconds)})
         token = world.grants.issue_access_token(
             parent.permission, parent, shortened_by_seconds=request.clock_skew_seconds
         )

@@ -41,9 +41,12 @@ class Rejections(Repository):
         """Remember that an access token of `connection` was rejected."""
         self._upsert(connection, generation=generation, fingerprint=fingerprint, pending=True)
 
-    def note_forced(self, connection: str, generation: int, at: datetime) -> None:
-        """Remember that an access token of `connection` was replaced before its time."""
-        self._upsert(connection, generation=generation, pending=False, forced_at=at)
+    def note_forced(
+        self, connection: str, generation: int, at: datetime, *, pending: bool = False
+    ) -> None:
+        """Remember that an access token of `connection` was replaced before its time; `pending`:
+        by the rejected one itself, which the server issued again."""
+        self._upsert(connection, generation=generation, pending=pending, forced_at=at)
 
     def _upsert(self, connection: str, **values: Any) -> None:
         first = insert(_T).values(connection=connection, **{"fingerprint": "", **values})

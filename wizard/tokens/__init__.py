@@ -19,7 +19,7 @@ from wizard.tokens.api_access import ApiAccess, ProductApiAccess, api_access_of
 from wizard.tokens.budgets import PENDING, PENDING_TIMEOUT, ConsentSchedule, RefreshPurpose
 from wizard.tokens.refresh import FORCED_REST, LOCK_TIMEOUT_SECONDS, TokenRefresher
 from wizard.tokens.reported import LONGEST, reported_token
-from wizard.tokens.request_log import RequestLog, RequestLogView
+from wizard.tokens.request_log import RequestLog, RequestLogView, wait
 
 __all__ = [
     "LOCK_TIMEOUT_SECONDS",
@@ -83,7 +83,7 @@ class TokenService(TokenRefresher):
                 self._spare(grant) is None or force_refresh,
                 lambda: bool(usable_cached_token()),
             ):
-                return self._refreshed_token(name, min_ttl, force_refresh)
+                return self._refreshed_token(name, min_ttl, force_refresh, rejected)
         except WizardError as error:
             waited = error.failure.code == "refresh-under-way"
             if waited and (token := usable_cached_token()):
@@ -182,8 +182,11 @@ class TokenService(TokenRefresher):
         times = (ends, token.refresh_at or ends, token.issued_at or now, now)
         return is_fresh(*(each.timestamp() for each in times))
 
-    def _refreshed_token(self, name: str, min_ttl: int | None, force_refresh: bool) -> AccessToken:
-        """Under the lock: look again, then refresh once."""
+    def _refreshed_token(
+        self, name: str, min_ttl: int | None, force_refresh: bool, reported: str
+    ) -> AccessToken:
+        """Under the lock: look again, then refresh once. Raises ``token-rejected`` where the server
+        answers with a rejected access token again."""
         grant = self._usable_grant(name)
         cached = self._cached_token_of(grant)
         wanted = cached is not None and self._is_fresh_enough(cached, min_ttl)
@@ -194,7 +197,10 @@ class TokenService(TokenRefresher):
         ):
             return cached
         purpose = RefreshPurpose.EARLY if self._spare(grant) else RefreshPurpose.REQUIRED
-        return self._cache_access_token(grant, self._replace(grant, purpose, forced=force_refresh))
+        response = self._replace(grant, purpose, forced=force_refresh, reported=reported)
+        if self._was_rejected(name, response.access_token):
+            raise wait("token-rejected", self._clock() + FORCED_REST, name=name)
+        return self._cache_access_token(grant, response)
 
     def _cache_access_token(self, grant: Grant, token: TokenResponse) -> AccessToken:
         """Cache the token while its grant is the connection's own: whoever comes late, with a

@@ -100,19 +100,34 @@ class TokenRefresher(ClientRequests):
         return known is not None and known.fingerprint == _digest(access_token)
 
     def _replace(
-        self, grant: Grant, need: RefreshPurpose, *, forced: bool = False, witnessed: bool = False
+        self,
+        grant: Grant,
+        need: RefreshPurpose,
+        *,
+        forced: bool = False,
+        witnessed: bool = False,
+        reported: str = "",
     ) -> TokenResponse:
         """Refresh `grant`, under its lock. What replaces a rejected access token, or is `forced`
         otherwise, counts as the forced refresh of this minute; a rejected one waits for its turn.
+
+        A server may answer with the access token that was rejected, or is `reported` as rejected
+        now: it stays rejected. Where a program needs a token, the rejection is a witness of the
+        grant's death, because no second request is reserved to confirm it.
         """
         rejected = self.is_rejected(grant)
         if rejected:
             self._check_forced_rest(grant)
             need = RefreshPurpose.REJECTED if need is RefreshPurpose.REQUIRED else need
+        witnessed = witnessed or need is RefreshPurpose.REJECTED
         response = self._refresh_or_reject(grant, need, is_confirmed=witnessed)
-        if rejected or forced:
+        name, generation, value = grant.connection, grant.generation, response.access_token
+        if value == reported:
+            self._store.reject_access_token(name, generation, _digest(value))
+        repeated = self._was_rejected(name, value)
+        if rejected or forced or repeated:
             with suppress(WizardError):  # the token is worth more than the line about it
-                self._store.note_forced(grant.connection, grant.generation, self._clock())
+                self._store.note_forced(name, generation, self._clock(), pending=repeated)
         return response
 
     def _check_forced_rest(self, grant: Grant) -> None:

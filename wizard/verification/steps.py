@@ -10,7 +10,7 @@ from datetime import timedelta
 from functools import partial
 from typing import TypeVar
 
-from wizard.errors import WizardError
+from wizard.errors import WizardError, message
 from wizard.model import (
     AccessToken,
     Account,
@@ -153,7 +153,7 @@ class VerificationRun:
         except WizardError as error:
             if not suspected:
                 raise
-            raise WizardError(replace(error.failure, code=SUSPECTED_REJECTION)) from None
+            raise WizardError(_suspicion(error.failure, error.failure)) from None
 
     def _confirm_rejection(
         self, rejected_step: VerificationStep, need: RefreshPurpose
@@ -167,10 +167,7 @@ class VerificationRun:
             )
         except WizardError as error:
             failure = rejected_step.failure or error.failure
-            later = error.failure.retry_at
-            return replace(
-                rejected_step, failure=replace(failure, code=SUSPECTED_REJECTION, retry_at=later)
-            )
+            return replace(rejected_step, failure=_suspicion(failure, error.failure))
 
     def _run_conclusive_step(self, name: str, function: StepFunction) -> VerificationStep:
         step = self._run_step(name, function)
@@ -317,6 +314,12 @@ class VerificationRun:
         self.token = self._tokens.refresh_grant(self._grant)
         self._access_token = self.token.access_token
         return request(self._access_token)
+
+
+def _suspicion(failure: Failure, obstacle: Failure) -> Failure:
+    """`failure` where an `obstacle` keeps Zoho from being asked whether the grant lives."""
+    details = {**failure.details, "obstacle": message("obstacles", obstacle.code)}
+    return replace(failure, code=SUSPECTED_REJECTION, retry_at=obstacle.retry_at, details=details)
 
 
 def _failed_steps(report: VerificationReport) -> set[str]:
