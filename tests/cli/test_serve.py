@@ -3,6 +3,7 @@
 import json
 import os
 import select
+import shutil
 import signal
 import stat
 from pathlib import Path
@@ -99,6 +100,25 @@ def test_a_second_serve_on_another_port_is_refused_and_the_first_keeps_its_socke
     assert (own.stat().st_ino, (shared / "socket").stat().st_ino) == before
     assert socket_answers(own)
     serving.finish(signal.SIGTERM)
+
+
+def test_a_second_serve_is_refused_even_if_the_locks_of_the_first_were_removed(
+    shell: Shell, shell_harness: Harness
+) -> None:
+    serving = shell.start("serve")
+    serving.wait_for_stderr(LINK)
+    own = Path(shell_harness.services.paths.socket)
+    before = own.stat().st_ino
+    shutil.rmtree(shell_harness.services.paths.lock_dir)
+
+    other = shell.run("serve", ZOHO_WIZARD_PORT=str(free_port()))
+
+    assert other.exit_code == 1
+    assert "already-served" in other.stderr
+    assert f"http://localhost:{shell.port}" in other.stderr
+    assert own.stat().st_ino == before
+    assert socket_answers(own)
+    assert serving.finish(signal.SIGTERM).exit_code == 0
 
 
 def test_of_two_that_start_together_one_serves_and_the_other_says_so(shell: Shell) -> None:

@@ -170,6 +170,19 @@ def test_a_command_that_leaves_a_child_behind_has_ended(tmp_path: Path) -> None:
         ('echo "$HOME"', "$H"),
         ("echo it\\'s > file", ">"),
         ("echo 'a' > 'b'", ">"),
+        ("true\nfalse", "line break"),
+        ("true \\\n --now", "line break"),
+        ("true # not now", "#"),
+        ("cat ~anna/file", "~"),
+        ("cat ~", "~"),
+        ("echo {a,b}", "{a,b}"),
+        ("echo x{1..3}", "{1..3}"),
+        ("ls file?", "?"),
+        ("ls [ab]*", "[ab]"),
+        ("echo $?", "$?"),
+        ("(true)", "("),
+        ("echo a&b", "&"),
+        ("curl -d @- https://hooks.example/?a=1", "?"),
     ],
 )
 def test_what_only_a_shell_acts_on_is_refused_for_what_it_is(line: str, syntax: str) -> None:
@@ -184,9 +197,11 @@ def test_what_only_a_shell_acts_on_is_refused_for_what_it_is(line: str, syntax: 
         "sh -c 'cat >> file'",
         'sh -c "cat >> file && echo $HOME"',
         "echo 'a|b;c > d' \"e*f & g\" h\\;",
-        "curl -d @- https://hooks.example/?a=1&b=2",
+        "curl -d @- 'https://hooks.example/?a=1&b=2'",
         "env TZ=UTC date --date=now",
-        "echo a~b 100% {} [x] #",
+        "echo a~b 100% {} {a} [ ] [] a#b $ user@host:/path,x +%H:%M ^! -",
+        "echo '~' \"#\" '{a,b}' \"?\" '[ab]' 'two\nlines' \\? \\#",
+        " true \n",
     ],
 )
 def test_what_is_quoted_or_means_nothing_to_a_shell_stays_and_can_be_given_again(

@@ -32,8 +32,20 @@ _STDERR_TIMEOUT_SECONDS = (
 _QUOTED = re.compile(r"""'[^']*'|"(?:[^"\\]|\\.)*"|\\.""", re.DOTALL)
 """What a shell would take as it stands, or nearly so: within double quotes it expands."""
 _SHELL_SYNTAX = re.compile(
-    r"^\s*[A-Za-z_]\w*=|\|\|?|>>?|<|;|&&|&(?=\s|$)|`|\$\(|\$[{\w]|\*|(?<!\S)~(?=/|\s|$)"
+    r"""
+      ^\s*[A-Za-z_]\w*\+?=                     # a variable for the command
+    | \n                                      # the end of a command
+    | \|\|? | && | & | ; | >>? | < | [()]      # operators (POSIX 2.10.2)
+    | ` | \$\S                                # substitution (2.6.2 to 2.6.4)
+    | [*?] | \[[^\s\]]+\]                      # patterns (2.14)
+    | \{[^\s{}]*(?:,|\.\.)[^\s{}]*\}         # alternatives, in most shells
+    | (?<!\S)~ | (?<!\S)\#                   # a home directory (2.6.1), a comment
+    """,
+    re.VERBOSE,
 )
+"""Whatever a shell acts on outside of quotes, by POSIX.1-2017, Shell Command Language."""
+_LINE_CONTINUATION = "\\\n"
+_LINE_BREAK = "line break"
 _EXPANSION = re.compile(r"(?<!\\)(?:`|\$\(|\$[{A-Za-z_])")
 _SHELL_OPTION = re.compile(r"(?<!\S)-\w*c\s+$")  # sh -c "…": that shell expands it
 
@@ -63,14 +75,17 @@ def resolve_command(command_line: str, environment: Mapping[str, str]) -> str:
 def shell_syntax(line: str) -> str:
     """The first piece of `line` that only a shell acts on, such as ``>>``; empty if there is none.
     No shell runs these commands: such a piece would reach the program as an argument. Pure."""
+    line = line.strip()
     for quoted in _QUOTED.finditer(line):
+        if quoted.group() == _LINE_CONTINUATION:
+            return _LINE_BREAK
         text, before = quoted.group(), line[: quoted.start()]
         if text.startswith('"') and not _SHELL_OPTION.search(before):
             found = _EXPANSION.search(text)
             if found:
                 return found.group()
     found = _SHELL_SYNTAX.search(_QUOTED.sub("_", line))
-    return found.group().strip() if found else ""
+    return (found.group().strip() or _LINE_BREAK) if found else ""
 
 
 def run_command(

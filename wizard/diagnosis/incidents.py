@@ -205,8 +205,9 @@ class Incidents:
     def _details(self, group: CauseGroup, explanation: Explanation) -> dict[str, str]:
         first, count = group.cases[0], len(group.cases)
         place = self._zoho.data_center(first.location).name if first.location else "Zoho"
-        known = {key: first.failure.details[key] for key in first.failure.details if key == "obstacle"}
-        return known | {
+        details = first.failure.details
+        return {
+            **{key: details[key] for key in ("obstacle",) if key in details},
             "connections": f"{count} connection{'s' if count > 1 else ''}",
             "tokens": "their refresh tokens" if count > 1 else "its refresh token",
             "names": " ".join(each.name for each in group.all_cases),

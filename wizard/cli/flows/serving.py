@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from types import FrameType
+from urllib.parse import urljoin
 
 import click
 
@@ -38,6 +39,9 @@ def running_server(
     from wizard.web import serve as serve_pages
 
     with alone(services.paths):
+        # Where the lock's file was removed, a lock is had beside the server that still holds it.
+        if link := request_browser_link(Path(services.paths.socket), "/", is_printed=True):
+            raise _already_served(services.paths, urljoin(link, "/").rstrip("/"))
         _note_address(services)
         remove_leftovers(services.paths)
         server = serve_pages(services, start_assist=assist_process_factory(services.settings))
@@ -64,15 +68,14 @@ def _note_address(house: Services) -> None:
 def alone(home: Paths) -> AbstractContextManager[None]:
     """Be the only wizard that serves `home` on this machine: a second one would take the sockets
     of the first away. Raises ``already-served``."""
+    return exclusive(home.serving_lock, lambda: _already_served(home))
 
-    def refused() -> WizardError:
-        address = ""
-        with suppress(OSError):
-            address = Path(home.serving_address).read_text("utf-8")
-        known = {"address": address} if address else {}  # it may have just begun
-        return fail("already-served", path=home.data_dir, **known)
 
-    return exclusive(home.serving_lock, refused)
+def _already_served(home: Paths, address: str = "") -> WizardError:
+    with suppress(OSError):
+        address = address or Path(home.serving_address).read_text("utf-8")
+    known = {"address": address} if address else {}  # it may have just begun
+    return fail("already-served", path=home.data_dir, **known)
 
 
 @contextmanager
