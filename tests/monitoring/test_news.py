@@ -155,8 +155,10 @@ def test_a_dead_connection_that_is_removed_ends_in_an_all_clear(
 ) -> None:
     add_verified_connection(told, "books", email=CARLA, organization=FIRST_ORGANIZATION)
     add_verified_connection(told, "crm")
+    told.services.token_cache.remove("crm")
     told.controls.change_password(ANNA)
-    check(told)
+    told.services.checks.check(["crm"])
+    assert told.services.monitoring.notify_rejected("crm") == ()
     told.services.tokens.remove_connection("crm")
     check(told)
     check(told)
