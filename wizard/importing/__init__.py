@@ -21,7 +21,6 @@ from wizard.model import (
     Identifier,
     Token,
 )
-from wizard.oauth import TokenResponse
 from wizard.store import Store, StoreContents
 from wizard.tokens import TokenService
 from wizard.tokens.client_details import client_details
@@ -94,14 +93,13 @@ class Importer:
             client_id, location or self._hinted_location(credentials)
         )
         self._check_secret(client_id, secret, data_center)
-        token = self._try_refresh(client_id, secret, refresh_token, data_center)
-        granted = token.scope or tuple(
+        told, newest = self._try_refresh(client_id, secret, refresh_token, data_center)
+        granted = told or tuple(
             parse_scope(scope or credentials.values.get("scope", "") or ACCOUNT_SCOPE)
         )
-        newest = token.refresh_token or refresh_token
-        if granted == (ACCOUNT_SCOPE,) and not token.scope and newest == refresh_token:
-            raise fail("import-scope-unknown")
         rotated = newest != refresh_token
+        if granted == (ACCOUNT_SCOPE,) and not told and not rotated:
+            raise fail("import-scope-unknown")
         return VerifiedCredentials(client_id, secret, newest, data_center, granted, rotated)
 
     def import_connection(
@@ -182,15 +180,22 @@ class Importer:
             raise fail("wrong-secret", **details)
 
     def _try_refresh(
-        self, client_id: str, secret: str, refresh_token: str, data_center: DataCenter
-    ) -> TokenResponse:
+        self, client_id: str, secret: str, refresh_token: Token, data_center: DataCenter
+    ) -> tuple[tuple[str, ...], Token]:
+        """The scopes that Zoho names, and the refresh token that is good now. If it was replaced,
+        the new one exists nowhere else, so that nothing wrong with the answer stops the import."""
+        known, location = [refresh_token], data_center.location
         try:
-            location = data_center.location
-            return self._tokens.try_refresh(client_id, secret, refresh_token, location)
+            token = self._tokens.try_refresh(
+                client_id, secret, refresh_token, location, known.append
+            )
         except WizardError as error:
+            if len(known) > 1:
+                return (), known[-1]
             if error.failure.code != "invalid-code":
                 raise
             raise fail("import-refused", data_center=data_center.name) from error
+        return token.scope, known[-1]
 
 
 def _judged(found: FoundCredentials) -> tuple[Identifier, Token, Token]:

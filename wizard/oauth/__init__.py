@@ -11,16 +11,27 @@ from authlib.integrations.requests_client import OAuth2Session
 
 from wizard.model import Clock
 from wizard.oauth.responses import (
+    ROTATED,
     ClientVerdict,
+    RefreshResponse,
     TokenResponse,
     parse_client_verdict,
+    parse_refresh,
     parse_revocation,
     parse_token_response,
 )
 from wizard.transport import HttpResponse, Transport
 from wizard.zoho import DataCenter, Zoho
 
-__all__ = ["ClientVerdict", "OAuth", "TokenResponse", "new_code_verifier", "new_state"]
+__all__ = [
+    "ROTATED",
+    "ClientVerdict",
+    "OAuth",
+    "RefreshResponse",
+    "TokenResponse",
+    "new_code_verifier",
+    "new_state",
+]
 
 _INVALID_CODE = f"1000.{'0' * 32}.{'0' * 32}"
 """Of the form of a code, and never issued: asking about it proves the client and costs nothing."""
@@ -99,8 +110,10 @@ class OAuth:
 
     def refresh(
         self, data_center: DataCenter, client_id: str, client_secret: str, refresh_token: str
-    ) -> TokenResponse:
-        """A new access token. Raises ``invalid-code`` where Zoho no longer takes the grant."""
+    ) -> RefreshResponse:
+        """Ask for a new access token. The caller stores the new refresh token, if the answer has
+        one, and only then reads the access token, which raises ``invalid-code`` where Zoho no
+        longer takes the grant."""
         asked_at = self._clock()
         answer = self._request_token(
             data_center.token_endpoint,
@@ -109,7 +122,7 @@ class OAuth:
             grant_type="refresh_token",
             refresh_token=refresh_token,
         )
-        return parse_token_response(answer, data_center, asked_at)
+        return parse_refresh(answer, data_center, asked_at, refresh_token)
 
     def probe_client(
         self, data_center: DataCenter, client_id: str, client_secret: str

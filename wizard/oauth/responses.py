@@ -7,12 +7,12 @@ so in an explicit OAuth error; whatever else comes back says nothing about a tok
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from wizard.errors import WizardError
+from wizard.errors import WizardError, message
 from wizard.model import Failure, HttpExchange, Token
 from wizard.transport import HttpResponse, retry_at, sanitize_line
 from wizard.zoho import DataCenter, limits
@@ -33,6 +33,10 @@ _TEMPORARY_CODES = ("general-error",)
 _ALREADY_INVALID = ("invalid_token", "invalid_code")
 """Words for a token that there is nothing to revoke of."""
 
+_TOKEN_TYPES = ("bearer", "zoho-oauthtoken")
+"""Zoho names the type ``Bearer``. ``Zoho-oauthtoken`` is its own word for the same scheme, which
+its products document for the ``Authorization`` header."""
+
 _SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
 
 _DEFAULT_LIFETIME_SECONDS = 300
@@ -40,6 +44,10 @@ _DEFAULT_LIFETIME_SECONDS = 300
 _PLAUSIBLE_LIFETIMES_SECONDS = range(60, 86_401)
 """Zoho's live an hour. Less than a minute is of no use to anybody, and a number beyond a day is in
 another unit, such as milliseconds."""
+
+
+ROTATED = "rotated"
+"""A detail of a failure: the answer had a new refresh token, which was stored all the same."""
 
 
 class ClientVerdict(StrEnum):
@@ -73,6 +81,42 @@ class TokenResponse:
     """What the accounts server takes the time for."""
 
 
+@dataclass(frozen=True)
+class RefreshResponse:
+    """The answer to a refresh, before it is judged as a whole."""
+
+    new_refresh_token: Token | None = field(repr=False)
+    """Replaces the refresh token that was sent: to be stored before anything else is done."""
+    response: HttpResponse = field(repr=False)
+    data_center: DataCenter
+    requested_at: datetime
+
+    def token(self) -> TokenResponse:
+        """The access token; raises what else the answer says. If the answer also has a new refresh
+        token, the failure says so."""
+        try:
+            return parse_token_response(self.response, self.data_center, self.requested_at)
+        except WizardError as error:
+            if self.new_refresh_token is None:
+                raise
+            details = {**error.failure.details, ROTATED: message("changes", ROTATED)}
+            raise WizardError(replace(error.failure, details=details)) from error
+
+
+def parse_refresh(
+    response: HttpResponse, data_center: DataCenter, requested_at: datetime, refresh_token: str
+) -> RefreshResponse:
+    """Read the refresh token that replaces the one that was sent, whatever else is wrong with the
+    answer. Beside an explicit error there is none, and two different ones are as good as none.
+    """
+    found = None
+    if not any(map(_is_error, response.issued_values("error"))):
+        given = response.issued_values("refresh_token")
+        found = Token.of(given[0]) if given and all(each == given[0] for each in given) else None
+    replaces = found is not None and found != refresh_token
+    return RefreshResponse(found if replaces else None, response, data_center, requested_at)
+
+
 def parse_token_response(
     response: HttpResponse, data_center: DataCenter, requested_at: datetime
 ) -> TokenResponse:
@@ -85,7 +129,7 @@ def parse_token_response(
         raise _malformed(response, "access_token")
     if refresh_token is None and body.get("refresh_token") is not None:
         raise _malformed(response, "refresh_token")
-    if not isinstance(token_type, str) or token_type.lower() != "bearer":
+    if not isinstance(token_type, str) or token_type.lower() not in _TOKEN_TYPES:
         raise _malformed(response, "token_type")
     seconds = _lifetime_seconds(body)
     named = body.get("api_domain", data_center.api_domain)
@@ -149,19 +193,26 @@ def _json_body(response: HttpResponse, at: datetime) -> Mapping[str, Any]:
         raise _response_error("data-centre-down", response, temporary=True, until=until)
     if not isinstance(body, dict):
         raise _response_error("not-json", response, temporary=True)
-    word = _sanitized(body["error"]) if "error" in body else ""
+    word = _sanitized(body["error"]).strip() if "error" in body else ""
     if word not in _FAILURE_CODES and _is_rate_limited(response, body):
         pause = timedelta(seconds=limits().rate_limit_pause_seconds)
         until = retry_at(response, at) or at + pause
         raise _response_error("throttled", response, zoho_error=word, temporary=True, until=until)
     if "error" in body:
+        if not _is_error(body["error"]):
+            raise _malformed(response, "error")
         code = _FAILURE_CODES.get(word, "unknown-oauth-error")
         raise _response_error(
-            code, response, zoho_error=word or "(empty)", temporary=code in _TEMPORARY_CODES
+            code, response, zoho_error=word, temporary=code in _TEMPORARY_CODES
         )
     if response.status != 200:
         raise _malformed(response, "status")
     return body
+
+
+def _is_error(value: object) -> bool:
+    """Whether an ``error`` names one; an empty one says nothing."""
+    return bool(value) and bool(_sanitized(value).strip())
 
 
 def _is_rate_limited(response: HttpResponse, body: Mapping[str, Any]) -> bool:

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from wizard.errors import fail
 from wizard.fastpath import TokenCache
-from wizard.model import Attempt, Client, Clock, Event, Grant, RequestKind, TokenRequest
+from wizard.model import Attempt, Client, Clock, Event, Grant, RequestKind, Token, TokenRequest
 from wizard.oauth import OAuth, TokenResponse
 from wizard.paths import Paths
 from wizard.store import Store
@@ -106,16 +106,27 @@ class ClientRequests:
         return self._probe(client_id, client_secret, location, lambda verdict: verdict)
 
     def try_refresh(
-        self, client_id: str, client_secret: str, refresh_token: str, location: str
+        self,
+        client_id: str,
+        client_secret: str,
+        refresh_token: str,
+        location: str,
+        keep: Callable[[Token], None],
     ) -> TokenResponse:
-        """Refresh once with credentials that are stored nowhere yet; raises the accounts server's
-        and the transport's failures and ``throttled``."""
+        """Refresh once with credentials that are stored nowhere yet. If the answer replaces the
+        refresh token, `keep` gets the new one before the rest is read. Raises the accounts
+        server's and the transport's failures and ``throttled``."""
         self._request_log.check_rate_limit(client_id, location)
         data_center = self._zoho.data_center(location)
-        return self._request_log.run(
-            self._new_request(RequestKind.REFRESH, client_id, location),
-            lambda: self._oauth.refresh(data_center, client_id, client_secret, refresh_token),
-        )
+
+        def refresh() -> TokenResponse:
+            response = self._oauth.refresh(data_center, client_id, client_secret, refresh_token)
+            if response.new_refresh_token is not None:
+                keep(response.new_refresh_token)
+            return response.token()
+
+        ask = self._new_request(RequestKind.REFRESH, client_id, location)
+        return self._request_log.run(ask, refresh)
 
     def is_known_client(self, location: str, client_id: str) -> bool:
         """Whether `location` knows the client, asked with a made-up secret."""

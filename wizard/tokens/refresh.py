@@ -254,8 +254,8 @@ class TokenRefresher(ClientRequests):
                 response = self._oauth.refresh(
                     data_center, grant.client_id, secret, grant.refresh_token
                 )
-            self._rotate(grant, response.refresh_token)
-            return response
+            self._rotate(grant, response.new_refresh_token)
+            return response.token()
 
         try:
             return self._request_log.run(
@@ -271,11 +271,11 @@ class TokenRefresher(ClientRequests):
     def _rotate(self, grant: Grant, refresh_token: str | None) -> None:
         """Commit the refresh token that replaces the one that was sent, before anything else is
         done with the answer. Raises ``rotation-not-stored``: the answer is then not used."""
-        if refresh_token in (None, grant.refresh_token):
+        if refresh_token is None:
             return
         for left in reversed(range(STORING_TRIES)):
             try:
-                self._store.rotate(grant, str(refresh_token), self._clock())
+                self._store.rotate(grant, refresh_token, self._clock())
             except WizardError as error:
                 if not left or isinstance(error, Conflict):
                     details = {"name": grant.connection, "reason": explain(error.failure).title}

@@ -40,6 +40,15 @@ class HttpResponse:
         body = parse_json(self.body)
         return body.get(name) if isinstance(body, dict) else None
 
+    def issued_values(self, name: str) -> tuple[Any, ...]:
+        """Every value that the JSON object gives under `name`, as it came: for the judge of a new
+        refresh token alone, which counts even in an answer that can be read in two ways."""
+        try:
+            body = json.loads(self.body, object_pairs_hook=_Members)
+        except (ValueError, RecursionError):
+            return ()
+        return tuple(value for key, value in body if key == name) if type(body) is _Members else ()
+
     @property
     def date(self) -> datetime | None:
         """What the server takes the time for, by its ``Date`` header."""
@@ -63,6 +72,10 @@ def parse_json(body: bytes) -> Any:
         return json.loads(body, object_pairs_hook=_unique_names, parse_constant=_reject_constant)
     except (ValueError, RecursionError):
         return None
+
+
+class _Members(list[tuple[str, Any]]):
+    """The members of a JSON object in their order, a name given twice included."""
 
 
 def _unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
