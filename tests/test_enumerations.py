@@ -12,7 +12,8 @@ import pytest
 from flask import Flask
 from support.harness import ANNA, Harness
 
-from wizard.cli.commands import connections, deliver
+from wizard.cli import connection_states
+from wizard.cli.commands import deliver
 from wizard.cli.flows.reauthorization_results import state_of
 from wizard.cli.renderer import CONFIDENCE_MARKS, Renderer
 from wizard.cli.renderer import STEP_MARKS as RUNG_SHAPES
@@ -70,7 +71,7 @@ def of_trouble(member: CauseLevel) -> str:
 
 
 WORDS: dict[str, tuple[type[Enum], Callable[..., str]]] = {
-    "a grant in the terminal": (GrantState, lambda each: connections.STATE_LABELS[each]),
+    "a grant in the terminal": (GrantState, lambda each: connection_states.STATE_LABELS[each]),
     "a grant on the pages": (GrantState, lambda each: view_models.GRANT_BADGES[each].label),
     "a rung in the terminal": (StepState, lambda each: "".join(RUNG_SHAPES[each]) + each.value),
     "a cause in the terminal": (

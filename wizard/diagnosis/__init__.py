@@ -200,7 +200,7 @@ class DiagnosisService:
         if grant is None:
             return ConnectionStatus(ConnectionState.NOT_AUTHORIZED)
         report = self._store.verification_report(name, grant.generation)
-        unknown = self._outcome_unknown(grant)
+        unknown = self.outcome_unknown(grant)
         failure = grant.failure or unknown or _verification_failure(report)
         if grant.state is GrantState.REVOKED:
             failure = Failure("grant-revoked", details={"name": name})
@@ -219,12 +219,12 @@ class DiagnosisService:
             codes.get(grant.state, working), explanation, grant=grant, report=report
         )
 
-    def _outcome_unknown(self, grant: Grant) -> Failure | None:
+    def outcome_unknown(self, grant: Grant) -> Failure | None:
         """That nobody knows whether the refresh token of a grant in use was replaced."""
-        ask = self._tokens.unanswered(grant) if grant.state is GrantState.VERIFIED else None
-        if ask is None:
+        sent_at = self._tokens.outcome_unknown_since(grant)
+        if sent_at is None:
             return None
-        details = {"name": grant.connection, "sent_at": spoken(ask.at, self._clock())}
+        details = {"name": grant.connection, "sent_at": spoken(sent_at, self._clock())}
         return Failure("refresh-outcome-unknown", temporary=True, details=details)
 
     def _status_of_attempt(

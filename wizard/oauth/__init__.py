@@ -11,10 +11,10 @@ from authlib.integrations.requests_client import OAuth2Session
 
 from wizard.model import Clock
 from wizard.oauth.responses import (
-    ROTATED,
     ClientVerdict,
     RefreshResponse,
     TokenResponse,
+    is_rotated,
     parse_client_verdict,
     parse_refresh,
     parse_revocation,
@@ -24,11 +24,11 @@ from wizard.transport import HttpResponse, Transport
 from wizard.zoho import DataCenter, Zoho
 
 __all__ = [
-    "ROTATED",
     "ClientVerdict",
     "OAuth",
     "RefreshResponse",
     "TokenResponse",
+    "is_rotated",
     "new_code_verifier",
     "new_state",
 ]

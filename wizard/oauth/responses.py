@@ -46,10 +46,6 @@ _PLAUSIBLE_LIFETIMES_SECONDS = range(60, 86_401)
 another unit, such as milliseconds."""
 
 
-ROTATED = "rotated"
-"""A detail of a failure: the answer had a new refresh token, which was stored all the same."""
-
-
 class ClientVerdict(StrEnum):
     """What a data centre thinks of a client id and secret."""
 
@@ -99,7 +95,7 @@ class RefreshResponse:
         except WizardError as error:
             if self.new_refresh_token is None:
                 raise
-            details = {**error.failure.details, ROTATED: message("changes", ROTATED)}
+            details = {**error.failure.details, "rotated": message("changes", "rotated")}
             raise WizardError(replace(error.failure, details=details)) from error
 
 
@@ -202,12 +198,15 @@ def _json_body(response: HttpResponse, at: datetime) -> Mapping[str, Any]:
         if not _is_error(body["error"]):
             raise _malformed(response, "error")
         code = _FAILURE_CODES.get(word, "unknown-oauth-error")
-        raise _response_error(
-            code, response, zoho_error=word, temporary=code in _TEMPORARY_CODES
-        )
+        raise _response_error(code, response, zoho_error=word, temporary=code in _TEMPORARY_CODES)
     if response.status != 200:
         raise _malformed(response, "status")
     return body
+
+
+def is_rotated(failure: Failure) -> bool:
+    """Whether the answer that failed has replaced the refresh token all the same."""
+    return "rotated" in failure.details
 
 
 def _is_error(value: object) -> bool:

@@ -1,13 +1,25 @@
 """The lives of grants, as the ledger tells them: when each worked, and when Zoho refused it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Function, ScalarSelect, Text, false, func, or_, select, type_coerce
+from sqlalchemy import (
+    ColumnElement,
+    Function,
+    Row,
+    ScalarSelect,
+    Select,
+    Text,
+    false,
+    func,
+    or_,
+    select,
+    type_coerce,
+)
 
-from wizard.model import Account, GrantState, RequestKind, StepState
+from wizard.model import Account, Grant, GrantState, RequestKind, StepState, TokenRequest
 from wizard.store import schema
 from wizard.store.columns import UtcDateTime
 from wizard.store.repository import Repository
@@ -94,6 +106,41 @@ class GrantHistoryRepository(Repository):
         )
         with self.database.read() as c:
             return tuple(GrantRecord(**row._mapping) for row in c.execute(wanted))
+
+    def unanswered_refresh(self, grant: Grant) -> TokenRequest | None:
+        """The refresh of `grant` that was sent after its refresh token was last replaced, and whose
+        answer was not stored. Always None where the server has never replaced one."""
+        at = grant.connection, grant.generation
+        this = (_T.connection == at[0]) & (_T.generation == at[1])
+        with self.database.read() as c:
+            return unanswered_requests(c.execute(last_refreshes_since_rotation(this))).get(at)
+
+
+def last_refreshes_since_rotation(condition: ColumnElement[bool]) -> Select[Any]:
+    """The refreshes, oldest first, of the grants that meet `condition`, that were sent after their
+    refresh token was last replaced; a grant whose refresh token never was has none here."""
+    columns = [each for each in schema.token_requests.columns if each.name != "id"]
+    return (
+        select(*columns)
+        .join(
+            schema.grants,
+            (_REQUESTS.connection == _T.connection) & (_REQUESTS.generation == _T.generation),
+        )
+        .where(
+            condition,
+            _REQUESTS.at >= _T.rotated_at,
+            _REQUESTS.kind == RequestKind.REFRESH,
+            _REQUESTS.outcome.in_((*UNANSWERED, "ok")),
+        )
+        .order_by(_REQUESTS.at, _REQUESTS.id)
+    )
+
+
+def unanswered_requests(rows: Iterable[Row[Any]]) -> dict[tuple[str, int], TokenRequest]:
+    """Of each grant, by connection and generation, the last of these refreshes if no answer to it
+    was stored."""
+    last = {(row.connection, row.generation): row for row in rows}
+    return {key: TokenRequest(**row._mapping) for key, row in last.items() if row.outcome != "ok"}
 
 
 def _refresh_time(

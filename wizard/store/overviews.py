@@ -6,11 +6,20 @@ from datetime import datetime
 
 from sqlalchemy import ColumnElement, func, select, true, union
 
-from wizard.model import Attempt, Connection, Grant, GrantState, RequestKind, StepState
+from wizard.model import (
+    Attempt,
+    Connection,
+    Grant,
+    GrantState,
+    RequestKind,
+    StepState,
+    TokenRequest,
+)
 from wizard.store import schema
 from wizard.store.attempts import OPEN_STATES, attempt_from_row
 from wizard.store.columns import UtcDateTime
 from wizard.store.connections import select_connections
+from wizard.store.grant_history import last_refreshes_since_rotation, unanswered_requests
 from wizard.store.grants import CANDIDATE_STATES, grant_from_row
 from wizard.store.repository import Repository
 
@@ -52,6 +61,8 @@ class ConnectionOverview:
     """The newest authorization that still goes on."""
     checked_at: datetime | None = None
     """When something was last asked with that grant to prove it or to check it."""
+    unanswered_refresh: TokenRequest | None = None
+    """The last refresh of that grant, if its refresh token rotates and no answer was stored."""
 
 
 class OverviewRepository(Repository):
@@ -67,7 +78,14 @@ class OverviewRepository(Repository):
         waiting = select(_CONNECTIONS.name).where(_CONNECTIONS.generation == 0)
         grants = select(_GRANTS.c.connection).where(_GRANTS.c.state.in_(UNSETTLED_STATES))
         failed = _FAILED_STEPS.with_only_columns(_STEPS.connection)
-        return self._select_overviews(_CONNECTIONS.name.in_(union(waiting, grants, failed)))
+        every = last_refreshes_since_rotation(_GRANTS.c.state == GrantState.VERIFIED)
+        unanswered = (
+            every.with_only_columns(_REQUESTS.connection)
+            .where(_REQUESTS.outcome != "ok")
+            .order_by(None)
+        )
+        unsettled = union(waiting, grants, failed, unanswered)
+        return self._select_overviews(_CONNECTIONS.name.in_(unsettled))
 
     def last_refreshes(self) -> dict[str, datetime]:
         """When a refresh last succeeded, by connection."""
@@ -102,12 +120,16 @@ class OverviewRepository(Repository):
             failures = {(row.connection, row.generation) for row in c.execute(failed)}
             times = {(row.connection, row.generation): row[2] for row in c.execute(checked)}
             attempts = c.execute(going_on.order_by(_ATTEMPTS.c.created_at)).all()
+            refreshes = last_refreshes_since_rotation(_GRANTS.c.connection.in_(named))
+            unanswered = unanswered_requests(c.execute(refreshes))
         newest = {row.connection: attempt_from_row(self._vault, row) for row in attempts}
         known: dict[str, list[Grant]] = {}
         for row in grants:
             known.setdefault(row.connection, []).append(grant_from_row(self._vault, row))
         return [
-            _overview_of(connection, known.get(connection.name, []), failures, times, newest)
+            _overview_of(
+                connection, known.get(connection.name, []), failures, times, newest, unanswered
+            )
             for connection in connections
         ]
 
@@ -118,6 +140,7 @@ def _overview_of(
     failures: Collection[tuple[str, int]],
     times: Mapping[tuple[str, int], datetime],
     attempts: Mapping[str, Attempt],
+    unanswered: Mapping[tuple[str, int], TokenRequest],
 ) -> ConnectionOverview:
     name = connection.name
     current = next((g for g in grants if g.generation == connection.generation), None)
@@ -128,5 +151,11 @@ def _overview_of(
     shown = current or candidate
     at = (name, shown.generation if shown else 0)
     return ConnectionOverview(
-        connection, current, candidate, at in failures, attempts.get(name), times.get(at)
+        connection,
+        current,
+        candidate,
+        at in failures,
+        attempts.get(name),
+        times.get(at),
+        unanswered.get(at),
     )

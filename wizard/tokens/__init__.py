@@ -9,14 +9,15 @@ issued it, confirmed once after the row was read again; a dead grant is not aske
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import datetime
 
 from wizard.errors import WizardError, fail
 from wizard.fastpath import MIN_TTL_SECONDS, is_fresh
 from wizard.locks import hold_lock
-from wizard.model import AccessToken, Failure, Grant, GrantState, RequestKind, TokenRequest
+from wizard.model import AccessToken, Failure, Grant, GrantState, RequestKind
 from wizard.oauth import TokenResponse
 from wizard.tokens.api_access import ApiAccess, ProductApiAccess, api_access_of
-from wizard.tokens.budgets import PENDING, PENDING_TIMEOUT, ConsentSchedule, RefreshPurpose
+from wizard.tokens.budgets import ConsentSchedule, RefreshPurpose, outcome_unknown_since
 from wizard.tokens.refresh import FORCED_REST, LOCK_TIMEOUT_SECONDS, TokenRefresher
 from wizard.tokens.reported import LONGEST, reported_token
 from wizard.tokens.request_log import RequestLog, RequestLogView, wait
@@ -31,6 +32,7 @@ __all__ = [
     "RequestLog",
     "RequestLogView",
     "TokenService",
+    "outcome_unknown_since",
     "reported_token",
 ]
 
@@ -266,14 +268,10 @@ class TokenService(TokenRefresher):
             )
         self._record_event("grant-revoked", grant.connection, generation=str(grant.generation))
 
-    def unanswered(self, grant: Grant) -> TokenRequest | None:
-        """The refresh of `grant` whose outcome is unknown, where its refresh token rotates; not
-        one that may still be on its way."""
-        ask = self._request_log.unanswered(grant)
-        on_its_way = (
-            ask is not None and ask.outcome == PENDING and self._clock() - ask.at < PENDING_TIMEOUT
-        )
-        return None if on_its_way else ask
+    def outcome_unknown_since(self, grant: Grant) -> datetime | None:
+        """When the refresh of `grant` was sent whose outcome is unknown; see
+        `outcome_unknown_since`."""
+        return outcome_unknown_since(grant, self._request_log.unanswered(grant), self._clock())
 
     def remove_connection(self, name: str) -> None:
         """Remove connection `name` here, with its grants and cached token; Zoho is not asked."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import Enum, auto
 
-from wizard.model import Grant, RequestKind, TokenRequest
+from wizard.model import Grant, GrantState, RequestKind, TokenRequest
 from wizard.transport import bounded
 from wizard.zoho import limits
 
@@ -204,6 +204,17 @@ def consent_schedule(
 def is_for_grant(request: TokenRequest, grant: Grant) -> bool:
     """Whether `ask` was for `grant`."""
     return (request.connection, request.generation) == (grant.connection, grant.generation)
+
+
+def outcome_unknown_since(
+    grant: Grant | None, unanswered: TokenRequest | None, now: datetime
+) -> datetime | None:
+    """When the refresh was sent that may have replaced the refresh token of a `grant` in use, and
+    whose answer was not stored; None if there is none, or if it may still be on its way."""
+    if grant is None or grant.state is not GrantState.VERIFIED or unanswered is None:
+        return None
+    is_on_its_way = unanswered.outcome == PENDING and now - unanswered.at < PENDING_TIMEOUT
+    return None if is_on_its_way else unanswered.at
 
 
 def refresh_lead_time(

@@ -15,7 +15,7 @@ from typing import TypeVar
 from wizard.errors import WizardError
 from wizard.fastpath import CLOCK_TOLERANCE_SECONDS
 from wizard.model import Client, Clock, Failure, Grant, RequestKind, TokenRequest
-from wizard.store import UNANSWERED, Store
+from wizard.store import Store
 from wizard.tokens import budgets
 from wizard.tokens.budgets import (
     CLIENT_TOKEN_REQUESTS_BUDGET,
@@ -196,12 +196,7 @@ class RequestLog:
     def unanswered(self, grant: Grant) -> TokenRequest | None:
         """The refresh of `grant` whose outcome is unknown: sent after its refresh token was last
         replaced, with no answer stored. Always None where the server has never replaced one."""
-        if grant.rotated_at is None:
-            return None
-        asks = self._store.token_requests(since=grant.rotated_at, connection=grant.connection)
-        own = (ask for ask in asks if ask.kind is RequestKind.REFRESH and is_for_grant(ask, grant))
-        last = next((ask for ask in own if ask.outcome in (*UNANSWERED, "ok")), None)
-        return None if last is None or last.outcome == "ok" else last
+        return self._store.unanswered_refresh(grant)
 
     def refresh_at(self, grant: Grant, expires_at: datetime) -> datetime:
         """When an access token of `grant` that ends at `expires_at` is to be renewed."""

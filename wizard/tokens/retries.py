@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from random import SystemRandom
 
 from wizard.model import Failure
-from wizard.oauth import ROTATED
+from wizard.oauth import is_rotated
 
 MAX_TRIES = 3
 FIRST_DELAY, MAX_DELAY = timedelta(seconds=1), timedelta(seconds=30)
@@ -34,7 +34,7 @@ def retry_delay(
     Full jitter: anything up to the longest pause, so that those who failed together do not come
     back together. A ``Retry-After`` is waited for where there is time for it.
     """
-    if ROTATED in failure.details:
+    if is_rotated(failure):
         return None  # the refresh token that was sent is used up
     if tries >= MAX_TRIES or failure.code not in RETRYABLE_CODES:
         return None

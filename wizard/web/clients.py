@@ -109,7 +109,7 @@ def _client_page(
 ) -> str:
     services = get_services()
     connections = [
-        view_models.connection_row(each)
+        view_models.connection_row(each, services.clock())
         for each in services.store.overviews()
         if each.connection.client_id == client.client_id
     ]

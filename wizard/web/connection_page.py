@@ -202,7 +202,7 @@ def _connection_badge(
     if connection_status.state is ConnectionState.AUTHORIZATION_FAILED:
         return StatusBadge("Not authorized", "bad")
     if connection_status.state is ConnectionState.OUTCOME_UNKNOWN:
-        return StatusBadge("Outcome unknown", "wait")
+        return view_models.OUTCOME_UNKNOWN
     if connection_status.grant is None:
         return NOT_AUTHORIZED
     return view_models.grant_badge(connection_status.grant, connection_status.report)

@@ -31,7 +31,7 @@ def index() -> str:
     query = request.args.get("q", "").strip()
     overviews, progress = store.unsettled_overviews(), get_services().background_checks.progress()
     checking = progress.remaining if progress else frozenset()
-    unsettled = [connection_row(each, checking) for each in overviews]
+    unsettled = [connection_row(each, get_services().clock(), checking) for each in overviews]
     rows = _first_rows(query, unsettled, checking)
     return render_template(
         "connections.html",
@@ -71,7 +71,7 @@ def _first_rows(
         if each not in failing_names
     ]
     matching += [
-        connection_row(each, checking)
+        connection_row(each, get_services().clock(), checking)
         for each in store.overviews(others[: max(0, MAX_ROWS - len(matching))])
     ]
     return matching[:MAX_ROWS]

@@ -17,6 +17,7 @@ from wizard.model import (
     VerificationStep,
 )
 from wizard.store import ConnectionOverview
+from wizard.tokens import outcome_unknown_since
 from wizard.transport import sanitize
 from wizard.verification import headline
 from wizard.zoho import ACCOUNT_SCOPE, describe_scope, product, products_of
@@ -45,6 +46,7 @@ WAITING_FOR_CONSENT = StatusBadge("Waiting for consent", "wait")
 VERIFYING = StatusBadge("Proving", "wait")
 NOT_AUTHORIZED = StatusBadge("Not connected")
 CHECK_FAILED = StatusBadge("Check failed", "bad")
+OUTCOME_UNKNOWN = StatusBadge("Outcome unknown", "wait")
 CHECKING = StatusBadge("Checking", "wait")
 
 
@@ -133,11 +135,13 @@ def _grant_badge(grant: Grant | None, has_failed_check: bool) -> StatusBadge:
 
 
 def connection_row(
-    overview: ConnectionOverview, checking_names: Collection[str] = ()
+    overview: ConnectionOverview, now: datetime, checking_names: Collection[str] = ()
 ) -> ConnectionRow:
     """The line of one connection; those `checking` are being asked now."""
     grant = overview.grant or overview.candidate
     status = _grant_badge(grant, overview.has_failed_check)
+    if outcome_unknown_since(grant, overview.unanswered_refresh, now):
+        status = OUTCOME_UNKNOWN
     if overview.candidate is not None and overview.candidate.state is GrantState.MISMATCH:
         status = GRANT_BADGES[GrantState.MISMATCH]
     elif overview.open_attempt is not None and status.tone != "good":

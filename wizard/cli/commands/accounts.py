@@ -1,8 +1,10 @@
 """``list --by account``: whose sign-in what depends on; asked before somebody leaves."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
+from wizard.cli.connection_states import overview_label, overview_state
 from wizard.cli.terminal import Terminal
 from wizard.store import ConnectionOverview, Destination
 
@@ -10,25 +12,23 @@ COLUMNS = ("Account", "Zoho", "Connection", "State", "Client", "Programs")
 NO_ACCOUNT = "nobody yet"
 
 
-def list_by_account(
-    terminal: Terminal, rows: Sequence[ConnectionOverview], states: Mapping[str, str]
-) -> None:
-    """The connections by the account that consented, each with the programs it was delivered to;
-    `states` says in words how each connection is."""
-    store = terminal.services.store
+def list_by_account(terminal: Terminal, rows: Sequence[ConnectionOverview]) -> None:
+    """The connections by the account that consented, each with the programs it was delivered
+    to."""
+    store, now = terminal.services.store, terminal.clock()
     clients = {client.client_id: client.name for client in store.clients()}
     programs: dict[str, list[Destination]] = {}
     for destination in store.destinations():
         programs.setdefault(destination.connection, []).append(destination)
     ordered = sorted(rows, key=lambda row: (*_account_and_location(row), row.connection.name))
     if terminal.renderer.as_json:
-        terminal.renderer.print_json(_accounts_to_json(ordered, clients, programs))
+        terminal.renderer.print_json(_accounts_to_json(ordered, clients, programs, now))
         return
     lines = [
         (
             *_account_and_location(row),
             row.connection.name,
-            states[row.connection.name],
+            overview_label(row, now),
             clients[row.connection.client_id],
             ", ".join(each.target for each in programs.get(row.connection.name, ())),
         )
@@ -48,6 +48,7 @@ def _accounts_to_json(
     rows: Sequence[ConnectionOverview],
     clients: Mapping[str, str],
     programs: Mapping[str, Sequence[Destination]],
+    now: datetime,
 ) -> list[dict[str, Any]]:
     accounts: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for row in rows:
@@ -55,7 +56,7 @@ def _accounts_to_json(
         accounts.setdefault(_account_and_location(row), []).append(
             {
                 "name": connection.name,
-                "state": row.grant.state if row.grant else None,
+                "state": overview_state(row, now),
                 "client": clients[connection.client_id],
                 "destinations": [each.target for each in programs.get(connection.name, ())],
             }

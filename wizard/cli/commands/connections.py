@@ -7,6 +7,12 @@ import click
 
 from wizard.cli.commands.accounts import list_by_account
 from wizard.cli.commands.reveal import reveal
+from wizard.cli.connection_states import (
+    NOT_AUTHORIZED,
+    overview_label,
+    overview_state,
+    state_label,
+)
 from wizard.cli.flows.verification import print_usage
 from wizard.cli.renderer import format_datetime
 from wizard.cli.terminal import CONNECTION_NAME, Exit, Terminal, json_option, pass_terminal
@@ -19,18 +25,6 @@ from wizard.tokens import RequestLogView
 from wizard.verification import headline
 from wizard.zoho import describe_scope
 
-STATE_LABELS = {
-    GrantState.VERIFIED: "✓ proved",
-    GrantState.NOT_VERIFIED: "… not proved yet",
-    GrantState.MISMATCH: "≠ waits for your decision",
-    GrantState.NEEDS_REAUTHORIZATION: "✗ dead",
-    GrantState.REPLACED: "– replaced",
-    GrantState.REVOKED: "– revoked",
-}
-
-CHECK_FAILED = "✗ check failed"
-"""Of a grant that Zoho has not refused for good: what the page of connections says, too."""
-
 MAX_EVENTS = 10
 """Lines of history in ``show``; the page has all of them."""
 
@@ -42,16 +36,16 @@ MAX_EVENTS = 10
 def list_connections(terminal: Terminal, by: str | None) -> None:
     """List the connections and how they are."""
     rows, refreshed = terminal.services.store.overviews(), terminal.services.store.last_refreshes()
+    now = terminal.clock()
     if by == "account":
-        states = {row.connection.name: _overview_row(row, None)[1] for row in rows}
-        list_by_account(terminal, rows, states)
+        list_by_account(terminal, rows)
     elif terminal.renderer.as_json:
         terminal.renderer.print_json(
-            [_overview_json(row, refreshed.get(row.connection.name)) for row in rows]
+            [_overview_json(row, refreshed.get(row.connection.name), now) for row in rows]
         )
     elif rows:
         columns = ("Name", "State", "Account", "Organization", "Zoho", "Last used")
-        table_rows = [_overview_row(row, refreshed.get(row.connection.name)) for row in rows]
+        table_rows = [_overview_row(row, refreshed.get(row.connection.name), now) for row in rows]
         terminal.renderer.print_table(columns, table_rows)
     if not rows:
         print_no_connections(terminal)
@@ -71,15 +65,12 @@ def print_no_connections(terminal: Terminal) -> None:
     )
 
 
-def _overview_row(row: ConnectionOverview, refreshed_at: datetime | None) -> tuple[str, ...]:
-    grant = row.grant
+def _overview_row(
+    row: ConnectionOverview, refreshed_at: datetime | None, now: datetime
+) -> tuple[str, ...]:
+    grant, state = row.grant, overview_label(row, now)
     if grant is None:
-        state = "… authorization under way" if row.open_attempt else "○ not authorized yet"
         return (row.connection.name, state, "", "", row.connection.location or "?", "never")
-    waits = row.candidate is not None and row.candidate.state is GrantState.MISMATCH
-    state = (
-        STATE_LABELS[GrantState.MISMATCH] if waits else _state_label(grant, row.has_failed_check)
-    )
     organizations = dict.fromkeys(each.name for each in grant.organizations)
     return (
         row.connection.name,
@@ -91,19 +82,15 @@ def _overview_row(row: ConnectionOverview, refreshed_at: datetime | None) -> tup
     )
 
 
-def _state_label(grant: Grant, has_failed_check: bool) -> str:
-    """The word for a grant; `check_failed` tells what its last check came to."""
-    is_accepted = grant.state in (GrantState.VERIFIED, GrantState.NOT_VERIFIED)
-    return CHECK_FAILED if has_failed_check and is_accepted else STATE_LABELS[grant.state]
-
-
-def _overview_json(row: ConnectionOverview, refreshed_at: datetime | None) -> dict[str, Any]:
+def _overview_json(
+    row: ConnectionOverview, refreshed_at: datetime | None, now: datetime
+) -> dict[str, Any]:
     grant = row.grant
     return {
         "name": row.connection.name,
         "client_id": row.connection.client_id,
         "generation": row.connection.generation,
-        "state": grant.state if grant else None,
+        "state": overview_state(row, now),
         "has_failed_check": row.has_failed_check,
         "account": grant.account if grant else None,
         "organizations": grant.organizations if grant else (),
@@ -148,6 +135,7 @@ def _connection_json(terminal: Terminal, name: str) -> dict[str, Any]:
         "location": location,
         "api_domain": _api_domain(terminal, location),
         "generation": connection.generation,
+        "state": overview_state(store.overviews([name])[0], terminal.clock()),
         "headline": headline(grant) if grant else None,
         "grants": [_grant_json(each) for each in store.grants(name)],
         "has_failed_check": report is not None and report.has_failed,
@@ -215,7 +203,9 @@ def _facts(
     terminal: Terminal, connection: Connection, grant: Grant | None, has_failed_check: bool
 ) -> list[tuple[str, str]]:
     client = terminal.services.store.client(connection.client_id)
-    request_log = terminal.services.tokens.request_log_view(connection.name)
+    tokens = terminal.services.tokens
+    request_log = tokens.request_log_view(connection.name)
+    unknown_at = tokens.outcome_unknown_since(grant) if grant else None
     granted = (
         [
             ("Account", grant.account.email if grant.account else ""),
@@ -231,7 +221,7 @@ def _facts(
     )
     return [
         ("Connection", connection.name),
-        ("State", _state_label(grant, has_failed_check) if grant else "○ not authorized yet"),
+        ("State", state_label(grant, has_failed_check, unknown_at) if grant else NOT_AUTHORIZED),
         *granted,
         ("Client", f"{client.name} ({client.client_id})"),
         ("Token requests left", _requests_left(request_log)),
@@ -250,8 +240,8 @@ def _print_next_steps(terminal: Terminal, name: str, grant: Grant | None) -> Non
         renderer.print_blank()
     if grant is None:
         renderer.print_note("Authorize it:", command=f"zoho-wizard connect {name}")
-    elif grant.failure is not None:
-        renderer.print_explanation(terminal.explain(grant.failure))
+    elif failure := grant.failure or terminal.services.diagnosis.outcome_unknown(grant):
+        renderer.print_explanation(terminal.explain(failure))
     elif grant.state is GrantState.REVOKED:
         renderer.print_explanation(terminal.explain(Failure("grant-revoked")))
     else:

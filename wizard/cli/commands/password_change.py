@@ -5,8 +5,8 @@ from typing import Any
 import click
 
 from wizard.cli.commands.check import exit_with_result, run_checks
-from wizard.cli.commands.connections import STATE_LABELS
 from wizard.cli.commands.reauthorize import reauthorize
+from wizard.cli.connection_states import STATE_LABELS
 from wizard.cli.renderer import format_datetime
 from wizard.cli.terminal import Terminal, json_option, pass_terminal
 from wizard.diagnosis.password_change import PasswordChangeRisk, advice, password_change_risks

@@ -21,6 +21,7 @@ from wizard.monitoring import shown
 from wizard.paths import current_user
 from wizard.serialization import explanation_summary
 from wizard.services import Services
+from wizard.tokens import outcome_unknown_since
 
 UNATTENDED_TIMEOUT_SECONDS = 30
 """Seconds for the run without a session: a keyring that asks for a password never answers."""
@@ -80,6 +81,11 @@ def _collect_status(terminal: Terminal) -> dict[str, Any]:
         **_notifying(services),
         "deactivated_at": services.store.deactivated_at(),
         "connections": len(services.store.connections()),
+        "outcome_unknown": [
+            row.connection.name
+            for row in services.store.unsettled_overviews()
+            if outcome_unknown_since(row.grant, row.unanswered_refresh, services.clock())
+        ],
         "clients": len(services.store.clients()),
         "cautions": [explanation_summary(each) for each in services.cautions.of_installation()],
     }
@@ -115,6 +121,7 @@ def _status_facts(values: dict[str, Any], now: datetime) -> list[tuple[str, str]
             format_datetime(values["deactivated_at"]) if values["deactivated_at"] else "",
         ),
         ("Connections", str(values["connections"])),
+        ("Outcome unknown", ", ".join(values["outcome_unknown"])),
         ("Clients", str(values["clients"])),
     ]
 
