@@ -31,9 +31,17 @@ class ReadResult:
 class ProductApi:
     """Asks the accounts server who somebody is, and the products what they reach."""
 
-    def __init__(self, transport: Transport, zoho: Zoho) -> None:
+    def __init__(
+        self, transport: Transport, zoho: Zoho, known_secrets: tuple[str, ...] = ()
+    ) -> None:
         self._transport = transport
         self._zoho = zoho
+        self._known_secrets = known_secrets
+
+    def masking(self, secrets: tuple[str, ...]) -> "ProductApi":
+        """The same, with `secrets` masked in whatever is answered: those of the connection that is
+        asked for, which a server may know and repeat."""
+        return ProductApi(self._transport, self._zoho, secrets)
 
     def account(self, access_token: str, location: str) -> tuple[Account, datetime | None]:
         """The account that consented, and the accounts server's time.
@@ -42,7 +50,8 @@ class ProductApi:
         the transport raises.
         """
         url = self._zoho.data_center(location).user_info_endpoint
-        answer = self._transport.get(url, ZohoAuth(access_token))
+        auth = ZohoAuth(access_token)
+        answer = self._transport.get(url, auth, known_secrets=self._known_secrets)
         return parse_account(answer), answer.date
 
     def organizations(
@@ -88,7 +97,8 @@ class ProductApi:
         headers: Mapping[str, str] | None = None,
     ) -> HttpResponse:
         accept = {"Accept": product.accept, **(headers or {})}
-        return self._transport.get(url, ZohoAuth(access_token), params, accept)
+        auth = ZohoAuth(access_token)
+        return self._transport.get(url, auth, params, accept, self._known_secrets)
 
 
 def rejects_token(failure: Failure | None) -> bool:

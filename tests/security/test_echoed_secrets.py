@@ -34,7 +34,7 @@ from wizard.serialization import to_json
 from wizard.services import Services, utc_now
 from wizard.store import StoreContents
 from wizard.transport import HttpResponse, Transport, ZohoAuth
-from wizard.transport.redaction import MASK
+from wizard.transport.redaction import MASK, mask_text
 
 ACCESS = "1000.0123456789abcdef0123456789abcdef.fedcba9876543210fedcba9876543210"
 REFRESH = "kept~Refresh/token+of_the-grant.987654=="
@@ -195,6 +195,46 @@ def test_a_callback_that_repeats_our_state_or_its_code_names_neither() -> None:
         assert raised.value.failure.zoho_error == f"bad {MASK}"
 
 
+@pytest.mark.parametrize("length", [12, 20, 30])
+@pytest.mark.parametrize("after", ["", "…", " ...", " was wrong", '"'])
+@pytest.mark.parametrize("write", [str, str.upper, escaped, percent])
+@pytest.mark.parametrize("secret", SENT)
+def test_the_start_of_a_secret_is_masked_where_the_server_cut_it_off(
+    secret: str, write: Callable[[str], str], after: str, length: int
+) -> None:
+    cut = write(secret[:length])
+    shown = mask_text(f"the token {cut}{after}", SENT)
+    assert shown == f"the token {MASK}{after}"
+    assert mask_text(f"{cut}, {cut}", SENT) == f"{MASK}, {MASK}"
+
+
+def test_a_shared_beginning_is_no_secret() -> None:
+    assert mask_text("canary-of-t and 1000.012345", SENT) == "canary-of-t and 1000.012345"
+
+
+@pytest.mark.parametrize("secret", [SECRET, REFRESH])
+def test_a_diagnosis_shows_no_secret_that_a_product_repeats(tmp_path: Path, secret: str) -> None:
+    def answer(path: str, secret: str) -> dict[str, object]:
+        if path.endswith("/token"):
+            return {"access_token": ACCESS, "expires_in": 3600}
+        return {"error": secret, "code": secret}
+
+    echo = Echo(secret, answer)
+    with echo.server as server, Services.open(settings_for(tmp_path, server.url)) as services:
+        now = services.clock()
+        client = Client(
+            "1000.ABC", "Zylker", "eu", "", (ClientSecret("eu", SECRET),), created_at=now
+        )
+        scope = ("AaaServer.profile.READ", "ZohoCRM.org.READ")
+        connection = Connection("crm", "1000.ABC", scope, "eu", generation=1, created_at=now)
+        grant = Grant("crm", 1, "1000.ABC", REFRESH, scope, "eu", GrantState.VERIFIED, now)
+        services.store.import_contents(StoreContents((client,), (connection,), (grant,)))
+        services.tokens.access_token("crm")
+        shown = to_json(services.diagnosis.diagnose("crm"))
+    assert any(b"/crm/" in each or b"/info" in each for each in server.requests)
+    assert not seen(shown, secret)
+
+
 # --- The attack, replayed: what stays in the database, on the terminal and in the log -------------
 
 
@@ -239,7 +279,7 @@ def names(path: str, secret: str) -> dict[str, object]:
             for each in (refuses, throttles, misleads)
             for secret in (REFRESH, SECRET)
         ),
-        (names, ACCESS),
+        *((names, secret) for secret in SENT),
     ],
 )
 @pytest.mark.parametrize("writing", ["plain", "in a URL", "in JSON", "in base64"])

@@ -170,7 +170,7 @@ class DiagnosisProbes:
 
     def _accepted_token(self, grant: Grant, token: AccessToken) -> str:
         """The cached access token where the accounts server takes it, else a fresh one."""
-        probe_result = self._probe_account(token.value, grant.location)
+        probe_result = self._probe_account(grant, token.value)
         self.evidence = replace(self.evidence, user_info_result=probe_result)
         self._reject_if_told(grant, token.value, probe_result)
         return self._refresh(grant) if probe_result and not probe_result.is_success else token.value
@@ -196,13 +196,13 @@ class DiagnosisProbes:
         self._tokens.cache_access_token(grant, token)
         return ProbeResult(), token.access_token
 
-    def _probe_account(self, access_token: str, location: str) -> ProbeResult | None:
+    def _probe_account(self, grant: Grant, access_token: str) -> ProbeResult | None:
         """Whether the accounts server takes an access token; None where nothing was asked."""
         if self._requests_left < 1:
             return None
         self._requests_left -= 1
         try:
-            _account, date = self._product_api.account(access_token, location)
+            _account, date = self._masked_api(grant).account(access_token, grant.location)
         except WizardError as error:
             self._stop_if_temporary(error)
             # A token without the scope for this question was taken all the same.
@@ -225,12 +225,15 @@ class DiagnosisProbes:
         own = [each for each in grant.organizations if each.product == chosen.id]
         self._requests_left -= 1
         place = grant.location, own[0] if own else None
-        reading = self._product_api.read(chosen, access_token, *place, grant.scope)
+        reading = self._masked_api(grant).read(chosen, access_token, *place, grant.scope)
         self._reject_if_told(grant, access_token, ProbeResult(reading.failure))
         if reading.failure is None or reading.failure.sent:
             self.evidence = replace(
                 self.evidence, read_result=ProbeResult(reading.failure), product=chosen.id
             )
+
+    def _masked_api(self, grant: Grant) -> ProductApi:
+        return self._product_api.masking(self._tokens.secrets_of(grant))
 
     def _reject_if_told(self, grant: Grant, value: str, heard: ProbeResult | None) -> None:
         """Keep an access token from being handed out again that Zoho has just rejected."""
@@ -247,7 +250,7 @@ class DiagnosisProbes:
         """Whether a refresh token that never worked is an access token."""
         grant_record = self.evidence.grant_record
         if grant_record is not None and grant_record.last_refreshed_at is None:
-            probe_result = self._probe_account(grant.refresh_token, grant.location)
+            probe_result = self._probe_account(grant, grant.refresh_token)
             self.evidence = replace(self.evidence, as_access_token_result=probe_result)
 
     def _probe_related_grants(self) -> None:
@@ -264,7 +267,7 @@ class DiagnosisProbes:
         if grant is None:
             return False
         if token is not None:
-            probe_result = self._probe_account(token.value, grant.location)
+            probe_result = self._probe_account(grant, token.value)
             if probe_result is None or probe_result.is_success:
                 return probe_result is not None
             self._reject_if_told(grant, token.value, probe_result)

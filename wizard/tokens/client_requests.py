@@ -99,6 +99,13 @@ class ClientRequests:
             raise fail("missing-secret", **client_details(client, self._zoho, location))
         return secret
 
+    def secrets_of(self, grant: Grant) -> tuple[str, ...]:
+        """What nobody may repeat of the connection of `grant`: every secret of its client, and the
+        refresh tokens of all its grants as they are stored now."""
+        client = self._store.client(grant.client_id)
+        tokens = (each.refresh_token for each in self._store.grants(grant.connection))
+        return (*(each.value for each in client.secrets), *tokens)
+
     def preflight(self, client_id: str, client_secret: str, location: str) -> str:
         """Ask `location` about a code that cannot exist. Returns ``valid``, ``wrong-secret`` or
         ``unknown-client``; raises the transport's failures and ``throttled``."""

@@ -87,11 +87,14 @@ class Transport:
         self.connect_timeout_seconds = connect_timeout_seconds
         self.total_timeout_seconds = total_timeout_seconds
 
-    def attach(self, session: requests.Session) -> "TransportAdapter":
+    def attach(
+        self, session: requests.Session, known_secrets: tuple[str, ...] = ()
+    ) -> "TransportAdapter":
         """Make ``session`` (Authlib's is one) speak through this transport only; returns the wire
-        that keeps its last answer.
+        that keeps its last answer. `known_secrets` are masked in the answers like those that a
+        request carries.
         """
-        wire = TransportAdapter(self)
+        wire = TransportAdapter(self, known_secrets)
         session.adapters.clear()
         session.mount("http://", wire)
         session.mount("https://", wire)
@@ -106,12 +109,13 @@ class Transport:
         auth: AuthBase,
         params: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
+        known_secrets: tuple[str, ...] = (),
     ) -> HttpResponse:
-        """GET ``url``. Raises ``host-not-in-table``, ``unexpected-redirect``, ``answer-too-large``
+        """GET ``url``; `known_secrets` are masked in the answer. Raises ``host-not-in-table``, ``unexpected-redirect``, ``answer-too-large``
         or one of ``network-…``; every HTTP status else is the caller's to judge.
         """
         with requests.Session() as session:
-            wire = self.attach(session)
+            wire = self.attach(session, known_secrets)
             session.get(url, params=params, headers=headers, auth=auth)
         return wire.last_response
 
@@ -119,8 +123,9 @@ class Transport:
 class TransportAdapter(HTTPAdapter):
     """Carries the requests of one session under the transport's rules."""
 
-    def __init__(self, transport: Transport) -> None:
+    def __init__(self, transport: Transport, known_secrets: tuple[str, ...] = ()) -> None:
         self._transport = transport
+        self._known_secrets = known_secrets
         self._last_response: HttpResponse | None = None
         super().__init__(max_retries=0)
 
@@ -152,8 +157,9 @@ class TransportAdapter(HTTPAdapter):
             raise WizardError(Failure("host-not-in-table", sent=False, details=details))
         at = self._transport.clock()
         response, body = self._send_with_deadline(request, url, at)
-        exchange = _http_exchange(request, at, response.status_code, body)
-        self._last_response = _checked_response(response, body, exchange, _sent(request)[1])
+        exchange = self._http_exchange(request, at, response.status_code, body)
+        secrets = self._secrets_around(request)
+        self._last_response = _checked_response(response, body, exchange, secrets)
         return response
 
     def _send_with_deadline(
@@ -175,13 +181,24 @@ class TransportAdapter(HTTPAdapter):
                     temporary=True,
                     sent=deadline.connected,
                     details={"host": _host(url), "reason": tls_failure_reason(error)},
-                    exchange=_http_exchange(request, at, None, b""),
+                    exchange=self._http_exchange(request, at, None, b""),
                 )
                 raise WizardError(failure) from None
             finally:
                 self.close()
         response._content = body
         return response, body
+
+    def _secrets_around(self, request: requests.PreparedRequest) -> tuple[str, ...]:
+        return (*_sent(request)[1], *self._known_secrets)
+
+    def _http_exchange(
+        self, request: requests.PreparedRequest, at: datetime, status: int | None, body: bytes
+    ) -> HttpExchange:
+        parameters, _ = _sent(request)
+        answer = mask_response(body, parse_json(body), self._secrets_around(request))
+        url = (request.url or "").partition("?")[0]
+        return HttpExchange(request.method or "", url, parameters, status, answer, at)
 
 
 def _checked_response(
@@ -197,15 +214,6 @@ def _checked_response(
         code = "answer-too-large"
         raise WizardError(Failure(code, temporary=True, details=details, exchange=exchange))
     return HttpResponse(status, {k.lower(): v for k, v in headers.items()}, body, exchange, secrets)
-
-
-def _http_exchange(
-    request: requests.PreparedRequest, at: datetime, status: int | None, body: bytes
-) -> HttpExchange:
-    parameters, secrets = _sent(request)
-    answer = mask_response(body, parse_json(body), secrets)
-    url = (request.url or "").partition("?")[0]
-    return HttpExchange(request.method or "", url, parameters, status, answer, at)
 
 
 def _sent(request: requests.PreparedRequest) -> tuple[dict[str, str], tuple[str, ...]]:

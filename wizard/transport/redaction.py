@@ -22,6 +22,8 @@ _JSON_SECRET = re.compile(rf'("(?:{"|".join(sorted(_ISSUED))})"\s*:\s*")(?:\\.|[
 _MAX_CHARACTERS = 2000
 _LEAST = 8
 """Characters; what is shorter is no secret, and stands in the middle of any word."""
+_START = 12
+"""Characters; so much of the start of a secret, as in a text that was cut off, is masked, too."""
 _URL_SAFE = str.maketrans("+/", "-_")
 _MARKS = ("\\", "%", "&#")
 """One of them stands in every text in which characters are escaped."""
@@ -108,7 +110,28 @@ def mask_text(text: str, secrets: Iterable[str] = ()) -> str:
                 text = re.sub(re.escape(written), MASK, text, flags=re.IGNORECASE)
         if any(mark in text for mark in _MARKS):
             text = re.sub(_escaped(secret), MASK, text, flags=re.IGNORECASE)
+        text = _without_starts(text, secret)
     return _ZOHO_TOKEN.sub(MASK, text)
+
+
+def _without_starts(text: str, secret: str) -> str:
+    """`text` without the start of the secret, however much of it is there."""
+    if len(secret) <= _START:
+        return text
+    is_plain = not any(mark in text for mark in _MARKS)
+    head = re.escape(secret[:_START]) if is_plain else _escaped(secret[:_START])
+    kept, end = [], 0
+    for found in re.finditer(head, text, re.IGNORECASE):
+        if found.start() < end:
+            continue
+        kept += [text[end : found.start()], MASK]
+        end = found.end()
+        for each in secret[_START:]:
+            more = re.compile(_escaped_character(each), re.IGNORECASE).match(text, end)
+            if more is None:
+                break
+            end = more.end()
+    return "".join((*kept, text[end:]))
 
 
 def writings(secret: str) -> Iterator[str]:

@@ -21,7 +21,7 @@ class HttpResponse:
     body: bytes = field(repr=False)
     exchange: HttpExchange
     secrets: tuple[str, ...] = field(default=(), repr=False)
-    """Those that the request carried."""
+    """Those that the request carried, and others that are known of the same connection."""
 
     @property
     def json(self) -> Any:

@@ -220,7 +220,7 @@ class VerificationRun:
         ):  # of a token that was made elsewhere
             return StepState.SKIPPED, {"account": "this scope does not tell who consented"}, None
         account, _date = self._with_access_token(
-            lambda token: self._product_api.account(token, self._grant.location)
+            lambda token: self._masked_api().account(token, self._grant.location)
         )
         self._save_account(account, self._grant.organizations)
         evidence = {"name": account.display_name, "e-mail": account.email, "ZUID": account.zuid}
@@ -243,14 +243,14 @@ class VerificationRun:
 
     def _organizations_of(self, product: Product) -> tuple[Organization, ...]:
         return self._with_access_token(
-            lambda token: self._product_api.organizations(product, token, self._grant.location)
+            lambda token: self._masked_api().organizations(product, token, self._grant.location)
         )
 
     def _read_product(self, product: Product) -> StepOutcome:
         chosen = next((each for each in self._organizations if each.product == product.id), None)
 
         def read(token: str) -> ReadResult:
-            reading = self._product_api.read(
+            reading = self._masked_api().read(
                 product,
                 token,
                 self._grant.location,
@@ -301,6 +301,9 @@ class VerificationRun:
         self._store.set_grant_account(
             self._grant.connection, self._grant.generation, account, organizations
         )
+
+    def _masked_api(self) -> ProductApi:
+        return self._product_api.masking(self._tokens.secrets_of(self._grant))
 
     def _with_access_token(self, request: Callable[[str], Result]) -> Result:
         """Ask with the access token. Once a climb, a refused one of a grant that is being proved

@@ -157,7 +157,8 @@ class TourScenario:
                 title, False, f"zoho-wizard token ended with {process.returncode}"
             )
         token = process.stdout.strip()
-        reached = self._services.product_api.organizations(product("crm"), token, grant.location)
+        api = self._services.product_api.masking(self._services.tokens.secrets_of(grant))
+        reached = api.organizations(product("crm"), token, grant.location)
         organizations = ", ".join(each.name for each in reached)
         return TourStepResult(
             title, bool(organizations), f"zoho-wizard token {name}; CRM answers as {organizations}"
