@@ -14,7 +14,7 @@ Exit codes, the same in JSON mode: 0 good, 1 failed, 2 usage, 3 needs re-authori
 
 import tomllib
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cache
 from importlib import resources
 from string import Formatter
@@ -39,6 +39,9 @@ def fail(code: str, **details: str) -> WizardError:
     """A `WizardError` of ``code`` with ``details`` for its words; for failures of our own."""
     return WizardError(Failure(code=code, details=details))
 
+
+MIN_WAIT_MINUTES = 15
+"""What ``--wait`` is suggested with at the least: a whole window of Zoho's limits, and some more."""
 
 _QUOTED_ZOHO_ERROR = "“{zoho_error}”"
 
@@ -103,6 +106,12 @@ def spoken(at: datetime, now: datetime | None = None) -> str:
     return f"{here.day} {here:%B}{year}, {here:%H:%M}"
 
 
+def _wait_option(until: datetime | None, now: datetime | None) -> str:
+    """The value of ``--wait`` in a step that waits until then: long enough to help."""
+    minutes = (until - now) // timedelta(minutes=1) + 1 if until and now else 0
+    return f"{max(minutes, MIN_WAIT_MINUTES)}m"
+
+
 def explain(failure: Failure, told_at: datetime | None = None, /, **details: str) -> Explanation:
     """The finding for ``failure``; ``details`` (such as ``name``) complete the failure's own.
 
@@ -112,8 +121,10 @@ def explain(failure: Failure, told_at: datetime | None = None, /, **details: str
     """
     known = _MessageValues({**failure.details, **details, "zoho_error": failure.zoho_error or "…"})
     known["code"] = failure.code
+    known["wait"] = _wait_option(failure.retry_at, told_at)
     if failure.retry_at is not None:
         known["retry_at"] = spoken(failure.retry_at, told_at)
+        known["try_again"] = message("try-again", "at-a-time", retry_at=known["retry_at"])
     row = message_table().get(failure.code) or message_table()["unknown"]
     steps = _next_steps(row.get("next_steps", ()), known)
     answered_nothing = failure.exchange is not None and not failure.zoho_error

@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 
 from wizard.errors import WizardError
 from wizard.model import Account, Failure, HttpExchange, Identifier, Organization
-from wizard.transport import HttpResponse, Transport, ZohoAuth, sanitize_line
+from wizard.transport import HttpResponse, Transport, ZohoAuth, believable_date, sanitize_line
 from wizard.zoho import DataCenter, OrganizationListing, Probe, Product, Zoho, error_codes
 
 
@@ -52,7 +52,7 @@ class ProductApi:
         url = self._zoho.data_center(location).user_info_endpoint
         auth = ZohoAuth(access_token)
         answer = self._transport.get(url, auth, known_secrets=self._known_secrets)
-        return parse_account(answer), answer.date
+        return parse_account(answer), believable_date(answer, answer.exchange.at)
 
     def organizations(
         self, product: Product, access_token: str, location: str

@@ -14,7 +14,7 @@ from typing import Any
 
 from wizard.errors import WizardError, message
 from wizard.model import Failure, HttpExchange, Token
-from wizard.transport import HttpResponse, retry_at, sanitize_line
+from wizard.transport import HttpResponse, believable_date, retry_at, sanitize_line
 from wizard.zoho import DataCenter, limits
 
 # Zoho's error words. `invalid_grant` is RFC 6749's word for what Zoho calls `invalid_code`; Zoho
@@ -140,7 +140,7 @@ def parse_token_response(
         expires_in=seconds,
         location=data_center.location,
         exchange=response.exchange,
-        server_time=response.date,
+        server_time=believable_date(response, response.exchange.at),
     )
 
 

@@ -25,7 +25,7 @@ from wizard.transport.deadline import Deadline, apply_deadline_to_pools, tls_con
 from wizard.transport.network_errors import NO_RESPONSE_ERRORS, failure_code_of, tls_failure_reason
 from wizard.transport.redaction import mask_parameters, mask_response, mask_text, secrets_of
 from wizard.transport.response import HttpResponse, http_date, parse_json
-from wizard.transport.retry_after import bounded, retry_at
+from wizard.transport.retry_after import believable_date, bounded, retry_at
 from wizard.transport.sanitization import CONTROL_CHARACTERS, sanitize, sanitize_line
 
 __all__ = [
@@ -34,6 +34,7 @@ __all__ = [
     "Transport",
     "TransportAdapter",
     "ZohoAuth",
+    "believable_date",
     "bounded",
     "http_date",
     "is_loopback",

@@ -21,12 +21,17 @@ def retry_at(answer: HttpResponse, at: datetime) -> datetime | None:
     if named.isascii() and named.isdigit():
         wait = timedelta(seconds=int(named)) if len(named) <= _DIGITS else LONGEST
     elif until := http_date(named):
-        there = answer.date
-        believed = there is not None and abs(there - at) <= STRANGE
-        wait = until - (there if there and believed else at)
+        wait = until - (believable_date(answer, at) or at)
     else:
         return None
     return _within(wait, at)
+
+
+def believable_date(answer: HttpResponse, at: datetime) -> datetime | None:
+    """What the server takes the time for; None where it names none, or one that differs from ours
+    by more than `STRANGE`, which no server's clock does."""
+    there = answer.date
+    return there if there is not None and abs(there - at) <= STRANGE else None
 
 
 def bounded(until: datetime | None, said_at: datetime) -> datetime | None:
