@@ -25,7 +25,7 @@ from wizard.cli.flows.serving import (
 from wizard.cli.flows.verification import most_severe
 from wizard.cli.terminal import CONNECTION_NAME, Exit, Terminal, json_option, pass_terminal
 from wizard.errors import fail
-from wizard.reauthorization import ItemState, ReauthorizationPlan
+from wizard.reauthorization import ItemState, ReauthorizationItem, ReauthorizationPlan
 from wizard.zoho import parse_scope, preset, presets
 
 
@@ -111,17 +111,22 @@ def reauthorize(
             return
         reauthorization = service.current()
         item_names = [line.connection for line in reauthorization.items] if reauthorization else []
+        is_single = len(names) == 1 and len(item_names) == 1
         if authorizer is None and all(_is_self_client(terminal, name) for name in item_names):
             authorizer = PasteAuthorizer(terminal)
         if authorizer is not None:
-            reauthorize_in_terminal(terminal, authorizer)
+            try:
+                reauthorize_in_terminal(terminal, authorizer)
+            except (click.Abort, KeyboardInterrupt):
+                _show_items(terminal, item_names, is_single=is_single)
+                raise
         else:
             _reauthorize_in_browser(
                 terminal,
                 item_names,
                 has_same_scope_and_account=not additional_scope and not new_account_email,
             )
-    _print_result(terminal, item_names, is_single=len(names) == 1 and len(item_names) == 1)
+    _print_result(terminal, item_names, is_single=is_single)
 
 
 def _check_options(*, assist: bool, has_other_mode: bool, keep_profiles: bool) -> None:
@@ -239,10 +244,18 @@ def _is_finished(terminal: Terminal) -> bool:
 
 
 def _print_result(terminal: Terminal, names: Sequence[str], *, is_single: bool) -> NoReturn:
+    items = _show_items(terminal, names, is_single=is_single)
+    raise Exit(most_severe([exit_code(terminal, line) for line in items]))
+
+
+def _show_items(
+    terminal: Terminal, names: Sequence[str], *, is_single: bool
+) -> Sequence[ReauthorizationItem]:
+    """Print how far each connection is, as a table or as JSON."""
     items = terminal.services.reauthorization.latest_items(names)
     if terminal.renderer.as_json:
         results = [item_to_json(terminal, line) for line in items]
         terminal.renderer.print_json(results[0] if is_single else results)
     else:
         print_results(terminal, items)
-    raise Exit(most_severe([exit_code(terminal, line) for line in items]))
+    return items

@@ -9,7 +9,7 @@ from wizard.cli.flows.authorization import Authorizer
 from wizard.cli.flows.serving import interruptible, stop_signals, wait_until
 from wizard.cli.flows.verification import print_outcome, verify
 from wizard.cli.renderer import format_datetime
-from wizard.cli.terminal import Exit, Terminal
+from wizard.cli.terminal import Terminal
 from wizard.errors import WizardError
 from wizard.model import Failure
 from wizard.reauthorization import Action, ItemState, ReauthorizationItem
@@ -23,7 +23,8 @@ def reauthorize_in_terminal(terminal: Terminal, authorizer: Authorizer) -> None:
     """Go through the repair under way until nothing asks for the person any more.
 
     At a terminal the person is asked about what fails; in a script it is left as it was; where a
-    page started us, it is left to that page. Raises ``window-closed``.
+    page started us, it is left to that page. Raises ``window-closed``, and `KeyboardInterrupt` where a
+    signal ends a wait.
     """
     previous_email = ""
     while (next_action := terminal.services.reauthorization.next_action()) is not None:
@@ -97,7 +98,7 @@ def _wait_for_verification(terminal: Terminal, item: ReauthorizationItem) -> Non
         if not wait_until(
             stop_event, is_done=lambda: _item_state(terminal, item) is not ItemState.VERIFYING
         ):
-            raise Exit(1)
+            raise KeyboardInterrupt
 
 
 def _item_state(terminal: Terminal, item: ReauthorizationItem) -> ItemState:
@@ -176,4 +177,4 @@ def _poll_until(authorizer: Authorizer, is_over: Callable[[], bool]) -> None:
 
     with stop_signals() as stop_event:
         if not wait_until(stop_event, is_done=is_done):
-            raise Exit(1)
+            raise KeyboardInterrupt
