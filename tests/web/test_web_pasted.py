@@ -181,3 +181,65 @@ def test_a_new_secret_is_offered_where_clients_are_added_too(
     fields = {"credentials": "", "kept": kept(offered.text), "location": "eu", "replace": "yes"}
     assert connected.submit_form("/clients", **fields).status_code == 303
     assert stored_secret(connected, registered) == new
+
+
+def form_id(page: str) -> str:
+    found = re.search(r'name="paste_form" value="([^"]+)"', page)
+    assert found
+    return found[1]
+
+
+def offered_form(
+    connected: Visitor, registered: dict[str, Any], new: str, name: str = "second"
+) -> dict[str, str]:
+    """A tab with the offer to use the new secret, and the fields that accepting it sends."""
+    blank = connected.get(f"{NEW_CONNECTION_PATH}?preset=crm-read-leads&client=new").text
+    fields = {**paste(registered, new, name), "paste_form": form_id(blank)}
+    page = connected.submit_form("/connections", **fields).text
+    assert "Use the new secret" in page
+    assert form_id(page) == fields["paste_form"]
+    return {**fields, "credentials": "", "kept": kept(page), "replace": "yes"}
+
+
+def test_a_failed_paste_in_another_tab_leaves_the_offer_of_the_first(
+    connected: Visitor, registered: dict[str, Any], zoho_simulator: Simulator
+) -> None:
+    new = zoho_simulator.controls.rotate_secret(registered["client_id"])
+    first = offered_form(connected, registered, new)
+    second = {**paste(registered, WRONG, "third"), "paste_form": "another-tab"}
+    assert connected.submit_form("/connections", **second).status_code == 422
+    assert connected.submit_form("/connections", **first).status_code == 303
+    assert stored_secret(connected, registered) == new
+
+
+def test_junk_in_the_box_costs_the_kept_secret_nothing(
+    connected: Visitor, registered: dict[str, Any], zoho_simulator: Simulator
+) -> None:
+    new = zoho_simulator.controls.rotate_secret(registered["client_id"])
+    offered = offered_form(connected, registered, new)
+    for junk in ("x y z", WRONG):
+        page = connected.submit_form("/connections", **{**offered, "credentials": junk})
+        assert page.status_code == 422
+        assert "Use the new secret" in page.text
+    assert connected.submit_form("/connections", **offered).status_code == 303
+    assert stored_secret(connected, registered) == new
+
+
+def test_a_session_keeps_the_pastes_of_four_forms(
+    connected: Visitor, registered: dict[str, Any], zoho_simulator: Simulator
+) -> None:
+    new = zoho_simulator.controls.rotate_secret(registered["client_id"])
+    forms = [offered_form(connected, registered, new, f"n{number}") for number in range(5)]
+    assert connected.submit_form("/connections", **forms[0]).status_code == 422
+    assert connected.submit_form("/connections", **forms[1]).status_code == 303
+
+
+def test_an_accepted_secret_is_said_to_be_stored_where_the_name_is_taken(
+    connected: Visitor, registered: dict[str, Any], zoho_simulator: Simulator
+) -> None:
+    new = zoho_simulator.controls.rotate_secret(registered["client_id"])
+    accepted = offered_form(connected, registered, new, "leads")
+    page = connected.submit_form("/connections", **accepted)
+    assert page.status_code == 422
+    assert "The new client secret is stored." in page.text
+    assert stored_secret(connected, registered) == new

@@ -100,6 +100,8 @@ class Failed:
     """The client that was settled on before it failed."""
     box: pasted.Box | None = None
     """The paste box that the failure is about; None: there is none."""
+    is_secret_stored: bool = False
+    """The offered secret was stored before it failed."""
 
 
 @pages.get("/connections/new")
@@ -148,7 +150,8 @@ def create() -> Response:
         _add_connection(name, client, connection_request)
     except WizardError as error:
         box = pasted.keep(error.failure) if client is None and "credentials" in form else None
-        failed = Failed(error.failure, client, box)
+        is_stored = client is not None and pasted.accepts_new_secret()
+        failed = Failed(error.failure, client, box, is_stored)
         return make_response(client_page(connection_request, name=name, failed=failed), 422)
     try:
         response = consent.begin_authorization(name)
@@ -157,7 +160,7 @@ def create() -> Response:
             return render_error(error.failure, name=name)
         # Nothing of it is lost: the form stands there again, to be pressed when the wait is over.
         get_services().store.remove_connection(name)
-        failed = Failed(error.failure, client)
+        failed = Failed(error.failure, client, None, pasted.accepts_new_secret())
         return make_response(client_page(connection_request, name=name, failed=failed), 503)
     current_session().setdefault(BEGUN_CONNECTIONS, {})[connection_request] = name
     read = pasted.understood(credentials) if credentials else ()
@@ -239,6 +242,7 @@ def client_page(
         if failure
         else None,
         box=box or pasted.Box(),
+        is_secret_stored=bool(failed and failed.is_secret_stored),
         connection_request=connection_request,
         title=_title(connection_request),
         name=name or _suggested_name(connection_request),

@@ -4,7 +4,8 @@ A secret never goes back into a page. What was pasted stays in the memory of the
 until the form succeeds, so that a taken name or a rate limit costs nobody a second paste.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from secrets import token_urlsafe
 
 from flask import request
 
@@ -14,7 +15,10 @@ from wizard.model import Failure
 from wizard.web.sessions import current_session
 
 KEPT = "pasted"
-"""In the session: the credentials that were pasted last, while their form has not succeeded."""
+"""In the session: form → what was pasted into it last, while it has not succeeded."""
+
+MAX_KEPT = 4
+"""Forms of a session for which a paste is kept, the newest ones."""
 
 REFUSED = frozenset(
     {"wrong-secret", "missing-secret", "client-unknown-everywhere", "client-deleted"}
@@ -35,6 +39,17 @@ class Box:
     understood: tuple[str, ...] = ()
     offers: bool = False
     """Zoho accepts the kept secret, which differs from the stored one: it can be used instead."""
+    form_id: str = field(default_factory=lambda: token_urlsafe(8))
+    """Names the form, so that two tabs keep apart what was pasted into each."""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What was pasted into one form."""
+
+    credentials: Credentials
+    offers: bool
+    """See `Box`."""
 
 
 def filled() -> bool:
@@ -47,9 +62,9 @@ def pasted() -> Credentials:
 
     Raises as `parse_credentials` does.
     """
-    text, kept, client_id = _text(), current_session().get(KEPT), request.form.get("kept", "")
-    if isinstance(kept, Credentials) and kept.client_id == client_id and not text:
-        return kept
+    text, kept, client_id = _text(), _kept(), request.form.get("kept", "")
+    if kept and kept.credentials.client_id == client_id and not text:
+        return kept.credentials
     try:
         return parse_credentials(text)
     except WizardError as error:
@@ -65,24 +80,49 @@ def accepts_new_secret() -> bool:
 
 
 def keep(failure: Failure) -> Box:
-    """Keep what was pasted as far as `failure` allows; what the page may show of it."""
+    """Keep what was pasted as far as `failure` allows; what the page may show of it. A paste that
+    is refused or not understood leaves what was kept for its form before."""
+    before, fallback = _kept(), request.form.get("kept", "")
     try:
         credentials = pasted()
     except WizardError as error:
-        told = error.failure.details.get("client_id")
-        return Box(told or request.form.get("kept", ""))
-    finally:
-        forget()
+        return (
+            _box(before)
+            if before
+            else Box(error.failure.details.get("client_id") or fallback, form_id=_form_id())
+        )
     if failure.code in REFUSED:
-        return Box(credentials.client_id, understood=understood(credentials))
-    current_session()[KEPT] = credentials
-    offers = failure.code == DIFFERS
-    return Box(credentials.client_id, True, understood(credentials), offers)
+        if before and before.credentials != credentials:
+            return _box(before)
+        forget()
+        read = understood(credentials)
+        return Box(credentials.client_id, understood=read, form_id=_form_id())
+    kept = Kept(credentials, failure.code == DIFFERS)
+    forget()
+    slots = current_session().setdefault(KEPT, {})
+    slots[_form_id()] = kept
+    for oldest in list(slots)[:-MAX_KEPT]:
+        del slots[oldest]
+    return _box(kept)
 
 
 def forget() -> None:
-    """Keep nothing: the client is settled."""
-    current_session().pop(KEPT, None)
+    """Keep nothing for this form: its client is settled."""
+    current_session().get(KEPT, {}).pop(_form_id(), None)
+
+
+def _kept() -> Kept | None:
+    found = current_session().get(KEPT, {}).get(_form_id())
+    return found if isinstance(found, Kept) else None
+
+
+def _form_id() -> str:
+    return request.form.get("paste_form", "")[:32]
+
+
+def _box(kept: Kept) -> Box:
+    read = understood(kept.credentials)
+    return Box(kept.credentials.client_id, True, read, kept.offers, _form_id())
 
 
 def understood(credentials: Credentials) -> tuple[str, ...]:
