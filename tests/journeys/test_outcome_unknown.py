@@ -45,7 +45,8 @@ def test_an_unknown_outcome_is_shown_by_each_command(unknown: Harness, shell: Sh
     assert WORDS not in lines["books"]
     by_account = shell.run("list", "--by", "account").stdout.splitlines()
     assert [WORDS in line for line in by_account if "\tcrm\t" in line] == [True]
-    listed = {each["name"]: each["state"] for each in json.loads(shell.run("list", "--json").stdout)}
+    rows = json.loads(shell.run("list", "--json").stdout)
+    listed = {each["name"]: each["state"] for each in rows}
     assert listed == {"books": "verified", "crm": "outcome_unknown"}
     [account] = json.loads(shell.run("list", "--by", "account", "--json").stdout)
     assert {each["state"] for each in account["connections"]} == {"verified", "outcome_unknown"}

@@ -1,4 +1,4 @@
-"""`reauthorize` that is stopped while a verification waits says what is known, and ends as stopped."""
+"""`reauthorize` that is stopped while a verification waits says what is known, and exits 130."""
 
 import json
 import re

@@ -112,8 +112,10 @@ class Transport:
         headers: Mapping[str, str] | None = None,
         known_secrets: tuple[str, ...] = (),
     ) -> HttpResponse:
-        """GET ``url``; `known_secrets` are masked in the answer. Raises ``host-not-in-table``, ``unexpected-redirect``, ``answer-too-large``
-        or one of ``network-…``; every HTTP status else is the caller's to judge.
+        """GET ``url``; `known_secrets` are masked in the answer.
+
+        Raises ``host-not-in-table``, ``unexpected-redirect``, ``answer-too-large`` or one of
+        ``network-…``; every HTTP status else is the caller's to judge.
         """
         with requests.Session() as session:
             wire = self.attach(session, known_secrets)
