@@ -27,10 +27,11 @@ test: $(VENV)/browser ## run the tests
 test-all: $(VENV)/browser ## run the tests, the long ones too
 	$(BIN)/python -m pytest $(SPREAD) -m "slow or not slow"
 
-lint: $(VENV)/lint ## check style and types
+lint: $(VENV)/lint ## check style, types and vocabulary
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python .ci/vocabulary
 
 bench: $(VENV)/browser ## measure what people wait for, as ratios, in some four minutes
 	@PYTHONPATH=tests $(BIN)/python -m bench

@@ -41,7 +41,7 @@ def fail(code: str, **details: str) -> WizardError:
 
 
 MIN_WAIT_MINUTES = 15
-"""What ``--wait`` is suggested with at the least: a whole window of Zoho's limits, and some more."""
+"""The shortest ``--wait`` that is suggested: a whole window of Zoho's limits, and some more."""
 
 _QUOTED_ZOHO_ERROR = "“{zoho_error}”"
 
@@ -90,10 +90,10 @@ def describe_event(event: Event) -> str:
 
 def describe_outcome(code: str, **details: str) -> str:
     """How an ask or an attempt ended, in words; whatever is no code of the table as it is."""
-    told = message_table()["outcomes"].get(code)
-    if told is None and "title" in message_table().get(code, {}):
-        told = explain(Failure(code), **details).title
-    return told or code
+    outcome = message_table()["outcomes"].get(code)
+    if outcome is None and "title" in message_table().get(code, {}):
+        outcome = explain(Failure(code), **details).title
+    return outcome or code
 
 
 def spoken(at: datetime, now: datetime | None = None) -> str:
@@ -112,18 +112,18 @@ def _wait_option(until: datetime | None, now: datetime | None) -> str:
     return f"{max(minutes, MIN_WAIT_MINUTES)}m"
 
 
-def explain(failure: Failure, told_at: datetime | None = None, /, **details: str) -> Explanation:
+def explain(failure: Failure, at_time: datetime | None = None, /, **details: str) -> Explanation:
     """The finding for ``failure``; ``details`` (such as ``name``) complete the failure's own.
 
-    ``told_at`` is the present: times of another day are told with their date.
+    ``at_time`` is the present: times of another day are told with their date.
 
     A code without words is a bug that a test finds; a user still gets the honest ``unknown``.
     """
     known = _MessageValues({**failure.details, **details, "zoho_error": failure.zoho_error or "…"})
     known["code"] = failure.code
-    known["wait"] = _wait_option(failure.retry_at, told_at)
+    known["wait"] = _wait_option(failure.retry_at, at_time)
     if failure.retry_at is not None:
-        known["retry_at"] = spoken(failure.retry_at, told_at)
+        known["retry_at"] = spoken(failure.retry_at, at_time)
         known["try_again"] = message("try-again", "at-a-time", retry_at=known["retry_at"])
     row = message_table().get(failure.code) or message_table()["unknown"]
     steps = _next_steps(row.get("next_steps", ()), known)

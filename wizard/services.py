@@ -94,7 +94,7 @@ class VerificationWorker:
     def _work(self) -> None:
         while (task := self._queue.get()) is not None:
             try:
-                for _rung in self._verification.verify(*task):
+                for _step in self._verification.verify(*task):
                     pass
                 self._reauthorization.continue_after_verification(task[0])
             except WizardError as error:

@@ -107,9 +107,9 @@ class BackupService:
         Raises ``not-in-backup``, ``restore-name-taken``, ``home-retired`` where a moved home shall
         take back only a part; nothing is changed then.
         """
-        retired_at = self._store.deactivated_at()
-        if retired_at and only:
-            raise fail("home-retired", since=f"{retired_at:%Y-%m-%d}")
+        deactivation_time = self._store.deactivated_at()
+        if deactivation_time and only:
+            raise fail("home-retired", since=f"{deactivation_time:%Y-%m-%d}")
         selected = _select_connections(backup.contents, only)
         here = {each.name.lower(): each.name for each in self._store.connections()}
         already = tuple(
@@ -121,7 +121,7 @@ class BackupService:
         shared_grants = (
             ()
             if is_original_inactive
-            else self._find_shared_grants(backup, selected if retired_at else missing)
+            else self._find_shared_grants(backup, selected if deactivation_time else missing)
         )
         unverified = tuple(map(_as_not_verified, missing.grants))
         self._store.import_contents(replace(missing, grants=unverified), shared_grants)
@@ -146,8 +146,10 @@ class BackupService:
             if each.state in ACTIVE_STATES or each.generation == current[each.connection]
         )
         kept = replace(everything, grants=grants)
-        made_in, retired = self._paths.data_dir, self._store.deactivated_at() is not None
-        backup = Backup(self._clock(), _current_host(), self._zoho.instance, kept, made_in, retired)
+        made_in, deactivated = self._paths.data_dir, self._store.deactivated_at() is not None
+        backup = Backup(
+            self._clock(), _current_host(), self._zoho.instance, kept, made_in, deactivated
+        )
         backup_files.write(path, encrypt_backup(dump(backup), passphrase))
         open_backup(path, passphrase, self._zoho.instance)
         return backup

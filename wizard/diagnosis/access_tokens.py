@@ -79,10 +79,10 @@ def evicted(evidence: Evidence) -> CauseEstimate | None:
         return likely(
             "access-token-evicted", evidence_item("refused-early"), evidence_item("refresh-works")
         )
-    suspicion = possible("access-token-evicted")
+    estimate = possible("access-token-evicted")
     if evidence.grant_record is None:
-        return suspicion
-    return suspicion.with_evidence_against(
+        return estimate
+    return estimate.with_evidence_against(
         counted_evidence_item("few-minted", made, most=str(MAX_ACCESS_TOKENS))
     )
 
@@ -156,12 +156,12 @@ def unless_refresh_works(check: CauseCheck) -> CauseCheck:
     """A cause that killed the refresh token kills its access tokens as well."""
 
     def checked(evidence: Evidence) -> CauseEstimate | None:
-        suspicion = check(evidence)
-        if suspicion and evidence.refresh_result and evidence.refresh_result.is_success:
-            return ruled_out(suspicion.code, evidence_item("refresh-works"))
-        if suspicion and is_token_accepted(evidence):
-            return ruled_out(suspicion.code, evidence_item("token-taken"))
-        return suspicion
+        estimate = check(evidence)
+        if estimate and evidence.refresh_result and evidence.refresh_result.is_success:
+            return ruled_out(estimate.code, evidence_item("refresh-works"))
+        if estimate and is_token_accepted(evidence):
+            return ruled_out(estimate.code, evidence_item("token-taken"))
+        return estimate
 
     return checked
 

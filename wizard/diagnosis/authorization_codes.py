@@ -39,11 +39,9 @@ def expired(evidence: Evidence) -> CauseEstimate | None:
 def used(evidence: Evidence) -> CauseEstimate | None:
     """A code works once."""
     again = (evidence_item("code-sent-again"),) if evidence.sent_request.is_code_repeated else ()
-    suspicion = possible("code-used", *again)
+    estimate = possible("code-used", *again)
     return (
-        suspicion.with_evidence_against(evidence_item("sent-once"))
-        if evidence.attempt
-        else suspicion
+        estimate.with_evidence_against(evidence_item("sent-once")) if evidence.attempt else estimate
     )
 
 
@@ -200,10 +198,10 @@ def code_limit_reached(evidence: Evidence) -> CauseEstimate | None:
     begun = _count_authorizations(evidence)
     if begun >= MAX_CODES:
         return likely("codes-used-up", evidence_item("many-codes", count=str(begun)))
-    suspicion = possible("codes-used-up")
+    estimate = possible("codes-used-up")
     if evidence.attempt is None:
-        return suspicion
-    return suspicion.with_evidence_against(
+        return estimate
+    return estimate.with_evidence_against(
         counted_evidence_item("few-codes", begun, most=str(MAX_CODES))
     )
 

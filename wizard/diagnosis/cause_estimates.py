@@ -57,8 +57,8 @@ def in_group(group: str, checks: tuple[CauseCheck, ...]) -> tuple[CauseCheck, ..
 
     def add_group(check: CauseCheck) -> CauseCheck:
         def grouped_check(evidence: Evidence) -> CauseEstimate | None:
-            suspicion = check(evidence)
-            return replace(suspicion, group=group) if suspicion else None
+            estimate = check(evidence)
+            return replace(estimate, group=group) if estimate else None
 
         return grouped_check
 

@@ -172,7 +172,7 @@ class DiagnosisProbes:
         """The cached access token where the accounts server takes it, else a fresh one."""
         probe_result = self._probe_account(grant, token.value)
         self.evidence = replace(self.evidence, user_info_result=probe_result)
-        self._reject_if_told(grant, token.value, probe_result)
+        self._reject_if_rejected(grant, token.value, probe_result)
         return self._refresh(grant) if probe_result and not probe_result.is_success else token.value
 
     def _refresh(self, grant: Grant) -> str:
@@ -226,7 +226,7 @@ class DiagnosisProbes:
         self._requests_left -= 1
         place = grant.location, own[0] if own else None
         reading = self._masked_api(grant).read(chosen, access_token, *place, grant.scope)
-        self._reject_if_told(grant, access_token, ProbeResult(reading.failure))
+        self._reject_if_rejected(grant, access_token, ProbeResult(reading.failure))
         if reading.failure is None or reading.failure.sent:
             self.evidence = replace(
                 self.evidence, read_result=ProbeResult(reading.failure), product=chosen.id
@@ -235,9 +235,9 @@ class DiagnosisProbes:
     def _masked_api(self, grant: Grant) -> ProductApi:
         return self._product_api.masking(self._tokens.secrets_of(grant))
 
-    def _reject_if_told(self, grant: Grant, value: str, heard: ProbeResult | None) -> None:
+    def _reject_if_rejected(self, grant: Grant, value: str, response: ProbeResult | None) -> None:
         """Keep an access token from being handed out again that Zoho has just rejected."""
-        if heard is None or not rejects_token(heard.failure):
+        if response is None or not rejects_token(response.failure):
             return
         try:
             self._tokens.reject(grant, value)
@@ -270,7 +270,7 @@ class DiagnosisProbes:
             probe_result = self._probe_account(grant, token.value)
             if probe_result is None or probe_result.is_success:
                 return probe_result is not None
-            self._reject_if_told(grant, token.value, probe_result)
+            self._reject_if_rejected(grant, token.value, probe_result)
             refused = self.evidence.rejected_connections | {name}
             self.evidence = replace(self.evidence, rejected_connections=refused)
         return bool(self._refresh_once(grant)[1])

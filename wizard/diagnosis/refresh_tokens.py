@@ -97,9 +97,9 @@ def user_deactivated(evidence: Evidence) -> CauseEstimate | None:
 def token_revoked_elsewhere(evidence: Evidence) -> CauseEstimate | None:
     """Whoever holds a refresh token may revoke it, by API or among the devices signed in."""
     surviving = _surviving_connection(_grants_of_account(evidence, same_client=True), evidence)
-    suspicion = possible("token-revoked-elsewhere", *_only_rejected_evidence(surviving))
+    estimate = possible("token-revoked-elsewhere", *_only_rejected_evidence(surviving))
     simultaneous = _possibly_simultaneous(_grants_of_account(evidence), evidence)
-    return suspicion.with_evidence_against(*_related_evidence("several-died", simultaneous))
+    return estimate.with_evidence_against(*_related_evidence("several-died", simultaneous))
 
 
 def rotated_token_lost(evidence: Evidence) -> CauseEstimate | None:

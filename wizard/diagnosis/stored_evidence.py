@@ -156,11 +156,11 @@ def with_verification_results(evidence: Evidence) -> Evidence:
     """What the climb that met the failure had been answered before."""
     report, failure = evidence.report, evidence.failure
     steps = report.steps if report else ()
-    failed = next((rung for rung in steps if rung.failure == failure), None)
+    failed = next((step for step in steps if step.failure == failure), None)
     if failure is None or failed is None:
         return evidence
-    lately = [rung for rung in steps if rung.at >= failed.at - VERIFICATION_WINDOW]
-    passed = {rung.name for rung in lately if rung.state is StepState.PASSED}
+    lately = [step for step in steps if step.at >= failed.at - VERIFICATION_WINDOW]
+    passed = {step.name for step in lately if step.state is StepState.PASSED}
     return replace(
         evidence,
         refresh_result=ProbeResult() if "refresh" in passed else None,

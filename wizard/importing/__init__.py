@@ -93,12 +93,12 @@ class Importer:
             client_id, location or self._hinted_location(credentials)
         )
         self._check_secret(client_id, secret, data_center)
-        told, newest = self._try_refresh(client_id, secret, refresh_token, data_center)
-        granted = told or tuple(
+        failure_details, newest = self._try_refresh(client_id, secret, refresh_token, data_center)
+        granted = failure_details or tuple(
             parse_scope(scope or credentials.values.get("scope", "") or ACCOUNT_SCOPE)
         )
         rotated = newest != refresh_token
-        if granted == (ACCOUNT_SCOPE,) and not told and not rotated:
+        if granted == (ACCOUNT_SCOPE,) and not failure_details and not rotated:
             raise fail("import-scope-unknown")
         return VerifiedCredentials(client_id, secret, newest, data_center, granted, rotated)
 

@@ -152,9 +152,9 @@ def rejection_reason(method: str, headers: Mapping[str, str], longest: int = 0) 
 
 def _length(headers: Mapping[str, str]) -> float:
     """The bytes of a request's body; one whose length can be read two ways is too long."""
-    told = headers.get("content-length", "0")
-    plain = told.isascii() and told.isdecimal() and len(told) <= len(str(LONGEST))
-    return int(told) if plain else math.inf
+    declared = headers.get("content-length", "0")
+    plain = declared.isascii() and declared.isdecimal() and len(declared) <= len(str(LONGEST))
+    return int(declared) if plain else math.inf
 
 
 def is_local_path(path: str) -> bool:

@@ -239,7 +239,7 @@ class VerificationReport:
     def is_verified(self) -> bool:
         """Every rung was climbed to the end and none failed."""
         return self.finished_at is not None and all(
-            rung.state is not StepState.FAILED for rung in self.steps
+            step.state is not StepState.FAILED for step in self.steps
         )
 
     @property

@@ -7,7 +7,7 @@ found.
 
 from wizard.monitoring.background import BackgroundChecks, Progress
 from wizard.monitoring.checks import MAX_PARALLEL_CHECKS, ConnectionChecker, WaitUntil
-from wizard.monitoring.news import REMIND, trouble_json
+from wizard.monitoring.news import REMIND, incident_to_json
 from wizard.monitoring.notifier import settled, shown
 from wizard.monitoring.results import CheckResult, check_result
 from wizard.monitoring.service import CheckRun, MonitoringService
@@ -23,7 +23,7 @@ __all__ = [
     "Progress",
     "WaitUntil",
     "check_result",
+    "incident_to_json",
     "settled",
     "shown",
-    "trouble_json",
 ]

@@ -69,7 +69,7 @@ class ConnectionChecker:
         full: bool = False,
         need: RefreshPurpose = RefreshPurpose.VERIFICATION,
         wait: WaitUntil | None = None,
-        on_step: OnStep = lambda _name, _rung: None,
+        on_step: OnStep = lambda _name, _step: None,
         on_result: OnResult = lambda _verdict: None,
         so_far: SoFar = lambda _verdicts: None,
     ) -> tuple[CheckResult, ...]:

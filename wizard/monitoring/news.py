@@ -16,7 +16,7 @@ EARLY = 0.9
 
 ALL_WELL, TEST = "All is well again", "This is a test notification of zoho-wizard"
 
-Told = Mapping[str, datetime]
+Notified = Mapping[str, datetime]
 """The marks that are known, each with the time of the last message that named it."""
 
 
@@ -29,41 +29,46 @@ class Message:
 
 
 def news(
-    troubles: Iterable[Incident], known: Told, at: datetime, remind: timedelta = timedelta(0)
+    current_incidents: Iterable[Incident],
+    known: Notified,
+    at: datetime,
+    remind: timedelta = timedelta(0),
 ) -> list[Message]:
     """A message for each cause that stopped a connection of which nobody knows, or of which nobody
     was told for so long as `remind` (0: no reminders). What could not be asked is no news."""
     return [
-        trouble_message(trouble, known, at)
-        for trouble in troubles
-        if not trouble.is_pending
-        and (trouble.marks - known.keys() or _is_due(trouble, known, at, remind))
+        incident_message(incident, known, at)
+        for incident in current_incidents
+        if not incident.is_pending
+        and (incident.marks - known.keys() or _is_due(incident, known, at, remind))
     ]
 
 
-def again(troubles: Iterable[Incident], known: Told, at: datetime, *, well: bool) -> list[Message]:
+def again(
+    current_incidents: Iterable[Incident], known: Notified, at: datetime, *, well: bool
+) -> list[Message]:
     """What is sent where the last notification failed and nothing is new: the first cause once
     more, or that all is well; nothing while nothing is known for sure."""
-    certain = [each for each in troubles if not each.is_pending]
+    certain = [each for each in current_incidents if not each.is_pending]
     if certain:
-        return [trouble_message(certain[0], known, at)]
+        return [incident_message(certain[0], known, at)]
     return [all_well(at)] if well else []
 
 
-def trouble_message(trouble: Incident, known: Told, at: datetime) -> Message:
+def incident_message(incident: Incident, known: Notified, at: datetime) -> Message:
     """The message of one cause: which of its connections are new, and which are known."""
-    new = {_name(mark) for mark in trouble.marks - known.keys()}
-    before = {_name(mark) for mark in trouble.marks & known.keys()} - new
-    stopped = (*trouble.names, *trouble.suspected_names)
+    new = {_name(mark) for mark in incident.marks - known.keys()}
+    before = {_name(mark) for mark in incident.marks & known.keys()} - new
+    stopped = (*incident.names, *incident.suspected_names)
     said = {
         "event": "incident",
         "at": to_json_value(at),
         "reminder": not new,
         "new": [name for name in stopped if name in new],
         "known": [name for name in stopped if name in before],
-        **trouble_json(trouble),
+        **incident_to_json(incident),
     }
-    return Message(said, trouble.marks)
+    return Message(said, incident.marks)
 
 
 def all_well(at: datetime) -> Message:
@@ -77,23 +82,23 @@ def test_message(at: datetime) -> Message:
     return Message({"event": "test", "at": to_json_value(at), "code": "test", "title": TEST})
 
 
-def trouble_json(trouble: Incident) -> dict[str, Any]:
+def incident_to_json(incident: Incident) -> dict[str, Any]:
     """One cause as scripts read it; no secret in it."""
     return {
-        "key": trouble.key,
-        "level": trouble.level.value,
-        "connections": list(trouble.names),
-        "suspected_connections": list(trouble.suspected_names),
-        "sign_in_as": trouble.email or None,
-        "programs": list(trouble.programs),
-        "access_tokens_expire_at": to_json_value(trouble.access_tokens_expire_at),
-        **explanation_to_json(trouble.explanation),
+        "key": incident.key,
+        "level": incident.level.value,
+        "connections": list(incident.names),
+        "suspected_connections": list(incident.suspected_names),
+        "sign_in_as": incident.email or None,
+        "programs": list(incident.programs),
+        "access_tokens_expire_at": to_json_value(incident.access_tokens_expire_at),
+        **explanation_to_json(incident.explanation),
     }
 
 
-def _is_due(trouble: Incident, known: Told, at: datetime, remind: timedelta) -> bool:
+def _is_due(incident: Incident, known: Notified, at: datetime, remind: timedelta) -> bool:
     """Whether the last message of a cause that is known is long enough ago."""
-    return bool(remind) and at - max(known[mark] for mark in trouble.marks) >= remind * EARLY
+    return bool(remind) and at - max(known[mark] for mark in incident.marks) >= remind * EARLY
 
 
 def _name(mark: str) -> str:

@@ -18,9 +18,9 @@ from wizard.monitoring.news import (
     Message,
     again,
     all_well,
+    incident_to_json,
     news,
     test_message,
-    trouble_json,
 )
 from wizard.monitoring.notifier import Notifier
 from wizard.monitoring.results import CheckResult
@@ -46,7 +46,7 @@ class CheckRun:
 
     def to_json(self) -> dict[str, Any]:
         """The look as scripts read it."""
-        causes = [trouble_json(each) for each in self.incidents]
+        causes = [incident_to_json(each) for each in self.incidents]
         return {"at": to_json_value(self.at), "checked": len(self.results), "incidents": causes}
 
 
@@ -185,10 +185,10 @@ class MonitoringService:
         self._attempted_at[mark] = now
         return False
 
-    def _telling(self, patience: float, name: str = "") -> AbstractContextManager[None]:
+    def _telling(self, timeout_seconds: float, name: str = "") -> AbstractContextManager[None]:
         """The turn to tell; raises ``telling-under-way`` after `patience` seconds."""
         return hold_lock(
-            self._paths.lock_file(":notifications"), patience, "telling-under-way", name
+            self._paths.lock_file(":notifications"), timeout_seconds, "telling-under-way", name
         )
 
     def _is_dead(self, mark: str) -> bool:

@@ -34,11 +34,11 @@ def read(operation: str) -> Response:
 @routes.post("/controls/<operation>")
 def perform(operation: str) -> Response:
     """Do what is wished for."""
-    wish = request.get_json(silent=True)
-    if not isinstance(wish, dict):
+    arguments = request.get_json(silent=True)
+    if not isinstance(arguments, dict):
         return _error_response("ValueError", "the wish is not a JSON object", 400)
     try:
-        return jsonify(controls.perform(current_world(), operation, wish))
+        return jsonify(controls.perform(current_world(), operation, arguments))
     except LookupError as unknown:
         return _error_response("LookupError", str(unknown), 404)
     except (ValueError, TypeError) as impossible:

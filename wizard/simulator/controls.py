@@ -65,15 +65,19 @@ class Controls:
     ) -> dict[str, Json]:
         """Register a client as `owner` (an e-mail address); return it with its `secrets` by
         location. `location` (default: the owner's), `kind` and `homepage` may be given."""
-        wish = {"owner": owner, "redirect_uris": redirect_uris, "name": name, **fields}
-        return cast(dict[str, Json], self._perform("register_client", wish))
+        event_arguments = {"owner": owner, "redirect_uris": redirect_uris, "name": name, **fields}
+        return cast(dict[str, Json], self._perform("register_client", event_arguments))
 
     def enable_data_center(
         self, client_id: str, location: str, *, same_credentials: bool = False
     ) -> str:
         """Switch a data centre on for a client; return the secret that is right there."""
-        wish = {"client_id": client_id, "location": location, "same_credentials": same_credentials}
-        return cast(str, self._perform("enable_data_center", wish))
+        event_arguments = {
+            "client_id": client_id,
+            "location": location,
+            "same_credentials": same_credentials,
+        }
+        return cast(str, self._perform("enable_data_center", event_arguments))
 
     def disable_data_center(self, client_id: str, location: str) -> None:
         """Switch a data centre off for a client, which is unknown there from now on."""
@@ -82,8 +86,8 @@ class Controls:
     def authorize(self, url: str, email: str, organization_id: str = "") -> str:
         """Do what a person does who opens an authorization URL, signs in and accepts; return the
         address the browser ends on. ValueError names Zoho's error page if one is in the way."""
-        wish = {"url": url, "email": email, "organization_id": organization_id}
-        return cast(str, self._perform("authorize", wish))
+        event_arguments = {"url": url, "email": email, "organization_id": organization_id}
+        return cast(str, self._perform("authorize", event_arguments))
 
     def generate_code(self, client_id: str, scope: str, **fields: Json) -> str:
         """Do what a self client's owner does under "Generate Code"; return the code.
@@ -100,23 +104,31 @@ class Controls:
         self, email: str, new_password: str = "", *, remove_tokens: bool = True
     ) -> None:
         """Change a password, by default with the box ticked that kills all tokens."""
-        wish = {"email": email, "new_password": new_password, "remove_tokens": remove_tokens}
-        self._perform("change_password", wish)
+        event_arguments = {
+            "email": email,
+            "new_password": new_password,
+            "remove_tokens": remove_tokens,
+        }
+        self._perform("change_password", event_arguments)
 
     def forgot_password(
         self, email: str, new_password: str = "", *, remove_tokens: bool = False
     ) -> None:
         """Let a person who forgot the password choose a new one; all boxes as they stand."""
-        wish = {"email": email, "new_password": new_password, "remove_tokens": remove_tokens}
-        self._perform("forgot_password", wish)
+        event_arguments = {
+            "email": email,
+            "new_password": new_password,
+            "remove_tokens": remove_tokens,
+        }
+        self._perform("forgot_password", event_arguments)
 
     def reset_password(
         self, email: str, temporary_password: str = "", *, remove_tokens: bool = False
     ) -> None:
         """Let an administrator reset a password: the new one is good for one sign-in, at which
         another must be chosen. `remove_tokens` ticks "Clear mobile sessions and API tokens"."""
-        wish = {"email": email, "temporary_password": temporary_password}
-        self._perform("reset_password", {**wish, "remove_tokens": remove_tokens})
+        event_arguments = {"email": email, "temporary_password": temporary_password}
+        self._perform("reset_password", {**event_arguments, "remove_tokens": remove_tokens})
 
     def move_account(self, email: str, location: str) -> None:
         """Move an account to another data centre; its tokens stay behind, dead."""
@@ -189,4 +201,4 @@ def perform(world: World, operation: str, arguments: dict[str, Json]) -> Json:
 
 def in_process(world: World) -> Controls:
     """Return controls that act on a world of this process."""
-    return Controls(lambda verb, wish: perform(world, verb, wish))
+    return Controls(lambda verb, event_arguments: perform(world, verb, event_arguments))

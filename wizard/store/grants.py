@@ -117,8 +117,8 @@ class GrantRepository(Repository):
             swap = update(_CONNECTIONS).where(*here).values(generation=generation)
             update_one(c, swap, _subject(name))
             able = _T.c.state.in_((*CANDIDATE_STATES, GrantState.VERIFIED, GrantState.REPLACED))
-            proved = {"state": GrantState.VERIFIED, "failure": None}
-            update_one(c, _update(name, generation).where(able).values(proved), _subject(name))
+            verified = {"state": GrantState.VERIFIED, "failure": None}
+            update_one(c, _update(name, generation).where(able).values(verified), _subject(name))
             asked = c.scalar(_requested_scope(name, generation))
             if asked:  # wider than before where the consent was to add to the connection
                 had = c.scalar(select(_CONNECTIONS.c.scope).where(_CONNECTIONS.c.name == name))

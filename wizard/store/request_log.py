@@ -40,8 +40,8 @@ class RequestLogRepository(Repository):
         ``home-retired``.
         """
         with self.database.write() as c:
-            if retired_at := c.scalar(select(schema.installation.c.deactivated_at)):
-                raise fail("home-retired", since=f"{retired_at:%Y-%m-%d}")
+            if deactivation_time := c.scalar(select(schema.installation.c.deactivated_at)):
+                raise fail("home-retired", since=f"{deactivation_time:%Y-%m-%d}")
             if check is not None:
                 of_client = {"client_id": request.client_id, "location": request.location}
                 check(_select_requests(c, since or request.at - RETENTION, of_client))

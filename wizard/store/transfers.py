@@ -76,8 +76,8 @@ class TransferRepository(ClientRepository, GrantRepository, DestinationRepositor
                 insert_row(c, _CONNECTIONS, **vars(connection), last_generation=last)
             for grant in contents.grants:
                 insert_grant(c, self._vault, grant)
-            for twin in shared_grants:
-                insert_shared_grant(c, twin)
+            for shared_grant in shared_grants:
+                insert_shared_grant(c, shared_grant)
             for destination in contents.destinations:
                 # A wish: this home has delivered nothing there yet.
                 fresh = Destination(

@@ -33,9 +33,11 @@ class VerificationReportRepository(Repository):
         `Conflict` where the receipt is gone."""
         here = _STEPS.c.connection == name, _STEPS.c.generation == generation
         with self.database.write() as c:
-            for rung in steps:
-                renewed = update(_STEPS).where(*here, _STEPS.c.name == rung.name)
-                update_one(c, renewed.values(**vars(rung)), f"the verification of {name}")
+            for verification_step in steps:
+                renewed = update(_STEPS).where(*here, _STEPS.c.name == verification_step.name)
+                update_one(
+                    c, renewed.values(**vars(verification_step)), f"the verification of {name}"
+                )
 
     def finish_report(self, name: str, generation: int, at: datetime) -> None:
         """The climb came to its end, good or bad. Raises `Conflict` where none is under way."""
@@ -63,8 +65,8 @@ def reports_of(
     climbed = defaultdict(list)
     of_these = tuple_(_STEPS.c.connection, _STEPS.c.generation).in_(grants)
     for row in c.execute(select(_STEPS).where(of_these).order_by(_STEPS.c.id)):
-        rung = VerificationStep(row.name, row.state, row.evidence, row.at, row.failure)
-        climbed[row.connection, row.generation].append(rung)
+        verification_step = VerificationStep(row.name, row.state, row.evidence, row.at, row.failure)
+        climbed[row.connection, row.generation].append(verification_step)
     these = tuple_(_T.c.connection, _T.c.generation).in_(grants)
     return {
         (row.connection, row.generation): VerificationReport(

@@ -190,8 +190,8 @@ def consent_schedule(
     are exchanged. A client that is counted as one gets fewer: each takes `FOR_A_CONSENT`."""
     together = is_counted_by_client(requests)
     lately = [ask for ask in requests if is_counted(ask) and ask.at > now - WINDOW]
-    room = CLIENT_TOKEN_REQUESTS_BUDGET - TOKEN_REQUESTS_PER_CONSENT + 1
-    rests = [rate_limited_until(requests, now), _free_at(lately, room) if together else None]
+    capacity = CLIENT_TOKEN_REQUESTS_BUDGET - TOKEN_REQUESTS_PER_CONSENT + 1
+    rests = [rate_limited_until(requests, now), _free_at(lately, capacity) if together else None]
     return ConsentSchedule(
         started_at=tuple(sorted(ask.at for ask in authorizations)),
         budget=CLIENT_TOKEN_REQUESTS_BUDGET // TOKEN_REQUESTS_PER_CONSENT

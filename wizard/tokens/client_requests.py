@@ -154,12 +154,14 @@ class ClientRequests:
         What was heard within `rest`, by default an hour, is not asked again unless the person
         says so (`again`); the data centre `apart_from` is left out.
         """
-        heard = {} if ignore_recent else self._request_log.recent_search_results(client_id, max_age)
-        hits = [location for location, outcome in heard.items() if outcome == CLIENT_KNOWN]
+        answer = (
+            {} if ignore_recent else self._request_log.recent_search_results(client_id, max_age)
+        )
+        hits = [location for location, outcome in answer.items() if outcome == CLIENT_KNOWN]
         for location in (
             each for each in (*hits, *LOCATIONS_BY_LIKELIHOOD) if each != excluded_location
         ):
-            outcome = heard.get(location) or self._search_location(location, client_id)
+            outcome = answer.get(location) or self._search_location(location, client_id)
             if outcome == CLIENT_KNOWN:
                 return location
         return None

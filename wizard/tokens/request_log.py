@@ -116,7 +116,7 @@ class RequestLog:
     def _check_with_known(
         self, check: Callable[[Sequence[TokenRequest]], None]
     ) -> Callable[[Sequence[TokenRequest]], None]:
-        return lambda asks: check(self._without_future(asks))
+        return lambda logged_requests: check(self._without_future(logged_requests))
 
     # what may be asked
 
@@ -141,21 +141,24 @@ class RequestLog:
 
     def named_wait(self, grant: Grant) -> datetime | None:
         """Until when Zoho wants the client of `grant` to ask nothing there; None: it does not."""
-        asks, now = self._requests_of_client(grant.client_id, grant.location), self._clock()
-        throttled = budgets.rate_limited_until(asks, now)
-        return throttled or budgets.paused_until(asks, now)
+        logged_requests, now = (
+            self._requests_of_client(grant.client_id, grant.location),
+            self._clock(),
+        )
+        throttled = budgets.rate_limited_until(logged_requests, now)
+        return throttled or budgets.paused_until(logged_requests, now)
 
     def check_rate_limit(self, client_id: str, location: str) -> None:
         """Raise ``throttled`` while Zoho's last throttle of this client there still holds."""
-        asks = self._requests_of_client(client_id, location)
-        if until := budgets.rate_limited_until(asks, self._clock()):
+        logged_requests = self._requests_of_client(client_id, location)
+        if until := budgets.rate_limited_until(logged_requests, self._clock()):
             raise wait("throttled", until)
 
     def check_authorization_budget(self, client: Client) -> None:
         """Raise ``codes-budget`` when this client has begun too many consents lately."""
-        asks = self._recent_authorizations(client.client_id)
-        if len(asks) >= LIMITS.codes_budget:
-            free_at = asks[LIMITS.codes_budget - 1].at + WINDOW
+        logged_requests = self._recent_authorizations(client.client_id)
+        if len(logged_requests) >= LIMITS.codes_budget:
+            free_at = logged_requests[LIMITS.codes_budget - 1].at + WINDOW
             count = str(LIMITS.codes_budget)
             raise wait("codes-budget", free_at, client=client.name, count=count)
 
@@ -175,23 +178,33 @@ class RequestLog:
     def recent_search_results(self, client_id: str, max_age: timedelta) -> dict[str, str]:
         """What data centres said within `rest` when this client's home was looked for:
         location → `KNOWN` or `UNKNOWN`."""
-        asks = self._store.token_requests(since=self._ago(max_age), client_id=client_id)
-        found = [ask for ask in reversed(asks) if ask.outcome in (CLIENT_KNOWN, CLIENT_UNKNOWN)]
-        return {ask.location: ask.outcome for ask in found}
+        logged_requests = self._store.token_requests(since=self._ago(max_age), client_id=client_id)
+        found = [
+            entry
+            for entry in reversed(logged_requests)
+            if entry.outcome in (CLIENT_KNOWN, CLIENT_UNKNOWN)
+        ]
+        return {entry.location: entry.outcome for entry in found}
 
     def consent_schedule(self, client: Client, location: str) -> budgets.ConsentSchedule:
         """How fast consents with `client` may follow each other whose codes are exchanged in a data
         centre."""
-        asks = self._requests_of_client(client.client_id, location)
+        logged_requests = self._requests_of_client(client.client_id, location)
         return budgets.consent_schedule(
-            self._recent_authorizations(client.client_id), asks, self._clock()
+            self._recent_authorizations(client.client_id), logged_requests, self._clock()
         )
 
     def was_refreshed_within(self, grant: Grant, max_age: timedelta) -> bool:
         """Whether an access token was made for `grant` within `span`."""
-        asks = self._store.token_requests(since=self._ago(max_age), connection=grant.connection)
-        made = [ask for ask in asks if ask.kind is RequestKind.REFRESH and ask.outcome == "ok"]
-        return any(is_for_grant(ask, grant) for ask in made)
+        logged_requests = self._store.token_requests(
+            since=self._ago(max_age), connection=grant.connection
+        )
+        made = [
+            entry
+            for entry in logged_requests
+            if entry.kind is RequestKind.REFRESH and entry.outcome == "ok"
+        ]
+        return any(is_for_grant(entry, grant) for entry in made)
 
     def unanswered(self, grant: Grant) -> TokenRequest | None:
         """The refresh of `grant` whose outcome is unknown: sent after its refresh token was last
@@ -200,31 +213,31 @@ class RequestLog:
 
     def refresh_at(self, grant: Grant, expires_at: datetime) -> datetime:
         """When an access token of `grant` that ends at `expires_at` is to be renewed."""
-        asks = self._requests_of_client(grant.client_id, grant.location)
+        logged_requests = self._requests_of_client(grant.client_id, grant.location)
         life = (expires_at - self._clock()).total_seconds()
-        return expires_at - budgets.refresh_lead_time(asks, grant, life)
+        return expires_at - budgets.refresh_lead_time(logged_requests, grant, life)
 
     def view(self, grant: Grant | None, client: Client) -> RequestLogView:
         """What a page shows of the ledger for `grant` of `client`."""
         account = grant.account if grant else None
         living = self.count_refresh_tokens(client.client_id, account.zuid) if account else 0
         location = grant.location if grant else client.location
-        asks = self._requests_of_client(client.client_id, location)
-        lately = [ask for ask in asks if ask.at > self._ago(WINDOW)]
-        own = [ask for ask in lately if grant and is_for_grant(ask, grant)]
+        logged_requests = self._requests_of_client(client.client_id, location)
+        lately = [entry for entry in logged_requests if entry.at > self._ago(WINDOW)]
+        own = [entry for entry in lately if grant and is_for_grant(entry, grant)]
         most = LIMITS.token_requests_budget
         together = CLIENT_TOKEN_REQUESTS_BUDGET - LIMITS.token_requests_reserved
         return RequestLogView(
             requests=tuple(own),
             token_requests_left=max(0, most - _count(own)),
             deferrable_requests_left=max(0, most - _count(lately)),
-            next_request_at=self._next_request_at(asks, grant) if grant else None,
+            next_request_at=self._next_request_at(logged_requests, grant) if grant else None,
             authorizations_left=max(
                 0, LIMITS.codes_budget - len(self._recent_authorizations(client.client_id))
             ),
             refresh_token_count=living,
             is_near_refresh_token_limit=living >= LIMITS.refresh_tokens_warning_threshold,
-            is_counted_by_client=budgets.is_counted_by_client(asks),
+            is_counted_by_client=budgets.is_counted_by_client(logged_requests),
             client_requests_left=max(0, together - _count(lately)),
         )
 
@@ -238,27 +251,27 @@ class RequestLog:
         return max((each for each in waits if each), default=None)
 
     def _requests_of_client(self, client_id: str, location: str) -> Sequence[TokenRequest]:
-        asks = self._store.token_requests(
+        logged_requests = self._store.token_requests(
             since=self._ago(COUNT_BY_CLIENT_DURATION), client_id=client_id, location=location
         )
-        return self._without_future(asks)
+        return self._without_future(logged_requests)
 
     def _without_future(self, requests: Sequence[TokenRequest]) -> Sequence[TokenRequest]:
         """`asks` without what stands in the future, since the clock went back: nobody can say when
         it was."""
         latest = self._ago(timedelta(seconds=-CLOCK_TOLERANCE_SECONDS))
-        return [ask for ask in requests if ask.at <= latest]
+        return [entry for entry in requests if entry.at <= latest]
 
     def _recent_authorizations(self, client_id: str) -> list[TokenRequest]:
-        asks = self._store.token_requests(since=self._ago(WINDOW), client_id=client_id)
-        return [ask for ask in asks if ask.kind is RequestKind.AUTHORIZATION]
+        logged_requests = self._store.token_requests(since=self._ago(WINDOW), client_id=client_id)
+        return [entry for entry in logged_requests if entry.kind is RequestKind.AUTHORIZATION]
 
     def _ago(self, duration: timedelta) -> datetime:
         return self._clock() - duration
 
 
 def _count(requests: Sequence[TokenRequest]) -> int:
-    return sum(1 for ask in requests if is_counted(ask))
+    return sum(1 for entry in requests if is_counted(entry))
 
 
 def wait(code: str, retry_at: datetime, **details: str) -> WizardError:

@@ -107,8 +107,8 @@ def _load_or_create(paths: Paths, keyring: Keyring | None, keyring_outcome: str)
     if not os.path.exists(paths.database):
         return _create_key(paths, keyring if keyring_outcome == "empty" else None)
     code = "key-missing" if keyring_outcome in NO_KEY_OUTCOMES else "keyring-locked"
-    told = message("keyring-states", keyring_outcome)
-    raise fail(code, path=paths.key_file, database=paths.database, keyring=told)
+    outcome = message("keyring-states", keyring_outcome)
+    raise fail(code, path=paths.key_file, database=paths.database, keyring=outcome)
 
 
 def _create_key(paths: Paths, keyring: Keyring | None) -> Vault:

@@ -153,7 +153,7 @@ class VerificationRun:
         except WizardError as error:
             if not suspected:
                 raise
-            raise WizardError(_suspicion(error.failure, error.failure)) from None
+            raise WizardError(_suspected_failure(error.failure, error.failure)) from None
 
     def _confirm_rejection(
         self, rejected_step: VerificationStep, need: RefreshPurpose
@@ -167,7 +167,7 @@ class VerificationRun:
             )
         except WizardError as error:
             failure = rejected_step.failure or error.failure
-            return replace(rejected_step, failure=_suspicion(failure, error.failure))
+            return replace(rejected_step, failure=_suspected_failure(failure, error.failure))
 
     def _run_conclusive_step(self, name: str, function: StepFunction) -> VerificationStep:
         step = self._run_step(name, function)
@@ -319,7 +319,7 @@ class VerificationRun:
         return request(self._access_token)
 
 
-def _suspicion(failure: Failure, obstacle: Failure) -> Failure:
+def _suspected_failure(failure: Failure, obstacle: Failure) -> Failure:
     """`failure` where an `obstacle` keeps Zoho from being asked whether the grant lives."""
     details = {**failure.details, "obstacle": message("obstacles", obstacle.code)}
     return replace(failure, code=SUSPECTED_REJECTION, retry_at=obstacle.retry_at, details=details)

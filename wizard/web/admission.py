@@ -128,8 +128,10 @@ class Listener(TcpWSGIServer):  # type: ignore[misc]
             wire.close()
 
     def _refuse(self, wire: socket.socket) -> None:
-        told = [part for part in self._map.values() if isinstance(part, Refused) and not part.over]
-        for each in told[: max(0, len(told) - MOST_REFUSED + 1)]:
+        refused = [
+            part for part in self._map.values() if isinstance(part, Refused) and not part.over
+        ]
+        for each in refused[: max(0, len(refused) - MOST_REFUSED + 1)]:
             each.over = True
         Refused(wire, self._refusal, self._map)
 

@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 
 PUBLIC_ENDPOINTS = frozenset({"auth.open_link", "callback.complete", "static"})
 """What answers without a session; none of it shows anything that is stored."""
-ROOMS = (
+PAGE_MODULES = (
     auth,
     connections,
     destinations,
@@ -90,7 +90,7 @@ def create_app(
     guard.install(app, services.settings.port, accounts_servers)
     app.before_request(_require_session)
     flask_wtf.csrf.CSRFProtect(app)
-    for module in ROOMS:
+    for module in PAGE_MODULES:
         app.register_blueprint(module.pages)
     app.register_error_handler(WizardError, _handle_wizard_error)
     app.register_error_handler(flask_wtf.csrf.CSRFError, _handle_csrf_error)

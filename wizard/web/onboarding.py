@@ -269,14 +269,14 @@ def client_page(
 
 
 def _chosen(
-    clients: Sequence[Client], wish: ConnectionRequest, failed: Failed | None
+    clients: Sequence[Client], request_form: ConnectionRequest, failed: Failed | None
 ) -> Client | None:
     """The client that the page connects with: the one it was settled on, else the likeliest."""
     chosen = request.args.get("client") or request.form.get("client_id")
     if failed is not None and failed.client is not None:
         chosen = failed.client.client_id
     wanted = next((each for each in clients if each.client_id == chosen), None)
-    return wanted or _most_likely_client(clients, wish.location)
+    return wanted or _most_likely_client(clients, request_form.location)
 
 
 def _most_likely_client(clients: Sequence[Client], location: str | None) -> Client | None:

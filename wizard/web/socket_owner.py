@@ -48,13 +48,13 @@ class Peers:
     """What the system tells of the clients of our listeners."""
 
     tables: Sequence[Path]
-    told: Mapping[socket.AddressFamily, bool]
+    is_listed: Mapping[socket.AddressFamily, bool]
     """For a listener's family, whether every connection to it can be found in the tables."""
 
     @property
     def access_check(self) -> str:
         """What decides who is answered, a key of the words' table `access-check`."""
-        return "user" if all(self.told.values()) else "session"
+        return "user" if all(self.is_listed.values()) else "session"
 
     def uids(self, connections: Sequence[Connection]) -> list[frozenset[int]]:
         """For each connection the owners of its client's end; empty where it is not found.
@@ -75,7 +75,7 @@ class Peers:
         """Judge whether a connection to a listener of `family` is answered, by its `uids`."""
         if uids:
             return uids <= {ROOT_UID, os.geteuid()}
-        return not self.told.get(family, False)
+        return not self.is_listed.get(family, False)
 
 
 UNTOLD = Peers((), dict.fromkeys(WAYS, False))

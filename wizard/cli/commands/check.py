@@ -97,8 +97,8 @@ def run_checks(
 
         deadline = terminal.clock() + wait
         wait_callback = wait_until if wait else None
-        looks = terminal.services.checks
-        results = looks.check(
+        checker = terminal.services.checks
+        results = checker.check(
             names, full=full, need=need, wait=wait_callback, on_step=show_step, on_result=on_result
         )
     check_run = terminal.services.monitoring.check_run_of(results)

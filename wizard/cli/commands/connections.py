@@ -50,10 +50,10 @@ def list_connections(terminal: Terminal, by: str | None) -> None:
     if not rows:
         print_no_connections(terminal)
     elif (
-        watched_at := terminal.services.store.last_checked_at()
+        checked_at := terminal.services.store.last_checked_at()
     ) and not terminal.renderer.as_json:
         terminal.renderer.print_note(
-            f"All of them were last checked by a watch at {format_datetime(watched_at)}."
+            f"All of them were last checked by a watch at {format_datetime(checked_at)}."
         )
 
 

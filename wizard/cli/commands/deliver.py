@@ -188,7 +188,7 @@ def _preview_to_json(preview: DeliveryPreview) -> dict[str, Any]:
 def _check_status(terminal: Terminal, destinations: list[Destination]) -> None:
     statuses = [terminal.services.delivery.check(each) for each in destinations]
     _print_statuses(terminal, statuses)
-    if any(sight.needs_delivery for sight in statuses):
+    if any(found.needs_delivery for found in statuses):
         if not terminal.renderer.as_json:
             terminal.renderer.print_note(
                 "Put the current grant there:",

@@ -176,19 +176,19 @@ def _print_verified(
         )
 
 
-def _settle_secret(terminal: Terminal, proved: VerifiedCredentials) -> None:
+def _settle_secret(terminal: Terminal, accepted: VerifiedCredentials) -> None:
     """See that the secret that Zoho accepted is the stored one, if its client is stored already.
 
     Raises as `with_new_secret` does.
     """
     clients = {each.client_id: each for each in terminal.services.store.clients()}
-    known, location = clients.get(proved.client_id), proved.data_center.location
-    if known is None or known.secret_for(location) == proved.client_secret:
+    known, location = clients.get(accepted.client_id), accepted.data_center.location
+    if known is None or known.secret_for(location) == accepted.client_secret:
         return
     with_new_secret(
         terminal,
         lambda replace: terminal.services.clients.admit(
-            Credentials(proved.client_id, proved.client_secret),
+            Credentials(accepted.client_id, accepted.client_secret),
             redirect_uri=known.redirect_uri,
             location=location,
             replace=replace,

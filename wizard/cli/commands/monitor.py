@@ -168,7 +168,7 @@ def _run_checks(
 ) -> int:
     """Look once, tell what is new, and remember that; returns the exit code. What is certain is
     told before Zoho's limits are waited for."""
-    alarm = terminal.services.monitoring
+    service = terminal.services.monitoring
     deadline = terminal.clock() + every * MAX_WAIT_SHARE
 
     def wait(until: datetime) -> bool:
@@ -180,11 +180,11 @@ def _run_checks(
     terminal.services.reauthorization.revoke_replaced_tokens()
 
     def tell_certain(found: CheckRun) -> None:
-        _tell(terminal, lambda: alarm.tell_certain(found))
+        _tell(terminal, lambda: service.tell_certain(found))
 
-    check_run = alarm.run_checks(wait=wait, before_wait=tell_certain)
+    check_run = service.run_checks(wait=wait, before_wait=tell_certain)
     _print_check_run(terminal, check_run)
-    codes = _tell(terminal, lambda: alarm.notify(check_run, remind))
+    codes = _tell(terminal, lambda: service.notify(check_run, remind))
     if heartbeat and check_run.is_healthy and check_run.results:
         _send_heartbeat(terminal, heartbeat)
     return most_severe([*codes, *(each.explanation.exit_code for each in check_run.incidents)])

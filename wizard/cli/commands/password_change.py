@@ -47,7 +47,7 @@ def password_change(terminal: Terminal, email: str, message: bool, check: bool) 
 
 def _offer_reauthorization(terminal: Terminal, check_run: CheckRun) -> None:
     """At a terminal, offer to repair at once what a look has found dead."""
-    names = [name for trouble in check_run.incidents for name in trouble.to_reauthorize]
+    names = [name for incident in check_run.incidents for name in incident.to_reauthorize]
     if names and terminal.is_interactive and not terminal.renderer.as_json:
         terminal.renderer.print_blank()
         if click.confirm("Repair them now?", err=True):

@@ -126,11 +126,11 @@ def _status_facts(values: dict[str, Any], now: datetime) -> list[tuple[str, str]
     ]
 
 
-def _notifying(house: Services) -> dict[str, Any]:
+def _notifying(wizard_services: Services) -> dict[str, Any]:
     """The program or the host that tells, and why the last notification did not arrive."""
-    failed = house.store.notify_failure()
+    failed = wizard_services.store.notify_failure()
     return {
-        "notify_program": shown(house.store.notify_command()) or None,
+        "notify_program": shown(wizard_services.store.notify_command()) or None,
         "notify_failed_at": failed.at if failed else None,
         "notify_failure": explanation_summary(explain(failed.failure)) if failed else None,
     }

@@ -23,8 +23,9 @@ def reauthorize_in_terminal(terminal: Terminal, authorizer: Authorizer) -> None:
     """Go through the repair under way until nothing asks for the person any more.
 
     At a terminal the person is asked about what fails; in a script it is left as it was; where a
-    page started us, it is left to that page. Raises ``window-closed``, and `KeyboardInterrupt` where a
-    signal ends a wait.
+    page started us, it is left to that page.
+
+    Raises ``window-closed``, and `KeyboardInterrupt` where a signal ends a wait.
     """
     previous_email = ""
     while (next_action := terminal.services.reauthorization.next_action()) is not None:

@@ -37,18 +37,18 @@ def item_to_json(terminal: Terminal, item: ReauthorizationItem) -> dict[str, Any
     """One line of the table as scripts read it; no secret in it."""
     store = terminal.services.store
     grant = store.grant(item.connection)
-    proved, proved_at = _proof(terminal, item, grant)
+    has_verification, verified_at = _verification(terminal, item, grant)
     terminal.connection_name = item.connection
     return {
         "name": item.connection,
         "state": item.state,
-        "is_verified": proved,
+        "is_verified": has_verification,
         "generation": grant.generation if grant else None,
         "headline": headline(grant) if grant else None,
         "account": grant.account if grant else None,
         "organizations": grant.organizations if grant else (),
         "location": item.location,
-        "verified_at": proved_at,
+        "verified_at": verified_at,
         "retry_at": item.retry_at,
         "destinations": [
             {
@@ -87,17 +87,17 @@ def state_of(line: ReauthorizationItem, now: datetime) -> str:
 def _row(terminal: Terminal, item: ReauthorizationItem) -> tuple[str, ...]:
     store, now = terminal.services.store, terminal.clock()
     grant = store.grant(item.connection)
-    _, proved_at = _proof(terminal, item, grant)
+    _, verified_at = _verification(terminal, item, grant)
     return (
         item.connection,
         state_of(item, now),
         headline(grant) if grant else "",
-        _clock_time(proved_at, now) if proved_at else "",
+        _clock_time(verified_at, now) if verified_at else "",
         _program_counts(store.destinations(item.connection), grant.generation if grant else 0),
     )
 
 
-def _proof(
+def _verification(
     terminal: Terminal, line: ReauthorizationItem, current: Grant | None
 ) -> tuple[bool, datetime | None]:
     """Whether the newest grant of `line` is proved, and when it was; never the time of another
@@ -106,8 +106,8 @@ def _proof(
         return False, None
     if current.generation != line.generation:  # a newer one waits
         return False, None
-    receipt = terminal.services.store.verification_report(line.connection, current.generation)
-    return True, receipt.finished_at if receipt and receipt.is_verified else None
+    report = terminal.services.store.verification_report(line.connection, current.generation)
+    return True, report.finished_at if report and report.is_verified else None
 
 
 def _clock_time(at: datetime, now: datetime) -> str:

@@ -56,13 +56,13 @@ def running_server(
             server.stop()
 
 
-def _note_address(house: Services) -> None:
+def _note_address(wizard_services: Services) -> None:
     """Keep the address of the pages for whoever wants to serve too; a full disk costs only that."""
     with suppress(OSError):
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
-        descriptor = os.open(house.paths.serving_address, flags, 0o600)
+        descriptor = os.open(wizard_services.paths.serving_address, flags, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(house.settings.base_url)
+            file.write(wizard_services.settings.base_url)
 
 
 def alone(home: Paths) -> AbstractContextManager[None]:

@@ -32,18 +32,18 @@ class VerificationOutcome:
     def to_json(self) -> dict[str, Any]:
         """The outcome as scripts read it; no secret in it."""
         grant = self.grant
-        proved = grant is not None and grant.state is GrantState.VERIFIED
+        is_verified = grant is not None and grant.state is GrantState.VERIFIED
         return {
             "name": self.name,
-            "is_verified": proved and self.explanation is None,
+            "is_verified": is_verified and self.explanation is None,
             "generation": grant.generation if grant else None,
             "state": grant.state.value if grant else None,
             "headline": headline(grant) if grant else None,
             "account": grant.account if grant else None,
             "organizations": grant.organizations if grant else (),
             "steps": [
-                {"name": rung.name, "state": rung.state, "evidence": rung.evidence, "at": rung.at}
-                for rung in self.steps
+                {"name": each.name, "state": each.state, "evidence": each.evidence, "at": each.at}
+                for each in self.steps
             ],
             "error": explanation_to_json(self.explanation) if self.explanation else None,
         }
@@ -63,7 +63,7 @@ def run_verification(
     services: Services,
     name: str,
     generation: int,
-    on_step: Callable[[VerificationStep], None] = lambda _rung: None,
+    on_step: Callable[[VerificationStep], None] = lambda _step: None,
 ) -> VerificationResult:
     """Climb the ladder of grant `generation` of connection `name`, in whatever thread; `see` is
     given each rung. Failures end in the climb's own; nothing is raised for them.
@@ -79,7 +79,7 @@ def run_verification(
     grant = services.store.grant(name, generation)
     if grant is not None and grant.state in (GrantState.NEEDS_REAUTHORIZATION, GrantState.MISMATCH):
         failure = grant.failure or failure
-    failed = next((rung for rung in steps if rung.state is StepState.FAILED), None)
+    failed = next((each for each in steps if each.state is StepState.FAILED), None)
     if failure is None and failed is not None:
         failure = failed.failure or Failure("unknown")
     return VerificationResult(name, grant, tuple(steps), failure)

@@ -48,9 +48,11 @@ def show() -> str:
 def perform(operation: str) -> Any:
     """Carry out a control, as the admin API does, and show the state again."""
     try:
-        wish = {name: _FIELD_PARSERS.get(name, str)(text) for name, text in request.form.items()}
-        back = wish.pop("back", None)
-        controls.perform(page_context.current_world(), operation, wish)
+        arguments = {
+            name: _FIELD_PARSERS.get(name, str)(text) for name, text in request.form.items()
+        }
+        back = arguments.pop("back", None)
+        controls.perform(page_context.current_world(), operation, arguments)
     except (LookupError, TypeError, ValueError) as error:
         page = {"title": "This could not be done", "description": str(error)}
         return render_template("simulator/error.html", **page), 400

@@ -249,7 +249,7 @@ class ReauthorizationPage:
     def wait_for_next_step(self) -> None:
         """Wait until Zoho's next consent stands there, or the page that asks for something."""
         accept = self.page.get_by_role("button", name="Accept", exact=True)
-        asks = self.page.locator(
+        question = self.page.locator(
             "#state:not([data-poll-url]) #next-action:not(:has([data-auto-submit]))"
         )
-        accept.or_(asks.get_by_role("button").first).first.wait_for()
+        accept.or_(question.get_by_role("button").first).first.wait_for()
