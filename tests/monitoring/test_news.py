@@ -146,7 +146,7 @@ def test_a_connection_that_was_removed_and_added_again_is_told_when_it_dies(
         revoke_by_other_program(told, grant)
         check(told)
         (message,) = inbox.taken()
-        assert (message["event"], message["new"]) == ("trouble", ["crm"])
+        assert (message["event"], message["new"]) == ("incident", ["crm"])
         told.services.tokens.remove_connection("crm")
 
 
@@ -162,7 +162,7 @@ def test_a_dead_connection_that_is_removed_ends_in_an_all_clear(
     told.services.tokens.remove_connection("crm")
     check(told)
     check(told)
-    assert [each["event"] for each in inbox.taken()] == ["trouble", "all-well"]
+    assert [each["event"] for each in inbox.taken()] == ["incident", "all-well"]
 
 
 @pytest.mark.parametrize("well", [True, False])

@@ -56,9 +56,9 @@ class TokenService(TokenRefresher):
         """Return an access token of connection `name` with at least `min_ttl` seconds left; by
         default one that is not due for renewal, five minutes before its end.
 
-        `force_refresh` asks for a new one even so, at most once a minute. While Zoho can't be asked,
-        a token with at least two minutes left is returned with ``stale`` set, except to a caller
-        that forces a refresh.
+        `force_refresh` asks for a new one even so, at most once a minute. While Zoho can't be
+        asked, a token with at least two minutes left is returned with ``stale`` set, except to a
+        caller that forces a refresh.
 
         `rejected` is an access token that a program says Zoho has rejected: nobody gets it again.
         If it isn't the current one, the current one is returned. A rejected token is replaced at
