@@ -127,7 +127,8 @@ def test_a_rejected_token_that_the_server_issues_again_is_handed_to_nobody(
     if not cached:
         harness.services.token_cache.remove("crm")
     harness.controls.clear_journal()
-    for told in (refused(harness, first.value), refused(harness), refused(harness, force_refresh=True)):
+    forced = refused(harness, force_refresh=True)
+    for told in (refused(harness, first.value), refused(harness), forced):
         assert (told.code, told.temporary) == ("token-rejected", True)
         assert told.retry_at is not None
         assert timedelta() < told.retry_at - harness.now() <= timedelta(minutes=1)
