@@ -127,8 +127,12 @@ def test_a_rejected_token_that_the_server_issues_again_is_handed_to_nobody(
     if not cached:
         harness.services.token_cache.remove("crm")
     harness.controls.clear_journal()
-    forced = refused(harness, force_refresh=True)
-    for told in (refused(harness, first.value), refused(harness), forced):
+    refusals = (
+        refused(harness, first.value),
+        refused(harness),
+        refused(harness, force_refresh=True),
+    )
+    for told in refusals:
         assert (told.code, told.temporary) == ("token-rejected", True)
         assert told.retry_at is not None
         assert timedelta() < told.retry_at - harness.now() <= timedelta(minutes=1)
