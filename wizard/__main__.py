@@ -28,7 +28,8 @@ def main() -> int:
         try:
             token = cached_or_refreshed_token(arguments[1], os.environ)
         except KeyboardInterrupt:
-            return 1
+            sys.stderr.write("Stopped. What was stored stays stored.\n")
+            return 130  # as a shell reports a command that Ctrl-C ended
         if token is not None:
             sys.stdout.write(token + "\n")
             return 0
