@@ -19,7 +19,7 @@ def test_a_submitted_grant_is_proved_by_the_time_the_house_is_closed(harness: Ha
     harness.services.verification_worker.submit("crm", 1)
     harness.services.verification_worker.stop()
 
-    grant = harness.services.store.grant("crm")
+    grant = harness.services.store.grants.get("crm")
     assert grant is not None
     assert grant.state is GrantState.VERIFIED
     assert len(harness.refresh_requests()) == 1
@@ -34,7 +34,7 @@ def test_a_climb_that_cannot_be_does_not_end_the_climber(harness: Harness) -> No
     harness.services.verification_worker.submit("crm", 1)
     harness.services.verification_worker.stop()
 
-    receipt = harness.services.store.verification_report("crm", 1)
+    receipt = harness.services.store.verification_reports.get("crm", 1)
     assert receipt is not None
     assert receipt.is_verified
 

@@ -101,7 +101,7 @@ def test_ten_of_three_accounts_with_two_clients_in_two_data_centers(
     people = AssistedUsers(harness, headless_windows)
     reauthorize(harness, headless_windows, people)
     assert people.turns == [(email, "sign-in") for email in (ANNA, BOB, ERIC)]
-    grants = [harness.services.store.grant(name) for name in names]
+    grants = [harness.services.store.grants.get(name) for name in names]
     assert [(grant.generation, grant.state) for grant in grants if grant] == [
         (2, GrantState.VERIFIED)
     ] * 10

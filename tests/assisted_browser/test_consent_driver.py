@@ -163,7 +163,7 @@ def test_the_organization_is_the_one_from_before(harness: Harness, page: Page) -
     authorization = harness.services.authorization
     done = authorization.complete_pasted(begun.attempt.id, begun.cookie_value, ended.callback_url)
     harness.verify("crm", done.generation or 0)
-    grant = harness.services.store.grant("crm")
+    grant = harness.services.store.grants.get("crm")
     assert grant is not None
     assert [each.id for each in grant.organizations] == [SECOND_ORGANIZATION]
 

@@ -60,8 +60,8 @@ class FirstConnection:
         """What the person is told when the rest is theirs; nothing is stored then."""
         with pytest.raises(ManualRegistrationError) as raised:
             self.connect()
-        assert self.harness.services.store.connections() == ()
-        assert self.harness.services.store.clients() == ()
+        assert self.harness.services.store.connections.all() == ()
+        assert self.harness.services.store.clients.all() == ()
         return raised.value.failure.details["description"]
 
     def _confirm(self, question: str) -> bool:
@@ -80,7 +80,7 @@ def test_signing_in_create_yes_and_accept_are_all_that_is_left_to_do(
     assert first.connect() == 1
     assert first.attendant.prompt_reasons == ["console-sign-in", "console-create", "account-new"]
     assert first.questions == [IMPORT_QUESTION]
-    (client,) = first.harness.services.store.clients()
+    (client,) = first.harness.services.store.clients.all()
     (made,) = first.harness.simulator.world.clients
     assert (client.client_id, client.location) == (made.client_id, "eu")
     assert made.redirect_uris == [first.harness.services.settings.redirect_uri]
@@ -114,7 +114,7 @@ def test_a_client_that_zoho_does_not_confirm_is_not_stored(first: FirstConnectio
     first._confirm = rotate  # type: ignore[method-assign]
     with pytest.raises(ManualRegistrationError, match="wrong-secret"):
         first.connect()
-    assert first.harness.services.store.clients() == ()
+    assert first.harness.services.store.clients.all() == ()
 
 
 @pytest.mark.parametrize("yes", [True, False])
@@ -130,7 +130,7 @@ def test_a_new_secret_of_a_stored_client_on_the_page_is_asked_about(
             return yes
         (made,) = harness.simulator.world.clients
         secrets, uri = (ClientSecret("eu", OLD),), harness.services.settings.redirect_uri
-        harness.services.store.add_client(Client(made.client_id, made.name, "eu", uri, secrets))
+        harness.services.store.clients.add(Client(made.client_id, made.name, "eu", uri, secrets))
         return True
 
     first._confirm = stored_meanwhile  # type: ignore[method-assign]
@@ -140,7 +140,7 @@ def test_a_new_secret_of_a_stored_client_on_the_page_is_asked_about(
         with pytest.raises(Exit):
             first.connect()
     assert first.questions == [IMPORT_QUESTION, USE_IT]
-    (client,) = harness.services.store.clients()
+    (client,) = harness.services.store.clients.all()
     assert (client.secret_for("eu") != OLD) is yes
 
 

@@ -42,7 +42,7 @@ def rejection_code(
 
 
 def state_of(harness: Harness, started: StartedAttempt) -> AttemptState:
-    return harness.services.store.attempt(started.attempt.id).state
+    return harness.services.store.attempts.get(started.attempt.id).state
 
 
 def failure_of(completed: CompletedAttempt) -> Failure:
@@ -96,7 +96,7 @@ def test_no_two_starts_share_a_secret_and_none_stands_in_the_database_in_clear(
     assert len(set(seen)) == len(seen)
     database = (harness.directory / "data" / "wizard.db").read_bytes()
     written = database + (harness.directory / "data" / "wizard.db-wal").read_bytes()
-    for attempt in harness.services.store.attempts("crm"):
+    for attempt in harness.services.store.attempts.of_connection("crm"):
         assert attempt.code_verifier.encode() not in written
         assert attempt.oauth_state.encode() not in written
 
@@ -111,14 +111,14 @@ def test_at_most_eight_attempts_are_alive_and_the_oldest_gives_way(harness: Harn
     harness.services.authorization.begin("crm")
     assert state_of(harness, first) is AttemptState.ABANDONED
     alive = [
-        a for a in harness.services.store.open_attempts() if a.state is AttemptState.REDIRECTED
+        a for a in harness.services.store.attempts.open() if a.state is AttemptState.REDIRECTED
     ]
     assert len(alive) == MAX_WAITING_ATTEMPTS
 
 
 def test_a_client_without_a_secret_for_its_home_begins_nothing(harness: Harness) -> None:
     elsewhere = (ClientSecret("in", "f0" * 21),)
-    harness.services.store.add_client(
+    harness.services.store.clients.add(
         Client(
             "1000.X",
             "Lost",
@@ -128,10 +128,10 @@ def test_a_client_without_a_secret_for_its_home_begins_nothing(harness: Harness)
             created_at=harness.now(),
         )
     )
-    harness.add_connection("crm", harness.services.store.client("1000.X"))
+    harness.add_connection("crm", harness.services.store.clients.get("1000.X"))
     with pytest.raises(WizardError, match="missing-secret"):
         harness.services.authorization.begin("crm")
-    assert harness.services.store.attempts("crm") == ()
+    assert harness.services.store.attempts.of_connection("crm") == ()
 
 
 # --- Complete ------------------------------------------------------------------------------------
@@ -143,7 +143,7 @@ def test_an_accepted_consent_ends_in_a_stored_grant(harness: Harness) -> None:
     assert done.failure is None
     assert done.generation == 1
     assert done.attempt.state is AttemptState.STORED
-    grant = harness.services.store.grant("crm", 1)
+    grant = harness.services.store.grants.get("crm", 1)
     assert grant is not None
     assert grant.location == "eu"
     assert grant.location == "eu"
@@ -162,7 +162,7 @@ def test_an_account_in_another_data_center_is_exchanged_there_with_that_secret(
     (posted,) = harness.code_exchanges()
     assert posted["location"] == "in"
     harness.verify("crm", 1)
-    grant = harness.services.store.grant("crm")
+    grant = harness.services.store.grants.get("crm")
     assert grant is not None
     assert grant.location == "in"
 
@@ -211,20 +211,20 @@ def test_a_client_switched_off_in_the_accounts_data_center_is_named(harness: Har
 
 def test_an_unknown_data_center_is_learned_from_the_callback(harness: Harness) -> None:
     harness.add_connection()
-    harness.services.store.set_location("crm", None)
+    harness.services.store.connections.set_location("crm", None)
     harness.authorize("crm")
-    assert harness.services.store.connection("crm").location == "eu"
+    assert harness.services.store.connections.get("crm").location == "eu"
 
 
 def test_an_answer_without_refresh_token_stores_nothing(harness: Harness) -> None:
     harness.add_verified_connection("first")
-    client = harness.services.store.clients()[0]
+    client = harness.services.store.clients.all()[0]
     harness.add_connection("crm", client)
     begun = harness.services.authorization.begin("crm")
     silent = begun.url.replace("prompt=consent", "prompt=")
     done = harness.complete_authorization(begun, harness.controls.authorize(silent, ANNA))
     assert failure_of(done).code == "no-refresh-token"
-    assert harness.services.store.grants("crm") == ()
+    assert harness.services.store.grants.of_connection("crm") == ()
     assert done.attempt.state is AttemptState.FAILED
     assert harness.authorize("crm").generation == 1
 
@@ -519,7 +519,7 @@ def test_an_unclear_answer_is_an_unknown_outcome_and_never_posted_again(
     with Services.open(harness.services.settings, harness.services.clock) as reopened:
         assert failure_of(reopened.authorization.complete(params, cookies(begun)))
     assert len(harness.code_exchanges()) <= 1
-    assert harness.services.store.grants("crm") == ()
+    assert harness.services.store.grants.of_connection("crm") == ()
 
 
 @pytest.fixture
@@ -554,7 +554,7 @@ def test_a_code_is_not_posted_while_there_is_no_room_for_what_it_brings(
 def test_whatever_happens_a_code_is_posted_at_most_once(
     harness: Harness, fault: str | None, processed: bool, visits: list[str]
 ) -> None:
-    if not harness.services.store.connections():
+    if not harness.services.store.connections.all():
         harness.add_connection()
     harness.advance(minutes=10, seconds=1)
     harness.controls.clear_faults()
@@ -585,8 +585,10 @@ def test_a_process_that_died_between_post_and_store_leaves_an_unknown_outcome(
 ) -> None:
     begun, params = begin_and_consent(harness)
     store = harness.services.store
-    store.advance_attempt(begun.attempt.id, AttemptState.REDIRECTED, AttemptState.CALLBACK_RECEIVED)
-    store.advance_attempt(
+    store.attempts.advance(
+        begun.attempt.id, AttemptState.REDIRECTED, AttemptState.CALLBACK_RECEIVED
+    )
+    store.attempts.advance(
         begun.attempt.id, AttemptState.CALLBACK_RECEIVED, AttemptState.EXCHANGE_INTENT
     )
     with harness.services.tokens.exchange_lock("crm"):
@@ -708,7 +710,7 @@ def test_a_second_consent_is_generation_two_with_the_same_scope(harness: Harness
     harness.add_verified_connection("crm", CARLA, SECOND_ORGANIZATION)
     done = harness.authorize("crm", CARLA, SECOND_ORGANIZATION)
     assert done.generation == 2
-    grant = harness.services.store.grant("crm", 2)
+    grant = harness.services.store.grants.get("crm", 2)
     assert grant is not None
     assert set(grant.scope) == set(SCOPE)
 

@@ -15,7 +15,7 @@ def begin_extension(harness: Harness) -> StartedAttempt:
 
 
 def scope_of(harness: Harness) -> tuple[str, ...]:
-    return harness.services.store.connection("crm").scope
+    return harness.services.store.connections.get("crm").scope
 
 
 def test_the_scopes_are_widened_when_the_new_grant_is_proved(harness: Harness) -> None:
@@ -31,10 +31,10 @@ def test_the_scopes_are_widened_when_the_new_grant_is_proved(harness: Harness) -
 
     assert rungs["scope"] is StepState.PASSED
     assert scope_of(harness) == WIDER_SCOPE
-    grant = harness.services.store.grant("crm")
+    grant = harness.services.store.grants.get("crm")
     assert grant is not None
     assert (grant.generation, set(grant.scope)) == (2, set(WIDER_SCOPE))
-    before = harness.services.store.grant("crm", 1)
+    before = harness.services.store.grants.get("crm", 1)
     assert before is not None
     assert before.state is GrantState.REPLACED
 
@@ -67,7 +67,7 @@ def test_another_persons_consent_widens_nothing(harness: Harness) -> None:
 
 def test_scopes_that_were_narrowed_are_not_widened_by_the_next_consent(harness: Harness) -> None:
     harness.add_verified_connection()
-    harness.services.store.set_scope("crm", SCOPE[:2])
+    harness.services.store.connections.set_scope("crm", SCOPE[:2])
     done = harness.authorize("crm")
     assert done.generation is not None
     harness.verify("crm", done.generation)

@@ -85,7 +85,7 @@ def test_what_a_backup_hands_on_to_is_a_strangers_word_until_somebody_agrees(
 ) -> None:
     shell_harness.add_verified_connection()
     place = Destination("crm", "dotenv", "/srv/app/.env", reload_command="systemctl restart app")
-    shell_harness.services.store.add_destination(place)
+    shell_harness.services.store.destinations.add(place)
     file = back_up(shell)
 
     left_out = shell.run(
@@ -221,14 +221,16 @@ def test_the_secrets_are_read_back_from_the_destinations(
     env = shell.directory / "program.env"
     facts = {
         "ZOHO_CLIENT_ID": grant.client_id,
-        "ZOHO_CLIENT_SECRET": shell_harness.services.store.client(grant.client_id).secret_for("eu")
+        "ZOHO_CLIENT_SECRET": shell_harness.services.store.clients.get(grant.client_id).secret_for(
+            "eu"
+        )
         or "",
         "ZOHO_REFRESH_TOKEN": grant.refresh_token,
         "ZOHO_API_DOMAIN": f"{shell.simulator.url}/eu/www",
     }
     env.write_text("".join(f"{name}={value}\n" for name, value in facts.items()))
     assert "dotenv" in profiles()
-    shell_harness.services.store.add_destination(Destination("crm", "dotenv", str(env)))
+    shell_harness.services.store.destinations.add(Destination("crm", "dotenv", str(env)))
     shell_harness.services.close()
     move_key_away(shell)
 
@@ -242,23 +244,23 @@ def test_the_secrets_are_read_back_from_the_destinations(
     ]
     assert said["to_authorize"] == ["desk"]
     with reopen_services(shell) as services:
-        assert services.store.grant("crm")
-        assert [each.target for each in services.store.destinations("crm")] == [str(env)]
+        assert services.store.grants.get("crm")
+        assert [each.target for each in services.store.destinations.all("crm")] == [str(env)]
 
 
 def test_everything_but_the_secrets_is_kept(shell: Shell, shell_harness: Harness) -> None:
     shell_harness.add_verified_connection("crm")
-    client = shell_harness.services.store.clients()[0]
-    scope = shell_harness.services.store.connection("crm").scope
+    client = shell_harness.services.store.clients.all()[0]
+    scope = shell_harness.services.store.connections.get("crm").scope
     shell_harness.services.close()
     move_key_away(shell)
 
     assert restore(shell, "--without-secrets").exit_code == 0
 
     with reopen_services(shell) as services:
-        assert services.store.connection("crm").scope == scope
-        assert services.store.grants("crm") == ()
-        assert services.store.client(client.client_id).secrets == ()
+        assert services.store.connections.get("crm").scope == scope
+        assert services.store.grants.of_connection("crm") == ()
+        assert services.store.clients.get(client.client_id).secrets == ()
     lacking = shell.run("connect", "crm", "--no-browser")
     assert "missing-secret" in lacking.stderr
     secret = shell_harness.registered_client["secrets"]["eu"]

@@ -54,7 +54,7 @@ def restore(harness: Harness, file: Path, *names: str) -> RestoreResult:
 
 
 def grant_of(harness: Harness, name: str = "crm") -> Grant:
-    grant = harness.services.store.grant(name)
+    grant = harness.services.store.grants.get(name)
     assert grant is not None
     return grant
 
@@ -79,7 +79,7 @@ def test_what_is_restored_elsewhere_works_there_once_it_is_proved(
     harness: Harness, other: Harness, file: Path
 ) -> None:
     before = harness.add_verified_connection()
-    harness.services.store.add_destination(
+    harness.services.store.destinations.add(
         Destination("crm", "dotenv", "/srv/.env", reload_command="true")
     )
     write(harness, file)
@@ -88,8 +88,8 @@ def test_what_is_restored_elsewhere_works_there_once_it_is_proved(
 
     restored = grant_of(other)
     assert restored == replace(before, state=GrantState.NOT_VERIFIED)
-    assert other.services.store.client(before.client_id).secrets
-    (destination,) = other.services.store.destinations("crm")
+    assert other.services.store.clients.get(before.client_id).secrets
+    (destination,) = other.services.store.destinations.all("crm")
     assert (destination.target, destination.reload_command) == ("/srv/.env", "true")
     assert destination.generation == 0, "this home has delivered nothing"
 
@@ -116,8 +116,8 @@ def test_part_of_a_backup_can_be_restored(harness: Harness, other: Harness, file
 
     assert restore(other, file, "books").connections == ("books",)
 
-    assert [each.name for each in other.services.store.connections()] == ["books"]
-    assert [each.name for each in other.services.store.clients()] == ["books"]
+    assert [each.name for each in other.services.store.connections.all()] == ["books"]
+    assert [each.name for each in other.services.store.clients.all()] == ["books"]
 
 
 def test_names_that_are_not_in_the_backup_change_nothing(
@@ -127,7 +127,7 @@ def test_names_that_are_not_in_the_backup_change_nothing(
     write(harness, file)
     with raises_failure("not-in-backup"):
         restore(other, file, "crm", "desk")
-    assert other.services.store.connections() == ()
+    assert other.services.store.connections.all() == ()
 
 
 def test_restoring_twice_changes_nothing_the_second_time(harness: Harness, file: Path) -> None:
@@ -144,14 +144,14 @@ def test_a_connection_that_is_younger_than_the_backup_is_not_replaced(
     harness.add_verified_connection("books")
     write(harness, file)
     harness.services.tokens.remove_connection("books")
-    client = harness.services.store.clients()[0]
+    client = harness.services.store.clients.all()[0]
     harness.add_connection("books", client)
     harness.authorize("books")
-    younger = harness.services.store.grants("books")
+    younger = harness.services.store.grants.of_connection("books")
 
     with raises_failure("restore-name-taken"):
         restore(harness, file)
-    assert harness.services.store.grants("books") == younger
+    assert harness.services.store.grants.of_connection("books") == younger
 
 
 def test_a_client_that_is_here_already_is_shared(
@@ -159,12 +159,12 @@ def test_a_client_that_is_here_already_is_shared(
 ) -> None:
     harness.add_verified_connection()
     write(harness, file)
-    client = harness.services.store.clients()[0]
-    other.services.store.add_client(replace(client, name="known here as this"))
+    client = harness.services.store.clients.all()[0]
+    other.services.store.clients.add(replace(client, name="known here as this"))
 
     restore(other, file)
 
-    assert [each.name for each in other.services.store.clients()] == ["known here as this"]
+    assert [each.name for each in other.services.store.clients.all()] == ["known here as this"]
     assert grant_of(other).client_id == client.client_id
 
 
@@ -217,15 +217,15 @@ def test_a_move_that_cannot_be_written_retires_nothing(harness: Harness, tmp_pat
     harness.add_verified_connection()
     with raises_failure("backup-unwritable"):
         write(harness, tmp_path / "nowhere" / "file", move=True)
-    assert harness.services.store.deactivated_at() is None
-    assert harness.services.store.backed_up_at() is None
+    assert harness.services.store.installation.deactivated_at() is None
+    assert harness.services.store.installation.backed_up_at() is None
 
 
 def test_the_home_remembers_when_it_was_backed_up(harness: Harness, file: Path) -> None:
-    assert harness.services.store.backed_up_at() is None
+    assert harness.services.store.installation.backed_up_at() is None
     before = harness.now()
     write(harness, file)
-    at = harness.services.store.backed_up_at()
+    at = harness.services.store.installation.backed_up_at()
     assert at is not None
     assert before <= at <= harness.now()
 
@@ -254,7 +254,7 @@ def test_a_weak_passphrase_is_refused(harness: Harness, file: Path, weak: str) -
     with raises_failure("passphrase-too-short"):
         harness.services.backups.write(file, weak, deactivate=True)
     assert not file.exists()
-    assert harness.services.store.deactivated_at() is None
+    assert harness.services.store.installation.deactivated_at() is None
 
 
 def test_a_backup_of_another_zoho_is_refused(harness: Harness, file: Path) -> None:
@@ -303,7 +303,7 @@ def test_the_persons_word_that_the_other_home_is_gone_ends_the_caution(
     harness.add_verified_connection()
     write(harness, file)
     restore(other, file)
-    other.services.store.forget_shared_grants()
+    other.services.store.shared_grants.forget()
     assert warning_codes(other, "crm") == []
     other.services.tokens.remove_connection("crm")
     found = open_backup(file, PASSPHRASE, harness.services.zoho.instance)

@@ -18,7 +18,9 @@ def measure(installation: Installation) -> Iterator[Measurement]:
     """`check` of all against N × asks × latency / concurrency."""
     with installation.harness("checks") as harness:
         store_connections(harness.services.store, *issue_grants(harness, CONNECTIONS))
-        cache_access_tokens(harness, [each.name for each in harness.services.store.connections()])
+        cache_access_tokens(
+            harness, [each.name for each in harness.services.store.connections.all()]
+        )
         environment = installation.environment(harness.services.settings)
         harness.controls.inject_fault("slow", seconds=UPSTREAM_SECONDS, times=1_000_000)
         harness.controls.clear_journal()

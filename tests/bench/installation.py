@@ -103,7 +103,7 @@ def store_connections(store: Store, grants: list[Grant], clients: list[Client]) 
         Connection(each.connection, each.client_id, each.scope, each.location, 1, created_at=now)
         for each in grants
     )
-    store.import_contents(StoreContents(tuple(clients), wishes, tuple(grants)))
+    store.transfers.import_contents(StoreContents(tuple(clients), wishes, tuple(grants)))
     climbs: list[dict[str, Any]] = [
         {"connection": name, "generation": generation, "started_at": now, "finished_at": now}
         for name, generation in at
@@ -166,7 +166,7 @@ def cache_access_tokens(harness: Harness, names: Iterable[str]) -> None:
     """Give each connection a living access token, without asking the token endpoint for it."""
     world, store = harness.simulator.world, harness.services.store
     for name in names:
-        grant = store.grant(name)
+        grant = store.grants.get(name)
         assert grant is not None
         permission = world.grants.refresh_tokens[grant.refresh_token].permission
         made, place = (

@@ -33,7 +33,9 @@ def measure(installation: Installation) -> Iterator[Measurement]:
             ours.wait_for_output("/browser-link/")
             rounds = [(_rate(our_path), _rate(bare_path)) for _ in range(ROUNDS)]
         handed_out = len(
-            harness.services.store.history("crm", limit=10_000, max_serving_events=10_000)
+            harness.services.store.events.of_connection(
+                "crm", limit=10_000, max_serving_events=10_000
+            )
         )
     seen, against = (statistics.median(each) for each in zip(*rounds, strict=True))
     assert handed_out > ROUNDS * REQUESTS

@@ -72,7 +72,7 @@ def test_what_the_limits_keep_from_being_asked_is_waited_for_where_that_is_wishe
     add_verified_connections(shell_harness)
     shell_harness.advance(hours=1)
     for name in (*NAMES, *NAMES[:2]):
-        grant = shell_harness.services.store.grant(name)
+        grant = shell_harness.services.store.grants.get(name)
         assert grant is not None
         shell_harness.services.tokens.refresh_grant(grant)
     open_ = shell.run("check")

@@ -102,7 +102,7 @@ def test_another_person_at_reauthorization_overwrites_nothing(
     other = give_consent(shell, "reauthorize", "crm", "--no-browser", email="dora@zylker.example")
 
     assert other.exit_code != 0
-    assert shell_harness.services.store.connection("crm").generation == 1
+    assert shell_harness.services.store.connections.get("crm").generation == 1
     assert shell.run("token", "crm").exit_code == 0
 
 
@@ -157,7 +157,7 @@ def test_a_new_secret_of_a_stored_client_is_asked_about_and_never_dropped(
         done = shell.run_in_terminal("client", "add", replies=asked)
         assert done.exit_code == (answer == "n"), done.stdout
         assert new not in done.stdout
-        assert shell_harness.services.store.client(client_id).secret_for("eu") == secret
+        assert shell_harness.services.store.clients.get(client_id).secret_for("eu") == secret
 
     again = shell.run("client", "add", stdin_text=f"{client_id} {new}")
     assert again.exit_code == 0

@@ -67,8 +67,8 @@ def test_bad_input_is_named_and_changes_nothing(
     failed = shell.run(*arguments, stdin_text="1000.ABCDEFGHIJKLMNOPQRSTUVWXYZ0123 " + "0" * 42)
     assert failed.exit_code == 2
     assert f"({code})" in failed.stderr
-    assert shell_harness.services.store.connections() == ()
-    assert shell_harness.services.store.clients() == ()
+    assert shell_harness.services.store.connections.all() == ()
+    assert shell_harness.services.store.clients.all() == ()
 
 
 @pytest.mark.parametrize(

@@ -42,11 +42,13 @@ def test_a_pipe_gets_the_secrets_only_by_yes(shell: Shell, verified: Harness) ->
         timeout=10,
     )
     assert "access_token" in answer.json()
-    assert "revealed" in [event.kind for event in verified.services.store.history("crm")]
+    assert "revealed" in [
+        event.kind for event in verified.services.store.events.of_connection("crm")
+    ]
 
 
 def test_a_terminal_is_asked_before_secrets_are_shown(shell: Shell, verified: Harness) -> None:
-    grant = verified.services.store.grant("crm")
+    grant = verified.services.store.grants.get("crm")
     assert grant is not None
 
     no = shell.run_in_terminal("show", "crm", "--reveal", replies=[("[y/N]", "n")])
@@ -59,9 +61,9 @@ def test_a_terminal_is_asked_before_secrets_are_shown(shell: Shell, verified: Ha
 
 
 def test_nothing_but_reveal_shows_a_secret(shell: Shell, verified: Harness) -> None:
-    grant = verified.services.store.grant("crm")
+    grant = verified.services.store.grants.get("crm")
     assert grant is not None
-    secret = verified.services.store.client(grant.client_id).secrets[0].value
+    secret = verified.services.store.clients.get(grant.client_id).secrets[0].value
     one = f"client show {grant.client_id}"
     for words in ("show crm", one):
         for arguments in (words.split(), [*words.split(), "--json"]):
@@ -72,7 +74,7 @@ def test_nothing_but_reveal_shows_a_secret(shell: Shell, verified: Harness) -> N
 
 
 def test_a_script_must_mean_to_revoke(shell: Shell, verified: Harness) -> None:
-    grant = verified.services.store.grant("crm")
+    grant = verified.services.store.grants.get("crm")
     assert grant is not None
 
     assert shell.run("revoke", "crm").exit_code == 2
@@ -85,23 +87,23 @@ def test_a_script_must_mean_to_revoke(shell: Shell, verified: Harness) -> None:
 
 
 def test_a_script_must_choose_what_becomes_of_the_token(shell: Shell, verified: Harness) -> None:
-    grant = verified.services.store.grant("crm")
+    grant = verified.services.store.grants.get("crm")
     assert grant is not None
 
     refused = shell.run("remove", "crm")
     assert refused.exit_code == 2
     assert "--no-revoke, --revoke" in refused.stderr
-    assert [each.name for each in verified.services.store.connections()] == ["crm"]
+    assert [each.name for each in verified.services.store.connections.all()] == ["crm"]
 
     forgotten = shell.run("remove", "crm", "--no-revoke")
     assert forgotten.exit_code == 0
     assert "still works at Zoho" in forgotten.stderr
     assert is_active(verified, grant.refresh_token)
-    assert not verified.services.store.connections()
+    assert not verified.services.store.connections.all()
 
 
 def test_remove_can_revoke_first(shell: Shell, verified: Harness) -> None:
-    grant = verified.services.store.grant("crm")
+    grant = verified.services.store.grants.get("crm")
     assert grant is not None
 
     removed = shell.run_in_terminal("remove", "crm", replies=[("or cancel", "revoke")])
@@ -111,7 +113,7 @@ def test_remove_can_revoke_first(shell: Shell, verified: Harness) -> None:
 
 
 def test_a_client_in_use_is_not_removed(shell: Shell, verified: Harness) -> None:
-    (client,) = verified.services.store.clients()
+    (client,) = verified.services.store.clients.all()
 
     kept = shell.run("client", "remove", client.client_id, "--yes")
 
@@ -123,11 +125,11 @@ def test_a_client_in_use_is_not_removed(shell: Shell, verified: Harness) -> None
 
 
 def test_a_wrong_secret_changes_nothing(shell: Shell, verified: Harness) -> None:
-    (client,) = verified.services.store.clients()
+    (client,) = verified.services.store.clients.all()
 
     refused = shell.run("client", "set-secret", client.client_id, stdin_text="f" * 42)
     assert refused.exit_code != 0
-    assert verified.services.store.clients() == (client,)
+    assert verified.services.store.clients.all() == (client,)
 
     fresh = verified.controls.rotate_secret(client.client_id)
     assert shell.run("client", "set-secret", client.client_id, stdin_text=fresh).exit_code == 0

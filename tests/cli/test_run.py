@@ -55,7 +55,7 @@ def test_the_command_finds_the_token_and_where_to_use_it(shell: Shell, crm: Harn
 
 
 def test_nothing_else_that_is_secret_is_handed_on(shell: Shell, crm: Harness) -> None:
-    grant = crm.services.store.grant("crm")
+    grant = crm.services.store.grants.get("crm")
     assert grant is not None
     secret = crm.registered_client["secrets"]["eu"]
     own = {"ZOHO_CLIENT_SECRET": "mine", "ZOHO_REFRESH_TOKEN": "mine", "OTHER": "kept"}

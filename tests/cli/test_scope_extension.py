@@ -12,8 +12,8 @@ def test_a_task_is_added_with_one_consent(shell: Shell, shell_harness: Harness) 
     running.send_line(shell_harness.controls.authorize(url, "anna@zylker.example", ""))
     done = running.finish()
     assert done.exit_code == 0, done.stderr
-    assert "ZohoBooks.settings.READ" in shell_harness.services.store.connection("crm").scope
-    (only,) = shell_harness.services.store.connections()
+    assert "ZohoBooks.settings.READ" in shell_harness.services.store.connections.get("crm").scope
+    (only,) = shell_harness.services.store.connections.all()
     assert only.generation == 2
 
 

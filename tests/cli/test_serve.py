@@ -83,7 +83,7 @@ def test_a_second_serve_on_another_port_is_refused_and_the_first_keeps_its_socke
     shell: Shell, shell_harness: Harness, tmp_path: Path
 ) -> None:
     shell_harness.add_verified_connection("crm")
-    shell_harness.services.store.add_access_permission(
+    shell_harness.services.store.access_permissions.add(
         AccessPermission("crm", os.getuid(), "somebody", shell_harness.now())
     )
     shared = tmp_path / "shared"

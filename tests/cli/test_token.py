@@ -124,7 +124,7 @@ def test_a_name_like_none_is_answered_with_those_there_are(shell: Shell, crm: Ha
 
 
 def test_a_client_answers_to_its_name_as_to_its_id(shell: Shell, crm: Harness) -> None:
-    client = crm.services.store.clients()[0]
+    client = crm.services.store.clients.all()[0]
     by_id, by_name = (shell.run("client", "show", each) for each in (client.client_id, client.name))
     assert (by_name.exit_code, by_name.stdout) == (0, by_id.stdout)
 

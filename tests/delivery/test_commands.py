@@ -99,7 +99,7 @@ def test_a_command_that_fails_is_quoted_bounded_and_masked(harness: Harness, gra
     for word in said.split()[-6:]:
         shown = word.replace(MASK, "")
         assert len(shown) < 20, "a few characters of the neighbours are left"
-    assert harness.services.store.destinations() == ()
+    assert harness.services.store.destinations.all() == ()
 
 
 def test_a_command_that_fails_later_leaves_the_old_version_current(
@@ -112,7 +112,7 @@ def test_a_command_that_fails_later_leaves_the_old_version_current(
     reauthorize(harness)
     with raises_failure("command-failed"):
         harness.services.delivery.deliver(made)
-    [now] = harness.services.store.destinations("crm")
+    [now] = harness.services.store.destinations.all("crm")
     assert now.generation == 1
     assert now.failure is not None
     assert "no" in now.failure.details["stderr"]
@@ -221,7 +221,7 @@ def test_a_delivery_by_a_command_that_needs_a_shell_is_refused_before_anything_i
 ) -> None:
     with raises_failure("command-needs-shell"):
         deliver(harness, profile, target.format(harness.directory), reload_command=reload)
-    assert harness.services.store.destinations() == ()
+    assert harness.services.store.destinations.all() == ()
 
 
 # --- delivered, and in use -----------------------------------------------------------------------
@@ -233,7 +233,7 @@ def test_delivered_and_in_use_are_two_states(harness: Harness, grant: Grant) -> 
     made = deliver(harness, "dotenv", target, reload_command=reload)
     assert seen.read_text() == target.read_text()
     assert made.reloaded_at is not None
-    assert [event.kind for event in harness.services.store.history("crm")][:2] == [
+    assert [event.kind for event in harness.services.store.events.of_connection("crm")][:2] == [
         "reloaded",
         "delivered",
     ]

@@ -21,7 +21,7 @@ def target(shell_harness: Harness, shell: Shell) -> Path:
 
 
 def token(shell_harness: Harness) -> str:
-    grant = shell_harness.services.store.grant("crm")
+    grant = shell_harness.services.store.grants.get("crm")
     assert grant is not None
     return grant.refresh_token
 
@@ -58,7 +58,7 @@ def test_a_script_delivers_again_looks_for_drift_and_takes_back(
     assert shell.run("deliver", "crm", "--drift").exit_code == 1
     removed = shell.run("deliver", "crm", "--remove", "--to", str(target))
     assert removed.exit_code == 0
-    assert shell_harness.services.store.destinations() == ()
+    assert shell_harness.services.store.destinations.all() == ()
     assert "ZOHO_REFRESH_TOKEN" in target.read_text()
 
 

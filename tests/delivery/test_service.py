@@ -64,7 +64,7 @@ def test_what_a_profile_writes_it_finds_again(
     harness: Harness, grant: Grant, profile_id: str
 ) -> None:
     if profile_id == "singer":
-        harness.services.store.remove_connection("crm")
+        harness.services.store.connections.remove("crm")
         grant = add_us_connection(harness)
     target = harness.directory / "credentials"
     made = deliver(harness, profile_id, target)
@@ -92,7 +92,7 @@ def add_us_connection(harness: Harness) -> Grant:
     done = harness.authorize("crm", "amy@zylker.example")
     assert done.generation is not None, done.failure
     harness.verify("crm", done.generation)
-    grant = harness.services.store.grant("crm")
+    grant = harness.services.store.grants.get("crm")
     assert grant is not None
     return grant
 
@@ -105,7 +105,7 @@ def test_a_program_that_does_not_know_the_data_center_is_not_given_its_token(
         deliver(harness, "singer", target)
     assert failure.details["location"] == "eu"
     assert not target.exists()
-    assert harness.services.store.destinations() == ()
+    assert harness.services.store.destinations.all() == ()
 
 
 def test_two_connections_share_a_file_but_never_its_fields(harness: Harness, grant: Grant) -> None:
@@ -353,7 +353,7 @@ def test_a_delivery_killed_before_it_was_written_down_keeps_what_it_replaced(
     assert died.returncode == -signal.SIGKILL
     assert grant.refresh_token in target.read_text(), "it was put in its place"
 
-    (destination,) = harness.services.store.destinations("crm")
+    (destination,) = harness.services.store.destinations.all("crm")
     delivered = harness.services.delivery.deliver(destination)
     harness.services.delivery.undo(delivered)
 
@@ -385,7 +385,7 @@ def test_a_place_that_is_no_file_of_ours_is_refused(harness: Harness, grant: Gra
         with raises_failure(code):
             deliver(harness, "dotenv", directory / name)
     assert listing(directory) == before
-    assert harness.services.store.destinations() == ()
+    assert harness.services.store.destinations.all() == ()
 
 
 def test_a_directory_open_to_all_is_refused_unless_it_is_sticky(
@@ -512,14 +512,14 @@ def test_a_destination_that_makes_no_sense_is_refused(
 ) -> None:
     with raises_failure(code):
         deliver(harness, profile_id, harness.directory / "there", **options)
-    assert harness.services.store.destinations() == ()
+    assert harness.services.store.destinations.all() == ()
 
 
 def test_the_version_before_is_kept_sealed(harness: Harness, grant: Grant) -> None:
     target = harness.directory / ".env"
     target.write_text("PASSWORD=before-canary\n")
     deliver(harness, "dotenv", target)
-    [kept] = harness.services.store.destinations("crm")
+    [kept] = harness.services.store.destinations.all("crm")
     assert kept.previous_content == "PASSWORD=before-canary\n"
     assert "canary" not in repr(kept)
     files = (each for each in (harness.directory / "data").rglob("*") if each.is_file())
@@ -531,7 +531,7 @@ def rotated(harness: Harness) -> Grant:
     harness.controls.change_settings(refresh_token_rotation="reuse-detection")
     harness.advance(hours=2)
     harness.services.tokens.access_token("crm")
-    grant = harness.services.store.grant("crm")
+    grant = harness.services.store.grants.get("crm")
     assert grant is not None
     return grant
 

@@ -51,7 +51,7 @@ def check_program(
     call_api()
     assert harness.services.delivery.check(made).state is DestinationState.CURRENT
     second = reauthorize(harness)
-    superseded = harness.services.store.grant("crm", first.generation)
+    superseded = harness.services.store.grants.get("crm", first.generation)
     assert superseded is not None
     harness.services.tokens.revoke(superseded)
     assert harness.services.delivery.check(made).state is DestinationState.OUT_OF_DATE

@@ -57,7 +57,7 @@ def test_an_environment_is_named_with_what_the_consent_reaches(harness: Harness)
     failure = Failure("wrong-organization", "OAUTH_ORG_MISMATCH", details={"product": "crm"})
     found = diagnose(harness, failure=failure)
     assert cause_codes(found, POSSIBLE) == {"organization-not-reached", "environment-differs"}
-    reached = harness.services.store.grant("crm")
+    reached = harness.services.store.grants.get("crm")
     assert reached is not None
     assert reached.organizations[0].name in " ".join(found.causes[0].evidence_for)
 
@@ -158,7 +158,7 @@ def test_a_diagnosis_that_leaves_room_for_the_client_says_so_as_the_ledger_does(
 ) -> None:
     add_verified_connection(harness, "crm")
     add_verified_connection(harness, "leads", client_of(harness, "crm"))
-    grant = harness.services.store.grant("leads")
+    grant = harness.services.store.grants.get("leads")
     assert grant is not None
     for _ in range(3):
         harness.services.tokens.refresh_grant(grant)

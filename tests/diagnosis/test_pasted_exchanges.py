@@ -112,7 +112,9 @@ def test_a_strangers_client_is_offered_no_command_that_would_fail(
 def test_redirect_uris_are_compared_character_by_character(
     harness: Harness, right: str, wrong: str, part: str
 ) -> None:
-    registered = harness.services.store.client(harness.add_connection("crm").client_id).redirect_uri
+    registered = harness.services.store.clients.get(
+        harness.add_connection("crm").client_id
+    ).redirect_uri
     sent = registered.replace(right, wrong)
     text = f"redirect_uri={sent}&client_id=x\n" + '{"error":"invalid_redirect_uri"}'
     reading = read(harness, text)
@@ -128,7 +130,7 @@ def test_redirect_uris_are_compared_character_by_character(
 
 
 def test_a_bare_address_is_compared_with_the_clients(harness: Harness) -> None:
-    uri = harness.services.store.client(harness.add_connection("crm").client_id).redirect_uri
+    uri = harness.services.store.clients.get(harness.add_connection("crm").client_id).redirect_uri
     assert harness.services.reader.explain_text(uri).explanation.code == "redirect-uri-same"
     slip = harness.services.reader.explain_text(uri.replace("localhost", "127.0.0.1"))
     assert slip.explanation.causes[0].code == "redirect-uri-differs"

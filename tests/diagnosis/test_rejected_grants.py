@@ -134,7 +134,7 @@ def test_three_clients_that_died_at_different_times_are_no_pattern(harness: Harn
         detect_rejection(harness, name)
         harness.advance(hours=2)
         for other in ("desk", "crm"):
-            grant = harness.services.store.grant(other)
+            grant = harness.services.store.grants.get(other)
             assert grant is not None
             if grant.state is GrantState.VERIFIED:
                 harness.verify(other, grant.generation)
@@ -159,7 +159,7 @@ def test_a_relative_that_has_not_been_heard_of_is_asked_and_found_dead(harness: 
     detect_rejection(harness, "crm")
     found = diagnose(harness)
     assert "books" in found.causes[0].evidence_for[0]
-    books = harness.services.store.grant("books")
+    books = harness.services.store.grants.get("books")
     assert books is not None
     assert books.state is GrantState.NEEDS_REAUTHORIZATION
 

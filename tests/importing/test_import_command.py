@@ -11,7 +11,7 @@ from support.shell import CommandResult, Shell
 def refresh_token(harness: Harness) -> dict[str, str]:
     """Credentials as another program got them: a client and a consent that we know nothing of."""
     grant = harness.add_verified_connection("theirs")
-    client = harness.services.store.client(grant.client_id)
+    client = harness.services.store.clients.get(grant.client_id)
     facts = {
         "ZOHO_CLIENT_ID": client.client_id,
         "ZOHO_CLIENT_SECRET": client.secret_for("eu") or "",
@@ -34,7 +34,7 @@ def run_import(shell: Shell, *arguments: str, stdin_text: str = "") -> CommandRe
 
 
 def is_store_empty(harness: Harness) -> bool:
-    return harness.services.store.connections() == () == harness.services.store.clients()
+    return harness.services.store.connections.all() == () == harness.services.store.clients.all()
 
 
 def test_a_refresh_token_from_a_file_is_proved_and_tended(
@@ -85,13 +85,13 @@ def test_a_new_secret_of_a_stored_client_is_asked_about_and_never_dropped(
 
     script = run_import(shell, str(file))
     assert (script.exit_code, "secret-differs" in script.stderr) == (2, True)
-    assert shell_harness.services.store.connections() == ()
+    assert shell_harness.services.store.connections.all() == ()
     shell_harness.advance(minutes=11)
 
     asked = [("Use the new secret?", "y")]
     done = shell.run_in_terminal("import", str(file), "--name", "mine", replies=asked)
     assert done.exit_code == 0, done.stdout
-    assert shell_harness.services.store.client(facts["ZOHO_CLIENT_ID"]).secret_for("eu") == new
+    assert shell_harness.services.store.clients.get(facts["ZOHO_CLIENT_ID"]).secret_for("eu") == new
 
 
 def test_by_hand_a_person_is_asked_for_each(shell: Shell, shell_harness: Harness) -> None:
@@ -104,7 +104,7 @@ def test_by_hand_a_person_is_asked_for_each(shell: Shell, shell_harness: Harness
     done = shell.run_in_terminal("import", "--name", "mine", replies=asked)
     assert done.exit_code == 0, done.stdout
     assert facts["ZOHO_REFRESH_TOKEN"] not in done.stdout
-    assert shell_harness.services.store.grant("mine")
+    assert shell_harness.services.store.grants.get("mine")
 
 
 def test_the_data_center_is_found_with_a_made_up_secret(
@@ -171,7 +171,9 @@ def test_a_token_that_does_not_tell_whose_it_is_is_proved_by_a_read(
     facts = {
         "client_id": client.client_id,
         "client_secret": client.secret_for("eu"),
-        "refresh_token": shell_harness.services.store.grants("theirs")[0].refresh_token,
+        "refresh_token": shell_harness.services.store.grants.of_connection("theirs")[
+            0
+        ].refresh_token,
     }
     shell_harness.services.tokens.remove_connection("theirs")
 

@@ -24,7 +24,7 @@ def test_the_organization_chosen_at_consent_stands_on_the_receipt(
     expect(journey.wait_until_verified().headline).to_have_text(
         f"This reaches {name}, {environment}, EU, as {CARLA}"
     )
-    grant = journey.services.store.grant(CONNECTION_NAME)
+    grant = journey.services.store.grants.get(CONNECTION_NAME)
     assert grant is not None
     assert [each.name for each in grant.organizations] == [name]
 
@@ -59,7 +59,7 @@ def test_a_refusal_is_no_failure_of_the_program_and_can_be_repeated(journey: Jou
     expect(page.status).to_have_text("Not authorized")
     expect(page.explanation).to_contain_text("The consent was not given")
     assert journey.code_exchanges() == []
-    assert journey.services.store.grant(CONNECTION_NAME) is None
+    assert journey.services.store.grants.get(CONNECTION_NAME) is None
     page.press("Try again at Zoho")
     ConsentPage(journey.person).accept()
     journey.wait_until_verified()
@@ -107,7 +107,7 @@ def test_a_wrong_redirect_uri_is_named_after_back_mended_in_the_console_and_repe
     page.press("Go to Zoho again")
     ConsentPage(journey.person).accept()
     journey.wait_until_verified()
-    assert len(journey.services.store.connections()) == 1
+    assert len(journey.services.store.connections.all()) == 1
 
 
 def test_a_connection_that_waits_says_what_may_have_stood_at_zoho(journey: Journey) -> None:
@@ -145,4 +145,4 @@ def test_back_beyond_the_sign_in_leads_to_the_connection_that_waits(journey: Jou
     page.press("Go to Zoho again")
     ConsentPage(journey.person).accept()
     journey.wait_until_verified()
-    assert [each.name for each in journey.services.store.connections()] == [CONNECTION_NAME]
+    assert [each.name for each in journey.services.store.connections.all()] == [CONNECTION_NAME]

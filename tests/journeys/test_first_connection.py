@@ -41,8 +41,8 @@ def test_what_the_receipt_says_is_what_is_stored(journey: Journey) -> None:
     journey.open_consent_page().accept()
     journey.wait_until_verified()
     grant, receipt = (
-        journey.services.store.grant(CONNECTION_NAME),
-        journey.services.store.verification_report(CONNECTION_NAME),
+        journey.services.store.grants.get(CONNECTION_NAME),
+        journey.services.store.verification_reports.get(CONNECTION_NAME),
     )
     assert grant is not None
     assert receipt is not None
@@ -99,8 +99,8 @@ def test_a_wrong_secret_is_named_before_anybody_is_sent_to_consent(journey: Jour
     form.connect()
     expect(form.explanation).to_contain_text("The client secret is wrong")
     expect(form.credentials).to_have_value("")
-    assert journey.services.store.clients() == ()
-    assert journey.services.store.connections() == ()
+    assert journey.services.store.clients.all() == ()
+    assert journey.services.store.connections.all() == ()
     form.paste_credentials(client_id, secret)
     form.connect()
     ConsentPage(journey.person).accept()
@@ -122,7 +122,7 @@ def test_id_and_secret_are_understood_in_any_shape(journey: Journey, shape: str)
     form.paste_credentials(shape.format(client_id=made["client_id"], secret=made["secrets"]["eu"]))
     form.connect()
     journey.page.wait_for_url("**/eu/accounts/signin**")
-    (client,) = journey.services.store.clients()
+    (client,) = journey.services.store.clients.all()
     assert client.client_id == made["client_id"]
     assert client.secret_for("eu") == made["secrets"]["eu"]
 
@@ -163,8 +163,8 @@ def test_neither_secret_nor_token_is_painted_on_any_page(journey: Journey, page:
     journey.open_sign_in_page()
     journey.consent_page(ANNA).accept()
     journey.wait_until_verified()
-    grant = journey.services.store.grant(CONNECTION_NAME)
-    (client,) = journey.services.store.clients()
+    grant = journey.services.store.grants.get(CONNECTION_NAME)
+    (client,) = journey.services.store.clients.all()
     assert grant is not None
     hidden = [
         grant.refresh_token,
@@ -204,7 +204,7 @@ def test_somebody_can_write_scopes_instead_of_choosing_a_task(journey: Journey) 
     form.connect()
     ConsentPage(journey.person).accept()
     journey.wait_until_verified()
-    (connection,) = journey.services.store.connections()
+    (connection,) = journey.services.store.connections.all()
     assert set(connection.scope) == {
         "ZohoCRM.modules.contacts.READ",
         "ZohoCRM.org.READ",

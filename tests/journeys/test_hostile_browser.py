@@ -48,7 +48,7 @@ def test_a_name_that_was_rebound_to_this_machine_is_refused_on_every_page(
     journey: Journey,
 ) -> None:
     add_connected_page(journey)
-    client_id = journey.services.store.connection(CONNECTION_NAME).client_id
+    client_id = journey.services.store.connections.get(CONNECTION_NAME).client_id
     rebound = f"http://evil.localhost:{journey.services.settings.port}"
     for path in (
         "/",
@@ -85,7 +85,7 @@ def test_a_form_on_another_page_moves_nothing(journey: Journey, origin: str, act
     open_foreign_page(journey.page, origin, form)
     journey.person.page.get_by_role("button", name="Win").click()
     expect(journey.page.get_by_role("heading", level=1)).to_contain_text("did not come from")
-    assert len(journey.services.store.attempts(CONNECTION_NAME)) == 1
+    assert len(journey.services.store.attempts.of_connection(CONNECTION_NAME)) == 1
     assert journey.services.tokens.access_token(CONNECTION_NAME, force_refresh=True).generation == 1
 
 
@@ -191,7 +191,7 @@ def test_a_callback_that_names_a_strangers_accounts_server_sends_it_nothing(
     expect(page.explanation).to_contain_text("did not come from a known accounts server")
     assert journey.code_exchanges() == []
     assert not [each for each in asked if "evil" in (urlsplit(each.url).hostname or "")]
-    (attempt,) = journey.services.store.attempts(CONNECTION_NAME)
+    (attempt,) = journey.services.store.attempts.of_connection(CONNECTION_NAME)
     assert attempt.state is AttemptState.FAILED
 
 
@@ -278,14 +278,14 @@ def test_after_a_whole_journey_no_secret_lies_about_anywhere(
     form.connect()
     ConsentPage(journey.person).accept()
     journey.wait_until_verified()
-    first = journey.services.store.grant(CONNECTION_NAME)
+    first = journey.services.store.grants.get(CONNECTION_NAME)
     access_token = journey.services.tokens.access_token(CONNECTION_NAME).value
     page = ConnectionPage(journey.person)
     page.reauthorize()
     ConsentPage(journey.person).accept()
     expect(page.report).to_contain_text("Receipt of grant 2")
     page.wait_until_verified()
-    second = journey.services.store.grant(CONNECTION_NAME)
+    second = journey.services.store.grants.get(CONNECTION_NAME)
     assert first is not None
     assert second is not None
     answers = [parse_qs(urlsplit(each).query) for each in callbacks if "/callback?" in each]

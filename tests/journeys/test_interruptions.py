@@ -42,7 +42,7 @@ def test_a_code_that_came_too_late_is_named_and_the_repeat_works(journey: Journe
     expect(page.explanation).to_contain_text("Zoho did not take the code")
     expect(page.status).to_have_text("Not authorized")
     assert len(journey.code_exchanges()) == 1
-    assert journey.services.store.grants(CONNECTION_NAME) == ()
+    assert journey.services.store.grants.of_connection(CONNECTION_NAME) == ()
     page.press("Try again at Zoho")
     ConsentPage(journey.person).accept()
     journey.wait_until_verified()
@@ -75,7 +75,7 @@ def test_the_callback_reloaded_is_not_exchanged_or_proved_again(journey: Journey
         f"{journey.base_url}/connections/{CONNECTION_NAME}"
     )
     assert (len(journey.code_exchanges()), len(journey.refresh_requests())) == (1, refreshes)
-    (grant,) = journey.services.store.grants(CONNECTION_NAME)
+    (grant,) = journey.services.store.grants.of_connection(CONNECTION_NAME)
     assert grant.state is GrantState.VERIFIED
 
 
@@ -83,12 +83,12 @@ def test_back_to_the_consent_page_and_accepting_twice_changes_nothing(journey: J
     journey.open_sign_in_page()
     journey.consent_page(ANNA).accept()
     journey.wait_until_verified()
-    before = journey.services.store.grant(CONNECTION_NAME)
+    before = journey.services.store.grants.get(CONNECTION_NAME)
     journey.person.back()
     ConsentPage(journey.person).accept()
     journey.wait_until_verified()
     assert len(journey.code_exchanges()) == 1
-    assert journey.services.store.grants(CONNECTION_NAME) == (before,)
+    assert journey.services.store.grants.of_connection(CONNECTION_NAME) == (before,)
 
 
 def test_back_before_accepting_finds_the_way_to_zoho_again(journey: Journey) -> None:
@@ -114,7 +114,7 @@ def test_two_tabs_of_one_connection_each_finish_their_own_consent(journey: Journ
     other.wait_until_verified()
     consent.accept()
     expect(journey.wait_until_verified().report).to_contain_text("Receipt of grant 2")
-    states = [each.state for each in journey.services.store.grants(CONNECTION_NAME)]
+    states = [each.state for each in journey.services.store.grants.of_connection(CONNECTION_NAME)]
     assert states == [GrantState.VERIFIED, GrantState.REPLACED]
     assert len(journey.code_exchanges()) == 2
 
@@ -132,7 +132,7 @@ def test_two_connections_authorized_side_by_side_do_not_mix(journey: Journey) ->
     second.accept()
     other.wait_until_verified()
     for name, product in ((CONNECTION_NAME, "ZohoCRM"), ("desk-read-tickets", "Desk")):
-        grant = journey.services.store.grant(name)
+        grant = journey.services.store.grants.get(name)
         assert grant is not None
         assert {each.partition(".")[0] for each in grant.scope} == {"AaaServer", product}
 
@@ -151,7 +151,7 @@ def test_a_browser_closed_half_way_is_resumed_in_another_one(
     ConnectionPage(resumed.person).press("Go to Zoho again")
     resumed.consent_page(ANNA).accept()
     resumed.wait_until_verified()
-    assert len(journey.services.store.connections()) == 1
+    assert len(journey.services.store.connections.all()) == 1
     assert len(journey.code_exchanges()) == 1
 
 
@@ -188,7 +188,7 @@ def test_an_answer_that_was_cut_off_is_unknown_and_its_code_is_never_sent_again(
     expect(page.status).to_have_text("Outcome unknown")
     journey.page.reload()
     assert len(journey.code_exchanges()) == 1
-    (attempt,) = journey.services.store.attempts(CONNECTION_NAME)
+    (attempt,) = journey.services.store.attempts.of_connection(CONNECTION_NAME)
     assert attempt.state is AttemptState.OUTCOME_UNKNOWN
     page.press("Begin a new consent")
     ConsentPage(journey.person).accept()

@@ -69,7 +69,7 @@ def test_an_account_elsewhere_is_asked_for_the_secret_of_its_own_data_center_and
     )
     (exchange,) = journey.code_exchanges()
     assert exchange["location"] == "in"
-    stored = journey.services.store.client(client.client_id)
+    stored = journey.services.store.clients.get(client.client_id)
     assert stored.secret_for("in") != stored.secret_for("eu")
 
 
@@ -86,7 +86,7 @@ def test_one_secret_for_all_data_centers_needs_no_second_one(journey: Journey) -
     journey.sign_out()
     journey.consent_page(BOB).accept()
     expect(journey.wait_until_verified().headline).to_contain_text(f"IN, as {BOB}")
-    (client,) = journey.services.store.clients()
+    (client,) = journey.services.store.clients.all()
     assert client.has_common_secret
     assert client.secret_for("in") == client.secret_for("eu")
 
@@ -124,7 +124,7 @@ def test_a_secret_for_a_data_center_that_is_switched_off_is_refused_and_not_kept
     expect(journey.page.get_by_role("heading", level=2).first).to_contain_text(
         "not switched on in India"
     )
-    assert journey.services.store.client(client.client_id).secret_for("in") is None
+    assert journey.services.store.clients.get(client.client_id).secret_for("in") is None
 
 
 def test_somebody_who_does_not_know_their_data_center_is_told_by_zoho(journey: Journey) -> None:
@@ -135,9 +135,9 @@ def test_somebody_who_does_not_know_their_data_center_is_told_by_zoho(journey: J
     expect(journey.wait_until_verified().headline).to_contain_text(
         f"Zylker India, Production, IN, as {BOB}"
     )
-    (client,) = journey.services.store.clients()
+    (client,) = journey.services.store.clients.all()
     assert client.location == "in"
-    assert journey.services.store.connection(CONNECTION_NAME).location == "in"
+    assert journey.services.store.connections.get(CONNECTION_NAME).location == "in"
 
 
 def test_the_search_for_a_clients_home_never_shows_its_real_secret_elsewhere(
@@ -147,7 +147,7 @@ def test_the_search_for_a_clients_home_never_shows_its_real_secret_elsewhere(
     form.paste_credentials(journey.register_in_console(form, email=BOB))
     form.connect()
     expect(ConsentPage(journey.person).accept_button).to_be_visible()
-    (client,) = journey.services.store.clients()
+    (client,) = journey.services.store.clients.all()
     assert client.secret_for("in")
     searched = [each["location"] for each in journey.logged_requests(client_id=client.client_id)]
     assert searched == ["us", "eu", "in", "in"]
@@ -177,7 +177,7 @@ def test_a_client_of_another_data_center_than_chosen_is_found_and_said(journey: 
     form.paste_credentials(pasted)
     form.connect()
     expect(form.explanation).to_contain_text("This client lives in India")
-    assert journey.services.store.clients() == ()
+    assert journey.services.store.clients.all() == ()
     form.paste_credentials(pasted)
     form.connect()
     journey.sign_in(BOB)

@@ -61,7 +61,7 @@ def test_an_unknown_outcome_is_shown_by_each_command(unknown: Harness, shell: Sh
 def test_an_unknown_outcome_is_shown_on_the_overview_and_on_the_page_of_the_client(
     unknown: Harness, visitor: Visitor
 ) -> None:
-    client_id = unknown.services.store.connection("crm").client_id
+    client_id = unknown.services.store.connections.get("crm").client_id
     for path in ("/", f"/clients/{client_id}", "/connections/crm"):
         assert "Outcome unknown" in visitor.get(path).text, path
     assert "All 2 were proved" not in visitor.get("/").text
@@ -93,10 +93,10 @@ def statements(harness: Harness, act: Callable[[], object]) -> int:
 
 def test_the_list_asks_the_same_for_one_unknown_outcome_and_for_two(unknown: Harness) -> None:
     store, tokens = unknown.services.store, unknown.services.tokens
-    for_one = statements(unknown, store.overviews)
+    for_one = statements(unknown, store.overviews.all)
     unknown.services.token_cache.remove("books")
     unknown.controls.inject_fault("connection-closed", endpoint=TOKEN)
     with pytest.raises(Exception, match="network-reset"):
         tokens.access_token("books")
-    assert all(row.unanswered_refresh for row in store.overviews())
-    assert statements(unknown, store.overviews) == for_one
+    assert all(row.unanswered_refresh for row in store.overviews.all())
+    assert statements(unknown, store.overviews.all) == for_one

@@ -21,14 +21,14 @@ def add_connected_page(
 
 
 def current_grant(journey: Journey) -> Grant:
-    grant = journey.services.store.grant(CONNECTION_NAME)
+    grant = journey.services.store.grants.get(CONNECTION_NAME)
     assert grant is not None
     return grant
 
 
 def grant_states(journey: Journey) -> list[GrantState]:
     """The states of all grants, the newest first."""
-    return [each.state for each in journey.services.store.grants(CONNECTION_NAME)]
+    return [each.state for each in journey.services.store.grants.of_connection(CONNECTION_NAME)]
 
 
 def active_refresh_tokens(journey: Journey) -> int:
@@ -193,7 +193,7 @@ def test_somebody_else_of_another_data_center_is_adopted_only_deliberately(
     journey: Journey,
 ) -> None:
     page = add_connected_page(journey)
-    client_id = journey.services.store.connection(CONNECTION_NAME).client_id
+    client_id = journey.services.store.connections.get(CONNECTION_NAME).client_id
     secret = journey.controls.enable_data_center(client_id, "in")
     journey.services.clients.set_secret(client_id, secret, "in")
     reauthorize_as(journey, page, BOB)

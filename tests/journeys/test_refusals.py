@@ -41,7 +41,7 @@ def test_an_answer_without_refresh_token_is_not_called_connected(journey: Journe
     page = ConnectionPage(journey.person)
     expect(page.explanation).to_contain_text("Zoho gave no refresh token")
     expect(page.status).to_have_text("Not authorized")
-    assert journey.services.store.grants(CONNECTION_NAME) == ()
+    assert journey.services.store.grants.of_connection(CONNECTION_NAME) == ()
     page.press("Try again at Zoho")
     ConsentPage(journey.person).accept()
     journey.wait_until_verified()
@@ -56,7 +56,7 @@ def test_an_answer_without_refresh_token_leaves_what_worked_before(journey: Jour
     change_url(journey.person, PROMPT, "")
     expect(page.explanation).to_contain_text("Zoho gave no refresh token")
     expect(page.status).to_have_text("Proved")
-    assert journey.services.store.grants(CONNECTION_NAME) == (before,)
+    assert journey.services.store.grants.of_connection(CONNECTION_NAME) == (before,)
     assert journey.services.tokens.access_token(CONNECTION_NAME, force_refresh=True).generation == 1
 
 
@@ -71,7 +71,7 @@ def test_fewer_scopes_than_asked_for_are_named_and_what_was_granted_works(
     page.wait_until_verified()
     expect(page.step("Scopes granted")).to_contain_text("Zoho granted less than was asked")
     expect(page.step("Scopes granted")).to_contain_text(ORGANIZATION_SCOPE)
-    grant = journey.services.store.grant(CONNECTION_NAME)
+    grant = journey.services.store.grants.get(CONNECTION_NAME)
     assert grant is not None
     assert ORGANIZATION_SCOPE not in grant.scope
     page.reauthorize()
@@ -96,7 +96,7 @@ def test_a_throttled_exchange_says_until_when_and_does_not_prolong_the_wait(
     page.press("Try again at Zoho")
     expect(page.explanation).to_contain_text("Wait until")
     assert len(journey.code_exchanges()) == 1
-    assert len(journey.services.store.attempts(CONNECTION_NAME)) == 1
+    assert len(journey.services.store.attempts.of_connection(CONNECTION_NAME)) == 1
     journey.advance(minutes=11)
     page.open(journey.base_url, CONNECTION_NAME)
     page.press("Try again at Zoho")
@@ -143,7 +143,7 @@ def test_too_many_consents_are_stopped_here_before_zoho_stops_everybody(journey:
 def open_client_page(journey: Journey) -> ClientPage:
     """The page of the client of a proved connection, with the form for its secret unfolded."""
     journey.add_verified_connection(CONNECTION_NAME)
-    client_id = journey.services.store.connection(CONNECTION_NAME).client_id
+    client_id = journey.services.store.connections.get(CONNECTION_NAME).client_id
     journey.open_wizard(f"/clients/{client_id}")
     page = ClientPage(journey.person)
     page.open_secret_form()
@@ -152,7 +152,7 @@ def open_client_page(journey: Journey) -> ClientPage:
 
 def test_a_new_secret_is_checked_taken_and_confirmed_by_the_next_refresh(journey: Journey) -> None:
     page = open_client_page(journey)
-    client_id = journey.services.store.connection(CONNECTION_NAME).client_id
+    client_id = journey.services.store.connections.get(CONNECTION_NAME).client_id
     secret = journey.controls.rotate_secret(client_id, "eu")
     page.store_secret(secret)
     expect(page.secrets).to_contain_text("The one before is kept until")
@@ -160,31 +160,31 @@ def test_a_new_secret_is_checked_taken_and_confirmed_by_the_next_refresh(journey
     connection = ConnectionPage(journey.person)
     connection.verify_again()
     connection.wait_until_verified()
-    stored = journey.services.store.client(client_id)
+    stored = journey.services.store.clients.get(client_id)
     assert stored.secret_for("eu") == secret
     assert [each.state for each in stored.secrets] == [SecretState.CURRENT]
 
 
 def test_a_wrong_secret_is_refused_not_shown_and_the_old_one_kept(journey: Journey) -> None:
     page = open_client_page(journey)
-    client_id = journey.services.store.connection(CONNECTION_NAME).client_id
-    before = journey.services.store.client(client_id)
+    client_id = journey.services.store.connections.get(CONNECTION_NAME).client_id
+    before = journey.services.store.clients.get(client_id)
     wrong = f"{before.secret_for('eu')}"[:-4] + "0000"
     page.store_secret(wrong)
     expect(page.explanation).to_contain_text("The client secret is wrong")
     assert wrong not in journey.page.content()
-    assert journey.services.store.client(client_id) == before
+    assert journey.services.store.clients.get(client_id) == before
     assert journey.services.tokens.access_token(CONNECTION_NAME, force_refresh=True).generation == 1
 
 
 def test_a_secret_renewed_behind_our_back_is_found_by_the_check(journey: Journey) -> None:
     page = open_client_page(journey)
     journey.controls.rotate_secret(
-        journey.services.store.connection(CONNECTION_NAME).client_id, "eu"
+        journey.services.store.connections.get(CONNECTION_NAME).client_id, "eu"
     )
     page.check()
     expect(page.secrets).to_contain_text("Wrong")
-    grant = journey.services.store.grant(CONNECTION_NAME)
+    grant = journey.services.store.grants.get(CONNECTION_NAME)
     assert grant is not None
     assert grant.state is GrantState.VERIFIED
 
@@ -218,7 +218,7 @@ def test_a_revoked_connection_stays_and_can_be_authorized_again(journey: Journey
 def test_revoked_and_removed_leaves_nothing_here_or_at_zoho(journey: Journey) -> None:
     open_removal_page(journey).revoke_and_remove()
     expect(journey.page).to_have_url(f"{journey.base_url}/")
-    assert journey.services.store.connections() == ()
+    assert journey.services.store.connections.all() == ()
     assert active_refresh_tokens(journey) == 0
 
 
@@ -227,7 +227,7 @@ def test_forgotten_here_lives_on_at_zoho_as_the_page_says(journey: Journey) -> N
     expect(journey.page.get_by_text("its refresh token stays good at Zoho")).to_be_visible()
     removal.remove()
     expect(journey.page).to_have_url(f"{journey.base_url}/")
-    assert journey.services.store.connections() == ()
+    assert journey.services.store.connections.all() == ()
     assert active_refresh_tokens(journey) == 1
 
 

@@ -34,7 +34,7 @@ def test_a_second_connection_with_the_same_client_needs_hardly_any_action(
     journey.wait_until_verified()
     needed = connect_again(journey, "Create invoices in Books")
     assert needed <= MOST_ACTIONS, journey.person.counter.log[-needed:]
-    first, other = journey.services.store.connections()
+    first, other = journey.services.store.connections.all()
     assert first.client_id == other.client_id
     assert first.scope != other.scope
 
@@ -66,12 +66,12 @@ def test_the_same_task_twice_gets_a_name_of_its_own(journey: Journey) -> None:
 
 def test_a_name_that_is_taken_is_refused_and_nothing_is_overwritten(journey: Journey) -> None:
     journey.add_verified_connection(CONNECTION_NAME)
-    before = journey.services.store.grant(CONNECTION_NAME)
+    before = journey.services.store.grants.get(CONNECTION_NAME)
     form = journey.open_new_connection_form("Read Desk tickets")
     journey.person.fill(form.name, "CRM-Read-Leads")
     form.connect()
     expect(form.explanation).to_contain_text("There is a connection")
-    assert journey.services.store.grant(CONNECTION_NAME) == before
+    assert journey.services.store.grants.get(CONNECTION_NAME) == before
 
 
 def test_another_client_can_be_registered_beside_the_first(journey: Journey) -> None:
@@ -82,6 +82,6 @@ def test_another_client_can_be_registered_beside_the_first(journey: Journey) -> 
     form.connect()
     ConsentPage(journey.person).accept()
     journey.wait_until_verified()
-    (connection,) = journey.services.store.connections()
-    assert len(journey.services.store.clients()) == 2
-    assert journey.services.store.client(connection.client_id).name != "Elder"
+    (connection,) = journey.services.store.connections.all()
+    assert len(journey.services.store.clients.all()) == 2
+    assert journey.services.store.clients.get(connection.client_id).name != "Elder"

@@ -53,14 +53,14 @@ def test_who_may_ask_can_be_listed_and_ended(shell: Shell, shell_harness: Harnes
     assert json.loads(shell.run("access", "crm", "--json").stdout) == []
     again = shell.run("access", "crm", "--user", ME, "--remove")
     assert (again.exit_code, "not-allowed" in again.stderr) == (1, True)
-    kinds = [event.kind for event in shell_harness.services.store.history("crm")]
+    kinds = [event.kind for event in shell_harness.services.store.events.of_connection("crm")]
     assert kinds[:2] == ["access-removed", "access-added"]
 
 
 def test_a_user_of_a_container_goes_by_number(shell: Shell, shell_harness: Harness) -> None:
     shell_harness.add_connection("crm")
     assert shell.run("access", "crm", "--user", "2000123456").exit_code == 0
-    (row,) = shell_harness.services.store.access_permissions("crm")
+    (row,) = shell_harness.services.store.access_permissions.all("crm")
     assert (row.uid, row.user) == (2000123456, "2000123456")
 
 
@@ -88,7 +88,7 @@ def test_a_user_nobody_knows_is_refused(shell: Shell, shell_harness: Harness, us
     assert said.exit_code == 2
     assert "unknown-user" in said.stderr
     assert "\x1b" not in said.stderr
-    assert shell_harness.services.store.access_permissions() == ()
+    assert shell_harness.services.store.access_permissions.all() == ()
 
 
 def test_an_unknown_connection_is_refused_with_the_nearest_names(
@@ -104,4 +104,4 @@ def test_an_allowance_goes_with_its_connection(shell_harness: Harness, shell: Sh
     shell_harness.add_connection("crm")
     shell.run("access", "crm", "--user", ME)
     shell.run("remove", "crm", "--no-revoke")
-    assert shell_harness.services.store.access_permissions() == ()
+    assert shell_harness.services.store.access_permissions.all() == ()

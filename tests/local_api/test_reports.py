@@ -34,7 +34,7 @@ def test_a_report_is_answered_with_another_token_and_written_down(
     assert status == 200
     assert answer["access_token"] == harness.services.tokens.access_token("crm").value != first
     assert event_details(harness, "token-reported")[0]["uid"] == str(ME)
-    assert first not in str(harness.services.store.history("crm"))
+    assert first not in str(harness.services.store.events.of_connection("crm"))
 
 
 def test_a_report_of_another_token_is_answered_with_the_current_one(

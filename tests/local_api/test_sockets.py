@@ -91,7 +91,7 @@ def test_hand_outs_do_not_crowd_out_the_rest_of_the_history(
     for _ in range(15):
         own.request("/token/crm")
 
-    kinds = [event.kind for event in harness.services.store.history("crm")]
+    kinds = [event.kind for event in harness.services.store.events.of_connection("crm")]
     assert kinds.count("token-served") == 10
     assert "grant-verified" in kinds
 
@@ -179,7 +179,7 @@ def test_a_container_that_runs_as_the_owner_gets_no_more_than_it_was_allowed(
 
 def test_an_allowance_that_ended_is_not_answered(shared: SocketClient, harness: Harness) -> None:
     allow(harness, ME)
-    harness.services.store.remove_access_permission("crm", ME)
+    harness.services.store.access_permissions.remove("crm", ME)
 
     assert shared.request("/token/crm")[0] == 403
 

@@ -32,7 +32,7 @@ def logged_requests(harness: Harness) -> Counter[str]:
 
 
 def grant_of(harness: Harness, name: str) -> Grant:
-    grant = harness.services.store.grant(name)
+    grant = harness.services.store.grants.get(name)
     assert grant is not None
     return grant
 
@@ -40,7 +40,7 @@ def grant_of(harness: Harness, name: str) -> Grant:
 def add_connections(harness: Harness, count: int) -> list[str]:
     """That many proved connections of anna's, ten a client, none with a living access token."""
     store_connections(harness.services.store, *issue_grants(harness, count))
-    return [each.name for each in harness.services.store.connections()]
+    return [each.name for each in harness.services.store.connections.all()]
 
 
 def test_what_dies_just_after_it_was_connected_is_told_together_before_it_can_be_asked(
@@ -61,7 +61,7 @@ def test_what_dies_just_after_it_was_connected_is_told_together_before_it_can_be
     assert trouble.explanation.failure is not None
     dead = [
         each
-        for each in harness.services.store.unsettled_overviews()
+        for each in harness.services.store.overviews.unsettled()
         if each.grant and each.grant.failure
     ]
     assert not dead, "no verdict has fallen"
@@ -109,7 +109,7 @@ def test_a_death_leaves_what_was_proved_before_in_its_receipt(harness: Harness) 
     harness.add_verified_connection()
     harness.controls.change_password(ANNA)
     latest_result(harness)
-    receipt = harness.services.store.verification_report("crm")
+    receipt = harness.services.store.verification_reports.get("crm")
     assert receipt is not None
     states = {rung.name: rung.state.value for rung in receipt.steps}
     assert (states["refresh"], states["read:crm"]) == ("failed", "passed")
@@ -146,7 +146,7 @@ def test_a_refusal_of_the_client_is_not_forgotten_while_a_token_lives(harness: H
     again = latest_result(harness)
     assert again.failure is not None
     assert again.failure.code == "invalid-client-secret"
-    harness.services.store.set_secret(client.client_id, "eu", secret)
+    harness.services.store.clients.set_secret(client.client_id, "eu", secret)
     assert latest_result(harness).is_working
 
 
@@ -159,7 +159,7 @@ def test_a_verdict_is_about_the_generation_that_is_in_use_when_it_falls(harness:
         if not seen:
             seen.append(rung)
             done = harness.authorize("crm")
-            harness.services.store.activate_grant("crm", done.generation or 0, 1)
+            harness.services.store.grants.activate("crm", done.generation or 0, 1)
 
     (found,) = harness.services.checks.check(["crm"], on_step=authorize_meanwhile)
     assert seen[0].state == "failed"

@@ -84,7 +84,7 @@ def test_a_message_names_the_programs_and_the_end_of_their_last_tokens(
     target = tmp_path / "program.env"
     delivery = harness.services.delivery
     delivery.add(delivery.describe("crm", "dotenv", str(target)))
-    last = harness.services.store.last_refreshes()["crm"]
+    last = harness.services.store.overviews.last_refreshes()["crm"]
     harness.controls.change_password(ANNA)
     detect_rejection(harness, "crm")
     (found,) = open_incidents(harness)

@@ -16,7 +16,7 @@ from wizard.monitoring import REMIND, CheckRun
 @pytest.fixture
 def told(harness: Harness, inbox: Inbox) -> Harness:
     """A home that tells the inbox."""
-    harness.services.store.set_notify_command(inbox.url)
+    harness.services.store.monitoring.set_notify_command(inbox.url)
     return harness
 
 
@@ -28,7 +28,7 @@ def check(harness: Harness, remind: timedelta = REMIND) -> tuple[Failure, ...]:
 def many(harness: Harness, count: int) -> list[str]:
     """That many proved connections of anna's with one client."""
     store_connections(harness.services.store, *issue_grants(harness, count))
-    return [each.name for each in harness.services.store.connections()]
+    return [each.name for each in harness.services.store.connections.all()]
 
 
 def authorize(harness: Harness, *names: str) -> None:
@@ -37,7 +37,7 @@ def authorize(harness: Harness, *names: str) -> None:
 
 
 def dead(harness: Harness, name: str) -> bool:
-    grant = harness.services.store.grant(name)
+    grant = harness.services.store.grants.get(name)
     return grant is not None and grant.state is GrantState.NEEDS_REAUTHORIZATION
 
 
@@ -45,7 +45,7 @@ def test_seven_that_die_after_the_eighth_are_told_and_each_once(
     told: Harness, inbox: Inbox
 ) -> None:
     first, *others = many(told, 8)
-    grant = told.services.store.grant(first)
+    grant = told.services.store.grants.get(first)
     assert grant is not None
     revoke_by_other_program(told, grant)
     check(told)
@@ -75,7 +75,7 @@ def test_what_arrived_is_known_and_what_did_not_is_sent_again(told: Harness, inb
     assert check(told) == ()
     (message,) = inbox.taken()
     assert (message["sign_in_as"], message["new"]) == (CARLA, ["books"])
-    assert told.services.store.notify_failure() is None
+    assert told.services.store.monitoring.notify_failure() is None
 
 
 def test_what_nobody_could_be_told_of_is_told_once_somebody_can(
@@ -84,7 +84,7 @@ def test_what_nobody_could_be_told_of_is_told_once_somebody_can(
     add_verified_connection(harness, "crm")
     harness.controls.change_password(ANNA)
     check(harness)
-    harness.services.store.set_notify_command(inbox.url)
+    harness.services.store.monitoring.set_notify_command(inbox.url)
     check(harness)
     assert [each["new"] for each in inbox.taken()] == [["crm"]]
 
@@ -181,7 +181,7 @@ def test_after_a_failure_the_next_check_tells_even_if_nothing_is_new(
     (message,) = inbox.taken()
     expected = ("all-well", None) if well else ("incident", True)
     assert (message["event"], message.get("reminder")) == expected
-    assert told.services.store.notify_failure() is None
+    assert told.services.store.monitoring.notify_failure() is None
     check(told)
     assert inbox.taken() == []
 

@@ -94,7 +94,7 @@ def test_what_a_command_prints_shows_no_secret_of_its_command_line(
 
 def test_a_command_that_prints_much_leaves_its_last_words(shell_harness: Harness) -> None:
     line = "sh -c 'head -c 9000 /dev/zero | tr \"\\\\0\" x >&2; echo END >&2; exit 1'"
-    shell_harness.services.store.set_notify_command(line)
+    shell_harness.services.store.monitoring.set_notify_command(line)
     failure = shell_harness.services.monitoring.test()
     assert failure is not None
     assert failure.details["stderr"].endswith("xEND")
@@ -206,7 +206,7 @@ def test_an_address_that_cannot_be_used_is_refused_and_not_repeated(
 def test_a_redirect_is_not_followed(shell_harness: Harness, inbox: Inbox) -> None:
     with RawServer(http_response()) as elsewhere:
         inbox.location, inbox.judge = elsewhere.url, lambda _message: 307
-        shell_harness.services.store.set_notify_command(inbox.url)
+        shell_harness.services.store.monitoring.set_notify_command(inbox.url)
         failure = shell_harness.services.monitoring.test()
         assert elsewhere.requests == []
     assert failure is not None

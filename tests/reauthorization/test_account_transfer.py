@@ -46,7 +46,7 @@ def test_the_new_person_is_accepted_for_the_whole_group(harness: Harness) -> Non
         authorize(harness, name, NEW_ACCOUNT)
     assert item_states(harness) == {"crm": "reauthorized", "leads": "reauthorized"}
     assert harness.services.reauthorization.connections_of_account(NEW_ACCOUNT) == ("crm", "leads")
-    before = harness.services.store.grant("crm", 1)
+    before = harness.services.store.grants.get("crm", 1)
     assert before is not None
     assert before.state is GrantState.REPLACED, "it lives until the new one is in use"
 
@@ -72,7 +72,7 @@ def test_another_organization_stops_the_takeover(harness: Harness) -> None:
     found = {line.connection: line.failure for line in current_items(harness)}["crm"]
     assert found is not None
     assert (next_action(harness).action, found.code) == (Action.DECIDE, "other-organization")
-    assert harness.services.store.connection("crm").generation == 1
+    assert harness.services.store.connections.get("crm").generation == 1
 
 
 def test_a_read_that_worked_before_and_fails_now_stops_the_takeover(harness: Harness) -> None:
@@ -81,7 +81,7 @@ def test_a_read_that_worked_before_and_fails_now_stops_the_takeover(harness: Har
     begin(harness)
     authorize(harness, "crm", NEW_ACCOUNT)
     assert item_states(harness)["crm"] == "needs_decision"
-    assert harness.services.store.connection("crm").generation == 1
+    assert harness.services.store.connections.get("crm").generation == 1
 
 
 def test_what_was_read_counts_after_a_whole_proof_has_found_the_grant_dead(

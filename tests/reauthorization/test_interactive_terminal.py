@@ -75,7 +75,9 @@ def test_a_stray_grant_is_given_back_and_the_right_person_consents(
         talk.send_line("retry")
         talk.give_consent(shell, ANNA)
         talk.wait_for_output("✓ repaired")
-    assert [grant.state.value for grant in shell_harness.services.store.grants("crm")] == [
+    assert [
+        grant.state.value for grant in shell_harness.services.store.grants.of_connection("crm")
+    ] == [
         "verified",
         "revoked",
         "replaced",
@@ -89,7 +91,7 @@ def test_another_person_is_kept_on_purpose(shell: Shell, shell_harness: Harness)
         talk.wait_for_output(r"\[retry\]")
         talk.send_line("accept")
         talk.wait_for_output("✓ repaired")
-    grant = shell_harness.services.store.grant("crm")
+    grant = shell_harness.services.store.grants.get("crm")
     assert grant is not None
     assert grant.account is not None
     assert grant.account.email == CARLA

@@ -90,7 +90,7 @@ def test_a_time_of_another_day_is_told_with_its_date(
     harness.advance(hours=30)
     print_results(terminal, list(current_items(harness)))
     proved = capsys.readouterr().out.split("\t")[3]
-    grant = harness.services.store.grant("crm")
+    grant = harness.services.store.grants.get("crm")
     assert grant is not None
     assert proved.startswith(f"{grant.granted_at.astimezone():%Y-%m-%d} ")
 

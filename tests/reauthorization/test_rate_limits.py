@@ -113,6 +113,6 @@ def test_a_proof_that_the_network_broke_off_is_made_again_without_a_consent(
     assert next_action(harness).action is Action.VERIFY
     assert authorize_until_waiting(harness) == 7
     assert item_states(harness)[NAMES[0]] == "reauthorized"
-    grant = harness.services.store.grant(NAMES[0])
+    grant = harness.services.store.grants.get(NAMES[0])
     assert grant is not None
     assert (grant.generation, grant.state) == (2, GrantState.VERIFIED)

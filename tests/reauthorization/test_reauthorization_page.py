@@ -54,7 +54,7 @@ def reject_grants(journey: Journey, *emails: str) -> tuple[str, ...]:
     journey.advance(minutes=11)
     for email in emails:
         journey.controls.change_password(email)
-    names = [each.name for each in journey.services.store.connections()]
+    names = [each.name for each in journey.services.store.connections.all()]
     detect_rejection(journey, *names)
     assert set(journey.services.reauthorization.rejected_connections()) == set(names)
     return tuple(names)
@@ -107,7 +107,7 @@ def test_ten_connections_of_three_accounts_are_repaired_in_twelve_actions(
     expect(page.heading).to_have_text("10 connections, 10 repaired")
     assert page.rows.count() == 10
     expect(page.rows.filter(has_text="This reaches")).to_have_count(10)
-    grants = [journey.services.store.grant(name) for name in names]
+    grants = [journey.services.store.grants.get(name) for name in names]
     assert {grant.state for grant in grants if grant} == {GrantState.VERIFIED}
     assert journey.person.actions < MOST_ACTIONS, journey.person.counter.log
 
@@ -163,7 +163,7 @@ def test_somebody_else_at_the_third_consent_is_held_before_anything_is_overwritt
     page.wait_for_next_step()
     expect(page.next_step).to_contain_text(ERIC)
     expect(page.next_step).to_contain_text(ANNA)
-    held = journey.services.store.grant("leads")
+    held = journey.services.store.grants.get("leads")
     assert held is not None
     assert held.state is GrantState.NEEDS_REAUTHORIZATION, "the one before is still the current one"
     assert journey.controls.state()["active_refresh_tokens"] == 3
@@ -191,7 +191,7 @@ def test_another_organization_is_held_and_may_be_accepted_deliberately(journey: 
     expect(page.next_step).to_contain_text("Zylker GmbH")
     page.press("Accept it deliberately")
     expect(page.heading).to_have_text("1 connection, 1 repaired")
-    grant = journey.services.store.grant("crm")
+    grant = journey.services.store.grants.get("crm")
     assert grant is not None
     assert grant.organizations[0].name == "Zylker Outlet"
 
@@ -271,7 +271,7 @@ def test_a_proof_that_broke_off_is_made_again_by_itself(journey: Journey) -> Non
 
 def test_the_ninth_consent_of_a_client_waits_and_says_for_how_long(journey: Journey) -> None:
     page = started_reauthorization(journey)
-    client = journey.services.store.clients()[0]
+    client = journey.services.store.clients.all()[0]
     for _ in range(7):
         journey.services.tokens.record_authorization(client.client_id, "eu", "crm")
     journey.sign_in(ANNA)
@@ -309,7 +309,7 @@ def test_what_dies_again_before_the_end_is_part_of_the_repair_again(journey: Jou
     journey.sign_in(ANNA)
     accept_until(journey, page)
     expect(page.heading).to_have_text("3 connections, 3 repaired")
-    grant = journey.services.store.grant("crm")
+    grant = journey.services.store.grants.get("crm")
     assert grant is not None
     assert (grant.generation, grant.state) == (3, GrantState.VERIFIED)
 

@@ -69,7 +69,7 @@ def test_a_stray_grant_is_given_back_at_once_in_a_script(
     assert done.exit_code == 3
     assert CARLA in done.stderr
     assert "left as it was" in done.stdout
-    stray = shell_harness.services.store.grant("crm", 2)
+    stray = shell_harness.services.store.grants.get("crm", 2)
     assert stray is not None
     assert stray.state.value == "revoked"
 
@@ -104,7 +104,7 @@ def test_programs_are_handed_the_new_credentials(
     (destination,) = json.loads(done.stdout)["destinations"]
     assert (destination["generation"], destination["failure"]) == (2, None)
     assert destination["reloaded_at"]
-    grant = shell_harness.services.store.grant("crm")
+    grant = shell_harness.services.store.grants.get("crm")
     assert grant is not None
     assert grant.refresh_token in (tmp_path / "app.env").read_text()
 
@@ -115,7 +115,7 @@ def test_more_is_asked_for_on_the_way(shell: Shell, shell_harness: Harness) -> N
     scope = parse_qs(urlsplit(running.wait_for_stderr(URL)).query)["scope"][0]
     assert "ZohoBooks.settings.READ" in scope
     assert give_consents(shell, running, (ANNA, "")).exit_code == 0
-    assert "ZohoBooks.settings.READ" in shell_harness.services.store.connection("crm").scope
+    assert "ZohoBooks.settings.READ" in shell_harness.services.store.connections.get("crm").scope
 
 
 def test_the_ninth_consent_waits_and_says_how_long(shell: Shell, shell_harness: Harness) -> None:

@@ -39,7 +39,7 @@ def three_rejected(harness: Harness) -> None:
 
 
 def grant_of(harness: Harness, name: str, generation: int | None = None) -> Grant:
-    grant = harness.services.store.grant(name, generation)
+    grant = harness.services.store.grants.get(name, generation)
     assert grant is not None
     return grant
 
@@ -181,7 +181,7 @@ def test_another_person_stops_the_repair_before_anything_is_overwritten(harness:
     assert step.item.failure is not None
     assert (step.action, step.item.connection) == (Action.DECIDE, "books")
     assert (step.item.email, step.item.failure.details["actual"]) == (ANNA, CARLA)
-    assert harness.services.store.connection("books").generation == 1
+    assert harness.services.store.connections.get("books").generation == 1
 
     harness.services.reauthorization.discard("books")
 
@@ -233,7 +233,7 @@ def test_scopes_are_added_on_the_way(harness: Harness) -> None:
     )
     reauthorize_all(harness)
     wider = (*SCOPE, "ZohoBooks.settings.READ")
-    assert harness.services.store.connection("books").scope == wider
+    assert harness.services.store.connections.get("books").scope == wider
     assert set(grant_of(harness, "books").scope) == set(wider)
 
 
@@ -242,7 +242,7 @@ def test_an_account_that_moved_to_another_data_center_is_held_and_may_be_accepte
 ) -> None:
     client = harness.register_client()
     secret = harness.controls.enable_data_center(client.client_id, "in")
-    harness.services.store.set_secret(client.client_id, "in", secret)
+    harness.services.store.clients.set_secret(client.client_id, "in", secret)
     for name in ("crm", "desk"):
         add_verified_connection(harness, name, client)
     change_password_and_detect(harness, "crm", "desk")

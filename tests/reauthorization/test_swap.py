@@ -26,7 +26,7 @@ STEPS = 12
 
 
 def grant_of(harness: Harness, generation: int) -> Grant:
-    grant = harness.services.store.grant("crm", generation)
+    grant = harness.services.store.grants.get("crm", generation)
     assert grant is not None
     return grant
 
@@ -49,7 +49,7 @@ def add_delivered_connection(harness: Harness, tmp_path: Path, reload_command: s
 
 
 def destination(harness: Harness) -> Destination:
-    (found,) = harness.services.store.destinations("crm")
+    (found,) = harness.services.store.destinations.all("crm")
     return found
 
 

@@ -54,7 +54,7 @@ def test_a_refresh_token_that_was_refused_for_good_is_not_asked_whatever_its_row
     assert token_failure(harness, force_refresh=True).code == "grant-dead"
     asked = len(harness.refresh_requests())
     # As a restored backup has it, which was made while the grant still lived.
-    harness.services.store.set_grant_state(
+    harness.services.store.grants.set_state(
         "crm", 1, GrantState.VERIFIED, expected=GrantState.NEEDS_REAUTHORIZATION
     )
     assert token_failure(harness, force_refresh=True).code == "grant-dead"

@@ -228,7 +228,7 @@ def test_a_diagnosis_shows_no_secret_that_a_product_repeats(tmp_path: Path, secr
         scope = ("AaaServer.profile.READ", "ZohoCRM.org.READ")
         connection = Connection("crm", "1000.ABC", scope, "eu", generation=1, created_at=now)
         grant = Grant("crm", 1, "1000.ABC", REFRESH, scope, "eu", GrantState.VERIFIED, now)
-        services.store.import_contents(StoreContents((client,), (connection,), (grant,)))
+        services.store.transfers.import_contents(StoreContents((client,), (connection,), (grant,)))
         services.tokens.access_token("crm")
         shown = to_json(services.diagnosis.diagnose("crm"))
     assert any(b"/crm/" in each or b"/info" in each for each in server.requests)
@@ -299,9 +299,9 @@ def test_a_secret_that_zoho_repeats_is_not_in_the_database_the_terminal_or_the_l
         scope = ("AaaServer.profile.READ", "ZohoCRM.org.READ")
         connection = Connection("crm", "1000.ABC", scope, "eu", created_at=now)
         grant = Grant("crm", 1, "1000.ABC", REFRESH, scope, "eu", GrantState.NOT_VERIFIED, now)
-        services.store.import_contents(StoreContents((client,), (connection,), (grant,)))
+        services.store.transfers.import_contents(StoreContents((client,), (connection,), (grant,)))
         rungs = list(services.verification.verify("crm", 1))
-        receipt = services.store.verification_report("crm", 1)
+        receipt = services.store.verification_reports.get("crm", 1)
         shown = [to_json(receipt), *(str(each.evidence) for each in rungs)]
         for rung in rungs:
             if rung.failure:

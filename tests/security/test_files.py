@@ -28,7 +28,7 @@ def umask(request: pytest.FixtureRequest) -> Iterator[None]:
 def test_who_tried_the_simulator_first_has_a_private_live_home_that_opens(tmp_path: Path) -> None:
     for chosen in (SIMULATOR, {}):
         with Services.open(from_environment({"HOME": str(tmp_path), **chosen})) as services:
-            assert services.store.connections() == ()
+            assert services.store.connections.all() == ()
     modes = {each: stat.S_IMODE(each.stat().st_mode) for each in tmp_path.rglob("*")}
     assert {str(path): mode for path, mode in modes.items() if mode & 0o077} == {}
 

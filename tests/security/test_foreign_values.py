@@ -197,18 +197,18 @@ def test_a_consent_that_brings_a_command_for_a_token_stores_nothing(
     with RawServer(http_response(body=evil)) as server:
         services = house_of(tmp_path / "evil", server.url)
         [client], [connection] = (
-            harness.services.store.clients(),
-            harness.services.store.connections(),
+            harness.services.store.clients.all(),
+            harness.services.store.connections.all(),
         )
-        services.store.import_contents(StoreContents((client,), (connection,)))
+        services.store.transfers.import_contents(StoreContents((client,), (connection,)))
         begun = services.authorization.begin("crm")
         state = dict(query_parameters(begun.url))["state"]
         params = [("state", state), ("code", f"1000.{'0' * 32}.{'1' * 32}")]
         done = services.authorization.complete(params, {begun.cookie_name: begun.cookie_value})
     assert done.failure is not None
     assert done.failure.code == "outcome-unknown"
-    assert services.store.grants("crm") == ()
-    asks = services.store.token_requests(since=services.clock() - timedelta(hours=1))
+    assert services.store.grants.of_connection("crm") == ()
+    asks = services.store.request_log.requests(since=services.clock() - timedelta(hours=1))
     assert [ask.outcome for ask in asks if ask.kind is RequestKind.CODE_EXCHANGE] == [
         "malformed-answer"
     ]
@@ -223,10 +223,10 @@ def test_a_command_that_was_stored_for_a_token_before_is_delivered_to_no_file(
     harness: Harness, profile: str
 ) -> None:
     command = COMMAND if profile == "dotenv" else "a\nregion = mine"
-    harness.services.store.rotate(harness.add_verified_connection(), command, NOW)
+    harness.services.store.grants.rotate(harness.add_verified_connection(), command, NOW)
     target = harness.directory / "target"
     described = harness.services.delivery.describe("crm", profile, str(target))
-    added = harness.services.store.add_destination(described)
+    added = harness.services.store.destinations.add(described)
     found = failure_of(lambda: harness.services.delivery.deliver(added))
     assert found.code == "destination-value"
     assert not target.exists()
@@ -250,8 +250,8 @@ def test_ids_that_were_stored_before_they_were_judged_are_not_read(harness: Harn
     account = Account(Identifier("600000001"), "anna@zylker.example")
     ids = ["20091000001", "a\x00b", "a\nb", "ä"]
     organizations = tuple(Organization("crm", each, each) for each in ids)
-    harness.services.store.set_grant_account("crm", 1, account, organizations)
-    grant = harness.services.store.grant("crm")
+    harness.services.store.grants.set_account("crm", 1, account, organizations)
+    grant = harness.services.store.grants.get("crm")
     assert grant is not None
     assert [each.id for each in grant.organizations] == ["20091000001"]
 

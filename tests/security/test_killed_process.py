@@ -45,14 +45,14 @@ def test_a_process_killed_while_it_waits_for_a_token_leaves_an_unknown_outcome_a
         [sys.executable, "-c", COMPLETE_AUTHORIZATION, *told], cwd=Path(__file__).parent.parent
     ) as doomed:
         wait_for(lambda: len(harness.code_exchanges()) == 1)
-        assert store.attempt(wanted).state is AttemptState.EXCHANGE_INTENT
+        assert store.attempts.get(wanted).state is AttemptState.EXCHANGE_INTENT
         doomed.kill()
     with Services.open(harness.services.settings, harness.services.clock) as reopened:
-        assert reopened.store.attempt(wanted).state is AttemptState.OUTCOME_UNKNOWN
+        assert reopened.store.attempts.get(wanted).state is AttemptState.OUTCOME_UNKNOWN
         done = reopened.authorization.complete(
             query_parameters(callback), {begun.cookie_name: begun.cookie_value}
         )
         assert done.failure is not None
         assert done.failure.code == "callback-repeated"
     assert len(harness.code_exchanges()) == 1
-    assert store.grants("crm") == ()
+    assert store.grants.of_connection("crm") == ()

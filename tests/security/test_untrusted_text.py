@@ -54,7 +54,7 @@ def test_a_name_from_zoho_forges_no_line_and_steers_no_terminal(
 
 
 def test_what_is_stored_of_a_foreign_name_is_one_line_of_plain_text(hostile_names: Harness) -> None:
-    grant = hostile_names.services.store.grant("crm")
+    grant = hostile_names.services.store.grants.get("crm")
     assert grant is not None
     assert grant.account is not None
     names = [grant.account.display_name, *(each.name for each in grant.organizations)]
@@ -79,7 +79,7 @@ def test_a_whole_authorization_at_debug_logs_no_secret_and_no_foreign_control_ch
 ) -> None:
     caplog.set_level(logging.DEBUG)
     grant = shell_harness.add_verified_connection()
-    [attempt] = shell_harness.services.store.attempts("crm")
+    [attempt] = shell_harness.services.store.attempts.of_connection("crm")
     secrets = {
         "client secret": shell_harness.registered_client["secrets"]["eu"],
         "refresh token": grant.refresh_token,

@@ -148,7 +148,7 @@ def test_a_damaged_page_is_said_and_nothing_is_made_anew(
     spoilt = content[:100] + b"\xff" * (len(content) - 100)
     Path(paths.database).write_bytes(spoilt)
     with raises_failure("store-damaged"):
-        Store.open(paths, vault, "live").connections()
+        Store.open(paths, vault, "live").connections.all()
     assert Path(paths.database).read_bytes() == spoilt
 
 
@@ -166,7 +166,7 @@ def test_another_key_is_refused_and_changes_nothing(
     add_grant(store)
     with raises_failure("key-wrong"):
         Store.open(paths, Vault(cipher.new_key(), KeyStorage("key-file", "weak", "there")), "live")
-    grant = store.candidate("crm")
+    grant = store.grants.candidate("crm")
     assert grant is not None
     assert grant.refresh_token == "1000.refresh"
 
@@ -208,7 +208,7 @@ def test_a_migration_that_fails_leaves_everything_as_it_was(
     with pytest.raises(DBAPIError, match="nowhere"):
         Database.open(paths, migrations=(*MIGRATIONS, add_column_and_fail))
     again = Store.open(paths, vault, "live")
-    assert [each.client_id for each in again.clients()] == [CLIENT_ID]
+    assert [each.client_id for each in again.clients.all()] == [CLIENT_ID]
     again.close()
 
 
@@ -221,8 +221,8 @@ def test_a_full_disk_loses_nothing_and_is_got_over(
         handle.exec_driver_sql("PRAGMA max_page_count = 1")  # SQLite: not below what is in use
     with raises_failure("disk-full"):
         for _ in range(1000):
-            store.record_event(Event(NOW, "crm", "noted", {"text": "x" * 1000}))
-    grant = store.candidate("crm")
+            store.events.record(Event(NOW, "crm", "noted", {"text": "x" * 1000}))
+    grant = store.grants.candidate("crm")
     assert grant is not None
     assert grant.refresh_token == "1000.refresh"
     with store.database.write() as handle:
@@ -249,7 +249,7 @@ store = Store.open(paths, Vault.open(paths, use_keyring=False), "live")
 resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, resource.RLIM_INFINITY))
 try:
     for number in range(1000):
-        store.record_event(Event(NOW, "crm", "noted", {"text": "x" * 1000}))
+        store.events.record(Event(NOW, "crm", "noted", {"text": "x" * 1000}))
 except WizardError as error:
     print(error.failure.code)
 resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
@@ -267,7 +267,10 @@ def test_a_quota_loses_nothing_and_is_got_over(
     done = run(UNDER_A_LIMIT, str(tmp_path / "home"), os.path.dirname(os.path.dirname(__file__)))
     assert (done.stdout, done.stderr) == ("store-unwritable\n", "")
     again = Store.open(paths, vault, "live")
-    assert [g.refresh_token for g in again.grants("crm")] == ["1000.after", "1000.refresh"]
+    assert [g.refresh_token for g in again.grants.of_connection("crm")] == [
+        "1000.after",
+        "1000.refresh",
+    ]
     again.close()
 
 
@@ -303,10 +306,10 @@ def test_a_read_only_directory_is_said_plainly() -> None:
 
 def test_no_secret_stands_in_the_file_in_any_writing(paths: Paths, store: Store) -> None:
     secrets = ("client-secret-canary", "1000.refresh-canary", "verifier-canary", "state-canary")
-    store.add_client(make_client(secret=secrets[0]))
-    store.add_connection(make_connection())
+    store.clients.add(make_client(secret=secrets[0]))
+    store.connections.add(make_connection())
     add_grant(store, secrets[1])
-    store.add_attempt(make_attempt("another", oauth_state=secrets[3]))
+    store.attempts.add(make_attempt("another", oauth_state=secrets[3]))
     everything = b"".join(p.read_bytes() for p in Path(paths.data_dir).rglob("*") if p.is_file())
     for secret in (each.encode() for each in secrets):
         writings = (secret, secret[::-1], secret.hex().encode(), b64encode(secret)[:-4])
@@ -319,7 +322,7 @@ def test_what_was_removed_is_gone_from_file_and_wal(paths: Paths, store: Store) 
     handle = sqlite3.connect(paths.database)
     [(sealed,)] = handle.execute("SELECT refresh_token FROM grants").fetchall()
     handle.close()
-    store.remove_connection("crm")
+    store.connections.remove("crm")
     left = [p for p in Path(paths.data_dir).glob("wizard.db*") if sealed in p.read_bytes()]
     assert left == []
 
@@ -342,14 +345,14 @@ def test_a_record_altered_in_the_file_is_noticed(
     add_grant(store)
     execute_raw(paths, tampering)
     with raises_failure("sealed-record-damaged"):
-        store.grants("crm")
+        store.grants.of_connection("crm")
 
 
 def test_a_secret_moved_to_another_data_center_is_noticed(paths: Paths, store: Store) -> None:
     add_connections(store)
     execute_raw(paths, "UPDATE client_secrets SET location = 'us'")
     with raises_failure("sealed-record-damaged"):
-        store.client(CLIENT_ID)
+        store.clients.get(CLIENT_ID)
 
 
 @pytest.mark.slow

@@ -17,45 +17,45 @@ from wizard.store import Store
 
 def test_an_attempt_is_found_by_its_state_and_by_nothing_else(store: Store) -> None:
     add_connections(store)
-    store.add_attempt(make_attempt())
-    assert store.attempt_by_state("state-of-a1") == make_attempt()
+    store.attempts.add(make_attempt())
+    assert store.attempts.find_by_state("state-of-a1") == make_attempt()
     for other in ("", "state-of-a2", "STATE-OF-A1", "state-of-a1 ", "é", "x" * 10_000):
-        assert store.attempt_by_state(other) is None
+        assert store.attempts.find_by_state(other) is None
 
 
 def test_attempts_are_told_newest_first_and_the_open_ones_apart(store: Store) -> None:
     add_connections(store)
-    store.add_attempt(make_attempt("old"))
-    store.add_attempt(replace(make_attempt("new"), created_at=NOW + timedelta(minutes=1)))
-    store.advance_attempt("old", AttemptState.REDIRECTED, AttemptState.ABANDONED)
-    assert [each.id for each in store.attempts("crm")] == ["new", "old"]
-    assert [each.id for each in store.open_attempts()] == ["new"]
+    store.attempts.add(make_attempt("old"))
+    store.attempts.add(replace(make_attempt("new"), created_at=NOW + timedelta(minutes=1)))
+    store.attempts.advance("old", AttemptState.REDIRECTED, AttemptState.ABANDONED)
+    assert [each.id for each in store.attempts.of_connection("crm")] == ["new", "old"]
+    assert [each.id for each in store.attempts.open()] == ["new"]
     with raises_failure("unknown-attempt"):
-        store.attempt("nowhere")
+        store.attempts.get("nowhere")
 
 
 def test_a_state_is_redeemed_once(store: Store) -> None:
     add_connections(store)
-    store.add_attempt(make_attempt())
-    store.advance_attempt("a1", AttemptState.REDIRECTED, AttemptState.CALLBACK_RECEIVED)
+    store.attempts.add(make_attempt())
+    store.attempts.advance("a1", AttemptState.REDIRECTED, AttemptState.CALLBACK_RECEIVED)
     with raises_failure("changed-meanwhile"):
-        store.advance_attempt("a1", AttemptState.REDIRECTED, AttemptState.CALLBACK_RECEIVED)
-    assert store.attempt("a1").state is AttemptState.CALLBACK_RECEIVED
+        store.attempts.advance("a1", AttemptState.REDIRECTED, AttemptState.CALLBACK_RECEIVED)
+    assert store.attempts.get("a1").state is AttemptState.CALLBACK_RECEIVED
 
 
 def test_a_refused_attempt_keeps_why(store: Store) -> None:
     add_connections(store)
-    store.add_attempt(make_attempt())
+    store.attempts.add(make_attempt())
     why = Failure("access-denied", zoho_error="access_denied", retry_at=NOW)
-    store.advance_attempt("a1", AttemptState.REDIRECTED, AttemptState.FAILED, failure=why)
-    assert store.attempt("a1").failure == why
+    store.attempts.advance("a1", AttemptState.REDIRECTED, AttemptState.FAILED, failure=why)
+    assert store.attempts.get("a1").failure == why
 
 
 def test_wrong_tries_are_counted(store: Store) -> None:
     add_connections(store)
-    store.add_attempt(make_attempt())
-    assert [store.count_failed_try("a1") for _ in range(3)] == [1, 2, 3]
-    assert store.attempt("a1").failed_tries == 3
+    store.attempts.add(make_attempt())
+    assert [store.attempts.count_failed_try("a1") for _ in range(3)] == [1, 2, 3]
+    assert store.attempts.get("a1").failed_tries == 3
 
 
 ADVANCE_ATTEMPT = """
@@ -71,7 +71,7 @@ print("ready", flush=True)
 sys.stdin.readline()
 for number in range(20):
     try:
-        store.advance_attempt(str(number), AttemptState.REDIRECTED, AttemptState.CALLBACK_RECEIVED)
+        store.attempts.advance(str(number), AttemptState.REDIRECTED, AttemptState.CALLBACK_RECEIVED)
         print(number)
     except Conflict:
         pass
@@ -84,7 +84,7 @@ def test_of_processes_that_advance_one_attempt_exactly_one_wins(
 ) -> None:
     add_connections(store)
     for number in range(20):
-        store.add_attempt(make_attempt(str(number)))
+        store.attempts.add(make_attempt(str(number)))
     command = [sys.executable, "-c", ADVANCE_ATTEMPT, str(tmp_path / "home")]
     racers = [
         subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
@@ -105,8 +105,8 @@ def test_a_grant_is_stored_with_its_attempt_in_one_step(store: Store) -> None:
     add_connections(store)
     grant = add_grant(store)
     assert (grant.generation, grant.state) == (1, GrantState.NOT_VERIFIED)
-    assert store.grant("crm", 1) == grant
-    [closed] = store.attempts("crm")
+    assert store.grants.get("crm", 1) == grant
+    [closed] = store.attempts.of_connection("crm")
     assert (closed.state, closed.generation) == (AttemptState.STORED, 1)
 
 
@@ -117,48 +117,48 @@ def test_no_grant_is_stored_for_an_attempt_that_is_not_at_its_exchange(
     store: Store, state: AttemptState
 ) -> None:
     add_connections(store)
-    store.add_attempt(make_attempt("a1", state=state))
+    store.attempts.add(make_attempt("a1", state=state))
     with raises_failure("changed-meanwhile"):
-        store.add_grant("crm", CLIENT_ID, "1000.x", (), "eu", "a1", NOW)
-    assert store.grants("crm") == ()
+        store.grants.add("crm", CLIENT_ID, "1000.x", (), "eu", "a1", NOW)
+    assert store.grants.of_connection("crm") == ()
 
 
 def test_a_new_grant_leaves_the_current_one_current_until_it_is_proved(store: Store) -> None:
     add_connections(store)
     add_grant(store, "1000.first")
-    store.activate_grant("crm", 1, 0)
+    store.grants.activate("crm", 1, 0)
     add_grant(store, "1000.second")
-    current, candidate = store.grant("crm"), store.candidate("crm")
+    current, candidate = store.grants.get("crm"), store.grants.candidate("crm")
     assert current is not None
     assert candidate is not None
     assert (current.refresh_token, candidate.refresh_token) == ("1000.first", "1000.second")
-    store.activate_grant("crm", 2, 1)
-    assert [(g.generation, g.state) for g in store.grants("crm")] == [
+    store.grants.activate("crm", 2, 1)
+    assert [(g.generation, g.state) for g in store.grants.of_connection("crm")] == [
         (2, GrantState.VERIFIED),
         (1, GrantState.REPLACED),
     ]
-    assert store.candidate("crm") is None
-    assert store.connection("crm").generation == 2
+    assert store.grants.candidate("crm") is None
+    assert store.connections.get("crm").generation == 2
 
 
 def test_a_late_prover_overwrites_nothing(store: Store) -> None:
     add_connections(store)
     add_grant(store, "1000.first")
     add_grant(store, "1000.second")
-    store.activate_grant("crm", 2, 0)
+    store.grants.activate("crm", 2, 0)
     with raises_failure("changed-meanwhile"):
-        store.activate_grant("crm", 1, 0)
-    assert store.connection("crm").generation == 2
+        store.grants.activate("crm", 1, 0)
+    assert store.connections.get("crm").generation == 2
 
 
 def test_a_generation_can_be_put_back(store: Store) -> None:
     add_connections(store)
     add_grant(store, "1000.first")
-    store.activate_grant("crm", 1, 0)
+    store.grants.activate("crm", 1, 0)
     add_grant(store, "1000.second")
-    store.activate_grant("crm", 2, 1)
-    store.activate_grant("crm", 1, 2)
-    states = {grant.generation: grant.state for grant in store.grants("crm")}
+    store.grants.activate("crm", 2, 1)
+    store.grants.activate("crm", 1, 2)
+    states = {grant.generation: grant.state for grant in store.grants.of_connection("crm")}
     assert states == {1: GrantState.VERIFIED, 2: GrantState.REPLACED}
 
 
@@ -168,18 +168,18 @@ def test_a_grant_that_is_gone_at_zoho_is_never_made_current(
 ) -> None:
     add_connections(store)
     add_grant(store)
-    store.set_grant_state("crm", 1, state)
+    store.grants.set_state("crm", 1, state)
     with raises_failure("changed-meanwhile"):
-        store.activate_grant("crm", 1, 0)
-    assert store.connection("crm").generation == 0
+        store.grants.activate("crm", 1, 0)
+    assert store.connections.get("crm").generation == 0
 
 
 def test_proving_the_current_grant_again_keeps_it_current(store: Store) -> None:
     add_connections(store)
     add_grant(store)
-    store.activate_grant("crm", 1, 0)
-    store.activate_grant("crm", 1, 1)
-    grant = store.grant("crm")
+    store.grants.activate("crm", 1, 0)
+    store.grants.activate("crm", 1, 1)
+    grant = store.grants.get("crm")
     assert grant is not None
     assert grant.state is GrantState.VERIFIED
 
@@ -189,13 +189,13 @@ def test_a_mark_is_made_only_on_the_state_that_was_seen(store: Store) -> None:
     add_grant(store)
     why = Failure("grant-dead", zoho_error="invalid_code")
     with raises_failure("changed-meanwhile"):
-        store.set_grant_state(
+        store.grants.set_state(
             "crm", 1, GrantState.NEEDS_REAUTHORIZATION, why, expected=GrantState.VERIFIED
         )
-    store.set_grant_state(
+    store.grants.set_state(
         "crm", 1, GrantState.NEEDS_REAUTHORIZATION, why, expected=GrantState.NOT_VERIFIED
     )
-    grant = store.grant("crm", 1)
+    grant = store.grants.get("crm", 1)
     assert grant is not None
     assert (grant.state, grant.failure) == (GrantState.NEEDS_REAUTHORIZATION, why)
 
@@ -205,10 +205,10 @@ def test_living_refresh_tokens_are_counted_by_user(store: Store) -> None:
     anna, bob = Account("1", "anna@zylker.example"), Account("2", "bob@zylker.example")
     for number, (name, account) in enumerate((("crm", anna), ("crm", anna), ("desk", bob))):
         grant = add_grant(store, f"1000.{number}", name)
-        store.set_grant_account(name, grant.generation, account, ())
+        store.grants.set_account(name, grant.generation, account, ())
     add_grant(store, "1000.9", "books")
-    store.set_grant_state("desk", 1, GrantState.NEEDS_REAUTHORIZATION)
-    assert store.count_refresh_tokens(CLIENT_ID) == {
+    store.grants.set_state("desk", 1, GrantState.NEEDS_REAUTHORIZATION)
+    assert store.grants.count_refresh_tokens(CLIENT_ID) == {
         (anna.zuid, anna.email): 2,
         ("", ""): 1,
     }
@@ -218,7 +218,7 @@ def test_what_was_stored_is_there_after_a_restart(paths: Paths, store: Store) ->
     add_connections(store)
     grant = add_grant(store)
     store.close()
-    assert store.grant("crm", 1) == grant
+    assert store.grants.get("crm", 1) == grant
 
 
 def test_threads_share_a_store_and_every_grant_gets_its_own_generation(store: Store) -> None:
@@ -226,6 +226,6 @@ def test_threads_share_a_store_and_every_grant_gets_its_own_generation(store: St
     with ThreadPoolExecutor(max_workers=8) as pool:
         grants = list(pool.map(lambda number: add_grant(store, f"1000.{number}"), range(40)))
     assert sorted(grant.generation for grant in grants) == list(range(1, 41))
-    assert {grant.refresh_token for grant in store.grants("crm")} == {
+    assert {grant.refresh_token for grant in store.grants.of_connection("crm")} == {
         f"1000.{number}" for number in range(40)
     }

@@ -54,7 +54,7 @@ def test_a_database_of_a_released_version_is_kept_and_migrated(
 ) -> None:
     create_version(paths, vault, version)
     with closing(Store.open(paths, vault, "live")) as store:
-        assert [each.name for each in store.clients()] == ["Z"]
+        assert [each.name for each in store.clients.all()] == ["Z"]
         with store.database.read() as c:
             assert c.exec_driver_sql("PRAGMA user_version").scalar_one() == 1 + len(MIGRATIONS)
     assert Path(f"{paths.database}.version-{version}").is_file() is (version <= len(MIGRATIONS))

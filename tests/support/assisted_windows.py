@@ -99,8 +99,8 @@ class AssistedWindow:
         """The consent that the house asks for, for a connection that has been proved."""
         services = self.harness.services
         begun = services.authorization.begin(name, AttemptMode.PASTE)
-        grant = services.store.grant(name)
-        client = services.store.client(begun.attempt.client_id)
+        grant = services.store.grants.get(name)
+        client = services.store.clients.get(begun.attempt.client_id)
         wanted = ExpectedConsent(
             url=begun.url,
             zoho=services.zoho,

@@ -32,7 +32,7 @@ def reauthorize(harness: Harness, name: str = "crm") -> Grant:
     done = harness.authorize(name)
     assert done.generation is not None, done.failure
     harness.verify(name, done.generation)
-    grant = harness.services.store.grant(name)
+    grant = harness.services.store.grants.get(name)
     assert grant is not None
     assert grant.generation == done.generation
     return grant

@@ -16,19 +16,21 @@ def add_verified_connection(
     organization: str = "",
 ) -> Grant:
     """A proved connection, with the client of its name unless one is given."""
-    known = (each for each in harness.services.store.clients() if each.name == name)
+    known = (each for each in harness.services.store.clients.all() if each.name == name)
     harness.add_connection(name, client or next(known, None), SCOPE)
     done = harness.authorize(name, email, organization)
     assert done.generation is not None, done.failure
     harness.verify(name, done.generation)
     harness.advance(minutes=1)
-    grant = harness.services.store.grant(name)
+    grant = harness.services.store.grants.get(name)
     assert grant is not None
     return grant
 
 
 def client_of(harness: Harness, name: str) -> Client:
-    return harness.services.store.client(harness.services.store.connection(name).client_id)
+    return harness.services.store.clients.get(
+        harness.services.store.connections.get(name).client_id
+    )
 
 
 def post_form(harness: Harness, path: str, **parameters: str) -> dict[str, str]:
@@ -79,7 +81,7 @@ def revoke_by_other_program(harness: Harness, grant: Grant) -> None:
 def detect_rejection(harness: Harness, *names: str) -> None:
     """The wizard meets the death of connections, as a check at night would."""
     for name in names:
-        grant = harness.services.store.grant(name)
+        grant = harness.services.store.grants.get(name)
         assert grant is not None
         harness.verify(name, grant.generation)
 

@@ -59,10 +59,10 @@ class Harness:
     ) -> Connection:
         """A connection without a grant, with a client of its own unless one is given."""
         client = client or self.register_client(name)
-        self.services.store.add_connection(
+        self.services.store.connections.add(
             Connection(name, client.client_id, scope, client.location, created_at=self.now())
         )
-        return self.services.store.connection(name)
+        return self.services.store.connections.get(name)
 
     def give_consent(
         self, started: StartedAttempt, email: str = ANNA, organization: str = ""
@@ -95,7 +95,7 @@ class Harness:
         done = self.authorize(name, email, organization)
         assert done.generation is not None, done.failure
         self.verify(name, done.generation)
-        grant = self.services.store.grant(name)
+        grant = self.services.store.grants.get(name)
         assert grant is not None
         return grant
 

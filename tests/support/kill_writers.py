@@ -70,7 +70,7 @@ def main() -> None:
         if sound != [("ok",)]:
             raise SystemExit(f"not sound after life {life}: {sound}")
     store = Store.open(paths, vault, "live")
-    found = {grant.refresh_token for grant in store.grants("crm")}
+    found = {grant.refresh_token for grant in store.grants.of_connection("crm")}
     store.close()
     print(len(stored), len(stored - found))  # noqa: T201
 

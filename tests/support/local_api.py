@@ -98,7 +98,7 @@ def shared(local_api: LocalApi) -> SocketClient:
 
 
 def allow(harness: Harness, uid: int, name: str = "crm") -> None:
-    harness.services.store.add_access_permission(
+    harness.services.store.access_permissions.add(
         AccessPermission(name, uid, "somebody", harness.now())
     )
 
@@ -108,5 +108,5 @@ def error_code(document: Any) -> str:
 
 
 def event_details(harness: Harness, kind: str) -> list[dict[str, str]]:
-    history = harness.services.store.history("crm")
+    history = harness.services.store.events.of_connection("crm")
     return [dict(event.details) for event in history if event.kind == kind]

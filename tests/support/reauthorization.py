@@ -31,7 +31,7 @@ def change_password_and_detect(harness: Harness, *names: str, email: str = ANNA)
     """The password changes, with the box ticked, and the wizard finds out about `names`."""
     harness.controls.change_password(email)
     for name in names:
-        grant = harness.services.store.grant(name)
+        grant = harness.services.store.grants.get(name)
         assert grant is not None
         harness.verify(name, grant.generation)
 

@@ -50,16 +50,16 @@ def make_attempt(
 
 def add_connections(store: Store, *names: str) -> None:
     """A client and the connections ``names`` of it."""
-    store.add_client(make_client())
+    store.clients.add(make_client())
     for name in names or ("crm",):
-        store.add_connection(make_connection(name))
+        store.connections.add(make_connection(name))
 
 
 def add_grant(store: Store, refresh_token: str = "1000.refresh", name: str = "crm") -> Grant:
     """A grant, by way of an attempt at its exchange."""
     attempt_id = secrets.token_hex(8)
-    store.add_attempt(make_attempt(attempt_id, name, AttemptState.EXCHANGE_INTENT))
-    return store.add_grant(
+    store.attempts.add(make_attempt(attempt_id, name, AttemptState.EXCHANGE_INTENT))
+    return store.grants.add(
         name, CLIENT_ID, refresh_token, ("ZohoCRM.org.READ",), "eu", attempt_id, NOW
     )
 

@@ -61,14 +61,14 @@ class ThirdPartyProgram:
 
     @property
     def grant(self) -> Grant:
-        grant = self.harness.services.store.grant("crm")
+        grant = self.harness.services.store.grants.get("crm")
         assert grant is not None
         return grant
 
     @property
     def credentials(self) -> dict[str, str]:
-        client = self.harness.services.store.client(
-            self.harness.services.store.connection("crm").client_id
+        client = self.harness.services.store.clients.get(
+            self.harness.services.store.connections.get("crm").client_id
         )
         return {"client_id": client.client_id, "client_secret": client.secrets[0].value}
 

@@ -26,7 +26,7 @@ def seconds_left(harness: Harness, token: AccessToken) -> float:
 
 def current_grant(harness: Harness, name: str = "crm") -> Grant:
     """The grant in use."""
-    grant = harness.services.store.grant(name)
+    grant = harness.services.store.grants.get(name)
     assert grant is not None
     return grant
 

@@ -120,7 +120,7 @@ class Journey(Harness):
 
     def open_sign_in_page(self, preset: str = PRESET, data_center: str = EUROPE) -> None:
         """To Zoho's sign-in page, with a client registered behind the person's back."""
-        if not self.services.store.clients():
+        if not self.services.store.clients.all():
             self.register_client()
         self.open_new_connection_form(preset, data_center).connect()
 

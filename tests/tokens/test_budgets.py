@@ -56,7 +56,7 @@ def test_once_throttled_the_requests_of_a_client_are_counted_together(harness: H
     harness.controls.inject_fault("rate-limit", endpoint="oauth/v2/token")
     token_failure(harness)
     harness.advance(minutes=10, seconds=1)
-    client = harness.services.store.clients()[0]
+    client = harness.services.store.clients.all()[0]
     for name in ("two", "three"):
         harness.add_connection(name, client)
         harness.authorize(name)
@@ -79,7 +79,7 @@ def test_a_ninth_consent_in_ten_minutes_is_not_begun(harness: Harness) -> None:
         harness.services.authorization.begin("crm")
     assert error.value.failure.code == "codes-budget"
     assert error.value.failure.retry_at is not None
-    assert len(harness.services.store.attempts("crm")) == 8
+    assert len(harness.services.store.attempts.of_connection("crm")) == 8
     harness.advance(minutes=10, seconds=1)
     assert harness.services.authorization.begin("crm")
 
@@ -92,7 +92,7 @@ def test_the_eighteenth_refresh_token_of_a_user_is_the_last_unless_forced(harnes
         assert done.generation == generation
         if generation == 2:
             harness.verify("crm", generation)
-        harness.services.store.set_grant_account(
+        harness.services.store.grants.set_account(
             "crm", generation, current_grant(harness).account, ()
         )
     view = harness.services.tokens.request_log_view("crm")
@@ -115,7 +115,7 @@ def test_every_ask_is_in_the_ledger_with_its_outcome(harness: Harness) -> None:
     since = harness.now() - timedelta(hours=1)
     asks = [
         (ask.kind, ask.outcome)
-        for ask in reversed(harness.services.store.token_requests(since=since))
+        for ask in reversed(harness.services.store.request_log.requests(since=since))
     ]
     assert asks == [
         (RequestKind.PREFLIGHT, "known-here"),
@@ -154,7 +154,7 @@ def test_forgetting_a_connection_leaves_neither_grant_nor_cached_token(harness: 
 
 def test_a_refresh_that_nobody_needs_fits_whichever_way_zoho_counts(harness: Harness) -> None:
     harness.add_verified_connection()  # two pre-flights, an exchange and a refresh
-    harness.add_connection("two", harness.services.store.clients()[0])
+    harness.add_connection("two", harness.services.store.clients.all()[0])
     harness.verify("two", harness.authorize("two").generation or 0)
     harness.advance(seconds=61)
     assert token_failure(harness, force_refresh=True).code == "client-budget"
@@ -169,7 +169,7 @@ def test_a_throttle_is_in_the_history_and_in_the_ledger_of_every_connection(
     harness: Harness,
 ) -> None:
     harness.add_verified_connection()
-    harness.add_connection("two", harness.services.store.clients()[0])
+    harness.add_connection("two", harness.services.store.clients.all()[0])
     harness.verify("two", harness.authorize("two").generation or 0)
     assert not harness.services.tokens.request_log_view("two").is_counted_by_client
     harness.services.token_cache.remove("crm")
@@ -179,7 +179,7 @@ def test_a_throttle_is_in_the_history_and_in_the_ledger_of_every_connection(
     assert view.is_counted_by_client
     assert view.client_requests_left == 1
     assert view.next_request_at is not None
-    assert harness.services.store.history("crm")[0].kind == "counted-by-client"
+    assert harness.services.store.events.of_connection("crm")[0].kind == "counted-by-client"
     harness.advance(hours=24, seconds=1)
     assert not harness.services.tokens.request_log_view("two").is_counted_by_client
 
@@ -207,7 +207,7 @@ def test_a_counted_clients_next_token_is_renewed_at_its_own_time(harness: Harnes
     token = harness.services.tokens.access_token("crm")
     assert token.refresh_at is not None
     expected = refresh_lead_time(
-        harness.services.store.token_requests(since=harness.now() - timedelta(days=1)),
+        harness.services.store.request_log.requests(since=harness.now() - timedelta(days=1)),
         current_grant(harness),
         3600,
     )

@@ -47,7 +47,7 @@ class Certified:
         return said
 
     def stored(self) -> str:
-        grant = self.services.store.grant("crm")
+        grant = self.services.store.grants.get("crm")
         assert grant is not None
         return grant.refresh_token
 
@@ -105,7 +105,7 @@ def test_a_lost_answer_costs_one_more_request_and_is_named_as_what_it_is(
         codes.append(error.value.failure.code)
     assert codes == ["network-reset", "grant-dead", "grant-dead"]
     assert certified.requests() == 3
-    grant = certified.services.store.grant("crm")
+    grant = certified.services.store.grants.get("crm")
     assert grant is not None
     assert grant.state is GrantState.NEEDS_REAUTHORIZATION
     finding = certified.services.diagnosis.status_of("crm").explanation

@@ -37,7 +37,7 @@ def test_a_clock_that_jumps_costs_one_refresh_and_serves_no_dead_token(
                 token = services.tokens.access_token("crm", min_ttl=min_ttl)
                 assert harness.simulator.world.access_token(token.value, "eu")
             assert len(harness.refresh_requests()) <= 3  # one for the jump, and the hour's own
-    grant = harness.services.store.grant("crm")
+    grant = harness.services.store.grants.get("crm")
     assert grant is not None
     assert grant.state is GrantState.VERIFIED
 

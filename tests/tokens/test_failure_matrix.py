@@ -107,7 +107,7 @@ def without_cached_token(harness: Harness) -> Harness:
 def count_requests(harness: Harness, kind: RequestKind) -> int:
     """How often was asked within the last ten minutes."""
     since = harness.now() - timedelta(minutes=10)
-    return sum(ask.kind is kind for ask in harness.services.store.token_requests(since=since))
+    return sum(ask.kind is kind for ask in harness.services.store.request_log.requests(since=since))
 
 
 def outcome(request: Callable[[], object]) -> str:
@@ -136,7 +136,7 @@ def test_a_code_that_was_sent_is_never_sent_again(
     ended = AttemptState.OUTCOME_UNKNOWN if unknown else AttemptState.FAILED
     assert done.attempt.state is ended
     assert bool(done.failure.retry_at) is (code == "throttled")
-    assert harness.services.store.grants("crm") == ()
+    assert harness.services.store.grants.of_connection("crm") == ()
 
 
 @pytest.mark.parametrize(("event", "code", "times"), cases("refresh"))

@@ -56,7 +56,7 @@ def test_a_person_has_it_asked_once_and_a_good_answer_ends_the_wait_for_all(
     assert len(harness.refresh_requests()) == 1
     harness.services.token_cache.remove("crm")
     assert harness.services.tokens.access_token("crm").value
-    noted = [each.kind for each in harness.services.store.history("crm")]
+    noted = [each.kind for each in harness.services.store.events.of_connection("crm")]
     assert noted.count("wait-ignored") == 1
 
 

@@ -61,13 +61,13 @@ def test_a_token_refused_for_the_wrong_client_is_not_held_against_its_own(harnes
     good, store = harness.add_verified_connection(), harness.services.store
     copied = harness.add_connection("copied")
     attempt = harness.services.authorization.begin("copied").attempt
-    store.advance_attempt(attempt.id, AttemptState.REDIRECTED, AttemptState.CALLBACK_RECEIVED)
-    store.advance_attempt(attempt.id, AttemptState.CALLBACK_RECEIVED, AttemptState.EXCHANGE_INTENT)
+    store.attempts.advance(attempt.id, AttemptState.REDIRECTED, AttemptState.CALLBACK_RECEIVED)
+    store.attempts.advance(attempt.id, AttemptState.CALLBACK_RECEIVED, AttemptState.EXCHANGE_INTENT)
     where = (good.scope, good.location, attempt.id, harness.now())
-    wrong = store.add_grant("copied", copied.client_id, good.refresh_token, *where)
+    wrong = store.grants.add("copied", copied.client_id, good.refresh_token, *where)
     with pytest.raises(WizardError):
         harness.services.tokens.refresh_grant(wrong)
-    dead = store.grant("copied", wrong.generation)
+    dead = store.grants.get("copied", wrong.generation)
     assert dead is not None
     assert dead.state is GrantState.NEEDS_REAUTHORIZATION
     harness.services.token_cache.remove("crm")

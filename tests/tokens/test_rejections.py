@@ -43,8 +43,8 @@ def test_a_rejected_token_is_replaced_by_one_refresh(harness: Harness) -> None:
     assert second.value != first.value
     assert harness.services.tokens.access_token("crm").value == second.value
     assert len(harness.refresh_requests()) == 1
-    assert harness.services.store.history("crm")[0].kind == "token-rejected"
-    assert first.value not in str(harness.services.store.history("crm"))
+    assert harness.services.store.events.of_connection("crm")[0].kind == "token-rejected"
+    assert first.value not in str(harness.services.store.events.of_connection("crm"))
 
 
 def test_a_report_of_another_token_gets_the_current_one_and_marks_nothing(harness: Harness) -> None:
@@ -197,10 +197,10 @@ def test_a_client_that_is_counted_as_one_keeps_one_for_what_was_rejected(harness
     harness.controls.inject_fault("rate-limit", endpoint="oauth/v2/token")
     assert refused(harness).code == "throttled"
     harness.advance(minutes=10, seconds=1)
-    harness.add_connection("two", harness.services.store.clients()[0])
+    harness.add_connection("two", harness.services.store.clients.all()[0])
     harness.verify("two", harness.authorize("two").generation or 0)
     first = harness.services.tokens.access_token("crm")
-    two = harness.services.store.grant("two")
+    two = harness.services.store.grants.get("two")
     assert two is not None
     for _ in range(5):
         harness.services.tokens.refresh_grant(two)

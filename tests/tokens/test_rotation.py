@@ -95,12 +95,12 @@ def test_the_verification_of_a_candidate_stores_each_new_refresh_token(harness: 
     harness.add_connection()
     done = harness.authorize("crm")
     assert done.generation is not None
-    issued = harness.services.store.grant("crm", done.generation)
+    issued = harness.services.store.grants.get("crm", done.generation)
     harness.controls.clear_journal()
     harness.controls.inject_fault("unexpected-json", endpoint="user/info")
     harness.verify("crm", done.generation)
     harness.verify("crm", done.generation)
-    grant = harness.services.store.grant("crm", done.generation)
+    grant = harness.services.store.grants.get("crm", done.generation)
     assert issued is not None
     assert grant is not None
     assert grant.refresh_token != issued.refresh_token
@@ -134,9 +134,9 @@ def test_a_refresh_token_is_replaced_only_where_the_one_that_was_sent_is_still_s
     rotating: Harness,
 ) -> None:
     grant, store = current_grant(rotating), rotating.services.store
-    store.rotate(grant, "1000.new.new", rotating.now())
+    store.grants.rotate(grant, "1000.new.new", rotating.now())
     with pytest.raises(Conflict):
-        store.rotate(grant, "1000.late.late", rotating.now())
+        store.grants.rotate(grant, "1000.late.late", rotating.now())
     assert current_grant(rotating).refresh_token == "1000.new.new"
 
 
@@ -149,7 +149,7 @@ def test_an_answer_whose_refresh_token_cannot_be_stored_is_not_used(rotating: Ha
     with ThreadPoolExecutor(1) as threads:
         asked = threads.submit(token_failure, rotating)
         wait_for(lambda: not rotating.controls.state()["faults"])  # its request has arrived
-        rotating.services.store.rotate(grant, "1000.other.other", rotating.now())
+        rotating.services.store.grants.rotate(grant, "1000.other.other", rotating.now())
         assert asked.result().code == "rotation-not-stored"
     assert rotating.services.token_cache.get("crm") is None
     assert (

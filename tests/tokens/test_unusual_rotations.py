@@ -63,7 +63,7 @@ class Server:
         return raised.value.failure
 
     def stored(self) -> str:
-        grant = self.services.store.grant("crm")
+        grant = self.services.store.grants.get("crm")
         assert grant is not None
         return str(grant.refresh_token)
 
@@ -93,11 +93,11 @@ def start(harness: Harness, tmp_path: Path) -> Iterator[Start]:
             services = stack.enter_context(
                 Services.open(settings_for(tmp_path / "own", raw.url), harness.services.clock)
             )
-            services.store.import_contents(
-                StoreContents(tuple(store.clients()), tuple(store.connections()), (grant,))
+            services.store.transfers.import_contents(
+                StoreContents(tuple(store.clients.all()), tuple(store.connections.all()), (grant,))
             )
             if has_rotated:
-                services.store.rotate(grant, OLD, harness.now())
+                services.store.grants.rotate(grant, OLD, harness.now())
             return Server(services, raw)
 
         yield start_server

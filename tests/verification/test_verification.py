@@ -33,7 +33,7 @@ def step_states(steps: list[VerificationStep]) -> dict[str, StepState]:
 
 
 def grant_of(harness: Harness, name: str = "crm", generation: int | None = None) -> Grant:
-    grant = harness.services.store.grant(name, generation)
+    grant = harness.services.store.grants.get(name, generation)
     assert grant is not None
     return grant
 
@@ -44,7 +44,7 @@ def grant_of(harness: Harness, name: str = "crm", generation: int | None = None)
 def test_a_climb_proves_a_grant_and_makes_it_current(harness: Harness) -> None:
     harness.add_connection()
     assert harness.authorize("crm").generation == 1
-    assert harness.services.store.connection("crm").generation == 0
+    assert harness.services.store.connections.get("crm").generation == 0
 
     rungs = harness.verify("crm", 1)
 
@@ -58,11 +58,11 @@ def test_each_rung_is_committed_before_the_next_is_climbed(harness: Harness) -> 
     harness.add_connection()
     harness.authorize("crm")
     for count, _ in enumerate(harness.services.verification.verify("crm", 1), start=1):
-        receipt = harness.services.store.verification_report("crm", 1)
+        receipt = harness.services.store.verification_reports.get("crm", 1)
         assert receipt is not None
         assert len(receipt.steps) == count
         assert receipt.finished_at is None
-    finished = harness.services.store.verification_report("crm", 1)
+    finished = harness.services.store.verification_reports.get("crm", 1)
     assert finished is not None
     assert finished.is_verified
 
@@ -75,7 +75,7 @@ def test_a_climb_that_broke_off_leaves_an_unfinished_receipt_and_can_be_repeated
     climb = harness.services.verification.verify("crm", 1)
     next(climb)
     climb.close()  # as its process would
-    unfinished = harness.services.store.verification_report("crm", 1)
+    unfinished = harness.services.store.verification_reports.get("crm", 1)
     assert unfinished is not None
     assert not unfinished.is_verified
     assert grant_of(harness, generation=1).state is GrantState.NOT_VERIFIED
@@ -106,7 +106,7 @@ def test_a_failed_read_leaves_the_grant_unproved(harness: Harness) -> None:
     failed = [rung for rung in rungs if rung.state is StepState.FAILED]
     assert {rung.failure.code for rung in failed if rung.failure} == {"no-permission"}
     assert grant_of(harness, generation=1).state is GrantState.NOT_VERIFIED
-    assert harness.services.store.connection("crm").generation == 0
+    assert harness.services.store.connections.get("crm").generation == 0
 
 
 def test_a_climb_that_cannot_ask_for_the_organization_does_not_forget_it(harness: Harness) -> None:
@@ -147,7 +147,7 @@ def test_an_access_token_that_died_during_the_climb_is_renewed_once(
 def test_fewer_scopes_than_asked_are_partial_and_named(harness: Harness) -> None:
     harness.add_connection()
     harness.authorize("crm")
-    harness.services.store.set_scope("crm", (*SCOPE, "ZohoBooks.invoices.READ"))
+    harness.services.store.connections.set_scope("crm", (*SCOPE, "ZohoBooks.invoices.READ"))
     scope = next(rung for rung in harness.verify("crm", 1) if rung.name == "scope")
     assert scope.state is StepState.PARTIAL
     assert scope.evidence["not granted"] == "ZohoBooks.invoices.READ"
@@ -211,9 +211,9 @@ def test_a_foreign_api_domain_is_refused_and_the_refresh_token_kept(wrong_hosts:
 def test_generation_n_stays_current_until_n_plus_1_is_proved(harness: Harness) -> None:
     harness.add_verified_connection()
     harness.authorize("crm")
-    assert harness.services.store.connection("crm").generation == 1
+    assert harness.services.store.connections.get("crm").generation == 1
     harness.verify("crm", 2)
-    assert harness.services.store.connection("crm").generation == 2
+    assert harness.services.store.connections.get("crm").generation == 2
     assert grant_of(harness, generation=1).state is GrantState.REPLACED
     assert harness.services.tokens.access_token("crm").generation == 2
 
@@ -307,7 +307,7 @@ def test_a_client_is_proved_before_it_is_stored(harness: Harness) -> None:
     with pytest.raises(WizardError) as wrong:
         register(harness, f"{client_id} {secret[::-1]}", "eu")
     assert failure_of(wrong) == "wrong-secret"
-    assert harness.services.store.clients() == ()
+    assert harness.services.store.clients.all() == ()
     assert register(harness, f"{client_id} {secret}", "eu") == "eu"
 
 
@@ -326,7 +326,9 @@ def test_a_client_chosen_in_the_wrong_data_center_is_told_where_it_lives(harness
     assert elsewhere.value.failure.details["found"] == "eu"
     sent = [
         ask.outcome
-        for ask in harness.services.store.token_requests(since=harness.now() - timedelta(hours=1))
+        for ask in harness.services.store.request_log.requests(
+            since=harness.now() - timedelta(hours=1)
+        )
     ]
     assert sent == ["known-here", "unknown-here"], "and its secret was sent to nobody"
 
@@ -349,27 +351,29 @@ def test_a_new_secret_is_proved_and_the_old_one_kept_until_a_refresh_succeeded(
     harness: Harness,
 ) -> None:
     harness.add_verified_connection()
-    client = harness.services.store.clients()[0]
+    client = harness.services.store.clients.all()[0]
     with pytest.raises(WizardError) as wrong:
         harness.services.clients.set_secret(client.client_id, "f0" * 21)
     assert failure_of(wrong) == "wrong-secret"
     fresh = harness.controls.rotate_secret(client.client_id)
     harness.services.clients.set_secret(client.client_id, fresh)
-    assert len(harness.services.store.client(client.client_id).secrets) == 2
+    assert len(harness.services.store.clients.get(client.client_id).secrets) == 2
     harness.advance(minutes=11)  # past the window in which all these asks count
     harness.services.tokens.access_token("crm", force_refresh=True)
-    assert [s.value for s in harness.services.store.client(client.client_id).secrets] == [fresh]
+    assert [s.value for s in harness.services.store.clients.get(client.client_id).secrets] == [
+        fresh
+    ]
 
 
 def test_a_secret_that_zoho_refuses_gives_way_to_the_one_before(harness: Harness) -> None:
     harness.add_verified_connection()
-    client = harness.services.store.clients()[0]
-    harness.services.store.set_secret(client.client_id, "eu", "f0" * 21)
+    client = harness.services.store.clients.all()[0]
+    harness.services.store.clients.set_secret(client.client_id, "eu", "f0" * 21)
     harness.advance(minutes=2)
     harness.services.tokens.access_token("crm", force_refresh=True)
-    stored = harness.services.store.client(client.client_id)
+    stored = harness.services.store.clients.get(client.client_id)
     assert stored.secret_for("eu") == client.secret_for("eu")
-    history: list[Event] = harness.services.store.history("crm")
+    history: list[Event] = harness.services.store.events.of_connection("crm")
     assert "secret-restored" in [event.kind for event in history]
 
 
@@ -452,9 +456,9 @@ def test_a_check_names_the_secret_that_stopped_working(harness: Harness) -> None
 
 def test_a_client_in_use_is_not_removed(harness: Harness) -> None:
     harness.add_connection()
-    client = harness.services.store.clients()[0]
+    client = harness.services.store.clients.all()[0]
     with pytest.raises(WizardError, match="client-in-use"):
         harness.services.clients.remove(client.client_id)
     harness.services.tokens.remove_connection("crm")
     harness.services.clients.remove(client.client_id)
-    assert harness.services.store.clients() == ()
+    assert harness.services.store.clients.all() == ()

@@ -75,7 +75,10 @@ def test_the_first_two_connections_take_few_actions(
     ConsentPage(person).accept()
     ConnectionPage(person).wait_until_verified()
     assert person.actions - before <= SECOND_CONNECTION_ACTIONS, person.counter.log
-    assert [each.name for each in services.store.connections()] == ["cliq-post", "crm-read-leads"]
+    assert [each.name for each in services.store.connections.all()] == [
+        "cliq-post",
+        "crm-read-leads",
+    ]
 
 
 def test_the_rungs_appear_while_they_are_climbed(
@@ -177,9 +180,9 @@ def test_no_page_keeps_anybody_out(
     scheme: Any,
 ) -> None:
     page = new_context(color_scheme=scheme, viewport={"width": 360, "height": 800}).new_page()
-    client_id = services.store.clients()[0].client_id
-    wish = services.store.connection("leads")
-    services.store.add_connection(Connection(**{**vars(wish), "name": "idle", "generation": 0}))
+    client_id = services.store.clients.all()[0].client_id
+    wish = services.store.connections.get("leads")
+    services.store.connections.add(Connection(**{**vars(wish), "name": "idle", "generation": 0}))
     services.authorization.begin("idle")
     page.goto(services.settings.base_url)
     check_accessibility(page)
@@ -212,8 +215,8 @@ def add_verified_connections(services: Services, registered: dict[str, Any], *na
     client_id = registered["client_id"]
     secrets = (ClientSecret("eu", registered["secrets"]["eu"]),)
     redirect_uri = services.settings.redirect_uri
-    services.store.add_client(Client(client_id, "Test client", "eu", redirect_uri, secrets))
+    services.store.clients.add(Client(client_id, "Test client", "eu", redirect_uri, secrets))
     for name in names or ("leads",):
-        services.store.add_connection(
+        services.store.connections.add(
             Connection(name, client_id, tuple(LEADS_SCOPE.split(",")), "eu")
         )

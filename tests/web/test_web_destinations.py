@@ -44,7 +44,7 @@ def test_a_page_tells_how_a_destination_stands_without_a_value(
     connected: Visitor, target: Path
 ) -> None:
     text = connected.get("/connections/leads").text
-    grant = connected.services.store.grant("leads")
+    grant = connected.services.store.grants.get("leads")
     assert grant is not None
     assert str(target) in text
     assert "Holds the current grant" in text
@@ -67,7 +67,7 @@ def test_a_destination_is_delivered_to_taken_back_and_given_up(
     stopped = connected.submit_form("/connections/leads/remove-destination", destination=which)
     assert stopped.status_code == 303
     assert token in target.read_text()
-    assert connected.services.store.destinations() == ()
+    assert connected.services.store.destinations.all() == ()
 
 
 def test_what_is_taken_back_is_gone(connected: Visitor, target: Path) -> None:

@@ -23,11 +23,14 @@ FOREIGN = [
 
 def state_of(services: Services) -> object:
     """Everything a form could have changed."""
-    names = [each.name for each in services.store.connections()]
+    names = [each.name for each in services.store.connections.all()]
     return (
-        services.store.clients(),
-        services.store.connections(),
-        [(services.store.grants(name), services.store.attempts(name)) for name in names],
+        services.store.clients.all(),
+        services.store.connections.all(),
+        [
+            (services.store.grants.of_connection(name), services.store.attempts.of_connection(name))
+            for name in names
+        ],
     )
 
 
@@ -90,4 +93,4 @@ def test_our_own_form_is_taken(connected: Visitor, registered: dict[str, Any]) -
         },
     )
     assert (answer.status_code, answer.location) == (303, "/")
-    assert connected.services.store.connections() == ()
+    assert connected.services.store.connections.all() == ()

@@ -126,7 +126,7 @@ def test_a_form_larger_than_any_of_ours_is_refused(visitor: Visitor) -> None:
     token = visitor.csrf_token()
     answer = visitor.post("/clients", {"csrf_token": token, "credentials": "x" * 70_000})
     assert answer.status_code == 413
-    assert visitor.services.store.clients() == ()
+    assert visitor.services.store.clients.all() == ()
 
 
 def test_an_unforeseen_error_shows_a_number_and_nothing_else(

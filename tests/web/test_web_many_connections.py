@@ -29,7 +29,7 @@ def many(services: Services) -> int:
         granted_at=services.clock(),
     )
     grants = tuple(replace(grant, connection=name) for name in names)
-    services.store.import_contents(StoreContents((client,), connections, grants))
+    services.store.transfers.import_contents(StoreContents((client,), connections, grants))
     return len(names)
 
 
@@ -51,8 +51,8 @@ def test_a_page_shows_the_first_and_says_how_many_more_there_are(
 def test_those_in_need_come_first_wherever_they_stand(
     visitor: Visitor, services: Services, many: int
 ) -> None:
-    services.store.set_grant_state("job-077", 1, GrantState.NEEDS_REAUTHORIZATION)
-    services.store.set_grant_state("job-003", 1, GrantState.NEEDS_REAUTHORIZATION)
+    services.store.grants.set_state("job-077", 1, GrantState.NEEDS_REAUTHORIZATION)
+    services.store.grants.set_state("job-003", 1, GrantState.NEEDS_REAUTHORIZATION)
     first = shown_names(visitor)
     assert first[:4] == ["003", "077", "000", "001"]
     assert len(first) == MAX_ROWS
@@ -62,7 +62,7 @@ def test_those_in_need_come_first_wherever_they_stand(
 def test_the_search_finds_what_is_not_shown(
     visitor: Visitor, services: Services, many: int
 ) -> None:
-    services.store.set_grant_state("job-003", 1, GrantState.NEEDS_REAUTHORIZATION)
+    services.store.grants.set_state("job-003", 1, GrantState.NEEDS_REAUTHORIZATION)
     assert shown_names(visitor, "/?q=JOB-07") == [f"07{number}" for number in range(10)]
     assert shown_names(visitor, "/?q=3")[0] == "003"
     assert "not shown" not in visitor.get("/?q=3").text

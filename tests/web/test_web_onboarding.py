@@ -95,7 +95,7 @@ def test_a_pasted_client_is_proved_and_leads_straight_to_zoho(
     assert asked["access_type"] == ["offline"]
     assert asked["prompt"] == ["consent"]
     assert asked["code_challenge_method"] == ["S256"]
-    assert [each.client_id for each in visitor.services.store.clients()] == [
+    assert [each.client_id for each in visitor.services.store.clients.all()] == [
         registered["client_id"]
     ]
 
@@ -105,7 +105,7 @@ def test_a_client_is_found_when_the_data_center_is_not_known(
 ) -> None:
     begun = visitor.submit_form("/connections", **{**connection_form(registered), "location": ""})
     assert begun.status_code == 303
-    assert visitor.services.store.client(registered["client_id"]).location == "eu"
+    assert visitor.services.store.clients.get(registered["client_id"]).location == "eu"
 
 
 @pytest.mark.parametrize(
@@ -119,8 +119,8 @@ def test_a_paste_that_does_not_prove_itself_changes_nothing(
         "/connections", **{**connection_form(registered), "credentials": pasted}
     )
     assert answer.status_code in (404, 422)
-    assert visitor.services.store.clients() == ()
-    assert visitor.services.store.connections() == ()
+    assert visitor.services.store.clients.all() == ()
+    assert visitor.services.store.connections.all() == ()
     assert "0123456789abcdef" not in answer.text
 
 
@@ -141,7 +141,7 @@ def test_an_impossible_name_is_refused_before_any_consent(
 ) -> None:
     answer = visitor.submit_form("/connections", **{**connection_form(registered), "name": name})
     assert answer.status_code == 422
-    assert visitor.services.store.connections() == ()
+    assert visitor.services.store.connections.all() == ()
     assert "<script>" not in answer.text
 
 
@@ -151,11 +151,11 @@ def test_the_second_connection_finds_client_data_center_and_name_ready(
     page = connected.get(f"{NEW_CONNECTION_PATH}?location=eu&preset=cliq-post").text
     assert "API console" not in page
     assert 'value="cliq-post"' in page
-    client_id = connected.services.store.clients()[0].client_id
+    client_id = connected.services.store.clients.all()[0].client_id
     fields = {"scope": "ZohoCliq.Channels.READ", "name": "cliq-post", "client_id": client_id}
     begun = connected.submit_form("/connections", **fields)
     authorize(connected, zoho_simulator, begun.location)
-    assert connected.services.store.verification_report("cliq-post") is not None
+    assert connected.services.store.verification_reports.get("cliq-post") is not None
 
 
 def test_a_name_that_was_wished_for_goes_along(visitor: Visitor) -> None:
@@ -166,8 +166,8 @@ def test_a_name_that_was_wished_for_goes_along(visitor: Visitor) -> None:
 
 def test_a_suggested_name_is_never_taken(connected: Visitor) -> None:
     services = connected.services
-    wished = services.store.connection("leads")
-    services.store.add_connection(type(wished)(**{**vars(wished), "name": "crm-read-leads"}))
+    wished = services.store.connections.get("leads")
+    services.store.connections.add(type(wished)(**{**vars(wished), "name": "crm-read-leads"}))
     assert (
         'value="crm-read-leads-2"'
         in connected.get(f"{NEW_CONNECTION_PATH}?preset=crm-read-leads").text
@@ -209,7 +209,7 @@ def test_a_callback_that_comes_again_changes_nothing(
     answers = [visitor.get(path) for _ in range(2)]
     visitor.services.verification_worker.stop()
     assert [each.location for each in answers] == ["/connections/leads"] * 2
-    assert len(visitor.services.store.grants("leads")) == 1
+    assert len(visitor.services.store.grants.of_connection("leads")) == 1
 
 
 def test_a_stranger_with_a_used_callback_is_told_no_name(
@@ -235,10 +235,12 @@ def test_a_finished_consent_carried_to_another_browser_is_refused_there(
     refused = stranger.get(path)
     assert refused.status_code == 400
     assert "leads" not in refused.text
-    assert visitor.services.store.attempts("leads")[0].state is AttemptState.REDIRECTED
+    assert (
+        visitor.services.store.attempts.of_connection("leads")[0].state is AttemptState.REDIRECTED
+    )
     assert visitor.get(path).location == "/connections/leads"
     visitor.services.verification_worker.stop()
-    grant = visitor.services.store.grant("leads")
+    grant = visitor.services.store.grants.get("leads")
     assert grant
     assert grant.state is GrantState.VERIFIED
 
@@ -285,7 +287,7 @@ def test_a_consent_that_cannot_begin_says_why_and_keeps_the_connection(
         refused = connected.submit_form("/connections/leads/authorize")
     assert refused.status_code == 503
     assert "ten minutes" in refused.text
-    assert services.store.grant("leads") is not None
+    assert services.store.grants.get("leads") is not None
     assert 'href="/connections/leads"' in refused.text
 
 
@@ -295,13 +297,13 @@ def test_a_connection_whose_consent_has_to_wait_is_not_left_behind_without_a_gra
     services = connected.services
     for _ in range(8):
         connected.submit_form("/connections/leads/authorize")
-    client_id = services.store.connection("leads").client_id
+    client_id = services.store.connections.get("leads").client_id
     fields = {"name": "second", "scope": LEADS_SCOPE, "location": "eu", "client_id": client_id}
     refused = connected.submit_form("/connections", **fields)
     assert refused.status_code == 503
     assert "Too many consents in ten minutes" in refused.text
     assert 'value="second"' in refused.text
-    assert [each.name for each in services.store.connections()] == ["leads"]
+    assert [each.name for each in services.store.connections.all()] == ["leads"]
 
 
 def test_a_second_client_gets_a_name_of_its_own(
@@ -315,7 +317,7 @@ def test_a_second_client_gets_a_name_of_its_own(
     another = zoho_simulator.controls.register_client(ANNA, [uri], name="Another")
     begun = connected.submit_form("/connections", **connection_form(another, "second"))
     assert begun.status_code == 303
-    names = {each.client_id: each.name for each in connected.services.store.clients()}
+    names = {each.client_id: each.name for each in connected.services.store.clients.all()}
     assert names == {
         registered["client_id"]: "OAuth wizard",
         another["client_id"]: "OAuth wizard 2",

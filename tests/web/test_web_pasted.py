@@ -26,11 +26,11 @@ def kept(page: str) -> str:
 
 
 def stored_secret(visitor: Visitor, registered: dict[str, Any]) -> str | None:
-    return visitor.services.store.client(registered["client_id"]).secret_for("eu")
+    return visitor.services.store.clients.get(registered["client_id"]).secret_for("eu")
 
 
 def names(visitor: Visitor) -> list[str]:
-    return [each.name for each in visitor.services.store.connections()]
+    return [each.name for each in visitor.services.store.connections.all()]
 
 
 def test_a_regenerated_secret_is_offered_and_one_press_leads_on_to_consent(
@@ -48,16 +48,16 @@ def test_a_regenerated_secret_is_offered_and_one_press_leads_on_to_consent(
     fields = {**paste(registered, ""), "credentials": "", "kept": kept(offered.text)}
     begun = connected.submit_form("/connections", **fields, replace="yes")
     assert begun.status_code == 303
-    client = connected.services.store.client(registered["client_id"])
+    client = connected.services.store.clients.get(registered["client_id"])
     assert (client.secret_for("eu"), client.previous_secret_for("eu")) == (new, old)
 
     authorize(connected, zoho_simulator, begun.location)
-    grant = connected.services.store.grant("second")
+    grant = connected.services.store.grants.get("second")
     assert grant
     assert grant.state is GrantState.VERIFIED
-    assert [each.value for each in connected.services.store.client(client.client_id).secrets] == [
-        new
-    ]
+    assert [
+        each.value for each in connected.services.store.clients.get(client.client_id).secrets
+    ] == [new]
 
 
 def test_without_the_yes_the_offer_stands_and_nothing_changes(
@@ -76,10 +76,10 @@ def test_without_the_yes_the_offer_stands_and_nothing_changes(
 def test_the_stored_secret_pasted_again_changes_nothing_and_goes_on(
     connected: Visitor, registered: dict[str, Any]
 ) -> None:
-    before = connected.services.store.clients()
+    before = connected.services.store.clients.all()
     begun = connected.submit_form("/connections", **paste(registered, registered["secrets"]["eu"]))
     assert begun.status_code == 303
-    assert connected.services.store.clients() == before
+    assert connected.services.store.clients.all() == before
 
 
 def test_a_wrong_secret_of_a_stored_client_is_said_and_only_the_secret_pasted_again(
@@ -127,7 +127,7 @@ def test_what_is_in_the_box_counts_for_more_than_the_client_in_the_list(
     another = zoho_simulator.controls.register_client(ANNA, [uri], name="Another")
     fields = {**connection_form(another, "second"), "client_id": registered["client_id"]}
     assert connected.submit_form("/connections", **fields).status_code == 303
-    assert connected.services.store.connection("second").client_id == another["client_id"]
+    assert connected.services.store.connections.get("second").client_id == another["client_id"]
 
 
 def test_a_client_can_be_chosen_from_the_list_while_the_box_is_empty(
@@ -155,7 +155,7 @@ def test_a_disturbance_on_the_way_costs_no_second_paste(
     zoho_simulator.controls.advance(600)
     fields = {**connection_form(registered), "credentials": "", "kept": kept(failed.text)}
     assert visitor.submit_form(path, **fields).status_code == 303
-    assert visitor.services.store.client(registered["client_id"]).secret_for("eu")
+    assert visitor.services.store.clients.get(registered["client_id"]).secret_for("eu")
 
     again = {**fields, "name": "third"}
     assert visitor.submit_form(path, **again).status_code == 422, "it was kept until it succeeded"

@@ -35,8 +35,8 @@ def test_a_second_task_can_be_added_with_one_consent(
     asked = parse_qs(urlsplit(begun.location).query)["scope"][0].split(",")
     assert {"ZohoCRM.modules.leads.READ", BOOKS} <= set(asked)
     authorize(connected, zoho_simulator, begun.location)
-    assert [each.name for each in connected.services.store.connections()] == ["leads"]
-    assert BOOKS in connected.services.store.connection("leads").scope
+    assert [each.name for each in connected.services.store.connections.all()] == ["leads"]
+    assert BOOKS in connected.services.store.connections.get("leads").scope
 
 
 def test_what_a_connection_may_do_already_is_not_offered(connected: Visitor) -> None:
@@ -64,6 +64,6 @@ def test_a_connection_that_was_never_proved_is_not_offered(
 
 
 def test_a_malformed_scope_begins_nothing(connected: Visitor) -> None:
-    attempts = connected.services.store.attempts("leads")
+    attempts = connected.services.store.attempts.of_connection("leads")
     assert connected.submit_form("/extend-scope", name="leads", scope="nonsense").status_code >= 400
-    assert connected.services.store.attempts("leads") == attempts
+    assert connected.services.store.attempts.of_connection("leads") == attempts

@@ -36,7 +36,7 @@ FOREIGN_URLS = [
 
 def crawl(app: Flask, visitor: Visitor) -> dict[str, str]:
     """Every page there is for the one connection and its client."""
-    client_id = visitor.services.store.clients()[0].client_id
+    client_id = visitor.services.store.clients.all()[0].client_id
     paths = [path.replace("1000.X", client_id) for path in route_paths(app, "GET")]
     paths += [
         "/connections/leads/remove",
@@ -52,7 +52,7 @@ def crawl(app: Flask, visitor: Visitor) -> dict[str, str]:
 def test_no_page_shows_a_token_or_a_secret(
     app: Flask, connected: Visitor, registered: dict[str, Any]
 ) -> None:
-    grant = connected.services.store.grant("leads")
+    grant = connected.services.store.grants.get("leads")
     assert grant
     token = connected.services.tokens.access_token("leads").value
     secrets = [registered["secrets"]["eu"], grant.refresh_token, token]
@@ -61,7 +61,7 @@ def test_no_page_shows_a_token_or_a_secret(
 
 
 def test_a_wrong_secret_is_not_shown_again(connected: Visitor) -> None:
-    client_id = connected.services.store.clients()[0].client_id
+    client_id = connected.services.store.clients.all()[0].client_id
     wrong = "0123456789abcdef0123456789abcdef0123456789"
     answer = connected.submit_form(f"/clients/{client_id}/secret", location="eu", secret=wrong)
     assert answer.status_code == 422

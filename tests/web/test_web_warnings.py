@@ -35,7 +35,7 @@ def test_that_two_homes_may_tend_one_grant_is_said_with_what_ends_it(
     assert "Two homes may tend one grant" in text
     assert "anna on another machine" in text
     assert "zoho-wizard restore --source-gone" in text
-    restored.services.store.forget_shared_grants()
+    restored.services.store.shared_grants.forget()
     assert "Two homes" not in restored.get(page).text
 
 
@@ -44,7 +44,7 @@ def test_a_notification_that_did_not_arrive_is_said_until_one_does(
     connected: Visitor, inbox: Inbox, page: str
 ) -> None:
     services = connected.services
-    services.store.set_notify_command(inbox.url)
+    services.store.monitoring.set_notify_command(inbox.url)
     inbox.judge = lambda _message: 410
     assert services.monitoring.test()
     text = connected.get(page).text

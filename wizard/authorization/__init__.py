@@ -105,8 +105,8 @@ class AuthorizationService(AttemptLifecycle):
         Raises ``unknown-connection``, ``self-client``, ``missing-secret``, ``codes-budget``,
         ``throttled``, ``refresh-tokens-budget``. Nothing is begun then.
         """
-        connection = self._store.connection(name)
-        client = self._store.client(connection.client_id)
+        connection = self._store.connections.get(name)
+        client = self._store.clients.get(connection.client_id)
         redirect_uri = client.redirect_uri if redirect_uri is None else redirect_uri
         if not redirect_uri:
             raise fail("self-client", name=name, client=client.name)
@@ -123,7 +123,7 @@ class AuthorizationService(AttemptLifecycle):
             code_verifier=new_code_verifier(),
             binding=binding,
         )
-        self._store.add_attempt(attempt)
+        self._store.attempts.add(attempt)
         self._tokens.record_authorization(client.client_id, attempt.location, name)
         url = self._oauth.authorization_url(
             self._zoho.data_center(attempt.location),
@@ -165,7 +165,7 @@ class AuthorizationService(AttemptLifecycle):
         )
 
     def _zuid_of(self, name: str) -> str:
-        grant = self._store.grant(name) or self._store.candidate(name)
+        grant = self._store.grants.get(name) or self._store.grants.candidate(name)
         return grant.account.zuid if grant and grant.account else ""
 
     # complete
@@ -196,7 +196,7 @@ class AuthorizationService(AttemptLifecycle):
         Raises ``paste-not-understood``, ``paste-not-callback`` (the attempt still waits then),
         and for an address as `complete` does.
         """
-        attempt = self._store.attempt(attempt_id)
+        attempt = self._store.attempts.get(attempt_id)
         found = unique_parameters(parse_pasted(text, attempt.redirect_uri))
         bare = "state" not in found and "://" not in text
         if not bare and self._attempt_for_state(found).id != attempt.id:
@@ -224,27 +224,27 @@ class AuthorizationService(AttemptLifecycle):
 
     def complete_self_client(self, name: str, code: str) -> CompletedAttempt:
         """Exchange the code of a Self Client, which has neither redirect URI nor PKCE, once."""
-        connection = self._store.connection(name)
-        client = self._store.client(connection.client_id)
+        connection = self._store.connections.get(name)
+        client = self._store.clients.get(connection.client_id)
         found = unique_parameters(parse_pasted(code, ""))
         attempt = self._new_attempt(
             connection, client, AttemptMode.SELF_CLIENT, state=AttemptState.CALLBACK_RECEIVED
         )
         with self._tokens.exchange_lock(name):
-            self._store.add_attempt(attempt)
+            self._store.attempts.add(attempt)
             return self._check_and_exchange(attempt, found)
 
     def _attempt_for_state(self, params: Mapping[str, str]) -> Attempt:
         state = params.get("state", "")
         if not state:
             raise fail("callback-without-state")
-        attempt = self._store.attempt_by_state(state)
+        attempt = self._store.attempts.find_by_state(state)
         if attempt is None:
             raise fail("callback-unknown-state")
         return attempt
 
     def _count_failed_try(self, attempt: Attempt) -> None:
-        self._store.count_failed_try(attempt.id)
+        self._store.attempts.count_failed_try(attempt.id)
         if (
             attempt.failed_tries + 1 >= MAX_FAILED_TRIES
             and attempt.state is AttemptState.REDIRECTED
@@ -259,7 +259,7 @@ class AuthorizationService(AttemptLifecycle):
             return CompletedAttempt(attempt, attempt.connection, failure=failure)
         with self._tokens.exchange_lock(attempt.connection):
             try:
-                self._store.advance_attempt(
+                self._store.attempts.advance(
                     attempt.id, AttemptState.REDIRECTED, AttemptState.CALLBACK_RECEIVED
                 )
             except Conflict:
@@ -272,17 +272,17 @@ class AuthorizationService(AttemptLifecycle):
         """A reload, the Back button, a second tab: nothing happens, the page shows what is."""
         failure = fail("callback-repeated", name=attempt.connection).failure
         return CompletedAttempt(
-            self._store.attempt(attempt.id), attempt.connection, failure=failure
+            self._store.attempts.get(attempt.id), attempt.connection, failure=failure
         )
 
     def _check_and_exchange(self, attempt: Attempt, params: dict[str, str]) -> CompletedAttempt:
         """The state is redeemed: from here on every failure is this attempt's end."""
-        client = self._store.client(attempt.client_id)
+        client = self._store.clients.get(attempt.client_id)
         try:
             response = check_callback(params, attempt, self._zoho)
             self._tokens.secret_for(client, response.data_center.location)
             with (
-                self._store.reserve_space()
+                self._store.database.reserve_space()
             ):  # else an intent would stand there that nobody could carry out
                 pass
             self._advance(attempt, AttemptState.EXCHANGE_INTENT)
@@ -315,7 +315,7 @@ class AuthorizationService(AttemptLifecycle):
         self, attempt: Attempt, token: TokenResponse, refresh_token: str, data_center: DataCenter
     ) -> CompletedAttempt:
         """Between the answer and the commit nothing happens but this."""
-        grant = self._store.add_grant(
+        grant = self._store.grants.add(
             attempt.connection,
             attempt.client_id,
             refresh_token,
@@ -324,10 +324,10 @@ class AuthorizationService(AttemptLifecycle):
             attempt.id,
             self._clock(),
         )
-        if self._store.connection(attempt.connection).location is None:
-            self._store.set_location(attempt.connection, data_center.location)
+        if self._store.connections.get(attempt.connection).location is None:
+            self._store.connections.set_location(attempt.connection, data_center.location)
         self._record_event("grant-stored", grant.connection, generation=str(grant.generation))
-        done = self._store.attempt(attempt.id)
+        done = self._store.attempts.get(attempt.id)
         return CompletedAttempt(done, grant.connection, generation=grant.generation)
 
     def _close(
@@ -336,5 +336,5 @@ class AuthorizationService(AttemptLifecycle):
         self._advance(attempt, target_state, failure)
         self._record_event("authorization-failed", attempt.connection, code=failure.code)
         return CompletedAttempt(
-            self._store.attempt(attempt.id), attempt.connection, failure=failure
+            self._store.attempts.get(attempt.id), attempt.connection, failure=failure
         )

@@ -13,7 +13,7 @@ class AttemptLifecycle(MismatchDecisions):
 
     def _abandon_stale_attempts(self) -> None:
         """Abandon attempts that are too old, and the oldest when too many wait."""
-        waiting = sorted(self._store.open_attempts(), key=lambda each: each.created_at)
+        waiting = sorted(self._store.attempts.open(), key=lambda each: each.created_at)
         waiting = [each for each in waiting if each.state is AttemptState.REDIRECTED]
         here = [each for each in waiting if each.mode is not AttemptMode.FORWARDED]
         spare = here[: max(0, len(here) - (MAX_WAITING_ATTEMPTS - 1))]
@@ -24,7 +24,7 @@ class AttemptLifecycle(MismatchDecisions):
     def abandon(self, attempt_id: str, failure: Failure | None = None) -> None:
         """Close an attempt that still waits for its consent: nobody goes on with it, or a page of
         Zoho's own, from which nobody comes back, has refused it with `failure`."""
-        attempt = self._store.attempt(attempt_id)
+        attempt = self._store.attempts.get(attempt_id)
         if attempt.state is AttemptState.REDIRECTED:
             to = AttemptState.FAILED if failure else AttemptState.ABANDONED
             self._try_close(attempt, to, failure)
@@ -32,7 +32,7 @@ class AttemptLifecycle(MismatchDecisions):
     def _advance(
         self, attempt: Attempt, target_state: AttemptState, failure: Failure | None = None
     ) -> None:
-        self._store.advance_attempt(attempt.id, attempt.state, target_state, failure=failure)
+        self._store.attempts.advance(attempt.id, attempt.state, target_state, failure=failure)
 
     def _try_close(
         self, attempt: Attempt, target_state: AttemptState, failure: Failure | None
@@ -46,7 +46,7 @@ class AttemptLifecycle(MismatchDecisions):
     def close_interrupted(self) -> None:
         """At start: whoever died between posting a code and storing its answer left an attempt
         whose outcome nobody knows. It is closed as that, and never posted again."""
-        for attempt in self._store.open_attempts():
+        for attempt in self._store.attempts.open():
             if attempt.state is AttemptState.REDIRECTED:
                 continue
             posted = attempt.state is AttemptState.EXCHANGE_INTENT

@@ -22,10 +22,10 @@ class MismatchDecisions:
         Raises ``nothing-held``, or ``not-proved`` when its ladder was not climbed to the end.
         """
         grant = self._mismatched_grant(name, generation)
-        report = self._store.verification_report(name, generation)
+        report = self._store.verification_reports.get(name, generation)
         if report is None or not report.is_verified:
             raise fail("not-proved", name=name)
-        self._tokens.activate_grant(grant, self._store.connection(name).generation)
+        self._tokens.activate_grant(grant, self._store.connections.get(name).generation)
         self._record_event("grant-accepted", name, generation=str(generation))
         return replace(grant, state=GrantState.VERIFIED)
 
@@ -35,10 +35,10 @@ class MismatchDecisions:
         self._tokens.revoke(self._mismatched_grant(name, generation, GrantState.NOT_VERIFIED))
 
     def _mismatched_grant(self, name: str, generation: int, *other_states: GrantState) -> Grant:
-        grant = self._store.grant(name, generation)
+        grant = self._store.grants.get(name, generation)
         if grant is None or grant.state not in (GrantState.MISMATCH, *other_states):
             raise fail("nothing-held", name=name)
         return grant
 
     def _record_event(self, kind: str, connection: str, **details: str) -> None:
-        self._store.record_event(Event(self._clock(), connection, kind, details))
+        self._store.events.record(Event(self._clock(), connection, kind, details))

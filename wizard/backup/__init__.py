@@ -81,16 +81,16 @@ class BackupService:
         """
         if len(passphrase) < MIN_PASSPHRASE_CHARACTERS:
             raise fail("passphrase-too-short", least=str(MIN_PASSPHRASE_CHARACTERS))
-        before = self._store.deactivated_at()
+        before = self._store.installation.deactivated_at()
         if deactivate:
             # First, so that nothing changes after it was copied.
-            self._store.set_deactivated(before or self._clock())
+            self._store.installation.set_deactivated(before or self._clock())
         try:
             backup = self._write_backup(path, passphrase)
         except BaseException:
-            self._store.set_deactivated(before)
+            self._store.installation.set_deactivated(before)
             raise
-        self._store.record_backup(backup.created_at)
+        self._store.installation.record_backup(backup.created_at)
         if deactivate:
             for connection in backup.contents.connections:
                 self._remove_access_token(connection.name)
@@ -107,11 +107,11 @@ class BackupService:
         Raises ``not-in-backup``, ``restore-name-taken``, ``home-retired`` where a moved home shall
         take back only a part; nothing is changed then.
         """
-        deactivation_time = self._store.deactivated_at()
+        deactivation_time = self._store.installation.deactivated_at()
         if deactivation_time and only:
             raise fail("home-retired", since=f"{deactivation_time:%Y-%m-%d}")
         selected = _select_connections(backup.contents, only)
-        here = {each.name.lower(): each.name for each in self._store.connections()}
+        here = {each.name.lower(): each.name for each in self._store.connections.all()}
         already = tuple(
             name
             for name in _connection_names(selected)
@@ -124,21 +124,21 @@ class BackupService:
             else self._find_shared_grants(backup, selected if deactivation_time else missing)
         )
         unverified = tuple(map(_as_not_verified, missing.grants))
-        self._store.import_contents(replace(missing, grants=unverified), shared_grants)
-        self._store.set_deactivated(None)
+        self._store.transfers.import_contents(replace(missing, grants=unverified), shared_grants)
+        self._store.installation.set_deactivated(None)
         if is_original_inactive or backup.is_deactivated:
-            self._store.forget_shared_grants(
+            self._store.shared_grants.forget(
                 {*_connection_names(selected)} - {each.connection for each in shared_grants}
             )
         for name in _connection_names(missing):
             made = f"{backup.created_at:%Y-%m-%d}"
-            self._store.record_event(Event(self._clock(), name, "restored", {"created": made}))
+            self._store.events.record(Event(self._clock(), name, "restored", {"created": made}))
         return RestoreResult(
             _connection_names(missing), already, tuple(each.name for each in selected.clients)
         )
 
     def _write_backup(self, path: Path, passphrase: str) -> Backup:
-        everything = self._store.export_contents()
+        everything = self._store.transfers.export_contents()
         current = {each.name: each.generation for each in everything.connections}
         grants = tuple(
             each
@@ -146,7 +146,10 @@ class BackupService:
             if each.state in ACTIVE_STATES or each.generation == current[each.connection]
         )
         kept = replace(everything, grants=grants)
-        made_in, deactivated = self._paths.data_dir, self._store.deactivated_at() is not None
+        made_in, deactivated = (
+            self._paths.data_dir,
+            self._store.installation.deactivated_at() is not None,
+        )
         backup = Backup(
             self._clock(), _current_host(), self._zoho.instance, kept, made_in, deactivated
         )
@@ -161,7 +164,9 @@ class BackupService:
         made in, unless that was retired. Of a backup made here, wherever else it was restored
         while this home was retired."""
         here = (backup.host, backup.data_dir) == (_current_host(), self._paths.data_dir)
-        if (backup.is_deactivated and not here) or (here and not self._store.deactivated_at()):
+        if (backup.is_deactivated and not here) or (
+            here and not self._store.installation.deactivated_at()
+        ):
             return ()
         made_on = "" if here else backup.host
         return tuple(
@@ -181,7 +186,7 @@ class BackupService:
         same grant; raises ``restore-name-taken`` where it is here with another."""
         if existing_name is None:
             return False
-        own = self._store.grants(existing_name)
+        own = self._store.grants.of_connection(existing_name)
         theirs = [grant for grant in selected.grants if grant.connection == name]
         if all(any(_same(each, mine) for mine in own) for each in theirs):
             return True

@@ -134,7 +134,9 @@ class ConnectionNameType(click.ParamType[str]):
     ) -> list[CompletionItem]:
         """The names that begin with `incomplete`; none rather than an error."""
         try:
-            names = [c.name for c in context.ensure_object(Terminal).services.store.connections()]
+            names = [
+                c.name for c in context.ensure_object(Terminal).services.store.connections.all()
+            ]
         except WizardError:
             return []
         return [CompletionItem(name) for name in names if name.startswith(incomplete)]

@@ -72,7 +72,7 @@ class ClientService:
             registered_by=registered_by,
             created_at=self._clock(),
         )
-        self._store.add_client(client)
+        self._store.clients.add(client)
         return client
 
     def admit(
@@ -95,7 +95,9 @@ class ClientService:
         ``client-deleted`` or ``missing-secret`` for a known client. Nothing is stored then.
         """
         client_id, secret = credentials.client_id, credentials.client_secret
-        known = next((each for each in self._store.clients() if each.client_id == client_id), None)
+        known = next(
+            (each for each in self._store.clients.all() if each.client_id == client_id), None
+        )
         if known is None:
             return self.register(
                 credentials,
@@ -115,14 +117,16 @@ class ClientService:
             # Right at `where` only: it is that data center's own.
             if row != where and self._tokens.preflight(client_id, secret, row) != "valid":
                 row = where
-        self._store.set_secret(client_id, row, secret, has_common_secret=same_for_all or None)
-        return self._store.client(client_id)
+        self._store.clients.set_secret(
+            client_id, row, secret, has_common_secret=same_for_all or None
+        )
+        return self._store.clients.get(client_id)
 
     def free_name(self, stem: str = "") -> str:
         """`stem` (default: what the console's form is proposed), numbered where a client here has
         that name."""
         stem = stem or DEFAULT_CLIENT_NAME
-        taken = {each.name for each in self._store.clients()}
+        taken = {each.name for each in self._store.clients.all()}
         numbered = (f"{stem} {number}" for number in range(2, len(taken) + 3))
         return next(name for name in (stem, *numbered) if name not in taken)
 
@@ -140,25 +144,25 @@ class ClientService:
         Raises `parse_secret`'s failures, ``wrong-secret`` or ``multi-dc-off``; the secret stored
         before stays in use then.
         """
-        client = self._store.client(client_id)
+        client = self._store.clients.get(client_id)
         secret = parse_secret(text, client_id)
         where = self._zoho.data_center(location or client.location).location
         failure = self._check_secret(client, secret, where)
         if failure is not None:
             raise WizardError(failure)
-        self._store.set_secret(
+        self._store.clients.set_secret(
             client_id, where, secret, has_common_secret=has_common_secret or None
         )
-        return self._store.client(client_id)
+        return self._store.clients.get(client_id)
 
     def check(self, client_id: str) -> tuple[ClientCheck, ...]:
         """Ask each data centre for which a secret is stored whether it is right there."""
-        client = self._store.client(client_id)
+        client = self._store.clients.get(client_id)
         return tuple(self._check_location(client, location) for location in client.locations)
 
     def remove(self, client_id: str) -> None:
         """Remove a client that no connection uses; raises ``client-in-use``."""
-        self._store.remove_client(client_id)
+        self._store.clients.remove(client_id)
 
     def _check_location(self, client: Client, location: str) -> ClientCheck:
         try:

@@ -73,7 +73,7 @@ class DeliveryService:
         other names there. Raises ``unknown-connection``, ``unknown-profile``, ``bad-entry``,
         ``bad-field``, ``destination-taken``, and what `command.settle` raises.
         """
-        self._store.connection(name)
+        self._store.connections.get(name)
         wanted, field_names = profile(profile_id), dict(field_names or {})
         entry = entry or (name if wanted.has_named_entries else "")
         if entry and not _ENTRY_NAME.fullmatch(entry):
@@ -95,7 +95,7 @@ class DeliveryService:
 
     def _require_not_taken(self, destination: Destination) -> None:
         """Two connections that write the same fields would undo each other for ever."""
-        for other in self._store.destinations():
+        for other in self._store.destinations.all():
             same = (other.target, other.entry) == (destination.target, destination.entry)
             if (
                 same
@@ -142,12 +142,12 @@ class DeliveryService:
         Raises as `deliver` does; a destination that could not be served is not kept.
         """
         self.preview(destination)
-        added = self._store.add_destination(destination)
+        added = self._store.destinations.add(destination)
         try:
             return self.deliver(added)
         except BaseException:
-            if self._store.destination(added.id).delivered_at is None:
-                self._store.remove_destination(added.id)
+            if self._store.destinations.get(added.id).delivered_at is None:
+                self._store.destinations.remove(added.id)
             raise
 
     def deliver(self, destination: Destination, grant: Grant | None = None) -> Destination:
@@ -166,7 +166,7 @@ class DeliveryService:
             before, written = self._write(destination, values, is_new=is_new)
         except WizardError as error:
             failed = replace(destination, failure=error.failure)
-            self._store.record_delivery(failed, destination.generation)
+            self._store.destinations.record_delivery(failed, destination.generation)
             self._record_event("delivery-failed", destination, reason=error.failure.code)
             raise
         delivered = replace(
@@ -182,7 +182,7 @@ class DeliveryService:
             delivered = replace(
                 delivered, previous_content=before, previous_generation=destination.generation
             )
-        self._store.record_delivery(delivered, destination.generation)
+        self._store.destinations.record_delivery(delivered, destination.generation)
         self._record_event("delivered", delivered, generation=str(delivered.generation))
         return self._reload(delivered)
 
@@ -197,7 +197,7 @@ class DeliveryService:
         """
         name, before = destination.connection, destination.previous_generation
         is_command = profile(destination.profile).is_command
-        grant = self._store.grant(name, before) if before else None
+        grant = self._store.grants.get(name, before) if before else None
         nothing = destination.delivered_at is None or before == destination.generation
         if nothing or (is_command and grant is None):
             raise fail("nothing-to-undo", name=name, target=destination.target)
@@ -219,7 +219,7 @@ class DeliveryService:
 
     def remove(self, destination: Destination) -> None:
         """Deliver there no more; what it holds stays, for it is another program's."""
-        self._store.remove_destination(destination.id)
+        self._store.destinations.remove(destination.id)
         self._record_event("destination-removed", destination)
 
     # looking
@@ -231,7 +231,7 @@ class DeliveryService:
             return DestinationStatus(
                 destination, DestinationState.NOT_DELIVERED, failure=destination.failure
             )
-        current = self._store.grant(name)
+        current = self._store.grants.get(name)
         if wanted.is_command:
             return unseen(destination, current)
         try:
@@ -239,7 +239,9 @@ class DeliveryService:
             with _translate_format_errors(destination):
                 entry = wanted.read(snapshot.text or "", destination.entry) or {}
             token = entry.get(wanted.token_field(destination.field_names))
-            status = compare_token(destination, token, self._store.grants(name), current)
+            status = compare_token(
+                destination, token, self._store.grants.of_connection(name), current
+            )
             if (
                 current is None
                 or status.state is not DestinationState.CURRENT
@@ -278,7 +280,7 @@ class DeliveryService:
             before = self._replaced_content(destination, snapshot)
             if is_new:
                 intent = with_write_intent(destination, before, text, values["refresh_token"])
-                self._store.record_delivery(intent, destination.generation)
+                self._store.destinations.record_delivery(intent, destination.generation)
             now = destination_files.replace_file(destination.target, text, snapshot)
             entry = wanted.read(now.text or "", values["entry"]) or {}
         if wanted.required_fields(values, destination.field_names).items() - entry.items():
@@ -294,7 +296,7 @@ class DeliveryService:
         wanted = profile(destination.profile)
         entry = wanted.read(snapshot.text or "", destination.entry) or {}
         token = entry.get(wanted.token_field(destination.field_names))
-        grants = self._store.grants(destination.connection)
+        grants = self._store.grants.of_connection(destination.connection)
         cut_off = was_interrupted(destination, snapshot.text, token, grants)
         return destination.previous_content if cut_off else snapshot.text
 
@@ -320,7 +322,7 @@ class DeliveryService:
             previous_content=snapshot.text if generation else None,
             token_digest=content_digest(grant.refresh_token) if grant else None,
         )
-        self._store.record_delivery(restored, destination.generation)
+        self._store.destinations.record_delivery(restored, destination.generation)
         self._record_event("delivery-undone", restored, generation=str(generation))
         return self._reload(restored)
 
@@ -337,7 +339,7 @@ class DeliveryService:
             details = {"target": destination.target, "stderr": "nothing", **known, "ended": ended}
             reloaded = replace(destination, failure=Failure("reload-failed", details=details))
             self._record_event("reload-failed", destination, reason=error.failure.code)
-        self._store.record_delivery(reloaded, destination.generation)
+        self._store.destinations.record_delivery(reloaded, destination.generation)
         return reloaded
 
     @contextmanager
@@ -352,8 +354,8 @@ class DeliveryService:
         self, destination: Destination, command_line: str, stdin_text: str = ""
     ) -> None:
         """Run a command; whatever it may know of this connection is masked in what it says."""
-        grants = self._store.grants(destination.connection)
-        clients = [self._store.client(each) for each in {grant.client_id for grant in grants}]
+        grants = self._store.grants.of_connection(destination.connection)
+        clients = [self._store.clients.get(each) for each in {grant.client_id for grant in grants}]
         secrets = {each.refresh_token for each in grants}
         secrets |= {secret.value for client in clients for secret in client.secrets}
         commands.run_command(
@@ -367,17 +369,19 @@ class DeliveryService:
     # what is known
 
     def _current_grant(self, name: str) -> Grant:
-        self._store.connection(name)
-        grant = self._store.grant(name)
+        self._store.connections.get(name)
+        grant = self._store.grants.get(name)
         if grant is None:
-            raise fail("not-proved" if self._store.candidate(name) else "no-grant", name=name)
+            raise fail(
+                "not-proved" if self._store.grants.candidate(name) else "no-grant", name=name
+            )
         return usable(grant)
 
     def _values_for(self, destination: Destination, grant: Grant) -> dict[str, str]:
         # Whoever names the grant may have read it before its refresh token was rotated.
-        grant = self._store.grant(grant.connection, grant.generation) or grant
+        grant = self._store.grants.get(grant.connection, grant.generation) or grant
         spelling = profile(destination.profile).data_center_name(grant.location)
-        client = self._store.client(grant.client_id)
+        client = self._store.clients.get(grant.client_id)
         secret = self._tokens.secret_for(client, grant.location)
         data_center = self._zoho.data_center(grant.location)
         entry = destination.entry
@@ -387,7 +391,7 @@ class DeliveryService:
 
     def _record_event(self, kind: str, destination: Destination, **details: str) -> None:
         event_details = {"target": destination.target, **details}
-        self._store.record_event(Event(self._clock(), destination.connection, kind, event_details))
+        self._store.events.record(Event(self._clock(), destination.connection, kind, event_details))
 
 
 @contextmanager

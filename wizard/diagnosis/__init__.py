@@ -181,14 +181,14 @@ class DiagnosisService:
     def status_of(self, name: str, answers: tuple[str, ...] = ()) -> ConnectionStatus:
         """Where connection `name` stands; what a person has `told` weighs in its finding. Raises
         ``unknown-connection``."""
-        self._store.connection(name)
-        grants = self._store.grants(name)
-        current = self._store.grant(name)
+        self._store.connections.get(name)
+        grants = self._store.grants.of_connection(name)
+        current = self._store.grants.get(name)
         newest = _newest_grant(grants)
         base = self._status_of_grant(
-            name, self._store.candidate(name) or current or newest, answers
+            name, self._store.grants.candidate(name) or current or newest, answers
         )
-        attempts = self._store.attempts(name)
+        attempts = self._store.attempts.of_connection(name)
         latest = attempts[0] if attempts else None
         if latest is None or (newest and newest.granted_at > latest.created_at):
             return base
@@ -199,7 +199,7 @@ class DiagnosisService:
     ) -> ConnectionStatus:
         if grant is None:
             return ConnectionStatus(ConnectionState.NOT_AUTHORIZED)
-        report = self._store.verification_report(name, grant.generation)
+        report = self._store.verification_reports.get(name, grant.generation)
         unknown = self.outcome_unknown(grant)
         failure = grant.failure or unknown or _verification_failure(report)
         if grant.state is GrantState.REVOKED:

@@ -23,21 +23,21 @@ class Cautions:
     def of_connection(self, name: str) -> tuple[Explanation, ...]:
         """What there is to be careful about with connection `name`."""
         return (
-            *shared_grant_cautions(self._store.shared_grants(name)),
+            *shared_grant_cautions(self._store.shared_grants.all(name)),
             *self._near_refresh_token_limit(name),
         )
 
     def of_installation(self) -> tuple[Explanation, ...]:
         """What there is to be careful about with this home as a whole."""
-        return (*self.of_notifications(), *shared_grant_cautions(self._store.shared_grants()))
+        return (*self.of_notifications(), *shared_grant_cautions(self._store.shared_grants.all()))
 
     def of_notifications(self) -> tuple[Explanation, ...]:
         """Whether the last notification did not arrive: what fails next may reach nobody."""
-        failed = self._store.notify_failure()
+        failed = self._store.monitoring.notify_failure()
         return (explain(failed.failure),) if failed else ()
 
     def _near_refresh_token_limit(self, name: str) -> tuple[Explanation, ...]:
-        grant, view = self._store.grant(name), self._tokens.request_log_view(name)
+        grant, view = self._store.grants.get(name), self._tokens.request_log_view(name)
         if grant is None or grant.account is None or not view.is_near_refresh_token_limit:
             return ()
         known = {
@@ -45,7 +45,7 @@ class Cautions:
             "most": str(limits().refresh_tokens_per_user_and_client),
             "hard_stop": str(limits().refresh_tokens_hard_stop),
             "email": grant.account.email,
-            "client": self._store.client(grant.client_id).name,
+            "client": self._store.clients.get(grant.client_id).name,
         }
         return (explain(Failure("refresh-tokens-near", details=known)),)
 

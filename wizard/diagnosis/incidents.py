@@ -87,7 +87,7 @@ class Incidents:
     def stored(self, rows: Iterable[ConnectionOverview] | None = None) -> tuple[Incident, ...]:
         """The causes of what is stored as dead or as failed in its last check; asks nobody.
         `rows` are the unsettled connections, where they were read already."""
-        rows = self._store.unsettled_overviews() if rows is None else rows
+        rows = self._store.overviews.unsettled() if rows is None else rows
         cases = ((row, self._stored_failure(row)) for row in rows)
         return self._create_incidents(
             [FailureCase(row.connection, row.grant, failure) for row, failure in cases if failure]
@@ -98,13 +98,15 @@ class Incidents:
     ) -> tuple[Incident, ...]:
         """The causes of `failures`, by connection, as a check has just met them; connections `well`
         worked in the same check."""
-        rows = self._store.overviews(failures)
+        rows = self._store.overviews.all(failures)
         cases = [
             FailureCase(row.connection, row.grant, failures[row.connection.name]) for row in rows
         ]
         unreachable_locations = {case.location for case in cases if case.code in UNREACHABLE_CODES}
         others = (
-            self._store.overviews(working_names) if unreachable_locations and working_names else ()
+            self._store.overviews.all(working_names)
+            if unreachable_locations and working_names
+            else ()
         )
         return self._create_incidents(cases, {row.grant.location for row in others if row.grant})
 
@@ -114,7 +116,7 @@ class Incidents:
             return None
         if grant.state is GrantState.NEEDS_REAUTHORIZATION:
             return grant.failure or Failure("grant-dead")
-        report = self._store.verification_report(grant.connection, grant.generation)
+        report = self._store.verification_reports.get(grant.connection, grant.generation)
         if not row.has_failed_check or report is None:
             return None
         failed = (step.failure for step in report.steps if step.state is StepState.FAILED)
@@ -125,9 +127,9 @@ class Incidents:
     ) -> tuple[Incident, ...]:
         """The causes of `cases`; the data centres `answered` have done so for other connections."""
         groups = group_by_cause(cases, self._is_client_only)
-        last = self._store.last_refreshes() if groups else {}
+        last = self._store.overviews.last_refreshes() if groups else {}
         programs = defaultdict(list)
-        for each in self._store.destinations() if groups else ():
+        for each in self._store.destinations.all() if groups else ():
             programs[each.connection].append(each.target)
         incidents = [
             self._create_incident(group, last, programs, reachable_locations) for group in groups
@@ -157,7 +159,7 @@ class Incidents:
         names = [each.name for each in group.all_cases]
         suspects = [each.name for each in group.suspected_cases]
         if first.code in CLIENT_REJECTED_CODES:
-            users = self._store.connections_using(first.client_id, first.location)
+            users = self._store.grants.connections_using(first.client_id, first.location)
             suspects = [name for name in users if name not in names]
         ends = [
             last_refreshes[name] + ACCESS_TOKEN_LIFETIME
@@ -212,7 +214,7 @@ class Incidents:
             "tokens": "their refresh tokens" if count > 1 else "its refresh token",
             "names": " ".join(each.name for each in group.all_cases),
             "email": first.email,
-            "client": self._store.client(first.client_id).name,
+            "client": self._store.clients.get(first.client_id).name,
             "client_id": first.client_id,
             "data_center": place,
             "reason": explanation.title,

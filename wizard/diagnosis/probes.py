@@ -262,7 +262,7 @@ class DiagnosisProbes:
 
     def _is_working(self, name: str) -> bool:
         """Whether a relative's tokens work now."""
-        grant = self._store.grant(name)
+        grant = self._store.grants.get(name)
         token = self._tokens.cached_token(grant) if grant else None
         if grant is None:
             return False

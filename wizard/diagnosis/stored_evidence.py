@@ -49,8 +49,8 @@ class StoredEvidence:
 
     def of_connection(self, name: str, failure: Failure | None) -> Evidence:
         """What the store knows that bears upon `failure`. Raises ``unknown-connection``."""
-        connection = self._store.connection(name)
-        grant = self._store.candidate(name) or self._store.grant(name)
+        connection = self._store.connections.get(name)
+        grant = self._store.grants.candidate(name) or self._store.grants.get(name)
         client_id = grant.client_id if grant else connection.client_id
         since = self._clock() - REQUEST_LOG_WINDOW
         evidence = Evidence(
@@ -58,10 +58,10 @@ class StoredEvidence:
             now=self._clock(),
             origin=origin_of(failure),
             connection=connection,
-            client=self._store.client(client_id),
+            client=self._store.clients.get(client_id),
             grant=grant,
-            report=self._store.verification_report(name, grant.generation) if grant else None,
-            requests=tuple(self._store.token_requests(since=since, client_id=client_id)),
+            report=self._store.verification_reports.get(name, grant.generation) if grant else None,
+            requests=tuple(self._store.request_log.requests(since=since, client_id=client_id)),
             details=self._connection_details(connection, grant, failure),
         )
         return self._with_attempt(with_verification_results(self._with_grant_history(evidence)))
@@ -74,7 +74,9 @@ class StoredEvidence:
             now=self._clock(),
             origin=Origin.CLIENT,
             client=client,
-            requests=tuple(self._store.token_requests(since=since, client_id=client.client_id)),
+            requests=tuple(
+                self._store.request_log.requests(since=since, client_id=client.client_id)
+            ),
             details={"name": client.name, **self._client_details(client, _location_in(failure))},
         )
 
@@ -83,7 +85,7 @@ class StoredEvidence:
         grant, failure = evidence.grant, evidence.failure
         if grant is None or (failure is not None and failure.code not in TOKEN_FAILURES):
             return evidence
-        grant_records = self._store.grant_history(
+        grant_records = self._store.grant_history.records(
             grant.client_id, grant.account.zuid if grant.account else ""
         )
         mine = (grant.connection, grant.generation)
@@ -99,7 +101,7 @@ class StoredEvidence:
         """The authorization that the failure ended, where it is the newest one's."""
         if evidence.connection is None or evidence.failure is None:
             return evidence
-        attempts = self._store.attempts(evidence.connection.name)
+        attempts = self._store.attempts.of_connection(evidence.connection.name)
         if not attempts or attempts[0].failure != evidence.failure:
             return evidence
         sent = replace(evidence.sent_request, redirect_uri=attempts[0].redirect_uri)
@@ -110,7 +112,7 @@ class StoredEvidence:
         failure, or that there was none. None where it has a grant."""
         if grant is not None:
             return None
-        attempts = self._store.attempts(name)
+        attempts = self._store.attempts.of_connection(name)
         refused = attempts and attempts[0].state is AttemptState.FAILED
         return (attempts[0].failure if refused else None) or Failure("no-grant")
 
@@ -118,7 +120,7 @@ class StoredEvidence:
         self, connection: Connection, grant: Grant | None, failure: Failure | None
     ) -> Mapping[str, str]:
         """What the words about a connection need to be precise."""
-        client = self._store.client(connection.client_id)
+        client = self._store.clients.get(connection.client_id)
         location = _location_in(failure) or (grant.location if grant else connection.location)
         owner = {"email": grant.account.email} if grant and grant.account else {}
         named = {"name": connection.name, "scope": ", ".join(connection.scope)}

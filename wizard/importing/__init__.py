@@ -87,7 +87,7 @@ class Importer:
         if credentials.missing:
             raise fail("import-incomplete", missing=", ".join(credentials.missing))
         client_id, secret, refresh_token = _judged(credentials)
-        if holder := self._store.connection_with_token(client_id, refresh_token):
+        if holder := self._store.grants.connection_with_token(client_id, refresh_token):
             raise fail("import-known", name=holder)
         data_center = self._find_data_center(
             client_id, location or self._hinted_location(credentials)
@@ -137,8 +137,8 @@ class Importer:
             granted_at=now,
             rotated_at=now if credentials.rotated else None,
         )
-        self._store.import_contents(StoreContents((client,), (connection,), (grant,)))
-        self._store.record_event(
+        self._store.transfers.import_contents(StoreContents((client,), (connection,), (grant,)))
+        self._store.events.record(
             Event(now, name, "imported", {"generation": str(FIRST_GENERATION)})
         )
         return grant
@@ -146,16 +146,20 @@ class Importer:
     def check_name(self, name: str) -> None:
         """Raise ``bad-name`` or ``connection-exists`` unless `name` is free: before the refresh,
         whose answer may hold a refresh token that has to be stored at once."""
-        if not self._store.is_valid_name(name):
+        if not self._store.connections.is_valid_name(name):
             raise fail("bad-name", name=name)
-        if name.lower() in {each.name.lower() for each in self._store.connections()}:
+        if name.lower() in {each.name.lower() for each in self._store.connections.all()}:
             raise fail("connection-exists", name=name)
 
     def free_name(self, credentials: FoundCredentials, scope: tuple[str, ...]) -> str:
         """A name that no connection has: the entry's own, else after what it is good for."""
         product = next((each.id for each in products_of(scope)), "imported")
-        stem = credentials.entry if self._store.is_valid_name(credentials.entry) else product
-        taken = {each.name.lower() for each in self._store.connections()}
+        stem = (
+            credentials.entry
+            if self._store.connections.is_valid_name(credentials.entry)
+            else product
+        )
+        taken = {each.name.lower() for each in self._store.connections.all()}
         return next(name for name in _numbered_names(stem) if name.lower() not in taken)
 
     def _hinted_location(self, credentials: FoundCredentials) -> str | None:

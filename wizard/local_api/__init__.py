@@ -69,7 +69,7 @@ class LocalApi:
         if has_unix_sockets():
             self._listen(Path(self._services.paths.socket), 0o600, is_shared=False)
             try:
-                if self._services.store.access_permissions():
+                if self._services.store.access_permissions.all():
                     self.open_shared_socket()
             except BaseException:
                 self.__exit__()

@@ -250,7 +250,9 @@ class RequestHandler(BaseHTTPRequestHandler):
 
     def _serve_token(self, name: str, peer: Peer | None, rejected: str) -> AccessToken:
         store = self._context.services.store
-        if self._context.is_shared and (peer is None or not store.has_access(name, peer.uid)):
+        if self._context.is_shared and (
+            peer is None or not store.access_permissions.exists(name, peer.uid)
+        ):
             # The same for a name that is not known: nobody learns here what there is.
             raise self._access_denied(name[:MAX_NAME_CHARACTERS], peer)
         if rejected:
@@ -290,8 +292,8 @@ class RequestHandler(BaseHTTPRequestHandler):
         log.info("%s: %s %s %s", kind, name, peer_details, details)
         if kind == "token-refused" and self._was_just_refused(name, peer):
             return
-        if services.store.has_connection(name):
-            services.store.record_token_serving(
+        if services.store.connections.exists(name):
+            services.store.events.record_token_serving(
                 Event(services.clock(), name, kind, {**peer_details, **details})
             )
 
@@ -320,7 +322,7 @@ class RequestHandler(BaseHTTPRequestHandler):
         they met alone."""
         name, services = self._requested_connection, self._context.services
         with suppress(WizardError):
-            if name and not self._context.is_shared and services.store.has_connection(name):
+            if name and not self._context.is_shared and services.store.connections.exists(name):
                 return services.diagnosis.explain(name, failure)
         return explain_failure(failure, services.clock(), **({"name": name} if name else {}))
 

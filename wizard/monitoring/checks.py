@@ -153,7 +153,7 @@ class _CheckBatch:
                 living.append(name)
             else:
                 by_client[grant.client_id, grant.location].append(name)
-        asked_at = self._store.last_refreshes() if by_client else {}
+        asked_at = self._store.overviews.last_refreshes() if by_client else {}
         turns = [
             sorted(each, key=lambda name: (name in asked_at, asked_at.get(name), name))
             for each in by_client.values()
@@ -196,7 +196,7 @@ class _CheckBatch:
 
     def _grant_to_check(self, name: str) -> Grant | None:
         """The grant that a check is about: the one in use, or one that is still to be proved."""
-        current, candidate = self._store.grant(name), self._store.candidate(name)
+        current, candidate = self._store.grants.get(name), self._store.grants.candidate(name)
         if candidate is None:
             return current
         in_use = current is not None and current.state is GrantState.VERIFIED
@@ -237,7 +237,7 @@ class _CheckBatch:
                 self._on_step(name, step)
         except WizardError as error:
             failure = error.failure
-        return check_result(name, self._store.grant(name, grant.generation), steps, failure)
+        return check_result(name, self._store.grants.get(name, grant.generation), steps, failure)
 
     def _is_confirmed(self, grant: Grant) -> bool:
         """Whether another grant of the same account and client was found dead in this look."""

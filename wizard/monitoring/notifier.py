@@ -35,15 +35,17 @@ class Notifier:
     @property
     def ready(self) -> bool:
         """Whether there is a command or an address to tell by."""
-        return bool(self._store.notify_command())
+        return bool(self._store.monitoring.notify_command())
 
     def send(self, said: Mapping[str, Any]) -> Failure | None:
         """Send one message; returns ``notification-failed`` where it did not arrive. Either is
         written down before this returns."""
-        target = self._store.notify_command()
+        target = self._store.monitoring.notify_command()
         given = to_json(said) + "\n"
         failed = self._posted(target, given) if webhook.is_url(target) else self._ran(target, given)
-        self._store.note_notified(NotifyFailure(self._clock(), failed) if failed else None)
+        self._store.monitoring.note_notified(
+            NotifyFailure(self._clock(), failed) if failed else None
+        )
         return failed
 
     def _posted(self, url: str, given: str) -> Failure | None:

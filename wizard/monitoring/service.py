@@ -72,7 +72,7 @@ class MonitoringService:
 
     def monitored_connections(self) -> list[str]:
         """The connections that were ever authorized and not given up, by name."""
-        return [row.connection.name for row in self._store.overviews() if _is_monitored(row)]
+        return [row.connection.name for row in self._store.overviews.all() if _is_monitored(row)]
 
     def run_checks(
         self,
@@ -107,16 +107,16 @@ class MonitoringService:
         Returns what failed of it.
         """
         with self._telling(_LOCK_TIMEOUT_SECONDS):
-            notified_before = self._store.notified()
+            notified_before = self._store.monitoring.notified()
             dead = {mark for mark in notified_before if self._is_dead(mark)}
             well = check_run.is_healthy and not dead
             messages = news(check_run.incidents, notified_before, check_run.at, remind)
-            if well and self._store.is_all_clear_due():
+            if well and self._store.monitoring.is_all_clear_due():
                 messages = [all_well(check_run.at)]
-            if not messages and self._store.notify_failure():
+            if not messages and self._store.monitoring.notify_failure():
                 messages = again(check_run.incidents, notified_before, check_run.at, well=well)
             failures = self._send(messages)
-            self._store.record_check(
+            self._store.monitoring.record_check(
                 check_run.at,
                 dead | _going_on(check_run, notified_before),
                 is_settled=well and not failures,
@@ -129,7 +129,7 @@ class MonitoringService:
         Returns what failed of it.
         """
         with self._telling(_LOCK_TIMEOUT_SECONDS):
-            return self._send(news(look.incidents, self._store.notified(), look.at))
+            return self._send(news(look.incidents, self._store.monitoring.notified(), look.at))
 
     def test(self) -> Failure | None:
         """Send a test notification; returns why it did not arrive. Raises ``notify-not-set``."""
@@ -146,7 +146,7 @@ class MonitoringService:
         Returns what failed of it; where somebody else is telling, or it was tried a moment ago,
         nothing is done.
         """
-        grant = self._store.grant(name)
+        grant = self._store.grants.get(name)
         if (
             not self._notifier.ready
             or grant is None
@@ -154,7 +154,7 @@ class MonitoringService:
         ):
             return ()
         with suppress(WizardError), self._telling(0, name):
-            notified_before = self._store.notified()
+            notified_before = self._store.monitoring.notified()
             if _mark(grant) in notified_before or self._was_recently_attempted(grant):
                 return ()
             check_run = self.run_checks([name, *self._related_connections(grant)])
@@ -193,7 +193,7 @@ class MonitoringService:
 
     def _is_dead(self, mark: str) -> bool:
         """Whether what `mark` says of a grant is still so, whatever a look has found before."""
-        grant = self._store.grant(mark.split()[1])
+        grant = self._store.grants.get(mark.split()[1])
         return (
             grant is not None
             and grant.state is GrantState.NEEDS_REAUTHORIZATION
@@ -204,7 +204,7 @@ class MonitoringService:
         """The other connections that work with the grant's account."""
         if grant.account is None:
             return []
-        grant_records = self._store.grant_history(grant.client_id, grant.account.zuid)
+        grant_records = self._store.grant_history.records(grant.client_id, grant.account.zuid)
         alike = [
             each for each in grant_records if each.is_current and each.state is GrantState.VERIFIED
         ]
@@ -223,7 +223,7 @@ class MonitoringService:
             if failure := self._notifier.send(message.said):
                 failures.append(failure)
             else:
-                self._store.record_notified(message.marks, self._clock())
+                self._store.monitoring.record_notified(message.marks, self._clock())
         return tuple(failures)
 
 

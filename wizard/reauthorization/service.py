@@ -63,7 +63,7 @@ class ReauthorizationService:
         while it could not be asked whether the grant lives."""
         return tuple(
             row.connection.name
-            for row in self._store.unsettled_overviews()
+            for row in self._store.overviews.unsettled()
             if self._is_rejected(row)
         )
 
@@ -75,14 +75,14 @@ class ReauthorizationService:
             or not row.has_failed_check
         ):
             return grant is not None and grant.state is GrantState.NEEDS_REAUTHORIZATION
-        report = self._store.verification_report(grant.connection, grant.generation)
+        report = self._store.verification_reports.get(grant.connection, grant.generation)
         failures = [step.failure for step in report.steps if step.failure] if report else []
         return any(failure.code == SUSPECTED_REJECTION for failure in failures)
 
     def connections_of_account(self, email: str) -> tuple[str, ...]:
         """The connections whose current grant was given by the account with this e-mail address,
         by name."""
-        grants = [each.grant for each in self._store.overviews()]
+        grants = [each.grant for each in self._store.overviews.all()]
         return tuple(
             grant.connection
             for grant in grants
@@ -118,7 +118,7 @@ class ReauthorizationService:
         before = self.current()
         if before is not None and before.is_done:
             self.end()
-        self._store.begin_reauthorization(items, self._clock())
+        self._store.reauthorizations.begin(items, self._clock())
         return self._to_reauthorization(self._require_current())
 
     def _new_items(
@@ -135,7 +135,7 @@ class ReauthorizationService:
         return [
             StoredReauthorizationItem(
                 name,
-                self._store.connection(name).generation,
+                self._store.connections.get(name).generation,
                 now,
                 additional_scope,
                 new_account_email,
@@ -148,19 +148,23 @@ class ReauthorizationService:
 
     def current(self) -> Reauthorization | None:
         """The repair under way; None: there is none."""
-        stored = self._store.current_reauthorization()
+        stored = self._store.reauthorizations.current()
         return self._to_reauthorization(stored) if stored else None
 
     def latest_items(self, names: Collection[str]) -> tuple[ReauthorizationItem, ...]:
         """How the last repair of each of `names` stands, or ended, in the order of consents."""
-        items = [line for name, line in self._store.latest_items().items() if name in names]
+        items = [
+            line
+            for name, line in self._store.reauthorizations.latest_items().items()
+            if name in names
+        ]
         return tuple(
             in_consent_order(self._to_item(line, now) for line, now in self._with_overviews(items))
         )
 
     def current_and_next(self) -> tuple[Reauthorization, NextAction] | None:
         """The repair under way, and what comes next as it stands; None: there is none."""
-        stored = self._store.current_reauthorization()
+        stored = self._store.reauthorizations.current()
         if stored is None:
             return None
         reauthorization, now = self._to_reauthorization(stored), self._clock()
@@ -179,23 +183,23 @@ class ReauthorizationService:
 
     def pause(self) -> None:
         """Begin no further consent until `resume`. Raises ``no-repair``."""
-        self._store.pause_reauthorization(self._require_current().id, paused=True)
+        self._store.reauthorizations.pause(self._require_current().id, paused=True)
 
     def resume(self) -> None:
         """Go on with the repair under way. Raises ``no-repair``."""
-        self._store.pause_reauthorization(self._require_current().id, paused=False)
+        self._store.reauthorizations.pause(self._require_current().id, paused=False)
 
     def skip(self, name: str) -> None:
         """Leave connection `name` as it was; a grant that waits for a decision is given back to
         Zoho. Raises ``no-repair``, `Conflict` where it is no part of the repair, and what
         `Broker.revoke` raises."""
         self.discard(name)
-        self._store.skip_item(self._require_current().id, name)
+        self._store.reauthorizations.skip_item(self._require_current().id, name)
 
     def discard(self, name: str) -> None:
         """Give a held grant of connection `name` back to Zoho, if there is one: its consent is
         pending again. Raises what `Broker.revoke` raises."""
-        candidate = self._store.candidate(name)
+        candidate = self._store.grants.candidate(name)
         if candidate is not None and candidate.state is GrantState.MISMATCH:
             self._authorization.discard(name, candidate.generation)
 
@@ -204,7 +208,7 @@ class ReauthorizationService:
 
         Raises ``nothing-held``, or ``not-proved`` where a live call with it failed.
         """
-        candidate = self._store.candidate(name)
+        candidate = self._store.grants.candidate(name)
         if candidate is None:
             raise fail("nothing-held", name=name)
         self._authorization.accept(name, candidate.generation)
@@ -213,7 +217,7 @@ class ReauthorizationService:
     def end(self) -> None:
         """End the repair under way. What it left undone stays as it is; superseded tokens are
         still revoked when their grace is over. Raises ``no-repair``."""
-        self._store.end_reauthorization(self._require_current().id, self._clock())
+        self._store.reauthorizations.end(self._require_current().id, self._clock())
 
     # what follows a proof
 
@@ -229,13 +233,13 @@ class ReauthorizationService:
             "swap-under-way",
             name,
         ):
-            reauthorization = self._store.current_reauthorization()
+            reauthorization = self._store.reauthorizations.current()
             items = reauthorization.items if reauthorization else ()
             item = next((each for each in items if each.connection == name), None)
             if item is None or item.skipped:
                 return
             self._transfer_account(item)
-            current = self._store.grant(name)
+            current = self._store.grants.get(name)
             if current is not None and is_reauthorized(item, current):
                 self._swap.deliver(current)
                 with suppress(WizardError):  # not now: at the next `retire`
@@ -244,30 +248,32 @@ class ReauthorizationService:
     def revoke_replaced_tokens(self) -> None:
         """Revoke the superseded tokens of all repairs whose time has come. What Zoho does not
         take now is tried again at the next call."""
-        for name, item in self._store.latest_items().items():
-            current = self._store.grant(name)
+        for name, item in self._store.reauthorizations.latest_items().items():
+            current = self._store.grants.get(name)
             if current is not None and is_reauthorized(item, current):
                 with suppress(WizardError):
                     self._swap.revoke_replaced(current, item.grace_period)
 
     def _transfer_account(self, item: StoredReauthorizationItem) -> None:
         name = item.connection
-        new, before = self._store.candidate(name), self._store.grant(name)
+        new, before = self._store.grants.candidate(name), self._store.grants.get(name)
         if new is None or before is None or not is_account_transfer(item, new):
             return
-        reports = [self._store.verification_report(name, each.generation) for each in (new, before)]
+        reports = [
+            self._store.verification_reports.get(name, each.generation) for each in (new, before)
+        ]
         against = transfer_failure(new, before, *reports)
         if against is None:
             self._authorization.accept(name, new.generation)
         else:
-            self._store.set_grant_state(
+            self._store.grants.set_state(
                 name, new.generation, new.state, against, expected=new.state
             )
 
     # what is stored
 
     def _require_current(self) -> StoredReauthorization:
-        stored = self._store.current_reauthorization()
+        stored = self._store.reauthorizations.current()
         if stored is None:
             raise fail("no-repair")
         return stored
@@ -279,7 +285,7 @@ class ReauthorizationService:
     def _with_overviews(
         self, items: Collection[StoredReauthorizationItem]
     ) -> Iterable[tuple[StoredReauthorizationItem, ConnectionOverview]]:
-        rows = self._store.overviews([line.connection for line in items])
+        rows = self._store.overviews.all([line.connection for line in items])
         known = {row.connection.name: row for row in rows}
         return [(line, known[line.connection]) for line in items if line.connection in known]
 
@@ -288,7 +294,7 @@ class ReauthorizationService:
     ) -> ReauthorizationItem:
         snapshot = self._snapshot(item, overview)
         state, failure = item_state(snapshot)
-        client = self._store.client(overview.connection.client_id)
+        client = self._store.clients.get(overview.connection.client_id)
         named = overview.grant or overview.candidate
         email = named.account.email if named and named.account else ""
         newest = overview.candidate or overview.grant
@@ -317,15 +323,15 @@ class ReauthorizationService:
         return ItemSnapshot(
             stored=item,
             overview=overview,
-            report=self._store.verification_report(name, candidate.generation)
+            report=self._store.verification_reports.get(name, candidate.generation)
             if candidate
             else None,
             attempt=self._newest_attempt(item),
-            destinations=self._store.destinations(name),
+            destinations=self._store.destinations.all(name),
         )
 
     def _newest_attempt(self, item: StoredReauthorizationItem) -> Attempt | None:
-        newest = next(iter(self._store.attempts(item.connection)), None)
+        newest = next(iter(self._store.attempts.of_connection(item.connection)), None)
         return newest if newest and newest.created_at >= item.started_at else None
 
     def _revoke_at(
@@ -337,11 +343,15 @@ class ReauthorizationService:
 
     def _last_signed_in_emails(self, stored: StoredReauthorization) -> dict[str, str]:
         """Who consented last in each data centre since the repair began, stray ones too."""
-        grants = [each for item in stored.items for each in self._store.grants(item.connection)]
+        grants = [
+            each
+            for item in stored.items
+            for each in self._store.grants.of_connection(item.connection)
+        ]
         grants = [grant for grant in grants if grant.granted_at >= stored.started_at]
         grants.sort(key=lambda grant: grant.granted_at)
         return {grant.location: grant.account.email for grant in grants if grant.account}
 
     def _consent_schedule(self, item: ReauthorizationItem) -> ConsentSchedule:
         """How fast the consents of the line's client may follow each other."""
-        return self._tokens.consent_schedule(self._store.client(item.client_id), item.location)
+        return self._tokens.consent_schedule(self._store.clients.get(item.client_id), item.location)

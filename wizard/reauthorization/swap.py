@@ -38,7 +38,7 @@ class Swap:
         A destination that fails, or whose program cannot be made to read it, carries the failure,
         and gets the version before back where its grant still lives.
         """
-        for destination in self._store.destinations(grant.connection):
+        for destination in self._store.destinations.all(grant.connection):
             if has_current_delivery(destination, grant.generation):
                 continue
             with suppress(WizardError):  # the destination carries the failure
@@ -47,21 +47,23 @@ class Swap:
                     self._roll_back(delivered)
 
     def _roll_back(self, destination: Destination) -> None:
-        before = self._store.grant(destination.connection, destination.previous_generation)
+        before = self._store.grants.get(destination.connection, destination.previous_generation)
         if before is None or before.state is not GrantState.REPLACED:
             return
         restored = self._delivery.undo(destination)
         failed = replace(restored, failure=destination.failure)
-        self._store.record_delivery(failed, restored.generation)
+        self._store.destinations.record_delivery(failed, restored.generation)
 
     def revoke_at(self, current: Grant, grace_period: timedelta) -> datetime | None:
         """When the refresh tokens that `current` superseded may be revoked; None: there is none,
         or a destination still holds one."""
         if not self._replaced_grants(current):
             return None
-        history = self._store.history(current.connection)
+        history = self._store.events.of_connection(current.connection)
         since = active_since(current, history)
-        return unused_at(current, since, self._store.destinations(current.connection), grace_period)
+        return unused_at(
+            current, since, self._store.destinations.all(current.connection), grace_period
+        )
 
     def revoke_replaced(self, current: Grant, grace_period: timedelta) -> None:
         """Revoke at Zoho what `current` superseded, if its time has come.
@@ -76,7 +78,7 @@ class Swap:
     def _replaced_grants(self, current: Grant) -> list[Grant]:
         return [
             grant
-            for grant in self._store.grants(current.connection)
+            for grant in self._store.grants.of_connection(current.connection)
             if grant.state is GrantState.REPLACED and grant.generation < current.generation
         ]
 

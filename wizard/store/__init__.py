@@ -16,8 +16,10 @@ from wizard.store.clients import ClientRepository
 from wizard.store.connections import ConnectionRepository
 from wizard.store.database import Database
 from wizard.store.destinations import CONFIGURED_FIELDS, Destination, DestinationRepository
+from wizard.store.events import EventRepository
 from wizard.store.grant_history import UNANSWERED, GrantHistoryRepository, GrantRecord
 from wizard.store.grants import ACTIVE_STATES, GrantRepository
+from wizard.store.installation import InstallationRepository
 from wizard.store.monitoring import MonitoringRepository, NotifyFailure
 from wizard.store.overviews import ConnectionOverview, OverviewRepository
 from wizard.store.reauthorizations import (
@@ -25,7 +27,7 @@ from wizard.store.reauthorizations import (
     StoredReauthorization,
     StoredReauthorizationItem,
 )
-from wizard.store.rejections import Rejection, Rejections
+from wizard.store.rejections import Rejection, RejectionRepository
 from wizard.store.request_log import RequestLogRepository
 from wizard.store.shared_grants import SharedGrant, SharedGrantRepository
 from wizard.store.transfers import StoreContents, TransferRepository, export_without_secrets
@@ -53,24 +55,29 @@ __all__ = [
 _KEY_CHECK_TEXT = "zoho-wizard"
 
 
-class Store(
-    TransferRepository,
-    ClientRepository,
-    ConnectionRepository,
-    AttemptRepository,
-    GrantRepository,
-    VerificationReportRepository,
-    RequestLogRepository,
-    GrantHistoryRepository,
-    OverviewRepository,
-    DestinationRepository,
-    AccessPermissionRepository,
-    Rejections,
-    ReauthorizationRepository,
-    SharedGrantRepository,
-    MonitoringRepository,
-):
-    """Every noun's reads and writes over one database; threads may share it."""
+class Store:
+    """The repositories over one database; threads may share them."""
+
+    def __init__(self, database: Database, vault: Vault) -> None:
+        self.database = database
+        self._vault = vault
+        self.access_permissions = AccessPermissionRepository(database, vault)
+        self.attempts = AttemptRepository(database, vault)
+        self.clients = ClientRepository(database, vault)
+        self.connections = ConnectionRepository(database, vault)
+        self.destinations = DestinationRepository(database, vault)
+        self.events = EventRepository(database, vault)
+        self.grant_history = GrantHistoryRepository(database, vault)
+        self.grants = GrantRepository(database, vault)
+        self.installation = InstallationRepository(database, vault)
+        self.monitoring = MonitoringRepository(database, vault)
+        self.overviews = OverviewRepository(database, vault)
+        self.reauthorizations = ReauthorizationRepository(database, vault)
+        self.rejections = RejectionRepository(database, vault)
+        self.request_log = RequestLogRepository(database, vault)
+        self.shared_grants = SharedGrantRepository(database, vault)
+        self.transfers = TransferRepository(database, vault, self.clients)
+        self.verification_reports = VerificationReportRepository(database, vault)
 
     @classmethod
     def open(cls, paths: Paths, vault: Vault, zoho_instance: str) -> "Store":

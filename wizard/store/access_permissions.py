@@ -28,7 +28,7 @@ class AccessPermission:
 class AccessPermissionRepository(Repository):
     """The allowances by connection."""
 
-    def access_permissions(self, connection: str | None = None) -> tuple[AccessPermission, ...]:
+    def all(self, connection: str | None = None) -> tuple[AccessPermission, ...]:
         """The allowances of a connection, or all."""
         query = select(_T).order_by(_T.c.connection, _T.c.user)
         if connection is not None:
@@ -36,13 +36,13 @@ class AccessPermissionRepository(Repository):
         with self.database.read() as c:
             return tuple(AccessPermission(**row._mapping) for row in c.execute(query))
 
-    def has_access(self, connection: str, uid: int) -> bool:
+    def exists(self, connection: str, uid: int) -> bool:
         """Whether the user ``uid`` may ask for the access token of ``connection``."""
         query = select(_T.c.uid).where(_T.c.connection == connection, _T.c.uid == uid)
         with self.database.read() as c:
             return c.execute(query).first() is not None
 
-    def add_access_permission(self, permission: AccessPermission) -> None:
+    def add(self, permission: AccessPermission) -> None:
         """Store an allowance; allowing twice changes nothing. Raises ``unknown-connection``."""
         known = schema.connections.c.name
         with self.database.write() as c:
@@ -50,7 +50,7 @@ class AccessPermissionRepository(Repository):
                 raise fail("unknown-connection", name=permission.connection)
             c.execute(insert(_T).values(**vars(permission)).on_conflict_do_nothing())
 
-    def remove_access_permission(self, connection: str, uid: int) -> None:
+    def remove(self, connection: str, uid: int) -> None:
         """End an allowance; raises ``not-allowed`` where there is none."""
         here = delete(_T).where(_T.c.connection == connection, _T.c.uid == uid)
         with self.database.write() as c:

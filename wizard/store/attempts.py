@@ -23,7 +23,7 @@ OPEN_STATES = (
 class AttemptRepository(Repository):
     """Authorizations under way, and how each ended."""
 
-    def add_attempt(self, attempt: Attempt) -> None:
+    def add(self, attempt: Attempt) -> None:
         """Store a fresh attempt, its ``state`` and verifier sealed."""
         values = dict(vars(attempt))
         for name, label in _SEALED_COLUMNS.items():
@@ -32,14 +32,14 @@ class AttemptRepository(Repository):
         with self.database.write() as c:
             insert_row(c, _T, **values)
 
-    def attempt(self, attempt_id: str) -> Attempt:
+    def get(self, attempt_id: str) -> Attempt:
         """Raises ``unknown-attempt``."""
         found = self._attempts(_T.c.id == attempt_id)
         if not found:
             raise fail("unknown-attempt", attempt=attempt_id)
         return found[0]
 
-    def attempt_by_state(self, oauth_state: str) -> Attempt | None:
+    def find_by_state(self, oauth_state: str) -> Attempt | None:
         """The attempt that ``state`` belongs to, whatever became of it; None: not one of ours.
 
         Looked up by a keyed hash: how long it takes tells nothing about the ``state`` of others.
@@ -47,15 +47,15 @@ class AttemptRepository(Repository):
         found = self._attempts(_T.c.oauth_state_hash == self._vault.fingerprint(oauth_state))
         return found[0] if found else None
 
-    def attempts(self, name: str) -> tuple[Attempt, ...]:
+    def of_connection(self, name: str) -> tuple[Attempt, ...]:
         """The attempts for connection ``name``, newest first."""
         return self._attempts(_T.c.connection == name)
 
-    def open_attempts(self) -> tuple[Attempt, ...]:
+    def open(self) -> tuple[Attempt, ...]:
         """The attempts that still go on, of every connection, newest first."""
         return self._attempts(_T.c.state.in_(OPEN_STATES))
 
-    def advance_attempt(
+    def advance(
         self,
         attempt_id: str,
         expected: AttemptState,

@@ -18,20 +18,20 @@ _SECRETS = schema.client_secrets
 class ClientRepository(Repository):
     """The clients registered in Zoho's API console."""
 
-    def clients(self) -> tuple[Client, ...]:
+    def all(self) -> tuple[Client, ...]:
         """Every client, by name."""
         with self.database.read() as c:
-            return self._select_clients(c)
+            return self.select_all(c)
 
-    def client(self, client_id: str) -> Client:
+    def get(self, client_id: str) -> Client:
         """Raises ``unknown-client`` with the nearest names."""
         with self.database.read() as c:
-            found = self._select_clients(c, client_id)
+            found = self.select_all(c, client_id)
             if not found:
                 raise _unknown_client(c, client_id)
             return found[0]
 
-    def add_client(self, client: Client) -> None:
+    def add(self, client: Client) -> None:
         """Raises ``client-exists`` where its id is known, ``client-name-taken`` its name alone."""
         with self.database.write() as c:
             same = (_T.c.client_id == client.client_id) | (_T.c.name == client.name)
@@ -45,7 +45,7 @@ class ClientRepository(Repository):
             columns = {column.name: getattr(client, column.name) for column in _T.columns}
             insert_row(c, _T, **columns)
             for secret in client.secrets:
-                self._insert_secret(c, client.client_id, secret)
+                self.insert_secret(c, client.client_id, secret)
 
     def set_secret(
         self, client_id: str, location: str, value: str, has_common_secret: bool | None = None
@@ -67,7 +67,7 @@ class ClientRepository(Repository):
                 _change_secret_state(
                     c, client_id, location, SecretState.CURRENT, SecretState.PREVIOUS
                 )
-            self._insert_secret(c, client_id, ClientSecret(location, value))
+            self.insert_secret(c, client_id, ClientSecret(location, value))
 
     def confirm_secret(self, client_id: str, location: str) -> None:
         """The current secret has worked: forget the one before."""
@@ -83,7 +83,7 @@ class ClientRepository(Repository):
             _delete_secret(c, client_id, location, SecretState.CURRENT)
             _change_secret_state(c, client_id, location, SecretState.PREVIOUS, SecretState.CURRENT)
 
-    def remove_client(self, client_id: str) -> None:
+    def remove(self, client_id: str) -> None:
         """Raises ``unknown-client``, or ``client-in-use`` while a connection has it."""
         with self.database.write() as c:
             require_client(c, client_id)
@@ -94,7 +94,7 @@ class ClientRepository(Repository):
             c.execute(delete(_T).where(_T.c.client_id == client_id))
         self.database.checkpoint()
 
-    def _select_clients(self, c: Connection, client_id: str | None = None) -> tuple[Client, ...]:
+    def select_all(self, c: Connection, client_id: str | None = None) -> tuple[Client, ...]:
         query = select(_T).order_by(_T.c.name)
         if client_id is not None:
             query = query.where(_T.c.client_id == client_id)
@@ -117,7 +117,7 @@ class ClientRepository(Repository):
         value = self._vault.unseal(row.value, labels.CLIENT_SECRET, identity, labels.SECRET_VALUE)
         return ClientSecret(row.location, value, row.state)
 
-    def _insert_secret(self, c: Connection, client_id: str, secret: ClientSecret) -> None:
+    def insert_secret(self, c: Connection, client_id: str, secret: ClientSecret) -> None:
         identity = _identity(client_id, secret.location)
         insert_row(
             c,

@@ -23,30 +23,30 @@ not ``new``, which is the page where connections are made."""
 class ConnectionRepository(Repository):
     """The connections by name."""
 
-    def connections(self) -> tuple[Connection, ...]:
+    def all(self) -> tuple[Connection, ...]:
         """Every connection, by name."""
         with self.database.read() as c:
             return select_connections(c)
 
-    def count_connections(self, substring: str = "") -> int:
+    def count(self, substring: str = "") -> int:
         """How many connections there are with ``part`` in their names, in whatever case."""
         with self.database.read() as c:
             return c.execute(
                 select(func.count()).select_from(_T).where(_name_contains(substring))
             ).scalar_one()
 
-    def connection_names(self, substring: str = "", limit: int = 200) -> list[str]:
+    def names(self, substring: str = "", limit: int = 200) -> list[str]:
         """The first names with ``part`` in them, in whatever case."""
         query = select(_T.c.name).where(_name_contains(substring)).order_by(_T.c.name).limit(limit)
         with self.database.read() as c:
             return [*c.scalars(query)]
 
-    def has_connection(self, name: str) -> bool:
+    def exists(self, name: str) -> bool:
         """Whether there is a connection of that name."""
         with self.database.read() as c:
             return c.scalar(select(_T.c.name).where(_T.c.name == name)) is not None
 
-    def connection(self, name: str) -> Connection:
+    def get(self, name: str) -> Connection:
         """Raises ``unknown-connection`` with the nearest names, and whose home was looked in."""
         with self.database.read() as c:
             row = c.execute(select(*_COLUMNS).where(_T.c.name == name)).first()
@@ -58,7 +58,7 @@ class ConnectionRepository(Repository):
         """Whether `name` has the form of a connection's name."""
         return NAME_PATTERN.fullmatch(name) is not None
 
-    def add_connection(self, connection: Connection) -> None:
+    def add(self, connection: Connection) -> None:
         """Raises ``bad-name``, ``connection-exists``, ``unknown-client``."""
         name, client_id = connection.name, connection.client_id
         if not NAME_PATTERN.fullmatch(name):
@@ -78,7 +78,7 @@ class ConnectionRepository(Repository):
         """Replace the chosen data centre. Raises ``unknown-connection``."""
         self._update_connection(name, location=location)
 
-    def remove_connection(self, name: str) -> None:
+    def remove(self, name: str) -> None:
         """Delete a connection with its grants, receipts, attempts and what was told of it; its
         history stays.
 

@@ -54,7 +54,7 @@ class Destination:
 class DestinationRepository(Repository):
     """The destinations by connection."""
 
-    def destinations(self, connection: str | None = None) -> tuple[Destination, ...]:
+    def all(self, connection: str | None = None) -> tuple[Destination, ...]:
         """The destinations of a connection, or of all, in the order they were made."""
         query = select(_T).order_by(_T.c.id)
         if connection is not None:
@@ -62,7 +62,7 @@ class DestinationRepository(Repository):
         with self.database.read() as c:
             return tuple(_destination_from_row(self._vault, row) for row in c.execute(query))
 
-    def destination(self, destination_id: int) -> Destination:
+    def get(self, destination_id: int) -> Destination:
         """Raises ``unknown-destination``."""
         with self.database.read() as c:
             row = c.execute(select(_T).where(_T.c.id == destination_id)).first()
@@ -70,7 +70,7 @@ class DestinationRepository(Repository):
             raise fail("unknown-destination", target=str(destination_id))
         return _destination_from_row(self._vault, row)
 
-    def add_destination(self, destination: Destination) -> Destination:
+    def add(self, destination: Destination) -> Destination:
         """Store a destination; returns it with its id.
 
         Raises ``destination-exists`` where the connection has the same one,
@@ -87,7 +87,7 @@ class DestinationRepository(Repository):
             row = {**vars(destination), "previous_content": None}
             del row["id"]
             made = c.execute(insert(_T).values(**row).returning(_T.c.id)).scalar_one()
-        return self.destination(made)
+        return self.get(made)
 
     def record_delivery(self, destination: Destination, expected: int) -> None:
         """Write down what the destination holds now, and what it held before.
@@ -110,7 +110,7 @@ class DestinationRepository(Repository):
                 c, update(_T).where(*here).values(**values), f"the file {destination.target}"
             )
 
-    def remove_destination(self, destination_id: int) -> None:
+    def remove(self, destination_id: int) -> None:
         """Forget a destination; raises ``unknown-destination``."""
         with self.database.write() as c:
             if c.execute(delete(_T).where(_T.c.id == destination_id)).rowcount == 0:

@@ -83,7 +83,7 @@ class GrantRecord:
 class GrantHistoryRepository(Repository):
     """What the grants of one client, and of one account, have lived through."""
 
-    def grant_history(self, client_id: str, zuid: str) -> tuple[GrantRecord, ...]:
+    def records(self, client_id: str, zuid: str) -> tuple[GrantRecord, ...]:
         """The grants of a client or of an account (empty: not known), newest first."""
         owner = func.json_extract(type_coerce(_T.account, Text), "$.zuid")
         of_these = or_(_T.client_id == client_id, owner == zuid if zuid else false())

@@ -36,7 +36,7 @@ class TokenOwner(NamedTuple):
 class GrantRepository(Repository):
     """What each consent gave, by connection and generation."""
 
-    def add_grant(
+    def add(
         self,
         connection: str,
         client_id: str,
@@ -74,14 +74,14 @@ class GrantRepository(Repository):
             insert_grant(c, self._vault, grant)
         return grant
 
-    def grant(self, name: str, generation: int | None = None) -> Grant | None:
+    def get(self, name: str, generation: int | None = None) -> Grant | None:
         """A grant of connection ``name``, by default its current one; None where there is none."""
         current = select(_CONNECTIONS.c.generation).where(_CONNECTIONS.c.name == name)
         wanted = current.scalar_subquery() if generation is None else generation
         found = self._select_grants(_T.c.connection == name, _T.c.generation == wanted)
         return found[0] if found else None
 
-    def grants(self, name: str) -> tuple[Grant, ...]:
+    def of_connection(self, name: str) -> tuple[Grant, ...]:
         """Every grant of connection ``name``, newest first."""
         return self._select_grants(_T.c.connection == name)
 
@@ -94,7 +94,7 @@ class GrantRepository(Repository):
         )
         return found[0] if found else None
 
-    def set_grant_account(
+    def set_account(
         self,
         name: str,
         generation: int,
@@ -106,7 +106,7 @@ class GrantRepository(Repository):
         with self.database.write() as c:
             update_one(c, _update(name, generation).values(values), _subject(name))
 
-    def activate_grant(self, name: str, generation: int, expected_current: int) -> None:
+    def activate(self, name: str, generation: int, expected_current: int) -> None:
         """Make a grant the connection's current one, PROVED; the one before is SUPERSEDED.
 
         Raises `Conflict` where ``expected_current`` is no longer current, or where the grant
@@ -140,7 +140,7 @@ class GrantRepository(Repository):
             return ()
         return _merged_scopes(row.scope, asked if generation > row.generation else ())
 
-    def set_grant_state(
+    def set_state(
         self,
         name: str,
         generation: int,

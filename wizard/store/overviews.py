@@ -68,11 +68,11 @@ class ConnectionOverview:
 class OverviewRepository(Repository):
     """The list of connections."""
 
-    def overviews(self, names: Collection[str] | None = None) -> list[ConnectionOverview]:
+    def all(self, names: Collection[str] | None = None) -> list[ConnectionOverview]:
         """One `Overview` a connection, by name; of those in ``names``, or of all."""
         return self._select_overviews(true() if names is None else _CONNECTIONS.name.in_(names))
 
-    def unsettled_overviews(self) -> list[ConnectionOverview]:
+    def unsettled(self) -> list[ConnectionOverview]:
         """Those connections of which more may be said than that they are proved, by name: all that
         wait, failed or ended are among them. Its cost grows with these, not with the proved."""
         waiting = select(_CONNECTIONS.name).where(_CONNECTIONS.generation == 0)

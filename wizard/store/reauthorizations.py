@@ -47,7 +47,7 @@ class StoredReauthorization:
 class ReauthorizationRepository(Repository):
     """The repair under way, and the lines of those before: of repairs that go on there is one."""
 
-    def current_reauthorization(self) -> StoredReauthorization | None:
+    def current(self) -> StoredReauthorization | None:
         """The repair under way."""
         with self.database.read() as c:
             row = c.execute(select(_T).where(_T.c.ended_at.is_(None))).first()
@@ -65,9 +65,7 @@ class ReauthorizationRepository(Repository):
                 tuple(_item_from_row(each) for each in c.execute(lines)),
             )
 
-    def begin_reauthorization(
-        self, items: Collection[StoredReauthorizationItem], at: datetime
-    ) -> None:
+    def begin(self, items: Collection[StoredReauthorizationItem], at: datetime) -> None:
         """Begin a repair of ``lines`` at ``at``, or make them part of the one that is under way:
         a connection that is part of it already begins anew."""
         with self.database.write() as c:
@@ -85,11 +83,11 @@ class ReauthorizationRepository(Repository):
                     )
                 )
 
-    def pause_reauthorization(self, reauthorization_id: int, *, paused: bool) -> None:
+    def pause(self, reauthorization_id: int, *, paused: bool) -> None:
         """Pause a repair, or go on with it. Raises `Conflict` where it has ended."""
         self._update_reauthorization(reauthorization_id, paused=paused)
 
-    def end_reauthorization(self, reauthorization_id: int, at: datetime) -> None:
+    def end(self, reauthorization_id: int, at: datetime) -> None:
         """End a repair; its lines stay, for the tokens that still wait for their end. Raises
         `Conflict` where it has ended."""
         self._update_reauthorization(reauthorization_id, ended_at=at)

@@ -11,6 +11,7 @@ from wizard.store import schema
 from wizard.store.repository import Repository
 
 _T = schema.rejections
+_REJECTED_TOKENS = schema.rejected_refresh_tokens
 
 
 @dataclass(frozen=True)
@@ -28,10 +29,10 @@ class Rejection:
     """When an access token was last replaced before its time."""
 
 
-class Rejections(Repository):
+class RejectionRepository(Repository):
     """One row for a connection; written under the connection's lock."""
 
-    def rejection(self, connection: str) -> Rejection | None:
+    def get(self, connection: str) -> Rejection | None:
         """What is known about the rejected access tokens of `connection`."""
         with self.database.read() as c:
             row = c.execute(select(_T).where(_T.c.connection == connection)).first()
@@ -47,6 +48,19 @@ class Rejections(Repository):
         """Remember that an access token of `connection` was replaced before its time; `pending`:
         by the rejected one itself, which the server issued again."""
         self._upsert(connection, generation=generation, pending=pending, forced_at=at)
+
+    def add_refresh_token(self, fingerprint: str) -> None:
+        """Remember a refresh token that Zoho refused for good, by its fingerprint."""
+        with self.database.write() as c:
+            c.execute(
+                insert(_REJECTED_TOKENS).values(fingerprint=fingerprint).on_conflict_do_nothing()
+            )
+
+    def is_refresh_token_rejected(self, fingerprint: str) -> bool:
+        """Whether Zoho refused that refresh token for good."""
+        with self.database.read() as c:
+            query = select(_REJECTED_TOKENS).where(_REJECTED_TOKENS.c.fingerprint == fingerprint)
+            return c.execute(query).first() is not None
 
     def _upsert(self, connection: str, **values: Any) -> None:
         first = insert(_T).values(connection=connection, **{"fingerprint": "", **values})

@@ -13,12 +13,11 @@ from wizard.vault import Vault
 
 
 class Repository:
-    """The ground of one noun's reads and writes; `Store` is all shelves together."""
+    """The reads and writes of one noun; `Store` has one repository for each."""
 
     def __init__(self, database: Database, vault: Vault) -> None:
         self.database = database
         self._vault = vault
-        self.reserve_space = database.reserve_space
 
 
 def insert_row(c: Connection, table: Table, /, **values: Any) -> None:

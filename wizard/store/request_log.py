@@ -6,25 +6,20 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection, delete, insert, select, update
 
 from wizard.errors import fail
-from wizard.model import Event, TokenRequest
+from wizard.model import TokenRequest
 from wizard.store import schema
-from wizard.store.repository import Repository, insert_row, update_one
+from wizard.store.repository import Repository, update_one
 
 _T = schema.token_requests
-_EVENTS = schema.events
-_REJECTED_TOKENS = schema.rejected_refresh_tokens
 
 RETENTION = timedelta(days=30)
 """How long the ledger remembers: Zoho counts in windows of ten minutes; a month helps people."""
-
-TOKEN_SERVING_EVENTS = ("token-served", "token-refused", "token-reported")
-"""Lines of the history that programs write at every request."""
 
 
 class RequestLogRepository(Repository):
     """What was asked, and what happened."""
 
-    def add_token_request(
+    def add(
         self,
         request: TokenRequest,
         check: Callable[[Sequence[TokenRequest]], None] | None = None,
@@ -49,16 +44,14 @@ class RequestLogRepository(Repository):
             written = insert(_T).values(**vars(request)).returning(_T.c.id)
             return int(c.execute(written).scalar_one())
 
-    def finish_token_request(
-        self, request_id: int, outcome: str, retry_at: datetime | None = None
-    ) -> None:
+    def finish(self, request_id: int, outcome: str, retry_at: datetime | None = None) -> None:
         """Write down how an ask ended: ``ok`` or the code of a failure, and when it may be
         repeated where Zoho said so."""
         ended = update(_T).where(_T.c.id == request_id).values(outcome=outcome, retry_at=retry_at)
         with self.database.write() as c:
             update_one(c, ended, "the request log")
 
-    def token_requests(
+    def requests(
         self,
         *,
         since: datetime,
@@ -72,45 +65,6 @@ class RequestLogRepository(Repository):
             return _select_requests(
                 c, since, {name: value for name, value in given.items() if value is not None}
             )
-
-    def add_rejected_token(self, fingerprint: str) -> None:
-        """Remember a refresh token that Zoho refused for good, by its fingerprint."""
-        with self.database.write() as c:
-            c.execute(
-                insert(_REJECTED_TOKENS).prefix_with("OR IGNORE").values(fingerprint=fingerprint)
-            )
-
-    def is_rejected_token(self, fingerprint: str) -> bool:
-        """Whether Zoho refused that refresh token for good."""
-        with self.database.read() as c:
-            query = select(_REJECTED_TOKENS).where(_REJECTED_TOKENS.c.fingerprint == fingerprint)
-            return c.execute(query).first() is not None
-
-    def record_event(self, event: Event) -> None:
-        """Add a line to a connection's history."""
-        with self.database.write() as c:
-            insert_row(c, _EVENTS, **vars(event))
-
-    def record_token_serving(self, event: Event) -> None:
-        """Add to the history that a program was given an access token, or was refused one.
-
-        These come by the thousand: the old ones go.
-        """
-        old = _EVENTS.c.kind.in_(TOKEN_SERVING_EVENTS), _EVENTS.c.at < event.at - RETENTION
-        with self.database.write() as c:
-            c.execute(delete(_EVENTS).where(_EVENTS.c.connection == event.connection, *old))
-            insert_row(c, _EVENTS, **vars(event))
-
-    def history(self, name: str, limit: int = 50, max_serving_events: int = 10) -> list[Event]:
-        """The last lines of a connection's history, newest first; at most `handings` of them tell
-        of programs that were given a token, so that these do not crowd out what matters."""
-        mine = select(_EVENTS).where(_EVENTS.c.connection == name).order_by(_EVENTS.c.id.desc())
-        given = _EVENTS.c.kind.in_(TOKEN_SERVING_EVENTS)
-        with self.database.read() as c:
-            rows = [*c.execute(mine.where(~given).limit(limit))]
-            rows += c.execute(mine.where(given).limit(min(max_serving_events, limit)))
-        rows.sort(key=lambda row: row.id, reverse=True)
-        return [Event(row.at, row.connection, row.kind, row.details) for row in rows[:limit]]
 
 
 def _select_requests(

@@ -30,7 +30,7 @@ class SharedGrant:
 class SharedGrantRepository(Repository):
     """The current grants that another home may tend, by connection."""
 
-    def shared_grants(self, connection: str | None = None) -> tuple[SharedGrant, ...]:
+    def all(self, connection: str | None = None) -> tuple[SharedGrant, ...]:
         """Those of a connection, or all. A grant that was made here since is ours alone."""
         same = (_T.c.connection == _CONNECTIONS.c.name) & (
             _T.c.generation == _CONNECTIONS.c.generation
@@ -43,7 +43,7 @@ class SharedGrantRepository(Repository):
         with self.database.read() as c:
             return tuple(SharedGrant(**row._mapping) for row in c.execute(query))
 
-    def forget_shared_grants(self, connections: Collection[str] | None = None) -> None:
+    def forget(self, connections: Collection[str] | None = None) -> None:
         """The other homes of these connections, or of all, are gone or retired."""
         gone = delete(_T)
         if connections is not None:

@@ -2,10 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 
 from sqlalchemy import Connection as DatabaseConnection
-from sqlalchemy import insert, select, update
+from sqlalchemy import insert, select
 
 from wizard.errors import fail
 from wizard.model import Client, Connection, Grant
@@ -14,12 +13,12 @@ from wizard.store import schema
 from wizard.store.clients import ClientRepository
 from wizard.store.connections import NAME_PATTERN, select_connections
 from wizard.store.database import Database
-from wizard.store.destinations import CONFIGURED_FIELDS, Destination, DestinationRepository
-from wizard.store.grants import GrantRepository, grant_from_row, insert_grant
+from wizard.store.destinations import CONFIGURED_FIELDS, Destination
+from wizard.store.grants import grant_from_row, insert_grant
 from wizard.store.repository import insert_row
 from wizard.store.shared_grants import SharedGrant, insert_shared_grant
+from wizard.vault import Vault
 
-_INSTALLATION = schema.installation
 _CONNECTIONS = schema.connections
 _DESTINATIONS = schema.destinations
 
@@ -34,17 +33,22 @@ class StoreContents:
     destinations: tuple[Destination, ...] = ()
 
 
-class TransferRepository(ClientRepository, GrantRepository, DestinationRepository):
-    """The whole of a home at once."""
+class TransferRepository:
+    """Everything a user keeps in the store, at once."""
+
+    def __init__(self, database: Database, vault: Vault, clients: ClientRepository) -> None:
+        self._database = database
+        self._vault = vault
+        self._clients = clients
 
     def export_contents(self) -> StoreContents:
         """Everything, as it stands at one moment."""
         query = select(schema.grants).order_by(
             schema.grants.c.connection, schema.grants.c.generation
         )
-        with self.database.read() as c:
+        with self._database.read() as c:
             return StoreContents(
-                self._select_clients(c),
+                self._clients.select_all(c),
                 select_connections(c),
                 tuple(grant_from_row(self._vault, row) for row in c.execute(query)),
                 _select_destinations(c),
@@ -59,8 +63,8 @@ class TransferRepository(ClientRepository, GrantRepository, DestinationRepositor
         A client that is here already keeps what it has, and gains secrets for data centres it has
         none for. Raises ``bad-name`` or ``connection-exists``.
         """
-        with self.database.write() as c:
-            here = {client.client_id: client for client in self._select_clients(c)}
+        with self._database.write() as c:
+            here = {client.client_id: client for client in self._clients.select_all(c)}
             for client in contents.clients:
                 self._import_client(c, client, here)
             taken = {name.lower() for name in c.scalars(select(_CONNECTIONS.c.name))}
@@ -99,31 +103,7 @@ class TransferRepository(ClientRepository, GrantRepository, DestinationRepositor
             existing[client.client_id] = replace(client, name=name)
         for secret in client.secrets:
             if known is None or secret.location not in known.locations:
-                self._insert_secret(c, client.client_id, secret)
-
-    # what a home remembers of its backups
-
-    def backed_up_at(self) -> datetime | None:
-        """When the last backup was written; None: never."""
-        with self.database.read() as c:
-            return c.scalar(select(_INSTALLATION.c.backed_up_at))
-
-    def record_backup(self, at: datetime) -> None:
-        """Write down that a backup was written and read back."""
-        self._update_installation(backed_up_at=at)
-
-    def deactivated_at(self) -> datetime | None:
-        """When everything was moved to another home; None: it was not."""
-        with self.database.read() as c:
-            return c.scalar(select(_INSTALLATION.c.deactivated_at))
-
-    def set_deactivated(self, at: datetime | None) -> None:
-        """From ``at`` on ask Zoho nothing any more; None: this home works again."""
-        self._update_installation(deactivated_at=at)
-
-    def _update_installation(self, **values: datetime | None) -> None:
-        with self.database.write() as c:
-            c.execute(update(_INSTALLATION).values(**values))
+                self._clients.insert_secret(c, client.client_id, secret)
 
 
 def export_without_secrets(paths: Paths) -> StoreContents:

@@ -17,7 +17,7 @@ _STEPS = schema.verification_steps
 class VerificationReportRepository(Repository):
     """The proof of each grant."""
 
-    def begin_report(self, name: str, generation: int, at: datetime) -> None:
+    def begin(self, name: str, generation: int, at: datetime) -> None:
         """Begin the climb of a grant; the receipt of an earlier climb gives way."""
         with self.database.write() as c:
             c.execute(delete(_T).where(_T.c.connection == name, _T.c.generation == generation))
@@ -39,7 +39,7 @@ class VerificationReportRepository(Repository):
                     c, renewed.values(**vars(verification_step)), f"the verification of {name}"
                 )
 
-    def finish_report(self, name: str, generation: int, at: datetime) -> None:
+    def finish(self, name: str, generation: int, at: datetime) -> None:
         """The climb came to its end, good or bad. Raises `Conflict` where none is under way."""
         here = _T.c.connection == name, _T.c.generation == generation, _T.c.finished_at.is_(None)
         with self.database.write() as c:
@@ -47,9 +47,7 @@ class VerificationReportRepository(Repository):
                 c, update(_T).where(*here).values(finished_at=at), f"the verification of {name}"
             )
 
-    def verification_report(
-        self, name: str, generation: int | None = None
-    ) -> VerificationReport | None:
+    def get(self, name: str, generation: int | None = None) -> VerificationReport | None:
         """The receipt of a grant, by default of the connection's current one."""
         of = schema.connections.c
         wanted = select(of.name, of.generation if generation is None else literal(generation))

@@ -156,7 +156,7 @@ class TokenService(TokenRefresher):
         """
         with self._refresh_lock(grant.connection):
             self._token_cache.remove(grant.connection)
-            self._store.activate_grant(grant.connection, grant.generation, expected_current)
+            self._store.grants.activate(grant.connection, grant.generation, expected_current)
             if token is not None:
                 self._cache_access_token(grant, token)
 
@@ -166,10 +166,10 @@ class TokenService(TokenRefresher):
             self._cache_access_token(grant, token)
 
     def _usable_grant(self, name: str) -> Grant:
-        self._store.connection(name)
-        grant = self._store.grant(name)
+        self._store.connections.get(name)
+        grant = self._store.grants.get(name)
         if grant is None:
-            candidate = self._store.candidate(name)
+            candidate = self._store.grants.candidate(name)
             raise fail("not-proved" if candidate else "no-grant", name=name)
         if grant.state is GrantState.NEEDS_REAUTHORIZATION:
             raise WizardError(replace(grant.failure or Failure("grant-dead"), code="grant-dead"))
@@ -218,7 +218,7 @@ class TokenService(TokenRefresher):
             refresh_at=self._request_log.refresh_at(grant, token.expires_at),
             issued_at=self._clock(),
         )
-        current = self._store.grant(grant.connection)
+        current = self._store.grants.get(grant.connection)
         in_use = current and (current.generation, current.state) == (grant.generation, SERVED_STATE)
         if in_use and not self._was_rejected(grant.connection, access_token.value):
             self._token_cache.put(access_token)
@@ -247,7 +247,7 @@ class TokenService(TokenRefresher):
     def revoke(self, grant: Grant) -> None:
         """Revoke `grant`'s refresh token at the data centre that issued it, then here; its access
         tokens die with it. A token that Zoho no longer knows counts as revoked."""
-        client = self._store.client(grant.client_id)
+        client = self._store.clients.get(grant.client_id)
         secret = self.secret_for(client, grant.location)
         data_center = self._zoho.data_center(grant.location)
         with self._refresh_lock(grant.connection):
@@ -263,7 +263,7 @@ class TokenService(TokenRefresher):
                 )
             )
             self._remove_cached_token_of(grant)
-            self._store.set_grant_state(
+            self._store.grants.set_state(
                 grant.connection, grant.generation, GrantState.REVOKED, expected=grant.state
             )
         self._record_event("grant-revoked", grant.connection, generation=str(grant.generation))
@@ -277,13 +277,13 @@ class TokenService(TokenRefresher):
         """Remove connection `name` here, with its grants and cached token; Zoho is not asked."""
         with self._refresh_lock(name):
             self._token_cache.remove(name)
-            self._store.remove_connection(name)
+            self._store.connections.remove(name)
 
     # the ledger
 
     def request_log_view(self, name: str) -> RequestLogView:
         """What was asked for connection `name` in the last ten minutes, and what is left."""
-        client = self._store.client(self._store.connection(name).client_id)
+        client = self._store.clients.get(self._store.connections.get(name).client_id)
         return self._request_log.view(
-            self._store.grant(name) or self._store.candidate(name), client
+            self._store.grants.get(name) or self._store.grants.candidate(name), client
         )

@@ -77,7 +77,7 @@ class ClientRequests:
         secret = self.secret_for(client, data_center.location)
 
         def post() -> TokenResponse:
-            with self._store.reserve_space():
+            with self._store.database.reserve_space():
                 return self._oauth.exchange_code(
                     data_center.token_endpoint,
                     client.client_id,
@@ -102,8 +102,8 @@ class ClientRequests:
     def secrets_of(self, grant: Grant) -> tuple[str, ...]:
         """What nobody may repeat of the connection of `grant`: every secret of its client, and the
         refresh tokens of all its grants as they are stored now."""
-        client = self._store.client(grant.client_id)
-        tokens = (each.refresh_token for each in self._store.grants(grant.connection))
+        client = self._store.clients.get(grant.client_id)
+        tokens = (each.refresh_token for each in self._store.grants.of_connection(grant.connection))
         return (*(each.value for each in client.secrets), *tokens)
 
     def preflight(self, client_id: str, client_secret: str, location: str) -> str:
@@ -189,7 +189,7 @@ class ClientRequests:
         return replace(ask, connection=grant.connection, generation=grant.generation, zuid=zuid)
 
     def _record_event(self, kind: str, connection: str, **details: str) -> None:
-        self._store.record_event(Event(self._clock(), connection, kind, details))
+        self._store.events.record(Event(self._clock(), connection, kind, details))
 
 
 def _search_outcome(verdict: str) -> str:

@@ -87,16 +87,18 @@ class TokenRefresher(ClientRequests):
             if token is None:  # another program reported it too, and was faster
                 return
             self._token_cache.remove(name)
-            self._store.reject_access_token(name, token.generation, _digest(access_token))
+            self._store.rejections.reject_access_token(
+                name, token.generation, _digest(access_token)
+            )
             self._record_event("token-rejected", name, generation=str(token.generation))
 
     def is_rejected(self, grant: Grant) -> bool:
         """Whether the last access token of `grant` was rejected, and none was issued since."""
-        known = self._store.rejection(grant.connection)
+        known = self._store.rejections.get(grant.connection)
         return known is not None and known.pending and known.generation == grant.generation
 
     def _was_rejected(self, name: str, access_token: str) -> bool:
-        known = self._store.rejection(name)
+        known = self._store.rejections.get(name)
         return known is not None and known.fingerprint == _digest(access_token)
 
     def _replace(
@@ -123,15 +125,17 @@ class TokenRefresher(ClientRequests):
         response = self._refresh_or_reject(grant, need, is_confirmed=witnessed)
         name, generation, value = grant.connection, grant.generation, response.access_token
         if value == reported:
-            self._store.reject_access_token(name, generation, _digest(value))
+            self._store.rejections.reject_access_token(name, generation, _digest(value))
         repeated = self._was_rejected(name, value)
         if rejected or forced or repeated:
             with suppress(WizardError):  # the token is worth more than the line about it
-                self._store.note_forced(name, generation, self._clock(), pending=repeated)
+                self._store.rejections.note_forced(
+                    name, generation, self._clock(), pending=repeated
+                )
         return response
 
     def _check_forced_rest(self, grant: Grant) -> None:
-        known, now = self._store.rejection(grant.connection), self._clock()
+        known, now = self._store.rejections.get(grant.connection), self._clock()
         forced_at = known.forced_at if known else None
         if forced_at is None or forced_at > now + timedelta(seconds=CLOCK_TOLERANCE_SECONDS):
             return
@@ -146,7 +150,7 @@ class TokenRefresher(ClientRequests):
         lost, the old one is presented once and no more."""
         grant = self._as_stored(grant)
         lost = self._request_log.unanswered(grant) is not None
-        if self._store.is_rejected_token(_fingerprint(grant)):
+        if self._store.rejections.is_refresh_token_rejected(_fingerprint(grant)):
             raise WizardError(self._mark_rejected(grant, grant.failure or Failure("invalid-code")))
         try:
             return self._refresh(grant, purpose)
@@ -154,7 +158,7 @@ class TokenRefresher(ClientRequests):
             if first.failure.code not in REJECTION_CODES:
                 raise
             said = first.failure
-        again = self._store.grant(grant.connection, grant.generation)
+        again = self._store.grants.get(grant.connection, grant.generation)
         if again is None:
             raise fail("no-grant", name=grant.connection)
         if lost or (is_confirmed and again == grant):
@@ -173,7 +177,7 @@ class TokenRefresher(ClientRequests):
     def _as_stored(self, grant: Grant) -> Grant:
         """`grant` with the refresh token that is stored now: under the lock, the only one that may
         be sent. Raises ``no-grant``."""
-        stored = self._store.grant(grant.connection, grant.generation)
+        stored = self._store.grants.get(grant.connection, grant.generation)
         if stored is None:
             raise fail("no-grant", name=grant.connection)
         token, rotated_at = stored.refresh_token, stored.rotated_at
@@ -184,8 +188,8 @@ class TokenRefresher(ClientRequests):
         dead = replace(failure, code="grant-dead", details=details)
         self._remove_cached_token_of(grant)
         if grant.state is not GrantState.NEEDS_REAUTHORIZATION:
-            self._store.add_rejected_token(_fingerprint(grant))
-            self._store.set_grant_state(
+            self._store.rejections.add_refresh_token(_fingerprint(grant))
+            self._store.grants.set_state(
                 grant.connection,
                 grant.generation,
                 GrantState.NEEDS_REAUTHORIZATION,
@@ -197,7 +201,7 @@ class TokenRefresher(ClientRequests):
 
     def _refresh(self, grant: Grant, purpose: RefreshPurpose) -> TokenResponse:
         """Ask once; with a secret that was replaced and is refused, once more with the old one."""
-        client = self._store.client(grant.client_id)
+        client = self._store.clients.get(grant.client_id)
         secret = self.secret_for(client, grant.location)
         try:
             response = self._request_refresh(grant, secret, purpose)
@@ -206,11 +210,11 @@ class TokenRefresher(ClientRequests):
             if error.failure.code != "invalid-client-secret" or previous is None:
                 raise
             response = self._request_refresh(grant, previous, purpose)
-            self._store.restore_secret(client.client_id, grant.location)
+            self._store.clients.restore_secret(client.client_id, grant.location)
             self._record_event("secret-restored", grant.connection, location=grant.location)
             return response
         if client.previous_secret_for(grant.location) is not None:
-            self._store.confirm_secret(client.client_id, grant.location)
+            self._store.clients.confirm_secret(client.client_id, grant.location)
         return response
 
     def _request_refresh(self, grant: Grant, secret: str, purpose: RefreshPurpose) -> TokenResponse:
@@ -250,7 +254,7 @@ class TokenRefresher(ClientRequests):
         data_center = self._zoho.data_center(grant.location)
 
         def refresh() -> TokenResponse:
-            with self._store.reserve_space() if grant.rotated_at else nullcontext():
+            with self._store.database.reserve_space() if grant.rotated_at else nullcontext():
                 response = self._oauth.refresh(
                     data_center, grant.client_id, secret, grant.refresh_token
                 )
@@ -275,7 +279,7 @@ class TokenRefresher(ClientRequests):
             return
         for left in reversed(range(STORING_TRIES)):
             try:
-                self._store.rotate(grant, refresh_token, self._clock())
+                self._store.grants.rotate(grant, refresh_token, self._clock())
             except WizardError as error:
                 if not left or isinstance(error, Conflict):
                     details = {"name": grant.connection, "reason": explain(error.failure).title}

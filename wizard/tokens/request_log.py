@@ -103,7 +103,7 @@ class RequestLog:
         """Write the ask down; where that is not possible, nothing is sent."""
         now, allowed = replace(request, at=self._clock()), check and self._check_with_known(check)
         try:
-            return self._store.add_token_request(now, allowed, self._ago(COUNT_BY_CLIENT_DURATION))
+            return self._store.request_log.add(now, allowed, self._ago(COUNT_BY_CLIENT_DURATION))
         except WizardError as error:
             raise WizardError(replace(error.failure, sent=False)) from error
 
@@ -111,7 +111,7 @@ class RequestLog:
         """Write the outcome down, if that is possible: what Zoho answered is worth more than the
         line about it, and without it the ask counts as one that was made."""
         with suppress(WizardError):
-            self._store.finish_token_request(request_id, outcome, retry_at)
+            self._store.request_log.finish(request_id, outcome, retry_at)
 
     def _check_with_known(
         self, check: Callable[[Sequence[TokenRequest]], None]
@@ -172,13 +172,15 @@ class RequestLog:
 
     def count_refresh_tokens(self, client_id: str, zuid: str) -> int:
         """Living refresh tokens of one user and client, as far as the wizard knows."""
-        counts = self._store.count_refresh_tokens(client_id)
+        counts = self._store.grants.count_refresh_tokens(client_id)
         return sum(count for (owner, _email), count in counts.items() if owner == zuid)
 
     def recent_search_results(self, client_id: str, max_age: timedelta) -> dict[str, str]:
         """What data centres said within `rest` when this client's home was looked for:
         location → `KNOWN` or `UNKNOWN`."""
-        logged_requests = self._store.token_requests(since=self._ago(max_age), client_id=client_id)
+        logged_requests = self._store.request_log.requests(
+            since=self._ago(max_age), client_id=client_id
+        )
         found = [
             entry
             for entry in reversed(logged_requests)
@@ -196,7 +198,7 @@ class RequestLog:
 
     def was_refreshed_within(self, grant: Grant, max_age: timedelta) -> bool:
         """Whether an access token was made for `grant` within `span`."""
-        logged_requests = self._store.token_requests(
+        logged_requests = self._store.request_log.requests(
             since=self._ago(max_age), connection=grant.connection
         )
         made = [
@@ -209,7 +211,7 @@ class RequestLog:
     def unanswered(self, grant: Grant) -> TokenRequest | None:
         """The refresh of `grant` whose outcome is unknown: sent after its refresh token was last
         replaced, with no answer stored. Always None where the server has never replaced one."""
-        return self._store.unanswered_refresh(grant)
+        return self._store.grant_history.unanswered_refresh(grant)
 
     def refresh_at(self, grant: Grant, expires_at: datetime) -> datetime:
         """When an access token of `grant` that ends at `expires_at` is to be renewed."""
@@ -251,7 +253,7 @@ class RequestLog:
         return max((each for each in waits if each), default=None)
 
     def _requests_of_client(self, client_id: str, location: str) -> Sequence[TokenRequest]:
-        logged_requests = self._store.token_requests(
+        logged_requests = self._store.request_log.requests(
             since=self._ago(COUNT_BY_CLIENT_DURATION), client_id=client_id, location=location
         )
         return self._without_future(logged_requests)
@@ -263,7 +265,9 @@ class RequestLog:
         return [entry for entry in requests if entry.at <= latest]
 
     def _recent_authorizations(self, client_id: str) -> list[TokenRequest]:
-        logged_requests = self._store.token_requests(since=self._ago(WINDOW), client_id=client_id)
+        logged_requests = self._store.request_log.requests(
+            since=self._ago(WINDOW), client_id=client_id
+        )
         return [entry for entry in logged_requests if entry.kind is RequestKind.AUTHORIZATION]
 
     def _ago(self, duration: timedelta) -> datetime:

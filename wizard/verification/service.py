@@ -72,7 +72,7 @@ class VerificationService:
         """
         with self._tokens.verification_lock(name):
             grant = self._verifiable_grant(name, generation)
-            report = self._store.verification_report(name, generation)
+            report = self._store.verification_reports.get(name, generation)
             run = self._new_run(grant)
             if (
                 report is None
@@ -88,25 +88,25 @@ class VerificationService:
             ):
                 completed.append(step)
                 yield step
-            self._store.replace_steps(name, generation, completed)
+            self._store.verification_reports.replace_steps(name, generation, completed)
 
     def _verify_all_steps(
         self, grant: Grant, purpose: RefreshPurpose
     ) -> Iterator[VerificationStep]:
         name, generation = grant.connection, grant.generation
-        before = self._store.verification_report(name, generation)
-        self._store.begin_report(name, generation, self._clock())
+        before = self._store.verification_reports.get(name, generation)
+        self._store.verification_reports.begin(name, generation, self._clock())
         run, completed = self._new_run(grant), set()
         for step in run.all_steps(purpose):
-            self._store.add_step(name, generation, step)
+            self._store.verification_reports.add_step(name, generation, step)
             completed.add(step.name)
             yield step
         # What a failure kept from being asked stands as it was: whoever takes a connection over is
         # held to what it read before.
         for step in before.steps if before and before.finished_at else ():
             if step.name not in completed:
-                self._store.add_step(name, generation, step)
-        self._store.finish_report(name, generation, self._clock())
+                self._store.verification_reports.add_step(name, generation, step)
+        self._store.verification_reports.finish(name, generation, self._clock())
         self._decide(name, generation, run.token)
 
     def _new_run(self, grant: Grant) -> VerificationRun:
@@ -115,7 +115,7 @@ class VerificationService:
     def _is_last_refresh_rejected(self, grant: Grant) -> bool:
         """Whether the last refresh of the grant was refused, whoever asked for it lately; what
         was refused before stands in its receipt or history."""
-        requests = self._store.token_requests(
+        requests = self._store.request_log.requests(
             since=self._clock() - RECENT_REFRESH_WINDOW, connection=grant.connection
         )
         own = (ask for ask in requests if ask.generation == grant.generation)
@@ -123,8 +123,8 @@ class VerificationService:
         return next(outcomes, "") in REJECTED_OUTCOMES
 
     def _verifiable_grant(self, name: str, generation: int) -> Grant:
-        self._store.connection(name)
-        grant = self._store.grant(name, generation)
+        self._store.connections.get(name)
+        grant = self._store.grants.get(name, generation)
         if grant is None:
             raise fail("no-grant", name=name)
         if grant.state not in VERIFIABLE_STATES:
@@ -136,19 +136,19 @@ class VerificationService:
 
     def _decide(self, name: str, generation: int, token: TokenResponse | None) -> None:
         """Make a proved grant current, hold one that reaches somebody else, leave a failed one."""
-        grant = self._store.grant(name, generation)
-        report = self._store.verification_report(name, generation)
+        grant = self._store.grants.get(name, generation)
+        report = self._store.verification_reports.get(name, generation)
         if grant is None or report is None or token is None or grant.state not in VERIFIABLE_STATES:
             return
-        current = self._store.connection(name).generation
+        current = self._store.connections.get(name).generation
         if current == generation:
             if report.is_verified and grant.state is GrantState.VERIFIED:
                 self._tokens.cache_access_token(grant, token)
             elif report.is_verified:  # restored from a backup
                 self._activate(grant, token, current)
             return
-        before = self._store.grant(name)
-        expected_scope = self._store.expected_scope(name, generation)
+        before = self._store.grants.get(name)
+        expected_scope = self._store.grants.expected_scope(name, generation)
         other = find_mismatch(grant, before, expected_scope) if before else None
         if other is not None:
             self._mark_mismatch(grant, other)
@@ -162,7 +162,7 @@ class VerificationService:
     def _mark_mismatch(self, grant: Grant, failure: Failure) -> None:
         if grant.state is GrantState.MISMATCH:
             return
-        self._store.set_grant_state(
+        self._store.grants.set_state(
             grant.connection,
             grant.generation,
             GrantState.MISMATCH,
@@ -173,4 +173,4 @@ class VerificationService:
 
     def _record_event(self, kind: str, grant: Grant) -> None:
         details = {"generation": str(grant.generation)}
-        self._store.record_event(Event(self._clock(), grant.connection, kind, details))
+        self._store.events.record(Event(self._clock(), grant.connection, kind, details))

@@ -273,7 +273,9 @@ class VerificationRun:
         )
 
     def _compare_scope(self) -> StepOutcome:
-        expected_scope = self._store.expected_scope(self._grant.connection, self._grant.generation)
+        expected_scope = self._store.grants.expected_scope(
+            self._grant.connection, self._grant.generation
+        )
         missing = missing_scopes(self._grant.scope, expected_scope)
         evidence = {"granted": ", ".join(self._grant.scope)}
         if not missing:
@@ -298,7 +300,7 @@ class VerificationRun:
         """Write down whom the grant reaches; what an earlier climb saw stands until all is asked,
         because the next consent is compared with it."""
         self._grant = replace(self._grant, account=account, organizations=organizations)
-        self._store.set_grant_account(
+        self._store.grants.set_account(
             self._grant.connection, self._grant.generation, account, organizations
         )
 

@@ -21,7 +21,7 @@ pages = Blueprint("clients", __name__)
 @pages.get("/clients")
 def index() -> str:
     """Every client."""
-    connections = get_services().store.connections()
+    connections = get_services().store.connections.all()
     rows = [
         {
             "client_id": each.client_id,
@@ -29,7 +29,7 @@ def index() -> str:
             "usage": _usage_text(sum(one.client_id == each.client_id for one in connections)),
             "detail": f"{get_services().zoho.data_center(each.location).name} · {each.client_id}",
         }
-        for each in get_services().store.clients()
+        for each in get_services().store.clients.all()
     ]
     return render_template("clients.html", rows=rows)
 
@@ -69,14 +69,14 @@ def create() -> Response:
 @pages.get("/clients/<client_id>")
 def show(client_id: str) -> str:
     """One client: secrets, uses, and how many refresh tokens each user has with it."""
-    return _client_page(get_services().store.client(client_id))
+    return _client_page(get_services().store.clients.get(client_id))
 
 
 @pages.post("/clients/<client_id>/check")
 def check(client_id: str) -> str:
     """Ask every data centre with a stored secret whether it is right there."""
     checks = get_services().clients.check(client_id)
-    return _client_page(get_services().store.client(client_id), checks=checks)
+    return _client_page(get_services().store.clients.get(client_id), checks=checks)
 
 
 @pages.post("/clients/<client_id>/secret")
@@ -86,7 +86,7 @@ def set_secret(client_id: str) -> Response:
     try:
         get_services().clients.set_secret(client_id, request.form.get("secret", ""), location)
     except WizardError as error:
-        client = get_services().store.client(client_id)
+        client = get_services().store.clients.get(client_id)
         return make_response(
             _client_page(client, failure=error.failure, selected_location=location), 422
         )
@@ -110,7 +110,7 @@ def _client_page(
     services = get_services()
     connections = [
         view_models.connection_row(each, services.clock())
-        for each in services.store.overviews()
+        for each in services.store.overviews.all()
         if each.connection.client_id == client.client_id
     ]
     failure_shown = next((each.failure for each in checks if each.failure), failure)
@@ -171,7 +171,7 @@ def _secret_rows(client: Client, checks: Sequence[ClientCheck]) -> list[dict[str
 def _refresh_token_rows(client: Client) -> list[dict[str, Any]]:
     rows = []
     for (_zuid, email), count in (
-        get_services().store.count_refresh_tokens(client.client_id).items()
+        get_services().store.grants.count_refresh_tokens(client.client_id).items()
     ):
         is_near_limit = count >= limits().refresh_tokens_warning_threshold
         status = StatusBadge(

@@ -95,13 +95,13 @@ def page_context(name: str, answers: tuple[str, ...] = ()) -> dict[str, Any]:
     """Everything that the page of connection `name` paints, after what a person has `told` in
     answer to its question. Raises ``unknown-connection``."""
     services = get_services()
-    connection = services.store.connection(name)
+    connection = services.store.connections.get(name)
     status = services.diagnosis.status_of(name, answers)
     report = connection_report(name, answers)
     if report and status.explanation:
         report = report.without_explanation(status.explanation.code)
     view = _connection_view(connection, status, report)
-    current = services.store.grant(name)
+    current = services.store.grants.get(name)
     is_usable = current is not None and current.state is GrantState.VERIFIED
     return {
         "view": view,
@@ -119,14 +119,15 @@ def page_context(name: str, answers: tuple[str, ...] = ()) -> dict[str, Any]:
         "cautions": services.cautions.of_connection(name),
         "request_log": _request_log_view(name),
         "history": [
-            {"at": each.at, "text": describe_event(each)} for each in services.store.history(name)
+            {"at": each.at, "text": describe_event(each)}
+            for each in services.store.events.of_connection(name)
         ],
     }
 
 
 def verifiable_grant(name: str) -> Grant | None:
     """The newest grant of connection `name` that can be proved."""
-    grant = get_services().store.candidate(name) or get_services().store.grant(name)
+    grant = get_services().store.grants.candidate(name) or get_services().store.grants.get(name)
     return grant if grant is not None and grant.state in VERIFIABLE_STATES else None
 
 
@@ -135,13 +136,13 @@ def connection_report(name: str, answers: tuple[str, ...] = ()) -> ReportView | 
     of the current one; its findings after what a person has `told`. None where there is nothing to
     show."""
     services = get_services()
-    services.store.connection(name)
-    grant = services.store.candidate(name) or services.store.grant(name)
+    services.store.connections.get(name)
+    grant = services.store.grants.candidate(name) or services.store.grants.get(name)
     if grant is None or grant.state is GrantState.REVOKED:
         return None
     # Asked first: a climb that ends between the two questions has its receipt read, not missed.
     is_verifying = services.verification_worker.is_verifying(name, grant.generation)
-    report = services.store.verification_report(name, grant.generation)
+    report = services.store.verification_reports.get(name, grant.generation)
     explain = partial(services.diagnosis.explain, name, answers=answers)
     return view_models.report_view(grant, report, is_verifying, explain)
 
@@ -150,7 +151,7 @@ def _connection_view(
     connection: Connection, connection_status: ConnectionStatus, report: ReportView | None
 ) -> ConnectionView:
     services = get_services()
-    client = services.store.client(connection.client_id)
+    client = services.store.clients.get(connection.client_id)
     grant = connection_status.grant
     location = grant.location if grant else connection.location
     data_center_name = (

@@ -25,18 +25,18 @@ MAX_ROWS = 40
 def index() -> str:
     """Every connection at a glance; the first page of onboarding while there is none."""
     store = get_services().store
-    total = store.count_connections()
+    total = store.connections.count()
     if not total:
         return onboarding.preset_page(onboarding.ConnectionForm())
     query = request.args.get("q", "").strip()
-    overviews, progress = store.unsettled_overviews(), get_services().background_checks.progress()
+    overviews, progress = store.overviews.unsettled(), get_services().background_checks.progress()
     checking = progress.remaining if progress else frozenset()
     unsettled = [connection_row(each, get_services().clock(), checking) for each in overviews]
     rows = _first_rows(query, unsettled, checking)
     return render_template(
         "connections.html",
         rows=rows,
-        hidden_rows=store.count_connections(query) - len(rows),
+        hidden_rows=store.connections.count(query) - len(rows),
         total=total,
         summary=health_summary(total, unsettled),
         query=query,
@@ -67,12 +67,12 @@ def _first_rows(
     failing_names = {each.name for each in failing}
     others = [
         each
-        for each in store.connection_names(query, MAX_ROWS + len(failing_names))
+        for each in store.connections.names(query, MAX_ROWS + len(failing_names))
         if each not in failing_names
     ]
     matching += [
         connection_row(each, get_services().clock(), checking)
-        for each in store.overviews(others[: max(0, MAX_ROWS - len(matching))])
+        for each in store.overviews.all(others[: max(0, MAX_ROWS - len(matching))])
     ]
     return matching[:MAX_ROWS]
 
@@ -118,7 +118,7 @@ def verify(name: str) -> Response:
 @pages.post("/connections/<name>/scope")
 def change_scope(name: str) -> Response:
     """Change what the next consent asks for; the present grant keeps what it was given."""
-    get_services().store.set_scope(
+    get_services().store.connections.set_scope(
         name, parse_scope(f"{request.form.get('scope', '')},{ACCOUNT_SCOPE}")
     )
     return _redirect_to_connection(name)
@@ -141,7 +141,7 @@ def discard(name: str) -> Response:
 @pages.post("/connections/<name>/link")
 def create_link(name: str) -> str:
     """A one-time link to this page, for a private window."""
-    get_services().store.connection(name)
+    get_services().store.connections.get(name)
     path = f"/connections/{name}"
     url = f"{get_services().settings.base_url}/browser-link/{get_link_tokens().issue(path)}"
     return render_template("browser_link.html", name=name, path=path, url=url)
@@ -150,9 +150,13 @@ def create_link(name: str) -> str:
 @pages.get("/connections/<name>/remove")
 def confirm_removal(name: str) -> str:
     """Say what still lives on the token, and ask what to do with it."""
-    connection = get_services().store.connection(name)
-    grants = [each for each in get_services().store.grants(name) if each.state in _REVOCABLE_STATES]
-    client = get_services().store.client(connection.client_id)
+    connection = get_services().store.connections.get(name)
+    grants = [
+        each
+        for each in get_services().store.grants.of_connection(name)
+        if each.state in _REVOCABLE_STATES
+    ]
+    client = get_services().store.clients.get(connection.client_id)
     data_center = get_services().zoho.data_center(grants[0].location if grants else client.location)
     return render_template(
         "remove_connection.html",
@@ -161,7 +165,7 @@ def confirm_removal(name: str) -> str:
         has_active_grant=bool(grants),
         active_tokens_text=_active_tokens_text(name, len(grants)),
         destinations=[
-            each.target for each in get_services().store.destinations(name) if each.generation
+            each.target for each in get_services().store.destinations.all(name) if each.generation
         ],
         connected_apps=data_center.connected_apps_url,
     )
@@ -196,8 +200,8 @@ _REVOCABLE_STATES = (
 
 
 def _revoke_all(name: str) -> None:
-    get_services().store.connection(name)
-    for grant in get_services().store.grants(name):
+    get_services().store.connections.get(name)
+    for grant in get_services().store.grants.of_connection(name):
         if grant.state in _REVOCABLE_STATES:
             get_services().tokens.revoke(grant)
 

@@ -58,7 +58,7 @@ def destination_views(name: str) -> list[DestinationView]:
     services = get_services()
     return [
         _destination_view(services.delivery.check(each))
-        for each in services.store.destinations(name)
+        for each in services.store.destinations.all(name)
     ]
 
 
@@ -93,9 +93,9 @@ def _apply(name: str, action: Callable[[Destination], Destination]) -> Response:
 
 def _selected_destination(name: str) -> Destination:
     """The destination that the form names, if it is one of this connection's."""
-    get_services().store.connection(name)
+    get_services().store.connections.get(name)
     value = request.form.get("destination", "")
-    for each in get_services().store.destinations(name):
+    for each in get_services().store.destinations.all(name):
         if str(each.id) == value:
             return each
     raise fail("unknown-destination", name=name, target="…")

@@ -59,6 +59,6 @@ def show_code(code: str) -> str:
 
 
 def _diagnose_page(reading: DiagnosisResult | None = None) -> str:
-    names = [each.name for each in get_services().store.connections()]
+    names = [each.name for each in get_services().store.connections.all()]
     parts: dict[str, Any] = {"names": names, "reading": reading}
     return render_template("diagnose.html", **parts)

@@ -128,7 +128,7 @@ def _pending_connection(connection_request: ConnectionRequest) -> str | None:
     """The connection that this browser was sent to Zoho for with this very wish, and that still
     waits: the Back button leads from Zoho's page to here. Whoever comes again wants another."""
     name = current_session().get(BEGUN_CONNECTIONS, {}).pop(connection_request, None)
-    pending = {each.connection for each in get_services().store.open_attempts()}
+    pending = {each.connection for each in get_services().store.attempts.open()}
     return name if name in pending else None
 
 
@@ -159,7 +159,7 @@ def create() -> Response:
         if not error.failure.temporary:
             return render_error(error.failure, name=name)
         # Nothing of it is lost: the form stands there again, to be pressed when the wait is over.
-        get_services().store.remove_connection(name)
+        get_services().store.connections.remove(name)
         failed = Failed(error.failure, client, None, pasted.accepts_new_secret())
         return make_response(client_page(connection_request, name=name, failed=failed), 503)
     current_session().setdefault(BEGUN_CONNECTIONS, {})[connection_request] = name
@@ -179,7 +179,7 @@ def _resolve_client(
     connection_request: ConnectionRequest, credentials: Credentials | None
 ) -> Client:
     if credentials is None:
-        return get_services().store.client(request.form.get("client_id", ""))
+        return get_services().store.clients.get(request.form.get("client_id", ""))
     return get_services().clients.admit(
         credentials,
         redirect_uri=get_services().settings.redirect_uri,
@@ -190,7 +190,7 @@ def _resolve_client(
 
 
 def _add_connection(name: str, client: Client, connection_request: ConnectionRequest) -> None:
-    get_services().store.add_connection(
+    get_services().store.connections.add(
         Connection(
             name=name,
             client_id=client.client_id,
@@ -204,11 +204,11 @@ def _add_connection(name: str, client: Client, connection_request: ConnectionReq
 
 def preset_page(form: ConnectionForm, explanation: Explanation | None = None) -> str:
     """The first page: data centre and task."""
-    clients = get_services().store.clients()
+    clients = get_services().store.clients.all()
     location = form.location or (clients[0].location if len(clients) == 1 else "")
     return render_template(
         "choose_preset.html",
-        is_first=not get_services().store.connections(),
+        is_first=not get_services().store.connections.all(),
         explanation=explanation,
         location=location,
         zoho_url=form.zoho_url,
@@ -227,7 +227,7 @@ def client_page(
     connection_request: ConnectionRequest, *, name: str = "", failed: Failed | None = None
 ) -> str:
     """The second page: the client, what the connection may do, and its name."""
-    clients = get_services().store.clients()
+    clients = get_services().store.clients.all()
     box = failed.box if failed else None
     is_new_client = request.args.get("client") == "new" or box is not None
     client = None if is_new_client else _chosen(clients, connection_request, failed)
@@ -318,7 +318,7 @@ def _suggested_name(connection_request: ConnectionRequest) -> str:
         if connection_request.preset_ids
         else connection_request.scope[0].partition(".")[0].lower()
     )[:MAX_SUGGESTED_NAME_CHARACTERS]
-    taken = {each.name for each in get_services().store.connections()}
+    taken = {each.name for each in get_services().store.connections.all()}
     numbered = (f"{base_name}-{number}" for number in range(2, len(taken) + 3))
     return next(name for name in (base_name, *numbered) if name not in taken)
 

@@ -59,7 +59,7 @@ def check() -> Response:
 def _risks(email: str) -> tuple[PasswordChangeRisk, ...]:
     store = get_services().store
     matching = password_change_risks(
-        store.overviews(), store.destinations(), store.last_refreshes(), email
+        store.overviews.all(), store.destinations.all(), store.overviews.last_refreshes(), email
     )
     if email and not matching:
         raise fail("no-account", email=email)

@@ -174,7 +174,7 @@ def _continues_automatically(next_action: NextAction) -> bool:
 
 def _item_view(item: ReauthorizationItem) -> ItemView:
     services, name = get_services(), item.connection
-    grant = services.store.grant(name)
+    grant = services.store.grants.get(name)
     return ItemView(
         name=name,
         status=ITEM_BADGES[item.state],
@@ -182,7 +182,7 @@ def _item_view(item: ReauthorizationItem) -> ItemView:
         location_text=f"{services.zoho.data_center(item.location).name} · "
         f"client {item.client_name}",
         headline=headline(grant) if grant and item.state in ARRIVED else "",
-        programs=tuple(each.target for each in services.store.destinations(name)),
+        programs=tuple(each.target for each in services.store.destinations.all(name)),
         explanation=services.diagnosis.explain(name, item.failure) if item.failure else None,
         waits="Zoho’s rate limit" if item.rate_limited else "Zoho" if item.retry_at else "",
         retry_at=item.retry_at,
@@ -194,7 +194,7 @@ def _item_view(item: ReauthorizationItem) -> ItemView:
 def _compare_grants(item: ReauthorizationItem) -> dict[str, object]:
     store = get_services().store
     return connection_page.compare_grants(
-        store.candidate(item.connection), store.grant(item.connection)
+        store.grants.candidate(item.connection), store.grants.get(item.connection)
     )
 
 
@@ -312,7 +312,7 @@ def _redirect_to_consent() -> Response:
 
 
 def _apply_decision(action: Callable[[str], None], name: str) -> Response:
-    get_services().store.connection(name)
+    get_services().store.connections.get(name)
     action(name)
     return _redirect_to_page()
 

@@ -39,8 +39,8 @@ def extendable_connections(
         return []
     store, tokens = get_services().store, get_services().tokens
     extendable = []
-    for connection in store.connections():
-        grant = store.grant(connection.name)
+    for connection in store.connections.all():
+        grant = store.grants.get(connection.name)
         lacks_scope = connection.client_id == client.client_id and missing_scopes(
             connection.scope, scope
         )

@@ -31,13 +31,16 @@ def show() -> str:
         "Data": services.paths.data_dir,
         "Configuration": services.paths.config_dir,
     }
-    backed_up_at, deactivated_at = services.store.backed_up_at(), services.store.deactivated_at()
+    backed_up_at, deactivated_at = (
+        services.store.installation.backed_up_at(),
+        services.store.installation.deactivated_at(),
+    )
     store["Last backup"] = format_age(backed_up_at, services.clock()) if backed_up_at else NO_BACKUP
-    last_checked_at = services.store.last_checked_at()
+    last_checked_at = services.store.monitoring.last_checked_at()
     store["Last watch"] = (
         format_age(last_checked_at, services.clock()) if last_checked_at else NO_CHECK
     )
-    store["Alarm"] = shown(services.store.notify_command()) or NO_NOTIFICATIONS
+    store["Alarm"] = shown(services.store.monitoring.notify_command()) or NO_NOTIFICATIONS
     if deactivated_at:
         store["Moved away"] = format_datetime(deactivated_at)
     zoho_facts = {

@@ -109,8 +109,8 @@ def _without_a_person(harness: Harness) -> str:
 
 
 def _with_a_person(harness: Harness, _explanation: object) -> None:
-    harness.services.store.set_scope(
-        "crm", (*harness.services.store.connection("crm").scope, SCOPE)
+    harness.services.store.connections.set_scope(
+        "crm", (*harness.services.store.connections.get("crm").scope, SCOPE)
     )
     done = harness.authorize("crm")
     assert done.generation is not None

@@ -126,10 +126,10 @@ def _rate_limited_by_wizard(harness: Harness) -> Failure:
     harness.advance(minutes=11)
     for _ in range(5):
         for name in ("crm", "leads"):
-            grant = harness.services.store.grant(name)
+            grant = harness.services.store.grants.get(name)
             assert grant is not None
             harness.services.tokens.refresh_grant(grant)
-    grant = harness.services.store.grant("crm")
+    grant = harness.services.store.grants.get("crm")
     assert grant is not None
     return _rate_limit_failure(lambda: harness.services.tokens.refresh_grant(grant))
 

@@ -23,7 +23,7 @@ def _connect_again(harness: Harness, _explanation: Explanation) -> None:
     """Register a client, remove the connection here, connect it anew."""
     harness.services.tokens.remove_connection("crm")
     client = harness.register_client("Successor")
-    harness.services.store.add_connection(
+    harness.services.store.connections.add(
         Connection("crm", client.client_id, SCOPE, "eu", created_at=harness.now())
     )
     done = harness.authorize("crm")
@@ -34,14 +34,14 @@ def _connect_again(harness: Harness, _explanation: Explanation) -> None:
 
 def _verification_failure(harness: Harness) -> Failure | None:
     harness.verify("crm", 1)
-    receipt = harness.services.store.verification_report("crm")
+    receipt = harness.services.store.verification_reports.get("crm")
     return next((rung.failure for rung in receipt.steps if rung.failure), None) if receipt else None
 
 
 def _disable_data_center(harness: Harness) -> Failure | None:
     client = harness.register_client()
     harness.add_connection("crm", client)
-    harness.services.store.set_secret(
+    harness.services.store.clients.set_secret(
         client.client_id, "eu", client.secret_for("eu") or "", has_common_secret=True
     )
     harness.controls.enable_data_center(client.client_id, "in", same_credentials=True)
@@ -64,7 +64,7 @@ def _data_center_enabled(harness: Harness, _explanation: Explanation) -> None:
 
 def attempt_failure(harness: Harness) -> Failure | None:
     """Why the last authorization failed."""
-    attempt = harness.services.store.attempts("crm")[0]
+    attempt = harness.services.store.attempts.of_connection("crm")[0]
     assert attempt.state is AttemptState.FAILED
     return attempt.failure
 
@@ -206,10 +206,10 @@ def _store_secret_of_india(harness: Harness, explanation: Explanation) -> None:
 def _two_secrets(harness: Harness) -> Client:
     add_verified_connection(harness, "crm")
     client = client_of(harness, "crm")
-    harness.services.store.set_secret(
+    harness.services.store.clients.set_secret(
         client.client_id, "us", harness.controls.enable_data_center(client.client_id, "us")
     )
-    return harness.services.store.client(client.client_id)
+    return harness.services.store.clients.get(client.client_id)
 
 
 def _secret_of_another_data_center(harness: Harness) -> str:

@@ -63,7 +63,7 @@ def evict_refresh_token(harness: Harness) -> None:
 
 def revoke(harness: Harness, *names: str) -> None:
     for name in names or ("crm",):
-        grant = harness.services.store.grant(name)
+        grant = harness.services.store.grants.get(name)
         assert grant is not None
         revoke_by_other_program(harness, grant)
 
@@ -133,7 +133,7 @@ def import_refresh_token(
     """A connection whose refresh token came from elsewhere, as by a restored backup; its first
     refresh has been refused."""
     wish = Connection(name, client.client_id, SCOPE, location, generation=1)
-    grant = harness.services.store.grant("first")
+    grant = harness.services.store.grants.get("first")
     assert grant is not None
     wrong = replace(
         grant,
@@ -142,7 +142,7 @@ def import_refresh_token(
         refresh_token=refresh_token,
         location=location,
     )
-    harness.services.store.import_contents(StoreContents((client,), (wish,), (wrong,)))
+    harness.services.store.transfers.import_contents(StoreContents((client,), (wish,), (wrong,)))
     harness.advance(minutes=1)
     detect_rejection(harness, name)
 
@@ -162,8 +162,8 @@ def _from_another_data_center(harness: Harness) -> None:
     grant = add_verified_connection(harness, "first")
     client = client_of(harness, "first")
     secret = harness.controls.enable_data_center(client.client_id, "us")
-    harness.services.store.set_secret(client.client_id, "us", secret)
-    client = harness.services.store.client(client.client_id)
+    harness.services.store.clients.set_secret(client.client_id, "us", secret)
+    client = harness.services.store.clients.get(client.client_id)
     import_refresh_token(harness, "crm", client, grant.refresh_token, "us")
 
 

@@ -41,7 +41,9 @@ def _run(harness: Harness, command: list[str]) -> None:
         case ["token", name, *_]:
             harness.services.tokens.access_token(name)
         case ["check", name]:
-            newest = harness.services.store.candidate(name) or harness.services.store.grant(name)
+            newest = harness.services.store.grants.candidate(
+                name
+            ) or harness.services.store.grants.get(name)
             assert newest is not None
             harness.verify(name, newest.generation)
         case ["connect", name, "--add", "--scope", scope]:
@@ -119,6 +121,6 @@ def explain(harness: Harness, user_input: UserInput) -> Explanation:
     harness.controls.clear_journal()
     reading = harness.services.reader.explain_text(user_input)
     assert harness.controls.journal() == []
-    for client in harness.services.store.clients():
+    for client in harness.services.store.clients.all():
         assert all(secret.value not in repr(reading) for secret in client.secrets)
     return reading.explanation

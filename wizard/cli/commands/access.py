@@ -40,18 +40,18 @@ def access(terminal: Terminal, name: str, user: str, remove: bool) -> None:
     may.
     """
     store = terminal.services.store
-    store.connection(name)
+    store.connections.get(name)
     if not user:
         _list_permissions(terminal, name)
         return
     uid, user_name = resolve_user(user)
     if remove:
-        store.remove_access_permission(name, uid)
-        store.record_event(Event(terminal.clock(), name, "access-removed", {"user": user_name}))
+        store.access_permissions.remove(name, uid)
+        store.events.record(Event(terminal.clock(), name, "access-removed", {"user": user_name}))
         terminal.renderer.print_success(f"{user_name} may no longer ask for {name}.")
         return
-    store.add_access_permission(AccessPermission(name, uid, user_name, terminal.clock()))
-    store.record_event(Event(terminal.clock(), name, "access-added", {"user": user_name}))
+    store.access_permissions.add(AccessPermission(name, uid, user_name, terminal.clock()))
+    store.events.record(Event(terminal.clock(), name, "access-added", {"user": user_name}))
     terminal.renderer.print_success(
         f"{user_name} may ask for an access token of {name}, and nothing else."
     )
@@ -79,7 +79,7 @@ def resolve_user(text: str) -> tuple[int, str]:
 
 
 def _list_permissions(terminal: Terminal, name: str) -> None:
-    rows = terminal.services.store.access_permissions(name)
+    rows = terminal.services.store.access_permissions.all(name)
     if terminal.renderer.as_json:
         terminal.renderer.print_json(rows)
         return

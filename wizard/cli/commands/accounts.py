@@ -16,9 +16,9 @@ def list_by_account(terminal: Terminal, rows: Sequence[ConnectionOverview]) -> N
     """The connections by the account that consented, each with the programs it was delivered
     to."""
     store, now = terminal.services.store, terminal.clock()
-    clients = {client.client_id: client.name for client in store.clients()}
+    clients = {client.client_id: client.name for client in store.clients.all()}
     programs: dict[str, list[Destination]] = {}
-    for destination in store.destinations():
+    for destination in store.destinations.all():
         programs.setdefault(destination.connection, []).append(destination)
     ordered = sorted(rows, key=lambda row: (*_account_and_location(row), row.connection.name))
     if terminal.renderer.as_json:

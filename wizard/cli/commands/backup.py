@@ -158,8 +158,8 @@ def restore(
 
 def _forget_shared_grants(terminal: Terminal) -> None:
     """The person's word that nobody else tends the grants of this home."""
-    count = len(terminal.services.store.shared_grants())
-    terminal.services.store.forget_shared_grants()
+    count = len(terminal.services.store.shared_grants.all())
+    terminal.services.store.shared_grants.forget()
     subject = f"{count} grant{'' if count == 1 else 's'}" if count else "Every grant"
     terminal.renderer.print_success(f"{subject} of this home: tended here alone, as you say.")
 
@@ -202,7 +202,7 @@ def _recovered_backup(
     Raises ``key-in-order`` where nothing is lost.
     """
     try:
-        terminal.services.store.connections()
+        terminal.services.store.connections.all()
     except WizardError as error:
         if error.failure.code not in KEY_LOST_CODES:
             raise
@@ -225,7 +225,7 @@ def _keep_newer_connections(services: Services, backup: Backup, remaining: Store
     names = {each.name for each in rest}
     destinations = tuple(each for each in remaining.destinations if each.connection in names)
     if rest:
-        services.store.import_contents(
+        services.store.transfers.import_contents(
             replace(remaining, connections=rest, destinations=destinations)
         )
 
@@ -240,7 +240,7 @@ def _verify_restored(
     for index, name in enumerate(names):
         if not terminal.renderer.as_json:
             terminal.renderer.print_note(f"{name}:")
-        grant = services.store.grant(name)
+        grant = services.store.grants.get(name)
         outcome = verify(terminal, name, grant.generation if grant else 0)
         outcomes.append(outcome)
         if outcome.explanation is None and not terminal.renderer.as_json:
@@ -263,7 +263,7 @@ def _print_incidents(
 
 
 def _needs_verification(services: Services, name: str) -> bool:
-    grant = services.store.grant(name)
+    grant = services.store.grants.get(name)
     return grant is not None and grant.state is GrantState.NOT_VERIFIED
 
 
@@ -277,7 +277,7 @@ def _print_result(
     skipped: Sequence[Destination],
 ) -> None:
     services, renderer = terminal.services, terminal.renderer
-    unauthorized = [name for name in result.connections if services.store.grant(name) is None]
+    unauthorized = [name for name in result.connections if services.store.grants.get(name) is None]
     if renderer.as_json:
         renderer.print_json(
             {

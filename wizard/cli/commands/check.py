@@ -57,8 +57,8 @@ def check(
     gravest finding.
     """
     store = terminal.services.store
-    named = [] if all_connections else [store.connection(name) for name in names]
-    selected = [connection.name for connection in named or store.connections()]
+    named = [] if all_connections else [store.connections.get(name) for name in names]
+    selected = [connection.name for connection in named or store.connections.all()]
     if insisted and len(named) != 1:
         raise click.UsageError("--ignore-wait takes one NAME.")
     need = RefreshPurpose.INSISTED if insisted else RefreshPurpose.VERIFICATION

@@ -26,7 +26,7 @@ class ClientIdType(click.ParamType[str]):
         text = printable(value)
         if context is None or context.resilient_parsing or not text:
             return text
-        clients = context.ensure_object(Terminal).services.store.clients()
+        clients = context.ensure_object(Terminal).services.store.clients.all()
         named = [each.client_id for each in clients if each.name == value]
         return named[0] if len(named) == 1 else text
 
@@ -35,7 +35,7 @@ class ClientIdType(click.ParamType[str]):
     ) -> list[CompletionItem]:
         """The ids that begin with `incomplete`; none rather than an error."""
         try:
-            clients = context.ensure_object(Terminal).services.store.clients()
+            clients = context.ensure_object(Terminal).services.store.clients.all()
         except WizardError:
             return []
         return [
@@ -58,7 +58,7 @@ def client() -> None:
 @pass_terminal
 def list_clients(terminal: Terminal) -> None:
     """List the clients and who uses them."""
-    clients = terminal.services.store.clients()
+    clients = terminal.services.store.clients.all()
     if terminal.renderer.as_json:
         terminal.renderer.print_json([_client_to_json(terminal, each) for each in clients])
         return
@@ -83,7 +83,7 @@ def show_client(terminal: Terminal, client_id: str) -> None:
 
     Secrets per data centre, connections, and refresh tokens counted per user.
     """
-    selected = terminal.services.store.client(client_id)
+    selected = terminal.services.store.clients.get(client_id)
     if terminal.renderer.as_json:
         terminal.renderer.print_json(_client_to_json(terminal, selected))
         return
@@ -99,7 +99,9 @@ def show_client(terminal: Terminal, client_id: str) -> None:
             ("Registered", format_datetime(selected.created_at)),
         ]
     )
-    for (_zuid, email), count in terminal.services.store.count_refresh_tokens(client_id).items():
+    for (_zuid, email), count in terminal.services.store.grants.count_refresh_tokens(
+        client_id
+    ).items():
         tokens = "token" if count == 1 else "tokens"
         terminal.renderer.print_output(
             f"  {count} living refresh {tokens} of {email}; Zoho keeps 20"
@@ -146,11 +148,11 @@ def check_clients(terminal: Terminal, client_ids: tuple[str, ...]) -> None:
     Each data centre is asked about the secret stored for it; of clients named, or all.
     """
     services, renderer = terminal.services, terminal.renderer
-    selected = client_ids or tuple(each.client_id for each in services.store.clients())
+    selected = client_ids or tuple(each.client_id for each in services.store.clients.all())
     rows: list[dict[str, Any]] = []
     for client_id in selected:
         for each in services.clients.check(client_id):
-            known = services.store.client(client_id)
+            known = services.store.clients.get(client_id)
             explanation = (
                 services.diagnosis.explain_client_failure(known, each.failure)
                 if each.failure
@@ -189,7 +191,7 @@ def set_secret(
     is kept until a refresh has succeeded with the new one.
     """
     services = terminal.services
-    services.store.client(client_id)
+    services.store.clients.get(client_id)
     location = resolve_location(terminal, data_center)
     text = terminal.read_secret("Client Secret")
     services.clients.set_secret(client_id, text, location, has_common_secret=has_common_secret)
@@ -205,7 +207,7 @@ def remove_client(terminal: Terminal, client_id: str, yes: bool) -> None:
 
     At Zoho it stays registered.
     """
-    selected = terminal.services.store.client(client_id)
+    selected = terminal.services.store.clients.get(client_id)
     if not yes:
         terminal.confirm(f"Remove {selected.name} ({client_id})?", option="--yes")
     terminal.services.clients.remove(client_id)
@@ -213,12 +215,12 @@ def remove_client(terminal: Terminal, client_id: str, yes: bool) -> None:
 
 
 def _connections_using(terminal: Terminal, client: Client) -> list[str]:
-    connections = terminal.services.store.connections()
+    connections = terminal.services.store.connections.all()
     return [each.name for each in connections if each.client_id == client.client_id]
 
 
 def _client_to_json(terminal: Terminal, client: Client) -> dict[str, Any]:
-    tokens = terminal.services.store.count_refresh_tokens(client.client_id)
+    tokens = terminal.services.store.grants.count_refresh_tokens(client.client_id)
     return {
         "client_id": client.client_id,
         "name": client.name,

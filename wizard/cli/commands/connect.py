@@ -122,7 +122,7 @@ def connect(
 
 def _start_page(terminal: Terminal, name: str, connection_request: ConnectionRequest) -> str:
     """The page to begin at: the connection's own where all is known, else the form for it."""
-    names = {connection.name for connection in terminal.services.store.connections()}
+    names = {connection.name for connection in terminal.services.store.connections.all()}
     if name in names:
         if not connection_request.is_empty:
             raise fail("connection-exists", name=name)
@@ -163,12 +163,12 @@ def _connect_in_browser(terminal: Terminal, name: str, page: str) -> None:
             )
             raise Exit(1)
         name = verified_names()[0]
-    outcome = VerificationOutcome(name, terminal.services.store.grant(name))
+    outcome = VerificationOutcome(name, terminal.services.store.grants.get(name))
     _print_outcome(terminal, outcome)
 
 
 def _generations(terminal: Terminal) -> dict[str, int]:
-    return {each.name: each.generation for each in terminal.services.store.connections()}
+    return {each.name: each.generation for each in terminal.services.store.connections.all()}
 
 
 def _resume_command(name: str) -> str:
@@ -212,7 +212,7 @@ def _extend_scope(
     terminal: Terminal, name: str, connection_request: ConnectionRequest, *, no_browser: bool
 ) -> None:
     """Widen connection `name`; raises ``unknown-connection``, ``no-task``."""
-    connection = terminal.services.store.connection(name)
+    connection = terminal.services.store.connections.get(name)
     scope = connection_request.scopes()
     if no_browser:
         _connect_in_terminal(terminal, name, self_client=False, additional_scope=scope)

@@ -35,7 +35,10 @@ MAX_EVENTS = 10
 @pass_terminal
 def list_connections(terminal: Terminal, by: str | None) -> None:
     """List the connections and how they are."""
-    rows, refreshed = terminal.services.store.overviews(), terminal.services.store.last_refreshes()
+    rows, refreshed = (
+        terminal.services.store.overviews.all(),
+        terminal.services.store.overviews.last_refreshes(),
+    )
     now = terminal.clock()
     if by == "account":
         list_by_account(terminal, rows)
@@ -50,7 +53,7 @@ def list_connections(terminal: Terminal, by: str | None) -> None:
     if not rows:
         print_no_connections(terminal)
     elif (
-        checked_at := terminal.services.store.last_checked_at()
+        checked_at := terminal.services.store.monitoring.last_checked_at()
     ) and not terminal.renderer.as_json:
         terminal.renderer.print_note(
             f"All of them were last checked by a watch at {format_datetime(checked_at)}."
@@ -125,8 +128,8 @@ def show(terminal: Terminal, name: str, should_reveal: bool, yes: bool) -> None:
 
 def _connection_json(terminal: Terminal, name: str) -> dict[str, Any]:
     store = terminal.services.store
-    connection, grant = store.connection(name), store.grant(name)
-    report = store.verification_report(name)
+    connection, grant = store.connections.get(name), store.grants.get(name)
+    report = store.verification_reports.get(name)
     location = grant.location if grant else connection.location
     return {
         "name": name,
@@ -135,13 +138,13 @@ def _connection_json(terminal: Terminal, name: str) -> dict[str, Any]:
         "location": location,
         "api_domain": _api_domain(terminal, location),
         "generation": connection.generation,
-        "state": overview_state(store.overviews([name])[0], terminal.clock()),
+        "state": overview_state(store.overviews.all([name])[0], terminal.clock()),
         "headline": headline(grant) if grant else None,
-        "grants": [_grant_json(each) for each in store.grants(name)],
+        "grants": [_grant_json(each) for each in store.grants.of_connection(name)],
         "has_failed_check": report is not None and report.has_failed,
         "verification_report": report,
         "request_log": terminal.services.tokens.request_log_view(name),
-        "history": store.history(name),
+        "history": store.events.of_connection(name),
         "cautions": [
             explanation_summary(each) for each in terminal.services.cautions.of_connection(name)
         ],
@@ -167,11 +170,11 @@ def _api_domain(terminal: Terminal, location: str | None) -> str | None:
 
 def _print_connection(terminal: Terminal, name: str) -> None:
     store, renderer = terminal.services.store, terminal.renderer
-    connection = store.connection(name)
-    grant = store.grant(name) or store.candidate(name)
+    connection = store.connections.get(name)
+    grant = store.grants.get(name) or store.grants.candidate(name)
     if grant is not None:
         renderer.print_output(headline(grant))
-    report = store.verification_report(name, grant.generation) if grant else None
+    report = store.verification_reports.get(name, grant.generation) if grant else None
     has_failed_check = report is not None and report.has_failed
     renderer.print_facts(_facts(terminal, connection, grant, has_failed_check))
     renderer.print_heading("Scopes")
@@ -190,7 +193,7 @@ def _print_connection(terminal: Terminal, name: str) -> None:
         )
         renderer.print_report(report)
     renderer.print_heading("History")
-    for event in store.history(name, limit=MAX_EVENTS):
+    for event in store.events.of_connection(name, limit=MAX_EVENTS):
         renderer.print_item(f"  {format_datetime(event.at)}  {describe_event(event)}")
     renderer.print_blank()
     for caution in terminal.services.cautions.of_connection(name):
@@ -202,7 +205,7 @@ def _print_connection(terminal: Terminal, name: str) -> None:
 def _facts(
     terminal: Terminal, connection: Connection, grant: Grant | None, has_failed_check: bool
 ) -> list[tuple[str, str]]:
-    client = terminal.services.store.client(connection.client_id)
+    client = terminal.services.store.clients.get(connection.client_id)
     tokens = terminal.services.tokens
     request_log = tokens.request_log_view(connection.name)
     unknown_at = tokens.outcome_unknown_since(grant) if grant else None
@@ -234,7 +237,7 @@ def _facts(
 
 
 def _print_next_steps(terminal: Terminal, name: str, grant: Grant | None) -> None:
-    renderer, candidate = terminal.renderer, terminal.services.store.candidate(name)
+    renderer, candidate = terminal.renderer, terminal.services.store.grants.candidate(name)
     if candidate and candidate != grant and candidate.failure:
         renderer.print_explanation(terminal.explain(candidate.failure))
         renderer.print_blank()
@@ -274,8 +277,8 @@ def revoke(terminal: Terminal, name: str, yes: bool) -> None:
     Every program that uses it stops working. The connection stays and can be authorized again.
     """
     store = terminal.services.store
-    store.connection(name)
-    revocable = _revocable_grants(store.grants(name))
+    store.connections.get(name)
+    revocable = _revocable_grants(store.grants.of_connection(name))
     if not revocable:
         raise fail("nothing-to-revoke", name=name)
     if not yes:
@@ -296,9 +299,9 @@ def revoke(terminal: Terminal, name: str, yes: bool) -> None:
 def remove(terminal: Terminal, name: str, choice: str | None) -> None:
     """Remove connection NAME. A script must choose --no-revoke or --revoke."""
     store = terminal.services.store
-    store.connection(name)
-    revocable = _revocable_grants(store.grants(name))
-    destinations = [each.target for each in store.destinations(name) if each.generation]
+    store.connections.get(name)
+    revocable = _revocable_grants(store.grants.of_connection(name))
+    destinations = [each.target for each in store.destinations.all(name) if each.generation]
     for destination in destinations:
         terminal.renderer.print_note(f"Holds its credentials, and keeps them: {destination}")
     choice = choice or ("keep" if not revocable else None) or _prompt_removal(terminal, name)

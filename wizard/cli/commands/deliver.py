@@ -73,7 +73,7 @@ def deliver(terminal: Terminal, /, name: str, action: str | None, **options: Any
       zoho-wizard deliver crm --profile dotenv --to /srv/app/.env --then 'systemctl restart app'
       zoho-wizard deliver crm --profile command --to 'vault kv put secret/zoho -'
     """
-    terminal.services.store.connection(name)
+    terminal.services.store.connections.get(name)
     target = options["target"]
     if action is None and (
         options["profile_id"] or options["dry_run"] or options["reload_command"]
@@ -307,7 +307,7 @@ def _find_destinations(
     terminal: Terminal, name: str, target: str | None = None
 ) -> list[Destination]:
     """The destinations of `name`: all of them, or those at `target`."""
-    destinations = terminal.services.store.destinations(name)
+    destinations = terminal.services.store.destinations.all(name)
     if target is None:
         return list(destinations)
     path = os.path.abspath(os.path.expanduser(target))

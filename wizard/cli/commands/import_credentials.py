@@ -181,7 +181,7 @@ def _settle_secret(terminal: Terminal, accepted: VerifiedCredentials) -> None:
 
     Raises as `with_new_secret` does.
     """
-    clients = {each.client_id: each for each in terminal.services.store.clients()}
+    clients = {each.client_id: each for each in terminal.services.store.clients.all()}
     known, location = clients.get(accepted.client_id), accepted.data_center.location
     if known is None or known.secret_for(location) == accepted.client_secret:
         return

@@ -131,7 +131,7 @@ def _unseen(terminal: Terminal, notify: str | None) -> str | None:
     left out."""
     if not notify or not webhook.is_url(notify):
         return notify
-    terminal.services.store.set_notify_command(notify)
+    terminal.services.store.monitoring.set_notify_command(notify)
     terminal.renderer.print_note(
         "The address for notifications is stored encrypted, not in the timer."
     )
@@ -141,8 +141,8 @@ def _unseen(terminal: Terminal, notify: str | None) -> str | None:
 def _remember(terminal: Terminal, notify: str, *, tested: bool) -> None:
     """Keep what tells; the first time, say how to try it."""
     store = terminal.services.store
-    changed = notify != store.notify_command()
-    store.set_notify_command(notify)
+    changed = notify != store.monitoring.notify_command()
+    store.monitoring.set_notify_command(notify)
     if notify and changed and not tested:
         terminal.renderer.print_note("To try it:", command="zoho-wizard monitor --test-notify")
 
@@ -151,7 +151,7 @@ def _test(terminal: Terminal) -> None:
     failure = terminal.services.monitoring.test()
     if failure is not None:
         raise WizardError(failure)
-    by = shown(terminal.services.store.notify_command())
+    by = shown(terminal.services.store.monitoring.notify_command())
     terminal.renderer.print_success(f"The test notification was sent by {by}.")
 
 

@@ -57,7 +57,7 @@ def _offer_reauthorization(terminal: Terminal, check_run: CheckRun) -> None:
 def _risks(terminal: Terminal, email: str) -> tuple[PasswordChangeRisk, ...]:
     store = terminal.services.store
     all_risks = password_change_risks(
-        store.overviews(), store.destinations(), store.last_refreshes()
+        store.overviews.all(), store.destinations.all(), store.overviews.last_refreshes()
     )
     selected = tuple(
         risk for risk in all_risks if risk.email.casefold() == email.casefold() or not email

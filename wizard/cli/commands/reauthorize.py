@@ -192,7 +192,7 @@ def _additional_scope(additions: Sequence[str]) -> tuple[str, ...]:
 
 def _is_self_client(terminal: Terminal, name: str) -> bool:
     store = terminal.services.store
-    return not store.client(store.connection(name).client_id).redirect_uri
+    return not store.clients.get(store.connections.get(name).client_id).redirect_uri
 
 
 def _confirm_plan(terminal: Terminal, plan: ReauthorizationPlan, *, yes: bool) -> None:

@@ -17,10 +17,10 @@ def reveal(terminal: Terminal, name: str, *, yes: bool) -> None:
     ``reveal-needs-yes``.
     """
     services, renderer = terminal.services, terminal.renderer
-    connection, grant = services.store.connection(name), services.store.grant(name)
+    connection, grant = services.store.connections.get(name), services.store.grants.get(name)
     if grant is None:
         raise fail("no-grant", name=name)
-    client = services.store.client(connection.client_id)
+    client = services.store.clients.get(connection.client_id)
     data_center = services.zoho.data_center(grant.location)
     secret = services.tokens.secret_for(client, grant.location)
     variables = {
@@ -38,7 +38,7 @@ def reveal(terminal: Terminal, name: str, *, yes: bool) -> None:
     )
     if not yes:
         _confirm(terminal)
-    services.store.record_event(Event(terminal.clock(), name, "revealed"))
+    services.store.events.record(Event(terminal.clock(), name, "revealed"))
     if renderer.as_json:
         renderer.print_json(variables)
     else:

@@ -76,17 +76,17 @@ def _collect_status(terminal: Terminal) -> dict[str, Any]:
         "redirect_uri": services.settings.redirect_uri,
         "access_check": socket_owner.learn().access_check,
         "is_serving": request_browser_link(Path(paths.socket), "/", is_printed=False) is not None,
-        "last_backup_at": services.store.backed_up_at(),
-        "last_checked_at": services.store.last_checked_at(),
+        "last_backup_at": services.store.installation.backed_up_at(),
+        "last_checked_at": services.store.monitoring.last_checked_at(),
         **_notifying(services),
-        "deactivated_at": services.store.deactivated_at(),
-        "connections": len(services.store.connections()),
+        "deactivated_at": services.store.installation.deactivated_at(),
+        "connections": len(services.store.connections.all()),
         "outcome_unknown": [
             row.connection.name
-            for row in services.store.unsettled_overviews()
+            for row in services.store.overviews.unsettled()
             if outcome_unknown_since(row.grant, row.unanswered_refresh, services.clock())
         ],
-        "clients": len(services.store.clients()),
+        "clients": len(services.store.clients.all()),
         "cautions": [explanation_summary(each) for each in services.cautions.of_installation()],
     }
 
@@ -128,9 +128,9 @@ def _status_facts(values: dict[str, Any], now: datetime) -> list[tuple[str, str]
 
 def _notifying(wizard_services: Services) -> dict[str, Any]:
     """The program or the host that tells, and why the last notification did not arrive."""
-    failed = wizard_services.store.notify_failure()
+    failed = wizard_services.store.monitoring.notify_failure()
     return {
-        "notify_program": shown(wizard_services.store.notify_command()) or None,
+        "notify_program": shown(wizard_services.store.monitoring.notify_command()) or None,
         "notify_failed_at": failed.at if failed else None,
         "notify_failure": explanation_summary(explain(failed.failure)) if failed else None,
     }

@@ -77,7 +77,7 @@ class AssistedAuthorizer:
 
     def authorize_item(self, item: ReauthorizationItem) -> int:
         """Lead the window of the line's account through the consent."""
-        if not self._terminal.services.store.client(item.client_id).redirect_uri:
+        if not self._terminal.services.store.clients.get(item.client_id).redirect_uri:
             return authorize_in_terminal(self._terminal, item.connection, is_self_client=True)
         return self.authorize(
             item.connection, email=item.email, additional_scope=item.additional_scope
@@ -146,8 +146,8 @@ class AssistedAuthorizer:
 
     def _expected_consent(self, started: StartedAttempt, email: str) -> ExpectedConsent:
         services, attempt = self._terminal.services, started.attempt
-        previous = services.store.grant(attempt.connection)
-        client = services.store.client(attempt.client_id)
+        previous = services.store.grants.get(attempt.connection)
+        client = services.store.clients.get(attempt.client_id)
         return ExpectedConsent(
             url=started.url,
             zoho=services.zoho,

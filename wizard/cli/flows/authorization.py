@@ -67,7 +67,7 @@ class PasteAuthorizer:
 
     def authorize_item(self, item: ReauthorizationItem) -> int:
         """Print the address and wait for what comes back."""
-        client = self._terminal.services.store.client(item.client_id)
+        client = self._terminal.services.store.clients.get(item.client_id)
         is_self_client = not client.redirect_uri
         return authorize_in_terminal(
             self._terminal,
@@ -143,8 +143,8 @@ def _prompt_for_callback(terminal: Terminal, attempt: StartedAttempt) -> Complet
 
 
 def _authorize_self_client(terminal: Terminal, name: str) -> CompletedAttempt:
-    connection = terminal.services.store.connection(name)
-    client = terminal.services.store.client(connection.client_id)
+    connection = terminal.services.store.connections.get(name)
+    client = terminal.services.store.clients.get(connection.client_id)
     data_center = terminal.services.zoho.data_center(client.location)
     terminal.renderer.print_note(
         "In Zoho's API console, at your Self Client, choose Generate Code with this scope:",

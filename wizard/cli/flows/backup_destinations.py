@@ -30,7 +30,7 @@ def confirm_destinations(
     already. `delivers` is the person's agreement, given before.
     """
     contents, known = backup.contents, [configured_fields(each) for each in remaining.destinations]
-    here = {each.name for each in terminal.services.store.connections()}
+    here = {each.name for each in terminal.services.store.connections.all()}
     unconfirmed = [
         each
         for each in contents.destinations

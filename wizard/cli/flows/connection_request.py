@@ -57,9 +57,11 @@ class ConnectionRequest:
         """
         store = terminal.services.store
         if self.client_id:
-            return store.client(self.client_id)
+            return store.clients.get(self.client_id)
         matching = [
-            each for each in store.clients() if self.is_self_client is not bool(each.redirect_uri)
+            each
+            for each in store.clients.all()
+            if self.is_self_client is not bool(each.redirect_uri)
         ]
         if len(matching) > 1:
             names = ", ".join(f"{each.client_id} ({each.name})" for each in matching)
@@ -91,7 +93,7 @@ def create_connection(
         presets=connection_request.preset_ids,
         created_at=terminal.clock(),
     )
-    terminal.services.store.add_connection(connection)
+    terminal.services.store.connections.add(connection)
     return connection
 
 
@@ -113,7 +115,7 @@ def register_client(
     if terminal.is_interactive:
         _print_registration_steps(terminal, name, location, redirect_uri)
     credentials = parse_credentials(_prompt_credentials(terminal))
-    known = {each.client_id for each in services.store.clients()}
+    known = {each.client_id for each in services.store.clients.all()}
     client = with_new_secret(
         terminal,
         lambda replace: services.clients.admit(

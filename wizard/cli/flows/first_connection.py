@@ -68,12 +68,12 @@ def authorize_in_assisted_browser(
     Raises `ByHand` where the client must be registered by hand, and as `Assisted.lead`.
     """
     store = terminal.services.store
-    if name not in {each.name for each in store.connections()}:
+    if name not in {each.name for each in store.connections.all()}:
         client = connection_request.stored_client(terminal) or _register_client(
             terminal, connection_request, authorizer, confirm
         )
         create_connection(terminal, name, connection_request, client)
-    grant = store.grant(name)
+    grant = store.grants.get(name)
     account = grant.account if grant else None
     return authorizer.authorize(name, email=account.email if account else "")
 

@@ -36,7 +36,7 @@ def print_results(terminal: Terminal, items: Sequence[ReauthorizationItem]) -> N
 def item_to_json(terminal: Terminal, item: ReauthorizationItem) -> dict[str, Any]:
     """One line of the table as scripts read it; no secret in it."""
     store = terminal.services.store
-    grant = store.grant(item.connection)
+    grant = store.grants.get(item.connection)
     has_verification, verified_at = _verification(terminal, item, grant)
     terminal.connection_name = item.connection
     return {
@@ -58,7 +58,7 @@ def item_to_json(terminal: Terminal, item: ReauthorizationItem) -> dict[str, Any
                 "reloaded_at": each.reloaded_at,
                 "failure": each.failure.code if each.failure else None,
             }
-            for each in store.destinations(item.connection)
+            for each in store.destinations.all(item.connection)
         ],
         "revoke_at": item.revoke_at,
         "error": explanation_to_json(terminal.explain(item.failure)) if item.failure else None,
@@ -72,7 +72,7 @@ def exit_code(terminal: Terminal, item: ReauthorizationItem) -> int:
         return 0
     if item.state is ItemState.WAITING_TO_RETRY:
         return 4
-    grant = terminal.services.store.grant(item.connection)
+    grant = terminal.services.store.grants.get(item.connection)
     return 1 if grant and grant.state is GrantState.VERIFIED else 3
 
 
@@ -86,14 +86,14 @@ def state_of(line: ReauthorizationItem, now: datetime) -> str:
 
 def _row(terminal: Terminal, item: ReauthorizationItem) -> tuple[str, ...]:
     store, now = terminal.services.store, terminal.clock()
-    grant = store.grant(item.connection)
+    grant = store.grants.get(item.connection)
     _, verified_at = _verification(terminal, item, grant)
     return (
         item.connection,
         state_of(item, now),
         headline(grant) if grant else "",
         _clock_time(verified_at, now) if verified_at else "",
-        _program_counts(store.destinations(item.connection), grant.generation if grant else 0),
+        _program_counts(store.destinations.all(item.connection), grant.generation if grant else 0),
     )
 
 
@@ -106,7 +106,7 @@ def _verification(
         return False, None
     if current.generation != line.generation:  # a newer one waits
         return False, None
-    report = terminal.services.store.verification_report(line.connection, current.generation)
+    report = terminal.services.store.verification_reports.get(line.connection, current.generation)
     return True, report.finished_at if report and report.is_verified else None
 
 

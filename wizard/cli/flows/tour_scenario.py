@@ -151,7 +151,7 @@ class TourScenario:
         """A script asks the installed command for a token, and calls CRM with it."""
         title, name = "A script asks for a token", INTEGRATIONS[0].connection
         process = self._command("token", name)
-        grant = self._services.store.grant(name)
+        grant = self._services.store.grants.get(name)
         if process.returncode or grant is None:
             return TourStepResult(
                 title, False, f"zoho-wizard token ended with {process.returncode}"
@@ -252,7 +252,7 @@ class TourScenario:
             ConsentPage(self._user).accept()
             page.wait_for_next_step()
         self._screenshots.take(self._user.page, "repaired")
-        grants = [self._services.store.grant(each.connection) for each in INTEGRATIONS]
+        grants = [self._services.store.grants.get(each.connection) for each in INTEGRATIONS]
         renewed = [
             grant
             for grant in grants
@@ -294,7 +294,7 @@ class TourScenario:
         ConsentPage(self._user).accept()
         self._connection_page.wait_until_verified()
         name = self._user.page.url.rstrip("/").rpartition("/")[2]
-        grant = self._services.store.grant(name)
+        grant = self._services.store.grants.get(name)
         is_verified = grant is not None and grant.state is GrantState.VERIFIED
         evidence = headline(grant) if grant else "no grant is stored"
         return TourStepResult(

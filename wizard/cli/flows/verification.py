@@ -76,7 +76,7 @@ def run_verification(
             on_step(step)
     except WizardError as error:
         failure = error.failure
-    grant = services.store.grant(name, generation)
+    grant = services.store.grants.get(name, generation)
     if grant is not None and grant.state in (GrantState.NEEDS_REAUTHORIZATION, GrantState.MISMATCH):
         failure = grant.failure or failure
     failed = next((each for each in steps if each.state is StepState.FAILED), None)

@@ -97,7 +97,7 @@ class PasteReader:
         name = text.strip().casefold()
         if not 0 < len(name) < 64:
             return None
-        connections = self._store.connections()
+        connections = self._store.connections.all()
         return next((each for each in connections if each.name.casefold() == name), None)
 
     def diagnose(
@@ -165,7 +165,9 @@ class PasteReader:
             base = self._diagnosis.evidence(connection.name, failure)
         elif client := self._client(sent, recognized):
             since = self._clock() - REQUEST_LOG_WINDOW
-            requests = tuple(self._store.token_requests(since=since, client_id=client.client_id))
+            requests = tuple(
+                self._store.request_log.requests(since=since, client_id=client.client_id)
+            )
             base = replace(base, client=client, requests=requests)
         sent = replace(sent, secret_locations=_secret_locations(parsed, base.client))
         place = self._location_details(sent)
@@ -201,7 +203,7 @@ class PasteReader:
     def _compare_single_address(self, parsed: ParsedText, evidence: Evidence) -> Evidence:
         """A bare address that could be a redirect URI is compared with the client's."""
         addresses = http_request.other_addresses(parsed, self._zoho)
-        clients = [each for each in self._store.clients() if each.redirect_uri]
+        clients = [each for each in self._store.clients.all() if each.redirect_uri]
         if len(addresses) != 1 or not clients:
             return evidence
         sent = addresses[0]
@@ -235,7 +237,7 @@ class PasteReader:
         bare = "".join(token.strip("\"'`").split())
         if not token_formats.COMPLETE_TOKEN.fullmatch(bare):
             return None, None, None
-        for row in self._store.overviews():
+        for row in self._store.overviews.all():
             if any(each and each.refresh_token == bare for each in (row.grant, row.candidate)):
                 return StoredTokenKind.REFRESH_TOKEN, row.connection, None
             cached = self._token_cache.get(row.connection.name)
@@ -247,7 +249,7 @@ class PasteReader:
         """The stored client that the paste names; where it names none, the only one there is, for
         what is stored about a client; where Zoho does not know it, the one that was nearly named.
         """
-        clients = self._store.clients()
+        clients = self._store.clients.all()
         if not sent_request.client_id:
             return clients[0] if len(clients) == 1 and recognized.code in CLIENT_CODES else None
         likeness = {
