@@ -13,8 +13,7 @@ import requests
 from support.zoho_driver import ANNA, DORA, REDIRECT_URI, ZohoDriver
 
 from wizard.simulator.clock import Clock, FileClock
-from wizard.simulator.controls import Controls
-from wizard.simulator.http_controls import HttpControls
+from wizard.simulator.controls import Controls, over_http
 from wizard.simulator.operations import OPERATIONS
 from wizard.simulator.server import Simulator
 from wizard.simulator.world import World
@@ -22,7 +21,7 @@ from wizard.simulator.world import World
 
 @pytest.fixture(params=["in process", "over HTTP"])
 def controls(request: pytest.FixtureRequest, zoho: ZohoDriver) -> Controls:
-    return zoho.controls if request.param == "in process" else HttpControls(zoho.url)
+    return zoho.controls if request.param == "in process" else over_http(zoho.url)
 
 
 def test_the_controls_do_the_same_in_process_and_over_http(

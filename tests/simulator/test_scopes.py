@@ -2,7 +2,7 @@
 
 import pytest
 
-from wizard.simulator.scopes import covers, is_known, split
+from wizard.simulator.catalog import is_known_scope, scopes_cover, split_scopes
 
 
 @pytest.mark.rule("scope-grammar")
@@ -24,12 +24,12 @@ from wizard.simulator.scopes import covers, is_known, split
     ],
 )
 def test_a_scope_is_service_name_operation(scope: str, known: bool) -> None:
-    assert is_known(scope) is known
+    assert is_known_scope(scope) is known
 
 
 @pytest.mark.rule("scope-separators")
 def test_scopes_are_separated_by_commas_or_blanks_and_named_once() -> None:
-    assert split(" A.b.READ,C.d.ALL  A.b.READ,") == ["A.b.READ", "C.d.ALL"]
+    assert split_scopes(" A.b.READ,C.d.ALL  A.b.READ,") == ["A.b.READ", "C.d.ALL"]
 
 
 @pytest.mark.rule("scope-case", "all-covers-operations")
@@ -53,4 +53,4 @@ def test_scopes_are_separated_by_commas_or_blanks_and_named_once() -> None:
 def test_all_covers_operations_and_parts_and_nothing_else(
     granted: str, wanted: str, covered: bool
 ) -> None:
-    assert covers([granted], wanted) is covered
+    assert scopes_cover([granted], wanted) is covered

@@ -20,7 +20,6 @@ from wizard.clients import Credentials
 from wizard.errors import WizardError
 from wizard.model import Client, Event, Grant, GrantState, StepState, VerificationStep
 from wizard.services import Services
-from wizard.simulator import seed
 from wizard.simulator.server import Simulator
 from wizard.simulator.world import World
 from wizard.verification import headline
@@ -184,7 +183,7 @@ class WrongHosts(World):
 @pytest.fixture
 def wrong_hosts(tmp_path: Path) -> Iterator[Harness]:
     world = WrongHosts()
-    seed.populate(world)
+    world.people.add_samples()
     with (
         Simulator(world=world) as simulator,
         Services.open(settings_for(tmp_path, simulator.url), simulator.clock) as services,

@@ -1,19 +1,19 @@
 """The accounts server's endpoints for programs: tokens, revocation, who am I, server info."""
 
-import json
 from typing import Any
 
 from flask import Blueprint, Response, g, request
 
-from wizard.simulator import openid, revocation_endpoint, scopes, token_endpoint
-from wizard.simulator.data_centers import can_share_clients, data_centers
+from wizard.simulator import token_endpoint
+from wizard.simulator.catalog import can_share_clients, data_centers, scopes_cover
+from wizard.simulator.grants import AccessToken, RefreshToken
+from wizard.simulator.middleware import JSON, current_world, html_page, json_line
 from wizard.simulator.product_apis import METHODS, parse_authorization
-from wizard.simulator.request_context import current_world
-from wizard.simulator.token_endpoint import AccountsResponse, TokenRequest
+from wizard.simulator.token_endpoint import AccountsResponse, TokenRequest, client_secret_error
 from wizard.simulator.world import World
 
-JSON = "application/json;charset=UTF-8"
-
+SUCCESS = AccountsResponse({"status": "success"})
+BAD_REQUEST = AccountsResponse(None, 400)
 
 routes = Blueprint("accounts", __name__, url_prefix="/<location:location>/accounts")
 """What stands below `/<location>/accounts`, the pages for people excepted."""
@@ -35,11 +35,9 @@ def issue_tokens(location: str) -> Response:
 def revoke_without_client(location: str) -> Response:
     """End a token for whoever has it."""
     if request.method != "POST":
-        return _respond(revocation_endpoint.BAD_REQUEST)
+        return _respond(BAD_REQUEST)
     return _respond(
-        revocation_endpoint.revoke_without_client(
-            current_world(), location, request_parameters().get("token", "")
-        )
+        _revoke_without_client(current_world(), location, request_parameters().get("token", ""))
     )
 
 
@@ -48,14 +46,12 @@ def revoke_with_client(location: str) -> Response:
     """End a token for its client (RFC 7009)."""
     basic = request.authorization
     if request.method != "POST" or basic is None or basic.type != "basic":
-        return _respond(revocation_endpoint.BAD_REQUEST)
+        return _respond(BAD_REQUEST)
     said = request_parameters()
     credentials = said.get("client_id", ""), said.get("client_secret", "")
     kind = said.get("token_type", "refresh_token")
     return _respond(
-        revocation_endpoint.revoke_with_client(
-            current_world(), location, said.get("token", ""), kind, credentials
-        )
+        _revoke_with_client(current_world(), location, said.get("token", ""), kind, credentials)
     )
 
 
@@ -82,7 +78,7 @@ def server_info(location: str) -> Response:
 @routes.get("/.well-known/openid-configuration")
 def openid_configuration(location: str) -> Response:
     """Describe this accounts server as OpenID Connect Discovery has it."""
-    return _respond(AccountsResponse(openid.discovery(current_world(), location)))
+    return _respond(AccountsResponse(discovery(current_world(), location)))
 
 
 def request_parameters() -> dict[str, str]:
@@ -95,11 +91,26 @@ def request_parameters() -> dict[str, str]:
     return found
 
 
+def discovery(world: World, location: str) -> dict[str, Any]:
+    """Return the discovery document of an accounts server."""
+    issuer = world.accounts_server(location)
+    return {
+        "issuer": issuer,
+        "authorization_endpoint": f"{issuer}/oauth/v2/auth",
+        "token_endpoint": f"{issuer}/oauth/v2/token",
+        "revocation_endpoint": f"{issuer}/oauth/v2/token/revoke",
+        "userinfo_endpoint": f"{issuer}/oauth/v2/userinfo",
+        "response_types_supported": ["code", "token"],
+        "grant_types_supported": ["authorization_code", "implicit", "refresh_token"],
+        "scopes_supported": ["openid", "email", "profile", "phone"],
+    }
+
+
 def _user_info(world: World, location: str) -> AccountsResponse:
     alive = world.access_token(_access_token(), location)
     if alive is None:
         return AccountsResponse({"response": "error", "cause": "INVALID_OAUTHTOKEN"}, 401)
-    if not scopes.covers(alive.permission.scopes, "AaaServer.profile.READ"):
+    if not scopes_cover(alive.permission.scopes, "AaaServer.profile.READ"):
         return AccountsResponse({"response": "error", "cause": "INVALID_OAUTHSCOPE"}, 401)
     user = world.people.by_zuid[alive.permission.zuid]
     return AccountsResponse(
@@ -117,10 +128,10 @@ def _openid_userinfo(world: World, location: str) -> AccountsResponse:
     alive = world.access_token(_access_token(), location)
     if alive is None:
         return AccountsResponse({"response": "error", "cause": "INVALID_OAUTHTOKEN"}, 401)
-    if not openid.is_requested(alive.permission.scopes):
+    if not token_endpoint.is_openid_requested(alive.permission.scopes):
         return AccountsResponse({"response": "error", "cause": "INVALID_OAUTHSCOPE"}, 401)
     user = world.people.by_zuid[alive.permission.zuid]
-    return AccountsResponse(openid.claims_of(user, alive.permission.scopes))
+    return AccountsResponse(token_endpoint.openid_claims(user, alive.permission.scopes))
 
 
 def _access_token() -> str:
@@ -133,19 +144,38 @@ def _respond(response: AccountsResponse) -> Response:
     return Response(json_line(response.body), response.status, content_type=JSON)
 
 
-def json_line(body: dict[str, Any]) -> str:
-    """Return JSON in one line without a line end: one of the official SDKs reads the last line."""
-    return json.dumps(body, separators=(",", ":"), ensure_ascii=False)
+def _revoke_without_client(world: World, location: str, token: str) -> AccountsResponse:
+    """Carry out `POST /oauth/v2/token/revoke`, the older form: whoever has a token may end it."""
+    found = _find_token(world, location, token)
+    if found is None:
+        return BAD_REQUEST
+    world.grants.invalidate(found, "revoked")
+    return SUCCESS
 
 
-def html_page(status: int) -> Response:
-    """Return the bare HTML page that a servlet container shows for a status."""
-    words = {
-        400: "Bad Request",
-        404: "Not Found",
-        405: "Method Not Allowed",
-        500: "Internal Server Error",
-    }
-    title = f"HTTP Status {status} – {words.get(status, 'Error')}"
-    page = f"<!doctype html><html><head><title>{title}</title></head><body><h1>{title}</h1>"
-    return Response(f"{page}</body></html>", status, content_type="text/html;charset=UTF-8")
+def _revoke_with_client(
+    world: World, location: str, token: str, token_type: str, credentials: tuple[str, str]
+) -> AccountsResponse:
+    """Carry out `POST /oauth/v2/revoke/token`, the newer form.
+
+    `credentials` are client id and secret from Basic authorization. Refused are a token that is
+    not alive, not of `token_type` (`refresh_token` or `access_token`), or another client's.
+    """
+    client = world.clients.find(credentials[0], location)
+    if client is None or client_secret_error(world, client, location, credentials[1]):
+        return BAD_REQUEST
+    found = _find_token(world, location, token)
+    kind = {"refresh_token": RefreshToken, "access_token": AccessToken}.get(token_type)
+    if found is None or kind is None or not isinstance(found, kind):
+        return BAD_REQUEST
+    if found.permission.client_id != client.client_id:
+        return BAD_REQUEST
+    world.grants.invalidate(found, "revoked")
+    return SUCCESS
+
+
+def _find_token(world: World, location: str, value: str) -> RefreshToken | AccessToken | None:
+    refresh = world.grants.refresh_tokens.get(value)
+    if refresh and not refresh.invalidation_reason and refresh.permission.location == location:
+        return refresh
+    return world.access_token(value, location)

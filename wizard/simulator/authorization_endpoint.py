@@ -8,11 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
-from wizard.simulator import scopes
+from wizard.simulator.catalog import Product, is_known_scope, products_of, split_scopes
 from wizard.simulator.clients import SELF_CLIENT, Client
-from wizard.simulator.grants import Permission
+from wizard.simulator.grants import AuthorizationCode, Permission
 from wizard.simulator.people import Organization, User
-from wizard.simulator.product_catalog import Product, products_of
 from wizard.simulator.world import World
 
 REQUEST_LIMIT_TEXT = (
@@ -46,7 +45,7 @@ class AuthorizationRequest:
     @property
     def scopes(self) -> list[str]:
         """The single scopes asked for."""
-        return scopes.split(self.scope)
+        return split_scopes(self.scope)
 
     @property
     def is_offline(self) -> bool:
@@ -205,7 +204,7 @@ def _error_page(world: World, request: AuthorizationRequest) -> ErrorPage | None
         return ErrorPage(
             "Invalid Redirect Uri", "The redirect URI passed is not the one configured.", status
         )
-    if not request.scopes or not all(scopes.is_known(each) for each in request.scopes):
+    if not request.scopes or not all(is_known_scope(each) for each in request.scopes):
         return ErrorPage("Invalid OAuth scope", "The scope passed does not exist.", status)
     return None
 
@@ -252,3 +251,22 @@ def _callback_url(request: AuthorizationRequest, parameters: dict[str, str]) -> 
         parameters["state"] = request.state
     joint = "&" if "?" in request.redirect_uri else "?"
     return f"{request.redirect_uri}{joint}{urlencode(parameters)}"
+
+
+def generate_code(
+    world: World, permission: Permission, lifetime_seconds: int | None = None
+) -> AuthorizationCode | None:
+    """Return a code that lives `life` seconds (default: the setting's three minutes) and always
+    brings a refresh token; None where the client has had its codes for this window."""
+    settings = world.settings
+    limit, period = settings.code_limit, settings.code_period_seconds
+    if not world.rate_limits.take(("code", permission.client_id), limit, period, world.clock()):
+        return None
+    return world.grants.issue_code(
+        permission,
+        redirect_uri=None,
+        issues_refresh_token=True,
+        lifetime_seconds=settings.self_client_code_lifetime_seconds
+        if lifetime_seconds is None
+        else lifetime_seconds,
+    )

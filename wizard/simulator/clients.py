@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from wizard.simulator.data_centers import can_share_clients
+from wizard.simulator.catalog import can_share_clients
 from wizard.simulator.random_values import RandomValues
 
 SERVER_BASED, SELF_CLIENT = "server-based", "self-client"

@@ -4,12 +4,18 @@ Every control is one of `verbs.VERBS`, which take and return JSON values. `Contr
 method; where the asking goes is its `ask`.
 """
 
+import json
+import urllib.error
+import urllib.request
 from collections.abc import Callable
 from datetime import datetime
 from typing import cast
 
 from wizard.simulator.operations import OPERATIONS, Json
 from wizard.simulator.world import World
+
+TIMEOUT_SECONDS = 10
+"""Of a request to a simulator in another process, which answers at once or not at all."""
 
 
 class Controls:
@@ -202,3 +208,25 @@ def perform(world: World, operation: str, arguments: dict[str, Json]) -> Json:
 def in_process(world: World) -> Controls:
     """Return controls that act on a world of this process."""
     return Controls(lambda verb, event_arguments: perform(world, verb, event_arguments))
+
+
+def over_http(url: str) -> Controls:
+    """Return controls that act on the simulator at `url` (`http://127.0.0.1:8730`)."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+    def post(operation: str, arguments: dict[str, Json]) -> Json:
+        request = urllib.request.Request(  # noqa: S310 - the caller's own loopback URL
+            f"{url.rstrip('/')}/_simulator/controls/{operation}",
+            data=json.dumps(arguments).encode(),
+            headers={"Content-Type": "application/json"},
+        )
+        try:
+            with opener.open(request, timeout=TIMEOUT_SECONDS) as answer:
+                return json.load(answer)
+        except urllib.error.HTTPError as refused:
+            with refused:
+                problem = json.load(refused)
+            kind = LookupError if problem["error"] == "LookupError" else ValueError
+            raise kind(problem["message"]) from None
+
+    return Controls(post)

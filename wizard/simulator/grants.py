@@ -3,9 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Any
 
-from wizard.simulator import codec
 from wizard.simulator.random_values import RandomValues
 from wizard.simulator.settings import SimulatorSettings
 
@@ -230,12 +228,3 @@ class Grants:
                 token.invalidation_reason = token.invalidation_reason or reason
         for code in self.codes.values():
             code.is_used = code.is_used or is_affected(code.permission)
-
-    def restore(self, saved: dict[str, Any]) -> None:
-        """Take back the codes, tokens and consents of a saved world."""
-        self.codes = {c.code: c for c in codec.decode_list(AuthorizationCode, saved["codes"])}
-        refresh = codec.decode_list(RefreshToken, saved["refresh_tokens"])
-        self.refresh_tokens = {each.refresh_token: each for each in refresh}
-        access = codec.decode_list(AccessToken, saved["access_tokens"])
-        self.access_tokens = {each.access_token: each for each in access}
-        self.consents = codec.decode_list(Permission, saved["consents"])

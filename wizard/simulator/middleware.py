@@ -6,25 +6,58 @@ import threading
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from email.utils import format_datetime
+from typing import Any, cast
 from urllib.parse import parse_qs, urlsplit
 
-from flask import Flask, Response, g, request
+from flask import Flask, Response, g, jsonify, request
 
 from wizard.simulator import token_endpoint
-from wizard.simulator.accounts import JSON, html_page, json_line
+from wizard.simulator.catalog import product_at
 from wizard.simulator.faults import Fault
 from wizard.simulator.journal import JournalEntry, redact_parameters, redact_path
-from wizard.simulator.product_catalog import product_at
-from wizard.simulator.request_context import current_stop_event, current_world
+from wizard.simulator.world import World
 
+JSON = "application/json;charset=UTF-8"
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 LOGGED_HEADERS = ("Origin", "Sec-Fetch-Site", "Sec-Fetch-Mode", "Sec-Fetch-Dest", "Content-Type")
 OVERSIZE_BYTES = 1 << 20
+_WORLD_KEY, _STOP_EVENT_KEY = "zoho_simulator.world", "zoho_simulator.stop_event"
 
 
 def attach(app: Flask) -> None:
     """Stand before and after every request of `app`."""
+    app.before_request(refuse_foreign_requests)
     app.before_request(before_request)
     app.after_request(after_request)
+
+
+def bind_world(environ: dict[str, Any], world: World, stop_event: threading.Event) -> None:
+    """Make a WSGI request one of `world`. Setting `stopping` ends answers held back."""
+    environ.update({_WORLD_KEY: world, _STOP_EVENT_KEY: stop_event})
+
+
+def current_world() -> World:
+    """The world of the present request."""
+    return cast(World, request.environ[_WORLD_KEY])
+
+
+def current_stop_event() -> threading.Event:
+    """What is set when the server of the present request stops."""
+    return cast(threading.Event, request.environ[_STOP_EVENT_KEY])
+
+
+def refuse_foreign_requests() -> Response | None:
+    """Refuse any request under another name than loopback's (DNS rebinding), and a control that
+    a page of another origin sends."""
+    if urlsplit(f"//{request.host}").hostname not in LOOPBACK:
+        return json_error("Host", "the simulator answers only on loopback", 403)
+    origin = request.headers.get("Origin")
+    if request.path.startswith("/_simulator") and origin not in (
+        None,
+        request.host_url.rstrip("/"),
+    ):
+        return json_error("Origin", "another origin has no say here", 403)
+    return None
 
 
 def before_request() -> Response | None:
@@ -177,3 +210,27 @@ def _outcome(response: Response) -> str:
     if response.status_code < 400 and "error" not in body:
         return "ok"
     return str(word) if word is not None else fallback
+
+
+def json_line(body: dict[str, Any]) -> str:
+    """Return JSON in one line without a line end: one of the official SDKs reads the last line."""
+    return json.dumps(body, separators=(",", ":"), ensure_ascii=False)
+
+
+def json_error(kind: str, message: str, status: int) -> Response:
+    answer = jsonify({"error": kind, "message": message})
+    answer.status_code = status
+    return answer
+
+
+def html_page(status: int) -> Response:
+    """Return the bare HTML page that a servlet container shows for a status."""
+    words = {
+        400: "Bad Request",
+        404: "Not Found",
+        405: "Method Not Allowed",
+        500: "Internal Server Error",
+    }
+    title = f"HTTP Status {status} – {words.get(status, 'Error')}"
+    page = f"<!doctype html><html><head><title>{title}</title></head><body><h1>{title}</h1>"
+    return Response(f"{page}</body></html>", status, content_type="text/html;charset=UTF-8")

@@ -5,19 +5,18 @@ from dataclasses import asdict
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from wizard.simulator import authorization_endpoint, codec, scopes, seed, self_client
+from wizard.simulator import authorization_endpoint
 from wizard.simulator.authorization_endpoint import (
     AlreadyConsented,
     AuthorizationRequest,
     ConsentRequired,
 )
+from wizard.simulator.catalog import data_centers, products_of, split_scopes
 from wizard.simulator.clients import SERVER_BASED
-from wizard.simulator.data_centers import data_centers
 from wizard.simulator.faults import Fault
 from wizard.simulator.grants import Permission
 from wizard.simulator.people import ANNOUNCEMENT_KINDS, Organization
-from wizard.simulator.product_catalog import products_of
-from wizard.simulator.world import World
+from wizard.simulator.world import World, encode
 
 Json = Any
 """A value that JSON can say."""
@@ -37,7 +36,7 @@ def _advance(world: World, seconds: float) -> Json:
 
 def _reset(world: World, random_seed: int = 1) -> Json:
     world.reset(random_seed)
-    seed.populate(world)
+    world.people.add_samples()
 
 
 def _state(world: World) -> Json:
@@ -96,7 +95,7 @@ def _register_client(
         redirect_uris=redirect_uris,
         kind=kind,
     )
-    return codec.encode(client)
+    return encode(client)
 
 
 def _enable_data_center(
@@ -145,7 +144,7 @@ def _generate_code(
 ) -> Json:
     client = world.clients.get(client_id)
     owner = world.people.by_zuid[client.owner]
-    asked = scopes.split(scope)
+    asked = split_scopes(scope)
     bound = {
         product.key: owned[0].organization_id
         for product in products_of(asked)
@@ -157,7 +156,7 @@ def _generate_code(
         if each.organization_id == organization_id
     }
     permission = Permission(client_id, owner.zuid, client.location, asked, bound | chosen)
-    code = self_client.generate_code(world, permission, lifetime_seconds)
+    code = authorization_endpoint.generate_code(world, permission, lifetime_seconds)
     if code is None:
         raise ValueError(authorization_endpoint.REQUEST_LIMIT_TEXT)
     return code.code
@@ -238,7 +237,7 @@ def _clear_faults(world: World) -> Json:
 
 
 def _journal(world: World) -> Json:
-    return codec.encode(world.journal.entries())
+    return encode(world.journal.entries())
 
 
 def _clear_journal(world: World) -> Json:
@@ -246,7 +245,7 @@ def _clear_journal(world: World) -> Json:
 
 
 def _without(record: Any, *hidden: str) -> dict[str, Json]:
-    return {name: value for name, value in codec.encode(record).items() if name not in hidden}
+    return {name: value for name, value in encode(record).items() if name not in hidden}
 
 
 READ_ONLY_OPERATIONS = ("now", "state", "settings", "people", "journal")

@@ -4,9 +4,11 @@ import base64
 import hashlib
 import hmac
 import struct
+import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
+from importlib.resources import files
 
 from wizard.simulator.random_values import RandomValues
 
@@ -129,6 +131,13 @@ class People:
         self.by_zuid[user.zuid] = user
         return user
 
+    def add_samples(self) -> None:
+        """Add the people of `seed.toml`."""
+        text = files("wizard.simulator").joinpath("seed.toml").read_text("utf-8")
+        for row in tomllib.loads(text)["people"]:
+            organizations = [Organization(**each) for each in row.pop("organizations", [])]
+            self.add(row.pop("email"), **row, organizations=organizations)
+
     def find(self, login_id: str) -> User | None:
         """Return who signs in with this e-mail address (any case), in whichever data centre."""
         wanted = login_id.strip().casefold()
@@ -140,3 +149,76 @@ class People:
         if user is None:
             raise LookupError(f"nobody signs in as {login_id!r}")
         return user
+
+
+SESSION_COOKIE = "zoho_simulator_session"
+"""Names the signed-in session. Path `/<location>/`, HttpOnly, SameSite=Lax."""
+
+BROWSER_COOKIE = "zoho_simulator_browser"
+"""Names a browser the person chose to trust, so that no one-time code is asked there."""
+
+
+def cookie_path(location: str) -> str:
+    """Return the path of a data centre's cookies: its accounts server and its console share it."""
+    return f"/{location}/"
+
+
+@dataclass
+class Session:
+    """One sign-in. `csrf` goes into the pages' script requests, which must send it back.
+
+    `zuid` is set when the person is fully signed in; until then `pending` is who gave the right
+    password and still owes a second step. `push_number` waits to be confirmed on another device,
+    and is gone once `push_confirmed`. `captcha` is what the latest picture shows. `forgetful` is
+    who forgot the password, `verified` once they typed the mailed code.
+    """
+
+    session_id: str = field(repr=False)
+    location: str
+    csrf: str = field(repr=False)
+    zuid: int | None = None
+    pending_zuid: int | None = None
+    push_number: str = ""
+    is_push_confirmed: bool = False
+    captcha_letters: str = field(default="", repr=False)
+    is_captcha_solved: bool = False
+    recovering_zuid: int | None = None
+    is_recovery_verified: bool = False
+
+
+class Sessions:
+    """All sessions of all browsers."""
+
+    def __init__(self, random_values: RandomValues) -> None:
+        self._random_values = random_values
+        self.by_id: dict[str, Session] = {}
+
+    def begin(self, location: str) -> Session:
+        """Begin a session in which nobody is signed in yet."""
+        session = Session(
+            self._random_values.hexadecimal(32), location, self._random_values.hexadecimal(32)
+        )
+        self.by_id[session.session_id] = session
+        return session
+
+    def find(self, session_id: str | None, location: str) -> Session | None:
+        """Return the session a cookie names, if it belongs to this data centre."""
+        session = self.by_id.get(session_id or "")
+        return session if session and session.location == location else None
+
+    def find_waiting_for_push(self, zuid: int) -> Session | None:
+        """Return the newest sign-in of a person that waits to be confirmed on another device."""
+        waiting = (each for each in reversed(self.by_id.values()) if each.push_number)
+        return next((each for each in waiting if each.pending_zuid == zuid), None)
+
+    def end(self, session_id: str) -> None:
+        """Sign out."""
+        self.by_id.pop(session_id, None)
+
+    def end_all(self, zuid: int, keep: str | None = None) -> None:
+        """End every session of a person except the one named `keep`."""
+        self.by_id = {
+            name: each
+            for name, each in self.by_id.items()
+            if name == keep or zuid not in (each.zuid, each.pending_zuid)
+        }

@@ -7,10 +7,17 @@ from string import Template
 
 from flask import Blueprint, Response, abort, request
 
-from wizard.simulator import request_context, scopes
+from wizard.simulator import middleware
+from wizard.simulator.catalog import (
+    ApiResponse,
+    Endpoint,
+    Product,
+    product_at,
+    product_hosts,
+    scopes_cover,
+)
 from wizard.simulator.grants import AccessToken
 from wizard.simulator.people import Organization, User
-from wizard.simulator.product_catalog import ApiResponse, Endpoint, Product, hosts, product_at
 from wizard.simulator.world import World
 
 _AUTHORIZATION = re.compile(r"(?:zoho-oauthtoken|bearer)\s+(\S+)", re.IGNORECASE)
@@ -30,10 +37,10 @@ routes = Blueprint("products", __name__)
 @routes.route("/<location:location>/<host>/<path:rest>", methods=METHODS)
 def call_api(location: str, host: str, rest: str) -> Response:
     """Answer as the host's products do."""
-    if host not in hosts():
+    if host not in product_hosts():
         abort(404)
     reply = handle_api_request(
-        request_context.current_world(),
+        middleware.current_world(),
         location,
         f"{host}/{rest}",
         method=request.method,
@@ -86,7 +93,7 @@ def _judge(
     token = world.access_token(presented, location)
     if token is None:
         return "invalid_token", None
-    if not any(scopes.covers(token.permission.scopes, scope) for scope in endpoint.scopes):
+    if not any(scopes_cover(token.permission.scopes, scope) for scope in endpoint.scopes):
         return "scope", token
     if endpoint.requires_user and token.has_no_user:
         return "scope", token

@@ -16,16 +16,14 @@ from werkzeug.routing import BaseConverter
 
 from wizard.simulator import (
     accounts,
-    control_routes,
     controls,
     middleware,
     product_apis,
-    request_context,
-    seed,
 )
-from wizard.simulator.accounts import html_page
+from wizard.simulator.catalog import data_centers
 from wizard.simulator.clock import Clock
-from wizard.simulator.data_centers import data_centers
+from wizard.simulator.middleware import html_page
+from wizard.simulator.pages import admin
 from wizard.simulator.pages import blueprint as pages_blueprint
 from wizard.simulator.world import World
 
@@ -50,7 +48,7 @@ class SimulatorApp(Flask):
     for a slow answer to go out."""
 
     def dispatch_request(self) -> ResponseReturnValue:
-        with request_context.current_world().lock:
+        with middleware.current_world().lock:
             return super().dispatch_request()
 
 
@@ -60,7 +58,7 @@ def flask_app() -> Flask:
     app = SimulatorApp(__name__, static_folder=None, template_folder=None)
     app.url_map.converters["location"] = LocationConverter
     app.json.sort_keys = False  # type: ignore[attr-defined]
-    app.register_blueprint(control_routes.routes)
+    app.register_blueprint(admin.controls_api)
     app.register_blueprint(accounts.routes)
     app.register_blueprint(pages_blueprint())
     app.register_blueprint(product_apis.routes)
@@ -74,7 +72,7 @@ def create_app(world: World, stop_event: threading.Event) -> "WSGIApplication":
     """Return the WSGI application of a world. Setting `stopping` ends answers held back."""
 
     def wsgi_app(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
-        request_context.bind_world(environ, world, stop_event)
+        middleware.bind_world(environ, world, stop_event)
         return flask_app()(environ, start_response)
 
     return wsgi_app
@@ -97,7 +95,7 @@ class Simulator:
     ) -> None:
         if world is None:
             world = World(clock=clock)
-            seed.populate(world)
+            world.people.add_samples()
         listening = socket.create_server((HOST, port))
         self.world = world
         self.controls = controls.in_process(world)

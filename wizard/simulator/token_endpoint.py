@@ -8,11 +8,12 @@ secret, code or refresh token, redirect URI, PKCE verifier.
 import base64
 import hashlib
 import hmac
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from wizard.simulator import openid, scopes
+from wizard.simulator.catalog import is_known_scope, products_of, split_scopes
 from wizard.simulator.clients import SELF_CLIENT, Client
 from wizard.simulator.grants import (
     ROTATED,
@@ -21,7 +22,7 @@ from wizard.simulator.grants import (
     Permission,
     RefreshToken,
 )
-from wizard.simulator.product_catalog import products_of
+from wizard.simulator.people import User
 from wizard.simulator.world import World
 
 RATE_LIMIT_BODY = {
@@ -161,8 +162,8 @@ def _refresh(world: World, request: TokenRequest, client: Client) -> AccountsRes
 def _client_credentials(world: World, request: TokenRequest, client: Client) -> AccountsResponse:
     if client.kind != SELF_CLIENT:
         return _error("invalid_client")
-    asked = scopes.split(request["scope"])
-    if not asked or not all(scopes.is_known(each) for each in asked):
+    asked = split_scopes(request["scope"])
+    if not asked or not all(is_known_scope(each) for each in asked):
         return _error("invalid_scope")
     organizations = _organizations_of_soid(world, client, asked, request["soid"])
     if organizations is None:
@@ -223,10 +224,55 @@ def _token_body(
     if settings.legacy_expires_in_sec:
         body["expires_in_sec"] = settings.access_token_lifetime_seconds
         body["expires_in"] = settings.access_token_lifetime_seconds * 1000
-    if parent and openid.is_requested(permission.scopes):
-        body["id_token"] = openid.id_token(world, permission, client)
+    if parent and is_openid_requested(permission.scopes):
+        body["id_token"] = id_token(world, permission, client)
     return body
 
 
 def _error(error_code: str) -> AccountsResponse:
     return AccountsResponse({"error": error_code})
+
+
+def is_openid_requested(scopes: list[str]) -> bool:
+    """Whether the scopes ask for an identity: openid, email or profile."""
+    return any(each.casefold() in ("openid", "email", "profile") for each in scopes)
+
+
+def id_token(world: World, permission: Permission, client: Client) -> str:
+    """Return an identity token (a JSON Web Token, RFC 7519), signed with the client's secret.
+
+    The simulated Zoho keeps no signing keys; HS256 needs none.
+    """
+    user = world.people.by_zuid[permission.zuid]
+    now = int(world.clock().timestamp())
+    claims = {
+        "iss": world.accounts_server(permission.location),
+        "aud": client.client_id,
+        "iat": now,
+        "exp": now + world.settings.access_token_lifetime_seconds,
+        **openid_claims(user, permission.scopes),
+    }
+    signed = f"{_encode_json({'alg': 'HS256', 'typ': 'JWT'})}.{_encode_json(claims)}"
+    key = (client.secret_in(permission.location) or "").encode()
+    return f"{signed}.{_encode_base64(hmac.new(key, signed.encode(), hashlib.sha256).digest())}"
+
+
+def openid_claims(user: User, scopes: list[str]) -> dict[str, str]:
+    """Return what userinfo tells for these scopes; an e-mail address only for `email`."""
+    asked = {each.casefold() for each in scopes}
+    claims = {"sub": str(user.zuid)}
+    if "profile" in asked:
+        claims |= {
+            "name": user.display_name,
+            "first_name": user.first_name,
+            "last_name": user.last_name,
+        }
+    return claims | ({"email": user.email} if "email" in asked else {})
+
+
+def _encode_json(value: dict[str, Any]) -> str:
+    return _encode_base64(json.dumps(value, separators=(",", ":")).encode())
+
+
+def _encode_base64(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()

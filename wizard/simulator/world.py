@@ -7,20 +7,19 @@ several of them is a method of the world. Nothing in it locks by itself: the ser
 """
 
 import threading
-from datetime import timedelta
-from typing import Any
+from dataclasses import fields, is_dataclass
+from datetime import datetime, timedelta
+from types import NoneType, UnionType
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
-from wizard.simulator import codec
 from wizard.simulator.clients import Client, Clients
 from wizard.simulator.clock import Clock
 from wizard.simulator.faults import Faults
 from wizard.simulator.grants import AccessToken, AuthorizationCode, Grants, Permission, RefreshToken
 from wizard.simulator.journal import Journal
-from wizard.simulator.people import People, User
+from wizard.simulator.people import People, Session, Sessions, User
 from wizard.simulator.random_values import RandomValues
-from wizard.simulator.rate_limits import RateLimits
-from wizard.simulator.sessions import Sessions
-from wizard.simulator.settings import SimulatorSettings
+from wizard.simulator.settings import RateLimits, SimulatorSettings
 
 DEFAULT_ORIGIN = "http://127.0.0.1:8730"
 SAVED_FORMAT = 1
@@ -182,13 +181,13 @@ class World:
             "random_values": self.random_values.state(),
             "clock_offset": self.clock.offset.total_seconds(),
             "settings": self.settings.to_dict(),
-            "people": codec.encode(list(self.people)),
-            "clients": codec.encode(list(self.clients)),
-            "sessions": codec.encode(list(self.sessions.by_id.values())),
-            "codes": codec.encode(list(self.grants.codes.values())),
-            "refresh_tokens": codec.encode(list(self.grants.refresh_tokens.values())),
-            "access_tokens": codec.encode(list(self.grants.access_tokens.values())),
-            "consents": codec.encode(self.grants.consents),
+            "people": encode(list(self.people)),
+            "clients": encode(list(self.clients)),
+            "sessions": encode(list(self.sessions.by_id.values())),
+            "codes": encode(list(self.grants.codes.values())),
+            "refresh_tokens": encode(list(self.grants.refresh_tokens.values())),
+            "access_tokens": encode(list(self.grants.access_tokens.values())),
+            "consents": encode(self.grants.consents),
         }
 
     def load(self, saved: dict[str, Any]) -> None:
@@ -200,7 +199,55 @@ class World:
         self.clock.set_offset(timedelta(seconds=saved["clock_offset"]))
         # A world saved by an earlier version lacks the settings that came later.
         self.settings = SimulatorSettings.default().with_changes(**saved["settings"])
-        self.people.by_zuid = {u.zuid: u for u in codec.decode_list(User, saved["people"])}
-        self.clients.by_id = {c.client_id: c for c in codec.decode_list(Client, saved["clients"])}
-        self.sessions.restore(saved["sessions"])
-        self.grants.restore(saved)
+        self.people.by_zuid = {u.zuid: u for u in decode_list(User, saved["people"])}
+        self.clients.by_id = {c.client_id: c for c in decode_list(Client, saved["clients"])}
+        sessions = decode_list(Session, saved["sessions"])
+        self.sessions.by_id = {each.session_id: each for each in sessions}
+        codes = decode_list(AuthorizationCode, saved["codes"])
+        self.grants.codes = {each.code: each for each in codes}
+        refresh_tokens = decode_list(RefreshToken, saved["refresh_tokens"])
+        self.grants.refresh_tokens = {each.refresh_token: each for each in refresh_tokens}
+        access_tokens = decode_list(AccessToken, saved["access_tokens"])
+        self.grants.access_tokens = {each.access_token: each for each in access_tokens}
+        self.grants.consents = decode_list(Permission, saved["consents"])
+
+
+T = TypeVar("T")
+
+
+def encode(value: Any) -> Any:
+    """Return `value` as dicts, lists, strings, numbers: dataclasses by field, times as ISO 8601."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {each.name: encode(getattr(value, each.name)) for each in fields(value)}
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, list | tuple):
+        return [encode(each) for each in value]
+    if isinstance(value, dict):
+        return {str(key): encode(each) for key, each in value.items()}
+    return value
+
+
+def decode(kind: type[T], value: dict[str, Any]) -> T:
+    """Return a dataclass of `kind` from what `plain` made of one."""
+    hints = get_type_hints(kind)
+    return kind(**{name: _decode_value(hints[name], each) for name, each in value.items()})
+
+
+def decode_list(kind: type[T], values: list[dict[str, Any]]) -> list[T]:
+    """Return dataclasses of `kind` from what `plain` made of a list of them."""
+    return [decode(kind, each) for each in values]
+
+
+def _decode_value(type_hint: Any, value: Any) -> Any:
+    if value is None:
+        return None
+    if isinstance(type_hint, UnionType):
+        type_hint = next(each for each in get_args(type_hint) if each is not NoneType)
+    if type_hint is datetime:
+        return datetime.fromisoformat(value)
+    if is_dataclass(type_hint) and isinstance(type_hint, type):
+        return decode(type_hint, value)
+    if get_origin(type_hint) is list:
+        return [_decode_value(get_args(type_hint)[0], each) for each in value]
+    return value

@@ -3,22 +3,13 @@
 Written from scratch and visibly not Zoho, with the labels and the steps a driver meets at Zoho.
 """
 
+from pathlib import Path
+
 from flask import Blueprint
 
-from wizard.simulator.pages import (
-    account,
-    announcement,
-    assets,
-    captcha,
-    consent,
-    console,
-    page_context,
-    recovery,
-    second_step,
-    self_client,
-    signin,
-    state,
-)
+from wizard.simulator.pages import account, admin, consent, console, page_context, sign_in
+
+_PACKAGE = Path(__file__).parents[2]
 
 
 def blueprint() -> Blueprint:
@@ -26,15 +17,23 @@ def blueprint() -> Blueprint:
     pages = Blueprint(
         "pages",
         __name__,
-        template_folder=str(assets.folder("templates")),
-        static_folder=str(assets.folder("static") / "simulator"),
+        template_folder=str(folder("templates")),
+        static_folder=str(folder("static") / "simulator"),
         static_url_path="/_simulator/static",
     )
     pages.before_request(page_context.check_post_origin)
     pages.after_request(page_context.add_security_headers)
     pages.context_processor(page_context.template_context)
     pages.register_error_handler(403, page_context.handle_forbidden)
-    steps = (signin, captcha, second_step, announcement, recovery)
-    for module in (*steps, consent, console, self_client, account, state):
+    for module in (sign_in, consent, console, account, admin):
         pages.register_blueprint(module.pages)
     return pages
+
+
+def folder(name: str) -> Path:
+    """Return the folder `templates` or `static`.
+
+    In a wheel it lies in the package, in a checkout beside it.
+    """
+    inside = _PACKAGE / name
+    return inside if inside.is_dir() else _PACKAGE.parent / name

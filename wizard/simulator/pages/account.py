@@ -2,10 +2,19 @@
 
 from typing import Any
 
-from flask import redirect, render_template, request, url_for
+from flask import Response, make_response, redirect, render_template, request, url_for
 
-from wizard.simulator.pages import labels, page_context
-from wizard.simulator.pages.passwords import new_password_errors
+from wizard.simulator.pages import page_context
+from wizard.simulator.pages.consent import describe_scopes
+from wizard.simulator.pages.sign_in import (
+    DEACTIVATED,
+    UNKNOWN_ACCOUNT,
+    WRONG_CODE,
+    WRONG_LETTERS,
+    is_captcha_correct,
+    require_session,
+)
+from wizard.simulator.people import User
 
 WRONG_CURRENT_PASSWORD = "This is not your current password."  # noqa: S105 - no secret
 
@@ -70,7 +79,7 @@ def connected_apps() -> str:
     for client in world.connected_apps(user):
         tokens = list(world.grants.active_refresh_tokens(user.zuid, client.client_id))
         scopes = list(dict.fromkeys(name for each in tokens for name in each.permission.scopes))
-        entries.append((client, tokens, labels.describe_scopes(scopes)))
+        entries.append((client, tokens, describe_scopes(scopes)))
     return render_template("simulator/apps.html", entries=entries)
 
 
@@ -91,3 +100,130 @@ def _password_errors(form: dict[str, str]) -> dict[str, str]:
     if not user.check_password(form.get("current_password", "")):
         errors["current_password"] = WRONG_CURRENT_PASSWORD
     return errors
+
+
+MIN_PASSWORD_LENGTH = 8
+TOO_SHORT = f"Choose a password of at least {MIN_PASSWORD_LENGTH} characters."
+NOT_NEW = "Choose a password other than your current one."
+NOT_REPEATED = "The two new passwords differ."
+
+
+def new_password_errors(user: User, new_password: str, repeated_password: str) -> dict[str, str]:
+    """Return field name → what is wrong with it; empty when `new` may become the password."""
+    errors = {}
+    if len(new_password) < MIN_PASSWORD_LENGTH:
+        errors["new_password"] = TOO_SHORT
+    elif user.check_password(new_password):
+        errors["new_password"] = NOT_NEW
+    if repeated_password != new_password:
+        errors["repeat_password"] = NOT_REPEATED
+    return errors
+
+
+@pages.get("/password")
+def begin_recovery() -> Response:
+    """Ask whose password is forgotten."""
+    kept = page_context.current_session() or page_context.current_world().sessions.begin(
+        page_context.current_location()
+    )
+    response = make_response(_recovery_page("login", csrf_token=kept.csrf))
+    page_context.set_session_cookie(response, kept)
+    return response
+
+
+@pages.post("/password")
+def send_recovery_code() -> Any:
+    """Mail a code to a known address whose captcha fits, and ask for it."""
+    login_id = request.form.get("LOGIN_ID", "")
+    user = page_context.current_world().people.find(login_id)
+    if user is None or user.location != page_context.current_location():
+        return _recovery_page("login", {"LOGIN_ID": UNKNOWN_ACCOUNT}, login_id=login_id)
+    if user.deactivated:
+        return _recovery_page("login", {"LOGIN_ID": DEACTIVATED}, login_id=login_id)
+    if not is_captcha_correct(request.form.get("captcha", "")):
+        return _recovery_page("login", {"captcha": WRONG_LETTERS}, login_id=login_id)
+    user.recovery_code = f"{page_context.current_world().random_values.number(6)}"
+    require_session().recovering_zuid, require_session().is_recovery_verified = user.zuid, False
+    return _recovery_page("code", user=user)
+
+
+@pages.post("/password/code")
+def verify_recovery_code() -> Any:
+    """Judge the mailed code and ask for a new password."""
+    user = _recovering_user()
+    if user is None:
+        return redirect(_finish())
+    if not user.recovery_code or request.form.get("code", "").strip() != user.recovery_code:
+        return _recovery_page("code", {"code": WRONG_CODE}, user=user)
+    user.recovery_code, require_session().is_recovery_verified = "", True
+    return _recovery_page("new", user=user)
+
+
+@pages.get("/password/new")
+def choose_password() -> Any:
+    """Ask whoever signed in with an administrator's password for one of their own."""
+    user = _verified_user()
+    return redirect(_finish()) if user is None else _recovery_page("new", user=user)
+
+
+@pages.post("/password/new")
+def replace_password() -> Any:
+    """Take the new password; who had forgotten theirs is asked what else should end."""
+    user = _verified_user()
+    if user is None:
+        return redirect(_finish())
+    new = request.form.get("new_password", "")
+    errors = new_password_errors(user, new, request.form.get("repeat_password", ""))
+    if errors:
+        return _recovery_page("new", errors, user=user)
+    was_reset = user.must_change_password
+    page_context.current_world().change_password(user, new)
+    return redirect(_finish()) if was_reset else _recovery_page("end", user=user)
+
+
+@pages.post("/password/end")
+def end_sessions_after_recovery() -> Any:
+    """End what was ticked, of which nothing is at first, and lead to the sign-in page."""
+    user = _verified_user()
+    if user is not None:
+        page_context.current_world().change_password(
+            user,
+            user.password,
+            end_sessions="end_sessions" in request.form,
+            remove_tokens="remove_tokens" in request.form,
+        )
+    return redirect(_finish())
+
+
+def _finish() -> str:
+    """Forget what the session had proved; return the page where the new password is good."""
+    kept = page_context.current_session()
+    if kept:
+        kept.recovering_zuid, kept.is_recovery_verified = None, False
+    return url_for("pages.sign_in.page", serviceurl=_service_url())
+
+
+def _service_url() -> str:
+    return request.args.get("serviceurl", "")
+
+
+def _recovering_user() -> User | None:
+    kept = page_context.current_session()
+    return (
+        page_context.current_world().people.by_zuid.get(kept.recovering_zuid or 0) if kept else None
+    )
+
+
+def _verified_user() -> User | None:
+    kept = page_context.current_session()
+    return _recovering_user() if kept and kept.is_recovery_verified else None
+
+
+def _recovery_page(step: str, errors: dict[str, str] | None = None, **values: Any) -> str:
+    return render_template(
+        "simulator/recovery.html",
+        step=step,
+        errors=errors or {},
+        serviceurl=_service_url(),
+        **values,
+    )

@@ -1,6 +1,7 @@
 """Consent: what a client asks for, in words, and what the person decides."""
 
-from dataclasses import replace
+import re
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -17,8 +18,8 @@ from wizard.simulator.authorization_endpoint import (
     ErrorPage,
     NoAccount,
 )
-from wizard.simulator.pages import labels, page_context
-from wizard.simulator.product_catalog import products
+from wizard.simulator.catalog import product_of_scope, products
+from wizard.simulator.pages import page_context
 
 NOT_FOUND = ErrorPage("400 not found", "This address answers GET only.", 400)
 
@@ -105,10 +106,10 @@ def _consent_page(decision: ConsentRequired | ChooseOrganization | NoAccount) ->
     return render_template(
         "simulator/consent.html",
         client=decision.client,
-        scope_groups=labels.describe_scopes(decision.request.scopes),
+        scope_groups=describe_scopes(decision.request.scopes),
         choices=[(products()[key], owned) for key, owned in choices.items()],
         missing_product=decision.product if isinstance(decision, NoAccount) else None,
-        sign_out=url_for("pages.signin.sign_out", serviceurl=request.url),
+        sign_out=url_for("pages.sign_in.sign_out", serviceurl=request.url),
     )
 
 
@@ -121,3 +122,55 @@ def _error_page(page: ErrorPage) -> tuple[str, int]:
         render_template("simulator/error.html", title=page.title, description=page.description),
         page.status,
     )
+
+
+_OPERATION_TEXTS = {
+    "ALL": "View, create, change and delete",
+    "READ": "View",
+    "CREATE": "Create",
+    "UPDATE": "Change",
+    "DELETE": "Delete",
+    "WRITE": "Create and change",
+    "CREATE-UPDATE": "Create and change",
+}
+
+
+@dataclass(frozen=True)
+class ScopeGroup:
+    """What is asked for in one product, a sentence for each scope."""
+
+    product: str
+    descriptions: list[str]
+
+
+def describe_scopes(scopes: list[str]) -> list[ScopeGroup]:
+    """Return the scopes in words, a block for each product in the order asked."""
+    found: dict[str, list[str]] = {}
+    for scope in scopes:
+        found.setdefault(product_title(scope), []).append(describe_scope(scope))
+    return [ScopeGroup(product, permissions) for product, permissions in found.items()]
+
+
+def product_title(scope: str) -> str:
+    """Return the product a scope speaks of: `ZohoCRM.org.READ` → CRM."""
+    service = scope.partition(".")[0]
+    known = product_of_scope(scope)
+    if known:
+        return known.title
+    if "." not in scope or service == "AaaServer":
+        return "Your Zoho account"
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", re.sub(r"^zoho", "", service, flags=re.I))
+
+
+def describe_scope(scope: str) -> str:
+    """Return what a scope allows: `ZohoCRM.modules.leads.READ` → View leads (modules)."""
+    _, *names, operation = scope.split(".") if "." in scope else ("", scope, "READ")
+    *around, thing = (_spell_out(name) for name in names)
+    doing = _OPERATION_TEXTS.get(operation.upper(), operation)
+    return f"{doing} {thing}" + (f" ({', '.join(around)})" if around else "")
+
+
+def _spell_out(name: str) -> str:
+    if name.casefold() == "fullaccess":
+        return "everything"
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).replace("_", " ").lower()

@@ -1,13 +1,25 @@
 """The API console of a data centre: register clients, see their secrets, change their settings."""
 
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from flask import abort, redirect, render_template, request, url_for
 
+from wizard.simulator import authorization_endpoint
+from wizard.simulator.catalog import (
+    can_share_clients,
+    data_centers,
+    is_known_scope,
+    products_of,
+    split_scopes,
+)
 from wizard.simulator.clients import SELF_CLIENT, SERVER_BASED, Client
-from wizard.simulator.data_centers import can_share_clients, data_centers
+from wizard.simulator.grants import Permission
 from wizard.simulator.pages import page_context
-from wizard.simulator.pages.registration import Registration
+from wizard.simulator.people import Organization
 
 CLIENT_TYPES = {
     SERVER_BASED: (
@@ -28,7 +40,52 @@ CLIENT_TYPES = {
 SUPPORTED_KINDS = (SERVER_BASED, SELF_CLIENT)
 SELF_CLIENT_NAME = "Self Client"
 
+NAME_MISSING = "Enter a client name."
+INVALID_NAME = "The client name can have no special characters except _ and &."
+INVALID_HOMEPAGE = "Enter a valid homepage URL, such as https://www.example.com."
+INVALID_REDIRECT_URIS = "Enter valid redirect URIs: full URLs that start with http:// or https://."
+
+_NAME = re.compile(r"[\w& ]+")
+MINUTES = (3, 5, 7, 10)
+INVALID_SCOPE = "Enter valid scopes, separated by commas."
+DESCRIPTION_MISSING = "Enter a scope description."
+CODE_LIMIT_REACHED = "Maximum request limit reached. Please try again after some time."
+
 pages = page_context.location_blueprint("console", "api-console")
+
+
+@dataclass(frozen=True)
+class Registration:
+    """Name, homepage URL and redirect URIs of a client to be."""
+
+    name: str = ""
+    homepage: str = ""
+    redirect_uris: tuple[str, ...] = ()
+
+    @classmethod
+    def read(cls, form: Mapping[str, str]) -> "Registration":
+        """Return what the form says, blanks around each line removed."""
+        return cls(
+            name=form.get("name", "").strip(),
+            homepage=form.get("homepage", "").strip(),
+            redirect_uris=tuple(form.get("redirect_uris", "").split()),
+        )
+
+    @classmethod
+    def of(cls, client: Client) -> "Registration":
+        """Return what is registered already."""
+        return cls(client.name, client.homepage, tuple(client.redirect_uris))
+
+    def errors(self) -> dict[str, str]:
+        """Return field name → what is wrong with it; empty when Zoho would take it."""
+        errors = {}
+        if not _NAME.fullmatch(self.name):
+            errors["name"] = INVALID_NAME if self.name else NAME_MISSING
+        if not _is_full_url(self.homepage):
+            errors["homepage"] = INVALID_HOMEPAGE
+        if not self.redirect_uris or not all(map(_is_redirect_uri, self.redirect_uris)):
+            errors["redirect_uris"] = INVALID_REDIRECT_URIS
+        return errors
 
 
 @pages.get("/")
@@ -89,7 +146,7 @@ def client(client_id: str) -> Any:
     """Show a client: its secret, or for a self client the form that generates a code."""
     mine = own_client(client_id)
     if mine.kind == SELF_CLIENT:
-        return redirect(url_for("pages.self_client.form", client_id=client_id))
+        return redirect(url_for(".code_form", client_id=client_id))
     return _tab("secret", mine)
 
 
@@ -201,3 +258,89 @@ def _form(kind: str, registration: Registration, errors: dict[str, str] | None =
 
 def _tab(tab: str, mine: Client, **values: Any) -> str:
     return render_template(f"simulator/client_{tab}.html", tab=tab, client=mine, **values)
+
+
+@pages.get("/client/<client_id>/code")
+@page_context.sign_in_required
+def code_form(client_id: str) -> str:
+    """Show the form that generates a code."""
+    return _code_page("form", _self_client(client_id), errors={}, sent={})
+
+
+@pages.post("/client/<client_id>/code")
+@page_context.sign_in_required
+def generate_code(client_id: str) -> str:
+    """Generate a code, after asking for the portal where the scopes leave a choice."""
+    mine, user = _self_client(client_id), page_context.require_user()
+    errors = _code_errors(request.form)
+    if errors:
+        return _code_page("form", mine, errors=errors, sent=request.form)
+    asked = split_scopes(request.form["scope"])
+    bound = [product for product in products_of(asked) if product.binds_organization]
+    owned = {each.key: user.organizations_in(each.key) for each in bound}
+    chosen = {
+        key: _chosen_organization(each, request.form.get(key))
+        for key, each in owned.items()
+        if each
+    }
+    if None in chosen.values():
+        choices = [(each, owned[each.key]) for each in bound if len(owned[each.key]) > 1]
+        return _code_page("portal", mine, sent=request.form, choices=choices)
+    ids = {key: each.organization_id for key, each in chosen.items() if each}
+    return _generate_code(
+        mine, Permission(client_id, user.zuid, page_context.current_location(), asked, ids)
+    )
+
+
+def _generate_code(mine: Client, permission: Permission) -> str:
+    minutes = int(request.form["minutes"])
+    code = authorization_endpoint.generate_code(
+        page_context.current_world(), permission, lifetime_seconds=60 * minutes
+    )
+    if code is None:
+        return _code_page("form", mine, errors={"scope": CODE_LIMIT_REACHED}, sent=request.form)
+    return _code_page("done", mine, code=code.code, minutes=minutes)
+
+
+def _chosen_organization(
+    owned: list[Organization], organization_id: str | None
+) -> Organization | None:
+    if len(owned) == 1:
+        return owned[0]
+    return next((each for each in owned if each.organization_id == organization_id), None)
+
+
+def _code_errors(form_fields: Mapping[str, str]) -> dict[str, str]:
+    errors = {}
+    asked = split_scopes(form_fields.get("scope", ""))
+    if not asked or not all(map(is_known_scope, asked)):
+        errors["scope"] = INVALID_SCOPE
+    if not form_fields.get("description", "").strip():
+        errors["description"] = DESCRIPTION_MISSING
+    if form_fields.get("minutes") not in {str(each) for each in MINUTES}:
+        abort(400)
+    return errors
+
+
+def _self_client(client_id: str) -> Client:
+    mine = own_client(client_id)
+    return mine if mine.kind == SELF_CLIENT else abort(404)
+
+
+def _code_page(step: str, mine: Client, **values: Any) -> str:
+    return render_template(
+        f"simulator/code_{step}.html", tab="code", client=mine, durations=MINUTES, **values
+    )
+
+
+def _is_full_url(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.hostname)
+
+
+def _is_redirect_uri(url: str) -> bool:
+    """Whether Zoho takes it: `localhost` is fine, but 127.0.0.1 was refused in the field."""
+    return _is_full_url(url) and urlsplit(url).hostname != "127.0.0.1" and "#" not in url

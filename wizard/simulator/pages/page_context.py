@@ -1,8 +1,10 @@
 """One visit to a page: which data centre, who is signed in, and whether it may act."""
 
 import hmac
+import tomllib
 from collections.abc import Callable
-from functools import wraps
+from functools import cache, wraps
+from importlib.resources import files
 from typing import Any, cast
 from urllib.parse import urlsplit
 
@@ -20,14 +22,12 @@ from flask import (
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as AnyResponse
 
-from wizard.simulator.data_centers import DataCenter, data_centers
-from wizard.simulator.pages.labels import console_label
-from wizard.simulator.people import User
-from wizard.simulator.request_context import current_world as current_world
-from wizard.simulator.sessions import SESSION_COOKIE, Session, cookie_path
+from wizard.simulator.catalog import DataCenter, data_centers
+from wizard.simulator.middleware import current_world as current_world
+from wizard.simulator.people import SESSION_COOKIE, Session, User, cookie_path
 
 CSRF_HEADER = "X-ZCSRF-TOKEN"  # Zoho's own name for it; the value is the session's
-UNPROTECTED_ENDPOINTS = {"pages.signin.page", "pages.consent.authorize"}
+UNPROTECTED_ENDPOINTS = {"pages.sign_in.page", "pages.consent.authorize"}
 """Posts that change nothing: a login id that comes along from another data centre, and an
 authorization request by the wrong method."""
 _HEADERS = {
@@ -94,7 +94,7 @@ def sign_in_required(view: Callable[..., Any]) -> Callable[..., Any]:
 
 def sign_in_page() -> str:
     """Return the sign-in page that leads back to the page asked for."""
-    return url_for("pages.signin.page", servicename="AaaServer", serviceurl=request.url)
+    return url_for("pages.sign_in.page", servicename="AaaServer", serviceurl=request.url)
 
 
 def safe_target(serviceurl: str) -> str:
@@ -170,3 +170,18 @@ def template_context() -> dict[str, Any]:
         ),
         "user": signed_in_user(),
     }
+
+
+def console_label(label: str, changed_part: str) -> str:
+    """Return a label of the API console: the known one, or another where it stands in the part
+    of the console that `changed` names (a choice of the setting `console_labels`)."""
+    for part, others in _changed_console_labels().items():
+        if changed_part in (part, "all") and label in others:
+            return others[label]
+    return label
+
+
+@cache
+def _changed_console_labels() -> dict[str, dict[str, str]]:
+    text = files("wizard.simulator.pages").joinpath("console_labels.toml").read_text("utf-8")
+    return tomllib.loads(text)

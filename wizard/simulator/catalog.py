@@ -1,5 +1,6 @@
 """The products of the simulated Zoho, as data: where they answer, what they want and say."""
 
+import re
 import tomllib
 from dataclasses import dataclass
 from functools import cache
@@ -76,12 +77,12 @@ def products() -> dict[str, Product]:
 
 
 @cache
-def services() -> frozenset[str]:
+def scope_services() -> frozenset[str]:
     """Return the first words of scopes that Zoho knows, in lower case."""
     return frozenset(each.casefold() for each in _table()["services"])
 
 
-def hosts() -> frozenset[str]:
+def product_hosts() -> frozenset[str]:
     """Return the hosts on which products answer."""
     roots = (root for product in products().values() for root in product.roots)
     return frozenset(root.partition("/")[0] for root in roots)
@@ -117,3 +118,69 @@ def _product(key: str, row: dict[str, Any], families: dict[str, dict[str, ApiRes
     endpoints = tuple(Endpoint(**{**p, "scopes": tuple(p["scopes"])}) for p in row["endpoints"])
     made = {**row, **lists, "endpoints": endpoints, "errors": families[row["errors"]]}
     return Product(key=key, **made)
+
+
+@dataclass(frozen=True)
+class DataCenter:
+    """One data centre: its lower-case `location` code, its name for users, its client registry."""
+
+    location: str
+    name: str
+    registry: str = "world"
+
+
+@cache
+def data_centers() -> dict[str, DataCenter]:
+    """Return location → data centre, in the order of the table."""
+    text = files("wizard.simulator").joinpath("data_centers.toml").read_text("utf-8")
+    return {code: DataCenter(code, **row) for code, row in tomllib.loads(text).items()}
+
+
+def can_share_clients(one: str, other: str) -> bool:
+    """Whether a client registered in one location can be enabled in the other."""
+    table = data_centers()
+    return table[one].registry == table[other].registry
+
+
+SCOPE_OPERATIONS = ("ALL", "CREATE", "READ", "UPDATE", "DELETE", "WRITE", "CREATE-UPDATE")
+OPENID_SCOPES = ("openid", "email", "profile", "phone")
+"""The scopes of OpenID Connect have no dots."""
+
+_SEPARATORS = re.compile(r"[,\s]+")
+_PARTS = re.compile(r"[A-Za-z_]+(?:\.[A-Za-z_]+)+")
+
+
+def split_scopes(scope: str) -> list[str]:
+    """Return the single scopes of a parameter, separated by commas or blanks, each once."""
+    return list(dict.fromkeys(each for each in _SEPARATORS.split(scope) if each))
+
+
+def is_known_scope(scope: str) -> bool:
+    """Whether Zoho knows the scope: a service it has, a name, an operation, in any case."""
+    if scope.casefold() in OPENID_SCOPES:
+        return True
+    service, _, rest = scope.partition(".")
+    name, _, operation = rest.rpartition(".")
+    fits = bool(name) and bool(_PARTS.fullmatch(f"{service}.{name}"))
+    return fits and operation.upper() in SCOPE_OPERATIONS and service.casefold() in scope_services()
+
+
+def scopes_cover(granted: list[str], wanted: str) -> bool:
+    """Whether granted scopes include `wanted`, case aside.
+
+    `X.ALL` covers the operations of X, and X's parts: `ZohoCRM.modules.ALL` is every module.
+    """
+    goal = wanted.casefold()
+    return any(_scope_covers(each.casefold(), goal) for each in granted)
+
+
+def _scope_covers(granted: str, wanted: str) -> bool:
+    if granted == wanted:
+        return True
+    name, _, operation = granted.rpartition(".")
+    goal_name, _, goal_operation = wanted.rpartition(".")
+    within = goal_name == name or goal_name.startswith(f"{name}.")
+    whole_service = name.endswith(".fullaccess") and wanted.startswith(name.split(".")[0] + ".")
+    return (operation in ("all", goal_operation) and within) or (
+        operation == "all" and whole_service
+    )

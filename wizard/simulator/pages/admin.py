@@ -3,17 +3,19 @@
 from collections.abc import Callable
 from typing import Any
 
-from flask import Blueprint, redirect, render_template, request, url_for
+from flask import Blueprint, Response, jsonify, redirect, render_template, request, url_for
 
 from wizard.simulator import controls
-from wizard.simulator.data_centers import data_centers
+from wizard.simulator.catalog import data_centers
 from wizard.simulator.faults import FAULT_KINDS
+from wizard.simulator.middleware import current_world, json_error
+from wizard.simulator.operations import READ_ONLY_OPERATIONS
 from wizard.simulator.pages import page_context
 
 JOURNAL_ENTRIES_SHOWN = 40
 CLOCK_STEPS_SECONDS = {"2 minutes": 120, "10 minutes": 600, "1 hour": 3600, "1 day": 86400}
 
-pages = Blueprint("state", __name__)
+pages = Blueprint("admin", __name__)
 
 
 @pages.get("/")
@@ -66,3 +68,29 @@ _FIELD_PARSERS: dict[str, Callable[[str], Any]] = {
     "deactivated": lambda text: text == "yes",
 }
 """How a field of a form becomes the JSON value that a control takes; others are text."""
+
+
+controls_api = Blueprint("controls", __name__, url_prefix="/_simulator")
+"""`GET`: verbs that change nothing; `POST`: all, wishes as JSON."""
+
+
+@controls_api.get("/controls/<operation>")
+def read_control(operation: str) -> Response:
+    """Say how things are."""
+    if operation not in READ_ONLY_OPERATIONS:
+        return json_error("LookupError", f"there is nothing to look at called {operation!r}", 404)
+    return jsonify(controls.perform(current_world(), operation, {}))
+
+
+@controls_api.post("/controls/<operation>")
+def perform_control(operation: str) -> Response:
+    """Do what is wished for."""
+    arguments = request.get_json(silent=True)
+    if not isinstance(arguments, dict):
+        return json_error("ValueError", "the wish is not a JSON object", 400)
+    try:
+        return jsonify(controls.perform(current_world(), operation, arguments))
+    except LookupError as unknown:
+        return json_error("LookupError", str(unknown), 404)
+    except (ValueError, TypeError) as impossible:
+        return json_error("ValueError", str(impossible), 400)
