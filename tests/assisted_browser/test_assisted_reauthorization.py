@@ -25,7 +25,7 @@ ERIC = "eric@zylker.example"
 
 def add_eric(harness: Harness) -> None:
     facts = {"product": "crm", "organization_id": "77001", "name": "Eric & Co"}
-    harness.controls.add_person(
+    harness.controls.add_user(
         ERIC,
         password="made-up-password-of-eric",
         first_name="Eric",

@@ -43,7 +43,7 @@ def test_from_nothing_to_a_proof_in_a_window_of_its_own(shell: Shell, browser: B
         window = _connected(browser, port)
         person = SimulatedUser(window.contexts[0].pages[0])
         sign_in, console, consent = SignInPage(person), ConsolePage(person), ConsentPage(person)
-        password = shell.simulator.world.people.get(ANNA).password
+        password = shell.simulator.world.users.get(ANNA).password
         sign_in.login_id.wait_for()
         sign_in.sign_in(ANNA, password)
         expect(console.redirect_uris).to_have_value(f"http://localhost:{shell.port}/callback")

@@ -42,7 +42,7 @@ def window_for(harness: Harness, page: Page, email: str, organization: str = "")
 def add_eric(harness: Harness) -> None:
     """Somebody of anna's data centre with one organization."""
     facts = {"product": "crm", "organization_id": "77001", "name": "Eric & Co"}
-    harness.controls.add_person(
+    harness.controls.add_user(
         ERIC,
         password="made-up-password-of-eric",
         first_name="Eric",
@@ -111,7 +111,7 @@ def test_a_one_time_code_is_the_persons_and_the_browser_is_not_trusted(
     seen = window_for(harness, page, DORA)
     assert creates_grant(seen)
     assert seen.user.prompt_reasons == ["sign-in", "one-time-code"]
-    assert harness.simulator.world.people.get(DORA).trusted_browsers == []
+    assert harness.simulator.world.users.get(DORA).trusted_browsers == []
 
 
 @pytest.mark.slow
@@ -141,7 +141,7 @@ def test_a_captcha_is_the_persons(assisted_window: AssistedWindow) -> None:
 @pytest.mark.slow
 def test_a_push_is_the_persons(harness: Harness, page: Page) -> None:
     seen = window_for(harness, page, DORA)
-    harness.simulator.world.people.get(DORA).approves_by_push = True
+    harness.simulator.world.users.get(DORA).approves_by_push = True
     assert creates_grant(seen)
     assert seen.user.prompt_reasons == ["sign-in", "push"]
 

@@ -46,12 +46,12 @@ class ConsoleUser:
         return raised.value.failure.details["description"]
 
     def sign_in(self) -> None:
-        password = self.simulator.world.people.get(self.email).password
+        password = self.simulator.world.users.get(self.email).password
         SignInPage(self.person).sign_in(self.email, password)
 
     def restore_session(self) -> None:
         """Be signed in from before."""
-        user = self.simulator.world.people.get(self.email)
+        user = self.simulator.world.users.get(self.email)
         session = self.simulator.world.sessions.begin(user.location)
         session.zuid = user.zuid
         cookie = {"name": "zoho_simulator_session", "value": session.session_id}

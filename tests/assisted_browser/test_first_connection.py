@@ -44,7 +44,7 @@ class FirstConnection:
         }
 
     def sign_in(self) -> None:
-        password = self.harness.simulator.world.people.get(ANNA).password
+        password = self.harness.simulator.world.users.get(ANNA).password
         SignInPage(SimulatedUser(self.page)).sign_in(ANNA, password)
 
     def connect(self) -> int:

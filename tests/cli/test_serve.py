@@ -232,7 +232,7 @@ def test_a_demo_keeps_both_sides_between_runs(shell: Shell) -> None:
     again = shell.start("demo", "--port", port)
     again.wait_for_stderr("Ctrl-C: stop")
     assert any(
-        person["last_name"] == "Bergmann" for person in json.loads(saved.read_text())["people"]
+        person["last_name"] == "Bergmann" for person in json.loads(saved.read_text())["users"]
     )
     assert again.finish(signal.SIGTERM).exit_code == 0
     assert "Bergmann" in saved.read_text()

@@ -80,7 +80,7 @@ def test_what_a_profile_writes_it_finds_again(
 
 
 def add_us_connection(harness: Harness) -> Grant:
-    person = harness.controls.add_person(
+    person = harness.controls.add_user(
         "amy@zylker.example",
         location="us",
         password="made-up-Passw0rd",

@@ -38,7 +38,7 @@ def test_whoever_has_one_organization_is_not_asked_for_it(journey: Journey) -> N
 
 def test_a_second_factor_stands_in_nobodys_way(journey: Journey) -> None:
     journey.open_sign_in_page()
-    dora = journey.simulator.world.people.get(DORA)
+    dora = journey.simulator.world.users.get(DORA)
     sign_in = SignInPage(journey.person)
     sign_in.enter_login_id(DORA)
     sign_in.enter_password(dora.password)
@@ -100,7 +100,7 @@ def test_a_wrong_redirect_uri_is_named_after_back_mended_in_the_console_and_repe
 
     console = ConsolePage(journey.console_tab())
     console.open_tab("Client Details")
-    console.person.paste(console.redirect_uris, right)
+    console.user.paste(console.redirect_uris, right)
     console.update()
     expect(console.page.get_by_role("status").first).to_have_text("Updated.")
 

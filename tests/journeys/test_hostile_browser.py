@@ -199,7 +199,7 @@ def test_a_strangers_words_are_shown_as_words_and_run_nowhere(journey: Journey) 
     hostile = "<img src=x onerror=\"document.title='owned'\">"
     organization = {"product": "crm", "organization_id": "2001", "name": hostile}
     eve = "eve@zylker.example"
-    journey.controls.add_person(
+    journey.controls.add_user(
         eve,
         location="eu",
         password="made-up",

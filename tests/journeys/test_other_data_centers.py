@@ -36,7 +36,7 @@ def store_indian_secret(journey: Journey, *, enable_data_center: bool = False) -
     console = settings_in_console(journey, client_page)
     if enable_data_center:
         console.toggle_data_center("in")
-    secret = console.person.copy(console.secret_at("in"))
+    secret = console.user.copy(console.secret_at("in"))
     client_page.store_secret(secret)
     client_page.open_connection(CONNECTION_NAME)
     return ConnectionPage(journey.person)

@@ -22,7 +22,7 @@ OTHER_ORGANIZATION = {"product": "crm", "organization_id": "20099999999", "name"
 
 def add_new_account(harness: Harness, *organizations: dict[str, str]) -> None:
     facts: dict[str, Any] = {"first_name": "Ina", "last_name": "Gration", "location": "eu"}
-    harness.controls.add_person(
+    harness.controls.add_user(
         NEW_ACCOUNT, **facts, password="ina-made-up-password", organizations=[*organizations]
     )
 

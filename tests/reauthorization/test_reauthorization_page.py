@@ -28,7 +28,7 @@ def check_accessibility(page: Page) -> None:
 
 def add_eric(journey: Journey) -> None:
     """Somebody else of the European data centre, who has one organization."""
-    journey.controls.add_person(
+    journey.controls.add_user(
         ERIC,
         password="made-up-password-of-eric",
         first_name="Eric",

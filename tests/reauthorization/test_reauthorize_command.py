@@ -134,7 +134,7 @@ def test_somebody_leaves_and_another_person_takes_all_over(
     shell: Shell, shell_harness: Harness
 ) -> None:
     new = "integrations@zylker.example"
-    shell.simulator.controls.add_person(
+    shell.simulator.controls.add_user(
         new,
         first_name="Ina",
         last_name="Gration",

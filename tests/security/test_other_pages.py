@@ -20,7 +20,7 @@ ORIGINS = ["http://localhost:{port}", "http://127.0.0.1:{port}", "http://cats.te
 REQUEST = {
     "as a form would": "fetch(url, {method: 'POST', mode: 'no-cors', body: '{}'})",
     "as JSON": "fetch(url, {method: 'POST', headers: {'Content-Type': 'application/json'}})",
-    "to read": "fetch(url.replace('reset', 'people')).then(answer => answer.text())",
+    "to read": "fetch(url.replace('reset', 'users')).then(answer => answer.text())",
 }
 
 
@@ -54,7 +54,7 @@ def test_a_rebound_name_gets_no_page_of_the_wizard_and_none_of_the_simulator(
             services.settings.port,
             ("/", "/status", "/callback?state=x", "/static/wizard.js", "/none"),
         ),
-        (made_up, ("/_simulator/", "/_simulator/controls/people", "/eu/accounts/oauth/serverinfo")),
+        (made_up, ("/_simulator/", "/_simulator/controls/users", "/eu/accounts/oauth/serverinfo")),
     ):
         for path in paths:
             answer = page.goto(f"http://rebound.test:{port}{path}")

@@ -19,7 +19,7 @@ HOSTILE = f"{FORGED}\x9b2J\x1b]0;owned\x07\x1b[31m\u202egnp\x85\u2028x"
 def hostile_names(shell_harness: Harness) -> Harness:
     """A proved connection to somebody whose names are an attack."""
     organization = {"product": "crm", "organization_id": "2001", "name": HOSTILE}
-    shell_harness.controls.add_person(
+    shell_harness.controls.add_user(
         EVE,
         location="eu",
         password="made-up",

@@ -32,13 +32,13 @@ def token(zoho_simulator: Simulator) -> RefreshToken:
     client = zoho_simulator.controls.register_client(
         ANNA, ["http://localhost/x"], name="Lead reader"
     )
-    zuid = zoho_simulator.world.people.get(ANNA).zuid
+    zuid = zoho_simulator.world.users.get(ANNA).zuid
     permission = Permission(client["client_id"], zuid, "eu", ["ZohoCRM.org.READ"])
     return zoho_simulator.world.grants.issue_refresh_token(permission)
 
 
 def current_password(simulator: Simulator) -> str:
-    return simulator.world.people.get(ANNA).password
+    return simulator.world.users.get(ANNA).password
 
 
 def test_a_plain_password_change_keeps_refresh_tokens(
@@ -56,7 +56,7 @@ def test_the_box_for_api_tokens_kills_them(
     security: SecurityPage, zoho_simulator: Simulator, token: RefreshToken
 ) -> None:
     security.change_password(current_password(zoho_simulator), NEW_PASSWORD)
-    security.person.choose(security.remove_tokens)
+    security.user.choose(security.remove_tokens)
     security.submit_endings()
     assert token.invalidation_reason == "password changed"
 
@@ -76,7 +76,7 @@ def test_ending_sessions_signs_out_the_other_browsers_only(
     other.go(f"{zoho_simulator.url}/eu/accounts/home")
     SignInPage(other).sign_in(ANNA, current_password(zoho_simulator))
     security.change_password(current_password(zoho_simulator), NEW_PASSWORD)
-    security.person.choose(security.end_sessions)
+    security.user.choose(security.end_sessions)
     security.submit_endings()
     other.page.reload()
     expect(SignInPage(other).login_id).to_be_visible()
@@ -107,8 +107,8 @@ def test_a_password_that_cannot_be_taken_changes_nothing(
 def test_a_connected_app_is_listed_and_revoked(
     security: SecurityPage, zoho_simulator: Simulator, token: RefreshToken
 ) -> None:
-    apps = ConnectedAppsPage(security.person)
-    security.person.click(security.page.get_by_role("link", name="Connected apps"))
+    apps = ConnectedAppsPage(security.user)
+    security.user.click(security.page.get_by_role("link", name="Connected apps"))
     expect(apps.entry("Lead reader")).to_contain_text("CRM: View org")
     apps.revoke("Lead reader")
     expect(security.page.get_by_text("No program is connected")).to_be_visible()
@@ -116,5 +116,5 @@ def test_a_connected_app_is_listed_and_revoked(
 
 
 def test_signing_out_asks_to_sign_in_again(security: SecurityPage) -> None:
-    security.person.click(security.page.get_by_role("link", name="Sign out"))
-    expect(SignInPage(security.person).login_id).to_be_visible()
+    security.user.click(security.page.get_by_role("link", name="Sign out"))
+    expect(SignInPage(security.user).login_id).to_be_visible()

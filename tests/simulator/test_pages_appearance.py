@@ -10,7 +10,6 @@ from support.browser import accessibility_violations
 from support.zoho_driver import captcha_letters
 
 from wizard.simulator.grants import Permission
-from wizard.simulator.people import ANNOUNCEMENT_KINDS
 from wizard.simulator.server import Simulator
 from wizard.simulator.simulated_user import (
     AnnouncementPage,
@@ -19,6 +18,7 @@ from wizard.simulator.simulated_user import (
     SignInPage,
     SimulatedUser,
 )
+from wizard.simulator.users import ANNOUNCEMENT_KINDS
 
 ANNA, CARLA, NILS = "anna@zylker.example", "carla@zylker.example", "nils@zylker.example"
 REDIRECT_URI = "http://localhost:8723/callback"
@@ -35,7 +35,7 @@ def every_page(person: SimulatedUser, simulator: Simulator) -> Iterator[str]:
     self_client = simulator.controls.register_client(
         ANNA, [], name="Self Client", kind="self-client"
     )
-    zuid = world.people.get(ANNA).zuid
+    zuid = world.users.get(ANNA).zuid
     world.grants.issue_refresh_token(
         Permission(client["client_id"], zuid, "eu", ["ZohoCRM.org.READ"])
     )
@@ -67,7 +67,7 @@ def every_page(person: SimulatedUser, simulator: Simulator) -> Iterator[str]:
     yield "error page"
     for login_id in (CARLA, NILS):
         page.goto(f"{accounts}/logout")
-        SignInPage(person).sign_in(login_id, world.people.get(login_id).password)
+        SignInPage(person).sign_in(login_id, world.users.get(login_id).password)
         person.go(authorization)
         yield f"consent for {login_id}"
     person.go(f"{simulator.url}/_simulator/")
@@ -89,7 +89,7 @@ def _sign_in_pages(person: SimulatedUser, simulator: Simulator, accounts: str) -
     recovery = RecoveryPages(person)
     recovery.request_code(ANNA, captcha_letters(person.page, simulator))
     recovery.code.wait_for()
-    recovery.enter_code(simulator.world.people.get(ANNA).recovery_code)
+    recovery.enter_code(simulator.world.users.get(ANNA).recovery_code)
     recovery.new_password.wait_for()
     recovery.choose_password("anna-made-up-another")
     recovery.remove_tokens.wait_for()
@@ -100,7 +100,7 @@ def _sign_in_pages(person: SimulatedUser, simulator: Simulator, accounts: str) -
 
 def _after_sign_in_pages(person: SimulatedUser, simulator: Simulator) -> Iterator[str]:
     sign_in, announcement = SignInPage(person), AnnouncementPage(person)
-    simulator.world.people.get(ANNA).approves_by_push = True
+    simulator.world.users.get(ANNA).approves_by_push = True
     simulator.controls.require_captcha(ANNA)
     for kind in ANNOUNCEMENT_KINDS:
         simulator.controls.announce(ANNA, kind)
@@ -108,7 +108,7 @@ def _after_sign_in_pages(person: SimulatedUser, simulator: Simulator) -> Iterato
     sign_in.captcha.wait_for()
     yield "captcha"
     sign_in.enter_captcha(captcha_letters(person.page, simulator))
-    sign_in.enter_password(simulator.world.people.get(ANNA).password)
+    sign_in.enter_password(simulator.world.users.get(ANNA).password)
     sign_in.push_heading.wait_for()
     yield "push"
     simulator.controls.confirm_push(ANNA)

@@ -37,7 +37,7 @@ class OAuthProgram:
         query |= changes
         self.person.go(f"{self.simulator.url}/eu/accounts/oauth/v2/auth?{urlencode(query)}")
         if login_id:
-            password = self.simulator.world.people.get(login_id).password
+            password = self.simulator.world.users.get(login_id).password
             SignInPage(self.person).sign_in(login_id, password)
         return ConsentPage(self.person)
 

@@ -23,16 +23,16 @@ def open_console(
     person: SimulatedUser, simulator: Simulator, login_id: str, path: str = ""
 ) -> ConsolePage:
     person.go(f"{simulator.url}/eu/api-console/{path}")
-    SignInPage(person).sign_in(login_id, simulator.world.people.get(login_id).password)
+    SignInPage(person).sign_in(login_id, simulator.world.users.get(login_id).password)
     return ConsolePage(person)
 
 
 def register(
     console: ConsolePage, name: str = "Lead_reader & more", uris: str = REDIRECT_URI
 ) -> None:
-    console.person.fill(console.client_name, name)
-    console.person.fill(console.homepage_url, "http://localhost:8723")
-    console.person.fill(console.redirect_uris, uris)
+    console.user.fill(console.client_name, name)
+    console.user.fill(console.homepage_url, "http://localhost:8723")
+    console.user.fill(console.redirect_uris, uris)
     console.create()
 
 
@@ -50,7 +50,7 @@ def test_a_client_is_registered_from_get_started(
     client = only_client(zoho_simulator)
     assert copied == [client.client_id, client.secrets["eu"]]
     assert (client.name, client.redirect_uris) == ("Lead_reader & more", [REDIRECT_URI])
-    assert console.person.actions == 7
+    assert console.user.actions == 7
 
 
 @pytest.mark.rule("console-labels-may-change")
@@ -75,7 +75,7 @@ def test_the_deep_link_to_a_new_client_survives_signing_in(
 def test_the_second_client_begins_with_add_client(console: ConsolePage) -> None:
     console.open_new_client_form()
     register(console)
-    console.person.click(console.page.get_by_role("link", name="Applications"))
+    console.user.click(console.page.get_by_role("link", name="Applications"))
     console.open_new_client_form()
     expect(console.client_name).to_be_visible()
 
@@ -107,7 +107,7 @@ def test_redirect_uris_can_be_updated(console: ConsolePage, zoho_simulator: Simu
     console.open_new_client_form()
     register(console)
     console.open_tab("Client Details")
-    console.person.fill(console.redirect_uris, f"{REDIRECT_URI}\nhttps://zylker.example/back")
+    console.user.fill(console.redirect_uris, f"{REDIRECT_URI}\nhttps://zylker.example/back")
     console.update()
     expect(console.page.get_by_role("status").first).to_have_text("Updated.")
     assert only_client(zoho_simulator).redirect_uris[1] == "https://zylker.example/back"
@@ -165,7 +165,7 @@ def test_a_regenerated_secret_replaces_the_old_one(
     console.open_new_client_form()
     register(console)
     old = only_client(zoho_simulator).secrets["eu"]
-    console.person.click(console.page.get_by_role("button", name="Regenerate secret"))
+    console.user.click(console.page.get_by_role("button", name="Regenerate secret"))
     expect(console.client_secret).not_to_have_text(old)
     expect(console.client_secret).to_have_text(only_client(zoho_simulator).secrets["eu"])
 
@@ -173,7 +173,7 @@ def test_a_regenerated_secret_replaces_the_old_one(
 def test_a_deleted_client_is_gone(console: ConsolePage, zoho_simulator: Simulator) -> None:
     console.open_new_client_form()
     register(console)
-    console.person.click(console.page.get_by_role("button", name="Delete client"))
+    console.user.click(console.page.get_by_role("button", name="Delete client"))
     expect(console.page.get_by_role("link", name="GET STARTED")).to_be_visible()
     assert list(zoho_simulator.world.clients) == []
 
@@ -194,7 +194,7 @@ def test_a_self_client_generates_a_code_that_lives_as_long_as_chosen(
     console.open_new_client_form("Self Client")
     console.create()
     console.generate_code("ZohoCRM.org.READ,AaaServer.profile.READ", 7, "a test")
-    value = console.person.copy(console.generated_code)
+    value = console.user.copy(console.generated_code)
     code = zoho_simulator.world.grants.codes[value]
     life = (code.expires_at - zoho_simulator.clock()).total_seconds()
     assert code.redirect_uri is None
@@ -207,7 +207,7 @@ def test_there_is_one_self_client_an_account(
 ) -> None:
     console.open_new_client_form("Self Client")
     console.create()
-    console.person.click(console.page.get_by_role("link", name="Applications"))
+    console.user.click(console.page.get_by_role("link", name="Applications"))
     console.open_new_client_form("Self Client")
     expect(console.page).to_have_url(re.compile(r"/code$"))
     assert only_client(zoho_simulator).kind == "self-client"

@@ -16,7 +16,7 @@ NEW_PASSWORD = "quite-another-one"
 def token(zoho_simulator: Simulator) -> RefreshToken:
     """A refresh token that Anna gave to a client."""
     client = zoho_simulator.controls.register_client(ANNA, ["http://localhost/x"])
-    zuid = zoho_simulator.world.people.get(ANNA).zuid
+    zuid = zoho_simulator.world.users.get(ANNA).zuid
     permission = Permission(client["client_id"], zuid, "eu", ["ZohoCRM.org.READ"])
     return zoho_simulator.world.grants.issue_refresh_token(permission)
 
@@ -32,7 +32,7 @@ def test_a_forgotten_password_is_replaced_and_ends_tokens_only_where_that_is_tic
     recovery.request_code(ANNA, captcha_letters(person.page, zoho_simulator))
     recovery.enter_code("1")
     expect(recovery.errors).to_have_text("Incorrect OTP. Please try again.")
-    recovery.enter_code(zoho_simulator.world.people.get(ANNA).recovery_code)
+    recovery.enter_code(zoho_simulator.world.users.get(ANNA).recovery_code)
     recovery.choose_password(NEW_PASSWORD)
     expect(recovery.remove_tokens).not_to_be_checked()
     assert token.invalidation_reason is None

@@ -20,7 +20,7 @@ def sign_in(person: SimulatedUser, zoho_simulator: Simulator) -> SignInPage:
 
 
 def password_of(simulator: Simulator, login_id: str) -> str:
-    return simulator.world.people.get(login_id).password
+    return simulator.world.users.get(login_id).password
 
 
 def test_a_login_id_and_its_password_lead_to_the_account(
@@ -33,7 +33,7 @@ def test_a_login_id_and_its_password_lead_to_the_account(
 
 def test_the_button_is_disabled_until_something_is_entered(sign_in: SignInPage) -> None:
     expect(sign_in.next).to_be_disabled()
-    sign_in.person.fill(sign_in.login_id, ANNA)
+    sign_in.user.fill(sign_in.login_id, ANNA)
     expect(sign_in.next).to_be_enabled()
 
 
@@ -102,7 +102,7 @@ def test_china_knows_nobody_from_elsewhere(
 def test_a_second_factor_asks_for_a_one_time_code_and_whether_to_trust(
     sign_in: SignInPage, zoho_simulator: Simulator
 ) -> None:
-    dora = zoho_simulator.world.people.get(DORA)
+    dora = zoho_simulator.world.users.get(DORA)
     sign_in.enter_login_id(DORA)
     sign_in.enter_password(dora.password)
     sign_in.enter_code("000000")
@@ -117,13 +117,13 @@ def test_a_second_factor_asks_for_a_one_time_code_and_whether_to_trust(
 def test_only_a_trusted_browser_is_spared_the_next_one_time_code(
     sign_in: SignInPage, zoho_simulator: Simulator, trusted: bool
 ) -> None:
-    dora = zoho_simulator.world.people.get(DORA)
+    dora = zoho_simulator.world.users.get(DORA)
     sign_in.enter_login_id(DORA)
     sign_in.enter_password(dora.password)
     sign_in.enter_code(dora.one_time_code(zoho_simulator.clock()))
     sign_in.trust(trusted)
     sign_in.wait_until_done()
-    sign_in.person.click(sign_in.page.get_by_role("link", name="Sign out"))
+    sign_in.user.click(sign_in.page.get_by_role("link", name="Sign out"))
     sign_in.enter_login_id(DORA)
     sign_in.enter_password(dora.password)
     landed = sign_in.page.get_by_role("heading", name="Change password")
@@ -145,7 +145,7 @@ def test_after_too_many_wrong_passwords_comes_a_captcha(
     sign_in.enter_captcha(captcha_letters(sign_in.page, zoho_simulator))
     sign_in.enter_password(password_of(zoho_simulator, ANNA))
     sign_in.wait_until_done()
-    assert zoho_simulator.world.people.get(ANNA).wrong_passwords == 0
+    assert zoho_simulator.world.users.get(ANNA).wrong_passwords == 0
 
 
 def test_a_captcha_can_be_demanded_from_outside(
@@ -162,7 +162,7 @@ def test_a_push_waits_until_it_is_confirmed_on_another_device(
 ) -> None:
     with pytest.raises(LookupError, match="no sign-in that waits"):
         zoho_simulator.controls.confirm_push(ANNA)
-    zoho_simulator.world.people.get(ANNA).approves_by_push = True
+    zoho_simulator.world.users.get(ANNA).approves_by_push = True
     sign_in.enter_login_id(ANNA)
     sign_in.enter_password(password_of(zoho_simulator, ANNA))
     expect(sign_in.push_heading).to_be_visible()
@@ -204,7 +204,7 @@ def test_a_foreign_address_to_return_to_is_not_followed(
 
 def test_signing_in_is_counted_apart(sign_in: SignInPage, zoho_simulator: Simulator) -> None:
     sign_in.sign_in(ANNA, password_of(zoho_simulator, ANNA))
-    assert (sign_in.person.actions, sign_in.person.counter.sign_in_actions) == (0, 4)
+    assert (sign_in.user.actions, sign_in.user.counter.sign_in_actions) == (0, 4)
 
 
 def test_a_script_request_without_the_pages_token_is_refused(

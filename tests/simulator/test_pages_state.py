@@ -24,10 +24,10 @@ def test_people_stand_there_with_their_made_up_passwords(
     state: Page, zoho_simulator: Simulator
 ) -> None:
     people = state.get_by_role("region", name="People")
-    for each in zoho_simulator.world.people:
+    for each in zoho_simulator.world.users:
         expect(people).to_contain_text(each.email)
         expect(people).to_contain_text(each.password)
-    dora = zoho_simulator.world.people.get(DORA)
+    dora = zoho_simulator.world.users.get(DORA)
     assert dora.check_one_time_code(
         re.findall(r"one-time code now (\d{6})", people.inner_text())[0], zoho_simulator.clock()
     )
@@ -59,7 +59,7 @@ def test_the_clock_is_moved_and_taken_back(
 def test_a_password_is_changed_from_outside(
     person: SimulatedUser, state: Page, zoho_simulator: Simulator
 ) -> None:
-    anna = zoho_simulator.world.people.get(ANNA)
+    anna = zoho_simulator.world.users.get(ANNA)
     before = anna.password
     entry = state.get_by_role("listitem").filter(has_text=ANNA)
     person.click(entry.get_by_text("Events"))
@@ -129,4 +129,4 @@ def test_begin_anew_forgets_everything_but_the_people(
     person.click(state.get_by_role("button", name="Begin anew"))
     expect(state.get_by_role("region", name="Clients")).to_contain_text("None yet.")
     assert list(zoho_simulator.world.clients) == []
-    assert zoho_simulator.world.people.find(ANNA)
+    assert zoho_simulator.world.users.find(ANNA)

@@ -20,7 +20,7 @@ def register(person: SimulatedUser, simulator: Simulator) -> int:
     before = person.actions
     person.go(f"{simulator.url}/eu/api-console/add/server-based")
     if "/signin" in person.page.url:
-        SignInPage(person).sign_in(ANNA, simulator.world.people.get(ANNA).password)
+        SignInPage(person).sign_in(ANNA, simulator.world.users.get(ANNA).password)
     console = ConsolePage(person)
     person.fill(console.client_name, "Lead reader")
     person.fill(console.homepage_url, "http://localhost:8723")

@@ -22,7 +22,7 @@ def test_requests_oauthlib_does_the_whole_code_flow(zoho: ZohoDriver) -> None:
             credentials["client_secret"],
             REDIRECT_URI,
             ANNA,
-            zoho.world.people.get(ANNA).password,
+            zoho.world.users.get(ANNA).password,
         ],
         capture_output=True,
         text=True,

@@ -58,12 +58,12 @@ class AssistedUser:
             page.login_id.wait_for(state="hidden")
         if page.captcha.is_visible():
             return
-        page.enter_password(self.harness.simulator.world.people.get(self.email).password)
+        page.enter_password(self.harness.simulator.world.users.get(self.email).password)
         page.password.wait_for(state="hidden")
 
     def enter_code(self) -> None:
         """Read the code off the telephone, and type it."""
-        someone = self.harness.simulator.world.people.get(self.email)
+        someone = self.harness.simulator.world.users.get(self.email)
         SignInPage(self.person).enter_code(someone.one_time_code(self.harness.simulator.clock()))
 
 

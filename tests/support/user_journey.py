@@ -42,7 +42,7 @@ class Journey(Harness):
 
     def password_of(self, email: str) -> str:
         """The made-up password that is right now."""
-        return self.simulator.world.people.get(email).password
+        return self.simulator.world.users.get(email).password
 
     def sign_in(self, email: str = ANNA, person: SimulatedUser | None = None) -> None:
         """Sign in at Zoho's page that stands before the person."""

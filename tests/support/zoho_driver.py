@@ -98,7 +98,7 @@ class ZohoDriver:
         """Open a page as a browser that is signed in as `email`, and follow no redirect."""
         cookies = {}
         if email:
-            user = self.world.people.get(email)
+            user = self.world.users.get(email)
             session = self.world.sessions.begin(user.location)
             session.zuid = user.zuid
             cookies["zoho_simulator_session"] = session.session_id

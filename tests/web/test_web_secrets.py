@@ -77,7 +77,7 @@ def test_names_from_zoho_stay_text(
     text: str,
 ) -> None:
     organization = {"product": "crm", "organization_id": "2001", "name": text}
-    zoho_simulator.controls.add_person(
+    zoho_simulator.controls.add_user(
         "eve@zylker.example",
         location="eu",
         password="made-up",

@@ -112,7 +112,7 @@ def _user_info(world: World, location: str) -> AccountsResponse:
         return AccountsResponse({"response": "error", "cause": "INVALID_OAUTHTOKEN"}, 401)
     if not scopes_cover(alive.permission.scopes, "AaaServer.profile.READ"):
         return AccountsResponse({"response": "error", "cause": "INVALID_OAUTHSCOPE"}, 401)
-    user = world.people.by_zuid[alive.permission.zuid]
+    user = world.users.by_zuid[alive.permission.zuid]
     return AccountsResponse(
         {
             "First_Name": user.first_name,
@@ -130,7 +130,7 @@ def _openid_userinfo(world: World, location: str) -> AccountsResponse:
         return AccountsResponse({"response": "error", "cause": "INVALID_OAUTHTOKEN"}, 401)
     if not token_endpoint.is_openid_requested(alive.permission.scopes):
         return AccountsResponse({"response": "error", "cause": "INVALID_OAUTHSCOPE"}, 401)
-    user = world.people.by_zuid[alive.permission.zuid]
+    user = world.users.by_zuid[alive.permission.zuid]
     return AccountsResponse(token_endpoint.openid_claims(user, alive.permission.scopes))
 
 

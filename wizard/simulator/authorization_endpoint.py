@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 from wizard.simulator.catalog import Product, is_known_scope, products_of, split_scopes
 from wizard.simulator.clients import SELF_CLIENT, Client
 from wizard.simulator.grants import AuthorizationCode, Permission
-from wizard.simulator.people import Organization, User
+from wizard.simulator.users import Organization, User
 from wizard.simulator.world import World
 
 REQUEST_LIMIT_TEXT = (

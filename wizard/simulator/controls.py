@@ -1,232 +1,349 @@
-"""The strings from which the simulated Zoho hangs, the same in process and over HTTP.
+"""Control the simulated Zoho from outside: its clock, settings, users, clients, faults and so on.
 
-Every control is one of `verbs.VERBS`, which take and return JSON values. `Controls` gives each a
-method; where the asking goes is its `ask`.
+`Controls` acts on a world of this process. `perform` runs a control by name with JSON arguments,
+for the HTTP API and the state page.
 """
 
-import json
-import urllib.error
-import urllib.request
 from collections.abc import Callable
 from datetime import datetime
-from typing import cast
+from functools import wraps
+from typing import Any, TypeVar, cast
+from urllib.parse import parse_qsl, urlsplit
 
-from wizard.simulator.operations import OPERATIONS, Json
-from wizard.simulator.world import World
+from wizard.simulator import authorization_endpoint
+from wizard.simulator.authorization_endpoint import (
+    AlreadyConsented,
+    AuthorizationRequest,
+    ConsentRequired,
+    ErrorPage,
+    NoAccount,
+)
+from wizard.simulator.catalog import data_centers, products_of, split_scopes
+from wizard.simulator.clients import SERVER_BASED
+from wizard.simulator.faults import Fault
+from wizard.simulator.grants import Permission
+from wizard.simulator.users import ANNOUNCEMENT_KINDS, Organization
+from wizard.simulator.world import World, encode
 
-TIMEOUT_SECONDS = 10
-"""Of a request to a simulator in another process, which answers at once or not at all."""
+Json = Any
+"""A value that JSON can represent."""
+
+SECRET_FIELDS = ("password", "one_time_code_secret", "recovery_code", "trusted_browsers")
+"""The fields of a user that `state` leaves out."""
+
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+
+def _control(method: Method) -> Method:
+    """Make a method of `Controls` run under the world's lock."""
+
+    @wraps(method)
+    def locked(self: "Controls", *args: Any, **kwargs: Any) -> Any:
+        with self.world.lock:
+            return method(self, *args, **kwargs)
+
+    return cast(Method, locked)
 
 
 class Controls:
     """What a test or a demo can do to the simulated Zoho.
 
-    A control that is asked for something impossible raises ValueError, or LookupError for a
-    person or client that does not exist, with a sentence that says so.
+    Arguments and results are JSON values; times are aware datetimes. A control raises ValueError
+    if what it is asked for is impossible, and LookupError if the user or client doesn't exist.
     """
 
-    def __init__(self, perform: Callable[[str, dict[str, Json]], Json]) -> None:
-        self._perform = perform
+    def __init__(self, world: World) -> None:
+        self.world = world
 
     # time and state
 
+    @_control
     def now(self) -> datetime:
         """Return the simulated Zoho's time."""
-        return datetime.fromisoformat(self._perform("now", {}))
+        return self.world.clock()
 
+    @_control
     def advance(self, seconds: float) -> datetime:
         """Move the clock forward; return the new time."""
-        return datetime.fromisoformat(self._perform("advance", {"seconds": seconds}))
+        return self.world.clock.advance(seconds)
 
+    @_control
     def reset(self, random_seed: int = 1) -> None:
-        """Begin anew with the made-up people alone; the same seed makes the same ids."""
-        self._perform("reset", {"random_seed": random_seed})
+        """Start over with only the sample users; the same seed gives the same ids."""
+        self.world.reset(random_seed)
+        self.world.users.add_samples()
 
+    @_control
     def state(self) -> dict[str, Json]:
-        """Return people, clients and counts of living tokens, without a secret."""
-        return cast(dict[str, Json], self._perform("state", {}))
+        """Return users, clients, faults and counts of active tokens, without a secret."""
+        grants = self.world.grants
+        return {
+            "now": self.world.clock().isoformat(),
+            "origin": self.world.origin,
+            "users": [_without(each, *SECRET_FIELDS) for each in self.world.users],
+            "clients": [_without(each, "secrets") for each in self.world.clients],
+            "active_refresh_tokens": len(list(grants.active_refresh_tokens())),
+            "active_access_tokens": len(list(grants.active_access_tokens())),
+            "faults": encode(self.world.faults.pending),
+        }
 
+    @_control
     def settings(self) -> dict[str, Json]:
-        """Return the settings in force."""
-        return cast(dict[str, Json], self._perform("settings", {}))
+        """Return the current settings."""
+        return self.world.settings.to_dict()
 
+    @_control
     def change_settings(self, **changes: Json) -> dict[str, Json]:
         """Change settings by name; return all of them."""
-        return cast(dict[str, Json], self._perform("change_settings", changes))
+        self.world.settings = self.world.settings.with_changes(**changes)
+        return self.world.settings.to_dict()
 
-    # people and clients
+    # users and clients
 
-    def people(self) -> list[dict[str, Json]]:
-        """Return the made-up people with their made-up passwords and present one-time codes."""
-        return cast(list[dict[str, Json]], self._perform("people", {}))
+    @_control
+    def users(self) -> list[dict[str, Json]]:
+        """Return the users with their passwords and current one-time codes."""
+        now = self.world.clock()
+        return [
+            {
+                **_without(each, "one_time_code_secret", "trusted_browsers"),
+                "one_time_code": each.one_time_code(now) if each.one_time_code_secret else None,
+                "is_waiting_for_push": bool(self.world.sessions.find_waiting_for_push(each.zuid)),
+            }
+            for each in self.world.users
+        ]
 
-    def add_person(self, email: str, **fields: Json) -> dict[str, Json]:
-        """Add a person: `location`, `password`, `first_name`, `last_name`, and as you like
-        `one_time_code_secret`, `approves_by_push` and `organizations` (list of product,
-        organization_id, name, environment)."""
-        return cast(dict[str, Json], self._perform("add_person", {"email": email, **fields}))
+    @_control
+    def add_user(self, email: str, **fields: Json) -> dict[str, Json]:
+        """Add a user with `location`, `password`, `first_name`, `last_name`.
 
+        Optional: `one_time_code_secret`, `approves_by_push`, and `organizations`, a list of dicts
+        with product, organization_id, name and environment.
+        """
+        organizations = [Organization(**each) for each in fields.pop("organizations", [])]
+        user = self.world.users.add(email, **fields, organizations=organizations)
+        return _without(user, *SECRET_FIELDS)
+
+    @_control
     def register_client(
-        self, owner: str, redirect_uris: list[str], *, name: str = "A client", **fields: Json
+        self,
+        owner: str,
+        redirect_uris: list[str],
+        *,
+        name: str = "A client",
+        location: str = "",
+        kind: str = SERVER_BASED,
+        homepage: str = "http://localhost/",
     ) -> dict[str, Json]:
-        """Register a client as `owner` (an e-mail address); return it with its `secrets` by
-        location. `location` (default: the owner's), `kind` and `homepage` may be given."""
-        event_arguments = {"owner": owner, "redirect_uris": redirect_uris, "name": name, **fields}
-        return cast(dict[str, Json], self._perform("register_client", event_arguments))
+        """Register a client as `owner` (an email address), by default in the owner's data center.
 
+        Return the client with its `secrets` by location.
+        """
+        user = self.world.users.get(owner)
+        client = self.world.clients.register(
+            user.zuid,
+            location or user.location,
+            name=name,
+            homepage=homepage,
+            redirect_uris=redirect_uris,
+            kind=kind,
+        )
+        return dict(encode(client))
+
+    @_control
     def enable_data_center(
         self, client_id: str, location: str, *, same_credentials: bool = False
     ) -> str:
-        """Switch a data centre on for a client; return the secret that is right there."""
-        event_arguments = {
-            "client_id": client_id,
-            "location": location,
-            "same_credentials": same_credentials,
-        }
-        return cast(str, self._perform("enable_data_center", event_arguments))
+        """Enable a data center for a client; return the client secret that is valid there."""
+        clients = self.world.clients
+        clients.enable_data_center(client_id, location)
+        clients.use_same_credentials(client_id, same_credentials)
+        return clients.get(client_id).secret_in(location) or ""
 
+    @_control
     def disable_data_center(self, client_id: str, location: str) -> None:
-        """Switch a data centre off for a client, which is unknown there from now on."""
-        self._perform("disable_data_center", {"client_id": client_id, "location": location})
+        """Disable a data center for a client, which is unknown there from then on."""
+        self.world.clients.disable_data_center(client_id, location)
 
+    @_control
     def authorize(self, url: str, email: str, organization_id: str = "") -> str:
-        """Do what a person does who opens an authorization URL, signs in and accepts; return the
-        address the browser ends on. ValueError names Zoho's error page if one is in the way."""
-        event_arguments = {"url": url, "email": email, "organization_id": organization_id}
-        return cast(str, self._perform("authorize", event_arguments))
+        """Open an authorization URL as a user who signs in and accepts; return the callback URL.
 
-    def generate_code(self, client_id: str, scope: str, **fields: Json) -> str:
-        """Do what a self client's owner does under "Generate Code"; return the code.
+        ValueError has the title of Zoho's error page if that is what the user sees.
+        """
+        user = self.world.users.get(email)
+        parameters = dict(parse_qsl(urlsplit(url).query))
+        request = AuthorizationRequest.read(user.location, parameters)
+        chosen = {
+            each.product: organization_id
+            for each in user.organizations
+            if each.organization_id == organization_id
+        }
+        match authorization_endpoint.judge(self.world, request, user, chosen):
+            case ConsentRequired(organizations=organizations):
+                ids = {key: each.organization_id for key, each in organizations.items()}
+                return authorization_endpoint.accept(self.world, request, user, ids)
+            case AlreadyConsented(organizations=remembered):
+                return authorization_endpoint.accept(
+                    self.world, request, user, remembered, is_consent_shown=False
+                )
+            case ErrorPage(title=title):
+                raise ValueError(title)
+            case NoAccount():
+                return authorization_endpoint.no_account(self.world, request)
+            case _:
+                raise ValueError(f"{email} has several organizations; set organization_id")
 
-        `lifetime_seconds`
-        (seconds) and `organization_id` may be given."""
-        return cast(
-            str, self._perform("generate_code", {"client_id": client_id, "scope": scope, **fields})
-        )
+    @_control
+    def generate_code(
+        self,
+        client_id: str,
+        scope: str,
+        *,
+        lifetime_seconds: int | None = None,
+        organization_id: str = "",
+    ) -> str:
+        """Use "Generate Code" as the owner of a self client; return the code."""
+        client = self.world.clients.get(client_id)
+        owner = self.world.users.by_zuid[client.owner]
+        requested = split_scopes(scope)
+        bound = {
+            product.key: owned[0].organization_id
+            for product in products_of(requested)
+            if product.binds_organization and (owned := owner.organizations_in(product.key))
+        }
+        chosen = {
+            each.product: organization_id
+            for each in owner.organizations
+            if each.organization_id == organization_id
+        }
+        permission = Permission(client_id, owner.zuid, client.location, requested, bound | chosen)
+        code = authorization_endpoint.generate_code(self.world, permission, lifetime_seconds)
+        if code is None:
+            raise ValueError(authorization_endpoint.REQUEST_LIMIT_TEXT)
+        return code.code
 
     # events
 
+    @_control
     def change_password(
         self, email: str, new_password: str = "", *, remove_tokens: bool = True
     ) -> None:
-        """Change a password, by default with the box ticked that kills all tokens."""
-        event_arguments = {
-            "email": email,
-            "new_password": new_password,
-            "remove_tokens": remove_tokens,
-        }
-        self._perform("change_password", event_arguments)
+        """Change a password, by default with the option that revokes all tokens."""
+        user = self.world.users.get(email)
+        new_password = new_password or f"{user.password}-changed"
+        self.world.change_password(
+            user, new_password, end_sessions=remove_tokens, remove_tokens=remove_tokens
+        )
 
+    @_control
     def forgot_password(
         self, email: str, new_password: str = "", *, remove_tokens: bool = False
     ) -> None:
-        """Let a person who forgot the password choose a new one; all boxes as they stand."""
-        event_arguments = {
-            "email": email,
-            "new_password": new_password,
-            "remove_tokens": remove_tokens,
-        }
-        self._perform("forgot_password", event_arguments)
+        """Let a user who forgot the password choose a new one; by default all tokens stay valid."""
+        self.change_password(email, new_password, remove_tokens=remove_tokens)
 
+    @_control
     def reset_password(
         self, email: str, temporary_password: str = "", *, remove_tokens: bool = False
     ) -> None:
-        """Let an administrator reset a password: the new one is good for one sign-in, at which
-        another must be chosen. `remove_tokens` ticks "Clear mobile sessions and API tokens"."""
-        event_arguments = {"email": email, "temporary_password": temporary_password}
-        self._perform("reset_password", {**event_arguments, "remove_tokens": remove_tokens})
+        """Reset a password as an administrator. It's valid for one sign-in.
 
+        `remove_tokens` checks the box "Clear mobile sessions and API tokens".
+        """
+        user = self.world.users.get(email)
+        password = temporary_password or f"{user.password}-for-once"
+        self.world.reset_password(user, password, remove_tokens=remove_tokens)
+
+    @_control
     def move_account(self, email: str, location: str) -> None:
-        """Move an account to another data centre; its tokens stay behind, dead."""
-        self._perform("move_account", {"email": email, "location": location})
+        """Move an account to another data center; its tokens become invalid."""
+        if location not in data_centers():
+            raise LookupError(f"there is no data center {location!r}")
+        self.world.move_account(self.world.users.get(email), location)
 
+    @_control
     def announce(self, email: str, kind: str = "announcement") -> None:
-        """Let an announcement (or a `preannouncement`) stand after the person's next sign-in."""
-        self._perform("announce", {"email": email, "kind": kind})
+        """Show an `announcement` or a `preannouncement` after the user's next sign-in."""
+        if kind not in ANNOUNCEMENT_KINDS:
+            kinds = ", ".join(ANNOUNCEMENT_KINDS)
+            raise ValueError(f"an announcement is one of {kinds}, not {kind!r}")
+        self.world.users.get(email).announcements.append(kind)
 
+    @_control
     def require_captcha(self, email: str) -> None:
-        """Ask for a captcha at the person's next sign-in, as after too many wrong passwords."""
-        self._perform("require_captcha", {"email": email})
+        """Require a CAPTCHA at the user's next sign-in, as after too many wrong passwords."""
+        limit = self.world.settings.wrong_passwords_before_captcha
+        self.world.users.get(email).wrong_passwords = limit
 
+    @_control
     def confirm_push(self, email: str) -> None:
-        """Confirm a waiting sign-in on the person's other device; LookupError if none waits."""
-        self._perform("confirm_push", {"email": email})
+        """Approve the pending sign-in on the user's other device; LookupError if there is none."""
+        self.world.confirm_push(self.world.users.get(email))
 
+    @_control
     def revoke_app(self, email: str, client_id: str) -> None:
         """Remove a connected app."""
-        self._perform("revoke_app", {"email": email, "client_id": client_id})
+        self.world.revoke_app(self.world.users.get(email), client_id)
 
+    @_control
     def evict_refresh_token(self, email: str, client_id: str) -> None:
-        """Let the oldest refresh token of a person with a client die as by a 21st."""
-        self._perform("evict_refresh_token", {"email": email, "client_id": client_id})
+        """Invalidate the oldest refresh token of a user and client, as a 21st one does."""
+        self.world.evict_oldest_refresh_token(self.world.users.get(email), client_id)
 
+    @_control
     def rotate_secret(self, client_id: str, location: str = "") -> str:
-        """Make a new client secret and end the old; return the new one."""
-        return cast(
-            str, self._perform("rotate_secret", {"client_id": client_id, "location": location})
-        )
+        """Replace a client secret, by default in the client's home data center; return it."""
+        return self.world.clients.rotate_secret(client_id, location or None)
 
+    @_control
     def delete_client(self, client_id: str) -> None:
         """Delete a client."""
-        self._perform("delete_client", {"client_id": client_id})
+        self.world.clients.delete(client_id)
 
+    @_control
     def deactivate_user(self, email: str, *, deactivated: bool = True) -> None:
-        """Deactivate a person's account, or reactivate it."""
-        self._perform("deactivate_user", {"email": email, "deactivated": deactivated})
+        """Deactivate a user's account, or reactivate it."""
+        self.world.deactivate(self.world.users.get(email), deactivated)
 
+    @_control
     def remove_api_access(self, email: str, product: str) -> None:
-        """Forbid a person the API of a product (`crm`), as a role without API access does."""
-        self._perform("remove_api_access", {"email": email, "product": product})
+        """Deny a user the API of a product (`crm`), as a role without API access does."""
+        self.world.users.get(email).products_without_api_access.append(product)
 
     # faults and journal
 
+    @_control
     def inject_fault(self, kind: str, **fields: Json) -> None:
-        """Lay out a fault for the next fitting request, see `faults.Fault`."""
-        self._perform("inject_fault", {"kind": kind, **fields})
+        """Inject a fault for the next request that matches; see `faults.Fault`."""
+        self.world.faults.inject(Fault(kind, **fields))
 
+    @_control
     def clear_faults(self) -> None:
-        """Take all faults back."""
-        self._perform("clear_faults", {})
+        """Remove all pending faults."""
+        self.world.faults.clear()
 
+    @_control
     def journal(self) -> list[dict[str, Json]]:
         """Return the redacted requests, oldest first."""
-        return cast(list[dict[str, Json]], self._perform("journal", {}))
+        return list(encode(self.world.journal.entries()))
 
+    @_control
     def clear_journal(self) -> None:
-        """Forget the requests so far."""
-        self._perform("clear_journal", {})
+        """Remove all entries of the journal."""
+        self.world.journal.clear()
 
 
-def perform(world: World, operation: str, arguments: dict[str, Json]) -> Json:
-    """Carry out one verb under the world's lock; LookupError for a verb there is not."""
-    if operation not in OPERATIONS:
-        raise LookupError(f"there is no control {operation!r}")
-    with world.lock:
-        return OPERATIONS[operation](world, **arguments)
+CONTROLS = frozenset(name for name in vars(Controls) if not name.startswith("_"))
+READ_ONLY_CONTROLS = frozenset({"now", "state", "settings", "users", "journal"})
 
 
-def in_process(world: World) -> Controls:
-    """Return controls that act on a world of this process."""
-    return Controls(lambda verb, event_arguments: perform(world, verb, event_arguments))
+def perform(world: World, control: str, arguments: dict[str, Json]) -> Json:
+    """Run a control by name; return its result as JSON. LookupError if there is no such control."""
+    if control not in CONTROLS:
+        raise LookupError(f"there is no control {control!r}")
+    return encode(getattr(Controls(world), control)(**arguments))
 
 
-def over_http(url: str) -> Controls:
-    """Return controls that act on the simulator at `url` (`http://127.0.0.1:8730`)."""
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-
-    def post(operation: str, arguments: dict[str, Json]) -> Json:
-        request = urllib.request.Request(  # noqa: S310 - the caller's own loopback URL
-            f"{url.rstrip('/')}/_simulator/controls/{operation}",
-            data=json.dumps(arguments).encode(),
-            headers={"Content-Type": "application/json"},
-        )
-        try:
-            with opener.open(request, timeout=TIMEOUT_SECONDS) as answer:
-                return json.load(answer)
-        except urllib.error.HTTPError as refused:
-            with refused:
-                problem = json.load(refused)
-            kind = LookupError if problem["error"] == "LookupError" else ValueError
-            raise kind(problem["message"]) from None
-
-    return Controls(post)
+def _without(record: Any, *hidden: str) -> dict[str, Json]:
+    return {name: value for name, value in encode(record).items() if name not in hidden}

@@ -17,7 +17,7 @@ from wizard.simulator.catalog import (
     scopes_cover,
 )
 from wizard.simulator.grants import AccessToken
-from wizard.simulator.people import Organization, User
+from wizard.simulator.users import Organization, User
 from wizard.simulator.world import World
 
 _AUTHORIZATION = re.compile(r"(?:zoho-oauthtoken|bearer)\s+(\S+)", re.IGNORECASE)
@@ -97,7 +97,7 @@ def _judge(
         return "scope", token
     if endpoint.requires_user and token.has_no_user:
         return "scope", token
-    user = world.people.by_zuid[token.permission.zuid]
+    user = world.users.by_zuid[token.permission.zuid]
     return ("permission" if product.key in user.products_without_api_access else ""), token
 
 
@@ -109,7 +109,7 @@ def _success(
     parameters: Mapping[str, str],
     api_path: str,
 ) -> ApiResponse:
-    user = world.people.by_zuid[token.permission.zuid]
+    user = world.users.by_zuid[token.permission.zuid]
     organizations = _visible_organizations(product, user, token)
     if endpoint.organization_parameter:
         named = {name.casefold(): value for name, value in parameters.items()}

@@ -16,12 +16,12 @@ from werkzeug.routing import BaseConverter
 
 from wizard.simulator import (
     accounts,
-    controls,
     middleware,
     product_apis,
 )
 from wizard.simulator.catalog import data_centers
 from wizard.simulator.clock import Clock
+from wizard.simulator.controls import Controls
 from wizard.simulator.middleware import html_page
 from wizard.simulator.pages import admin
 from wizard.simulator.pages import blueprint as pages_blueprint
@@ -95,10 +95,10 @@ class Simulator:
     ) -> None:
         if world is None:
             world = World(clock=clock)
-            world.people.add_samples()
+            world.users.add_samples()
         listening = socket.create_server((HOST, port))
         self.world = world
-        self.controls = controls.in_process(world)
+        self.controls = Controls(world)
         self._stop_event = threading.Event()
         app = create_app(world, self._stop_event)
         self._socket_map: dict[int, Any] = {}

@@ -22,7 +22,7 @@ from wizard.simulator.grants import (
     Permission,
     RefreshToken,
 )
-from wizard.simulator.people import User
+from wizard.simulator.users import User
 from wizard.simulator.world import World
 
 RATE_LIMIT_BODY = {
@@ -181,7 +181,7 @@ def _organizations_of_soid(
 ) -> dict[str, str] | None:
     needing = [each for each in products_of(requested_scopes) if each.needs_soid]
     service, _, organization_id = soid.partition(".")
-    owner = world.people.by_zuid[client.owner]
+    owner = world.users.by_zuid[client.owner]
     for product in needing:
         owned = {each.organization_id for each in owner.organizations_in(product.key)}
         if service.casefold() != product.service.casefold() or organization_id not in owned:
@@ -243,7 +243,7 @@ def id_token(world: World, permission: Permission, client: Client) -> str:
 
     The simulated Zoho keeps no signing keys; HS256 needs none.
     """
-    user = world.people.by_zuid[permission.zuid]
+    user = world.users.by_zuid[permission.zuid]
     now = int(world.clock().timestamp())
     claims = {
         "iss": world.accounts_server(permission.location),

@@ -1,6 +1,6 @@
 """The whole state of the simulated Zoho, and the things that happen to it.
 
-Nouns keep themselves: `world.people`, `world.clients`, `world.grants`, `world.sessions`,
+Nouns keep themselves: `world.users`, `world.clients`, `world.grants`, `world.sessions`,
 `world.limits`, `world.journal`, `world.faults`, `world.settings`, `world.clock`. What concerns
 several of them is a method of the world. Nothing in it locks by itself: the server holds
 `world.lock` for the length of each request, and anyone else must hold it too.
@@ -17,9 +17,9 @@ from wizard.simulator.clock import Clock
 from wizard.simulator.faults import Faults
 from wizard.simulator.grants import AccessToken, AuthorizationCode, Grants, Permission, RefreshToken
 from wizard.simulator.journal import Journal
-from wizard.simulator.people import People, Session, Sessions, User
 from wizard.simulator.random_values import RandomValues
 from wizard.simulator.settings import RateLimits, SimulatorSettings
+from wizard.simulator.users import Session, Sessions, User, Users
 
 DEFAULT_ORIGIN = "http://127.0.0.1:8730"
 SAVED_FORMAT = 1
@@ -45,7 +45,7 @@ class World:
         """Begin anew with nobody and nothing, default settings and real time."""
         self.settings = SimulatorSettings.default()
         self.random_values = RandomValues(random_seed)
-        self.people = People(self.random_values)
+        self.users = Users(self.random_values)
         self.clients = Clients(self.random_values)
         self.sessions = Sessions(self.random_values)
         self.grants = Grants(self.random_values, self.clock, lambda: self.settings)
@@ -97,7 +97,7 @@ class World:
         return code if mine == (client.client_id, location) else None
 
     def _is_valid(self, permission: Permission) -> bool:
-        user = self.people.by_zuid.get(permission.zuid)
+        user = self.users.by_zuid.get(permission.zuid)
         known = permission.client_id in self.clients.by_id
         return known and user is not None and not user.deactivated
 
@@ -181,7 +181,7 @@ class World:
             "random_values": self.random_values.state(),
             "clock_offset": self.clock.offset.total_seconds(),
             "settings": self.settings.to_dict(),
-            "people": encode(list(self.people)),
+            "users": encode(list(self.users)),
             "clients": encode(list(self.clients)),
             "sessions": encode(list(self.sessions.by_id.values())),
             "codes": encode(list(self.grants.codes.values())),
@@ -199,7 +199,7 @@ class World:
         self.clock.set_offset(timedelta(seconds=saved["clock_offset"]))
         # A world saved by an earlier version lacks the settings that came later.
         self.settings = SimulatorSettings.default().with_changes(**saved["settings"])
-        self.people.by_zuid = {u.zuid: u for u in decode_list(User, saved["people"])}
+        self.users.by_zuid = {u.zuid: u for u in decode_list(User, saved["users"])}
         self.clients.by_id = {c.client_id: c for c in decode_list(Client, saved["clients"])}
         sessions = decode_list(Session, saved["sessions"])
         self.sessions.by_id = {each.session_id: each for each in sessions}

@@ -41,7 +41,7 @@ def _api_access_removed(harness: Harness) -> None:
 
 
 def _restore_api_access(harness: Harness, explanation: Explanation) -> None:
-    harness.simulator.world.people.get(ANNA).products_without_api_access.clear()
+    harness.simulator.world.users.get(ANNA).products_without_api_access.clear()
     follow_next_step(harness, explanation)
 
 

@@ -222,7 +222,7 @@ def _somebody_else(harness: Harness) -> Failure | None:
 def _accepted_by_emil(harness: Harness) -> Failure | None:
     """He has an account at Zoho, and none in CRM."""
     name = {"first_name": "Emil", "last_name": "Ek"}
-    harness.controls.add_person(EMIL, location="eu", password="made up", **name)
+    harness.controls.add_user(EMIL, location="eu", password="made up", **name)
     begun = harness.services.authorization.begin("crm")
     harness.complete_authorization(begun, harness.give_consent(begun, EMIL))
     return attempt_failure(harness)

@@ -130,7 +130,7 @@ def authorization_page(harness: Harness, url: str) -> str:
     """What the browser of anna, who is signed in, shows at an authorization address."""
     world = harness.simulator.world
     session = world.sessions.begin("eu")
-    session.zuid = world.people.get(ANNA).zuid
+    session.zuid = world.users.get(ANNA).zuid
     told = send_request("GET", url, cookies={"zoho_simulator_session": session.session_id})
     return f"{url}\n\n{told.response.text}"
 

@@ -137,7 +137,7 @@ def running_simulator(port: int) -> Iterator["Simulator"]:
 
 
 def _print_people(terminal: Terminal, simulated: "Simulator") -> None:
-    people = simulated.controls.people()
+    people = simulated.controls.users()
     width = max(len(person["email"]) for person in people)
     for person in people:
         columns = (

@@ -306,7 +306,7 @@ class TourScenario:
 
     def _password(self) -> str:
         """The made-up password that is right now."""
-        people = {each["email"]: each["password"] for each in self._simulator.controls.people()}
+        people = {each["email"]: each["password"] for each in self._simulator.controls.users()}
         return str(people[EMAIL])
 
     def _command(self, *arguments: str) -> "subprocess.CompletedProcess[str]":

@@ -14,7 +14,7 @@ from wizard.simulator.pages.sign_in import (
     is_captcha_correct,
     require_session,
 )
-from wizard.simulator.people import User
+from wizard.simulator.users import User
 
 WRONG_CURRENT_PASSWORD = "This is not your current password."  # noqa: S105 - no secret
 
@@ -135,7 +135,7 @@ def begin_recovery() -> Response:
 def send_recovery_code() -> Any:
     """Mail a code to a known address whose captcha fits, and ask for it."""
     login_id = request.form.get("LOGIN_ID", "")
-    user = page_context.current_world().people.find(login_id)
+    user = page_context.current_world().users.find(login_id)
     if user is None or user.location != page_context.current_location():
         return _recovery_page("login", {"LOGIN_ID": UNKNOWN_ACCOUNT}, login_id=login_id)
     if user.deactivated:
@@ -210,7 +210,7 @@ def _service_url() -> str:
 def _recovering_user() -> User | None:
     kept = page_context.current_session()
     return (
-        page_context.current_world().people.by_zuid.get(kept.recovering_zuid or 0) if kept else None
+        page_context.current_world().users.by_zuid.get(kept.recovering_zuid or 0) if kept else None
     )
 
 

@@ -7,9 +7,9 @@ from flask import Blueprint, Response, jsonify, redirect, render_template, reque
 
 from wizard.simulator import controls
 from wizard.simulator.catalog import data_centers
+from wizard.simulator.controls import READ_ONLY_CONTROLS
 from wizard.simulator.faults import FAULT_KINDS
 from wizard.simulator.middleware import current_world, json_error
-from wizard.simulator.operations import READ_ONLY_OPERATIONS
 from wizard.simulator.pages import page_context
 
 JOURNAL_ENTRIES_SHOWN = 40
@@ -46,15 +46,15 @@ def show() -> str:
     )
 
 
-@pages.post("/_simulator/page/<operation>")
-def perform(operation: str) -> Any:
+@pages.post("/_simulator/page/<control>")
+def perform(control: str) -> Any:
     """Carry out a control, as the admin API does, and show the state again."""
     try:
         arguments = {
             name: _FIELD_PARSERS.get(name, str)(text) for name, text in request.form.items()
         }
         back = arguments.pop("back", None)
-        controls.perform(page_context.current_world(), operation, arguments)
+        controls.perform(page_context.current_world(), control, arguments)
     except (LookupError, TypeError, ValueError) as error:
         page = {"title": "This could not be done", "description": str(error)}
         return render_template("simulator/error.html", **page), 400
@@ -74,22 +74,22 @@ controls_api = Blueprint("controls", __name__, url_prefix="/_simulator")
 """`GET`: verbs that change nothing; `POST`: all, wishes as JSON."""
 
 
-@controls_api.get("/controls/<operation>")
-def read_control(operation: str) -> Response:
+@controls_api.get("/controls/<control>")
+def read_control(control: str) -> Response:
     """Say how things are."""
-    if operation not in READ_ONLY_OPERATIONS:
-        return json_error("LookupError", f"there is nothing to look at called {operation!r}", 404)
-    return jsonify(controls.perform(current_world(), operation, {}))
+    if control not in READ_ONLY_CONTROLS:
+        return json_error("LookupError", f"there is nothing to look at called {control!r}", 404)
+    return jsonify(controls.perform(current_world(), control, {}))
 
 
-@controls_api.post("/controls/<operation>")
-def perform_control(operation: str) -> Response:
+@controls_api.post("/controls/<control>")
+def perform_control(control: str) -> Response:
     """Do what is wished for."""
     arguments = request.get_json(silent=True)
     if not isinstance(arguments, dict):
         return json_error("ValueError", "the wish is not a JSON object", 400)
     try:
-        return jsonify(controls.perform(current_world(), operation, arguments))
+        return jsonify(controls.perform(current_world(), control, arguments))
     except LookupError as unknown:
         return json_error("LookupError", str(unknown), 404)
     except (ValueError, TypeError) as impossible:

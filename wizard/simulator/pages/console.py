@@ -19,7 +19,7 @@ from wizard.simulator.catalog import (
 from wizard.simulator.clients import SELF_CLIENT, SERVER_BASED, Client
 from wizard.simulator.grants import Permission
 from wizard.simulator.pages import page_context
-from wizard.simulator.people import Organization
+from wizard.simulator.users import Organization
 
 CLIENT_TYPES = {
     SERVER_BASED: (

@@ -24,7 +24,7 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from wizard.simulator.catalog import DataCenter, data_centers
 from wizard.simulator.middleware import current_world as current_world
-from wizard.simulator.people import SESSION_COOKIE, Session, User, cookie_path
+from wizard.simulator.users import SESSION_COOKIE, Session, User, cookie_path
 
 CSRF_HEADER = "X-ZCSRF-TOKEN"  # Zoho's own name for it; the value is the session's
 UNPROTECTED_ENDPOINTS = {"pages.sign_in.page", "pages.consent.authorize"}
@@ -59,7 +59,7 @@ def current_session() -> Session | None:
 def signed_in_user() -> User | None:
     """Return who is signed in here."""
     found = current_session()
-    person = current_world().people.by_zuid.get(found.zuid) if found and found.zuid else None
+    person = current_world().users.by_zuid.get(found.zuid) if found and found.zuid else None
     return None if person is None or person.deactivated else person
 
 

@@ -8,7 +8,7 @@ from werkzeug.wrappers import Response
 from wizard.simulator.authorization_endpoint import path_in_data_center
 from wizard.simulator.catalog import can_share_clients
 from wizard.simulator.pages import page_context
-from wizard.simulator.people import BROWSER_COOKIE, SESSION_COOKIE, Session, User, cookie_path
+from wizard.simulator.users import BROWSER_COOKIE, SESSION_COOKIE, Session, User, cookie_path
 
 UNKNOWN_ACCOUNT = (
     "This account cannot be found. Please use a different account or sign up for a new account."
@@ -43,7 +43,7 @@ def page() -> Response:
 @pages.post("/signin/lookup")
 def lookup() -> Response:
     """Judge a login id: ask for the password, send it to its own data centre, or refuse it."""
-    user = page_context.current_world().people.find(json_field("LOGIN_ID"))
+    user = page_context.current_world().users.find(json_field("LOGIN_ID"))
     if user is None or not can_share_clients(user.location, page_context.current_location()):
         return jsonify(error=UNKNOWN_ACCOUNT)
     if user.deactivated:
@@ -56,7 +56,7 @@ def lookup() -> Response:
 @pages.post("/signin/password")
 def password() -> Response:
     """Judge a password; sign in, or ask for what else is owed."""
-    user = page_context.current_world().people.find(json_field("LOGIN_ID"))
+    user = page_context.current_world().users.find(json_field("LOGIN_ID"))
     if user is None or user.location != page_context.current_location() or user.deactivated:
         return jsonify(error=UNKNOWN_ACCOUNT)
     if is_captcha_required(user):
@@ -102,7 +102,7 @@ def require_session() -> Session:
 def pending_user() -> User | None:
     """Return who gave the right password in this session and still owes a step."""
     pending = require_session().pending_zuid
-    return page_context.current_world().people.by_zuid.get(pending) if pending else None
+    return page_context.current_world().users.by_zuid.get(pending) if pending else None
 
 
 def target_url() -> str:

@@ -10,9 +10,9 @@ from wizard.simulator.simulated_user.actions import SimulatedUser
 class NewConnectionPage:
     """The two pages that lead to a new connection: the task, then the client."""
 
-    def __init__(self, person: SimulatedUser) -> None:
-        self.person = person
-        self.page = person.page
+    def __init__(self, user: SimulatedUser) -> None:
+        self.user = user
+        self.page = user.page
         self.data_center = self.page.get_by_label("Data centre", exact=True)
         self.zoho_url = self.page.get_by_label("any address of your Zoho")
         self.further_scopes = self.page.get_by_label("Further scopes")
@@ -26,26 +26,26 @@ class NewConnectionPage:
 
     def open(self) -> None:
         """From the list of connections; while there is none, its page is this one."""
-        self.person.click(self.page.get_by_role("link", name="New connection"))
+        self.user.click(self.page.get_by_role("link", name="New connection"))
 
     def choose_data_center(self, name: str) -> None:
         """Choose by what the list reads: ``Europe (eu)``."""
-        self.person.choose(self.data_center, name)
+        self.user.choose(self.data_center, name)
 
     def choose_preset(self, title: str) -> None:
         """One press chooses the task and goes on."""
-        self.person.click(self.page.get_by_role("button", name=title))
+        self.user.click(self.page.get_by_role("button", name=title))
 
     def choose_scopes(self, scope: str) -> None:
         """Write scopes instead of choosing a task, and go on."""
-        self.person.click(self.page.get_by_text("Several tasks, or your own scopes"))
-        self.person.fill(self.further_scopes, scope)
-        self.person.click(self.page.get_by_role("button", name="Continue"))
+        self.user.click(self.page.get_by_text("Several tasks, or your own scopes"))
+        self.user.fill(self.further_scopes, scope)
+        self.user.click(self.page.get_by_role("button", name="Continue"))
 
     def go_to_console(self) -> Page:
         """Copy the redirect URI and open the API console, by one button; return the new tab."""
         with self.page.expect_popup() as opened:
-            self.person.click(self.open_console)
+            self.user.click(self.open_console)
         return opened.value
 
     def copyable_text(self, label: str) -> str:
@@ -58,19 +58,19 @@ class NewConnectionPage:
         pasted = ""
         for text in texts:
             pasted += f"{text}\n"
-            self.person.paste(self.credentials, pasted)
+            self.user.paste(self.credentials, pasted)
 
     def connect(self) -> None:
         """Have the client checked and be sent to Zoho."""
-        self.person.click(self.connect_button)
+        self.user.click(self.connect_button)
 
 
 class ConnectionPage:
     """The page of one connection: its step, its receipt, its use."""
 
-    def __init__(self, person: SimulatedUser) -> None:
-        self.person = person
-        self.page = person.page
+    def __init__(self, user: SimulatedUser) -> None:
+        self.user = user
+        self.page = user.page
         self.report = self.page.locator(".report")
         self.headline = self.report.locator(".headline")
         self.report_badge = self.report.locator(".report-badge")
@@ -79,7 +79,7 @@ class ConnectionPage:
 
     def open(self, base_url: str, name: str) -> None:
         """Go to the page of connection `name`."""
-        self.person.go(f"{base_url}/connections/{name}")
+        self.user.go(f"{base_url}/connections/{name}")
 
     def wait_until_verified(self) -> None:
         """Wait for the end of the climb, as a person watches it."""
@@ -91,11 +91,11 @@ class ConnectionPage:
 
     def expand(self, title: str) -> None:
         """Open one of the folded parts."""
-        self.person.click(self.page.locator("summary", has_text=title))
+        self.user.click(self.page.locator("summary", has_text=title))
 
     def press(self, label: str) -> None:
         """Press the first button of that name."""
-        self.person.click(self.page.get_by_role("button", name=label, exact=True).first)
+        self.user.click(self.page.get_by_role("button", name=label, exact=True).first)
 
     def reauthorize(self) -> None:
         """Go to Zoho once more."""
@@ -109,11 +109,11 @@ class ConnectionPage:
     def open_removal(self) -> None:
         """Go to the page that asks whether to revoke or to remove."""
         self.expand("Prove, authorize again, revoke or remove")
-        self.person.click(self.page.get_by_role("link", name="Revoke or remove"))
+        self.user.click(self.page.get_by_role("link", name="Revoke or remove"))
 
     def follow(self, label: str) -> None:
         """Follow the link of that name which a finding offers."""
-        self.person.click(self.explanation.get_by_role("link", name=label, exact=True))
+        self.user.click(self.explanation.get_by_role("link", name=label, exact=True))
 
     def _press_anywhere(self, label: str) -> None:
         """Press a button of a finding or, where none has it, of the fold that always does."""
@@ -121,7 +121,7 @@ class ConnectionPage:
         if not offered.is_visible():
             self.expand("Prove, authorize again, revoke or remove")
         button = self.page.get_by_role("button", name=label).locator("visible=true")
-        self.person.click(button.first)
+        self.user.click(button.first)
 
     def zoho_page_choice(self, title: str) -> Locator:
         """One of the things that may have stood on Zoho's page, by its title."""
@@ -142,9 +142,9 @@ class ConnectionPage:
 class RemovalPage:
     """The page that says what still lives on a connection's token, and asks what to do."""
 
-    def __init__(self, person: SimulatedUser) -> None:
-        self.person = person
-        self.page = person.page
+    def __init__(self, user: SimulatedUser) -> None:
+        self.user = user
+        self.page = user.page
 
     def revoke(self) -> None:
         """End the refresh token at Zoho and keep the connection."""
@@ -159,15 +159,15 @@ class RemovalPage:
         self._press("Forget here")
 
     def _press(self, label: str) -> None:
-        self.person.click(self.page.get_by_role("button", name=label, exact=True))
+        self.user.click(self.page.get_by_role("button", name=label, exact=True))
 
 
 class ClientPage:
     """The page of one client: its secrets, and who uses it."""
 
-    def __init__(self, person: SimulatedUser) -> None:
-        self.person = person
-        self.page = person.page
+    def __init__(self, user: SimulatedUser) -> None:
+        self.user = user
+        self.page = user.page
         self.data_center = self.page.get_by_label("Data centre", exact=True)
         self.secret = self.page.get_by_label("Client Secret", exact=True)
         self.secrets = self.page.get_by_role("region", name="Secrets")
@@ -177,33 +177,33 @@ class ClientPage:
     def go_to_console(self) -> Page:
         """Open the client in the API console; return the new tab."""
         with self.page.expect_popup() as opened:
-            self.person.click(self.page.get_by_role("link", name="Open it in the API console"))
+            self.user.click(self.page.get_by_role("link", name="Open it in the API console"))
         return opened.value
 
     def open_secret_form(self) -> None:
         """Open the form for a secret."""
-        self.person.click(self.page.get_by_text("A new secret, or one for another data centre"))
+        self.user.click(self.page.get_by_text("A new secret, or one for another data centre"))
 
     def check(self) -> None:
         """Have Zoho asked about every secret that is stored."""
-        self.person.click(self.page.get_by_role("button", name="Check with Zoho"))
+        self.user.click(self.page.get_by_role("button", name="Check with Zoho"))
 
     def store_secret(self, secret: str) -> None:
         """Paste a secret for the data centre that is chosen, and have it checked."""
-        self.person.paste(self.secret, secret)
-        self.person.click(self.page.get_by_role("button", name="Check and save"))
+        self.user.paste(self.secret, secret)
+        self.user.click(self.page.get_by_role("button", name="Check and save"))
 
     def open_connection(self, name: str) -> None:
         """Follow the link to a connection that uses this client."""
-        self.person.click(self.uses.get_by_role("link", name=name, exact=True))
+        self.user.click(self.uses.get_by_role("link", name=name, exact=True))
 
 
 class ConnectionListPage:
     """The list of connections."""
 
-    def __init__(self, person: SimulatedUser) -> None:
-        self.person = person
-        self.page = person.page
+    def __init__(self, user: SimulatedUser) -> None:
+        self.user = user
+        self.page = user.page
         self.rows = self.page.get_by_role("region", name="All connections").get_by_role("listitem")
 
     def row(self, name: str) -> Locator:
@@ -212,15 +212,15 @@ class ConnectionListPage:
 
     def open(self, name: str) -> None:
         """Follow the link to a connection."""
-        self.person.click(self.row(name).get_by_role("link"))
+        self.user.click(self.row(name).get_by_role("link"))
 
 
 class ReauthorizationPage:
     """The page that repairs several connections: its plan, what comes next, every line."""
 
-    def __init__(self, person: SimulatedUser) -> None:
-        self.person = person
-        self.page = person.page
+    def __init__(self, user: SimulatedUser) -> None:
+        self.user = user
+        self.page = user.page
         self.heading = self.page.get_by_role("heading", level=1)
         self.next_step = self.page.get_by_role("region", name="What comes next")
         self.rows = self.page.locator(".rows").get_by_role("listitem")
@@ -236,15 +236,15 @@ class ReauthorizationPage:
 
     def begin(self) -> None:
         """Begin what the plan has shown, in this tab."""
-        self.person.click(self.page.get_by_role("button", name=re.compile("^Begin( as|$)")))
+        self.user.click(self.page.get_by_role("button", name=re.compile("^Begin( as|$)")))
 
     def press(self, label: str) -> None:
         """Press the button of that name."""
-        self.person.click(self.page.get_by_role("button", name=label, exact=True))
+        self.user.click(self.page.get_by_role("button", name=label, exact=True))
 
     def sign_in_as(self, email: str) -> None:
         """Go to Zoho where somebody else must sign in."""
-        self.person.click(self.page.get_by_role("button", name=f"Sign in as {email}"))
+        self.user.click(self.page.get_by_role("button", name=f"Sign in as {email}"))
 
     def wait_for_next_step(self) -> None:
         """Wait until Zoho's next consent stands there, or the page that asks for something."""

@@ -8,9 +8,9 @@ from wizard.simulator.simulated_user.actions import SimulatedUser
 class SignInPage:
     """The sign-in page; all steps stand on it. Its actions are not counted."""
 
-    def __init__(self, person: SimulatedUser) -> None:
-        self.person = person
-        self.page = person.page
+    def __init__(self, user: SimulatedUser) -> None:
+        self.user = user
+        self.page = user.page
         self.login_id = self.page.get_by_label("Email address or mobile number")
         self.password = self.page.get_by_label("Enter password", exact=True)
         self.first_digit = self.page.get_by_label("Digit 1")
@@ -21,33 +21,33 @@ class SignInPage:
         self.push_heading = self.page.get_by_role("heading", name="Verify on your device")
 
     def enter_login_id(self, login_id: str) -> None:
-        with self.person.signing_in():
-            self.person.fill(self.login_id, login_id)
-            self.person.click(self._button("Next"))
+        with self.user.signing_in():
+            self.user.fill(self.login_id, login_id)
+            self.user.click(self._button("Next"))
 
     def enter_password(self, password: str) -> None:
-        with self.person.signing_in():
-            self.person.fill(self.password, password)
-            self.person.click(self._button("Sign in"))
+        with self.user.signing_in():
+            self.user.fill(self.password, password)
+            self.user.click(self._button("Sign in"))
 
     def enter_code(self, code: str) -> None:
-        with self.person.signing_in():
-            self.person.type(self.first_digit, code)
-            self.person.click(self._button("Verify"))
+        with self.user.signing_in():
+            self.user.type(self.first_digit, code)
+            self.user.click(self._button("Verify"))
 
     def enter_captcha(self, letters: str) -> None:
-        with self.person.signing_in():
-            self.person.fill(self.captcha, letters)
-            self.person.click(self._button("Next"))
+        with self.user.signing_in():
+            self.user.fill(self.captcha, letters)
+            self.user.click(self._button("Next"))
 
     def open_recovery(self) -> None:
         """From the step that asks for the password to the page that replaces it."""
-        with self.person.signing_in():
-            self.person.click(self.page.get_by_role("link", name="Forgot Password?"))
+        with self.user.signing_in():
+            self.user.click(self.page.get_by_role("link", name="Forgot Password?"))
 
     def trust(self, is_trusted: bool) -> None:
-        with self.person.signing_in():
-            self.person.click(self._button("Trust" if is_trusted else "Not now"))
+        with self.user.signing_in():
+            self.user.click(self._button("Trust" if is_trusted else "Not now"))
 
     def sign_in(self, login_id: str, password: str) -> None:
         """Sign in with a password alone and wait until the sign-in page is left behind.
@@ -69,9 +69,9 @@ class RecoveryPages:
     """The pages of Forgot Password, and of choosing a password after an administrator's reset.
     Its actions are not counted."""
 
-    def __init__(self, person: SimulatedUser) -> None:
-        self.person = person
-        self.page = person.page
+    def __init__(self, user: SimulatedUser) -> None:
+        self.user = user
+        self.page = user.page
         self.captcha = self.page.get_by_label("Characters in the picture")
         self.code = self.page.get_by_label("Code from the mail")
         self.new_password = self.page.get_by_label("New password", exact=True)
@@ -98,20 +98,20 @@ class RecoveryPages:
         self._press("Continue")
 
     def _fill(self, target: Locator, text: str) -> None:
-        with self.person.signing_in():
-            self.person.fill(target, text)
+        with self.user.signing_in():
+            self.user.fill(target, text)
 
     def _press(self, name: str) -> None:
-        with self.person.signing_in():
-            self.person.click(self.page.get_by_role("button", name=name, exact=True))
+        with self.user.signing_in():
+            self.user.click(self.page.get_by_role("button", name=name, exact=True))
 
 
 class AnnouncementPage:
     """What may stand between a sign-in and the page that was wanted."""
 
-    def __init__(self, person: SimulatedUser) -> None:
-        self.person = person
-        self.page = person.page
+    def __init__(self, user: SimulatedUser) -> None:
+        self.user = user
+        self.page = user.page
         self.heading = self.page.get_by_role("heading", level=1)
 
     def skip(self) -> None:
@@ -124,23 +124,23 @@ class AnnouncementPage:
         self._press("Continue")
 
     def _press(self, name: str) -> None:
-        self.person.click(self.page.get_by_role("button", name=name, exact=True))
+        self.user.click(self.page.get_by_role("button", name=name, exact=True))
 
 
 class ConsentPage:
     """The page that asks whether a client may reach the account."""
 
-    def __init__(self, person: SimulatedUser) -> None:
-        self.person = person
-        self.page = person.page
+    def __init__(self, user: SimulatedUser) -> None:
+        self.user = user
+        self.page = user.page
         self.accept_button = self.page.get_by_role("button", name="Accept", exact=True)
         self.reject_button = self.page.get_by_role("button", name="Reject", exact=True)
         self.back_to_app_button = self.page.get_by_role("button", name="Back to app")
         self.submit_button = self.page.get_by_role("button", name="Submit", exact=True)
 
     def choose_organization(self, name: str, environment: str = "Production") -> None:
-        self.person.choose(self.page.get_by_role("radio", name=f"{name} {environment}"))
-        self.person.click(self.submit_button)
+        self.user.choose(self.page.get_by_role("radio", name=f"{name} {environment}"))
+        self.user.click(self.submit_button)
 
     def accept(self) -> None:
         self._decide(self.accept_button)
@@ -153,19 +153,19 @@ class ConsentPage:
 
     def sign_out(self) -> None:
         """Leave as who is signed in; Zoho's sign-in page then asks for somebody else."""
-        self.person.click(self.page.get_by_role("link", name="Sign out"))
+        self.user.click(self.page.get_by_role("link", name="Sign out"))
 
     def _decide(self, button: Locator) -> None:
-        self.person.click(button)
+        self.user.click(button)
         self.page.wait_for_url(lambda url: "/accounts/oauth/v2/auth" not in url)
 
 
 class ConsolePage:
     """The API console of one data centre."""
 
-    def __init__(self, person: SimulatedUser) -> None:
-        self.person = person
-        self.page = person.page
+    def __init__(self, user: SimulatedUser) -> None:
+        self.user = user
+        self.page = user.page
         self.client_id = self.page.get_by_label("Client ID", exact=True)
         self.client_secret = self.page.get_by_label("Client Secret", exact=True)
         self.client_name = self.page.get_by_label("Client Name")
@@ -178,27 +178,27 @@ class ConsolePage:
         """From the console's first page to the form of a new client."""
         started = self.page.get_by_role("link", name="ADD CLIENT", exact=True)
         first = self.page.get_by_role("link", name="GET STARTED", exact=True)
-        self.person.click(first.or_(started))
+        self.user.click(first.or_(started))
         self.choose_client_type(kind)
 
     def choose_client_type(self, kind: str = "Server-based Applications") -> None:
         card = self.page.get_by_role("article").filter(
             has=self.page.get_by_role("heading", name=kind)
         )
-        self.person.click(card.get_by_role("link", name="CREATE NOW"))
+        self.user.click(card.get_by_role("link", name="CREATE NOW"))
 
     def create(self) -> None:
-        self.person.click(self._button("CREATE"))
+        self.user.click(self._button("CREATE"))
 
     def update(self) -> None:
-        self.person.click(self._button("UPDATE"))
+        self.user.click(self._button("UPDATE"))
 
     def copy_id_and_secret(self) -> str:
         """Select the two lines that stand together, and copy them at once."""
-        return self.person.copy(self.client_id, self.client_secret)
+        return self.user.copy(self.client_id, self.client_secret)
 
     def open_tab(self, name: str) -> None:
-        self.person.click(self.page.get_by_role("link", name=name, exact=True))
+        self.user.click(self.page.get_by_role("link", name=name, exact=True))
 
     def data_center_switch(self, location: str) -> Locator:
         return self.page.get_by_role("switch", name=location.upper(), exact=True)
@@ -206,7 +206,7 @@ class ConsolePage:
     def toggle_data_center(self, location: str) -> None:
         switch = self.data_center_switch(location)
         before = switch.get_attribute("aria-checked")
-        self.person.click(switch)
+        self.user.click(switch)
         expect(switch).to_have_attribute("aria-checked", "false" if before == "true" else "true")
 
     def secret_at(self, location: str) -> Locator:
@@ -215,17 +215,17 @@ class ConsolePage:
     def share_credentials(self) -> None:
         """Use the same OAuth credentials for all data centres."""
         box = "Use the same OAuth credentials for all data centers"
-        self.person.choose(self.page.get_by_label(box))
-        self.person.click(self._button("OK"))
+        self.user.choose(self.page.get_by_label(box))
+        self.user.click(self._button("OK"))
 
     def generate_code(self, scope: str, minutes: int, description: str) -> None:
-        self.person.fill(self.page.get_by_label("Scope", exact=True), scope)
-        self.person.choose(self.page.get_by_label("Time Duration"), f"{minutes} minutes")
-        self.person.fill(self.page.get_by_label("Scope Description"), description)
+        self.user.fill(self.page.get_by_label("Scope", exact=True), scope)
+        self.user.choose(self.page.get_by_label("Time Duration"), f"{minutes} minutes")
+        self.user.fill(self.page.get_by_label("Scope Description"), description)
         self.create()
 
     def choose_portal(self, name: str, environment: str = "Production") -> None:
-        self.person.choose(self.page.get_by_role("radio", name=f"{name} {environment}"))
+        self.user.choose(self.page.get_by_role("radio", name=f"{name} {environment}"))
         self.create()
 
     def _button(self, name: str) -> Locator:
@@ -235,9 +235,9 @@ class ConsolePage:
 class SecurityPage:
     """The page where the password is changed."""
 
-    def __init__(self, person: SimulatedUser) -> None:
-        self.person = person
-        self.page = person.page
+    def __init__(self, user: SimulatedUser) -> None:
+        self.user = user
+        self.page = user.page
         self.end_sessions = self.page.get_by_label("End all other active sessions")
         self.remove_tokens = self.page.get_by_label("Remove API tokens and revoke connected apps")
         self.errors = self.page.locator(".fielderror:visible")
@@ -246,30 +246,30 @@ class SecurityPage:
         self, current_password: str, new_password: str, repeated_password: str | None = None
     ) -> None:
         """Fill the three fields and press the button; the question about sessions comes after."""
-        with self.person.signing_in():
-            self.person.fill(self.page.get_by_label("Current password"), current_password)
-            self.person.fill(self.page.get_by_label("New password", exact=True), new_password)
-            self.person.fill(
+        with self.user.signing_in():
+            self.user.fill(self.page.get_by_label("Current password"), current_password)
+            self.user.fill(self.page.get_by_label("New password", exact=True), new_password)
+            self.user.fill(
                 self.page.get_by_label("Repeat new password"), repeated_password or new_password
             )
-            self.person.click(self.page.get_by_role("button", name="Change Password"))
+            self.user.click(self.page.get_by_role("button", name="Change Password"))
 
     def submit_endings(self) -> None:
         """Answer the question after a change with the boxes as they stand."""
-        self.person.click(self.page.get_by_role("button", name="Continue"))
+        self.user.click(self.page.get_by_role("button", name="Continue"))
         self.page.get_by_role("status").wait_for()
 
 
 class ConnectedAppsPage:
     """The clients that hold refresh tokens of this account."""
 
-    def __init__(self, person: SimulatedUser) -> None:
-        self.person = person
-        self.page = person.page
+    def __init__(self, user: SimulatedUser) -> None:
+        self.user = user
+        self.page = user.page
 
     def entry(self, client_name: str) -> Locator:
         return self.page.get_by_role("listitem").filter(has_text=client_name)
 
     def revoke(self, client_name: str) -> None:
-        self.person.click(self.entry(client_name).get_by_role("button", name="Revoke"))
+        self.user.click(self.entry(client_name).get_by_role("button", name="Revoke"))
         expect(self.entry(client_name)).to_have_count(0)

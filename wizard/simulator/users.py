@@ -92,7 +92,7 @@ class User:
         return f"{number % 1_000_000:06d}"
 
 
-class People:
+class Users:
     """Everyone with an account, found by ZUID or by login id."""
 
     def __init__(self, random_values: RandomValues) -> None:
@@ -133,8 +133,8 @@ class People:
 
     def add_samples(self) -> None:
         """Add the people of `seed.toml`."""
-        text = files("wizard.simulator").joinpath("seed.toml").read_text("utf-8")
-        for row in tomllib.loads(text)["people"]:
+        text = files("wizard.simulator").joinpath("users.toml").read_text("utf-8")
+        for row in tomllib.loads(text)["users"]:
             organizations = [Organization(**each) for each in row.pop("organizations", [])]
             self.add(row.pop("email"), **row, organizations=organizations)
 
