@@ -14,8 +14,8 @@ help: ## what there is
 demo: $(VENV)/installed ## try the wizard against a made-up Zoho
 	@$(BIN)/zoho-wizard demo
 
-tour: $(VENV)/browser ## watch the whole story in a real browser, by itself; writes the README's pictures
-	@$(BIN)/zoho-wizard tour --pictures static/pictures
+tour: $(VENV)/browser ## see the whole product at work in a real browser; takes the README's screenshots
+	@PYTHONPATH=tests $(BIN)/python -m tour --pictures static/pictures
 
 # Four on two cores: much of a test’s time is waiting for a browser or another process. Who has
 # finished takes over from who has not, or the last minutes belong to one worker.

@@ -115,10 +115,6 @@ class Commands(LazyGroup):
             ),
         },
     }
-    unlisted = {  # noqa: RUF012 - as above
-        "tour": LazyCommand("commands.tour", "tour", "Watch the whole story in a real browser."),
-    }
-    """Run by make."""
 
 
 @click.group(

@@ -23,8 +23,6 @@ class LazyGroup(click.Group):
 
     sections: Mapping[str, Mapping[str, LazyCommand]] = {}
     """Commands by name, by the section of the help they are listed in."""
-    unlisted: Mapping[str, LazyCommand] = {}
-    """Commands that the help doesn't list."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The names of all commands, in the order of the help."""
@@ -32,7 +30,7 @@ class LazyGroup(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import and return the command; None if there is none of this name."""
-        for section in (*self.sections.values(), self.unlisted):
+        for section in self.sections.values():
             if entry := section.get(cmd_name):
                 command = getattr(import_module(f"wizard.cli.{entry.module}"), entry.function)
                 assert isinstance(command, click.Command)  # noqa: S101 - the table is ours

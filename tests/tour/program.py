@@ -1,8 +1,8 @@
-"""Somebody's program: it has credentials in a file, renews its access token itself, calls an API.
+"""A program that has credentials in a file, refreshes its access token itself and calls an API.
 
-It knows neither the wizard nor the simulator and imports nothing of either. Started by its path,
-`program.py FILE PATH` reads a `.env` or JSON file and prints the names that stand in the answer of
-`PATH` below the API domain; where Zoho refuses, it ends with 1 and Zoho's word on stderr.
+It imports nothing of the wizard. `program.py FILE PATH` reads a `.env` or JSON file, calls `PATH`
+at the API domain, and prints the names in the response. If Zoho returns an error, the program
+exits with 1 and prints the error on stderr.
 """
 
 import json
@@ -15,11 +15,11 @@ from urllib.parse import urlencode
 from urllib.request import Request, urlopen
 
 NAME_KEYS = ("company_name", "name", "display_name")
-"""What products call the name of an organization, or of a user where they know no organization."""
+"""The keys under which products return the name of an organization or a user."""
 
 
 def read_credentials(file: Path) -> dict[str, str]:
-    """What the file holds, by the short names: `client_id`, `refresh_token`, `accounts` …"""
+    """Return the credentials by short name: `client_id`, `refresh_token`, `accounts` …"""
     text = file.read_text("utf-8")
     if file.suffix == ".json":
         held = json.loads(text)
@@ -31,26 +31,26 @@ def read_credentials(file: Path) -> dict[str, str]:
 
 
 def refresh_access_token(credentials: dict[str, str]) -> str:
-    """A fresh access token for a refresh token; ends the program where there is none."""
+    """Return a new access token; exit if Zoho returns an error."""
     form = {name: credentials[name] for name in ("client_id", "client_secret", "refresh_token")}
     body = urlencode({**form, "grant_type": "refresh_token"}).encode()
-    answer = fetch_json(Request(f"{credentials['accounts']}/oauth/v2/token", body))  # noqa: S310 - http on loopback
+    answer = fetch_json(Request(f"{credentials['accounts']}/oauth/v2/token", body))
     if "access_token" not in answer:
         sys.exit(str(answer.get("error")))
     return str(answer["access_token"])
 
 
 def fetch_json(request: Request) -> Any:
-    """The JSON of an answer; ends the program where the answer is an error."""
+    """Return the JSON of a response; exit if the response is an error."""
     try:
-        with urlopen(request, timeout=30) as answer:  # noqa: S310 - http on loopback
+        with urlopen(request, timeout=30) as answer:
             return json.load(answer)
     except HTTPError as error:
         sys.exit(error.read().decode(errors="replace"))
 
 
 def find_names(document: Any) -> Iterator[str]:
-    """The names anywhere in an answer."""
+    """Yield every name in a response."""
     if isinstance(document, dict):
         yield from (document[key] for key in NAME_KEYS if isinstance(document.get(key), str))
     for each in document.values() if isinstance(document, dict) else document:
@@ -59,10 +59,10 @@ def find_names(document: Any) -> Iterator[str]:
 
 
 def main(file: str, path: str) -> None:
-    """Read, renew, call, and say who answered."""
+    """Refresh the token, call the API, print the names."""
     held = read_credentials(Path(file))
     token = {"Authorization": f"Zoho-oauthtoken {refresh_access_token(held)}"}
-    answer = fetch_json(Request(held["api_domain"] + path, headers=token))  # noqa: S310
+    answer = fetch_json(Request(held["api_domain"] + path, headers=token))
     print(", ".join(dict.fromkeys(find_names(answer))))  # noqa: T201
 
 
