@@ -14,9 +14,7 @@ from dotenv import dotenv_values
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wizard.delivery import FormatError, dotenv, ini, sdk_csv
-from wizard.delivery import json as json_shape
-from wizard.delivery.formats import Unwritable
+from wizard.delivery.formats import DOTENV, INI, JSON, SDK_CSV, FormatError, Unwritable
 
 ENV = """\
 # Zoho, for the invoices
@@ -28,7 +26,7 @@ LAST=1"""
 
 
 def test_a_dotenv_keeps_comments_order_and_every_other_line() -> None:
-    written = dotenv.write(
+    written = DOTENV.write(
         ENV, (), {"ZOHO_CLIENT_ID": "1000.NEW", "ZOHO_REFRESH_TOKEN": "1000.n.n", "ZOHO_DC": "eu"}
     )
     assert (
@@ -39,13 +37,13 @@ def test_a_dotenv_keeps_comments_order_and_every_other_line() -> None:
 
 
 def test_a_dotenv_value_given_twice_is_changed_twice_and_read_as_programs_do() -> None:
-    written = dotenv.write("A=1\nB=2\nA=3\n", (), {"A": "4"})
+    written = DOTENV.write("A=1\nB=2\nA=3\n", (), {"A": "4"})
     assert written == "A=4\nB=2\nA=4\n"
-    assert dotenv.read("A=1\nA=3\n") == {(): {"A": "3"}}
+    assert DOTENV.read("A=1\nA=3\n") == {(): {"A": "3"}}
 
 
 def test_a_dotenv_name_without_a_value_gets_one() -> None:
-    assert dotenv.write("A\nB=1\n", (), {"A": "2"}) == "A=2\nB=1\n"
+    assert DOTENV.write("A\nB=1\n", (), {"A": "2"}) == "A=2\nB=1\n"
 
 
 PROBE = "touch pwned; echo pwned > pwned"
@@ -108,7 +106,7 @@ READERS = {
 def test_every_reader_of_a_dotenv_gets_the_same_value_and_none_runs_it(
     tmp_path: Path, reader: str, value: str
 ) -> None:
-    (tmp_path / "env").write_text(dotenv.write("A=1\n", (), {"TOKEN": value}), "utf-8")
+    (tmp_path / "env").write_text(DOTENV.write("A=1\n", (), {"TOKEN": value}), "utf-8")
     done = subprocess.run(
         READERS[reader], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True
     )
@@ -119,13 +117,13 @@ def test_every_reader_of_a_dotenv_gets_the_same_value_and_none_runs_it(
 @pytest.mark.parametrize("value", REFUSED)
 def test_a_value_that_the_readers_of_a_dotenv_read_differently_is_not_written(value: str) -> None:
     with pytest.raises(Unwritable):
-        dotenv.write("A=1\n", (), {"TOKEN": value})
+        DOTENV.write("A=1\n", (), {"TOKEN": value})
 
 
 @given(st.text(max_size=40))
 def test_a_dotenv_gives_back_what_was_put_in_or_takes_none_of_it(value: str) -> None:
     try:
-        written = dotenv.write("# first\nX = y # z\n", (), {"TOKEN": value})
+        written = DOTENV.write("# first\nX = y # z\n", (), {"TOKEN": value})
     except Unwritable:
         return
     assert dotenv_values(stream=io.StringIO(written))["TOKEN"] == value
@@ -136,13 +134,13 @@ def test_a_dotenv_gives_back_what_was_put_in_or_takes_none_of_it(value: str) -> 
 @pytest.mark.parametrize(
     ("write", "text", "spot", "value"),
     [
-        (ini.write, "", ("zoho",), "a\nclient_secret = mine"),
-        (ini.write, "", ("zoho",), "a\x00"),
-        (ini.write, "", ("zoho",), '"a"'),
-        (ini.write, "", ("zoho",), " a"),
-        (sdk_csv.write, "id,user_name,refresh_token\n", ("zoho",), "a,b"),
-        (sdk_csv.write, "id,user_name,refresh_token\n", ("zoho",), 'a"b'),
-        (sdk_csv.write, "id,user_name,refresh_token\n", ("zoho",), "a\nb,c,d"),
+        (INI.write, "", ("zoho",), "a\nclient_secret = mine"),
+        (INI.write, "", ("zoho",), "a\x00"),
+        (INI.write, "", ("zoho",), '"a"'),
+        (INI.write, "", ("zoho",), " a"),
+        (SDK_CSV.write, "id,user_name,refresh_token\n", ("zoho",), "a,b"),
+        (SDK_CSV.write, "id,user_name,refresh_token\n", ("zoho",), 'a"b'),
+        (SDK_CSV.write, "id,user_name,refresh_token\n", ("zoho",), "a\nb,c,d"),
     ],
 )
 def test_a_value_that_would_add_a_line_or_a_column_is_not_written(
@@ -161,19 +159,19 @@ def test_a_value_that_would_add_a_line_or_a_column_is_not_written(
     ],
 )
 def test_a_broken_dotenv_says_line_and_column(text: str, line: int, column: int) -> None:
-    assert error_position(dotenv.read, text) == (line, column)
+    assert error_position(DOTENV.read, text) == (line, column)
 
 
 def test_what_would_take_a_dotenv_reader_for_ever_is_refused_at_once() -> None:
     blanks = " " * 900_000
-    assert error_position(dotenv.read, f"NAME=value\nA=a{blanks}b\n") == (2, 4)
-    assert error_position(ini.read, f"[a]\n{blanks}x") == (2, 900_001)
-    assert ini.read(f"[a]\nkey{blanks}={blanks}value") == {("a",): {"key": "value"}}
+    assert error_position(DOTENV.read, f"NAME=value\nA=a{blanks}b\n") == (2, 4)
+    assert error_position(INI.read, f"[a]\n{blanks}x") == (2, 900_001)
+    assert INI.read(f"[a]\nkey{blanks}={blanks}value") == {("a",): {"key": "value"}}
 
 
 def test_json_keeps_order_and_indentation() -> None:
     before = '{\n    "b": 1,\n    "a": {"x": [1, 2]},\n    "é": null\n}'
-    written = json_shape.write(before, ("a", "env"), {"TOKEN": "t", "deep.er": "v"})
+    written = JSON.write(before, ("a", "env"), {"TOKEN": "t", "deep.er": "v"})
     assert written.startswith('{\n    "b": 1,\n    "a": {\n        "x": [\n')
     assert not written.endswith("\n")
     document = json.loads(written)
@@ -182,7 +180,7 @@ def test_json_keeps_order_and_indentation() -> None:
         "a": {"x": [1, 2], "env": {"TOKEN": "t", "deep": {"er": "v"}}},
         "é": None,
     }
-    assert json_shape.read(written)[("a", "env")] == {"TOKEN": "t", "deep.er": "v"}
+    assert JSON.read(written)[("a", "env")] == {"TOKEN": "t", "deep.er": "v"}
 
 
 @pytest.mark.parametrize(
@@ -196,12 +194,12 @@ def test_json_keeps_order_and_indentation() -> None:
     ],
 )
 def test_broken_json_says_line_and_column(text: str, line: int, column: int) -> None:
-    assert error_position(json_shape.read, text) == (line, column)
+    assert error_position(JSON.read, text) == (line, column)
 
 
 def test_json_never_puts_an_object_in_the_place_of_a_value() -> None:
     with pytest.raises(FormatError, match="is not an object"):
-        json_shape.write('{"mcpServers": []}', ("mcpServers", "zoho"), {"TOKEN": "t"})
+        JSON.write('{"mcpServers": []}', ("mcpServers", "zoho"), {"TOKEN": "t"})
 
 
 RCLONE = """\
@@ -219,20 +217,20 @@ root_folder_id = abc
 
 
 def test_an_ini_keeps_what_its_program_wrote_beside_ours() -> None:
-    written = ini.write(RCLONE, ("files",), {"region": "com", "token.refresh_token": "new"})
+    written = INI.write(RCLONE, ("files",), {"region": "com", "token.refresh_token": "new"})
     token = '{"access_token":"a","refresh_token":"new","expires_in":3600}'
     assert written == RCLONE.replace("region = eu", "region = com").replace(
         '{"access_token":"a","refresh_token":"old","expires_in":3600}', token
     )
-    assert ini.read(written)[("files",)]["token.refresh_token"] == "new"
+    assert INI.read(written)[("files",)]["token.refresh_token"] == "new"
 
 
 def test_an_ini_gets_a_new_section_at_its_end_and_a_new_key_in_its_section() -> None:
-    assert ini.write("", ("a",), {"k": "v"}) == "[a]\nk = v\n"
-    assert ini.write("[b]\nx = 1\n", ("a",), {"k": "v"}) == "[b]\nx = 1\n\n[a]\nk = v\n"
-    written = ini.write("[a]\nx = 1\n\n[b]\ny = 2", ("a",), {"k": "v"})
+    assert INI.write("", ("a",), {"k": "v"}) == "[a]\nk = v\n"
+    assert INI.write("[b]\nx = 1\n", ("a",), {"k": "v"}) == "[b]\nx = 1\n\n[a]\nk = v\n"
+    written = INI.write("[a]\nx = 1\n\n[b]\ny = 2", ("a",), {"k": "v"})
     assert written == "[a]\nx = 1\nk = v\n\n[b]\ny = 2"
-    assert ini.write("[a]", ("a",), {"k": "v"}) == "[a]\nk = v\n"
+    assert INI.write("[a]", ("a",), {"k": "v"}) == "[a]\nk = v\n"
 
 
 @pytest.mark.parametrize(
@@ -244,7 +242,7 @@ def test_an_ini_gets_a_new_section_at_its_end_and_a_new_key_in_its_section() -> 
     ],
 )
 def test_a_broken_or_encrypted_ini_says_line_and_column(text: str, line: int, column: int) -> None:
-    assert error_position(ini.read, text) == (line, column)
+    assert error_position(INI.read, text) == (line, column)
 
 
 HEADING = "id,user_name,client_id,client_secret,refresh_token,access_token,grant_token,expiry_time"
@@ -252,10 +250,10 @@ HEADING = "id,user_name,client_id,client_secret,refresh_token,access_token,grant
 
 def test_a_token_store_keeps_its_other_rows() -> None:
     before = f'{HEADING},redirect_uri\n7,"a,b",c,s,old,acc,,123,\n'
-    written = sdk_csv.write(before, ("8",), {"id": "8", "refresh_token": "r", "api_domain": "d"})
+    written = SDK_CSV.write(before, ("8",), {"id": "8", "refresh_token": "r", "api_domain": "d"})
     assert written.splitlines()[0] == f"{HEADING},redirect_uri,api_domain"
-    assert sdk_csv.read(written)[("7",)]["user_name"] == "a,b"
-    assert sdk_csv.read(written)[("8",)]["api_domain"] == "d"
+    assert SDK_CSV.read(written)[("7",)]["user_name"] == "a,b"
+    assert SDK_CSV.read(written)[("8",)]["api_domain"] == "d"
 
 
 @pytest.mark.parametrize(
@@ -268,7 +266,7 @@ def test_a_token_store_keeps_its_other_rows() -> None:
     ],
 )
 def test_a_broken_token_store_says_line_and_column(text: str, line: int, column: int) -> None:
-    assert error_position(sdk_csv.read, text) == (line, column)
+    assert error_position(SDK_CSV.read, text) == (line, column)
 
 
 def error_position(parse: Callable[[str], object], text: str) -> tuple[int, int]:

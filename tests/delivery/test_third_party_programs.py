@@ -15,7 +15,8 @@ from support.delivery import deliver, reauthorize
 from support.harness import Harness
 from support.npm import installed
 
-from wizard.delivery import DestinationState, ini, profile
+from wizard.delivery import DestinationState, profile
+from wizard.delivery.formats import INI
 
 PROGRAMS = Path(__file__).parent / "programs"
 BLOCKED_PROXIES = {
@@ -117,7 +118,7 @@ def test_rclone_refreshes_with_what_was_delivered(harness: Harness) -> None:
         done = run_program(harness, "rclone", "--config", str(target), *once, "lsd", "crm:")
         assert "workdrive.zoho.eu" in done.stderr
         assert count_refreshes(harness) == before + 1
-        [found] = ini.read(target.read_text()).values()
+        [found] = INI.read(target.read_text()).values()
         assert found["token.access_token"].startswith("1000.")
         assert found["root_folder_id"] == "abc"
 

@@ -10,10 +10,10 @@ import pytest
 from support.harness import ANNA, Harness, query_parameters
 from support.tokens import current_grant
 
-from wizard.authorization.exchange_failures import classify_exchange_failure
+from wizard.authorization.callback import classify_exchange_failure
 from wizard.errors import WizardError
 from wizard.model import AttemptState, Failure, GrantState, RequestKind
-from wizard.tokens import retries
+from wizard.tokens.refresh import retry_delay
 from wizard.zoho import load
 
 TOKEN, REVOKE = "oauth/v2/token", "oauth/v2/revoke"
@@ -169,7 +169,7 @@ def test_a_revocation_is_repeated_like_a_refresh_and_never_taken_for_granted(
 def test_a_certificate_that_is_not_trusted_stops_everything_and_says_why(harness: Harness) -> None:
     untrusted = Failure("network-tls", temporary=True, sent=False)
     now = harness.now()
-    assert retries.retry_delay(untrusted, 1, timedelta(0), now) is None
+    assert retry_delay(untrusted, 1, timedelta(0), now) is None
     state, failure = classify_exchange_failure(
         untrusted, harness.register_client(), load().data_center("eu"), {}
     )

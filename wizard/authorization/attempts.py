@@ -1,8 +1,60 @@
 """Attempts that wait for their consent: room is made for new ones, and none waits for ever."""
 
-from wizard.authorization.mismatches import MismatchDecisions
+import hashlib
+import hmac
+import secrets
+from dataclasses import replace
+
 from wizard.errors import Conflict, WizardError, fail
-from wizard.model import Attempt, AttemptMode, AttemptState, Failure
+from wizard.model import (
+    Attempt,
+    AttemptMode,
+    AttemptState,
+    Clock,
+    Event,
+    Failure,
+    Grant,
+    GrantState,
+)
+from wizard.store import Store
+from wizard.tokens import TokenService
+
+
+class MismatchDecisions:
+    """Puts a held grant in place after all, or gives it back to Zoho."""
+
+    def __init__(self, store: Store, tokens: TokenService, clock: Clock) -> None:
+        self._store = store
+        self._tokens = tokens
+        self._clock = clock
+
+    def accept(self, name: str, generation: int) -> Grant:
+        """Make a held grant current after all, because the person says so.
+
+        Raises ``nothing-held``, or ``not-proved`` when its ladder was not climbed to the end.
+        """
+        grant = self._mismatched_grant(name, generation)
+        report = self._store.verification_reports.get(name, generation)
+        if report is None or not report.is_verified:
+            raise fail("not-proved", name=name)
+        self._tokens.activate_grant(grant, self._store.connections.get(name).generation)
+        self._record_event("grant-accepted", name, generation=str(generation))
+        return replace(grant, state=GrantState.VERIFIED)
+
+    def discard(self, name: str, generation: int) -> None:
+        """Revoke a held or unproved grant at Zoho, so that no stray token lives on; the grant
+        before stays current. Raises ``nothing-held`` and what `Broker.revoke` raises."""
+        self._tokens.revoke(self._mismatched_grant(name, generation, GrantState.NOT_VERIFIED))
+
+    def _mismatched_grant(self, name: str, generation: int, *other_states: GrantState) -> Grant:
+        grant = self._store.grants.get(name, generation)
+        if grant is None or grant.state not in (GrantState.MISMATCH, *other_states):
+            raise fail("nothing-held", name=name)
+        return grant
+
+    def _record_event(self, kind: str, connection: str, **details: str) -> None:
+        self._store.events.record(Event(self._clock(), connection, kind, details))
+
 
 MAX_WAITING_ATTEMPTS = 8
 """Attempts that may wait at a time, each with a cookie: browsers keep few for one host."""
@@ -58,3 +110,24 @@ class AttemptLifecycle(MismatchDecisions):
                     self._try_close(attempt, to, failure)
             except WizardError:
                 continue  # held: its process is alive and at it
+
+
+def cookie_name(attempt_id: str) -> str:
+    """The name of the cookie that binds an attempt to a browser; one cookie an attempt."""
+    return f"zw_flow_{attempt_id}"
+
+
+def new_binding() -> tuple[str, str]:
+    """A fresh secret for the cookie, and what the store keeps of it: a hash, which for 256
+    random bits needs no key to stay unguessable."""
+    value = secrets.token_urlsafe(32)
+    return value, _hash(value)
+
+
+def is_bound(attempt: Attempt, value: str) -> bool:
+    """Whether `value` is the secret given out for `attempt`; nothing is not."""
+    return bool(value) and hmac.compare_digest(attempt.binding, _hash(value))
+
+
+def _hash(value: str) -> str:
+    return hashlib.sha256(value.encode()).hexdigest()

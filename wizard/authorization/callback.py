@@ -6,12 +6,12 @@ a callback is foreign text; it is compared and never used as an address.
 """
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from urllib.parse import parse_qsl, urlsplit
 
 from wizard.errors import WizardError, fail
-from wizard.model import Attempt, Failure
+from wizard.model import Attempt, AttemptState, Client, Failure
 from wizard.transport import mask_text, sanitize_line
 from wizard.zoho import DataCenter, Zoho
 
@@ -122,3 +122,40 @@ def _parse_address(address: str, redirect_uri: str) -> list[tuple[str, str]]:
     if (parts.scheme, parts.netloc, parts.path) != (wanted.scheme, wanted.netloc, wanted.path):
         raise fail("paste-not-callback", redirect_uri=redirect_uri)
     return parse_qsl(parts.query, keep_blank_values=True)
+
+
+DEFINITE_FAILURES = frozenset(
+    {
+        "invalid-client",
+        "invalid-client-secret",
+        "invalid-code",
+        "invalid-redirect-uri",
+        "invalid-scope",
+        "missing-org-info",
+        "general-error",
+        "unknown-oauth-error",
+        "throttled",
+        "unexpected-redirect",
+    }
+)
+"""Failures after which no token can exist. After any other that was sent, one may."""
+
+
+def classify_exchange_failure(
+    failure: Failure, client: Client, data_center: DataCenter, details: Mapping[str, str]
+) -> tuple[AttemptState, Failure]:
+    """The end of an attempt whose one POST failed, and the failure named by what it means here:
+    an unknown client in a foreign data centre is a switch in the console that is off."""
+    code, failure_details = failure.code, {**details, **failure.details}
+    state = AttemptState.FAILED
+    if failure.sent and code not in DEFINITE_FAILURES:
+        state, failure_details["reason"], code = (
+            AttemptState.OUTCOME_UNKNOWN,
+            code,
+            "outcome-unknown",
+        )
+    elif code == "invalid-client" and data_center.location != client.location:
+        code = "multi-dc-off"
+    elif code == "invalid-code":
+        code = "code-refused"
+    return state, replace(failure, code=code, details=failure_details)

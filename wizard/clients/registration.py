@@ -12,7 +12,7 @@ from wizard.errors import WizardError, fail
 from wizard.model import Client, ClientSecret, Clock, Failure
 from wizard.store import Store
 from wizard.tokens import TokenService
-from wizard.tokens.client_details import client_details
+from wizard.tokens.client_requests import client_details
 from wizard.zoho import Zoho
 
 DEFAULT_CLIENT_NAME = "OAuth wizard"

@@ -2,32 +2,17 @@
 
 import difflib
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
 
-from wizard.delivery import dotenv, ini, json, sdk_csv
-from wizard.delivery.formats import Entries, EntryPath, Fields, Unwritable
+from wizard.delivery.formats import FILE_FORMATS, Entries, EntryPath, Fields, FileFormat, Unwritable
 from wizard.errors import fail
+from wizard.model import Client, Grant
+from wizard.zoho import DataCenter
 
 COMMAND = "command"
-
-
-@dataclass(frozen=True)
-class FileFormat:
-    """How entries are read from a text, and written into it."""
-
-    read: Callable[[str], Entries]
-    write: Callable[[str, EntryPath, Fields], str]
-
-
-FILE_FORMATS = {
-    "dotenv": FileFormat(dotenv.read, dotenv.write),
-    "json": FileFormat(json.read, json.write),
-    "ini": FileFormat(ini.read, ini.write),
-    "sdk_csv": FileFormat(sdk_csv.read, sdk_csv.write),
-}
 
 
 @dataclass(frozen=True)
@@ -203,3 +188,40 @@ def _fill_templates(templates: Fields, values: Fields, field_names: Fields) -> d
 def _line_ending(text: str) -> str:
     """CRLF where every line ends in it, else LF."""
     return "\r\n" if "\n" in text and text.count("\n") == text.count("\r\n") else "\n"
+
+
+SECRET_NAMES = ("client_secret", "refresh_token")
+"""The facts that are never shown, and masked in what commands say."""
+
+
+def credential_values(
+    grant: Grant,
+    client: Client,
+    secret: str,
+    data_center: DataCenter,
+    *,
+    entry: str = "",
+    data_center_name: str = "",
+) -> dict[str, str]:
+    """Everything a profile may ask for, by name; unknown facts are empty. Holds secrets.
+
+    `spelling` is the program's own word for the data centre; most take the end of Zoho's names
+    (``com``, ``eu``, ``com.au``).
+    """
+    organization = next(iter(grant.organizations), None)
+    return {
+        "client_id": client.client_id,
+        "client_secret": secret,
+        "refresh_token": grant.refresh_token,
+        "redirect_uri": client.redirect_uri,
+        "scope": ",".join(grant.scope),
+        "location": grant.location,
+        "data_center": data_center_name or data_center.domain_suffix,
+        "accounts_server": data_center.accounts_server,
+        "authorization_endpoint": data_center.authorization_endpoint,
+        "token_endpoint": data_center.token_endpoint,
+        "api_domain": data_center.api_domain,
+        "organization_id": organization.id if organization else "",
+        "environment": (organization.environment if organization else "") or "Production",
+        "entry": entry,
+    }

@@ -7,21 +7,22 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from wizard.delivery import commands, destination_files
-from wizard.delivery.credential_values import SECRET_NAMES, credential_values, usable
 from wizard.delivery.formats import FormatError
-from wizard.delivery.intent import content_digest, was_interrupted, with_write_intent
-from wizard.delivery.profiles import profile
+from wizard.delivery.profiles import SECRET_NAMES, credential_values, profile
 from wizard.delivery.status import (
     DeliveryPreview,
     DestinationState,
     DestinationStatus,
     compare_token,
+    content_digest,
     field_changes,
     unseen,
+    was_interrupted,
+    with_write_intent,
 )
 from wizard.errors import WizardError, fail, message
 from wizard.locks import hold_lock
-from wizard.model import Clock, Event, Failure, Grant
+from wizard.model import Clock, Event, Failure, Grant, GrantState
 from wizard.paths import Paths
 from wizard.store import Destination, Store
 from wizard.tokens import TokenService
@@ -214,7 +215,7 @@ class DeliveryService:
         ):
             if grant is None:
                 raise fail("destination-changed-since", name=name, target=destination.target)
-            return self.deliver(destination, usable(grant))
+            return self.deliver(destination, _usable(grant))
         return self._restore(destination, snapshot, grant)
 
     def remove(self, destination: Destination) -> None:
@@ -375,7 +376,7 @@ class DeliveryService:
             raise fail(
                 "not-proved" if self._store.grants.candidate(name) else "no-grant", name=name
             )
-        return usable(grant)
+        return _usable(grant)
 
     def _values_for(self, destination: Destination, grant: Grant) -> dict[str, str]:
         # Whoever names the grant may have read it before its refresh token was rotated.
@@ -405,3 +406,11 @@ def _translate_format_errors(destination: Destination) -> Iterator[None]:
 def _shares_token_field(one: Destination, other: Destination) -> bool:
     token_fields = [profile(each.profile).token_field(each.field_names) for each in (one, other)]
     return token_fields[0] == token_fields[1]
+
+
+def _usable(grant: Grant) -> Grant:
+    """`grant` where it can be delivered; raises ``grant-dead`` or ``grant-revoked``."""
+    if grant.state in (GrantState.NEEDS_REAUTHORIZATION, GrantState.REVOKED):
+        code = "grant-dead" if grant.state is GrantState.NEEDS_REAUTHORIZATION else "grant-revoked"
+        raise fail(code, name=grant.connection)
+    return grant

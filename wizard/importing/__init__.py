@@ -23,7 +23,7 @@ from wizard.model import (
 )
 from wizard.store import Store, StoreContents
 from wizard.tokens import TokenService
-from wizard.tokens.client_details import client_details
+from wizard.tokens.client_requests import client_details
 from wizard.zoho import ACCOUNT_SCOPE, DataCenter, Zoho, parse_scope, products_of
 
 __all__ = [

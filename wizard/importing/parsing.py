@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from wizard.delivery import FormatError, Profile, profile, profiles
-from wizard.delivery.profiles import FILE_FORMATS
+from wizard.delivery.formats import FILE_FORMATS
 
 REQUIRED_VALUES = ("client_id", "client_secret", "refresh_token")
 

@@ -6,10 +6,14 @@ found.
 """
 
 from wizard.monitoring.background import BackgroundChecks, Progress
-from wizard.monitoring.checks import MAX_PARALLEL_CHECKS, ConnectionChecker, WaitUntil
-from wizard.monitoring.news import REMIND, incident_to_json
-from wizard.monitoring.notifier import settled, shown
-from wizard.monitoring.results import CheckResult, check_result
+from wizard.monitoring.checks import (
+    MAX_PARALLEL_CHECKS,
+    CheckResult,
+    ConnectionChecker,
+    WaitUntil,
+    check_result,
+)
+from wizard.monitoring.notifications import REMIND, incident_to_json, settled, shown
 from wizard.monitoring.service import CheckRun, MonitoringService
 
 __all__ = [

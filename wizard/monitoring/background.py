@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from wizard.model import Clock
-from wizard.monitoring.checks import ConnectionChecker
-from wizard.monitoring.results import CheckResult
+from wizard.monitoring.checks import CheckResult, ConnectionChecker
 
 log = logging.getLogger(__name__)
 

@@ -12,18 +12,17 @@ from wizard.diagnosis.incidents import Incident, Incidents
 from wizard.errors import WizardError, fail
 from wizard.locks import hold_lock
 from wizard.model import Clock, Failure, Grant, GrantState
-from wizard.monitoring.checks import ConnectionChecker, WaitUntil
-from wizard.monitoring.news import (
+from wizard.monitoring.checks import CheckResult, ConnectionChecker, WaitUntil
+from wizard.monitoring.notifications import (
     REMIND,
     Message,
+    Notifier,
     again,
     all_well,
     incident_to_json,
     news,
     test_message,
 )
-from wizard.monitoring.notifier import Notifier
-from wizard.monitoring.results import CheckResult
 from wizard.paths import Paths
 from wizard.serialization import to_json_value
 from wizard.store import ConnectionOverview, Store

@@ -13,8 +13,13 @@ from wizard.reauthorization.items import (
     ReauthorizationItem,
     is_same_email,
 )
-from wizard.reauthorization.next_actions import Action, NextAction, Reauthorization
-from wizard.reauthorization.plan import ConsentGroup, ReauthorizationPlan
+from wizard.reauthorization.plan import (
+    Action,
+    ConsentGroup,
+    NextAction,
+    Reauthorization,
+    ReauthorizationPlan,
+)
 from wizard.reauthorization.service import DEFAULT_GRACE_PERIOD, ReauthorizationService
 
 __all__ = [

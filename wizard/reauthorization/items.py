@@ -1,7 +1,7 @@
 """How far one connection of a repair is: a pure judge of what is stored about it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -17,6 +17,7 @@ from wizard.model import (
 )
 from wizard.store import ConnectionOverview, Destination, StoredReauthorizationItem
 from wizard.transport import bounded
+from wizard.verification import find_mismatch
 
 
 class ItemState(StrEnum):
@@ -203,3 +204,43 @@ def retry_time(failure: Failure | None, report: VerificationReport | None) -> da
     if failure is None or report is None or report.finished_at is None:
         return None
     return bounded(failure.retry_at, report.finished_at) or report.finished_at + RETRY_INTERVAL
+
+
+def transfer_failure(
+    new: Grant,
+    previous: Grant,
+    report: VerificationReport | None,
+    previous_report: VerificationReport | None,
+) -> Failure | None:
+    """What speaks against `new` in the place of `before`, the person apart: another data centre or
+    organization, one that is no longer reached, fewer scopes, or a read that worked before and
+    fails now. None: nothing does."""
+    other = find_mismatch(replace(new, account=previous.account), previous)
+    if other is not None:
+        return _with_account(new, other)
+    gone = [each for each in previous.organizations if each.product not in _product_ids(new)]
+    if gone:
+        details = {"before": ", ".join(dict.fromkeys(each.name for each in gone)), "actual": "none"}
+        return _with_account(new, Failure("other-organization", details=details))
+    failed = _readable_products(previous_report) - _readable_products(report)
+    if failed:
+        return _with_account(
+            new, Failure("read-lost", details={"reads": ", ".join(sorted(failed))})
+        )
+    return None
+
+
+def _with_account(new: Grant, failure: Failure) -> Failure:
+    details = {"name": new.connection, "actual": new.account.email if new.account else ""}
+    return replace(failure, details={**details, **failure.details})
+
+
+def _product_ids(grant: Grant) -> set[str]:
+    return {each.product for each in grant.organizations}
+
+
+def _readable_products(report: VerificationReport | None) -> set[str]:
+    """The products that could be read."""
+    steps = report.steps if report else ()
+    passed = [each.name for each in steps if each.state is StepState.PASSED]
+    return {name.removeprefix("read:") for name in passed if name.startswith("read:")}

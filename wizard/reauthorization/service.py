@@ -10,7 +10,6 @@ from wizard.errors import WizardError, fail
 from wizard.locks import hold_lock
 from wizard.model import Attempt, Clock, Grant, GrantState
 from wizard.paths import Paths
-from wizard.reauthorization.account_transfer import transfer_failure
 from wizard.reauthorization.items import (
     ItemSnapshot,
     ItemState,
@@ -20,9 +19,16 @@ from wizard.reauthorization.items import (
     is_same_email,
     item_state,
     retry_time,
+    transfer_failure,
 )
-from wizard.reauthorization.next_actions import NextAction, Reauthorization, determine_next_action
-from wizard.reauthorization.plan import ReauthorizationPlan, create_plan, in_consent_order
+from wizard.reauthorization.plan import (
+    NextAction,
+    Reauthorization,
+    ReauthorizationPlan,
+    create_plan,
+    determine_next_action,
+    in_consent_order,
+)
 from wizard.reauthorization.swap import Swap
 from wizard.store import ConnectionOverview, Store, StoredReauthorization, StoredReauthorizationItem
 from wizard.tokens import ConsentSchedule, TokenService

@@ -1,7 +1,7 @@
 """What is asked for a client: its consents, codes and pre-flights, and where it is at home."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import timedelta
 
@@ -12,9 +12,21 @@ from wizard.oauth import OAuth, TokenResponse
 from wizard.paths import Paths
 from wizard.store import Store
 from wizard.tokens.budgets import ConsentSchedule
-from wizard.tokens.client_details import client_details
 from wizard.tokens.request_log import CLIENT_KNOWN, CLIENT_UNKNOWN, SEARCH_INTERVAL, RequestLog
 from wizard.zoho import DataCenter, Zoho
+
+
+def client_details(client: Client, zoho: Zoho, location: str) -> Mapping[str, str]:
+    """What the words about a client in one data centre need."""
+    data_center = zoho.data_center(location)
+    return {
+        "client": client.name,
+        "client_id": client.client_id,
+        "location": location,
+        "data_center": data_center.name,
+        "console": data_center.console_url,
+    }
+
 
 LOCATIONS_BY_LIKELIHOOD = ("us", "eu", "in", "au", "jp", "ca", "sa", "uk", "ae", "sg", "cn")
 """Where clients live, most of them first; the order in which a client's home is looked for. China,

@@ -4,16 +4,16 @@ import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
+from random import SystemRandom
 from typing import TypeVar
 
 from wizard.errors import Conflict, WizardError, explain, fail, spoken
 from wizard.fastpath import CLOCK_TOLERANCE_SECONDS
 from wizard.locks import hold_lock
 from wizard.model import AccessToken, Failure, Grant, GrantState, RequestKind
-from wizard.oauth import TokenResponse
-from wizard.tokens import retries
+from wizard.oauth import TokenResponse, is_rotated
 from wizard.tokens.budgets import RefreshPurpose
 from wizard.tokens.client_requests import ClientRequests
 from wizard.tokens.request_log import wait
@@ -237,7 +237,7 @@ class TokenRefresher(ClientRequests):
                 return send()
             except WizardError as error:
                 tried, now = tried + 1, self._clock()
-                pause = retries.retry_delay(error.failure, tried, now - begun, now)
+                pause = retry_delay(error.failure, tried, now - begun, now)
                 if pause is None:
                     raise
             self._sleep(pause.total_seconds())
@@ -299,3 +299,34 @@ def _fingerprint(grant: Grant) -> str:
 
 def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+MAX_TRIES = 3
+FIRST_DELAY, MAX_DELAY = timedelta(seconds=1), timedelta(seconds=30)
+"""The longest first pause, doubled with each try, and where the doubling ends."""
+RETRY_WINDOW = timedelta(seconds=30)
+"""A try that begins within it ends, by the transport's deadline, within a minute."""
+
+RETRYABLE_CODES = frozenset(
+    {"network-timeout", "network-reset", "data-centre-down", "general-error"}
+)
+
+_random = SystemRandom()
+
+
+def retry_delay(
+    failure: Failure, tries: int, elapsed: timedelta, now: datetime
+) -> timedelta | None:
+    """How long to wait before the next try, after `tried` of them took `spent`; None: no more.
+
+    Full jitter: anything up to the longest pause, so that those who failed together do not come
+    back together. A ``Retry-After`` is waited for where there is time for it.
+    """
+    if is_rotated(failure):
+        return None  # the refresh token that was sent is used up
+    if tries >= MAX_TRIES or failure.code not in RETRYABLE_CODES:
+        return None
+    chosen = min(FIRST_DELAY * 2 ** (tries - 1), MAX_DELAY) * _random.random()
+    wanted = failure.retry_at - now if failure.retry_at else timedelta(0)
+    wait = max(chosen, wanted)
+    return wait if elapsed + wait <= RETRY_WINDOW else None
