@@ -14,7 +14,7 @@ from support.harness import ANNA, Harness
 
 from wizard.cli import connection_states
 from wizard.cli.commands import deliver
-from wizard.cli.flows.reauthorization_results import state_of
+from wizard.cli.flows.reauthorization import state_of
 from wizard.cli.renderer import CONFIDENCE_MARKS, Renderer
 from wizard.cli.renderer import STEP_MARKS as RUNG_SHAPES
 from wizard.delivery import DestinationState

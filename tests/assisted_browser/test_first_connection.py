@@ -8,13 +8,13 @@ from support.assisted_windows import AssistedUser, HeadlessWindows
 from support.harness import ANNA, Harness
 from support.shell import Shell
 
-from wizard.cli.flows.assisted_authorization import AssistedAuthorizer
-from wizard.cli.flows.connection_request import USE_IT, ConnectionRequest
-from wizard.cli.flows.first_connection import (
+from wizard.cli.commands.connect import (
     IMPORT_QUESTION,
     ManualRegistrationError,
     authorize_in_assisted_browser,
 )
+from wizard.cli.flows.assisted_authorization import AssistedAuthorizer
+from wizard.cli.flows.connection_request import USE_IT, ConnectionRequest
 from wizard.cli.terminal import Exit, Terminal
 from wizard.errors import WizardError
 from wizard.model import Client, ClientSecret

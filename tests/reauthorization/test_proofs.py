@@ -13,7 +13,7 @@ from support.reauthorization import (
 )
 from support.shell import Shell
 
-from wizard.cli.flows.reauthorization_results import exit_code, item_to_json, print_results
+from wizard.cli.flows.reauthorization import exit_code, item_to_json, print_results
 from wizard.cli.flows.verification import VerificationOutcome
 from wizard.cli.terminal import Terminal
 from wizard.model import GrantState

@@ -6,23 +6,62 @@ a person should know goes to stderr.
 """
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
 from io import StringIO
 from typing import TYPE_CHECKING
 
 import click
 
-from wizard.cli.lazy import LazyCommand, LazyGroup
-
 if TYPE_CHECKING:
     from wizard.cli.terminal import Terminal
     from wizard.model import Clock
+
 
 USAGE = 2
 INTERRUPTED = 130
 """As a shell reports a command that Ctrl-C ended."""
 NOT_DUMPABLE = 4
 """Linux's PR_SET_DUMPABLE; set to 0, no other process of the user may read our memory."""
+
+
+@dataclass(frozen=True)
+class LazyCommand:
+    """Where a command is defined, and its line in the group's help."""
+
+    module: str
+    """Of the package ``wizard.cli``."""
+    function: str
+    help: str
+    """The first sentence of the command's own help; a test compares the two."""
+
+
+class LazyGroup(click.Group):
+    """Lists commands by section from a table, so that ``--help`` loads click and nothing else."""
+
+    sections: Mapping[str, Mapping[str, LazyCommand]] = {}
+    """Commands by name, by the section of the help they are listed in."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names of all commands, in the order of the help."""
+        return [name for section in self.sections.values() for name in section]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import and return the command; None if there is none of this name."""
+        for section in self.sections.values():
+            if entry := section.get(cmd_name):
+                command = getattr(import_module(f"wizard.cli.{entry.module}"), entry.function)
+                assert isinstance(command, click.Command)  # noqa: S101 - the table is ours
+                return command
+        return None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write one list of commands per section."""
+        widest = max(len(name) for name in self.list_commands(ctx))
+        for title, section in self.sections.items():
+            with formatter.section(title):
+                formatter.write_dl([(name.ljust(widest), e.help) for name, e in section.items()])
 
 
 class Commands(LazyGroup):
@@ -45,9 +84,9 @@ class Commands(LazyGroup):
                 "Take over a refresh token that another program has.",
             ),
             "revoke": LazyCommand(
-                "commands.connections", "revoke", "Revoke connection NAME at Zoho, then here."
+                "commands.revocation", "revoke", "Revoke connection NAME at Zoho, then here."
             ),
-            "remove": LazyCommand("commands.connections", "remove", "Remove connection NAME."),
+            "remove": LazyCommand("commands.revocation", "remove", "Remove connection NAME."),
             "client": LazyCommand(
                 "commands.client", "client", "The OAuth clients that connections use."
             ),
@@ -133,9 +172,9 @@ def zoho_wizard(context: click.Context, debug: bool) -> None:
     terminal = context.obj = context.obj.terminal
     terminal.debug = debug
     if debug:
-        from wizard.cli import logs
+        from wizard.cli.terminal import log_to_stderr
 
-        logs.to_stderr()
+        log_to_stderr()
     if context.invoked_subcommand is None:
         from wizard.cli.flows import serving
 

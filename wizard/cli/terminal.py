@@ -2,6 +2,7 @@
 
 import logging
 import sys
+import traceback
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from functools import cached_property
@@ -16,6 +17,7 @@ from wizard.errors import WizardError, fail
 from wizard.model import Clock, Explanation, Failure
 from wizard.services import Services, utc_now
 from wizard.settings import Settings, from_environment
+from wizard.transport import sanitize_line
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -143,3 +145,24 @@ class ConnectionNameType(click.ParamType[str]):
 
 
 CONNECTION_NAME = ConnectionNameType()
+
+
+class _LogFormatter(logging.Formatter):
+    """Foreign text, such as a path that somebody asked for, forges no record and steers no
+    terminal; an exception is named without its words, which may hold a value."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        return sanitize_line(super().formatMessage(record))
+
+    def formatException(self, ei: Any) -> str:
+        kind, _, trace = ei
+        return "".join(traceback.format_tb(trace)) + str(kind.__name__)
+
+
+def log_to_stderr() -> None:
+    """Log to stderr: the wizard everything, the libraries what they hold to be worth a line."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(_LogFormatter("%(asctime)s %(name)s %(message)s"))
+    logging.getLogger().addHandler(handler)
+    logging.getLogger().setLevel(logging.INFO)
+    logging.getLogger("wizard").setLevel(logging.DEBUG)

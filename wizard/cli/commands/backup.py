@@ -1,7 +1,8 @@
 """``backup`` and ``restore``: everything in one file, and back again."""
 
+import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,20 +18,14 @@ from wizard.backup import (
     recover_secrets,
     set_database_aside,
 )
-from wizard.cli.flows.backup_destinations import (
-    configured_fields,
-    confirm_destinations,
-    print_skipped_destinations,
-)
-from wizard.cli.flows.incidents import print_incidents
 from wizard.cli.flows.verification import VerificationOutcome, most_severe, print_outcome, verify
-from wizard.cli.renderer import format_datetime
+from wizard.cli.renderer import format_datetime, print_incidents
 from wizard.cli.terminal import Exit, Terminal, json_option, pass_terminal
 from wizard.errors import WizardError, explain, fail
 from wizard.model import GrantState
 from wizard.serialization import explanation_summary, explanation_to_json
 from wizard.services import Services
-from wizard.store import Destination, StoreContents, export_without_secrets
+from wizard.store import CONFIGURED_FIELDS, Destination, StoreContents, export_without_secrets
 
 KEY_LOST_CODES = ("key-missing", "key-wrong", "key-unreadable", "keyring-locked")
 """The database is there, and nobody can read its secrets; whether for good, the person says."""
@@ -323,3 +318,67 @@ def _print_result(
 def _recovery_to_json(result: RecoveryResult) -> dict[str, Any]:
     error = explanation_to_json(explain(result.failure)) if result.failure else None
     return {"connection": result.connection, "target": result.target, "error": error}
+
+
+def confirm_destinations(
+    terminal: Terminal,
+    backup: Backup,
+    remaining: StoreContents,
+    only: Collection[str],
+    *,
+    is_confirmed: bool,
+) -> tuple[Backup, Sequence[Destination]]:
+    """The backup with the destinations that the person agrees to, and those that are left out.
+
+    Not asked about are those that this home had itself (`left`), and connections that are here
+    already. `delivers` is the person's agreement, given before.
+    """
+    contents, known = backup.contents, [configured_fields(each) for each in remaining.destinations]
+    here = {each.name for each in terminal.services.store.connections.all()}
+    unconfirmed = [
+        each
+        for each in contents.destinations
+        if (not only or each.connection in only)
+        and each.connection not in here
+        and configured_fields(each) not in known
+    ]
+    if not unconfirmed or is_confirmed or _confirm(terminal, unconfirmed):
+        return backup, ()
+    confirmed = tuple(each for each in contents.destinations if each not in unconfirmed)
+    return replace(backup, contents=replace(contents, destinations=confirmed)), unconfirmed
+
+
+def _confirm(terminal: Terminal, destinations: Sequence[Destination]) -> bool:
+    renderer = terminal.renderer
+    if not terminal.is_interactive or renderer.as_json:
+        return False
+    renderer.print_note(
+        "After every consent, the backup wants the credentials handed to these places:"
+    )
+    for each in destinations:
+        then = f", then runs {each.reload_command}" if each.reload_command else ""
+        runs = "runs " if each.profile == "command" else ""
+        renderer.print_note(f"  {each.connection}: {runs}{each.target}{then}")
+    return click.confirm("Hand them on from here, too?", err=True)
+
+
+def print_skipped_destinations(terminal: Terminal, destinations: Sequence[Destination]) -> None:
+    """What was left out, and the command that makes each again."""
+    if not destinations:
+        return
+    terminal.renderer.print_blank()
+    terminal.renderer.print_note(
+        "Nothing is handed on to these places of the backup. Where it shall be:"
+    )
+    for each in destinations:
+        options = ["--profile", each.profile, "--to", each.target]
+        options += ["--as", each.entry] if each.entry else []
+        options += ["--then", each.reload_command] if each.reload_command else []
+        terminal.renderer.print_command(
+            shlex.join(["zoho-wizard", "deliver", each.connection, *options])
+        )
+
+
+def configured_fields(destination: Destination) -> dict[str, Any]:
+    """What is wished for a destination, whatever was delivered there."""
+    return {name: getattr(destination, name) for name in CONFIGURED_FIELDS}

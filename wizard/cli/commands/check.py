@@ -9,9 +9,8 @@ import click
 
 from wizard.cli.commands.connections import print_no_connections
 from wizard.cli.commands.token import POLL_INTERVAL_SECONDS, DurationType
-from wizard.cli.flows.incidents import print_incidents
 from wizard.cli.flows.verification import VerificationOutcome, most_severe, print_outcome
-from wizard.cli.renderer import format_datetime
+from wizard.cli.renderer import format_datetime, print_incidents
 from wizard.cli.terminal import CONNECTION_NAME, Exit, Terminal, json_option, pass_terminal
 from wizard.model import VerificationStep
 from wizard.monitoring import CheckResult, CheckRun

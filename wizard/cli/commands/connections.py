@@ -1,12 +1,13 @@
 """``list``, ``show``, ``revoke``, ``remove``: what there is, and how it is ended."""
 
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 import click
 
-from wizard.cli.commands.accounts import list_by_account
-from wizard.cli.commands.reveal import reveal
 from wizard.cli.connection_states import (
     NOT_AUTHORIZED,
     overview_label,
@@ -17,10 +18,10 @@ from wizard.cli.flows.verification import print_usage
 from wizard.cli.renderer import format_datetime
 from wizard.cli.terminal import CONNECTION_NAME, Exit, Terminal, json_option, pass_terminal
 from wizard.errors import describe_event, fail
-from wizard.model import Connection, Failure, Grant, GrantState
+from wizard.model import Connection, Event, Failure, Grant, GrantState
 from wizard.paths import current_user
 from wizard.serialization import explanation_summary
-from wizard.store import ConnectionOverview
+from wizard.store import ConnectionOverview, Destination
 from wizard.tokens import RequestLogView
 from wizard.verification import headline
 from wizard.zoho import describe_scope
@@ -267,76 +268,115 @@ def _client_requests_left(request_log: RequestLogView) -> str:
     )
 
 
-@click.command()
-@click.argument("name", type=CONNECTION_NAME)
-@click.option("--yes", is_flag=True, help="Do not ask; needed in a script.")
-@pass_terminal
-def revoke(terminal: Terminal, name: str, yes: bool) -> None:
-    """Revoke connection NAME at Zoho, then here.
-
-    Every program that uses it stops working. The connection stays and can be authorized again.
-    """
-    store = terminal.services.store
-    store.connections.get(name)
-    revocable = _revocable_grants(store.grants.of_connection(name))
-    if not revocable:
-        raise fail("nothing-to-revoke", name=name)
-    if not yes:
-        terminal.renderer.print_note(f"Every program that uses {name} stops working.")
-        terminal.confirm(f"Revoke {name} at Zoho?", option="--yes")
-    for grant in revocable:
-        terminal.services.tokens.revoke(grant)
-    terminal.renderer.print_success(f"{name} is revoked at Zoho and here.")
-    terminal.renderer.print_note("To use it again:", command=f"zoho-wizard reauthorize {name}")
-    terminal.renderer.print_note("To be rid of it:", command=f"zoho-wizard remove {name}")
+COLUMNS = ("Account", "Zoho", "Connection", "State", "Client", "Programs")
+NO_ACCOUNT = "nobody yet"
 
 
-@click.command()
-@click.argument("name", type=CONNECTION_NAME)
-@click.option("--no-revoke", "choice", flag_value="keep", help="Forget it here; Zoho keeps it.")
-@click.option("--revoke", "choice", flag_value="revoke", help="Revoke it at Zoho first.")
-@pass_terminal
-def remove(terminal: Terminal, name: str, choice: str | None) -> None:
-    """Remove connection NAME. A script must choose --no-revoke or --revoke."""
-    store = terminal.services.store
-    store.connections.get(name)
-    revocable = _revocable_grants(store.grants.of_connection(name))
-    destinations = [each.target for each in store.destinations.all(name) if each.generation]
-    for destination in destinations:
-        terminal.renderer.print_note(f"Holds its credentials, and keeps them: {destination}")
-    choice = choice or ("keep" if not revocable else None) or _prompt_removal(terminal, name)
-    if choice == "revoke":
-        for grant in revocable:
-            terminal.services.tokens.revoke(grant)
-    terminal.services.tokens.remove_connection(name)
-    terminal.renderer.print_success(f"{name} is removed.")
-    if revocable and choice == "keep":
-        terminal.renderer.print_note(
-            "Its refresh token still works at Zoho, and counts there among the twenty that Zoho "
-            "keeps for a person and a client. Zoho's page of connected apps can end it."
+def list_by_account(terminal: Terminal, rows: Sequence[ConnectionOverview]) -> None:
+    """The connections by the account that consented, each with the programs it was delivered
+    to."""
+    store, now = terminal.services.store, terminal.clock()
+    clients = {client.client_id: client.name for client in store.clients.all()}
+    programs: dict[str, list[Destination]] = {}
+    for destination in store.destinations.all():
+        programs.setdefault(destination.connection, []).append(destination)
+    ordered = sorted(rows, key=lambda row: (*_account_and_location(row), row.connection.name))
+    if terminal.renderer.as_json:
+        terminal.renderer.print_json(_accounts_to_json(ordered, clients, programs, now))
+        return
+    lines = [
+        (
+            *_account_and_location(row),
+            row.connection.name,
+            overview_label(row, now),
+            clients[row.connection.client_id],
+            ", ".join(each.target for each in programs.get(row.connection.name, ())),
         )
+        for row in ordered
+    ]
+    terminal.renderer.print_table(COLUMNS, lines)
 
 
-def _prompt_removal(terminal: Terminal, name: str) -> str:
-    if not terminal.is_interactive:
-        raise fail("choice-needed", name=name, options="--no-revoke, --revoke")
+def _account_and_location(row: ConnectionOverview) -> tuple[str, str]:
+    """Who consented, and in which data centre."""
+    grant = row.grant
+    email = grant.account.email if grant and grant.account else NO_ACCOUNT
+    return email, (grant.location if grant else row.connection.location) or "?"
+
+
+def _accounts_to_json(
+    rows: Sequence[ConnectionOverview],
+    clients: Mapping[str, str],
+    programs: Mapping[str, Sequence[Destination]],
+    now: datetime,
+) -> list[dict[str, Any]]:
+    accounts: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for row in rows:
+        connection = row.connection
+        accounts.setdefault(_account_and_location(row), []).append(
+            {
+                "name": connection.name,
+                "state": overview_state(row, now),
+                "client": clients[connection.client_id],
+                "destinations": [each.target for each in programs.get(connection.name, ())],
+            }
+        )
+    return [
+        {
+            "account": None if email == NO_ACCOUNT else email,
+            "location": None if location == "?" else location,
+            "connections": connections,
+        }
+        for (email, location), connections in accounts.items()
+    ]
+
+
+def reveal(terminal: Terminal, name: str, *, yes: bool) -> None:
+    """Print what a program needs to renew tokens itself, as ``.env`` lines.
+
+    A terminal is asked first; a pipe needs `yes`. Raises ``no-grant``, ``missing-secret`` or
+    ``reveal-needs-yes``.
+    """
+    services, renderer = terminal.services, terminal.renderer
+    connection, grant = services.store.connections.get(name), services.store.grants.get(name)
+    if grant is None:
+        raise fail("no-grant", name=name)
+    client = services.store.clients.get(connection.client_id)
+    data_center = services.zoho.data_center(grant.location)
+    secret = services.tokens.secret_for(client, grant.location)
+    variables = {
+        "ZOHO_CLIENT_ID": client.client_id,
+        "ZOHO_CLIENT_SECRET": secret,
+        "ZOHO_REFRESH_TOKEN": grant.refresh_token,
+        "ZOHO_ACCOUNTS_URL": data_center.accounts_server,
+        "ZOHO_API_DOMAIN": data_center.api_domain,
+        "ZOHO_DC": data_center.domain_suffix,
+        "ZOHO_SCOPE": ",".join(grant.scope),
+    }
+    renderer.print_note(
+        "These are for a program that renews tokens itself. A program that can run a command for "
+        f"each token needs none of them: zoho-wizard token {name}"
+    )
+    if not yes:
+        _confirm(terminal)
+    services.store.events.record(Event(terminal.clock(), name, "revealed"))
+    if renderer.as_json:
+        renderer.print_json(variables)
+    else:
+        for key, value in variables.items():
+            # A shell may read these lines: what Zoho names a scope must not become a command.
+            click.echo(f"{key}={shlex.quote(value)}")
+    renderer.print_note(
+        "Shown on purpose, and noted in the history. Keep them out of version control."
+    )
+
+
+def _confirm(terminal: Terminal) -> None:
+    if not sys.stdout.isatty() or not terminal.is_interactive:
+        raise fail("reveal-needs-yes")
     terminal.renderer.print_note(
-        f"{name} has a refresh token that works at Zoho. Programs that hold a copy go on using it "
-        "if you forget it here; they stop if you revoke it at Zoho."
+        "Whoever sees them can use the account within the connection's scopes."
     )
-    choice = click.prompt(
-        "keep at Zoho, revoke at Zoho, or cancel",
-        type=click.Choice(["keep", "revoke", "cancel"]),
-        default="cancel",
-        err=True,
-    )
-    if choice == "cancel":
-        terminal.renderer.print_note("Nothing was changed.")
+    if not click.confirm("Show them on this screen?", err=True):
+        terminal.renderer.print_note("Nothing was shown.")
         raise Exit(1)
-    return str(choice)
-
-
-def _revocable_grants(grants: list[Grant] | tuple[Grant, ...]) -> list[Grant]:
-    """The grants whose refresh token may still work at Zoho."""
-    ended = (GrantState.NEEDS_REAUTHORIZATION, GrantState.REVOKED)
-    return [grant for grant in grants if grant.state not in ended]

@@ -1,10 +1,12 @@
 """``watch``: all connections checked on a schedule, and somebody told when one fails."""
 
 import random
+import shlex
+import sys
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 import click
@@ -12,12 +14,10 @@ import click
 from wizard.cli.commands.connections import print_no_connections
 from wizard.cli.commands.status import run_unattended
 from wizard.cli.commands.token import POLL_INTERVAL_SECONDS, DurationType
-from wizard.cli.flows.incidents import print_incidents
 from wizard.cli.flows.serving import stop_signals
 from wizard.cli.flows.verification import most_severe
-from wizard.cli.renderer import format_datetime
+from wizard.cli.renderer import format_datetime, print_incidents
 from wizard.cli.terminal import Exit, Terminal, json_option, pass_terminal
-from wizard.cli.timers import crontab_line, systemd_timer
 from wizard.delivery import commands
 from wizard.errors import WizardError, fail
 from wizard.model import Failure
@@ -239,3 +239,66 @@ def _report_errors(terminal: Terminal, action: Callable[[], None]) -> None:
         action()
     except WizardError as error:
         terminal.renderer.print_explanation(terminal.explain(error.failure))
+
+
+def systemd_timer(variables: Mapping[str, str], interval: timedelta, options: Sequence[str]) -> str:
+    """A user's service and timer for systemd, with the environment `given`."""
+    seconds = int(interval.total_seconds())
+    environment = "".join(
+        f'Environment="{_escape_specifiers(f"{name}={value}")}"\n'
+        for name, value in variables.items()
+    )
+    return f"""\
+# ~/.config/systemd/user/zoho-wizard-monitor.service
+[Unit]
+Description=Check the Zoho connections
+[Service]
+Type=oneshot
+{environment}ExecStart={_escape_specifiers(shlex.join(monitor_command(options))).replace("$", "$$")}
+# 3: a connection is dead, and the notification was sent: the unit did its work. 6 is missing here
+# because the unit must fail when a notification could not be sent.
+SuccessExitStatus=3
+
+# ~/.config/systemd/user/zoho-wizard-monitor.timer
+[Unit]
+Description=Check the Zoho connections
+[Timer]
+OnBootSec=5min
+OnUnitActiveSec={seconds}s
+RandomizedDelaySec={seconds // 10}s
+[Install]
+WantedBy=timers.target
+
+# Then: systemctl --user daemon-reload; systemctl --user enable --now zoho-wizard-monitor.timer
+# Without you being signed in it runs after: loginctl enable-linger
+"""
+
+
+def crontab_line(variables: Mapping[str, str], interval: timedelta, options: Sequence[str]) -> str:
+    """A line for crontab, with the environment `given`; cron knows minutes within an hour and
+    hours within a day, so that `every` is rounded to what it can say."""
+    minutes = int(interval.total_seconds() // 60)
+    hours = minutes // 60
+    if hours >= 24:
+        schedule = "17 4 * * *"
+    elif hours:
+        schedule = f"17 */{hours} * * *" if hours > 1 else "17 * * * *"
+    else:
+        schedule = f"*/{minutes} * * * *"
+    words = [
+        "env",
+        *(f"{name}={value}" for name, value in variables.items()),
+        *monitor_command(options),
+    ]
+    # cron reads a bare percent sign as the end of the line.
+    return f"{schedule} {shlex.join(words)}\n".replace("%", r"\%")
+
+
+def monitor_command(options: Sequence[str]) -> list[str]:
+    """The words that look once, whatever the directory and the search path."""
+    return [sys.executable, "-P", "-m", "wizard", "monitor", "--once", *options]
+
+
+def _escape_specifiers(text: str) -> str:
+    """`text` in a unit file, where a percent sign begins a specifier."""
+    return text.replace("%", "%%")

@@ -1,27 +1,34 @@
 """Serving the pages from a terminal, and finding the wizard that already does."""
 
+import json
 import os
 import select
 import signal
+import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from types import FrameType
+from typing import IO
 from urllib.parse import urljoin
 
 import click
 
-from wizard.assisted_browser import remove_leftovers
+from wizard.assisted_browser import check_display, remove_leftovers
 from wizard.cli.browser import BrowserLinkFactory, open_page
-from wizard.cli.flows.assist_process import assist_process_factory
+from wizard.cli.commands.run import WIZARD_COMMAND
 from wizard.cli.terminal import Terminal, pass_terminal
 from wizard.errors import WizardError, fail
 from wizard.local_api import LocalApi, request_browser_link
 from wizard.locks import exclusive
+from wizard.model import Explanation
 from wizard.paths import Paths
 from wizard.services import Services
+from wizard.settings import Settings
 
 POLL_INTERVAL_SECONDS = 0.2
 """Seconds between two looks at whether to stop; shorter than anybody notices."""
@@ -202,3 +209,61 @@ def open_app(terminal: Terminal) -> None:
         open_page("/", create_browser_link, terminal.settings, terminal.renderer)
         terminal.renderer.print_note("Enter: a new link.  Ctrl-C: stop.")
         wait_until(stop_event, lambda: print_browser_link(terminal, create_browser_link))
+
+
+STOP_TIMEOUT_SECONDS = 10.0
+"""A browser is given some time to close, and its profile some to be removed."""
+ASSIST_ARGUMENTS = ("reauthorize", "--assist", "--json")
+"""Goes on with the repair under way, whatever is in it: nothing of it stands in a command line."""
+
+
+class AssistProcess:
+    """One run of ``reauthorize --assist``; what it says on stderr is read when it has ended."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._stderr: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - until the process ends
+        self._process = subprocess.Popen(  # noqa: S603 - ourselves
+            [*WIZARD_COMMAND, *ASSIST_ARGUMENTS],
+            env={**settings.child_environment, **settings.service_environment},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=self._stderr,
+        )
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it has not ended yet."""
+        return self._process.poll() is None
+
+    @property
+    def explanation(self) -> Explanation | None:
+        """Why it ended before its end; None: it runs, or ended well."""
+        if self.is_running or self._process.returncode == 0:
+            return None
+        self._stderr.seek(0)
+        return explanation_in(self._stderr.read().decode("utf-8", "replace"))
+
+    def stop(self) -> None:
+        """Have it end in order, which closes its window; returns when it has."""
+        if self.is_running:
+            self._process.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(STOP_TIMEOUT_SECONDS)
+
+
+def explanation_in(output: str) -> Explanation | None:
+    """The last finding that a run with ``--json`` has told, among what it said besides."""
+    for line in reversed(output.splitlines()):
+        if line.startswith('{"error":'):
+            error = json.loads(line)["error"]
+            return Explanation(error["code"], error["title"], error["cause"], error["remedy"])
+    return None
+
+
+def assist_process_factory(settings: Settings) -> Callable[[], AssistProcess] | None:
+    """What starts the assisted browser; None where there is no screen for it."""
+    try:
+        check_display(settings)
+    except WizardError:
+        return None
+    return partial(AssistProcess, settings)

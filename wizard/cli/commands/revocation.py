@@ -1,0 +1,82 @@
+"""``revoke`` and ``remove``: how a connection ends."""
+
+import click
+
+from wizard.cli.terminal import CONNECTION_NAME, Exit, Terminal, pass_terminal
+from wizard.errors import fail
+from wizard.model import Grant, GrantState
+
+
+@click.command()
+@click.argument("name", type=CONNECTION_NAME)
+@click.option("--yes", is_flag=True, help="Do not ask; needed in a script.")
+@pass_terminal
+def revoke(terminal: Terminal, name: str, yes: bool) -> None:
+    """Revoke connection NAME at Zoho, then here.
+
+    Every program that uses it stops working. The connection stays and can be authorized again.
+    """
+    store = terminal.services.store
+    store.connections.get(name)
+    revocable = _revocable_grants(store.grants.of_connection(name))
+    if not revocable:
+        raise fail("nothing-to-revoke", name=name)
+    if not yes:
+        terminal.renderer.print_note(f"Every program that uses {name} stops working.")
+        terminal.confirm(f"Revoke {name} at Zoho?", option="--yes")
+    for grant in revocable:
+        terminal.services.tokens.revoke(grant)
+    terminal.renderer.print_success(f"{name} is revoked at Zoho and here.")
+    terminal.renderer.print_note("To use it again:", command=f"zoho-wizard reauthorize {name}")
+    terminal.renderer.print_note("To be rid of it:", command=f"zoho-wizard remove {name}")
+
+
+@click.command()
+@click.argument("name", type=CONNECTION_NAME)
+@click.option("--no-revoke", "choice", flag_value="keep", help="Forget it here; Zoho keeps it.")
+@click.option("--revoke", "choice", flag_value="revoke", help="Revoke it at Zoho first.")
+@pass_terminal
+def remove(terminal: Terminal, name: str, choice: str | None) -> None:
+    """Remove connection NAME. A script must choose --no-revoke or --revoke."""
+    store = terminal.services.store
+    store.connections.get(name)
+    revocable = _revocable_grants(store.grants.of_connection(name))
+    destinations = [each.target for each in store.destinations.all(name) if each.generation]
+    for destination in destinations:
+        terminal.renderer.print_note(f"Holds its credentials, and keeps them: {destination}")
+    choice = choice or ("keep" if not revocable else None) or _prompt_removal(terminal, name)
+    if choice == "revoke":
+        for grant in revocable:
+            terminal.services.tokens.revoke(grant)
+    terminal.services.tokens.remove_connection(name)
+    terminal.renderer.print_success(f"{name} is removed.")
+    if revocable and choice == "keep":
+        terminal.renderer.print_note(
+            "Its refresh token still works at Zoho, and counts there among the twenty that Zoho "
+            "keeps for a person and a client. Zoho's page of connected apps can end it."
+        )
+
+
+def _prompt_removal(terminal: Terminal, name: str) -> str:
+    if not terminal.is_interactive:
+        raise fail("choice-needed", name=name, options="--no-revoke, --revoke")
+    terminal.renderer.print_note(
+        f"{name} has a refresh token that works at Zoho. Programs that hold a copy go on using it "
+        "if you forget it here; they stop if you revoke it at Zoho."
+    )
+    choice = click.prompt(
+        "keep at Zoho, revoke at Zoho, or cancel",
+        type=click.Choice(["keep", "revoke", "cancel"]),
+        default="cancel",
+        err=True,
+    )
+    if choice == "cancel":
+        terminal.renderer.print_note("Nothing was changed.")
+        raise Exit(1)
+    return str(choice)
+
+
+def _revocable_grants(grants: list[Grant] | tuple[Grant, ...]) -> list[Grant]:
+    """The grants whose refresh token may still work at Zoho."""
+    ended = (GrantState.NEEDS_REAUTHORIZATION, GrantState.REVOKED)
+    return [grant for grant in grants if grant.state not in ended]
