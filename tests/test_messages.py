@@ -3,7 +3,7 @@
 import ast
 import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from string import Formatter
 from typing import Any
@@ -42,7 +42,7 @@ def raised_codes() -> set[str]:
     for node in trees():
         if not isinstance(node, ast.Call):
             continue
-        name = getattr(node.func, "id", None) or getattr(node.func, "attr", "")
+        name = str(getattr(node.func, "id", None) or getattr(node.func, "attr", ""))
         named = [each.value for each in node.keywords if each.arg == "code"]
         first = node.args[:1] if RAISING_FUNCTIONS.fullmatch(name) else []
         found |= {
@@ -71,7 +71,7 @@ def placeholders(text: str) -> set[str]:
     return {field for _, field, *_ in Formatter().parse(text) if field}
 
 
-def message_texts(message: dict[str, Any]) -> Iterator[str]:
+def message_texts(message: Mapping[str, Any]) -> Iterator[str]:
     yield from (message["title"], message["cause"], message["fix"])
     for step in message.get("next_steps", ()):
         yield from step.values()
@@ -107,7 +107,7 @@ def test_a_row_says_what_happened_why_and_what_to_do(code: str) -> None:
 
 
 def test_every_placeholder_is_filled_by_somebody() -> None:
-    known = {"code", "zoho_error", "retry_at"}
+    known: set[object] = {"code", "zoho_error", "retry_at"}
     for node in trees():
         if isinstance(node, ast.keyword) and node.arg:
             known.add(node.arg)

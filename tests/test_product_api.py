@@ -10,7 +10,7 @@ from support.raw_server import RawServer, http_response
 
 from wizard import zoho
 from wizard.errors import WizardError, explain
-from wizard.model import Account, Failure, HttpExchange, Organization
+from wizard.model import Account, Failure, HttpExchange, Identifier, Organization
 from wizard.oauth import OAuth, TokenResponse, new_code_verifier
 from wizard.product_api import (
     ProductApi,
@@ -153,7 +153,7 @@ def test_crm_names_the_organization_and_environment_the_consent_chose(
     crm = zoho.product("crm")
     token = consented_account.token(("ZohoCRM.org.READ",), CARLA, "20091000003")
     (found,) = consented_account.resource.organizations(crm, token.access_token, "eu")
-    assert found == Organization("crm", "20091000003", "Zylker GmbH", "Sandbox")
+    assert found == Organization("crm", Identifier("20091000003"), "Zylker GmbH", "Sandbox")
 
 
 def test_a_person_without_the_right_is_told_apart_from_a_missing_scope(
@@ -221,7 +221,7 @@ def test_a_read_never_raises_for_what_the_network_does() -> None:
 def test_a_read_names_the_organization_where_the_product_wants_it(
     product_id: str, scope: str, header: str, query: str
 ) -> None:
-    organization = Organization(product_id, "77", "Zylker")
+    organization = Organization(product_id, Identifier("77"), "Zylker")
     with RawServer(http_response()) as server:
         table = zoho.load(server.url)
         resource = ProductApi(Transport(table, lambda: NOW), table)
@@ -235,7 +235,7 @@ def test_a_read_names_the_organization_where_the_product_wants_it(
 def test_the_call_to_copy_stands_on_the_right_host_and_names_the_organization() -> None:
     ca = zoho.load().data_center("ca")
     books, desk = zoho.product("books"), zoho.product("desk")
-    organization = Organization("books", "77", "Zylker")
+    organization = Organization("books", Identifier("77"), "Zylker")
     url = probe_url(books, ca, organization, ("ZohoBooks.invoices.READ",))
     assert url == "https://www.zohoapis.ca/books/v3/invoices?per_page=1&organization_id=77"
     url = probe_url(desk, ca, None, ("Desk.basic.READ",))
@@ -255,7 +255,7 @@ def make_response(body: object, status: int = 200) -> HttpResponse:
 def test_a_zuid_comes_as_number_or_text(zuid: object) -> None:
     body = {"ZUID": zuid, "Email": "ada@example.com", "Display_Name": "Ada Lovelace"}
     assert parse_account(make_response(body)) == Account(
-        "600000001", "ada@example.com", "Ada Lovelace"
+        Identifier("600000001"), "ada@example.com", "Ada Lovelace"
     )
 
 
@@ -332,7 +332,7 @@ def test_the_rows_of_a_listing_may_stand_bare() -> None:
     (found,) = parse_organizations(
         zoho.product("projects"), make_response([{"id": 1, "org_name": "Z"}])
     )
-    assert found == Organization("projects", "1", "Z")
+    assert found == Organization("projects", Identifier("1"), "Z")
 
 
 @pytest.mark.parametrize(

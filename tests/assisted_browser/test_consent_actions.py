@@ -17,7 +17,7 @@ from wizard.assisted_browser.consent_actions import (
 )
 from wizard.assisted_browser.consent_checks import ExpectedConsent
 from wizard.assisted_browser.page_snapshot import Button, Choice, Field, ListItem, PageSnapshot
-from wizard.model import Organization
+from wizard.model import Identifier, Organization
 
 EU = "https://accounts.zoho.eu"
 QUERY = (
@@ -32,7 +32,7 @@ EXPECTED = ExpectedConsent(
     email=ANNA,
     client_names=frozenset({"Zylker"}),
     scope=("AaaServer.profile.READ", "ZohoCRM.modules.leads.READ"),
-    organizations=(Organization("crm", "1", "Zylker GmbH", "Production"),),
+    organizations=(Organization("crm", Identifier("1"), "Zylker GmbH", "Production"),),
 )
 CONSENT = PageSnapshot(
     url=EXPECTED.url,
@@ -233,11 +233,11 @@ def test_the_organization_is_the_one_from_before() -> None:
     "remembered",
     [
         (),
-        (Organization("crm", "1", "Zylker GmbH", "Developer"),),
-        (Organization("books", "1", "Zylker GmbH", "Production"),),
+        (Organization("crm", Identifier("1"), "Zylker GmbH", "Developer"),),
+        (Organization("books", Identifier("1"), "Zylker GmbH", "Production"),),
         (
-            Organization("crm", "1", "Zylker GmbH", "Production"),
-            Organization("crm", "2", "Zylker GmbH", "Sandbox"),
+            Organization("crm", Identifier("1"), "Zylker GmbH", "Production"),
+            Organization("crm", Identifier("2"), "Zylker GmbH", "Sandbox"),
         ),
     ],
 )

@@ -27,7 +27,7 @@ class ConsoleUser:
         self.zoho = zoho.load(simulator.url)
         self.prompt_reasons: list[str] = []
         self.email = ANNA
-        self.actions: dict[str, Callable[[], None]] = {
+        self.actions: dict[str, Callable[[], object]] = {
             "console-sign-in": self.sign_in,
             "console-create": ConsolePages(person).create,
         }
@@ -54,9 +54,9 @@ class ConsoleUser:
         user = self.simulator.world.users.get(self.email)
         session = self.simulator.world.sessions.begin(user.location)
         session.zuid = user.zuid
-        cookie = {"name": "zoho_simulator_session", "value": session.session_id}
+        url = f"{self.simulator.url}/{user.location}/"
         self.person.page.context.add_cookies(
-            [{**cookie, "url": f"{self.simulator.url}/{user.location}/"}]
+            [{"name": "zoho_simulator_session", "value": session.session_id, "url": url}]
         )
 
     def _on_prompt(self, prompt: UserPrompt) -> None:

@@ -1,5 +1,6 @@
 """A first connection in the assisted window: from nothing to a grant, and what is left by hand."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import pytest
@@ -30,7 +31,7 @@ class FirstConnection:
 
     harness: Harness
     page: Page
-    confirms: bool = True
+    answer: Callable[[str], bool] = lambda _question: True
     is_stopped: bool = False
     questions: list[str] = field(default_factory=list)
 
@@ -50,9 +51,11 @@ class FirstConnection:
     def connect(self) -> int:
         terminal = Terminal(self.harness.services.clock)
         terminal.settings, terminal.services = self.harness.services.settings, self.harness.services
-        rooms = HeadlessWindows(self.page.context.browser.new_context, {"": self.page})
+        browser = self.page.context.browser
+        assert browser is not None
+        windows = HeadlessWindows(browser.new_context, {"": self.page})
         window = AssistedAuthorizer(
-            terminal, rooms, lambda: self.is_stopped, on_prompt=self.attendant
+            terminal, windows, lambda: self.is_stopped, on_prompt=self.attendant
         )
         return authorize_in_assisted_browser(terminal, "crm", REQUEST, window, self._confirm)
 
@@ -66,7 +69,7 @@ class FirstConnection:
 
     def _confirm(self, question: str) -> bool:
         self.questions.append(question)
-        return self.confirms
+        return self.answer(question)
 
 
 @pytest.fixture
@@ -90,18 +93,20 @@ def test_signing_in_create_yes_and_accept_are_all_that_is_left_to_do(
 
 
 def test_without_permission_nothing_is_taken_over(first: FirstConnection) -> None:
-    first.confirms = False
+    first.answer = lambda _question: False
     assert "bring id and secret over yourself" in first.remaining_steps()
     assert len(list(first.harness.simulator.world.clients)) == 1
 
 
 def test_what_cannot_be_read_for_sure_is_left_to_the_person(first: FirstConnection) -> None:
     hidden = "document.querySelector('#client-secret').textContent = '••••••••'"
-    first.attendant.actions["console-create"] = lambda: (
-        ConsolePage(SimulatedUser(first.page)).create(),
-        first.page.wait_for_selector("#client-secret"),
-        first.page.evaluate(hidden),
-    )
+
+    def create_with_hidden_secret() -> None:
+        ConsolePage(SimulatedUser(first.page)).create()
+        first.page.wait_for_selector("#client-secret")
+        first.page.evaluate(hidden)
+
+    first.attendant.actions["console-create"] = create_with_hidden_secret
     assert "could not be read" in first.remaining_steps()
 
 
@@ -111,7 +116,7 @@ def test_a_client_that_zoho_does_not_confirm_is_not_stored(first: FirstConnectio
         first.harness.controls.rotate_secret(made.client_id)
         return True
 
-    first._confirm = rotate  # type: ignore[method-assign]
+    first.answer = rotate
     with pytest.raises(ManualRegistrationError, match="wrong-secret"):
         first.connect()
     assert first.harness.services.store.clients.all() == ()
@@ -125,7 +130,6 @@ def test_a_new_secret_of_a_stored_client_on_the_page_is_asked_about(
 
     def stored_meanwhile(question: str) -> bool:
         """Somebody stores the client in another window, with a secret that was then regenerated."""
-        first.questions.append(question)
         if question != IMPORT_QUESTION:
             return yes
         (made,) = harness.simulator.world.clients
@@ -133,7 +137,7 @@ def test_a_new_secret_of_a_stored_client_on_the_page_is_asked_about(
         harness.services.store.clients.add(Client(made.client_id, made.name, "eu", uri, secrets))
         return True
 
-    first._confirm = stored_meanwhile  # type: ignore[method-assign]
+    first.answer = stored_meanwhile
     if yes:
         assert first.connect() == 1
     else:

@@ -22,6 +22,7 @@ from wizard.model import (
     Connection,
     Grant,
     GrantState,
+    Identifier,
     Organization,
     StepState,
 )
@@ -122,7 +123,7 @@ def store_connections(store: Store, grants: list[Grant], clients: list[Client]) 
 def make_grants(count: int) -> tuple[list[Grant], list[Client]]:
     """That many proved grants of one client; no Zoho knows them."""
     client = Client("1000.X", "Zylker", "eu", "http://localhost/", (ClientSecret("eu", "secret"),))
-    reaches = Organization("crm", "20090000001", "Zylker GmbH", "Production")
+    reaches = Organization("crm", Identifier("20090000001"), "Zylker GmbH", "Production")
     grants = [
         Grant(
             connection=f"crm-{number:05}",
@@ -133,7 +134,7 @@ def make_grants(count: int) -> tuple[list[Grant], list[Client]]:
             location="eu",
             state=GrantState.VERIFIED,
             granted_at=utc_now(),
-            account=Account("100", ANNA, "Anna Berg"),
+            account=Account(Identifier("100"), ANNA, "Anna Berg"),
             organizations=(reaches,),
         )
         for number in range(count)
@@ -147,7 +148,7 @@ def issue_grants(
     """That many proved grants which the simulated Zoho knows, `of_one` a client."""
     first = harness.add_verified_connection("first")
     assert first.account is not None
-    bound = {each.product: each.id for each in first.organizations}
+    bound = {each.product: str(each.id) for each in first.organizations}
     clients = [_client(harness, number) for number in range(-(-count // per_client))]
     grants = []
     for number in range(count):

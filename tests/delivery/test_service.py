@@ -10,6 +10,7 @@ import tempfile
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from dotenv import dotenv_values
@@ -508,7 +509,7 @@ def test_a_connection_without_a_usable_grant_is_delivered_nowhere(
     ],
 )
 def test_a_destination_that_makes_no_sense_is_refused(
-    harness: Harness, grant: Grant, profile_id: str, options: dict[str, object], code: str
+    harness: Harness, grant: Grant, profile_id: str, options: dict[str, Any], code: str
 ) -> None:
     with raises_failure(code):
         deliver(harness, profile_id, harness.directory / "there", **options)

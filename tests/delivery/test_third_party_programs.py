@@ -101,7 +101,7 @@ def test_the_official_node_sdk_knows_only_the_id(harness: Harness, node_sdk: Pat
     # Node looks for packages beside the program, so the program goes to where they are.
     program = shutil.copy(PROGRAMS / "official_node_sdk.mjs", node_sdk)
     target = harness.directory / "sdk_tokens.txt"
-    check_program(harness, "sdk-node", target, crm_call(harness, target, "node", program))
+    check_program(harness, "sdk-node", target, crm_call(harness, target, "node", str(program)))
 
 
 @pytest.mark.needs("rclone")

@@ -91,9 +91,9 @@ def test_a_strangers_client_is_offered_no_command_that_would_fail(
     values = {"client_id": stranger["client_id"], "client_secret": "x"}
     told = program.refresh(refresh_token="1000.of.a.stranger", **values)
     reading = read(harness, told.as_curl)
-    commands = [
-        s.command for c in (reading.explanation, *reading.explanation.causes) for s in c.next_steps
-    ]
+    explanation = reading.explanation
+    steps = [*explanation.next_steps, *(s for each in explanation.causes for s in each.next_steps)]
+    commands = [each.command for each in steps]
     assert stranger["client_id"] not in " ".join(commands)
     assert any(stranger["client_id"] in sentence for sentence in reading.understood)
 

@@ -153,7 +153,7 @@ def test_a_refusal_of_the_client_is_not_forgotten_while_a_token_lives(harness: H
 def test_a_verdict_is_about_the_generation_that_is_in_use_when_it_falls(harness: Harness) -> None:
     harness.add_verified_connection()
     harness.controls.change_password(ANNA)
-    seen = []
+    seen: list[VerificationStep] = []
 
     def authorize_meanwhile(_name: str, rung: VerificationStep) -> None:
         if not seen:

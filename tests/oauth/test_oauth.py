@@ -262,9 +262,13 @@ def test_a_redirected_token_request_or_revocation_is_refused(status: int) -> Non
         table = zoho.load(server.url)
         oauth = OAuth(Transport(table, lambda: NOW), table, lambda: NOW)
         eu = table.data_center("eu")
-        for act in (oauth.refresh, oauth.revoke, oauth.probe_client):
-            arguments = (eu, "id", "secret") + (("token",) if act != oauth.probe_client else ())
-            assert failure_of(lambda: act(*arguments)).code == "unexpected-redirect"  # noqa: B023
+        requests: tuple[Callable[[], object], ...] = (
+            lambda: oauth.refresh(eu, "id", "secret", "token"),
+            lambda: oauth.revoke(eu, "id", "secret", "token"),
+            lambda: oauth.probe_client(eu, "id", "secret"),
+        )
+        for request in requests:
+            assert failure_of(request).code == "unexpected-redirect"
         assert len(server.requests) == 3
 
 
@@ -417,7 +421,20 @@ def test_the_throttle_waits_as_long_as_it_is_told() -> None:
     assert found.retry_at == NOW + dt.timedelta(seconds=30)
 
 
-NO_TOKENS = [None, "", 0, 1, True, [], {}, "with blank", "tab\t", "line\r\nX: y", "é", "\x00"]
+NO_TOKENS: list[object] = [
+    None,
+    "",
+    0,
+    1,
+    True,
+    [],
+    {},
+    "with blank",
+    "tab\t",
+    "line\r\nX: y",
+    "é",
+    "\x00",
+]
 
 MALFORMED: list[tuple[object, int, str]] = [
     *(({**GOOD, "access_token": value}, 200, "malformed-answer") for value in NO_TOKENS),

@@ -39,8 +39,8 @@ def throttled(harness: Harness, name: str) -> ReauthorizationItem:
     harness.controls.inject_fault("rate-limit", endpoint="oauth/v2/token", times=9)
     harness.verify(name, done.generation)
     harness.controls.clear_faults()
-    (line,) = current_items(harness)
-    return line
+    (item,) = current_items(harness)
+    return item
 
 
 @pytest.mark.parametrize("dead", [True, False])

@@ -21,7 +21,7 @@ def _tested_rule_ids() -> set[str]:
     for path in Path(__file__).parent.glob("test_*.py"):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "rule":
-                found |= {each.value for each in node.args if isinstance(each, ast.Constant)}
+                found |= {ast.literal_eval(each) for each in node.args}
     return found
 
 

@@ -18,7 +18,8 @@ def _request_token(zoho: ZohoDriver, client: Client, **parameters: str) -> dict[
     credentials = {"client_id": client["client_id"], "client_secret": client["secrets"]["eu"]}
     answer = zoho.request_token(**{**credentials, **parameters})
     assert answer.status_code == 200
-    return answer.json()
+    tokens: dict[str, Any] = answer.json()
+    return tokens
 
 
 def _exchange(zoho: ZohoDriver, client: Client, code: str) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 import re
+from typing import Any
 
 import pytest
 import requests
@@ -147,10 +148,11 @@ def _refresh_parameters(zoho: ZohoDriver) -> dict[str, str]:
 @pytest.mark.rule("parameters-in-query", "parameters-urlencoded", "parameters-multipart")
 @pytest.mark.parametrize("travel", ["params", "data", "files"])
 def test_parameters_travel_in_query_or_body(zoho: ZohoDriver, travel: str) -> None:
-    wish: dict[str, object] = dict(_refresh_parameters(zoho))
+    request: dict[str, Any] = dict(_refresh_parameters(zoho))
     if travel == "files":
-        wish = {name: (None, value) for name, value in wish.items()}
-    answer = requests.post(zoho.url_for("/oauth/v2/token"), timeout=10, **{travel: wish})
+        request = {name: (None, value) for name, value in request.items()}
+    options: dict[str, Any] = {travel: request}
+    answer = requests.post(zoho.url_for("/oauth/v2/token"), timeout=10, **options)
     assert "access_token" in answer.json()
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from support.records import CLIENT_ID, NOW, add_connections, add_grant, make_attempt, raises_failure
 
-from wizard.model import Account, AttemptState, Failure, GrantState
+from wizard.model import Account, AttemptState, Failure, GrantState, Identifier
 from wizard.paths import Paths
 from wizard.store import Store
 
@@ -202,7 +202,8 @@ def test_a_mark_is_made_only_on_the_state_that_was_seen(store: Store) -> None:
 
 def test_living_refresh_tokens_are_counted_by_user(store: Store) -> None:
     add_connections(store, "crm", "desk", "books")
-    anna, bob = Account("1", "anna@zylker.example"), Account("2", "bob@zylker.example")
+    anna = Account(Identifier("1"), "anna@zylker.example")
+    bob = Account(Identifier("2"), "bob@zylker.example")
     for number, (name, account) in enumerate((("crm", anna), ("crm", anna), ("desk", bob))):
         grant = add_grant(store, f"1000.{number}", name)
         store.grants.set_account(name, grant.generation, account, ())

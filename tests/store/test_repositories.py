@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from sqlalchemy import event
@@ -23,6 +24,7 @@ from wizard.model import (
     Failure,
     GrantState,
     HttpExchange,
+    Identifier,
     Organization,
     RequestKind,
     SecretState,
@@ -234,7 +236,7 @@ def test_the_ledger_tells_newest_first_what_was_asked_since(store: Store) -> Non
 
 @pytest.mark.parametrize("narrowed", ["client_id", "connection", "location"])
 def test_the_ledger_is_narrowed_by_what_is_given(store: Store, narrowed: str) -> None:
-    another = {narrowed: "another"}
+    another: dict[str, Any] = {narrowed: "another"}
     store.request_log.add(token_request())
     store.request_log.add(replace(token_request(), **another))
     told = store.request_log.requests(since=NOW, **another)
@@ -273,8 +275,8 @@ def test_an_overview_line_tells_grant_candidate_and_attempt(store: Store) -> Non
     add_connections(store, "fresh", "waiting", "proved")
     store.attempts.add(make_attempt("open", "waiting"))
     add_grant(store, name="proved")
-    anna = Account("100", "anna@zylker.example", "Anna")
-    zylker = (Organization("crm", "1", "Zylker GmbH", "Production"),)
+    anna = Account(Identifier("100"), "anna@zylker.example", "Anna")
+    zylker = (Organization("crm", Identifier("1"), "Zylker GmbH", "Production"),)
     store.grants.set_account("proved", 1, anna, zylker)
     store.grants.activate("proved", 1, 0)
     store.verification_reports.begin("proved", 1, NOW)

@@ -30,7 +30,7 @@ class AssistedUser:
     page: Page
     email: str = ANNA
     prompt_reasons: list[str] = field(default_factory=list)
-    actions: dict[str, Callable[[], None]] = field(default_factory=dict)
+    actions: dict[str, Callable[[], object]] = field(default_factory=dict)
     """By what is handed over; `sign-in`, `one-time-code`, `captcha` and `push` are known."""
     prompt_messages: list[str] = field(default_factory=list)
 

@@ -136,6 +136,10 @@ def query_parameters(url: str) -> list[tuple[str, str]]:
 def harness(zoho_simulator: Simulator, tmp_path: Path) -> Iterator[Harness]:
     """A fresh house beside a fresh simulated Zoho, on Zoho's clock."""
     settings = settings_for(tmp_path, zoho_simulator.url)
+
     # Waiting lets the common clock go on, and costs a test no time.
-    with Services.open(settings, zoho_simulator.clock, zoho_simulator.clock.advance) as services:
+    def sleep(seconds: float) -> None:
+        zoho_simulator.clock.advance(seconds)
+
+    with Services.open(settings, zoho_simulator.clock, sleep) as services:
         yield Harness(services, zoho_simulator, tmp_path)

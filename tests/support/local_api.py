@@ -49,9 +49,9 @@ class SocketClient:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         connection.request(method, target, body, {"Accept": "application/json", **named})
         answer = connection.getresponse()
-        body = answer.read()
+        document = answer.read()
         connection.close()
-        return answer.status, json.loads(body)
+        return answer.status, json.loads(document)
 
     def request_as(self, uid: int, target: str) -> tuple[int, str]:
         """Ask in a process that has become another user."""

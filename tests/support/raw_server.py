@@ -8,7 +8,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
-SocketHandler = Callable[[socket.socket], None]
+SocketHandler = Callable[[socket.socket], object]
 
 
 def http_response(status: int = 200, body: bytes | str = b"{}", **headers: str) -> bytes:

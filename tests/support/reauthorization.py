@@ -1,6 +1,6 @@
 """What tests of repairs do again and again."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from support.harness import ANNA, Harness
 from wizard.model import Client
@@ -36,7 +36,7 @@ def change_password_and_detect(harness: Harness, *names: str, email: str = ANNA)
         harness.verify(name, grant.generation)
 
 
-def current_items(harness: Harness) -> Iterable[ReauthorizationItem]:
+def current_items(harness: Harness) -> Sequence[ReauthorizationItem]:
     repair = harness.services.reauthorization.current()
     return repair.items if repair else ()
 

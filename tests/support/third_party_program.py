@@ -2,7 +2,9 @@
 as a log shows them, or a curl command."""
 
 import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import urlencode
 
 import requests
@@ -42,13 +44,13 @@ class LoggedExchange:
         return f"{command} {shlex.quote(self.request.url or '')}\n{self.response.text}\n"
 
 
-def _header_lines(headers: object) -> str:
-    return "\n".join(f"{name}: {value}" for name, value in dict(headers).items())  # type: ignore[call-overload]
+def _header_lines(headers: Mapping[str, str]) -> str:
+    return "\n".join(f"{name}: {value}" for name, value in headers.items())
 
 
-def send_request(method: str, url: str, **options: object) -> LoggedExchange:
+def send_request(method: str, url: str, **options: Any) -> LoggedExchange:
     """Ask as a program does that is not the wizard."""
-    request = requests.Request(method, url, **options).prepare()  # type: ignore[arg-type]
+    request = requests.Request(method, url, **options).prepare()
     with requests.Session() as session:
         return LoggedExchange(request, session.send(request, timeout=10))
 

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -11,7 +12,7 @@ from wizard.errors import WizardError
 from wizard.model import AccessToken, Failure, Grant
 
 
-def token_failure(harness: Harness, name: str = "crm", **options: bool) -> Failure:
+def token_failure(harness: Harness, name: str = "crm", **options: Any) -> Failure:
     """The failure that asking for a token of `name` ends in."""
     with pytest.raises(WizardError) as error:
         harness.services.tokens.access_token(name, **options)

@@ -32,7 +32,8 @@ class ZohoDriver:
 
     @property
     def client_id(self) -> str:
-        return self.client["client_id"]
+        client_id: str = self.client["client_id"]
+        return client_id
 
     @property
     def credentials(self) -> dict[str, str]:
@@ -82,8 +83,9 @@ class ZohoDriver:
     ) -> dict[str, Any]:
         """Return the token answer of a whole consent, offline unless changed."""
         answer = self.exchange(self.authorization_code(email, organization_id, **changes))
-        assert "access_token" in answer.json(), answer.text
-        return answer.json()
+        tokens: dict[str, Any] = answer.json()
+        assert "access_token" in tokens, answer.text
+        return tokens
 
     def call_api(
         self, token: str, path: str = "/crm/v8/org", host: str = "www", location: str = "eu"

@@ -15,7 +15,7 @@ from support.npm import installed
 
 from wizard.errors import WizardError
 from wizard.importing import VerifiedCredentials
-from wizard.model import GrantState
+from wizard.model import GrantState, Identifier, Token
 from wizard.services import Services
 
 PROVIDER = "oidc-provider@9.13.3"
@@ -74,9 +74,11 @@ def _connected(
     services: Services, url: str, client_id: str, client_secret: str, refresh_token: str
 ) -> Certified:
     place, scope = services.zoho.data_center("eu"), ("ZohoCRM.org.READ",)
-    proved = VerifiedCredentials(client_id, client_secret, refresh_token, place, scope)
+    verified = VerifiedCredentials(
+        Identifier(client_id), Token(client_secret), Token(refresh_token), place, scope
+    )
     grant = services.importer.import_connection(
-        proved, "crm", redirect_uri="http://localhost/callback"
+        verified, "crm", redirect_uri="http://localhost/callback"
     )
     services.tokens.activate_grant(grant, 0)
     return Certified(services, url, refresh_token)

@@ -46,7 +46,7 @@ def transport_to(*bases: str, seconds: float = TOTAL_TIMEOUT_SECONDS) -> Transpo
     return Transport(table, now, connect_timeout_seconds=seconds, total_timeout_seconds=seconds)
 
 
-def get(base: str, path: str = "/x", **more: dict[str, str]) -> HttpResponse:
+def get(base: str, path: str = "/x", **more: Any) -> HttpResponse:
     return transport_to(base).get(base + path, ZohoAuth(TOKEN), **more)
 
 

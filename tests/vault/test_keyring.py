@@ -27,7 +27,7 @@ class InMemory(KeyringBackend):
     name = "a keyring in memory"
 
     def __init__(self) -> None:
-        super().__init__()
+        KeyringBackend.__init__(self)
         self.entries: dict[tuple[str, str], str] = {}
 
     def get_password(self, service: str, username: str) -> str | None:

@@ -15,12 +15,15 @@ accounts_server, client_id, client_secret, redirect_uri, login_id, password = sy
 SCOPES = ["ZohoCRM.org.READ", "AaaServer.profile.READ"]
 
 
-def sent(browser: requests.Session, page: requests.Response, path: str, **said: object) -> dict:
+def sent(
+    browser: requests.Session, page: requests.Response, path: str, **said: object
+) -> dict[str, str]:
     """Do what a page's script does: post JSON with the page's token to a path beside it."""
     token = re.search(r'name="csrf-token" content="([^"]+)"', page.text)
     assert token, page.text
     answer = browser.post(path, json=said, headers={"X-ZCSRF-TOKEN": token[1]}, timeout=10)
-    return answer.json()
+    values: dict[str, str] = answer.json()
+    return values
 
 
 def consent(browser: requests.Session, authorization_url: str) -> str:

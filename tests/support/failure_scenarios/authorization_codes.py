@@ -97,7 +97,7 @@ def _used_twice(harness: Harness) -> str:
     program, begun, callback = _consent(harness)
     code = code_from(callback)
     first = program.exchange(code, begun)
-    return join_log(first.request.body or "", program.exchange(code, begun))
+    return join_log(first, program.exchange(code, begun))
 
 
 def _used_before(harness: Harness) -> str:

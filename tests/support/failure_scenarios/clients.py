@@ -1,5 +1,7 @@
 """Clients that Zoho does not know, or not with this secret, and requests that are none."""
 
+from collections.abc import Callable
+
 from support.diagnosis import add_verified_connection, client_of
 from support.failure_scenarios.scenario import (
     FailureScenario,
@@ -83,7 +85,7 @@ def _enable_us(harness: Harness, _explanation: Explanation) -> None:
     assert ThirdPartyProgram(harness).refresh("us").response.json()["error"] != "invalid_client"
 
 
-def _changed_refresh(**changes: str) -> object:
+def _changed_refresh(**changes: str) -> Callable[[Harness], str]:
     """A program refreshes with credentials that were changed so; {} stands for the right value."""
 
     def produce(harness: Harness) -> str:
