@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from playwright.sync_api import ViewportSize
+
 from tour.scenario import INTEGRATIONS, Screenshots, StepResult, TourScenario
 from wizard.cli.commands.simulator import SIMULATED_ZOHO_PORT, running_simulator
 from wizard.cli.flows.serving import running_server
@@ -19,7 +21,7 @@ from wizard.services import Services
 from wizard.settings import SIMULATOR_PORT, from_environment
 from wizard.simulator.simulated_user import BrowserNotFoundError, open_browser
 
-VIEWPORT = {"width": 1040, "height": 780}
+VIEWPORT: ViewportSize = {"width": 1040, "height": 780}
 """Pixels. README shows the screenshots almost at this size."""
 
 
