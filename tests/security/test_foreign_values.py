@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import cast
 
 import pytest
 from hypothesis import given
@@ -249,7 +250,7 @@ def test_ids_that_were_stored_before_they_were_judged_are_not_read(harness: Harn
     harness.add_verified_connection()
     account = Account(Identifier("600000001"), "anna@zylker.example")
     ids = ["20091000001", "a\x00b", "a\nb", "ä"]
-    organizations = tuple(Organization("crm", Identifier(each), each) for each in ids)
+    organizations = tuple(Organization("crm", cast(Identifier, each), each) for each in ids)
     harness.services.store.grants.set_account("crm", 1, account, organizations)
     grant = harness.services.store.grants.get("crm")
     assert grant is not None
