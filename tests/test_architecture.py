@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 
 import click
-import pytest
+from support.claims import over_rows
 
 from wizard import cli
 
@@ -160,7 +160,7 @@ def test_every_file_that_the_documentation_names_exists() -> None:
     assert [each for each in named if not (ROOT / each).exists()] == []
 
 
-@pytest.mark.parametrize("library", ALLOWED_IMPORTERS)
+@over_rows("library", ALLOWED_IMPORTERS)
 def test_a_library_is_imported_by_its_own_package_only(library: str) -> None:
     used_by = {
         package_of(file)
@@ -205,9 +205,7 @@ def commands(
             yield from commands(command, f"{path}{name} ")
 
 
-@pytest.mark.parametrize(
-    ("words", "command"), [pytest.param(*each, id=each[0]) for each in commands()]
-)
+@over_rows(("words", "command"), commands())
 def test_a_command_stands_in_the_readme_and_explains_itself(
     words: str, command: click.Command
 ) -> None:

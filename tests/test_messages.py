@@ -9,7 +9,7 @@ from string import Formatter
 from typing import Any
 
 import click
-import pytest
+from support.claims import over_rows
 from support.harness import Harness
 
 from wizard import cli
@@ -90,7 +90,7 @@ def test_every_row_explains_something_that_can_happen() -> None:
     assert MESSAGES.keys() - raised_codes() - mentioned_codes() == set()
 
 
-@pytest.mark.parametrize("code", MESSAGES)
+@over_rows("code", MESSAGES)
 def test_a_row_says_what_happened_why_and_what_to_do(code: str) -> None:
     row = MESSAGES[code]
     assert set(row) <= {"title", "cause", "fix", "exit_code", "next_steps"}
@@ -127,7 +127,7 @@ def test_every_placeholder_is_filled_by_somebody() -> None:
     assert wanted - known == set()
 
 
-@pytest.mark.parametrize(("code", "step"), steps())
+@over_rows(("code", "step"), steps())
 def test_every_command_that_is_offered_exists(code: str, step: dict[str, str]) -> None:
     parts = step.get("command", "").split()
     if not parts or parts[0] != "zoho-wizard":

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from support.claims import over_rows
 from support.raw_server import RawServer, http_response
 
 from wizard import zoho
@@ -28,7 +29,7 @@ ANNA, CARLA = "anna@zylker.example", "carla@zylker.example"
 INVALID_TOKEN = "1000.00000000000000000000000000000000.00000000000000000000000000000000"
 NOW = dt.datetime(2026, 11, 23, 12, 0, tzinfo=dt.UTC)
 
-PRODUCTS = pytest.mark.parametrize("product", zoho.products(), ids=lambda each: each.id)
+PRODUCTS = over_rows("product", zoho.products())
 PRODUCTS_WITH_ONE_ERROR = ("books", "inventory", "campaigns")
 """Products that say the same of a dead token, a missing scope and a missing right."""
 
@@ -259,14 +260,14 @@ def test_a_zuid_comes_as_number_or_text(zuid: object) -> None:
     )
 
 
-@pytest.mark.parametrize(
+@over_rows(
     "body", [{}, {"ZUID": None}, {"ZUID": ""}, {"ZUID": True}, {"ZUID": "x"}, {"ZUID": 1.5}, []]
 )
 def test_an_account_without_a_zuid_is_no_account(body: object) -> None:
     assert failure_of(lambda: parse_account(make_response(body))).code == "malformed-answer"
 
 
-@pytest.mark.parametrize(
+@over_rows(
     ("product_id", "status", "body", "code"),
     [
         ("accounts", 401, {"response": "error", "cause": "INVALID_OAUTHTOKEN"}, "token-invalid"),
@@ -320,7 +321,7 @@ def test_no_content_is_crms_way_of_saying_that_there_is_nothing() -> None:
     assert parse_organizations(zoho.product("crm"), make_response(b"", 204)) == ()
 
 
-@pytest.mark.parametrize("body", [{}, {"org": None}, {"org": {"id": 1}}, 7, {"data": []}])
+@over_rows("body", [{}, {"org": None}, {"org": {"id": 1}}, 7, {"data": []}])
 def test_a_listing_without_its_rows_is_malformed(body: object) -> None:
     crm = zoho.product("crm")
     assert (
@@ -335,7 +336,7 @@ def test_the_rows_of_a_listing_may_stand_bare() -> None:
     assert found == Organization("projects", Identifier("1"), "Z")
 
 
-@pytest.mark.parametrize(
+@over_rows(
     ("told", "environment"),
     [("production", "Production"), ("Sandbox", "Sandbox"), ("enterprise", ""), (None, "")],
 )
@@ -345,7 +346,7 @@ def test_an_environment_is_named_only_where_zoho_names_one(told: object, environ
     assert found.environment == environment
 
 
-@pytest.mark.parametrize(
+@over_rows(
     ("product", "body", "status", "rejects"),
     [
         ("crm", {"code": "INVALID_TOKEN", "message": "invalid oauth token"}, 401, True),

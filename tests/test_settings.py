@@ -1,6 +1,7 @@
 """What the environment chooses."""
 
 import pytest
+from support.claims import over_rows
 
 from wizard.errors import WizardError, explain
 from wizard.settings import from_environment
@@ -40,13 +41,13 @@ def test_an_unknown_setting_is_refused_with_the_nearest_known_one() -> None:
     assert "ZOHO_WIZARD_PORT" in finding.fix
 
 
-@pytest.mark.parametrize("port", ["0", "65536", "-1", "abc", "80 ", "٣", "1e3"])
+@over_rows("port", ["0", "65536", "-1", "abc", "80 ", "٣", "1e3"])
 def test_what_is_no_port_is_refused(port: str) -> None:
     with pytest.raises(WizardError, match="bad-port"):
         from_environment({**HOME, "ZOHO_WIZARD_PORT": port})
 
 
-@pytest.mark.parametrize(
+@over_rows(
     "url",
     [
         "https://accounts.zoho.eu",

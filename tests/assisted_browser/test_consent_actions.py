@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-import pytest
+from support.claims import over_rows
 
 from wizard import zoho
 from wizard.assisted_browser.consent_actions import (
@@ -86,7 +86,7 @@ def test_older_pages_say_deny() -> None:
     assert next_consent_action(older, EXPECTED) == Press("Accept")
 
 
-@pytest.mark.parametrize(
+@over_rows(
     "buttons",
     [
         (Button("Accept", True),),
@@ -101,7 +101,7 @@ def test_what_is_not_surely_a_consent_is_the_persons(buttons: tuple[Button, ...]
     )
 
 
-@pytest.mark.parametrize(
+@over_rows(
     "address",
     [
         "http://accounts.zoho.eu/oauth/v2/auth",
@@ -121,7 +121,7 @@ def test_no_other_host_is_ever_accepted_at(address: str) -> None:
     )
 
 
-@pytest.mark.parametrize(
+@over_rows(
     ("old", "new"),
     [
         ("client_id=1000.ABC", "client_id=1000.EVIL"),
@@ -148,7 +148,7 @@ def test_what_zoho_adds_to_the_address_does_no_harm() -> None:
     )
 
 
-@pytest.mark.parametrize(
+@over_rows(
     ("shown", "why"),
     [
         (f"{ANNA.upper()}\nZylker", ""),
@@ -171,7 +171,7 @@ def test_where_nobody_is_expected_the_person_says_who() -> None:
     )
 
 
-@pytest.mark.parametrize(
+@over_rows(
     ("named", "right"),
     [
         ("Zylker", True),
@@ -189,7 +189,7 @@ def test_the_client_must_be_named_as_it_is_known(named: str, right: bool) -> Non
     assert move == (Press("Accept") if right else PromptUser("other-client", named))
 
 
-@pytest.mark.parametrize(
+@over_rows(
     "more",
     [
         ListItem("CRM", "View, create, change and delete leads (modules)"),
@@ -210,7 +210,7 @@ def test_more_lines_than_scopes_are_the_persons() -> None:
     assert prompt_reason(next_consent_action(sight, EXPECTED)) == "wider"
 
 
-@pytest.mark.parametrize(
+@over_rows(
     ("scope", "line"),
     [
         ("ZohoCRM.modules.ALL", ListItem("CRM", "View, create, change and delete modules")),
@@ -229,7 +229,7 @@ def test_the_organization_is_the_one_from_before() -> None:
     assert next_consent_action(ORGANIZATIONS, EXPECTED) == Choose((ORGANIZATIONS.choices[0],))
 
 
-@pytest.mark.parametrize(
+@over_rows(
     "remembered",
     [
         (),
@@ -263,7 +263,7 @@ def test_signing_in_is_the_persons() -> None:
         )
 
 
-@pytest.mark.parametrize(
+@over_rows(
     ("field", "why"),
     [
         (Field("text", "one-time-code", ""), "one-time-code"),

@@ -5,6 +5,7 @@ import hashlib
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.claims import over_rows
 from support.records import raises_failure
 
 from wizard.vault import passphrase
@@ -56,7 +57,7 @@ def test_a_byte_that_was_altered_is_noticed_before_the_passphrase_is_tried(
         passphrase.decrypt_backup(bytes(altered), PASSPHRASE)
 
 
-@pytest.mark.parametrize("costs", [(20, 60, 1), (17, 8, 255), (17, 255, 1), (0, 8, 1), (17, 0, 0)])
+@over_rows("costs", [(20, 60, 1), (17, 8, 255), (17, 255, 1), (0, 8, 1), (17, 0, 0)])
 def test_costs_that_would_fill_the_memory_are_refused_before_anything_is_derived(
     locked: bytes, costs: tuple[int, int, int]
 ) -> None:
@@ -66,7 +67,7 @@ def test_costs_that_would_fill_the_memory_are_refused_before_anything_is_derived
         passphrase.decrypt_backup(body + hashlib.sha256(body).digest(), PASSPHRASE)
 
 
-@pytest.mark.parametrize("content", [b"ZOHO_CLIENT_ID=1000.X", b"{}", b"PK\x03\x04", b"zz"])
+@over_rows("content", [b"ZOHO_CLIENT_ID=1000.X", b"{}", b"PK\x03\x04", b"zz"])
 def test_anything_else_is_no_backup(content: bytes) -> None:
     with raises_failure("backup-not-one"):
         passphrase.decrypt_backup(content, PASSPHRASE)

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from support.claims import over_rows
 from support.harness import ANNA, Harness
 from support.shell import Shell
 
@@ -117,7 +118,7 @@ def test_the_shell_completes_names_and_tasks(shell: Shell) -> None:
     assert complete("zoho-wizard show ").strip() == ""
 
 
-@pytest.mark.parametrize(
+@over_rows(
     "hostile",
     [
         "\x1b[2J\x1b[31mZylker\x1b[0m",

@@ -4,6 +4,7 @@ import signal
 import subprocess
 
 import pytest
+from support.claims import over_rows
 from support.harness import Harness
 from support.shell import PROCESS_TIMEOUT_SECONDS, Shell
 
@@ -143,7 +144,7 @@ def test_masked_a_command_learns_that_nobody_reads_it_any_more(shell: Shell, crm
     assert done.stdout == "y\n"
 
 
-@pytest.mark.parametrize("size", [1, 2, 7, 64, 1000])
+@over_rows("size", [1, 2, 7, 64, 1000])
 def test_a_token_is_masked_however_the_stream_is_cut(size: int) -> None:
     text = f"a {TOKEN}{TOKEN} 1 100 {OTHER}\n1000.{'ab' * 15} end 1000.abc".encode()
     masker, shown = Masker(TOKEN), b""

@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.claims import over_rows
 
 from wizard.clients import parse_credentials, parse_secret
 from wizard.errors import WizardError
@@ -36,7 +37,7 @@ SHAPES = {
 }
 
 
-@pytest.mark.parametrize("text", SHAPES.values(), ids=SHAPES.keys())
+@over_rows("text", SHAPES.values())
 def test_id_and_secret_are_found_in_any_shape(text: str) -> None:
     found = parse_credentials(text)
     assert (found.client_id, found.client_secret) == (ID, SECRET)
@@ -44,7 +45,7 @@ def test_id_and_secret_are_found_in_any_shape(text: str) -> None:
     assert all(SECRET not in note for note in found.notes)
 
 
-@pytest.mark.parametrize(
+@over_rows(
     ("shape", "note"),
     [
         ("swapped", "the two were swapped: put right"),
@@ -60,12 +61,12 @@ def test_what_was_understood_is_told(shape: str, note: str) -> None:
     assert note in parse_credentials(SHAPES[shape]).notes
 
 
-@pytest.mark.parametrize("shape", ["two lines", "JSON", "a .env file", "the console's page"])
+@over_rows("shape", ["two lines", "JSON", "a .env file", "the console's page"])
 def test_nothing_is_said_to_be_swapped_that_was_not(shape: str) -> None:
     assert not [note for note in parse_credentials(SHAPES[shape]).notes if "swapped" in note]
 
 
-@pytest.mark.parametrize(
+@over_rows(
     ("text", "code"),
     [
         ("", "credentials-empty"),

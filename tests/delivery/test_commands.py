@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from support.claims import over_rows
 from support.delivery import deliver, raises_failure, reauthorize
 from support.harness import Harness
 
@@ -148,7 +149,7 @@ def test_a_command_that_leaves_a_child_behind_has_ended(tmp_path: Path) -> None:
     run_command(program(tmp_path, source), ENVIRONMENT, timeout_seconds=30.0)
 
 
-@pytest.mark.parametrize(
+@over_rows(
     ("line", "syntax"),
     [
         ("cat >> file", ">>"),
@@ -192,7 +193,7 @@ def test_what_only_a_shell_acts_on_is_refused_for_what_it_is(line: str, syntax: 
     assert failure.details == {"syntax": syntax}
 
 
-@pytest.mark.parametrize(
+@over_rows(
     "line",
     [
         "sh -c 'cat >> file'",

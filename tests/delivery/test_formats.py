@@ -13,6 +13,7 @@ import pytest
 from dotenv import dotenv_values
 from hypothesis import given
 from hypothesis import strategies as st
+from support.claims import over_rows
 
 from wizard.delivery.formats import DOTENV, INI, JSON, SDK_CSV, FormatError, Unwritable
 
@@ -102,7 +103,7 @@ READERS = {
         *(pytest.param(e, marks=pytest.mark.needs(e)) for e in ("sh", "bash", "node")),
     ],
 )
-@pytest.mark.parametrize("value", [each for each in VALUES if each not in REFUSED])
+@over_rows("value", [each for each in VALUES if each not in REFUSED])
 def test_every_reader_of_a_dotenv_gets_the_same_value_and_none_runs_it(
     tmp_path: Path, reader: str, value: str
 ) -> None:
@@ -114,7 +115,7 @@ def test_every_reader_of_a_dotenv_gets_the_same_value_and_none_runs_it(
     assert os.listdir(tmp_path) == ["env"]
 
 
-@pytest.mark.parametrize("value", REFUSED)
+@over_rows("value", REFUSED)
 def test_a_value_that_the_readers_of_a_dotenv_read_differently_is_not_written(value: str) -> None:
     with pytest.raises(Unwritable):
         DOTENV.write("A=1\n", (), {"TOKEN": value})
@@ -131,7 +132,7 @@ def test_a_dotenv_gives_back_what_was_put_in_or_takes_none_of_it(value: str) -> 
     assert shlex.split(written.partition("TOKEN=")[2]) == ([value] if value else [])
 
 
-@pytest.mark.parametrize(
+@over_rows(
     ("write", "text", "spot", "value"),
     [
         (INI.write, "", ("zoho",), "a\nclient_secret = mine"),
@@ -150,7 +151,7 @@ def test_a_value_that_would_add_a_line_or_a_column_is_not_written(
         write(text, spot, {"refresh_token": value})
 
 
-@pytest.mark.parametrize(
+@over_rows(
     ("text", "line", "column"),
     [
         ("A=1\n\n  B C=2\n", 3, 5),
@@ -183,7 +184,7 @@ def test_json_keeps_order_and_indentation() -> None:
     assert JSON.read(written)[("a", "env")] == {"TOKEN": "t", "deep.er": "v"}
 
 
-@pytest.mark.parametrize(
+@over_rows(
     ("text", "line", "column"),
     [
         ('{\n  "a": 1,\n  // why\n}', 3, 3),
@@ -233,7 +234,7 @@ def test_an_ini_gets_a_new_section_at_its_end_and_a_new_key_in_its_section() -> 
     assert INI.write("[a]", ("a",), {"k": "v"}) == "[a]\nk = v\n"
 
 
-@pytest.mark.parametrize(
+@over_rows(
     ("text", "line", "column"),
     [
         ("[a]\n  nonsense\n", 2, 3),
@@ -256,7 +257,7 @@ def test_a_token_store_keeps_its_other_rows() -> None:
     assert SDK_CSV.read(written)[("8",)]["api_domain"] == "d"
 
 
-@pytest.mark.parametrize(
+@over_rows(
     ("text", "line", "column"),
     [
         (f"{HEADING},redirect_uri\n1,2,3,4,5,6,7,8,9\n1,b\n", 3, 4),

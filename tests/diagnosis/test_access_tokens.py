@@ -1,6 +1,7 @@
 """Why a product refused an access token, while the connection behind it may be sound."""
 
 import pytest
+from support.claims import over_rows
 from support.diagnosis import add_verified_connection, cause_codes, detect_rejection, diagnose
 from support.harness import ANNA, Harness
 
@@ -37,7 +38,7 @@ def test_a_word_alone_names_the_class_and_asks(harness: Harness) -> None:
     assert found.question
 
 
-@pytest.mark.parametrize("product", sorted(error_codes()))
+@over_rows("product", sorted(error_codes()))
 def test_every_products_word_for_a_dead_token_is_of_one_class(product: str) -> None:
     for word, code in error_codes()[product].items():
         found = explain_evidence(

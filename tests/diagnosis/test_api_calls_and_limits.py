@@ -1,6 +1,7 @@
 """Failures that are no matter of tokens: scopes, rights, organizations, limits, addresses, ways."""
 
 import pytest
+from support.claims import over_rows
 from support.diagnosis import (
     add_verified_connection,
     cause_codes,
@@ -169,9 +170,7 @@ def test_a_diagnosis_that_leaves_room_for_the_client_says_so_as_the_ledger_does(
     assert harness.services.tokens.access_token("crm").value, "a program gets its token"
 
 
-@pytest.mark.parametrize(
-    ("count", "said"), [(0, "none is known"), (1, "one is known"), (2, "2 are known")]
-)
+@over_rows(("count", "said"), [(0, "none is known"), (1, "one is known"), (2, "2 are known")])
 def test_none_and_one_are_said_in_words(count: int, said: str) -> None:
     counted_sign = counted_evidence_item("few-younger", count, most="20")
     assert said in message("evidence", counted_sign.code, **counted_sign.details)

@@ -6,9 +6,9 @@ from functools import cache
 from pathlib import Path
 from tempfile import mkdtemp
 
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support.claims import over_rows
 from support.harness import settings_for
 
 from wizard.diagnosis.pasted_text import MAX_PASTE_CHARACTERS, DiagnosisResult, PasteReader
@@ -186,14 +186,14 @@ TEMPLATE_VALUES = (
 )
 
 
-@pytest.mark.parametrize("filling", TEMPLATE_VALUES)
+@over_rows("filling", TEMPLATE_VALUES)
 def test_a_million_characters_take_less_than_a_second(filling: str) -> None:
     text = filling * (MAX_PASTE_CHARACTERS // len(filling))
     reading = read(text)
     assert reading is None or len(reading.excerpt) <= 4000
 
 
-@pytest.mark.parametrize("blank", [" ", "\n", "\u3000"])
+@over_rows("blank", [" ", "\n", "\u3000"])
 def test_a_text_that_ends_in_blanks_without_end_is_read(blank: str) -> None:
     reading = read('{"error":"invalid_code"}' + blank * 100_000)
     assert reading is not None

@@ -1,6 +1,6 @@
 """Why a client, its secret, a code or a consent was refused."""
 
-import pytest
+from support.claims import over_rows
 from support.diagnosis import (
     add_verified_connection,
     cause_codes,
@@ -147,7 +147,7 @@ def test_invalid_code_met_nowhere_asks_where_it_was_met() -> None:
 # --- redirect URIs, requests, consents ------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@over_rows(
     ("sent", "part"),
     [
         ("https://localhost:8723/callback", "scheme"),

@@ -3,7 +3,7 @@
 import tomllib
 from importlib import resources
 
-import pytest
+from support.claims import over_rows
 from support.harness import Harness
 
 from wizard.diagnosis.pasted_text import DiagnosisResult
@@ -114,7 +114,7 @@ WORDS = {
 }
 
 
-@pytest.mark.parametrize(("text", "code"), WORDS.items(), ids=lambda value: str(value)[:40])
+@over_rows(("text", "code"), WORDS.items())
 def test_a_paste_is_read_for_what_it_says(harness: Harness, text: str, code: str) -> None:
     reading = read(harness, text)
     assert reading.explanation.failure is not None
@@ -123,7 +123,7 @@ def test_a_paste_is_read_for_what_it_says(harness: Harness, text: str, code: str
     assert reading.explanation.fix
 
 
-@pytest.mark.parametrize(
+@over_rows(
     "text",
     [
         "hello world",
@@ -142,7 +142,7 @@ def test_what_is_not_known_is_said_to_be_unknown_and_shown_again(
     assert reading.excerpt == text
 
 
-@pytest.mark.parametrize("language", sorted(LANGUAGES))
+@over_rows("language", sorted(LANGUAGES))
 def test_zohos_pages_are_read_in_the_languages_they_come_in(
     harness: Harness, language: str
 ) -> None:
@@ -159,7 +159,7 @@ def test_zohos_pages_are_read_in_the_languages_they_come_in(
         assert reading.explanation.failure.code == code, text
 
 
-@pytest.mark.parametrize(
+@over_rows(
     "answer",
     [
         # any language in the whole form; a script that is not Latin in half of it
@@ -176,7 +176,7 @@ def test_a_throttle_is_known_by_its_form_and_not_by_its_word(harness: Harness, a
     assert reading.explanation.failure.code == "throttled"
 
 
-@pytest.mark.parametrize(
+@over_rows(
     "answer",
     [
         '{"error":"Unauthorized","error_description":"Full authentication is required"}',
@@ -195,7 +195,7 @@ def causes(reading: DiagnosisResult) -> list[str]:
     return [cause.code for cause in reading.explanation.causes]
 
 
-@pytest.mark.parametrize(
+@over_rows(
     "word",
     ["invalid_code", "invalid_client", "invalid_client_secret", "INVALID_TOKEN", "57", "F7003"],
 )
@@ -222,7 +222,7 @@ def test_noise_around_an_answer_does_not_hide_it(harness: Harness) -> None:
     assert "OAUTH_SCOPE_MISMATCH" in reading.excerpt
 
 
-@pytest.mark.parametrize(
+@over_rows(
     ("request_", "cause"),
     [
         (f"{TOKEN_URL}?grant_type=refresh_token&refresh_token={TOKEN}", "token-request-by-get"),
@@ -240,7 +240,7 @@ def test_a_token_request_tells_itself_what_is_wrong_with_it(
     assert causes(read(harness, request_))[0] == cause
 
 
-@pytest.mark.parametrize(
+@over_rows(
     ("around", "verdict"),
     [
         ("{0}", "token-alone"),
@@ -261,7 +261,7 @@ def test_a_token_cut_off_a_client_id_and_a_secret_are_told_apart(harness: Harnes
     assert read(harness, "0123456789abcdef" * 2 + "01234567ab").explanation.code == "secret-alone"
 
 
-@pytest.mark.parametrize(
+@over_rows(
     ("sent", "cause"),
     [
         (TOKEN[:60], "token-truncated"),
@@ -278,7 +278,7 @@ def test_what_was_sent_in_a_tokens_place_is_named(harness: Harness, sent: str, c
     assert causes(read(harness, text)) == [cause]
 
 
-@pytest.mark.parametrize("stand_in", ["<token>", "$TOKEN", "1000.****", "1000.xxx", "YOUR_TOKEN"])
+@over_rows("stand_in", ["<token>", "$TOKEN", "1000.****", "1000.xxx", "YOUR_TOKEN"])
 def test_a_stand_in_for_a_token_is_not_taken_for_a_bad_one(harness: Harness, stand_in: str) -> None:
     text = f'curl -H "Authorization: Zoho-oauthtoken {stand_in}" …\n{{"code":"INVALID_TOKEN"}}'
     assert len(causes(read(harness, text))) > 1
@@ -301,7 +301,7 @@ def test_an_answer_without_a_refresh_token_says_why(harness: Harness) -> None:
     )
 
 
-@pytest.mark.parametrize(
+@over_rows(
     ("change", "code"),
     [
         ({}, "authorization-url-sound"),

@@ -5,6 +5,7 @@ import re
 
 import pytest
 import requests
+from support.claims import over_rows
 from support.harness import Harness
 from support.zoho_driver import ANNA, REDIRECT_URI, ZohoDriver
 
@@ -35,7 +36,7 @@ def code_of(reading: DiagnosisResult) -> str:
     return reading.explanation.failure.code
 
 
-@pytest.mark.parametrize("product", products(), ids=lambda each: each.id)
+@over_rows("product", products())
 def test_a_dead_token_is_known_by_every_products_answer(harness: Harness, product: Product) -> None:
     text = api_call_log(harness, product, INVALID_TOKEN)
     reading = harness.services.reader.explain_text(text)
@@ -45,7 +46,7 @@ def test_a_dead_token_is_known_by_every_products_answer(harness: Harness, produc
     assert answer_alone.is_explained
 
 
-@pytest.mark.parametrize("product", products(), ids=lambda each: each.id)
+@over_rows("product", products())
 def test_a_missing_scope_is_known_by_every_products_answer(
     harness: Harness, zoho: ZohoDriver, product: Product
 ) -> None:

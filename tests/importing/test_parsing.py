@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from support.claims import over_rows
 
 from wizard.delivery import FormatError, Profile, profiles
 from wizard.importing import FoundCredentials, find_credentials
@@ -35,7 +36,7 @@ def required_values(credentials: FoundCredentials) -> dict[str, str]:
 EXPECTED = {name: VALUES[name] for name in ("client_id", "client_secret", "refresh_token")}
 
 
-@pytest.mark.parametrize("profile", FILES, ids=lambda each: each.id)
+@over_rows("profile", FILES)
 def test_what_deliver_writes_can_be_imported(profile: Profile) -> None:
     text = profile.write(None, VALUES, {})
     (found,) = find_credentials(text)
@@ -73,12 +74,12 @@ def test_what_is_missing_is_named() -> None:
     assert found.missing == ("client_secret", "refresh_token")
 
 
-@pytest.mark.parametrize("text", ["", "\n", "# nothing\n", "{}", "NAME=value\n"])
+@over_rows("text", ["", "\n", "# nothing\n", "{}", "NAME=value\n"])
 def test_nothing_is_found_where_there_is_nothing(text: str) -> None:
     assert find_credentials(text) == ()
 
 
-@pytest.mark.parametrize("text", ["{", '{"client_id": }', "= =\n"])
+@over_rows("text", ["{", '{"client_id": }', "= =\n"])
 def test_a_broken_file_is_broken_at_a_line_and_a_column(text: str) -> None:
     with pytest.raises(FormatError) as caught:
         find_credentials(text)

@@ -13,6 +13,7 @@ from pathlib import Path
 from subprocess import PIPE
 
 import pytest
+from support.claims import over_rows
 from support.harness import ANNA, Harness
 from support.local_api import (
     ME,
@@ -191,7 +192,7 @@ def test_an_unknown_name_is_refused_like_a_known_one(shared: SocketClient) -> No
     assert json.dumps(known[1]) == json.dumps(unknown[1]).replace("none-such", "crm")
 
 
-@pytest.mark.parametrize("name", ["crm%0a", "crm%00", "crm%20", "CRM", "%2e%2e/crm", "*", ""])
+@over_rows("name", ["crm%0a", "crm%00", "crm%20", "CRM", "%2e%2e/crm", "*", ""])
 def test_a_name_that_is_not_exactly_allowed_matches_nothing(
     shared: SocketClient, harness: Harness, name: str
 ) -> None:
@@ -208,7 +209,7 @@ def test_others_cannot_ask_for_anything_but_tokens(
     assert (status, error_code(answer)) == (403, "request-refused")
 
 
-@pytest.mark.parametrize(
+@over_rows(
     "header",
     [
         {"Origin": "http://localhost:8723"},
@@ -227,7 +228,7 @@ def test_what_a_browser_would_send_is_refused(own: SocketClient, header: dict[st
     assert "access_token" not in answer
 
 
-@pytest.mark.parametrize(
+@over_rows(
     "lines",
     [
         "Host: evil.example\r\nHost: zoho-wizard",
@@ -250,7 +251,7 @@ def test_a_request_without_a_host_is_refused() -> None:
     assert rejection_reason("GET", {"host": "zoho-wizard"}) == ""
 
 
-@pytest.mark.parametrize("target", ["/", "/token", "/tokens/crm", "/browser-link?page=/"])
+@over_rows("target", ["/", "/token", "/tokens/crm", "/browser-link?page=/"])
 def test_nothing_but_a_token_can_be_had_by_get(own: SocketClient, target: str) -> None:
     assert own.request(target)[0] in (403, 404)
 

@@ -10,6 +10,7 @@ from urllib.parse import parse_qs, parse_qsl, urlsplit
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.claims import over_rows
 from support.raw_server import RawServer, http_response
 
 from wizard import zoho
@@ -255,7 +256,7 @@ def test_code_and_secret_travel_in_the_body_once_and_never_in_the_address() -> N
     ]
 
 
-@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@over_rows("status", [301, 302, 303, 307, 308])
 def test_a_redirected_token_request_or_revocation_is_refused(status: int) -> None:
     answer = http_response(status, '{"access_token":"x"}', Location="/eu/accounts/elsewhere")
     with RawServer(answer) as server:
@@ -297,12 +298,12 @@ def parse_good(**changes: object) -> TokenResponse:
     return parse_token_response(make_response({**GOOD, **changes}), EU, NOW)
 
 
-@pytest.mark.parametrize("kind", ["Bearer", "bearer", "BEARER", "Zoho-oauthtoken"])
+@over_rows("kind", ["Bearer", "bearer", "BEARER", "Zoho-oauthtoken"])
 def test_the_token_type_is_compared_without_case(kind: str) -> None:
     assert parse_good(token_type=kind).access_token == "1000.a.b"
 
 
-@pytest.mark.parametrize(
+@over_rows(
     ("shape", "seconds"),
     [
         ({"expires_in": 3600}, 3600),
@@ -332,7 +333,7 @@ def test_a_life_that_is_not_told_is_taken_for_300_seconds() -> None:
     assert parse_token_response(make_response(body), EU, NOW).expires_in == 300
 
 
-@pytest.mark.parametrize(
+@over_rows(
     "domain",
     [
         "https://www.zohoapis.com",
@@ -351,7 +352,7 @@ def test_a_foreign_api_domain_is_refused_and_the_grant_kept(domain: object) -> N
     assert token.refresh_token == "1000.c.d"
 
 
-@pytest.mark.parametrize(
+@over_rows(
     ("scope", "granted"),
     [
         ("A.b.READ C.d.ALL", ("A.b.READ", "C.d.ALL")),
@@ -382,7 +383,7 @@ PERMANENT = {
 }
 
 
-@pytest.mark.parametrize(("word", "code"), PERMANENT.items())
+@over_rows(("word", "code"), PERMANENT.items())
 def test_an_explicit_error_is_permanent_and_keeps_zohos_word(word: str, code: str) -> None:
     found = failure_of(lambda: parse_token_response(make_response({"error": word}), EU, NOW))
     assert (found.code, found.zoho_error, found.temporary) == (code, word, False)
@@ -396,7 +397,7 @@ def test_an_error_beside_a_token_wins() -> None:
 RATE_LIMITED = {"error_description": "x", "error": "Access Denied", "status": "failure"}
 
 
-@pytest.mark.parametrize(
+@over_rows(
     ("body", "status"),
     [
         (RATE_LIMITED, 400),
@@ -476,7 +477,7 @@ MALFORMED: list[tuple[object, int, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("body", "status", "code"), MALFORMED)
+@over_rows(("body", "status", "code"), MALFORMED)
 def test_a_malformed_answer_is_no_token_and_no_verdict(
     body: object, status: int, code: str
 ) -> None:
@@ -509,7 +510,7 @@ def test_whatever_zoho_answers_is_a_sound_token_or_a_failure_with_words(
     assert token is None or (token.access_token.isascii() and 60 <= token.expires_in <= 86_400)
 
 
-@pytest.mark.parametrize(
+@over_rows(
     ("body", "status"),
     [(b"<html></html>", 200), ({}, 500), (RATE_LIMITED, 400), ({"error": "new"}, 200), (GOOD, 200)],
 )
@@ -520,7 +521,7 @@ def test_an_answer_that_tells_nothing_of_a_client_is_no_verdict(body: object, st
     )
 
 
-@pytest.mark.parametrize(
+@over_rows(
     ("body", "status", "verdict"),
     [
         ({"status": "success"}, 200, "revoked"),

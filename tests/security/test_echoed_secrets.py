@@ -14,6 +14,7 @@ import pytest
 import requests
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support.claims import over_rows
 from support.harness import settings_for
 from support.raw_server import RawServer, http_response
 
@@ -145,8 +146,8 @@ def test_no_secret_that_was_sent_is_in_what_is_judged_or_shown(
             assert secret not in repr(answer)
 
 
-@pytest.mark.parametrize("secret", SENT)
-@pytest.mark.parametrize("writing", WRITINGS)
+@over_rows("secret", SENT)
+@over_rows("writing", WRITINGS)
 def test_a_secret_is_masked_in_each_of_its_writings_and_frames(secret: str, writing: str) -> None:
     index = next(n for n, carried in enumerate(CARRIED) if secret in carried)
     for name, body in frames(WRITINGS[writing](secret)):
@@ -195,10 +196,10 @@ def test_a_callback_that_repeats_our_state_or_its_code_names_neither() -> None:
         assert raised.value.failure.zoho_error == f"bad {MASK}"
 
 
-@pytest.mark.parametrize("length", [12, 20, 30])
-@pytest.mark.parametrize("after", ["", "…", " ...", " was wrong", '"'])
-@pytest.mark.parametrize("write", [str, str.upper, escaped, percent])
-@pytest.mark.parametrize("secret", SENT)
+@over_rows("length", [12, 20, 30])
+@over_rows("after", ["", "…", " ...", " was wrong", '"'])
+@over_rows("write", [str, str.upper, escaped, percent])
+@over_rows("secret", SENT)
 def test_the_start_of_a_secret_is_masked_where_the_server_cut_it_off(
     secret: str, write: Callable[[str], str], after: str, length: int
 ) -> None:

@@ -12,6 +12,7 @@ from typing import cast
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.claims import over_rows
 from support.harness import Harness, query_parameters, settings_for
 from support.raw_server import RawServer, http_response
 
@@ -79,18 +80,18 @@ def failure_of(act: Callable[[], object]) -> Failure:
 # --- The types ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("text", ["1000.0a.b1", "1004.X", "eyJ.h-_~+/9==", "t", "-rf", "../x"])
+@over_rows("text", ["1000.0a.b1", "1004.X", "eyJ.h-_~+/9==", "t", "-rf", "../x"])
 def test_a_token_is_written_in_the_alphabet_of_rfc_6750(text: str) -> None:
     assert Token.of(text) == text
     assert text not in repr(Token(text))
 
 
-@pytest.mark.parametrize("text", ["600000001", "10234695", "4150868000000225013", "1000.AB1_2-3"])
+@over_rows("text", ["600000001", "10234695", "4150868000000225013", "1000.AB1_2-3"])
 def test_an_identifier_is_what_zoho_names_its_things_by(text: str) -> None:
     assert Identifier.of(text) == text
 
 
-@pytest.mark.parametrize("text", [*HOSTILE, "a" * 65, "1\n"])
+@over_rows("text", [*HOSTILE, "a" * 65, "1\n"])
 def test_what_is_written_otherwise_is_neither(text: str) -> None:
     assert Identifier.of(text) is None
     with pytest.raises(ValueError, match="this is no Identifier"):
@@ -130,8 +131,8 @@ def test_only_judges_of_what_comes_from_outside_make_a_token_or_an_identifier() 
 # --- The judges -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("field", ["access_token", "refresh_token"])
-@pytest.mark.parametrize("value", [each for each in HOSTILE if each not in ALSO_TOKENS])
+@over_rows("field", ["access_token", "refresh_token"])
+@over_rows("value", [each for each in HOSTILE if each not in ALSO_TOKENS])
 def test_a_token_that_is_none_makes_the_answer_malformed(field: str, value: str) -> None:
     good = {"access_token": "1000.a.b", "refresh_token": "1000.c.d"}
     found = failure_of(lambda: parse_token_response(answered({**good, field: value}), EU, NOW))
@@ -139,8 +140,8 @@ def test_a_token_that_is_none_makes_the_answer_malformed(field: str, value: str)
     assert found.details["field"] == field
 
 
-@pytest.mark.parametrize("value", [*HOSTILE, None, True, -1, 1.5, [], {}, "a" * 65])
-@pytest.mark.parametrize("product", ["crm", "books", "desk", "projects"])
+@over_rows("value", [*HOSTILE, None, True, -1, 1.5, [], {}, "a" * 65])
+@over_rows("product", ["crm", "books", "desk", "projects"])
 def test_an_organization_whose_id_is_none_makes_the_answer_malformed(
     product: str, value: object
 ) -> None:
@@ -155,14 +156,14 @@ def test_an_organization_whose_id_is_none_makes_the_answer_malformed(
     )
 
 
-@pytest.mark.parametrize("value", [*HOSTILE, None, True, -1, "12a", "1" * 65])
+@over_rows("value", [*HOSTILE, None, True, -1, "12a", "1" * 65])
 def test_an_account_whose_zuid_is_no_number_makes_the_answer_malformed(value: object) -> None:
     found = failure_of(lambda: parse_account(answered({"ZUID": value, "Email": "a@b"})))
     assert found.code == "malformed-answer"
 
 
-@pytest.mark.parametrize("value", [each for each in HOSTILE if each not in ALSO_TOKENS and each])
-@pytest.mark.parametrize("field", ["client_id", "client_secret", "refresh_token"])
+@over_rows("value", [each for each in HOSTILE if each not in ALSO_TOKENS and each])
+@over_rows("field", ["client_id", "client_secret", "refresh_token"])
 def test_an_import_of_what_zoho_never_writes_is_refused_before_anything_is_asked(
     harness: Harness, field: str, value: str
 ) -> None:

@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from support.claims import over_rows
 
 from wizard.services import Services
 from wizard.web import Server, socket_owner
@@ -102,7 +103,7 @@ MAPPED = f"{'0' * 16}{MARK}{HERE}"
 MAPPED_ENDS = f"{MAPPED}:8000 {MAPPED}:2213"
 
 
-@pytest.mark.parametrize("way", WAYS)
+@over_rows("way", WAYS)
 def test_the_system_tells_whose_a_connection_is(way: str) -> None:
     own = "::1" if way == "::1" else "127.0.0.1"
     family = socket.AF_INET6 if own == "::1" else socket.AF_INET
@@ -124,7 +125,7 @@ def test_a_client_is_found_in_both_tables(ends: str) -> None:
     }
 
 
-@pytest.mark.parametrize(
+@over_rows(
     ("ends", "state", "inode"),
     [
         (ENDS, "06", 0),
@@ -241,10 +242,8 @@ def test_a_user_has_no_more_connections_than_their_places(
 
 if ME == 0:  # only root can be somebody else
 
-    @pytest.mark.parametrize("way", WAYS)
-    @pytest.mark.parametrize(
-        "path", ["/", "/static/wizard.css", "/callback?state=x", "/browser-link/x"]
-    )
+    @over_rows("way", WAYS)
+    @over_rows("path", ["/", "/static/wizard.css", "/callback?state=x", "/browser-link/x"])
     def test_another_users_program_is_answered_nothing(
         server: Server, services: Services, path: str, way: str
     ) -> None:

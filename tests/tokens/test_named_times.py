@@ -4,7 +4,7 @@ import json
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
-import pytest
+from support.claims import over_rows
 from support.raw_server import RawServer, http_response
 
 from wizard import zoho
@@ -25,7 +25,7 @@ def answered(status: int, body: object, **headers: str) -> HttpResponse:
     return HttpResponse(status, named, json.dumps(body).encode(), exchange)
 
 
-@pytest.mark.parametrize(
+@over_rows(
     ("off", "is_believed"),
     [
         (timedelta(0), True),
@@ -70,8 +70,8 @@ def test_a_first_503_that_names_a_time_is_told_with_it_and_with_the_override() -
     assert unnamed.next_steps == ()
 
 
-@pytest.mark.parametrize("code", ["throttled", "zoho-resting", "token-budget", "refused-for-now"])
-@pytest.mark.parametrize(("minutes", "option"), [(1, "15m"), (14, "15m"), (30, "31m"), (60, "61m")])
+@over_rows("code", ["throttled", "zoho-resting", "token-budget", "refused-for-now"])
+@over_rows(("minutes", "option"), [(1, "15m"), (14, "15m"), (30, "31m"), (60, "61m")])
 def test_a_wait_is_offered_only_as_long_as_it_helps(code: str, minutes: int, option: str) -> None:
     failure = Failure(code, temporary=True, retry_at=NOW + timedelta(minutes=minutes))
     told = commands(explain(failure, NOW, name="crm"))

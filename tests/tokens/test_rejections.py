@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from support.claims import over_rows
 from support.harness import ANNA, Harness
 from support.shell import Shell
 from support.tokens import current_grant, seconds_left
@@ -378,7 +379,7 @@ def test_a_cache_that_cannot_be_dropped_keeps_no_grant_from_being_found_dead(
 # --- what is reported -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@over_rows(
     "given",
     [b"", b"\n", b"1000.a b", b"1000.a\n1000.b", b"1000.\xc3\xa9", b'"1000.a"', b"a" * 2049],
 )

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
 import pytest
+from support.claims import over_rows
 from support.harness import ANNA, Harness
 from support.tokens import current_grant, seconds_left, token_failure
 
@@ -164,9 +165,7 @@ def token_requests(*outcomes: str, minutes_between: int = 1) -> list[TokenReques
     ]
 
 
-@pytest.mark.parametrize(
-    ("failures", "seconds"), [(5, 30), (6, 60), (7, 120), (8, 240), (9, 300), (50, 300)]
-)
+@over_rows(("failures", "seconds"), [(5, 30), (6, 60), (7, 120), (8, 240), (9, 300), (50, 300)])
 def test_each_further_failure_doubles_the_rest_up_to_five_minutes(
     failures: int, seconds: int
 ) -> None:
@@ -183,7 +182,7 @@ def test_while_one_tries_the_others_wait_unless_it_died_on_the_way() -> None:
     assert paused_until([probe, *failed], after + timedelta(seconds=30)) is None
 
 
-@pytest.mark.parametrize("answer", ["ok", "invalid-code", "throttled", "invalid-client"])
+@over_rows("answer", ["ok", "invalid-code", "throttled", "invalid-client"])
 def test_an_answer_of_zohos_whatever_it_says_begins_the_count_anew(answer: str) -> None:
     failed = ["data-centre-down"] * 4
     assert paused_until(token_requests(*failed, answer, *failed), NOW) is None

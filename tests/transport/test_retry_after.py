@@ -6,6 +6,7 @@ from email.utils import format_datetime
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.claims import over_rows
 
 from wizard.errors import WizardError, explain, spoken
 from wizard.model import Failure, HttpExchange, RequestKind, TokenRequest, VerificationReport
@@ -30,7 +31,7 @@ def http(at: datetime) -> str:
     return format_datetime(at, usegmt=True)
 
 
-@pytest.mark.parametrize(
+@over_rows(
     ("named", "seconds"),
     [
         ("30", 30),
@@ -63,7 +64,7 @@ def test_a_wait_is_at_most_an_hour_and_none_where_it_names_no_time_to_come(
     assert found == (None if seconds is None else NOW + timedelta(seconds=seconds))
 
 
-@pytest.mark.parametrize(
+@over_rows(
     ("date", "seconds"),
     [
         (http(NOW), 90),

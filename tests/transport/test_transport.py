@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import requests
 from support import certificates
+from support.claims import over_rows
 from support.raw_server import RawServer, http_response
 
 from wizard import zoho
@@ -81,7 +82,7 @@ def test_an_answer_comes_with_its_status_its_json_and_the_servers_time() -> None
     assert answer.date == now() - dt.timedelta(minutes=1)
 
 
-@pytest.mark.parametrize(
+@over_rows(
     "date",
     [
         *("", "yesterday", "Mon, 99 Nov 2026 11:59:00 GMT"),
@@ -93,7 +94,7 @@ def test_a_date_that_makes_no_sense_is_none(date: str) -> None:
         assert get(server.url).date is None
 
 
-@pytest.mark.parametrize(
+@over_rows(
     "body",
     [
         b"",
@@ -164,8 +165,8 @@ def test_an_address_out_of_the_table_is_not_even_connected_to() -> None:
     assert (found.code, found.sent) == ("host-not-in-table", False)
 
 
-@pytest.mark.parametrize("status", [301, 302, 303, 307, 308, 300, 304])
-@pytest.mark.parametrize("act", [get, post])
+@over_rows("status", [301, 302, 303, 307, 308, 300, 304])
+@over_rows("act", [get, post])
 def test_a_redirect_is_refused_and_not_followed(status: int, act: Callable[[str], object]) -> None:
     with RawServer(http_response()) as other:
         redirect = http_response(status, '{"access_token":"x"}', Location=f"{other.url}/x")

@@ -4,6 +4,7 @@ import socket
 
 import pytest
 from flask import Flask
+from support.claims import over_rows
 from support.web_visitor import Visitor, route_paths
 
 from wizard.services import Services
@@ -40,7 +41,7 @@ HOSTILE_HOSTS = [
 ]
 
 
-@pytest.mark.parametrize("host", HOSTILE_HOSTS)
+@over_rows("host", HOSTILE_HOSTS)
 def test_no_route_answers_under_a_foreign_name(app: Flask, visitor: Visitor, host: str) -> None:
     header = {"Host": host.format(port=visitor.services.settings.port)}
     for path in (*route_paths(app, "GET"), "/no-such-page", "/static/none.css"):
@@ -60,7 +61,7 @@ def test_the_number_of_this_machine_leads_to_its_name_from_the_front_page_only(
     assert {visitor.get(path, headers=header).status_code for path in others} == {400}
 
 
-@pytest.mark.parametrize(
+@over_rows(
     "head",
     [
         "GET http://evil.example/ HTTP/1.1\r\nHost: evil.example\r\n",
@@ -100,7 +101,7 @@ def test_every_answer_carries_the_headers(app: Flask, visitor: Visitor) -> None:
         assert "Strict-Transport-Security" not in headers, path
 
 
-@pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "HEAD", "BREW"])
+@over_rows("method", ["PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "HEAD", "BREW"])
 def test_only_get_and_post_are_taken(visitor: Visitor, method: str) -> None:
     base_url = visitor.services.settings.base_url
     for path in ("/", "/status", "/static/wizard.css"):

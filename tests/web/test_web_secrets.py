@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 from flask import Flask
+from support.claims import over_rows
 from support.web_visitor import (
     NEW_CONNECTION_PATH,
     Visitor,
@@ -95,8 +96,8 @@ def test_names_from_zoho_stay_text(
     assert visitor.get("/connections/leads").status_code == 200
 
 
-@pytest.mark.parametrize("text", HOSTILE)
-@pytest.mark.parametrize("parameter", ["error", "error_description", "state", "location", "code"])
+@over_rows("text", HOSTILE)
+@over_rows("parameter", ["error", "error_description", "state", "location", "code"])
 def test_text_of_a_callback_that_is_not_ours_is_never_shown(
     stranger: Visitor, parameter: str, text: str
 ) -> None:
@@ -106,7 +107,7 @@ def test_text_of_a_callback_that_is_not_ours_is_never_shown(
     assert "<script>alert" not in answer.text
 
 
-@pytest.mark.parametrize("target", FOREIGN_URLS)
+@over_rows("target", FOREIGN_URLS)
 def test_no_parameter_leads_elsewhere(app: Flask, connected: Visitor, target: str) -> None:
     names = ("next", "url", "redirect", "redirect_uri", "return_to", "location", "accounts-server")
     for path in route_paths(app, "GET"):

@@ -3,12 +3,13 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.claims import over_rows
 
 from wizard.errors import WizardError, explain
 from wizard.zoho import describe_scope, missing_scopes, parse_scope, presets
 
 
-@pytest.mark.parametrize(
+@over_rows(
     "text",
     [
         "ZohoCRM.modules.READ,ZohoBooks.invoices.CREATE",
@@ -22,7 +23,7 @@ def test_scopes_are_parted_by_commas_blanks_or_lines_and_kept_once(text: str) ->
     assert parse_scope(text) == ("ZohoCRM.modules.READ", "ZohoBooks.invoices.CREATE")
 
 
-@pytest.mark.parametrize(
+@over_rows(
     "scope",
     [
         "ZohoCRM.modules.ALL",
@@ -40,7 +41,7 @@ def test_scopes_as_zoho_prints_them_are_taken_as_they_are(scope: str) -> None:
     assert parse_scope(scope) == (scope,)
 
 
-@pytest.mark.parametrize(
+@over_rows(
     ("scope", "hint"),
     [
         ("ZohoCRM", "has 1"),
@@ -84,7 +85,7 @@ def test_whatever_is_pasted_is_understood_or_refused_clearly(text: str) -> None:
         assert all(describe_scope(each) for each in scope)
 
 
-@pytest.mark.parametrize(
+@over_rows(
     ("granted", "wanted", "covered"),
     [
         ("ZohoCRM.modules.READ", "ZohoCRM.modules.READ", True),
@@ -114,7 +115,7 @@ def test_what_is_missing_is_named_in_the_order_asked() -> None:
     assert missing_scopes(["ZohoCRM.org.READ"], wanted) == ("Desk.tickets.READ", "Desk.basic.READ")
 
 
-@pytest.mark.parametrize(
+@over_rows(
     ("scope", "words"),
     [
         ("ZohoCRM.modules.leads.READ", "Zoho CRM: read leads"),

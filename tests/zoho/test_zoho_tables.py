@@ -3,6 +3,7 @@
 import itertools
 
 import pytest
+from support.claims import over_rows
 
 from wizard import zoho
 from wizard.errors import WizardError
@@ -63,7 +64,7 @@ def simulated() -> zoho.Zoho:
     return zoho.load(SIMULATOR_URL)
 
 
-@pytest.mark.parametrize("accounts_server", HOSTILE)
+@over_rows("accounts_server", HOSTILE)
 def test_a_hostile_accounts_server_is_accepted_for_no_location(
     live: zoho.Zoho, accounts_server: str
 ) -> None:
@@ -71,7 +72,7 @@ def test_a_hostile_accounts_server_is_accepted_for_no_location(
     assert not any(live.accepts_callback(each, accounts_server) for each in locations)
 
 
-@pytest.mark.parametrize("address", HOSTILE)
+@over_rows("address", HOSTILE)
 def test_a_hostile_address_never_leads_a_request_out_of_zoho(live: zoho.Zoho, address: str) -> None:
     asked = f"{address}/oauth/v2/token"
     assert asked.startswith("https://accounts.zoho.eu/") or not live.is_allowed_url(asked)
@@ -94,7 +95,7 @@ def test_there_are_eleven_data_centers_and_china_alone_is_run_apart(live: zoho.Z
     assert [each.location for each in live.data_centers if each.is_separate] == ["cn"]
 
 
-@pytest.mark.parametrize(
+@over_rows(
     ("location", "label", "base"),
     [
         ("us", "www", "https://www.zohoapis.com"),
@@ -139,7 +140,7 @@ def test_the_live_table_asks_no_simulator_and_the_simulators_table_no_zoho(
             assert not one.accepts_callback(each.location, each.accounts_server)
 
 
-@pytest.mark.parametrize(
+@over_rows(
     "url",
     [
         "https://www.zohoapis.eu/crm/v8/org",
@@ -151,7 +152,7 @@ def test_addresses_below_the_tables_bases_are_allowed(live: zoho.Zoho, url: str)
     assert live.is_allowed_url(url)
 
 
-@pytest.mark.parametrize(
+@over_rows(
     "url",
     [
         "https://www.zohoapis.eu.evil.example/crm",
@@ -170,7 +171,7 @@ def test_any_other_address_is_not_allowed(live: zoho.Zoho, url: str) -> None:
     assert not live.is_allowed_url(url)
 
 
-@pytest.mark.parametrize(
+@over_rows(
     ("text", "location"),
     [
         ("eu", "eu"),
@@ -195,7 +196,7 @@ def test_any_zoho_address_tells_its_data_center(live: zoho.Zoho, text: str, loca
     assert found.location == location
 
 
-@pytest.mark.parametrize(
+@over_rows(
     "text",
     [
         "",
@@ -235,7 +236,7 @@ def test_an_unknown_data_center_is_refused_with_the_known_ones(live: zoho.Zoho) 
     assert "eu" in caught.value.failure.details["known"]
 
 
-@pytest.mark.parametrize("preset", zoho.presets(), ids=lambda each: each.id)
+@over_rows("preset", zoho.presets())
 def test_each_presets_scopes_are_well_formed_and_prove_their_product(preset: zoho.Preset) -> None:
     product = zoho.product(preset.product)
     assert zoho.parse_scope(",".join(preset.scope)) == preset.scope
