@@ -1,4 +1,4 @@
-"""The accounts server's endpoints for programs: tokens, revocation, who am I, server info."""
+"""The accounts server's endpoints for programs: tokens, revocation, user info, server info."""
 
 from typing import Any
 
@@ -16,24 +16,24 @@ SUCCESS = AccountsResponse({"status": "success"})
 BAD_REQUEST = AccountsResponse(None, 400)
 
 routes = Blueprint("accounts", __name__, url_prefix="/<location:location>/accounts")
-"""What stands below `/<location>/accounts`, the pages for people excepted."""
+"""Everything below `/<location>/accounts` but the pages."""
 
 
 @routes.route("/oauth/v2/token", methods=METHODS)
 def issue_tokens(location: str) -> Response:
-    """Give tokens for codes, refresh tokens and client credentials."""
+    """Issue tokens for codes, refresh tokens and client credentials."""
     if request.method != "POST":
         return _respond(AccountsResponse(None, current_world().settings.get_token_status))
     language = request.headers.get("Accept-Language", "")
-    ask = TokenRequest(
+    token_request = TokenRequest(
         location, request_parameters(), language, int(g.get("clock_skew_seconds", 0))
     )
-    return _respond(token_endpoint.handle_token_request(current_world(), ask))
+    return _respond(token_endpoint.handle_token_request(current_world(), token_request))
 
 
 @routes.route("/oauth/v2/token/revoke", methods=METHODS)
 def revoke_without_client(location: str) -> Response:
-    """End a token for whoever has it."""
+    """Revoke a token without client authentication, the older form."""
     if request.method != "POST":
         return _respond(BAD_REQUEST)
     return _respond(
@@ -43,56 +43,56 @@ def revoke_without_client(location: str) -> Response:
 
 @routes.route("/oauth/v2/revoke/token", methods=METHODS)
 def revoke_with_client(location: str) -> Response:
-    """End a token for its client (RFC 7009)."""
+    """Revoke a token of an authenticated client, the newer form (RFC 7009)."""
     basic = request.authorization
     if request.method != "POST" or basic is None or basic.type != "basic":
         return _respond(BAD_REQUEST)
-    said = request_parameters()
-    credentials = said.get("client_id", ""), said.get("client_secret", "")
-    kind = said.get("token_type", "refresh_token")
-    return _respond(
-        _revoke_with_client(current_world(), location, said.get("token", ""), kind, credentials)
-    )
+    parameters = request_parameters()
+    credentials = parameters.get("client_id", ""), parameters.get("client_secret", "")
+    token = parameters.get("token", "")
+    kind = parameters.get("token_type", "refresh_token")
+    return _respond(_revoke_with_client(current_world(), location, token, kind, credentials))
 
 
 @routes.get("/oauth/user/info")
 def user_info(location: str) -> Response:
-    """Say whose access token it is, in Zoho's own shape."""
+    """Return the user of an access token in Zoho's own format."""
     return _respond(_user_info(current_world(), location))
 
 
 @routes.get("/oauth/v2/userinfo")
 def openid_userinfo(location: str) -> Response:
-    """Say whose access token it is, as OpenID Connect has it."""
+    """Return the user of an access token in the format of OpenID Connect."""
     return _respond(_openid_userinfo(current_world(), location))
 
 
 @routes.get("/oauth/serverinfo")
 def server_info(location: str) -> Response:
-    """Name the accounts servers that share clients with this one."""
-    places = [each for each in data_centers() if can_share_clients(each, location)]
-    servers = {each: current_world().accounts_server(each) for each in places}
+    """Return the accounts servers that share clients with this one."""
+    locations = [each for each in data_centers() if can_share_clients(each, location)]
+    servers = {each: current_world().accounts_server(each) for each in locations}
     return _respond(AccountsResponse({"result": "success", "locations": servers}))
 
 
 @routes.get("/.well-known/openid-configuration")
 def openid_configuration(location: str) -> Response:
-    """Describe this accounts server as OpenID Connect Discovery has it."""
+    """Return the discovery document of OpenID Connect."""
     return _respond(AccountsResponse(discovery(current_world(), location)))
 
 
 def request_parameters() -> dict[str, str]:
-    """Return the parameters of the present request, each once: the body (urlencoded or
-    multipart) goes before the query, and Basic authorization before both for the client."""
-    found = {**request.args.to_dict(), **request.form.to_dict()}
+    """Return the parameters of the current request, each once.
+
+    The body (urlencoded or multipart) overrides the query, and Basic authorization overrides both.
+    """
+    parameters = {**request.args.to_dict(), **request.form.to_dict()}
     basic = request.authorization
     if basic and basic.type == "basic":
-        found |= {"client_id": basic.username or "", "client_secret": basic.password or ""}
-    return found
+        parameters |= {"client_id": basic.username or "", "client_secret": basic.password or ""}
+    return parameters
 
 
 def discovery(world: World, location: str) -> dict[str, Any]:
-    """Return the discovery document of an accounts server."""
     issuer = world.accounts_server(location)
     return {
         "issuer": issuer,
@@ -107,12 +107,12 @@ def discovery(world: World, location: str) -> dict[str, Any]:
 
 
 def _user_info(world: World, location: str) -> AccountsResponse:
-    alive = world.access_token(_access_token(), location)
-    if alive is None:
+    token = world.access_token(_access_token(), location)
+    if token is None:
         return AccountsResponse({"response": "error", "cause": "INVALID_OAUTHTOKEN"}, 401)
-    if not scopes_cover(alive.permission.scopes, "AaaServer.profile.READ"):
+    if not scopes_cover(token.permission.scopes, "AaaServer.profile.READ"):
         return AccountsResponse({"response": "error", "cause": "INVALID_OAUTHSCOPE"}, 401)
-    user = world.users.by_zuid[alive.permission.zuid]
+    user = world.users.by_zuid[token.permission.zuid]
     return AccountsResponse(
         {
             "First_Name": user.first_name,
@@ -125,13 +125,13 @@ def _user_info(world: World, location: str) -> AccountsResponse:
 
 
 def _openid_userinfo(world: World, location: str) -> AccountsResponse:
-    alive = world.access_token(_access_token(), location)
-    if alive is None:
+    token = world.access_token(_access_token(), location)
+    if token is None:
         return AccountsResponse({"response": "error", "cause": "INVALID_OAUTHTOKEN"}, 401)
-    if not token_endpoint.is_openid_requested(alive.permission.scopes):
+    if not token_endpoint.is_openid_requested(token.permission.scopes):
         return AccountsResponse({"response": "error", "cause": "INVALID_OAUTHSCOPE"}, 401)
-    user = world.users.by_zuid[alive.permission.zuid]
-    return AccountsResponse(token_endpoint.openid_claims(user, alive.permission.scopes))
+    user = world.users.by_zuid[token.permission.zuid]
+    return AccountsResponse(token_endpoint.openid_claims(user, token.permission.scopes))
 
 
 def _access_token() -> str:
@@ -145,7 +145,6 @@ def _respond(response: AccountsResponse) -> Response:
 
 
 def _revoke_without_client(world: World, location: str, token: str) -> AccountsResponse:
-    """Carry out `POST /oauth/v2/token/revoke`, the older form: whoever has a token may end it."""
     found = _find_token(world, location, token)
     if found is None:
         return BAD_REQUEST
@@ -156,10 +155,9 @@ def _revoke_without_client(world: World, location: str, token: str) -> AccountsR
 def _revoke_with_client(
     world: World, location: str, token: str, token_type: str, credentials: tuple[str, str]
 ) -> AccountsResponse:
-    """Carry out `POST /oauth/v2/revoke/token`, the newer form.
+    """Revoke the token if it is valid, of `token_type`, and of the client in `credentials`.
 
-    `credentials` are client id and secret from Basic authorization. Refused are a token that is
-    not alive, not of `token_type` (`refresh_token` or `access_token`), or another client's.
+    `token_type` is `refresh_token` or `access_token`; `credentials` are client ID and secret.
     """
     client = world.clients.find(credentials[0], location)
     if client is None or client_secret_error(world, client, location, credentials[1]):

@@ -1,7 +1,7 @@
-"""The authorization endpoint, judged: what a browser that asks for consent is shown.
+"""The authorization endpoint: decide what a browser that asks for consent sees.
 
-`judge` looks and changes nothing; `accept`, `reject` and `no_account` do what the buttons mean
-and return the address the browser goes to.
+`judge` changes nothing. `accept`, `reject` and `no_account` do what the buttons do and return the
+URL that the browser goes to. `generate_code` issues a self client's code.
 """
 
 from collections.abc import Mapping
@@ -22,8 +22,10 @@ REQUEST_LIMIT_TEXT = (
 
 @dataclass(frozen=True)
 class AuthorizationRequest:
-    """The parameters of `GET /oauth/v2/auth`, read but not judged; "" stands for a missing one.
-    Unknown parameters are ignored."""
+    """The parameters of `GET /oauth/v2/auth`, unchecked; a missing one is "".
+
+    Unknown parameters are ignored.
+    """
 
     location: str
     client_id: str = ""
@@ -38,29 +40,29 @@ class AuthorizationRequest:
 
     @classmethod
     def read(cls, location: str, parameters: Mapping[str, str]) -> "AuthorizationRequest":
-        """Return the request that a query (name → first value) makes in a data centre."""
+        """Read the request from a query (name → first value)."""
         names = [name for name in cls.__dataclass_fields__ if name != "location"]
         return cls(location, **{name: parameters[name] for name in names if name in parameters})
 
     @property
     def scopes(self) -> list[str]:
-        """The single scopes asked for."""
+        """The requested scopes."""
         return split_scopes(self.scope)
 
     @property
     def is_offline(self) -> bool:
-        """Whether a refresh token is wished for."""
+        """Whether the client asks for a refresh token."""
         return self.access_type == "offline"
 
 
 @dataclass(frozen=True)
 class SignInRequired:
-    """Nobody is signed in here: 302 to the accounts server's sign-in page."""
+    """No user is signed in: redirect to the sign-in page."""
 
 
 @dataclass(frozen=True)
 class ErrorPage:
-    """A page of Zoho's own; the browser does not go back to the client."""
+    """One of Zoho's error pages; the browser doesn't return to the client."""
 
     title: str
     description: str
@@ -69,15 +71,18 @@ class ErrorPage:
 
 @dataclass(frozen=True)
 class AlreadyConsented:
-    """Silent re-authorization: nothing is shown, the browser goes straight to what `accept`
-    returns for these `organizations` (product key → id) with `consent_shown=False`."""
+    """Silent re-authorization: no page is shown.
+
+    The browser goes to the URL that `accept` returns for `organizations` (product key → ID) with
+    `is_consent_shown=False`.
+    """
 
     organizations: Mapping[str, str]
 
 
 @dataclass(frozen=True)
 class NoAccount:
-    """The person has no account in `product`: one button, "Back to app", see `no_account`."""
+    """The user has no account in `product`: the only button is "Back to app"; see `no_account`."""
 
     request: AuthorizationRequest
     client: Client
@@ -86,7 +91,7 @@ class NoAccount:
 
 @dataclass(frozen=True)
 class ChooseOrganization:
-    """The person has a choice: product key → the organizations to choose from."""
+    """The user has to choose: product key → organizations."""
 
     request: AuthorizationRequest
     client: Client
@@ -95,7 +100,7 @@ class ChooseOrganization:
 
 @dataclass(frozen=True)
 class ConsentRequired:
-    """The consent page. `organizations` is product key → the chosen (or only) organization."""
+    """The consent page. `organizations` is product key → the chosen or only organization."""
 
     request: AuthorizationRequest
     client: Client
@@ -114,10 +119,10 @@ def judge(
     user: User | None,
     organization_ids: Mapping[str, str] | None = None,
 ) -> Decision:
-    """Return what the browser is shown.
+    """Return what the browser shows.
 
-    `user` is who is signed in at this accounts server; the parameters are looked at only then.
-    `chosen` maps product key → organization id, as the organization step returned it.
+    `user` is signed in at this accounts server. Parameters are checked only if there is a user.
+    `organization_ids` (product key → organization ID) are the choices made so far.
     """
     if user is None:
         return SignInRequired()
@@ -136,10 +141,10 @@ def accept(
     *,
     is_consent_shown: bool = True,
 ) -> str:
-    """Give the client a code and return the callback's address.
+    """Issue a code to the client and return the callback URL.
 
-    Where the client has had its codes for this window, the address carries `access_denied` (or,
-    by setting, is "" and the request-limit page is due).
+    If the client has reached its limit of codes, the URL has `access_denied`; or, depending on the
+    setting, the result is "" and the caller shows `request_limit_page`.
     """
     settings = world.settings
     key = ("code", request.client_id)
@@ -170,23 +175,22 @@ def accept(
 
 
 def reject(world: World, request: AuthorizationRequest) -> str:
-    """Return where "Reject" leads."""
+    """Return the URL that "Reject" leads to."""
     return _callback_url(request, {"error": "access_denied"})
 
 
 def no_account(world: World, request: AuthorizationRequest) -> str:
-    """Return where "Back to app" leads."""
+    """Return the URL that "Back to app" leads to."""
     return _callback_url(request, {"error": "no_org"})
 
 
 def request_limit_page(world: World) -> ErrorPage:
-    """Return the road block that stands instead of a code where the setting asks for a page."""
+    """Return the page shown instead of a code that exceeds the limit."""
     return ErrorPage("Access Denied", REQUEST_LIMIT_TEXT, world.settings.error_page_status)
 
 
 def path_in_data_center(path: str, location: str) -> str:
-    """Return a path of one accounts server (`/us/accounts/…`) at another data centre's: where
-    somebody goes on whose account turned out to live there."""
+    """Return a path of one accounts server (`/us/accounts/…`) for another data center."""
     _, _, host, rest = path.split("/", 3)
     return f"/{location}/{host}/{rest}"
 
@@ -256,8 +260,10 @@ def _callback_url(request: AuthorizationRequest, parameters: dict[str, str]) -> 
 def generate_code(
     world: World, permission: Permission, lifetime_seconds: int | None = None
 ) -> AuthorizationCode | None:
-    """Return a code that lives `life` seconds (default: the setting's three minutes) and always
-    brings a refresh token; None where the client has had its codes for this window."""
+    """Issue a self client's code, which always yields a refresh token.
+
+    `lifetime_seconds` defaults to the setting. None if the client has reached its limit of codes.
+    """
     settings = world.settings
     limit, period = settings.code_limit, settings.code_period_seconds
     if not world.rate_limits.take(("code", permission.client_id), limit, period, world.clock()):

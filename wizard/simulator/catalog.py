@@ -1,4 +1,4 @@
-"""The products of the simulated Zoho, as data: where they answer, what they want and say."""
+"""The fixed facts of the simulated Zoho: products, data centers and the grammar of scopes."""
 
 import re
 import tomllib
@@ -10,7 +10,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class ApiResponse:
-    """An answer as data: HTTP status and body, in which `$names` wait to be filled in."""
+    """A response as data. The body contains `$names` to fill in."""
 
     status: int
     body: str
@@ -19,9 +19,12 @@ class ApiResponse:
 
 @dataclass(frozen=True)
 class Endpoint:
-    """One call, by default a read. Any one of `scopes` suffices. `each` is the part of the body
-    that is repeated for every organization; `organization_in` names the parameter or header that
-    must carry one. `for_a_person`: it acts as somebody, which client credentials cannot."""
+    """One API call. Any one of `scopes` is enough.
+
+    `item` is the part of the body that is repeated for each organization. `organization_parameter`
+    names the parameter or header that must contain an organization. `requires_user`: the call acts
+    as a user, which client credentials can't.
+    """
 
     path: str
     scopes: tuple[str, ...]
@@ -34,13 +37,13 @@ class Endpoint:
 
 @dataclass(frozen=True)
 class Product:
-    """One product. `roots` are host and path (`www/crm`), below which `versions` and then a
-    probe's path follow. `service` is the first word of its scopes.
+    """One product.
 
-    `binds`: its tokens belong to the one organization chosen at consent. `needs_account`: consent
-    is impossible without an account. `needs_soid`: client credentials must name an organization.
-    `errors` maps no_token, invalid_token, scope, permission, organization, path and rate_limit
-    to replies.
+    `roots` are host and path (`www/crm`), followed by one of `versions` and an endpoint's path.
+    `service` is the first part of its scopes. `binds_organization`: its tokens are valid for the
+    one organization chosen at consent. `needs_account`: no consent without an account.
+    `needs_soid`: client credentials must name an organization. `errors` maps no_token,
+    invalid_token, scope, permission, organization, path and rate_limit to responses.
     """
 
     key: str
@@ -55,13 +58,13 @@ class Product:
     needs_soid: bool = False
 
     def endpoint_at(self, address: str, method: str) -> Endpoint | None:
-        """Return the probe at `host/path` that takes `method`, if there is one."""
-        places = {f"{root}/{version}" for root in self.roots for version in self.versions}
-        for probe in self.endpoints:
-            if probe.method != method or not address.endswith(probe.path):
+        """Return the endpoint at `host/path` for `method`, if there is one."""
+        bases = {f"{root}/{version}" for root in self.roots for version in self.versions}
+        for endpoint in self.endpoints:
+            if endpoint.method != method or not address.endswith(endpoint.path):
                 continue
-            if address.removesuffix(probe.path) in places:
-                return probe
+            if address.removesuffix(endpoint.path) in bases:
+                return endpoint
         return None
 
 
@@ -78,30 +81,30 @@ def products() -> dict[str, Product]:
 
 @cache
 def scope_services() -> frozenset[str]:
-    """Return the first words of scopes that Zoho knows, in lower case."""
+    """Return the services that scopes can start with, in lower case."""
     return frozenset(each.casefold() for each in _table()["services"])
 
 
 def product_hosts() -> frozenset[str]:
-    """Return the hosts on which products answer."""
+    """Return the hosts of all products."""
     roots = (root for product in products().values() for root in product.roots)
     return frozenset(root.partition("/")[0] for root in roots)
 
 
 def product_of_scope(scope: str) -> Product | None:
-    """Return the product a scope belongs to, e.g. `ZohoCRM.org.READ` → crm; None if to none."""
+    """Return the product of a scope (`ZohoCRM.org.READ` → crm), or None."""
     service = scope.partition(".")[0].casefold()
     return next((each for each in products().values() if each.service.casefold() == service), None)
 
 
 def products_of(scopes: list[str]) -> list[Product]:
-    """Return the products that scopes belong to, each once, in the order asked."""
+    """Return the products of scopes, each once, in the order of the scopes."""
     found = [product_of_scope(each) for each in scopes]
     return list({each.key: each for each in found if each}.values())
 
 
 def product_at(address: str) -> Product | None:
-    """Return the product that answers below a root which `host/path` begins with."""
+    """Return the product that `host/path` belongs to, or None."""
     for product in products().values():
         if any(f"{address}/".startswith(f"{root}/") for root in product.roots):
             return product
@@ -116,13 +119,13 @@ def _table() -> dict[str, Any]:
 def _product(key: str, row: dict[str, Any], families: dict[str, dict[str, ApiResponse]]) -> Product:
     lists = {name: tuple(row[name]) for name in ("roots", "versions")}
     endpoints = tuple(Endpoint(**{**p, "scopes": tuple(p["scopes"])}) for p in row["endpoints"])
-    made = {**row, **lists, "endpoints": endpoints, "errors": families[row["errors"]]}
-    return Product(key=key, **made)
+    fields = {**row, **lists, "endpoints": endpoints, "errors": families[row["errors"]]}
+    return Product(key=key, **fields)
 
 
 @dataclass(frozen=True)
 class DataCenter:
-    """One data centre: its lower-case `location` code, its name for users, its client registry."""
+    """A data center: `location` (lower-case code), display name, and client registry."""
 
     location: str
     name: str
@@ -131,7 +134,7 @@ class DataCenter:
 
 @cache
 def data_centers() -> dict[str, DataCenter]:
-    """Return location → data centre, in the order of the table."""
+    """Return location → data center, in the order of `data_centers.toml`."""
     text = files("wizard.simulator").joinpath("data_centers.toml").read_text("utf-8")
     return {code: DataCenter(code, **row) for code, row in tomllib.loads(text).items()}
 
@@ -144,43 +147,47 @@ def can_share_clients(one: str, other: str) -> bool:
 
 SCOPE_OPERATIONS = ("ALL", "CREATE", "READ", "UPDATE", "DELETE", "WRITE", "CREATE-UPDATE")
 OPENID_SCOPES = ("openid", "email", "profile", "phone")
-"""The scopes of OpenID Connect have no dots."""
+"""OpenID Connect's scopes; the only ones without dots."""
 
 _SEPARATORS = re.compile(r"[,\s]+")
 _PARTS = re.compile(r"[A-Za-z_]+(?:\.[A-Za-z_]+)+")
 
 
 def split_scopes(scope: str) -> list[str]:
-    """Return the single scopes of a parameter, separated by commas or blanks, each once."""
+    """Return the scopes of a parameter, separated by commas or spaces, each once."""
     return list(dict.fromkeys(each for each in _SEPARATORS.split(scope) if each))
 
 
 def is_known_scope(scope: str) -> bool:
-    """Whether Zoho knows the scope: a service it has, a name, an operation, in any case."""
+    """Whether Zoho knows the scope: a known service, a name, an operation; case-insensitive."""
     if scope.casefold() in OPENID_SCOPES:
         return True
     service, _, rest = scope.partition(".")
     name, _, operation = rest.rpartition(".")
-    fits = bool(name) and bool(_PARTS.fullmatch(f"{service}.{name}"))
-    return fits and operation.upper() in SCOPE_OPERATIONS and service.casefold() in scope_services()
+    is_well_formed = bool(name) and bool(_PARTS.fullmatch(f"{service}.{name}"))
+    return (
+        is_well_formed
+        and operation.upper() in SCOPE_OPERATIONS
+        and service.casefold() in scope_services()
+    )
 
 
 def scopes_cover(granted: list[str], wanted: str) -> bool:
-    """Whether granted scopes include `wanted`, case aside.
+    """Whether granted scopes include `wanted`; case-insensitive.
 
-    `X.ALL` covers the operations of X, and X's parts: `ZohoCRM.modules.ALL` is every module.
+    `X.ALL` covers the operations of X and of its parts: `ZohoCRM.modules.ALL` is every module.
     """
-    goal = wanted.casefold()
-    return any(_scope_covers(each.casefold(), goal) for each in granted)
+    wanted = wanted.casefold()
+    return any(_scope_covers(each.casefold(), wanted) for each in granted)
 
 
 def _scope_covers(granted: str, wanted: str) -> bool:
     if granted == wanted:
         return True
     name, _, operation = granted.rpartition(".")
-    goal_name, _, goal_operation = wanted.rpartition(".")
-    within = goal_name == name or goal_name.startswith(f"{name}.")
+    wanted_name, _, wanted_operation = wanted.rpartition(".")
+    within = wanted_name == name or wanted_name.startswith(f"{name}.")
     whole_service = name.endswith(".fullaccess") and wanted.startswith(name.split(".")[0] + ".")
-    return (operation in ("all", goal_operation) and within) or (
+    return (operation in ("all", wanted_operation) and within) or (
         operation == "all" and whole_service
     )

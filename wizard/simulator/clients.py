@@ -11,11 +11,11 @@ SERVER_BASED, SELF_CLIENT = "server-based", "self-client"
 
 @dataclass
 class Client:
-    """A registered client. Its id is the same in every data centre where it is enabled; its
-    secret is not, unless `same_credentials` was chosen.
+    """A registered client.
 
-    `secrets` holds location → client secret for each enabled data centre. `location` is where it
-    was registered, `owner` the ZUID of who did, `kind` the console's type, such as server-based.
+    Its ID is the same in every data center where it's enabled. Its secret isn't, unless
+    `same_credentials` is set. `secrets` maps each enabled location to its client secret. `location`
+    is where it was registered, `owner` the ZUID of the user who did, `kind` the console's type.
     """
 
     client_id: str
@@ -29,18 +29,18 @@ class Client:
     same_credentials: bool = False
 
     def secret_in(self, location: str) -> str | None:
-        """Return the secret that is right in a data centre; None where the client is unknown."""
+        """Return the secret that is valid in a data center; None if the client is unknown there."""
         if location not in self.secrets:
             return None
         return self.secrets[self.location if self.same_credentials else location]
 
     def is_known_in(self, location: str) -> bool:
-        """Whether the client is enabled in a data centre."""
+        """Whether the client is enabled in a data center."""
         return location in self.secrets
 
 
 class Clients:
-    """All clients of all consoles."""
+    """All clients of all users."""
 
     def __init__(self, random_values: RandomValues) -> None:
         self._random_values = random_values
@@ -59,10 +59,10 @@ class Clients:
         redirect_uris: list[str] | None = None,
         kind: str = SERVER_BASED,
     ) -> Client:
-        """Register a client in a data centre's console and return it, its secret made.
+        """Register a client with a new secret and return it.
 
-        Judging names and URLs is the console page's business. A second self client of the same
-        owner is refused with ValueError: Zoho allows one an account.
+        The console page checks names and URLs. ValueError for a second self client of the same
+        owner: Zoho allows one per account.
         """
         if kind == SELF_CLIENT and self.self_client_of(owner):
             raise ValueError("this account has a self client already")
@@ -80,51 +80,51 @@ class Clients:
         return client
 
     def find(self, client_id: str, location: str) -> Client | None:
-        """Return the client if that data centre knows it."""
+        """Return the client if it's enabled in that data center."""
         client = self.by_id.get(client_id)
         return client if client and client.is_known_in(location) else None
 
     def get(self, client_id: str) -> Client:
-        """Return a client by id; LookupError if there is none."""
+        """Return a client by ID; LookupError if there is none."""
         if client_id not in self.by_id:
             raise LookupError(f"no client has the id {client_id!r}")
         return self.by_id[client_id]
 
     def owned_by(self, owner: int) -> list[Client]:
-        """Return the clients one person registered, oldest first."""
+        """Return the clients that a user registered, oldest first."""
         return [each for each in self if each.owner == owner]
 
     def self_client_of(self, owner: int) -> Client | None:
-        """Return the one self client of an account, if it was made."""
+        """Return the self client of a user, if there is one."""
         return next((each for each in self.owned_by(owner) if each.kind == SELF_CLIENT), None)
 
     def enable_data_center(self, client_id: str, location: str) -> str:
-        """Switch a data centre on for a client; return the secret that is right there.
+        """Enable a data center for a client; return the secret that is valid there.
 
-        Raises ValueError for a self client, which cannot have several data centres, and between
-        China and the rest, which do not share clients.
+        ValueError for a self client, which has only one data center, and between China and the
+        rest, which don't share clients.
         """
         client = self.get(client_id)
         if client.kind == SELF_CLIENT:
-            raise ValueError("a self client stays in its own data centre")
+            raise ValueError("a self client has only its own data center")
         if not can_share_clients(client.location, location):
-            raise ValueError("clients cannot be shared with this data centre")
+            raise ValueError("clients cannot be shared with this data center")
         client.secrets.setdefault(location, self._random_values.client_secret())
         return client.secret_in(location) or ""
 
     def disable_data_center(self, client_id: str, location: str) -> None:
-        """Switch a data centre off; the client is unknown there from now on. Home stays on."""
+        """Disable a data center other than the client's own."""
         client = self.get(client_id)
         if location == client.location:
-            raise ValueError("a client cannot leave the data centre it was registered in")
+            raise ValueError("a client stays enabled in the data center it was registered in")
         client.secrets.pop(location, None)
 
     def use_same_credentials(self, client_id: str, is_same: bool = True) -> None:
-        """Use one secret in all enabled data centres, or each its own again."""
+        """Use one secret in all enabled data centers, or one for each."""
         self.get(client_id).same_credentials = is_same
 
     def rotate_secret(self, client_id: str, location: str | None = None) -> str:
-        """Make a new secret for a data centre (default: home), end the old one, return the new."""
+        """Replace the secret for a data center, by default the client's own; return it."""
         client = self.get(client_id)
         where = client.location if client.same_credentials or not location else location
         if where not in client.secrets:
@@ -133,5 +133,5 @@ class Clients:
         return client.secrets[where]
 
     def delete(self, client_id: str) -> None:
-        """Delete a client: every data centre answers invalid_client from now on."""
+        """Delete a client: every data center returns invalid_client from then on."""
         del self.by_id[self.get(client_id).client_id]

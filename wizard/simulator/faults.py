@@ -1,23 +1,23 @@
-"""Faults laid out for the next requests: what goes wrong, where, and how often."""
+"""Faults for the next requests: what goes wrong, where and how often."""
 
 import threading
 from dataclasses import dataclass
 
 FAULT_KINDS = {
-    "slow": "the answer is held back for `seconds`",
-    "html-page": "an HTML page where JSON should be",
+    "slow": "the response is delayed by `seconds`",
+    "html-page": "an HTML page instead of JSON",
     "truncated-json": "half of the JSON",
     "unexpected-json": "JSON that is neither a token nor an error",
-    "connection-closed": "the connection ends before the answer does",
+    "connection-closed": "the connection closes before the end of the response",
     "byte-by-byte": "one byte every `seconds`",
-    "oversize": "an answer of a megabyte",
-    "rate-limit": "too many requests, as the throttle says it",
-    "api-rate-limit": "a product's own limit of calls: 429, in the product's words",
-    "data-center-down": "a data centre in maintenance: 503 and HTML",
+    "oversize": "a response of a megabyte",
+    "rate-limit": "the accounts server's rate limit: too many requests",
+    "api-rate-limit": "a product's own rate limit: 429 and the product's error",
+    "data-center-down": "a data center in maintenance: 503 and HTML",
     "server-error": "general_error with HTTP 500",
     "redirect": "302 to somewhere else",
     "clock-skew": (
-        "the Date header is `seconds` ahead, and tokens die that much sooner than promised"
+        "the Date header is `seconds` ahead, and tokens expire `seconds` before their expires_in"
     ),
 }
 
@@ -26,10 +26,10 @@ FAULT_KINDS = {
 class Fault:
     """One fault, for `times` requests.
 
-    `location` and `endpoint` limit it to a data centre and to paths that contain `endpoint`
-    (`oauth/v2/token`, `crm/v8`); empty means any. With `processed` the request is carried out
-    first and only its answer suffers: the code is burnt, the token made, and nobody learns of it.
-    `retry_after` is sent as the answer's Retry-After, in seconds or as a date.
+    `location` and `endpoint` limit it to a data center and to paths that contain `endpoint`
+    (`oauth/v2/token`, `crm/v8`); empty means any. With `processed`, the request is carried out and
+    only the response is damaged: the code is used, the token issued, and the client doesn't get it.
+    `retry_after` is the Retry-After header, in seconds or as a date.
     """
 
     kind: str
@@ -45,35 +45,35 @@ class Fault:
             raise ValueError(f"a fault is one of {', '.join(FAULT_KINDS)}, not {self.kind!r}")
 
     def matches(self, location: str, path: str) -> bool:
-        """Whether the fault is meant for this request."""
+        """Whether the fault applies to this request."""
         return self.times > 0 and self.location in ("", location) and self.endpoint in path
 
 
 class Faults:
-    """The faults that still wait for their request."""
+    """The faults that no request has met yet."""
 
     def __init__(self) -> None:
         self.pending: list[Fault] = []
-        self._let_go = threading.Event()
+        self._cleared = threading.Event()
 
     def inject(self, fault: Fault) -> None:
         """Add a fault."""
         self.pending.append(fault)
 
     def take(self, location: str, path: str) -> Fault | None:
-        """Return the first fault meant for this request and count it down."""
+        """Return the first fault that applies to this request, and count it."""
         fault = next((each for each in self.pending if each.matches(location, path)), None)
         if fault:
             fault.times -= 1
             self.pending = [each for each in self.pending if each.times > 0]
         return fault
 
-    def hold_back(self, seconds: float) -> None:
-        """Return after `seconds`, or as soon as the faults are taken back."""
-        self._let_go.wait(seconds)
+    def delay(self, seconds: float) -> None:
+        """Return after `seconds`, or as soon as the faults are cleared."""
+        self._cleared.wait(seconds)
 
     def clear(self) -> None:
-        """Take all faults back, and let go the answers that are held back."""
+        """Remove all faults, and end all delays."""
         self.pending.clear()
-        let_go, self._let_go = self._let_go, threading.Event()
-        let_go.set()
+        cleared, self._cleared = self._cleared, threading.Event()
+        cleared.set()

@@ -1,4 +1,4 @@
-"""Codes, refresh tokens and access tokens: how they are made, live and die."""
+"""Codes, refresh tokens and access tokens: issue, find, invalidate."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -8,15 +8,15 @@ from wizard.simulator.random_values import RandomValues
 from wizard.simulator.settings import SimulatorSettings
 
 ROTATED = "rotated"
-"""What ended a refresh token that another one has replaced."""
+"""The invalidation reason of a refresh token that was replaced."""
 
 
 @dataclass(frozen=True)
 class Permission:
-    """What a person allowed a client in one data centre.
+    """What a user allowed a client in one data center.
 
-    `scopes` as they were asked for; `organizations` maps a product (`crm`) to the id of the one
-    organization chosen there, for the products that bind their tokens to one.
+    `scopes` are as requested. `organizations` maps a product (`crm`) to the ID of the chosen
+    organization, for products that bind tokens to one.
     """
 
     client_id: str
@@ -28,8 +28,7 @@ class Permission:
 
 @dataclass
 class AuthorizationCode:
-    """An authorization code. `redirect_uri` is None for a self client's. `refresh_token`: the
-    exchange will answer one."""
+    """An authorization code. `redirect_uri` is None for a self client's code."""
 
     code: str = field(repr=False)
     permission: Permission
@@ -43,20 +42,25 @@ class AuthorizationCode:
 
 @dataclass
 class RefreshToken:
-    """A refresh token. It never expires; `ended` says what killed it (revoked, evicted, …)."""
+    """A refresh token.
+
+    It never expires; `invalidation_reason` says why it's invalid (revoked, evicted, …).
+    """
 
     refresh_token: str = field(repr=False)
     permission: Permission
     issued_at: datetime
     invalidation_reason: str | None = None
     family: str = field(default="", repr=False)
-    """The first of the refresh tokens that replaced each other; empty: this one."""
+    """The first of the refresh tokens that replaced each other; empty if it's this one."""
 
 
 @dataclass
 class AccessToken:
-    """An access token; `refresh_token` names its parent, None for one without. `without_person`:
-    it was given for client credentials."""
+    """An access token, issued for `refresh_token` if there is one.
+
+    `has_no_user`: it was issued for client credentials.
+    """
 
     access_token: str = field(repr=False)
     permission: Permission
@@ -67,7 +71,7 @@ class AccessToken:
 
 
 class Grants:
-    """All codes and tokens, and the consents that silent re-authorization remembers."""
+    """All codes and tokens, and the consents that silent re-authorization needs."""
 
     def __init__(
         self,
@@ -86,32 +90,32 @@ class Grants:
     # consents
 
     def remember_consent(self, permission: Permission) -> None:
-        """Remember that the person accepted, in addition to what they accepted before."""
+        """Add a permission to what the user accepted before."""
         earlier = self.consent(permission.zuid, permission.client_id, permission.location)
         if earlier:
             self.consents.remove(earlier)
-            held = {scope.casefold() for scope in permission.scopes}
-            kept = [scope for scope in earlier.scopes if scope.casefold() not in held]
+            added = {scope.casefold() for scope in permission.scopes}
+            kept = [scope for scope in earlier.scopes if scope.casefold() not in added]
             organizations = {**earlier.organizations, **permission.organizations}
             scopes = [*permission.scopes, *kept]
             permission = replace(permission, scopes=scopes, organizations=organizations)
         self.consents.append(permission)
 
     def consent(self, zuid: int, client_id: str, location: str) -> Permission | None:
-        """Return what a person accepted for a client so far in a data centre."""
+        """Return what a user has accepted for a client in a data center so far."""
         key = (zuid, client_id, location)
         found = (c for c in self.consents if (c.zuid, c.client_id, c.location) == key)
         return next(found, None)
 
     def forget_consents(self, zuid: int, client_id: str | None = None) -> None:
-        """Forget a person's consents: all, or those for one client."""
+        """Forget the consents of a user, or only those for one client."""
         self.consents = [
             each
             for each in self.consents
             if each.zuid != zuid or client_id not in (None, each.client_id)
         ]
 
-    # making
+    # issuing
 
     def issue_code(
         self,
@@ -123,7 +127,7 @@ class Grants:
         code_challenge: str | None = None,
         code_challenge_method: str = "plain",
     ) -> AuthorizationCode:
-        """Make a code that can be exchanged once within `life` seconds."""
+        """Issue a code that can be exchanged once."""
         code = AuthorizationCode(
             self._random_values.token(),
             permission,
@@ -137,18 +141,20 @@ class Grants:
         return code
 
     def issue_refresh_token(self, permission: Permission) -> RefreshToken:
-        """Make a refresh token; where that is one too many, the oldest of the same person and
-        client dies with its access tokens, whether it is in use or not."""
+        """Issue a refresh token.
+
+        At the limit, the oldest of the same user and client is evicted with its access tokens.
+        """
         token = RefreshToken(self._random_values.token(), permission, self._clock())
-        live = list(self.active_refresh_tokens(permission.zuid, permission.client_id))
+        active = list(self.active_refresh_tokens(permission.zuid, permission.client_id))
         limit = self._settings().refresh_tokens_per_user_and_client
-        for oldest in live[: max(0, len(live) + 1 - limit)]:
+        for oldest in active[: max(0, len(active) + 1 - limit)]:
             self.invalidate(oldest, "evicted")
         self.refresh_tokens[token.refresh_token] = token
         return token
 
     def rotate(self, token: RefreshToken) -> RefreshToken:
-        """Replace a refresh token, whose access tokens live on, by a new one."""
+        """Replace a refresh token by a new one; its access tokens stay valid."""
         token.invalidation_reason = ROTATED
         family = token.family or token.refresh_token
         new = RefreshToken(
@@ -157,12 +163,12 @@ class Grants:
         self.refresh_tokens[new.refresh_token] = new
         return new
 
-    def end_family(self, token: RefreshToken, why: str) -> None:
-        """Kill all refresh tokens that came from the same one, with their access tokens."""
+    def invalidate_family(self, token: RefreshToken, reason: str) -> None:
+        """Invalidate all refresh tokens with the same origin, and their access tokens."""
         family = token.family or token.refresh_token
         for each in self.refresh_tokens.values():
             if family in (each.family, each.refresh_token):
-                self.invalidate(each, why)
+                self.invalidate(each, reason)
 
     def issue_access_token(
         self,
@@ -171,19 +177,19 @@ class Grants:
         *,
         shortened_by_seconds: int = 0,
     ) -> AccessToken:
-        """Make an access token; where its parent has one too many, the oldest dies at once.
+        """Issue an access token. At the limit of its parent, the oldest is evicted.
 
-        `shorter_by` seconds make it die before the life that the answer promises.
+        It expires `shortened_by_seconds` before the lifetime in the response.
         """
-        life = timedelta(
+        lifetime = timedelta(
             seconds=self._settings().access_token_lifetime_seconds - shortened_by_seconds
         )
-        token = AccessToken(self._random_values.token(), permission, self._clock() + life)
+        token = AccessToken(self._random_values.token(), permission, self._clock() + lifetime)
         if parent:
             token.refresh_token = parent.refresh_token
-            live = list(self.active_access_tokens(parent))
+            active = list(self.active_access_tokens(parent))
             limit = self._settings().access_tokens_per_refresh_token
-            for oldest in live[: max(0, len(live) + 1 - limit)]:
+            for oldest in active[: max(0, len(active) + 1 - limit)]:
                 oldest.invalidation_reason = "evicted"
         self.access_tokens[token.access_token] = token
         return token
@@ -193,31 +199,35 @@ class Grants:
     def active_refresh_tokens(
         self, zuid: int | None = None, client_id: str | None = None
     ) -> Iterator[RefreshToken]:
-        """Yield living refresh tokens, oldest first, of a person and of a client if given."""
+        """Yield valid refresh tokens, oldest first, of a user and of a client if given."""
         for each in self.refresh_tokens.values():
-            who, what = each.permission.zuid, each.permission.client_id
-            if not each.invalidation_reason and zuid in (None, who) and client_id in (None, what):
+            permission = each.permission
+            if (
+                not each.invalidation_reason
+                and zuid in (None, permission.zuid)
+                and client_id in (None, permission.client_id)
+            ):
                 yield each
 
     def active_access_tokens(self, parent: RefreshToken | None = None) -> Iterator[AccessToken]:
-        """Yield living access tokens, oldest first, of one refresh token if given."""
+        """Yield valid access tokens, oldest first, of one refresh token if given."""
         now = self._clock()
         for each in self.access_tokens.values():
             of_parent = parent is None or each.refresh_token == parent.refresh_token
             if of_parent and not each.invalidation_reason and now < each.expires_at:
                 yield each
 
-    # ending
+    # invalidating
 
     def invalidate(self, token: RefreshToken | AccessToken, reason: str) -> None:
-        """Kill a token; a refresh token takes its access tokens with it."""
+        """Invalidate a token; of a refresh token, its access tokens, too."""
         token.invalidation_reason = token.invalidation_reason or reason
         if isinstance(token, RefreshToken):
             for child in list(self.active_access_tokens(token)):
                 child.invalidation_reason = reason
 
     def invalidate_all(self, zuid: int, client_id: str | None, reason: str) -> None:
-        """Kill a person's codes and tokens: all, or those of one client."""
+        """Invalidate the codes and tokens of a user, or only those of one client."""
 
         def is_affected(permission: Permission) -> bool:
             return permission.zuid == zuid and client_id in (None, permission.client_id)

@@ -1,4 +1,4 @@
-"""What was asked of the simulated Zoho, fit to be looked at: no secret is ever kept."""
+"""The journal of requests to the simulated Zoho. It never contains a secret."""
 
 import re
 from collections import deque
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 MAX_ENTRIES = 2000
-"""Entries held; older ones fall out."""
+"""Older entries are dropped."""
 
 _SCOPES = re.compile(r"[A-Za-z]+(\.[A-Za-z_-]+){0,3}([, ]+[A-Za-z]+(\.[A-Za-z_-]+){0,3})*")
 _SECRET = re.compile(r"[0-9a-f]{32,}")
@@ -32,8 +32,11 @@ _HARMLESS_VALUES = {
 
 @dataclass(frozen=True)
 class JournalEntry:
-    """One request and what became of it. `parameters` maps a name to its values, each either
-    harmless and shown or replaced by its length. `outcome` is Zoho's error word, or `ok`."""
+    """One request and its outcome.
+
+    `parameters` maps each name to its values; a value that might be secret is replaced by its
+    length. `outcome` is Zoho's error code, or `ok`.
+    """
 
     at: datetime
     method: str
@@ -56,23 +59,28 @@ class Journal:
         self._entries: deque[JournalEntry] = deque(maxlen=MAX_ENTRIES)
 
     def begin(self) -> Callable[[JournalEntry], None]:
-        """Return what writes the entry of a request that arrives now. It writes nothing once the
-        journal has been cleared: a late answer belongs to what was forgotten."""
+        """Return a function that adds the entry of a request that arrives now.
+
+        It adds nothing if the journal has been cleared since: a late response belongs to what was
+        removed.
+        """
         entries = self._entries
         return entries.append
 
     def entries(self) -> list[JournalEntry]:
-        """Return what is held, oldest first."""
+        """Return the entries, oldest first."""
         return list(self._entries)
 
     def clear(self) -> None:
-        """Forget all requests that have arrived, those not answered yet included."""
+        """Remove all entries, those of requests without a response included."""
         self._entries = deque(maxlen=MAX_ENTRIES)
 
 
 def redact_parameters(parameters: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
-    """Return name → values, where only a value known to be harmless *and* looking like what its
-    name promises is kept: a secret pasted into client_id stays hidden too."""
+    """Return name → values, of which only harmless ones are shown.
+
+    A value is harmless if its name is known and its format fits: a secret in client_id is hidden.
+    """
     shown: dict[str, list[str]] = {}
     for name, value in parameters:
         shape = _HARMLESS_VALUES.get(name)
@@ -82,5 +90,5 @@ def redact_parameters(parameters: Iterable[tuple[str, str]]) -> dict[str, list[s
 
 
 def redact_path(path: str) -> str:
-    """Return a path in which nothing is left that has the look of a token or a secret."""
+    """Return a path without anything that looks like a token or a secret."""
     return _SECRET.sub("‹hidden›", path)

@@ -1,4 +1,4 @@
-"""What happens to every request before and after its route: faults, headers, the journal."""
+"""What happens to every request before and after its route: checks, faults, headers, journal."""
 
 import json
 import secrets
@@ -25,30 +25,29 @@ _WORLD_KEY, _STOP_EVENT_KEY = "zoho_simulator.world", "zoho_simulator.stop_event
 
 
 def attach(app: Flask) -> None:
-    """Stand before and after every request of `app`."""
-    app.before_request(refuse_foreign_requests)
+    """Run the functions of this module before and after every request of `app`."""
+    app.before_request(check_host_and_origin)
     app.before_request(before_request)
     app.after_request(after_request)
 
 
 def bind_world(environ: dict[str, Any], world: World, stop_event: threading.Event) -> None:
-    """Make a WSGI request one of `world`. Setting `stopping` ends answers held back."""
+    """Assign a WSGI request to `world`. Setting `stop_event` ends delayed responses."""
     environ.update({_WORLD_KEY: world, _STOP_EVENT_KEY: stop_event})
 
 
 def current_world() -> World:
-    """The world of the present request."""
+    """Return the world of the current request."""
     return cast(World, request.environ[_WORLD_KEY])
 
 
 def current_stop_event() -> threading.Event:
-    """What is set when the server of the present request stops."""
+    """Return the event that is set when the server of the current request stops."""
     return cast(threading.Event, request.environ[_STOP_EVENT_KEY])
 
 
-def refuse_foreign_requests() -> Response | None:
-    """Refuse any request under another name than loopback's (DNS rebinding), and a control that
-    a page of another origin sends."""
+def check_host_and_origin() -> Response | None:
+    """Refuse a Host that isn't loopback (DNS rebinding) and cross-origin calls of the controls."""
     if urlsplit(f"//{request.host}").hostname not in LOOPBACK:
         return json_error("Host", "the simulator answers only on loopback", 403)
     origin = request.headers.get("Origin")
@@ -56,23 +55,23 @@ def refuse_foreign_requests() -> Response | None:
         None,
         request.host_url.rstrip("/"),
     ):
-        return json_error("Origin", "another origin has no say here", 403)
+        return json_error("Origin", "requests from another origin are refused", 403)
     return None
 
 
 def before_request() -> Response | None:
-    """Take the fault that waits for this request; without one, let it pass."""
-    place = _target()
-    if place is None:
+    """Apply the pending fault that matches this request, if there is one."""
+    target = _target()
+    if target is None:
         return None
-    location, host, path = place
-    g.write = current_world().journal.begin()
+    location, host, path = target
+    g.add_to_journal = current_world().journal.begin()
     with current_world().lock:
         fault = current_world().faults.take(location, f"{host}{path}")
     if fault is None:
         return None
     if fault.kind == "slow" and not current_stop_event().is_set():
-        current_world().faults.hold_back(fault.seconds)
+        current_world().faults.delay(fault.seconds)
         return None
     if fault.kind == "clock-skew":
         g.clock_skew_seconds = fault.seconds
@@ -82,19 +81,18 @@ def before_request() -> Response | None:
 
 
 def after_request(response: Response) -> Response:
-    """Damage the answer if that was laid out, date it, and write the journal."""
+    """Damage the response if a fault says so, set its headers, and write the journal."""
     fault: Fault | None = g.get("fault")
     if fault and fault.processed:
         response = _apply_fault(fault, response)
     now = current_world().clock() + timedelta(seconds=g.get("clock_skew_seconds", 0))
     response.headers["Date"] = format_datetime(now, usegmt=True)
-    place = _target()
-    if place:
-        _set_zoho_cookies(response, place[1])
-        write = (
-            g.get("write") or current_world().journal.begin()
-        )  # refused before it entered: none yet
-        write(_entry(place, response, current_world().clock()))
+    target = _target()
+    if target:
+        _set_zoho_cookies(response, target[1])
+        # A request that was refused before `before_request` has no entry yet.
+        add_to_journal = g.get("add_to_journal") or current_world().journal.begin()
+        add_to_journal(_entry(target, response, current_world().clock()))
     return response
 
 
@@ -106,24 +104,24 @@ def _apply_fault(fault: Fault, response: Response) -> Response:
 
 
 def _faulty_response(fault: Fault, response: Response) -> Response:
-    whole = response.get_data() or b"{}"
+    body = response.get_data() or b"{}"
     if fault.kind == "html-page":
         return Response("<html><body>It works!</body></html>", content_type="text/html")
     if fault.kind == "truncated-json":
-        return Response(whole[: len(whole) // 2], response.status_code, content_type=JSON)
+        return Response(body[: len(body) // 2], response.status_code, content_type=JSON)
     if fault.kind == "unexpected-json":
         return Response(json_line({"status": "success"}), content_type=JSON)
     if fault.kind == "connection-closed":
-        return Response(iter([whole[:1]]), headers={"Content-Length": str(len(whole) + 99)})
+        return Response(iter([body[:1]]), headers={"Content-Length": str(len(body) + 99)})
     if fault.kind == "byte-by-byte":
-        return Response(_slow_body(whole, fault.seconds, current_stop_event()), content_type=JSON)
+        return Response(_slow_body(body, fault.seconds, current_stop_event()), content_type=JSON)
     if fault.kind == "oversize":
         return Response(json_line({"padding": "x" * OVERSIZE_BYTES}), content_type=JSON)
     if fault.kind == "rate-limit":
-        said = token_endpoint.rate_limit_response(
+        limited = token_endpoint.rate_limit_response(
             current_world(), request.headers.get("Accept-Language", "")
         )
-        return Response(json_line(said.body or {}), said.status, content_type=JSON)
+        return Response(json_line(limited.body or {}), limited.status, content_type=JSON)
     if fault.kind == "data-center-down":
         return html_page(503)
     if fault.kind == "api-rate-limit":
@@ -141,11 +139,11 @@ def _slow_body(body: bytes, seconds: float, stop_event: threading.Event) -> Iter
 
 
 def _product_rate_limit_response() -> Response:
-    """What the product that was called says when it was called too often."""
+    """Return the called product's response to too many calls."""
     _, host, path = _target() or ("", "", "")
     product = product_at(f"{host}{path}")
-    reply = product.errors.get("rate_limit") if product else None
-    return Response(reply.body if reply else "{}", 429, content_type=JSON)
+    error = product.errors.get("rate_limit") if product else None
+    return Response(error.body if error else "{}", 429, content_type=JSON)
 
 
 def _set_zoho_cookies(response: Response, host: str) -> None:
@@ -156,8 +154,8 @@ def _set_zoho_cookies(response: Response, host: str) -> None:
 
 def _target() -> tuple[str, str, str] | None:
     """Return location, host and path of the request; None outside the simulated Zoho."""
-    given = request.view_args or {}
-    location = given.get("location") or g.get("location")
+    view_args = request.view_args or {}
+    location = view_args.get("location") or g.get("location")
     if not location:
         return None
     _, _, host, *rest = request.path.split("/", 3)
@@ -168,9 +166,9 @@ def _entry(target: tuple[str, str, str], response: Response, now: datetime) -> J
     location, host, path = target
     parameters = redact_parameters(_parameters())
     basic = request.authorization
-    named = basic.username if basic and basic.type == "basic" else None
-    if named:
-        parameters |= redact_parameters([("client_id", named)])
+    basic_id = basic.username if basic and basic.type == "basic" else None
+    if basic_id:
+        parameters |= redact_parameters([("client_id", basic_id)])
     client_id = parameters.get("client_id", [""])[0]
     return JournalEntry(
         at=now,
@@ -190,12 +188,12 @@ def _entry(target: tuple[str, str, str], response: Response, now: datetime) -> J
 
 def _parameters() -> list[tuple[str, str]]:
     sent = request.get_json(silent=True) if request.is_json else None
-    said = [(name, str(value)) for name, value in sent.items()] if isinstance(sent, dict) else []
-    return [*request.args.items(multi=True), *request.form.items(multi=True), *said]
+    fields = [(name, str(value)) for name, value in sent.items()] if isinstance(sent, dict) else []
+    return [*request.args.items(multi=True), *request.form.items(multi=True), *fields]
 
 
 def _outcome(response: Response) -> str:
-    """Return Zoho's own word for what went wrong, else `ok` or the status."""
+    """Return Zoho's error code; without one, `ok` or the status."""
     fallback = "ok" if response.status_code < 400 else f"HTTP {response.status_code}"
     if "Location" in response.headers:
         return parse_qs(urlsplit(response.headers["Location"]).query).get("error", ["ok"])[0]
@@ -218,19 +216,20 @@ def json_line(body: dict[str, Any]) -> str:
 
 
 def json_error(kind: str, message: str, status: int) -> Response:
+    """Return an error of the simulator itself."""
     answer = jsonify({"error": kind, "message": message})
     answer.status_code = status
     return answer
 
 
 def html_page(status: int) -> Response:
-    """Return the bare HTML page that a servlet container shows for a status."""
-    words = {
+    """Return the HTML page that a servlet container shows for a status."""
+    reasons = {
         400: "Bad Request",
         404: "Not Found",
         405: "Method Not Allowed",
         500: "Internal Server Error",
     }
-    title = f"HTTP Status {status} – {words.get(status, 'Error')}"
+    title = f"HTTP Status {status} – {reasons.get(status, 'Error')}"
     page = f"<!doctype html><html><head><title>{title}</title></head><body><h1>{title}</h1>"
     return Response(f"{page}</body></html>", status, content_type="text/html;charset=UTF-8")

@@ -139,7 +139,7 @@ def _refresh(world: World, request: TokenRequest, client: Client) -> AccountsRes
     if parent is None:
         replaced = world.grants.refresh_tokens.get(request["refresh_token"])
         if rotation == "reuse-detection" and replaced and replaced.invalidation_reason == ROTATED:
-            world.grants.end_family(replaced, "used again")
+            world.grants.invalidate_family(replaced, "used again")
         return _error("invalid_code")
     if rotation == "off":
         living = list(world.grants.active_access_tokens(parent))
