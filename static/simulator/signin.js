@@ -52,16 +52,16 @@ async function waitForPush() {
   else follow(answer);
 }
 
-function hop(answer) {
+function redirectToDataCenter(answer) {
   const elsewhere = document.querySelector("#elsewhere");
-  elsewhere.action = answer.hop;
+  elsewhere.action = answer.redirect;
   elsewhere.elements.LOGIN_ID.value = document.querySelector("#login_id").value;
   elsewhere.submit();
 }
 
 function follow(answer) {
   if (answer.url) window.location.assign(answer.url);
-  else if (answer.hop) hop(answer);
+  else if (answer.redirect) redirectToDataCenter(answer);
   else if (answer.step === "trust") {
     form.hidden = true;
     document.querySelector("#trust").hidden = false;

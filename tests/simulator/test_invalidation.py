@@ -168,7 +168,7 @@ def test_an_evicted_refresh_token_takes_its_access_tokens_along(zoho: ZohoDriver
     zoho.controls.evict_refresh_token(ANNA, zoho.client_id)
     assert zoho.refresh(body["refresh_token"]).json() == INVALID_CODE
     assert not zoho.is_accepted(body["access_token"])
-    with pytest.raises(LookupError, match="no living refresh token"):
+    with pytest.raises(LookupError, match="no valid refresh token"):
         zoho.controls.evict_refresh_token(ANNA, zoho.client_id)
 
 

@@ -165,13 +165,13 @@ def accept(
         code_challenge=request.code_challenge or None,
         code_challenge_method=request.code_challenge_method,
     )
-    answer = {
+    parameters = {
         "code": code.code,
         "location": request.location,
         "accounts-server": world.accounts_server(request.location),
     }
-    ending = "&" if settings.trailing_ampersand else ""
-    return _callback_url(request, answer) + ending
+    suffix = "&" if settings.trailing_ampersand else ""
+    return _callback_url(request, parameters) + suffix
 
 
 def reject(world: World, request: AuthorizationRequest) -> str:
@@ -221,9 +221,9 @@ def _judge_account(
     organization_ids: Mapping[str, str],
 ) -> Decision:
     earlier = world.grants.consent(user.zuid, client.client_id, request.location)
-    silent = request.prompt != "consent" and earlier is not None
+    is_silent = request.prompt != "consent" and earlier is not None
     if (
-        silent
+        is_silent
         and earlier
         and set(_casefold_all(request.scopes)) <= set(_casefold_all(earlier.scopes))
     ):
@@ -253,8 +253,8 @@ def _casefold_all(scope_names: list[str]) -> list[str]:
 def _callback_url(request: AuthorizationRequest, parameters: dict[str, str]) -> str:
     if request.state:
         parameters["state"] = request.state
-    joint = "&" if "?" in request.redirect_uri else "?"
-    return f"{request.redirect_uri}{joint}{urlencode(parameters)}"
+    separator = "&" if "?" in request.redirect_uri else "?"
+    return f"{request.redirect_uri}{separator}{urlencode(parameters)}"
 
 
 def generate_code(

@@ -1,4 +1,4 @@
-"""The product APIs: one cheap read each, on its own host, in its own words of refusal."""
+"""The product APIs: one cheap read each, on its own host, with its own errors."""
 
 import json
 import re
@@ -23,11 +23,12 @@ from wizard.simulator.world import World
 _AUTHORIZATION = re.compile(r"(?:zoho-oauthtoken|bearer)\s+(\S+)", re.IGNORECASE)
 
 METHODS = ["GET", "POST", "PUT", "DELETE", "PATCH"]
-"""All reach an endpoint that takes one alone: the refusal is its own to word."""
+"""All are routed, so that the endpoint itself refuses the ones it doesn't accept."""
 
 PATH_NOT_FOUND = ApiResponse(404, '{"code":"404","message":"API endpoint not found"}')
-"""What a host says about a path none of its products has: the measured reply to Recruit's path on
-the shared API host."""
+"""For a path that no product of the host has: what Zoho answered to Recruit's path on the shared
+API host.
+"""
 
 
 routes = Blueprint("products", __name__)
@@ -36,10 +37,10 @@ routes = Blueprint("products", __name__)
 
 @routes.route("/<location:location>/<host>/<path:rest>", methods=METHODS)
 def call_api(location: str, host: str, rest: str) -> Response:
-    """Answer as the host's products do."""
+    """Answer as the products of the host do."""
     if host not in product_hosts():
         abort(404)
-    reply = handle_api_request(
+    response = handle_api_request(
         middleware.current_world(),
         location,
         f"{host}/{rest}",
@@ -47,7 +48,7 @@ def call_api(location: str, host: str, rest: str) -> Response:
         authorization=request.headers.get("Authorization", ""),
         parameters={**request.args.to_dict(), **dict(request.headers)},
     )
-    return Response(reply.body, reply.status, content_type=reply.content_type)
+    return Response(response.body, response.status, content_type=response.content_type)
 
 
 def handle_api_request(
@@ -59,11 +60,11 @@ def handle_api_request(
     authorization: str,
     parameters: Mapping[str, str],
 ) -> ApiResponse:
-    """Return what the API at `address` (`host/path`) of a data centre answers.
+    """Return the response of the API at `api_path` (`host/path`) of a data center.
 
-    `authorization` is the header, `Zoho-oauthtoken` or `Bearer` in any case; `said` holds the
-    query parameters and headers, where an organization may be named. Nothing is written: a message
-    that Cliq takes is nowhere to be read.
+    `authorization` is the header, `Zoho-oauthtoken` or `Bearer` in any case. `parameters` are the
+    query and the headers, either of which can name an organization. Nothing is stored: a message
+    posted to Cliq can't be read again.
     """
     product = product_at(api_path)
     if product is None:
@@ -84,7 +85,7 @@ def parse_authorization(authorization: str) -> str | None:
 def _judge(
     world: World, product: Product, endpoint: Endpoint | None, location: str, authorization: str
 ) -> tuple[str, AccessToken | None]:
-    """Return which refusal is due ("" for none), and the token."""
+    """Return the key of the error ("" for none), and the token."""
     if endpoint is None:
         return "path", None
     presented = parse_authorization(authorization)
@@ -142,16 +143,16 @@ def _error_response(world: World, product: Product, case: str, api_path: str) ->
         and world.settings.crm_authentication_failure
     ):
         case = "no_token"
-    reply = product.errors[case]
+    error = product.errors[case]
     path = "/" + api_path.partition("/")[2]
-    status = reply.status if reply.status != 500 or world.settings.workdrive_500 else 401
-    return ApiResponse(status, _fill(reply.body, {"path": path}), reply.content_type)
+    status = error.status if error.status != 500 or world.settings.workdrive_500 else 401
+    return ApiResponse(status, _fill(error.body, {"path": path}), error.content_type)
 
 
 def _template_values(
     user: User, organization: Organization | None, api_path: str, is_default: bool
 ) -> dict[str, str]:
-    facts = {
+    values = {
         "path": "/" + api_path.partition("/")[2],
         "zuid": str(user.zuid),
         "email": user.email,
@@ -161,12 +162,12 @@ def _template_values(
         "is_default": "true" if is_default else "false",
     }
     if organization:
-        facts["organization_id"] = organization.organization_id
-        facts["organization_name"] = organization.name
-        facts["environment"] = organization.environment
-    return facts
+        values["organization_id"] = organization.organization_id
+        values["organization_name"] = organization.name
+        values["environment"] = organization.environment
+    return values
 
 
 def _fill(template: str, values: Mapping[str, str], items: str = "") -> str:
-    quoted = {name: json.dumps(value)[1:-1] for name, value in values.items()}
-    return Template(template).safe_substitute(quoted, items=items)
+    escaped = {name: json.dumps(value)[1:-1] for name, value in values.items()}
+    return Template(template).safe_substitute(escaped, items=items)

@@ -2,15 +2,15 @@
 
 Load it with one line in the `conftest.py` at the root of your tests:
 
-pytest_plugins = ["wizard.simulator.pytest_plugin"]
+    pytest_plugins = ["wizard.simulator.pytest_plugin"]
 
-def test_my_integration_survives_a_password_change(zoho_simulator):
-    client = zoho_simulator.controls.register_client(
-        "anna@zylker.example", ["http://localhost:8000/callback"]
-    )
-    my_program.connect(accounts_server=f"{zoho_simulator.url}/eu/accounts", client=client)
-    zoho_simulator.controls.change_password("anna@zylker.example")
-    assert my_program.notices_that_it_must_ask_again()
+    def test_my_integration_survives_a_password_change(zoho_simulator):
+        client = zoho_simulator.controls.register_client(
+            "anna@zylker.example", ["http://localhost:8000/callback"]
+        )
+        my_program.connect(accounts_server=f"{zoho_simulator.url}/eu/accounts", client=client)
+        zoho_simulator.controls.change_password("anna@zylker.example")
+        assert my_program.asks_for_reauthorization()
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def zoho_simulator() -> Iterator[Simulator]:
-    """A running simulated Zoho with the made-up people, new for each test."""
-    from wizard.simulator.server import Simulator  # Flask is loaded only where a test asks for it
+    """A running simulated Zoho with the sample users, new for each test."""
+    from wizard.simulator.server import Simulator  # loads Flask only in tests that use it
 
     with Simulator() as simulator:
         yield simulator

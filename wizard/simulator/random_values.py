@@ -1,4 +1,4 @@
-"""Makes ids, secrets and tokens in Zoho's formats: the same ones for the same seed."""
+"""Random IDs, secrets and tokens in Zoho's formats, the same ones for the same seed."""
 
 import random
 import string
@@ -6,9 +6,9 @@ from typing import Any
 
 
 class RandomValues:
-    """A seeded source of everything random in the simulated world.
+    """A seeded source of everything random in a world.
 
-    Repeatable on purpose: nothing made here protects anything real.
+    It's reproducible on purpose: nothing it makes protects anything real.
     """
 
     def __init__(self, random_seed: int) -> None:
@@ -19,7 +19,7 @@ class RandomValues:
         return f"1000.{self.hexadecimal(32)}.{self.hexadecimal(32)}"
 
     def client_id(self) -> str:
-        """Return `1000.` and thirty upper-case alphanumerics."""
+        """Return `1000.` and thirty upper-case letters and digits."""
         return "1000." + "".join(self._random.choices(string.ascii_uppercase + string.digits, k=30))
 
     def client_secret(self) -> str:
@@ -35,15 +35,15 @@ class RandomValues:
         return self._random.randrange(10 ** (digits - 1), 10**digits)
 
     def letters(self, length: int) -> str:
-        """Return `length` capital letters and digits that cannot be taken for one another."""
+        """Return `length` capital letters and digits that aren't easily confused."""
         return "".join(self._random.choices("ABCDEFGHJKLMNPRTUVWXY346789", k=length))
 
     def state(self) -> list[Any]:
-        """Return where the sequence stands, ready for JSON."""
+        """Return the state of the generator, as JSON values."""
         version, numbers, gauss = self._random.getstate()
         return [version, list(numbers), gauss]
 
     def restore(self, state: list[Any]) -> None:
-        """Go on where `state` was taken."""
+        """Continue from what `state` returned."""
         version, numbers, gauss = state
         self._random.setstate((version, tuple(numbers), gauss))

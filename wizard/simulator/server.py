@@ -1,4 +1,4 @@
-"""The web server around a world."""
+"""The web server for a world."""
 
 import socket
 import threading
@@ -31,21 +31,25 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 HOST = "127.0.0.1"
-"""Loopback only, and by number: the wizard lives at `localhost`, so that browsers see two sites."""
+"""Loopback only. Not `localhost`, where the wizard is: for browsers, the two are different sites.
+"""
 
 WORKER_THREADS = 16
-"""Enough for a storm of refreshing processes beside a few slow answers."""
+"""Enough for many processes that refresh at once, and some slow responses."""
 
 
 class LocationConverter(BaseConverter):
-    """A URL part that is the location of a data centre."""
+    """The location of a data center in a URL."""
 
     regex = "|".join(data_centers())
 
 
 class SimulatorApp(Flask):
-    """A Flask application that holds the world's lock while a view works, and not while it waits
-    for a slow answer to go out."""
+    """A Flask application that holds the world's lock while a view runs.
+
+    It doesn't hold the lock while a slow response is sent. Flask's way to wrap every view is to
+    override `dispatch_request`.
+    """
 
     def dispatch_request(self) -> ResponseReturnValue:
         with middleware.current_world().lock:
@@ -54,7 +58,11 @@ class SimulatorApp(Flask):
 
 @cache
 def flask_app() -> Flask:
-    """Return the application that serves every world of this process."""
+    """Return the application for all worlds of this process.
+
+    Each request finds its world in the WSGI environment. A new world for each test is cheap,
+    because routes and templates are compiled once.
+    """
     app = SimulatorApp(__name__, static_folder=None, template_folder=None)
     app.url_map.converters["location"] = LocationConverter
     app.json.sort_keys = False  # type: ignore[attr-defined]
@@ -69,7 +77,7 @@ def flask_app() -> Flask:
 
 
 def create_app(world: World, stop_event: threading.Event) -> "WSGIApplication":
-    """Return the WSGI application of a world. Setting `stopping` ends answers held back."""
+    """Return the WSGI application of a world. Setting `stop_event` ends delayed responses."""
 
     def wsgi_app(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         middleware.bind_world(environ, world, stop_event)
@@ -85,9 +93,9 @@ def _error_page(status: int, _: HTTPException) -> Response:
 class Simulator:
     """A simulated Zoho that listens on loopback, in a thread of this process.
 
-    `port` 0 takes a free one. The world given is served as it is; without one, a new world with
-    the made-up people is made. `url` is where it answers, `admin` the controls. A context
-    manager: leaving it stops the server and closes its sockets. OSError if the port is taken.
+    `port` 0 takes a free one. It serves `world`, or a new one with the sample users. `url` is its
+    address. It's a context manager: leaving it stops the server and closes its sockets. OSError if
+    the port is in use.
     """
 
     def __init__(
@@ -111,22 +119,22 @@ class Simulator:
 
     @property
     def clock(self) -> Clock:
-        """The clock of the world; the wizard under test can be given the same."""
+        """The clock of the world, which the program under test can share."""
         return self.world.clock
 
     def start(self) -> "Simulator":
-        """Begin to answer; return itself."""
+        """Start to serve; return itself."""
         self._thread.start()
         return self
 
     def stop(self) -> None:
-        """Stop answering and close every socket. Answers held back are let go."""
+        """Stop and close every socket. Delayed responses are sent at once."""
         self._stop_event.set()
         self.world.faults.clear()
         self._server.task_dispatcher.shutdown(timeout=5)
         if self._thread.is_alive():
-            # Nobody closes the trigger before the loop has ended: what wakes it would else be
-            # written to a descriptor that is gone, or is somebody else's by now.
+            # Close the trigger only after the loop has ended: otherwise, the byte that wakes the
+            # loop could go to a descriptor that is closed or reused.
             self._loop_ended.set()
             self._server.pull_trigger()
             self._thread.join(timeout=5)

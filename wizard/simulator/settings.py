@@ -1,7 +1,4 @@
-"""Every limit of the simulated Zoho, and every behaviour that is disputed or only guessed.
-
-`settings.toml` gives each its default, its unit and what is known about it.
-"""
+"""The limits of the simulated Zoho, and every behavior that is disputed or only guessed."""
 
 import tomllib
 from dataclasses import asdict, dataclass, replace
@@ -14,7 +11,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class SimulatorSettings:
-    """The choices in force. `Settings.default()` are those believed to be nearest to Zoho."""
+    """The current settings. The defaults are what we believe is closest to Zoho."""
 
     code_lifetime_seconds: int
     self_client_code_lifetime_seconds: int
@@ -51,13 +48,13 @@ class SimulatorSettings:
         return cls(**{name: row["default"] for name, row in setting_definitions().items()})
 
     def with_changes(self, **changes: Any) -> "SimulatorSettings":
-        """Return a copy with `changes`; ValueError names an unknown setting or a wrong value."""
+        """Return a copy with `changes`; ValueError for an unknown name or an invalid value."""
         for name, value in changes.items():
             _validate(name, value)
         return replace(self, **changes)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return name → value, ready for JSON."""
+        """Return name → value, as JSON values."""
         return asdict(self)
 
 
@@ -82,16 +79,16 @@ def _validate(name: str, value: Any) -> None:
 
 
 class RateLimits:
-    """Counts events by key in windows that begin with their first event.
+    """Counts events by key, in windows that begin with their first event.
 
-    Zoho refuses "for the rest of the window": a refused ask neither counts nor prolongs it.
+    Zoho refuses requests for the rest of the window; a refused one isn't counted.
     """
 
     def __init__(self) -> None:
         self._windows: dict[tuple[str, ...], tuple[datetime, int]] = {}
 
     def take(self, key: tuple[str, ...], limit: int, period_seconds: int, now: datetime) -> bool:
-        """Count one event under `key`; False if `limit` were reached in this `period` (seconds)."""
+        """Count one event under `key`; False if `limit` is reached in this period."""
         began, count = self._windows.get(key, (now, 0))
         if now - began >= timedelta(seconds=period_seconds):
             began, count = now, 0

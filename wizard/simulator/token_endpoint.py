@@ -1,8 +1,8 @@
-"""The token endpoint, judged and carried out: `POST /oauth/v2/token`.
+"""The token endpoint: `POST /oauth/v2/token`.
 
-Errors come with HTTP 200 and `{"error": …}`; only the throttle and a request that is not one at
-all are 400. The checks stand in this order: grant_type present, throttle, client id, client
-secret, code or refresh token, redirect URI, PKCE verifier.
+Errors come with HTTP 200 and `{"error": …}`; only the rate limit and a malformed request are 400.
+The order of the checks: grant_type present, rate limit, client ID, client secret, code or refresh
+token, redirect URI, PKCE verifier.
 """
 
 import base64
@@ -41,7 +41,7 @@ GRANT_TYPES = ("authorization_code", "refresh_token", "client_credentials")
 
 @dataclass(frozen=True)
 class AccountsResponse:
-    """What the endpoint says. `body` None stands for Zoho's HTML page of that status."""
+    """A response of the accounts server. `body` None is Zoho's HTML page of that status."""
 
     body: dict[str, Any] | None
     status: int = 200
@@ -49,10 +49,10 @@ class AccountsResponse:
 
 @dataclass(frozen=True)
 class TokenRequest:
-    """One token request in a data centre.
+    """One token request in a data center.
 
-    `parameters` come from query, body and Basic authorization; `language` is Accept-Language;
-    `skew` seconds make an access token die before the life it is given in words.
+    `parameters` come from query, body and Basic authorization; `language` is Accept-Language.
+    Access tokens expire `clock_skew_seconds` before the lifetime in the response.
     """
 
     location: str
@@ -65,7 +65,7 @@ class TokenRequest:
 
 
 def handle_token_request(world: World, request: TokenRequest) -> AccountsResponse:
-    """Return the endpoint's answer to a POST, and make the tokens it names."""
+    """Return the response to a POST, and issue its tokens."""
     if not request["grant_type"]:
         return AccountsResponse(None, world.settings.get_token_status)
     if not _is_within_rate_limit(world, request):
@@ -73,9 +73,9 @@ def handle_token_request(world: World, request: TokenRequest) -> AccountsRespons
     client = world.clients.find(request["client_id"], request.location)
     if client is None or request["grant_type"] not in GRANT_TYPES:
         return _error("invalid_client")
-    refusal = client_secret_error(world, client, request.location, request["client_secret"])
-    if refusal:
-        return _error(refusal)
+    secret_error = client_secret_error(world, client, request.location, request["client_secret"])
+    if secret_error:
+        return _error(secret_error)
     if request["grant_type"] == "refresh_token":
         return _refresh(world, request, client)
     if request["grant_type"] == "client_credentials":
@@ -84,17 +84,18 @@ def handle_token_request(world: World, request: TokenRequest) -> AccountsRespons
 
 
 def rate_limit_response(world: World, language: str = "") -> AccountsResponse:
-    """Return what the throttle says, in Chinese where asked for and set."""
-    chinese = world.settings.localized_rate_limit and language.lower().startswith("zh")
+    """Return the rate limit's response, in Chinese if requested and enabled."""
+    is_chinese = world.settings.localized_rate_limit and language.lower().startswith("zh")
     return AccountsResponse(
-        RATE_LIMIT_BODY_IN_CHINESE if chinese else RATE_LIMIT_BODY, world.settings.rate_limit_status
+        RATE_LIMIT_BODY_IN_CHINESE if is_chinese else RATE_LIMIT_BODY,
+        world.settings.rate_limit_status,
     )
 
 
 def client_secret_error(world: World, client: Client, location: str, secret: str) -> str:
-    """Return the error word for a client secret in a data centre, "" where it is right."""
-    right = client.secret_in(location) or ""
-    if hmac.compare_digest(right.encode(), secret.encode()):
+    """Return the error for a client secret in a data center, "" if it's valid."""
+    expected = client.secret_in(location) or ""
+    if hmac.compare_digest(expected.encode(), secret.encode()):
         return ""
     if secret in client.secrets.values():
         return world.settings.wrong_data_center_secret_error
@@ -142,10 +143,10 @@ def _refresh(world: World, request: TokenRequest, client: Client) -> AccountsRes
             world.grants.invalidate_family(replaced, "used again")
         return _error("invalid_code")
     if rotation == "off":
-        living = list(world.grants.active_access_tokens(parent))
-        if living and world.settings.access_token_reuse:
-            seconds = (living[-1].expires_at - world.clock()).total_seconds()
-            body = _token_body(world, living[-1], client)
+        active = list(world.grants.active_access_tokens(parent))
+        if active and world.settings.access_token_reuse:
+            seconds = (active[-1].expires_at - world.clock()).total_seconds()
+            body = _token_body(world, active[-1], client)
             return AccountsResponse({**body, "expires_in": int(seconds)})
         token = world.grants.issue_access_token(
             parent.permission, parent, shortened_by_seconds=request.clock_skew_seconds
@@ -162,13 +163,15 @@ def _refresh(world: World, request: TokenRequest, client: Client) -> AccountsRes
 def _client_credentials(world: World, request: TokenRequest, client: Client) -> AccountsResponse:
     if client.kind != SELF_CLIENT:
         return _error("invalid_client")
-    asked = split_scopes(request["scope"])
-    if not asked or not all(is_known_scope(each) for each in asked):
+    requested = split_scopes(request["scope"])
+    if not requested or not all(is_known_scope(each) for each in requested):
         return _error("invalid_scope")
-    organizations = _organizations_of_soid(world, client, asked, request["soid"])
+    organizations = _organizations_of_soid(world, client, requested, request["soid"])
     if organizations is None:
         return _error("missing_org_info")
-    permission = Permission(client.client_id, client.owner, request.location, asked, organizations)
+    permission = Permission(
+        client.client_id, client.owner, request.location, requested, organizations
+    )
     token = world.grants.issue_access_token(
         permission, shortened_by_seconds=request.clock_skew_seconds
     )
@@ -179,24 +182,24 @@ def _client_credentials(world: World, request: TokenRequest, client: Client) -> 
 def _organizations_of_soid(
     world: World, client: Client, requested_scopes: list[str], soid: str
 ) -> dict[str, str] | None:
-    needing = [each for each in products_of(requested_scopes) if each.needs_soid]
+    products = [each for each in products_of(requested_scopes) if each.needs_soid]
     service, _, organization_id = soid.partition(".")
     owner = world.users.by_zuid[client.owner]
-    for product in needing:
+    for product in products:
         owned = {each.organization_id for each in owner.organizations_in(product.key)}
         if service.casefold() != product.service.casefold() or organization_id not in owned:
             return None
-    return {product.key: organization_id for product in needing}
+    return {product.key: organization_id for product in products}
 
 
 def _is_verifier_correct(code: AuthorizationCode, verifier: str) -> bool:
     if code.code_challenge is None:
         return True
-    shown = verifier
+    challenge = verifier
     if code.code_challenge_method.upper() == "S256":
         digest = hashlib.sha256(verifier.encode()).digest()
-        shown = base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
-    return hmac.compare_digest(shown.encode(), code.code_challenge.encode())
+        challenge = base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+    return hmac.compare_digest(challenge.encode(), code.code_challenge.encode())
 
 
 def _can_create_refresh_token(world: World, permission: Permission) -> bool:
@@ -239,9 +242,9 @@ def is_openid_requested(scopes: list[str]) -> bool:
 
 
 def id_token(world: World, permission: Permission, client: Client) -> str:
-    """Return an identity token (a JSON Web Token, RFC 7519), signed with the client's secret.
+    """Return an ID token (a JSON Web Token, RFC 7519), signed with the client secret.
 
-    The simulated Zoho keeps no signing keys; HS256 needs none.
+    The simulated Zoho has no signing keys; HS256 needs none.
     """
     user = world.users.by_zuid[permission.zuid]
     now = int(world.clock().timestamp())
@@ -252,22 +255,23 @@ def id_token(world: World, permission: Permission, client: Client) -> str:
         "exp": now + world.settings.access_token_lifetime_seconds,
         **openid_claims(user, permission.scopes),
     }
-    signed = f"{_encode_json({'alg': 'HS256', 'typ': 'JWT'})}.{_encode_json(claims)}"
+    signing_input = f"{_encode_json({'alg': 'HS256', 'typ': 'JWT'})}.{_encode_json(claims)}"
     key = (client.secret_in(permission.location) or "").encode()
-    return f"{signed}.{_encode_base64(hmac.new(key, signed.encode(), hashlib.sha256).digest())}"
+    signature = hmac.new(key, signing_input.encode(), hashlib.sha256).digest()
+    return f"{signing_input}.{_encode_base64(signature)}"
 
 
 def openid_claims(user: User, scopes: list[str]) -> dict[str, str]:
-    """Return what userinfo tells for these scopes; an e-mail address only for `email`."""
-    asked = {each.casefold() for each in scopes}
+    """Return the claims for these scopes; an email address only for `email`."""
+    requested = {each.casefold() for each in scopes}
     claims = {"sub": str(user.zuid)}
-    if "profile" in asked:
+    if "profile" in requested:
         claims |= {
             "name": user.display_name,
             "first_name": user.first_name,
             "last_name": user.last_name,
         }
-    return claims | ({"email": user.email} if "email" in asked else {})
+    return claims | ({"email": user.email} if "email" in requested else {})
 
 
 def _encode_json(value: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""The made-up people who live at the simulated Zoho, and how they prove who they are."""
+"""The users of the simulated Zoho: their accounts, second factors and sign-in sessions."""
 
 import base64
 import hashlib
@@ -13,18 +13,18 @@ from importlib.resources import files
 from wizard.simulator.random_values import RandomValues
 
 ONE_TIME_CODE_STEP_SECONDS = 30
-"""Seconds a one-time code stands (RFC 6238's default); the steps before and after count too."""
+"""RFC 6238's default. The codes of the previous and the next step are accepted, too."""
 
 
 ANNOUNCEMENT_KINDS = ("announcement", "preannouncement")
-"""The kinds of page that may stand after a sign-in, by the part of the path that names them."""
+"""The pages that can follow a sign-in, by their part of the path."""
 
 
 @dataclass
 class Organization:
-    """An organization (a portal, a team) in one product, e.g. product `crm`.
+    """An organization (a portal, a team) in one product, such as `crm`.
 
-    `environment` is Production, Sandbox or Developer; only CRM's kin have more than one.
+    `environment` is Production, Sandbox or Developer; only CRM and its relatives have several.
     """
 
     product: str
@@ -35,14 +35,14 @@ class Organization:
 
 @dataclass
 class User:
-    """A person with a Zoho account. `location` is the home data centre: the account is unknown
-    everywhere else. `one_time_code_secret` is base32, or None without a second factor.
-    `products_without_api_access` lists products in which the person's role forbids the API.
+    """A user with a Zoho account.
 
-    `approves_by_push`: the second factor is a device on which the person confirms a number.
-    `mailed_code` is the code of the last mail to someone who forgot the password. `announcements`
-    are shown after the next sign-in. `must_change_password`: an administrator chose the present
-    one, for a single sign-in.
+    `location` is the data center of the account, which is unknown everywhere else.
+    `one_time_code_secret` is base32, or None without a second factor. `approves_by_push`: the
+    second factor is a device on which the user approves a number. `products_without_api_access` are
+    those whose API the user's role denies. `recovery_code` is the last code that was mailed after
+    "Forgot Password". `announcements` are shown after the next sign-in. `must_change_password`: an
+    administrator set the current password, for one sign-in.
     """
 
     zuid: int
@@ -68,19 +68,19 @@ class User:
         return f"{self.first_name} {self.last_name}"
 
     def organizations_in(self, product: str) -> list[Organization]:
-        """Return the organizations this person has in a product; empty means no account there."""
+        """Return the organizations in a product; none means no account there."""
         return [each for each in self.organizations if each.product == product]
 
     def check_password(self, password: str) -> bool:
-        """Whether `password` is right."""
+        """Whether `password` is correct."""
         return hmac.compare_digest(self.password.encode(), password.encode())
 
     def one_time_code(self, now: datetime) -> str:
-        """Return the six digits an authenticator app shows at `now` (RFC 6238)."""
+        """Return the six digits that an authenticator app shows at `now` (RFC 6238)."""
         return self._code_of_step(int(now.timestamp()) // ONE_TIME_CODE_STEP_SECONDS)
 
     def check_one_time_code(self, code: str, now: datetime) -> bool:
-        """Whether `digits` is the one-time code of this step or a neighbouring one."""
+        """Whether `code` is the one-time code of this step or an adjacent one."""
         step = int(now.timestamp()) // ONE_TIME_CODE_STEP_SECONDS
         return code in {self._code_of_step(step + drift) for drift in (-1, 0, 1)}
 
@@ -93,7 +93,7 @@ class User:
 
 
 class Users:
-    """Everyone with an account, found by ZUID or by login id."""
+    """All users, by ZUID or by email address."""
 
     def __init__(self, random_values: RandomValues) -> None:
         self._random_values = random_values
@@ -114,7 +114,7 @@ class Users:
         approves_by_push: bool = False,
         organizations: list[Organization] | None = None,
     ) -> User:
-        """Add a person and return them; ValueError if the login id is taken."""
+        """Add a user and return it; ValueError if the email address is taken."""
         if self.find(email):
             raise ValueError(f"{email} has an account already")
         user = User(
@@ -132,19 +132,19 @@ class Users:
         return user
 
     def add_samples(self) -> None:
-        """Add the people of `seed.toml`."""
+        """Add the users of `users.toml`."""
         text = files("wizard.simulator").joinpath("users.toml").read_text("utf-8")
         for row in tomllib.loads(text)["users"]:
             organizations = [Organization(**each) for each in row.pop("organizations", [])]
             self.add(row.pop("email"), **row, organizations=organizations)
 
     def find(self, login_id: str) -> User | None:
-        """Return who signs in with this e-mail address (any case), in whichever data centre."""
-        wanted = login_id.strip().casefold()
-        return next((each for each in self if each.email.casefold() == wanted), None)
+        """Return the user with this email address (any case), in any data center."""
+        email = login_id.strip().casefold()
+        return next((each for each in self if each.email.casefold() == email), None)
 
     def get(self, login_id: str) -> User:
-        """Return who signs in with this address; LookupError if nobody does."""
+        """Return the user with this email address; LookupError if there is none."""
         user = self.find(login_id)
         if user is None:
             raise LookupError(f"nobody signs in as {login_id!r}")
@@ -152,25 +152,26 @@ class Users:
 
 
 SESSION_COOKIE = "zoho_simulator_session"
-"""Names the signed-in session. Path `/<location>/`, HttpOnly, SameSite=Lax."""
+"""The ID of the session. Path `/<location>/`, HttpOnly, SameSite=Lax."""
 
 BROWSER_COOKIE = "zoho_simulator_browser"
-"""Names a browser the person chose to trust, so that no one-time code is asked there."""
+"""The ID of a trusted browser, which needs no one-time code."""
 
 
 def cookie_path(location: str) -> str:
-    """Return the path of a data centre's cookies: its accounts server and its console share it."""
+    """Return the path of a data center's cookies, for its accounts server and its console."""
     return f"/{location}/"
 
 
 @dataclass
 class Session:
-    """One sign-in. `csrf` goes into the pages' script requests, which must send it back.
+    """A browser's session at one data center.
 
-    `zuid` is set when the person is fully signed in; until then `pending` is who gave the right
-    password and still owes a second step. `push_number` waits to be confirmed on another device,
-    and is gone once `push_confirmed`. `captcha` is what the latest picture shows. `forgetful` is
-    who forgot the password, `verified` once they typed the mailed code.
+    `csrf` is sent with the pages' requests. `zuid` is set once the user is signed in; until then,
+    `pending_zuid` has entered the right password and a second step is missing. `push_number` waits
+    for approval on another device and is empty once `is_push_confirmed`. `captcha_letters` are
+    those of the last picture. `recovering_zuid` forgot the password; `is_recovery_verified` after
+    the mailed code.
     """
 
     session_id: str = field(repr=False)
@@ -187,14 +188,14 @@ class Session:
 
 
 class Sessions:
-    """All sessions of all browsers."""
+    """All sessions of all browsers. A browser keeps only the ID, in a cookie."""
 
     def __init__(self, random_values: RandomValues) -> None:
         self._random_values = random_values
         self.by_id: dict[str, Session] = {}
 
     def begin(self, location: str) -> Session:
-        """Begin a session in which nobody is signed in yet."""
+        """Begin a session without a user."""
         session = Session(
             self._random_values.hexadecimal(32), location, self._random_values.hexadecimal(32)
         )
@@ -202,12 +203,12 @@ class Sessions:
         return session
 
     def find(self, session_id: str | None, location: str) -> Session | None:
-        """Return the session a cookie names, if it belongs to this data centre."""
+        """Return the session with this ID, if it belongs to this data center."""
         session = self.by_id.get(session_id or "")
         return session if session and session.location == location else None
 
     def find_waiting_for_push(self, zuid: int) -> Session | None:
-        """Return the newest sign-in of a person that waits to be confirmed on another device."""
+        """Return the newest sign-in of a user that waits for approval on another device."""
         waiting = (each for each in reversed(self.by_id.values()) if each.push_number)
         return next((each for each in waiting if each.pending_zuid == zuid), None)
 
@@ -216,7 +217,7 @@ class Sessions:
         self.by_id.pop(session_id, None)
 
     def end_all(self, zuid: int, keep: str | None = None) -> None:
-        """End every session of a person except the one named `keep`."""
+        """End every session of a user except `keep`."""
         self.by_id = {
             name: each
             for name, each in self.by_id.items()

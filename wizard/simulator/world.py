@@ -1,9 +1,8 @@
-"""The whole state of the simulated Zoho, and the things that happen to it.
+"""The whole state of the simulated Zoho.
 
-Nouns keep themselves: `world.users`, `world.clients`, `world.grants`, `world.sessions`,
-`world.limits`, `world.journal`, `world.faults`, `world.settings`, `world.clock`. What concerns
-several of them is a method of the world. Nothing in it locks by itself: the server holds
-`world.lock` for the length of each request, and anyone else must hold it too.
+The state has parts: `users`, `sessions`, `clients`, `grants`, `rate_limits`, `journal`, `faults`,
+`settings`, `clock`. What concerns several of them is a method of the world. A world doesn't lock
+itself: the server holds `lock` during each request, and every other user must hold it, too.
 """
 
 import threading
@@ -26,9 +25,9 @@ SAVED_FORMAT = 1
 
 
 class World:
-    """Everything there is, made from `seed`: the same seed gives the same ids and tokens.
+    """The state, made from `random_seed`: the same seed gives the same IDs and tokens.
 
-    `origin` is where the server is reached (scheme, host, port); it stands in every URL answered.
+    `origin` is the server's scheme, host and port; every URL in a response starts with it.
     """
 
     def __init__(
@@ -42,7 +41,7 @@ class World:
         self.reset(random_seed)
 
     def reset(self, random_seed: int = 1) -> None:
-        """Begin anew with nobody and nothing, default settings and real time."""
+        """Start over without users, with default settings and real time."""
         self.settings = SimulatorSettings.default()
         self.random_values = RandomValues(random_seed)
         self.users = Users(self.random_values)
@@ -61,45 +60,45 @@ class World:
         return f"{self.origin}/{location}/{host}{path}"
 
     def accounts_server(self, location: str) -> str:
-        """Return a data centre's accounts server, without a trailing slash."""
+        """Return a data center's accounts server, without a trailing slash."""
         return self.url(location, "accounts")
 
     def api_domain(self, location: str) -> str:
-        """Return the base of a data centre's shared APIs, as a token answer's api_domain."""
+        """Return the base of a data center's shared APIs: a token response's api_domain."""
         return self.url(location, "www")
 
-    # tokens that work
+    # valid tokens
 
     def refresh_token(self, value: str, client: Client, location: str) -> RefreshToken | None:
-        """Return the refresh token if this client can use it in this data centre now."""
+        """Return the refresh token if this client can use it in this data center now."""
         token = self.grants.refresh_tokens.get(value)
         if token is None or token.invalidation_reason or not self._is_valid(token.permission):
             return None
-        mine = (token.permission.client_id, token.permission.location)
-        return token if mine == (client.client_id, location) else None
+        owner = (token.permission.client_id, token.permission.location)
+        return token if owner == (client.client_id, location) else None
 
     def access_token(self, value: str, location: str) -> AccessToken | None:
-        """Return the access token if an API of this data centre would take it now."""
+        """Return the access token if it's valid in this data center now."""
         token = self.grants.access_tokens.get(value)
         if token is None or token.invalidation_reason or not self._is_valid(token.permission):
             return None
-        alive = self.clock() < token.expires_at and token.permission.location == location
-        return token if alive else None
+        is_valid_here = self.clock() < token.expires_at and token.permission.location == location
+        return token if is_valid_here else None
 
     def code(self, value: str, client: Client, location: str) -> AuthorizationCode | None:
-        """Return the code if this client can exchange it in this data centre now."""
+        """Return the code if this client can exchange it in this data center now."""
         code = self.grants.codes.get(value)
         if code is None or code.is_used or self.clock() >= code.expires_at:
             return None
         if not self._is_valid(code.permission):
             return None
-        mine = (code.permission.client_id, code.permission.location)
-        return code if mine == (client.client_id, location) else None
+        owner = (code.permission.client_id, code.permission.location)
+        return code if owner == (client.client_id, location) else None
 
     def _is_valid(self, permission: Permission) -> bool:
         user = self.users.by_zuid.get(permission.zuid)
-        known = permission.client_id in self.clients.by_id
-        return known and user is not None and not user.deactivated
+        is_known = permission.client_id in self.clients.by_id
+        return is_known and user is not None and not user.deactivated
 
     # events
 
@@ -112,8 +111,11 @@ class World:
         remove_tokens: bool = False,
         keep_session: str | None = None,
     ) -> None:
-        """Change a password. Tokens outlive it unless `remove_tokens`, the box that revokes the
-        connected apps, is ticked; `end_sessions` signs out everywhere but `keep_session`."""
+        """Change a password.
+
+        Tokens stay valid unless `remove_tokens`, the box that revokes the connected apps, is
+        checked. `end_sessions` signs out everywhere except in `keep_session`.
+        """
         user.password, user.must_change_password, user.wrong_passwords = new_password, False, 0
         if end_sessions:
             self.sessions.end_all(user.zuid, keep=keep_session)
@@ -124,57 +126,60 @@ class World:
     def reset_password(
         self, user: User, temporary_password: str, *, remove_tokens: bool = False
     ) -> None:
-        """Do what an administrator does to a user: the password is good for one sign-in, at which
-        the user must choose another. `remove_tokens` is the administrator's box "Clear mobile
-        sessions and API tokens"."""
+        """Reset a password as an administrator. It's valid for one sign-in, at which it must be
+        changed.
+
+        `remove_tokens` is the administrator's box "Clear mobile sessions and API tokens".
+        """
         self.change_password(
             user, temporary_password, end_sessions=remove_tokens, remove_tokens=remove_tokens
         )
         user.must_change_password = True
 
     def move_account(self, user: User, location: str) -> None:
-        """Move an account to another data centre: its old home knows neither it nor its tokens."""
+        """Move an account to another data center. Its tokens become invalid."""
         self.sessions.end_all(user.zuid)
         self.grants.invalidate_all(user.zuid, None, "account moved")
         self.grants.forget_consents(user.zuid)
         user.location = location
 
     def confirm_push(self, user: User) -> None:
-        """Do what the person does on the other device; LookupError if nothing waits there."""
-        waiting = self.sessions.find_waiting_for_push(user.zuid)
-        if waiting is None:
-            raise LookupError("there is no sign-in that waits to be confirmed")
-        waiting.push_number, waiting.is_push_confirmed = "", True
+        """Approve the pending sign-in on the user's other device; LookupError if there is none."""
+        session = self.sessions.find_waiting_for_push(user.zuid)
+        if session is None:
+            raise LookupError("no sign-in waits for approval")
+        session.push_number, session.is_push_confirmed = "", True
 
     def connected_apps(self, user: User) -> list[Client]:
-        """Return the clients that hold a living refresh token of a person."""
+        """Return the clients that have a valid refresh token of a user."""
         ids = {each.permission.client_id for each in self.grants.active_refresh_tokens(user.zuid)}
         return [each for each in self.clients if each.client_id in ids]
 
     def revoke_app(self, user: User, client_id: str) -> None:
-        """Do what "Revoke access" under Connected Apps does: kill all the client's tokens of this
-        person and forget the consent."""
+        """Revoke a client under Connected Apps: invalidate all its tokens of this user and forget
+        the consent.
+        """
         self.grants.invalidate_all(user.zuid, client_id, "app revoked")
         self.grants.forget_consents(user.zuid, client_id)
 
     def evict_oldest_refresh_token(self, user: User, client_id: str) -> None:
-        """Kill the oldest living refresh token of a person with a client, as a 21st would."""
+        """Invalidate the oldest refresh token of a user and client, as a 21st one does."""
         oldest = next(self.grants.active_refresh_tokens(user.zuid, client_id), None)
         if oldest is None:
-            raise LookupError("there is no living refresh token to evict")
+            raise LookupError("there is no valid refresh token to evict")
         self.grants.invalidate(oldest, "evicted")
 
     def deactivate(self, user: User, deactivated: bool = True) -> None:
-        """Deactivate (or reactivate) an account; its tokens do not work meanwhile."""
+        """Deactivate (or reactivate) an account; its tokens are invalid meanwhile."""
         user.deactivated = deactivated
         self.sessions.end_all(user.zuid)
 
     # saving
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything but the journal, the faults and the counters, ready for JSON.
+        """Return everything except journal, faults and counters, as JSON values.
 
-        It holds the made-up secrets in clear: they protect nothing.
+        Secrets are in plain text: they protect nothing.
         """
         return {
             "format": SAVED_FORMAT,
@@ -191,13 +196,13 @@ class World:
         }
 
     def load(self, saved: dict[str, Any]) -> None:
-        """Become what `to_dict` returned; ValueError for a format this version does not know."""
+        """Restore what `to_dict` returned; ValueError for an unknown format."""
         if saved.get("format") != SAVED_FORMAT:
             raise ValueError(f"a saved world of format {saved.get('format')!r} cannot be read")
         self.reset()
         self.random_values.restore(saved["random_values"])
         self.clock.set_offset(timedelta(seconds=saved["clock_offset"]))
-        # A world saved by an earlier version lacks the settings that came later.
+        # A world saved by an earlier version doesn't have the newer settings.
         self.settings = SimulatorSettings.default().with_changes(**saved["settings"])
         self.users.by_zuid = {u.zuid: u for u in decode_list(User, saved["users"])}
         self.clients.by_id = {c.client_id: c for c in decode_list(Client, saved["clients"])}
@@ -216,7 +221,7 @@ T = TypeVar("T")
 
 
 def encode(value: Any) -> Any:
-    """Return `value` as dicts, lists, strings, numbers: dataclasses by field, times as ISO 8601."""
+    """Return `value` as JSON values: dataclasses by field, times as ISO 8601."""
     if is_dataclass(value) and not isinstance(value, type):
         return {each.name: encode(getattr(value, each.name)) for each in fields(value)}
     if isinstance(value, datetime):
@@ -229,13 +234,13 @@ def encode(value: Any) -> Any:
 
 
 def decode(kind: type[T], value: dict[str, Any]) -> T:
-    """Return a dataclass of `kind` from what `plain` made of one."""
+    """Return a dataclass of `kind` from what `encode` made of one."""
     hints = get_type_hints(kind)
     return kind(**{name: _decode_value(hints[name], each) for name, each in value.items()})
 
 
 def decode_list(kind: type[T], values: list[dict[str, Any]]) -> list[T]:
-    """Return dataclasses of `kind` from what `plain` made of a list of them."""
+    """Return dataclasses of `kind` from what `encode` made of a list of them."""
     return [decode(kind, each) for each in values]
 
 

@@ -1,6 +1,7 @@
-"""The pages of the simulated Zoho: sign-in, consent, API console, account, and its state.
+"""The pages of the simulated Zoho: sign-in, account, consent, API console, and the simulator's
+state.
 
-Written from scratch and visibly not Zoho, with the labels and the steps a driver meets at Zoho.
+They have the labels and steps that users and browser drivers meet at Zoho, but don't look like it.
 """
 
 from pathlib import Path
@@ -13,7 +14,7 @@ _PACKAGE = Path(__file__).parents[2]
 
 
 def blueprint() -> Blueprint:
-    """Return all pages, ready to be registered with a Flask application."""
+    """Return all pages, to be registered with a Flask application."""
     pages = Blueprint(
         "pages",
         __name__,
@@ -31,9 +32,6 @@ def blueprint() -> Blueprint:
 
 
 def folder(name: str) -> Path:
-    """Return the folder `templates` or `static`.
-
-    In a wheel it lies in the package, in a checkout beside it.
-    """
+    """Return `templates` or `static`: in the package if installed from a wheel, else next to it."""
     inside = _PACKAGE / name
     return inside if inside.is_dir() else _PACKAGE.parent / name

@@ -1,4 +1,4 @@
-"""The account's own pages: change the password, see and revoke connected apps."""
+"""The account pages: change or recover the password, see and revoke connected apps."""
 
 from typing import Any
 
@@ -31,7 +31,7 @@ def home() -> str:
 @pages.post("/home/password")
 @page_context.sign_in_required
 def change_password() -> Any:
-    """Change the password, then ask what else should end."""
+    """Change the password, then ask what else to end."""
     errors = _password_errors(request.form)
     if errors:
         return render_template("simulator/security.html", errors=errors)
@@ -44,21 +44,21 @@ def change_password() -> Any:
 @pages.get("/home/sessions")
 @page_context.sign_in_required
 def sessions() -> str:
-    """Ask what should end with the old password. Nothing is ticked: nothing ends by itself."""
+    """Ask which sessions and tokens to end. Nothing is checked by default."""
     return render_template("simulator/sessions.html")
 
 
 @pages.post("/home/sessions")
 @page_context.sign_in_required
 def end_sessions() -> Any:
-    """End what was ticked."""
-    user, held = page_context.require_user(), page_context.current_session()
+    """End what was checked."""
+    user, session = page_context.require_user(), page_context.current_session()
     page_context.current_world().change_password(
         user,
         user.password,
         end_sessions="end_sessions" in request.form,
         remove_tokens="remove_tokens" in request.form,
-        keep_session=held.session_id if held else None,
+        keep_session=session.session_id if session else None,
     )
     return redirect(url_for(".password_changed"))
 
@@ -66,14 +66,14 @@ def end_sessions() -> Any:
 @pages.get("/home/password-changed")
 @page_context.sign_in_required
 def password_changed() -> str:
-    """Say that it is done."""
+    """Confirm the change."""
     return render_template("simulator/security.html", errors={}, changed=True)
 
 
 @pages.get("/home/connected-apps")
 @page_context.sign_in_required
 def connected_apps() -> str:
-    """List the clients that hold a living refresh token of this person."""
+    """List the clients that have a valid refresh token of this user."""
     world, user = page_context.current_world(), page_context.require_user()
     entries = []
     for client in world.connected_apps(user):
@@ -86,13 +86,13 @@ def connected_apps() -> str:
 @pages.post("/home/connected-apps/<client_id>/revoke")
 @page_context.sign_in_required
 def revoke(client_id: str) -> Any:
-    """Kill all tokens that a client holds of this person."""
+    """Revoke all tokens that a client has of this user."""
     page_context.current_world().revoke_app(page_context.require_user(), client_id)
     return redirect(url_for(".connected_apps"))
 
 
 def _password_errors(form: dict[str, str]) -> dict[str, str]:
-    """Return field name → what is wrong with it; empty when the password may be changed."""
+    """Return field name → error; empty if the password may be changed."""
     user = page_context.require_user()
     errors = new_password_errors(
         user, form.get("new_password", ""), form.get("repeat_password", "")
@@ -109,7 +109,7 @@ NOT_REPEATED = "The two new passwords differ."
 
 
 def new_password_errors(user: User, new_password: str, repeated_password: str) -> dict[str, str]:
-    """Return field name → what is wrong with it; empty when `new` may become the password."""
+    """Return field name → error; empty if `new_password` is acceptable."""
     errors = {}
     if len(new_password) < MIN_PASSWORD_LENGTH:
         errors["new_password"] = TOO_SHORT
@@ -122,18 +122,18 @@ def new_password_errors(user: User, new_password: str, repeated_password: str) -
 
 @pages.get("/password")
 def begin_recovery() -> Response:
-    """Ask whose password is forgotten."""
-    kept = page_context.current_session() or page_context.current_world().sessions.begin(
+    """Ask for the account whose password is forgotten."""
+    session = page_context.current_session() or page_context.current_world().sessions.begin(
         page_context.current_location()
     )
-    response = make_response(_recovery_page("login", csrf_token=kept.csrf))
-    page_context.set_session_cookie(response, kept)
+    response = make_response(_recovery_page("login", csrf_token=session.csrf))
+    page_context.set_session_cookie(response, session)
     return response
 
 
 @pages.post("/password")
 def send_recovery_code() -> Any:
-    """Mail a code to a known address whose captcha fits, and ask for it."""
+    """Mail a code to a known address with a solved CAPTCHA, and ask for the code."""
     login_id = request.form.get("LOGIN_ID", "")
     user = page_context.current_world().users.find(login_id)
     if user is None or user.location != page_context.current_location():
@@ -149,7 +149,7 @@ def send_recovery_code() -> Any:
 
 @pages.post("/password/code")
 def verify_recovery_code() -> Any:
-    """Judge the mailed code and ask for a new password."""
+    """Check the mailed code and ask for a new password."""
     user = _recovering_user()
     if user is None:
         return redirect(_finish())
@@ -161,14 +161,14 @@ def verify_recovery_code() -> Any:
 
 @pages.get("/password/new")
 def choose_password() -> Any:
-    """Ask whoever signed in with an administrator's password for one of their own."""
+    """Ask a user whose password an administrator reset for a new one."""
     user = _verified_user()
     return redirect(_finish()) if user is None else _recovery_page("new", user=user)
 
 
 @pages.post("/password/new")
 def replace_password() -> Any:
-    """Take the new password; who had forgotten theirs is asked what else should end."""
+    """Set the new password; after a forgotten one, ask what else to end."""
     user = _verified_user()
     if user is None:
         return redirect(_finish())
@@ -183,7 +183,7 @@ def replace_password() -> Any:
 
 @pages.post("/password/end")
 def end_sessions_after_recovery() -> Any:
-    """End what was ticked, of which nothing is at first, and lead to the sign-in page."""
+    """End what was checked, and go to the sign-in page."""
     user = _verified_user()
     if user is not None:
         page_context.current_world().change_password(
@@ -196,10 +196,10 @@ def end_sessions_after_recovery() -> Any:
 
 
 def _finish() -> str:
-    """Forget what the session had proved; return the page where the new password is good."""
-    kept = page_context.current_session()
-    if kept:
-        kept.recovering_zuid, kept.is_recovery_verified = None, False
+    """Clear the recovery from the session; return the sign-in page."""
+    session = page_context.current_session()
+    if session:
+        session.recovering_zuid, session.is_recovery_verified = None, False
     return url_for("pages.sign_in.page", serviceurl=_service_url())
 
 
@@ -208,15 +208,17 @@ def _service_url() -> str:
 
 
 def _recovering_user() -> User | None:
-    kept = page_context.current_session()
+    session = page_context.current_session()
     return (
-        page_context.current_world().users.by_zuid.get(kept.recovering_zuid or 0) if kept else None
+        page_context.current_world().users.by_zuid.get(session.recovering_zuid or 0)
+        if session
+        else None
     )
 
 
 def _verified_user() -> User | None:
-    kept = page_context.current_session()
-    return _recovering_user() if kept and kept.is_recovery_verified else None
+    session = page_context.current_session()
+    return _recovering_user() if session and session.is_recovery_verified else None
 
 
 def _recovery_page(step: str, errors: dict[str, str] | None = None, **values: Any) -> str:

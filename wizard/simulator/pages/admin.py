@@ -1,4 +1,4 @@
-"""The page that shows the simulator's people, clients, tokens, clock, journal and faults."""
+"""The simulator's own pages: its state, and the controls over HTTP for this machine."""
 
 from collections.abc import Callable
 from typing import Any
@@ -20,13 +20,13 @@ pages = Blueprint("admin", __name__)
 
 @pages.get("/")
 def root() -> Any:
-    """Lead to the state page."""
+    """Redirect to the state page."""
     return redirect(url_for(".show"))
 
 
 @pages.get("/_simulator/")
 def show() -> str:
-    """Show everything, secrets of clients and tokens excepted."""
+    """Show everything except the secrets of clients and tokens."""
     world = page_context.current_world()
     counts = {
         client.client_id: len(list(world.grants.active_refresh_tokens(client_id=client.client_id)))
@@ -48,17 +48,17 @@ def show() -> str:
 
 @pages.post("/_simulator/page/<control>")
 def perform(control: str) -> Any:
-    """Carry out a control, as the admin API does, and show the state again."""
+    """Run a control, as the API does, and show the state again."""
     try:
         arguments = {
             name: _FIELD_PARSERS.get(name, str)(text) for name, text in request.form.items()
         }
-        back = arguments.pop("back", None)
+        anchor = arguments.pop("anchor", None)
         controls.perform(page_context.current_world(), control, arguments)
     except (LookupError, TypeError, ValueError) as error:
         page = {"title": "This could not be done", "description": str(error)}
         return render_template("simulator/error.html", **page), 400
-    return redirect(url_for(".show", _anchor=back))
+    return redirect(url_for(".show", _anchor=anchor))
 
 
 _FIELD_PARSERS: dict[str, Callable[[str], Any]] = {
@@ -67,30 +67,30 @@ _FIELD_PARSERS: dict[str, Callable[[str], Any]] = {
     "remove_tokens": lambda text: text == "yes",
     "deactivated": lambda text: text == "yes",
 }
-"""How a field of a form becomes the JSON value that a control takes; others are text."""
+"""Form field → parser of its value. All others are text."""
 
 
 controls_api = Blueprint("controls", __name__, url_prefix="/_simulator")
-"""`GET`: verbs that change nothing; `POST`: all, wishes as JSON."""
+"""`GET` for controls that change nothing, `POST` for all, with a JSON object of arguments."""
 
 
 @controls_api.get("/controls/<control>")
 def read_control(control: str) -> Response:
-    """Say how things are."""
+    """Run a control that changes nothing."""
     if control not in READ_ONLY_CONTROLS:
-        return json_error("LookupError", f"there is nothing to look at called {control!r}", 404)
+        return json_error("LookupError", f"there is no read-only control {control!r}", 404)
     return jsonify(controls.perform(current_world(), control, {}))
 
 
 @controls_api.post("/controls/<control>")
 def perform_control(control: str) -> Response:
-    """Do what is wished for."""
+    """Run a control with arguments in JSON."""
     arguments = request.get_json(silent=True)
     if not isinstance(arguments, dict):
-        return json_error("ValueError", "the wish is not a JSON object", 400)
+        return json_error("ValueError", "the arguments are not a JSON object", 400)
     try:
         return jsonify(controls.perform(current_world(), control, arguments))
-    except LookupError as unknown:
-        return json_error("LookupError", str(unknown), 404)
-    except (ValueError, TypeError) as impossible:
-        return json_error("ValueError", str(impossible), 400)
+    except LookupError as error:
+        return json_error("LookupError", str(error), 404)
+    except (ValueError, TypeError) as error:
+        return json_error("ValueError", str(error), 400)

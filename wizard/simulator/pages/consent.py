@@ -1,4 +1,4 @@
-"""Consent: what a client asks for, in words, and what the person decides."""
+"""The consent pages: what a client asks for, in words, and what the user decides."""
 
 import re
 from dataclasses import dataclass, replace
@@ -31,9 +31,9 @@ def authorize() -> Any:
     """Answer an authorization request with a page or a redirect."""
     if request.method != "GET":
         return _error_page(NOT_FOUND)
-    asked = AuthorizationRequest.read(page_context.current_location(), request.args)
+    requested = AuthorizationRequest.read(page_context.current_location(), request.args)
     decision = authorization_endpoint.judge(
-        page_context.current_world(), asked, page_context.signed_in_user()
+        page_context.current_world(), requested, page_context.signed_in_user()
     )
     match decision:
         case authorization_endpoint.SignInRequired():
@@ -41,45 +41,47 @@ def authorize() -> Any:
         case ErrorPage():
             return _error_page(decision)
         case AlreadyConsented():
-            return _skip_consent(asked, dict(decision.organizations))
+            return _skip_consent(requested, dict(decision.organizations))
         case _:
             return _consent_page(decision)
 
 
 @pages.post("/oauth/v2/auth/decision")
 def decide() -> Response:
-    """Do what a button of the consent page means; answer the address to go to.
+    """Do what a button of the consent page means; return the URL to go to.
 
-    The request is judged again from the page's own query, so that nothing but what was shown
-    can be accepted.
+    The request is checked again from the page's own query, so that the user accepts only what was
+    shown.
     """
-    user, sent = page_context.require_user(), request.get_json()
-    asked = AuthorizationRequest.read(
-        page_context.current_location(), MultiDict(parse_qsl(sent.get("query", "")))
+    user, body = page_context.require_user(), request.get_json()
+    requested = AuthorizationRequest.read(
+        page_context.current_location(), MultiDict(parse_qsl(body.get("query", "")))
     )
-    chosen = sent.get("organizations") or {}
-    # The page was shown: an earlier consent, perhaps of another tab, answers nothing for it.
-    shown = authorization_endpoint.judge(
-        page_context.current_world(), replace(asked, prompt="consent"), user, chosen
+    chosen = body.get("organizations") or {}
+    # The page was shown, so an earlier consent, maybe in another tab, must not skip it.
+    decision = authorization_endpoint.judge(
+        page_context.current_world(), replace(requested, prompt="consent"), user, chosen
     )
-    match shown, sent.get("decision"):
+    match decision, body.get("decision"):
         case ConsentRequired(), "accept":
             url = authorization_endpoint.accept(
-                page_context.current_world(), asked, user, _organization_ids(shown)
+                page_context.current_world(), requested, user, _organization_ids(decision)
             )
             return jsonify(url=url or url_for(".request_limit"))
         case ConsentRequired() | ChooseOrganization(), "reject":
-            return jsonify(url=authorization_endpoint.reject(page_context.current_world(), asked))
+            return jsonify(
+                url=authorization_endpoint.reject(page_context.current_world(), requested)
+            )
         case NoAccount(), "no_org":
             return jsonify(
-                url=authorization_endpoint.no_account(page_context.current_world(), asked)
+                url=authorization_endpoint.no_account(page_context.current_world(), requested)
             )
     return abort(403, "This page has grown old. Load it again.")
 
 
 @pages.get("/oauth/v2/auth/limit")
 def request_limit() -> Any:
-    """Stand where a code would have been one too many."""
+    """Show the page that replaces a code over the limit."""
     return _error_page(authorization_endpoint.request_limit_page(page_context.current_world()))
 
 
@@ -137,22 +139,22 @@ _OPERATION_TEXTS = {
 
 @dataclass(frozen=True)
 class ScopeGroup:
-    """What is asked for in one product, a sentence for each scope."""
+    """What a client asks for in one product, one description for each scope."""
 
     product: str
     descriptions: list[str]
 
 
 def describe_scopes(scopes: list[str]) -> list[ScopeGroup]:
-    """Return the scopes in words, a block for each product in the order asked."""
-    found: dict[str, list[str]] = {}
+    """Return the scopes in words, by product in the order of the scopes."""
+    groups: dict[str, list[str]] = {}
     for scope in scopes:
-        found.setdefault(product_title(scope), []).append(describe_scope(scope))
-    return [ScopeGroup(product, permissions) for product, permissions in found.items()]
+        groups.setdefault(product_title(scope), []).append(describe_scope(scope))
+    return [ScopeGroup(product, descriptions) for product, descriptions in groups.items()]
 
 
 def product_title(scope: str) -> str:
-    """Return the product a scope speaks of: `ZohoCRM.org.READ` → CRM."""
+    """Return the product of a scope: `ZohoCRM.org.READ` → CRM."""
     service = scope.partition(".")[0]
     known = product_of_scope(scope)
     if known:
@@ -165,9 +167,9 @@ def product_title(scope: str) -> str:
 def describe_scope(scope: str) -> str:
     """Return what a scope allows: `ZohoCRM.modules.leads.READ` → View leads (modules)."""
     _, *names, operation = scope.split(".") if "." in scope else ("", scope, "READ")
-    *around, thing = (_spell_out(name) for name in names)
-    doing = _OPERATION_TEXTS.get(operation.upper(), operation)
-    return f"{doing} {thing}" + (f" ({', '.join(around)})" if around else "")
+    *parents, thing = (_spell_out(name) for name in names)
+    action = _OPERATION_TEXTS.get(operation.upper(), operation)
+    return f"{action} {thing}" + (f" ({', '.join(parents)})" if parents else "")
 
 
 def _spell_out(name: str) -> str:

@@ -1,4 +1,4 @@
-"""The API console of a data centre: register clients, see their secrets, change their settings."""
+"""The API console of a data center: register clients, see and change them, generate codes."""
 
 import re
 from collections.abc import Mapping
@@ -56,7 +56,7 @@ pages = page_context.location_blueprint("console", "api-console")
 
 @dataclass(frozen=True)
 class Registration:
-    """Name, homepage URL and redirect URIs of a client to be."""
+    """Name, homepage URL and redirect URIs in the form of a client."""
 
     name: str = ""
     homepage: str = ""
@@ -64,7 +64,7 @@ class Registration:
 
     @classmethod
     def read(cls, form: Mapping[str, str]) -> "Registration":
-        """Return what the form says, blanks around each line removed."""
+        """Read the form, without spaces around the lines."""
         return cls(
             name=form.get("name", "").strip(),
             homepage=form.get("homepage", "").strip(),
@@ -73,11 +73,11 @@ class Registration:
 
     @classmethod
     def of(cls, client: Client) -> "Registration":
-        """Return what is registered already."""
+        """Return the values of a registered client."""
         return cls(client.name, client.homepage, tuple(client.redirect_uris))
 
     def errors(self) -> dict[str, str]:
-        """Return field name → what is wrong with it; empty when Zoho would take it."""
+        """Return field name → error; empty if Zoho would accept the form."""
         errors = {}
         if not _NAME.fullmatch(self.name):
             errors["name"] = INVALID_NAME if self.name else NAME_MISSING
@@ -91,7 +91,7 @@ class Registration:
 @pages.get("/")
 @page_context.sign_in_required
 def home() -> str:
-    """List the clients this person registered in this data centre."""
+    """List the clients that this user registered in this data center."""
     return render_template(
         "simulator/console.html", clients=_own_clients(), client_types=CLIENT_TYPES
     )
@@ -100,7 +100,7 @@ def home() -> str:
 @pages.get("/add")
 @page_context.sign_in_required
 def add() -> str:
-    """Offer the types of client."""
+    """Show the types of clients."""
     return render_template(
         "simulator/add.html", client_types=CLIENT_TYPES, supported_kinds=SUPPORTED_KINDS
     )
@@ -109,7 +109,7 @@ def add() -> str:
 @pages.get("/add/<kind>")
 @page_context.sign_in_required
 def form(kind: str) -> Any:
-    """Show the form of a new client."""
+    """Show the form for a new client."""
     if kind not in SUPPORTED_KINDS:
         abort(404)
     existing = page_context.current_world().clients.self_client_of(page_context.require_user().zuid)
@@ -121,46 +121,46 @@ def form(kind: str) -> Any:
 @pages.post("/add/<kind>")
 @page_context.sign_in_required
 def create(kind: str) -> Any:
-    """Register a client, or say what is wrong with the form."""
+    """Register a client, or show the errors of the form."""
     if kind not in SUPPORTED_KINDS:
         abort(404)
-    asked = Registration.read(request.form)
+    registration = Registration.read(request.form)
     if kind == SELF_CLIENT:
-        asked = Registration(name=SELF_CLIENT_NAME)
-    elif asked.errors():
-        return _form(kind, asked, asked.errors())
-    made = page_context.current_world().clients.register(
+        registration = Registration(name=SELF_CLIENT_NAME)
+    elif registration.errors():
+        return _form(kind, registration, registration.errors())
+    client = page_context.current_world().clients.register(
         page_context.require_user().zuid,
         page_context.current_location(),
-        name=asked.name,
-        homepage=asked.homepage,
-        redirect_uris=list(asked.redirect_uris),
+        name=registration.name,
+        homepage=registration.homepage,
+        redirect_uris=list(registration.redirect_uris),
         kind=kind,
     )
-    return redirect(url_for(".client", client_id=made.client_id))
+    return redirect(url_for(".client", client_id=client.client_id))
 
 
 @pages.get("/client/<client_id>")
 @page_context.sign_in_required
 def client(client_id: str) -> Any:
     """Show a client: its secret, or for a self client the form that generates a code."""
-    mine = own_client(client_id)
-    if mine.kind == SELF_CLIENT:
+    own = own_client(client_id)
+    if own.kind == SELF_CLIENT:
         return redirect(url_for(".code_form", client_id=client_id))
-    return _tab("secret", mine)
+    return _tab("secret", own)
 
 
 @pages.get("/client/<client_id>/secret")
 @page_context.sign_in_required
 def secret(client_id: str) -> str:
-    """Show a client's id and its secret in this data centre."""
+    """Show the ID of a client and its secret in this data center."""
     return _tab("secret", own_client(client_id))
 
 
 @pages.post("/client/<client_id>/secret")
 @page_context.sign_in_required
 def regenerate(client_id: str) -> Any:
-    """Make a new secret; the old one is wrong from now on."""
+    """Replace the secret."""
     page_context.current_world().clients.rotate_secret(
         own_client(client_id).client_id, page_context.current_location()
     )
@@ -170,27 +170,27 @@ def regenerate(client_id: str) -> Any:
 @pages.get("/client/<client_id>/details")
 @page_context.sign_in_required
 def details(client_id: str) -> str:
-    """Show what was registered, to be changed."""
-    mine = _server_based(client_id)
-    return _tab("details", mine, registration=Registration.of(mine), errors={})
+    """Show the form with the registered values."""
+    own = _server_based(client_id)
+    return _tab("details", own, registration=Registration.of(own), errors={})
 
 
 @pages.post("/client/<client_id>/details")
 @page_context.sign_in_required
 def update(client_id: str) -> Any:
-    """Change name, homepage and redirect URIs, or say what is wrong with them."""
-    mine, asked = _server_based(client_id), Registration.read(request.form)
-    if asked.errors():
-        return _tab("details", mine, registration=asked, errors=asked.errors())
-    mine.name, mine.homepage = asked.name, asked.homepage
-    mine.redirect_uris = list(asked.redirect_uris)
-    return _tab("details", mine, registration=asked, errors={}, updated=True)
+    """Change name, homepage and redirect URIs, or show the errors of the form."""
+    own, registration = _server_based(client_id), Registration.read(request.form)
+    if registration.errors():
+        return _tab("details", own, registration=registration, errors=registration.errors())
+    own.name, own.homepage = registration.name, registration.homepage
+    own.redirect_uris = list(registration.redirect_uris)
+    return _tab("details", own, registration=registration, errors={}, updated=True)
 
 
 @pages.post("/client/<client_id>/delete")
 @page_context.sign_in_required
 def delete(client_id: str) -> Any:
-    """Delete a client for good."""
+    """Delete a client."""
     page_context.current_world().clients.delete(own_client(client_id).client_id)
     return redirect(url_for(".home"))
 
@@ -198,21 +198,21 @@ def delete(client_id: str) -> Any:
 @pages.get("/client/<client_id>/settings")
 @page_context.sign_in_required
 def settings(client_id: str) -> str:
-    """Show in which data centres the client is known, and with which secrets."""
-    mine = _server_based(client_id)
+    """Show in which data centers the client is enabled, and its secrets."""
+    own = _server_based(client_id)
     all_data_centers = data_centers().values()
-    shared = [each for each in all_data_centers if can_share_clients(mine.location, each.location)]
-    return _tab("settings", mine, data_centers=shared)
+    shared = [each for each in all_data_centers if can_share_clients(own.location, each.location)]
+    return _tab("settings", own, data_centers=shared)
 
 
 @pages.post("/client/<client_id>/settings/<location:other_location>")
 @page_context.sign_in_required
 def toggle_data_center(client_id: str, other_location: str) -> Any:
-    """Switch another data centre on or off."""
-    mine, clients = _server_based(client_id), page_context.current_world().clients
-    if not can_share_clients(mine.location, other_location) or other_location == mine.location:
+    """Enable or disable another data center."""
+    own, clients = _server_based(client_id), page_context.current_world().clients
+    if not can_share_clients(own.location, other_location) or other_location == own.location:
         abort(404)
-    if mine.is_known_in(other_location):
+    if own.is_known_in(other_location):
         clients.disable_data_center(client_id, other_location)
     else:
         clients.enable_data_center(client_id, other_location)
@@ -222,18 +222,16 @@ def toggle_data_center(client_id: str, other_location: str) -> Any:
 @pages.post("/client/<client_id>/settings")
 @page_context.sign_in_required
 def share_credentials(client_id: str) -> Any:
-    """Use the same credentials in all data centres, or each its own."""
-    mine = _server_based(client_id)
-    page_context.current_world().clients.use_same_credentials(
-        mine.client_id, "same" in request.form
-    )
+    """Use the same credentials in all data centers, or different ones."""
+    own = _server_based(client_id)
+    page_context.current_world().clients.use_same_credentials(own.client_id, "same" in request.form)
     return redirect(url_for(".settings", client_id=client_id))
 
 
 def own_client(client_id: str) -> Client:
-    """Return a client of this person, registered in this console; 404 for any other."""
-    mine = (each for each in _own_clients() if each.client_id == client_id)
-    return next(mine, None) or abort(404)
+    """Return a client that this user registered in this console, else 404."""
+    matching = (each for each in _own_clients() if each.client_id == client_id)
+    return next(matching, None) or abort(404)
 
 
 def _own_clients() -> list[Client]:
@@ -242,8 +240,8 @@ def _own_clients() -> list[Client]:
 
 
 def _server_based(client_id: str) -> Client:
-    mine = own_client(client_id)
-    return mine if mine.kind == SERVER_BASED else abort(404)
+    own = own_client(client_id)
+    return own if own.kind == SERVER_BASED else abort(404)
 
 
 def _form(kind: str, registration: Registration, errors: dict[str, str] | None = None) -> str:
@@ -256,8 +254,8 @@ def _form(kind: str, registration: Registration, errors: dict[str, str] | None =
     )
 
 
-def _tab(tab: str, mine: Client, **values: Any) -> str:
-    return render_template(f"simulator/client_{tab}.html", tab=tab, client=mine, **values)
+def _tab(tab: str, own: Client, **values: Any) -> str:
+    return render_template(f"simulator/client_{tab}.html", tab=tab, client=own, **values)
 
 
 @pages.get("/client/<client_id>/code")
@@ -270,13 +268,13 @@ def code_form(client_id: str) -> str:
 @pages.post("/client/<client_id>/code")
 @page_context.sign_in_required
 def generate_code(client_id: str) -> str:
-    """Generate a code, after asking for the portal where the scopes leave a choice."""
-    mine, user = _self_client(client_id), page_context.require_user()
+    """Generate a code, after asking for the organization if the scopes leave a choice."""
+    own, user = _self_client(client_id), page_context.require_user()
     errors = _code_errors(request.form)
     if errors:
-        return _code_page("form", mine, errors=errors, sent=request.form)
-    asked = split_scopes(request.form["scope"])
-    bound = [product for product in products_of(asked) if product.binds_organization]
+        return _code_page("form", own, errors=errors, sent=request.form)
+    requested = split_scopes(request.form["scope"])
+    bound = [product for product in products_of(requested) if product.binds_organization]
     owned = {each.key: user.organizations_in(each.key) for each in bound}
     chosen = {
         key: _chosen_organization(each, request.form.get(key))
@@ -285,21 +283,21 @@ def generate_code(client_id: str) -> str:
     }
     if None in chosen.values():
         choices = [(each, owned[each.key]) for each in bound if len(owned[each.key]) > 1]
-        return _code_page("portal", mine, sent=request.form, choices=choices)
+        return _code_page("portal", own, sent=request.form, choices=choices)
     ids = {key: each.organization_id for key, each in chosen.items() if each}
     return _generate_code(
-        mine, Permission(client_id, user.zuid, page_context.current_location(), asked, ids)
+        own, Permission(client_id, user.zuid, page_context.current_location(), requested, ids)
     )
 
 
-def _generate_code(mine: Client, permission: Permission) -> str:
+def _generate_code(own: Client, permission: Permission) -> str:
     minutes = int(request.form["minutes"])
     code = authorization_endpoint.generate_code(
         page_context.current_world(), permission, lifetime_seconds=60 * minutes
     )
     if code is None:
-        return _code_page("form", mine, errors={"scope": CODE_LIMIT_REACHED}, sent=request.form)
-    return _code_page("done", mine, code=code.code, minutes=minutes)
+        return _code_page("form", own, errors={"scope": CODE_LIMIT_REACHED}, sent=request.form)
+    return _code_page("done", own, code=code.code, minutes=minutes)
 
 
 def _chosen_organization(
@@ -312,8 +310,8 @@ def _chosen_organization(
 
 def _code_errors(form_fields: Mapping[str, str]) -> dict[str, str]:
     errors = {}
-    asked = split_scopes(form_fields.get("scope", ""))
-    if not asked or not all(map(is_known_scope, asked)):
+    requested = split_scopes(form_fields.get("scope", ""))
+    if not requested or not all(map(is_known_scope, requested)):
         errors["scope"] = INVALID_SCOPE
     if not form_fields.get("description", "").strip():
         errors["description"] = DESCRIPTION_MISSING
@@ -323,13 +321,13 @@ def _code_errors(form_fields: Mapping[str, str]) -> dict[str, str]:
 
 
 def _self_client(client_id: str) -> Client:
-    mine = own_client(client_id)
-    return mine if mine.kind == SELF_CLIENT else abort(404)
+    own = own_client(client_id)
+    return own if own.kind == SELF_CLIENT else abort(404)
 
 
-def _code_page(step: str, mine: Client, **values: Any) -> str:
+def _code_page(step: str, own: Client, **values: Any) -> str:
     return render_template(
-        f"simulator/code_{step}.html", tab="code", client=mine, durations=MINUTES, **values
+        f"simulator/code_{step}.html", tab="code", client=own, durations=MINUTES, **values
     )
 
 
@@ -342,5 +340,5 @@ def _is_full_url(url: str) -> bool:
 
 
 def _is_redirect_uri(url: str) -> bool:
-    """Whether Zoho takes it: `localhost` is fine, but 127.0.0.1 was refused in the field."""
+    """Whether Zoho accepts it: `localhost` works, but users report that 127.0.0.1 doesn't."""
     return _is_full_url(url) and urlsplit(url).hostname != "127.0.0.1" and "#" not in url

@@ -1,4 +1,4 @@
-"""One visit to a page: which data centre, who is signed in, and whether it may act."""
+"""What the pages share: the data center, the session, the signed-in user, and their checks."""
 
 import hmac
 import tomllib
@@ -26,10 +26,11 @@ from wizard.simulator.catalog import DataCenter, data_centers
 from wizard.simulator.middleware import current_world as current_world
 from wizard.simulator.users import SESSION_COOKIE, Session, User, cookie_path
 
-CSRF_HEADER = "X-ZCSRF-TOKEN"  # Zoho's own name for it; the value is the session's
+CSRF_HEADER = "X-ZCSRF-TOKEN"  # the header that Zoho uses
 UNPROTECTED_ENDPOINTS = {"pages.sign_in.page", "pages.consent.authorize"}
-"""Posts that change nothing: a login id that comes along from another data centre, and an
-authorization request by the wrong method."""
+"""Posts that change nothing: a sign-in that continues from another data center, and an
+authorization request with the wrong method.
+"""
 _HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
@@ -41,7 +42,7 @@ _HEADERS = {
 
 
 def current_location() -> str:
-    """Return the data centre of the page's path."""
+    """Return the data center in the page's path."""
     return cast(str, g.location)
 
 
@@ -50,26 +51,26 @@ def current_data_center() -> DataCenter:
 
 
 def current_session() -> Session | None:
-    """Return the session of this browser in this data centre, signed in or not."""
+    """Return the session of this browser in this data center, signed in or not."""
     if not g.get("location"):
         return None
     return current_world().sessions.find(request.cookies.get(SESSION_COOKIE), current_location())
 
 
 def signed_in_user() -> User | None:
-    """Return who is signed in here."""
-    found = current_session()
-    person = current_world().users.by_zuid.get(found.zuid) if found and found.zuid else None
-    return None if person is None or person.deactivated else person
+    """Return the user who is signed in, if any."""
+    session = current_session()
+    user = current_world().users.by_zuid.get(session.zuid or 0) if session else None
+    return None if user is None or user.deactivated else user
 
 
 def require_user() -> User:
-    """Return who is signed in; 403 when nobody is."""
+    """Return the user who is signed in; 403 if there is none."""
     return signed_in_user() or abort(403, "You are signed out. Sign in and try again.")
 
 
 def set_session_cookie(response: AnyResponse, session: Session) -> None:
-    """Name the session in a cookie of this data centre's own."""
+    """Set the session's cookie for its data center."""
     response.set_cookie(
         SESSION_COOKIE,
         session.session_id,
@@ -80,53 +81,57 @@ def set_session_cookie(response: AnyResponse, session: Session) -> None:
 
 
 def sign_in_required(view: Callable[..., Any]) -> Callable[..., Any]:
-    """Send whoever is signed out to the sign-in page and bring them back afterwards."""
+    """Redirect to the sign-in page, and back afterwards, if no user is signed in."""
 
     @wraps(view)
-    def guarded(*args: Any, **kwargs: Any) -> Any:
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
         if signed_in_user() is None and request.method == "GET":
             return redirect(sign_in_page())
         require_user()
         return view(*args, **kwargs)
 
-    return guarded
+    return wrapper
 
 
 def sign_in_page() -> str:
-    """Return the sign-in page that leads back to the page asked for."""
+    """Return the URL of the sign-in page, which leads back to the current page."""
     return url_for("pages.sign_in.page", servicename="AaaServer", serviceurl=request.url)
 
 
 def safe_target(serviceurl: str) -> str:
-    """Return where to go after signing in: an address of this data centre, or its home page."""
+    """Return where to go after signing in: a URL of this data center, or its home page."""
     parts = urlsplit(serviceurl)
     own = request.host_url.rstrip("/")
-    absolute = bool(parts.scheme or parts.netloc)
-    foreign = absolute and f"{parts.scheme}://{parts.netloc}" != own
-    if foreign or not parts.path.startswith(f"/{current_location()}/") or "\\" in serviceurl:
+    is_absolute = bool(parts.scheme or parts.netloc)
+    is_cross_origin = is_absolute and f"{parts.scheme}://{parts.netloc}" != own
+    if (
+        is_cross_origin
+        or not parts.path.startswith(f"/{current_location()}/")
+        or "\\" in serviceurl
+    ):
         return url_for("pages.account.home")
     return parts.path + (f"?{parts.query}" if parts.query else "")
 
 
 def location_blueprint(name: str, host: str) -> Blueprint:
-    """Return a blueprint for pages at `/<data centre>/<host>`."""
-    pages = Blueprint(name, name, url_prefix=f"/<location:dc>/{host}")
+    """Return a blueprint for pages at `/<location>/<host>`."""
+    pages = Blueprint(name, name, url_prefix=f"/<location:location>/{host}")
     pages.url_value_preprocessor(_pop_location)
     pages.url_defaults(_default_location)
     return pages
 
 
 def _pop_location(_endpoint: str | None, values: dict[str, Any] | None) -> None:
-    g.location = (values or {}).pop("dc")
+    g.location = (values or {}).pop("location")
 
 
 def _default_location(_endpoint: str, values: dict[str, Any]) -> None:
     if "location" in g:
-        values.setdefault("dc", g.location)
+        values.setdefault("location", g.location)
 
 
 def handle_forbidden(error: HTTPException) -> tuple[Response | str, int]:
-    """Say why an act was refused: to a script as JSON, to a person as a page."""
+    """Return a 403 as JSON to a script, else as a page."""
     if request.is_json:
         return jsonify(error=error.description), 403
     page = render_template(
@@ -136,7 +141,7 @@ def handle_forbidden(error: HTTPException) -> tuple[Response | str, int]:
 
 
 def check_post_origin() -> None:
-    """Let only our own pages act: same origin, and the session's token sent back."""
+    """Accept posts only from our own pages: same origin, with the session's token."""
     if request.method != "POST" or request.endpoint in UNPROTECTED_ENDPOINTS:
         return
     origin = request.headers.get("Origin")
@@ -146,8 +151,8 @@ def check_post_origin() -> None:
     if not g.get("location"):
         return
     sent = request.headers.get(CSRF_HEADER) or request.form.get("csrf_token", "")
-    held = current_session()
-    if held is None or not hmac.compare_digest(held.csrf.encode(), sent.encode()):
+    session = current_session()
+    if session is None or not hmac.compare_digest(session.csrf.encode(), sent.encode()):
         abort(403, "This page has grown old. Load it again.")
 
 
@@ -160,21 +165,23 @@ def add_security_headers(response: Response) -> Response:
 
 
 def template_context() -> dict[str, Any]:
-    held = current_session()
+    session = current_session()
     return {
         "asset": lambda name: url_for("pages.static", filename=name),
-        "csrf_token": held.csrf if held else "",
-        "dc": g.get("location"),
-        "console_label": lambda known: console_label(
-            known, current_world().settings.console_labels
+        "csrf_token": session.csrf if session else "",
+        "location": g.get("location"),
+        "console_label": lambda label: console_label(
+            label, current_world().settings.console_labels
         ),
         "user": signed_in_user(),
     }
 
 
 def console_label(label: str, changed_part: str) -> str:
-    """Return a label of the API console: the known one, or another where it stands in the part
-    of the console that `changed` names (a choice of the setting `console_labels`)."""
+    """Return a label of the API console, or its replacement in the part `changed_part`.
+
+    `changed_part` is a value of the setting `console_labels`.
+    """
     for part, others in _changed_console_labels().items():
         if changed_part in (part, "all") and label in others:
             return others[label]

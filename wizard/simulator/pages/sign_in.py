@@ -1,4 +1,7 @@
-"""Sign-in in steps: login id, captcha, password; script requests on one page."""
+"""The sign-in pages: login ID, CAPTCHA, password, second factor, announcements.
+
+The steps are requests of a script on one page.
+"""
 
 from typing import Any
 
@@ -21,11 +24,11 @@ pages = page_context.location_blueprint("sign_in", "accounts")
 
 @pages.route("/signin", methods=["GET", "POST"])
 def page() -> Response:
-    """Show the sign-in page; a POST is the hop from another data centre, login id in hand."""
+    """Show the sign-in page; a POST continues from another data center with its login ID."""
     serviceurl = request.args.get("serviceurl", "")
     if page_context.signed_in_user():
         return redirect(page_context.safe_target(serviceurl))
-    kept = page_context.current_session() or page_context.current_world().sessions.begin(
+    session = page_context.current_session() or page_context.current_world().sessions.begin(
         page_context.current_location()
     )
     response = make_response(
@@ -33,29 +36,29 @@ def page() -> Response:
             "simulator/signin.html",
             login_id=request.form.get("LOGIN_ID", ""),
             serviceurl=serviceurl,
-            csrf_token=kept.csrf,
+            csrf_token=session.csrf,
         )
     )
-    page_context.set_session_cookie(response, kept)
+    page_context.set_session_cookie(response, session)
     return response
 
 
 @pages.post("/signin/lookup")
 def lookup() -> Response:
-    """Judge a login id: ask for the password, send it to its own data centre, or refuse it."""
+    """Check a login ID: ask for the password, redirect to its data center, or refuse it."""
     user = page_context.current_world().users.find(json_field("LOGIN_ID"))
     if user is None or not can_share_clients(user.location, page_context.current_location()):
         return jsonify(error=UNKNOWN_ACCOUNT)
     if user.deactivated:
         return jsonify(error=DEACTIVATED)
     if user.location != page_context.current_location():
-        return jsonify(hop=_sign_in_page_at(user.location))
+        return jsonify(redirect=_sign_in_page_at(user.location))
     return jsonify(step="captcha" if is_captcha_required(user) else "password")
 
 
 @pages.post("/signin/password")
 def password() -> Response:
-    """Judge a password; sign in, or ask for what else is owed."""
+    """Check a password; sign in, or ask for the next step."""
     user = page_context.current_world().users.find(json_field("LOGIN_ID"))
     if user is None or user.location != page_context.current_location() or user.deactivated:
         return jsonify(error=UNKNOWN_ACCOUNT)
@@ -72,35 +75,37 @@ def password() -> Response:
 
 @pages.get("/logout")
 def sign_out() -> Response:
-    """End the session here and go to `serviceurl`, which asks to sign in again."""
-    kept = page_context.current_session()
-    if kept:
-        page_context.current_world().sessions.end(kept.session_id)
+    """End the session and go to `serviceurl`, which asks to sign in again."""
+    session = page_context.current_session()
+    if session:
+        page_context.current_world().sessions.end(session.session_id)
     response = redirect(page_context.safe_target(request.args.get("serviceurl", "")))
     response.delete_cookie(SESSION_COOKIE, path=cookie_path(page_context.current_location()))
     return response
 
 
 def _sign_in_page_at(location: str) -> str:
-    """Return the sign-in page of another data centre, which goes on to the same page there."""
-    return url_for(".page", dc=location, serviceurl=path_in_data_center(target_url(), location))
+    """Return another data center's sign-in page, which continues to the same page there."""
+    return url_for(
+        ".page", location=location, serviceurl=path_in_data_center(target_url(), location)
+    )
 
 
 def json_field(name: str) -> str:
-    """Return a text of the script request's JSON, or ""."""
+    """Return a text of the request's JSON, or ""."""
     value = (request.get_json(silent=True) or {}).get(name, "")
     return value if isinstance(value, str) else ""
 
 
 def require_session() -> Session:
-    """Return the session whose token the request brought."""
-    found = page_context.current_session()
-    assert found is not None  # noqa: S101  the token of this request was the session's
-    return found
+    """Return the session whose token the request has."""
+    session = page_context.current_session()
+    assert session is not None  # noqa: S101 - the request was checked against its token
+    return session
 
 
 def pending_user() -> User | None:
-    """Return who gave the right password in this session and still owes a step."""
+    """Return the user who has entered the password, but not yet completed a second step."""
     pending = require_session().pending_zuid
     return page_context.current_world().users.by_zuid.get(pending) if pending else None
 
@@ -110,7 +115,7 @@ def target_url() -> str:
 
 
 def next_url(user: User) -> str:
-    """Return where somebody goes who has signed in: an announcement first, where one waits."""
+    """Return where to go after sign-in: an announcement first, if there is one."""
     if user.announcements:
         kind = user.announcements[0]
         return url_for(f"pages.sign_in.{kind}", serviceurl=target_url())
@@ -118,7 +123,7 @@ def next_url(user: User) -> str:
 
 
 def continue_after_password(user: User) -> Response:
-    """Answer the step that somebody owes who gave the right password, or sign them in."""
+    """Start the step that follows the password, or sign in."""
     if user.must_change_password:
         require_session().recovering_zuid, require_session().is_recovery_verified = user.zuid, True
         return jsonify(url=url_for("pages.account.choose_password", serviceurl=target_url()))
@@ -134,51 +139,50 @@ def continue_after_password(user: User) -> Response:
 
 
 def complete_sign_in(user: User, **body: Any) -> Response:
-    """Answer in a session of its own name, so that nobody can have laid the old one ready."""
-    before, sessions = require_session(), page_context.current_world().sessions
-    fresh = sessions.begin(page_context.current_location())
-    fresh.zuid, fresh.csrf = user.zuid, before.csrf
-    sessions.end(before.session_id)
+    """Respond in a new session, to prevent session fixation."""
+    old, sessions = require_session(), page_context.current_world().sessions
+    new = sessions.begin(page_context.current_location())
+    new.zuid, new.csrf = user.zuid, old.csrf
+    sessions.end(old.session_id)
     response = jsonify(**body)
-    page_context.set_session_cookie(response, fresh)
+    page_context.set_session_cookie(response, new)
     return response
 
 
 WRONG_LETTERS = "Incorrect CAPTCHA. Please try again."
 CAPTCHA_LENGTH = 5
 LETTER_TILT_DEGREES = (-14, 9, -6, 16, -10)
-"""Degrees by which the letters lean."""
 
 
 def is_captcha_required(user: User) -> bool:
-    """Whether a person must type off a picture in this session before the next password."""
+    """Whether this session must solve a CAPTCHA before the next password."""
     limit = page_context.current_world().settings.wrong_passwords_before_captcha
     return user.wrong_passwords >= limit and not require_session().is_captcha_solved
 
 
 def is_captcha_correct(letters: str) -> bool:
-    """Whether these are the letters of the session's picture; a picture is good for one try."""
-    kept, wanted = require_session(), require_session().captcha_letters
-    kept.captcha_letters = ""
-    return bool(wanted) and letters.strip().upper() == wanted
+    """Whether these are the letters of the session's picture, which is valid for one try."""
+    session = require_session()
+    expected, session.captcha_letters = session.captcha_letters, ""
+    return bool(expected) and letters.strip().upper() == expected
 
 
 @pages.get("/captcha.svg")
 def captcha_picture() -> Response:
-    """Draw new letters for this session."""
-    kept = page_context.current_session()
+    """Draw new letters for this session. The SVG's source shows them; it protects nothing."""
+    session = page_context.current_session()
     letters = page_context.current_world().random_values.letters(CAPTCHA_LENGTH)
-    if kept:
-        kept.captcha_letters = letters
-    drawn = render_template(
+    if session:
+        session.captcha_letters = letters
+    svg = render_template(
         "simulator/captcha.svg", letters=list(zip(letters, LETTER_TILT_DEGREES, strict=True))
     )
-    return Response(drawn, mimetype="image/svg+xml", headers={"Cache-Control": "no-store"})
+    return Response(svg, mimetype="image/svg+xml", headers={"Cache-Control": "no-store"})
 
 
 @pages.post("/signin/captcha")
 def verify_captcha() -> Response:
-    """Judge what was typed off; the password comes next."""
+    """Check the letters; the password is next."""
     if not is_captcha_correct(json_field("captcha")):
         return jsonify(error=WRONG_LETTERS)
     require_session().is_captcha_solved = True
@@ -191,7 +195,7 @@ TRUST_SECONDS = 180 * 24 * 3600
 
 @pages.post("/signin/one-time-code")
 def one_time_code() -> Response:
-    """Judge a one-time code; sign in and ask whether to trust the browser."""
+    """Check a one-time code; sign in and ask whether to trust the browser."""
     user = pending_user()
     if user is None or not user.check_one_time_code(
         json_field("code"), page_context.current_world().clock()
@@ -202,7 +206,7 @@ def one_time_code() -> Response:
 
 @pages.post("/signin/push")
 def push() -> Response:
-    """Say whether the sign-in was confirmed on the other device; the page asks until it was."""
+    """Return whether the sign-in was approved on the other device; the page polls."""
     user = pending_user()
     if user is None or not require_session().is_push_confirmed:
         return jsonify(waiting=True)
@@ -211,7 +215,7 @@ def push() -> Response:
 
 @pages.post("/signin/trust")
 def trust() -> Response:
-    """Remember the browser if its person trusts it, and go where they wanted to go."""
+    """Remember the browser if the user trusts it, and go to the requested page."""
     user = page_context.require_user()
     response = jsonify(url=next_url(user))
     if (request.get_json(silent=True) or {}).get("trust") is True:
@@ -231,21 +235,21 @@ def trust() -> Response:
 @pages.get("/announcement/recovery-address")
 @page_context.sign_in_required
 def announcement() -> str:
-    """Ask for something that can be skipped."""
+    """Show an announcement that can be skipped."""
     return _announcement_page("announcement")
 
 
 @pages.get("/preannouncement/sign-in-changes")
 @page_context.sign_in_required
 def preannouncement() -> str:
-    """Tell of something to come, which can be put off."""
+    """Show an announcement that can be postponed."""
     return _announcement_page("preannouncement")
 
 
 @pages.post("/announcement/done")
 @page_context.sign_in_required
 def finish_announcement() -> Any:
-    """Go on; "Remind me later" alone brings the announcement back after the next sign-in."""
+    """Go on; only "Remind me later" shows the announcement again after the next sign-in."""
     user, kind = page_context.require_user(), request.form.get("kind", "")
     if "later" in request.form:
         return redirect(target_url())
