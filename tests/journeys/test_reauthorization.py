@@ -44,7 +44,7 @@ def change_password(journey: Journey, *, remove_tokens: bool) -> None:
     security.change_password(journey.password_of(ANNA), "another-made-up-password")
     if remove_tokens:
         person.choose(security.remove_tokens)
-    security.submit_endings()
+    security.submit_session_choices()
     person.page.close()
 
 

@@ -47,7 +47,7 @@ def test_a_plain_password_change_keeps_refresh_tokens(
     security.change_password(current_password(zoho_simulator), NEW_PASSWORD)
     expect(security.end_sessions).not_to_be_checked()
     expect(security.remove_tokens).not_to_be_checked()
-    security.submit_endings()
+    security.submit_session_choices()
     assert current_password(zoho_simulator) == NEW_PASSWORD
     assert token.invalidation_reason is None
 
@@ -57,7 +57,7 @@ def test_the_box_for_api_tokens_kills_them(
 ) -> None:
     security.change_password(current_password(zoho_simulator), NEW_PASSWORD)
     security.user.choose(security.remove_tokens)
-    security.submit_endings()
+    security.submit_session_choices()
     assert token.invalidation_reason == "password changed"
 
 
@@ -77,7 +77,7 @@ def test_ending_sessions_signs_out_the_other_browsers_only(
     SignInPage(other).sign_in(ANNA, current_password(zoho_simulator))
     security.change_password(current_password(zoho_simulator), NEW_PASSWORD)
     security.user.choose(security.end_sessions)
-    security.submit_endings()
+    security.submit_session_choices()
     other.page.reload()
     expect(SignInPage(other).login_id).to_be_visible()
 

@@ -94,7 +94,7 @@ def _sign_in_pages(person: SimulatedUser, simulator: Simulator, accounts: str) -
     recovery.choose_password("anna-made-up-another")
     recovery.remove_tokens.wait_for()
     yield "what else should end"
-    recovery.submit_endings()
+    recovery.submit_session_choices()
     yield from _after_sign_in_pages(person, simulator)
 
 

@@ -37,7 +37,7 @@ def test_a_forgotten_password_is_replaced_and_ends_tokens_only_where_that_is_tic
     expect(recovery.remove_tokens).not_to_be_checked()
     assert token.invalidation_reason is None
     person.choose(recovery.remove_tokens)
-    recovery.submit_endings()
+    recovery.submit_session_choices()
     sign_in.sign_in(ANNA, NEW_PASSWORD)
     expect(person.page.get_by_role("heading", name="Connected apps")).to_be_visible()
     assert token.invalidation_reason == "password changed"

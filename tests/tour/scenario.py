@@ -222,7 +222,7 @@ class TourScenario:
         security.change_password(password, "another-simulated-password")
         user.choose(security.end_sessions)
         user.choose(security.remove_tokens)
-        security.submit_endings()
+        security.submit_session_choices()
         user.page.close()
         active_tokens = self._simulator.controls.state()["active_refresh_tokens"]
         return StepResult(

@@ -1,6 +1,6 @@
-"""The simulated person: hands that count, eyes that go by role and label.
+"""A simulated user in a real browser, who finds things by role and label and counts actions.
 
-It alone types passwords, made-up ones, and only on this machine.
+It types passwords of the simulated Zoho, and only on this machine.
 """
 
 from wizard.simulator.simulated_user.actions import ActionCounter, NotLoopbackError, SimulatedUser

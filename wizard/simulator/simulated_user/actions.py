@@ -1,4 +1,4 @@
-"""The hands of the simulated person: every act is one action, and counted."""
+"""The actions of the simulated user."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,17 +11,17 @@ LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 class NotLoopbackError(Exception):
-    """The simulated person was led off this machine; it types made-up passwords nowhere else."""
+    """The simulated user would leave this machine, where it may type no passwords."""
 
     def __init__(self, url: str) -> None:
-        super().__init__(f"the simulated person does not touch {url}: it is not on this machine")
+        super().__init__(f"the simulated user does not open {url}: it is not on this machine")
 
 
 @dataclass
 class ActionCounter:
-    """Actions so far, those of signing in apart: a yardstick compares the others.
+    """Counts the actions so far, those of signing in separately.
 
-    An action is a click, a field filled, a choice, a copy or a paste.
+    An action is a click, a filled field, a choice, a copy or a paste.
     """
 
     actions: int = 0
@@ -37,10 +37,9 @@ class ActionCounter:
 
 
 class SimulatedUser:
-    """A person at one browser page, on this machine only.
+    """A user at one page of a browser, on this machine only.
 
-    Raises `NotLoopback` from every act when the page is, or would be, anywhere but on a
-    loopback address.
+    Every action raises `NotLoopbackError` if the page's host isn't loopback.
     """
 
     def __init__(self, page: Page, counter: ActionCounter | None = None) -> None:
@@ -54,7 +53,7 @@ class SimulatedUser:
 
     @contextmanager
     def signing_in(self) -> Iterator[None]:
-        """What happens inside is signing in and counts as `sign_in_actions`."""
+        """Count the actions inside as `sign_in_actions`."""
         before, self._is_signing_in = self._is_signing_in, True
         try:
             yield
@@ -62,7 +61,7 @@ class SimulatedUser:
             self._is_signing_in = before
 
     def go(self, url: str) -> None:
-        """Follow a link that something else opened; not an action."""
+        """Open a URL that something else provides; not an action."""
         _require_loopback(url)
         self.page.goto(url)
 
@@ -80,7 +79,7 @@ class SimulatedUser:
         target.fill(text)
 
     def type(self, target: Locator, text: str) -> None:
-        """Click the field and type key by key, as one fills boxes of a single digit."""
+        """Click the field and type key by key, as for boxes of a single digit."""
         self._act("fill", target)
         target.press_sequentially(text)
 
@@ -93,7 +92,7 @@ class SimulatedUser:
             target.select_option(label=option)
 
     def copy(self, *targets: Locator) -> str:
-        """Select what stands together and copy it: one action; several values are lines."""
+        """Select adjacent texts and copy them: one action. Several values become lines."""
         self._act("copy", targets[0])
         return "\n".join(_text_of(target) for target in targets)
 

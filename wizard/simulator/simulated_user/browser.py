@@ -1,4 +1,4 @@
-"""A browser for the simulated person: which one there is, and how it is started."""
+"""Find and start a browser for the simulated user."""
 
 import os
 import shutil
@@ -18,9 +18,9 @@ INSTALLED_NAMES = (
     "chrome",
     "msedge",
 )
-# Chromium without all that only a window needs: half the work for the same pages.
+# Chromium without what only a window needs: it renders the same pages in half the time.
 HEADLESS_SHELL = "chromium-headless-shell"
-# Where installers put browsers without making them known to the shell's search path.
+# Where installers put browsers that aren't in PATH.
 INSTALLED_PATHS = (
     "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
     "/Applications/Microsoft Edge.app/Contents/MacOS/Microsoft Edge",
@@ -30,7 +30,7 @@ INSTALLED_PATHS = (
     r"C:\Program Files (x86)\Microsoft\Edge\Application\msedge.exe",
     "/snap/bin/chromium",
 )
-# A browser of its own accord asks its maker about updates, translations and accounts: not here.
+# By default, a browser contacts its vendor about updates, translations and accounts.
 BROWSER_ARGUMENTS = (
     "--disable-background-networking",
     "--disable-component-update",
@@ -44,7 +44,7 @@ BROWSER_ARGUMENTS = (
 
 
 class BrowserNotFoundError(Exception):
-    """No Chromium-like browser was found; the message says how to get one."""
+    """No Chromium-based browser was found; the message says how to get one."""
 
     def __init__(self, executable: Path | None = None) -> None:
         super().__init__(
@@ -57,24 +57,23 @@ class BrowserNotFoundError(Exception):
 def find_browser(
     executable: Path | None, bundled_executable: Path, *, headless: bool = False
 ) -> Path:
-    """Say which executable to start.
+    """Return the executable to start. Raises `BrowserNotFoundError`.
 
-    `given` is the user's own choice and is never second-guessed. Then comes, if no window is
-    needed, an installed browser that has none; Playwright's own at `playwrights_own`, where it has
-    been downloaded; an installed Chrome, Edge or Chromium. Raises `NoBrowser`.
+    The order: `executable`, the user's choice; without a window, an installed headless shell;
+    Playwright's `bundled_executable`; an installed Chrome, Edge or Chromium.
     """
     if executable is not None:
         if not executable.is_file():
             raise BrowserNotFoundError(executable)
         return executable
-    light = shutil.which(HEADLESS_SHELL) if headless else None
-    found = (shutil.which(name) for name in INSTALLED_NAMES)
-    candidates = (light, bundled_executable, *found, *INSTALLED_PATHS)
+    headless_shell = shutil.which(HEADLESS_SHELL) if headless else None
+    installed = (shutil.which(name) for name in INSTALLED_NAMES)
+    candidates = (headless_shell, bundled_executable, *installed, *INSTALLED_PATHS)
     return first_existing(Path(each) for each in candidates if each)
 
 
 def first_existing(candidates: Iterable[Path]) -> Path:
-    """Return the first candidate that is there. Raises `NoBrowser`."""
+    """Return the first candidate that exists. Raises `BrowserNotFoundError`."""
     for candidate in candidates:
         if candidate.is_file():
             return candidate
@@ -84,10 +83,9 @@ def first_existing(candidates: Iterable[Path]) -> Path:
 def launch(
     browser_type: BrowserType, executable: Path | None = None, *, headless: bool = True
 ) -> Browser:
-    """Start a browser that keeps to itself.
+    """Start a browser that contacts nobody by itself. Raises `BrowserNotFoundError`.
 
-    Chromium's own process simulator is on, except for root, for whom Chromium refuses it.
-    Raises `NoBrowser`.
+    Chromium's own process isolation is on, except for root, for whom Chromium refuses it.
     """
     return browser_type.launch(
         executable_path=find_browser(
@@ -105,7 +103,7 @@ def is_root() -> bool:
 
 @contextmanager
 def open_browser(executable: Path | None = None, *, headless: bool = True) -> Iterator[Browser]:
-    """Start Playwright and a browser, and end both afterwards. Raises `NoBrowser`."""
+    """Start Playwright and a browser, and end both. Raises `BrowserNotFoundError`."""
     with sync_playwright() as playwright:
         browser = launch(playwright.chromium, executable, headless=headless)
         try:

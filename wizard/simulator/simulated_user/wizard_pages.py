@@ -1,4 +1,4 @@
-"""The wizard's pages as a person meets them: by role and label."""
+"""The wizard's pages as a user sees them: by role and label."""
 
 import re
 
@@ -8,7 +8,7 @@ from wizard.simulator.simulated_user.actions import SimulatedUser
 
 
 class NewConnectionPage:
-    """The two pages that lead to a new connection: the task, then the client."""
+    """The two pages that create a connection: choose a preset, then a client."""
 
     def __init__(self, user: SimulatedUser) -> None:
         self.user = user
@@ -25,48 +25,48 @@ class NewConnectionPage:
         self.explanation = self.page.locator(".explanation")
 
     def open(self) -> None:
-        """From the list of connections; while there is none, its page is this one."""
+        """Start from the list of connections. If it's empty, its page is this one."""
         self.user.click(self.page.get_by_role("link", name="New connection"))
 
     def choose_data_center(self, name: str) -> None:
-        """Choose by what the list reads: ``Europe (eu)``."""
+        """Choose by the text in the list: `Europe (eu)`."""
         self.user.choose(self.data_center, name)
 
     def choose_preset(self, title: str) -> None:
-        """One press chooses the task and goes on."""
+        """Choose a preset and go on, in one click."""
         self.user.click(self.page.get_by_role("button", name=title))
 
     def choose_scopes(self, scope: str) -> None:
-        """Write scopes instead of choosing a task, and go on."""
+        """Enter scopes instead of choosing a preset, and go on."""
         self.user.click(self.page.get_by_text("Several tasks, or your own scopes"))
         self.user.fill(self.further_scopes, scope)
         self.user.click(self.page.get_by_role("button", name="Continue"))
 
     def go_to_console(self) -> Page:
-        """Copy the redirect URI and open the API console, by one button; return the new tab."""
+        """Copy the redirect URI and open the API console, in one click; return the new tab."""
         with self.page.expect_popup() as opened:
             self.user.click(self.open_console)
         return opened.value
 
     def copyable_text(self, label: str) -> str:
-        """A line that the page offers for copying: ``redirect URI``, ``client name``…"""
+        """Return a text that the page offers to copy: `redirect URI`, `client name` …"""
         line = self.page.get_by_role("button", name=f"Copy the {label}", include_hidden=True)
         return line.get_attribute("data-copy") or ""
 
     def paste_credentials(self, *texts: str) -> None:
-        """Paste one text after the other into the box; each paste is one action."""
+        """Paste the texts into the box, one after the other; each paste is one action."""
         pasted = ""
         for text in texts:
             pasted += f"{text}\n"
             self.user.paste(self.credentials, pasted)
 
     def connect(self) -> None:
-        """Have the client checked and be sent to Zoho."""
+        """Check the client and go to Zoho."""
         self.user.click(self.connect_button)
 
 
 class ConnectionPage:
-    """The page of one connection: its step, its receipt, its use."""
+    """The page of a connection: its state, its verification report, how to use it."""
 
     def __init__(self, user: SimulatedUser) -> None:
         self.user = user
@@ -82,41 +82,41 @@ class ConnectionPage:
         self.user.go(f"{base_url}/connections/{name}")
 
     def wait_until_verified(self) -> None:
-        """Wait for the end of the climb, as a person watches it."""
+        """Wait for the end of the verification."""
         self.report_badge.get_by_text("Proved", exact=True).wait_for()
 
     def step(self, title: str) -> Locator:
-        """One rung of the receipt, by its words."""
+        """Return a step of the verification report, by its text."""
         return self.report.get_by_role("listitem").filter(has_text=title)
 
     def expand(self, title: str) -> None:
-        """Open one of the folded parts."""
+        """Open a collapsed part."""
         self.user.click(self.page.locator("summary", has_text=title))
 
     def press(self, label: str) -> None:
-        """Press the first button of that name."""
+        """Press the first button with this label."""
         self.user.click(self.page.get_by_role("button", name=label, exact=True).first)
 
     def reauthorize(self) -> None:
-        """Go to Zoho once more."""
+        """Go to Zoho again."""
         self._press_anywhere("Authorize again")
 
     def verify_again(self) -> None:
-        """Have the live calls made once more; return when the page shows the new climb."""
+        """Start the verification again; return when the page shows it."""
         with self.page.expect_navigation():
             self._press_anywhere("Prove again")
 
     def open_removal(self) -> None:
-        """Go to the page that asks whether to revoke or to remove."""
+        """Go to the page that offers to revoke or to remove."""
         self.expand("Prove, authorize again, revoke or remove")
         self.user.click(self.page.get_by_role("link", name="Revoke or remove"))
 
     def follow(self, label: str) -> None:
-        """Follow the link of that name which a finding offers."""
+        """Follow a link of the explanation."""
         self.user.click(self.explanation.get_by_role("link", name=label, exact=True))
 
     def _press_anywhere(self, label: str) -> None:
-        """Press a button of a finding or, where none has it, of the fold that always does."""
+        """Press a button of the explanation, or the one in the collapsed part."""
         offered = self.explanation.get_by_role("button", name=label).first
         if not offered.is_visible():
             self.expand("Prove, authorize again, revoke or remove")
@@ -124,7 +124,7 @@ class ConnectionPage:
         self.user.click(button.first)
 
     def zoho_page_choice(self, title: str) -> Locator:
-        """One of the things that may have stood on Zoho's page, by its title."""
+        """Return one of the errors that Zoho's page may have shown, by its title."""
         return (
             self.page.get_by_role("region", name="What stood on Zoho’s page?")
             .get_by_role("group")
@@ -132,7 +132,7 @@ class ConnectionPage:
         )
 
     def link_for_private_window(self) -> str:
-        """Ask for the one-time link and read it off the page."""
+        """Create the one-time link and read it from the page."""
         self.expand("Not this one? Choose again")
         self.press("Make a link for a private window")
         copier = self.page.get_by_role("button", name="Copy the link")
@@ -140,22 +140,22 @@ class ConnectionPage:
 
 
 class RemovalPage:
-    """The page that says what still lives on a connection's token, and asks what to do."""
+    """The page that shows what a connection's token is used for, and asks what to do."""
 
     def __init__(self, user: SimulatedUser) -> None:
         self.user = user
         self.page = user.page
 
     def revoke(self) -> None:
-        """End the refresh token at Zoho and keep the connection."""
+        """Revoke the refresh token at Zoho and keep the connection."""
         self._press("Revoke at Zoho")
 
     def revoke_and_remove(self) -> None:
-        """End the refresh token at Zoho and forget the connection."""
+        """Revoke the refresh token at Zoho and remove the connection."""
         self._press("Revoke and remove")
 
     def remove(self) -> None:
-        """Forget the connection and leave its refresh token at Zoho alive."""
+        """Remove the connection; its refresh token stays valid at Zoho."""
         self._press("Forget here")
 
     def _press(self, label: str) -> None:
@@ -163,7 +163,7 @@ class RemovalPage:
 
 
 class ClientPage:
-    """The page of one client: its secrets, and who uses it."""
+    """The page of one client: its secrets and its connections."""
 
     def __init__(self, user: SimulatedUser) -> None:
         self.user = user
@@ -185,16 +185,16 @@ class ClientPage:
         self.user.click(self.page.get_by_text("A new secret, or one for another data centre"))
 
     def check(self) -> None:
-        """Have Zoho asked about every secret that is stored."""
+        """Check every stored secret with Zoho."""
         self.user.click(self.page.get_by_role("button", name="Check with Zoho"))
 
     def store_secret(self, secret: str) -> None:
-        """Paste a secret for the data centre that is chosen, and have it checked."""
+        """Paste a secret for the chosen data center, and check and save it."""
         self.user.paste(self.secret, secret)
         self.user.click(self.page.get_by_role("button", name="Check and save"))
 
     def open_connection(self, name: str) -> None:
-        """Follow the link to a connection that uses this client."""
+        """Follow the link to a connection of this client."""
         self.user.click(self.uses.get_by_role("link", name=name, exact=True))
 
 
@@ -207,7 +207,7 @@ class ConnectionListPage:
         self.rows = self.page.get_by_role("region", name="All connections").get_by_role("listitem")
 
     def row(self, name: str) -> Locator:
-        """The line of one connection."""
+        """Return the row of a connection."""
         return self.rows.filter(has=self.page.get_by_role("link", name=name, exact=True))
 
     def open(self, name: str) -> None:
@@ -216,7 +216,7 @@ class ConnectionListPage:
 
 
 class ReauthorizationPage:
-    """The page that repairs several connections: its plan, what comes next, every line."""
+    """The page that re-authorizes several connections: the plan, the next step, every row."""
 
     def __init__(self, user: SimulatedUser) -> None:
         self.user = user
@@ -227,27 +227,27 @@ class ReauthorizationPage:
 
     @property
     def is_at_consent(self) -> bool:
-        """Whether the next consent of Zoho has opened by itself."""
+        """Whether Zoho's next consent has opened."""
         return "/accounts/oauth/v2/auth" in self.page.url
 
     def row(self, name: str) -> Locator:
-        """The line of one connection."""
+        """Return the row of a connection."""
         return self.rows.filter(has=self.page.get_by_role("link", name=name, exact=True))
 
     def begin(self) -> None:
-        """Begin what the plan has shown, in this tab."""
+        """Start the plan, in this tab."""
         self.user.click(self.page.get_by_role("button", name=re.compile("^Begin( as|$)")))
 
     def press(self, label: str) -> None:
-        """Press the button of that name."""
+        """Press the button with this label."""
         self.user.click(self.page.get_by_role("button", name=label, exact=True))
 
     def sign_in_as(self, email: str) -> None:
-        """Go to Zoho where somebody else must sign in."""
+        """Go to Zoho, where another user must sign in."""
         self.user.click(self.page.get_by_role("button", name=f"Sign in as {email}"))
 
     def wait_for_next_step(self) -> None:
-        """Wait until Zoho's next consent stands there, or the page that asks for something."""
+        """Wait for Zoho's next consent, or for a page that asks for something."""
         accept = self.page.get_by_role("button", name="Accept", exact=True)
         question = self.page.locator(
             "#state:not([data-poll-url]) #next-action:not(:has([data-auto-submit]))"

@@ -1,4 +1,4 @@
-"""The simulator's pages as a person meets them: by role and label."""
+"""The simulator's pages as a user sees them: by role and label."""
 
 from playwright.sync_api import Locator, expect
 
@@ -6,7 +6,7 @@ from wizard.simulator.simulated_user.actions import SimulatedUser
 
 
 class SignInPage:
-    """The sign-in page; all steps stand on it. Its actions are not counted."""
+    """The sign-in page with all its steps. Its actions count as `sign_in_actions`."""
 
     def __init__(self, user: SimulatedUser) -> None:
         self.user = user
@@ -41,7 +41,7 @@ class SignInPage:
             self.user.click(self._button("Next"))
 
     def open_recovery(self) -> None:
-        """From the step that asks for the password to the page that replaces it."""
+        """Follow "Forgot Password?" from the step that asks for the password."""
         with self.user.signing_in():
             self.user.click(self.page.get_by_role("link", name="Forgot Password?"))
 
@@ -50,9 +50,9 @@ class SignInPage:
             self.user.click(self._button("Trust" if is_trusted else "Not now"))
 
     def sign_in(self, login_id: str, password: str) -> None:
-        """Sign in with a password alone and wait until the sign-in page is left behind.
+        """Sign in with only a password, and wait until the sign-in page is gone.
 
-        An account of another data centre moves the browser there on the way.
+        For an account in another data center, the browser is redirected there.
         """
         self.enter_login_id(login_id)
         self.enter_password(password)
@@ -66,8 +66,10 @@ class SignInPage:
 
 
 class RecoveryPages:
-    """The pages of Forgot Password, and of choosing a password after an administrator's reset.
-    Its actions are not counted."""
+    """The pages of "Forgot Password", and of choosing a password after an administrator's reset.
+
+    Their actions count as `sign_in_actions`.
+    """
 
     def __init__(self, user: SimulatedUser) -> None:
         self.user = user
@@ -93,8 +95,8 @@ class RecoveryPages:
         self._fill(self.page.get_by_label("Repeat new password"), repeated_password or new_password)
         self._press("Change Password")
 
-    def submit_endings(self) -> None:
-        """Answer the question after a change with the boxes as they stand."""
+    def submit_session_choices(self) -> None:
+        """Submit the question after a change without changing the boxes."""
         self._press("Continue")
 
     def _fill(self, target: Locator, text: str) -> None:
@@ -107,7 +109,7 @@ class RecoveryPages:
 
 
 class AnnouncementPage:
-    """What may stand between a sign-in and the page that was wanted."""
+    """A page that can follow a sign-in."""
 
     def __init__(self, user: SimulatedUser) -> None:
         self.user = user
@@ -128,7 +130,7 @@ class AnnouncementPage:
 
 
 class ConsentPage:
-    """The page that asks whether a client may reach the account."""
+    """The page that asks for consent."""
 
     def __init__(self, user: SimulatedUser) -> None:
         self.user = user
@@ -152,7 +154,7 @@ class ConsentPage:
         self._decide(self.back_to_app_button)
 
     def sign_out(self) -> None:
-        """Leave as who is signed in; Zoho's sign-in page then asks for somebody else."""
+        """Sign out; Zoho then asks another user to sign in."""
         self.user.click(self.page.get_by_role("link", name="Sign out"))
 
     def _decide(self, button: Locator) -> None:
@@ -175,7 +177,7 @@ class ConsolePage:
         self.errors = self.page.locator(".fielderror:visible")
 
     def open_new_client_form(self, kind: str = "Server-based Applications") -> None:
-        """From the console's first page to the form of a new client."""
+        """Go from the console's first page to the form for a new client."""
         started = self.page.get_by_role("link", name="ADD CLIENT", exact=True)
         first = self.page.get_by_role("link", name="GET STARTED", exact=True)
         self.user.click(first.or_(started))
@@ -194,7 +196,7 @@ class ConsolePage:
         self.user.click(self._button("UPDATE"))
 
     def copy_id_and_secret(self) -> str:
-        """Select the two lines that stand together, and copy them at once."""
+        """Select the two adjacent lines and copy them at once."""
         return self.user.copy(self.client_id, self.client_secret)
 
     def open_tab(self, name: str) -> None:
@@ -213,7 +215,7 @@ class ConsolePage:
         return self.page.get_by_label(f"Client Secret {location.upper()}", exact=True)
 
     def share_credentials(self) -> None:
-        """Use the same OAuth credentials for all data centres."""
+        """Use the same OAuth credentials in all data centers."""
         box = "Use the same OAuth credentials for all data centers"
         self.user.choose(self.page.get_by_label(box))
         self.user.click(self._button("OK"))
@@ -233,7 +235,7 @@ class ConsolePage:
 
 
 class SecurityPage:
-    """The page where the password is changed."""
+    """The page that changes the password."""
 
     def __init__(self, user: SimulatedUser) -> None:
         self.user = user
@@ -245,7 +247,7 @@ class SecurityPage:
     def change_password(
         self, current_password: str, new_password: str, repeated_password: str | None = None
     ) -> None:
-        """Fill the three fields and press the button; the question about sessions comes after."""
+        """Fill the three fields and submit them; the question about sessions follows."""
         with self.user.signing_in():
             self.user.fill(self.page.get_by_label("Current password"), current_password)
             self.user.fill(self.page.get_by_label("New password", exact=True), new_password)
@@ -254,14 +256,14 @@ class SecurityPage:
             )
             self.user.click(self.page.get_by_role("button", name="Change Password"))
 
-    def submit_endings(self) -> None:
-        """Answer the question after a change with the boxes as they stand."""
+    def submit_session_choices(self) -> None:
+        """Submit the question after a change without changing the boxes."""
         self.user.click(self.page.get_by_role("button", name="Continue"))
         self.page.get_by_role("status").wait_for()
 
 
 class ConnectedAppsPage:
-    """The clients that hold refresh tokens of this account."""
+    """The clients that have refresh tokens of this account."""
 
     def __init__(self, user: SimulatedUser) -> None:
         self.user = user
