@@ -20,13 +20,13 @@ from wizard import zoho
 from wizard.errors import WizardError, explain
 from wizard.model import Failure
 from wizard.transport import (
-    MAX_BODY_BYTES,
     TOTAL_TIMEOUT_SECONDS,
     HttpResponse,
     Transport,
     ZohoAuth,
     parse_json,
 )
+from wizard.transport.adapter import MAX_BODY_BYTES
 
 TOKEN = "1000.0123456789abcdef0123456789abcdef.fedcba9876543210fedcba9876543210"
 SECRET = "canary-of-the-client-secret"

@@ -7,8 +7,6 @@ Authlib, because Zoho reports errors with HTTP 200 and Authlib takes any JSON fo
 import secrets
 from typing import Any
 
-from authlib.integrations.requests_client import OAuth2Session
-
 from wizard.model import Clock
 from wizard.oauth.responses import (
     ClientVerdict,
@@ -37,13 +35,6 @@ _INVALID_CODE = f"1000.{'0' * 32}.{'0' * 32}"
 """Of the form of a code, and never issued: asking about it proves the client and costs nothing."""
 
 
-class _Session(OAuth2Session):  # type: ignore[misc]
-    """Authlib's session, with its parsing of tokens put aside."""
-
-    def parse_response_token(self, resp: Any) -> Any:
-        return resp
-
-
 def _without_client(_client: object, _method: str, uri: str, headers: Any, body: str) -> Any:
     """Authlib's hook for how a client is named: not at all."""
     return uri, headers, body
@@ -69,7 +60,7 @@ class OAuth:
         """Where to send the browser. Asks for offline access with the consent shown: only both
         together yield a refresh token.
         """
-        with _Session(client_id=client_id, code_challenge_method="S256") as session:
+        with _new_session(client_id=client_id, code_challenge_method="S256") as session:
             url, _ = session.create_authorization_url(
                 data_center.authorization_endpoint,
                 state=state,
@@ -161,7 +152,7 @@ class OAuth:
         self, endpoint: str, client: tuple[str, str], auth_method: object, refresh_token: str
     ) -> HttpResponse:
         client_id, client_secret = client
-        with _Session(
+        with _new_session(
             client_id=client_id,
             client_secret=client_secret,
             revocation_endpoint_auth_method=auth_method,
@@ -174,7 +165,7 @@ class OAuth:
     def _request_token(
         self, token_endpoint: str, client_id: str, client_secret: str, **parameters: str | None
     ) -> HttpResponse:
-        with _Session(
+        with _new_session(
             client_id=client_id,
             client_secret=client_secret,
             token_endpoint_auth_method="client_secret_post",  # noqa: S106 a method, no secret
@@ -182,6 +173,16 @@ class OAuth:
             wire = self._transport.attach(session)
             session.fetch_token(token_endpoint, **parameters)
         return wire.last_response
+
+
+def _new_session(**options: object) -> Any:
+    """Open Authlib's session without its parsing of tokens. Authlib takes long to import, and most
+    commands send no request."""
+    from authlib.integrations.requests_client import OAuth2Session
+
+    session = OAuth2Session(**options)
+    session.parse_response_token = lambda response: response
+    return session
 
 
 def new_state() -> str:

@@ -8,8 +8,6 @@ be a secret, so no failure holds more of it than its host.
 from dataclasses import replace
 from urllib.parse import urlsplit
 
-import requests
-
 from wizard.errors import WizardError, fail
 from wizard.model import Clock
 from wizard.transport import TOTAL_TIMEOUT_SECONDS, Transport, is_loopback
@@ -41,6 +39,8 @@ def usable(url: str) -> str:
     Raises ``notify-address`` if it is incomplete, ``notify-address-unencrypted`` if it is not
     encrypted on its way to another machine.
     """
+    import requests  # slow to import, and most messages go to a command
+
     try:
         host, port = host_of(url), urlsplit(url).port
         named = requests.Request("POST", url).prepare().url
@@ -59,6 +59,8 @@ def post_json(url: str, body: str, clock: Clock, seconds: float = TOTAL_TIMEOUT_
     Raises what `usable` raises, one of ``network-…``, ``unexpected-redirect``,
     ``answer-too-large``; none with the exchange, which would show the address.
     """
+    import requests
+
     named = usable(url)
     try:
         with requests.Session() as session:

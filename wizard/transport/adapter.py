@@ -1,0 +1,139 @@
+"""The adapter that carries a session's requests: the only code that opens connections to Zoho."""
+
+from datetime import datetime
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+import requests
+from requests.adapters import HTTPAdapter
+from requests.utils import get_environ_proxies
+
+from wizard.errors import WizardError
+from wizard.model import Failure, HttpExchange
+from wizard.transport import Transport, is_loopback
+from wizard.transport.deadline import Deadline, apply_deadline_to_pools, tls_context
+from wizard.transport.network_errors import NO_RESPONSE_ERRORS, failure_code_of, tls_failure_reason
+from wizard.transport.redaction import mask_parameters, mask_response, mask_text, secrets_of
+from wizard.transport.response import HttpResponse, parse_json
+
+MAX_BODY_BYTES = 256 * 1024
+"""Bytes; Zoho's answers to what the wizard asks are a hundredth of this."""
+
+
+class TransportAdapter(HTTPAdapter):
+    """Carries the requests of one session under the transport's rules."""
+
+    def __init__(self, transport: Transport, known_secrets: tuple[str, ...] = ()) -> None:
+        self._transport = transport
+        self._known_secrets = known_secrets
+        self._last_response: HttpResponse | None = None
+        super().__init__(max_retries=0)
+
+    @property
+    def last_response(self) -> HttpResponse:
+        """The answer to the last request."""
+        if self._last_response is None:
+            raise LookupError("nothing has been answered yet")
+        return self._last_response
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, ssl_context=tls_context(), **kwargs)
+        apply_deadline_to_pools(self.poolmanager)
+
+    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
+        manager = super().proxy_manager_for(proxy, ssl_context=tls_context(), **kwargs)
+        apply_deadline_to_pools(manager)
+        return manager
+
+    def cert_verify(self, conn: Any, *_: Any) -> None:
+        """Always verified, by the TLS context alone: requests would add a bundle of its own."""
+        conn.cert_reqs = "CERT_REQUIRED"
+
+    def send(self, request: requests.PreparedRequest, *_: Any, **__: Any) -> requests.Response:
+        """Send, and read the answer to its end; the caller's time-outs and proxies do not count."""
+        url = request.url or ""
+        if not self._transport.url_allowlist.is_allowed_url(url):
+            details = {"host": _host(url)}
+            raise WizardError(Failure("host-not-in-table", sent=False, details=details))
+        at = self._transport.clock()
+        response, body = self._send_with_deadline(request, url, at)
+        exchange = self._http_exchange(request, at, response.status_code, body)
+        secrets = self._secrets_around(request)
+        self._last_response = _checked_response(response, body, exchange, secrets)
+        return response
+
+    def _send_with_deadline(
+        self, request: requests.PreparedRequest, url: str, at: datetime
+    ) -> tuple[requests.Response, bytes]:
+        seconds = (self._transport.connect_timeout_seconds, self._transport.total_timeout_seconds)
+        with Deadline(self._transport.total_timeout_seconds) as deadline:
+            try:
+                response = super().send(request, True, seconds, True, None, _proxies(url))
+                with response:
+                    body = response.raw.read(MAX_BODY_BYTES + 1, decode_content=True)
+                if deadline.expired:
+                    raise TimeoutError  # a cut connection looks like the end of the answer
+            except NO_RESPONSE_ERRORS as error:
+                failure = Failure(
+                    code=failure_code_of(
+                        error, is_expired=deadline.expired, is_connected=deadline.connected
+                    ),
+                    temporary=True,
+                    sent=deadline.connected,
+                    details={"host": _host(url), "reason": tls_failure_reason(error)},
+                    exchange=self._http_exchange(request, at, None, b""),
+                )
+                raise WizardError(failure) from None
+            finally:
+                self.close()
+        response._content = body
+        return response, body
+
+    def _secrets_around(self, request: requests.PreparedRequest) -> tuple[str, ...]:
+        return (*_sent(request)[1], *self._known_secrets)
+
+    def _http_exchange(
+        self, request: requests.PreparedRequest, at: datetime, status: int | None, body: bytes
+    ) -> HttpExchange:
+        parameters, _ = _sent(request)
+        answer = mask_response(body, parse_json(body), self._secrets_around(request))
+        url = (request.url or "").partition("?")[0]
+        return HttpExchange(request.method or "", url, parameters, status, answer, at)
+
+
+def _checked_response(
+    response: requests.Response, body: bytes, exchange: HttpExchange, secrets: tuple[str, ...]
+) -> HttpResponse:
+    """The answer within its frame; a redirect or a flood is none."""
+    status, headers = response.status_code, response.headers
+    to = mask_text(_host(headers.get("Location", "")), secrets)
+    details = {"host": _host(exchange.url), "to": to}
+    if 300 <= status < 400:
+        raise WizardError(Failure("unexpected-redirect", details=details, exchange=exchange))
+    if len(body) > MAX_BODY_BYTES:
+        code = "answer-too-large"
+        raise WizardError(Failure(code, temporary=True, details=details, exchange=exchange))
+    return HttpResponse(status, {k.lower(): v for k, v in headers.items()}, body, exchange, secrets)
+
+
+def _sent(request: requests.PreparedRequest) -> tuple[dict[str, str], tuple[str, ...]]:
+    """The parameters that `request` carries, masked, and every secret in it."""
+    query = (request.url or "").partition("?")[2]
+    form = request.body if isinstance(request.body, str) else ""
+    sent = parse_qsl(query, keep_blank_values=True) + parse_qsl(form, keep_blank_values=True)
+    parameters, secrets = mask_parameters(dict(sent))
+    return parameters, secrets + secrets_of(str(request.headers.get("Authorization", "")))
+
+
+def _proxies(url: str) -> dict[str, str]:
+    """The proxies the environment names for ``url``; none ever for this machine itself, whose
+    tokens they would carry out of it.
+    """
+    return {} if is_loopback(_host(url)) else dict(get_environ_proxies(url))
+
+
+def _host(url: str) -> str:
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
