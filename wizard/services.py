@@ -1,113 +1,65 @@
-"""The rooms wired together: what the pages, the commands and the tests are given.
+"""The services wired together: what pages, commands and tests get.
 
-`House.open` builds every room once, from the settings and a clock; nothing below it knows the
-others' constructors, and nothing above it needs to.
+`Services` is the only code that knows the constructors. It builds a service and imports its module
+when the service is first used: a command that only reads the store loads no HTTP library.
 """
 
-import logging
-import queue
 import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import cached_property
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self, TypeVar
 
 from wizard import zoho
-from wizard.authorization import AuthorizationService
-from wizard.backup import BackupService
-from wizard.clients import ClientService
-from wizard.delivery import DeliveryService
-from wizard.diagnosis import DiagnosisService
-from wizard.diagnosis.cautions import Cautions
-from wizard.diagnosis.incidents import Incidents
-from wizard.diagnosis.pasted_text import PasteReader
-from wizard.errors import WizardError
 from wizard.fastpath import TokenCache
-from wizard.importing import Importer
-from wizard.model import Clock
-from wizard.monitoring import BackgroundChecks, ConnectionChecker, MonitoringService
-from wizard.oauth import OAuth
-from wizard.product_api import ProductApi
-from wizard.reauthorization import ReauthorizationService
+from wizard.model import AttemptState, Clock
 from wizard.settings import Settings
 from wizard.store import Store
-from wizard.tokens import RefreshPurpose, TokenService
-from wizard.transport import Transport
 from wizard.vault import Vault
-from wizard.verification import VerificationService
 
-log = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    from wizard.authorization import AuthorizationService
+    from wizard.backup import BackupService
+    from wizard.clients import ClientService
+    from wizard.delivery import DeliveryService
+    from wizard.diagnosis import DiagnosisService
+    from wizard.diagnosis.cautions import Cautions
+    from wizard.diagnosis.incidents import Incidents
+    from wizard.diagnosis.pasted_text import PasteReader
+    from wizard.importing import Importer
+    from wizard.monitoring import BackgroundChecks, ConnectionChecker, MonitoringService
+    from wizard.oauth import OAuth
+    from wizard.product_api import ProductApi
+    from wizard.reauthorization import ReauthorizationService
+    from wizard.tokens import TokenService
+    from wizard.transport import Transport
+    from wizard.verification import VerificationService, VerificationWorker
+
+Service = TypeVar("Service")
 
 
 def utc_now() -> datetime:
-    """The present moment, aware, in UTC."""
+    """Return the current time, aware, in UTC."""
     return datetime.now(UTC)
 
 
-class VerificationWorker:
-    """Climbs the ladder of grants in a thread of its own, one after the other, and then does what
-    follows where a connection is being repaired.
+_building = threading.RLock()
 
-    The pages only queue a grant and watch its receipt grow in the store. A climb that dies with
-    its process leaves a receipt without an end, which the pages show as unfinished.
-    """
 
-    def __init__(
-        self, verification: VerificationService, reauthorization: ReauthorizationService
-    ) -> None:
-        self._verification = verification
-        self._reauthorization = reauthorization
-        self._queue: queue.SimpleQueue[tuple[str, int, RefreshPurpose] | None] = queue.SimpleQueue()
-        self._pending: set[tuple[str, int]] = set()
-        self._lock = threading.Lock()
-        self._thread: threading.Thread | None = None
+class _service(cached_property[Service]):
+    """A service that is built on first use, and once although threads share it."""
 
-    def submit(
-        self, name: str, generation: int, need: RefreshPurpose = RefreshPurpose.REQUIRED
-    ) -> None:
-        """Have grant `generation` of connection `name` proved soon; asking twice climbs once."""
-        with self._lock:
-            if (name, generation) in self._pending:
-                return
-            self._pending.add((name, generation))
-            if self._thread is None:
-                self._thread = threading.Thread(
-                    target=self._work, name="verification-worker", daemon=True
-                )
-                self._thread.start()
-        self._queue.put((name, generation, need))
-
-    def is_verifying(self, name: str, generation: int) -> bool:
-        """Whether that grant is queued or being proved by this process now."""
-        with self._lock:
-            return (name, generation) in self._pending
-
-    def stop(self, timeout_seconds: float = 30.0) -> None:
-        """Finish what is queued, within `timeout` seconds, and end the thread."""
-        with self._lock:
-            thread, self._thread = self._thread, None
-        if thread is not None:
-            self._queue.put(None)
-            thread.join(timeout_seconds)
-
-    def _work(self) -> None:
-        while (task := self._queue.get()) is not None:
-            try:
-                for _step in self._verification.verify(*task):
-                    pass
-                self._reauthorization.continue_after_verification(task[0])
-            except WizardError as error:
-                log.warning("the climb of %s %d ended: %s", *task[:2], error.failure.code)
-            except Exception:
-                log.exception("the climb of %s %d broke off", *task[:2])
-            finally:
-                with self._lock:
-                    self._pending.discard(task[:2])
+    def __get__(  # type: ignore[override]
+        self, instance: object, owner: type[object] | None = None
+    ) -> Service:
+        with _building:
+            return super().__get__(instance, owner)
 
 
 class Services:
-    """Every room, wired. Use it as a context manager, or call `close`."""
+    """Every service. Use it as a context manager, or call `close`."""
 
     def __init__(
         self,
@@ -124,38 +76,145 @@ class Services:
         self.store = store
         self.zoho = zoho.load(settings.simulator_url)
         self.token_cache = TokenCache(self.paths, vault)
-        self.transport = Transport(self.zoho, clock)
-        self.oauth = OAuth(self.transport, self.zoho, clock)
-        self.product_api = ProductApi(self.transport, self.zoho)
-        self.tokens = TokenService(
-            store, self.token_cache, self.oauth, self.zoho, self.paths, clock, sleep
+        self._sleep = sleep
+        if any(each.state is not AttemptState.REDIRECTED for each in store.attempts.open()):
+            self.authorization.close_interrupted()
+
+    @_service
+    def transport(self) -> "Transport":
+        from wizard.transport import Transport
+
+        return Transport(self.zoho, self.clock)
+
+    @_service
+    def oauth(self) -> "OAuth":
+        from wizard.oauth import OAuth
+
+        return OAuth(self.transport, self.zoho, self.clock)
+
+    @_service
+    def product_api(self) -> "ProductApi":
+        from wizard.product_api import ProductApi
+
+        return ProductApi(self.transport, self.zoho)
+
+    @_service
+    def tokens(self) -> "TokenService":
+        from wizard.tokens import TokenService
+
+        return TokenService(
+            self.store, self.token_cache, self.oauth, self.zoho, self.paths, self.clock, self._sleep
         )
-        self.verification = VerificationService(
-            store, self.tokens, self.product_api, self.zoho, clock
+
+    @_service
+    def clients(self) -> "ClientService":
+        from wizard.clients import ClientService
+
+        return ClientService(self.store, self.tokens, self.zoho, self.clock)
+
+    @_service
+    def verification(self) -> "VerificationService":
+        from wizard.verification import VerificationService
+
+        return VerificationService(self.store, self.tokens, self.product_api, self.zoho, self.clock)
+
+    @_service
+    def delivery(self) -> "DeliveryService":
+        from wizard.delivery import DeliveryService
+
+        return DeliveryService(
+            self.store,
+            self.tokens,
+            self.zoho,
+            self.paths,
+            self.clock,
+            self.settings.child_environment,
         )
-        self.clients = ClientService(store, self.tokens, self.zoho, clock)
-        self.delivery = DeliveryService(
-            store, self.tokens, self.zoho, self.paths, clock, settings.child_environment
+
+    @_service
+    def authorization(self) -> "AuthorizationService":
+        from wizard.authorization import AuthorizationService
+
+        return AuthorizationService(self.store, self.tokens, self.oauth, self.zoho, self.clock)
+
+    @_service
+    def diagnosis(self) -> "DiagnosisService":
+        from wizard.diagnosis import DiagnosisService
+
+        return DiagnosisService(self.store, self.tokens, self.product_api, self.zoho, self.clock)
+
+    @_service
+    def cautions(self) -> "Cautions":
+        from wizard.diagnosis.cautions import Cautions
+
+        return Cautions(self.store, self.tokens)
+
+    @_service
+    def incidents(self) -> "Incidents":
+        from wizard.diagnosis.incidents import Incidents
+
+        return Incidents(self.store, self.diagnosis, self.zoho, self.clock)
+
+    @_service
+    def reader(self) -> "PasteReader":
+        from wizard.diagnosis.pasted_text import PasteReader
+
+        return PasteReader(self.store, self.token_cache, self.diagnosis, self.zoho, self.clock)
+
+    @_service
+    def importer(self) -> "Importer":
+        from wizard.importing import Importer
+
+        return Importer(self.store, self.tokens, self.zoho, self.clock)
+
+    @_service
+    def backups(self) -> "BackupService":
+        from wizard.backup import BackupService
+
+        return BackupService(self.store, self.token_cache, self.zoho, self.paths, self.clock)
+
+    @_service
+    def reauthorization(self) -> "ReauthorizationService":
+        from wizard.reauthorization import ReauthorizationService
+
+        return ReauthorizationService(
+            self.store, self.tokens, self.authorization, self.delivery, self.paths, self.clock
         )
-        self.authorization = AuthorizationService(store, self.tokens, self.oauth, self.zoho, clock)
-        self.diagnosis = DiagnosisService(store, self.tokens, self.product_api, self.zoho, clock)
-        self.cautions = Cautions(store, self.tokens)
-        self.incidents = Incidents(store, self.diagnosis, self.zoho, clock)
-        self.reader = PasteReader(store, self.token_cache, self.diagnosis, self.zoho, clock)
-        self.importer = Importer(store, self.tokens, self.zoho, clock)
-        self.backups = BackupService(store, self.token_cache, self.zoho, self.paths, clock)
-        self.reauthorization = ReauthorizationService(
-            store, self.tokens, self.authorization, self.delivery, self.paths, clock
+
+    @_service
+    def checks(self) -> "ConnectionChecker":
+        from wizard.monitoring import ConnectionChecker
+
+        return ConnectionChecker(
+            self.store, self.tokens, self.verification, self.diagnosis, self.clock
         )
-        self.checks = ConnectionChecker(
-            store, self.tokens, self.verification, self.diagnosis, clock
+
+    @_service
+    def monitoring(self) -> "MonitoringService":
+        from wizard.monitoring import MonitoringService
+
+        return MonitoringService(
+            self.store,
+            self.checks,
+            self.incidents,
+            self.paths,
+            self.clock,
+            self.settings.child_environment,
         )
-        self.monitoring = MonitoringService(
-            store, self.checks, self.incidents, self.paths, clock, settings.child_environment
+
+    @_service
+    def background_checks(self) -> "BackgroundChecks":
+        from wizard.monitoring import BackgroundChecks
+
+        return BackgroundChecks(self.checks, self.clock)
+
+    @_service
+    def verification_worker(self) -> "VerificationWorker":
+        from wizard.verification import VerificationWorker
+
+        return VerificationWorker(
+            self.verification, self.reauthorization.continue_after_verification
         )
-        self.background_checks = BackgroundChecks(self.checks, clock)
-        self.verification_worker = VerificationWorker(self.verification, self.reauthorization)
-        self.authorization.close_interrupted()
 
     @classmethod
     def open(
@@ -164,10 +223,10 @@ class Services:
         clock: Clock = utc_now,
         sleep: Callable[[float], None] = time.sleep,
     ) -> "Services":
-        """Build the rooms around the home that `settings` names, making it at first start.
+        """Open the data directory that `settings` names, or create it.
 
-        `pause` waits for a number of seconds, before something is asked of Zoho again.
-        Raises `WizardError` when the home, the key or the database cannot be used.
+        `sleep` waits for a number of seconds before a request to Zoho is repeated.
+        Raises `WizardError` if the directory, the key or the database can't be used.
         """
         settings.paths.prepare()
         vault = Vault.open(settings.paths)
@@ -175,9 +234,11 @@ class Services:
         return cls(settings, clock, vault, store, sleep)
 
     def close(self) -> None:
-        """Let the climber and the rounds finish, and close the database."""
-        self.verification_worker.stop()
-        self.background_checks.stop()
+        """Let running verifications and checks finish, and close the database."""
+        if "verification_worker" in self.__dict__:
+            self.verification_worker.stop()
+        if "background_checks" in self.__dict__:
+            self.background_checks.stop()
         self.store.close()
 
     def __enter__(self) -> Self:
