@@ -18,7 +18,18 @@ PACKAGE = ROOT / "wizard"
 
 LAYERS = {
     **dict.fromkeys(
-        ("model", "errors", "serialization", "zoho", "settings", "transport", "vault", "paths"), 0
+        (
+            "model",
+            "errors",
+            "serialization",
+            "zoho",
+            "settings",
+            "transport",
+            "vault",
+            "paths",
+            "timefmt",
+        ),
+        0,
     ),
     **dict.fromkeys(("oauth", "product_api", "store", "fastpath"), 1),
     "locks": 2,
@@ -36,8 +47,9 @@ LAYERS = {
 
 LOWEST_LAYER_IMPORTS = {
     "model": set(),
-    "errors": {"model"},
-    "serialization": {"errors", "model", "transport"},
+    "timefmt": set(),
+    "errors": {"model", "timefmt"},
+    "serialization": {"errors", "model", "timefmt", "transport"},
     "paths": {"errors"},
     "zoho": {"errors", "model"},
     "settings": {"errors", "model", "paths"},

@@ -21,6 +21,7 @@ from string import Formatter
 from typing import Any
 
 from wizard.model import Event, Explanation, Failure, NextStep
+from wizard.timefmt import format_time
 
 
 class WizardError(Exception):
@@ -96,16 +97,6 @@ def describe_outcome(code: str, **details: str) -> str:
     return outcome or code
 
 
-def spoken(at: datetime, now: datetime | None = None) -> str:
-    """A time of today (as of `now`) by its hour; any other, or where nobody knows what today is,
-    with its date."""
-    here, today = at.astimezone(), now and now.astimezone()
-    if today and here.date() == today.date():
-        return f"{here:%H:%M}"
-    year = "" if today and here.year == today.year else f" {here.year}"
-    return f"{here.day} {here:%B}{year}, {here:%H:%M}"
-
-
 def _wait_option(until: datetime | None, now: datetime | None) -> str:
     """The value of ``--wait`` in a step that waits until then: long enough to help."""
     minutes = (until - now) // timedelta(minutes=1) + 1 if until and now else 0
@@ -123,7 +114,7 @@ def explain(failure: Failure, at_time: datetime | None = None, /, **details: str
     known["code"] = failure.code
     known["wait"] = _wait_option(failure.retry_at, at_time)
     if failure.retry_at is not None:
-        known["retry_at"] = spoken(failure.retry_at, at_time)
+        known["retry_at"] = format_time(failure.retry_at, at_time)
         known["try_again"] = message("try-again", "at-a-time", retry_at=known["retry_at"])
     row = message_table().get(failure.code) or message_table()["unknown"]
     steps = _next_steps(row.get("next_steps", ()), known)

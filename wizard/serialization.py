@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from wizard.model import Cause, Explanation, Failure
+from wizard.timefmt import format_iso
 from wizard.transport import CONTROL_CHARACTERS
 
 
@@ -22,7 +23,7 @@ def to_json_value(value: Any) -> Any:
     if is_dataclass(value) and not isinstance(value, type):
         return to_json_value(asdict(value))
     if isinstance(value, datetime):
-        return value.isoformat()
+        return format_iso(value)
     if isinstance(value, Mapping):
         return {str(key): to_json_value(item) for key, item in value.items()}
     if isinstance(value, list | tuple | set):

@@ -65,10 +65,10 @@ def test_the_owner_is_handed_the_token_its_end_and_where_it_may_go(
 
     token = harness.services.tokens.access_token("crm")
     assert status == 200
+    assert datetime.fromisoformat(answer.pop("expires_at")) == token.expires_at
     assert answer == {
         "access_token": token.value,
         "token_type": "Zoho-oauthtoken",
-        "expires_at": token.expires_at.isoformat(),
         "api_domain": token.api_domain,
         "location": "eu",
         "stale": False,

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.claims import over_rows
 
-from wizard.errors import WizardError, explain, spoken
+from wizard.errors import WizardError, explain
 from wizard.model import Failure, HttpExchange, RequestKind, TokenRequest, VerificationReport
 from wizard.oauth.responses import parse_token_response
 from wizard.reauthorization.items import retry_time
@@ -142,10 +142,6 @@ def test_an_answer_to_the_same_grant_ends_a_throttle_and_no_other_does() -> None
 def test_a_time_of_another_day_is_told_with_its_date() -> None:
     here = NOW.astimezone().replace(hour=23, minute=40)
     failure = Failure("throttled", temporary=True, retry_at=here + HOUR)
-    assert spoken(here, here) == "23:40"
-    assert spoken(here + HOUR, here) == "24 November, 00:40"
-    assert spoken(here + timedelta(days=60), here) == "22 January 2027, 23:40"
-    assert spoken(here) == "23 November 2026, 23:40"
-    assert "Wait until 24 November, 00:40." in explain(failure, here).fix
+    assert "Wait until Nov 24, 00:40." in explain(failure, here).fix
     assert "Wait until 00:40." in explain(failure, here + HOUR).fix
-    assert "Wait until 24 November 2026, 00:40." in explain(failure).fix
+    assert "Wait until Nov 24, 2026, 00:40." in explain(failure).fix

@@ -23,6 +23,7 @@ from wizard.model import (
     SecretState,
 )
 from wizard.store import CONFIGURED_FIELDS, Destination, StoreContents
+from wizard.timefmt import format_iso, parse_iso
 from wizard.vault.keys import sync_directory
 from wizard.vault.passphrase import is_encrypted_backup
 
@@ -68,7 +69,7 @@ def load(serialized: bytes) -> Backup:
         )
         _require_consistent(contents)
         return Backup(
-            created_at=_parse_time(stored["created_at"]),
+            created_at=parse_iso(stored["created_at"]),
             host=stored["host"],
             zoho_instance=stored["zoho_instance"],
             contents=contents,
@@ -116,7 +117,7 @@ def _to_json_value(value: Any) -> Any:
     if is_dataclass(value) and not isinstance(value, type):
         return {each.name: _to_json_value(getattr(value, each.name)) for each in fields(value)}
     if isinstance(value, datetime):
-        return value.isoformat()
+        return format_iso(value)
     if isinstance(value, Mapping):
         return {key: _to_json_value(each) for key, each in value.items()}
     return [_to_json_value(each) for each in value] if isinstance(value, tuple) else value
@@ -145,7 +146,7 @@ def _grant(row: dict[str, Any]) -> Grant:
             **{each.name: row[each.name] for each in fields(Grant) if each.name != "rotated_at"},
             "scope": tuple(row["scope"]),
             "state": GrantState(row["state"]),
-            "granted_at": _parse_time(row["granted_at"]),
+            "granted_at": parse_iso(row["granted_at"]),
             "account": Account(**row["account"]) if row["account"] else None,
             "organizations": organizations,
             "failure": Failure(**row["failure"]) if row["failure"] else None,
@@ -155,14 +156,7 @@ def _grant(row: dict[str, Any]) -> Grant:
 
 
 def _parse_optional_time(text: str | None) -> datetime | None:
-    return _parse_time(text) if text else None
-
-
-def _parse_time(text: str) -> datetime:
-    at = datetime.fromisoformat(text)
-    if at.tzinfo is None:
-        raise ValueError("a time of no zone")
-    return at
+    return parse_iso(text) if text else None
 
 
 MAX_FILE_BYTES = 64 * 1024 * 1024

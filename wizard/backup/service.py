@@ -12,6 +12,7 @@ from wizard.locks import hold_lock
 from wizard.model import Client, Clock, Event, Grant, GrantState
 from wizard.paths import Paths, current_user
 from wizard.store import ACTIVE_STATES, SharedGrant, Store, StoreContents
+from wizard.timefmt import format_date
 from wizard.tokens import LOCK_TIMEOUT_SECONDS
 from wizard.vault.passphrase import decrypt_backup, encrypt_backup
 from wizard.zoho import Zoho
@@ -92,7 +93,7 @@ class BackupService:
         """
         deactivation_time = self._store.installation.deactivated_at()
         if deactivation_time and only:
-            raise fail("home-retired", since=f"{deactivation_time:%Y-%m-%d}")
+            raise fail("home-retired", since=format_date(deactivation_time))
         selected = _select_connections(backup.contents, only)
         here = {each.name.lower(): each.name for each in self._store.connections.all()}
         already = tuple(
@@ -114,7 +115,7 @@ class BackupService:
                 {*_connection_names(selected)} - {each.connection for each in shared_grants}
             )
         for name in _connection_names(missing):
-            made = f"{backup.created_at:%Y-%m-%d}"
+            made = format_date(backup.created_at)
             self._store.events.record(Event(self._clock(), name, "restored", {"created": made}))
         return RestoreResult(
             _connection_names(missing), already, tuple(each.name for each in selected.clients)

@@ -30,6 +30,7 @@ from wizard.model import (
     VerificationStep,
 )
 from wizard.serialization import explanation_to_json, to_json
+from wizard.timefmt import format_time
 from wizard.transport import sanitize, sanitize_line
 from wizard.zoho import product
 
@@ -65,11 +66,6 @@ FIXED_COLUMNS = 2
 
 MAX_TEXT_COLUMNS = 100
 """Columns of running text; longer lines are hard to read."""
-
-
-def format_datetime(at: datetime | None) -> str:
-    """A time for people, in the zone of their machine; ``never`` for None."""
-    return "never" if at is None else at.astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
 def step_title(step: VerificationStep) -> str:
@@ -356,11 +352,11 @@ class Renderer:
                 self.print_item(f"    {sanitize_line(key)}: {sanitize_line(value)}")
 
 
-def print_incidents(renderer: Renderer, incidents: Sequence[Incident]) -> None:
+def print_incidents(renderer: Renderer, incidents: Sequence[Incident], now: datetime) -> None:
     """Paint each cause: what happened, what it stopped, whose sign-in mends it."""
     for incident in incidents:
         renderer.print_blank()
-        renderer.print_incident(incident.explanation, _incident_facts(incident))
+        renderer.print_incident(incident.explanation, _incident_facts(incident, now))
     if sum(bool(each.to_reauthorize) for each in incidents) > 1:
         renderer.print_blank()
         renderer.print_note(
@@ -368,7 +364,7 @@ def print_incidents(renderer: Renderer, incidents: Sequence[Incident]) -> None:
         )
 
 
-def _incident_facts(incident: Incident) -> list[tuple[str, str]]:
+def _incident_facts(incident: Incident, now: datetime) -> list[tuple[str, str]]:
     suspects_label = "Most likely also" if incident.needs_reauthorization else "Next to stop"
     until = incident.access_tokens_expire_at
     return [
@@ -378,6 +374,6 @@ def _incident_facts(incident: Incident) -> list[tuple[str, str]]:
         ("Programs it hits", ", ".join(incident.programs)),
         (
             "Last tokens",
-            f"end by {format_datetime(until)}, where Zoho has not ended them" if until else "",
+            f"end by {format_time(until, now)}, where Zoho has not ended them" if until else "",
         ),
     ]

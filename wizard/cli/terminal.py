@@ -5,6 +5,7 @@ import sys
 import traceback
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any, TypeVar
 
@@ -17,6 +18,7 @@ from wizard.errors import WizardError, fail
 from wizard.model import Clock, Explanation, Failure
 from wizard.services import Services, utc_now
 from wizard.settings import Settings, from_environment
+from wizard.timefmt import format_iso, format_time
 from wizard.transport import sanitize_line
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -68,6 +70,10 @@ class Terminal:
     def is_interactive(self) -> bool:
         """Whether a person can be asked: stdin and stderr are a terminal."""
         return sys.stdin.isatty() and sys.stderr.isatty()
+
+    def format_time(self, at: datetime | None, *, seconds: bool = False) -> str:
+        """`at` for people, in the time zone of this machine; ``never`` for None."""
+        return "never" if at is None else format_time(at, self.clock(), seconds=seconds)
 
     def explain(self, failure: Failure) -> Explanation:
         """The finding for `failure`, with what is known about the connection at hand."""
@@ -150,6 +156,9 @@ CONNECTION_NAME = ConnectionNameType()
 class _LogFormatter(logging.Formatter):
     """Foreign text, such as a path that somebody asked for, forges no record and steers no
     terminal; an exception is named without its words, which may hold a value."""
+
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:
+        return format_iso(datetime.fromtimestamp(record.created, UTC))
 
     def formatMessage(self, record: logging.LogRecord) -> str:
         return sanitize_line(super().formatMessage(record))

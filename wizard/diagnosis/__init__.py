@@ -19,7 +19,6 @@ from wizard.diagnosis.evidence import (
 from wizard.diagnosis.explanations import explain_evidence, explain_failure
 from wizard.diagnosis.probes import DiagnosisProbes
 from wizard.diagnosis.stored_evidence import StoredEvidence, is_ended
-from wizard.errors import spoken
 from wizard.model import (
     Attempt,
     AttemptState,
@@ -34,6 +33,7 @@ from wizard.model import (
 )
 from wizard.product_api import ProductApi
 from wizard.store import Store
+from wizard.timefmt import format_time
 from wizard.tokens import TokenService
 from wizard.tokens.budgets import rate_limited_until
 from wizard.zoho import Zoho
@@ -224,7 +224,7 @@ class DiagnosisService:
         sent_at = self._tokens.outcome_unknown_since(grant)
         if sent_at is None:
             return None
-        details = {"name": grant.connection, "sent_at": spoken(sent_at, self._clock())}
+        details = {"name": grant.connection, "sent_at": format_time(sent_at, self._clock())}
         return Failure("refresh-outcome-unknown", temporary=True, details=details)
 
     def _status_of_attempt(
@@ -309,7 +309,7 @@ def _rate_limit_failure(evidence: Evidence) -> Failure | None:
     retry_at = rate_limited_until(requests, evidence.now)
     if retry_at is None:
         return None
-    details = {"location": grant.location, "token_until": spoken(until, evidence.now)}
+    details = {"location": grant.location, "token_until": format_time(until, evidence.now)}
     return Failure(
         "throttled-token-lives", temporary=True, sent=False, details=details, retry_at=retry_at
     )

@@ -21,6 +21,7 @@ from wizard.diagnosis.cause_estimates import (
 )
 from wizard.diagnosis.evidence import Evidence, StoredTokenKind, TokenFormat
 from wizard.model import RequestKind
+from wizard.timefmt import format_duration
 from wizard.zoho import limits
 
 MAX_ACCESS_TOKENS = limits().access_tokens_per_refresh_token
@@ -106,9 +107,8 @@ def clock_skewed(evidence: Evidence) -> CauseEstimate | None:
     skew = evidence.clock_skew
     if skew is None or abs(skew) <= CLOCK_SKEW_TOLERANCE:
         return None
-    seconds = str(abs(round(skew.total_seconds())))
     direction = "ahead of" if skew > timedelta() else "behind"
-    details = {"seconds": seconds, "direction": direction}
+    details = {"difference": format_duration(abs(skew)), "direction": direction}
     item = evidence_item("clocks-differ", **details)
     weigh = likely if skew < timedelta() and _is_rejected_by_accounts_server(evidence) else possible
     return weigh("clock-skew", item, **details)

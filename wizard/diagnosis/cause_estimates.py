@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 
 from wizard.diagnosis.evidence import Evidence
 from wizard.model import Confidence
@@ -96,10 +95,3 @@ def possible(code: str, *items: EvidenceItem, **details: str) -> CauseEstimate:
 def ruled_out(code: str, *items: EvidenceItem) -> CauseEstimate:
     """It cannot be, because of these `signs`."""
     return CauseEstimate(code, Confidence.RULED_OUT, evidence_against=items)
-
-
-def spoken(at: datetime, now: datetime | None) -> str:
-    """A time of today by its hour, any other with its day."""
-    here = at.astimezone()
-    today = now is not None and here.date() == now.astimezone().date()
-    return f"{here:%H:%M}" if today else f"{here.day} {here:%B, %H:%M}"

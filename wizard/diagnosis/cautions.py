@@ -6,6 +6,7 @@ from itertools import groupby
 from wizard.errors import explain
 from wizard.model import Explanation, Failure
 from wizard.store import SharedGrant, Store
+from wizard.timefmt import format_time
 from wizard.tokens import TokenService
 from wizard.zoho import limits
 
@@ -66,7 +67,7 @@ def _shared_grant_caution(backup_host: str, shared_grants: list[SharedGrant]) ->
         if len(shared_grants) > MAX_LISTED_CONNECTIONS
         else ""
     )
-    backup_created_at = f"{shared_grants[-1].backup_created_at.astimezone():%Y-%m-%d %H:%M}"
+    backup_created_at = format_time(shared_grants[-1].backup_created_at, None)
     known = {
         "names": names + more,
         "backup_host": backup_host,

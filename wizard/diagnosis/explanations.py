@@ -15,8 +15,9 @@ from wizard.diagnosis import (
 )
 from wizard.diagnosis.cause_estimates import CauseEstimate, EvidenceItem, FailureClass
 from wizard.diagnosis.evidence import Evidence, Origin
-from wizard.errors import explain, message, spoken
+from wizard.errors import explain, message
 from wizard.model import AnswerOption, Cause, Confidence, Explanation, Failure
+from wizard.timefmt import format_time
 
 CLASSES = (
     refresh_tokens.REFRESH_TOKEN_REFUSED,
@@ -187,4 +188,4 @@ def _last_worked_details(evidence: Evidence) -> dict[str, str]:
     """When the grant is last known to have worked, for the question about what happened since."""
     if evidence.grant_record is None:
         return {}
-    return {"since": spoken(evidence.grant_record.last_worked_at, evidence.now)}
+    return {"since": format_time(evidence.grant_record.last_worked_at, evidence.now)}

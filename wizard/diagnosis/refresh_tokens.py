@@ -18,11 +18,11 @@ from wizard.diagnosis.cause_estimates import (
     likely,
     possible,
     ruled_out,
-    spoken,
 )
 from wizard.diagnosis.evidence import Evidence, StoredTokenKind
 from wizard.model import GrantState
 from wizard.store import GrantRecord
+from wizard.timefmt import format_time
 from wizard.zoho import limits
 
 ACTIVE_STATES = (GrantState.VERIFIED, GrantState.NOT_VERIFIED)
@@ -112,7 +112,9 @@ def rotated_token_lost(evidence: Evidence) -> CauseEstimate | None:
     same = [each for each in evidence.related_grants if each.location == life.location]
     rotated_at = life.rotated_at or max((e.rotated_at for e in same if e.rotated_at), default=None)
     unanswered = (
-        evidence_item("refresh-unanswered", sent_at=spoken(since, evidence.now)) if since else None
+        evidence_item("refresh-unanswered", sent_at=format_time(since, evidence.now))
+        if since
+        else None
     )
     if rotated_at is None:
         return (
@@ -120,7 +122,7 @@ def rotated_token_lost(evidence: Evidence) -> CauseEstimate | None:
             if unanswered
             else None
         )
-    rotates = evidence_item("has-rotated", rotated_at=spoken(rotated_at, evidence.now))
+    rotates = evidence_item("has-rotated", rotated_at=format_time(rotated_at, evidence.now))
     if unanswered is None:
         return possible(code, rotates) if life.rotated_at else None
     return likely(code, unanswered, rotates)

@@ -24,6 +24,7 @@ from wizard.local_api.sockets import socket_address
 from wizard.model import AccessToken, Event, Explanation, Failure
 from wizard.serialization import explanation_summary
 from wizard.services import Services
+from wizard.timefmt import format_iso
 from wizard.tokens import LONGEST, reported_token
 
 log = logging.getLogger(__name__)
@@ -343,7 +344,7 @@ def _token_to_json(token: AccessToken) -> dict[str, Any]:
     return {
         "access_token": token.value,
         "token_type": "Zoho-oauthtoken",
-        "expires_at": token.expires_at.isoformat(),
+        "expires_at": format_iso(token.expires_at),
         "api_domain": token.api_domain,
         "location": token.location,
         "stale": token.stale,

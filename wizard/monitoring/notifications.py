@@ -14,6 +14,7 @@ from wizard.errors import WizardError, message
 from wizard.model import Clock, Failure
 from wizard.serialization import explanation_to_json, to_json, to_json_value
 from wizard.store import NotifyFailure, Store
+from wizard.timefmt import format_time
 from wizard.transport import webhook
 
 REMIND = timedelta(hours=24)
@@ -175,7 +176,7 @@ class Notifier:
             kept["stderr"] = kept["stderr"][-LONGEST_SAID:]
         by = shown(target)
         happened = message("notifications", reason, by=by, **kept)
-        at = f"{self._clock().astimezone():%Y-%m-%d %H:%M}"
+        at = format_time(self._clock(), None)
         details = {"by": by, "failed_at": at, "happened": happened, **kept, "reason": reason}
         return Failure("notification-failed", temporary=True, details=details)
 

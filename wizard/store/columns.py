@@ -5,13 +5,14 @@ Times stand as ISO 8601 in UTC with microseconds, so that text order is time ord
 
 import json
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import Dialect, Text, TypeDecorator
 
 from wizard.model import Account, Failure, HttpExchange, Identifier, Organization
+from wizard.timefmt import format_iso, parse_iso
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -22,14 +23,10 @@ class UtcDateTime(TypeDecorator[datetime]):
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> str | None:
         """Refuses a naive datetime by raising ValueError."""
-        if value is None:
-            return None
-        if value.tzinfo is None:
-            raise ValueError("a time without a zone")
-        return value.astimezone(UTC).isoformat(timespec="microseconds")
+        return None if value is None else format_iso(value)
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> datetime | None:
-        return None if value is None else datetime.fromisoformat(value)
+        return None if value is None else parse_iso(value)
 
 
 class SpaceSeparated(TypeDecorator[tuple[str, ...]]):
@@ -92,17 +89,17 @@ def _failure_to_json(failure: Failure) -> dict[str, Any]:
         and {
             **vars(exchange),
             "parameters": dict(exchange.parameters),
-            "at": exchange.at.isoformat(),
+            "at": format_iso(exchange.at),
         },
-        "retry_at": failure.retry_at and failure.retry_at.isoformat(),
+        "retry_at": failure.retry_at and format_iso(failure.retry_at),
     }
 
 
 def _failure_from_json(stored: dict[str, Any]) -> Failure:
     exchange, retry_at = stored["exchange"], stored["retry_at"]
     if exchange:
-        exchange = HttpExchange(**{**exchange, "at": datetime.fromisoformat(exchange["at"])})
-    retry_at = retry_at and datetime.fromisoformat(retry_at)
+        exchange = HttpExchange(**{**exchange, "at": parse_iso(exchange["at"])})
+    retry_at = retry_at and parse_iso(retry_at)
     return Failure(**{**stored, "exchange": exchange, "retry_at": retry_at})
 
 

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Update, select, update
 from wizard.model import Failure
 from wizard.store import schema
 from wizard.store.repository import Repository
+from wizard.timefmt import format_iso, parse_iso
 from wizard.vault import labels
 
 _INSTALLATION = schema.installation
@@ -38,9 +39,7 @@ class MonitoringRepository(Repository):
         of the last message that named it."""
         with self.database.read() as c:
             known = _notified(c)
-        return {
-            mark: datetime.fromisoformat(at) for mark, at in known.items() if mark != _ALL_CLEAR_DUE
-        }
+        return {mark: parse_iso(at) for mark, at in known.items() if mark != _ALL_CLEAR_DUE}
 
     def is_all_clear_due(self) -> bool:
         """Whether somebody was told of a failure, and no all-clear has arrived since."""
@@ -55,13 +54,13 @@ class MonitoringRepository(Repository):
             known, kept = _notified(c), set(still)
             notified = {mark: when for mark, when in known.items() if mark in kept}
             if known and not is_settled:
-                notified[_ALL_CLEAR_DUE] = known.get(_ALL_CLEAR_DUE, at.isoformat())
+                notified[_ALL_CLEAR_DUE] = known.get(_ALL_CLEAR_DUE, format_iso(at))
             c.execute(update(_INSTALLATION).values(last_checked_at=at, notified=notified))
 
     def record_notified(self, marks: Iterable[str], at: datetime) -> None:
         """Write down that a message with these marks has arrived."""
         with self.database.write() as c:
-            notified = {**_notified(c), **dict.fromkeys(sorted(marks), at.isoformat())}
+            notified = {**_notified(c), **dict.fromkeys(sorted(marks), format_iso(at))}
             c.execute(update(_INSTALLATION).values(notified=notified))
 
     def notify_command(self) -> str:

@@ -9,6 +9,7 @@ from wizard.errors import fail
 from wizard.model import TokenRequest
 from wizard.store import schema
 from wizard.store.repository import Repository, update_one
+from wizard.timefmt import format_date
 
 _T = schema.token_requests
 
@@ -36,7 +37,7 @@ class RequestLogRepository(Repository):
         """
         with self.database.write() as c:
             if deactivation_time := c.scalar(select(schema.installation.c.deactivated_at)):
-                raise fail("home-retired", since=f"{deactivation_time:%Y-%m-%d}")
+                raise fail("home-retired", since=format_date(deactivation_time))
             if check is not None:
                 of_client = {"client_id": request.client_id, "location": request.location}
                 check(_select_requests(c, since or request.at - RETENTION, of_client))

@@ -9,11 +9,12 @@ from functools import partial
 from random import SystemRandom
 from typing import TypeVar
 
-from wizard.errors import Conflict, WizardError, explain, fail, spoken
+from wizard.errors import Conflict, WizardError, explain, fail
 from wizard.fastpath import CLOCK_TOLERANCE_SECONDS
 from wizard.locks import hold_lock
 from wizard.model import AccessToken, Failure, Grant, GrantState, RequestKind
 from wizard.oauth import TokenResponse, is_rotated
+from wizard.timefmt import format_time
 from wizard.tokens.budgets import RefreshPurpose
 from wizard.tokens.client_requests import ClientRequests
 from wizard.tokens.request_log import wait
@@ -246,7 +247,7 @@ class TokenRefresher(ClientRequests):
         """Note in the history that a person has it asked in spite of a wait, if there is one."""
         until = self._request_log.named_wait(grant)
         if until is not None:
-            self._record_event("wait-ignored", grant.connection, until=spoken(until))
+            self._record_event("wait-ignored", grant.connection, until=format_time(until, None))
 
     def _request_refresh_once(
         self, grant: Grant, secret: str, purpose: RefreshPurpose

@@ -25,6 +25,7 @@ from wizard.model import (
 from wizard.oauth import TokenResponse
 from wizard.product_api import ProductApi, ReadResult, rejects_token
 from wizard.store import Store
+from wizard.timefmt import format_duration
 from wizard.tokens import RefreshPurpose, TokenService
 from wizard.zoho import ACCOUNT_SCOPE, Product, missing_scopes, products_of
 
@@ -205,7 +206,7 @@ class VerificationRun:
         self._access_token, api_domain = token.access_token, token.api_domain
         self._clock_skew = token.exchange.at - token.server_time if token.server_time else None
         evidence = {
-            "access token": f"issued for {token.expires_in // 60} minutes",
+            "access token": f"issued for {format_duration(timedelta(seconds=token.expires_in))}",
             "data center": self._grant.location.upper(),
             "API domain": api_domain,
         }
@@ -287,13 +288,12 @@ class VerificationRun:
     def _compare_clock(self) -> StepOutcome:
         if self._clock_skew is None:
             return StepState.SKIPPED, {"clock": "Zoho's answer told no time"}, None
-        seconds = round(self._clock_skew.total_seconds())
+        difference = format_duration(abs(self._clock_skew))
         if abs(self._clock_skew) <= CLOCK_SKEW_TOLERANCE:
-            difference = "1 second" if abs(seconds) == 1 else f"{abs(seconds)} seconds"
             return StepState.PASSED, {"difference": difference}, None
-        ahead = "ahead of" if seconds > 0 else "behind"
-        evidence = {"difference": f"this computer is {abs(seconds)} seconds {ahead} Zoho"}
-        details = {"seconds": str(abs(seconds)), "direction": ahead}
+        ahead = "ahead of" if self._clock_skew > timedelta() else "behind"
+        evidence = {"difference": f"this computer is {difference} {ahead} Zoho"}
+        details = {"difference": difference, "direction": ahead}
         return StepState.PARTIAL, evidence, Failure("clock-skew", details=details)
 
     def _save_account(self, account: Account, organizations: tuple[Organization, ...]) -> None:

@@ -13,6 +13,7 @@ from werkzeug.wrappers import Response as AnyResponse
 from wizard.errors import WizardError, fail
 from wizard.model import Failure
 from wizard.services import Services
+from wizard.timefmt import format_age, format_duration, format_time
 from wizard.web import (
     auth,
     callback,
@@ -81,9 +82,10 @@ def create_app(
     app.jinja_env.finalize = view_models.sanitize_value
     app.jinja_env.filters.update(
         capped=view_models.capped,
-        datetime=view_models.format_datetime,
+        datetime=lambda at, **options: format_time(at, services.clock(), **options),
         short_id=view_models.shorten_client_id,
-        ago=lambda at: view_models.format_age(at, services.clock()),
+        duration=format_duration,
+        ago=lambda at: format_age(at, services.clock()),
     )
     app.jinja_env.globals["simulator_url"] = services.settings.simulator_url
     accounts_servers = (each.accounts_server for each in services.zoho.data_centers)

@@ -10,6 +10,7 @@ from wizard.clients import ClientCheck
 from wizard.diagnosis import explain_failure
 from wizard.errors import WizardError
 from wizard.model import Client, Failure, SecretState
+from wizard.timefmt import format_time
 from wizard.web import pasted, view_models
 from wizard.web.context import get_services
 from wizard.web.view_models import StatusBadge
@@ -133,7 +134,7 @@ def _client_page(
 
 
 def _facts(client: Client) -> dict[str, str]:
-    created_at = view_models.format_datetime(client.created_at) if client.created_at else ""
+    created_at = format_time(client.created_at, get_services().clock()) if client.created_at else ""
     facts = {
         "Registered in": get_services().zoho.data_center(client.location).name,
         "Redirect URI": client.redirect_uri or "none: a Self Client",

@@ -9,6 +9,7 @@ from wizard.diagnosis import ConnectionState, ConnectionStatus
 from wizard.errors import describe_event, describe_outcome
 from wizard.model import Attempt, Connection, Explanation, Grant, GrantState
 from wizard.product_api import probe_url
+from wizard.timefmt import format_time
 from wizard.verification import VERIFIABLE_STATES
 from wizard.web import destinations, view_models
 from wizard.web.context import get_services
@@ -215,7 +216,7 @@ def _facts(connection: Connection, grant: Grant | None) -> dict[str, str]:
         data_center = get_services().zoho.data_center(grant.location)
         facts = {
             "Grant": f"number {grant.generation}, "
-            f"given {view_models.format_datetime(grant.granted_at)}; "
+            f"given {format_time(grant.granted_at, get_services().clock())}; "
             "a grant is what one consent gives: a refresh token",
             "Issued by": data_center.accounts_server,
             "API domain": f"{data_center.api_domain}, where your program’s calls go",

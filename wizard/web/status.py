@@ -6,8 +6,9 @@ from flask import Blueprint, render_template
 
 from wizard.errors import explain, fail, message
 from wizard.monitoring import shown
+from wizard.timefmt import format_age, format_time
 from wizard.web.context import get_services, peers
-from wizard.web.view_models import StatusBadge, format_age, format_datetime
+from wizard.web.view_models import StatusBadge
 
 pages = Blueprint("status", __name__)
 
@@ -42,7 +43,7 @@ def show() -> str:
     )
     store["Alarm"] = shown(services.store.monitoring.notify_command()) or NO_NOTIFICATIONS
     if deactivated_at:
-        store["Moved away"] = format_datetime(deactivated_at)
+        store["Moved away"] = format_time(deactivated_at, services.clock())
     zoho_facts = {
         "Which": "the real one"
         if services.zoho.is_live

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from markupsafe import Markup
 
@@ -247,25 +247,6 @@ def sanitize_value(value: object) -> object:
     if not isinstance(value, str) or isinstance(value, Markup):
         return value
     return sanitize(value)
-
-
-def format_datetime(at: datetime) -> str:
-    """A time as people of this machine read it."""
-    here = at.astimezone()
-    return f"{here.day} {here:%b %Y, %H:%M:%S}"
-
-
-def format_age(at: datetime, now: datetime) -> str:
-    """How long ago, in words."""
-    minutes = max(now - at, timedelta()) // timedelta(minutes=1)
-    if minutes < 1:
-        return "just now"
-    if minutes < 60:
-        return f"{minutes} minute{'s' if minutes > 1 else ''} ago"
-    hours = minutes // 60
-    return (
-        f"{hours} hour{'s' if hours > 1 else ''} ago" if hours < 48 else f"{hours // 24} days ago"
-    )
 
 
 def shorten_client_id(client_id: str) -> str:

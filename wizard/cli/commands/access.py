@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from wizard.cli.renderer import Renderer, format_datetime
+from wizard.cli.renderer import Renderer
 from wizard.cli.terminal import CONNECTION_NAME, Terminal, json_option, pass_terminal
 from wizard.errors import fail
 from wizard.local_api import (
@@ -85,7 +85,7 @@ def _list_permissions(terminal: Terminal, name: str) -> None:
         return
     columns = ("User", "Number", "Since")
     terminal.renderer.print_table(
-        columns, [(row.user, str(row.uid), format_datetime(row.created_at)) for row in rows]
+        columns, [(row.user, str(row.uid), terminal.format_time(row.created_at)) for row in rows]
     )
     if not rows:
         terminal.renderer.print_note(f"Nobody but you may ask for {name}.")

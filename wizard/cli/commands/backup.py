@@ -19,7 +19,7 @@ from wizard.backup import (
     set_database_aside,
 )
 from wizard.cli.flows.verification import VerificationOutcome, most_severe, print_outcome, verify
-from wizard.cli.renderer import format_datetime, print_incidents
+from wizard.cli.renderer import print_incidents
 from wizard.cli.terminal import Exit, Terminal, json_option, pass_terminal
 from wizard.errors import WizardError, explain, fail
 from wizard.model import GrantState
@@ -254,7 +254,8 @@ def _print_incidents(
     findings = {each.name: each.explanation for each in outcomes if each.explanation}
     failures = {name: found.failure for name, found in findings.items() if found.failure}
     working = [each.name for each in outcomes if each.explanation is None]
-    print_incidents(terminal.renderer, services.incidents.from_failures(failures, working))
+    incidents = services.incidents.from_failures(failures, working)
+    print_incidents(terminal.renderer, incidents, terminal.clock())
 
 
 def _needs_verification(services: Services, name: str) -> bool:
@@ -298,7 +299,8 @@ def _print_result(
             renderer.print_note(f"{each.connection}: {explain(each.failure).title} ({each.target})")
     renderer.print_success(
         f"{len(result.connections)} connections restored from {backup.host}, "
-        f"{format_datetime(backup.created_at)}; {len(result.already_present)} were here already."
+        f"{terminal.format_time(backup.created_at)}; "
+        f"{len(result.already_present)} were here already."
     )
     if waiting:
         renderer.print_note(

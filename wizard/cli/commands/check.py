@@ -10,7 +10,7 @@ import click
 from wizard.cli.commands.connections import print_no_connections
 from wizard.cli.commands.token import POLL_INTERVAL_SECONDS, DurationType
 from wizard.cli.flows.verification import VerificationOutcome, most_severe, print_outcome
-from wizard.cli.renderer import format_datetime, print_incidents
+from wizard.cli.renderer import print_incidents
 from wizard.cli.terminal import CONNECTION_NAME, Exit, Terminal, json_option, pass_terminal
 from wizard.model import VerificationStep
 from wizard.monitoring import CheckResult, CheckRun
@@ -89,7 +89,7 @@ def run_checks(
 
         def wait_until(until: datetime) -> bool:
             show_progress(
-                f"Zoho's limits: the next may be asked at {format_datetime(until)}. "
+                f"Zoho's limits: the next may be asked at {terminal.format_time(until)}. "
                 "Ctrl-C: leave the rest."
             )
             return _wait_until(terminal, until, deadline)
@@ -139,7 +139,7 @@ def _print_results(terminal: Terminal, check_run: CheckRun, *, is_single: bool) 
             renderer.print_success(f"All {working} work.")
         else:
             renderer.print_failure(f"{working} of {len(outcomes)} work.")
-        print_incidents(renderer, check_run.incidents)
+        print_incidents(renderer, check_run.incidents, terminal.clock())
 
 
 def _to_outcome(terminal: Terminal, result: CheckResult) -> VerificationOutcome:

@@ -7,7 +7,6 @@ from click.shell_completion import CompletionItem
 
 from wizard.cli.flows.connection_request import register_client, resolve_location
 from wizard.cli.flows.verification import most_severe
-from wizard.cli.renderer import format_datetime
 from wizard.cli.terminal import Exit, Terminal, json_option, pass_terminal, printable
 from wizard.errors import WizardError
 from wizard.model import Client
@@ -96,7 +95,7 @@ def show_client(terminal: Terminal, client_id: str) -> None:
             ("Secrets stored for", ", ".join(selected.locations)),
             ("One secret for all", "yes" if selected.has_common_secret else "no"),
             ("Connections", ", ".join(_connections_using(terminal, selected))),
-            ("Registered", format_datetime(selected.created_at)),
+            ("Registered", terminal.format_time(selected.created_at)),
         ]
     )
     for (_zuid, email), count in terminal.services.store.grants.count_refresh_tokens(

@@ -15,13 +15,13 @@ from wizard.cli.connection_states import (
     state_label,
 )
 from wizard.cli.flows.verification import print_usage
-from wizard.cli.renderer import format_datetime
 from wizard.cli.terminal import CONNECTION_NAME, Exit, Terminal, json_option, pass_terminal
 from wizard.errors import describe_event, fail
 from wizard.model import Connection, Event, Failure, Grant, GrantState
 from wizard.paths import current_user
 from wizard.serialization import explanation_summary
 from wizard.store import ConnectionOverview, Destination
+from wizard.timefmt import format_time
 from wizard.tokens import RequestLogView
 from wizard.verification import headline
 from wizard.zoho import describe_scope
@@ -57,7 +57,7 @@ def list_connections(terminal: Terminal, by: str | None) -> None:
         checked_at := terminal.services.store.monitoring.last_checked_at()
     ) and not terminal.renderer.as_json:
         terminal.renderer.print_note(
-            f"All of them were last checked by a watch at {format_datetime(checked_at)}."
+            f"All of them were last checked by a watch at {terminal.format_time(checked_at)}."
         )
 
 
@@ -82,7 +82,7 @@ def _overview_row(
         grant.account.email if grant.account else "",
         ", ".join(organizations),
         grant.location,
-        format_datetime(refreshed_at),
+        format_time(refreshed_at, now) if refreshed_at else "never",
     )
 
 
@@ -190,12 +190,15 @@ def _print_connection(terminal: Terminal, name: str) -> None:
         )
         what = "Check" if report.has_failed else "Proof"
         renderer.print_heading(
-            f"{what} of {format_datetime(report.finished_at or report.started_at)}{since}"
+            f"{what} of {terminal.format_time(report.finished_at or report.started_at)}{since}"
         )
         renderer.print_report(report)
     renderer.print_heading("History")
-    for event in store.events.of_connection(name, limit=MAX_EVENTS):
-        renderer.print_item(f"  {format_datetime(event.at)}  {describe_event(event)}")
+    events = store.events.of_connection(name, limit=MAX_EVENTS)
+    times = [terminal.format_time(event.at, seconds=True) for event in events]
+    width = max(map(len, times), default=0)
+    for time, event in zip(times, events, strict=True):
+        renderer.print_item(f"  {time.ljust(width)}  {describe_event(event)}")
     renderer.print_blank()
     for caution in terminal.services.cautions.of_connection(name):
         renderer.print_caution(caution)
@@ -217,7 +220,7 @@ def _facts(
             ("API domain", f"{_api_domain(terminal, grant.location)} (your calls go there)"),
             (
                 "Grant",
-                f"{grant.generation}, from the consent of {format_datetime(grant.granted_at)}",
+                f"{grant.generation}, from the consent of {terminal.format_time(grant.granted_at)}",
             ),
         ]
         if grant

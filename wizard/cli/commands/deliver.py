@@ -8,7 +8,6 @@ from typing import Any
 import click
 
 from wizard.cli.flows.verification import most_severe
-from wizard.cli.renderer import format_datetime
 from wizard.cli.terminal import CONNECTION_NAME, Exit, Terminal, json_option, pass_terminal
 from wizard.delivery import (
     DeliveryPreview,
@@ -250,7 +249,7 @@ def _print_statuses(terminal: Terminal, statuses: list[DestinationStatus]) -> No
         terminal.renderer.print_json([_status_to_json(each) for each in statuses])
         return
     columns = ("Destination", "Profile", "State", "Delivered", "In use")
-    terminal.renderer.print_entries(columns, [_status_row(each) for each in statuses])
+    terminal.renderer.print_entries(columns, [_status_row(terminal, each) for each in statuses])
     for status in statuses:
         if status.failure is not None:
             terminal.renderer.print_explanation(terminal.explain(status.failure))
@@ -262,14 +261,15 @@ def _print_statuses(terminal: Terminal, statuses: list[DestinationStatus]) -> No
             terminal.renderer.print_note(f"  {each.id.ljust(14)} {each.title}")
 
 
-def _status_row(status: DestinationStatus) -> tuple[str, ...]:
+def _status_row(terminal: Terminal, status: DestinationStatus) -> tuple[str, ...]:
     destination = status.destination
     state = STATE_LABELS[status.state].format(
         generation=status.found_generation, fields=", ".join(status.changed_fields)
     )
     target = f"{destination.target} [{destination.entry}]" * bool(destination.entry)
-    delivered = format_datetime(destination.delivered_at)
-    used = format_datetime(destination.reloaded_at) if destination.reloaded_at else "not known"
+    delivered = terminal.format_time(destination.delivered_at)
+    reloaded_at = destination.reloaded_at
+    used = terminal.format_time(reloaded_at) if reloaded_at else "not known"
     return (target or destination.target, destination.profile, state, delivered, used)
 
 

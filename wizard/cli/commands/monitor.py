@@ -16,12 +16,13 @@ from wizard.cli.commands.status import run_unattended
 from wizard.cli.commands.token import POLL_INTERVAL_SECONDS, DurationType
 from wizard.cli.flows.serving import stop_signals
 from wizard.cli.flows.verification import most_severe
-from wizard.cli.renderer import format_datetime, print_incidents
+from wizard.cli.renderer import print_incidents
 from wizard.cli.terminal import Exit, Terminal, json_option, pass_terminal
 from wizard.delivery import commands
 from wizard.errors import WizardError, fail
 from wizard.model import Failure
 from wizard.monitoring import REMIND, CheckRun, settled, shown
+from wizard.timefmt import format_duration_option
 from wizard.transport import webhook
 
 MIN_INTERVAL = timedelta(minutes=10)
@@ -50,7 +51,7 @@ HEARTBEAT_TIMEOUT_SECONDS = 30.0  # seconds for a heartbeat
 @click.option(
     "--remind",
     type=DurationType(),
-    default=f"{REMIND // timedelta(hours=1)}h",
+    default=format_duration_option(REMIND),
     metavar="DURATION",
     help="Tell again of what stays broken, about this often; 0: never. Default: 24h.",
 )
@@ -96,7 +97,7 @@ def monitor(
       zoho-wizard monitor --test-notify
     """
     if every < MIN_INTERVAL:
-        raise fail("watch-too-often", minimum_minutes=str(int(MIN_INTERVAL.total_seconds() // 60)))
+        raise fail("watch-too-often", minimum=format_duration_option(MIN_INTERVAL))
     environment = terminal.settings.child_environment
     notify = notify and settled(notify, environment)
     if heartbeat and not webhook.is_url(heartbeat):
@@ -121,7 +122,7 @@ def monitor(
 
 def _monitor_options(notify: str | None, heartbeat: str, remind: timedelta) -> list[str]:
     options = [("--notify", notify)] if notify is not None else []
-    options += [("--remind", f"{int(remind.total_seconds())}s")] if remind != REMIND else []
+    options += [("--remind", format_duration_option(remind))] if remind != REMIND else []
     options += [("--heartbeat", heartbeat)] if heartbeat else []
     return [word for option in options for word in option]
 
@@ -207,12 +208,12 @@ def _print_check_run(terminal: Terminal, check_run: CheckRun) -> None:
     if renderer.as_json:
         renderer.print_json(check_run.to_json())
         return
-    print_incidents(renderer, check_run.incidents)
+    print_incidents(renderer, check_run.incidents, terminal.clock())
     if not check_run.results:
         print_no_connections(terminal)
     elif check_run.is_healthy:
         renderer.print_success(
-            f"{format_datetime(check_run.at)}: all {len(check_run.results)} connections work."
+            f"{terminal.format_time(check_run.at)}: all {len(check_run.results)} connections work."
         )
 
 

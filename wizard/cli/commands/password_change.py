@@ -7,7 +7,6 @@ import click
 from wizard.cli.commands.check import exit_with_result, run_checks
 from wizard.cli.commands.reauthorize import reauthorize
 from wizard.cli.connection_states import STATE_LABELS
-from wizard.cli.renderer import format_datetime
 from wizard.cli.terminal import Terminal, json_option, pass_terminal
 from wizard.diagnosis.password_change import PasswordChangeRisk, advice, password_change_risks
 from wizard.errors import fail
@@ -73,7 +72,7 @@ def _print_risk(terminal: Terminal, risk: PasswordChangeRisk) -> None:
     renderer.print_table(
         ("Connection", "State", "Last used"),
         [
-            (each.name, STATE_LABELS[each.state], format_datetime(each.last_refreshed_at))
+            (each.name, STATE_LABELS[each.state], terminal.format_time(each.last_refreshed_at))
             for each in risk.connections
         ],
     )

@@ -29,7 +29,6 @@ from wizard.cli.flows.serving import (
     wait_until,
 )
 from wizard.cli.flows.verification import most_severe, verify
-from wizard.cli.renderer import format_datetime
 from wizard.cli.terminal import CONNECTION_NAME, Exit, Terminal, json_option, pass_terminal
 from wizard.errors import WizardError, fail, message
 from wizard.model import AttemptMode
@@ -39,6 +38,7 @@ from wizard.reauthorization import (
     ReauthorizationItem,
     ReauthorizationPlan,
 )
+from wizard.timefmt import format_duration
 from wizard.zoho import parse_scope, preset, presets
 
 
@@ -213,8 +213,8 @@ def _confirm_plan(terminal: Terminal, plan: ReauthorizationPlan, *, yes: bool) -
     renderer = terminal.renderer
     for group in plan.groups:
         owner = group.email or "whoever it belongs to"
-        minutes = -(-group.wait // timedelta(minutes=1))
-        waiting = f" (the last one waits {minutes} minutes for Zoho)" if minutes else ""
+        wait = format_duration(group.wait)
+        waiting = f" (the last one waits {wait} for Zoho)" if group.wait else ""
         renderer.print_note(
             f"{owner} in {group.location.upper()}, client {group.client_name}: "
             f"{', '.join(group.names)}{waiting}"
@@ -337,7 +337,7 @@ def _begin_authorizations(
             terminal.renderer.print_explanation(terminal.explain(error.failure))
             if error.failure.retry_at is not None:
                 terminal.renderer.print_note(
-                    f"Ask for the rest at {format_datetime(error.failure.retry_at)} or later:",
+                    f"Ask for the rest at {terminal.format_time(error.failure.retry_at)} or later:",
                     command="zoho-wizard reauthorize --request",
                 )
                 break

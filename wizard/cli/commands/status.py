@@ -12,7 +12,6 @@ from typing import Any
 import click
 from click.shell_completion import get_completion_class
 
-from wizard.cli.renderer import format_datetime
 from wizard.cli.terminal import Terminal, json_option, pass_terminal
 from wizard.errors import explain, fail, message
 from wizard.local_api import request_browser_link
@@ -21,6 +20,7 @@ from wizard.monitoring import shown
 from wizard.paths import current_user
 from wizard.serialization import explanation_summary
 from wizard.services import Services
+from wizard.timefmt import format_age, format_time
 from wizard.tokens import outcome_unknown_since
 
 UNATTENDED_TIMEOUT_SECONDS = 30
@@ -114,11 +114,11 @@ def _status_facts(values: dict[str, Any], now: datetime) -> list[tuple[str, str]
         ("Access", message("access-check", values["access_check"])),
         ("Redirect URI", values["redirect_uri"]),
         ("Last backup", _last_backup_text(values["last_backup_at"], now)),
-        ("Last watch", _last_check_text(values["last_checked_at"])),
+        ("Last watch", _last_check_text(values["last_checked_at"], now)),
         ("Alarm", values["notify_program"] or "none: zoho-wizard monitor --notify COMMAND|URL"),
         (
             "Moved away",
-            format_datetime(values["deactivated_at"]) if values["deactivated_at"] else "",
+            format_time(values["deactivated_at"], now) if values["deactivated_at"] else "",
         ),
         ("Connections", str(values["connections"])),
         ("Outcome unknown", ", ".join(values["outcome_unknown"])),
@@ -140,16 +140,14 @@ def _profiles_text(profiles: str | None) -> str:
     return f"{profiles}, where people are signed in at Zoho" if profiles else ""
 
 
-def _last_check_text(at: datetime | None) -> str:
-    return "never: zoho-wizard monitor" if at is None else format_datetime(at)
+def _last_check_text(at: datetime | None, now: datetime) -> str:
+    return "never: zoho-wizard monitor" if at is None else format_age(at, now)
 
 
 def _last_backup_text(at: datetime | None, now: datetime) -> str:
     if at is None:
         return "never: zoho-wizard backup FILE"
-    days = (now - at).days
-    ago = "today" if days < 1 else f"{days} day{'s' if days > 1 else ''} ago"
-    return f"{ago}, {format_datetime(at)}"
+    return f"{format_age(at, now)}, {format_time(at, now)}"
 
 
 def run_unattended(terminal: Terminal) -> dict[str, str]:

@@ -1,6 +1,5 @@
 """``token``: a fresh access token, and nothing else, on stdout."""
 
-import re
 import sys
 import time
 from datetime import datetime, timedelta
@@ -9,10 +8,10 @@ from typing import Any
 
 import click
 
-from wizard.cli.renderer import format_datetime
 from wizard.cli.terminal import CONNECTION_NAME, Terminal, json_option, pass_terminal
 from wizard.errors import WizardError
 from wizard.model import AccessToken, Failure
+from wizard.timefmt import format_duration_option, parse_duration
 from wizard.tokens import LONGEST, reported_token
 
 MAX_TTL = timedelta(minutes=30)
@@ -24,9 +23,6 @@ POLL_INTERVAL_SECONDS = 0.5
 
 DEFAULT_RETRY_DELAY = timedelta(seconds=30)
 """How long to wait where nobody says when it may go on: after a network fault."""
-
-_DURATION = re.compile(r"(?P<count>\d{1,5})(?P<unit>[smh]?)")
-_UNIT_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600}
 
 
 class DurationType(click.ParamType[timedelta]):
@@ -41,12 +37,13 @@ class DurationType(click.ParamType[timedelta]):
         self, value: Any, parameter: click.Parameter | None, context: click.Context | None
     ) -> timedelta:
         """Read a number and its unit, seconds where none is given."""
-        match = _DURATION.fullmatch(str(value))
-        if match is None:
-            self.fail(f"{value!r} is not a span of time such as 90s, 15m or 1h", parameter, context)
-        duration = timedelta(seconds=int(match["count"]) * _UNIT_SECONDS[match["unit"]])
+        try:
+            duration = parse_duration(str(value))
+        except ValueError as error:
+            self.fail(f"{value!r} is {error}", parameter, context)
         if duration > self.maximum:
-            self.fail(f"{value!r} is more than {self.maximum // timedelta(minutes=1)}m", parameter)
+            most = format_duration_option(self.maximum)
+            self.fail(f"{value!r} is more than {most}", parameter)
         return duration
 
 
@@ -153,7 +150,7 @@ def get_token(
                 raise
             title = terminal.explain(error.failure).title
         terminal.renderer.print_note(
-            f"{title}. Waiting until {format_datetime(until)}; Ctrl-C ends it."
+            f"{title}. Waiting until {terminal.format_time(until)}; Ctrl-C ends it."
         )
         while terminal.clock() < until:
             time.sleep(POLL_INTERVAL_SECONDS)

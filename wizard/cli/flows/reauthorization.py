@@ -9,13 +9,13 @@ import click
 from wizard.cli.flows.authorization import Authorizer
 from wizard.cli.flows.serving import interruptible, stop_signals, wait_until
 from wizard.cli.flows.verification import print_outcome, verify
-from wizard.cli.renderer import format_datetime
 from wizard.cli.terminal import Terminal
 from wizard.errors import WizardError, message
 from wizard.model import Failure, Grant, GrantState
 from wizard.reauthorization import Action, ItemState, ReauthorizationItem
 from wizard.serialization import explanation_to_json
 from wizard.store import Destination
+from wizard.timefmt import format_duration, format_time
 from wizard.verification import headline
 
 RETRY, ACCEPT, SKIP = "retry", "accept", "skip"
@@ -149,13 +149,14 @@ def _wait_until(
         if item.failure is not None:
             terminal.renderer.print_explanation(terminal.explain(item.failure))
         authorizer.notify(
-            f"{item.connection} is proved again at {format_datetime(until)}, without a consent."
+            f"{item.connection} is proved again at {terminal.format_time(until)}, "
+            "without a consent."
         )
     else:
         authorizer.notify(
             f"Zoho lets the client {item.client_name} ask only so often: "
             "the next consent with it may "
-            f"begin at {format_datetime(until)}."
+            f"begin at {terminal.format_time(until)}."
         )
     terminal.renderer.print_note("Ctrl-C: stop here, and go on at any time.")
     announced: set[int] = set()
@@ -165,9 +166,7 @@ def _wait_until(
         minutes = -(-left // timedelta(minutes=1))
         if minutes > 0 and minutes not in announced:
             announced.add(minutes)
-            terminal.renderer.print_note(
-                f"{minutes} minutes left" if minutes > 1 else "1 minute left"
-            )
+            terminal.renderer.print_note(f"{format_duration(timedelta(minutes=minutes))} left")
         return left <= timedelta(0)
 
     _poll_until(authorizer, is_over)
@@ -195,7 +194,7 @@ def print_results(terminal: Terminal, items: Sequence[ReauthorizationItem]) -> N
     ends = [line.revoke_at for line in items if line.revoke_at]
     if ends:
         old = "refresh token" if len(ends) == 1 else f"{len(ends)} refresh tokens"
-        at = format_datetime(min(ends))
+        at = terminal.format_time(min(ends))
         terminal.renderer.print_note(
             f"The {old} replaced here will be revoked at Zoho, from {at} on."
         )
@@ -250,7 +249,7 @@ def exit_code(terminal: Terminal, item: ReauthorizationItem) -> int:
 
 def state_of(line: ReauthorizationItem, now: datetime) -> str:
     """How far `line` is, in words."""
-    until = _clock_time(line.retry_at, now) if line.retry_at else ""
+    until = format_time(line.retry_at, now) if line.retry_at else ""
     return message(
         "reauthorization-items", "rate-limited" if line.rate_limited else line.state, until=until
     )
@@ -264,7 +263,7 @@ def _row(terminal: Terminal, item: ReauthorizationItem) -> tuple[str, ...]:
         item.connection,
         state_of(item, now),
         headline(grant) if grant else "",
-        _clock_time(verified_at, now) if verified_at else "",
+        format_time(verified_at, now) if verified_at else "",
         _program_counts(store.destinations.all(item.connection), grant.generation if grant else 0),
     )
 
@@ -280,13 +279,6 @@ def _verification(
         return False, None
     report = terminal.services.store.verification_reports.get(line.connection, current.generation)
     return True, report.finished_at if report and report.is_verified else None
-
-
-def _clock_time(at: datetime, now: datetime) -> str:
-    """A time of today in short, of another day with its date."""
-    here = at.astimezone()
-    today = here.date() == now.astimezone().date()
-    return here.strftime("%H:%M:%S") if today else format_datetime(at)
 
 
 def _program_counts(destinations: Sequence[Destination], generation: int) -> str:
