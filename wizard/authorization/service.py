@@ -245,6 +245,9 @@ class AuthorizationService(AttemptLifecycle):
             self._try_close(attempt, AttemptState.FAILED, failure)
             return CompletedAttempt(attempt, attempt.connection, failure=failure)
         with self._tokens.exchange_lock(attempt.connection):
+            stored = self._store.attempts.get(attempt.id)
+            if stored.connection != attempt.connection:  # renamed before the lock was acquired
+                return self._redeem_state(stored, params)
             try:
                 self._store.attempts.advance(
                     attempt.id, AttemptState.REDIRECTED, AttemptState.CALLBACK_RECEIVED

@@ -2,14 +2,16 @@
 
 import os
 import re
+from dataclasses import replace
 
-from sqlalchemy import ColumnElement, delete, func, select, true, update
+from sqlalchemy import ColumnElement, Table, delete, func, select, true, update
 from sqlalchemy import Connection as DatabaseConnection
 
 from wizard.errors import WizardError, fail
 from wizard.model import Connection
 from wizard.paths import current_user
-from wizard.store import clients, monitoring, schema
+from wizard.store import clients, monitoring, reauthorizations, schema
+from wizard.store.grants import rename_grants
 from wizard.store.repository import Repository, insert_row, suggest_names
 
 _T = schema.connections
@@ -90,6 +92,33 @@ class ConnectionRepository(Repository):
             monitoring.forget_connection(c, name)
         self.database.checkpoint()
 
+    def rename(self, name: str, new_name: str) -> None:
+        """Give a connection another name; everything bound to its name follows.
+
+        Raises ``unknown-connection``, ``bad-name``, ``connection-exists``,
+        ``rename-during-reauthorization``, ``sealed-record-damaged``; nothing is changed then.
+        """
+        if not NAME_PATTERN.fullmatch(new_name):
+            raise fail("bad-name", name=new_name)
+        with self.database.write() as c:
+            names = {each.lower(): each for each in c.scalars(select(_T.c.name))}
+            if names.get(name.lower()) != name:
+                raise self._unknown_connection(c, name)
+            taken = names.get(new_name.lower())
+            if taken is not None and (taken != name or new_name == name):
+                raise fail("connection-exists", name=taken)
+            if reauthorizations.is_in_progress(c, name):
+                raise fail("rename-during-reauthorization", name=name)
+            c.exec_driver_sql("PRAGMA defer_foreign_keys = ON")  # ends with the transaction
+            rename_grants(c, self._vault, name, new_name)
+            c.execute(update(_T).where(_T.c.name == name).values(name=new_name))
+            monitoring.rename_connection(c, name, new_name)
+            for table in schema.metadata.tables.values():
+                if "connection" in table.c:
+                    here = table.c.connection == name
+                    c.execute(update(table).where(here).values(connection=new_name))
+                    _rename_in_failures(c, table, name, new_name)
+
     def _update_connection(self, name: str, **values: object) -> None:
         with self.database.write() as c:
             if c.execute(update(_T).where(_T.c.name == name).values(**values)).rowcount == 0:
@@ -109,6 +138,19 @@ def select_connections(
     """The connections that fulfil the condition, or all, by name."""
     query = select(*_COLUMNS).where(true() if condition is None else condition)
     return tuple(Connection(**row._mapping) for row in c.execute(query.order_by(_T.c.name)))
+
+
+def _rename_in_failures(c: DatabaseConnection, table: Table, name: str, new_name: str) -> None:
+    """Replace the name in the stored failures of a renamed connection."""
+    if "failure" not in table.c:
+        return
+    key = [*table.primary_key]
+    mine = table.c.connection == new_name, table.c.failure.is_not(None)
+    for *identity, failure in c.execute(select(*key, table.c.failure).where(*mine)).all():
+        if failure.details.get("name") == name:
+            renamed = replace(failure, details={**failure.details, "name": new_name})
+            here = [column == value for column, value in zip(key, identity, strict=True)]
+            c.execute(update(table).where(*here).values(failure=renamed))
 
 
 def _name_contains(substring: str) -> ColumnElement[bool]:

@@ -1,6 +1,7 @@
 """Grants: stored before anything else is done with them, swapped only when proved."""
 
 from collections import Counter
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -165,9 +166,7 @@ class GrantRepository(Repository):
         Raises `Conflict` where the stored refresh token is not the one that ``grant`` has.
         """
         name, generation = grant.connection, grant.generation
-        sealed = self._vault.seal(
-            refresh_token, labels.GRANT, _identity(grant), labels.REFRESH_TOKEN
-        )
+        sealed = _sealed_refresh_token(self._vault, replace(grant, refresh_token=refresh_token))
         here = select(_T).where(_T.c.connection == name, _T.c.generation == generation)
         with self.database.write() as c:
             row = c.execute(here).first()
@@ -222,8 +221,19 @@ class GrantRepository(Repository):
 
 def insert_grant(c: Connection, vault: Vault, grant: Grant) -> None:
     """Insert ``grant`` with its refresh token sealed."""
-    sealed = vault.seal(grant.refresh_token, labels.GRANT, _identity(grant), labels.REFRESH_TOKEN)
-    insert_row(c, _T, **{**vars(grant), "refresh_token": sealed})
+    insert_row(c, _T, **{**vars(grant), "refresh_token": _sealed_refresh_token(vault, grant)})
+
+
+def rename_grants(c: Connection, vault: Vault, name: str, new_name: str) -> None:
+    """Move the grants of connection ``name`` to ``new_name``, their refresh tokens sealed again.
+
+    Raises ``sealed-record-damaged``.
+    """
+    for row in c.execute(select(_T).where(_T.c.connection == name)).all():
+        renamed = replace(grant_from_row(vault, row), connection=new_name)
+        sealed = _sealed_refresh_token(vault, renamed)
+        values = {"connection": new_name, "refresh_token": sealed}
+        c.execute(_update(name, renamed.generation).values(values))
 
 
 def grant_from_row(vault: Vault, row: Row[Any]) -> Grant:
@@ -242,6 +252,10 @@ def _requested_scope(name: str, generation: int) -> Select[Any]:
 
 def _merged_scopes(one: tuple[str, ...], other: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*one, *other)))
+
+
+def _sealed_refresh_token(vault: Vault, grant: Grant) -> bytes:
+    return vault.seal(grant.refresh_token, labels.GRANT, _identity(grant), labels.REFRESH_TOKEN)
 
 
 def _identity(grant: Grant | Row[Any]) -> str:

@@ -116,5 +116,18 @@ def forget_connection(c: Connection, name: str) -> None:
         c.execute(update(_INSTALLATION).values(notified=notified))
 
 
+def rename_connection(c: Connection, name: str, new_name: str) -> None:
+    """Keep what was told of connection `name` under its new name."""
+    known = _notified(c)
+    renamed = {_renamed_mark(mark, name, new_name): when for mark, when in known.items()}
+    if renamed != known:
+        c.execute(update(_INSTALLATION).values(notified=renamed))
+
+
+def _renamed_mark(mark: str, name: str, new_name: str) -> str:
+    words = mark.split(" ")
+    return " ".join([words[0], new_name, *words[2:]]) if words[1:2] == [name] else mark
+
+
 def _notified(c: Connection) -> Mapping[str, str]:
     return c.scalar(select(_INSTALLATION.c.notified)) or {}

@@ -114,6 +114,13 @@ class ReauthorizationRepository(Repository):
             update_one(c, update(_T).where(*here).values(**values), "the repair")
 
 
+def is_in_progress(c: Connection, name: str) -> bool:
+    """Whether connection ``name`` is part of the re-authorization under way, and not skipped."""
+    query = select(_ITEMS.c.connection).join(_T, _T.c.id == _ITEMS.c.reauthorization_id)
+    mine = _T.c.ended_at.is_(None), _ITEMS.c.connection == name, _ITEMS.c.skipped.is_(False)
+    return c.scalar(query.where(*mine)) is not None
+
+
 def _delete_item(c: Connection, reauthorization_id: int, name: str) -> None:
     c.execute(
         delete(_ITEMS).where(

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -321,6 +321,33 @@ class TokenService(TokenRefresher):
         with self._refresh_lock(name):
             self._token_cache.remove(name)
             self._store.connections.remove(name)
+
+    def rename_connection(self, name: str, new_name: str) -> None:
+        """Rename connection `name`, with everything bound to its name and the cached access token.
+
+        Raises ``unknown-connection``, ``bad-name``, ``connection-exists``,
+        ``rename-during-reauthorization``, ``sealed-record-damaged``; while the connection is in
+        use, ``climb-under-way``, ``exchange-under-way`` or ``refresh-under-way``.
+        """
+        same_file = name.lower() == new_name.lower()  # where capital letters tell no files apart
+        self._store.connections.get(name)
+        with (
+            self.exchange_lock(name, wait=False),
+            self.verification_lock(name),
+            self._refresh_lock(name),
+            nullcontext() if same_file else self._refresh_lock(new_name),
+        ):
+            token = self._token_cache.get(name)
+            self._token_cache.remove(name)  # first, so that no crash leaves a token of the old name
+            try:
+                self._store.connections.rename(name, new_name)
+            except WizardError:
+                if token is not None:
+                    self._token_cache.put(token)
+                raise
+            if token is not None:
+                self._token_cache.put(replace(token, connection=new_name))
+        self._record_event("renamed", new_name, previous_name=name)
 
     # the ledger
 

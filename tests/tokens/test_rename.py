@@ -1,0 +1,204 @@
+"""A connection gets another name: what is bound to the name follows, or nothing changes."""
+
+import re
+import sqlite3
+import threading
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from sqlalchemy import event
+from support.delivery import deliver, raises_failure, reauthorize
+from support.harness import Harness
+from support.shell import Shell
+from support.tokens import current_grant, token_failure
+
+from wizard.__main__ import cached_token
+from wizard.authorization import CompletedAttempt
+from wizard.locks import hold_lock
+from wizard.model import Failure, GrantState
+from wizard.store import AccessPermission, SharedGrant, schema
+from wizard.store.shared_grants import insert_shared_grant
+
+TABLES = [each.name for each in schema.metadata.tables.values() if "connection" in each.c]
+
+
+def rename(harness: Harness, name: str = "crm", new_name: str = "crm-eu") -> None:
+    harness.services.tokens.rename_connection(name, new_name)
+
+
+def counts(harness: Harness, name: str) -> dict[str, int]:
+    """How many rows each table has for a connection."""
+    with closing(sqlite3.connect(harness.services.paths.database)) as c:
+        query = "SELECT count(*) FROM {} WHERE connection = ?"
+        return {each: c.execute(query.format(each), [name]).fetchone()[0] for each in TABLES}
+
+
+def content(harness: Harness) -> str:
+    """The database as SQL, its events left out."""
+    with closing(sqlite3.connect(harness.services.paths.database)) as c:
+        return "\n".join(line for line in c.iterdump() if 'INTO "events"' not in line)
+
+
+def fill_every_table(harness: Harness, directory: Path) -> None:
+    """Have something of connection ``crm`` in each table that has a connection."""
+    store, now = harness.services.store, harness.now()
+    harness.add_verified_connection("crm")
+    target = directory / ".env"
+    target.write_text("DEBUG=1\n")
+    deliver(harness, "dotenv", target)
+    reauthorize(harness)
+    harness.services.reauthorization.begin(["crm"])
+    harness.services.reauthorization.skip("crm")
+    store.access_permissions.add(AccessPermission("crm", 4711, "www-data", now))
+    token = harness.services.tokens.access_token("crm")
+    harness.services.tokens.access_token("crm", rejected=token.value)
+    with store.database.write() as c:
+        insert_shared_grant(c, SharedGrant("crm", 2, "anna@old", now))
+    store.monitoring.record_notified(["grant-dead crm 2", "grant-dead books 1"], now)
+    failure = Failure("grant-dead", details={"name": "crm"})
+    store.grants.set_state("crm", 1, GrantState.REPLACED, failure)
+
+
+def test_every_row_has_the_new_name_and_every_secret_can_be_read(
+    harness: Harness, tmp_path: Path
+) -> None:
+    fill_every_table(harness, tmp_path)
+    store = harness.services.store
+    before = counts(harness, "crm")
+    assert all(before.values()), before
+    grants, destinations = store.grants.of_connection("crm"), store.destinations.all("crm")
+    left = harness.services.tokens.request_log_view("crm").token_requests_left
+
+    rename(harness)
+
+    assert not any(counts(harness, "crm").values())
+    assert counts(harness, "crm-eu") == {**before, "events": before["events"] + 1}
+    assert not re.search(r"""['" ]crm['" ]""", content(harness))
+    renamed = store.grants.of_connection("crm-eu")
+    assert [e.refresh_token for e in renamed] == [e.refresh_token for e in grants]
+    assert [e.previous_content for e in store.destinations.all("crm-eu")] == [
+        e.previous_content for e in destinations
+    ]
+    assert store.monitoring.notified().keys() == {"grant-dead crm-eu 2", "grant-dead books 1"}
+    assert harness.services.tokens.request_log_view("crm-eu").token_requests_left == left
+    assert store.events.of_connection("crm-eu")[0].details == {"previous_name": "crm"}
+
+
+def test_the_token_is_served_under_the_new_name_and_unknown_under_the_old(
+    shell: Shell, shell_harness: Harness
+) -> None:
+    shell_harness.add_verified_connection()
+    token = shell_harness.services.tokens.access_token("crm")
+    now = shell_harness.now().timestamp()
+    rename(shell_harness)
+    assert cached_token("crm", shell.environment, now) is None
+    assert cached_token("crm-eu", shell.environment, now) == token.value
+    shell_harness.controls.clear_journal()
+    assert shell.run("token", "crm-eu").stdout == f"{token.value}\n"
+    assert "(unknown-connection)" in shell.run("token", "crm").stderr
+    assert shell_harness.refresh_requests() == []
+    shell_harness.advance(minutes=2)
+    refreshed = shell_harness.services.tokens.access_token("crm-eu", force_refresh=True)
+    assert refreshed.value != token.value
+    assert len(shell_harness.refresh_requests()) == 1
+
+
+def test_a_name_may_change_its_capital_letters(harness: Harness) -> None:
+    harness.add_verified_connection()
+    token = harness.services.tokens.access_token("crm")
+    rename(harness, "crm", "CRM")
+    assert harness.services.tokens.access_token("CRM").value == token.value
+    assert token_failure(harness, "crm").code == "unknown-connection"
+
+
+@pytest.mark.parametrize(
+    ("name", "new_name", "code"),
+    [
+        ("crm", "Books", "connection-exists"),
+        ("crm", "crm", "connection-exists"),
+        ("crm", "../crm", "bad-name"),
+        ("crm", "new", "bad-name"),
+        ("desk", "sales", "unknown-connection"),
+        ("CRM", "sales", "unknown-connection"),
+    ],
+)
+def test_a_name_that_is_taken_or_unfit_changes_nothing(
+    harness: Harness, name: str, new_name: str, code: str
+) -> None:
+    harness.add_verified_connection("crm")
+    harness.add_verified_connection("books")
+    token, before = harness.services.tokens.access_token("crm"), content(harness)
+    with raises_failure(code):
+        rename(harness, name, new_name)
+    assert content(harness) == before
+    assert harness.services.tokens.access_token("crm").value == token.value
+    assert harness.services.tokens.cached_token(current_grant(harness)) == token
+
+
+def test_a_damaged_secret_leaves_everything_under_the_old_name(harness: Harness) -> None:
+    harness.add_verified_connection()
+    reauthorize(harness)
+    token = harness.services.tokens.access_token("crm")
+    with closing(sqlite3.connect(harness.services.paths.database)) as c, c:
+        c.execute("UPDATE grants SET refresh_token = x'00' WHERE generation = 1")
+    before = content(harness)
+    with raises_failure("sealed-record-damaged"):
+        rename(harness)
+    assert content(harness) == before
+    assert harness.services.tokens.cached_token(current_grant(harness)) == token
+
+
+def test_a_connection_that_is_being_reauthorized_keeps_its_name(harness: Harness) -> None:
+    harness.add_verified_connection()
+    harness.services.reauthorization.begin(["crm"])
+    with raises_failure("rename-during-reauthorization"):
+        rename(harness)
+    harness.services.reauthorization.skip("crm")
+    rename(harness)
+    assert harness.services.tokens.access_token("crm-eu")
+
+
+@pytest.mark.parametrize(
+    ("suffix", "code"), [(".verify", "climb-under-way"), (".exchange", "exchange-under-way")]
+)
+def test_a_connection_that_is_in_use_by_another_process_keeps_its_name(
+    harness: Harness, suffix: str, code: str
+) -> None:
+    harness.add_verified_connection()
+    path = f"{harness.services.paths.lock_file('crm')}{suffix}"
+    with hold_lock(path, 0, "", ""), raises_failure(code):
+        rename(harness)
+    rename(harness)
+
+
+def test_a_consent_under_way_is_completed_under_the_new_name(harness: Harness) -> None:
+    harness.add_connection()
+    begun = harness.services.authorization.begin("crm")
+    url = harness.give_consent(begun)
+    rename(harness)
+    done = harness.complete_authorization(begun, url)
+    assert (done.connection, done.generation) == ("crm-eu", 1)
+
+
+def test_a_callback_that_waits_for_the_rename_loses_no_grant(harness: Harness) -> None:
+    harness.add_connection()
+    begun = harness.services.authorization.begin("crm")
+    url, has_read, done = harness.give_consent(begun), threading.Event(), list[CompletedAttempt]()
+
+    def note(*heard: str) -> None:
+        if "oauth_state_hash = " in heard[2]:
+            has_read.set()
+
+    engine = harness.services.store.database.engine
+    event.listen(engine, "after_cursor_execute", note)
+    callback = threading.Thread(
+        target=lambda: done.append(harness.complete_authorization(begun, url))
+    )
+    lock = f"{harness.services.paths.lock_file('crm')}.exchange"
+    with hold_lock(lock, 0, "", ""):
+        callback.start()
+        assert has_read.wait(30)
+        harness.services.store.connections.rename("crm", "crm-eu")
+    callback.join(30)
+    assert [(each.connection, each.generation) for each in done] == [("crm-eu", 1)]
