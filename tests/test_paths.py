@@ -50,9 +50,9 @@ def test_a_named_key_file_is_used() -> None:
 def test_no_name_leads_out_of_the_cache() -> None:
     home = locate({"HOME": "/h"})
     for name in ("../../etc/passwd", "..", "/etc/passwd", "a\x00b", "a/b", "C:\\x"):
-        assert os.path.dirname(os.path.abspath(home.cache_file(name))) == home.cache_dir
+        assert os.path.dirname(os.path.abspath(home.token_file(name))) == home.token_dir
         assert "\x00" not in home.lock_file(name)
-    assert home.cache_file("crm") == f"{home.cache_dir}/crm.token"
+    assert home.token_file("crm") == f"{home.token_dir}/crm.token"
 
 
 def test_directories_are_made_for_their_owner_alone(tmp_path: Path) -> None:
@@ -63,7 +63,7 @@ def test_directories_are_made_for_their_owner_alone(tmp_path: Path) -> None:
         home.prepare()
     finally:
         os.umask(before)
-    for path in (home.data_dir, home.config_dir, home.cache_dir, home.lock_dir):
+    for path in (home.data_dir, home.config_dir, home.token_dir, home.lock_dir):
         assert stat.S_IMODE(os.stat(path).st_mode) == 0o700
 
 
@@ -98,7 +98,7 @@ def test_a_directory_of_somebody_else_is_refused(tmp_path: Path) -> None:
         foreign = str(tmp_path / "foreign")
         os.mkdir(foreign, 0o700)
         os.chown(foreign, 12345, 12345)
-    home = Paths(foreign, str(tmp_path / "config"), simulator_url="")
+    home = Paths(foreign, str(tmp_path / "config"), str(tmp_path / "cache"))
     assert _refusal(home).failure.code == "home-foreign-owner"
 
 
@@ -111,7 +111,7 @@ def test_a_file_in_place_of_the_directory_is_a_clear_error(tmp_path: Path) -> No
 def test_looking_where_things_are_imports_nothing_beyond_os() -> None:
     asked = (
         "import sys; import os; before = set(sys.modules); import wizard.paths;"
-        "wizard.paths.locate(os.environ).cache_file('x');"
+        "wizard.paths.locate(os.environ).token_file('x');"
         "print(*sorted(set(sys.modules) - before))"
     )
     found = subprocess.run(

@@ -1,54 +1,109 @@
-"""A lock of the operating system: it falls with its process, so that nothing stale is left."""
+"""Exclusive locks of the operating system, each on a file. They end with their process.
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+Imports ``os`` only: ``zoho-wizard token NAME`` takes the lock of a refresh with `try_acquire`
+before anything expensive is imported. What it took is then held by `hold_lock` of this process.
+"""
 
-from filelock import FileLock, Timeout
+import os
 
-from wizard.errors import WizardError
-from wizard.fastpath import refresh_lock
-from wizard.model import Failure
+TYPE_CHECKING = False  # the module `typing` itself is expensive
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+
+    from filelock import BaseFileLock
+
+    from wizard.errors import WizardError
+
+_LOCK_FILE_MODE = 0o600
+_acquired_descriptors: dict[str, int] = {}
 
 
-@contextmanager
+def try_acquire(path: str) -> bool:
+    """Take the lock for this process, without waiting. False: another process has it.
+
+    Raises OSError where the lock's file is missing, or on a system without ``flock``.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        raise OSError from None
+    descriptor = os.open(path, os.O_RDWR)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(descriptor)
+        if isinstance(error, BlockingIOError):
+            return False
+        raise
+    _acquired_descriptors[path] = descriptor
+    return True
+
+
+def release(path: str) -> None:
+    """Release a lock that `try_acquire` took."""
+    os.close(_acquired_descriptors.pop(path))
+
+
+class ExclusiveLock:
+    """A context manager that holds a lock.
+
+    Where another process or thread has it for longer than ``timeout_seconds``, or
+    ``stop_waiting_if`` becomes true, it raises what ``refusal`` returns.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        refusal: "Callable[[], WizardError]",
+        timeout_seconds: float = 0,
+        stop_waiting_if: "Callable[[], bool]" = lambda: False,
+    ) -> None:
+        self._path = path
+        self._refusal = refusal
+        self._timeout_seconds = timeout_seconds
+        self._stop_waiting_if = stop_waiting_if
+        self._lock: BaseFileLock | None = None
+
+    def __enter__(self) -> None:
+        if self._path in _acquired_descriptors:
+            return
+        from filelock import FileLock, Timeout
+
+        lock = FileLock(
+            self._path, timeout=self._timeout_seconds, mode=_LOCK_FILE_MODE, thread_local=False
+        )
+        try:
+            lock.acquire(cancel_check=self._stop_waiting_if)
+        except Timeout:
+            raise self._refusal() from None
+        self._lock = lock
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: "TracebackType | None",
+    ) -> None:
+        if self._lock is None:
+            release(self._path)
+        else:
+            self._lock.release()
+
+
 def hold_lock(
     path: str,
     timeout_seconds: float,
     code: str,
     name: str,
-    stop_waiting_if: Callable[[], bool] = lambda: False,
-) -> Iterator[None]:
-    """Hold an operating system's lock; after `timeout` seconds, or once waiting for it has become
-    `needless`, raise the temporary `code`.
+    stop_waiting_if: "Callable[[], bool]" = lambda: False,
+) -> ExclusiveLock:
+    """Hold a lock; the refusal is the temporary failure ``code`` about connection ``name``."""
 
-    A turn that this process took on the short path is this lock, held already.
-    """
-    if refresh_lock.is_held(path):
-        try:
-            yield
-        finally:
-            refresh_lock.release(path)
-        return
-    failure = Failure(code, temporary=True, sent=False, details={"name": name})
-    with exclusive(path, lambda: WizardError(failure), timeout_seconds, stop_waiting_if):
-        yield
+    def refusal() -> "WizardError":
+        from wizard.errors import WizardError
+        from wizard.model import Failure
 
+        return WizardError(Failure(code, temporary=True, sent=False, details={"name": name}))
 
-@contextmanager
-def exclusive(
-    path: str,
-    refused: Callable[[], WizardError],
-    timeout: float = 0,
-    needless: Callable[[], bool] = lambda: False,
-) -> Iterator[None]:
-    """Hold an operating system's lock, and raise what `refused` makes where another has it for
-    longer than `timeout` seconds."""
-    lock = FileLock(path, timeout=timeout, mode=0o600, thread_local=False)
-    try:
-        lock.acquire(cancel_check=needless)
-    except Timeout:
-        raise refused() from None
-    try:
-        yield
-    finally:
-        lock.release()
+    return ExclusiveLock(path, refusal, timeout_seconds, stop_waiting_if)

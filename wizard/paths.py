@@ -1,48 +1,72 @@
-"""Where the wizard's things are. Imports nothing but ``os``: the quick way of ``token`` uses it.
+"""Where the wizard's files are. Imports ``os`` and ``sys`` only: `token NAME` uses it.
 
-Data and configuration stand apart, so that a copy of the data alone holds no key::
+Data and configuration are separate, so that a copy of the data doesn't contain the key::
 
-    $XDG_DATA_HOME/zoho-wizard      database, cached access tokens, locks, socket, browser profiles
-    $XDG_CONFIG_HOME/zoho-wizard    the key file, where no keyring holds the key
+    data      $XDG_DATA_HOME/zoho-wizard: database, cached access tokens, locks, socket,
+              browser profiles
+    config    $XDG_CONFIG_HOME/zoho-wizard: the key file, where no keyring has the key
+    cache     $XDG_CACHE_HOME/zoho-wizard: what may be lost at any time
 
-``ZOHO_WIZARD_HOME=<dir>`` puts them in ``<dir>/data`` and ``<dir>/config``. With
-``ZOHO_WIZARD_SIMULATOR_URL``, both are subdirectories ``simulator`` of these: live and simulated
-data never mix.
+Locks, socket and cached tokens are in the data directory: processes that share the data share
+them, too, whatever the session's environment (``XDG_RUNTIME_DIR``, ``XDG_CACHE_HOME``) says.
+
+Without these variables, macOS and Windows have their own places, the same that platformdirs names.
+Where data and configuration would share one directory, they are its ``data`` and ``config``.
+``ZOHO_WIZARD_HOME=<dir>`` puts all in ``<dir>/data``, ``<dir>/config`` and ``<dir>/cache``. With
+``ZOHO_WIZARD_SIMULATOR_URL``, each has a subdirectory ``simulator``: live and simulated data never
+mix.
 """
 
 import os
+import sys
 
 TYPE_CHECKING = False
-if TYPE_CHECKING:  # typing itself would cost the quick way 10 ms
+if TYPE_CHECKING:  # the module `typing` itself is expensive
     from collections.abc import Mapping
 
 APP_NAME = "zoho-wizard"
 CACHED_TOKEN_SUFFIX = ".token"  # noqa: S105 - no secret # ends the name of a cached access token
 
+VARIABLE_PREFIX = "ZOHO_WIZARD_"
+KNOWN_VARIABLES = tuple(
+    VARIABLE_PREFIX + name for name in ("HOME", "SIMULATOR_URL", "PORT", "KEY_FILE", "BROWSER")
+)
+SERVICE_VARIABLES = (*KNOWN_VARIABLES, "HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME")
+"""The variables that a timer, a service or a command needs to find the same data and settings."""
+
 
 class Paths:
     """The directories of one wizard, as absolute paths."""
 
-    __slots__ = ("config_dir", "data_dir", "key_file", "simulator_url")
+    __slots__ = ("cache_dir", "config_dir", "data_dir", "key_file", "simulator_url")
 
     def __init__(
-        self, data_dir: str, config_dir: str, simulator_url: str, key_file: str = ""
+        self,
+        data_dir: str,
+        config_dir: str,
+        cache_dir: str,
+        simulator_url: str = "",
+        key_file: str = "",
     ) -> None:
         self.data_dir = data_dir
         self.config_dir = config_dir
-        self.simulator_url = simulator_url  # the simulated Zoho's address; empty: the real one
+        self.cache_dir = cache_dir
+        self.simulator_url = simulator_url  # of the simulated Zoho; empty: the real one
         self.key_file = key_file or os.path.join(config_dir, "key")
 
     def __repr__(self) -> str:
-        return f"Home({self.data_dir!r}, {self.config_dir!r}, simulator_url={self.simulator_url!r})"
+        return (
+            f"Paths({self.data_dir!r}, {self.config_dir!r}, simulator_url={self.simulator_url!r})"
+        )
 
     @property
     def database(self) -> str:
         return os.path.join(self.data_dir, "wizard.db")
 
     @property
-    def cache_dir(self) -> str:
-        return os.path.join(self.data_dir, "cache")
+    def token_dir(self) -> str:
+        """The cached access tokens."""
+        return os.path.join(self.data_dir, "tokens")
 
     @property
     def lock_dir(self) -> str:
@@ -55,16 +79,21 @@ class Paths:
 
     @property
     def is_key_file_chosen(self) -> bool:
-        """Whether the person named the key file, which rules the keyring out."""
+        """Whether the user named the key file, which rules the keyring out."""
         return self.key_file != os.path.join(self.config_dir, "key")
 
-    def cache_file(self, name: str) -> str:
-        """The cached access token of connection ``name``."""
-        return os.path.join(self.cache_dir, f"{_file_name(name)}{CACHED_TOKEN_SUFFIX}")
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was ever stored here."""
+        return not (os.path.lexists(self.database) or os.path.lexists(self.token_dir))
 
-    def cache_owner(self, name: str) -> str:
+    def token_file(self, name: str) -> str:
+        """The cached access token of connection ``name``."""
+        return os.path.join(self.token_dir, f"{_file_name(name)}{CACHED_TOKEN_SUFFIX}")
+
+    def token_owner(self, name: str) -> str:
         """What the cached token of connection ``name`` is bound to: the name, and the Zoho that
-        issued it, so that a copied file is nothing in a home of another Zoho."""
+        issued it. A file copied to the data of another Zoho can't be read."""
         return f"{self.simulator_url.rstrip('/') if self.simulator_url else 'live'} {name}"
 
     def lock_file(self, name: str) -> str:
@@ -73,7 +102,7 @@ class Paths:
 
     @property
     def serving_lock(self) -> str:
-        """Held by the one wizard that serves this home; no connection's lock can have this name."""
+        """Held by the one wizard that serves this data; no connection's lock can have this name."""
         return os.path.join(self.lock_dir, "wizard.serving")
 
     @property
@@ -101,36 +130,36 @@ class Paths:
         return os.path.join(self.lock_dir, "browser.window")
 
     def prepare(self) -> None:
-        """Make the directories, for their owner alone.
+        """Make the directories, private.
 
         Raises ``home-symlink``, ``home-foreign-owner`` or ``home-writable-by-others`` for an
         unsafe one, ``home-unwritable`` where the system refuses.
         """
-        for path in (self.data_dir, self.config_dir, self.cache_dir, self.lock_dir):
+        for path in (self.data_dir, self.config_dir, self.token_dir, self.lock_dir):
             _prepare_directory(path)
 
 
-def locate(environ: "Mapping[str, str]") -> Paths:
+def locate(environ: "Mapping[str, str]", platform: str = sys.platform) -> Paths:
     """Where things are by ``environ``; touches nothing."""
-    simulator = environ.get("ZOHO_WIZARD_SIMULATOR_URL", "")
+    home = _home_directory(environ, platform)
     chosen = environ.get("ZOHO_WIZARD_HOME")
     if chosen:
-        base = os.path.abspath(os.path.expanduser(chosen))
-        data, config = os.path.join(base, "data"), os.path.join(base, "config")
+        base = os.path.abspath(_expand_user(chosen, home))
+        places = [os.path.join(base, each) for each in ("data", "config", "cache")]
     else:
-        user = environ.get("HOME") or os.path.expanduser("~")
-        data = _xdg(environ, "XDG_DATA_HOME", user, ".local", "share")
-        config = _xdg(environ, "XDG_CONFIG_HOME", user, ".config")
+        places = _default_places(environ, home, platform)
+    simulator = environ.get("ZOHO_WIZARD_SIMULATOR_URL", "")
     if simulator:
-        data, config = os.path.join(data, "simulator"), os.path.join(config, "simulator")
+        places = [os.path.join(each, "simulator") for each in places]
     key_file = environ.get("ZOHO_WIZARD_KEY_FILE", "")
-    return Paths(
-        data, config, simulator, os.path.abspath(os.path.expanduser(key_file)) * bool(key_file)
-    )
+    if key_file:
+        key_file = os.path.abspath(_expand_user(key_file, home))
+    data, config, cache = places
+    return Paths(data, config, cache, simulator, key_file)
 
 
 def current_user() -> str:
-    """Whose home is in use, by name; empty where the system does not tell, as in containers."""
+    """Whose data is in use, by name; empty where the system can't tell, as in containers."""
     import getpass
 
     try:
@@ -139,32 +168,67 @@ def current_user() -> str:
         return ""
 
 
-def _xdg(environ: "Mapping[str, str]", variable: str, home: str, *default: str) -> str:
-    # The base directory specification says to ignore a relative path.
-    base = environ.get(variable, "")
-    return os.path.join(base if os.path.isabs(base) else os.path.join(home, *default), APP_NAME)
+def _default_places(environ: "Mapping[str, str]", home: str, platform: str) -> list[str]:
+    """Data, configuration and cache."""
+    if platform == "win32":
+        base = environ.get("LOCALAPPDATA") or os.path.join(home, "AppData", "Local")
+        folder = os.path.join(base, APP_NAME)
+        places = [folder, folder, os.path.join(folder, "Cache")]
+    else:
+        library = os.path.join(home, "Library")
+        support = os.path.join(library, "Application Support")
+        defaults = (
+            (support, support, os.path.join(library, "Caches"))
+            if platform == "darwin"
+            else [
+                os.path.join(home, *each)
+                for each in ((".local", "share"), (".config",), (".cache",))
+            ]
+        )
+        variables = ("XDG_DATA_HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME")
+        places = [
+            # The base directory specification says to ignore a relative path.
+            os.path.join(
+                base if os.path.isabs(base := environ.get(name, "")) else default, APP_NAME
+            )
+            for name, default in zip(variables, defaults, strict=True)
+        ]
+    if places[0] == places[1]:
+        places[:2] = os.path.join(places[0], "data"), os.path.join(places[1], "config")
+    return places
+
+
+def _home_directory(environ: "Mapping[str, str]", platform: str) -> str:
+    """The user's own directory; the root where there is none, as in some containers."""
+    if platform == "win32":
+        return environ.get("USERPROFILE") or os.path.expanduser("~")
+    home = environ.get("HOME", "")
+    if os.path.isabs(home):
+        return home
+    try:
+        import pwd
+
+        return pwd.getpwuid(os.getuid()).pw_dir
+    except (ImportError, KeyError):
+        return os.path.sep
+
+
+def _expand_user(path: str, home: str) -> str:
+    first, slash, rest = path.partition("/")
+    return f"{home}{slash}{rest}" if first == "~" else os.path.expanduser(path)
 
 
 def _file_name(name: str) -> str:
-    """``name`` as a file name that cannot lead out of its directory."""
+    """``name`` as a file name that can't lead out of its directory."""
     return "".join(each if each.isalnum() or each in "-_." else f"%{ord(each):x}" for each in name)
 
 
-def _make_private_directories(path: str) -> None:
-    """Make a directory and whatever is missing above it, all of it for its owner alone: left to
-    themselves those above would get what the umask says, and one of them is the live home.
-    """
-    above = os.path.dirname(path)
-    if not os.path.isdir(above):
-        _make_private_directories(above)
-    os.makedirs(path, mode=0o700, exist_ok=True)
-
-
 def _prepare_directory(path: str) -> None:
+    from wizard import files
     from wizard.errors import fail
 
     try:
-        _make_private_directories(path)
+        files.make_directory(path)
         found = os.lstat(path)
         if os.path.islink(path):
             raise fail("home-symlink", path=path, target=os.readlink(path))
@@ -173,6 +237,6 @@ def _prepare_directory(path: str) -> None:
                 raise fail("home-foreign-owner", path=path, owner=str(found.st_uid))
             if found.st_mode & 0o022:
                 raise fail("home-writable-by-others", path=path, mode=oct(found.st_mode & 0o777))
-            os.chmod(path, 0o700)
+            os.chmod(path, files.DIRECTORY_MODE)
     except OSError as error:
         raise fail("home-unwritable", path=path, reason=error.strerror or "") from error

@@ -13,10 +13,10 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from wizard import zoho
-from wizard.fastpath import TokenCache
 from wizard.model import AttemptState, Clock
 from wizard.settings import Settings
 from wizard.store import Store
+from wizard.tokens.token_cache import TokenCache
 from wizard.vault import Vault
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""The few choices a user has, read from the environment once."""
+"""The user's settings, read from the environment once."""
 
 import difflib
 import os
@@ -8,22 +8,16 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from wizard.errors import fail
-from wizard.paths import Paths, locate
+from wizard.paths import KNOWN_VARIABLES, SERVICE_VARIABLES, VARIABLE_PREFIX, Paths, locate
 
 LIVE_PORT = 8723
 SIMULATOR_PORT = 8733
-"""Another port in simulator mode, so that both can run at a time and share no cookies' names."""
-
-_PREFIX = "ZOHO_WIZARD_"
-_KNOWN_VARIABLES = tuple(
-    _PREFIX + name for name in ("HOME", "SIMULATOR_URL", "PORT", "KEY_FILE", "BROWSER")
-)
-_SERVICE_VARIABLES = (*_KNOWN_VARIABLES, "HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME")
+"""Another port for the simulator, so that both can run at once and share no cookie names."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What the environment chose."""
+    """The settings of one run."""
 
     paths: Paths
     simulator_url: str | None
@@ -32,18 +26,18 @@ class Settings:
     browser_path: str | None
     """Path of the browser to use; None: the first one found."""
     is_over_ssh: bool = False
-    """The person sits at another machine, so that a browser opened here is not before them."""
+    """The user is at another machine, where a browser that is opened here isn't visible."""
     has_display: bool = False
-    """There is a screen to open a window on (X11 or Wayland; elsewhere this says nothing)."""
+    """There is a screen to open a window on (X11 or Wayland; meaningless elsewhere)."""
     service_environment: Mapping[str, str] = field(default_factory=dict)
-    """The variables that made these settings: what a timer or a service must be given too."""
+    """The variables behind these settings: a timer or a service must be given them, too."""
     child_environment: Mapping[str, str] = field(default_factory=dict, repr=False)
-    """What the commands that we start are given: the person's environment without any ``ZOHO_…``,
-    so that neither the way to our key nor somebody's client secret is inherited."""
+    """What the commands that we start are given: the user's environment without any ``ZOHO_…``, so
+    that they inherit neither the location of our key nor somebody's client secret."""
 
     @property
     def base_url(self) -> str:
-        """The wizard's own origin. Zoho takes ``localhost``, and was seen to refuse 127.0.0.1."""
+        """The wizard's own origin. Zoho accepts ``localhost``, and was seen to refuse 127.0.0.1."""
         return f"http://localhost:{self.port}"
 
     @property
@@ -52,8 +46,8 @@ class Settings:
 
     @contextmanager
     def restricted_environment(self, *, excluded: Collection[str] = ()) -> Iterator[None]:
-        """Within, this process has no environment but its children's, and that `without` some: for
-        a library that starts a process of its own with whatever it finds."""
+        """Reduce this process's environment to `child_environment` without ``excluded``, for a
+        library that starts a process with whatever it finds."""
         strange = {name for name in os.environ if name not in self.child_environment}
         with without_variables({*strange, *excluded}):
             yield
@@ -61,7 +55,7 @@ class Settings:
 
 @contextmanager
 def without_variables(names: Collection[str]) -> Iterator[None]:
-    """Within, this process has none of these variables."""
+    """Remove variables from this process's environment until the block ends."""
     kept = {name: os.environ.pop(name) for name in names if name in os.environ}
     try:
         yield
@@ -72,19 +66,19 @@ def without_variables(names: Collection[str]) -> Iterator[None]:
 def from_environment(
     environ: Mapping[str, str] | None = None, *, simulator_url: str | None = None
 ) -> Settings:
-    """The settings in ``environ`` (None: this process's own), in simulator mode if a URL is given.
+    """Read the settings from ``environ`` (None: this process's own); a URL selects a simulator.
 
-    Raises ``unknown-setting`` (a misspelt name must not be ignored in silence), ``bad-port`` or
+    Raises ``unknown-setting`` (a misspelt name must not be ignored silently), ``bad-port`` or
     ``bad-simulator-url``.
     """
     environ = dict(os.environ if environ is None else environ)
     if simulator_url:
         environ["ZOHO_WIZARD_SIMULATOR_URL"] = simulator_url
     for name in environ:
-        if name.startswith(_PREFIX) and name not in _KNOWN_VARIABLES:
-            near = difflib.get_close_matches(name, _KNOWN_VARIABLES, n=1, cutoff=0)
+        if name.startswith(VARIABLE_PREFIX) and name not in KNOWN_VARIABLES:
+            near = difflib.get_close_matches(name, KNOWN_VARIABLES, n=1, cutoff=0)
             raise fail(
-                "unknown-setting", name=name, nearest=near[0], known=", ".join(_KNOWN_VARIABLES)
+                "unknown-setting", name=name, nearest=near[0], known=", ".join(KNOWN_VARIABLES)
             )
     simulator_url = _simulator_url(environ.get("ZOHO_WIZARD_SIMULATOR_URL", ""))
     default_port = SIMULATOR_PORT if simulator_url else LIVE_PORT
@@ -96,7 +90,7 @@ def from_environment(
         is_over_ssh="SSH_CONNECTION" in environ,
         has_display=bool(environ.get("DISPLAY") or environ.get("WAYLAND_DISPLAY")),
         service_environment={
-            name: environ[name] for name in _SERVICE_VARIABLES if environ.get(name)
+            name: environ[name] for name in SERVICE_VARIABLES if environ.get(name)
         },
         child_environment={
             name: value for name, value in environ.items() if not name.startswith("ZOHO_")
@@ -113,8 +107,8 @@ def _port(text: str, default: int) -> int:
 
 
 def _simulator_url(text: str) -> str | None:
-    """The URL without a trailing slash. Only loopback by number: under the wizard's own name,
-    ``localhost``, the two would share cookies and hide every cross-site fault.
+    """The URL without a trailing slash. Only loopback by number: as ``localhost``, the wizard's own
+    name, it would share cookies with the wizard and hide every cross-site fault.
     """
     if not text:
         return None

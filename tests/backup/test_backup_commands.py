@@ -9,10 +9,10 @@ from support.harness import ANNA, Harness
 from support.shell import CommandResult, Shell
 
 from wizard.delivery import profiles
+from wizard.fastpath import cipher
 from wizard.services import Services
 from wizard.settings import from_environment
 from wizard.store import Destination
-from wizard.vault import cipher
 
 pytestmark = pytest.mark.slow
 """Whole machines, process by process: minutes on two cores."""

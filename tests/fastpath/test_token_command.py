@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from wizard.__main__ import cached_token
-from wizard.fastpath import TokenCache
+from wizard.fastpath import commands
 from wizard.model import AccessToken
 from wizard.paths import Paths
+from wizard.tokens import TokenCache
 from wizard.vault import Vault
 
 EXPENSIVE_MODULES = {
@@ -50,6 +50,12 @@ def cache_token(
     return now
 
 
+def served_token(name: str, environ: dict[str, str], now: float, **options: bool) -> str | None:
+    """What the fast path prints at ``now``; None: it goes the long way."""
+    found = commands.cached_token(name, environ, now, **options)
+    return found.access_token if found else None
+
+
 def test_a_cached_token_is_printed_without_a_dear_import(
     paths: Paths, vault: Vault, environ: dict[str, str]
 ) -> None:
@@ -70,41 +76,41 @@ def test_a_token_good_for_five_minutes_is_served(
     paths: Paths, vault: Vault, environ: dict[str, str]
 ) -> None:
     now = cache_token(paths, vault, 301)
-    assert cached_token("crm", environ, now) == "1000.access"
+    assert served_token("crm", environ, now) == "1000.access"
 
 
 def test_a_token_good_for_less_than_four_minutes_goes_the_long_way(
     paths: Paths, vault: Vault, environ: dict[str, str]
 ) -> None:
     now = cache_token(paths, vault, 239)
-    assert cached_token("crm", environ, now) is None
+    assert served_token("crm", environ, now) is None
 
 
 def test_a_token_issued_in_the_future_goes_the_long_way_since_the_clock_was_set_back(
     paths: Paths, vault: Vault, environ: dict[str, str]
 ) -> None:
     now = cache_token(paths, vault, 3600, issued=61)
-    assert cached_token("crm", environ, now) is None
-    assert cached_token("crm", environ, now, accept_due=True) is None
-    assert cached_token("crm", environ, now + 1) == "1000.access"
+    assert served_token("crm", environ, now) is None
+    assert served_token("crm", environ, now, accept_due=True) is None
+    assert served_token("crm", environ, now + 1) == "1000.access"
 
 
 def test_a_cached_token_whose_file_was_emptied_goes_the_long_way(
     paths: Paths, vault: Vault, environ: dict[str, str]
 ) -> None:
     now = cache_token(paths, vault, 3600)
-    os.truncate(paths.cache_file("crm"), 0)
-    assert cached_token("crm", environ, now) is None
+    os.truncate(paths.token_file("crm"), 0)
+    assert served_token("crm", environ, now) is None
 
 
 def test_a_later_expiry_written_over_the_true_one_goes_the_long_way(
     paths: Paths, vault: Vault, environ: dict[str, str]
 ) -> None:
     now = cache_token(paths, vault, 10)
-    path = Path(paths.cache_file("crm"))
+    path = Path(paths.token_file("crm"))
     expiry, _, rest = path.read_bytes().partition(b" ")
     path.write_bytes(b"%d %b" % (int(expiry) + 3600, rest))
-    assert cached_token("crm", environ, now) is None
+    assert served_token("crm", environ, now) is None
 
 
 @pytest.mark.parametrize("name", ["desk", "", "../config/key", "a\x00b", "crm\n", "é" * 200])
@@ -112,7 +118,7 @@ def test_a_name_without_a_cached_token_goes_the_long_way(
     paths: Paths, vault: Vault, environ: dict[str, str], name: str
 ) -> None:
     now = cache_token(paths, vault, 3600)
-    assert cached_token(name, environ, now) is None
+    assert served_token(name, environ, now) is None
 
 
 def test_without_a_key_file_it_goes_the_long_way(
@@ -120,7 +126,7 @@ def test_without_a_key_file_it_goes_the_long_way(
 ) -> None:
     now = cache_token(paths, vault, 3600)
     os.unlink(paths.key_file)
-    assert cached_token("crm", environ, now) is None
+    assert served_token("crm", environ, now) is None
 
 
 def test_a_simulator_never_serves_a_live_token(
@@ -128,4 +134,4 @@ def test_a_simulator_never_serves_a_live_token(
 ) -> None:
     now = cache_token(paths, vault, 3600)
     pointed = {**environ, "ZOHO_WIZARD_SIMULATOR_URL": "http://127.0.0.1:8730"}
-    assert cached_token("crm", pointed, now) is None
+    assert served_token("crm", pointed, now) is None

@@ -436,7 +436,8 @@ def test_by_default_the_directory_stands_where_nobody_else_can_make_it() -> None
         from wizard.local_api import default_shared_directory
         from wizard.paths import Paths
         os.seteuid(int(sys.argv[1]))
-        print(default_shared_directory(Paths("/home/anna/data", "/home/anna/config", "")))
+        paths = Paths(*(f"/home/anna/{each}" for each in ("data", "config", "cache")))
+        print(default_shared_directory(paths))
     """
 
     def default(uid: int) -> str:

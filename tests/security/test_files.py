@@ -36,7 +36,8 @@ def test_who_tried_the_simulator_first_has_a_private_live_home_that_opens(tmp_pa
 def test_a_file_that_led_a_browser_in_goes_with_the_next_one_at_the_latest(shell: Shell) -> None:
     serving = shell.start("serve")
     serving.wait_for_stderr("http://localhost:")
-    cache = Path(shell.environment["ZOHO_WIZARD_HOME"]) / "data" / "simulator" / "cache"
+    cache = Path(shell.environment["ZOHO_WIZARD_HOME"]) / "cache" / "simulator"
+    cache.mkdir(parents=True)
     left = cache / "open-before.html"
     left.write_text("a link that is dead")
     os.utime(left, (1, 1))
@@ -48,7 +49,7 @@ def test_a_file_that_led_a_browser_in_goes_with_the_next_one_at_the_latest(shell
 
 def test_a_directory_that_others_could_read_is_closed_to_them(tmp_path: Path) -> None:
     home = locate({"ZOHO_WIZARD_HOME": str(tmp_path)})
-    for path in (home.data_dir, home.config_dir, home.cache_dir, home.lock_dir):
+    for path in (home.data_dir, home.config_dir, home.token_dir, home.lock_dir):
         os.mkdir(path, 0o755)
     home.prepare()
     modes = {stat.S_IMODE(os.stat(path).st_mode) for path in tmp_path.rglob("*")}

@@ -10,8 +10,8 @@ import pytest
 from support.harness import Harness
 from support.shell import Shell
 
-from wizard.__main__ import cached_token
 from wizard.errors import WizardError
+from wizard.fastpath.commands import cached_token
 from wizard.services import Services
 from wizard.settings import from_environment
 from wizard.zoho import load

@@ -25,11 +25,12 @@ from support.records import (
 )
 
 from wizard import paths as wizard_paths
+from wizard.fastpath import cipher
 from wizard.model import Event
 from wizard.paths import Paths
 from wizard.store import Store
 from wizard.store.database import MIGRATIONS, Database
-from wizard.vault import KeyStorage, Vault, cipher
+from wizard.vault import KeyStorage, Vault
 
 
 @pytest.mark.parametrize("umask", [0o000, 0o002, 0o022, 0o077])
@@ -128,7 +129,7 @@ def test_a_database_that_is_gone_is_not_made_anew_beside_the_tokens_of_its_conne
     paths: Paths, vault: Vault, store: Store, gone: Callable[[Path], object]
 ) -> None:
     store.close()
-    cached = Path(paths.cache_file("crm"))
+    cached = Path(paths.token_file("crm"))
     cached.write_bytes(b"sealed")
     gone(Path(paths.database))
     for _ in range(2):

@@ -23,8 +23,9 @@ SCOPE = ("AaaServer.profile.READ", "ZohoCRM.modules.leads.READ", "ZohoCRM.org.RE
 
 def settings_for(directory: Path, simulator_url: str) -> Settings:
     """Settings for a house in `directory` that knows only the simulator."""
-    home = Paths(str(directory / "data"), str(directory / "config"), simulator_url=simulator_url)
-    return Settings(paths=home, simulator_url=simulator_url, port=8733, browser_path=None)
+    data, config, cache = (str(directory / each) for each in ("data", "config", "cache"))
+    paths = Paths(data, config, cache, simulator_url)
+    return Settings(paths=paths, simulator_url=simulator_url, port=8733, browser_path=None)
 
 
 @dataclass

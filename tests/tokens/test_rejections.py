@@ -13,8 +13,8 @@ from support.harness import ANNA, Harness
 from support.shell import Shell
 from support.tokens import current_grant, seconds_left
 
-from wizard.__main__ import cached_token
 from wizard.errors import WizardError
+from wizard.fastpath.commands import cached_token
 from wizard.model import Failure, GrantState
 from wizard.services import Services
 from wizard.tokens import reported_token
@@ -285,7 +285,8 @@ def test_a_new_grant_is_not_held_up_by_what_was_rejected_before(harness: Harness
 
 def printed(shell: Shell, harness: Harness) -> str | None:
     """What the fast path of ``token crm`` would print."""
-    return cached_token("crm", shell.environment, harness.now().timestamp())
+    found = cached_token("crm", shell.environment, harness.now().timestamp())
+    return found.access_token if found else None
 
 
 def test_the_fast_path_does_not_print_a_token_that_was_rejected(
@@ -357,9 +358,9 @@ def test_a_cached_token_whose_file_cannot_be_removed_is_emptied(
 ) -> None:
     shell_harness.add_verified_connection()
     assert printed(shell, shell_harness)
-    with somebody_else(shell_harness.services.paths.cache_dir):
+    with somebody_else(shell_harness.services.paths.token_dir):
         shell_harness.services.token_cache.remove("crm")
-    assert os.path.exists(shell_harness.services.paths.cache_file("crm"))
+    assert os.path.exists(shell_harness.services.paths.token_file("crm"))
     assert printed(shell, shell_harness) is None
 
 
@@ -368,7 +369,7 @@ def test_a_cache_that_cannot_be_dropped_keeps_no_grant_from_being_found_dead(
 ) -> None:
     grant = harness.add_verified_connection()
     harness.controls.change_password(ANNA)
-    path = harness.services.paths.cache_file("crm")
+    path = harness.services.paths.token_file("crm")
     os.unlink(path)
     os.mkdir(path)  # which can be neither removed as a file nor emptied
     with pytest.raises(WizardError, match="grant-dead"):

@@ -13,8 +13,8 @@ from support.harness import Harness
 from support.shell import Shell
 from support.tokens import current_grant, token_failure
 
-from wizard.__main__ import cached_token
 from wizard.authorization import CompletedAttempt
+from wizard.fastpath.commands import cached_token
 from wizard.locks import hold_lock
 from wizard.model import Failure, GrantState
 from wizard.store import AccessPermission, SharedGrant, schema
@@ -93,7 +93,9 @@ def test_the_token_is_served_under_the_new_name_and_unknown_under_the_old(
     now = shell_harness.now().timestamp()
     rename(shell_harness)
     assert cached_token("crm", shell.environment, now) is None
-    assert cached_token("crm-eu", shell.environment, now) == token.value
+    moved = cached_token("crm-eu", shell.environment, now)
+    assert moved is not None
+    assert moved.access_token == token.value
     shell_harness.controls.clear_journal()
     assert shell.run("token", "crm-eu").stdout == f"{token.value}\n"
     assert "(unknown-connection)" in shell.run("token", "crm").stderr

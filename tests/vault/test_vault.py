@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from support.records import raises_failure
 
 from wizard import paths as wizard_paths
+from wizard.fastpath import cipher
 from wizard.paths import Paths
-from wizard.vault import Vault, cipher
+from wizard.vault import Vault
 
 KEY = cipher.new_key()
 

@@ -6,6 +6,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from wizard import files
 from wizard.errors import WizardError
 from wizard.locks import hold_lock
 from wizard.paths import Paths
@@ -16,7 +17,8 @@ REMOVAL_TIMEOUT_SECONDS = 5.0
 
 def keep(paths: Paths) -> None:
     """Let the profiles stay until a run that does not keep them."""
-    Path(paths.keep_profiles_marker).touch(0o600)
+    with suppress(FileExistsError):
+        files.create(paths.keep_profiles_marker)
 
 
 def remove(paths: Paths) -> None:

@@ -13,6 +13,7 @@ from importlib.util import find_spec
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from wizard import files
 from wizard.assisted_browser import profiles
 from wizard.assisted_browser.executable import find_executable
 from wizard.errors import fail
@@ -132,8 +133,8 @@ class Windows:
         from playwright.sync_api import Error
 
         assert self._playwright is not None, "a window is opened within the context"  # noqa: S101
-        _make_private_directory(self._paths.browser_dir)
-        _make_private_directory(profile)
+        files.make_directory(self._paths.browser_dir)
+        files.make_directory(profile)
         _write_preferences(profile)
         try:
             return self._playwright.chromium.launch_persistent_context(
@@ -160,17 +161,12 @@ class Windows:
             profiles.remove(self._paths)
 
 
-def _make_private_directory(directory: str) -> None:
-    os.makedirs(directory, mode=0o700, exist_ok=True)
-    os.chmod(directory, 0o700)
-
-
 def _write_preferences(profile: str) -> None:
     """Write the preferences of a profile that has none yet."""
     directory = os.path.join(profile, "Default")
-    _make_private_directory(directory)
-    with suppress(FileExistsError), open(os.path.join(directory, "Preferences"), "x") as file:
-        json.dump(PREFERENCES, file)
+    files.make_directory(directory)
+    with suppress(FileExistsError):
+        files.create(os.path.join(directory, "Preferences"), json.dumps(PREFERENCES).encode())
 
 
 def _is_root() -> bool:

@@ -2,14 +2,13 @@
 
 import json
 import os
-import secrets
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, fields, is_dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from wizard import files
 from wizard.errors import WizardError, fail
 from wizard.model import (
     Account,
@@ -24,7 +23,6 @@ from wizard.model import (
 )
 from wizard.store import CONFIGURED_FIELDS, Destination, StoreContents
 from wizard.timefmt import format_iso, parse_iso
-from wizard.vault.keys import sync_directory
 from wizard.vault.passphrase import is_encrypted_backup
 
 FORMAT_VERSION = 1
@@ -183,20 +181,9 @@ def write_file(path: Path, content: bytes) -> None:
     Raises ``backup-file-taken`` for a link, a directory, or a file that is no backup, and
     ``backup-unwritable`` where the system refuses.
     """
-    unfinished = path.with_name(f"{path.name}.{secrets.token_hex(6)}")
     try:
         _require_replaceable(path)
-        descriptor = os.open(unfinished, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(unfinished, path)
-        finally:
-            with suppress(FileNotFoundError):
-                unfinished.unlink()
-        sync_directory(str(path.parent))
+        files.replace(str(path), content)
     except OSError as error:
         raise _file_error("backup-unwritable", path, error) from error
 

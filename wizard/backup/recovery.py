@@ -9,8 +9,10 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from wizard import files
 from wizard.delivery import FormatError, destination_files, profile
 from wizard.errors import WizardError, fail
+from wizard.fastpath import cipher
 from wizard.model import (
     Client,
     ClientSecret,
@@ -23,7 +25,6 @@ from wizard.model import (
 )
 from wizard.paths import CACHED_TOKEN_SUFFIX, Paths
 from wizard.store import Destination, StoreContents
-from wizard.vault import cipher
 from wizard.zoho import Zoho
 
 _SQLITE_SIDE_FILES = ("-wal", "-shm")
@@ -50,9 +51,9 @@ def set_database_aside(paths: Paths, at: datetime) -> str:
         raise WizardError(Failure("store-locked", temporary=True, details={"path": paths.database}))
     directory = os.path.join(paths.data_dir, f"without-key-{at.astimezone(UTC):%Y%m%dT%H%M%SZ}")
     try:
-        os.mkdir(directory, 0o700)
+        os.mkdir(directory, files.DIRECTORY_MODE)
         os.rename(paths.database, os.path.join(directory, os.path.basename(paths.database)))
-        for cached in Path(paths.cache_dir).glob(f"*{CACHED_TOKEN_SUFFIX}"):
+        for cached in Path(paths.token_dir).glob(f"*{CACHED_TOKEN_SUFFIX}"):
             cached.unlink()  # sealed with the key that is lost
         if os.path.lexists(paths.key_file) and not _is_key(paths.key_file):
             os.rename(paths.key_file, os.path.join(directory, "key"))

@@ -7,13 +7,12 @@ from pathlib import Path
 
 from wizard.backup.file import Backup, dump, load, read_file, write_file
 from wizard.errors import fail
-from wizard.fastpath import TokenCache
 from wizard.locks import hold_lock
 from wizard.model import Client, Clock, Event, Grant, GrantState
 from wizard.paths import Paths, current_user
 from wizard.store import ACTIVE_STATES, SharedGrant, Store, StoreContents
 from wizard.timefmt import format_date
-from wizard.tokens import LOCK_TIMEOUT_SECONDS
+from wizard.tokens import LOCK_TIMEOUT_SECONDS, TokenCache
 from wizard.vault.passphrase import decrypt_backup, encrypt_backup
 from wizard.zoho import Zoho
 

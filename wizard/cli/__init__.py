@@ -1,18 +1,21 @@
 """The command line: every page has a command, and every failure an exit code.
 
-0 good, 1 failed, 2 usage, 3 needs re-authorization, 4 temporary, 5 our own store, 6 a notification
-could not be sent, 130 Ctrl-C; with ``--json`` too. stdout carries the answer and nothing else; what
-a person should know goes to stderr.
+0 good, 1 failed (also: stdout is closed, full, or not read any more), 2 usage, 3 needs
+re-authorization, 4 temporary, 5 our own store, 6 a notification couldn't be sent, 130 Ctrl-C; with
+``--json``, too. stdout has the answer and nothing else; what a person should know goes to stderr.
 """
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from io import StringIO
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
+
+from wizard.fastpath import output, process
 
 if TYPE_CHECKING:
     from wizard.cli.terminal import Terminal
@@ -155,6 +158,25 @@ class Commands(LazyGroup):
         },
     }
 
+    def make_context(self, *arguments: Any, **options: Any) -> click.Context:
+        """Parse the arguments."""
+        with _quiet_interrupt():
+            return super().make_context(*arguments, **options)
+
+    def invoke(self, context: click.Context) -> Any:
+        """Run the command."""
+        with _quiet_interrupt():
+            return super().invoke(context)
+
+
+@contextmanager
+def _quiet_interrupt() -> Iterator[None]:
+    """Click itself would answer Ctrl-C with an empty line."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise click.Abort from None
+
 
 @click.group(
     cls=Commands,
@@ -206,7 +228,15 @@ class Run:
 def main(arguments: Sequence[str] | None = None, clock: "Clock | None" = None) -> int:
     """Run one command (default: that of ``sys.argv``); return its exit code."""
     _harden()
+    output.replace_closed_stdout()
     run = Run(clock)
+    try:
+        return output.finish(_run(run, arguments))
+    finally:
+        run.close()
+
+
+def _run(run: Run, arguments: Sequence[str] | None) -> int:
     try:
         zoho_wizard.main(
             None if arguments is None else list(arguments),
@@ -228,9 +258,9 @@ def main(arguments: Sequence[str] | None = None, clock: "Clock | None" = None) -
     except click.exceptions.Exit as end:
         return end.exit_code
     except Exception as error:
+        if isinstance(error, OSError) and output.is_broken():
+            return output.FAILED
         return _failed(run.terminal, error)
-    finally:
-        run.close()
 
 
 def _failed(terminal: "Terminal", error: Exception) -> int:
@@ -266,10 +296,6 @@ def _harden() -> None:
     """No core dump with keys in it, and no other process that reads our memory."""
     import ctypes
 
-    try:
-        import resource
-    except ImportError:  # Windows has neither
-        return
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    process.forbid_core_dumps()
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(NOT_DUMPABLE, 0, 0, 0, 0)

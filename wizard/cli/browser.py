@@ -6,7 +6,6 @@ leads on to the link; the file goes when the browser has had time to read it.
 """
 
 import html
-import os
 import secrets
 import shutil
 import subprocess
@@ -18,6 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from wizard import files
 from wizard.cli.renderer import Renderer
 from wizard.settings import Settings
 
@@ -79,12 +79,10 @@ def _browser_command(settings: Settings) -> list[str] | None:
 
 def _write_redirect_file(link: str, directory: Path) -> Path:
     """A file in `directory`, readable by its owner alone, that leads a browser on to `link`."""
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    files.make_directory(str(directory))
     _remove_stale_files(directory)
     file = directory / f"open-{secrets.token_hex(8)}.html"
-    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as page:
-        page.write(REDIRECT_PAGE.format(link=html.escape(link)))
+    files.create(str(file), REDIRECT_PAGE.format(link=html.escape(link)).encode(), is_durable=False)
     timer = threading.Timer(READ_TIMEOUT_SECONDS, _remove_file, [file])
     timer.daemon = True
     timer.start()

@@ -18,6 +18,7 @@ from wizard.errors import WizardError, fail
 from wizard.model import Clock, Explanation, Failure
 from wizard.services import Services, utc_now
 from wizard.settings import Settings, from_environment
+from wizard.store.connections import unknown_connection
 from wizard.timefmt import format_iso, format_time
 from wizard.transport import sanitize_line
 
@@ -41,6 +42,8 @@ class Terminal:
         self.debug = False
         self.connection_name = ""
         """The connection the command is about, for the words of a finding."""
+        self.needs_connection = False
+        """Whether that connection has to exist."""
         self._exit_stack = ExitStack()
         logging.getLogger().addHandler(logging.NullHandler())
 
@@ -51,7 +54,13 @@ class Terminal:
 
     @cached_property
     def services(self) -> Services:
-        """The rooms, opened once and closed at the end of the run."""
+        """The services, opened once and closed at the end of the run.
+
+        A command about an existing connection creates nothing where nothing is stored: it raises
+        ``unknown-connection``.
+        """
+        if self.needs_connection and self.settings.paths.is_empty:
+            raise unknown_connection(self.connection_name, self.settings.paths.data_dir)
         return self.open_services(self.settings, self.clock)
 
     def open_services(self, settings: Settings, clock: Clock) -> Services:
@@ -128,29 +137,35 @@ class ConnectionNameType(click.ParamType[str]):
 
     name = "name"
 
+    def __init__(self, is_new: bool = False) -> None:
+        self.is_new = is_new
+
     def convert(
         self, value: Any, parameter: click.Parameter | None, context: click.Context | None
     ) -> str:
         """Remember which connection the command is about."""
         name = printable(value)
         if context is not None:
-            context.ensure_object(Terminal).connection_name = name
+            terminal = context.ensure_object(Terminal)
+            terminal.connection_name, terminal.needs_connection = name, not self.is_new
         return name
 
     def shell_complete(
         self, context: click.Context, parameter: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
         """The names that begin with `incomplete`; none rather than an error."""
+        terminal = context.ensure_object(Terminal)
         try:
-            names = [
-                c.name for c in context.ensure_object(Terminal).services.store.connections.all()
-            ]
+            if terminal.settings.paths.is_empty:
+                return []
+            names = [c.name for c in terminal.services.store.connections.all()]
         except WizardError:
             return []
         return [CompletionItem(name) for name in names if name.startswith(incomplete)]
 
 
 CONNECTION_NAME = ConnectionNameType()
+NEW_CONNECTION_NAME = ConnectionNameType(is_new=True)
 
 
 class _LogFormatter(logging.Formatter):

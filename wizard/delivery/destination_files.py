@@ -1,23 +1,23 @@
 """A file of another program: looked at, and replaced whole or not at all.
 
-Everything happens within its directory, opened once, so that nobody can put another in its place
-meanwhile. The new version is written beside the old one, private from birth, and renamed over it:
-whoever reads sees one version or the other. Nothing is written through a link.
+Everything happens within its directory, opened once, so that nobody can replace the directory
+meanwhile. The new version is a private file that is renamed over the old one: readers see one
+version or the other. Nothing is written through a link.
 """
 
 import errno
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from wizard import files
 from wizard.delivery.formats import FormatError
 from wizard.errors import Conflict, WizardError, fail
 from wizard.model import Failure
 
 MAX_FILE_BYTES = 1024 * 1024  # bytes; credentials stand in small files, so this is something else
-PRIVATE_MODE = 0o600
 TEMPORARY_SUFFIX = ".zoho-wizard"
 """Ends the name of a version that is being written. Always the same, so that what a killed process
 left behind goes with the next delivery."""
@@ -30,7 +30,7 @@ class FileSnapshot:
     """A file as it was found; `text` is None where there is none yet."""
 
     text: str | None = field(default=None, repr=False)
-    mode: int = PRIVATE_MODE
+    mode: int = files.FILE_MODE
     owner: tuple[int, int] | None = None
     version: tuple[int, ...] = ()
     """Changes whenever somebody writes or replaces the file."""
@@ -75,20 +75,15 @@ def replace_file(path: str, text: str, expected: FileSnapshot) -> FileSnapshot:
     """
     with _translate_errors(path), _open_directory(path) as entry:
         _require_unchanged(path, entry, expected)
-        temporary = _DirectoryEntry(entry.name + TEMPORARY_SUFFIX, entry.directory_fd)
-        try:
-            _remove_entry(temporary)
-            _write_entry(temporary, text, expected.owner)
-            _require_unchanged(path, entry, expected)
-            os.replace(
-                temporary.name,
-                entry.name,
-                src_dir_fd=entry.directory_fd,
-                dst_dir_fd=entry.directory_fd,
-            )
-        finally:
-            _remove_entry(temporary)
-        _sync_directory(entry)
+        is_root = os.name == "posix" and os.geteuid() == 0
+        files.replace(
+            entry.name,
+            text.encode(),
+            temporary=entry.name + TEMPORARY_SUFFIX,
+            directory_fd=entry.directory_fd,
+            owner=expected.owner if is_root else None,
+            before_rename=lambda: _require_unchanged(path, entry, expected),
+        )
         return _read_entry(path, entry)
 
 
@@ -99,8 +94,9 @@ def restore_file(path: str, text: str | None, expected: FileSnapshot) -> FileSna
         return replace_file(path, text, expected)
     with _translate_errors(path), _open_directory(path) as entry:
         _require_unchanged(path, entry, expected)
-        _remove_entry(entry)
-        _sync_directory(entry)
+        files.remove(entry.name, entry.directory_fd)
+        if entry.directory_fd is not None:
+            files.sync_directory(entry.directory_fd)
     return FileSnapshot()
 
 
@@ -180,26 +176,3 @@ def format_failure(path: str, error: FormatError) -> WizardError:
     """The failure that tells where in `path` the text is broken."""
     line, column = str(error.line), str(error.column)
     return fail("destination-broken", target=path, line=line, column=column, reason=error.reason)
-
-
-def _write_entry(entry: _DirectoryEntry, text: str, owner: tuple[int, int] | None) -> None:
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_FOLLOW_FLAG
-    with os.fdopen(
-        os.open(entry.name, flags, PRIVATE_MODE, dir_fd=entry.directory_fd), "wb"
-    ) as file:
-        if owner is not None and os.name == "posix" and os.geteuid() == 0:
-            os.fchown(file.fileno(), *owner)
-        file.write(text.encode())
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _remove_entry(entry: _DirectoryEntry) -> None:
-    with suppress(FileNotFoundError):
-        os.unlink(entry.name, dir_fd=entry.directory_fd)
-
-
-def _sync_directory(entry: _DirectoryEntry) -> None:
-    """A rename survives a power cut only once its directory was written."""
-    if entry.directory_fd is not None:
-        os.fsync(entry.directory_fd)

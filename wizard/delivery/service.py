@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 
+from wizard import files
 from wizard.delivery import commands, destination_files
 from wizard.delivery.formats import FormatError
 from wizard.delivery.profiles import SECRET_NAMES, credential_values, profile
@@ -123,7 +124,7 @@ class DeliveryService:
         shown = {n: value for n, value in after.items() if n in ours or before.get(n) != value}
         mode = (
             ""
-            if snapshot.text is None or snapshot.mode == destination_files.PRIVATE_MODE
+            if snapshot.text is None or snapshot.mode == files.FILE_MODE
             else f"{snapshot.mode:04o}"
         )
         return DeliveryPreview(

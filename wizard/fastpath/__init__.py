@@ -1,21 +1,5 @@
-"""Cached access tokens: one encrypted file per connection, replaced atomically.
+"""What `token NAME` and `run NAME -- CMD` may import: a cached token costs little more than Python.
 
-``TokenCache`` is looked up on first use, because ``wizard.fastpath.token_file`` is imported by
-``zoho-wizard token NAME``, which must import as little as possible.
+Apart from this package they use `wizard.paths` and `wizard.locks`, which import nothing expensive
+at module level. A test has the exact list.
 """
-
-from wizard.fastpath.token_file import CLOCK_TOLERANCE_SECONDS, MIN_TTL_SECONDS, is_fresh
-
-TYPE_CHECKING = False  # what `typing` would say, without importing it
-if TYPE_CHECKING:
-    from wizard.fastpath.token_cache import TokenCache as TokenCache
-
-__all__ = ["CLOCK_TOLERANCE_SECONDS", "MIN_TTL_SECONDS", "TokenCache", "is_fresh"]
-
-
-def __getattr__(name: str) -> object:
-    if name == "TokenCache":
-        from wizard.fastpath.token_cache import TokenCache
-
-        return TokenCache
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

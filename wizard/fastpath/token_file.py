@@ -1,48 +1,83 @@
-"""How a cached access token stands in its file; on the short path of ``zoho-wizard token NAME``.
+"""The file of a cached access token.
 
-``<expiry> <renewal> <issue> <generation>\\n`` in ASCII, so that whoever only wants to know whether
-the token is still good need not decrypt, then the ciphertext of ``token\\nAPI domain\\nlocation``.
-The times (seconds since 1970), the generation and the owner (which connection, at which Zoho) are
-authenticated: a file moved to another connection, or with a later expiry written over it, does not
-decrypt.
+``<expiry> <renewal> <issue> <generation>\\n`` in ASCII, then the ciphertext of the fields of
+`CachedToken`, separated by NUL. The times (seconds since 1970), the generation and the owner (the
+connection, and the Zoho that issued the token) are authenticated: a file that was moved to another
+connection, or whose expiry was changed, can't be decrypted.
 """
 
 import os
 
-from wizard.vault import cipher
+from wizard.fastpath import cipher
 
-MAX_FILE_BYTES = (
-    16 * 1024
-)  # bytes; Zoho's tokens have some 70 characters, so this is something else
+MAX_FILE_BYTES = 64 * 1024
+"""A token has some 70 characters, and what a program needs beside it some thousand."""
 _MAX_HEADER_BYTES = 80
 
 REFRESH_JITTER_SECONDS = 60
-"""Processes put a renewal off by up to this many seconds, each differently, so that they do not all
-ask at the same second."""
+"""Each process delays a renewal by up to this many seconds, so that not all refresh at once."""
 
 MIN_TTL_SECONDS = 120
-"""Seconds of life below which no token is handed out, whatever happens: the caller's next call and
-a clock that is a little off must fit in."""
-
+"""No token is handed out with less time left: the caller's next call and a clock that is slightly
+off must fit in."""
 
 CLOCK_TOLERANCE_SECONDS = 60
-"""Seconds by which a clock may be set back without a doubt of what was written before."""
+"""A clock may go back by this much without making what was written before doubtful."""
+
+_LABEL = b"access token\x00"
+"""Part of what is authenticated: it can't change without losing every cached token."""
+
+
+class CachedToken:
+    """What the file contains. A plain class, because dataclasses are expensive to import."""
+
+    __slots__ = (
+        "access_token", "api_domain", "document", "expires_at", "generation", "issued_at",
+        "location", "refresh_at", "variables",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        times: tuple[int, int, int],
+        generation: int,
+        fields: tuple[str, str, str],
+        document: str = "",
+        variables: str = "",
+    ) -> None:
+        """``times``: expiry, renewal and issue; ``fields``: access token, API domain, location."""
+        self.expires_at, self.refresh_at, self.issued_at = times
+        self.generation = generation
+        self.access_token, self.api_domain, self.location = fields
+        self.document = document
+        """What ``token --json`` prints, with `EXPIRES_IN` for the seconds left; empty: unknown."""
+        self.variables = variables
+        """What ``run`` sets beside the token, as lines ``NAME=value``; empty: unknown."""
+
+    def __repr__(self) -> str:
+        return f"CachedToken(generation={self.generation}, expires_at={self.expires_at})"
+
+
+EXPIRES_IN = '"expires_in": 0'
+"""Can't occur within a string of the document, where quotes are escaped."""
 
 
 def is_fresh(expires_at: float, refresh_at: float, issued_at: float, now: float) -> bool:
-    """Whether a token that ends at ``expiry`` can be handed out without a thought of its renewal;
-    all in seconds since 1970. One that was issued later than ``now`` is none: the clock went back,
-    and its end is not where it seems."""
+    """Whether a token can be handed out and isn't due for renewal. All in seconds since 1970."""
     due = now >= refresh_at + os.getpid() % (REFRESH_JITTER_SECONDS + 1)
-    return (
-        not due
-        and expires_at - now >= MIN_TTL_SECONDS
-        and issued_at <= now + CLOCK_TOLERANCE_SECONDS
-    )
+    return not due and is_usable(expires_at, issued_at, now)
+
+
+def is_usable(
+    expires_at: float, issued_at: float, now: float, min_ttl_seconds: float = MIN_TTL_SECONDS
+) -> bool:
+    """Whether a token lives long enough. One that was issued later than ``now`` doesn't count: the
+    clock went back, and its expiry can't be trusted."""
+    is_certain = issued_at <= now + CLOCK_TOLERANCE_SECONDS
+    return is_certain and expires_at - now >= max(min_ttl_seconds, MIN_TTL_SECONDS)
 
 
 def read(path: str) -> bytes:
-    """The content of the cache file at ``path``; raises OSError where there is none."""
+    """The content of the file at ``path``; raises OSError where there is none."""
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
     try:
         return os.read(descriptor, MAX_FILE_BYTES)
@@ -50,39 +85,38 @@ def read(path: str) -> bytes:
         os.close(descriptor)
 
 
+def pack(key: bytes, owner: str, token: CachedToken) -> bytes:
+    """The content of the file."""
+    header = b"%d %d %d %d" % (
+        token.expires_at, token.refresh_at, token.issued_at, token.generation
+    )  # fmt: skip
+    fields = (
+        token.access_token, token.api_domain, token.location, token.document, token.variables
+    )  # fmt: skip
+    plaintext = "\x00".join(fields).encode()
+    return header + b"\n" + cipher.encrypt(key, plaintext, _associated_data(owner, header))
+
+
 def parse_header(content: bytes) -> tuple[int, int, int, int]:
-    """Expiry, renewal and issue (seconds since 1970) and the generation, not yet authenticated.
-
-    Raises ValueError where ``content`` is no cache file.
-    """
+    """Expiry, renewal, issue and generation, not authenticated yet. Raises ValueError."""
     header = content[:_MAX_HEADER_BYTES].partition(b"\n")[0]
-    expiry, renewal, issue, generation = header.split(b" ")
-    return int(expiry), int(renewal), int(issue), int(generation)
+    expires_at, refresh_at, issued_at, generation = header.split(b" ")
+    return int(expires_at), int(refresh_at), int(issued_at), int(generation)
 
 
-def pack(
-    key: bytes, owner: str, header: tuple[int, int, int, int], fields: tuple[str, str, str]
-) -> bytes:
-    """The content of the file; ``header`` as `header_of` reads it, ``fields`` are access token,
-    API domain, location."""
-    plain = b"%d %d %d %d" % header
-    plaintext = "\n".join(fields).encode()
-    return plain + b"\n" + cipher.encrypt(key, plaintext, _associated_data(owner, plain))
-
-
-def unpack(key: bytes, owner: str, content: bytes) -> tuple[str, str, str]:
-    """Access token, API domain and location.
-
-    Raises ValueError where the content was not packed with ``key`` for ``owner``.
-    """
+def unpack(key: bytes, owner: str, content: bytes) -> CachedToken:
+    """The token; raises ValueError where ``content`` was not packed with ``key`` for ``owner``."""
+    *times, generation = parse_header(content)
     header, _, blob = content.partition(b"\n")
     plaintext = cipher.decrypt(key, blob, _associated_data(owner, header)).decode()
-    access_token, api_domain, location = plaintext.split("\n")
-    return access_token, api_domain, location
-
-
-_LABEL = b"access token\x00"
-"""Part of what is encrypted: it can't change without losing every cached token."""
+    access_token, api_domain, location, document, variables = plaintext.split("\x00")
+    return CachedToken(
+        (times[0], times[1], times[2]),
+        generation,
+        (access_token, api_domain, location),
+        document,
+        variables,
+    )
 
 
 def _associated_data(owner: str, header: bytes) -> bytes:

@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
 from wizard.errors import WizardError, fail
-from wizard.locks import exclusive
+from wizard.locks import ExclusiveLock
 from wizard.paths import Paths
 
 ROOT_RUNTIME_DIRECTORY = Path("/run")
@@ -64,7 +64,7 @@ def prepare_shared_directory(path: Path) -> None:
 def alone_in(path: Path) -> AbstractContextManager[None]:
     """Be the only wizard that answers in the directory, for two homes may name the same one.
     Raises ``shared-directory-in-use``."""
-    return exclusive(
+    return ExclusiveLock(
         str(path / "socket.lock"), lambda: fail("shared-directory-in-use", path=str(path))
     )
 

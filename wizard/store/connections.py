@@ -126,10 +126,15 @@ class ConnectionRepository(Repository):
 
     def _unknown_connection(self, c: DatabaseConnection, name: str) -> WizardError:
         near = suggest_names(name, c.scalars(select(_T.c.name)))
-        home = os.path.dirname(self.database.path)
-        return fail(
-            "unknown-connection", name=name, nearest=near, data_directory=home, user=current_user()
-        )
+        return unknown_connection(name, os.path.dirname(self.database.path), near)
+
+
+def unknown_connection(name: str, data_dir: str, nearest: str = "") -> WizardError:
+    """The failure for a name that no connection has."""
+    user = current_user()
+    return fail(
+        "unknown-connection", name=name, nearest=nearest, data_directory=data_dir, user=user
+    )
 
 
 def select_connections(

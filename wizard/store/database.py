@@ -16,12 +16,13 @@ from contextlib import closing, contextmanager
 from tempfile import TemporaryFile
 from typing import cast
 
-from filelock import FileLock
 from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from wizard import files
 from wizard.errors import WizardError, fail
+from wizard.locks import ExclusiveLock
 from wizard.model import Failure
 from wizard.paths import CACHED_TOKEN_SUFFIX, Paths
 from wizard.store import schema
@@ -91,8 +92,9 @@ class Database:
                 # Only who makes or changes the file holds the lock: a hundred programs that start
                 # together must not queue for a look at its version.
                 if not database._is_ready(migrations):
-                    lock = paths.lock_file(":database")
-                    with FileLock(lock, timeout=BUSY_TIMEOUT_SECONDS, mode=0o600):
+                    with ExclusiveLock(
+                        paths.lock_file(":database"), lambda: _locked(path), BUSY_TIMEOUT_SECONDS
+                    ):
                         _create_private_file(path)
                         database._migrate(paths, migrations)
         except BaseException:
@@ -163,8 +165,8 @@ class Database:
 
     def _require_no_cached_tokens(self, paths: Paths) -> None:
         """Access tokens of connections lie only where a database knew these."""
-        if any(name.endswith(CACHED_TOKEN_SUFFIX) for name in os.listdir(paths.cache_dir)):
-            raise fail("store-lost", path=self.path, cache=paths.cache_dir)
+        if any(name.endswith(CACHED_TOKEN_SUFFIX) for name in os.listdir(paths.token_dir)):
+            raise fail("store-lost", path=self.path, cache=paths.token_dir)
 
     def _version(self, connection: Connection, newest: int) -> int:
         """The schema version of the file, 0 for a new one; refuses what is newer or not ours."""
@@ -196,15 +198,19 @@ class Database:
         os.replace(unfinished, path)
 
 
+def _locked(path: str) -> WizardError:
+    details = {"path": path, "reason": "another process is opening it"}
+    return WizardError(Failure("store-locked", temporary=True, details=details))
+
+
 def _create_private_file(path: str) -> None:
     """Create ``path`` empty and private, because SQLite would let the umask decide.
 
     The files beside it (``-wal``, ``-shm``) take its mode. What is there already must be a file
     of ours alone.
     """
-    flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_NOFOLLOW", 0)
     try:
-        os.close(os.open(path, flags, 0o600))
+        files.create(path)
     except FileExistsError:
         _require_private_file(path)
 
@@ -272,8 +278,6 @@ def _is_full(path: str) -> bool:
 
 def _classify_error(error: BaseException | None) -> tuple[str | None, str]:
     """The code for a complaint, and its reason by the complainer's own name."""
-    if isinstance(error, TimeoutError):
-        return "store-locked", "another process is opening it"
     if isinstance(error, OSError):
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         return "disk-full" if full else "store-unwritable", os.strerror(error.errno or 0)

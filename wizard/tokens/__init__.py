@@ -6,16 +6,21 @@ a network call. A grant is declared dead only on an explicit OAuth error from th
 issued it, confirmed once after the row was read again; a dead grant is not asked again.
 """
 
+from wizard.tokens.api_access import (
+    ApiAccess,
+    ProductApiAccess,
+    access_variables,
+    token_document,
+)
 from wizard.tokens.budgets import ConsentSchedule, RefreshPurpose, outcome_unknown_since
 from wizard.tokens.refresh import LOCK_TIMEOUT_SECONDS
 from wizard.tokens.request_log import RequestLog, RequestLogView
 from wizard.tokens.service import (
     LONGEST,
-    ApiAccess,
-    ProductApiAccess,
     TokenService,
     reported_token,
 )
+from wizard.tokens.token_cache import TokenCache
 
 __all__ = [
     "LOCK_TIMEOUT_SECONDS",
@@ -26,7 +31,10 @@ __all__ = [
     "RefreshPurpose",
     "RequestLog",
     "RequestLogView",
+    "TokenCache",
     "TokenService",
+    "access_variables",
     "outcome_unknown_since",
     "reported_token",
+    "token_document",
 ]

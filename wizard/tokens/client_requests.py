@@ -6,13 +6,13 @@ from dataclasses import replace
 from datetime import timedelta
 
 from wizard.errors import fail
-from wizard.fastpath import TokenCache
 from wizard.model import Attempt, Client, Clock, Event, Grant, RequestKind, Token, TokenRequest
 from wizard.oauth import OAuth, TokenResponse
 from wizard.paths import Paths
 from wizard.store import Store
 from wizard.tokens.budgets import ConsentSchedule
 from wizard.tokens.request_log import CLIENT_KNOWN, CLIENT_UNKNOWN, SEARCH_INTERVAL, RequestLog
+from wizard.tokens.token_cache import TokenCache
 from wizard.zoho import DataCenter, Zoho
 
 

@@ -10,7 +10,7 @@ from random import SystemRandom
 from typing import TypeVar
 
 from wizard.errors import Conflict, WizardError, explain, fail
-from wizard.fastpath import CLOCK_TOLERANCE_SECONDS
+from wizard.fastpath.token_file import CLOCK_TOLERANCE_SECONDS
 from wizard.locks import hold_lock
 from wizard.model import AccessToken, Failure, Grant, GrantState, RequestKind
 from wizard.oauth import TokenResponse, is_rotated

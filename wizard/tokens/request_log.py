@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import TypeVar
 
 from wizard.errors import WizardError
-from wizard.fastpath import CLOCK_TOLERANCE_SECONDS
+from wizard.fastpath.token_file import CLOCK_TOLERANCE_SECONDS
 from wizard.model import Client, Clock, Failure, Grant, RequestKind, TokenRequest
 from wizard.store import Store
 from wizard.tokens import budgets

@@ -3,18 +3,19 @@
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 
 from wizard.errors import WizardError, fail
-from wizard.fastpath import MIN_TTL_SECONDS, is_fresh
+from wizard.fastpath.token_file import MIN_TTL_SECONDS, is_fresh
 from wizard.locks import hold_lock
-from wizard.model import AccessToken, Account, Failure, Grant, GrantState, RequestKind
+from wizard.model import AccessToken, Failure, Grant, GrantState, RequestKind
 from wizard.oauth import TokenResponse
+from wizard.serialization import to_json
+from wizard.tokens.api_access import ApiAccess, access_variables, api_access_of, token_document
 from wizard.tokens.budgets import RefreshPurpose, outcome_unknown_since
 from wizard.tokens.refresh import FORCED_REST, LOCK_TIMEOUT_SECONDS, TokenRefresher
 from wizard.tokens.request_log import RequestLogView, wait
-from wizard.zoho import DataCenter, products_of
 
 LONGEST = 2048
 """Characters of a reported token; Zoho's have some 70."""
@@ -30,53 +31,6 @@ def reported_token(given: bytes) -> str:
     if len(text) > LONGEST or not _TOKEN.fullmatch(text):
         raise fail("report-malformed", most=str(LONGEST))
     return text
-
-
-@dataclass(frozen=True)
-class ProductApiAccess:
-    """One product that a grant's scopes reach."""
-
-    id: str
-    api_base: str
-    """Where its interface begins; not every product answers on the API domain."""
-    organization_id: str
-    """Empty where the product names none, or where none is known."""
-
-
-@dataclass(frozen=True)
-class ApiAccess:
-    """What a grant reaches, without anything secret."""
-
-    location: str
-    domain_suffix: str
-    """As most programs spell it, by the end of Zoho's names: ``com``, ``eu``, ``com.au``."""
-    accounts_server: str
-    api_domain: str
-    account: Account | None
-    organization_id: str
-    """The first that was found, which is the only one for most grants; else empty."""
-    products: tuple[ProductApiAccess, ...]
-
-
-def api_access_of(grant: Grant, data_center: DataCenter) -> ApiAccess:
-    """What `grant`, issued by `data_center`, reaches."""
-    found = {each.product: each.id for each in reversed(grant.organizations)}
-    return ApiAccess(
-        location=grant.location,
-        domain_suffix=data_center.domain_suffix,
-        accounts_server=data_center.accounts_server,
-        api_domain=data_center.api_domain,
-        account=grant.account,
-        organization_id=grant.organizations[0].id if grant.organizations else "",
-        products=tuple(
-            ProductApiAccess(
-                product.id,
-                data_center.base_url_of(product.host) + product.api_path,
-                found.get(product.id, ""),
-            )
-            for product in products_of(grant.scope)
-        ),
-    )
 
 
 SERVED_STATE = GrantState.VERIFIED
@@ -263,9 +217,26 @@ class TokenService(TokenRefresher):
         )
         current = self._store.grants.get(grant.connection)
         in_use = current and (current.generation, current.state) == (grant.generation, SERVED_STATE)
-        if in_use and not self._was_rejected(grant.connection, access_token.value):
-            self._token_cache.put(access_token)
+        if current and in_use and not self._was_rejected(grant.connection, access_token.value):
+            self._put_cached_token(current, access_token)
         return access_token
+
+    def _put_cached_token(self, grant: Grant, token: AccessToken) -> None:
+        """Cache a token with what the fast path prints of `grant`."""
+        access = api_access_of(grant, self._zoho.data_center(grant.location))
+        shown = replace(token, expires_at=token.expires_at.replace(microsecond=0))
+        document = token_document(shown, access, now=shown.expires_at)
+        self._token_cache.put(token, to_json(document, indent=2), access_variables(access))
+
+    def update_cached_account(self, grant: Grant) -> None:
+        """Store what is known of the account of `grant` by now with its cached token, if any."""
+        if self._cached_token_of(grant) is None:
+            return
+        with self._refresh_lock(grant.connection):
+            current = self._store.grants.get(grant.connection, grant.generation)
+            token = self._cached_token_of(grant)
+            if current is not None and token is not None:
+                self._put_cached_token(current, token)
 
     @contextmanager
     def verification_lock(self, name: str) -> Iterator[None]:

@@ -4,14 +4,14 @@ A keyring may be absent, locked, hang on a prompt nobody sees, or be plain text 
 asked in a thread of its own and given three seconds; only a real one is trusted with the key.
 """
 
-import os
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar, cast
 
+from wizard import files
+from wizard.fastpath import cipher
 from wizard.paths import Paths
-from wizard.vault import cipher
 
 if TYPE_CHECKING:
     from keyring.backend import KeyringBackend
@@ -79,32 +79,11 @@ class Keyring:
 
 
 def write_key_file(path: str, key: bytes) -> None:
-    """Write a key file that never stands half written and never replaces another.
+    """Write a key file that is never seen half written and never replaces another.
 
-    Raises FileExistsError where there is one already, OSError where it cannot be written.
+    Raises FileExistsError where there is one already, OSError where it can't be written.
     """
-    unfinished = f"{path}.{os.getpid()}"
-    flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_NOFOLLOW", 0)
-    descriptor = os.open(unfinished, flags, 0o600)
-    try:
-        with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            file.write(cipher.key_to_text(key) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        os.link(unfinished, path)
-    finally:
-        os.unlink(unfinished)
-    sync_directory(os.path.dirname(path))
-
-
-def sync_directory(path: str) -> None:
-    """Have what was made, renamed or removed in a directory survive a power cut."""
-    if os.name == "posix":  # elsewhere a directory cannot be opened, and its entries are journaled
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+    files.create_whole(path, f"{cipher.key_to_text(key)}\n".encode("ascii"))
 
 
 def _backend() -> "KeyringBackend":

@@ -14,7 +14,7 @@ import struct
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
 from wizard.errors import fail
-from wizard.vault.cipher import AESGCM
+from wizard.fastpath.cipher import AESGCM
 
 MAGIC = b"zoho-wizard backup\x01"
 SCRYPT_COSTS = (17, 8, 1)

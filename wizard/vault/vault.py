@@ -4,12 +4,12 @@ import hashlib
 import hmac
 import os
 
-from filelock import FileLock, Timeout
-
 from wizard.errors import WizardError, fail, message
+from wizard.fastpath import cipher
+from wizard.locks import ExclusiveLock
 from wizard.model import Failure
 from wizard.paths import Paths
-from wizard.vault import cipher, labels
+from wizard.vault import labels
 from wizard.vault.keys import (
     KEYRING_TIMEOUT_SECONDS,
     Keyring,
@@ -49,12 +49,10 @@ class Vault:
         vault, became = _load_existing(paths, asked)
         if vault is not None:
             return vault
-        try:
-            with FileLock(paths.lock_file(":key"), timeout=_LOCK_TIMEOUT_SECONDS, mode=0o600):
-                return _load_or_create(paths, asked, became)
-        except Timeout as error:
-            failure = Failure("store-locked", temporary=True, details={"path": paths.data_dir})
-            raise WizardError(failure) from error
+        failure = Failure("store-locked", temporary=True, details={"path": paths.data_dir})
+        lock = paths.lock_file(":key")
+        with ExclusiveLock(lock, lambda: WizardError(failure), _LOCK_TIMEOUT_SECONDS):
+            return _load_or_create(paths, asked, became)
 
     def seal(self, text: str, table: str, row: str, column: str) -> bytes:
         """Encrypt ``text`` for exactly this place."""

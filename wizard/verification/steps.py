@@ -299,10 +299,11 @@ class VerificationRun:
     def _save_account(self, account: Account, organizations: tuple[Organization, ...]) -> None:
         """Write down whom the grant reaches; what an earlier climb saw stands until all is asked,
         because the next consent is compared with it."""
-        self._grant = replace(self._grant, account=account, organizations=organizations)
-        self._store.grants.set_account(
-            self._grant.connection, self._grant.generation, account, organizations
-        )
+        before = self._grant
+        self._grant = replace(before, account=account, organizations=organizations)
+        self._store.grants.set_account(before.connection, before.generation, account, organizations)
+        if self._grant != before:
+            self._tokens.update_cached_account(self._grant)
 
     def _masked_api(self) -> ProductApi:
         return self._product_api.masking(self._tokens.secrets_of(self._grant))

@@ -28,7 +28,7 @@ from wizard.cli.flows.serving import (
     wait_until,
 )
 from wizard.cli.flows.verification import VerificationOutcome, print_outcome, print_usage, verify
-from wizard.cli.terminal import CONNECTION_NAME, Exit, Terminal, json_option, pass_terminal
+from wizard.cli.terminal import NEW_CONNECTION_NAME, Exit, Terminal, json_option, pass_terminal
 from wizard.clients import parse_credentials
 from wizard.errors import WizardError, fail, message
 from wizard.model import Client
@@ -58,7 +58,7 @@ def _presets_help() -> str:
 
 
 @click.command(epilog=_presets_help())
-@click.argument("name", type=CONNECTION_NAME, required=False, default="")
+@click.argument("name", type=NEW_CONNECTION_NAME, required=False, default="")
 @click.option(
     "--preset",
     "preset_ids",

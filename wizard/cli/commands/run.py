@@ -1,10 +1,5 @@
-"""``run``: another command with an access token in its environment, in our place."""
+"""``run``: replace this process by a command with an access token in its environment."""
 
-import os
-import shlex
-import signal
-import sys
-from collections.abc import Mapping
 from datetime import timedelta
 
 import click
@@ -13,11 +8,8 @@ from wizard.cli import masking
 from wizard.cli.commands.token import get_token, min_ttl_option, wait_option
 from wizard.cli.terminal import CONNECTION_NAME, Exit, Terminal, pass_terminal
 from wizard.errors import fail
-from wizard.model import AccessToken
-from wizard.tokens import ApiAccess
-
-WIZARD_COMMAND = (sys.executable, "-P", "-m", "wizard")
-"""How another process calls us, whatever its PATH; -P: not a `wizard` that lies where it stands."""
+from wizard.fastpath import process
+from wizard.tokens import access_variables
 
 
 @click.command()
@@ -49,42 +41,15 @@ def run(
     environment = {
         **settings.child_environment,
         **settings.service_environment,
-        **environment_variables(token, terminal.services.tokens.api_access(name)),
+        **process.token_variables(
+            name, token.value, access_variables(terminal.services.tokens.api_access(name))
+        ),
     }
     try:
         if mask_output:
             raise Exit(masking.run_masked(command, environment, token.value))
         terminal.close()
-        _replace_process(command, environment)
+        process.replace_process(list(command), environment)
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise fail("no-such-command", command=command[0], reason=reason) from None
-
-
-def environment_variables(token: AccessToken, api_access: ApiAccess) -> dict[str, str]:
-    """What the command finds in its environment; the access token is the only secret in it."""
-    environment = {
-        "ZOHO_ACCESS_TOKEN": token.value,
-        "ZOHO_API_DOMAIN": api_access.api_domain,
-        "ZOHO_ACCOUNTS_URL": api_access.accounts_server,
-        "ZOHO_DC": api_access.domain_suffix,
-        "ZOHO_ORGANIZATION_ID": api_access.organization_id,
-        "ZOHO_TOKEN_COMMAND": shlex.join([*WIZARD_COMMAND, "token", token.connection]),
-    }
-    for product in api_access.products:
-        prefix = f"ZOHO_{product.id.upper()}"
-        environment[f"{prefix}_API_BASE"] = product.api_base
-        environment[f"{prefix}_ORGANIZATION_ID"] = product.organization_id
-    return {name: value for name, value in environment.items() if value}
-
-
-def _replace_process(command: tuple[str, ...], environment: Mapping[str, str]) -> None:
-    """Replace this process; returns never."""
-    for stream in (sys.stdout, sys.stderr):
-        stream.flush()
-    # Python ignores these two for itself, and what is ignored stays so through exec: a command
-    # in a pipe would no longer end when its reader does.
-    for name in ("SIGPIPE", "SIGXFSZ"):
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), signal.SIG_DFL)
-    os.execvpe(command[0], command, environment)  # noqa: S606 without a shell is what is meant

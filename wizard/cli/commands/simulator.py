@@ -2,7 +2,6 @@
 
 import errno
 import json
-import os
 import shutil
 import sys
 import threading
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from wizard import settings
+from wizard import files, settings
 from wizard.cli.flows.serving import (
     alone,
     print_browser_link,
@@ -170,7 +169,8 @@ def _remove_data(demo_settings: settings.Settings) -> None:
     """Remove the simulator's home, which holds nothing that is real. Raises ``already-served``."""
     demo_settings.paths.prepare()
     with alone(demo_settings.paths):
-        for directory in (demo_settings.paths.data_dir, demo_settings.paths.config_dir):
+        paths = demo_settings.paths
+        for directory in (paths.data_dir, paths.config_dir, paths.cache_dir):
             shutil.rmtree(directory, ignore_errors=True)
 
 
@@ -189,8 +189,4 @@ def _load_state(simulated: "Simulator", state_file: Path) -> None:
 def _save_state(simulated: "Simulator", state_file: Path) -> None:
     with simulated.world.lock:
         text = json.dumps(simulated.world.to_dict())
-    fresh = state_file.with_suffix(".new")
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
-    os.replace(fresh, state_file)
+    files.replace(str(state_file), text.encode())

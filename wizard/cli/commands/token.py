@@ -10,23 +10,20 @@ import click
 
 from wizard.cli.terminal import CONNECTION_NAME, Terminal, json_option, pass_terminal
 from wizard.errors import WizardError
+from wizard.fastpath.commands import MAX_TTL_SECONDS
 from wizard.model import AccessToken, Failure
 from wizard.timefmt import format_duration_option, parse_duration
-from wizard.tokens import LONGEST, reported_token
-
-MAX_TTL = timedelta(minutes=30)
-"""The most life that may be asked for: with more, hardly any token would be good enough, and each
-call would make a new one."""
+from wizard.tokens import LONGEST, reported_token, token_document
 
 POLL_INTERVAL_SECONDS = 0.5
-"""Seconds between two looks at the clock: a computer that slept meanwhile goes on at once."""
+"""Between two looks at the clock: a computer that slept meanwhile continues at once."""
 
 DEFAULT_RETRY_DELAY = timedelta(seconds=30)
-"""How long to wait where nobody says when it may go on: after a network fault."""
+"""The wait where nobody says how long, as after a network fault."""
 
 
 class DurationType(click.ParamType[timedelta]):
-    """A span of time: ``90``, ``90s``, ``15m``, ``1h``; none longer than `most`."""
+    """A duration: ``90``, ``90s``, ``15m``, ``1h``; at most `maximum`."""
 
     name = "duration"
 
@@ -49,7 +46,7 @@ class DurationType(click.ParamType[timedelta]):
 
 min_ttl_option = click.option(
     "--min-ttl",
-    type=DurationType(MAX_TTL),
+    type=DurationType(timedelta(seconds=MAX_TTL_SECONDS)),
     metavar="DURATION",
     help="The token must live at least this long (90s, 15m, at most 30m); else five minutes.",
 )
@@ -109,7 +106,8 @@ def token(
         terminal, name, wait, min_ttl=min_ttl, force_refresh=force_refresh, rejected=reported
     )
     if terminal.renderer.as_json:
-        terminal.renderer.print_json(_token_to_json(terminal, access_token))
+        access = terminal.services.tokens.api_access(name)
+        terminal.renderer.print_json(token_document(access_token, access, terminal.clock()))
     else:
         click.echo(access_token.value)
 
@@ -166,25 +164,3 @@ def _retry_time(failure: Failure, now: datetime, deadline: datetime) -> datetime
     """When to try again; None where that is too late, or no wait mends it."""
     until = failure.retry_at or min(now + DEFAULT_RETRY_DELAY, deadline)
     return until if failure.temporary and now < until <= deadline else None
-
-
-def _token_to_json(terminal: Terminal, access_token: AccessToken) -> dict[str, Any]:
-    api_access = terminal.services.tokens.api_access(access_token.connection)
-    return {
-        "access_token": access_token.value,
-        "token_type": "Zoho-oauthtoken",
-        "expires_at": access_token.expires_at,
-        "expires_in": int((access_token.expires_at - terminal.clock()).total_seconds()),
-        "stale": access_token.stale,
-        "location": api_access.location,
-        "accounts_server": api_access.accounts_server,
-        "api_domain": api_access.api_domain,
-        "api_bases": {each.id: each.api_base for each in api_access.products},
-        "organization_id": api_access.organization_id or None,
-        "organization_ids": {
-            e.id: e.organization_id for e in api_access.products if e.organization_id
-        },
-        "account": api_access.account,
-        "connection": access_token.connection,
-        "generation": access_token.generation,
-    }

@@ -1,7 +1,6 @@
 """Serving the pages from a terminal, and finding the wizard that already does."""
 
 import json
-import os
 import select
 import signal
 import subprocess
@@ -18,13 +17,14 @@ from urllib.parse import urljoin
 
 import click
 
+from wizard import files
 from wizard.assisted_browser import check_display, remove_leftovers
 from wizard.cli.browser import BrowserLinkFactory, open_page
-from wizard.cli.commands.run import WIZARD_COMMAND
 from wizard.cli.terminal import Terminal, pass_terminal
 from wizard.errors import WizardError, fail
+from wizard.fastpath.process import WIZARD_COMMAND
 from wizard.local_api import LocalApi, request_browser_link
-from wizard.locks import exclusive
+from wizard.locks import ExclusiveLock
 from wizard.model import Explanation
 from wizard.paths import Paths
 from wizard.services import Services
@@ -66,16 +66,14 @@ def running_server(
 def _note_address(wizard_services: Services) -> None:
     """Keep the address of the pages for whoever wants to serve too; a full disk costs only that."""
     with suppress(OSError):
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
-        descriptor = os.open(wizard_services.paths.serving_address, flags, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(wizard_services.settings.base_url)
+        address = wizard_services.settings.base_url.encode()
+        files.replace(wizard_services.paths.serving_address, address, is_durable=False)
 
 
 def alone(home: Paths) -> AbstractContextManager[None]:
     """Be the only wizard that serves `home` on this machine: a second one would take the sockets
     of the first away. Raises ``already-served``."""
-    return exclusive(home.serving_lock, lambda: _already_served(home))
+    return ExclusiveLock(home.serving_lock, lambda: _already_served(home))
 
 
 def _already_served(home: Paths, address: str = "") -> WizardError:

@@ -19,9 +19,9 @@ from wizard.diagnosis.pasted_text.parsed_text import MAX_PASTE_CHARACTERS, Parse
 from wizard.diagnosis.pasted_text.recognition import RecognizedFailure
 from wizard.diagnosis.pasted_text.rules import recognize_failure
 from wizard.errors import fail, message
-from wizard.fastpath import TokenCache
 from wizard.model import Client, Clock, Connection, Explanation, Failure
 from wizard.store import Store
+from wizard.tokens import TokenCache
 from wizard.zoho import Zoho, limits, product
 
 __all__ = [

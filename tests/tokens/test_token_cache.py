@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 from support.records import NOW
 
-from wizard.fastpath import TokenCache
+from wizard.fastpath import cipher
 from wizard.model import AccessToken
 from wizard.paths import Paths
-from wizard.vault import Vault, cipher
+from wizard.tokens import TokenCache
+from wizard.vault import Vault
 
 TOKEN = AccessToken("1000.access", NOW, "https://www.zohoapis.eu", "eu", "crm", 3, NOW, NOW)
 
@@ -32,7 +33,7 @@ def test_the_latest_token_replaces_the_one_before(cache: TokenCache, paths: Path
     later = replace(TOKEN, value="1000.later", expires_at=NOW + timedelta(hours=1))
     cache.put(later)
     assert cache.get("crm") == later
-    assert len(os.listdir(paths.cache_dir)) == 1
+    assert len(os.listdir(paths.token_dir)) == 1
 
 
 def test_a_dropped_token_is_gone_and_dropping_again_is_fine(
@@ -42,7 +43,7 @@ def test_a_dropped_token_is_gone_and_dropping_again_is_fine(
     cache.remove("crm")
     cache.remove("crm")
     assert cache.get("crm") is None
-    assert os.listdir(paths.cache_dir) == []
+    assert os.listdir(paths.token_dir) == []
 
 
 def test_the_file_is_private_and_shows_no_token(cache: TokenCache, paths: Paths) -> None:
@@ -51,14 +52,14 @@ def test_the_file_is_private_and_shows_no_token(cache: TokenCache, paths: Paths)
         cache.put(TOKEN)
     finally:
         os.umask(before)
-    path = Path(paths.cache_file("crm"))
+    path = Path(paths.token_file("crm"))
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert b"1000.access" not in path.read_bytes()
 
 
 def test_a_byte_changed_or_cut_anywhere_is_a_miss(cache: TokenCache, paths: Paths) -> None:
     cache.put(TOKEN)
-    path = Path(paths.cache_file("crm"))
+    path = Path(paths.token_file("crm"))
     content = path.read_bytes()
     for at in range(len(content)):
         path.write_bytes(content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :])
@@ -69,7 +70,7 @@ def test_a_byte_changed_or_cut_anywhere_is_a_miss(cache: TokenCache, paths: Path
 
 def test_a_file_of_another_connection_is_a_miss(cache: TokenCache, paths: Paths) -> None:
     cache.put(TOKEN)
-    os.replace(paths.cache_file("crm"), paths.cache_file("desk"))
+    os.replace(paths.token_file("crm"), paths.token_file("desk"))
     assert cache.get("desk") is None
 
 
@@ -81,6 +82,6 @@ def test_a_file_of_another_key_is_a_miss(cache: TokenCache, paths: Paths, vault:
 def test_a_cache_that_cannot_be_written_keeps_nobody_from_the_token(
     cache: TokenCache, paths: Paths
 ) -> None:
-    os.rmdir(paths.cache_dir)
+    os.rmdir(paths.token_dir)
     cache.put(TOKEN)
     assert cache.get("crm") is None

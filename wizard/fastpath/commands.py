@@ -1,0 +1,186 @@
+"""``token`` and ``run`` from the cached access token, without the rest of the wizard.
+
+A program may ask for its token a hundred times an hour, and waits for our start each time. So this
+reads two small files and decrypts. Where the token is due, one process refreshes it, the long way;
+the others wait for its result here. Whatever is unusual about the arguments, the environment, the
+files or the key goes the long way, too, which explains it.
+"""
+
+import time
+
+from wizard import locks, paths
+from wizard.fastpath import cipher, output, process, token_file
+from wizard.fastpath.token_file import CachedToken
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+LOCK_TIMEOUT_SECONDS = 65.0
+"""Time for another process's refresh, with all its retries."""
+POLL_INTERVAL_SECONDS = 0.05
+"""Between two looks at the file; a refresh takes longer."""
+MAX_TTL_SECONDS = 30 * 60
+"""The most that ``--min-ttl`` may ask for: with more, nearly every call would refresh."""
+_UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600}
+
+
+class Request:
+    """Arguments that the fast path understands."""
+
+    __slots__ = ("as_json", "command", "min_ttl_seconds", "name")
+
+    def __init__(
+        self,
+        name: str,
+        min_ttl_seconds: int | None = None,
+        as_json: bool = False,
+        command: "list[str] | None" = None,
+    ) -> None:
+        self.name = name
+        self.min_ttl_seconds = min_ttl_seconds
+        """None: until the token is due for renewal."""
+        self.as_json = as_json
+        self.command = command
+        """Of ``run``; None: ``token``."""
+
+
+def execute(arguments: "Sequence[str]", environ: "Mapping[str, str]") -> int | None:
+    """Run a command line; return its exit code, or None where it has to go the long way.
+
+    Returns None also where this process has taken the lock for a refresh.
+    """
+    request = parse(arguments)
+    if request is None or _has_unknown_setting(environ):
+        return None
+    token = cached_or_refreshed_token(request, environ)
+    if token is None:
+        return None
+    if request.command:
+        return _replace_process(request.command, request.name, token, environ)
+    if not request.as_json:
+        return output.write(f"{token.access_token}\n")
+    if not token.document:
+        return None
+    seconds = int(token.expires_at - time.time())
+    left = token_file.EXPIRES_IN.replace("0", str(seconds))
+    return output.write(token.document.replace(token_file.EXPIRES_IN, left, 1) + "\n")
+
+
+def parse(arguments: "Sequence[str]") -> Request | None:
+    """Read the arguments; None for whatever isn't plain."""
+    kind, rest = arguments[0], list(arguments[1:])
+    command: list[str] = []
+    if kind == "run":
+        if "--" not in rest:
+            return None
+        end = rest.index("--")
+        rest, command = rest[:end], rest[end + 1 :]
+    if (kind == "run") != bool(command) or kind not in ("token", "run"):
+        return None
+    name, min_ttl_seconds, as_json = "", None, False
+    words = iter(rest)
+    for word in words:
+        option, equals, value = word.partition("=")
+        if option == "--min-ttl":
+            min_ttl_seconds = _parse_duration(value if equals else next(words, ""))
+            if min_ttl_seconds is None:
+                return None
+        elif word == "--json" and not command:
+            as_json = True
+        elif name or word.startswith("-"):
+            return None
+        else:
+            name = word
+    return Request(name, min_ttl_seconds, as_json, command or None) if name else None
+
+
+def cached_or_refreshed_token(request: Request, environ: "Mapping[str, str]") -> CachedToken | None:
+    """The cached access token, or the one that another process puts in its place. None: go the
+    long way, perhaps because it is this process's turn to refresh."""
+    name, min_ttl = request.name, request.min_ttl_seconds
+    token = cached_token(name, environ, time.time(), min_ttl)
+    if token is not None:
+        return token
+    here, end = paths.locate(environ), time.monotonic() + LOCK_TIMEOUT_SECONDS
+    lock = here.lock_file(name)
+    try:
+        cipher.load_key(here.key_file)  # without it, there is nothing to wait for
+        while not locks.try_acquire(lock):
+            token = cached_token(name, environ, time.time(), accept_due=True)
+            if token is not None or time.monotonic() > end:
+                return token
+            time.sleep(POLL_INTERVAL_SECONDS)
+    except (OSError, ValueError):
+        return None
+    token = cached_token(name, environ, time.time(), min_ttl)
+    if token is not None:
+        locks.release(lock)
+    return token
+
+
+def cached_token(
+    name: str,
+    environ: "Mapping[str, str]",
+    now: float,
+    min_ttl_seconds: int | None = None,
+    *,
+    accept_due: bool = False,
+) -> CachedToken | None:
+    """The cached access token of connection ``name`` if it serves at ``now`` (seconds since 1970).
+
+    It has to live ``min_ttl_seconds`` (None: must not be due for renewal). With ``accept_due`` it
+    only has to be usable. None means nothing but: go the long way.
+    """
+    try:
+        here = paths.locate(environ)
+        content = token_file.read(here.token_file(name))
+        expires_at, refresh_at, issued_at, _ = token_file.parse_header(content)
+        if accept_due or min_ttl_seconds is not None:
+            serves = token_file.is_usable(expires_at, issued_at, now, min_ttl_seconds or 0)
+        else:
+            serves = token_file.is_fresh(expires_at, refresh_at, issued_at, now)
+        if not serves:
+            return None
+        key = cipher.load_key(here.key_file)
+        return token_file.unpack(key, here.token_owner(name), content)
+    except (OSError, ValueError):
+        return None
+
+
+def _replace_process(
+    command: list[str], name: str, token: CachedToken, environ: "Mapping[str, str]"
+) -> int | None:
+    """Run the command in this process's place; None where it can't be started."""
+    if not token.variables:
+        return None
+    environment = {
+        variable: value
+        for variable, value in environ.items()
+        if not variable.startswith("ZOHO_") or (variable in paths.SERVICE_VARIABLES and value)
+    }
+    lines = (line.partition("=") for line in token.variables.split("\n"))
+    variables = {variable: value for variable, _, value in lines}
+    environment.update(process.token_variables(name, token.access_token, variables))
+    process.forbid_core_dumps()
+    try:
+        process.replace_process(command, environment)
+    except OSError:
+        return None
+
+
+def _has_unknown_setting(environ: "Mapping[str, str]") -> bool:
+    return any(
+        name.startswith(paths.VARIABLE_PREFIX) and name not in paths.KNOWN_VARIABLES
+        for name in environ
+    )
+
+
+def _parse_duration(text: str) -> int | None:
+    """Seconds of ``90``, ``90s``, ``15m``; None for whatever isn't plain or is too long."""
+    unit = _UNIT_SECONDS.get(text[-1:])
+    number = text if unit is None else text[:-1]
+    if not (number.isascii() and number.isdigit() and len(number) <= 5):
+        return None
+    seconds = int(number) * (unit or 1)
+    return seconds if seconds <= MAX_TTL_SECONDS else None

@@ -1,0 +1,90 @@
+"""Where an access token may be used and as whom: what a program needs beside the token itself."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from wizard.model import AccessToken, Account, Grant
+from wizard.zoho import DataCenter, products_of
+
+
+@dataclass(frozen=True)
+class ProductApiAccess:
+    """One product that a grant's scopes reach."""
+
+    id: str
+    api_base: str
+    """Where its interface begins; not every product answers on the API domain."""
+    organization_id: str
+    """Empty where the product names none, or where none is known."""
+
+
+@dataclass(frozen=True)
+class ApiAccess:
+    """What a grant reaches, without anything secret."""
+
+    location: str
+    domain_suffix: str
+    """As most programs spell it, by the end of Zoho's names: ``com``, ``eu``, ``com.au``."""
+    accounts_server: str
+    api_domain: str
+    account: Account | None
+    organization_id: str
+    """The first that was found, which is the only one for most grants; else empty."""
+    products: tuple[ProductApiAccess, ...]
+
+
+def api_access_of(grant: Grant, data_center: DataCenter) -> ApiAccess:
+    """What `grant`, issued by `data_center`, reaches."""
+    found = {each.product: each.id for each in reversed(grant.organizations)}
+    return ApiAccess(
+        location=grant.location,
+        domain_suffix=data_center.domain_suffix,
+        accounts_server=data_center.accounts_server,
+        api_domain=data_center.api_domain,
+        account=grant.account,
+        organization_id=grant.organizations[0].id if grant.organizations else "",
+        products=tuple(
+            ProductApiAccess(
+                product.id,
+                data_center.base_url_of(product.host) + product.api_path,
+                found.get(product.id, ""),
+            )
+            for product in products_of(grant.scope)
+        ),
+    )
+
+
+def token_document(token: AccessToken, access: ApiAccess, now: datetime) -> dict[str, Any]:
+    """What ``token --json`` prints."""
+    return {
+        "access_token": token.value,
+        "token_type": "Zoho-oauthtoken",
+        "expires_at": token.expires_at,
+        "expires_in": int((token.expires_at - now).total_seconds()),
+        "stale": token.stale,
+        "location": access.location,
+        "accounts_server": access.accounts_server,
+        "api_domain": access.api_domain,
+        "api_bases": {each.id: each.api_base for each in access.products},
+        "organization_id": access.organization_id or None,
+        "organization_ids": {e.id: e.organization_id for e in access.products if e.organization_id},
+        "account": access.account,
+        "connection": token.connection,
+        "generation": token.generation,
+    }
+
+
+def access_variables(access: ApiAccess) -> dict[str, str]:
+    """What a command finds in its environment beside the access token; nothing of it is secret."""
+    variables = {
+        "ZOHO_API_DOMAIN": access.api_domain,
+        "ZOHO_ACCOUNTS_URL": access.accounts_server,
+        "ZOHO_DC": access.domain_suffix,
+        "ZOHO_ORGANIZATION_ID": access.organization_id,
+    }
+    for product in access.products:
+        prefix = f"ZOHO_{product.id.upper()}"
+        variables[f"{prefix}_API_BASE"] = product.api_base
+        variables[f"{prefix}_ORGANIZATION_ID"] = product.organization_id
+    return {name: value for name, value in variables.items() if value}
