@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all tour lint bench wheel lock clean
+.PHONY: help demo test test-all tour lint bench schemas wheel lock clean
 
 help: ## what there is
 	@awk -F ': .*## ' '/^[a-z-]+: .*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,6 +35,9 @@ lint: $(VENV)/lint ## check style, types and vocabulary
 
 bench: $(VENV)/browser ## measure what people wait for, as ratios, in some four minutes
 	@PYTHONPATH=tests $(BIN)/python -m bench
+
+schemas: $(VENV)/tests ## write wizard/schemas/ from the types of wizard/cli/results.py
+	$(BIN)/python .ci/schemas
 
 wheel: $(VENV)/lint ## build the wheel into dist/
 	$(BIN)/python -m build --wheel --no-isolation

@@ -1,19 +1,19 @@
-"""Values and findings as JSON documents: what scripts, programs and commands are told."""
+"""Values and explanations as JSON: what scripts, programs and notification commands read."""
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, is_dataclass
+from dataclasses import asdict, dataclass, is_dataclass
 from datetime import datetime
 from typing import Any
 
-from wizard.model import Cause, Explanation, Failure
+from wizard.model import Cause, Confidence, Explanation, Failure, HttpExchange
 from wizard.timefmt import format_iso
 from wizard.transport import CONTROL_CHARACTERS
 
 
 def to_json(value: Any, indent: int | None = None) -> str:
-    """`value` as JSON that is safe on a terminal, too: what steers one is escaped, as JSON itself
-    does it with the ASCII control characters only."""
+    """`value` as JSON that is safe to print on a terminal: all control characters are escaped, not
+    only the ASCII ones."""
     text = json.dumps(to_json_value(value), indent=indent, ensure_ascii=False)
     return CONTROL_CHARACTERS.sub(lambda found: json.dumps(found[0])[1:-1], text)
 
@@ -32,47 +32,124 @@ def to_json_value(value: Any) -> Any:
 
 
 def explanation_summary(explanation: Explanation) -> dict[str, Any]:
-    """The words of a finding as a JSON object: what the sockets answer, and what cautions are."""
+    """A short form of an `ErrorReport` as a JSON object: what the local API returns."""
     failure = explanation.failure or Failure(explanation.code)
     return {
         "code": explanation.code,
         "title": explanation.title,
         "cause": explanation.cause,
         "fix": explanation.fix,
-        "commands": [step.command for step in explanation.next_steps if step.command],
+        "commands": list(commands_of(explanation)),
         "exit_code": explanation.exit_code,
         "temporary": failure.temporary,
         "retry_at": to_json_value(failure.retry_at),
     }
 
 
-def explanation_to_json(explanation: Explanation) -> dict[str, Any]:
-    """A finding as the JSON object that scripts read under ``error``."""
+@dataclass(frozen=True)
+class CauseReport:
+    """One possible cause of a failure, as scripts read it."""
+
+    code: str
+    title: str
+    explanation: str
+    confidence: Confidence
+    group: str | None
+    """The heading it belongs to; null if the causes have none."""
+    evidence_for: tuple[str, ...]
+    evidence_against: tuple[str, ...]
+    fix: str
+    commands: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class AnswerReport:
+    """One answer to the question of a diagnosis."""
+
+    answer: str
+    """The value for `--answer`, after those given already."""
+    label: str
+    command: str | None
+    """Gives the answer; null if it isn't known what was diagnosed."""
+
+
+@dataclass(frozen=True)
+class ErrorReport:
+    """A failure explained, as scripts read it. It contains no secret."""
+
+    code: str
+    """Stable; `zoho-wizard diagnose --code CODE` explains it."""
+    title: str
+    cause: str
+    fix: str
+    details: Mapping[str, str]
+    """The values that the sentences mention: a host, a name, a path."""
+    commands: tuple[str, ...]
+    exit_code: int
+    """The exit code of a command that ends with this failure."""
+    temporary: bool
+    """Waiting or repeating may help."""
+    retry_at: datetime | None
+    failure_class: str | None
+    """Causes that Zoho answers alike; null if there is one cause only."""
+    causes: tuple[CauseReport, ...]
+    """The most likely first."""
+    ruled_out: tuple[CauseReport, ...]
+    question: str | None
+    """What would decide between the causes; null if nothing is open."""
+    answer_options: tuple[AnswerReport, ...]
+    zoho_error: str
+    """Zoho's own word; empty if Zoho gave none."""
+    exchange: HttpExchange | None
+    """The HTTP request and its response, without secrets."""
+
+
+def error_report(explanation: Explanation) -> ErrorReport:
+    """The explanation of a failure as scripts read it."""
     failure = explanation.failure or Failure(explanation.code)
-    return {
-        **explanation_summary(explanation),
-        "failure_class": explanation.failure_class or None,
-        "causes": [_cause_to_json(each) for each in explanation.causes],
-        "ruled_out": [_cause_to_json(each) for each in explanation.ruled_out],
-        "question": explanation.question or None,
-        "answer_options": [
-            {"answer": each.answers[-1], "label": each.label, "command": each.command or None}
+    return ErrorReport(
+        code=explanation.code,
+        title=explanation.title,
+        cause=explanation.cause,
+        fix=explanation.fix,
+        details=failure.details,
+        commands=commands_of(explanation),
+        exit_code=explanation.exit_code,
+        temporary=failure.temporary,
+        retry_at=failure.retry_at,
+        failure_class=explanation.failure_class or None,
+        causes=tuple(_cause_report(each) for each in explanation.causes),
+        ruled_out=tuple(_cause_report(each) for each in explanation.ruled_out),
+        question=explanation.question or None,
+        answer_options=tuple(
+            AnswerReport(each.answers[-1], each.label, each.command or None)
             for each in explanation.answer_options
-        ],
-        "zoho_error": failure.zoho_error,
-        "exchange": to_json_value(failure.exchange),
-    }
+        ),
+        zoho_error=failure.zoho_error,
+        exchange=failure.exchange,
+    )
 
 
-def _cause_to_json(cause: Cause) -> dict[str, Any]:
-    return {
-        "code": cause.code,
-        "title": cause.title,
-        "explanation": cause.explanation,
-        "confidence": cause.confidence.value,
-        "group": cause.group or None,
-        "evidence_for": cause.evidence_for,
-        "evidence_against": cause.evidence_against,
-        "fix": cause.fix,
-        "commands": [step.command for step in cause.next_steps if step.command],
-    }
+def explanation_to_json(explanation: Explanation) -> dict[str, Any]:
+    """An `ErrorReport` as a JSON object."""
+    report: dict[str, Any] = to_json_value(error_report(explanation))
+    return report
+
+
+def commands_of(explanation: Explanation | Cause) -> tuple[str, ...]:
+    """The commands of the next steps."""
+    return tuple(step.command for step in explanation.next_steps if step.command)
+
+
+def _cause_report(cause: Cause) -> CauseReport:
+    return CauseReport(
+        code=cause.code,
+        title=cause.title,
+        explanation=cause.explanation,
+        confidence=cause.confidence,
+        group=cause.group or None,
+        evidence_for=cause.evidence_for,
+        evidence_against=cause.evidence_against,
+        fix=cause.fix,
+        commands=commands_of(cause),
+    )

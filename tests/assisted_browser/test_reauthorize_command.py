@@ -45,7 +45,8 @@ def test_one_command_and_one_sign_in_repair_all(
     done = running.finish()
     assert done.exit_code == 0, done.stderr
     assert [
-        (each["name"], each["state"], each["generation"]) for each in json.loads(done.stdout)
+        (each["name"], each["state"], each["generation"])
+        for each in json.loads(done.stdout)["connections"]
     ] == [
         ("books", "reauthorized", 2),
         ("crm", "reauthorized", 2),

@@ -108,7 +108,7 @@ def test_what_a_backup_hands_on_to_is_a_strangers_word_until_somebody_agrees(
 def test_a_move_retires_the_first_machine(shell: Shell, shell_harness: Harness) -> None:
     shell_harness.add_verified_connection()
     refused = shell.run("backup", "file", "--move", stdin_text=f"{PASSPHRASE}\n")
-    assert (refused.exit_code, "choice-needed" in refused.stderr) == (2, True)
+    assert (refused.exit_code, "input-needed" in refused.stderr) == (2, True)
 
     file = back_up(shell, "--move", "--yes")
 
@@ -202,7 +202,7 @@ def test_a_backup_mends_a_lost_key_and_keeps_what_is_younger(
     move_key_away(shell)
 
     asked = restore(shell, str(file))
-    assert (asked.exit_code, "choice-needed" in asked.stderr) == (2, True)
+    assert (asked.exit_code, "input-needed" in asked.stderr) == (2, True)
     done = restore(shell, str(file), "--set-aside")
 
     assert done.exit_code == 0, done.stderr

@@ -78,5 +78,5 @@ def _reauthorize(
     finally:
         process.terminate()
         process.wait()
-    proofs = json.loads(told)
+    proofs = json.loads(told)["connections"]
     assert [each["state"] for each in proofs] == ["reauthorized"] * len(names)

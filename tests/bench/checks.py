@@ -42,6 +42,6 @@ def measure(installation: Installation) -> Iterator[Measurement]:
 def _check(installation: Installation, environment: dict[str, str], *names: str) -> None:
     command = [installation.wizard, "check", *names, "--json"]
     done = subprocess.run(command, env=environment, check=False, stdout=subprocess.PIPE)
-    told = json.loads(done.stdout)
+    told = json.loads(done.stdout)["connections"]
     assert len(told) == (len(names) or CONNECTIONS)
     assert all(each["is_verified"] for each in told)

@@ -31,7 +31,7 @@ def test_all_connections_are_checked_and_told_in_their_order(
 
     checked = shell.run("check", "--json")
 
-    told = json.loads(checked.stdout)
+    told = json.loads(checked.stdout)["connections"]
     assert [each["name"] for each in told] == [*NAMES, "unbegun"]
     assert [each["is_verified"] for each in told] == [*(True for _ in NAMES), False]
     assert told[-1]["error"]["code"] == "no-grant"
@@ -60,7 +60,7 @@ def test_a_full_check_proves_every_rung_anew(shell: Shell, shell_harness: Harnes
     shell_harness.controls.clear_journal()
     whole = shell.run("check", NAMES[0], "--full", "--json")
     assert whole.exit_code == 0, whole.stderr
-    (told,) = json.loads(whole.stdout)
+    (told,) = json.loads(whole.stdout)["connections"]
     rungs = [rung["name"] for rung in told["steps"]]
     assert rungs == ["refresh", "identity", "organization", "read:crm", "scope", "clock"]
     assert len(shell_harness.refresh_requests()) == 1
@@ -83,7 +83,7 @@ def test_what_the_limits_keep_from_being_asked_is_waited_for_where_that_is_wishe
     shell.simulator.controls.advance(600)
     done = waiting.finish()
     assert done.exit_code == 0, done.stderr
-    assert all(each["is_verified"] for each in json.loads(done.stdout))
+    assert all(each["is_verified"] for each in json.loads(done.stdout)["connections"])
 
 
 def test_the_gravest_finding_of_many_is_the_exit_code(shell: Shell, shell_harness: Harness) -> None:
@@ -91,7 +91,10 @@ def test_the_gravest_finding_of_many_is_the_exit_code(shell: Shell, shell_harnes
     shell_harness.controls.change_password(ANNA)
     checked = shell.run("check", "--json")
     assert checked.exit_code == 3
-    assert {each["state"] for each in json.loads(checked.stdout)} == {"needs_reauthorization"}
+    told = json.loads(checked.stdout)
+    assert {each["state"] for each in told["connections"]} == {"needs_reauthorization"}
+    (incident,) = told["incidents"]
+    assert incident["connections"] == [each["name"] for each in told["connections"]]
 
 
 def test_a_name_that_is_not_known_keeps_all_from_being_asked(

@@ -63,13 +63,13 @@ def test_list_and_show_say_what_a_connection_reaches(shell: Shell) -> None:
     add_client(shell)
     connect(shell)
 
-    (row,) = json.loads(shell.run("list", "--json").stdout)
+    (row,) = json.loads(shell.run("list", "--json").stdout)["connections"]
     assert (row["name"], row["state"], row["account"]["email"]) == ("crm", "verified", ANNA)
     assert "crm\t✓ proved" in shell.run("list").stdout
 
     shown = json.loads(shell.run("show", "crm", "--json").stdout)
     assert shown["generation"] == 1
-    assert [rung["state"] for rung in shown["verification_report"]["steps"]].count("failed") == 0
+    assert [rung["state"] for rung in shown["verification"]["steps"]].count("failed") == 0
     assert "Zylker" in shell.run("show", "crm").stdout
 
 
@@ -84,11 +84,11 @@ def test_a_password_change_is_found_and_one_consent_repairs_it(shell: Shell) -> 
     assert "zoho-wizard reauthorize crm" in failed.stderr
     checked = shell.run("check", "--json")
     assert checked.exit_code == 3
-    assert json.loads(checked.stdout)[0]["state"] == "needs_reauthorization"
+    assert json.loads(checked.stdout)["connections"][0]["state"] == "needs_reauthorization"
 
     repaired = give_consent(shell, "reauthorize", "crm", "--no-browser", "--json")
     assert repaired.exit_code == 0
-    outcome = json.loads(repaired.stdout)
+    (outcome,) = json.loads(repaired.stdout)["connections"]
     assert (outcome["generation"], outcome["is_verified"]) == (2, True)
     assert shell.run("token", "crm").exit_code == 0
 
@@ -132,7 +132,7 @@ def test_a_refused_consent_says_so_and_stores_nothing(shell: Shell) -> None:
 
     assert (done.exit_code, done.stdout) != (0, "")
     assert json.loads(done.stderr.splitlines()[-1])["error"]["code"]
-    assert json.loads(shell.run("list", "--json").stdout)[0]["generation"] == 0
+    assert json.loads(shell.run("list", "--json").stdout)["connections"][0]["generation"] == 0
 
 
 def test_a_client_is_named_by_its_name_as_well(shell: Shell) -> None:

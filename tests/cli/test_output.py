@@ -15,7 +15,7 @@ def test_an_empty_list_says_where_and_for_whom_it_looked(shell: Shell) -> None:
     assert (listed.exit_code, listed.stdout) == (0, "")
     assert str(shell.directory) in listed.stderr
     assert "user " in listed.stderr
-    assert json.loads(shell.run("list", "--json").stdout) == []
+    assert json.loads(shell.run("list", "--json").stdout)["connections"] == []
 
 
 def test_an_unknown_name_says_where_and_for_whom_it_looked(shell: Shell) -> None:

@@ -121,7 +121,7 @@ def test_a_client_in_use_is_not_removed(shell: Shell, verified: Harness) -> None
     assert "crm" in kept.stderr
     assert shell.run("remove", "crm", "--no-revoke").exit_code == 0
     assert shell.run("client", "remove", client.client_id, "--yes").exit_code == 0
-    assert json.loads(shell.run("client", "list", "--json").stdout) == []
+    assert json.loads(shell.run("client", "list", "--json").stdout) == {"clients": []}
 
 
 def test_a_wrong_secret_changes_nothing(shell: Shell, verified: Harness) -> None:
@@ -135,4 +135,4 @@ def test_a_wrong_secret_changes_nothing(shell: Shell, verified: Harness) -> None
     assert shell.run("client", "set-secret", client.client_id, stdin_text=fresh).exit_code == 0
     checked = shell.run("client", "check", "--json")
     assert checked.exit_code == 0
-    assert json.loads(checked.stdout)[0]["error"] is None
+    assert json.loads(checked.stdout)["checks"][0]["error"] is None

@@ -69,7 +69,7 @@ def test_a_dry_run_and_a_script_without_yes_write_nothing(shell: Shell, target: 
     assert json.loads(dry.stdout)["fields"]["ZOHO_CLIENT_SECRET"] == "added"
     refused = shell.run(*wish)
     assert refused.exit_code == 2
-    assert "(choice-needed)" in refused.stderr
+    assert "(input-needed)" in refused.stderr
     shown = shell.run(*wish, "--dry-run", "--show-values")
     assert "(values-need-a-terminal)" in shown.stderr
     assert shown.exit_code == 2

@@ -45,10 +45,10 @@ def test_an_unknown_outcome_is_shown_by_each_command(unknown: Harness, shell: Sh
     assert WORDS not in lines["books"]
     by_account = shell.run("list", "--by", "account").stdout.splitlines()
     assert [WORDS in line for line in by_account if "\tcrm\t" in line] == [True]
-    rows = json.loads(shell.run("list", "--json").stdout)
+    rows = json.loads(shell.run("list", "--json").stdout)["connections"]
     listed = {each["name"]: each["state"] for each in rows}
     assert listed == {"books": "verified", "crm": "outcome_unknown"}
-    [account] = json.loads(shell.run("list", "--by", "account", "--json").stdout)
+    [account] = json.loads(shell.run("list", "--by", "account", "--json").stdout)["accounts"]
     assert {each["state"] for each in account["connections"]} == {"verified", "outcome_unknown"}
     assert json.loads(shell.run("show", "crm", "--json").stdout)["state"] == "outcome_unknown"
     shown = shell.run("show", "crm")

@@ -13,7 +13,7 @@ from support.reauthorization import (
 )
 from support.shell import Shell
 
-from wizard.cli.flows.reauthorization import exit_code, item_to_json, print_results
+from wizard.cli.flows.reauthorization import exit_code, item_result, print_results
 from wizard.cli.flows.verification import VerificationOutcome
 from wizard.cli.terminal import Terminal
 from wizard.model import GrantState
@@ -61,14 +61,15 @@ def test_a_proof_that_waits_for_a_rate_limit_says_so_and_nothing_else(
     assert (name, proved) == ("crm", "")
     assert state == f"… waiting for Zoho's rate limit until {until}"
 
-    told = item_to_json(terminal, line)
-    assert (told["state"], told["is_verified"], told["verified_at"]) == (
+    told = item_result(terminal, line)
+    assert (told.state, told.is_verified, told.verified_at) == (
         "waiting_to_retry",
         False,
         None,
     )
-    assert told["retry_at"] == line.retry_at
-    assert told["error"]["code"] == "throttled"
+    assert told.retry_at == line.retry_at
+    assert told.error is not None
+    assert told.error.code == "throttled"
     assert exit_code(terminal, line) == 4
 
     launch = LinkTokens()
@@ -107,17 +108,18 @@ def test_a_proved_connection_is_told_with_the_time_of_its_proof_in_every_place(
     harness.advance(minutes=11)
     harness.verify("crm", line.generation)
     (line,) = current_items(harness)
-    told = item_to_json(terminal, line)
-    assert told["is_verified"]
-    assert told["verified_at"] > datetime.min.replace(tzinfo=UTC)
-    assert told["retry_at"] is None
+    told = item_result(terminal, line)
+    assert told.is_verified
+    assert told.verified_at is not None
+    assert told.verified_at > datetime.min.replace(tzinfo=UTC)
+    assert told.retry_at is None
 
 
 @pytest.mark.parametrize("state", GrantState)
 def test_only_a_proved_grant_is_called_proved(harness: Harness, state: GrantState) -> None:
     grant = replace(harness.add_verified_connection(), state=state)
-    told = VerificationOutcome("crm", grant).to_json()
-    assert told["is_verified"] is (told["state"] == "verified")
+    told = VerificationOutcome("crm", grant).result()
+    assert told.is_verified is (told.state == "verified")
 
 
 def test_connect_tells_that_its_proof_waits_as_what_it_is(

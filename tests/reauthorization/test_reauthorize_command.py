@@ -43,7 +43,7 @@ def test_all_that_died_is_repaired_and_proved_in_one_run(
 
     assert done.exit_code == 0, done.stderr
     assert "2 consents in all, 1 sign-in." in done.stderr
-    proofs = json.loads(done.stdout)
+    proofs = json.loads(done.stdout)["connections"]
     assert [(each["name"], each["state"]) for each in proofs] == [
         ("crm", "reauthorized"),
         ("leads", "reauthorized"),
@@ -101,7 +101,8 @@ def test_programs_are_handed_the_new_credentials(
     done = give_consents(shell, running, (ANNA, ""))
 
     assert done.exit_code == 0, done.stderr
-    (destination,) = json.loads(done.stdout)["destinations"]
+    (reauthorized,) = json.loads(done.stdout)["connections"]
+    (destination,) = reauthorized["destinations"]
     assert (destination["generation"], destination["failure"]) == (2, None)
     assert destination["reloaded_at"]
     grant = shell_harness.services.store.grants.get("crm")
@@ -145,7 +146,7 @@ def test_somebody_leaves_and_another_person_takes_all_over(
     client = shell_harness.register_client()
     for name in ("crm", "leads"):
         add_verified_connection(shell_harness, name, client)
-    (account,) = json.loads(shell.run("list", "--by", "account", "--json").stdout)
+    (account,) = json.loads(shell.run("list", "--by", "account", "--json").stdout)["accounts"]
     assert account["account"] == ANNA
     assert [each["name"] for each in account["connections"]] == ["crm", "leads"]
     assert f"{ANNA}\teu\tcrm\t✓ proved" in shell.run("list", "--by", "account").stdout
@@ -154,7 +155,7 @@ def test_somebody_leaves_and_another_person_takes_all_over(
     done = give_consents(shell, shell.start("reauthorize", *options), (new, ""), (new, ""))
 
     assert done.exit_code == 0, done.stderr
-    (account,) = json.loads(shell.run("list", "--by", "account", "--json").stdout)
+    (account,) = json.loads(shell.run("list", "--by", "account", "--json").stdout)["accounts"]
     assert account["account"] == new
 
 

@@ -18,6 +18,7 @@ import pytest
 
 from support.fork_server import fork_server
 from support.harness import Harness
+from support.json_output import check_json_output
 from support.ports import free_port
 from wizard.services import Services
 from wizard.settings import from_environment
@@ -41,8 +42,9 @@ class CommandResult:
 class RunningCommand:
     """A command under way, whose stderr is read as it comes."""
 
-    def __init__(self, process: subprocess.Popen[str]) -> None:
+    def __init__(self, process: subprocess.Popen[str], arguments: Sequence[str]) -> None:
         self._process = process
+        self._arguments = arguments
         self._lines: list[str] = []
         self._line_added = threading.Condition()
         self._reader = threading.Thread(target=self._read, daemon=True)
@@ -59,6 +61,11 @@ class RunningCommand:
                 left = deadline - time.monotonic()
                 if left <= 0 or not (self._reader.is_alive() and self._line_added.wait(left)):
                     raise AssertionError(f"{pattern!r} was not said, but:\n{text}")
+
+    def read_stdout_line(self) -> str:
+        """Wait for the next line of stdout."""
+        assert self._process.stdout is not None
+        return self._process.stdout.readline()
 
     def send_line(self, line: str) -> None:
         """Type a line."""
@@ -78,7 +85,10 @@ class RunningCommand:
         code = self._process.wait(PROCESS_TIMEOUT_SECONDS)
         self._reader.join(PROCESS_TIMEOUT_SECONDS)
         self._process.stdout.close()
-        return CommandResult(code, out, "".join(self._lines))
+        stderr = "".join(self._lines)
+        if code >= 0:
+            check_json_output(self._arguments, code, out, stderr)
+        return CommandResult(code, out, stderr)
 
     def _read(self) -> None:
         assert self._process.stderr is not None
@@ -112,6 +122,7 @@ class Shell:
             directory=self.directory,
             timeout_seconds=PROCESS_TIMEOUT_SECONDS,
         )
+        check_json_output(arguments, *done)
         return CommandResult(*done)
 
     def start(self, *arguments: str, **environment: str) -> RunningCommand:
@@ -126,7 +137,7 @@ class Shell:
             cwd=self.directory,
         )
         self.processes.append(process)
-        return RunningCommand(process)
+        return RunningCommand(process, arguments)
 
     def run_in_terminal(
         self, *arguments: str, replies: Sequence[tuple[str, str]] = (), columns: int = 100

@@ -1,8 +1,13 @@
 """The command line: every page has a command, and every failure an exit code.
 
-0 good, 1 failed (also: stdout is closed, full, or not read any more), 2 usage, 3 needs
+0 success, 1 failed (also: stdout is closed, full, or not read any more), 2 usage, 3 needs
 re-authorization, 4 temporary, 5 our own store, 6 a notification couldn't be sent, 130 Ctrl-C; with
-``--json``, too. stdout has the answer and nothing else; what a person should know goes to stderr.
+``--json``, too.
+
+stdout has the result and nothing else; what a person should know goes to stderr. With ``--json``
+the result is one JSON document (one per line from commands that keep running), as
+``zoho-wizard schema COMMAND`` describes it. A command that fails before it has a result leaves
+stdout empty, and the last line on stderr is ``{"error": …}`` (``zoho-wizard schema error``).
 """
 
 import sys
@@ -10,7 +15,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
-from io import StringIO
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -19,8 +23,7 @@ from wizard.fastpath import output, process
 
 if TYPE_CHECKING:
     from wizard.cli.terminal import Terminal
-    from wizard.model import Clock
-
+    from wizard.model import Clock, Failure
 
 USAGE = 2
 INTERRUPTED = 130
@@ -41,7 +44,10 @@ class LazyCommand:
 
 
 class LazyGroup(click.Group):
-    """Lists commands by section from a table, so that ``--help`` loads click and nothing else."""
+    """Lists commands by section from a table, so that ``--help`` loads click and nothing else.
+
+    Every command gets the standard options, ``--json`` and ``--no-input``, when it is imported.
+    """
 
     sections: Mapping[str, Mapping[str, LazyCommand]] = {}
     """Commands by name, by the section of the help they are listed in."""
@@ -56,6 +62,7 @@ class LazyGroup(click.Group):
             if entry := section.get(cmd_name):
                 command = getattr(import_module(f"wizard.cli.{entry.module}"), entry.function)
                 assert isinstance(command, click.Command)  # noqa: S101 - the table is ours
+                add_standard_options(command)
                 return command
         return None
 
@@ -65,6 +72,75 @@ class LazyGroup(click.Group):
         for title, section in self.sections.items():
             with formatter.section(title):
                 formatter.write_dl([(name.ljust(widest), e.help) for name, e in section.items()])
+
+
+class Run:
+    """One run of the command line; its terminal is made on first use, since that imports a lot."""
+
+    def __init__(self, clock: "Clock | None") -> None:
+        self._clock = clock
+        self._terminal: Terminal | None = None
+
+    @property
+    def terminal(self) -> "Terminal":
+        """What every command is given, made on first use."""
+        if self._terminal is None:
+            from wizard.cli.terminal import Terminal
+
+            self._terminal = Terminal() if self._clock is None else Terminal(self._clock)
+        return self._terminal
+
+    def close(self) -> None:
+        """Close what the command opened."""
+        if self._terminal is not None:
+            self._terminal.close()
+
+
+def add_standard_options(command: click.Command) -> None:
+    """Give a command, or all commands of a group, ``--json`` and ``--no-input``."""
+    if isinstance(command, click.Group):
+        for each in command.commands.values():
+            add_standard_options(each)
+    elif not any(each in command.params for each in STANDARD_OPTIONS):
+        command.params.extend(STANDARD_OPTIONS)
+
+
+def _set_json(context: click.Context, _parameter: click.Parameter, value: bool) -> None:
+    if value:
+        _terminal_of(context).renderer.as_json = True
+
+
+def _set_no_input(context: click.Context, _parameter: click.Parameter, value: bool) -> None:
+    if value:
+        _terminal_of(context).no_input = True
+
+
+def _terminal_of(context: click.Context) -> "Terminal":
+    from wizard.cli.terminal import Terminal
+
+    if isinstance(context.obj, Run):
+        context.obj = context.obj.terminal
+    return context.ensure_object(Terminal)
+
+
+STANDARD_OPTIONS: tuple[click.Option, ...] = (
+    click.Option(
+        ["--json"],
+        is_flag=True,
+        is_eager=True,
+        expose_value=False,
+        callback=_set_json,
+        help="Print the result as JSON; see `zoho-wizard schema`.",
+    ),
+    click.Option(
+        ["--no-input"],
+        is_flag=True,
+        is_eager=True,
+        expose_value=False,
+        callback=_set_no_input,
+        help="Never ask; fail if something is missing.",
+    ),
+)
 
 
 class Commands(LazyGroup):
@@ -144,6 +220,11 @@ class Commands(LazyGroup):
             "restore": LazyCommand(
                 "commands.backup", "restore", "Restore a backup FILE, and prove it."
             ),
+            "schema": LazyCommand(
+                "commands.schema",
+                "schema",
+                "Print the JSON Schema of what COMMAND prints with --json.",
+            ),
             "completion": LazyCommand(
                 "commands.status", "completion", "Print the completion script for SHELL."
             ),
@@ -187,11 +268,12 @@ def _quiet_interrupt() -> Iterator[None]:
 @click.option("--debug", is_flag=True, help="Log to stderr, and show tracebacks (without values).")
 @click.pass_context
 def zoho_wizard(context: click.Context, debug: bool) -> None:
-    """Get, prove and keep Zoho OAuth refresh tokens.
+    """Get, verify and keep Zoho OAuth refresh tokens.
 
-    Alone, it opens the web app. `zoho-wizard demo` tries everything against a made-up Zoho.
+    Without a command, it opens the web app. `zoho-wizard demo` tries everything against a simulated
+    Zoho.
     """
-    terminal = context.obj = context.obj.terminal
+    terminal = _terminal_of(context)
     terminal.debug = debug
     if debug:
         from wizard.cli.terminal import log_to_stderr
@@ -203,93 +285,94 @@ def zoho_wizard(context: click.Context, debug: bool) -> None:
         serving.open_app(terminal)
 
 
-class Run:
-    """One run of the command line, before its terminal is needed: that imports most of us."""
-
-    def __init__(self, clock: "Clock | None") -> None:
-        self._clock = clock
-        self._terminal: Terminal | None = None
-
-    @property
-    def terminal(self) -> "Terminal":
-        """What every command is given, made on first use."""
-        if self._terminal is None:
-            from wizard.cli.terminal import Terminal
-
-            self._terminal = Terminal() if self._clock is None else Terminal(self._clock)
-        return self._terminal
-
-    def close(self) -> None:
-        """Close what the command opened."""
-        if self._terminal is not None:
-            self._terminal.close()
+zoho_wizard.params.extend(STANDARD_OPTIONS)
 
 
 def main(arguments: Sequence[str] | None = None, clock: "Clock | None" = None) -> int:
     """Run one command (default: that of ``sys.argv``); return its exit code."""
     _harden()
     output.replace_closed_stdout()
+    words = list(sys.argv[1:] if arguments is None else arguments)
     run = Run(clock)
     try:
-        return output.finish(_run(run, arguments))
+        return output.finish(_run(run, words))
     finally:
         run.close()
 
 
-def _run(run: Run, arguments: Sequence[str] | None) -> int:
+def _run(run: Run, words: list[str]) -> int:
     try:
-        zoho_wizard.main(
-            None if arguments is None else list(arguments),
-            prog_name="zoho-wizard",
-            obj=run,
-            standalone_mode=False,
-        )
+        zoho_wizard.main(words, prog_name="zoho-wizard", obj=run, standalone_mode=False)
         return 0
     except click.ClickException as error:
-        from wizard.transport import mask_text
-
-        said = StringIO()
-        error.show(file=said)
-        click.echo(mask_text(said.getvalue()), err=True, nl=False)  # it quotes arguments
-        return USAGE
+        return _report_usage_error(run, error, words)
     except (click.Abort, KeyboardInterrupt):
-        click.echo("Stopped. What was stored stays stored.", err=True)
-        return INTERRUPTED
+        return _report_interrupt(run, words)
     except click.exceptions.Exit as end:
         return end.exit_code
     except Exception as error:
         if isinstance(error, OSError) and output.is_broken():
             return output.FAILED
-        return _failed(run.terminal, error)
+        return _report_error(run.terminal, error)
 
 
-def _failed(terminal: "Terminal", error: Exception) -> int:
-    """Say what failed; return the exit code."""
+def _wants_json(words: Sequence[str]) -> bool:
+    """Whether the words ask for JSON; they may not be a valid command line."""
+    return "--json" in words[: words.index("--") if "--" in words else None]
+
+
+def _report_usage_error(run: Run, error: click.ClickException, words: Sequence[str]) -> int:
+    from io import StringIO
+
+    from wizard.model import Failure
+    from wizard.transport import mask_text
+
+    if _wants_json(words):
+        details = {"reason": mask_text(error.format_message())}  # it quotes arguments
+        return _report_failure(run, Failure("usage", details=details))
+    text = StringIO()
+    error.show(file=text)
+    click.echo(mask_text(text.getvalue()), err=True, nl=False)
+    return USAGE
+
+
+def _report_interrupt(run: Run, words: Sequence[str]) -> int:
+    if _wants_json(words):
+        from wizard.model import Failure
+
+        return _report_failure(run, Failure("interrupted"))
+    click.echo("Stopped. What was stored stays stored.", err=True)
+    return INTERRUPTED
+
+
+def _report_failure(run: Run, failure: "Failure") -> int:
+    run.terminal.renderer.as_json = True
+    explanation = run.terminal.explain(failure)
+    run.terminal.renderer.print_explanation(explanation)
+    return explanation.exit_code
+
+
+def _report_error(terminal: "Terminal", error: Exception) -> int:
+    """Print what failed; return the exit code. The traceback shows code and never values."""
+    import secrets
+    import traceback
+
     from wizard.cli.terminal import Exit
     from wizard.errors import WizardError
+    from wizard.model import Failure
 
     if isinstance(error, Exit):
         return error.code
     if isinstance(error, WizardError):
-        finding = terminal.explain(error.failure)
-        terminal.renderer.print_explanation(finding)
-        return finding.exit_code
-    _unforeseen(terminal, error)
-    return 1
-
-
-def _unforeseen(terminal: "Terminal", error: Exception) -> None:
-    """One line for a bug; the trace, which shows code and never values, on request."""
-    import secrets
-    import traceback
-
-    number = secrets.token_hex(4)
-    if terminal.debug:
-        traceback.print_tb(error.__traceback__)
-    terminal.renderer.print_note(
-        f"A fault in the wizard itself ({type(error).__name__}, {number}). Nothing is said of your "
-        "tokens. Run it again with --debug before the command and send what it prints."
-    )
+        failure = error.failure
+    else:
+        if terminal.debug:
+            traceback.print_tb(error.__traceback__)
+        details = {"exception": type(error).__name__, "number": secrets.token_hex(4)}
+        failure = Failure("internal-error", details=details)
+    explanation = terminal.explain(failure)
+    terminal.renderer.print_explanation(explanation)
+    return explanation.exit_code
 
 
 def _harden() -> None:

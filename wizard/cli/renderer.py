@@ -115,7 +115,16 @@ class Renderer:
 
     def print_json(self, value: Any) -> None:
         """Print `value` as the one JSON document of this run."""
-        sys.stdout.write(to_json(value, indent=2) + "\n")
+        click.echo(to_json(value, indent=2))
+
+    def print_json_line(self, value: Any) -> None:
+        """Print `value` as one line of JSON, at once: a program may be waiting for it."""
+        click.echo(to_json(value))
+        sys.stdout.flush()
+
+    def print_raw(self, text: str) -> None:
+        """Print `text` without a change: a token, or lines that a program reads."""
+        click.echo(text, nl=not text.endswith("\n"))
 
     def print_table(self, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         """A table for eyes on a terminal, tab-separated lines (no heading) in a pipe.

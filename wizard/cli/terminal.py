@@ -1,13 +1,19 @@
-"""What every command is given: the painter, the clock, the settings and, when asked, the house."""
+"""What every command receives: the renderer, the clock, the settings, the services and the prompts.
+
+A command builds one result (a dataclass of `wizard.cli.results`) and emits it: the renderer prints
+it for people or, with ``--json``, as one JSON document on stdout. All prompts are here, too; with
+``--no-input``, or without a terminal, they fail with ``input-needed``.
+"""
 
 import logging
+import signal
 import sys
 import traceback
-from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 from click.shell_completion import CompletionItem
@@ -16,17 +22,16 @@ from wizard.cli.renderer import Renderer
 from wizard.diagnosis import explain_failure
 from wizard.errors import WizardError, fail
 from wizard.model import Clock, Explanation, Failure
+from wizard.serialization import ErrorReport, error_report
 from wizard.services import Services, utc_now
 from wizard.settings import Settings, from_environment
 from wizard.store.connections import unknown_connection
 from wizard.timefmt import format_iso, format_time
 from wizard.transport import sanitize_line
 
-Command = TypeVar("Command", bound=Callable[..., Any])
-
 
 class Exit(Exception):
-    """Ends a command with an exit code when everything has been said."""
+    """Ends a command with an exit code; everything has been printed."""
 
     def __init__(self, code: int) -> None:
         super().__init__(code)
@@ -34,14 +39,16 @@ class Exit(Exception):
 
 
 class Terminal:
-    """One run of the command line. Rooms are opened when a command first needs them."""
+    """One run of the command line. The services are opened when a command first needs them."""
 
     def __init__(self, clock: Clock = utc_now) -> None:
         self.clock = clock
         self.renderer = Renderer()
         self.debug = False
+        self.no_input = False
+        """``--no-input``: nothing is asked, even on a terminal."""
         self.connection_name = ""
-        """The connection the command is about, for the words of a finding."""
+        """The connection that the command is about, for explanations."""
         self.needs_connection = False
         """Whether that connection has to exist."""
         self._exit_stack = ExitStack()
@@ -49,7 +56,7 @@ class Terminal:
 
     @cached_property
     def settings(self) -> Settings:
-        """The settings of this run; raises `WizardError` when one is wrong."""
+        """The settings of this run; raises `WizardError` if one is invalid."""
         return from_environment()
 
     @cached_property
@@ -64,28 +71,44 @@ class Terminal:
         return self.open_services(self.settings, self.clock)
 
     def open_services(self, settings: Settings, clock: Clock) -> Services:
-        """The house for `chosen`, closed at the end of the run."""
+        """Services for `settings`, closed at the end of the run."""
         return self._exit_stack.enter_context(Services.open(settings, clock))
 
     def defer(self, callback: Callable[[], None]) -> None:
-        """Have `act` done when everything has been said, and before the house is closed."""
+        """Call `callback` after the output is complete and before the services are closed."""
         self._exit_stack.callback(callback)
 
     def close(self) -> None:
-        """Do what was left for afterwards, and close what was opened."""
+        """Run what was deferred, and close what was opened."""
         self._exit_stack.close()
 
+    # results
+
     @property
-    def is_interactive(self) -> bool:
-        """Whether a person can be asked: stdin and stderr are a terminal."""
-        return sys.stdin.isatty() and sys.stderr.isatty()
+    def is_json(self) -> bool:
+        """Whether ``--json`` was given."""
+        return self.renderer.as_json
+
+    def emit(self, result: object, render: Callable[[], object]) -> None:
+        """Print the result of the command: one JSON document, or `render` prints it for people."""
+        if self.is_json:
+            self.renderer.print_json(result)
+        else:
+            render()
+
+    def emit_event(self, event: object, render: Callable[[], object]) -> None:
+        """Print one event of a command that keeps running: one line of JSON, or `render`."""
+        if self.is_json:
+            self.renderer.print_json_line(event)
+        else:
+            render()
 
     def format_time(self, at: datetime | None, *, seconds: bool = False) -> str:
         """`at` for people, in the time zone of this machine; ``never`` for None."""
         return "never" if at is None else format_time(at, self.clock(), seconds=seconds)
 
     def explain(self, failure: Failure) -> Explanation:
-        """The finding for `failure`, with what is known about the connection at hand."""
+        """The explanation of `failure`, with what is known about the command's connection."""
         if self.connection_name and "services" in self.__dict__:
             with suppress(WizardError):
                 return self.services.diagnosis.explain(self.connection_name, failure)
@@ -95,36 +118,80 @@ class Terminal:
             **({"name": self.connection_name} if self.connection_name else {}),
         )
 
-    def confirm(self, question: str, *, option: str) -> None:
-        """Ask a yes-or-no question on stderr; a script without the flag `otherwise` is refused.
+    def error_report(self, failure: Failure | None) -> ErrorReport | None:
+        """`failure` as a part of a result; None if there is none."""
+        return error_report(self.explain(failure)) if failure else None
 
-        Raises ``choice-needed`` when nobody can be asked and `Exit` when the answer is no.
+    # prompts
+
+    @property
+    def is_interactive(self) -> bool:
+        """Whether a person can be asked: stdin and stderr are a terminal, and may be used."""
+        return not self.no_input and sys.stdin.isatty() and sys.stderr.isatty()
+
+    def confirm(
+        self, question: str, *, option: str, declined: str = "Nothing was changed."
+    ) -> None:
+        """Ask a yes-or-no question; `option` is the one that answers it in a script.
+
+        Raises ``input-needed`` if nobody can be asked, and `Exit` if the answer is no.
         """
-        if not self.is_interactive:
-            raise fail("choice-needed", options=option)
-        if not click.confirm(question, err=True):
-            self.renderer.print_note("Nothing was changed.")
+        if not self.ask_yes_no(question, option=option):
+            self.renderer.print_note(declined)
             raise Exit(1)
 
-    def read_secret(self, prompt: str) -> str:
-        """Text that must not be in argv: typed unseen at a prompt, or all of stdin in a script."""
+    def ask_yes_no(self, question: str, *, option: str) -> bool:
+        """Ask a yes-or-no question. Raises ``input-needed`` if nobody can be asked."""
+        self._require_input(option)
+        with interruptible():
+            return click.confirm(question, err=True)
+
+    def choose(self, question: str, choices: Sequence[str], *, default: str, option: str) -> str:
+        """Ask for one of `choices`. Raises ``input-needed`` if nobody can be asked."""
+        self._require_input(option)
+        with interruptible():
+            answer = click.prompt(question, type=click.Choice(choices), default=default, err=True)
+        return str(answer)
+
+    def ask(self, prompt: str, *, option: str, is_hidden: bool = False, twice: bool = False) -> str:
+        """Ask for a line of text. Raises ``input-needed`` if nobody can be asked."""
+        self._require_input(option)
+        with interruptible():
+            answer = click.prompt(prompt, hide_input=is_hidden, confirmation_prompt=twice, err=True)
+        return str(answer)
+
+    def read_secret(self, prompt: str, *, whole: bool = True, twice: bool = False) -> str:
+        """Text that must not be in argv: typed hidden at a prompt, or piped to stdin by a script.
+
+        `whole` reads all of stdin, else its first line. Raises ``input-needed`` if stdin is a
+        terminal on which nobody can be asked.
+        """
+        if self.is_interactive:
+            return self.ask(prompt, option="", is_hidden=True, twice=twice)
+        self.require_piped_input(prompt)
+        return sys.stdin.read() if whole else sys.stdin.readline().rstrip("\r\n")
+
+    def require_piped_input(self, what: str) -> None:
+        """Raise ``input-needed`` if reading stdin would wait for a person that can't be asked."""
+        if not self.is_interactive and sys.stdin.isatty():
+            raise fail("input-needed", options=f"it on standard input ({what})")
+
+    def _require_input(self, option: str) -> None:
         if not self.is_interactive:
-            return sys.stdin.read()
-        return str(click.prompt(prompt, hide_input=True, err=True))
+            raise fail("input-needed", options=option)
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Let Ctrl-C interrupt a prompt, even where `stop_signals` only sets an event."""
+    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, previous)
 
 
 pass_terminal = click.make_pass_decorator(Terminal)
-
-
-def json_option(command: Command) -> Command:
-    """Add ``--json`` to a command: one JSON document on stdout, findings as JSON on stderr."""
-
-    def set_json_output(context: click.Context, _parameter: click.Parameter, value: bool) -> None:
-        context.ensure_object(Terminal).renderer.as_json |= value
-
-    return click.option(
-        "--json", is_flag=True, expose_value=False, callback=set_json_output, help="Answer in JSON."
-    )(command)
 
 
 def printable(argument: Any) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from wizard.cli.renderer import Renderer
-from wizard.cli.terminal import CONNECTION_NAME, Terminal, json_option, pass_terminal
+from wizard.cli.terminal import CONNECTION_NAME, Terminal, pass_terminal
 from wizard.errors import fail
 from wizard.local_api import (
     HAS_PEER_CREDENTIALS,
@@ -29,7 +29,6 @@ PUBLIC_SHARED_DIRECTORY = "/var/lib/zoho-wizard"
 @click.argument("name", type=CONNECTION_NAME)
 @click.option("--user", default="", help="A user of this machine, by name or number.")
 @click.option("--remove", is_flag=True, help="End what that user was allowed.")
-@json_option
 @pass_terminal
 def access(terminal: Terminal, name: str, user: str, remove: bool) -> None:
     """Let another user ask for access tokens of NAME.

@@ -1,7 +1,6 @@
 """``backup`` and ``restore``: everything in one file, and back again."""
 
 import shlex
-import sys
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,10 +19,18 @@ from wizard.backup import (
 )
 from wizard.cli.flows.verification import VerificationOutcome, most_severe, print_outcome, verify
 from wizard.cli.renderer import print_incidents
-from wizard.cli.terminal import Exit, Terminal, json_option, pass_terminal
+from wizard.cli.results import (
+    BackupFile,
+    RecoveredSecret,
+    RestoreReport,
+    SharedGrantsForgotten,
+    SkippedDestination,
+    caution_of,
+)
+from wizard.cli.terminal import Exit, Terminal, pass_terminal
 from wizard.errors import WizardError, explain, fail
 from wizard.model import GrantState
-from wizard.serialization import explanation_summary, explanation_to_json
+from wizard.serialization import error_report
 from wizard.services import Services
 from wizard.store import CONFIGURED_FIELDS, Destination, StoreContents, export_without_secrets
 
@@ -35,7 +42,6 @@ KEY_LOST_CODES = ("key-missing", "key-wrong", "key-unreadable", "keyring-locked"
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--move", is_flag=True, help="Retire this home: it asks nothing of Zoho any more.")
 @click.option("--yes", is_flag=True, help="With --move: do not ask; needed in a script.")
-@json_option
 @pass_terminal
 def backup(terminal: Terminal, file: Path, move: bool, yes: bool) -> None:
     """Write everything into one encrypted FILE.
@@ -51,35 +57,32 @@ def backup(terminal: Terminal, file: Path, move: bool, yes: bool) -> None:
         )
         terminal.confirm("Move everything away from here?", option="--yes")
     created = services.backups.write(file, _passphrase(terminal, new=True), deactivate=move)
-    contents = created.contents
-    if terminal.renderer.as_json:
-        terminal.renderer.print_json(
-            {
-                "file": str(file.absolute()),
-                "created_at": created.created_at,
-                "is_deactivated": move,
-                "connections": [each.name for each in contents.connections],
-                "clients": [each.client_id for each in contents.clients],
-            }
+    written = BackupFile(
+        file=str(file.absolute()),
+        created_at=created.created_at,
+        is_deactivated=move,
+        connections=tuple(each.name for each in created.contents.connections),
+        clients=tuple(each.client_id for each in created.contents.clients),
+    )
+    terminal.emit(written, lambda: _print_backup(terminal, file, written))
+
+
+def _print_backup(terminal: Terminal, file: Path, written: BackupFile) -> None:
+    renderer = terminal.renderer
+    renderer.print_success(
+        f"{len(written.connections)} connections and {len(written.clients)} clients "
+        f"are in {file}, which was read back."
+    )
+    if not written.is_deactivated:
+        renderer.print_note(
+            "This installation goes on. Restore the file elsewhere only once this one is gone; "
+            "--move is for another machine that takes over."
         )
         return
-    terminal.renderer.print_success(
-        f"{len(contents.connections)} connections and {len(contents.clients)} clients "
-        f"are in {file}, "
-        "which was read back."
-    )
-    if not move:
-        terminal.renderer.print_note(
-            "This home goes on. Restore the file elsewhere only once this one is gone; --move is "
-            "for another machine that takes over."
-        )
-        return
-    terminal.renderer.print_note(
-        "On the other machine:", command=f"zoho-wizard restore {file.name}"
-    )
-    terminal.renderer.print_note(
-        f"This home is retired. Once the other has proved everything, delete "
-        f"{services.paths.data_dir} here."
+    renderer.print_note("On the other machine:", command=f"zoho-wizard restore {file.name}")
+    renderer.print_note(
+        "This installation is deactivated. Once the other one has verified everything, delete "
+        f"{terminal.services.paths.data_dir} here."
     )
 
 
@@ -105,7 +108,6 @@ def backup(terminal: Terminal, file: Path, move: bool, yes: bool) -> None:
     help="The home where FILE was made is retired or gone; can be said alone, too.",
 )
 @click.option("--deliver", is_flag=True, help="Hand on to the places of FILE unasked.")
-@json_option
 @pass_terminal
 def restore(
     terminal: Terminal,
@@ -155,17 +157,18 @@ def _forget_shared_grants(terminal: Terminal) -> None:
     """The person's word that nobody else tends the grants of this home."""
     count = len(terminal.services.store.shared_grants.all())
     terminal.services.store.shared_grants.forget()
-    subject = f"{count} grant{'' if count == 1 else 's'}" if count else "Every grant"
-    terminal.renderer.print_success(f"{subject} of this home: tended here alone, as you say.")
+    subject = (
+        f"{count} authorization{'' if count == 1 else 's'}" if count else "Every authorization"
+    )
+    terminal.emit(
+        SharedGrantsForgotten(count),
+        lambda: terminal.renderer.print_success(f"{subject} of this installation: used only here."),
+    )
 
 
 def _passphrase(terminal: Terminal, *, new: bool) -> str:
     """Typed unseen, twice for a new file; in a script the first line of stdin."""
-    if not terminal.is_interactive:
-        return sys.stdin.readline().rstrip("\r\n")
-    return str(
-        click.prompt("Passphrase of the backup", hide_input=True, confirmation_prompt=new, err=True)
-    )
+    return terminal.read_secret("Passphrase of the backup", whole=False, twice=new)
 
 
 def _open_services(terminal: Terminal, *, is_confirmed: bool) -> tuple[Services, StoreContents]:
@@ -254,8 +257,11 @@ def _print_incidents(
     findings = {each.name: each.explanation for each in outcomes if each.explanation}
     failures = {name: found.failure for name, found in findings.items() if found.failure}
     working = [each.name for each in outcomes if each.explanation is None]
-    incidents = services.incidents.from_failures(failures, working)
-    print_incidents(terminal.renderer, incidents, terminal.clock())
+    print_incidents(
+        terminal.renderer,
+        services.incidents.from_failures(failures, working),
+        terminal.clock(),
+    )
 
 
 def _needs_verification(services: Services, name: str) -> bool:
@@ -274,52 +280,62 @@ def _print_result(
 ) -> None:
     services, renderer = terminal.services, terminal.renderer
     unauthorized = [name for name in result.connections if services.store.grants.get(name) is None]
-    if renderer.as_json:
-        renderer.print_json(
-            {
-                "created_at": backup.created_at,
-                "host": backup.host,
-                "restored": result.connections,
-                "already_present": result.already_present,
-                "recovered": [_recovery_to_json(each) for each in recovery_results],
-                "verifications": [outcome.to_json() for outcome in outcomes],
-                "not_verified": waiting,
-                "to_authorize": unauthorized,
-                "skipped_destinations": [configured_fields(each) for each in skipped],
-                "cautions": [
-                    explanation_summary(each) for each in services.cautions.of_installation()
-                ],
-            }
-        )
-        return
-    _print_incidents(terminal, services, outcomes)
-    renderer.print_blank()
+    report = RestoreReport(
+        created_at=backup.created_at,
+        host=backup.host,
+        restored=tuple(result.connections),
+        already_present=tuple(result.already_present),
+        recovered=tuple(_recovered_secret(each) for each in recovery_results),
+        verifications=tuple(outcome.result() for outcome in outcomes),
+        not_verified=waiting,
+        to_authorize=tuple(unauthorized),
+        skipped_destinations=tuple(
+            SkippedDestination(**configured_fields(each)) for each in skipped
+        ),
+        cautions=tuple(caution_of(each) for each in services.cautions.of_installation()),
+    )
+
+    def render() -> None:
+        _print_incidents(terminal, services, outcomes)
+        renderer.print_blank()
+        _print_restored(terminal, report, recovery_results, skipped)
+        for caution in services.cautions.of_installation():
+            renderer.print_blank()
+            renderer.print_caution(caution)
+
+    terminal.emit(report, render)
+
+
+def _print_restored(
+    terminal: Terminal,
+    report: RestoreReport,
+    recovery_results: Sequence[RecoveryResult],
+    skipped: Sequence[Destination],
+) -> None:
+    renderer = terminal.renderer
     for each in recovery_results:
         if each.failure is not None:
             renderer.print_note(f"{each.connection}: {explain(each.failure).title} ({each.target})")
     renderer.print_success(
-        f"{len(result.connections)} connections restored from {backup.host}, "
-        f"{terminal.format_time(backup.created_at)}; "
-        f"{len(result.already_present)} were here already."
+        f"{len(report.restored)} connections restored from {report.host}, "
+        f"{terminal.format_time(report.created_at)}; "
+        f"{len(report.already_present)} were here already."
     )
-    if waiting:
+    if report.not_verified:
         renderer.print_note(
-            f"{len(waiting)} are not proved yet; when Zoho can be asked again:",
-            command=f"zoho-wizard check {' '.join(waiting)}",
+            f"{len(report.not_verified)} are not verified yet; when Zoho can be asked again:",
+            command=f"zoho-wizard check {' '.join(report.not_verified)}",
         )
-    for name in unauthorized:
+    for name in report.to_authorize:
         renderer.print_note(
-            f"{name} has no grant; authorize it:", command=f"zoho-wizard connect {name}"
+            f"{name} isn't authorized; authorize it:", command=f"zoho-wizard connect {name}"
         )
     print_skipped_destinations(terminal, skipped)
-    for caution in services.cautions.of_installation():
-        renderer.print_blank()
-        renderer.print_caution(caution)
 
 
-def _recovery_to_json(result: RecoveryResult) -> dict[str, Any]:
-    error = explanation_to_json(explain(result.failure)) if result.failure else None
-    return {"connection": result.connection, "target": result.target, "error": error}
+def _recovered_secret(result: RecoveryResult) -> RecoveredSecret:
+    error = error_report(explain(result.failure)) if result.failure else None
+    return RecoveredSecret(result.connection, result.target, error)
 
 
 def confirm_destinations(
@@ -361,7 +377,7 @@ def _confirm(terminal: Terminal, destinations: Sequence[Destination]) -> bool:
         then = f", then runs {each.reload_command}" if each.reload_command else ""
         runs = "runs " if each.profile == "command" else ""
         renderer.print_note(f"  {each.connection}: {runs}{each.target}{then}")
-    return click.confirm("Hand them on from here, too?", err=True)
+    return terminal.ask_yes_no("Hand them on from here, too?", option="--deliver")
 
 
 def print_skipped_destinations(terminal: Terminal, destinations: Sequence[Destination]) -> None:

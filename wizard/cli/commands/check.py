@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from typing import NoReturn
 
 import click
@@ -11,7 +12,8 @@ from wizard.cli.commands.connections import print_no_connections
 from wizard.cli.commands.token import POLL_INTERVAL_SECONDS, DurationType
 from wizard.cli.flows.verification import VerificationOutcome, most_severe, print_outcome
 from wizard.cli.renderer import print_incidents
-from wizard.cli.terminal import CONNECTION_NAME, Exit, Terminal, json_option, pass_terminal
+from wizard.cli.results import CheckReport, incident_report
+from wizard.cli.terminal import CONNECTION_NAME, Exit, Terminal, pass_terminal
 from wizard.model import VerificationStep
 from wizard.monitoring import CheckResult, CheckRun
 from wizard.tokens import RefreshPurpose
@@ -39,7 +41,6 @@ COLUMNS = ("Connection", "Verdict", "What it reaches, or what is in the way")
     is_flag=True,
     help="Ask about one connection although Zoho wants to be left alone: once, within the budget.",
 )
-@json_option
 @pass_terminal
 def check(
     terminal: Terminal,
@@ -124,11 +125,22 @@ def _wait_until(terminal: Terminal, until: datetime, deadline: datetime) -> bool
 
 
 def _print_results(terminal: Terminal, check_run: CheckRun, *, is_single: bool) -> None:
-    renderer = terminal.renderer
     outcomes = [_to_outcome(terminal, each) for each in check_run.results]
-    if renderer.as_json:
-        renderer.print_json([each.to_json() for each in outcomes])
-    elif is_single:
+    report = CheckReport(
+        tuple(each.result() for each in outcomes),
+        tuple(incident_report(each) for each in check_run.incidents),
+    )
+    terminal.emit(report, partial(_render_results, terminal, check_run, outcomes, is_single))
+
+
+def _render_results(
+    terminal: Terminal,
+    check_run: CheckRun,
+    outcomes: Sequence[VerificationOutcome],
+    is_single: bool,
+) -> None:
+    renderer = terminal.renderer
+    if is_single:
         print_outcome(terminal, outcomes[0])
     elif outcomes:
         renderer.print_table(

@@ -1,16 +1,30 @@
 """``client …``: the OAuth clients, their secrets, and who uses them."""
 
+from functools import partial
 from typing import Any
 
 import click
 from click.shell_completion import CompletionItem
 
-from wizard.cli.flows.connection_request import register_client, resolve_location
+from wizard.cli.flows.connection_request import (
+    print_registered,
+    register_client,
+    resolve_location,
+)
 from wizard.cli.flows.verification import most_severe
-from wizard.cli.terminal import Exit, Terminal, json_option, pass_terminal, printable
+from wizard.cli.renderer import Renderer
+from wizard.cli.results import (
+    ClientCheckList,
+    ClientDetails,
+    ClientList,
+    ClientSecretCheck,
+    RefreshTokenCount,
+    RemovedClient,
+)
+from wizard.cli.terminal import Exit, Terminal, pass_terminal, printable
 from wizard.errors import WizardError
-from wizard.model import Client
-from wizard.serialization import explanation_to_json
+from wizard.model import Client, Explanation
+from wizard.serialization import error_report
 
 
 class ClientIdType(click.ParamType[str]):
@@ -53,57 +67,55 @@ def client() -> None:
 
 
 @client.command("list")
-@json_option
 @pass_terminal
 def list_clients(terminal: Terminal) -> None:
     """List the clients and who uses them."""
     clients = terminal.services.store.clients.all()
-    if terminal.renderer.as_json:
-        terminal.renderer.print_json([_client_to_json(terminal, each) for each in clients])
-        return
+    listed = ClientList(tuple(_client_details(terminal, each) for each in clients))
+    terminal.emit(listed, partial(_print_clients, terminal.renderer, listed))
+
+
+def _print_clients(renderer: Renderer, listed: ClientList) -> None:
     rows = [
-        (each.client_id, each.name, each.location, ", ".join(_connections_using(terminal, each)))
-        for each in clients
+        (each.client_id, each.name, each.location, ", ".join(each.connections))
+        for each in listed.clients
     ]
     if rows:
-        terminal.renderer.print_table(("Client ID", "Name", "Home", "Connections"), rows)
+        renderer.print_table(("Client ID", "Name", "Registered in", "Connections"), rows)
     else:
-        terminal.renderer.print_note(
-            "No clients yet. Register one:", command="zoho-wizard client add"
-        )
+        renderer.print_note("No clients yet. Register one:", command="zoho-wizard client add")
 
 
 @client.command("show")
 @click.argument("client_id", type=CLIENT_ID)
-@json_option
 @pass_terminal
 def show_client(terminal: Terminal, client_id: str) -> None:
     """Show a client and who uses it.
 
     Secrets per data centre, connections, and refresh tokens counted per user.
     """
-    selected = terminal.services.store.clients.get(client_id)
-    if terminal.renderer.as_json:
-        terminal.renderer.print_json(_client_to_json(terminal, selected))
-        return
-    terminal.renderer.print_facts(
+    details = _client_details(terminal, terminal.services.store.clients.get(client_id))
+    terminal.emit(details, partial(_print_client, terminal, details))
+
+
+def _print_client(terminal: Terminal, details: ClientDetails) -> None:
+    renderer = terminal.renderer
+    renderer.print_facts(
         [
-            ("Client ID", selected.client_id),
-            ("Name", selected.name),
-            ("Home", selected.location),
-            ("Redirect URI", selected.redirect_uri or "none (a Self Client)"),
-            ("Secrets stored for", ", ".join(selected.locations)),
-            ("One secret for all", "yes" if selected.has_common_secret else "no"),
-            ("Connections", ", ".join(_connections_using(terminal, selected))),
-            ("Registered", terminal.format_time(selected.created_at)),
+            ("Client ID", details.client_id),
+            ("Name", details.name),
+            ("Registered in", details.location),
+            ("Redirect URI", details.redirect_uri or "none (a Self Client)"),
+            ("Secrets stored for", ", ".join(details.secret_locations)),
+            ("One secret for all", "yes" if details.has_common_secret else "no"),
+            ("Connections", ", ".join(details.connections)),
+            ("Registered", terminal.format_time(details.created_at)),
         ]
     )
-    for (_zuid, email), count in terminal.services.store.grants.count_refresh_tokens(
-        client_id
-    ).items():
-        tokens = "token" if count == 1 else "tokens"
-        terminal.renderer.print_output(
-            f"  {count} living refresh {tokens} of {email}; Zoho keeps 20"
+    for each in details.refresh_tokens:
+        tokens = "token" if each.count == 1 else "tokens"
+        renderer.print_output(
+            f"  {each.count} working refresh {tokens} of {each.email}; Zoho keeps 20"
         )
 
 
@@ -117,7 +129,6 @@ def show_client(terminal: Terminal, client_id: str) -> None:
     is_flag=True,
     help='"Use the same credentials" is ticked at Zoho.',
 )
-@json_option
 @pass_terminal
 def add_client(
     terminal: Terminal, name: str, data_center: str, self_client: bool, has_common_secret: bool
@@ -133,22 +144,21 @@ def add_client(
         is_self_client=self_client,
         has_common_secret=has_common_secret,
     )
-    if terminal.renderer.as_json:
-        terminal.renderer.print_json(_client_to_json(terminal, added))
+    terminal.emit(_client_details(terminal, added), partial(print_registered, terminal, added))
 
 
 @client.command("check")
 @click.argument("client_ids", type=CLIENT_ID, nargs=-1, metavar="[CLIENT_ID]...")
-@json_option
 @pass_terminal
 def check_clients(terminal: Terminal, client_ids: tuple[str, ...]) -> None:
     """Ask Zoho whether the secrets are right.
 
     Each data centre is asked about the secret stored for it; of clients named, or all.
     """
-    services, renderer = terminal.services, terminal.renderer
+    services = terminal.services
     selected = client_ids or tuple(each.client_id for each in services.store.clients.all())
-    rows: list[dict[str, Any]] = []
+    checks: list[ClientSecretCheck] = []
+    explanations: list[Explanation | None] = []
     for client_id in selected:
         for each in services.clients.check(client_id):
             known = services.store.clients.get(client_id)
@@ -157,18 +167,19 @@ def check_clients(terminal: Terminal, client_ids: tuple[str, ...]) -> None:
                 if each.failure
                 else None
             )
-            error = explanation_to_json(explanation) if explanation else None
-            rows.append({"client_id": client_id, "location": each.location, "error": error})
-            if renderer.as_json:
-                continue
+            error = error_report(explanation) if explanation else None
+            checks.append(ClientSecretCheck(client_id, each.location, error))
+            explanations.append(explanation)
+
+    def render() -> None:
+        for check, explanation in zip(checks, explanations, strict=True):
             if explanation is None:
-                renderer.print_success(f"{client_id} is right at {each.location}.")
+                terminal.renderer.print_success(f"{check.client_id} is right at {check.location}.")
             else:
-                renderer.print_explanation(explanation)
-    if renderer.as_json:
-        renderer.print_json(rows)
-    code = most_severe([row["error"]["exit_code"] if row["error"] else 0 for row in rows])
-    raise Exit(code)
+                terminal.renderer.print_explanation(explanation)
+
+    terminal.emit(ClientCheckList(tuple(checks)), render)
+    raise Exit(most_severe([each.exit_code if each else 0 for each in explanations]))
 
 
 @client.command("set-secret")
@@ -194,7 +205,11 @@ def set_secret(
     location = resolve_location(terminal, data_center)
     text = terminal.read_secret("Client Secret")
     services.clients.set_secret(client_id, text, location, has_common_secret=has_common_secret)
-    terminal.renderer.print_success("The new secret is right, and stored.")
+    details = _client_details(terminal, services.store.clients.get(client_id))
+    terminal.emit(
+        details,
+        lambda: terminal.renderer.print_success("The new secret is right, and stored."),
+    )
 
 
 @client.command("remove")
@@ -210,27 +225,25 @@ def remove_client(terminal: Terminal, client_id: str, yes: bool) -> None:
     if not yes:
         terminal.confirm(f"Remove {selected.name} ({client_id})?", option="--yes")
     terminal.services.clients.remove(client_id)
-    terminal.renderer.print_success(f"{client_id} is removed here. At Zoho it stays registered.")
+    text = f"{client_id} is removed here. At Zoho it stays registered."
+    terminal.emit(RemovedClient(client_id), lambda: terminal.renderer.print_success(text))
 
 
-def _connections_using(terminal: Terminal, client: Client) -> list[str]:
-    connections = terminal.services.store.connections.all()
-    return [each.name for each in connections if each.client_id == client.client_id]
-
-
-def _client_to_json(terminal: Terminal, client: Client) -> dict[str, Any]:
-    tokens = terminal.services.store.grants.count_refresh_tokens(client.client_id)
-    return {
-        "client_id": client.client_id,
-        "name": client.name,
-        "location": client.location,
-        "redirect_uri": client.redirect_uri or None,
-        "secret_locations": client.locations,
-        "has_common_secret": client.has_common_secret,
-        "connections": _connections_using(terminal, client),
-        "refresh_tokens": [
-            {"zuid": zuid, "email": email, "count": count}
-            for (zuid, email), count in tokens.items()
-        ],
-        "created_at": client.created_at,
-    }
+def _client_details(terminal: Terminal, client: Client) -> ClientDetails:
+    store = terminal.services.store
+    tokens = store.grants.count_refresh_tokens(client.client_id)
+    return ClientDetails(
+        client_id=client.client_id,
+        name=client.name,
+        location=client.location,
+        redirect_uri=client.redirect_uri or None,
+        secret_locations=tuple(client.locations),
+        has_common_secret=client.has_common_secret,
+        connections=tuple(
+            each.name for each in store.connections.all() if each.client_id == client.client_id
+        ),
+        refresh_tokens=tuple(
+            RefreshTokenCount(zuid, email, count) for (zuid, email), count in tokens.items()
+        ),
+        created_at=client.created_at,
+    )

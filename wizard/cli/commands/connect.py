@@ -16,19 +16,19 @@ from wizard.cli.flows.authorization import authorize_in_terminal
 from wizard.cli.flows.connection_request import (
     ConnectionRequest,
     create_connection,
+    print_registered,
     register_client,
     with_new_secret,
 )
 from wizard.cli.flows.reauthorization import WINDOW_CLOSED
 from wizard.cli.flows.serving import (
     available_server,
-    interruptible,
     print_browser_link,
     stop_signals,
     wait_until,
 )
 from wizard.cli.flows.verification import VerificationOutcome, print_outcome, print_usage, verify
-from wizard.cli.terminal import NEW_CONNECTION_NAME, Exit, Terminal, json_option, pass_terminal
+from wizard.cli.terminal import NEW_CONNECTION_NAME, Exit, Terminal, pass_terminal
 from wizard.clients import parse_credentials
 from wizard.errors import WizardError, fail, message
 from wizard.model import Client
@@ -83,7 +83,6 @@ def _presets_help() -> str:
     help="In a window of its own: the console's form is filled in for you. Experimental.",
 )
 @click.option("--self-client", is_flag=True, help="Use a code made in the console's Self Client.")
-@json_option
 @pass_terminal
 def connect(
     terminal: Terminal,
@@ -192,18 +191,17 @@ def _connect_in_assisted_browser(
     ) as authorizer:
         try:
             generation = authorize_in_assisted_browser(
-                terminal, name, connection_request, authorizer, _confirm
+                terminal,
+                name,
+                connection_request,
+                authorizer,
+                partial(terminal.ask_yes_no, option=""),
             )
         except ManualRegistrationError as surprise:
             terminal.renderer.print_explanation(terminal.explain(surprise.failure))
             _connect_in_browser(terminal, name, _start_page(terminal, name, connection_request))
         outcome = verify(terminal, name, generation)
     _print_outcome(terminal, outcome)
-
-
-def _confirm(question: str) -> bool:
-    with interruptible():
-        return click.confirm(question, err=True)
 
 
 # --- in the terminal
@@ -233,6 +231,7 @@ def _ensure_stored(terminal: Terminal, name: str, connection_request: Connection
         client = register_client(
             terminal, location=location, is_self_client=connection_request.is_self_client
         )
+        print_registered(terminal, client)
     create_connection(terminal, name, connection_request, client)
 
 
@@ -258,12 +257,12 @@ def _connect_in_terminal(
 
 
 def _print_outcome(terminal: Terminal, outcome: VerificationOutcome) -> None:
-    if terminal.renderer.as_json:
-        terminal.renderer.print_json(outcome.to_json())
-    else:
+    def render() -> None:
         print_outcome(terminal, outcome)
         if outcome.explanation is None:
             print_usage(terminal, outcome.name)
+
+    terminal.emit(outcome.result(), render)
     raise Exit(outcome.exit_code)
 
 
@@ -291,14 +290,13 @@ def with_data_center(
 ) -> ConnectionRequest:
     """`wish` with a data centre, which is asked for where it decides which console opens.
 
-    Raises ``choice-needed`` where nobody can be asked, ``unknown-data-centre``.
+    Raises ``input-needed`` if nobody can be asked, ``unknown-data-centre``.
     """
     if connection_request.data_center or connection_request.stored_client(terminal) is not None:
         return connection_request
-    if not terminal.is_interactive:
-        raise fail("choice-needed", options="--client")
-    prompt = "Your Zoho's data centre (eu, us, in …), or any address of your Zoho"
-    completed = replace(connection_request, data_center=str(click.prompt(prompt, err=True)))
+    prompt = "Your Zoho's data center (eu, us, in …), or any address of your Zoho"
+    data_center = terminal.ask(prompt, option="--client or --data-center")
+    completed = replace(connection_request, data_center=data_center)
     completed.location(terminal)
     return completed
 
@@ -343,9 +341,7 @@ def _register_client(
         raise ManualRegistrationError(
             _console_error("closed") if error.failure.code == WINDOW_CLOSED else error
         ) from None
-    terminal.renderer.print_success(
-        f"{client.client_id} is right at {data_center.name} ({data_center.location})."
-    )
+    print_registered(terminal, client)
     return client
 
 

@@ -1,27 +1,36 @@
-"""``list``, ``show``, ``revoke``, ``remove``: what there is, and how it is ended."""
+"""``list`` and ``show``: the connections, their states, and what they reach."""
 
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
 
 import click
 
 from wizard.cli.connection_states import (
     NOT_AUTHORIZED,
-    overview_label,
     overview_state,
     state_label,
 )
-from wizard.cli.flows.verification import print_usage
-from wizard.cli.terminal import CONNECTION_NAME, Exit, Terminal, json_option, pass_terminal
+from wizard.cli.flows.verification import print_usage, step_result
+from wizard.cli.results import (
+    AccountConnection,
+    AccountConnections,
+    AccountList,
+    ConnectionDetails,
+    ConnectionList,
+    ConnectionSummary,
+    GrantSummary,
+    RequestBudget,
+    RevealedCredentials,
+    TokenRequestSummary,
+    VerificationSummary,
+    caution_of,
+)
+from wizard.cli.terminal import CONNECTION_NAME, Terminal, pass_terminal
 from wizard.errors import describe_event, fail
-from wizard.model import Connection, Event, Failure, Grant, GrantState
+from wizard.model import Event, Failure, Grant, GrantState, VerificationReport
 from wizard.paths import current_user
-from wizard.serialization import explanation_summary
-from wizard.store import ConnectionOverview, Destination
-from wizard.timefmt import format_time
+from wizard.store import ConnectionOverview
 from wizard.tokens import RequestLogView
 from wizard.verification import headline
 from wizard.zoho import describe_scope
@@ -32,75 +41,123 @@ MAX_EVENTS = 10
 
 @click.command("list")
 @click.option("--by", type=click.Choice(["account"]), help="Whose sign-in each depends on.")
-@json_option
 @pass_terminal
 def list_connections(terminal: Terminal, by: str | None) -> None:
     """List the connections and how they are."""
-    rows, refreshed = (
-        terminal.services.store.overviews.all(),
-        terminal.services.store.overviews.last_refreshes(),
-    )
-    now = terminal.clock()
     if by == "account":
-        list_by_account(terminal, rows)
-    elif terminal.renderer.as_json:
-        terminal.renderer.print_json(
-            [_overview_json(row, refreshed.get(row.connection.name), now) for row in rows]
-        )
-    elif rows:
-        columns = ("Name", "State", "Account", "Organization", "Zoho", "Last used")
-        table_rows = [_overview_row(row, refreshed.get(row.connection.name), now) for row in rows]
-        terminal.renderer.print_table(columns, table_rows)
-    if not rows:
-        print_no_connections(terminal)
-    elif (
-        checked_at := terminal.services.store.monitoring.last_checked_at()
-    ) and not terminal.renderer.as_json:
-        terminal.renderer.print_note(
-            f"All of them were last checked by a watch at {terminal.format_time(checked_at)}."
-        )
+        accounts = _account_list(terminal)
+        terminal.emit(accounts, lambda: _print_accounts(terminal, accounts))
+    else:
+        listed = _connection_list(terminal)
+        terminal.emit(listed, lambda: _print_connections(terminal, listed))
 
 
 def print_no_connections(terminal: Terminal) -> None:
-    """Say that there is no connection, and how one is made."""
+    """Say that there is no connection, and how to make one."""
     terminal.renderer.print_note(
         f"No connections in {terminal.services.paths.data_dir} (user {current_user()}). Make one:",
         command="zoho-wizard connect",
     )
 
 
-def _overview_row(
-    row: ConnectionOverview, refreshed_at: datetime | None, now: datetime
-) -> tuple[str, ...]:
-    grant, state = row.grant, overview_label(row, now)
-    if grant is None:
-        return (row.connection.name, state, "", "", row.connection.location or "?", "never")
-    organizations = dict.fromkeys(each.name for each in grant.organizations)
-    return (
-        row.connection.name,
-        state,
-        grant.account.email if grant.account else "",
-        ", ".join(organizations),
-        grant.location,
-        format_time(refreshed_at, now) if refreshed_at else "never",
+def _connection_list(terminal: Terminal) -> ConnectionList:
+    store, now = terminal.services.store, terminal.clock()
+    refreshed = store.overviews.last_refreshes()
+    return ConnectionList(
+        tuple(
+            _connection_summary(row, refreshed.get(row.connection.name), now)
+            for row in store.overviews.all()
+        ),
+        store.monitoring.last_checked_at(),
     )
 
 
-def _overview_json(
+def _connection_summary(
     row: ConnectionOverview, refreshed_at: datetime | None, now: datetime
-) -> dict[str, Any]:
+) -> ConnectionSummary:
     grant = row.grant
-    return {
-        "name": row.connection.name,
-        "client_id": row.connection.client_id,
-        "generation": row.connection.generation,
-        "state": overview_state(row, now),
-        "has_failed_check": row.has_failed_check,
-        "account": grant.account if grant else None,
-        "organizations": grant.organizations if grant else (),
-        "location": grant.location if grant else row.connection.location,
-        "last_refreshed_at": refreshed_at,
-    }
+    return ConnectionSummary(
+        name=row.connection.name,
+        client_id=row.connection.client_id,
+        generation=row.connection.generation,
+        state=overview_state(row, now),
+        has_failed_check=row.has_failed_check,
+        account=grant.account if grant else None,
+        organizations=grant.organizations if grant else (),
+        location=grant.location if grant else row.connection.location,
+        last_refreshed_at=refreshed_at,
+    )
+
+
+def _print_connections(terminal: Terminal, listed: ConnectionList) -> None:
+    if not listed.connections:
+        print_no_connections(terminal)
+        return
+    terminal.renderer.print_table(
+        ("Name", "State", "Account", "Organization", "Data center", "Last used"),
+        [
+            (
+                each.name,
+                each.state or "",
+                each.account.email if each.account else "",
+                ", ".join(dict.fromkeys(each.name for each in each.organizations)),
+                each.location or "?",
+                terminal.format_time(each.last_refreshed_at),
+            )
+            for each in listed.connections
+        ],
+    )
+    if listed.last_checked_at:
+        terminal.renderer.print_note(
+            f"`monitor` last checked all of them at {terminal.format_time(listed.last_checked_at)}."
+        )
+
+
+def _account_list(terminal: Terminal) -> AccountList:
+    """The connections by the account that consented, each with its destinations."""
+    store, now = terminal.services.store, terminal.clock()
+    clients = {client.client_id: client.name for client in store.clients.all()}
+    targets: dict[str, list[str]] = {}
+    for destination in store.destinations.all():
+        targets.setdefault(destination.connection, []).append(destination.target)
+    accounts: dict[tuple[str | None, str | None], list[AccountConnection]] = {}
+    for row in store.overviews.all():
+        name, grant = row.connection.name, row.grant
+        email = grant.account.email if grant and grant.account else None
+        location = grant.location if grant else row.connection.location
+        accounts.setdefault((email, location), []).append(
+            AccountConnection(
+                name=name,
+                state=overview_state(row, now),
+                client=clients[row.connection.client_id],
+                destinations=tuple(targets.get(name, ())),
+            )
+        )
+    by_account = sorted(accounts.items(), key=lambda each: (each[0][0] or "~", each[0][1] or "?"))
+    return AccountList(
+        tuple(AccountConnections(*account, tuple(found)) for account, found in by_account)
+    )
+
+
+def _print_accounts(terminal: Terminal, listed: AccountList) -> None:
+    if not listed.accounts:
+        print_no_connections(terminal)
+        return
+    terminal.renderer.print_table(
+        ("Account", "Data center", "Connection", "State", "Client", "Programs"),
+        [
+            (
+                account.account or "none yet",
+                account.location or "?",
+                each.name,
+                each.state or "",
+                each.client,
+                ", ".join(each.destinations),
+            )
+            for account in listed.accounts
+            for each in account.connections
+        ],
+    )
 
 
 @click.command()
@@ -112,7 +169,6 @@ def _overview_json(
     help="Print id, secret and refresh token as .env lines, for a program that renews tokens.",
 )
 @click.option("--yes", is_flag=True, help="With --reveal: do not ask; needed in a script.")
-@json_option
 @pass_terminal
 def show(terminal: Terminal, name: str, should_reveal: bool, yes: bool) -> None:
     """Show what connection NAME reaches.
@@ -121,80 +177,98 @@ def show(terminal: Terminal, name: str, should_reveal: bool, yes: bool) -> None:
     """
     if should_reveal:
         reveal(terminal, name, yes=yes)
-    elif terminal.renderer.as_json:
-        terminal.renderer.print_json(_connection_json(terminal, name))
     else:
-        _print_connection(terminal, name)
+        details = _connection_details(terminal, name)
+        terminal.emit(details, lambda: _print_connection(terminal, details))
 
 
-def _connection_json(terminal: Terminal, name: str) -> dict[str, Any]:
-    store = terminal.services.store
+def _connection_details(terminal: Terminal, name: str) -> ConnectionDetails:
+    services, store = terminal.services, terminal.services.store
     connection, grant = store.connections.get(name), store.grants.get(name)
-    report = store.verification_reports.get(name)
+    shown = grant or store.grants.candidate(name)
+    report = store.verification_reports.get(name, shown.generation) if shown else None
     location = grant.location if grant else connection.location
-    return {
-        "name": name,
-        "client_id": connection.client_id,
-        "scope": connection.scope,
-        "location": location,
-        "api_domain": _api_domain(terminal, location),
-        "generation": connection.generation,
-        "state": overview_state(store.overviews.all([name])[0], terminal.clock()),
-        "headline": headline(grant) if grant else None,
-        "grants": [_grant_json(each) for each in store.grants.of_connection(name)],
-        "has_failed_check": report is not None and report.has_failed,
-        "verification_report": report,
-        "request_log": terminal.services.tokens.request_log_view(name),
-        "history": store.events.of_connection(name),
-        "cautions": [
-            explanation_summary(each) for each in terminal.services.cautions.of_connection(name)
-        ],
-    }
+    return ConnectionDetails(
+        name=name,
+        client_id=connection.client_id,
+        client_name=store.clients.get(connection.client_id).name,
+        scope=connection.scope,
+        location=location,
+        api_domain=_api_domain(terminal, location),
+        generation=connection.generation,
+        state=overview_state(store.overviews.all([name])[0], terminal.clock()),
+        headline=headline(shown) if shown else None,
+        has_failed_check=report is not None and report.has_failed,
+        grants=tuple(_grant_summary(each) for each in store.grants.of_connection(name)),
+        verification=_verification_summary(report) if report else None,
+        request_budget=_request_budget(services.tokens.request_log_view(name)),
+        history=tuple(store.events.of_connection(name)),
+        cautions=tuple(caution_of(each) for each in services.cautions.of_connection(name)),
+    )
 
 
-def _grant_json(grant: Grant) -> dict[str, Any]:
-    return {
-        "generation": grant.generation,
-        "state": grant.state,
-        "scope": grant.scope,
-        "location": grant.location,
-        "granted_at": grant.granted_at,
-        "account": grant.account,
-        "organizations": grant.organizations,
-        "failure": grant.failure.code if grant.failure else None,
-    }
+def _grant_summary(grant: Grant) -> GrantSummary:
+    return GrantSummary(
+        generation=grant.generation,
+        state=grant.state,
+        scope=grant.scope,
+        location=grant.location,
+        granted_at=grant.granted_at,
+        account=grant.account,
+        organizations=grant.organizations,
+        failure=grant.failure.code if grant.failure else None,
+    )
+
+
+def _verification_summary(report: VerificationReport) -> VerificationSummary:
+    steps = tuple(step_result(each) for each in report.steps)
+    return VerificationSummary(report.generation, report.started_at, report.finished_at, steps)
+
+
+def _request_budget(view: RequestLogView) -> RequestBudget:
+    return RequestBudget(
+        requests=tuple(
+            TokenRequestSummary(each.kind, each.at, each.outcome, each.retry_at)
+            for each in view.requests
+        ),
+        token_requests_left=view.token_requests_left,
+        deferrable_requests_left=view.deferrable_requests_left,
+        next_request_at=view.next_request_at,
+        authorizations_left=view.authorizations_left,
+        refresh_token_count=view.refresh_token_count,
+        is_near_refresh_token_limit=view.is_near_refresh_token_limit,
+        is_counted_by_client=view.is_counted_by_client,
+        client_requests_left=view.client_requests_left,
+    )
 
 
 def _api_domain(terminal: Terminal, location: str | None) -> str | None:
     return terminal.services.zoho.data_center(location).api_domain if location else None
 
 
-def _print_connection(terminal: Terminal, name: str) -> None:
-    store, renderer = terminal.services.store, terminal.renderer
-    connection = store.connections.get(name)
+def _print_connection(terminal: Terminal, details: ConnectionDetails) -> None:
+    store, renderer, name = terminal.services.store, terminal.renderer, details.name
     grant = store.grants.get(name) or store.grants.candidate(name)
-    if grant is not None:
-        renderer.print_output(headline(grant))
-    report = store.verification_reports.get(name, grant.generation) if grant else None
-    has_failed_check = report is not None and report.has_failed
-    renderer.print_facts(_facts(terminal, connection, grant, has_failed_check))
+    if details.headline is not None:
+        renderer.print_output(details.headline)
+    renderer.print_facts(_facts(terminal, details, grant))
     renderer.print_heading("Scopes")
-    for scope in connection.scope:
+    for scope in details.scope:
         missing = grant is not None and scope not in grant.scope
         renderer.print_item(
             f"  {scope}: {describe_scope(scope)}{' (not granted)' if missing else ''}"
         )
+    report = store.verification_reports.get(name, grant.generation) if grant else None
     if grant is not None and report is not None:
-        since = (
-            ", before Zoho refused it" if grant.state is GrantState.NEEDS_REAUTHORIZATION else ""
-        )
-        what = "Check" if report.has_failed else "Proof"
+        is_rejected = grant.state is GrantState.NEEDS_REAUTHORIZATION
+        since = ", before Zoho rejected it" if is_rejected else ""
+        what = "Check" if report.has_failed else "Verification"
         renderer.print_heading(
             f"{what} of {terminal.format_time(report.finished_at or report.started_at)}{since}"
         )
         renderer.print_report(report)
     renderer.print_heading("History")
-    events = store.events.of_connection(name, limit=MAX_EVENTS)
+    events = details.history[:MAX_EVENTS]
     times = [terminal.format_time(event.at, seconds=True) for event in events]
     width = max(map(len, times), default=0)
     for time, event in zip(times, events, strict=True):
@@ -207,35 +281,34 @@ def _print_connection(terminal: Terminal, name: str) -> None:
 
 
 def _facts(
-    terminal: Terminal, connection: Connection, grant: Grant | None, has_failed_check: bool
+    terminal: Terminal, details: ConnectionDetails, grant: Grant | None
 ) -> list[tuple[str, str]]:
-    client = terminal.services.store.clients.get(connection.client_id)
-    tokens = terminal.services.tokens
-    request_log = tokens.request_log_view(connection.name)
-    unknown_at = tokens.outcome_unknown_since(grant) if grant else None
+    unknown_at = terminal.services.tokens.outcome_unknown_since(grant) if grant else None
     granted = (
         [
             ("Account", grant.account.email if grant.account else ""),
-            ("Data centre", grant.location),
+            ("Data center", grant.location),
             ("API domain", f"{_api_domain(terminal, grant.location)} (your calls go there)"),
             (
-                "Grant",
+                "Authorization",
                 f"{grant.generation}, from the consent of {terminal.format_time(grant.granted_at)}",
             ),
         ]
         if grant
-        else [("Data centre", connection.location or "not known yet")]
+        else [("Data center", details.location or "not known yet")]
     )
+    state = state_label(grant, details.has_failed_check, unknown_at) if grant else NOT_AUTHORIZED
+    budget = details.request_budget
     return [
-        ("Connection", connection.name),
-        ("State", state_label(grant, has_failed_check, unknown_at) if grant else NOT_AUTHORIZED),
+        ("Connection", details.name),
+        ("State", state),
         *granted,
-        ("Client", f"{client.name} ({client.client_id})"),
-        ("Token requests left", _requests_left(request_log)),
-        ("Counted by client", _client_requests_left(request_log)),
+        ("Client", f"{details.client_name} ({details.client_id})"),
+        ("Token requests left", _requests_left(budget)),
+        ("Counted by client", _client_requests_left(budget)),
         (
             "Refresh tokens",
-            f"{request_log.refresh_token_count} of this person and client; Zoho keeps 20",
+            f"{budget.refresh_token_count} of this user and client; Zoho keeps 20",
         ),
     ]
 
@@ -255,83 +328,30 @@ def _print_next_steps(terminal: Terminal, name: str, grant: Grant | None) -> Non
         print_usage(terminal, name)
 
 
-def _requests_left(request_log: RequestLogView) -> str:
-    text = f"{request_log.token_requests_left} in these ten minutes"
-    if request_log.deferrable_requests_left == request_log.token_requests_left:
+def _requests_left(budget: RequestBudget) -> str:
+    text = f"{budget.token_requests_left} in these ten minutes"
+    if budget.deferrable_requests_left == budget.token_requests_left:
         return text
-    left = request_log.deferrable_requests_left
+    left = budget.deferrable_requests_left
     return f"{text}; {left} for a diagnosis, which leaves room for the whole client"
 
 
-def _client_requests_left(request_log: RequestLogView) -> str:
-    if not request_log.is_counted_by_client:
+def _client_requests_left(budget: RequestBudget) -> str:
+    if not budget.is_counted_by_client:
         return ""
-    return (
-        f"{request_log.client_requests_left} left for all its connections, since Zoho throttled it"
-    )
+    return f"{budget.client_requests_left} left for all its connections, since Zoho throttled it"
 
 
-COLUMNS = ("Account", "Zoho", "Connection", "State", "Client", "Programs")
-NO_ACCOUNT = "nobody yet"
-
-
-def list_by_account(terminal: Terminal, rows: Sequence[ConnectionOverview]) -> None:
-    """The connections by the account that consented, each with the programs it was delivered
-    to."""
-    store, now = terminal.services.store, terminal.clock()
-    clients = {client.client_id: client.name for client in store.clients.all()}
-    programs: dict[str, list[Destination]] = {}
-    for destination in store.destinations.all():
-        programs.setdefault(destination.connection, []).append(destination)
-    ordered = sorted(rows, key=lambda row: (*_account_and_location(row), row.connection.name))
-    if terminal.renderer.as_json:
-        terminal.renderer.print_json(_accounts_to_json(ordered, clients, programs, now))
-        return
-    lines = [
-        (
-            *_account_and_location(row),
-            row.connection.name,
-            overview_label(row, now),
-            clients[row.connection.client_id],
-            ", ".join(each.target for each in programs.get(row.connection.name, ())),
-        )
-        for row in ordered
-    ]
-    terminal.renderer.print_table(COLUMNS, lines)
-
-
-def _account_and_location(row: ConnectionOverview) -> tuple[str, str]:
-    """Who consented, and in which data centre."""
-    grant = row.grant
-    email = grant.account.email if grant and grant.account else NO_ACCOUNT
-    return email, (grant.location if grant else row.connection.location) or "?"
-
-
-def _accounts_to_json(
-    rows: Sequence[ConnectionOverview],
-    clients: Mapping[str, str],
-    programs: Mapping[str, Sequence[Destination]],
-    now: datetime,
-) -> list[dict[str, Any]]:
-    accounts: dict[tuple[str, str], list[dict[str, Any]]] = {}
-    for row in rows:
-        connection = row.connection
-        accounts.setdefault(_account_and_location(row), []).append(
-            {
-                "name": connection.name,
-                "state": overview_state(row, now),
-                "client": clients[connection.client_id],
-                "destinations": [each.target for each in programs.get(connection.name, ())],
-            }
-        )
-    return [
-        {
-            "account": None if email == NO_ACCOUNT else email,
-            "location": None if location == "?" else location,
-            "connections": connections,
-        }
-        for (email, location), connections in accounts.items()
-    ]
+VARIABLE_NAMES = {
+    "client_id": "ZOHO_CLIENT_ID",
+    "client_secret": "ZOHO_CLIENT_SECRET",
+    "refresh_token": "ZOHO_REFRESH_TOKEN",
+    "accounts_server": "ZOHO_ACCOUNTS_URL",
+    "api_domain": "ZOHO_API_DOMAIN",
+    "data_center": "ZOHO_DC",
+    "scope": "ZOHO_SCOPE",
+}
+"""The variables of ``show --reveal``, by the field of its result."""
 
 
 def reveal(terminal: Terminal, name: str, *, yes: bool) -> None:
@@ -346,16 +366,15 @@ def reveal(terminal: Terminal, name: str, *, yes: bool) -> None:
         raise fail("no-grant", name=name)
     client = services.store.clients.get(connection.client_id)
     data_center = services.zoho.data_center(grant.location)
-    secret = services.tokens.secret_for(client, grant.location)
-    variables = {
-        "ZOHO_CLIENT_ID": client.client_id,
-        "ZOHO_CLIENT_SECRET": secret,
-        "ZOHO_REFRESH_TOKEN": grant.refresh_token,
-        "ZOHO_ACCOUNTS_URL": data_center.accounts_server,
-        "ZOHO_API_DOMAIN": data_center.api_domain,
-        "ZOHO_DC": data_center.domain_suffix,
-        "ZOHO_SCOPE": ",".join(grant.scope),
-    }
+    credentials = RevealedCredentials(
+        client_id=client.client_id,
+        client_secret=services.tokens.secret_for(client, grant.location),
+        refresh_token=grant.refresh_token,
+        accounts_server=data_center.accounts_server,
+        api_domain=data_center.api_domain,
+        data_center=data_center.domain_suffix,
+        scope=",".join(grant.scope),
+    )
     renderer.print_note(
         "These are for a program that renews tokens itself. A program that can run a command for "
         f"each token needs none of them: zoho-wizard token {name}"
@@ -363,12 +382,12 @@ def reveal(terminal: Terminal, name: str, *, yes: bool) -> None:
     if not yes:
         _confirm(terminal)
     services.store.events.record(Event(terminal.clock(), name, "revealed"))
-    if renderer.as_json:
-        renderer.print_json(variables)
-    else:
-        for key, value in variables.items():
-            # A shell may read these lines: what Zoho names a scope must not become a command.
-            click.echo(f"{key}={shlex.quote(value)}")
+    # A shell may read these lines: what Zoho names a scope must not become a command.
+    lines = [
+        f"{variable}={shlex.quote(getattr(credentials, field))}"
+        for field, variable in VARIABLE_NAMES.items()
+    ]
+    terminal.emit(credentials, lambda: renderer.print_raw("\n".join(lines)))
     renderer.print_note(
         "Shown on purpose, and noted in the history. Keep them out of version control."
     )
@@ -380,6 +399,4 @@ def _confirm(terminal: Terminal) -> None:
     terminal.renderer.print_note(
         "Whoever sees them can use the account within the connection's scopes."
     )
-    if not click.confirm("Show them on this screen?", err=True):
-        terminal.renderer.print_note("Nothing was shown.")
-        raise Exit(1)
+    terminal.confirm("Show them on this screen?", option="--yes", declined="Nothing was shown.")

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from wizard.cli.flows.verification import most_severe
-from wizard.cli.terminal import CONNECTION_NAME, Exit, Terminal, json_option, pass_terminal
+from wizard.cli.terminal import CONNECTION_NAME, Exit, Terminal, pass_terminal
 from wizard.delivery import (
     DeliveryPreview,
     DestinationState,
@@ -59,7 +59,6 @@ HIDDEN_VALUE = "(value not shown)"
 @click.option("--drift", "action", flag_value="drift", help="Look at what they hold now.")
 @click.option("--undo", "action", flag_value="undo", help="Put the version before back.")
 @click.option("--remove", "action", flag_value="remove", help="Deliver there no more.")
-@json_option
 @pass_terminal
 def deliver(terminal: Terminal, /, name: str, action: str | None, **options: Any) -> None:
     """Deliver the credentials of connection NAME to its destinations.

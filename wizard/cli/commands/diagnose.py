@@ -4,18 +4,17 @@ import shlex
 import sys
 from dataclasses import replace
 from difflib import get_close_matches
-from importlib import resources
 from itertools import chain
-from typing import Any
 
 import click
 
-from wizard.cli.terminal import CONNECTION_NAME, Exit, Terminal, json_option, pass_terminal
+from wizard.cli.results import CodeExplanation, CodeList, CodeTitle, Diagnosis, UriDifference
+from wizard.cli.terminal import CONNECTION_NAME, Exit, Terminal, pass_terminal
 from wizard.diagnosis.answers import ANSWER_EVIDENCE_CODES, ORIGIN_ANSWERS, known_answers
 from wizard.diagnosis.pasted_text import MAX_PASTE_CHARACTERS, DiagnosisResult, UriComparison
 from wizard.errors import explain, fail, message, message_table
 from wizard.model import Explanation, Failure
-from wizard.serialization import explanation_to_json
+from wizard.serialization import error_report
 
 EXIT_UNEXPLAINED = 1
 MAX_QUOTED_CHARACTERS = 120
@@ -40,8 +39,6 @@ MAX_QUOTED_CHARACTERS = 120
     help="Answer the question of the finding, with one of the words that it offers.",
 )
 @click.option("--code", help="Explain a finding's code, without anything else; `all` lists them.")
-@click.option("--schema", is_flag=True, help="Print the JSON schema of the answer in JSON.")
-@json_option
 @pass_terminal
 def diagnose(
     terminal: Terminal,
@@ -49,7 +46,6 @@ def diagnose(
     search: bool,
     answers: tuple[str, ...],
     code: str | None,
-    schema: bool,
 ) -> None:
     """Explain a connection, or anything that was answered.
 
@@ -62,9 +58,6 @@ def diagnose(
 
     Exit code 0: explained; 1: unknown.
     """
-    if schema:
-        click.echo(_schema())
-        return
     if code is not None:
         _print_code(terminal, code)
         return
@@ -74,12 +67,13 @@ def diagnose(
     reading = _with_answer_commands(
         terminal.services.reader.diagnose(text, search=search, answers=answers), argument_text
     )
-    if terminal.renderer.as_json:
-        terminal.renderer.print_json(_reading_to_json(reading))
-    else:
+
+    def render() -> None:
         _print_reading(terminal, reading, is_argument=argument_text == text, has_searched=search)
         if answers and not _affects_explanation(reading.explanation, answers[-1]):
             terminal.renderer.print_note(message_table()["pasted-text"]["answer-ignored"])
+
+    terminal.emit(_diagnosis(reading), render)
     if not reading.is_explained:
         raise Exit(EXIT_UNEXPLAINED)
 
@@ -121,6 +115,7 @@ def _affects_explanation(explanation: Explanation, answer: str) -> bool:
 
 def _read_paste(terminal: Terminal) -> str:
     """All of stdin, of which the end counts; a person is told how to end."""
+    terminal.require_piped_input("what you saw")
     if terminal.is_interactive:
         end = "Ctrl-Z and Enter" if sys.platform == "win32" else "Ctrl-D"
         terminal.renderer.print_note(f"Paste what you saw, then press Enter and {end}:")
@@ -173,37 +168,36 @@ def _print_comparison(terminal: Terminal, comparison: UriComparison) -> None:
         terminal.renderer.print_output(f"{' ' * (width + 2 + len(comparison.common_prefix))}{mark}")
 
 
-def _reading_to_json(reading: DiagnosisResult) -> dict[str, Any]:
-    return {
-        "is_explained": reading.is_explained,
-        "connection": reading.connection,
-        "explanation": explanation_to_json(reading.explanation),
-        "understood": reading.understood,
-        "has_secrets": reading.has_secrets,
-        "comparison": reading.comparison,
-        "excerpt": reading.excerpt,
-    }
+def _diagnosis(reading: DiagnosisResult) -> Diagnosis:
+    uris = reading.comparison
+    return Diagnosis(
+        is_explained=reading.is_explained,
+        connection=reading.connection,
+        explanation=error_report(reading.explanation),
+        understood=reading.understood,
+        has_secrets=reading.has_secrets,
+        comparison=UriDifference(uris.sent, uris.registered, uris.common_prefix, uris.common_suffix)
+        if uris
+        else None,
+        excerpt=reading.excerpt,
+    )
 
 
 def _print_code(terminal: Terminal, code: str) -> None:
     """The words of a code, from the table that travels with the program."""
     codes = sorted(each for each, row in message_table().items() if "title" in row)
     if code == "all":
-        titles = {each: explain(Failure(each)).title for each in codes}
-        if terminal.renderer.as_json:
-            terminal.renderer.print_json(titles)
-        else:
-            terminal.renderer.print_table(("Code", "Says"), titles.items())
+        titles = [CodeTitle(each, explain(Failure(each)).title) for each in codes]
+        rows = [(each.code, each.title) for each in titles]
+        terminal.emit(
+            CodeList(tuple(titles)), lambda: terminal.renderer.print_table(("Code", "Title"), rows)
+        )
         return
     if code not in codes:
         nearest = ", ".join(get_close_matches(code, codes, 3)) or "none"
         raise fail("unknown-code", value=code[:60], nearest=nearest)
     explanation = explain(Failure(code))
-    if terminal.renderer.as_json:
-        terminal.renderer.print_json(explanation_to_json(explanation))
-    else:
-        terminal.renderer.print_explanation(explanation, is_requested=True)
-
-
-def _schema() -> str:
-    return resources.files("wizard.cli").joinpath("diagnose.schema.json").read_text("utf-8").strip()
+    terminal.emit(
+        CodeExplanation(error_report(explanation)),
+        lambda: terminal.renderer.print_explanation(explanation, is_requested=True),
+    )

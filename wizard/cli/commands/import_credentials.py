@@ -4,13 +4,13 @@ import os
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import click
 
 from wizard.cli.flows.connection_request import resolve_location, with_new_secret
 from wizard.cli.flows.verification import print_outcome, print_usage, verify
-from wizard.cli.terminal import Exit, Terminal, json_option, pass_terminal
+from wizard.cli.results import ConnectionVerification, ImportedConnection
+from wizard.cli.terminal import Exit, Terminal, pass_terminal
 from wizard.clients import Credentials
 from wizard.delivery import FormatError, destination_files
 from wizard.errors import fail
@@ -44,7 +44,6 @@ VALUE_TITLES = {
 @click.option("--entry", default="", help="The section, row or server to take, of several.")
 @click.option("--data-center", default="", help="eu, us, in …; else Zoho is asked.")
 @click.option("--scope", default="", help="Its scopes, where neither Zoho nor the file tells them.")
-@json_option
 @pass_terminal
 def import_credentials(
     terminal: Terminal,
@@ -62,6 +61,8 @@ def import_credentials(
     stored, and the FILE stays as it is.
     """
     is_manual = path is None and terminal.is_interactive
+    if path is None:
+        terminal.require_piped_input("the credentials")
     credentials = (
         FoundCredentials()
         if is_manual
@@ -85,13 +86,14 @@ def import_credentials(
     if verified.rotated:
         _settle_secret(terminal, verified)
     outcome = verify(terminal, grant.connection, grant.generation)
-    if terminal.renderer.as_json:
-        terminal.renderer.print_json(_import_to_json(credentials, grant, outcome.to_json()))
-    else:
+
+    def render() -> None:
         print_outcome(terminal, outcome)
         if outcome.explanation is None:
             print_usage(terminal, grant.connection)
             _print_redirect_uri_hint(terminal, credentials)
+
+    terminal.emit(_imported_connection(credentials, grant, outcome.result()), render)
     raise Exit(outcome.exit_code)
 
 
@@ -134,7 +136,7 @@ def _prompt_missing(terminal: Terminal, credentials: FoundCredentials) -> FoundC
     values = dict(credentials.values)
     for each in credentials.missing:
         hidden = each != "client_id"
-        values[each] = click.prompt(VALUE_TITLES[each], err=True, hide_input=hidden).strip()
+        values[each] = terminal.ask(VALUE_TITLES[each], option="", is_hidden=hidden).strip()
     return replace(credentials, values=values)
 
 
@@ -205,18 +207,19 @@ def _print_redirect_uri_hint(terminal: Terminal, credentials: FoundCredentials) 
         )
 
 
-def _import_to_json(
-    credentials: FoundCredentials, grant: Grant, outcome: dict[str, Any]
-) -> dict[str, Any]:
-    """What was found and what it came to; no secret in it."""
+def _imported_connection(
+    credentials: FoundCredentials, grant: Grant, verification: ConnectionVerification
+) -> ImportedConnection:
+    """What was found and whether it works; no secret in it."""
     public_values = {
         name: value for name, value in credentials.values.items() if name not in REQUIRED_VALUES[1:]
     }
-    return {
-        "profile": credentials.profile,
-        "entry": credentials.entry,
-        "found": public_values,
-        "location": grant.location,
-        "scope": grant.scope,
-        **outcome,
-    }
+    return ImportedConnection(
+        name=grant.connection,
+        profile=credentials.profile,
+        entry=credentials.entry,
+        found=public_values,
+        location=grant.location,
+        scope=grant.scope,
+        verification=verification,
+    )

@@ -8,6 +8,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import Literal
 
 import click
 
@@ -17,7 +18,8 @@ from wizard.cli.commands.token import POLL_INTERVAL_SECONDS, DurationType
 from wizard.cli.flows.serving import stop_signals
 from wizard.cli.flows.verification import most_severe
 from wizard.cli.renderer import print_incidents
-from wizard.cli.terminal import Exit, Terminal, json_option, pass_terminal
+from wizard.cli.results import MonitorCheck, NotificationTest, Timer, incident_report
+from wizard.cli.terminal import Exit, Terminal, pass_terminal
 from wizard.delivery import commands
 from wizard.errors import WizardError, fail
 from wizard.model import Failure
@@ -70,7 +72,6 @@ HEARTBEAT_TIMEOUT_SECONDS = 30.0  # seconds for a heartbeat
     type=click.Choice(["systemd", "cron"]),
     help="Print a timer for this instead, having tried it with an empty environment.",
 )
-@json_option
 @pass_terminal
 def monitor(
     terminal: Terminal,
@@ -80,7 +81,7 @@ def monitor(
     remind: timedelta,
     tested: bool,
     heartbeat: str,
-    timer: str | None,
+    timer: Literal["systemd", "cron"] | None,
 ) -> None:
     """Check all connections again and again, and tell when one fails.
 
@@ -106,7 +107,8 @@ def monitor(
         variables = run_unattended(terminal)
         options = _monitor_options(_unseen(terminal, notify), heartbeat, remind)
         render_timer = systemd_timer if timer == "systemd" else crontab_line
-        click.echo(render_timer(variables, every, options), nl=False)
+        text = render_timer(variables, every, options)
+        terminal.emit(Timer(timer, text), lambda: terminal.renderer.print_raw(text))
         return
     if notify is not None:
         _remember(terminal, notify, tested=tested)
@@ -153,7 +155,8 @@ def _test(terminal: Terminal) -> None:
     if failure is not None:
         raise WizardError(failure)
     by = shown(terminal.services.store.monitoring.notify_command())
-    terminal.renderer.print_success(f"The test notification was sent by {by}.")
+    text = f"The test notification was sent by {by}."
+    terminal.emit(NotificationTest(by), lambda: terminal.renderer.print_success(text))
 
 
 def _next_delay_seconds(every: timedelta) -> float:
@@ -204,10 +207,15 @@ def _tell(terminal: Terminal, act: Callable[[], Sequence[Failure]]) -> list[int]
 
 
 def _print_check_run(terminal: Terminal, check_run: CheckRun) -> None:
+    incidents = tuple(incident_report(each) for each in check_run.incidents)
+    terminal.emit_event(
+        MonitorCheck(check_run.at, len(check_run.results), incidents),
+        lambda: _render_check_run(terminal, check_run),
+    )
+
+
+def _render_check_run(terminal: Terminal, check_run: CheckRun) -> None:
     renderer = terminal.renderer
-    if renderer.as_json:
-        renderer.print_json(check_run.to_json())
-        return
     print_incidents(renderer, check_run.incidents, terminal.clock())
     if not check_run.results:
         print_no_connections(terminal)

@@ -1,13 +1,12 @@
 """``password-change``: what to know before one, and a check after it."""
 
-from typing import Any
-
 import click
 
 from wizard.cli.commands.check import exit_with_result, run_checks
 from wizard.cli.commands.reauthorize import reauthorize
 from wizard.cli.connection_states import STATE_LABELS
-from wizard.cli.terminal import Terminal, json_option, pass_terminal
+from wizard.cli.results import AccountRisk, AffectedConnectionSummary, PasswordChangeReport
+from wizard.cli.terminal import Terminal, pass_terminal
 from wizard.diagnosis.password_change import PasswordChangeRisk, advice, password_change_risks
 from wizard.errors import fail
 from wizard.monitoring import CheckRun
@@ -17,7 +16,6 @@ from wizard.monitoring import CheckRun
 @click.argument("email", required=False, default="")
 @click.option("--message", is_flag=True, help="Print what to send to whoever changes it.")
 @click.option("--check", is_flag=True, help="After the change: prove what hangs on it.")
-@json_option
 @pass_terminal
 def password_change(terminal: Terminal, email: str, message: bool, check: bool) -> None:
     """What a change of the password of EMAIL puts at risk.
@@ -32,16 +30,17 @@ def password_change(terminal: Terminal, email: str, message: bool, check: bool) 
         )
         _offer_reauthorization(terminal, check_run)
         exit_with_result(terminal, check_run)
-    if message:
-        click.echo("\n".join(risk.message_to_owner.strip() + "\n" for risk in selected), nl=False)
-    elif terminal.renderer.as_json:
-        terminal.renderer.print_json(
-            {"accounts": [_risk_to_json(risk) for risk in selected], "advice": advice()}
-        )
-    else:
+
+    def render() -> None:
+        if message:
+            terminal.renderer.print_raw("\n".join(_message_of(risk) for risk in selected))
+            return
         for risk in selected:
             _print_risk(terminal, risk)
         _print_advice(terminal, email)
+
+    accounts = tuple(_account_risk(risk) for risk in selected)
+    terminal.emit(PasswordChangeReport(accounts, tuple(advice())), render)
 
 
 def _offer_reauthorization(terminal: Terminal, check_run: CheckRun) -> None:
@@ -49,7 +48,7 @@ def _offer_reauthorization(terminal: Terminal, check_run: CheckRun) -> None:
     names = [name for incident in check_run.incidents for name in incident.to_reauthorize]
     if names and terminal.is_interactive and not terminal.renderer.as_json:
         terminal.renderer.print_blank()
-        if click.confirm("Repair them now?", err=True):
+        if terminal.ask_yes_no("Re-authorize them now?", option="--yes"):
             click.get_current_context().invoke(reauthorize, names=tuple(names), yes=True)
 
 
@@ -91,11 +90,22 @@ def _print_advice(terminal: Terminal, email: str) -> None:
     renderer.print_note("To run after:", command=f"zoho-wizard password-change{of} --check")
 
 
-def _risk_to_json(risk: PasswordChangeRisk) -> dict[str, Any]:
-    return {
-        "email": risk.email,
-        "location": risk.location,
-        "connections": risk.connections,
-        "client_ids": risk.client_ids,
-        "programs": risk.programs,
-    }
+def _message_of(risk: PasswordChangeRisk) -> str:
+    return risk.message_to_owner.strip() + "\n"
+
+
+def _account_risk(risk: PasswordChangeRisk) -> AccountRisk:
+    connections = tuple(
+        AffectedConnectionSummary(
+            each.name, each.state, each.has_failed_check, each.last_refreshed_at
+        )
+        for each in risk.connections
+    )
+    return AccountRisk(
+        email=risk.email,
+        location=risk.location,
+        connections=connections,
+        client_ids=risk.client_ids,
+        programs=risk.programs,
+        message=_message_of(risk),
+    )

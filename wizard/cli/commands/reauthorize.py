@@ -1,6 +1,5 @@
 """``reauthorize``: one connection or many anew, in as few sign-ins as there are accounts."""
 
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -17,19 +16,19 @@ from wizard.cli.flows.assisted_authorization import assisted_authorizer
 from wizard.cli.flows.authorization import Authorizer, PasteAuthorizer, consent_count
 from wizard.cli.flows.reauthorization import (
     exit_code,
-    item_to_json,
+    item_result,
     print_results,
     reauthorize_in_terminal,
 )
 from wizard.cli.flows.serving import (
     available_server,
-    interruptible,
     print_browser_link,
     stop_signals,
     wait_until,
 )
 from wizard.cli.flows.verification import most_severe, verify
-from wizard.cli.terminal import CONNECTION_NAME, Exit, Terminal, json_option, pass_terminal
+from wizard.cli.results import ConsentRequest, ConsentRequestList, ReauthorizationReport
+from wizard.cli.terminal import CONNECTION_NAME, Exit, Terminal, pass_terminal
 from wizard.errors import WizardError, fail, message
 from wizard.model import AttemptMode
 from wizard.reauthorization import (
@@ -77,7 +76,6 @@ from wizard.zoho import parse_scope, preset, presets
 )
 @click.option("--response", is_flag=True, help="Take the address that came back for --request.")
 @click.option("--yes", is_flag=True, help="Do not ask before several; needed in a script.")
-@json_option
 @pass_terminal
 def reauthorize(
     terminal: Terminal,
@@ -106,7 +104,7 @@ def reauthorize(
     service = terminal.services.reauthorization
     service.revoke_replaced_tokens()
     if response:
-        _print_result(terminal, complete_responses(terminal), is_single=False)
+        _print_result(terminal, complete_responses(terminal))
     additional_scope = _additional_scope(additions)
     with _open_authorizer(
         terminal, assist=assist, keep_profiles=keep_profile, no_browser=no_browser
@@ -124,14 +122,13 @@ def reauthorize(
             return
         reauthorization = service.current()
         item_names = [line.connection for line in reauthorization.items] if reauthorization else []
-        is_single = len(names) == 1 and len(item_names) == 1
         if authorizer is None and all(_is_self_client(terminal, name) for name in item_names):
             authorizer = PasteAuthorizer(terminal)
         if authorizer is not None:
             try:
                 reauthorize_in_terminal(terminal, authorizer)
             except (click.Abort, KeyboardInterrupt):
-                _show_items(terminal, item_names, is_single=is_single)
+                _show_items(terminal, item_names)
                 raise
         else:
             _reauthorize_in_browser(
@@ -139,7 +136,7 @@ def reauthorize(
                 item_names,
                 has_same_scope_and_account=not additional_scope and not new_account_email,
             )
-    _print_result(terminal, item_names, is_single=is_single)
+    _print_result(terminal, item_names)
 
 
 def _check_options(*, assist: bool, has_other_mode: bool, keep_profiles: bool) -> None:
@@ -222,8 +219,7 @@ def _confirm_plan(terminal: Terminal, plan: ReauthorizationPlan, *, yes: bool) -
     sign_ins = "1 sign-in" if plan.sign_in_count == 1 else f"{plan.sign_in_count} sign-ins"
     renderer.print_note(f"{consent_count(len(plan.names))} in all, {sign_ins}.")
     if not yes:
-        with interruptible():
-            terminal.confirm("Begin?", option="--yes")
+        terminal.confirm("Begin?", option="--yes")
 
 
 def _reauthorize_in_browser(
@@ -256,21 +252,16 @@ def _is_finished(terminal: Terminal) -> bool:
     return False
 
 
-def _print_result(terminal: Terminal, names: Sequence[str], *, is_single: bool) -> NoReturn:
-    items = _show_items(terminal, names, is_single=is_single)
+def _print_result(terminal: Terminal, names: Sequence[str]) -> NoReturn:
+    items = _show_items(terminal, names)
     raise Exit(most_severe([exit_code(terminal, line) for line in items]))
 
 
-def _show_items(
-    terminal: Terminal, names: Sequence[str], *, is_single: bool
-) -> Sequence[ReauthorizationItem]:
+def _show_items(terminal: Terminal, names: Sequence[str]) -> Sequence[ReauthorizationItem]:
     """Print how far each connection is, as a table or as JSON."""
     items = terminal.services.reauthorization.latest_items(names)
-    if terminal.renderer.as_json:
-        results = [item_to_json(terminal, line) for line in items]
-        terminal.renderer.print_json(results[0] if is_single else results)
-    else:
-        print_results(terminal, items)
+    report = ReauthorizationReport(tuple(item_result(terminal, each) for each in items))
+    terminal.emit(report, lambda: print_results(terminal, items))
     return items
 
 
@@ -285,30 +276,28 @@ def print_requests(terminal: Terminal) -> None:
         if reauthorization
         else []
     )
-    documents = []
+    requests: list[ConsentRequest] = []
     for email, lines in groupby(waiting, key=lambda line: line.email):
         authorizations = _begin_authorizations(terminal, list(lines))
         if authorizations:
             text = _request_message(terminal, email, authorizations)
-            names = [line.connection for line, _ in authorizations]
-            documents.append({"email": email, "names": names, "message": text})
-    if terminal.renderer.as_json:
-        terminal.renderer.print_json(documents)
-    else:
-        terminal.renderer.print_output("\n\n".join(str(each["message"]) for each in documents))
+            names = tuple(line.connection for line, _ in authorizations)
+            requests.append(ConsentRequest(email, names, text))
+
+    def render() -> None:
+        terminal.renderer.print_output("\n\n".join(each.message for each in requests))
         terminal.renderer.print_note(
             "When an address comes back:", command="zoho-wizard reauthorize --response"
         )
+
+    terminal.emit(ConsentRequestList(tuple(requests)), render)
 
 
 def complete_responses(terminal: Terminal) -> list[str]:
     """Complete what was asked for with the addresses that came back, from the prompt or stdin;
     returns the names of the connections they were for."""
-    if terminal.is_interactive:
-        prompt = "The whole address that came back (it stays unseen)"
-        responses = [str(click.prompt(prompt, err=True, hide_input=True))]
-    else:
-        responses = [line for line in sys.stdin.read().splitlines() if line.strip()]
+    text = terminal.read_secret("The whole address that came back (it stays unseen)")
+    responses = [line for line in text.splitlines() if line.strip()]
     names = []
     for response in responses:
         completed = terminal.services.authorization.complete_forwarded(response)

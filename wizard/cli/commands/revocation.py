@@ -1,7 +1,10 @@
 """``revoke`` and ``remove``: how a connection ends."""
 
+from collections.abc import Sequence
+
 import click
 
+from wizard.cli.results import RemovedConnection, RevokedConnection
 from wizard.cli.terminal import CONNECTION_NAME, Exit, Terminal, pass_terminal
 from wizard.errors import fail
 from wizard.model import Grant, GrantState
@@ -26,9 +29,13 @@ def revoke(terminal: Terminal, name: str, yes: bool) -> None:
         terminal.confirm(f"Revoke {name} at Zoho?", option="--yes")
     for grant in revocable:
         terminal.services.tokens.revoke(grant)
-    terminal.renderer.print_success(f"{name} is revoked at Zoho and here.")
-    terminal.renderer.print_note("To use it again:", command=f"zoho-wizard reauthorize {name}")
-    terminal.renderer.print_note("To be rid of it:", command=f"zoho-wizard remove {name}")
+
+    def render() -> None:
+        terminal.renderer.print_success(f"{name} is revoked at Zoho and here.")
+        terminal.renderer.print_note("To use it again:", command=f"zoho-wizard reauthorize {name}")
+        terminal.renderer.print_note("To remove it:", command=f"zoho-wizard remove {name}")
+
+    terminal.emit(RevokedConnection(name, _generations(revocable)), render)
 
 
 @click.command()
@@ -49,31 +56,43 @@ def remove(terminal: Terminal, name: str, choice: str | None) -> None:
         for grant in revocable:
             terminal.services.tokens.revoke(grant)
     terminal.services.tokens.remove_connection(name)
-    terminal.renderer.print_success(f"{name} is removed.")
-    if revocable and choice == "keep":
-        terminal.renderer.print_note(
-            "Its refresh token still works at Zoho, and counts there among the twenty that Zoho "
-            "keeps for a person and a client. Zoho's page of connected apps can end it."
-        )
+    revoked, kept = (revocable, []) if choice == "revoke" else ([], revocable)
+
+    def render() -> None:
+        terminal.renderer.print_success(f"{name} is removed.")
+        if kept:
+            terminal.renderer.print_note(
+                "Its refresh token still works at Zoho, and counts there among the twenty that "
+                "Zoho keeps for a person and a client. Zoho's page of connected apps can end it."
+            )
+
+    removed = RemovedConnection(
+        name, _generations(revoked), _generations(kept), tuple(destinations)
+    )
+    terminal.emit(removed, render)
 
 
 def _prompt_removal(terminal: Terminal, name: str) -> str:
     if not terminal.is_interactive:
-        raise fail("choice-needed", name=name, options="--no-revoke, --revoke")
+        raise fail("input-needed", name=name, options="--no-revoke or --revoke")
     terminal.renderer.print_note(
         f"{name} has a refresh token that works at Zoho. Programs that hold a copy go on using it "
         "if you forget it here; they stop if you revoke it at Zoho."
     )
-    choice = click.prompt(
+    choice = terminal.choose(
         "keep at Zoho, revoke at Zoho, or cancel",
-        type=click.Choice(["keep", "revoke", "cancel"]),
+        ["keep", "revoke", "cancel"],
         default="cancel",
-        err=True,
+        option="--no-revoke or --revoke",
     )
     if choice == "cancel":
         terminal.renderer.print_note("Nothing was changed.")
         raise Exit(1)
-    return str(choice)
+    return choice
+
+
+def _generations(grants: Sequence[Grant]) -> tuple[int, ...]:
+    return tuple(each.generation for each in grants)
 
 
 def _revocable_grants(grants: list[Grant] | tuple[Grant, ...]) -> list[Grant]:

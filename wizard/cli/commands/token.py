@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from wizard.cli.terminal import CONNECTION_NAME, Terminal, json_option, pass_terminal
+from wizard.cli.terminal import CONNECTION_NAME, Terminal, pass_terminal
 from wizard.errors import WizardError
 from wizard.fastpath.commands import MAX_TTL_SECONDS
 from wizard.model import AccessToken, Failure
@@ -83,7 +83,6 @@ def _only_stdin(
     help="Read an access token that Zoho rejected from stdin, and print another.",
 )
 @wait_option
-@json_option
 @pass_terminal
 def token(
     terminal: Terminal,

@@ -1,9 +1,6 @@
 """One consent in the terminal: the address goes out, what the browser ended on comes back."""
 
-import sys
 from typing import Protocol
-
-import click
 
 from wizard.authorization import CompletedAttempt, StartedAttempt
 from wizard.cli.terminal import Terminal
@@ -131,7 +128,7 @@ def _authorize_by_paste(
 
 def _prompt_for_callback(terminal: Terminal, attempt: StartedAttempt) -> CompletedAttempt:
     while True:
-        text = _read_hidden_line(terminal, "The whole address (it stays unseen)")
+        text = terminal.read_secret("The whole address (it stays unseen)", whole=False)
         try:
             return terminal.services.authorization.complete_pasted(
                 attempt.attempt.id, attempt.cookie_value, text
@@ -151,11 +148,7 @@ def _authorize_self_client(terminal: Terminal, name: str) -> CompletedAttempt:
         command=data_center.console_client_url(client.client_id),
     )
     terminal.renderer.print_command(",".join(connection.scope))
-    code = _read_hidden_line(terminal, "The code (it lives for some minutes, and stays unseen)")
+    code = terminal.read_secret(
+        "The code (it lives for some minutes, and stays unseen)", whole=False
+    )
     return terminal.services.authorization.complete_self_client(name, code)
-
-
-def _read_hidden_line(terminal: Terminal, prompt: str) -> str:
-    if terminal.is_interactive:
-        return str(click.prompt(prompt, err=True, hide_input=True))
-    return sys.stdin.readline()

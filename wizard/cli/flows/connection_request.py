@@ -5,9 +5,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
-import click
-
-from wizard.cli.flows.serving import interruptible
 from wizard.cli.terminal import Exit, Terminal
 from wizard.clients import parse_credentials
 from wizard.errors import WizardError, fail
@@ -131,11 +128,15 @@ def register_client(
         terminal.renderer.print_note(note)
     if client.client_id in known:
         terminal.renderer.print_note(f"This client is already stored, as {client.name}.")
-    data_center = services.zoho.data_center(client.location)
+    return client
+
+
+def print_registered(terminal: Terminal, client: Client) -> None:
+    """Say that Zoho accepts the client's id and secret."""
+    data_center = terminal.services.zoho.data_center(client.location)
     terminal.renderer.print_success(
         f"{client.client_id} is right at {data_center.name} ({data_center.location})."
     )
-    return client
 
 
 def with_new_secret(
@@ -152,10 +153,9 @@ def with_new_secret(
         if error.failure.code != "secret-differs" or not (may or terminal.is_interactive):
             raise
         terminal.renderer.print_explanation(terminal.explain(error.failure))
-    with interruptible():
-        if not (may or partial(click.confirm, err=True))(USE_IT):
-            terminal.renderer.print_note("Nothing was changed.")
-            raise Exit(1)
+    if not (may or partial(terminal.ask_yes_no, option=""))(USE_IT):
+        terminal.renderer.print_note("Nothing was changed.")
+        raise Exit(1)
     return act(True)
 
 
@@ -183,9 +183,9 @@ def _print_registration_steps(
 def _prompt_credentials(terminal: Terminal) -> str:
     """Id and secret together: two prompts for a person, all of stdin from a script."""
     if not terminal.is_interactive:
-        return terminal.read_secret("")
+        return terminal.read_secret("the client ID and secret")
     prompt = "Client ID, or both in any shape (it stays unseen)"
-    first = click.prompt(prompt, err=True, hide_input=True)
+    first = terminal.ask(prompt, option="", is_hidden=True)
     if "secret" in first.lower() or len(first.split()) > 1:
-        return str(first)
+        return first
     return f"{first}\n{terminal.read_secret('Client Secret')}"

@@ -2,18 +2,15 @@
 
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
-from typing import Any
-
-import click
 
 from wizard.cli.flows.authorization import Authorizer
-from wizard.cli.flows.serving import interruptible, stop_signals, wait_until
+from wizard.cli.flows.serving import stop_signals, wait_until
 from wizard.cli.flows.verification import print_outcome, verify
+from wizard.cli.results import DeliveredDestination, ReauthorizedConnection
 from wizard.cli.terminal import Terminal
 from wizard.errors import WizardError, message
 from wizard.model import Failure, Grant, GrantState
 from wizard.reauthorization import Action, ItemState, ReauthorizationItem
-from wizard.serialization import explanation_to_json
 from wizard.store import Destination
 from wizard.timefmt import format_duration, format_time
 from wizard.verification import headline
@@ -79,9 +76,8 @@ def _confirm_retry(
     if failure is not None:
         terminal.renderer.print_explanation(terminal.explain(failure))
     question = f"Try {item.connection} again? (No: it is left as it was.)"
-    with interruptible():
-        if terminal.is_interactive and click.confirm(question, err=True):
-            return True
+    if terminal.is_interactive and terminal.ask_yes_no(question, option=""):
+        return True
     terminal.services.reauthorization.skip(item.connection)
     return False
 
@@ -125,14 +121,13 @@ def _prompt_decision(terminal: Terminal, authorizer: Authorizer, item: Reauthori
     renderer.print_note("To sign out there:", command=data_center.sign_out_url)
     choice = SKIP
     if terminal.is_interactive:
-        with interruptible():
-            choice = click.prompt(
-                f"{RETRY}: give it back to Zoho and consent anew; {ACCEPT}: it is meant; {SKIP}: "
-                "give it back and leave the connection as it was",
-                type=click.Choice([RETRY, ACCEPT, SKIP]),
-                default=RETRY,
-                err=True,
-            )
+        choice = terminal.choose(
+            f"{RETRY}: give it back to Zoho and consent again; {ACCEPT}: it is meant; {SKIP}: "
+            "give it back and leave the connection as it was",
+            [RETRY, ACCEPT, SKIP],
+            default=RETRY,
+            option="",
+        )
     if choice == ACCEPT:
         service.accept(item.connection)
     elif choice == RETRY:
@@ -149,7 +144,7 @@ def _wait_until(
         if item.failure is not None:
             terminal.renderer.print_explanation(terminal.explain(item.failure))
         authorizer.notify(
-            f"{item.connection} is proved again at {terminal.format_time(until)}, "
+            f"{item.connection} is verified again at {terminal.format_time(until)}, "
             "without a consent."
         )
     else:
@@ -204,36 +199,36 @@ def print_results(terminal: Terminal, items: Sequence[ReauthorizationItem]) -> N
             terminal.renderer.print_explanation(terminal.explain(line.failure))
 
 
-def item_to_json(terminal: Terminal, item: ReauthorizationItem) -> dict[str, Any]:
-    """One line of the table as scripts read it; no secret in it."""
+def item_result(terminal: Terminal, item: ReauthorizationItem) -> ReauthorizedConnection:
+    """One item as scripts read it; no secret in it."""
     store = terminal.services.store
     grant = store.grants.get(item.connection)
     has_verification, verified_at = _verification(terminal, item, grant)
     terminal.connection_name = item.connection
-    return {
-        "name": item.connection,
-        "state": item.state,
-        "is_verified": has_verification,
-        "generation": grant.generation if grant else None,
-        "headline": headline(grant) if grant else None,
-        "account": grant.account if grant else None,
-        "organizations": grant.organizations if grant else (),
-        "location": item.location,
-        "verified_at": verified_at,
-        "retry_at": item.retry_at,
-        "destinations": [
-            {
-                "target": each.target,
-                "generation": each.generation,
-                "delivered_at": each.delivered_at,
-                "reloaded_at": each.reloaded_at,
-                "failure": each.failure.code if each.failure else None,
-            }
+    return ReauthorizedConnection(
+        name=item.connection,
+        state=item.state,
+        is_verified=has_verification,
+        generation=grant.generation if grant else None,
+        headline=headline(grant) if grant else None,
+        account=grant.account if grant else None,
+        organizations=grant.organizations if grant else (),
+        location=item.location,
+        verified_at=verified_at,
+        retry_at=item.retry_at,
+        destinations=tuple(
+            DeliveredDestination(
+                target=each.target,
+                generation=each.generation,
+                delivered_at=each.delivered_at,
+                reloaded_at=each.reloaded_at,
+                failure=each.failure.code if each.failure else None,
+            )
             for each in store.destinations.all(item.connection)
-        ],
-        "revoke_at": item.revoke_at,
-        "error": explanation_to_json(terminal.explain(item.failure)) if item.failure else None,
-    }
+        ),
+        revoke_at=item.revoke_at,
+        error=terminal.error_report(item.failure),
+    )
 
 
 def exit_code(terminal: Terminal, item: ReauthorizationItem) -> int:

@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import IO
+from typing import IO, Literal
 from urllib.parse import urljoin
 
 import click
@@ -20,6 +20,7 @@ import click
 from wizard import files
 from wizard.assisted_browser import check_display, remove_leftovers
 from wizard.cli.browser import BrowserLinkFactory, open_page
+from wizard.cli.results import ServeEvent
 from wizard.cli.terminal import Terminal, pass_terminal
 from wizard.errors import WizardError, fail
 from wizard.fastpath.process import WIZARD_COMMAND
@@ -143,16 +144,6 @@ def stop_signals() -> Iterator[threading.Event]:
             signal.signal(number, handler)
 
 
-@contextmanager
-def interruptible() -> Iterator[None]:
-    """Within `stopping`, let Ctrl-C break into a question: it would else wait for its answer."""
-    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, previous)
-
-
 def _is_enter_pressed(stop_event: threading.Event) -> bool:
     """Wait one turn; True when a line was typed meanwhile."""
     # Windows can select on sockets only: there a new link is had from bare `zoho-wizard`.
@@ -191,11 +182,24 @@ def serve(terminal: Terminal, share: Path | None) -> None:
         stop_signals() as stop_event,
         running_server(terminal.services, share) as create_browser_link,
     ):
-        terminal.renderer.print_note(f"The wizard serves on {terminal.services.settings.base_url}")
-        print_browser_link(terminal, create_browser_link)
-        terminal.renderer.print_note("Enter: a new link.  Ctrl-C: stop.")
-        wait_until(stop_event, lambda: print_browser_link(terminal, create_browser_link))
-        terminal.renderer.print_note("Stopping: what is under way is finished first.")
+        base_url = terminal.services.settings.base_url
+
+        def report(event: Literal["serving", "link"], render: Callable[[], object]) -> None:
+            link = create_browser_link("/", True) if terminal.is_json else None
+            terminal.emit_event(ServeEvent(event, base_url, link), render)
+
+        def print_start() -> None:
+            terminal.renderer.print_note(f"The wizard serves on {base_url}")
+            print_browser_link(terminal, create_browser_link)
+            terminal.renderer.print_note("Enter: a new link.  Ctrl-C: stop.")
+
+        report("serving", print_start)
+        new_link = partial(print_browser_link, terminal, create_browser_link)
+        wait_until(stop_event, lambda: report("link", new_link))
+        terminal.emit_event(
+            ServeEvent("stopping", base_url, None),
+            lambda: terminal.renderer.print_note("Stopping: what is under way is finished first."),
+        )
 
 
 def open_app(terminal: Terminal) -> None:
@@ -254,7 +258,7 @@ def explanation_in(output: str) -> Explanation | None:
     for line in reversed(output.splitlines()):
         if line.startswith('{"error":'):
             error = json.loads(line)["error"]
-            return Explanation(error["code"], error["title"], error["cause"], error["remedy"])
+            return Explanation(error["code"], error["title"], error["cause"], error["fix"])
     return None
 
 

@@ -2,12 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
+from wizard.cli.results import ConnectionVerification, StepResult
 from wizard.cli.terminal import Terminal
 from wizard.errors import WizardError
 from wizard.model import Explanation, Failure, Grant, GrantState, StepState, VerificationStep
-from wizard.serialization import explanation_to_json
+from wizard.serialization import error_report
 from wizard.services import Services
 from wizard.verification import headline
 
@@ -29,24 +29,27 @@ class VerificationOutcome:
         """0 when the grant is proved, else the finding's."""
         return self.explanation.exit_code if self.explanation else 0
 
-    def to_json(self) -> dict[str, Any]:
+    def result(self) -> ConnectionVerification:
         """The outcome as scripts read it; no secret in it."""
         grant = self.grant
         is_verified = grant is not None and grant.state is GrantState.VERIFIED
-        return {
-            "name": self.name,
-            "is_verified": is_verified and self.explanation is None,
-            "generation": grant.generation if grant else None,
-            "state": grant.state.value if grant else None,
-            "headline": headline(grant) if grant else None,
-            "account": grant.account if grant else None,
-            "organizations": grant.organizations if grant else (),
-            "steps": [
-                {"name": each.name, "state": each.state, "evidence": each.evidence, "at": each.at}
-                for each in self.steps
-            ],
-            "error": explanation_to_json(self.explanation) if self.explanation else None,
-        }
+        return ConnectionVerification(
+            name=self.name,
+            is_verified=is_verified and self.explanation is None,
+            generation=grant.generation if grant else None,
+            state=grant.state.value if grant else None,
+            headline=headline(grant) if grant else None,
+            account=grant.account if grant else None,
+            organizations=grant.organizations if grant else (),
+            steps=tuple(step_result(each) for each in self.steps),
+            error=error_report(self.explanation) if self.explanation else None,
+        )
+
+
+def step_result(step: VerificationStep) -> StepResult:
+    """A step as scripts read it."""
+    failure = step.failure.code if step.failure else None
+    return StepResult(step.name, step.state, step.evidence, step.at, failure)
 
 
 @dataclass(frozen=True)
