@@ -17,7 +17,7 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "wizard"
 
 LAYERS = {
-    **dict.fromkeys(("model", "errors", "files", "locks", "timefmt"), 0),
+    **dict.fromkeys(("model", "errors", "files", "locks", "timefmt", "credential_formats"), 0),
     **dict.fromkeys(("transport", "zoho", "settings", "paths", "serialization"), 1),
     "fastpath": 2,
     "vault": 3,
@@ -35,6 +35,7 @@ LAYERS = {
 """A package imports from lower layers only."""
 
 SIDEWAYS_IMPORTS = {
+    "model": {"credential_formats"},
     "errors": {"model", "timefmt"},
     "locks": {"errors", "model"},
     "serialization": {"transport"},

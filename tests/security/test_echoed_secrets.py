@@ -20,6 +20,7 @@ from support.raw_server import RawServer, http_response
 
 from wizard import zoho
 from wizard.authorization.callback import check_callback
+from wizard.credential_formats import MASK
 from wizard.errors import WizardError, describe_outcome, explain
 from wizard.model import (
     Attempt,
@@ -35,7 +36,7 @@ from wizard.serialization import to_json
 from wizard.services import Services, utc_now
 from wizard.store import StoreContents
 from wizard.transport import HttpResponse, Transport, ZohoAuth
-from wizard.transport.redaction import MASK, mask_text
+from wizard.transport.redaction import mask_text
 
 ACCESS = "1000.0123456789abcdef0123456789abcdef.fedcba9876543210fedcba9876543210"
 REFRESH = "kept~Refresh/token+of_the-grant.987654=="

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from urllib.parse import parse_qsl, urlsplit
 
+from wizard.credential_formats import TOKEN
 from wizard.errors import WizardError, fail
 from wizard.model import Attempt, AttemptState, Client, Failure
 from wizard.transport import mask_text, sanitize_line
@@ -24,7 +25,6 @@ MAX_PASTE_CHARACTERS = 8_000
 """Characters; browsers and servers cut addresses at about that length."""
 
 _CODE = re.compile(r"[\x21-\x7e]{8,512}")
-_PASTED_CODE = re.compile(r"\d{4}\.[0-9a-f]{16,64}\.[0-9a-f]{16,64}")
 
 _FAILURE_CODES = {"access_denied": "access-denied", "no_org": "no-organization"}
 
@@ -101,7 +101,7 @@ def parse_pasted(text: str, redirect_uri: str) -> list[tuple[str, str]]:
     if "://" in cleaned or cleaned.startswith("localhost"):
         return _parse_address(cleaned if "://" in cleaned else f"http://{cleaned}", redirect_uri)
     first = re.split(r"[?&]", cleaned)[0]
-    query = f"code={cleaned}" if _PASTED_CODE.fullmatch(first) else cleaned.lstrip("?&")
+    query = f"code={cleaned}" if TOKEN.fullmatch(first) else cleaned.lstrip("?&")
     params = parse_qsl(query, keep_blank_values=True)
     if not {"code", "error"} & {name for name, _ in params}:
         raise fail("paste-not-understood")

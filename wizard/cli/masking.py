@@ -11,17 +11,9 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import IO
 
-MASK = b"***"
+from wizard.credential_formats import MASK, TOKEN_BYTES, UNFINISHED_TOKEN_BYTES
 
 CHUNK_BYTES = 65536
-
-_TOKEN_PATTERN = rb"100\d\.[0-9a-f]{32}\.[0-9a-f]{32}"
-"""The form of Zoho's tokens: a command that asks for its next one may print that, too."""
-
-_PARTIAL_TOKEN = re.compile(
-    rb"(?:1|10|100|100\d|100\d\.[0-9a-f]{0,32}|100\d\.[0-9a-f]{32}\.[0-9a-f]{0,31})\Z"
-)
-"""An end of text that may be the beginning of such a token."""
 
 
 class Masker:
@@ -29,12 +21,12 @@ class Masker:
 
     def __init__(self, token: str) -> None:
         self._token = token.encode()
-        self._secret = re.compile(re.escape(self._token) + b"|" + _TOKEN_PATTERN)
+        self._secret = re.compile(re.escape(self._token) + b"|" + TOKEN_BYTES.pattern)
         self._pending = b""
 
     def feed(self, chunk: bytes) -> bytes:
         """What can be shown once `piece` has come: all but an end that may become a token."""
-        text = self._secret.sub(MASK, self._pending + chunk)
+        text = self._secret.sub(MASK.encode(), self._pending + chunk)
         pending_length = len(text) - self._partial_token_start(text)
         self._pending = text[len(text) - pending_length :]
         return text[: len(text) - pending_length]
@@ -46,7 +38,7 @@ class Masker:
 
     def _partial_token_start(self, text: bytes) -> int:
         """Where the longest end of `text` begins that may be the beginning of a token."""
-        found = _PARTIAL_TOKEN.search(text)
+        found = UNFINISHED_TOKEN_BYTES.search(text)
         first = found.start() if found else len(text)
         longest = min(len(self._token) - 1, len(text))
         own = (n for n in range(longest, 0, -1) if text.endswith(self._token[:n]))

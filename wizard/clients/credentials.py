@@ -10,15 +10,17 @@ import unicodedata
 from dataclasses import dataclass, field
 from itertools import pairwise
 
+from wizard.credential_formats import (
+    CLIENT_ID,
+    LABELED_CLIENT_SECRET,
+    POSSIBLE_CLIENT_SECRET,
+    TOKEN,
+)
 from wizard.errors import fail
 
 MAX_PASTE_CHARACTERS = 20_000
 """Characters; a whole console page has some thousands, a whole log file is a mistake."""
 
-_CLIENT_ID = re.compile(r"1000\.[A-Z0-9]{20,64}")
-_TOKEN = re.compile(r"1\d{3}\.[0-9a-f]{32}\.[0-9a-f]{32}")
-_SECRET = re.compile(r"(?=.*\d)[0-9A-Za-z_-]{24,128}")
-_SHORT_SECRET = re.compile(r"[0-9A-Za-z_.~+/-]{8,128}")
 _SEPARATORS = re.compile(r"[\s\"'`“”‘’„«»,;:=&?|<>(){}\[\]\\]+")
 _INVISIBLE_CATEGORIES = ("Cf", "Cc")
 _SECRET_LABEL = re.compile(r"\w*client[_-]?secret|secret", re.IGNORECASE)
@@ -41,7 +43,7 @@ def parse_credentials(text: str) -> Credentials:
     ``-two-clients``, ``-two-secrets`` or ``-token`` (a token was pasted instead).
     """
     words = _words(text)
-    ids = _distinct(words, _CLIENT_ID)
+    ids = _distinct(words, CLIENT_ID)
     if len(ids) > 1:
         raise fail("credentials-two-clients", first=ids[0], second=ids[1])
     secret = _find_secret(words)
@@ -58,12 +60,12 @@ def parse_secret(text: str, client_id: str) -> str:
     Raises as `parse_credentials` does, and ``credentials-other-client`` for another's id.
     """
     words = _words(text)
-    others = [found for found in _distinct(words, _CLIENT_ID) if found != client_id]
+    others = [found for found in _distinct(words, CLIENT_ID) if found != client_id]
     if others:
         raise fail("credentials-other-client", client_id=client_id, other=others[0])
     secret = _find_secret(words)
     if secret is None and len(words) == 1 and words != [client_id]:
-        secret = words[0] if _SHORT_SECRET.fullmatch(words[0]) else None
+        secret = words[0] if LABELED_CLIENT_SECRET.fullmatch(words[0]) else None
     if secret is None:
         raise fail("credentials-missing-secret", client_id=client_id)
     return secret
@@ -87,10 +89,10 @@ def _visible_text(text: str) -> str:
 
 
 def _find_secret(words: list[str]) -> str | None:
-    secrets = _distinct(words, _SECRET) or _labeled_secrets(words)
+    secrets = _distinct(words, POSSIBLE_CLIENT_SECRET) or _labeled_secrets(words)
     if len(secrets) > 1:
         raise fail("credentials-two-secrets")
-    if not secrets and _distinct(words, _TOKEN):
+    if not secrets and _distinct(words, TOKEN):
         raise fail("credentials-token")
     return secrets[0] if secrets else None
 
@@ -101,8 +103,8 @@ def _labeled_secrets(words: list[str]) -> list[str]:
         word
         for label, word in pairwise(words)
         if _SECRET_LABEL.fullmatch(label)
-        and _SHORT_SECRET.fullmatch(word)
-        and not (_CLIENT_ID.fullmatch(word) or _TOKEN.fullmatch(word))
+        and LABELED_CLIENT_SECRET.fullmatch(word)
+        and not (CLIENT_ID.fullmatch(word) or TOKEN.fullmatch(word))
     ]
 
 
@@ -121,7 +123,7 @@ def _cleanup_notes(text: str, words: list[str], client_id: str, secret: str) -> 
         "quotation marks removed": bool(re.search(r"[\"'“”‘’`]", text)) and not json,
         "invisible characters removed": _visible_text(text) != re.sub(r"\s", " ", text),
         "the two were swapped: put right": _is_swapped(words, labels, client_id, secret),
-        "a token beside them was left out": bool(_distinct(words, _TOKEN)),
+        "a token beside them was left out": bool(_distinct(words, TOKEN)),
     }
     return tuple(note for note, seen in checks.items() if seen)
 

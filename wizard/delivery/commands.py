@@ -15,8 +15,9 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import IO
 
+from wizard.credential_formats import MASK
 from wizard.errors import fail
-from wizard.transport.redaction import MASK, writings
+from wizard.transport.redaction import writings
 
 COMMAND_TIMEOUT_SECONDS = 90.0  # systemd gives a service as long to start or stop by default
 MAX_STDERR_CHARACTERS = (

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from wizard.credential_formats import Identifier, Token
 from wizard.model.failure import (
     AnswerOption,
     Cause,
@@ -20,7 +21,6 @@ from wizard.model.failure import (
     HttpExchange,
     NextStep,
 )
-from wizard.model.values import Identifier, Token
 
 __all__ = [
     "ATTEMPT_LIFETIME",

@@ -6,18 +6,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
+from wizard.credential_formats import MASK, SECRET_TOKEN
 from wizard.transport.sanitization import sanitize
-
-MASK = "(masked)"
-"""Stands in the place of a secret."""
 
 _SECRET_PARAMETERS = frozenset(
     ("client_secret", "code", "code_verifier", "refresh_token", "access_token", "token", "id_token")
 )
 _ISSUED = frozenset(("access_token", "refresh_token", "id_token", "client_secret"))
 """Members of an answer that are secrets themselves; ``code`` is not, it mostly is an error's."""
-_ZOHO_TOKEN = re.compile(r"\b1\d{3}\.[0-9a-fA-F]{8,}(?:\.[0-9a-fA-F]*)?")
-"""How Zoho writes codes and tokens: ``1000.<32 hex>.<32 hex>``."""
 _JSON_SECRET = re.compile(rf'("(?:{"|".join(sorted(_ISSUED))})"\s*:\s*")(?:\\.|[^"\\])*')
 _MAX_CHARACTERS = 2000
 _LEAST = 8
@@ -35,7 +31,7 @@ def mask_parameters(parameters: Mapping[str, str]) -> tuple[dict[str, str], tupl
         value for name, value in parameters.items() if name in _SECRET_PARAMETERS and value
     )
     shown = {
-        name: MASK if name in _SECRET_PARAMETERS else _ZOHO_TOKEN.sub(MASK, value)
+        name: MASK if name in _SECRET_PARAMETERS else SECRET_TOKEN.sub(MASK, value)
         for name, value in parameters.items()
     }
     return shown, secrets
@@ -111,7 +107,7 @@ def mask_text(text: str, secrets: Iterable[str] = ()) -> str:
         if any(mark in text for mark in _MARKS):
             text = re.sub(_escaped(secret), MASK, text, flags=re.IGNORECASE)
         text = _without_starts(text, secret)
-    return _ZOHO_TOKEN.sub(MASK, text)
+    return SECRET_TOKEN.sub(MASK, text)
 
 
 def _without_starts(text: str, secret: str) -> str:

@@ -10,6 +10,7 @@ from flask import Flask, Response, current_app, request
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as AnyResponse
 
+from wizard.credential_formats import short_client_id
 from wizard.errors import WizardError, fail
 from wizard.model import Failure
 from wizard.services import Services
@@ -83,7 +84,7 @@ def create_app(
     app.jinja_env.filters.update(
         capped=view_models.capped,
         datetime=lambda at, **options: format_time(at, services.clock(), **options),
-        short_id=view_models.shorten_client_id,
+        short_id=short_client_id,
         duration=format_duration,
         ago=lambda at: format_age(at, services.clock()),
     )

@@ -247,8 +247,3 @@ def sanitize_value(value: object) -> object:
     if not isinstance(value, str) or isinstance(value, Markup):
         return value
     return sanitize(value)
-
-
-def shorten_client_id(client_id: str) -> str:
-    """Enough of a client id to tell it from its neighbours."""
-    return client_id if len(client_id) <= 14 else f"{client_id[:9]}…{client_id[-4:]}"

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from difflib import SequenceMatcher
 
+from wizard.credential_formats import CLIENT_SECRET, TOKEN
 from wizard.diagnosis import DiagnosisService
 from wizard.diagnosis.evidence import Evidence, Origin, SentRequest, StoredTokenKind
 from wizard.diagnosis.explanations import explain_evidence
@@ -235,7 +236,7 @@ class PasteReader:
         """What a pasted token is, and whose, because it equals one that is stored; of an access
         token, when it was made."""
         bare = "".join(token.strip("\"'`").split())
-        if not token_formats.COMPLETE_TOKEN.fullmatch(bare):
+        if not TOKEN.fullmatch(bare):
             return None, None, None
         for row in self._store.overviews.all():
             if any(each and each.refresh_token == bare for each in (row.grant, row.candidate)):
@@ -350,11 +351,7 @@ def _with_failure(evidence: Evidence, code: str, **details: str) -> Evidence:
 
 def _secret_locations(parsed: ParsedText, client: Client | None) -> frozenset[str] | None:
     """The data centres whose stored secret of `client` was sent; None: none was shown whole."""
-    shown = [
-        each
-        for each in parsed.values("client_secret")
-        if token_formats.CLIENT_SECRET.fullmatch(each)
-    ]
+    shown = [each for each in parsed.values("client_secret") if CLIENT_SECRET.fullmatch(each)]
     if client is None or not shown:
         return None
     places = client.locations

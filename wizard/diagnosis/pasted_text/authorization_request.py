@@ -10,12 +10,12 @@ from base64 import urlsafe_b64encode
 from dataclasses import replace
 from urllib.parse import SplitResult
 
+from wizard.credential_formats import CLIENT_ID, TOKEN_PREFIX
 from wizard.diagnosis.evidence import SentRequest
 from wizard.diagnosis.pasted_text.parsed_text import ParsedText
-from wizard.diagnosis.pasted_text.token_formats import CLIENT_ID
 from wizard.zoho import Zoho
 
-_CODE = re.compile(r"1\d{3}\.")
+_CODE = re.compile(TOKEN_PREFIX)
 """How every code of Zoho's begins; products call their errors' numbers codes, too."""
 
 

@@ -8,18 +8,14 @@ from importlib import resources
 from typing import Any
 from urllib.parse import SplitResult
 
+from wizard.credential_formats import CLIENT_ID, TOKEN
 from wizard.diagnosis.evidence import SentRequest, TokenFormat
 from wizard.diagnosis.pasted_text.authorization_request import (
     with_authorization_request,
     with_code_origin,
 )
 from wizard.diagnosis.pasted_text.parsed_text import ParsedText
-from wizard.diagnosis.pasted_text.token_formats import (
-    CLIENT_ID,
-    COMPLETE_TOKEN,
-    masked_line,
-    token_format_of,
-)
+from wizard.diagnosis.pasted_text.token_formats import masked_line, token_format_of
 from wizard.zoho import DataCenter, Product, Zoho, products
 
 _TOKEN_PATH = re.compile(r"/oauth/v\d/token(?![/\w])")
@@ -212,7 +208,7 @@ def _secret_format(parsed: ParsedText) -> TokenFormat | None:
             return TokenFormat.CLIENT_ID
         if _has_whitespace(value):
             return TokenFormat.WITH_WHITESPACE
-        if COMPLETE_TOKEN.fullmatch(value):
+        if TOKEN.fullmatch(value):
             return TokenFormat.OTHER
     return None
 

@@ -15,6 +15,8 @@ from functools import cached_property
 from typing import TypeVar
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
+from wizard.credential_formats import TOKEN_PREFIX
+
 T = TypeVar("T")
 
 MAX_PASTE_CHARACTERS = 1_000_000
@@ -67,9 +69,9 @@ _CURL_BODY = re.compile(r"-(?<!\S.)(?:d|F|-data[\w-]{0,20}+|-form|-json)(?![\w-]
 _TAG = re.compile(r"<[^<>]{0,2048}+>")
 _BLANKS = re.compile(r"\s++")
 _HEADER = re.compile(r"(?i)(?:zoho-oauthtoken|bearer)[ \t]{1,3}+([^\r\n]{1,400})")
-_TOKEN_START = re.compile(r"[\"'`]?1\d{3}\.[0-9A-Za-z]{6}")
+_TOKEN_START = re.compile(rf"[\"'`]?{TOKEN_PREFIX}[0-9A-Za-z]{{6}}")
 _TOKEN_END = re.compile(r"[\"'`](?=\s|$|,|\))|\\n|\s(?=-|https?:|\\)")
-_SINGLE_TOKEN = re.compile(r"1\d{3}\.[0-9a-f]{8}[^ ]{0,400}+$")
+_SINGLE_TOKEN = re.compile(rf"{TOKEN_PREFIX}[0-9a-f]{{8}}[^ ]{{0,400}}+$")
 _DATE = re.compile(r"(?i)(?<![\w-])date: ([a-z]{3}, \d{2} [a-z]{3} \d{4} [\d:]{8} GMT)")
 """RFC 9110, section 6.6.1."""
 _TITLE = re.compile(r"(?is)<title[^<>]{0,200}+>([^<]{0,300}+)")

@@ -2,16 +2,12 @@
 
 import re
 
+from wizard.credential_formats import CLIENT_ID, CLIENT_SECRET
 from wizard.diagnosis.evidence import Origin, TokenFormat
 from wizard.diagnosis.pasted_text import http_request
 from wizard.diagnosis.pasted_text.parsed_text import ParsedText
 from wizard.diagnosis.pasted_text.recognition import RecognizedFailure, status_details
-from wizard.diagnosis.pasted_text.token_formats import (
-    CLIENT_ID,
-    CLIENT_SECRET,
-    masked_line,
-    token_format_of,
-)
+from wizard.diagnosis.pasted_text.token_formats import masked_line, token_format_of
 from wizard.errors import WizardError
 from wizard.zoho import Zoho, parse_scope
 

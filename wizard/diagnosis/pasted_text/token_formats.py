@@ -1,4 +1,4 @@
-"""What tokens, ids and secrets look like, and how a text is shown without them. Pure.
+"""Which credential a pasted value looks like, and how foreign text is shown without secrets. Pure.
 
 Every pattern is possessive or bounded: no text, however made, is read twice. Each begins with the
 characters it can begin with, which an engine seeks quickest.
@@ -7,18 +7,16 @@ characters it can begin with, which an engine seeks quickest.
 import re
 from collections.abc import Callable
 
+from wizard.credential_formats import (
+    CLIENT_ID,
+    CLIENT_SECRET,
+    MASK,
+    SECRET_TOKEN,
+    TOKEN,
+    TOKEN_START,
+)
 from wizard.diagnosis.evidence import TokenFormat
 from wizard.transport import sanitize_line
-
-MASK = "(masked)"
-
-TOKEN = re.compile(r"1(?<![\w.].)\d{3}\.[0-9a-f]{8,}+(?:\.[0-9a-f]*+)?+(?![0-9A-Za-z])")
-"""A code or token of Zoho's, whole or cut off: ``1000.<32 hex>.<32 hex>``."""
-COMPLETE_TOKEN = re.compile(r"1\d{3}\.[0-9a-f]{32}\.[0-9a-f]{32}")
-CLIENT_ID = re.compile(r"1(?<![\w.].)000\.[A-Z0-9]{20,64}+(?![\w.])")
-CLIENT_SECRET = re.compile(r"[0-9a-f]{40,44}")
-"""A client secret of Zoho's."""
-_TOKEN_PREFIX = re.compile(r"1\d{3}\.[0-9a-fA-F.]*+")
 
 _LABELED_SECRET = re.compile(
     r"([A-Za-z_パ密](?<![\w-].)[\w-]{0,60}+"
@@ -50,7 +48,7 @@ def token_format_of(value: str) -> TokenFormat | None:
     """What `value`, sent where a token belongs, looks like; None where it is a stand-in for one
     (``<token>``, ``$TOKEN``, ``1000.…``), as people write before they show a text to others."""
     bare = value.strip("\"'`“”‘’ \t\r\n")
-    if COMPLETE_TOKEN.match(bare) and re.match(r"[&?]|%26", bare[70:]):
+    if TOKEN.match(bare) and re.match(r"[&?]|%26", bare[70:]):
         return TokenFormat.WITH_QUERY
     if re.search(r"[*…<>$(){}\[\]%]|\.\.\.|xxx|token|masked|redacted|your", bare, re.IGNORECASE):
         return None
@@ -59,7 +57,7 @@ def token_format_of(value: str) -> TokenFormat | None:
         return TokenFormat.CLIENT_ID
     if CLIENT_SECRET.fullmatch(bare):
         return TokenFormat.CLIENT_SECRET
-    if COMPLETE_TOKEN.fullmatch(bare):
+    if TOKEN.fullmatch(bare):
         quoted = value.strip() != bare
         return (
             TokenFormat.QUOTED
@@ -68,9 +66,9 @@ def token_format_of(value: str) -> TokenFormat | None:
             if value == bare
             else TokenFormat.WITH_WHITESPACE
         )
-    if COMPLETE_TOKEN.fullmatch(squeezed):
+    if TOKEN.fullmatch(squeezed):
         return TokenFormat.WITH_WHITESPACE
-    return TokenFormat.TRUNCATED if _TOKEN_PREFIX.fullmatch(bare) else TokenFormat.OTHER
+    return TokenFormat.TRUNCATED if TOKEN_START.fullmatch(bare) else TokenFormat.OTHER
 
 
 def mask_secrets(text: str) -> str:
@@ -118,7 +116,7 @@ def _mask_long_word(found: re.Match[str]) -> str:
 _MASK_RULES: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...] = (
     (_SECRET_HEADER, lambda found: f"{found[1]}{found[2]} {MASK}"),
     (_AUTHORIZATION_SCHEME, lambda found: f"{found[1]}{found[2]}{MASK}"),
-    (TOKEN, lambda _: MASK),
+    (SECRET_TOKEN, lambda _: MASK),
     (_LABELED_SECRET, _mask_labeled),
     (_USER_IN_URL, lambda found: f"{found[1]}{MASK}@"),
     (_CURL_USER, lambda found: f"{found[1]}{MASK}"),

@@ -1,0 +1,80 @@
+"""What Zoho's tokens, codes, client IDs and secrets look like, and what is shown in their place.
+
+Zoho documents no format; these are the ones observed. Refresh tokens, access tokens and
+authorization codes look alike. What comes from an accounts server is only held to the alphabet of
+its type, because Zoho may change the format. Every pattern is bounded or possessive, and begins
+with the character that it can begin with: searching takes linear time in any text.
+"""
+
+import re
+from typing import ClassVar, Self
+
+MASK = "(masked)"
+"""Stands in the place of a secret."""
+
+TOKEN_PREFIX = r"1\d{3}\."  # noqa: S105 - no secret
+"""A pattern: how every token begins, and every client ID."""
+TOKEN = re.compile(rf"{TOKEN_PREFIX}[0-9a-f]{{32}}\.[0-9a-f]{{32}}")
+"""A complete refresh token, access token or authorization code."""
+TOKEN_START = re.compile(rf"{TOKEN_PREFIX}[0-9a-fA-F.]*+")
+"""A token that may have been cut off, if nothing else stands there."""
+CLIENT_ID = re.compile(r"1(?<![\w.].)000\.[A-Z0-9]{20,64}+(?![\w.])")
+"""Not a secret."""
+CLIENT_SECRET = re.compile(r"[0-9a-f]{40,44}")
+POSSIBLE_CLIENT_SECRET = re.compile(r"(?=.*\d)[0-9A-Za-z_-]{24,128}")
+"""A word that a person pasted beside a client ID."""
+LABELED_CLIENT_SECRET = re.compile(r"[0-9A-Za-z_.~+/-]{8,128}")
+"""A word that a person pasted behind a label such as ``client_secret``."""
+SECRET_TOKEN = re.compile(
+    r"1(?<!\w.)(?!000\.[A-Z0-9]{20,64}+(?![\w.]))\d{3}\.[0-9a-fA-F]{8,}+(?:\.[0-9a-fA-F]*+)?+"
+)
+"""What is masked as a token, complete or cut off, within any text; never a client ID."""
+
+TOKEN_BYTES = re.compile(TOKEN.pattern.encode())
+UNFINISHED_TOKEN_BYTES = re.compile(
+    rf"(?:1\d{{0,3}}|{TOKEN_PREFIX}(?:[0-9a-f]{{32}}\.)?[0-9a-f]{{0,32}})\Z".encode()
+)
+"""The end of a stream of bytes that may become a token when more comes."""
+
+
+class _Value(str):
+    """Text that matches the pattern of its type; other text raises ValueError."""
+
+    __slots__ = ()
+    pattern: ClassVar[re.Pattern[str]]
+
+    def __new__(cls, text: str) -> Self:
+        if not cls.pattern.fullmatch(text):
+            raise ValueError(f"not a valid {cls.__name__}")  # without the text: it may be a secret
+        return super().__new__(cls, text)
+
+    @classmethod
+    def of(cls, value: object) -> Self | None:
+        """`value` as this type; None if it isn't valid."""
+        is_valid = isinstance(value, str) and cls.pattern.fullmatch(value)
+        return cls(str(value)) if is_valid else None
+
+
+class Token(_Value):
+    """An access token, refresh token or client secret: ``b64token`` of RFC 6750, section 2.1."""
+
+    __slots__ = ()
+    pattern = re.compile(r"[A-Za-z0-9._~+/-]+=*")
+
+    def __repr__(self) -> str:
+        return "Token(…)"
+
+
+class Identifier(_Value):
+    """The ID of an account, an organization or a client at Zoho, most of them numbers.
+
+    It needs no quoting in a header, a URL, a file or a shell.
+    """
+
+    __slots__ = ()
+    pattern = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+def short_client_id(client_id: str) -> str:
+    """Enough of a client ID to recognize it: ``1000.4SVB…91T4``."""
+    return client_id if len(client_id) <= 14 else f"{client_id[:9]}…{client_id[-4:]}"
