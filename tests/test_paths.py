@@ -1,43 +1,83 @@
 """Where the wizard's things are."""
 
 import os
+import pwd
 import stat
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from platformdirs.macos import MacOS
+from platformdirs.unix import Unix
+from platformdirs.windows import Windows
 
 from wizard.errors import WizardError, explain
 from wizard.paths import Paths, locate
 
-
-def test_data_and_configuration_stand_apart_in_the_users_directories() -> None:
-    home = locate({"HOME": "/home/anna"})
-    assert home.data_dir == "/home/anna/.local/share/zoho-wizard"
-    assert home.config_dir == "/home/anna/.config/zoho-wizard"
-    assert home.database.startswith(home.data_dir)
-    assert home.key_file.startswith(home.config_dir)
-    assert not home.simulator_url
+PLATFORMS = {"linux": Unix, "darwin": MacOS, "win32": Windows}
+LOCAL_APPDATA = r"C:\Users\anna\AppData\Local"
+XDG = {"XDG_DATA_HOME": "/x/data", "XDG_CONFIG_HOME": "/x/config", "XDG_CACHE_HOME": "/x/cache"}
 
 
-def test_xdg_directories_are_honoured_unless_they_are_relative() -> None:
+@pytest.mark.parametrize("platform", PLATFORMS)
+@pytest.mark.parametrize("xdg", [(), *([name] for name in XDG), XDG], ids=str)
+def test_places_are_those_that_platformdirs_names(
+    platform: str, xdg: Sequence[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    environ = {
+        "HOME": "/home/anna",
+        "LOCALAPPDATA": LOCAL_APPDATA,
+        "WIN_PD_OVERRIDE_LOCAL_APPDATA": LOCAL_APPDATA,  # elsewhere, it can't ask Windows
+        **{name: XDG[name] for name in xdg},
+    }
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    theirs = PLATFORMS[platform]("zoho-wizard", appauthor=False)
+    data, config = theirs.user_data_dir, theirs.user_config_dir
+    if data == config:
+        data, config = f"{data}/data", f"{config}/config"
+    ours = locate(environ, platform)
+    assert (ours.data_dir, ours.config_dir, ours.cache_dir) == (data, config, theirs.user_cache_dir)
+
+
+def test_locks_socket_and_cached_tokens_depend_on_the_data_directory_only() -> None:
+    session = {"XDG_CACHE_HOME": "/c", "XDG_RUNTIME_DIR": "/run/user/1", "XDG_STATE_HOME": "/s"}
+    one, other = locate({"HOME": "/h"}), locate({"HOME": "/h", **session, "TMPDIR": "/t"})
+    assert other.cache_dir == "/c/zoho-wizard"
+    for places in (one, other):
+        derived = (places.lock_dir, places.socket, places.token_dir, places.browser_dir)
+        assert {os.path.dirname(each) for each in derived} == {one.data_dir}
+
+
+def test_a_relative_xdg_directory_is_ignored() -> None:
     home = locate({"HOME": "/h", "XDG_DATA_HOME": "/data", "XDG_CONFIG_HOME": "relative"})
     assert home.data_dir == "/data/zoho-wizard"
     assert home.config_dir == "/h/.config/zoho-wizard"
 
 
+@pytest.mark.parametrize("environ", [{"HOME": ""}, {}])
+def test_an_empty_home_is_an_unset_one(environ: dict[str, str]) -> None:
+    own = pwd.getpwuid(os.getuid()).pw_dir
+    assert locate(environ).data_dir == f"{own}/.local/share/zoho-wizard"
+    chosen = locate({**environ, "ZOHO_WIZARD_HOME": "~/w", "ZOHO_WIZARD_KEY_FILE": "~/key"})
+    assert (chosen.data_dir, chosen.key_file) == (f"{own}/w/data", f"{own}/key")
+
+
 def test_one_variable_moves_everything() -> None:
     home = locate({"HOME": "/h", "ZOHO_WIZARD_HOME": "/srv/wizard/"})
-    assert (home.data_dir, home.config_dir) == ("/srv/wizard/data", "/srv/wizard/config")
+    places = (home.data_dir, home.config_dir, home.cache_dir)
+    assert places == ("/srv/wizard/data", "/srv/wizard/config", "/srv/wizard/cache")
 
 
-def test_the_simulator_lives_below_the_live_home() -> None:
+def test_the_simulators_places_are_below_the_live_ones() -> None:
     live = locate({"HOME": "/h"})
     home = locate({"HOME": "/h", "ZOHO_WIZARD_SIMULATOR_URL": "http://127.0.0.1:8730"})
     assert home.simulator_url
     assert home.data_dir == f"{live.data_dir}/simulator"
     assert home.config_dir == f"{live.config_dir}/simulator"
+    assert home.cache_dir == f"{live.cache_dir}/simulator"
 
 
 def test_a_named_key_file_is_used() -> None:

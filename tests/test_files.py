@@ -1,0 +1,115 @@
+"""Private files: closed to others from birth, whole, and never through a link."""
+
+import errno
+import os
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from wizard import files
+
+
+@pytest.fixture(autouse=True)
+def open_umask() -> Iterator[None]:
+    """The umask that gives everything to everybody."""
+    before = os.umask(0)
+    yield
+    os.umask(before)
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def names(directory: Path) -> list[str]:
+    return sorted(each.name for each in directory.iterdir())
+
+
+def test_each_way_to_write_makes_a_private_file(tmp_path: Path) -> None:
+    files.create(str(tmp_path / "created"), b"1")
+    files.create_whole(str(tmp_path / "whole"), b"2")
+    files.replace(str(tmp_path / "replaced"), b"3")
+    assert {each.name: (mode(each), each.read_bytes()) for each in tmp_path.iterdir()} == {
+        "created": (0o600, b"1"),
+        "whole": (0o600, b"2"),
+        "replaced": (0o600, b"3"),
+    }
+
+
+@pytest.mark.parametrize("create", [files.create, files.create_whole])
+def test_what_is_there_is_never_created_again(tmp_path: Path, create: object) -> None:
+    assert callable(create)
+    taken, target = tmp_path / "taken", tmp_path / "target"
+    taken.symlink_to(target)
+    with pytest.raises(FileExistsError):
+        create(str(taken), b"new")
+    assert names(tmp_path) == ["taken"]
+
+
+def test_a_replaced_file_becomes_private_and_a_link_to_it_is_not_followed(tmp_path: Path) -> None:
+    target, path = tmp_path / "target", tmp_path / "file"
+    target.write_text("kept")
+    path.symlink_to(target)
+    files.replace(str(path), b"new")
+    assert (path.is_symlink(), path.read_bytes(), mode(path)) == (False, b"new", 0o600)
+    assert target.read_text() == "kept"
+
+
+def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_text("old")
+
+    def refuse() -> None:
+        assert len(names(tmp_path)) == 2  # the new file is there, under its own name
+        raise OSError(errno.ENOSPC, "full")
+
+    with pytest.raises(OSError, match="full"):
+        files.replace(str(path), b"new", before_rename=refuse)
+    assert names(tmp_path) == ["file"]
+    assert path.read_text() == "old"
+
+
+def test_what_a_killed_process_left_under_the_chosen_name_is_replaced(tmp_path: Path) -> None:
+    path, left = tmp_path / "file", tmp_path / "file.new"
+    left.write_text("half")
+    files.replace(str(path), b"whole", temporary=str(left))
+    assert names(tmp_path) == ["file"]
+    assert (path.read_bytes(), mode(path)) == (b"whole", 0o600)
+
+
+def test_a_directory_handle_decides_where_a_name_is(tmp_path: Path) -> None:
+    directory, moved = tmp_path / "one", tmp_path / "two"
+    directory.mkdir()
+    handle = os.open(directory, os.O_RDONLY)
+    directory.rename(moved)
+    directory.mkdir()
+    try:
+        files.replace("file", b"new", directory_fd=handle, temporary="file.new")
+        assert (names(directory), names(moved)) == ([], ["file"])
+        files.remove("file", handle)
+        assert names(moved) == []
+    finally:
+        os.close(handle)
+
+
+def test_missing_directories_are_made_private_and_others_stay_as_they_are(tmp_path: Path) -> None:
+    (tmp_path / "open").mkdir(0o755)
+    files.make_directory(str(tmp_path / "open" / "a" / "b"))
+    files.make_directory(str(tmp_path / "open"))
+    modes = {each.name: mode(each) for each in tmp_path.rglob("*")}
+    assert modes == {"open": 0o755, "a": 0o700, "b": 0o700}
+
+
+def test_files_and_locks_import_nothing_expensive() -> None:
+    script = (
+        "import sys, os; before = set(sys.modules); import wizard.files, wizard.locks;"
+        "print(*sorted(set(sys.modules) - before))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["wizard", "wizard.files", "wizard.locks"]
