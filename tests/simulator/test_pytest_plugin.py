@@ -41,3 +41,19 @@ def test_a_project_with_a_package_named_wizard_can_run_its_own_tests(tmp_path: P
 def test_the_plugin_does_not_load_flask_for_those_who_do_not_use_it(tmp_path: Path) -> None:
     words = "import sys, wizard.simulator.pytest_plugin; print('flask' in sys.modules)"
     assert _python("-c", words, folder=tmp_path).stdout == "False\n"
+
+
+def test_a_running_simulator_loads_neither_playwright_nor_authlib(tmp_path: Path) -> None:
+    words = """
+import sys
+from urllib.request import urlopen
+
+from wizard.simulator.server import Simulator
+
+with Simulator() as simulator:
+    simulator.controls.users()
+    urlopen(f"{simulator.url}/_simulator/").close()
+    urlopen(f"{simulator.url}/eu/accounts/signin").close()
+print(sorted({"authlib", "flask", "playwright", "requests"} & set(sys.modules)))
+"""
+    assert _python("-c", words, folder=tmp_path).stdout == "['flask']\n"

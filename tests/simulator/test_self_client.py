@@ -30,7 +30,7 @@ def _credentials(zoho: ZohoDriver, client: Client, scope: str, soid: str = "") -
     return _request_token(zoho, client, grant_type="client_credentials", scope=scope, soid=soid)
 
 
-@pytest.mark.rule("one-self-client-an-account")
+@pytest.mark.rule("one-self-client-per-account")
 def test_an_account_has_one_self_client(zoho: ZohoDriver, self_client: Client) -> None:
     with pytest.raises(ValueError, match="has a self client already"):
         zoho.controls.register_client(ANNA, [], kind="self-client")

@@ -15,7 +15,7 @@ VERIFIER = "a-verifier-of-at-least-forty-three-characters-0123456789"
 S256 = base64.urlsafe_b64encode(hashlib.sha256(VERIFIER.encode()).digest()).rstrip(b"=").decode()
 
 
-@pytest.mark.rule("token-answer-shape", "code-format", "offline-returns-a-refresh-token")
+@pytest.mark.rule("token-response-shape", "code-format", "offline-returns-a-refresh-token")
 def test_an_offline_code_with_consent_brings_both_tokens(zoho: ZohoDriver) -> None:
     code = zoho.authorization_code()
     answer = zoho.exchange(code)
@@ -40,7 +40,7 @@ def test_an_online_code_brings_no_refresh_token(zoho: ZohoDriver, access_type: s
     assert "refresh_token" not in zoho.issue_tokens(access_type=access_type)
 
 
-@pytest.mark.rule("token-answer-is-one-line")
+@pytest.mark.rule("token-response-is-one-line")
 def test_the_answer_is_one_line_without_a_line_end(zoho: ZohoDriver) -> None:
     assert "\n" not in zoho.exchange(zoho.authorization_code()).text
 

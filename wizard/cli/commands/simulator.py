@@ -1,4 +1,4 @@
-"""``simulator`` and ``demo``: the simulated Zoho alone, and with a wizard beside it."""
+"""`simulator` and `demo`: the simulated Zoho, alone or with a wizard that uses it."""
 
 import errno
 import json
@@ -50,7 +50,7 @@ def simulator(terminal: Terminal, port: int) -> None:
             "A made-up Zoho answers. Its people, clients, clock and journal:"
         )
         terminal.renderer.print_command(f"{simulated.url}/_simulator/")
-        _print_people(terminal, simulated)
+        _print_users(terminal, simulated)
         _print_environment(terminal, simulated)
         terminal.renderer.print_note("Ctrl-C: stop.")
         wait_until(stopped)
@@ -102,7 +102,7 @@ def _serve_demo(
         renderer.print_note(
             "2. Follow it: choose a task, register a client, sign in as one of these:"
         )
-        _print_people(terminal, simulated)
+        _print_users(terminal, simulated)
         renderer.print_note("3. Use what you made, by the name you gave it, in another terminal:")
         _print_environment(terminal, simulated)
         renderer.print_command("zoho-wizard list")
@@ -122,7 +122,7 @@ def _serve_demo(
 
 @contextmanager
 def running_simulator(port: int) -> Iterator["Simulator"]:
-    """A simulated Zoho on `port`; raises ``simulator-port-in-use``."""
+    """Run a simulated Zoho on `port`; raises `simulator-port-in-use`."""
     from wizard.simulator.server import Simulator
 
     try:
@@ -135,27 +135,23 @@ def running_simulator(port: int) -> Iterator["Simulator"]:
         yield simulated
 
 
-def _print_people(terminal: Terminal, simulated: "Simulator") -> None:
-    people = simulated.controls.users()
-    width = max(len(person["email"]) for person in people)
-    for person in people:
-        columns = (
-            person["email"].ljust(width),
-            person["password"].ljust(22),
-            _describe_person(person),
-        )
+def _print_users(terminal: Terminal, simulated: "Simulator") -> None:
+    users = simulated.controls.users()
+    width = max(len(user["email"]) for user in users)
+    for user in users:
+        columns = user["email"].ljust(width), user["password"].ljust(22), _describe_user(user)
         terminal.renderer.print_note(f"     {'  '.join(columns)}")
 
 
-def _describe_person(person: Mapping[str, Any]) -> str:
-    """What is particular about a made-up person."""
-    kind = f"at Zoho {person['location'].upper()}"
-    in_crm = [each for each in person["organizations"] if each["product"] == "crm"]
-    if person["one_time_code"]:
-        return f"{kind}; asks for a one-time code too"
+def _describe_user(user: Mapping[str, Any]) -> str:
+    """Say where the user's account is and what is special about signing in."""
+    description = f"at Zoho {user['location'].upper()}"
+    in_crm = [each for each in user["organizations"] if each["product"] == "crm"]
+    if user["one_time_code"]:
+        return f"{description}; asks for a one-time code too"
     if not in_crm:
-        return f"{kind}; has no account in any product"
-    return f"{kind}; chooses among organizations" if len(in_crm) > 1 else kind
+        return f"{description}; has no account in any product"
+    return f"{description}; chooses among organizations" if len(in_crm) > 1 else description
 
 
 def _print_environment(terminal: Terminal, simulated: "Simulator") -> None:
@@ -166,7 +162,7 @@ def _print_environment(terminal: Terminal, simulated: "Simulator") -> None:
 
 
 def _remove_data(demo_settings: settings.Settings) -> None:
-    """Remove the simulator's home, which holds nothing that is real. Raises ``already-served``."""
+    """Remove the demo's data and configuration, none of which is real. Raises `already-served`."""
     demo_settings.paths.prepare()
     with alone(demo_settings.paths):
         paths = demo_settings.paths
@@ -175,7 +171,7 @@ def _remove_data(demo_settings: settings.Settings) -> None:
 
 
 def _load_state(simulated: "Simulator", state_file: Path) -> None:
-    """Go on where the last demo ended; raises ``demo-unreadable``."""
+    """Continue where the last demo ended; raises `demo-unreadable`."""
     try:
         text = state_file.read_text("utf-8")
     except FileNotFoundError:
