@@ -16,7 +16,7 @@ from wizard.simulator.authorization_endpoint import (
 def _decision(zoho: ZohoDriver, email: str, **changes: str) -> authorization_endpoint.Decision:
     asked = query_parameters(zoho.authorization_url(**changes))
     user = zoho.world.users.get(email)
-    return authorization_endpoint.judge(zoho.world, AuthorizationRequest.read("eu", asked), user)
+    return authorization_endpoint.evaluate(zoho.world, AuthorizationRequest.read("eu", asked), user)
 
 
 @pytest.mark.rule("authorization-is-get-only")

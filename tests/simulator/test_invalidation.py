@@ -133,7 +133,7 @@ def test_an_account_that_moved_is_at_home_elsewhere_and_left_its_tokens_dead(
     assert zoho.refresh(body["refresh_token"]).json() == INVALID_CODE
     assert not zoho.is_accepted(body["access_token"])
     assert query_parameters(zoho.authorize())["location"] == "in"
-    with pytest.raises(LookupError, match="no data centre"):
+    with pytest.raises(LookupError, match="no data center"):
         zoho.controls.move_account(ANNA, "moon")
 
 

@@ -1,6 +1,6 @@
 """The authorization endpoint: decide what a browser that asks for consent sees.
 
-`judge` changes nothing. `accept`, `reject` and `no_account` do what the buttons do and return the
+`evaluate` changes nothing. `accept`, `reject` and `no_account` do what the buttons do and return the
 URL that the browser goes to. `generate_code` issues a self client's code.
 """
 
@@ -113,7 +113,7 @@ Decision = (
 )
 
 
-def judge(
+def evaluate(
     world: World,
     request: AuthorizationRequest,
     user: User | None,
@@ -130,7 +130,7 @@ def judge(
     if error:
         return error
     client = world.clients.get(request.client_id)
-    return _judge_account(world, request, client, user, organization_ids or {})
+    return _evaluate_account(world, request, client, user, organization_ids or {})
 
 
 def accept(
@@ -213,7 +213,7 @@ def _error_page(world: World, request: AuthorizationRequest) -> ErrorPage | None
     return None
 
 
-def _judge_account(
+def _evaluate_account(
     world: World,
     request: AuthorizationRequest,
     client: Client,

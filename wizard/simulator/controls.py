@@ -179,7 +179,7 @@ class Controls:
             for each in user.organizations
             if each.organization_id == organization_id
         }
-        match authorization_endpoint.judge(self.world, request, user, chosen):
+        match authorization_endpoint.evaluate(self.world, request, user, chosen):
             case ConsentRequired(organizations=organizations):
                 ids = {key: each.organization_id for key, each in organizations.items()}
                 return authorization_endpoint.accept(self.world, request, user, ids)

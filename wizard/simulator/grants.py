@@ -95,9 +95,9 @@ class Grants:
         if earlier:
             self.consents.remove(earlier)
             added = {scope.casefold() for scope in permission.scopes}
-            kept = [scope for scope in earlier.scopes if scope.casefold() not in added]
+            remaining = [scope for scope in earlier.scopes if scope.casefold() not in added]
             organizations = {**earlier.organizations, **permission.organizations}
-            scopes = [*permission.scopes, *kept]
+            scopes = [*permission.scopes, *remaining]
             permission = replace(permission, scopes=scopes, organizations=organizations)
         self.consents.append(permission)
 

@@ -204,10 +204,10 @@ def _outcome(response: Response) -> str:
     except ValueError:
         return "broken JSON"
     found = [body.get(name) for name in ("error", "cause", "errorCode", "summary", "code")]
-    word = next((each for each in found if isinstance(each, str | int)), None)
+    code = next((each for each in found if isinstance(each, str | int)), None)
     if response.status_code < 400 and "error" not in body:
         return "ok"
-    return str(word) if word is not None else fallback
+    return str(code) if code is not None else fallback
 
 
 def json_line(body: dict[str, Any]) -> str:

@@ -70,7 +70,7 @@ def handle_api_request(
     if product is None:
         return PATH_NOT_FOUND
     probe = product.endpoint_at(api_path, method)
-    case, token = _judge(world, product, probe, location, authorization)
+    case, token = _check_request(world, product, probe, location, authorization)
     if case == "" and probe and token:
         return _success(world, product, probe, token, parameters, api_path)
     return _error_response(world, product, case, api_path)
@@ -82,7 +82,7 @@ def parse_authorization(authorization: str) -> str | None:
     return match[1] if match else None
 
 
-def _judge(
+def _check_request(
     world: World, product: Product, endpoint: Endpoint | None, location: str, authorization: str
 ) -> tuple[str, AccessToken | None]:
     """Return the key of the error ("" for none), and the token."""

@@ -68,8 +68,8 @@ def setting_definitions() -> dict[str, dict[str, Any]]:
 def _validate(name: str, value: Any) -> None:
     row = setting_definitions().get(name)
     if row is None:
-        near = get_close_matches(name, setting_definitions(), n=1)
-        hint = f"; did you mean {near[0]}?" if near else ""
+        closest = get_close_matches(name, setting_definitions(), n=1)
+        hint = f"; did you mean {closest[0]}?" if closest else ""
         raise ValueError(f"there is no setting {name!r}{hint}")
     kind = type(row["default"])
     if type(value) is not kind or (kind is int and value < 0):

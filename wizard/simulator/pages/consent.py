@@ -32,7 +32,7 @@ def authorize() -> Any:
     if request.method != "GET":
         return _error_page(NOT_FOUND)
     requested = AuthorizationRequest.read(page_context.current_location(), request.args)
-    decision = authorization_endpoint.judge(
+    decision = authorization_endpoint.evaluate(
         page_context.current_world(), requested, page_context.signed_in_user()
     )
     match decision:
@@ -59,7 +59,7 @@ def decide() -> Response:
     )
     chosen = body.get("organizations") or {}
     # The page was shown, so an earlier consent, maybe in another tab, must not skip it.
-    decision = authorization_endpoint.judge(
+    decision = authorization_endpoint.evaluate(
         page_context.current_world(), replace(requested, prompt="consent"), user, chosen
     )
     match decision, body.get("decision"):
@@ -167,9 +167,9 @@ def product_title(scope: str) -> str:
 def describe_scope(scope: str) -> str:
     """Return what a scope allows: `ZohoCRM.modules.leads.READ` → View leads (modules)."""
     _, *names, operation = scope.split(".") if "." in scope else ("", scope, "READ")
-    *parents, thing = (_spell_out(name) for name in names)
+    *parents, subject = (_spell_out(name) for name in names)
     action = _OPERATION_TEXTS.get(operation.upper(), operation)
-    return f"{action} {thing}" + (f" ({', '.join(parents)})" if parents else "")
+    return f"{action} {subject}" + (f" ({', '.join(parents)})" if parents else "")
 
 
 def _spell_out(name: str) -> str:

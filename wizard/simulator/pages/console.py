@@ -144,10 +144,10 @@ def create(kind: str) -> Any:
 @page_context.sign_in_required
 def client(client_id: str) -> Any:
     """Show a client: its secret, or for a self client the form that generates a code."""
-    own = own_client(client_id)
-    if own.kind == SELF_CLIENT:
+    client = own_client(client_id)
+    if client.kind == SELF_CLIENT:
         return redirect(url_for(".code_form", client_id=client_id))
-    return _tab("secret", own)
+    return _tab("secret", client)
 
 
 @pages.get("/client/<client_id>/secret")
@@ -171,20 +171,20 @@ def regenerate(client_id: str) -> Any:
 @page_context.sign_in_required
 def details(client_id: str) -> str:
     """Show the form with the registered values."""
-    own = _server_based(client_id)
-    return _tab("details", own, registration=Registration.of(own), errors={})
+    client = _server_based(client_id)
+    return _tab("details", client, registration=Registration.of(client), errors={})
 
 
 @pages.post("/client/<client_id>/details")
 @page_context.sign_in_required
 def update(client_id: str) -> Any:
     """Change name, homepage and redirect URIs, or show the errors of the form."""
-    own, registration = _server_based(client_id), Registration.read(request.form)
+    client, registration = _server_based(client_id), Registration.read(request.form)
     if registration.errors():
-        return _tab("details", own, registration=registration, errors=registration.errors())
-    own.name, own.homepage = registration.name, registration.homepage
-    own.redirect_uris = list(registration.redirect_uris)
-    return _tab("details", own, registration=registration, errors={}, updated=True)
+        return _tab("details", client, registration=registration, errors=registration.errors())
+    client.name, client.homepage = registration.name, registration.homepage
+    client.redirect_uris = list(registration.redirect_uris)
+    return _tab("details", client, registration=registration, errors={}, updated=True)
 
 
 @pages.post("/client/<client_id>/delete")
@@ -199,20 +199,22 @@ def delete(client_id: str) -> Any:
 @page_context.sign_in_required
 def settings(client_id: str) -> str:
     """Show in which data centers the client is enabled, and its secrets."""
-    own = _server_based(client_id)
+    client = _server_based(client_id)
     all_data_centers = data_centers().values()
-    shared = [each for each in all_data_centers if can_share_clients(own.location, each.location)]
-    return _tab("settings", own, data_centers=shared)
+    shared = [
+        each for each in all_data_centers if can_share_clients(client.location, each.location)
+    ]
+    return _tab("settings", client, data_centers=shared)
 
 
 @pages.post("/client/<client_id>/settings/<location:other_location>")
 @page_context.sign_in_required
 def toggle_data_center(client_id: str, other_location: str) -> Any:
     """Enable or disable another data center."""
-    own, clients = _server_based(client_id), page_context.current_world().clients
-    if not can_share_clients(own.location, other_location) or other_location == own.location:
+    client, clients = _server_based(client_id), page_context.current_world().clients
+    if not can_share_clients(client.location, other_location) or other_location == client.location:
         abort(404)
-    if own.is_known_in(other_location):
+    if client.is_known_in(other_location):
         clients.disable_data_center(client_id, other_location)
     else:
         clients.enable_data_center(client_id, other_location)
@@ -223,8 +225,10 @@ def toggle_data_center(client_id: str, other_location: str) -> Any:
 @page_context.sign_in_required
 def share_credentials(client_id: str) -> Any:
     """Use the same credentials in all data centers, or different ones."""
-    own = _server_based(client_id)
-    page_context.current_world().clients.use_same_credentials(own.client_id, "same" in request.form)
+    client = _server_based(client_id)
+    page_context.current_world().clients.use_same_credentials(
+        client.client_id, "same" in request.form
+    )
     return redirect(url_for(".settings", client_id=client_id))
 
 
@@ -240,8 +244,8 @@ def _own_clients() -> list[Client]:
 
 
 def _server_based(client_id: str) -> Client:
-    own = own_client(client_id)
-    return own if own.kind == SERVER_BASED else abort(404)
+    client = own_client(client_id)
+    return client if client.kind == SERVER_BASED else abort(404)
 
 
 def _form(kind: str, registration: Registration, errors: dict[str, str] | None = None) -> str:
@@ -254,8 +258,8 @@ def _form(kind: str, registration: Registration, errors: dict[str, str] | None =
     )
 
 
-def _tab(tab: str, own: Client, **values: Any) -> str:
-    return render_template(f"simulator/client_{tab}.html", tab=tab, client=own, **values)
+def _tab(tab: str, client: Client, **values: Any) -> str:
+    return render_template(f"simulator/client_{tab}.html", tab=tab, client=client, **values)
 
 
 @pages.get("/client/<client_id>/code")
@@ -269,10 +273,10 @@ def code_form(client_id: str) -> str:
 @page_context.sign_in_required
 def generate_code(client_id: str) -> str:
     """Generate a code, after asking for the organization if the scopes leave a choice."""
-    own, user = _self_client(client_id), page_context.require_user()
+    client, user = _self_client(client_id), page_context.require_user()
     errors = _code_errors(request.form)
     if errors:
-        return _code_page("form", own, errors=errors, sent=request.form)
+        return _code_page("form", client, errors=errors, sent=request.form)
     requested = split_scopes(request.form["scope"])
     bound = [product for product in products_of(requested) if product.binds_organization]
     owned = {each.key: user.organizations_in(each.key) for each in bound}
@@ -283,21 +287,21 @@ def generate_code(client_id: str) -> str:
     }
     if None in chosen.values():
         choices = [(each, owned[each.key]) for each in bound if len(owned[each.key]) > 1]
-        return _code_page("portal", own, sent=request.form, choices=choices)
+        return _code_page("portal", client, sent=request.form, choices=choices)
     ids = {key: each.organization_id for key, each in chosen.items() if each}
     return _generate_code(
-        own, Permission(client_id, user.zuid, page_context.current_location(), requested, ids)
+        client, Permission(client_id, user.zuid, page_context.current_location(), requested, ids)
     )
 
 
-def _generate_code(own: Client, permission: Permission) -> str:
+def _generate_code(client: Client, permission: Permission) -> str:
     minutes = int(request.form["minutes"])
     code = authorization_endpoint.generate_code(
         page_context.current_world(), permission, lifetime_seconds=60 * minutes
     )
     if code is None:
-        return _code_page("form", own, errors={"scope": CODE_LIMIT_REACHED}, sent=request.form)
-    return _code_page("done", own, code=code.code, minutes=minutes)
+        return _code_page("form", client, errors={"scope": CODE_LIMIT_REACHED}, sent=request.form)
+    return _code_page("done", client, code=code.code, minutes=minutes)
 
 
 def _chosen_organization(
@@ -321,13 +325,13 @@ def _code_errors(form_fields: Mapping[str, str]) -> dict[str, str]:
 
 
 def _self_client(client_id: str) -> Client:
-    own = own_client(client_id)
-    return own if own.kind == SELF_CLIENT else abort(404)
+    client = own_client(client_id)
+    return client if client.kind == SELF_CLIENT else abort(404)
 
 
-def _code_page(step: str, own: Client, **values: Any) -> str:
+def _code_page(step: str, client: Client, **values: Any) -> str:
     return render_template(
-        f"simulator/code_{step}.html", tab="code", client=own, durations=MINUTES, **values
+        f"simulator/code_{step}.html", tab="code", client=client, durations=MINUTES, **values
     )
 
 

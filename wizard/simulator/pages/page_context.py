@@ -101,9 +101,9 @@ def sign_in_page() -> str:
 def safe_target(serviceurl: str) -> str:
     """Return where to go after signing in: a URL of this data center, or its home page."""
     parts = urlsplit(serviceurl)
-    own = request.host_url.rstrip("/")
+    own_origin = request.host_url.rstrip("/")
     is_absolute = bool(parts.scheme or parts.netloc)
-    is_cross_origin = is_absolute and f"{parts.scheme}://{parts.netloc}" != own
+    is_cross_origin = is_absolute and f"{parts.scheme}://{parts.netloc}" != own_origin
     if (
         is_cross_origin
         or not parts.path.startswith(f"/{current_location()}/")

@@ -71,21 +71,21 @@ class SimulatedUser:
         self.page.go_back()
 
     def click(self, target: Locator) -> None:
-        self._act("click", target)
+        self._begin_action("click", target)
         target.click()
 
     def fill(self, target: Locator, text: str) -> None:
-        self._act("fill", target)
+        self._begin_action("fill", target)
         target.fill(text)
 
     def type(self, target: Locator, text: str) -> None:
         """Click the field and type key by key, as for boxes of a single digit."""
-        self._act("fill", target)
+        self._begin_action("fill", target)
         target.press_sequentially(text)
 
     def choose(self, target: Locator, option: str | None = None) -> None:
         """Check a box or a radio button, or choose an option of a list by its label."""
-        self._act("choose", target)
+        self._begin_action("choose", target)
         if option is None:
             target.check()
         else:
@@ -93,14 +93,14 @@ class SimulatedUser:
 
     def copy(self, *targets: Locator) -> str:
         """Select adjacent texts and copy them: one action. Several values become lines."""
-        self._act("copy", targets[0])
+        self._begin_action("copy", targets[0])
         return "\n".join(_text_of(target) for target in targets)
 
     def paste(self, target: Locator, text: str) -> None:
-        self._act("paste", target)
+        self._begin_action("paste", target)
         target.fill(text)
 
-    def _act(self, action: str, target: Locator) -> None:
+    def _begin_action(self, action: str, target: Locator) -> None:
         target.wait_for(state="visible")
         _require_loopback(self.page.url)
         self.counter.record(f"{action} {target}", self._is_signing_in)
