@@ -1,7 +1,7 @@
 """The authorization endpoint: decide what a browser that asks for consent sees.
 
-`evaluate` changes nothing. `accept`, `reject` and `no_account` do what the buttons do and return the
-URL that the browser goes to. `generate_code` issues a self client's code.
+`evaluate` changes nothing. `accept`, `reject` and `no_account` do what the buttons do and return
+the URL that the browser goes to. `generate_code` issues a self client's code.
 """
 
 from collections.abc import Mapping

@@ -14,11 +14,7 @@ from waitress.server import create_server
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import BaseConverter
 
-from wizard.simulator import (
-    accounts,
-    middleware,
-    product_apis,
-)
+from wizard.simulator import accounts, middleware, product_apis
 from wizard.simulator.catalog import data_centers
 from wizard.simulator.clock import Clock
 from wizard.simulator.controls import Controls

@@ -4,8 +4,16 @@ from typing import Any
 
 from flask import Response, make_response, redirect, render_template, request, url_for
 
-from wizard.simulator.pages import page_context
+from wizard.simulator.middleware import current_world
 from wizard.simulator.pages.consent import describe_scopes
+from wizard.simulator.pages.page_context import (
+    current_location,
+    current_session,
+    location_blueprint,
+    require_user,
+    set_session_cookie,
+    sign_in_required,
+)
 from wizard.simulator.pages.sign_in import (
     DEACTIVATED,
     UNKNOWN_ACCOUNT,
@@ -18,42 +26,40 @@ from wizard.simulator.users import User
 
 WRONG_CURRENT_PASSWORD = "This is not your current password."  # noqa: S105 - no secret
 
-pages = page_context.location_blueprint("account", "accounts")
+pages = location_blueprint("account", "accounts")
 
 
 @pages.get("/home")
-@page_context.sign_in_required
+@sign_in_required
 def home() -> str:
     """Show the form that changes the password."""
     return render_template("simulator/security.html", errors={})
 
 
 @pages.post("/home/password")
-@page_context.sign_in_required
+@sign_in_required
 def change_password() -> Any:
     """Change the password, then ask what else to end."""
     errors = _password_errors(request.form)
     if errors:
         return render_template("simulator/security.html", errors=errors)
-    page_context.current_world().change_password(
-        page_context.require_user(), request.form["new_password"]
-    )
+    current_world().change_password(require_user(), request.form["new_password"])
     return redirect(url_for(".sessions"))
 
 
 @pages.get("/home/sessions")
-@page_context.sign_in_required
+@sign_in_required
 def sessions() -> str:
     """Ask which sessions and tokens to end. Nothing is checked by default."""
     return render_template("simulator/sessions.html")
 
 
 @pages.post("/home/sessions")
-@page_context.sign_in_required
+@sign_in_required
 def end_sessions() -> Any:
     """End what was checked."""
-    user, session = page_context.require_user(), page_context.current_session()
-    page_context.current_world().change_password(
+    user, session = require_user(), current_session()
+    current_world().change_password(
         user,
         user.password,
         end_sessions="end_sessions" in request.form,
@@ -64,17 +70,17 @@ def end_sessions() -> Any:
 
 
 @pages.get("/home/password-changed")
-@page_context.sign_in_required
+@sign_in_required
 def password_changed() -> str:
     """Confirm the change."""
     return render_template("simulator/security.html", errors={}, changed=True)
 
 
 @pages.get("/home/connected-apps")
-@page_context.sign_in_required
+@sign_in_required
 def connected_apps() -> str:
     """List the clients that have a valid refresh token of this user."""
-    world, user = page_context.current_world(), page_context.require_user()
+    world, user = current_world(), require_user()
     entries = []
     for client in world.connected_apps(user):
         tokens = list(world.grants.active_refresh_tokens(user.zuid, client.client_id))
@@ -84,16 +90,16 @@ def connected_apps() -> str:
 
 
 @pages.post("/home/connected-apps/<client_id>/revoke")
-@page_context.sign_in_required
+@sign_in_required
 def revoke(client_id: str) -> Any:
     """Revoke all tokens that a client has of this user."""
-    page_context.current_world().revoke_app(page_context.require_user(), client_id)
+    current_world().revoke_app(require_user(), client_id)
     return redirect(url_for(".connected_apps"))
 
 
 def _password_errors(form: dict[str, str]) -> dict[str, str]:
     """Return field name → error; empty if the password may be changed."""
-    user = page_context.require_user()
+    user = require_user()
     errors = new_password_errors(
         user, form.get("new_password", ""), form.get("repeat_password", "")
     )
@@ -123,11 +129,9 @@ def new_password_errors(user: User, new_password: str, repeated_password: str) -
 @pages.get("/password")
 def begin_recovery() -> Response:
     """Ask for the account whose password is forgotten."""
-    session = page_context.current_session() or page_context.current_world().sessions.begin(
-        page_context.current_location()
-    )
+    session = current_session() or current_world().sessions.begin(current_location())
     response = make_response(_recovery_page("login", csrf_token=session.csrf))
-    page_context.set_session_cookie(response, session)
+    set_session_cookie(response, session)
     return response
 
 
@@ -135,14 +139,14 @@ def begin_recovery() -> Response:
 def send_recovery_code() -> Any:
     """Mail a code to a known address with a solved CAPTCHA, and ask for the code."""
     login_id = request.form.get("LOGIN_ID", "")
-    user = page_context.current_world().users.find(login_id)
-    if user is None or user.location != page_context.current_location():
+    user = current_world().users.find(login_id)
+    if user is None or user.location != current_location():
         return _recovery_page("login", {"LOGIN_ID": UNKNOWN_ACCOUNT}, login_id=login_id)
     if user.deactivated:
         return _recovery_page("login", {"LOGIN_ID": DEACTIVATED}, login_id=login_id)
     if not is_captcha_correct(request.form.get("captcha", "")):
         return _recovery_page("login", {"captcha": WRONG_LETTERS}, login_id=login_id)
-    user.recovery_code = f"{page_context.current_world().random_values.number(6)}"
+    user.recovery_code = f"{current_world().random_values.number(6)}"
     require_session().recovering_zuid, require_session().is_recovery_verified = user.zuid, False
     return _recovery_page("code", user=user)
 
@@ -177,7 +181,7 @@ def replace_password() -> Any:
     if errors:
         return _recovery_page("new", errors, user=user)
     was_reset = user.must_change_password
-    page_context.current_world().change_password(user, new)
+    current_world().change_password(user, new)
     return redirect(_finish()) if was_reset else _recovery_page("end", user=user)
 
 
@@ -186,7 +190,7 @@ def end_sessions_after_recovery() -> Any:
     """End what was checked, and go to the sign-in page."""
     user = _verified_user()
     if user is not None:
-        page_context.current_world().change_password(
+        current_world().change_password(
             user,
             user.password,
             end_sessions="end_sessions" in request.form,
@@ -197,7 +201,7 @@ def end_sessions_after_recovery() -> Any:
 
 def _finish() -> str:
     """Clear the recovery from the session; return the sign-in page."""
-    session = page_context.current_session()
+    session = current_session()
     if session:
         session.recovering_zuid, session.is_recovery_verified = None, False
     return url_for("pages.sign_in.page", serviceurl=_service_url())
@@ -208,16 +212,12 @@ def _service_url() -> str:
 
 
 def _recovering_user() -> User | None:
-    session = page_context.current_session()
-    return (
-        page_context.current_world().users.by_zuid.get(session.recovering_zuid or 0)
-        if session
-        else None
-    )
+    session = current_session()
+    return current_world().users.by_zuid.get(session.recovering_zuid or 0) if session else None
 
 
 def _verified_user() -> User | None:
-    session = page_context.current_session()
+    session = current_session()
     return _recovering_user() if session and session.is_recovery_verified else None
 
 

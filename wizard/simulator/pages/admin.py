@@ -10,7 +10,6 @@ from wizard.simulator.catalog import data_centers
 from wizard.simulator.controls import READ_ONLY_CONTROLS
 from wizard.simulator.faults import FAULT_KINDS
 from wizard.simulator.middleware import current_world, json_error
-from wizard.simulator.pages import page_context
 
 JOURNAL_ENTRIES_SHOWN = 40
 CLOCK_STEPS_SECONDS = {"2 minutes": 120, "10 minutes": 600, "1 hour": 3600, "1 day": 86400}
@@ -27,7 +26,7 @@ def root() -> Any:
 @pages.get("/_simulator/")
 def show() -> str:
     """Show everything except the secrets of clients and tokens."""
-    world = page_context.current_world()
+    world = current_world()
     counts = {
         client.client_id: len(list(world.grants.active_refresh_tokens(client_id=client.client_id)))
         for client in world.clients
@@ -54,7 +53,7 @@ def perform(control: str) -> Any:
             name: _FIELD_PARSERS.get(name, str)(text) for name, text in request.form.items()
         }
         anchor = arguments.pop("anchor", None)
-        controls.perform(page_context.current_world(), control, arguments)
+        controls.perform(current_world(), control, arguments)
     except (LookupError, TypeError, ValueError) as error:
         page = {"title": "This could not be done", "description": str(error)}
         return render_template("simulator/error.html", **page), 400

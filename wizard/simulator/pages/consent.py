@@ -19,11 +19,18 @@ from wizard.simulator.authorization_endpoint import (
     NoAccount,
 )
 from wizard.simulator.catalog import product_of_scope, products
-from wizard.simulator.pages import page_context
+from wizard.simulator.middleware import current_world
+from wizard.simulator.pages.page_context import (
+    current_location,
+    location_blueprint,
+    require_user,
+    sign_in_page,
+    signed_in_user,
+)
 
 NOT_FOUND = ErrorPage("400 not found", "This address answers GET only.", 400)
 
-pages = page_context.location_blueprint("consent", "accounts")
+pages = location_blueprint("consent", "accounts")
 
 
 @pages.route("/oauth/v2/auth", methods=["GET", "POST"])
@@ -31,13 +38,11 @@ def authorize() -> Any:
     """Answer an authorization request with a page or a redirect."""
     if request.method != "GET":
         return _error_page(NOT_FOUND)
-    requested = AuthorizationRequest.read(page_context.current_location(), request.args)
-    decision = authorization_endpoint.evaluate(
-        page_context.current_world(), requested, page_context.signed_in_user()
-    )
+    requested = AuthorizationRequest.read(current_location(), request.args)
+    decision = authorization_endpoint.evaluate(current_world(), requested, signed_in_user())
     match decision:
         case authorization_endpoint.SignInRequired():
-            return redirect(page_context.sign_in_page())
+            return redirect(sign_in_page())
         case ErrorPage():
             return _error_page(decision)
         case AlreadyConsented():
@@ -53,44 +58,40 @@ def decide() -> Response:
     The request is checked again from the page's own query, so that the user accepts only what was
     shown.
     """
-    user, body = page_context.require_user(), request.get_json()
+    user, body = require_user(), request.get_json()
     requested = AuthorizationRequest.read(
-        page_context.current_location(), MultiDict(parse_qsl(body.get("query", "")))
+        current_location(), MultiDict(parse_qsl(body.get("query", "")))
     )
     chosen = body.get("organizations") or {}
     # The page was shown, so an earlier consent, maybe in another tab, must not skip it.
     decision = authorization_endpoint.evaluate(
-        page_context.current_world(), replace(requested, prompt="consent"), user, chosen
+        current_world(), replace(requested, prompt="consent"), user, chosen
     )
     match decision, body.get("decision"):
         case ConsentRequired(), "accept":
             url = authorization_endpoint.accept(
-                page_context.current_world(), requested, user, _organization_ids(decision)
+                current_world(), requested, user, _organization_ids(decision)
             )
             return jsonify(url=url or url_for(".request_limit"))
         case ConsentRequired() | ChooseOrganization(), "reject":
-            return jsonify(
-                url=authorization_endpoint.reject(page_context.current_world(), requested)
-            )
+            return jsonify(url=authorization_endpoint.reject(current_world(), requested))
         case NoAccount(), "no_org":
-            return jsonify(
-                url=authorization_endpoint.no_account(page_context.current_world(), requested)
-            )
+            return jsonify(url=authorization_endpoint.no_account(current_world(), requested))
     return abort(403, "This page has grown old. Load it again.")
 
 
 @pages.get("/oauth/v2/auth/limit")
 def request_limit() -> Any:
     """Show the page that replaces a code over the limit."""
-    return _error_page(authorization_endpoint.request_limit_page(page_context.current_world()))
+    return _error_page(authorization_endpoint.request_limit_page(current_world()))
 
 
 def _skip_consent(
     authorization_request: AuthorizationRequest, organization_ids: dict[str, str]
 ) -> Any:
-    user = page_context.require_user()
+    user = require_user()
     url = authorization_endpoint.accept(
-        page_context.current_world(),
+        current_world(),
         authorization_request,
         user,
         organization_ids,
@@ -99,7 +100,7 @@ def _skip_consent(
     return (
         redirect(url)
         if url
-        else _error_page(authorization_endpoint.request_limit_page(page_context.current_world()))
+        else _error_page(authorization_endpoint.request_limit_page(current_world()))
     )
 
 

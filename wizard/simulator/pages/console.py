@@ -18,7 +18,13 @@ from wizard.simulator.catalog import (
 )
 from wizard.simulator.clients import SELF_CLIENT, SERVER_BASED, Client
 from wizard.simulator.grants import Permission
-from wizard.simulator.pages import page_context
+from wizard.simulator.middleware import current_world
+from wizard.simulator.pages.page_context import (
+    current_location,
+    location_blueprint,
+    require_user,
+    sign_in_required,
+)
 from wizard.simulator.users import Organization
 
 CLIENT_TYPES = {
@@ -51,7 +57,7 @@ INVALID_SCOPE = "Enter valid scopes, separated by commas."
 DESCRIPTION_MISSING = "Enter a scope description."
 CODE_LIMIT_REACHED = "Maximum request limit reached. Please try again after some time."
 
-pages = page_context.location_blueprint("console", "api-console")
+pages = location_blueprint("console", "api-console")
 
 
 @dataclass(frozen=True)
@@ -89,7 +95,7 @@ class Registration:
 
 
 @pages.get("/")
-@page_context.sign_in_required
+@sign_in_required
 def home() -> str:
     """List the clients that this user registered in this data center."""
     return render_template(
@@ -98,7 +104,7 @@ def home() -> str:
 
 
 @pages.get("/add")
-@page_context.sign_in_required
+@sign_in_required
 def add() -> str:
     """Show the types of clients."""
     return render_template(
@@ -107,19 +113,19 @@ def add() -> str:
 
 
 @pages.get("/add/<kind>")
-@page_context.sign_in_required
+@sign_in_required
 def form(kind: str) -> Any:
     """Show the form for a new client."""
     if kind not in SUPPORTED_KINDS:
         abort(404)
-    existing = page_context.current_world().clients.self_client_of(page_context.require_user().zuid)
+    existing = current_world().clients.self_client_of(require_user().zuid)
     if kind == SELF_CLIENT and existing:
         return redirect(url_for(".client", client_id=existing.client_id))
     return _form(kind, Registration())
 
 
 @pages.post("/add/<kind>")
-@page_context.sign_in_required
+@sign_in_required
 def create(kind: str) -> Any:
     """Register a client, or show the errors of the form."""
     if kind not in SUPPORTED_KINDS:
@@ -129,9 +135,9 @@ def create(kind: str) -> Any:
         registration = Registration(name=SELF_CLIENT_NAME)
     elif registration.errors():
         return _form(kind, registration, registration.errors())
-    client = page_context.current_world().clients.register(
-        page_context.require_user().zuid,
-        page_context.current_location(),
+    client = current_world().clients.register(
+        require_user().zuid,
+        current_location(),
         name=registration.name,
         homepage=registration.homepage,
         redirect_uris=list(registration.redirect_uris),
@@ -141,7 +147,7 @@ def create(kind: str) -> Any:
 
 
 @pages.get("/client/<client_id>")
-@page_context.sign_in_required
+@sign_in_required
 def client(client_id: str) -> Any:
     """Show a client: its secret, or for a self client the form that generates a code."""
     client = own_client(client_id)
@@ -151,24 +157,22 @@ def client(client_id: str) -> Any:
 
 
 @pages.get("/client/<client_id>/secret")
-@page_context.sign_in_required
+@sign_in_required
 def secret(client_id: str) -> str:
     """Show the ID of a client and its secret in this data center."""
     return _tab("secret", own_client(client_id))
 
 
 @pages.post("/client/<client_id>/secret")
-@page_context.sign_in_required
+@sign_in_required
 def regenerate(client_id: str) -> Any:
     """Replace the secret."""
-    page_context.current_world().clients.rotate_secret(
-        own_client(client_id).client_id, page_context.current_location()
-    )
+    current_world().clients.rotate_secret(own_client(client_id).client_id, current_location())
     return redirect(url_for(".secret", client_id=client_id))
 
 
 @pages.get("/client/<client_id>/details")
-@page_context.sign_in_required
+@sign_in_required
 def details(client_id: str) -> str:
     """Show the form with the registered values."""
     client = _server_based(client_id)
@@ -176,7 +180,7 @@ def details(client_id: str) -> str:
 
 
 @pages.post("/client/<client_id>/details")
-@page_context.sign_in_required
+@sign_in_required
 def update(client_id: str) -> Any:
     """Change name, homepage and redirect URIs, or show the errors of the form."""
     client, registration = _server_based(client_id), Registration.read(request.form)
@@ -188,15 +192,15 @@ def update(client_id: str) -> Any:
 
 
 @pages.post("/client/<client_id>/delete")
-@page_context.sign_in_required
+@sign_in_required
 def delete(client_id: str) -> Any:
     """Delete a client."""
-    page_context.current_world().clients.delete(own_client(client_id).client_id)
+    current_world().clients.delete(own_client(client_id).client_id)
     return redirect(url_for(".home"))
 
 
 @pages.get("/client/<client_id>/settings")
-@page_context.sign_in_required
+@sign_in_required
 def settings(client_id: str) -> str:
     """Show in which data centers the client is enabled, and its secrets."""
     client = _server_based(client_id)
@@ -208,10 +212,10 @@ def settings(client_id: str) -> str:
 
 
 @pages.post("/client/<client_id>/settings/<location:other_location>")
-@page_context.sign_in_required
+@sign_in_required
 def toggle_data_center(client_id: str, other_location: str) -> Any:
     """Enable or disable another data center."""
-    client, clients = _server_based(client_id), page_context.current_world().clients
+    client, clients = _server_based(client_id), current_world().clients
     if not can_share_clients(client.location, other_location) or other_location == client.location:
         abort(404)
     if client.is_known_in(other_location):
@@ -222,13 +226,11 @@ def toggle_data_center(client_id: str, other_location: str) -> Any:
 
 
 @pages.post("/client/<client_id>/settings")
-@page_context.sign_in_required
+@sign_in_required
 def share_credentials(client_id: str) -> Any:
     """Use the same credentials in all data centers, or different ones."""
     client = _server_based(client_id)
-    page_context.current_world().clients.use_same_credentials(
-        client.client_id, "same" in request.form
-    )
+    current_world().clients.use_same_credentials(client.client_id, "same" in request.form)
     return redirect(url_for(".settings", client_id=client_id))
 
 
@@ -239,8 +241,8 @@ def own_client(client_id: str) -> Client:
 
 
 def _own_clients() -> list[Client]:
-    owned = page_context.current_world().clients.owned_by(page_context.require_user().zuid)
-    return [each for each in owned if each.location == page_context.current_location()]
+    owned = current_world().clients.owned_by(require_user().zuid)
+    return [each for each in owned if each.location == current_location()]
 
 
 def _server_based(client_id: str) -> Client:
@@ -263,17 +265,17 @@ def _tab(tab: str, client: Client, **values: Any) -> str:
 
 
 @pages.get("/client/<client_id>/code")
-@page_context.sign_in_required
+@sign_in_required
 def code_form(client_id: str) -> str:
     """Show the form that generates a code."""
     return _code_page("form", _self_client(client_id), errors={}, sent={})
 
 
 @pages.post("/client/<client_id>/code")
-@page_context.sign_in_required
+@sign_in_required
 def generate_code(client_id: str) -> str:
     """Generate a code, after asking for the organization if the scopes leave a choice."""
-    client, user = _self_client(client_id), page_context.require_user()
+    client, user = _self_client(client_id), require_user()
     errors = _code_errors(request.form)
     if errors:
         return _code_page("form", client, errors=errors, sent=request.form)
@@ -290,14 +292,14 @@ def generate_code(client_id: str) -> str:
         return _code_page("portal", client, sent=request.form, choices=choices)
     ids = {key: each.organization_id for key, each in chosen.items() if each}
     return _generate_code(
-        client, Permission(client_id, user.zuid, page_context.current_location(), requested, ids)
+        client, Permission(client_id, user.zuid, current_location(), requested, ids)
     )
 
 
 def _generate_code(client: Client, permission: Permission) -> str:
     minutes = int(request.form["minutes"])
     code = authorization_endpoint.generate_code(
-        page_context.current_world(), permission, lifetime_seconds=60 * minutes
+        current_world(), permission, lifetime_seconds=60 * minutes
     )
     if code is None:
         return _code_page("form", client, errors={"scope": CODE_LIMIT_REACHED}, sent=request.form)

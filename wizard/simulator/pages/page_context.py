@@ -23,7 +23,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as AnyResponse
 
 from wizard.simulator.catalog import DataCenter, data_centers
-from wizard.simulator.middleware import current_world as current_world
+from wizard.simulator.middleware import current_world
 from wizard.simulator.users import SESSION_COOKIE, Session, User, cookie_path
 
 CSRF_HEADER = "X-ZCSRF-TOKEN"  # the header that Zoho uses

@@ -10,7 +10,17 @@ from werkzeug.wrappers import Response
 
 from wizard.simulator.authorization_endpoint import path_in_data_center
 from wizard.simulator.catalog import can_share_clients
-from wizard.simulator.pages import page_context
+from wizard.simulator.middleware import current_world
+from wizard.simulator.pages.page_context import (
+    current_location,
+    current_session,
+    location_blueprint,
+    require_user,
+    safe_target,
+    set_session_cookie,
+    sign_in_required,
+    signed_in_user,
+)
 from wizard.simulator.users import BROWSER_COOKIE, SESSION_COOKIE, Session, User, cookie_path
 
 UNKNOWN_ACCOUNT = (
@@ -19,18 +29,16 @@ UNKNOWN_ACCOUNT = (
 DEACTIVATED = "This account has been deactivated. Please contact your administrator."
 WRONG_PASSWORD = "Incorrect password. Please try again."  # noqa: S105
 
-pages = page_context.location_blueprint("sign_in", "accounts")
+pages = location_blueprint("sign_in", "accounts")
 
 
 @pages.route("/signin", methods=["GET", "POST"])
 def page() -> Response:
     """Show the sign-in page; a POST continues from another data center with its login ID."""
     serviceurl = request.args.get("serviceurl", "")
-    if page_context.signed_in_user():
-        return redirect(page_context.safe_target(serviceurl))
-    session = page_context.current_session() or page_context.current_world().sessions.begin(
-        page_context.current_location()
-    )
+    if signed_in_user():
+        return redirect(safe_target(serviceurl))
+    session = current_session() or current_world().sessions.begin(current_location())
     response = make_response(
         render_template(
             "simulator/signin.html",
@@ -39,19 +47,19 @@ def page() -> Response:
             csrf_token=session.csrf,
         )
     )
-    page_context.set_session_cookie(response, session)
+    set_session_cookie(response, session)
     return response
 
 
 @pages.post("/signin/lookup")
 def lookup() -> Response:
     """Check a login ID: ask for the password, redirect to its data center, or refuse it."""
-    user = page_context.current_world().users.find(json_field("LOGIN_ID"))
-    if user is None or not can_share_clients(user.location, page_context.current_location()):
+    user = current_world().users.find(json_field("LOGIN_ID"))
+    if user is None or not can_share_clients(user.location, current_location()):
         return jsonify(error=UNKNOWN_ACCOUNT)
     if user.deactivated:
         return jsonify(error=DEACTIVATED)
-    if user.location != page_context.current_location():
+    if user.location != current_location():
         return jsonify(redirect=_sign_in_page_at(user.location))
     return jsonify(step="captcha" if is_captcha_required(user) else "password")
 
@@ -59,8 +67,8 @@ def lookup() -> Response:
 @pages.post("/signin/password")
 def password() -> Response:
     """Check a password; sign in, or ask for the next step."""
-    user = page_context.current_world().users.find(json_field("LOGIN_ID"))
-    if user is None or user.location != page_context.current_location() or user.deactivated:
+    user = current_world().users.find(json_field("LOGIN_ID"))
+    if user is None or user.location != current_location() or user.deactivated:
         return jsonify(error=UNKNOWN_ACCOUNT)
     if is_captcha_required(user):
         return jsonify(step="captcha")
@@ -76,11 +84,11 @@ def password() -> Response:
 @pages.get("/logout")
 def sign_out() -> Response:
     """End the session and go to `serviceurl`, which asks to sign in again."""
-    session = page_context.current_session()
+    session = current_session()
     if session:
-        page_context.current_world().sessions.end(session.session_id)
-    response = redirect(page_context.safe_target(request.args.get("serviceurl", "")))
-    response.delete_cookie(SESSION_COOKIE, path=cookie_path(page_context.current_location()))
+        current_world().sessions.end(session.session_id)
+    response = redirect(safe_target(request.args.get("serviceurl", "")))
+    response.delete_cookie(SESSION_COOKIE, path=cookie_path(current_location()))
     return response
 
 
@@ -99,7 +107,7 @@ def json_field(name: str) -> str:
 
 def require_session() -> Session:
     """Return the session whose token the request has."""
-    session = page_context.current_session()
+    session = current_session()
     assert session is not None  # noqa: S101 - the request was checked against its token
     return session
 
@@ -107,11 +115,11 @@ def require_session() -> Session:
 def pending_user() -> User | None:
     """Return the user who has entered the password, but not yet completed a second step."""
     pending = require_session().pending_zuid
-    return page_context.current_world().users.by_zuid.get(pending) if pending else None
+    return current_world().users.by_zuid.get(pending) if pending else None
 
 
 def target_url() -> str:
-    return page_context.safe_target(request.args.get("serviceurl", ""))
+    return safe_target(request.args.get("serviceurl", ""))
 
 
 def next_url(user: User) -> str:
@@ -131,7 +139,7 @@ def continue_after_password(user: User) -> Response:
     if request.cookies.get(BROWSER_COOKIE) in user.trusted_browsers:
         return complete_sign_in(user, url=next_url(user))
     if user.approves_by_push:
-        require_session().push_number = f"{page_context.current_world().random_values.number(2)}"
+        require_session().push_number = f"{current_world().random_values.number(2)}"
         return jsonify(step="push", number=require_session().push_number)
     if user.one_time_code_secret:
         return jsonify(step="one-time-code")
@@ -140,12 +148,12 @@ def continue_after_password(user: User) -> Response:
 
 def complete_sign_in(user: User, **body: Any) -> Response:
     """Respond in a new session, to prevent session fixation."""
-    old, sessions = require_session(), page_context.current_world().sessions
-    new = sessions.begin(page_context.current_location())
+    old, sessions = require_session(), current_world().sessions
+    new = sessions.begin(current_location())
     new.zuid, new.csrf = user.zuid, old.csrf
     sessions.end(old.session_id)
     response = jsonify(**body)
-    page_context.set_session_cookie(response, new)
+    set_session_cookie(response, new)
     return response
 
 
@@ -156,7 +164,7 @@ LETTER_TILT_DEGREES = (-14, 9, -6, 16, -10)
 
 def is_captcha_required(user: User) -> bool:
     """Whether this session must solve a CAPTCHA before the next password."""
-    limit = page_context.current_world().settings.wrong_passwords_before_captcha
+    limit = current_world().settings.wrong_passwords_before_captcha
     return user.wrong_passwords >= limit and not require_session().is_captcha_solved
 
 
@@ -170,8 +178,8 @@ def is_captcha_correct(letters: str) -> bool:
 @pages.get("/captcha.svg")
 def captcha_picture() -> Response:
     """Draw new letters for this session. The SVG's source shows them; it protects nothing."""
-    session = page_context.current_session()
-    letters = page_context.current_world().random_values.letters(CAPTCHA_LENGTH)
+    session = current_session()
+    letters = current_world().random_values.letters(CAPTCHA_LENGTH)
     if session:
         session.captcha_letters = letters
     svg = render_template(
@@ -197,9 +205,7 @@ TRUST_SECONDS = 180 * 24 * 3600
 def one_time_code() -> Response:
     """Check a one-time code; sign in and ask whether to trust the browser."""
     user = pending_user()
-    if user is None or not user.check_one_time_code(
-        json_field("code"), page_context.current_world().clock()
-    ):
+    if user is None or not user.check_one_time_code(json_field("code"), current_world().clock()):
         return jsonify(error=WRONG_CODE)
     return complete_sign_in(user, step="trust")
 
@@ -216,15 +222,15 @@ def push() -> Response:
 @pages.post("/signin/trust")
 def trust() -> Response:
     """Remember the browser if the user trusts it, and go to the requested page."""
-    user = page_context.require_user()
+    user = require_user()
     response = jsonify(url=next_url(user))
     if (request.get_json(silent=True) or {}).get("trust") is True:
-        browser = page_context.current_world().random_values.hexadecimal(32)
+        browser = current_world().random_values.hexadecimal(32)
         user.trusted_browsers.append(browser)
         response.set_cookie(
             BROWSER_COOKIE,
             browser,
-            path=cookie_path(page_context.current_location()),
+            path=cookie_path(current_location()),
             max_age=TRUST_SECONDS,
             httponly=True,
             samesite="Lax",
@@ -233,24 +239,24 @@ def trust() -> Response:
 
 
 @pages.get("/announcement/recovery-address")
-@page_context.sign_in_required
+@sign_in_required
 def announcement() -> str:
     """Show an announcement that can be skipped."""
     return _announcement_page("announcement")
 
 
 @pages.get("/preannouncement/sign-in-changes")
-@page_context.sign_in_required
+@sign_in_required
 def preannouncement() -> str:
     """Show an announcement that can be postponed."""
     return _announcement_page("preannouncement")
 
 
 @pages.post("/announcement/done")
-@page_context.sign_in_required
+@sign_in_required
 def finish_announcement() -> Any:
     """Go on; only "Remind me later" shows the announcement again after the next sign-in."""
-    user, kind = page_context.require_user(), request.form.get("kind", "")
+    user, kind = require_user(), request.form.get("kind", "")
     if "later" in request.form:
         return redirect(target_url())
     if kind in user.announcements:
