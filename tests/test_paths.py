@@ -16,7 +16,11 @@ from platformdirs.windows import Windows
 from wizard.errors import WizardError, explain
 from wizard.paths import Paths, locate
 
-PLATFORMS = {"linux": Unix, "darwin": MacOS, "win32": Windows}
+PLATFORMS: dict[str, type[Unix | MacOS | Windows]] = {
+    "linux": Unix,
+    "darwin": MacOS,
+    "win32": Windows,
+}
 LOCAL_APPDATA = r"C:\Users\anna\AppData\Local"
 XDG = {"XDG_DATA_HOME": "/x/data", "XDG_CONFIG_HOME": "/x/config", "XDG_CACHE_HOME": "/x/cache"}
 
