@@ -30,6 +30,7 @@ from wizard.model import (
     Confidence,
     Connection,
     Failure,
+    FailureKind,
     GrantState,
     RequestKind,
     SecretState,
@@ -97,7 +98,7 @@ WORDS: dict[str, tuple[type[Enum], Callable[..., str]]] = {
 }
 """By where members are shown: the enumeration, and how a member is told there."""
 
-SHOWN_BY_VALUE = {RequestKind}
+SHOWN_BY_VALUE = {RequestKind, FailureKind}
 """Their values are words of their own."""
 
 TESTED_BELOW = {Action, ConnectionState}

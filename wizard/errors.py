@@ -8,8 +8,7 @@ There is one exception, and it carries data::
 Nobody writes a sentence for users into a ``raise``. `explain` turns a failure into a `Finding`
 with the words of the table; the web pages and the terminal are two painters of that finding.
 
-Exit codes, the same in JSON mode: 0 good, 1 failed, 2 usage, 3 needs re-authorization,
-4 temporary, 5 our own store, 6 nobody could be notified.
+Kinds and exit codes of failures are in `wizard.model.failure_codes`.
 """
 
 import tomllib
@@ -56,7 +55,7 @@ class _MessageValues(dict[str, str]):
 
 @cache
 def message_table() -> Mapping[str, Mapping[str, Any]]:
-    """The table: code → ``title``, ``cause``, ``remedy``, ``exit``, ``steps``."""
+    """The table: code → ``title``, ``cause``, ``fix``, ``next_steps``."""
     return tomllib.loads(resources.files("wizard").joinpath("messages.toml").read_text("utf-8"))
 
 
@@ -130,6 +129,5 @@ def explain(failure: Failure, at_time: datetime | None = None, /, **details: str
         cause=render("cause"),
         fix=render("fix"),
         next_steps=steps,
-        exit_code=row["exit_code"],
         failure=failure,
     )

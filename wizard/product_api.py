@@ -12,7 +12,8 @@ from typing import Any
 from urllib.parse import urlencode
 
 from wizard.errors import WizardError
-from wizard.model import Account, Failure, HttpExchange, Identifier, Organization
+from wizard.model import Account, Failure, FailureKind, HttpExchange, Identifier, Organization
+from wizard.model.failure_codes import kind_of
 from wizard.transport import HttpResponse, Transport, ZohoAuth, believable_date, sanitize_line
 from wizard.zoho import DataCenter, OrganizationListing, Probe, Product, Zoho, error_codes
 
@@ -210,7 +211,7 @@ def parse_response(product_id: str, response: HttpResponse) -> Any:
         raise _response_error("not-json", response, temporary=True)
     if response.status >= 400 or _is_error_body(body):
         word, code = _error_code_of(product_id, body, response.status)
-        temporary = code in ("product-throttled", "data-centre-down")
+        temporary = kind_of(code) in (FailureKind.API_LIMIT, FailureKind.OUTAGE)
         raise _response_error(
             code, response, temporary=temporary, zoho_error=word, product=product_id
         )

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, is_dataclass
 from datetime import datetime
 from typing import Any
 
-from wizard.model import Cause, Confidence, Explanation, Failure, HttpExchange
+from wizard.model import Cause, Confidence, Explanation, Failure, FailureKind, HttpExchange
 from wizard.timefmt import format_iso
 from wizard.transport import CONTROL_CHARACTERS
 
@@ -36,6 +36,7 @@ def explanation_summary(explanation: Explanation) -> dict[str, Any]:
     failure = explanation.failure or Failure(explanation.code)
     return {
         "code": explanation.code,
+        "kind": explanation.kind.value,
         "title": explanation.title,
         "cause": explanation.cause,
         "fix": explanation.fix,
@@ -79,6 +80,8 @@ class ErrorReport:
 
     code: str
     """Stable; `zoho-wizard diagnose --code CODE` explains it."""
+    kind: FailureKind
+    """What the failure is about."""
     title: str
     cause: str
     fix: str
@@ -109,6 +112,7 @@ def error_report(explanation: Explanation) -> ErrorReport:
     failure = explanation.failure or Failure(explanation.code)
     return ErrorReport(
         code=explanation.code,
+        kind=explanation.kind,
         title=explanation.title,
         cause=explanation.cause,
         fix=explanation.fix,

@@ -9,10 +9,11 @@ from support.failure_scenarios.refresh_tokens import change_password, deactivate
 from support.harness import ANNA, Harness
 from support.shell import Shell
 
-from wizard.diagnosis.answers import NO, NONE, ORIGIN_ANSWERS, QUESTION_CAUSES
+from wizard.diagnosis.answers import NO, NONE, ORIGIN_ANSWERS
 from wizard.diagnosis.explanations import CLASSES
 from wizard.errors import message_table
 from wizard.model import Confidence, Explanation
+from wizard.model.failure_codes import question_causes
 
 CERTAIN, LIKELY, RULED_OUT = Confidence.CONFIRMED, Confidence.LIKELY, Confidence.RULED_OUT
 ANSWER_EVIDENCE = "You say that it was so."
@@ -34,8 +35,8 @@ def offered_answers(explanation: Explanation) -> list[str]:
 
 def test_every_question_can_be_answered() -> None:
     questions = {*message_table()["questions"]} - {"code-or-refresh-token-refused"}
-    assert questions == {*QUESTION_CAUSES}
-    named = {code for causes in QUESTION_CAUSES.values() for code in causes}
+    assert questions == {*question_causes()}
+    named = {code for causes in question_causes().values() for code in causes}
     assert named | {NONE, NO, *ORIGIN_ANSWERS} == {*message_table()["answers"]}
     assert {each.code for each in CLASSES} - {*message_table()["questions"]} <= {"scope-refused"}
 

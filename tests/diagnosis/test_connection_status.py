@@ -4,9 +4,10 @@ import pytest
 from support.harness import ANNA, BOB, CARLA, FIRST_ORGANIZATION, Harness
 
 from wizard.authorization import StartedAttempt
-from wizard.diagnosis import ZOHO_PAGES, ConnectionStatus
+from wizard.diagnosis import ConnectionStatus
 from wizard.errors import WizardError
 from wizard.model import Failure
+from wizard.model.failure_codes import codes_with
 from wizard.services import Services
 
 
@@ -183,7 +184,7 @@ def test_a_revoked_connection_can_be_authorized_again(harness: Harness) -> None:
 def test_pages_at_zoho_that_end_a_consent_are_named_with_what_they_need(harness: Harness) -> None:
     connection = harness.add_connection()
     pages = harness.services.diagnosis.possible_zoho_pages("crm")
-    assert [page.code for page in pages] == list(ZOHO_PAGES)
+    assert [page.code for page in pages] == list(codes_with("zoho_page"))
     said = " ".join(page.cause + page.fix for page in pages)
     assert harness.services.settings.redirect_uri in said
     assert connection.client_id in said

@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from wizard.credential_formats import TOKEN
 from wizard.errors import WizardError, fail
-from wizard.model import Attempt, AttemptState, Client, Failure
+from wizard.model import Attempt, AttemptState, Client, Failure, FailureKind
 from wizard.transport import mask_text, sanitize_line
 from wizard.zoho import DataCenter, Zoho
 
@@ -124,21 +124,19 @@ def _parse_address(address: str, redirect_uri: str) -> list[tuple[str, str]]:
     return parse_qsl(parts.query, keep_blank_values=True)
 
 
-DEFINITE_FAILURES = frozenset(
+VERDICT_KINDS = frozenset(
     {
-        "invalid-client",
-        "invalid-client-secret",
-        "invalid-code",
-        "invalid-redirect-uri",
-        "invalid-scope",
-        "missing-org-info",
-        "general-error",
-        "unknown-oauth-error",
-        "throttled",
-        "unexpected-redirect",
+        *(FailureKind.CLIENT, FailureKind.GRANT, FailureKind.SCOPE, FailureKind.PERMISSION),
+        *(FailureKind.AUTHORIZATION, FailureKind.LIMIT, FailureKind.UNTRUSTED, FailureKind.UNKNOWN),
     }
 )
-"""Failures after which no token can exist. After any other that was sent, one may."""
+"""Kinds of failures after which no token can exist. After any other that was sent, one may."""
+
+
+def is_verdict(failure: Failure) -> bool:
+    """Whether Zoho answered an exchange so that no token can exist."""
+    # Zoho says that it had an error of its own in an explicit OAuth error.
+    return failure.kind in VERDICT_KINDS or failure.code == "general-error"
 
 
 def classify_exchange_failure(
@@ -148,7 +146,7 @@ def classify_exchange_failure(
     an unknown client in a foreign data centre is a switch in the console that is off."""
     code, failure_details = failure.code, {**details, **failure.details}
     state = AttemptState.FAILED
-    if failure.sent and code not in DEFINITE_FAILURES:
+    if failure.sent and not is_verdict(failure):
         state, failure_details["reason"], code = (
             AttemptState.OUTCOME_UNKNOWN,
             code,

@@ -31,6 +31,7 @@ from wizard.model import (
     StepState,
     VerificationReport,
 )
+from wizard.model.failure_codes import codes_with
 from wizard.product_api import ProductApi
 from wizard.store import Store
 from wizard.timefmt import format_time
@@ -39,7 +40,6 @@ from wizard.tokens.budgets import rate_limited_until
 from wizard.zoho import Zoho
 
 __all__ = [
-    "ZOHO_PAGES",
     "ConnectionState",
     "ConnectionStatus",
     "DiagnosisService",
@@ -52,16 +52,6 @@ __all__ = [
     "explain_evidence",
     "explain_failure",
 ]
-
-ZOHO_PAGES = (
-    "zoho-page-invalid-client",
-    "zoho-page-invalid-redirect-uri",
-    "zoho-page-invalid-scope",
-    "zoho-page-too-many-requests",
-    "zoho-page-other-person",
-    "zoho-page-circles",
-)
-"""Pages of Zoho's own that end a consent without coming back to us."""
 
 STORED_FIELDS = (
     "failure",
@@ -176,7 +166,7 @@ class DiagnosisService:
 
     def possible_zoho_pages(self, name: str) -> tuple[Explanation, ...]:
         """What may have stood on the page at Zoho from which nobody came back."""
-        return tuple(self.explain(name, Failure(code)) for code in ZOHO_PAGES)
+        return tuple(self.explain(name, Failure(code)) for code in codes_with("zoho_page"))
 
     def status_of(self, name: str, answers: tuple[str, ...] = ()) -> ConnectionStatus:
         """Where connection `name` stands; what a person has `told` weighs in its finding. Raises

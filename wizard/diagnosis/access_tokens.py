@@ -179,7 +179,6 @@ GRANT_CAUSES = tuple(
 
 ACCESS_TOKEN_REFUSED = FailureClass(
     "access-token-refused",
-    frozenset({"token-invalid"}),
     (
         from_other_data_center,
         evicted,

@@ -5,12 +5,12 @@ likely and is not ruled out, since somebody else may have done it; and no word m
 evidence has decided.
 """
 
-from collections.abc import Mapping
 from dataclasses import replace
 
 from wizard.diagnosis.cause_estimates import CauseEstimate, evidence_item
 from wizard.errors import message_table
 from wizard.model import Confidence
+from wizard.model.failure_codes import question_causes
 
 NONE, NO = "none", "no"
 """Nothing of what was asked; of a single thing it reads as ``no``."""
@@ -18,34 +18,6 @@ NONE, NO = "none", "no"
 WHILE_CONNECTING, ON_REFRESH = "while-connecting", "on-refresh"
 ORIGIN_ANSWERS = (WHILE_CONNECTING, ON_REFRESH)
 """When a word was met that Zoho has for two classes: the answers to that question."""
-
-QUESTION_CAUSES: Mapping[str, tuple[str, ...]] = {
-    "app-removed": ("app-removed", "token-revoked-elsewhere"),
-    "refresh-token-evicted": ("refresh-token-evicted",),
-    "token-revoked-elsewhere": ("token-revoked-elsewhere", "refresh-token-evicted"),
-    "refresh-token-refused": ("password-changed", "user-deactivated", "app-removed"),
-    "access-token-refused": ("access-token-of-other-data-centre", "access-token-expired"),
-    "code-refused": ("code-expired", "code-used"),
-    "redirect-uri-refused": ("redirect-uri-differs", "redirect-uri-unregistered"),
-    "consent-refused": ("consent-rejected",),
-    "consents-used-up": ("codes-used-up", "too-many-refresh-tokens"),
-    "no-organization-there": ("wrong-person-signed-in", "product-not-set-up"),
-    "no-refresh-token-given": ("consent-not-shown", "access-type-online"),
-    "dies-within-the-hour": ("no-refresh-token-stored", "expiry-arithmetic"),
-    "client-unknown": ("client-of-other-data-centre", "client-id-wrong", "client-deleted"),
-    "secret-refused": ("secret-of-other-data-centre", "secret-renewed"),
-    "not-a-token-request": ("token-request-by-get", "token-request-as-json"),
-    "permission-refused": (
-        *("role-without-right", "organization-not-reached", "environment-differs"),
-    ),
-    "organization-refused": ("organization-not-reached", "environment-differs"),
-    "refused-without-a-reason": ("role-without-right",),
-    "too-many-requests": ("throttled-by-others",),
-    "wrong-address": ("wrong-host", "wrong-version"),
-    "not-zohos-answer": ("captive-portal", "zoho-answers-with-a-page"),
-    "certificate-refused": ("tls-inspected",),
-}
-"""The question of a cause or of a class → the causes that it names."""
 
 ANSWER_EVIDENCE_CODES = ("you-say", "you-deny", "you-deny-others")
 """The signs that an answer leaves."""
@@ -98,7 +70,7 @@ def is_denied(estimate: CauseEstimate) -> bool:
 def _open_causes(question: str, estimates: tuple[CauseEstimate, ...]) -> tuple[str, ...]:
     """What `question` names of the causes that stand, without what was denied already."""
     could_be = {each.code for each in estimates if not is_denied(each)}
-    return tuple(code for code in QUESTION_CAUSES.get(question, ()) if code in could_be)
+    return tuple(code for code in question_causes().get(question, ()) if code in could_be)
 
 
 def _deny(

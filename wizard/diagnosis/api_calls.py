@@ -72,17 +72,13 @@ def user_missing(evidence: Evidence) -> CauseEstimate | None:
     return access_tokens.client_credentials_token(evidence) if asked else None
 
 
-SCOPE_MISSING = FailureClass(
-    "scope-refused", frozenset({"scope-missing"}), (scope_not_granted, user_missing)
-)
+SCOPE_MISSING = FailureClass("scope-refused", (scope_not_granted, user_missing))
 PERMISSION_REFUSED = FailureClass(
     "permission-refused",
-    frozenset({"no-permission"}),
     (role_lacks_permission, organization_not_covered, environment_differs),
 )
 ORGANIZATION_REFUSED = FailureClass(
     "organization-refused",
-    frozenset({"wrong-organization"}),
     (organization_not_covered, environment_differs),
 )
 
@@ -95,7 +91,6 @@ def scope_or_permission(evidence: Evidence) -> CauseEstimate | None:
 
 NOT_AUTHORIZED = FailureClass(
     "refused-without-a-reason",
-    frozenset({"not-authorized"}),
     (
         scope_or_permission,
         role_lacks_permission,
@@ -156,7 +151,6 @@ def too_many_codes(evidence: Evidence) -> CauseEstimate | None:
 
 RATE_LIMITED = FailureClass(
     "too-many-requests",
-    frozenset({"throttled", "throttled-token-lives"}),
     (rate_limited_by_others, rate_limited_by_own_requests, too_many_refresh_tokens, too_many_codes),
 )
 
@@ -174,9 +168,7 @@ def wrong_version(evidence: Evidence) -> CauseEstimate | None:
     return possible("wrong-version")
 
 
-WRONG_ADDRESS = FailureClass(
-    "wrong-address", frozenset({"wrong-path"}), (wrong_host, wrong_version)
-)
+WRONG_ADDRESS = FailureClass("wrong-address", (wrong_host, wrong_version))
 
 
 # --- The way to Zoho ------------------------------------------------------------------------------
@@ -207,12 +199,8 @@ def certificate_time(evidence: Evidence) -> CauseEstimate | None:
     return possible("clock-against-certificate")
 
 
-NOT_JSON = FailureClass(
-    "not-zohos-answer", frozenset({"not-json", "unexpected-redirect"}), (captive_portal, zoho_page)
-)
-UNTRUSTED = FailureClass(
-    "certificate-refused", frozenset({"network-tls"}), (tls_inspected, certificate_time)
-)
+NOT_JSON = FailureClass("not-zohos-answer", (captive_portal, zoho_page))
+UNTRUSTED = FailureClass("certificate-refused", (tls_inspected, certificate_time))
 
 CLASSES = (
     SCOPE_MISSING,

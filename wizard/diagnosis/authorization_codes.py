@@ -99,11 +99,10 @@ def verifier_wrong(evidence: Evidence) -> CauseEstimate | None:
 
 CODE_CHECKS = (expired, used, with_query, from_other_data_center, from_other_client, verifier_wrong)
 
-CODE_REFUSED = FailureClass("code-refused", frozenset({"code-refused"}), CODE_CHECKS)
+CODE_REFUSED = FailureClass("code-refused", CODE_CHECKS)
 
 CODE_OR_REFRESH_TOKEN_REFUSED = FailureClass(
     "code-or-refresh-token-refused",
-    frozenset(),
     (
         *in_group(WHILE_CONNECTING, CODE_CHECKS),
         *in_group(ON_REFRESH, refresh_tokens.REFRESH_TOKEN_REFUSED.checks),
@@ -176,7 +175,6 @@ def redirect_uri_difference(sent: str, registered: str) -> str:
 
 REDIRECT_URI_REFUSED = FailureClass(
     "redirect-uri-refused",
-    frozenset({"invalid-redirect-uri", "zoho-page-invalid-redirect-uri"}),
     (redirect_uri_differs, redirect_uri_unregistered, without_redirect_uri),
 )
 
@@ -248,20 +246,14 @@ def consent_not_shown(evidence: Evidence) -> CauseEstimate | None:
     return (likely if is_silent else possible)("consent-not-shown", *items)
 
 
-CONSENT_REFUSED = FailureClass(
-    "consent-refused", frozenset({"access-denied"}), (consent_rejected, code_limit_reached)
-)
+CONSENT_REFUSED = FailureClass("consent-refused", (consent_rejected, code_limit_reached))
 CONSENT_LIMIT_REACHED = FailureClass(
     "consents-used-up",
-    frozenset({"zoho-page-too-many-requests"}),
     (code_limit_reached, refresh_token_limit_reached),
 )
-NO_ORGANIZATION = FailureClass(
-    "no-organization-there", frozenset({"no-organization"}), (product_not_set_up, wrong_user)
-)
+NO_ORGANIZATION = FailureClass("no-organization-there", (product_not_set_up, wrong_user))
 NO_REFRESH_TOKEN = FailureClass(
     "no-refresh-token-given",
-    frozenset({"no-refresh-token"}),
     (consent_not_shown, access_type_online),
 )
 
@@ -278,7 +270,6 @@ def expiry_in_milliseconds(evidence: Evidence) -> CauseEstimate | None:
 
 STOPS_AFTER_AN_HOUR = FailureClass(
     "dies-within-the-hour",
-    frozenset({"works-for-an-hour"}),
     (no_refresh_token_stored, expiry_in_milliseconds),
 )
 

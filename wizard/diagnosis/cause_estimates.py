@@ -45,8 +45,6 @@ class FailureClass:
     """Causes that Zoho answers alike."""
 
     code: str
-    failure_codes: frozenset[str]
-    """Codes of the failures that belong to it."""
     checks: tuple[CauseCheck, ...]
     """The commonest cause in the field first: so they rank where the evidence does not decide."""
 

@@ -5,29 +5,16 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from wizard.model import Connection, Failure, Grant
+from wizard.model import Connection, Failure, FailureKind, Grant
 from wizard.verification import SUSPECTED_REJECTION
 
-UNREACHABLE_CODES = frozenset(
-    {
-        *("network-dns", "network-refused", "network-timeout", "network-tls", "network-reset"),
-        *("network-unreachable", "network-proxy", "data-centre-down", "not-json", "zoho-resting"),
-    }
-)
+UNREACHABLE_KINDS = (FailureKind.NETWORK, FailureKind.OUTAGE)
 """Failures of the way to a data centre, or of the data centre itself."""
 
-CLIENT_REJECTED_CODES = frozenset({"invalid-client", "invalid-client-secret", "missing-secret"})
-"""Failures of a client in a data centre, whoever uses it."""
+REFRESH_TOKEN_REJECTED = "grant-dead"  # noqa: S105 a code, no secret
+ACCESS_TOKEN_REJECTED = "token-invalid"  # noqa: S105 a code, no secret
 
-REFRESH_TOKEN_REJECTED, ACCESS_TOKEN_REJECTED = "grant-dead", "token-invalid"
-"""The refresh token is refused for good; the access token is."""
-
-NOT_CHECKED_CODES = frozenset(
-    {
-        *("token-budget", "client-budget", "token-rejected", "throttled"),
-        *("refresh-under-way", "climb-under-way", SUSPECTED_REJECTION),
-    }
-)
+NOT_CHECKED_KINDS = (FailureKind.LIMIT, FailureKind.BUSY, FailureKind.UNCONFIRMED)
 """Zoho's limits, or another process, kept a connection from being asked: no verdict."""
 
 MIN_SIMULTANEOUS = 2
@@ -60,6 +47,10 @@ class FailureCase:
         return self.failure.code
 
     @property
+    def kind(self) -> FailureKind:
+        return self.failure.kind
+
+    @property
     def client_id(self) -> str:
         return self.grant.client_id if self.grant else self.connection.client_id
 
@@ -80,19 +71,15 @@ class FailureCase:
     @property
     def mark(self) -> str:
         """In which way the connection fails, its name, and of which grant that is said."""
-        ways = {
-            "unreached": UNREACHABLE_CODES,
-            "client": CLIENT_REJECTED_CODES,
-            REFRESH_TOKEN_REJECTED: _TOKEN_FAILURE_CODES,
-        }
-        way = next((way for way, codes in ways.items() if self.code in codes), self.code)
+        if self.kind in UNREACHABLE_KINDS:
+            way = "unreached"
+        elif self.kind is FailureKind.CLIENT:
+            way = "client"
+        elif self.code == ACCESS_TOKEN_REJECTED or self.kind in NOT_CHECKED_KINDS:
+            way = REFRESH_TOKEN_REJECTED  # may belong to a cause that ended refresh tokens
+        else:
+            way = self.code
         return f"{way} {self.name} {self.grant.generation if self.grant else 0}"
-
-
-_TOKEN_FAILURE_CODES = frozenset(
-    {REFRESH_TOKEN_REJECTED, ACCESS_TOKEN_REJECTED, *NOT_CHECKED_CODES}
-)
-"""Failures of connections that may belong to a cause which ended refresh tokens."""
 
 
 @dataclass(frozen=True)
@@ -121,14 +108,14 @@ class CauseGroup:
     @property
     def code(self) -> str:
         """Where the words for all of it stand; empty where those of its first case say it."""
-        code = self.cases[0].code
+        code, kind = self.cases[0].code, self.cases[0].kind
         if self.level is CauseLevel.CONNECTION or self.is_single_grant:
             return ""
         if code == SUSPECTED_REJECTION:
             return "account-refused-for-now" if len(self.cases) > 1 else ""
-        if code in NOT_CHECKED_CODES:
+        if kind in NOT_CHECKED_KINDS:
             return "not-asked-yet"
-        return "client-refused" if code in CLIENT_REJECTED_CODES else _CODE_BY_LEVEL[self.level]
+        return "client-refused" if kind is FailureKind.CLIENT else _CODE_BY_LEVEL[self.level]
 
 
 _CODE_BY_LEVEL = {
@@ -181,17 +168,17 @@ def _is_suspected(case: FailureCase, rejected: list[FailureCase]) -> bool:
     is refused, or several died and nobody could ask about this one."""
     if case.code in (ACCESS_TOKEN_REJECTED, SUSPECTED_REJECTION):
         return bool(rejected)
-    return case.code in NOT_CHECKED_CODES and len(rejected) >= MIN_SIMULTANEOUS
+    return case.kind in NOT_CHECKED_KINDS and len(rejected) >= MIN_SIMULTANEOUS
 
 
 def _key_of(case: FailureCase) -> tuple[CauseLevel, str]:
     """What a connection that fails has in common with others that fail alike."""
-    if case.code in UNREACHABLE_CODES:
+    if case.kind in UNREACHABLE_KINDS:
         return CauseLevel.DATA_CENTER, case.location
-    if case.code in CLIENT_REJECTED_CODES:
+    if case.kind is FailureKind.CLIENT:
         return CauseLevel.CLIENT, f"{case.client_id} {case.location}"
     if case.code == SUSPECTED_REJECTION:
         return CauseLevel.ACCOUNT, f"{case.email or case.name} {case.location} suspected"
-    if case.code in NOT_CHECKED_CODES:
+    if case.kind in NOT_CHECKED_KINDS:
         return CauseLevel.CLIENT, f"{case.client_id} {case.location} not-asked"
     return CauseLevel.CONNECTION, f"{case.name} {case.location}"

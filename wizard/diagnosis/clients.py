@@ -138,7 +138,6 @@ def _is_request_known(evidence: Evidence) -> bool:
 
 CLIENT_UNKNOWN = FailureClass(
     "client-unknown",
-    frozenset({"invalid-client", "multi-dc-off", "client-deleted", "zoho-page-invalid-client"}),
     (
         multi_dc_off,
         client_from_other_data_center,
@@ -215,7 +214,6 @@ def secret_not_stored(evidence: Evidence) -> CauseEstimate | None:
 
 SECRET_REFUSED = FailureClass(
     "secret-refused",
-    frozenset({"invalid-client-secret", "wrong-secret"}),
     (secret_not_stored, secret_mistyped, secret_from_other_data_center, secret_regenerated),
 )
 
@@ -253,7 +251,6 @@ def parameter_missing(evidence: Evidence) -> CauseEstimate | None:
 
 NOT_A_TOKEN_REQUEST = FailureClass(
     "not-a-token-request",
-    frozenset({"token-request-refused"}),
     (sent_by_get, sent_as_json, parameter_missing),
 )
 

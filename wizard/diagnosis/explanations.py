@@ -17,6 +17,7 @@ from wizard.diagnosis.cause_estimates import CauseEstimate, EvidenceItem, Failur
 from wizard.diagnosis.evidence import Evidence, Origin
 from wizard.errors import explain, message
 from wizard.model import AnswerOption, Cause, Confidence, Explanation, Failure
+from wizard.model.failure_codes import class_of
 from wizard.timefmt import format_time
 
 CLASSES = (
@@ -75,7 +76,7 @@ def failure_class_of(evidence: Evidence) -> FailureClass | None:
     if code == "invalid-code" and evidence.origin is Origin.UNKNOWN and evidence.grant is None:
         chosen = (_CLASS_BY_ANSWER[each] for each in evidence.answers if each in _CLASS_BY_ANSWER)
         return next(chosen, authorization_codes.CODE_OR_REFRESH_TOKEN_REFUSED)
-    return next((kind for kind in CLASSES if code in kind.failure_codes), None)
+    return next((each for each in CLASSES if each.code == class_of(code)), None)
 
 
 def rank_causes(

@@ -13,15 +13,15 @@ from datetime import datetime, timedelta
 
 from wizard.diagnosis import DiagnosisService
 from wizard.diagnosis.causes import (
-    CLIENT_REJECTED_CODES,
-    UNREACHABLE_CODES,
+    NOT_CHECKED_KINDS,
+    UNREACHABLE_KINDS,
     CauseGroup,
     CauseLevel,
     FailureCase,
     group_by_cause,
 )
 from wizard.errors import explain
-from wizard.model import Clock, Explanation, Failure, GrantState, StepState
+from wizard.model import Clock, Explanation, Failure, FailureKind, GrantState, StepState
 from wizard.store import ConnectionOverview, Store
 from wizard.verification import SUSPECTED_REJECTION
 from wizard.zoho import Zoho
@@ -31,9 +31,6 @@ ACCESS_TOKEN_LIFETIME = timedelta(hours=1)
 
 NEEDS_CONSENT_EXIT_CODE = 3
 """The exit code of findings that a new consent mends."""
-
-SUSPECTED_CODES = frozenset({SUSPECTED_REJECTION, f"account-{SUSPECTED_REJECTION}"})
-PENDING_CODES = frozenset({"not-asked-yet", *SUSPECTED_CODES})
 
 
 @dataclass(frozen=True)
@@ -66,12 +63,12 @@ class Incident:
     @property
     def is_pending(self) -> bool:
         """Whether it is no verdict: the connections could not be asked yet."""
-        return self.explanation.code in PENDING_CODES
+        return self.explanation.kind in NOT_CHECKED_KINDS
 
     @property
     def to_reauthorize(self) -> tuple[str, ...]:
         """The connections that a repair takes."""
-        refused = self.needs_reauthorization or self.explanation.code in SUSPECTED_CODES
+        refused = self.needs_reauthorization or self.explanation.kind is FailureKind.UNCONFIRMED
         return (*self.names, *self.suspected_names) if refused else ()
 
 
@@ -102,7 +99,7 @@ class Incidents:
         cases = [
             FailureCase(row.connection, row.grant, failures[row.connection.name]) for row in rows
         ]
-        unreachable_locations = {case.location for case in cases if case.code in UNREACHABLE_CODES}
+        unreachable_locations = {case.location for case in cases if case.kind in UNREACHABLE_KINDS}
         others = (
             self._store.overviews.all(working_names)
             if unreachable_locations and working_names
@@ -158,7 +155,7 @@ class Incidents:
         explanation = self._explain_group(group, reachable_locations)
         names = [each.name for each in group.all_cases]
         suspects = [each.name for each in group.suspected_cases]
-        if first.code in CLIENT_REJECTED_CODES:
+        if first.kind is FailureKind.CLIENT:
             users = self._store.grants.connections_using(first.client_id, first.location)
             suspects = [name for name in users if name not in names]
         ends = [
@@ -199,9 +196,8 @@ class Incidents:
             code=code,
             title=known.title,
             cause=known.cause,
-            fix=own.fix if first.code in CLIENT_REJECTED_CODES else known.fix,
+            fix=own.fix if first.kind is FailureKind.CLIENT else known.fix,
             next_steps=known.next_steps,
-            exit_code=known.exit_code,
         )
 
     def _details(self, group: CauseGroup, explanation: Explanation) -> dict[str, str]:

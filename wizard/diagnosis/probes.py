@@ -6,11 +6,15 @@ go through the broker and its budgets. Where one is too many, or the network is 
 diagnosis makes do with what it has.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
 
+from wizard.diagnosis.access_tokens import ACCESS_TOKEN_REFUSED
+from wizard.diagnosis.api_calls import NOT_AUTHORIZED, PERMISSION_REFUSED, SCOPE_MISSING
+from wizard.diagnosis.clients import CLIENT_UNKNOWN, SECRET_REFUSED
 from wizard.diagnosis.evidence import Evidence, ProbeResult
-from wizard.diagnosis.refresh_tokens import informative_related_grants
+from wizard.diagnosis.refresh_tokens import REFRESH_TOKEN_REFUSED, informative_related_grants
 from wizard.diagnosis.stored_evidence import is_ended
 from wizard.errors import WizardError
 from wizard.model import (
@@ -18,11 +22,14 @@ from wizard.model import (
     Client,
     Clock,
     Failure,
+    FailureKind,
     Grant,
     GrantState,
     RequestKind,
     SecretState,
 )
+from wizard.model.failure_codes import class_of, kind_of
+from wizard.oauth import ClientVerdict
 from wizard.product_api import ProductApi, rejects_token
 from wizard.store import Store
 from wizard.tokens import RefreshPurpose, TokenService
@@ -34,19 +41,19 @@ MAX_REQUESTS = 4
 SEARCH_INTERVAL = timedelta(days=1)
 """A client is looked for in other data centres at most this often."""
 
-CLIENT_FAILURES = ("invalid-client", "multi-dc-off", "client-deleted", "zoho-page-invalid-client")
-SECRET_FAILURES = ("invalid-client-secret", "wrong-secret")
-VERDICT_FAILURES = {
-    "wrong-secret": ("invalid-client-secret", "invalid_client_secret"),
-    "unknown-client": ("invalid-client", "invalid_client"),
+VERDICT_FAILURES: Mapping[str, tuple[str, str]] = {
+    ClientVerdict.WRONG_SECRET: ("invalid-client-secret", "invalid_client_secret"),
+    ClientVerdict.UNKNOWN_CLIENT: ("invalid-client", "invalid_client"),
 }
 """What a pre-flight's verdict is as a failure, and Zoho's word for it."""
-CLIENT_REJECTED_CODES = frozenset({*CLIENT_FAILURES, *SECRET_FAILURES, *VERDICT_FAILURES})
 TOKEN_REQUEST_KINDS = (RequestKind.REFRESH, RequestKind.PREFLIGHT)
 PENDING = "pending"
 """The outcome of an ask whose answer has not come."""
-ACCESS_FAILURES = ("token-invalid", "not-authorized", "scope-missing", "no-permission")
-GRANT_FAILURES = ("grant-dead", "invalid-code")
+GRANT_CLASSES = (
+    *(REFRESH_TOKEN_REFUSED.code, ACCESS_TOKEN_REFUSED.code, NOT_AUTHORIZED.code),
+    *(SCOPE_MISSING.code, PERMISSION_REFUSED.code),
+)
+"""Classes of failures about which a grant's refresh token and access token are asked."""
 
 
 class DiagnosisProbes:
@@ -71,13 +78,13 @@ class DiagnosisProbes:
         """Ask what decides between the causes of the failure, or, without one, whether there is
         any. `search`: other data centres may be asked for a client that is unknown at home."""
         evidence = self.evidence
-        code = evidence.failure.code if evidence.failure else ""
+        failure_class = class_of(evidence.failure.code) if evidence.failure else ""
         client, grant = evidence.client, evidence.grant
-        if client and code in CLIENT_FAILURES:
+        if client and failure_class == CLIENT_UNKNOWN.code:
             self._probe_client(client, search)
-        elif client and code in SECRET_FAILURES:
+        elif client and failure_class == SECRET_REFUSED.code:
             self._probe_secret(client)
-        elif grant and code in ("", *ACCESS_FAILURES, *GRANT_FAILURES):
+        elif grant and (evidence.failure is None or failure_class in GRANT_CLASSES):
             self._probe_grant(grant)
             if client and not evidence.failure and not is_ended(grant):
                 self._probe_client_behind_grant(client, grant, search)
@@ -151,13 +158,13 @@ class DiagnosisProbes:
             verdict = probe_result.failure.code if probe_result.failure else ""
         else:
             verdict = self._last_outcome(grant.location)
-            if verdict in CLIENT_REJECTED_CODES:
+            if verdict in VERDICT_FAILURES or kind_of(verdict) is FailureKind.CLIENT:
                 verdict = self._preflight(client, grant.location)
         if verdict in VERDICT_FAILURES:
             code, word = VERDICT_FAILURES[verdict]
             failure = Failure(code, word, details={"location": grant.location})
             self.evidence = replace(self.evidence, failure=failure)
-        if verdict in (*CLIENT_FAILURES, "unknown-client"):
+        if verdict == "unknown-client" or class_of(verdict) == CLIENT_UNKNOWN.code:
             self._probe_client(client, search)
 
     def _last_outcome(self, location: str) -> str:

@@ -163,7 +163,6 @@ def token_from_other_data_center(evidence: Evidence) -> CauseEstimate | None:
 
 REFRESH_TOKEN_REFUSED = FailureClass(
     "refresh-token-refused",
-    frozenset({"grant-dead", "invalid-code"}),
     (
         password_changed,
         app_removed,

@@ -4,7 +4,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
 
+from wizard.diagnosis.access_tokens import ACCESS_TOKEN_REFUSED
+from wizard.diagnosis.api_calls import NOT_AUTHORIZED
 from wizard.diagnosis.evidence import Evidence, Origin, ProbeResult
+from wizard.diagnosis.refresh_tokens import REFRESH_TOKEN_REFUSED
 from wizard.model import (
     AttemptState,
     Client,
@@ -15,6 +18,7 @@ from wizard.model import (
     GrantState,
     StepState,
 )
+from wizard.model.failure_codes import class_of
 from wizard.store import Store
 from wizard.zoho import Zoho
 
@@ -24,19 +28,8 @@ REQUEST_LOG_WINDOW = timedelta(hours=1)
 VERIFICATION_WINDOW = timedelta(minutes=2)
 """What passed longer before a failure was an answer to another check, and says nothing of now."""
 
-TOKEN_FAILURES = ("grant-dead", "invalid-code", "token-invalid", "not-authorized")
-"""Failures that other connections can be witnesses of."""
-
-ORIGIN_BY_CODE = {
-    "code-refused": Origin.EXCHANGE,
-    "no-refresh-token": Origin.EXCHANGE,
-    "grant-dead": Origin.REFRESH,
-    "access-denied": Origin.CALLBACK,
-    "no-organization": Origin.CALLBACK,
-    "token-invalid": Origin.PRODUCT,
-    "not-authorized": Origin.PRODUCT,
-}
-"""Where a failure was met, as far as its code alone says so."""
+TOKEN_CLASSES = (*(REFRESH_TOKEN_REFUSED.code, ACCESS_TOKEN_REFUSED.code, NOT_AUTHORIZED.code),)
+"""Classes of failures on which other connections can throw light."""
 
 
 class StoredEvidence:
@@ -56,7 +49,6 @@ class StoredEvidence:
         evidence = Evidence(
             failure=failure,
             now=self._clock(),
-            origin=origin_of(failure),
             connection=connection,
             client=self._store.clients.get(client_id),
             grant=grant,
@@ -83,7 +75,7 @@ class StoredEvidence:
     def _with_grant_history(self, evidence: Evidence) -> Evidence:
         """The grant's life and those of its kin, where the failure is one of tokens."""
         grant, failure = evidence.grant, evidence.failure
-        if grant is None or (failure is not None and failure.code not in TOKEN_FAILURES):
+        if grant is None or (failure is not None and class_of(failure.code) not in TOKEN_CLASSES):
             return evidence
         grant_records = self._store.grant_history.records(
             grant.client_id, grant.account.zuid if grant.account else ""
@@ -147,11 +139,6 @@ class StoredEvidence:
 def _location_in(failure: Failure | None) -> str:
     """The data centre that a failure names."""
     return failure.details.get("location", "").lower() if failure else ""
-
-
-def origin_of(failure: Failure | None) -> Origin:
-    """Where a failure of a connection was met."""
-    return ORIGIN_BY_CODE.get(failure.code, Origin.UNKNOWN) if failure else Origin.UNKNOWN
 
 
 def with_verification_results(evidence: Evidence) -> Evidence:

@@ -22,6 +22,7 @@ from wizard.errors import WizardError, fail
 from wizard.local_api.peer_credentials import Peer, get_peer
 from wizard.local_api.sockets import socket_address
 from wizard.model import AccessToken, Event, Explanation, Failure
+from wizard.model.failure_codes import http_status_of
 from wizard.serialization import explanation_summary
 from wizard.services import Services
 from wizard.timefmt import format_iso
@@ -49,13 +50,6 @@ fill the disk."""
 
 BROWSER_HEADER_PREFIXES = ("origin", "referer", "cookie", "sec-")
 """How the names of headers begin that browsers send and programs do not."""
-
-STATUS_OF_EXIT_CODE = {2: 400, 3: 409, 4: 503, 5: 500}
-"""A finding's exit code as an HTTP status."""
-STATUS_OF_FAILURE_CODE = {
-    **dict.fromkeys(("not-allowed", "not-allowed-to-owner", "request-refused"), 403),
-    "unknown-connection": 404,
-}
 
 TOKEN_PATH = "/token/"  # noqa: S105 - no secret
 """What stands before the name of the connection whose access token is asked for."""
@@ -311,9 +305,7 @@ class RequestHandler(BaseHTTPRequestHandler):
 
     def _send_failure(self, failure: Failure) -> None:
         explanation = self._explanation_of(failure)
-        status = STATUS_OF_FAILURE_CODE.get(failure.code) or STATUS_OF_EXIT_CODE.get(
-            explanation.exit_code, 409
-        )
+        status = http_status_of(failure.code)
         # The details name clients and files: they are for the owner's own commands.
         details = {} if self._context.is_shared else {"details": dict(failure.details)}
         self._send_json(status, {"error": {**explanation_summary(explanation), **details}})

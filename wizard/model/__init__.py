@@ -21,6 +21,7 @@ from wizard.model.failure import (
     HttpExchange,
     NextStep,
 )
+from wizard.model.failure_codes import FailureKind
 
 __all__ = [
     "ATTEMPT_LIFETIME",
@@ -40,6 +41,7 @@ __all__ = [
     "Event",
     "Explanation",
     "Failure",
+    "FailureKind",
     "Grant",
     "GrantState",
     "HttpExchange",

@@ -9,6 +9,8 @@ from datetime import datetime
 from enum import StrEnum
 from itertools import groupby
 
+from wizard.model.failure_codes import FailureKind, exit_code_of, kind_of
+
 
 @dataclass(frozen=True)
 class HttpExchange:
@@ -41,6 +43,11 @@ class Failure:
     """What the words need to be precise: a host, a name, a file. Never a secret."""
     exchange: HttpExchange | None = None
     retry_at: datetime | None = None
+
+    @property
+    def kind(self) -> FailureKind:
+        """What the failure is about."""
+        return kind_of(self.code)
 
 
 @dataclass(frozen=True)
@@ -110,7 +117,6 @@ class Explanation:
     cause: str
     fix: str
     next_steps: tuple[NextStep, ...] = ()
-    exit_code: int = 1
     failure: Failure | None = None
     failure_class: str = ""
     """Kebab-case, of the causes that are answered alike; empty where there is one cause only."""
@@ -123,6 +129,16 @@ class Explanation:
     has said what there is to say."""
     answer_options: tuple[AnswerOption, ...] = ()
     """What a person may say to that."""
+
+    @property
+    def kind(self) -> FailureKind:
+        """What the failure is about."""
+        return kind_of(self.code)
+
+    @property
+    def exit_code(self) -> int:
+        """The exit code of a command that ends with this explanation."""
+        return exit_code_of(self.code)
 
     @property
     def groups(self) -> tuple[tuple[str, tuple[Cause, ...]], ...]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from wizard.diagnosis import DiagnosisService
-from wizard.diagnosis.causes import NOT_CHECKED_CODES, UNREACHABLE_CODES
+from wizard.diagnosis.causes import NOT_CHECKED_KINDS, UNREACHABLE_KINDS
 from wizard.diagnosis.refresh_tokens import informative_related_grants
 from wizard.errors import WizardError, fail
 from wizard.model import Clock, Failure, Grant, GrantState, StepState, VerificationStep
@@ -46,7 +46,7 @@ class CheckResult:
     @property
     def is_pending(self) -> bool:
         """It could not be asked within the limits: nothing is known for sure."""
-        return self.failure is not None and self.failure.code in NOT_CHECKED_CODES
+        return self.failure is not None and self.failure.kind in NOT_CHECKED_KINDS
 
     @property
     def is_suspected(self) -> bool:
@@ -56,7 +56,7 @@ class CheckResult:
     @property
     def is_unreachable(self) -> bool:
         """Its data centre, or the way there, did not answer."""
-        return self.failure is not None and self.failure.code in UNREACHABLE_CODES
+        return self.failure is not None and self.failure.kind in UNREACHABLE_KINDS
 
     @property
     def needs_reauthorization(self) -> bool:

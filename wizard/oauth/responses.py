@@ -148,19 +148,17 @@ def parse_client_verdict(response: HttpResponse, at: datetime) -> ClientVerdict:
     """What the answer about an impossible code says of the client. The code and the redirect URI
     are looked at only after the client, so an error about either vouches for it.
     """
-    verdicts = {
-        "invalid-code": ClientVerdict.VALID,
-        "invalid-redirect-uri": ClientVerdict.VALID,
-        "invalid-client": ClientVerdict.UNKNOWN_CLIENT,
-        "invalid-client-secret": ClientVerdict.WRONG_SECRET,
-    }
     try:
         _json_body(response, at)
     except WizardError as error:
-        verdict = verdicts.get(error.failure.code)
-        if verdict is None:
-            raise
-        return verdict
+        match error.failure.code:
+            case "invalid-code" | "invalid-redirect-uri":
+                return ClientVerdict.VALID
+            case "invalid-client":
+                return ClientVerdict.UNKNOWN_CLIENT
+            case "invalid-client-secret":
+                return ClientVerdict.WRONG_SECRET
+        raise
     raise _malformed(response, "error")
 
 

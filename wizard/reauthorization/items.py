@@ -10,6 +10,7 @@ from wizard.model import (
     AttemptMode,
     AttemptState,
     Failure,
+    FailureKind,
     Grant,
     GrantState,
     StepState,
@@ -51,8 +52,6 @@ RETRY_INTERVAL = timedelta(minutes=2)
 where each takes one of a grant's token requests."""
 
 RATE_LIMITED_CODE = "throttled"
-RATE_LIMITS = frozenset({RATE_LIMITED_CODE, "token-budget", "client-budget"})
-"""Failures that say that a rate limit is used up, Zoho's own or the wizard's below it."""
 
 OTHER_ACCOUNT_CODE = "other-account"
 """The code under which a grant of another person is held."""
@@ -92,7 +91,7 @@ class ReauthorizationItem:
     @property
     def rate_limited(self) -> bool:
         """Whether its proof waits for a rate limit, and for nothing else."""
-        limit = self.failure is not None and self.failure.code in RATE_LIMITS
+        limit = self.failure is not None and self.failure.kind is FailureKind.LIMIT
         return limit and self.state is ItemState.WAITING_TO_RETRY
 
 

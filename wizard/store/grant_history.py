@@ -20,6 +20,7 @@ from sqlalchemy import (
 )
 
 from wizard.model import Account, Grant, GrantState, RequestKind, StepState, TokenRequest
+from wizard.model.failure_codes import codes_with
 from wizard.store import schema
 from wizard.store.columns import UtcDateTime
 from wizard.store.repository import Repository
@@ -32,10 +33,7 @@ _STEPS = schema.verification_steps.c
 OFFLINE_STEPS = ("scope", "clock")
 """Rungs that ask nobody."""
 
-UNANSWERED = (
-    *("pending", "rotation-not-stored", "network-timeout", "network-reset", "data-centre-down"),
-    *("not-json", "malformed-answer", "answer-too-large"),
-)
+UNANSWERED = ("pending", *codes_with("outcome_unknown"))
 """Outcomes of a refresh that may have been carried out without its answer being stored here."""
 
 MAX_GRANTS = 200

@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import Enum, auto
 
-from wizard.model import Grant, GrantState, RequestKind, TokenRequest
+from wizard.model import FailureKind, Grant, GrantState, RequestKind, TokenRequest
+from wizard.model.failure_codes import codes_of
 from wizard.transport import bounded
 from wizard.zoho import limits
 
@@ -44,12 +45,7 @@ PENDING_TIMEOUT = timedelta(seconds=30)
 NOT_SENT, PENDING, RATE_LIMITED = "not-sent", "pending", "throttled"
 """Outcomes: never left, counted against nothing; no answer yet; refused by Zoho's throttle."""
 
-NO_RESPONSE_CODES = frozenset(
-    {
-        *("network-timeout", "network-reset", "network-proxy", "network-tls"),
-        *("data-centre-down", "general-error", "not-json", "malformed-answer", "answer-too-large"),
-    }
-)
+NO_RESPONSE_CODES = codes_of(FailureKind.NETWORK, FailureKind.OUTAGE, FailureKind.RESPONSE)
 """Outcomes that tell of the network or of Zoho's own trouble, and nothing of the client. What never
 left is not among them: it burdened nobody, and a network that is back should be noticed at once."""
 

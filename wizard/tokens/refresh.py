@@ -13,6 +13,7 @@ from wizard.errors import Conflict, WizardError, explain, fail
 from wizard.fastpath.token_file import CLOCK_TOLERANCE_SECONDS
 from wizard.locks import hold_lock
 from wizard.model import AccessToken, Failure, Grant, GrantState, RequestKind
+from wizard.model.failure_codes import codes_with
 from wizard.oauth import TokenResponse, is_rotated
 from wizard.timefmt import format_time
 from wizard.tokens.budgets import RefreshPurpose
@@ -308,10 +309,6 @@ FIRST_DELAY, MAX_DELAY = timedelta(seconds=1), timedelta(seconds=30)
 RETRY_WINDOW = timedelta(seconds=30)
 """A try that begins within it ends, by the transport's deadline, within a minute."""
 
-RETRYABLE_CODES = frozenset(
-    {"network-timeout", "network-reset", "data-centre-down", "general-error"}
-)
-
 _random = SystemRandom()
 
 
@@ -325,7 +322,7 @@ def retry_delay(
     """
     if is_rotated(failure):
         return None  # the refresh token that was sent is used up
-    if tries >= MAX_TRIES or failure.code not in RETRYABLE_CODES:
+    if tries >= MAX_TRIES or failure.code not in codes_with("retryable"):
         return None
     chosen = min(FIRST_DELAY * 2 ** (tries - 1), MAX_DELAY) * _random.random()
     wanted = failure.retry_at - now if failure.retry_at else timedelta(0)

@@ -129,13 +129,13 @@ class RequestLog:
         now, insisted = self._clock(), purpose is RefreshPurpose.INSISTED
         mine = purpose if purpose is RefreshPurpose.REJECTED else RefreshPurpose.REQUIRED
         own = budgets.next_token_request_at(requests, grant, now, mine)
-        waits = {
-            "throttled": None if insisted else budgets.rate_limited_until(requests, now),
-            "zoho-resting": budgets.paused_until(requests, now, insisted=insisted),
-            "token-budget": own,
-            "client-budget": budgets.next_token_request_at(requests, grant, now, purpose),
-        }
-        for code, until in waits.items():
+        waits = (
+            ("throttled", None if insisted else budgets.rate_limited_until(requests, now)),
+            ("zoho-resting", budgets.paused_until(requests, now, insisted=insisted)),
+            ("token-budget", own),
+            ("client-budget", budgets.next_token_request_at(requests, grant, now, purpose)),
+        )
+        for code, until in waits:
             if until:
                 raise wait(code, until, name=grant.connection, location=grant.location)
 

@@ -8,6 +8,7 @@ from wizard.errors import WizardError, fail, message
 from wizard.fastpath import cipher
 from wizard.locks import ExclusiveLock
 from wizard.model import Failure
+from wizard.model.failure_codes import codes_with
 from wizard.paths import Paths
 from wizard.vault import labels
 from wizard.vault.keys import (
@@ -130,7 +131,7 @@ def _from_file(paths: Paths) -> Vault:
         key = cipher.load_key(paths.key_file)
     except (OSError, ValueError) as error:
         raise _key_unreadable(paths.key_file, error) from error
-    better = ("key-in-keyring", "key-on-other-medium")
+    better = codes_with("better_key_storage")
     return Vault(key, KeyStorage("key-file", "weak", paths.key_file, better))
 
 

@@ -12,7 +12,17 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from wizard.errors import fail
-from wizard.model import Clock, Event, Failure, Grant, GrantState, RequestKind, VerificationStep
+from wizard.model import (
+    Clock,
+    Event,
+    Failure,
+    FailureKind,
+    Grant,
+    GrantState,
+    RequestKind,
+    VerificationStep,
+)
+from wizard.model.failure_codes import codes_of
 from wizard.oauth import TokenResponse
 from wizard.product_api import ProductApi
 from wizard.store import Store
@@ -24,7 +34,7 @@ from wizard.zoho import Zoho
 VERIFIABLE_STATES = (GrantState.NOT_VERIFIED, GrantState.VERIFIED, GrantState.MISMATCH)
 """The states of grants whose ladder can be climbed."""
 
-REJECTED_OUTCOMES = frozenset({"invalid-code", "invalid-client", "invalid-client-secret"})
+REJECTED_OUTCOMES = codes_of(FailureKind.GRANT, FailureKind.CLIENT)
 """Outcomes of a refresh after which an access token that lives on tells only half of the truth."""
 
 RECENT_REFRESH_WINDOW = timedelta(hours=2)

@@ -16,12 +16,14 @@ from wizard.model import (
     Account,
     Clock,
     Failure,
+    FailureKind,
     Grant,
     Organization,
     StepState,
     VerificationReport,
     VerificationStep,
 )
+from wizard.model.failure_codes import codes_of
 from wizard.oauth import TokenResponse
 from wizard.product_api import ProductApi, ReadResult, rejects_token
 from wizard.store import Store
@@ -33,12 +35,7 @@ CLOCK_SKEW_TOLERANCE = timedelta(seconds=60)
 """A difference between our clock and Zoho's that people should know of: our margin on a token's
 life is two minutes, and half of it is then gone."""
 
-INCONCLUSIVE_CODES = frozenset(
-    {
-        *("token-budget", "client-budget", "token-rejected", "throttled", "zoho-resting"),
-        "refresh-under-way",
-    }
-)
+INCONCLUSIVE_CODES = codes_of(FailureKind.LIMIT, FailureKind.BUSY) | {"zoho-resting"}
 """Failures for which the grant was not asked about: they say nothing of it."""
 
 SUSPECTED_REJECTION = "refused-for-now"
@@ -336,7 +333,10 @@ def _failed_steps(report: VerificationReport) -> set[str]:
 def _may_reject_token(step: VerificationStep) -> bool:
     """Whether an access token was refused, or may have been: Books has one code, 57, for a dead
     token and for a missing right, and a fresh token tells them apart (zoho.md 6.3)."""
-    return step.failure is not None and step.failure.code in ("token-invalid", "not-authorized")
+    failure = step.failure
+    return failure is not None and (
+        failure.kind is FailureKind.ACCESS_TOKEN or failure.code == "not-authorized"
+    )
 
 
 def _organization_title(organization: Organization) -> str:

@@ -12,7 +12,7 @@ from werkzeug.wrappers import Response
 from wizard.errors import WizardError, fail
 from wizard.web import reauthorization
 from wizard.web.context import get_services
-from wizard.web.error_pages import STATUS_OF_FAILURE_CODE, render_error
+from wizard.web.error_pages import render_error
 from wizard.web.guard import CALLBACK_PATH
 from wizard.web.sessions import current_session
 
@@ -57,4 +57,4 @@ def handle_rejected_callback(error: WizardError) -> Response:
         if current_session().is_signed_in:
             return redirect(f"/connections/{failure.details['name']}", 303)
         failure = replace(failure, details={})
-    return render_error(failure, STATUS_OF_FAILURE_CODE.get(failure.code, 400))
+    return render_error(failure, 400)

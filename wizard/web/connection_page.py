@@ -8,6 +8,7 @@ from typing import Any
 from wizard.diagnosis import ConnectionState, ConnectionStatus
 from wizard.errors import describe_event, describe_outcome
 from wizard.model import Attempt, Connection, Explanation, Grant, GrantState
+from wizard.model.failure_codes import codes_with
 from wizard.product_api import probe_url
 from wizard.timefmt import format_time
 from wizard.verification import VERIFIABLE_STATES
@@ -46,9 +47,6 @@ STATES_OFFERING_VERIFICATION = frozenset(
     {ConnectionState.VERIFIED, ConnectionState.NOT_VERIFIED, ConnectionState.OUTCOME_UNKNOWN}
 )
 """Steps whose grant lives, so that the live calls can be repeated."""
-
-NAMED_WAITS = frozenset({"throttled", "zoho-resting"})
-"""Findings whose wait is Zoho's own and not one of our budgets."""
 
 NON_ALERT_STATES = frozenset({ConnectionState.VERIFIED, ConnectionState.REVOKED})
 """Steps at which a finding is no alarm: it works all the same, or the person wanted it so."""
@@ -182,7 +180,9 @@ def _connection_view(
         explanation=explanation,
         is_warning=is_temporary or connection_status.state in NON_ALERT_STATES,
         can_verify=can_verify,
-        can_ignore_wait=can_verify and explanation is not None and explanation.code in NAMED_WAITS,
+        can_ignore_wait=can_verify
+        and explanation is not None
+        and explanation.code in codes_with("ignorable_wait"),
         # A disturbance at Zoho asks for patience, not for another refresh token.
         authorize_label=""
         if can_verify and is_temporary

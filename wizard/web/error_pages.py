@@ -4,23 +4,9 @@ from flask import Response, make_response, render_template, request
 
 from wizard.diagnosis import explain_failure
 from wizard.errors import WizardError
-from wizard.model import Explanation, Failure
+from wizard.model import Explanation, Failure, FailureKind
+from wizard.model.failure_codes import http_status_of
 from wizard.web.context import get_services
-
-STATUS_OF_EXIT_CODE = {2: 400, 3: 409, 4: 503, 5: 500}
-"""How a finding's exit code reads in HTTP; else 409, for the state of things is in the way."""
-
-STATUS_OF_FAILURE_CODE = {
-    "page-no-session": 403,
-    "page-foreign-form": 403,
-    "page-form-expired": 403,
-    "page-not-found": 404,
-    "page-wrong-method": 405,
-    "page-too-large": 413,
-    "page-unforeseen": 500,
-}
-WARNING_CODES = frozenset({"page-no-session", "page-link-used", "page-form-expired"})
-"""Nothing went wrong; something has merely ended."""
 
 
 def render_error(failure: Failure, status: int | None = None, *, name: str = "") -> Response:
@@ -31,11 +17,11 @@ def render_error(failure: Failure, status: int | None = None, *, name: str = "")
     page = render_template(
         "error.html",
         explanation=explanation,
-        is_warning=failure.temporary or failure.code in WARNING_CODES,
+        is_warning=failure.temporary or failure.kind is FailureKind.SESSION,
         back_url=f"/connections/{name}" if name and failure.code != "unknown-connection" else "/",
         forced_connection=_may_go_on(failure) and name,
     )
-    return make_response(page, status or _http_status(explanation))
+    return make_response(page, status or http_status_of(explanation.code))
 
 
 def _may_go_on(failure: Failure) -> bool:
@@ -51,11 +37,3 @@ def _explanation_of(failure: Failure, name: str) -> Explanation:
     except WizardError:
         pass
     return explain_failure(failure, get_services().clock())
-
-
-def _http_status(explanation: Explanation) -> int:
-    if explanation.code.startswith("unknown-"):
-        return 404
-    return STATUS_OF_FAILURE_CODE.get(explanation.code) or STATUS_OF_EXIT_CODE.get(
-        explanation.exit_code, 409
-    )

@@ -11,7 +11,7 @@ from flask import request
 
 from wizard.clients import Credentials, parse_credentials, parse_secret
 from wizard.errors import WizardError
-from wizard.model import Failure
+from wizard.model import Failure, FailureKind
 from wizard.web.sessions import current_session
 
 KEPT = "pasted"
@@ -19,11 +19,6 @@ KEPT = "pasted"
 
 MAX_KEPT = 4
 """Forms of a session for which a paste is kept, the newest ones."""
-
-REFUSED = frozenset(
-    {"wrong-secret", "missing-secret", "client-unknown-everywhere", "client-deleted"}
-)
-"""Failures that are about the pair itself: its secret is not worth keeping."""
 
 DIFFERS = "secret-differs"
 
@@ -91,7 +86,7 @@ def keep(failure: Failure) -> Box:
             if before
             else Box(error.failure.details.get("client_id") or fallback, form_id=_form_id())
         )
-    if failure.code in REFUSED:
+    if _is_pair_rejected(failure):
         if before and before.credentials != credentials:
             return _box(before)
         forget()
@@ -104,6 +99,11 @@ def keep(failure: Failure) -> Box:
     for oldest in list(slots)[:-MAX_KEPT]:
         del slots[oldest]
     return _box(kept)
+
+
+def _is_pair_rejected(failure: Failure) -> bool:
+    """Whether the client or its secret is wrong, so that the secret isn't worth keeping."""
+    return failure.kind is FailureKind.CLIENT and failure.code != "multi-dc-off"
 
 
 def forget() -> None:

@@ -29,13 +29,10 @@ from wizard.cli.results import (
 )
 from wizard.cli.terminal import Exit, Terminal, pass_terminal
 from wizard.errors import WizardError, explain, fail
-from wizard.model import GrantState
+from wizard.model import FailureKind, GrantState
 from wizard.serialization import error_report
 from wizard.services import Services
 from wizard.store import CONFIGURED_FIELDS, Destination, StoreContents, export_without_secrets
-
-KEY_LOST_CODES = ("key-missing", "key-wrong", "key-unreadable", "keyring-locked")
-"""The database is there, and nobody can read its secrets; whether for good, the person says."""
 
 
 @click.command()
@@ -179,7 +176,7 @@ def _open_services(terminal: Terminal, *, is_confirmed: bool) -> tuple[Services,
     try:
         return terminal.services, StoreContents()
     except WizardError as error:
-        if error.failure.code not in KEY_LOST_CODES:
+        if error.failure.kind is not FailureKind.KEY:
             raise
         if not is_confirmed:
             terminal.renderer.print_explanation(terminal.explain(error.failure))
@@ -202,7 +199,7 @@ def _recovered_backup(
     try:
         terminal.services.store.connections.all()
     except WizardError as error:
-        if error.failure.code not in KEY_LOST_CODES:
+        if error.failure.kind is not FailureKind.KEY:
             raise
     else:
         raise fail("key-in-order", key_storage=terminal.services.vault.key_storage.detail)

@@ -5,11 +5,8 @@ from typing import Protocol
 from wizard.authorization import CompletedAttempt, StartedAttempt
 from wizard.cli.terminal import Terminal
 from wizard.errors import WizardError, fail
-from wizard.model import AttemptMode
+from wizard.model import AttemptMode, Failure, FailureKind
 from wizard.reauthorization import NextAction, ReauthorizationItem
-
-RETRYABLE_PASTE_CODES = ("paste-not-understood", "paste-not-callback", "callback-unknown-state")
-"""The attempt still waits after these: the person may simply paste again."""
 
 
 class Authorizer(Protocol):
@@ -134,9 +131,14 @@ def _prompt_for_callback(terminal: Terminal, attempt: StartedAttempt) -> Complet
                 attempt.attempt.id, attempt.cookie_value, text
             )
         except WizardError as error:
-            if error.failure.code not in RETRYABLE_PASTE_CODES or not terminal.is_interactive:
+            if not (terminal.is_interactive and _can_paste_again(error.failure)):
                 raise
             terminal.renderer.print_explanation(terminal.explain(error.failure))
+
+
+def _can_paste_again(failure: Failure) -> bool:
+    """Whether the attempt still waits for the right address."""
+    return failure.kind is FailureKind.USAGE or failure.code == "callback-unknown-state"
 
 
 def _authorize_self_client(terminal: Terminal, name: str) -> CompletedAttempt:

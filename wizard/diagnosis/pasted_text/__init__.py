@@ -12,6 +12,8 @@ from difflib import SequenceMatcher
 
 from wizard.credential_formats import CLIENT_SECRET, TOKEN
 from wizard.diagnosis import DiagnosisService
+from wizard.diagnosis.authorization_codes import REDIRECT_URI_REFUSED
+from wizard.diagnosis.clients import CLIENT_UNKNOWN, SECRET_REFUSED
 from wizard.diagnosis.evidence import Evidence, Origin, SentRequest, StoredTokenKind
 from wizard.diagnosis.explanations import explain_evidence
 from wizard.diagnosis.pasted_text import http_request, token_formats
@@ -20,28 +22,21 @@ from wizard.diagnosis.pasted_text.parsed_text import MAX_PASTE_CHARACTERS, Parse
 from wizard.diagnosis.pasted_text.recognition import RecognizedFailure
 from wizard.diagnosis.pasted_text.rules import recognize_failure
 from wizard.errors import fail, message
-from wizard.model import Client, Clock, Connection, Explanation, Failure
+from wizard.model import Client, Clock, Connection, Explanation, Failure, FailureKind
+from wizard.model.failure_codes import class_of
 from wizard.store import Store
 from wizard.tokens import TokenCache
 from wizard.zoho import Zoho, limits, product
 
 __all__ = [
     "MAX_PASTE_CHARACTERS",
-    "UNEXPLAINED_CODES",
     "DiagnosisResult",
     "PasteReader",
     "UriComparison",
 ]
 
-UNEXPLAINED_CODES = frozenset(
-    ("unknown", "unknown-oauth-error", "callback-error", "product-error", "not-understood")
-)
-"""Codes of findings that explain nothing: what was pasted is new to the wizard."""
-
-REDIRECT_URI_CODES = ("invalid-redirect-uri", "zoho-page-invalid-redirect-uri")
-CLIENT_CODES = (*REDIRECT_URI_CODES, "invalid-client-secret")
-"""Failures of what is stored about a client."""
-UNKNOWN_CLIENT_CODES = ("invalid-client", "zoho-page-invalid-client")
+STORED_CLIENT_CLASSES = (REDIRECT_URI_REFUSED.code, SECRET_REFUSED.code)
+"""Classes of failures that what is stored about a client explains."""
 REQUEST_LOG_WINDOW = timedelta(hours=1)
 MAX_EXCERPT_CHARACTERS = 4000
 """Characters of a paste that are shown again; an answer of Zoho's has some hundred."""
@@ -68,12 +63,12 @@ class DiagnosisResult:
     @property
     def is_explained(self) -> bool:
         """Whether the wizard knows what this is."""
-        return self.explanation.code not in UNEXPLAINED_CODES
+        return self.explanation.kind is not FailureKind.UNKNOWN
 
     @property
     def can_search(self) -> bool:
         """Whether asking every data centre for the client could tell more."""
-        return bool(self.connection) and self.explanation.failure_class == "client-unknown"
+        return bool(self.connection) and self.explanation.failure_class == CLIENT_UNKNOWN.code
 
 
 class PasteReader:
@@ -251,12 +246,15 @@ class PasteReader:
         what is stored about a client; where Zoho does not know it, the one that was nearly named.
         """
         clients = self._store.clients.all()
+        failure_class = class_of(recognized.code)
         if not sent_request.client_id:
-            return clients[0] if len(clients) == 1 and recognized.code in CLIENT_CODES else None
+            return (
+                clients[0] if len(clients) == 1 and failure_class in STORED_CLIENT_CLASSES else None
+            )
         likeness = {
             each.client_id: _similarity(sent_request.client_id, each.client_id) for each in clients
         }
-        least = MIN_CLIENT_ID_SIMILARITY if recognized.code in UNKNOWN_CLIENT_CODES else 1
+        least = MIN_CLIENT_ID_SIMILARITY if failure_class == CLIENT_UNKNOWN.code else 1
         near = max(clients, key=lambda each: likeness[each.client_id], default=None)
         return near if near and likeness[near.client_id] >= least else None
 
@@ -290,7 +288,10 @@ class PasteReader:
         sent, client = evidence.sent_request.redirect_uri, evidence.client
         registered = client.redirect_uri if client else ""
         others = http_request.other_addresses(parsed, self._zoho)
-        asked = evidence.failure is not None and evidence.failure.code in REDIRECT_URI_CODES
+        asked = (
+            evidence.failure is not None
+            and class_of(evidence.failure.code) == REDIRECT_URI_REFUSED.code
+        )
         if not registered and asked and len(others) == 2:
             sent, registered = others
         if not sent or not registered or sent == registered:
