@@ -13,17 +13,11 @@ from flask import Flask
 from support.claims import over_rows
 from support.harness import ANNA, Harness
 
-from wizard.cli import connection_states
-from wizard.cli.commands import deliver
-from wizard.cli.flows.reauthorization import state_of
 from wizard.cli.renderer import CONFIDENCE_MARKS, Renderer
 from wizard.cli.renderer import STEP_MARKS as RUNG_SHAPES
-from wizard.delivery import DestinationState
-from wizard.diagnosis import ConnectionState
-from wizard.diagnosis import ConnectionStatus as Stand
 from wizard.diagnosis.causes import CauseGroup, CauseLevel, FailureCase
 from wizard.diagnosis.evidence import Origin, StoredTokenKind, TokenFormat
-from wizard.errors import describe_outcome, message_table
+from wizard.errors import describe_outcome, message_table, state_label
 from wizard.model import (
     AttemptMode,
     AttemptState,
@@ -37,10 +31,17 @@ from wizard.model import (
     StepState,
     VerificationStep,
 )
+from wizard.model.states import (
+    ActivityKind,
+    ConnectionState,
+    DestinationState,
+    ItemState,
+    ShownState,
+    Tone,
+)
 from wizard.oauth import ClientVerdict
 from wizard.reauthorization import (
     Action,
-    ItemState,
     NextAction,
     Reauthorization,
     ReauthorizationItem,
@@ -48,11 +49,8 @@ from wizard.reauthorization import (
 from wizard.tokens import RefreshPurpose
 from wizard.web import (
     LinkTokens,
-    connection_page,
     create_app,
-    destinations,
     reauthorization,
-    view_models,
 )
 
 ROOT = Path(__file__).parent.parent
@@ -73,26 +71,15 @@ def of_trouble(member: CauseLevel) -> str:
 
 
 WORDS: dict[str, tuple[type[Enum], Callable[..., str]]] = {
-    "a grant in the terminal": (GrantState, lambda each: connection_states.STATE_LABELS[each]),
-    "a grant on the pages": (GrantState, lambda each: view_models.GRANT_BADGES[each].label),
+    "a connection": (ConnectionState, state_label),
+    "what goes on with a connection": (ActivityKind, state_label),
     "a rung in the terminal": (StepState, lambda each: "".join(RUNG_SHAPES[each]) + each.value),
     "a cause in the terminal": (
         Confidence,
         lambda each: "".join(CONFIDENCE_MARKS[each]) + each.value,
     ),
-    "a repaired connection in the terminal": (
-        ItemState,
-        lambda each: state_of(replace(LINE, state=each), NOW),
-    ),
-    "a repaired connection on the pages": (
-        ItemState,
-        lambda each: reauthorization.ITEM_BADGES[each].label,
-    ),
-    "a destination in the terminal": (DestinationState, lambda each: deliver.STATE_LABELS[each]),
-    "a destination on the pages": (
-        DestinationState,
-        lambda each: destinations.STATE_BADGES[each].label,
-    ),
+    "a connection of a re-authorization": (ItemState, state_label),
+    "a destination": (DestinationState, state_label),
     "what a data center says of a client": (ClientVerdict, describe_outcome),
     "a cause that several connections share": (CauseLevel, of_trouble),
 }
@@ -101,9 +88,12 @@ WORDS: dict[str, tuple[type[Enum], Callable[..., str]]] = {
 SHOWN_BY_VALUE = {RequestKind, FailureKind}
 """Their values are words of their own."""
 
-TESTED_BELOW = {Action, ConnectionState}
+TESTED_BELOW = {Action}
 
 NEVER_SHOWN = {
+    ShownState,
+    GrantState,
+    Tone,
     RefreshPurpose,
     Origin,
     TokenFormat,
@@ -122,7 +112,9 @@ def enumerations() -> Iterator[type[Enum]]:
     """Every enumeration of the package; the simulated Zoho has its own."""
     for path in (ROOT / "wizard").rglob("*.py"):
         parts = path.relative_to(ROOT).with_suffix("").parts
-        for name in re.findall(r"^class (\w+)\((?:Str)?Enum\)", path.read_text("utf-8"), re.M):
+        for name in re.findall(
+            r"^class (\w+)\((?:(?:Str)?Enum|ShownState)\)", path.read_text("utf-8"), re.M
+        ):
             yield getattr(import_module(".".join(parts).removesuffix(".__init__")), name)
 
 
@@ -146,9 +138,17 @@ def test_a_rung_is_painted_with_its_state(
     assert member.value in painted(member, capsys)
 
 
-def test_every_word_of_a_table_is_for_a_member() -> None:
-    extra = set(message_table()["reauthorization-items"]) - {each.value for each in ItemState}
-    assert extra == {"rate-limited"}
+@pytest.mark.parametrize(
+    ("table", "kind"),
+    [
+        ("connection-states", ConnectionState),
+        ("connection-activities", ActivityKind),
+        ("reauthorization-items", ItemState),
+        ("destination-states", DestinationState),
+    ],
+)
+def test_every_word_of_a_table_is_for_a_member(table: str, kind: type[Enum]) -> None:
+    assert set(message_table()[table]) == {each.value for each in kind}
 
 
 # --- Pages that tell a step
@@ -171,19 +171,3 @@ def test_the_reauthorization_page_has_a_heading_for_every_action(app: Flask) -> 
         headings[each] = re.findall(r'<h2 id="next">(.+?)</h2>', page)
     assert [each for each, found in headings.items() if len(found) != 1] == []
     assert len({found for (found,) in headings.values()}) == len(headings), headings
-
-
-def test_the_page_of_a_connection_has_a_label_for_every_state(harness: Harness) -> None:
-    grant = harness.add_verified_connection()
-    states = {each.value: each for each in GrantState}
-    labels = {}
-    for code in ConnectionState:
-        of = replace(grant, state=states.get(code.value, GrantState.NOT_VERIFIED))
-        without = code in (
-            ConnectionState.NOT_AUTHORIZED,
-            ConnectionState.WAITING_FOR_CONSENT,
-            ConnectionState.EXCHANGING,
-        )
-        status = Stand(code, grant=None if without else of)
-        labels[code] = connection_page._connection_badge(status, None).label
-    assert [code for code, label in labels.items() if not label] == []

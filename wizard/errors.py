@@ -20,6 +20,14 @@ from string import Formatter
 from typing import Any
 
 from wizard.model import Event, Explanation, Failure, NextStep
+from wizard.model.states import (
+    ActivityKind,
+    ConnectionState,
+    ConnectionStatus,
+    DestinationState,
+    ItemState,
+    ShownState,
+)
 from wizard.timefmt import format_time
 
 
@@ -94,6 +102,36 @@ def describe_outcome(code: str, **details: str) -> str:
     if outcome is None and "title" in message_table().get(code, {}):
         outcome = explain(Failure(code), **details).title
     return outcome or code
+
+
+_STATE_TABLES: Mapping[type[ShownState], str] = {
+    ConnectionState: "connection-states",
+    ActivityKind: "connection-activities",
+    ItemState: "reauthorization-items",
+    DestinationState: "destination-states",
+}
+
+
+def state_label(state: ShownState, **details: str) -> str:
+    """The words for a state."""
+    return message(_STATE_TABLES[type(state)], state, **details)
+
+
+def describe_state(state: ShownState, **details: str) -> str:
+    """A state in one cell of a table: its mark and its words."""
+    return f"{state.mark} {state_label(state, **details)}"
+
+
+def status_labels(status: ConnectionStatus, now: datetime) -> tuple[str, ...]:
+    """The words for what is shown of a connection, in the order of `ConnectionStatus.shown`."""
+    until = status.activity.until if status.activity else None
+    details = {"until": format_time(until, now)} if until else {}
+    return tuple(state_label(each, **details) for each in status.shown)
+
+
+def describe_status(status: ConnectionStatus, now: datetime) -> str:
+    """What is shown of a connection in one cell of a table, after the mark of its state."""
+    return f"{status.shown[0].mark} {' · '.join(status_labels(status, now))}"
 
 
 def _wait_option(until: datetime | None, now: datetime | None) -> str:

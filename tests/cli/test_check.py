@@ -51,7 +51,9 @@ def test_one_connection_shows_what_was_asked_and_several_a_line_each(
     wanted = [NAMES[5], NAMES[0], NAMES[3]]
     several = shell.run("check", *wanted)
     assert several.exit_code == 0
-    assert re.findall(r"^(crm-\d)\t✓ works\tZylker GmbH.*$", several.stdout, re.MULTILINE) == wanted
+    assert (
+        re.findall(r"^(crm-\d)\t✓ Verified\tZylker GmbH.*$", several.stdout, re.MULTILINE) == wanted
+    )
     assert "All 3 work." in several.stderr
 
 
@@ -78,7 +80,7 @@ def test_what_the_limits_keep_from_being_asked_is_waited_for_where_that_is_wishe
     open_ = shell.run("check")
     assert open_.exit_code == 4
     assert "7 connections with “Zylker” could not be asked yet" in open_.stderr
-    assert open_.stdout.count("… not asked yet") == 7
+    assert open_.stdout.count("Rate-limited until") == 7
     waiting = shell.start("check", "--wait", "15m", "--json")
     shell.simulator.controls.advance(600)
     done = waiting.finish()

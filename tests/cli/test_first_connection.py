@@ -65,7 +65,7 @@ def test_list_and_show_say_what_a_connection_reaches(shell: Shell) -> None:
 
     (row,) = json.loads(shell.run("list", "--json").stdout)["connections"]
     assert (row["name"], row["state"], row["account"]["email"]) == ("crm", "verified", ANNA)
-    assert "crm\t✓ proved" in shell.run("list").stdout
+    assert "crm\t✓ Verified" in shell.run("list").stdout
 
     shown = json.loads(shell.run("show", "crm", "--json").stdout)
     assert shown["generation"] == 1

@@ -38,7 +38,7 @@ def test_a_narrow_terminal_cuts_no_address_off(shell: Shell, shell_harness: Harn
     shell_harness.add_verified_connection("crm")
     lines = shell.run_in_terminal("list", columns=50).stdout.splitlines()
     at = next(place for place, line in enumerate(lines) if line.startswith("crm "))
-    assert "✓ proved" in lines[at]
+    assert "✓ Verified" in lines[at]
     assert lines[at + 1].startswith(f"    {ANNA} · Zylker GmbH")
     assert max(map(len, lines[at:])) <= 50
     wide = shell.run_in_terminal("list", columns=120).stdout.splitlines()

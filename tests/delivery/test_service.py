@@ -17,11 +17,10 @@ from dotenv import dotenv_values
 from support.delivery import deliver, raises_failure, reauthorize
 from support.harness import Harness
 
-from wizard.cli.commands.deliver import STATE_LABELS
-from wizard.delivery import DestinationState, destination_files, profile, profiles
+from wizard.delivery import destination_files, profile, profiles
 from wizard.errors import WizardError
 from wizard.model import Grant
-from wizard.web.destinations import STATE_BADGES
+from wizard.model.states import DestinationState
 
 
 @pytest.fixture
@@ -576,11 +575,3 @@ def test_a_roll_back_brings_the_newest_refresh_token_of_the_grant_before(
     assert before.refresh_token in target.read_text()
     assert grant.refresh_token not in target.read_text()
     assert harness.services.delivery.check(made).found_generation == before.generation
-
-
-@pytest.mark.parametrize("words", [STATE_LABELS, STATE_BADGES])
-def test_every_condition_has_its_words(words: dict[DestinationState, object]) -> None:
-    behind = (
-        {DestinationState.OUT_OF_DATE} if words is STATE_BADGES else set()
-    )  # said with the number of its grant
-    assert set(DestinationState) == set(words) | behind

@@ -15,8 +15,9 @@ from support.delivery import deliver, reauthorize
 from support.harness import Harness
 from support.npm import installed
 
-from wizard.delivery import DestinationState, profile
+from wizard.delivery import profile
 from wizard.delivery.formats import INI
+from wizard.model.states import DestinationState
 
 PROGRAMS = Path(__file__).parent / "programs"
 BLOCKED_PROXIES = {

@@ -113,7 +113,7 @@ def test_a_browser_without_scripts_goes_to_zoho_comes_back_and_sees_the_proof_en
     journey.controls.inject_fault("slow", endpoint="oauth/user/info", seconds=60)
     person.go(callback)
     page = ConnectionPage(person)
-    expect(page.report_badge).to_contain_text("Proving")
+    expect(page.report_badge).to_contain_text("Verifying")
     journey.controls.clear_faults()  # lets the answer go
     page.wait_until_verified()
     expect(page.headline).to_contain_text(ANNA)

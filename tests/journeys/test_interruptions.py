@@ -204,7 +204,7 @@ def test_a_data_center_that_fails_during_the_proof_costs_no_second_consent(
     journey.controls.inject_fault("data-center-down", endpoint="oauth/user/info", times=9)
     consent.accept()
     page = ConnectionPage(journey.person)
-    expect(page.status).to_have_text("Check failed")
+    expect(page.status).to_have_text("Not verified")
     expect(page.explanation.first).to_contain_text("Zoho has a disturbance")
     with pytest.raises(WizardError) as refused:
         journey.services.tokens.access_token(CONNECTION_NAME)

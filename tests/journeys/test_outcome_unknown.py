@@ -12,7 +12,7 @@ from support.web_visitor import Visitor
 from wizard.web import LinkTokens, create_app
 
 TOKEN = "oauth/v2/token"
-WORDS = "outcome unknown"
+WORDS = "Outcome unknown"
 
 
 @pytest.fixture

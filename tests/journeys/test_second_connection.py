@@ -52,7 +52,7 @@ def test_a_second_connection_leaves_the_first_one_working(journey: Journey) -> N
     journey.open_wizard()
     rows = ConnectionListPage(journey.person)
     for name in (CONNECTION_NAME, "desk-read-tickets"):
-        expect(rows.row(name)).to_contain_text("Proved")
+        expect(rows.row(name)).to_contain_text("Verified")
     for name in (CONNECTION_NAME, "desk-read-tickets"):
         token = journey.services.tokens.access_token(name, force_refresh=True)
         assert token.connection == name

@@ -84,4 +84,4 @@ def test_the_message_asks_each_person_and_the_answers_repair(
     done = shell.run("reauthorize", "--response", stdin_text="\n".join(answers))
 
     assert done.exit_code == 0, done.stderr
-    assert done.stdout.count("✓ repaired") == 2
+    assert done.stdout.count("✓ Re-authorized") == 2

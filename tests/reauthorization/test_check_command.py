@@ -16,4 +16,4 @@ def test_ten_that_died_of_one_cause_are_explained_once(
     assert checked.stderr.count("What may be behind it") == 1
     assert f"3 connections of {ANNA} lost their refresh tokens" in checked.stderr
     assert "zoho-wizard reauthorize books crm leads" in checked.stderr
-    assert checked.stdout.count("✗ dead") == len(names)
+    assert checked.stdout.count("✗ Needs re-authorization") == len(names)

@@ -74,7 +74,7 @@ def test_a_stray_grant_is_given_back_and_the_right_person_consents(
         talk.wait_for_output(r"\[retry\]")
         talk.send_line("retry")
         talk.give_consent(shell, ANNA)
-        talk.wait_for_output("✓ repaired")
+        talk.wait_for_output("✓ Re-authorized")
     assert [
         grant.state.value for grant in shell_harness.services.store.grants.of_connection("crm")
     ] == [
@@ -90,7 +90,7 @@ def test_another_person_is_kept_on_purpose(shell: Shell, shell_harness: Harness)
         talk.give_consent(shell, CARLA, FIRST_ORGANIZATION)
         talk.wait_for_output(r"\[retry\]")
         talk.send_line("accept")
-        talk.wait_for_output("✓ repaired")
+        talk.wait_for_output("✓ Re-authorized")
     grant = shell_harness.services.store.grants.get("crm")
     assert grant is not None
     assert grant.account is not None
@@ -109,4 +109,4 @@ def test_several_are_asked_about_once(shell: Shell, shell_harness: Harness) -> N
         talk.wait_for_output(f"Next: 2 consents as {ANNA}")
         talk.give_consent(shell, ANNA)
         talk.give_consent(shell, ANNA)
-        talk.wait_for_output("(?s)✓ repaired.*✓ repaired")
+        talk.wait_for_output("(?s)✓ Re-authorized.*✓ Re-authorized")

@@ -67,11 +67,11 @@ def test_the_page_checks_an_account_and_leads_into_its_repair(journey: Journey) 
     journey.open_wizard("/password-change")
     page, person = journey.page, journey.person
     anna = page.get_by_role("region", name=ANNA)
-    expect(anna.get_by_text("Proved", exact=True)).to_have_count(2)
+    expect(anna.get_by_text("Verified", exact=True)).to_have_count(2)
     journey.controls.change_password(ANNA)
     person.click(anna.get_by_role("button", name="Check now"))
     expect(page.get_by_text("Checked.")).to_be_visible()
-    expect(anna.get_by_text("Dead", exact=True)).to_have_count(2)
+    expect(anna.get_by_text("Needs re-authorization", exact=True)).to_have_count(2)
     person.click(page.get_by_role("link", name="Repair 2 connections"))
     expect(page.get_by_role("button", name=f"Begin as {ANNA}")).to_be_visible()
 

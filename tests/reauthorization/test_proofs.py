@@ -17,6 +17,7 @@ from wizard.cli.flows.reauthorization import exit_code, item_result, print_resul
 from wizard.cli.flows.verification import VerificationOutcome
 from wizard.cli.terminal import Terminal
 from wizard.model import GrantState
+from wizard.model.states import connection_status
 from wizard.reauthorization import ReauthorizationItem
 from wizard.timefmt import format_time
 from wizard.web import LinkTokens, create_app
@@ -59,11 +60,11 @@ def test_a_proof_that_waits_for_a_rate_limit_says_so_and_nothing_else(
     print_results(terminal, [line])
     name, state, _reaches, proved, _programs = capsys.readouterr().out.rstrip("\n").split("\t")
     assert (name, proved) == ("crm", "")
-    assert state == f"… waiting for Zoho's rate limit until {until}"
+    assert state == f"… Rate-limited until {until}"
 
     told = item_result(terminal, line)
     assert (told.state, told.is_verified, told.verified_at) == (
-        "waiting_to_retry",
+        "rate_limited",
         False,
         None,
     )
@@ -79,8 +80,8 @@ def test_a_proof_that_waits_for_a_rate_limit_says_so_and_nothing_else(
     )
     browser.get(f"/browser-link/{launch.issue()}", base_url=base_url)
     page = browser.get("/reauthorize", base_url=base_url).text
-    assert f"Waiting for Zoho’s rate limit until {until}" in page
-    assert "Proved" not in page
+    assert f"Rate-limited until {until}" in page
+    assert "Verified" not in page
 
 
 def test_a_time_of_another_day_is_told_with_its_date(
@@ -118,7 +119,9 @@ def test_a_proved_connection_is_told_with_the_time_of_its_proof_in_every_place(
 @pytest.mark.parametrize("state", GrantState)
 def test_only_a_proved_grant_is_called_proved(harness: Harness, state: GrantState) -> None:
     grant = replace(harness.add_verified_connection(), state=state)
-    told = VerificationOutcome("crm", grant).result()
+    told = VerificationOutcome("crm", grant).result(
+        connection_status(current=grant, now=harness.now())
+    )
     assert told.is_verified is (told.state == "verified")
 
 

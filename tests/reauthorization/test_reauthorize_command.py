@@ -86,7 +86,7 @@ def test_an_interrupted_repair_goes_on_where_it_was(shell: Shell, shell_harness:
     done = give_consents(shell, shell.start("reauthorize", "--no-browser"), (ANNA, ""))
 
     assert done.exit_code == 0, done.stderr
-    assert done.stdout.count("✓ repaired") == 2
+    assert done.stdout.count("✓ Re-authorized") == 2
 
 
 def test_programs_are_handed_the_new_credentials(
@@ -149,7 +149,7 @@ def test_somebody_leaves_and_another_person_takes_all_over(
     (account,) = json.loads(shell.run("list", "--by", "account", "--json").stdout)["accounts"]
     assert account["account"] == ANNA
     assert [each["name"] for each in account["connections"]] == ["crm", "leads"]
-    assert f"{ANNA}\teu\tcrm\t✓ proved" in shell.run("list", "--by", "account").stdout
+    assert f"{ANNA}\teu\tcrm\t✓ Verified" in shell.run("list", "--by", "account").stdout
 
     options = ("--account", ANNA, "--as", new, "--no-browser", "--yes")
     done = give_consents(shell, shell.start("reauthorize", *options), (new, ""), (new, ""))
@@ -167,7 +167,7 @@ def test_by_the_pages_it_waits_until_all_is_repaired(shell: Shell, shell_harness
         authorize(shell_harness, name)
     done = running.finish()
     assert done.exit_code == 0, done.stderr
-    assert done.stdout.count("✓ repaired") == 2
+    assert done.stdout.count("✓ Re-authorized") == 2
     repair = shell_harness.services.reauthorization.current()
     assert repair is not None
     assert repair.is_done, "its page shows the proofs until they were seen"

@@ -289,13 +289,13 @@ def test_an_overview_line_tells_grant_candidate_and_attempt(store: Store) -> Non
     lines = {line.connection.name: line for line in store.overviews.all()}
     assert list(lines) == ["fresh", "proved", "waiting"]
     fresh, proved, waiting = lines.values()
-    assert (fresh.grant, fresh.candidate, fresh.open_attempt) == (None,) * 3
-    assert waiting.open_attempt == make_attempt("open", "waiting")
+    assert (fresh.grant, fresh.candidate, fresh.attempt) == (None,) * 3
+    assert waiting.attempt == make_attempt("open", "waiting")
     assert proved.grant is not None
     assert (proved.grant.state, proved.grant.account) == (GrantState.VERIFIED, anna)
     assert proved.grant.organizations == zylker
     assert proved.candidate == newer
-    assert not proved.has_failed_check
+    assert proved.last_check is None
     assert store.overviews.last_refreshes() == {"proved": NOW}
 
 
@@ -329,7 +329,9 @@ def test_what_is_not_simply_proved_is_found_among_many(store: Store) -> None:
     add_grant(store, name="renewing")
     lines = {line.connection.name: line for line in store.overviews.unsettled()}
     assert list(lines) == ["dead", "failed", "fresh", "gone", "renewing"]
-    assert [name for name, line in lines.items() if line.has_failed_check] == ["failed"]
+    assert [
+        name for name, line in lines.items() if line.last_check and line.last_check.failures
+    ] == ["failed"]
     assert store.overviews.all(["failed", "well"])[0] == lines["failed"]
 
 

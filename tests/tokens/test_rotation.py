@@ -13,11 +13,10 @@ from support.concurrent_requests import request_tokens_concurrently
 from support.harness import Harness
 from support.tokens import current_grant, token_failure, wait_for
 
-from wizard.diagnosis import ConnectionState
 from wizard.errors import Conflict
 from wizard.model import Confidence, Grant, GrantState
+from wizard.model.states import PENDING_TIMEOUT, ConnectionState
 from wizard.services import Services
-from wizard.tokens.budgets import PENDING_TIMEOUT
 
 TOKEN = "oauth/v2/token"
 
@@ -204,12 +203,12 @@ def test_a_rotating_refresh_token_is_not_sent_while_there_is_no_room_for_the_nex
 def test_a_kill_before_the_commit_is_shown_as_an_unknown_outcome(rotating: Harness) -> None:
     lose_an_answer(rotating)
     diagnosis = rotating.services.diagnosis
-    assert diagnosis.status_of("crm").state is ConnectionState.VERIFIED, (
+    assert diagnosis.status_of("crm").status.state is ConnectionState.VERIFIED, (
         "it may still be on its way"
     )
     rotating.advance(seconds=PENDING_TIMEOUT.total_seconds() + 1)
     step = diagnosis.status_of("crm")
-    assert step.state is ConnectionState.OUTCOME_UNKNOWN
+    assert step.status.state is ConnectionState.OUTCOME_UNKNOWN
     assert step.explanation is not None
     assert step.explanation.code == "refresh-outcome-unknown"
     assert step.explanation.next_steps[0].command == "zoho-wizard check crm"
@@ -241,9 +240,10 @@ def test_an_old_refresh_token_that_the_server_still_accepts_ends_the_unknown_out
         "connection-closed", endpoint=TOKEN
     )  # before the server has done anything
     assert token_failure(rotating).code == "network-reset"
-    assert rotating.services.diagnosis.status_of("crm").state is ConnectionState.OUTCOME_UNKNOWN
+    status = rotating.services.diagnosis.status_of("crm").status
+    assert status.state is ConnectionState.OUTCOME_UNKNOWN
     assert rotating.services.tokens.access_token("crm").value
-    assert rotating.services.diagnosis.status_of("crm").state is ConnectionState.VERIFIED
+    assert rotating.services.diagnosis.status_of("crm").status.state is ConnectionState.VERIFIED
 
 
 @pytest.mark.parametrize("kind", ["byte-by-byte", "connection-closed", "truncated-json"])
@@ -265,7 +265,7 @@ def test_a_kill_after_the_commit_leaves_nothing_unknown(rotating: Harness) -> No
     with closing(sqlite3.connect(rotating.services.paths.database)) as handle, handle:
         handle.execute(f"UPDATE token_requests SET outcome = 'pending' WHERE id = {last}")
     rotating.advance(hours=2)
-    assert rotating.services.diagnosis.status_of("crm").state is ConnectionState.VERIFIED
+    assert rotating.services.diagnosis.status_of("crm").status.state is ConnectionState.VERIFIED
     grant = current_grant(rotating)
     rotating.controls.evict_refresh_token(
         grant.account.email if grant.account else "", grant.client_id
@@ -285,7 +285,7 @@ def test_where_nothing_rotates_a_lost_answer_is_asked_again_and_not_blamed_first
     harness.controls.clear_journal()
     lose_an_answer(harness)
     harness.advance(minutes=5)
-    assert harness.services.diagnosis.status_of("crm").state is ConnectionState.VERIFIED
+    assert harness.services.diagnosis.status_of("crm").status.state is ConnectionState.VERIFIED
     harness.controls.evict_refresh_token(
         grant.account.email if grant.account else "", grant.client_id
     )

@@ -10,10 +10,10 @@ import pytest
 from support.harness import Harness, settings_for
 from support.raw_server import RawServer, http_response
 
-from wizard.diagnosis import ConnectionState
 from wizard.errors import WizardError, explain
 from wizard.importing import FoundCredentials
 from wizard.model import Failure
+from wizard.model.states import ConnectionState
 from wizard.services import Services
 from wizard.store import StoreContents
 
@@ -116,7 +116,7 @@ def test_a_new_refresh_token_is_stored_whatever_else_is_wrong_with_the_answer(
     assert "othing was changed" not in f"{words.title} {words.cause} {words.fix}"
     assert code == "throttled" or "the new one was stored" in words.cause
     assert NEW not in repr(failure)
-    assert server.services.diagnosis.status_of("crm").state is ConnectionState.VERIFIED
+    assert server.services.diagnosis.status_of("crm").status.state is ConnectionState.VERIFIED
     if code != "throttled":
         server.failure()
         assert server.sent() == ["old", "new"]
@@ -145,7 +145,8 @@ def test_an_empty_error_leaves_the_outcome_unknown_and_the_old_token_is_presente
     server = start(200, body)
     assert server.failure().code == "malformed-answer"
     assert server.sent() == ["old"]
-    assert server.services.diagnosis.status_of("crm").state is ConnectionState.OUTCOME_UNKNOWN
+    status = server.services.diagnosis.status_of("crm").status
+    assert status.state is ConnectionState.OUTCOME_UNKNOWN
     server.raw._response = http_response(200, '{"error": "invalid_code"}')
     assert server.failure().code == "grant-dead"
     assert server.sent() == ["old", "old"], "the one that was lost, and one more"

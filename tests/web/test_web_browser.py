@@ -94,7 +94,7 @@ def test_the_rungs_appear_while_they_are_climbed(
     SignInPage(at_the_wizard).sign_in(ANNA, PASSWORD)
     zoho_simulator.controls.inject_fault("slow", endpoint="oauth/user/info", seconds=60)
     ConsentPage(at_the_wizard).accept()
-    expect(page.report_badge).to_have_text("Proving")
+    expect(page.report_badge).to_have_text("Verifying")
     expect(page.step("access token")).to_contain_text("issued for")
     zoho_simulator.controls.clear_faults()  # lets the answer go
     page.wait_until_verified()

@@ -47,12 +47,12 @@ def test_a_page_tells_how_a_destination_stands_without_a_value(
     grant = connected.services.store.grants.get("leads")
     assert grant is not None
     assert str(target) in text
-    assert "Holds the current grant" in text
+    assert "Up to date" in text
     assert "not known: no reload command was given" in text
     assert grant.refresh_token not in text
     target.write_text("A B\n")
     text = connected.get("/connections/leads").text
-    assert "Cannot be read" in text
+    assert "Can’t be read" in text
     assert "line 1, column 3" in text
 
 
@@ -111,11 +111,11 @@ def test_a_person_delivers_in_a_browser_and_the_section_is_accessible(
     page.goto(f"{connected.services.settings.base_url}/connections/leads")
     section = page.get_by_role("region", name="Destinations")
     mine = section.get_by_role("article", name=str(target))
-    expect(mine).to_contain_text("Credentials gone")
+    expect(mine).to_contain_text("Credentials missing")
     for size in ((360, 740), (1280, 900)):
         page.set_viewport_size({"width": size[0], "height": size[1]})
         found = Axe().run(page)
         assert found.violations_count == 0, found.generate_report()
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     mine.get_by_role("button", name="Deliver", exact=True).click()
-    expect(mine).to_contain_text("Holds the current grant")
+    expect(mine).to_contain_text("Up to date")

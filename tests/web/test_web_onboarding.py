@@ -194,7 +194,7 @@ def test_the_receipt_says_whom_it_reaches_and_how_to_use_it(connected: Visitor) 
     page = connected.get("/connections/leads").text
     assert "Zylker GmbH" in page
     assert ANNA in page
-    assert "Proved" in page
+    assert "Verified" in page
     assert "zoho-wizard token leads" in page
     assert "zoho-wizard show leads --reveal" in page
     assert "| curl -H @- &#39;" in page

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from wizard.diagnosis.incidents import Incident
 from wizard.model import Account, Event, Explanation, Organization, StepState
-from wizard.reauthorization import ItemState
+from wizard.model.states import Activity, ConnectionState, ConnectionStatus, ItemState
 from wizard.serialization import ErrorReport, commands_of, error_report
 
 
@@ -38,6 +38,22 @@ class Caution:
 
 
 @dataclass(frozen=True)
+class CheckSummary:
+    """When a connection was last verified or checked, and what that found."""
+
+    at: datetime
+    outcome: str
+    """`ok`, or the code of the failure."""
+
+
+def status_fields(status: ConnectionStatus) -> dict[str, Any]:
+    """The fields `state`, `activity` and `last_check` of a result about a connection."""
+    check = status.last_check
+    last_check = CheckSummary(check.at, check.outcome) if check else None
+    return {"state": status.state, "activity": status.activity, "last_check": last_check}
+
+
+@dataclass(frozen=True)
 class ConnectionSummary:
     """One connection of `list`."""
 
@@ -45,9 +61,9 @@ class ConnectionSummary:
     client_id: str
     generation: int
     """Of the current authorization; 0 if there is none."""
-    state: str | None
-    """Null if nothing has been granted."""
-    has_failed_check: bool
+    state: ConnectionState
+    activity: Activity | None
+    last_check: CheckSummary | None
     account: Account | None
     organizations: tuple[Organization, ...]
     location: str | None
@@ -69,7 +85,9 @@ class AccountConnection:
     """One connection of an account."""
 
     name: str
-    state: str | None
+    state: ConnectionState
+    activity: Activity | None
+    last_check: CheckSummary | None
     client: str
     """The name of its client."""
     destinations: tuple[str, ...]
@@ -168,9 +186,10 @@ class ConnectionDetails:
     location: str | None
     api_domain: str | None
     generation: int
-    state: str | None
+    state: ConnectionState
+    activity: Activity | None
+    last_check: CheckSummary | None
     headline: str | None
-    has_failed_check: bool
     grants: tuple[GrantSummary, ...]
     verification: VerificationSummary | None
     request_budget: RequestBudget
@@ -200,7 +219,9 @@ class ConnectionVerification:
     name: str
     is_verified: bool
     generation: int | None
-    state: str | None
+    state: ConnectionState
+    activity: Activity | None
+    last_check: CheckSummary | None
     headline: str | None
     account: Account | None
     organizations: tuple[Organization, ...]
@@ -488,8 +509,9 @@ class AffectedConnectionSummary:
     """A connection that a password change may end."""
 
     name: str
-    state: str
-    has_failed_check: bool
+    state: ConnectionState
+    activity: Activity | None
+    last_check: CheckSummary | None
     last_refreshed_at: datetime | None
 
 

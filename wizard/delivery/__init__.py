@@ -12,12 +12,11 @@ credentials on stdin. Everything else about a program is a profile, a row of dat
 from wizard.delivery.formats import FormatError
 from wizard.delivery.profiles import FoundEntry, Profile, profile, profiles
 from wizard.delivery.service import DeliveryService
-from wizard.delivery.status import DeliveryPreview, DestinationState, DestinationStatus, FieldChange
+from wizard.delivery.status import DeliveryPreview, DestinationStatus, FieldChange
 
 __all__ = [
     "DeliveryPreview",
     "DeliveryService",
-    "DestinationState",
     "DestinationStatus",
     "FieldChange",
     "FormatError",

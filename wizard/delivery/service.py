@@ -12,7 +12,6 @@ from wizard.delivery.formats import FormatError
 from wizard.delivery.profiles import SECRET_NAMES, credential_values, profile
 from wizard.delivery.status import (
     DeliveryPreview,
-    DestinationState,
     DestinationStatus,
     compare_token,
     content_digest,
@@ -24,6 +23,7 @@ from wizard.delivery.status import (
 from wizard.errors import WizardError, fail, message
 from wizard.locks import hold_lock
 from wizard.model import Clock, Event, Failure, Grant, GrantState
+from wizard.model.states import DestinationState
 from wizard.paths import Paths
 from wizard.store import Destination, Store
 from wizard.tokens import TokenService

@@ -3,31 +3,10 @@
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
 
 from wizard.model import Failure, Grant
+from wizard.model.states import DestinationState
 from wizard.store import Destination
-
-
-class DestinationState(StrEnum):
-    """How a destination stands against the grant that its connection uses now."""
-
-    NOT_DELIVERED = "not_delivered"
-    """Nothing was delivered yet."""
-    CURRENT = "current"
-    OUT_OF_DATE = "out_of_date"
-    """It holds another generation than the current one."""
-    ROTATED = "rotated"
-    """It holds the refresh token that was delivered, and the server has replaced that one since."""
-    UNKNOWN_TOKEN = "unknown_token"  # noqa: S105 - no secret
-    """It holds a refresh token that this connection does not know."""
-    CHANGED = "changed"
-    """The refresh token is right, something that belongs to it is not."""
-    MISSING = "missing"
-    """The file, or our entry in it, is gone."""
-    UNREADABLE = "unreadable"
-    UNVERIFIABLE = "unverifiable"
-    """A command cannot be read back; its exit code is all the proof there is."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +20,12 @@ class DestinationStatus:
     changed_fields: tuple[str, ...] = ()
     """The fields that were edited."""
     failure: Failure | None = None
+
+    @property
+    def details(self) -> dict[str, str]:
+        """What the words of its state need."""
+        fields = ", ".join(self.changed_fields)
+        return {"generation": str(self.found_generation), "fields": fields}
 
     @property
     def needs_delivery(self) -> bool:

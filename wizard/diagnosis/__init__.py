@@ -5,7 +5,7 @@ the stored connection, its attempts, grants and receipts says what it is.
 """
 
 from dataclasses import dataclass, replace
-from enum import StrEnum
+from datetime import datetime
 from urllib.parse import urlencode
 
 from wizard.diagnosis.evidence import (
@@ -28,22 +28,27 @@ from wizard.model import (
     Failure,
     Grant,
     GrantState,
-    StepState,
     VerificationReport,
 )
 from wizard.model.failure_codes import codes_with
+from wizard.model.states import (
+    OPEN_ATTEMPT_STATES,
+    ActivityKind,
+    ConnectionStatus,
+    last_check_of,
+    outcome_unknown_since,
+)
 from wizard.product_api import ProductApi
-from wizard.store import Store
+from wizard.store import ConnectionOverview, Store
 from wizard.timefmt import format_time
 from wizard.tokens import TokenService
 from wizard.tokens.budgets import rate_limited_until
 from wizard.zoho import Zoho
 
 __all__ = [
-    "ConnectionState",
-    "ConnectionStatus",
     "DiagnosisService",
     "Evidence",
+    "ExplainedStatus",
     "Origin",
     "ProbeResult",
     "SentRequest",
@@ -67,38 +72,17 @@ STORED_FIELDS = (
 """Parts of the evidence that asking may have changed in the store."""
 
 
-class ConnectionState(StrEnum):
-    NOT_AUTHORIZED = "not_authorized"
-    """Nothing has been granted; the consent can be begun."""
-    WAITING_FOR_CONSENT = "waiting_for_consent"
-    """A browser was sent to Zoho and has not come back."""
-    EXCHANGING = "exchanging"
-    """The callback came; the one POST is under way."""
-    OUTCOME_UNKNOWN = "outcome_unknown"
-    AUTHORIZATION_FAILED = "authorization_failed"
-    """The last attempt failed; the finding says why."""
-    VERIFYING = "verifying"
-    """A grant is stored; its ladder is being climbed, or its climb died with its process."""
-    NOT_VERIFIED = "not_verified"
-    """The ladder was climbed and a rung failed."""
-    MISMATCH = "mismatch"
-    """The new grant reaches somebody else; the person decides."""
-    VERIFIED = "verified"
-    NEEDS_REAUTHORIZATION = "needs_reauthorization"
-    REVOKED = "revoked"
-
-
 @dataclass(frozen=True)
-class ConnectionStatus:
-    """What comes next for a connection."""
+class ExplainedStatus:
+    """What people see of a connection, and why it is not simply verified."""
 
-    state: ConnectionState
+    status: ConnectionStatus
     explanation: Explanation | None = None
-    """What went wrong last, where something did; a proved connection may carry the finding of a
-    re-authorization that failed."""
+    """What failed last; a verified connection may carry that of a new authorization that failed."""
     attempt: Attempt | None = None
+    """The authorization that is open or failed, if it is newer than every grant."""
     grant: Grant | None = None
-    """The grant that the step is about."""
+    """The grant that the explanation is about."""
     report: VerificationReport | None = None
 
 
@@ -168,79 +152,52 @@ class DiagnosisService:
         """What may have stood on the page at Zoho from which nobody came back."""
         return tuple(self.explain(name, Failure(code)) for code in codes_with("zoho_page"))
 
-    def status_of(self, name: str, answers: tuple[str, ...] = ()) -> ConnectionStatus:
-        """Where connection `name` stands; what a person has `told` weighs in its finding. Raises
-        ``unknown-connection``."""
-        self._store.connections.get(name)
-        grants = self._store.grants.of_connection(name)
-        current = self._store.grants.get(name)
-        newest = _newest_grant(grants)
-        base = self._status_of_grant(
-            name, self._store.grants.candidate(name) or current or newest, answers
-        )
-        attempts = self._store.attempts.of_connection(name)
-        latest = attempts[0] if attempts else None
-        if latest is None or (newest and newest.granted_at > latest.created_at):
-            return base
-        return self._status_of_attempt(name, latest, base, answers)
-
-    def _status_of_grant(
-        self, name: str, grant: Grant | None, answers: tuple[str, ...]
-    ) -> ConnectionStatus:
-        if grant is None:
-            return ConnectionStatus(ConnectionState.NOT_AUTHORIZED)
-        report = self._store.verification_reports.get(name, grant.generation)
-        unknown = self.outcome_unknown(grant)
-        failure = grant.failure or unknown or _verification_failure(report)
-        if grant.state is GrantState.REVOKED:
-            failure = Failure("grant-revoked", details={"name": name})
+    def status_of(
+        self, name: str, answers: tuple[str, ...] = (), running: ActivityKind | None = None
+    ) -> ExplainedStatus:
+        """The status of connection `name`, explained with the user's `answers`; `running` is what
+        this process does with it now. Raises ``unknown-connection``."""
+        overview, now = self._store.overviews.get(name), self._clock()
+        status = overview.status(now, running)
+        grant = overview.candidate or overview.grant or overview.newest
+        report = self._store.verification_reports.get(name, grant.generation) if grant else None
+        attempt, failure = overview.attempt, self._failure_of_grant(overview, grant, report)
+        if attempt is not None and attempt.state in OPEN_ATTEMPT_STATES:
+            if not attempt.is_expired(now):
+                return ExplainedStatus(status, None, attempt, grant, report)
+            attempt = None
+        elif attempt is not None and attempt.state is AttemptState.OUTCOME_UNKNOWN:
+            failure = attempt.failure or Failure("outcome-unknown", details={"name": name})
+        elif attempt is not None and attempt.state is AttemptState.FAILED:
+            failure = attempt.failure
+        else:
+            attempt = None
         explanation = self.explain(name, failure, answers) if failure else None
-        unclimbed = report is None or report.finished_at is None
-        codes = {
-            GrantState.NOT_VERIFIED: ConnectionState.VERIFYING
-            if unclimbed
-            else ConnectionState.NOT_VERIFIED,
-            GrantState.MISMATCH: ConnectionState.MISMATCH,
-            GrantState.NEEDS_REAUTHORIZATION: ConnectionState.NEEDS_REAUTHORIZATION,
-            GrantState.REVOKED: ConnectionState.REVOKED,
-        }
-        working = ConnectionState.OUTCOME_UNKNOWN if unknown else ConnectionState.VERIFIED
-        return ConnectionStatus(
-            codes.get(grant.state, working), explanation, grant=grant, report=report
+        return ExplainedStatus(status, explanation, attempt, grant, report)
+
+    def _failure_of_grant(
+        self, overview: ConnectionOverview, grant: Grant | None, report: VerificationReport | None
+    ) -> Failure | None:
+        if grant is None:
+            return None
+        if grant.state is GrantState.REVOKED:
+            return Failure("grant-revoked", details={"name": grant.connection})
+        unanswered = overview.unanswered_refresh if grant == overview.grant else None
+        unknown = self._outcome_unknown(
+            grant, outcome_unknown_since(grant, unanswered, self._clock())
         )
+        check = last_check_of(report)
+        return grant.failure or unknown or (check.failure if check else None)
 
     def outcome_unknown(self, grant: Grant) -> Failure | None:
         """That nobody knows whether the refresh token of a grant in use was replaced."""
-        sent_at = self._tokens.outcome_unknown_since(grant)
+        return self._outcome_unknown(grant, self._tokens.outcome_unknown_since(grant))
+
+    def _outcome_unknown(self, grant: Grant, sent_at: datetime | None) -> Failure | None:
         if sent_at is None:
             return None
         details = {"name": grant.connection, "sent_at": format_time(sent_at, self._clock())}
         return Failure("refresh-outcome-unknown", temporary=True, details=details)
-
-    def _status_of_attempt(
-        self, name: str, attempt: Attempt, grant_status: ConnectionStatus, answers: tuple[str, ...]
-    ) -> ConnectionStatus:
-        """The step that the newest attempt makes of `base`, where it has a say."""
-        failure = attempt.failure
-        waiting = {
-            AttemptState.REDIRECTED: ConnectionState.WAITING_FOR_CONSENT,
-            AttemptState.CALLBACK_RECEIVED: ConnectionState.EXCHANGING,
-            AttemptState.EXCHANGE_INTENT: ConnectionState.EXCHANGING,
-        }
-        if attempt.state in waiting and not attempt.is_expired(self._clock()):
-            return ConnectionStatus(
-                waiting[attempt.state], None, attempt, grant_status.grant, grant_status.report
-            )
-        if attempt.state is AttemptState.OUTCOME_UNKNOWN:
-            failure = failure or Failure("outcome-unknown", details={"name": name})
-        if attempt.state not in (AttemptState.FAILED, AttemptState.OUTCOME_UNKNOWN):
-            return grant_status
-        explanation = self.explain(name, failure, answers) if failure else None
-        unknown = attempt.state is AttemptState.OUTCOME_UNKNOWN
-        code = ConnectionState.OUTCOME_UNKNOWN if unknown else ConnectionState.AUTHORIZATION_FAILED
-        if grant_status.grant is not None and grant_status.grant.state is GrantState.VERIFIED:
-            code = grant_status.state
-        return ConnectionStatus(code, explanation, attempt, grant_status.grant, grant_status.report)
 
 
 def _explain_with_links(evidence: Evidence) -> Explanation:
@@ -303,14 +260,3 @@ def _rate_limit_failure(evidence: Evidence) -> Failure | None:
     return Failure(
         "throttled-token-lives", temporary=True, sent=False, details=details, retry_at=retry_at
     )
-
-
-def _verification_failure(report: VerificationReport | None) -> Failure | None:
-    """Why the climb failed that made `receipt`, where it did."""
-    if report is None or report.finished_at is None:
-        return None
-    return next((step.failure for step in report.steps if step.state is StepState.FAILED), None)
-
-
-def _newest_grant(grants: tuple[Grant, ...]) -> Grant | None:
-    return grants[0] if grants else None

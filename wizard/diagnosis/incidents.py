@@ -21,7 +21,7 @@ from wizard.diagnosis.causes import (
     group_by_cause,
 )
 from wizard.errors import explain
-from wizard.model import Clock, Explanation, Failure, FailureKind, GrantState, StepState
+from wizard.model import Clock, Explanation, Failure, FailureKind, GrantState
 from wizard.store import ConnectionOverview, Store
 from wizard.verification import SUSPECTED_REJECTION
 from wizard.zoho import Zoho
@@ -113,11 +113,7 @@ class Incidents:
             return None
         if grant.state is GrantState.NEEDS_REAUTHORIZATION:
             return grant.failure or Failure("grant-dead")
-        report = self._store.verification_reports.get(grant.connection, grant.generation)
-        if not row.has_failed_check or report is None:
-            return None
-        failed = (step.failure for step in report.steps if step.state is StepState.FAILED)
-        return next(failed, None) or Failure("unknown")
+        return row.last_check.failure if row.last_check else None
 
     def _create_incidents(
         self, cases: list[FailureCase], reachable_locations: Collection[str] = ()

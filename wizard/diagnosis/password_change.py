@@ -7,6 +7,7 @@ from datetime import datetime
 
 from wizard.errors import message
 from wizard.model import GrantState
+from wizard.model.states import ConnectionStatus
 from wizard.store import ConnectionOverview, Destination
 
 ADVICE = ("untick", "sessions", "forced", "admin", "after")
@@ -18,8 +19,7 @@ class AffectedConnection:
     """One connection that the account's password may end, and how it is now."""
 
     name: str
-    state: GrantState
-    has_failed_check: bool
+    status: ConnectionStatus
     last_refreshed_at: datetime | None
     """When it last gave an access token; None: it never did."""
 
@@ -56,6 +56,7 @@ def password_change_risks(
     rows: Iterable[ConnectionOverview],
     destinations: Iterable[Destination],
     last_refreshes: Mapping[str, datetime],
+    now: datetime,
     email: str = "",
 ) -> tuple[PasswordChangeRisk, ...]:
     """What hangs on the account `email`, or on each account, most first.
@@ -74,8 +75,7 @@ def password_change_risks(
             continue
         stake = AffectedConnection(
             grant.connection,
-            grant.state,
-            row.has_failed_check,
+            row.status(now),
             last_refreshes.get(grant.connection),
         )
         accounts[grant.account.email, grant.location].append((stake, grant.client_id))

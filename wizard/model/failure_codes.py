@@ -82,6 +82,12 @@ def class_of(code: str) -> str:
     return _class_of_code().get(code, "")
 
 
+def state_of(code: str) -> str | None:
+    """The state of a connection whose grant or latest check failed with a code; None if the code
+    doesn't decide it."""
+    return _state_of_code().get(code)
+
+
 @cache
 def question_causes() -> Mapping[str, tuple[str, ...]]:
     """The causes that each question names. A question has the code of a cause or of a class."""
@@ -103,3 +109,8 @@ def _kind_of_code() -> Mapping[str, FailureKind]:
 @cache
 def _class_of_code() -> Mapping[str, str]:
     return {code: name for name, codes in _table()["classes"].items() for code in codes}
+
+
+@cache
+def _state_of_code() -> Mapping[str, str]:
+    return {code: state for state, codes in _table()["states"].items() for code in codes}

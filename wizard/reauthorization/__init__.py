@@ -8,8 +8,8 @@ destination → the superseded refresh token revoked when nothing uses it any mo
 
 from wizard.reauthorization.items import (
     ARRIVED,
+    RETRYING_STATES,
     SETTLED_STATES,
-    ItemState,
     ReauthorizationItem,
     is_same_email,
 )
@@ -25,10 +25,10 @@ from wizard.reauthorization.service import DEFAULT_GRACE_PERIOD, Reauthorization
 __all__ = [
     "ARRIVED",
     "DEFAULT_GRACE_PERIOD",
+    "RETRYING_STATES",
     "SETTLED_STATES",
     "Action",
     "ConsentGroup",
-    "ItemState",
     "NextAction",
     "Reauthorization",
     "ReauthorizationItem",

@@ -3,49 +3,20 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from enum import StrEnum
 
 from wizard.model import (
     Attempt,
     AttemptMode,
-    AttemptState,
     Failure,
-    FailureKind,
     Grant,
     GrantState,
     StepState,
     VerificationReport,
 )
+from wizard.model.states import OPEN_ATTEMPT_STATES, ItemState
 from wizard.store import ConnectionOverview, Destination, StoredReauthorizationItem
 from wizard.transport import bounded
 from wizard.verification import find_mismatch
-
-
-class ItemState(StrEnum):
-    """Where one connection stands on its way through a repair."""
-
-    PENDING = "pending"
-    """Its consent has not begun."""
-    WAITING_FOR_CONSENT = "waiting_for_consent"
-    """A browser was sent to Zoho and has not come back."""
-    REQUEST_SENT = "request_sent"
-    """Its link was forwarded to the person whose account it is, and no answer has come yet."""
-    AUTHORIZATION_FAILED = "authorization_failed"
-    """Its last consent led to no grant."""
-    VERIFYING = "verifying"
-    WAITING_TO_RETRY = "waiting_to_retry"
-    """The new grant is stored; a limit or the network kept it from being proved."""
-    NOT_VERIFIED = "not_verified"
-    """The new grant is stored, but a live call with it failed."""
-    NEEDS_DECISION = "needs_decision"
-    """The new grant reaches somebody else, or less, than the one before."""
-    DELIVERING = "delivering"
-    """Proved; a destination does not hold the new grant yet."""
-    NOT_DELIVERED = "not_delivered"
-    """Proved; a destination could not take it, and holds the one before where that still lives."""
-    REAUTHORIZED = "reauthorized"
-    SKIPPED = "skipped"
-
 
 RETRY_INTERVAL = timedelta(minutes=2)
 """After which a proof that the network broke off is tried again: five times within Zoho's window,
@@ -58,6 +29,9 @@ OTHER_ACCOUNT_CODE = "other-account"
 
 SETTLED_STATES = (ItemState.REAUTHORIZED, ItemState.NOT_DELIVERED, ItemState.SKIPPED)
 """States in which a repair asks nothing more of the person."""
+
+RETRYING_STATES = (ItemState.WAITING_TO_RETRY, ItemState.RATE_LIMITED)
+"""States in which the verification is tried again without the user."""
 
 ARRIVED = (ItemState.DELIVERING, ItemState.NOT_DELIVERED, ItemState.REAUTHORIZED)
 """States in which the new grant is proved and in use."""
@@ -88,12 +62,6 @@ class ReauthorizationItem:
     revoke_at: datetime | None = None
     """When the superseded refresh token is revoked; None: none lives, or a destination holds it."""
 
-    @property
-    def rate_limited(self) -> bool:
-        """Whether its proof waits for a rate limit, and for nothing else."""
-        limit = self.failure is not None and self.failure.kind is FailureKind.LIMIT
-        return limit and self.state is ItemState.WAITING_TO_RETRY
-
 
 @dataclass(frozen=True)
 class ItemSnapshot:
@@ -123,11 +91,7 @@ def item_state(snapshot: ItemSnapshot) -> tuple[ItemState, Failure | None]:
     if is_reauthorized(snapshot.stored, snapshot.overview.grant):
         return _delivery_state(snapshot.destinations, snapshot.overview.connection.generation)
     attempt = snapshot.attempt
-    if attempt is not None and attempt.state in (
-        AttemptState.REDIRECTED,
-        AttemptState.CALLBACK_RECEIVED,
-        AttemptState.EXCHANGE_INTENT,
-    ):
+    if attempt is not None and attempt.state in OPEN_ATTEMPT_STATES:
         forwarded = attempt.mode is AttemptMode.FORWARDED
         return (ItemState.REQUEST_SENT if forwarded else ItemState.WAITING_FOR_CONSENT), None
     if candidate is not None:
@@ -194,8 +158,10 @@ def _verification_state(
     if failed is None:  # climbed well, and about to be proved
         return ItemState.VERIFYING, None
     failure = failed.failure or candidate.failure
-    passing = failure is not None and failure.temporary
-    return (ItemState.WAITING_TO_RETRY if passing else ItemState.NOT_VERIFIED), failure
+    if failure is None or not failure.temporary:
+        return ItemState.NOT_VERIFIED, failure
+    is_rate_limited = failure.kind is FailureKind.LIMIT
+    return (ItemState.RATE_LIMITED if is_rate_limited else ItemState.WAITING_TO_RETRY), failure
 
 
 def retry_time(failure: Failure | None, report: VerificationReport | None) -> datetime | None:

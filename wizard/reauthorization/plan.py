@@ -6,7 +6,8 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from itertools import groupby
 
-from wizard.reauthorization.items import SETTLED_STATES, ItemState, ReauthorizationItem
+from wizard.model.states import ItemState
+from wizard.reauthorization.items import RETRYING_STATES, SETTLED_STATES, ReauthorizationItem
 from wizard.tokens import ConsentSchedule
 
 
@@ -160,7 +161,7 @@ def determine_next_action(
     ]
     if asked and reauthorization.paused:
         return NextAction(Action.PAUSED)
-    stuck = _first_in_state(reauthorization, ItemState.WAITING_TO_RETRY)
+    stuck = _first_in_state(reauthorization, *RETRYING_STATES)
     if stuck is not None:
         until = stuck.retry_at or now
         return (
@@ -202,6 +203,6 @@ def _consent_action(
 
 
 def _first_in_state(
-    reauthorization: Reauthorization, state: ItemState
+    reauthorization: Reauthorization, *states: ItemState
 ) -> ReauthorizationItem | None:
-    return next((item for item in reauthorization.items if item.state is state), None)
+    return next((item for item in reauthorization.items if item.state in states), None)

@@ -9,10 +9,11 @@ from wizard.delivery import DeliveryService
 from wizard.errors import WizardError, fail
 from wizard.locks import hold_lock
 from wizard.model import Attempt, Clock, Grant, GrantState
+from wizard.model.states import ItemState
 from wizard.paths import Paths
 from wizard.reauthorization.items import (
+    RETRYING_STATES,
     ItemSnapshot,
-    ItemState,
     ReauthorizationItem,
     is_account_transfer,
     is_reauthorized,
@@ -74,16 +75,12 @@ class ReauthorizationService:
         )
 
     def _is_rejected(self, row: ConnectionOverview) -> bool:
-        grant = row.grant
-        if (
-            grant is None
-            or grant.state is GrantState.NEEDS_REAUTHORIZATION
-            or not row.has_failed_check
-        ):
-            return grant is not None and grant.state is GrantState.NEEDS_REAUTHORIZATION
-        report = self._store.verification_reports.get(grant.connection, grant.generation)
-        failures = [step.failure for step in report.steps if step.failure] if report else []
-        return any(failure.code == SUSPECTED_REJECTION for failure in failures)
+        if row.grant is None:
+            return False
+        failures = row.last_check.failures if row.last_check else ()
+        return row.grant.state is GrantState.NEEDS_REAUTHORIZATION or any(
+            failure.code == SUSPECTED_REJECTION for failure in failures
+        )
 
     def connections_of_account(self, email: str) -> tuple[str, ...]:
         """The connections whose current grant was given by the account with this e-mail address,
@@ -316,9 +313,7 @@ class ReauthorizationService:
             additional_scope=item.additional_scope,
             new_account_email=item.new_account_email,
             failure=failure,
-            retry_at=retry_time(failure, snapshot.report)
-            if state is ItemState.WAITING_TO_RETRY
-            else None,
+            retry_at=retry_time(failure, snapshot.report) if state in RETRYING_STATES else None,
             revoke_at=self._revoke_at(item, state, overview.grant),
         )
 

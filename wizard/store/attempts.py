@@ -6,18 +6,13 @@ from sqlalchemy import ColumnElement, Connection, Row, select, update
 
 from wizard.errors import fail
 from wizard.model import Attempt, AttemptState, Failure
+from wizard.model.states import OPEN_ATTEMPT_STATES
 from wizard.store import schema
 from wizard.store.repository import Repository, insert_row, update_one
 from wizard.vault import Vault, labels
 
 _T = schema.attempts
 _SEALED_COLUMNS = {"oauth_state": labels.OAUTH_STATE, "code_verifier": labels.CODE_VERIFIER}
-OPEN_STATES = (
-    AttemptState.REDIRECTED,
-    AttemptState.CALLBACK_RECEIVED,
-    AttemptState.EXCHANGE_INTENT,
-)
-"""The states from which an attempt still goes on."""
 
 
 class AttemptRepository(Repository):
@@ -53,7 +48,7 @@ class AttemptRepository(Repository):
 
     def open(self) -> tuple[Attempt, ...]:
         """The attempts that still go on, of every connection, newest first."""
-        return self._attempts(_T.c.state.in_(OPEN_STATES))
+        return self._attempts(_T.c.state.in_(OPEN_ATTEMPT_STATES))
 
     def advance(
         self,

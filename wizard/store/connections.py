@@ -53,7 +53,7 @@ class ConnectionRepository(Repository):
         with self.database.read() as c:
             row = c.execute(select(*_COLUMNS).where(_T.c.name == name)).first()
             if row is None:
-                raise self._unknown_connection(c, name)
+                raise connection_not_found(c, name, self.database.path)
             return Connection(**row._mapping)
 
     def is_valid_name(self, name: str) -> bool:
@@ -88,7 +88,7 @@ class ConnectionRepository(Repository):
         """
         with self.database.write() as c:
             if c.execute(delete(_T).where(_T.c.name == name)).rowcount == 0:
-                raise self._unknown_connection(c, name)
+                raise connection_not_found(c, name, self.database.path)
             monitoring.forget_connection(c, name)
         self.database.checkpoint()
 
@@ -103,7 +103,7 @@ class ConnectionRepository(Repository):
         with self.database.write() as c:
             names = {each.lower(): each for each in c.scalars(select(_T.c.name))}
             if names.get(name.lower()) != name:
-                raise self._unknown_connection(c, name)
+                raise connection_not_found(c, name, self.database.path)
             taken = names.get(new_name.lower())
             if taken is not None and (taken != name or new_name == name):
                 raise fail("connection-exists", name=taken)
@@ -122,11 +122,13 @@ class ConnectionRepository(Repository):
     def _update_connection(self, name: str, **values: object) -> None:
         with self.database.write() as c:
             if c.execute(update(_T).where(_T.c.name == name).values(**values)).rowcount == 0:
-                raise self._unknown_connection(c, name)
+                raise connection_not_found(c, name, self.database.path)
 
-    def _unknown_connection(self, c: DatabaseConnection, name: str) -> WizardError:
-        near = suggest_names(name, c.scalars(select(_T.c.name)))
-        return unknown_connection(name, os.path.dirname(self.database.path), near)
+
+def connection_not_found(c: DatabaseConnection, name: str, database_path: str) -> WizardError:
+    """``unknown-connection`` with the nearest names."""
+    nearest = suggest_names(name, c.scalars(select(_T.c.name)))
+    return unknown_connection(name, os.path.dirname(database_path), nearest)
 
 
 def unknown_connection(name: str, data_dir: str, nearest: str = "") -> WizardError:

@@ -1,24 +1,28 @@
-"""Connections at a glance, in a number of queries that does not grow with them."""
+"""Overviews of connections, in a number of statements that does not grow with them."""
 
-from collections.abc import Collection, Mapping
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import ColumnElement, func, select, true, union
+from sqlalchemy import ColumnElement, Row, Select, and_, func, select, true, union
 
 from wizard.model import (
     Attempt,
     Connection,
+    Failure,
     Grant,
     GrantState,
     RequestKind,
     StepState,
     TokenRequest,
 )
+from wizard.model.states import ActivityKind, ConnectionStatus, LastCheck, connection_status
 from wizard.store import schema
-from wizard.store.attempts import OPEN_STATES, attempt_from_row
+from wizard.store.attempts import attempt_from_row
 from wizard.store.columns import UtcDateTime
-from wizard.store.connections import select_connections
+from wizard.store.connections import connection_not_found, select_connections
 from wizard.store.grant_history import last_refreshes_since_rotation, unanswered_requests
 from wizard.store.grants import CANDIDATE_STATES, grant_from_row
 from wizard.store.repository import Repository
@@ -31,60 +35,80 @@ _STEPS = schema.verification_steps.c
 _REQUESTS = schema.token_requests.c
 
 UNSETTLED_STATES = (*CANDIDATE_STATES, GrantState.NEEDS_REAUTHORIZATION, GrantState.REVOKED)
-"""States of a grant that somebody may have to do something about."""
+"""States of a grant that may need somebody's attention."""
 
-_FAILED_STEPS = (
-    select(_STEPS.connection, _STEPS.generation)
-    .join_from(
-        schema.verification_steps,
-        schema.verification_reports,
-        (_REPORTS.connection == _STEPS.connection) & (_REPORTS.generation == _STEPS.generation),
-    )
-    .where(_STEPS.state == StepState.FAILED, _REPORTS.finished_at.is_not(None))
+_IS_RECENT = (_CONNECTIONS.name == _GRANTS.c.connection) & (
+    _GRANTS.c.generation >= _CONNECTIONS.generation
 )
-"""The rungs that failed in climbs that came to their end."""
+"""A grant that is in use, or newer: older ones say nothing about a connection."""
 
 
 @dataclass(frozen=True)
 class ConnectionOverview:
-    """One line of the list of connections."""
+    """What the list of connections needs to know about one."""
 
     connection: Connection
     grant: Grant | None
     """The current grant."""
     candidate: Grant | None
-    """A newer one that is neither proved nor given up."""
-    has_failed_check: bool
-    """The last climb of the current grant, or of the candidate where there is no current one, came
-    to its end with a failed rung."""
-    open_attempt: Attempt | None
-    """The newest authorization that still goes on."""
-    checked_at: datetime | None = None
-    """When something was last asked with that grant to prove it or to check it."""
+    """A newer grant that is not verified and was not discarded."""
+    newest: Grant | None = None
+    """The newest grant in any state."""
+    attempt: Attempt | None = None
+    """The newest authorization, unless a grant is newer."""
+    last_check: LastCheck | None = None
+    """Of the current grant, or of the candidate where there is no current grant."""
     unanswered_refresh: TokenRequest | None = None
     """The last refresh of that grant, if its refresh token rotates and no answer was stored."""
+
+    def status(self, now: datetime, running: ActivityKind | None = None) -> ConnectionStatus:
+        """The state, activity and last check that people see; `running` is what this process does
+        with the connection."""
+        return connection_status(
+            current=self.grant,
+            candidate=self.candidate,
+            newest=self.newest,
+            attempt=self.attempt,
+            last_check=self.last_check,
+            unanswered_refresh=self.unanswered_refresh,
+            running=running,
+            now=now,
+        )
 
 
 class OverviewRepository(Repository):
     """The list of connections."""
 
     def all(self, names: Collection[str] | None = None) -> list[ConnectionOverview]:
-        """One `Overview` a connection, by name; of those in ``names``, or of all."""
+        """Of the connections in `names`, or of all, by name."""
         return self._select_overviews(true() if names is None else _CONNECTIONS.name.in_(names))
 
+    def get(self, name: str) -> ConnectionOverview:
+        """Raises ``unknown-connection``."""
+        found = self.all([name])
+        if not found:
+            with self.database.read() as c:
+                raise connection_not_found(c, name, self.database.path)
+        return found[0]
+
     def unsettled(self) -> list[ConnectionOverview]:
-        """Those connections of which more may be said than that they are proved, by name: all that
-        wait, failed or ended are among them. Its cost grows with these, not with the proved."""
-        waiting = select(_CONNECTIONS.name).where(_CONNECTIONS.generation == 0)
-        grants = select(_GRANTS.c.connection).where(_GRANTS.c.state.in_(UNSETTLED_STATES))
-        failed = _FAILED_STEPS.with_only_columns(_STEPS.connection)
+        """The connections that may need attention, by name: every one that is not verified is among
+        them. Its cost grows with these, not with the others nor with earlier generations."""
+        unauthorized = select(_CONNECTIONS.name).where(_CONNECTIONS.generation == 0)
+        recent = select(_GRANTS.c.connection).join(schema.connections, _IS_RECENT)
+        waiting = recent.where(_GRANTS.c.state.in_(UNSETTLED_STATES))
+        failed = (
+            recent.join(schema.verification_reports, _is_of(_REPORTS, _GRANTS.c))
+            .join(schema.verification_steps, _is_of(_STEPS, _GRANTS.c))
+            .where(_STEPS.state == StepState.FAILED, _REPORTS.finished_at.is_not(None))
+        )
         every = last_refreshes_since_rotation(_GRANTS.c.state == GrantState.VERIFIED)
         unanswered = (
             every.with_only_columns(_REQUESTS.connection)
             .where(_REQUESTS.outcome != "ok")
             .order_by(None)
         )
-        unsettled = union(waiting, grants, failed, unanswered)
+        unsettled = union(unauthorized, waiting, failed, unanswered)
         return self._select_overviews(_CONNECTIONS.name.in_(unsettled))
 
     def last_refreshes(self) -> dict[str, datetime]:
@@ -99,63 +123,111 @@ class OverviewRepository(Repository):
             }
 
     def _select_overviews(self, condition: ColumnElement[bool]) -> list[ConnectionOverview]:
-        near = select(_GRANTS).join(
-            schema.connections,
-            (_CONNECTIONS.name == _GRANTS.c.connection)
-            & (_GRANTS.c.generation >= _CONNECTIONS.generation),
-        )
+        recent = select(_GRANTS).join(schema.connections, _IS_RECENT).where(condition)
         named = select(_CONNECTIONS.name).where(condition)
-        failed = _FAILED_STEPS.where(_STEPS.connection.in_(named))
-        checked = (
-            select(_STEPS.connection, _STEPS.generation, func.max(_STEPS.at, type_=UtcDateTime))
-            .where(_STEPS.connection.in_(named))
-            .group_by(_STEPS.connection, _STEPS.generation)
+        later = schema.attempts.alias().c
+        newest_time = (
+            select(func.max(later.created_at))
+            .where(later.connection == _ATTEMPTS.c.connection)
+            .scalar_subquery()
         )
-        going_on = select(_ATTEMPTS).where(
-            _ATTEMPTS.c.state.in_(OPEN_STATES), _ATTEMPTS.c.connection.in_(named)
+        attempts = select(_ATTEMPTS).where(
+            _ATTEMPTS.c.connection.in_(named), _ATTEMPTS.c.created_at == newest_time
         )
+        refreshes = last_refreshes_since_rotation(_GRANTS.c.connection.in_(named))
         with self.database.read() as c:
             connections = select_connections(c, condition)
-            grants = c.execute(near.where(condition)).all()
-            failures = {(row.connection, row.generation) for row in c.execute(failed)}
-            times = {(row.connection, row.generation): row[2] for row in c.execute(checked)}
-            attempts = c.execute(going_on.order_by(_ATTEMPTS.c.created_at)).all()
-            refreshes = last_refreshes_since_rotation(_GRANTS.c.connection.in_(named))
+            grants: dict[str, list[Grant]] = {}
+            for row in c.execute(recent.order_by(_GRANTS.c.generation)):
+                grants.setdefault(row.connection, []).append(grant_from_row(self._vault, row))
+            checks = _last_checks(c.execute(_check_rows(condition)))
+            newest = {
+                row.connection: attempt_from_row(self._vault, row) for row in c.execute(attempts)
+            }
             unanswered = unanswered_requests(c.execute(refreshes))
-        newest = {row.connection: attempt_from_row(self._vault, row) for row in attempts}
-        known: dict[str, list[Grant]] = {}
-        for row in grants:
-            known.setdefault(row.connection, []).append(grant_from_row(self._vault, row))
         return [
             _overview_of(
-                connection, known.get(connection.name, []), failures, times, newest, unanswered
+                connection,
+                grants.get(connection.name, []),
+                newest.get(connection.name),
+                checks,
+                unanswered,
             )
             for connection in connections
         ]
 
 
+def _is_of(columns: Any, others: Any) -> ColumnElement[bool]:
+    """Whether rows of two tables are about the same grant."""
+    return and_(columns.connection == others.connection, columns.generation == others.generation)
+
+
+def _check_rows(condition: ColumnElement[bool]) -> Select[Any]:
+    """Of each finished report of a recent grant: the time of its last step, once for each step
+    that failed, in their order, or once where none did."""
+    failed = schema.verification_steps.alias()
+    last = (
+        select(
+            _STEPS.connection, _STEPS.generation, func.max(_STEPS.at, type_=UtcDateTime).label("at")
+        )
+        .join(schema.verification_reports, _is_of(_STEPS, _REPORTS))
+        .join(schema.connections, _CONNECTIONS.name == _STEPS.connection)
+        .where(
+            condition,
+            _STEPS.generation >= _CONNECTIONS.generation,
+            _REPORTS.finished_at.is_not(None),
+        )
+        .group_by(_STEPS.connection, _STEPS.generation)
+        .subquery()
+    )
+    return (
+        select(last, failed.c.id.is_not(None).label("has_failed"), failed.c.failure)
+        .join_from(
+            last,
+            failed,
+            _is_of(failed.c, last.c) & (failed.c.state == StepState.FAILED),
+            isouter=True,
+        )
+        .order_by(failed.c.id)
+    )
+
+
+def _last_checks(rows: Iterable[Row[Any]]) -> dict[tuple[str, int], LastCheck]:
+    """The last check of each grant, by connection and generation."""
+    times: dict[tuple[str, int], datetime] = {}
+    failures = defaultdict(list)
+    for row in rows:
+        times[row.connection, row.generation] = row.at
+        if row.has_failed:
+            failures[row.connection, row.generation].append(row.failure or Failure("unknown"))
+    return {key: LastCheck(at, tuple(failures[key])) for key, at in times.items()}
+
+
 def _overview_of(
     connection: Connection,
-    grants: list[Grant],
-    failures: Collection[tuple[str, int]],
-    times: Mapping[tuple[str, int], datetime],
-    attempts: Mapping[str, Attempt],
+    grants: Sequence[Grant],
+    attempt: Attempt | None,
+    checks: Mapping[tuple[str, int], LastCheck],
     unanswered: Mapping[tuple[str, int], TokenRequest],
 ) -> ConnectionOverview:
-    name = connection.name
-    current = next((g for g in grants if g.generation == connection.generation), None)
-    newer = (
-        g for g in grants if g.generation > connection.generation and g.state in CANDIDATE_STATES
-    )
-    candidate = max(newer, key=lambda g: g.generation, default=None)
+    """`grants` are the recent ones, oldest first."""
+    current = next((each for each in grants if each.generation == connection.generation), None)
+    candidates = [
+        each
+        for each in grants
+        if each.generation > connection.generation and each.state in CANDIDATE_STATES
+    ]
+    candidate = candidates[-1] if candidates else None
+    newest = grants[-1] if grants else None
+    is_older = attempt is not None and newest is not None and newest.granted_at > attempt.created_at
     shown = current or candidate
-    at = (name, shown.generation if shown else 0)
+    key = (connection.name, shown.generation if shown else 0)
     return ConnectionOverview(
         connection,
         current,
         candidate,
-        at in failures,
-        attempts.get(name),
-        times.get(at),
-        unanswered.get(at),
+        newest,
+        None if is_older else attempt,
+        checks.get(key),
+        unanswered.get(key),
     )

@@ -12,7 +12,7 @@ from wizard.tokens.api_access import (
     access_variables,
     token_document,
 )
-from wizard.tokens.budgets import ConsentSchedule, RefreshPurpose, outcome_unknown_since
+from wizard.tokens.budgets import ConsentSchedule, RefreshPurpose
 from wizard.tokens.refresh import LOCK_TIMEOUT_SECONDS
 from wizard.tokens.request_log import RequestLog, RequestLogView
 from wizard.tokens.service import (
@@ -34,7 +34,6 @@ __all__ = [
     "TokenCache",
     "TokenService",
     "access_variables",
-    "outcome_unknown_since",
     "reported_token",
     "token_document",
 ]

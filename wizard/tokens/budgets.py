@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import Enum, auto
 
-from wizard.model import FailureKind, Grant, GrantState, RequestKind, TokenRequest
+from wizard.model import FailureKind, Grant, RequestKind, TokenRequest
 from wizard.model.failure_codes import codes_of
+from wizard.model.states import PENDING_OUTCOME, PENDING_TIMEOUT
 from wizard.transport import bounded
 from wizard.zoho import limits
 
@@ -39,10 +40,8 @@ FAILURES_BEFORE_PAUSE = 5
 """Answers in a row that were none, after which a data centre is left alone for a while."""
 OUTAGE_PAUSE, MAX_OUTAGE_PAUSE = timedelta(seconds=30), timedelta(minutes=5)
 """The first pause, doubled by each failure that follows, and where the doubling ends."""
-PENDING_TIMEOUT = timedelta(seconds=30)
-"""How long an ask may be on its way: the transport's total deadline."""
 
-NOT_SENT, PENDING, RATE_LIMITED = "not-sent", "pending", "throttled"
+NOT_SENT, PENDING, RATE_LIMITED = "not-sent", PENDING_OUTCOME, "throttled"
 """Outcomes: never left, counted against nothing; no answer yet; refused by Zoho's throttle."""
 
 NO_RESPONSE_CODES = codes_of(FailureKind.NETWORK, FailureKind.OUTAGE, FailureKind.RESPONSE)
@@ -200,17 +199,6 @@ def consent_schedule(
 def is_for_grant(request: TokenRequest, grant: Grant) -> bool:
     """Whether `ask` was for `grant`."""
     return (request.connection, request.generation) == (grant.connection, grant.generation)
-
-
-def outcome_unknown_since(
-    grant: Grant | None, unanswered: TokenRequest | None, now: datetime
-) -> datetime | None:
-    """When the refresh was sent that may have replaced the refresh token of a `grant` in use, and
-    whose answer was not stored; None if there is none, or if it may still be on its way."""
-    if grant is None or grant.state is not GrantState.VERIFIED or unanswered is None:
-        return None
-    is_on_its_way = unanswered.outcome == PENDING and now - unanswered.at < PENDING_TIMEOUT
-    return None if is_on_its_way else unanswered.at
 
 
 def refresh_lead_time(

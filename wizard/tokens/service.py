@@ -10,10 +10,11 @@ from wizard.errors import WizardError, fail
 from wizard.fastpath.token_file import MIN_TTL_SECONDS, is_fresh
 from wizard.locks import hold_lock
 from wizard.model import AccessToken, Failure, Grant, GrantState, RequestKind
+from wizard.model.states import outcome_unknown_since
 from wizard.oauth import TokenResponse
 from wizard.serialization import to_json
 from wizard.tokens.api_access import ApiAccess, access_variables, api_access_of, token_document
-from wizard.tokens.budgets import RefreshPurpose, outcome_unknown_since
+from wizard.tokens.budgets import RefreshPurpose
 from wizard.tokens.refresh import FORCED_REST, LOCK_TIMEOUT_SECONDS, TokenRefresher
 from wizard.tokens.request_log import RequestLogView, wait
 

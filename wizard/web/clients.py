@@ -10,6 +10,7 @@ from wizard.clients import ClientCheck
 from wizard.diagnosis import explain_failure
 from wizard.errors import WizardError
 from wizard.model import Client, Failure, SecretState
+from wizard.model.states import Tone
 from wizard.timefmt import format_time
 from wizard.web import pasted, view_models
 from wizard.web.context import get_services
@@ -156,7 +157,9 @@ def _secret_rows(client: Client, checks: Sequence[ClientCheck]) -> list[dict[str
         status = StatusBadge("Stored")
         if location in failures:
             status = (
-                StatusBadge("Wrong", "bad") if failures[location] else StatusBadge("Right", "good")
+                StatusBadge("Wrong", Tone.BAD)
+                if failures[location]
+                else StatusBadge("Right", Tone.GOOD)
             )
         note = "The one before is kept until a refresh succeeds with this one."
         rows.append(
@@ -177,7 +180,7 @@ def _refresh_token_rows(client: Client) -> list[dict[str, Any]]:
         is_near_limit = count >= limits().refresh_tokens_warning_threshold
         status = StatusBadge(
             f"{count}, near the limit" if is_near_limit else str(count),
-            "wait" if is_near_limit else "",
+            Tone.WAIT if is_near_limit else Tone.NEUTRAL,
         )
         rows.append({"email": email or "not known yet", "status": status})
     return rows

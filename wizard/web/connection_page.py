@@ -1,55 +1,23 @@
 """What the page of one connection shows, gathered from the rooms."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from wizard.diagnosis import ConnectionState, ConnectionStatus
+from wizard.diagnosis import ExplainedStatus
 from wizard.errors import describe_event, describe_outcome
-from wizard.model import Attempt, Connection, Explanation, Grant, GrantState
+from wizard.model import Attempt, AttemptState, Connection, Explanation, Grant, GrantState
 from wizard.model.failure_codes import codes_with
+from wizard.model.states import ActivityKind, ConnectionState, last_check_of
 from wizard.product_api import probe_url
+from wizard.store import ConnectionOverview
 from wizard.timefmt import format_time
 from wizard.verification import VERIFIABLE_STATES
 from wizard.web import destinations, view_models
 from wizard.web.context import get_services
-from wizard.web.view_models import (
-    NOT_AUTHORIZED,
-    VERIFYING,
-    WAITING_FOR_CONSENT,
-    ReportView,
-    ScopeView,
-    StatusBadge,
-)
+from wizard.web.view_models import ReportView, ScopeView, StatusBadge
 from wizard.zoho import products_of
-
-PROGRESS_STEPS = {
-    ConnectionState.NOT_AUTHORIZED: 2,
-    ConnectionState.WAITING_FOR_CONSENT: 2,
-    ConnectionState.EXCHANGING: 2,
-    ConnectionState.AUTHORIZATION_FAILED: 2,
-    ConnectionState.OUTCOME_UNKNOWN: 2,
-    ConnectionState.VERIFYING: 3,
-    ConnectionState.NOT_VERIFIED: 3,
-}
-"""How far a connection is that was never proved; afterwards the rail has done its work."""
-
-AUTHORIZE_LABELS = {
-    ConnectionState.NEEDS_REAUTHORIZATION: "Authorize again",
-    ConnectionState.REVOKED: "Authorize again",
-    ConnectionState.AUTHORIZATION_FAILED: "Try again at Zoho",
-    ConnectionState.OUTCOME_UNKNOWN: "Begin a new consent",
-    ConnectionState.VERIFIED: "Authorize again",
-    ConnectionState.NOT_VERIFIED: "Authorize again",
-}
-STATES_OFFERING_VERIFICATION = frozenset(
-    {ConnectionState.VERIFIED, ConnectionState.NOT_VERIFIED, ConnectionState.OUTCOME_UNKNOWN}
-)
-"""Steps whose grant lives, so that the live calls can be repeated."""
-
-NON_ALERT_STATES = frozenset({ConnectionState.VERIFIED, ConnectionState.REVOKED})
-"""Steps at which a finding is no alarm: it works all the same, or the person wanted it so."""
 
 
 @dataclass(frozen=True)
@@ -57,8 +25,8 @@ class ConnectionView:
     """The head of the page: what the connection is and which step it is at."""
 
     name: str
-    state: str
-    status: StatusBadge
+    state: ConnectionState
+    badges: tuple[StatusBadge, ...]
     progress: int | None
     location_text: str
     scopes: list[ScopeView]
@@ -67,6 +35,8 @@ class ConnectionView:
     client_name: str
     has_grant: bool
     attempt: Attempt | None
+    is_waiting: bool
+    """A browser was sent to Zoho and has not come back."""
     explanation: Explanation | None
     is_warning: bool
     can_verify: bool
@@ -94,24 +64,22 @@ def page_context(name: str, answers: tuple[str, ...] = ()) -> dict[str, Any]:
     """Everything that the page of connection `name` paints, after what a person has `told` in
     answer to its question. Raises ``unknown-connection``."""
     services = get_services()
-    connection = services.store.connections.get(name)
-    status = services.diagnosis.status_of(name, answers)
-    report = connection_report(name, answers)
+    overview = services.store.overviews.get(name)
+    report = _report_view(overview, answers)
+    status = services.diagnosis.status_of(name, answers, _running(name, report))
     if report and status.explanation:
         report = report.without_explanation(status.explanation.code)
-    view = _connection_view(connection, status, report)
-    current = services.store.grants.get(name)
+    view = _connection_view(overview.connection, status, report)
+    current = overview.grant
     is_usable = current is not None and current.state is GrantState.VERIFIED
     return {
         "view": view,
         "answers": answers,
         "report": report,
         "usage": _usage_view(current) if current and is_usable else None,
-        "mismatch": compare_grants(status.grant, current)
-        if status.state is ConnectionState.MISMATCH
-        else None,
+        "mismatch": compare_grants(status.grant, current) if _is_mismatch(status) else None,
         "zoho_page_choices": services.diagnosis.possible_zoho_pages(name)
-        if status.state is ConnectionState.WAITING_FOR_CONSENT
+        if view.is_waiting
         else (),
         "destinations": destinations.destination_views(name),
         "profiles": destinations.available_profiles(),
@@ -130,84 +98,117 @@ def verifiable_grant(name: str) -> Grant | None:
     return grant if grant is not None and grant.state in VERIFIABLE_STATES else None
 
 
-def connection_report(name: str, answers: tuple[str, ...] = ()) -> ReportView | None:
-    """The receipt of connection `name`: of its newest grant while it is being decided about, else
-    of the current one; its findings after what a person has `told`. None where there is nothing to
-    show."""
-    services = get_services()
-    services.store.connections.get(name)
-    grant = services.store.grants.candidate(name) or services.store.grants.get(name)
+def connection_report(name: str) -> ReportView | None:
+    """The report of connection `name`: of its newest grant while the user has to decide about it,
+    else of the current one. None where there is nothing to show."""
+    return _report_view(get_services().store.overviews.get(name), ())
+
+
+def _report_view(overview: ConnectionOverview, answers: tuple[str, ...]) -> ReportView | None:
+    services, name = get_services(), overview.connection.name
+    grant = overview.candidate or overview.grant
     if grant is None or grant.state is GrantState.REVOKED:
         return None
-    # Asked first: a climb that ends between the two questions has its receipt read, not missed.
+    # Asked first: the report of a verification that ends between the two questions is read.
     is_verifying = services.verification_worker.is_verifying(name, grant.generation)
     report = services.store.verification_reports.get(name, grant.generation)
+    own = replace(overview, attempt=None)
+    if grant.state is GrantState.NOT_VERIFIED:
+        own = replace(own, grant=None, last_check=last_check_of(report), unanswered_refresh=None)
+    now = services.clock()
+    badges = view_models.status_badges(
+        own.status(now, ActivityKind.VERIFYING if is_verifying else None), now
+    )
     explain = partial(services.diagnosis.explain, name, answers=answers)
-    return view_models.report_view(grant, report, is_verifying, explain)
+    return view_models.report_view(grant, report, is_verifying, badges, explain)
+
+
+def _running(name: str, report: ReportView | None) -> ActivityKind | None:
+    """What this process does with connection `name` now."""
+    if report is not None and report.is_running:
+        return ActivityKind.VERIFYING
+    progress = get_services().background_checks.progress()
+    return ActivityKind.CHECKING if progress and name in progress.remaining else None
 
 
 def _connection_view(
-    connection: Connection, connection_status: ConnectionStatus, report: ReportView | None
+    connection: Connection, explained: ExplainedStatus, report: ReportView | None
 ) -> ConnectionView:
-    services = get_services()
+    services, grant, attempt = get_services(), explained.grant, explained.attempt
     client = services.store.clients.get(connection.client_id)
-    grant = connection_status.grant
     location = grant.location if grant else connection.location
     data_center_name = (
         services.zoho.data_center(location).name if location else "data centre not known yet"
     )
-    explanation = None if report and report.is_running else connection_status.explanation
+    explanation = None if report and report.is_running else explained.explanation
     is_temporary = _is_temporary(explanation)
-    can_verify = (
-        bool(explanation)
-        and connection_status.attempt is None
-        and connection_status.state in STATES_OFFERING_VERIFICATION
-    )
+    can_verify = bool(explanation) and attempt is None and _can_verify(explained)
+    # A disturbance at Zoho asks for patience, not for another refresh token.
+    label = "" if can_verify and is_temporary else _authorize_label(explained)
+    is_working = grant is not None and grant.state is GrantState.VERIFIED
+    was_revoked = attempt is None and grant is not None and grant.state is GrantState.REVOKED
     return ConnectionView(
         name=connection.name,
-        state=connection_status.state.value,
-        status=_connection_badge(connection_status, report),
-        progress=PROGRESS_STEPS.get(connection_status.state)
-        if connection.generation == 0
-        else None,
+        state=explained.status.state,
+        badges=view_models.status_badges(explained.status, services.clock()),
+        progress=None if connection.generation else _progress(explained),
         location_text=f"{data_center_name} · client {client.name}",
         scopes=view_models.scope_views(connection.scope),
         facts=_facts(connection, grant),
         client_id=client.client_id,
         client_name=client.name,
         has_grant=grant is not None,
-        attempt=connection_status.attempt,
+        attempt=attempt,
+        is_waiting=attempt is not None and attempt.state is AttemptState.REDIRECTED,
         explanation=explanation,
-        is_warning=is_temporary or connection_status.state in NON_ALERT_STATES,
+        is_warning=is_temporary or is_working or was_revoked,
         can_verify=can_verify,
         can_ignore_wait=can_verify
         and explanation is not None
         and explanation.code in codes_with("ignorable_wait"),
-        # A disturbance at Zoho asks for patience, not for another refresh token.
-        authorize_label=""
-        if can_verify and is_temporary
-        else AUTHORIZE_LABELS.get(connection_status.state, ""),
+        authorize_label=label,
     )
+
+
+def _progress(explained: ExplainedStatus) -> int | None:
+    """How far a connection is that was never verified, counted in `progress_steps` of the
+    templates; None where these say nothing."""
+    if explained.attempt is not None or explained.grant is None:
+        return 2
+    return 3 if explained.grant.state is GrantState.NOT_VERIFIED else None
+
+
+def _can_verify(explained: ExplainedStatus) -> bool:
+    """Whether the live calls can be repeated with the grant that is shown."""
+    grant = explained.grant
+    return grant is not None and (
+        grant.state is GrantState.VERIFIED
+        or (grant.state is GrantState.NOT_VERIFIED and last_check_of(explained.report) is not None)
+    )
+
+
+def _is_mismatch(explained: ExplainedStatus) -> bool:
+    grant = explained.grant
+    return explained.attempt is None and grant is not None and grant.state is GrantState.MISMATCH
+
+
+def _authorize_label(explained: ExplainedStatus) -> str:
+    """The words of the button that begins a new authorization, beside an explanation."""
+    grant, attempt = explained.grant, explained.attempt
+    if explained.status.state is ConnectionState.OUTCOME_UNKNOWN:
+        return "Begin a new consent"
+    is_working = grant is not None and grant.state is GrantState.VERIFIED
+    if attempt is not None and not is_working:
+        return "Try again at Zoho" if attempt.state is AttemptState.FAILED else ""
+    has_ended = grant is not None and grant.state in (
+        GrantState.NEEDS_REAUTHORIZATION,
+        GrantState.REVOKED,
+    )
+    return "Authorize again" if has_ended or _can_verify(explained) else ""
 
 
 def _is_temporary(explanation: Explanation | None) -> bool:
     return bool(explanation and explanation.failure and explanation.failure.temporary)
-
-
-def _connection_badge(
-    connection_status: ConnectionStatus, report: ReportView | None
-) -> StatusBadge:
-    if connection_status.state in (ConnectionState.WAITING_FOR_CONSENT, ConnectionState.EXCHANGING):
-        return WAITING_FOR_CONSENT
-    if report is not None and report.is_running:
-        return VERIFYING
-    if connection_status.state is ConnectionState.AUTHORIZATION_FAILED:
-        return StatusBadge("Not authorized", "bad")
-    if connection_status.state is ConnectionState.OUTCOME_UNKNOWN:
-        return view_models.OUTCOME_UNKNOWN
-    if connection_status.grant is None:
-        return NOT_AUTHORIZED
-    return view_models.grant_badge(connection_status.grant, connection_status.report)
 
 
 def _facts(connection: Connection, grant: Grant | None) -> dict[str, str]:

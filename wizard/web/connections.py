@@ -7,6 +7,7 @@ from werkzeug.wrappers import Response
 
 from wizard.errors import fail
 from wizard.model import GrantState
+from wizard.model.states import Tone
 from wizard.tokens import RefreshPurpose
 from wizard.web import consent, onboarding
 from wizard.web.connection_page import connection_report, page_context, verifiable_grant
@@ -62,7 +63,7 @@ def _first_rows(
 ) -> list[ConnectionRow]:
     """What is shown of the connections with `query` in their names: first those in need of help."""
     store = get_services().store
-    failing = [each for each in unsettled if each.status.tone == "bad"]
+    failing = [each for each in unsettled if each.state.tone is Tone.BAD]
     matching = [each for each in failing if query.lower() in each.name.lower()]
     failing_names = {each.name for each in failing}
     others = [

@@ -5,34 +5,20 @@ of its choosing. They show the command that makes one.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
 from flask import Blueprint, redirect, request
 from werkzeug.wrappers import Response
 
-from wizard.delivery import DestinationState, DestinationStatus, Profile, profile, profiles
+from wizard.delivery import DestinationStatus, Profile, profile, profiles
 from wizard.errors import fail
 from wizard.model import Explanation
 from wizard.store import Destination
 from wizard.web.context import get_services
-from wizard.web.view_models import StatusBadge
+from wizard.web.view_models import StatusBadge, state_badge
 
 pages = Blueprint("destinations", __name__)
-
-STATE_BADGES = {
-    DestinationState.NOT_DELIVERED: StatusBadge("Nothing delivered yet", "wait"),
-    DestinationState.CURRENT: StatusBadge("Holds the current grant", "good"),
-    DestinationState.OUT_OF_DATE: StatusBadge(
-        "Holds grant {generation}, not the current one", "bad"
-    ),
-    DestinationState.ROTATED: StatusBadge("Holds a replaced refresh token", "bad"),
-    DestinationState.UNKNOWN_TOKEN: StatusBadge("Holds somebody else’s token", "bad"),
-    DestinationState.CHANGED: StatusBadge("Edited", "wait"),
-    DestinationState.MISSING: StatusBadge("Credentials gone", "bad"),
-    DestinationState.UNREADABLE: StatusBadge("Cannot be read", "bad"),
-    DestinationState.UNVERIFIABLE: StatusBadge("Delivered", "good"),
-}
 
 
 @dataclass(frozen=True)
@@ -43,7 +29,7 @@ class DestinationView:
     target: str
     entry: str
     kind: str
-    status: StatusBadge
+    badge: StatusBadge
     changed_fields: str
     delivered_at: datetime | None
     usage: str
@@ -104,13 +90,12 @@ def _selected_destination(name: str) -> Destination:
 def _destination_view(status: DestinationStatus) -> DestinationView:
     destination = status.destination
     failure = status.failure or destination.failure
-    badge = STATE_BADGES[status.state]
     return DestinationView(
         id=destination.id,
         target=destination.target,
         entry=destination.entry,
         kind=profile(destination.profile).title,
-        status=replace(badge, label=badge.label.format(generation=status.found_generation)),
+        badge=state_badge(status.state, **status.details),
         changed_fields=", ".join(status.changed_fields),
         delivered_at=destination.delivered_at,
         usage=_usage_text(destination),

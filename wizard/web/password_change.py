@@ -1,18 +1,15 @@
 """The guide for a change of password: what hangs on it, what to leave unticked, a check after."""
 
+from dataclasses import replace
+
 from flask import Blueprint, redirect, render_template, request
 from werkzeug.wrappers import Response
 
-from wizard.diagnosis.password_change import (
-    AffectedConnection,
-    PasswordChangeRisk,
-    advice,
-    password_change_risks,
-)
+from wizard.diagnosis.password_change import PasswordChangeRisk, advice, password_change_risks
 from wizard.errors import fail
-from wizard.model import GrantState
+from wizard.model.states import Activity, ActivityKind
 from wizard.web.context import get_services
-from wizard.web.view_models import CHECK_FAILED, CHECKING, GRANT_BADGES, StatusBadge
+from wizard.web.view_models import status_badges
 
 pages = Blueprint("password_change", __name__)
 
@@ -26,15 +23,18 @@ def show() -> str:
     progress = get_services().background_checks.progress()
     checking = progress.remaining if progress else frozenset()
     affected = [stake for risk in account_risks for stake in risk.connections]
+    checked = Activity(ActivityKind.CHECKING)
     statuses = {
-        each.name: CHECKING if each.name in checking else _status(each) for each in affected
+        each.name: replace(each.status, activity=checked) if each.name in checking else each.status
+        for each in affected
     }
+    now = get_services().clock()
     names = {each.name for each in affected}
     incidents = get_services().incidents.stored()
     return render_template(
         "password_change.html",
         risks=account_risks,
-        statuses=statuses,
+        badges_of={name: status_badges(status, now) for name, status in statuses.items()},
         advice=advice(),
         is_checking=bool(checking & names),
         to_reauthorize=[
@@ -59,14 +59,12 @@ def check() -> Response:
 def _risks(email: str) -> tuple[PasswordChangeRisk, ...]:
     store = get_services().store
     matching = password_change_risks(
-        store.overviews.all(), store.destinations.all(), store.overviews.last_refreshes(), email
+        store.overviews.all(),
+        store.destinations.all(),
+        store.overviews.last_refreshes(),
+        get_services().clock(),
+        email,
     )
     if email and not matching:
         raise fail("no-account", email=email)
     return matching
-
-
-def _status(connection: AffectedConnection) -> StatusBadge:
-    if connection.state is GrantState.VERIFIED and connection.has_failed_check:
-        return CHECK_FAILED
-    return GRANT_BADGES[connection.state]

@@ -14,18 +14,20 @@ from werkzeug.wrappers import Response
 
 from wizard.errors import WizardError, fail
 from wizard.model import Explanation
+from wizard.model.states import ItemState
 from wizard.reauthorization import (
     ARRIVED,
+    RETRYING_STATES,
     SETTLED_STATES,
     Action,
-    ItemState,
     NextAction,
     Reauthorization,
     ReauthorizationItem,
     is_same_email,
 )
+from wizard.timefmt import format_time
 from wizard.verification import headline
-from wizard.web import connection_page, consent
+from wizard.web import connection_page, consent, view_models
 from wizard.web.assistance import get_assistance
 from wizard.web.context import get_link_tokens, get_services
 from wizard.web.error_pages import render_error
@@ -41,24 +43,10 @@ REAUTHORIZED_NAMES = "reauthorized_names"
 CONTINUE_URL = f"{REAUTHORIZE_PATH}?continue=yes"
 """Where a consent that went well comes home: the next one may open by itself."""
 
-ITEM_BADGES = {
-    ItemState.PENDING: StatusBadge("To do"),
-    ItemState.WAITING_FOR_CONSENT: StatusBadge("At Zoho", "wait"),
-    ItemState.REQUEST_SENT: StatusBadge("Somebody was asked", "wait"),
-    ItemState.AUTHORIZATION_FAILED: StatusBadge("Not authorized", "bad"),
-    ItemState.VERIFYING: StatusBadge("Proving", "wait"),
-    ItemState.WAITING_TO_RETRY: StatusBadge("Waits for Zoho", "wait"),
-    ItemState.NOT_VERIFIED: StatusBadge("Check failed", "bad"),
-    ItemState.NEEDS_DECISION: StatusBadge("Waits for you", "wait"),
-    ItemState.DELIVERING: StatusBadge("Delivering", "wait"),
-    ItemState.NOT_DELIVERED: StatusBadge("Not delivered", "bad"),
-    ItemState.REAUTHORIZED: StatusBadge("Repaired", "good"),
-    ItemState.SKIPPED: StatusBadge("Left as it was"),
-}
 AUTHORIZED_STATES = frozenset(
     {
         ItemState.VERIFYING,
-        ItemState.WAITING_TO_RETRY,
+        *RETRYING_STATES,
         ItemState.NEEDS_DECISION,
         ItemState.DELIVERING,
         ItemState.NOT_DELIVERED,
@@ -76,16 +64,14 @@ class ItemView:
     """One connection of the repair as painted."""
 
     name: str
-    status: StatusBadge
+    state: ItemState
+    badge: StatusBadge
     email: str
     location_text: str
     headline: str
     """What the new grant was proved to reach; empty while it is not."""
     programs: tuple[str, ...]
     explanation: Explanation | None
-    waits: str
-    """What its proof waits for, in words; empty where it does not wait."""
-    retry_at: datetime | None
     revoke_at: datetime | None
     can_skip: bool
 
@@ -174,18 +160,18 @@ def _continues_automatically(next_action: NextAction) -> bool:
 
 def _item_view(item: ReauthorizationItem) -> ItemView:
     services, name = get_services(), item.connection
+    until = {"until": format_time(item.retry_at, services.clock())} if item.retry_at else {}
     grant = services.store.grants.get(name)
     return ItemView(
         name=name,
-        status=ITEM_BADGES[item.state],
+        state=item.state,
+        badge=view_models.state_badge(item.state, **until),
         email=item.email,
         location_text=f"{services.zoho.data_center(item.location).name} · "
         f"client {item.client_name}",
         headline=headline(grant) if grant and item.state in ARRIVED else "",
         programs=tuple(each.target for each in services.store.destinations.all(name)),
         explanation=services.diagnosis.explain(name, item.failure) if item.failure else None,
-        waits="Zoho’s rate limit" if item.rate_limited else "Zoho" if item.retry_at else "",
-        retry_at=item.retry_at,
         revoke_at=item.revoke_at,
         can_skip=item.state not in SETTLED_STATES and item.state is not ItemState.VERIFYING,
     )

@@ -5,6 +5,7 @@ import importlib.metadata
 from flask import Blueprint, render_template
 
 from wizard.errors import explain, fail, message
+from wizard.model.states import Tone
 from wizard.monitoring import shown
 from wizard.timefmt import format_age, format_time
 from wizard.web.context import get_services, peers
@@ -15,7 +16,10 @@ pages = Blueprint("status", __name__)
 NO_BACKUP = "never; in a terminal: zoho-wizard backup FILE"
 NO_CHECK = "never; in a terminal: zoho-wizard monitor"
 NO_NOTIFICATIONS = "none; in a terminal: zoho-wizard monitor --notify COMMAND|URL"
-STRENGTH_BADGES = {"strong": StatusBadge("Strong", "good"), "weak": StatusBadge("Weak", "wait")}
+STRENGTH_BADGES = {
+    "strong": StatusBadge("Strong", Tone.GOOD),
+    "weak": StatusBadge("Weak", Tone.WAIT),
+}
 
 
 @pages.get("/status")

@@ -1,4 +1,4 @@
-"""From the nouns of the house to what the templates paint: words, tones and order. Pure."""
+"""What the templates show of the model: words, tones and order. Pure."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -6,7 +6,7 @@ from datetime import datetime
 
 from markupsafe import Markup
 
-from wizard.errors import message_table
+from wizard.errors import describe_outcome, message_table, state_label, status_labels
 from wizard.model import (
     Explanation,
     Failure,
@@ -16,8 +16,8 @@ from wizard.model import (
     VerificationReport,
     VerificationStep,
 )
+from wizard.model.states import ActivityKind, ConnectionState, ConnectionStatus, ShownState, Tone
 from wizard.store import ConnectionOverview
-from wizard.tokens import outcome_unknown_since
 from wizard.transport import sanitize
 from wizard.verification import headline
 from wizard.zoho import ACCOUNT_SCOPE, describe_scope, product, products_of
@@ -28,26 +28,23 @@ MAX_FOREIGN_CHARACTERS = 300
 
 @dataclass(frozen=True)
 class StatusBadge:
-    """A word for a state and the tone it is said in: ``good``, ``wait``, ``bad`` or none."""
+    """A word for a state and its tone."""
 
     label: str
-    tone: str = ""
+    tone: Tone = Tone.NEUTRAL
 
 
-GRANT_BADGES = {
-    GrantState.NOT_VERIFIED: StatusBadge("Not proved yet", "wait"),
-    GrantState.VERIFIED: StatusBadge("Proved", "good"),
-    GrantState.MISMATCH: StatusBadge("Another account", "wait"),
-    GrantState.NEEDS_REAUTHORIZATION: StatusBadge("Dead", "bad"),
-    GrantState.REPLACED: StatusBadge("Replaced"),
-    GrantState.REVOKED: StatusBadge("Revoked"),
-}
-WAITING_FOR_CONSENT = StatusBadge("Waiting for consent", "wait")
-VERIFYING = StatusBadge("Proving", "wait")
-NOT_AUTHORIZED = StatusBadge("Not connected")
-CHECK_FAILED = StatusBadge("Check failed", "bad")
-OUTCOME_UNKNOWN = StatusBadge("Outcome unknown", "wait")
-CHECKING = StatusBadge("Checking", "wait")
+def status_badges(status: ConnectionStatus, now: datetime) -> tuple[StatusBadge, ...]:
+    """The badges of a connection: its state, its activity, or both."""
+    labels = status_labels(status, now)
+    return tuple(
+        StatusBadge(label, each.tone) for label, each in zip(labels, status.shown, strict=True)
+    )
+
+
+def state_badge(state: ShownState, **details: str) -> StatusBadge:
+    """The badge of an item of a re-authorization, or of a destination."""
+    return StatusBadge(state_label(state, **details), state.tone)
 
 
 @dataclass(frozen=True)
@@ -55,9 +52,12 @@ class ConnectionRow:
     """One line of the list of connections."""
 
     name: str
-    status: StatusBadge
+    state: ConnectionState
+    badges: tuple[StatusBadge, ...]
     detail: str
     checked_at: datetime | None = None
+    check_failure: str = ""
+    """What the last check found, in words; empty where it passed."""
 
     @property
     def path(self) -> str:
@@ -95,12 +95,14 @@ class ReportView:
 
     headline: str
     generation: int
-    status: StatusBadge
+    badges: tuple[StatusBadge, ...]
     steps: tuple[StepView, ...]
     pending_steps: tuple[str, ...]
     at: datetime | None
     is_running: bool
     is_unfinished: bool
+    is_rejected: bool
+    """Zoho rejected the refresh token since."""
     steps_url: str
     """Where the rungs alone are answered, for pages that watch them."""
 
@@ -121,44 +123,31 @@ def scope_views(scope: Sequence[str]) -> list[ScopeView]:
     return [ScopeView(each, describe_scope(each), reasons.get(each, "")) for each in scope]
 
 
-def grant_badge(grant: Grant | None, report: VerificationReport | None) -> StatusBadge:
-    """The word for a grant and what its receipt says."""
-    return _grant_badge(grant, report is not None and report.has_failed)
-
-
-def _grant_badge(grant: Grant | None, has_failed_check: bool) -> StatusBadge:
-    if grant is None:
-        return NOT_AUTHORIZED
-    if grant.state in (GrantState.NOT_VERIFIED, GrantState.VERIFIED) and has_failed_check:
-        return CHECK_FAILED
-    return GRANT_BADGES[grant.state]
-
-
 def connection_row(
     overview: ConnectionOverview, now: datetime, checking_names: Collection[str] = ()
 ) -> ConnectionRow:
-    """The line of one connection; those `checking` are being asked now."""
-    grant = overview.grant or overview.candidate
-    status = _grant_badge(grant, overview.has_failed_check)
-    if outcome_unknown_since(grant, overview.unanswered_refresh, now):
-        status = OUTCOME_UNKNOWN
-    if overview.candidate is not None and overview.candidate.state is GrantState.MISMATCH:
-        status = GRANT_BADGES[GrantState.MISMATCH]
-    elif overview.open_attempt is not None and status.tone != "good":
-        status = WAITING_FOR_CONSENT
-    if overview.connection.name in checking_names:
-        status = CHECKING
+    """The line of one connection; those in `checking_names` are being checked."""
+    name, grant = overview.connection.name, overview.grant or overview.candidate
+    status = overview.status(now, ActivityKind.CHECKING if name in checking_names else None)
     has_account = grant is not None and grant.account is not None
     detail = (
         headline(grant) if grant and has_account else describe_scope(overview.connection.scope[0])
     )
-    return ConnectionRow(overview.connection.name, status, detail, overview.checked_at)
+    check = status.last_check
+    return ConnectionRow(
+        name,
+        status.state,
+        status_badges(status, now),
+        detail,
+        checked_at=check.at if check else None,
+        check_failure=describe_outcome(check.outcome, name=name) if check and check.failure else "",
+    )
 
 
 def health_summary(total: int, unsettled: Sequence[ConnectionRow]) -> str:
     """Health at a glance, in one sentence; of `total` connections all but `unsettled` are well."""
-    failing = sum(each.status.tone == "bad" for each in unsettled)
-    working = total - sum(each.status.tone != "good" for each in unsettled)
+    failing = sum(each.state.tone is Tone.BAD for each in unsettled)
+    working = total - sum(each.state.tone is not Tone.GOOD for each in unsettled)
     if failing:
         failing_text = f"{failing} of {total} need{'s' if failing == 1 else ''} you."
         return (
@@ -195,10 +184,11 @@ def report_view(
     grant: Grant,
     report: VerificationReport | None,
     is_verifying: bool,
+    badges: tuple[StatusBadge, ...],
     explain: Callable[[Failure], Explanation],
 ) -> ReportView:
-    """The receipt of `grant`; `climbing` tells that this process is proving it now, in which case
-    a finished receipt is the one before and says nothing yet."""
+    """The report of `grant`. While `is_verifying`, a finished report is that of an earlier
+    verification and is not shown."""
     if is_verifying and report is not None and report.finished_at is not None:
         report = None
     completed_steps = report.steps if report else ()
@@ -207,16 +197,16 @@ def report_view(
     pending_steps = (
         [] if is_finished else [name for name in expected_steps(grant.scope) if name not in names]
     )
-    status = VERIFYING if is_verifying else grant_badge(grant, report)
     return ReportView(
         headline=_report_headline(grant, is_verifying),
         generation=grant.generation,
-        status=status,
+        badges=badges,
         steps=tuple(step_view(each, explain) for each in completed_steps),
         pending_steps=tuple(step_title(name) for name in pending_steps),
         at=report.finished_at or report.started_at if report else None,
         is_running=is_verifying,
         is_unfinished=not (is_verifying or is_finished) and grant.state is GrantState.NOT_VERIFIED,
+        is_rejected=grant.state is GrantState.NEEDS_REAUTHORIZATION,
         steps_url=f"/connections/{grant.connection}/verification-steps",
     )
 

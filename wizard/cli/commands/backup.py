@@ -17,7 +17,13 @@ from wizard.backup import (
     recover_secrets,
     set_database_aside,
 )
-from wizard.cli.flows.verification import VerificationOutcome, most_severe, print_outcome, verify
+from wizard.cli.flows.verification import (
+    VerificationOutcome,
+    most_severe,
+    outcome_result,
+    print_outcome,
+    verify,
+)
 from wizard.cli.renderer import print_incidents
 from wizard.cli.results import (
     BackupFile,
@@ -283,7 +289,7 @@ def _print_result(
         restored=tuple(result.connections),
         already_present=tuple(result.already_present),
         recovered=tuple(_recovered_secret(each) for each in recovery_results),
-        verifications=tuple(outcome.result() for outcome in outcomes),
+        verifications=tuple(outcome_result(terminal, each) for each in outcomes),
         not_verified=waiting,
         to_authorize=tuple(unauthorized),
         skipped_destinations=tuple(

@@ -1,7 +1,8 @@
 """``check``: connections asked whether they work, several at a time, told in their order."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import NoReturn
@@ -14,12 +15,14 @@ from wizard.cli.flows.verification import VerificationOutcome, most_severe, prin
 from wizard.cli.renderer import print_incidents
 from wizard.cli.results import CheckReport, incident_report
 from wizard.cli.terminal import CONNECTION_NAME, Exit, Terminal, pass_terminal
+from wizard.errors import describe_status
 from wizard.model import VerificationStep
+from wizard.model.states import ConnectionState, ConnectionStatus, LastCheck
 from wizard.monitoring import CheckResult, CheckRun
 from wizard.tokens import RefreshPurpose
 from wizard.verification import describe_access
 
-COLUMNS = ("Connection", "Verdict", "What it reaches, or what is in the way")
+COLUMNS = ("Connection", "State", "What it reaches, or what is in the way")
 
 
 @click.command()
@@ -126,17 +129,21 @@ def _wait_until(terminal: Terminal, until: datetime, deadline: datetime) -> bool
 
 def _print_results(terminal: Terminal, check_run: CheckRun, *, is_single: bool) -> None:
     outcomes = [_to_outcome(terminal, each) for each in check_run.results]
+    statuses = _statuses(terminal, check_run.results)
     report = CheckReport(
-        tuple(each.result() for each in outcomes),
+        tuple(each.result(statuses[each.name]) for each in outcomes),
         tuple(incident_report(each) for each in check_run.incidents),
     )
-    terminal.emit(report, partial(_render_results, terminal, check_run, outcomes, is_single))
+    terminal.emit(
+        report, partial(_render_results, terminal, check_run, outcomes, statuses, is_single)
+    )
 
 
 def _render_results(
     terminal: Terminal,
     check_run: CheckRun,
     outcomes: Sequence[VerificationOutcome],
+    statuses: Mapping[str, ConnectionStatus],
     is_single: bool,
 ) -> None:
     renderer = terminal.renderer
@@ -144,7 +151,7 @@ def _render_results(
         print_outcome(terminal, outcomes[0])
     elif outcomes:
         renderer.print_table(
-            COLUMNS, [_row(*each) for each in zip(check_run.results, outcomes, strict=True)]
+            COLUMNS, [_row(each, statuses[each.name], terminal.clock()) for each in outcomes]
         )
         working = sum(each.is_working for each in check_run.results)
         if working == len(outcomes):
@@ -161,16 +168,24 @@ def _to_outcome(terminal: Terminal, result: CheckResult) -> VerificationOutcome:
     return VerificationOutcome(result.name, result.grant, result.steps, explanation)
 
 
-def _row(result: CheckResult, outcome: VerificationOutcome) -> tuple[str, str, str]:
-    if outcome.explanation is None:
-        return result.name, "✓ works", describe_access(result.grant) if result.grant else ""
-    if result.needs_reauthorization and result.grant:
-        return result.name, "✗ dead", describe_access(result.grant)
-    label = "✗ failed"
-    if result.is_suspected:
-        label = "✗ refused"
-    elif result.is_pending:
-        label = "… not asked yet"
-    elif result.is_unreachable:
-        label = "… not reached"
-    return result.name, label, outcome.explanation.title
+def _statuses(terminal: Terminal, results: Sequence[CheckResult]) -> dict[str, ConnectionStatus]:
+    """The status of each connection; a check that could not ask is not in the store."""
+    failures = {each.name: each.failure for each in results}
+    now, statuses = terminal.clock(), {}
+    for row in terminal.services.store.overviews.all(failures):
+        failure = failures[row.connection.name]
+        is_stored = row.last_check is not None and failure in row.last_check.failures
+        if failure is not None and row.grant is not None and not is_stored:
+            row = replace(row, last_check=LastCheck(now, (failure,)))
+        statuses[row.connection.name] = row.status(now)
+    return statuses
+
+
+def _row(
+    outcome: VerificationOutcome, status: ConnectionStatus, now: datetime
+) -> tuple[str, str, str]:
+    details = describe_access(outcome.grant) if outcome.grant else ""
+    is_rejected = status.state is ConnectionState.NEEDS_REAUTHORIZATION
+    if outcome.explanation is not None and not is_rejected:
+        details = outcome.explanation.title
+    return outcome.name, describe_status(status, now), details

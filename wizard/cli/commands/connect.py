@@ -27,7 +27,13 @@ from wizard.cli.flows.serving import (
     stop_signals,
     wait_until,
 )
-from wizard.cli.flows.verification import VerificationOutcome, print_outcome, print_usage, verify
+from wizard.cli.flows.verification import (
+    VerificationOutcome,
+    outcome_result,
+    print_outcome,
+    print_usage,
+    verify,
+)
 from wizard.cli.terminal import NEW_CONNECTION_NAME, Exit, Terminal, pass_terminal
 from wizard.clients import parse_credentials
 from wizard.errors import WizardError, fail, message
@@ -262,7 +268,7 @@ def _print_outcome(terminal: Terminal, outcome: VerificationOutcome) -> None:
         if outcome.explanation is None:
             print_usage(terminal, outcome.name)
 
-    terminal.emit(outcome.result(), render)
+    terminal.emit(outcome_result(terminal, outcome), render)
     raise Exit(outcome.exit_code)
 
 

@@ -6,11 +6,6 @@ from datetime import datetime
 
 import click
 
-from wizard.cli.connection_states import (
-    NOT_AUTHORIZED,
-    overview_state,
-    state_label,
-)
 from wizard.cli.flows.verification import print_usage, step_result
 from wizard.cli.results import (
     AccountConnection,
@@ -25,10 +20,12 @@ from wizard.cli.results import (
     TokenRequestSummary,
     VerificationSummary,
     caution_of,
+    status_fields,
 )
 from wizard.cli.terminal import CONNECTION_NAME, Terminal, pass_terminal
-from wizard.errors import describe_event, fail
+from wizard.errors import describe_event, describe_status, fail
 from wizard.model import Event, Failure, Grant, GrantState, VerificationReport
+from wizard.model.states import ConnectionStatus
 from wizard.paths import current_user
 from wizard.store import ConnectionOverview
 from wizard.tokens import RequestLogView
@@ -80,8 +77,7 @@ def _connection_summary(
         name=row.connection.name,
         client_id=row.connection.client_id,
         generation=row.connection.generation,
-        state=overview_state(row, now),
-        has_failed_check=row.has_failed_check,
+        **status_fields(row.status(now)),
         account=grant.account if grant else None,
         organizations=grant.organizations if grant else (),
         location=grant.location if grant else row.connection.location,
@@ -98,7 +94,7 @@ def _print_connections(terminal: Terminal, listed: ConnectionList) -> None:
         [
             (
                 each.name,
-                each.state or "",
+                describe_status(ConnectionStatus(each.state, each.activity), terminal.clock()),
                 each.account.email if each.account else "",
                 ", ".join(dict.fromkeys(each.name for each in each.organizations)),
                 each.location or "?",
@@ -128,7 +124,7 @@ def _account_list(terminal: Terminal) -> AccountList:
         accounts.setdefault((email, location), []).append(
             AccountConnection(
                 name=name,
-                state=overview_state(row, now),
+                **status_fields(row.status(now)),
                 client=clients[row.connection.client_id],
                 destinations=tuple(targets.get(name, ())),
             )
@@ -150,7 +146,7 @@ def _print_accounts(terminal: Terminal, listed: AccountList) -> None:
                 account.account or "none yet",
                 account.location or "?",
                 each.name,
-                each.state or "",
+                describe_status(ConnectionStatus(each.state, each.activity), terminal.clock()),
                 each.client,
                 ", ".join(each.destinations),
             )
@@ -196,9 +192,8 @@ def _connection_details(terminal: Terminal, name: str) -> ConnectionDetails:
         location=location,
         api_domain=_api_domain(terminal, location),
         generation=connection.generation,
-        state=overview_state(store.overviews.all([name])[0], terminal.clock()),
+        **status_fields(store.overviews.get(name).status(terminal.clock())),
         headline=headline(shown) if shown else None,
-        has_failed_check=report is not None and report.has_failed,
         grants=tuple(_grant_summary(each) for each in store.grants.of_connection(name)),
         verification=_verification_summary(report) if report else None,
         request_budget=_request_budget(services.tokens.request_log_view(name)),
@@ -283,7 +278,6 @@ def _print_connection(terminal: Terminal, details: ConnectionDetails) -> None:
 def _facts(
     terminal: Terminal, details: ConnectionDetails, grant: Grant | None
 ) -> list[tuple[str, str]]:
-    unknown_at = terminal.services.tokens.outcome_unknown_since(grant) if grant else None
     granted = (
         [
             ("Account", grant.account.email if grant.account else ""),
@@ -297,11 +291,11 @@ def _facts(
         if grant
         else [("Data center", details.location or "not known yet")]
     )
-    state = state_label(grant, details.has_failed_check, unknown_at) if grant else NOT_AUTHORIZED
+    status = ConnectionStatus(details.state, details.activity)
     budget = details.request_budget
     return [
         ("Connection", details.name),
-        ("State", state),
+        ("State", describe_status(status, terminal.clock())),
         *granted,
         ("Client", f"{details.client_name} ({details.client_id})"),
         ("Token requests left", _requests_left(budget)),

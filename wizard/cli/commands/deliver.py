@@ -11,28 +11,16 @@ from wizard.cli.flows.verification import most_severe
 from wizard.cli.terminal import CONNECTION_NAME, Exit, Terminal, pass_terminal
 from wizard.delivery import (
     DeliveryPreview,
-    DestinationState,
     DestinationStatus,
     FieldChange,
     profile,
     profiles,
 )
-from wizard.errors import WizardError, explain, fail
+from wizard.errors import WizardError, describe_state, explain, fail
 from wizard.model import Failure
 from wizard.serialization import explanation_to_json
 from wizard.store import Destination
 
-STATE_LABELS = {
-    DestinationState.NOT_DELIVERED: "○ nothing delivered yet",
-    DestinationState.CURRENT: "✓ holds the current grant",
-    DestinationState.OUT_OF_DATE: "✗ holds grant {generation}, which is not the current one",
-    DestinationState.ROTATED: "✗ holds a refresh token that the server has replaced",
-    DestinationState.UNKNOWN_TOKEN: "✗ holds a refresh token that this connection does not know",
-    DestinationState.CHANGED: "✗ was edited: {fields}",
-    DestinationState.MISSING: "✗ the credentials are gone from it",
-    DestinationState.UNREADABLE: "✗ cannot be read",
-    DestinationState.UNVERIFIABLE: "✓ delivered; a command cannot be read back",
-}
 CHANGE_MARKS = {"added": "+", "changed": "~", "same": " "}
 HIDDEN_VALUE = "(value not shown)"
 
@@ -262,9 +250,7 @@ def _print_statuses(terminal: Terminal, statuses: list[DestinationStatus]) -> No
 
 def _status_row(terminal: Terminal, status: DestinationStatus) -> tuple[str, ...]:
     destination = status.destination
-    state = STATE_LABELS[status.state].format(
-        generation=status.found_generation, fields=", ".join(status.changed_fields)
-    )
+    state = describe_state(status.state, **status.details)
     target = f"{destination.target} [{destination.entry}]" * bool(destination.entry)
     delivered = terminal.format_time(destination.delivered_at)
     reloaded_at = destination.reloaded_at

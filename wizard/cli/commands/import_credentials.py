@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from wizard.cli.flows.connection_request import resolve_location, with_new_secret
-from wizard.cli.flows.verification import print_outcome, print_usage, verify
+from wizard.cli.flows.verification import outcome_result, print_outcome, print_usage, verify
 from wizard.cli.results import ConnectionVerification, ImportedConnection
 from wizard.cli.terminal import Exit, Terminal, pass_terminal
 from wizard.clients import Credentials
@@ -93,7 +93,9 @@ def import_credentials(
             print_usage(terminal, grant.connection)
             _print_redirect_uri_hint(terminal, credentials)
 
-    terminal.emit(_imported_connection(credentials, grant, outcome.result()), render)
+    terminal.emit(
+        _imported_connection(credentials, grant, outcome_result(terminal, outcome)), render
+    )
     raise Exit(outcome.exit_code)
 
 

@@ -4,11 +4,15 @@ import click
 
 from wizard.cli.commands.check import exit_with_result, run_checks
 from wizard.cli.commands.reauthorize import reauthorize
-from wizard.cli.connection_states import STATE_LABELS
-from wizard.cli.results import AccountRisk, AffectedConnectionSummary, PasswordChangeReport
+from wizard.cli.results import (
+    AccountRisk,
+    AffectedConnectionSummary,
+    PasswordChangeReport,
+    status_fields,
+)
 from wizard.cli.terminal import Terminal, pass_terminal
 from wizard.diagnosis.password_change import PasswordChangeRisk, advice, password_change_risks
-from wizard.errors import fail
+from wizard.errors import describe_status, fail
 from wizard.monitoring import CheckRun
 
 
@@ -55,7 +59,10 @@ def _offer_reauthorization(terminal: Terminal, check_run: CheckRun) -> None:
 def _risks(terminal: Terminal, email: str) -> tuple[PasswordChangeRisk, ...]:
     store = terminal.services.store
     all_risks = password_change_risks(
-        store.overviews.all(), store.destinations.all(), store.overviews.last_refreshes()
+        store.overviews.all(),
+        store.destinations.all(),
+        store.overviews.last_refreshes(),
+        terminal.clock(),
     )
     selected = tuple(
         risk for risk in all_risks if risk.email.casefold() == email.casefold() or not email
@@ -71,7 +78,11 @@ def _print_risk(terminal: Terminal, risk: PasswordChangeRisk) -> None:
     renderer.print_table(
         ("Connection", "State", "Last used"),
         [
-            (each.name, STATE_LABELS[each.state], terminal.format_time(each.last_refreshed_at))
+            (
+                each.name,
+                describe_status(each.status, terminal.clock()),
+                terminal.format_time(each.last_refreshed_at),
+            )
             for each in risk.connections
         ],
     )
@@ -97,7 +108,9 @@ def _message_of(risk: PasswordChangeRisk) -> str:
 def _account_risk(risk: PasswordChangeRisk) -> AccountRisk:
     connections = tuple(
         AffectedConnectionSummary(
-            each.name, each.state, each.has_failed_check, each.last_refreshed_at
+            name=each.name,
+            last_refreshed_at=each.last_refreshed_at,
+            **status_fields(each.status),
         )
         for each in risk.connections
     )

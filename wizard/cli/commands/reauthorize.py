@@ -31,9 +31,9 @@ from wizard.cli.results import ConsentRequest, ConsentRequestList, Reauthorizati
 from wizard.cli.terminal import CONNECTION_NAME, Exit, Terminal, pass_terminal
 from wizard.errors import WizardError, fail, message
 from wizard.model import AttemptMode
+from wizard.model.states import ItemState
 from wizard.reauthorization import (
     SETTLED_STATES,
-    ItemState,
     ReauthorizationItem,
     ReauthorizationPlan,
 )

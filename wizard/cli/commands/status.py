@@ -17,11 +17,11 @@ from wizard.cli.terminal import Terminal, pass_terminal
 from wizard.errors import explain, fail, message
 from wizard.local_api import request_browser_link
 from wizard.model import Failure
+from wizard.model.states import ConnectionState
 from wizard.monitoring import shown
 from wizard.paths import current_user
 from wizard.serialization import error_report
 from wizard.timefmt import format_age, format_time
-from wizard.tokens import outcome_unknown_since
 
 UNATTENDED_TIMEOUT_SECONDS = 30
 """Seconds for the run without a session: a keyring that asks for a password never answers."""
@@ -87,7 +87,7 @@ def _collect_status(terminal: Terminal, unattended: Mapping[str, str] | None) ->
         outcome_unknown=tuple(
             row.connection.name
             for row in services.store.overviews.unsettled()
-            if outcome_unknown_since(row.grant, row.unanswered_refresh, services.clock())
+            if row.status(services.clock()).state is ConnectionState.OUTCOME_UNKNOWN
         ),
         clients=len(services.store.clients.all()),
         cautions=tuple(caution_of(each) for each in services.cautions.of_installation()),

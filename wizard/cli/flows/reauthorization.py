@@ -8,9 +8,10 @@ from wizard.cli.flows.serving import stop_signals, wait_until
 from wizard.cli.flows.verification import print_outcome, verify
 from wizard.cli.results import DeliveredDestination, ReauthorizedConnection
 from wizard.cli.terminal import Terminal
-from wizard.errors import WizardError, message
+from wizard.errors import WizardError, describe_state
 from wizard.model import Failure, Grant, GrantState
-from wizard.reauthorization import Action, ItemState, ReauthorizationItem
+from wizard.model.states import ItemState
+from wizard.reauthorization import RETRYING_STATES, Action, ReauthorizationItem
 from wizard.store import Destination
 from wizard.timefmt import format_duration, format_time
 from wizard.verification import headline
@@ -140,7 +141,7 @@ def _wait_until(
     terminal: Terminal, authorizer: Authorizer, item: ReauthorizationItem, until: datetime
 ) -> None:
     """Wait until Zoho may be asked again, saying once a minute how long that is."""
-    if item.state is ItemState.WAITING_TO_RETRY:
+    if item.state in RETRYING_STATES:
         if item.failure is not None:
             terminal.renderer.print_explanation(terminal.explain(item.failure))
         authorizer.notify(
@@ -236,7 +237,7 @@ def exit_code(terminal: Terminal, item: ReauthorizationItem) -> int:
     work without a consent; 1 for one that was left as it was, or that a program still lacks."""
     if item.state is ItemState.REAUTHORIZED:
         return 0
-    if item.state is ItemState.WAITING_TO_RETRY:
+    if item.state in RETRYING_STATES:
         return 4
     grant = terminal.services.store.grants.get(item.connection)
     return 1 if grant and grant.state is GrantState.VERIFIED else 3
@@ -244,10 +245,8 @@ def exit_code(terminal: Terminal, item: ReauthorizationItem) -> int:
 
 def state_of(line: ReauthorizationItem, now: datetime) -> str:
     """How far `line` is, in words."""
-    until = format_time(line.retry_at, now) if line.retry_at else ""
-    return message(
-        "reauthorization-items", "rate-limited" if line.rate_limited else line.state, until=until
-    )
+    until = {"until": format_time(line.retry_at, now)} if line.retry_at else {}
+    return describe_state(line.state, **until)
 
 
 def _row(terminal: Terminal, item: ReauthorizationItem) -> tuple[str, ...]:

@@ -3,10 +3,11 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from wizard.cli.results import ConnectionVerification, StepResult
+from wizard.cli.results import ConnectionVerification, StepResult, status_fields
 from wizard.cli.terminal import Terminal
 from wizard.errors import WizardError
 from wizard.model import Explanation, Failure, Grant, GrantState, StepState, VerificationStep
+from wizard.model.states import ConnectionStatus
 from wizard.serialization import error_report
 from wizard.services import Services
 from wizard.verification import headline
@@ -29,15 +30,15 @@ class VerificationOutcome:
         """0 when the grant is proved, else the finding's."""
         return self.explanation.exit_code if self.explanation else 0
 
-    def result(self) -> ConnectionVerification:
-        """The outcome as scripts read it; no secret in it."""
+    def result(self, status: ConnectionStatus) -> ConnectionVerification:
+        """The outcome as scripts read it, with the connection's `status`; no secret in it."""
         grant = self.grant
         is_verified = grant is not None and grant.state is GrantState.VERIFIED
         return ConnectionVerification(
             name=self.name,
             is_verified=is_verified and self.explanation is None,
             generation=grant.generation if grant else None,
-            state=grant.state.value if grant else None,
+            **status_fields(status),
             headline=headline(grant) if grant else None,
             account=grant.account if grant else None,
             organizations=grant.organizations if grant else (),
@@ -107,6 +108,12 @@ def verify(terminal: Terminal, name: str, generation: int) -> VerificationOutcom
             terminal.renderer.print_step(step)
 
     return explain_result(terminal, run_verification(terminal.services, name, generation, on_step))
+
+
+def outcome_result(terminal: Terminal, outcome: VerificationOutcome) -> ConnectionVerification:
+    """The outcome as scripts read it, with what is stored of its connection."""
+    overview = terminal.services.store.overviews.get(outcome.name)
+    return outcome.result(overview.status(terminal.clock()))
 
 
 def print_outcome(terminal: Terminal, outcome: VerificationOutcome) -> None:

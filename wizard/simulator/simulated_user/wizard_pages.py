@@ -83,7 +83,7 @@ class ConnectionPage:
 
     def wait_until_verified(self) -> None:
         """Wait for the end of the verification."""
-        self.report_badge.get_by_text("Proved", exact=True).wait_for()
+        self.report_badge.get_by_text("Verified", exact=True).wait_for()
 
     def step(self, title: str) -> Locator:
         """Return a step of the verification report, by its text."""

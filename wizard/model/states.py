@@ -1,0 +1,307 @@
+"""The states that people see: of connections, of items of a re-authorization, of destinations.
+
+Pages, terminal and JSON use the codes, tones and marks of these tables; the words of each code are
+in ``messages.toml``. The judge is pure.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Self
+
+from wizard.model import (
+    Attempt,
+    AttemptState,
+    Failure,
+    FailureKind,
+    Grant,
+    GrantState,
+    StepState,
+    TokenRequest,
+    VerificationReport,
+)
+from wizard.model.failure_codes import state_of
+
+
+class Tone(StrEnum):
+    """How good a state is; the color of its badge."""
+
+    GOOD = "good"
+    WAIT = "wait"
+    BAD = "bad"
+    NEUTRAL = "neutral"
+
+
+class ShownState(StrEnum):
+    """A state with its tone and the mark that the terminal puts before its words."""
+
+    tone: Tone
+    mark: str
+    _value_: str
+
+    def __new__(cls, code: str, tone: Tone, mark: str) -> Self:
+        member = str.__new__(cls, code)
+        member._value_ = code
+        member.tone = tone
+        member.mark = mark
+        return member
+
+
+class ConnectionState(ShownState):
+    """What a connection is good for now.
+
+    The first three say how far it is. Each of the others replaces them where it applies; if
+    several apply, the first of them in this order is the state.
+    """
+
+    NOT_AUTHORIZED = "not_authorized", Tone.NEUTRAL, "○"
+    VERIFIED = "verified", Tone.GOOD, "✓"
+    NOT_VERIFIED = "not_verified", Tone.BAD, "✗"
+    """Its first authorization was never verified, or the last check failed for good."""
+    DIFFERENT_ACCOUNT = "different_account", Tone.WAIT, "≠"
+    """A new authorization waits for the user's decision, here and in the next three."""
+    DIFFERENT_ORGANIZATION = "different_organization", Tone.WAIT, "≠"
+    DIFFERENT_ENVIRONMENT = "different_environment", Tone.WAIT, "≠"
+    FEWER_SCOPES = "fewer_scopes", Tone.WAIT, "≠"
+    NEEDS_REAUTHORIZATION = "needs_reauthorization", Tone.BAD, "✗"
+    """Zoho rejected the refresh token."""
+    CLIENT_REJECTED = "client_rejected", Tone.BAD, "✗"
+    """Zoho rejected the client or its secret."""
+    ACCESS_DENIED = "access_denied", Tone.BAD, "✗"
+    """The user denied the authorization, or a product denies the account access."""
+    OUTCOME_UNKNOWN = "outcome_unknown", Tone.WAIT, "?"
+    """Zoho's answer to a code exchange or a refresh was never stored."""
+    REVOKED = "revoked", Tone.NEUTRAL, "–"
+
+
+class ActivityKind(ShownState):
+    """What is going on with a connection."""
+
+    WAITING_FOR_CONSENT = "waiting_for_consent", Tone.WAIT, "…"
+    VERIFYING = "verifying", Tone.WAIT, "…"
+    CHECKING = "checking", Tone.WAIT, "…"
+    RATE_LIMITED = "rate_limited", Tone.WAIT, "…"
+
+
+class ItemState(ShownState):
+    """How far one connection of a re-authorization is."""
+
+    PENDING = "pending", Tone.NEUTRAL, "○"
+    """Its consent has not begun."""
+    WAITING_FOR_CONSENT = "waiting_for_consent", Tone.WAIT, "…"
+    """A browser was sent to Zoho and has not come back."""
+    REQUEST_SENT = "request_sent", Tone.WAIT, "…"
+    """Its link was sent to the account owner, who has not answered yet."""
+    AUTHORIZATION_FAILED = "authorization_failed", Tone.BAD, "✗"
+    VERIFYING = "verifying", Tone.WAIT, "…"
+    WAITING_TO_RETRY = "waiting_to_retry", Tone.WAIT, "…"
+    """The new authorization is stored; the network kept it from being verified."""
+    RATE_LIMITED = "rate_limited", Tone.WAIT, "…"
+    """The new authorization is stored; a rate limit keeps it from being verified."""
+    NOT_VERIFIED = "not_verified", Tone.BAD, "✗"
+    """The new authorization is stored, but a live call with it failed."""
+    NEEDS_DECISION = "needs_decision", Tone.WAIT, "≠"
+    """The new authorization reaches something else, or less, than the previous one."""
+    DELIVERING = "delivering", Tone.WAIT, "…"
+    """Verified; a destination doesn't have the new authorization yet."""
+    NOT_DELIVERED = "not_delivered", Tone.BAD, "✗"
+    """Verified; a delivery failed, and the destination has the previous authorization."""
+    REAUTHORIZED = "reauthorized", Tone.GOOD, "✓"
+    SKIPPED = "skipped", Tone.NEUTRAL, "–"
+
+
+class DestinationState(ShownState):
+    """What a destination has, compared with the authorization that its connection uses now."""
+
+    NOT_DELIVERED = "not_delivered", Tone.WAIT, "○"
+    CURRENT = "current", Tone.GOOD, "✓"
+    OUT_OF_DATE = "out_of_date", Tone.BAD, "✗"
+    """It has another generation than the current one."""
+    ROTATED = "rotated", Tone.BAD, "✗"
+    """It has the refresh token that was delivered, which the server has replaced since."""
+    UNKNOWN_TOKEN = "unknown_token", Tone.BAD, "✗"
+    """It has a refresh token that this connection doesn't know."""
+    CHANGED = "changed", Tone.WAIT, "✗"
+    """The refresh token is right; another field was changed by someone else."""
+    MISSING = "missing", Tone.BAD, "✗"
+    """The file, or our entry in it, is gone."""
+    UNREADABLE = "unreadable", Tone.BAD, "✗"
+    UNVERIFIABLE = "unverifiable", Tone.GOOD, "✓"
+    """A command succeeded; what it did with the credentials can't be read back."""
+
+
+@dataclass(frozen=True)
+class Activity:
+    """What is going on with a connection, and until when where that is known."""
+
+    kind: ActivityKind
+    until: datetime | None = None
+
+
+@dataclass(frozen=True)
+class LastCheck:
+    """When a connection was last verified or checked, and what that found."""
+
+    at: datetime
+    failures: tuple[Failure, ...] = ()
+    """Of the steps that failed, in their order."""
+
+    @property
+    def failure(self) -> Failure | None:
+        """The first failure; None: the check passed."""
+        return next(iter(self.failures), None)
+
+    @property
+    def outcome(self) -> str:
+        """``ok``, or the code of the first failure."""
+        return self.failure.code if self.failure else "ok"
+
+
+def last_check_of(report: VerificationReport | None) -> LastCheck | None:
+    """The check that a finished report tells of."""
+    if report is None or report.finished_at is None:
+        return None
+    failed = (each for each in report.steps if each.state is StepState.FAILED)
+    failures = tuple(each.failure or Failure("unknown") for each in failed)
+    return LastCheck(max((each.at for each in report.steps), default=report.finished_at), failures)
+
+
+@dataclass(frozen=True)
+class ConnectionStatus:
+    """The three things that people see of a connection."""
+
+    state: ConnectionState
+    activity: Activity | None = None
+    last_check: LastCheck | None = None
+
+    @property
+    def shown(self) -> tuple[ConnectionState | ActivityKind, ...]:
+        """What badges and cells of tables name: the state and the activity, or only the activity
+        where it says more than the state."""
+        if self.activity is None:
+            return (self.state,)
+        if self.state in _IN_PROGRESS.get(self.activity.kind, ()):
+            return (self.activity.kind,)
+        return (self.state, self.activity.kind)
+
+
+_IN_PROGRESS = {
+    ActivityKind.WAITING_FOR_CONSENT: (ConnectionState.NOT_AUTHORIZED,),
+    ActivityKind.VERIFYING: (ConnectionState.NOT_AUTHORIZED, ConnectionState.NOT_VERIFIED),
+}
+
+PENDING_OUTCOME = "pending"
+"""The outcome of a request without an answer yet."""
+PENDING_TIMEOUT = timedelta(seconds=30)
+"""How long a request may be on its way: the transport's total deadline."""
+
+OPEN_ATTEMPT_STATES = (
+    AttemptState.REDIRECTED,
+    AttemptState.CALLBACK_RECEIVED,
+    AttemptState.EXCHANGE_INTENT,
+)
+"""The states of an authorization that has not ended."""
+
+def connection_status(
+    *,
+    current: Grant | None,
+    candidate: Grant | None = None,
+    newest: Grant | None = None,
+    attempt: Attempt | None = None,
+    last_check: LastCheck | None = None,
+    unanswered_refresh: TokenRequest | None = None,
+    running: ActivityKind | None = None,
+    now: datetime,
+) -> ConnectionStatus:
+    """Judge what a connection is good for.
+
+    `current` is the grant in use, `candidate` a newer one that isn't verified, `newest` the newest
+    of any state, `attempt` the newest authorization since then, `last_check` and
+    `unanswered_refresh` those of the current grant, or else of the candidate. `running` is what
+    this process does with the connection now.
+    """
+    grant = current or candidate or newest
+    exceptions = set(_exceptions(current, candidate, grant, attempt, last_check))
+    if outcome_unknown_since(current, unanswered_refresh, now):
+        exceptions.add(ConnectionState.OUTCOME_UNKNOWN)
+    state = next((each for each in ConnectionState if each in exceptions), None)
+    if state is None:
+        state = _progress(grant, last_check)
+    return ConnectionStatus(state, _activity(attempt, last_check, running, now), last_check)
+
+
+def _progress(grant: Grant | None, last_check: LastCheck | None) -> ConnectionState:
+    if grant is None:
+        return ConnectionState.NOT_AUTHORIZED
+    failed = last_check is not None and not all(map(is_inconclusive, last_check.failures))
+    if grant.state is not GrantState.VERIFIED or failed:
+        return ConnectionState.NOT_VERIFIED
+    return ConnectionState.VERIFIED
+
+
+def _exceptions(
+    current: Grant | None,
+    candidate: Grant | None,
+    grant: Grant | None,
+    attempt: Attempt | None,
+    last_check: LastCheck | None,
+) -> Iterator[ConnectionState]:
+    """The states that apply beyond how far the connection is."""
+    if candidate is not None and candidate.state is GrantState.MISMATCH:
+        yield _mismatch(candidate, current)
+    if grant is not None and grant.state is GrantState.REVOKED:
+        yield ConnectionState.REVOKED
+    if grant is not None and grant.state is GrantState.NEEDS_REAUTHORIZATION:
+        yield ConnectionState.NEEDS_REAUTHORIZATION
+    codes = {each.code for each in last_check.failures} if last_check else set()
+    if attempt is not None and (current is None or current.state is not GrantState.VERIFIED):
+        if attempt.state is AttemptState.OUTCOME_UNKNOWN:
+            yield ConnectionState.OUTCOME_UNKNOWN
+        if attempt.state is AttemptState.FAILED and attempt.failure is not None:
+            codes.add(attempt.failure.code)
+    states = {state_of(code) for code in codes}
+    for state in (ConnectionState.CLIENT_REJECTED, ConnectionState.ACCESS_DENIED):
+        if state in states:
+            yield state
+
+
+def _mismatch(candidate: Grant, current: Grant | None) -> ConnectionState:
+    code = candidate.failure.code if candidate.failure else ""
+    state = ConnectionState(state_of(code) or ConnectionState.DIFFERENT_ACCOUNT)
+    if state is ConnectionState.DIFFERENT_ORGANIZATION and current is not None:
+        known = {(each.product, each.id) for each in current.organizations}
+        if any((each.product, each.id) in known for each in candidate.organizations):
+            return ConnectionState.DIFFERENT_ENVIRONMENT
+    return state
+
+
+def _activity(
+    attempt: Attempt | None,
+    last_check: LastCheck | None,
+    running: ActivityKind | None,
+    now: datetime,
+) -> Activity | None:
+    if running is not None:
+        return Activity(running)
+    if attempt and attempt.state in OPEN_ATTEMPT_STATES and not attempt.is_expired(now):
+        return Activity(ActivityKind.WAITING_FOR_CONSENT)
+    failure = last_check.failure if last_check else None
+    until = failure.retry_at if failure and failure.kind is FailureKind.LIMIT else None
+    return Activity(ActivityKind.RATE_LIMITED, until) if until and until > now else None
+
+
+def is_inconclusive(failure: Failure) -> bool:
+    """Whether a failed check says nothing about the connection: Zoho couldn't be asked."""
+    return failure.temporary or failure.code.startswith("network-")
+
+
+def outcome_unknown_since(
+    grant: Grant | None, unanswered: TokenRequest | None, now: datetime
+) -> datetime | None:
+    """When the refresh was sent that may have replaced the refresh token of a `grant` in use, and
+    whose answer was not stored; None if there is none, or if it may still be on its way."""
+    if grant is None or grant.state is not GrantState.VERIFIED or unanswered is None:
+        return None
+    is_on_its_way = unanswered.outcome == PENDING_OUTCOME and now - unanswered.at < PENDING_TIMEOUT
+    return None if is_on_its_way else unanswered.at
