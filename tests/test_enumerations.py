@@ -46,7 +46,7 @@ from wizard.reauthorization import (
     Reauthorization,
     ReauthorizationItem,
 )
-from wizard.tokens import RefreshPurpose
+from wizard.tokens.budgets import RefreshPurpose
 from wizard.web import (
     LinkTokens,
     create_app,

@@ -16,6 +16,7 @@ from wizard import zoho
 from wizard.model import AttemptState, Clock
 from wizard.settings import Settings
 from wizard.store import Store
+from wizard.tokens.connection_locks import ConnectionLocks
 from wizard.tokens.token_cache import TokenCache
 from wizard.vault import Vault
 
@@ -33,7 +34,9 @@ if TYPE_CHECKING:
     from wizard.oauth import OAuth
     from wizard.product_api import ProductApi
     from wizard.reauthorization import ReauthorizationService
-    from wizard.tokens import TokenService
+    from wizard.tokens.client_requests import ClientRequests
+    from wizard.tokens.request_log import RequestLog
+    from wizard.tokens.service import TokenService
     from wizard.transport import Transport
     from wizard.verification import VerificationService, VerificationWorker
 
@@ -76,6 +79,7 @@ class Services:
         self.store = store
         self.zoho = zoho.load(settings.simulator_url)
         self.token_cache = TokenCache(self.paths, vault)
+        self.locks = ConnectionLocks(self.paths)
         self._sleep = sleep
         if any(each.state is not AttemptState.REDIRECTED for each in store.attempts.open()):
             self.authorization.close_interrupted()
@@ -99,24 +103,51 @@ class Services:
         return ProductApi(self.transport, self.zoho)
 
     @_service
+    def request_log(self) -> "RequestLog":
+        from wizard.tokens.request_log import RequestLog
+
+        return RequestLog(self.store, self.clock)
+
+    @_service
+    def client_requests(self) -> "ClientRequests":
+        from wizard.tokens.client_requests import ClientRequests
+
+        return ClientRequests(self.store, self.request_log, self.oauth, self.zoho)
+
+    @_service
     def tokens(self) -> "TokenService":
-        from wizard.tokens import TokenService
+        from wizard.tokens.service import TokenService
 
         return TokenService(
-            self.store, self.token_cache, self.oauth, self.zoho, self.paths, self.clock, self._sleep
+            self.store,
+            self.token_cache,
+            self.request_log,
+            self.client_requests,
+            self.oauth,
+            self.zoho,
+            self.locks,
+            self.clock,
+            self._sleep,
         )
 
     @_service
     def clients(self) -> "ClientService":
         from wizard.clients import ClientService
 
-        return ClientService(self.store, self.tokens, self.zoho, self.clock)
+        return ClientService(self.store, self.client_requests, self.zoho, self.clock)
 
     @_service
     def verification(self) -> "VerificationService":
         from wizard.verification import VerificationService
 
-        return VerificationService(self.store, self.tokens, self.product_api, self.zoho, self.clock)
+        return VerificationService(
+            self.store,
+            self.tokens,
+            self.client_requests,
+            self.product_api,
+            self.locks,
+            self.clock,
+        )
 
     @_service
     def delivery(self) -> "DeliveryService":
@@ -124,7 +155,7 @@ class Services:
 
         return DeliveryService(
             self.store,
-            self.tokens,
+            self.client_requests,
             self.zoho,
             self.paths,
             self.clock,
@@ -135,19 +166,35 @@ class Services:
     def authorization(self) -> "AuthorizationService":
         from wizard.authorization import AuthorizationService
 
-        return AuthorizationService(self.store, self.tokens, self.oauth, self.zoho, self.clock)
+        return AuthorizationService(
+            self.store,
+            self.tokens,
+            self.client_requests,
+            self.request_log,
+            self.oauth,
+            self.zoho,
+            self.locks,
+            self.clock,
+        )
 
     @_service
     def diagnosis(self) -> "DiagnosisService":
         from wizard.diagnosis import DiagnosisService
 
-        return DiagnosisService(self.store, self.tokens, self.product_api, self.zoho, self.clock)
+        return DiagnosisService(
+            self.store,
+            self.tokens,
+            self.client_requests,
+            self.product_api,
+            self.zoho,
+            self.clock,
+        )
 
     @_service
     def cautions(self) -> "Cautions":
         from wizard.diagnosis.cautions import Cautions
 
-        return Cautions(self.store, self.tokens)
+        return Cautions(self.store, self.request_log)
 
     @_service
     def incidents(self) -> "Incidents":
@@ -165,20 +212,28 @@ class Services:
     def importer(self) -> "Importer":
         from wizard.importing import Importer
 
-        return Importer(self.store, self.tokens, self.zoho, self.clock)
+        return Importer(self.store, self.client_requests, self.zoho, self.clock)
 
     @_service
     def backups(self) -> "BackupService":
         from wizard.backup import BackupService
 
-        return BackupService(self.store, self.token_cache, self.zoho, self.paths, self.clock)
+        return BackupService(
+            self.store, self.token_cache, self.zoho, self.paths, self.locks, self.clock
+        )
 
     @_service
     def reauthorization(self) -> "ReauthorizationService":
         from wizard.reauthorization import ReauthorizationService
 
         return ReauthorizationService(
-            self.store, self.tokens, self.authorization, self.delivery, self.paths, self.clock
+            self.store,
+            self.tokens,
+            self.request_log,
+            self.authorization,
+            self.delivery,
+            self.paths,
+            self.clock,
         )
 
     @_service

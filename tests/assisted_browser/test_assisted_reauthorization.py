@@ -115,7 +115,7 @@ def test_the_ninth_consent_of_a_client_waits_in_the_window(
     add_rejected_connections(harness, (client, ANNA, ("books", "crm")))
     harness.services.reauthorization.begin()
     for _ in range(7):
-        harness.services.tokens.record_authorization(client.client_id, "eu", "crm")
+        harness.services.request_log.record_authorization(client.client_id, "eu", "crm")
     people = AssistedUsers(harness, headless_windows)
 
     def let_time_pass() -> None:

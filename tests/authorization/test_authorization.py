@@ -591,7 +591,7 @@ def test_a_process_that_died_between_post_and_store_leaves_an_unknown_outcome(
     store.attempts.advance(
         begun.attempt.id, AttemptState.CALLBACK_RECEIVED, AttemptState.EXCHANGE_INTENT
     )
-    with harness.services.tokens.exchange_lock("crm"):
+    with harness.services.locks.exchange("crm"):
         harness.services.authorization.close_interrupted()
         assert state_of(harness, begun) is AttemptState.EXCHANGE_INTENT, "its process is alive"
     harness.services.authorization.close_interrupted()

@@ -258,7 +258,7 @@ def test_a_reload_that_hangs_is_bounded_and_the_delivery_stands(
     services = harness.services
     hasty = DeliveryService(
         services.store,
-        services.tokens,
+        services.client_requests,
         services.zoho,
         services.paths,
         services.clock,

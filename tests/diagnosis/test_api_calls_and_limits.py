@@ -164,7 +164,7 @@ def test_a_diagnosis_that_leaves_room_for_the_client_says_so_as_the_ledger_does(
     for _ in range(3):
         harness.services.tokens.refresh_grant(grant)
     harness.services.token_cache.remove("crm")
-    left = harness.services.tokens.request_log_view("crm")
+    left = harness.services.request_log.view("crm")
     assert left.token_requests_left > left.deferrable_requests_left == 0
     assert diagnose(harness, max_requests=0).code == "client-budget"
     assert harness.services.tokens.access_token("crm").value, "a program gets its token"

@@ -12,7 +12,7 @@ import pytest
 from wizard.fastpath import commands
 from wizard.model import AccessToken
 from wizard.paths import Paths
-from wizard.tokens import TokenCache
+from wizard.tokens.token_cache import TokenCache
 from wizard.vault import Vault
 
 EXPENSIVE_MODULES = {

@@ -273,7 +273,7 @@ def test_the_ninth_consent_of_a_client_waits_and_says_for_how_long(journey: Jour
     page = started_reauthorization(journey)
     client = journey.services.store.clients.all()[0]
     for _ in range(7):
-        journey.services.tokens.record_authorization(client.client_id, "eu", "crm")
+        journey.services.request_log.record_authorization(client.client_id, "eu", "crm")
     journey.sign_in(ANNA)
     ConsentPage(journey.person).accept()
     expect(page.next_step.get_by_role("timer")).to_be_visible()

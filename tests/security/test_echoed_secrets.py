@@ -309,8 +309,7 @@ def test_a_secret_that_zoho_repeats_is_not_in_the_database_the_terminal_or_the_l
             if rung.failure:
                 shown.append(to_json(explain(rung.failure, name="crm")))
         shown += [
-            describe_outcome(ask.outcome)
-            for ask in services.tokens.request_log_view("crm").requests
+            describe_outcome(ask.outcome) for ask in services.request_log.view("crm").requests
         ]
         stored = b"".join(
             each.read_bytes()

@@ -10,8 +10,8 @@ from support.tokens import current_grant, token_failure
 from wizard.errors import WizardError
 from wizard.model import Failure, RequestKind, TokenRequest
 from wizard.services import Services
-from wizard.tokens import RequestLog
 from wizard.tokens.budgets import refresh_lead_time
+from wizard.tokens.request_log import RequestLog
 
 
 def test_a_grant_is_refreshed_at_most_six_times_in_ten_minutes(harness: Harness) -> None:
@@ -95,7 +95,7 @@ def test_the_eighteenth_refresh_token_of_a_user_is_the_last_unless_forced(harnes
         harness.services.store.grants.set_account(
             "crm", generation, current_grant(harness).account, ()
         )
-    view = harness.services.tokens.request_log_view("crm")
+    view = harness.services.request_log.view("crm")
     assert view.refresh_token_count == 18
     assert view.is_near_refresh_token_limit
     (caution,) = harness.services.cautions.of_connection("crm")
@@ -126,7 +126,7 @@ def test_every_ask_is_in_the_ledger_with_its_outcome(harness: Harness) -> None:
         (RequestKind.REFRESH, "not-json"),
         (RequestKind.REVOCATION, "ok"),
     ]
-    view = harness.services.tokens.request_log_view("crm")
+    view = harness.services.request_log.view("crm")
     assert view.token_requests_left == 4
     assert view.authorizations_left == 7
 
@@ -140,9 +140,9 @@ def test_an_ask_that_was_certainly_not_sent_is_tried_again_and_costs_nothing(
     refused = token_failure(harness)
     assert refused.temporary
     assert not refused.sent
-    outcomes = [ask.outcome for ask in harness.services.tokens.request_log_view("crm").requests]
+    outcomes = [ask.outcome for ask in harness.services.request_log.view("crm").requests]
     assert outcomes[:3] == ["not-sent"] * 3
-    assert harness.services.tokens.request_log_view("crm").token_requests_left == 5
+    assert harness.services.request_log.view("crm").token_requests_left == 5
 
 
 def test_forgetting_a_connection_leaves_neither_grant_nor_cached_token(harness: Harness) -> None:
@@ -159,7 +159,7 @@ def test_a_refresh_that_nobody_needs_fits_whichever_way_zoho_counts(harness: Har
     harness.advance(seconds=61)
     assert token_failure(harness, force_refresh=True).code == "client-budget"
     assert harness.services.tokens.access_token("crm").value
-    view = harness.services.tokens.request_log_view("crm")
+    view = harness.services.request_log.view("crm")
     assert (view.token_requests_left, view.deferrable_requests_left) == (5, 0)
     harness.services.token_cache.remove("crm")
     assert harness.services.tokens.access_token("crm").value  # needed: its own budget decides
@@ -171,17 +171,17 @@ def test_a_throttle_is_in_the_history_and_in_the_ledger_of_every_connection(
     harness.add_verified_connection()
     harness.add_connection("two", harness.services.store.clients.all()[0])
     harness.verify("two", harness.authorize("two").generation or 0)
-    assert not harness.services.tokens.request_log_view("two").is_counted_by_client
+    assert not harness.services.request_log.view("two").is_counted_by_client
     harness.services.token_cache.remove("crm")
     harness.controls.inject_fault("rate-limit", endpoint="oauth/v2/token")
     token_failure(harness)
-    view = harness.services.tokens.request_log_view("two")
+    view = harness.services.request_log.view("two")
     assert view.is_counted_by_client
     assert view.client_requests_left == 1
     assert view.next_request_at is not None
     assert harness.services.store.events.of_connection("crm")[0].kind == "counted-by-client"
     harness.advance(hours=24, seconds=1)
-    assert not harness.services.tokens.request_log_view("two").is_counted_by_client
+    assert not harness.services.request_log.view("two").is_counted_by_client
 
 
 def test_the_renewals_of_a_client_that_is_counted_as_one_are_spread(harness: Harness) -> None:

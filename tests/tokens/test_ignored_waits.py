@@ -9,7 +9,7 @@ from support.tokens import current_grant, token_failure
 from support.web_visitor import Visitor
 
 from wizard.model import StepState
-from wizard.tokens import RefreshPurpose
+from wizard.tokens.budgets import RefreshPurpose
 from wizard.web import LinkTokens, create_app
 from wizard.zoho import limits
 
@@ -67,7 +67,7 @@ def test_a_person_has_it_asked_once_even_where_it_fails_on_the_way(harness: Harn
     assert verdict.failure is not None
     assert verdict.failure.code == "data-centre-down"
     assert len([e for e in harness.controls.journal() if e["path"].endswith(TOKEN)]) == 1
-    asked = [ask.outcome for ask in harness.services.tokens.request_log_view("crm").requests]
+    asked = [ask.outcome for ask in harness.services.request_log.view("crm").requests]
     assert asked.count("data-centre-down") == 1
     assert token_failure(harness).code == "throttled"
 
@@ -76,7 +76,7 @@ def test_nobody_is_asked_beyond_our_own_budget(harness: Harness) -> None:
     locked_out(harness)
     harness.controls.inject_fault("rate-limit", endpoint=TOKEN, times=99, retry_after="3600")
     codes = [insisted(harness) for _ in range(9)]
-    left = harness.services.tokens.request_log_view("crm").token_requests_left
+    left = harness.services.request_log.view("crm").token_requests_left
     assert left == 0
     assert codes == ["throttled"] * 5 + ["token-budget"] * 4
 

@@ -88,6 +88,4 @@ def test_ten_processes_stay_within_zohos_limits_and_get_living_tokens(
         assert process.exitcode == 0
         process.close()
     answers.close()
-    assert all(
-        not harness.services.tokens.request_log_view(name).is_counted_by_client for name in NAMES
-    )
+    assert all(not harness.services.request_log.view(name).is_counted_by_client for name in NAMES)

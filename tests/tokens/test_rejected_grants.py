@@ -36,7 +36,7 @@ def test_an_unknown_client_says_nothing_about_the_grant(harness: Harness) -> Non
 def test_a_secret_missing_here_is_not_replaced_by_another_data_centers(harness: Harness) -> None:
     client = harness.register_client()
     with pytest.raises(WizardError) as error:
-        harness.services.tokens.secret_for(client, "in")
+        harness.services.client_requests.secret_for(client, "in")
     assert error.value.failure.code == "missing-secret"
     assert error.value.failure.details["data_center"] == "India"
 

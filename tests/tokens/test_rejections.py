@@ -17,8 +17,8 @@ from wizard.errors import WizardError
 from wizard.fastpath.commands import cached_token
 from wizard.model import Failure, GrantState
 from wizard.services import Services
-from wizard.tokens import reported_token
 from wizard.tokens.budgets import RefreshPurpose
+from wizard.tokens.service import reported_token
 from wizard.zoho import limits
 
 
@@ -205,7 +205,7 @@ def test_a_client_that_is_counted_as_one_keeps_one_for_what_was_rejected(harness
     assert two is not None
     for _ in range(5):
         harness.services.tokens.refresh_grant(two)
-    assert harness.services.tokens.request_log_view("crm").client_requests_left == 0
+    assert harness.services.request_log.view("crm").client_requests_left == 0
     harness.services.token_cache.remove("crm")
     assert refused(harness).code == "token-budget"
     harness.services.token_cache.put(first)

@@ -68,7 +68,7 @@ def test_every_row_has_the_new_name_and_every_secret_can_be_read(
     before = counts(harness, "crm")
     assert all(before.values()), before
     grants, destinations = store.grants.of_connection("crm"), store.destinations.all("crm")
-    left = harness.services.tokens.request_log_view("crm").token_requests_left
+    left = harness.services.request_log.view("crm").token_requests_left
 
     rename(harness)
 
@@ -81,7 +81,7 @@ def test_every_row_has_the_new_name_and_every_secret_can_be_read(
         e.previous_content for e in destinations
     ]
     assert store.monitoring.notified().keys() == {"grant-dead crm-eu 2", "grant-dead books 1"}
-    assert harness.services.tokens.request_log_view("crm-eu").token_requests_left == left
+    assert harness.services.request_log.view("crm-eu").token_requests_left == left
     assert store.events.of_connection("crm-eu")[0].details == {"previous_name": "crm"}
 
 

@@ -61,7 +61,7 @@ def test_a_refresh_that_fails_on_the_way_is_asked_again(
     lay(without_cached_token, kind, times=2)
     assert without_cached_token.services.tokens.access_token("crm").value
     outcomes = [
-        ask.outcome for ask in without_cached_token.services.tokens.request_log_view("crm").requests
+        ask.outcome for ask in without_cached_token.services.request_log.view("crm").requests
     ]
     assert outcomes[:3] == ["ok", NETWORK_FAULTS[kind], NETWORK_FAULTS[kind]]
 

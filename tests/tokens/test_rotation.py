@@ -151,10 +151,7 @@ def test_an_answer_whose_refresh_token_cannot_be_stored_is_not_used(rotating: Ha
         rotating.services.store.grants.rotate(grant, "1000.other.other", rotating.now())
         assert asked.result().code == "rotation-not-stored"
     assert rotating.services.token_cache.get("crm") is None
-    assert (
-        rotating.services.tokens.request_log_view("crm").requests[0].outcome
-        == "rotation-not-stored"
-    )
+    assert rotating.services.request_log.view("crm").requests[0].outcome == "rotation-not-stored"
 
 
 @pytest.mark.slow

@@ -12,7 +12,7 @@ from support.records import NOW
 from wizard.fastpath import cipher
 from wizard.model import AccessToken
 from wizard.paths import Paths
-from wizard.tokens import TokenCache
+from wizard.tokens.token_cache import TokenCache
 from wizard.vault import Vault
 
 TOKEN = AccessToken("1000.access", NOW, "https://www.zohoapis.eu", "eu", "crm", 3, NOW, NOW)

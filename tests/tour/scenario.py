@@ -172,7 +172,7 @@ class TourScenario:
         if process.returncode or grant is None:
             return StepResult(title, False, f"zoho-wizard token ended with {process.returncode}")
         token = process.stdout.strip()
-        api = self._services.product_api.masking(self._services.tokens.secrets_of(grant))
+        api = self._services.product_api.masking(self._services.client_requests.secrets_of(grant))
         reached = api.organizations(product("crm"), token, grant.location)
         organizations = ", ".join(each.name for each in reached)
         return StepResult(

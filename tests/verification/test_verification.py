@@ -341,9 +341,11 @@ def test_a_search_for_a_client_is_not_repeated_within_the_hour(harness: Harness)
         assert failure_of(unknown) == "client-unknown-everywhere"
     assert len(harness.logged_requests()) == 11
     harness.advance(hours=1, seconds=1)
-    assert harness.services.tokens.find_client_location(nobody) is None
+    assert harness.services.client_requests.find_client_location(nobody) is None
     assert len(harness.logged_requests()) == 22
-    assert harness.services.tokens.find_client_location(nobody, ignore_recent=True) is None
+    assert (
+        harness.services.client_requests.find_client_location(nobody, max_age=timedelta(0)) is None
+    )
     assert len(harness.logged_requests()) == 33
 
 

@@ -1,15 +1,10 @@
-"""Begin an authorization and complete it."""
+"""Begin an authorization, complete it, and decide about one that reaches another account."""
 
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from wizard.authorization.attempts import (
-    AttemptLifecycle,
-    cookie_name,
-    is_bound,
-    new_binding,
-)
+from wizard.authorization.attempts import Attempts, cookie_name, is_bound, new_binding
 from wizard.authorization.callback import (
     AuthorizationResponse,
     Parameters,
@@ -27,22 +22,23 @@ from wizard.model import (
     Client,
     Clock,
     Connection,
+    Event,
     Failure,
+    Grant,
+    GrantState,
 )
 from wizard.oauth import OAuth, TokenResponse, new_code_verifier, new_state
 from wizard.store import Store
-from wizard.tokens import TokenService
-from wizard.tokens.client_requests import client_details
+from wizard.tokens.client_requests import ClientRequests, client_details
+from wizard.tokens.connection_locks import ConnectionLocks
+from wizard.tokens.request_log import RequestLog
+from wizard.tokens.service import TokenService
 from wizard.zoho import DataCenter, Zoho
-
-MAX_FAILED_TRIES = 5
-"""Callbacks with a good state and a wrong cookie before the attempt closes: somebody has the
-state who should not."""
 
 
 @dataclass(frozen=True)
 class StartedAttempt:
-    """An attempt, the address to send the browser to, and what binds the two."""
+    """An attempt, the URL to send the browser to, and what binds the two."""
 
     attempt: Attempt
     url: str
@@ -53,7 +49,7 @@ class StartedAttempt:
 
 @dataclass(frozen=True)
 class CompletedAttempt:
-    """How an attempt ended. One of `generation` and `failure` is set."""
+    """How an attempt ended: either `generation` or `failure` is set."""
 
     attempt: Attempt
     connection: str
@@ -61,15 +57,29 @@ class CompletedAttempt:
     failure: Failure | None = None
 
 
-class AuthorizationService(AttemptLifecycle):
+class AuthorizationService:
     """Begins attempts and completes them."""
 
     def __init__(
-        self, store: Store, tokens: TokenService, oauth: OAuth, zoho: Zoho, clock: Clock
+        self,
+        store: Store,
+        tokens: TokenService,
+        client_requests: ClientRequests,
+        request_log: RequestLog,
+        oauth: OAuth,
+        zoho: Zoho,
+        locks: ConnectionLocks,
+        clock: Clock,
     ) -> None:
-        super().__init__(store, tokens, clock)
+        self._store = store
+        self._tokens = tokens
+        self._client_requests = client_requests
+        self._request_log = request_log
         self._oauth = oauth
         self._zoho = zoho
+        self._locks = locks
+        self._clock = clock
+        self._attempts = Attempts(store, locks, clock)
 
     # begin
 
@@ -82,28 +92,27 @@ class AuthorizationService(AttemptLifecycle):
         force: bool = False,
         additional_scope: tuple[str, ...] = (),
     ) -> StartedAttempt:
-        """Begin an attempt for connection `name`, at its client's home data centre.
+        """Begin an attempt for connection `name` at its client's own data center.
 
-        `redirect_uri` is the client's own unless given. `force` goes on although the user has
-        nearly as many refresh tokens as Zoho keeps, or Zoho wants to be left alone. `scope` is
-        asked for beside what the connection has, and becomes part of it when the new grant is
-        proved.
+        The client's redirect URI is used unless `redirect_uri` is given. `force` goes on although
+        the user has nearly as many refresh tokens as Zoho keeps, or a rate limit is in the way.
+        `additional_scope` becomes part of the connection when the new grant is verified.
 
         Raises ``unknown-connection``, ``self-client``, ``missing-secret``, ``codes-budget``,
-        ``throttled``, ``refresh-tokens-budget``. Nothing is begun then.
+        ``throttled``, ``refresh-tokens-budget``. Nothing is stored then.
         """
         connection = self._store.connections.get(name)
         client = self._store.clients.get(connection.client_id)
         redirect_uri = client.redirect_uri if redirect_uri is None else redirect_uri
         if not redirect_uri:
             raise fail("self-client", name=name, client=client.name)
-        self._tokens.secret_for(client, client.location)
-        self._tokens.check_consent(client, self._zuid_of(name), force=force)
-        self._abandon_stale_attempts()
+        self._client_requests.secret_for(client, client.location)
+        self._request_log.check_consent(client, self._zuid_of(name), force=force)
+        self._attempts.abandon_stale()
         cookie, binding = new_binding()
-        wider = tuple(dict.fromkeys((*connection.scope, *additional_scope)))
+        scope = tuple(dict.fromkeys((*connection.scope, *additional_scope)))
         attempt = self._new_attempt(
-            replace(connection, scope=wider),
+            replace(connection, scope=scope),
             client,
             mode,
             redirect_uri=redirect_uri,
@@ -111,7 +120,7 @@ class AuthorizationService(AttemptLifecycle):
             binding=binding,
         )
         self._store.attempts.add(attempt)
-        self._tokens.record_authorization(client.client_id, attempt.location, name)
+        self._request_log.record_authorization(client.client_id, attempt.location, name)
         url = self._oauth.authorization_url(
             self._zoho.data_center(attempt.location),
             client.client_id,
@@ -160,91 +169,73 @@ class AuthorizationService(AttemptLifecycle):
     def complete(self, params: Parameters, cookies: Mapping[str, str]) -> CompletedAttempt:
         """Complete an attempt with the parameters of a callback and the browser's cookies.
 
-        A callback that is not ours raises, and nothing is exchanged or redirected:
-        ``callback-repeated-parameter``, ``callback-without-state``, ``callback-unknown-state``,
-        ``callback-wrong-browser``, and ``callback-repeated`` for one that was redeemed and now
-        comes without its cookie. After that every end, refusals included, is returned and stored.
+        A callback that isn't ours raises, nothing is exchanged: ``callback-repeated-parameter``,
+        ``callback-without-state``, ``callback-unknown-state``, ``callback-wrong-browser``, and
+        ``callback-repeated`` for one that was redeemed and now comes without its cookie. After that
+        every result is returned and stored, failures included.
         """
         found = unique_parameters(params)
-        attempt = self._attempt_for_state(found)
+        attempt = self._attempts.find(found.get("state", ""))
         value = cookies.get(cookie_name(attempt.id), "")
         if not value and attempt.state is not AttemptState.REDIRECTED:
             # A browser that has finished was told to forget its cookie.
             raise fail("callback-repeated", name=attempt.connection)
-        if attempt.mode is not AttemptMode.BROWSER or not is_bound(attempt, value):
-            self._count_failed_try(attempt)
-            raise fail("callback-wrong-browser")
+        self._require_bound(attempt, AttemptMode.BROWSER, value)
         return self._redeem_state(attempt, found)
 
     def complete_pasted(self, attempt_id: str, binding: str, text: str) -> CompletedAttempt:
-        """Complete an attempt that this process began, with what the person pasted: the whole
-        address the browser ended on, or a bare code, which PKCE alone protects.
+        """Complete an attempt that this process began with what the person pasted: the URL that the
+        browser ended on, or only the code, which PKCE protects.
 
-        Raises ``paste-not-understood``, ``paste-not-callback`` (the attempt still waits then),
-        and for an address as `complete` does.
+        Raises ``paste-not-understood``, ``paste-not-callback`` (the attempt still waits then), and
+        for a URL as `complete` does.
         """
         attempt = self._store.attempts.get(attempt_id)
         found = unique_parameters(parse_pasted(text, attempt.redirect_uri))
-        bare = "state" not in found and "://" not in text
-        if not bare and self._attempt_for_state(found).id != attempt.id:
+        is_code_only = "state" not in found and "://" not in text
+        if not is_code_only and self._attempts.find(found.get("state", "")).id != attempt.id:
             raise fail("callback-unknown-state")
-        if attempt.mode is not AttemptMode.PASTE or not is_bound(attempt, binding):
-            self._count_failed_try(attempt)
-            raise fail("callback-wrong-browser")
+        self._require_bound(attempt, AttemptMode.PASTE, binding)
         return self._redeem_state(attempt, found)
 
     def complete_forwarded(self, text: str) -> CompletedAttempt:
-        """Complete an attempt whose link was forwarded, with the whole address at which that
-        person's browser ended. What binds it is this home: it alone has the verifier and the
+        """Complete an attempt whose link was forwarded, with the URL that the other person's
+        browser ended on. It is bound to this data directory, which alone has the verifier and the
         client secret.
 
         Raises ``callback-without-state``, ``callback-unknown-state``, ``callback-wrong-browser``
-        for an attempt that was not forwarded, and as `complete_pasted` does.
+        for an attempt that wasn't forwarded, and as `complete_pasted` does.
         """
-        attempt = self._attempt_for_state({"state": find_state(text)})
+        attempt = self._attempts.find(find_state(text))
         if attempt.mode is not AttemptMode.FORWARDED:
-            self._count_failed_try(attempt)
+            self._attempts.count_failed_try(attempt)
             raise fail("callback-wrong-browser")
-        return self._redeem_state(
-            attempt, unique_parameters(parse_pasted(text, attempt.redirect_uri))
-        )
+        params = unique_parameters(parse_pasted(text, attempt.redirect_uri))
+        return self._redeem_state(attempt, params)
 
     def complete_self_client(self, name: str, code: str) -> CompletedAttempt:
-        """Exchange the code of a Self Client, which has neither redirect URI nor PKCE, once."""
+        """Exchange the code of a Self Client once. It has neither redirect URI nor PKCE."""
         connection = self._store.connections.get(name)
         client = self._store.clients.get(connection.client_id)
         found = unique_parameters(parse_pasted(code, ""))
         attempt = self._new_attempt(
             connection, client, AttemptMode.SELF_CLIENT, state=AttemptState.CALLBACK_RECEIVED
         )
-        with self._tokens.exchange_lock(name):
+        with self._locks.exchange(name):
             self._store.attempts.add(attempt)
             return self._check_and_exchange(attempt, found)
 
-    def _attempt_for_state(self, params: Mapping[str, str]) -> Attempt:
-        state = params.get("state", "")
-        if not state:
-            raise fail("callback-without-state")
-        attempt = self._store.attempts.find_by_state(state)
-        if attempt is None:
-            raise fail("callback-unknown-state")
-        return attempt
-
-    def _count_failed_try(self, attempt: Attempt) -> None:
-        self._store.attempts.count_failed_try(attempt.id)
-        if (
-            attempt.failed_tries + 1 >= MAX_FAILED_TRIES
-            and attempt.state is AttemptState.REDIRECTED
-        ):
-            failure = fail("too-many-wrong-tries", name=attempt.connection).failure
-            self._try_close(attempt, AttemptState.FAILED, failure)
+    def _require_bound(self, attempt: Attempt, mode: AttemptMode, secret: str) -> None:
+        if attempt.mode is not mode or not is_bound(attempt, secret):
+            self._attempts.count_failed_try(attempt)
+            raise fail("callback-wrong-browser")
 
     def _redeem_state(self, attempt: Attempt, params: dict[str, str]) -> CompletedAttempt:
         if attempt.state is AttemptState.REDIRECTED and attempt.is_expired(self._clock()):
             failure = fail("attempt-expired", name=attempt.connection).failure
-            self._try_close(attempt, AttemptState.FAILED, failure)
+            self._attempts.try_close(attempt, AttemptState.FAILED, failure)
             return CompletedAttempt(attempt, attempt.connection, failure=failure)
-        with self._tokens.exchange_lock(attempt.connection):
+        with self._locks.exchange(attempt.connection):
             stored = self._store.attempts.get(attempt.id)
             if stored.connection != attempt.connection:  # renamed before the lock was acquired
                 return self._redeem_state(stored, params)
@@ -259,23 +250,21 @@ class AuthorizationService(AttemptLifecycle):
             )
 
     def _repeated_callback(self, attempt: Attempt) -> CompletedAttempt:
-        """A reload, the Back button, a second tab: nothing happens, the page shows what is."""
+        """A reload, the Back button or a second tab: change nothing, show the state."""
         failure = fail("callback-repeated", name=attempt.connection).failure
         return CompletedAttempt(
             self._store.attempts.get(attempt.id), attempt.connection, failure=failure
         )
 
     def _check_and_exchange(self, attempt: Attempt, params: dict[str, str]) -> CompletedAttempt:
-        """The state is redeemed: from here on every failure is this attempt's end."""
+        """The ``state`` is redeemed: from here on every failure ends the attempt."""
         client = self._store.clients.get(attempt.client_id)
         try:
             response = check_callback(params, attempt, self._zoho)
-            self._tokens.secret_for(client, response.data_center.location)
-            with (
-                self._store.database.reserve_space()
-            ):  # else an intent would stand there that nobody could carry out
+            self._client_requests.secret_for(client, response.data_center.location)
+            with self._store.database.reserve_space():  # an intent must be possible to carry out
                 pass
-            self._advance(attempt, AttemptState.EXCHANGE_INTENT)
+            self._attempts.advance(attempt, AttemptState.EXCHANGE_INTENT)
         except Conflict:
             return self._repeated_callback(attempt)
         except WizardError as error:
@@ -288,7 +277,7 @@ class AuthorizationService(AttemptLifecycle):
     ) -> CompletedAttempt:
         data_center = response.data_center
         try:
-            token = self._tokens.exchange_code(attempt, client, response.code, data_center)
+            token = self._client_requests.exchange_code(attempt, client, response.code, data_center)
         except WizardError as error:
             details = client_details(client, self._zoho, data_center.location)
             details = {**details, "name": attempt.connection}
@@ -304,7 +293,7 @@ class AuthorizationService(AttemptLifecycle):
     def _store_grant(
         self, attempt: Attempt, token: TokenResponse, refresh_token: str, data_center: DataCenter
     ) -> CompletedAttempt:
-        """Between the answer and the commit nothing happens but this."""
+        """Commit the grant. Nothing else happens between Zoho's answer and this."""
         grant = self._store.grants.add(
             attempt.connection,
             attempt.client_id,
@@ -323,8 +312,51 @@ class AuthorizationService(AttemptLifecycle):
     def _close(
         self, attempt: Attempt, target_state: AttemptState, failure: Failure
     ) -> CompletedAttempt:
-        self._advance(attempt, target_state, failure)
+        self._attempts.advance(attempt, target_state, failure)
         self._record_event("authorization-failed", attempt.connection, code=failure.code)
         return CompletedAttempt(
             self._store.attempts.get(attempt.id), attempt.connection, failure=failure
         )
+
+    # attempts that end otherwise
+
+    def abandon(self, attempt_id: str, failure: Failure | None = None) -> None:
+        """Close an attempt that still waits for its consent: nobody goes on with it, or a page at
+        Zoho from which no browser returns has shown `failure`."""
+        attempt = self._store.attempts.get(attempt_id)
+        if attempt.state is AttemptState.REDIRECTED:
+            target_state = AttemptState.FAILED if failure else AttemptState.ABANDONED
+            self._attempts.try_close(attempt, target_state, failure)
+
+    def close_interrupted(self) -> None:
+        """Close attempts whose process died after the callback. Call it at the start."""
+        self._attempts.close_interrupted()
+
+    # grants that reach another account or organization, or less
+
+    def accept(self, name: str, generation: int) -> Grant:
+        """Make a mismatched grant current, because the person says so.
+
+        Raises ``nothing-held``, or ``not-proved`` if it wasn't verified.
+        """
+        grant = self._mismatched_grant(name, generation)
+        report = self._store.verification_reports.get(name, generation)
+        if report is None or not report.is_verified:
+            raise fail("not-proved", name=name)
+        self._tokens.activate_grant(grant, self._store.connections.get(name).generation)
+        self._record_event("grant-accepted", name, generation=str(generation))
+        return replace(grant, state=GrantState.VERIFIED)
+
+    def discard(self, name: str, generation: int) -> None:
+        """Revoke a mismatched or unverified grant at Zoho. The current grant stays current. Raises
+        ``nothing-held`` and what `TokenService.revoke` raises."""
+        self._tokens.revoke(self._mismatched_grant(name, generation, GrantState.NOT_VERIFIED))
+
+    def _mismatched_grant(self, name: str, generation: int, *other_states: GrantState) -> Grant:
+        grant = self._store.grants.get(name, generation)
+        if grant is None or grant.state not in (GrantState.MISMATCH, *other_states):
+            raise fail("nothing-held", name=name)
+        return grant
+
+    def _record_event(self, kind: str, connection: str, **details: str) -> None:
+        self._store.events.record(Event(self._clock(), connection, kind, details))

@@ -7,12 +7,12 @@ from pathlib import Path
 
 from wizard.backup.file import Backup, dump, load, read_file, write_file
 from wizard.errors import fail
-from wizard.locks import hold_lock
 from wizard.model import Client, Clock, Event, Grant, GrantState
 from wizard.paths import Paths, current_user
 from wizard.store import ACTIVE_STATES, SharedGrant, Store, StoreContents
 from wizard.timefmt import format_date
-from wizard.tokens import LOCK_TIMEOUT_SECONDS, TokenCache
+from wizard.tokens.connection_locks import ConnectionLocks
+from wizard.tokens.token_cache import TokenCache
 from wizard.vault.passphrase import decrypt_backup, encrypt_backup
 from wizard.zoho import Zoho
 
@@ -47,12 +47,19 @@ class BackupService:
     """Writes the backups of one home, and takes others in."""
 
     def __init__(
-        self, store: Store, token_cache: TokenCache, zoho: Zoho, paths: Paths, clock: Clock
+        self,
+        store: Store,
+        token_cache: TokenCache,
+        zoho: Zoho,
+        paths: Paths,
+        locks: ConnectionLocks,
+        clock: Clock,
     ) -> None:
         self._store = store
         self._token_cache = token_cache
         self._zoho = zoho
         self._paths = paths
+        self._locks = locks
         self._clock = clock
 
     def write(self, path: Path, passphrase: str, *, deactivate: bool = False) -> Backup:
@@ -159,9 +166,7 @@ class BackupService:
         )
 
     def _remove_access_token(self, name: str) -> None:
-        with hold_lock(
-            self._paths.lock_file(name), LOCK_TIMEOUT_SECONDS, "refresh-under-way", name
-        ):
+        with self._locks.refresh(name):
             self._token_cache.remove(name)
 
     def _is_present(self, name: str, existing_name: str | None, selected: StoreContents) -> bool:

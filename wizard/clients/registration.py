@@ -11,8 +11,7 @@ from wizard.clients.credentials import Credentials, parse_credentials, parse_sec
 from wizard.errors import WizardError, fail
 from wizard.model import Client, ClientSecret, Clock, Failure
 from wizard.store import Store
-from wizard.tokens import TokenService
-from wizard.tokens.client_requests import client_details
+from wizard.tokens.client_requests import ClientRequests, client_details
 from wizard.zoho import Zoho
 
 DEFAULT_CLIENT_NAME = "OAuth wizard"
@@ -31,9 +30,11 @@ class ClientCheck:
 class ClientService:
     """Registers clients and keeps their secrets right."""
 
-    def __init__(self, store: Store, tokens: TokenService, zoho: Zoho, clock: Clock) -> None:
+    def __init__(
+        self, store: Store, client_requests: ClientRequests, zoho: Zoho, clock: Clock
+    ) -> None:
         self._store = store
-        self._tokens = tokens
+        self._client_requests = client_requests
         self._zoho = zoho
         self._clock = clock
 
@@ -115,7 +116,7 @@ class ClientService:
             if not replace:
                 raise fail("secret-differs", **client_details(known, self._zoho, where))
             # Right at `where` only: it is that data center's own.
-            if row != where and self._tokens.preflight(client_id, secret, row) != "valid":
+            if row != where and self._client_requests.preflight(client_id, secret, row) != "valid":
                 row = where
         self._store.clients.set_secret(
             client_id, row, secret, has_common_secret=same_for_all or None
@@ -166,7 +167,7 @@ class ClientService:
 
     def _check_location(self, client: Client, location: str) -> ClientCheck:
         try:
-            secret = self._tokens.secret_for(client, location)
+            secret = self._client_requests.secret_for(client, location)
             return ClientCheck(location, self._check_secret(client, secret, location))
         except WizardError as error:
             return ClientCheck(location, error.failure)
@@ -182,13 +183,13 @@ class ClientService:
             if secret in others:
                 return Failure("wrong-secret" if stored else "missing-secret", details=details)
         settled = where == client.location or where in client.locations
-        if not settled and not self._tokens.is_known_client(where, client.client_id):
+        if not settled and not self._client_requests.is_known_client(where, client.client_id):
             return Failure("multi-dc-off", "invalid_client", details=details)
         return self._check_secret(client, secret, where)
 
     def _check_secret(self, client: Client, secret: str, location: str) -> Failure | None:
         """Judge `secret` at `location`; None: it is right there."""
-        result = self._tokens.preflight(client.client_id, secret, location)
+        result = self._client_requests.preflight(client.client_id, secret, location)
         details = client_details(client, self._zoho, location)
         if result == "wrong-secret":
             return Failure("wrong-secret", "invalid_client_secret", details=details)
@@ -202,7 +203,7 @@ class ClientService:
         client_id = credentials.client_id
         home = self._find_location(client_id, location)
         data_center = self._zoho.data_center(home)
-        if self._tokens.preflight(client_id, credentials.client_secret, home) == "valid":
+        if self._client_requests.preflight(client_id, credentials.client_secret, home) == "valid":
             return home
         raise fail(
             "wrong-secret",
@@ -214,11 +215,11 @@ class ClientService:
     def _find_location(self, client_id: str, location: str | None) -> str:
         """The data centre that knows the client: the chosen one, or the one that is found. The
         secret itself is sent nowhere before that."""
-        if location and self._tokens.is_known_client(
+        if location and self._client_requests.is_known_client(
             self._zoho.data_center(location).location, client_id
         ):
             return location
-        found = self._tokens.find_client_location(client_id)
+        found = self._client_requests.find_client_location(client_id)
         if found is None:
             raise fail("client-unknown-everywhere", client_id=client_id)
         if location:

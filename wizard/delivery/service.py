@@ -26,7 +26,7 @@ from wizard.model import Clock, Event, Failure, Grant, GrantState
 from wizard.model.states import DestinationState
 from wizard.paths import Paths
 from wizard.store import Destination, Store
-from wizard.tokens import TokenService
+from wizard.tokens.client_requests import ClientRequests
 from wizard.zoho import Zoho
 
 _ENTRY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._@+-]{0,62}")
@@ -41,7 +41,7 @@ class DeliveryService:
     def __init__(
         self,
         store: Store,
-        tokens: TokenService,
+        client_requests: ClientRequests,
         zoho: Zoho,
         paths: Paths,
         clock: Clock,
@@ -49,7 +49,7 @@ class DeliveryService:
         command_timeout_seconds: float = commands.COMMAND_TIMEOUT_SECONDS,
     ) -> None:
         self._store = store
-        self._tokens = tokens
+        self._client_requests = client_requests
         self._zoho = zoho
         self._paths = paths
         self._clock = clock
@@ -384,7 +384,7 @@ class DeliveryService:
         grant = self._store.grants.get(grant.connection, grant.generation) or grant
         spelling = profile(destination.profile).data_center_name(grant.location)
         client = self._store.clients.get(grant.client_id)
-        secret = self._tokens.secret_for(client, grant.location)
+        secret = self._client_requests.secret_for(client, grant.location)
         data_center = self._zoho.data_center(grant.location)
         entry = destination.entry
         return credential_values(

@@ -41,8 +41,9 @@ from wizard.model.states import (
 from wizard.product_api import ProductApi
 from wizard.store import ConnectionOverview, Store
 from wizard.timefmt import format_time
-from wizard.tokens import TokenService
 from wizard.tokens.budgets import rate_limited_until
+from wizard.tokens.client_requests import ClientRequests
+from wizard.tokens.service import TokenService
 from wizard.zoho import Zoho
 
 __all__ = [
@@ -90,10 +91,17 @@ class DiagnosisService:
     """Explains failures with what is known of the connection they met."""
 
     def __init__(
-        self, store: Store, tokens: TokenService, product_api: ProductApi, zoho: Zoho, clock: Clock
+        self,
+        store: Store,
+        tokens: TokenService,
+        client_requests: ClientRequests,
+        product_api: ProductApi,
+        zoho: Zoho,
+        clock: Clock,
     ) -> None:
         self._store = store
         self._tokens = tokens
+        self._client_requests = client_requests
         self._product_api = product_api
         self._clock = clock
         self._stored_evidence = StoredEvidence(store, zoho, clock)
@@ -122,8 +130,15 @@ class DiagnosisService:
         if evidence.connection is None:
             return evidence
         name = evidence.connection.name
-        parts = self._store, self._tokens, self._product_api, self._clock
-        asked = DiagnosisProbes(evidence, *parts).run(search=search)
+        probes = DiagnosisProbes(
+            evidence,
+            self._store,
+            self._tokens,
+            self._client_requests,
+            self._product_api,
+            self._clock,
+        )
+        asked = probes.run(search=search)
         failure = _observed_failure(asked) or self._stored_evidence.last_failure(name, asked.grant)
         failure = failure or _rate_limit_failure(asked)
         stored = self._stored_evidence.of_connection(name, failure)
@@ -191,7 +206,8 @@ class DiagnosisService:
 
     def outcome_unknown(self, grant: Grant) -> Failure | None:
         """That nobody knows whether the refresh token of a grant in use was replaced."""
-        return self._outcome_unknown(grant, self._tokens.outcome_unknown_since(grant))
+        unanswered = self._store.grant_history.unanswered_refresh(grant)
+        return self._outcome_unknown(grant, outcome_unknown_since(grant, unanswered, self._clock()))
 
     def _outcome_unknown(self, grant: Grant, sent_at: datetime | None) -> Failure | None:
         if sent_at is None:

@@ -7,7 +7,7 @@ from wizard.errors import explain
 from wizard.model import Explanation, Failure
 from wizard.store import SharedGrant, Store
 from wizard.timefmt import format_time
-from wizard.tokens import TokenService
+from wizard.tokens.request_log import RequestLog
 from wizard.zoho import limits
 
 MAX_LISTED_CONNECTIONS = 5
@@ -17,9 +17,9 @@ MAX_LISTED_CONNECTIONS = 5
 class Cautions:
     """Looks at what is stored; asks nobody."""
 
-    def __init__(self, store: Store, tokens: TokenService) -> None:
+    def __init__(self, store: Store, request_log: RequestLog) -> None:
         self._store = store
-        self._tokens = tokens
+        self._request_log = request_log
 
     def of_connection(self, name: str) -> tuple[Explanation, ...]:
         """What there is to be careful about with connection `name`."""
@@ -38,7 +38,7 @@ class Cautions:
         return (explain(failed.failure),) if failed else ()
 
     def _near_refresh_token_limit(self, name: str) -> tuple[Explanation, ...]:
-        grant, view = self._store.grants.get(name), self._tokens.request_log_view(name)
+        grant, view = self._store.grants.get(name), self._request_log.view(name)
         if grant is None or grant.account is None or not view.is_near_refresh_token_limit:
             return ()
         known = {

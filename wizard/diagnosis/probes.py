@@ -32,7 +32,9 @@ from wizard.model.failure_codes import class_of, kind_of
 from wizard.oauth import ClientVerdict
 from wizard.product_api import ProductApi, rejects_token
 from wizard.store import Store
-from wizard.tokens import RefreshPurpose, TokenService
+from wizard.tokens.budgets import RefreshPurpose
+from wizard.tokens.client_requests import ClientRequests
+from wizard.tokens.service import TokenService
 from wizard.zoho import product, products_of
 
 MAX_REQUESTS = 4
@@ -64,12 +66,14 @@ class DiagnosisProbes:
         evidence: Evidence,
         store: Store,
         tokens: TokenService,
+        client_requests: ClientRequests,
         product_api: ProductApi,
         clock: Clock,
     ) -> None:
         self.evidence = evidence
         self._store = store
         self._tokens = tokens
+        self._client_requests = client_requests
         self._product_api = product_api
         self._clock = clock
         self._requests_left = MAX_REQUESTS
@@ -98,7 +102,7 @@ class DiagnosisProbes:
         if verdict != "unknown-client" or not search:
             return
         try:
-            found = self._tokens.find_client_location(
+            found = self._client_requests.find_client_location(
                 client.client_id, max_age=SEARCH_INTERVAL, excluded_location=client.location
             )
         except WizardError:
@@ -119,9 +123,9 @@ class DiagnosisProbes:
     def _preflight(self, client: Client, location: str) -> str:
         """What a data centre says about the client; empty where nothing may be asked."""
         try:
-            secret = self._tokens.secret_for(client, location)
+            secret = self._client_requests.secret_for(client, location)
             self._requests_left -= 1
-            verdict = self._tokens.preflight(client.client_id, secret, location)
+            verdict = self._client_requests.preflight(client.client_id, secret, location)
         except WizardError:
             return ""
         verdicts = {**self.evidence.client_verdicts, location: verdict}
@@ -240,7 +244,7 @@ class DiagnosisProbes:
             )
 
     def _masked_api(self, grant: Grant) -> ProductApi:
-        return self._product_api.masking(self._tokens.secrets_of(grant))
+        return self._product_api.masking(self._client_requests.secrets_of(grant))
 
     def _reject_if_rejected(self, grant: Grant, value: str, response: ProbeResult | None) -> None:
         """Keep an access token from being handed out again that Zoho has just rejected."""

@@ -22,8 +22,7 @@ from wizard.model import (
     Token,
 )
 from wizard.store import Store, StoreContents
-from wizard.tokens import TokenService
-from wizard.tokens.client_requests import client_details
+from wizard.tokens.client_requests import ClientRequests, client_details
 from wizard.zoho import ACCOUNT_SCOPE, DataCenter, Zoho, parse_scope, products_of
 
 __all__ = [
@@ -54,9 +53,11 @@ class VerifiedCredentials:
 class Importer:
     """Proves credentials from elsewhere, and stores them."""
 
-    def __init__(self, store: Store, tokens: TokenService, zoho: Zoho, clock: Clock) -> None:
+    def __init__(
+        self, store: Store, client_requests: ClientRequests, zoho: Zoho, clock: Clock
+    ) -> None:
         self._store = store
-        self._tokens = tokens
+        self._client_requests = client_requests
         self._zoho = zoho
         self._clock = clock
 
@@ -168,17 +169,17 @@ class Importer:
 
     def _find_data_center(self, client_id: str, hinted_location: str | None) -> DataCenter:
         """The data centre that knows the client, asked with a made-up secret."""
-        if hinted_location and self._tokens.is_known_client(
+        if hinted_location and self._client_requests.is_known_client(
             self._zoho.data_center(hinted_location).location, client_id
         ):
             return self._zoho.data_center(hinted_location)
-        found = self._tokens.find_client_location(client_id)
+        found = self._client_requests.find_client_location(client_id)
         if found is None:
             raise fail("client-unknown-everywhere", client_id=client_id)
         return self._zoho.data_center(found)
 
     def _check_secret(self, client_id: str, secret: str, data_center: DataCenter) -> None:
-        if self._tokens.preflight(client_id, secret, data_center.location) != "valid":
+        if self._client_requests.preflight(client_id, secret, data_center.location) != "valid":
             nobody = Client(client_id, client_id, data_center.location, "")
             details = client_details(nobody, self._zoho, data_center.location)
             raise fail("wrong-secret", **details)
@@ -190,7 +191,7 @@ class Importer:
         the new one exists nowhere else, so that nothing wrong with the answer stops the import."""
         known, location = [refresh_token], data_center.location
         try:
-            token = self._tokens.try_refresh(
+            token = self._client_requests.try_refresh(
                 client_id, secret, refresh_token, location, known.append
             )
         except WizardError as error:

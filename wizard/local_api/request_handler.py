@@ -26,7 +26,7 @@ from wizard.model.failure_codes import http_status_of
 from wizard.serialization import explanation_summary
 from wizard.services import Services
 from wizard.timefmt import format_iso
-from wizard.tokens import LONGEST, reported_token
+from wizard.tokens.service import MAX_TOKEN_CHARACTERS, reported_token
 
 log = logging.getLogger(__name__)
 
@@ -148,7 +148,11 @@ def rejection_reason(method: str, headers: Mapping[str, str], longest: int = 0) 
 def _length(headers: Mapping[str, str]) -> float:
     """The bytes of a request's body; one whose length can be read two ways is too long."""
     declared = headers.get("content-length", "0")
-    plain = declared.isascii() and declared.isdecimal() and len(declared) <= len(str(LONGEST))
+    plain = (
+        declared.isascii()
+        and declared.isdecimal()
+        and len(declared) <= len(str(MAX_TOKEN_CHARACTERS))
+    )
     return int(declared) if plain else math.inf
 
 
@@ -209,7 +213,7 @@ class RequestHandler(BaseHTTPRequestHandler):
             for name, value in self.headers.items():
                 headers[name.lower()] = ",".join(filter(None, (headers.get(name.lower()), value)))
             reports = self.command == "POST" and self._requested_connection is not None
-            reason = rejection_reason(self.command, headers, LONGEST if reports else 0)
+            reason = rejection_reason(self.command, headers, MAX_TOKEN_CHARACTERS if reports else 0)
             if self.headers.defects:
                 reason = "Its headers are not those of HTTP"
             if reason:

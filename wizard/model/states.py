@@ -203,6 +203,7 @@ OPEN_ATTEMPT_STATES = (
 )
 """The states of an authorization that has not ended."""
 
+
 def connection_status(
     *,
     current: Grant | None,
@@ -268,7 +269,8 @@ def _exceptions(
 
 def _mismatch(candidate: Grant, current: Grant | None) -> ConnectionState:
     code = candidate.failure.code if candidate.failure else ""
-    state = ConnectionState(state_of(code) or ConnectionState.DIFFERENT_ACCOUNT)
+    wanted = state_of(code) or ConnectionState.DIFFERENT_ACCOUNT
+    state = next(each for each in ConnectionState if each == wanted)
     if state is ConnectionState.DIFFERENT_ORGANIZATION and current is not None:
         known = {(each.product, each.id) for each in current.organizations}
         if any((each.product, each.id) in known for each in candidate.organizations):

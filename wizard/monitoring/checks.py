@@ -19,7 +19,8 @@ from wizard.diagnosis.refresh_tokens import informative_related_grants
 from wizard.errors import WizardError, fail
 from wizard.model import Clock, Failure, Grant, GrantState, StepState, VerificationStep
 from wizard.store import Store
-from wizard.tokens import RefreshPurpose, TokenService
+from wizard.tokens.budgets import RefreshPurpose
+from wizard.tokens.service import TokenService
 from wizard.verification import SUSPECTED_REJECTION, VerificationService
 
 

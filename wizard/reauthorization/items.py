@@ -8,6 +8,7 @@ from wizard.model import (
     Attempt,
     AttemptMode,
     Failure,
+    FailureKind,
     Grant,
     GrantState,
     StepState,

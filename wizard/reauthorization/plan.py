@@ -8,7 +8,7 @@ from itertools import groupby
 
 from wizard.model.states import ItemState
 from wizard.reauthorization.items import RETRYING_STATES, SETTLED_STATES, ReauthorizationItem
-from wizard.tokens import ConsentSchedule
+from wizard.tokens.budgets import ConsentSchedule
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,9 @@ from wizard.reauthorization.plan import (
 )
 from wizard.reauthorization.swap import Swap
 from wizard.store import ConnectionOverview, Store, StoredReauthorization, StoredReauthorizationItem
-from wizard.tokens import ConsentSchedule, TokenService
+from wizard.tokens.budgets import ConsentSchedule
+from wizard.tokens.request_log import RequestLog
+from wizard.tokens.service import TokenService
 from wizard.verification import SUSPECTED_REJECTION
 
 DEFAULT_GRACE_PERIOD = timedelta(hours=24)
@@ -51,13 +53,14 @@ class ReauthorizationService:
         self,
         store: Store,
         tokens: TokenService,
+        request_log: RequestLog,
         authorization: AuthorizationService,
         delivery: DeliveryService,
         paths: Paths,
         clock: Clock,
     ) -> None:
         self._store = store
-        self._tokens = tokens
+        self._request_log = request_log
         self._authorization = authorization
         self._paths = paths
         self._clock = clock
@@ -355,4 +358,6 @@ class ReauthorizationService:
 
     def _consent_schedule(self, item: ReauthorizationItem) -> ConsentSchedule:
         """How fast the consents of the line's client may follow each other."""
-        return self._tokens.consent_schedule(self._store.clients.get(item.client_id), item.location)
+        return self._request_log.consent_schedule(
+            self._store.clients.get(item.client_id), item.location
+        )

@@ -15,7 +15,7 @@ from wizard.errors import WizardError
 from wizard.model import Clock, Event, Grant, GrantState
 from wizard.reauthorization.items import has_current_delivery
 from wizard.store import Destination, Store
-from wizard.tokens import TokenService
+from wizard.tokens.service import TokenService
 
 _ACTIVATION_EVENTS = ("grant-verified", "grant-accepted")
 """Lines of the history that say since when a grant is current."""

@@ -15,6 +15,7 @@ from typing import TypeVar
 from wizard.errors import WizardError
 from wizard.fastpath.token_file import CLOCK_TOLERANCE_SECONDS
 from wizard.model import Client, Clock, Failure, Grant, RequestKind, TokenRequest
+from wizard.model.states import outcome_unknown_since
 from wizard.store import Store
 from wizard.tokens import budgets
 from wizard.tokens.budgets import (
@@ -118,7 +119,31 @@ class RequestLog:
     ) -> Callable[[Sequence[TokenRequest]], None]:
         return lambda logged_requests: check(self._without_future(logged_requests))
 
-    # what may be asked
+    def new_request(
+        self, kind: RequestKind, client_id: str, location: str, grant: Grant | None = None
+    ) -> TokenRequest:
+        """A request that is about to be sent; `run` records it."""
+        request = TokenRequest(kind=kind, at=self._clock(), location=location, client_id=client_id)
+        if grant is None:
+            return request
+        zuid = grant.account.zuid if grant.account else ""
+        return replace(request, connection=grant.connection, generation=grant.generation, zuid=zuid)
+
+    def record_authorization(self, client_id: str, location: str, connection: str) -> None:
+        """Record that a browser is sent to ask for a code."""
+        request = self.new_request(RequestKind.AUTHORIZATION, client_id, location)
+        self.run(replace(request, connection=connection), lambda: None)
+
+    # what may be sent
+
+    def check_consent(self, client: Client, zuid: str = "", *, force: bool = False) -> None:
+        """Raise unless one more consent with `client` may start now: ``codes-budget``, and unless
+        `force`, ``throttled``, or ``refresh-tokens-budget`` for the known user `zuid`."""
+        if not force:
+            self.check_rate_limit(client.client_id, client.location)
+        self._check_authorization_budget(client)
+        if zuid and not force:
+            self._check_refresh_token_budget(client, zuid)
 
     def check_refresh(
         self, grant: Grant, purpose: RefreshPurpose, requests: Sequence[TokenRequest]
@@ -154,7 +179,7 @@ class RequestLog:
         if until := budgets.rate_limited_until(logged_requests, self._clock()):
             raise wait("throttled", until)
 
-    def check_authorization_budget(self, client: Client) -> None:
+    def _check_authorization_budget(self, client: Client) -> None:
         """Raise ``codes-budget`` when this client has begun too many consents lately."""
         logged_requests = self._recent_authorizations(client.client_id)
         if len(logged_requests) >= LIMITS.codes_budget:
@@ -162,15 +187,15 @@ class RequestLog:
             count = str(LIMITS.codes_budget)
             raise wait("codes-budget", free_at, client=client.name, count=count)
 
-    def check_refresh_token_budget(self, client: Client, zuid: str) -> None:
+    def _check_refresh_token_budget(self, client: Client, zuid: str) -> None:
         """Raise ``refresh-tokens-budget`` when another consent of this user would come near the
         number at which Zoho kills the oldest refresh token."""
-        living = self.count_refresh_tokens(client.client_id, zuid)
+        living = self._count_refresh_tokens(client.client_id, zuid)
         if living >= LIMITS.refresh_tokens_hard_stop:
             details = {"count": str(living), "client": client.name}
             raise WizardError(Failure(code="refresh-tokens-budget", sent=False, details=details))
 
-    def count_refresh_tokens(self, client_id: str, zuid: str) -> int:
+    def _count_refresh_tokens(self, client_id: str, zuid: str) -> int:
         """Living refresh tokens of one user and client, as far as the wizard knows."""
         counts = self._store.grants.count_refresh_tokens(client_id)
         return sum(count for (owner, _email), count in counts.items() if owner == zuid)
@@ -213,16 +238,22 @@ class RequestLog:
         replaced, with no answer stored. Always None where the server has never replaced one."""
         return self._store.grant_history.unanswered_refresh(grant)
 
+    def outcome_unknown_since(self, grant: Grant) -> datetime | None:
+        """As `states.outcome_unknown_since`, of the stored requests."""
+        return outcome_unknown_since(grant, self.unanswered(grant), self._clock())
+
     def refresh_at(self, grant: Grant, expires_at: datetime) -> datetime:
         """When an access token of `grant` that ends at `expires_at` is to be renewed."""
         logged_requests = self._requests_of_client(grant.client_id, grant.location)
         life = (expires_at - self._clock()).total_seconds()
         return expires_at - budgets.refresh_lead_time(logged_requests, grant, life)
 
-    def view(self, grant: Grant | None, client: Client) -> RequestLogView:
-        """What a page shows of the ledger for `grant` of `client`."""
+    def view(self, name: str) -> RequestLogView:
+        """The requests for connection `name` in the last ten minutes, and how many are left."""
+        client = self._store.clients.get(self._store.connections.get(name).client_id)
+        grant = self._store.grants.get(name) or self._store.grants.candidate(name)
         account = grant.account if grant else None
-        living = self.count_refresh_tokens(client.client_id, account.zuid) if account else 0
+        living = self._count_refresh_tokens(client.client_id, account.zuid) if account else 0
         location = grant.location if grant else client.location
         logged_requests = self._requests_of_client(client.client_id, location)
         lately = [entry for entry in logged_requests if entry.at > self._ago(WINDOW)]

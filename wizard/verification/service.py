@@ -26,10 +26,12 @@ from wizard.model.failure_codes import codes_of
 from wizard.oauth import TokenResponse
 from wizard.product_api import ProductApi
 from wizard.store import Store
-from wizard.tokens import RefreshPurpose, TokenService
+from wizard.tokens.budgets import RefreshPurpose
+from wizard.tokens.client_requests import ClientRequests
+from wizard.tokens.connection_locks import ConnectionLocks
+from wizard.tokens.service import TokenService
 from wizard.verification.identity import find_mismatch
 from wizard.verification.steps import VerificationRun
-from wizard.zoho import Zoho
 
 VERIFIABLE_STATES = (GrantState.NOT_VERIFIED, GrantState.VERIFIED, GrantState.MISMATCH)
 """The states of grants whose ladder can be climbed."""
@@ -45,12 +47,19 @@ class VerificationService:
     """Climbs the ladder of a grant and decides what follows from it."""
 
     def __init__(
-        self, store: Store, tokens: TokenService, product_api: ProductApi, zoho: Zoho, clock: Clock
+        self,
+        store: Store,
+        tokens: TokenService,
+        client_requests: ClientRequests,
+        product_api: ProductApi,
+        locks: ConnectionLocks,
+        clock: Clock,
     ) -> None:
         self._store = store
         self._tokens = tokens
+        self._client_requests = client_requests
         self._product_api = product_api
-        self._zoho = zoho
+        self._locks = locks
         self._clock = clock
 
     def verify(
@@ -62,7 +71,7 @@ class VerificationService:
         A failed rung is a rung, not an exception. Raises `WizardError` when there is no such
         grant (``no-grant``), it is dead or revoked, or it is being climbed (``climb-under-way``).
         """
-        with self._tokens.verification_lock(name):
+        with self._locks.verification(name):
             yield from self._verify_all_steps(self._verifiable_grant(name, generation), purpose)
 
     def check(
@@ -80,7 +89,7 @@ class VerificationService:
         where Zoho's limits keep it from being asked: ``token-budget``, ``client-budget``,
         ``token-rejected``, ``throttled``, ``zoho-resting``, or ``refused-for-now``.
         """
-        with self._tokens.verification_lock(name):
+        with self._locks.verification(name):
             grant = self._verifiable_grant(name, generation)
             report = self._store.verification_reports.get(name, generation)
             run = self._new_run(grant)
@@ -120,7 +129,9 @@ class VerificationService:
         self._decide(name, generation, run.token)
 
     def _new_run(self, grant: Grant) -> VerificationRun:
-        return VerificationRun(grant, self._store, self._tokens, self._product_api, self._clock)
+        return VerificationRun(
+            grant, self._store, self._tokens, self._client_requests, self._product_api, self._clock
+        )
 
     def _is_last_refresh_rejected(self, grant: Grant) -> bool:
         """Whether the last refresh of the grant was refused, whoever asked for it lately; what

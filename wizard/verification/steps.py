@@ -28,7 +28,9 @@ from wizard.oauth import TokenResponse
 from wizard.product_api import ProductApi, ReadResult, rejects_token
 from wizard.store import Store
 from wizard.timefmt import format_duration
-from wizard.tokens import RefreshPurpose, TokenService
+from wizard.tokens.budgets import RefreshPurpose
+from wizard.tokens.client_requests import ClientRequests
+from wizard.tokens.service import TokenService
 from wizard.zoho import ACCOUNT_SCOPE, Product, missing_scopes, products_of
 
 CLOCK_SKEW_TOLERANCE = timedelta(seconds=60)
@@ -56,6 +58,7 @@ class VerificationRun:
         grant: Grant,
         store: Store,
         tokens: TokenService,
+        client_requests: ClientRequests,
         product_api: ProductApi,
         clock: Clock,
     ) -> None:
@@ -63,6 +66,7 @@ class VerificationRun:
         self._products = products_of(grant.scope)
         self._store = store
         self._tokens = tokens
+        self._client_requests = client_requests
         self._product_api = product_api
         self._clock = clock
         self._organizations = list(grant.organizations)
@@ -303,7 +307,7 @@ class VerificationRun:
             self._tokens.update_cached_account(self._grant)
 
     def _masked_api(self) -> ProductApi:
-        return self._product_api.masking(self._tokens.secrets_of(self._grant))
+        return self._product_api.masking(self._client_requests.secrets_of(self._grant))
 
     def _with_access_token(self, request: Callable[[str], Result]) -> Result:
         """Ask with the access token. Once a climb, a refused one of a grant that is being proved

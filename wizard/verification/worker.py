@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 
 from wizard.errors import WizardError
-from wizard.tokens import RefreshPurpose
+from wizard.tokens.budgets import RefreshPurpose
 from wizard.verification.service import VerificationService
 
 log = logging.getLogger(__name__)

@@ -279,7 +279,7 @@ def _grant_side(title: str, grant: Grant) -> dict[str, Any]:
 
 
 def _request_log_view(name: str) -> dict[str, Any]:
-    view = get_services().tokens.request_log_view(name)
+    view = get_services().request_log.view(name)
     is_deferrable_lower = view.deferrable_requests_left < view.token_requests_left
     deferrable_text = (
         f" ({view.deferrable_requests_left} for a diagnosis, which leaves room for the client)"

@@ -8,7 +8,7 @@ from werkzeug.wrappers import Response
 from wizard.errors import fail
 from wizard.model import GrantState
 from wizard.model.states import Tone
-from wizard.tokens import RefreshPurpose
+from wizard.tokens.budgets import RefreshPurpose
 from wizard.web import consent, onboarding
 from wizard.web.connection_page import connection_report, page_context, verifiable_grant
 from wizard.web.context import get_link_tokens, get_services

@@ -37,7 +37,7 @@ def extendable_connections(
     `location`, where one is wished for."""
     if client is None:
         return []
-    store, tokens = get_services().store, get_services().tokens
+    store, request_log = get_services().store, get_services().request_log
     extendable = []
     for connection in store.connections.all():
         grant = store.grants.get(connection.name)
@@ -48,7 +48,7 @@ def extendable_connections(
             grant and grant.state is GrantState.VERIFIED and location in (None, grant.location)
         )
         if lacks_scope and is_verified and grant and grant.account:
-            refresh_token_count = tokens.request_log_view(connection.name).refresh_token_count
+            refresh_token_count = request_log.view(connection.name).refresh_token_count
             extendable.append(
                 ExtendableConnection(connection.name, grant.account.email, refresh_token_count)
             )

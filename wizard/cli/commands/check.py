@@ -19,7 +19,7 @@ from wizard.errors import describe_status
 from wizard.model import VerificationStep
 from wizard.model.states import ConnectionState, ConnectionStatus, LastCheck
 from wizard.monitoring import CheckResult, CheckRun
-from wizard.tokens import RefreshPurpose
+from wizard.tokens.budgets import RefreshPurpose
 from wizard.verification import describe_access
 
 COLUMNS = ("Connection", "State", "What it reaches, or what is in the way")

@@ -28,7 +28,7 @@ from wizard.model import Event, Failure, Grant, GrantState, VerificationReport
 from wizard.model.states import ConnectionStatus
 from wizard.paths import current_user
 from wizard.store import ConnectionOverview
-from wizard.tokens import RequestLogView
+from wizard.tokens.request_log import RequestLogView
 from wizard.verification import headline
 from wizard.zoho import describe_scope
 
@@ -196,7 +196,7 @@ def _connection_details(terminal: Terminal, name: str) -> ConnectionDetails:
         headline=headline(shown) if shown else None,
         grants=tuple(_grant_summary(each) for each in store.grants.of_connection(name)),
         verification=_verification_summary(report) if report else None,
-        request_budget=_request_budget(services.tokens.request_log_view(name)),
+        request_budget=_request_budget(services.request_log.view(name)),
         history=tuple(store.events.of_connection(name)),
         cautions=tuple(caution_of(each) for each in services.cautions.of_connection(name)),
     )
@@ -362,7 +362,7 @@ def reveal(terminal: Terminal, name: str, *, yes: bool) -> None:
     data_center = services.zoho.data_center(grant.location)
     credentials = RevealedCredentials(
         client_id=client.client_id,
-        client_secret=services.tokens.secret_for(client, grant.location),
+        client_secret=services.client_requests.secret_for(client, grant.location),
         refresh_token=grant.refresh_token,
         accounts_server=data_center.accounts_server,
         api_domain=data_center.api_domain,

@@ -9,7 +9,7 @@ from wizard.cli.commands.token import get_token, min_ttl_option, wait_option
 from wizard.cli.terminal import CONNECTION_NAME, Exit, Terminal, pass_terminal
 from wizard.errors import fail
 from wizard.fastpath import process
-from wizard.tokens import access_variables
+from wizard.tokens.api_access import access_variables
 
 
 @click.command()

@@ -13,7 +13,8 @@ from wizard.errors import WizardError
 from wizard.fastpath.commands import MAX_TTL_SECONDS
 from wizard.model import AccessToken, Failure
 from wizard.timefmt import format_duration_option, parse_duration
-from wizard.tokens import LONGEST, reported_token, token_document
+from wizard.tokens.api_access import token_document
+from wizard.tokens.service import MAX_TOKEN_CHARACTERS, reported_token
 
 POLL_INTERVAL_SECONDS = 0.5
 """Between two looks at the clock: a computer that slept meanwhile continues at once."""
@@ -115,7 +116,7 @@ def _reported(terminal: Terminal) -> str:
     """The access token on stdin: one line, typed unseen at a terminal."""
     if sys.stdin.isatty():
         return reported_token(terminal.read_secret("Rejected access token").encode())
-    return reported_token(sys.stdin.buffer.readline(LONGEST + 2))
+    return reported_token(sys.stdin.buffer.readline(MAX_TOKEN_CHARACTERS + 2))
 
 
 def get_token(

@@ -1,0 +1,209 @@
+"""Access tokens of connections: the cached one, the rejected ones, and the lock around both."""
+
+import hashlib
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from wizard.errors import WizardError
+from wizard.fastpath.token_file import CLOCK_TOLERANCE_SECONDS, MIN_TTL_SECONDS, is_fresh
+from wizard.model import AccessToken, Clock, Event, Grant, GrantState
+from wizard.oauth import TokenResponse
+from wizard.serialization import to_json
+from wizard.store import Rejection, Store
+from wizard.tokens.api_access import access_variables, api_access_of, token_document
+from wizard.tokens.connection_locks import ConnectionLocks
+from wizard.tokens.request_log import RequestLog, wait
+from wizard.tokens.token_cache import TokenCache
+from wizard.zoho import Zoho
+
+FORCED_REFRESH_INTERVAL = timedelta(seconds=60)
+"""At most one forced refresh in this time: a program that loops on HTTP 401, or that reports every
+token as rejected, must not use up the budget."""
+
+SERVED_STATE = GrantState.VERIFIED
+"""The only state whose access tokens are cached and served."""
+
+
+class CachedTokens:
+    """The access tokens that this machine may serve.
+
+    The caller of a method that changes something holds the connection's refresh lock; `reject`
+    takes it itself.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        token_cache: TokenCache,
+        request_log: RequestLog,
+        locks: ConnectionLocks,
+        zoho: Zoho,
+        clock: Clock,
+    ) -> None:
+        self._store = store
+        self._token_cache = token_cache
+        self._request_log = request_log
+        self._locks = locks
+        self._zoho = zoho
+        self._clock = clock
+
+    # the cached token
+
+    def get(self, grant: Grant) -> AccessToken | None:
+        """The cached access token of `grant` if it hasn't expired."""
+        token = self._token_of(grant)
+        return token if token and self._seconds_left(token) > 0 else None
+
+    def fresh(self, grant: Grant, min_ttl_seconds: int | None = None) -> AccessToken | None:
+        """The cached access token of `grant` if a program may get it without a refresh: it has
+        `min_ttl_seconds` left, or by default isn't due for a refresh."""
+        token = self._token_of(grant)
+        return token if token and self._is_fresh(token, min_ttl_seconds) else None
+
+    def spare(self, grant: Grant) -> AccessToken | None:
+        """The cached access token of `grant` if programs can use it while there is no new one."""
+        token = self._token_of(grant)
+        return token if token and self._seconds_left(token) >= MIN_TTL_SECONDS else None
+
+    def put(self, grant: Grant, response: TokenResponse) -> AccessToken:
+        """Cache the access token in `response` and return it. It isn't cached if `grant` is no
+        longer the connection's current one, or if the token was rejected."""
+        token = AccessToken(
+            value=response.access_token,
+            expires_at=response.expires_at,
+            api_domain=response.api_domain,
+            location=grant.location,
+            connection=grant.connection,
+            generation=grant.generation,
+            refresh_at=self._request_log.refresh_at(grant, response.expires_at),
+            issued_at=self._clock(),
+        )
+        current = self._store.grants.get(grant.connection)
+        in_use = current and (current.generation, current.state) == (grant.generation, SERVED_STATE)
+        if current and in_use and not self.was_rejected(grant.connection, token.value):
+            self._write(current, token)
+        return token
+
+    def update(self, grant: Grant) -> None:
+        """Write the cached token of `grant` again, with what is stored of its account now."""
+        current = self._store.grants.get(grant.connection, grant.generation)
+        token = self._token_of(grant)
+        if current is not None and token is not None:
+            self._write(current, token)
+
+    def _write(self, grant: Grant, token: AccessToken) -> None:
+        """Cache a token with what the fast path prints of `grant`."""
+        access = api_access_of(grant, self._zoho.data_center(grant.location))
+        shown = replace(token, expires_at=token.expires_at.replace(microsecond=0))
+        document = token_document(shown, access, now=shown.expires_at)
+        self._token_cache.put(token, to_json(document, indent=2), access_variables(access))
+
+    def remove(self, name: str) -> None:
+        """Remove the cached token of connection `name`, whichever grant it is from."""
+        self._token_cache.remove(name)
+
+    def rename(self, name: str, new_name: str, rename: Callable[[], None]) -> None:
+        """Move the cached token of `name` to `new_name` around `rename`, which renames the
+        connection. It is removed first, so that no crash leaves a token under the old name."""
+        token, kept_name = self._token_cache.get(name), name
+        self._token_cache.remove(name)
+        try:
+            rename()
+            kept_name = new_name
+        finally:
+            grant = self._store.grants.get(kept_name, token.generation) if token else None
+            if token is not None and grant is not None:
+                self._write(grant, replace(token, connection=kept_name))
+
+    def remove_up_to(self, grant: Grant) -> None:
+        """Remove the cached token unless it is from a later grant. One that can't be read, or that
+        was issued in the future, is removed too: the fast path may be able to use it later."""
+        token = self._token_cache.get(grant.connection)
+        if token is None or token.generation <= grant.generation:
+            self._token_cache.remove(grant.connection)
+
+    def _token_of(self, grant: Grant) -> AccessToken | None:
+        token = self._token_cache.get(grant.connection)
+        if token is None or token.generation != grant.generation:
+            return None
+        issued_at = token.issued_at or token.expires_at
+        if issued_at > self._clock() + timedelta(seconds=CLOCK_TOLERANCE_SECONDS):
+            return None
+        return None if self.was_rejected(token.connection, token.value) else token
+
+    def _is_fresh(self, token: AccessToken, min_ttl_seconds: int | None) -> bool:
+        if min_ttl_seconds is not None:
+            return self._seconds_left(token) >= max(min_ttl_seconds, MIN_TTL_SECONDS)
+        ends, now = token.expires_at, self._clock()
+        times = (ends, token.refresh_at or ends, token.issued_at or now, now)
+        return is_fresh(*(each.timestamp() for each in times))
+
+    def _seconds_left(self, token: AccessToken) -> float:
+        return (token.expires_at - self._clock()).total_seconds()
+
+    # rejected tokens
+
+    def reject(self, grant: Grant, access_token: str) -> None:
+        """Never serve `access_token` again: a product of Zoho's has rejected it. Does nothing if
+        it isn't the cached token.
+
+        The file is removed first, so that the fast path can't print it whatever happens next.
+        """
+        name = grant.connection
+        if self._cached_generation(name, access_token) is None:
+            return
+        with self._locks.refresh(name):
+            generation = self._cached_generation(name, access_token)
+            if generation is None:  # another program reported it first
+                return
+            self._token_cache.remove(name)
+            self.mark_rejected(name, generation, access_token)
+            details = {"generation": str(generation)}
+            self._store.events.record(Event(self._clock(), name, "token-rejected", details))
+
+    def mark_rejected(self, name: str, generation: int, access_token: str) -> None:
+        """Remember that `access_token` was rejected."""
+        self._store.rejections.reject_access_token(name, generation, digest(access_token))
+
+    def was_rejected(self, name: str, access_token: str) -> bool:
+        """Whether `access_token` is the one that was rejected last."""
+        known = self._store.rejections.get(name)
+        return known is not None and known.fingerprint == digest(access_token)
+
+    def is_rejected(self, grant: Grant) -> bool:
+        """Whether the last access token of `grant` was rejected, and none was issued since."""
+        known = self._store.rejections.get(grant.connection)
+        return known is not None and known.pending and known.generation == grant.generation
+
+    def check_forced_refresh(self, grant: Grant) -> None:
+        """Raise ``token-rejected`` if a rejected token was replaced less than a minute ago."""
+        forced_at = _forced_at(self._store.rejections.get(grant.connection))
+        now = self._clock()
+        if forced_at is None or forced_at > now + timedelta(seconds=CLOCK_TOLERANCE_SECONDS):
+            return
+        if now < forced_at + FORCED_REFRESH_INTERVAL:
+            raise wait("token-rejected", forced_at + FORCED_REFRESH_INTERVAL, name=grant.connection)
+
+    def note_forced_refresh(self, grant: Grant, *, pending: bool) -> None:
+        """Remember that a refresh of `grant` was forced now. `pending`: the server answered with
+        the rejected access token again."""
+        with suppress(WizardError):  # the new token is worth more than this record
+            self._store.rejections.note_forced(
+                grant.connection, grant.generation, self._clock(), pending=pending
+            )
+
+    def _cached_generation(self, name: str, access_token: str) -> int | None:
+        """The generation of the cached token if that is `access_token`."""
+        token = self._token_cache.get(name)
+        return token.generation if token is not None and token.value == access_token else None
+
+
+def digest(text: str) -> str:
+    """The SHA-256 of `text`. Tokens are long and random, so it needs no key."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _forced_at(known: Rejection | None) -> datetime | None:
+    return known.forced_at if known else None
