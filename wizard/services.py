@@ -24,13 +24,15 @@ if TYPE_CHECKING:
     from wizard.authorization import AuthorizationService
     from wizard.backup import BackupService
     from wizard.clients import ClientService
-    from wizard.delivery import DeliveryService
+    from wizard.delivery.service import DeliveryService
     from wizard.diagnosis import DiagnosisService
     from wizard.diagnosis.cautions import Cautions
     from wizard.diagnosis.incidents import Incidents
     from wizard.diagnosis.pasted_text import PasteReader
     from wizard.importing import Importer
-    from wizard.monitoring import BackgroundChecks, ConnectionChecker, MonitoringService
+    from wizard.monitoring.background import BackgroundChecks
+    from wizard.monitoring.checks import ConnectionChecker
+    from wizard.monitoring.service import MonitoringService
     from wizard.oauth import OAuth
     from wizard.product_api import ProductApi
     from wizard.reauthorization import ReauthorizationService
@@ -38,7 +40,8 @@ if TYPE_CHECKING:
     from wizard.tokens.request_log import RequestLog
     from wizard.tokens.service import TokenService
     from wizard.transport import Transport
-    from wizard.verification import VerificationService, VerificationWorker
+    from wizard.verification.service import VerificationService
+    from wizard.verification.worker import VerificationWorker
 
 Service = TypeVar("Service")
 
@@ -138,7 +141,7 @@ class Services:
 
     @_service
     def verification(self) -> "VerificationService":
-        from wizard.verification import VerificationService
+        from wizard.verification.service import VerificationService
 
         return VerificationService(
             self.store,
@@ -151,7 +154,7 @@ class Services:
 
     @_service
     def delivery(self) -> "DeliveryService":
-        from wizard.delivery import DeliveryService
+        from wizard.delivery.service import DeliveryService
 
         return DeliveryService(
             self.store,
@@ -238,7 +241,7 @@ class Services:
 
     @_service
     def checks(self) -> "ConnectionChecker":
-        from wizard.monitoring import ConnectionChecker
+        from wizard.monitoring.checks import ConnectionChecker
 
         return ConnectionChecker(
             self.store, self.tokens, self.verification, self.diagnosis, self.clock
@@ -246,7 +249,7 @@ class Services:
 
     @_service
     def monitoring(self) -> "MonitoringService":
-        from wizard.monitoring import MonitoringService
+        from wizard.monitoring.service import MonitoringService
 
         return MonitoringService(
             self.store,
@@ -259,13 +262,13 @@ class Services:
 
     @_service
     def background_checks(self) -> "BackgroundChecks":
-        from wizard.monitoring import BackgroundChecks
+        from wizard.monitoring.background import BackgroundChecks
 
         return BackgroundChecks(self.checks, self.clock)
 
     @_service
     def verification_worker(self) -> "VerificationWorker":
-        from wizard.verification import VerificationWorker
+        from wizard.verification.worker import VerificationWorker
 
         return VerificationWorker(
             self.verification, self.reauthorization.continue_after_verification

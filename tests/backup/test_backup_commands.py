@@ -8,7 +8,7 @@ import pytest
 from support.harness import ANNA, Harness
 from support.shell import CommandResult, Shell
 
-from wizard.delivery import profiles
+from wizard.delivery.profiles import profiles
 from wizard.fastpath import cipher
 from wizard.services import Services
 from wizard.settings import from_environment

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from bench.installation import Installation, cache_access_tokens, issue_grants, store_connections
 from bench.measurements import Measurement, ratio
-from wizard.monitoring import MAX_PARALLEL_CHECKS
+from wizard.monitoring.checks import MAX_PARALLEL_CHECKS
 
 CONNECTIONS = 1000
 UPSTREAM_SECONDS = 0.1

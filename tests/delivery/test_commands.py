@@ -13,8 +13,8 @@ from support.delivery import deliver, raises_failure, reauthorize
 from support.harness import Harness
 
 from wizard.credential_formats import MASK
-from wizard.delivery import DeliveryService
 from wizard.delivery.commands import resolve_command, run_command
+from wizard.delivery.service import DeliveryService
 from wizard.errors import WizardError
 from wizard.model import Grant
 from wizard.model.states import DestinationState

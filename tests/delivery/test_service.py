@@ -17,7 +17,8 @@ from dotenv import dotenv_values
 from support.delivery import deliver, raises_failure, reauthorize
 from support.harness import Harness
 
-from wizard.delivery import destination_files, profile, profiles
+from wizard.delivery import destination_files
+from wizard.delivery.profiles import profile, profiles
 from wizard.errors import WizardError
 from wizard.model import Grant
 from wizard.model.states import DestinationState

@@ -15,8 +15,8 @@ from support.delivery import deliver, reauthorize
 from support.harness import Harness
 from support.npm import installed
 
-from wizard.delivery import profile
 from wizard.delivery.formats import INI
+from wizard.delivery.profiles import profile
 from wizard.model.states import DestinationState
 
 PROGRAMS = Path(__file__).parent / "programs"

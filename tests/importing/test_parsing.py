@@ -5,7 +5,8 @@ import json
 import pytest
 from support.claims import over_rows
 
-from wizard.delivery import FormatError, Profile, profiles
+from wizard.delivery.formats import FormatError
+from wizard.delivery.profiles import Profile, profiles
 from wizard.importing import FoundCredentials, find_credentials
 
 VALUES = {

@@ -13,7 +13,8 @@ from support.reauthorization import authorize
 from wizard.diagnosis.causes import CauseLevel
 from wizard.errors import WizardError
 from wizard.model import Grant, GrantState, VerificationStep
-from wizard.monitoring import MAX_PARALLEL_CHECKS, CheckResult, CheckRun
+from wizard.monitoring.checks import MAX_PARALLEL_CHECKS, CheckResult
+from wizard.monitoring.service import CheckRun
 
 
 def check(harness: Harness, *names: str) -> CheckRun:

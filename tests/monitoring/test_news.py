@@ -10,7 +10,8 @@ from support.harness import ANNA, CARLA, FIRST_ORGANIZATION, Harness
 from support.notification_server import Inbox
 
 from wizard.model import Failure, GrantState
-from wizard.monitoring import REMIND, CheckRun
+from wizard.monitoring.notifications import REMIND
+from wizard.monitoring.service import CheckRun
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from support.harness import Harness, query_parameters, settings_for
 from support.raw_server import RawServer, http_response
 
 from wizard import zoho
-from wizard.delivery import profiles
+from wizard.delivery.profiles import profiles
 from wizard.errors import WizardError
 from wizard.importing import FoundCredentials
 from wizard.model import (

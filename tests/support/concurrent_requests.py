@@ -55,7 +55,9 @@ def run_workload(workload: Workload, forces_refresh: bool, results: Any) -> None
 def forkserver_context() -> ForkServerContext:
     """Starts processes that share nothing with this one, and start quickly."""
     context: ForkServerContext = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["support.concurrent_requests", "wizard.services"])
+    on_use = ("authlib.integrations.requests_client", "wizard.tokens.service")
+    adapter = "wizard.transport.adapter"
+    context.set_forkserver_preload(["support.concurrent_requests", *on_use, adapter])
     return context
 
 

@@ -21,7 +21,19 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import NoReturn
 
-PRELOADED_MODULES = ("wizard.cli", "wizard.services", "wizard.web", "wizard.simulator.clock")
+PRELOADED_MODULES = (
+    "authlib.integrations.requests_client",
+    "wizard.cli.terminal",
+    "wizard.diagnosis.pasted_text",
+    "wizard.importing",
+    "wizard.monitoring.background",
+    "wizard.monitoring.service",
+    "wizard.reauthorization",
+    "wizard.simulator.clock",
+    "wizard.transport.adapter",
+    "wizard.web",
+)
+"""What commands import on use: the process that is forked from has it once for all."""
 INTEGER_BYTES = 4
 """Bytes of a number on the wire."""
 

@@ -26,7 +26,7 @@ from wizard.simulator.simulated_user.wizard_pages import (
     NewConnectionPage,
     ReauthorizationPage,
 )
-from wizard.verification import headline
+from wizard.verification.identity import headline
 from wizard.zoho import product
 
 EMAIL = "anna@zylker.example"

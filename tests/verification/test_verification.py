@@ -23,7 +23,7 @@ from wizard.model import Client, Event, Grant, GrantState, StepState, Verificati
 from wizard.services import Services
 from wizard.simulator.server import Simulator
 from wizard.simulator.world import World
-from wizard.verification import headline
+from wizard.verification.identity import headline
 
 STEPS = ["refresh", "identity", "organization", "read:crm", "scope", "clock"]
 

@@ -10,7 +10,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from wizard import files
-from wizard.delivery import FormatError, destination_files, profile
+from wizard.delivery import destination_files
+from wizard.delivery.formats import FormatError
+from wizard.delivery.profiles import profile
 from wizard.errors import WizardError, fail
 from wizard.fastpath import cipher
 from wizard.model import (

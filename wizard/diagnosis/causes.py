@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from wizard.model import Connection, Failure, FailureKind, Grant
-from wizard.verification import SUSPECTED_REJECTION
+from wizard.verification.steps import SUSPECTED_REJECTION
 
 UNREACHABLE_KINDS = (FailureKind.NETWORK, FailureKind.OUTAGE)
 """Failures of the way to a data centre, or of the data centre itself."""

@@ -23,7 +23,7 @@ from wizard.diagnosis.causes import (
 from wizard.errors import explain
 from wizard.model import Clock, Explanation, Failure, FailureKind, GrantState
 from wizard.store import ConnectionOverview, Store
-from wizard.verification import SUSPECTED_REJECTION
+from wizard.verification.steps import SUSPECTED_REJECTION
 from wizard.zoho import Zoho
 
 ACCESS_TOKEN_LIFETIME = timedelta(hours=1)

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from wizard.delivery import FormatError, Profile, profile, profiles
-from wizard.delivery.formats import FILE_FORMATS
+from wizard.delivery.formats import FILE_FORMATS, FormatError
+from wizard.delivery.profiles import Profile, profile, profiles
 
 REQUIRED_VALUES = ("client_id", "client_secret", "refresh_token")
 

@@ -21,7 +21,8 @@ from wizard.model import Clock, Failure, Grant, GrantState, StepState, Verificat
 from wizard.store import Store
 from wizard.tokens.budgets import RefreshPurpose
 from wizard.tokens.service import TokenService
-from wizard.verification import SUSPECTED_REJECTION, VerificationService
+from wizard.verification.service import VerificationService
+from wizard.verification.steps import SUSPECTED_REJECTION
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from wizard.model import (
 from wizard.model.states import OPEN_ATTEMPT_STATES, ItemState
 from wizard.store import ConnectionOverview, Destination, StoredReauthorizationItem
 from wizard.transport import bounded
-from wizard.verification import find_mismatch
+from wizard.verification.identity import find_mismatch
 
 RETRY_INTERVAL = timedelta(minutes=2)
 """After which a proof that the network broke off is tried again: five times within Zoho's window,

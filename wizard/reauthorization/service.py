@@ -5,7 +5,7 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 
 from wizard.authorization import AuthorizationService
-from wizard.delivery import DeliveryService
+from wizard.delivery.service import DeliveryService
 from wizard.errors import WizardError, fail
 from wizard.locks import hold_lock
 from wizard.model import Attempt, Clock, Grant, GrantState
@@ -35,7 +35,7 @@ from wizard.store import ConnectionOverview, Store, StoredReauthorization, Store
 from wizard.tokens.budgets import ConsentSchedule
 from wizard.tokens.request_log import RequestLog
 from wizard.tokens.service import TokenService
-from wizard.verification import SUSPECTED_REJECTION
+from wizard.verification.steps import SUSPECTED_REJECTION
 
 DEFAULT_GRACE_PERIOD = timedelta(hours=24)
 """How long a superseded refresh token lives where nothing proves that it is out of use: a day sees

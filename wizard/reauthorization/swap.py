@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from wizard.delivery import DeliveryService
+from wizard.delivery.service import DeliveryService
 from wizard.errors import WizardError
 from wizard.model import Clock, Event, Grant, GrantState
 from wizard.reauthorization.items import has_current_delivery

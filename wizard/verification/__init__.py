@@ -1,16 +1,5 @@
-"""Proving what a grant reaches, and the clients it is asked with."""
+"""Verify what a grant reaches, with live calls.
 
-from wizard.verification.identity import describe_access, find_mismatch, headline
-from wizard.verification.service import VERIFIABLE_STATES, VerificationService
-from wizard.verification.steps import SUSPECTED_REJECTION
-from wizard.verification.worker import VerificationWorker
-
-__all__ = [
-    "SUSPECTED_REJECTION",
-    "VERIFIABLE_STATES",
-    "VerificationService",
-    "VerificationWorker",
-    "describe_access",
-    "find_mismatch",
-    "headline",
-]
+The steps: the refresh works; the account; the organization; one cheap read per product; scopes
+granted against scopes asked for; the clock. Import from the modules.
+"""

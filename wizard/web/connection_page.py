@@ -13,7 +13,7 @@ from wizard.model.states import ActivityKind, ConnectionState, last_check_of
 from wizard.product_api import probe_url
 from wizard.store import ConnectionOverview
 from wizard.timefmt import format_time
-from wizard.verification import VERIFIABLE_STATES
+from wizard.verification.service import VERIFIABLE_STATES
 from wizard.web import destinations, view_models
 from wizard.web.context import get_services
 from wizard.web.view_models import ReportView, ScopeView, StatusBadge

@@ -11,7 +11,8 @@ from datetime import datetime
 from flask import Blueprint, redirect, request
 from werkzeug.wrappers import Response
 
-from wizard.delivery import DestinationStatus, Profile, profile, profiles
+from wizard.delivery.profiles import Profile, profile, profiles
+from wizard.delivery.status import DestinationStatus
 from wizard.errors import fail
 from wizard.model import Explanation
 from wizard.store import Destination

@@ -26,7 +26,7 @@ from wizard.reauthorization import (
     is_same_email,
 )
 from wizard.timefmt import format_time
-from wizard.verification import headline
+from wizard.verification.identity import headline
 from wizard.web import connection_page, consent, view_models
 from wizard.web.assistance import get_assistance
 from wizard.web.context import get_link_tokens, get_services

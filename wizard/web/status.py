@@ -6,7 +6,7 @@ from flask import Blueprint, render_template
 
 from wizard.errors import explain, fail, message
 from wizard.model.states import Tone
-from wizard.monitoring import shown
+from wizard.monitoring.notifications import shown
 from wizard.timefmt import format_age, format_time
 from wizard.web.context import get_services, peers
 from wizard.web.view_models import StatusBadge

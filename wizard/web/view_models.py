@@ -19,7 +19,7 @@ from wizard.model import (
 from wizard.model.states import ActivityKind, ConnectionState, ConnectionStatus, ShownState, Tone
 from wizard.store import ConnectionOverview
 from wizard.transport import sanitize
-from wizard.verification import headline
+from wizard.verification.identity import headline
 from wizard.zoho import ACCOUNT_SCOPE, describe_scope, product, products_of
 
 MAX_FOREIGN_CHARACTERS = 300

@@ -18,9 +18,10 @@ from wizard.cli.terminal import CONNECTION_NAME, Exit, Terminal, pass_terminal
 from wizard.errors import describe_status
 from wizard.model import VerificationStep
 from wizard.model.states import ConnectionState, ConnectionStatus, LastCheck
-from wizard.monitoring import CheckResult, CheckRun
+from wizard.monitoring.checks import CheckResult
+from wizard.monitoring.service import CheckRun
 from wizard.tokens.budgets import RefreshPurpose
-from wizard.verification import describe_access
+from wizard.verification.identity import describe_access
 
 COLUMNS = ("Connection", "State", "What it reaches, or what is in the way")
 

@@ -29,7 +29,7 @@ from wizard.model.states import ConnectionStatus
 from wizard.paths import current_user
 from wizard.store import ConnectionOverview
 from wizard.tokens.request_log import RequestLogView
-from wizard.verification import headline
+from wizard.verification.identity import headline
 from wizard.zoho import describe_scope
 
 MAX_EVENTS = 10

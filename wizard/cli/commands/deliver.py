@@ -9,13 +9,8 @@ import click
 
 from wizard.cli.flows.verification import most_severe
 from wizard.cli.terminal import CONNECTION_NAME, Exit, Terminal, pass_terminal
-from wizard.delivery import (
-    DeliveryPreview,
-    DestinationStatus,
-    FieldChange,
-    profile,
-    profiles,
-)
+from wizard.delivery.profiles import profile, profiles
+from wizard.delivery.status import DeliveryPreview, DestinationStatus, FieldChange
 from wizard.errors import WizardError, describe_state, explain, fail
 from wizard.model import Failure
 from wizard.serialization import explanation_to_json

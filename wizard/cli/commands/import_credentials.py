@@ -12,7 +12,8 @@ from wizard.cli.flows.verification import outcome_result, print_outcome, print_u
 from wizard.cli.results import ConnectionVerification, ImportedConnection
 from wizard.cli.terminal import Exit, Terminal, pass_terminal
 from wizard.clients import Credentials
-from wizard.delivery import FormatError, destination_files
+from wizard.delivery import destination_files
+from wizard.delivery.formats import FormatError
 from wizard.errors import fail
 from wizard.importing import (
     REQUIRED_VALUES,

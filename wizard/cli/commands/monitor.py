@@ -23,7 +23,8 @@ from wizard.cli.terminal import Exit, Terminal, pass_terminal
 from wizard.delivery import commands
 from wizard.errors import WizardError, fail
 from wizard.model import Failure
-from wizard.monitoring import REMIND, CheckRun, settled, shown
+from wizard.monitoring.notifications import REMIND, settled, shown
+from wizard.monitoring.service import CheckRun
 from wizard.timefmt import format_duration_option
 from wizard.transport import webhook
 

@@ -13,7 +13,7 @@ from wizard.cli.results import (
 from wizard.cli.terminal import Terminal, pass_terminal
 from wizard.diagnosis.password_change import PasswordChangeRisk, advice, password_change_risks
 from wizard.errors import describe_status, fail
-from wizard.monitoring import CheckRun
+from wizard.monitoring.service import CheckRun
 
 
 @click.command("password-change")

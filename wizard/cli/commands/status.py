@@ -18,7 +18,7 @@ from wizard.errors import explain, fail, message
 from wizard.local_api import request_browser_link
 from wizard.model import Failure
 from wizard.model.states import ConnectionState
-from wizard.monitoring import shown
+from wizard.monitoring.notifications import shown
 from wizard.paths import current_user
 from wizard.serialization import error_report
 from wizard.timefmt import format_age, format_time

@@ -14,7 +14,7 @@ from wizard.model.states import ItemState
 from wizard.reauthorization import RETRYING_STATES, Action, ReauthorizationItem
 from wizard.store import Destination
 from wizard.timefmt import format_duration, format_time
-from wizard.verification import headline
+from wizard.verification.identity import headline
 
 RETRY, ACCEPT, SKIP = "retry", "accept", "skip"
 WINDOW_CLOSED = "window-closed"

@@ -10,7 +10,7 @@ from wizard.model import Explanation, Failure, Grant, GrantState, StepState, Ver
 from wizard.model.states import ConnectionStatus
 from wizard.serialization import error_report
 from wizard.services import Services
-from wizard.verification import headline
+from wizard.verification.identity import headline
 
 EXIT_CODES_BY_SEVERITY = (0, 4, 2, 1, 3, 5, 6)
 """Exit codes from the mildest to the gravest: of several connections the gravest one counts."""
