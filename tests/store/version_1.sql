@@ -6,6 +6,7 @@ CREATE TABLE installation (
     deactivated_at TEXT,
     last_checked_at TEXT,
     notified TEXT,
+    all_clear_due_since TEXT,
     notify_command BLOB,
     notify_failed_at TEXT,
     notify_failure TEXT,

@@ -4,18 +4,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, Update, select, update
+from sqlalchemy import Connection, Update, func, literal, select, update
 
 from wizard.model import Failure
 from wizard.store import schema
+from wizard.store.columns import UtcDateTime
 from wizard.store.repository import Repository
 from wizard.timefmt import format_iso, parse_iso
 from wizard.vault import labels
 
 _INSTALLATION = schema.installation
-
-_ALL_CLEAR_DUE = "all-clear-due"
-"""Is kept beside the marks, which may all be gone by now, until the all-clear has arrived."""
 
 
 @dataclass(frozen=True)
@@ -39,29 +37,33 @@ class MonitoringRepository(Repository):
         of the last message that named it."""
         with self.database.read() as c:
             known = _notified(c)
-        return {mark: parse_iso(at) for mark, at in known.items() if mark != _ALL_CLEAR_DUE}
+        return {mark: parse_iso(at) for mark, at in known.items()}
 
     def is_all_clear_due(self) -> bool:
-        """Whether somebody was told of a failure, and no all-clear has arrived since."""
+        """Whether someone was notified of a failure, and no all-clear has arrived since."""
         with self.database.read() as c:
-            return bool(_notified(c))
+            return c.scalar(select(_INSTALLATION.c.all_clear_due_since)) is not None
 
     def record_check(self, at: datetime, still: Iterable[str], *, is_settled: bool) -> None:
-        """Record a check of all connections. What was told stays known only if it is `still`
-        going on. Where it `is_settled`, no all-clear is due any more: all is well, and whoever is
-        told knows it."""
+        """Record a check of all connections. Of the marks that someone was notified of, keep those
+        that `still` go on. `is_settled`: everything works and an all-clear, if due, has arrived."""
         with self.database.write() as c:
-            known, kept = _notified(c), set(still)
-            notified = {mark: when for mark, when in known.items() if mark in kept}
-            if known and not is_settled:
-                notified[_ALL_CLEAR_DUE] = known.get(_ALL_CLEAR_DUE, format_iso(at))
+            kept = set(still)
+            notified = {mark: when for mark, when in _notified(c).items() if mark in kept}
             c.execute(update(_INSTALLATION).values(last_checked_at=at, notified=notified))
+            if is_settled:
+                c.execute(update(_INSTALLATION).values(all_clear_due_since=None))
 
     def record_notified(self, marks: Iterable[str], at: datetime) -> None:
-        """Write down that a message with these marks has arrived."""
+        """Record that a message with these marks has arrived. A message without marks is an
+        all-clear or a test."""
+        new = dict.fromkeys(sorted(marks), format_iso(at))
+        if not new:
+            return
+        since = func.coalesce(_INSTALLATION.c.all_clear_due_since, literal(at, UtcDateTime))
         with self.database.write() as c:
-            notified = {**_notified(c), **dict.fromkeys(sorted(marks), format_iso(at))}
-            c.execute(update(_INSTALLATION).values(notified=notified))
+            notified = {**_notified(c), **new}
+            c.execute(update(_INSTALLATION).values(notified=notified, all_clear_due_since=since))
 
     def notify_command(self) -> str:
         """The command line, or the address, that somebody is told by; empty where there is none.
@@ -112,7 +114,6 @@ def forget_connection(c: Connection, name: str) -> None:
     dropped = [mark for mark in known if mark.split()[1:2] == [name]]
     if dropped:
         notified = {mark: when for mark, when in known.items() if mark not in dropped}
-        notified.setdefault(_ALL_CLEAR_DUE, known[dropped[0]])
         c.execute(update(_INSTALLATION).values(notified=notified))
 
 

@@ -43,6 +43,8 @@ installation = Table(
     Column("deactivated_at", UtcDateTime),
     Column("last_checked_at", UtcDateTime),
     Column("notified", EVIDENCE),
+    # Someone was notified of a failure, and no all-clear has arrived since.
+    Column("all_clear_due_since", UtcDateTime),
     Column("notify_command", LargeBinary),
     Column("notify_failed_at", UtcDateTime),
     Column("notify_failure", FAILURE),
