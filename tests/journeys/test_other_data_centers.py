@@ -81,7 +81,7 @@ def test_one_secret_for_all_data_centers_needs_no_second_one(journey: Journey) -
     console.toggle_data_center("in")
     console.share_credentials()
     form.paste_credentials(pasted)
-    journey.person.choose(form.same_for_all)
+    journey.person.choose(form.has_common_secret)
     form.connect()
     journey.sign_out()
     journey.consent_page(BOB).accept()

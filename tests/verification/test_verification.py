@@ -425,7 +425,7 @@ def test_a_regenerated_secret_for_all_data_centers_replaces_the_one_that_served_
 ) -> None:
     client = harness.register_client()
     harness.controls.enable_data_center(client.client_id, "in", same_credentials=True)
-    admit(harness, client.secret_for("eu") or "", "in", same_for_all=True)
+    admit(harness, client.secret_for("eu") or "", "in", has_common_secret=True)
     fresh = harness.controls.rotate_secret(client.client_id)
     with pytest.raises(WizardError) as offered:
         admit(harness, fresh, "in")
@@ -439,7 +439,7 @@ def test_a_new_secret_leaves_it_as_it_was_that_one_serves_all_data_centers(
     harness: Harness,
 ) -> None:
     client = harness.register_client()
-    admit(harness, client.secret_for("eu") or "", "eu", same_for_all=True)
+    admit(harness, client.secret_for("eu") or "", "eu", has_common_secret=True)
     fresh = harness.controls.rotate_secret(client.client_id)
     assert harness.services.clients.set_secret(client.client_id, fresh).has_common_secret
 

@@ -52,7 +52,7 @@ class ClientService:
         first of the proposed names that is free.
 
         `credentials` may be what a person pasted. Without `location` the home is looked for.
-        `redirect_uri` is empty for a Self Client. `same_for_all` is the person's word that one
+        `redirect_uri` is empty for a Self Client. `has_common_secret` is the person's word that one
         secret serves all data centres.
 
         Raises `parse_credentials`'s failures, ``client-exists``, ``client-name-taken``,
@@ -83,7 +83,7 @@ class ClientService:
         name: str = "",
         redirect_uri: str,
         location: str | None = None,
-        same_for_all: bool = False,
+        has_common_secret: bool = False,
         replace: bool = False,
     ) -> Client:
         """The client whose id and secret a person gave: registered, or known already.
@@ -105,13 +105,13 @@ class ClientService:
                 name=name,
                 redirect_uri=redirect_uri,
                 location=location,
-                has_common_secret=same_for_all,
+                has_common_secret=has_common_secret,
             )
         where = self._zoho.data_center(location or known.location).location
-        failure = self._judged(known, secret, where, same_for_all=same_for_all)
+        failure = self._judged(known, secret, where, has_common_secret=has_common_secret)
         if failure is not None:
             raise WizardError(failure)
-        row = _row(known, where, common=known.has_common_secret or same_for_all)
+        row = _row(known, where, common=known.has_common_secret or has_common_secret)
         if known.secret_for(row) not in (None, secret):
             if not replace:
                 raise fail("secret-differs", **client_details(known, self._zoho, where))
@@ -119,7 +119,7 @@ class ClientService:
             if row != where and self._client_requests.preflight(client_id, secret, row) != "valid":
                 row = where
         self._store.clients.set_secret(
-            client_id, row, secret, has_common_secret=same_for_all or None
+            client_id, row, secret, has_common_secret=has_common_secret or None
         )
         return self._store.clients.get(client_id)
 
@@ -173,12 +173,12 @@ class ClientService:
             return ClientCheck(location, error.failure)
 
     def _judged(
-        self, client: Client, secret: str, where: str, *, same_for_all: bool
+        self, client: Client, secret: str, where: str, *, has_common_secret: bool
     ) -> Failure | None:
         """Judge a secret given for a known client. It is not sent to `where` if it is stored as
         another data center's own, nor before `where` is known to have the client."""
         stored, details = client.secret_for(where), client_details(client, self._zoho, where)
-        if stored != secret and not (same_for_all or client.has_common_secret):
+        if stored != secret and not (has_common_secret or client.has_common_secret):
             others = (client.secret_for(each) for each in client.locations if each != where)
             if secret in others:
                 return Failure("wrong-secret" if stored else "missing-secret", details=details)

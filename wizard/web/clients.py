@@ -59,7 +59,7 @@ def create() -> Response:
             name=request.form.get("name", ""),
             redirect_uri=get_services().settings.redirect_uri,
             location=request.form.get("location") or None,
-            same_for_all="has_common_secret" in request.form,
+            has_common_secret="has_common_secret" in request.form,
             replace=pasted.accepts_new_secret(),
         )
     except WizardError as error:

@@ -184,7 +184,7 @@ def _resolve_client(
         credentials,
         redirect_uri=get_services().settings.redirect_uri,
         location=connection_request.location,
-        same_for_all="has_common_secret" in request.form,
+        has_common_secret="has_common_secret" in request.form,
         replace=pasted.accepts_new_secret(),
     )
 

@@ -120,7 +120,7 @@ def register_client(
             name=name,
             redirect_uri=redirect_uri,
             location=location,
-            same_for_all=has_common_secret,
+            has_common_secret=has_common_secret,
             replace=replace,
         ),
     )

@@ -18,7 +18,7 @@ class NewConnectionPage:
         self.further_scopes = self.page.get_by_label("Further scopes")
         self.open_console = self.page.get_by_role("link", name="open the API console")
         self.credentials = self.page.get_by_label("Client ID and Client Secret")
-        self.same_for_all = self.page.get_by_label("Same credentials for all data centres")
+        self.has_common_secret = self.page.get_by_label("Same credentials for all data centres")
         self.client = self.page.get_by_label("Client", exact=True)
         self.name = self.page.get_by_label("Name of the connection")
         self.connect_button = self.page.get_by_role("button", name="onnect to Zoho")
