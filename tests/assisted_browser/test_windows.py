@@ -99,7 +99,7 @@ def test_without_a_screen_or_a_browser_nothing_is_begun(
     assert "apt install chromium" in refused.stderr
     refused = shell.run(*ASSIST, "--no-browser", DISPLAY=":0")
     assert refused.exit_code == 2
-    assert "--assist opens a window" in refused.stderr
+    assert "--assist can't be combined" in refused.stderr
     assert item_states(rejected_connections) == {}
 
 

@@ -195,7 +195,7 @@ def test_over_ssh_the_tunnel_is_printed_ready_to_paste(shell: Shell) -> None:
     said = shell.run(SSH_CONNECTION="192.0.2.1 50000 192.0.2.2 22").stderr
 
     assert f"ssh -N -L {shell.port}:localhost:{shell.port} user@host" in said
-    assert "that is right: copy its whole address" in said
+    assert "copy its full URL" in said
 
 
 def test_connect_waits_on_the_page_and_can_be_left(shell: Shell) -> None:

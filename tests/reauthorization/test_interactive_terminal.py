@@ -38,7 +38,7 @@ class TerminalSession:
     def give_consent(self, shell: Shell, email: str, organization: str = "") -> None:
         """Accept what is asked for, and paste back where the browser ended."""
         url = self.wait_for_output(URL)
-        self.wait_for_output("stays unseen")
+        self.wait_for_output("input is hidden")
         self.send_line(shell.simulator.controls.authorize(url, email, organization))
 
 

@@ -82,7 +82,7 @@ def test_a_check_at_a_terminal_leads_straight_into_the_repair(
     shell_harness.add_verified_connection("crm")
     shell_harness.controls.change_password(ANNA)
     asked = shell.run_in_terminal(
-        "password-change", ANNA, "--check", replies=[("Repair them now?", "n")]
+        "password-change", ANNA, "--check", replies=[("Re-authorize them now?", "n")]
     )
     assert asked.exit_code == 3
-    assert "Repair them now?" in asked.stdout
+    assert "Re-authorize them now?" in asked.stdout

@@ -162,7 +162,7 @@ def test_somebody_leaves_and_another_person_takes_all_over(
 def test_by_the_pages_it_waits_until_all_is_repaired(shell: Shell, shell_harness: Harness) -> None:
     add_rejected_connections(shell, shell_harness, "crm", "leads")
     running = shell.start("reauthorize", "--all", "--yes")
-    running.wait_for_stderr("Waiting for the proofs")
+    running.wait_for_stderr("Waiting for the verifications")
     for name in ("crm", "leads"):
         authorize(shell_harness, name)
     done = running.finish()
@@ -177,7 +177,7 @@ def test_by_the_pages_it_waits_until_all_is_repaired(shell: Shell, shell_harness
 def test_who_stops_waiting_is_told_how_to_go_on(shell: Shell, shell_harness: Harness) -> None:
     add_rejected_connections(shell, shell_harness, "crm")
     running = shell.start("reauthorize", "crm")
-    running.wait_for_stderr("Waiting for the proofs")
+    running.wait_for_stderr("Waiting for the verifications")
     stopped = running.finish(signal.SIGINT)
     assert stopped.exit_code == 1
     assert "zoho-wizard reauthorize" in stopped.stderr

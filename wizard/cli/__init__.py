@@ -149,10 +149,10 @@ class Commands(LazyGroup):
     sections = {  # noqa: RUF012 - click reads it from the class
         "Connections": {
             "connect": LazyCommand(
-                "commands.connect", "connect", "Make and authorize connection NAME, and prove it."
+                "commands.connect", "connect", "Create, authorize and verify connection NAME."
             ),
             "list": LazyCommand(
-                "commands.connections", "list_connections", "List the connections and how they are."
+                "commands.connections", "list_connections", "List the connections and their states."
             ),
             "show": LazyCommand(
                 "commands.connections", "show", "Show what connection NAME reaches."
@@ -160,7 +160,7 @@ class Commands(LazyGroup):
             "import": LazyCommand(
                 "commands.import_credentials",
                 "import_credentials",
-                "Take over a refresh token that another program has.",
+                "Import a refresh token that another program uses.",
             ),
             "revoke": LazyCommand(
                 "commands.revocation", "revoke", "Revoke connection NAME at Zoho, then here."
@@ -187,38 +187,40 @@ class Commands(LazyGroup):
             ),
         },
         "Checks and re-authorization": {
-            "check": LazyCommand("commands.check", "check", "Ask whether connections work."),
+            "check": LazyCommand("commands.check", "check", "Check whether connections work."),
             "monitor": LazyCommand(
                 "commands.monitor",
                 "monitor",
-                "Check all connections again and again, and tell when one fails.",
+                "Check all connections on a schedule, and notify when one fails.",
             ),
             "diagnose": LazyCommand(
                 "commands.diagnose",
                 "diagnose",
-                "Explain a connection, or anything that was answered.",
+                "Explain a connection, or any error that you paste.",
             ),
             "reauthorize": LazyCommand(
                 "commands.reauthorize",
                 "reauthorize",
-                "Authorize connections anew, with the same scopes.",
+                "Re-authorize connections, with the same scopes.",
             ),
             "password-change": LazyCommand(
                 "commands.password_change",
                 "password_change",
-                "What a change of the password of EMAIL puts at risk.",
+                "Show what depends on the password of EMAIL.",
             ),
         },
         "This installation": {
             "serve": LazyCommand("flows.serving", "serve", "Serve the web app until stopped."),
             "status": LazyCommand(
-                "commands.status", "status", "Show which key is used and where all is."
+                "commands.status",
+                "status",
+                "Show storage paths, the encryption key and the version.",
             ),
             "backup": LazyCommand(
                 "commands.backup", "backup", "Write everything into one encrypted FILE."
             ),
             "restore": LazyCommand(
-                "commands.backup", "restore", "Restore a backup FILE, and prove it."
+                "commands.backup", "restore", "Restore a backup FILE, and verify it."
             ),
             "schema": LazyCommand(
                 "commands.schema",

@@ -1,8 +1,8 @@
-"""Showing a page of the wizard to the person: a browser here, or words for one elsewhere.
+"""Opening a page of the wizard in the user's browser, or printing a link to it.
 
-A launch link opens a session, and every user of a machine can read every command line (``ps``).
-So the browser is started with the name of a small HTML file that only its owner can read and that
-leads on to the link; the file goes when the browser has had time to read it.
+A one-time browser link opens a session, and every user of a machine can read every command line
+(``ps``). So the browser gets the name of a small HTML file that only its owner can read and that
+redirects to the link. The file is removed after the browser has had time to read it.
 """
 
 import html
@@ -22,7 +22,7 @@ from wizard.cli.renderer import Renderer
 from wizard.settings import Settings
 
 READ_TIMEOUT_SECONDS = 60.0
-"""Seconds a browser may take to read the file; the launch link in it lives no longer."""
+"""For the browser to read the file; the link in it expires no later."""
 
 REDIRECT_PAGE = """<!doctype html><html lang="en"><meta charset="utf-8">
 <title>Zoho OAuth wizard</title>
@@ -32,13 +32,13 @@ REDIRECT_PAGE = """<!doctype html><html lang="en"><meta charset="utf-8">
 
 
 BrowserLinkFactory = Callable[[str, bool], str]
-"""Makes a one-time link to a page (a path); the flag says that it is printed, not opened."""
+"""Creates a one-time link to a page (a path); the flag says that it's printed, not opened."""
 
 
 def open_page(
     page: str, create_browser_link: BrowserLinkFactory, settings: Settings, renderer: Renderer
 ) -> None:
-    """Open `page` in the person's browser where there is one, and print a link where not."""
+    """Open `page` in the user's browser, or print a link if there is none here."""
     if settings.is_over_ssh:
         _print_ssh_tunnel(create_browser_link(page, True), renderer)
     elif (command := _browser_command(settings)) is None:
@@ -55,18 +55,18 @@ def open_page(
 def _print_ssh_tunnel(link: str, renderer: Renderer) -> None:
     port = urlsplit(link).port
     renderer.print_note(
-        "You are on this machine over SSH. Make its port yours: run this on your own machine,",
+        "You're connected over SSH. Forward the port: run this on your own machine,",
         command=f"ssh -N -L {port}:localhost:{port} user@host",
     )
     renderer.print_note("then open this link there (it works once, for ten minutes):", command=link)
     renderer.print_note(
-        "If you cannot make a tunnel, use --no-browser: your browser will end on a page that "
-        "cannot be reached; that is right: copy its whole address and paste it here."
+        "If you can't forward a port, use --no-browser: your browser will end on a page that can't "
+        "be reached. That's right: copy its full URL and paste it here."
     )
 
 
 def _browser_command(settings: Settings) -> list[str] | None:
-    """The command that opens a file in the person's browser; None where there is no display."""
+    """The command that opens a file in the user's browser; None if there is no display."""
     if settings.browser_path:
         return [settings.browser_path]
     if sys.platform == "darwin":
@@ -78,7 +78,7 @@ def _browser_command(settings: Settings) -> list[str] | None:
 
 
 def _write_redirect_file(link: str, directory: Path) -> Path:
-    """A file in `directory`, readable by its owner alone, that leads a browser on to `link`."""
+    """Write a file in `directory`, readable only by its owner, that redirects to `link`."""
     files.make_directory(str(directory))
     _remove_stale_files(directory)
     file = directory / f"open-{secrets.token_hex(8)}.html"
@@ -90,7 +90,7 @@ def _write_redirect_file(link: str, directory: Path) -> Path:
 
 
 def _remove_stale_files(directory: Path) -> None:
-    """Remove what runs that ended before their browser's reading time was up have left."""
+    """Remove files of runs that ended before they could remove them."""
     for file in directory.glob("open-*.html"):
         with suppress(OSError):
             if time.time() - file.stat().st_mtime > READ_TIMEOUT_SECONDS:
@@ -103,9 +103,9 @@ def _remove_file(file: Path) -> None:
 
 
 def _start_browser(command: list[str], file: Path) -> None:
-    """Start the browser and leave it alone: it outlives the wizard and says nothing here."""
+    """Start the browser, detached: it outlives the wizard and prints nothing here."""
     with suppress(OSError):
-        subprocess.Popen(  # noqa: S603 - the person's own choice of browser
+        subprocess.Popen(  # noqa: S603 - the user's choice of browser
             [*command, str(file)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,

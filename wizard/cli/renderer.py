@@ -1,8 +1,7 @@
-"""How the terminal shows things: the product on stdout, everything else on stderr.
+"""The renderer of the terminal: results go to stdout, everything else to stderr.
 
-On a terminal there is colour and shape; into a pipe there are plain lines, tables with tabs; with
-``--json`` there is one JSON document. Foreign text (names, Zoho's words) never reaches a terminal
-with control characters in it.
+A terminal gets color, a pipe gets plain lines and tables with tabs, ``--json`` gets JSON. Text from
+outside (names, Zoho's responses) never reaches a terminal with control characters in it.
 """
 
 import sys
@@ -51,7 +50,7 @@ STEP_MARKS = {
     StepState.SKIPPED: ("–", "quiet"),
     StepState.PARTIAL: ("◐", "wait"),
 }
-"""A rung's state by shape and word, because colour alone does not reach everybody."""
+"""The mark of a step's state: color alone isn't readable for everyone."""
 
 CONFIDENCE_MARKS = {
     Confidence.CONFIRMED: ("●", "bad"),
@@ -59,27 +58,27 @@ CONFIDENCE_MARKS = {
     Confidence.POSSIBLE: ("○", "quiet"),
     Confidence.RULED_OUT: ("✗", "quiet"),
 }
-"""How sure a cause is, by shape and word."""
+"""The mark of each confidence."""
 
 FIXED_COLUMNS = 2
-"""Columns of a table that stay beside each other where the others have no place."""
+"""Columns of a table that stay in one line on a narrow terminal."""
 
 MAX_TEXT_COLUMNS = 100
-"""Columns of running text; longer lines are hard to read."""
+"""Of running text; longer lines are hard to read."""
 
 
 def step_title(step: VerificationStep) -> str:
-    """What a rung asks, in words."""
+    """The title of a step."""
     kind, _, of = step.name.partition(":")
     title = product(of).title if of else ""
     return str(message_table()["verification-steps"][kind]).format(product=title)
 
 
 def _wrapped(console: Console, text: str, indent: int = 0) -> str:
-    """`text` folded between words to a terminal's width, and one line in a pipe.
+    """`text` wrapped between words to a terminal's width, and one line in a pipe.
 
-    Further lines stand as far in as the first, and `hanging` columns more. What is to be copied
-    (an address, a path, a scope) is never broken.
+    Further lines are indented as the first, and `indent` columns more. What is to be copied (a URL,
+    a path, a scope) is never broken.
     """
     width = min(console.width, MAX_TEXT_COLUMNS) if console.is_terminal else sys.maxsize
     margin = text[: len(text) - len(text.lstrip())] + " " * indent
@@ -94,23 +93,23 @@ def _evidence_line(console: Console, mark: str, sentence: str) -> str:
 
 
 def _fact_line(console: Console, label: str, width: int, value: str) -> str:
-    """A label and its value, beside each other below a finding."""
+    """A label and its value, below an explanation."""
     folded = _wrapped(console, f"  {label.ljust(width)}  {value}", width + 2)
     return f"[quiet]{escape(folded[: width + 2])}[/]{escape(folded[width + 2 :])}"
 
 
 class Renderer:
-    """Paints on the two streams of a terminal."""
+    """Prints on stdout and stderr."""
 
     def __init__(self) -> None:
         self.as_json = False
         self._stdout = Console(theme=THEME, highlight=False, soft_wrap=True)
         self._stderr = Console(theme=THEME, highlight=False, soft_wrap=True, stderr=True)
 
-    # --- the product, on stdout
+    # results, on stdout
 
     def print_output(self, text: str) -> None:
-        """Print a line that is the command's answer, without any decoration."""
+        """A line of the result, without decoration."""
         click.echo(sanitize(text))
 
     def print_json(self, value: Any) -> None:
@@ -127,10 +126,10 @@ class Renderer:
         click.echo(text, nl=not text.endswith("\n"))
 
     def print_table(self, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-        """A table for eyes on a terminal, tab-separated lines (no heading) in a pipe.
+        """A table on a terminal, tab-separated lines without a heading in a pipe.
 
-        Where a terminal is too narrow for it, the first two columns stand on a line of their own
-        and the others below: an address that is cut off cannot be copied.
+        On a terminal that is too narrow, the first two columns get a line of their own, and the
+        others follow below: a URL that is cut off can't be copied.
         """
         cleaned = [[sanitize_line(cell) for cell in row] for row in rows]
         if not self._stdout.is_terminal:
@@ -159,8 +158,7 @@ class Renderer:
                 self._stdout.print(escape(line), style=style)
 
     def print_entries(self, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-        """As `table`, for rows whose first cell is a path: on a terminal that has a line of its
-        own, and the others stand below."""
+        """A table whose first column is a path, which has a line of its own on a terminal."""
         if not self._stdout.is_terminal:
             self.print_table(columns, rows)
             return
@@ -181,27 +179,27 @@ class Renderer:
             self._stdout.print(f"[quiet]{escape(label.ljust(width))}[/]  {escape(value)}")
 
     def print_heading(self, text: str) -> None:
-        """A heading within the product."""
+        """A heading within the result."""
         self._stdout.print(f"\n[title]{escape(sanitize(text))}[/]")
 
     def print_item(self, text: str) -> None:
-        """A line of a list within the product, folded on a terminal."""
+        """A line of a list within the result, wrapped on a terminal."""
         self._stdout.print(escape(_wrapped(self._stdout, sanitize(text), indent=2)))
 
-    # --- guidance, on stderr
+    # guidance, on stderr
 
     def print_note(self, text: str, *, command: str = "") -> None:
-        """One sentence of guidance, with the command that goes with it."""
+        """One sentence of guidance, and its command."""
         self._stderr.print(escape(_wrapped(self._stderr, sanitize(text))))
         if command:
             self.print_command(command)
 
     def print_command(self, text: str) -> None:
-        """A command or an address, on a line of its own, ready to copy."""
+        """A command or a URL, on a line of its own, ready to copy."""
         self._stderr.print(f"  [command]{escape(sanitize(text))}[/]")
 
     def print_blank(self) -> None:
-        """An empty line between two thoughts."""
+        """An empty line."""
         self._stderr.print()
 
     def print_success(self, text: str) -> None:
@@ -210,8 +208,8 @@ class Renderer:
 
     @contextmanager
     def progress(self) -> Iterator[Callable[[str], None]]:
-        """A line on a terminal that says how far something has come, and goes when it has ended;
-        in a pipe there is none."""
+        """A line on a terminal that shows the progress, and disappears at the end; none in a
+        pipe."""
         if self.as_json or not self._stderr.is_terminal:
             yield lambda _text: None
             return
@@ -219,19 +217,19 @@ class Renderer:
             yield lambda text: status.update(escape(sanitize(text)))
 
     def print_failure(self, text: str) -> None:
-        """One line that something has failed, of which more is said elsewhere."""
+        """One line that something has failed; details are printed elsewhere."""
         if not self.as_json:
             self._stderr.print(f"[bad]✗[/] {escape(sanitize(text))}")
 
     def print_explanation(self, explanation: Explanation, *, is_requested: bool = False) -> None:
-        """A failure explained: what happened, why, what to do, and the commands that do it; on
-        stdout where the explanation is what was asked for."""
+        """What happened, why, what to do, and the commands for it; on stdout if the explanation is
+        the result."""
         if self.as_json:
             self._stderr.out(to_json({"error": explanation_to_json(explanation)}), highlight=False)
             return
         console = self._stdout if is_requested else self._stderr
         self._print_with_mark(explanation, console)
-        # A cause that is certain has made the finding its own: of it only the proof is left to say.
+        # A confirmed cause is the title already: only its evidence is left to print.
         is_confirmed = (
             len(explanation.causes) == 1 and explanation.causes[0].title == explanation.title
         )
@@ -258,8 +256,8 @@ class Renderer:
         self._print_question(explanation, console)
 
     def print_incident(self, explanation: Explanation, facts: Iterable[tuple[str, str]]) -> None:
-        """One cause of many failures, with what is known beside it (labels and values). Of what may
-        be behind it only that is told at length for which something speaks."""
+        """One cause of many failures, with `facts` (labels and values). Only causes that some
+        evidence supports are printed at length."""
         console = self._stderr
         self._print_with_mark(explanation, console)
         shown = [(label, sanitize_line(value)) for label, value in facts if value]
@@ -283,7 +281,7 @@ class Renderer:
         self._print_summary(explanation, console, mark, style)
 
     def print_caution(self, explanation: Explanation) -> None:
-        """What may go wrong later, and what keeps it from that."""
+        """What may go wrong later, and what prevents it."""
         if not self.as_json:
             self._print_summary(explanation, self._stderr, "◐", "wait")
 
@@ -307,8 +305,8 @@ class Renderer:
         explanation: Explanation,
         is_only_group: bool = False,
     ) -> None:
-        """What may be behind a failure, with what was seen; with its remedy where that takes other
-        steps than the finding's, or, `whole`, wherever it is another."""
+        """A possible cause with its evidence, and its fix if that differs from the
+        explanation's."""
         shape, style = CONFIDENCE_MARKS[cause.confidence]
         title = (
             f"{escape(sanitize(cause.title))}  [quiet]{cause.confidence.value.replace('_', ' ')}[/]"
@@ -339,11 +337,11 @@ class Renderer:
         console.print(f"  [quiet]({explanation.code})[/]")
 
     def _indented_text(self, text: str) -> str:
-        """`text` two columns in, folded to a terminal's width; one line in a pipe."""
+        """`text` indented by two columns and wrapped; one line in a pipe."""
         return _wrapped(self._stderr, f"  {text}")
 
     def print_step(self, step: VerificationStep) -> None:
-        """One rung of the ladder as it is climbed, with what was seen."""
+        """One step of a verification as it ends, with its evidence."""
         shape, style = STEP_MARKS[step.state]
         evidence = " · ".join(f"{key}: {value}" for key, value in step.evidence.items())
         self._stderr.print(f"[{style}]{shape}[/] {step_title(step)}[quiet]: {step.state.value}[/]")
@@ -351,7 +349,7 @@ class Renderer:
             self._stderr.print(f"[quiet]{escape(self._indented_text(sanitize(evidence)))}[/]")
 
     def print_report(self, report: VerificationReport) -> None:
-        """The rungs of a receipt, within the product."""
+        """The steps of a verification report, within the result."""
         for step in report.steps:
             shape, style = STEP_MARKS[step.state]
             self._stdout.print(
@@ -362,14 +360,15 @@ class Renderer:
 
 
 def print_incidents(renderer: Renderer, incidents: Sequence[Incident], now: datetime) -> None:
-    """Paint each cause: what happened, what it stopped, whose sign-in mends it."""
+    """Print each incident: what happened, what it affects, who can re-authorize."""
     for incident in incidents:
         renderer.print_blank()
         renderer.print_incident(incident.explanation, _incident_facts(incident, now))
     if sum(bool(each.to_reauthorize) for each in incidents) > 1:
         renderer.print_blank()
         renderer.print_note(
-            "All that Zoho refuses, one after the other:", command="zoho-wizard reauthorize --all"
+            "To re-authorize all of them, one after the other:",
+            command="zoho-wizard reauthorize --all",
         )
 
 

@@ -195,12 +195,12 @@ pass_terminal = click.make_pass_decorator(Terminal)
 
 
 def printable(argument: Any) -> str:
-    """`argument` with a question mark for each byte that is no text: such a name finds nothing."""
+    """`argument` with a question mark for each byte that isn't text; such a name finds nothing."""
     return str(argument).encode(errors="replace").decode()
 
 
 class ConnectionNameType(click.ParamType[str]):
-    """A connection's name as an argument, completed by the shell from the store."""
+    """A connection's name as an argument, with shell completion from the store."""
 
     name = "name"
 
@@ -220,7 +220,7 @@ class ConnectionNameType(click.ParamType[str]):
     def shell_complete(
         self, context: click.Context, parameter: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
-        """The names that begin with `incomplete`; none rather than an error."""
+        """The names that start with `incomplete`; none rather than an error."""
         terminal = context.ensure_object(Terminal)
         try:
             if terminal.settings.paths.is_empty:
@@ -236,8 +236,8 @@ NEW_CONNECTION_NAME = ConnectionNameType(is_new=True)
 
 
 class _LogFormatter(logging.Formatter):
-    """Foreign text, such as a path that somebody asked for, forges no record and steers no
-    terminal; an exception is named without its words, which may hold a value."""
+    """Text from outside, such as a requested path, can't forge a record or steer a terminal. An
+    exception is named without its message, which may contain a value."""
 
     def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:
         return format_iso(datetime.fromtimestamp(record.created, UTC))
@@ -251,7 +251,7 @@ class _LogFormatter(logging.Formatter):
 
 
 def log_to_stderr() -> None:
-    """Log to stderr: the wizard everything, the libraries what they hold to be worth a line."""
+    """Log to stderr: everything of the wizard, and information of the libraries."""
     handler = logging.StreamHandler()
     handler.setFormatter(_LogFormatter("%(asctime)s %(name)s %(message)s"))
     logging.getLogger().addHandler(handler)

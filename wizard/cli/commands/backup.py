@@ -1,4 +1,4 @@
-"""``backup`` and ``restore``: everything in one file, and back again."""
+"""``backup`` and ``restore``: everything in one encrypted file, and back."""
 
 import shlex
 from collections.abc import Collection, Sequence
@@ -43,22 +43,24 @@ from wizard.store import CONFIGURED_FIELDS, Destination, StoreContents, export_w
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--move", is_flag=True, help="Retire this home: it asks nothing of Zoho any more.")
-@click.option("--yes", is_flag=True, help="With --move: do not ask; needed in a script.")
+@click.option(
+    "--move", is_flag=True, help="Deactivate this installation: it sends nothing to Zoho any more."
+)
+@click.option("--yes", is_flag=True, help="With --move: don't ask; needed in a script.")
 @pass_terminal
 def backup(terminal: Terminal, file: Path, move: bool, yes: bool) -> None:
     """Write everything into one encrypted FILE.
 
-    Clients, connections, grants and destinations, under a passphrase and independent of this
-    machine's key. A script gives the passphrase on stdin. --move is for another machine that
-    takes over: two homes must never tend one grant.
+    Clients, connections, authorizations and destinations, encrypted with a passphrase and
+    independent of this machine's key. A script passes the passphrase on stdin. --move is for
+    another machine that takes over: two installations must never use one refresh token.
     """
     services = terminal.services
     if move and not yes:
         terminal.renderer.print_note(
             "Every program that asks this wizard for tokens stops working."
         )
-        terminal.confirm("Move everything away from here?", option="--yes")
+        terminal.confirm("Move everything to another machine?", option="--yes")
     created = services.backups.write(file, _passphrase(terminal, new=True), deactivate=move)
     written = BackupFile(
         file=str(file.absolute()),
@@ -91,11 +93,11 @@ def _print_backup(terminal: Terminal, file: Path, written: BackupFile) -> None:
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path), required=False)
-@click.option("--only", multiple=True, metavar="NAME", help="Restore this connection alone.")
+@click.option("--only", multiple=True, metavar="NAME", help="Restore only this connection.")
 @click.option(
     "--from-destinations",
     is_flag=True,
-    help="The key is lost: read the secrets back from where they were delivered.",
+    help="The key is lost: read the secrets back from their destinations.",
 )
 @click.option(
     "--without-secrets",
@@ -103,14 +105,17 @@ def _print_backup(terminal: Terminal, file: Path, written: BackupFile) -> None:
     help="The key is lost: keep everything else, and authorize again.",
 )
 @click.option(
-    "--set-aside", "is_confirmed", is_flag=True, help="The key is lost: begin anew, with FILE."
+    "--set-aside",
+    "is_confirmed",
+    is_flag=True,
+    help="The key is lost: set the database aside and start with FILE.",
 )
 @click.option(
     "--source-gone",
     is_flag=True,
-    help="The home where FILE was made is retired or gone; can be said alone, too.",
+    help="The installation that wrote FILE is gone; also without FILE, later.",
 )
-@click.option("--deliver", is_flag=True, help="Hand on to the places of FILE unasked.")
+@click.option("--deliver", is_flag=True, help="Use the destinations in FILE without asking.")
 @pass_terminal
 def restore(
     terminal: Terminal,
@@ -122,12 +127,12 @@ def restore(
     source_gone: bool,
     deliver: bool,
 ) -> None:
-    """Restore a backup FILE, and prove it.
+    """Restore a backup FILE, and verify it.
 
-    Everything is taken as it was and proved one by one, within Zoho's limits. A home whose key is
-    lost is set aside first, never deleted. Where the home that FILE comes from was not retired
-    (`backup --move`), that is told until you say that it is gone. Files and commands that FILE
-    wants credentials handed to are used from here, too, if you say so; a script says --deliver.
+    Everything is restored as it was and verified one by one, within Zoho's rate limits. A database
+    whose key is lost is set aside first, never deleted. If the installation that wrote FILE wasn't
+    deactivated (`backup --move`), `status` warns until you pass --source-gone. The destinations in
+    FILE are used from here if you agree; a script passes --deliver.
     """
     if source_gone and not (file or from_destinations or without_secrets):
         _forget_shared_grants(terminal)
@@ -157,7 +162,7 @@ def restore(
 
 
 def _forget_shared_grants(terminal: Terminal) -> None:
-    """The person's word that nobody else tends the grants of this home."""
+    """Note that no other installation uses the refresh tokens of this one."""
     count = len(terminal.services.store.shared_grants.all())
     terminal.services.store.shared_grants.forget()
     subject = (
@@ -170,14 +175,14 @@ def _forget_shared_grants(terminal: Terminal) -> None:
 
 
 def _passphrase(terminal: Terminal, *, new: bool) -> str:
-    """Typed unseen, twice for a new file; in a script the first line of stdin."""
+    """Typed hidden, twice for a new file; in a script the first line of stdin."""
     return terminal.read_secret("Passphrase of the backup", whole=False, twice=new)
 
 
 def _open_services(terminal: Terminal, *, is_confirmed: bool) -> tuple[Services, StoreContents]:
-    """The house; where its key is lost, a new one in its place, and what the old one said.
+    """The services; if the key is lost, those of a new database, and what the old one contained.
 
-    Unless it was `agreed`, the person is asked first.
+    Asks first unless `is_confirmed`.
     """
     try:
         return terminal.services, StoreContents()
@@ -186,7 +191,7 @@ def _open_services(terminal: Terminal, *, is_confirmed: bool) -> tuple[Services,
             raise
         if not is_confirmed:
             terminal.renderer.print_explanation(terminal.explain(error.failure))
-            question = "Set that database aside, and begin anew with the backup?"
+            question = "Set that database aside, and start with the backup?"
             terminal.confirm(question, option="--set-aside")
     paths = terminal.settings.paths
     remaining = export_without_secrets(paths)
@@ -198,9 +203,9 @@ def _open_services(terminal: Terminal, *, is_confirmed: bool) -> tuple[Services,
 def _recovered_backup(
     terminal: Terminal, read_destinations: bool
 ) -> tuple[Backup, tuple[RecoveryResult, ...]]:
-    """What is left without the key, with what the destinations hold where `reading`.
+    """What can be read without the key; with `read_destinations`, also what the destinations have.
 
-    Raises ``key-in-order`` where nothing is lost.
+    Raises ``key-in-order`` if nothing is lost.
     """
     try:
         terminal.services.store.connections.all()
@@ -220,7 +225,7 @@ def _recovered_backup(
 
 
 def _keep_newer_connections(services: Services, backup: Backup, remaining: StoreContents) -> None:
-    """Connections that are younger than the backup: kept without their secrets."""
+    """Keep connections that are newer than the backup, without their secrets."""
     known = {each.name.lower() for each in backup.contents.connections}
     rest = tuple(each for each in remaining.connections if each.name.lower() not in known)
     names = {each.name for each in rest}
@@ -234,8 +239,7 @@ def _keep_newer_connections(services: Services, backup: Backup, remaining: Store
 def _verify_restored(
     terminal: Terminal, services: Services, result: RestoreResult
 ) -> tuple[list[VerificationOutcome], tuple[str, ...]]:
-    """Prove what was taken in, one by one, until Zoho cannot be asked any more; also the names
-    of those that wait."""
+    """Verify what was restored, one by one, until a rate limit; also the names of the others."""
     outcomes: list[VerificationOutcome] = []
     names = [name for name in result.connections if _needs_verification(services, name)]
     for index, name in enumerate(names):
@@ -256,7 +260,7 @@ def _verify_restored(
 def _print_incidents(
     terminal: Terminal, services: Services, outcomes: list[VerificationOutcome]
 ) -> None:
-    """What failed of `outcomes`, each cause once."""
+    """Print what failed, each cause once."""
     findings = {each.name: each.explanation for each in outcomes if each.explanation}
     failures = {name: found.failure for name, found in findings.items() if found.failure}
     working = [each.name for each in outcomes if each.explanation is None]
@@ -349,10 +353,10 @@ def confirm_destinations(
     *,
     is_confirmed: bool,
 ) -> tuple[Backup, Sequence[Destination]]:
-    """The backup with the destinations that the person agrees to, and those that are left out.
+    """The backup with the destinations that the user confirms, and those that are left out.
 
-    Not asked about are those that this home had itself (`left`), and connections that are here
-    already. `delivers` is the person's agreement, given before.
+    Destinations that this installation had itself (`remaining`), and those of connections that
+    exist here, aren't asked about. With `is_confirmed`, none is.
     """
     contents, known = backup.contents, [configured_fields(each) for each in remaining.destinations]
     here = {each.name for each in terminal.services.store.connections.all()}
@@ -374,22 +378,22 @@ def _confirm(terminal: Terminal, destinations: Sequence[Destination]) -> bool:
     if not terminal.is_interactive or renderer.as_json:
         return False
     renderer.print_note(
-        "After every consent, the backup wants the credentials handed to these places:"
+        "The backup delivers the credentials to these destinations after every consent:"
     )
     for each in destinations:
         then = f", then runs {each.reload_command}" if each.reload_command else ""
         runs = "runs " if each.profile == "command" else ""
         renderer.print_note(f"  {each.connection}: {runs}{each.target}{then}")
-    return terminal.ask_yes_no("Hand them on from here, too?", option="--deliver")
+    return terminal.ask_yes_no("Deliver to them from here, too?", option="--deliver")
 
 
 def print_skipped_destinations(terminal: Terminal, destinations: Sequence[Destination]) -> None:
-    """What was left out, and the command that makes each again."""
+    """Print the destinations that were left out, and the command that adds each."""
     if not destinations:
         return
     terminal.renderer.print_blank()
     terminal.renderer.print_note(
-        "Nothing is handed on to these places of the backup. Where it shall be:"
+        "Nothing is delivered to these destinations of the backup. To add them:"
     )
     for each in destinations:
         options = ["--profile", each.profile, "--to", each.target]
@@ -401,5 +405,5 @@ def print_skipped_destinations(terminal: Terminal, destinations: Sequence[Destin
 
 
 def configured_fields(destination: Destination) -> dict[str, Any]:
-    """What is wished for a destination, whatever was delivered there."""
+    """The configuration of a destination, without the state of its delivery."""
     return {name: getattr(destination, name) for name in CONFIGURED_FIELDS}

@@ -1,4 +1,4 @@
-"""``check``: connections asked whether they work, several at a time, told in their order."""
+"""``check``: whether connections work; several at a time, reported in their order."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -29,21 +29,21 @@ COLUMNS = ("Connection", "State", "What it reaches, or what is in the way")
 @click.command()
 @click.argument("names", type=CONNECTION_NAME, nargs=-1, metavar="[NAME]...")
 @click.option(
-    "--all", "all_connections", is_flag=True, help="All connections; so it is without names, too."
+    "--all", "all_connections", is_flag=True, help="All connections; the default without names."
 )
-@click.option("--full", is_flag=True, help="Prove each anew: all its live calls, with a new token.")
+@click.option("--full", is_flag=True, help="Verify each again: all live calls, with a new token.")
 @click.option(
     "--wait",
     type=DurationType(),
     default="0",
     metavar="DURATION",
-    help="Wait up to this long (15m, 1h) for those that Zoho's limits keep from being asked now.",
+    help="Wait up to this long (15m, 1h) for connections that Zoho's rate limits delay.",
 )
 @click.option(
     "--ignore-wait",
     "insisted",
     is_flag=True,
-    help="Ask about one connection although Zoho wants to be left alone: once, within the budget.",
+    help="Check one connection in spite of a rate limit: once, within the budget.",
 )
 @pass_terminal
 def check(
@@ -54,11 +54,11 @@ def check(
     wait: timedelta,
     insisted: bool,
 ) -> None:
-    """Ask whether connections work.
+    """Check whether connections work.
 
-    Those named, or all: five at a time, with the fewest live calls that tell, and no new access
-    token where one lives. What fails together is explained together. The exit code is that of the
-    gravest finding.
+    Those named, or all: five at a time, with as few live calls as possible, and no new access token
+    where one is valid. Connections that fail for one cause are explained together. The exit code is
+    that of the most severe failure.
     """
     store = terminal.services.store
     named = [] if all_connections else [store.connections.get(name) for name in names]
@@ -77,7 +77,7 @@ def run_checks(
     need: RefreshPurpose = RefreshPurpose.VERIFICATION,
     wait: timedelta = timedelta(0),
 ) -> CheckRun:
-    """Look at `wanted`, and tell of each and of every cause once."""
+    """Check connections `names`, and report each connection and each cause once."""
     is_single = len(names) == 1
     completed: set[str] = set()
 
@@ -111,7 +111,7 @@ def run_checks(
 
 
 def exit_with_result(terminal: Terminal, check_run: CheckRun) -> NoReturn:
-    """End with the code of the gravest finding of `look`."""
+    """End with the exit code of the most severe failure."""
     if not check_run.results:
         print_no_connections(terminal)
     failures = [each.failure for each in check_run.results if each.failure is not None]
@@ -119,7 +119,7 @@ def exit_with_result(terminal: Terminal, check_run: CheckRun) -> NoReturn:
 
 
 def _wait_until(terminal: Terminal, until: datetime, deadline: datetime) -> bool:
-    """Wait until a moment, if it comes before `deadline` and nobody presses Ctrl-C."""
+    """Wait until `until` if that is before `deadline`; False if it isn't, or after Ctrl-C."""
     try:
         while terminal.clock() < until <= deadline:
             time.sleep(POLL_INTERVAL_SECONDS)
@@ -163,7 +163,7 @@ def _render_results(
 
 
 def _to_outcome(terminal: Terminal, result: CheckResult) -> VerificationOutcome:
-    """The verdict, its failure explained."""
+    """A result with its failure explained."""
     terminal.connection_name = result.name
     explanation = terminal.explain(result.failure) if result.failure else None
     return VerificationOutcome(result.name, result.grant, result.steps, explanation)

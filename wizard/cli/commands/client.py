@@ -1,4 +1,4 @@
-"""``client …``: the OAuth clients, their secrets, and who uses them."""
+"""``client …``: the OAuth clients, their secrets, and the connections that use them."""
 
 from functools import partial
 from typing import Any
@@ -35,7 +35,7 @@ class ClientIdType(click.ParamType[str]):
     def convert(
         self, value: Any, parameter: click.Parameter | None, context: click.Context | None
     ) -> str:
-        """The id of the one client of that name; `value` itself where it is no such name."""
+        """The ID of the client of that name; `value` itself if there isn't exactly one."""
         text = printable(value)
         if context is None or context.resilient_parsing or not text:
             return text
@@ -46,7 +46,7 @@ class ClientIdType(click.ParamType[str]):
     def shell_complete(
         self, context: click.Context, parameter: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
-        """The ids that begin with `incomplete`; none rather than an error."""
+        """The IDs that start with `incomplete`; none rather than an error."""
         try:
             clients = context.ensure_object(Terminal).services.store.clients.all()
         except WizardError:
@@ -69,7 +69,7 @@ def client() -> None:
 @client.command("list")
 @pass_terminal
 def list_clients(terminal: Terminal) -> None:
-    """List the clients and who uses them."""
+    """List the clients and the connections that use them."""
     clients = terminal.services.store.clients.all()
     listed = ClientList(tuple(_client_details(terminal, each) for each in clients))
     terminal.emit(listed, partial(_print_clients, terminal.renderer, listed))
@@ -90,9 +90,9 @@ def _print_clients(renderer: Renderer, listed: ClientList) -> None:
 @click.argument("client_id", type=CLIENT_ID)
 @pass_terminal
 def show_client(terminal: Terminal, client_id: str) -> None:
-    """Show a client and who uses it.
+    """Show a client and the connections that use it.
 
-    Secrets per data centre, connections, and refresh tokens counted per user.
+    With the data centers it has secrets for, and the refresh tokens of each user.
     """
     details = _client_details(terminal, terminal.services.store.clients.get(client_id))
     terminal.emit(details, partial(_print_client, terminal, details))
@@ -120,9 +120,11 @@ def _print_client(terminal: Terminal, details: ClientDetails) -> None:
 
 
 @client.command("add")
-@click.option("--name", default="", help="What to call it here.")
-@click.option("--data-center", default="", help="Where it was registered; else it is looked for.")
-@click.option("--self-client", is_flag=True, help="It is the console's Self Client.")
+@click.option("--name", default="", help="A name for it here.")
+@click.option(
+    "--data-center", default="", help="Where it was registered. Default: found by asking Zoho."
+)
+@click.option("--self-client", is_flag=True, help="It's the console's Self Client.")
 @click.option(
     "--common-secret",
     "has_common_secret",
@@ -135,7 +137,7 @@ def add_client(
 ) -> None:
     """Register a client.
 
-    Its id and secret come by prompt or stdin, in any shape, and are proved at Zoho.
+    Its ID and secret come by prompt or stdin, in any shape, and are verified at Zoho.
     """
     added = register_client(
         terminal,
@@ -153,7 +155,7 @@ def add_client(
 def check_clients(terminal: Terminal, client_ids: tuple[str, ...]) -> None:
     """Ask Zoho whether the secrets are right.
 
-    Each data centre is asked about the secret stored for it; of clients named, or all.
+    Asks each data center about the secret stored for it, for the clients named or all.
     """
     services = terminal.services
     selected = client_ids or tuple(each.client_id for each in services.store.clients.all())
@@ -184,7 +186,11 @@ def check_clients(terminal: Terminal, client_ids: tuple[str, ...]) -> None:
 
 @client.command("set-secret")
 @click.argument("client_id", type=CLIENT_ID)
-@click.option("--data-center", default="", help="Whose secret it is; else the client's home.")
+@click.option(
+    "--data-center",
+    default="",
+    help="Whose secret it is. Default: where the client was registered.",
+)
 @click.option(
     "--common-secret",
     "has_common_secret",
@@ -197,8 +203,8 @@ def set_secret(
 ) -> None:
     """Store a new secret for a client.
 
-    It comes by prompt or stdin, and is stored once Zoho has said that it is right. The one before
-    is kept until a refresh has succeeded with the new one.
+    It comes by prompt or stdin, and is stored once Zoho has accepted it. The previous one is kept
+    until a refresh with the new one has succeeded.
     """
     services = terminal.services
     services.store.clients.get(client_id)
@@ -214,7 +220,7 @@ def set_secret(
 
 @client.command("remove")
 @click.argument("client_id", type=CLIENT_ID)
-@click.option("--yes", is_flag=True, help="Do not ask; needed in a script.")
+@click.option("--yes", is_flag=True, help="Don't ask; needed in a script.")
 @pass_terminal
 def remove_client(terminal: Terminal, client_id: str, yes: bool) -> None:
     """Remove a client that no connection uses.

@@ -1,4 +1,4 @@
-"""``connect``: one consent, by the pages or in the terminal."""
+"""``connect``: one authorization, on the pages, in the terminal or in the assisted browser."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -49,7 +49,7 @@ class PresetNameType(click.ParamType[str]):
     def shell_complete(
         self, context: click.Context, parameter: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
-        """The presets that begin with `incomplete`, each with its title."""
+        """The presets that start with `incomplete`, each with its title."""
         return [
             CompletionItem(each.id, help=each.title)
             for each in presets()
@@ -58,9 +58,9 @@ class PresetNameType(click.ParamType[str]):
 
 
 def _presets_help() -> str:
-    """The tasks for the end of the help; the marker keeps one on each line."""
+    """The presets for the end of the help; ``\\b`` keeps one per line."""
     width = max(len(each.id) for each in presets())
-    return "\b\nTasks:\n" + "\n".join(f"  {each.id:{width}}  {each.title}" for each in presets())
+    return "\b\nPresets:\n" + "\n".join(f"  {each.id:{width}}  {each.title}" for each in presets())
 
 
 @click.command(epilog=_presets_help())
@@ -70,25 +70,33 @@ def _presets_help() -> str:
     "preset_ids",
     type=PresetNameType(),
     multiple=True,
-    help="A scope preset of those below.",
+    help="A scope preset from the list below.",
 )
-@click.option("--scope", default="", help="Scopes, joined by commas, beside those of the tasks.")
-@click.option("--data-center", default="", help="eu, us, in …, or any Zoho address of yours.")
+@click.option("--scope", default="", help="Scopes, joined by commas, in addition to the presets'.")
+@click.option("--data-center", default="", help="eu, us, in …, or any Zoho URL of yours.")
 @click.option(
     "--client",
     "client_id",
     type=CLIENT_ID,
     default="",
-    help="The client to use, by id or name; else the only one.",
+    help="The client to use, by ID or name. Default: the only one.",
 )
-@click.option("--add", is_flag=True, help="NAME exists: widen it, with one consent.")
-@click.option("--no-browser", is_flag=True, help="Stay here: paste back where your browser ends.")
+@click.option(
+    "--add", is_flag=True, help="Add scopes to the existing connection NAME, with one consent."
+)
+@click.option(
+    "--no-browser",
+    is_flag=True,
+    help="Stay in the terminal: paste the URL where your browser ends.",
+)
 @click.option(
     "--assist",
     is_flag=True,
-    help="In a window of its own: the console's form is filled in for you. Experimental.",
+    help="Use a browser window that fills in the console's form for you. Experimental.",
 )
-@click.option("--self-client", is_flag=True, help="Use a code made in the console's Self Client.")
+@click.option(
+    "--self-client", is_flag=True, help="Use a code generated in the console's Self Client."
+)
 @pass_terminal
 def connect(
     terminal: Terminal,
@@ -102,15 +110,15 @@ def connect(
     assist: bool,
     self_client: bool,
 ) -> None:
-    """Make and authorize connection NAME, and prove it.
+    """Create, authorize and verify connection NAME.
 
-    Opens the wizard's page and waits until the connection is proved. What is not given as an
-    option is asked on the page.
+    Opens the wizard's page and waits until the connection is verified. The page asks for what isn't
+    given as an option.
     """
     connection_request = ConnectionRequest(preset_ids, scope, data_center, client_id, self_client)
     if assist and (add or no_browser or self_client):
         raise click.UsageError(
-            "--assist opens a window; --add, --no-browser, --self-client do not."
+            "--assist can't be combined with --add, --no-browser or --self-client."
         )
     if assist:
         _connect_in_assisted_browser(terminal, name, connection_request)
@@ -123,11 +131,11 @@ def connect(
         _connect_in_browser(terminal, name, _start_page(terminal, name, connection_request))
 
 
-# --- by the pages
+# on the pages
 
 
 def _start_page(terminal: Terminal, name: str, connection_request: ConnectionRequest) -> str:
-    """The page to begin at: the connection's own where all is known, else the form for it."""
+    """The page to start on: the connection's page if everything is known, else the form."""
     names = {connection.name for connection in terminal.services.store.connections.all()}
     if name in names:
         if not connection_request.is_empty:
@@ -146,7 +154,7 @@ def _start_page(terminal: Terminal, name: str, connection_request: ConnectionReq
 
 
 def _connect_in_browser(terminal: Terminal, name: str, page: str) -> None:
-    """Show `page`, and wait until a connection (`name`, or any) has a newly proved grant."""
+    """Show `page`, and wait until connection `name` (or any) has a newly verified grant."""
     before = _generations(terminal)
 
     def verified_names() -> list[str]:
@@ -160,12 +168,12 @@ def _connect_in_browser(terminal: Terminal, name: str, page: str) -> None:
     with stop_signals() as stop_event, available_server(terminal.services) as create_browser_link:
         open_page(page, create_browser_link, terminal.settings, terminal.renderer)
         terminal.renderer.print_note(
-            "Waiting for the proof.  Enter: a new link.  Ctrl-C: stop waiting."
+            "Waiting for the verification.  Enter: a new link.  Ctrl-C: stop waiting."
         )
         new_link = partial(print_browser_link, terminal, create_browser_link, page)
         if not wait_until(stop_event, new_link, lambda: bool(verified_names())):
             terminal.renderer.print_note(
-                "Not proved yet. Go on at any time:", command=_resume_command(name)
+                "Not verified yet. Continue at any time:", command=_resume_command(name)
             )
             raise Exit(1)
         name = verified_names()[0]
@@ -181,14 +189,14 @@ def _resume_command(name: str) -> str:
     return f"zoho-wizard connect {name}".rstrip()
 
 
-# --- in the assisted window
+# in the assisted browser
 
 
 def _connect_in_assisted_browser(
     terminal: Terminal, name: str, connection_request: ConnectionRequest
 ) -> None:
-    """The console and the consent in a window of our own; where the console is a surprise, the
-    page with its copy buttons, while the window stays."""
+    """Lead through the console and the consent in the assisted browser. If the console isn't as
+    expected, show the page with its copy buttons, and leave the window open."""
     if not _is_stored(terminal, name, connection_request):
         connection_request.scopes()
         connection_request = with_data_center(terminal, connection_request)
@@ -210,13 +218,13 @@ def _connect_in_assisted_browser(
     _print_outcome(terminal, outcome)
 
 
-# --- in the terminal
+# in the terminal
 
 
 def _extend_scope(
     terminal: Terminal, name: str, connection_request: ConnectionRequest, *, no_browser: bool
 ) -> None:
-    """Widen connection `name`; raises ``unknown-connection``, ``no-task``."""
+    """Add scopes to connection `name`; raises ``unknown-connection``, ``no-task``."""
     connection = terminal.services.store.connections.get(name)
     scope = connection_request.scopes()
     if no_browser:
@@ -227,7 +235,7 @@ def _extend_scope(
 
 
 def _ensure_stored(terminal: Terminal, name: str, connection_request: ConnectionRequest) -> None:
-    """See that connection `name` and its client are stored, asking for what is missing."""
+    """Store connection `name` and its client if they aren't, asking for what is missing."""
     if _is_stored(terminal, name, connection_request):
         return
     connection_request.scopes()
@@ -242,8 +250,8 @@ def _ensure_stored(terminal: Terminal, name: str, connection_request: Connection
 
 
 def _is_stored(terminal: Terminal, name: str, connection_request: ConnectionRequest) -> bool:
-    """Whether the connection is there already; raises ``name-needed``, or ``connection-exists``
-    where more than its name was wished for."""
+    """Whether the connection exists; raises ``name-needed``, or ``connection-exists`` if it does
+    and more than its name was given."""
     if not name:
         raise fail("name-needed")
     stored = name in _generations(terminal)
@@ -255,7 +263,7 @@ def _is_stored(terminal: Terminal, name: str, connection_request: ConnectionRequ
 def _connect_in_terminal(
     terminal: Terminal, name: str, *, self_client: bool, additional_scope: tuple[str, ...] = ()
 ) -> None:
-    """One consent whose answer is pasted here; then the ladder, before the person's eyes."""
+    """One consent whose callback URL is pasted here, then the verification, step by step."""
     generation = authorize_in_terminal(
         terminal, name, is_self_client=self_client, additional_scope=additional_scope
     )
@@ -284,7 +292,7 @@ IMPORT_QUESTION = "May the wizard take them over from that page?"
 
 
 class ManualRegistrationError(Exception):
-    """The window goes no further with the client; what is wrong is said, and nothing is lost."""
+    """The assisted browser can't register the client; `failure` says why. Nothing is lost."""
 
     def __init__(self, error: WizardError) -> None:
         super().__init__(error.failure.code)
@@ -294,7 +302,7 @@ class ManualRegistrationError(Exception):
 def with_data_center(
     terminal: Terminal, connection_request: ConnectionRequest
 ) -> ConnectionRequest:
-    """`wish` with a data centre, which is asked for where it decides which console opens.
+    """The request with a data center, which decides which console opens; asked for if missing.
 
     Raises ``input-needed`` if nobody can be asked, ``unknown-data-centre``.
     """
@@ -314,10 +322,11 @@ def authorize_in_assisted_browser(
     authorizer: AssistedAuthorizer,
     confirm: Callable[[str], bool],
 ) -> int:
-    """See that connection `name` and its client are stored, and lead to its consent; returns the
-    generation of the grant. `may` asks the person a question.
+    """Store connection `name` and its client if they aren't, and lead to the consent; return the
+    generation of the grant. `confirm` asks a yes-or-no question.
 
-    Raises `ByHand` where the client must be registered by hand, and as `Assisted.lead`.
+    Raises `ManualRegistrationError` if the client must be registered by hand, and what
+    `AssistedAuthorizer.authorize` raises.
     """
     store = terminal.services.store
     if name not in {each.name for each in store.connections.all()}:
@@ -357,8 +366,8 @@ def _register_in_console(
     assistant: ConsoleAssistant,
     confirm: Callable[[str], bool],
 ) -> Client:
-    """Have a client registered at `place` and take it over; raises ``console-surprise``,
-    ``window-closed``, and as `Clients.admit`."""
+    """Register a client in `data_center` and store it; raises ``console-surprise``,
+    ``window-closed``, and what `ClientService.admit` raises."""
     services, settings = terminal.services, terminal.settings
     terminal.renderer.print_note(
         f"Zoho's API console ({data_center.name}) opens in a window of its own."

@@ -37,10 +37,12 @@ MAX_EVENTS = 10
 
 
 @click.command("list")
-@click.option("--by", type=click.Choice(["account"]), help="Whose sign-in each depends on.")
+@click.option(
+    "--by", type=click.Choice(["account"]), help="Group them by the account that consented."
+)
 @pass_terminal
 def list_connections(terminal: Terminal, by: str | None) -> None:
-    """List the connections and how they are."""
+    """List the connections and their states."""
     if by == "account":
         accounts = _account_list(terminal)
         terminal.emit(accounts, lambda: _print_accounts(terminal, accounts))
@@ -162,14 +164,14 @@ def _print_accounts(terminal: Terminal, listed: AccountList) -> None:
     "--reveal",
     "should_reveal",
     is_flag=True,
-    help="Print id, secret and refresh token as .env lines, for a program that renews tokens.",
+    help="Print ID, secret and refresh token as .env lines, for a program that refreshes tokens.",
 )
-@click.option("--yes", is_flag=True, help="With --reveal: do not ask; needed in a script.")
+@click.option("--yes", is_flag=True, help="With --reveal: don't ask; needed in a script.")
 @pass_terminal
 def show(terminal: Terminal, name: str, should_reveal: bool, yes: bool) -> None:
     """Show what connection NAME reaches.
 
-    With its proof, its ledger of asks, its history, and how a program uses it.
+    With its verification, token requests and history, and how a program uses it.
     """
     if should_reveal:
         reveal(terminal, name, yes=yes)
@@ -327,13 +329,13 @@ def _requests_left(budget: RequestBudget) -> str:
     if budget.deferrable_requests_left == budget.token_requests_left:
         return text
     left = budget.deferrable_requests_left
-    return f"{text}; {left} for a diagnosis, which leaves room for the whole client"
+    return f"{text}; {left} for a diagnosis, which leaves some for the client's other connections"
 
 
 def _client_requests_left(budget: RequestBudget) -> str:
     if not budget.is_counted_by_client:
         return ""
-    return f"{budget.client_requests_left} left for all its connections, since Zoho throttled it"
+    return f"{budget.client_requests_left} left for all its connections, since Zoho rate-limited it"
 
 
 VARIABLE_NAMES = {
@@ -349,9 +351,9 @@ VARIABLE_NAMES = {
 
 
 def reveal(terminal: Terminal, name: str, *, yes: bool) -> None:
-    """Print what a program needs to renew tokens itself, as ``.env`` lines.
+    """Print what a program needs to refresh tokens itself, as ``.env`` lines.
 
-    A terminal is asked first; a pipe needs `yes`. Raises ``no-grant``, ``missing-secret`` or
+    Asks first on a terminal; a pipe needs `yes`. Raises ``no-grant``, ``missing-secret`` or
     ``reveal-needs-yes``.
     """
     services, renderer = terminal.services, terminal.renderer
@@ -370,8 +372,9 @@ def reveal(terminal: Terminal, name: str, *, yes: bool) -> None:
         scope=",".join(grant.scope),
     )
     renderer.print_note(
-        "These are for a program that renews tokens itself. A program that can run a command for "
-        f"each token needs none of them: zoho-wizard token {name}"
+        "These are for a program that refreshes tokens itself. A program that can run a command "
+        "for "
+        f"each token doesn't need them: zoho-wizard token {name}"
     )
     if not yes:
         _confirm(terminal)
@@ -382,15 +385,13 @@ def reveal(terminal: Terminal, name: str, *, yes: bool) -> None:
         for field, variable in VARIABLE_NAMES.items()
     ]
     terminal.emit(credentials, lambda: renderer.print_raw("\n".join(lines)))
-    renderer.print_note(
-        "Shown on purpose, and noted in the history. Keep them out of version control."
-    )
+    renderer.print_note("This is noted in the history. Keep them out of version control.")
 
 
 def _confirm(terminal: Terminal) -> None:
     if not sys.stdout.isatty() or not terminal.is_interactive:
         raise fail("reveal-needs-yes")
     terminal.renderer.print_note(
-        "Whoever sees them can use the account within the connection's scopes."
+        "Anyone who sees them can use the account within the connection's scopes."
     )
     terminal.confirm("Show them on this screen?", option="--yes", declined="Nothing was shown.")

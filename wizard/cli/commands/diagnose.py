@@ -1,4 +1,4 @@
-"""``diagnose``: explains a connection, or whatever a person pastes."""
+"""``diagnose``: explains a connection, or any text that is pasted."""
 
 import shlex
 import sys
@@ -18,7 +18,7 @@ from wizard.serialization import error_report
 
 EXIT_UNEXPLAINED = 1
 MAX_QUOTED_CHARACTERS = 120
-"""Characters of a text that is repeated in a command."""
+"""Of a text that is repeated in a command."""
 
 
 @click.command()
@@ -28,7 +28,7 @@ MAX_QUOTED_CHARACTERS = 120
 @click.option(
     "--search",
     is_flag=True,
-    help="Ask every data centre for a client that its own does not know; once a day.",
+    help="Ask every data center for a client that its own doesn't know; once a day.",
 )
 @click.option(
     "--answer",
@@ -36,9 +36,9 @@ MAX_QUOTED_CHARACTERS = 120
     multiple=True,
     metavar="ANSWER",
     shell_complete=lambda *given: [each for each in known_answers() if each.startswith(given[-1])],
-    help="Answer the question of the finding, with one of the words that it offers.",
+    help="Answer the question of the diagnosis, with one of the words that it offers.",
 )
-@click.option("--code", help="Explain a finding's code, without anything else; `all` lists them.")
+@click.option("--code", help="Explain a code, and nothing else; `all` lists the codes.")
 @pass_terminal
 def diagnose(
     terminal: Terminal,
@@ -47,14 +47,14 @@ def diagnose(
     answers: tuple[str, ...],
     code: str | None,
 ) -> None:
-    """Explain a connection, or anything that was answered.
+    """Explain a connection, or any error that you paste.
 
-    NAME of a connection: Zoho is asked what decides, at most four times. TEXT: an error word, an
-    answer, a curl command, an address, a log; nobody is asked, and nothing of it is kept. Long or
-    secret text comes by `-` from stdin, or by the prompt that `diagnose` alone opens.
+    NAME of a connection: asks Zoho what it needs to decide, at most four times. TEXT: an error
+    code, a response, a curl command, a URL, a log; Zoho isn't asked, and nothing is stored. Long or
+    secret text comes from stdin with `-`, or at the prompt that `diagnose` without arguments opens.
 
-    Where nothing decides between several causes, the finding asks one question and prints the
-    lines that answer it.
+    If several causes are possible, the diagnosis asks one question and prints the commands that
+    answer it.
 
     Exit code 0: explained; 1: unknown.
     """
@@ -86,8 +86,8 @@ def _check_answers(answers: tuple[str, ...]) -> None:
 
 
 def _with_answer_commands(reading: DiagnosisResult, argument_text: str) -> DiagnosisResult:
-    """A reading whose answers have their commands: for a text, with the text where it was given as
-    an argument, is short and holds no secret; else for giving it anew."""
+    """A result whose answers have commands. They repeat the text if it was an argument, is short
+    and contains no secret; else they ask for it again."""
     is_quotable = (
         argument_text not in ("", "-")
         and len(argument_text) <= MAX_QUOTED_CHARACTERS
@@ -103,7 +103,7 @@ def _with_answer_commands(reading: DiagnosisResult, argument_text: str) -> Diagn
 
 
 def _affects_explanation(explanation: Explanation, answer: str) -> bool:
-    """Whether what was told bears upon the finding."""
+    """Whether an answer has changed the diagnosis."""
     supporting = {
         *chain(*(each.evidence_for for each in (*explanation.causes, *explanation.ruled_out)))
     }
@@ -114,7 +114,7 @@ def _affects_explanation(explanation: Explanation, answer: str) -> bool:
 
 
 def _read_paste(terminal: Terminal) -> str:
-    """All of stdin, of which the end counts; a person is told how to end."""
+    """All of stdin, of which the end is kept; a person is told how to end."""
     terminal.require_piped_input("what you saw")
     if terminal.is_interactive:
         end = "Ctrl-Z and Enter" if sys.platform == "win32" else "Ctrl-D"
@@ -137,7 +137,7 @@ def _print_reading(
     renderer.print_explanation(reading.explanation, is_requested=True)
     if reading.can_search and not has_searched:
         renderer.print_note(
-            "Every data centre can be asked for the client, once a day:",
+            "Every data center can be asked for the client, once a day:",
             command=f"zoho-wizard diagnose {reading.connection} --search",
         )
     for sentence in reading.understood:
@@ -156,7 +156,7 @@ def _print_reading(
 
 
 def _print_comparison(terminal: Terminal, comparison: UriComparison) -> None:
-    """Both, one below the other, with a mark under each part that differs."""
+    """Print both URIs, with a mark under each part that differs."""
     lines = (
         ("sent", comparison.sent, comparison.sent_difference),
         ("registered", comparison.registered, comparison.registered_difference),
@@ -184,7 +184,7 @@ def _diagnosis(reading: DiagnosisResult) -> Diagnosis:
 
 
 def _print_code(terminal: Terminal, code: str) -> None:
-    """The words of a code, from the table that travels with the program."""
+    """Explain a code, or list all codes."""
     codes = sorted(each for each, row in message_table().items() if "title" in row)
     if code == "all":
         titles = [CodeTitle(each, explain(Failure(each)).title) for each in codes]

@@ -1,4 +1,4 @@
-"""``import``: credentials that another program has, proved and tended here from now on."""
+"""``import``: credentials that another program uses, verified and stored here."""
 
 import os
 import sys
@@ -24,7 +24,7 @@ from wizard.importing import (
 from wizard.model import Grant
 
 MAX_PASTE_CHARACTERS = 1024 * 1024
-"""Characters of a paste; credentials stand in small files."""
+"""Of a paste; credentials are in small files."""
 
 VALUE_TITLES = {
     "client_id": "Client ID",
@@ -32,7 +32,7 @@ VALUE_TITLES = {
     "refresh_token": "Refresh token",
     "accounts_server": "Accounts server",
     "api_domain": "API domain",
-    "data_center": "Data centre",
+    "data_center": "Data center",
     "redirect_uri": "Redirect URI",
     "scope": "Scopes",
 }
@@ -40,11 +40,15 @@ VALUE_TITLES = {
 
 @click.command("import")
 @click.argument("path", metavar="[FILE]", required=False)
-@click.option("--name", default="", help="The name of the connection.")
-@click.option("--profile", default="", help="How to read it, as in deliver; else found out.")
-@click.option("--entry", default="", help="The section, row or server to take, of several.")
-@click.option("--data-center", default="", help="eu, us, in …; else Zoho is asked.")
-@click.option("--scope", default="", help="Its scopes, where neither Zoho nor the file tells them.")
+@click.option("--name", default="", help="A name for the connection.")
+@click.option(
+    "--profile", default="", help="How to read it, as in `destination add`. Default: detected."
+)
+@click.option(
+    "--entry", default="", help="The section, row or server to import, if there are several."
+)
+@click.option("--data-center", default="", help="eu, us, in …. Default: found by asking Zoho.")
+@click.option("--scope", default="", help="Its scopes, if neither Zoho nor the file names them.")
 @pass_terminal
 def import_credentials(
     terminal: Terminal,
@@ -55,11 +59,11 @@ def import_credentials(
     data_center: str,
     scope: str,
 ) -> None:
-    """Take over a refresh token that another program has.
+    """Import a refresh token that another program uses.
 
-    From a FILE in any of the shapes that deliver writes (.env, JSON, the SDKs' CSV, rclone's
-    configuration, an MCP server's), from stdin, or by hand at prompts. It is proved before it is
-    stored, and the FILE stays as it is.
+    From a FILE in any of the formats that `deliver` writes (.env, JSON, the SDKs' CSV, rclone's
+    configuration, an MCP server's), from stdin, or at prompts. It's verified before it's stored,
+    and the FILE isn't changed.
     """
     is_manual = path is None and terminal.is_interactive
     if path is None:
@@ -101,8 +105,8 @@ def import_credentials(
 
 
 def _read_credentials(path: str, profile: str) -> tuple[FoundCredentials, ...]:
-    """What is in the file, or on stdin; raises ``import-missing``, ``import-nothing`` and what
-    `file.look` raises. Links are followed: nothing is written here."""
+    """What the file or stdin contains. Raises ``import-missing``, ``import-nothing`` and what
+    `destination_files.read_file` raises. Links are followed: nothing is written here."""
     text = (
         sys.stdin.read(MAX_PASTE_CHARACTERS) if path == "-" else _read_text(Path(path).expanduser())
     )
@@ -133,7 +137,7 @@ def _select_entry(candidates: tuple[FoundCredentials, ...], entry: str) -> Found
 
 
 def _prompt_missing(terminal: Terminal, credentials: FoundCredentials) -> FoundCredentials:
-    """Ask a person for what is missing; a script hears ``import-incomplete`` later."""
+    """Ask for what is missing; without a terminal, ``import-incomplete`` is raised later."""
     if not terminal.is_interactive:
         return credentials
     values = dict(credentials.values)
@@ -144,7 +148,7 @@ def _prompt_missing(terminal: Terminal, credentials: FoundCredentials) -> FoundC
 
 
 def _print_found(terminal: Terminal, credentials: FoundCredentials) -> None:
-    """What the file told, without a secret."""
+    """Print what was found, without secrets."""
     if not credentials.values:
         return
     renderer = terminal.renderer
@@ -169,10 +173,10 @@ def _print_verified(
     hinted_data_center = terminal.services.importer.hinted_data_center(credentials)
     if hinted_data_center is not None and hinted_data_center != data_center:
         terminal.renderer.print_note(
-            f"It speaks of {hinted_data_center.name}; Zoho knows the client in {data_center.name}."
+            f"It names {hinted_data_center.name}; Zoho knows the client in {data_center.name}."
         )
     terminal.renderer.print_success(
-        f"Zoho ({data_center.name}) takes it, for {', '.join(verified.scope)}."
+        f"Zoho ({data_center.name}) accepts it, for {', '.join(verified.scope)}."
     )
     if verified.rotated:
         terminal.renderer.print_note(
@@ -182,7 +186,7 @@ def _print_verified(
 
 
 def _settle_secret(terminal: Terminal, accepted: VerifiedCredentials) -> None:
-    """See that the secret that Zoho accepted is the stored one, if its client is stored already.
+    """Store the secret that Zoho accepted if the client is stored with another one.
 
     Raises as `with_new_secret` does.
     """

@@ -1,4 +1,4 @@
-"""``watch``: all connections checked on a schedule, and somebody told when one fails."""
+"""``monitor``: all connections checked on a schedule, with a notification when one fails."""
 
 import random
 import shlex
@@ -29,49 +29,52 @@ from wizard.timefmt import format_duration_option
 from wizard.transport import webhook
 
 MIN_INTERVAL = timedelta(minutes=10)
-"""A look may cost a connection one of the ten token requests that Zoho gives it in this time."""
+"""A check may cost a connection one of the ten token requests that Zoho allows in this time."""
 
 INTERVAL_JITTER = 0.1
-"""By how much of the span a look may come sooner or later: many homes do not ask at once."""
+"""Part of the interval by which a check may come sooner or later, so that many installations
+don't ask at once."""
 
 MAX_WAIT_SHARE = 0.5
-"""How much of the span a look may wait for what Zoho's limits keep from being asked."""
+"""Part of the interval that a check may wait for Zoho's rate limits."""
 
 HEARTBEAT_TIMEOUT_SECONDS = 30.0  # seconds for a heartbeat
 
 
 @click.command()
 @click.option(
-    "--every", type=DurationType(), default="1h", metavar="DURATION", help="How often (30m, 6h)."
+    "--every",
+    type=DurationType(),
+    default="1h",
+    metavar="DURATION",
+    help="How often (30m, 6h). Default: 1h.",
 )
-@click.option("--once", is_flag=True, help="Look once and end; for timers.")
+@click.option("--once", is_flag=True, help="Check once and exit; for timers.")
 @click.option(
     "--notify",
     metavar="COMMAND|URL",
-    help="Gets each message as JSON: a command on stdin, without a shell; a URL as a POST. It is "
-    "remembered, and also used when `token` meets a dead grant; '' forgets it.",
+    help="Gets each message as JSON: a command on stdin, without a shell; a URL as a POST. It's "
+    "stored, and also used when `token` finds a rejected refresh token; '' removes it.",
 )
 @click.option(
     "--remind",
     type=DurationType(),
     default=format_duration_option(REMIND),
     metavar="DURATION",
-    help="Tell again of what stays broken, about this often; 0: never. Default: 24h.",
+    help="Repeat what stays broken about this often; 0: never. Default: 24h.",
 )
-@click.option(
-    "--test-notify", "tested", is_flag=True, help="Only send a test notification, and say how."
-)
+@click.option("--test-notify", "tested", is_flag=True, help="Only send a test notification.")
 @click.option(
     "--heartbeat",
     default="",
     metavar="URL|COMMAND",
-    help="Fetched or run after each look that found all well.",
+    help="Fetched or run after each check that found no failure.",
 )
 @click.option(
     "--print",
     "timer",
     type=click.Choice(["systemd", "cron"]),
-    help="Print a timer for this instead, having tried it with an empty environment.",
+    help="Print a timer for this instead, after a test run with an empty environment.",
 )
 @pass_terminal
 def monitor(
@@ -84,13 +87,14 @@ def monitor(
     heartbeat: str,
     timer: Literal["systemd", "cron"] | None,
 ) -> None:
-    """Check all connections again and again, and tell when one fails.
+    """Check all connections on a schedule, and notify when one fails.
 
-    Each connection that fails is told once, in one message for each cause, and the all-clear once.
+    Each connection that fails is reported once, in one message per cause, and the all-clear once.
     A message is JSON with "event" (incident, all-well, test); an incident has "connections", those
-    of them that are "new" and "known", and "reminder". One that did not arrive is sent again after
-    the next check. Superseded tokens of repairs are ended when their grace is over. With --once
-    the exit code is that of the gravest finding; 6 if a notification could not be sent.
+    of them that are "new" and "known", and "reminder". A message that didn't arrive is sent again
+    after the next check. Replaced refresh tokens are revoked when their time is over. With --once,
+    the exit code is that of the most severe failure; 6 if a notification couldn't be sent. With
+    --json, each check is one line.
 
     \b
       zoho-wizard monitor --notify 'mail -s Zoho ops@example.com'
@@ -106,13 +110,13 @@ def monitor(
         heartbeat = settled(heartbeat, environment)
     if timer:
         variables = run_unattended(terminal)
-        options = _monitor_options(_unseen(terminal, notify), heartbeat, remind)
+        options = _monitor_options(_storable_notify_option(terminal, notify), heartbeat, remind)
         render_timer = systemd_timer if timer == "systemd" else crontab_line
         text = render_timer(variables, every, options)
         terminal.emit(Timer(timer, text), lambda: terminal.renderer.print_raw(text))
         return
     if notify is not None:
-        _remember(terminal, notify, tested=tested)
+        _store_notify_command(terminal, notify, tested=tested)
     if tested:
         _test(terminal)
         return
@@ -130,9 +134,9 @@ def _monitor_options(notify: str | None, heartbeat: str, remind: timedelta) -> l
     return [word for option in options for word in option]
 
 
-def _unseen(terminal: Terminal, notify: str | None) -> str | None:
-    """What a timer may show of --notify: an address, which may be a secret, is remembered now and
-    left out."""
+def _storable_notify_option(terminal: Terminal, notify: str | None) -> str | None:
+    """What a timer may show of --notify: a URL may be a secret, so it is stored now and left
+    out."""
     if not notify or not webhook.is_url(notify):
         return notify
     terminal.services.store.monitoring.set_notify_command(notify)
@@ -142,8 +146,8 @@ def _unseen(terminal: Terminal, notify: str | None) -> str | None:
     return None
 
 
-def _remember(terminal: Terminal, notify: str, *, tested: bool) -> None:
-    """Keep what tells; the first time, say how to try it."""
+def _store_notify_command(terminal: Terminal, notify: str, *, tested: bool) -> None:
+    """Store the program or URL to notify; if it is new, say how to test it."""
     store = terminal.services.store
     changed = notify != store.monitoring.notify_command()
     store.monitoring.set_notify_command(notify)
@@ -171,8 +175,8 @@ def _run_checks(
     remind: timedelta,
     stop_event: threading.Event,
 ) -> int:
-    """Look once, tell what is new, and remember that; returns the exit code. What is certain is
-    told before Zoho's limits are waited for."""
+    """Check once and notify; return the exit code. Certain failures are reported before the check
+    waits for Zoho's rate limits."""
     service = terminal.services.monitoring
     deadline = terminal.clock() + every * MAX_WAIT_SHARE
 
@@ -184,27 +188,27 @@ def _run_checks(
 
     terminal.services.reauthorization.revoke_replaced_tokens()
 
-    def tell_certain(found: CheckRun) -> None:
-        _tell(terminal, lambda: service.tell_certain(found))
+    def notify_certain(found: CheckRun) -> None:
+        _notify(terminal, lambda: service.tell_certain(found))
 
-    check_run = service.run_checks(wait=wait, before_wait=tell_certain)
+    check_run = service.run_checks(wait=wait, before_wait=notify_certain)
     _print_check_run(terminal, check_run)
-    codes = _tell(terminal, lambda: service.notify(check_run, remind))
+    codes = _notify(terminal, lambda: service.notify(check_run, remind))
     if heartbeat and check_run.is_healthy and check_run.results:
         _send_heartbeat(terminal, heartbeat)
     return most_severe([*codes, *(each.explanation.exit_code for each in check_run.incidents)])
 
 
-def _tell(terminal: Terminal, act: Callable[[], Sequence[Failure]]) -> list[int]:
-    """Notify, and say what failed of it, which must not end the watch; returns its exit codes."""
+def _notify(terminal: Terminal, act: Callable[[], Sequence[Failure]]) -> list[int]:
+    """Notify; print what failed, which must not end `monitor`, and return its exit codes."""
     try:
         failures = act()
     except WizardError as error:
         failures = [error.failure]
-    findings = [terminal.explain(failure) for failure in failures]
-    for finding in findings:
-        terminal.renderer.print_explanation(finding)
-    return [finding.exit_code for finding in findings]
+    explanations = [terminal.explain(failure) for failure in failures]
+    for explanation in explanations:
+        terminal.renderer.print_explanation(explanation)
+    return [each.exit_code for each in explanations]
 
 
 def _print_check_run(terminal: Terminal, check_run: CheckRun) -> None:
@@ -244,7 +248,7 @@ def _fetch(url: str) -> None:
 
 
 def _report_errors(terminal: Terminal, action: Callable[[], None]) -> None:
-    """Do what must not end the watch; what fails is said."""
+    """Do something whose failure is printed and doesn't end `monitor`."""
     try:
         action()
     except WizardError as error:
@@ -252,7 +256,7 @@ def _report_errors(terminal: Terminal, action: Callable[[], None]) -> None:
 
 
 def systemd_timer(variables: Mapping[str, str], interval: timedelta, options: Sequence[str]) -> str:
-    """A user's service and timer for systemd, with the environment `given`."""
+    """A user's service and timer for systemd, with environment `variables`."""
     seconds = int(interval.total_seconds())
     environment = "".join(
         f'Environment="{_escape_specifiers(f"{name}={value}")}"\n'
@@ -265,8 +269,8 @@ Description=Check the Zoho connections
 [Service]
 Type=oneshot
 {environment}ExecStart={_escape_specifiers(shlex.join(monitor_command(options))).replace("$", "$$")}
-# 3: a connection is dead, and the notification was sent: the unit did its work. 6 is missing here
-# because the unit must fail when a notification could not be sent.
+# 3: a connection needs re-authorization, and the notification was sent: the unit did its work. 6 is
+# missing here because the unit must fail when a notification couldn't be sent.
 SuccessExitStatus=3
 
 # ~/.config/systemd/user/zoho-wizard-monitor.timer
@@ -285,8 +289,8 @@ WantedBy=timers.target
 
 
 def crontab_line(variables: Mapping[str, str], interval: timedelta, options: Sequence[str]) -> str:
-    """A line for crontab, with the environment `given`; cron knows minutes within an hour and
-    hours within a day, so that `every` is rounded to what it can say."""
+    """A line for crontab, with environment `variables`. cron knows minutes within an hour and hours
+    within a day, so `interval` is rounded to these."""
     minutes = int(interval.total_seconds() // 60)
     hours = minutes // 60
     if hours >= 24:
@@ -305,10 +309,10 @@ def crontab_line(variables: Mapping[str, str], interval: timedelta, options: Seq
 
 
 def monitor_command(options: Sequence[str]) -> list[str]:
-    """The words that look once, whatever the directory and the search path."""
+    """The command that checks once, whatever the directory and the search path are."""
     return [sys.executable, "-P", "-m", "wizard", "monitor", "--once", *options]
 
 
 def _escape_specifiers(text: str) -> str:
-    """`text` in a unit file, where a percent sign begins a specifier."""
+    """`text` in a unit file, where a percent sign starts a specifier."""
     return text.replace("%", "%%")

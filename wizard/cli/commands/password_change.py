@@ -18,14 +18,16 @@ from wizard.monitoring.service import CheckRun
 
 @click.command("password-change")
 @click.argument("email", required=False, default="")
-@click.option("--message", is_flag=True, help="Print what to send to whoever changes it.")
-@click.option("--check", is_flag=True, help="After the change: prove what hangs on it.")
+@click.option("--message", is_flag=True, help="Print what to send to the account owner.")
+@click.option(
+    "--check", is_flag=True, help="After the change: check the connections that depend on it."
+)
 @pass_terminal
 def password_change(terminal: Terminal, email: str, message: bool, check: bool) -> None:
-    """What a change of the password of EMAIL puts at risk.
+    """Show what depends on the password of EMAIL.
 
-    And how to keep it alive; without EMAIL, for every account. --check afterwards says what died,
-    and how it is repaired.
+    And how to keep it working through a change; without EMAIL, for every account. After the change,
+    --check finds the connections that need re-authorization.
     """
     selected = _risks(terminal, email)
     if check:
@@ -48,7 +50,7 @@ def password_change(terminal: Terminal, email: str, message: bool, check: bool) 
 
 
 def _offer_reauthorization(terminal: Terminal, check_run: CheckRun) -> None:
-    """At a terminal, offer to repair at once what a look has found dead."""
+    """On a terminal, offer to re-authorize at once what needs it."""
     names = [name for incident in check_run.incidents for name in incident.to_reauthorize]
     if names and terminal.is_interactive and not terminal.renderer.as_json:
         terminal.renderer.print_blank()

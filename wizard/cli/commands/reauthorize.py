@@ -1,4 +1,4 @@
-"""``reauthorize``: one connection or many anew, in as few sign-ins as there are accounts."""
+"""``reauthorize``: new authorizations for one connection or many, with one sign-in per account."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -43,39 +43,45 @@ from wizard.zoho import parse_scope, preset, presets
 
 @click.command()
 @click.argument("names", type=CONNECTION_NAME, nargs=-1, metavar="[NAME]...")
-@click.option("--all", "all_rejected", is_flag=True, help="All that Zoho refuses.")
-@click.option("--account", default="", metavar="EMAIL", help="Of these, those of this account.")
+@click.option(
+    "--all", "all_rejected", is_flag=True, help="All connections that need re-authorization."
+)
+@click.option(
+    "--account", default="", metavar="EMAIL", help="Of these, only those of this account."
+)
 @click.option(
     "--as",
     "new_account_email",
     default="",
     metavar="EMAIL",
-    help="Who takes over all connections of the account, or those named.",
+    help="Who takes over the connections of the account, or those named.",
 )
 @click.option(
-    "--add", "additions", multiple=True, metavar="PRESET|SCOPE", help="Ask for more on the way."
+    "--add", "additions", multiple=True, metavar="PRESET|SCOPE", help="Add scopes on the way."
 )
 @click.option(
     "--revoke-after",
     type=DurationType(),
     default="24h",
     show_default=True,
-    help="How long a replaced token lives where no reload proves that it is out of use.",
+    help="When to revoke a replaced refresh token if no reload shows that it's out of use.",
 )
-@click.option("--no-browser", is_flag=True, help="Stay here: paste back where your browser ends.")
+@click.option(
+    "--no-browser",
+    is_flag=True,
+    help="Stay in the terminal: paste the URL where your browser ends.",
+)
 @click.option(
     "--assist",
     is_flag=True,
-    help="Open a window in which you sign in; Accept is pressed for you. Experimental.",
+    help="Open a browser window in which you sign in; Accept is pressed for you. Experimental.",
 )
 @click.option(
-    "--keep-profile", is_flag=True, help="With --assist: stay signed in in it until the next time."
+    "--keep-profile", is_flag=True, help="With --assist: stay signed in until the next time."
 )
-@click.option(
-    "--request", is_flag=True, help="Print the message for whose account it is, to forward."
-)
-@click.option("--response", is_flag=True, help="Take the address that came back for --request.")
-@click.option("--yes", is_flag=True, help="Do not ask before several; needed in a script.")
+@click.option("--request", is_flag=True, help="Print a message to forward to the account owner.")
+@click.option("--response", is_flag=True, help="Take the URL that came back for --request.")
+@click.option("--yes", is_flag=True, help="Don't ask before several; needed in a script.")
 @pass_terminal
 def reauthorize(
     terminal: Terminal,
@@ -92,11 +98,12 @@ def reauthorize(
     response: bool,
     yes: bool,
 ) -> None:
-    """Authorize connections anew, with the same scopes.
+    """Re-authorize connections, with the same scopes.
 
-    Those named, or all that Zoho has refused for good; alone, it goes on with a repair that was
-    begun. The grant before stays in use until the new one is proved, nothing is overwritten when
-    another person or organization answers, and programs are handed the new credentials.
+    Those named, or all that need it. Without arguments, it continues a re-authorization that was
+    started. The current authorization stays in use until the new one is verified, nothing is
+    replaced if a different account or organization consented, and the new credentials are
+    delivered.
     """
     _check_options(
         assist=assist, has_other_mode=no_browser or request or response, keep_profiles=keep_profile
@@ -140,21 +147,21 @@ def reauthorize(
 
 
 def _check_options(*, assist: bool, has_other_mode: bool, keep_profiles: bool) -> None:
-    """Refuse options that contradict each other, before anything is begun."""
+    """Reject options that contradict each other, before anything is started."""
     if assist and has_other_mode:
         raise click.UsageError(
-            "--assist opens a window; --no-browser, --request and --response do not."
+            "--assist can't be combined with --no-browser, --request or --response."
         )
     if keep_profiles and not assist:
-        raise click.UsageError("--keep-profile says what becomes of the window of --assist.")
+        raise click.UsageError("--keep-profile needs --assist.")
 
 
 @contextmanager
 def _open_authorizer(
     terminal: Terminal, *, assist: bool, keep_profiles: bool, no_browser: bool
 ) -> Iterator[Authorizer | None]:
-    """The way in which consents are given; None: on the pages. Raises as `assisted` does, before
-    anything is begun."""
+    """How consents are given; None: on the pages. Raises what `assisted_authorizer` raises, before
+    anything is started."""
     if assist:
         with assisted_authorizer(terminal, keep_profiles=keep_profiles) as authorizer:
             yield authorizer
@@ -169,7 +176,7 @@ def _select_connections(
     account: str,
     new_account_email: str,
 ) -> tuple[str, ...]:
-    """The connections that are meant; none where neither names nor a choice were given.
+    """The connections that the options select; none without names and options.
 
     Raises ``nothing-to-repair``.
     """
@@ -190,7 +197,7 @@ def _select_connections(
 
 
 def _additional_scope(additions: Sequence[str]) -> tuple[str, ...]:
-    """The scopes of the tasks and those named. Raises ``malformed-scope``."""
+    """The scopes of the presets and those named. Raises ``malformed-scope``."""
     preset_ids = {each.id for each in presets()}
     scopes = [
         scope
@@ -209,7 +216,7 @@ def _confirm_plan(terminal: Terminal, plan: ReauthorizationPlan, *, yes: bool) -
     """Show what will happen, and ask once."""
     renderer = terminal.renderer
     for group in plan.groups:
-        owner = group.email or "whoever it belongs to"
+        owner = group.email or "the account owner"
         wait = format_duration(group.wait)
         waiting = f" (the last one waits {wait} for Zoho)" if group.wait else ""
         renderer.print_note(
@@ -225,23 +232,23 @@ def _confirm_plan(terminal: Terminal, plan: ReauthorizationPlan, *, yes: bool) -
 def _reauthorize_in_browser(
     terminal: Terminal, names: Sequence[str], *, has_same_scope_and_account: bool
 ) -> None:
-    """Show the page of the repair, of one connection its own, and wait until nothing is left that
-    asks for the person."""
+    """Show the page of the re-authorization, or of its only connection, and wait until nothing is
+    left for the user to do."""
     is_single = len(names) == 1 and has_same_scope_and_account
     page = f"/connections/{names[0]}" if is_single else "/reauthorize"
     with stop_signals() as stop_event, available_server(terminal.services) as create_browser_link:
         open_page(page, create_browser_link, terminal.settings, terminal.renderer)
         terminal.renderer.print_note(
-            "Waiting for the proofs.  Enter: a new link.  Ctrl-C: stop waiting."
+            "Waiting for the verifications.  Enter: a new link.  Ctrl-C: stop waiting."
         )
         new_link = partial(print_browser_link, terminal, create_browser_link, page)
         if not wait_until(stop_event, new_link, partial(_is_finished, terminal)):
-            terminal.renderer.print_note("Go on at any time:", command="zoho-wizard reauthorize")
+            terminal.renderer.print_note("Continue at any time:", command="zoho-wizard reauthorize")
             raise Exit(1)
 
 
 def _is_finished(terminal: Terminal) -> bool:
-    """Whether the repair has come to its end; what was decided on a page is handed on here."""
+    """Whether the re-authorization is done; delivers what was accepted on a page."""
     service = terminal.services.reauthorization
     reauthorization = service.current()
     if reauthorization is None or reauthorization.is_done:
@@ -258,7 +265,7 @@ def _print_result(terminal: Terminal, names: Sequence[str]) -> NoReturn:
 
 
 def _show_items(terminal: Terminal, names: Sequence[str]) -> Sequence[ReauthorizationItem]:
-    """Print how far each connection is, as a table or as JSON."""
+    """Print how far each connection is."""
     items = terminal.services.reauthorization.latest_items(names)
     report = ReauthorizationReport(tuple(item_result(terminal, each) for each in items))
     terminal.emit(report, lambda: print_results(terminal, items))
@@ -266,9 +273,9 @@ def _show_items(terminal: Terminal, names: Sequence[str]) -> Sequence[Reauthoriz
 
 
 def print_requests(terminal: Terminal) -> None:
-    """Print, for each person of the repair under way, the message to forward to them.
+    """Print the message to forward to each account owner of the current re-authorization.
 
-    The links are useless to others: the verifier and the client secret stay in this home.
+    The links are useless to others: the PKCE verifier and the client secret stay here.
     """
     reauthorization = terminal.services.reauthorization.current()
     waiting = (
@@ -281,22 +288,22 @@ def print_requests(terminal: Terminal) -> None:
         authorizations = _begin_authorizations(terminal, list(lines))
         if authorizations:
             text = _request_message(terminal, email, authorizations)
-            names = tuple(line.connection for line, _ in authorizations)
+            names = tuple(item.connection for item, _ in authorizations)
             requests.append(ConsentRequest(email, names, text))
 
     def render() -> None:
         terminal.renderer.print_output("\n\n".join(each.message for each in requests))
         terminal.renderer.print_note(
-            "When an address comes back:", command="zoho-wizard reauthorize --response"
+            "When a URL comes back:", command="zoho-wizard reauthorize --response"
         )
 
     terminal.emit(ConsentRequestList(tuple(requests)), render)
 
 
 def complete_responses(terminal: Terminal) -> list[str]:
-    """Complete what was asked for with the addresses that came back, from the prompt or stdin;
-    returns the names of the connections they were for."""
-    text = terminal.read_secret("The whole address that came back (it stays unseen)")
+    """Complete authorizations with the URLs that came back, from the prompt or stdin; return the
+    names of their connections."""
+    text = terminal.read_secret("The full URL that came back (input is hidden)")
     responses = [line for line in text.splitlines() if line.strip()]
     names = []
     for response in responses:
@@ -314,7 +321,7 @@ def complete_responses(terminal: Terminal) -> list[str]:
 def _begin_authorizations(
     terminal: Terminal, items: Sequence[ReauthorizationItem]
 ) -> list[tuple[ReauthorizationItem, StartedAttempt]]:
-    """A consent for each line, as many as the client may begin now."""
+    """Start an authorization for each item, as many as the client's rate limit allows now."""
     authorizations = []
     for item in items:
         terminal.connection_name = item.connection
@@ -345,7 +352,7 @@ def _request_message(
     return message(
         "letters",
         "consent-request",
-        email=email or "the person whose account it is",
+        email=email or "the account owner",
         client=item.client_name,
         redirect_uri=first.attempt.redirect_uri,
         host=terminal.services.zoho.data_center(item.location).accounts_server,

@@ -12,7 +12,7 @@ from wizard.model import Grant, GrantState
 
 @click.command()
 @click.argument("name", type=CONNECTION_NAME)
-@click.option("--yes", is_flag=True, help="Do not ask; needed in a script.")
+@click.option("--yes", is_flag=True, help="Don't ask; needed in a script.")
 @pass_terminal
 def revoke(terminal: Terminal, name: str, yes: bool) -> None:
     """Revoke connection NAME at Zoho, then here.
@@ -40,7 +40,12 @@ def revoke(terminal: Terminal, name: str, yes: bool) -> None:
 
 @click.command()
 @click.argument("name", type=CONNECTION_NAME)
-@click.option("--no-revoke", "choice", flag_value="keep", help="Forget it here; Zoho keeps it.")
+@click.option(
+    "--no-revoke",
+    "choice",
+    flag_value="keep",
+    help="Remove it only here; it keeps working at Zoho.",
+)
 @click.option("--revoke", "choice", flag_value="revoke", help="Revoke it at Zoho first.")
 @pass_terminal
 def remove(terminal: Terminal, name: str, choice: str | None) -> None:
@@ -50,7 +55,7 @@ def remove(terminal: Terminal, name: str, choice: str | None) -> None:
     revocable = _revocable_grants(store.grants.of_connection(name))
     destinations = [each.target for each in store.destinations.all(name) if each.generation]
     for destination in destinations:
-        terminal.renderer.print_note(f"Holds its credentials, and keeps them: {destination}")
+        terminal.renderer.print_note(f"Keeps its credentials: {destination}")
     choice = choice or ("keep" if not revocable else None) or _prompt_removal(terminal, name)
     if choice == "revoke":
         for grant in revocable:
@@ -76,8 +81,8 @@ def _prompt_removal(terminal: Terminal, name: str) -> str:
     if not terminal.is_interactive:
         raise fail("input-needed", name=name, options="--no-revoke or --revoke")
     terminal.renderer.print_note(
-        f"{name} has a refresh token that works at Zoho. Programs that hold a copy go on using it "
-        "if you forget it here; they stop if you revoke it at Zoho."
+        f"{name} has a refresh token that works at Zoho. Programs that have a copy keep working if "
+        "you remove it only here; they stop if you revoke it at Zoho."
     )
     choice = terminal.choose(
         "keep at Zoho, revoke at Zoho, or cancel",
@@ -95,7 +100,7 @@ def _generations(grants: Sequence[Grant]) -> tuple[int, ...]:
     return tuple(each.generation for each in grants)
 
 
-def _revocable_grants(grants: list[Grant] | tuple[Grant, ...]) -> list[Grant]:
+def _revocable_grants(grants: Sequence[Grant]) -> list[Grant]:
     """The grants whose refresh token may still work at Zoho."""
     ended = (GrantState.NEEDS_REAUTHORIZATION, GrantState.REVOKED)
     return [grant for grant in grants if grant.state not in ended]

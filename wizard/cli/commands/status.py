@@ -1,4 +1,4 @@
-"""``status`` and ``completion``: how this wizard is set up, and the shell that knows its words."""
+"""``status`` and ``completion``: how this installation is set up, and shell completion."""
 
 import json
 import os
@@ -24,16 +24,16 @@ from wizard.serialization import error_report
 from wizard.timefmt import format_age, format_time
 
 UNATTENDED_TIMEOUT_SECONDS = 30
-"""Seconds for the run without a session: a keyring that asks for a password never answers."""
+"""For the run without a session: a keyring that asks for a password never answers."""
 
 
 @click.command()
 @click.option(
-    "--unattended", is_flag=True, help="Try it with an empty environment, as a timer would."
+    "--unattended", is_flag=True, help="Also run it with an empty environment, as a timer would."
 )
 @pass_terminal
 def status(terminal: Terminal, unattended: bool) -> None:
-    """Show which key is used and where all is."""
+    """Show storage paths, the encryption key and the version."""
     found = _collect_status(terminal, run_unattended(terminal) if unattended else None)
     terminal.emit(found, lambda: _print_status(terminal, found))
 
@@ -53,7 +53,7 @@ def _print_status(terminal: Terminal, found: Status) -> None:
 
 
 def _collect_status(terminal: Terminal, unattended: Mapping[str, str] | None) -> Status:
-    from wizard.web import socket_owner  # the pages take long to load, and most commands show none
+    from wizard.web import socket_owner  # slow to load, and most commands need no pages
 
     services = terminal.services
     key_storage, paths = services.vault.key_storage, services.paths
@@ -141,10 +141,10 @@ def _last_backup_text(at: datetime | None, now: datetime) -> str:
 def run_unattended(terminal: Terminal) -> dict[str, str]:
     """Run ``status`` without this session's environment; return the variables it needed.
 
-    Raises ``unattended-fails`` with what it said, where it does not work.
+    Raises ``unattended-fails`` with what it printed if it fails.
     """
     variables = dict(terminal.settings.service_environment)
-    # -P: not the directory that happens to be the current one, where another `wizard` may lie.
+    # -P: the current directory may contain another `wizard`.
     command = [sys.executable, "-P", "-m", "wizard", "status", "--json"]
     try:
         result = subprocess.run(  # noqa: S603 - ourselves
@@ -169,7 +169,7 @@ def _reason(stderr: str) -> str:
     try:
         return str(json.loads(stderr)["error"]["title"])
     except (ValueError, KeyError, TypeError):
-        return (stderr.strip().splitlines() or ["it said nothing"])[-1]
+        return (stderr.strip().splitlines() or ["no output"])[-1]
 
 
 @click.command()

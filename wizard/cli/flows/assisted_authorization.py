@@ -1,4 +1,4 @@
-"""The consents of a repair in the assisted browser: the person signs in, the driver accepts."""
+"""Consents in the assisted browser: the user signs in, the driver accepts."""
 
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
@@ -28,17 +28,17 @@ RESUME_COMMAND = "zoho-wizard reauthorize --assist"
 
 
 class PageSource(Protocol):
-    """Where the page of an account comes from."""
+    """Provides the browser page of an account."""
 
     def page_for(self, account: str, /) -> "Page":
-        """The page in which `account` is, or signs in."""
+        """The page in which `account` is signed in, or signs in."""
 
     def close_except(self, accounts: Collection[str], /) -> None:
-        """Close those of all others."""
+        """Close the pages of all other accounts."""
 
 
 class AssistedAuthorizer:
-    """Consents in windows of our own, one for each account."""
+    """Consents in browser windows of the wizard, one per account."""
 
     def __init__(
         self,
@@ -49,8 +49,8 @@ class AssistedAuthorizer:
         keep_profiles: bool = False,
         on_prompt: Callable[[UserPrompt], None] | None = None,
     ) -> None:
-        """`stopped` says whether to end; `tell` is told what is the person's to do (default: it is
-        said in the terminal, too)."""
+        """`should_stop` says whether to end; `on_prompt` gets what the user has to do (default:
+        it is printed)."""
         self.is_page_controlled = not terminal.is_interactive
         self._terminal = terminal
         self._windows = windows
@@ -60,10 +60,10 @@ class AssistedAuthorizer:
         self._driver: ConsentDriver | None = None
         self._drivers: dict[str, ConsentDriver] = {}
         self._accepted_client_names: dict[str, frozenset[str]] = {}
-        """By client: names on Zoho's page that the person has accepted."""
+        """By client: names on Zoho's page that the user has accepted."""
 
     def announce(self, next_action: NextAction) -> None:
-        """Say whose window comes next, and close those in which nothing is left to do."""
+        """Say which account's window comes next, and close those with nothing left to do."""
         reauthorization = self._terminal.services.reauthorization.current()
         items = reauthorization.items if reauthorization else ()
         self._windows.close_except(
@@ -73,10 +73,10 @@ class AssistedAuthorizer:
             email = next_action.item.email
             self._terminal.renderer.print_blank()
             task = f"Next: {consent_count(next_action.remaining_consents)} as {email}"
-            self._terminal.renderer.print_note(f"{task}, in a window of their own.")
+            self._terminal.renderer.print_note(f"{task}, in a separate window.")
 
     def authorize_item(self, item: ReauthorizationItem) -> int:
-        """Lead the window of the line's account through the consent."""
+        """Lead the window of the item's account through the consent."""
         if not self._terminal.services.store.clients.get(item.client_id).redirect_uri:
             return authorize_in_terminal(self._terminal, item.connection, is_self_client=True)
         return self.authorize(
@@ -86,8 +86,8 @@ class AssistedAuthorizer:
     def authorize(
         self, name: str, *, email: str = "", additional_scope: tuple[str, ...] = ()
     ) -> int:
-        """Lead the window of `email` (empty: nobody knows yet whose it is) through a consent for
-        connection `name`; returns as `give` does."""
+        """Lead the window of `email` (empty: not known yet) through a consent for connection
+        `name`; return the generation of the stored grant."""
         services = self._terminal.services
         attempt = services.authorization.begin(
             name, AttemptMode.PASTE, additional_scope=additional_scope
@@ -102,7 +102,9 @@ class AssistedAuthorizer:
         self._remember_client_name(attempt.attempt.client_id, result)
         if result.error_text:
             raise self._error_page_failure(attempt.attempt.id, result.error_text)
-        self._driver.show_notice(f"{name}: Zoho has answered. The new grant is being proved.")
+        self._driver.show_notice(
+            f"{name}: Zoho has answered. The new authorization is being verified."
+        )
         return require_generation(
             services.authorization.complete_pasted(
                 attempt.attempt.id, attempt.cookie_value, result.callback_url
@@ -110,7 +112,7 @@ class AssistedAuthorizer:
         )
 
     def console_assistant(self) -> ConsoleAssistant:
-        """The co-pilot for Zoho's console, in the window in which nobody is known yet."""
+        """The assistant for Zoho's console, in the window without a known account."""
         return ConsoleAssistant(
             self._windows.page_for(""),
             self._terminal.services.zoho,
@@ -120,17 +122,17 @@ class AssistedAuthorizer:
 
     @property
     def is_stopped(self) -> bool:
-        """Whether the end was asked for."""
+        """Whether it was asked to stop."""
         return self._should_stop()
 
     def notify(self, message: str) -> None:
-        """Say it here and in the window."""
+        """Print it here and show it in the window."""
         self._terminal.renderer.print_note(message)
         if self._driver is not None:
             self._driver.show_notice(message)
 
     def poll(self) -> None:
-        """See whether the window is still there."""
+        """Raise ``window-closed`` if the window is gone."""
         if self._driver is not None:
             self._driver.poll()
 
@@ -160,14 +162,14 @@ class AssistedAuthorizer:
         )
 
     def _remember_client_name(self, client_id: str, result: ConsentResult) -> None:
-        """A client may be registered at Zoho by another name than here. Its id was right, and the
-        person has accepted it once: the next time it is no surprise."""
+        """A client may have another name at Zoho than here. Its ID was right, and the user has
+        accepted it once: it's expected the next time."""
         if result.accepted_client_name:
             known = self._accepted_client_names.get(client_id, frozenset())
             self._accepted_client_names[client_id] = known | {result.accepted_client_name}
 
     def _error_page_failure(self, attempt_id: str, page_text: str) -> WizardError:
-        """A page of Zoho's own, read as any paste is."""
+        """The failure that an error page of Zoho means, read as any pasted text."""
         reading = self._terminal.services.reader.explain_text(page_text)
         known = reading.explanation.failure if reading.is_explained else None
         failure = known or fail("zoho-page-unknown", page_text=page_text[:200]).failure
@@ -179,10 +181,10 @@ class AssistedAuthorizer:
 def assisted_authorizer(
     terminal: Terminal, *, keep_profiles: bool, resume_command: str = RESUME_COMMAND
 ) -> Iterator[AssistedAuthorizer]:
-    """Consents in the assisted browser while the context lasts. Raises as `Windows` does.
+    """Consents in the assisted browser while the context lasts. Raises what `Windows` raises.
 
-    `go_on` is the command that goes on later: where the window is closed before the end, or Ctrl-C
-    pressed, nothing is lost.
+    `resume_command` continues later: if the window is closed early, or after Ctrl-C, nothing is
+    lost.
     """
     with (
         stop_signals() as stop_event,
@@ -195,5 +197,5 @@ def assisted_authorizer(
         except WizardError as error:
             if error.failure.code != WINDOW_CLOSED or not stop_event.is_set():
                 raise
-            terminal.renderer.print_note("Go on at any time:", command=resume_command)
+            terminal.renderer.print_note("Continue at any time:", command=resume_command)
             raise Exit(1) from None

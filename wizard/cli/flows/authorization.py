@@ -1,4 +1,4 @@
-"""One consent in the terminal: the address goes out, what the browser ended on comes back."""
+"""One consent in the terminal: a URL is printed, and the callback URL is pasted back."""
 
 from typing import Protocol
 
@@ -10,32 +10,34 @@ from wizard.reauthorization import NextAction, ReauthorizationItem
 
 
 class Authorizer(Protocol):
-    """A way in which the consents of a repair are given."""
+    """A way to give the consents of a re-authorization."""
 
     is_page_controlled: bool
-    """Nobody is at a terminal: what a person must decide is decided on the page of the repair."""
+    """Decisions are made on the page of the re-authorization, not in the terminal."""
 
     def announce(self, next_action: NextAction) -> None:
-        """Say whose consents come next."""
+        """Say which account's consents come next."""
 
     def authorize_item(self, item: ReauthorizationItem) -> int:
-        """Ask for the consent of `line` and for its answer; returns the generation of the grant
-        that is stored then. Raises as `consent` does."""
+        """Get the consent for `item`; return the generation of the stored grant.
+
+        Raises what `authorize_in_terminal` raises.
+        """
 
     def notify(self, message: str) -> None:
-        """Say why nothing is asked for now."""
+        """Say why it waits."""
 
     def poll(self) -> None:
-        """Called again and again while nothing is asked for; raises where nobody can go on."""
+        """Called repeatedly while it waits; raises if it can't continue."""
 
 
 def consent_count(count: int) -> str:
-    """How many, in words."""
+    """The number of consents, in words."""
     return "1 consent" if count == 1 else f"{count} consents"
 
 
 class PasteAuthorizer:
-    """Consents in any browser; where it ends is pasted into the terminal."""
+    """Consents in any browser; the callback URL is pasted into the terminal."""
 
     is_page_controlled = False
 
@@ -43,7 +45,7 @@ class PasteAuthorizer:
         self._terminal = terminal
 
     def announce(self, next_action: NextAction) -> None:
-        """Say who must sign in, and who may be signed in there still."""
+        """Say who must sign in, and who may still be signed in."""
         item, renderer = next_action.item, self._terminal.renderer
         if item is None or not item.email:
             return
@@ -53,14 +55,14 @@ class PasteAuthorizer:
         if next_action.previous_email and next_action.previous_email != item.email:
             data_center = self._terminal.services.zoho.data_center(item.location)
             renderer.print_note(
-                f"{next_action.previous_email} may be signed in there still. "
+                f"{next_action.previous_email} may still be signed in there. "
                 "Sign out first, or use a private "
                 "window:",
                 command=data_center.sign_out_url,
             )
 
     def authorize_item(self, item: ReauthorizationItem) -> int:
-        """Print the address and wait for what comes back."""
+        """Print the URL and wait for the callback URL."""
         client = self._terminal.services.store.clients.get(item.client_id)
         is_self_client = not client.redirect_uri
         return authorize_in_terminal(
@@ -71,20 +73,20 @@ class PasteAuthorizer:
         )
 
     def notify(self, message: str) -> None:
-        """Say it here."""
+        """Print it."""
         self._terminal.renderer.print_note(message)
 
     def poll(self) -> None:
-        """A terminal needs no looking after."""
+        """A terminal needs no polling."""
 
 
 def authorize_in_terminal(
     terminal: Terminal, name: str, *, is_self_client: bool, additional_scope: tuple[str, ...] = ()
 ) -> int:
-    """Ask for a consent for connection `name` and for its answer; returns the generation of the
-    grant that is stored then. `scope` is asked for beside what the connection has.
+    """Get a consent for connection `name`; return the generation of the stored grant.
 
-    Raises what `Authorization.begin` raises, and the failure of a consent that led to no grant.
+    `additional_scope` is requested in addition to the connection's scopes. Raises what
+    `AuthorizationService.begin` raises, and the failure of a consent that led to no grant.
     """
     return require_generation(
         _authorize_self_client(terminal, name)
@@ -94,7 +96,7 @@ def authorize_in_terminal(
 
 
 def require_generation(completed: CompletedAttempt) -> int:
-    """The generation of the grant that an attempt led to; raises its failure else."""
+    """The generation of the grant that an attempt led to; raises the failure if there is none."""
     if completed.failure is not None:
         raise WizardError(completed.failure)
     if completed.generation is None:
@@ -107,13 +109,11 @@ def _authorize_by_paste(
 ) -> CompletedAttempt:
     renderer, authorization = terminal.renderer, terminal.services.authorization
     attempt = authorization.begin(name, AttemptMode.PASTE, additional_scope=additional_scope)
+    renderer.print_note("Open this URL in any browser, sign in and accept:", command=attempt.url)
     renderer.print_note(
-        "Open this address in any browser, sign in and accept:", command=attempt.url
-    )
-    renderer.print_note(
-        f"Your browser will end at {terminal.settings.redirect_uri}, on a page that cannot be "
-        "reached, or that says the consent was begun elsewhere; that is right: copy its whole "
-        "address and paste it here. (A bare code is taken too, but then only PKCE protects it.)"
+        f"Your browser will end at {terminal.settings.redirect_uri}, on a page that can't be "
+        "reached, or that says the consent was started elsewhere. That's right: copy its full URL "
+        "and paste it here. (A bare code works too, but then only PKCE protects it.)"
     )
     try:
         return _prompt_for_callback(terminal, attempt)
@@ -125,7 +125,7 @@ def _authorize_by_paste(
 
 def _prompt_for_callback(terminal: Terminal, attempt: StartedAttempt) -> CompletedAttempt:
     while True:
-        text = terminal.read_secret("The whole address (it stays unseen)", whole=False)
+        text = terminal.read_secret("The full URL (input is hidden)", whole=False)
         try:
             return terminal.services.authorization.complete_pasted(
                 attempt.attempt.id, attempt.cookie_value, text
@@ -150,7 +150,5 @@ def _authorize_self_client(terminal: Terminal, name: str) -> CompletedAttempt:
         command=data_center.console_client_url(client.client_id),
     )
     terminal.renderer.print_command(",".join(connection.scope))
-    code = terminal.read_secret(
-        "The code (it lives for some minutes, and stays unseen)", whole=False
-    )
+    code = terminal.read_secret("The code (valid for a few minutes; input is hidden)", whole=False)
     return terminal.services.authorization.complete_self_client(name, code)

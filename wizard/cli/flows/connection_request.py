@@ -1,4 +1,4 @@
-"""What a new connection shall be, from the options of ``connect``."""
+"""A new connection and its client, from the options of ``connect``."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -28,11 +28,11 @@ class ConnectionRequest:
 
     @property
     def is_empty(self) -> bool:
-        """Nothing was asked for but the name."""
+        """Only the name was given."""
         return not (self.preset_ids or self.scope or self.data_center or self.client_id)
 
     def scopes(self) -> tuple[str, ...]:
-        """The scopes of the tasks and those named, with the one that tells who consented.
+        """The scopes of the presets and those named, with the one that identifies the account.
 
         Raises ``unknown-preset``, ``malformed-scope``, or ``no-task`` when none was named.
         """
@@ -44,13 +44,13 @@ class ConnectionRequest:
         return parse_scope(",".join([*scopes, ACCOUNT_SCOPE]))
 
     def location(self, terminal: Terminal) -> str | None:
-        """The data centre meant; None where none was named. Raises ``unknown-data-centre``."""
+        """The data center; None if none was named. Raises ``unknown-data-centre``."""
         return resolve_location(terminal, self.data_center)
 
     def stored_client(self, terminal: Terminal) -> Client | None:
-        """The client named, or the only fitting one there is; None where there is none.
+        """The client named, or the only suitable one; None if there is none.
 
-        Raises ``unknown-client``, or ``client-choice-needed`` where several fit.
+        Raises ``unknown-client``, or ``client-choice-needed`` if several are suitable.
         """
         store = terminal.services.store
         if self.client_id:
@@ -67,7 +67,7 @@ class ConnectionRequest:
 
 
 def resolve_location(terminal: Terminal, text: str) -> str | None:
-    """The data centre that `text` means: a code, a name or any Zoho address; None for none.
+    """The data center that `text` means: a code, a name or any Zoho URL; None if it's empty.
 
     Raises ``unknown-data-centre``.
     """
@@ -81,7 +81,7 @@ def resolve_location(terminal: Terminal, text: str) -> str | None:
 def create_connection(
     terminal: Terminal, name: str, connection_request: ConnectionRequest, client: Client
 ) -> Connection:
-    """Store the connection that is wished for; raises ``connection-exists`` or ``bad-name``."""
+    """Store the new connection; raises ``connection-exists`` or ``bad-name``."""
     connection = Connection(
         name=name,
         client_id=client.client_id,
@@ -102,10 +102,10 @@ def register_client(
     is_self_client: bool = False,
     has_common_secret: bool = False,
 ) -> Client:
-    """Ask for a client's id and secret, prove them at Zoho, and store the client. The new secret of
-    a client that is stored already takes its place if the person says so.
+    """Ask for a client's ID and secret, verify them at Zoho, and store the client. A new secret
+    of a stored client replaces the old one if the user agrees.
 
-    Raises what `Clients.admit` raises; nothing is stored then.
+    Raises what `ClientService.admit` raises; nothing is stored then.
     """
     services = terminal.services
     redirect_uri = "" if is_self_client else services.settings.redirect_uri
@@ -142,8 +142,8 @@ def print_registered(terminal: Terminal, client: Client) -> None:
 def with_new_secret(
     terminal: Terminal, act: Callable[[bool], T], may: Callable[[str], bool] | None = None
 ) -> T:
-    """What `act` returns. It is told whether a secret that differs from the stored one may replace
-    it: first no, and yes if that fails and the person agrees. `may` asks (default: the terminal).
+    """Call `act`, which gets whether it may replace the stored secret with a different one: first
+    False, then True if that fails and the user agrees. `may` asks (default: the terminal).
 
     Raises ``secret-differs`` if nobody can be asked, and `Exit` if the answer is no.
     """
@@ -165,7 +165,9 @@ def _print_registration_steps(
     zoho = terminal.services.zoho
     data_center = zoho.data_center(location) if location else zoho.data_centers[0]
     kind = "Server-based Applications" if redirect_uri else "Self Client"
-    location_text = data_center.name if location else f"{data_center.name}; another: --data-center"
+    location_text = (
+        data_center.name if location else f"{data_center.name}; for another one: --data-center"
+    )
     terminal.renderer.print_note(
         f"Open Zoho's API console ({location_text}) and choose {kind}:",
         command=data_center.console_add_url,
@@ -181,10 +183,10 @@ def _print_registration_steps(
 
 
 def _prompt_credentials(terminal: Terminal) -> str:
-    """Id and secret together: two prompts for a person, all of stdin from a script."""
+    """ID and secret together: two prompts on a terminal, all of stdin in a script."""
     if not terminal.is_interactive:
         return terminal.read_secret("the client ID and secret")
-    prompt = "Client ID, or both in any shape (it stays unseen)"
+    prompt = "Client ID, or both in any shape (input is hidden)"
     first = terminal.ask(prompt, option="", is_hidden=True)
     if "secret" in first.lower() or len(first.split()) > 1:
         return first

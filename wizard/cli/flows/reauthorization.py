@@ -1,4 +1,4 @@
-"""A repair in the terminal: consent after consent, pasted back or given in the assisted browser."""
+"""A re-authorization in the terminal: one consent after the other, and a table of results."""
 
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
@@ -18,16 +18,15 @@ from wizard.verification.identity import headline
 
 RETRY, ACCEPT, SKIP = "retry", "accept", "skip"
 WINDOW_CLOSED = "window-closed"
-"""The code of a failure after which nobody consents any more."""
+"""The code of a failure after which no consent can be given."""
 
 
 def reauthorize_in_terminal(terminal: Terminal, authorizer: Authorizer) -> None:
-    """Go through the repair under way until nothing asks for the person any more.
+    """Work through the current re-authorization until nothing is left for the user to do.
 
-    At a terminal the person is asked about what fails; in a script it is left as it was; where a
-    page started us, it is left to that page.
-
-    Raises ``window-closed``, and `KeyboardInterrupt` where a signal ends a wait.
+    What fails is asked about on a terminal, left as it was in a script, and left to the page if a
+    page started this process. Raises ``window-closed``, and `KeyboardInterrupt` if a signal ends a
+    wait.
     """
     previous_email = ""
     while (next_action := terminal.services.reauthorization.next_action()) is not None:
@@ -71,12 +70,12 @@ def _authorize(terminal: Terminal, authorizer: Authorizer, item: Reauthorization
 def _confirm_retry(
     terminal: Terminal, authorizer: Authorizer, item: ReauthorizationItem, failure: Failure | None
 ) -> bool:
-    """Show what failed; whether to try again. If not, the connection is left out."""
+    """Print what failed; whether to try again. If not, the connection is skipped."""
     if authorizer.is_page_controlled and failure is not None:
         raise WizardError(failure)
     if failure is not None:
         terminal.renderer.print_explanation(terminal.explain(failure))
-    question = f"Try {item.connection} again? (No: it is left as it was.)"
+    question = f"Try {item.connection} again? (No: it stays as it was.)"
     if terminal.is_interactive and terminal.ask_yes_no(question, option=""):
         return True
     terminal.services.reauthorization.skip(item.connection)
@@ -84,7 +83,7 @@ def _confirm_retry(
 
 
 def _verify_and_deliver(terminal: Terminal, item: ReauthorizationItem, generation: int) -> None:
-    """Prove, and hand on; a grant that fails is dealt with when its turn comes."""
+    """Verify and deliver. A grant that fails is the next action of the re-authorization."""
     if item.state is not ItemState.DELIVERING:
         outcome = verify(terminal, item.connection, generation)
         if outcome.explanation is None and not terminal.renderer.as_json:
@@ -95,7 +94,7 @@ def _verify_and_deliver(terminal: Terminal, item: ReauthorizationItem, generatio
 
 
 def _wait_for_verification(terminal: Terminal, item: ReauthorizationItem) -> None:
-    """The wizard that serves is at it already."""
+    """Wait: the wizard that serves the pages is verifying it already."""
     with stop_signals() as stop_event:
         if not wait_until(
             stop_event, is_done=lambda: _item_state(terminal, item) is not ItemState.VERIFYING
@@ -109,11 +108,11 @@ def _item_state(terminal: Terminal, item: ReauthorizationItem) -> ItemState:
 
 
 def _prompt_decision(terminal: Terminal, authorizer: Authorizer, item: ReauthorizationItem) -> None:
-    """Somebody else consented, or to less: nothing was overwritten, and the person says what now.
-    In a script nobody can: the stray grant is given back."""
+    """Ask what to do with a grant of a different account, or with fewer scopes; nothing was
+    replaced. In a script, the grant is revoked."""
     service, renderer = terminal.services.reauthorization, terminal.renderer
     if authorizer.is_page_controlled:
-        authorizer.notify(f"{item.connection} waits for your decision on the page “Repair”.")
+        authorizer.notify(f"{item.connection} waits for your decision on the page “Re-authorize”.")
         _poll_until(authorizer, lambda: _item_state(terminal, item) is not ItemState.NEEDS_DECISION)
         return
     if item.failure is not None:
@@ -123,8 +122,8 @@ def _prompt_decision(terminal: Terminal, authorizer: Authorizer, item: Reauthori
     choice = SKIP
     if terminal.is_interactive:
         choice = terminal.choose(
-            f"{RETRY}: give it back to Zoho and consent again; {ACCEPT}: it is meant; {SKIP}: "
-            "give it back and leave the connection as it was",
+            f"{RETRY}: revoke it and consent again; {ACCEPT}: it's intended; {SKIP}: revoke it and "
+            "leave the connection as it was",
             [RETRY, ACCEPT, SKIP],
             default=RETRY,
             option="",
@@ -140,7 +139,7 @@ def _prompt_decision(terminal: Terminal, authorizer: Authorizer, item: Reauthori
 def _wait_until(
     terminal: Terminal, authorizer: Authorizer, item: ReauthorizationItem, until: datetime
 ) -> None:
-    """Wait until Zoho may be asked again, saying once a minute how long that is."""
+    """Wait for a rate limit, and say once a minute how long that takes."""
     if item.state in RETRYING_STATES:
         if item.failure is not None:
             terminal.renderer.print_explanation(terminal.explain(item.failure))
@@ -150,11 +149,10 @@ def _wait_until(
         )
     else:
         authorizer.notify(
-            f"Zoho lets the client {item.client_name} ask only so often: "
-            "the next consent with it may "
-            f"begin at {terminal.format_time(until)}."
+            f"Rate limit of the client {item.client_name}: the next consent with it can "
+            f"start at {terminal.format_time(until)}."
         )
-    terminal.renderer.print_note("Ctrl-C: stop here, and go on at any time.")
+    terminal.renderer.print_note("Ctrl-C: stop here, and continue at any time.")
     announced: set[int] = set()
 
     def is_over() -> bool:
@@ -169,7 +167,7 @@ def _wait_until(
 
 
 def _poll_until(authorizer: Authorizer, is_over: Callable[[], bool]) -> None:
-    """Wait for something that nobody here can hasten."""
+    """Wait until `is_over`; raises `KeyboardInterrupt` if a signal ends the wait."""
 
     def is_done() -> bool:
         authorizer.poll()
@@ -180,20 +178,18 @@ def _poll_until(authorizer: Authorizer, is_over: Callable[[], bool]) -> None:
             raise KeyboardInterrupt
 
 
-COLUMNS = ("Connection", "State", "Reaches", "Proved", "Programs")
+COLUMNS = ("Connection", "State", "Reaches", "Verified", "Programs")
 
 
 def print_results(terminal: Terminal, items: Sequence[ReauthorizationItem]) -> None:
-    """The table of proofs on stdout; below it on stderr what becomes of the tokens before, and what
-    stands in the way."""
+    """Print the table of results, then when replaced refresh tokens are revoked, and what
+    failed."""
     terminal.renderer.print_table(COLUMNS, [_row(terminal, item) for item in items])
     ends = [line.revoke_at for line in items if line.revoke_at]
     if ends:
         old = "refresh token" if len(ends) == 1 else f"{len(ends)} refresh tokens"
         at = terminal.format_time(min(ends))
-        terminal.renderer.print_note(
-            f"The {old} replaced here will be revoked at Zoho, from {at} on."
-        )
+        terminal.renderer.print_note(f"The replaced {old} will be revoked at Zoho, from {at} on.")
     for line in items:
         if line.failure is not None and line.state is not ItemState.SKIPPED:
             terminal.connection_name = line.connection
@@ -233,8 +229,8 @@ def item_result(terminal: Terminal, item: ReauthorizationItem) -> ReauthorizedCo
 
 
 def exit_code(terminal: Terminal, item: ReauthorizationItem) -> int:
-    """0 for a connection that was repaired; 4 for one whose proof waits; 3 for one that does not
-    work without a consent; 1 for one that was left as it was, or that a program still lacks."""
+    """0 for a re-authorized connection; 4 for one whose verification waits; 3 for one that doesn't
+    work without a consent; 1 for one that was left as it was, or isn't delivered everywhere."""
     if item.state is ItemState.REAUTHORIZED:
         return 0
     if item.state in RETRYING_STATES:
@@ -244,7 +240,7 @@ def exit_code(terminal: Terminal, item: ReauthorizationItem) -> int:
 
 
 def state_of(line: ReauthorizationItem, now: datetime) -> str:
-    """How far `line` is, in words."""
+    """How far an item is, in words."""
     until = {"until": format_time(line.retry_at, now)} if line.retry_at else {}
     return describe_state(line.state, **until)
 
@@ -265,8 +261,8 @@ def _row(terminal: Terminal, item: ReauthorizationItem) -> tuple[str, ...]:
 def _verification(
     terminal: Terminal, line: ReauthorizationItem, current: Grant | None
 ) -> tuple[bool, datetime | None]:
-    """Whether the newest grant of `line` is proved, and when it was; never the time of another
-    grant's proof, nor that of a check that failed."""
+    """Whether the newest grant of an item is verified, and when it was. Never the time of another
+    grant's verification, nor of a failed check."""
     if current is None or current.state is not GrantState.VERIFIED:
         return False, None
     if current.generation != line.generation:  # a newer one waits
@@ -276,7 +272,7 @@ def _verification(
 
 
 def _program_counts(destinations: Sequence[Destination], generation: int) -> str:
-    """How many programs hold the grant, and how many were made to read it."""
+    """How many destinations have the grant, and how many programs were reloaded."""
     if not destinations:
         return "no program"
     current = [each for each in destinations if each.generation == generation]

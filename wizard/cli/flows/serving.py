@@ -1,4 +1,4 @@
-"""Serving the pages from a terminal, and finding the wizard that already does."""
+"""Serving the pages and the local API from a terminal, or finding the wizard that already does."""
 
 import json
 import select
@@ -32,40 +32,40 @@ from wizard.services import Services
 from wizard.settings import Settings
 
 POLL_INTERVAL_SECONDS = 0.2
-"""Seconds between two looks at whether to stop; shorter than anybody notices."""
+"""Seconds between two checks whether to stop."""
 
 
 @contextmanager
 def running_server(
     services: Services, directory: Path | None = None
 ) -> Iterator[BrowserLinkFactory]:
-    """Serve the pages and the sockets of `house` while the context lasts.
+    """Serve the pages and the sockets while the context lasts.
 
-    `share` is the directory of the socket for other users. Raises ``already-served``,
+    `directory` is that of the socket for other users. Raises ``already-served``,
     ``port-in-use``, ``shared-directory-unsafe`` or ``shared-directory-in-use``.
     """
     from wizard.web import serve as serve_pages
 
     with alone(services.paths):
-        # Where the lock's file was removed, a lock is had beside the server that still holds it.
+        # If the lock's file was removed, the lock is free although a server still runs.
         if link := request_browser_link(Path(services.paths.socket), "/", is_printed=True):
             raise _already_served(services.paths, urljoin(link, "/").rstrip("/"))
         _note_address(services)
         remove_leftovers(services.paths)
         server = serve_pages(services, start_assist=assist_process_factory(services.settings))
 
-        def launch_link(path: str, is_printed: bool) -> str:
+        def create_browser_link(path: str, is_printed: bool) -> str:
             return server.new_browser_link(path, is_printed=is_printed)
 
         try:
-            with LocalApi(services, launch_link, directory):
-                yield launch_link
+            with LocalApi(services, create_browser_link, directory):
+                yield create_browser_link
         finally:
             server.stop()
 
 
 def _note_address(wizard_services: Services) -> None:
-    """Keep the address of the pages for whoever wants to serve too; a full disk costs only that."""
+    """Store the URL of the pages for the error message of a second server; optional."""
     with suppress(OSError):
         address = wizard_services.settings.base_url.encode()
         files.replace(wizard_services.paths.serving_address, address, is_durable=False)
@@ -86,7 +86,7 @@ def _already_served(home: Paths, address: str = "") -> WizardError:
 
 @contextmanager
 def available_server(services: Services) -> Iterator[BrowserLinkFactory]:
-    """Launch links of the wizard that already serves this home, else serve while it lasts."""
+    """Browser links of the wizard that already serves, else of a server for this context."""
     if running := _find_running_server(services):
         yield running
     else:
@@ -95,17 +95,17 @@ def available_server(services: Services) -> Iterator[BrowserLinkFactory]:
 
 
 def _find_running_server(services: Services) -> BrowserLinkFactory | None:
-    """Launch links of another process that serves this home; None where there is none."""
+    """Browser links of another process that serves this data directory; None if there is none."""
     socket = Path(services.paths.socket)
 
-    def launch_link(path: str, is_printed: bool) -> str:
+    def create_browser_link(path: str, is_printed: bool) -> str:
         # Where it has ended meanwhile, its page says how to open a new one.
         return (
             request_browser_link(socket, path, is_printed=is_printed)
             or services.settings.base_url + path
         )
 
-    return launch_link if request_browser_link(socket, "/", is_printed=True) else None
+    return create_browser_link if request_browser_link(socket, "/", is_printed=True) else None
 
 
 def wait_until(
@@ -113,9 +113,9 @@ def wait_until(
     on_enter: Callable[[], None] = lambda: None,
     is_done: Callable[[], bool] = lambda: False,
 ) -> bool:
-    """Wait until `done` (returns True) or until `stopped` (returns False).
+    """Wait for `is_done` (returns True) or `stop_event` (returns False).
 
-    Each press of Enter in the terminal calls `on_enter`.
+    Each Enter in the terminal calls `on_enter`.
     """
     while not stop_event.is_set():
         if is_done():
@@ -127,9 +127,9 @@ def wait_until(
 
 @contextmanager
 def stop_signals() -> Iterator[threading.Event]:
-    """An event that SIGTERM and Ctrl-C set, instead of breaking into what is under way.
+    """An event that SIGTERM and Ctrl-C set, instead of interrupting what runs.
 
-    Whoever serves enters it first, so that a signal at any moment still ends in order.
+    Entered before serving starts, so that a signal at any moment ends in order.
     """
     stop_event = threading.Event()
 
@@ -145,8 +145,8 @@ def stop_signals() -> Iterator[threading.Event]:
 
 
 def _is_enter_pressed(stop_event: threading.Event) -> bool:
-    """Wait one turn; True when a line was typed meanwhile."""
-    # Windows can select on sockets only: there a new link is had from bare `zoho-wizard`.
+    """Wait one interval; True if Enter was pressed meanwhile."""
+    # Windows can select on sockets only; `zoho-wizard` opens a new link there.
     if sys.platform == "win32" or not sys.stdin.isatty():
         stop_event.wait(POLL_INTERVAL_SECONDS)
         return False
@@ -160,7 +160,7 @@ def _is_enter_pressed(stop_event: threading.Event) -> bool:
 def print_browser_link(
     terminal: Terminal, create_browser_link: BrowserLinkFactory, page: str = "/"
 ) -> None:
-    """Print a fresh launch link on stderr."""
+    """Print a new one-time browser link on stderr."""
     terminal.renderer.print_note("Open in your browser (works once, for ten minutes):")
     terminal.renderer.print_command(create_browser_link(page, True))
 
@@ -169,14 +169,15 @@ def print_browser_link(
 @click.option(
     "--share",
     type=click.Path(path_type=Path),
-    help="The directory of the socket that other users ask; see `zoho-wizard access add`.",
+    help="The directory of the socket for other users; see `zoho-wizard access add`.",
 )
 @pass_terminal
 def serve(terminal: Terminal, share: Path | None) -> None:
     """Serve the web app until stopped.
 
     Programs are answered on Unix sockets. No browser is opened. Press Enter for a new link.
-    Ctrl-C or SIGTERM: nothing new is accepted, what is under way is finished within 30 seconds.
+    Ctrl-C or SIGTERM: nothing new is accepted, and what runs is finished within 30 seconds. With
+    --json, each event is one line.
     """
     with (
         stop_signals() as stop_event,
@@ -203,7 +204,7 @@ def serve(terminal: Terminal, share: Path | None) -> None:
 
 
 def open_app(terminal: Terminal) -> None:
-    """Show the web app of the wizard that serves already, else serve for as long as we run."""
+    """Open the web app of the wizard that already serves, else serve until stopped."""
     if running := _find_running_server(terminal.services):
         open_page("/", running, terminal.settings, terminal.renderer)
         return
@@ -214,13 +215,13 @@ def open_app(terminal: Terminal) -> None:
 
 
 STOP_TIMEOUT_SECONDS = 10.0
-"""A browser is given some time to close, and its profile some to be removed."""
+"""For the browser to close and its profile to be removed."""
 ASSIST_ARGUMENTS = ("reauthorize", "--assist", "--json")
-"""Goes on with the repair under way, whatever is in it: nothing of it stands in a command line."""
+"""Continues the current re-authorization, so that no names are in the command line."""
 
 
 class AssistProcess:
-    """One run of ``reauthorize --assist``; what it says on stderr is read when it has ended."""
+    """One run of ``reauthorize --assist``; its stderr is read after it has ended."""
 
     def __init__(self, settings: Settings) -> None:
         self._stderr: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - until the process ends
@@ -234,19 +235,19 @@ class AssistProcess:
 
     @property
     def is_running(self) -> bool:
-        """Whether it has not ended yet."""
+        """Whether it hasn't ended yet."""
         return self._process.poll() is None
 
     @property
     def explanation(self) -> Explanation | None:
-        """Why it ended before its end; None: it runs, or ended well."""
+        """Why it failed; None: it runs, or it succeeded."""
         if self.is_running or self._process.returncode == 0:
             return None
         self._stderr.seek(0)
         return explanation_in(self._stderr.read().decode("utf-8", "replace"))
 
     def stop(self) -> None:
-        """Have it end in order, which closes its window; returns when it has."""
+        """End it in order, which closes its window, and wait for that."""
         if self.is_running:
             self._process.terminate()
             with suppress(subprocess.TimeoutExpired):
@@ -254,7 +255,7 @@ class AssistProcess:
 
 
 def explanation_in(output: str) -> Explanation | None:
-    """The last finding that a run with ``--json`` has told, among what it said besides."""
+    """The last error in the stderr of a run with ``--json``."""
     for line in reversed(output.splitlines()):
         if line.startswith('{"error":'):
             error = json.loads(line)["error"]
@@ -263,7 +264,7 @@ def explanation_in(output: str) -> Explanation | None:
 
 
 def assist_process_factory(settings: Settings) -> Callable[[], AssistProcess] | None:
-    """What starts the assisted browser; None where there is no screen for it."""
+    """Starts the assisted browser; None if there is no display for it."""
     try:
         check_display(settings)
     except WizardError:

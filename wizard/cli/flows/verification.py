@@ -1,4 +1,4 @@
-"""Climbing the ladder before the person's eyes, and what to say at the top."""
+"""Verifying a grant step by step, and printing what it came to."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,12 +13,12 @@ from wizard.services import Services
 from wizard.verification.identity import headline
 
 EXIT_CODES_BY_SEVERITY = (0, 4, 2, 1, 3, 5, 6)
-"""Exit codes from the mildest to the gravest: of several connections the gravest one counts."""
+"""Exit codes from the least to the most severe: of several connections the most severe counts."""
 
 
 @dataclass(frozen=True)
 class VerificationOutcome:
-    """What proving one grant came to."""
+    """How the verification of one grant ended, with its failure explained."""
 
     name: str
     grant: Grant | None
@@ -27,7 +27,7 @@ class VerificationOutcome:
 
     @property
     def exit_code(self) -> int:
-        """0 when the grant is proved, else the finding's."""
+        """0 if the grant is verified, else that of the explanation."""
         return self.explanation.exit_code if self.explanation else 0
 
     def result(self, status: ConnectionStatus) -> ConnectionVerification:
@@ -55,7 +55,7 @@ def step_result(step: VerificationStep) -> StepResult:
 
 @dataclass(frozen=True)
 class VerificationResult:
-    """What climbing the ladder of one grant came to, not yet put into words."""
+    """How the verification of one grant ended, as data."""
 
     name: str
     grant: Grant | None
@@ -69,8 +69,9 @@ def run_verification(
     generation: int,
     on_step: Callable[[VerificationStep], None] = lambda _step: None,
 ) -> VerificationResult:
-    """Climb the ladder of grant `generation` of connection `name`, in whatever thread; `see` is
-    given each rung. Failures end in the climb's own; nothing is raised for them.
+    """Verify grant `generation` of connection `name`, in any thread; `on_step` gets each step.
+
+    Failures are in the result; none is raised.
     """
     steps: list[VerificationStep] = []
     failure: Failure | None = None
@@ -90,16 +91,16 @@ def run_verification(
 
 
 def explain_result(terminal: Terminal, result: VerificationResult) -> VerificationOutcome:
-    """What `climbed` came to, its failure explained."""
+    """A result with its failure explained."""
     terminal.connection_name = result.name
     explanation = terminal.explain(result.failure) if result.failure else None
     return VerificationOutcome(result.name, result.grant, result.steps, explanation)
 
 
 def verify(terminal: Terminal, name: str, generation: int) -> VerificationOutcome:
-    """Climb the ladder of grant `generation` of connection `name`, painting each rung.
+    """Verify grant `generation` of connection `name`, and print each step.
 
-    Failures end in the outcome's finding, which the caller paints; nothing is raised for them.
+    Failures are in the outcome, which the caller prints; none is raised.
     """
     terminal.connection_name = name
 
@@ -117,7 +118,7 @@ def outcome_result(terminal: Terminal, outcome: VerificationOutcome) -> Connecti
 
 
 def print_outcome(terminal: Terminal, outcome: VerificationOutcome) -> None:
-    """Say what `outcome` means, and how the proved connection is used."""
+    """Print what `outcome` means."""
     renderer = terminal.renderer
     if outcome.explanation is not None:
         renderer.print_explanation(outcome.explanation)
@@ -126,11 +127,11 @@ def print_outcome(terminal: Terminal, outcome: VerificationOutcome) -> None:
 
 
 def print_usage(terminal: Terminal, name: str) -> None:
-    """The two ways a program can use a proved connection."""
+    """Print the two ways in which a program can use a verified connection."""
     renderer = terminal.renderer
-    renderer.print_note("A program that asks for a token each time it needs one:")
+    renderer.print_note("A program that gets a token each time it needs one:")
     renderer.print_command(f"zoho-wizard token {name}")
-    renderer.print_note("A program that renews tokens itself:")
+    renderer.print_note("A program that refreshes tokens itself:")
     renderer.print_command(f"zoho-wizard show {name} --reveal")
 
 
