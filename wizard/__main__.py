@@ -42,6 +42,9 @@ sys.unraisablehook = handle_unraisable
 
 def main() -> int:
     """Run the command line; return the exit code."""
+    from wizard.fastpath import process
+
+    process.ignore_interrupts_at_exit()
     code = None
     if sys.argv[1:2] in (["token"], ["run"]):
         from wizard.fastpath import commands

@@ -33,12 +33,13 @@ EXPENSIVE_MODULES = {
 PROCESS_TIMEOUT_SECONDS = 120
 
 
-def command(harness: Harness, *arguments: str) -> subprocess.Popen[str]:
-    """A process of its own that knows only this home."""
+def command(harness: Harness, *arguments: str, **session: str) -> subprocess.Popen[str]:
+    """A process of its own that knows only this data, and variables of its session."""
     environment = {
         "PATH": os.defpath,
         "ZOHO_WIZARD_HOME": str(harness.directory / "home"),
         "ZOHO_WIZARD_SIMULATOR_URL": harness.simulator.url,
+        **session,
     }
     return subprocess.Popen(
         [sys.executable, *arguments],
@@ -81,6 +82,17 @@ def test_many_fresh_commands_at_the_moment_of_expiry_make_one_refresh(crm: Harne
     ]
     assert {code for _, code in ended} == {0}, ended
     assert len({out for (out, _), _ in ended}) == 1
+    assert len(crm.refresh_requests()) == 1
+
+
+def test_processes_of_different_sessions_make_one_refresh(crm: Harness) -> None:
+    cache_token(crm, 10)
+    crm.controls.inject_fault("slow", endpoint="oauth/v2/token", seconds=2)
+    own = {name: str(crm.directory / name) for name in ("XDG_RUNTIME_DIR", "XDG_CACHE_HOME")}
+    sessions: list[dict[str, str]] = [own, {}]
+    started = [command(crm, "-m", "wizard", "token", "crm", **each) for each in sessions]
+    (one, _), (other, _) = (each.communicate(timeout=PROCESS_TIMEOUT_SECONDS) for each in started)
+    assert one == other != ""
     assert len(crm.refresh_requests()) == 1
 
 

@@ -1,7 +1,13 @@
 """Replacing this process by a command that finds an access token in its environment."""
 
+import atexit
 import os
 import sys
+
+try:
+    import _signal as signal  # type: ignore[import-not-found] # `signal` itself is expensive
+except ImportError:
+    import signal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,11 +33,6 @@ def token_variables(name: str, access_token: str, variables: "Mapping[str, str]"
 
 def replace_process(command: "list[str]", environment: "Mapping[str, str]") -> "NoReturn":
     """Run ``command`` in this process's place. Raises OSError where it can't be started."""
-    try:
-        import _signal as signal  # type: ignore[import-not-found] # `signal` itself is expensive
-    except ImportError:
-        import signal
-
     # Python ignores these two, and what is ignored stays so through exec: a command in a pipe
     # would no longer end when its reader does.
     for stream in (sys.stdout, sys.stderr):
@@ -44,6 +45,11 @@ def replace_process(command: "list[str]", environment: "Mapping[str, str]") -> "
     finally:
         for number, handler in zip(numbers, before, strict=True):
             signal.signal(number, handler)
+
+
+def ignore_interrupts_at_exit() -> None:
+    """Let Ctrl-C change nothing any more once Python takes itself apart: the command has ended."""
+    atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)
 
 
 def forbid_core_dumps() -> None:

@@ -1,0 +1,239 @@
+"""`token` and `run` from the cache, as whole processes: the same as the long way, and cheap."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from support.harness import Harness
+from support.shell import PROCESS_TIMEOUT_SECONDS, Shell
+
+from wizard.fastpath import commands
+
+MODULES = {
+    "wizard",
+    "wizard.__main__",
+    "wizard.paths",
+    "wizard.locks",
+    "wizard.fastpath",
+    *(f"wizard.fastpath.{each}" for each in ("cipher", "commands", "output", "process")),
+    "wizard.fastpath.token_file",
+}
+"""All of ours that the fast path may import."""
+
+PRINT_LOADED_MODULES = """
+import sys
+from wizard.__main__ import main
+sys.argv = ["zoho-wizard", *sys.argv[1:]]
+code = main()
+sys.stderr.write(" ".join(sys.modules))
+sys.exit(code)
+"""
+EXPENSIVE_MODULES = {
+    "click", "contextlib", "cryptography.exceptions", "dataclasses", "datetime", "enum", "filelock",
+    "hashlib", "inspect", "json", "pathlib", "re", "signal", "shlex", "sqlite3", "subprocess",
+    "tempfile", "typing",
+}  # fmt: skip
+LONG_WAY = ("--wait", "0")
+"""Options that change nothing, and that the fast path doesn't know."""
+
+TOKEN_COMMANDS = [
+    ("token", "crm"),
+    ("token", "crm", "--json"),
+    ("token", "--json", "--min-ttl", "10m", "crm"),
+    ("token", "crm", "--min-ttl=600"),
+]
+
+
+@pytest.fixture
+def crm(shell: Shell, shell_harness: Harness) -> Shell:
+    """A shell with a verified connection whose access token is cached."""
+    shell_harness.add_verified_connection()
+    return shell
+
+
+def wizard(
+    shell: Shell, *arguments: str, python: tuple[str, ...] = ("-m", "wizard"), **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """Run the wizard as a process of its own, on the real clock."""
+    return subprocess.run(
+        [sys.executable, *python, *arguments],
+        env={**shell.environment, **environment},
+        cwd=shell.directory,
+        capture_output=True,
+        text=True,
+        timeout=PROCESS_TIMEOUT_SECONDS,
+    )
+
+
+def test_a_cached_token_is_printed_by_a_few_small_modules(crm: Shell) -> None:
+    for arguments in TOKEN_COMMANDS:
+        done = wizard(crm, *arguments, python=("-c", PRINT_LOADED_MODULES))
+        assert done.returncode == 0, done.stderr
+        assert "1000." in done.stdout
+        loaded = set(done.stderr.split())
+        assert {each for each in loaded if each.split(".")[0] == "wizard"} <= MODULES, arguments
+        assert not EXPENSIVE_MODULES & loaded, arguments
+
+
+def test_the_long_way_prints_the_same(crm: Shell) -> None:
+    def shown(*arguments: str) -> tuple[str, int]:
+        done = wizard(crm, *arguments)
+        assert (done.returncode, done.stderr) == (0, "")
+        left = re.search(r'"expires_in": (\d+)', done.stdout)
+        text = re.sub(r'"expires_in": \d+', '"expires_in": 0', done.stdout)
+        return text, int(left[1]) if left else 0
+
+    for arguments in TOKEN_COMMANDS:
+        (fast, fast_left), (long, long_left) = shown(*arguments), shown(*arguments, *LONG_WAY)
+        assert fast == long
+        assert 0 <= fast_left - long_left <= PROCESS_TIMEOUT_SECONDS
+
+
+def test_what_is_known_of_the_account_is_up_to_date(crm: Shell, shell_harness: Harness) -> None:
+    store = shell_harness.services.store
+    grant = store.grants.get("crm")
+    assert grant is not None
+    store.grants.set_account("crm", grant.generation, None, ())
+    shell_harness.services.tokens.update_cached_account(grant)
+    told = json.loads(wizard(crm, "token", "crm", "--json").stdout)
+    assert (told["account"], told["organization_id"]) == (None, None)
+    shell_harness.verify("crm", grant.generation)
+    told = json.loads(wizard(crm, "token", "crm", "--json").stdout)
+    assert told["account"]["email"] == "anna@zylker.example"
+    assert told["organization_id"]
+
+
+def test_a_command_finds_the_same_environment_either_way(crm: Shell) -> None:
+    crm.environment |= {"ZOHO_CLIENT_SECRET": "mine", "ZOHO_WIZARD_PORT": "", "OTHER": "kept"}
+    fast, long = (wizard(crm, "run", *options, "crm", "--", "env") for options in ((), LONG_WAY))
+    assert (fast.returncode, fast.stderr) == (0, "")
+    assert sorted(fast.stdout.splitlines()) == sorted(long.stdout.splitlines())
+    assert "OTHER=kept" in fast.stdout
+    assert "mine" not in fast.stdout
+
+
+def test_run_imports_nothing_of_the_command_line(crm: Shell) -> None:
+    call = "import sys; from wizard.__main__ import main; sys.argv[0:1] = ['zoho-wizard']; main()"
+    done = wizard(crm, "run", "crm", "--", "echo", "hi", python=("-X", "importtime", "-c", call))
+    assert done.stdout == "hi\n"
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert {each for each in imported if each.split(".")[0] == "wizard"} <= MODULES
+    assert not EXPENSIVE_MODULES & imported
+
+
+def test_run_replaces_the_process_and_leaves_no_core(crm: Shell) -> None:
+    script = "ulimit -c; kill -PIPE $$"
+    done = wizard(crm, "run", "crm", "--", "sh", "-c", script)
+    assert (done.returncode, done.stdout) == (-13, "0\n")  # ended by SIGPIPE, as without us
+
+
+def test_a_command_that_does_not_exist_is_explained(crm: Shell) -> None:
+    done = wizard(crm, "run", "crm", "--", "no-such-program")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "(no-such-command)" in done.stderr
+
+
+def test_a_misspelt_setting_is_noticed(crm: Shell) -> None:
+    explained = wizard(crm, "list", ZOHO_WIZARD_PROT="9000").stderr
+    assert "(unknown-setting)" in explained
+    for arguments in (("token", "crm"), ("run", "crm", "--", "true")):
+        fast = wizard(crm, *arguments, ZOHO_WIZARD_PROT="9000")
+        assert (fast.returncode, fast.stdout, fast.stderr) == (2, "", explained)
+
+
+UNUSUAL = (
+    "token",
+    "token --json",
+    "token crm extra",
+    "token crm --wait 1m",
+    "token crm --force-refresh",
+    "token crm --min-ttl",
+    "token crm --min-ttl soon",
+    "token crm --min-ttl 31m",
+    "token crm --min-ttl -1",
+    "token crm --min-ttl ١",
+    "token crm --min-ttl 999999",
+    "token -- crm",
+    "token crm -- env",
+    "run crm",
+    "run crm --",
+    "run crm env",
+    "run -- env",
+    "run --json crm -- env",
+    "run --mask crm -- env",
+    "list",
+)
+
+
+def test_whatever_is_not_plain_goes_the_long_way() -> None:
+    assert [line for line in UNUSUAL if commands.parse(line.split())] == []
+
+
+def test_a_command_keeps_its_own_options_and_dashes() -> None:
+    request = commands.parse(["run", "--min-ttl", "1m", "crm", "--", "sh", "--json", "--", "-x"])
+    assert request is not None
+    assert (request.name, request.min_ttl_seconds) == ("crm", 60)
+    assert request.command == ["sh", "--json", "--", "-x"]
+
+
+def test_an_empty_home_stays_empty(tmp_path: Path) -> None:
+    home = tmp_path / "anna"
+    home.mkdir()
+    for arguments in (*TOKEN_COMMANDS[:2], ("run", "crm", "--", "true"), ("show", "crm")):
+        done = subprocess.run(
+            [sys.executable, "-m", "wizard", *arguments],
+            env={"PATH": os.defpath, "HOME": str(home)},
+            capture_output=True,
+            text=True,
+            timeout=PROCESS_TIMEOUT_SECONDS,
+        )
+        assert (done.returncode, done.stdout) == (2, "")
+        assert "unknown-connection" in done.stderr
+        assert str(home) in done.stderr
+        assert list(home.iterdir()) == [], arguments
+
+
+# --- a stdout that takes nothing -----------------------------------------------------------------
+
+PRINTING_COMMANDS = [
+    ("token", "crm"),
+    ("token", "crm", "--json"),
+    ("token", "crm", *LONG_WAY),
+    ("list",),
+    ("list", "--json"),
+    ("--help",),
+    ("--version",),
+]
+
+
+@pytest.mark.parametrize(
+    ("redirection", "message"),
+    [
+        (">&-", "Can't write to stdout: Bad file descriptor.\n"),
+        (">/dev/full", "Can't write to stdout: No space left on device.\n"),
+        (">&{pipe}", ""),
+    ],
+    ids=["closed", "full", "not read any more"],
+)
+def test_a_stdout_that_takes_nothing_ends_in_exit_code_1(
+    crm: Shell, redirection: str, message: str
+) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    target = redirection.format(pipe=writer)
+    for arguments in PRINTING_COMMANDS:
+        done = subprocess.run(
+            ["sh", "-c", f'"$@" {target}', "sh", sys.executable, "-m", "wizard", *arguments],
+            env=crm.environment,
+            cwd=crm.directory,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=PROCESS_TIMEOUT_SECONDS,
+            pass_fds=[writer],
+        )
+        assert (done.returncode, done.stderr) == (1, message), arguments
+    os.close(writer)

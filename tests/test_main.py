@@ -1,0 +1,106 @@
+"""Ctrl-C from the first line of `wizard.__main__` to the end of the process."""
+
+import ast
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from support.shell import PROCESS_TIMEOUT_SECONDS
+
+import wizard
+
+STOPPED = b"Stopped. What was stored stays stored.\n"
+TRIES = 16
+
+MODULE = Path(wizard.__file__).with_name("__main__.py")
+
+LAUNCHER = """
+import ast, os, signal, sys
+path, descriptor, place = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+with open(path, "rb") as file:
+    tree = ast.parse(file.read())
+tree.body[place:place] = ast.parse("begin()").body
+def begin():
+    os.write(descriptor, b".")
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+sys.argv[:4] = ["zoho-wizard"]
+exec(compile(tree, path, "exec"), {"__name__": "__main__", "begin": begin})
+"""
+"""Runs the module as Python does, but holds back SIGINT until its hooks are set."""
+
+
+def statements_before_hooks() -> list[ast.stmt]:
+    """The statements of the module that run before it can answer Ctrl-C."""
+    body = ast.parse(MODULE.read_text("utf-8")).body
+    hooks = [i for i, each in enumerate(body) if "sys.unraisablehook =" in ast.unparse(each)]
+    return body[: hooks[-1] + 1]
+
+
+def run(
+    directory: Path, arguments: Sequence[str], seconds: float | None
+) -> tuple[int, bytes, float]:
+    """Run a command; send SIGINT so many seconds after its first lines (None: never).
+
+    Returns exit code, stderr and how long it took from there.
+    """
+    reader, writer = os.pipe()
+    place = str(len(statements_before_hooks()))
+    with subprocess.Popen(
+        [sys.executable, "-c", LAUNCHER, str(MODULE), str(writer), place, *arguments],
+        env={
+            "PATH": os.defpath,
+            "HOME": str(directory),
+            "PYTHON_KEYRING_BACKEND": os.environ["PYTHON_KEYRING_BACKEND"],
+        },
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        pass_fds=[writer],
+    ) as process:
+        os.close(writer)
+        assert os.read(reader, 1) == b"."
+        begun = time.perf_counter()
+        os.close(reader)
+        if seconds is not None:
+            while time.perf_counter() < begun + seconds:
+                pass
+            process.send_signal(signal.SIGINT)
+        _, stderr = process.communicate(timeout=PROCESS_TIMEOUT_SECONDS)
+        return process.returncode, stderr, time.perf_counter() - begun
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["show", "crm"]], ids=" ".join)
+def test_ctrl_c_at_any_moment_ends_in_130_and_one_line_or_comes_too_late(
+    tmp_path: Path, arguments: list[str]
+) -> None:
+    code, stderr, duration = run(tmp_path, arguments, None)
+    outcomes = [run(tmp_path, arguments, duration * i / TRIES)[:2] for i in range(TRIES)]
+    assert set(outcomes) <= {(code, stderr), (130, STOPPED), (130, stderr + STOPPED)}
+    assert outcomes[0] == (130, STOPPED)
+
+
+def test_the_installed_command_is_the_same_module() -> None:
+    project = Path(wizard.__file__).parent.parent / "pyproject.toml"
+    assert 'zoho-wizard = "wizard.__main__:main"' in project.read_text("utf-8")
+
+
+def test_the_first_lines_only_import_what_python_has_loaded_and_define_functions() -> None:
+    statements = [ast.unparse(each) for each in statements_before_hooks()[1:]]
+    plain = ("import os", "import sys", "TYPE_CHECKING = ", "if TYPE_CHECKING:", "def ", "sys.")
+    assert [each for each in statements if not each.startswith(plain)] == []
+
+
+def test_the_module_imports_nothing_before_it_can_be_interrupted() -> None:
+    script = (
+        "import sys, os; before = set(sys.modules); import wizard.__main__;"
+        "print(*sorted(set(sys.modules) - before))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["wizard", "wizard.__main__"]
