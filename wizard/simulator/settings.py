@@ -98,5 +98,5 @@ class RateLimits:
         return True
 
     def clear(self) -> None:
-        """Begin all windows anew."""
+        """Remove all counts."""
         self._windows.clear()

@@ -22,7 +22,6 @@ from flask import (
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as AnyResponse
 
-from wizard.simulator.catalog import DataCenter, data_centers
 from wizard.simulator.middleware import current_world
 from wizard.simulator.users import SESSION_COOKIE, Session, User, cookie_path
 
@@ -44,10 +43,6 @@ _HEADERS = {
 def current_location() -> str:
     """Return the data center in the page's path."""
     return cast(str, g.location)
-
-
-def current_data_center() -> DataCenter:
-    return data_centers()[current_location()]
 
 
 def current_session() -> Session | None:

@@ -163,7 +163,7 @@ class ConsentPage:
 
 
 class ConsolePage:
-    """The API console of one data centre."""
+    """The API console of one data center."""
 
     def __init__(self, user: SimulatedUser) -> None:
         self.user = user
