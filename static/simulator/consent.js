@@ -15,20 +15,20 @@ for (const button of document.querySelectorAll("button[data-decision]")) {
     const buttons = document.querySelectorAll("button[data-decision]");
     for (const each of buttons) each.disabled = true;
     const organizations = organization ? Object.fromEntries(new FormData(organization)) : {};
-    const answer = await postJson(document.body.dataset.decide, {
+    const response = await postJson(document.body.dataset.decide, {
       query: window.location.search.slice(1),
       decision: button.dataset.decision,
       organizations,
     });
-    if (answer.url) window.location.assign(answer.url);
+    if (response.url) window.location.assign(response.url);
     else {
-      document.querySelector("#error").textContent = answer.error;
+      document.querySelector("#error").textContent = response.error;
       for (const each of buttons) each.disabled = false;
     }
   });
 }
 
-// The buttons wait for this script, and a page brought back by the Back button decides again.
+// The buttons are disabled until this script runs. After Back, they are enabled again.
 window.addEventListener("pageshow", () => {
   for (const button of document.querySelectorAll("button[data-decision]")) button.disabled = false;
 });

@@ -11,18 +11,18 @@ const steps = {
   push: { section: "#push", heading: "Verify on your device", button: "" },
   "one-time-code": { section: "#one-time-code", heading: "Enter your one-time code", button: "Verify" },
 };
-const PUSH_POLL_INTERVAL_MS = 1000; // milliseconds between two looks at whether a push was confirmed
+const PUSH_POLL_INTERVAL_MS = 1000; // between requests that check for an approved push
 let step = "lookup";
 let pictures = 0;
 
 const section = () => form.querySelector(steps[step].section);
 const fields = () => [...section().querySelectorAll("input")];
 const complete = () => fields().every((field) => field.value.trim() !== "");
-const settle = () => { next.disabled = !complete(); };
+const updateButton = () => { next.disabled = !complete(); };
 
-function complain(words) {
-  section().querySelector(".fielderror").textContent = words;
-  for (const field of fields()) field.setAttribute("aria-invalid", words ? "true" : "false");
+function showError(message) {
+  section().querySelector(".fielderror").textContent = message;
+  for (const field of fields()) field.setAttribute("aria-invalid", message ? "true" : "false");
 }
 
 function show(name) {
@@ -34,51 +34,51 @@ function show(name) {
   heading.textContent = steps[name].heading;
   next.textContent = steps[name].button;
   next.hidden = !steps[name].button;
-  if (name === "captcha") draw();
-  complain("");
-  settle();
+  if (name === "captcha") drawPicture();
+  showError("");
+  updateButton();
   fields()[0]?.focus();
 }
 
-function draw() {
-  // Each picture is good for one try; the number keeps the browser from showing the last again.
+function drawPicture() {
+  // Each picture is valid for one try. The number prevents the browser from showing a cached one.
   document.querySelector("#picture").src = `${form.dataset.picture}?${++pictures}`;
 }
 
 async function waitForPush() {
-  const answer = await postJson(form.dataset.push, {});
+  const response = await postJson(form.dataset.push, {});
   if (step !== "push") return;
-  if (answer.waiting) setTimeout(waitForPush, PUSH_POLL_INTERVAL_MS);
-  else follow(answer);
+  if (response.waiting) setTimeout(waitForPush, PUSH_POLL_INTERVAL_MS);
+  else follow(response);
 }
 
-function redirectToDataCenter(answer) {
-  const elsewhere = document.querySelector("#elsewhere");
-  elsewhere.action = answer.redirect;
-  elsewhere.elements.LOGIN_ID.value = document.querySelector("#login_id").value;
-  elsewhere.submit();
+function redirectToDataCenter(response) {
+  const dataCenterForm = document.querySelector("#data-center-form");
+  dataCenterForm.action = response.redirect;
+  dataCenterForm.elements.LOGIN_ID.value = document.querySelector("#login_id").value;
+  dataCenterForm.submit();
 }
 
-function follow(answer) {
-  if (answer.url) window.location.assign(answer.url);
-  else if (answer.redirect) redirectToDataCenter(answer);
-  else if (answer.step === "trust") {
+function follow(response) {
+  if (response.url) window.location.assign(response.url);
+  else if (response.redirect) redirectToDataCenter(response);
+  else if (response.step === "trust") {
     form.hidden = true;
     document.querySelector("#trust").hidden = false;
     document.querySelector("#trust h1").focus();
-  } else if (answer.step) show(answer.step);
-  if (answer.step === "push") {
-    document.querySelector("#push-number").textContent = answer.number;
+  } else if (response.step) show(response.step);
+  if (response.step === "push") {
+    document.querySelector("#push-number").textContent = response.number;
     waitForPush();
   }
 }
 
-function refuse(words, name) {
+function reject(message, name) {
   if (name && name !== step) show(name);
-  else if (step === "captcha") draw();
-  complain(words);
+  else if (step === "captcha") drawPicture();
+  showError(message);
   if (step !== "lookup") for (const field of fields()) field.value = "";
-  settle();
+  updateButton();
   fields()[0].focus();
 }
 
@@ -90,24 +90,24 @@ async function submit(event) {
   if (step === "password") values.PASSWORD = document.querySelector("#password").value;
   if (step === "captcha") values.captcha = document.querySelector("#captcha").value;
   if (step === "one-time-code") values.code = digits.map((digit) => digit.value).join("");
-  const answer = await postJson(form.dataset[step.replaceAll("-", "")], values);
-  if (answer.error) refuse(answer.error, answer.step);
-  else follow(answer);
+  const response = await postJson(form.dataset[step.replaceAll("-", "")], values);
+  if (response.error) reject(response.error, response.step);
+  else follow(response);
 }
 
-function spread(event) {
+function fillDigits(event) {
   const typed = event.target.value.replace(/\D/g, "");
-  const at = digits.indexOf(event.target);
+  const start = digits.indexOf(event.target);
   event.target.value = "";
-  [...typed].forEach((character, index) => { if (digits[at + index]) digits[at + index].value = character; });
+  [...typed].forEach((character, index) => { if (digits[start + index]) digits[start + index].value = character; });
   const empty = digits.find((digit) => digit.value === "");
   (empty ?? digits[digits.length - 1]).focus();
-  settle();
+  updateButton();
 }
 
 form.addEventListener("submit", submit);
-form.addEventListener("input", settle);
-digits.forEach((digit) => digit.addEventListener("input", spread));
+form.addEventListener("input", updateButton);
+digits.forEach((digit) => digit.addEventListener("input", fillDigits));
 document.querySelector("#change").addEventListener("click", () => show("lookup"));
 for (const button of document.querySelectorAll("#trust button")) {
   button.addEventListener("click", async () => {
@@ -115,5 +115,5 @@ for (const button of document.querySelectorAll("#trust button")) {
   });
 }
 show("lookup");
-// A login id that came along from another data centre is looked up at once.
+// A login ID that comes from another data center is looked up at once.
 if (form.dataset.known) form.requestSubmit();
