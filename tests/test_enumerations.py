@@ -13,8 +13,7 @@ from flask import Flask
 from support.claims import over_rows
 from support.harness import ANNA, Harness
 
-from wizard.cli.renderer import CONFIDENCE_MARKS, Renderer
-from wizard.cli.renderer import STEP_MARKS as RUNG_SHAPES
+from wizard.cli.renderer import CONFIDENCE_MARKS, STEP_MARKS, Renderer
 from wizard.diagnosis.causes import CauseGroup, CauseLevel, FailureCase
 from wizard.diagnosis.evidence import Origin, StoredTokenKind, TokenFormat
 from wizard.errors import describe_outcome, message_table, state_label
@@ -64,7 +63,7 @@ def painted(member: StepState, capsys: pytest.CaptureFixture[str]) -> str:
     return capsys.readouterr().err
 
 
-def of_trouble(member: CauseLevel) -> str:
+def incident_title(member: CauseLevel) -> str:
     """The words for what two connections of one cause have in common."""
     cases = (replace(CASE, failure=Failure("grant-dead")),) * 2
     return str(message_table()[CauseGroup(member, "", cases).code]["title"])
@@ -73,7 +72,7 @@ def of_trouble(member: CauseLevel) -> str:
 WORDS: dict[str, tuple[type[Enum], Callable[..., str]]] = {
     "a connection": (ConnectionState, state_label),
     "what goes on with a connection": (ActivityKind, state_label),
-    "a rung in the terminal": (StepState, lambda each: "".join(RUNG_SHAPES[each]) + each.value),
+    "a step in the terminal": (StepState, lambda each: "".join(STEP_MARKS[each]) + each.value),
     "a cause in the terminal": (
         Confidence,
         lambda each: "".join(CONFIDENCE_MARKS[each]) + each.value,
@@ -81,7 +80,7 @@ WORDS: dict[str, tuple[type[Enum], Callable[..., str]]] = {
     "a connection of a re-authorization": (ItemState, state_label),
     "a destination": (DestinationState, state_label),
     "what a data center says of a client": (ClientVerdict, describe_outcome),
-    "a cause that several connections share": (CauseLevel, of_trouble),
+    "a cause that several connections share": (CauseLevel, incident_title),
 }
 """By where members are shown: the enumeration, and how a member is told there."""
 
@@ -126,9 +125,9 @@ def test_of_every_enumeration_it_is_known_where_it_is_shown() -> None:
 @over_rows("place", WORDS)
 def test_every_member_has_words_of_its_own(place: str) -> None:
     kind, tell = WORDS[place]
-    told = {each: tell(each).strip() for each in kind if each not in WITHOUT_WORDS}
-    assert all(told.values()), told
-    assert len(set(told.values())) == len(told), told
+    labels = {each: tell(each).strip() for each in kind if each not in WITHOUT_WORDS}
+    assert all(labels.values()), labels
+    assert len(set(labels.values())) == len(labels), labels
 
 
 @over_rows("member", StepState)

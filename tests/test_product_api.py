@@ -337,11 +337,11 @@ def test_the_rows_of_a_listing_may_stand_bare() -> None:
 
 
 @over_rows(
-    ("told", "environment"),
+    ("kind", "environment"),
     [("production", "Production"), ("Sandbox", "Sandbox"), ("enterprise", ""), (None, "")],
 )
-def test_an_environment_is_named_only_where_zoho_names_one(told: object, environment: str) -> None:
-    body = {"org": [{"id": "1", "company_name": "Z", "type": told}, "odd", {"name": "no id"}]}
+def test_an_environment_is_named_only_where_zoho_names_one(kind: object, environment: str) -> None:
+    body = {"org": [{"id": "1", "company_name": "Z", "type": kind}, "odd", {"name": "no id"}]}
     (found,) = parse_organizations(zoho.product("crm"), make_response(body))
     assert found.environment == environment
 

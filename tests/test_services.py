@@ -34,9 +34,9 @@ def test_a_climb_that_cannot_be_does_not_end_the_climber(harness: Harness) -> No
     harness.services.verification_worker.submit("crm", 1)
     harness.services.verification_worker.stop()
 
-    receipt = harness.services.store.verification_reports.get("crm", 1)
-    assert receipt is not None
-    assert receipt.is_verified
+    report = harness.services.store.verification_reports.get("crm", 1)
+    assert report is not None
+    assert report.is_verified
 
 
 def test_a_closed_house_leaves_no_thread_behind(harness: Harness, tmp_path: Path) -> None:

@@ -40,14 +40,14 @@ class AssistedUsers:
 
     def __init__(self, harness: Harness, windows: HeadlessWindows) -> None:
         self.harness = harness
-        self.rooms = windows
+        self.windows = windows
         self.turns: list[tuple[str, str]] = []
         self.actions: dict[str, Callable[[AssistedUser], None]] = {}
 
     def __call__(self, prompt: UserPrompt) -> None:
-        email = list(self.rooms.pages)[-1]
+        email = list(self.windows.pages)[-1]
         self.turns.append((email, prompt.reason))
-        attendant = AssistedUser(self.harness, self.rooms.pages[email], email)
+        attendant = AssistedUser(self.harness, self.windows.pages[email], email)
         answer = self.actions.get(prompt.reason)
         if answer:
             answer(attendant)

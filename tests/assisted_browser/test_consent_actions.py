@@ -201,13 +201,13 @@ def test_the_client_must_be_named_as_it_is_known(named: str, right: bool) -> Non
     ],
 )
 def test_words_that_say_more_than_was_asked_for_are_the_persons(more: ListItem) -> None:
-    sight = replace(CONSENT, list_items=(CONSENT.list_items[0], more))
-    assert prompt_reason(next_consent_action(sight, EXPECTED)) == "wider"
+    snapshot = replace(CONSENT, list_items=(CONSENT.list_items[0], more))
+    assert prompt_reason(next_consent_action(snapshot, EXPECTED)) == "wider"
 
 
 def test_more_lines_than_scopes_are_the_persons() -> None:
-    sight = replace(CONSENT, list_items=(*CONSENT.list_items, LEADS))
-    assert prompt_reason(next_consent_action(sight, EXPECTED)) == "wider"
+    snapshot = replace(CONSENT, list_items=(*CONSENT.list_items, LEADS))
+    assert prompt_reason(next_consent_action(snapshot, EXPECTED)) == "wider"
 
 
 @over_rows(
@@ -249,8 +249,8 @@ def test_an_organization_that_is_not_sure_is_the_persons(
 
 
 def test_no_organization_is_chosen_for_another_person() -> None:
-    sight = replace(ORGANIZATIONS, text="bob@zylker.example")
-    assert prompt_reason(next_consent_action(sight, EXPECTED)) == "other-person"
+    snapshot = replace(ORGANIZATIONS, text="bob@zylker.example")
+    assert prompt_reason(next_consent_action(snapshot, EXPECTED)) == "other-person"
 
 
 def test_signing_in_is_the_persons() -> None:
@@ -278,31 +278,31 @@ def test_every_other_step_of_signing_in_is_the_persons(field: Field, why: str) -
 
 
 def test_a_captcha_in_a_frame_is_seen() -> None:
-    sight = replace(SIGN_IN, frames=("reCAPTCHA https://www.recaptcha.net/x",))
-    assert prompt_reason(next_consent_action(sight, EXPECTED)) == "captcha"
+    snapshot = replace(SIGN_IN, frames=("reCAPTCHA https://www.recaptcha.net/x",))
+    assert prompt_reason(next_consent_action(snapshot, EXPECTED)) == "captcha"
 
 
 def test_signing_in_without_a_field_waits_for_another_device() -> None:
-    sight = replace(SIGN_IN, fields=(), headings=("Verify on your device",))
-    assert prompt_reason(next_consent_action(sight, EXPECTED)) == "push"
+    snapshot = replace(SIGN_IN, fields=(), headings=("Verify on your device",))
+    assert prompt_reason(next_consent_action(snapshot, EXPECTED)) == "push"
 
 
 def test_announcements_are_put_off_or_left_behind() -> None:
-    sight = PageSnapshot(url=f"{EU}/announcement/x", headings=("New",))
-    assert next_consent_action(sight, EXPECTED) == Reopen()
+    snapshot = PageSnapshot(url=f"{EU}/announcement/x", headings=("New",))
+    assert next_consent_action(snapshot, EXPECTED) == Reopen()
     for name in ("Skip for now", "Remind me later"):
         assert next_consent_action(
-            replace(sight, buttons=(Button(name, True),)), EXPECTED
+            replace(snapshot, buttons=(Button(name, True),)), EXPECTED
         ) == Press(name)
-        assert next_consent_action(replace(sight, links=(name,)), EXPECTED) == Press(name)
-    assert next_consent_action(replace(sight, url=f"{EU}/home"), EXPECTED) == Reopen()
+        assert next_consent_action(replace(snapshot, links=(name,)), EXPECTED) == Press(name)
+    assert next_consent_action(replace(snapshot, url=f"{EU}/home"), EXPECTED) == Reopen()
 
 
 def test_a_page_of_zohos_own_ends_the_consent() -> None:
-    sight = PageSnapshot(
+    snapshot = PageSnapshot(
         url=EXPECTED.url, headings=("Invalid Client",), text="Invalid Client\nNo such id."
     )
-    assert next_consent_action(sight, EXPECTED) == ErrorPage("Invalid Client\nNo such id.")
+    assert next_consent_action(snapshot, EXPECTED) == ErrorPage("Invalid Client\nNo such id.")
 
 
 def test_a_blank_page_is_waited_for_and_one_that_cannot_be_reached_is_said() -> None:

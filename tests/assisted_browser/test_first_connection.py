@@ -171,8 +171,8 @@ def test_a_client_that_is_there_needs_no_console(first: FirstConnection) -> None
 
 
 def test_without_a_screen_the_command_says_so_and_changes_nothing(shell: Shell) -> None:
-    wish = ("--preset", "crm-read-leads", "--data-center", "eu", "--assist")
-    done = shell.run_in_terminal("connect", "crm", *wish, replies=[])
+    arguments = ("--preset", "crm-read-leads", "--data-center", "eu", "--assist")
+    done = shell.run_in_terminal("connect", "crm", *arguments, replies=[])
     assert done.exit_code == 1
     assert "There is no screen to open a window on" in done.stdout
     assert json.loads(shell.run("list", "--json").stdout)["connections"] == []

@@ -27,9 +27,9 @@ def test_the_scopes_are_widened_when_the_new_grant_is_proved(harness: Harness) -
     assert done.generation == 2
     assert scope_of(harness) == SCOPE, "a consent is no proof yet"
 
-    rungs = {rung.name: rung.state for rung in harness.verify("crm", 2)}
+    steps = {step.name: step.state for step in harness.verify("crm", 2)}
 
-    assert rungs["scope"] is StepState.PASSED
+    assert steps["scope"] is StepState.PASSED
     assert scope_of(harness) == WIDER_SCOPE
     grant = harness.services.store.grants.get("crm")
     assert grant is not None

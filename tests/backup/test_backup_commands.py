@@ -70,11 +70,11 @@ def test_a_restore_beside_a_machine_that_goes_on_is_told_until_that_one_is_gone(
         "restore", str(file), stdin_text=f"{PASSPHRASE}\n", **other_installation(shell)
     )
     status = shell.run("status", **other_installation(shell))
-    told = (done, status, shell.run("show", "crm", **other_installation(shell)))
+    results = (done, status, shell.run("show", "crm", **other_installation(shell)))
 
     caution = "Two homes may tend one grant"
-    assert [(caution in each.stderr, each.exit_code) for each in told] == [(True, 0)] * 3
-    assert "zoho-wizard restore --source-gone" in told[0].stderr
+    assert [(caution in each.stderr, each.exit_code) for each in results] == [(True, 0)] * 3
+    assert "zoho-wizard restore --source-gone" in results[0].stderr
     assert shell.run("restore", "--source-gone", **other_installation(shell)).exit_code == 0
     status = shell.run("status", "--json", **other_installation(shell))
     assert json.loads(status.stdout)["cautions"] == []

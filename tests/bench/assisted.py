@@ -74,9 +74,9 @@ def _reauthorize(
     try:
         page = connect_to_sign_in_page(chromium, harness.services.paths, ANNA)
         AssistedUser(harness, page).sign_in()
-        told, _ = process.communicate()
+        output, _ = process.communicate()
     finally:
         process.terminate()
         process.wait()
-    proofs = json.loads(told)["connections"]
-    assert [each["state"] for each in proofs] == ["reauthorized"] * len(names)
+    results = json.loads(output)["connections"]
+    assert [each["state"] for each in results] == ["reauthorized"] * len(names)

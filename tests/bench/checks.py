@@ -25,12 +25,12 @@ def measure(installation: Installation) -> Iterator[Measurement]:
         harness.controls.inject_fault("slow", seconds=UPSTREAM_SECONDS, times=1_000_000)
         harness.controls.clear_journal()
         _check(installation, environment, "crm-0000")
-        asks = len([entry for entry in harness.controls.journal() if entry["location"]])
+        requests = len([entry for entry in harness.controls.journal() if entry["location"]])
         begun = time.perf_counter()
         _check(installation, environment)
         elapsed = time.perf_counter() - begun
-    many = "1 ask" if asks == 1 else f"{asks} asks"
-    ideal = CONNECTIONS * asks * UPSTREAM_SECONDS / MAX_PARALLEL_CHECKS
+    many = "1 ask" if requests == 1 else f"{asks} asks"
+    ideal = CONNECTIONS * requests * UPSTREAM_SECONDS / MAX_PARALLEL_CHECKS
     yield Measurement(
         f"`check` of {CONNECTIONS:,} connections, {MAX_PARALLEL_CHECKS} at once",
         f"{elapsed:.0f} s",
@@ -42,6 +42,6 @@ def measure(installation: Installation) -> Iterator[Measurement]:
 def _check(installation: Installation, environment: dict[str, str], *names: str) -> None:
     command = [installation.wizard, "check", *names, "--json"]
     done = subprocess.run(command, env=environment, check=False, stdout=subprocess.PIPE)
-    told = json.loads(done.stdout)["connections"]
-    assert len(told) == (len(names) or CONNECTIONS)
-    assert all(each["is_verified"] for each in told)
+    results = json.loads(done.stdout)["connections"]
+    assert len(results) == (len(names) or CONNECTIONS)
+    assert all(each["is_verified"] for each in results)

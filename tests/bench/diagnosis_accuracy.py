@@ -54,14 +54,14 @@ def measure(installation: Installation) -> Iterator[Measurement]:
     yield share("it comes first, and nothing else is as sure", "is_decided")
     yield share("another one comes first, and nothing else is as sure", "is_mistaken", "0%")
     yield share("another one is called certain", "is_misled", "0%")
-    asks = [each.request_count for each in verdicts]
-    seen = f"{statistics.mean(asks):.1f}, {max(asks)}"
+    requests = [each.request_count for each in verdicts]
+    seen = f"{statistics.mean(requests):.1f}, {max(requests)}"
     against = f"the budget of {MAX_REQUESTS}"
     yield Measurement(
         "diagnosis: asks of Zoho, on average (pastes ask nothing) and at most",
         seen,
         against,
-        ratio(max(asks), MAX_REQUESTS),
+        ratio(max(requests), MAX_REQUESTS),
         "≤ 1",
     )
 
@@ -71,7 +71,7 @@ def _diagnose(installation: Installation, home: str, scenario: FailureScenario) 
         met = scenario.produce(harness)
         harness.controls.clear_journal()
         found = explain(harness, met)
-        asks = len([entry for entry in harness.controls.journal() if entry["location"]])
+        requests = len([entry for entry in harness.controls.journal() if entry["location"]])
     given = {each.code: each.confidence for each in found.causes}
     given = given or {found.code: Confidence.CONFIRMED}
     first, sure = next(iter(given)), is_decided(found.causes) or not found.causes
@@ -84,5 +84,5 @@ def _diagnose(installation: Installation, home: str, scenario: FailureScenario) 
         is_misled=any(
             given[each] is Confidence.CONFIRMED for each in given.keys() - {scenario.cause}
         ),
-        request_count=asks,
+        request_count=requests,
     )

@@ -109,15 +109,15 @@ def store_connections(store: Store, grants: list[Grant], clients: list[Client]) 
         {"connection": name, "generation": generation, "started_at": now, "finished_at": now}
         for name, generation in at
     ]
-    rungs = [
-        {"connection": connection, "generation": generation, "name": rung, "at": now}
+    steps = [
+        {"connection": connection, "generation": generation, "name": step, "at": now}
         | {"state": StepState.PASSED, "evidence": {"seen": "what it reaches"}}
         for connection, generation in at
-        for rung in STEPS
+        for step in STEPS
     ]
     with store.database.write() as c:
         c.execute(insert(schema.verification_reports), climbs)
-        c.execute(insert(schema.verification_steps), rungs)
+        c.execute(insert(schema.verification_steps), steps)
 
 
 def make_grants(count: int) -> tuple[list[Grant], list[Client]]:

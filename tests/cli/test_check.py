@@ -31,11 +31,11 @@ def test_all_connections_are_checked_and_told_in_their_order(
 
     checked = shell.run("check", "--json")
 
-    told = json.loads(checked.stdout)["connections"]
-    assert [each["name"] for each in told] == [*NAMES, "unbegun"]
-    assert [each["is_verified"] for each in told] == [*(True for _ in NAMES), False]
-    assert told[-1]["error"]["code"] == "no-grant"
-    assert checked.exit_code == told[-1]["error"]["exit_code"]
+    result = json.loads(checked.stdout)["connections"]
+    assert [each["name"] for each in result] == [*NAMES, "unbegun"]
+    assert [each["is_verified"] for each in result] == [*(True for _ in NAMES), False]
+    assert result[-1]["error"]["code"] == "no-grant"
+    assert checked.exit_code == result[-1]["error"]["exit_code"]
     assert len(shell_harness.logged_requests("/crm/v8/Leads")) == len(NAMES)
     assert not shell_harness.refresh_requests(), "their access tokens live"
 
@@ -62,9 +62,9 @@ def test_a_full_check_proves_every_rung_anew(shell: Shell, shell_harness: Harnes
     shell_harness.controls.clear_journal()
     whole = shell.run("check", NAMES[0], "--full", "--json")
     assert whole.exit_code == 0, whole.stderr
-    (told,) = json.loads(whole.stdout)["connections"]
-    rungs = [rung["name"] for rung in told["steps"]]
-    assert rungs == ["refresh", "identity", "organization", "read:crm", "scope", "clock"]
+    (result,) = json.loads(whole.stdout)["connections"]
+    steps = [step["name"] for step in result["steps"]]
+    assert steps == ["refresh", "identity", "organization", "read:crm", "scope", "clock"]
     assert len(shell_harness.refresh_requests()) == 1
 
 
@@ -93,10 +93,10 @@ def test_the_gravest_finding_of_many_is_the_exit_code(shell: Shell, shell_harnes
     shell_harness.controls.change_password(ANNA)
     checked = shell.run("check", "--json")
     assert checked.exit_code == 3
-    told = json.loads(checked.stdout)
-    assert {each["state"] for each in told["connections"]} == {"needs_reauthorization"}
-    (incident,) = told["incidents"]
-    assert incident["connections"] == [each["name"] for each in told["connections"]]
+    result = json.loads(checked.stdout)
+    assert {each["state"] for each in result["connections"]} == {"needs_reauthorization"}
+    (incident,) = result["incidents"]
+    assert incident["connections"] == [each["name"] for each in result["connections"]]
 
 
 def test_a_name_that_is_not_known_keeps_all_from_being_asked(

@@ -53,10 +53,10 @@ def test_a_connection_is_made_proved_and_used_without_a_browser(shell: Shell) ->
     )
     assert answer.status_code == 200
 
-    told = json.loads(shell.run("token", "crm", "--json").stdout)
-    assert told["access_token"] == token.stdout.strip()
-    assert told["location"] == "eu"
-    assert 300 <= told["expires_in"] <= 3600
+    result = json.loads(shell.run("token", "crm", "--json").stdout)
+    assert result["access_token"] == token.stdout.strip()
+    assert result["location"] == "eu"
+    assert 300 <= result["expires_in"] <= 3600
 
 
 def test_list_and_show_say_what_a_connection_reaches(shell: Shell) -> None:
@@ -69,7 +69,7 @@ def test_list_and_show_say_what_a_connection_reaches(shell: Shell) -> None:
 
     shown = json.loads(shell.run("show", "crm", "--json").stdout)
     assert shown["generation"] == 1
-    assert [rung["state"] for rung in shown["verification"]["steps"]].count("failed") == 0
+    assert [step["state"] for step in shown["verification"]["steps"]].count("failed") == 0
     assert "Zylker" in shell.run("show", "crm").stdout
 
 

@@ -171,15 +171,15 @@ def first_line(pipe: Path) -> str:
 
 
 def test_the_browser_is_given_a_file_and_no_link(shell: Shell) -> None:
-    heard, browser = shell.directory / "heard", shell.directory / "browser"
-    os.mkfifo(heard)
-    browser.write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" > {heard}\n')
+    opened, browser = shell.directory / "opened", shell.directory / "browser"
+    os.mkfifo(opened)
+    browser.write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" > {opened}\n')
     browser.chmod(0o700)
 
     running = shell.start("serve")
     running.wait_for_stderr(LINK)
     opening = shell.start(ZOHO_WIZARD_BROWSER=str(browser))
-    file = Path(first_line(heard))
+    file = Path(first_line(opened))
     opening.finish()
 
     assert "launch" not in str(file)

@@ -28,25 +28,25 @@ def test_json_says_where_a_token_may_be_used_and_as_whom(
         scope=("AaaServer.profile.READ", "ZohoCRM.org.READ", "Desk.basic.READ")
     )
     shell_harness.verify("crm", shell_harness.authorize("crm").generation or 0)
-    told = json.loads(shell.run("token", "crm", "--json").stdout)
-    assert told["access_token"].startswith("1000.")
-    assert 3500 < told["expires_in"] <= 3600
-    assert told["stale"] is False
-    assert told["account"]["email"] == "anna@zylker.example"
-    assert told["api_domain"] == f"{shell.simulator.url}/eu/www"
-    assert told["api_bases"] == {
+    result = json.loads(shell.run("token", "crm", "--json").stdout)
+    assert result["access_token"].startswith("1000.")
+    assert 3500 < result["expires_in"] <= 3600
+    assert result["stale"] is False
+    assert result["account"]["email"] == "anna@zylker.example"
+    assert result["api_domain"] == f"{shell.simulator.url}/eu/www"
+    assert result["api_bases"] == {
         "crm": f"{shell.simulator.url}/eu/www/crm/v8",
         "desk": f"{shell.simulator.url}/eu/desk/api/v1",
     }
-    assert told["organization_id"] == told["organization_ids"]["crm"]
+    assert result["organization_id"] == result["organization_ids"]["crm"]
 
 
 def test_a_stale_token_says_so_in_json(shell: Shell, crm: Harness) -> None:
     first = crm.services.tokens.access_token("crm")
     crm.advance(seconds=(first.expires_at - crm.now()).total_seconds() - 200)
     crm.controls.inject_fault("data-center-down", endpoint="oauth/v2/token")
-    told = json.loads(shell.run("token", "crm", "--json").stdout)
-    assert (told["access_token"], told["stale"]) == (first.value, True)
+    result = json.loads(shell.run("token", "crm", "--json").stdout)
+    assert (result["access_token"], result["stale"]) == (first.value, True)
 
 
 def test_a_throttled_token_exits_4_and_says_when(shell: Shell, crm: Harness) -> None:
@@ -104,12 +104,14 @@ def test_the_life_that_is_wanted_is_a_span_as_a_wait_is(
 
 
 @pytest.mark.parametrize(
-    "wish", [("--wait", "soon"), ("--min-ttl", "31m"), ("--min-ttl", "soon"), ("--wait", "-1")]
+    "arguments", [("--wait", "soon"), ("--min-ttl", "31m"), ("--min-ttl", "soon"), ("--wait", "-1")]
 )
-def test_a_wish_that_makes_no_sense_is_a_usage_error(shell: Shell, wish: tuple[str, str]) -> None:
-    ended = shell.run("token", "crm", *wish)
+def test_a_wish_that_makes_no_sense_is_a_usage_error(
+    shell: Shell, arguments: tuple[str, str]
+) -> None:
+    ended = shell.run("token", "crm", *arguments)
     assert (ended.exit_code, ended.stdout) == (2, "")
-    assert wish[0] in ended.stderr
+    assert arguments[0] in ended.stderr
 
 
 def test_an_unknown_name_is_answered_with_the_nearest(shell: Shell, crm: Harness) -> None:

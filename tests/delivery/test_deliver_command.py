@@ -63,14 +63,14 @@ def test_a_script_delivers_again_looks_for_drift_and_takes_back(
 
 
 def test_a_dry_run_and_a_script_without_yes_write_nothing(shell: Shell, target: Path) -> None:
-    wish = ("deliver", "crm", "--profile", "dotenv", "--to", str(target))
-    dry = shell.run(*wish, "--dry-run", "--json")
+    arguments = ("deliver", "crm", "--profile", "dotenv", "--to", str(target))
+    dry = shell.run(*arguments, "--dry-run", "--json")
     assert dry.exit_code == 0
     assert json.loads(dry.stdout)["fields"]["ZOHO_CLIENT_SECRET"] == "added"
-    refused = shell.run(*wish)
+    refused = shell.run(*arguments)
     assert refused.exit_code == 2
     assert "(input-needed)" in refused.stderr
-    shown = shell.run(*wish, "--dry-run", "--show-values")
+    shown = shell.run(*arguments, "--dry-run", "--show-values")
     assert "(values-need-a-terminal)" in shown.stderr
     assert shown.exit_code == 2
     assert target.read_text() == "DEBUG=1\n"
@@ -79,12 +79,12 @@ def test_a_dry_run_and_a_script_without_yes_write_nothing(shell: Shell, target: 
 def test_a_person_sees_the_preview_then_decides(
     shell: Shell, shell_harness: Harness, target: Path
 ) -> None:
-    wish = ("deliver", "crm", "--profile", "dotenv", "--to", str(target))
-    refused = shell.run_in_terminal(*wish, replies=[("Write this?", "n")])
+    arguments = ("deliver", "crm", "--profile", "dotenv", "--to", str(target))
+    refused = shell.run_in_terminal(*arguments, replies=[("Write this?", "n")])
     assert refused.exit_code == 1
     assert target.read_text() == "DEBUG=1\n"
     answers = [("Show the values", "y"), ("Write this?", "y")]
-    accepted = shell.run_in_terminal(*wish, "--show-values", replies=answers)
+    accepted = shell.run_in_terminal(*arguments, "--show-values", replies=answers)
     assert accepted.exit_code == 0, accepted.stdout
     assert token(shell_harness) in accepted.stdout.replace("\r\n", "")
     assert token(shell_harness) in target.read_text()
@@ -93,8 +93,8 @@ def test_a_person_sees_the_preview_then_decides(
 def test_values_are_not_shown_unless_the_person_says_so(
     shell: Shell, shell_harness: Harness, target: Path
 ) -> None:
-    wish = ("deliver", "crm", "--profile", "dotenv", "--to", str(target), "--show-values")
-    refused = shell.run_in_terminal(*wish, replies=[("Show the values", "n")])
+    arguments = ("deliver", "crm", "--profile", "dotenv", "--to", str(target), "--show-values")
+    refused = shell.run_in_terminal(*arguments, replies=[("Show the values", "n")])
     assert refused.exit_code == 1
     assert token(shell_harness) not in refused.stdout
 
@@ -102,8 +102,8 @@ def test_values_are_not_shown_unless_the_person_says_so(
 def test_a_reload_that_fails_is_told_and_the_delivery_stands(
     shell: Shell, shell_harness: Harness, target: Path
 ) -> None:
-    wish = ("deliver", "crm", "--profile", "dotenv", "--to", str(target), "--yes")
-    made = shell.run(*wish, "--then", "sh -c 'echo nothing listens >&2; exit 3'")
+    arguments = ("deliver", "crm", "--profile", "dotenv", "--to", str(target), "--yes")
+    made = shell.run(*arguments, "--then", "sh -c 'echo nothing listens >&2; exit 3'")
     assert made.exit_code == 1
     assert "nothing listens" in made.stderr
     assert token(shell_harness) in target.read_text()
@@ -142,9 +142,9 @@ def test_without_a_destination_the_profiles_are_told(shell: Shell, target: Path)
 
 
 def test_the_same_destination_twice_is_refused_with_the_reason(shell: Shell, target: Path) -> None:
-    wish = ("deliver", "crm", "--profile", "dotenv", "--to", str(target), "--yes")
-    assert shell.run(*wish).exit_code == 0
-    again = shell.run(*wish)
+    arguments = ("deliver", "crm", "--profile", "dotenv", "--to", str(target), "--yes")
+    assert shell.run(*arguments).exit_code == 0
+    again = shell.run(*arguments)
     assert (again.exit_code, "destination-exists" in again.stderr) == (2, True), again.stderr
 
 

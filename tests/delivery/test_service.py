@@ -41,8 +41,8 @@ def test_a_dotenv_is_delivered_private_and_read_back(harness: Harness, grant: Gr
     assert found["ZOHO_API_DOMAIN"] == f"{harness.simulator.url}/eu/www"
     assert stat.S_IMODE(target.stat().st_mode) == 0o600
     assert list(harness.directory.glob(".env?*")) == []
-    sight = harness.services.delivery.check(made)
-    assert (sight.state, sight.found_generation, sight.needs_delivery) == (
+    status = harness.services.delivery.check(made)
+    assert (status.state, status.found_generation, status.needs_delivery) == (
         DestinationState.CURRENT,
         1,
         False,
@@ -146,8 +146,8 @@ def test_a_new_grant_is_delivered_and_taken_back_byte_for_byte(
     made = deliver(harness, "dotenv", target)
     first = target.read_bytes()
     new = reauthorize(harness)
-    sight = harness.services.delivery.check(made)
-    assert (sight.state, sight.found_generation) == (DestinationState.OUT_OF_DATE, 1)
+    status = harness.services.delivery.check(made)
+    assert (status.state, status.found_generation) == (DestinationState.OUT_OF_DATE, 1)
     made = harness.services.delivery.deliver(made)
     assert dotenv_values(target)["ZOHO_REFRESH_TOKEN"] == new.refresh_token
     made = harness.services.delivery.undo(made)
@@ -544,9 +544,9 @@ def test_a_destination_drifts_when_the_refresh_token_is_replaced_and_is_brought_
     made = deliver(harness, "dotenv", target)
     new = rotated(harness)
     assert (new.generation, new.refresh_token == grant.refresh_token) == (grant.generation, False)
-    sight = harness.services.delivery.check(made)
-    assert (sight.state, sight.found_generation) == (DestinationState.ROTATED, grant.generation)
-    assert sight.needs_delivery
+    status = harness.services.delivery.check(made)
+    assert (status.state, status.found_generation) == (DestinationState.ROTATED, grant.generation)
+    assert status.needs_delivery
     made = harness.services.delivery.deliver(made, grant)  # as whoever read it before sees it
     assert new.refresh_token in target.read_text()
     assert harness.services.delivery.check(made).state is DestinationState.CURRENT

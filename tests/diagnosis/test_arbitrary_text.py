@@ -29,7 +29,7 @@ def reader() -> PasteReader:
 
 def read(text: str) -> DiagnosisResult | None:
     """What is understood; None: it was empty. It takes less than a second."""
-    for patience in (READ_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS, 0):
+    for tries_left in (READ_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS, 0):
         began = time.process_time()
         try:
             reading = reader().explain_text(text)
@@ -39,7 +39,7 @@ def read(text: str) -> DiagnosisResult | None:
             return None
         if time.process_time() - began < READ_TIMEOUT_SECONDS:
             return reading
-        assert patience, "three readings took a second each"
+        assert tries_left, "three readings took a second each"
     return None
 
 

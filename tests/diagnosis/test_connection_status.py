@@ -42,11 +42,11 @@ def test_a_connection_goes_from_consent_to_proof_step_by_step(harness: Harness) 
     harness.complete_authorization(begun, harness.give_consent(begun))
     assert shown(connection_status(harness)) == "not_verified"
     harness.verify("crm", 1)
-    proved = connection_status(harness)
-    assert shown(proved) == "verified"
-    assert proved.explanation is None
-    assert proved.report is not None
-    assert proved.report.is_verified
+    verified = connection_status(harness)
+    assert shown(verified) == "verified"
+    assert verified.explanation is None
+    assert verified.report is not None
+    assert verified.report.is_verified
 
 
 def test_an_abandoned_consent_leaves_the_connection_as_it_was(harness: Harness) -> None:

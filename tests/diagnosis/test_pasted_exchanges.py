@@ -39,8 +39,8 @@ def test_a_connection_is_known_by_the_refresh_token_in_the_paste(
 def test_a_log_and_a_curl_command_of_the_same_request_are_read_alike(
     harness: Harness, program: ThirdPartyProgram
 ) -> None:
-    told = program.refresh("us")
-    assert read(harness, told.as_log).explanation == read(harness, told.as_curl).explanation
+    exchange = program.refresh("us")
+    assert read(harness, exchange.as_log).explanation == read(harness, exchange.as_curl).explanation
 
 
 def test_the_scope_that_is_missing_is_named_with_the_command_that_adds_it(
@@ -65,13 +65,13 @@ def test_a_refused_secret_names_the_client_of_the_paste_and_the_command_that_sto
     harness: Harness, program: ThirdPartyProgram
 ) -> None:
     harness.register_client("Another")
-    told = program.refresh(client_secret="x")
+    exchange = program.refresh(client_secret="x")
     client_id = program.credentials["client_id"]
-    found = read(harness, told.as_curl).explanation
+    found = read(harness, exchange.as_curl).explanation
     assert f"zoho-wizard client set-secret {client_id} --data-center eu" in [
         step.command for cause in found.causes for step in cause.next_steps
     ]
-    answer = read(harness, told.response.text).explanation
+    answer = read(harness, exchange.response.text).explanation
     assert [each.command for each in answer.next_steps] == ["zoho-wizard client list"], "which one?"
 
 
@@ -89,8 +89,8 @@ def test_a_strangers_client_is_offered_no_command_that_would_fail(
 ) -> None:
     stranger = harness.controls.register_client(ANNA, ["http://localhost:9/"])
     values = {"client_id": stranger["client_id"], "client_secret": "x"}
-    told = program.refresh(refresh_token="1000.of.a.stranger", **values)
-    reading = read(harness, told.as_curl)
+    exchange = program.refresh(refresh_token="1000.of.a.stranger", **values)
+    reading = read(harness, exchange.as_curl)
     explanation = reading.explanation
     steps = [*explanation.next_steps, *(s for each in explanation.causes for s in each.next_steps)]
     commands = [each.command for each in steps]

@@ -149,7 +149,7 @@ def test_a_password_that_is_replaced_without_the_box_ends_nothing(
     grant = add_verified_connection(harness, "crm")
     getattr(harness.controls, replaced)(ANNA)
     harness.advance(hours=1)
-    assert [rung.failure for rung in harness.verify("crm", grant.generation)] == [None] * 6
+    assert [step.failure for step in harness.verify("crm", grant.generation)] == [None] * 6
 
 
 def test_a_relative_that_has_not_been_heard_of_is_asked_and_found_dead(harness: Harness) -> None:

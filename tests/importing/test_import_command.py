@@ -180,9 +180,9 @@ def test_a_token_that_does_not_tell_whose_it_is_is_proved_by_a_read(
 
     said = json.loads(run_import(shell, "--name", "mine", stdin_text=json.dumps(facts)).stdout)
 
-    rungs = {each["name"]: each["state"] for each in said["verification"]["steps"]}
-    assert (rungs["identity"], rungs["read:crm"]) == ("skipped", "passed")
-    assert rungs["scope"] == "partial", "the next consent asks who consents, too"
+    steps = {each["name"]: each["state"] for each in said["verification"]["steps"]}
+    assert (steps["identity"], steps["read:crm"]) == ("skipped", "passed")
+    assert steps["scope"] == "partial", "the next consent asks who consents, too"
     assert shell.run("token", "mine").exit_code == 0
 
 

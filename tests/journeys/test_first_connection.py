@@ -22,13 +22,13 @@ def test_a_newcomer_ends_on_a_receipt_that_says_who_where_and_which_environment(
     journey.open_consent_page().accept()
     page = journey.wait_until_verified()
     expect(page.headline).to_have_text(f"This reaches Zylker GmbH, Production, EU, as {ANNA}")
-    for rung in (
+    for step in (
         "makes an access token",
         "who consented",
         "live read from Zoho CRM",
         "clock agrees",
     ):
-        expect(page.step(rung)).to_contain_text("passed")
+        expect(page.step(step)).to_contain_text("passed")
 
 
 def test_a_newcomer_with_a_client_of_their_own_needs_few_actions(journey: Journey) -> None:
@@ -40,14 +40,14 @@ def test_a_newcomer_with_a_client_of_their_own_needs_few_actions(journey: Journe
 def test_what_the_receipt_says_is_what_is_stored(journey: Journey) -> None:
     journey.open_consent_page().accept()
     journey.wait_until_verified()
-    grant, receipt = (
+    grant, report = (
         journey.services.store.grants.get(CONNECTION_NAME),
         journey.services.store.verification_reports.get(CONNECTION_NAME),
     )
     assert grant is not None
-    assert receipt is not None
+    assert report is not None
     assert (grant.state, grant.generation, grant.location) == (GrantState.VERIFIED, 1, "eu")
-    assert receipt.is_verified
+    assert report.is_verified
     token = journey.services.tokens.access_token(CONNECTION_NAME)
     assert token.generation == 1
     assert len(journey.code_exchanges()) == 1

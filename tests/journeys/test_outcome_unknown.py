@@ -82,8 +82,8 @@ def statements(harness: Harness, act: Callable[[], object]) -> int:
     seen: list[str] = []
     engine = harness.services.store.database.engine
 
-    def note(*heard: str) -> None:
-        seen.append(heard[2])
+    def note(*received: str) -> None:
+        seen.append(received[2])
 
     event.listen(engine, "before_cursor_execute", note)
     act()

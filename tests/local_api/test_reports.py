@@ -52,11 +52,11 @@ def test_a_second_report_within_the_minute_is_told_when(
     second = reported(own, first)[1]["access_token"]
     harness.controls.clear_journal()
 
-    told = [reported(own, second), own.request("/token/crm")]
+    answers = [reported(own, second), own.request("/token/crm")]
 
-    assert [status for status, _ in told] == [503, 503]
-    assert [error_code(answer) for _, answer in told] == ["token-rejected"] * 2
-    assert all(answer["error"]["retry_at"] for _, answer in told)
+    assert [status for status, _ in answers] == [503, 503]
+    assert [error_code(answer) for _, answer in answers] == ["token-rejected"] * 2
+    assert all(answer["error"]["retry_at"] for _, answer in answers)
     assert harness.refresh_requests() == []
 
 

@@ -312,8 +312,8 @@ def test_others_learn_nothing_of_the_account_behind_a_failure(
     status, answer = shared.request("/token/crm")
 
     assert (status, error_code(answer)) == (409, "invalid-client")
-    told = json.dumps(answer)
-    assert not [each for each in (harness.registered_client["client_id"], ANNA) if each in told]
+    text = json.dumps(answer)
+    assert not [each for each in (harness.registered_client["client_id"], ANNA) if each in text]
 
 
 def test_a_launch_link_comes_from_the_own_socket(own: SocketClient) -> None:

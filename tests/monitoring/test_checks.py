@@ -54,12 +54,12 @@ def test_what_dies_just_after_it_was_connected_is_told_together_before_it_can_be
     harness.controls.change_password(ANNA)
     seen = check(harness)
     assert "token" not in logged_requests(harness), "Zoho's limits are used up by connecting"
-    trouble, *others = seen.incidents
+    incident, *others = seen.incidents
     assert not others
-    assert len(trouble.names) == 7
-    assert trouble.email == ANNA
-    assert trouble.explanation.exit_code == 4
-    assert trouble.explanation.failure is not None
+    assert len(incident.names) == 7
+    assert incident.email == ANNA
+    assert incident.explanation.exit_code == 4
+    assert incident.explanation.failure is not None
     dead = [
         each
         for each in harness.services.store.overviews.unsettled()
@@ -68,15 +68,15 @@ def test_what_dies_just_after_it_was_connected_is_told_together_before_it_can_be
     assert not dead, "no verdict has fallen"
     assert (
         set(harness.services.reauthorization.rejected_connections())
-        == set(trouble.names)
-        == set(trouble.to_reauthorize)
+        == set(incident.names)
+        == set(incident.to_reauthorize)
     )
-    assert trouble.explanation.failure.retry_at is not None
+    assert incident.explanation.failure.retry_at is not None
     (stored,) = harness.services.incidents.stored()
-    assert stored.names == trouble.names, "the page tells the same"
+    assert stored.names == incident.names, "the page tells the same"
     harness.advance(minutes=11)
     check(harness)
-    assert {grant_of(harness, name).state for name in trouble.names} == {
+    assert {grant_of(harness, name).state for name in incident.names} == {
         GrantState.NEEDS_REAUTHORIZATION
     }
 
@@ -110,9 +110,9 @@ def test_a_death_leaves_what_was_proved_before_in_its_receipt(harness: Harness) 
     harness.add_verified_connection()
     harness.controls.change_password(ANNA)
     latest_result(harness)
-    receipt = harness.services.store.verification_reports.get("crm")
-    assert receipt is not None
-    states = {rung.name: rung.state.value for rung in receipt.steps}
+    report = harness.services.store.verification_reports.get("crm")
+    assert report is not None
+    states = {step.name: step.state.value for step in report.steps}
     assert (states["refresh"], states["read:crm"]) == ("failed", "passed")
 
 
@@ -156,9 +156,9 @@ def test_a_verdict_is_about_the_generation_that_is_in_use_when_it_falls(harness:
     harness.controls.change_password(ANNA)
     seen: list[VerificationStep] = []
 
-    def authorize_meanwhile(_name: str, rung: VerificationStep) -> None:
+    def authorize_meanwhile(_name: str, step: VerificationStep) -> None:
         if not seen:
-            seen.append(rung)
+            seen.append(step)
             done = harness.authorize("crm")
             harness.services.store.grants.activate("crm", done.generation or 0, 1)
 
@@ -363,11 +363,11 @@ def test_those_with_a_refused_client_who_go_on_for_now_are_named(harness: Harnes
 def test_threads_that_look_at_once_do_not_pass_the_budget_together(harness: Harness) -> None:
     names = add_connections(harness, 10)
     harness.controls.clear_journal()
-    looks = [
+    checks = [
         threading.Thread(target=harness.services.checks.check, args=([name],)) for name in names
     ]
-    for each in looks:
+    for each in checks:
         each.start()
-    for each in looks:
+    for each in checks:
         each.join()
     assert logged_requests(harness)["token"] == 9

@@ -61,11 +61,11 @@ def test_a_cause_is_told_once_and_the_all_clear_once(shell: Shell, shell_harness
     look = ("monitor", "--once", "--notify", notify_command(shell))
     shell_harness.controls.change_password(ANNA)
     assert [shell.run(*look).exit_code for _ in range(2)] == [3, 3]
-    (trouble,) = read_notifications(shell)
-    assert trouble["event"] == "incident"
-    assert trouble["level"] == "account"
-    assert trouble["connections"] == ["books", "crm"]
-    assert trouble["sign_in_as"] == ANNA
+    (incident,) = read_notifications(shell)
+    assert incident["event"] == "incident"
+    assert incident["level"] == "account"
+    assert incident["connections"] == ["books", "crm"]
+    assert incident["sign_in_as"] == ANNA
     for name in ("crm", "books"):
         done = shell_harness.authorize(name)
         shell_harness.verify(name, done.generation or 0)
@@ -160,9 +160,9 @@ def test_a_token_that_meets_a_dead_grant_tells_at_once_and_the_watch_not_again(
     asked = shell.run("token", "crm")
     assert (asked.exit_code, asked.stdout) == (3, "")
     assert asked.stderr.startswith("✗ “crm” is dead")
-    (trouble,) = read_notifications(shell)
-    assert trouble["connections"] == ["books", "crm"], "its account was looked at before"
-    assert trouble["commands"] == ["zoho-wizard reauthorize books crm"]
+    (incident,) = read_notifications(shell)
+    assert incident["connections"] == ["books", "crm"], "its account was looked at before"
+    assert incident["commands"] == ["zoho-wizard reauthorize books crm"]
     assert shell.run("token", "crm").exit_code == 3
     assert shell.run("monitor", "--once").exit_code == 3
     assert len(read_notifications(shell)) == 1

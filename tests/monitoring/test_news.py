@@ -15,7 +15,7 @@ from wizard.monitoring.service import CheckRun
 
 
 @pytest.fixture
-def told(harness: Harness, inbox: Inbox) -> Harness:
+def notified(harness: Harness, inbox: Inbox) -> Harness:
     """A home that tells the inbox."""
     harness.services.store.monitoring.set_notify_command(inbox.url)
     return harness
@@ -43,40 +43,42 @@ def dead(harness: Harness, name: str) -> bool:
 
 
 def test_seven_that_die_after_the_eighth_are_told_and_each_once(
-    told: Harness, inbox: Inbox
+    notified: Harness, inbox: Inbox
 ) -> None:
-    first, *others = many(told, 8)
-    grant = told.services.store.grants.get(first)
+    first, *others = many(notified, 8)
+    grant = notified.services.store.grants.get(first)
     assert grant is not None
-    revoke_by_other_program(told, grant)
-    check(told)
+    revoke_by_other_program(notified, grant)
+    check(notified)
     (message,) = inbox.taken()
     assert (message["connections"], message["new"], message["known"]) == ([first], [first], [])
-    told.advance(hours=2)
-    told.controls.change_password(ANNA)
-    check(told)
+    notified.advance(hours=2)
+    notified.controls.change_password(ANNA)
+    check(notified)
     (message,) = inbox.taken()
     assert message["connections"] == [first, *others]
     assert (message["new"], message["known"]) == (others, [first])
-    assert all(dead(told, name) for name in others)
-    check(told)
+    assert all(dead(notified, name) for name in others)
+    check(notified)
     assert inbox.taken() == []
 
 
-def test_what_arrived_is_known_and_what_did_not_is_sent_again(told: Harness, inbox: Inbox) -> None:
-    add_verified_connection(told, "books", email=CARLA, organization=FIRST_ORGANIZATION)
-    add_verified_connection(told, "crm")
+def test_what_arrived_is_known_and_what_did_not_is_sent_again(
+    notified: Harness, inbox: Inbox
+) -> None:
+    add_verified_connection(notified, "books", email=CARLA, organization=FIRST_ORGANIZATION)
+    add_verified_connection(notified, "crm")
     for person in (ANNA, CARLA):
-        told.controls.change_password(person)
+        notified.controls.change_password(person)
     inbox.judge = lambda message: 503 if message["sign_in_as"] == CARLA else 200
-    (failure,) = check(told)
+    (failure,) = check(notified)
     assert failure.code == "notification-failed"
     assert [each["sign_in_as"] for each in inbox.taken()] == [CARLA, ANNA]
     inbox.judge = lambda _message: 204
-    assert check(told) == ()
+    assert check(notified) == ()
     (message,) = inbox.taken()
     assert (message["sign_in_as"], message["new"]) == (CARLA, ["books"])
-    assert told.services.store.monitoring.notify_failure() is None
+    assert notified.services.store.monitoring.notify_failure() is None
 
 
 def test_what_nobody_could_be_told_of_is_told_once_somebody_can(
@@ -90,120 +92,120 @@ def test_what_nobody_could_be_told_of_is_told_once_somebody_can(
     assert [each["new"] for each in inbox.taken()] == [["crm"]]
 
 
-def test_a_failed_all_clear_is_sent_again(told: Harness, inbox: Inbox) -> None:
-    add_verified_connection(told, "crm")
-    told.controls.change_password(ANNA)
-    check(told)
-    authorize(told, "crm")
+def test_a_failed_all_clear_is_sent_again(notified: Harness, inbox: Inbox) -> None:
+    add_verified_connection(notified, "crm")
+    notified.controls.change_password(ANNA)
+    check(notified)
+    authorize(notified, "crm")
     inbox.judge = lambda _message: 500
-    assert check(told)
+    assert check(notified)
     inbox.judge = lambda _message: 200
-    assert check(told) == check(told) == ()
+    assert check(notified) == check(notified) == ()
     assert [each["event"] for each in inbox.taken()] == ["incident", "all-well", "all-well"]
 
 
 def test_a_test_notification_that_arrives_does_not_cancel_the_all_clear_that_is_due(
-    told: Harness, inbox: Inbox
+    notified: Harness, inbox: Inbox
 ) -> None:
-    add_verified_connection(told, "crm")
-    told.controls.change_password(ANNA)
-    check(told)
-    authorize(told, "crm")
+    add_verified_connection(notified, "crm")
+    notified.controls.change_password(ANNA)
+    check(notified)
+    authorize(notified, "crm")
     inbox.judge = lambda _message: 500
-    assert check(told)
+    assert check(notified)
     inbox.taken()
     inbox.judge = lambda _message: 200
-    assert told.services.monitoring.test() is None
-    assert check(told) == check(told) == ()
+    assert notified.services.monitoring.test() is None
+    assert check(notified) == check(notified) == ()
     assert [each["event"] for each in inbox.taken()] == ["test", "all-well"]
 
 
 def test_an_all_clear_stays_due_when_a_later_failure_is_told_to_nobody(
-    told: Harness, inbox: Inbox
+    notified: Harness, inbox: Inbox
 ) -> None:
-    add_verified_connection(told, "books", email=CARLA, organization=FIRST_ORGANIZATION)
-    add_verified_connection(told, "crm")
-    told.controls.change_password(ANNA)
-    check(told)
-    authorize(told, "crm")
-    told.controls.change_password(CARLA)
+    add_verified_connection(notified, "books", email=CARLA, organization=FIRST_ORGANIZATION)
+    add_verified_connection(notified, "crm")
+    notified.controls.change_password(ANNA)
+    check(notified)
+    authorize(notified, "crm")
+    notified.controls.change_password(CARLA)
     inbox.judge = lambda _message: 500
-    assert check(told)
-    done = told.authorize("books", CARLA, FIRST_ORGANIZATION)
-    told.verify("books", done.generation or 0)
+    assert check(notified)
+    done = notified.authorize("books", CARLA, FIRST_ORGANIZATION)
+    notified.verify("books", done.generation or 0)
     inbox.taken()
     inbox.judge = lambda _message: 200
-    assert told.services.monitoring.test() is None
-    assert check(told) == check(told) == ()
+    assert notified.services.monitoring.test() is None
+    assert check(notified) == check(notified) == ()
     assert [each["event"] for each in inbox.taken()] == ["test", "all-well"]
 
 
 def test_a_connection_that_was_removed_and_added_again_is_told_when_it_dies(
-    told: Harness, inbox: Inbox
+    notified: Harness, inbox: Inbox
 ) -> None:
     for _ in range(2):
-        grant = add_verified_connection(told, "crm")
+        grant = add_verified_connection(notified, "crm")
         assert grant.generation == 1
-        revoke_by_other_program(told, grant)
-        check(told)
+        revoke_by_other_program(notified, grant)
+        check(notified)
         (message,) = inbox.taken()
         assert (message["event"], message["new"]) == ("incident", ["crm"])
-        told.services.tokens.remove_connection("crm")
+        notified.services.tokens.remove_connection("crm")
 
 
 def test_a_dead_connection_that_is_removed_ends_in_an_all_clear(
-    told: Harness, inbox: Inbox
+    notified: Harness, inbox: Inbox
 ) -> None:
-    add_verified_connection(told, "books", email=CARLA, organization=FIRST_ORGANIZATION)
-    add_verified_connection(told, "crm")
-    told.services.token_cache.remove("crm")
-    told.controls.change_password(ANNA)
-    told.services.checks.check(["crm"])
-    assert told.services.monitoring.notify_rejected("crm") == ()
-    told.services.tokens.remove_connection("crm")
-    check(told)
-    check(told)
+    add_verified_connection(notified, "books", email=CARLA, organization=FIRST_ORGANIZATION)
+    add_verified_connection(notified, "crm")
+    notified.services.token_cache.remove("crm")
+    notified.controls.change_password(ANNA)
+    notified.services.checks.check(["crm"])
+    assert notified.services.monitoring.notify_rejected("crm") == ()
+    notified.services.tokens.remove_connection("crm")
+    check(notified)
+    check(notified)
     assert [each["event"] for each in inbox.taken()] == ["incident", "all-well"]
 
 
 @pytest.mark.parametrize("well", [True, False])
 def test_after_a_failure_the_next_check_tells_even_if_nothing_is_new(
-    told: Harness, inbox: Inbox, well: bool
+    notified: Harness, inbox: Inbox, well: bool
 ) -> None:
-    add_verified_connection(told, "crm")
+    add_verified_connection(notified, "crm")
     if not well:
-        told.controls.change_password(ANNA)
-        check(told)
+        notified.controls.change_password(ANNA)
+        check(notified)
     inbox.judge = lambda _message: 500
-    assert told.services.monitoring.test()
+    assert notified.services.monitoring.test()
     inbox.taken()
     inbox.judge = lambda _message: 200
-    check(told)
+    check(notified)
     (message,) = inbox.taken()
     expected = ("all-well", None) if well else ("incident", True)
     assert (message["event"], message.get("reminder")) == expected
-    assert told.services.store.monitoring.notify_failure() is None
-    check(told)
+    assert notified.services.store.monitoring.notify_failure() is None
+    check(notified)
     assert inbox.taken() == []
 
 
 @pytest.mark.parametrize(("hours", "reminded"), [(21, False), (23.9, True)])
 def test_what_stays_broken_is_told_again_after_a_day(
-    told: Harness, inbox: Inbox, hours: float, reminded: bool
+    notified: Harness, inbox: Inbox, hours: float, reminded: bool
 ) -> None:
-    add_verified_connection(told, "crm")
-    told.controls.change_password(ANNA)
-    check(told)
+    add_verified_connection(notified, "crm")
+    notified.controls.change_password(ANNA)
+    check(notified)
     assert not inbox.taken()[0]["reminder"]
-    told.advance(hours=hours)
-    check(told, timedelta(0))
+    notified.advance(hours=hours)
+    check(notified, timedelta(0))
     assert inbox.taken() == [], "no reminders were wanted"
-    check(told)
+    check(notified)
     messages = inbox.taken()
     assert [(each["reminder"], each["new"], each["known"]) for each in messages] == (
         [(True, [], ["crm"])] if reminded else []
     )
-    check(told)
+    check(notified)
     assert inbox.taken() == []
 
 
@@ -217,38 +219,38 @@ def throttled(harness: Harness) -> None:
 
 
 def test_what_is_certain_is_told_before_the_limits_are_waited_for(
-    told: Harness, inbox: Inbox
+    notified: Harness, inbox: Inbox
 ) -> None:
-    throttled(told)
-    add_verified_connection(told, "crm", email=CARLA, organization=FIRST_ORGANIZATION)
-    told.controls.change_password(CARLA)
+    throttled(notified)
+    add_verified_connection(notified, "crm", email=CARLA, organization=FIRST_ORGANIZATION)
+    notified.controls.change_password(CARLA)
     before: list[dict[str, Any]] = []
 
     def wait(until: datetime) -> bool:
         before.extend(inbox.taken())
-        told.advance(seconds=(until - told.now()).total_seconds())
+        notified.advance(seconds=(until - notified.now()).total_seconds())
         return True
 
     def tell(found: CheckRun) -> None:
-        told.services.monitoring.tell_certain(found)
+        notified.services.monitoring.tell_certain(found)
 
-    look = told.services.monitoring.run_checks(wait=wait, before_wait=tell)
+    look = notified.services.monitoring.run_checks(wait=wait, before_wait=tell)
     assert [each["new"] for each in before] == [["crm"]]
     assert [each.name for each in look.results if not each.is_working] == ["crm"]
-    told.services.monitoring.notify(look)
+    notified.services.monitoring.notify(look)
     assert inbox.taken() == [], "and not again after the wait"
 
 
 def test_a_death_that_was_told_while_a_check_went_on_is_no_all_clear_and_no_news(
-    told: Harness, inbox: Inbox
+    notified: Harness, inbox: Inbox
 ) -> None:
-    add_verified_connection(told, "crm")
-    look = told.services.monitoring.run_checks()
+    add_verified_connection(notified, "crm")
+    look = notified.services.monitoring.run_checks()
     assert look.is_healthy
-    told.services.token_cache.remove("crm")
-    told.controls.change_password(ANNA)
-    told.services.checks.check(["crm"])
-    assert told.services.monitoring.notify_rejected("crm") == ()
-    told.services.monitoring.notify(look)
-    check(told)
+    notified.services.token_cache.remove("crm")
+    notified.controls.change_password(ANNA)
+    notified.services.checks.check(["crm"])
+    assert notified.services.monitoring.notify_rejected("crm") == ()
+    notified.services.monitoring.notify(look)
+    check(notified)
     assert [each["event"] for each in inbox.taken()] == ["incident"]

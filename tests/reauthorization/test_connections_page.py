@@ -16,11 +16,11 @@ def test_the_page_tells_one_cause_once_and_whose_sign_in_mends_it(journey: Journ
     journey.controls.change_password(ANNA)
     detect_rejection(journey, *NAMES)
     journey.open_wizard()
-    told = journey.page.locator(".explanation")
-    expect(told).to_have_count(1)
-    expect(told).to_contain_text(f"3 connections of {ANNA} lost their refresh tokens")
-    expect(told.get_by_role("definition").filter(has_text=ANNA)).to_be_visible()
-    expect(told.get_by_role("link", name="leads", exact=True)).to_be_visible()
+    explanation = journey.page.locator(".explanation")
+    expect(explanation).to_have_count(1)
+    expect(explanation).to_contain_text(f"3 connections of {ANNA} lost their refresh tokens")
+    expect(explanation.get_by_role("definition").filter(has_text=ANNA)).to_be_visible()
+    expect(explanation.get_by_role("link", name="leads", exact=True)).to_be_visible()
 
 
 def test_all_are_checked_on_the_page_while_it_says_how_far_that_is(journey: Journey) -> None:

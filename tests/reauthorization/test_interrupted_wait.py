@@ -36,9 +36,9 @@ def test_ctrl_c_while_a_verification_waits_prints_what_is_known_and_exits_130(
     assert stopped.exit_code == 130
     if options:
         assert json.loads(stopped.stderr.splitlines()[-1])["error"]["code"] == "interrupted"
-        (told,) = json.loads(stopped.stdout)["connections"]
-        assert told["name"] == "crm"
-        assert told["error"]["code"] == "throttled"
+        (result,) = json.loads(stopped.stdout)["connections"]
+        assert result["name"] == "crm"
+        assert result["error"]["code"] == "throttled"
     else:
         assert "Stopped." in stopped.stderr
         [line] = [each for each in stopped.stdout.splitlines() if each.startswith("crm")]

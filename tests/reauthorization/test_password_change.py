@@ -22,24 +22,24 @@ def test_the_guide_names_what_hangs_on_each_account(shell: Shell, shell_harness:
     shell_harness.services.delivery.add(
         shell_harness.services.delivery.describe("crm", "dotenv", str(target))
     )
-    told = json.loads(shell.run("password-change", "--json").stdout)
-    anna, carla = told["accounts"]
+    result = json.loads(shell.run("password-change", "--json").stdout)
+    anna, carla = result["accounts"]
     assert [each["name"] for each in anna["connections"]] == ["books", "crm"]
     assert anna["programs"] == [str(target)]
     assert all(each["last_refreshed_at"] for each in anna["connections"])
     assert carla["email"] == CARLA
-    assert "unticked" in told["advice"][0]
+    assert "unticked" in result["advice"][0]
 
 
 def test_the_message_for_a_colleague_is_about_their_account_alone(
     shell: Shell, shell_harness: Harness
 ) -> None:
     two_accounts(shell_harness)
-    told = shell.run("password-change", ANNA.upper(), "--message")
-    assert told.exit_code == 0
-    assert ANNA in told.stdout
-    assert "2 connections of ours work with that account: books, crm." in told.stdout
-    assert "carla" not in told.stdout
+    result = shell.run("password-change", ANNA.upper(), "--message")
+    assert result.exit_code == 0
+    assert ANNA in result.stdout
+    assert "2 connections of ours work with that account: books, crm." in result.stdout
+    assert "carla" not in result.stdout
 
 
 def test_the_check_after_the_change_says_what_died_and_asks_nobody_else(

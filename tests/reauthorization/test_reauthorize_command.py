@@ -43,8 +43,8 @@ def test_all_that_died_is_repaired_and_proved_in_one_run(
 
     assert done.exit_code == 0, done.stderr
     assert "2 consents in all, 1 sign-in." in done.stderr
-    proofs = json.loads(done.stdout)["connections"]
-    assert [(each["name"], each["state"]) for each in proofs] == [
+    results = json.loads(done.stdout)["connections"]
+    assert [(each["name"], each["state"]) for each in results] == [
         ("crm", "reauthorized"),
         ("leads", "reauthorized"),
     ]
@@ -168,9 +168,9 @@ def test_by_the_pages_it_waits_until_all_is_repaired(shell: Shell, shell_harness
     done = running.finish()
     assert done.exit_code == 0, done.stderr
     assert done.stdout.count("✓ Re-authorized") == 2
-    repair = shell_harness.services.reauthorization.current()
-    assert repair is not None
-    assert repair.is_done, "its page shows the proofs until they were seen"
+    reauthorization = shell_harness.services.reauthorization.current()
+    assert reauthorization is not None
+    assert reauthorization.is_done, "its page shows the proofs until they were seen"
     assert "nothing to repair" in shell.run("reauthorize").stderr
 
 

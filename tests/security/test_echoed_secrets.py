@@ -302,12 +302,12 @@ def test_a_secret_that_zoho_repeats_is_not_in_the_database_the_terminal_or_the_l
         connection = Connection("crm", "1000.ABC", scope, "eu", created_at=now)
         grant = Grant("crm", 1, "1000.ABC", REFRESH, scope, "eu", GrantState.NOT_VERIFIED, now)
         services.store.transfers.import_contents(StoreContents((client,), (connection,), (grant,)))
-        rungs = list(services.verification.verify("crm", 1))
-        receipt = services.store.verification_reports.get("crm", 1)
-        shown = [to_json(receipt), *(str(each.evidence) for each in rungs)]
-        for rung in rungs:
-            if rung.failure:
-                shown.append(to_json(explain(rung.failure, name="crm")))
+        steps = list(services.verification.verify("crm", 1))
+        report = services.store.verification_reports.get("crm", 1)
+        shown = [to_json(report), *(str(each.evidence) for each in steps)]
+        for step in steps:
+            if step.failure:
+                shown.append(to_json(explain(step.failure, name="crm")))
         shown += [
             describe_outcome(ask.outcome) for ask in services.request_log.view("crm").requests
         ]
@@ -316,7 +316,7 @@ def test_a_secret_that_zoho_repeats_is_not_in_the_database_the_terminal_or_the_l
             for each in tmp_path.rglob("*")
             if each.is_file() and each.suffix != ".key"
         ).decode("latin-1")
-    assert len(rungs) > 1 or answers is not names
+    assert len(steps) > 1 or answers is not names
     assert not seen(stored, secret)
     assert not any(seen(each, secret) for each in shown)
     assert not seen(caplog.text, secret)

@@ -179,25 +179,25 @@ def test_an_import_of_what_zoho_never_writes_is_refused_before_anything_is_asked
 
 
 @pytest.fixture
-def house_of() -> Iterator[Callable[[Path, str], Services]]:
+def services_of() -> Iterator[Callable[[Path, str], Services]]:
     opened = []
 
-    def open_house(directory: Path, url: str) -> Services:
+    def open_services(directory: Path, url: str) -> Services:
         opened.append(Services.open(settings_for(directory, url)))
         return opened[-1]
 
-    yield open_house
+    yield open_services
     for services in opened:
         services.close()
 
 
 def test_a_consent_that_brings_a_command_for_a_token_stores_nothing(
-    harness: Harness, tmp_path: Path, house_of: Callable[[Path, str], Services]
+    harness: Harness, tmp_path: Path, services_of: Callable[[Path, str], Services]
 ) -> None:
     harness.add_connection("crm")
     evil = json.dumps({"access_token": "1000.a.b", "refresh_token": COMMAND, "expires_in": 3600})
     with RawServer(http_response(body=evil)) as server:
-        services = house_of(tmp_path / "evil", server.url)
+        services = services_of(tmp_path / "evil", server.url)
         [client], [connection] = (
             harness.services.store.clients.all(),
             harness.services.store.connections.all(),
@@ -210,8 +210,8 @@ def test_a_consent_that_brings_a_command_for_a_token_stores_nothing(
     assert done.failure is not None
     assert done.failure.code == "outcome-unknown"
     assert services.store.grants.of_connection("crm") == ()
-    asks = services.store.request_log.requests(since=services.clock() - timedelta(hours=1))
-    assert [ask.outcome for ask in asks if ask.kind is RequestKind.CODE_EXCHANGE] == [
+    requests = services.store.request_log.requests(since=services.clock() - timedelta(hours=1))
+    assert [ask.outcome for ask in requests if ask.kind is RequestKind.CODE_EXCHANGE] == [
         "malformed-answer"
     ]
     services.close()

@@ -34,7 +34,7 @@ def test_a_process_killed_while_it_waits_for_a_token_leaves_an_unknown_outcome_a
         "byte-by-byte", endpoint="oauth/v2/token", seconds=60, processed=processed
     )
     store, wanted = harness.services.store, begun.attempt.id
-    told = (
+    command = (
         str(harness.directory),
         harness.simulator.url,
         callback,
@@ -42,7 +42,7 @@ def test_a_process_killed_while_it_waits_for_a_token_leaves_an_unknown_outcome_a
         begun.cookie_value,
     )
     with subprocess.Popen(
-        [sys.executable, "-c", COMPLETE_AUTHORIZATION, *told], cwd=Path(__file__).parent.parent
+        [sys.executable, "-c", COMPLETE_AUTHORIZATION, *command], cwd=Path(__file__).parent.parent
     ) as doomed:
         wait_for(lambda: len(harness.code_exchanges()) == 1)
         assert store.attempts.get(wanted).state is AttemptState.EXCHANGE_INTENT

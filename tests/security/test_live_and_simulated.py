@@ -30,8 +30,8 @@ def copied_data(shell_harness: Harness, shell: Shell) -> Harness:
     """A simulator's home, copied whole into the live one's place: database, cache and key."""
     shell_harness.add_verified_connection("crm")
     shell_harness.services.tokens.access_token("crm")
-    for room in ("data", "config"):
-        live = Path(shell.environment["ZOHO_WIZARD_HOME"]) / room
+    for folder in ("data", "config"):
+        live = Path(shell.environment["ZOHO_WIZARD_HOME"]) / folder
         shutil.copytree(live / "simulator", live, dirs_exist_ok=True)
     return shell_harness
 

@@ -158,10 +158,10 @@ def test_a_second_row_of_somebody_else_is_not_outvoted() -> None:
 
 
 def test_what_is_not_found_is_refused_where_the_tables_tell_and_else_left_to_the_session() -> None:
-    told = socket_owner.Peers((), {socket.AF_INET: True, socket.AF_INET6: False})
-    assert not told.admits(socket.AF_INET, frozenset())
-    assert told.admits(socket.AF_INET6, frozenset())
-    assert not told.admits(socket.AF_INET6, frozenset({NOBODY + 1}))
+    peers = socket_owner.Peers((), {socket.AF_INET: True, socket.AF_INET6: False})
+    assert not peers.admits(socket.AF_INET, frozenset())
+    assert peers.admits(socket.AF_INET6, frozenset())
+    assert not peers.admits(socket.AF_INET6, frozenset({NOBODY + 1}))
 
 
 def test_tables_that_do_not_show_ourselves_tell_nothing(tmp_path: Path) -> None:
@@ -184,8 +184,8 @@ def test_a_connection_that_is_not_in_the_tables_is_refused(
 ) -> None:
     nothing = tmp_path / "tcp"
     nothing.touch()
-    told = socket_owner.Peers((nothing,), dict.fromkeys((socket.AF_INET, socket.AF_INET6), True))
-    server = Server(services, services.settings.port, peers=told)
+    peers = socket_owner.Peers((nothing,), dict.fromkeys((socket.AF_INET, socket.AF_INET6), True))
+    server = Server(services, services.settings.port, peers=peers)
     server.start()
     try:
         said = ask(ME, services, "/static/wizard.css")

@@ -113,14 +113,14 @@ def test_only_a_choice_of_organizations_is_asked_about(zoho: ZohoDriver) -> None
 )
 def test_a_token_reaches_the_organization_chosen_and_dies_alone(zoho: ZohoDriver) -> None:
     outlet = zoho.issue_tokens(CARLA, "20091000002")
-    sandbox = zoho.issue_tokens(CARLA, "20091000003")
+    other_environment = zoho.issue_tokens(CARLA, "20091000003")
     refreshed = zoho.refresh(outlet["refresh_token"]).json()["access_token"]
     assert zoho.call_api(refreshed).json()["org"][0]["company_name"] == "Zylker Outlet"
-    assert zoho.call_api(sandbox["access_token"]).json()["org"][0]["type"] == "Sandbox"
+    assert zoho.call_api(other_environment["access_token"]).json()["org"][0]["type"] == "Sandbox"
     revoke = zoho.url_for("/oauth/v2/token/revoke")
     requests.post(revoke, data={"token": outlet["refresh_token"]}, timeout=10)
     assert not zoho.is_accepted(refreshed)
-    assert zoho.is_accepted(sandbox["access_token"])
+    assert zoho.is_accepted(other_environment["access_token"])
 
 
 @pytest.mark.rule("no-account-is-no-org")

@@ -143,11 +143,11 @@ def test_the_limit_of_codes_may_be_a_page_of_zohos_own(zoho: ZohoDriver) -> None
 @pytest.mark.rule("rate-limit-applies-to-client-credentials")
 def test_client_credentials_are_throttled_too(zoho: ZohoDriver) -> None:
     mine = zoho.controls.register_client(ANNA, [], kind="self-client")
-    wish = {
+    request = {
         "grant_type": "client_credentials",
         "client_id": mine["client_id"],
         "client_secret": mine["secrets"]["eu"],
         "scope": "ZohoCliq.Channels.READ",
     }
-    assert all("access_token" in zoho.request_token(**wish).json() for _ in range(10))
-    assert zoho.request_token(**wish).json() == RATE_LIMIT_BODY
+    assert all("access_token" in zoho.request_token(**request).json() for _ in range(10))
+    assert zoho.request_token(**request).json() == RATE_LIMIT_BODY

@@ -132,5 +132,5 @@ def test_the_portal_of_its_code_can_be_chosen(zoho: ZohoDriver) -> None:
 
 def test_json_is_no_way_to_send_client_credentials(zoho: ZohoDriver, self_client: Client) -> None:
     address = zoho.url_for("/oauth/v2/token")
-    wish = {"grant_type": "client_credentials"}
-    assert requests.post(address, json=wish, timeout=10).status_code == 400
+    request = {"grant_type": "client_credentials"}
+    assert requests.post(address, json=request, timeout=10).status_code == 400

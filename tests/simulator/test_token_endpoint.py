@@ -165,9 +165,9 @@ def test_a_query_with_a_json_content_type_and_no_body_is_taken(zoho: ZohoDriver)
 
 @pytest.mark.rule("client-by-basic")
 def test_the_client_may_come_by_basic_authorization(zoho: ZohoDriver) -> None:
-    wish = _refresh_parameters(zoho)
-    basic = wish.pop("client_id"), wish.pop("client_secret")
-    answer = requests.post(zoho.url_for("/oauth/v2/token"), data=wish, auth=basic, timeout=10)
+    request = _refresh_parameters(zoho)
+    basic = request.pop("client_id"), request.pop("client_secret")
+    answer = requests.post(zoho.url_for("/oauth/v2/token"), data=request, auth=basic, timeout=10)
     assert "access_token" in answer.json()
 
 

@@ -227,8 +227,8 @@ def token_request(minutes: int = 0, connection: str = "crm") -> TokenRequest:
 def test_the_ledger_tells_newest_first_what_was_asked_since(store: Store) -> None:
     numbers = [store.request_log.add(token_request(minutes)) for minutes in (0, 5, 10)]
     store.request_log.finish(numbers[1], "ok")
-    told = store.request_log.requests(since=NOW + timedelta(minutes=5))
-    assert [(each.at, each.outcome) for each in told] == [
+    found = store.request_log.requests(since=NOW + timedelta(minutes=5))
+    assert [(each.at, each.outcome) for each in found] == [
         (NOW + timedelta(minutes=10), "pending"),
         (NOW + timedelta(minutes=5), "ok"),
     ]
@@ -239,8 +239,8 @@ def test_the_ledger_is_narrowed_by_what_is_given(store: Store, narrowed: str) ->
     another: dict[str, Any] = {narrowed: "another"}
     store.request_log.add(token_request())
     store.request_log.add(replace(token_request(), **another))
-    told = store.request_log.requests(since=NOW, **another)
-    assert [getattr(each, narrowed) for each in told] == ["another"]
+    found = store.request_log.requests(since=NOW, **another)
+    assert [getattr(each, narrowed) for each in found] == ["another"]
     assert len(store.request_log.requests(since=NOW)) == 2
 
 
@@ -261,8 +261,8 @@ def test_a_refused_token_is_remembered_by_its_fingerprint(store: Store) -> None:
 def test_the_history_tells_the_last_lines_newest_first(store: Store) -> None:
     for number in range(5):
         store.events.record(Event(NOW, "crm", f"event-{number}", {"what": "this"}))
-    told = store.events.of_connection("crm", limit=2)
-    assert [(each.kind, each.details) for each in told] == [
+    found = store.events.of_connection("crm", limit=2)
+    assert [(each.kind, each.details) for each in found] == [
         ("event-4", {"what": "this"}),
         ("event-3", {"what": "this"}),
     ]
@@ -272,38 +272,40 @@ def test_the_history_tells_the_last_lines_newest_first(store: Store) -> None:
 
 
 def test_an_overview_line_tells_grant_candidate_and_attempt(store: Store) -> None:
-    add_connections(store, "fresh", "waiting", "proved")
+    add_connections(store, "fresh", "waiting", "verified")
     store.attempts.add(make_attempt("open", "waiting"))
-    add_grant(store, name="proved")
+    add_grant(store, name="verified")
     anna = Account(Identifier("100"), "anna@zylker.example", "Anna")
     zylker = (Organization("crm", Identifier("1"), "Zylker GmbH", "Production"),)
-    store.grants.set_account("proved", 1, anna, zylker)
-    store.grants.activate("proved", 1, 0)
-    store.verification_reports.begin("proved", 1, NOW)
-    store.verification_reports.finish("proved", 1, NOW)
-    store.request_log.finish(store.request_log.add(token_request(connection="proved")), "ok")
+    store.grants.set_account("verified", 1, anna, zylker)
+    store.grants.activate("verified", 1, 0)
+    store.verification_reports.begin("verified", 1, NOW)
+    store.verification_reports.finish("verified", 1, NOW)
+    store.request_log.finish(store.request_log.add(token_request(connection="verified")), "ok")
     store.request_log.finish(
-        store.request_log.add(token_request(5, connection="proved")), "throttled"
+        store.request_log.add(token_request(5, connection="verified")), "throttled"
     )
-    newer = add_grant(store, "1000.newer", "proved")
+    newer = add_grant(store, "1000.newer", "verified")
     lines = {line.connection.name: line for line in store.overviews.all()}
-    assert list(lines) == ["fresh", "proved", "waiting"]
-    fresh, proved, waiting = lines.values()
+    assert list(lines) == ["fresh", "verified", "waiting"]
+    fresh, verified, waiting = lines.values()
     assert (fresh.grant, fresh.candidate, fresh.attempt) == (None,) * 3
     assert waiting.attempt == make_attempt("open", "waiting")
-    assert proved.grant is not None
-    assert (proved.grant.state, proved.grant.account) == (GrantState.VERIFIED, anna)
-    assert proved.grant.organizations == zylker
-    assert proved.candidate == newer
-    assert proved.last_check is None
-    assert store.overviews.last_refreshes() == {"proved": NOW}
+    assert verified.grant is not None
+    assert (verified.grant.state, verified.grant.account) == (GrantState.VERIFIED, anna)
+    assert verified.grant.organizations == zylker
+    assert verified.candidate == newer
+    assert verified.last_check is None
+    assert store.overviews.last_refreshes() == {"verified": NOW}
 
 
 def test_the_overview_asks_the_same_for_one_connection_and_for_many(store: Store) -> None:
     statements: list[str] = []
     add_connections(store)
     engine = store.database.engine
-    event.listen(engine, "before_cursor_execute", lambda *heard: statements.append(heard[2]))
+    event.listen(
+        engine, "before_cursor_execute", lambda *arguments: statements.append(arguments[2])
+    )
     store.overviews.all()
     for_one = len(statements)
     for number in range(20):

@@ -48,8 +48,8 @@ class RaisedFailure:
 @contextmanager
 def raises_failure(code: str) -> Iterator[RaisedFailure]:
     """The block fails with `code`."""
-    told = RaisedFailure()
+    captured = RaisedFailure()
     with pytest.raises(WizardError) as raised:
-        yield told
+        yield captured
     assert raised.value.failure.code == code
-    told.details.update(raised.value.failure.details)
+    captured.details.update(raised.value.failure.details)

@@ -108,7 +108,7 @@ def readable_parts(explanation: Explanation) -> dict[str, object]:
     return {
         "title": explanation.title,
         "cause": explanation.cause,
-        "remedy": explanation.fix,
+        "fix": explanation.fix,
         "question": explanation.question,
         "causes": [
             (each.code, each.confidence, each.evidence_for, each.evidence_against)

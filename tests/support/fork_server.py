@@ -66,13 +66,13 @@ class ForkServer:
 
         Raises `subprocess.TimeoutExpired` after `patience` seconds, and has ended it then.
         """
-        wish = {"arguments": arguments, "environment": environment, "directory": str(directory)}
+        command = {"arguments": arguments, "environment": environment, "directory": str(directory)}
         ours, theirs = socket.socketpair()
         with TemporaryFile() as stdin, TemporaryFile() as stdout, TemporaryFile() as stderr, ours:
             stdin.write(stdin_text.encode())
             stdin.seek(0)
             with theirs:
-                self._send_request(json.dumps(wish).encode(), [stdin, stdout, stderr, theirs])
+                self._send_request(json.dumps(command).encode(), [stdin, stdout, stderr, theirs])
             ours.settimeout(timeout_seconds)
             pid = _read_integer(ours)
             try:
@@ -124,10 +124,10 @@ def _serve(control: socket.socket) -> list[str]:
         length, descriptors, *_ = socket.recv_fds(control, INTEGER_BYTES, 4)
         if not length:
             sys.exit()
-        wish = json.loads(control.recv(int.from_bytes(length), socket.MSG_WAITALL))
+        command = json.loads(control.recv(int.from_bytes(length), socket.MSG_WAITALL))
         if os.fork() == 0:
             control.close()
-            return _fork_command(wish, descriptors)
+            return _fork_command(command, descriptors)
         for each in descriptors:
             os.close(each)
 

@@ -37,8 +37,8 @@ def change_password_and_detect(harness: Harness, *names: str, email: str = ANNA)
 
 
 def current_items(harness: Harness) -> Sequence[ReauthorizationItem]:
-    repair = harness.services.reauthorization.current()
-    return repair.items if repair else ()
+    reauthorization = harness.services.reauthorization.current()
+    return reauthorization.items if reauthorization else ()
 
 
 def item_states(harness: Harness) -> dict[str, str]:

@@ -168,7 +168,7 @@ class Shell:
 
 def _interact(master: int, replies: Sequence[tuple[str, str]]) -> str:
     """Read a terminal until it is closed, answering what it asks."""
-    said, heard, waiting = "", 0, iter([*replies, None])
+    said, answered_length, waiting = "", 0, iter([*replies, None])
     expected = next(waiting)
     while True:
         ready, _, _ = select.select([master], [], [], PROCESS_TIMEOUT_SECONDS)
@@ -180,8 +180,8 @@ def _interact(master: int, replies: Sequence[tuple[str, str]]) -> str:
         if not chunk:
             return said
         said += chunk.decode(errors="replace")
-        if expected and expected[0] in said[heard:]:
-            heard = len(said)
+        if expected and expected[0] in said[answered_length:]:
+            answered_length = len(said)
             os.write(master, (expected[1] + "\n").encode())
             expected = next(waiting)
 

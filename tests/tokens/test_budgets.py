@@ -113,11 +113,11 @@ def test_every_ask_is_in_the_ledger_with_its_outcome(harness: Harness) -> None:
     token_failure(harness)
     harness.services.tokens.revoke(grant)
     since = harness.now() - timedelta(hours=1)
-    asks = [
+    requests = [
         (ask.kind, ask.outcome)
         for ask in reversed(harness.services.store.request_log.requests(since=since))
     ]
-    assert asks == [
+    assert requests == [
         (RequestKind.PREFLIGHT, "known-here"),
         (RequestKind.PREFLIGHT, "valid"),
         (RequestKind.AUTHORIZATION, "ok"),

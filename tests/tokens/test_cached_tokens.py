@@ -23,8 +23,8 @@ def test_a_token_is_renewed_five_minutes_before_its_end_and_a_minute_at_most_lat
     first = harness.services.tokens.access_token("crm")
     harness.advance(seconds=seconds_left(harness, first) - 301)
     assert harness.services.tokens.access_token("crm").value == first.value
-    patience = os.getpid() % 61  # each process has its own, so that they do not all ask at once
-    harness.advance(seconds=patience + 2)
+    tries_left = os.getpid() % 61  # each process has its own, so that they do not all ask at once
+    harness.advance(seconds=tries_left + 2)
     second = harness.services.tokens.access_token("crm")
     assert second.value != first.value
     assert seconds_left(harness, second) > 3500

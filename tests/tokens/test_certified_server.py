@@ -39,9 +39,9 @@ class Certified:
 
     def requests(self) -> int:
         """How many token requests have reached the server."""
-        return int(self.told("requests"))
+        return int(self.call_server("requests"))
 
-    def told(self, path: str) -> bytes:
+    def call_server(self, path: str) -> bytes:
         with urllib.request.urlopen(f"{self.url}/{path}", timeout=10) as answer:
             said: bytes = answer.read()
         return said
@@ -99,7 +99,7 @@ def test_a_lost_answer_costs_one_more_request_and_is_named_as_what_it_is(
     certified: Certified,
 ) -> None:
     certified.token()
-    certified.told("lose")
+    certified.call_server("lose")
     codes = []
     for _ in range(3):
         with pytest.raises(WizardError) as error:

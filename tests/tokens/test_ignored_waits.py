@@ -40,9 +40,9 @@ def insisted(harness: Harness) -> str:
 @pytest.mark.parametrize("kind", FAULTS)
 def test_a_wait_until_the_year_2999_ends_after_an_hour(harness: Harness, kind: str) -> None:
     locked_out(harness, kind)
-    told = token_failure(harness)
-    assert told.retry_at is not None
-    assert told.retry_at - harness.now() <= timedelta(hours=1)
+    failure = token_failure(harness)
+    assert failure.retry_at is not None
+    assert failure.retry_at - harness.now() <= timedelta(hours=1)
     harness.advance(minutes=61)
     assert harness.services.tokens.access_token("crm").value
 
@@ -127,7 +127,7 @@ def test_the_page_offers_a_consent_in_spite_of_the_wait_within_the_budget(harnes
 def test_the_page_offers_to_ask_in_spite_of_the_wait(harness: Harness) -> None:
     locked_out(harness)
     grant = current_grant(harness)
-    assert [rung.state for rung in harness.verify("crm", grant.generation)] == [StepState.FAILED]
+    assert [step.state for step in harness.verify("crm", grant.generation)] == [StepState.FAILED]
     visitor = signed_in(harness)
     assert OFFER in visitor.get("/connections/crm").text
     assert visitor.submit_form("/connections/crm/verify").status_code == 303

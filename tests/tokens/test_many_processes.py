@@ -21,7 +21,7 @@ PROCESSES = 10
 
 
 @pytest.fixture
-def house_of_three(tmp_path: Path) -> Iterator[Harness]:
+def harness_of_three(tmp_path: Path) -> Iterator[Harness]:
     """Three proved connections of one client, on a clock that other processes can read."""
     with (
         Simulator(clock=Clock(offset_file=tmp_path / "clock")) as simulator,
@@ -53,9 +53,9 @@ def count_rate_limited(harness: Harness) -> list[str]:
     ids=["an hour", "half an hour, minute by minute", "a day"],
 )
 def test_ten_processes_stay_within_zohos_limits_and_get_living_tokens(
-    house_of_three: Harness, rate_limit_key: str, hours: float, step: int
+    harness_of_three: Harness, rate_limit_key: str, hours: float, step: int
 ) -> None:
-    harness, context = house_of_three, forkserver_context()
+    harness, context = harness_of_three, forkserver_context()
     harness.controls.change_settings(rate_limit_key=rate_limit_key)
     ticks = int(hours * 3600 / step)
     begin, end = context.Barrier(PROCESSES + 1), context.Barrier(PROCESSES + 1)
@@ -79,9 +79,9 @@ def test_ten_processes_stay_within_zohos_limits_and_get_living_tokens(
         harness.advance(seconds=step)
         begin.wait(PROCESS_START_TIMEOUT_SECONDS)
         end.wait(PROCESS_START_TIMEOUT_SECONDS)
-        told = [answers.get() for _ in range(PROCESSES * len(NAMES))]
+        served = [answers.get() for _ in range(PROCESSES * len(NAMES))]
         alive = harness.simulator.world.access_token
-        assert all(alive(token, "eu") for _, token in told)
+        assert all(alive(token, "eu") for _, token in served)
         assert count_rate_limited(harness) == []
     for process in started:
         process.join(PROCESS_START_TIMEOUT_SECONDS)

@@ -50,8 +50,8 @@ def test_the_account_page_is_held_to_the_same_bound() -> None:
         header = format_datetime(date, usegmt=True)
         with RawServer(http_response(200, body, Date=header)) as server:
             table = zoho.load(server.url)
-            _, told = ProductApi(Transport(table, lambda: NOW), table).account("1000.a.b", "eu")
-        assert told == (date if is_believed else None)
+            _, found = ProductApi(Transport(table, lambda: NOW), table).account("1000.a.b", "eu")
+        assert found == (date if is_believed else None)
 
 
 def commands(explanation: Explanation) -> list[str]:
@@ -61,10 +61,10 @@ def commands(explanation: Explanation) -> list[str]:
 def test_a_first_503_that_names_a_time_is_told_with_it_and_with_the_override() -> None:
     until = NOW + timedelta(minutes=30)
     failure = Failure("data-centre-down", details={"status": "503"}, retry_at=until)
-    told = explain(failure, NOW, name="crm")
-    assert f"after {until.astimezone():%H:%M}" in told.fix
-    assert "a few minutes" not in told.fix
-    assert commands(told) == ["zoho-wizard check crm --ignore-wait"]
+    found = explain(failure, NOW, name="crm")
+    assert f"after {until.astimezone():%H:%M}" in found.fix
+    assert "a few minutes" not in found.fix
+    assert commands(found) == ["zoho-wizard check crm --ignore-wait"]
     unnamed = explain(Failure("data-centre-down", details={"status": "503"}), NOW, name="crm")
     assert "in a few minutes" in unnamed.fix
     assert unnamed.next_steps == ()
@@ -74,5 +74,5 @@ def test_a_first_503_that_names_a_time_is_told_with_it_and_with_the_override() -
 @over_rows(("minutes", "option"), [(1, "15m"), (14, "15m"), (30, "31m"), (60, "61m")])
 def test_a_wait_is_offered_only_as_long_as_it_helps(code: str, minutes: int, option: str) -> None:
     failure = Failure(code, temporary=True, retry_at=NOW + timedelta(minutes=minutes))
-    told = commands(explain(failure, NOW, name="crm"))
-    assert [each.partition(" --wait ")[2] for each in told if "--wait" in each] == [option]
+    found = commands(explain(failure, NOW, name="crm"))
+    assert [each.partition(" --wait ")[2] for each in found if "--wait" in each] == [option]

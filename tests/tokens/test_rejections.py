@@ -65,14 +65,14 @@ def test_a_token_rejected_within_the_minute_is_handed_to_nobody_until_it_is_over
     first = harness.services.tokens.access_token("crm")
     second = harness.services.tokens.access_token("crm", rejected=first.value)
     harness.controls.clear_journal()
-    for told in (
+    for failure in (
         refused(harness, second.value),
         refused(harness),
         refused(harness, force_refresh=True),
     ):
-        assert (told.code, told.temporary, told.sent) == ("token-rejected", True, False)
-        assert told.retry_at is not None
-        assert timedelta() < told.retry_at - harness.now() <= timedelta(minutes=1)
+        assert (failure.code, failure.temporary, failure.sent) == ("token-rejected", True, False)
+        assert failure.retry_at is not None
+        assert timedelta() < failure.retry_at - harness.now() <= timedelta(minutes=1)
     assert harness.refresh_requests() == []
     harness.advance(seconds=61)
     assert harness.services.tokens.access_token("crm").value not in (first.value, second.value)
@@ -133,10 +133,10 @@ def test_a_rejected_token_that_the_server_issues_again_is_handed_to_nobody(
         refused(harness),
         refused(harness, force_refresh=True),
     )
-    for told in refusals:
-        assert (told.code, told.temporary) == ("token-rejected", True)
-        assert told.retry_at is not None
-        assert timedelta() < told.retry_at - harness.now() <= timedelta(minutes=1)
+    for failure in refusals:
+        assert (failure.code, failure.temporary) == ("token-rejected", True)
+        assert failure.retry_at is not None
+        assert timedelta() < failure.retry_at - harness.now() <= timedelta(minutes=1)
     assert len(harness.refresh_requests()) == 1
     harness.advance(seconds=61)
     assert refused(harness).code == "token-rejected"
@@ -171,11 +171,11 @@ def test_one_request_of_the_budget_is_reserved_for_what_was_rejected(harness: Ha
     second = harness.services.tokens.access_token("crm", rejected=last.value)
     assert second.value != last.value
     harness.advance(seconds=61)
-    told = refused(harness, second.value)
-    assert told.code == "token-budget"
-    assert told.retry_at is not None
+    failure = refused(harness, second.value)
+    assert failure.code == "token-budget"
+    assert failure.retry_at is not None
     assert refused(harness).code == "token-budget", "it isn't served stale either"
-    harness.advance(seconds=(told.retry_at - harness.now()).total_seconds() + 1)
+    harness.advance(seconds=(failure.retry_at - harness.now()).total_seconds() + 1)
     assert harness.services.tokens.access_token("crm").value != second.value
 
 

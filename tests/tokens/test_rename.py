@@ -188,8 +188,8 @@ def test_a_callback_that_waits_for_the_rename_loses_no_grant(harness: Harness) -
     begun = harness.services.authorization.begin("crm")
     url, has_read, done = harness.give_consent(begun), threading.Event(), list[CompletedAttempt]()
 
-    def note(*heard: str) -> None:
-        if "oauth_state_hash = " in heard[2]:
+    def note(*received: str) -> None:
+        if "oauth_state_hash = " in received[2]:
             has_read.set()
 
     engine = harness.services.store.database.engine

@@ -86,9 +86,9 @@ def test_a_server_that_says_when_is_not_asked_before(
         "data-center-down", endpoint=TOKEN, retry_after=named
     )
     for _ in range(3):
-        told = token_failure(without_cached_token)
-        assert told.retry_at is not None
-        assert abs((told.retry_at - until).total_seconds()) < 3
+        failure = token_failure(without_cached_token)
+        assert failure.retry_at is not None
+        assert abs((failure.retry_at - until).total_seconds()) < 3
     assert len(without_cached_token.refresh_requests()) == 1
     without_cached_token.advance(seconds=122)
     assert without_cached_token.services.tokens.access_token("crm").value
@@ -169,9 +169,9 @@ def token_requests(*outcomes: str, minutes_between: int = 1) -> list[TokenReques
 def test_each_further_failure_doubles_the_rest_up_to_five_minutes(
     failures: int, seconds: int
 ) -> None:
-    asks = token_requests(*["network-timeout"] * failures)
-    assert paused_until(asks, NOW) == NOW + timedelta(seconds=seconds)
-    assert paused_until(asks, NOW + timedelta(seconds=seconds)) is None
+    requests = token_requests(*["network-timeout"] * failures)
+    assert paused_until(requests, NOW) == NOW + timedelta(seconds=seconds)
+    assert paused_until(requests, NOW + timedelta(seconds=seconds)) is None
 
 
 def test_while_one_tries_the_others_wait_unless_it_died_on_the_way() -> None:

@@ -58,8 +58,8 @@ def lose_an_answer(harness: Harness) -> None:
     """A process asks for a token and is killed after the server has replaced the refresh token,
     before the answer is here."""
     harness.controls.inject_fault("byte-by-byte", endpoint=TOKEN, seconds=60, processed=True)
-    told = (sys.executable, "-c", ASK, str(harness.directory), harness.simulator.url)
-    with subprocess.Popen(told, cwd=Path(__file__).parent.parent) as doomed:
+    command = (sys.executable, "-c", ASK, str(harness.directory), harness.simulator.url)
+    with subprocess.Popen(command, cwd=Path(__file__).parent.parent) as doomed:
         wait_for(lambda: len(harness.refresh_requests()) == 1)
         doomed.kill()
 
@@ -294,20 +294,20 @@ def test_where_nothing_rotates_a_lost_answer_is_asked_again_and_not_blamed_first
     assert ("rotated-token-lost", Confidence.POSSIBLE) in causes(harness)
 
 
-@pytest.mark.parametrize(("kin", "confidence"), [(True, "LIKELY"), (False, "POSSIBLE")])
+@pytest.mark.parametrize(("related", "confidence"), [(True, "LIKELY"), (False, "POSSIBLE")])
 def test_a_first_rotation_that_was_lost_is_likely_where_another_connection_has_seen_one(
-    harness: Harness, kin: bool, confidence: str
+    harness: Harness, related: bool, confidence: str
 ) -> None:
     for name in ("books", "crm"):
         harness.add_verified_connection(name)
         harness.services.token_cache.remove(name)
     harness.controls.change_settings(refresh_token_rotation="reuse-detection")
-    if kin:
+    if related:
         harness.services.tokens.access_token("books")
     harness.controls.inject_fault("connection-closed", endpoint=TOKEN, processed=True)
     assert token_failure(harness).code == "grant-dead"
     assert ("rotated-token-lost", Confidence[confidence]) in causes(harness)
-    assert (causes(harness)[0][0] == "rotated-token-lost") is kin
+    assert (causes(harness)[0][0] == "rotated-token-lost") is related
 
 
 def test_a_rotating_refresh_token_that_is_refused_without_a_lost_answer_is_confirmed_once(

@@ -123,8 +123,8 @@ def test_a_far_wait_of_an_old_database_ends_an_hour_after_it_was_named() -> None
     assert rate_limited_until([ask("throttled", FAR, HOUR)], NOW) is None
     assert paused_until([ask("data-centre-down", FAR)], NOW) == NOW + HOUR
     assert paused_until([ask("data-centre-down", FAR, HOUR)], NOW) is None
-    receipt = VerificationReport("crm", 1, (), NOW, NOW)
-    assert retry_time(Failure("throttled", temporary=True, retry_at=FAR), receipt) == NOW + HOUR
+    report = VerificationReport("crm", 1, (), NOW, NOW)
+    assert retry_time(Failure("throttled", temporary=True, retry_at=FAR), report) == NOW + HOUR
 
 
 def test_an_answer_to_the_same_grant_ends_a_throttle_and_no_other_does() -> None:

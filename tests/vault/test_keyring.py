@@ -159,7 +159,7 @@ def test_a_chain_of_keyrings_uses_the_first_real_one(paths: Paths) -> None:
 
 
 @pytest.mark.parametrize(
-    ("backend", "code", "told"),
+    ("backend", "code", "sentence"),
     [
         (Locked(), "keyring-locked", "is locked"),
         (Broken(), "keyring-locked", "failed when it was asked"),
@@ -168,7 +168,7 @@ def test_a_chain_of_keyrings_uses_the_first_real_one(paths: Paths) -> None:
     ],
 )
 def test_a_keyring_that_fails_later_changes_nothing_and_is_told_as_it_is(
-    paths: Paths, backend: KeyringBackend, code: str, told: str
+    paths: Paths, backend: KeyringBackend, code: str, sentence: str
 ) -> None:
     set_keyring_backend(InMemory())
     Vault.open(paths)
@@ -178,7 +178,7 @@ def test_a_keyring_that_fails_later_changes_nothing_and_is_told_as_it_is(
         Vault.open(paths)
     found = explain(caught.value.failure)
     assert found.code == code
-    assert told in found.cause
+    assert sentence in found.cause
     assert paths.key_file in found.cause
     assert not os.path.exists(paths.key_file)
 

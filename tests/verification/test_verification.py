@@ -29,7 +29,7 @@ STEPS = ["refresh", "identity", "organization", "read:crm", "scope", "clock"]
 
 
 def step_states(steps: list[VerificationStep]) -> dict[str, StepState]:
-    return {rung.name: rung.state for rung in steps}
+    return {step.name: step.state for step in steps}
 
 
 def grant_of(harness: Harness, name: str = "crm", generation: int | None = None) -> Grant:
@@ -46,10 +46,10 @@ def test_a_climb_proves_a_grant_and_makes_it_current(harness: Harness) -> None:
     assert harness.authorize("crm").generation == 1
     assert harness.services.store.connections.get("crm").generation == 0
 
-    rungs = harness.verify("crm", 1)
+    steps = harness.verify("crm", 1)
 
-    assert [rung.name for rung in rungs] == STEPS
-    assert set(step_states(rungs).values()) == {StepState.PASSED}
+    assert [step.name for step in steps] == STEPS
+    assert set(step_states(steps).values()) == {StepState.PASSED}
     assert grant_of(harness).state is GrantState.VERIFIED
     assert headline(grant_of(harness)) == "This reaches Zylker GmbH, Production, EU, as " + ANNA
 
@@ -58,10 +58,10 @@ def test_each_rung_is_committed_before_the_next_is_climbed(harness: Harness) -> 
     harness.add_connection()
     harness.authorize("crm")
     for count, _ in enumerate(harness.services.verification.verify("crm", 1), start=1):
-        receipt = harness.services.store.verification_reports.get("crm", 1)
-        assert receipt is not None
-        assert len(receipt.steps) == count
-        assert receipt.finished_at is None
+        report = harness.services.store.verification_reports.get("crm", 1)
+        assert report is not None
+        assert len(report.steps) == count
+        assert report.finished_at is None
     finished = harness.services.store.verification_reports.get("crm", 1)
     assert finished is not None
     assert finished.is_verified
@@ -72,9 +72,9 @@ def test_a_climb_that_broke_off_leaves_an_unfinished_receipt_and_can_be_repeated
 ) -> None:
     harness.add_connection()
     harness.authorize("crm")
-    climb = harness.services.verification.verify("crm", 1)
-    next(climb)
-    del climb  # its process ends
+    verification = harness.services.verification.verify("crm", 1)
+    next(verification)
+    del verification  # its process ends
     unfinished = harness.services.store.verification_reports.get("crm", 1)
     assert unfinished is not None
     assert not unfinished.is_verified
@@ -90,7 +90,7 @@ def test_one_grant_is_climbed_by_one_climber_at_a_time(harness: Harness) -> None
     next(first)
     with pytest.raises(WizardError, match="climb-under-way"):
         next(harness.services.verification.verify("crm", 1))
-    assert [rung.name for rung in first] == STEPS[1:]
+    assert [step.name for step in first] == STEPS[1:]
 
 
 def test_an_organization_chosen_at_the_consent_is_the_one_in_the_headline(harness: Harness) -> None:
@@ -102,9 +102,9 @@ def test_a_failed_read_leaves_the_grant_unproved(harness: Harness) -> None:
     harness.add_connection()
     harness.authorize("crm")
     harness.controls.remove_api_access(ANNA, "crm")
-    rungs = harness.verify("crm", 1)
-    failed = [rung for rung in rungs if rung.state is StepState.FAILED]
-    assert {rung.failure.code for rung in failed if rung.failure} == {"no-permission"}
+    steps = harness.verify("crm", 1)
+    failed = [step for step in steps if step.state is StepState.FAILED]
+    assert {step.failure.code for step in failed if step.failure} == {"no-permission"}
     assert grant_of(harness, generation=1).state is GrantState.NOT_VERIFIED
     assert harness.services.store.connections.get("crm").generation == 0
 
@@ -112,8 +112,8 @@ def test_a_failed_read_leaves_the_grant_unproved(harness: Harness) -> None:
 def test_a_climb_that_cannot_ask_for_the_organization_does_not_forget_it(harness: Harness) -> None:
     before = harness.add_verified_connection().organizations
     harness.controls.inject_fault("data-center-down", endpoint="crm/v8", times=2)
-    rungs = step_states(harness.verify("crm", 1))
-    assert rungs["organization"] is StepState.FAILED
+    steps = step_states(harness.verify("crm", 1))
+    assert steps["organization"] is StepState.FAILED
     assert grant_of(harness).organizations == before
 
 
@@ -121,10 +121,10 @@ def test_a_network_fault_fails_a_rung_and_says_nothing_about_the_grant(harness: 
     harness.add_connection()
     harness.authorize("crm")
     harness.controls.inject_fault("connection-closed", endpoint="oauth/v2/token", times=9)
-    (rung,) = harness.verify("crm", 1)
-    assert rung.state is StepState.FAILED
-    assert rung.failure is not None
-    assert rung.failure.temporary
+    (step,) = harness.verify("crm", 1)
+    assert step.state is StepState.FAILED
+    assert step.failure is not None
+    assert step.failure.temporary
     assert grant_of(harness, generation=1).state is GrantState.NOT_VERIFIED
 
 
@@ -135,12 +135,12 @@ def test_an_access_token_that_died_during_the_climb_is_renewed_once(
     harness.controls.change_settings(crm_authentication_failure=odd_word)
     harness.add_connection()
     harness.authorize("crm")
-    climb = harness.services.verification.verify("crm", 1)
-    rungs = [next(climb), next(climb)]
+    verification = harness.services.verification.verify("crm", 1)
+    steps = [next(verification), next(verification)]
     for token in harness.simulator.world.grants.access_tokens.values():
         token.invalidation_reason = "evicted"
-    rungs += climb
-    assert set(step_states(rungs).values()) == {StepState.PASSED}
+    steps += verification
+    assert set(step_states(steps).values()) == {StepState.PASSED}
     assert len(harness.refresh_requests()) == 2
 
 
@@ -148,7 +148,7 @@ def test_fewer_scopes_than_asked_are_partial_and_named(harness: Harness) -> None
     harness.add_connection()
     harness.authorize("crm")
     harness.services.store.connections.set_scope("crm", (*SCOPE, "ZohoBooks.invoices.READ"))
-    scope = next(rung for rung in harness.verify("crm", 1) if rung.name == "scope")
+    scope = next(step for step in harness.verify("crm", 1) if step.name == "scope")
     assert scope.state is StepState.PARTIAL
     assert scope.evidence["not granted"] == "ZohoBooks.invoices.READ"
     assert grant_of(harness).state is GrantState.VERIFIED
@@ -168,9 +168,9 @@ def test_products_without_organizations_are_proved_all_the_same(harness: Harness
     client = harness.register_client()
     harness.add_connection("chat", client, ("AaaServer.profile.READ", "ZohoCliq.Channels.READ"))
     harness.authorize("chat")
-    rungs = step_states(harness.verify("chat", 1))
-    assert rungs["organization"] is StepState.SKIPPED
-    assert rungs["read:cliq"] is StepState.PASSED
+    steps = step_states(harness.verify("chat", 1))
+    assert steps["organization"] is StepState.SKIPPED
+    assert steps["read:cliq"] is StepState.PASSED
     assert headline(grant_of(harness, "chat")) == f"This reaches the account of {ANNA}, EU"
 
 
@@ -196,9 +196,9 @@ def test_a_foreign_api_domain_is_refused_and_the_refresh_token_kept(wrong_hosts:
     wrong_hosts.add_connection()
     assert wrong_hosts.authorize("crm").generation == 1
     wrong_hosts.controls.clear_journal()
-    (rung,) = wrong_hosts.verify("crm", 1)
-    assert rung.failure is not None
-    assert rung.failure.code == "foreign-api-domain"
+    (step,) = wrong_hosts.verify("crm", 1)
+    assert step.failure is not None
+    assert step.failure.code == "foreign-api-domain"
     assert {entry["host"] for entry in wrong_hosts.controls.journal()} == {"accounts"}
     grant = grant_of(wrong_hosts, generation=1)
     assert grant.state is GrantState.NOT_VERIFIED

@@ -181,8 +181,10 @@ def test_no_page_keeps_anybody_out(
 ) -> None:
     page = new_context(color_scheme=scheme, viewport={"width": 360, "height": 800}).new_page()
     client_id = services.store.clients.all()[0].client_id
-    wish = services.store.connections.get("leads")
-    services.store.connections.add(Connection(**{**vars(wish), "name": "idle", "generation": 0}))
+    connection = services.store.connections.get("leads")
+    services.store.connections.add(
+        Connection(**{**vars(connection), "name": "idle", "generation": 0})
+    )
     services.authorization.begin("idle")
     page.goto(services.settings.base_url)
     check_accessibility(page)

@@ -103,10 +103,10 @@ def test_the_page_of_a_dead_connection_takes_an_answer_and_takes_it_back(
         in connected.get("/connections/leads").text
     )
     zoho_simulator.controls.clear_journal()
-    told = connected.get("/connections/leads?answer=user-deactivated").text
-    assert "You say that it was so." in told
-    assert "zoho-wizard reauthorize leads --as EMAIL" in told
-    assert '<a href="/connections/leads">Take back what you answered</a>' in told
+    page = connected.get("/connections/leads?answer=user-deactivated").text
+    assert "You say that it was so." in page
+    assert "zoho-wizard reauthorize leads --as EMAIL" in page
+    assert '<a href="/connections/leads">Take back what you answered</a>' in page
     assert zoho_simulator.controls.journal() == [], (
         "what is stored is weighed anew, and nobody is asked"
     )

@@ -57,11 +57,11 @@ def test_no_form_of_another_page_is_taken_even_with_the_mark(
     app: Flask, connected: Visitor, headers: dict[str, str]
 ) -> None:
     port = connected.services.settings.port
-    told = {name: value.format(port=port) for name, value in headers.items()}
+    sent = {name: value.format(port=port) for name, value in headers.items()}
     token = connected.csrf_token()
     before = state_of(connected.services)
     for path in route_paths(app, "POST"):
-        answer = connected.post(path, {"csrf_token": token}, headers=told)
+        answer = connected.post(path, {"csrf_token": token}, headers=sent)
         assert answer.status_code == 403, path
     assert state_of(connected.services) == before
 

@@ -265,11 +265,11 @@ def test_while_it_is_proved_a_page_without_scripts_reads_itself_anew(
     zoho_simulator.controls.inject_fault("slow", endpoint="oauth/user/info", seconds=60)
     visitor.get(callback.removeprefix(visitor.services.settings.base_url))
     proving = visitor.get("/connections/leads").text
-    watched = visitor.get("/connections/leads/verification-steps").text
+    page = visitor.get("/connections/leads/verification-steps").text
     zoho_simulator.controls.clear_faults()  # lets the answer go
     visitor.services.verification_worker.stop()
     assert '<noscript><meta http-equiv="refresh" content="2"></noscript>' in proving
-    assert 'data-poll-url="/connections/leads/verification-steps"' in watched
+    assert 'data-poll-url="/connections/leads/verification-steps"' in page
     assert "http-equiv" not in visitor.get("/connections/leads").text
 
 

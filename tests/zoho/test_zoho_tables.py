@@ -243,11 +243,11 @@ def test_each_presets_scopes_are_well_formed_and_prove_their_product(preset: zoh
     assert zoho.products_of(preset.scope)[0] == product
     assert zoho.ACCOUNT_SCOPE not in preset.scope
     named = product.organizations is None or product.can_list_organizations(preset.scope)
-    proved = product.probe_for(preset.scope) is not None or product.can_list_organizations(
+    verified = product.probe_for(preset.scope) is not None or product.can_list_organizations(
         preset.scope
     )
     assert named
-    assert proved
+    assert verified
     assert preset.explanation.endswith(".")
 
 

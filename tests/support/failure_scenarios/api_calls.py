@@ -137,11 +137,11 @@ def _rate_limited_by_wizard(harness: Harness) -> Failure:
 def _rate_limited_in_chinese(harness: Harness) -> str:
     harness.controls.change_settings(localized_rate_limit=True)
     add_verified_connection(harness, "crm")
-    told = ThirdPartyProgram(harness).refresh()
-    while told.response.ok:
-        told = ThirdPartyProgram(harness).refresh()
-    assert "Access Denied" not in told.as_log
-    return told.as_log
+    exchange = ThirdPartyProgram(harness).refresh()
+    while exchange.response.ok:
+        exchange = ThirdPartyProgram(harness).refresh()
+    assert "Access Denied" not in exchange.as_log
+    return exchange.as_log
 
 
 def _rate_limited_with_valid_token(harness: Harness) -> None:
@@ -154,9 +154,9 @@ def _rate_limited_with_valid_token(harness: Harness) -> None:
 def _product_limit(harness: Harness) -> str:
     add_verified_connection(harness, "crm")
     harness.controls.inject_fault("api-rate-limit", endpoint="crm/v8")
-    told = ThirdPartyProgram(harness).read_crm()
-    assert told.response.status_code == 429
-    return told.as_log
+    exchange = ThirdPartyProgram(harness).read_crm()
+    assert exchange.response.status_code == 429
+    return exchange.as_log
 
 
 def _product_limit_in_books(harness: Harness) -> str:

@@ -59,8 +59,8 @@ def _in_another_data_center(harness: Harness) -> str:
     harness.controls.enable_data_center(
         client_of(harness, "crm").client_id, "us", same_credentials=True
     )
-    told = program.exchange(code_from(callback), begun, "us")
-    return join_log(f"GET {callback}", told)
+    exchange = program.exchange(code_from(callback), begun, "us")
+    return join_log(f"GET {callback}", exchange)
 
 
 def _with_another_client(harness: Harness) -> str:
@@ -79,8 +79,8 @@ def _without_verifier(harness: Harness) -> str:
 
 def _with_wrong_verifier(harness: Harness) -> str:
     program, begun, callback = _consent(harness)
-    told = program.exchange(code_from(callback), begun, code_verifier="w" * 64)
-    return join_log(f"opened {begun.url}", told)
+    exchange = program.exchange(code_from(callback), begun, code_verifier="w" * 64)
+    return join_log(f"opened {begun.url}", exchange)
 
 
 def _late_without_pkce(harness: Harness) -> str:
@@ -110,8 +110,8 @@ def _used_before(harness: Harness) -> str:
 def _exchange_correctly(harness: Harness, _explanation: Explanation) -> None:
     """Repeat the consent, and exchange its code once, at once, with all that belongs to it."""
     begun = harness.services.authorization.begin("crm")
-    told = ThirdPartyProgram(harness).exchange(code_from(harness.give_consent(begun)), begun)
-    assert "refresh_token" in told.response.json()
+    exchange = ThirdPartyProgram(harness).exchange(code_from(harness.give_consent(begun)), begun)
+    assert "refresh_token" in exchange.response.json()
 
 
 # --- the redirect URI -----------------------------------------------------------------------------
@@ -235,9 +235,11 @@ def _asked_for_online(*omitted: str) -> Callable[[Harness], str]:
         add_verified_connection(harness, "crm")
         program, begun = ThirdPartyProgram(harness), harness.services.authorization.begin("crm")
         address = without_parameters(begun.url, *omitted)
-        told = program.exchange(code_from(str(harness.controls.authorize(address, ANNA))), begun)
-        assert "refresh_token" not in told.response.json()
-        return join_log(f"opened {address}", told)
+        exchange = program.exchange(
+            code_from(str(harness.controls.authorize(address, ANNA))), begun
+        )
+        assert "refresh_token" not in exchange.response.json()
+        return join_log(f"opened {address}", exchange)
 
     return produce
 

@@ -36,8 +36,8 @@ def _connect_again(harness: Harness, _explanation: Explanation) -> None:
 
 def _verification_failure(harness: Harness) -> Failure | None:
     harness.verify("crm", 1)
-    receipt = harness.services.store.verification_reports.get("crm")
-    return next((rung.failure for rung in receipt.steps if rung.failure), None) if receipt else None
+    report = harness.services.store.verification_reports.get("crm")
+    return next((step.failure for step in report.steps if step.failure), None) if report else None
 
 
 def _disable_data_center(harness: Harness) -> Failure | None:
@@ -73,9 +73,9 @@ def attempt_failure(harness: Harness) -> Failure | None:
 
 def _data_center_disabled(harness: Harness) -> str:
     add_verified_connection(harness, "crm")
-    told = ThirdPartyProgram(harness).refresh("us")
-    assert told.response.json() == {"error": "invalid_client"}
-    return told.as_log
+    exchange = ThirdPartyProgram(harness).refresh("us")
+    assert exchange.response.json() == {"error": "invalid_client"}
+    return exchange.as_log
 
 
 def _enable_us(harness: Harness, _explanation: Explanation) -> None:
@@ -93,9 +93,9 @@ def _changed_refresh(**changes: str) -> Callable[[Harness], str]:
         program = ThirdPartyProgram(harness)
         right = {**program.credentials, "grant_type": "refresh_token"}
         wrong = {name: change.format(right[name]) for name, change in changes.items()}
-        told = program.refresh(**wrong)
-        assert told.response.json()["error"].startswith("invalid_client")
-        return told.as_log
+        exchange = program.refresh(**wrong)
+        assert exchange.response.json()["error"].startswith("invalid_client")
+        return exchange.as_log
 
     return produce
 
@@ -121,8 +121,8 @@ def _request_in_own_data_center(harness: Harness, _explanation: Explanation) -> 
     made = next(each for each in client if each.location == "us")
     values = {"client_id": made.client_id, "client_secret": made.secrets["us"]}
     values |= {"grant_type": "refresh_token", "refresh_token": "1000.x"}
-    told = send_request("POST", ThirdPartyProgram(harness).token_endpoint("us"), data=values)
-    assert told.response.json() == {"error": "invalid_code"}
+    exchange = send_request("POST", ThirdPartyProgram(harness).token_endpoint("us"), data=values)
+    assert exchange.response.json() == {"error": "invalid_code"}
 
 
 # --- the pages ------------------------------------------------------------------------------------
@@ -133,8 +133,8 @@ def authorization_page(harness: Harness, url: str) -> str:
     world = harness.simulator.world
     session = world.sessions.begin("eu")
     session.zuid = world.users.get(ANNA).zuid
-    told = send_request("GET", url, cookies={"zoho_simulator_session": session.session_id})
-    return f"{url}\n\n{told.response.text}"
+    exchange = send_request("GET", url, cookies={"zoho_simulator_session": session.session_id})
+    return f"{url}\n\n{exchange.response.text}"
 
 
 def _page_of_a_deleted_client(harness: Harness) -> str:
@@ -161,8 +161,8 @@ def _code_from_the_console(harness: Harness, _explanation: Explanation) -> None:
     code = harness.controls.generate_code(client.client_id, ",".join(SCOPE))
     values = {"client_id": client.client_id, "client_secret": client.secrets[0].value}
     values |= {"grant_type": "authorization_code", "code": code}
-    told = send_request("POST", ThirdPartyProgram(harness).token_endpoint(), data=values)
-    assert "refresh_token" in told.response.json()
+    exchange = send_request("POST", ThirdPartyProgram(harness).token_endpoint(), data=values)
+    assert "refresh_token" in exchange.response.json()
 
 
 # --- the secret -----------------------------------------------------------------------------------
@@ -216,9 +216,9 @@ def _two_secrets(harness: Harness) -> Client:
 
 def _secret_of_another_data_center(harness: Harness) -> str:
     client = _two_secrets(harness)
-    told = ThirdPartyProgram(harness).refresh(client_secret=client.secret_for("us") or "")
-    assert told.response.json() == {"error": "invalid_client_secret"}
-    return told.as_log
+    exchange = ThirdPartyProgram(harness).refresh(client_secret=client.secret_for("us") or "")
+    assert exchange.response.json() == {"error": "invalid_client_secret"}
+    return exchange.as_log
 
 
 def _stored_secret_is_right(harness: Harness, explanation: Explanation) -> None:
@@ -234,9 +234,9 @@ def _by_get(harness: Harness) -> str:
     add_verified_connection(harness, "crm")
     program = ThirdPartyProgram(harness)
     values = {**program.credentials, "grant_type": "refresh_token"}
-    told = send_request("GET", program.token_endpoint(), params=values)
-    assert told.response.status_code == 400
-    return f"{told.request.url}\n\n{told.response.text}"
+    exchange = send_request("GET", program.token_endpoint(), params=values)
+    assert exchange.response.status_code == 400
+    return f"{exchange.request.url}\n\n{exchange.response.text}"
 
 
 def _as_json(harness: Harness) -> str:
@@ -248,9 +248,9 @@ def _as_json(harness: Harness) -> str:
 
 def _incomplete(harness: Harness) -> str:
     add_verified_connection(harness, "crm")
-    told = ThirdPartyProgram(harness).refresh(grant_type="")
-    assert told.response.status_code == 400
-    return told.as_log
+    exchange = ThirdPartyProgram(harness).refresh(grant_type="")
+    assert exchange.response.status_code == 400
+    return exchange.as_log
 
 
 _UNKNOWN, _SECRET, _REQUEST = "client-unknown", "secret-refused", "not-a-token-request"

@@ -132,7 +132,7 @@ def import_refresh_token(
 ) -> None:
     """A connection whose refresh token came from elsewhere, as by a restored backup; its first
     refresh has been refused."""
-    wish = Connection(name, client.client_id, SCOPE, location, generation=1)
+    connection = Connection(name, client.client_id, SCOPE, location, generation=1)
     grant = harness.services.store.grants.get("first")
     assert grant is not None
     wrong = replace(
@@ -142,7 +142,9 @@ def import_refresh_token(
         refresh_token=refresh_token,
         location=location,
     )
-    harness.services.store.transfers.import_contents(StoreContents((client,), (wish,), (wrong,)))
+    harness.services.store.transfers.import_contents(
+        StoreContents((client,), (connection,), (wrong,))
+    )
     harness.advance(minutes=1)
     detect_rejection(harness, name)
 

@@ -92,9 +92,9 @@ def with_corrected_request(send_again: Callable[[ThirdPartyProgram], LoggedExcha
     """The program does as the remedy says, and is answered."""
 
     def apply(harness: Harness, _explanation: Explanation) -> None:
-        told = send_again(ThirdPartyProgram(harness))
-        assert told.response.ok, told.response.text
-        assert "error" not in told.response.text
+        exchange = send_again(ThirdPartyProgram(harness))
+        assert exchange.response.ok, exchange.response.text
+        assert "error" not in exchange.response.text
 
     return apply
 

@@ -58,19 +58,19 @@ def test_a_proof_that_waits_for_a_rate_limit_says_so_and_nothing_else(
     until = format_time(line.retry_at, harness.now())
 
     print_results(terminal, [line])
-    name, state, _reaches, proved, _programs = capsys.readouterr().out.rstrip("\n").split("\t")
-    assert (name, proved) == ("crm", "")
+    name, state, _reaches, verified, _programs = capsys.readouterr().out.rstrip("\n").split("\t")
+    assert (name, verified) == ("crm", "")
     assert state == f"… Rate-limited until {until}"
 
-    told = item_result(terminal, line)
-    assert (told.state, told.is_verified, told.verified_at) == (
+    result = item_result(terminal, line)
+    assert (result.state, result.is_verified, result.verified_at) == (
         "rate_limited",
         False,
         None,
     )
-    assert told.retry_at == line.retry_at
-    assert told.error is not None
-    assert told.error.code == "throttled"
+    assert result.retry_at == line.retry_at
+    assert result.error is not None
+    assert result.error.code == "throttled"
     assert exit_code(terminal, line) == 4
 
     launch = LinkTokens()
@@ -92,10 +92,10 @@ def test_a_time_of_another_day_is_told_with_its_date(
     harness.services.reauthorization.skip("crm")
     harness.advance(hours=30)
     print_results(terminal, list(current_items(harness)))
-    proved = capsys.readouterr().out.split("\t")[3]
+    verified = capsys.readouterr().out.split("\t")[3]
     grant = harness.services.store.grants.get("crm")
     assert grant is not None
-    assert proved.startswith(format_time(grant.granted_at, harness.now()).partition(",")[0])
+    assert verified.startswith(format_time(grant.granted_at, harness.now()).partition(",")[0])
 
 
 def test_a_proved_connection_is_told_with_the_time_of_its_proof_in_every_place(
@@ -109,20 +109,20 @@ def test_a_proved_connection_is_told_with_the_time_of_its_proof_in_every_place(
     harness.advance(minutes=11)
     harness.verify("crm", line.generation)
     (line,) = current_items(harness)
-    told = item_result(terminal, line)
-    assert told.is_verified
-    assert told.verified_at is not None
-    assert told.verified_at > datetime.min.replace(tzinfo=UTC)
-    assert told.retry_at is None
+    result = item_result(terminal, line)
+    assert result.is_verified
+    assert result.verified_at is not None
+    assert result.verified_at > datetime.min.replace(tzinfo=UTC)
+    assert result.retry_at is None
 
 
 @pytest.mark.parametrize("state", GrantState)
 def test_only_a_proved_grant_is_called_proved(harness: Harness, state: GrantState) -> None:
     grant = replace(harness.add_verified_connection(), state=state)
-    told = VerificationOutcome("crm", grant).result(
+    result = VerificationOutcome("crm", grant).result(
         connection_status(current=grant, now=harness.now())
     )
-    assert told.is_verified is (told.state == "verified")
+    assert result.is_verified is (result.state == "verified")
 
 
 def test_connect_tells_that_its_proof_waits_as_what_it_is(
@@ -137,9 +137,9 @@ def test_connect_tells_that_its_proof_waits_as_what_it_is(
     shell.simulator.controls.change_settings(rate_limit_key="client", token_request_limit=3)
     running.send_line(shell.simulator.controls.authorize(running.wait_for_stderr(URL), ANNA))
     done = running.finish()
-    told = json.loads(done.stdout)
+    result = json.loads(done.stdout)
     assert done.exit_code == 4
-    assert (told["is_verified"], told["state"], told["error"]["code"]) == (
+    assert (result["is_verified"], result["state"], result["error"]["code"]) == (
         False,
         "not_verified",
         "throttled",
