@@ -46,7 +46,7 @@ def test_a_dead_token_is_known_by_every_products_answer(harness: Harness, produc
     assert answer_alone.is_explained
 
 
-@over_rows("product", products())
+@pytest.mark.parametrize("product", products(), ids=lambda each: each.id)
 def test_a_missing_scope_is_known_by_every_products_answer(
     harness: Harness, zoho: ZohoDriver, product: Product
 ) -> None:
