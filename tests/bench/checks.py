@@ -29,7 +29,7 @@ def measure(installation: Installation) -> Iterator[Measurement]:
         begun = time.perf_counter()
         _check(installation, environment)
         elapsed = time.perf_counter() - begun
-    many = "1 ask" if requests == 1 else f"{asks} asks"
+    many = "1 request" if requests == 1 else f"{requests} requests"
     ideal = CONNECTIONS * requests * UPSTREAM_SECONDS / MAX_PARALLEL_CHECKS
     yield Measurement(
         f"`check` of {CONNECTIONS:,} connections, {MAX_PARALLEL_CHECKS} at once",

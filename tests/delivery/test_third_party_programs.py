@@ -4,29 +4,29 @@ after it: the official Python and Node SDKs, rclone, kubectl."""
 import base64
 import json
 import os
-import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from support.delivery import deliver, reauthorize
 from support.harness import Harness
-from support.npm import installed
+from support.third_party_environments import node_modules, python_programs
 
 from wizard.delivery.formats import INI
 from wizard.delivery.profiles import profile
 from wizard.model.states import DestinationState
 
 PROGRAMS = Path(__file__).parent / "programs"
+
+pytestmark = pytest.mark.slow
+
 BLOCKED_PROXIES = {
     "HTTP_PROXY": "http://127.0.0.1:9",
     "HTTPS_PROXY": "http://127.0.0.1:9",
     "NO_PROXY": "127.0.0.1",
 }
 """A proxy that nobody runs: whatever is not meant for loopback fails."""
-NODE_SDK = "@zohocrm/nodejs-sdk-8.0@2.0.0"
 
 
 def run_program(harness: Harness, *command: str) -> "subprocess.CompletedProcess[str]":
@@ -86,29 +86,27 @@ def crm_call(harness: Harness, target: Path, *program: str) -> Callable[[], None
 
 def test_the_official_python_sdk_knows_only_the_id(harness: Harness) -> None:
     target = harness.directory / "sdk_tokens.txt"
-    program = str(PROGRAMS / "official_python_sdk.py")
-    check_program(harness, "sdk-python", target, crm_call(harness, target, sys.executable, program))
+    program = (
+        str(python_programs("zoho-sdk") / "python"),
+        str(PROGRAMS / "official_python_sdk.py"),
+    )
+    check_program(harness, "sdk-python", target, crm_call(harness, target, *program))
 
 
-@pytest.fixture
-def node_sdk(pytestconfig: pytest.Config) -> Path:
-    """Where the official Node SDK is installed, once, from its registry."""
-    return installed(pytestconfig, "official-node-sdk", NODE_SDK)
-
-
-@pytest.mark.slow
 @pytest.mark.needs("npm")
-def test_the_official_node_sdk_knows_only_the_id(harness: Harness, node_sdk: Path) -> None:
-    # Node looks for packages beside the program, so the program goes to where they are.
-    program = shutil.copy(PROGRAMS / "official_node_sdk.mjs", node_sdk)
+def test_the_official_node_sdk_knows_only_the_id(harness: Harness) -> None:
+    # Node looks for packages in the folders above the program.
+    (harness.directory / "node_modules").symlink_to(node_modules("zoho-node-sdk"))
+    program = harness.directory / "official_node_sdk.mjs"
+    program.write_bytes((PROGRAMS / program.name).read_bytes())
     target = harness.directory / "sdk_tokens.txt"
     check_program(harness, "sdk-node", target, crm_call(harness, target, "node", str(program)))
 
 
-@pytest.mark.needs("rclone")
 def test_rclone_refreshes_with_what_was_delivered(harness: Harness) -> None:
     """rclone lets its token URL be pointed elsewhere, and not its API: the refresh is proved, and
     that rclone keeps the answer in its file; what it asks of WorkDrive then goes nowhere."""
+    rclone = str(python_programs("rclone") / "rclone")
     target = harness.directory / "rclone.conf"
     token_url = harness.services.zoho.data_center("eu").token_endpoint
     target.write_text(f"[crm]\nroot_folder_id = abc\ntoken_url = {token_url}\n")
@@ -116,7 +114,7 @@ def test_rclone_refreshes_with_what_was_delivered(harness: Harness) -> None:
     def use() -> None:
         before = count_refreshes(harness)
         once = ("--retries", "1", "--low-level-retries", "1")
-        done = run_program(harness, "rclone", "--config", str(target), *once, "lsd", "crm:")
+        done = run_program(harness, rclone, "--config", str(target), *once, "lsd", "crm:")
         assert "workdrive.zoho.eu" in done.stderr
         assert count_refreshes(harness) == before + 1
         [found] = INI.read(target.read_text()).values()
@@ -126,11 +124,13 @@ def test_rclone_refreshes_with_what_was_delivered(harness: Harness) -> None:
     check_program(harness, "rclone", target, use)
 
 
-@pytest.mark.needs("kubectl")
 def test_kubectl_makes_a_secret_of_what_a_command_is_given(harness: Harness) -> None:
     grant = harness.add_verified_connection("crm")
     manifest = harness.directory / "secret.json"
-    make = "kubectl create secret generic zoho --from-env-file=/dev/stdin --dry-run=client -o json"
+    kubectl = python_programs("kubectl") / "kubectl"
+    make = (
+        f"{kubectl} create secret generic zoho --from-env-file=/dev/stdin --dry-run=client -o json"
+    )
     deliver(harness, "command-env", f"sh -c '{make} > {manifest}'")
     data = json.loads(manifest.read_text())["data"]
     assert base64.b64decode(data["ZOHO_REFRESH_TOKEN"]).decode() == grant.refresh_token

@@ -3,12 +3,16 @@
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
+import pytest
+from support.third_party_environments import python_programs
 from support.zoho_driver import ZohoDriver
 
 PROGRAM = Path(__file__).parent / "programs" / "official_sdk.py"
+
+pytestmark = pytest.mark.slow
+
 BLOCKED_PROXIES = {
     "HTTP_PROXY": "http://127.0.0.1:9",
     "HTTPS_PROXY": "http://127.0.0.1:9",
@@ -23,7 +27,7 @@ def _run(zoho: ZohoDriver, refresh_token: str, folder: Path) -> "subprocess.Comp
     credentials = zoho.credentials
     return subprocess.run(
         [
-            sys.executable,
+            str(python_programs("zoho-sdk") / "python"),
             str(PROGRAM),
             zoho.url_for(""),
             zoho.url_for("", host="www"),

@@ -3,19 +3,22 @@
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
+import pytest
+from support.third_party_environments import python_programs
 from support.zoho_driver import ANNA, REDIRECT_URI, ZohoDriver
 
 PROGRAM = Path(__file__).parent / "programs" / "third_party_client.py"
+
+pytestmark = pytest.mark.slow
 
 
 def test_requests_oauthlib_does_the_whole_code_flow(zoho: ZohoDriver) -> None:
     credentials = zoho.credentials
     done = subprocess.run(
         [
-            sys.executable,
+            str(python_programs("requests-oauthlib") / "python"),
             str(PROGRAM),
             zoho.url_for(""),
             credentials["client_id"],

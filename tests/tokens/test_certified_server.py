@@ -11,14 +11,13 @@ from pathlib import Path
 
 import pytest
 from support.harness import settings_for
-from support.npm import installed
+from support.third_party_environments import node_modules
 
 from wizard.errors import WizardError
 from wizard.importing import VerifiedCredentials
 from wizard.model import GrantState, Identifier, Token
 from wizard.services import Services
 
-PROVIDER = "oidc-provider@9.13.3"
 PROGRAM = Path(__file__).parent / "programs" / "rotating_provider.mjs"
 
 pytestmark = [pytest.mark.slow, pytest.mark.needs("npm")]
@@ -53,10 +52,10 @@ class Certified:
 
 
 @pytest.fixture
-def certified(pytestconfig: pytest.Config, tmp_path: Path) -> Iterator[Certified]:
-    place = installed(pytestconfig, "oidc-provider", PROVIDER)
-    # Node looks for packages beside the program, so the program goes to where they are.
-    program = shutil.copy(PROGRAM, place)
+def certified(tmp_path: Path) -> Iterator[Certified]:
+    # Node looks for packages in the folders above the program.
+    (tmp_path / "node_modules").symlink_to(node_modules("oidc-provider"))
+    program = shutil.copy(PROGRAM, tmp_path)
     with (
         (tmp_path / "provider.log").open("w") as log,
         subprocess.Popen(["node", program], stdout=subprocess.PIPE, stderr=log) as provider,
