@@ -22,10 +22,10 @@ tour: $(VENV)/browser ## see the whole product at work in a real browser; takes 
 SPREAD := -n 4 --dist worksteal
 
 test: $(VENV)/browser ## run the tests
-	$(BIN)/python -m pytest $(SPREAD)
+	$(BIN)/python -m pytest $(SPREAD) $(PYTEST_OPTIONS)
 
 test-all: $(VENV)/browser ## run the tests, the long ones too
-	$(BIN)/python -m pytest $(SPREAD) -m "slow or not slow"
+	$(BIN)/python -m pytest $(SPREAD) $(PYTEST_OPTIONS) -m "slow or not slow"
 
 lint: $(VENV)/lint ## check style, types and vocabulary
 	$(BIN)/ruff check .

@@ -8,9 +8,11 @@ from collections.abc import Iterator
 import pytest
 from flask import Flask
 from jinja2 import FileSystemBytecodeCache
+from support import known_skips
 from support.browser import browser, callback, context, new_context, page, person
 from support.fork_server import close_fork_server
 from support.harness import harness
+from support.known_skips import pytest_addoption
 from support.shell import shell, shell_harness
 from support.storage import paths, store, vault
 
@@ -23,6 +25,7 @@ __all__ = [
     "page",
     "paths",
     "person",
+    "pytest_addoption",
     "shell",
     "shell_harness",
     "store",
@@ -37,11 +40,12 @@ STRAY = ("XDG_DATA_HOME", "XDG_CONFIG_HOME", "SSH_CONNECTION", "DISPLAY", "WAYLA
 """What a developer's own session might lend to the wizard under test."""
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """A shell has what it starts in the background ignore Ctrl-C, and that is inherited; the
     commands under test are to hear it as at a terminal."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    known_skips.pytest_configure(config)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -1,0 +1,47 @@
+"""A skip that is not listed fails CI."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+TESTS = """
+import pytest
+
+@pytest.mark.skip(reason="no printer")
+@pytest.mark.parametrize("sheet", [1, 2])
+def test_prints(sheet): ...
+
+def test_reads(): ...
+"""
+KNOWN = '[[skip]]\ntest = "test_it.py::{}"\nreason = "{}"\n'
+
+
+@pytest.mark.parametrize(
+    ("listed", "exit_code"),
+    [
+        (KNOWN.format("test_prints", "no printer"), 0),
+        (KNOWN.format("test_prints", "no paper"), 1),
+        (KNOWN.format("test_reads", "no printer"), 1),
+        ("", 1),
+    ],
+)
+def test_a_skip_fails_the_run_unless_it_is_listed_with_its_reason(
+    tmp_path: Path, listed: str, exit_code: int
+) -> None:
+    (tmp_path / "test_it.py").write_text(TESTS)
+    (tmp_path / "known.toml").write_text(listed)
+    plugins = ("-p", "xdist", "-p", "support.known_skips", "-p", "no:cacheprovider", "-n1")
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *plugins, "--known-skips=known.toml"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+        | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == exit_code, done.stdout
+    assert ("test_it.py::test_prints[1]: no printer" in done.stdout) is bool(exit_code)
