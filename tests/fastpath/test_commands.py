@@ -99,12 +99,12 @@ def test_what_is_known_of_the_account_is_up_to_date(crm: Shell, shell_harness: H
     assert grant is not None
     store.grants.set_account("crm", grant.generation, None, ())
     shell_harness.services.tokens.update_cached_account(grant)
-    told = json.loads(wizard(crm, "token", "crm", "--json").stdout)
-    assert (told["account"], told["organization_id"]) == (None, None)
+    message = json.loads(wizard(crm, "token", "crm", "--json").stdout)
+    assert (message["account"], message["organization_id"]) == (None, None)
     shell_harness.verify("crm", grant.generation)
-    told = json.loads(wizard(crm, "token", "crm", "--json").stdout)
-    assert told["account"]["email"] == "anna@zylker.example"
-    assert told["organization_id"]
+    message = json.loads(wizard(crm, "token", "crm", "--json").stdout)
+    assert message["account"]["email"] == "anna@zylker.example"
+    assert message["organization_id"]
 
 
 def test_a_command_finds_the_same_environment_either_way(crm: Shell) -> None:
