@@ -43,7 +43,7 @@ LONG_WAY = ("--wait", "0")
 TOKEN_COMMANDS = [
     ("token", "crm"),
     ("token", "crm", "--json"),
-    ("token", "--json", "--min-ttl", "10m", "crm"),
+    ("token", "--json", "--no-input", "--min-ttl", "10m", "crm"),
     ("token", "crm", "--min-ttl=600"),
 ]
 
@@ -215,7 +215,7 @@ PRINTING_COMMANDS = [
     [
         (">&-", "Can't write to stdout: Bad file descriptor.\n"),
         (">/dev/full", "Can't write to stdout: No space left on device.\n"),
-        (">&{pipe}", ""),
+        (">&0", ""),
     ],
     ids=["closed", "full", "not read any more"],
 )
@@ -224,16 +224,15 @@ def test_a_stdout_that_takes_nothing_ends_in_exit_code_1(
 ) -> None:
     reader, writer = os.pipe()
     os.close(reader)
-    target = redirection.format(pipe=writer)
     for arguments in PRINTING_COMMANDS:
         done = subprocess.run(
-            ["sh", "-c", f'"$@" {target}', "sh", sys.executable, "-m", "wizard", *arguments],
+            ["sh", "-c", f'"$@" {redirection}', "sh", sys.executable, "-m", "wizard", *arguments],
             env=crm.environment,
             cwd=crm.directory,
             stderr=subprocess.PIPE,
             text=True,
             timeout=PROCESS_TIMEOUT_SECONDS,
-            pass_fds=[writer],
+            stdin=writer,
         )
         assert (done.returncode, done.stderr) == (1, message), arguments
     os.close(writer)

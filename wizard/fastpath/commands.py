@@ -88,6 +88,8 @@ def parse(arguments: "Sequence[str]") -> Request | None:
                 return None
         elif word == "--json" and not command:
             as_json = True
+        elif word == "--no-input":
+            pass  # nothing here asks anybody
         elif name or word.startswith("-"):
             return None
         else:
