@@ -10,7 +10,7 @@ from support.harness import ANNA, CARLA, FIRST_ORGANIZATION, Harness
 from support.notification_server import Inbox
 
 from wizard.model import Failure, GrantState
-from wizard.monitoring.notifications import REMIND
+from wizard.monitoring.notifications import DEFAULT_REMINDER_INTERVAL
 from wizard.monitoring.service import CheckRun
 
 
@@ -21,7 +21,7 @@ def notified(harness: Harness, inbox: Inbox) -> Harness:
     return harness
 
 
-def check(harness: Harness, remind: timedelta = REMIND) -> tuple[Failure, ...]:
+def check(harness: Harness, remind: timedelta = DEFAULT_REMINDER_INTERVAL) -> tuple[Failure, ...]:
     """Look at all connections and tell, as `watch` does."""
     return harness.services.monitoring.notify(harness.services.monitoring.run_checks(), remind)
 
@@ -232,7 +232,7 @@ def test_what_is_certain_is_told_before_the_limits_are_waited_for(
         return True
 
     def tell(found: CheckRun) -> None:
-        notified.services.monitoring.tell_certain(found)
+        notified.services.monitoring.notify_certain(found)
 
     look = notified.services.monitoring.run_checks(wait=wait, before_wait=tell)
     assert [each["new"] for each in before] == [["crm"]]

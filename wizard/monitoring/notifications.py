@@ -1,4 +1,4 @@
-"""What somebody is told, and when: pure judges of what was found and of what is known already."""
+"""Notifications: which are due, how they are sent, and whether they arrived."""
 
 import re
 import shlex
@@ -17,82 +17,103 @@ from wizard.store import NotifyFailure, Store
 from wizard.timefmt import format_time
 from wizard.transport import webhook
 
-REMIND = timedelta(hours=24)
-"""After which somebody is told again of what goes on."""
+DEFAULT_REMINDER_INTERVAL = timedelta(hours=24)
+"""After this time, someone is notified again of a failure that goes on."""
 
-EARLY = 0.9
-"""Of that time: checks come a little sooner or later, and a daily one is to remind every day."""
+REMINDER_DUE_FRACTION = 0.9
+"""Of the interval: checks come a little earlier or later, and a daily one is to remind daily."""
 
-ALL_WELL, TEST = "All is well again", "This is a test notification of zoho-wizard"
+MIN_SECRET_CHARACTERS = 6
+"""Shorter words of a command line aren't masked in what the command prints."""
+
+MAX_STDERR_CHARACTERS = 500
+"""Of what a command printed, the last characters are kept."""
+
+ALL_CLEAR_TITLE = "All is well again"
+TEST_TITLE = "This is a test notification of zoho-wizard"
+
+_CHUNK = re.compile(r"[^\s'\"`]+")
+_WORD = re.compile(r"[^=:/@?&;|<>()]+")
 
 Notified = Mapping[str, datetime]
-"""The marks that are known, each with the time of the last message that named it."""
+"""The marks that someone was notified of, each with the time of the last notification of it."""
 
 
 @dataclass(frozen=True)
-class Message:
-    """One message, and the marks that are known once it has arrived."""
+class Notification:
+    """A notification, and the marks that someone knows once it has arrived."""
 
-    said: Mapping[str, Any]
+    content: Mapping[str, Any]
+    """As JSON; see `incident_notification`."""
     marks: frozenset[str] = frozenset()
 
 
-def news(
+# --- Which are due: pure functions ----------------------------------------------------------------
+
+
+def new_notifications(
     current_incidents: Iterable[Incident],
-    known: Notified,
+    notified: Notified,
     at: datetime,
-    remind: timedelta = timedelta(0),
-) -> list[Message]:
-    """A message for each cause that stopped a connection of which nobody knows, or of which nobody
-    was told for so long as `remind` (0: no reminders). What could not be asked is no news."""
+    reminder_interval: timedelta = timedelta(0),
+) -> list[Notification]:
+    """A notification for each incident that has a new mark, or that someone was last notified of
+    `reminder_interval` ago (0: no reminders). A connection that couldn't be checked is no news."""
     return [
-        incident_message(incident, known, at)
+        incident_notification(incident, notified, at)
         for incident in current_incidents
         if not incident.is_pending
-        and (incident.marks - known.keys() or _is_due(incident, known, at, remind))
+        and (
+            incident.marks - notified.keys()
+            or _is_reminder_due(incident, notified, at, reminder_interval)
+        )
     ]
 
 
-def again(
-    current_incidents: Iterable[Incident], known: Notified, at: datetime, *, well: bool
-) -> list[Message]:
-    """What is sent where the last notification failed and nothing is new: the first cause once
-    more, or that all is well; nothing while nothing is known for sure."""
+def repeated_notifications(
+    current_incidents: Iterable[Incident], notified: Notified, at: datetime, *, is_healthy: bool
+) -> list[Notification]:
+    """What to send if the last notification failed and nothing is new: the first incident again,
+    or that everything works. Empty while nothing is known for sure."""
     certain = [each for each in current_incidents if not each.is_pending]
     if certain:
-        return [incident_message(certain[0], known, at)]
-    return [all_well(at)] if well else []
+        return [incident_notification(certain[0], notified, at)]
+    return [all_clear(at)] if is_healthy else []
 
 
-def incident_message(incident: Incident, known: Notified, at: datetime) -> Message:
-    """The message of one cause: which of its connections are new, and which are known."""
-    new = {_name(mark) for mark in incident.marks - known.keys()}
-    before = {_name(mark) for mark in incident.marks & known.keys()} - new
-    stopped = (*incident.names, *incident.suspected_names)
-    said = {
+def incident_notification(incident: Incident, notified: Notified, at: datetime) -> Notification:
+    """The notification of one incident: which of its connections are new, and which are known."""
+    new = {connection_of(mark) for mark in incident.marks - notified.keys()}
+    known = {connection_of(mark) for mark in incident.marks & notified.keys()} - new
+    failed = (*incident.names, *incident.suspected_names)
+    content = {
         "event": "incident",
         "at": to_json_value(at),
         "reminder": not new,
-        "new": [name for name in stopped if name in new],
-        "known": [name for name in stopped if name in before],
+        "new": [name for name in failed if name in new],
+        "known": [name for name in failed if name in known],
         **incident_to_json(incident),
     }
-    return Message(said, incident.marks)
+    return Notification(content, incident.marks)
 
 
-def all_well(at: datetime) -> Message:
-    """The message that everything works again."""
-    said = {"event": "all-well", "at": to_json_value(at), "code": "all-well", "title": ALL_WELL}
-    return Message(said)
+def all_clear(at: datetime) -> Notification:
+    """The notification that everything works again."""
+    code = "all-well"
+    return Notification(
+        {"event": code, "at": to_json_value(at), "code": code, "title": ALL_CLEAR_TITLE}
+    )
 
 
-def test_message(at: datetime) -> Message:
-    """The message that shows whether notifications arrive."""
-    return Message({"event": "test", "at": to_json_value(at), "code": "test", "title": TEST})
+def sample_notification(at: datetime) -> Notification:
+    """The notification that shows whether notifications arrive."""
+    return Notification(
+        {"event": "test", "at": to_json_value(at), "code": "test", "title": TEST_TITLE}
+    )
 
 
 def incident_to_json(incident: Incident) -> dict[str, Any]:
-    """One cause as scripts read it; no secret in it."""
+    """An incident for scripts; nothing in it is secret."""
     return {
         "key": incident.key,
         "level": incident.level.value,
@@ -105,28 +126,26 @@ def incident_to_json(incident: Incident) -> dict[str, Any]:
     }
 
 
-def _is_due(incident: Incident, known: Notified, at: datetime, remind: timedelta) -> bool:
-    """Whether the last message of a cause that is known is long enough ago."""
-    return bool(remind) and at - max(known[mark] for mark in incident.marks) >= remind * EARLY
-
-
-def _name(mark: str) -> str:
-    """The connection of a mark, as `Trouble.marks` has it."""
+def connection_of(mark: str) -> str:
+    """The connection that a mark of `Incident.marks` is about."""
     return mark.split()[1]
 
 
-SHORTEST_SECRET = 6
-"""Characters; shorter words of a command line are masked in nothing that it prints."""
+def _is_reminder_due(
+    incident: Incident, notified: Notified, at: datetime, reminder_interval: timedelta
+) -> bool:
+    if not reminder_interval:
+        return False
+    last = max(notified[mark] for mark in incident.marks)
+    return at - last >= reminder_interval * REMINDER_DUE_FRACTION
 
-LONGEST_SAID = 500
-"""Characters of what a command printed that are kept, the last ones."""
 
-_CHUNK = re.compile(r"[^\s'\"`]+")
-_WORD = re.compile(r"[^=:/@?&;|<>()]+")
+# --- How they are sent ----------------------------------------------------------------------------
 
 
 class Notifier:
-    """Tells somebody."""
+    """Sends notifications by the stored command or to the stored URL, and stores whether they
+    arrived: exit code 0, or an HTTP status from 200 to 299."""
 
     def __init__(self, store: Store, clock: Clock, environment: Mapping[str, str]) -> None:
         self._store = store
@@ -134,56 +153,55 @@ class Notifier:
         self._environment = environment
 
     @property
-    def ready(self) -> bool:
-        """Whether there is a command or an address to tell by."""
+    def is_configured(self) -> bool:
+        """Whether there is a command or a URL."""
         return bool(self._store.monitoring.notify_command())
 
-    def send(self, said: Mapping[str, Any]) -> Failure | None:
-        """Send one message; returns ``notification-failed`` where it did not arrive. Either is
-        written down before this returns."""
+    def send(self, notification: Notification) -> Failure | None:
+        """Send a notification; returns ``notification-failed`` if it didn't arrive. The result is
+        stored before this returns."""
         target = self._store.monitoring.notify_command()
-        given = to_json(said) + "\n"
-        failed = self._posted(target, given) if webhook.is_url(target) else self._ran(target, given)
+        body = to_json(notification.content) + "\n"
+        failure = self._post(target, body) if webhook.is_url(target) else self._run(target, body)
         self._store.monitoring.note_notified(
-            NotifyFailure(self._clock(), failed) if failed else None
+            NotifyFailure(self._clock(), failure) if failure else None
         )
-        return failed
+        return failure
 
-    def _posted(self, url: str, given: str) -> Failure | None:
+    def _post(self, url: str, body: str) -> Failure | None:
         try:
-            status = webhook.post_json(url, given, self._clock)
+            status = webhook.post_json(url, body, self._clock)
         except WizardError as error:
             return self._failure(url, error.failure.code, error.failure.details)
         if 200 <= status < 300:
             return None
         return self._failure(url, "answer-status", {"status": str(status)})
 
-    def _ran(self, line: str, given: str) -> Failure | None:
-        secrets = words_of(line)
+    def _run(self, command_line: str, body: str) -> Failure | None:
+        secrets = possible_secrets(command_line)
         try:
-            commands.run_command(line, self._environment, stdin_text=given, secrets=secrets)
+            commands.run_command(command_line, self._environment, stdin_text=body, secrets=secrets)
         except WizardError as error:
-            return self._failure(line, error.failure.code, error.failure.details)
+            return self._failure(command_line, error.failure.code, error.failure.details)
         return None
 
     def _failure(self, target: str, reason: str, known: Mapping[str, str]) -> Failure:
-        """What is remembered and shown of it: nothing of the command but its program, nothing of
-        the address but its host."""
+        """What is stored and shown of a failure: of the target only its program or host."""
         kept = {
             key: known[key] for key in ("status", "stderr", "seconds", "reason") if key in known
         }
         if "stderr" in kept:
-            kept["stderr"] = kept["stderr"][-LONGEST_SAID:]
-        by = shown(target)
+            kept["stderr"] = kept["stderr"][-MAX_STDERR_CHARACTERS:]
+        by = target_name(target)
         happened = message("notifications", reason, by=by, **kept)
         at = format_time(self._clock(), None)
         details = {"by": by, "failed_at": at, "happened": happened, **kept, "reason": reason}
         return Failure("notification-failed", temporary=True, details=details)
 
 
-def settled(text: str, environment: Mapping[str, str]) -> str:
-    """A command line whose program is found without a search path, or an address; as it is to be
-    remembered. Raises what `command.settle` and `webhook.usable` raise."""
+def resolve_target(text: str, environment: Mapping[str, str]) -> str:
+    """A URL as it is, or a command line with the absolute path of its program. Raises what
+    `commands.resolve_command` and `webhook.usable` raise."""
     if webhook.is_url(text):
         webhook.usable(text)
         return text
@@ -191,22 +209,21 @@ def settled(text: str, environment: Mapping[str, str]) -> str:
     return shlex.join([shutil.which(program, path=environment.get("PATH")) or program, *words])
 
 
-def shown(target: str) -> str:
-    """What may be shown of a command or an address: its program, or its host; the rest may hold a
-    secret."""
+def target_name(target: str) -> str:
+    """The program of a command or the host of a URL. The rest may contain a secret."""
     if webhook.is_url(target):
         return webhook.host_of(target)
     return shlex.split(target)[0] if target else ""
 
 
-def words_of(line: str) -> set[str]:
-    """The words of a command line's arguments, any of which may be a secret that the command
-    repeats when it fails; names of options are none."""
-    _, *arguments = shlex.split(line)
+def possible_secrets(command_line: str) -> set[str]:
+    """The words of a command line's arguments, names of options aside: any may be a secret that the
+    command prints when it fails."""
+    _, *arguments = shlex.split(command_line)
     chunks = {chunk for each in arguments for chunk in _CHUNK.findall(each)}
     words = {word for chunk in chunks for word in _WORD.findall(chunk)}
     return {
         word
         for word in chunks | words
-        if len(word) >= SHORTEST_SECRET and not word.startswith("--")
+        if len(word) >= MIN_SECRET_CHARACTERS and not word.startswith("--")
     }

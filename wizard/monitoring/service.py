@@ -1,4 +1,4 @@
-"""Somebody is told of each connection that fails once, and once more when all is well again."""
+"""Check all connections, and notify someone once of each failure and once when all works again."""
 
 import logging
 import threading
@@ -14,14 +14,15 @@ from wizard.locks import hold_lock
 from wizard.model import Clock, Failure, Grant, GrantState
 from wizard.monitoring.checks import CheckResult, ConnectionChecker, WaitUntil
 from wizard.monitoring.notifications import (
-    REMIND,
-    Message,
+    DEFAULT_REMINDER_INTERVAL,
+    Notification,
     Notifier,
-    again,
-    all_well,
+    all_clear,
+    connection_of,
     incident_to_json,
-    news,
-    test_message,
+    new_notifications,
+    repeated_notifications,
+    sample_notification,
 )
 from wizard.paths import Paths
 from wizard.serialization import to_json_value
@@ -29,10 +30,17 @@ from wizard.store import ConnectionOverview, Store
 
 log = logging.getLogger(__name__)
 
+_LOCK_TIMEOUT_SECONDS = 120.0
+"""How long to wait while someone else notifies: a command has 90 seconds, and there may be two."""
+
+_RETRY_INTERVAL = timedelta(minutes=10)
+"""Between two tries to notify of one rejected grant: programs ask again and again, and each try
+checks all connections of its account and runs a command that has failed."""
+
 
 @dataclass(frozen=True)
 class CheckRun:
-    """One look at many connections, and the causes of what it found."""
+    """A check of many connections, and the incidents it found."""
 
     at: datetime
     results: tuple[CheckResult, ...]
@@ -40,17 +48,17 @@ class CheckRun:
 
     @property
     def is_healthy(self) -> bool:
-        """Every connection was asked, and works."""
+        """Every connection was checked and works."""
         return not self.incidents
 
     def to_json(self) -> dict[str, Any]:
-        """The look as scripts read it."""
-        causes = [incident_to_json(each) for each in self.incidents]
-        return {"at": to_json_value(self.at), "checked": len(self.results), "incidents": causes}
+        """The check for scripts."""
+        incidents = [incident_to_json(each) for each in self.incidents]
+        return {"at": to_json_value(self.at), "checked": len(self.results), "incidents": incidents}
 
 
 class MonitoringService:
-    """Tells by the command, or at the address, that this home remembers."""
+    """Checks connections and notifies by the stored command or URL."""
 
     def __init__(
         self,
@@ -70,99 +78,108 @@ class MonitoringService:
         self._attempted_at: dict[str, datetime] = {}
 
     def monitored_connections(self) -> list[str]:
-        """The connections that were ever authorized and not given up, by name."""
+        """The connections that were ever authorized and aren't revoked, by name."""
         return [row.connection.name for row in self._store.overviews.all() if _is_monitored(row)]
 
     def run_checks(
         self,
         names: Sequence[str] | None = None,
         wait: WaitUntil | None = None,
-        on_result: Callable[[CheckResult], None] = lambda _verdict: None,
-        before_wait: Callable[[CheckRun], None] = lambda _look: None,
+        on_result: Callable[[CheckResult], None] = lambda _result: None,
+        before_wait: Callable[[CheckRun], None] = lambda _check_run: None,
     ) -> CheckRun:
-        """Look at connections `names`, by default at all that were ever authorized. `before_wait`
-        is given what was found so far, each time before Zoho's limits are waited for."""
+        """Check connections `names`, by default all monitored ones. `before_wait` gets what was
+        found so far, each time before a wait for Zoho's limits."""
         names = self.monitored_connections() if names is None else names
 
-        def so_far(verdicts: Sequence[CheckResult]) -> None:
-            before_wait(self.check_run_of(verdicts))
+        def so_far(results: Sequence[CheckResult]) -> None:
+            before_wait(self.check_run_of(results))
 
         return self.check_run_of(
             self._checks.check(names, wait=wait, on_result=on_result, so_far=so_far)
         )
 
     def check_run_of(self, results: Sequence[CheckResult]) -> CheckRun:
-        """The look that came to these verdicts."""
+        """The check with these results, and the incidents they belong to."""
         failures = {each.name: each.failure for each in results if each.failure is not None}
-        well = [each.name for each in results if each.is_working]
-        incidents = self._incidents.from_failures(failures, well)
+        working = [each.name for each in results if each.is_working]
+        incidents = self._incidents.from_failures(failures, working)
         return CheckRun(self._clock(), tuple(results), incidents)
 
-    def notify(self, check_run: CheckRun, remind: timedelta = REMIND) -> tuple[Failure, ...]:
-        """Tell of what `look` at all connections found and nobody was told of yet, again of what
-        goes on since `remind` (0: never), and once of all being well again. What could not be told
-        is, after the next look.
+    # notifications
 
-        Returns what failed of it.
+    def notify(
+        self, check_run: CheckRun, reminder_interval: timedelta = DEFAULT_REMINDER_INTERVAL
+    ) -> tuple[Failure, ...]:
+        """Notify of what a check of all connections found: of what is new, again of what goes on
+        since `reminder_interval` (0: never), and once when everything works again. What can't be
+        sent is sent after the next check.
+
+        Returns the failures of the notifications.
         """
-        with self._telling(_LOCK_TIMEOUT_SECONDS):
-            notified_before = self._store.monitoring.notified()
-            dead = {mark for mark in notified_before if self._is_dead(mark)}
-            well = check_run.is_healthy and not dead
-            messages = news(check_run.incidents, notified_before, check_run.at, remind)
-            if well and self._store.monitoring.is_all_clear_due():
-                messages = [all_well(check_run.at)]
-            if not messages and self._store.monitoring.notify_failure():
-                messages = again(check_run.incidents, notified_before, check_run.at, well=well)
-            failures = self._send(messages)
+        with self._lock(_LOCK_TIMEOUT_SECONDS):
+            notified = self._store.monitoring.notified()
+            rejected = {mark for mark in notified if self._is_still_rejected(mark)}
+            is_healthy = check_run.is_healthy and not rejected
+            notifications = new_notifications(
+                check_run.incidents, notified, check_run.at, reminder_interval
+            )
+            if is_healthy and self._store.monitoring.is_all_clear_due():
+                notifications = [all_clear(check_run.at)]
+            if not notifications and self._store.monitoring.notify_failure():
+                notifications = repeated_notifications(
+                    check_run.incidents, notified, check_run.at, is_healthy=is_healthy
+                )
+            failures = self._send(notifications)
             self._store.monitoring.record_check(
                 check_run.at,
-                dead | _going_on(check_run, notified_before),
-                is_settled=well and not failures,
+                rejected | _ongoing_marks(check_run, notified),
+                is_settled=is_healthy and not failures,
             )
             return failures
 
-    def tell_certain(self, look: CheckRun) -> tuple[Failure, ...]:
-        """Tell of what is certain in a look that goes on, and nobody was told of yet.
+    def notify_certain(self, check_run: CheckRun) -> tuple[Failure, ...]:
+        """Notify of what is new and certain in a check that isn't finished.
 
-        Returns what failed of it.
+        Returns the failures of the notifications.
         """
-        with self._telling(_LOCK_TIMEOUT_SECONDS):
-            return self._send(news(look.incidents, self._store.monitoring.notified(), look.at))
+        with self._lock(_LOCK_TIMEOUT_SECONDS):
+            notified = self._store.monitoring.notified()
+            return self._send(new_notifications(check_run.incidents, notified, check_run.at))
 
     def test(self) -> Failure | None:
-        """Send a test notification; returns why it did not arrive. Raises ``notify-not-set``."""
-        if not self._notifier.ready:
+        """Send a test notification; returns why it didn't arrive. Raises ``notify-not-set``."""
+        if not self._notifier.is_configured:
             raise fail("notify-not-set")
-        with self._telling(_LOCK_TIMEOUT_SECONDS):
-            return self._notifier.send(test_message(self._clock()).said)
+        with self._lock(_LOCK_TIMEOUT_SECONDS):
+            return self._notifier.send(sample_notification(self._clock()))
 
     def notify_rejected(self, name: str) -> tuple[Failure, ...]:
-        """Tell at once that the grant of connection `name` was found dead, if this home knows how
-        and nobody was told yet. The other connections of its account are looked at before, so
-        that one message says how far it reaches.
+        """Notify at once that Zoho rejected the grant of connection `name`, unless someone was
+        notified already. Checks the other connections of its account first, so that one
+        notification names all that fail.
 
-        Returns what failed of it; where somebody else is telling, or it was tried a moment ago,
-        nothing is done.
+        Returns the failures of the notification. Does nothing while another process notifies, or
+        if the last try was a moment ago.
         """
         grant = self._store.grants.get(name)
         if (
-            not self._notifier.ready
+            not self._notifier.is_configured
             or grant is None
             or grant.state is not GrantState.NEEDS_REAUTHORIZATION
         ):
             return ()
-        with suppress(WizardError), self._telling(0, name):
-            notified_before = self._store.monitoring.notified()
-            if _mark(grant) in notified_before or self._was_recently_attempted(grant):
+        with suppress(WizardError), self._lock(0, name):
+            notified = self._store.monitoring.notified()
+            if _mark(grant) in notified or self._was_recently_attempted(grant):
                 return ()
             check_run = self.run_checks([name, *self._related_connections(grant)])
-            cause = [each for each in check_run.incidents if _mark(grant) in each.marks]
-            return self._send(news(cause, notified_before, check_run.at))
+            incidents = [each for each in check_run.incidents if _mark(grant) in each.marks]
+            return self._send(new_notifications(incidents, notified, check_run.at))
         return ()
 
     def notify_rejected_in_background(self, name: str) -> None:
-        """As `raise_dead`, in a thread of its own: whoever asked for a token is answered now."""
+        """As `notify_rejected`, in a thread of its own: the caller answers a program."""
         threading.Thread(
             target=self._notify_rejected_safely, args=(name,), name="notifier", daemon=True
         ).start()
@@ -171,10 +188,10 @@ class MonitoringService:
         try:
             failures = self.notify_rejected(name)
         except Exception:
-            log.exception("the alarm for %s broke off", name)
+            log.exception("the notification about %s failed", name)
         else:
             for failure in failures:
-                log.warning("the alarm for %s was not taken: %s", name, failure.code)
+                log.warning("the notification about %s failed: %s", name, failure.code)
 
     def _was_recently_attempted(self, grant: Grant) -> bool:
         mark, now = _mark(grant), self._clock()
@@ -184,15 +201,14 @@ class MonitoringService:
         self._attempted_at[mark] = now
         return False
 
-    def _telling(self, timeout_seconds: float, name: str = "") -> AbstractContextManager[None]:
-        """The turn to tell; raises ``telling-under-way`` after `patience` seconds."""
-        return hold_lock(
-            self._paths.lock_file(":notifications"), timeout_seconds, "telling-under-way", name
-        )
+    def _lock(self, timeout_seconds: float, name: str = "") -> AbstractContextManager[None]:
+        """Hold the lock for notifying; raises ``telling-under-way``."""
+        path = self._paths.lock_file(":notifications")
+        return hold_lock(path, timeout_seconds, "telling-under-way", name)
 
-    def _is_dead(self, mark: str) -> bool:
-        """Whether what `mark` says of a grant is still so, whatever a look has found before."""
-        grant = self._store.grants.get(mark.split()[1])
+    def _is_still_rejected(self, mark: str) -> bool:
+        """Whether the grant that `mark` names is current and still needs re-authorization."""
+        grant = self._store.grants.get(connection_of(mark))
         return (
             grant is not None
             and grant.state is GrantState.NEEDS_REAUTHORIZATION
@@ -200,51 +216,41 @@ class MonitoringService:
         )
 
     def _related_connections(self, grant: Grant) -> list[str]:
-        """The other connections that work with the grant's account."""
+        """The verified connections of the grant's account."""
         if grant.account is None:
             return []
-        grant_records = self._store.grant_history.records(grant.client_id, grant.account.zuid)
-        alike = [
-            each for each in grant_records if each.is_current and each.state is GrantState.VERIFIED
-        ]
+        records = self._store.grant_history.records(grant.client_id, grant.account.zuid)
         return [
             each.connection
-            for each in alike
-            if each.account is not None
+            for each in records
+            if each.is_current
+            and each.state is GrantState.VERIFIED
+            and each.account is not None
             and (each.account.zuid, each.location) == (grant.account.zuid, grant.location)
         ]
 
-    def _send(self, messages: Iterable[Message]) -> tuple[Failure, ...]:
-        """Send each message, and write down at once what is known since it arrived; returns what
-        failed. Where nobody can be told, nothing counts as told."""
+    def _send(self, notifications: Iterable[Notification]) -> tuple[Failure, ...]:
+        """Send each notification, and store at once what someone knows since it arrived; returns
+        the failures. Without a command or URL nothing is sent or stored."""
         failures: list[Failure] = []
-        for message in messages if self._notifier.ready else ():
-            if failure := self._notifier.send(message.said):
+        for each in notifications if self._notifier.is_configured else ():
+            if failure := self._notifier.send(each):
                 failures.append(failure)
             else:
-                self._store.monitoring.record_notified(message.marks, self._clock())
+                self._store.monitoring.record_notified(each.marks, self._clock())
         return tuple(failures)
 
 
-_LOCK_TIMEOUT_SECONDS = 120.0
-"""Seconds for somebody else's telling: a command has a time, and there may be two of them."""
-
-
-_RETRY_INTERVAL = timedelta(minutes=10)
-"""Between two tries to tell of one dead grant: programs ask again and again, and each try looks at
-all connections of its account, and runs a command that has failed."""
-
-
-def _going_on(look: CheckRun, known: Iterable[str]) -> set[str]:
-    """The marks of what goes on: what `look` found, and what is known of connections that could
-    not be asked."""
-    found = {mark for each in look.incidents if not each.is_pending for mark in each.marks}
-    unknown = {name for each in look.incidents if each.is_pending for name in each.names}
-    return found | {mark for mark in known if mark.split()[1] in unknown}
+def _ongoing_marks(check_run: CheckRun, notified: Iterable[str]) -> set[str]:
+    """The marks of what the check found, and known marks of connections that weren't checked."""
+    certain = [each for each in check_run.incidents if not each.is_pending]
+    found = {mark for each in certain for mark in each.marks}
+    unchecked = {name for each in check_run.incidents if each.is_pending for name in each.names}
+    return found | {mark for mark in notified if connection_of(mark) in unchecked}
 
 
 def _mark(grant: Grant) -> str:
-    """As `Trouble.marks` has it."""
+    """The mark of a rejected grant, as in `Incident.marks`."""
     return f"grant-dead {grant.connection} {grant.generation}"
 
 

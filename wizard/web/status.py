@@ -6,7 +6,7 @@ from flask import Blueprint, render_template
 
 from wizard.errors import explain, fail, message
 from wizard.model.states import Tone
-from wizard.monitoring.notifications import shown
+from wizard.monitoring.notifications import target_name
 from wizard.timefmt import format_age, format_time
 from wizard.web.context import get_services, peers
 from wizard.web.view_models import StatusBadge
@@ -45,7 +45,7 @@ def show() -> str:
     store["Last watch"] = (
         format_age(last_checked_at, services.clock()) if last_checked_at else NO_CHECK
     )
-    store["Alarm"] = shown(services.store.monitoring.notify_command()) or NO_NOTIFICATIONS
+    store["Alarm"] = target_name(services.store.monitoring.notify_command()) or NO_NOTIFICATIONS
     if deactivated_at:
         store["Moved away"] = format_time(deactivated_at, services.clock())
     zoho_facts = {

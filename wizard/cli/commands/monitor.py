@@ -23,7 +23,7 @@ from wizard.cli.terminal import Exit, Terminal, pass_terminal
 from wizard.delivery import commands
 from wizard.errors import WizardError, fail
 from wizard.model import Failure
-from wizard.monitoring.notifications import REMIND, settled, shown
+from wizard.monitoring.notifications import DEFAULT_REMINDER_INTERVAL, resolve_target, target_name
 from wizard.monitoring.service import CheckRun
 from wizard.timefmt import format_duration_option
 from wizard.transport import webhook
@@ -59,7 +59,7 @@ HEARTBEAT_TIMEOUT_SECONDS = 30.0  # seconds for a heartbeat
 @click.option(
     "--remind",
     type=DurationType(),
-    default=format_duration_option(REMIND),
+    default=format_duration_option(DEFAULT_REMINDER_INTERVAL),
     metavar="DURATION",
     help="Repeat what stays broken about this often; 0: never. Default: 24h.",
 )
@@ -105,9 +105,9 @@ def monitor(
     if every < MIN_INTERVAL:
         raise fail("watch-too-often", minimum=format_duration_option(MIN_INTERVAL))
     environment = terminal.settings.child_environment
-    notify = notify and settled(notify, environment)
+    notify = notify and resolve_target(notify, environment)
     if heartbeat and not webhook.is_url(heartbeat):
-        heartbeat = settled(heartbeat, environment)
+        heartbeat = resolve_target(heartbeat, environment)
     if timer:
         variables = run_unattended(terminal)
         options = _monitor_options(_storable_notify_option(terminal, notify), heartbeat, remind)
@@ -129,7 +129,11 @@ def monitor(
 
 def _monitor_options(notify: str | None, heartbeat: str, remind: timedelta) -> list[str]:
     options = [("--notify", notify)] if notify is not None else []
-    options += [("--remind", format_duration_option(remind))] if remind != REMIND else []
+    options += (
+        [("--remind", format_duration_option(remind))]
+        if remind != DEFAULT_REMINDER_INTERVAL
+        else []
+    )
     options += [("--heartbeat", heartbeat)] if heartbeat else []
     return [word for option in options for word in option]
 
@@ -159,7 +163,7 @@ def _test(terminal: Terminal) -> None:
     failure = terminal.services.monitoring.test()
     if failure is not None:
         raise WizardError(failure)
-    by = shown(terminal.services.store.monitoring.notify_command())
+    by = target_name(terminal.services.store.monitoring.notify_command())
     text = f"The test notification was sent by {by}."
     terminal.emit(NotificationTest(by), lambda: terminal.renderer.print_success(text))
 
@@ -189,7 +193,7 @@ def _run_checks(
     terminal.services.reauthorization.revoke_replaced_tokens()
 
     def notify_certain(found: CheckRun) -> None:
-        _notify(terminal, lambda: service.tell_certain(found))
+        _notify(terminal, lambda: service.notify_certain(found))
 
     check_run = service.run_checks(wait=wait, before_wait=notify_certain)
     _print_check_run(terminal, check_run)

@@ -18,7 +18,7 @@ from wizard.errors import explain, fail, message
 from wizard.local_api import request_browser_link
 from wizard.model import Failure
 from wizard.model.states import ConnectionState
-from wizard.monitoring.notifications import shown
+from wizard.monitoring.notifications import target_name
 from wizard.paths import current_user
 from wizard.serialization import error_report
 from wizard.timefmt import format_age, format_time
@@ -79,7 +79,7 @@ def _collect_status(terminal: Terminal, unattended: Mapping[str, str] | None) ->
         is_serving=request_browser_link(Path(paths.socket), "/", is_printed=False) is not None,
         last_backup_at=installation.backed_up_at(),
         last_checked_at=monitoring.last_checked_at(),
-        notify_program=shown(monitoring.notify_command()) or None,
+        notify_program=target_name(monitoring.notify_command()) or None,
         notify_failed_at=failed.at if failed else None,
         notify_failure=error_report(explain(failed.failure)) if failed else None,
         deactivated_at=installation.deactivated_at(),
