@@ -1,4 +1,4 @@
-"""Looks in the background, for pages that watch how they go on."""
+"""Checks in the background, whose progress pages show."""
 
 import logging
 import threading
@@ -12,18 +12,18 @@ from wizard.monitoring.checks import CheckResult, ConnectionChecker
 log = logging.getLogger(__name__)
 
 POLL_INTERVAL_SECONDS = 0.2
-"""Seconds between two looks at the clock while Zoho's limits are waited for."""
+"""How often the clock is read during a wait for Zoho's limits."""
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a round has come."""
+    """The progress of a run."""
 
     total: int
     remaining: frozenset[str]
-    """The connections without a verdict yet."""
+    """The connections without a result yet."""
     waiting_until: datetime | None
-    """When Zoho's limits let the next be asked, where they are waited for."""
+    """Until when the run waits for Zoho's limits; None: it doesn't wait."""
 
     @property
     def completed(self) -> int:
@@ -31,7 +31,7 @@ class Progress:
 
 
 class BackgroundChecks:
-    """One round at a time; who comes while it goes on, has the names looked at after it."""
+    """One run at a time; names that are submitted meanwhile are checked after it."""
 
     def __init__(self, checks: ConnectionChecker, clock: Clock) -> None:
         self._checks = checks
@@ -43,7 +43,7 @@ class BackgroundChecks:
         self._progress: Progress | None = None
 
     def begin(self, names: Iterable[str]) -> None:
-        """Have connections `names` looked at soon."""
+        """Check connections `names` soon."""
         with self._lock:
             self._next.update(dict.fromkeys(names))
             if self._next and self._thread is None and not self._stopped.is_set():
@@ -53,14 +53,14 @@ class BackgroundChecks:
                 self._thread.start()
 
     def progress(self) -> Progress | None:
-        """How far the round under way has come; None: there is none."""
+        """The progress of the current run; None: there is none."""
         with self._lock:
             if self._progress is None and self._next:
                 return Progress(len(self._next), frozenset(self._next), None)
             return self._progress
 
     def stop(self, timeout_seconds: float = 30.0) -> None:
-        """Begin no more rounds, and wait for the one under way, within `timeout` seconds."""
+        """Start no more runs, and wait up to `timeout_seconds` for the current one."""
         self._stopped.set()
         with self._lock:
             thread = self._thread
@@ -72,10 +72,10 @@ class BackgroundChecks:
             try:
                 self._checks.check(names, on_result=self._record_result, wait=self._wait)
             except Exception:
-                log.exception("a round broke off")
+                log.exception("a background check failed")
 
     def _take_next(self) -> list[str]:
-        """The names of the next round; none ends the thread."""
+        """The names of the next run; an empty list ends the thread."""
         with self._lock:
             names, self._next = list(self._next), {}
             if self._stopped.is_set() or not names:

@@ -1,9 +1,9 @@
-"""A look at many connections: several at a time, those of one client in turn, and nobody pressed.
+"""Check many connections: several at a time, those of one client one after the other.
 
-Connections with an access token that lives are asked with it, and cost Zoho's token endpoint
-nothing. The others are asked one after the other for each client, whose budgets they share; where
-these are spent, a look waits if it may, or leaves the rest for later. A data centre that does not
-answer is left alone after a few tries, and tried once more before it is said to be down.
+Connections with a valid access token are checked with it and cost no token request. The others
+share the budgets of their client; if those are used up, a check waits, if it may, or leaves the
+rest for later. A data center that doesn't answer is left alone after a few tries, and tried once
+more before it counts as down.
 """
 
 import threading
@@ -27,18 +27,18 @@ from wizard.verification.steps import SUSPECTED_REJECTION
 
 @dataclass(frozen=True)
 class CheckResult:
-    """What checking one connection came to, not yet put into words."""
+    """The result of checking one connection."""
 
     name: str
     grant: Grant | None
-    """The grant that was checked, as it is now: the verdict is about this generation."""
+    """The grant that was checked, as it is now: the result is about this generation."""
     steps: tuple[VerificationStep, ...]
-    """What was asked, in this check."""
+    """The steps of this check."""
     failure: Failure | None
 
     @property
     def location(self) -> str:
-        """The data centre that was asked; empty where there is no grant."""
+        """The data center that was asked; empty if there is no grant."""
         return self.grant.location if self.grant else ""
 
     @property
@@ -47,22 +47,22 @@ class CheckResult:
 
     @property
     def is_pending(self) -> bool:
-        """It could not be asked within the limits: nothing is known for sure."""
+        """The limits didn't allow the check: nothing is known for sure."""
         return self.failure is not None and self.failure.kind in NOT_CHECKED_KINDS
 
     @property
     def is_suspected(self) -> bool:
-        """Its access token is refused, and whether its refresh token lives could not be asked."""
+        """Its access token is rejected, and the limits didn't allow a test of the refresh token."""
         return self.failure is not None and self.failure.code == SUSPECTED_REJECTION
 
     @property
     def is_unreachable(self) -> bool:
-        """Its data centre, or the way there, did not answer."""
+        """Its data center, or the network on the way, didn't answer."""
         return self.failure is not None and self.failure.kind in UNREACHABLE_KINDS
 
     @property
     def needs_reauthorization(self) -> bool:
-        """Zoho has refused the grant for good."""
+        """Zoho has rejected the grant."""
         return self.grant is not None and self.grant.state is GrantState.NEEDS_REAUTHORIZATION
 
 
@@ -72,8 +72,7 @@ def check_result(
     steps: Sequence[VerificationStep],
     failure: Failure | None = None,
 ) -> CheckResult:
-    """The verdict on `grant` of connection `name` after `rungs` were asked; `failure` is what kept
-    more from being asked."""
+    """Judge `grant` of connection `name` by `steps`; `failure` is why there were no more steps."""
     if grant is not None and grant.state in (GrantState.NEEDS_REAUTHORIZATION, GrantState.MISMATCH):
         failure = grant.failure or failure
     failed = next((step for step in steps if step.state is StepState.FAILED), None)
@@ -83,30 +82,30 @@ def check_result(
 
 
 MAX_PARALLEL_CHECKS = 5
-"""Connections that are checked at the same time, for most of a check is waiting. Zoho's products
-answer five calls at once of an organization in their smallest editions, and all may be of one."""
+"""Connections that are checked at the same time. Zoho's products answer five calls at once of an
+organization in their smallest editions, and all connections may belong to one."""
 
 MAX_CONSECUTIVE_FAILURES = 5
-"""Connections in a row that could not be reached, after which their data centre is left alone."""
+"""Connections in a row that couldn't be reached, after which their data center is left alone."""
 
 BUSY_RETRY_INTERVAL = timedelta(seconds=10)
-"""After which what another process is at may have come to its end."""
+"""After this time, what another process is doing may be finished."""
 
 WaitUntil = Callable[[datetime], bool]
-"""Waits until a moment; False where that is too long, or somebody has put an end to it."""
+"""Waits until a time; False if that is too long, or if the wait was stopped."""
 
 OnStep = Callable[[str, VerificationStep], None]
-"""Is given what is asked of a connection as it is asked, in whatever thread."""
+"""Gets each step of a connection's check, in any thread."""
 
 OnResult = Callable[[CheckResult], None]
-"""Is given each verdict as it falls, in whatever thread."""
+"""Gets each result, in any thread."""
 
 SoFar = Callable[[Sequence[CheckResult]], None]
-"""Is given the verdicts so far, before a wait."""
+"""Gets the results so far, before a wait."""
 
 
 class ConnectionChecker:
-    """Looks at connections and says of each whether it works."""
+    """Checks connections."""
 
     def __init__(
         self,
@@ -130,16 +129,15 @@ class ConnectionChecker:
         need: RefreshPurpose = RefreshPurpose.VERIFICATION,
         wait: WaitUntil | None = None,
         on_step: OnStep = lambda _name, _step: None,
-        on_result: OnResult = lambda _verdict: None,
-        so_far: SoFar = lambda _verdicts: None,
+        on_result: OnResult = lambda _result: None,
+        so_far: SoFar = lambda _results: None,
     ) -> tuple[CheckResult, ...]:
-        """The verdicts on connections `names`, in their order.
+        """Check connections `names`; returns the results in their order.
 
-        `whole` climbs the whole ladder of each. `need` says how much of the budgets a new token
-        may take; what a person insists on is asked once. `wait` is asked where Zoho's limits are
-        in the way; without it, or where it says no, what could not be asked is left open. `so_far`
-        is given what was found before each wait. Failures end in the verdicts; raises only what is
-        wrong with the store.
+        `full` runs all verification steps. `need` says how much of the budgets a refresh may take;
+        with INSISTED everything is tried once. `wait` is called if Zoho's limits are in the way;
+        without it, or if it returns False, the rest stays pending. `so_far` gets what was found
+        before each wait. Failures are in the results; raises only failures of the store.
         """
         batch = _CheckBatch(
             self._store, self._tokens, self._verification, full, need, on_step, on_result
@@ -148,23 +146,23 @@ class ConnectionChecker:
         once = need is RefreshPurpose.INSISTED
         if not once:
             batch.retry_unreachable()
-        self._ask_witnesses(batch)
+        self._recheck_related(batch)
         while wait is not None and not once and (until := batch.pending_until(self._clock())):
             so_far(batch.in_order(names))
             if not wait(until):
                 break
             batch.check(batch.pending())
-            self._ask_witnesses(batch)
+            self._recheck_related(batch)
         return batch.in_order(names)
 
-    def _ask_witnesses(self, look: "_CheckBatch") -> None:
-        """Ask what tells why others died; a look that climbs the whole ladder has done so."""
-        if not look.whole:
-            look.check(self._related_to_recheck(look))
+    def _recheck_related(self, batch: "_CheckBatch") -> None:
+        """Check again what tells why others were rejected; a full check has done so."""
+        if not batch.is_full:
+            batch.check(self._related_to_recheck(batch))
 
     def _related_to_recheck(self, batch: "_CheckBatch") -> list[str]:
-        """Connections that were well before others of their account were found dead, and whose life
-        after that tells what the death was."""
+        """Connections that worked before others of their account were rejected. Whether they still
+        work tells why."""
         found: dict[str, None] = {}
         for result in batch.newly_rejected:
             failure = result.failure
@@ -177,7 +175,7 @@ class ConnectionChecker:
 
 
 class _CheckBatch:
-    """One look under way."""
+    """One check of many connections, in progress."""
 
     def __init__(
         self,
@@ -192,7 +190,7 @@ class _CheckBatch:
         self._store = store
         self._tokens = tokens
         self._verification = verification
-        self.whole = full
+        self.is_full = full
         self._need = need
         self._on_step = on_step
         self._on_result = on_result
@@ -200,17 +198,17 @@ class _CheckBatch:
         self._consecutive_failures: Counter[str] = Counter()
         self.results: dict[str, CheckResult] = {}
         self.newly_rejected: list[CheckResult] = []
-        """Verdicts on grants that were alive before this look."""
+        """Results of grants that weren't rejected before this check."""
 
     def check(self, names: Iterable[str]) -> None:
-        """Ask about connections `names`: those that need a new token in turn for each client, the
-        longest unasked first, then those whose token lives."""
-        living: list[str] = []
+        """Check connections `names`: those that need a refresh one after the other for each client,
+        the longest unrefreshed first, then those with a valid access token."""
+        with_token: list[str] = []
         by_client: dict[tuple[str, str], list[str]] = defaultdict(list)
         for name in dict.fromkeys(names):
             grant = self._grant_to_check(name)
             if grant is None or self._tokens.cached_token(grant) is not None:
-                living.append(name)
+                with_token.append(name)
             else:
                 by_client[grant.client_id, grant.location].append(name)
         asked_at = self._store.overviews.last_refreshes() if by_client else {}
@@ -218,7 +216,7 @@ class _CheckBatch:
             sorted(each, key=lambda name: (name in asked_at, asked_at.get(name), name))
             for each in by_client.values()
         ]
-        tasks = [*turns, *([name] for name in living)]
+        tasks = [*turns, *([name] for name in with_token)]
         with ThreadPoolExecutor(MAX_PARALLEL_CHECKS, "check") as threads:
             try:
                 for _ in threads.map(self._check_each, tasks):
@@ -227,8 +225,8 @@ class _CheckBatch:
                 threads.shutdown(wait=False, cancel_futures=True)
 
     def retry_unreachable(self) -> None:
-        """One that could not be reached is asked once more, and with it all of its data centre:
-        a single connection that broke is no disturbance."""
+        """Try one unreachable connection of each data center again; if it is reachable now, all of
+        them: a single failed connection is no outage."""
         unreachable: dict[str, list[str]] = defaultdict(list)
         for name, result in self.results.items():
             if result.is_unreachable:
@@ -240,22 +238,22 @@ class _CheckBatch:
                 self.check(others)
 
     def in_order(self, names: Iterable[str]) -> tuple[CheckResult, ...]:
-        """The verdicts so far on connections `names`."""
+        """The results so far of connections `names`."""
         return tuple(self.results[name] for name in dict.fromkeys(names))
 
     def pending(self) -> list[str]:
-        """The connections that Zoho's limits kept from being asked."""
+        """The connections that Zoho's limits didn't allow to check."""
         return [name for name, result in self.results.items() if result.is_pending]
 
     def pending_until(self, now: datetime) -> datetime | None:
-        """When the first of these may be asked; None: there is none."""
+        """When the first of these may be checked; None: there is none."""
         failures = (self.results[name].failure for name in self.pending())
         return min(
             (each.retry_at or now + BUSY_RETRY_INTERVAL for each in failures if each), default=None
         )
 
     def _grant_to_check(self, name: str) -> Grant | None:
-        """The grant that a check is about: the one in use, or one that is still to be proved."""
+        """The grant to check: the current one, or one that is still to be verified."""
         current, candidate = self._store.grants.get(name), self._store.grants.candidate(name)
         if candidate is None:
             return current
@@ -270,14 +268,13 @@ class _CheckBatch:
             self._on_result(result)
 
     def _check_connection(self, name: str) -> CheckResult:
-        """The verdict on what is in use when it falls: a grant that was replaced meanwhile has none
-        any more."""
+        """Check the grant in use; again if it was replaced meanwhile."""
         while True:
             grant = self._grant_to_check(name)
             if grant is None:
                 return check_result(name, None, (), fail("no-grant", name=name).failure)
-            if silence := self._unreachable_failure(grant):
-                return check_result(name, grant, (), silence)
+            if outage := self._unreachable_failure(grant):
+                return check_result(name, grant, (), outage)
             result = self._check_grant(grant)
             now = self._grant_to_check(name)
             if now is None or now.generation == grant.generation:
@@ -287,10 +284,10 @@ class _CheckBatch:
     def _check_grant(self, grant: Grant) -> CheckResult:
         name, steps = grant.connection, list[VerificationStep]()
         failure: Failure | None = None
-        validation, generation, need = self._verification, grant.generation, self._need
-        running = validation.check(name, generation, need, is_confirmed=self._is_confirmed(grant))
-        if self.whole:
-            running = validation.verify(name, generation, need)
+        verification, generation, need = self._verification, grant.generation, self._need
+        running = verification.check(name, generation, need, is_confirmed=self._is_confirmed(grant))
+        if self.is_full:
+            running = verification.verify(name, generation, need)
         try:
             for step in running:
                 steps.append(step)
@@ -300,13 +297,13 @@ class _CheckBatch:
         return check_result(name, self._store.grants.get(name, grant.generation), steps, failure)
 
     def _is_confirmed(self, grant: Grant) -> bool:
-        """Whether another grant of the same account and client was found dead in this look."""
+        """Whether another grant of the same account and client was rejected in this check."""
         with self._lock:
             rejected = [each.grant for each in self.newly_rejected if each.grant]
         return any(_account_and_client(each) == _account_and_client(grant) for each in rejected)
 
     def _unreachable_failure(self, grant: Grant) -> Failure | None:
-        """Why a connection is not asked about: its data centre did not answer for others."""
+        """Why a connection isn't checked: its data center didn't answer for others."""
         with self._lock:
             if self._consecutive_failures[grant.location] < MAX_CONSECUTIVE_FAILURES:
                 return None
@@ -325,6 +322,6 @@ class _CheckBatch:
 
 
 def _account_and_client(grant: Grant) -> tuple[str, str, str]:
-    """The account, its data centre and the client; one that is not known is nobody else's."""
+    """The account, its data center and the client; an unknown account is nobody else's."""
     who = grant.account.zuid if grant.account else f"? {grant.connection}"
     return who, grant.location, grant.client_id
