@@ -39,12 +39,8 @@ from wizard.model.states import (
     Tone,
 )
 from wizard.oauth import ClientVerdict
-from wizard.reauthorization import (
-    Action,
-    NextAction,
-    Reauthorization,
-    ReauthorizationItem,
-)
+from wizard.reauthorization.items import ReauthorizationItem
+from wizard.reauthorization.plan import Action, NextAction, Reauthorization
 from wizard.tokens.budgets import RefreshPurpose
 from wizard.web import (
     LinkTokens,

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from wizard.monitoring.service import MonitoringService
     from wizard.oauth import OAuth
     from wizard.product_api import ProductApi
-    from wizard.reauthorization import ReauthorizationService
+    from wizard.reauthorization.service import ReauthorizationService
     from wizard.tokens.client_requests import ClientRequests
     from wizard.tokens.request_log import RequestLog
     from wizard.tokens.service import TokenService
@@ -227,7 +227,7 @@ class Services:
 
     @_service
     def reauthorization(self) -> "ReauthorizationService":
-        from wizard.reauthorization import ReauthorizationService
+        from wizard.reauthorization.service import ReauthorizationService
 
         return ReauthorizationService(
             self.store,

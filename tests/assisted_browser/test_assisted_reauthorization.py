@@ -17,7 +17,7 @@ from support.tokens import wait_for
 from wizard.assisted_browser import UserPrompt
 from wizard.errors import WizardError
 from wizard.model import Client, GrantState
-from wizard.reauthorization import Action
+from wizard.reauthorization.plan import Action
 from wizard.simulator.simulated_user import ConsentPage
 
 ERIC = "eric@zylker.example"

@@ -13,7 +13,7 @@ from support.reauthorization import (
 )
 
 from wizard.model import GrantState
-from wizard.reauthorization import Action
+from wizard.reauthorization.plan import Action
 
 NEW_ACCOUNT = "integrations@zylker.example"
 SAME_ORGANIZATION = {"product": "crm", "organization_id": "20090000001", "name": "Zylker GmbH"}

@@ -13,7 +13,7 @@ from support.reauthorization import (
 )
 
 from wizard.model import GrantState
-from wizard.reauthorization import Action
+from wizard.reauthorization.plan import Action
 
 NAMES = [f"crm-000{number}" for number in range(10)]
 

@@ -25,7 +25,7 @@ from support.reauthorization import (
 
 from wizard.errors import WizardError
 from wizard.model import Grant, GrantState
-from wizard.reauthorization import Action
+from wizard.reauthorization.plan import Action
 from wizard.services import Services
 
 NAMES = ("books", "crm", "desk")

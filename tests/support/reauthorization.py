@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from support.harness import ANNA, Harness
 from wizard.model import Client
-from wizard.reauthorization import Action, NextAction, ReauthorizationItem
+from wizard.reauthorization.items import ReauthorizationItem
+from wizard.reauthorization.plan import Action, NextAction
 
 
 def add_verified_connection(

@@ -9,7 +9,7 @@ import textwrap
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
@@ -18,7 +18,6 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.theme import Theme
 
-from wizard.diagnosis.incidents import Incident
 from wizard.errors import message_table
 from wizard.model import (
     Cause,
@@ -32,6 +31,9 @@ from wizard.serialization import explanation_to_json, to_json
 from wizard.timefmt import format_time
 from wizard.transport import sanitize, sanitize_line
 from wizard.zoho import product
+
+if TYPE_CHECKING:
+    from wizard.diagnosis.incidents import Incident
 
 THEME = Theme(
     {
@@ -359,7 +361,7 @@ class Renderer:
                 self.print_item(f"    {sanitize_line(key)}: {sanitize_line(value)}")
 
 
-def print_incidents(renderer: Renderer, incidents: Sequence[Incident], now: datetime) -> None:
+def print_incidents(renderer: Renderer, incidents: Sequence["Incident"], now: datetime) -> None:
     """Print each incident: what happened, what it affects, who can re-authorize."""
     for incident in incidents:
         renderer.print_blank()
@@ -372,7 +374,7 @@ def print_incidents(renderer: Renderer, incidents: Sequence[Incident], now: date
         )
 
 
-def _incident_facts(incident: Incident, now: datetime) -> list[tuple[str, str]]:
+def _incident_facts(incident: "Incident", now: datetime) -> list[tuple[str, str]]:
     suspects_label = "Most likely also" if incident.needs_reauthorization else "Next to stop"
     until = incident.access_tokens_expire_at
     return [

@@ -8,12 +8,14 @@ whatever it holds. `RESULTS` says which command has which result. The JSON Schem
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from wizard.diagnosis.incidents import Incident
 from wizard.model import Account, Event, Explanation, Organization, StepState
 from wizard.model.states import Activity, ConnectionState, ConnectionStatus, ItemState
 from wizard.serialization import ErrorReport, commands_of, error_report
+
+if TYPE_CHECKING:
+    from wizard.diagnosis.incidents import Incident
 
 
 @dataclass(frozen=True)
@@ -342,7 +344,7 @@ class IncidentReport:
     error: ErrorReport
 
 
-def incident_report(incident: Incident) -> IncidentReport:
+def incident_report(incident: "Incident") -> IncidentReport:
     """An incident as scripts read it."""
     return IncidentReport(
         key=incident.key,

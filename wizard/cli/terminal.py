@@ -19,7 +19,6 @@ import click
 from click.shell_completion import CompletionItem
 
 from wizard.cli.renderer import Renderer
-from wizard.diagnosis import explain_failure
 from wizard.errors import WizardError, fail
 from wizard.model import Clock, Explanation, Failure
 from wizard.serialization import ErrorReport, error_report
@@ -112,6 +111,8 @@ class Terminal:
         if self.connection_name and "services" in self.__dict__:
             with suppress(WizardError):
                 return self.services.diagnosis.explain(self.connection_name, failure)
+        from wizard.diagnosis import explain_failure  # most commands explain nothing
+
         return explain_failure(
             failure,
             self.clock(),

@@ -1,38 +1,7 @@
-"""Re-authorization: many connections repaired together, after a change of password or of people.
+"""Re-authorization: many connections together, after a password change or a change of people.
 
-A repair is a list of connections in the store and nothing more: how far each of them is, is read
-from its attempts, grants and destinations, so that a crash at any moment costs nothing. Each goes
-the same way: one consent → proved → held where somebody else answered → delivered to every
-destination → the superseded refresh token revoked when nothing uses it any more.
+It is stored as a list of connections and nothing more. The state of each item is derived from its
+attempts, grants and destinations, so a crash at any moment costs nothing. Each goes the same way:
+one consent; verified; a decision if another account approved; delivered to every destination; the
+replaced refresh token revoked when nothing uses it any more. Import from the modules.
 """
-
-from wizard.reauthorization.items import (
-    ARRIVED,
-    RETRYING_STATES,
-    SETTLED_STATES,
-    ReauthorizationItem,
-    is_same_email,
-)
-from wizard.reauthorization.plan import (
-    Action,
-    ConsentGroup,
-    NextAction,
-    Reauthorization,
-    ReauthorizationPlan,
-)
-from wizard.reauthorization.service import DEFAULT_GRACE_PERIOD, ReauthorizationService
-
-__all__ = [
-    "ARRIVED",
-    "DEFAULT_GRACE_PERIOD",
-    "RETRYING_STATES",
-    "SETTLED_STATES",
-    "Action",
-    "ConsentGroup",
-    "NextAction",
-    "Reauthorization",
-    "ReauthorizationItem",
-    "ReauthorizationPlan",
-    "ReauthorizationService",
-    "is_same_email",
-]

@@ -15,16 +15,14 @@ from werkzeug.wrappers import Response
 from wizard.errors import WizardError, fail
 from wizard.model import Explanation
 from wizard.model.states import ItemState
-from wizard.reauthorization import (
+from wizard.reauthorization.items import (
     ARRIVED,
     RETRYING_STATES,
     SETTLED_STATES,
-    Action,
-    NextAction,
-    Reauthorization,
     ReauthorizationItem,
     is_same_email,
 )
+from wizard.reauthorization.plan import Action, NextAction, Reauthorization
 from wizard.timefmt import format_time
 from wizard.verification.identity import headline
 from wizard.web import connection_page, consent, view_models

@@ -32,11 +32,8 @@ from wizard.cli.terminal import CONNECTION_NAME, Exit, Terminal, pass_terminal
 from wizard.errors import WizardError, fail, message
 from wizard.model import AttemptMode
 from wizard.model.states import ItemState
-from wizard.reauthorization import (
-    SETTLED_STATES,
-    ReauthorizationItem,
-    ReauthorizationPlan,
-)
+from wizard.reauthorization.items import SETTLED_STATES, ReauthorizationItem
+from wizard.reauthorization.plan import ReauthorizationPlan
 from wizard.timefmt import format_duration
 from wizard.zoho import parse_scope, preset, presets
 

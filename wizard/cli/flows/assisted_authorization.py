@@ -19,7 +19,8 @@ from wizard.cli.flows.serving import stop_signals
 from wizard.cli.terminal import Exit, Terminal
 from wizard.errors import WizardError, fail
 from wizard.model import AttemptMode
-from wizard.reauthorization import SETTLED_STATES, NextAction, ReauthorizationItem
+from wizard.reauthorization.items import SETTLED_STATES, ReauthorizationItem
+from wizard.reauthorization.plan import NextAction
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page

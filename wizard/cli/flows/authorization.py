@@ -6,7 +6,8 @@ from wizard.authorization import CompletedAttempt, StartedAttempt
 from wizard.cli.terminal import Terminal
 from wizard.errors import WizardError, fail
 from wizard.model import AttemptMode, Failure, FailureKind
-from wizard.reauthorization import NextAction, ReauthorizationItem
+from wizard.reauthorization.items import ReauthorizationItem
+from wizard.reauthorization.plan import NextAction
 
 
 class Authorizer(Protocol):

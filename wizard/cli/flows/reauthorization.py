@@ -11,7 +11,8 @@ from wizard.cli.terminal import Terminal
 from wizard.errors import WizardError, describe_state
 from wizard.model import Failure, Grant, GrantState
 from wizard.model.states import ItemState
-from wizard.reauthorization import RETRYING_STATES, Action, ReauthorizationItem
+from wizard.reauthorization.items import RETRYING_STATES, ReauthorizationItem
+from wizard.reauthorization.plan import Action
 from wizard.store import Destination
 from wizard.timefmt import format_duration, format_time
 from wizard.verification.identity import headline
