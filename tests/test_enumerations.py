@@ -14,8 +14,8 @@ from support.claims import over_rows
 from support.harness import ANNA, Harness
 
 from wizard.cli.renderer import CONFIDENCE_MARKS, STEP_MARKS, Renderer
-from wizard.diagnosis.causes import CauseGroup, CauseLevel, FailureCase
 from wizard.diagnosis.evidence import Origin, StoredTokenKind, TokenFormat
+from wizard.diagnosis.incidents import CauseGroup, CauseLevel, FailureCase
 from wizard.errors import describe_outcome, message_table, state_label
 from wizard.model import (
     AttemptMode,

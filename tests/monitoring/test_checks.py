@@ -10,7 +10,7 @@ from support.diagnosis import add_verified_connection, client_of
 from support.harness import ANNA, Harness
 from support.reauthorization import authorize
 
-from wizard.diagnosis.causes import CauseLevel
+from wizard.diagnosis.incidents import CauseLevel
 from wizard.errors import WizardError
 from wizard.model import Grant, GrantState, VerificationStep
 from wizard.monitoring.checks import MAX_PARALLEL_CHECKS, CheckResult

@@ -6,8 +6,7 @@ from pathlib import Path
 from support.diagnosis import add_verified_connection, client_of, detect_rejection
 from support.harness import ANNA, CARLA, FIRST_ORGANIZATION, Harness
 
-from wizard.diagnosis.causes import CauseLevel
-from wizard.diagnosis.incidents import Incident
+from wizard.diagnosis.incidents import CauseLevel, Incident
 
 
 def open_incidents(harness: Harness) -> tuple[Incident, ...]:

@@ -4,8 +4,9 @@ from datetime import timedelta
 from urllib.parse import SplitResult, urlsplit
 
 from wizard.diagnosis import refresh_tokens
-from wizard.diagnosis.answers import ON_REFRESH, WHILE_CONNECTING
 from wizard.diagnosis.cause_estimates import (
+    ON_REFRESH,
+    WHILE_CONNECTING,
     CauseEstimate,
     EvidenceItem,
     FailureClass,

@@ -7,13 +7,23 @@ from itertools import chain
 
 from wizard.diagnosis import (
     access_tokens,
-    answers,
     api_calls,
     authorization_codes,
     clients,
     refresh_tokens,
 )
-from wizard.diagnosis.cause_estimates import CauseEstimate, EvidenceItem, FailureClass
+from wizard.diagnosis.cause_estimates import (
+    AFFIRMED,
+    ON_REFRESH,
+    WHILE_CONNECTING,
+    CauseEstimate,
+    EvidenceItem,
+    FailureClass,
+    allowed_answers,
+    apply_answer,
+    is_denied,
+    question_of,
+)
 from wizard.diagnosis.evidence import Evidence, Origin
 from wizard.errors import explain, message
 from wizard.model import AnswerOption, Cause, Confidence, Explanation, Failure
@@ -96,16 +106,16 @@ def rank_causes(
     if len(estimates) == 1 and excluded and estimates[0].confidence is Confidence.POSSIBLE:
         return (replace(estimates[0], confidence=Confidence.LIKELY),), excluded
     for answer in evidence.answers:
-        estimates = _rank(answers.apply_answer(answer, estimates, failure_class.code))
+        estimates = _rank(apply_answer(answer, estimates, failure_class.code))
     excluded_after_answers = (
-        e.with_evidence_for(answers.AFFIRMED) if e.code in evidence.answers else e for e in excluded
+        e.with_evidence_for(AFFIRMED) if e.code in evidence.answers else e for e in excluded
     )
     return estimates, tuple(excluded_after_answers)
 
 
 _CLASS_BY_ANSWER = {
-    answers.WHILE_CONNECTING: authorization_codes.CODE_REFUSED,
-    answers.ON_REFRESH: refresh_tokens.REFRESH_TOKEN_REFUSED,
+    WHILE_CONNECTING: authorization_codes.CODE_REFUSED,
+    ON_REFRESH: refresh_tokens.REFRESH_TOKEN_REFUSED,
 }
 """The classes that Zoho has one word for, by the moment at which it was met."""
 
@@ -114,7 +124,7 @@ def _question_of(estimates: tuple[CauseEstimate, ...], failure_class: FailureCla
     """The code of the question that is still open; empty: there is none."""
     if failure_class is authorization_codes.CODE_OR_REFRESH_TOKEN_REFUSED:
         return failure_class.code
-    return answers.question_of(estimates, failure_class.code)
+    return question_of(estimates, failure_class.code)
 
 
 def _answer_options(
@@ -127,7 +137,7 @@ def _answer_options(
     if not question:
         return ()
     both = failure_class is authorization_codes.CODE_OR_REFRESH_TOKEN_REFUSED
-    offered = tuple(_CLASS_BY_ANSWER) if both else answers.allowed_answers(question, estimates)
+    offered = tuple(_CLASS_BY_ANSWER) if both else allowed_answers(question, estimates)
     return tuple(
         AnswerOption((*evidence.answers, each), message("answers", each)) for each in offered
     )
@@ -149,7 +159,7 @@ def is_decided(causes: tuple[Cause, ...]) -> bool:
 
 def _sort_key(estimate: CauseEstimate) -> tuple[int, bool, int]:
     balance = len(estimate.evidence_for) - len(estimate.evidence_against)
-    return CONFIDENCE_ORDER.index(estimate.confidence), answers.is_denied(estimate), -balance
+    return CONFIDENCE_ORDER.index(estimate.confidence), is_denied(estimate), -balance
 
 
 def _with_leading_cause(cause: Cause, explanation: Explanation) -> Explanation:

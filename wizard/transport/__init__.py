@@ -14,10 +14,15 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING, Protocol
 
 from wizard.model import Clock
-from wizard.transport.redaction import mask_text
-from wizard.transport.response import HttpResponse, http_date, parse_json
-from wizard.transport.retry_after import believable_date, bounded, retry_at
-from wizard.transport.sanitization import CONTROL_CHARACTERS, sanitize, sanitize_line
+from wizard.transport.redaction import CONTROL_CHARACTERS, mask_text, sanitize, sanitize_line
+from wizard.transport.response import (
+    HttpResponse,
+    believable_date,
+    bounded,
+    http_date,
+    parse_json,
+    retry_at,
+)
 
 if TYPE_CHECKING:
     import requests

@@ -5,7 +5,7 @@ from dataclasses import replace
 from flask import Blueprint, redirect, render_template, request
 from werkzeug.wrappers import Response
 
-from wizard.diagnosis.password_change import PasswordChangeRisk, advice, password_change_risks
+from wizard.diagnosis.cautions import PasswordChangeRisk, advice, password_change_risks
 from wizard.errors import fail
 from wizard.model.states import Activity, ActivityKind
 from wizard.web.context import get_services

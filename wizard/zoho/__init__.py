@@ -2,7 +2,6 @@
 
 from wizard.zoho.data_centers import LIVE, DataCenter, Zoho, load
 from wizard.zoho.limits import Limits, limits
-from wizard.zoho.presets import Preset, preset, presets
 from wizard.zoho.products import (
     OrganizationListing,
     Probe,
@@ -13,7 +12,15 @@ from wizard.zoho.products import (
     products,
     products_of,
 )
-from wizard.zoho.scopes import ACCOUNT_SCOPE, describe_scope, missing_scopes, parse_scope
+from wizard.zoho.scopes import (
+    ACCOUNT_SCOPE,
+    Preset,
+    describe_scope,
+    missing_scopes,
+    parse_scope,
+    preset,
+    presets,
+)
 
 __all__ = [
     "ACCOUNT_SCOPE",

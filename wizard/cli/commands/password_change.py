@@ -11,7 +11,7 @@ from wizard.cli.results import (
     status_fields,
 )
 from wizard.cli.terminal import Terminal, pass_terminal
-from wizard.diagnosis.password_change import PasswordChangeRisk, advice, password_change_risks
+from wizard.diagnosis.cautions import PasswordChangeRisk, advice, password_change_risks
 from wizard.errors import describe_status, fail
 from wizard.monitoring.service import CheckRun
 

@@ -1,7 +1,7 @@
-"""Reads whatever a person pastes, and explains it.
+"""Explain whatever a person pastes.
 
-Nothing of a paste is kept or sent anywhere: it is compared with what is stored, judged, and shown
-again only with everything masked that is a secret or could be one.
+A pasted text is neither stored nor sent. It is compared with what is stored, judged, and shown
+again only with all secrets masked.
 """
 
 import re
@@ -17,16 +17,52 @@ from wizard.diagnosis.clients import CLIENT_UNKNOWN, SECRET_REFUSED
 from wizard.diagnosis.evidence import Evidence, Origin, SentRequest, StoredTokenKind
 from wizard.diagnosis.explanations import explain_evidence
 from wizard.diagnosis.pasted_text import http_request, token_formats
-from wizard.diagnosis.pasted_text.comparison import UriComparison
 from wizard.diagnosis.pasted_text.parsed_text import MAX_PASTE_CHARACTERS, ParsedText
-from wizard.diagnosis.pasted_text.recognition import RecognizedFailure
-from wizard.diagnosis.pasted_text.rules import recognize_failure
+from wizard.diagnosis.pasted_text.rules import RecognizedFailure, recognize_failure
 from wizard.errors import fail, message
 from wizard.model import Client, Clock, Connection, Explanation, Failure, FailureKind
 from wizard.model.failure_codes import class_of
 from wizard.store import Store
 from wizard.tokens.token_cache import TokenCache
 from wizard.zoho import Zoho, limits, product
+
+
+@dataclass(frozen=True)
+class UriComparison:
+    """Two redirect URIs, character by character: what differs, and what is the same around it."""
+
+    sent: str
+    registered: str
+    common_prefix: str
+    """The characters with which both begin."""
+    common_suffix: str
+    """Those with which both end."""
+
+    @classmethod
+    def of(cls, sent: str, registered: str) -> "UriComparison":
+        """Compare two that are not the same."""
+        before = _common_prefix_length(sent, registered)
+        rest, other = sent[before:], registered[before:]
+        after = _common_prefix_length(rest[::-1], other[::-1])
+        return cls(sent, registered, sent[:before], rest[len(rest) - after :])
+
+    @property
+    def sent_difference(self) -> str:
+        """The part of what was sent that differs; empty where something is missing."""
+        return self.sent[len(self.common_prefix) : len(self.sent) - len(self.common_suffix)]
+
+    @property
+    def registered_difference(self) -> str:
+        """The part of what is registered that stands in its place."""
+        return self.registered[
+            len(self.common_prefix) : len(self.registered) - len(self.common_suffix)
+        ]
+
+
+def _common_prefix_length(one: str, other: str) -> int:
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((i for i, (a, b) in pairs if a != b), min(len(one), len(other)))
+
 
 __all__ = [
     "MAX_PASTE_CHARACTERS",
