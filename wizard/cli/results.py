@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from wizard.model import Account, Event, Explanation, Organization, StepState
 from wizard.model.states import Activity, ConnectionState, ConnectionStatus, ItemState
 from wizard.serialization import ErrorReport, commands_of, error_report
+from wizard.tokens.api_access import TokenDocument
 
 if TYPE_CHECKING:
     from wizard.diagnosis.incidents import Incident
@@ -664,6 +665,7 @@ class SchemaList:
 
 
 RESULTS: Mapping[str, tuple[Any, ...]] = {
+    "token": (TokenDocument,),
     "error": (ErrorDocument,),
     "connect": (ConnectionVerification,),
     "list": (ConnectionList, AccountList),

@@ -1,8 +1,8 @@
 """Where an access token may be used and as whom: what a program needs beside the token itself."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 
 from wizard.model import AccessToken, Account, Grant
 from wizard.zoho import DataCenter, products_of
@@ -55,24 +55,50 @@ def api_access_of(grant: Grant, data_center: DataCenter) -> ApiAccess:
     )
 
 
-def token_document(token: AccessToken, access: ApiAccess, now: datetime) -> dict[str, Any]:
+@dataclass(frozen=True)
+class TokenDocument:
+    """The result of `token`. It contains the access token."""
+
+    access_token: str = field(repr=False)
+    token_type: str
+    expires_at: datetime
+    expires_in: int
+    """Seconds."""
+    stale: bool
+    """Due for renewal, which isn't possible now."""
+    location: str
+    """The data center."""
+    accounts_server: str
+    api_domain: str
+    api_bases: Mapping[str, str]
+    """By product: the base URL of its API."""
+    organization_id: str | None
+    organization_ids: Mapping[str, str]
+    """By product."""
+    account: Account | None
+    connection: str
+    generation: int
+    """Of the authorization."""
+
+
+def token_document(token: AccessToken, access: ApiAccess, now: datetime) -> TokenDocument:
     """What ``token --json`` prints."""
-    return {
-        "access_token": token.value,
-        "token_type": "Zoho-oauthtoken",
-        "expires_at": token.expires_at,
-        "expires_in": int((token.expires_at - now).total_seconds()),
-        "stale": token.stale,
-        "location": access.location,
-        "accounts_server": access.accounts_server,
-        "api_domain": access.api_domain,
-        "api_bases": {each.id: each.api_base for each in access.products},
-        "organization_id": access.organization_id or None,
-        "organization_ids": {e.id: e.organization_id for e in access.products if e.organization_id},
-        "account": access.account,
-        "connection": token.connection,
-        "generation": token.generation,
-    }
+    return TokenDocument(
+        access_token=token.value,
+        token_type="Zoho-oauthtoken",  # noqa: S106 - what the header calls it
+        expires_at=token.expires_at,
+        expires_in=int((token.expires_at - now).total_seconds()),
+        stale=token.stale,
+        location=access.location,
+        accounts_server=access.accounts_server,
+        api_domain=access.api_domain,
+        api_bases={each.id: each.api_base for each in access.products},
+        organization_id=access.organization_id or None,
+        organization_ids={e.id: e.organization_id for e in access.products if e.organization_id},
+        account=access.account,
+        connection=token.connection,
+        generation=token.generation,
+    )
 
 
 def access_variables(access: ApiAccess) -> dict[str, str]:

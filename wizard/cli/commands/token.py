@@ -105,15 +105,15 @@ def token(
     access_token = get_token(
         terminal, name, wait, min_ttl=min_ttl, force_refresh=force_refresh, rejected=reported
     )
-    if terminal.renderer.as_json:
+    if terminal.is_json:
         access = terminal.services.tokens.api_access(name)
         terminal.renderer.print_json(token_document(access_token, access, terminal.clock()))
     else:
-        click.echo(access_token.value)
+        terminal.renderer.print_raw(access_token.value)
 
 
 def _reported(terminal: Terminal) -> str:
-    """The access token on stdin: one line, typed unseen at a terminal."""
+    """The access token on stdin: one line, typed hidden on a terminal."""
     if sys.stdin.isatty():
         return reported_token(terminal.read_secret("Rejected access token").encode())
     return reported_token(sys.stdin.buffer.readline(MAX_TOKEN_CHARACTERS + 2))
