@@ -315,6 +315,8 @@ def _run(run: Run, words: list[str]) -> int:
     except Exception as error:
         if isinstance(error, OSError) and output.is_broken():
             return output.FAILED
+        if _wants_json(words):
+            run.terminal.renderer.as_json = True
         return _report_error(run.terminal, error)
 
 

@@ -9,14 +9,10 @@ import textwrap
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
-from rich.markup import escape
-from rich.measure import Measurement
-from rich.table import Table
-from rich.theme import Theme
 
 from wizard.errors import message_table
 from wizard.model import (
@@ -33,18 +29,18 @@ from wizard.transport import sanitize, sanitize_line
 from wizard.zoho import product
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from wizard.diagnosis.incidents import Incident
 
-THEME = Theme(
-    {
-        "good": "green",
-        "bad": "bold red",
-        "wait": "yellow",
-        "quiet": "dim",
-        "command": "bold cyan",
-        "title": "bold",
-    }
-)
+STYLES = {
+    "good": "green",
+    "bad": "bold red",
+    "wait": "yellow",
+    "quiet": "dim",
+    "command": "bold cyan",
+    "title": "bold",
+}
 
 STEP_MARKS = {
     StepState.PASSED: ("✓", "good"),
@@ -76,7 +72,7 @@ def step_title(step: VerificationStep) -> str:
     return str(message_table()["verification-steps"][kind]).format(product=title)
 
 
-def _wrapped(console: Console, text: str, indent: int = 0) -> str:
+def _wrapped(console: "Console", text: str, indent: int = 0) -> str:
     """`text` wrapped between words to a terminal's width, and one line in a pipe.
 
     Further lines are indented as the first, and `indent` columns more. What is to be copied (a URL,
@@ -89,15 +85,29 @@ def _wrapped(console: Console, text: str, indent: int = 0) -> str:
     )
 
 
-def _evidence_line(console: Console, mark: str, sentence: str) -> str:
+def _evidence_line(console: "Console", mark: str, sentence: str) -> str:
     """A sentence below a cause, after its mark."""
     return escape(_wrapped(console, f"      {mark} {sanitize(sentence)}", 2))
 
 
-def _fact_line(console: Console, label: str, width: int, value: str) -> str:
+def _fact_line(console: "Console", label: str, width: int, value: str) -> str:
     """A label and its value, below an explanation."""
     folded = _wrapped(console, f"  {label.ljust(width)}  {value}", width + 2)
     return f"[quiet]{escape(folded[: width + 2])}[/]{escape(folded[width + 2 :])}"
+
+
+def escape(text: str) -> str:
+    """`text` so that Rich finds no markup in it."""
+    from rich.markup import escape as escape_markup
+
+    return escape_markup(text)
+
+
+def _console(*, is_stderr: bool) -> "Console":
+    from rich.console import Console
+    from rich.theme import Theme
+
+    return Console(theme=Theme(STYLES), highlight=False, soft_wrap=True, stderr=is_stderr)
 
 
 class Renderer:
@@ -105,8 +115,16 @@ class Renderer:
 
     def __init__(self) -> None:
         self.as_json = False
-        self._stdout = Console(theme=THEME, highlight=False, soft_wrap=True)
-        self._stderr = Console(theme=THEME, highlight=False, soft_wrap=True, stderr=True)
+
+    # Rich is loaded on first use: JSON and lines in a pipe need none.
+
+    @cached_property
+    def _stdout(self) -> "Console":
+        return _console(is_stderr=False)
+
+    @cached_property
+    def _stderr(self) -> "Console":
+        return _console(is_stderr=True)
 
     # results, on stdout
 
@@ -134,10 +152,13 @@ class Renderer:
         others follow below: a URL that is cut off can't be copied.
         """
         cleaned = [[sanitize_line(cell) for cell in row] for row in rows]
-        if not self._stdout.is_terminal:
+        if not sys.stdout.isatty():
             for row in cleaned:
                 self.print_output("\t".join(row))
             return
+        from rich.measure import Measurement
+        from rich.table import Table
+
         table = Table(
             *columns, box=None, header_style="quiet", pad_edge=False, padding=(0, 2, 0, 0)
         )
@@ -278,7 +299,7 @@ class Renderer:
             console.print(escape(_wrapped(console, f"  {shape} Possible: {sanitize(others)}.", 2)))
         self._print_question(explanation, console)
 
-    def _print_with_mark(self, explanation: Explanation, console: Console) -> None:
+    def _print_with_mark(self, explanation: Explanation, console: "Console") -> None:
         mark, style = ("✗", "bad") if explanation.exit_code else ("✓", "good")
         self._print_summary(explanation, console, mark, style)
 
@@ -288,7 +309,7 @@ class Renderer:
             self._print_summary(explanation, self._stderr, "◐", "wait")
 
     def _print_summary(
-        self, explanation: Explanation, console: Console, mark: str, style: str
+        self, explanation: Explanation, console: "Console", mark: str, style: str
     ) -> None:
         console.print(f"[{style}]{mark} {escape(sanitize(explanation.title))}[/]")
         for text in (explanation.cause, explanation.fix):
@@ -301,7 +322,7 @@ class Renderer:
     def _print_cause(
         self,
         cause: Cause,
-        console: Console,
+        console: "Console",
         *,
         show_fix: bool,
         explanation: Explanation,
@@ -323,12 +344,12 @@ class Renderer:
         if show_fix and has_other_fix:
             console.print(_evidence_line(console, "→", cause.fix))
 
-    def _print_evidence(self, cause: Cause, console: Console) -> None:
+    def _print_evidence(self, cause: Cause, console: "Console") -> None:
         for mark, sentences in (("+", cause.evidence_for), ("−", cause.evidence_against)):
             for sentence in sentences:
                 console.print(f"[quiet]{_evidence_line(console, mark, sentence)}[/]")
 
-    def _print_question(self, explanation: Explanation, console: Console) -> None:
+    def _print_question(self, explanation: Explanation, console: "Console") -> None:
         if explanation.question:
             console.print()
             console.print(escape(_wrapped(console, f"  ? {sanitize(explanation.question)}", 2)))
@@ -361,7 +382,7 @@ class Renderer:
                 self.print_item(f"    {sanitize_line(key)}: {sanitize_line(value)}")
 
 
-def print_incidents(renderer: Renderer, incidents: Sequence["Incident"], now: datetime) -> None:
+def print_incidents(renderer: Renderer, incidents: "Sequence[Incident]", now: datetime) -> None:
     """Print each incident: what happened, what it affects, who can re-authorize."""
     for incident in incidents:
         renderer.print_blank()

@@ -8,15 +8,12 @@ whatever it holds. `RESULTS` says which command has which result. The JSON Schem
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from wizard.model import Account, Event, Explanation, Organization, StepState
 from wizard.model.states import Activity, ConnectionState, ConnectionStatus, ItemState
-from wizard.serialization import ErrorReport, commands_of, error_report
+from wizard.serialization import ErrorReport, commands_of
 from wizard.tokens.api_access import TokenDocument
-
-if TYPE_CHECKING:
-    from wizard.diagnosis.incidents import Incident
 
 
 @dataclass(frozen=True)
@@ -35,6 +32,17 @@ class Caution:
     cause: str
     fix: str
     commands: tuple[str, ...]
+
+
+def caution_of(explanation: Explanation) -> Caution:
+    """A caution as scripts read it."""
+    return Caution(
+        explanation.code,
+        explanation.title,
+        explanation.cause,
+        explanation.fix,
+        commands_of(explanation),
+    )
 
 
 # connections
@@ -343,31 +351,6 @@ class IncidentReport:
     """Destinations that have credentials of these connections."""
     access_tokens_expire_at: datetime | None
     error: ErrorReport
-
-
-def incident_report(incident: "Incident") -> IncidentReport:
-    """An incident as scripts read it."""
-    return IncidentReport(
-        key=incident.key,
-        level=incident.level.value,
-        connections=incident.names,
-        suspected_connections=incident.suspected_names,
-        sign_in_as=incident.email or None,
-        programs=incident.programs,
-        access_tokens_expire_at=incident.access_tokens_expire_at,
-        error=error_report(incident.explanation),
-    )
-
-
-def caution_of(explanation: Explanation) -> Caution:
-    """A caution as scripts read it."""
-    return Caution(
-        explanation.code,
-        explanation.title,
-        explanation.cause,
-        explanation.fix,
-        commands_of(explanation),
-    )
 
 
 @dataclass(frozen=True)

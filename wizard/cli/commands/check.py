@@ -11,9 +11,14 @@ import click
 
 from wizard.cli.commands.connections import print_no_connections
 from wizard.cli.commands.token import POLL_INTERVAL_SECONDS, DurationType
-from wizard.cli.flows.verification import VerificationOutcome, most_severe, print_outcome
+from wizard.cli.flows.verification import (
+    VerificationOutcome,
+    incident_report,
+    most_severe,
+    print_outcome,
+)
 from wizard.cli.renderer import print_incidents
-from wizard.cli.results import CheckReport, incident_report
+from wizard.cli.results import CheckReport
 from wizard.cli.terminal import CONNECTION_NAME, Exit, Terminal, pass_terminal
 from wizard.errors import describe_status
 from wizard.model import VerificationStep

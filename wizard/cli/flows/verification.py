@@ -2,8 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from wizard.cli.results import ConnectionVerification, StepResult, status_fields
+from wizard.cli.results import (
+    ConnectionVerification,
+    IncidentReport,
+    StepResult,
+    status_fields,
+)
 from wizard.cli.terminal import Terminal
 from wizard.errors import WizardError
 from wizard.model import Explanation, Failure, Grant, GrantState, StepState, VerificationStep
@@ -11,6 +17,9 @@ from wizard.model.states import ConnectionStatus
 from wizard.serialization import error_report
 from wizard.services import Services
 from wizard.verification.identity import headline
+
+if TYPE_CHECKING:
+    from wizard.diagnosis.incidents import Incident
 
 EXIT_CODES_BY_SEVERITY = (0, 4, 2, 1, 3, 5, 6)
 """Exit codes from the least to the most severe: of several connections the most severe counts."""
@@ -138,3 +147,17 @@ def print_usage(terminal: Terminal, name: str) -> None:
 def most_severe(codes: list[int]) -> int:
     """The exit code of several outcomes together."""
     return max(codes, key=EXIT_CODES_BY_SEVERITY.index, default=0)
+
+
+def incident_report(incident: "Incident") -> IncidentReport:
+    """An incident as scripts read it."""
+    return IncidentReport(
+        key=incident.key,
+        level=incident.level.value,
+        connections=incident.names,
+        suspected_connections=incident.suspected_names,
+        sign_in_as=incident.email or None,
+        programs=incident.programs,
+        access_tokens_expire_at=incident.access_tokens_expire_at,
+        error=error_report(incident.explanation),
+    )
