@@ -14,7 +14,7 @@ from support.claims import over_rows
 from wizard import cli
 
 ROOT = Path(__file__).parent.parent
-PACKAGE = ROOT / "wizard"
+PACKAGE, TESTS = ROOT / "wizard", ROOT / "tests"
 
 LAYERS = {
     **dict.fromkeys(("model", "errors", "files", "locks", "timefmt", "credential_formats"), 0),
@@ -63,6 +63,16 @@ ALLOWED_IMPORTERS = {
     "rich": {"cli"},
 }
 """The only packages that import a library."""
+
+
+FOLDERS_OF_WHOLE_STORIES = {"journeys", "security"}
+"""What a person does in a browser from end to end; what an attacker tries anywhere."""
+
+FILES_OF_WHOLE_PACKAGE = {"architecture", "enumerations", "known_skips", "messages"}
+"""Claims about every module, and about CI."""
+
+TESTED_THROUGH_OTHERS = {"__init__", "__main__", "errors", "model", "serialization"}
+"""Nouns and words that every other test uses."""
 
 
 def sources() -> list[Path]:
@@ -150,6 +160,17 @@ def test_the_figure_in_the_documentation_shows_the_layers() -> None:
     text = (ROOT / "docs" / "architecture.md").read_text("utf-8")
     shown = text.partition("<!-- layers:begin -->")[2].partition("<!-- layers:end -->")[0]
     assert shown.strip() == layers_figure()
+
+
+def test_the_tests_of_a_package_are_in_its_folder_and_those_of_a_module_in_its_file() -> None:
+    folders = {each.name for each in TESTS.iterdir() if any(each.glob("test_*.py"))}
+    files = {each.stem.removeprefix("test_") for each in TESTS.glob("test_*.py")}
+    packages = {each.parent.name for each in PACKAGE.glob("*/__init__.py")}
+    modules = {each.stem for each in PACKAGE.glob("*.py")}
+    assert folders - packages == FOLDERS_OF_WHOLE_STORIES
+    assert files - modules == FILES_OF_WHOLE_PACKAGE
+    assert packages - folders == TESTED_THROUGH_OTHERS & packages
+    assert modules - files == TESTED_THROUGH_OTHERS & modules
 
 
 def test_every_file_that_the_documentation_names_exists() -> None:
