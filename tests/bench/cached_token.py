@@ -17,6 +17,9 @@ def measure(installation: Installation) -> Iterator[Measurement]:
         commands = {
             "bare": [installation.python, "-c", "pass"],
             "token": [installation.wizard, "token", "crm"],
+            "token --json": [installation.wizard, "token", "crm", "--json"],
+            "token --min-ttl": [installation.wizard, "token", "crm", "--min-ttl", "10m"],
+            "run": [installation.wizard, "run", "crm", "--", "true"],
         }
         others = {"gh auth token": _gh(installation), "pass show": _pass(installation)}
         installed = {name: command for name, command in others.items() if command}
@@ -29,7 +32,14 @@ def measure(installation: Installation) -> Iterator[Measurement]:
     token = seen["token"]
     what = "cached `token NAME`, a whole process"
     against = f"`python -c pass` {format_ms(seen['bare'])}"
-    yield Measurement(what, format_ms(token), against, ratio(token, seen["bare"]), "≤ 2.5")
+    for name in ("token", "token --json", "token --min-ttl", "run"):
+        yield Measurement(
+            f"cached `{name}`, a whole process",
+            format_ms(seen[name]),
+            against,
+            ratio(seen[name], seen["bare"]),
+            "≤ 2.5",
+        )
     for name in others:
         if name in seen:
             yield Measurement(

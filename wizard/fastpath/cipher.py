@@ -1,7 +1,4 @@
-"""AES-256-GCM over short texts, on the short path of ``zoho-wizard token NAME``.
-
-This module imports nothing of ours and next to nothing else: printing a cached token must cost
-little more than starting Python.
+"""AES-256-GCM for short texts.
 
 A key is 36 bytes: a random id of 4 (it names the key inside what it encrypted) and the 256 bits
 themselves. At rest it is one line of base64, 48 characters, which every keyring can hold.
@@ -13,7 +10,7 @@ import binascii
 import os
 
 try:
-    # The public import pulls in twice as much as the whole short path needs.
+    # The public import costs twice as much as all the rest of the fast path.
     from cryptography.hazmat.bindings._rust import openssl
 
     AESGCM = openssl.aead.AESGCM
@@ -26,7 +23,7 @@ KEY_BYTES = KEY_ID_BYTES + 32
 NONCE_BYTES = 12  # the size AES-GCM is specified for; random, so a key serves 2**32 ciphertexts
 TAG_BYTES = 16
 _HEADER_BYTES = len(VERSION) + KEY_ID_BYTES
-_MAX_KEY_FILE_BYTES = 256  # a key file holds 49 bytes; whatever is longer is something else
+_MAX_KEY_FILE_BYTES = 256  # a key file has 49 bytes; anything longer is something else
 
 
 def new_key() -> bytes:
@@ -40,7 +37,7 @@ def key_to_text(key: bytes) -> str:
 
 
 def key_from_text(text: str | bytes) -> bytes:
-    """The key that `key_to_text` wrote. Raises ValueError for anything else."""
+    """The key of `key_to_text`. Raises ValueError for anything else."""
     key = binascii.a2b_base64(text.strip(), strict_mode=True)
     if len(key) != KEY_BYTES:
         raise ValueError("not a key of the wizard")
@@ -50,8 +47,8 @@ def key_from_text(text: str | bytes) -> bytes:
 def load_key(path: str) -> bytes:
     """Read the key file at ``path``.
 
-    Raises OSError where it cannot be read, PermissionError where the group or others may read
-    it, ValueError where it holds no key.
+    Raises OSError where it can't be read, PermissionError where the group or others may read it,
+    ValueError where it contains no key.
     """
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
     try:
@@ -64,20 +61,21 @@ def load_key(path: str) -> bytes:
 
 
 def encrypt(key: bytes, plaintext: bytes, aad: bytes) -> bytes:
-    """Encrypt ``plaintext`` and bind it to ``aad``, which `decrypt` must be given again."""
+    """Encrypt ``plaintext`` and bind it to ``aad``, which `decrypt` needs again."""
     header = VERSION + key[:KEY_ID_BYTES]
     nonce = os.urandom(NONCE_BYTES)
     return header + nonce + bytes(_aes(key).encrypt(nonce, plaintext, header + aad))
 
 
 def decrypt(key: bytes, blob: bytes, aad: bytes) -> bytes:
-    """The plaintext of ``blob``; raises ValueError where it, ``aad`` or the key differ in a bit."""
+    """The plaintext of ``blob``; raises ValueError where a bit of it, of ``aad`` or of the key
+    differs."""
     header, sealed = blob[:_HEADER_BYTES], blob[_HEADER_BYTES:]
     if header != VERSION + key[:KEY_ID_BYTES] or len(sealed) < NONCE_BYTES + TAG_BYTES:
         raise ValueError("not encrypted with this key")
     try:
         plaintext = _aes(key).decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], header + aad)
-    except Exception as error:  # InvalidTag; its module is too dear to import for its name
+    except Exception as error:  # InvalidTag, whose module is expensive to import
         raise ValueError("tampered with, or not what was asked for") from error
     return bytes(plaintext)
 

@@ -1,7 +1,7 @@
-"""Where the key is kept: the operating system's keyring, or a file for its owner's eyes.
+"""Where the encryption key is kept: the operating system's keyring, or a private file.
 
-A keyring may be absent, locked, hang on a prompt nobody sees, or be plain text in disguise. It is
-asked in a thread of its own and given three seconds; only a real one is trusted with the key.
+A keyring may be missing, locked, waiting at a prompt nobody sees, or only a plain text file. So it
+is called in a thread with a time limit, and only a real one gets the key.
 """
 
 import threading
@@ -18,40 +18,39 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-KEYRING_TIMEOUT_SECONDS = (
-    3.0  # a keyring in order answers in milliseconds; people notice three seconds
-)
+KEYRING_TIMEOUT_SECONDS = 3.0
+"""A working keyring answers in milliseconds."""
 KEYRING_SERVICE = "zoho-wizard"
-MIN_BACKEND_PRIORITY = 1  # keyring's own bar for "recommended"; null, fail and plain text lie below
+MIN_BACKEND_PRIORITY = 1  # what keyring itself recommends; null, fail and plain text are below
 
 
 @dataclass(frozen=True)
 class KeyStorage:
-    """Where the key is, and how well it is kept there."""
+    """Where the key is, and how well it is protected there."""
 
     kind: str
     """``keyring`` or ``key-file``."""
     strength: str
-    """``strong``: opens only to the user's session; ``weak``: to whoever reads their files."""
+    """``strong``: only the user's session can read it; ``weak``: whoever can read their files."""
     detail: str
     """The keyring's name, or the path of the file."""
     stronger_options: tuple[str, ...] = ()
-    """Codes of the stronger choices there would be."""
+    """Codes of the stronger choices."""
 
 
 class KeyringUnavailable(Exception):
-    """No real keyring answered in time; the text says why, in one word."""
+    """No real keyring answered in time; the text is the reason, in one word."""
 
 
 class Keyring:
-    """This home's entry in the operating system's keyring."""
+    """This data directory's entry in the operating system's keyring."""
 
     def __init__(self, paths: Paths) -> None:
-        # Live and simulator, and two homes of one user, must never share a key.
+        # Live and simulator, and two data directories of one user, must never share a key.
         self._entry = f"{'simulator' if paths.simulator_url else 'live'} {paths.data_dir}"
 
     def read(self) -> tuple[str | None, str]:
-        """The entry (None: there is none) and the keyring's name.
+        """Return the entry (None: there is none) and the keyring's name.
 
         Raises `KeyringUnavailable`.
         """
@@ -63,7 +62,7 @@ class Keyring:
         return _with_timeout(read_entry)
 
     def write(self, text: str) -> str:
-        """Keep ``text``, read it back, and return the keyring's name.
+        """Store ``text``, read it back, and return the keyring's name.
 
         Raises `KeyringUnavailable`.
         """
@@ -87,11 +86,11 @@ def write_key_file(path: str, key: bytes) -> None:
 
 
 def _backend() -> "KeyringBackend":
-    """The best real keyring. Imports keyring on use: it takes a fifth of a second."""
+    """The best real keyring. keyring is imported on use, because that takes 0.2 s."""
     import keyring
 
     chosen = keyring.get_keyring()
-    # The chainer would write to the first of its backends that takes the key, whichever it is.
+    # The chainer would write to the first of its backends that accepts the key.
     for backend in getattr(chosen, "backends", [chosen]):
         plain = type(backend).__module__.startswith("keyrings.alt")
         if not plain and backend.priority >= MIN_BACKEND_PRIORITY:
@@ -100,14 +99,14 @@ def _backend() -> "KeyringBackend":
 
 
 def _with_timeout(operation: Callable[[], T]) -> T:
-    """What ``ask`` returns, or `KeyringUnavailable` when it fails or takes too long."""
+    """What ``operation`` returns; raises `KeyringUnavailable` when it fails or takes too long."""
     answers: list[T] = []
     failures: list[BaseException] = []
 
     def work() -> None:
         try:
             answers.append(operation())
-        except BaseException as error:  # a backend may raise whatever its system throws
+        except BaseException as error:  # a backend may raise anything
             failures.append(error)
 
     thread = threading.Thread(target=work, name="keyring", daemon=True)

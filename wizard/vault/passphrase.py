@@ -1,9 +1,9 @@
-"""Content under a passphrase, in one file that depends on no key of this machine.
+"""Encryption of a backup under a passphrase, without any key of this machine.
 
 ``magic | costs (3) | salt (16) | length (8) | check (16) | nonce (12) | ciphertext | digest (32)``:
-the passphrase becomes a key by scrypt (RFC 7914), the content is AES-256-GCM under it. What is
-wrong can be told exactly: the length shows a file that was cut short, the digest one that was
-changed, the check a passphrase that is another; none of the three helps to guess it.
+scrypt (RFC 7914) derives a key from the passphrase, and AES-256-GCM encrypts the content with it.
+The length detects a file that was cut short, the digest one that was changed, the check a wrong
+passphrase. None of them helps to guess the passphrase.
 """
 
 import hashlib
@@ -20,14 +20,14 @@ MAGIC = b"zoho-wizard backup\x01"
 SCRYPT_COSTS = (17, 8, 1)
 """log2 N, r and p of scrypt: 128 MiB and about half a second a guess, as OWASP advises."""
 ACCEPTED_SCRYPT_COSTS = [(cost, 8, 1) for cost in range(14, 19)]
-"""From a file, up to twice our own costs: whoever altered it must not make us fill the memory."""
+"""At most twice our own costs, so that an altered file can't make us fill the memory."""
 
 _HEADER = struct.Struct(f">{len(MAGIC)}s3B16sQ16s12s")
 _DIGEST_BYTES = 32
 
 
 def encrypt_backup(content: bytes, passphrase: str) -> bytes:
-    """The file that `unlock` opens with the same passphrase."""
+    """Return the file that `decrypt_backup` reads with the same passphrase."""
     salt, nonce = os.urandom(16), os.urandom(12)
     key, check = _derive(passphrase, salt, SCRYPT_COSTS)
     length = len(content) + 16  # with the tag
@@ -37,12 +37,12 @@ def encrypt_backup(content: bytes, passphrase: str) -> bytes:
 
 
 def is_encrypted_backup(start: bytes) -> bool:
-    """Whether a file that begins like this was made by `lock`."""
+    """Whether a file that begins like this was made by `encrypt_backup`."""
     return start.startswith(MAGIC)
 
 
 def decrypt_backup(file: bytes, passphrase: str) -> bytes:
-    """The content of a locked file.
+    """Return the content of an encrypted file.
 
     Raises ``backup-not-one``, ``backup-cut-short``, ``backup-damaged`` or ``wrong-passphrase``.
     """
@@ -72,7 +72,7 @@ def decrypt_backup(file: bytes, passphrase: str) -> bytes:
 
 
 def _derive(passphrase: str, salt: bytes, costs: tuple[int, int, int]) -> tuple[bytes, bytes]:
-    """The key, and what shows that the passphrase was right."""
+    """The key, and the check of the passphrase."""
     cost, block, parallel = costs
     scrypt = Scrypt(salt=salt, length=48, n=2**cost, r=block, p=parallel)
     derived = scrypt.derive(passphrase.encode())

@@ -1,4 +1,4 @@
-"""The one key of a home, and what is sealed with it."""
+"""The encryption key of a data directory, and what is sealed with it."""
 
 import hashlib
 import hmac
@@ -20,11 +20,11 @@ from wizard.vault.keys import (
 )
 
 NO_KEY_OUTCOMES = ("not-asked", "empty", "absent")
-"""What can become of asking the keyring where waiting for it, or opening it, would not help."""
+"""Results of asking the keyring for which waiting, or unlocking it, would not help."""
 
 _LOCK_TIMEOUT_SECONDS = (
     3 * KEYRING_TIMEOUT_SECONDS
-)  # whoever makes the key may have to wait out a dead keyring
+)  # the process that creates the key may wait for one
 
 
 class Vault:
@@ -40,27 +40,27 @@ class Vault:
 
     @classmethod
     def open(cls, paths: Paths, use_keyring: bool = True) -> "Vault":
-        """The vault of prepared ``paths``; its key is made while there is no database yet.
+        """Open the vault of prepared ``paths``; create its key while there is no database yet.
 
-        ``use_keyring=False`` leaves the operating system's keyring alone, as does a key file that
-        the person chose. Raises `WizardError`: ``key-missing``, ``key-unreadable``,
-        ``keyring-locked``, ``store-locked`` where another process is making the key for too long.
+        ``use_keyring=False`` doesn't use the operating system's keyring, nor does a key file that
+        the user chose. Raises `WizardError`: ``key-missing``, ``key-unreadable``,
+        ``keyring-locked``, ``store-locked`` where another process creates the key for too long.
         """
-        asked = Keyring(paths) if use_keyring and not paths.is_key_file_chosen else None
-        vault, became = _load_existing(paths, asked)
+        keyring = Keyring(paths) if use_keyring and not paths.is_key_file_chosen else None
+        vault, outcome = _load_existing(paths, keyring)
         if vault is not None:
             return vault
         failure = Failure("store-locked", temporary=True, details={"path": paths.data_dir})
         lock = paths.lock_file(":key")
         with ExclusiveLock(lock, lambda: WizardError(failure), _LOCK_TIMEOUT_SECONDS):
-            return _load_or_create(paths, asked, became)
+            return _load_or_create(paths, keyring, outcome)
 
     def seal(self, text: str, table: str, row: str, column: str) -> bytes:
         """Encrypt ``text`` for exactly this place."""
         return cipher.encrypt(self.key, text.encode(), _associated_data(table, row, column))
 
     def unseal(self, blob: bytes, table: str, row: str, column: str) -> str:
-        """What was sealed for exactly this place.
+        """Return what was sealed for exactly this place.
 
         Raises ``sealed-record-damaged`` where the blob was altered or comes from another place.
         """
@@ -70,9 +70,8 @@ class Vault:
             raise fail("sealed-record-damaged", table=table, row=row) from error
 
     def fingerprint(self, text: str) -> str:
-        """A keyed hash (HMAC-SHA256, hexadecimal): the same for the same text, and tells nothing
-        of it without the key.
-        """
+        """A keyed hash (HMAC-SHA256, hexadecimal): equal for equal texts, and without the key it
+        says nothing about them."""
         return hmac.digest(self._fingerprint_key, text.encode(), hashlib.sha256).hex()
 
 
@@ -81,8 +80,8 @@ def _associated_data(table: str, row: str, column: str) -> bytes:
 
 
 def _load_existing(paths: Paths, keyring: Keyring | None) -> tuple[Vault | None, str]:
-    """The vault whose key is kept already, a key file first; and what became of asking the keyring,
-    a word of the table ``keyrings``."""
+    """The vault whose key exists already, in a key file first; and the result of asking the
+    keyring, a word of the table ``keyring-states``."""
     if os.path.lexists(paths.key_file):
         return _from_file(paths), "not-asked"
     if keyring is None:
@@ -97,8 +96,8 @@ def _load_existing(paths: Paths, keyring: Keyring | None) -> tuple[Vault | None,
 
 
 def _load_or_create(paths: Paths, keyring: Keyring | None, keyring_outcome: str) -> Vault:
-    """Under the lock: the key that another process has made meanwhile, else a new one, but only
-    before the first database. A keyring that did not answer is not asked a second time."""
+    """Under the lock: use the key that another process created meanwhile, else create one, but only
+    before the first database. A keyring that didn't answer isn't asked again."""
     vault, again = _load_existing(paths, keyring if keyring_outcome == "empty" else None)
     if vault is not None:
         return vault
@@ -111,7 +110,7 @@ def _load_or_create(paths: Paths, keyring: Keyring | None, keyring_outcome: str)
 
 
 def _create_key(paths: Paths, keyring: Keyring | None) -> Vault:
-    """Make the key: in the keyring where a real one takes it, else in the key file."""
+    """Create the key, in the keyring where a real one accepts it, else in the key file."""
     key = cipher.new_key()
     if keyring is not None:
         try:
