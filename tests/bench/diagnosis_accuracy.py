@@ -8,7 +8,7 @@ from support.failure_scenarios import FAILURE_SCENARIOS, FailureScenario, explai
 
 from bench.installation import Installation
 from bench.measurements import Measurement, ratio
-from wizard.diagnosis.explanations import is_decided
+from wizard.diagnosis.judgment import is_decided
 from wizard.model import Confidence
 
 MAX_REQUESTS = 4

@@ -10,7 +10,7 @@ from support.harness import ANNA, Harness
 from support.shell import Shell
 
 from wizard.diagnosis.cause_estimates import NO, NONE, ORIGIN_ANSWERS
-from wizard.diagnosis.explanations import CLASSES
+from wizard.diagnosis.judgment import CLASSES
 from wizard.errors import message_table
 from wizard.model import Confidence, Explanation
 from wizard.model.failure_codes import question_causes

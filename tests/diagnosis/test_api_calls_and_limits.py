@@ -14,7 +14,8 @@ from support.harness import ANNA, CARLA, FIRST_ORGANIZATION, Harness
 
 from wizard.diagnosis import Evidence, explain_evidence, explain_failure
 from wizard.diagnosis.cause_estimates import counted_evidence_item
-from wizard.errors import WizardError, message
+from wizard.diagnosis.rendering import render_items
+from wizard.errors import WizardError
 from wizard.model import Confidence, Explanation, Failure
 
 CERTAIN, LIKELY = Confidence.CONFIRMED, Confidence.LIKELY
@@ -173,4 +174,4 @@ def test_a_diagnosis_that_leaves_room_for_the_client_says_so_as_the_ledger_does(
 @over_rows(("count", "said"), [(0, "none is known"), (1, "one is known"), (2, "2 are known")])
 def test_none_and_one_are_said_in_words(count: int, said: str) -> None:
     counted_sign = counted_evidence_item("few-younger", count, most="20")
-    assert said in message("evidence", counted_sign.code, **counted_sign.details)
+    assert said in render_items("evidence", [counted_sign], None)[0]

@@ -6,7 +6,7 @@ from support.diagnosis import cause_codes
 from support.failure_scenarios import FAILURE_SCENARIOS, FailureScenario, explain
 from support.harness import Harness
 
-from wizard.diagnosis.explanations import is_decided
+from wizard.diagnosis.judgment import is_decided
 from wizard.model import Confidence
 
 

@@ -6,7 +6,6 @@ the stored connection, its attempts, grants and receipts says what it is.
 
 from dataclasses import dataclass, replace
 from datetime import datetime
-from urllib.parse import urlencode
 
 from wizard.diagnosis.evidence import (
     Evidence,
@@ -16,8 +15,9 @@ from wizard.diagnosis.evidence import (
     StoredTokenKind,
     TokenFormat,
 )
-from wizard.diagnosis.explanations import explain_evidence, explain_failure
+from wizard.diagnosis.judgment import Diagnosis, judge_evidence
 from wizard.diagnosis.probes import DiagnosisProbes
+from wizard.diagnosis.rendering import explain_evidence, explain_failure, render
 from wizard.diagnosis.stored_evidence import StoredEvidence, is_ended
 from wizard.model import (
     Attempt,
@@ -106,12 +106,14 @@ class DiagnosisService:
         self._clock = clock
         self._stored_evidence = StoredEvidence(store, zoho, clock)
 
+    def judge(self, name: str, failure: Failure, answers: tuple[str, ...] = ()) -> Diagnosis:
+        """Judge a failure of connection `name` by what is stored and by a person's answers. Sends
+        nothing. Raises ``unknown-connection``."""
+        return _judge(self._stored_evidence.of_connection(name, failure), answers)
+
     def explain(self, name: str, failure: Failure, answers: tuple[str, ...] = ()) -> Explanation:
-        """Explain `failure` of connection `name` by what is stored, and by what a person has `told`
-        in answer to its question; asks nobody. Raises ``unknown-connection``."""
-        return _explain_with_links(
-            replace(self._stored_evidence.of_connection(name, failure), answers=answers)
-        )
+        """`judge` in words."""
+        return render(self.judge(name, failure, answers))
 
     def explain_client_failure(self, client: Client, failure: Failure) -> Explanation:
         """Explain `failure` of a client's pre-flight; asks nobody."""
@@ -161,7 +163,7 @@ class DiagnosisService:
         stored = self.status_of(name, answers) if answers and evidence.failure is None else None
         if stored and stored.explanation:
             return stored.explanation
-        return _explain_with_links(replace(evidence, answers=answers))
+        return render(_judge(evidence, answers))
 
     def possible_zoho_pages(self, name: str) -> tuple[Explanation, ...]:
         """What may have stood on the page at Zoho from which nobody came back."""
@@ -216,21 +218,10 @@ class DiagnosisService:
         return Failure("refresh-outcome-unknown", temporary=True, details=details)
 
 
-def _explain_with_links(evidence: Evidence) -> Explanation:
-    """The finding about a connection, with the command and the page of each answer."""
-    found, connection = explain_evidence(evidence), evidence.connection
-    if connection is None:
-        return found
-    answers = tuple(
-        replace(
-            each,
-            command=" --answer ".join((f"zoho-wizard diagnose {connection.name}", *each.answers)),
-            path=f"/connections/{connection.name}?"
-            + urlencode([("answer", e) for e in each.answers]),
-        )
-        for each in found.answer_options
-    )
-    return replace(found, answer_options=answers)
+def _judge(evidence: Evidence, answers: tuple[str, ...]) -> Diagnosis:
+    """The diagnosis of a connection, whose page and command take further answers."""
+    name = evidence.connection.name if evidence.connection else ""
+    return replace(judge_evidence(replace(evidence, answers=answers)), connection=name)
 
 
 _ENDED_CODES = {

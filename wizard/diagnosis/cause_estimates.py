@@ -6,9 +6,9 @@ but isn't ruled out: somebody else may be responsible. No answer changes what th
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 
 from wizard.diagnosis.evidence import Evidence
-from wizard.errors import message_table
 from wizard.model import Confidence
 from wizard.model.failure_codes import question_causes
 
@@ -18,7 +18,7 @@ class EvidenceItem:
     """One thing that was seen and speaks for or against a cause; its words stand in the table."""
 
     code: str
-    details: Mapping[str, str] = field(default_factory=dict)
+    details: Mapping[str, str | datetime] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def in_group(group: str, checks: tuple[CauseCheck, ...]) -> tuple[CauseCheck, ..
     return tuple(add_group(check) for check in checks)
 
 
-def evidence_item(code: str, **details: str) -> EvidenceItem:
+def evidence_item(code: str, **details: str | datetime) -> EvidenceItem:
     """A sign with the details of its words."""
     return EvidenceItem(code, details)
 
@@ -148,7 +148,8 @@ def apply_answer(
 
 def known_answers() -> tuple[str, ...]:
     """Everything that can be told."""
-    return tuple(message_table()["answers"])
+    causes = (cause for named in question_causes().values() for cause in named)
+    return tuple(dict.fromkeys((*ORIGIN_ANSWERS, NONE, NO, *causes)))
 
 
 def is_denied(estimate: CauseEstimate) -> bool:

@@ -19,44 +19,43 @@ MAX_LISTED_CONNECTIONS = 5
 
 
 class Cautions:
-    """Looks at what is stored; asks nobody."""
+    """Explains what is stored and may cause trouble later. Sends nothing."""
 
     def __init__(self, store: Store, request_log: RequestLog) -> None:
         self._store = store
         self._request_log = request_log
 
     def of_connection(self, name: str) -> tuple[Explanation, ...]:
-        """What there is to be careful about with connection `name`."""
-        return (
-            *shared_grant_cautions(self._store.shared_grants.all(name)),
-            *self._near_refresh_token_limit(name),
-        )
+        """The cautions about one connection."""
+        shared = shared_grant_cautions(self._store.shared_grants.all(name))
+        return tuple(explain(each) for each in (*shared, *self._near_refresh_token_limit(name)))
 
     def of_installation(self) -> tuple[Explanation, ...]:
-        """What there is to be careful about with this home as a whole."""
-        return (*self.of_notifications(), *shared_grant_cautions(self._store.shared_grants.all()))
+        """The cautions about this installation as a whole."""
+        shared = shared_grant_cautions(self._store.shared_grants.all())
+        return (*self.of_notifications(), *(explain(each) for each in shared))
 
     def of_notifications(self) -> tuple[Explanation, ...]:
-        """Whether the last notification did not arrive: what fails next may reach nobody."""
+        """The caution that the last notification failed, so that the next may fail, too."""
         failed = self._store.monitoring.notify_failure()
         return (explain(failed.failure),) if failed else ()
 
-    def _near_refresh_token_limit(self, name: str) -> tuple[Explanation, ...]:
+    def _near_refresh_token_limit(self, name: str) -> tuple[Failure, ...]:
         grant, view = self._store.grants.get(name), self._request_log.view(name)
         if grant is None or grant.account is None or not view.is_near_refresh_token_limit:
             return ()
-        known = {
+        details = {
             "count": str(view.refresh_token_count),
             "most": str(limits().refresh_tokens_per_user_and_client),
             "hard_stop": str(limits().refresh_tokens_hard_stop),
             "email": grant.account.email,
             "client": self._store.clients.get(grant.client_id).name,
         }
-        return (explain(Failure("refresh-tokens-near", details=known)),)
+        return (Failure("refresh-tokens-near", details=details),)
 
 
-def shared_grant_cautions(shared_grants: Iterable[SharedGrant]) -> tuple[Explanation, ...]:
-    """A finding for each other home that may tend grants of this one, too. Pure."""
+def shared_grant_cautions(shared_grants: Iterable[SharedGrant]) -> tuple[Failure, ...]:
+    """One caution for each other installation that may use the same refresh tokens. Pure."""
     ordered = sorted(shared_grants, key=lambda each: (each.backup_host, each.backup_created_at))
     return tuple(
         _shared_grant_caution(backup_host, [*those])
@@ -64,20 +63,15 @@ def shared_grant_cautions(shared_grants: Iterable[SharedGrant]) -> tuple[Explana
     )
 
 
-def _shared_grant_caution(backup_host: str, shared_grants: list[SharedGrant]) -> Explanation:
+def _shared_grant_caution(backup_host: str, shared_grants: list[SharedGrant]) -> Failure:
     names = ", ".join(each.connection for each in shared_grants[:MAX_LISTED_CONNECTIONS])
-    more = (
-        f" and {len(shared_grants) - MAX_LISTED_CONNECTIONS} more"
-        if len(shared_grants) > MAX_LISTED_CONNECTIONS
-        else ""
-    )
-    backup_created_at = format_time(shared_grants[-1].backup_created_at, None)
-    known = {
-        "names": names + more,
+    count_left = len(shared_grants) - MAX_LISTED_CONNECTIONS
+    details = {
+        "names": f"{names} and {count_left} more" if count_left > 0 else names,
         "backup_host": backup_host,
-        "backup_created_at": backup_created_at,
+        "backup_created_at": format_time(shared_grants[-1].backup_created_at, None),
     }
-    return explain(Failure("two-homes" if backup_host else "home-came-back", details=known))
+    return Failure("two-homes" if backup_host else "home-came-back", details=details)
 
 
 ADVICE = ("untick", "sessions", "forced", "admin", "after")

@@ -13,7 +13,8 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from wizard.diagnosis import DiagnosisService
-from wizard.errors import explain
+from wizard.diagnosis.judgment import Diagnosis
+from wizard.diagnosis.rendering import render
 from wizard.model import Clock, Connection, Explanation, Failure, FailureKind, Grant, GrantState
 from wizard.store import ConnectionOverview, Store
 from wizard.verification.steps import SUSPECTED_REJECTION
@@ -306,8 +307,8 @@ class Incidents:
     def _is_client_only(self, case: FailureCase) -> bool:
         """Whether another client's token of the same account lives: then not the account ended
         these."""
-        found = self._diagnosis.explain(case.name, case.failure)
-        return any(each.code == "password-changed" for each in found.ruled_out)
+        ruled_out = self._diagnosis.judge(case.name, case.failure).ruled_out
+        return any(each.code == "password-changed" for each in ruled_out)
 
     def _create_incident(
         self,
@@ -317,7 +318,7 @@ class Incidents:
         reachable_locations: Collection[str],
     ) -> Incident:
         first = group.cases[0]
-        explanation = self._explain_group(group, reachable_locations)
+        explanation = render(self._judge_group(group, reachable_locations))
         names = [each.name for each in group.all_cases]
         suspects = [each.name for each in group.suspected_cases]
         if first.kind is FailureKind.CLIENT:
@@ -344,28 +345,18 @@ class Incidents:
             suspected_names=tuple(suspects),
         )
 
-    def _explain_group(
-        self, group: CauseGroup, reachable_locations: Collection[str]
-    ) -> Explanation:
-        """The words for all of `group`, above what may be behind the first of it."""
+    def _judge_group(self, group: CauseGroup, reachable_locations: Collection[str]) -> Diagnosis:
+        """The diagnosis of the group's first connection, with what the group has in common."""
         first, code = group.cases[0], group.code
-        own = self._diagnosis.explain(first.name, first.failure)
+        own = self._diagnosis.judge(first.name, first.failure)
         if not code:
             return own
         if group.level is CauseLevel.DATA_CENTER and first.location in reachable_locations:
             code = "data-centre-partly-unreached"
-        met = replace(first.failure, code=code, details=self._details(group, own))
-        known = explain(met, self._clock())
-        return replace(
-            own,
-            code=code,
-            title=known.title,
-            cause=known.cause,
-            fix=own.fix if first.kind is FailureKind.CLIENT else known.fix,
-            next_steps=known.next_steps,
-        )
+        incident = replace(first.failure, code=code, details=self._details(group))
+        return replace(own, incident=incident)
 
-    def _details(self, group: CauseGroup, explanation: Explanation) -> dict[str, str]:
+    def _details(self, group: CauseGroup) -> dict[str, str]:
         first, count = group.cases[0], len(group.cases)
         place = self._zoho.data_center(first.location).name if first.location else "Zoho"
         details = first.failure.details
@@ -378,5 +369,4 @@ class Incidents:
             "client": self._store.clients.get(first.client_id).name,
             "client_id": first.client_id,
             "data_center": place,
-            "reason": explanation.title,
         }

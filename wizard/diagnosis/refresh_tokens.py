@@ -22,7 +22,6 @@ from wizard.diagnosis.cause_estimates import (
 from wizard.diagnosis.evidence import Evidence, StoredTokenKind
 from wizard.model import GrantState
 from wizard.store import GrantRecord
-from wizard.timefmt import format_time
 from wizard.zoho import limits
 
 ACTIVE_STATES = (GrantState.VERIFIED, GrantState.NOT_VERIFIED)
@@ -111,18 +110,14 @@ def rotated_token_lost(evidence: Evidence) -> CauseEstimate | None:
     code, since = "rotated-token-lost", life.unknown_since
     same = [each for each in evidence.related_grants if each.location == life.location]
     rotated_at = life.rotated_at or max((e.rotated_at for e in same if e.rotated_at), default=None)
-    unanswered = (
-        evidence_item("refresh-unanswered", sent_at=format_time(since, evidence.now))
-        if since
-        else None
-    )
+    unanswered = evidence_item("refresh-unanswered", sent_at=since) if since else None
     if rotated_at is None:
         return (
             possible(code, unanswered).with_evidence_against(evidence_item("never-rotated"))
             if unanswered
             else None
         )
-    rotates = evidence_item("has-rotated", rotated_at=format_time(rotated_at, evidence.now))
+    rotates = evidence_item("has-rotated", rotated_at=rotated_at)
     if unanswered is None:
         return possible(code, rotates) if life.rotated_at else None
     return likely(code, unanswered, rotates)

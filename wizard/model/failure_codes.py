@@ -55,6 +55,11 @@ def kind_of(code: str) -> FailureKind:
     return _kind_of_code().get(code, FailureKind.UNKNOWN)
 
 
+def is_failure_code(text: str) -> bool:
+    """Whether the table has this code."""
+    return text in _kind_of_code()
+
+
 def codes_of(*kinds: FailureKind) -> frozenset[str]:
     """All codes of these kinds."""
     return frozenset(code for kind in kinds for code in _table()["kinds"][kind]["codes"])

@@ -13,13 +13,15 @@ from difflib import SequenceMatcher
 from wizard.credential_formats import CLIENT_SECRET, TOKEN
 from wizard.diagnosis import DiagnosisService
 from wizard.diagnosis.authorization_codes import REDIRECT_URI_REFUSED
+from wizard.diagnosis.cause_estimates import EvidenceItem
 from wizard.diagnosis.clients import CLIENT_UNKNOWN, SECRET_REFUSED
 from wizard.diagnosis.evidence import Evidence, Origin, SentRequest, StoredTokenKind
-from wizard.diagnosis.explanations import explain_evidence
+from wizard.diagnosis.judgment import Diagnosis, judge_evidence
 from wizard.diagnosis.pasted_text import http_request, token_formats
 from wizard.diagnosis.pasted_text.parsed_text import MAX_PASTE_CHARACTERS, ParsedText
 from wizard.diagnosis.pasted_text.rules import RecognizedFailure, recognize_failure
-from wizard.errors import fail, message
+from wizard.diagnosis.rendering import render, render_items
+from wizard.errors import fail
 from wizard.model import Client, Clock, Connection, Explanation, Failure, FailureKind
 from wizard.model.failure_codes import class_of
 from wizard.store import Store
@@ -107,6 +109,26 @@ class DiagnosisResult:
         return bool(self.connection) and self.explanation.failure_class == CLIENT_UNKNOWN.code
 
 
+@dataclass(frozen=True)
+class _Reading:
+    """What was read in a text, without words."""
+
+    parsed: ParsedText
+    evidence: Evidence
+    diagnosis: Diagnosis
+    understood: tuple[EvidenceItem, ...]
+
+    @property
+    def conclusion(self) -> tuple[object, ...]:
+        """Equal for two readings that mean the same, whenever they are made."""
+        found = self.diagnosis
+        causes = [
+            (each.code, each.confidence, each.evidence_for, each.evidence_against)
+            for each in (*found.causes, *found.ruled_out)
+        ]
+        return found.subject.code, found.possible_answers, causes, self.understood
+
+
 class PasteReader:
     """Explains names of connections, and anything pasted."""
 
@@ -147,33 +169,33 @@ class PasteReader:
         return DiagnosisResult(explanation, connection=name, repeat_text=name)
 
     def explain_text(self, text: str, answers: tuple[str, ...] = ()) -> DiagnosisResult:
-        """Explain a paste by its text and by what is stored, and by what a person has `told`;
-        raises ``nothing-pasted``."""
-        reading = self._explain_text(text, answers)
-        if not reading.explanation.answer_options:
-            return reading
-        same = _conclusion(self._explain_text(reading.excerpt, answers)) == _conclusion(reading)
-        return replace(reading, repeat_text=reading.excerpt if same else "")
-
-    def _explain_text(self, text: str, answers: tuple[str, ...]) -> DiagnosisResult:
-        clues = ParsedText.parse(text)
-        if not clues.text.strip():
-            raise fail("nothing-pasted")
-        meaning = recognize_failure(clues, self._zoho)
-        evidence = self._evidence(clues, meaning)
-        evidence = replace(self._complete_evidence(clues, evidence), answers=answers)
-        return DiagnosisResult(
-            explanation=explain_evidence(evidence),
-            understood=tuple(
-                self._understood_sentences(
-                    clues, evidence, is_truncated=len(text) > MAX_PASTE_CHARACTERS
-                )
-            ),
-            has_secrets=token_formats.has_secret(clues.text),
-            excerpt=_excerpt(clues.text),
-            comparison=self._comparison(clues, evidence),
-            connection=evidence.connection.name if evidence.connection else "",
+        """Explain a pasted text by itself, by what is stored, and by a person's answers. Raises
+        ``nothing-pasted``."""
+        reading = self._read(text, answers)
+        excerpt, connection = _excerpt(reading.parsed.text), reading.evidence.connection
+        is_repeatable = (
+            reading.diagnosis.possible_answers
+            and self._read(excerpt, answers).conclusion == reading.conclusion
         )
+        return DiagnosisResult(
+            explanation=render(reading.diagnosis),
+            understood=render_items("pasted-text", reading.understood, reading.diagnosis.now),
+            has_secrets=token_formats.has_secret(reading.parsed.text),
+            excerpt=excerpt,
+            comparison=self._comparison(reading.parsed, reading.evidence),
+            connection=connection.name if connection else "",
+            repeat_text=excerpt if is_repeatable else "",
+        )
+
+    def _read(self, text: str, answers: tuple[str, ...]) -> _Reading:
+        parsed = ParsedText.parse(text)
+        if not parsed.text.strip():
+            raise fail("nothing-pasted")
+        evidence = self._evidence(parsed, recognize_failure(parsed, self._zoho))
+        evidence = replace(self._complete_evidence(parsed, evidence), answers=answers)
+        is_truncated = len(text) > MAX_PASTE_CHARACTERS
+        understood = tuple(self._understood(parsed, evidence, is_truncated=is_truncated))
+        return _Reading(parsed, evidence, judge_evidence(evidence), understood)
 
     # --- from clues to evidence
 
@@ -334,9 +356,9 @@ class PasteReader:
             return None
         return UriComparison.of(sent, registered)
 
-    def _understood_sentences(
+    def _understood(
         self, parsed: ParsedText, evidence: Evidence, *, is_truncated: bool
-    ) -> Iterator[str]:
+    ) -> Iterator[EvidenceItem]:
         sent, connection, client = evidence.sent_request, evidence.connection, evidence.client
         is_seen = {
             "cut": is_truncated,
@@ -359,7 +381,7 @@ class PasteReader:
             "client": client.name if client else "",
             "client_id": sent.client_id,
         }
-        return (message("pasted-text", code, **known) for code, seen in is_seen.items() if seen)
+        return (EvidenceItem(code, known) for code, seen in is_seen.items() if seen)
 
 
 MIN_ADDRESS_SIMILARITY = 0.6
@@ -369,14 +391,6 @@ MIN_CLIENT_ID_SIMILARITY = 0.9
 of their 35 characters. Two that Zoho made have hardly a third in common."""
 _LOOPBACK = re.compile(r"https?://(?:localhost|127\.0\.0\.1|\[::1\])(?=[:/]|$)")
 """An address on this machine; alone in a paste it can be nothing but a redirect URI."""
-
-
-def _conclusion(result: DiagnosisResult) -> tuple[object, ...]:
-    """What two readings have in common that come to the same, at whatever moment."""
-    found = result.explanation
-    causes = (*found.causes, *found.ruled_out)
-    weighed = [(e.code, e.confidence, e.evidence_for, e.evidence_against) for e in causes]
-    return found.code, found.answer_options, weighed, result.understood
 
 
 def _with_failure(evidence: Evidence, code: str, **details: str) -> Evidence:

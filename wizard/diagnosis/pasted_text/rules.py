@@ -17,7 +17,8 @@ from wizard.diagnosis.evidence import Origin, TokenFormat
 from wizard.diagnosis.pasted_text import http_request
 from wizard.diagnosis.pasted_text.parsed_text import ParsedText
 from wizard.diagnosis.pasted_text.token_formats import masked_line, token_format_of
-from wizard.errors import WizardError, message_table
+from wizard.errors import WizardError
+from wizard.model.failure_codes import codes_with, is_failure_code
 from wizard.zoho import Zoho, error_codes, parse_scope
 
 
@@ -243,7 +244,7 @@ def own_code(parsed: ParsedText, zoho: Zoho) -> RecognizedFailure | None:
         r"(?m)\(([a-z]{2,30}(?:-[a-z]{1,30}){1,6})\)$", parsed.text[-MAX_CODE_DISTANCE:]
     )
     for word in (*http_request.single_word_of(parsed), *ends):
-        if "-" in word and "title" in message_table().get(word, {}):
+        if "-" in word and is_failure_code(word):
             return RecognizedFailure(word)
     return None
 
@@ -313,7 +314,7 @@ def sentence(parsed: ParsedText, zoho: Zoho) -> RecognizedFailure | None:
     """A sentence of a page, a library or a person."""
     for text, code in recognition_table("phrases").items():
         if text in parsed.normalized:
-            zoho_error = text if "{zoho_error}" in message_table()[code]["cause"] else ""
+            zoho_error = text if code in codes_with("answered_in_words") else ""
             return RecognizedFailure(
                 code, zoho_error, origin_of(code, parsed), _network_details(code, parsed)
             )

@@ -1,0 +1,171 @@
+"""Judge evidence: the class of a failure, and its causes, ranked. Pure."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from itertools import chain
+
+from wizard.diagnosis import (
+    access_tokens,
+    api_calls,
+    authorization_codes,
+    clients,
+    refresh_tokens,
+)
+from wizard.diagnosis.cause_estimates import (
+    AFFIRMED,
+    ON_REFRESH,
+    WHILE_CONNECTING,
+    CauseEstimate,
+    FailureClass,
+    allowed_answers,
+    apply_answer,
+    is_denied,
+    question_of,
+)
+from wizard.diagnosis.evidence import Evidence, Origin
+from wizard.model import Cause, Confidence, Failure
+from wizard.model.failure_codes import class_of
+
+CLASSES = (
+    refresh_tokens.REFRESH_TOKEN_REFUSED,
+    access_tokens.ACCESS_TOKEN_REFUSED,
+    *authorization_codes.CLASSES,
+    *clients.CLASSES,
+    *api_calls.CLASSES,
+)
+
+CONFIDENCE_ORDER = tuple(Confidence)
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What the evidence shows about a failure: codes and data. `wizard.diagnosis.rendering` has
+    the words."""
+
+    failure: Failure | None
+    """What was observed; None: nothing failed."""
+    subject: Failure
+    """What the words are about: the failure, with everything that is known in its details."""
+    now: datetime | None = None
+    last_worked_at: datetime | None = None
+    """When the grant last worked, for the question about what happened since."""
+    failure_class: str = ""
+    causes: tuple[CauseEstimate, ...] = ()
+    """The most likely first."""
+    ruled_out: tuple[CauseEstimate, ...] = ()
+    question: str = ""
+    """The code of the question that would decide; empty if nothing is open."""
+    answers: tuple[str, ...] = ()
+    """What was answered so far."""
+    possible_answers: tuple[str, ...] = ()
+    """What may be answered to the question."""
+    connection: str = ""
+    """The connection whose page and command take an answer; empty: there is none."""
+    incident: Failure | None = None
+    """What several connections have in common, of which this is the first."""
+
+
+def judge_evidence(evidence: Evidence) -> Diagnosis:
+    """Rank the causes that Zoho answers alike by what separates them. If no cause stands out, the
+    diagnosis has the question that would decide, and the possible answers."""
+    failure = evidence.failure or Failure("nothing-wrong")
+    if failure.code == "throttled" and evidence.attempt is not None:
+        failure = replace(failure, code="consent-throttled")  # the authorization is lost
+    record = evidence.grant_record
+    diagnosis = Diagnosis(
+        failure=evidence.failure,
+        subject=replace(failure, details={**evidence.details, **failure.details}),
+        now=evidence.now,
+        last_worked_at=record.last_worked_at if record else None,
+        answers=evidence.answers,
+    )
+    failure_class = failure_class_of(evidence)
+    if failure_class is None:
+        return diagnosis
+    causes, ruled_out = rank_causes(evidence, failure_class)
+    question = "" if is_decided(causes) else _question_of(causes, failure_class)
+    return replace(
+        diagnosis,
+        failure_class=failure_class.code,
+        causes=causes,
+        ruled_out=ruled_out,
+        question=question,
+        possible_answers=_possible_answers(question, causes, failure_class),
+    )
+
+
+def failure_class_of(evidence: Evidence) -> FailureClass | None:
+    """The class of the failure; None for one with a single cause, which its words name."""
+    code = evidence.failure.code if evidence.failure else ""
+    if code == "invalid-code" and evidence.origin is Origin.EXCHANGE:
+        return authorization_codes.CODE_REFUSED
+    if code == "invalid-code" and evidence.origin is Origin.UNKNOWN and evidence.grant is None:
+        chosen = (_CLASS_BY_ANSWER[each] for each in evidence.answers if each in _CLASS_BY_ANSWER)
+        return next(chosen, authorization_codes.CODE_OR_REFRESH_TOKEN_REFUSED)
+    return next((each for each in CLASSES if each.code == class_of(code)), None)
+
+
+def rank_causes(
+    evidence: Evidence, failure_class: FailureClass
+) -> tuple[tuple[CauseEstimate, ...], tuple[CauseEstimate, ...]]:
+    """The causes of a class that stand, the likeliest first, and those that are ruled out.
+
+    A certain cause leaves no room for others; the only one that is left of several is likely.
+    What a person has told is weighed last.
+    """
+    suspicions = (check(evidence) for check in failure_class.checks)
+    ranked = _rank(each for each in suspicions if each is not None)
+    excluded = tuple(each for each in ranked if each.confidence is Confidence.RULED_OUT)
+    estimates = tuple(each for each in ranked if each.confidence is not Confidence.RULED_OUT)
+    if estimates and estimates[0].confidence is Confidence.CONFIRMED:
+        return estimates[:1], excluded
+    if len(estimates) == 1 and excluded and estimates[0].confidence is Confidence.POSSIBLE:
+        return (replace(estimates[0], confidence=Confidence.LIKELY),), excluded
+    for answer in evidence.answers:
+        estimates = _rank(apply_answer(answer, estimates, failure_class.code))
+    excluded_after_answers = (
+        e.with_evidence_for(AFFIRMED) if e.code in evidence.answers else e for e in excluded
+    )
+    return estimates, tuple(excluded_after_answers)
+
+
+_CLASS_BY_ANSWER = {
+    WHILE_CONNECTING: authorization_codes.CODE_REFUSED,
+    ON_REFRESH: refresh_tokens.REFRESH_TOKEN_REFUSED,
+}
+"""The classes that Zoho has one word for, by the moment at which it was met."""
+
+
+def _question_of(estimates: tuple[CauseEstimate, ...], failure_class: FailureClass) -> str:
+    """The code of the question that is still open; empty: there is none."""
+    if failure_class is authorization_codes.CODE_OR_REFRESH_TOKEN_REFUSED:
+        return failure_class.code
+    return question_of(estimates, failure_class.code)
+
+
+def _possible_answers(
+    question: str, estimates: tuple[CauseEstimate, ...], failure_class: FailureClass
+) -> tuple[str, ...]:
+    if question and failure_class is authorization_codes.CODE_OR_REFRESH_TOKEN_REFUSED:
+        return tuple(_CLASS_BY_ANSWER)
+    return allowed_answers(question, estimates)
+
+
+def _rank(estimates: Iterable[CauseEstimate]) -> tuple[CauseEstimate, ...]:
+    """The likeliest first, group by group where they stand in groups."""
+    ranked = sorted(estimates, key=_sort_key)
+    groups = dict.fromkeys(each.group for each in ranked)
+    return tuple(chain(*([e for e in ranked if e.group == group] for group in groups)))
+
+
+def is_decided(causes: Sequence[Cause | CauseEstimate]) -> bool:
+    """Whether one cause stands out."""
+    if not causes or causes[0].confidence is Confidence.POSSIBLE:
+        return False
+    return len(causes) == 1 or causes[0].confidence is not causes[1].confidence
+
+
+def _sort_key(estimate: CauseEstimate) -> tuple[int, bool, int]:
+    balance = len(estimate.evidence_for) - len(estimate.evidence_against)
+    return CONFIDENCE_ORDER.index(estimate.confidence), is_denied(estimate), -balance
