@@ -94,11 +94,11 @@ def test_an_identifier_is_what_zoho_names_its_things_by(text: str) -> None:
 @over_rows("text", [*HOSTILE, "a" * 65, "1\n"])
 def test_what_is_written_otherwise_is_neither(text: str) -> None:
     assert Identifier.of(text) is None
-    with pytest.raises(ValueError, match="this is no Identifier"):
+    with pytest.raises(ValueError, match="not a valid Identifier"):
         Identifier(text)
     if text not in (*ALSO_TOKENS, "a" * 65):
         assert Token.of(text) is None
-        with pytest.raises(ValueError, match="this is no Token"):
+        with pytest.raises(ValueError, match="not a valid Token"):
             Token(text)
 
 

@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import event
 from support.delivery import deliver, raises_failure, reauthorize
 from support.harness import Harness
+from support.reauthorization import add_verified_connection
 from support.shell import Shell
 from support.tokens import current_grant, token_failure
 
@@ -43,7 +44,7 @@ def content(harness: Harness) -> str:
 def fill_every_table(harness: Harness, directory: Path) -> None:
     """Have something of connection ``crm`` in each table that has a connection."""
     store, now = harness.services.store, harness.now()
-    harness.add_verified_connection("crm")
+    add_verified_connection(harness, "crm", harness.register_client("Zylker"))
     target = directory / ".env"
     target.write_text("DEBUG=1\n")
     deliver(harness, "dotenv", target)
