@@ -19,7 +19,7 @@ PACKAGE, TESTS = ROOT / "wizard", ROOT / "tests"
 LAYERS = {
     **dict.fromkeys(("model", "errors", "files", "locks", "timefmt", "credential_formats"), 0),
     **dict.fromkeys(("transport", "zoho", "settings", "paths", "serialization"), 1),
-    "fastpath": 2,
+    **dict.fromkeys(("fastpath", "connection_details"), 2),
     "vault": 3,
     **dict.fromkeys(("oauth", "product_api", "store"), 4),
     "tokens": 5,

@@ -16,13 +16,13 @@ from wizard.cli.commands.connect import (
     authorize_in_assisted_browser,
 )
 from wizard.cli.flows.assisted_authorization import AssistedAuthorizer
-from wizard.cli.flows.connection_request import USE_IT, ConnectionRequest
+from wizard.cli.flows.connection_request import USE_IT, ConnectOptions
 from wizard.cli.terminal import Exit, Terminal
 from wizard.errors import WizardError
 from wizard.model import Client, ClientSecret
 from wizard.simulator.simulated_user import ConsentPage, ConsolePage, SignInPage, SimulatedUser
 
-REQUEST = ConnectionRequest(("crm-read-leads",), data_center="eu")
+REQUEST = ConnectOptions(("crm-read-leads",), data_center="eu")
 OLD = "a1" * 21
 
 

@@ -14,6 +14,7 @@ from wizard.authorization.callback import (
     parse_pasted,
     unique_parameters,
 )
+from wizard.connection_details import client_details
 from wizard.errors import Conflict, WizardError, fail
 from wizard.model import (
     Attempt,
@@ -29,7 +30,7 @@ from wizard.model import (
 )
 from wizard.oauth import OAuth, TokenResponse, new_code_verifier, new_state
 from wizard.store import Store
-from wizard.tokens.client_requests import ClientRequests, client_details
+from wizard.tokens.client_requests import ClientRequests
 from wizard.tokens.connection_locks import ConnectionLocks
 from wizard.tokens.request_log import RequestLog
 from wizard.tokens.service import TokenService

@@ -8,10 +8,11 @@ that the secret is wrong, anything later in the endpoint's checks that both are 
 from dataclasses import dataclass
 
 from wizard.clients.credentials import Credentials, parse_credentials, parse_secret
+from wizard.connection_details import client_details
 from wizard.errors import WizardError, fail
 from wizard.model import Client, ClientSecret, Clock, Failure
 from wizard.store import Store
-from wizard.tokens.client_requests import ClientRequests, client_details
+from wizard.tokens.client_requests import ClientRequests
 from wizard.zoho import Zoho
 
 DEFAULT_CLIENT_NAME = "OAuth wizard"

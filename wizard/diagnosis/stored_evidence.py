@@ -1,9 +1,9 @@
 """Evidence that the store holds: what is known of a connection without asking anybody."""
 
-from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
 
+from wizard.connection_details import client_details, connection_details
 from wizard.diagnosis.access_tokens import ACCESS_TOKEN_REFUSED
 from wizard.diagnosis.api_calls import NOT_AUTHORIZED
 from wizard.diagnosis.evidence import Evidence, Origin, ProbeResult
@@ -12,7 +12,6 @@ from wizard.model import (
     AttemptState,
     Client,
     Clock,
-    Connection,
     Failure,
     Grant,
     GrantState,
@@ -45,16 +44,19 @@ class StoredEvidence:
         connection = self._store.connections.get(name)
         grant = self._store.grants.candidate(name) or self._store.grants.get(name)
         client_id = grant.client_id if grant else connection.client_id
+        client = self._store.clients.get(client_id)
         since = self._clock() - REQUEST_LOG_WINDOW
         evidence = Evidence(
             failure=failure,
             now=self._clock(),
             connection=connection,
-            client=self._store.clients.get(client_id),
+            client=client,
             grant=grant,
             report=self._store.verification_reports.get(name, grant.generation) if grant else None,
             requests=tuple(self._store.request_log.requests(since=since, client_id=client_id)),
-            details=self._connection_details(connection, grant, failure),
+            details=connection_details(
+                connection, grant, client, self._zoho, _location_in(failure)
+            ),
         )
         return self._with_attempt(with_verification_results(self._with_grant_history(evidence)))
 
@@ -69,7 +71,10 @@ class StoredEvidence:
             requests=tuple(
                 self._store.request_log.requests(since=since, client_id=client.client_id)
             ),
-            details={"name": client.name, **self._client_details(client, _location_in(failure))},
+            details={
+                "name": client.name,
+                **client_details(client, self._zoho, _location_in(failure)),
+            },
         )
 
     def _with_grant_history(self, evidence: Evidence) -> Evidence:
@@ -107,33 +112,6 @@ class StoredEvidence:
         attempts = self._store.attempts.of_connection(name)
         refused = attempts and attempts[0].state is AttemptState.FAILED
         return (attempts[0].failure if refused else None) or Failure("no-grant")
-
-    def _connection_details(
-        self, connection: Connection, grant: Grant | None, failure: Failure | None
-    ) -> Mapping[str, str]:
-        """What the words about a connection need to be precise."""
-        client = self._store.clients.get(connection.client_id)
-        location = _location_in(failure) or (grant.location if grant else connection.location)
-        owner = {"email": grant.account.email} if grant and grant.account else {}
-        named = {"name": connection.name, "scope": ", ".join(connection.scope)}
-        return {**named, **owner, **self._client_details(client, location)}
-
-    def _client_details(self, client: Client, location: str | None) -> Mapping[str, str]:
-        """What the words about a client in a data centre, by default its home, need."""
-        data_center = self._zoho.data_center(location or client.location)
-        home = self._zoho.data_center(client.location)
-        return {
-            "client": client.name,
-            "client_id": client.client_id,
-            "redirect_uri": client.redirect_uri,
-            "location": data_center.location,
-            "data_center": data_center.name,
-            "api_domain": data_center.api_domain,
-            "home": home.name,
-            "console": home.console_client_url(client.client_id),
-            "sign_out": data_center.sign_out_url,
-            "connected_apps": data_center.connected_apps_url,
-        }
 
 
 def _location_in(failure: Failure | None) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import chain
 
+from wizard.connection_details import client_details
 from wizard.errors import WizardError, fail
 from wizard.importing.parsing import REQUIRED_VALUES, FoundCredentials, find_credentials
 from wizard.model import (
@@ -22,7 +23,7 @@ from wizard.model import (
     Token,
 )
 from wizard.store import Store, StoreContents
-from wizard.tokens.client_requests import ClientRequests, client_details
+from wizard.tokens.client_requests import ClientRequests
 from wizard.zoho import ACCOUNT_SCOPE, DataCenter, Zoho, parse_scope, products_of
 
 __all__ = [

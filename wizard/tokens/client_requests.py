@@ -1,9 +1,10 @@
 """Requests to accounts servers about a client: its codes, its secret, its data center."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 
+from wizard.connection_details import client_details
 from wizard.errors import fail
 from wizard.model import Attempt, Client, Grant, RequestKind, Token
 from wizard.oauth import OAuth, TokenResponse
@@ -18,18 +19,6 @@ first. China is run separately: its clients are known nowhere else."""
 INVALID_SECRET = "0" * 42
 """Sent to find a client's data center: one that knows the id answers ``invalid_client_secret``, one
 that doesn't ``invalid_client``. The real secret isn't sent."""
-
-
-def client_details(client: Client, zoho: Zoho, location: str) -> Mapping[str, str]:
-    """The details that messages about a client in one data center use."""
-    data_center = zoho.data_center(location)
-    return {
-        "client": client.name,
-        "client_id": client.client_id,
-        "location": location,
-        "data_center": data_center.name,
-        "console": data_center.console_url,
-    }
 
 
 class ClientRequests:

@@ -15,17 +15,17 @@ from urllib.parse import urlencode
 from flask import Blueprint, make_response, redirect, render_template, request
 from werkzeug.wrappers import Response
 
-from wizard.clients import Credentials
+from wizard.clients import ConnectionRequest, Credentials
 from wizard.diagnosis import explain_failure
 from wizard.errors import WizardError, fail
-from wizard.model import Client, Connection, Explanation, Failure
+from wizard.model import Client, Explanation, Failure
 from wizard.web import consent, pasted
 from wizard.web.context import get_services
 from wizard.web.error_pages import render_error
 from wizard.web.scope_extension import extendable_connections
 from wizard.web.sessions import current_session
 from wizard.web.view_models import scope_views
-from wizard.zoho import ACCOUNT_SCOPE, limits, parse_scope, preset, presets, product
+from wizard.zoho import limits, preset, presets, product
 
 pages = Blueprint("onboarding", __name__)
 
@@ -34,24 +34,6 @@ BEGUN_CONNECTIONS = "begun_connections"
 """In the session: wish → the connection that was last begun with it."""
 PASTE_SUMMARIES = "paste_summaries"
 """In the session: connection → what was read from the paste that made its client."""
-
-
-@dataclass(frozen=True)
-class ConnectionRequest:
-    """What a new connection shall be able to do, and where."""
-
-    preset_ids: tuple[str, ...]
-    scope: tuple[str, ...]
-    location: str | None
-
-    @property
-    def scope_views(self) -> Sequence[object]:
-        return scope_views(self.scope)
-
-    @property
-    def preset_explanations(self) -> Sequence[str]:
-        """Why each task needs its scopes."""
-        return [preset(each).explanation for each in self.preset_ids]
 
 
 @dataclass(frozen=True)
@@ -75,12 +57,7 @@ class ConnectionForm:
         """What is wished for; None when nothing has been chosen yet. Raises `WizardError`."""
         if not self.preset_ids and not self.scope.strip():
             return None
-        selected = [preset(each) for each in dict.fromkeys(self.preset_ids)]
-        scope = [each for one in selected for each in one.scope]
-        if self.scope.strip():
-            scope.extend(parse_scope(self.scope))
-        scopes = parse_scope(",".join([*scope, ACCOUNT_SCOPE]))
-        return ConnectionRequest(tuple(one.id for one in selected), scopes, self._location())
+        return ConnectionRequest.of(self.preset_ids, self.scope, self._location())
 
     def _location(self) -> str | None:
         if self.zoho_url.strip():
@@ -136,9 +113,9 @@ def _pending_connection(connection_request: ConnectionRequest) -> str | None:
 def create() -> Response:
     """Register the client where one was pasted, create the connection, and go to Zoho."""
     form = request.form
-    connection_request = ConnectionRequest(
-        tuple(each.id for each in map(preset, filter(None, form.get("preset_ids", "").split(",")))),
-        parse_scope(f"{form.get('scope', '')},{ACCOUNT_SCOPE}"),
+    connection_request = ConnectionRequest.of(
+        filter(None, form.get("preset_ids", "").split(",")),
+        form.get("scope", ""),
         form.get("location") or None,
     )
     name = form.get("name", "").strip()
@@ -147,7 +124,8 @@ def create() -> Response:
         credentials = _credentials()
         client = _resolve_client(connection_request, credentials)
         pasted.forget()
-        _add_connection(name, client, connection_request)
+        connection = connection_request.connection(name, client, get_services().clock())
+        get_services().store.connections.add(connection)
     except WizardError as error:
         box = pasted.keep(error.failure) if client is None and "credentials" in form else None
         is_stored = client is not None and pasted.accepts_new_secret()
@@ -186,19 +164,6 @@ def _resolve_client(
         location=connection_request.location,
         has_common_secret="has_common_secret" in request.form,
         replace=pasted.accepts_new_secret(),
-    )
-
-
-def _add_connection(name: str, client: Client, connection_request: ConnectionRequest) -> None:
-    get_services().store.connections.add(
-        Connection(
-            name=name,
-            client_id=client.client_id,
-            scope=connection_request.scope,
-            location=connection_request.location,
-            presets=connection_request.preset_ids,
-            created_at=get_services().clock(),
-        )
     )
 
 
@@ -244,6 +209,8 @@ def client_page(
         box=box or pasted.Box(),
         is_secret_stored=bool(failed and failed.is_secret_stored),
         connection_request=connection_request,
+        scope_views=scope_views(connection_request.scope),
+        preset_explanations=[preset(each).explanation for each in connection_request.preset_ids],
         title=_title(connection_request),
         name=name or _suggested_name(connection_request),
         client=client,

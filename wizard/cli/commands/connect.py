@@ -14,7 +14,7 @@ from wizard.cli.commands.client import CLIENT_ID
 from wizard.cli.flows.assisted_authorization import AssistedAuthorizer, assisted_authorizer
 from wizard.cli.flows.authorization import authorize_in_terminal
 from wizard.cli.flows.connection_request import (
-    ConnectionRequest,
+    ConnectOptions,
     create_connection,
     print_registered,
     register_client,
@@ -115,41 +115,45 @@ def connect(
     Opens the wizard's page and waits until the connection is verified. The page asks for what isn't
     given as an option.
     """
-    connection_request = ConnectionRequest(preset_ids, scope, data_center, client_id, self_client)
+    options = ConnectOptions(preset_ids, scope, data_center, client_id, self_client)
     if assist and (add or no_browser or self_client):
         raise click.UsageError(
             "--assist can't be combined with --add, --no-browser or --self-client."
         )
     if assist:
-        _connect_in_assisted_browser(terminal, name, connection_request)
+        _connect_in_assisted_browser(terminal, name, options)
     elif add:
-        _extend_scope(terminal, name, connection_request, no_browser=no_browser)
+        _extend_scope(terminal, name, options, no_browser=no_browser)
     elif no_browser or self_client:
-        _ensure_stored(terminal, name, connection_request)
+        _ensure_stored(terminal, name, options)
         _connect_in_terminal(terminal, name, self_client=self_client)
     else:
-        _connect_in_browser(terminal, name, _start_page(terminal, name, connection_request))
+        _connect_in_browser(terminal, name, _start_page(terminal, name, options))
 
 
 # on the pages
 
 
-def _start_page(terminal: Terminal, name: str, connection_request: ConnectionRequest) -> str:
+def _start_page(terminal: Terminal, name: str, options: ConnectOptions) -> str:
     """The page to start on: the connection's page if everything is known, else the form."""
     names = {connection.name for connection in terminal.services.store.connections.all()}
     if name in names:
-        if not connection_request.is_empty:
+        if not options.is_empty:
             raise fail("connection-exists", name=name)
         return f"/connections/{name}"
-    if connection_request.is_empty:
+    if options.is_empty:
         return "/connections/new" + (f"?{urlencode({'name': name})}" if name else "")
-    scopes, location = connection_request.scopes(), connection_request.location(terminal)
-    client = connection_request.stored_client(terminal)
+    request = options.request(terminal)
+    client = options.stored_client(terminal)
     if name and client:
-        create_connection(terminal, name, connection_request, client)
+        create_connection(terminal, name, options, client)
         return f"/connections/{name}"
-    query = [("name", name), ("location", location or ""), ("scope", ",".join(scopes))]
-    query += [("preset", preset_id) for preset_id in connection_request.preset_ids]
+    query = [
+        ("name", name),
+        ("location", request.location or ""),
+        ("scope", ",".join(request.scope)),
+    ]
+    query += [("preset", preset_id) for preset_id in request.preset_ids]
     return "/connections/new?" + urlencode([pair for pair in query if pair[1]])
 
 
@@ -192,14 +196,12 @@ def _resume_command(name: str) -> str:
 # in the assisted browser
 
 
-def _connect_in_assisted_browser(
-    terminal: Terminal, name: str, connection_request: ConnectionRequest
-) -> None:
+def _connect_in_assisted_browser(terminal: Terminal, name: str, options: ConnectOptions) -> None:
     """Lead through the console and the consent in the assisted browser. If the console isn't as
     expected, show the page with its copy buttons, and leave the window open."""
-    if not _is_stored(terminal, name, connection_request):
-        connection_request.scopes()
-        connection_request = with_data_center(terminal, connection_request)
+    if not _is_stored(terminal, name, options):
+        options.request(terminal)
+        options = with_data_center(terminal, options)
     with assisted_authorizer(
         terminal, keep_profiles=False, resume_command=_resume_command(f"{name} --assist")
     ) as authorizer:
@@ -207,13 +209,13 @@ def _connect_in_assisted_browser(
             generation = authorize_in_assisted_browser(
                 terminal,
                 name,
-                connection_request,
+                options,
                 authorizer,
                 partial(terminal.ask_yes_no, option=""),
             )
         except ManualRegistrationError as surprise:
             terminal.renderer.print_explanation(terminal.explain(surprise.failure))
-            _connect_in_browser(terminal, name, _start_page(terminal, name, connection_request))
+            _connect_in_browser(terminal, name, _start_page(terminal, name, options))
         outcome = verify(terminal, name, generation)
     _print_outcome(terminal, outcome)
 
@@ -222,11 +224,11 @@ def _connect_in_assisted_browser(
 
 
 def _extend_scope(
-    terminal: Terminal, name: str, connection_request: ConnectionRequest, *, no_browser: bool
+    terminal: Terminal, name: str, options: ConnectOptions, *, no_browser: bool
 ) -> None:
     """Add scopes to connection `name`; raises ``unknown-connection``, ``no-task``."""
     connection = terminal.services.store.connections.get(name)
-    scope = connection_request.scopes()
+    scope = options.request(terminal).scope
     if no_browser:
         _connect_in_terminal(terminal, name, self_client=False, additional_scope=scope)
         return
@@ -234,28 +236,26 @@ def _extend_scope(
     _connect_in_browser(terminal, name, "/connections/new?" + urlencode(query))
 
 
-def _ensure_stored(terminal: Terminal, name: str, connection_request: ConnectionRequest) -> None:
+def _ensure_stored(terminal: Terminal, name: str, options: ConnectOptions) -> None:
     """Store connection `name` and its client if they aren't, asking for what is missing."""
-    if _is_stored(terminal, name, connection_request):
+    if _is_stored(terminal, name, options):
         return
-    connection_request.scopes()
-    client: Client | None = connection_request.stored_client(terminal)
+    options.request(terminal)
+    client: Client | None = options.stored_client(terminal)
     if client is None:
-        location = connection_request.location(terminal)
-        client = register_client(
-            terminal, location=location, is_self_client=connection_request.is_self_client
-        )
+        location = options.location(terminal)
+        client = register_client(terminal, location=location, is_self_client=options.is_self_client)
         print_registered(terminal, client)
-    create_connection(terminal, name, connection_request, client)
+    create_connection(terminal, name, options, client)
 
 
-def _is_stored(terminal: Terminal, name: str, connection_request: ConnectionRequest) -> bool:
+def _is_stored(terminal: Terminal, name: str, options: ConnectOptions) -> bool:
     """Whether the connection exists; raises ``name-needed``, or ``connection-exists`` if it does
     and more than its name was given."""
     if not name:
         raise fail("name-needed")
     stored = name in _generations(terminal)
-    if stored and not connection_request.is_empty:
+    if stored and not options.is_empty:
         raise fail("connection-exists", name=name)
     return stored
 
@@ -299,18 +299,16 @@ class ManualRegistrationError(Exception):
         self.failure = error.failure
 
 
-def with_data_center(
-    terminal: Terminal, connection_request: ConnectionRequest
-) -> ConnectionRequest:
+def with_data_center(terminal: Terminal, options: ConnectOptions) -> ConnectOptions:
     """The request with a data center, which decides which console opens; asked for if missing.
 
     Raises ``input-needed`` if nobody can be asked, ``unknown-data-centre``.
     """
-    if connection_request.data_center or connection_request.stored_client(terminal) is not None:
-        return connection_request
+    if options.data_center or options.stored_client(terminal) is not None:
+        return options
     prompt = "Your Zoho's data center (eu, us, in …), or any address of your Zoho"
     data_center = terminal.ask(prompt, option="--client or --data-center")
-    completed = replace(connection_request, data_center=data_center)
+    completed = replace(options, data_center=data_center)
     completed.location(terminal)
     return completed
 
@@ -318,7 +316,7 @@ def with_data_center(
 def authorize_in_assisted_browser(
     terminal: Terminal,
     name: str,
-    connection_request: ConnectionRequest,
+    options: ConnectOptions,
     authorizer: AssistedAuthorizer,
     confirm: Callable[[str], bool],
 ) -> int:
@@ -330,10 +328,10 @@ def authorize_in_assisted_browser(
     """
     store = terminal.services.store
     if name not in {each.name for each in store.connections.all()}:
-        client = connection_request.stored_client(terminal) or _register_client(
-            terminal, connection_request, authorizer, confirm
+        client = options.stored_client(terminal) or _register_client(
+            terminal, options, authorizer, confirm
         )
-        create_connection(terminal, name, connection_request, client)
+        create_connection(terminal, name, options, client)
     grant = store.grants.get(name)
     account = grant.account if grant else None
     return authorizer.authorize(name, email=account.email if account else "")
@@ -341,11 +339,11 @@ def authorize_in_assisted_browser(
 
 def _register_client(
     terminal: Terminal,
-    connection_request: ConnectionRequest,
+    options: ConnectOptions,
     authorizer: AssistedAuthorizer,
     confirm: Callable[[str], bool],
 ) -> Client:
-    data_center = terminal.services.zoho.data_center(connection_request.location(terminal) or "")
+    data_center = terminal.services.zoho.data_center(options.location(terminal) or "")
     assistant = authorizer.console_assistant()
     try:
         client = _register_in_console(terminal, data_center, assistant, confirm)

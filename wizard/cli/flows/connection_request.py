@@ -1,15 +1,14 @@
 """A new connection and its client, from the options of ``connect``."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
 
 from wizard.cli.terminal import Exit, Terminal
-from wizard.clients import parse_credentials
+from wizard.clients import ConnectionRequest, parse_credentials
 from wizard.errors import WizardError, fail
-from wizard.model import Client, Connection
-from wizard.zoho import ACCOUNT_SCOPE, parse_scope, preset
+from wizard.model import Client
 
 T = TypeVar("T")
 
@@ -17,7 +16,7 @@ USE_IT = "Use the new secret?"
 
 
 @dataclass(frozen=True)
-class ConnectionRequest:
+class ConnectOptions:
     """The options of ``connect``, as given."""
 
     preset_ids: tuple[str, ...] = ()
@@ -28,20 +27,12 @@ class ConnectionRequest:
 
     @property
     def is_empty(self) -> bool:
-        """Only the name was given."""
+        """Nothing was given except the name."""
         return not (self.preset_ids or self.scope or self.data_center or self.client_id)
 
-    def scopes(self) -> tuple[str, ...]:
-        """The scopes of the presets and those named, with the one that identifies the account.
-
-        Raises ``unknown-preset``, ``malformed-scope``, or ``no-task`` when none was named.
-        """
-        scopes = [scope for task in self.preset_ids for scope in preset(task).scope]
-        if self.scope:
-            scopes.extend(parse_scope(self.scope))
-        if not scopes:
-            raise fail("no-task")
-        return parse_scope(",".join([*scopes, ACCOUNT_SCOPE]))
+    def request(self, terminal: Terminal) -> ConnectionRequest:
+        """What they ask for; raises as `ConnectionRequest.of`, and ``unknown-data-centre``."""
+        return ConnectionRequest.of(self.preset_ids, self.scope, self.location(terminal))
 
     def location(self, terminal: Terminal) -> str | None:
         """The data center; None if none was named. Raises ``unknown-data-centre``."""
@@ -79,19 +70,15 @@ def resolve_location(terminal: Terminal, text: str) -> str | None:
 
 
 def create_connection(
-    terminal: Terminal, name: str, connection_request: ConnectionRequest, client: Client
-) -> Connection:
-    """Store the new connection; raises ``connection-exists`` or ``bad-name``."""
-    connection = Connection(
-        name=name,
-        client_id=client.client_id,
-        scope=connection_request.scopes(),
-        location=connection_request.location(terminal) or client.location,
-        presets=connection_request.preset_ids,
-        created_at=terminal.clock(),
-    )
-    terminal.services.store.connections.add(connection)
-    return connection
+    terminal: Terminal, name: str, options: ConnectOptions, client: Client
+) -> None:
+    """Store a new connection, by default in its client's data center.
+
+    Raises ``connection-exists``, ``bad-name``, and as `ConnectOptions.request`.
+    """
+    request = options.request(terminal)
+    request = replace(request, location=request.location or client.location)
+    terminal.services.store.connections.add(request.connection(name, client, terminal.clock()))
 
 
 def register_client(

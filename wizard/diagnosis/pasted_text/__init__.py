@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from difflib import SequenceMatcher
 
+from wizard.connection_details import client_details
 from wizard.credential_formats import CLIENT_SECRET, TOKEN
 from wizard.diagnosis import DiagnosisService
 from wizard.diagnosis.authorization_codes import REDIRECT_URI_REFUSED
@@ -328,16 +329,7 @@ class PasteReader:
             # Its id is said beside the finding; a command of ours could do nothing with it.
             place = self._zoho.data_center(sent_request.location) if sent_request.location else None
             return {"console": place.console_url} if place else {}
-        home = self._zoho.data_center(client.location)
-        return {
-            "data_center": home.name,
-            "location": home.location,
-            "client": client.name,
-            "client_id": client.client_id,
-            "redirect_uri": client.redirect_uri,
-            "home": home.name,
-            "console": home.console_client_url(client.client_id),
-        }
+        return client_details(client, self._zoho, sent_request.location)
 
     # --- what is shown beside the finding
 
