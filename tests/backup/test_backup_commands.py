@@ -92,16 +92,19 @@ def test_what_a_backup_hands_on_to_is_a_strangers_word_until_somebody_agrees(
         "restore", str(file), stdin_text=f"{PASSPHRASE}\n", **other_installation(shell)
     )
     said = json.loads(
-        shell.run("deliver", "--list", "crm", "--json", **other_installation(shell)).stdout
-    )
+        shell.run("destination", "list", "crm", "--json", **other_installation(shell)).stdout
+    )["destinations"]
 
     assert left_out.exit_code == 0
-    command = "deliver crm --profile dotenv --to /srv/app/.env --then 'systemctl restart app'"
+    command = (
+        "destination add crm --profile dotenv --to /srv/app/.env --then 'systemctl restart app'"
+    )
     assert f"zoho-wizard {command}" in left_out.stderr
     assert said == []
     third = {"ZOHO_WIZARD_HOME": str(shell.directory / "a third machine")}
     assert restore(shell, str(file), "--deliver", **third).exit_code == 0
-    (kept,) = json.loads(shell.run("deliver", "--list", "crm", "--json", **third).stdout)
+    listed = json.loads(shell.run("destination", "list", "crm", "--json", **third).stdout)
+    (kept,) = listed["destinations"]
     assert kept["target"] == "/srv/app/.env"
 
 

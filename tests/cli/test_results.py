@@ -22,7 +22,7 @@ from wizard.cli.results import RESULTS
 
 CONSENT_URL = r"http://127\.0\.0\.1:\d+/\w+/accounts/oauth/v2/auth\S+"
 ROOT = Path(__file__).resolve().parents[2]
-WITHOUT_RESULT = {"run", "access", "deliver", "demo", "simulator"}
+WITHOUT_RESULT = {"run", "demo", "simulator"}
 """`run` becomes the command that it runs."""
 
 
@@ -133,6 +133,14 @@ class Recorder:
         assert json.loads(serving.finish(signal.SIGTERM).stdout)["event"] == "stopping"
         self.commands.add("serve")
 
+    def open(self, name: str) -> None:
+        """Open the page of a connection, which is served until the command is stopped."""
+        opening = self._shell.start("open", name, "--json")
+        opened = validate(json.loads(opening.read_stdout_line()), "open")
+        assert opened["url"].endswith(f"/connections/{name}")
+        assert opening.finish(signal.SIGTERM).exit_code == 0
+        self.commands.add("open")
+
 
 def test_every_command_prints_what_its_schema_says(shell: Shell, tmp_path: Path) -> None:
     controls, recorder = shell.simulator.controls, Recorder(shell)
@@ -169,6 +177,21 @@ def test_every_command_prints_what_its_schema_says(shell: Shell, tmp_path: Path)
     run("schema")
     run("schema", "error")
     recorder.serve()
+    recorder.open("crm")
+
+    run("access", "add", "crm", "--user", "4711")
+    run("access", "list")
+    run("access", "remove", "crm", "--user", "4711")
+    target = ("--profile", "dotenv", "--to", str(tmp_path / ".env"))
+    run("destination", "add", "crm", *target, "--dry-run")
+    run("destination", "add", "crm", *target, "--yes")
+    run("destination", "list")
+    run("destination", "status")
+    run("deliver", "--all")
+    run("destination", "undo", "crm")
+    run("destination", "remove", "crm")
+    run("rename", "crm", "sales")
+    run("rename", "sales", "crm")
 
     file, passphrase = str(tmp_path / "wizard.backup"), "four words make one\n"
     run("backup", file, stdin_text=passphrase)

@@ -1,4 +1,4 @@
-"""``zoho-wizard deliver`` as a person and a script use it."""
+"""``zoho-wizard destination`` and ``deliver`` as a person and a script use them."""
 
 import json
 import stat
@@ -29,7 +29,9 @@ def token(shell_harness: Harness) -> str:
 def test_a_script_delivers_again_looks_for_drift_and_takes_back(
     shell: Shell, shell_harness: Harness, target: Path
 ) -> None:
-    made = shell.run("deliver", "crm", "--profile", "dotenv", "--to", str(target), "--yes")
+    made = shell.run(
+        "destination", "add", "crm", "--profile", "dotenv", "--to", str(target), "--yes"
+    )
     assert made.exit_code == 0, made.stderr
     assert made.stdout == ""
     assert "ZOHO_REFRESH_TOKEN = (value not shown)" in made.stderr
@@ -37,33 +39,29 @@ def test_a_script_delivers_again_looks_for_drift_and_takes_back(
     assert token(shell_harness) not in made.stderr
     assert token(shell_harness) in target.read_text()
     assert stat.S_IMODE(target.stat().st_mode) == 0o600
-    assert shell.run("deliver", "crm", "--drift").exit_code == 0
+    assert shell.run("destination", "status", "crm").exit_code == 0
     reauthorize(shell_harness)
-    drift = shell.run("deliver", "crm", "--drift", "--json")
-    assert drift.exit_code == 1
-    [seen] = json.loads(drift.stdout)
+    status = shell.run("destination", "status", "--json")
+    assert status.exit_code == 1
+    [seen] = json.loads(status.stdout)["destinations"]
     assert (seen["state"], seen["found_generation"], seen["needs_delivery"]) == (
         "out_of_date",
         1,
         True,
     )
-    assert (
-        "holds grant 1, which is not the current one"
-        in shell.run("deliver", "crm", "--list").stdout
-    )
     again = shell.run("deliver", "crm", "--json")
     assert again.exit_code == 0
-    assert json.loads(again.stdout)[0]["generation"] == 2
-    assert shell.run("deliver", "crm", "--undo").exit_code == 0
-    assert shell.run("deliver", "crm", "--drift").exit_code == 1
-    removed = shell.run("deliver", "crm", "--remove", "--to", str(target))
+    assert json.loads(again.stdout)["destinations"][0]["generation"] == 2
+    assert shell.run("destination", "undo", "crm").exit_code == 0
+    assert shell.run("destination", "status", "crm").exit_code == 1
+    removed = shell.run("destination", "remove", "crm", "--to", str(target))
     assert removed.exit_code == 0
     assert shell_harness.services.store.destinations.all() == ()
     assert "ZOHO_REFRESH_TOKEN" in target.read_text()
 
 
 def test_a_dry_run_and_a_script_without_yes_write_nothing(shell: Shell, target: Path) -> None:
-    arguments = ("deliver", "crm", "--profile", "dotenv", "--to", str(target))
+    arguments = ("destination", "add", "crm", "--profile", "dotenv", "--to", str(target))
     dry = shell.run(*arguments, "--dry-run", "--json")
     assert dry.exit_code == 0
     assert json.loads(dry.stdout)["fields"]["ZOHO_CLIENT_SECRET"] == "added"
@@ -79,7 +77,7 @@ def test_a_dry_run_and_a_script_without_yes_write_nothing(shell: Shell, target: 
 def test_a_person_sees_the_preview_then_decides(
     shell: Shell, shell_harness: Harness, target: Path
 ) -> None:
-    arguments = ("deliver", "crm", "--profile", "dotenv", "--to", str(target))
+    arguments = ("destination", "add", "crm", "--profile", "dotenv", "--to", str(target))
     refused = shell.run_in_terminal(*arguments, replies=[("Write this?", "n")])
     assert refused.exit_code == 1
     assert target.read_text() == "DEBUG=1\n"
@@ -93,7 +91,16 @@ def test_a_person_sees_the_preview_then_decides(
 def test_values_are_not_shown_unless_the_person_says_so(
     shell: Shell, shell_harness: Harness, target: Path
 ) -> None:
-    arguments = ("deliver", "crm", "--profile", "dotenv", "--to", str(target), "--show-values")
+    arguments = (
+        "destination",
+        "add",
+        "crm",
+        "--profile",
+        "dotenv",
+        "--to",
+        str(target),
+        "--show-values",
+    )
     refused = shell.run_in_terminal(*arguments, replies=[("Show the values", "n")])
     assert refused.exit_code == 1
     assert token(shell_harness) not in refused.stdout
@@ -102,38 +109,46 @@ def test_values_are_not_shown_unless_the_person_says_so(
 def test_a_reload_that_fails_is_told_and_the_delivery_stands(
     shell: Shell, shell_harness: Harness, target: Path
 ) -> None:
-    arguments = ("deliver", "crm", "--profile", "dotenv", "--to", str(target), "--yes")
+    arguments = ("destination", "add", "crm", "--profile", "dotenv", "--to", str(target), "--yes")
     made = shell.run(*arguments, "--then", "sh -c 'echo nothing listens >&2; exit 3'")
     assert made.exit_code == 1
     assert "nothing listens" in made.stderr
     assert token(shell_harness) in target.read_text()
-    listed = json.loads(shell.run("deliver", "crm", "--list", "--json").stdout)
-    assert listed[0]["delivered_at"] is not None
-    assert listed[0]["reloaded_at"] is None
+    [listed] = json.loads(shell.run("destination", "list", "crm", "--json").stdout)["destinations"]
+    assert (listed["delivered_at"] is None, listed["reloaded_at"]) == (False, None)
+    assert listed["error"]["code"] == "reload-failed"
 
 
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [
-        (("nix",), "unknown-connection"),
-        (("crm", "--profile", "dotenv"), "destination-needed"),
-        (("crm", "--dry-run", "--to", ".env"), "destination-needed"),
-        (("crm", "--profile", "dotnev", "--to", ".env"), "unknown-profile"),
-        (("crm", "--undo"), "which-destination"),
-        (("crm", "--remove", "--to", "nowhere"), "unknown-destination"),
+        (("deliver", "nix"), "unknown-connection"),
+        (("deliver",), "usage"),
+        (("deliver", "crm", "--all"), "usage"),
+        (("deliver", "--all", "--to", "nowhere"), "unknown-destination"),
+        (("destination", "list", "nix"), "unknown-connection"),
+        (("destination", "add", "nix"), "unknown-connection"),
+        (("destination", "add", "crm", "--profile", "dotenv"), "destination-needed"),
+        (("destination", "add", "crm", "--dry-run", "--to", ".env"), "destination-needed"),
+        (
+            ("destination", "add", "crm", "--profile", "dotnev", "--to", ".env"),
+            "unknown-profile",
+        ),
+        (("destination", "undo", "crm"), "which-destination"),
+        (("destination", "remove", "crm", "--to", "nowhere"), "unknown-destination"),
     ],
 )
 def test_a_wrong_wish_is_named(
     shell: Shell, target: Path, arguments: tuple[str, ...], code: str
 ) -> None:
-    failed = shell.run("deliver", *arguments)
-    assert failed.exit_code == 2
-    assert f"({code})" in failed.stderr
+    failed = shell.run(*arguments, "--json")
+    assert (failed.exit_code, failed.stdout) == (2, "")
+    assert json.loads(failed.stderr)["error"]["code"] == code
     assert list(shell.directory.glob(".env*")) == []
 
 
 def test_without_a_destination_the_profiles_are_told(shell: Shell, target: Path) -> None:
-    listed = shell.run("deliver", "crm", "--list")
+    listed = shell.run("destination", "list", "crm")
     assert (listed.exit_code, listed.stdout) == (0, "")
     assert "rclone" in listed.stderr
     alone = shell.run("deliver", "crm")
@@ -142,7 +157,7 @@ def test_without_a_destination_the_profiles_are_told(shell: Shell, target: Path)
 
 
 def test_the_same_destination_twice_is_refused_with_the_reason(shell: Shell, target: Path) -> None:
-    arguments = ("deliver", "crm", "--profile", "dotenv", "--to", str(target), "--yes")
+    arguments = ("destination", "add", "crm", "--profile", "dotenv", "--to", str(target), "--yes")
     assert shell.run(*arguments).exit_code == 0
     again = shell.run(*arguments)
     assert (again.exit_code, "destination-exists" in again.stderr) == (2, True), again.stderr
@@ -151,8 +166,40 @@ def test_the_same_destination_twice_is_refused_with_the_reason(shell: Shell, tar
 def test_removing_a_connection_says_which_files_still_hold_its_credentials(
     shell: Shell, shell_harness: Harness, target: Path
 ) -> None:
-    shell.run("deliver", "crm", "--profile", "dotenv", "--to", str(target), "--yes")
+    shell.run("destination", "add", "crm", "--profile", "dotenv", "--to", str(target), "--yes")
     removed = shell.run("remove", "crm", "--no-revoke")
     assert removed.exit_code == 0
     assert f"Holds its credentials, and keeps them: {target}" in removed.stderr
     assert "ZOHO_REFRESH_TOKEN" in target.read_text()
+
+
+def test_a_connection_may_be_called_list(shell: Shell, shell_harness: Harness) -> None:
+    shell_harness.add_verified_connection("list")
+    file = shell.directory / "list.env"
+    made = shell.run(
+        "destination", "add", "list", "--profile", "dotenv", "--to", str(file), "--yes"
+    )
+    assert made.exit_code == 0, made.stderr
+    for words in (("deliver", "list"), ("destination", "list", "list"), ("token", "list")):
+        assert shell.run(*words).exit_code == 0
+
+
+def test_all_destinations_are_delivered_to_although_one_fails(
+    shell: Shell, shell_harness: Harness, target: Path
+) -> None:
+    assert json.loads(shell.run("deliver", "--all", "--json").stdout) == {"destinations": []}
+    shell_harness.add_verified_connection("books")
+    file = shell.directory / "books.json"
+    for name, profile, path in (("crm", "dotenv", target), ("books", "json", file)):
+        words = ("--profile", profile, "--to", str(path), "--yes")
+        assert shell.run("destination", "add", name, *words).exit_code == 0
+    target.parent.chmod(0o700)
+    target.unlink()
+    target.mkdir()
+    file.unlink()
+    done = shell.run("deliver", "--all", "--json")
+    assert done.exit_code == 1
+    first, second = json.loads(done.stdout)["destinations"]
+    assert (first["connection"], first["error"] is None) == ("crm", False)
+    assert (second["connection"], second["error"]) == ("books", None)
+    assert "refresh_token" in file.read_text()

@@ -31,7 +31,7 @@ def test_a_user_who_is_allowed_while_it_serves_is_answered_at_once(
     serving = shell.start("serve", "--share", str(socket_directory))
     serving.wait_for_stderr("Ctrl-C: stop")
 
-    said = shell.run("access", "crm", "--user", ME)
+    said = shell.run("access", "add", "crm", "--user", ME)
 
     assert said.exit_code == 0
     (path,) = re.findall(r"curl --unix-socket (\S+) http://zoho-wizard/token/crm", said.stderr)
@@ -44,14 +44,17 @@ def test_a_user_who_is_allowed_while_it_serves_is_answered_at_once(
 
 def test_who_may_ask_can_be_listed_and_ended(shell: Shell, shell_harness: Harness) -> None:
     shell_harness.add_connection("crm")
-    shell.run("access", "crm", "--user", str(os.getuid()))
-    listed = json.loads(shell.run("access", "crm", "--json").stdout)
-    assert [(row["user"], row["uid"]) for row in listed] == [(ME, os.getuid())]
+    shell.run("access", "add", "crm", "--user", str(os.getuid()))
+    for words in (("list",), ("list", "crm")):
+        listed = json.loads(shell.run("access", *words, "--json").stdout)["permissions"]
+        assert [(row["connection"], row["user"], row["uid"]) for row in listed] == [
+            ("crm", ME, os.getuid())
+        ]
 
-    assert shell.run("access", "crm", "--user", ME, "--remove").exit_code == 0
+    assert shell.run("access", "remove", "crm", "--user", ME).exit_code == 0
 
-    assert json.loads(shell.run("access", "crm", "--json").stdout) == []
-    again = shell.run("access", "crm", "--user", ME, "--remove")
+    assert json.loads(shell.run("access", "list", "--json").stdout) == {"permissions": []}
+    again = shell.run("access", "remove", "crm", "--user", ME)
     assert (again.exit_code, "not-allowed" in again.stderr) == (1, True)
     kinds = [event.kind for event in shell_harness.services.store.events.of_connection("crm")]
     assert kinds[:2] == ["access-removed", "access-added"]
@@ -59,7 +62,7 @@ def test_who_may_ask_can_be_listed_and_ended(shell: Shell, shell_harness: Harnes
 
 def test_a_user_of_a_container_goes_by_number(shell: Shell, shell_harness: Harness) -> None:
     shell_harness.add_connection("crm")
-    assert shell.run("access", "crm", "--user", "2000123456").exit_code == 0
+    assert shell.run("access", "add", "crm", "--user", "2000123456").exit_code == 0
     (row,) = shell_harness.services.store.access_permissions.all("crm")
     assert (row.uid, row.user) == (2000123456, "2000123456")
 
@@ -72,19 +75,19 @@ def test_where_other_users_cannot_go_it_says_how_they_can(
     closed.chmod(0o700)
     serving = shell.start("serve", "--share", str(closed / "shared"))
     serving.wait_for_stderr("Ctrl-C: stop")
-    other, own = (shell.run("access", "crm", "--user", each) for each in ("2000123456", ME))
+    other, own = (shell.run("access", "add", "crm", "--user", each) for each in ("2000123456", ME))
     serving.finish(signal.SIGTERM)
 
-    assert "Other users of this machine cannot enter" in other.stderr
+    assert "Other users can't enter" in other.stderr
     assert "sudo install --directory --mode 711" in other.stderr
     assert "zoho-wizard serve --share /var/lib/zoho-wizard" in other.stderr
-    assert "cannot enter" not in own.stderr
+    assert "can't enter" not in own.stderr
 
 
 @pytest.mark.parametrize("user", ["no-such-user", "4294967295", "-1", "ro\x1bot"])
 def test_a_user_nobody_knows_is_refused(shell: Shell, shell_harness: Harness, user: str) -> None:
     shell_harness.add_connection("crm")
-    said = shell.run("access", "crm", f"--user={user}")
+    said = shell.run("access", "add", "crm", f"--user={user}")
     assert said.exit_code == 2
     assert "unknown-user" in said.stderr
     assert "\x1b" not in said.stderr
@@ -95,13 +98,13 @@ def test_an_unknown_connection_is_refused_with_the_nearest_names(
     shell: Shell, shell_harness: Harness
 ) -> None:
     shell_harness.add_connection("crm")
-    said = shell.run("access", "crn", "--user", ME)
+    said = shell.run("access", "add", "crn", "--user", ME)
     assert "unknown-connection" in said.stderr
     assert "crm" in said.stderr
 
 
 def test_an_allowance_goes_with_its_connection(shell_harness: Harness, shell: Shell) -> None:
     shell_harness.add_connection("crm")
-    shell.run("access", "crm", "--user", ME)
+    shell.run("access", "add", "crm", "--user", ME)
     shell.run("remove", "crm", "--no-revoke")
     assert shell_harness.services.store.access_permissions.all() == ()

@@ -183,7 +183,8 @@ class TourScenario:
         """Deliver the credentials of each connection to the file that its program reads."""
         processes = [
             self._command(
-                "deliver",
+                "destination",
+                "add",
                 each.connection,
                 "--profile",
                 each.profile,

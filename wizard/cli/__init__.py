@@ -162,6 +162,12 @@ class Commands(LazyGroup):
                 "import_credentials",
                 "Import a refresh token that another program uses.",
             ),
+            "open": LazyCommand(
+                "commands.open",
+                "open_connection",
+                "Open the page of connection NAME in a browser.",
+            ),
+            "rename": LazyCommand("commands.rename", "rename", "Rename connection OLD to NEW."),
             "revoke": LazyCommand(
                 "commands.revocation", "revoke", "Revoke connection NAME at Zoho, then here."
             ),
@@ -178,12 +184,17 @@ class Commands(LazyGroup):
                 "commands.run", "run", "Run a command with an access token of connection NAME."
             ),
             "access": LazyCommand(
-                "commands.access", "access", "Let another user ask for access tokens of NAME."
+                "commands.access", "access", "Manage users who may ask for access tokens."
+            ),
+            "destination": LazyCommand(
+                "commands.destination",
+                "destination",
+                "Manage programs that get a connection's credentials.",
             ),
             "deliver": LazyCommand(
-                "commands.deliver",
+                "commands.destination",
                 "deliver",
-                "Deliver the credentials of connection NAME to its destinations.",
+                "Deliver a connection's credentials to its destinations.",
             ),
         },
         "Checks and re-authorization": {

@@ -37,19 +37,23 @@ BrowserLinkFactory = Callable[[str, bool], str]
 
 def open_page(
     page: str, create_browser_link: BrowserLinkFactory, settings: Settings, renderer: Renderer
-) -> None:
-    """Open `page` in the user's browser, or print a link if there is none here."""
-    if settings.is_over_ssh:
-        _print_ssh_tunnel(create_browser_link(page, True), renderer)
-    elif (command := _browser_command(settings)) is None:
-        renderer.print_note("Open this link in your browser (it works once, for ten minutes):")
-        renderer.print_command(create_browser_link(page, True))
-    else:
+) -> str | None:
+    """Open `page` in the user's browser; without one, print a link and return it."""
+    command = None if settings.is_over_ssh else _browser_command(settings)
+    if command is not None:
         _start_browser(
             command,
             _write_redirect_file(create_browser_link(page, False), Path(settings.paths.cache_dir)),
         )
         renderer.print_note("The wizard opens in your browser.")
+        return None
+    link = create_browser_link(page, True)
+    if settings.is_over_ssh:
+        _print_ssh_tunnel(link, renderer)
+    else:
+        renderer.print_note("Open this link in your browser (it works once, for ten minutes):")
+        renderer.print_command(link)
+    return link
 
 
 def _print_ssh_tunnel(link: str, renderer: Renderer) -> None:

@@ -11,7 +11,13 @@ from datetime import datetime
 from typing import Any, Literal
 
 from wizard.model import Account, Event, Explanation, Organization, StepState
-from wizard.model.states import Activity, ConnectionState, ConnectionStatus, ItemState
+from wizard.model.states import (
+    Activity,
+    ConnectionState,
+    ConnectionStatus,
+    DestinationState,
+    ItemState,
+)
 from wizard.serialization import ErrorReport, commands_of
 from wizard.tokens.api_access import TokenDocument
 
@@ -253,6 +259,24 @@ class ImportedConnection:
     location: str
     scope: tuple[str, ...]
     verification: ConnectionVerification
+
+
+@dataclass(frozen=True)
+class RenamedConnection:
+    """The result of `rename`."""
+
+    name: str
+    previous_name: str
+
+
+@dataclass(frozen=True)
+class OpenedPage:
+    """The result of `open`: printed before it waits, if it has to serve the page."""
+
+    name: str
+    url: str
+    browser_link: str | None
+    """Works once, for ten minutes; null if a browser was opened."""
 
 
 @dataclass(frozen=True)
@@ -522,6 +546,146 @@ class PasswordChangeReport:
     advice: tuple[str, ...]
 
 
+# destinations and access
+
+
+@dataclass(frozen=True)
+class DestinationDetails:
+    """A destination and its last delivery: the result of `destination add` and `undo`."""
+
+    connection: str
+    profile: str
+    target: str
+    """The path of the file, or the command line."""
+    entry: str | None
+    """The entry in a file of several."""
+    field_names: Mapping[str, str]
+    """Fields that have another name there."""
+    reload_command: str | None
+    generation: int | None
+    """Of the authorization that was delivered last."""
+    delivered_at: datetime | None
+    reloaded_at: datetime | None
+    """When the reload command succeeded after that; null: it isn't known to be in use."""
+    error: ErrorReport | None
+    """Why the last delivery, or the reload after it, failed."""
+
+
+@dataclass(frozen=True)
+class DeliveryPreviewReport:
+    """The result of `destination add --dry-run`."""
+
+    connection: str
+    profile: str
+    target: str
+    entry: str | None
+    field_names: Mapping[str, str]
+    reload_command: str | None
+    generation: int
+    is_new: bool
+    """The file doesn't exist yet."""
+    mode: str | None
+    """The file's mode, if it would change to 0600."""
+    owner: str | None
+    """The file's owner, if that is another user."""
+    fields: Mapping[str, str]
+    """By name: `added`, `changed` or `same`."""
+
+
+@dataclass(frozen=True)
+class DestinationList:
+    """The result of `destination list`."""
+
+    destinations: tuple[DestinationDetails, ...]
+
+
+@dataclass(frozen=True)
+class DestinationStatusReport:
+    """What one destination has now."""
+
+    connection: str
+    profile: str
+    target: str
+    entry: str | None
+    field_names: Mapping[str, str]
+    reload_command: str | None
+    state: DestinationState
+    needs_delivery: bool
+    found_generation: int | None
+    """Of the authorization found there."""
+    changed_fields: tuple[str, ...]
+    """The fields that someone else changed."""
+    delivered_at: datetime | None
+    reloaded_at: datetime | None
+    error: ErrorReport | None
+
+
+@dataclass(frozen=True)
+class DestinationStatusList:
+    """The result of `destination status`."""
+
+    destinations: tuple[DestinationStatusReport, ...]
+
+
+@dataclass(frozen=True)
+class RemovedDestination:
+    """The result of `destination remove`."""
+
+    connection: str
+    profile: str
+    target: str
+    entry: str | None
+    field_names: Mapping[str, str]
+    reload_command: str | None
+
+
+@dataclass(frozen=True)
+class DeliveryReport:
+    """The result of `deliver`."""
+
+    destinations: tuple[DestinationDetails, ...]
+
+
+@dataclass(frozen=True)
+class AddedAccess:
+    """The result of `access add`."""
+
+    connection: str
+    user: str
+    uid: int
+    socket: str
+    """Where their programs ask."""
+    is_served: bool
+    """The wizard serves, so that they can ask now."""
+
+
+@dataclass(frozen=True)
+class AccessEntry:
+    """A user who may ask for the access tokens of a connection."""
+
+    connection: str
+    user: str
+    """Their name when they were added."""
+    uid: int
+    created_at: datetime
+
+
+@dataclass(frozen=True)
+class AccessList:
+    """The result of `access list`."""
+
+    permissions: tuple[AccessEntry, ...]
+
+
+@dataclass(frozen=True)
+class RemovedAccess:
+    """The result of `access remove`."""
+
+    connection: str
+    user: str
+    uid: int
+
+
 # this installation
 
 
@@ -654,6 +818,8 @@ RESULTS: Mapping[str, tuple[Any, ...]] = {
     "list": (ConnectionList, AccountList),
     "show": (ConnectionDetails, RevealedCredentials),
     "import": (ImportedConnection,),
+    "rename": (RenamedConnection,),
+    "open": (OpenedPage,),
     "revoke": (RevokedConnection,),
     "remove": (RemovedConnection,),
     "client list": (ClientList,),
@@ -662,6 +828,15 @@ RESULTS: Mapping[str, tuple[Any, ...]] = {
     "client check": (ClientCheckList,),
     "client set-secret": (ClientDetails,),
     "client remove": (RemovedClient,),
+    "destination add": (DestinationDetails, DeliveryPreviewReport),
+    "destination list": (DestinationList,),
+    "destination status": (DestinationStatusList,),
+    "destination undo": (DestinationDetails,),
+    "destination remove": (RemovedDestination,),
+    "deliver": (DeliveryReport,),
+    "access add": (AddedAccess,),
+    "access list": (AccessList,),
+    "access remove": (RemovedAccess,),
     "check": (CheckReport,),
     "monitor": (MonitorCheck, NotificationTest, Timer),
     "diagnose": (Diagnosis, CodeExplanation, CodeList),

@@ -1,4 +1,4 @@
-"""``allow``: which other user's programs may ask for a connection's access token."""
+"""``access``: other users who may ask for the access tokens of a connection."""
 
 import os
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from wizard.cli.renderer import Renderer
+from wizard.cli.results import AccessEntry, AccessList, AddedAccess, RemovedAccess
 from wizard.cli.terminal import CONNECTION_NAME, Terminal, pass_terminal
 from wizard.errors import fail
 from wizard.local_api import (
@@ -19,53 +20,110 @@ from wizard.paths import current_user as current_user
 from wizard.store import AccessPermission
 
 MAX_UID = 2**32 - 2
-"""The highest number means "no user" to the kernel."""
+"""The next number means "no user" to the kernel."""
 
 PUBLIC_SHARED_DIRECTORY = "/var/lib/zoho-wizard"
-"""A directory that an administrator can make for the shared socket, and that lasts."""
+"""A directory for the shared socket that outlives a restart; an administrator makes it."""
 
 
-@click.command()
+user_option = click.option(
+    "--user", required=True, help="A user of this machine, by name or number."
+)
+
+
+@click.group()
+def access() -> None:
+    """Manage users who may ask for access tokens.
+
+    Their programs ask a wizard that serves, over a Unix socket on which the kernel says who asks.
+    They get access tokens of the connections that you allow, and never a refresh token.
+    """
+
+
+@access.command("add")
 @click.argument("name", type=CONNECTION_NAME)
-@click.option("--user", default="", help="A user of this machine, by name or number.")
-@click.option("--remove", is_flag=True, help="End what that user was allowed.")
+@user_option
 @pass_terminal
-def access(terminal: Terminal, name: str, user: str, remove: bool) -> None:
-    """Let another user ask for access tokens of NAME.
+def add_access(terminal: Terminal, name: str, user: str) -> None:
+    """Let another user ask for access tokens of connection NAME.
 
-    For this one connection, and never for its refresh token. They ask a wizard that serves, over
-    a socket on which the kernel says who asks; with its directory mounted it serves containers,
-    and one that runs as yourself gets no more than yourself was allowed. Without --user: list who
-    may.
+    A container asks the same way if the socket's directory is mounted. One that runs as you gets
+    only what you were allowed, too.
+
+    \b
+    Example:
+      zoho-wizard access add crm --user www-data
     """
     store = terminal.services.store
     store.connections.get(name)
-    if not user:
-        _list_permissions(terminal, name)
-        return
     uid, user_name = resolve_user(user)
-    if remove:
-        store.access_permissions.remove(name, uid)
-        store.events.record(Event(terminal.clock(), name, "access-removed", {"user": user_name}))
-        terminal.renderer.print_success(f"{user_name} may no longer ask for {name}.")
-        return
     store.access_permissions.add(AccessPermission(name, uid, user_name, terminal.clock()))
     store.events.record(Event(terminal.clock(), name, "access-added", {"user": user_name}))
-    terminal.renderer.print_success(
-        f"{user_name} may ask for an access token of {name}, and nothing else."
+    paths = terminal.services.paths
+    active_socket = request_shared_socket(Path(paths.socket))
+    path = active_socket or str(default_shared_directory(paths) / "socket")
+    result = AddedAccess(name, user_name, uid, path, is_served=active_socket is not None)
+    terminal.emit(result, lambda: _print_usage(terminal, result))
+
+
+@access.command("list")
+@click.argument("name", required=False, type=CONNECTION_NAME)
+@pass_terminal
+def list_access(terminal: Terminal, name: str | None) -> None:
+    """List the users who may ask for access tokens of NAME.
+
+    Without NAME: of all connections.
+    """
+    if name is not None:
+        terminal.services.store.connections.get(name)
+    rows = terminal.services.store.access_permissions.all(name)
+
+    def render() -> None:
+        terminal.renderer.print_table(
+            ("Connection", "User", "Number", "Since"),
+            [
+                (each.connection, each.user, str(each.uid), terminal.format_time(each.created_at))
+                for each in rows
+            ],
+        )
+        if not rows:
+            terminal.renderer.print_note("No other user may ask for access tokens.")
+
+    entries = (AccessEntry(e.connection, e.user, e.uid, e.created_at) for e in rows)
+    terminal.emit(AccessList(tuple(entries)), render)
+
+
+@access.command("remove")
+@click.argument("name", type=CONNECTION_NAME)
+@user_option
+@pass_terminal
+def remove_access(terminal: Terminal, name: str, user: str) -> None:
+    """Stop a user from asking for access tokens of connection NAME.
+
+    The access tokens that they got work until they expire.
+    """
+    store = terminal.services.store
+    store.connections.get(name)
+    uid, user_name = resolve_user(user)
+    store.access_permissions.remove(name, uid)
+    store.events.record(Event(terminal.clock(), name, "access-removed", {"user": user_name}))
+    terminal.emit(
+        RemovedAccess(name, user_name, uid),
+        lambda: terminal.renderer.print_success(
+            f"{user_name} may no longer ask for access tokens of {name}."
+        ),
     )
-    _print_usage(terminal, name, uid)
 
 
 def resolve_user(text: str) -> tuple[int, str]:
-    """The number and the name of the user that `text` means: a name or a number.
+    """The number and the name of a user, given by name or number.
 
-    A number needs no user of this machine: containers have their own. Raises ``unknown-user``
-    or ``users-unknown-here``.
+    A number need not belong to a user of this machine: containers have their own. Raises
+    ``unknown-user``, ``users-unknown-here``.
     """
     if not HAS_PEER_CREDENTIALS:
         raise fail("users-unknown-here")
-    import pwd  # where the kernel tells who asks, there is this
+    import pwd  # exists wherever the kernel says who asks
 
     number = int(text) if text.isascii() and text.isdigit() else None
     try:
@@ -77,41 +135,28 @@ def resolve_user(text: str) -> tuple[int, str]:
     return found.pw_uid, found.pw_name
 
 
-def _list_permissions(terminal: Terminal, name: str) -> None:
-    rows = terminal.services.store.access_permissions.all(name)
-    if terminal.renderer.as_json:
-        terminal.renderer.print_json(rows)
-        return
-    columns = ("User", "Number", "Since")
-    terminal.renderer.print_table(
-        columns, [(row.user, str(row.uid), terminal.format_time(row.created_at)) for row in rows]
+def _print_usage(terminal: Terminal, added: AddedAccess) -> None:
+    renderer = terminal.renderer
+    renderer.print_success(
+        f"{added.user} may ask for access tokens of {added.connection}, and nothing else."
     )
-    if not rows:
-        terminal.renderer.print_note(f"Nobody but you may ask for {name}.")
-
-
-def _print_usage(terminal: Terminal, name: str, uid: int) -> None:
-    paths, renderer = terminal.services.paths, terminal.renderer
-    active_socket = request_shared_socket(Path(paths.socket))
-    path = active_socket or str(default_shared_directory(paths) / "socket")
-    if active_socket is None:
-        renderer.print_note("Once the wizard serves, it answers them:", command="zoho-wizard serve")
+    if not added.is_served:
+        renderer.print_note("Start the wizard, which answers:", command="zoho-wizard serve")
+    request = f"curl --unix-socket {added.socket} http://zoho-wizard/token/{added.connection}"
+    renderer.print_note("Their programs ask:", command=request)
     renderer.print_note(
-        "They ask:", command=f"curl --unix-socket {path} http://zoho-wizard/token/{name}"
+        "A container asks the same way if you mount the directory:",
+        command=f"--volume {os.path.dirname(added.socket)}:/run/zoho-wizard",
     )
-    renderer.print_note(
-        "A container asks the same way when the directory is mounted:",
-        command=f"--volume {os.path.dirname(path)}:/run/zoho-wizard",
-    )
-    inaccessible = first_inaccessible_directory(Path(path).parent)
-    if inaccessible and uid not in (0, os.geteuid()):
+    inaccessible = first_inaccessible_directory(Path(added.socket).parent)
+    if inaccessible and added.uid not in (0, os.geteuid()):
         _print_shared_directory_setup(renderer, user_name=current_user(), inaccessible=inaccessible)
 
 
 def _print_shared_directory_setup(renderer: Renderer, user_name: str, inaccessible: Path) -> None:
-    """Only root can make a place that every user reaches and none but its owner can take."""
+    """Only root can make a directory that every user can enter and only its owner can change."""
     command = f"sudo install --directory --mode 711 --owner {user_name} {PUBLIC_SHARED_DIRECTORY}"
-    renderer.print_note(f"Other users of this machine cannot enter {inaccessible}. For them, once:")
+    renderer.print_note(f"Other users can't enter {inaccessible}. Make a directory for them, once:")
     renderer.print_command(command)
     renderer.print_note(
         "and serve there:", command=f"zoho-wizard serve --share {PUBLIC_SHARED_DIRECTORY}"

@@ -400,7 +400,7 @@ def print_skipped_destinations(terminal: Terminal, destinations: Sequence[Destin
         options += ["--as", each.entry] if each.entry else []
         options += ["--then", each.reload_command] if each.reload_command else []
         terminal.renderer.print_command(
-            shlex.join(["zoho-wizard", "deliver", each.connection, *options])
+            shlex.join(["zoho-wizard", "destination", "add", each.connection, *options])
         )
 
 

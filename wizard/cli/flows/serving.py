@@ -203,15 +203,28 @@ def serve(terminal: Terminal, share: Path | None) -> None:
         )
 
 
-def open_app(terminal: Terminal) -> None:
-    """Open the web app of the wizard that already serves, else serve until stopped."""
+def open_app(
+    terminal: Terminal,
+    page: str = "/",
+    result: Callable[[str | None], object] | None = None,
+) -> None:
+    """Open a page of the wizard that is serving, or serve until stopped.
+
+    With ``--json``, prints what `result` makes of the browser link, None if a browser was opened.
+    """
+
+    def show(create_browser_link: BrowserLinkFactory) -> None:
+        link = open_page(page, create_browser_link, terminal.settings, terminal.renderer)
+        if result is not None:
+            terminal.emit_event(result(link), lambda: None)
+
     if running := _find_running_server(terminal.services):
-        open_page("/", running, terminal.settings, terminal.renderer)
+        show(running)
         return
     with stop_signals() as stop_event, running_server(terminal.services) as create_browser_link:
-        open_page("/", create_browser_link, terminal.settings, terminal.renderer)
+        show(create_browser_link)
         terminal.renderer.print_note("Enter: a new link.  Ctrl-C: stop.")
-        wait_until(stop_event, lambda: print_browser_link(terminal, create_browser_link))
+        wait_until(stop_event, lambda: print_browser_link(terminal, create_browser_link, page))
 
 
 STOP_TIMEOUT_SECONDS = 10.0

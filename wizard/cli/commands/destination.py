@@ -1,0 +1,444 @@
+"""``destination`` and ``deliver``: bring a connection's credentials to other programs."""
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import click
+from click.shell_completion import CompletionItem
+
+from wizard.cli.flows.verification import most_severe
+from wizard.cli.results import (
+    DeliveryPreviewReport,
+    DeliveryReport,
+    DestinationDetails,
+    DestinationList,
+    DestinationStatusList,
+    DestinationStatusReport,
+    RemovedDestination,
+)
+from wizard.cli.terminal import CONNECTION_NAME, Exit, Terminal, pass_terminal
+from wizard.delivery.profiles import profile, profiles
+from wizard.delivery.status import DeliveryPreview, DestinationStatus, FieldChange
+from wizard.errors import WizardError, describe_state, fail
+from wizard.model import Failure
+from wizard.store import Destination
+
+CHANGE_MARKS = {"added": "+", "changed": "~", "same": " "}
+HIDDEN_VALUE = "(value not shown)"
+
+
+def _complete_profile(
+    _context: click.Context, _parameter: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    found = [each for each in profiles().values() if each.id.startswith(incomplete)]
+    return [CompletionItem(each.id, help=each.title) for each in found]
+
+
+target_option = click.option(
+    "--to", "target", metavar="PATH|COMMAND", help="Only this destination; default: all of them."
+)
+
+
+@click.group()
+def destination() -> None:
+    """Manage programs that get a connection's credentials.
+
+    A destination is a file (.env, JSON, an SDK's token store, rclone's configuration …) or a
+    command that takes the credentials on stdin. After a re-authorization, the wizard delivers the
+    new ones.
+    """
+
+
+@destination.command("add")
+@click.argument("name", type=CONNECTION_NAME)
+@click.option(
+    "--profile",
+    "profile_id",
+    metavar="PROFILE",
+    shell_complete=_complete_profile,
+    help="The format that the program reads, such as dotenv; without it, all are listed.",
+)
+@click.option("--to", "target", metavar="PATH|COMMAND", help="The file, or the command.")
+@click.option(
+    "--as",
+    "entry",
+    default="",
+    metavar="ENTRY",
+    help="The name of our entry in a file of several; default: NAME.",
+)
+@click.option(
+    "--name",
+    "field_names",
+    multiple=True,
+    metavar="FIELD=NAME",
+    help="Write FIELD under another name. Can be repeated.",
+)
+@click.option(
+    "--then",
+    "reload_command",
+    default="",
+    metavar="COMMAND",
+    help="Run this after each delivery, so that the program reloads.",
+)
+@click.option("--dry-run", is_flag=True, help="Show what would be written, and write nothing.")
+@click.option("--show-values", is_flag=True, help="Show values, too; only on a terminal.")
+@click.option("--yes", is_flag=True, help="Don't ask before the first delivery.")
+@pass_terminal
+def add_destination(
+    terminal: Terminal,
+    /,
+    name: str,
+    profile_id: str | None,
+    target: str | None,
+    entry: str,
+    field_names: tuple[str, ...],
+    reload_command: str,
+    *,
+    dry_run: bool,
+    show_values: bool,
+    yes: bool,
+) -> None:
+    """Add a destination to connection NAME, and deliver to it.
+
+    Shows what would change and asks. A file keeps everything else that it contains.
+
+    \b
+    Examples:
+      zoho-wizard destination add crm --profile dotenv --to /srv/app/.env \\
+          --then 'systemctl restart app'
+      zoho-wizard destination add crm --profile command \\
+          --to 'vault kv put secret/zoho -'
+    """
+    terminal.services.store.connections.get(name)
+    if profile_id is None or target is None:
+        raise fail("destination-needed", name=name, known=", ".join(profiles()))
+    pairs = dict(each.partition("=")[::2] for each in field_names)
+    delivery = terminal.services.delivery
+    described = delivery.describe(
+        name, profile_id, target, entry=entry, field_names=pairs, reload_command=reload_command
+    )
+    preview = delivery.preview(described)
+    if show_values:
+        _confirm_showing_values(terminal)
+    if dry_run:
+        terminal.emit(
+            _preview_report(preview), lambda: _print_preview(terminal, preview, show_values)
+        )
+        return
+    if not terminal.is_json:
+        _print_preview(terminal, preview, show_values)
+    if not yes:
+        terminal.confirm("Write this?", option="--yes")
+    _emit_one(terminal, delivery.add(described))
+
+
+@destination.command("list")
+@click.argument("name", required=False, type=CONNECTION_NAME)
+@pass_terminal
+def list_destinations(terminal: Terminal, name: str | None) -> None:
+    """List the destinations of connection NAME, or all.
+
+    Lists what was configured and delivered; `destination status` reads what the destinations have
+    now.
+    """
+    found = _find_destinations(terminal, name)
+
+    def render() -> None:
+        columns = ("Destination", "Connection", "Profile", "Delivered", "Reload command")
+        rows = [
+            (
+                _target_text(each),
+                each.connection,
+                each.profile,
+                terminal.format_time(each.delivered_at),
+                each.reload_command or "none",
+            )
+            for each in found
+        ]
+        terminal.renderer.print_entries(columns, rows)
+        if not found:
+            _print_no_destinations(terminal, name)
+
+    terminal.emit(DestinationList(tuple(_details(terminal, each) for each in found)), render)
+
+
+@destination.command("status")
+@click.argument("name", required=False, type=CONNECTION_NAME)
+@target_option
+@pass_terminal
+def show_status(terminal: Terminal, name: str | None, target: str | None) -> None:
+    """Show which authorization the destinations of NAME have now.
+
+    Reads the files. Without NAME: all destinations. The exit code is 1 if one of them doesn't have
+    the current authorization.
+    """
+    found = _find_destinations(terminal, name, target)
+    statuses = [terminal.services.delivery.check(each) for each in found]
+    terminal.emit(
+        DestinationStatusList(tuple(_status_report(terminal, each) for each in statuses)),
+        lambda: _print_statuses(terminal, name, statuses),
+    )
+    if any(each.needs_delivery for each in statuses):
+        raise Exit(1)
+
+
+@destination.command("undo")
+@click.argument("name", type=CONNECTION_NAME)
+@target_option
+@pass_terminal
+def undo_delivery(terminal: Terminal, name: str, target: str | None) -> None:
+    """Put back what a destination had before the last delivery.
+
+    Undo it again, and the delivery is back. NAME needs --to if it has several destinations.
+    """
+    _emit_one(
+        terminal,
+        terminal.services.delivery.undo(_find_one_destination(terminal, name, target)),
+    )
+
+
+@destination.command("remove")
+@click.argument("name", type=CONNECTION_NAME)
+@target_option
+@pass_terminal
+def remove_destination(terminal: Terminal, name: str, target: str | None) -> None:
+    """Stop delivering to a destination.
+
+    It keeps the credentials that it has, and they work until they are revoked. NAME needs --to if
+    it has several destinations.
+    """
+    removed = _find_one_destination(terminal, name, target)
+    terminal.services.delivery.remove(removed)
+
+    def render() -> None:
+        terminal.renderer.print_success(f"Nothing is delivered to {removed.target} anymore.")
+        terminal.renderer.print_note("It keeps what it has, which works until it is revoked.")
+
+    terminal.emit(RemovedDestination(**_configured(removed)), render)
+
+
+@click.command()
+@click.argument("name", required=False, type=CONNECTION_NAME)
+@click.option(
+    "--all", "is_all", is_flag=True, help="Deliver to the destinations of all connections."
+)
+@target_option
+@pass_terminal
+def deliver(terminal: Terminal, name: str | None, target: str | None, *, is_all: bool) -> None:
+    """Deliver a connection's credentials to its destinations.
+
+    Writes the current authorization to each destination, reads it back, and runs its reload
+    command. `destination add` adds a destination.
+
+    \b
+    Examples:
+      zoho-wizard deliver crm
+      zoho-wizard deliver --all
+    """
+    if is_all == bool(name):
+        raise click.UsageError("Pass the name of a connection, or --all.")
+    found = _find_destinations(terminal, name, target)
+    if name and not found:
+        raise fail("no-destination", name=name, known=", ".join(profiles()))
+    outcomes = [_delivered(terminal, each) for each in found]
+    reports = tuple(_details(terminal, each, failure) for each, failure in outcomes)
+    terminal.emit(
+        DeliveryReport(reports), lambda: None if found else _print_no_destinations(terminal, name)
+    )
+    raise Exit(most_severe([each.error.exit_code if each.error else 0 for each in reports]))
+
+
+def _delivered(terminal: Terminal, wanted: Destination) -> tuple[Destination, Failure | None]:
+    """Deliver to one destination and print the outcome; a failure doesn't stop the others."""
+    terminal.connection_name = wanted.connection
+    try:
+        delivered = terminal.services.delivery.deliver(wanted)
+    except WizardError as error:
+        outcome: tuple[Destination, Failure | None] = wanted, error.failure
+    else:
+        outcome = delivered, delivered.failure
+    if not terminal.is_json:
+        _print_outcome(terminal, *outcome)
+    return outcome
+
+
+def _emit_one(terminal: Terminal, changed: Destination) -> None:
+    """Emit one destination after a delivery or an undo; a reload that failed is a failure."""
+    report = _details(terminal, changed, changed.failure)
+    terminal.emit(report, lambda: _print_outcome(terminal, changed, changed.failure))
+    raise Exit(report.error.exit_code if report.error else 0)
+
+
+def _print_outcome(terminal: Terminal, changed: Destination, failure: Failure | None) -> None:
+    if failure is not None:
+        terminal.renderer.print_explanation(terminal.explain(failure))
+        return
+    if changed.delivered_at is None:
+        message = f"{changed.target} has again what it had before the wizard."
+    else:
+        is_command = profile(changed.profile).is_command
+        verb = "accepted" if is_command else "has"
+        reading = "" if is_command else ", read back"
+        use = (
+            "the reload succeeded, so it is in use"
+            if changed.reloaded_at
+            else "whether its program uses it is not known (--then makes it reload)"
+        )
+        message = f"{changed.target} {verb} authorization {changed.generation}{reading}; {use}."
+    terminal.renderer.print_success(message)
+
+
+def _confirm_showing_values(terminal: Terminal) -> None:
+    """Values are shown to a person who agrees, never to a pipe or a log."""
+    if not (sys.stdout.isatty() and terminal.is_interactive) or terminal.is_json:
+        raise fail("values-need-a-terminal")
+    terminal.renderer.print_note(
+        "Anyone who sees them can use the account within the connection's scopes."
+    )
+    terminal.confirm("Show the values on this screen?", option="")
+
+
+def _print_preview(terminal: Terminal, preview: DeliveryPreview, show_values: bool) -> None:
+    renderer, described = terminal.renderer, preview.destination
+    verb = "would get" if profile(described.profile).is_command else "would have"
+    renderer.print_note(
+        f"{described.target} {verb} authorization {preview.generation} of {described.connection}:"
+    )
+    for change in preview.changes:
+        renderer.print_note(
+            f"  {CHANGE_MARKS[change.kind]} {change.name} = {_displayed_value(change, show_values)}"
+        )
+    if preview.owner:
+        renderer.print_note(f"  it belongs to {preview.owner}, who can read what is written")
+    if preview.mode:
+        renderer.print_note(
+            f"  its mode becomes 0600 instead of {preview.mode}: only its owner can read it"
+        )
+    if described.reload_command:
+        renderer.print_note("then, to have it used:", command=described.reload_command)
+
+
+def _displayed_value(change: FieldChange, show_values: bool) -> str:
+    return HIDDEN_VALUE if change.is_secret and not show_values else change.value
+
+
+def _print_statuses(
+    terminal: Terminal, name: str | None, statuses: Sequence[DestinationStatus]
+) -> None:
+    columns = ("Destination", "Connection", "State", "Delivered", "In use since")
+    terminal.renderer.print_entries(columns, [_status_row(terminal, each) for each in statuses])
+    for each in statuses:
+        if each.failure is not None:
+            terminal.connection_name = each.destination.connection
+            terminal.renderer.print_explanation(terminal.explain(each.failure))
+    if not statuses:
+        _print_no_destinations(terminal, name)
+    elif any(each.needs_delivery for each in statuses):
+        terminal.renderer.print_note(
+            "Deliver the current authorization:", command=f"zoho-wizard deliver {name or '--all'}"
+        )
+
+
+def _status_row(terminal: Terminal, status: DestinationStatus) -> tuple[str, ...]:
+    checked = status.destination
+    state = describe_state(status.state, **status.details)
+    used = terminal.format_time(checked.reloaded_at) if checked.reloaded_at else "not known"
+    delivered = terminal.format_time(checked.delivered_at)
+    return (_target_text(checked), checked.connection, state, delivered, used)
+
+
+def _target_text(destination: Destination) -> str:
+    entry = f" [{destination.entry}]" if destination.entry else ""
+    return f"{destination.target}{entry}"
+
+
+def _print_no_destinations(terminal: Terminal, name: str | None) -> None:
+    whose = f"{name} has" if name else "There are"
+    terminal.renderer.print_note(
+        f"{whose} no destinations. Add one:",
+        command=f"zoho-wizard destination add {name or 'NAME'} --profile PROFILE --to PATH",
+    )
+    terminal.renderer.print_note("Profiles:")
+    for each in profiles().values():
+        terminal.renderer.print_note(f"  {each.id.ljust(14)} {each.title}")
+
+
+def _find_destinations(
+    terminal: Terminal, name: str | None, target: str | None = None
+) -> list[Destination]:
+    """The destinations of a connection, or of all; those at `target` if it is given.
+
+    Raises ``unknown-connection``, ``unknown-destination``.
+    """
+    if name is not None:
+        terminal.services.store.connections.get(name)
+    found = list(terminal.services.store.destinations.all(name))
+    if target is None:
+        return found
+    path = os.path.abspath(os.path.expanduser(target))
+    matching = [each for each in found if each.target in (target, path)]
+    if not matching:
+        raise fail("unknown-destination", target=target, **({"name": name} if name else {}))
+    return matching
+
+
+def _find_one_destination(terminal: Terminal, name: str, target: str | None) -> Destination:
+    """The only matching destination; raises ``which-destination`` if there are several or none."""
+    found = _find_destinations(terminal, name, target)
+    if len(found) != 1:
+        known = ", ".join(each.target for each in found)
+        raise fail("which-destination", name=name, known=known)
+    return found[0]
+
+
+# results
+
+
+def _configured(stored: Destination) -> dict[str, Any]:
+    """The fields that a person chose."""
+    return {
+        "connection": stored.connection,
+        "profile": stored.profile,
+        "target": stored.target,
+        "entry": stored.entry or None,
+        "field_names": stored.field_names,
+        "reload_command": stored.reload_command or None,
+    }
+
+
+def _details(
+    terminal: Terminal, stored: Destination, failure: Failure | None = None
+) -> DestinationDetails:
+    return DestinationDetails(
+        **_configured(stored),
+        generation=stored.generation or None,
+        delivered_at=stored.delivered_at,
+        reloaded_at=stored.reloaded_at,
+        error=terminal.error_report(failure or stored.failure),
+    )
+
+
+def _status_report(terminal: Terminal, status: DestinationStatus) -> DestinationStatusReport:
+    return DestinationStatusReport(
+        **_configured(status.destination),
+        state=status.state,
+        needs_delivery=status.needs_delivery,
+        found_generation=status.found_generation or None,
+        changed_fields=status.changed_fields,
+        delivered_at=status.destination.delivered_at,
+        reloaded_at=status.destination.reloaded_at,
+        error=terminal.error_report(status.failure),
+    )
+
+
+def _preview_report(preview: DeliveryPreview) -> DeliveryPreviewReport:
+    return DeliveryPreviewReport(
+        **_configured(preview.destination),
+        generation=preview.generation,
+        is_new=preview.is_new,
+        mode=preview.mode or None,
+        owner=preview.owner or None,
+        fields={change.name: change.kind for change in preview.changes},
+    )
