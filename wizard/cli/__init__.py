@@ -244,10 +244,10 @@ class Commands(LazyGroup):
         },
         "Simulated Zoho": {
             "demo": LazyCommand(
-                "commands.simulator", "demo", "Try everything against a made-up Zoho."
+                "commands.simulator", "demo", "Try everything against a simulated Zoho."
             ),
             "simulator": LazyCommand(
-                "commands.simulator", "simulator", "Serve a made-up Zoho until stopped."
+                "commands.simulator", "simulator", "Serve a simulated Zoho until stopped."
             ),
         },
     }

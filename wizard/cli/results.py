@@ -700,6 +700,31 @@ class ServeEvent:
 
 
 @dataclass(frozen=True)
+class SimulatedUser:
+    """A user of the simulated Zoho."""
+
+    email: str
+    password: str
+    location: str
+    one_time_code: bool
+    """Signing in asks for a one-time code, too."""
+
+
+@dataclass(frozen=True)
+class SimulatorEvent:
+    """One line of `simulator` and `demo`: it is ready, was asked for a new link, or stops."""
+
+    event: Literal["serving", "link", "stopping"]
+    url: str
+    """The value for `ZOHO_WIZARD_SIMULATOR_URL`."""
+    admin_url: str
+    """The page with its users, clients, clock and request journal."""
+    users: tuple[SimulatedUser, ...]
+    browser_link: str | None
+    """Of `demo`: opens its wizard; works once, for ten minutes."""
+
+
+@dataclass(frozen=True)
 class KeyStatus:
     """How the encryption key is stored."""
 
@@ -843,6 +868,8 @@ RESULTS: Mapping[str, tuple[Any, ...]] = {
     "reauthorize": (ReauthorizationReport, ConsentRequestList),
     "password-change": (PasswordChangeReport, CheckReport),
     "serve": (ServeEvent,),
+    "simulator": (SimulatorEvent,),
+    "demo": (SimulatorEvent,),
     "status": (Status,),
     "backup": (BackupFile,),
     "restore": (RestoreReport, SharedGrantsForgotten),

@@ -5,14 +5,16 @@ import json
 import shutil
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
 from wizard import files, settings
+from wizard.cli.browser import BrowserLinkFactory
 from wizard.cli.flows.serving import (
     alone,
     print_browser_link,
@@ -20,6 +22,7 @@ from wizard.cli.flows.serving import (
     stop_signals,
     wait_until,
 )
+from wizard.cli.results import SimulatedUser, SimulatorEvent
 from wizard.cli.terminal import Terminal, pass_terminal
 from wizard.errors import fail
 from wizard.local_api import request_browser_link
@@ -28,6 +31,8 @@ if TYPE_CHECKING:
     from wizard.simulator.server import Simulator
 
 SIMULATED_ZOHO_PORT = 8730
+
+EventKind = Literal["serving", "link", "stopping"]
 
 
 @click.command()
@@ -40,40 +45,54 @@ SIMULATED_ZOHO_PORT = 8730
 )
 @pass_terminal
 def simulator(terminal: Terminal, port: int) -> None:
-    """Serve a made-up Zoho until stopped.
+    """Serve a simulated Zoho until stopped.
 
-    It listens on 127.0.0.1 only, and nothing of it is kept.
-    Any program that takes Zoho's addresses as settings can be tried against it.
+    It listens on 127.0.0.1 only, and stores nothing. Use it to test any program whose Zoho URLs can
+    be configured. With --json, each event is one line.
     """
-    with stop_signals() as stopped, running_simulator(port) as simulated:
+
+    def print_start() -> None:
         terminal.renderer.print_note(
-            "A made-up Zoho answers. Its people, clients, clock and journal:"
+            "The simulated Zoho is running. Its users, clients, clock and request journal:",
+            command=_admin_url(simulated.url),
         )
-        terminal.renderer.print_command(f"{simulated.url}/_simulator/")
         _print_users(terminal, simulated)
         _print_environment(terminal, simulated)
         terminal.renderer.print_note("Ctrl-C: stop.")
+
+    with stop_signals() as stopped, running_simulator(port) as simulated:
+        terminal.emit_event(_event("serving", simulated), print_start)
         wait_until(stopped)
+        terminal.emit_event(_event("stopping", simulated), lambda: None)
 
 
 @click.command()
-@click.option("--reset", is_flag=True, help="Begin anew: forget the made-up Zoho and its wizard.")
+@click.option(
+    "--reset", is_flag=True, help="Start again: delete the simulated Zoho and its wizard."
+)
 @click.option(
     "--port",
     type=click.IntRange(1, 65535),
     default=SIMULATED_ZOHO_PORT,
     show_default=True,
-    help="Of the made-up Zoho.",
+    help="Of the simulated Zoho.",
 )
 @pass_terminal
 def demo(terminal: Terminal, reset: bool, port: int) -> None:
-    """Try everything against a made-up Zoho.
+    """Try everything against a simulated Zoho.
 
-    Serves it and a wizard of its own, and keeps both between runs.
+    Serves it and a wizard that uses it, and keeps both between runs. With --json, each event is one
+    line.
     """
-    demo_settings = settings.from_environment(simulator_url=f"http://127.0.0.1:{port}")
+    url = f"http://127.0.0.1:{port}"
+    demo_settings = settings.from_environment(simulator_url=url)
     if link := request_browser_link(Path(demo_settings.paths.socket), "/", is_printed=True):
-        terminal.renderer.print_note("A demo runs already. A new link to it:", command=link)
+        terminal.emit_event(
+            SimulatorEvent("link", url, _admin_url(url), (), link),
+            lambda: terminal.renderer.print_note(
+                "A demo is running already. A new link to it:", command=link
+            ),
+        )
         return
     state_file = Path(demo_settings.paths.data_dir) / "simulator.json"
     with stop_signals() as stopped, running_simulator(port) as simulated:
@@ -92,32 +111,59 @@ def _serve_demo(
     simulated: "Simulator",
     stopped: threading.Event,
 ) -> None:
-    renderer = terminal.renderer
     services = terminal.open_services(demo_settings, simulated.clock)
     with running_server(services) as create_browser_link:
-        renderer.print_note("This Zoho is made up: nothing here touches your Zoho account.")
-        renderer.print_blank()
-        renderer.print_note("1. Open the wizard (the link works once, for ten minutes):")
-        renderer.print_command(create_browser_link("/", True))
-        renderer.print_note(
-            "2. Follow it: choose a task, register a client, sign in as one of these:"
+
+        def report(event: EventKind, render: Callable[[], object]) -> None:
+            is_printed = terminal.is_json and event != "stopping"
+            link = create_browser_link("/", True) if is_printed else None
+            terminal.emit_event(_event(event, simulated, link), render)
+
+        report("serving", lambda: _print_demo(terminal, simulated, create_browser_link))
+        new_link = partial(print_browser_link, terminal, create_browser_link)
+        wait_until(stopped, lambda: report("link", new_link))
+        stopping = "Stopping: what is under way is finished first."
+        report("stopping", lambda: terminal.renderer.print_note(stopping))
+
+
+def _print_demo(
+    terminal: Terminal, simulated: "Simulator", create_browser_link: BrowserLinkFactory
+) -> None:
+    renderer = terminal.renderer
+    renderer.print_note("This Zoho is simulated: nothing here touches your Zoho account.")
+    renderer.print_blank()
+    renderer.print_note("1. Open the wizard (the link works once, for ten minutes):")
+    renderer.print_command(create_browser_link("/", True))
+    renderer.print_note(
+        "2. Follow it: choose a preset, register a client, sign in as one of these users:"
+    )
+    _print_users(terminal, simulated)
+    renderer.print_note("3. Use the connection, by the name you gave it, in another terminal:")
+    _print_environment(terminal, simulated)
+    renderer.print_command("zoho-wizard list")
+    renderer.print_command("zoho-wizard token crm-read-leads")
+    renderer.print_note("The simulated Zoho itself, with its clock and its events:")
+    renderer.print_command(_admin_url(simulated.url))
+    renderer.print_note(
+        "To use the real Zoho:", command="env -u ZOHO_WIZARD_SIMULATOR_URL zoho-wizard"
+    )
+    renderer.print_note(
+        "Enter: a new link.  Ctrl-C: stop. Everything is kept until zoho-wizard demo --reset"
+    )
+
+
+def _event(event: EventKind, simulated: "Simulator", link: str | None = None) -> SimulatorEvent:
+    users = tuple(
+        SimulatedUser(
+            user["email"], user["password"], user["location"], bool(user["one_time_code"])
         )
-        _print_users(terminal, simulated)
-        renderer.print_note("3. Use what you made, by the name you gave it, in another terminal:")
-        _print_environment(terminal, simulated)
-        renderer.print_command("zoho-wizard list")
-        renderer.print_command("zoho-wizard token crm-read-leads")
-        renderer.print_note("The made-up Zoho itself, with its clock and its events:")
-        renderer.print_command(f"{simulated.url}/_simulator/")
-        renderer.print_note(
-            "With the real Zoho you begin by:",
-            command="env -u ZOHO_WIZARD_SIMULATOR_URL zoho-wizard",
-        )
-        renderer.print_note(
-            "Enter: a new link.  Ctrl-C: stop. All is kept until zoho-wizard demo --reset"
-        )
-        wait_until(stopped, lambda: print_browser_link(terminal, create_browser_link))
-        renderer.print_note("Stopping: what is under way is finished first.")
+        for user in simulated.controls.users()
+    )
+    return SimulatorEvent(event, simulated.url, _admin_url(simulated.url), users, link)
+
+
+def _admin_url(url: str) -> str:
+    return f"{url}/_simulator/"
 
 
 @contextmanager
