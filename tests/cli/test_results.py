@@ -126,9 +126,9 @@ class Recorder:
         self.commands.add(command_in(words))
         return json.loads(done.stdout)
 
-    def serve(self, *words: str) -> None:
+    def serve(self, *words: str, **environment: str) -> None:
         """Run a command that keeps running until it says that it is ready, and stop it."""
-        serving = self._shell.start(*words, "--json")
+        serving = self._shell.start(*words, "--json", **environment)
         started = validate(json.loads(serving.read_stdout_line()), words[0])
         assert started["event"] == "serving"
         assert json.loads(serving.finish(signal.SIGTERM).stdout)["event"] == "stopping"
@@ -179,7 +179,8 @@ def test_every_command_prints_what_its_schema_says(shell: Shell, tmp_path: Path)
     run("schema", "error")
     recorder.serve("serve")
     recorder.serve("simulator", "--port", "0")
-    recorder.serve("demo", "--port", str(free_port()))
+    demo_home = str(tmp_path / "demo")
+    recorder.serve("demo", "--port", str(free_port()), ZOHO_WIZARD_HOME=demo_home)
     recorder.open("crm")
 
     run("access", "add", "crm", "--user", "4711")

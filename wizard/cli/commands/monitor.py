@@ -113,7 +113,7 @@ def monitor(
         options = _monitor_options(_storable_notify_option(terminal, notify), heartbeat, remind)
         render_timer = systemd_timer if timer == "systemd" else crontab_line
         text = render_timer(variables, every, options)
-        terminal.emit(Timer(timer, text), lambda: terminal.renderer.print_raw(text))
+        terminal.emit_event(Timer(timer, text), lambda: terminal.renderer.print_raw(text))
         return
     if notify is not None:
         _store_notify_command(terminal, notify, tested=tested)
@@ -165,7 +165,7 @@ def _test(terminal: Terminal) -> None:
         raise WizardError(failure)
     by = target_name(terminal.services.store.monitoring.notify_command())
     text = f"The test notification was sent by {by}."
-    terminal.emit(NotificationTest(by), lambda: terminal.renderer.print_success(text))
+    terminal.emit_event(NotificationTest(by), lambda: terminal.renderer.print_success(text))
 
 
 def _next_delay_seconds(every: timedelta) -> float:
