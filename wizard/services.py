@@ -6,7 +6,9 @@ when the service is first used: a command that only reads the store loads no HTT
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from copy import copy
 from datetime import UTC, datetime
 from functools import cached_property
 from types import TracebackType
@@ -44,6 +46,12 @@ if TYPE_CHECKING:
     from wizard.verification.worker import VerificationWorker
 
 Service = TypeVar("Service")
+
+_READING_SERVICES = (
+    *("tokens", "clients", "verification", "delivery", "authorization", "diagnosis", "cautions"),
+    *("incidents", "reader", "importer", "backups", "reauthorization", "checks", "monitoring"),
+)
+"""Services that read the store: a snapshot has its own."""
 
 
 def utc_now() -> datetime:
@@ -290,6 +298,18 @@ class Services:
         vault = Vault.open(settings.paths)
         store = Store.open(settings.paths, vault, zoho.load(settings.simulator_url).instance)
         return cls(settings, clock, vault, store, sleep)
+
+    @contextmanager
+    def snapshot(self) -> Iterator["Services"]:
+        """The services over one snapshot of the store, for a page that only reads."""
+        with self.store.snapshot() as store:
+            services = copy(self)
+            services.store = store
+            for name in ("background_checks", "verification_worker"):
+                setattr(services, name, getattr(self, name))
+            for name in _READING_SERVICES:
+                services.__dict__.pop(name, None)
+            yield services
 
     def close(self) -> None:
         """Let running verifications and checks finish, and close the database."""

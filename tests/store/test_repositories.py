@@ -339,7 +339,6 @@ def test_what_is_not_simply_proved_is_found_among_many(store: Store) -> None:
 
 def test_names_are_found_by_a_part_in_any_case(store: Store) -> None:
     add_connections(store, "crm-Anna", "crm-bob", "books_anna")
-    assert store.connections.names("ANNA") == ["books_anna", "crm-Anna"]
-    assert store.connections.names(limit=2) == ["books_anna", "crm-Anna"]
-    assert (store.connections.count("anna"), store.connections.count()) == (2, 3)
-    assert store.connections.names("%") == []
+    assert store.connections.find("ANNA") == (("books_anna", "crm-Anna"), 2, 3)
+    assert store.connections.find(limit=2) == (("books_anna", "crm-Anna"), 3, 3)
+    assert store.connections.find("%") == ((), 0, 3)

@@ -15,7 +15,16 @@ from enum import StrEnum
 from wizard.diagnosis import DiagnosisService
 from wizard.diagnosis.judgment import Diagnosis
 from wizard.diagnosis.rendering import render
-from wizard.model import Clock, Connection, Explanation, Failure, FailureKind, Grant, GrantState
+from wizard.model import (
+    Clock,
+    Connection,
+    Explanation,
+    Failure,
+    FailureKind,
+    Grant,
+    GrantState,
+    RequestKind,
+)
 from wizard.store import ConnectionOverview, Store
 from wizard.verification.steps import SUSPECTED_REJECTION
 from wizard.zoho import Zoho
@@ -289,8 +298,9 @@ class Incidents:
         self, cases: list[FailureCase], reachable_locations: Collection[str] = ()
     ) -> tuple[Incident, ...]:
         """The causes of `cases`; the data centres `answered` have done so for other connections."""
+        self._store.include(case.name for case in cases)
         groups = group_by_cause(cases, self._is_client_only)
-        last = self._store.overviews.last_refreshes() if groups else {}
+        last = self._recent_refreshes({case.client_id for case in cases}) if groups else {}
         programs = defaultdict(list)
         for each in self._store.destinations.all() if groups else ():
             programs[each.connection].append(each.target)
@@ -303,6 +313,17 @@ class Incidents:
                 key=lambda each: (not each.needs_reauthorization, -len(each.names), each.names),
             )
         )
+
+    def _recent_refreshes(self, client_ids: Collection[str]) -> dict[str, datetime]:
+        """When each connection of these clients last got an access token that may still work."""
+        since = self._clock() - ACCESS_TOKEN_LIFETIME
+        refreshed = [
+            each
+            for client_id in client_ids
+            for each in self._store.request_log.requests(since=since, client_id=client_id)
+            if each.kind is RequestKind.REFRESH and each.outcome == "ok"
+        ]
+        return {each.connection: each.at for each in reversed(refreshed)}
 
     def _is_client_only(self, case: FailureCase) -> bool:
         """Whether another client's token of the same account lives: then not the account ended

@@ -98,20 +98,20 @@ class StoredEvidence:
         """The authorization that the failure ended, where it is the newest one's."""
         if evidence.connection is None or evidence.failure is None:
             return evidence
-        attempts = self._store.attempts.of_connection(evidence.connection.name)
-        if not attempts or attempts[0].failure != evidence.failure:
+        attempt = self._store.attempts.newest(evidence.connection.name)
+        if attempt is None or attempt.failure != evidence.failure:
             return evidence
-        sent = replace(evidence.sent_request, redirect_uri=attempts[0].redirect_uri)
-        return replace(evidence, attempt=attempts[0], sent_request=sent)
+        sent = replace(evidence.sent_request, redirect_uri=attempt.redirect_uri)
+        return replace(evidence, attempt=attempt, sent_request=sent)
 
     def last_failure(self, name: str, grant: Grant | None) -> Failure | None:
         """Why a connection has nothing that could be asked about: its last authorization's
         failure, or that there was none. None where it has a grant."""
         if grant is not None:
             return None
-        attempts = self._store.attempts.of_connection(name)
-        refused = attempts and attempts[0].state is AttemptState.FAILED
-        return (attempts[0].failure if refused else None) or Failure("no-grant")
+        attempt = self._store.attempts.newest(name)
+        has_failed = attempt is not None and attempt.state is AttemptState.FAILED
+        return (attempt.failure if attempt and has_failed else None) or Failure("no-grant")
 
 
 def _location_in(failure: Failure | None) -> str:

@@ -68,12 +68,14 @@ class ReauthorizationService:
 
     # choosing and planning
 
-    def rejected_connections(self) -> tuple[str, ...]:
+    def rejected_connections(
+        self, rows: Iterable[ConnectionOverview] | None = None
+    ) -> tuple[str, ...]:
         """The connections that Zoho refuses, by name: their grant for good, or their access token
         while it could not be asked whether the grant lives."""
         return tuple(
             row.connection.name
-            for row in self._store.overviews.unsettled()
+            for row in (self._store.overviews.unsettled() if rows is None else rows)
             if self._is_rejected(row)
         )
 
@@ -138,6 +140,7 @@ class ReauthorizationService:
         if not names:
             raise fail("nothing-to-repair")
         now = self._clock()
+        self._store.overviews.all(names)
         return [
             StoredReauthorizationItem(
                 name,
@@ -159,11 +162,7 @@ class ReauthorizationService:
 
     def latest_items(self, names: Collection[str]) -> tuple[ReauthorizationItem, ...]:
         """How the last repair of each of `names` stands, or ended, in the order of consents."""
-        items = [
-            line
-            for name, line in self._store.reauthorizations.latest_items().items()
-            if name in names
-        ]
+        items = [line for name, line in self._store.reauthorizations.latest_items(names).items()]
         return tuple(
             in_consent_order(self._to_item(line, now) for line, now in self._with_overviews(items))
         )
@@ -291,7 +290,9 @@ class ReauthorizationService:
     def _with_overviews(
         self, items: Collection[StoredReauthorizationItem]
     ) -> Iterable[tuple[StoredReauthorizationItem, ConnectionOverview]]:
-        rows = self._store.overviews.all([line.connection for line in items])
+        names = [line.connection for line in items]
+        self._store.include(names)
+        rows = self._store.overviews.all(names)
         known = {row.connection.name: row for row in rows}
         return [(line, known[line.connection]) for line in items if line.connection in known]
 
@@ -335,7 +336,7 @@ class ReauthorizationService:
         )
 
     def _newest_attempt(self, item: StoredReauthorizationItem) -> Attempt | None:
-        newest = next(iter(self._store.attempts.of_connection(item.connection)), None)
+        newest = self._store.attempts.newest(item.connection)
         return newest if newest and newest.created_at >= item.started_at else None
 
     def _revoke_at(

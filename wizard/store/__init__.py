@@ -5,6 +5,9 @@ whose condition is repeated in its ``WHERE``. A damaged database is never repair
 made anew by itself: *the store is broken* is not *the token is broken*.
 """
 
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
 from sqlalchemy import insert, select
 
 from wizard.errors import WizardError, fail
@@ -95,6 +98,19 @@ class Store:
             store.close()
             raise
         return store
+
+    @contextmanager
+    def snapshot(self) -> Iterator["Store"]:
+        """The same repositories over one read transaction, for everything that a page or a command
+        shows. Its number of statements doesn't grow with the number of connections: see
+        `include`."""
+        with self.database.snapshot() as database:
+            yield Store(database, self._vault)
+
+    def include(self, names: Iterable[str]) -> None:
+        """Have a snapshot read what it reads of one of these connections of all of them at
+        once."""
+        self.database.names.update(names)
 
     def close(self) -> None:
         """Close the database."""

@@ -1,8 +1,9 @@
 """Authorization attempts: each arrow of their way is one durable commit."""
 
+from collections.abc import Collection
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, select, update
+from sqlalchemy import ColumnElement, Connection, Row, func, select, update
 
 from wizard.errors import fail
 from wizard.model import Attempt, AttemptState, Failure
@@ -13,6 +14,9 @@ from wizard.vault import Vault, labels
 
 _T = schema.attempts
 _SEALED_COLUMNS = {"oauth_state": labels.OAUTH_STATE, "code_verifier": labels.CODE_VERIFIER}
+
+
+NEWEST_ATTEMPTS = "newest attempts"
 
 
 class AttemptRepository(Repository):
@@ -41,6 +45,14 @@ class AttemptRepository(Repository):
         """
         found = self._attempts(_T.c.oauth_state_hash == self._vault.fingerprint(oauth_state))
         return found[0] if found else None
+
+    def newest(self, name: str) -> Attempt | None:
+        """The newest attempt for connection `name`, whatever became of it."""
+        return self.database.of_each(NEWEST_ATTEMPTS, self._load_newest, name)
+
+    def _load_newest(self, names: Collection[str]) -> dict[str, Attempt]:
+        with self.database.read() as c:
+            return select_newest(c, self._vault, _T.c.connection.in_(names))
 
     def of_connection(self, name: str) -> tuple[Attempt, ...]:
         """The attempts for connection ``name``, newest first."""
@@ -78,6 +90,20 @@ class AttemptRepository(Repository):
         query = select(_T).where(condition).order_by(_T.c.created_at.desc(), _T.c.id)
         with self.database.read() as c:
             return tuple(attempt_from_row(self._vault, row) for row in c.execute(query))
+
+
+def select_newest(
+    c: Connection, vault: Vault, condition: ColumnElement[bool]
+) -> dict[str, Attempt]:
+    """The newest attempt of each connection that meets `condition`, by connection."""
+    later = schema.attempts.alias().c
+    newest_time = (
+        select(func.max(later.created_at))
+        .where(later.connection == _T.c.connection)
+        .scalar_subquery()
+    )
+    query = select(_T).where(condition, _T.c.created_at == newest_time)
+    return {row.connection: attempt_from_row(vault, row) for row in c.execute(query)}
 
 
 def attempt_from_row(vault: Vault, row: Row[Any]) -> Attempt:

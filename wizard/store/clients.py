@@ -1,6 +1,6 @@
 """Clients and their secrets, one a data centre."""
 
-from collections import defaultdict
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, delete, select, update
@@ -20,16 +20,26 @@ class ClientRepository(Repository):
 
     def all(self) -> tuple[Client, ...]:
         """Every client, by name."""
-        with self.database.read() as c:
-            return self.select_all(c)
+        return tuple(self._by_id().values())
 
     def get(self, client_id: str) -> Client:
         """Raises ``unknown-client`` with the nearest names."""
-        with self.database.read() as c:
-            found = self.select_all(c, client_id)
-            if not found:
+        if self.database.is_snapshot:
+            found = self._by_id().get(client_id)
+        else:
+            with self.database.read() as c:
+                found = next(iter(self.select_all(c, client_id)), None)
+        if found is None:
+            with self.database.read() as c:
                 raise _unknown_client(c, client_id)
-            return found[0]
+        return found
+
+    def _by_id(self) -> dict[str, Client]:
+        def load() -> dict[str, Client]:
+            with self.database.read() as c:
+                return {each.client_id: each for each in self.select_all(c)}
+
+        return self.database.once("clients", load)
 
     def add(self, client: Client) -> None:
         """Raises ``client-exists`` where its id is known, ``client-name-taken`` its name alone."""
@@ -95,27 +105,34 @@ class ClientRepository(Repository):
         self.database.checkpoint()
 
     def select_all(self, c: Connection, client_id: str | None = None) -> tuple[Client, ...]:
-        query = select(_T).order_by(_T.c.name)
+        """Every client, or one, by name, each with its secrets."""
+        query = (
+            select(_T, _SECRETS)
+            .join_from(_T, _SECRETS, _SECRETS.c.client_id == _T.c.client_id, isouter=True)
+            .order_by(_T.c.name, _SECRETS.c.location, _SECRETS.c.state)
+        )
         if client_id is not None:
             query = query.where(_T.c.client_id == client_id)
-        secrets = select(_SECRETS).order_by(_SECRETS.c.location, _SECRETS.c.state)
-        if client_id is not None:
-            secrets = secrets.where(_SECRETS.c.client_id == client_id)
-        mine = defaultdict(list)
-        for row in c.execute(secrets):
-            mine[row.client_id].append(self._secret_from_row(row))
-        return tuple(
-            Client(**row._mapping, secrets=tuple(mine[row.client_id])) for row in c.execute(query)
-        )
+        clients: dict[str, Client] = {}
+        for row in c.execute(query):
+            values = {column.name: row._mapping[column] for column in _T.columns}
+            known = clients.get(values["client_id"]) or Client(**values)
+            if row._mapping[_SECRETS.c.value] is not None:
+                known = replace(known, secrets=(*known.secrets, self._secret_from_row(row)))
+            clients[known.client_id] = known
+        return tuple(clients.values())
 
     def _select_secrets(self, c: Connection, client_id: str, location: str) -> list[ClientSecret]:
         query = select(_SECRETS).where(*_secret_conditions(client_id, location))
         return [self._secret_from_row(row) for row in c.execute(query)]
 
     def _secret_from_row(self, row: Row[Any]) -> ClientSecret:
-        identity = _identity(row.client_id, row.location)
-        value = self._vault.unseal(row.value, labels.CLIENT_SECRET, identity, labels.SECRET_VALUE)
-        return ClientSecret(row.location, value, row.state)
+        columns = (_SECRETS.c.client_id, _SECRETS.c.location, _SECRETS.c.value, _SECRETS.c.state)
+        client_id, location, sealed, state = (row._mapping[each] for each in columns)
+        value = self._vault.unseal(
+            sealed, labels.CLIENT_SECRET, _identity(client_id, location), labels.SECRET_VALUE
+        )
+        return ClientSecret(location, value, state)
 
     def insert_secret(self, c: Connection, client_id: str, secret: ClientSecret) -> None:
         identity = _identity(client_id, secret.location)

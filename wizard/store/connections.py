@@ -2,9 +2,11 @@
 
 import os
 import re
+from collections.abc import Collection
 from dataclasses import replace
+from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Table, delete, func, select, true, update
+from sqlalchemy import ColumnElement, Row, Table, delete, func, select, true, update
 from sqlalchemy import Connection as DatabaseConnection
 
 from wizard.errors import WizardError, fail
@@ -22,6 +24,17 @@ NAME_PATTERN = re.compile(r"(?!new$)[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 not ``new``, which is the page where connections are made."""
 
 
+class FoundNames(NamedTuple):
+    """The result of a search."""
+
+    names: tuple[str, ...]
+    """Of the first connections found."""
+    matching: int
+    """How many there are."""
+    total: int
+    """How many connections there are."""
+
+
 class ConnectionRepository(Repository):
     """The connections by name."""
 
@@ -30,18 +43,20 @@ class ConnectionRepository(Repository):
         with self.database.read() as c:
             return select_connections(c)
 
-    def count(self, substring: str = "") -> int:
-        """How many connections there are with ``part`` in their names, in whatever case."""
+    def find(self, substring: str = "", limit: int | None = None) -> FoundNames:
+        """The first names with `substring` in them, in any case."""
+        total = select(func.count()).select_from(_T).scalar_subquery()
+        query = (
+            select(_T.c.name, func.count().over().label("matching"), total.label("total"))
+            .where(_name_contains(substring))
+            .order_by(_T.c.name)
+            .limit(limit)
+        )
         with self.database.read() as c:
-            return c.execute(
-                select(func.count()).select_from(_T).where(_name_contains(substring))
-            ).scalar_one()
-
-    def names(self, substring: str = "", limit: int = 200) -> list[str]:
-        """The first names with ``part`` in them, in whatever case."""
-        query = select(_T.c.name).where(_name_contains(substring)).order_by(_T.c.name).limit(limit)
-        with self.database.read() as c:
-            return [*c.scalars(query)]
+            rows = c.execute(query).all()
+            if not rows:
+                return FoundNames((), 0, c.scalar(select(func.count()).select_from(_T)) or 0)
+        return FoundNames(tuple(each.name for each in rows), rows[0].matching, rows[0].total)
 
     def exists(self, name: str) -> bool:
         """Whether there is a connection of that name."""
@@ -49,12 +64,16 @@ class ConnectionRepository(Repository):
             return c.scalar(select(_T.c.name).where(_T.c.name == name)) is not None
 
     def get(self, name: str) -> Connection:
-        """Raises ``unknown-connection`` with the nearest names, and whose home was looked in."""
-        with self.database.read() as c:
-            row = c.execute(select(*_COLUMNS).where(_T.c.name == name)).first()
-            if row is None:
+        """Raises ``unknown-connection`` with the nearest names and the data directory."""
+        found = self.database.of_each("connections", self._load, name)
+        if found is None:
+            with self.database.read() as c:
                 raise connection_not_found(c, name, self.database.path)
-            return Connection(**row._mapping)
+        return found
+
+    def _load(self, names: Collection[str]) -> dict[str, Connection]:
+        with self.database.read() as c:
+            return {each.name: each for each in select_connections(c, _T.c.name.in_(names))}
 
     def is_valid_name(self, name: str) -> bool:
         """Whether `name` has the form of a connection's name."""
@@ -137,6 +156,11 @@ def unknown_connection(name: str, data_dir: str, nearest: str = "") -> WizardErr
     return fail(
         "unknown-connection", name=name, nearest=nearest, data_directory=data_dir, user=user
     )
+
+
+def connection_from_row(row: Row[Any]) -> Connection:
+    """The connection in `row`, which may have columns of other tables, too."""
+    return Connection(**{each.name: row._mapping[each] for each in _COLUMNS})
 
 
 def select_connections(

@@ -11,10 +11,10 @@ import shutil
 import sqlite3
 import stat
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from tempfile import TemporaryFile
-from typing import cast
+from typing import Any, TypeVar, cast
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect
 from sqlalchemy.exc import DBAPIError
@@ -27,6 +27,7 @@ from wizard.model import Failure
 from wizard.paths import CACHED_TOKEN_SUFFIX, Paths
 from wizard.store import schema
 
+Result = TypeVar("Result")
 Migration = Callable[[Connection], None]
 
 BUSY_TIMEOUT_SECONDS = (
@@ -70,11 +71,20 @@ _FAILURE_CODES = {
 
 
 class Database:
-    """One SQLite file. Threads may share it; it must not be carried across a fork."""
+    """One SQLite file. Threads may share it; it must not be carried across a fork.
 
-    def __init__(self, path: str, engine: Engine) -> None:
+    With a `snapshot` it is one read transaction over the file: what was read once is not read
+    again, and what is read of one connection is read of all `names` in the same statement. One
+    thread uses it, and it can't write.
+    """
+
+    def __init__(self, path: str, engine: Engine, snapshot: Connection | None = None) -> None:
         self.path = path
         self.engine = engine
+        self.names: set[str] = set()
+        """The connections that a snapshot is about."""
+        self._snapshot = snapshot
+        self._known: dict[Hashable, Any] = {}
         # Left to SQLite, threads would poll for their turn, and some would wait very long.
         self._write_lock = threading.Lock()
 
@@ -107,14 +117,60 @@ class Database:
         self.engine.dispose()
 
     @contextmanager
+    def snapshot(self) -> Iterator["Database"]:
+        """A read transaction for everything that a page or a command shows."""
+        with self.read() as connection:
+            yield Database(self.path, self.engine, connection)
+
+    @property
+    def is_snapshot(self) -> bool:
+        """Whether this is one read transaction."""
+        return self._snapshot is not None
+
+    def once(self, key: Hashable, load: Callable[[], Result]) -> Result:
+        """What `load` reads; a snapshot reads it once."""
+        if self._snapshot is None:
+            return load()
+        if key not in self._known:
+            self._known[key] = load()
+        return cast(Result, self._known[key])
+
+    def of_each(
+        self, kind: str, load: Callable[[Collection[str]], Mapping[str, Result]], name: str
+    ) -> Result | None:
+        """What `load` reads of connection `name`; a snapshot reads it of all its names at once."""
+        if self._snapshot is None:
+            return load([name]).get(name)
+        known = self._known.setdefault(kind, {})
+        if name not in known:
+            self.remember(kind, dict.fromkeys({name, *self.names} - known.keys()))
+            self.remember(kind, load({each for each, found in known.items() if found is None}))
+        return cast(Result | None, known[name])
+
+    def known(self, kind: str) -> Mapping[str, Any]:
+        """What `of_each` knows of a kind."""
+        return cast(Mapping[str, Any], self._known.get(kind, {}))
+
+    def remember(self, kind: str, found: Mapping[str, Any]) -> None:
+        """Make `of_each` know what was read of these connections in another way."""
+        if self._snapshot is not None:
+            self._known.setdefault(kind, {}).update(found)
+
+    @contextmanager
     def read(self) -> Iterator[Connection]:
         """A consistent snapshot to read from."""
+        if self._snapshot is not None:
+            with _translate_errors(self.path):
+                yield self._snapshot
+            return
         with _translate_errors(self.path), self.engine.begin() as connection:
             yield connection
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """A write transaction, durable when this returns, undone when it raises."""
+        if self._snapshot is not None:
+            raise RuntimeError("a snapshot can't write")
         writer = self.engine.execution_options(begin="IMMEDIATE")
         with _translate_errors(self.path), self._write_lock, writer.begin() as connection:
             yield connection

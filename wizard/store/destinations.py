@@ -56,6 +56,12 @@ class DestinationRepository(Repository):
 
     def all(self, connection: str | None = None) -> tuple[Destination, ...]:
         """The destinations of a connection, or of all, in the order they were made."""
+        if self.database.is_snapshot:
+            every = self.database.once("destinations", self._select)
+            return tuple(each for each in every if connection in (None, each.connection))
+        return self._select(connection)
+
+    def _select(self, connection: str | None = None) -> tuple[Destination, ...]:
         query = select(_T).order_by(_T.c.id)
         if connection is not None:
             query = query.where(_T.c.connection == connection)

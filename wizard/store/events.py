@@ -1,6 +1,10 @@
 """The history of each connection: what happened to it, and when."""
 
-from sqlalchemy import delete, select
+from collections import defaultdict
+from collections.abc import Collection
+from functools import partial
+
+from sqlalchemy import case, delete, func, select
 
 from wizard.model import Event
 from wizard.store import schema
@@ -36,10 +40,27 @@ class EventRepository(Repository):
     ) -> list[Event]:
         """The last lines of a connection's history, newest first; at most `handings` of them tell
         of programs that were given a token, so that these do not crowd out what matters."""
-        mine = select(_EVENTS).where(_EVENTS.c.connection == name).order_by(_EVENTS.c.id.desc())
-        given = _EVENTS.c.kind.in_(TOKEN_SERVING_EVENTS)
+        limits = limit, min(max_serving_events, limit)
+        found = self.database.of_each(f"events {limits}", partial(self._load, limits), name) or []
+        return found[:limit]
+
+    def _load(self, limits: tuple[int, int], names: Collection[str]) -> dict[str, list[Event]]:
+        is_serving = _EVENTS.c.kind.in_(TOKEN_SERVING_EVENTS)
+        rank = func.row_number().over(
+            partition_by=(_EVENTS.c.connection, is_serving), order_by=_EVENTS.c.id.desc()
+        )
+        ranked = (
+            select(_EVENTS, rank.label("rank"), is_serving.label("is_serving"))
+            .where(_EVENTS.c.connection.in_(names))
+            .subquery()
+        )
+        most, most_serving = limits
+        query = select(ranked).where(
+            ranked.c.rank <= case((ranked.c.is_serving, most_serving), else_=most)
+        )
+        found = defaultdict(list)
         with self.database.read() as c:
-            rows = [*c.execute(mine.where(~given).limit(limit))]
-            rows += c.execute(mine.where(given).limit(min(max_serving_events, limit)))
-        rows.sort(key=lambda row: row.id, reverse=True)
-        return [Event(row.at, row.connection, row.kind, row.details) for row in rows[:limit]]
+            for row in c.execute(query.order_by(ranked.c.id.desc())):
+                event = Event(row.at, row.connection, row.kind, row.details)
+                found[row.connection].append(event)
+        return found

@@ -12,6 +12,7 @@ from sqlalchemy import (
     ScalarSelect,
     Select,
     Text,
+    case,
     false,
     func,
     or_,
@@ -23,6 +24,7 @@ from wizard.model import Account, Grant, GrantState, RequestKind, StepState, Tok
 from wizard.model.failure_codes import codes_with
 from wizard.store import schema
 from wizard.store.columns import UtcDateTime
+from wizard.store.grants import RECENT_GRANTS
 from wizard.store.repository import Repository
 
 _T = schema.grants.c
@@ -83,8 +85,48 @@ class GrantHistoryRepository(Repository):
 
     def records(self, client_id: str, zuid: str) -> tuple[GrantRecord, ...]:
         """The grants of a client or of an account (empty: not known), newest first."""
-        owner = func.json_extract(type_coerce(_T.account, Text), "$.zuid")
-        of_these = or_(_T.client_id == client_id, owner == zuid if zuid else false())
+        if not self.database.is_snapshot:
+            of_account = _zuid() == zuid if zuid else false()
+            return tuple(self._select(_T.client_id == client_id, of_account))
+        records = self.database.once("grant records", lambda: self._load({(client_id, zuid)}))
+        found = [
+            each
+            for each in records
+            if each.client_id == client_id or (zuid and each.account and each.account.zuid == zuid)
+        ]
+        return tuple(found[:MAX_GRANTS])
+
+    def _load(self, owners: set[tuple[str, str]]) -> list[GrantRecord]:
+        """Those of the clients and accounts of all connections of a snapshot."""
+        for recent in self.database.known(RECENT_GRANTS).values():
+            for each in filter(None, recent or ()):
+                owners.add((each.client_id, each.account.zuid if each.account else ""))
+        client_ids, zuids = ({*part} - {""} for part in zip(*owners, strict=True))
+        return self._select(_T.client_id.in_(client_ids), _zuid().in_(zuids))
+
+    def _select(
+        self, of_clients: ColumnElement[bool], of_accounts: ColumnElement[bool]
+    ) -> list[GrantRecord]:
+        """The newest of each of these clients and accounts, newest first."""
+
+        def rank(owner: ColumnElement[Any]) -> ColumnElement[int]:
+            return func.row_number().over(partition_by=owner, order_by=_T.granted_at.desc())
+
+        ranked = (
+            select(
+                _T.connection,
+                _T.generation,
+                rank(_T.client_id).label("of_client"),
+                rank(_zuid()).label("of_account"),
+                of_clients.label("is_of_client"),
+            )
+            .where(or_(of_clients, of_accounts))
+            .subquery()
+        )
+        is_new = case(
+            (ranked.c.is_of_client, ranked.c.of_client <= MAX_GRANTS),
+            else_=ranked.c.of_account <= MAX_GRANTS,
+        )
         wanted = (
             select(
                 _T.connection,
@@ -98,20 +140,30 @@ class GrantHistoryRepository(Repository):
                 _refresh_time(func.max, *UNANSWERED).label("unanswered_at"),
             )
             .join_from(schema.grants, schema.connections, _CONNECTIONS.name == _T.connection)
-            .where(of_these)
+            .join(
+                ranked,
+                (ranked.c.connection == _T.connection) & (ranked.c.generation == _T.generation),
+            )
+            .where(is_new)
             .order_by(_T.granted_at.desc())
-            .limit(MAX_GRANTS)
         )
         with self.database.read() as c:
-            return tuple(GrantRecord(**row._mapping) for row in c.execute(wanted))
+            return [GrantRecord(**row._mapping) for row in c.execute(wanted)]
 
     def unanswered_refresh(self, grant: Grant) -> TokenRequest | None:
         """The refresh of `grant` that was sent after its refresh token was last replaced, and whose
         answer was not stored. Always None where the server has never replaced one."""
+        if grant.rotated_at is None:
+            return None
         at = grant.connection, grant.generation
         this = (_T.connection == at[0]) & (_T.generation == at[1])
         with self.database.read() as c:
             return unanswered_requests(c.execute(last_refreshes_since_rotation(this))).get(at)
+
+
+def _zuid() -> Function[Any]:
+    """The account's ID of a grant."""
+    return func.json_extract(type_coerce(_T.account, Text), "$.zuid")
 
 
 def last_refreshes_since_rotation(condition: ColumnElement[bool]) -> Select[Any]:

@@ -1,8 +1,10 @@
 """Grants: stored before anything else is done with them, swapped only when proved."""
 
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Collection
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, Update, select, update
@@ -25,6 +27,31 @@ ACTIVE_STATES = (
 )
 """The states in which a refresh token still counts at Zoho."""
 CANDIDATE_STATES = (GrantState.NOT_VERIFIED, GrantState.MISMATCH)
+
+
+IS_RECENT = (_CONNECTIONS.c.name == _T.c.connection) & (
+    _T.c.generation >= _CONNECTIONS.c.generation
+)
+"""A grant that is in use, or newer: older ones say nothing about a connection."""
+
+RECENT_GRANTS = "recent grants"
+
+
+class RecentGrants(NamedTuple):
+    """The grants of a connection that say something about it now."""
+
+    current: Grant | None = None
+    candidate: Grant | None = None
+    """The newest above the current one that is not verified and was not discarded."""
+    newest: Grant | None = None
+    """The newest in any state."""
+
+    def with_newer(self, grant: Grant, current_generation: int) -> "RecentGrants":
+        """The same with a newer grant."""
+        if grant.generation == current_generation:
+            return RecentGrants(grant, None, grant)
+        is_candidate = grant.state in CANDIDATE_STATES
+        return RecentGrants(self.current, grant if is_candidate else self.candidate, grant)
 
 
 class TokenOwner(NamedTuple):
@@ -76,24 +103,39 @@ class GrantRepository(Repository):
         return grant
 
     def get(self, name: str, generation: int | None = None) -> Grant | None:
-        """A grant of connection ``name``, by default its current one; None where there is none."""
-        current = select(_CONNECTIONS.c.generation).where(_CONNECTIONS.c.name == name)
-        wanted = current.scalar_subquery() if generation is None else generation
-        found = self._select_grants(_T.c.connection == name, _T.c.generation == wanted)
+        """A grant of connection `name`, by default its current one; None if there is none."""
+        if generation is None:
+            return self._recent(name).current
+        found = self._select_grants(_T.c.connection == name, _T.c.generation == generation)
         return found[0] if found else None
-
-    def of_connection(self, name: str) -> tuple[Grant, ...]:
-        """Every grant of connection ``name``, newest first."""
-        return self._select_grants(_T.c.connection == name)
 
     def candidate(self, name: str) -> Grant | None:
-        """The newest grant above the current one that is neither proved nor given up."""
-        current = select(_CONNECTIONS.c.generation).where(_CONNECTIONS.c.name == name)
-        above = _T.c.generation > current.scalar_subquery()
-        found = self._select_grants(
-            _T.c.connection == name, above, _T.c.state.in_(CANDIDATE_STATES)
-        )
-        return found[0] if found else None
+        """The newest grant above the current one that is not verified and was not discarded."""
+        return self._recent(name).candidate
+
+    def of_connection(self, name: str) -> tuple[Grant, ...]:
+        """Every grant of connection `name`, newest first."""
+        return self.database.of_each("grants", self._load, name) or ()
+
+    def _recent(self, name: str) -> RecentGrants:
+        return self.database.of_each(RECENT_GRANTS, self._load_recent, name) or RecentGrants()
+
+    def _load(self, names: Collection[str]) -> dict[str, tuple[Grant, ...]]:
+        found: dict[str, tuple[Grant, ...]] = {}
+        for grant in self._select_grants(_T.c.connection.in_(names)):
+            found[grant.connection] = (*found.get(grant.connection, ()), grant)
+        return found
+
+    def _load_recent(self, names: Collection[str]) -> dict[str, RecentGrants]:
+        query = select(_T, _CONNECTIONS.c.generation.label("current")).join(_CONNECTIONS, IS_RECENT)
+        query = query.where(_CONNECTIONS.c.name.in_(names)).order_by(_T.c.generation)
+        found: dict[str, RecentGrants] = {}
+        with self.database.read() as c:
+            for row in c.execute(query):
+                known = found.get(row.connection, RecentGrants())
+                grant = grant_from_row(self._vault, row)
+                found[row.connection] = known.with_newer(grant, row.current)
+        return found
 
     def set_account(
         self,
@@ -178,10 +220,13 @@ class GrantRepository(Repository):
             update_one(c, query.values(values), _subject(name))
 
     def count_refresh_tokens(self, client_id: str) -> dict[TokenOwner, int]:
-        """How many refresh tokens of a client live, by user.
+        """How many refresh tokens of a client work, by user.
 
         A grant whose account is not known yet counts under two empty strings.
         """
+        return self.database.once(("refresh tokens", client_id), partial(self._count, client_id))
+
+    def _count(self, client_id: str) -> dict[TokenOwner, int]:
         living = _T.c.client_id == client_id, _T.c.state.in_(ACTIVE_STATES)
         counts: Counter[TokenOwner] = Counter()
         with self.database.read() as c:
@@ -198,20 +243,22 @@ class GrantRepository(Repository):
         return next((g.connection for g in grants if g.refresh_token == refresh_token), None)
 
     def connections_using(self, client_id: str, location: str) -> tuple[str, ...]:
-        """The connections, by name, that work with a client in a data centre."""
+        """The connections, by name, that work with a client in a data center."""
+        users = self.database.once("users of clients", self._users_of_clients)
+        return tuple(users.get((client_id, location), ()))
+
+    def _users_of_clients(self) -> dict[tuple[str, str], list[str]]:
         query = (
-            select(_T.c.connection)
+            select(_T.c.connection, _T.c.client_id, _T.c.location)
             .join(_CONNECTIONS, _CONNECTIONS.c.name == _T.c.connection)
-            .where(
-                _T.c.client_id == client_id,
-                _T.c.location == location,
-                _T.c.state == GrantState.VERIFIED,
-                _T.c.generation == _CONNECTIONS.c.generation,
-            )
+            .where(_T.c.state == GrantState.VERIFIED, _T.c.generation == _CONNECTIONS.c.generation)
             .order_by(_T.c.connection)
         )
+        users = defaultdict(list)
         with self.database.read() as c:
-            return tuple(c.scalars(query))
+            for row in c.execute(query):
+                users[row.client_id, row.location].append(row.connection)
+        return users
 
     def _select_grants(self, *conditions: ColumnElement[bool]) -> tuple[Grant, ...]:
         query = select(_T).where(*conditions).order_by(_T.c.generation.desc())
@@ -237,10 +284,13 @@ def rename_grants(c: Connection, vault: Vault, name: str, new_name: str) -> None
 
 
 def grant_from_row(vault: Vault, row: Row[Any]) -> Grant:
-    """The grant that stands in ``row``, its refresh token unsealed."""
-    identity = _identity(row)
-    refresh_token = vault.unseal(row.refresh_token, labels.GRANT, identity, labels.REFRESH_TOKEN)
-    return Grant(**{**row._mapping, "refresh_token": refresh_token})
+    """The grant in `row`, its refresh token unsealed."""
+    values = {column.name: row._mapping[column] for column in _T.columns}
+    identity = _identity(**{name: values[name] for name in _IDENTITY_FIELDS})
+    refresh_token = vault.unseal(
+        values["refresh_token"], labels.GRANT, identity, labels.REFRESH_TOKEN
+    )
+    return Grant(**{**values, "refresh_token": refresh_token})
 
 
 def _requested_scope(name: str, generation: int) -> Select[Any]:
@@ -255,12 +305,16 @@ def _merged_scopes(one: tuple[str, ...], other: tuple[str, ...]) -> tuple[str, .
 
 
 def _sealed_refresh_token(vault: Vault, grant: Grant) -> bytes:
-    return vault.seal(grant.refresh_token, labels.GRANT, _identity(grant), labels.REFRESH_TOKEN)
+    identity = _identity(**{name: getattr(grant, name) for name in _IDENTITY_FIELDS})
+    return vault.seal(grant.refresh_token, labels.GRANT, identity, labels.REFRESH_TOKEN)
 
 
-def _identity(grant: Grant | Row[Any]) -> str:
-    """What a refresh token is bound to: also the client and the data centre it may be sent with."""
-    return f"{grant.connection}/{grant.generation}/{grant.client_id}/{grant.location}"
+_IDENTITY_FIELDS = ("connection", "generation", "client_id", "location")
+
+
+def _identity(connection: str, generation: int, client_id: str, location: str) -> str:
+    """What a refresh token is bound to: also the client and the data center it may be sent to."""
+    return f"{connection}/{generation}/{client_id}/{location}"
 
 
 def _update(name: str, generation: int) -> Update:

@@ -1,12 +1,13 @@
 """Overviews of connections, in a number of statements that does not grow with them."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, and_, func, select, true, union
+from sqlalchemy import ColumnElement, Row, Select, and_, func, or_, select, true, union
+from sqlalchemy import Connection as DatabaseConnection
 
 from wizard.model import (
     Attempt,
@@ -17,15 +18,29 @@ from wizard.model import (
     RequestKind,
     StepState,
     TokenRequest,
+    VerificationReport,
 )
-from wizard.model.states import ActivityKind, ConnectionStatus, LastCheck, connection_status
+from wizard.model.states import (
+    ActivityKind,
+    ConnectionStatus,
+    LastCheck,
+    connection_status,
+    last_check_of,
+)
 from wizard.store import schema
-from wizard.store.attempts import attempt_from_row
+from wizard.store.attempts import NEWEST_ATTEMPTS, select_newest
 from wizard.store.columns import UtcDateTime
-from wizard.store.connections import connection_not_found, select_connections
+from wizard.store.connections import connection_from_row, connection_not_found
 from wizard.store.grant_history import last_refreshes_since_rotation, unanswered_requests
-from wizard.store.grants import CANDIDATE_STATES, grant_from_row
+from wizard.store.grants import (
+    CANDIDATE_STATES,
+    IS_RECENT,
+    RECENT_GRANTS,
+    RecentGrants,
+    grant_from_row,
+)
 from wizard.store.repository import Repository
+from wizard.store.verification_reports import RECENT_REPORTS, select_recent_reports
 
 _CONNECTIONS = schema.connections.c
 _GRANTS = schema.grants
@@ -36,11 +51,6 @@ _REQUESTS = schema.token_requests.c
 
 UNSETTLED_STATES = (*CANDIDATE_STATES, GrantState.NEEDS_REAUTHORIZATION, GrantState.REVOKED)
 """States of a grant that may need somebody's attention."""
-
-_IS_RECENT = (_CONNECTIONS.name == _GRANTS.c.connection) & (
-    _GRANTS.c.generation >= _CONNECTIONS.generation
-)
-"""A grant that is in use, or newer: older ones say nothing about a connection."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +91,11 @@ class OverviewRepository(Repository):
 
     def all(self, names: Collection[str] | None = None) -> list[ConnectionOverview]:
         """Of the connections in `names`, or of all, by name."""
-        return self._select_overviews(true() if names is None else _CONNECTIONS.name.in_(names))
+        known = self.database.known("overviews")
+        if names is not None and known.keys() >= {*names}:
+            return [known[name] for name in sorted({*names}) if known[name]]
+        condition = true() if names is None else _CONNECTIONS.name.in_(names)
+        return self._select_overviews(condition, names or ())
 
     def get(self, name: str) -> ConnectionOverview:
         """Raises ``unknown-connection``."""
@@ -91,11 +105,12 @@ class OverviewRepository(Repository):
                 raise connection_not_found(c, name, self.database.path)
         return found[0]
 
-    def unsettled(self) -> list[ConnectionOverview]:
-        """The connections that may need attention, by name: every one that is not verified is among
-        them. Its cost grows with these, not with the others nor with earlier generations."""
+    def unsettled(self, also: Collection[str] = ()) -> list[ConnectionOverview]:
+        """The connections that may need attention, by name, and those in `also`: every one that is
+        not verified is among them. Its cost grows with these, not with the others nor with earlier
+        generations."""
         unauthorized = select(_CONNECTIONS.name).where(_CONNECTIONS.generation == 0)
-        recent = select(_GRANTS.c.connection).join(schema.connections, _IS_RECENT)
+        recent = select(_GRANTS.c.connection).join(schema.connections, IS_RECENT)
         waiting = recent.where(_GRANTS.c.state.in_(UNSETTLED_STATES))
         failed = (
             recent.join(schema.verification_reports, _is_of(_REPORTS, _GRANTS.c))
@@ -109,7 +124,8 @@ class OverviewRepository(Repository):
             .order_by(None)
         )
         unsettled = union(unauthorized, waiting, failed, unanswered)
-        return self._select_overviews(_CONNECTIONS.name.in_(unsettled))
+        condition = or_(_CONNECTIONS.name.in_(unsettled), _CONNECTIONS.name.in_(also))
+        return self._select_overviews(condition, also)
 
     def last_refreshes(self) -> dict[str, datetime]:
         """When a refresh last succeeded, by connection."""
@@ -122,39 +138,68 @@ class OverviewRepository(Repository):
                 for row in c.execute(refreshed.group_by(_REQUESTS.connection))
             }
 
-    def _select_overviews(self, condition: ColumnElement[bool]) -> list[ConnectionOverview]:
-        recent = select(_GRANTS).join(schema.connections, _IS_RECENT).where(condition)
+    def _select_overviews(
+        self, condition: ColumnElement[bool], names: Collection[str] = ()
+    ) -> list[ConnectionOverview]:
+        """The overviews of the connections that meet `condition`; a snapshot then knows them, and
+        which of `names` don't exist."""
         named = select(_CONNECTIONS.name).where(condition)
-        later = schema.attempts.alias().c
-        newest_time = (
-            select(func.max(later.created_at))
-            .where(later.connection == _ATTEMPTS.c.connection)
-            .scalar_subquery()
-        )
-        attempts = select(_ATTEMPTS).where(
-            _ATTEMPTS.c.connection.in_(named), _ATTEMPTS.c.created_at == newest_time
-        )
         refreshes = last_refreshes_since_rotation(_GRANTS.c.connection.in_(named))
         with self.database.read() as c:
-            connections = select_connections(c, condition)
-            grants: dict[str, list[Grant]] = {}
-            for row in c.execute(recent.order_by(_GRANTS.c.generation)):
-                grants.setdefault(row.connection, []).append(grant_from_row(self._vault, row))
-            checks = _last_checks(c.execute(_check_rows(condition)))
-            newest = {
-                row.connection: attempt_from_row(self._vault, row) for row in c.execute(attempts)
-            }
+            connections, recent = self._select_connections(c, condition)
+            if self.database.is_snapshot:
+                reports = select_recent_reports(c, condition)
+                checks = _checks_of(reports)
+                self.database.remember(RECENT_REPORTS, reports)
+            else:
+                checks = _last_checks(c.execute(_check_rows(condition)))
+            attempts = select_newest(c, self._vault, _ATTEMPTS.c.connection.in_(named))
             unanswered = unanswered_requests(c.execute(refreshes))
-        return [
-            _overview_of(
-                connection,
-                grants.get(connection.name, []),
-                newest.get(connection.name),
-                checks,
-                unanswered,
-            )
-            for connection in connections
-        ]
+        found = {
+            name: _overview_of(connection, recent[name], attempts.get(name), checks, unanswered)
+            for name, connection in connections.items()
+        }
+        missing = dict.fromkeys({*names} - found.keys())
+        for kind, parts in (
+            ("overviews", found),
+            ("connections", connections),
+            (RECENT_GRANTS, recent),
+            (NEWEST_ATTEMPTS, {name: attempts.get(name) for name in found}),
+        ):
+            self.database.remember(kind, {**missing, **parts})
+        return list(found.values())
+
+    def _select_connections(
+        self, c: DatabaseConnection, condition: ColumnElement[bool]
+    ) -> tuple[dict[str, Connection], dict[str, RecentGrants]]:
+        """The connections that meet `condition`, and their recent grants, by name."""
+        query = (
+            select(schema.connections, _GRANTS)
+            .join_from(schema.connections, _GRANTS, IS_RECENT, isouter=True)
+            .where(condition)
+            .order_by(_CONNECTIONS.name, _GRANTS.c.generation)
+        )
+        connections: dict[str, Connection] = {}
+        recent: dict[str, RecentGrants] = {}
+        for row in c.execute(query):
+            name = row._mapping[_CONNECTIONS.name]
+            if name not in connections:
+                connections[name], recent[name] = connection_from_row(row), RecentGrants()
+            if row._mapping[_GRANTS.c.connection] is not None:
+                grant = grant_from_row(self._vault, row)
+                recent[name] = recent[name].with_newer(grant, connections[name].generation)
+        return connections, recent
+
+
+def _checks_of(
+    reports: Mapping[str, Mapping[int, VerificationReport | None]],
+) -> dict[tuple[str, int], LastCheck]:
+    checks = {
+        (name, generation): last_check_of(report)
+        for name, of_connection in reports.items()
+        for generation, report in of_connection.items()
+    }
+    return {key: check for key, check in checks.items() if check}
 
 
 def _is_of(columns: Any, others: Any) -> ColumnElement[bool]:
@@ -205,27 +250,18 @@ def _last_checks(rows: Iterable[Row[Any]]) -> dict[tuple[str, int], LastCheck]:
 
 def _overview_of(
     connection: Connection,
-    grants: Sequence[Grant],
+    grants: RecentGrants,
     attempt: Attempt | None,
     checks: Mapping[tuple[str, int], LastCheck],
     unanswered: Mapping[tuple[str, int], TokenRequest],
 ) -> ConnectionOverview:
-    """`grants` are the recent ones, oldest first."""
-    current = next((each for each in grants if each.generation == connection.generation), None)
-    candidates = [
-        each
-        for each in grants
-        if each.generation > connection.generation and each.state in CANDIDATE_STATES
-    ]
-    candidate = candidates[-1] if candidates else None
-    newest = grants[-1] if grants else None
+    newest, shown = grants.newest, grants.current or grants.candidate
     is_older = attempt is not None and newest is not None and newest.granted_at > attempt.created_at
-    shown = current or candidate
     key = (connection.name, shown.generation if shown else 0)
     return ConnectionOverview(
         connection,
-        current,
-        candidate,
+        grants.current,
+        grants.candidate,
         newest,
         None if is_older else attempt,
         checks.get(key),

@@ -4,7 +4,7 @@ Nothing here says how far a connection is: that is told by its attempts, grants 
 """
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -44,26 +44,29 @@ class StoredReauthorization:
     items: tuple[StoredReauthorizationItem, ...]
 
 
+_ITEM_FIELDS = {each.name for each in fields(StoredReauthorizationItem)} - {"grace_period"}
+
+
 class ReauthorizationRepository(Repository):
     """The repair under way, and the lines of those before: of repairs that go on there is one."""
 
     def current(self) -> StoredReauthorization | None:
         """The repair under way."""
+        return self.database.once("current reauthorization", self._select_current)
+
+    def _select_current(self) -> StoredReauthorization | None:
+        query = (
+            select(_T.c.id, _T.c.started_at.label("begun_at"), _T.c.paused, _ITEMS)
+            .join_from(_T, _ITEMS, _ITEMS.c.reauthorization_id == _T.c.id, isouter=True)
+            .where(_T.c.ended_at.is_(None))
+            .order_by(_ITEMS.c.connection)
+        )
         with self.database.read() as c:
-            row = c.execute(select(_T).where(_T.c.ended_at.is_(None))).first()
-            if row is None:
-                return None
-            lines = (
-                select(_ITEMS)
-                .where(_ITEMS.c.reauthorization_id == row.id)
-                .order_by(_ITEMS.c.connection)
-            )
-            return StoredReauthorization(
-                row.id,
-                row.started_at,
-                row.paused,
-                tuple(_item_from_row(each) for each in c.execute(lines)),
-            )
+            rows = c.execute(query).all()
+        if not rows:
+            return None
+        items = tuple(_item_from_row(each) for each in rows if each.connection is not None)
+        return StoredReauthorization(rows[0].id, rows[0].begun_at, rows[0].paused, items)
 
     def begin(self, items: Collection[StoredReauthorizationItem], at: datetime) -> None:
         """Begin a repair of ``lines`` at ``at``, or make them part of the one that is under way:
@@ -102,9 +105,14 @@ class ReauthorizationRepository(Repository):
                 f"the re-authorization of {name}",
             )
 
-    def latest_items(self) -> dict[str, StoredReauthorizationItem]:
-        """The newest line of every connection that was ever part of a repair, by connection."""
+    def latest_items(
+        self, names: Collection[str] | None = None
+    ) -> dict[str, StoredReauthorizationItem]:
+        """The newest item of each of `names`, or of every connection that was ever part of a
+        re-authorization, by connection."""
         query = select(_ITEMS).order_by(_ITEMS.c.reauthorization_id)
+        if names is not None:
+            query = query.where(_ITEMS.c.connection.in_(names))
         with self.database.read() as c:
             return {row.connection: _item_from_row(row) for row in c.execute(query)}
 
@@ -130,11 +138,8 @@ def _delete_item(c: Connection, reauthorization_id: int, name: str) -> None:
 
 
 def _item_from_row(row: Row[Any]) -> StoredReauthorizationItem:
-    values = {
-        name: value
-        for name, value in row._mapping.items()
-        if name not in ("reauthorization_id", "grace_period_seconds")
-    }
+    columns = [each for each in _ITEMS.columns if each.name in _ITEM_FIELDS]
     return StoredReauthorizationItem(
-        **{**values, "grace_period": timedelta(seconds=row.grace_period_seconds)}
+        **{each.name: row._mapping[each] for each in columns},
+        grace_period=timedelta(seconds=row.grace_period_seconds),
     )

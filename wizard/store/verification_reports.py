@@ -1,17 +1,27 @@
 """Receipts: the rungs of a climb, committed one by one."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Connection, Select, delete, literal, select, tuple_, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, delete, select, update
 
 from wizard.model import VerificationReport, VerificationStep
 from wizard.store import schema
+from wizard.store.grants import IS_RECENT
 from wizard.store.repository import Repository, insert_row, update_one
 
 _T = schema.verification_reports
 _STEPS = schema.verification_steps
+_GRANTS = schema.grants.c
+_CONNECTIONS = schema.connections.c
+
+
+_STEP_FIELDS = ("name", "state", "evidence", "at", "failure")
+RECENT_REPORTS = "recent reports"
+RecentReports = dict[str, dict[int, VerificationReport | None]]
+"""Of recent grants, by connection and generation; None for a grant without a report."""
 
 
 class VerificationReportRepository(Repository):
@@ -48,27 +58,78 @@ class VerificationReportRepository(Repository):
             )
 
     def get(self, name: str, generation: int | None = None) -> VerificationReport | None:
-        """The receipt of a grant, by default of the connection's current one."""
-        of = schema.connections.c
-        wanted = select(of.name, of.generation if generation is None else literal(generation))
+        """The report of a grant, by default of the connection's current one."""
+        if self.database.is_snapshot and generation is not None:
+            recent = self.database.of_each(RECENT_REPORTS, self._load_recent, name) or {}
+            if generation in recent:
+                return recent[generation]
+        condition = _T.c.connection == name
+        if generation is None:
+            current = select(_CONNECTIONS.generation).where(_CONNECTIONS.name == name)
+            condition &= _T.c.generation == current.scalar_subquery()
+        else:
+            condition &= _T.c.generation == generation
         with self.database.read() as c:
-            found = reports_of(c, wanted.where(of.name == name))
-        return next(iter(found.values()), None)
+            return next(iter(select_reports(c, condition).values()), None)
+
+    def _load_recent(self, names: Collection[str]) -> RecentReports:
+        with self.database.read() as c:
+            return select_recent_reports(c, _CONNECTIONS.name.in_(names))
 
 
-def reports_of(
-    c: Connection, grants: Select[tuple[str, int]]
+def select_recent_reports(c: Connection, condition: ColumnElement[bool]) -> RecentReports:
+    """The reports of the recent grants of the connections that meet `condition`, by connection and
+    generation; None for a grant without one."""
+    recent = (
+        select(_GRANTS.connection, _GRANTS.generation, _T, _STEPS)
+        .join_from(schema.grants, schema.connections, IS_RECENT)
+        .join(_T, _is_of(_T.c, _GRANTS), isouter=True)
+        .join(_STEPS, _is_of(_STEPS.c, _T.c), isouter=True)
+        .where(condition)
+        .order_by(_STEPS.c.id)
+    )
+    rows = c.execute(recent).all()
+    reports = _reports_from_rows(row for row in rows if row._mapping[_T.c.started_at])
+    found: RecentReports = defaultdict(dict)
+    for row in rows:
+        key = row._mapping[_GRANTS.connection], row._mapping[_GRANTS.generation]
+        found[key[0]][key[1]] = reports.get(key)
+    return found
+
+
+def select_reports(
+    c: Connection, condition: ColumnElement[bool]
 ) -> dict[tuple[str, int], VerificationReport]:
-    """The receipts of ``grants`` (connection and generation) with their rungs, in two queries."""
-    climbed = defaultdict(list)
-    of_these = tuple_(_STEPS.c.connection, _STEPS.c.generation).in_(grants)
-    for row in c.execute(select(_STEPS).where(of_these).order_by(_STEPS.c.id)):
-        verification_step = VerificationStep(row.name, row.state, row.evidence, row.at, row.failure)
-        climbed[row.connection, row.generation].append(verification_step)
-    these = tuple_(_T.c.connection, _T.c.generation).in_(grants)
+    """The reports that meet `condition`, by connection and generation, each with its steps."""
+    query = select(_T, _STEPS).join_from(_T, _STEPS, _is_of(_STEPS.c, _T.c), isouter=True)
+    return _reports_from_rows(c.execute(query.where(condition).order_by(_STEPS.c.id)))
+
+
+def _is_of(columns: Any, others: Any) -> ColumnElement[bool]:
+    """Whether rows of two tables are about the same grant."""
+    return and_(columns.connection == others.connection, columns.generation == others.generation)
+
+
+def _reports_from_rows(rows: Iterable[Row[Any]]) -> dict[tuple[str, int], VerificationReport]:
+    """Reports from rows of reports and steps, a row for each step."""
+    heads: dict[tuple[str, int], Mapping[Any, Any]] = {}
+    steps = defaultdict(list)
+    for row in rows:
+        values = row._mapping
+        key = values[_T.c.connection], values[_T.c.generation]
+        heads[key] = values
+        if values[_STEPS.c.id] is not None:
+            of_step = (
+                _STEPS.c.name,
+                _STEPS.c.state,
+                _STEPS.c.evidence,
+                _STEPS.c.at,
+                _STEPS.c.failure,
+            )
+            steps[key].append(VerificationStep(*(values[each] for each in of_step)))
     return {
-        (row.connection, row.generation): VerificationReport(
-            **row._mapping, steps=tuple(climbed[row.connection, row.generation])
+        key: VerificationReport(
+            *key, tuple(steps[key]), values[_T.c.started_at], values[_T.c.finished_at]
         )
-        for row in c.execute(select(_T).where(these))
+        for key, values in heads.items()
     }

@@ -65,6 +65,7 @@ def page_context(name: str, answers: tuple[str, ...] = ()) -> dict[str, Any]:
     answer to its question. Raises ``unknown-connection``."""
     services = get_services()
     overview = services.store.overviews.get(name)
+    request_log = _request_log_view(name)  # first: it reads the requests of the longest time
     report = _report_view(overview, answers)
     status = services.diagnosis.status_of(name, answers, _running(name, report))
     if report and status.explanation:
@@ -84,7 +85,7 @@ def page_context(name: str, answers: tuple[str, ...] = ()) -> dict[str, Any]:
         "destinations": destinations.destination_views(name),
         "profiles": destinations.available_profiles(),
         "cautions": services.cautions.of_connection(name),
-        "request_log": _request_log_view(name),
+        "request_log": request_log,
         "history": [
             {"at": each.at, "text": describe_event(each)}
             for each in services.store.events.of_connection(name)

@@ -1,6 +1,6 @@
 """The connections: the list, and what can be done with one."""
 
-from collections.abc import Collection
+from collections.abc import Sequence
 
 from flask import Blueprint, redirect, render_template, request
 from werkzeug.wrappers import Response
@@ -11,7 +11,7 @@ from wizard.model.states import Tone
 from wizard.tokens.budgets import RefreshPurpose
 from wizard.web import consent, onboarding
 from wizard.web.connection_page import connection_report, page_context, verifiable_grant
-from wizard.web.context import get_link_tokens, get_services
+from wizard.web.context import get_link_tokens, get_services, reads_snapshot
 from wizard.web.sessions import current_session
 from wizard.web.view_models import ConnectionRow, connection_row, health_summary
 from wizard.zoho import ACCOUNT_SCOPE, parse_scope
@@ -23,28 +23,31 @@ MAX_ROWS = 40
 
 
 @pages.get("/")
+@reads_snapshot
 def index() -> str:
     """Every connection at a glance; the first page of onboarding while there is none."""
-    store = get_services().store
-    total = store.connections.count()
-    if not total:
+    services = get_services()
+    query, progress = request.args.get("q", "").strip(), services.background_checks.progress()
+    found = services.store.connections.find(query, MAX_ROWS)
+    if not found.total:
         return onboarding.preset_page(onboarding.ConnectionForm())
-    query = request.args.get("q", "").strip()
-    overviews, progress = store.overviews.unsettled(), get_services().background_checks.progress()
+    stored = services.store.reauthorizations.current()
+    items = [each.connection for each in stored.items] if stored else []
+    overviews = services.store.overviews.unsettled(also=[*found.names, *items])
     checking = progress.remaining if progress else frozenset()
-    unsettled = [connection_row(each, get_services().clock(), checking) for each in overviews]
-    rows = _first_rows(query, unsettled, checking)
+    rows = [connection_row(each, services.clock(), checking) for each in overviews]
+    shown = _first_rows(rows, query)
     return render_template(
         "connections.html",
-        rows=rows,
-        hidden_rows=store.connections.count(query) - len(rows),
-        total=total,
-        summary=health_summary(total, unsettled),
+        rows=shown,
+        hidden_rows=found.matching - len(shown),
+        total=found.total,
+        summary=health_summary(found.total, rows),
         query=query,
-        incidents=get_services().incidents.stored(overviews),
-        cautions=get_services().cautions.of_notifications(),
-        rejected_count=len(get_services().reauthorization.rejected_connections()),
-        reauthorization=get_services().reauthorization.current(),
+        incidents=services.incidents.stored(overviews),
+        cautions=services.cautions.of_notifications(),
+        rejected_count=len(services.reauthorization.rejected_connections(overviews)),
+        reauthorization=services.reauthorization.current(),
         progress=progress,
         is_checked="checked" in request.args and progress is None,
         path=request.full_path.rstrip("?"),
@@ -58,27 +61,14 @@ def check() -> Response:
     return redirect("/?checked=yes", 303)
 
 
-def _first_rows(
-    query: str, unsettled: list[ConnectionRow], checking: Collection[str]
-) -> list[ConnectionRow]:
-    """What is shown of the connections with `query` in their names: first those in need of help."""
-    store = get_services().store
-    failing = [each for each in unsettled if each.state.tone is Tone.BAD]
-    matching = [each for each in failing if query.lower() in each.name.lower()]
-    failing_names = {each.name for each in failing}
-    others = [
-        each
-        for each in store.connections.names(query, MAX_ROWS + len(failing_names))
-        if each not in failing_names
-    ]
-    matching += [
-        connection_row(each, get_services().clock(), checking)
-        for each in store.overviews.all(others[: max(0, MAX_ROWS - len(matching))])
-    ]
-    return matching[:MAX_ROWS]
+def _first_rows(rows: Sequence[ConnectionRow], query: str) -> Sequence[ConnectionRow]:
+    """The first rows with `query` in their names, those that need attention before the others."""
+    ordered = sorted(rows, key=lambda each: (each.state.tone is not Tone.BAD, each.name))
+    return [each for each in ordered if query.lower() in each.name.lower()][:MAX_ROWS]
 
 
 @pages.get("/connections/<name>")
+@reads_snapshot
 def show(name: str) -> str:
     """One connection: its step, its receipt, its use. `told` in the address answers the question
     of its finding."""
@@ -90,6 +80,7 @@ def show(name: str) -> str:
 
 
 @pages.get("/connections/<name>/verification-steps")
+@reads_snapshot
 def verification_steps(name: str) -> str:
     """The ladder alone, for a page that watches it."""
     report = connection_report(name)

@@ -1,17 +1,36 @@
 """What the pages are given: the house, and what this server knows."""
 
-from typing import cast
+from collections.abc import Callable
+from functools import wraps
+from typing import ParamSpec, TypeVar, cast
 
-from flask import current_app
+from flask import current_app, g
 
 from wizard.services import Services
 from wizard.web.sessions import LinkTokens
 from wizard.web.socket_owner import Peers
 
+Parameters = ParamSpec("Parameters")
+Page = TypeVar("Page")
+
 
 def get_services() -> Services:
-    """The house that this application shows."""
-    return cast(Services, current_app.extensions["services"])
+    """The services of this application; within `reads_snapshot`, over its snapshot."""
+    return cast(Services, g.get("snapshot") or current_app.extensions["services"])
+
+
+def reads_snapshot(page: Callable[Parameters, Page]) -> Callable[Parameters, Page]:
+    """Have a page that only reads take everything from one snapshot of the store."""
+
+    @wraps(page)
+    def from_snapshot(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Page:
+        with get_services().snapshot() as g.snapshot:
+            try:
+                return page(*args, **kwargs)
+            finally:
+                del g.snapshot
+
+    return from_snapshot
 
 
 def get_link_tokens() -> LinkTokens:

@@ -27,7 +27,7 @@ from wizard.timefmt import format_time
 from wizard.verification.identity import headline
 from wizard.web import connection_page, consent, view_models
 from wizard.web.assistance import get_assistance
-from wizard.web.context import get_link_tokens, get_services
+from wizard.web.context import get_link_tokens, get_services, reads_snapshot
 from wizard.web.error_pages import render_error
 from wizard.web.sessions import current_session
 from wizard.web.view_models import StatusBadge
@@ -79,6 +79,7 @@ class ItemView:
 
 
 @pages.get(REAUTHORIZE_PATH)
+@reads_snapshot
 def show() -> str:
     """The repair under way; else the plan of one, of the connections named or of all dead ones;
     else the proofs of the one that this browser saw last, which a terminal may have ended."""
@@ -133,7 +134,7 @@ def _progress_page(reauthorization: Reauthorization, next_action: NextAction) ->
         is_automatic=is_pending and not needs_sign_in and _continues_automatically(next_action),
         assistance=get_assistance(),
         mismatch=_compare_grants(item) if item and needs_decision else None,
-        is_active=get_services().reauthorization.current() is not None,
+        is_active=get_services().store.reauthorizations.current() is not None,
         sign_out_url=get_services().zoho.data_center(item.location).sign_out_url if item else "",
         seconds_left=_seconds_until(next_action.until),
     )

@@ -60,15 +60,14 @@ def print_no_connections(terminal: Terminal) -> None:
 
 
 def _connection_list(terminal: Terminal) -> ConnectionList:
-    store, now = terminal.services.store, terminal.clock()
-    refreshed = store.overviews.last_refreshes()
-    return ConnectionList(
-        tuple(
-            _connection_summary(row, refreshed.get(row.connection.name), now)
-            for row in store.overviews.all()
-        ),
-        store.monitoring.last_checked_at(),
+    now = terminal.clock()
+    with terminal.services.store.snapshot() as view:
+        overviews, refreshed = view.overviews.all(), view.overviews.last_refreshes()
+        last_checked_at = view.monitoring.last_checked_at()
+    summaries = (
+        _connection_summary(row, refreshed.get(row.connection.name), now) for row in overviews
     )
+    return ConnectionList(tuple(summaries), last_checked_at)
 
 
 def _connection_summary(
