@@ -164,7 +164,10 @@ def test_the_figure_in_the_documentation_shows_the_layers() -> None:
 
 def test_the_tests_of_a_package_are_in_its_folder_and_those_of_a_module_in_its_file() -> None:
     folders = {each.name for each in TESTS.iterdir() if any(each.glob("test_*.py"))}
-    files = {each.stem.removeprefix("test_") for each in TESTS.glob("test_*.py")}
+    files = {
+        "__main__" if name == "main" else name
+        for name in (each.stem.removeprefix("test_") for each in TESTS.glob("test_*.py"))
+    }
     packages = {each.parent.name for each in PACKAGE.glob("*/__init__.py")}
     modules = {each.stem for each in PACKAGE.glob("*.py")}
     assert folders - packages == FOLDERS_OF_WHOLE_STORIES
