@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from flask import Flask
@@ -40,12 +41,26 @@ STRAY = ("XDG_DATA_HOME", "XDG_CONFIG_HOME", "SSH_CONNECTION", "DISPLAY", "WAYLA
 """What a developer's own session might lend to the wizard under test."""
 
 
+MEMORY = Path("/dev/shm")
+"""Tests commit some hundred times each, and a disk takes milliseconds for every one."""
+
+
+def _is_usable_memory(place: Path) -> bool:
+    """Whether temporary folders can be there: the tests start programs that they write."""
+    if not os.access(place, os.W_OK):
+        return False
+    status = os.statvfs(place)
+    return status.f_bavail * status.f_frsize > 2**31 and not status.f_flag & os.ST_NOEXEC
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """A shell has what it starts in the background ignore Ctrl-C, and that is inherited; the
     commands under test are to hear it as at a terminal."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     known_skips.pytest_configure(config)
+    if _is_usable_memory(MEMORY):
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
