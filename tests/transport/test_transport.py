@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import requests
+import urllib3
 from support import certificates
 from support.claims import over_rows
 from support.raw_server import RawServer, http_response
@@ -27,6 +28,7 @@ from wizard.transport import (
     parse_json,
 )
 from wizard.transport.adapter import MAX_BODY_BYTES
+from wizard.transport.deadline import Deadline, apply_deadline_to_pools
 
 TOKEN = "1000.0123456789abcdef0123456789abcdef.fedcba9876543210fedcba9876543210"
 SECRET = "canary-of-the-client-secret"
@@ -365,6 +367,17 @@ def test_an_authority_of_the_system_is_trusted(
     monkeypatch.setenv("SSL_CERT_FILE", str(path))
     with RawServer(http_response(body='{"ok":1}'), tls=certificates.server_context(path)) as server:
         assert get(f"https://localhost:{server.port}").json == {"ok": 1}
+
+
+def test_a_connection_that_is_ready_too_late_has_been_sent_nothing() -> None:
+    manager = urllib3.PoolManager()
+    apply_deadline_to_pools(manager)
+    with RawServer(http_response()) as server, Deadline(0) as deadline:
+        deadline._timer.join()
+        with pytest.raises(urllib3.exceptions.HTTPError):
+            manager.request("GET", server.url, retries=False)
+    assert not deadline.connected
+    assert server.requests == []
 
 
 def test_a_server_that_stalls_in_the_handshake_has_been_sent_nothing() -> None:

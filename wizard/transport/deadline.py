@@ -20,7 +20,7 @@ class Deadline:
     def __init__(self, seconds: float) -> None:
         self.expired = False
         self.connected = False
-        """A connection, TLS included, was ready: something may have been sent."""
+        """A connection, TLS included, was ready in time: something may have been sent."""
         self._sockets: list[socket.socket] = []
         self._lock = threading.Lock()
         self._timer = threading.Timer(seconds, self._expire)
@@ -71,7 +71,8 @@ class _DeadlineConnection(urllib3.connection.HTTPConnection):
 
     def connect(self) -> None:
         super().connect()
-        _current_deadline.get().connected = True
+        deadline = _current_deadline.get()
+        deadline.connected = not deadline.expired
 
 
 class _DeadlineTLSConnection(_DeadlineConnection, urllib3.connection.HTTPSConnection):
