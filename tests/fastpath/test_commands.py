@@ -94,18 +94,22 @@ def test_the_long_way_prints_the_same(crm: Shell) -> None:
         assert 0 <= fast_left - long_left <= PROCESS_TIMEOUT_SECONDS
 
 
-def test_what_is_known_of_the_account_is_up_to_date(crm: Shell, shell_harness: Harness) -> None:
-    store = shell_harness.services.store
-    grant = store.grants.get("crm")
+def test_what_a_check_learns_of_the_account_is_printed(
+    shell: Shell, shell_harness: Harness
+) -> None:
+    services = shell_harness.services
+    shell_harness.add_connection("me", scope=("AaaServer.profile.READ",))
+    generation = shell_harness.authorize("me").generation or 0
+    shell_harness.verify("me", generation)
+    grant = services.store.grants.get("me")
     assert grant is not None
-    store.grants.set_account("crm", grant.generation, None, ())
-    shell_harness.services.tokens.update_cached_account(grant)
-    message = json.loads(wizard(crm, "token", "crm", "--json").stdout)
-    assert (message["account"], message["organization_id"]) == (None, None)
-    shell_harness.verify("crm", grant.generation)
-    message = json.loads(wizard(crm, "token", "crm", "--json").stdout)
-    assert message["account"]["email"] == "anna@zylker.example"
-    assert message["organization_id"]
+    services.store.grants.set_account("me", generation, None, ())
+    services.tokens.update_cached_account(grant)
+    assert json.loads(wizard(shell, "token", "me", "--json").stdout)["account"] is None
+    steps = list(services.verification.check("me", generation))
+    assert "identity" in {each.name for each in steps}
+    printed = json.loads(wizard(shell, "token", "me", "--json").stdout)
+    assert printed["account"]["email"] == "anna@zylker.example"
 
 
 def test_a_command_finds_the_same_environment_either_way(crm: Shell) -> None:
