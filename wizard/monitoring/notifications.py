@@ -203,7 +203,7 @@ def resolve_target(text: str, environment: Mapping[str, str]) -> str:
     """A URL as it is, or a command line with the absolute path of its program. Raises what
     `commands.resolve_command` and `webhook.usable` raise."""
     if webhook.is_url(text):
-        webhook.usable(text)
+        webhook.normalize_url(text)
         return text
     program, *words = shlex.split(commands.resolve_command(text, environment))
     return shlex.join([shutil.which(program, path=environment.get("PATH")) or program, *words])

@@ -1,10 +1,10 @@
-"""HTTP to Zoho: the one door to the network, and the only importer of requests and truststore.
+"""HTTP to Zoho; the only package that imports requests and truststore.
 
-Every request goes to an address of the table of data centres (`webhook`: to the one address that
-the user named for notifications), over a connection of its own, within
-one total deadline, and follows no redirect: a redirect is how a client secret leaks to a stranger.
-What comes back is an `Answer`, or a `WizardError` whose failure says whether anything was sent.
-Connections are not reused because only a fresh one tells with certainty that nothing was sent.
+A request goes only to a URL of the table of data centers (`webhook`: to the URL that the user chose
+for notifications). It has its own connection and one total deadline. Redirects are not followed,
+because a redirect could send a client secret to another host. The result is an `HttpResponse`, or a
+`WizardError` whose failure says whether anything was sent. Connections are not reused: only with a
+new one is it certain that nothing was sent.
 
 requests and urllib3 are imported by the first request: most commands send none.
 """
@@ -50,16 +50,16 @@ TOTAL_TIMEOUT_SECONDS = 30.0
 
 
 class UrlAllowlist(Protocol):
-    """What the transport must know of the table of data centres."""
+    """What the transport needs from the table of data centers."""
 
     def is_allowed_url(self, url: str) -> bool:
-        """Whether ``url`` may be asked."""
+        """Whether a request may be sent to ``url``."""
 
 
 class ZohoAuth:
     """Sends an access token as Zoho's products document it.
 
-    A callable and not a bare header, because a user's ``.netrc`` replaces bare headers.
+    It is a callable, because a user's ``.netrc`` replaces plain headers.
     """
 
     def __init__(self, access_token: str) -> None:
@@ -71,7 +71,7 @@ class ZohoAuth:
 
 
 class Transport:
-    """Asks Zoho's servers, and nobody else."""
+    """Sends requests to Zoho's servers only."""
 
     def __init__(
         self,
@@ -89,22 +89,21 @@ class Transport:
     def attach(
         self, session: "requests.Session", known_secrets: tuple[str, ...] = ()
     ) -> "TransportAdapter":
-        """Make ``session`` (Authlib's is one) speak through this transport only; returns the wire
-        that keeps its last answer. `known_secrets` are masked in the answers like those that a
-        request carries.
+        """Make ``session``, such as Authlib's, use this transport only. Returns the adapter, which
+        has the last response. `known_secrets` are masked in responses, like the request's own.
         """
         from http.cookiejar import DefaultCookiePolicy
 
         from wizard.transport.adapter import TransportAdapter
 
-        wire = TransportAdapter(self, known_secrets)
+        adapter = TransportAdapter(self, known_secrets)
         session.adapters.clear()
-        session.mount("http://", wire)
-        session.mount("https://", wire)
-        session.trust_env = False  # a .netrc would replace our credentials by its own
+        session.mount("http://", adapter)
+        session.mount("https://", adapter)
+        session.trust_env = False  # a .netrc would replace our credentials
         session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         session.headers.update({"User-Agent": "zoho-wizard", "Accept-Encoding": "identity"})
-        return wire
+        return adapter
 
     def get(
         self,
@@ -114,21 +113,21 @@ class Transport:
         headers: Mapping[str, str] | None = None,
         known_secrets: tuple[str, ...] = (),
     ) -> HttpResponse:
-        """GET ``url``; `known_secrets` are masked in the answer.
+        """GET ``url``; `known_secrets` are masked in the response.
 
         Raises ``host-not-in-table``, ``unexpected-redirect``, ``answer-too-large`` or one of
-        ``network-…``; every HTTP status else is the caller's to judge.
+        ``network-…``. The caller judges any other HTTP status.
         """
         import requests
 
         with requests.Session() as session:
-            wire = self.attach(session, known_secrets)
+            adapter = self.attach(session, known_secrets)
             session.get(url, params=params, headers=headers, auth=auth)
-        return wire.last_response
+        return adapter.last_response
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host is this machine itself."""
+    """Whether a host is this computer."""
     try:
         return ip_address(host).is_loopback
     except ValueError:

@@ -23,17 +23,17 @@ from wizard.transport.redaction import mask_parameters, mask_response, mask_text
 from wizard.transport.response import HttpResponse, parse_json
 
 NO_RESPONSE_ERRORS = (requests.RequestException, urllib3.exceptions.HTTPError, OSError)
-"""What the libraries below raise where no answer came, or only half of one."""
+"""What the libraries raise if no response arrives, or only part of one."""
 
 
 def failure_code_of(error: BaseException, *, is_expired: bool, is_connected: bool) -> str:
-    """The failure's code; ``expired``: the deadline had passed, ``connected``: after connecting."""
+    """The failure code of an error, after the deadline has passed or a connection was ready."""
     causes = tuple(_causes(error))
 
     def any_of(*kinds: type[BaseException]) -> bool:
         return any(isinstance(each, kinds) for each in causes)
 
-    # Not by urllib3's time-outs: to it every failure to connect is one of these.
+    # urllib3's own timeouts don't count: it raises them for every failure to connect.
     if is_expired or any_of(TimeoutError):
         return "network-timeout"
     if any_of(requests.exceptions.ProxyError, urllib3.exceptions.ProxyError):
@@ -48,7 +48,7 @@ def failure_code_of(error: BaseException, *, is_expired: bool, is_connected: boo
 
 
 def tls_failure_reason(error: BaseException) -> str:
-    """What the certificate check said, empty where it is not about certificates."""
+    """Why the certificate was rejected; empty if the error has another cause."""
     for each in _causes(error):
         if isinstance(each, ssl.SSLError):
             return str(getattr(each, "verify_message", "") or each.reason or "")
@@ -56,7 +56,7 @@ def tls_failure_reason(error: BaseException) -> str:
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """The error and all below it, wherever requests and urllib3 have put that."""
+    """The error and all errors behind it, wherever requests and urllib3 keep them."""
     waiting: list[object] = [error]
     seen: list[object] = []
     while waiting:
@@ -69,7 +69,7 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 
 MAX_BODY_BYTES = 256 * 1024
-"""Bytes; Zoho's answers to what the wizard asks are a hundredth of this."""
+"""Zoho's responses to the wizard's requests have about a hundredth of this."""
 
 
 class TransportAdapter(HTTPAdapter):
@@ -83,9 +83,9 @@ class TransportAdapter(HTTPAdapter):
 
     @property
     def last_response(self) -> HttpResponse:
-        """The answer to the last request."""
+        """The response to the last request."""
         if self._last_response is None:
-            raise LookupError("nothing has been answered yet")
+            raise LookupError("no response yet")
         return self._last_response
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
@@ -98,11 +98,11 @@ class TransportAdapter(HTTPAdapter):
         return manager
 
     def cert_verify(self, conn: Any, *_: Any) -> None:
-        """Always verified, by the TLS context alone: requests would add a bundle of its own."""
+        """Have the TLS context verify the certificate: requests would add its own bundle."""
         conn.cert_reqs = "CERT_REQUIRED"
 
     def send(self, request: requests.PreparedRequest, *_: Any, **__: Any) -> requests.Response:
-        """Send, and read the answer to its end; the caller's time-outs and proxies do not count."""
+        """Send, and read the whole response. The caller's timeouts and proxies are ignored."""
         url = request.url or ""
         if not self._transport.url_allowlist.is_allowed_url(url):
             details = {"host": _host(url)}
@@ -110,7 +110,7 @@ class TransportAdapter(HTTPAdapter):
         at = self._transport.clock()
         response, body = self._send_with_deadline(request, url, at)
         exchange = self._http_exchange(request, at, response.status_code, body)
-        secrets = self._secrets_around(request)
+        secrets = self._secrets_of_request(request)
         self._last_response = _checked_response(response, body, exchange, secrets)
         return response
 
@@ -124,7 +124,7 @@ class TransportAdapter(HTTPAdapter):
                 with response:
                     body = response.raw.read(MAX_BODY_BYTES + 1, decode_content=True)
                 if deadline.expired:
-                    raise TimeoutError  # a cut connection looks like the end of the answer
+                    raise TimeoutError  # a closed connection looks like the end of the response
             except NO_RESPONSE_ERRORS as error:
                 failure = Failure(
                     code=failure_code_of(
@@ -141,14 +141,14 @@ class TransportAdapter(HTTPAdapter):
         response._content = body
         return response, body
 
-    def _secrets_around(self, request: requests.PreparedRequest) -> tuple[str, ...]:
-        return (*_sent(request)[1], *self._known_secrets)
+    def _secrets_of_request(self, request: requests.PreparedRequest) -> tuple[str, ...]:
+        return (*_sent_parameters(request)[1], *self._known_secrets)
 
     def _http_exchange(
         self, request: requests.PreparedRequest, at: datetime, status: int | None, body: bytes
     ) -> HttpExchange:
-        parameters, _ = _sent(request)
-        answer = mask_response(body, parse_json(body), self._secrets_around(request))
+        parameters, _ = _sent_parameters(request)
+        answer = mask_response(body, parse_json(body), self._secrets_of_request(request))
         url = (request.url or "").partition("?")[0]
         return HttpExchange(request.method or "", url, parameters, status, answer, at)
 
@@ -156,7 +156,7 @@ class TransportAdapter(HTTPAdapter):
 def _checked_response(
     response: requests.Response, body: bytes, exchange: HttpExchange, secrets: tuple[str, ...]
 ) -> HttpResponse:
-    """The answer within its frame; a redirect or a flood is none."""
+    """The response; raises a failure for a redirect or for too large a body."""
     status, headers = response.status_code, response.headers
     to = mask_text(_host(headers.get("Location", "")), secrets)
     details = {"host": _host(exchange.url), "to": to}
@@ -168,8 +168,8 @@ def _checked_response(
     return HttpResponse(status, {k.lower(): v for k, v in headers.items()}, body, exchange, secrets)
 
 
-def _sent(request: requests.PreparedRequest) -> tuple[dict[str, str], tuple[str, ...]]:
-    """The parameters that `request` carries, masked, and every secret in it."""
+def _sent_parameters(request: requests.PreparedRequest) -> tuple[dict[str, str], tuple[str, ...]]:
+    """The parameters of a request, masked, and all secrets in it."""
     query = (request.url or "").partition("?")[2]
     form = request.body if isinstance(request.body, str) else ""
     sent = parse_qsl(query, keep_blank_values=True) + parse_qsl(form, keep_blank_values=True)
@@ -178,8 +178,8 @@ def _sent(request: requests.PreparedRequest) -> tuple[dict[str, str], tuple[str,
 
 
 def _proxies(url: str) -> dict[str, str]:
-    """The proxies the environment names for ``url``; none ever for this machine itself, whose
-    tokens they would carry out of it.
+    """The proxies that the environment has for ``url``; none for this computer, because a proxy
+    would carry its tokens away.
     """
     return {} if is_loopback(_host(url)) else dict(get_environ_proxies(url))
 

@@ -1,4 +1,4 @@
-"""Connections that end with their deadline, and tell whether anything can have been sent."""
+"""Connections that end with a deadline, and know whether anything may have been sent."""
 
 import socket
 import ssl
@@ -12,9 +12,9 @@ import urllib3
 
 
 class Deadline:
-    """Cuts every connection made in its thread while it stands, once its seconds are over.
+    """Closes every connection that its thread has opened, when its time is over.
 
-    A time-out per read is not enough: a server that drips one byte a second never meets it.
+    A timeout for each read is not enough: a server that sends one byte a second never exceeds it.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -40,9 +40,9 @@ class Deadline:
             self._sockets.clear()
 
     def guard(self, sock: socket.socket) -> None:
-        """Cut ``connection`` too when the time comes, or now where it has come."""
+        """Close this connection at the deadline as well, or now if it has passed."""
         with self._lock:
-            # A duplicate, because wrapping in TLS takes the descriptor away from this object.
+            # A duplicate, because TLS takes over the descriptor of this object.
             self._sockets.append(sock.dup())
             if self.expired:
                 self._shut_down_sockets()
@@ -54,15 +54,15 @@ class Deadline:
 
     def _shut_down_sockets(self) -> None:
         for each in self._sockets:
-            with suppress(OSError):  # the other side was faster
+            with suppress(OSError):  # the other side has closed it
                 each.shutdown(socket.SHUT_RDWR)
 
 
-_current_deadline: ContextVar[Deadline] = ContextVar("standing")
+_current_deadline: ContextVar[Deadline] = ContextVar("current_deadline")
 
 
 class _DeadlineConnection(urllib3.connection.HTTPConnection):
-    """Puts a connection under the deadline that stands; mixed into both kinds."""
+    """A connection that the current deadline closes."""
 
     def _new_conn(self) -> socket.socket:
         connection = super()._new_conn()
@@ -76,7 +76,7 @@ class _DeadlineConnection(urllib3.connection.HTTPConnection):
 
 
 class _DeadlineTLSConnection(_DeadlineConnection, urllib3.connection.HTTPSConnection):
-    """The same over TLS."""
+    """The same with TLS."""
 
 
 class _Pool(urllib3.HTTPConnectionPool):
@@ -88,13 +88,13 @@ class _PoolTLS(urllib3.HTTPSConnectionPool):
 
 
 def apply_deadline_to_pools(manager: urllib3.PoolManager) -> None:
-    """Have every connection of ``manager`` end with the deadline that stands."""
+    """Have the current deadline close every connection of ``manager``."""
     manager.pool_classes_by_scheme = {"http": _Pool, "https": _PoolTLS}
 
 
 def tls_context() -> ssl.SSLContext:
-    """TLS 1.2 or later, verified against the certificates of the operating system, so that a
-    company's own authority counts as it does in the browser.
+    """TLS 1.2 or later, verified with the operating system's certificates, so that a company's
+    own certificate authority is trusted as in the browser.
     """
     context = truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2

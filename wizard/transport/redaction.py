@@ -14,7 +14,8 @@ CONTROL_CHARACTERS = re.compile(
     "\u061c\u180e\u200e\u200f\u2028-\u202e\u2066-\u206f"  # what reorders, and begins a line
     "\ufff9-\ufffb\ud800-\udfff]"  # annotations; halves of characters, which nothing can print
 )
-"""Characters that nobody writes to be read. The joiners (U+200C, U+200D) are: Persian needs one."""
+"""Characters that control a terminal or can't be seen. The joiners (U+200C, U+200D) are
+allowed: Persian needs one."""
 
 _ESCAPE_SEQUENCE = re.compile(
     r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"  # CSI: colours, cursor
@@ -25,14 +26,14 @@ _ESCAPE_SEQUENCE = re.compile(
 
 
 def sanitize(text: str) -> str:
-    """`text` without escape sequences and without characters that steer; lines stay lines."""
+    """Remove escape sequences and control characters from `text`; keep its lines."""
     if text.isascii() and text.isprintable():
         return text
     return CONTROL_CHARACTERS.sub("", _ESCAPE_SEQUENCE.sub("", text))
 
 
 def sanitize_line(text: str, max_length: int | None = None) -> str:
-    """`text`, cleaned, that can forge no second line or column; at most `most` characters."""
+    """Sanitize `text` as one line without tabs, of at most `max_length` characters."""
     return re.sub(r"[\t\n]", " ", sanitize(text))[:max_length]
 
 
@@ -40,20 +41,20 @@ _SECRET_PARAMETERS = frozenset(
     ("client_secret", "code", "code_verifier", "refresh_token", "access_token", "token", "id_token")
 )
 _ISSUED = frozenset(("access_token", "refresh_token", "id_token", "client_secret"))
-"""Members of an answer that are secrets themselves; ``code`` is not, it mostly is an error's."""
+"""Members of a response whose values are secrets. ``code`` is mostly that of an error."""
 _JSON_SECRET = re.compile(rf'("(?:{"|".join(sorted(_ISSUED))})"\s*:\s*")(?:\\.|[^"\\])*')
-_MAX_CHARACTERS = 2000
-_LEAST = 8
-"""Characters; what is shorter is no secret, and stands in the middle of any word."""
-_START = 12
-"""Characters; so much of the start of a secret, as in a text that was cut off, is masked, too."""
+_MAX_BODY_CHARACTERS = 2000
+_MIN_SECRET_CHARACTERS = 8
+"""Anything shorter is no secret, and may be part of any word."""
+_MASKED_START_CHARACTERS = 12
+"""The least part of a secret that is masked, as at the end of a text that was cut off."""
 _URL_SAFE = str.maketrans("+/", "-_")
 _MARKS = ("\\", "%", "&#")
-"""One of them stands in every text in which characters are escaped."""
+"""Every text with escaped characters has one of them."""
 
 
 def mask_parameters(parameters: Mapping[str, str]) -> tuple[dict[str, str], tuple[str, ...]]:
-    """The parameters with their secret values masked, and these values."""
+    """Mask the secret parameters. Returns all parameters, and the secret values."""
     secrets = tuple(
         value for name, value in parameters.items() if name in _SECRET_PARAMETERS and value
     )
@@ -65,8 +66,8 @@ def mask_parameters(parameters: Mapping[str, str]) -> tuple[dict[str, str], tupl
 
 
 def secrets_of(authorization: str) -> tuple[str, ...]:
-    """The secrets in an ``Authorization`` header: a token, or a client secret as Basic carries it
-    (RFC 7617) and as it reads.
+    """The secrets in an ``Authorization`` header: a token, or a client secret in plain text and as
+    in Basic authentication (RFC 7617).
     """
     scheme, _, carried = authorization.partition(" ")
     if scheme.lower() != "basic":
@@ -77,8 +78,8 @@ def secrets_of(authorization: str) -> tuple[str, ...]:
 
 
 def _issued_in(document: Any) -> Iterator[str]:
-    """The secrets that an answer's JSON gives out, at whatever depth."""
-    waiting = [document]  # and no recursion: an answer may be nested deep
+    """The secrets in a response's JSON, at any depth."""
+    waiting = [document]  # no recursion: a response may be nested deeply
     while waiting:
         each = waiting.pop()
         if isinstance(each, dict):
@@ -93,7 +94,7 @@ def _is_secret(name: str, value: Any) -> bool:
 
 
 def mask_json(document: Any, secrets: Iterable[str]) -> Any:
-    """A JSON value without the `secrets`, and without those that it gives out itself."""
+    """A JSON value with the `secrets` masked, and those that it contains itself."""
     return _masked(document, tuple(dict.fromkeys((*secrets, *_issued_in(document)))))
 
 
@@ -114,19 +115,19 @@ def _masked(value: Any, secrets: tuple[str, ...]) -> Any:
 
 
 def mask_response(body: bytes, document: Any, secrets: Iterable[str] = ()) -> str:
-    """The start of an answer's text, at most 2,000 characters, without tokens and without
-    `secrets`, which an unfriendly server may echo. `document` is the body as JSON, or None.
+    """The start of a response's text, at most 2,000 characters, with tokens and `secrets` masked:
+    a hostile server may repeat them. `document` is the body as JSON, or None.
     """
     text = body.decode("utf-8", "replace")
     masked = mask_text(text, (*secrets, *_issued_in(document)))
-    return _JSON_SECRET.sub(rf"\g<1>{MASK}", masked)[:_MAX_CHARACTERS]
+    return _JSON_SECRET.sub(rf"\g<1>{MASK}", masked)[:_MAX_BODY_CHARACTERS]
 
 
 def mask_text(text: str, secrets: Iterable[str] = ()) -> str:
-    """`text`, cleaned, without tokens and without `secrets`, whichever way those are written."""
+    """Sanitize `text` and mask tokens and `secrets` in it, however they are encoded."""
     text = sanitize(text)
     for secret in secrets:
-        if len(secret) < _LEAST:
+        if len(secret) < _MIN_SECRET_CHARACTERS:
             continue
         for written in (*writings(secret), sanitize(secret)):
             if written.lower() in text.lower():
@@ -138,18 +139,22 @@ def mask_text(text: str, secrets: Iterable[str] = ()) -> str:
 
 
 def _without_starts(text: str, secret: str) -> str:
-    """`text` without the start of the secret, however much of it is there."""
-    if len(secret) <= _START:
+    """Mask the start of a secret, however much of it is there."""
+    if len(secret) <= _MASKED_START_CHARACTERS:
         return text
     is_plain = not any(mark in text for mark in _MARKS)
-    head = re.escape(secret[:_START]) if is_plain else _escaped(secret[:_START])
+    head = (
+        re.escape(secret[:_MASKED_START_CHARACTERS])
+        if is_plain
+        else _escaped(secret[:_MASKED_START_CHARACTERS])
+    )
     kept, end = [], 0
     for found in re.finditer(head, text, re.IGNORECASE):
         if found.start() < end:
             continue
         kept += [text[end : found.start()], MASK]
         end = found.end()
-        for each in secret[_START:]:
+        for each in secret[_MASKED_START_CHARACTERS:]:
             more = re.compile(_escaped_character(each), re.IGNORECASE).match(text, end)
             if more is None:
                 break
@@ -158,9 +163,8 @@ def _without_starts(text: str, secret: str) -> str:
 
 
 def writings(secret: str) -> Iterator[str]:
-    """The secret in plain, in hex, and in base64 wherever it stands in what was encoded: three
-    bytes become four characters, so that there are three ways, less what it shares with its
-    neighbours."""
+    """The secret in plain text, in hex, and in base64 at any offset: three bytes become four
+    characters, so there are three variants, without the characters shared with their neighbors."""
     plain = secret.encode()
     yield secret
     yield plain.hex()
@@ -173,8 +177,7 @@ def writings(secret: str) -> Iterator[str]:
 
 
 def _escaped(secret: str) -> str:
-    """A pattern for the secret, each of whose characters may be escaped as in JSON, in a URL, or
-    in HTML."""
+    """A pattern for the secret in which each character may be escaped as in JSON, a URL or HTML."""
     return "".join(_escaped_character(each) for each in secret)
 
 

@@ -14,7 +14,7 @@ from wizard.zoho import limits
 
 @dataclass(frozen=True)
 class HttpResponse:
-    """An HTTP answer, read to its end."""
+    """An HTTP response, read completely."""
 
     status: int
     headers: Mapping[str, str] = field(repr=False)
@@ -22,14 +22,13 @@ class HttpResponse:
     body: bytes = field(repr=False)
     exchange: HttpExchange
     secrets: tuple[str, ...] = field(default=(), repr=False)
-    """Those that the request carried, and others that are known of the same connection."""
+    """The secrets of the request, and others of the same connection."""
 
     @property
     def json(self) -> Any:
-        """The body as JSON, without any secret; None where it is no well-formed, unambiguous JSON.
+        """The body as JSON with all secrets masked; None if it isn't unambiguous JSON.
 
-        What is judged becomes words, names and details: a secret that the server repeats in them
-        is masked before.
+        A server may repeat a secret in what becomes a message, a name or a detail.
         """
         try:
             return mask_json(parse_json(self.body), self.secrets)
@@ -37,13 +36,13 @@ class HttpResponse:
             return None
 
     def issued(self, name: str) -> Any:
-        """The member `name` of the JSON object as it came: for the judge of tokens alone."""
+        """The member `name` of the JSON object, not masked. Only for parsing a token response."""
         body = parse_json(self.body)
         return body.get(name) if isinstance(body, dict) else None
 
     def issued_values(self, name: str) -> tuple[Any, ...]:
-        """Every value that the JSON object gives under `name`, as it came: for the judge of a new
-        refresh token alone, which counts even in an answer that can be read in two ways."""
+        """All values of `name` in the JSON object, not masked. Only for finding a refresh token,
+        which counts even in an ambiguous response."""
         try:
             body = json.loads(self.body, object_pairs_hook=_Members)
         except (ValueError, RecursionError):
@@ -52,12 +51,12 @@ class HttpResponse:
 
     @property
     def date(self) -> datetime | None:
-        """What the server takes the time for, by its ``Date`` header."""
+        """The server's time, from its ``Date`` header."""
         return http_date(self.headers.get("date", ""))
 
 
 def http_date(text: str) -> datetime | None:
-    """A date as HTTP writes it (RFC 9110, section 5.6.7), in UTC; None where it is none."""
+    """Parse an HTTP date (RFC 9110, section 5.6.7), in UTC; None if it isn't one."""
     try:
         found = parsedate_to_datetime(text)
         return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
@@ -66,8 +65,8 @@ def http_date(text: str) -> datetime | None:
 
 
 def parse_json(body: bytes) -> Any:
-    """``body`` as JSON, or None. A name given twice or a NaN makes it none: such answers can be
-    read in two ways.
+    """Parse JSON; None if it isn't valid. A repeated name or a NaN makes it invalid, because it
+    is ambiguous.
     """
     try:
         return json.loads(body, object_pairs_hook=_unique_names, parse_constant=_reject_constant)
@@ -76,35 +75,35 @@ def parse_json(body: bytes) -> Any:
 
 
 class _Members(list[tuple[str, Any]]):
-    """The members of a JSON object in their order, a name given twice included."""
+    """The members of a JSON object in order, repeated names included."""
 
 
 def _unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        raise ValueError("a name was given twice")
+        raise ValueError("a repeated name")
     return found
 
 
 def _reject_constant(constant: str) -> None:
-    raise ValueError(f"{constant} is no JSON")
+    raise ValueError(f"{constant} is not JSON")
 
 
-LONGEST = timedelta(seconds=limits().retry_after_most)
-STRANGE = timedelta(seconds=limits().date_off_most)
-_DIGITS = 9
-"""A number of more digits is decades, and not worth being computed."""
+MAX_RETRY_AFTER = timedelta(seconds=limits().max_retry_after_seconds)
+MAX_DATE_OFFSET = timedelta(seconds=limits().max_date_offset_seconds)
+_MAX_DIGITS = 9
+"""A longer number means decades."""
 
 
 def retry_at(answer: HttpResponse, at: datetime) -> datetime | None:
-    """Until when the server wants to be left alone: its ``Retry-After``, in seconds or as a date
-    (RFC 9110, section 10.2.3), at most `LONGEST` after `at`. None where it names no time to come.
+    """When the server allows the next request: its ``Retry-After``, in seconds or as a date (RFC
+    9110, section 10.2.3), at most `MAX_RETRY_AFTER` after `at`. None if it names no future time.
 
-    A date is read by the server's own clock, unless that differs from ours by more than `STRANGE`.
+    A date is compared with the server's own clock if that is plausible.
     """
     named = answer.headers.get("retry-after", "")
     if named.isascii() and named.isdigit():
-        wait = timedelta(seconds=int(named)) if len(named) <= _DIGITS else LONGEST
+        wait = timedelta(seconds=int(named)) if len(named) <= _MAX_DIGITS else MAX_RETRY_AFTER
     elif until := http_date(named):
         wait = until - (believable_date(answer, at) or at)
     else:
@@ -113,16 +112,16 @@ def retry_at(answer: HttpResponse, at: datetime) -> datetime | None:
 
 
 def believable_date(answer: HttpResponse, at: datetime) -> datetime | None:
-    """What the server takes the time for; None where it names none, or one that differs from ours
-    by more than `STRANGE`, which no server's clock does."""
+    """The server's time; None if it sends none, or one that differs from ours by more than
+    `MAX_DATE_OFFSET`."""
     there = answer.date
-    return there if there is not None and abs(there - at) <= STRANGE else None
+    return there if there is not None and abs(there - at) <= MAX_DATE_OFFSET else None
 
 
 def bounded(until: datetime | None, said_at: datetime) -> datetime | None:
-    """A stored `until` by the same rule: what was stored before it was made may be far away."""
+    """A stored `until`, limited by the same rule: an older version may have stored it."""
     return None if until is None else _within(until - said_at, said_at)
 
 
 def _within(wait: timedelta, at: datetime) -> datetime | None:
-    return at + min(wait, LONGEST) if wait > timedelta(0) else None
+    return at + min(wait, MAX_RETRY_AFTER) if wait > timedelta(0) else None

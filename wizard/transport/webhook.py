@@ -1,8 +1,7 @@
-"""JSON posted to the one address that the user named for notifications.
+"""POST JSON to the URL that the user chose for notifications.
 
-The rules of the transport hold: a connection of its own, one deadline, verified certificates, no
-redirect followed. Only the table differs: it allows that address and nothing else. The address may
-be a secret, so no failure holds more of it than its host.
+The rules of the transport apply: a new connection, one deadline, verified certificates, no
+redirects. Only this URL is allowed. It may contain a secret, so a failure shows only its host.
 """
 
 from dataclasses import replace
@@ -14,7 +13,7 @@ from wizard.transport import TOTAL_TIMEOUT_SECONDS, Transport, is_loopback
 
 
 class _NotificationHost:
-    """A table that allows one address."""
+    """Allows one URL."""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -24,20 +23,20 @@ class _NotificationHost:
 
 
 def is_url(text: str) -> bool:
-    """Whether `text` is meant as an address, and not as a command."""
+    """Whether `text` is a URL and not a command."""
     return text.lower().startswith(("https://", "http://"))
 
 
 def host_of(url: str) -> str:
-    """The host of an address, which is all that is shown of it."""
+    """The host of a URL; nothing else of it is shown."""
     return urlsplit(url).hostname or ""
 
 
-def usable(url: str) -> str:
-    """The address as it is sent to.
+def normalize_url(url: str) -> str:
+    """Normalize a URL.
 
-    Raises ``notify-address`` if it is incomplete, ``notify-address-unencrypted`` if it is not
-    encrypted on its way to another machine.
+    Raises ``notify-address`` if it is incomplete, ``notify-address-unencrypted`` if it leads to
+    another computer without encryption.
     """
     import requests  # slow to import, and most messages go to a command
 
@@ -54,21 +53,21 @@ def usable(url: str) -> str:
 
 
 def post_json(url: str, body: str, clock: Clock, seconds: float = TOTAL_TIMEOUT_SECONDS) -> int:
-    """POST `body` to an address as application/json within `seconds`; return the HTTP status.
+    """POST `body` as application/json within `seconds`; returns the HTTP status.
 
-    Raises what `usable` raises, one of ``network-…``, ``unexpected-redirect``,
-    ``answer-too-large``; none with the exchange, which would show the address.
+    Raises what `normalize_url` raises, one of ``network-…``, ``unexpected-redirect`` or
+    ``answer-too-large``, always without the exchange, which would show the URL.
     """
     import requests
 
-    named = usable(url)
+    target = normalize_url(url)
     try:
         with requests.Session() as session:
-            wire = Transport(_NotificationHost(named), clock, total_timeout_seconds=seconds).attach(
-                session
-            )
+            adapter = Transport(
+                _NotificationHost(target), clock, total_timeout_seconds=seconds
+            ).attach(session)
             headers = {"Content-Type": "application/json"}
-            session.post(named, data=body.encode(), headers=headers)
+            session.post(target, data=body.encode(), headers=headers)
     except WizardError as error:
         raise WizardError(replace(error.failure, exchange=None)) from None
-    return wire.last_response.status
+    return adapter.last_response.status

@@ -1,4 +1,4 @@
-"""The facts about Zoho: data centres, products, scopes, presets, limits. Data, and its readers."""
+"""Facts about Zoho as data: data centers, products, scopes, presets, limits."""
 
 from wizard.zoho.data_centers import LIVE, DataCenter, Zoho, load
 from wizard.zoho.limits import Limits, limits

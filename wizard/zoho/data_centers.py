@@ -1,8 +1,8 @@
-"""Data centres: where Zoho's accounts servers, API domains, consoles and products stand.
+"""Data centers: the addresses of Zoho's accounts servers, API domains, consoles and products.
 
-Zoho runs apart in eleven data centres. A token lives in the one that issued it, and the callback
-names that one by ``location`` and ``accounts-server``. Because those parameters decide where a
-client secret is sent, they are looked up and compared with this table and never used themselves.
+Zoho has eleven separate data centers. A token works only in the one that issued it, which the
+callback names by ``location`` and ``accounts-server``. These parameters decide where a client
+secret is sent, so they are compared with this table and never used themselves.
 """
 
 import re
@@ -18,7 +18,7 @@ from wizard.errors import fail
 from wizard.zoho.products import products
 
 LIVE = "live"
-"""The mark of the real Zoho; the mark of a simulator is its URL."""
+"""Identifies the real Zoho; a simulator is identified by its URL."""
 
 _HOST_NAME = re.compile(r"[a-z0-9.-]+")
 _UNSAFE_IN_URL = re.compile(r"[\x00-\x20\x7f-\U0010ffff\\]|/\.\.?(?:/|$)")
@@ -26,26 +26,26 @@ _UNSAFE_IN_URL = re.compile(r"[\x00-\x20\x7f-\U0010ffff\\]|/\.\.?(?:/|$)")
 
 @dataclass(frozen=True)
 class DataCenter:
-    """One data centre and the addresses of everything in it."""
+    """One data center and its addresses."""
 
     location: str
     """Zoho's lower-case code, as in the callback's ``location``: ``eu``."""
     name: str
     """For people: ``Europe``."""
     accounts_server: str
-    """Byte for byte what the callback's ``accounts-server`` reads: ``https://accounts.zoho.eu``."""
+    """Byte for byte the callback's ``accounts-server``: ``https://accounts.zoho.eu``."""
     api_domain: str
     """As in a token response: ``https://www.zohoapis.eu``."""
     console_url: str
     """The API console, where clients are registered."""
     domain: str
-    """The name that Zoho's hosts there end in: ``zoho.eu``."""
+    """The domain of Zoho's hosts there: ``zoho.eu``."""
     is_separate: bool = False
-    """Run apart (China): clients of other data centres cannot be enabled there, nor the reverse."""
+    """China: clients of other data centers can't be enabled there, nor the reverse."""
 
     @property
     def domain_suffix(self) -> str:
-        """How most programs name a data centre: ``com``, ``eu``, ``com.au``."""
+        """How most programs name a data center: ``com``, ``eu``, ``com.au``."""
         return self.domain.partition(".")[2]
 
     @property
@@ -63,12 +63,12 @@ class DataCenter:
 
     @property
     def unauthenticated_revocation_endpoint(self) -> str:
-        """The older form, which Zoho still documents: whoever has a token may end it."""
+        """The older form, which Zoho still documents: a token is enough to revoke it."""
         return f"{self.accounts_server}/oauth/v2/token/revoke"
 
     @property
     def user_info_endpoint(self) -> str:
-        """Who am I; needs ``AaaServer.profile.READ``."""
+        """The account of a token; needs ``AaaServer.profile.READ``."""
         return f"{self.accounts_server}/oauth/user/info"
 
     @property
@@ -77,7 +77,7 @@ class DataCenter:
 
     @property
     def connected_apps_url(self) -> str:
-        """Where a person sees and revokes the applications they have let in."""
+        """Where a person sees and removes connected apps."""
         return f"{self.accounts_server}/home#sessions/connectedapps"
 
     @property
@@ -90,8 +90,8 @@ class DataCenter:
         return f"{self.console_url}/client/{client_id}"
 
     def base_url_of(self, host_label: str) -> str:
-        """The base URL of a host here: ``www`` is the API domain; any other takes the place of
-        ``accounts`` in the accounts server, a rule that fits every product of Zoho.
+        """The base URL of a host: ``www`` is the API domain; any other label replaces ``accounts``
+        in the accounts server, which is right for every product of Zoho.
         """
         if host_label == "www":
             return self.api_domain
@@ -100,20 +100,20 @@ class DataCenter:
 
 @dataclass(frozen=True)
 class Zoho:
-    """The table of data centres: either the real Zoho's or one simulator's, never both."""
+    """The table of data centers: the real Zoho's or one simulator's, never both."""
 
     instance: str
-    """`LIVE` or the simulator's URL; written into the database so that the two never mix."""
+    """`LIVE` or the simulator's URL; stored in the database, so that the two never mix."""
     data_centers: tuple[DataCenter, ...]
     allowed_base_urls: tuple[str, ...] = field(repr=False)
-    """Every base URL that may be asked; nothing outside of them ever is."""
+    """Requests are sent only to URLs below one of these."""
 
     @property
     def is_live(self) -> bool:
         return self.instance == LIVE
 
     def data_center(self, location: str) -> DataCenter:
-        """The data centre of ``location``; raises ``unknown-data-centre``."""
+        """The data center of ``location``; raises ``unknown-data-centre``."""
         for data_center in self.data_centers:
             if data_center.location == location:
                 return data_center
@@ -121,9 +121,9 @@ class Zoho:
         raise fail("unknown-data-centre", value=location[:60], known=known)
 
     def find_data_center(self, text: str) -> DataCenter | None:
-        """The data centre that ``text`` speaks of: a code, a name, or any Zoho URL or host
-        (``crm.zoho.eu``, ``https://mail.zoho.com.au/x``). None for everything else, look-alikes
-        such as ``zoho.eu.example`` included.
+        """The data center that ``text`` names: a code, a name, or any Zoho URL or host
+        (``crm.zoho.eu``, ``https://mail.zoho.com.au/x``). None for anything else, also for
+        look-alikes such as ``zoho.eu.example``.
         """
         wanted = text.strip().lower()
         for data_center in self.data_centers:
@@ -139,14 +139,14 @@ class Zoho:
         return None
 
     def is_allowed_url(self, url: str) -> bool:
-        """Whether ``url`` may be asked: it stands, character by character, below a known base."""
+        """Whether a request may be sent to ``url``: it begins with a known base URL."""
         return not _UNSAFE_IN_URL.search(url) and any(
             _is_below(url, base) for base in self.allowed_base_urls
         )
 
     def accepts_callback(self, location: str, accounts_server: str) -> bool:
-        """Whether a callback's ``location`` and ``accounts-server`` name one row of the table,
-        the second byte for byte. Only exact comparison withstands look-alike addresses.
+        """Whether a callback's ``location`` and ``accounts-server`` belong to one row of the table.
+        Only an exact comparison rejects look-alike addresses.
         """
         return any(
             each.location == location and each.accounts_server == accounts_server
@@ -156,8 +156,8 @@ class Zoho:
 
 def load(simulator_url: str | None = None) -> Zoho:
     """The real Zoho's table, or that of the simulator at ``simulator_url`` (``http://127.0.0.1:8730``),
-    whose hosts are paths: ``/<data centre>/<host>/…``. The real table holds no loopback address,
-    the simulator's nothing else.
+    whose hosts are paths: ``/<location>/<host>/…``. The real table has no loopback address, the
+    simulator's has no other.
     """
     if simulator_url is None:
         return _build_table(
@@ -205,7 +205,7 @@ def _is_below(url: str, base: str) -> bool:
 
 
 def _host(text: str) -> str:
-    """The host name in a URL or a bare host; empty where there is none to trust."""
+    """The host of a URL, or a bare host; empty if it can't be trusted."""
     try:
         host = urlsplit(text if "://" in text else f"https://{text}").hostname or ""
     except ValueError:

@@ -1,4 +1,4 @@
-"""Zoho's limits and the wizard's own, lower budgets."""
+"""Zoho's limits and the wizard's own lower budgets."""
 
 import tomllib
 from dataclasses import dataclass
@@ -8,16 +8,16 @@ from importlib import resources
 
 @dataclass(frozen=True)
 class Limits:
-    """Lives and windows in seconds, the rest in pieces. Budgets are the wizard's own."""
+    """Durations in seconds, otherwise counts. Budgets are the wizard's own."""
 
     access_token_lifetime_seconds: int
     code_lifetime_seconds: int
     window_seconds: int
     rate_limit_pause_seconds: int
-    retry_after_most: int
-    """The longest wait that a server's ``Retry-After`` can ask for."""
-    date_off_most: int
-    """A server's ``Date`` that differs from our clock by more tells nothing."""
+    max_retry_after_seconds: int
+    """The longest wait accepted from a server's ``Retry-After``."""
+    max_date_offset_seconds: int
+    """A server's ``Date`` that differs more from our clock is ignored."""
     codes_per_client: int
     codes_budget: int
     token_requests: int
@@ -31,6 +31,6 @@ class Limits:
 
 @cache
 def limits() -> Limits:
-    """The table."""
+    """Read the table."""
     text = resources.files("wizard.zoho").joinpath("limits.toml").read_text("utf-8")
     return Limits(**tomllib.loads(text))

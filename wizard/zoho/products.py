@@ -1,4 +1,4 @@
-"""Products: where each answers, how it names organizations, and its cheapest reads."""
+"""Products: their hosts, their organizations, and their cheapest reads."""
 
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -12,35 +12,35 @@ from wizard.zoho.scopes import missing_scopes
 
 @dataclass(frozen=True)
 class OrganizationListing:
-    """The call that lists the organizations a token reaches in a product."""
+    """The call that lists the organizations that a token reaches in a product."""
 
     path: str
     scope: str
     """The scope it needs."""
     rows: str
-    """Where the rows stand in the answer; dots lead inwards."""
+    """The path of the rows in the response, separated by dots."""
     id: str
     name: str
     environment: str = ""
-    """The field that tells Production from Sandbox, empty where a product has none."""
+    """The field with the environment, such as Production; empty if the product has none."""
 
 
 @dataclass(frozen=True)
 class Probe:
-    """One cheap read that proves a token in a product."""
+    """One cheap read that verifies a token in a product."""
 
     scope: str
     path: str
     noun: str
-    """What is read, in plain words."""
+    """What is read, in words."""
     params: Mapping[str, str] = field(default_factory=dict, hash=False)
     organization_parameter: str = ""
-    """Where the organization's id goes: a query parameter, or the header ``orgId``."""
+    """The query parameter for the organization's id, or the header ``orgId``."""
 
 
 @dataclass(frozen=True)
 class Product:
-    """A Zoho product as the wizard proves it."""
+    """A Zoho product as the wizard verifies it."""
 
     id: str
     title: str

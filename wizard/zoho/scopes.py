@@ -1,9 +1,8 @@
-"""Scopes: their grammar, their words, and what covers what.
+"""Scopes: their syntax, their meaning in words, which covers which; and scope presets.
 
-A Zoho scope reads ``Service.scopename.OPERATION`` (``ZohoCRM.modules.READ``), sometimes with a
-further level (``ZohoCRM.modules.leads.READ``). Operations are written in any case by Zoho itself
-and are compared without it. ``ALL`` stands for every operation; a parent (``ZohoCRM.modules``)
-covers its children.
+A Zoho scope is ``Service.scopename.OPERATION`` (``ZohoCRM.modules.READ``), sometimes with another
+level (``ZohoCRM.modules.leads.READ``). Zoho itself isn't consistent about the case of operations,
+so it is ignored. ``ALL`` is every operation; a parent (``ZohoCRM.modules``) covers its children.
 """
 
 import re
@@ -17,7 +16,7 @@ from typing import Any
 from wizard.errors import fail
 
 ACCOUNT_SCOPE = "AaaServer.profile.READ"
-"""Asked for with every connection: it alone tells who consented, in every product's absence."""
+"""Requested for every connection: it names the account without any product."""
 
 _OPENID = ("openid", "email", "profile", "phone")
 _PART = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
@@ -25,9 +24,9 @@ _OPERATIONS = ("ALL", "CREATE", "READ", "UPDATE", "DELETE", "WRITE", "CREATE-UPD
 
 
 def parse_scope(text: str) -> tuple[str, ...]:
-    """The scopes in ``text``, parted by commas, blanks or newlines, in order and without doubles.
+    """The scopes in ``text``, separated by commas, spaces or newlines, without duplicates.
 
-    Raises ``malformed-scope`` naming the first bad one, or ``scope-empty``.
+    Raises ``malformed-scope`` with the first bad one, or ``scope-empty``.
     """
     found: dict[str, str] = {}
     for part in re.split(r"[\s,;]+", text):
@@ -51,13 +50,13 @@ def describe_scope(scope: str) -> str:
     verb = known["operations"].get(operation.lower(), operation.lower())
     family, *rest = names
     what = ", ".join(_describe_name(name) for name in rest) or _describe_name(family)
-    # "Modules" are what users know as leads or deals; any other family says something.
+    # "Modules" only says that leads or deals follow; any other family is informative.
     within = f" ({_describe_name(family)})" if rest and family.lower() != "modules" else ""
     return f"{title}: {verb} {what}{within}"
 
 
 def missing_scopes(granted: Iterable[str], wanted: Iterable[str]) -> tuple[str, ...]:
-    """The scopes of ``wanted`` that ``granted`` does not cover; empty when all are covered."""
+    """The scopes of ``wanted`` that ``granted`` doesn't cover."""
     have = [_split(scope) for scope in granted]
     return tuple(scope for scope in wanted if not any(_covers(one, _split(scope)) for one in have))
 
@@ -74,7 +73,7 @@ def _well_formed(scope: str) -> bool:
 
 
 def _malformed_hint(scope: str) -> str:
-    """Which part of a bad scope is bad; the key of a few words in the table."""
+    """Which part of a malformed scope is wrong."""
     names = scope.split(".")
     if len(names) < 3:
         return f"Service.name.OPERATION has three parts or more, this has {len(names)}"
@@ -110,19 +109,19 @@ def _table() -> dict[str, dict[str, Any]]:
 
 @dataclass(frozen=True)
 class Preset:
-    """A task and what it needs. `ALWAYS` is not repeated here; every connection asks for it."""
+    """A purpose and the scopes it needs, without `ACCOUNT_SCOPE`."""
 
     id: str
     title: str
     product: str
     scope: tuple[str, ...]
     explanation: str
-    """Why each scope is needed, in plain words."""
+    """Why each scope is needed."""
 
 
 @cache
 def presets() -> tuple[Preset, ...]:
-    """Every preset of the table, in its order."""
+    """All presets, in the order of the table."""
     text = resources.files("wizard.zoho").joinpath("presets.toml").read_text("utf-8")
     return tuple(
         Preset(id=preset_id, scope=tuple(row.pop("scope")), **row)
@@ -131,7 +130,7 @@ def presets() -> tuple[Preset, ...]:
 
 
 def preset(preset_id: str) -> Preset:
-    """The preset of that id; raises ``unknown-preset``."""
+    """The preset with that id; raises ``unknown-preset``."""
     for each in presets():
         if each.id == preset_id:
             return each
