@@ -47,11 +47,10 @@ if TYPE_CHECKING:
 
 Service = TypeVar("Service")
 
-_READING_SERVICES = (
-    *("tokens", "clients", "verification", "delivery", "authorization", "diagnosis", "cautions"),
-    *("incidents", "reader", "importer", "backups", "reauthorization", "checks", "monitoring"),
+_SHARED_SERVICES = frozenset(
+    {"transport", "oauth", "product_api", "background_checks", "verification_worker"}
 )
-"""Services that read the store: a snapshot has its own."""
+"""Services that a snapshot of the store has in common with what it was made of."""
 
 
 def utc_now() -> datetime:
@@ -303,12 +302,14 @@ class Services:
     def snapshot(self) -> Iterator["Services"]:
         """The services over one snapshot of the store, for a page that only reads."""
         with self.store.snapshot() as store:
+            for name in _SHARED_SERVICES:
+                getattr(self, name)
             services = copy(self)
-            services.store = store
-            for name in ("background_checks", "verification_worker"):
-                setattr(services, name, getattr(self, name))
-            for name in _READING_SERVICES:
-                services.__dict__.pop(name, None)
+            services.__dict__ = {
+                name: each
+                for name, each in {**self.__dict__, "store": store}.items()
+                if name in _SHARED_SERVICES or not isinstance(vars(Services).get(name), _service)
+            }
             yield services
 
     def close(self) -> None:
