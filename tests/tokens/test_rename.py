@@ -19,7 +19,7 @@ from wizard.fastpath.commands import cached_token
 from wizard.locks import hold_lock
 from wizard.model import Failure, GrantState
 from wizard.store import AccessPermission, SharedGrant, schema
-from wizard.store.shared_grants import insert_shared_grant
+from wizard.store.transfers import insert_shared_grant
 
 TABLES = [each.name for each in schema.metadata.tables.values() if "connection" in each.c]
 

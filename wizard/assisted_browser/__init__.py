@@ -7,10 +7,10 @@ or reads a password, keeps a trace, a video or stored state, or listens on a por
 to its browser through a pipe.
 """
 
+from wizard.assisted_browser.browsers import remove_leftovers
 from wizard.assisted_browser.consent_checks import ExpectedConsent
 from wizard.assisted_browser.consent_driver import ConsentDriver, ConsentResult, UserPrompt
 from wizard.assisted_browser.console_assistant import ClientForm, ConsoleAssistant
-from wizard.assisted_browser.profiles import remove_leftovers
 from wizard.assisted_browser.windows import Windows, check_display
 
 __all__ = [

@@ -27,7 +27,7 @@ from wizard.assisted_browser.consent_actions import (
 )
 from wizard.assisted_browser.consent_checks import ExpectedConsent
 from wizard.assisted_browser.page_snapshot import PageSnapshot, take_snapshot
-from wizard.assisted_browser.tab import POLL_INTERVAL_MS, Tab
+from wizard.assisted_browser.windows import POLL_INTERVAL_MS, Tab
 from wizard.errors import message
 
 if TYPE_CHECKING:

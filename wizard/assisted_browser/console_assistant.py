@@ -25,7 +25,7 @@ from wizard.assisted_browser.consent_driver import (
     UserPrompt,
 )
 from wizard.assisted_browser.page_snapshot import is_page_url
-from wizard.assisted_browser.tab import POLL_INTERVAL_MS, Tab
+from wizard.assisted_browser.windows import POLL_INTERVAL_MS, Tab
 from wizard.errors import fail, message
 from wizard.zoho import DataCenter, Zoho
 

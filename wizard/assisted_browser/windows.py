@@ -7,19 +7,93 @@ that has to be believed, and no consent can meet the account before by accident.
 import json
 import os
 import sys
-from collections.abc import Collection
-from contextlib import ExitStack, suppress
+import time
+from collections.abc import Callable, Collection, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from functools import cache
+from importlib import resources
 from importlib.util import find_spec
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from wizard import files
-from wizard.assisted_browser import profiles
-from wizard.assisted_browser.executable import find_executable
+from wizard.assisted_browser.browsers import find_executable, keep_profiles, remove_profiles
 from wizard.errors import fail
 from wizard.locks import hold_lock
 from wizard.paths import Paths
 from wizard.settings import Settings, without_variables
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+POLL_INTERVAL_MS = 50
+"""Milliseconds between two looks; shorter than a person notices."""
+LOST_TIMEOUT_SECONDS = 5.0
+"""Seconds without any sight of the page after which its browser is given up."""
+
+
+class Tab:
+    """A page that may at any moment be on its way to another, or gone."""
+
+    def __init__(self, page: "Page", should_stop: Callable[[], bool] = lambda: False) -> None:
+        """`stopped` says whether to end."""
+        self.page = page
+        self._should_stop = should_stop
+        self._has_crashed = False
+        self._last_alive_at = time.monotonic()
+        page.on("crash", self._mark_crashed)
+
+    def open(self, url: str) -> None:
+        """Go to `url`; whether it could be reached is seen by looking."""
+        from playwright.sync_api import Error
+
+        self.mark_alive()
+        with suppress(Error):
+            self.page.goto(url, wait_until="commit")
+
+    def show_notice(self, message: str | None) -> None:
+        """Show a sentence at the foot of the window, in the place of the one before; None: none."""
+        from playwright.sync_api import Error
+
+        with suppress(Error):  # the page is on its way to another
+            self.page.evaluate(_notice_script(), message)
+
+    def poll(self) -> None:
+        """Let the window be while nothing is asked of it. Raises ``window-closed``."""
+        with self.tolerating_navigation():
+            self.page.wait_for_timeout(POLL_INTERVAL_MS)
+
+    @contextmanager
+    def tolerating_navigation(self) -> Iterator[None]:
+        """What is done with the page within may fail where the page navigates: then it is left
+        undone. Raises ``window-closed`` where the page is gone, or its end was asked for.
+
+        Within, `note_alive` says that the page was seen.
+        """
+        from playwright.sync_api import Error
+
+        if self._should_stop():
+            raise fail("window-closed")
+        try:
+            yield
+            self.mark_alive()
+        except Error:
+            is_lost = time.monotonic() - self._last_alive_at > LOST_TIMEOUT_SECONDS
+            if is_lost or self._has_crashed or self.page.is_closed():
+                raise fail("window-closed") from None
+
+    def mark_alive(self) -> None:
+        """The page answers now."""
+        self._last_alive_at = time.monotonic()
+
+    def _mark_crashed(self, _page: "Page") -> None:
+        self._has_crashed = True
+
+
+@cache
+def _notice_script() -> str:
+    return resources.files("wizard.assisted_browser").joinpath("notice.js").read_text("utf-8")
+
 
 if TYPE_CHECKING:
     from playwright.sync_api import BrowserContext, Page, Playwright
@@ -156,9 +230,9 @@ class Windows:
     def _remove_profiles(self) -> None:
         """Remove every profile, unless they are to be kept."""
         if self._keep_profiles:
-            profiles.keep(self._paths)
+            keep_profiles(self._paths)
         else:
-            profiles.remove(self._paths)
+            remove_profiles(self._paths)
 
 
 def _write_preferences(profile: str) -> None:

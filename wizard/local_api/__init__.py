@@ -20,7 +20,6 @@ from pathlib import Path
 
 from wizard.errors import fail
 from wizard.local_api.client import request_browser_link, request_shared_socket
-from wizard.local_api.peer_credentials import HAS_PEER_CREDENTIALS, Peer
 from wizard.local_api.request_handler import HandlerContext, SocketServer
 from wizard.local_api.shared_directory import (
     alone_in,
@@ -28,7 +27,7 @@ from wizard.local_api.shared_directory import (
     first_inaccessible_directory,
     prepare_shared_directory,
 )
-from wizard.local_api.sockets import has_unix_sockets
+from wizard.local_api.sockets import HAS_PEER_CREDENTIALS, Peer, has_unix_sockets
 from wizard.services import Services
 
 __all__ = [

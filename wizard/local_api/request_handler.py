@@ -19,8 +19,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from wizard.diagnosis import explain_failure
 from wizard.errors import WizardError, fail
-from wizard.local_api.peer_credentials import Peer, get_peer
-from wizard.local_api.sockets import socket_address
+from wizard.local_api.sockets import Peer, get_peer, socket_address
 from wizard.model import AccessToken, Event, Explanation, Failure
 from wizard.model.failure_codes import http_status_of
 from wizard.serialization import explanation_summary

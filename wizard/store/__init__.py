@@ -22,8 +22,7 @@ from wizard.store.destinations import CONFIGURED_FIELDS, Destination, Destinatio
 from wizard.store.events import EventRepository
 from wizard.store.grant_history import UNANSWERED, GrantHistoryRepository, GrantRecord
 from wizard.store.grants import ACTIVE_STATES, GrantRepository
-from wizard.store.installation import InstallationRepository
-from wizard.store.monitoring import MonitoringRepository, NotifyFailure
+from wizard.store.installation import InstallationRepository, MonitoringRepository, NotifyFailure
 from wizard.store.overviews import ConnectionOverview, OverviewRepository
 from wizard.store.reauthorizations import (
     ReauthorizationRepository,
@@ -32,8 +31,13 @@ from wizard.store.reauthorizations import (
 )
 from wizard.store.rejections import Rejection, RejectionRepository
 from wizard.store.request_log import RequestLogRepository
-from wizard.store.shared_grants import SharedGrant, SharedGrantRepository
-from wizard.store.transfers import StoreContents, TransferRepository, export_without_secrets
+from wizard.store.transfers import (
+    SharedGrant,
+    SharedGrantRepository,
+    StoreContents,
+    TransferRepository,
+    export_without_secrets,
+)
 from wizard.store.verification_reports import VerificationReportRepository
 from wizard.vault import Vault, labels
 

@@ -12,7 +12,7 @@ from sqlalchemy import Connection as DatabaseConnection
 from wizard.errors import WizardError, fail
 from wizard.model import Connection
 from wizard.paths import current_user
-from wizard.store import clients, monitoring, reauthorizations, schema
+from wizard.store import clients, installation, reauthorizations, schema
 from wizard.store.grants import rename_grants
 from wizard.store.repository import Repository, insert_row, suggest_names
 
@@ -108,7 +108,7 @@ class ConnectionRepository(Repository):
         with self.database.write() as c:
             if c.execute(delete(_T).where(_T.c.name == name)).rowcount == 0:
                 raise connection_not_found(c, name, self.database.path)
-            monitoring.forget_connection(c, name)
+            installation.forget_connection(c, name)
         self.database.checkpoint()
 
     def rename(self, name: str, new_name: str) -> None:
@@ -131,7 +131,7 @@ class ConnectionRepository(Repository):
             c.exec_driver_sql("PRAGMA defer_foreign_keys = ON")  # ends with the transaction
             rename_grants(c, self._vault, name, new_name)
             c.execute(update(_T).where(_T.c.name == name).values(name=new_name))
-            monitoring.rename_connection(c, name, new_name)
+            installation.rename_connection(c, name, new_name)
             for table in schema.metadata.tables.values():
                 if "connection" in table.c:
                     here = table.c.connection == name

@@ -1,11 +1,17 @@
-"""What this installation remembers of its backups, and whether it was moved to another one."""
+"""What the store remembers of the installation: its backups, its move, its monitoring."""
 
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import select, update
+from sqlalchemy import Connection, Update, func, literal, select, update
 
+from wizard.model import Failure
 from wizard.store import schema
+from wizard.store.columns import UtcDateTime
 from wizard.store.repository import Repository
+from wizard.timefmt import format_iso, parse_iso
+from wizard.vault import labels
 
 _INSTALLATION = schema.installation
 
@@ -34,3 +40,124 @@ class InstallationRepository(Repository):
     def _update_installation(self, **values: datetime | None) -> None:
         with self.database.write() as c:
             c.execute(update(_INSTALLATION).values(**values))
+
+
+_INSTALLATION = schema.installation
+
+
+@dataclass(frozen=True)
+class NotifyFailure:
+    """Why the last notification did not arrive, and when it was sent."""
+
+    at: datetime
+    failure: Failure
+
+
+class MonitoringRepository(Repository):
+    """The memory of ``watch``: whoever restarts it is not told everything again."""
+
+    def last_checked_at(self) -> datetime | None:
+        """When all connections were last looked at; None: never."""
+        with self.database.read() as c:
+            return c.scalar(select(_INSTALLATION.c.last_checked_at))
+
+    def notified(self) -> dict[str, datetime]:
+        """The marks of the failures that somebody was told of and that go on, each with the time
+        of the last message that named it."""
+        with self.database.read() as c:
+            known = _notified(c)
+        return {mark: parse_iso(at) for mark, at in known.items()}
+
+    def is_all_clear_due(self) -> bool:
+        """Whether someone was notified of a failure, and no all-clear has arrived since."""
+        with self.database.read() as c:
+            return c.scalar(select(_INSTALLATION.c.all_clear_due_since)) is not None
+
+    def record_check(self, at: datetime, still: Iterable[str], *, is_settled: bool) -> None:
+        """Record a check of all connections. Of the marks that someone was notified of, keep those
+        that `still` go on. `is_settled`: everything works and an all-clear, if due, has arrived."""
+        with self.database.write() as c:
+            kept = set(still)
+            notified = {mark: when for mark, when in _notified(c).items() if mark in kept}
+            c.execute(update(_INSTALLATION).values(last_checked_at=at, notified=notified))
+            if is_settled:
+                c.execute(update(_INSTALLATION).values(all_clear_due_since=None))
+
+    def record_notified(self, marks: Iterable[str], at: datetime) -> None:
+        """Record that a message with these marks has arrived. A message without marks is an
+        all-clear or a test."""
+        new = dict.fromkeys(sorted(marks), format_iso(at))
+        if not new:
+            return
+        since = func.coalesce(_INSTALLATION.c.all_clear_due_since, literal(at, UtcDateTime))
+        with self.database.write() as c:
+            notified = {**_notified(c), **new}
+            c.execute(update(_INSTALLATION).values(notified=notified, all_clear_due_since=since))
+
+    def notify_command(self) -> str:
+        """The command line, or the address, that somebody is told by; empty where there is none.
+        It is sealed, so that whoever can only write the file has nothing run."""
+        with self.database.read() as c:
+            sealed = c.scalar(select(_INSTALLATION.c.notify_command))
+        return (
+            self._vault.unseal(sealed, labels.INSTALLATION, "1", labels.NOTIFY_COMMAND)
+            if sealed
+            else ""
+        )
+
+    def set_notify_command(self, command: str) -> None:
+        """Remember another command line or address, or none: then nothing failed, either."""
+        sealed = (
+            self._vault.seal(command, labels.INSTALLATION, "1", labels.NOTIFY_COMMAND)
+            if command
+            else None
+        )
+        with self.database.write() as c:
+            c.execute(update(_INSTALLATION).values(notify_command=sealed))
+            if not command:
+                c.execute(_failed(None))
+
+    def notify_failure(self) -> NotifyFailure | None:
+        """Why the last notification did not arrive; None: it did, or there was none."""
+        with self.database.read() as c:
+            row = c.execute(
+                select(_INSTALLATION.c.notify_failed_at, _INSTALLATION.c.notify_failure)
+            ).one()
+        return NotifyFailure(*row) if row.notify_failure else None
+
+    def note_notified(self, failed: NotifyFailure | None) -> None:
+        """Write down how the last notification ended; None: it arrived."""
+        with self.database.write() as c:
+            c.execute(_failed(failed))
+
+
+def _failed(failed: NotifyFailure | None) -> Update:
+    at, failure = (failed.at, failed.failure) if failed else (None, None)
+    return update(_INSTALLATION).values(notify_failed_at=at, notify_failure=failure)
+
+
+def forget_connection(c: Connection, name: str) -> None:
+    """Drop what was told of connection `name`, which is being removed: the next one of that name
+    starts with the same generations. An all-clear stays due."""
+    known = _notified(c)
+    dropped = [mark for mark in known if mark.split()[1:2] == [name]]
+    if dropped:
+        notified = {mark: when for mark, when in known.items() if mark not in dropped}
+        c.execute(update(_INSTALLATION).values(notified=notified))
+
+
+def rename_connection(c: Connection, name: str, new_name: str) -> None:
+    """Keep what was told of connection `name` under its new name."""
+    known = _notified(c)
+    renamed = {_renamed_mark(mark, name, new_name): when for mark, when in known.items()}
+    if renamed != known:
+        c.execute(update(_INSTALLATION).values(notified=renamed))
+
+
+def _renamed_mark(mark: str, name: str, new_name: str) -> str:
+    words = mark.split(" ")
+    return " ".join([words[0], new_name, *words[2:]]) if words[1:2] == [name] else mark
+
+
+def _notified(c: Connection) -> Mapping[str, str]:
+    return c.scalar(select(_INSTALLATION.c.notified)) or {}

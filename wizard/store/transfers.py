@@ -1,10 +1,11 @@
 """Taking everything out of a home and into another, and remembering that it happened."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from sqlalchemy import Connection as DatabaseConnection
-from sqlalchemy import insert, select
+from sqlalchemy import delete, insert, select
 
 from wizard.errors import fail
 from wizard.model import Client, Connection, Grant
@@ -15,9 +16,56 @@ from wizard.store.connections import NAME_PATTERN, select_connections
 from wizard.store.database import Database
 from wizard.store.destinations import CONFIGURED_FIELDS, Destination
 from wizard.store.grants import grant_from_row, insert_grant
-from wizard.store.repository import insert_row
-from wizard.store.shared_grants import SharedGrant, insert_shared_grant
+from wizard.store.repository import Repository, insert_row
 from wizard.vault import Vault
+
+_T = schema.shared_grants
+_CONNECTIONS = schema.connections
+
+
+@dataclass(frozen=True)
+class SharedGrant:
+    """A grant that another home may tend, too."""
+
+    connection: str
+    generation: int
+    backup_host: str
+    """The user and the machine of the other home, for people; empty: wherever the backup of this
+    home was restored, before it came back here."""
+    backup_created_at: datetime
+    """When the backup was made."""
+
+
+class SharedGrantRepository(Repository):
+    """The current grants that another home may tend, by connection."""
+
+    def all(self, connection: str | None = None) -> tuple[SharedGrant, ...]:
+        """Those of a connection, or all. A grant that was made here since is ours alone."""
+        same = (_T.c.connection == _CONNECTIONS.c.name) & (
+            _T.c.generation == _CONNECTIONS.c.generation
+        )
+        query = (
+            select(_T).join(_CONNECTIONS, same).order_by(_T.c.backup_created_at, _T.c.connection)
+        )
+        if connection is not None:
+            query = query.where(_T.c.connection == connection)
+        with self.database.read() as c:
+            return tuple(SharedGrant(**row._mapping) for row in c.execute(query))
+
+    def forget(self, connections: Collection[str] | None = None) -> None:
+        """The other homes of these connections, or of all, are gone or retired."""
+        gone = delete(_T)
+        if connections is not None:
+            gone = gone.where(_T.c.connection.in_(connections))
+        with self.database.write() as c:
+            c.execute(gone)
+
+
+def insert_shared_grant(c: DatabaseConnection, shared_grant: SharedGrant) -> None:
+    """Write down, within a transaction that does more, who may tend a grant, too."""
+    c.execute(delete(_T).where(_T.c.connection == shared_grant.connection))
+    insert_row(c, _T, **vars(shared_grant))
+
 
 _CONNECTIONS = schema.connections
 _DESTINATIONS = schema.destinations

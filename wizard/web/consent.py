@@ -1,11 +1,15 @@
-"""The way to Zoho's consent page."""
+"""The way to Zoho's consent page: for what a connection has, or for more scopes."""
 
-from flask import redirect
+from dataclasses import dataclass
+
+from flask import Blueprint, redirect, request
 from werkzeug.wrappers import Response
 
 from wizard.authorization import ATTEMPT_LIFETIME
+from wizard.model import Client, GrantState
 from wizard.web.context import get_services
 from wizard.web.guard import CALLBACK_PATH
+from wizard.zoho import missing_scopes, parse_scope
 
 
 def begin_authorization(
@@ -31,3 +35,48 @@ def begin_authorization(
         samesite="Lax",
     )
     return response
+
+
+pages = Blueprint("consent", __name__)
+
+
+@dataclass(frozen=True)
+class ExtendableConnection:
+    """A connection that the task could be added to."""
+
+    name: str
+    email: str
+    refresh_token_count: int
+    """Refresh tokens of that person and the client that live, as far as is known here."""
+
+
+@pages.post("/extend-scope")
+def extend_scope() -> Response:
+    """Ask for more with the next consent. What is stored stays as it is until that is proved."""
+    scope = parse_scope(request.form.get("scope", ""))
+    return begin_authorization(request.form.get("name", ""), additional_scope=scope)
+
+
+def extendable_connections(
+    client: Client | None, scope: tuple[str, ...], location: str | None
+) -> list[ExtendableConnection]:
+    """The proved connections of `client` that may not do all of `scope` yet; in the data centre
+    `location`, where one is wished for."""
+    if client is None:
+        return []
+    store, request_log = get_services().store, get_services().request_log
+    extendable = []
+    for connection in store.connections.all():
+        grant = store.grants.get(connection.name)
+        lacks_scope = connection.client_id == client.client_id and missing_scopes(
+            connection.scope, scope
+        )
+        is_verified = (
+            grant and grant.state is GrantState.VERIFIED and location in (None, grant.location)
+        )
+        if lacks_scope and is_verified and grant and grant.account:
+            refresh_token_count = request_log.view(connection.name).refresh_token_count
+            extendable.append(
+                ExtendableConnection(connection.name, grant.account.email, refresh_token_count)
+            )
+    return extendable
