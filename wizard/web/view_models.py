@@ -57,7 +57,7 @@ class ConnectionRow:
     detail: str
     checked_at: datetime | None = None
     check_failure: str = ""
-    """What the last check found, in words; empty where it passed."""
+    """What the last check found, in words; empty where it passed, or the state says it."""
 
     @property
     def path(self) -> str:
@@ -134,13 +134,16 @@ def connection_row(
         headline(grant) if grant and has_account else describe_scope(overview.connection.scope[0])
     )
     check = status.last_check
+    says_more = status.state in (ConnectionState.VERIFIED, ConnectionState.NOT_VERIFIED)
     return ConnectionRow(
         name,
         status.state,
         status_badges(status, now),
         detail,
         checked_at=check.at if check else None,
-        check_failure=describe_outcome(check.outcome, name=name) if check and check.failure else "",
+        check_failure=describe_outcome(check.outcome, name=name)
+        if check and check.failure and says_more
+        else "",
     )
 
 
