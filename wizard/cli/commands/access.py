@@ -79,6 +79,9 @@ def list_access(terminal: Terminal, name: str | None) -> None:
     rows = terminal.services.store.access_permissions.all(name)
 
     def render() -> None:
+        if not rows:
+            terminal.renderer.print_note("No other user may ask for access tokens.")
+            return
         terminal.renderer.print_table(
             ("Connection", "User", "Number", "Since"),
             [
@@ -86,8 +89,6 @@ def list_access(terminal: Terminal, name: str | None) -> None:
                 for each in rows
             ],
         )
-        if not rows:
-            terminal.renderer.print_note("No other user may ask for access tokens.")
 
     entries = (AccessEntry(e.connection, e.user, e.uid, e.created_at) for e in rows)
     terminal.emit(AccessList(tuple(entries)), render)

@@ -276,18 +276,17 @@ def _print_outcome(terminal: Terminal, changed: Destination, failure: Failure | 
         terminal.renderer.print_explanation(terminal.explain(failure))
         return
     if changed.delivered_at is None:
-        message = f"{changed.target} has again what it had before the wizard."
+        terminal.renderer.print_success(f"{changed.target} has again what it had before.")
+        return
+    is_command = profile(changed.profile).is_command
+    verb = "accepted" if is_command else "has"
+    terminal.renderer.print_success(f"{changed.target} {verb} authorization {changed.generation}.")
+    if changed.reloaded_at:
+        terminal.renderer.print_note("Its program was reloaded, so it is in use.")
     else:
-        is_command = profile(changed.profile).is_command
-        verb = "accepted" if is_command else "has"
-        reading = "" if is_command else ", read back"
-        use = (
-            "the reload succeeded, so it is in use"
-            if changed.reloaded_at
-            else "whether its program uses it is not known (--then makes it reload)"
+        terminal.renderer.print_note(
+            "Whether its program uses it is unknown; `destination add --then` runs a reload command."
         )
-        message = f"{changed.target} {verb} authorization {changed.generation}{reading}; {use}."
-    terminal.renderer.print_success(message)
 
 
 def _confirm_showing_values(terminal: Terminal) -> None:
@@ -344,7 +343,8 @@ def _print_statuses(
 def _status_row(terminal: Terminal, status: DestinationStatus) -> tuple[str, ...]:
     checked = status.destination
     state = describe_state(status.state, **status.details)
-    used = terminal.format_time(checked.reloaded_at) if checked.reloaded_at else "not known"
+    reloaded_at = checked.reloaded_at if checked.delivered_at else None
+    used = terminal.format_time(reloaded_at) if reloaded_at else "not known"
     delivered = terminal.format_time(checked.delivered_at)
     return (_target_text(checked), checked.connection, state, delivered, used)
 
