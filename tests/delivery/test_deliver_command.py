@@ -169,7 +169,7 @@ def test_removing_a_connection_says_which_files_still_hold_its_credentials(
     shell.run("destination", "add", "crm", "--profile", "dotenv", "--to", str(target), "--yes")
     removed = shell.run("remove", "crm", "--no-revoke")
     assert removed.exit_code == 0
-    assert f"Holds its credentials, and keeps them: {target}" in removed.stderr
+    assert str(target) in removed.stderr
     assert "ZOHO_REFRESH_TOKEN" in target.read_text()
 
 
@@ -198,8 +198,8 @@ def test_all_destinations_are_delivered_to_although_one_fails(
     target.mkdir()
     file.unlink()
     done = shell.run("deliver", "--all", "--json")
-    assert done.exit_code == 1
     first, second = json.loads(done.stdout)["destinations"]
     assert (first["connection"], first["error"] is None) == ("crm", False)
+    assert done.exit_code == first["error"]["exit_code"] != 0
     assert (second["connection"], second["error"]) == ("books", None)
     assert "refresh_token" in file.read_text()

@@ -21,6 +21,8 @@ from wizard.model import Failure, GrantState
 from wizard.store import AccessPermission, SharedGrant, schema
 from wizard.store.transfers import insert_shared_grant
 
+MENTIONS = re.compile(r"""['" ]acme['" ]""")
+"""The old name as a value: of a column, in JSON, or among words."""
 TABLES = [each.name for each in schema.metadata.tables.values() if "connection" in each.c]
 
 
@@ -42,23 +44,23 @@ def content(harness: Harness) -> str:
 
 
 def fill_every_table(harness: Harness, directory: Path) -> None:
-    """Have something of connection ``crm`` in each table that has a connection."""
+    """Have something of connection ``acme`` in each table that has a connection."""
     store, now = harness.services.store, harness.now()
-    add_verified_connection(harness, "crm", harness.register_client("Zylker"))
+    add_verified_connection(harness, "acme", harness.register_client("Zylker"))
     target = directory / ".env"
     target.write_text("DEBUG=1\n")
-    deliver(harness, "dotenv", target)
-    reauthorize(harness)
-    harness.services.reauthorization.begin(["crm"])
-    harness.services.reauthorization.skip("crm")
-    store.access_permissions.add(AccessPermission("crm", 4711, "www-data", now))
-    token = harness.services.tokens.access_token("crm")
-    harness.services.tokens.access_token("crm", rejected=token.value)
+    deliver(harness, "dotenv", target, connection="acme")
+    reauthorize(harness, "acme")
+    harness.services.reauthorization.begin(["acme"])
+    harness.services.reauthorization.skip("acme")
+    store.access_permissions.add(AccessPermission("acme", 4711, "www-data", now))
+    token = harness.services.tokens.access_token("acme")
+    harness.services.tokens.access_token("acme", rejected=token.value)
     with store.database.write() as c:
-        insert_shared_grant(c, SharedGrant("crm", 2, "anna@old", now))
-    store.monitoring.record_notified(["grant-dead crm 2", "grant-dead books 1"], now)
-    failure = Failure("grant-dead", details={"name": "crm"})
-    store.grants.set_state("crm", 1, GrantState.REPLACED, failure)
+        insert_shared_grant(c, SharedGrant("acme", 2, "anna@old", now))
+    store.monitoring.record_notified(["grant-dead acme 2", "grant-dead books 1"], now)
+    failure = Failure("grant-dead", details={"name": "acme"})
+    store.grants.set_state("acme", 1, GrantState.REPLACED, failure)
 
 
 def test_every_row_has_the_new_name_and_every_secret_can_be_read(
@@ -66,24 +68,24 @@ def test_every_row_has_the_new_name_and_every_secret_can_be_read(
 ) -> None:
     fill_every_table(harness, tmp_path)
     store = harness.services.store
-    before = counts(harness, "crm")
+    before = counts(harness, "acme")
     assert all(before.values()), before
-    grants, destinations = store.grants.of_connection("crm"), store.destinations.all("crm")
-    left = harness.services.request_log.view("crm").token_requests_left
+    grants, destinations = store.grants.of_connection("acme"), store.destinations.all("acme")
+    left = harness.services.request_log.view("acme").token_requests_left
 
-    rename(harness)
+    rename(harness, "acme", "acme-eu")
 
-    assert not any(counts(harness, "crm").values())
-    assert counts(harness, "crm-eu") == {**before, "events": before["events"] + 1}
-    assert not re.search(r"""['" ]crm['" ]""", content(harness))
-    renamed = store.grants.of_connection("crm-eu")
+    assert not any(counts(harness, "acme").values())
+    assert counts(harness, "acme-eu") == {**before, "events": before["events"] + 1}
+    assert [each for each in content(harness).splitlines() if MENTIONS.search(each)] == []
+    renamed = store.grants.of_connection("acme-eu")
     assert [e.refresh_token for e in renamed] == [e.refresh_token for e in grants]
-    assert [e.previous_content for e in store.destinations.all("crm-eu")] == [
+    assert [e.previous_content for e in store.destinations.all("acme-eu")] == [
         e.previous_content for e in destinations
     ]
-    assert store.monitoring.notified().keys() == {"grant-dead crm-eu 2", "grant-dead books 1"}
-    assert harness.services.request_log.view("crm-eu").token_requests_left == left
-    assert store.events.of_connection("crm-eu")[0].details == {"previous_name": "crm"}
+    assert store.monitoring.notified().keys() == {"grant-dead acme-eu 2", "grant-dead books 1"}
+    assert harness.services.request_log.view("acme-eu").token_requests_left == left
+    assert store.events.of_connection("acme-eu")[0].details == {"previous_name": "acme"}
 
 
 def test_the_token_is_served_under_the_new_name_and_unknown_under_the_old(

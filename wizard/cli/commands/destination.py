@@ -285,7 +285,7 @@ def _print_outcome(terminal: Terminal, changed: Destination, failure: Failure | 
         terminal.renderer.print_note("Its program was reloaded, so it is in use.")
     else:
         terminal.renderer.print_note(
-            "Whether its program uses it is unknown; `destination add --then` runs a reload command."
+            "Whether its program uses it is unknown: it has no reload command (--then)."
         )
 
 
