@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -34,7 +33,7 @@ UNATTENDED_TIMEOUT_SECONDS = 30
 @pass_terminal
 def status(terminal: Terminal, unattended: bool) -> None:
     """Show storage paths, the encryption key and the version."""
-    found = _collect_status(terminal, run_unattended(terminal) if unattended else None)
+    found = _collect_status(terminal, unattended)
     terminal.emit(found, lambda: _print_status(terminal, found))
 
 
@@ -52,7 +51,7 @@ def _print_status(terminal: Terminal, found: Status) -> None:
             renderer.print_command(f"{name}={value}")
 
 
-def _collect_status(terminal: Terminal, unattended: Mapping[str, str] | None) -> Status:
+def _collect_status(terminal: Terminal, unattended: bool) -> Status:
     from wizard.web import socket_owner  # slow to load, and most commands need no pages
 
     services = terminal.services
@@ -91,7 +90,7 @@ def _collect_status(terminal: Terminal, unattended: Mapping[str, str] | None) ->
         ),
         clients=len(services.store.clients.all()),
         cautions=tuple(caution_of(each) for each in services.cautions.of_installation()),
-        unattended=unattended,
+        unattended=run_unattended(terminal) if unattended else None,
     )
 
 
