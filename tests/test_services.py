@@ -1,5 +1,8 @@
-"""The rooms together: the climber that proves what the pages hand it."""
+"""The services together: each is built once, and the worker verifies what pages submit."""
 
+import os
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -9,8 +12,41 @@ from support.harness import Harness, settings_for
 from wizard.model import GrantState
 from wizard.services import Services
 
+THREADS = 8
 
-def test_a_submitted_grant_is_proved_by_the_time_the_house_is_closed(harness: Harness) -> None:
+
+def test_threads_that_need_a_service_together_share_it(harness: Harness) -> None:
+    barrier = threading.Barrier(THREADS)
+    workers = []
+
+    def use() -> None:
+        barrier.wait()
+        workers.append(harness.services.verification_worker)
+
+    threads = [threading.Thread(target=use) for _ in range(THREADS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(workers) == THREADS
+    assert len({id(worker) for worker in workers}) == 1
+
+
+def test_services_that_only_read_the_store_load_no_http_library(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from wizard.services import Services;"
+        "from wizard.settings import from_environment;"
+        "services = Services.open(from_environment(dict(ZOHO_WIZARD_HOME=sys.argv[1])));"
+        "services.store.overviews.all(); services.tokens; services.close();"
+        "print(*{'authlib', 'requests', 'urllib3', 'keyring'} & {*sys.modules})"
+    )
+    environment = {"PATH": os.defpath, "ZOHO_WIZARD_KEY_FILE": str(tmp_path / "key")}
+    command = [sys.executable, "-c", code, str(tmp_path / "home")]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
+
+
+def test_a_submitted_grant_is_verified_before_the_worker_stops(harness: Harness) -> None:
     harness.add_connection("crm")
     done = harness.authorize("crm")
     assert done.generation == 1
@@ -26,7 +62,7 @@ def test_a_submitted_grant_is_proved_by_the_time_the_house_is_closed(harness: Ha
     assert not harness.services.verification_worker.is_verifying("crm", 1)
 
 
-def test_a_climb_that_cannot_be_does_not_end_the_climber(harness: Harness) -> None:
+def test_a_verification_that_fails_does_not_end_the_worker(harness: Harness) -> None:
     harness.add_connection("crm")
     harness.authorize("crm")
 
@@ -39,12 +75,12 @@ def test_a_climb_that_cannot_be_does_not_end_the_climber(harness: Harness) -> No
     assert report.is_verified
 
 
-def test_a_closed_house_leaves_no_thread_behind(harness: Harness, tmp_path: Path) -> None:
+def test_closed_services_leave_no_thread_behind(harness: Harness, tmp_path: Path) -> None:
     settings = settings_for(tmp_path / "another", harness.simulator.url)
     with Services.open(settings, harness.simulator.clock) as services:
         services.verification_worker.submit("nix", 1)
 
-    assert "climber" not in [thread.name for thread in threading.enumerate()]
+    assert "verification-worker" not in [thread.name for thread in threading.enumerate()]
 
 
 def test_a_home_that_is_made_is_opened_while_another_process_holds_the_locks(

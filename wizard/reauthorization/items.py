@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from wizard.model import (
     Attempt,
     AttemptMode,
+    Client,
     Failure,
     FailureKind,
     Grant,
@@ -102,6 +103,29 @@ def item_state(snapshot: ItemSnapshot) -> tuple[ItemState, Failure | None]:
             return ItemState.PENDING, None
         return ItemState.AUTHORIZATION_FAILED, attempt.failure
     return ItemState.PENDING, None
+
+
+def to_item(snapshot: ItemSnapshot, client: Client) -> ReauthorizationItem:
+    """The item without `revoke_at`."""
+    stored, overview = snapshot.stored, snapshot.overview
+    state, failure = item_state(snapshot)
+    named = overview.grant or overview.candidate
+    email = named.account.email if named and named.account else ""
+    newest = overview.candidate or overview.grant
+    return ReauthorizationItem(
+        connection=stored.connection,
+        state=state,
+        email=stored.new_account_email or email,
+        location=named.location if named else overview.connection.location or client.location,
+        client_id=client.client_id,
+        client_name=client.name,
+        previous_generation=stored.previous_generation,
+        generation=newest.generation if newest else 0,
+        additional_scope=stored.additional_scope,
+        new_account_email=stored.new_account_email,
+        failure=failure,
+        retry_at=retry_time(failure, snapshot.report) if state in RETRYING_STATES else None,
+    )
 
 
 def is_reauthorized(stored: StoredReauthorizationItem, current: Grant | None) -> bool:

@@ -1,25 +1,25 @@
 """Repairs: begun, paused, resumed, and carried on after each consent."""
 
-from collections.abc import Collection, Iterable
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
-from datetime import datetime, timedelta
+from dataclasses import replace
+from datetime import timedelta
 
 from wizard.authorization import AuthorizationService
 from wizard.delivery.service import DeliveryService
 from wizard.errors import WizardError, fail
 from wizard.locks import hold_lock
-from wizard.model import Attempt, Clock, Grant, GrantState
+from wizard.model import Clock, GrantState
 from wizard.model.states import ItemState
 from wizard.paths import Paths
 from wizard.reauthorization.items import (
-    RETRYING_STATES,
     ItemSnapshot,
     ReauthorizationItem,
     is_account_transfer,
     is_reauthorized,
     is_same_email,
-    item_state,
-    retry_time,
+    to_item,
     transfer_failure,
 )
 from wizard.reauthorization.plan import (
@@ -30,9 +30,14 @@ from wizard.reauthorization.plan import (
     determine_next_action,
     in_consent_order,
 )
-from wizard.reauthorization.swap import Swap
-from wizard.store import ConnectionOverview, Store, StoredReauthorization, StoredReauthorizationItem
-from wizard.tokens.budgets import ConsentSchedule
+from wizard.reauthorization.swap import ACTIVATION_EVENTS, Swap, unused_at
+from wizard.store import (
+    ConnectionOverview,
+    Destination,
+    Store,
+    StoredReauthorization,
+    StoredReauthorizationItem,
+)
 from wizard.tokens.request_log import RequestLog
 from wizard.tokens.service import TokenService
 from wizard.verification.steps import SUSPECTED_REJECTION
@@ -102,11 +107,13 @@ class ReauthorizationService:
 
         Raises ``unknown-connection``, ``nothing-to-repair``.
         """
-        fresh = self._new_items(names, new_account_email=new_account_email)
-        items = [self._to_item(line, now) for line, now in self._with_overviews(fresh)]
-        return create_plan(
-            items, {line.client_id: self._consent_schedule(line) for line in items}, self._clock()
-        )
+        names = self._names_or_rejected(names)
+        overviews = self._overviews(names)
+        stored = self._new_items(names, overviews, new_account_email=new_account_email)
+        items = self._to_items(stored, overviews)
+        schedules = self._request_log.consent_schedules(_places(items))
+        by_client = {client_id: schedule for (client_id, _location), schedule in schedules.items()}
+        return create_plan(items, by_client, self._clock())
 
     def begin(
         self,
@@ -122,63 +129,62 @@ class ReauthorizationService:
         person who takes them over; `revoke_after` the grace of superseded tokens. Raises
         ``unknown-connection``, ``nothing-to-repair``.
         """
-        items = self._new_items(names, additional_scope, new_account_email, grace_period)
+        names = self._names_or_rejected(names)
+        items = self._new_items(
+            names, self._overviews(names), additional_scope, new_account_email, grace_period
+        )
         before = self.current()
         if before is not None and before.is_done:
             self.end()
         self._store.reauthorizations.begin(items, self._clock())
-        return self._to_reauthorization(self._require_current())
+        stored = self._require_current()
+        return self._to_reauthorization(stored, self._overviews_of(stored))
+
+    def _names_or_rejected(self, names: Collection[str]) -> tuple[str, ...]:
+        names = tuple(dict.fromkeys(names)) or self.rejected_connections()
+        if not names:
+            raise fail("nothing-to-repair")
+        return names
 
     def _new_items(
         self,
         names: Collection[str],
+        overviews: Mapping[str, ConnectionOverview],
         additional_scope: tuple[str, ...] = (),
         new_account_email: str = "",
         grace_period: timedelta = DEFAULT_GRACE_PERIOD,
     ) -> list[StoredReauthorizationItem]:
-        names = tuple(dict.fromkeys(names)) or self.rejected_connections()
-        if not names:
-            raise fail("nothing-to-repair")
-        now = self._clock()
-        self._store.overviews.all(names)
-        return [
-            StoredReauthorizationItem(
-                name,
-                self._store.connections.get(name).generation,
-                now,
-                additional_scope,
-                new_account_email,
-                grace_period,
-            )
-            for name in names
-        ]
+        for name in names:
+            if name not in overviews:
+                self._store.connections.get(name)  # raises
+        generations = {name: overviews[name].connection.generation for name in names}
+        details = self._clock(), additional_scope, new_account_email, grace_period
+        return [StoredReauthorizationItem(name, generations[name], *details) for name in names]
 
     # a repair under way
 
     def current(self) -> Reauthorization | None:
         """The repair under way; None: there is none."""
         stored = self._store.reauthorizations.current()
-        return self._to_reauthorization(stored) if stored else None
+        return self._to_reauthorization(stored, self._overviews_of(stored)) if stored else None
 
     def latest_items(self, names: Collection[str]) -> tuple[ReauthorizationItem, ...]:
         """How the last repair of each of `names` stands, or ended, in the order of consents."""
-        items = [line for name, line in self._store.reauthorizations.latest_items(names).items()]
-        return tuple(
-            in_consent_order(self._to_item(line, now) for line, now in self._with_overviews(items))
-        )
+        stored = self._store.reauthorizations.latest_items(names)
+        items = self._to_items(stored.values(), self._overviews(stored))
+        return tuple(in_consent_order(items))
 
     def current_and_next(self) -> tuple[Reauthorization, NextAction] | None:
         """The repair under way, and what comes next as it stands; None: there is none."""
         stored = self._store.reauthorizations.current()
         if stored is None:
             return None
-        reauthorization, now = self._to_reauthorization(stored), self._clock()
-        places = {(line.client_id, line.location): line for line in reauthorization.items}
-        free = {
-            place: self._consent_schedule(line).next_start(now) for place, line in places.items()
-        }
+        now, overviews = self._clock(), self._overviews_of(stored)
+        reauthorization = self._to_reauthorization(stored, overviews)
+        schedules = self._request_log.consent_schedules(_places(reauthorization.items))
+        next_consent_at = {place: each.next_start(now) for place, each in schedules.items()}
         return reauthorization, determine_next_action(
-            reauthorization, free, self._last_signed_in_emails(stored), now
+            reauthorization, next_consent_at, _last_signed_in_emails(stored, overviews), now
         )
 
     def next_action(self) -> NextAction | None:
@@ -253,7 +259,8 @@ class ReauthorizationService:
     def revoke_replaced_tokens(self) -> None:
         """Revoke the superseded tokens of all repairs whose time has come. What Zoho does not
         take now is tried again at the next call."""
-        for name, item in self._store.reauthorizations.latest_items().items():
+        names = self._store.grants.connections_with_replaced()
+        for name, item in self._store.reauthorizations.latest_items(names).items():
             current = self._store.grants.get(name)
             if current is not None and is_reauthorized(item, current):
                 with suppress(WizardError):
@@ -283,82 +290,63 @@ class ReauthorizationService:
             raise fail("no-repair")
         return stored
 
-    def _to_reauthorization(self, stored: StoredReauthorization) -> Reauthorization:
-        items = [self._to_item(item, now) for item, now in self._with_overviews(stored.items)]
-        return Reauthorization(stored.started_at, stored.paused, tuple(in_consent_order(items)))
+    def _overviews(self, names: Collection[str]) -> dict[str, ConnectionOverview]:
+        return {row.connection.name: row for row in self._store.overviews.all(names)}
 
-    def _with_overviews(
-        self, items: Collection[StoredReauthorizationItem]
-    ) -> Iterable[tuple[StoredReauthorizationItem, ConnectionOverview]]:
-        names = [line.connection for line in items]
-        self._store.include(names)
-        rows = self._store.overviews.all(names)
-        known = {row.connection.name: row for row in rows}
-        return [(line, known[line.connection]) for line in items if line.connection in known]
+    def _overviews_of(self, stored: StoredReauthorization) -> dict[str, ConnectionOverview]:
+        return self._overviews([each.connection for each in stored.items])
 
-    def _to_item(
-        self, item: StoredReauthorizationItem, overview: ConnectionOverview
-    ) -> ReauthorizationItem:
-        snapshot = self._snapshot(item, overview)
-        state, failure = item_state(snapshot)
-        client = self._store.clients.get(overview.connection.client_id)
-        named = overview.grant or overview.candidate
-        email = named.account.email if named and named.account else ""
-        newest = overview.candidate or overview.grant
-        return ReauthorizationItem(
-            connection=item.connection,
-            state=state,
-            email=item.new_account_email or email,
-            location=named.location if named else overview.connection.location or client.location,
-            client_id=client.client_id,
-            client_name=client.name,
-            previous_generation=item.previous_generation,
-            generation=newest.generation if newest else 0,
-            additional_scope=item.additional_scope,
-            new_account_email=item.new_account_email,
-            failure=failure,
-            retry_at=retry_time(failure, snapshot.report) if state in RETRYING_STATES else None,
-            revoke_at=self._revoke_at(item, state, overview.grant),
-        )
+    def _to_reauthorization(
+        self, stored: StoredReauthorization, overviews: Mapping[str, ConnectionOverview]
+    ) -> Reauthorization:
+        items = in_consent_order(self._to_items(stored.items, overviews))
+        return Reauthorization(stored.started_at, stored.paused, tuple(items))
 
-    def _snapshot(
-        self, item: StoredReauthorizationItem, overview: ConnectionOverview
-    ) -> ItemSnapshot:
-        name, candidate = item.connection, overview.candidate
-        return ItemSnapshot(
-            stored=item,
-            overview=overview,
-            report=self._store.verification_reports.get(name, candidate.generation)
-            if candidate
-            else None,
-            attempt=self._newest_attempt(item),
-            destinations=self._store.destinations.all(name),
-        )
+    def _to_items(
+        self,
+        stored_items: Iterable[StoredReauthorizationItem],
+        overviews: Mapping[str, ConnectionOverview],
+    ) -> list[ReauthorizationItem]:
+        """The items as they are now. The number of statements doesn't grow with them."""
+        has_candidate = [name for name, each in overviews.items() if each.candidate]
+        reports = self._store.verification_reports.of_candidates(has_candidate)
+        clients = {each.client_id: each for each in self._store.clients.all()}
+        destinations: dict[str, list[Destination]] = defaultdict(list)
+        for destination in self._store.destinations.all():
+            destinations[destination.connection].append(destination)
+        activations = self._store.grants.activations_over_replaced(overviews, ACTIVATION_EVENTS)
+        items = []
+        for stored in stored_items:
+            name = stored.connection
+            overview = overviews.get(name)
+            if overview is None:  # removed since
+                continue
+            candidate, current = overview.candidate, overview.grant
+            report = reports.get((name, candidate.generation)) if candidate else None
+            attempt = overview.attempt
+            if attempt and attempt.created_at < stored.started_at:
+                attempt = None
+            snapshot = ItemSnapshot(stored, overview, report, attempt, destinations[name])
+            item = to_item(snapshot, clients[overview.connection.client_id])
+            if current and item.state is ItemState.REAUTHORIZED and name in activations:
+                since = activations[name] or current.granted_at
+                revoke_at = unused_at(current, since, destinations[name], stored.grace_period)
+                item = replace(item, revoke_at=revoke_at)
+            items.append(item)
+        return items
 
-    def _newest_attempt(self, item: StoredReauthorizationItem) -> Attempt | None:
-        newest = self._store.attempts.newest(item.connection)
-        return newest if newest and newest.created_at >= item.started_at else None
 
-    def _revoke_at(
-        self, item: StoredReauthorizationItem, state: ItemState, current: Grant | None
-    ) -> datetime | None:
-        if current is None or state is not ItemState.REAUTHORIZED:
-            return None
-        return self._swap.revoke_at(current, item.grace_period)
+def _last_signed_in_emails(
+    stored: StoredReauthorization, overviews: Mapping[str, ConnectionOverview]
+) -> dict[str, str]:
+    """Who consented last in each data center since the re-authorization began, including consents
+    that led to another account."""
+    newest = (each.newest for each in overviews.values())
+    grants = [each for each in newest if each and each.granted_at >= stored.started_at]
+    grants.sort(key=lambda grant: grant.granted_at)
+    return {grant.location: grant.account.email for grant in grants if grant.account}
 
-    def _last_signed_in_emails(self, stored: StoredReauthorization) -> dict[str, str]:
-        """Who consented last in each data centre since the repair began, stray ones too."""
-        grants = [
-            each
-            for item in stored.items
-            for each in self._store.grants.of_connection(item.connection)
-        ]
-        grants = [grant for grant in grants if grant.granted_at >= stored.started_at]
-        grants.sort(key=lambda grant: grant.granted_at)
-        return {grant.location: grant.account.email for grant in grants if grant.account}
 
-    def _consent_schedule(self, item: ReauthorizationItem) -> ConsentSchedule:
-        """How fast the consents of the line's client may follow each other."""
-        return self._request_log.consent_schedule(
-            self._store.clients.get(item.client_id), item.location
-        )
+def _places(items: Iterable[ReauthorizationItem]) -> list[tuple[str, str]]:
+    """The clients with the data centers where their codes are exchanged, each once."""
+    return list(dict.fromkeys((each.client_id, each.location) for each in items))

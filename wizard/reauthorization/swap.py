@@ -17,7 +17,7 @@ from wizard.reauthorization.items import has_current_delivery
 from wizard.store import Destination, Store
 from wizard.tokens.service import TokenService
 
-_ACTIVATION_EVENTS = ("grant-verified", "grant-accepted")
+ACTIVATION_EVENTS = ("grant-verified", "grant-accepted")
 """Lines of the history that say since when a grant is current."""
 
 
@@ -89,7 +89,7 @@ def active_since(current: Grant, history: Sequence[Event]) -> datetime:
     times = [
         event.at
         for event in history
-        if event.kind in _ACTIVATION_EVENTS and event.details.get("generation") == generation
+        if event.kind in ACTIVATION_EVENTS and event.details.get("generation") == generation
     ]
     return max(times, default=current.granted_at)
 

@@ -7,17 +7,31 @@ from datetime import datetime
 from functools import partial
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, Update, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    Text,
+    Update,
+    cast,
+    func,
+    select,
+    type_coerce,
+    update,
+)
 
 from wizard.errors import fail
 from wizard.model import Account, AttemptState, Failure, Grant, GrantState, Organization
 from wizard.store import schema
 from wizard.store.attempts import advance
+from wizard.store.columns import UtcDateTime
 from wizard.store.repository import Repository, insert_row, update_one
 from wizard.vault import Vault, labels
 
 _T = schema.grants
 _CONNECTIONS = schema.connections
+_EVENTS = schema.events.c
 
 ACTIVE_STATES = (
     GrantState.NOT_VERIFIED,
@@ -259,6 +273,43 @@ class GrantRepository(Repository):
             for row in c.execute(query):
                 users[row.client_id, row.location].append(row.connection)
         return users
+
+    def connections_with_replaced(self) -> frozenset[str]:
+        """The connections that have a replaced grant whose refresh token isn't revoked yet."""
+        query = (
+            select(_T.c.connection)
+            .join(_CONNECTIONS, _CONNECTIONS.c.name == _T.c.connection)
+            .where(_T.c.state == GrantState.REPLACED, _T.c.generation < _CONNECTIONS.c.generation)
+        )
+        with self.database.read() as c:
+            return frozenset(c.scalars(query))
+
+    def activations_over_replaced(
+        self, names: Collection[str], activation_events: Collection[str]
+    ) -> dict[str, datetime | None]:
+        """The connections in `names` that have a replaced grant whose refresh token isn't revoked
+        yet, each with the time of the event that made its current grant current."""
+        activation = (
+            (_EVENTS.connection == _T.c.connection)
+            & _EVENTS.kind.in_(activation_events)
+            & (
+                func.json_extract(type_coerce(_EVENTS.details, Text), "$.generation")
+                == cast(_CONNECTIONS.c.generation, Text)
+            )
+        )
+        query = (
+            select(_T.c.connection, func.max(_EVENTS.at, type_=UtcDateTime))
+            .join(_CONNECTIONS, _CONNECTIONS.c.name == _T.c.connection)
+            .outerjoin(schema.events, activation)
+            .where(
+                _T.c.connection.in_(names),
+                _T.c.state == GrantState.REPLACED,
+                _T.c.generation < _CONNECTIONS.c.generation,
+            )
+            .group_by(_T.c.connection)
+        )
+        with self.database.read() as c:
+            return {row.connection: row[1] for row in c.execute(query)}
 
     def _select_grants(self, *conditions: ColumnElement[bool]) -> tuple[Grant, ...]:
         query = select(_T).where(*conditions).order_by(_T.c.generation.desc())

@@ -5,11 +5,11 @@ from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, delete, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, delete, select, tuple_, update
 
 from wizard.model import VerificationReport, VerificationStep
 from wizard.store import schema
-from wizard.store.grants import IS_RECENT
+from wizard.store.grants import CANDIDATE_STATES, IS_RECENT
 from wizard.store.repository import Repository, insert_row, update_one
 
 _T = schema.verification_reports
@@ -71,6 +71,21 @@ class VerificationReportRepository(Repository):
             condition &= _T.c.generation == generation
         with self.database.read() as c:
             return next(iter(select_reports(c, condition).values()), None)
+
+    def of_candidates(self, names: Collection[str]) -> dict[tuple[str, int], VerificationReport]:
+        """The reports of grants that are neither verified nor discarded, of connections `names`, by
+        connection and generation."""
+        candidates = (
+            select(_GRANTS.connection, _GRANTS.generation)
+            .join(schema.connections, _CONNECTIONS.name == _GRANTS.connection)
+            .where(
+                _GRANTS.connection.in_(names),
+                _GRANTS.state.in_(CANDIDATE_STATES),
+                _GRANTS.generation > _CONNECTIONS.generation,
+            )
+        )
+        with self.database.read() as c:
+            return select_reports(c, tuple_(_T.c.connection, _T.c.generation).in_(candidates))
 
     def _load_recent(self, names: Collection[str]) -> RecentReports:
         with self.database.read() as c:

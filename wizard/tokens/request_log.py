@@ -6,7 +6,8 @@ below each of these numbers. The ledger lives in the store, so that it holds for
 after a restart.
 """
 
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -213,13 +214,25 @@ class RequestLog:
         ]
         return {entry.location: entry.outcome for entry in found}
 
-    def consent_schedule(self, client: Client, location: str) -> budgets.ConsentSchedule:
-        """How fast consents with `client` may follow each other whose codes are exchanged in a data
-        centre."""
-        logged_requests = self._requests_of_client(client.client_id, location)
-        return budgets.consent_schedule(
-            self._recent_authorizations(client.client_id), logged_requests, self._clock()
+    def consent_schedules(
+        self, places: Collection[tuple[str, str]]
+    ) -> dict[tuple[str, str], budgets.ConsentSchedule]:
+        """How fast consents may follow each other, by client id and data center, for `places`."""
+        now, client_ids = self._clock(), {client_id for client_id, _location in places}
+        requests = self._store.request_log.requests(
+            since=self._ago(COUNT_BY_CLIENT_DURATION),
+            client_id=next(iter(client_ids)) if len(client_ids) == 1 else None,
         )
+        authorizations, of_place = defaultdict(list), defaultdict(list)
+        for request in requests:
+            if request.kind is RequestKind.AUTHORIZATION and request.at >= self._ago(WINDOW):
+                authorizations[request.client_id].append(request)
+        for request in self._without_future(requests):
+            of_place[request.client_id, request.location].append(request)
+        return {
+            place: budgets.consent_schedule(authorizations[place[0]], of_place[place], now)
+            for place in places
+        }
 
     def was_refreshed_within(self, grant: Grant, max_age: timedelta) -> bool:
         """Whether an access token was made for `grant` within `span`."""
