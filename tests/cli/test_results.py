@@ -226,6 +226,17 @@ def test_every_command_prints_what_its_schema_says(shell: Shell, tmp_path: Path)
     assert recorder.commands == RESULTS.keys() - {"error"}
 
 
+def test_without_a_command_the_link_to_the_app_is_printed_as_json(shell: Shell) -> None:
+    serving = shell.start("serve", "--json")
+    serving.read_stdout_line()
+
+    opened = shell.run("--json")
+
+    event = validate(json.loads(opened.stdout), "serve")
+    assert event["browser_link"].startswith(f"http://localhost:{shell.port}/browser-link/")
+    serving.finish(signal.SIGTERM)
+
+
 @pytest.mark.parametrize(
     ("words", "option"),
     [

@@ -8,7 +8,7 @@ from support.claims import over_rows
 from support.harness import Harness
 from support.shell import PROCESS_TIMEOUT_SECONDS, Shell
 
-from wizard.cli.masking import Masker
+from wizard.cli.commands.run import Masker
 
 TOKEN = f"1000.{'ab' * 16}.{'cd' * 16}"
 OTHER = f"1004.{'01' * 16}.{'ef' * 16}"

@@ -691,12 +691,15 @@ class RemovedAccess:
 
 @dataclass(frozen=True)
 class ServeEvent:
-    """One line of `serve`: it is ready, was asked for a new link, or stops."""
+    """One line of `serve`: it is ready, was asked for a new link, or stops.
+
+    `zoho-wizard` without a command prints the first.
+    """
 
     event: Literal["serving", "link", "stopping"]
     base_url: str
     browser_link: str | None
-    """Works once, for ten minutes."""
+    """Works once, for ten minutes; null if a browser was opened."""
 
 
 @dataclass(frozen=True)

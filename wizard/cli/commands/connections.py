@@ -328,7 +328,7 @@ def _requests_left(budget: RequestBudget) -> str:
     if budget.deferrable_requests_left == budget.token_requests_left:
         return text
     left = budget.deferrable_requests_left
-    return f"{text}; {left} for a diagnosis, which leaves some for the client's other connections"
+    return f"{text}; {left} of them for a diagnosis"
 
 
 def _client_requests_left(budget: RequestBudget) -> str:

@@ -210,13 +210,15 @@ def open_app(
 ) -> None:
     """Open a page of the wizard that is serving, or serve until stopped.
 
-    With ``--json``, prints what `result` makes of the browser link, None if a browser was opened.
+    With ``--json``, prints what `result` makes of the browser link (None if a browser was opened),
+    by default a `ServeEvent`.
     """
+    base_url = terminal.services.settings.base_url
 
     def show(create_browser_link: BrowserLinkFactory) -> None:
         link = open_page(page, create_browser_link, terminal.settings, terminal.renderer)
-        if result is not None:
-            terminal.emit_event(result(link), lambda: None)
+        event = result(link) if result else ServeEvent("serving", base_url, link)
+        terminal.emit_event(event, lambda: None)
 
     if running := _find_running_server(terminal.services):
         show(running)
