@@ -24,7 +24,7 @@ def stop_while_waiting(shell: Shell, shell_harness: Harness, *options: str) -> C
     running = shell.start("reauthorize", "crm", "--no-browser", *options)
     [url] = re.findall(URL, running.wait_for_stderr(URL))
     running.send_line(controls.authorize(url, ANNA, ""))
-    running.wait_for_stderr(r"minutes? left")
+    running.wait_for_stderr(r"\d+ min left")
     return running.finish(signal.SIGINT)
 
 
