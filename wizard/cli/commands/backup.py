@@ -261,8 +261,8 @@ def _print_incidents(
     terminal: Terminal, services: Services, outcomes: list[VerificationOutcome]
 ) -> None:
     """Print what failed, each cause once."""
-    findings = {each.name: each.explanation for each in outcomes if each.explanation}
-    failures = {name: found.failure for name, found in findings.items() if found.failure}
+    explained = {each.name: each.explanation for each in outcomes if each.explanation}
+    failures = {name: found.failure for name, found in explained.items() if found.failure}
     working = [each.name for each in outcomes if each.explanation is None]
     print_incidents(
         terminal.renderer,

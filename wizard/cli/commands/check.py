@@ -46,7 +46,7 @@ COLUMNS = ("Connection", "State", "What it reaches, or what is in the way")
 )
 @click.option(
     "--ignore-wait",
-    "insisted",
+    "ignore_wait",
     is_flag=True,
     help="Check one connection in spite of a rate limit: once, within the budget.",
 )
@@ -57,7 +57,7 @@ def check(
     all_connections: bool,
     full: bool,
     wait: timedelta,
-    insisted: bool,
+    ignore_wait: bool,
 ) -> None:
     """Check whether connections work.
 
@@ -68,9 +68,9 @@ def check(
     store = terminal.services.store
     named = [] if all_connections else [store.connections.get(name) for name in names]
     selected = [connection.name for connection in named or store.connections.all()]
-    if insisted and len(named) != 1:
+    if ignore_wait and len(named) != 1:
         raise click.UsageError("--ignore-wait takes one NAME.")
-    need = RefreshPurpose.INSISTED if insisted else RefreshPurpose.VERIFICATION
+    need = RefreshPurpose.INSISTED if ignore_wait else RefreshPurpose.VERIFICATION
     exit_with_result(terminal, run_checks(terminal, selected, full=full, need=need, wait=wait))
 
 

@@ -114,7 +114,7 @@ def _affects_explanation(explanation: Explanation, answer: str) -> bool:
 
 
 def _read_paste(terminal: Terminal) -> str:
-    """All of stdin, of which the end is kept; a person is told how to end."""
+    """The end of stdin; on a terminal, says how to finish the input."""
     terminal.require_piped_input("what you saw")
     if terminal.is_interactive:
         end = "Ctrl-Z and Enter" if sys.platform == "win32" else "Ctrl-D"

@@ -345,7 +345,7 @@ def _request_message(
     authorizations: Sequence[tuple[ReauthorizationItem, StartedAttempt]],
 ) -> str:
     item, first = authorizations[0]
-    links = "\n".join(f"   {each.connection}: {begun.url}" for each, begun in authorizations)
+    links = "\n".join(f"   {each.connection}: {started.url}" for each, started in authorizations)
     return message(
         "letters",
         "consent-request",

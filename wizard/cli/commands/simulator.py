@@ -122,7 +122,7 @@ def _serve_demo(
         report("serving", lambda: _print_demo(terminal, simulated, create_browser_link))
         new_link = partial(print_browser_link, terminal, create_browser_link)
         wait_until(stopped, lambda: report("link", new_link))
-        stopping = "Stopping: what is under way is finished first."
+        stopping = "Stopping: finishing what is running."
         report("stopping", lambda: terminal.renderer.print_note(stopping))
 
 

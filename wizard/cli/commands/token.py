@@ -155,12 +155,12 @@ def get_token(
 
 
 def _notify_rejected(terminal: Terminal, name: str) -> None:
-    """Tell whoever is told by ``watch --notify`` at once, the first time."""
+    """Send a notification of ``monitor --notify`` at once, the first time."""
     for failure in terminal.services.monitoring.notify_rejected(name):
         terminal.renderer.print_explanation(terminal.explain(failure))
 
 
 def _retry_time(failure: Failure, now: datetime, deadline: datetime) -> datetime | None:
-    """When to try again; None where that is too late, or no wait mends it."""
+    """When to try again; None if that is too late, or waiting doesn't help."""
     until = failure.retry_at or min(now + DEFAULT_RETRY_DELAY, deadline)
     return until if failure.temporary and now < until <= deadline else None

@@ -80,7 +80,7 @@ def alone(home: Paths) -> AbstractContextManager[None]:
 def _already_served(home: Paths, address: str = "") -> WizardError:
     with suppress(OSError):
         address = address or Path(home.serving_address).read_text("utf-8")
-    known = {"address": address} if address else {}  # it may have just begun
+    known = {"address": address} if address else {}  # it may have just started
     return fail("already-served", path=home.data_dir, **known)
 
 
@@ -199,7 +199,7 @@ def serve(terminal: Terminal, share: Path | None) -> None:
         wait_until(stop_event, lambda: report("link", new_link))
         terminal.emit_event(
             ServeEvent("stopping", base_url, None),
-            lambda: terminal.renderer.print_note("Stopping: what is under way is finished first."),
+            lambda: terminal.renderer.print_note("Stopping: finishing what is running."),
         )
 
 
