@@ -1,7 +1,6 @@
-"""Where a connection stands, and why: derived from the store each time, never stored.
+"""The status of a connection and why it has it: derived from the store each time, never stored.
 
-Closing the laptop, a second tab and the command line all see the same step, because nothing but
-the stored connection, its attempts, grants and receipts says what it is.
+Another tab, another process and the command line all derive the same.
 """
 
 from dataclasses import dataclass, replace
@@ -70,7 +69,7 @@ STORED_FIELDS = (
     "origin",
     "details",
 )
-"""Parts of the evidence that asking may have changed in the store."""
+"""Parts of the evidence that a probe may have changed in the store."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +87,7 @@ class ExplainedStatus:
 
 
 class DiagnosisService:
-    """Explains failures with what is known of the connection they met."""
+    """Explains failures with what is known of the connection."""
 
     def __init__(
         self,
@@ -116,18 +115,18 @@ class DiagnosisService:
         return render(self.judge(name, failure, answers))
 
     def explain_client_failure(self, client: Client, failure: Failure) -> Explanation:
-        """Explain `failure` of a client's pre-flight; asks nobody."""
+        """Explain a failure of a client's pre-flight by what is stored. Sends nothing."""
         return explain_evidence(self._stored_evidence.of_client(client, failure))
 
     def evidence(self, name: str, failure: Failure | None = None) -> Evidence:
-        """What is stored that bears upon `failure` of connection `name`; asks nobody."""
+        """What is stored about a failure of connection `name`. Sends nothing."""
         return self._stored_evidence.of_connection(name, failure)
 
     def gather_evidence(self, evidence: Evidence, *, search: bool = False) -> Evidence:
-        """`evidence` of a connection, completed by at most four asks of its data centre.
+        """Complete the evidence of a connection with at most four requests to its data center.
 
-        Without a failure, what fails becomes the failure, and nothing may. `search` is the
-        person's word that every data centre may be asked for a client that is unknown at home.
+        Without a failure, the first request that fails becomes the failure. `search` allows asking
+        every data center for a client that its own doesn't know.
         """
         if evidence.connection is None:
             return evidence
@@ -154,10 +153,10 @@ class DiagnosisService:
         search: bool = False,
         answers: tuple[str, ...] = (),
     ) -> Explanation:
-        """Explain what is wrong with connection `name`, or `failure` of it, asking what decides.
+        """Explain what is wrong with connection `name`, or explain `failure`, with the requests
+        that decide.
 
-        What a person has `told` may answer a question about what failed before, where nothing
-        fails now.
+        If nothing fails now, a person's answers may belong to the failure that is stored.
         """
         evidence = self.gather_evidence(self.evidence(name, failure), search=search)
         stored = self.status_of(name, answers) if answers and evidence.failure is None else None
@@ -166,7 +165,7 @@ class DiagnosisService:
         return render(_judge(evidence, answers))
 
     def possible_zoho_pages(self, name: str) -> tuple[Explanation, ...]:
-        """What may have stood on the page at Zoho from which nobody came back."""
+        """The pages of Zoho that may have ended an authorization without a callback, explained."""
         return tuple(self.explain(name, Failure(code)) for code in codes_with("zoho_page"))
 
     def status_of(
@@ -231,7 +230,7 @@ _ENDED_CODES = {
 
 
 def _observed_failure(evidence: Evidence) -> Failure | None:
-    """What went wrong, by what was heard: a grant that has died says more than what was met."""
+    """What went wrong, by what was observed. A rejected grant says more than the failure before."""
     probe_results = (evidence.refresh_result, evidence.user_info_result, evidence.read_result)
     refused = [
         each.failure for each in probe_results if each is not None and each.failure is not None
@@ -248,14 +247,14 @@ def _observed_failure(evidence: Evidence) -> Failure | None:
 
 
 def _pending_failure(grant: Grant | None) -> Failure | None:
-    """Why a grant that works is not in use: it reaches somebody else, or was never proved."""
+    """Why a working grant isn't in use: it belongs to another account, or was never verified."""
     if grant is None or grant.state is GrantState.VERIFIED:
         return None
     return grant.failure or Failure("not-proved", details={"name": grant.connection})
 
 
 def _rate_limit_failure(evidence: Evidence) -> Failure | None:
-    """That Zoho gives no new access token for a while, which shows when the one at hand ends."""
+    """That Zoho issues no new access token for a while; the current one still works."""
     grant, until = evidence.grant, evidence.access_token_expires_at
     if grant is None or evidence.now is None or until is None:
         return None

@@ -1,7 +1,7 @@
-"""Why a product refuses an access token: some ten words of ten products, meaning the same.
+"""Why a product rejects an access token. Ten products have some ten words for it.
 
-An access token lives for an hour, in the data centre that issued it, as long as its refresh token
-lives, and among the last ten that were made from it.
+An access token works for an hour, in the data center that issued it, as long as its refresh token
+does, and while it is one of the last ten of that refresh token.
 """
 
 from datetime import timedelta
@@ -27,13 +27,13 @@ from wizard.zoho import limits
 MAX_ACCESS_TOKENS = limits().access_tokens_per_refresh_token
 ACCESS_TOKEN_LIFETIME = timedelta(seconds=limits().access_token_lifetime_seconds)
 CLIENT_CREDENTIALS = "client_credentials"
-"""The grant type of a Self Client's tokens that speak for no person."""
+"""The grant type of a Self Client's tokens that belong to no user."""
 CLOCK_SKEW_TOLERANCE = timedelta(seconds=60)
-"""A difference of clocks beyond which people should know of it."""
+"""A larger difference between the clocks is reported."""
 
 
 def count_issued_tokens(evidence: Evidence) -> int:
-    """Access tokens made here from the grant within the life of one."""
+    """How many access tokens the wizard requested with the grant within one lifetime."""
     grant_record = evidence.grant_record
     if grant_record is None or evidence.now is None:
         return 0
@@ -48,7 +48,7 @@ def count_issued_tokens(evidence: Evidence) -> int:
 
 
 def from_other_data_center(evidence: Evidence) -> CauseEstimate | None:
-    """An access token works in the data centre that issued it, and in no other."""
+    """An access token works only in the data center that issued it."""
     code, asked, grant = (
         "access-token-of-other-data-centre",
         evidence.sent_request.location,
@@ -66,7 +66,7 @@ def from_other_data_center(evidence: Evidence) -> CauseEstimate | None:
 
 
 def evicted(evidence: Evidence) -> CauseEstimate | None:
-    """One more than ten from one refresh token kills the oldest at once."""
+    """Another token after ten from one refresh token evicts the oldest at once."""
     made = count_issued_tokens(evidence)
     if made > MAX_ACCESS_TOKENS:
         return likely("access-token-evicted", evidence_item("many-minted", count=str(made)))
@@ -89,7 +89,7 @@ def evicted(evidence: Evidence) -> CauseEstimate | None:
 
 
 def expired(evidence: Evidence) -> CauseEstimate | None:
-    """It lives for an hour."""
+    """It works for an hour."""
     age = evidence.sent_request.access_token_age
     if age is not None:
         old = counted_evidence_item("token-age", age // timedelta(minutes=1))
@@ -103,7 +103,7 @@ def expired(evidence: Evidence) -> CauseEstimate | None:
 
 
 def clock_skewed(evidence: Evidence) -> CauseEstimate | None:
-    """A clock that is behind takes a dead token for a living one."""
+    """A slow clock makes an expired token look valid."""
     skew = evidence.clock_skew
     if skew is None or abs(skew) <= CLOCK_SKEW_TOLERANCE:
         return None
@@ -115,7 +115,7 @@ def clock_skewed(evidence: Evidence) -> CauseEstimate | None:
 
 
 def client_credentials_token(evidence: Evidence) -> CauseEstimate | None:
-    """A client-credentials token speaks for an organization and for no person."""
+    """A client-credentials token belongs to an organization and to no user."""
     if evidence.sent_request.grant_type == CLIENT_CREDENTIALS:
         return likely("client-credentials-token", evidence_item("asked-without-user"))
     return (
@@ -126,7 +126,7 @@ def client_credentials_token(evidence: Evidence) -> CauseEstimate | None:
 
 
 def refresh_token_sent(evidence: Evidence) -> CauseEstimate | None:
-    """A refresh token was sent where an access token belongs."""
+    """A refresh token was sent in place of an access token."""
     if evidence.sent_request.stored_token_kind is StoredTokenKind.REFRESH_TOKEN:
         return confirmed("refresh-token-in-its-place", evidence_item("equals-refresh-token"))
     known = evidence.sent_request.stored_token_kind is not None or _is_sent_by_wizard(evidence)
@@ -134,7 +134,7 @@ def refresh_token_sent(evidence: Evidence) -> CauseEstimate | None:
 
 
 def malformed_token(evidence: Evidence) -> CauseEstimate | None:
-    """What was sent has not the form of a token."""
+    """What was sent doesn't look like a token."""
     causes = {
         TokenFormat.TRUNCATED: "token-truncated",
         TokenFormat.QUOTED: "token-quoted",
@@ -153,7 +153,7 @@ def malformed_token(evidence: Evidence) -> CauseEstimate | None:
 
 
 def unless_refresh_works(check: CauseCheck) -> CauseCheck:
-    """A cause that killed the refresh token kills its access tokens as well."""
+    """A cause that ended the refresh token ends its access tokens, too."""
 
     def checked(evidence: Evidence) -> CauseEstimate | None:
         estimate = check(evidence)
@@ -193,12 +193,12 @@ ACCESS_TOKEN_REFUSED = FailureClass(
 
 
 def unless_token_accepted(check: CauseCheck) -> CauseCheck:
-    """A cause in the token, which is no cause once the accounts server has taken the token."""
+    """A cause within the token is none once the accounts server has accepted the token."""
     return lambda evidence: None if is_token_accepted(evidence) else check(evidence)
 
 
 def is_token_accepted(evidence: Evidence) -> bool:
-    """Whether the accounts server or a product took the access token just now."""
+    """Whether the accounts server or a product has just accepted the access token."""
     return any(
         probe_result is not None and probe_result.is_success
         for probe_result in (evidence.user_info_result, evidence.read_result)
@@ -206,13 +206,13 @@ def is_token_accepted(evidence: Evidence) -> bool:
 
 
 def _is_expired(evidence: Evidence) -> bool:
-    """Whether the access token's life had ended, by this computer's clock."""
+    """Whether the access token has expired, by this computer's clock."""
     until = evidence.access_token_expires_at
     return until is not None and evidence.now is not None and until <= evidence.now
 
 
 def _is_rejected_by_accounts_server(evidence: Evidence) -> bool:
-    """Whether the accounts server itself refused the access token just now."""
+    """Whether the accounts server itself has just rejected the access token."""
     probe_result = evidence.user_info_result
     return (
         probe_result is not None
@@ -222,7 +222,7 @@ def _is_rejected_by_accounts_server(evidence: Evidence) -> bool:
 
 
 def _cached_token_evidence(evidence: Evidence) -> tuple[EvidenceItem, ...]:
-    """The token that is cached here works: a program was refused with another, or elsewhere."""
+    """The cached token works, so a program was rejected with another token or elsewhere."""
     taken = evidence.access_token_expires_at is not None and is_token_accepted(evidence)
     return (
         (evidence_item("cached-is-good"),)
@@ -232,5 +232,5 @@ def _cached_token_evidence(evidence: Evidence) -> tuple[EvidenceItem, ...]:
 
 
 def _is_sent_by_wizard(evidence: Evidence) -> bool:
-    """Whether the wizard itself sent the token: to the right place, whole, and an access token."""
+    """Whether the wizard sent it: a complete access token, to the right host."""
     return evidence.failure is not None and evidence.failure.exchange is not None

@@ -1,4 +1,5 @@
-"""Why a call fails that is no matter of tokens: scope, right, organization, limit, address, way."""
+"""Why a call fails for another reason than a token: scope, permission, organization, limit, URL,
+network."""
 
 from datetime import timedelta
 
@@ -21,7 +22,7 @@ from wizard.zoho import limits, missing_scopes
 RATE_LIMIT_WINDOW = timedelta(seconds=limits().window_seconds)
 MAX_TOKEN_REQUESTS = limits().token_requests
 UNKNOWN_SCOPE = "which the answer does not name"
-"""Stands for the scope that a call wants, where neither Zoho nor the paste says it."""
+"""The scope that a call needs, if neither Zoho nor the pasted text names it."""
 TOKEN_REQUEST_KINDS = (RequestKind.CODE_EXCHANGE, RequestKind.REFRESH, RequestKind.PREFLIGHT)
 
 
@@ -29,7 +30,7 @@ TOKEN_REQUEST_KINDS = (RequestKind.CODE_EXCHANGE, RequestKind.REFRESH, RequestKi
 
 
 def scope_not_granted(evidence: Evidence) -> CauseEstimate | None:
-    """A refresh never widens what was granted."""
+    """A refresh never adds scopes."""
     code, needed, grant = "scope-not-granted", evidence.sent_request.required_scope, evidence.grant
     details = {"needed": needed, "scope_needed": needed} if needed else {"needed": UNKNOWN_SCOPE}
     if grant is None or not needed:
@@ -44,7 +45,7 @@ def scope_not_granted(evidence: Evidence) -> CauseEstimate | None:
 
 
 def role_lacks_permission(evidence: Evidence) -> CauseEstimate | None:
-    """Token and scope are good, but the person may not."""
+    """The token and the scope are good, but the user doesn't have the permission."""
     return possible("role-without-right", *_token_accepted_evidence(evidence))
 
 
@@ -57,7 +58,7 @@ def organization_not_covered(evidence: Evidence) -> CauseEstimate | None:
 
 
 def environment_differs(evidence: Evidence) -> CauseEstimate | None:
-    """Production, Sandbox and Developer are environments apart."""
+    """Production, Sandbox and Developer are separate environments."""
     reached = evidence.grant.organizations if evidence.grant else ()
     kinds = {each.environment for each in reached if each.environment}
     if reached and not kinds:
@@ -67,7 +68,7 @@ def environment_differs(evidence: Evidence) -> CauseEstimate | None:
 
 
 def user_missing(evidence: Evidence) -> CauseEstimate | None:
-    """What acts for a person refuses a client-credentials token as if a scope were missing."""
+    """What needs a user rejects a client-credentials token as if a scope were missing."""
     asked = evidence.sent_request.grant_type == access_tokens.CLIENT_CREDENTIALS
     return access_tokens.client_credentials_token(evidence) if asked else None
 
@@ -84,7 +85,7 @@ ORGANIZATION_REFUSED = FailureClass(
 
 
 def scope_or_permission(evidence: Evidence) -> CauseEstimate | None:
-    """Books and Inventory say code 57 for a scope that was not granted, too."""
+    """Books and Inventory return code 57 for a missing scope as well."""
     needed = evidence.sent_request.required_scope or UNKNOWN_SCOPE
     return possible("scope-not-granted", *_token_accepted_evidence(evidence), needed=needed)
 
@@ -106,7 +107,7 @@ NOT_AUTHORIZED = FailureClass(
 
 
 def rate_limited_by_own_requests(evidence: Evidence) -> CauseEstimate | None:
-    """The ledger shows who asked."""
+    """The request log shows who sent requests."""
     asked = _recent_counted_requests(evidence)
     names = ", ".join(sorted({request.connection or "pre-flights" for request in asked}))
     item = counted_evidence_item("asked-here", len(asked), names=names)
@@ -129,7 +130,7 @@ def rate_limited_by_others(evidence: Evidence) -> CauseEstimate | None:
 
 
 def too_many_refresh_tokens(evidence: Evidence) -> CauseEstimate | None:
-    """A user may make ten refresh tokens with a client in ten minutes."""
+    """A user can get ten refresh tokens with a client in ten minutes."""
     made = sum(
         request.kind is RequestKind.CODE_EXCHANGE and request.outcome == "ok"
         for request in _recent_requests(evidence)
@@ -140,7 +141,7 @@ def too_many_refresh_tokens(evidence: Evidence) -> CauseEstimate | None:
 
 
 def too_many_codes(evidence: Evidence) -> CauseEstimate | None:
-    """A client may have ten codes in ten minutes."""
+    """A client can get ten codes in ten minutes."""
     if evidence.client and not evidence.attempt:
         return None  # a refresh asks for no code
     begun = sum(request.kind is RequestKind.AUTHORIZATION for request in _recent_requests(evidence))
@@ -159,12 +160,12 @@ RATE_LIMITED = FailureClass(
 
 
 def wrong_host(evidence: Evidence) -> CauseEstimate | None:
-    """Some products answer on hosts of their own, and at no other."""
+    """Some products have their own hosts."""
     return possible("wrong-host")
 
 
 def wrong_version(evidence: Evidence) -> CauseEstimate | None:
-    """The path names a version or a call that the product does not have."""
+    """The path has a version or a call that the product doesn't have."""
     return possible("wrong-version")
 
 
@@ -175,22 +176,22 @@ WRONG_ADDRESS = FailureClass("wrong-address", (wrong_host, wrong_version))
 
 
 def captive_portal(evidence: Evidence) -> CauseEstimate | None:
-    """A network that wants a sign-in answers with its own page."""
+    """A network that requires a sign-in returns its own page."""
     return possible("captive-portal")
 
 
 def zoho_page(evidence: Evidence) -> CauseEstimate | None:
-    """Zoho itself answers with a page while it is being repaired."""
+    """Zoho itself returns a page during maintenance."""
     return possible("zoho-answers-with-a-page")
 
 
 def tls_inspected(evidence: Evidence) -> CauseEstimate | None:
-    """A company's proxy shows a certificate of its own."""
+    """A company's proxy presents its own certificate."""
     return possible("tls-inspected")
 
 
 def certificate_time(evidence: Evidence) -> CauseEstimate | None:
-    """To a clock that is wrong every certificate is too old or too new."""
+    """With a wrong clock, every certificate is too old or too new."""
     reason = evidence.failure.details.get("reason", "") if evidence.failure else ""
     if "not yet valid" in reason or "expired" in reason:
         return likely(
@@ -215,7 +216,7 @@ CLASSES = (
 
 
 def _token_accepted_evidence(evidence: Evidence) -> tuple[EvidenceItem, ...]:
-    """The accounts server took the token just now."""
+    """That the accounts server has just accepted the token."""
     return (evidence_item("token-taken"),) if access_tokens.is_token_accepted(evidence) else ()
 
 
@@ -228,7 +229,7 @@ def _recent_requests(evidence: Evidence) -> list[TokenRequest]:
 
 
 def _recent_counted_requests(evidence: Evidence) -> list[TokenRequest]:
-    """Token requests for the client that Zoho counted, without the one that was refused."""
+    """Token requests for the client that Zoho counted, without the rejected one."""
     refused = ("not-sent", "throttled")
     return [
         request

@@ -1,4 +1,4 @@
-"""Why a consent or its code comes to nothing: codes, callbacks, redirect URIs, missing tokens."""
+"""Why an authorization or its code fails: codes, callbacks, redirect URIs, missing tokens."""
 
 from datetime import timedelta
 from urllib.parse import SplitResult, urlsplit
@@ -31,7 +31,7 @@ RATE_LIMIT_WINDOW = timedelta(seconds=limits().window_seconds)
 
 
 def expired(evidence: Evidence) -> CauseEstimate | None:
-    """A code lives for two minutes."""
+    """A code is valid for two minutes."""
     if _was_exchanged_within(evidence, CODE_LIFETIME):
         return ruled_out("code-expired", evidence_item("exchanged-at-once"))
     return possible("code-expired")
@@ -47,7 +47,7 @@ def used(evidence: Evidence) -> CauseEstimate | None:
 
 
 def with_query(evidence: Evidence) -> CauseEstimate | None:
-    """The rest of the address was pasted with the code."""
+    """The rest of the URL was pasted with the code."""
     if evidence.sent_request.token_format is TokenFormat.WITH_QUERY:
         return confirmed("code-with-query", evidence_item("code-goes-on"))
     known = evidence.attempt or evidence.sent_request.token_format
@@ -82,8 +82,8 @@ def from_other_client(evidence: Evidence) -> CauseEstimate | None:
 
 
 def verifier_wrong(evidence: Evidence) -> CauseEstimate | None:
-    """A consent begun with a ``code_challenge`` (RFC 7636) wants its ``code_verifier``. Most
-    programs begin without one, so that a missing verifier alone says nothing."""
+    """An authorization with a ``code_challenge`` (RFC 7636) needs its ``code_verifier``. Most
+    programs use none, so a missing verifier alone says nothing."""
     code, sent = "verifier-missing", evidence.sent_request
     if evidence.attempt or sent.has_code_challenge is False or sent.is_verifier_valid:
         return None
@@ -109,14 +109,14 @@ CODE_OR_REFRESH_TOKEN_REFUSED = FailureClass(
         *in_group(ON_REFRESH, refresh_tokens.REFRESH_TOKEN_REFUSED.checks),
     ),
 )
-"""One word, ``invalid_code``, of which nobody knows where it was met."""
+"""``invalid_code`` if it isn't known which request returned it."""
 
 
 # --- The redirect URI -----------------------------------------------------------------------------
 
 
 def redirect_uri_differs(evidence: Evidence) -> CauseEstimate | None:
-    """Sent and registered redirect URI are compared character by character."""
+    """Zoho compares redirect URIs character by character."""
     sent = evidence.sent_request.redirect_uri
     registered = evidence.client.redirect_uri if evidence.client else ""
     if not sent or not registered:
@@ -130,7 +130,7 @@ def redirect_uri_differs(evidence: Evidence) -> CauseEstimate | None:
 
 
 def redirect_uri_unregistered(evidence: Evidence) -> CauseEstimate | None:
-    """It was never registered, or the client was changed in the console since."""
+    """It was never registered, or the client was changed in the console."""
     sent = evidence.sent_request.redirect_uri
     same = bool(evidence.client) and sent in (
         "",
@@ -142,7 +142,7 @@ def redirect_uri_unregistered(evidence: Evidence) -> CauseEstimate | None:
 
 
 def without_redirect_uri(evidence: Evidence) -> CauseEstimate | None:
-    """A Self Client has no redirect URI and no consent page."""
+    """A Self Client has no redirect URI and no consent screen."""
     client = evidence.client
     if client is None:
         return possible("self-client-in-browser")
@@ -154,9 +154,8 @@ def without_redirect_uri(evidence: Evidence) -> CauseEstimate | None:
 
 
 def redirect_uri_difference(sent: str, registered: str) -> str:
-    """The first part in which two redirect URIs differ, by its name: ``scheme``, ``host``,
-    ``port``, ``path``, ``slash at the end`` or ``query``; ``loopback name`` where one says
-    127.0.0.1 and the other localhost."""
+    """The first part in which two redirect URIs differ: ``scheme``, ``host``, ``port``, ``path``,
+    ``slash at the end`` or ``query``; ``loopback name`` for 127.0.0.1 and localhost."""
     one, other = _split_uri(sent), _split_uri(registered)
     if one is None or other is None:
         return "form"
@@ -184,7 +183,7 @@ REDIRECT_URI_REFUSED = FailureClass(
 
 
 def consent_rejected(evidence: Evidence) -> CauseEstimate | None:
-    """Somebody pressed Reject."""
+    """Someone pressed Reject."""
     few = _count_authorizations(evidence)
     items = (
         (counted_evidence_item("few-codes", few, most=str(MAX_CODES)),) if evidence.attempt else ()
@@ -193,7 +192,7 @@ def consent_rejected(evidence: Evidence) -> CauseEstimate | None:
 
 
 def code_limit_reached(evidence: Evidence) -> CauseEstimate | None:
-    """After ten codes in ten minutes a client's consents are refused."""
+    """After ten codes in ten minutes, a client's authorizations are rejected."""
     begun = _count_authorizations(evidence)
     if begun >= MAX_CODES:
         return likely("codes-used-up", evidence_item("many-codes", count=str(begun)))
@@ -206,22 +205,22 @@ def code_limit_reached(evidence: Evidence) -> CauseEstimate | None:
 
 
 def refresh_token_limit_reached(evidence: Evidence) -> CauseEstimate | None:
-    """Ten refresh tokens in ten minutes are as many as a user may make with a client."""
+    """A user can get ten refresh tokens with a client in ten minutes."""
     return possible("too-many-refresh-tokens")
 
 
 def product_not_set_up(evidence: Evidence) -> CauseEstimate | None:
-    """The person has no account in the product that a scope belongs to."""
+    """The user has no account in the product of a scope."""
     return possible("product-not-set-up").with_evidence_against(*_organization_evidence(evidence))
 
 
 def wrong_user(evidence: Evidence) -> CauseEstimate | None:
-    """The browser was signed in as somebody else."""
+    """The browser was signed in as someone else."""
     return possible("wrong-person-signed-in", *_organization_evidence(evidence))
 
 
 def _organization_evidence(evidence: Evidence) -> tuple[EvidenceItem, ...]:
-    """Whoever consented before had an organization there, at least then."""
+    """The user who consented before had an organization there, at least then."""
     grant = evidence.grant
     known = grant is not None and grant.account is not None and grant.organizations
     email = grant.account.email if grant and grant.account else ""
@@ -229,7 +228,7 @@ def _organization_evidence(evidence: Evidence) -> tuple[EvidenceItem, ...]:
 
 
 def access_type_online(evidence: Evidence) -> CauseEstimate | None:
-    """Without ``access_type=offline`` no refresh token is given."""
+    """Without ``access_type=offline``, Zoho issues no refresh token."""
     code, offline = "access-type-online", evidence.sent_request.is_offline
     if evidence.attempt:
         return ruled_out(code, evidence_item("asked-offline"))
@@ -239,7 +238,7 @@ def access_type_online(evidence: Evidence) -> CauseEstimate | None:
 
 
 def consent_not_shown(evidence: Evidence) -> CauseEstimate | None:
-    """A consent that was given before and is not shown again gives no refresh token."""
+    """A consent that was given before and isn't shown again yields no refresh token."""
     if evidence.attempt:
         return likely("consent-not-shown", evidence_item("asked-offline"))
     is_silent = evidence.sent_request.is_offline and not evidence.sent_request.has_consent_prompt
@@ -260,12 +259,12 @@ NO_REFRESH_TOKEN = FailureClass(
 
 
 def no_refresh_token_stored(evidence: Evidence) -> CauseEstimate | None:
-    """A program without a refresh token works for as long as its first access token."""
+    """A program without a refresh token works as long as its first access token."""
     return possible("no-refresh-token-stored")
 
 
 def expiry_in_milliseconds(evidence: Evidence) -> CauseEstimate | None:
-    """``expires_in`` is read in milliseconds where it is seconds, or the other way round."""
+    """``expires_in`` is read in milliseconds instead of seconds, or the reverse."""
     return possible("expiry-arithmetic")
 
 
@@ -287,7 +286,7 @@ CLASSES = (
 
 
 def _was_exchanged_within(evidence: Evidence, duration: timedelta) -> bool:
-    """Whether the code was sent so soon after its consent was begun that it cannot be too old."""
+    """Whether the code was sent so soon that it can't have expired."""
     attempt = evidence.attempt
     if attempt is None or attempt.mode is AttemptMode.SELF_CLIENT:
         return False
@@ -300,7 +299,7 @@ def _was_exchanged_within(evidence: Evidence, duration: timedelta) -> bool:
 
 
 def _count_authorizations(evidence: Evidence) -> int:
-    """Consents begun with the client in the window in which Zoho counts."""
+    """Authorizations with the client within Zoho's window."""
     if evidence.now is None:
         return 0
     since = evidence.now - RATE_LIMIT_WINDOW

@@ -15,7 +15,7 @@ from wizard.model.failure_codes import question_causes
 
 @dataclass(frozen=True)
 class EvidenceItem:
-    """One thing that was seen and speaks for or against a cause; its words stand in the table."""
+    """One observation for or against a cause. Its sentence is in the message table."""
 
     code: str
     details: Mapping[str, str | datetime] = field(default_factory=dict)
@@ -23,7 +23,7 @@ class EvidenceItem:
 
 @dataclass(frozen=True)
 class CauseEstimate:
-    """A cause as a check weighs it; the words are put to it at the end."""
+    """A cause with its confidence and evidence, without words."""
 
     code: str
     confidence: Confidence
@@ -31,19 +31,19 @@ class CauseEstimate:
     evidence_against: tuple[EvidenceItem, ...] = ()
     details: Mapping[str, str] = field(default_factory=dict)
     group: str = ""
-    """Of a class whose causes stand in several groups: which."""
+    """The group of the cause, in a class with several groups."""
 
     def with_evidence_for(self, *items: EvidenceItem) -> "CauseEstimate":
-        """The same, with more that speaks for it."""
+        """The same with more evidence for it."""
         return replace(self, evidence_for=(*self.evidence_for, *items))
 
     def with_evidence_against(self, *items: EvidenceItem) -> "CauseEstimate":
-        """The same, with more that speaks against it."""
+        """The same with more evidence against it."""
         return replace(self, evidence_against=(*self.evidence_against, *items))
 
 
 CauseCheck = Callable[[Evidence], CauseEstimate | None]
-"""Weighs one cause; None: the evidence does not suggest it at all."""
+"""Estimates one cause; None: the evidence doesn't suggest it."""
 
 
 @dataclass(frozen=True)
@@ -52,11 +52,11 @@ class FailureClass:
 
     code: str
     checks: tuple[CauseCheck, ...]
-    """The commonest cause in the field first: so they rank where the evidence does not decide."""
+    """The most common cause first: their order if the evidence decides nothing."""
 
 
 def in_group(group: str, checks: tuple[CauseCheck, ...]) -> tuple[CauseCheck, ...]:
-    """The `checks`, with their causes in `group`."""
+    """`checks` whose causes belong to `group`."""
 
     def add_group(check: CauseCheck) -> CauseCheck:
         def grouped_check(evidence: Evidence) -> CauseEstimate | None:
@@ -69,12 +69,12 @@ def in_group(group: str, checks: tuple[CauseCheck, ...]) -> tuple[CauseCheck, ..
 
 
 def evidence_item(code: str, **details: str | datetime) -> EvidenceItem:
-    """A sign with the details of its words."""
+    """An item of evidence with the values of its sentence."""
     return EvidenceItem(code, details)
 
 
 def counted_evidence_item(code: str, count: int, **details: str) -> EvidenceItem:
-    """A sign with a number in its words; none and one have words of their own."""
+    """An item of evidence with a number; none and one have their own sentences."""
     few = ("-none", "-one")
     return evidence_item(
         code + few[count] if count < len(few) else code, count=str(count), **details
@@ -87,7 +87,7 @@ def confirmed(code: str, *items: EvidenceItem, **details: str) -> CauseEstimate:
 
 
 def likely(code: str, *items: EvidenceItem, **details: str) -> CauseEstimate:
-    """Something speaks for it, nothing against."""
+    """Some evidence is for it, none against it."""
     return CauseEstimate(code, Confidence.LIKELY, items, details=details)
 
 
@@ -97,32 +97,32 @@ def possible(code: str, *items: EvidenceItem, **details: str) -> CauseEstimate:
 
 
 def ruled_out(code: str, *items: EvidenceItem) -> CauseEstimate:
-    """It cannot be, because of these `signs`."""
+    """The `items` exclude it."""
     return CauseEstimate(code, Confidence.RULED_OUT, evidence_against=items)
 
 
 NONE, NO = "none", "no"
-"""Nothing of what was asked; of a single thing it reads as ``no``."""
+"""None of what was asked; ``no`` for a single thing."""
 
 WHILE_CONNECTING, ON_REFRESH = "while-connecting", "on-refresh"
 ORIGIN_ANSWERS = (WHILE_CONNECTING, ON_REFRESH)
-"""When a word was met that Zoho has for two classes: the answers to that question."""
+"""When a word of Zoho's that belongs to two classes was returned: the answers to that question."""
 
 ANSWER_EVIDENCE_CODES = ("you-say", "you-deny", "you-deny-others")
-"""The signs that an answer leaves."""
+"""The evidence that an answer leaves."""
 AFFIRMED, DENIED, OTHERS_DENIED = (evidence_item(code) for code in ANSWER_EVIDENCE_CODES)
 
 
 def question_of(estimates: tuple[CauseEstimate, ...], class_code: str) -> str:
-    """The code of the question that would decide between the causes `standing` of class `kind`:
-    the leading one's own, else that of the class; empty where a person has answered it."""
+    """The code of the question that would decide: the leading cause's own, otherwise that of the
+    class. Empty if it was answered."""
     own = estimates[0].code if estimates else ""
     open_ones = (each for each in (own, class_code) if _open_causes(each, estimates))
     return next(open_ones, "")
 
 
 def allowed_answers(question: str, estimates: tuple[CauseEstimate, ...]) -> tuple[str, ...]:
-    """The words that may be told to `question`."""
+    """The answers to a question."""
     named = _open_causes(question, estimates)
     others = any(
         each.code not in named and DENIED not in each.evidence_against for each in estimates
@@ -134,9 +134,9 @@ def allowed_answers(question: str, estimates: tuple[CauseEstimate, ...]) -> tupl
 def apply_answer(
     answer: str, estimates: tuple[CauseEstimate, ...], class_code: str
 ) -> tuple[CauseEstimate, ...]:
-    """The causes `standing` as they weigh after a person has `told` one of them, or that it is none
-    of those that the question names. What is certain stays, and so does everything where what was
-    told is none of them."""
+    """The causes after an answer: one of them, or none of those that the question names. A
+    confirmed cause doesn't change, and neither does anything if the answer isn't among the causes.
+    """
     if any(each.confidence is Confidence.CONFIRMED for each in estimates):
         return estimates
     if answer in (NONE, NO):
@@ -147,18 +147,18 @@ def apply_answer(
 
 
 def known_answers() -> tuple[str, ...]:
-    """Everything that can be told."""
+    """All possible answers."""
     causes = (cause for named in question_causes().values() for cause in named)
     return tuple(dict.fromkeys((*ORIGIN_ANSWERS, NONE, NO, *causes)))
 
 
 def is_denied(estimate: CauseEstimate) -> bool:
-    """Whether a person has said that it was not so."""
+    """Whether a person denied it."""
     return DENIED in estimate.evidence_against
 
 
 def _open_causes(question: str, estimates: tuple[CauseEstimate, ...]) -> tuple[str, ...]:
-    """What `question` names of the causes that stand, without what was denied already."""
+    """The causes that a question names, without those that are excluded or denied."""
     could_be = {each.code for each in estimates if not is_denied(each)}
     return tuple(code for code in question_causes().get(question, ()) if code in could_be)
 
@@ -166,7 +166,7 @@ def _open_causes(question: str, estimates: tuple[CauseEstimate, ...]) -> tuple[s
 def _deny(
     denied_codes: tuple[str, ...], estimates: tuple[CauseEstimate, ...]
 ) -> tuple[CauseEstimate, ...]:
-    """What is left when these are `denied`; the only one that is, is likely."""
+    """The causes without the denied ones; a single remaining one is likely."""
     found = [
         _lower(e).with_evidence_against(DENIED) if e.code in denied_codes else e for e in estimates
     ]

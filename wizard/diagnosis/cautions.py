@@ -15,7 +15,7 @@ from wizard.tokens.request_log import RequestLog
 from wizard.zoho import limits
 
 MAX_LISTED_CONNECTIONS = 5
-"""Connections that a sentence names; of more it gives the number."""
+"""How many connections a sentence names; of more it gives the number."""
 
 
 class Cautions:
@@ -75,39 +75,39 @@ def _shared_grant_caution(backup_host: str, shared_grants: list[SharedGrant]) ->
 
 
 ADVICE = ("untick", "sessions", "forced", "admin", "after")
-"""What to know before the change, in this order; the sentences stand in the table of words."""
+"""What to know before the change, in this order."""
 
 
 @dataclass(frozen=True)
 class AffectedConnection:
-    """One connection that the account's password may end, and how it is now."""
+    """One connection that a password change may end, and its status."""
 
     name: str
     status: ConnectionStatus
     last_refreshed_at: datetime | None
-    """When it last gave an access token; None: it never did."""
+    """When it last got an access token; None: never."""
 
 
 @dataclass(frozen=True)
 class PasswordChangeRisk:
-    """What hangs on one account."""
+    """What depends on one account."""
 
     email: str
     location: str
     connections: tuple[AffectedConnection, ...]
     client_ids: tuple[str, ...]
-    """The clients' ids."""
+    """The clients with which they were authorized."""
     programs: tuple[str, ...]
-    """The destinations that hold its credentials."""
+    """The destinations that have its credentials."""
 
     @property
     def connection_names(self) -> tuple[str, ...]:
-        """The connections, by name."""
+        """The names of the connections."""
         return tuple(each.name for each in self.connections)
 
     @property
     def message_to_owner(self) -> str:
-        """What to send to the person who is going to change the password."""
+        """A message to the person who is going to change the password."""
         count = len(self.connections)
         connections = "1 connection" if count == 1 else f"{count} connections"
         names = ", ".join(self.connection_names)
@@ -123,9 +123,9 @@ def password_change_risks(
     now: datetime,
     email: str = "",
 ) -> tuple[PasswordChangeRisk, ...]:
-    """What hangs on the account `email`, or on each account, most first.
+    """What depends on account `email`, or on each account, the largest first.
 
-    `worked` says when each connection last gave an access token.
+    `last_refreshes` has the time of the last access token of each connection.
     """
     targets = defaultdict(list)
     for each in destinations:
@@ -159,5 +159,5 @@ def password_change_risks(
 
 
 def advice() -> tuple[str, ...]:
-    """The sentences to read before a change of password."""
+    """What to read before changing a password."""
     return tuple(message("password-change", code) for code in ADVICE)

@@ -1,4 +1,4 @@
-"""Why a client is refused: its id, its data centre, its secret, and how the request was made."""
+"""Why a client is rejected: its id, its data center, its secret, or the form of the request."""
 
 from wizard.diagnosis.cause_estimates import (
     CauseEstimate,
@@ -15,14 +15,14 @@ from wizard.model import Client
 
 GRANT_TYPES = ("authorization_code", "refresh_token", "client_credentials")
 CLIENT_KNOWN_VERDICTS = ("valid", "wrong-secret", "known-here")
-"""Verdicts of a data centre that knows the client."""
+"""Verdicts of a data center that knows the client."""
 
 
 # --- Zoho does not know the client ----------------------------------------------------------------
 
 
 def multi_dc_off(evidence: Evidence) -> CauseEstimate | None:
-    """A client is known where it was registered, and where its multi-DC switch is on."""
+    """A client is known where it was registered, and elsewhere if multi-DC is on."""
     code, client, asked = "multi-dc-off", _matching_client(evidence), _requested_location(evidence)
     if client is None:
         return possible(code)
@@ -41,7 +41,7 @@ def multi_dc_off(evidence: Evidence) -> CauseEstimate | None:
 
 
 def client_deleted(evidence: Evidence) -> CauseEstimate | None:
-    """A client that was known and is no longer known at home was deleted."""
+    """A client that its own data center knew and no longer knows was deleted."""
     code, client = "client-deleted", _matching_client(evidence)
     if client is None:
         return possible(code)
@@ -64,7 +64,7 @@ def client_deleted(evidence: Evidence) -> CauseEstimate | None:
 
 
 def client_from_other_data_center(evidence: Evidence) -> CauseEstimate | None:
-    """A client that was registered in another data centre than the one that was asked."""
+    """The client was registered in another data center."""
     code = "client-of-other-data-centre"
     home = evidence.client.location if evidence.client else ""
     found = next(
@@ -81,7 +81,7 @@ def client_from_other_data_center(evidence: Evidence) -> CauseEstimate | None:
 
 
 def client_id_wrong(evidence: Evidence) -> CauseEstimate | None:
-    """The client id is mistyped, cut off or of something else."""
+    """The client id is mistyped, cut off or something else's."""
     sent, client = evidence.sent_request, evidence.client
     if sent.has_whitespace_in_client_id:
         return None
@@ -95,7 +95,7 @@ def client_id_wrong(evidence: Evidence) -> CauseEstimate | None:
 
 
 def client_id_with_whitespace(evidence: Evidence) -> CauseEstimate | None:
-    """A line end or blank was copied along with the id."""
+    """A line end or a space was copied with the id."""
     if evidence.sent_request.has_whitespace_in_client_id:
         return confirmed("client-id-with-blank", evidence_item("blank-in-it"))
     known = evidence.client or evidence.sent_request.client_id
@@ -103,7 +103,7 @@ def client_id_with_whitespace(evidence: Evidence) -> CauseEstimate | None:
 
 
 def grant_type_wrong(evidence: Evidence) -> CauseEstimate | None:
-    """An unknown ``grant_type`` is answered as an unknown client."""
+    """Zoho answers an unknown ``grant_type`` like an unknown client."""
     given = evidence.sent_request.grant_type
     known = _is_request_known(evidence) or evidence.origin is Origin.CONSENT
     if known and (given in GRANT_TYPES or not given):
@@ -114,7 +114,7 @@ def grant_type_wrong(evidence: Evidence) -> CauseEstimate | None:
 
 
 def self_client(evidence: Evidence) -> CauseEstimate | None:
-    """A Self Client has no page of consent; asked for one, Zoho does not know it."""
+    """A Self Client has no consent screen, where Zoho calls it unknown."""
     client = evidence.client
     if evidence.origin is not Origin.CONSENT:
         return None
@@ -124,13 +124,13 @@ def self_client(evidence: Evidence) -> CauseEstimate | None:
 
 
 def _matching_client(evidence: Evidence) -> Client | None:
-    """The stored client that was asked about, to the letter of its id."""
+    """The stored client, if exactly its id was sent."""
     client, sent = evidence.client, evidence.sent_request.client_id
     return client if client and sent in ("", client.client_id) else None
 
 
 def _is_request_known(evidence: Evidence) -> bool:
-    """Whether it is known how the request was made: it is in the paste, or was the wizard's."""
+    """Whether the form of the request is known: it was pasted, or the wizard sent it."""
     return bool(evidence.sent_request.grant_type) or bool(
         evidence.client and not evidence.sent_request.client_id
     )
@@ -154,7 +154,7 @@ CLIENT_UNKNOWN = FailureClass(
 
 
 def secret_regenerated(evidence: Evidence) -> CauseEstimate | None:
-    """A secret that was right once was made anew in the console."""
+    """A secret that was right was regenerated in the console."""
     client, asked = evidence.client, _requested_location(evidence)
     if client is None:
         return possible("secret-renewed")
@@ -171,7 +171,7 @@ def secret_regenerated(evidence: Evidence) -> CauseEstimate | None:
 
 
 def secret_from_other_data_center(evidence: Evidence) -> CauseEstimate | None:
-    """Each data centre has a secret of its own unless the console says otherwise."""
+    """Each data center has its own secret, unless the console says otherwise."""
     code, client, asked = (
         "secret-of-other-data-centre",
         evidence.client,
@@ -192,7 +192,7 @@ def secret_from_other_data_center(evidence: Evidence) -> CauseEstimate | None:
 
 
 def secret_mistyped(evidence: Evidence) -> CauseEstimate | None:
-    """It was cut off or mistyped, or a blank or line end was copied along."""
+    """It was cut off or mistyped, or a space or line end was copied with it."""
     sent = evidence.sent_request
     if sent.secret_format is TokenFormat.WITH_WHITESPACE:
         return confirmed("secret-with-blank", evidence_item("blank-in-it"))
@@ -204,7 +204,7 @@ def secret_mistyped(evidence: Evidence) -> CauseEstimate | None:
 
 
 def secret_not_stored(evidence: Evidence) -> CauseEstimate | None:
-    """A program sends another secret than the one that is stored here, which may be right."""
+    """A program sends another secret than the stored one, which may be right."""
     sent, client = evidence.sent_request, evidence.client
     compared = client is not None and _requested_location(evidence) in client.locations
     if not compared or sent.secret_locations is None or sent.secret_locations or sent.secret_format:
@@ -222,7 +222,7 @@ SECRET_REFUSED = FailureClass(
 
 
 def sent_by_get(evidence: Evidence) -> CauseEstimate | None:
-    """The token URL was opened in a browser, which is a GET."""
+    """The token URL was opened in a browser, which sends GET."""
     method = evidence.sent_request.method.upper()
     if method == "GET":
         return confirmed("token-request-by-get", evidence_item("method-sent", method=method))
@@ -230,7 +230,7 @@ def sent_by_get(evidence: Evidence) -> CauseEstimate | None:
 
 
 def sent_as_json(evidence: Evidence) -> CauseEstimate | None:
-    """The parameters were sent as JSON, which Zoho does not read."""
+    """The parameters were sent as JSON, which Zoho doesn't read."""
     content_type = evidence.sent_request.content_type.lower()
     if "json" in content_type:
         return confirmed(
@@ -240,7 +240,7 @@ def sent_as_json(evidence: Evidence) -> CauseEstimate | None:
 
 
 def parameter_missing(evidence: Evidence) -> CauseEstimate | None:
-    """Without ``grant_type`` it is no request."""
+    """Without ``grant_type`` it isn't a token request."""
     names = evidence.sent_request.parameters
     if names is not None and "grant_type" not in names:
         return likely(
@@ -258,7 +258,7 @@ CLASSES = (CLIENT_UNKNOWN, SECRET_REFUSED, NOT_A_TOKEN_REQUEST)
 
 
 def _requested_location(evidence: Evidence) -> str:
-    """The data centre that refused the client; empty where nobody knows."""
+    """The data center that rejected the client; empty if it isn't known."""
     if evidence.sent_request.location:
         return evidence.sent_request.location
     failure = evidence.failure

@@ -1,7 +1,7 @@
-"""What is known about a failure when it is judged; whatever nobody knows is None or empty.
+"""What is known about a failure when it is judged. What is unknown is None or empty.
 
-Evidence is gathered by asking (`wizard.diagnosis.gathering`) or read from what a person pasted;
-judging it asks nobody.
+Evidence is gathered by requests (`wizard.diagnosis.probes`), from the store
+(`wizard.diagnosis.stored_evidence`), or from a pasted text. Judging it sends nothing.
 """
 
 from collections.abc import Mapping
@@ -22,15 +22,15 @@ from wizard.store import GrantRecord
 
 
 class Origin(StrEnum):
-    """Where a failure was met."""
+    """Where a failure occurred."""
 
     CONSENT = "consent"
-    """On a page of Zoho's, before anybody came back."""
+    """On one of Zoho's pages, before a callback."""
     CALLBACK = "callback"
     EXCHANGE = "exchange"
     REFRESH = "refresh"
     CLIENT = "client"
-    """A pre-flight, or any token request that did not get as far as its code or token."""
+    """A pre-flight, or a token request that failed before its code or token was looked at."""
     PRODUCT = "product"
     SIGN_IN = "sign-in"
     STORE = "store"
@@ -45,16 +45,16 @@ class TokenFormat(StrEnum):
     TRUNCATED = "truncated"
     QUOTED = "quoted"
     WITH_WHITESPACE = "with-whitespace"
-    """Whole, but with a blank or line end within or around."""
+    """Complete, but with a space or line end within or around it."""
     CLIENT_ID = "client-id"
     CLIENT_SECRET = "client-secret"  # noqa: S105 a shape, no secret
     WITH_QUERY = "with-query"
-    """More of the callback's address follows the code, as in ``…&location=eu``."""
+    """More of the callback URL follows the code, as in ``…&location=eu``."""
     OTHER = "other"
 
 
 class StoredTokenKind(StrEnum):
-    """What a pasted token is, known because it equals one that is stored."""
+    """What a pasted token is, if it equals a stored one."""
 
     REFRESH_TOKEN = "refresh-token"  # noqa: S105 a kind, no secret
     ACCESS_TOKEN = "access-token"  # noqa: S105 a kind, no secret
@@ -62,62 +62,62 @@ class StoredTokenKind(StrEnum):
 
 @dataclass(frozen=True)
 class SentRequest:
-    """What is known of the request that was refused, as when it was pasted. Never a secret."""
+    """What is known of the rejected request, such as a pasted one. Never a secret."""
 
     location: str = ""
-    """The data centre it went to."""
+    """The data center it was sent to."""
     method: str = ""
     content_type: str = ""
     grant_type: str = ""
     client_id: str = ""
     has_whitespace_in_client_id: bool = False
-    """A blank or line end stood in it or at its ends."""
+    """A space or line end was in it or around it."""
     redirect_uri: str = ""
     parameters: frozenset[str] | None = None
-    """Names of the parameters; None where the request is not known."""
+    """Names of the parameters; None if the request is unknown."""
     token_format: TokenFormat | None = None
     stored_token_kind: StoredTokenKind | None = None
     secret_format: TokenFormat | None = None
     secret_locations: frozenset[str] | None = None
-    """The data centres whose stored secret it is; None where there is nothing to compare."""
+    """The data centers whose stored secret it is; None if there is nothing to compare."""
     access_token_age: timedelta | None = None
-    """How old the access token was when it was refused, by the answer's own date."""
+    """The age of the access token when it was rejected, by the response's own date."""
     code_location: str = ""
-    """The data centre that the callback named with the code."""
+    """The data center that the callback named with the code."""
     code_client_id: str = ""
-    """The client that the consent was asked for."""
+    """The client of the authorization request."""
     is_code_repeated: bool = False
     """The same code was sent more than once."""
     is_offline: bool | None = None
-    """The consent was asked for with ``access_type=offline``; None where that is not known."""
+    """The authorization request had ``access_type=offline``; None if it is unknown."""
     has_consent_prompt: bool | None = None
-    """It was asked for with ``prompt=consent``."""
+    """It had ``prompt=consent``."""
     has_code_challenge: bool | None = None
-    """The consent was asked for with a ``code_challenge``; None where that is not known."""
+    """It had a ``code_challenge``; None if it is unknown."""
     is_verifier_valid: bool | None = None
-    """The ``code_verifier`` that was sent belongs to the challenge; None: not both are known."""
+    """The ``code_verifier`` matches the challenge; None if not both are known."""
     required_scope: str = ""
-    """The scope that the call wants, as far as the product's documentation tells."""
+    """The scope that the call needs, according to the product's documentation."""
 
 
 @dataclass(frozen=True)
 class ProbeResult:
-    """What one ask of this diagnosis was answered; `failure` None: it was answered as wished."""
+    """The result of one request of this diagnosis; `failure` None: it succeeded."""
 
     failure: Failure | None = None
 
     @property
     def is_success(self) -> bool:
-        """Whether it was answered as wished."""
+        """Whether it succeeded."""
         return self.failure is None
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """Everything a judge may weigh."""
+    """Everything that a judge may consider."""
 
     failure: Failure | None = None
-    """None: nothing failed, or nothing is known to have."""
+    """None: nothing failed, as far as is known."""
     now: datetime | None = None
     origin: Origin = Origin.UNKNOWN
     product: str = ""
@@ -130,33 +130,33 @@ class Evidence:
     attempt: Attempt | None = None
     grant_record: GrantRecord | None = None
     related_grants: tuple[GrantRecord, ...] = ()
-    """What other connections of the same account or the same client have lived through."""
+    """Grants of other connections with the same account or client."""
     working_connections: frozenset[str] = frozenset()
-    """Connections among the kin whose token was just now seen to work."""
+    """Related connections whose token has just worked."""
     rejected_connections: frozenset[str] = frozenset()
-    """Connections among the kin whose living access token Zoho refused just now."""
+    """Related connections whose valid access token Zoho has just rejected."""
     requests: tuple[TokenRequest, ...] = ()
-    """Asks for the same client within the last hour, newest first."""
+    """Requests for the same client within the last hour, newest first."""
 
     clock_skew: timedelta | None = None
     """This computer's clock minus Zoho's."""
     client_verdicts: Mapping[str, str] = field(default_factory=dict)
-    """What data centres say about the client: location → ``valid``, ``wrong-secret``,
+    """The verdicts of data centers about the client: location → ``valid``, ``wrong-secret``,
     ``known-here`` or ``unknown-client``."""
     has_searched_everywhere: bool = False
-    """Whether every data centre was asked for the client."""
+    """Whether every data center was asked about the client."""
     refresh_result: ProbeResult | None = None
-    """Whether the refresh token gave an access token, asked just now."""
+    """Whether the refresh token has just yielded an access token."""
     as_access_token_result: ProbeResult | None = None
-    """Whether what is stored as refresh token was taken as an access token."""
+    """Whether the stored refresh token was accepted as an access token."""
     access_token_expires_at: datetime | None = None
-    """End of the life of the access token that was refused or is cached."""
+    """When the rejected or cached access token expires."""
     user_info_result: ProbeResult | None = None
-    """Who the access token belongs to, asked at the accounts server."""
+    """The accounts server's response about the token's account."""
     read_result: ProbeResult | None = None
-    """One cheap read from the product."""
+    """One cheap read of the product."""
     answers: tuple[str, ...] = ()
-    """What a person has answered to the questions so far: codes of causes, or of a denial."""
+    """A person's answers so far: codes of causes, or a denial."""
 
     details: Mapping[str, str] = field(default_factory=dict)
-    """What the words need beside the failure's own details: names and addresses, no secret."""
+    """Values for the sentences in addition to the failure's own details. Never a secret."""

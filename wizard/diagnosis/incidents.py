@@ -30,20 +30,20 @@ from wizard.verification.steps import SUSPECTED_REJECTION
 from wizard.zoho import Zoho
 
 UNREACHABLE_KINDS = (FailureKind.NETWORK, FailureKind.OUTAGE)
-"""Failures of the way to a data centre, or of the data centre itself."""
+"""The data center is down or can't be reached."""
 
 REFRESH_TOKEN_REJECTED = "grant-dead"  # noqa: S105 a code, no secret
 ACCESS_TOKEN_REJECTED = "token-invalid"  # noqa: S105 a code, no secret
 
 NOT_CHECKED_KINDS = (FailureKind.LIMIT, FailureKind.BUSY, FailureKind.UNCONFIRMED)
-"""Zoho's limits, or another process, kept a connection from being asked: no verdict."""
+"""Zoho's limits or another process kept a connection from being checked: no verdict."""
 
 MIN_SIMULTANEOUS = 2
-"""Tokens of one account and client that died, from which on another is likely to have died too."""
+"""If so many tokens of one account and client were rejected, another probably is, too."""
 
 
 class CauseLevel(StrEnum):
-    """How far a cause reaches."""
+    """How much a cause affects."""
 
     CONNECTION = "connection"
     ACCOUNT = "account"
@@ -86,12 +86,12 @@ class FailureCase:
 
     @property
     def account_and_client(self) -> tuple[str, str, str]:
-        """The account, its data centre and the client: what mostly dies together."""
+        """The account, its data center and the client: what mostly fails together."""
         return self.email, self.location, self.client_id
 
     @property
     def mark(self) -> str:
-        """In which way the connection fails, its name, and of which grant that is said."""
+        """How the connection fails, its name, and its generation."""
         if self.kind in UNREACHABLE_KINDS:
             way = "unreached"
         elif self.kind is FailureKind.CLIENT:
@@ -105,17 +105,17 @@ class FailureCase:
 
 @dataclass(frozen=True)
 class CauseGroup:
-    """Connections that one cause has stopped."""
+    """Connections that fail for one cause."""
 
     level: CauseLevel
     key: str
     cases: tuple[FailureCase, ...]
     suspected_cases: tuple[FailureCase, ...] = ()
-    """Those that it most likely stopped, too."""
+    """Those that probably fail for it, too."""
 
     @property
     def is_single_grant(self) -> bool:
-        """Whether one connection died by itself, of which its own words say more."""
+        """Whether one connection failed by itself, so that its own explanation is better."""
         return (
             len(self.cases) == 1
             and self.cases[0].code == REFRESH_TOKEN_REJECTED
@@ -128,7 +128,7 @@ class CauseGroup:
 
     @property
     def code(self) -> str:
-        """Where the words for all of it stand; empty where those of its first case say it."""
+        """The code of the words for all of them; empty if the first case's are better."""
         code, kind = self.cases[0].code, self.cases[0].kind
         if self.level is CauseLevel.CONNECTION or self.is_single_grant:
             return ""
@@ -149,8 +149,8 @@ _CODE_BY_LEVEL = {
 def group_by_cause(
     cases: Iterable[FailureCase], is_client_only: Callable[[FailureCase], bool]
 ) -> list[CauseGroup]:
-    """The cases by their causes. `client_alone` tells of a dead one whether its account lives on
-    with another client."""
+    """Group cases by cause. `is_client_only` says whether another client's token of the same
+    account works."""
     cases = sorted(cases, key=lambda case: case.name)
     ended: dict[tuple[str, str, str], list[FailureCase]] = defaultdict(list)
     for case in cases:
@@ -185,15 +185,15 @@ def _key_of_rejected(
 
 
 def _is_suspected(case: FailureCase, rejected: list[FailureCase]) -> bool:
-    """Whether a connection most likely died with others of its account and client: its access token
-    is refused, or several died and nobody could ask about this one."""
+    """Whether a connection probably failed with others of its account and client: its access token
+    is rejected, or several of them were rejected and this one couldn't be checked."""
     if case.code in (ACCESS_TOKEN_REJECTED, SUSPECTED_REJECTION):
         return bool(rejected)
     return case.kind in NOT_CHECKED_KINDS and len(rejected) >= MIN_SIMULTANEOUS
 
 
 def _key_of(case: FailureCase) -> tuple[CauseLevel, str]:
-    """What a connection that fails has in common with others that fail alike."""
+    """What a failing connection has in common with others that fail alike."""
     if case.kind in UNREACHABLE_KINDS:
         return CauseLevel.DATA_CENTER, case.location
     if case.kind is FailureKind.CLIENT:
@@ -206,53 +206,53 @@ def _key_of(case: FailureCase) -> tuple[CauseLevel, str]:
 
 
 ACCESS_TOKEN_LIFETIME = timedelta(hours=1)
-"""What Zoho gives every access token; what was handed out before may work for so long."""
+"""The lifetime of every access token from Zoho: those that programs have may work that long."""
 
 NEEDS_CONSENT_EXIT_CODE = 3
-"""The exit code of findings that a new consent mends."""
+"""The exit code of explanations that a new authorization fixes."""
 
 
 @dataclass(frozen=True)
 class Incident:
-    """One cause, and everything that it stopped."""
+    """One cause, and everything it affects."""
 
     level: CauseLevel
     names: tuple[str, ...]
     explanation: Explanation
     key: str
-    """Tells this cause from others of the same look."""
+    """Identifies this cause among others of the same check."""
     marks: frozenset[str]
-    """What it stopped: in which way, connection and generation. Two looks that have one of these
-    in common have met the same cause, however far it has spread meanwhile."""
+    """How, which connection and which generation failed. Two checks with a common mark have found
+    the same cause, however far it has spread."""
     email: str = ""
-    """Whose sign-in mends it; empty where no sign-in does, or nobody knows whose."""
+    """The account that has to sign in; empty if that fixes nothing, or if it is unknown."""
     programs: tuple[str, ...] = ()
-    """The destinations that hold credentials of these connections."""
+    """The destinations that have credentials of these connections."""
     access_tokens_expire_at: datetime | None = None
-    """The latest end of an access token handed out before; None: all are past it."""
+    """When the last access token that a program may have expires; None: all have expired."""
     suspected_names: tuple[str, ...] = ()
-    """Connections that it most likely stopped, too, and that could not be asked yet; of a client
-    that is refused, those that stop when their last access tokens end."""
+    """Connections that it probably affects, too, and that couldn't be checked. For a rejected
+    client: those that fail when their access tokens expire."""
 
     @property
     def needs_reauthorization(self) -> bool:
-        """Whether a new consent is needed."""
+        """Whether a new authorization is needed."""
         return self.explanation.exit_code == NEEDS_CONSENT_EXIT_CODE
 
     @property
     def is_pending(self) -> bool:
-        """Whether it is no verdict: the connections could not be asked yet."""
+        """Whether it is no verdict: the connections couldn't be checked yet."""
         return self.explanation.kind in NOT_CHECKED_KINDS
 
     @property
     def to_reauthorize(self) -> tuple[str, ...]:
-        """The connections that a repair takes."""
+        """The connections to re-authorize."""
         refused = self.needs_reauthorization or self.explanation.kind is FailureKind.UNCONFIRMED
         return (*self.names, *self.suspected_names) if refused else ()
 
 
 class Incidents:
-    """Groups what fails by its cause."""
+    """Groups failures by cause."""
 
     def __init__(self, store: Store, diagnosis: DiagnosisService, zoho: Zoho, clock: Clock) -> None:
         self._store = store
@@ -261,8 +261,8 @@ class Incidents:
         self._clock = clock
 
     def stored(self, rows: Iterable[ConnectionOverview] | None = None) -> tuple[Incident, ...]:
-        """The causes of what is stored as dead or as failed in its last check; asks nobody.
-        `rows` are the unsettled connections, where they were read already."""
+        """The causes of what the store says has failed. `rows` are the unsettled connections, if
+        they were read already. Sends nothing."""
         rows = self._store.overviews.unsettled() if rows is None else rows
         cases = ((row, self._stored_failure(row)) for row in rows)
         return self._create_incidents(
@@ -272,7 +272,7 @@ class Incidents:
     def from_failures(
         self, failures: Mapping[str, Failure], working_names: Collection[str] = ()
     ) -> tuple[Incident, ...]:
-        """The causes of `failures`, by connection, as a check has just met them; connections `well`
+        """The causes of the failures that a check has just found, by connection; `working_names`
         worked in the same check."""
         rows = self._store.overviews.all(failures)
         cases = [
@@ -297,7 +297,7 @@ class Incidents:
     def _create_incidents(
         self, cases: list[FailureCase], reachable_locations: Collection[str] = ()
     ) -> tuple[Incident, ...]:
-        """The causes of `cases`; the data centres `answered` have done so for other connections."""
+        """The causes of `cases`; other connections reached the `reachable_locations`."""
         self._store.include(case.name for case in cases)
         groups = group_by_cause(cases, self._is_client_only)
         last = self._recent_refreshes({case.client_id for case in cases}) if groups else {}
@@ -326,8 +326,8 @@ class Incidents:
         return {each.connection: each.at for each in reversed(refreshed)}
 
     def _is_client_only(self, case: FailureCase) -> bool:
-        """Whether another client's token of the same account lives: then not the account ended
-        these."""
+        """Whether another client's token of the same account works, so that the account isn't the
+        cause."""
         ruled_out = self._diagnosis.judge(case.name, case.failure).ruled_out
         return any(each.code == "password-changed" for each in ruled_out)
 

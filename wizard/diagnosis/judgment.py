@@ -96,7 +96,7 @@ def judge_evidence(evidence: Evidence) -> Diagnosis:
 
 
 def failure_class_of(evidence: Evidence) -> FailureClass | None:
-    """The class of the failure; None for one with a single cause, which its words name."""
+    """The class of the failure; None if the failure has a single cause."""
     code = evidence.failure.code if evidence.failure else ""
     if code == "invalid-code" and evidence.origin is Origin.EXCHANGE:
         return authorization_codes.CODE_REFUSED
@@ -109,10 +109,10 @@ def failure_class_of(evidence: Evidence) -> FailureClass | None:
 def rank_causes(
     evidence: Evidence, failure_class: FailureClass
 ) -> tuple[tuple[CauseEstimate, ...], tuple[CauseEstimate, ...]]:
-    """The causes of a class that stand, the likeliest first, and those that are ruled out.
+    """The causes of a class, the most likely first, and the excluded ones.
 
-    A certain cause leaves no room for others; the only one that is left of several is likely.
-    What a person has told is weighed last.
+    A confirmed cause excludes all others; a single remaining one of several is likely. A person's
+    answers come last.
     """
     suspicions = (check(evidence) for check in failure_class.checks)
     ranked = _rank(each for each in suspicions if each is not None)
@@ -134,11 +134,11 @@ _CLASS_BY_ANSWER = {
     WHILE_CONNECTING: authorization_codes.CODE_REFUSED,
     ON_REFRESH: refresh_tokens.REFRESH_TOKEN_REFUSED,
 }
-"""The classes that Zoho has one word for, by the moment at which it was met."""
+"""The classes that share one word of Zoho's, by when it was returned."""
 
 
 def _question_of(estimates: tuple[CauseEstimate, ...], failure_class: FailureClass) -> str:
-    """The code of the question that is still open; empty: there is none."""
+    """The code of the open question; empty if there is none."""
     if failure_class is authorization_codes.CODE_OR_REFRESH_TOKEN_REFUSED:
         return failure_class.code
     return question_of(estimates, failure_class.code)
@@ -153,7 +153,7 @@ def _possible_answers(
 
 
 def _rank(estimates: Iterable[CauseEstimate]) -> tuple[CauseEstimate, ...]:
-    """The likeliest first, group by group where they stand in groups."""
+    """The most likely first, group by group."""
     ranked = sorted(estimates, key=_sort_key)
     groups = dict.fromkeys(each.group for each in ranked)
     return tuple(chain(*([e for e in ranked if e.group == group] for group in groups)))

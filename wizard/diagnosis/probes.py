@@ -1,9 +1,9 @@
-"""Evidence that is asked for: the cheapest asks that tell causes apart.
+"""The cheapest requests that tell causes apart.
 
-A diagnosis makes at most four asks, and no token request where a living access token serves. A
-dead grant is not asked again; its relatives are, by who died together and who lived on. All asks
-go through the broker and its budgets. Where one is too many, or the network is in the way, the
-diagnosis makes do with what it has.
+A diagnosis sends at most four requests, and no token request if a valid access token is enough. A
+rejected grant isn't tried again; related grants are, because what failed together shows the cause.
+All requests count in the request log. If the budget or the network doesn't allow one, the diagnosis
+uses what it has.
 """
 
 from collections.abc import Mapping
@@ -38,28 +38,28 @@ from wizard.tokens.service import TokenService
 from wizard.zoho import product, products_of
 
 MAX_REQUESTS = 4
-"""Of the connection's own data centre in one diagnosis."""
+"""To the connection's own data center in one diagnosis."""
 
 SEARCH_INTERVAL = timedelta(days=1)
-"""A client is looked for in other data centres at most this often."""
+"""How often other data centers are asked about a client at most."""
 
 VERDICT_FAILURES: Mapping[str, tuple[str, str]] = {
     ClientVerdict.WRONG_SECRET: ("invalid-client-secret", "invalid_client_secret"),
     ClientVerdict.UNKNOWN_CLIENT: ("invalid-client", "invalid_client"),
 }
-"""What a pre-flight's verdict is as a failure, and Zoho's word for it."""
+"""A pre-flight's verdict as a failure code, and Zoho's word for it."""
 TOKEN_REQUEST_KINDS = (RequestKind.REFRESH, RequestKind.PREFLIGHT)
 PENDING = "pending"
-"""The outcome of an ask whose answer has not come."""
+"""The outcome of a request without a response so far."""
 GRANT_CLASSES = (
     *(REFRESH_TOKEN_REFUSED.code, ACCESS_TOKEN_REFUSED.code, NOT_AUTHORIZED.code),
     *(SCOPE_MISSING.code, PERMISSION_REFUSED.code),
 )
-"""Classes of failures about which a grant's refresh token and access token are asked."""
+"""Classes of failures for which a grant's refresh token and access token are tried."""
 
 
 class DiagnosisProbes:
-    """The asks of one diagnosis."""
+    """The requests of one diagnosis."""
 
     def __init__(
         self,
@@ -79,8 +79,8 @@ class DiagnosisProbes:
         self._requests_left = MAX_REQUESTS
 
     def run(self, *, search: bool = False) -> Evidence:
-        """Ask what decides between the causes of the failure, or, without one, whether there is
-        any. `search`: other data centres may be asked for a client that is unknown at home."""
+        """Send what decides between the causes of the failure, or what finds one. `search` allows
+        asking other data centers about a client that its own doesn't know."""
         evidence = self.evidence
         failure_class = class_of(evidence.failure.code) if evidence.failure else ""
         client, grant = evidence.client, evidence.grant
@@ -97,7 +97,7 @@ class DiagnosisProbes:
     # a client and its secret
 
     def _probe_client(self, client: Client, search: bool) -> None:
-        """Whether its home knows it; only where it does not, whether another data centre does."""
+        """Ask its own data center about the client; the others only if that doesn't know it."""
         verdict = self._preflight(client, client.location)
         if verdict != "unknown-client" or not search:
             return
@@ -121,7 +121,7 @@ class DiagnosisProbes:
         )
 
     def _preflight(self, client: Client, location: str) -> str:
-        """What a data centre says about the client; empty where nothing may be asked."""
+        """A data center's verdict about the client; empty if it can't be asked."""
         try:
             secret = self._client_requests.secret_for(client, location)
             self._requests_left -= 1
@@ -155,8 +155,8 @@ class DiagnosisProbes:
             self._probe_related_grants()
 
     def _probe_client_behind_grant(self, client: Client, grant: Grant, search: bool) -> None:
-        """Whether the client is refused: asked where the refresh said so, or, where none was made
-        because an access token still works or the budget is spent, the last answer before."""
+        """Find out whether the client is rejected: from the refresh, or, if none was sent, from the
+        last response before."""
         probe_result = self.evidence.refresh_result
         if probe_result is not None and (probe_result.failure is None or probe_result.failure.sent):
             verdict = probe_result.failure.code if probe_result.failure else ""
@@ -172,7 +172,7 @@ class DiagnosisProbes:
             self._probe_client(client, search)
 
     def _last_outcome(self, location: str) -> str:
-        """What a data centre last said to a token request of this client; empty if nothing."""
+        """The outcome of the last token request of this client; empty if there is none."""
         answers = (request for request in self.evidence.requests if request.location == location)
         return next(
             (a.outcome for a in answers if a.kind in TOKEN_REQUEST_KINDS and a.outcome != PENDING),
@@ -180,20 +180,20 @@ class DiagnosisProbes:
         )
 
     def _accepted_token(self, grant: Grant, token: AccessToken) -> str:
-        """The cached access token where the accounts server takes it, else a fresh one."""
+        """The cached access token if the accounts server accepts it, otherwise a new one."""
         probe_result = self._probe_account(grant, token.value)
         self.evidence = replace(self.evidence, user_info_result=probe_result)
         self._reject_if_rejected(grant, token.value, probe_result)
         return self._refresh(grant) if probe_result and not probe_result.is_success else token.value
 
     def _refresh(self, grant: Grant) -> str:
-        """A fresh access token, within the budgets; empty where there is none to be had."""
+        """A new access token, within the budgets; empty if there is none."""
         probe_result, value = self._refresh_once(grant)
         self.evidence = replace(self.evidence, refresh_result=probe_result)
         return value
 
     def _refresh_once(self, grant: Grant) -> tuple[ProbeResult | None, str]:
-        """Refresh once. A refusal is confirmed, which is a second ask."""
+        """Refresh once. A rejection is confirmed, which is a second request."""
         each = 2 if _has_previous_secret(self.evidence.client) else 1
         if self._requests_left < 2 * each:
             return None, ""
@@ -208,7 +208,7 @@ class DiagnosisProbes:
         return ProbeResult(), token.access_token
 
     def _probe_account(self, grant: Grant, access_token: str) -> ProbeResult | None:
-        """Whether the accounts server takes an access token; None where nothing was asked."""
+        """Whether the accounts server accepts an access token; None if it wasn't asked."""
         if self._requests_left < 1:
             return None
         self._requests_left -= 1
@@ -227,7 +227,7 @@ class DiagnosisProbes:
         return ProbeResult()
 
     def _probe_product(self, grant: Grant, access_token: str) -> None:
-        """One cheap read of the product in question, else of the first."""
+        """One cheap read of the product in question, otherwise of the first."""
         reached = products_of(grant.scope)
         asked = product(self.evidence.product) if self.evidence.product else None
         chosen = asked or (reached[0] if reached else None)
@@ -247,7 +247,7 @@ class DiagnosisProbes:
         return self._product_api.masking(self._client_requests.secrets_of(grant))
 
     def _reject_if_rejected(self, grant: Grant, value: str, response: ProbeResult | None) -> None:
-        """Keep an access token from being handed out again that Zoho has just rejected."""
+        """Keep an access token that Zoho has just rejected from being served again."""
         if response is None or not rejects_token(response.failure):
             return
         try:
@@ -265,14 +265,14 @@ class DiagnosisProbes:
             self.evidence = replace(self.evidence, as_access_token_result=probe_result)
 
     def _probe_related_grants(self) -> None:
-        """Whether relatives live, which a removal of tokens would not have left alive."""
+        """Whether related grants work, which excludes that all tokens were removed."""
         for related_grant in informative_related_grants(self.evidence):
             if self._is_working(related_grant.connection):
                 alive = self.evidence.working_connections | {related_grant.connection}
                 self.evidence = replace(self.evidence, working_connections=alive)
 
     def _is_working(self, name: str) -> bool:
-        """Whether a relative's tokens work now."""
+        """Whether the tokens of a related connection work now."""
         grant = self._store.grants.get(name)
         token = self._tokens.cached_token(grant) if grant else None
         if grant is None:
@@ -287,11 +287,11 @@ class DiagnosisProbes:
         return bool(self._refresh_once(grant)[1])
 
     def _stop_if_temporary(self, error: WizardError) -> None:
-        """Where Zoho or the network is in the way, more asks would only make it worse."""
+        """If Zoho or the network fails, more requests would only make it worse."""
         if error.failure.temporary:
             self._requests_left = 0
 
 
 def _has_previous_secret(client: Client | None) -> bool:
-    """A refresh that meets a renewed secret is tried with the one before as well."""
+    """A refresh with a regenerated secret is tried with the previous one as well."""
     return client is not None and any(each.state is SecretState.PREVIOUS for each in client.secrets)

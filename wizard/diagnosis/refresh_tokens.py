@@ -1,9 +1,8 @@
-"""Why a refresh token is refused: Zoho says ``invalid_code`` to all of these alike.
+"""Why a refresh token is rejected. Zoho returns ``invalid_code`` for all of these causes.
 
-A refresh token has no end of its own. What kills it kills others with it, or leaves them alive:
-a removal of tokens with the password kills every token of the account, a removed app those of
-one client, the 21st token of a user and client only the oldest. So other connections are the
-witnesses, by who died together and who lived on.
+A refresh token doesn't expire. What ends it may end others with it: a password change with the box
+ticked ends every token of the account, a removed app those of one client, the 21st token of a user
+and client only the oldest. So other connections show the cause.
 """
 
 from datetime import datetime
@@ -25,22 +24,22 @@ from wizard.store import GrantRecord
 from wizard.zoho import limits
 
 ACTIVE_STATES = (GrantState.VERIFIED, GrantState.NOT_VERIFIED)
-"""States of a witness that can be asked."""
+"""States of a related grant that can be tried."""
 
 MAX_REFRESH_TOKENS = limits().refresh_tokens_per_user_and_client
 
 MIN_SIMULTANEOUS = 3
-"""So many that ended at one time had one cause; two may have met by chance, and somebody who tidies
-up removes two apps in a minute."""
+"""So many that failed together had one cause. Two may be chance: somebody who tidies up removes two
+apps in a minute."""
 
 
 def password_changed(evidence: Evidence) -> CauseEstimate | None:
-    """Every token of the account dies when its owner ticks the box while changing the password."""
+    """All tokens of the account end if its owner ticks the box while changing the password."""
     return _account_wide_cause("password-changed", evidence)
 
 
 def app_removed(evidence: Evidence) -> CauseEstimate | None:
-    """Every token of the account with this one client dies under Connected Apps."""
+    """All tokens of the account with this client end when the app is removed."""
     code = "app-removed"
     surviving = _surviving_connection(_grants_of_account(evidence, same_client=True), evidence)
     if surviving:
@@ -62,7 +61,7 @@ def app_removed(evidence: Evidence) -> CauseEstimate | None:
 
 
 def refresh_token_evicted(evidence: Evidence) -> CauseEstimate | None:
-    """The 21st refresh token of a user and client kills the oldest."""
+    """The 21st refresh token of a user and client evicts the oldest."""
     grant_record = evidence.grant_record
     if grant_record is None:
         return possible("refresh-token-evicted")
@@ -89,12 +88,12 @@ def refresh_token_evicted(evidence: Evidence) -> CauseEstimate | None:
 
 
 def user_deactivated(evidence: Evidence) -> CauseEstimate | None:
-    """A user who left or was deactivated takes every token along."""
+    """All tokens of a user who left or was deactivated end."""
     return _account_wide_cause("user-deactivated", evidence)
 
 
 def token_revoked_elsewhere(evidence: Evidence) -> CauseEstimate | None:
-    """Whoever holds a refresh token may revoke it, by API or among the devices signed in."""
+    """Anyone who has a refresh token can revoke it, by API or in the list of devices."""
     surviving = _surviving_connection(_grants_of_account(evidence, same_client=True), evidence)
     estimate = possible("token-revoked-elsewhere", *_only_rejected_evidence(surviving))
     simultaneous = _possibly_simultaneous(_grants_of_account(evidence), evidence)
@@ -103,7 +102,7 @@ def token_revoked_elsewhere(evidence: Evidence) -> CauseEstimate | None:
 
 def rotated_token_lost(evidence: Evidence) -> CauseEstimate | None:
     """A server that rotates refresh tokens accepts only the newest; Zoho has rotated none so far.
-    The answer with the newest got lost on its way here, or another holder of the token had it."""
+    The response with the newest was lost, or another holder of the token received it."""
     life = evidence.grant_record
     if life is None:
         return None
@@ -124,7 +123,7 @@ def rotated_token_lost(evidence: Evidence) -> CauseEstimate | None:
 
 
 def access_token_stored(evidence: Evidence) -> CauseEstimate | None:
-    """An access token was saved where the refresh token belongs."""
+    """An access token was stored in place of the refresh token."""
     code = "access-token-in-its-place"
     if evidence.sent_request.stored_token_kind is StoredTokenKind.ACCESS_TOKEN:
         return confirmed(code, evidence_item("equals-access-token"))
@@ -134,7 +133,7 @@ def access_token_stored(evidence: Evidence) -> CauseEstimate | None:
 
 
 def token_from_other_client(evidence: Evidence) -> CauseEstimate | None:
-    """A refresh token works with the client that it was made for, and with no other."""
+    """A refresh token works only with the client that it was issued to."""
     code, sent, grant = "token-of-other-client", evidence.sent_request, evidence.grant
     if grant and sent.client_id and sent.stored_token_kind is StoredTokenKind.REFRESH_TOKEN:
         if sent.client_id == grant.client_id:
@@ -146,7 +145,7 @@ def token_from_other_client(evidence: Evidence) -> CauseEstimate | None:
 
 
 def token_from_other_data_center(evidence: Evidence) -> CauseEstimate | None:
-    """A refresh token works in the data centre that issued it, and in no other."""
+    """A refresh token works only in the data center that issued it."""
     asked, grant = evidence.sent_request.location, evidence.grant
     if asked and grant and evidence.sent_request.stored_token_kind is StoredTokenKind.REFRESH_TOKEN:
         if asked == grant.location:
@@ -173,8 +172,8 @@ REFRESH_TOKEN_REFUSED = FailureClass(
 
 
 def _account_wide_cause(code: str, evidence: Evidence) -> CauseEstimate:
-    """What ends every token of an account, of whichever client: nothing that anybody sees tells
-    a change of password from the end of a user."""
+    """What ends all tokens of an account, with any client. Nothing that can be observed tells a
+    password change from the end of a user."""
     surviving = _surviving_connection(_grants_of_account(evidence), evidence)
     if surviving:
         return ruled_out(code, evidence_item("lives-on", other=surviving))
@@ -190,7 +189,7 @@ def _account_wide_cause(code: str, evidence: Evidence) -> CauseEstimate:
 
 
 def _unless_ever_worked(code: str, evidence: Evidence) -> CauseEstimate | None:
-    """A token that ever gave an access token is the right one in the right place."""
+    """A token that ever yielded an access token is the right one in the right place."""
     if evidence.grant_record is None:
         return possible(code)
     return (
@@ -204,7 +203,7 @@ def _unless_ever_worked(code: str, evidence: Evidence) -> CauseEstimate | None:
 
 
 def _grants_of_account(evidence: Evidence, *, same_client: bool | None = None) -> list[GrantRecord]:
-    """The lives of the same account's other grants, with this client, with others, or all."""
+    """The same account's other grants, with this client, with others, or all."""
     grant_record = evidence.grant_record
     if grant_record is None or grant_record.account is None:
         return []
@@ -218,7 +217,7 @@ def _grants_of_account(evidence: Evidence, *, same_client: bool | None = None) -
 
 
 def _surviving_connection(others: list[GrantRecord], evidence: Evidence) -> str:
-    """The name of a witness that lived before the death and worked after it; empty: none did."""
+    """The name of a related connection that worked before and after the rejection; empty: none."""
     grant_record, rejected_by = evidence.grant_record, _own_rejected_by(evidence)
     if grant_record is None or rejected_by is None:
         return ""
@@ -232,7 +231,7 @@ def _surviving_connection(others: list[GrantRecord], evidence: Evidence) -> str:
 
 
 def _possibly_simultaneous(others: list[GrantRecord], evidence: Evidence) -> list[GrantRecord]:
-    """Those that may have died in the same moment as the grant."""
+    """Those that may have been rejected since the same moment as the grant."""
     return [
         each for each in others if each.is_current and _are_possibly_simultaneous([each], evidence)
     ]
@@ -244,8 +243,8 @@ def _have_common_cause(others: list[GrantRecord], evidence: Evidence) -> bool:
 
 
 def _are_possibly_simultaneous(others: list[GrantRecord], evidence: Evidence) -> bool:
-    """Whether there is a moment at which all of these and the grant may have died: each did after
-    it last worked, and before it was refused."""
+    """Whether there is a moment since which all of these and the grant may have been rejected:
+    after each last worked, and before each was rejected."""
     grant_record, rejected_by = evidence.grant_record, _own_rejected_by(evidence)
     refusals = [_rejected_by(each, evidence) for each in others]
     if grant_record is None or rejected_by is None or None in refusals:
@@ -255,7 +254,7 @@ def _are_possibly_simultaneous(others: list[GrantRecord], evidence: Evidence) ->
 
 
 def _rejected_by(related_grant: GrantRecord, evidence: Evidence) -> datetime | None:
-    """By when a relative was dead; None where nobody knows that it is."""
+    """By when a related grant was rejected; None if it isn't known to be."""
     if (
         related_grant.rejected_at is None
         and related_grant.connection in evidence.rejected_connections - evidence.working_connections
@@ -265,15 +264,15 @@ def _rejected_by(related_grant: GrantRecord, evidence: Evidence) -> datetime | N
 
 
 def _own_rejected_by(evidence: Evidence) -> datetime | None:
-    """The moment by which the grant was dead."""
+    """By when the grant was rejected."""
     refused = evidence.grant_record.rejected_at if evidence.grant_record else None
     return refused or evidence.now
 
 
 def informative_related_grants(evidence: Evidence) -> tuple[GrantRecord, ...]:
-    """The relatives whose life or death would tell something, the most telling first: one of
-    another client of the account, one of the same client, one of a third. A relative that is
-    older than the last sign of life tells by its life, too; a younger one only by its death."""
+    """The related grants that would show most, in order: one of another client of the account, one
+    of the same client, one of a third. A grant that is older than the last success shows something
+    if it works; a newer one only if it is rejected."""
     grant_record, rejected_by = evidence.grant_record, _own_rejected_by(evidence)
     if grant_record is None or rejected_by is None:
         return ()
@@ -290,7 +289,7 @@ def informative_related_grants(evidence: Evidence) -> tuple[GrantRecord, ...]:
 
 
 def _is_counted(grant_record: GrantRecord) -> bool:
-    """Whether it filled one of the places that Zoho keeps for a user and client."""
+    """Whether it counts toward Zoho's limit of refresh tokens."""
     return grant_record.state is not GrantState.REVOKED
 
 

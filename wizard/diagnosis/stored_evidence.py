@@ -1,4 +1,4 @@
-"""Evidence that the store holds: what is known of a connection without asking anybody."""
+"""Evidence from the store: what is known of a connection without sending anything."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -22,13 +22,13 @@ from wizard.store import Store
 from wizard.zoho import Zoho
 
 REQUEST_LOG_WINDOW = timedelta(hours=1)
-"""How far back asks explain something: the life of an access token."""
+"""How far back requests explain something: the lifetime of an access token."""
 
 VERIFICATION_WINDOW = timedelta(minutes=2)
-"""What passed longer before a failure was an answer to another check, and says nothing of now."""
+"""A step that passed longer before a failure belonged to another check, and says nothing of now."""
 
 TOKEN_CLASSES = (*(REFRESH_TOKEN_REFUSED.code, ACCESS_TOKEN_REFUSED.code, NOT_AUTHORIZED.code),)
-"""Classes of failures on which other connections can throw light."""
+"""Classes of failures that other connections help to explain."""
 
 
 class StoredEvidence:
@@ -115,12 +115,12 @@ class StoredEvidence:
 
 
 def _location_in(failure: Failure | None) -> str:
-    """The data centre that a failure names."""
+    """The data center that a failure names."""
     return failure.details.get("location", "").lower() if failure else ""
 
 
 def with_verification_results(evidence: Evidence) -> Evidence:
-    """What the climb that met the failure had been answered before."""
+    """Add what the same verification found before the failure."""
     report, failure = evidence.report, evidence.failure
     steps = report.steps if report else ()
     failed = next((step for step in steps if step.failure == failure), None)
