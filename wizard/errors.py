@@ -1,12 +1,9 @@
-"""Ways to fail, and the one table of words.
+"""The exception that carries a failure, and the message table.
 
-There is one exception, and it carries data::
-
-    WizardError(failure)        any room raises it; ``failure.code`` is a key of ``words.toml``
-        Conflict                a condition of a write no longer holds: somebody else was faster
-
-Nobody writes a sentence for users into a ``raise``. `explain` turns a failure into a `Finding`
-with the words of the table; the web pages and the terminal are two painters of that finding.
+A `WizardError` has a `Failure`, whose code is a key of ``messages.toml``. A `Conflict` is one that
+says that a row has changed since it was read. No ``raise`` has a sentence for users: `explain`
+turns a failure into an `Explanation` with the words of the table, which pages, terminal and JSON
+all render.
 
 Kinds and exit codes of failures are in `wizard.model.failure_codes`.
 """
@@ -32,7 +29,7 @@ from wizard.timefmt import format_time
 
 
 class WizardError(Exception):
-    """Something failed; ``failure`` says what. ``str()`` is the code, never a secret."""
+    """A failure, raised. ``str()`` is its code, never a secret."""
 
     def __init__(self, failure: Failure) -> None:
         super().__init__(failure.code)
@@ -40,22 +37,22 @@ class WizardError(Exception):
 
 
 class Conflict(WizardError):
-    """The row was no longer as it was read: somebody else was faster."""
+    """The row has changed since it was read."""
 
 
 def fail(code: str, **details: str) -> WizardError:
-    """A `WizardError` of ``code`` with ``details`` for its words; for failures of our own."""
+    """Make a `WizardError` with a code and the values of its message."""
     return WizardError(Failure(code=code, details=details))
 
 
 MIN_WAIT_MINUTES = 15
-"""The shortest ``--wait`` that is suggested: a whole window of Zoho's limits, and some more."""
+"""The shortest ``--wait`` that is suggested: a little more than a whole window of Zoho's limits."""
 
 _QUOTED_ZOHO_ERROR = "“{zoho_error}”"
 
 
 class _MessageValues(dict[str, str]):
-    """Details for the words; what is not known is paraphrased, or reads as an ellipsis."""
+    """The values of a message. An unknown one has a substitute in the table, or is an ellipsis."""
 
     def __missing__(self, key: str) -> str:
         return str(message_table()["unknown-values"].get(key, "…"))
@@ -63,15 +60,15 @@ class _MessageValues(dict[str, str]):
 
 @cache
 def message_table() -> Mapping[str, Mapping[str, Any]]:
-    """The table: code → ``title``, ``cause``, ``fix``, ``next_steps``."""
+    """Read the table: code → ``title``, ``cause``, ``fix``, ``next_steps``."""
     return tomllib.loads(resources.files("wizard").joinpath("messages.toml").read_text("utf-8"))
 
 
 def _next_steps(
     rows: Sequence[Mapping[str, str]], known: Mapping[str, str]
 ) -> tuple[NextStep, ...]:
-    """The steps for which everything is known, for half a command helps nobody; where nobody
-    knows which connection or client is meant, the step that finds it."""
+    """The next steps for which every value is known. If the connection or client is unknown, the
+    step that finds it replaces them."""
     found: dict[NextStep, None] = {}
     for row in rows:
         wanted = {field for text in row.values() for _, field, *_ in Formatter().parse(text)}
@@ -84,12 +81,12 @@ def _next_steps(
 
 
 def message(table: str, code: str, /, **details: str) -> str:
-    """The sentence `code` of one of the tables of single sentences; empty where it has none."""
+    """The sentence with a code in a table of single sentences; empty if there is none."""
     return str(message_table()[table].get(code, "")).format_map(_MessageValues(details))
 
 
 def describe_event(event: Event) -> str:
-    """A line of a connection's history, in words; a code in it is told by its title."""
+    """A line of a connection's history in words. A failure code in it becomes its title."""
     said = {
         key: describe_outcome(text, name=event.connection) for key, text in event.details.items()
     }
@@ -97,7 +94,7 @@ def describe_event(event: Event) -> str:
 
 
 def describe_outcome(code: str, **details: str) -> str:
-    """How an ask or an attempt ended, in words; whatever is no code of the table as it is."""
+    """The outcome of a request or an attempt in words; a text without words stays as it is."""
     outcome = message_table()["outcomes"].get(code)
     if outcome is None and "title" in message_table().get(code, {}):
         outcome = explain(Failure(code), **details).title
@@ -135,17 +132,15 @@ def describe_status(status: ConnectionStatus, now: datetime) -> str:
 
 
 def _wait_option(until: datetime | None, now: datetime | None) -> str:
-    """The value of ``--wait`` in a step that waits until then: long enough to help."""
+    """The value of ``--wait`` in a step: long enough to help."""
     minutes = (until - now) // timedelta(minutes=1) + 1 if until and now else 0
     return f"{max(minutes, MIN_WAIT_MINUTES)}m"
 
 
 def explain(failure: Failure, at_time: datetime | None = None, /, **details: str) -> Explanation:
-    """The finding for ``failure``; ``details`` (such as ``name``) complete the failure's own.
+    """Explain a failure in words; ``details``, such as ``name``, are added to its own.
 
-    ``at_time`` is the present: times of another day are told with their date.
-
-    A code without words is a bug that a test finds; a user still gets the honest ``unknown``.
+    Times are formatted relative to ``at_time``. A code without words has those of ``unknown``.
     """
     known = _MessageValues({**failure.details, **details, "zoho_error": failure.zoho_error or "…"})
     known["code"] = failure.code

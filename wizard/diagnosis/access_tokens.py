@@ -22,14 +22,13 @@ from wizard.diagnosis.cause_estimates import (
 from wizard.diagnosis.evidence import Evidence, StoredTokenKind, TokenFormat
 from wizard.model import RequestKind
 from wizard.timefmt import format_duration
+from wizard.verification.steps import CLOCK_SKEW_TOLERANCE
 from wizard.zoho import limits
 
 MAX_ACCESS_TOKENS = limits().access_tokens_per_refresh_token
 ACCESS_TOKEN_LIFETIME = timedelta(seconds=limits().access_token_lifetime_seconds)
 CLIENT_CREDENTIALS = "client_credentials"
 """The grant type of a Self Client's tokens that belong to no user."""
-CLOCK_SKEW_TOLERANCE = timedelta(seconds=60)
-"""A larger difference between the clocks is reported."""
 
 
 def count_issued_tokens(evidence: Evidence) -> int:

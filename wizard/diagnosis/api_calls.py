@@ -1,8 +1,6 @@
 """Why a call fails for another reason than a token: scope, permission, organization, limit, URL,
 network."""
 
-from datetime import timedelta
-
 from wizard.diagnosis import access_tokens
 from wizard.diagnosis.cause_estimates import (
     CauseEstimate,
@@ -17,13 +15,12 @@ from wizard.diagnosis.cause_estimates import (
 )
 from wizard.diagnosis.evidence import Evidence
 from wizard.model import RequestKind, TokenRequest
+from wizard.tokens import budgets
 from wizard.zoho import limits, missing_scopes
 
-RATE_LIMIT_WINDOW = timedelta(seconds=limits().window_seconds)
 MAX_TOKEN_REQUESTS = limits().token_requests
 UNKNOWN_SCOPE = "which the answer does not name"
 """The scope that a call needs, if neither Zoho nor the pasted text names it."""
-TOKEN_REQUEST_KINDS = (RequestKind.CODE_EXCHANGE, RequestKind.REFRESH, RequestKind.PREFLIGHT)
 
 
 # --- Scope, right, organization -------------------------------------------------------------------
@@ -133,7 +130,7 @@ def too_many_refresh_tokens(evidence: Evidence) -> CauseEstimate | None:
     """A user can get ten refresh tokens with a client in ten minutes."""
     made = sum(
         request.kind is RequestKind.CODE_EXCHANGE and request.outcome == "ok"
-        for request in _recent_requests(evidence)
+        for request in evidence.recent_requests
     )
     exchanging = evidence.attempt is not None or not evidence.client
     items = (counted_evidence_item("refresh-tokens-made", made),) if made else ()
@@ -144,7 +141,7 @@ def too_many_codes(evidence: Evidence) -> CauseEstimate | None:
     """A client can get ten codes in ten minutes."""
     if evidence.client and not evidence.attempt:
         return None  # a refresh asks for no code
-    begun = sum(request.kind is RequestKind.AUTHORIZATION for request in _recent_requests(evidence))
+    begun = evidence.recent_authorizations
     return possible(
         "too-many-codes", *((evidence_item("many-codes", count=str(begun)),) if begun else ())
     )
@@ -220,19 +217,10 @@ def _token_accepted_evidence(evidence: Evidence) -> tuple[EvidenceItem, ...]:
     return (evidence_item("token-taken"),) if access_tokens.is_token_accepted(evidence) else ()
 
 
-def _recent_requests(evidence: Evidence) -> list[TokenRequest]:
-    if evidence.now is None:
-        return []
-    return [
-        request for request in evidence.requests if request.at > evidence.now - RATE_LIMIT_WINDOW
-    ]
-
-
 def _recent_counted_requests(evidence: Evidence) -> list[TokenRequest]:
     """Token requests for the client that Zoho counted, without the rejected one."""
-    refused = ("not-sent", "throttled")
     return [
         request
-        for request in _recent_requests(evidence)
-        if request.kind in TOKEN_REQUEST_KINDS and request.outcome not in refused
+        for request in evidence.recent_requests
+        if budgets.is_counted(request) and request.outcome != budgets.RATE_LIMITED
     ]

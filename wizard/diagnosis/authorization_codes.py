@@ -24,7 +24,6 @@ from wizard.zoho import limits
 
 CODE_LIFETIME = timedelta(seconds=limits().code_lifetime_seconds)
 MAX_CODES = limits().codes_per_client
-RATE_LIMIT_WINDOW = timedelta(seconds=limits().window_seconds)
 
 
 # --- A code that is refused -----------------------------------------------------------------------
@@ -184,7 +183,7 @@ REDIRECT_URI_REFUSED = FailureClass(
 
 def consent_rejected(evidence: Evidence) -> CauseEstimate | None:
     """Someone pressed Reject."""
-    few = _count_authorizations(evidence)
+    few = evidence.recent_authorizations
     items = (
         (counted_evidence_item("few-codes", few, most=str(MAX_CODES)),) if evidence.attempt else ()
     )
@@ -193,7 +192,7 @@ def consent_rejected(evidence: Evidence) -> CauseEstimate | None:
 
 def code_limit_reached(evidence: Evidence) -> CauseEstimate | None:
     """After ten codes in ten minutes, a client's authorizations are rejected."""
-    begun = _count_authorizations(evidence)
+    begun = evidence.recent_authorizations
     if begun >= MAX_CODES:
         return likely("codes-used-up", evidence_item("many-codes", count=str(begun)))
     estimate = possible("codes-used-up")
@@ -296,17 +295,6 @@ def _was_exchanged_within(evidence: Evidence, duration: timedelta) -> bool:
         if request.kind is RequestKind.CODE_EXCHANGE and request.connection == attempt.connection
     ]
     return bool(sent) and sent[0] - attempt.created_at < duration
-
-
-def _count_authorizations(evidence: Evidence) -> int:
-    """Authorizations with the client within Zoho's window."""
-    if evidence.now is None:
-        return 0
-    since = evidence.now - RATE_LIMIT_WINDOW
-    return sum(
-        request.kind is RequestKind.AUTHORIZATION and request.at > since
-        for request in evidence.requests
-    )
 
 
 def _split_uri(uri: str) -> SplitResult | None:

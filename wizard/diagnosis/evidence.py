@@ -15,10 +15,12 @@ from wizard.model import (
     Connection,
     Failure,
     Grant,
+    RequestKind,
     TokenRequest,
     VerificationReport,
 )
 from wizard.store import GrantRecord
+from wizard.tokens.budgets import WINDOW
 
 
 class Origin(StrEnum):
@@ -160,3 +162,15 @@ class Evidence:
 
     details: Mapping[str, str] = field(default_factory=dict)
     """Values for the sentences in addition to the failure's own details. Never a secret."""
+
+    @property
+    def recent_requests(self) -> tuple[TokenRequest, ...]:
+        """The requests within the window in which Zoho counts."""
+        if self.now is None:
+            return ()
+        return tuple(each for each in self.requests if each.at > self.now - WINDOW)
+
+    @property
+    def recent_authorizations(self) -> int:
+        """How many authorizations began with the client within that window."""
+        return sum(each.kind is RequestKind.AUTHORIZATION for each in self.recent_requests)

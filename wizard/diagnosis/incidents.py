@@ -9,10 +9,11 @@ A connection that couldn't be checked within Zoho's limits is listed with its mo
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 
 from wizard.diagnosis import DiagnosisService
+from wizard.diagnosis.access_tokens import ACCESS_TOKEN_LIFETIME
 from wizard.diagnosis.judgment import Diagnosis
 from wizard.diagnosis.rendering import render
 from wizard.model import (
@@ -38,7 +39,7 @@ ACCESS_TOKEN_REJECTED = "token-invalid"  # noqa: S105 a code, no secret
 NOT_CHECKED_KINDS = (FailureKind.LIMIT, FailureKind.BUSY, FailureKind.UNCONFIRMED)
 """Zoho's limits or another process kept a connection from being checked: no verdict."""
 
-MIN_SIMULTANEOUS = 2
+MIN_REJECTED_CONNECTIONS = 2
 """If so many tokens of one account and client were rejected, another probably is, too."""
 
 
@@ -189,7 +190,7 @@ def _is_suspected(case: FailureCase, rejected: list[FailureCase]) -> bool:
     is rejected, or several of them were rejected and this one couldn't be checked."""
     if case.code in (ACCESS_TOKEN_REJECTED, SUSPECTED_REJECTION):
         return bool(rejected)
-    return case.kind in NOT_CHECKED_KINDS and len(rejected) >= MIN_SIMULTANEOUS
+    return case.kind in NOT_CHECKED_KINDS and len(rejected) >= MIN_REJECTED_CONNECTIONS
 
 
 def _key_of(case: FailureCase) -> tuple[CauseLevel, str]:
@@ -204,9 +205,6 @@ def _key_of(case: FailureCase) -> tuple[CauseLevel, str]:
         return CauseLevel.CLIENT, f"{case.client_id} {case.location} not-asked"
     return CauseLevel.CONNECTION, f"{case.name} {case.location}"
 
-
-ACCESS_TOKEN_LIFETIME = timedelta(hours=1)
-"""The lifetime of every access token from Zoho: those that programs have may work that long."""
 
 NEEDS_CONSENT_EXIT_CODE = 3
 """The exit code of explanations that a new authorization fixes."""

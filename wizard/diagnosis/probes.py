@@ -32,7 +32,7 @@ from wizard.model.failure_codes import class_of, kind_of
 from wizard.oauth import ClientVerdict
 from wizard.product_api import ProductApi, rejects_token
 from wizard.store import Store
-from wizard.tokens.budgets import RefreshPurpose
+from wizard.tokens.budgets import PENDING, RefreshPurpose
 from wizard.tokens.client_requests import ClientRequests
 from wizard.tokens.service import TokenService
 from wizard.zoho import product, products_of
@@ -48,9 +48,7 @@ VERDICT_FAILURES: Mapping[str, tuple[str, str]] = {
     ClientVerdict.UNKNOWN_CLIENT: ("invalid-client", "invalid_client"),
 }
 """A pre-flight's verdict as a failure code, and Zoho's word for it."""
-TOKEN_REQUEST_KINDS = (RequestKind.REFRESH, RequestKind.PREFLIGHT)
-PENDING = "pending"
-"""The outcome of a request without a response so far."""
+CLIENT_REQUEST_KINDS = (RequestKind.REFRESH, RequestKind.PREFLIGHT)
 GRANT_CLASSES = (
     *(REFRESH_TOKEN_REFUSED.code, ACCESS_TOKEN_REFUSED.code, NOT_AUTHORIZED.code),
     *(SCOPE_MISSING.code, PERMISSION_REFUSED.code),
@@ -175,7 +173,7 @@ class DiagnosisProbes:
         """The outcome of the last token request of this client; empty if there is none."""
         answers = (request for request in self.evidence.requests if request.location == location)
         return next(
-            (a.outcome for a in answers if a.kind in TOKEN_REQUEST_KINDS and a.outcome != PENDING),
+            (a.outcome for a in answers if a.kind in CLIENT_REQUEST_KINDS and a.outcome != PENDING),
             "",
         )
 

@@ -1,6 +1,7 @@
-"""What went wrong: an exchange, a failure, and the finding that explains it.
+"""Failures and their explanations.
 
-A *failure* is data; a *finding* is a failure in words, with its causes ranked and its remedies.
+A *failure* is data; an *explanation* is a failure in words, with its causes ranked and its next
+steps.
 """
 
 from collections.abc import Mapping
@@ -14,14 +15,14 @@ from wizard.model.failure_codes import FailureKind, exit_code_of, kind_of
 
 @dataclass(frozen=True)
 class HttpExchange:
-    """One HTTP request and its answer with every secret masked, fit to be shown and stored."""
+    """One HTTP request and its response with all secrets masked, safe to show and store."""
 
     method: str
     url: str
     parameters: Mapping[str, str]
-    """The parameters sent; a secret value reads ``(masked)``."""
+    """The parameters sent; a secret value is ``(masked)``."""
     status: int | None
-    """HTTP status of the answer, None where no answer came."""
+    """HTTP status of the response; None if there was none."""
     response_body: str
     """The start of the body, masked, at most 2,000 characters."""
     at: datetime
@@ -29,18 +30,18 @@ class HttpExchange:
 
 @dataclass(frozen=True)
 class Failure:
-    """What went wrong, as data. The words for users stand in one table, under ``code``."""
+    """What went wrong, as data. The words are in the message table under ``code``."""
 
     code: str
-    """Kebab-case; a key of the table of words."""
+    """Kebab-case; a key of the message table."""
     zoho_error: str = ""
-    """What Zoho itself said (``invalid_code``), empty where Zoho said nothing."""
+    """Zoho's own word, such as ``invalid_code``; empty if Zoho gave none."""
     temporary: bool = False
-    """Waiting or repeating may help; no verdict on any token follows from it."""
+    """Waiting or repeating may help; it says nothing about a token."""
     sent: bool = True
-    """False when the request certainly did not reach the other side."""
+    """False if the request certainly never reached the server."""
     details: Mapping[str, str] = field(default_factory=dict)
-    """What the words need to be precise: a host, a name, a file. Never a secret."""
+    """Values of the message: a host, a name, a file. Never a secret."""
     exchange: HttpExchange | None = None
     retry_at: datetime | None = None
 
@@ -52,64 +53,64 @@ class Failure:
 
 @dataclass(frozen=True)
 class NextStep:
-    """One step that mends a failure: a button on a page and a command in a terminal."""
+    """One step that fixes a failure: a button on a page and a command in a terminal."""
 
     label: str
     command: str = ""
     path: str = ""
-    """Path of the wizard's page that offers the step, empty where there is none."""
+    """Path of the page that offers the step; empty if there is none."""
 
 
 class Confidence(StrEnum):
-    """How sure a cause is, the surest first."""
+    """How certain a cause is, the most certain first."""
 
     CONFIRMED = "confirmed"
-    """Nothing else fits what was seen."""
+    """Nothing else fits the evidence."""
     LIKELY = "likely"
-    """Something that was seen speaks for it, and nothing against it."""
+    """Some evidence is for it, none against it."""
     POSSIBLE = "possible"
-    """Zoho answers it alike, and nothing that is known decides."""
+    """Zoho answers it alike, and no evidence decides."""
     RULED_OUT = "ruled_out"
-    """Something that was seen cannot be, if it were so."""
+    """The evidence excludes it."""
 
 
 @dataclass(frozen=True)
 class Cause:
-    """One thing that may have brought a failure about, in words."""
+    """One possible cause of a failure, in words."""
 
     code: str
-    """Kebab-case; a key of the table of words."""
+    """Kebab-case; a key of the message table."""
     title: str
     explanation: str
     confidence: Confidence
     evidence_for: tuple[str, ...] = ()
-    """Sentences about what was seen."""
+    """Sentences about what was observed."""
     evidence_against: tuple[str, ...] = ()
     fix: str = ""
     next_steps: tuple[NextStep, ...] = ()
     group: str = ""
-    """The heading it stands under, where those of one finding stand under several."""
+    """Its heading, if the causes have several."""
 
 
 @dataclass(frozen=True)
 class AnswerOption:
-    """One answer that a person may give to the question of a finding."""
+    """One answer that a person may give to the question of an explanation."""
 
     answers: tuple[str, ...]
-    """Every answer up to this one, in the words of ``--answer``, in their order."""
+    """All answers up to this one, as values of ``--answer``, in order."""
     label: str
     command: str = ""
-    """The command that gives it; empty where nobody knows what the person asked about."""
+    """The command that gives it; empty if it isn't known what was diagnosed."""
     path: str = ""
-    """The page that shows the finding with it; empty where there is none."""
+    """The page that shows the explanation with it; empty if there is none."""
 
 
 @dataclass(frozen=True)
 class Explanation:
     """A failure explained: what happened, why, what to do.
 
-    Zoho answers many causes with one word. Such causes form a class, and the finding ranks them
-    by what separates them; where nothing does, it asks the person one question.
+    Zoho returns one word for many causes. Such causes form a class; the explanation ranks them by
+    the evidence, or asks one question if the evidence doesn't decide.
     """
 
     code: str
@@ -119,16 +120,15 @@ class Explanation:
     next_steps: tuple[NextStep, ...] = ()
     failure: Failure | None = None
     failure_class: str = ""
-    """Kebab-case, of the causes that are answered alike; empty where there is one cause only."""
+    """Kebab-case, for causes that Zoho answers alike; empty if there is one cause only."""
     class_title: str = ""
     causes: tuple[Cause, ...] = ()
-    """The likeliest first."""
+    """The most likely first."""
     ruled_out: tuple[Cause, ...] = ()
     question: str = ""
-    """What one would have to know to decide; empty where the evidence has decided, or a person
-    has said what there is to say."""
+    """What would decide; empty if the evidence has decided or everything was answered."""
     answer_options: tuple[AnswerOption, ...] = ()
-    """What a person may say to that."""
+    """The possible answers to the question."""
 
     @property
     def kind(self) -> FailureKind:
@@ -142,6 +142,6 @@ class Explanation:
 
     @property
     def groups(self) -> tuple[tuple[str, tuple[Cause, ...]], ...]:
-        """The causes under their headings; one group without a heading where they have none."""
+        """The causes under their headings; one group without a heading if there are none."""
         found = groupby(self.causes, key=lambda each: each.group)
         return tuple((heading, tuple(causes)) for heading, causes in found)

@@ -22,6 +22,7 @@ from wizard.diagnosis.pasted_text import http_request, token_formats
 from wizard.diagnosis.pasted_text.parsed_text import MAX_PASTE_CHARACTERS, ParsedText
 from wizard.diagnosis.pasted_text.rules import RecognizedFailure, recognize_failure
 from wizard.diagnosis.rendering import render, render_items
+from wizard.diagnosis.stored_evidence import REQUEST_LOG_WINDOW
 from wizard.errors import fail
 from wizard.model import Client, Clock, Connection, Explanation, Failure, FailureKind
 from wizard.model.failure_codes import class_of
@@ -32,18 +33,18 @@ from wizard.zoho import Zoho, limits, product
 
 @dataclass(frozen=True)
 class UriComparison:
-    """Two redirect URIs, character by character: what differs, and what is the same around it."""
+    """Two redirect URIs compared character by character."""
 
     sent: str
     registered: str
     common_prefix: str
-    """The characters with which both begin."""
+    """What both begin with."""
     common_suffix: str
-    """Those with which both end."""
+    """What both end with."""
 
     @classmethod
     def of(cls, sent: str, registered: str) -> "UriComparison":
-        """Compare two that are not the same."""
+        """Compare two different URIs."""
         before = _common_prefix_length(sent, registered)
         rest, other = sent[before:], registered[before:]
         after = _common_prefix_length(rest[::-1], other[::-1])
@@ -51,12 +52,12 @@ class UriComparison:
 
     @property
     def sent_difference(self) -> str:
-        """The part of what was sent that differs; empty where something is missing."""
+        """The part of the sent URI that differs; empty if something is missing."""
         return self.sent[len(self.common_prefix) : len(self.sent) - len(self.common_suffix)]
 
     @property
     def registered_difference(self) -> str:
-        """The part of what is registered that stands in its place."""
+        """The part of the registered URI that differs."""
         return self.registered[
             len(self.common_prefix) : len(self.registered) - len(self.common_suffix)
         ]
@@ -75,38 +76,37 @@ __all__ = [
 ]
 
 STORED_CLIENT_CLASSES = (REDIRECT_URI_REFUSED.code, SECRET_REFUSED.code)
-"""Classes of failures that what is stored about a client explains."""
-REQUEST_LOG_WINDOW = timedelta(hours=1)
+"""Classes of failures that the stored data of a client explains."""
 MAX_EXCERPT_CHARACTERS = 4000
-"""Characters of a paste that are shown again; an answer of Zoho's has some hundred."""
+"""How many characters of a pasted text are shown again."""
 
 
 @dataclass(frozen=True)
 class DiagnosisResult:
-    """What was understood of a paste. It holds no secret."""
+    """What a pasted text means. It contains no secret."""
 
     explanation: Explanation
     understood: tuple[str, ...] = ()
-    """Sentences about what was read."""
+    """Sentences about what was recognized."""
     has_secrets: bool = False
-    """Whether secrets were in it."""
+    """Whether there were secrets in it."""
     excerpt: str = ""
-    """Its end, masked: there a log says what failed."""
+    """Its end, masked: a log ends with what failed."""
     comparison: UriComparison | None = None
     connection: str = ""
     """The stored connection that it certainly is about."""
     repeat_text: str = ""
-    """What is read to the same finding once more, to go with an answer: the name, or the excerpt
-    where what was masked does not matter; empty: nothing."""
+    """What leads to the same explanation again, to be sent with an answer: the name, or the excerpt
+    if the masked parts don't matter. Empty: nothing does."""
 
     @property
     def is_explained(self) -> bool:
-        """Whether the wizard knows what this is."""
+        """Whether the wizard recognized it."""
         return self.explanation.kind is not FailureKind.UNKNOWN
 
     @property
     def can_search(self) -> bool:
-        """Whether asking every data centre for the client could tell more."""
+        """Whether asking every data center about the client could help."""
         return bool(self.connection) and self.explanation.failure_class == CLIENT_UNKNOWN.code
 
 
@@ -131,7 +131,7 @@ class _Reading:
 
 
 class PasteReader:
-    """Explains names of connections, and anything pasted."""
+    """Explains names of connections and pasted texts."""
 
     def __init__(
         self,
@@ -148,7 +148,7 @@ class PasteReader:
         self._clock = clock
 
     def find_connection(self, text: str) -> Connection | None:
-        """The connection whose name `text` is, regardless of capital letters."""
+        """The connection with the name `text`, regardless of case."""
         name = text.strip().casefold()
         if not 0 < len(name) < 64:
             return None
@@ -158,9 +158,9 @@ class PasteReader:
     def diagnose(
         self, text: str, *, search: bool = False, answers: tuple[str, ...] = ()
     ) -> DiagnosisResult:
-        """Explain connection `text` by asking Zoho what decides, or read `text` and ask nobody.
+        """Explain connection `text` with requests to Zoho, or explain a pasted text without any.
 
-        Raises ``nothing-pasted``. `search` and `told` are as for `Diagnosis.diagnose`.
+        `search` and `answers` are those of `DiagnosisService.diagnose`. Raises ``nothing-pasted``.
         """
         connection = self.find_connection(text)
         if connection is None:
@@ -201,7 +201,8 @@ class PasteReader:
     # --- from clues to evidence
 
     def _evidence(self, parsed: ParsedText, recognized: RecognizedFailure) -> Evidence:
-        """What the paste says, and what is stored about whom it certainly speaks of."""
+        """What the text says, and what is stored about the connection or client that it certainly
+        names."""
         called = (
             http_request.find_product(parsed, self._zoho)
             if recognized.origin is Origin.PRODUCT
@@ -236,7 +237,7 @@ class PasteReader:
         )
 
     def _complete_evidence(self, parsed: ParsedText, evidence: Evidence) -> Evidence:
-        """`evidence` of a token, an id or an address that stands alone, by what is stored."""
+        """Complete the evidence of a token, an id or a URL by itself, from the store."""
         code = evidence.failure.code if evidence.failure else ""
         client, connection = evidence.client, evidence.connection
         if (
@@ -256,7 +257,7 @@ class PasteReader:
         return evidence
 
     def _compare_single_address(self, parsed: ParsedText, evidence: Evidence) -> Evidence:
-        """A bare address that could be a redirect URI is compared with the client's."""
+        """Compare a bare URL that may be a redirect URI with the client's."""
         addresses = http_request.other_addresses(parsed, self._zoho)
         clients = [each for each in self._store.clients.all() if each.redirect_uri]
         if len(addresses) != 1 or not clients:
@@ -287,8 +288,8 @@ class PasteReader:
     def _stored_token(
         self, token: str
     ) -> tuple[StoredTokenKind | None, Connection | None, datetime | None]:
-        """What a pasted token is, and whose, because it equals one that is stored; of an access
-        token, when it was made."""
+        """What a pasted token is and whose, if it equals a stored one; for an access token also
+        when it was issued."""
         bare = "".join(token.strip("\"'`").split())
         if not TOKEN.fullmatch(bare):
             return None, None, None
@@ -301,9 +302,8 @@ class PasteReader:
         return None, None, None
 
     def _client(self, sent_request: SentRequest, recognized: RecognizedFailure) -> Client | None:
-        """The stored client that the paste names; where it names none, the only one there is, for
-        what is stored about a client; where Zoho does not know it, the one that was nearly named.
-        """
+        """The stored client that the text names. If it names none, the only one there is, if the
+        failure is about stored data; if Zoho doesn't know it, a similar one."""
         clients = self._store.clients.all()
         failure_class = class_of(recognized.code)
         if not sent_request.client_id:
@@ -318,13 +318,12 @@ class PasteReader:
         return near if near and likeness[near.client_id] >= least else None
 
     def _location_details(self, sent_request: SentRequest) -> Mapping[str, str]:
-        """The data centre that was asked, which is not always that of the connection."""
+        """The data center of the request, which isn't always that of the connection."""
         place = self._zoho.data_center(sent_request.location) if sent_request.location else None
         return {"location": place.location, "data_center": place.name} if place else {}
 
     def _details(self, sent_request: SentRequest, client: Client | None) -> Mapping[str, str]:
-        """What the words need, as far as it is known; the gaps of an unknown client are not ours
-        to fill."""
+        """Values of the messages, as far as they are known."""
         if client is None:
             # Its id is said beside the finding; a command of ours could do nothing with it.
             place = self._zoho.data_center(sent_request.location) if sent_request.location else None
@@ -334,7 +333,7 @@ class PasteReader:
     # --- what is shown beside the finding
 
     def _comparison(self, parsed: ParsedText, evidence: Evidence) -> UriComparison | None:
-        """The redirect URI that was sent beside the registered one, or two that were pasted."""
+        """The redirect URI that was sent and the registered one, or two that were pasted."""
         sent, client = evidence.sent_request.redirect_uri, evidence.client
         registered = client.redirect_uri if client else ""
         others = http_request.other_addresses(parsed, self._zoho)
@@ -377,23 +376,23 @@ class PasteReader:
 
 
 MIN_ADDRESS_SIMILARITY = 0.6
-"""How much of two addresses must be the same to take one for a slip of the other."""
+"""The least similarity of two URLs to take one for a misspelling of the other."""
 MIN_CLIENT_ID_SIMILARITY = 0.9
-"""How much of two client ids must be the same to take one for a slip of the other: all but three
-of their 35 characters. Two that Zoho made have hardly a third in common."""
+"""The least similarity of two client ids to take one for a misspelling of the other: all but three
+of 35 characters. Two real ones have hardly a third in common."""
 _LOOPBACK = re.compile(r"https?://(?:localhost|127\.0\.0\.1|\[::1\])(?=[:/]|$)")
-"""An address on this machine; alone in a paste it can be nothing but a redirect URI."""
+"""A URL on this computer. By itself, it can only be a redirect URI."""
 
 
 def _with_failure(evidence: Evidence, code: str, **details: str) -> Evidence:
-    """`evidence` of another failure."""
+    """The evidence with another failure."""
     failure = evidence.failure or Failure(code)
     failure = replace(failure, code=code, details={**failure.details, **details})
     return replace(evidence, failure=failure)
 
 
 def _secret_locations(parsed: ParsedText, client: Client | None) -> frozenset[str] | None:
-    """The data centres whose stored secret of `client` was sent; None: none was shown whole."""
+    """The data centers whose stored secret of `client` was sent; None: no complete one is shown."""
     shown = [each for each in parsed.values("client_secret") if CLIENT_SECRET.fullmatch(each)]
     if client is None or not shown:
         return None
@@ -402,7 +401,7 @@ def _secret_locations(parsed: ParsedText, client: Client | None) -> frozenset[st
 
 
 def _excerpt(text: str) -> str:
-    """The end of a text, masked from so far before it that no secret is shown in halves."""
+    """The end of a text, masked from so early that no secret is cut in half."""
     return token_formats.mask_secrets(text.rstrip()[-MAX_EXCERPT_CHARACTERS * 25 :])[
         -MAX_EXCERPT_CHARACTERS:
     ]

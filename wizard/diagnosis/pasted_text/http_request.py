@@ -18,13 +18,13 @@ from wizard.diagnosis.pasted_text.token_formats import masked_line, token_format
 from wizard.zoho import DataCenter, Product, Zoho, products
 
 _CODE = re.compile(TOKEN_PREFIX)
-"""How every code of Zoho's begins; products call their errors' numbers codes, too."""
+"""How every code of Zoho begins; products have numbers called codes, too."""
 
 
 def with_authorization_request(
     sent_request: SentRequest, parsed: ParsedText, authorization_url: SplitResult | None
 ) -> SentRequest:
-    """`sent` with how `consent`, the address of an authorization request, asked."""
+    """Add to `sent_request` what an authorization URL asked for."""
     if authorization_url is None:
         return sent_request
     asked = parsed.query(authorization_url)
@@ -38,7 +38,7 @@ def with_authorization_request(
 def with_code_origin(
     sent_request: SentRequest, parsed: ParsedText, zoho: Zoho, authorization_url: SplitResult | None
 ) -> SentRequest:
-    """`sent`, a token request with a code, with what `consent` and callback say of that code."""
+    """Add to `sent_request`, a token request with a code, where that code came from."""
     codes = [value for value in parsed.values("code") if _CODE.match(value)]
     if not codes or sent_request.grant_type == "refresh_token":
         return sent_request
@@ -57,7 +57,7 @@ def with_code_origin(
 
 
 def _is_sent_again(codes: list[str], *, has_callback: bool) -> bool:
-    """Whether the last code was sent twice; a callback in the text shows it once more."""
+    """Whether the last code was sent twice; a callback in the text contains it once more."""
     return codes.count(codes[-1]) > (2 if has_callback else 1)
 
 
@@ -94,7 +94,7 @@ OPERATION_BY_METHOD = {
 
 
 def parse_sent_request(parsed: ParsedText, zoho: Zoho) -> SentRequest:
-    """What the text tells of the request that was refused; never a secret."""
+    """What the text says about the rejected request; never a secret."""
     place = find_data_center(parsed, zoho)
     token = parsed.token
     asks_token = bool(token_requests(parsed))
@@ -126,27 +126,27 @@ def parse_sent_request(parsed: ParsedText, zoho: Zoho) -> SentRequest:
 
 
 def token_requests(parsed: ParsedText) -> tuple[str, ...]:
-    """The addresses and paths of token endpoints in the text."""
+    """The URLs and paths of token endpoints in the text."""
     addresses = [each.path for each in parsed.addresses]
     paths = [path.partition("?")[0] for _, path in parsed.requests]
     return tuple(each for each in (*addresses, *paths) if _TOKEN_PATH.search(each))
 
 
 def authorization_url(parsed: ParsedText) -> SplitResult | None:
-    """The address of a consent in the text, the last one."""
+    """The last authorization URL in the text."""
     found = [each for each in parsed.addresses if _AUTHORIZATION_PATH.search(each.path)]
     return found[-1] if found else None
 
 
 def client_ids(parsed: ParsedText) -> tuple[str, ...]:
-    """The client ids in the text, each once: first that of the last request, which failed."""
+    """The client ids in the text, once each: first that of the last request, which failed."""
     named = [each.strip() for each in reversed(parsed.values("client_id"))]
     given = (each for each in named if CLIENT_ID.fullmatch(each))
     return tuple(dict.fromkeys((*given, *(each[0] for each in CLIENT_ID.finditer(parsed.text)))))
 
 
 def redirect_uris(parsed: ParsedText) -> tuple[str, ...]:
-    """The redirect URIs that the text names as such, without a query, which may hold a code."""
+    """The redirect URIs that the text names, without their query, which may contain a code."""
     named = [v for v in parsed.values("redirect_uri", "redirect_url", "redirecturl") if "://" in v]
     consent = authorization_url(parsed)
     if consent is not None:
@@ -156,13 +156,13 @@ def redirect_uris(parsed: ParsedText) -> tuple[str, ...]:
 
 
 def other_addresses(parsed: ParsedText, zoho: Zoho) -> tuple[str, ...]:
-    """The addresses in the text that are not Zoho's: they may be redirect URIs."""
+    """The URLs in the text that aren't Zoho's: they may be redirect URIs."""
     found = (each for each in parsed.addresses if zoho.find_data_center(each.geturl()) is None)
     return tuple(masked_line(each.geturl().partition("?")[0], 300) for each in found)
 
 
 def find_data_center(parsed: ParsedText, zoho: Zoho) -> DataCenter | None:
-    """The data centre that was asked, by the addresses, the host header or ``location``."""
+    """The data center of the request, by its URLs, the host header or ``location``."""
     hosts = parsed.values("host", "accounts-server", "accounts_server", "api_domain")
     asked = _all_urls(parsed)
     token_endpoints = (each for each in asked if _TOKEN_PATH.search(each.partition("?")[0]))
@@ -173,7 +173,7 @@ def find_data_center(parsed: ParsedText, zoho: Zoho) -> DataCenter | None:
 
 
 def find_product(parsed: ParsedText, zoho: Zoho) -> Product | None:
-    """The product that was called, by its address, else by its name where only one is named."""
+    """The product of the call, by its URL, or by its name if only one is named."""
     for url in _all_urls(parsed):
         if found := _product_of_url(url, zoho):
             return found[0]
@@ -187,7 +187,7 @@ def find_product(parsed: ParsedText, zoho: Zoho) -> Product | None:
 
 
 def required_scope(parsed: ParsedText, zoho: Zoho) -> str:
-    """The scope that the call wants, as far as its address tells; empty where it does not."""
+    """The scope that the call needs, according to its URL; empty if unknown."""
     methods = dict(_requested_urls(parsed))
     for url in _all_urls(parsed):
         if found := _product_of_url(url, zoho):
@@ -196,8 +196,8 @@ def required_scope(parsed: ParsedText, zoho: Zoho) -> str:
 
 
 def _requested_urls(parsed: ParsedText) -> tuple[tuple[str, str], ...]:
-    """Addresses of requests with their methods, the last first; a path is completed by the
-    ``Host`` header that goes with it (RFC 9112, section 3.2.1)."""
+    """URLs of requests with their methods, the last first. A path is completed by its ``Host``
+    header (RFC 9112, section 3.2.1)."""
     host = next(iter(parsed.values("host")), "")
     return tuple(
         (url if "://" in url else f"https://{host}{url}", method)
@@ -207,13 +207,13 @@ def _requested_urls(parsed: ParsedText) -> tuple[tuple[str, str], ...]:
 
 
 def _all_urls(parsed: ParsedText) -> tuple[str, ...]:
-    """The addresses in the text, those of requests before the others."""
+    """The URLs in the text, those of requests first."""
     requested = (url for url, _ in _requested_urls(parsed))
     return tuple(dict.fromkeys((*requested, *(each.geturl() for each in parsed.addresses))))
 
 
 def _product_of_url(url: str, zoho: Zoho) -> tuple[Product, str] | None:
-    """The product that answers at an address, and what stands behind its version."""
+    """The product at a URL, and what follows its version."""
     place = zoho.find_data_center(url)
     for each in products() if place else ():
         base = place.base_url_of(each.host) if place else ""
@@ -225,7 +225,7 @@ def _product_of_url(url: str, zoho: Zoho) -> tuple[Product, str] | None:
 
 
 def _path_root(product: Product) -> str:
-    """The first part of every path of a product: ``crm`` of ``/crm/v8/org``."""
+    """The first part of each path of a product: ``crm`` of ``/crm/v8/org``."""
     return product.probes[0].path.split("/")[1]
 
 
@@ -257,7 +257,7 @@ def _call_scopes() -> dict[str, dict[str, Any]]:
 
 
 def _secret_format(parsed: ParsedText) -> TokenFormat | None:
-    """What was sent as client secret looks like; only an unmistakable fault is named."""
+    """What a value sent as client secret looks like; only a clear fault is named."""
     for value in parsed.values("client_secret"):
         if CLIENT_ID.fullmatch(value):
             return TokenFormat.CLIENT_ID
@@ -269,25 +269,25 @@ def _secret_format(parsed: ParsedText) -> TokenFormat | None:
 
 
 def _is_client_id_with_whitespace(value: str) -> bool:
-    """Whether this is a client id but for a blank or line end in it or at its ends."""
+    """Whether this is a client id except for a space or line end in or around it."""
     return _has_whitespace(value) and bool(CLIENT_ID.fullmatch(_WHITESPACE.sub("", value)))
 
 
 def _has_whitespace(value: str) -> bool:
-    """Whether a blank or line end was sent with a value; a form writes a blank as a plus."""
+    """Whether a space or line end was sent with a value; a form encodes a space as a plus."""
     return bool(_WHITESPACE.search(value))
 
 
 def _is_opened_in_browser(parsed: ParsedText) -> bool:
-    """Whether a token address stands there as copied from a browser: alone, or with what a program
-    would have posted in it."""
+    """Whether a token URL was copied from a browser: by itself, or with the parameters that a
+    program would have posted."""
     alone = re.fullmatch(r"\s*https?://\S+\s*", parsed.text[:10_000])
     asked = (each for each in parsed.addresses if _TOKEN_PATH.search(each.path))
     return bool(alone) or any("grant_type" in parsed.query(each) for each in asked)
 
 
 def single_word_of(parsed: ParsedText) -> Iterator[str]:
-    """The only word of the text, if it has one only."""
+    """The only word of the text, if there is only one."""
     parts = parsed.text[:1000].split()
     if len(parts) == 1 and len(parsed.text) < 1000:
         yield parts[0].strip("\"'`“”‘’()[]{}.,;:")

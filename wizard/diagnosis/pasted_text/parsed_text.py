@@ -1,8 +1,8 @@
-"""What a text holds, found by its form alone: pairs, words, addresses, statuses. Pure.
+"""The parts of a text, found by their form: pairs, words, URLs, statuses. Pure.
 
-JSON, a Python dictionary, a query, headers, a ``.env`` file and a curl command all write their
-pairs alike, so one lenient pattern reads them all, with or without noise around them. Patterns are
-possessive and bounded: reading takes time in proportion to the text, whatever it holds.
+JSON, a Python dictionary, a query, headers, a ``.env`` file and a curl command all write pairs
+alike, so one lenient pattern reads them all. Patterns are possessive and bounded: reading takes
+linear time, whatever the text contains.
 """
 
 import re
@@ -20,13 +20,13 @@ from wizard.credential_formats import TOKEN_PREFIX
 T = TypeVar("T")
 
 MAX_PASTE_CHARACTERS = 1_000_000
-"""Characters that are read; of a longer log the end, where the error stands."""
+"""How many characters are read: the end of a longer log, where the error is."""
 MAX_MATCHES = 200
-"""Addresses, and requests, that are looked at: the first and the last hundred."""
+"""How many URLs and requests are read: the first and the last hundred."""
 MAX_PAIRS = 20_000
-"""Pairs that are looked at, half at the beginning; no log that a person pastes has as many."""
+"""How many pairs are read, half of them from the beginning."""
 MAX_HEADER_DISTANCE = 100_000
-"""Characters at the end of a text among which the header of the last request is looked for."""
+"""Characters at the end of a text in which the last request's header is searched."""
 
 _ESCAPES = (
     *(('\\"', '"'), ("\\/", "/"), ("\\u0026", "&")),
@@ -39,7 +39,7 @@ _ESCAPES = (
         ("&amp;", "&"),
     ),
 )
-"""A log writes JSON within JSON, and a page writes quotes as entities."""
+"""A log contains JSON within JSON, and a page has quotes as entities."""
 
 # Each begins with the characters it can begin with, which an engine seeks quickest; what may not
 # stand before them is looked at behind.
@@ -79,13 +79,13 @@ _TITLE = re.compile(r"(?is)<title[^<>]{0,200}+>([^<]{0,300}+)")
 
 @dataclass(frozen=True)
 class ParsedText:
-    """A text, taken apart. It may hold secrets and shows none of itself."""
+    """A parsed text. It may contain secrets and shows none in its ``repr``."""
 
     text: str = field(repr=False)
 
     @classmethod
     def parse(cls, text: str) -> "ParsedText":
-        """The clues of whatever a person pasted."""
+        """Parse whatever a person pasted."""
         text = text[-MAX_PASTE_CHARACTERS:].replace("\x00", "")
         plain = text.encode("utf-8", "replace").decode("utf-8")
         for written, meant in _ESCAPES:
@@ -94,13 +94,13 @@ class ParsedText:
 
     @cached_property
     def normalized(self) -> str:
-        """The text in small letters, without tags, with single blanks."""
+        """The text in lower case, without tags, with single spaces."""
         plain = _BLANKS.sub(" ", _TAG.sub(" ", self.text))
         return plain.replace("’", "'").casefold().strip()
 
     @cached_property
     def pairs(self) -> tuple[tuple[str, str], ...]:
-        """Names in small letters, and their values, in the order of the text."""
+        """Names in lower case and their values, in order."""
         return tuple(
             (name.lower(), unquote(value) if "%" in value else value)
             for name, *quoted in _first_and_last(_PAIR.findall(self.text), MAX_PAIRS)
@@ -109,7 +109,7 @@ class ParsedText:
 
     @cached_property
     def _pair_indexes(self) -> Mapping[str, Sequence[int]]:
-        """Where among the pairs each name stands."""
+        """The positions of each name among the pairs."""
         places: dict[str, list[int]] = {}
         for place, (name, _) in enumerate(self.pairs):
             places.setdefault(name, []).append(place)
@@ -117,18 +117,18 @@ class ParsedText:
 
     @property
     def names(self) -> frozenset[str]:
-        """The names of the pairs, in small letters."""
+        """The names of the pairs, in lower case."""
         return frozenset(self._pair_indexes)
 
     def values(self, *names: str) -> list[str]:
-        """The values of the pairs of these names, in the order of the text."""
+        """The values of the pairs with these names, in order."""
         places = sorted(place for name in names for place in self._pair_indexes.get(name, ()))
         return [self.pairs[place][1] for place in places]
 
     @cached_property
     def token(self) -> str:
-        """What was sent as a code or token, the last of several; empty where the text does not
-        show it. It is a secret."""
+        """What was sent as a code or token, the last of several; empty if the text doesn't show it.
+        It is a secret."""
         named = self.values(*(each for each in self.names if each.endswith(("token", "code"))))
         headers: list[str] = _HEADER.findall(self.text[-MAX_HEADER_DISTANCE:])
         ended: list[str] = [_TOKEN_END.split(each)[0].rstrip() for each in headers]
@@ -140,18 +140,18 @@ class ParsedText:
 
     @cached_property
     def words(self) -> frozenset[str]:
-        """Every word that could be an error's name or number."""
+        """Every word that may be an error's name or number."""
         return frozenset(_WORD.findall(self.text))
 
     @cached_property
     def addresses(self) -> tuple[SplitResult, ...]:
-        """The addresses in the text, each once, the first and the last hundred."""
+        """The URLs in the text, without duplicates, the first and the last hundred."""
         found = dict.fromkeys(_ADDRESS.findall(self.text))
         return tuple(_split_addresses(_first_and_last(list(found))))
 
     @cached_property
     def title(self) -> str:
-        """The title of a page; empty where the text is none, or has none."""
+        """The title of a page; empty if there is none."""
         found = _TITLE.search(self.text)
         return " ".join(found[1].split()) if found else ""
 
@@ -162,14 +162,14 @@ class ParsedText:
 
     @cached_property
     def statuses(self) -> tuple[int, ...]:
-        """HTTP statuses, in the order of the text."""
+        """HTTP statuses, in order."""
         named = self.values(*_STATUS_NAMES)
         found = [*_STATUS.findall(self.text), *_REASON.findall(self.text), *named]
         return tuple(int(each) for each in found if re.fullmatch(r"[1-5]\d\d", each))
 
     @property
     def answered_at(self) -> datetime | None:
-        """The date that the last answer bears; None where the text does not show one."""
+        """The date of the last response; None if the text doesn't show one."""
         for given in reversed(_DATE.findall(self.text[-MAX_HEADER_DISTANCE:])):
             with suppress(ValueError):
                 return parsedate_to_datetime(given)
@@ -177,8 +177,8 @@ class ParsedText:
 
     @cached_property
     def requests(self) -> tuple[tuple[str, str], ...]:
-        """Methods with their addresses or paths, as in a request line or a curl command; the
-        first and the last hundred."""
+        """Methods with their URLs or paths, as in a request line or a curl command; the first and
+        the last hundred."""
         found = tuple(_first_and_last(_REQUEST_LINE.findall(self.text)))
         if found or not self.is_curl:
             return found
@@ -198,7 +198,7 @@ class ParsedText:
         return bool(self._curl_offsets)
 
     def query(self, address: SplitResult) -> dict[str, str]:
-        """The parameters of an address; of a name given twice the last."""
+        """The parameters of a URL; the last one of a repeated name."""
         return dict(parse_qsl(address.query, keep_blank_values=True))
 
 
@@ -206,7 +206,7 @@ _STATUS_NAMES = ("status", "status_code", "statuscode", "http_status", "httpstat
 
 
 def _first_and_last(matches: list[T], max_matches: int = MAX_MATCHES) -> list[T]:
-    """All of what was found, or its beginning and its end."""
+    """All that was found, or its beginning and end."""
     half = max_matches // 2
     return matches if len(matches) <= max_matches else matches[:half] + matches[-half:]
 

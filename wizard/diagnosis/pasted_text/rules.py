@@ -24,21 +24,21 @@ from wizard.zoho import Zoho, error_codes, parse_scope
 
 @dataclass(frozen=True)
 class RecognizedFailure:
-    """A failure that a text speaks of."""
+    """A failure that a text is about."""
 
     code: str
     zoho_error: str = ""
-    """Zoho's own."""
+    """Zoho's own word."""
     origin: Origin = Origin.UNKNOWN
     details: Mapping[str, str] = field(default_factory=dict)
 
 
 Rule = Callable[[ParsedText, Zoho], RecognizedFailure | None]
-"""Reads one thing; None: the text does not say it."""
+"""Recognizes one thing; None: the text doesn't say it."""
 
 
 def origin_of(code: str, parsed: ParsedText) -> Origin:
-    """Where a failure of `code` was met, as far as the text tells."""
+    """Where a failure occurred, as far as the text says."""
     if code.startswith("zoho-page-"):
         return Origin.CONSENT
     if code.startswith(("sign-in-", "sign-up-")):
@@ -57,7 +57,7 @@ def origin_of(code: str, parsed: ParsedText) -> Origin:
 
 
 def status_details(parsed: ParsedText) -> dict[str, str]:
-    """The HTTP status of the answer, for the words that name it."""
+    """The HTTP status of the response, for the messages that name it."""
     return {"status": str(parsed.statuses[-1])} if parsed.statuses else {}
 
 
@@ -69,7 +69,7 @@ def recognition_table(name: str) -> dict[str, Any]:
 
 @cache
 def translated_phrases() -> dict[str, str]:
-    """What Zoho's pages say in other languages than English, and the failure it stands for."""
+    """Phrases of Zoho's pages in other languages, and their failure codes."""
     languages = _read_toml("languages.toml").values()
     phrases = (
         of_one[how] for how in ("observed", "assumed") for of_one in languages if how in of_one
@@ -83,11 +83,11 @@ def _read_toml(name: str) -> dict[str, Any]:
 
 
 MAX_LIFETIME_SECONDS = 86_400
-"""Seconds; no access token lives for a day, so a greater number counts something else."""
+"""No access token works for a day, so a greater number is in another unit."""
 HEADER_CHARACTERS = 40
 """Characters of ``Authorization: Zoho-oauthtoken`` and quotes around a token."""
 MAX_ADDRESS_CHARACTERS = 8_000
-"""Characters; browsers and servers cut addresses at about that length."""
+"""Browsers and servers cut off longer URLs."""
 
 _CODE_BY_STATUS = {
     401: "token-invalid",
@@ -99,7 +99,7 @@ _CODE_BY_STATUS = {
 
 
 def authorization_url(parsed: ParsedText, zoho: Zoho) -> RecognizedFailure | None:
-    """The address of a consent: what is wrong with it, as far as it shows."""
+    """An authorization URL: what is wrong with it, as far as it shows."""
     address = http_request.authorization_url(parsed)
     if address is None:
         return None
@@ -121,7 +121,7 @@ def authorization_url(parsed: ParsedText, zoho: Zoho) -> RecognizedFailure | Non
 
 
 def callback(parsed: ParsedText, zoho: Zoho) -> RecognizedFailure | None:
-    """The address of a callback with a code in it."""
+    """A callback URL with a code."""
     for address in parsed.addresses:
         given = parsed.query(address)
         if "code" in given and ("accounts-server" in given or "location" in given):
@@ -134,7 +134,7 @@ def callback(parsed: ParsedText, zoho: Zoho) -> RecognizedFailure | None:
 
 
 def token_response(parsed: ParsedText, zoho: Zoho) -> RecognizedFailure | None:
-    """A token endpoint's answer that is no error."""
+    """A token endpoint's response without an error."""
     names = parsed.names
     if "access_token" not in names or "expires_in" not in names:
         return None
@@ -149,7 +149,7 @@ def token_response(parsed: ParsedText, zoho: Zoho) -> RecognizedFailure | None:
 
 
 def token_request(parsed: ParsedText, zoho: Zoho) -> RecognizedFailure | None:
-    """A token request that Zoho cannot have taken: by GET, as JSON, or incomplete."""
+    """A token request that Zoho can't have accepted: by GET, as JSON, or incomplete."""
     if not http_request.token_requests(parsed):
         return None
     sent = http_request.parse_sent_request(parsed, zoho)
@@ -164,7 +164,7 @@ def token_request(parsed: ParsedText, zoho: Zoho) -> RecognizedFailure | None:
 
 
 def single_word(parsed: ParsedText, zoho: Zoho) -> RecognizedFailure | None:
-    """A token, an id or a secret alone."""
+    """A token, an id or a secret by itself."""
     for word in http_request.single_word_of(parsed):
         if CLIENT_ID.fullmatch(word):
             return RecognizedFailure(
@@ -187,14 +187,14 @@ def single_word(parsed: ParsedText, zoho: Zoho) -> RecognizedFailure | None:
 
 
 def page(parsed: ParsedText, zoho: Zoho) -> RecognizedFailure | None:
-    """HTML that no rule knows: not Zoho's interface."""
+    """HTML that no other rule recognizes: not a response of Zoho's API."""
     if not parsed.is_page:
         return None
     return RecognizedFailure("not-json", origin=Origin.NETWORK, details=status_details(parsed))
 
 
 def http_status(parsed: ParsedText, zoho: Zoho) -> RecognizedFailure | None:
-    """An HTTP status and nothing else that is known."""
+    """An HTTP status by itself."""
     alone = [
         int(word)
         for word in http_request.single_word_of(parsed)
@@ -208,7 +208,7 @@ def http_status(parsed: ParsedText, zoho: Zoho) -> RecognizedFailure | None:
 
 
 def address(parsed: ParsedText, zoho: Zoho) -> RecognizedFailure | None:
-    """An address of Zoho's and nothing else, which tells a data centre."""
+    """A Zoho URL by itself, which names a data center."""
     place = (
         zoho.find_data_center(parsed.text)
         if len(parsed.text) < MAX_ADDRESS_CHARACTERS and "." in parsed.text
@@ -222,7 +222,7 @@ def address(parsed: ParsedText, zoho: Zoho) -> RecognizedFailure | None:
 
 
 def any_token(parsed: ParsedText, zoho: Zoho) -> RecognizedFailure | None:
-    """A token among other things, of which none says that anything failed."""
+    """A token in a text that names no failure."""
     return RecognizedFailure("token-alone") if parsed.token else None
 
 
@@ -231,15 +231,15 @@ def _masked_details(error: WizardError) -> dict[str, str]:
 
 
 MAX_CODE_DISTANCE = 20_000
-"""Characters at the end of a text among which a finding of ours is looked for."""
+"""Characters at the end of a text in which one of the wizard's own codes is searched."""
 MAX_PAGE_CHARACTERS = 20_000
-"""Characters of a page of Zoho's at the most; a longer text is a log, and that of a program."""
+"""The longest page of Zoho's; a longer text is the log of a program."""
 MAX_SHORT_TEXT_CHARACTERS = 300
-"""Characters; in a longer text a single word such as “captcha” says nothing of what failed."""
+"""In a longer text, a single word such as “captcha” says nothing about what failed."""
 
 
 def own_code(parsed: ParsedText, zoho: Zoho) -> RecognizedFailure | None:
-    """A code of this wizard's, alone or in brackets, as its findings end with."""
+    """A code of this wizard, by itself or in brackets, as at the end of its explanations."""
     ends = re.findall(
         r"(?m)\(([a-z]{2,30}(?:-[a-z]{1,30}){1,6})\)$", parsed.text[-MAX_CODE_DISTANCE:]
     )
@@ -250,7 +250,7 @@ def own_code(parsed: ParsedText, zoho: Zoho) -> RecognizedFailure | None:
 
 
 def callback_error(parsed: ParsedText, zoho: Zoho) -> RecognizedFailure | None:
-    """The error of a callback, in its address or as a bare word."""
+    """The error of a callback, in its URL or as a bare word."""
     candidates = [*parsed.values("error"), *http_request.single_word_of(parsed)]
     for word in reversed(candidates):
         if word in recognition_table("callback_errors"):
@@ -261,7 +261,7 @@ def callback_error(parsed: ParsedText, zoho: Zoho) -> RecognizedFailure | None:
 
 
 def oauth_error(parsed: ParsedText, zoho: Zoho) -> RecognizedFailure | None:
-    """An error of the accounts server; of several the last, as a log ends with what matters."""
+    """An error of the accounts server; the last of several, as a log ends with what matters."""
     known = recognition_table("oauth_errors")
     candidates = parsed.values("error", "errorcode", "error_code", "code", "type")
     found = [word for word in candidates if word.lower() in known]
@@ -274,7 +274,7 @@ def oauth_error(parsed: ParsedText, zoho: Zoho) -> RecognizedFailure | None:
 
 
 def rate_limit(parsed: ParsedText, zoho: Zoho) -> RecognizedFailure | None:
-    """Zoho translates the words of its throttle; the frame around them stays."""
+    """Zoho's rate limit. Zoho translates its words, but not the frame around them."""
     described = "error_description" in parsed.names
     failure = "failure" in parsed.values("status")
     known = {*recognition_table("rate_limit")["error_texts"]}
@@ -291,7 +291,7 @@ def rate_limit(parsed: ParsedText, zoho: Zoho) -> RecognizedFailure | None:
 
 
 def product_error(parsed: ParsedText, zoho: Zoho) -> RecognizedFailure | None:
-    """A product's word; numbers only where they are called a code, or stand alone."""
+    """A product's error; a number only if it is called a code or stands by itself."""
     dialects = error_codes()
     product = http_request.find_product(parsed, zoho)
     status = status_details(parsed)
@@ -322,7 +322,7 @@ def sentence(parsed: ParsedText, zoho: Zoho) -> RecognizedFailure | None:
 
 
 def translated_sentence(parsed: ParsedText, zoho: Zoho) -> RecognizedFailure | None:
-    """The same on a page of Zoho's in another language."""
+    """A sentence of one of Zoho's pages in another language."""
     if len(parsed.normalized) > MAX_PAGE_CHARACTERS:
         return None
     for text, code in translated_phrases().items():
@@ -332,7 +332,7 @@ def translated_sentence(parsed: ParsedText, zoho: Zoho) -> RecognizedFailure | N
 
 
 def data_error(parsed: ParsedText, zoho: Zoho) -> RecognizedFailure | None:
-    """A product's word for a call that it understood, and whose content it refuses."""
+    """An error for a call that the product understood, but whose data it rejects."""
     known = recognition_table("data_errors")
     candidates = [word for word in parsed.words if word in known]
     if not candidates:
@@ -354,7 +354,7 @@ def short_phrase(parsed: ParsedText, zoho: Zoho) -> RecognizedFailure | None:
 
 
 def unknown_error(parsed: ParsedText, zoho: Zoho) -> RecognizedFailure | None:
-    """An error that names itself one, with a word that nobody knows."""
+    """An error with an unknown word."""
     for word in parsed.values("error"):
         if re.fullmatch(r"[A-Za-z][\w .-]{2,60}", word):
             return RecognizedFailure(
@@ -364,7 +364,7 @@ def unknown_error(parsed: ParsedText, zoho: Zoho) -> RecognizedFailure | None:
 
 
 def _network_details(code: str, parsed: ParsedText) -> dict[str, str]:
-    """What the words about the way to Zoho need: the host, and the certificate's reason."""
+    """Values of the messages about the network: the host, and why the certificate was rejected."""
     if not code.startswith(("network-", "not-json")):
         return {}
     hosts = (*(each.hostname or "" for each in parsed.addresses), *parsed.values("host"))
@@ -379,7 +379,7 @@ def _network_details(code: str, parsed: ParsedText) -> dict[str, str]:
 
 @cache
 def _unambiguous_codes() -> dict[str, str]:
-    """Words and numbers that mean one thing in every product that has them."""
+    """Words and numbers that mean the same in every product that has them."""
     meanings: dict[str, set[str]] = {}
     for product, dialect in error_codes().items():
         for word, code in dialect.items() if product != "common" else ():
@@ -408,11 +408,11 @@ RULES: tuple[Rule, ...] = (
     unknown_error,
     any_token,
 )
-"""What Zoho said before what others said of it; what stands there before what is missing."""
+"""What Zoho said before what others said; what is there before what is missing."""
 
 
 def recognize_failure(parsed: ParsedText, zoho: Zoho) -> RecognizedFailure:
-    """The failure that the text speaks of; ``not-understood`` where it fits nothing known."""
+    """The failure that the text is about; ``not-understood`` if no rule recognizes it."""
     for rule in RULES:
         if found := rule(parsed, zoho):
             return found

@@ -1,7 +1,7 @@
-"""Which credential a pasted value looks like, and how foreign text is shown without secrets. Pure.
+"""Which credential a pasted value looks like, and how a text is shown without secrets. Pure.
 
-Every pattern is possessive or bounded: no text, however made, is read twice. Each begins with the
-characters it can begin with, which an engine seeks quickest.
+Every pattern is possessive or bounded, so it takes linear time, and begins with the characters that
+it can begin with, which is what an engine finds fastest.
 """
 
 import re
@@ -27,9 +27,9 @@ _LABELED_SECRET = re.compile(
     r"([\"']\r?\n\r?\n|\\?[\"']?\s{0,3}+(?:[:=]>?|>|：|%3[Dd])\s{0,3}+)"
     r"(\\?\"[^\"\n]{1,4096}+|\\?'[^'\n]{1,4096}+|[^\s\"'&,;{}\\<>]{4,}+)"
 )
-"""A name of something secret, in the languages of Zoho's pages, and what stands behind it."""
+"""The name of a secret, in the languages of Zoho's pages, and its value."""
 _PLAIN_VALUE = re.compile(r"[A-Za-z_]{1,60}|\d{1,6}")
-"""What stands under ``code`` or ``state`` where these are an error's or a form's, not OAuth's."""
+"""The value of ``code`` or ``state`` if these belong to an error or a form and not to OAuth."""
 _SECRET_HEADER = re.compile(
     r"([AaCcSs](?<![\w-].)(?i:(?<=a)uthorization|(?<=c)ookie|(?<=s)et-cookie))"
     r"(\\?[\"']?\s{0,3}+[:=])[^\r\n]++"
@@ -45,8 +45,8 @@ _CURL_COOKIE = re.compile(r"(-(?<!\S.)(?:b|-cookie)[ =])(?:\"[^\"\n]++|'[^'\n]++
 
 
 def token_format_of(value: str) -> TokenFormat | None:
-    """What `value`, sent where a token belongs, looks like; None where it is a stand-in for one
-    (``<token>``, ``$TOKEN``, ``1000.…``), as people write before they show a text to others."""
+    """What `value`, sent as a token, looks like; None for a placeholder (``<token>``, ``$TOKEN``,
+    ``1000.…``), which people write before they show a text to others."""
     bare = value.strip("\"'`“”‘’ \t\r\n")
     if TOKEN.match(bare) and re.match(r"[&?]|%26", bare[70:]):
         return TokenFormat.WITH_QUERY
@@ -72,16 +72,15 @@ def token_format_of(value: str) -> TokenFormat | None:
 
 
 def mask_secrets(text: str) -> str:
-    """`text` without tokens, secrets, passwords and whatever else could be one: a long word of
-    mixed letters and digits that is no client id is rather masked in vain than shown by mistake.
-    """
+    """Mask tokens, secrets, passwords and anything that may be one: a long word of letters and
+    digits that isn't a client id."""
     for pattern, hidden in _MASK_RULES:
         text = pattern.sub(hidden, text)
     return text
 
 
 def has_secret(text: str) -> bool:
-    """Whether anything in `text` has to be masked."""
+    """Whether anything in `text` is masked."""
     return any(
         hidden(found) != found[0]
         for pattern, hidden in _MASK_RULES
@@ -90,7 +89,7 @@ def has_secret(text: str) -> bool:
 
 
 def masked_line(text: str, max_length: int = 120) -> str:
-    """Somebody else's words, fit for a sentence: one line, masked and short."""
+    """Foreign text made fit for a sentence: one line, masked and short."""
     # Masked again: what was unseen within a secret had hidden it.
     return " ".join(mask_secrets(sanitize_line(mask_secrets(text[:8192]))).split())[:max_length]
 
@@ -104,7 +103,7 @@ def _mask_labeled(found: re.Match[str]) -> str:
 
 
 def _mask_long_word(found: re.Match[str]) -> str:
-    """A long word as it may be shown: addresses and names may, what looks made by chance not."""
+    """Mask a long word if it looks random; URLs and names may be shown."""
     word = found[0]
     longest = max(re.split(r"[/.~]", word), key=len)
     if CLIENT_ID.fullmatch(word) or len(longest) < 20:
@@ -123,4 +122,4 @@ _MASK_RULES: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...] 
     (_CURL_COOKIE, lambda found: f"{found[1]}{MASK}"),
     (_LONG_WORD, _mask_long_word),
 )
-"""What is hidden, and what stands in its place; one after the other, the surest first."""
+"""What is masked, and with what, in this order."""
