@@ -6,6 +6,7 @@ from importlib.resources import files
 from pathlib import Path
 
 import pytest
+from support.claims import over_rows
 
 from wizard.simulator.settings import SimulatorSettings, setting_definitions
 
@@ -33,7 +34,7 @@ def test_no_test_claims_a_rule_that_is_not_in_the_table() -> None:
     assert _tested_rule_ids() - set(_rule_ids()) == set()
 
 
-@pytest.mark.parametrize(("rule", "row"), _rule_ids().items())
+@over_rows(("rule", "row"), _rule_ids().items())
 def test_a_rule_is_one_sentence_with_its_confidence(rule: str, row: dict[str, str]) -> None:
     assert row["description"].endswith(".")
     assert row["confidence"] in {"sure", "likely", "guess"}
@@ -55,7 +56,7 @@ def test_an_unknown_setting_is_refused_with_the_nearest_name() -> None:
         SimulatorSettings.default().with_changes(code_lifetime_second=3)
 
 
-@pytest.mark.parametrize(
+@over_rows(
     ("name", "value"),
     [("code_lifetime_seconds", "3"), ("code_lifetime_seconds", -1), ("rate_limit_key", "x")],
 )

@@ -1,12 +1,13 @@
 """The grammar of scopes, and what covers what."""
 
 import pytest
+from support.claims import over_rows
 
 from wizard.simulator.catalog import is_known_scope, scopes_cover, split_scopes
 
 
 @pytest.mark.rule("scope-grammar")
-@pytest.mark.parametrize(
+@over_rows(
     ("scope", "known"),
     [
         ("ZohoCRM.modules.ALL", True),
@@ -33,7 +34,7 @@ def test_scopes_are_separated_by_commas_or_blanks_and_named_once() -> None:
 
 
 @pytest.mark.rule("scope-case", "all-covers-operations")
-@pytest.mark.parametrize(
+@over_rows(
     ("granted", "wanted", "covered"),
     [
         ("zohocrm.ORG.read", "ZohoCRM.org.READ", True),

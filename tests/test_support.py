@@ -1,4 +1,4 @@
-"""A skip that is not listed fails CI."""
+"""What the other tests rely on: a row that breaks its claim is shown, a new skip fails CI."""
 
 import os
 import subprocess
@@ -6,9 +6,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from support.claims import over_rows
 
 TESTS = """
 import pytest
+from support.claims import over_rows
 
 @pytest.mark.skip(reason="no printer")
 @pytest.mark.parametrize("sheet", [1, 2])
@@ -45,3 +47,17 @@ def test_a_skip_fails_the_run_unless_it_is_listed_with_its_reason(
     )
     assert done.returncode == exit_code, done.stdout
     assert ("test_it.py::test_prints[1]: no printer" in done.stdout) is bool(exit_code)
+
+
+def test_each_row_that_breaks_a_claim_is_shown() -> None:
+    @over_rows("text, length", [("one", 3), ("two", 4), ("three", 5), ("four", "x")])
+    def claim(text: str, length: int) -> None:
+        assert len(text) == int(length), "another length"
+
+    with pytest.raises(pytest.fail.Exception) as caught:
+        claim()
+    shown = str(caught.value)
+    assert "2 of 4 rows" in shown
+    assert "('two', 4)\nAssertionError: another length" in shown
+    assert "('four', 'x')\nValueError" in shown
+    assert "three" not in shown
