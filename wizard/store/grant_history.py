@@ -1,23 +1,26 @@
 """The lives of grants, as the ledger tells them: when each worked, and when Zoho refused it."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from sqlalchemy import (
+    CTE,
     ColumnElement,
     Function,
     Row,
-    ScalarSelect,
     Select,
+    Subquery,
     Text,
+    and_,
     case,
-    false,
     func,
     or_,
     select,
     type_coerce,
+    union,
 )
 
 from wizard.model import Account, Grant, GrantState, RequestKind, StepState, TokenRequest
@@ -86,9 +89,9 @@ class GrantHistoryRepository(Repository):
     def records(self, client_id: str, zuid: str) -> tuple[GrantRecord, ...]:
         """The grants of a client or of an account (empty: not known), newest first."""
         if not self.database.is_snapshot:
-            of_account = _zuid() == zuid if zuid else false()
-            return tuple(self._select(_T.client_id == client_id, of_account))
-        records = self.database.once("grant records", lambda: self._load({(client_id, zuid)}))
+            return self._select({(client_id, zuid)})
+        owners = self._owners() | {(client_id, zuid)}
+        records = self.database.once("grant records", partial(self._select, owners))
         found = [
             each
             for each in records
@@ -96,59 +99,51 @@ class GrantHistoryRepository(Repository):
         ]
         return tuple(found[:MAX_GRANTS])
 
-    def _load(self, owners: set[tuple[str, str]]) -> list[GrantRecord]:
-        """Those of the clients and accounts of all connections of a snapshot."""
-        for recent in self.database.known(RECENT_GRANTS).values():
-            for each in filter(None, recent or ()):
-                owners.add((each.client_id, each.account.zuid if each.account else ""))
+    def _owners(self) -> set[tuple[str, str]]:
+        """The clients and accounts of the recent grants that a snapshot has read."""
+        recent = [each for each in self.database.known(RECENT_GRANTS).values() if each]
+        return {
+            (each.client_id, each.account.zuid if each.account else "")
+            for grants in recent
+            for each in filter(None, grants)
+        }
+
+    def _select(self, owners: Collection[tuple[str, str]]) -> tuple[GrantRecord, ...]:
+        """The newest grants of each of these clients and accounts, newest first."""
         client_ids, zuids = ({*part} - {""} for part in zip(*owners, strict=True))
-        return self._select(_T.client_id.in_(client_ids), _zuid().in_(zuids))
-
-    def _select(
-        self, of_clients: ColumnElement[bool], of_accounts: ColumnElement[bool]
-    ) -> list[GrantRecord]:
-        """The newest of each of these clients and accounts, newest first."""
-
-        def rank(owner: ColumnElement[Any]) -> ColumnElement[int]:
-            return func.row_number().over(partition_by=owner, order_by=_T.granted_at.desc())
-
-        ranked = (
-            select(
-                _T.connection,
-                _T.generation,
-                rank(_T.client_id).label("of_client"),
-                rank(_zuid()).label("of_account"),
-                of_clients.label("is_of_client"),
-            )
+        of_clients, of_accounts = _T.client_id.in_(client_ids), _zuid().in_(zuids)
+        grants = (
+            select(_T.connection, _T.generation)
             .where(or_(of_clients, of_accounts))
-            .subquery()
+            .order_by(_T.granted_at.desc())
+            .limit(MAX_GRANTS)
+            .cte("chosen")
+            if len(owners) == 1
+            else union(
+                _newest_of_each(_T.client_id, of_clients), _newest_of_each(_zuid(), of_accounts)
+            ).cte("chosen")
         )
-        is_new = case(
-            (ranked.c.is_of_client, ranked.c.of_client <= MAX_GRANTS),
-            else_=ranked.c.of_account <= MAX_GRANTS,
-        )
+        refreshes, accepted = _refreshes_of(grants), _acceptances_of(grants)
         wanted = (
             select(
                 _T.connection,
                 _T.generation,
                 (_T.generation >= _CONNECTIONS.generation).label("is_current"),
                 *(_T.client_id, _T.location, _T.account, _T.state, _T.granted_at),
-                _refresh_time(func.max, "ok").label("last_refreshed_at"),
-                _refresh_time(func.min, "invalid-code").label("rejected_at"),
-                _last_accepted().label("last_accepted_at"),
+                refreshes.c.last_refreshed_at,
+                refreshes.c.rejected_at,
+                accepted.c.last_accepted_at,
                 _T.rotated_at,
-                _refresh_time(func.max, *UNANSWERED).label("unanswered_at"),
+                refreshes.c.unanswered_at,
             )
-            .join_from(schema.grants, schema.connections, _CONNECTIONS.name == _T.connection)
-            .join(
-                ranked,
-                (ranked.c.connection == _T.connection) & (ranked.c.generation == _T.generation),
-            )
-            .where(is_new)
+            .join_from(grants, schema.grants, _is_of(_T, grants.c))
+            .join(schema.connections, _CONNECTIONS.name == _T.connection)
+            .join(refreshes, _is_of(refreshes.c, grants.c), isouter=True)
+            .join(accepted, _is_of(accepted.c, grants.c), isouter=True)
             .order_by(_T.granted_at.desc())
         )
         with self.database.read() as c:
-            return [GrantRecord(**row._mapping) for row in c.execute(wanted)]
+            return tuple(GrantRecord(**row._mapping) for row in c.execute(wanted))
 
     def unanswered_refresh(self, grant: Grant) -> TokenRequest | None:
         """The refresh of `grant` that was sent after its refresh token was last replaced, and whose
@@ -164,6 +159,16 @@ class GrantHistoryRepository(Repository):
 def _zuid() -> Function[Any]:
     """The account's ID of a grant."""
     return func.json_extract(type_coerce(_T.account, Text), "$.zuid")
+
+
+def _newest_of_each(
+    owner: ColumnElement[Any], condition: ColumnElement[bool]
+) -> Select[tuple[str, int]]:
+    """The connection and generation of the newest grants of each owner."""
+    rank = func.row_number().over(partition_by=owner, order_by=_T.granted_at.desc())
+    ranked = select(_T.connection, _T.generation, rank.label("rank")).where(condition).subquery()
+    query = select(ranked.c.connection, ranked.c.generation)
+    return query.where(ranked.c.rank <= MAX_GRANTS)
 
 
 def last_refreshes_since_rotation(condition: ColumnElement[bool]) -> Select[Any]:
@@ -193,35 +198,45 @@ def unanswered_requests(rows: Iterable[Row[Any]]) -> dict[tuple[str, int], Token
     return {key: TokenRequest(**row._mapping) for key, row in last.items() if row.outcome != "ok"}
 
 
-def _refresh_time(
-    aggregate: Callable[..., Function[Any]], *outcomes: str
-) -> ScalarSelect[datetime]:
-    """The first or last refresh of a grant that had one of these outcomes."""
+def _is_of(columns: Any, others: Any) -> ColumnElement[bool]:
+    """Whether rows of two tables are about the same grant."""
+    return and_(columns.connection == others.connection, columns.generation == others.generation)
+
+
+def _refreshes_of(grants: CTE) -> Subquery:
+    """When each of the grants last worked, was first rejected, and last got no answer; what was
+    asked before its consent was for a removed connection of the same name."""
+
+    def time(aggregate: Callable[..., Function[Any]], *outcomes: str) -> Function[Any]:
+        return aggregate(case((_REQUESTS.outcome.in_(outcomes), _REQUESTS.at)), type_=UtcDateTime)
+
     return (
-        select(aggregate(_REQUESTS.at, type_=UtcDateTime))
-        .where(
-            _REQUESTS.connection == _T.connection,
-            _REQUESTS.generation == _T.generation,
-            _REQUESTS.at >= _T.granted_at,  # not of a removed connection of the same name
-            _REQUESTS.kind == RequestKind.REFRESH,
-            _REQUESTS.outcome.in_(outcomes),
+        select(
+            grants.c.connection,
+            grants.c.generation,
+            time(func.max, "ok").label("last_refreshed_at"),
+            time(func.min, "invalid-code").label("rejected_at"),
+            time(func.max, *UNANSWERED).label("unanswered_at"),
         )
-        .correlate(schema.grants)
-        .scalar_subquery()
+        .join_from(grants, schema.grants, _is_of(_T, grants.c))
+        .join(schema.token_requests, _is_of(_REQUESTS, grants.c) & (_REQUESTS.at >= _T.granted_at))
+        .where(_REQUESTS.kind == RequestKind.REFRESH)
+        .group_by(grants.c.connection, grants.c.generation)
+        .subquery()
     )
 
 
-def _last_accepted() -> ScalarSelect[datetime]:
-    """The last rung of a grant that passed, its access token having been taken."""
+def _acceptances_of(grants: CTE) -> Subquery:
+    """When an access token of each of the grants was last accepted, by its report."""
     return (
-        select(func.max(_STEPS.at, type_=UtcDateTime))
-        .where(
-            _STEPS.connection == _T.connection,
-            _STEPS.generation == _T.generation,
-            _STEPS.at >= _T.granted_at,
-            _STEPS.state == StepState.PASSED,
-            _STEPS.name.not_in(OFFLINE_STEPS),
+        select(
+            grants.c.connection,
+            grants.c.generation,
+            func.max(_STEPS.at, type_=UtcDateTime).label("last_accepted_at"),
         )
-        .correlate(schema.grants)
-        .scalar_subquery()
+        .join_from(grants, schema.grants, _is_of(_T, grants.c))
+        .join(schema.verification_steps, _is_of(_STEPS, grants.c) & (_STEPS.at >= _T.granted_at))
+        .where(_STEPS.state == StepState.PASSED, _STEPS.name.not_in(OFFLINE_STEPS))
+        .group_by(grants.c.connection, grants.c.generation)
+        .subquery()
     )
