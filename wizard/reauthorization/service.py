@@ -304,7 +304,7 @@ class ReauthorizationService:
 
     def _to_items(
         self,
-        stored_items: Iterable[StoredReauthorizationItem],
+        stored_items: Collection[StoredReauthorizationItem],
         overviews: Mapping[str, ConnectionOverview],
     ) -> list[ReauthorizationItem]:
         """The items as they are now. The number of statements doesn't grow with them."""
@@ -314,7 +314,17 @@ class ReauthorizationService:
         destinations: dict[str, list[Destination]] = defaultdict(list)
         for destination in self._store.destinations.all():
             destinations[destination.connection].append(destination)
-        activations = self._store.grants.activations_over_replaced(overviews, ACTIVATION_EVENTS)
+        reauthorized = [
+            each.connection
+            for each in stored_items
+            if each.connection in overviews
+            and is_reauthorized(each, overviews[each.connection].grant)
+        ]
+        activations = (
+            self._store.grants.activations_over_replaced(reauthorized, ACTIVATION_EVENTS)
+            if reauthorized
+            else {}
+        )
         items = []
         for stored in stored_items:
             name = stored.connection

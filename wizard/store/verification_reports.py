@@ -75,6 +75,17 @@ class VerificationReportRepository(Repository):
     def of_candidates(self, names: Collection[str]) -> dict[tuple[str, int], VerificationReport]:
         """The reports of grants that are neither verified nor discarded, of connections `names`, by
         connection and generation."""
+        if self.database.is_snapshot:  # read with the overviews
+            recent = {
+                name: self.database.of_each(RECENT_REPORTS, self._load_recent, name) or {}
+                for name in names
+            }
+            return {
+                (name, generation): report
+                for name, reports in recent.items()
+                for generation, report in reports.items()
+                if report is not None
+            }
         candidates = (
             select(_GRANTS.connection, _GRANTS.generation)
             .join(schema.connections, _CONNECTIONS.name == _GRANTS.connection)
