@@ -36,7 +36,7 @@ def destination_id(visitor: Visitor) -> str:
 
 def test_a_page_without_destinations_shows_the_command_that_makes_one(connected: Visitor) -> None:
     text = connected.get("/connections/leads").text
-    assert "zoho-wizard deliver leads --profile dotenv --to .env" in text
+    assert "zoho-wizard destination add leads --profile dotenv --to .env" in text
     assert "rclone" in text
 
 
