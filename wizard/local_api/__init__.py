@@ -44,7 +44,7 @@ SOCKET_NAME = "socket"
 
 
 class LocalApi:
-    """Answers on the sockets of one house for as long as the context lasts."""
+    """Answers on the sockets of one installation while the context lasts."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""How a command asks the wizard that is already serving."""
+"""How a command reaches the wizard that is already serving."""
 
 import json
 import socket

@@ -1,8 +1,8 @@
-"""The store: what must not be lost, in one SQLite database per home.
+"""The store: what must not be lost, in one SQLite database per data directory.
 
 Secrets are sealed by the vault and bound to their rows; every write is one durable transaction
 whose condition is repeated in its ``WHERE``. A damaged database is never repaired, deleted or
-made anew by itself: *the store is broken* is not *the token is broken*.
+replaced automatically: *the store is broken* is not *the token is broken*.
 """
 
 from collections.abc import Iterable, Iterator
@@ -88,7 +88,7 @@ class Store:
 
     @classmethod
     def open(cls, paths: Paths, vault: Vault, zoho_instance: str) -> "Store":
-        """Open the database of a prepared ``home``, making or migrating it.
+        """Open the database of a prepared data directory, creating or migrating it.
 
         ``mark`` says which Zoho its grants belong to: ``live`` or a simulator's URL. Raises
         `WizardError`: ``store-newer-version``, ``store-damaged``, ``store-unsafe``,

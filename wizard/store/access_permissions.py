@@ -1,4 +1,4 @@
-"""Allowances: which other user of this machine may ask for which connection's access token."""
+"""Access: which other user of this machine may request which connection's access tokens."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,7 +15,7 @@ _T = schema.access_permissions
 
 @dataclass(frozen=True)
 class AccessPermission:
-    """One user's right to ask for the access token of one connection, and for nothing else."""
+    """One user's right to request the access tokens of one connection, and nothing else."""
 
     connection: str
     uid: int
@@ -37,7 +37,7 @@ class AccessPermissionRepository(Repository):
             return tuple(AccessPermission(**row._mapping) for row in c.execute(query))
 
     def exists(self, connection: str, uid: int) -> bool:
-        """Whether the user ``uid`` may ask for the access token of ``connection``."""
+        """Whether the user ``uid`` may request access tokens of ``connection``."""
         query = select(_T.c.uid).where(_T.c.connection == connection, _T.c.uid == uid)
         with self.database.read() as c:
             return c.execute(query).first() is not None

@@ -41,7 +41,7 @@ class AttemptRepository(Repository):
     def find_by_state(self, oauth_state: str) -> Attempt | None:
         """The attempt that ``state`` belongs to, whatever became of it; None: not one of ours.
 
-        Looked up by a keyed hash: how long it takes tells nothing about the ``state`` of others.
+        Looked up by a keyed hash: the time it takes reveals nothing about the ``state`` of others.
         """
         found = self._attempts(_T.c.oauth_state_hash == self._vault.fingerprint(oauth_state))
         return found[0] if found else None
@@ -107,7 +107,7 @@ def select_newest(
 
 
 def attempt_from_row(vault: Vault, row: Row[Any]) -> Attempt:
-    """The attempt that stands in ``row``, its ``state`` and verifier unsealed."""
+    """The attempt in ``row``, its ``state`` and verifier unsealed."""
     values = {name: value for name, value in row._mapping.items() if name != "oauth_state_hash"}
     for name, label in _SEALED_COLUMNS.items():
         values[name] = vault.unseal(values[name], labels.ATTEMPT, row.id, label)

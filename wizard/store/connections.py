@@ -92,7 +92,7 @@ class ConnectionRepository(Repository):
             insert_row(c, _T, **{**vars(connection), "generation": 0}, last_generation=0)
 
     def set_scope(self, name: str, scope: tuple[str, ...]) -> None:
-        """Replace what the next consent will ask for. Raises ``unknown-connection``."""
+        """Replace the scopes of the next authorization. Raises ``unknown-connection``."""
         self._update_connection(name, scope=scope)
 
     def set_location(self, name: str, location: str | None) -> None:

@@ -1,7 +1,7 @@
 """The database file: born private, opened durable, migrated after a verified backup.
 
 Every write transaction is ``BEGIN IMMEDIATE``, so that two processes queue at its start instead
-of failing in its middle; whoever waits longer than `BUSY_SECONDS` hears ``store-locked``. What
+of failing in its middle; a wait of more than `BUSY_TIMEOUT_SECONDS` is ``store-locked``. What
 SQLite complains of becomes a failure of ours by its error name, never by its English words.
 """
 
@@ -37,7 +37,7 @@ MIN_FREE_BYTES = 64 * 1024  # bytes; SQLite's index of a WAL begins with half of
 RESERVED_BYTES = (
     256 * 1024
 )  # bytes; a commit of ours takes some ten pages of 4 KiB, with the WAL's index
-APPLICATION_ID = 0x5A574442  # "ZWDB": tells our file from any other SQLite database
+APPLICATION_ID = 0x5A574442  # "ZWDB": distinguishes our file from other SQLite databases
 UNRELEASED_APPLICATION_ID = 0x5A4F4857  # "ZOHW": what the wizard wrote before its first release
 
 MIGRATIONS: tuple[Migration, ...] = ()
@@ -90,7 +90,7 @@ class Database:
 
     @classmethod
     def open(cls, paths: Paths, migrations: Sequence[Migration] = MIGRATIONS) -> "Database":
-        """Open the database of ``home``, making or migrating it.
+        """Open the database of a data directory, creating or migrating it.
 
         Raises `WizardError`: ``store-newer-version``, ``store-damaged``, ``store-unsafe``,
         ``store-unwritable``, ``store-locked``, ``disk-full``.

@@ -16,7 +16,7 @@ from wizard.vault import Vault, labels
 _T = schema.destinations
 
 CONFIGURED_FIELDS = ("connection", "profile", "target", "entry", "field_names", "reload_command")
-"""The fields of a destination that a person chose; the others tell what became of it."""
+"""The fields of a destination that a person chose; the others are its delivery status."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Destination:
     reloaded_at: datetime | None = None
     """When the reload command succeeded after that delivery; None: delivered, use unproved."""
     content_sha256: str = ""
-    """SHA-256 of the file as it was read back; tells an edit by others from our own work."""
+    """SHA-256 of the file as it was read back; shows whether someone else changed it since."""
     failure: Failure | None = None
     """Why the last delivery, or the reload after it, did not succeed."""
     previous_generation: int = 0

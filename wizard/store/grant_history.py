@@ -1,4 +1,4 @@
-"""The lives of grants, as the ledger tells them: when each worked, and when Zoho refused it."""
+"""The history of grants by the request log: when each worked, and when Zoho rejected it."""
 
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ _CONNECTIONS = schema.connections.c
 _STEPS = schema.verification_steps.c
 
 OFFLINE_STEPS = ("scope", "clock")
-"""Rungs that ask nobody."""
+"""Steps that send no request."""
 
 UNANSWERED = ("pending", *codes_with("outcome_unknown"))
 """Outcomes of a refresh that may have been carried out without its answer being stored here."""
@@ -63,7 +63,7 @@ class GrantRecord:
     rejected_at: datetime | None = None
     """When Zoho first refused it for good."""
     last_accepted_at: datetime | None = None
-    """When an access token of it was last taken, as its receipt tells."""
+    """When an access token of it was last accepted, by its report."""
     rotated_at: datetime | None = None
     """When the server last replaced its refresh token."""
     unanswered_at: datetime | None = None
@@ -84,7 +84,7 @@ class GrantRecord:
 
 
 class GrantHistoryRepository(Repository):
-    """What the grants of one client, and of one account, have lived through."""
+    """The histories of the grants of one client, and of one account."""
 
     def records(self, client_id: str, zuid: str) -> tuple[GrantRecord, ...]:
         """The grants of a client or of an account (empty: not known), newest first."""

@@ -1,4 +1,4 @@
-"""Grants: stored before anything else is done with them, swapped only when proved."""
+"""Grants: stored before anything else is done with them, made current only when verified."""
 
 from collections import Counter, defaultdict
 from collections.abc import Collection
@@ -89,7 +89,7 @@ class GrantRepository(Repository):
         at: datetime,
         account: Account | None = None,
     ) -> Grant:
-        """Store a refresh token as the next generation, UNPROVED, durable when this returns.
+        """Store a refresh token as the next generation, not verified, durable when this returns.
 
         In the same transaction the attempt goes from EXCHANGE_INTENT to STORED; raises `Conflict`
         where it is not there, ``unknown-connection`` where the connection is gone.
@@ -164,7 +164,7 @@ class GrantRepository(Repository):
             update_one(c, _update(name, generation).values(values), _subject(name))
 
     def activate(self, name: str, generation: int, expected_current: int) -> None:
-        """Make a grant the connection's current one, PROVED; the one before is SUPERSEDED.
+        """Make a grant the connection's current one, verified; the previous one is replaced.
 
         Raises `Conflict` where ``expected_current`` is no longer current, or where the grant
         waits for nothing: a late prover cannot overwrite what another has put in place.
@@ -345,7 +345,7 @@ def grant_from_row(vault: Vault, row: Row[Any]) -> Grant:
 
 
 def _requested_scope(name: str, generation: int) -> Select[Any]:
-    """What the consent asked for that led to a grant."""
+    """The scopes that the authorization of a grant requested."""
     attempts = schema.attempts.c
     query = select(attempts.scope).select_from(schema.attempts)
     return query.where(attempts.connection == name, attempts.generation == generation)

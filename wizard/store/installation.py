@@ -29,12 +29,12 @@ class InstallationRepository(Repository):
         self._update_installation(backed_up_at=at)
 
     def deactivated_at(self) -> datetime | None:
-        """When everything was moved to another home; None: it was not."""
+        """When everything was moved to another installation; None: it was not."""
         with self.database.read() as c:
             return c.scalar(select(_INSTALLATION.c.deactivated_at))
 
     def set_deactivated(self, at: datetime | None) -> None:
-        """From ``at`` on ask Zoho nothing any more; None: this home works again."""
+        """Send nothing to Zoho from ``at`` on; None: this installation is in use again."""
         self._update_installation(deactivated_at=at)
 
     def _update_installation(self, **values: datetime | None) -> None:
@@ -54,7 +54,7 @@ class NotifyFailure:
 
 
 class MonitoringRepository(Repository):
-    """The memory of ``watch``: whoever restarts it is not told everything again."""
+    """What monitoring has checked and notified: a restart doesn't notify again."""
 
     def last_checked_at(self) -> datetime | None:
         """When all connections were last looked at; None: never."""

@@ -1,6 +1,6 @@
-"""Repairs: which connections are being authorized anew together, and since when.
+"""Re-authorizations: which connections are authorized again together, and since when.
 
-Nothing here says how far a connection is: that is told by its attempts, grants and destinations.
+How far a connection is follows from its attempts, grants and destinations.
 """
 
 from collections.abc import Collection
@@ -19,7 +19,7 @@ _ITEMS = schema.reauthorization_items
 
 @dataclass(frozen=True)
 class StoredReauthorizationItem:
-    """One connection of a repair, as it was when it became part of it."""
+    """One connection of a re-authorization, as it was when it was added."""
 
     connection: str
     previous_generation: int
@@ -30,13 +30,13 @@ class StoredReauthorizationItem:
     new_account_email: str = ""
     """The e-mail address of the person who takes the connection over; empty: nobody does."""
     grace_period: timedelta = timedelta(0)
-    """How long a superseded refresh token lives where nothing proves that it is out of use."""
+    """How long a replaced refresh token is kept if it may still be in use."""
     skipped: bool = False
 
 
 @dataclass(frozen=True)
 class StoredReauthorization:
-    """A repair that has not ended."""
+    """A re-authorization that has not ended."""
 
     id: int
     started_at: datetime
@@ -48,10 +48,10 @@ _ITEM_FIELDS = {each.name for each in fields(StoredReauthorizationItem)} - {"gra
 
 
 class ReauthorizationRepository(Repository):
-    """The repair under way, and the lines of those before: of repairs that go on there is one."""
+    """The current re-authorization, and the items of earlier ones. At most one is current."""
 
     def current(self) -> StoredReauthorization | None:
-        """The repair under way."""
+        """The current re-authorization."""
         return self.database.once("current reauthorization", self._select_current)
 
     def _select_current(self) -> StoredReauthorization | None:
@@ -87,7 +87,7 @@ class ReauthorizationRepository(Repository):
                 )
 
     def pause(self, reauthorization_id: int, *, paused: bool) -> None:
-        """Pause a repair, or go on with it. Raises `Conflict` where it has ended."""
+        """Pause a re-authorization, or resume it. Raises `Conflict` if it has ended."""
         self._update_reauthorization(reauthorization_id, paused=paused)
 
     def end(self, reauthorization_id: int, at: datetime) -> None:

@@ -1,4 +1,4 @@
-"""What every noun of the store stands on: the database, the vault, and the condition of a write."""
+"""What every repository has: the database, the vault, and the condition of a write."""
 
 import difflib
 from collections.abc import Iterable

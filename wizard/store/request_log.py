@@ -1,4 +1,4 @@
-"""The ledger of every ask of an accounts server, refused refresh tokens, and the history."""
+"""The log of every request to an accounts server."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,11 +16,11 @@ from wizard.timefmt import format_date
 _T = schema.token_requests
 
 RETENTION = timedelta(days=30)
-"""How long the ledger remembers: Zoho counts in windows of ten minutes; a month helps people."""
+"""How long requests are kept: Zoho counts in windows of ten minutes; a month helps people."""
 
 
 class RequestLogRepository(Repository):
-    """What was asked, and what happened."""
+    """Each request, and its outcome."""
 
     def add(
         self,
@@ -110,7 +110,7 @@ def _select_requests(
     filters: Mapping[str, str],
     condition: ColumnElement[bool] | None = None,
 ) -> list[TokenRequest]:
-    """The asks from ``since`` on whose columns have these values, newest first."""
+    """The requests from ``since`` on whose columns have these values, newest first."""
     columns = [column for column in _T.c if column.name != "id"]
     query = select(*columns).where(_T.c.at >= since).order_by(_T.c.at.desc(), _T.c.id.desc())
     if condition is not None:

@@ -39,7 +39,7 @@ installation = Table(
     Column("zoho_instance", Text, nullable=False),
     Column("key_check", LargeBinary, nullable=False),
     Column("backed_up_at", UtcDateTime),
-    # Moved to another home: two homes that refresh one grant would drain its budget twice.
+    # Moved elsewhere: two installations that refresh one grant would use up its budget twice.
     Column("deactivated_at", UtcDateTime),
     Column("last_checked_at", UtcDateTime),
     Column("notified", EVIDENCE),
@@ -158,7 +158,7 @@ verification_steps = Table(
     ),
 )
 
-# The ledger and the history outlive the connections they tell of: no foreign keys.
+# The request log and the history outlive their connections: no foreign keys.
 token_requests = Table(
     "token_requests",
     metadata,

@@ -1,4 +1,4 @@
-"""Taking everything out of a home and into another, and remembering that it happened."""
+"""Export and import of everything, and which grants another installation may use."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
@@ -25,7 +25,7 @@ _CONNECTIONS = schema.connections
 
 @dataclass(frozen=True)
 class SharedGrant:
-    """A grant that another home may tend, too."""
+    """A grant that another installation may use, too."""
 
     connection: str
     generation: int
@@ -37,7 +37,7 @@ class SharedGrant:
 
 
 class SharedGrantRepository(Repository):
-    """The current grants that another home may tend, by connection."""
+    """The current grants that another installation may use, by connection."""
 
     def all(self, connection: str | None = None) -> tuple[SharedGrant, ...]:
         """Those of a connection, or all. A grant that was made here since is ours alone."""
@@ -53,7 +53,7 @@ class SharedGrantRepository(Repository):
             return tuple(SharedGrant(**row._mapping) for row in c.execute(query))
 
     def forget(self, connections: Collection[str] | None = None) -> None:
-        """The other homes of these connections, or of all, are gone or retired."""
+        """The other installations of these connections, or of all, are gone or deactivated."""
         gone = delete(_T)
         if connections is not None:
             gone = gone.where(_T.c.connection.in_(connections))

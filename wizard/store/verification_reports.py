@@ -1,4 +1,4 @@
-"""Receipts: the rungs of a climb, committed one by one."""
+"""Verification reports: the steps of a verification, committed one by one."""
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
@@ -25,16 +25,16 @@ RecentReports = dict[str, dict[int, VerificationReport | None]]
 
 
 class VerificationReportRepository(Repository):
-    """The proof of each grant."""
+    """The report of each grant."""
 
     def begin(self, name: str, generation: int, at: datetime) -> None:
-        """Begin the climb of a grant; the receipt of an earlier climb gives way."""
+        """Begin the verification of a grant; an earlier report is deleted."""
         with self.database.write() as c:
             c.execute(delete(_T).where(_T.c.connection == name, _T.c.generation == generation))
             insert_row(c, _T, connection=name, generation=generation, started_at=at)
 
     def add_step(self, name: str, generation: int, step: VerificationStep) -> None:
-        """Commit one rung of the climb that was begun."""
+        """Commit one step of the verification that was begun."""
         with self.database.write() as c:
             insert_row(c, _STEPS, connection=name, generation=generation, **vars(step))
 
@@ -50,7 +50,7 @@ class VerificationReportRepository(Repository):
                 )
 
     def finish(self, name: str, generation: int, at: datetime) -> None:
-        """The climb came to its end, good or bad. Raises `Conflict` where none is under way."""
+        """The verification ended, passed or not. Raises `Conflict` if none is running."""
         here = _T.c.connection == name, _T.c.generation == generation, _T.c.finished_at.is_(None)
         with self.database.write() as c:
             update_one(

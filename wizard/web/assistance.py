@@ -29,7 +29,7 @@ class AssistedRun(Protocol):
 
 
 AssistedRunFactory = Callable[[], AssistedRun]
-"""Starts the assisted browser, which goes on with the repair under way."""
+"""Starts the assisted browser, which continues the current re-authorization."""
 
 
 class Assistance:

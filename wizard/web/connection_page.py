@@ -1,4 +1,4 @@
-"""What the page of one connection shows, gathered from the rooms."""
+"""What the page of one connection shows, gathered from the services."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -42,7 +42,7 @@ class ConnectionView:
     can_verify: bool
     """The finding is about the live calls, which may go better another time."""
     can_ignore_wait: bool
-    """Zoho wants to be left alone, and may be asked once in spite of it."""
+    """Zoho named a wait, and one request may be sent in spite of it."""
     authorize_label: str
 
     @property
@@ -52,7 +52,7 @@ class ConnectionView:
 
 @dataclass(frozen=True)
 class UsageView:
-    """How programs use a proved connection; commands and addresses, never a token."""
+    """How programs use a verified connection; commands and URLs, never a token."""
 
     token_command: str
     reveal_command: str
@@ -94,7 +94,7 @@ def page_context(name: str, answers: tuple[str, ...] = ()) -> dict[str, Any]:
 
 
 def verifiable_grant(name: str) -> Grant | None:
-    """The newest grant of connection `name` that can be proved."""
+    """The newest grant of connection `name` that can be verified."""
     grant = get_services().store.grants.candidate(name) or get_services().store.grants.get(name)
     return grant if grant is not None and grant.state in VERIFIABLE_STATES else None
 
@@ -144,7 +144,7 @@ def _connection_view(
     explanation = None if report and report.is_running else explained.explanation
     is_temporary = _is_temporary(explanation)
     can_verify = bool(explanation) and attempt is None and _can_verify(explained)
-    # A disturbance at Zoho asks for patience, not for another refresh token.
+    # An outage at Zoho passes; another refresh token would not help.
     label = "" if can_verify and is_temporary else _authorize_label(explained)
     is_working = grant is not None and grant.state is GrantState.VERIFIED
     was_revoked = attempt is None and grant is not None and grant.state is GrantState.REVOKED
@@ -247,7 +247,7 @@ def _usage_view(grant: Grant) -> UsageView:
 
 
 def _probe_call(grant: Grant) -> str:
-    """The first of the reads that proved `grant`, as an address; else who one is."""
+    """The URL of the first read that verified `grant`, else of the account."""
     data_center = get_services().zoho.data_center(grant.location)
     for product in products_of(grant.scope):
         organizations = [each for each in grant.organizations if each.product == product.id]
@@ -259,7 +259,7 @@ def _probe_call(grant: Grant) -> str:
 
 
 def compare_grants(new: Grant | None, previous: Grant | None) -> dict[str, Any]:
-    """The grant that waits for a decision beside the one before, as painted."""
+    """The grant that waits for a decision, and the previous one."""
     is_previous_in_use = previous is not None and previous.state is GrantState.VERIFIED
     sides = [("The one before, still in use" if is_previous_in_use else "The one before", previous)]
     sides.append(("The new one", new))

@@ -56,7 +56,7 @@ def index() -> str:
 
 @pages.post("/check")
 def check() -> Response:
-    """Have every connection asked whether it works; the page shows how it goes."""
+    """Check every connection in the background; the page shows the progress."""
     get_services().background_checks.begin(get_services().monitoring.monitored_connections())
     return redirect("/?checked=yes", 303)
 
@@ -82,7 +82,7 @@ def show(name: str) -> str:
 @pages.get("/connections/<name>/verification-steps")
 @reads_snapshot
 def verification_steps(name: str) -> str:
-    """The ladder alone, for a page that watches it."""
+    """The steps of the report only, for a page that polls them."""
     report = connection_report(name)
     if report is None:
         raise fail("no-grant", name=name)
@@ -91,7 +91,7 @@ def verification_steps(name: str) -> str:
 
 @pages.post("/connections/<name>/authorize")
 def authorize(name: str) -> Response:
-    """Go to Zoho's consent page; what is stored stays as it is until the new grant is proved."""
+    """Go to Zoho's consent page. What is stored is kept until the new grant is verified."""
     return consent.begin_authorization(name, ignore_budget="force" in request.form)
 
 
@@ -109,7 +109,7 @@ def verify(name: str) -> Response:
 
 @pages.post("/connections/<name>/scope")
 def change_scope(name: str) -> Response:
-    """Change what the next consent asks for; the present grant keeps what it was given."""
+    """Change the scopes of the next authorization; the current one keeps its own."""
     get_services().store.connections.set_scope(
         name, parse_scope(f"{request.form.get('scope', '')},{ACCOUNT_SCOPE}")
     )
@@ -118,14 +118,14 @@ def change_scope(name: str) -> Response:
 
 @pages.post("/connections/<name>/accept")
 def accept(name: str) -> Response:
-    """Use the grant that reaches somebody else from now on."""
+    """Use the grant that waits for a decision from now on."""
     get_services().authorization.accept(name, _generation())
     return _redirect_to_connection(name)
 
 
 @pages.post("/connections/<name>/discard")
 def discard(name: str) -> Response:
-    """Revoke the grant that reaches somebody else; the one before stays."""
+    """Revoke the grant that waits for a decision; the previous one stays in use."""
     get_services().authorization.discard(name, _generation())
     return _redirect_to_connection(name)
 
@@ -141,7 +141,7 @@ def create_link(name: str) -> str:
 
 @pages.get("/connections/<name>/remove")
 def confirm_removal(name: str) -> str:
-    """Say what still lives on the token, and ask what to do with it."""
+    """Say what still uses the token, and ask what to do with it."""
     connection = get_services().store.connections.get(name)
     grants = [
         each

@@ -52,7 +52,7 @@ class ExtendableConnection:
 
 @pages.post("/extend-scope")
 def extend_scope() -> Response:
-    """Ask for more with the next consent. What is stored stays as it is until that is proved."""
+    """Request more scopes. What is stored is kept until the new grant is verified."""
     scope = parse_scope(request.form.get("scope", ""))
     return begin_authorization(request.form.get("name", ""), additional_scope=scope)
 

@@ -1,4 +1,4 @@
-"""What the pages are given: the house, and what this server knows."""
+"""What the pages are given: the services, and what this server knows."""
 
 from collections.abc import Callable
 from functools import wraps

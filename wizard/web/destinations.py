@@ -24,7 +24,7 @@ pages = Blueprint("destinations", __name__)
 
 @dataclass(frozen=True)
 class DestinationView:
-    """One destination as painted; never a value that was delivered."""
+    """One destination, without any value that was delivered."""
 
     id: int
     target: str

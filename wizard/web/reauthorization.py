@@ -36,10 +36,10 @@ pages = Blueprint("reauthorization", __name__)
 
 REAUTHORIZE_PATH = "/reauthorize"
 REAUTHORIZED_NAMES = "reauthorized_names"
-"""Where a session keeps the names of the connections whose repair it has shown."""
+"""The key of a session for the connections whose re-authorization it has shown."""
 
 CONTINUE_URL = f"{REAUTHORIZE_PATH}?continue=yes"
-"""Where a consent that went well comes home: the next one may open by itself."""
+"""Where the browser goes after a consent that succeeded: the next one may open by itself."""
 
 AUTHORIZED_STATES = frozenset(
     {
@@ -51,7 +51,7 @@ AUTHORIZED_STATES = frozenset(
         ItemState.REAUTHORIZED,
     }
 )
-"""States of a connection for which somebody has signed in and accepted since the repair began."""
+"""States in which somebody has signed in and accepted since the re-authorization began."""
 
 POLLED_ACTIONS = frozenset({Action.VERIFYING, Action.DELIVERING, Action.WAIT})
 """Steps that end without the person, so that the page watches for their end."""
@@ -59,7 +59,7 @@ POLLED_ACTIONS = frozenset({Action.VERIFYING, Action.DELIVERING, Action.WAIT})
 
 @dataclass(frozen=True)
 class ItemView:
-    """One connection of the repair as painted."""
+    """One connection of a re-authorization."""
 
     name: str
     state: ItemState
@@ -67,7 +67,7 @@ class ItemView:
     email: str
     location_text: str
     headline: str
-    """What the new grant was proved to reach; empty while it is not."""
+    """What the new grant reaches; empty until it is verified."""
     programs: tuple[str, ...]
     explanation: Explanation | None
     revoke_at: datetime | None
@@ -193,7 +193,7 @@ def _seconds_until(until: datetime | None) -> int:
 
 @pages.post(REAUTHORIZE_PATH)
 def begin() -> Response:
-    """Begin the repair that the plan has shown, and go to the first consent."""
+    """Begin the re-authorization that the plan has shown, and go to the first consent."""
     get_services().reauthorization.begin(tuple(request.form.get("names", "").split()))
     return _redirect_to_consent()
 
@@ -238,7 +238,7 @@ def create_link() -> str:
 
 @pages.post(f"{REAUTHORIZE_PATH}/end")
 def end() -> Response:
-    """End the repair; what it left undone stays as it is."""
+    """End the re-authorization; connections that it did not reach stay as they are."""
     get_services().reauthorization.end()
     current_session().pop(REAUTHORIZED_NAMES, None)
     return redirect("/", 303)
@@ -252,19 +252,19 @@ def skip(name: str) -> Response:
 
 @pages.post(f"{REAUTHORIZE_PATH}/<name>/accept")
 def accept(name: str) -> Response:
-    """Use the grant that reaches somebody else, or less, from now on."""
+    """Use the grant that waits for a decision from now on."""
     return _apply_decision(get_services().reauthorization.accept, name)
 
 
 @pages.post(f"{REAUTHORIZE_PATH}/<name>/discard")
 def discard(name: str) -> Response:
-    """Give the grant that reaches somebody else back to Zoho, and ask again."""
+    """Revoke the grant that waits for a decision, and authorize again."""
     return _apply_decision(get_services().reauthorization.discard, name)
 
 
 @pages.post(f"{REAUTHORIZE_PATH}/<name>/verify")
 def verify(name: str) -> Response:
-    """Climb the ladder of the newest grant once more."""
+    """Verify the newest grant again."""
     grant = connection_page.verifiable_grant(name)
     if grant is None:
         raise fail("no-grant", name=name)

@@ -66,7 +66,7 @@ class ConnectionRow:
 
 @dataclass(frozen=True)
 class ScopeView:
-    """A scope, its meaning, and why it is asked for where no task explains it."""
+    """A scope, its meaning, and why it is requested where no preset explains it."""
 
     scope: str
     description: str
@@ -75,7 +75,7 @@ class ScopeView:
 
 @dataclass(frozen=True)
 class StepView:
-    """One rung as painted; the finding explains why it is not simply passed."""
+    """One step of a verification; the explanation says why it did not simply pass."""
 
     title: str
     state: str
@@ -85,13 +85,13 @@ class StepView:
 
     @property
     def summary(self) -> str:
-        """The evidence in one line; unfolded it stands in full."""
+        """The evidence in one line."""
         return " · ".join(each for each in self.evidence.values() if each)
 
 
 @dataclass(frozen=True)
 class ReportView:
-    """The proof of one grant, under way or done."""
+    """The verification report of one grant, running or finished."""
 
     headline: str
     generation: int
@@ -164,7 +164,7 @@ def health_summary(total: int, unsettled: Sequence[ConnectionRow]) -> str:
 
 
 def step_title(name: str) -> str:
-    """The words for a rung's name."""
+    """The words for a step."""
     table = message_table()["verification-steps"]
     if name.startswith("read:"):
         return str(table["read"]).format(product=product(name.removeprefix("read:")).title)
@@ -172,13 +172,13 @@ def step_title(name: str) -> str:
 
 
 def step_view(step: VerificationStep, explain: Callable[[Failure], Explanation]) -> StepView:
-    """A rung, painted; `explain` tells why it is not simply passed."""
+    """A step; `explain` says why it did not simply pass."""
     explanation = explain(step.failure) if step.failure else None
     return StepView(step_title(step.name), step.state.value, step.evidence, step.at, explanation)
 
 
 def expected_steps(scope: Sequence[str]) -> tuple[str, ...]:
-    """The names of the rungs that a grant of `scope` is going to be asked to climb."""
+    """The names of the steps that a grant of `scope` is verified by."""
     reads = (f"read:{each.id}" for each in products_of(scope))
     return ("refresh", "identity", "organization", *reads, "scope", "clock")
 
@@ -236,7 +236,8 @@ def capped(text: object, max_length: int = MAX_FOREIGN_CHARACTERS) -> str:
 
 
 def sanitize_value(value: object) -> object:
-    """A value as it is painted: text without what a copied line would carry into a terminal."""
+    """A value for a page: text without control characters, which a copied line would carry into a
+    terminal."""
     if not isinstance(value, str) or isinstance(value, Markup):
         return value
     return sanitize(value)
