@@ -92,7 +92,7 @@ def test_a_script_must_choose_what_becomes_of_the_token(shell: Shell, verified: 
 
     refused = shell.run("remove", "crm")
     assert refused.exit_code == 2
-    assert "--no-revoke, --revoke" in refused.stderr
+    assert "--no-revoke or --revoke" in refused.stderr
     assert [each.name for each in verified.services.store.connections.all()] == ["crm"]
 
     forgotten = shell.run("remove", "crm", "--no-revoke")
