@@ -11,7 +11,7 @@ from wizard import credential_formats
 from wizard.cli.commands.run import Masker
 from wizard.clients import parse_credentials
 from wizard.credential_formats import MASK, SECRET_TOKEN, Identifier, Token, short_client_id
-from wizard.diagnosis import TokenFormat
+from wizard.diagnosis.evidence import TokenFormat
 from wizard.diagnosis.pasted_text.token_formats import mask_secrets, token_format_of
 from wizard.transport import mask_text
 

@@ -42,11 +42,9 @@ from wizard.oauth import ClientVerdict
 from wizard.reauthorization.items import ReauthorizationItem
 from wizard.reauthorization.plan import Action, NextAction, Reauthorization
 from wizard.tokens.budgets import RefreshPurpose
-from wizard.web import (
-    LinkTokens,
-    create_app,
-    reauthorization,
-)
+from wizard.web import reauthorization
+from wizard.web.app import create_app
+from wizard.web.sessions import LinkTokens
 
 ROOT = Path(__file__).parent.parent
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)

@@ -16,7 +16,8 @@ from wizard import cli
 from wizard.errors import explain, message_table
 from wizard.model import Failure
 from wizard.model.failure_codes import codes_with
-from wizard.web import LinkTokens, create_app
+from wizard.web.app import create_app
+from wizard.web.sessions import LinkTokens
 
 PACKAGE = Path(__file__).parent.parent / "wizard"
 SOURCES = [path for path in PACKAGE.rglob("*.py") if "simulator" not in path.parts]

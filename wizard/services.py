@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     from wizard.backup import BackupService
     from wizard.clients import ClientService
     from wizard.delivery.service import DeliveryService
-    from wizard.diagnosis import DiagnosisService
     from wizard.diagnosis.cautions import Cautions
     from wizard.diagnosis.incidents import Incidents
     from wizard.diagnosis.pasted_text import PasteReader
+    from wizard.diagnosis.service import DiagnosisService
     from wizard.importing import Importer
     from wizard.monitoring.background import BackgroundChecks
     from wizard.monitoring.checks import ConnectionChecker
@@ -189,7 +189,7 @@ class Services:
 
     @_service
     def diagnosis(self) -> "DiagnosisService":
-        from wizard.diagnosis import DiagnosisService
+        from wizard.diagnosis.service import DiagnosisService
 
         return DiagnosisService(
             self.store,

@@ -5,7 +5,8 @@ from support.claims import over_rows
 from support.diagnosis import add_verified_connection, cause_codes, detect_rejection, diagnose
 from support.harness import ANNA, Harness
 
-from wizard.diagnosis import Evidence, explain_evidence
+from wizard.diagnosis.evidence import Evidence
+from wizard.diagnosis.rendering import explain_evidence
 from wizard.errors import WizardError
 from wizard.model import Confidence, Failure
 from wizard.zoho import error_codes

@@ -12,9 +12,9 @@ from support.diagnosis import (
 )
 from support.harness import ANNA, CARLA, FIRST_ORGANIZATION, Harness
 
-from wizard.diagnosis import Evidence, explain_evidence, explain_failure
 from wizard.diagnosis.cause_estimates import counted_evidence_item
-from wizard.diagnosis.rendering import render_items
+from wizard.diagnosis.evidence import Evidence
+from wizard.diagnosis.rendering import explain_evidence, explain_failure, render_items
 from wizard.errors import WizardError
 from wizard.model import Confidence, Explanation, Failure
 

@@ -12,8 +12,9 @@ from support.diagnosis import (
 from support.failure_scenarios import FAILURE_SCENARIOS, explain
 from support.harness import ANNA, Harness
 
-from wizard.diagnosis import Evidence, explain_evidence
 from wizard.diagnosis.authorization_codes import redirect_uri_difference
+from wizard.diagnosis.evidence import Evidence
+from wizard.diagnosis.rendering import explain_evidence
 from wizard.model import Confidence, Explanation, Failure
 
 CERTAIN, LIKELY = Confidence.CONFIRMED, Confidence.LIKELY

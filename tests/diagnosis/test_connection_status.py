@@ -4,7 +4,7 @@ import pytest
 from support.harness import ANNA, BOB, CARLA, FIRST_ORGANIZATION, Harness
 
 from wizard.authorization import StartedAttempt
-from wizard.diagnosis import ExplainedStatus
+from wizard.diagnosis.service import ExplainedStatus
 from wizard.errors import WizardError
 from wizard.model import Failure
 from wizard.model.failure_codes import codes_with

@@ -15,7 +15,7 @@ from support.ports import free_port
 from wizard.cli.renderer import Renderer
 from wizard.services import Services
 from wizard.simulator.server import Simulator
-from wizard.web import Server, serve
+from wizard.web.server import Server, serve
 
 
 @pytest.fixture

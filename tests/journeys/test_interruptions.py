@@ -8,11 +8,11 @@ from playwright.sync_api import BrowserContext, Route, expect
 from support.harness import ANNA
 from support.user_journey import CONNECTION_NAME, Journey
 
-from wizard import web
 from wizard.errors import WizardError
 from wizard.model import AttemptState, GrantState
 from wizard.simulator.simulated_user import ConsentPage, SimulatedUser
 from wizard.simulator.simulated_user.wizard_pages import ConnectionListPage, ConnectionPage
+from wizard.web import server as web_server
 
 CALLBACK = "**/callback?*"
 
@@ -162,7 +162,7 @@ def test_a_wizard_that_restarted_meanwhile_takes_the_answer_all_the_same(
     consent = journey.consent_page(ANNA)
     expect(consent.accept_button).to_be_visible()
     journey.server.stop()
-    server = web.serve(journey.services)
+    server = web_server.serve(journey.services)
     try:
         consent.accept()
         expect(journey.page.get_by_role("heading", level=1)).to_contain_text("not signed in")

@@ -9,7 +9,8 @@ from support.harness import Harness
 from support.shell import Shell
 from support.web_visitor import Visitor
 
-from wizard.web import LinkTokens, create_app
+from wizard.web.app import create_app
+from wizard.web.sessions import LinkTokens
 
 TOKEN = "oauth/v2/token"
 WORDS = "Outcome unknown"

@@ -20,7 +20,8 @@ from wizard.model import GrantState
 from wizard.model.states import connection_status
 from wizard.reauthorization.items import ReauthorizationItem
 from wizard.timefmt import format_time
-from wizard.web import LinkTokens, create_app
+from wizard.web.app import create_app
+from wizard.web.sessions import LinkTokens
 
 URL = r"http://127\.0\.0\.1:\d+/\w+/accounts/oauth/v2/auth\S+"
 

@@ -9,7 +9,7 @@ from support.ports import free_port
 from wizard.services import Services
 from wizard.settings import from_environment
 from wizard.simulator.server import Simulator
-from wizard.web import Server, serve
+from wizard.web.server import Server, serve
 
 
 @pytest.fixture

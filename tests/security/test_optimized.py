@@ -14,7 +14,8 @@ from wizard.errors import WizardError
 from wizard.services import Services
 from wizard.simulator.server import Simulator
 from wizard.settings import from_environment
-from wizard.web import LinkTokens, create_app
+from wizard.web.sessions import LinkTokens
+from wizard.web.app import create_app
 
 assert False, "asserts are alive"
 

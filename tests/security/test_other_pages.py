@@ -12,7 +12,7 @@ from support.browser import CallbackServer
 from wizard.services import Services
 from wizard.simulator.server import Simulator
 from wizard.simulator.simulated_user.browser import find_browser, is_root
-from wizard.web import Server
+from wizard.web.server import Server
 
 ORIGINS = ["http://localhost:{port}", "http://127.0.0.1:{port}", "http://cats.test:{port}"]
 """Pages on another port of our own names, and one of another site."""

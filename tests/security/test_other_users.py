@@ -13,8 +13,9 @@ import pytest
 from support.claims import over_rows
 
 from wizard.services import Services
-from wizard.web import Server, socket_owner
+from wizard.web import socket_owner
 from wizard.web.admission import MOST_OF_ONE_USER
+from wizard.web.server import Server
 
 NOBODY = 65534
 ME = os.geteuid()

@@ -6,7 +6,7 @@ import pytest
 from support.claims import over_rows
 
 from wizard.services import Services
-from wizard.web import Server
+from wizard.web.server import Server
 
 
 def send_raw_request(services: Services, request: bytes) -> bytes:

@@ -10,12 +10,12 @@ from playwright.sync_api import Page
 
 from support.harness import ANNA, Harness, settings_for
 from support.ports import free_port
-from wizard import web
 from wizard.services import Services
 from wizard.simulator.server import Simulator
 from wizard.simulator.simulated_user import ConsentPage, ConsolePage, SignInPage, SimulatedUser
 from wizard.simulator.simulated_user.wizard_pages import ConnectionPage, NewConnectionPage
-from wizard.web import Server
+from wizard.web import server as web_server
+from wizard.web.server import Server
 
 EUROPE, PRESET, CONNECTION_NAME = "Europe (eu)", "Read CRM leads", "crm-read-leads"
 """What most journeys choose, and the name that the wizard then proposes."""
@@ -138,7 +138,7 @@ def start_journey(
     """A fresh wizard that listens, beside `simulator` and on its clock."""
     settings = dataclasses.replace(settings_for(directory, simulator.url), port=free_port())
     with Services.open(settings, simulator.clock) as services:
-        server = web.serve(services)
+        server = web_server.serve(services)
         try:
             yield Journey(services, simulator, directory, server=server, person=person)
         finally:

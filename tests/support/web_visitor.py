@@ -10,7 +10,7 @@ from werkzeug.test import TestResponse
 
 from wizard.services import Services
 from wizard.simulator.server import Simulator
-from wizard.web import LinkTokens
+from wizard.web.sessions import LinkTokens
 
 NEW_CONNECTION_PATH = "/connections/new"
 ANNA = "anna@zylker.example"

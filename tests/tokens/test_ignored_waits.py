@@ -10,7 +10,8 @@ from support.web_visitor import Visitor
 
 from wizard.model import StepState
 from wizard.tokens.budgets import RefreshPurpose
-from wizard.web import LinkTokens, create_app
+from wizard.web.app import create_app
+from wizard.web.sessions import LinkTokens
 from wizard.zoho import limits
 
 TOKEN = "oauth/v2/token"

@@ -12,7 +12,9 @@ from support.web_visitor import ANNA, FakeTimer, Visitor, authorize, connection_
 from wizard.services import Services
 from wizard.settings import Settings, from_environment
 from wizard.simulator.server import Simulator
-from wizard.web import LinkTokens, Server, create_app, serve
+from wizard.web.app import create_app
+from wizard.web.server import Server, serve
+from wizard.web.sessions import LinkTokens
 
 
 @pytest.fixture

@@ -28,7 +28,8 @@ from wizard.model import (
 from wizard.services import Services
 from wizard.store import Store, StoredReauthorizationItem, schema
 from wizard.store.grants import insert_grant
-from wizard.web import LinkTokens, create_app
+from wizard.web.app import create_app
+from wizard.web.sessions import LinkTokens
 
 MAX_STATEMENTS = 12
 COUNTS = (1, 10, 1_000)

@@ -17,7 +17,7 @@ from wizard.simulator.simulated_user.wizard_pages import (
     ConnectionPage,
     NewConnectionPage,
 )
-from wizard.web import Server
+from wizard.web.server import Server
 
 PASSWORD = "anna-made-up-password"
 FIRST_CONNECTION_ACTIONS = 14

@@ -10,7 +10,7 @@ from support.web_visitor import Visitor
 
 from wizard.services import Services
 from wizard.store import Destination
-from wizard.web import Server
+from wizard.web.server import Server
 
 
 @pytest.fixture

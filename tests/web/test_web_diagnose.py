@@ -11,7 +11,7 @@ from support.web_visitor import ANNA, Visitor
 from wizard.errors import message_table
 from wizard.simulator.server import Simulator
 from wizard.simulator.simulated_user import SimulatedUser
-from wizard.web import Server
+from wizard.web.server import Server
 
 TOKEN = "1000." + "a1b2c3d4" * 4 + "." + "0f1e2d3c" * 4
 

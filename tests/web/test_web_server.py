@@ -11,7 +11,7 @@ from support.ports import free_port
 
 from wizard.errors import WizardError
 from wizard.services import Services
-from wizard.web import Server, serve
+from wizard.web.server import Server, serve
 
 
 @contextmanager

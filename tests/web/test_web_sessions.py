@@ -7,7 +7,7 @@ import pytest
 from flask import Flask
 from support.web_visitor import FakeTimer, Visitor, route_paths
 
-from wizard.web import LinkTokens
+from wizard.web.sessions import LinkTokens
 
 DATA = ("leads", "anna@zylker.example", "Zylker", "Test client", "1000.")
 

@@ -111,7 +111,9 @@ class Terminal:
         if self.connection_name and "services" in self.__dict__:
             with suppress(WizardError):
                 return self.services.diagnosis.explain(self.connection_name, failure)
-        from wizard.diagnosis import explain_failure  # slow to load, and most runs need none
+        from wizard.diagnosis.rendering import (
+            explain_failure,  # slow to load, and most runs need none
+        )
 
         return explain_failure(
             failure,

@@ -5,13 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import chain
 
-from wizard.diagnosis import (
-    access_tokens,
-    api_calls,
-    authorization_codes,
-    clients,
-    refresh_tokens,
-)
+from wizard.diagnosis import access_tokens, api_calls, authorization_codes, clients, refresh_tokens
 from wizard.diagnosis.cause_estimates import (
     AFFIRMED,
     ON_REFRESH,

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, cast
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from wizard.diagnosis import explain_failure
+from wizard.diagnosis.rendering import explain_failure
 from wizard.errors import WizardError, fail
 from wizard.local_api.sockets import Peer, get_peer, socket_address
 from wizard.model import AccessToken, Event, Explanation, Failure

@@ -7,7 +7,7 @@ from flask import Blueprint, make_response, redirect, render_template, request
 from werkzeug.wrappers import Response
 
 from wizard.clients import ClientCheck
-from wizard.diagnosis import explain_failure
+from wizard.diagnosis.rendering import explain_failure
 from wizard.errors import WizardError
 from wizard.model import Client, Failure, SecretState
 from wizard.model.states import Tone

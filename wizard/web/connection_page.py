@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from wizard.diagnosis import ExplainedStatus
+from wizard.diagnosis.service import ExplainedStatus
 from wizard.errors import describe_event, describe_outcome
 from wizard.model import Attempt, AttemptState, Connection, Explanation, Grant, GrantState
 from wizard.model.failure_codes import codes_with

@@ -2,7 +2,7 @@
 
 from flask import Response, make_response, render_template, request
 
-from wizard.diagnosis import explain_failure
+from wizard.diagnosis.rendering import explain_failure
 from wizard.errors import WizardError
 from wizard.model import Explanation, Failure, FailureKind
 from wizard.model.failure_codes import http_status_of

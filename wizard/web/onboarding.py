@@ -16,7 +16,7 @@ from flask import Blueprint, make_response, redirect, render_template, request
 from werkzeug.wrappers import Response
 
 from wizard.clients import ConnectionRequest, Credentials
-from wizard.diagnosis import explain_failure
+from wizard.diagnosis.rendering import explain_failure
 from wizard.errors import WizardError, fail
 from wizard.model import Client, Explanation, Failure
 from wizard.web import consent, pasted

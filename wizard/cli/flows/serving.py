@@ -44,7 +44,7 @@ def running_server(
     `directory` is that of the socket for other users. Raises ``already-served``,
     ``port-in-use``, ``shared-directory-unsafe`` or ``shared-directory-in-use``.
     """
-    from wizard.web import serve as serve_pages
+    from wizard.web.server import serve as serve_pages
 
     with alone(services.paths):
         # If the lock's file was removed, the lock is free although a server still runs.

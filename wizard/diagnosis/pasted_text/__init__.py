@@ -12,7 +12,6 @@ from difflib import SequenceMatcher
 
 from wizard.connection_details import client_details
 from wizard.credential_formats import CLIENT_SECRET, TOKEN
-from wizard.diagnosis import DiagnosisService
 from wizard.diagnosis.authorization_codes import REDIRECT_URI_REFUSED
 from wizard.diagnosis.cause_estimates import EvidenceItem
 from wizard.diagnosis.clients import CLIENT_UNKNOWN, SECRET_REFUSED
@@ -22,6 +21,7 @@ from wizard.diagnosis.pasted_text import http_request, token_formats
 from wizard.diagnosis.pasted_text.parsed_text import MAX_PASTE_CHARACTERS, ParsedText
 from wizard.diagnosis.pasted_text.rules import RecognizedFailure, recognize_failure
 from wizard.diagnosis.rendering import render, render_items
+from wizard.diagnosis.service import DiagnosisService
 from wizard.diagnosis.stored_evidence import REQUEST_LOG_WINDOW
 from wizard.errors import fail
 from wizard.model import Client, Clock, Connection, Explanation, Failure, FailureKind

@@ -1,0 +1,250 @@
+"""The status of a connection and why it has it: derived from the store each time, never stored.
+
+Another tab, another process and the command line all derive the same.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from wizard.diagnosis.evidence import (
+    Evidence,
+)
+from wizard.diagnosis.judgment import Diagnosis, judge_evidence
+from wizard.diagnosis.probes import DiagnosisProbes
+from wizard.diagnosis.rendering import explain_evidence, render
+from wizard.diagnosis.stored_evidence import StoredEvidence, is_ended
+from wizard.model import (
+    Attempt,
+    AttemptState,
+    Client,
+    Clock,
+    Explanation,
+    Failure,
+    Grant,
+    GrantState,
+    VerificationReport,
+)
+from wizard.model.failure_codes import codes_with
+from wizard.model.states import (
+    OPEN_ATTEMPT_STATES,
+    ActivityKind,
+    ConnectionStatus,
+    last_check_of,
+    outcome_unknown_since,
+)
+from wizard.product_api import ProductApi
+from wizard.store import ConnectionOverview, Store
+from wizard.timefmt import format_time
+from wizard.tokens.budgets import rate_limited_until
+from wizard.tokens.client_requests import ClientRequests
+from wizard.tokens.service import TokenService
+from wizard.zoho import Zoho
+
+STORED_FIELDS = (
+    "failure",
+    "grant",
+    "report",
+    "attempt",
+    "grant_record",
+    "related_grants",
+    "requests",
+    "origin",
+    "details",
+)
+"""Parts of the evidence that a probe may have changed in the store."""
+
+
+@dataclass(frozen=True)
+class ExplainedStatus:
+    """What people see of a connection, and why it is not simply verified."""
+
+    status: ConnectionStatus
+    explanation: Explanation | None = None
+    """What failed last; a verified connection may carry that of a new authorization that failed."""
+    attempt: Attempt | None = None
+    """The authorization that is open or failed, if it is newer than every grant."""
+    grant: Grant | None = None
+    """The grant that the explanation is about."""
+    report: VerificationReport | None = None
+
+
+class DiagnosisService:
+    """Explains failures with what is known of the connection."""
+
+    def __init__(
+        self,
+        store: Store,
+        tokens: TokenService,
+        client_requests: ClientRequests,
+        product_api: ProductApi,
+        zoho: Zoho,
+        clock: Clock,
+    ) -> None:
+        self._store = store
+        self._tokens = tokens
+        self._client_requests = client_requests
+        self._product_api = product_api
+        self._clock = clock
+        self._stored_evidence = StoredEvidence(store, zoho, clock)
+
+    def judge(self, name: str, failure: Failure, answers: tuple[str, ...] = ()) -> Diagnosis:
+        """Judge a failure of connection `name` by what is stored and by a person's answers. Sends
+        nothing. Raises ``unknown-connection``."""
+        return _judge(self._stored_evidence.of_connection(name, failure), answers)
+
+    def explain(self, name: str, failure: Failure, answers: tuple[str, ...] = ()) -> Explanation:
+        """`judge` in words."""
+        return render(self.judge(name, failure, answers))
+
+    def explain_client_failure(self, client: Client, failure: Failure) -> Explanation:
+        """Explain a failure of a client's pre-flight by what is stored. Sends nothing."""
+        return explain_evidence(self._stored_evidence.of_client(client, failure))
+
+    def evidence(self, name: str, failure: Failure | None = None) -> Evidence:
+        """What is stored about a failure of connection `name`. Sends nothing."""
+        return self._stored_evidence.of_connection(name, failure)
+
+    def gather_evidence(self, evidence: Evidence, *, search: bool = False) -> Evidence:
+        """Complete the evidence of a connection with at most four requests to its data center.
+
+        Without a failure, the first request that fails becomes the failure. `search` allows asking
+        every data center for a client that its own doesn't know.
+        """
+        if evidence.connection is None:
+            return evidence
+        name = evidence.connection.name
+        probes = DiagnosisProbes(
+            evidence,
+            self._store,
+            self._tokens,
+            self._client_requests,
+            self._product_api,
+            self._clock,
+        )
+        asked = probes.run(search=search)
+        failure = _observed_failure(asked) or self._stored_evidence.last_failure(name, asked.grant)
+        failure = failure or _rate_limit_failure(asked)
+        stored = self._stored_evidence.of_connection(name, failure)
+        return replace(asked, **{part: getattr(stored, part) for part in STORED_FIELDS})
+
+    def diagnose(
+        self,
+        name: str,
+        failure: Failure | None = None,
+        *,
+        search: bool = False,
+        answers: tuple[str, ...] = (),
+    ) -> Explanation:
+        """Explain what is wrong with connection `name`, or explain `failure`, with the requests
+        that decide.
+
+        If nothing fails now, a person's answers may belong to the failure that is stored.
+        """
+        evidence = self.gather_evidence(self.evidence(name, failure), search=search)
+        stored = self.status_of(name, answers) if answers and evidence.failure is None else None
+        if stored and stored.explanation:
+            return stored.explanation
+        return render(_judge(evidence, answers))
+
+    def possible_zoho_pages(self, name: str) -> tuple[Explanation, ...]:
+        """The pages of Zoho that may have ended an authorization without a callback, explained."""
+        return tuple(self.explain(name, Failure(code)) for code in codes_with("zoho_page"))
+
+    def status_of(
+        self, name: str, answers: tuple[str, ...] = (), running: ActivityKind | None = None
+    ) -> ExplainedStatus:
+        """The status of connection `name`, explained with the user's `answers`; `running` is what
+        this process does with it now. Raises ``unknown-connection``."""
+        overview, now = self._store.overviews.get(name), self._clock()
+        status = overview.status(now, running)
+        grant = overview.candidate or overview.grant or overview.newest
+        report = self._store.verification_reports.get(name, grant.generation) if grant else None
+        attempt, failure = overview.attempt, self._failure_of_grant(overview, grant, report)
+        if attempt is not None and attempt.state in OPEN_ATTEMPT_STATES:
+            if not attempt.is_expired(now):
+                return ExplainedStatus(status, None, attempt, grant, report)
+            attempt = None
+        elif attempt is not None and attempt.state is AttemptState.OUTCOME_UNKNOWN:
+            failure = attempt.failure or Failure("outcome-unknown", details={"name": name})
+        elif attempt is not None and attempt.state is AttemptState.FAILED:
+            failure = attempt.failure
+        else:
+            attempt = None
+        explanation = self.explain(name, failure, answers) if failure else None
+        return ExplainedStatus(status, explanation, attempt, grant, report)
+
+    def _failure_of_grant(
+        self, overview: ConnectionOverview, grant: Grant | None, report: VerificationReport | None
+    ) -> Failure | None:
+        if grant is None:
+            return None
+        if grant.state is GrantState.REVOKED:
+            return Failure("grant-revoked", details={"name": grant.connection})
+        unanswered = overview.unanswered_refresh if grant == overview.grant else None
+        unknown = self._outcome_unknown(
+            grant, outcome_unknown_since(grant, unanswered, self._clock())
+        )
+        check = last_check_of(report)
+        return grant.failure or unknown or (check.failure if check else None)
+
+    def outcome_unknown(self, grant: Grant) -> Failure | None:
+        """That nobody knows whether the refresh token of a grant in use was replaced."""
+        unanswered = self._store.grant_history.unanswered_refresh(grant)
+        return self._outcome_unknown(grant, outcome_unknown_since(grant, unanswered, self._clock()))
+
+    def _outcome_unknown(self, grant: Grant, sent_at: datetime | None) -> Failure | None:
+        if sent_at is None:
+            return None
+        details = {"name": grant.connection, "sent_at": format_time(sent_at, self._clock())}
+        return Failure("refresh-outcome-unknown", temporary=True, details=details)
+
+
+def _judge(evidence: Evidence, answers: tuple[str, ...]) -> Diagnosis:
+    """The diagnosis of a connection, whose page and command take further answers."""
+    name = evidence.connection.name if evidence.connection else ""
+    return replace(judge_evidence(replace(evidence, answers=answers)), connection=name)
+
+
+_ENDED_CODES = {
+    GrantState.NEEDS_REAUTHORIZATION: "grant-dead",
+    GrantState.REVOKED: "grant-revoked",
+}
+
+
+def _observed_failure(evidence: Evidence) -> Failure | None:
+    """What went wrong, by what was observed. A rejected grant says more than the failure before."""
+    probe_results = (evidence.refresh_result, evidence.user_info_result, evidence.read_result)
+    refused = [
+        each.failure for each in probe_results if each is not None and each.failure is not None
+    ]
+    grant_failure = next((each for each in refused if each.code == "grant-dead"), None)
+    if grant_failure is None and is_ended(evidence.grant) and evidence.grant:
+        grant_failure = evidence.grant.failure or Failure(_ENDED_CODES[evidence.grant.state])
+    return (
+        grant_failure
+        or evidence.failure
+        or next(iter(refused), None)
+        or _pending_failure(evidence.grant)
+    )
+
+
+def _pending_failure(grant: Grant | None) -> Failure | None:
+    """Why a working grant isn't in use: it belongs to another account, or was never verified."""
+    if grant is None or grant.state is GrantState.VERIFIED:
+        return None
+    return grant.failure or Failure("not-proved", details={"name": grant.connection})
+
+
+def _rate_limit_failure(evidence: Evidence) -> Failure | None:
+    """That Zoho issues no new access token for a while; the current one still works."""
+    grant, until = evidence.grant, evidence.access_token_expires_at
+    if grant is None or evidence.now is None or until is None:
+        return None
+    requests = [request for request in evidence.requests if request.location == grant.location]
+    retry_at = rate_limited_until(requests, evidence.now)
+    if retry_at is None:
+        return None
+    details = {"location": grant.location, "token_until": format_time(until, evidence.now)}
+    return Failure(
+        "throttled-token-lives", temporary=True, sent=False, details=details, retry_at=retry_at
+    )
