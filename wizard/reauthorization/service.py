@@ -163,10 +163,13 @@ class ReauthorizationService:
 
     # a repair under way
 
-    def current(self) -> Reauthorization | None:
-        """The repair under way; None: there is none."""
+    def current(self, *, has_revocations: bool = True) -> Reauthorization | None:
+        """The current re-authorization; None if there is none. Without revocations, its items don't
+        say when replaced refresh tokens are revoked."""
         stored = self._store.reauthorizations.current()
-        return self._to_reauthorization(stored, self._overviews_of(stored)) if stored else None
+        if stored is None:
+            return None
+        return self._to_reauthorization(stored, self._overviews_of(stored), has_revocations)
 
     def latest_items(self, names: Collection[str]) -> tuple[ReauthorizationItem, ...]:
         """How the last repair of each of `names` stands, or ended, in the order of consents."""
@@ -297,15 +300,19 @@ class ReauthorizationService:
         return self._overviews([each.connection for each in stored.items])
 
     def _to_reauthorization(
-        self, stored: StoredReauthorization, overviews: Mapping[str, ConnectionOverview]
+        self,
+        stored: StoredReauthorization,
+        overviews: Mapping[str, ConnectionOverview],
+        has_revocations: bool = True,
     ) -> Reauthorization:
-        items = in_consent_order(self._to_items(stored.items, overviews))
+        items = in_consent_order(self._to_items(stored.items, overviews, has_revocations))
         return Reauthorization(stored.started_at, stored.paused, tuple(items))
 
     def _to_items(
         self,
         stored_items: Collection[StoredReauthorizationItem],
         overviews: Mapping[str, ConnectionOverview],
+        has_revocations: bool = True,
     ) -> list[ReauthorizationItem]:
         """The items as they are now. The number of statements doesn't grow with them."""
         has_candidate = [name for name, each in overviews.items() if each.candidate]
@@ -322,7 +329,7 @@ class ReauthorizationService:
         ]
         activations = (
             self._store.grants.activations_over_replaced(reauthorized, ACTIVATION_EVENTS)
-            if reauthorized
+            if reauthorized and has_revocations
             else {}
         )
         items = []

@@ -47,7 +47,7 @@ def index() -> str:
         incidents=services.incidents.stored(overviews),
         cautions=services.cautions.of_notifications(),
         rejected_count=len(services.reauthorization.rejected_connections(overviews)),
-        reauthorization=services.reauthorization.current(),
+        reauthorization=services.reauthorization.current(has_revocations=False),
         progress=progress,
         is_checked="checked" in request.args and progress is None,
         path=request.full_path.rstrip("?"),
