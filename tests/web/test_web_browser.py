@@ -109,7 +109,7 @@ def test_a_refused_consent_says_so_and_can_be_repeated(
     page.press("Connect to Zoho")
     SignInPage(at_the_wizard).sign_in(ANNA, PASSWORD)
     ConsentPage(at_the_wizard).reject()
-    expect(page.status).to_have_text("Not authorized")
+    expect(page.status).to_have_text("Access denied")
     page.press("Try again at Zoho")
     ConsentPage(at_the_wizard).accept()
     page.wait_until_verified()
