@@ -59,7 +59,7 @@ def painted(member: StepState, capsys: pytest.CaptureFixture[str]) -> str:
 
 def incident_title(member: CauseLevel) -> str:
     """The words for what two connections of one cause have in common."""
-    cases = (replace(CASE, failure=Failure("grant-dead")),) * 2
+    cases = (replace(CASE, failure=Failure("refresh-token-rejected")),) * 2
     return str(message_table()[CauseGroup(member, "", cases).code]["title"])
 
 

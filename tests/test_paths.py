@@ -124,7 +124,7 @@ def test_a_directory_that_others_may_write_to_is_refused(tmp_path: Path) -> None
     home = locate({"ZOHO_WIZARD_HOME": str(tmp_path)})
     os.mkdir(home.data_dir)
     os.chmod(home.data_dir, 0o777)
-    assert _refusal(home).failure.code == "home-writable-by-others"
+    assert _refusal(home).failure.code == "data-directory-writable-by-others"
     assert stat.S_IMODE(os.stat(home.data_dir).st_mode) == 0o777
 
 
@@ -133,7 +133,7 @@ def test_a_link_in_place_of_the_directory_is_refused(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "home").mkdir()
     os.symlink(tmp_path / "elsewhere", home.data_dir)
-    assert _refusal(home).failure.code == "home-symlink"
+    assert _refusal(home).failure.code == "data-directory-symlink"
 
 
 def test_a_directory_of_somebody_else_is_refused(tmp_path: Path) -> None:
@@ -143,13 +143,13 @@ def test_a_directory_of_somebody_else_is_refused(tmp_path: Path) -> None:
         os.mkdir(foreign, 0o700)
         os.chown(foreign, 12345, 12345)
     home = Paths(foreign, str(tmp_path / "config"), str(tmp_path / "cache"))
-    assert _refusal(home).failure.code == "home-foreign-owner"
+    assert _refusal(home).failure.code == "data-directory-foreign-owner"
 
 
 def test_a_file_in_place_of_the_directory_is_a_clear_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     home = locate({"ZOHO_WIZARD_HOME": str(tmp_path / "file")})
-    assert _refusal(home).failure.code == "home-unwritable"
+    assert _refusal(home).failure.code == "data-directory-unwritable"
 
 
 def test_looking_where_things_are_imports_nothing_beyond_os() -> None:

@@ -132,8 +132,9 @@ class Paths:
     def prepare(self) -> None:
         """Make the directories, private.
 
-        Raises ``home-symlink``, ``home-foreign-owner`` or ``home-writable-by-others`` for an
-        unsafe one, ``home-unwritable`` where the system refuses.
+        Raises ``data-directory-symlink``, ``data-directory-foreign-owner`` or
+        ``data-directory-writable-by-others`` for an unsafe one,
+        ``data-directory-unwritable`` where the system refuses.
         """
         for path in (self.data_dir, self.config_dir, self.token_dir, self.lock_dir):
             _prepare_directory(path)
@@ -231,12 +232,14 @@ def _prepare_directory(path: str) -> None:
         files.make_directory(path)
         found = os.lstat(path)
         if os.path.islink(path):
-            raise fail("home-symlink", path=path, target=os.readlink(path))
+            raise fail("data-directory-symlink", path=path, target=os.readlink(path))
         if hasattr(os, "geteuid"):
             if found.st_uid != os.geteuid():
-                raise fail("home-foreign-owner", path=path, owner=str(found.st_uid))
+                raise fail("data-directory-foreign-owner", path=path, owner=str(found.st_uid))
             if found.st_mode & 0o022:
-                raise fail("home-writable-by-others", path=path, mode=oct(found.st_mode & 0o777))
+                raise fail(
+                    "data-directory-writable-by-others", path=path, mode=oct(found.st_mode & 0o777)
+                )
             os.chmod(path, files.DIRECTORY_MODE)
     except OSError as error:
-        raise fail("home-unwritable", path=path, reason=error.strerror or "") from error
+        raise fail("data-directory-unwritable", path=path, reason=error.strerror or "") from error

@@ -117,7 +117,7 @@ def test_a_move_retires_the_first_machine(shell: Shell, shell_harness: Harness) 
 
     here = shell.run("token", "crm")
     assert (here.exit_code, here.stdout) == (5, "")
-    assert "home-retired" in here.stderr
+    assert "installation-deactivated" in here.stderr
     assert restore(shell, str(file), **other_installation(shell)).exit_code == 0
     assert shell.run("token", "crm", **other_installation(shell)).exit_code == 0
     assert json.loads(shell.run("status", "--json").stdout)["deactivated_at"]
@@ -172,7 +172,7 @@ def test_what_died_since_the_backup_is_told_once_for_all(
     )
 
     assert done.exit_code == 3
-    assert done.stderr.count("(account-tokens-dead)") == 1
+    assert done.stderr.count("(account-tokens-rejected)") == 1
     assert "zoho-wizard reauthorize books crm" in done.stderr
 
 

@@ -174,14 +174,14 @@ def test_a_dead_grant_stays_dead_and_is_not_asked_for(
     harness.add_verified_connection()
     harness.controls.change_password(ANNA)
     harness.advance(hours=2)
-    with raises_failure("grant-dead"):
+    with raises_failure("refresh-token-rejected"):
         harness.services.tokens.access_token("crm")
     write(harness, file)
     asked = len(harness.refresh_requests())
 
     restore(other, file)
 
-    with raises_failure("grant-dead"):
+    with raises_failure("refresh-token-rejected"):
         other.services.tokens.access_token("crm")
     assert len(harness.refresh_requests()) == asked
 
@@ -193,9 +193,9 @@ def test_a_home_that_was_moved_asks_nothing_of_zoho(
     write(harness, file, move=True)
     asked = len(harness.logged_requests())
 
-    with raises_failure("home-retired"):
+    with raises_failure("installation-deactivated"):
         harness.services.tokens.access_token("crm")
-    with raises_failure("home-retired"):
+    with raises_failure("installation-deactivated"):
         harness.services.authorization.begin("crm")
     assert len(harness.logged_requests()) == asked
     restore(other, file)
@@ -205,7 +205,7 @@ def test_a_home_that_was_moved_asks_nothing_of_zoho(
 def test_a_moved_home_works_again_when_everything_comes_back(harness: Harness, file: Path) -> None:
     harness.add_verified_connection()
     write(harness, file, move=True)
-    with raises_failure("home-retired"):
+    with raises_failure("installation-deactivated"):
         restore(harness, file, "crm")
 
     assert restore(harness, file).already_present == ("crm",)
@@ -286,7 +286,7 @@ def test_what_was_restored_while_its_home_goes_on_is_told_until_that_one_is_reti
     harness.add_verified_connection()
     write(harness, file)
     restore(other, file)
-    assert warning_codes(other) == warning_codes(other, "crm") == ["two-homes"]
+    assert warning_codes(other) == warning_codes(other, "crm") == ["two-installations"]
     (caution,) = other.services.cautions.of_connection("crm")
     assert "crm: restored from a backup of" in caution.cause
     assert warning_codes(harness) == []
@@ -338,7 +338,7 @@ def test_a_home_that_takes_back_what_was_moved_away_warns_of_where_it_went(
     harness.add_verified_connection()
     write(harness, file, move=True)
     restore(harness, file)
-    assert warning_codes(harness) == warning_codes(harness, "crm") == ["home-came-back"]
+    assert warning_codes(harness) == warning_codes(harness, "crm") == ["installation-came-back"]
 
 
 def test_a_restored_refresh_token_that_was_replaced_meanwhile_is_named_as_lost(
@@ -352,7 +352,7 @@ def test_a_restored_refresh_token_that_was_replaced_meanwhile_is_named_as_lost(
     restore(other, file)
     restored = grant_of(other)
     assert (restored.refresh_token, restored.rotated_at) == (kept.refresh_token, kept.rotated_at)
-    with raises_failure("grant-dead"):
+    with raises_failure("refresh-token-rejected"):
         other.services.tokens.refresh_grant(restored)
     finding = other.services.diagnosis.status_of("crm").explanation
     assert finding is not None

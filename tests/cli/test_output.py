@@ -54,7 +54,7 @@ def test_json_mode_keeps_exit_code_and_stdout(shell: Shell) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [
-        (("connect", "crm", "--no-browser"), "no-task"),
+        (("connect", "crm", "--no-browser"), "no-preset"),
         (("connect", "--no-browser", "--preset", "crm-read-leads"), "name-needed"),
         (("connect", "crm", "--no-browser", "--preset", "no-such-task"), "unknown-preset"),
         (("connect", "crm", "--no-browser", "--scope", "ZohoCRM.."), "malformed-scope"),
@@ -78,7 +78,7 @@ def test_bad_input_is_named_and_changes_nothing(
         ({"ZOHO_WIZARD_PROT": "1"}, "unknown-setting", 2),
         ({"ZOHO_WIZARD_PORT": "many"}, "bad-port", 2),
         ({"ZOHO_WIZARD_SIMULATOR_URL": "https://accounts.zoho.eu"}, "bad-simulator-url", 2),
-        ({"ZOHO_WIZARD_HOME": "/proc/nowhere"}, "home-unwritable", 5),
+        ({"ZOHO_WIZARD_HOME": "/proc/nowhere"}, "data-directory-unwritable", 5),
     ],
 )
 def test_a_wrong_setting_is_named(

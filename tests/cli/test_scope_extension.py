@@ -20,4 +20,4 @@ def test_a_task_is_added_with_one_consent(shell: Shell, shell_harness: Harness) 
 def test_what_is_to_be_added_must_be_said(shell: Shell, shell_harness: Harness) -> None:
     shell_harness.add_verified_connection()
     said = shell.run("connect", "crm", "--add", "--no-browser")
-    assert "no-task" in said.stderr
+    assert "no-preset" in said.stderr

@@ -109,6 +109,6 @@ def test_after_a_change_of_password_the_finding_is_about_the_grant(harness: Harn
     add_verified_connection(harness, "books")
     harness.controls.change_password(ANNA)
     found = diagnose(harness, failure=REFUSED)
-    assert found.code == "grant-dead"
+    assert found.code == "refresh-token-rejected"
     assert found.failure_class == "refresh-token-refused"
     assert found.next_steps[0].command == "zoho-wizard reauthorize crm"

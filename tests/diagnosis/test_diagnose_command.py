@@ -98,7 +98,9 @@ def test_a_pasted_token_of_a_connection_is_recognized_and_nobody_is_asked(
 def test_every_code_is_documented_without_a_store(shell: Shell) -> None:
     listed = shell.run("diagnose", "--code", "all")
     codes = [line.split("\t")[0] for line in listed.stdout.splitlines()]
-    assert {"invalid-client", "grant-dead", "password-changed", "network-tls"} <= set(codes)
+    assert {"invalid-client", "refresh-token-rejected", "password-changed", "network-tls"} <= set(
+        codes
+    )
     one = shell.run("diagnose", "--code", "password-changed")
     assert (one.exit_code, one.stderr) == (0, "")
     slip = shell.run("diagnose", "--code", "pasword-changed")

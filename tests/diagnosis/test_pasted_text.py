@@ -99,8 +99,8 @@ WORDS = {
     "This mobile number is already registered": "sign-up-mobile-taken",
     "This email address is already associated with an account": "sign-up-address-taken",
     "OSError: [Errno 28] No space left on device": "disk-full",
-    "(grant-dead)": "grant-dead",
-    "✗ “crm” is dead\n  (grant-dead)": "grant-dead",
+    "(refresh-token-rejected)": "refresh-token-rejected",
+    "✗ “crm” is dead\n  (refresh-token-rejected)": "refresh-token-rejected",
     # standards' words, products' data, and what people write
     '{"error":"invalid_request","error_description":"missing"}': "token-request-refused",
     '{"code":"MANDATORY_NOT_FOUND","status":"error"}': "product-data-refused",

@@ -255,7 +255,7 @@ def test_a_death_that_was_not_noticed_is_found_by_asking(harness: Harness) -> No
     add_verified_connection(harness, "books")
     change_password(harness)
     found = diagnose(harness)
-    assert found.code == "grant-dead"
+    assert found.code == "refresh-token-rejected"
     assert cause_codes(found, LIKELY) | cause_codes(found, POSSIBLE) >= {"password-changed"}
 
 

@@ -208,7 +208,7 @@ def test_a_data_center_that_fails_during_the_proof_costs_no_second_consent(
     expect(page.explanation.first).to_contain_text("Zoho has a disturbance")
     with pytest.raises(WizardError) as refused:
         journey.services.tokens.access_token(CONNECTION_NAME)
-    assert refused.value.failure.code == "not-proved"
+    assert refused.value.failure.code == "not-verified"
     expect(page.explanation.get_by_role("button", name="Authorize again")).to_be_hidden()
     journey.controls.clear_faults()
     page.verify_again()

@@ -73,7 +73,7 @@ def test_a_password_change_with_the_box_ticked_is_found_and_repaired_under_the_s
     expect(page.explanation.first).to_contain_text("password")
     with pytest.raises(WizardError) as refused:
         journey.services.tokens.access_token(CONNECTION_NAME)
-    assert refused.value.failure.code == "grant-dead"
+    assert refused.value.failure.code == "refresh-token-rejected"
     page.reauthorize()
     ConsentPage(journey.person).accept()
     expect(journey.wait_until_verified().report).to_contain_text("Receipt of grant 2")

@@ -264,9 +264,9 @@ def test_a_dead_grant_is_explained_and_not_asked_for_again(
 
     first, again = own.request("/token/crm"), own.request("/token/crm")
 
-    assert (first[0], error_code(first[1])) == (409, "grant-dead")
+    assert (first[0], error_code(first[1])) == (409, "refresh-token-rejected")
     asked = len(harness.refresh_requests())
-    assert error_code(again[1]) == "grant-dead"
+    assert error_code(again[1]) == "refresh-token-rejected"
     assert own.request("/token/crm")[0] == 409
     assert len(harness.refresh_requests()) == asked
 

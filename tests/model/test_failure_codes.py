@@ -66,7 +66,7 @@ def test_no_module_lists_codes() -> None:
         ("network-dns", "network", 4, 503),
         ("throttled", "limit", 4, 503),
         ("invalid-client", "client", 1, 409),
-        ("grant-dead", "grant", 3, 409),
+        ("refresh-token-rejected", "grant", 3, 409),
         ("scope-missing", "scope", 3, 409),
         ("fewer-scopes", "scope", 1, 409),
         ("store-locked", "store", 5, 500),

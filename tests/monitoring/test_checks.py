@@ -234,7 +234,7 @@ def test_tokens_that_died_together_are_not_handed_out_while_the_limits_are_used_
     assert "requests of these ten minutes are used up" in seen.incidents[0].explanation.cause
     for name in names:
         assert harness.services.token_cache.get(name) is None
-        with pytest.raises(WizardError, match="grant-dead"):
+        with pytest.raises(WizardError, match="refresh-token-rejected"):
             harness.services.tokens.access_token(name)
 
 

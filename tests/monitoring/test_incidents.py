@@ -39,7 +39,7 @@ def test_one_that_died_alone_keeps_its_own_words(harness: Harness) -> None:
     detect_rejection(harness, "crm")
     (found,) = open_incidents(harness)
     assert found.level is CauseLevel.CONNECTION
-    assert found.explanation.code == "grant-dead"
+    assert found.explanation.code == "refresh-token-rejected"
 
 
 def test_the_tokens_of_one_client_are_told_from_those_of_the_account(harness: Harness) -> None:

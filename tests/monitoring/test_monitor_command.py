@@ -107,7 +107,7 @@ def test_a_watch_goes_on_until_it_is_told_to_end(shell: Shell, shell_harness: Ha
 def test_a_watch_leaves_programs_their_token_requests(shell: Shell) -> None:
     refused = shell.run("monitor", "--every", "1m", "--once")
     assert refused.exit_code == 2
-    assert "watch-too-often" in refused.stderr
+    assert "monitor-interval-too-short" in refused.stderr
 
 
 @pytest.mark.parametrize("every", ["30m", "6h"])

@@ -69,9 +69,9 @@ def test_dead_connections_are_repaired_one_consent_after_the_other(harness: Harn
 
 def test_nothing_dead_means_nothing_to_repair(harness: Harness) -> None:
     harness.add_verified_connection()
-    with pytest.raises(WizardError, match="nothing-to-repair"):
+    with pytest.raises(WizardError, match="nothing-to-reauthorize"):
         harness.services.reauthorization.begin()
-    with pytest.raises(WizardError, match="no-repair"):
+    with pytest.raises(WizardError, match="no-reauthorization"):
         harness.services.reauthorization.pause()
 
 

@@ -51,11 +51,11 @@ def test_a_refresh_token_that_was_refused_for_good_is_not_asked_whatever_its_row
     harness.add_verified_connection()
     harness.controls.change_password(ANNA)
     harness.advance(minutes=2)
-    assert token_failure(harness, force_refresh=True).code == "grant-dead"
+    assert token_failure(harness, force_refresh=True).code == "refresh-token-rejected"
     asked = len(harness.refresh_requests())
     # As a restored backup has it, which was made while the grant still lived.
     harness.services.store.grants.set_state(
         "crm", 1, GrantState.VERIFIED, expected=GrantState.NEEDS_REAUTHORIZATION
     )
-    assert token_failure(harness, force_refresh=True).code == "grant-dead"
+    assert token_failure(harness, force_refresh=True).code == "refresh-token-rejected"
     assert len(harness.refresh_requests()) == asked

@@ -187,7 +187,7 @@ def test_proving_the_current_grant_again_keeps_it_current(store: Store) -> None:
 def test_a_mark_is_made_only_on_the_state_that_was_seen(store: Store) -> None:
     add_connections(store)
     add_grant(store)
-    why = Failure("grant-dead", zoho_error="invalid_code")
+    why = Failure("refresh-token-rejected", zoho_error="invalid_code")
     with raises_failure("changed-meanwhile"):
         store.grants.set_state(
             "crm", 1, GrantState.NEEDS_REAUTHORIZATION, why, expected=GrantState.VERIFIED

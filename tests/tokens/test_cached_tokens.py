@@ -105,7 +105,7 @@ def test_a_connection_without_a_proved_grant_has_no_token(harness: Harness) -> N
     harness.add_connection()
     assert token_failure(harness).code == "no-grant"
     harness.authorize("crm")
-    assert token_failure(harness).code == "not-proved"
+    assert token_failure(harness).code == "not-verified"
     assert token_failure(harness, "crn").code == "unknown-connection"
 
 

@@ -104,7 +104,7 @@ def test_a_lost_answer_costs_one_more_request_and_is_named_as_what_it_is(
         with pytest.raises(WizardError) as error:
             certified.token()
         codes.append(error.value.failure.code)
-    assert codes == ["network-reset", "grant-dead", "grant-dead"]
+    assert codes == ["network-reset", "refresh-token-rejected", "refresh-token-rejected"]
     assert certified.requests() == 3
     grant = certified.services.store.grants.get("crm")
     assert grant is not None

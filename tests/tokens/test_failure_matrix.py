@@ -78,7 +78,9 @@ MATRIX = {
     "an error that names the client": Row(
         rotate_secret, ("invalid-client-secret", 1), ("invalid-client-secret", 1), (SUCCESS, 1)
     ),
-    "invalid_code": Row(expire_credential, ("code-refused", 1), ("grant-dead", 2), (SUCCESS, 1)),
+    "invalid_code": Row(
+        expire_credential, ("code-refused", 1), ("refresh-token-rejected", 2), (SUCCESS, 1)
+    ),
     "a redirect": Row(inject_fault("redirect"), *[("unexpected-redirect", 1)] * 3),
     "no JSON": Row(inject_fault("html-page"), UNKNOWN, *[("not-json", 1)] * 2),
     "half a JSON": Row(inject_fault("truncated-json"), UNKNOWN, *[("not-json", 1)] * 2),
@@ -146,7 +148,7 @@ def test_a_refresh_is_repeated_where_that_can_help_and_decides_nothing_else(
     event(without_cached_token, TOKEN)
     assert outcome(lambda: without_cached_token.services.tokens.access_token("crm")) == code
     assert count_requests(without_cached_token, RequestKind.REFRESH) == times
-    dead = code == "grant-dead"
+    dead = code == "refresh-token-rejected"
     assert current_grant(without_cached_token).state is (
         GrantState.NEEDS_REAUTHORIZATION if dead else GrantState.VERIFIED
     )

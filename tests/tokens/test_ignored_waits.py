@@ -85,7 +85,7 @@ def test_nobody_is_asked_beyond_our_own_budget(harness: Harness) -> None:
 def test_a_dead_grant_is_found_dead_in_spite_of_the_wait(harness: Harness) -> None:
     locked_out(harness)
     harness.controls.change_password("anna@zylker.example")
-    assert insisted(harness) == "grant-dead"
+    assert insisted(harness) == "refresh-token-rejected"
     assert [each["outcome"] for each in harness.refresh_requests()] == ["invalid_code"] * 2
 
 

@@ -70,7 +70,7 @@ def test_a_first_503_that_names_a_time_is_told_with_it_and_with_the_override() -
     assert unnamed.next_steps == ()
 
 
-@over_rows("code", ["throttled", "zoho-resting", "token-budget", "refused-for-now"])
+@over_rows("code", ["throttled", "zoho-paused", "token-budget", "refused-for-now"])
 @over_rows(("minutes", "option"), [(1, "15m"), (14, "15m"), (30, "31m"), (60, "61m")])
 def test_a_wait_is_offered_only_as_long_as_it_helps(code: str, minutes: int, option: str) -> None:
     failure = Failure(code, temporary=True, retry_at=NOW + timedelta(minutes=minutes))

@@ -14,13 +14,13 @@ def test_a_grant_is_dead_after_one_confirmation_and_never_asked_again(harness: H
     harness.services.token_cache.remove("crm")
     harness.controls.clear_journal()
     dead = token_failure(harness)
-    assert dead.code == "grant-dead"
+    assert dead.code == "refresh-token-rejected"
     assert dead.zoho_error == "invalid_code"
     assert dead.exchange is not None
     assert current_grant(harness).state is GrantState.NEEDS_REAUTHORIZATION
     assert len(harness.refresh_requests()) == 2
     for _ in range(3):
-        assert token_failure(harness).code == "grant-dead"
+        assert token_failure(harness).code == "refresh-token-rejected"
     assert len(harness.refresh_requests()) == 2
     assert harness.services.token_cache.get("crm") is None
 

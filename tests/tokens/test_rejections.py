@@ -187,7 +187,7 @@ def test_the_reserved_request_alone_is_enough_to_learn_that_the_grant_is_dead(
     last = harness.services.tokens.access_token("crm")
     harness.controls.change_password(ANNA)
     harness.controls.clear_journal()
-    assert refused(harness, last.value).code == "grant-dead"
+    assert refused(harness, last.value).code == "refresh-token-rejected"
     assert len(harness.refresh_requests()) == 1
     assert current_grant(harness).state is GrantState.NEEDS_REAUTHORIZATION
 
@@ -307,7 +307,7 @@ def test_the_fast_path_does_not_print_a_token_of_a_grant_that_was_found_rejected
     grant = shell_harness.add_verified_connection()
     shell_harness.controls.change_password(ANNA)
     assert printed(shell, shell_harness), "nobody knows yet"
-    with pytest.raises(WizardError, match="grant-dead"):
+    with pytest.raises(WizardError, match="refresh-token-rejected"):
         shell_harness.services.tokens.refresh_grant(grant)
     assert printed(shell, shell_harness) is None
 
@@ -321,7 +321,7 @@ def test_nor_one_that_stood_in_the_future_when_its_grant_was_found_rejected(
     shell_harness.services.token_cache.put(later)
     assert printed(shell, shell_harness) is None
     shell_harness.controls.change_password(ANNA)
-    with pytest.raises(WizardError, match="grant-dead"):
+    with pytest.raises(WizardError, match="refresh-token-rejected"):
         shell_harness.services.tokens.refresh_grant(grant)
     shell_harness.advance(minutes=11)
     assert printed(shell, shell_harness) is None
@@ -372,7 +372,7 @@ def test_a_cache_that_cannot_be_dropped_keeps_no_grant_from_being_found_dead(
     path = harness.services.paths.token_file("crm")
     os.unlink(path)
     os.mkdir(path)  # which can be neither removed as a file nor emptied
-    with pytest.raises(WizardError, match="grant-dead"):
+    with pytest.raises(WizardError, match="refresh-token-rejected"):
         harness.services.tokens.refresh_grant(grant)
     assert current_grant(harness).state is GrantState.NEEDS_REAUTHORIZATION
 

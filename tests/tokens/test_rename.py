@@ -58,8 +58,10 @@ def fill_every_table(harness: Harness, directory: Path) -> None:
     harness.services.tokens.access_token("acme", rejected=token.value)
     with store.database.write() as c:
         insert_shared_grant(c, SharedGrant("acme", 2, "anna@old", now))
-    store.monitoring.record_notified(["grant-dead acme 2", "grant-dead books 1"], now)
-    failure = Failure("grant-dead", details={"name": "acme"})
+    store.monitoring.record_notified(
+        ["refresh-token-rejected acme 2", "refresh-token-rejected books 1"], now
+    )
+    failure = Failure("refresh-token-rejected", details={"name": "acme"})
     store.grants.set_state("acme", 1, GrantState.REPLACED, failure)
 
 
@@ -83,7 +85,10 @@ def test_every_row_has_the_new_name_and_every_secret_can_be_read(
     assert [e.previous_content for e in store.destinations.all("acme-eu")] == [
         e.previous_content for e in destinations
     ]
-    assert store.monitoring.notified().keys() == {"grant-dead acme-eu 2", "grant-dead books 1"}
+    assert store.monitoring.notified().keys() == {
+        "refresh-token-rejected acme-eu 2",
+        "refresh-token-rejected books 1",
+    }
     assert harness.services.request_log.view("acme-eu").token_requests_left == left
     assert store.events.of_connection("acme-eu")[0].details == {"previous_name": "acme"}
 
@@ -165,7 +170,7 @@ def test_a_connection_that_is_being_reauthorized_keeps_its_name(harness: Harness
 
 
 @pytest.mark.parametrize(
-    ("suffix", "code"), [(".verify", "climb-under-way"), (".exchange", "exchange-under-way")]
+    ("suffix", "code"), [(".verify", "verification-under-way"), (".exchange", "exchange-under-way")]
 )
 def test_a_connection_that_is_in_use_by_another_process_keeps_its_name(
     harness: Harness, suffix: str, code: str

@@ -133,11 +133,11 @@ def test_after_five_failures_in_a_row_nobody_asks_for_half_a_minute(
     harness.controls.inject_fault("data-center-down", endpoint=TOKEN, times=99)
     assert token_failure(harness).code == "data-centre-down"
     resting = token_failure(harness)
-    assert resting.code == "zoho-resting"
+    assert resting.code == "zoho-paused"
     assert resting.retry_at is not None
     assert len(harness.refresh_requests()) == 5
     assert 0 < (resting.retry_at - harness.now()).total_seconds() <= 30
-    assert token_failure(harness).code == "zoho-resting"
+    assert token_failure(harness).code == "zoho-paused"
     assert len(harness.refresh_requests()) == 5
 
 
@@ -147,7 +147,7 @@ def test_after_the_rest_one_ask_tries_and_an_answer_ends_it(without_cached_token
     token_failure(harness), token_failure(harness)
     harness.advance(minutes=11)  # its own budget is free again, too
     resting = token_failure(harness)
-    assert resting.code == "zoho-resting"
+    assert resting.code == "zoho-paused"
     assert len(harness.refresh_requests()) == 6
     assert resting.retry_at is not None
     harness.advance(seconds=(resting.retry_at - harness.now()).total_seconds() + 1)
@@ -206,13 +206,13 @@ def test_no_series_of_faults_marks_a_healthy_grant_dead_and_the_real_end_is_seen
         harness.services.token_cache.remove("crm")
         harness.controls.clear_faults()
         lay(harness, kind, times=9, processed=processed)
-        assert token_failure(harness).code != "grant-dead"
+        assert token_failure(harness).code != "refresh-token-rejected"
         assert current_grant(harness).state is GrantState.VERIFIED
         harness.advance(minutes=11)
     harness.controls.clear_faults()
     harness.controls.change_password(ANNA)
     harness.controls.clear_journal()
-    assert token_failure(harness).code == "grant-dead"
+    assert token_failure(harness).code == "refresh-token-rejected"
     assert [each["outcome"] for each in harness.refresh_requests()] == ["invalid_code"] * 2
 
 

@@ -216,9 +216,9 @@ def test_after_a_kill_the_old_refresh_token_is_sent_once_and_its_refusal_is_a_lo
     rotating: Harness,
 ) -> None:
     lose_an_answer(rotating)
-    assert token_failure(rotating).code == "grant-dead"
+    assert token_failure(rotating).code == "refresh-token-rejected"
     for _ in range(3):
-        assert token_failure(rotating).code == "grant-dead"
+        assert token_failure(rotating).code == "refresh-token-rejected"
     assert len(rotating.refresh_requests()) == 2, "the one that was lost, and one more"
     assert current_grant(rotating).state is GrantState.NEEDS_REAUTHORIZATION
     assert causes(rotating)[0] == ("rotated-token-lost", Confidence.LIKELY)
@@ -251,7 +251,7 @@ def test_a_refresh_without_an_answer_is_not_repeated_at_once_where_tokens_rotate
     rotating.controls.inject_fault(kind, endpoint=TOKEN, seconds=2, processed=True)
     assert token_failure(rotating).temporary
     assert len(rotating.refresh_requests()) == 1
-    assert token_failure(rotating).code == "grant-dead"
+    assert token_failure(rotating).code == "refresh-token-rejected"
     assert len(rotating.refresh_requests()) == 2
     assert causes(rotating)[0] == ("rotated-token-lost", Confidence.LIKELY)
 
@@ -267,7 +267,7 @@ def test_a_kill_after_the_commit_leaves_nothing_unknown(rotating: Harness) -> No
     rotating.controls.evict_refresh_token(
         grant.account.email if grant.account else "", grant.client_id
     )
-    assert token_failure(rotating).code == "grant-dead"
+    assert token_failure(rotating).code == "refresh-token-rejected"
     assert ("rotated-token-lost", Confidence.POSSIBLE) in causes(rotating)
 
 
@@ -286,7 +286,7 @@ def test_where_nothing_rotates_a_lost_answer_is_asked_again_and_not_blamed_first
     harness.controls.evict_refresh_token(
         grant.account.email if grant.account else "", grant.client_id
     )
-    assert token_failure(harness).code == "grant-dead"
+    assert token_failure(harness).code == "refresh-token-rejected"
     assert len(harness.refresh_requests()) == 3, (
         "the lost one, the refused one and its confirmation"
     )
@@ -305,7 +305,7 @@ def test_a_first_rotation_that_was_lost_is_likely_where_another_connection_has_s
     if related:
         harness.services.tokens.access_token("books")
     harness.controls.inject_fault("connection-closed", endpoint=TOKEN, processed=True)
-    assert token_failure(harness).code == "grant-dead"
+    assert token_failure(harness).code == "refresh-token-rejected"
     assert ("rotated-token-lost", Confidence[confidence]) in causes(harness)
     assert (causes(harness)[0][0] == "rotated-token-lost") is related
 
@@ -317,6 +317,6 @@ def test_a_rotating_refresh_token_that_is_refused_without_a_lost_answer_is_confi
     rotating.controls.evict_refresh_token(
         grant.account.email if grant.account else "", grant.client_id
     )
-    assert token_failure(rotating).code == "grant-dead"
+    assert token_failure(rotating).code == "refresh-token-rejected"
     assert len(rotating.refresh_requests()) == 2
     assert ("rotated-token-lost", Confidence.POSSIBLE) in causes(rotating)

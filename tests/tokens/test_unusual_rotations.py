@@ -148,7 +148,7 @@ def test_an_empty_error_leaves_the_outcome_unknown_and_the_old_token_is_presente
     status = server.services.diagnosis.status_of("crm").status
     assert status.state is ConnectionState.OUTCOME_UNKNOWN
     server.raw._response = http_response(200, '{"error": "invalid_code"}')
-    assert server.failure().code == "grant-dead"
+    assert server.failure().code == "refresh-token-rejected"
     assert server.sent() == ["old", "old"], "the one that was lost, and one more"
 
 

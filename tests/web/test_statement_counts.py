@@ -36,7 +36,7 @@ COUNTS = (1, 10, 1_000)
 CLIENTS = 5
 STEPS = ("refresh", "identity", "organization", "read:crm", "scope", "clock")
 KINDS = {
-    "rejected": (GrantState.NEEDS_REAUTHORIZATION, Failure("grant-dead")),
+    "rejected": (GrantState.NEEDS_REAUTHORIZATION, Failure("refresh-token-rejected")),
     "client": (GrantState.VERIFIED, Failure("invalid-client")),
     "access": (GrantState.VERIFIED, Failure("no-permission")),
     "revoked": (GrantState.REVOKED, None),

@@ -338,25 +338,25 @@ class AuthorizationService:
     def accept(self, name: str, generation: int) -> Grant:
         """Make a mismatched grant current, because the person says so.
 
-        Raises ``nothing-held``, or ``not-proved`` if it wasn't verified.
+        Raises ``nothing-to-decide``, or ``not-verified`` if it wasn't verified.
         """
         grant = self._mismatched_grant(name, generation)
         report = self._store.verification_reports.get(name, generation)
         if report is None or not report.is_verified:
-            raise fail("not-proved", name=name)
+            raise fail("not-verified", name=name)
         self._tokens.activate_grant(grant, self._store.connections.get(name).generation)
         self._record_event("grant-accepted", name, generation=str(generation))
         return replace(grant, state=GrantState.VERIFIED)
 
     def discard(self, name: str, generation: int) -> None:
         """Revoke a mismatched or unverified grant at Zoho. The current grant stays current. Raises
-        ``nothing-held`` and what `TokenService.revoke` raises."""
+        ``nothing-to-decide`` and what `TokenService.revoke` raises."""
         self._tokens.revoke(self._mismatched_grant(name, generation, GrantState.NOT_VERIFIED))
 
     def _mismatched_grant(self, name: str, generation: int, *other_states: GrantState) -> Grant:
         grant = self._store.grants.get(name, generation)
         if grant is None or grant.state not in (GrantState.MISMATCH, *other_states):
-            raise fail("nothing-held", name=name)
+            raise fail("nothing-to-decide", name=name)
         return grant
 
     def _record_event(self, kind: str, connection: str, **details: str) -> None:

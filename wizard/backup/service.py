@@ -94,12 +94,12 @@ class BackupService:
         Where the home it was made in may go on, that is remembered, unless the person says that
         it does not (`alone`). A home that was moved elsewhere works again after it.
 
-        Raises ``not-in-backup``, ``restore-name-taken``, ``home-retired`` where a moved home shall
-        take back only a part; nothing is changed then.
+        Raises ``not-in-backup``, ``restore-name-taken``, ``installation-deactivated``
+        where a moved home shall take back only a part; nothing is changed then.
         """
         deactivation_time = self._store.installation.deactivated_at()
         if deactivation_time and only:
-            raise fail("home-retired", since=format_date(deactivation_time))
+            raise fail("installation-deactivated", since=format_date(deactivation_time))
         selected = _select_connections(backup.contents, only)
         here = {each.name.lower(): each.name for each in self._store.connections.all()}
         already = tuple(

@@ -24,14 +24,14 @@ class ConnectionRequest:
     def of(cls, preset_ids: Iterable[str], scope: str, location: str | None) -> Self:
         """The request for presets and scopes.
 
-        Raises ``unknown-preset``, ``malformed-scope``, or ``no-task`` if it is for nothing.
+        Raises ``unknown-preset``, ``malformed-scope``, or ``no-preset`` if it is for nothing.
         """
         presets = [preset(each) for each in dict.fromkeys(preset_ids)]
         scopes = [each for one in presets for each in one.scope]
         if scope.strip():
             scopes.extend(parse_scope(scope))
         if not scopes:
-            raise fail("no-task")
+            raise fail("no-preset")
         whole = parse_scope(",".join([*scopes, ACCOUNT_SCOPE]))
         return cls(tuple(one.id for one in presets), whole, location)
 

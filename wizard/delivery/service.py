@@ -157,9 +157,9 @@ class DeliveryService:
         it is now. The reload command, where there is one, then says whether it is in use: if that
         fails, the destination carries the failure and is delivered all the same.
 
-        Raises ``no-grant``, ``not-proved``, ``grant-dead``, ``grant-revoked``, ``missing-secret``,
-        ``profile-data-centre``, what `file.look` and `file.replace` raise, ``command-failed``,
-        ``command-timeout``: then the destination holds what it held before.
+        Raises ``no-grant``, ``not-verified``, ``refresh-token-rejected``, ``grant-revoked``,
+        ``missing-secret``, ``profile-data-centre``, what `file.look` and `file.replace` raise,
+        ``command-failed``, ``command-timeout``: then the destination holds what it held before.
         """
         try:
             grant = grant or self._current_grant(destination.connection)
@@ -375,7 +375,7 @@ class DeliveryService:
         grant = self._store.grants.get(name)
         if grant is None:
             raise fail(
-                "not-proved" if self._store.grants.candidate(name) else "no-grant", name=name
+                "not-verified" if self._store.grants.candidate(name) else "no-grant", name=name
             )
         return _usable(grant)
 
@@ -410,8 +410,12 @@ def _shares_token_field(one: Destination, other: Destination) -> bool:
 
 
 def _usable(grant: Grant) -> Grant:
-    """`grant` where it can be delivered; raises ``grant-dead`` or ``grant-revoked``."""
+    """`grant` where it can be delivered; raises ``refresh-token-rejected`` or ``grant-revoked``."""
     if grant.state in (GrantState.NEEDS_REAUTHORIZATION, GrantState.REVOKED):
-        code = "grant-dead" if grant.state is GrantState.NEEDS_REAUTHORIZATION else "grant-revoked"
+        code = (
+            "refresh-token-rejected"
+            if grant.state is GrantState.NEEDS_REAUTHORIZATION
+            else "grant-revoked"
+        )
         raise fail(code, name=grant.connection)
     return grant

@@ -71,7 +71,9 @@ def _shared_grant_caution(backup_host: str, shared_grants: list[SharedGrant]) ->
         "backup_host": backup_host,
         "backup_created_at": format_time(shared_grants[-1].backup_created_at, None),
     }
-    return Failure("two-homes" if backup_host else "home-came-back", details=details)
+    return Failure(
+        "two-installations" if backup_host else "installation-came-back", details=details
+    )
 
 
 ADVICE = ("untick", "sessions", "forced", "admin", "after")

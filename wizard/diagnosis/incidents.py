@@ -33,7 +33,7 @@ from wizard.zoho import Zoho
 UNREACHABLE_KINDS = (FailureKind.NETWORK, FailureKind.OUTAGE)
 """The data center is down or can't be reached."""
 
-REFRESH_TOKEN_REJECTED = "grant-dead"  # noqa: S105 a code, no secret
+REFRESH_TOKEN_REJECTED = "refresh-token-rejected"  # noqa: S105 a code, no secret
 ACCESS_TOKEN_REJECTED = "token-invalid"  # noqa: S105 a code, no secret
 
 NOT_CHECKED_KINDS = (FailureKind.LIMIT, FailureKind.BUSY, FailureKind.UNCONFIRMED)
@@ -141,8 +141,8 @@ class CauseGroup:
 
 
 _CODE_BY_LEVEL = {
-    CauseLevel.ACCOUNT: "account-tokens-dead",
-    CauseLevel.CLIENT: "client-tokens-dead",
+    CauseLevel.ACCOUNT: "account-tokens-rejected",
+    CauseLevel.CLIENT: "client-tokens-rejected",
     CauseLevel.DATA_CENTER: "data-centre-unreached",
 }
 
@@ -289,7 +289,7 @@ class Incidents:
         if grant is None or grant.state is GrantState.REVOKED:
             return None
         if grant.state is GrantState.NEEDS_REAUTHORIZATION:
-            return grant.failure or Failure("grant-dead")
+            return grant.failure or Failure("refresh-token-rejected")
         return row.last_check.failure if row.last_check else None
 
     def _create_incidents(

@@ -146,7 +146,7 @@ class DiagnosisProbes:
         is_rejected = (
             probe_result is not None
             and probe_result.failure
-            and probe_result.failure.code == "grant-dead"
+            and probe_result.failure.code == "refresh-token-rejected"
         )
         if is_rejected or grant.state is GrantState.NEEDS_REAUTHORIZATION:
             self._probe_as_access_token(grant)

@@ -206,7 +206,7 @@ def _judge(evidence: Evidence, answers: tuple[str, ...]) -> Diagnosis:
 
 
 _ENDED_CODES = {
-    GrantState.NEEDS_REAUTHORIZATION: "grant-dead",
+    GrantState.NEEDS_REAUTHORIZATION: "refresh-token-rejected",
     GrantState.REVOKED: "grant-revoked",
 }
 
@@ -217,7 +217,7 @@ def _observed_failure(evidence: Evidence) -> Failure | None:
     refused = [
         each.failure for each in probe_results if each is not None and each.failure is not None
     ]
-    grant_failure = next((each for each in refused if each.code == "grant-dead"), None)
+    grant_failure = next((each for each in refused if each.code == "refresh-token-rejected"), None)
     if grant_failure is None and is_ended(evidence.grant) and evidence.grant:
         grant_failure = evidence.grant.failure or Failure(_ENDED_CODES[evidence.grant.state])
     return (
@@ -232,7 +232,7 @@ def _pending_failure(grant: Grant | None) -> Failure | None:
     """Why a working grant isn't in use: it belongs to another account, or was never verified."""
     if grant is None or grant.state is GrantState.VERIFIED:
         return None
-    return grant.failure or Failure("not-proved", details={"name": grant.connection})
+    return grant.failure or Failure("not-verified", details={"name": grant.connection})
 
 
 def _rate_limit_failure(evidence: Evidence) -> Failure | None:

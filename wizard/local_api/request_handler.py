@@ -237,7 +237,7 @@ class RequestHandler(BaseHTTPRequestHandler):
             token = self._serve_token(name, peer, rejected)
         except WizardError as error:
             self._record_event("token-refused", name, peer, code=error.failure.code)
-            if error.failure.code == "grant-dead":
+            if error.failure.code == "refresh-token-rejected":
                 self._context.services.monitoring.notify_rejected_in_background(name)
             raise
         self._record_event("token-served", name, peer, generation=str(token.generation))

@@ -202,9 +202,9 @@ class MonitoringService:
         return False
 
     def _lock(self, timeout_seconds: float, name: str = "") -> AbstractContextManager[None]:
-        """Hold the lock for notifying; raises ``telling-under-way``."""
+        """Hold the lock for notifying; raises ``notification-under-way``."""
         path = self._paths.lock_file(":notifications")
-        return hold_lock(path, timeout_seconds, "telling-under-way", name)
+        return hold_lock(path, timeout_seconds, "notification-under-way", name)
 
     def _is_still_rejected(self, mark: str) -> bool:
         """Whether the grant that `mark` names is current and still needs re-authorization."""
@@ -251,7 +251,7 @@ def _ongoing_marks(check_run: CheckRun, notified: Iterable[str]) -> set[str]:
 
 def _mark(grant: Grant) -> str:
     """The mark of a rejected grant, as in `Incident.marks`."""
-    return f"grant-dead {grant.connection} {grant.generation}"
+    return f"refresh-token-rejected {grant.connection} {grant.generation}"
 
 
 def _is_monitored(row: ConnectionOverview) -> bool:

@@ -105,7 +105,7 @@ class ReauthorizationService:
     def plan(self, names: Collection[str] = (), new_account_email: str = "") -> ReauthorizationPlan:
         """What repairing `names` (default: all that Zoho refuses) would take; nothing is stored.
 
-        Raises ``unknown-connection``, ``nothing-to-repair``.
+        Raises ``unknown-connection``, ``nothing-to-reauthorize``.
         """
         names = self._names_or_rejected(names)
         overviews = self._overviews(names)
@@ -127,7 +127,7 @@ class ReauthorizationService:
 
         `scope` is asked for beside what each connection has; `accept` is the e-mail address of the
         person who takes them over; `revoke_after` the grace of superseded tokens. Raises
-        ``unknown-connection``, ``nothing-to-repair``.
+        ``unknown-connection``, ``nothing-to-reauthorize``.
         """
         names = self._names_or_rejected(names)
         items = self._new_items(
@@ -143,7 +143,7 @@ class ReauthorizationService:
     def _names_or_rejected(self, names: Collection[str]) -> tuple[str, ...]:
         names = tuple(dict.fromkeys(names)) or self.rejected_connections()
         if not names:
-            raise fail("nothing-to-repair")
+            raise fail("nothing-to-reauthorize")
         return names
 
     def _new_items(
@@ -196,16 +196,16 @@ class ReauthorizationService:
         return current[1] if current else None
 
     def pause(self) -> None:
-        """Begin no further consent until `resume`. Raises ``no-repair``."""
+        """Begin no further consent until `resume`. Raises ``no-reauthorization``."""
         self._store.reauthorizations.pause(self._require_current().id, paused=True)
 
     def resume(self) -> None:
-        """Go on with the repair under way. Raises ``no-repair``."""
+        """Go on with the repair under way. Raises ``no-reauthorization``."""
         self._store.reauthorizations.pause(self._require_current().id, paused=False)
 
     def skip(self, name: str) -> None:
         """Leave connection `name` as it was; a grant that waits for a decision is given back to
-        Zoho. Raises ``no-repair``, `Conflict` where it is no part of the repair, and what
+        Zoho. Raises ``no-reauthorization``, `Conflict` where it is no part of the repair, and what
         `Broker.revoke` raises."""
         self.discard(name)
         self._store.reauthorizations.skip_item(self._require_current().id, name)
@@ -220,17 +220,17 @@ class ReauthorizationService:
     def accept(self, name: str) -> None:
         """Take what connection `name` was held for: the person says so. Its destinations get it.
 
-        Raises ``nothing-held``, or ``not-proved`` where a live call with it failed.
+        Raises ``nothing-to-decide``, or ``not-verified`` where a live call with it failed.
         """
         candidate = self._store.grants.candidate(name)
         if candidate is None:
-            raise fail("nothing-held", name=name)
+            raise fail("nothing-to-decide", name=name)
         self._authorization.accept(name, candidate.generation)
         self.continue_after_verification(name)
 
     def end(self) -> None:
         """End the repair under way. What it left undone stays as it is; superseded tokens are
-        still revoked when their grace is over. Raises ``no-repair``."""
+        still revoked when their grace is over. Raises ``no-reauthorization``."""
         self._store.reauthorizations.end(self._require_current().id, self._clock())
 
     # what follows a proof
@@ -290,7 +290,7 @@ class ReauthorizationService:
     def _require_current(self) -> StoredReauthorization:
         stored = self._store.reauthorizations.current()
         if stored is None:
-            raise fail("no-repair")
+            raise fail("no-reauthorization")
         return stored
 
     def _overviews(self, names: Collection[str]) -> dict[str, ConnectionOverview]:

@@ -35,11 +35,11 @@ class RequestLogRepository(Repository):
         that ask together, each sees those before it.
 
         Every ask passes here, so a home that was moved elsewhere is stopped here: raises
-        ``home-retired``.
+        ``installation-deactivated``.
         """
         with self.database.write() as c:
             if deactivation_time := c.scalar(select(schema.installation.c.deactivated_at)):
-                raise fail("home-retired", since=format_date(deactivation_time))
+                raise fail("installation-deactivated", since=format_date(deactivation_time))
             if check is not None:
                 of_client = {"client_id": request.client_id, "location": request.location}
                 check(_select_requests(c, since or request.at - RETENTION, of_client))

@@ -29,8 +29,8 @@ class ConnectionLocks:
         return hold_lock(path, timeout_seconds, "refresh-under-way", name, stop_waiting_if)
 
     def verification(self, name: str) -> AbstractContextManager[None]:
-        """Hold the lock for verifying connection `name`; raises ``climb-under-way`` at once."""
-        return hold_lock(f"{self._paths.lock_file(name)}.verify", 0, "climb-under-way", name)
+        """Hold the lock for verifying `name`; raises ``verification-under-way`` at once."""
+        return hold_lock(f"{self._paths.lock_file(name)}.verify", 0, "verification-under-way", name)
 
     def exchange(self, name: str, *, wait: bool = True) -> AbstractContextManager[None]:
         """Hold the lock for exchanging a code of connection `name`, from the intent to the stored

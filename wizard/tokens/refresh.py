@@ -79,8 +79,9 @@ class TokenRefresher:
         `is_confirmed` by something else. It counts as confirmed if a program needs a new token for
         a rejected one: no second request is reserved for that.
 
-        Raises ``grant-dead``, ``no-grant``, ``missing-secret``, ``rotation-not-stored``, what
-        `RequestLog.check_refresh` raises, and failures of the accounts server and the transport.
+        Raises ``refresh-token-rejected``, ``no-grant``, ``missing-secret``,
+        ``rotation-not-stored``, what `RequestLog.check_refresh` raises, and failures of
+        the accounts server and the transport.
         """
         is_rejected = self._cached_tokens.is_rejected(grant)
         if is_rejected:
@@ -161,7 +162,7 @@ class TokenRefresher:
 
     def _mark_rejected(self, grant: Grant, failure: Failure, **details: str) -> Failure:
         details = {"name": grant.connection, **details}
-        rejected = replace(failure, code="grant-dead", details=details)
+        rejected = replace(failure, code="refresh-token-rejected", details=details)
         self._cached_tokens.remove_up_to(grant)
         if grant.state is not GrantState.NEEDS_REAUTHORIZATION:
             self._store.rejections.add_refresh_token(_fingerprint(grant))

@@ -149,7 +149,7 @@ class RequestLog:
     def check_refresh(
         self, grant: Grant, purpose: RefreshPurpose, requests: Sequence[TokenRequest]
     ) -> None:
-        """Raise ``throttled``, ``zoho-resting``, ``token-budget`` or, where the grant's own budget
+        """Raise ``throttled``, ``zoho-paused``, ``token-budget`` or, where the grant's own budget
         would allow it, ``client-budget``, temporary and with ``retry_at``, unless a token request
         for `grant` may be made after `asks` of its client."""
         now, insisted = self._clock(), purpose is RefreshPurpose.INSISTED
@@ -157,7 +157,7 @@ class RequestLog:
         own = budgets.next_token_request_at(requests, grant, now, mine)
         waits = (
             ("throttled", None if insisted else budgets.rate_limited_until(requests, now)),
-            ("zoho-resting", budgets.paused_until(requests, now, insisted=insisted)),
+            ("zoho-paused", budgets.paused_until(requests, now, insisted=insisted)),
             ("token-budget", own),
             ("client-budget", budgets.next_token_request_at(requests, grant, now, purpose)),
         )

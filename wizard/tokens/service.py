@@ -86,8 +86,9 @@ class TokenService:
         If it isn't the current one, the current one is returned. A rejected token is replaced at
         most once a minute; until then nobody gets any.
 
-        Raises `WizardError`: ``no-grant``, ``not-proved``, ``grant-dead``, ``grant-revoked``,
-        ``token-budget``, ``client-budget``, ``token-rejected``, ``throttled``, ``zoho-resting``,
+        Raises `WizardError`: ``no-grant``, ``not-verified``, ``refresh-token-rejected``,
+        ``grant-revoked``, ``token-budget``, ``client-budget``, ``token-rejected``,
+        ``throttled``, ``zoho-paused``,
         the accounts server's and the transport's failures.
         """
         grant = self._usable_grant(name)
@@ -146,9 +147,14 @@ class TokenService:
         grant = self._store.grants.get(name)
         if grant is None:
             candidate = self._store.grants.candidate(name)
-            raise fail("not-proved" if candidate else "no-grant", name=name)
+            raise fail("not-verified" if candidate else "no-grant", name=name)
         if grant.state is GrantState.NEEDS_REAUTHORIZATION:
-            raise WizardError(replace(grant.failure or Failure("grant-dead"), code="grant-dead"))
+            raise WizardError(
+                replace(
+                    grant.failure or Failure("refresh-token-rejected"),
+                    code="refresh-token-rejected",
+                )
+            )
         if grant.state is GrantState.REVOKED:
             raise fail("grant-revoked", name=name)
         return grant
@@ -245,7 +251,7 @@ class TokenService:
 
         Raises ``unknown-connection``, ``bad-name``, ``connection-exists``,
         ``rename-during-reauthorization``, ``sealed-record-damaged``; while the connection is in
-        use, ``climb-under-way``, ``exchange-under-way`` or ``refresh-under-way``.
+        use, ``verification-under-way``, ``exchange-under-way`` or ``refresh-under-way``.
         """
         same_file = name.lower() == new_name.lower()  # where capital letters tell no files apart
         self._store.connections.get(name)

@@ -69,7 +69,8 @@ class VerificationService:
         before it is yielded; the decision falls when the iterator is exhausted.
 
         A failed rung is a rung, not an exception. Raises `WizardError` when there is no such
-        grant (``no-grant``), it is dead or revoked, or it is being climbed (``climb-under-way``).
+        grant (``no-grant``), it is rejected or revoked, or it is being verified now
+        (``verification-under-way``).
         """
         with self._locks.verification(name):
             yield from self._verify_all_steps(self._verifiable_grant(name, generation), purpose)
@@ -87,7 +88,7 @@ class VerificationService:
 
         A grant that was not proved to the end climbs the whole ladder. Raises as `climb` does, and
         where Zoho's limits keep it from being asked: ``token-budget``, ``client-budget``,
-        ``token-rejected``, ``throttled``, ``zoho-resting``, or ``refused-for-now``.
+        ``token-rejected``, ``throttled``, ``zoho-paused``, or ``refused-for-now``.
         """
         with self._locks.verification(name):
             grant = self._verifiable_grant(name, generation)
@@ -150,7 +151,9 @@ class VerificationService:
             raise fail("no-grant", name=name)
         if grant.state not in VERIFIABLE_STATES:
             code = (
-                "grant-dead" if grant.state is GrantState.NEEDS_REAUTHORIZATION else "grant-revoked"
+                "refresh-token-rejected"
+                if grant.state is GrantState.NEEDS_REAUTHORIZATION
+                else "grant-revoked"
             )
             raise fail(code, name=name)
         return grant

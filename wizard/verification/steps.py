@@ -37,7 +37,7 @@ CLOCK_SKEW_TOLERANCE = timedelta(seconds=60)
 """A difference between our clock and Zoho's that people should know of: our margin on a token's
 life is two minutes, and half of it is then gone."""
 
-INCONCLUSIVE_CODES = codes_of(FailureKind.LIMIT, FailureKind.BUSY) | {"zoho-resting"}
+INCONCLUSIVE_CODES = codes_of(FailureKind.LIMIT, FailureKind.BUSY) | {"zoho-paused"}
 """Failures for which the grant was not asked about: they say nothing of it."""
 
 SUSPECTED_REJECTION = "refused-for-now"

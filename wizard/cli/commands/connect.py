@@ -226,7 +226,7 @@ def _connect_in_assisted_browser(terminal: Terminal, name: str, options: Connect
 def _extend_scope(
     terminal: Terminal, name: str, options: ConnectOptions, *, no_browser: bool
 ) -> None:
-    """Add scopes to connection `name`; raises ``unknown-connection``, ``no-task``."""
+    """Add scopes to connection `name`; raises ``unknown-connection``, ``no-preset``."""
     connection = terminal.services.store.connections.get(name)
     scope = options.request(terminal).scope
     if no_browser:

@@ -103,7 +103,7 @@ def monitor(
       zoho-wizard monitor --test-notify
     """
     if every < MIN_INTERVAL:
-        raise fail("watch-too-often", minimum=format_duration_option(MIN_INTERVAL))
+        raise fail("monitor-interval-too-short", minimum=format_duration_option(MIN_INTERVAL))
     environment = terminal.settings.child_environment
     notify = notify and resolve_target(notify, environment)
     if heartbeat and not webhook.is_url(heartbeat):

@@ -175,7 +175,7 @@ def _select_connections(
 ) -> tuple[str, ...]:
     """The connections that the options select; none without names and options.
 
-    Raises ``nothing-to-repair``.
+    Raises ``nothing-to-reauthorize``.
     """
     service = terminal.services.reauthorization
     selected = tuple(names)
@@ -189,7 +189,7 @@ def _select_connections(
     elif all_rejected:
         selected = service.rejected_connections()
     if (account or all_rejected) and not selected:
-        raise fail("nothing-to-repair")
+        raise fail("nothing-to-reauthorize")
     return selected
 
 

@@ -143,7 +143,7 @@ def get_token(
         except WizardError as error:
             until = _retry_time(error.failure, terminal.clock(), deadline)
             if until is None:
-                if error.failure.code == "grant-dead":
+                if error.failure.code == "refresh-token-rejected":
                     terminal.defer(partial(_notify_rejected, terminal, name))
                 raise
             title = terminal.explain(error.failure).title

@@ -89,7 +89,7 @@ def _verify_and_deliver(terminal: Terminal, item: ReauthorizationItem, generatio
         outcome = verify(terminal, item.connection, generation)
         if outcome.explanation is None and not terminal.renderer.as_json:
             print_outcome(terminal, outcome)
-        elif outcome.explanation and outcome.explanation.code == "climb-under-way":
+        elif outcome.explanation and outcome.explanation.code == "verification-under-way":
             _wait_for_verification(terminal, item)
     terminal.services.reauthorization.continue_after_verification(item.connection)
 
