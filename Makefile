@@ -36,7 +36,7 @@ lint: $(VENV)/lint ## check style, types and vocabulary
 bench: $(VENV)/browser ## measure what people wait for, as ratios, in some four minutes
 	@PYTHONPATH=tests $(BIN)/python -m bench
 
-schemas: $(VENV)/tests ## write wizard/schemas/ from the types of wizard/cli/results.py
+schemas: $(VENV)/tests ## write wizard/schemas/ from the types of wizard/cli/results/
 	$(BIN)/python .ci/schemas
 
 wheel: $(VENV)/lint ## build the wheel into dist/

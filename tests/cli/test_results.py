@@ -19,7 +19,7 @@ from support.shell import Shell
 
 from wizard import cli
 from wizard.cli.commands.schema import load_schema
-from wizard.cli.results import RESULTS
+from wizard.cli.results.commands import RESULTS
 
 CONSENT_URL = r"http://127\.0\.0\.1:\d+/\w+/accounts/oauth/v2/auth\S+"
 ROOT = Path(__file__).resolve().parents[2]

@@ -8,7 +8,7 @@ from typing import Any
 import jsonschema
 
 from wizard.cli.commands.schema import load_schema
-from wizard.cli.results import RESULTS
+from wizard.cli.results.commands import RESULTS
 
 LINES = ("serve", "monitor", "demo", "simulator")
 """Commands that keep running: they print one document per line."""

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from wizard.cli.renderer import Renderer
-from wizard.cli.results import AccessEntry, AccessList, AddedAccess, RemovedAccess
+from wizard.cli.results.destinations import AccessEntry, AccessList, AddedAccess, RemovedAccess
 from wizard.cli.terminal import CONNECTION_NAME, Terminal, pass_terminal
 from wizard.errors import fail
 from wizard.local_api import (

@@ -25,13 +25,13 @@ from wizard.cli.flows.verification import (
     verify,
 )
 from wizard.cli.renderer import print_incidents
-from wizard.cli.results import (
+from wizard.cli.results.common import caution_of
+from wizard.cli.results.installation import (
     BackupFile,
     RecoveredSecret,
     RestoreReport,
     SharedGrantsForgotten,
     SkippedDestination,
-    caution_of,
 )
 from wizard.cli.terminal import Exit, Terminal, pass_terminal
 from wizard.errors import WizardError, explain, fail

@@ -18,7 +18,7 @@ from wizard.cli.flows.verification import (
     print_outcome,
 )
 from wizard.cli.renderer import print_incidents
-from wizard.cli.results import CheckReport
+from wizard.cli.results.checks import CheckReport
 from wizard.cli.terminal import CONNECTION_NAME, Exit, Terminal, pass_terminal
 from wizard.errors import describe_status
 from wizard.model import VerificationStep

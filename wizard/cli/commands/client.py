@@ -13,7 +13,7 @@ from wizard.cli.flows.connection_request import (
 )
 from wizard.cli.flows.verification import most_severe
 from wizard.cli.renderer import Renderer
-from wizard.cli.results import (
+from wizard.cli.results.clients import (
     ClientCheckList,
     ClientDetails,
     ClientList,

@@ -7,7 +7,8 @@ from datetime import datetime
 import click
 
 from wizard.cli.flows.verification import print_usage, step_result
-from wizard.cli.results import (
+from wizard.cli.results.common import caution_of
+from wizard.cli.results.connections import (
     AccountConnection,
     AccountConnections,
     AccountList,
@@ -19,7 +20,6 @@ from wizard.cli.results import (
     RevealedCredentials,
     TokenRequestSummary,
     VerificationSummary,
-    caution_of,
     status_fields,
 )
 from wizard.cli.terminal import CONNECTION_NAME, Terminal, pass_terminal

@@ -9,7 +9,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from wizard.cli.flows.verification import most_severe
-from wizard.cli.results import (
+from wizard.cli.results.destinations import (
     DeliveryPreviewReport,
     DeliveryReport,
     DestinationDetails,

@@ -8,7 +8,13 @@ from itertools import chain
 
 import click
 
-from wizard.cli.results import CodeExplanation, CodeList, CodeTitle, Diagnosis, UriDifference
+from wizard.cli.results.diagnosis import (
+    CodeExplanation,
+    CodeList,
+    CodeTitle,
+    Diagnosis,
+    UriDifference,
+)
 from wizard.cli.terminal import CONNECTION_NAME, Exit, Terminal, pass_terminal
 from wizard.diagnosis.cause_estimates import ANSWER_EVIDENCE_CODES, ORIGIN_ANSWERS, known_answers
 from wizard.diagnosis.pasted_text import MAX_PASTE_CHARACTERS, DiagnosisResult, UriComparison

@@ -9,7 +9,7 @@ import click
 
 from wizard.cli.flows.connection_request import resolve_location, with_new_secret
 from wizard.cli.flows.verification import outcome_result, print_outcome, print_usage, verify
-from wizard.cli.results import ConnectionVerification, ImportedConnection
+from wizard.cli.results.connections import ConnectionVerification, ImportedConnection
 from wizard.cli.terminal import Exit, Terminal, pass_terminal
 from wizard.clients import Credentials
 from wizard.delivery import destination_files

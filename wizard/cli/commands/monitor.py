@@ -18,7 +18,7 @@ from wizard.cli.commands.token import POLL_INTERVAL_SECONDS, DurationType
 from wizard.cli.flows.serving import stop_signals
 from wizard.cli.flows.verification import incident_report, most_severe
 from wizard.cli.renderer import print_incidents
-from wizard.cli.results import MonitorCheck, NotificationTest, Timer
+from wizard.cli.results.checks import MonitorCheck, NotificationTest, Timer
 from wizard.cli.terminal import Exit, Terminal, pass_terminal
 from wizard.delivery import commands
 from wizard.errors import WizardError, fail

@@ -3,7 +3,7 @@
 import click
 
 from wizard.cli.flows.serving import open_app
-from wizard.cli.results import OpenedPage
+from wizard.cli.results.connections import OpenedPage
 from wizard.cli.terminal import CONNECTION_NAME, Terminal, pass_terminal
 
 

@@ -4,11 +4,11 @@ import click
 
 from wizard.cli.commands.check import exit_with_result, run_checks
 from wizard.cli.commands.reauthorize import reauthorize
-from wizard.cli.results import (
+from wizard.cli.results.connections import status_fields
+from wizard.cli.results.reauthorization import (
     AccountRisk,
     AffectedConnectionSummary,
     PasswordChangeReport,
-    status_fields,
 )
 from wizard.cli.terminal import Terminal, pass_terminal
 from wizard.diagnosis.cautions import PasswordChangeRisk, advice, password_change_risks

@@ -2,7 +2,7 @@
 
 import click
 
-from wizard.cli.results import RenamedConnection
+from wizard.cli.results.connections import RenamedConnection
 from wizard.cli.terminal import CONNECTION_NAME, Terminal, pass_terminal, printable
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import click
 
-from wizard.cli.results import RemovedConnection, RevokedConnection
+from wizard.cli.results.connections import RemovedConnection, RevokedConnection
 from wizard.cli.terminal import CONNECTION_NAME, Exit, Terminal, pass_terminal
 from wizard.errors import fail
 from wizard.model import Grant, GrantState

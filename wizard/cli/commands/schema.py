@@ -5,7 +5,8 @@ from importlib import resources
 
 import click
 
-from wizard.cli.results import RESULTS, SchemaList
+from wizard.cli.results.commands import RESULTS
+from wizard.cli.results.installation import SchemaList
 from wizard.cli.terminal import Terminal, pass_terminal
 from wizard.errors import fail
 

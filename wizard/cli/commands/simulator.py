@@ -22,7 +22,7 @@ from wizard.cli.flows.serving import (
     stop_signals,
     wait_until,
 )
-from wizard.cli.results import SimulatedUser, SimulatorEvent
+from wizard.cli.results.installation import SimulatedUser, SimulatorEvent
 from wizard.cli.terminal import Terminal, pass_terminal
 from wizard.errors import fail
 from wizard.local_api import request_browser_link

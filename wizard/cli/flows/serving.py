@@ -20,7 +20,7 @@ import click
 from wizard import files
 from wizard.assisted_browser import check_display, remove_leftovers
 from wizard.cli.browser import BrowserLinkFactory, open_page
-from wizard.cli.results import ServeEvent
+from wizard.cli.results.installation import ServeEvent
 from wizard.cli.terminal import Terminal, pass_terminal
 from wizard.errors import WizardError, fail
 from wizard.fastpath.process import WIZARD_COMMAND

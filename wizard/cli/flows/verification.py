@@ -4,12 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from wizard.cli.results import (
-    ConnectionVerification,
-    IncidentReport,
-    StepResult,
-    status_fields,
-)
+from wizard.cli.results.checks import IncidentReport
+from wizard.cli.results.connections import ConnectionVerification, StepResult, status_fields
 from wizard.cli.terminal import Terminal
 from wizard.errors import WizardError
 from wizard.model import Explanation, Failure, Grant, GrantState, StepState, VerificationStep

@@ -1,0 +1,147 @@
+"""Results of `destination`, `deliver` and `access`."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from wizard.model.states import (
+    DestinationState,
+)
+from wizard.serialization import ErrorReport
+
+
+@dataclass(frozen=True)
+class DestinationDetails:
+    """A destination and its last delivery: the result of `destination add` and `undo`."""
+
+    connection: str
+    profile: str
+    target: str
+    """The path of the file, or the command line."""
+    entry: str | None
+    """The entry in a file of several."""
+    field_names: Mapping[str, str]
+    """Fields that have another name there."""
+    reload_command: str | None
+    generation: int | None
+    """Of the authorization that was delivered last."""
+    delivered_at: datetime | None
+    reloaded_at: datetime | None
+    """When the reload command succeeded after that; null: it isn't known to be in use."""
+    error: ErrorReport | None
+    """Why the last delivery, or the reload after it, failed."""
+
+
+@dataclass(frozen=True)
+class DeliveryPreviewReport:
+    """The result of `destination add --dry-run`."""
+
+    connection: str
+    profile: str
+    target: str
+    entry: str | None
+    field_names: Mapping[str, str]
+    reload_command: str | None
+    generation: int
+    is_new: bool
+    """The file doesn't exist yet."""
+    mode: str | None
+    """The file's mode, if it would change to 0600."""
+    owner: str | None
+    """The file's owner, if that is another user."""
+    fields: Mapping[str, str]
+    """By name: `added`, `changed` or `same`."""
+
+
+@dataclass(frozen=True)
+class DestinationList:
+    """The result of `destination list`."""
+
+    destinations: tuple[DestinationDetails, ...]
+
+
+@dataclass(frozen=True)
+class DestinationStatusReport:
+    """What one destination has now."""
+
+    connection: str
+    profile: str
+    target: str
+    entry: str | None
+    field_names: Mapping[str, str]
+    reload_command: str | None
+    state: DestinationState
+    needs_delivery: bool
+    found_generation: int | None
+    """Of the authorization found there."""
+    changed_fields: tuple[str, ...]
+    """The fields that someone else changed."""
+    delivered_at: datetime | None
+    reloaded_at: datetime | None
+    error: ErrorReport | None
+
+
+@dataclass(frozen=True)
+class DestinationStatusList:
+    """The result of `destination status`."""
+
+    destinations: tuple[DestinationStatusReport, ...]
+
+
+@dataclass(frozen=True)
+class RemovedDestination:
+    """The result of `destination remove`."""
+
+    connection: str
+    profile: str
+    target: str
+    entry: str | None
+    field_names: Mapping[str, str]
+    reload_command: str | None
+
+
+@dataclass(frozen=True)
+class DeliveryReport:
+    """The result of `deliver`."""
+
+    destinations: tuple[DestinationDetails, ...]
+
+
+@dataclass(frozen=True)
+class AddedAccess:
+    """The result of `access add`."""
+
+    connection: str
+    user: str
+    uid: int
+    socket: str
+    """Where their programs ask."""
+    is_served: bool
+    """The wizard serves, so that they can ask now."""
+
+
+@dataclass(frozen=True)
+class AccessEntry:
+    """A user who may ask for the access tokens of a connection."""
+
+    connection: str
+    user: str
+    """Their name when they were added."""
+    uid: int
+    created_at: datetime
+
+
+@dataclass(frozen=True)
+class AccessList:
+    """The result of `access list`."""
+
+    permissions: tuple[AccessEntry, ...]
+
+
+@dataclass(frozen=True)
+class RemovedAccess:
+    """The result of `access remove`."""
+
+    connection: str
+    user: str
+    uid: int
