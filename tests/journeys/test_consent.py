@@ -56,7 +56,7 @@ def test_a_refusal_is_no_failure_of_the_program_and_can_be_repeated(journey: Jou
     journey.open_sign_in_page()
     journey.consent_page(ANNA).reject()
     page = ConnectionPage(journey.person)
-    expect(page.status).to_have_text("Not authorized")
+    expect(page.status).to_have_text("Access denied")
     expect(page.explanation).to_contain_text("The consent was not given")
     assert journey.code_exchanges() == []
     assert journey.services.store.grants.get(CONNECTION_NAME) is None

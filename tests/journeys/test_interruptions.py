@@ -40,7 +40,7 @@ def test_a_code_that_came_too_late_is_named_and_the_repeat_works(journey: Journe
     journey.consent_page(ANNA).accept()
     page = ConnectionPage(journey.person)
     expect(page.explanation).to_contain_text("Zoho did not take the code")
-    expect(page.status).to_have_text("Not authorized")
+    expect(page.status).to_have_text("Not authorized yet")
     assert len(journey.code_exchanges()) == 1
     assert journey.services.store.grants.of_connection(CONNECTION_NAME) == ()
     page.press("Try again at Zoho")

@@ -40,7 +40,7 @@ def test_an_answer_without_refresh_token_is_not_called_connected(journey: Journe
     change_url(journey.person, PROMPT, "")
     page = ConnectionPage(journey.person)
     expect(page.explanation).to_contain_text("Zoho gave no refresh token")
-    expect(page.status).to_have_text("Not authorized")
+    expect(page.status).to_have_text("Not authorized yet")
     assert journey.services.store.grants.of_connection(CONNECTION_NAME) == ()
     page.press("Try again at Zoho")
     ConsentPage(journey.person).accept()

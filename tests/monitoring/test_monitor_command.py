@@ -141,9 +141,9 @@ def test_a_timer_for_systemd_names_every_path_and_the_home(
 
 def test_the_list_says_when_somebody_last_looked(shell: Shell, shell_harness: Harness) -> None:
     shell_harness.add_verified_connection("crm")
-    assert "last checked" not in shell.run("list").stderr
+    assert "`monitor`" not in shell.run("list").stderr
     shell.run("monitor", "--once")
-    assert "last checked by a watch" in shell.run("list").stderr
+    assert "`monitor` last checked" in shell.run("list").stderr
 
 
 def test_a_token_that_meets_a_dead_grant_tells_at_once_and_the_watch_not_again(

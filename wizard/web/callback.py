@@ -26,7 +26,8 @@ def complete() -> Response:
     """Complete the attempt and lead the browser to its connection's page."""
     # A browser that looks ahead must not spend the one code.
     if any("prefetch" in request.headers.get(name, "") for name in ("Sec-Purpose", "Purpose")):
-        raise fail("page-foreign-form", address=get_services().settings.base_url)
+        base_url = get_services().settings.base_url
+        return render_error(fail("page-foreign-form", address=base_url).failure)
     params = list(request.args.items(multi=True))
     completed = get_services().authorization.complete(params, request.cookies)
     if completed.generation is not None:
