@@ -15,12 +15,14 @@ from bench import (
     expiry,
     many_connections,
     sockets,
+    start_up,
 )
 from bench.installation import install
 from bench.measurements import Measurement
 
 MEASURES = {
     "cached-token": cached_token.measure,
+    "start-up": start_up.measure,
     "expiry": expiry.measure,
     "sockets": sockets.measure,
     "checks": checks.measure,
