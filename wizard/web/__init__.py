@@ -1,1 +1,1 @@
-"""The pages, in the user's own browser, on this machine only. Import from the modules."""
+"""The pages of the web app. Import from the modules."""

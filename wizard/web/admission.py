@@ -1,7 +1,7 @@
-"""Who may hold a connection to the pages, decided once, when it is accepted.
+"""Which connections to the pages are accepted.
 
-A refused connection takes neither a thread nor a place, so that another user's connections never
-keep the owner's callback waiting.
+This is decided before a request is read: a refused connection takes neither a thread nor a slot, so
+another user's connections can't delay the owner's callback.
 """
 
 import logging
@@ -25,44 +25,44 @@ log = logging.getLogger("wizard.web.access")
 Address = tuple[Any, ...]
 
 MOST_OF_ONE_USER = 64
-"""Connections. Beyond that, a new one takes the place of the one that was quiet longest."""
+"""Connections. At this limit, a new one replaces the one that has been idle longest."""
 MOST_REFUSED = 16
-"""Refused connections that may wait for their answer; beyond that, the oldest is closed."""
+"""Refused connections that may wait for their response; beyond that, the oldest is closed."""
 MOST_AT_ONCE = 64
 """Connections that are accepted together."""
 MOST_IN_ALL = 4 * MOST_OF_ONE_USER
-"""Never reached: those admitted are ours, root's, and those of whom the system tells nothing."""
+"""Never reached: only our own, root's and unidentified users' connections are admitted."""
 
 
 class Channel(HTTPChannel):  # type: ignore[misc]
     """An admitted connection."""
 
     uid: int | None = None
-    """Whose it is; None where the system does not tell."""
+    """The user at the other end; None if the system doesn't say."""
 
     @property
     def quiet(self) -> bool:
-        """Whether nobody waits for an answer on it."""
+        """Whether no response is pending."""
         return not self.requests and not self.total_outbufs_len
 
 
 class Refused(wasyncore.dispatcher):  # type: ignore[misc]
-    """A refused connection, which is told why once it has asked something, and then closed."""
+    """A refused connection: it gets the reason as its response, and is closed."""
 
     over = False
-    """It has to make place for another."""
+    """It must close to make room for another."""
 
     def __init__(self, wire: socket.socket, answer: bytes, parts: dict[int, Any]) -> None:
         self._answer = answer
         super().__init__(wire, parts)
 
     def writable(self) -> bool:
-        """Only to be closed."""
+        """True only if it has to close."""
         return self.over
 
     def handle_read(self) -> None:
-        """Answer, which never waits: an empty buffer holds it all. What is asked is read because
-        whatever is left unread at a close takes the answer away again."""
+        """Send the response at once, which fits into the empty send buffer. The request is read
+        first: closing a socket with unread data can discard the response."""
         if self.recv(65536):
             self.send(self._answer)
             self.close()
@@ -99,7 +99,7 @@ class Listener(TcpWSGIServer):  # type: ignore[misc]
         )
 
     def handle_accept(self) -> None:
-        """Admit or refuse whoever waits, without waiting for what they have to say."""
+        """Admit or refuse the waiting connections without waiting for their requests."""
         accepted = list(islice(self._accepted(), MOST_AT_ONCE))
         uids = self._peers.uids([(client[:2], own[:2]) for _, client, own in accepted])
         for (wire, address, _), whose in zip(accepted, uids, strict=True):
@@ -109,12 +109,12 @@ class Listener(TcpWSGIServer):  # type: ignore[misc]
                 wire.close()
 
     def _accepted(self) -> Iterator[tuple[socket.socket, Address, Address]]:
-        """The connections that wait, each with its client's address and our own."""
+        """The waiting connections, each with its client's address and our own."""
         try:
             while (accepted := self.accept()) is not None:
                 wire, address = accepted
                 yield wire, address, wire.getsockname()
-        except OSError:  # such as too many open files; what waits is accepted later
+        except OSError:  # such as too many open files; waiting connections are accepted later
             log.debug("a connection could not be accepted", exc_info=True)
 
     def _decide(self, wire: socket.socket, address: Address, uids: frozenset[int]) -> None:
@@ -136,7 +136,7 @@ class Listener(TcpWSGIServer):  # type: ignore[misc]
         Refused(wire, self._refusal, self._map)
 
     def _has_place(self, uid: int | None) -> bool:
-        """Whether a user may have one more connection, at the cost of a quiet one if need be."""
+        """Whether a user may have one more connection; at the limit, an idle one is closed."""
         theirs = [
             part
             for part in self._map.values()
@@ -151,7 +151,7 @@ class Listener(TcpWSGIServer):  # type: ignore[misc]
 
 
 def refusal() -> bytes:
-    """The whole answer to a connection of another user: a page in plain text."""
+    """The response to another user's connection: a page in plain text."""
     found = explain(Failure("page-other-user"))
     body = f"{found.title}\n\n{found.cause}\n\n{found.fix}\n".encode()
     headers: Mapping[str, str] = {

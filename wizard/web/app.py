@@ -1,4 +1,4 @@
-"""The application: guard, sessions, pages and the painters of what goes wrong."""
+"""The Flask application: guard, sessions, pages and error handlers."""
 
 import logging
 import secrets
@@ -38,7 +38,7 @@ from wizard.web.sessions import ElapsedSeconds, LinkTokens, SessionStore, curren
 log = logging.getLogger(__name__)
 
 PUBLIC_ENDPOINTS = frozenset({"auth.open_link", "callback.complete", "static"})
-"""What answers without a session; none of it shows anything that is stored."""
+"""Answered without a session; none of them shows stored data."""
 PAGE_MODULES = (
     auth,
     connections,
@@ -52,7 +52,7 @@ PAGE_MODULES = (
     diagnose,
     status,
 )
-"""Whatever has pages."""
+"""Modules with pages."""
 FAILURE_CODE_OF_STATUS = {404: "page-not-found", 405: "page-wrong-method", 413: "page-too-large"}
 
 
@@ -64,15 +64,15 @@ def create_app(
     start_assist: AssistedRunFactory | None = None,
     peers: socket_owner.Peers = socket_owner.UNTOLD,
 ) -> Flask:
-    """The pages of `house`. `launch` holds the one-time links that sign a browser in; `assist`
-    starts the assisted browser where there can be one; `peers` is what the server knows of its
-    clients."""
+    """Create the application over `services`. `link_tokens` are the one-time links that sign a
+    browser in, `start_assist` starts the assisted browser (None: not available), and `peers` finds
+    the user behind a connection."""
     app = Flask(
         "wizard",
         template_folder=_resource_directory("templates"),
         static_folder=_resource_directory("static"),
     )
-    # Sessions are kept in memory, so what is signed with this key need not outlive the process.
+    # Sessions are kept in memory, so the key doesn't have to outlive the process.
     app.secret_key = secrets.token_bytes(32)
     app.config["WTF_CSRF_TIME_LIMIT"] = None
     app.session_interface = SessionStore(f"zw_session_{services.settings.port}", elapsed)
@@ -103,7 +103,7 @@ def create_app(
 
 
 def _resource_directory(name: str) -> str:
-    """Inside the installed package, or one level above it in a checkout."""
+    """The path inside the installed package, or one level above it in a checkout."""
     package = Path(__file__).parent.parent
     inside = package / name
     return str(inside if inside.is_dir() else package.parent / name)

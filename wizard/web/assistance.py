@@ -1,7 +1,6 @@
-"""The assisted browser as the pages know it: started by what the command line has passed in.
+"""The assisted browser as started from the pages.
 
-It runs as a process of its own, beside this server and on the same store, so that the pages have
-nothing to carry to it but its start; how far it is, they read where they read everything.
+It runs in its own process on the same store, where the pages read its progress.
 """
 
 import threading
@@ -18,14 +17,14 @@ class AssistedRun(Protocol):
 
     @property
     def is_running(self) -> bool:
-        """Whether it has not ended yet."""
+        """Whether it hasn't ended yet."""
 
     @property
     def explanation(self) -> Explanation | None:
-        """Why it ended before its end; None: it runs, or ended well."""
+        """Why it failed; None: it runs, or it succeeded."""
 
     def stop(self) -> None:
-        """Have it end in order, if it runs; returns when it has."""
+        """Stop it, and wait until its window is closed."""
 
 
 AssistedRunFactory = Callable[[], AssistedRun]
@@ -33,37 +32,37 @@ AssistedRunFactory = Callable[[], AssistedRun]
 
 
 class Assistance:
-    """The assisted browser of this server, once at a time."""
+    """The assisted browser of this server; at most one runs."""
 
     def __init__(self, start: AssistedRunFactory | None) -> None:
-        """`start` is None where there is no screen to open a window on."""
+        """`start` is None if there is no display to open a window on."""
         self._start = start
         self._run: AssistedRun | None = None
         self._lock = threading.Lock()
 
     @property
     def is_available(self) -> bool:
-        """Whether it can be started, and does not run already."""
+        """Whether it can be started and isn't running."""
         return self._start is not None and not self.is_running
 
     @property
     def is_running(self) -> bool:
-        """Whether it runs now."""
+        """Whether it is running."""
         return self._run is not None and self._run.is_running
 
     @property
     def explanation(self) -> Explanation | None:
-        """Why the last run ended before its end."""
+        """Why the last run failed."""
         return self._run.explanation if self._run is not None else None
 
     def start(self) -> None:
-        """Start it, unless it cannot be, or runs already: a second press starts no second one."""
+        """Start it if it is available."""
         with self._lock:
             if self._start is not None and not self.is_running:
                 self._run = self._start()
 
     def stop(self) -> None:
-        """End what this server has started."""
+        """Stop the running one."""
         with self._lock:
             if self._run is not None:
                 self._run.stop()

@@ -1,4 +1,4 @@
-"""Coming in by a one-time link, and leaving."""
+"""Sign in with a one-time link, and sign out."""
 
 from flask import Blueprint, current_app, redirect, request
 from werkzeug.wrappers import Response
@@ -12,8 +12,8 @@ pages = Blueprint("auth", __name__)
 
 @pages.get("/browser-link/<token>", endpoint="open_link")
 def open_link(token: str) -> Response:
-    """Exchange a one-time link for a session, and go where it leads."""
-    # A browser that looks ahead must not use up the link before the person follows it.
+    """Exchange a one-time link for a session and redirect to its page."""
+    # A prefetch must not use up the link before the user follows it.
     if "prefetch" in request.headers.get("Sec-Purpose", ""):
         raise fail("page-foreign-form", address=get_services().settings.base_url)
     path = get_link_tokens().redeem(token)

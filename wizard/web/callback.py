@@ -1,7 +1,7 @@
-"""Where Zoho sends the browser back to. It needs no session, shows nothing, and moves on at once.
+"""The redirect URI, to which Zoho sends the browser back. It needs no session.
 
-What came is judged by `Authorization`; here it is only carried there and the browser led to a
-clean address, so that neither code nor state stays in the address bar.
+`AuthorizationService.complete` judges the callback; the browser is redirected at once, so that
+neither code nor state stays in the address bar.
 """
 
 from dataclasses import replace
@@ -9,6 +9,7 @@ from dataclasses import replace
 from flask import Blueprint, redirect, request
 from werkzeug.wrappers import Response
 
+from wizard.authorization.attempts import cookie_name
 from wizard.errors import WizardError, fail
 from wizard.web import reauthorization
 from wizard.web.context import get_services
@@ -18,13 +19,11 @@ from wizard.web.sessions import current_session
 
 pages = Blueprint("callback", __name__)
 
-ATTEMPT_COOKIE_PREFIX = "zw_flow_"
-
 
 @pages.get(CALLBACK_PATH, endpoint="complete")
 def complete() -> Response:
-    """Complete the attempt and lead the browser to its connection's page."""
-    # A browser that looks ahead must not spend the one code.
+    """Complete the attempt and redirect to its connection or re-authorization."""
+    # A prefetch must not use up the authorization code.
     if any("prefetch" in request.headers.get(name, "") for name in ("Sec-Purpose", "Purpose")):
         base_url = get_services().settings.base_url
         return render_error(fail("page-foreign-form", address=base_url).failure)
@@ -32,13 +31,13 @@ def complete() -> Response:
     completed = get_services().authorization.complete(params, request.cookies)
     if completed.generation is not None:
         get_services().verification_worker.submit(completed.connection, completed.generation)
-    # What Zoho's throttle cost its code is asked for again, once that is over.
+    # A code lost to a rate limit is requested again once the limit is over.
     is_success = completed.failure is None or completed.failure.code == "throttled"
     response = redirect(
         reauthorization.return_url(completed.connection, is_success=is_success), 303
     )
     response.delete_cookie(
-        f"{ATTEMPT_COOKIE_PREFIX}{completed.attempt.id}",
+        cookie_name(completed.attempt.id),
         path=CALLBACK_PATH,
         httponly=True,
         samesite="Lax",
@@ -48,10 +47,10 @@ def complete() -> Response:
 
 @pages.errorhandler(WizardError)
 def handle_rejected_callback(error: WizardError) -> Response:
-    """A callback that is not ours: a neutral page, and nothing of what it said.
+    """Show a neutral page for a callback that isn't ours, without its parameters.
 
-    One that comes again, by a reload or the Back button, leads to its connection; a browser that
-    is not signed in is told no name.
+    A repeated callback (reload or Back button) leads to its connection, whose name is shown only to
+    a signed-in browser.
     """
     failure = error.failure
     if failure.code == "callback-repeated":

@@ -1,4 +1,4 @@
-"""The clients: which there are, where their secrets are good, and who uses them."""
+"""The pages of the clients: their secrets by data center, and the connections that use them."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -22,7 +22,7 @@ pages = Blueprint("clients", __name__)
 
 @pages.get("/clients")
 def index() -> str:
-    """Every client."""
+    """List the clients."""
     connections = get_services().store.connections.all()
     rows = [
         {
@@ -38,7 +38,7 @@ def index() -> str:
 
 @pages.get("/clients/new")
 def new(failure: Failure | None = None, box: pasted.Box | None = None) -> str:
-    """The form for a client that is registered already."""
+    """The form that adds a client already registered at Zoho."""
     return render_template(
         "add_client.html",
         explanation=explain_failure(failure, get_services().clock()) if failure else None,
@@ -52,7 +52,7 @@ def new(failure: Failure | None = None, box: pasted.Box | None = None) -> str:
 
 @pages.post("/clients")
 def create() -> Response:
-    """Check what was pasted with Zoho, and keep the client if it is right."""
+    """Verify the pasted credentials at Zoho and store the client."""
     try:
         client = get_services().clients.admit(
             pasted.pasted(),
@@ -70,20 +70,21 @@ def create() -> Response:
 
 @pages.get("/clients/<client_id>")
 def show(client_id: str) -> str:
-    """One client: secrets, uses, and how many refresh tokens each user has with it."""
+    """Show a client: secrets, connections, and refresh tokens by user."""
     return _client_page(get_services().store.clients.get(client_id))
 
 
 @pages.post("/clients/<client_id>/check")
 def check(client_id: str) -> str:
-    """Ask every data centre with a stored secret whether it is right there."""
+    """Check the stored secrets, each in its data center."""
     checks = get_services().clients.check(client_id)
     return _client_page(get_services().store.clients.get(client_id), checks=checks)
 
 
 @pages.post("/clients/<client_id>/secret")
 def set_secret(client_id: str) -> Response:
-    """Check a new secret with Zoho and keep it, with the one before until it has proved itself."""
+    """Verify a new secret at Zoho and store it; the old one is kept until a refresh with the new
+    one succeeds."""
     location = request.form.get("location", "")
     try:
         get_services().clients.set_secret(client_id, request.form.get("secret", ""), location)
@@ -97,7 +98,7 @@ def set_secret(client_id: str) -> Response:
 
 @pages.post("/clients/<client_id>/remove")
 def remove(client_id: str) -> Response:
-    """Forget a client that no connection uses."""
+    """Remove a client that no connection uses."""
     get_services().clients.remove(client_id)
     return redirect("/clients", 303)
 
@@ -149,7 +150,7 @@ def _facts(client: Client) -> dict[str, str]:
 
 
 def _secret_rows(client: Client, checks: Sequence[ClientCheck]) -> list[dict[str, Any]]:
-    """Which data centres have a secret and what Zoho says of it; never the secret."""
+    """The data centers with a secret, and whether Zoho accepts it; never the secret."""
     failures = {each.location: each.failure for each in checks}
     with_previous = {each.location for each in client.secrets if each.state is SecretState.PREVIOUS}
     rows = []

@@ -1,4 +1,4 @@
-"""What the page of one connection shows, gathered from the services."""
+"""The data that the page of one connection shows."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -22,7 +22,7 @@ from wizard.zoho import products_of
 
 @dataclass(frozen=True)
 class ConnectionView:
-    """The head of the page: what the connection is and which step it is at."""
+    """The head of the page: the connection and its state."""
 
     name: str
     state: ConnectionState
@@ -40,9 +40,9 @@ class ConnectionView:
     explanation: Explanation | None
     is_warning: bool
     can_verify: bool
-    """The finding is about the live calls, which may go better another time."""
+    """The failure concerns the live calls, which may succeed later."""
     can_ignore_wait: bool
-    """Zoho named a wait, and one request may be sent in spite of it."""
+    """Zoho asked to wait, and one request may be sent anyway."""
     authorize_label: str
 
     @property
@@ -61,11 +61,11 @@ class UsageView:
 
 
 def page_context(name: str, answers: tuple[str, ...] = ()) -> dict[str, Any]:
-    """Everything that the page of connection `name` paints, after what a person has `told` in
-    answer to its question. Raises ``unknown-connection``."""
+    """The template context of the page of connection `name`; `answers` are the user's answers to
+    the diagnosis's questions. Raises ``unknown-connection``."""
     services = get_services()
     overview = services.store.overviews.get(name)
-    request_log = _request_log_view(name)  # first: it reads the requests of the longest time
+    request_log = _request_log_view(name)  # first, because it reads the longest period
     report = _report_view(overview, answers)
     status = services.diagnosis.status_of(name, answers, _running(name, report))
     if report and status.explanation:
@@ -100,8 +100,8 @@ def verifiable_grant(name: str) -> Grant | None:
 
 
 def connection_report(name: str) -> ReportView | None:
-    """The report of connection `name`: of its newest grant while the user has to decide about it,
-    else of the current one. None where there is nothing to show."""
+    """The report of connection `name`: of the candidate if there is one, else of the current grant;
+    None if there is neither, or it is revoked."""
     return _report_view(get_services().store.overviews.get(name), ())
 
 
@@ -110,7 +110,7 @@ def _report_view(overview: ConnectionOverview, answers: tuple[str, ...]) -> Repo
     grant = overview.candidate or overview.grant
     if grant is None or grant.state is GrantState.REVOKED:
         return None
-    # Asked first: the report of a verification that ends between the two questions is read.
+    # Before the report is read, so that a verification that ends in between is included.
     is_verifying = services.verification_worker.is_verifying(name, grant.generation)
     report = services.store.verification_reports.get(name, grant.generation)
     own = replace(overview, attempt=None)
@@ -125,7 +125,7 @@ def _report_view(overview: ConnectionOverview, answers: tuple[str, ...]) -> Repo
 
 
 def _running(name: str, report: ReportView | None) -> ActivityKind | None:
-    """What this process does with connection `name` now."""
+    """What this process is doing with connection `name` now."""
     if report is not None and report.is_running:
         return ActivityKind.VERIFYING
     progress = get_services().background_checks.progress()
@@ -144,7 +144,7 @@ def _connection_view(
     explanation = None if report and report.is_running else explained.explanation
     is_temporary = _is_temporary(explanation)
     can_verify = bool(explanation) and attempt is None and _can_verify(explained)
-    # An outage at Zoho passes; another refresh token would not help.
+    # A new refresh token doesn't help against an outage at Zoho.
     label = "" if can_verify and is_temporary else _authorize_label(explained)
     is_working = grant is not None and grant.state is GrantState.VERIFIED
     was_revoked = attempt is None and grant is not None and grant.state is GrantState.REVOKED
@@ -172,15 +172,15 @@ def _connection_view(
 
 
 def _progress(explained: ExplainedStatus) -> int | None:
-    """How far a connection is that was never verified, counted in `progress_steps` of the
-    templates; None where these say nothing."""
+    """The step that a connection not verified yet is at, as an index for `progress_steps` of the
+    templates; None if none fits."""
     if explained.attempt is not None or explained.grant is None:
         return 2
     return 3 if explained.grant.state is GrantState.NOT_VERIFIED else None
 
 
 def _can_verify(explained: ExplainedStatus) -> bool:
-    """Whether the live calls can be repeated with the grant that is shown."""
+    """Whether the shown grant can be verified again."""
     grant = explained.grant
     return grant is not None and (
         grant.state is GrantState.VERIFIED
@@ -194,7 +194,8 @@ def _is_mismatch(explained: ExplainedStatus) -> bool:
 
 
 def _authorize_label(explained: ExplainedStatus) -> str:
-    """The words of the button that begins a new authorization, beside an explanation."""
+    """The label of the button beside an explanation that starts a new authorization; empty: no
+    button."""
     grant, attempt = explained.grant, explained.attempt
     if explained.status.state is ConnectionState.OUTCOME_UNKNOWN:
         return "Begin a new consent"
@@ -247,7 +248,7 @@ def _usage_view(grant: Grant) -> UsageView:
 
 
 def _probe_call(grant: Grant) -> str:
-    """The URL of the first read that verified `grant`, else of the account."""
+    """The URL of the first live call that verified `grant`, else of the account."""
     data_center = get_services().zoho.data_center(grant.location)
     for product in products_of(grant.scope):
         organizations = [each for each in grant.organizations if each.product == product.id]
@@ -259,7 +260,7 @@ def _probe_call(grant: Grant) -> str:
 
 
 def compare_grants(new: Grant | None, previous: Grant | None) -> dict[str, Any]:
-    """The grant that waits for a decision, and the previous one."""
+    """Compare a grant that needs a decision with the previous one, for the template."""
     is_previous_in_use = previous is not None and previous.state is GrantState.VERIFIED
     sides = [("The one before, still in use" if is_previous_in_use else "The one before", previous)]
     sides.append(("The new one", new))

@@ -1,4 +1,4 @@
-"""The connections: the list, and what can be done with one."""
+"""The pages of the connections: the list, and the actions on one connection."""
 
 from collections.abc import Sequence
 
@@ -19,13 +19,13 @@ from wizard.zoho import ACCOUNT_SCOPE, parse_scope
 pages = Blueprint("connections", __name__)
 
 MAX_ROWS = 40
-"""More than a person scans, those in need first; the search field finds the others."""
+"""Rows shown at once, those that need attention first; the search field finds the others."""
 
 
 @pages.get("/")
 @reads_snapshot
 def index() -> str:
-    """Every connection at a glance; the first page of onboarding while there is none."""
+    """List the connections; without any, show the first page of onboarding."""
     services = get_services()
     query, progress = request.args.get("q", "").strip(), services.background_checks.progress()
     found = services.store.connections.find(query, MAX_ROWS)
@@ -56,13 +56,13 @@ def index() -> str:
 
 @pages.post("/check")
 def check() -> Response:
-    """Check every connection in the background; the page shows the progress."""
+    """Check every connection in the background."""
     get_services().background_checks.begin(get_services().monitoring.monitored_connections())
     return redirect("/?checked=yes", 303)
 
 
 def _first_rows(rows: Sequence[ConnectionRow], query: str) -> Sequence[ConnectionRow]:
-    """The first rows with `query` in their names, those that need attention before the others."""
+    """The first rows with `query` in their names, those that need attention first."""
     ordered = sorted(rows, key=lambda each: (each.state.tone is not Tone.BAD, each.name))
     return [each for each in ordered if query.lower() in each.name.lower()][:MAX_ROWS]
 
@@ -70,8 +70,8 @@ def _first_rows(rows: Sequence[ConnectionRow], query: str) -> Sequence[Connectio
 @pages.get("/connections/<name>")
 @reads_snapshot
 def show(name: str) -> str:
-    """One connection: its step, its receipt, its use. `told` in the address answers the question
-    of its finding."""
+    """Show one connection: its state, verification report and usage. `answers` in the query answer
+    the diagnosis's questions."""
     paste_summary = current_session().get(onboarding.PASTE_SUMMARIES, {}).get(name, ())
     answers = tuple(request.args.getlist("answer"))
     return render_template(
@@ -91,19 +91,18 @@ def verification_steps(name: str) -> str:
 
 @pages.post("/connections/<name>/authorize")
 def authorize(name: str) -> Response:
-    """Go to Zoho's consent page. What is stored is kept until the new grant is verified."""
+    """Redirect to Zoho's consent page. The current grant is kept until the new one is verified."""
     return consent.begin_authorization(name, ignore_budget="force" in request.form)
 
 
 @pages.post("/connections/<name>/verify")
 def verify(name: str) -> Response:
-    """Climb the ladder of the newest grant once more; `ignore-wait` asks although Zoho wants to be
-    left alone, once."""
+    """Verify the newest grant again; with `ignore-wait`, send one request despite a rate limit."""
     grant = verifiable_grant(name)
     if grant is None:
         raise fail("no-grant", name=name)
-    need = RefreshPurpose.INSISTED if "ignore-wait" in request.form else RefreshPurpose.REQUIRED
-    get_services().verification_worker.submit(name, grant.generation, need)
+    purpose = RefreshPurpose.INSISTED if "ignore-wait" in request.form else RefreshPurpose.REQUIRED
+    get_services().verification_worker.submit(name, grant.generation, purpose)
     return _redirect_to_connection(name)
 
 
@@ -118,21 +117,21 @@ def change_scope(name: str) -> Response:
 
 @pages.post("/connections/<name>/accept")
 def accept(name: str) -> Response:
-    """Use the grant that waits for a decision from now on."""
+    """Use the grant that needs a decision."""
     get_services().authorization.accept(name, _generation())
     return _redirect_to_connection(name)
 
 
 @pages.post("/connections/<name>/discard")
 def discard(name: str) -> Response:
-    """Revoke the grant that waits for a decision; the previous one stays in use."""
+    """Revoke the grant that needs a decision; the previous one stays in use."""
     get_services().authorization.discard(name, _generation())
     return _redirect_to_connection(name)
 
 
 @pages.post("/connections/<name>/link")
 def create_link(name: str) -> str:
-    """A one-time link to this page, for a private window."""
+    """Create a one-time link to this page, for a private window."""
     get_services().store.connections.get(name)
     path = f"/connections/{name}"
     url = f"{get_services().settings.base_url}/browser-link/{get_link_tokens().issue(path)}"
@@ -141,7 +140,7 @@ def create_link(name: str) -> str:
 
 @pages.get("/connections/<name>/remove")
 def confirm_removal(name: str) -> str:
-    """Say what still uses the token, and ask what to do with it."""
+    """Show what still uses the tokens, and ask whether to revoke them."""
     connection = get_services().store.connections.get(name)
     grants = [
         each
@@ -172,7 +171,7 @@ def revoke(name: str) -> Response:
 
 @pages.post("/connections/<name>/remove")
 def remove(name: str) -> Response:
-    """Remove the connection; `how` says whether its tokens are revoked first."""
+    """Remove the connection; `choice` in the form says whether its tokens are revoked first."""
     choice = request.form.get("choice")
     if choice not in ("revoke", "keep"):
         raise fail("page-bad-request")
@@ -188,7 +187,7 @@ _REVOCABLE_STATES = (
     GrantState.MISMATCH,
     GrantState.REPLACED,
 )
-"""States of grants whose refresh token may still be good at Zoho."""
+"""States of grants whose refresh token may still work at Zoho."""
 
 
 def _revoke_all(name: str) -> None:

@@ -1,4 +1,4 @@
-"""The way to Zoho's consent page: for what a connection has, or for more scopes."""
+"""Redirects to Zoho's consent page, for the scopes of a connection or for more."""
 
 from dataclasses import dataclass
 
@@ -15,11 +15,11 @@ from wizard.zoho import missing_scopes, parse_scope
 def begin_authorization(
     name: str, *, ignore_budget: bool = False, additional_scope: tuple[str, ...] = ()
 ) -> Response:
-    """Begin an authorization of connection `name` and send this browser to Zoho with it.
+    """Begin an authorization of connection `name` and redirect this browser to Zoho.
 
-    `scope` is asked for beside what the connection has. The cookie holds a random value and
-    nothing else; only a browser that has it can finish.
-    Raises what `Authorization.begin` raises.
+    `additional_scope` is requested in addition to the connection's scopes. The cookie holds only a
+    random value, which binds the attempt to this browser. Raises what `AuthorizationService.begin`
+    raises.
     """
     attempt = get_services().authorization.begin(
         name, force=ignore_budget, additional_scope=additional_scope
@@ -31,7 +31,7 @@ def begin_authorization(
         max_age=ATTEMPT_LIFETIME,
         path=CALLBACK_PATH,
         httponly=True,
-        # Strict would not be sent on the way back from Zoho.
+        # A Strict cookie isn't sent with the redirect from Zoho.
         samesite="Lax",
     )
     return response
@@ -42,17 +42,17 @@ pages = Blueprint("consent", __name__)
 
 @dataclass(frozen=True)
 class ExtendableConnection:
-    """A connection that the task could be added to."""
+    """A connection that scopes can be added to."""
 
     name: str
     email: str
     refresh_token_count: int
-    """Refresh tokens of that person and the client that live, as far as is known here."""
+    """Known working refresh tokens of this user and client."""
 
 
 @pages.post("/extend-scope")
 def extend_scope() -> Response:
-    """Request more scopes. What is stored is kept until the new grant is verified."""
+    """Request more scopes. The current grant is kept until the new one is verified."""
     scope = parse_scope(request.form.get("scope", ""))
     return begin_authorization(request.form.get("name", ""), additional_scope=scope)
 
@@ -60,8 +60,8 @@ def extend_scope() -> Response:
 def extendable_connections(
     client: Client | None, scope: tuple[str, ...], location: str | None
 ) -> list[ExtendableConnection]:
-    """The proved connections of `client` that may not do all of `scope` yet; in the data centre
-    `location`, where one is wished for."""
+    """The verified connections of `client` that lack part of `scope`; only those in data center
+    `location` if it is given."""
     if client is None:
         return []
     store, request_log = get_services().store, get_services().request_log

@@ -1,4 +1,4 @@
-"""What the pages are given: the services, and what this server knows."""
+"""Access to the services and to the state of this server, for the pages."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -20,7 +20,7 @@ def get_services() -> Services:
 
 
 def reads_snapshot(page: Callable[Parameters, Page]) -> Callable[Parameters, Page]:
-    """Have a page that only reads take everything from one snapshot of the store."""
+    """Decorate a page that only reads: all its reads come from one snapshot of the store."""
 
     @wraps(page)
     def from_snapshot(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Page:
@@ -39,5 +39,5 @@ def get_link_tokens() -> LinkTokens:
 
 
 def peers() -> Peers:
-    """What this server knows of its clients."""
+    """What this server knows about its clients."""
     return cast(Peers, current_app.extensions["peers"])

@@ -1,7 +1,7 @@
-"""The destinations of a connection: how they stand, and what can be done with those there are.
+"""The destinations of a connection: their status, delivery, undo and removal.
 
-Pages make none: a session in a browser must not become a way to write files, or to run commands,
-of its choosing. They show the command that makes one.
+Pages can't add destinations, so that a browser session can't write arbitrary files or run arbitrary
+commands. They show the command that adds one.
 """
 
 from collections.abc import Callable
@@ -24,7 +24,7 @@ pages = Blueprint("destinations", __name__)
 
 @dataclass(frozen=True)
 class DestinationView:
-    """One destination, without any value that was delivered."""
+    """One destination, without delivered values."""
 
     id: int
     target: str
@@ -41,7 +41,7 @@ class DestinationView:
 
 
 def destination_views(name: str) -> list[DestinationView]:
-    """The destinations of connection `name` as they stand now."""
+    """The destinations of connection `name` and their status."""
     services = get_services()
     return [
         _destination_view(services.delivery.check(each))
@@ -50,25 +50,25 @@ def destination_views(name: str) -> list[DestinationView]:
 
 
 def available_profiles() -> list[Profile]:
-    """What can be a destination."""
+    """The profiles that a destination can have."""
     return list(profiles().values())
 
 
 @pages.post("/connections/<name>/deliver")
 def deliver(name: str) -> Response:
-    """Bring the current grant to one destination."""
+    """Deliver the current grant to one destination."""
     return _apply(name, get_services().delivery.deliver)
 
 
 @pages.post("/connections/<name>/undo-delivery")
 def undo(name: str) -> Response:
-    """Put the version before back at one destination."""
+    """Restore the previous content of one destination."""
     return _apply(name, get_services().delivery.undo)
 
 
 @pages.post("/connections/<name>/remove-destination")
 def remove(name: str) -> Response:
-    """Deliver there no more; what it holds stays."""
+    """Stop delivering to one destination, which keeps its content."""
     get_services().delivery.remove(_selected_destination(name))
     return redirect(f"/connections/{name}", 303)
 
@@ -79,7 +79,7 @@ def _apply(name: str, action: Callable[[Destination], Destination]) -> Response:
 
 
 def _selected_destination(name: str) -> Destination:
-    """The destination that the form names, if it is one of this connection's."""
+    """The destination that the form names, if it belongs to this connection."""
     get_services().store.connections.get(name)
     value = request.form.get("destination", "")
     for each in get_services().store.destinations.all(name):

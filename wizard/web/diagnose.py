@@ -1,4 +1,4 @@
-"""Explains a connection, or anything pasted; and the documentation of every code, offline."""
+"""Diagnoses of connections and pasted text, and the documentation of every code."""
 
 from typing import Any
 
@@ -16,15 +16,15 @@ pages = Blueprint("diagnose", __name__)
 
 @pages.get(DIAGNOSE_PATH)
 def show() -> str:
-    """The box that takes anything."""
+    """The form that takes pasted text."""
     return _diagnose_page()
 
 
 @pages.post(DIAGNOSE_PATH)
 def diagnose() -> Response:
-    """Explain what was pasted, or the connection that was chosen.
+    """Explain the pasted text or the chosen connection.
 
-    The text is in the body of the form and never in an address, which browsers and logs keep.
+    The text is in the body of the form, never in a URL, which browsers and logs keep.
     """
     connection_name = request.form.get("name", "")
     text = connection_name or request.form.get("text", "")
@@ -40,7 +40,7 @@ def diagnose() -> Response:
 
 @pages.get("/help")
 def list_codes() -> str:
-    """Every code a finding can have, with its title."""
+    """List the codes, with titles."""
     codes = sorted(code for code, row in message_table().items() if "title" in row)
     titles = {code: explain(Failure(code)).title for code in codes}
     query = request.args.get("q", "").strip()
@@ -51,7 +51,7 @@ def list_codes() -> str:
 
 @pages.get("/help/<code>")
 def show_code(code: str) -> str:
-    """What a code means, for whoever met it in a terminal or a log."""
+    """Explain one code."""
     if "title" not in message_table().get(code, {}):
         raise fail("page-not-found")
     explanation = explain(Failure(code))

@@ -1,4 +1,4 @@
-"""The painter of findings that fill a page of their own."""
+"""Pages that show a failure."""
 
 from flask import Response, make_response, render_template, request
 
@@ -10,8 +10,7 @@ from wizard.web.context import get_services
 
 
 def render_error(failure: Failure, status: int | None = None, *, name: str = "") -> Response:
-    """A page that explains `failure`, with what is known of the connection `name` that it met;
-    by default the one that the address names."""
+    """A page that explains `failure`; `name` is its connection, by default that of the URL."""
     name = name or (request.view_args or {}).get("name", "")
     explanation = _explanation_of(failure, name)
     page = render_template(
@@ -25,7 +24,7 @@ def render_error(failure: Failure, status: int | None = None, *, name: str = "")
 
 
 def _may_go_on(failure: Failure) -> bool:
-    """Whether `failure` keeps a consent from being begun that a person may want all the same."""
+    """Whether `failure` is a limit that the user may ignore to start an authorization."""
     throttled = failure.code == "throttled" and request.endpoint == "connections.authorize"
     return throttled or failure.code == "refresh-tokens-budget"
 

@@ -1,8 +1,7 @@
-"""What every request passes before a page sees it, and what every answer carries.
+"""Checks on every request before a page handles it, and headers on every response.
 
-A local server is reachable by every page the person's browser has open. So the name it was asked
-under is compared exactly (a foreign name that was rebound to this machine is refused), and what
-changes anything must come from one of our own pages.
+Any web page open in the user's browser can send requests to a local server. So the Host header must
+match exactly, which stops DNS rebinding, and a POST must come from one of our own pages.
 """
 
 import logging
@@ -22,14 +21,14 @@ MAX_BODY_BYTES = 64 * 1024
 CALLBACK_PATH = "/callback"
 DIAGNOSE_PATH = "/diagnose"
 MAX_PASTE_BYTES = 4 * 1024 * 1024
-"""A paste of a million characters, as a form writes them."""
+"""A paste of a million characters, form-encoded."""
 
 
 def content_security_policy(accounts_servers: Iterable[str]) -> str:
     """The content security policy.
 
-    `form-action` names the accounts servers because browsers apply it to the redirect that
-    answers a form, and that is how an authorization begins.
+    `form-action` includes the accounts servers because browsers apply it to redirects after a form,
+    and an authorization starts with one.
     """
     origins = {f"{url.scheme}://{url.netloc}" for url in map(urlsplit, accounts_servers)}
     return (
@@ -47,10 +46,11 @@ def rejection_code(
     fetch_site: str | None,
     is_navigation: bool,
 ) -> str | None:
-    """Judge a request by its envelope: the code of the refusal, None where it may pass.
+    """Judge a request by its headers: the failure code, or None if it may pass.
 
-    `site` is `Sec-Fetch-Site`, `navigates` tells that `Sec-Fetch-Mode` and `-Dest` speak of a
-    page being opened. Older browsers send neither; there the CSRF token decides alone.
+    `fetch_site` is `Sec-Fetch-Site`; `is_navigation` is whether `Sec-Fetch-Mode` and
+    `Sec-Fetch-Dest` describe the opening of a page. Older browsers send none of these; there the
+    CSRF token decides.
     """
     if host != own_host:
         return "page-wrong-host"
@@ -68,7 +68,7 @@ def rejection_code(
 
 
 def install(app: Flask, port: int, accounts_servers: Iterable[str]) -> None:
-    """Put the guard before every route of `app`, static files and unknown paths included."""
+    """Add the guard to every route of `app`, including static files and unknown paths."""
     own_host = f"localhost:{port}"
     content_policy = content_security_policy(accounts_servers)
     app.config.update(
@@ -84,7 +84,7 @@ def install(app: Flask, port: int, accounts_servers: Iterable[str]) -> None:
             request.max_content_length = request.max_form_memory_size = MAX_PASTE_BYTES
         host = request.environ.get("HTTP_HOST", "")
         if not request.environ.get("REQUEST_URI", "/").startswith("/"):
-            host = ""  # the absolute form names a host that outranks the header (RFC 9112, 3.2.2)
+            host = ""  # the host of an absolute URI overrides the header (RFC 9112, 3.2.2)
         if (host, request.path, request.method) == (f"127.0.0.1:{port}", "/", "GET"):
             return redirect(f"http://{own_host}/")
         headers = request.headers
@@ -107,7 +107,7 @@ def install(app: Flask, port: int, accounts_servers: Iterable[str]) -> None:
             {
                 "Content-Security-Policy": content_policy,
                 "X-Content-Type-Options": "nosniff",
-                # Under `no-referrer` a browser sends `Origin: null` with our own forms.
+                # With `no-referrer`, browsers send `Origin: null` with our own forms.
                 "Referrer-Policy": "no-referrer"
                 if request.path == CALLBACK_PATH
                 else "same-origin",
@@ -121,7 +121,7 @@ def install(app: Flask, port: int, accounts_servers: Iterable[str]) -> None:
 
 
 def _log_request(response: Response) -> None:
-    # The rule and not the path: a launch token is part of its path, a code of its query.
+    # The rule, not the URL, which may contain a link token or an authorization code.
     rule = request.url_rule.rule if request.url_rule else "(unknown path)"
     seconds = time.monotonic() - g.get("started_at", time.monotonic())
     access_log.info("%s %s %d %.0f ms", request.method, rule, response.status_code, seconds * 1000)

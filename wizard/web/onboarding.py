@@ -1,7 +1,7 @@
-"""A new connection: the task, then the client, then off to Zoho.
+"""The pages for a new connection: presets first, then the client, then Zoho.
 
-The first page is a plain GET form whose answer is the address of the second, so Back, reload and
-a second tab do what people expect. Only the second page's button changes anything.
+The first page is a GET form that leads to the second page, so Back, reload and a second tab work.
+Only the second page's button stores anything.
 """
 
 import re
@@ -31,14 +31,14 @@ pages = Blueprint("onboarding", __name__)
 
 MAX_SUGGESTED_NAME_CHARACTERS = 40
 BEGUN_CONNECTIONS = "begun_connections"
-"""In the session: wish → the connection that was last begun with it."""
+"""Session key: by connection request, the connection last started with it."""
 PASTE_SUMMARIES = "paste_summaries"
-"""In the session: connection → what was read from the paste that made its client."""
+"""Session key: by connection, what was read from the paste that registered its client."""
 
 
 @dataclass(frozen=True)
 class ConnectionForm:
-    """The fields of the first page as they were filled in, to be shown again."""
+    """The fields of the first page as filled in."""
 
     location: str = ""
     zoho_url: str = ""
@@ -54,7 +54,7 @@ class ConnectionForm:
         return cls(**texts, preset_ids=preset_ids)
 
     def to_connection_request(self) -> ConnectionRequest | None:
-        """What is wished for; None when nothing has been chosen yet. Raises `WizardError`."""
+        """The request, or None if no preset or scope is chosen. Raises `WizardError`."""
         if not self.preset_ids and not self.scope.strip():
             return None
         return ConnectionRequest.of(self.preset_ids, self.scope, self._location())
@@ -70,20 +70,20 @@ class ConnectionForm:
 
 @dataclass(frozen=True)
 class Failed:
-    """What came of pressing the second page's button."""
+    """A failed submission of the second page."""
 
     failure: Failure
     client: Client | None = None
-    """The client that was settled on before it failed."""
+    """The client, if it was known before the failure."""
     box: pasted.Box | None = None
-    """The paste box that the failure is about; None: there is none."""
+    """The paste box if the failure concerns it."""
     is_secret_stored: bool = False
     """The offered secret was stored before it failed."""
 
 
 @pages.get("/connections/new")
 def new() -> str | Response:
-    """The first page, or, once a task is chosen, the second."""
+    """The first page, or the second if a preset is chosen."""
     form = ConnectionForm.from_request()
     try:
         connection_request = form.to_connection_request()
@@ -102,8 +102,8 @@ def new() -> str | Response:
 
 
 def _pending_connection(connection_request: ConnectionRequest) -> str | None:
-    """The connection that this browser was sent to Zoho for with this very wish, and that still
-    waits: the Back button leads from Zoho's page to here. Whoever comes again wants another."""
+    """The open connection for which this browser was sent to Zoho with the same request, once: the
+    Back button from Zoho's page leads here. A later visit is for a new connection."""
     name = current_session().get(BEGUN_CONNECTIONS, {}).pop(connection_request, None)
     pending = {each.connection for each in get_services().store.attempts.open()}
     return name if name in pending else None
@@ -111,7 +111,7 @@ def _pending_connection(connection_request: ConnectionRequest) -> str | None:
 
 @pages.post("/connections")
 def create() -> Response:
-    """Register the client where one was pasted, create the connection, and go to Zoho."""
+    """Register a pasted client, store the connection, and redirect to Zoho."""
     form = request.form
     connection_request = ConnectionRequest.of(
         filter(None, form.get("preset_ids", "").split(",")),
@@ -136,7 +136,7 @@ def create() -> Response:
     except WizardError as error:
         if not error.failure.temporary:
             return render_error(error.failure, name=name)
-        # Nothing of it is lost: the form stands there again, to be pressed when the wait is over.
+        # Show the form again, to be submitted when the wait is over.
         get_services().store.connections.remove(name)
         failed = Failed(error.failure, client, None, pasted.accepts_new_secret())
         return make_response(client_page(connection_request, name=name, failed=failed), 503)
@@ -147,8 +147,8 @@ def create() -> Response:
 
 
 def _credentials() -> Credentials | None:
-    """What was pasted, or kept of a paste; None where a stored client was chosen and nothing
-    stands in the box. Raises as `parse_credentials` does."""
+    """The pasted or kept credentials; None if a stored client is chosen and the box is empty.
+    Raises what `parse_credentials` raises."""
     chosen = bool(request.form.get("client_id"))
     return None if chosen and not pasted.filled() else pasted.pasted()
 
@@ -168,7 +168,7 @@ def _resolve_client(
 
 
 def preset_page(form: ConnectionForm, explanation: Explanation | None = None) -> str:
-    """The first page: data centre and task."""
+    """The first page: data center and presets."""
     clients = get_services().store.clients.all()
     location = form.location or (clients[0].location if len(clients) == 1 else "")
     return render_template(
@@ -191,7 +191,7 @@ def preset_page(form: ConnectionForm, explanation: Explanation | None = None) ->
 def client_page(
     connection_request: ConnectionRequest, *, name: str = "", failed: Failed | None = None
 ) -> str:
-    """The second page: the client, what the connection may do, and its name."""
+    """The second page: the client, the scopes, and the name."""
     clients = get_services().store.clients.all()
     box = failed.box if failed else None
     is_new_client = request.args.get("client") == "new" or box is not None
@@ -238,7 +238,7 @@ def client_page(
 def _chosen(
     clients: Sequence[Client], request_form: ConnectionRequest, failed: Failed | None
 ) -> Client | None:
-    """The client that the page connects with: the one it was settled on, else the likeliest."""
+    """The client to preselect: the one already determined, else the most likely one."""
     chosen = request.args.get("client") or request.form.get("client_id")
     if failed is not None and failed.client is not None:
         chosen = failed.client.client_id
@@ -253,7 +253,7 @@ def _most_likely_client(clients: Sequence[Client], location: str | None) -> Clie
 
 
 def _missing_secret_url(client: Client | None, location: str | None) -> str | None:
-    """Where the secret of `location` is stored, if `client` has none that may be sent there."""
+    """The URL where the secret of `location` is added, if `client` lacks it."""
     if client is None or location is None or client.secret_for(location):
         return None
     return f"/clients/{client.client_id}?location={location}"
@@ -279,7 +279,7 @@ def _title(connection_request: ConnectionRequest) -> str:
 
 
 def _suggested_name(connection_request: ConnectionRequest) -> str:
-    """A name after the task that no connection has."""
+    """An unused name derived from the preset."""
     base_name = (
         connection_request.preset_ids[0]
         if connection_request.preset_ids
@@ -293,7 +293,7 @@ def _suggested_name(connection_request: ConnectionRequest) -> str:
 def _client_page_url(
     connection_request: ConnectionRequest, location: str | None, **parameters: str
 ) -> str:
-    """Where the second page stands for `wish`."""
+    """The URL of the second page for this request."""
     query = {
         **parameters,
         "preset": connection_request.preset_ids,

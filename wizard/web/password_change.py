@@ -1,4 +1,4 @@
-"""The guide for a change of password: what hangs on it, what to leave unticked, a check after."""
+"""The guide for a password change: what it affects, which box to leave unticked, and a check."""
 
 from dataclasses import replace
 
@@ -18,7 +18,7 @@ PASSWORD_CHANGE_PATH = "/password-change"  # noqa: S105 - no secret
 
 @pages.get(PASSWORD_CHANGE_PATH)
 def show() -> str:
-    """Each account, and what hangs on its password."""
+    """Show each account and the connections that depend on its password."""
     account_risks = _risks(request.args.get("email", ""))
     progress = get_services().background_checks.progress()
     checking = progress.remaining if progress else frozenset()
@@ -48,7 +48,7 @@ def show() -> str:
 
 @pages.post(f"{PASSWORD_CHANGE_PATH}/check")
 def check() -> Response:
-    """Have everything checked that hangs on an account; the page shows how it goes."""
+    """Check the connections of an account in the background."""
     email = request.form.get("email", "")
     get_services().background_checks.begin(
         name for risk in _risks(email) for name in risk.connection_names

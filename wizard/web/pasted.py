@@ -1,7 +1,7 @@
-"""The paste box for a client's id and secret, and what is kept of a paste when its form fails.
+"""The paste box for a client's ID and secret, and the paste that is kept if its form fails.
 
-A secret never goes back into a page. What was pasted stays in the memory of the browser's session
-until the form succeeds, so that a taken name or a rate limit costs nobody a second paste.
+A secret is never sent back in a page. It stays in the memory of the session until the form
+succeeds, so that a taken name or a rate limit requires no second paste.
 """
 
 from dataclasses import dataclass, field
@@ -15,10 +15,10 @@ from wizard.model import Failure, FailureKind
 from wizard.web.sessions import current_session
 
 KEPT = "pasted"
-"""In the session: form → what was pasted into it last, while it has not succeeded."""
+"""Session key: by form, what was last pasted into it."""
 
 MAX_KEPT = 4
-"""Forms of a session for which a paste is kept, the newest ones."""
+"""Forms per session for which a paste is kept, the newest ones."""
 
 DIFFERS = "secret-differs"
 
@@ -28,14 +28,14 @@ class Box:
     """What a page shows of the paste box after a failure; never a secret."""
 
     client_id: str = ""
-    """The id that need not be pasted again; empty where none was understood."""
+    """The ID that is kept; empty if none was recognized."""
     has_secret: bool = False
-    """The secret that was pasted with it is kept, too."""
+    """The pasted secret is kept, too."""
     understood: tuple[str, ...] = ()
     offers: bool = False
-    """Zoho accepts the kept secret, which differs from the stored one: it can be used instead."""
+    """Zoho accepts the kept secret, which differs from the stored one: it can replace it."""
     form_id: str = field(default_factory=lambda: token_urlsafe(8))
-    """Names the form, so that two tabs keep apart what was pasted into each."""
+    """Tells apart the forms of two tabs."""
 
 
 @dataclass(frozen=True)
@@ -48,14 +48,14 @@ class Kept:
 
 
 def filled() -> bool:
-    """Whether something was pasted into the box of the form that was sent."""
+    """Whether something was pasted into the submitted box."""
     return bool(_text())
 
 
 def pasted() -> Credentials:
-    """What stands in the box of the form, completed by what was kept for it.
+    """The pasted credentials, completed by what was kept for the form.
 
-    Raises as `parse_credentials` does.
+    Raises what `parse_credentials` raises.
     """
     text, kept, client_id = _text(), _kept(), request.form.get("kept", "")
     if kept and kept.credentials.client_id == client_id and not text:
@@ -69,14 +69,14 @@ def pasted() -> Credentials:
 
 
 def accepts_new_secret() -> bool:
-    """Whether the person accepted the offer to use the kept secret as the client's new one. What
-    stands in the box is another paste, which nobody has seen an offer for."""
+    """Whether the user agreed to store the kept secret as the client's new one. Agreement to an
+    earlier offer doesn't cover another paste."""
     return "replace" in request.form and not filled()
 
 
 def keep(failure: Failure) -> Box:
-    """Keep what was pasted as far as `failure` allows; what the page may show of it. A paste that
-    is refused or not understood leaves what was kept for its form before."""
+    """Keep the paste if `failure` allows it; return what the page may show. A paste that is refused
+    or can't be parsed leaves the one kept before."""
     before, fallback = _kept(), request.form.get("kept", "")
     try:
         credentials = pasted()
@@ -107,7 +107,7 @@ def _is_pair_rejected(failure: Failure) -> bool:
 
 
 def forget() -> None:
-    """Keep nothing for this form: its client is settled."""
+    """Drop the paste of this form."""
     current_session().get(KEPT, {}).pop(_form_id(), None)
 
 
@@ -126,7 +126,7 @@ def _box(kept: Kept) -> Box:
 
 
 def understood(credentials: Credentials) -> tuple[str, ...]:
-    """What was read from a paste; never a secret."""
+    """What was read from a paste, for people; never a secret."""
     length = len(credentials.client_secret)
     read = (f"the client ID {credentials.client_id}", f"a secret of {length} characters")
     return (*read, *credentials.notes)

@@ -1,8 +1,8 @@
-"""The page "Repair n connections": one plan, one tab, one consent after the other.
+"""The page of a re-authorization: its plan, its progress, and one consent after the other.
 
-How far a repair is, is read from the store at every request: closing the browser, a crash and a
-second tab change nothing. Where a consent comes home to it, the next one opens by itself, but
-never before it is known who consented, nor where somebody else must sign in.
+Progress is read from the store at every request, so it survives a closed browser, a crash and a
+second tab. After a consent the next one opens automatically, unless it isn't known yet who
+consented or a different account must sign in.
 """
 
 from collections.abc import Callable
@@ -36,10 +36,10 @@ pages = Blueprint("reauthorization", __name__)
 
 REAUTHORIZE_PATH = "/reauthorize"
 REAUTHORIZED_NAMES = "reauthorized_names"
-"""The key of a session for the connections whose re-authorization it has shown."""
+"""Session key: the connections whose re-authorization this browser has shown."""
 
 CONTINUE_URL = f"{REAUTHORIZE_PATH}?continue=yes"
-"""Where the browser goes after a consent that succeeded: the next one may open by itself."""
+"""Where the browser goes after a successful consent: the next one may open automatically."""
 
 AUTHORIZED_STATES = frozenset(
     {
@@ -51,10 +51,10 @@ AUTHORIZED_STATES = frozenset(
         ItemState.REAUTHORIZED,
     }
 )
-"""States in which somebody has signed in and accepted since the re-authorization began."""
+"""States in which the user has consented since the re-authorization began."""
 
 POLLED_ACTIONS = frozenset({Action.VERIFYING, Action.DELIVERING, Action.WAIT})
-"""Steps that end without the person, so that the page watches for their end."""
+"""Actions that end without the user, so the page polls."""
 
 
 @dataclass(frozen=True)
@@ -81,8 +81,8 @@ class ItemView:
 @pages.get(REAUTHORIZE_PATH)
 @reads_snapshot
 def show() -> str:
-    """The repair under way; else the plan of one, of the connections named or of all dead ones;
-    else the proofs of the one that this browser saw last, which a terminal may have ended."""
+    """The current re-authorization; else a plan, for the connections in `names` or all that need
+    one; else the results of the last re-authorization that this browser has shown."""
     service = get_services().reauthorization
     current = service.current_and_next()
     if current is not None and not request.args.get("names"):
@@ -143,7 +143,7 @@ def _progress_page(reauthorization: Reauthorization, next_action: NextAction) ->
 def _is_first_authorization(
     reauthorization: Reauthorization, item: ReauthorizationItem | None
 ) -> bool:
-    """Whether nobody has consented for the line's account and data centre yet."""
+    """Whether nobody has consented yet for the item's account and data center."""
     return item is not None and not any(
         (each.email, each.location) == (item.email, item.location)
         and each.state in AUTHORIZED_STATES
@@ -152,7 +152,7 @@ def _is_first_authorization(
 
 
 def _continues_automatically(next_action: NextAction) -> bool:
-    """Whether the next consent may open by itself, in this window and in no other."""
+    """Whether the next consent may open automatically in this window."""
     is_consent = next_action.action is Action.CONSENT and "continue" in request.args
     return is_consent and not get_assistance().is_running
 
@@ -184,29 +184,29 @@ def _compare_grants(item: ReauthorizationItem) -> dict[str, object]:
 
 
 def _seconds_until(until: datetime | None) -> int:
-    """Seconds to wait, at least one where there is something to wait for."""
+    """Seconds to wait: at least 1 if `until` is given, else 0."""
     return max(1, round((until - get_services().clock()).total_seconds())) if until else 0
 
 
-# --- What can be done -----------------------------------------------------------------------------
+# --- Actions --------------------------------------------------------------------------------------
 
 
 @pages.post(REAUTHORIZE_PATH)
 def begin() -> Response:
-    """Begin the re-authorization that the plan has shown, and go to the first consent."""
+    """Begin the planned re-authorization and go to the first consent."""
     get_services().reauthorization.begin(tuple(request.form.get("names", "").split()))
     return _redirect_to_consent()
 
 
 @pages.post(f"{REAUTHORIZE_PATH}/next")
 def next_consent() -> Response:
-    """Go to the next consent, which is what the page would do by itself."""
+    """Go to the next consent."""
     return _redirect_to_consent()
 
 
 @pages.post(f"{REAUTHORIZE_PATH}/assist")
 def assist() -> Response:
-    """Go on in the assisted browser, in a window of its own; begin what a plan has shown."""
+    """Continue in the assisted browser; begin a planned re-authorization first."""
     if names := tuple(request.form.get("names", "").split()):
         get_services().reauthorization.begin(names)
     get_services().reauthorization.resume()
@@ -216,21 +216,21 @@ def assist() -> Response:
 
 @pages.post(f"{REAUTHORIZE_PATH}/pause")
 def pause() -> Response:
-    """Begin no further consent for now."""
+    """Start no further consent for now."""
     get_services().reauthorization.pause()
     return _redirect_to_page()
 
 
 @pages.post(f"{REAUTHORIZE_PATH}/resume")
 def resume() -> Response:
-    """Go on after a pause."""
+    """Continue after a pause."""
     get_services().reauthorization.resume()
     return _redirect_to_page()
 
 
 @pages.post(f"{REAUTHORIZE_PATH}/link")
 def create_link() -> str:
-    """A one-time link to this page, for a private window."""
+    """Create a one-time link to this page, for a private window."""
     link_token = get_link_tokens().issue(REAUTHORIZE_PATH)
     url = f"{get_services().settings.base_url}/browser-link/{link_token}"
     return render_template("browser_link.html", name="the repair", path=REAUTHORIZE_PATH, url=url)
@@ -238,7 +238,7 @@ def create_link() -> str:
 
 @pages.post(f"{REAUTHORIZE_PATH}/end")
 def end() -> Response:
-    """End the re-authorization; connections that it did not reach stay as they are."""
+    """End the re-authorization; connections that it didn't reach stay as they are."""
     get_services().reauthorization.end()
     current_session().pop(REAUTHORIZED_NAMES, None)
     return redirect("/", 303)
@@ -252,13 +252,13 @@ def skip(name: str) -> Response:
 
 @pages.post(f"{REAUTHORIZE_PATH}/<name>/accept")
 def accept(name: str) -> Response:
-    """Use the grant that waits for a decision from now on."""
+    """Use the grant that needs a decision."""
     return _apply_decision(get_services().reauthorization.accept, name)
 
 
 @pages.post(f"{REAUTHORIZE_PATH}/<name>/discard")
 def discard(name: str) -> Response:
-    """Revoke the grant that waits for a decision, and authorize again."""
+    """Revoke the grant that needs a decision, and authorize again."""
     return _apply_decision(get_services().reauthorization.discard, name)
 
 
@@ -273,8 +273,8 @@ def verify(name: str) -> Response:
 
 
 def return_url(name: str, *, is_success: bool) -> str:
-    """Where a consent for connection `name` comes home, which went `well` or did not: the repair
-    that it is part of, else its page."""
+    """Where to redirect after a consent for connection `name`, which succeeded or not: to the
+    re-authorization that it is part of, else to its page."""
     reauthorization = get_services().reauthorization.current()
     is_included = reauthorization is not None and any(
         each.connection == name for each in reauthorization.items
@@ -285,7 +285,7 @@ def return_url(name: str, *, is_success: bool) -> str:
 
 
 def _redirect_to_consent() -> Response:
-    """To Zoho, where the next step is a consent; else to the page, which says what it is."""
+    """Redirect to Zoho if a consent is next, else to the page, which says what is next."""
     next_action = get_services().reauthorization.next_action()
     if next_action is None or next_action.action is not Action.CONSENT or next_action.item is None:
         return _redirect_to_page()

@@ -1,4 +1,4 @@
-"""The server of the pages: loopback only, on both of its addresses, and stopped with care."""
+"""The server of the pages: on both loopback addresses, with an orderly shutdown."""
 
 import errno
 import socket
@@ -20,19 +20,19 @@ from wizard.web.assistance import Assistance, AssistedRunFactory
 from wizard.web.sessions import PRINTED_LINK_LIFETIME_SECONDS, LinkTokens
 
 OPENED_LINK_LIFETIME_SECONDS = 60
-"""A link we hand to a browser ourselves is used at once."""
+"""A link that we open in a browser ourselves is used at once."""
 SHUTDOWN_TIMEOUT_SECONDS = 30
-"""Longer than one call to Zoho may take, so that a code sent there is never left unanswered."""
+"""Longer than one call to Zoho, so that the exchange of a code isn't cut off."""
 THREADS = 8
 MAX_BODY_BYTES = 8 * 1024 * 1024
-"""Bytes. The guard is stricter, but is asked only when a body has been received and stored."""
+"""Bytes. The guard's limit is lower, but applies only after the body was received."""
 
 
 def bind_sockets(port: int) -> list[socket.socket]:
-    """Sockets on 127.0.0.1 and, where the machine has IPv6, on ::1.
+    """Bind 127.0.0.1 and, if the machine has IPv6, ::1.
 
-    Both, because `localhost` may mean either: a stranger on the other one would receive the
-    codes meant for us. Raises `port-in-use` when either is taken.
+    `localhost` may mean either: another program on the other one would receive our codes. Raises
+    ``port-in-use`` if either is taken.
     """
     sockets: list[socket.socket] = []
     for family, host in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
@@ -53,12 +53,12 @@ def _bind_socket(family: socket.AddressFamily, host: str, port: int) -> socket.s
         if sys.platform == "win32":
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
         else:
-            # Only lets a port be taken again at once after a restart; a listener keeps it.
+            # Allows a restart to reuse the port at once; an active listener still blocks it.
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
             bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         bound.bind((host, port))
-        # Two sockets may be bound to one port until one of them listens.
+        # Two sockets can be bound to one port until one of them listens.
         bound.listen(64)
     except OSError:
         bound.close()
@@ -67,7 +67,7 @@ def _bind_socket(family: socket.AddressFamily, host: str, port: int) -> socket.s
 
 
 class Server:
-    """The pages of one house, served from a thread of its own."""
+    """The pages of one installation, served by a thread."""
 
     def __init__(
         self,
@@ -101,24 +101,24 @@ class Server:
         self._thread = threading.Thread(target=self._serve, name="pages", daemon=True)
 
     def start(self) -> None:
-        """Begin to answer."""
+        """Begin to serve."""
         self._thread.start()
 
     def new_browser_link(self, path: str = "/", *, is_printed: bool = True) -> str:
         """A one-time link that signs a browser in and leads to `path`.
 
-        Good for 10 minutes when it is `printed`, for 1 minute when we open the browser.
+        Valid for 10 minutes if `is_printed`, for 1 minute if we open the browser.
         """
         lifetime = PRINTED_LINK_LIFETIME_SECONDS if is_printed else OPENED_LINK_LIFETIME_SECONDS
         return f"{self._base_url}/browser-link/{self.link_tokens.issue(path, lifetime)}"
 
     def wait(self) -> None:
-        """Block until the server has been stopped."""
+        """Block until the server has stopped."""
         self._thread.join()
 
     def stop(self) -> None:
-        """Accept nothing more, let what is under way answer (at most 30 s), and close; so does an
-        assisted window that was opened from here."""
+        """Accept no further requests, finish the current ones (at most 30 seconds), close, and stop
+        an assisted browser that was started here."""
         self._assistance.stop()
         self._stop_event.set()
         if self._thread.is_alive():
@@ -151,7 +151,7 @@ class Server:
 def serve(
     services: Services, port: int | None = None, start_assist: AssistedRunFactory | None = None
 ) -> Server:
-    """Start the pages of `house`; `assist` starts the assisted browser. Raises `port-in-use`."""
+    """Start the pages; `start_assist` starts the assisted browser. Raises ``port-in-use``."""
     server = Server(services, port or services.settings.port, start_assist)
     server.start()
     return server

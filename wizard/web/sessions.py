@@ -1,7 +1,7 @@
-"""Who may look: one-time launch links, and the sessions they open.
+"""One-time browser links, and the sessions they open.
 
-Everything is kept in memory and dies with the server. Time here is elapsed time, not the time of
-day: a clock that is set back or forward neither prolongs a session nor ends one.
+Both are kept in memory only. Time is monotonic, so a changed system clock neither extends nor ends
+a session.
 """
 
 import hashlib
@@ -17,15 +17,15 @@ from flask.sessions import SessionInterface, SessionMixin
 from flask.wrappers import Request, Response
 
 ElapsedSeconds = Callable[[], float]
-"""Seconds since some fixed moment; never goes back."""
+"""Monotonic seconds."""
 
 PRINTED_LINK_LIFETIME_SECONDS = 600
-"""A link printed on a terminal must survive being carried to a browser by hand."""
+"""A printed link must last until someone copies it to a browser."""
 MAX_LINKS = 64
-"""More than anybody holds in hand; the oldest gives way, so that memory stays flat."""
+"""At this limit, the oldest link is dropped, which bounds memory."""
 IDLE_TIMEOUT_SECONDS = 30 * 60
 SESSION_LIFETIME_SECONDS = 12 * 60 * 60
-"""A working day: after it the person shows again that the machine is theirs."""
+"""A working day; then a new one-time link is needed."""
 
 
 def _digest(token: str) -> bytes:
@@ -33,7 +33,7 @@ def _digest(token: str) -> bytes:
 
 
 class LinkTokens:
-    """One-time tokens of 256 bits, each good for one visit to one of our own paths."""
+    """One-time tokens of 256 bits, each valid for one visit to one path."""
 
     def __init__(self, elapsed: ElapsedSeconds = time.monotonic) -> None:
         self._elapsed = elapsed
@@ -43,7 +43,7 @@ class LinkTokens:
     def issue(
         self, path: str = "/", lifetime_seconds: float = PRINTED_LINK_LIFETIME_SECONDS
     ) -> str:
-        """A new token that leads to `path`, for `lifetime` seconds."""
+        """Create a token that leads to `path` for `lifetime_seconds`."""
         token = secrets.token_urlsafe(32)
         with self._lock:
             while len(self._valid_tokens) >= MAX_LINKS:
@@ -52,18 +52,18 @@ class LinkTokens:
         return token
 
     def redeem(self, token: str) -> str | None:
-        """The path that `token` leads to, once; None when it is unknown, used or too old."""
+        """Use `token` and return its path; None if it is unknown, used or expired."""
         with self._lock:
             path, expires_at = self._valid_tokens.pop(_digest(token), ("", 0.0))
         return path if path and self._elapsed() < expires_at else None
 
 
 class Session(dict[str, Any], SessionMixin):
-    """What the server remembers of one browser. Without an `id` it is nobody's and not kept."""
+    """The server's data about one browser. Without an `id` it isn't signed in and isn't kept."""
 
     id: str | None = None
     needs_cookie = False
-    """The browser has yet to be told the id."""
+    """The cookie must be sent or deleted."""
 
     @property
     def is_signed_in(self) -> bool:
@@ -71,7 +71,7 @@ class Session(dict[str, Any], SessionMixin):
 
 
 def current_session() -> Session:
-    """The session of the browser that is being answered."""
+    """The session of the current request."""
     return cast(Session, session._get_current_object())  # type: ignore[attr-defined]
 
 
@@ -83,7 +83,7 @@ class _StoredSession:
 
 
 class SessionStore(SessionInterface):
-    """The sessions of one server; Flask asks it at the start and the end of every request."""
+    """The sessions of one server, as Flask's session interface."""
 
     def __init__(self, cookie_name: str, elapsed: ElapsedSeconds = time.monotonic) -> None:
         self.cookie_name = cookie_name
@@ -92,7 +92,7 @@ class SessionStore(SessionInterface):
         self._lock = threading.Lock()
 
     def start(self, session: Session) -> None:
-        """Sign this browser in under a new id; whatever id it came with is no longer good."""
+        """Sign this browser in under a new ID; a previous ID becomes invalid."""
         self.end(session)
         session.id, session.needs_cookie = secrets.token_urlsafe(32), True
         now = self._elapsed()
@@ -103,7 +103,7 @@ class SessionStore(SessionInterface):
             self._sessions[_digest(session.id)] = _StoredSession(session, now, now)
 
     def end(self, session: Session) -> None:
-        """Forget the session, here and not only in the browser."""
+        """Delete the session, on the server and in the browser."""
         if session.id is not None:
             with self._lock:
                 self._sessions.pop(_digest(session.id), None)
@@ -111,7 +111,7 @@ class SessionStore(SessionInterface):
         session.id, session.needs_cookie = None, True
 
     def open_session(self, app: Flask, request: Request) -> Session:
-        """The session that the browser's cookie names, else nobody's."""
+        """The session of the browser's cookie, else an empty one."""
         key, now = _digest(request.cookies.get(self.cookie_name, "")), self._elapsed()
         with self._lock:
             stored = self._sessions.get(key)
@@ -122,14 +122,14 @@ class SessionStore(SessionInterface):
             return stored.session
 
     def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
-        """Tell the browser a new id, or to forget the old one."""
+        """Send the cookie, or delete it."""
         if not isinstance(session, Session) or not session.needs_cookie:
             return
         session.needs_cookie = False
         if session.id is None:
             response.delete_cookie(self.cookie_name, httponly=True, samesite="Lax")
         else:
-            # Strict would not be sent on the redirect that follows Zoho's consent page.
+            # A Strict cookie isn't sent with the redirect from Zoho.
             response.set_cookie(self.cookie_name, session.id, httponly=True, samesite="Lax")
 
     @staticmethod

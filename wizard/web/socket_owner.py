@@ -1,10 +1,10 @@
-"""Which user of this machine is at the other end of a connection to a loopback address.
+"""Which user of this machine is at the other end of a loopback connection.
 
-Cookies know no ports: a browser sends the session's to every server on `localhost`, another user's
-included, who may send it back to us. So where the system says whose a connection is, it must be
-ours or root's. Linux says so in ``/proc/net/tcp`` and ``/proc/net/tcp6``. `learn` connects to
-itself and looks itself up there. Where that works, a connection that is not found is refused;
-elsewhere (another system, a simulator without these tables) the session decides alone.
+Cookies ignore ports: a browser sends the session cookie to every server on `localhost`, including
+another user's, who could replay it here. So a connection must be ours or root's wherever the system
+tells the owner, as Linux does in ``/proc/net/tcp`` and ``/proc/net/tcp6``. `learn` tests this with
+connections to itself. Where it works, a connection that isn't found is refused; elsewhere the
+session alone decides.
 """
 
 import os
@@ -19,47 +19,46 @@ from pathlib import Path
 TCP_TABLES = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
 
 ROOT_UID = 0
-"""Root may read our memory anyway, and forwarders of ports (containers, WSL) run as root."""
+"""Root can read our memory anyway, and port forwarders (containers, WSL) run as root."""
 
 ALIVE = frozenset({"01", "04", "05", "08"})
-"""ESTABLISHED, FIN_WAIT1, FIN_WAIT2 and CLOSE_WAIT: the states of a client's end whose other end a
-server has accepted. In SYN_SENT another program may be trying to use a port that was used before.
-"""
+"""ESTABLISHED, FIN_WAIT1, FIN_WAIT2 and CLOSE_WAIT: the states of a client's end after the server
+accepted. A socket in SYN_SENT may be another program's, on a reused port."""
 
 NO_INODE = "0"
-"""A socket that no process has open: Linux gives it no owner, and prints 0, which is root's uid.
-Whoever sends a request and closes at once must not pass for root."""
+"""The inode of a socket that no process has open. Linux then prints uid 0, so a client that closes
+at once would pass for root."""
 
 TRIES = 3
-"""A table is read in pieces; a row can be missed while others come and go."""
+"""A table is read in parts, so a row can be missed while others change."""
 
 WAYS = {socket.AF_INET: ("127.0.0.1", "::ffff:127.0.0.1"), socket.AF_INET6: ("::1",)}
-"""How a client reaches a listener of each family. An IPv6 socket that is connected to a mapped
-address arrives as IPv4, and stands in the table of IPv6."""
+"""How a client reaches a listener of each family. An IPv6 socket connected to a mapped address
+arrives as IPv4, but is in the table of IPv6."""
 
 End = tuple[str, int]
-"""An address and a port."""
+"""Address and port."""
 Connection = tuple[End, End]
 """The client's end and the server's."""
 
 
 @dataclass(frozen=True)
 class Peers:
-    """What the system tells of the clients of our listeners."""
+    """What the system tells about the clients of our listeners."""
 
     tables: Sequence[Path]
     is_listed: Mapping[socket.AddressFamily, bool]
-    """For a listener's family, whether every connection to it can be found in the tables."""
+    """By the listener's family: whether every connection to it is in the tables."""
 
     @property
     def access_check(self) -> str:
-        """What decides who is answered, a key of the words' table `access-check`."""
+        """What decides who is served; a key of the message table `access-check`."""
         return "user" if all(self.is_listed.values()) else "session"
 
     def uids(self, connections: Sequence[Connection]) -> list[frozenset[int]]:
-        """For each connection the owners of its client's end; empty where it is not found.
+        """The owners of each connection's client end; empty if it isn't found.
 
-        The tables are read once for all of them: that takes long where many sockets are open.
+        Reads the tables once for all: that is slow while many sockets are open.
         """
         found = [frozenset[int]()] * len(connections)
         for _ in range(TRIES):
@@ -72,20 +71,20 @@ class Peers:
         return found
 
     def admits(self, family: socket.AddressFamily, uids: frozenset[int]) -> bool:
-        """Judge whether a connection to a listener of `family` is answered, by its `uids`."""
+        """Judge whether a connection to a listener of `family` is served, by its `uids`."""
         if uids:
             return uids <= {ROOT_UID, os.geteuid()}
         return not self.is_listed.get(family, False)
 
 
 UNTOLD = Peers((), dict.fromkeys(WAYS, False))
-"""What is known where our own server does not look: nothing, so that the session decides."""
+"""Nothing is known, so the session alone decides."""
 
 
 def learn(tables: Sequence[Path] = TCP_TABLES) -> Peers:
-    """Connect to ourselves in every way there is, and see whether the tables name us.
+    """Test with connections to ourselves whether the tables list them.
 
-    A way that this machine does not have, such as IPv6, says nothing.
+    Ways that this machine lacks, such as IPv6, are ignored.
     """
     if not any(path.is_file() for path in tables):
         return UNTOLD
@@ -116,7 +115,7 @@ def _connect(stack: ExitStack, family: socket.AddressFamily, way: str) -> Connec
 
 
 def rows(text: str) -> Mapping[str, frozenset[int]]:
-    """Judge the text of the tables: by both ends of a connection, who has the first one open."""
+    """Parse the tables: by both ends of a connection, the owners of the first end."""
     found: dict[str, frozenset[int]] = {}
     for row in text.splitlines():
         # sl, local and remote address, state, queues, timer, retransmits, uid, timeout, inode
@@ -128,7 +127,7 @@ def rows(text: str) -> Mapping[str, frozenset[int]]:
 
 
 def owners(table: Mapping[str, frozenset[int]], client: End, server: End) -> frozenset[int]:
-    """Judge whose the client's end is, by the rows of both tables."""
+    """The owners of the client's end, from the parsed tables."""
     return frozenset().union(*(table.get(ends, ()) for ends in _ends(client, server)))
 
 
@@ -140,14 +139,14 @@ def _text(table: Path) -> str:
 
 
 def _ends(client: End, server: End) -> Iterator[str]:
-    """Both ends as the tables of IPv4 and IPv6 show them."""
+    """Both ends as the tables of IPv4 and IPv6 print them."""
     for ends in zip(_forms(client[0]), _forms(server[0]), strict=False):
         local, remote = (_kernel_hex_address(each) for each in ends)
         yield f"{local}:{client[1]:04X} {remote}:{server[1]:04X}"
 
 
 def _forms(address: str) -> list[bytes]:
-    """One address in network order: of IPv4 also mapped into IPv6, and the other way round."""
+    """An address in network order; an IPv4 address also mapped into IPv6, and vice versa."""
     found = ip_address(address.partition("%")[0])
     plain = (found.ipv4_mapped if isinstance(found, IPv6Address) else None) or found
     if isinstance(plain, IPv6Address):
@@ -156,6 +155,6 @@ def _forms(address: str) -> list[bytes]:
 
 
 def _kernel_hex_address(packed: bytes) -> str:
-    """An address as 32-bit words in the machine's own byte order, in hexadecimal."""
+    """An address in hexadecimal, as 32-bit words in native byte order."""
     words = (packed[place : place + 4] for place in range(0, len(packed), 4))
     return "".join(f"{int.from_bytes(word, sys.byteorder):08X}" for word in words)

@@ -1,4 +1,4 @@
-"""Where everything is and how well it is kept."""
+"""The status page of the installation."""
 
 import importlib.metadata
 
@@ -24,7 +24,7 @@ STRENGTH_BADGES = {
 
 @pages.get("/status")
 def show() -> str:
-    """The key, the store, the Zoho that is asked, and the program."""
+    """Show the encryption key, the store, the Zoho environment, and the version."""
     services = get_services()
     key_storage = services.vault.key_storage
     key = {"Kept in": key_storage.kind.replace("-", " "), "Exactly": key_storage.detail}

@@ -1,4 +1,4 @@
-"""What the templates show of the model: words, tones and order. Pure."""
+"""What the templates show of the model: labels, tones and order. Pure."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -23,12 +23,12 @@ from wizard.verification.identity import headline
 from wizard.zoho import ACCOUNT_SCOPE, describe_scope, product, products_of
 
 MAX_FOREIGN_CHARACTERS = 300
-"""Characters of a text that is not ours which a page shows; enough to recognize it by."""
+"""Characters that a page shows of a text from outside."""
 
 
 @dataclass(frozen=True)
 class StatusBadge:
-    """A word for a state and its tone."""
+    """The label of a state, and its tone."""
 
     label: str
     tone: Tone = Tone.NEUTRAL
@@ -49,7 +49,7 @@ def state_badge(state: ShownState, **details: str) -> StatusBadge:
 
 @dataclass(frozen=True)
 class ConnectionRow:
-    """One line of the list of connections."""
+    """One row of the list of connections."""
 
     name: str
     state: ConnectionState
@@ -57,7 +57,7 @@ class ConnectionRow:
     detail: str
     checked_at: datetime | None = None
     check_failure: str = ""
-    """What the last check found, in words; empty where it passed, or the state says it."""
+    """What the last check found, in words; empty if it passed or the state says it."""
 
     @property
     def path(self) -> str:
@@ -66,7 +66,7 @@ class ConnectionRow:
 
 @dataclass(frozen=True)
 class ScopeView:
-    """A scope, its meaning, and why it is requested where no preset explains it."""
+    """A scope, its meaning, and why it is requested if no preset explains it."""
 
     scope: str
     description: str
@@ -75,7 +75,7 @@ class ScopeView:
 
 @dataclass(frozen=True)
 class StepView:
-    """One step of a verification; the explanation says why it did not simply pass."""
+    """One step of a verification; `explanation` says why it didn't pass."""
 
     title: str
     state: str
@@ -102,12 +102,12 @@ class ReportView:
     is_running: bool
     is_unfinished: bool
     is_rejected: bool
-    """Zoho rejected the refresh token since."""
+    """Zoho has rejected the refresh token since."""
     steps_url: str
-    """Where the rungs alone are answered, for pages that watch them."""
+    """The URL of the steps alone, for pages that poll them."""
 
     def without_explanation(self, code: str) -> "ReportView":
-        """The same without the finding `code` at its rungs, as the page shows it already."""
+        """The same without explanations of failure `code`, which the page already shows."""
         steps = tuple(
             replace(each, explanation=None)
             if each.explanation and each.explanation.code == code
@@ -118,7 +118,7 @@ class ReportView:
 
 
 def scope_views(scope: Sequence[str]) -> list[ScopeView]:
-    """Each scope beside its meaning."""
+    """Each scope with its meaning."""
     reasons = {ACCOUNT_SCOPE: "always asked for: it tells whom the receipt is about"}
     return [ScopeView(each, describe_scope(each), reasons.get(each, "")) for each in scope]
 
@@ -126,7 +126,7 @@ def scope_views(scope: Sequence[str]) -> list[ScopeView]:
 def connection_row(
     overview: ConnectionOverview, now: datetime, checking_names: Collection[str] = ()
 ) -> ConnectionRow:
-    """The line of one connection; those in `checking_names` are being checked."""
+    """The row of one connection; those in `checking_names` are being checked."""
     name, grant = overview.connection.name, overview.grant or overview.candidate
     status = overview.status(now, ActivityKind.CHECKING if name in checking_names else None)
     has_account = grant is not None and grant.account is not None
@@ -148,7 +148,7 @@ def connection_row(
 
 
 def health_summary(total: int, unsettled: Sequence[ConnectionRow]) -> str:
-    """Health at a glance, in one sentence; of `total` connections all but `unsettled` are well."""
+    """The health of `total` connections in one sentence; all but `unsettled` work."""
     failing = sum(each.state.tone is Tone.BAD for each in unsettled)
     working = total - sum(each.state.tone is not Tone.GOOD for each in unsettled)
     if failing:
@@ -164,7 +164,7 @@ def health_summary(total: int, unsettled: Sequence[ConnectionRow]) -> str:
 
 
 def step_title(name: str) -> str:
-    """The words for a step."""
+    """The title of a step."""
     table = message_table()["verification-steps"]
     if name.startswith("read:"):
         return str(table["read"]).format(product=product(name.removeprefix("read:")).title)
@@ -172,13 +172,13 @@ def step_title(name: str) -> str:
 
 
 def step_view(step: VerificationStep, explain: Callable[[Failure], Explanation]) -> StepView:
-    """A step; `explain` says why it did not simply pass."""
+    """A step; `explain` explains why it didn't pass."""
     explanation = explain(step.failure) if step.failure else None
     return StepView(step_title(step.name), step.state.value, step.evidence, step.at, explanation)
 
 
 def expected_steps(scope: Sequence[str]) -> tuple[str, ...]:
-    """The names of the steps that a grant of `scope` is verified by."""
+    """The names of the steps that verify a grant of `scope`."""
     reads = (f"read:{each.id}" for each in products_of(scope))
     return ("refresh", "identity", "organization", *reads, "scope", "clock")
 
@@ -190,8 +190,8 @@ def report_view(
     badges: tuple[StatusBadge, ...],
     explain: Callable[[Failure], Explanation],
 ) -> ReportView:
-    """The report of `grant`. While `is_verifying`, a finished report is that of an earlier
-    verification and is not shown."""
+    """The report of `grant`. While `is_verifying`, a finished report is from an earlier
+    verification and isn't shown."""
     if is_verifying and report is not None and report.finished_at is not None:
         report = None
     completed_steps = report.steps if report else ()
@@ -221,7 +221,7 @@ def _report_headline(grant: Grant, is_verifying: bool) -> str:
 
 
 def describe_organization(organization: Organization) -> str:
-    """An organization in a few words."""
+    """Describe an organization in a few words."""
     environment = f", {organization.environment}" if organization.environment else ""
     return f"{product(organization.product).title}: {organization.name}{environment}"
 
@@ -230,7 +230,7 @@ def describe_organization(organization: Organization) -> str:
 
 
 def capped(text: object, max_length: int = MAX_FOREIGN_CHARACTERS) -> str:
-    """At most `most` characters of a text that others wrote."""
+    """At most `max_length` characters of a text from outside."""
     written = str(text)
     return written if len(written) <= max_length else f"{written[:max_length]}…"
 
