@@ -1,16 +1,15 @@
-"""What a serving wizard answers to other processes of this machine, over Unix sockets.
+"""The local API: what a serving wizard answers to other processes, over two Unix sockets.
 
-There are two sockets, and on both the kernel says which user asks:
+* the owner's socket (mode 0600, in the data directory): its owner may request the access token of
+  any connection, and one-time browser links;
+* the shared socket (mode 0666, in a directory that others may enter but not list): any user,
+  including the owner, may request the access tokens of the connections they have access to, and
+  nothing else. Its directory can be mounted into containers.
 
-* the *own* socket (mode 0600, in the home's directory): its owner may ask for the access token of
-  any connection, and for launch links to the pages;
-* the *shared* socket (mode 0666, in a directory that others may enter but not read): any user may
-  ask for the access tokens of the connections they were allowed, and for nothing else, its owner
-  too. Bind-mounted with its directory it serves containers.
-
-The language is HTTP, so that ``curl --unix-socket PATH http://zoho-wizard/token/NAME`` is all a
-program needs; what a browser sends is refused, lest somebody bridges a socket to a port. Every
-token that is handed out, and every refusal, is a line of the connection's history.
+On both, the kernel reports the user of a connection. The protocol is HTTP: a program needs only
+``curl --unix-socket PATH http://zoho-wizard/token/NAME``. Requests from browsers are rejected, in
+case someone forwards a port to a socket. Every token served or refused is an event in the
+connection's history.
 """
 
 import threading
@@ -44,7 +43,7 @@ SOCKET_NAME = "socket"
 
 
 class LocalApi:
-    """Answers on the sockets of one installation while the context lasts."""
+    """Serves the sockets of one installation while the context lasts."""
 
     def __init__(
         self,
@@ -60,10 +59,10 @@ class LocalApi:
         self._locks = ExitStack()
 
     def __enter__(self) -> "LocalApi":
-        """Begin to answer on the own socket, and on the shared one where anybody was allowed.
+        """Serve the owner's socket, and the shared one if any user has access.
 
-        Whoever serves a home alone owns its sockets, so stale ones are replaced. Raises
-        ``shared-directory-unsafe`` or ``shared-directory-in-use``.
+        The caller must be the only server of this data directory, since stale sockets are replaced.
+        Raises ``shared-directory-unsafe`` or ``shared-directory-in-use``.
         """
         if has_unix_sockets():
             self._listen(Path(self._services.paths.socket), 0o600, is_shared=False)
@@ -76,14 +75,14 @@ class LocalApi:
         return self
 
     def __exit__(self, *_error: object) -> None:
-        """Stop answering and take the sockets away; the directory stays, for it may be mounted."""
+        """Stop serving and remove the sockets; the directory stays, since it may be mounted."""
         for server in self._servers.values():
             server.shutdown()
             server.remove()
         self._locks.close()
 
     def open_shared_socket(self) -> Path:
-        """Answer on the shared socket too, from now on; returns its path.
+        """Serve the shared socket too, from now on; return its path.
 
         Raises ``users-unknown-here``, ``shared-directory-unsafe`` or ``shared-directory-in-use``.
         """

@@ -1,4 +1,4 @@
-"""How a command reaches the wizard that is already serving."""
+"""Requests of a command to the wizard that is already serving."""
 
 import json
 import socket
@@ -11,7 +11,7 @@ from wizard.errors import fail
 from wizard.local_api.sockets import has_unix_sockets, socket_address
 
 RESPONSE_TIMEOUT_SECONDS = 3.0
-"""Seconds to wait for a wizard that holds the socket but does not answer."""
+"""Seconds to wait for a response."""
 
 
 class _Connection(HTTPConnection):
@@ -27,10 +27,10 @@ class _Connection(HTTPConnection):
 
 
 def request_browser_link(path: Path, path_on_site: str, *, is_printed: bool) -> str | None:
-    """Ask the wizard behind the socket at `path` for a launch link to `page` (such as ``/``).
+    """Request a one-time browser link to `path_on_site` (such as ``/``) from the socket at `path`.
 
-    A link that is `printed` lives longer than one that a browser is handed at once. Returns the
-    link, or None when no wizard answers there.
+    A link that `is_printed` is valid longer than one that we open. Returns the link, or None if no
+    wizard responds.
     """
     response = _post(
         path, "/browser-link?" + urlencode({"page": path_on_site, "printed": int(is_printed)})
@@ -39,8 +39,8 @@ def request_browser_link(path: Path, path_on_site: str, *, is_printed: bool) -> 
 
 
 def request_shared_socket(path: Path) -> str | None:
-    """Have the wizard behind the own socket at `path` answer other users too; returns the shared
-    socket's path, or None when no wizard answers there. Raises why it cannot."""
+    """Have the wizard behind the owner's socket at `path` serve the shared socket, too; return that
+    socket's path, or None if no wizard responds. Raises its failure."""
     response = _post(path, "/shared-socket")
     if response and "error" in response:
         error = response["error"]

@@ -1,4 +1,4 @@
-"""One request on a socket: judged by its envelope, then answered, then written down."""
+"""One request on a socket: check its headers, answer it, record the event."""
 
 import json
 import logging
@@ -30,46 +30,44 @@ from wizard.tokens.service import MAX_TOKEN_CHARACTERS, reported_token
 log = logging.getLogger(__name__)
 
 IDLE_TIMEOUT_SECONDS = 60.0
-"""Seconds that a connection may rest; a program that asks once a minute keeps its own."""
+"""Seconds that a connection may be idle; a program that asks every minute keeps its own."""
 
 ALLOWED_HOSTS = frozenset({"zoho-wizard", "localhost"})
-"""What a program calls us. A browser that reaches us by a bridge sends that bridge's name, and its
+"""Host headers of programs. A browser that reaches the socket through a forwarded port sends that
 port."""
 
 MAX_CONNECTIONS = 128
 """Connections to one socket; further ones are closed at once."""
 
 MAX_CONNECTIONS_PER_USER = 16
-"""Of these, what anybody but the home's owner may hold, so that one user of a machine, allowed or
-not, cannot shut the others out."""
+"""Of these, the limit for any other user, so that one user can't block the others."""
 
 REFUSAL_LOG_INTERVAL = timedelta(minutes=1)
-"""One line of the history in this time for a user who is refused again and again: they must not
-fill the disk."""
+"""Repeated refusals of one user are recorded once in this time, so they can't fill the disk."""
 
 BROWSER_HEADER_PREFIXES = ("origin", "referer", "cookie", "sec-")
-"""How the names of headers begin that browsers send and programs do not."""
+"""Prefixes of headers that browsers send and programs don't."""
 
 TOKEN_PATH = "/token/"  # noqa: S105 - no secret
-"""What stands before the name of the connection whose access token is asked for."""
+"""The path before the name of the requested connection."""
 
 MAX_NAME_CHARACTERS = 63
-"""Characters of a connection's name; of what else is asked for no more is quoted."""
+"""Characters of a connection's name; of other requested names, no more is quoted."""
 
 
 @dataclass(frozen=True)
 class HandlerContext:
-    """What the answers on one socket are made from."""
+    """What the handlers of one socket use."""
 
     services: Services
     create_browser_link: Callable[[str, bool], str]
     open_shared_socket: Callable[[], Path]
     is_shared: bool
-    """The socket is for every user of the machine, each for what they were allowed."""
+    """The socket serves every user of the machine, each within their access permissions."""
 
 
 class SocketServer(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
-    """A thread for each connection to one Unix socket."""
+    """A Unix socket server with a thread per connection."""
 
     daemon_threads = True
     request_queue_size = MAX_CONNECTIONS
@@ -80,7 +78,7 @@ class SocketServer(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
         self.last_refusals: dict[tuple[str, int], datetime] = {}
         self._open_connections: Counter[int] = Counter()
         self._count_lock = threading.Lock()
-        # Under its own name it stands ready at once, in the place of one that a killed wizard left.
+        # Renaming puts a ready socket in place at once, and replaces one that a killed wizard left.
         fresh = path.with_name(f"{path.name}.new")
         fresh.unlink(missing_ok=True)
         with socket_address(fresh) as address:
@@ -90,14 +88,14 @@ class SocketServer(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
         fresh.rename(path)
 
     def remove(self) -> None:
-        """Close the socket and take its file away, unless another stands there by now."""
+        """Close the socket and remove its file, unless the file is another server's by now."""
         self.server_close()
         with suppress(FileNotFoundError):
             if _identity(self.path) == self._made:
                 self.path.unlink()
 
     def verify_request(self, request: Any, _address: object) -> bool:
-        """Whether there is a place for one more connection of whoever opened it."""
+        """Whether the limits allow one more connection of this user."""
         uid = _peer_uid(request)
         limit = MAX_CONNECTIONS if uid == os.geteuid() else MAX_CONNECTIONS_PER_USER
         with self._count_lock:
@@ -110,7 +108,7 @@ class SocketServer(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
         return True
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
-        """Answer in a thread of its own, and give the place back."""
+        """Serve the connection, then uncount it."""
         uid = _peer_uid(request)
         try:
             super().process_request_thread(request, client_address)
@@ -120,24 +118,24 @@ class SocketServer(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
 
 
 def _identity(path: Path) -> tuple[int, int]:
-    """Which file stands at `path`, whatever its name."""
+    """The device and inode of the file at `path`."""
     found = path.lstat()
     return found.st_dev, found.st_ino
 
 
 def _peer_uid(request: socket.socket) -> int:
-    """Whose a connection is; where the kernel does not tell, they all count as one user's."""
+    """The user of a connection; -1 if the kernel doesn't report one, so these share a limit."""
     peer = get_peer(request)
     return peer.uid if peer else -1
 
 
 def rejection_reason(method: str, headers: Mapping[str, str], longest: int = 0) -> str:
-    """Judge a request by its envelope, the headers' names in lower case: why it is refused, empty
-    where it may pass. Its body may have as many bytes as `longest`."""
+    """Judge a request by its headers (names in lower case): why it is rejected, empty if it may
+    pass. Its body may have at most `longest` bytes."""
     for name in headers:
         if name.startswith(BROWSER_HEADER_PREFIXES):
             return f"It carries {name}, which browsers send and programs do not"
-    if headers.get("host") not in ALLOWED_HOSTS:  # given twice, both stand there
+    if headers.get("host") not in ALLOWED_HOSTS:  # two headers are joined, and don't match
         return "It was meant for another host"
     if "transfer-encoding" in headers or _length(headers) > longest:
         return "It carries a body that nothing here reads"
@@ -145,7 +143,7 @@ def rejection_reason(method: str, headers: Mapping[str, str], longest: int = 0) 
 
 
 def _length(headers: Mapping[str, str]) -> float:
-    """The bytes of a request's body; one whose length can be read two ways is too long."""
+    """The length of the body in bytes; infinite if the header is ambiguous."""
     declared = headers.get("content-length", "0")
     plain = (
         declared.isascii()
@@ -156,13 +154,13 @@ def _length(headers: Mapping[str, str]) -> float:
 
 
 def is_local_path(path: str) -> bool:
-    """Whether a browser that is sent there stays with us: to it ``//host`` and ``/\\host`` lead
-    elsewhere."""
+    """Whether a browser stays on this site with `path`: it reads ``//host`` and ``/\\host`` as
+    other sites."""
     return path[:1] == "/" and path[1:2] not in ("/", "\\") and path.isprintable()
 
 
 class RequestHandler(BaseHTTPRequestHandler):
-    """A request and its answer."""
+    """Handles one request."""
 
     protocol_version = "HTTP/1.1"
     server_version = "zoho-wizard"
@@ -170,26 +168,26 @@ class RequestHandler(BaseHTTPRequestHandler):
     timeout = IDLE_TIMEOUT_SECONDS
 
     def handle_one_request(self) -> None:
-        """As the standard library does; whoever hangs up in the middle is no fault of ours."""
+        """As the standard library does, but ignores a client that disconnects."""
         try:
             super().handle_one_request()
         except OSError:
             self.close_connection = True
 
     def do_GET(self) -> None:
-        """An access token: ``/token/NAME``; text, or JSON for ``Accept: application/json``."""
+        """``/token/NAME``: an access token as text, or JSON for ``Accept: application/json``."""
         self._handle(self._handle_token)
 
     def do_POST(self) -> None:
-        """``/token/NAME`` with an access token that Zoho rejected: as by GET, but never that one.
-        For the owner: ``/browser-link?page=/&printed=1``, a one-time browser link; ``/share``,
-        answer others."""
+        """``/token/NAME`` with a rejected access token in the body: as GET, but never that token.
+        For the owner: ``/browser-link?page=/&printed=1``, a one-time browser link;
+        ``/shared-socket``, serve the shared socket."""
         self._handle(
             self._handle_owner_request if self._requested_connection is None else self._handle_token
         )
 
     def log_message(self, format: str, *args: Any) -> None:
-        """To our own log; a path holds a connection's name and never a secret."""
+        """Write to the log; a path contains a connection's name, never a secret."""
         log.debug(format, *args)
 
     @property
@@ -202,7 +200,7 @@ class RequestHandler(BaseHTTPRequestHandler):
 
     @property
     def _requested_connection(self) -> str | None:
-        """The connection whose token is asked for; None where something else is."""
+        """The connection whose token is requested; None for other requests."""
         path = self.path.partition("?")[0]
         return unquote(path.removeprefix(TOKEN_PATH)) if path.startswith(TOKEN_PATH) else None
 
@@ -218,7 +216,7 @@ class RequestHandler(BaseHTTPRequestHandler):
             if reason:
                 self.close_connection = True
                 raise self._request_rejected(reason)
-            # All of it, whoever asks: what stays unread would be taken for the next request.
+            # Read it all: unread bytes would be parsed as the next request.
             body = self.rfile.read(int(_length(headers)))
             peer = get_peer(self.connection)
             if not self._context.is_shared and peer is not None and peer.uid != os.geteuid():
@@ -251,15 +249,15 @@ class RequestHandler(BaseHTTPRequestHandler):
         if self._context.is_shared and (
             peer is None or not store.access_permissions.exists(name, peer.uid)
         ):
-            # The same for a name that is not known: nobody learns here what there is.
+            # Also for unknown names, so that users can't find out which connections exist.
             raise self._access_denied(name[:MAX_NAME_CHARACTERS], peer)
         if rejected:
             self._record_event("token-reported", name, peer)
         return self._context.services.tokens.access_token(name, rejected=rejected)
 
     def _access_denied(self, name: str, peer: Peer | None) -> WizardError:
-        """Its owner, too, is handed by the shared socket only what was allowed: a container that
-        runs under the owner's number is to get its own connection and no other."""
+        """The failure. On the shared socket the owner needs an access permission, too: a container
+        that runs as the owner should get only its own connection."""
         if peer is None or peer.uid != os.geteuid():
             return fail("not-allowed", name=name, user=peer.user if peer else "…")
         socket = self._context.services.paths.socket
@@ -309,13 +307,13 @@ class RequestHandler(BaseHTTPRequestHandler):
     def _send_failure(self, failure: Failure) -> None:
         explanation = self._explanation_of(failure)
         status = http_status_of(failure.code)
-        # The details name clients and files: they are for the owner's own commands.
+        # The details name clients and files, so only the owner gets them.
         details = {} if self._context.is_shared else {"details": dict(failure.details)}
         self._send_json(status, {"error": {**explanation_summary(explanation), **details}})
 
     def _explanation_of(self, failure: Failure) -> Explanation:
-        """The finding: for the owner by all that is known of the connection, for others by what
-        they met alone."""
+        """The explanation: for the owner with what is known about the connection, for others by the
+        failure alone."""
         name, services = self._requested_connection, self._context.services
         with suppress(WizardError):
             if name and not self._context.is_shared and services.store.connections.exists(name):
@@ -335,7 +333,7 @@ class RequestHandler(BaseHTTPRequestHandler):
 
 
 def _token_to_json(token: AccessToken) -> dict[str, Any]:
-    """What a program needs to use the token, and nothing else."""
+    """The fields that a program needs to use the token."""
     return {
         "access_token": token.value,
         "token_type": "Zoho-oauthtoken",

@@ -1,7 +1,7 @@
-"""The directory of the shared socket: where it stands, and whether it is safe.
+"""The directory of the shared socket: its path, and whether it is safe.
 
-Programs take whatever answers there for the wizard, and use the token that they are given. So
-nobody else may be able to put a directory or a socket of theirs in its place.
+Programs trust the socket in it and use the tokens it returns, so no other user may be able to
+replace the directory or the socket.
 """
 
 import hashlib
@@ -15,15 +15,15 @@ from wizard.locks import ExclusiveLock
 from wizard.paths import Paths
 
 ROOT_RUNTIME_DIRECTORY = Path("/run")
-"""Every user of the machine can enter it, and only root makes anything there."""
+"""Every user can enter it, and only root can create entries."""
 
 
 def default_shared_directory(paths: Paths) -> Path:
-    """Where the shared socket of `home` stands unless its owner names another directory.
+    """The directory of the shared socket unless the owner chooses another.
 
-    Root's stands where everybody reaches it. Another user has no such place that is theirs alone
-    (in ``/tmp`` a name belongs to whoever comes first), so that their socket stands in their own
-    home: a container reaches it by a mount, and for other users they name a directory.
+    For root it is where every user can reach it. Other users have no such place of their own
+    (anyone can take a name in ``/tmp``), so theirs is in the data directory: a container reaches it
+    by a mount, and for other users they choose a directory.
     """
     if not hasattr(os, "geteuid") or os.geteuid() != 0:
         return Path(paths.data_dir) / "shared"
@@ -32,8 +32,8 @@ def default_shared_directory(paths: Paths) -> Path:
 
 
 def first_inaccessible_directory(directory: Path) -> Path | None:
-    """The first directory on the way to `directory` that other users cannot enter; None: they
-    can enter all of them, as far as the modes tell."""
+    """The first parent of `directory` that other users can't enter, by its mode; None if there is
+    none."""
     for each in reversed(directory.parents):
         if each.exists() and not each.stat().st_mode & stat.S_IXOTH:
             return each
@@ -41,8 +41,8 @@ def first_inaccessible_directory(directory: Path) -> Path | None:
 
 
 def prepare_shared_directory(path: Path) -> None:
-    """Make the directory, or see that it is ours alone to write and that nobody can put another
-    in its place. Raises ``shared-directory-unsafe``."""
+    """Create the directory, or check that only we can write to it and nobody else can replace it.
+    Raises ``shared-directory-unsafe``."""
     try:
         with suppress(FileExistsError):
             path.mkdir(0o711)
@@ -62,17 +62,17 @@ def prepare_shared_directory(path: Path) -> None:
 
 
 def alone_in(path: Path) -> AbstractContextManager[None]:
-    """Be the only wizard that answers in the directory, for two homes may name the same one.
-    Raises ``shared-directory-in-use``."""
+    """Lock the directory, since two installations may use the same one. Raises
+    ``shared-directory-in-use``."""
     return ExclusiveLock(
         str(path / "socket.lock"), lambda: fail("shared-directory-in-use", path=str(path))
     )
 
 
 def _replacement_reason(parent_status: os.stat_result) -> str:
-    """Who else can put another in the place of what stands in a directory, empty where nobody can:
-    its own user, and, unless it is sticky, whoever may write in it. A group of one's own is what
-    many systems give to each user."""
+    """Why someone else can replace an entry of a directory; empty if nobody can. Its owner can, and
+    so can anyone with write permission unless it is sticky. A group that is the user's own is
+    allowed."""
     if parent_status.st_uid not in (0, os.geteuid()):
         return "another user owns"
     if parent_status.st_mode & stat.S_ISVTX:

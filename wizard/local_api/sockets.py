@@ -1,4 +1,4 @@
-"""Unix sockets: their addresses, and the process at the other end."""
+"""Unix sockets: addresses, and the process at the other end."""
 
 import os
 import socket
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 MAX_ADDRESS_BYTES = 103
-"""Bytes that an address holds everywhere: 107 on Linux, 103 on macOS."""
+"""Bytes of an address that work everywhere: the limit is 107 on Linux, 103 on macOS."""
 
 
 def has_unix_sockets() -> bool:
@@ -19,7 +19,7 @@ def has_unix_sockets() -> bool:
 
 @contextmanager
 def socket_address(path: Path) -> Iterator[str]:
-    """The address of a socket, by way of its directory's descriptor where `path` is too long."""
+    """The address of a socket; if `path` is too long, through a descriptor of its directory."""
     if len(os.fsencode(path)) <= MAX_ADDRESS_BYTES or not os.path.isdir("/proc/self/fd"):
         yield str(path)
         return
@@ -31,27 +31,27 @@ def socket_address(path: Path) -> Iterator[str]:
 
 
 HAS_PEER_CREDENTIALS = hasattr(socket, "SO_PEERCRED")
-"""Linux does; elsewhere nobody but the home's owner is answered."""
+"""True on Linux; elsewhere only the owner is served."""
 
 _CREDENTIALS = struct.Struct("3i")  # struct ucred: pid, uid, gid
 
 
 @dataclass(frozen=True)
 class Peer:
-    """A process that asks."""
+    """The process at the other end of a connection."""
 
     uid: int
     pid: int
 
     @property
     def user(self) -> str:
-        """The user's name, or their number where they have none here, as in containers."""
+        """The user's name, or their number if it has no name here, as in containers."""
         return user_name(self.uid)
 
 
 def user_name(uid: int) -> str:
     """The name of a user of this machine, else the number."""
-    import pwd  # not on every system, nor are the sockets that lead here
+    import pwd  # missing on systems without Unix sockets
 
     try:
         return pwd.getpwuid(uid).pw_name
@@ -60,7 +60,7 @@ def user_name(uid: int) -> str:
 
 
 def get_peer(connection: socket.socket) -> Peer | None:
-    """Whoever opened ``connection``; None where the kernel does not tell."""
+    """The process at the other end of ``connection``; None if the kernel doesn't report it."""
     if not HAS_PEER_CREDENTIALS:
         return None
     credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)

@@ -1,8 +1,8 @@
-"""The store: what must not be lost, in one SQLite database per data directory.
+"""The store: one SQLite database per data directory.
 
 Secrets are sealed by the vault and bound to their rows; every write is one durable transaction
 whose condition is repeated in its ``WHERE``. A damaged database is never repaired, deleted or
-replaced automatically: *the store is broken* is not *the token is broken*.
+replaced automatically.
 """
 
 from collections.abc import Iterable, Iterator
@@ -90,10 +90,10 @@ class Store:
     def open(cls, paths: Paths, vault: Vault, zoho_instance: str) -> "Store":
         """Open the database of a prepared data directory, creating or migrating it.
 
-        ``mark`` says which Zoho its grants belong to: ``live`` or a simulator's URL. Raises
-        `WizardError`: ``store-newer-version``, ``store-damaged``, ``store-unsafe``,
-        ``store-unwritable``, ``store-locked``, ``disk-full``, ``store-foreign-zoho`` for another
-        mark, ``key-wrong`` for another key.
+        ``zoho_instance`` says which Zoho its grants belong to: ``live`` or a simulator's URL.
+        Raises `WizardError`: ``store-newer-version``, ``store-damaged``, ``store-unsafe``,
+        ``store-unwritable``, ``store-locked``, ``disk-full``, ``store-foreign-zoho`` for a
+        different instance, ``key-wrong`` for a different key.
         """
         store = cls(Database.open(paths), vault)
         try:
@@ -106,14 +106,13 @@ class Store:
     @contextmanager
     def snapshot(self) -> Iterator["Store"]:
         """The same repositories over one read transaction, for everything that a page or a command
-        shows. Its number of statements doesn't grow with the number of connections: see
-        `include`."""
+        shows. Its number of statements doesn't grow with the number of connections: see `include`.
+        """
         with self.database.snapshot() as database:
             yield Store(database, self._vault)
 
     def include(self, names: Iterable[str]) -> None:
-        """Have a snapshot read what it reads of one of these connections of all of them at
-        once."""
+        """Make a snapshot read these connections together: what is read of one is read of all."""
         self.database.names.update(names)
 
     def close(self) -> None:
@@ -121,13 +120,14 @@ class Store:
         self.database.close()
 
     def _initialize(self, zoho_instance: str) -> None:
-        """Mark a new database with its Zoho and its key; hold an old one against both."""
+        """Record the Zoho instance and the key check of a new database; compare those of an old
+        one."""
         whose = select(schema.installation.c.zoho_instance, schema.installation.c.key_check)
         with self.database.read() as c:
             row = c.execute(whose).first()
         if row is None:
             sealed = self._vault.seal(_KEY_CHECK_TEXT, labels.INSTALLATION, "1", labels.KEY_CHECK)
-            # Another process may have come first: then its word counts, and ours is checked.
+            # If another process was first, its row counts and ours is compared with it.
             ours = insert(schema.installation).prefix_with("OR IGNORE")
             with self.database.write() as c:
                 c.execute(ours.values(id=1, zoho_instance=zoho_instance, key_check=sealed))

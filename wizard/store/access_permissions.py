@@ -1,4 +1,4 @@
-"""Access: which other user of this machine may request which connection's access tokens."""
+"""Access permissions: which users of this machine may request a connection's access tokens."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,21 +15,21 @@ _T = schema.access_permissions
 
 @dataclass(frozen=True)
 class AccessPermission:
-    """One user's right to request the access tokens of one connection, and nothing else."""
+    """One user's right to request the access tokens of one connection."""
 
     connection: str
     uid: int
-    """The system's number for the user, which is what the kernel vouches for."""
+    """The numeric user ID, which the kernel reports."""
     user: str
-    """Their name when they were allowed, for people."""
+    """The user's name when access was granted, for people."""
     created_at: datetime
 
 
 class AccessPermissionRepository(Repository):
-    """The allowances by connection."""
+    """The access permissions by connection."""
 
     def all(self, connection: str | None = None) -> tuple[AccessPermission, ...]:
-        """The allowances of a connection, or all."""
+        """The permissions of a connection, or all."""
         query = select(_T).order_by(_T.c.connection, _T.c.user)
         if connection is not None:
             query = query.where(_T.c.connection == connection)
@@ -43,7 +43,7 @@ class AccessPermissionRepository(Repository):
             return c.execute(query).first() is not None
 
     def add(self, permission: AccessPermission) -> None:
-        """Store an allowance; allowing twice changes nothing. Raises ``unknown-connection``."""
+        """Store a permission, if it isn't stored yet. Raises ``unknown-connection``."""
         known = schema.connections.c.name
         with self.database.write() as c:
             if c.scalar(select(known).where(known == permission.connection)) is None:
@@ -51,7 +51,7 @@ class AccessPermissionRepository(Repository):
             c.execute(insert(_T).values(**vars(permission)).on_conflict_do_nothing())
 
     def remove(self, connection: str, uid: int) -> None:
-        """End an allowance; raises ``not-allowed`` where there is none."""
+        """Remove a permission. Raises ``not-allowed`` if there is none."""
         here = delete(_T).where(_T.c.connection == connection, _T.c.uid == uid)
         with self.database.write() as c:
             if c.execute(here).rowcount == 0:

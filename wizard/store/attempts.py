@@ -1,4 +1,4 @@
-"""Authorization attempts: each arrow of their way is one durable commit."""
+"""Authorization attempts: each change of state is one durable commit."""
 
 from collections.abc import Collection
 from typing import Any
@@ -20,10 +20,10 @@ NEWEST_ATTEMPTS = "newest attempts"
 
 
 class AttemptRepository(Repository):
-    """Authorizations under way, and how each ended."""
+    """The attempts to authorize a connection, with their results."""
 
     def add(self, attempt: Attempt) -> None:
-        """Store a fresh attempt, its ``state`` and verifier sealed."""
+        """Store a new attempt, its ``state`` and verifier sealed."""
         values = dict(vars(attempt))
         for name, label in _SEALED_COLUMNS.items():
             values[name] = self._vault.seal(values[name], labels.ATTEMPT, attempt.id, label)
@@ -39,15 +39,15 @@ class AttemptRepository(Repository):
         return found[0]
 
     def find_by_state(self, oauth_state: str) -> Attempt | None:
-        """The attempt that ``state`` belongs to, whatever became of it; None: not one of ours.
+        """The attempt that ``state`` belongs to, in any state; None if it isn't ours.
 
-        Looked up by a keyed hash: the time it takes reveals nothing about the ``state`` of others.
+        Looked up by its hash, so timing reveals nothing about other values of ``state``.
         """
         found = self._attempts(_T.c.oauth_state_hash == self._vault.fingerprint(oauth_state))
         return found[0] if found else None
 
     def newest(self, name: str) -> Attempt | None:
-        """The newest attempt for connection `name`, whatever became of it."""
+        """The newest attempt for connection `name`, in any state."""
         return self.database.of_each(NEWEST_ATTEMPTS, self._load_newest, name)
 
     def _load_newest(self, names: Collection[str]) -> dict[str, Attempt]:
@@ -59,7 +59,7 @@ class AttemptRepository(Repository):
         return self._attempts(_T.c.connection == name)
 
     def open(self) -> tuple[Attempt, ...]:
-        """The attempts that still go on, of every connection, newest first."""
+        """The open attempts of all connections, newest first."""
         return self._attempts(_T.c.state.in_(OPEN_ATTEMPT_STATES))
 
     def advance(
@@ -73,13 +73,13 @@ class AttemptRepository(Repository):
     ) -> None:
         """Move an attempt from ``expected`` to ``to``, durably.
 
-        Raises `Conflict` where it is no longer at ``expected``: of several callers one wins.
+        Raises `Conflict` if it is no longer at ``expected``: of several callers one succeeds.
         """
         with self.database.write() as c:
             advance(c, attempt_id, expected, to, generation, failure)
 
     def count_failed_try(self, attempt_id: str) -> int:
-        """Count a try that did not fit the attempt; returns how many there have been."""
+        """Count a callback that didn't match the attempt; return how many there have been."""
         with self.database.write() as c:
             one = update(_T).where(_T.c.id == attempt_id).values(failed_tries=_T.c.failed_tries + 1)
             update_one(c, one, "the authorization")
@@ -122,7 +122,7 @@ def advance(
     generation: int | None = None,
     failure: Failure | None = None,
 ) -> None:
-    """Move an attempt within a transaction that does more; raises `Conflict`."""
+    """Move an attempt within a larger transaction; raises `Conflict`."""
     here = update(_T).where(_T.c.id == attempt_id, _T.c.state == expected)
     update_one(
         c, here.values(state=to, generation=generation, failure=failure), "the authorization"

@@ -1,4 +1,4 @@
-"""Clients and their secrets, one a data centre."""
+"""Clients and their secrets, by data center."""
 
 from dataclasses import replace
 from typing import Any
@@ -42,7 +42,7 @@ class ClientRepository(Repository):
         return self.database.once("clients", load)
 
     def add(self, client: Client) -> None:
-        """Raises ``client-exists`` where its id is known, ``client-name-taken`` its name alone."""
+        """Raises ``client-exists`` if its ID is stored, ``client-name-taken`` if its name is."""
         with self.database.write() as c:
             same = (_T.c.client_id == client.client_id) | (_T.c.name == client.name)
             query = select(_T.c.name, _T.c.client_id).where(same)
@@ -62,7 +62,8 @@ class ClientRepository(Repository):
     ) -> None:
         """Make ``value`` the current secret for ``location``; the old one becomes PREVIOUS.
 
-        ``common`` says whether the secret serves every data centre; None leaves that as it is.
+        ``has_common_secret`` says whether the secret is valid in every data center; None keeps what
+        is stored.
         """
         with self.database.write() as c:
             require_client(c, client_id)
@@ -80,21 +81,21 @@ class ClientRepository(Repository):
             self.insert_secret(c, client_id, ClientSecret(location, value))
 
     def confirm_secret(self, client_id: str, location: str) -> None:
-        """The current secret has worked: forget the one before."""
+        """Delete the previous secret, since the current one has worked."""
         with self.database.write() as c:
             _delete_secret(c, client_id, location, SecretState.PREVIOUS)
 
     def restore_secret(self, client_id: str, location: str) -> None:
-        """The current secret was refused: put the one before back in its place.
+        """Make the previous secret current again, since Zoho rejected the current one.
 
-        Raises `Conflict` where there is none.
+        Raises `Conflict` if there is none.
         """
         with self.database.write() as c:
             _delete_secret(c, client_id, location, SecretState.CURRENT)
             _change_secret_state(c, client_id, location, SecretState.PREVIOUS, SecretState.CURRENT)
 
     def remove(self, client_id: str) -> None:
-        """Raises ``unknown-client``, or ``client-in-use`` while a connection has it."""
+        """Raises ``unknown-client``, or ``client-in-use`` if a connection uses it."""
         with self.database.write() as c:
             require_client(c, client_id)
             users = schema.connections
@@ -149,7 +150,7 @@ class ClientRepository(Repository):
 
 
 def _identity(client_id: str, location: str) -> str:
-    """What a secret is bound to: moved to another data centre's row it does not decrypt."""
+    """The row a secret is sealed for: it can't be unsealed in the row of another data center."""
     return f"{client_id}/{location}"
 
 

@@ -1,6 +1,6 @@
-"""How our nouns stand in the columns of the tables.
+"""Column types for the values of the model.
 
-Times stand as ISO 8601 in UTC with microseconds, so that text order is time order.
+Times are stored as ISO 8601 in UTC with microseconds, so that text order is time order.
 """
 
 import json
@@ -22,7 +22,7 @@ class UtcDateTime(TypeDecorator[datetime]):
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> str | None:
-        """Refuses a naive datetime by raising ValueError."""
+        """Raises ValueError for a naive datetime."""
         return None if value is None else format_iso(value)
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> datetime | None:
@@ -30,7 +30,7 @@ class UtcDateTime(TypeDecorator[datetime]):
 
 
 class SpaceSeparated(TypeDecorator[tuple[str, ...]]):
-    """Words without blanks, such as scopes, in order."""
+    """Words without spaces, such as scopes, in order."""
 
     impl = Text
     cache_ok = True
@@ -60,7 +60,7 @@ class EnumValue(TypeDecorator[StrEnum]):
 
 
 class Json(TypeDecorator[Any]):
-    """A noun as JSON; ``dump`` and ``load`` translate between it and what JSON can hold."""
+    """A value as JSON; ``dump`` and ``load`` convert it to and from what JSON can hold."""
 
     impl = Text
     cache_ok = True
@@ -111,6 +111,5 @@ ORGANIZATIONS = Json(
         Organization(**each) for each in stored if Identifier.of(each["id"]) is not None
     ),
 )
-"""Without those that were stored before ids were judged, and are none: the next check finds them
-again."""
+"""Skips stored organizations whose ID isn't valid; the next check finds them again."""
 EVIDENCE = Json(dict, dict)

@@ -1,4 +1,4 @@
-"""Connections: names for wishes to reach a Zoho account."""
+"""Connections, by name."""
 
 import os
 import re
@@ -20,19 +20,19 @@ _T = schema.connections
 _COLUMNS = [column for column in _T.c if column.name != "last_generation"]
 
 NAME_PATTERN = re.compile(r"(?!new$)[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
-"""Fit for a file name, a URL, a shell and an option's value: it cannot begin with a dash, and is
-not ``new``, which is the page where connections are made."""
+"""Fit for a file name, a URL, a shell and an option's value: it can't begin with a dash, and isn't
+``new``, which is a page."""
 
 
 class FoundNames(NamedTuple):
     """The result of a search."""
 
     names: tuple[str, ...]
-    """Of the first connections found."""
+    """Of the first matching connections."""
     matching: int
-    """How many there are."""
+    """The number of matching connections."""
     total: int
-    """How many connections there are."""
+    """The number of all connections."""
 
 
 class ConnectionRepository(Repository):
@@ -44,7 +44,7 @@ class ConnectionRepository(Repository):
             return select_connections(c)
 
     def find(self, substring: str = "", limit: int | None = None) -> FoundNames:
-        """The first names with `substring` in them, in any case."""
+        """The first names that contain `substring`, ignoring case."""
         total = select(func.count()).select_from(_T).scalar_subquery()
         query = (
             select(_T.c.name, func.count().over().label("matching"), total.label("total"))
@@ -59,7 +59,7 @@ class ConnectionRepository(Repository):
         return FoundNames(tuple(each.name for each in rows), rows[0].matching, rows[0].total)
 
     def exists(self, name: str) -> bool:
-        """Whether there is a connection of that name."""
+        """Whether a connection has that name."""
         with self.database.read() as c:
             return c.scalar(select(_T.c.name).where(_T.c.name == name)) is not None
 
@@ -76,7 +76,7 @@ class ConnectionRepository(Repository):
             return {each.name: each for each in select_connections(c, _T.c.name.in_(names))}
 
     def is_valid_name(self, name: str) -> bool:
-        """Whether `name` has the form of a connection's name."""
+        """Whether `name` is a valid name."""
         return NAME_PATTERN.fullmatch(name) is not None
 
     def add(self, connection: Connection) -> None:
@@ -96,12 +96,12 @@ class ConnectionRepository(Repository):
         self._update_connection(name, scope=scope)
 
     def set_location(self, name: str, location: str | None) -> None:
-        """Replace the chosen data centre. Raises ``unknown-connection``."""
+        """Replace the chosen data center. Raises ``unknown-connection``."""
         self._update_connection(name, location=location)
 
     def remove(self, name: str) -> None:
-        """Delete a connection with its grants, receipts, attempts and what was told of it; its
-        history stays.
+        """Delete a connection with its grants, reports, attempts and notifications; its history and
+        request log stay.
 
         Raises ``unknown-connection``.
         """
@@ -112,10 +112,10 @@ class ConnectionRepository(Repository):
         self.database.checkpoint()
 
     def rename(self, name: str, new_name: str) -> None:
-        """Give a connection another name; everything bound to its name follows.
+        """Rename a connection and everything bound to its name.
 
-        Raises ``unknown-connection``, ``bad-name``, ``connection-exists``,
-        ``rename-during-reauthorization``, ``sealed-record-damaged``; nothing is changed then.
+        If it raises ``unknown-connection``, ``bad-name``, ``connection-exists``,
+        ``rename-during-reauthorization`` or ``sealed-record-damaged``, nothing is changed.
         """
         if not NAME_PATTERN.fullmatch(new_name):
             raise fail("bad-name", name=new_name)
@@ -166,7 +166,7 @@ def connection_from_row(row: Row[Any]) -> Connection:
 def select_connections(
     c: DatabaseConnection, condition: ColumnElement[bool] | None = None
 ) -> tuple[Connection, ...]:
-    """The connections that fulfil the condition, or all, by name."""
+    """The connections that meet the condition, or all, by name."""
     query = select(*_COLUMNS).where(true() if condition is None else condition)
     return tuple(Connection(**row._mapping) for row in c.execute(query.order_by(_T.c.name)))
 

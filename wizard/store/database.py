@@ -1,8 +1,8 @@
-"""The database file: born private, opened durable, migrated after a verified backup.
+"""The database file: created private, durable, and migrated after a verified backup.
 
-Every write transaction is ``BEGIN IMMEDIATE``, so that two processes queue at its start instead
-of failing in its middle; a wait of more than `BUSY_TIMEOUT_SECONDS` is ``store-locked``. What
-SQLite complains of becomes a failure of ours by its error name, never by its English words.
+Every write transaction is ``BEGIN IMMEDIATE``, so that two processes queue at its start instead of
+failing in its middle; a wait of more than `BUSY_TIMEOUT_SECONDS` is ``store-locked``. SQLite's
+errors become failures by their error names, not their messages.
 """
 
 import errno
@@ -30,15 +30,11 @@ from wizard.store import schema
 Result = TypeVar("Result")
 Migration = Callable[[Connection], None]
 
-BUSY_TIMEOUT_SECONDS = (
-    5  # no transaction of ours spans a network call, so five seconds mean trouble
-)
-MIN_FREE_BYTES = 64 * 1024  # bytes; SQLite's index of a WAL begins with half of that
-RESERVED_BYTES = (
-    256 * 1024
-)  # bytes; a commit of ours takes some ten pages of 4 KiB, with the WAL's index
+BUSY_TIMEOUT_SECONDS = 5  # no transaction includes a network call, so a longer wait is an error
+MIN_FREE_BYTES = 64 * 1024  # SQLite's WAL index starts with half of that
+RESERVED_BYTES = 256 * 1024  # a commit takes about ten pages of 4 KiB, with the WAL index
 APPLICATION_ID = 0x5A574442  # "ZWDB": distinguishes our file from other SQLite databases
-UNRELEASED_APPLICATION_ID = 0x5A4F4857  # "ZOHW": what the wizard wrote before its first release
+UNRELEASED_APPLICATION_ID = 0x5A4F4857  # "ZOHW": written before the first release
 
 MIGRATIONS: tuple[Migration, ...] = ()
 """The first leads from schema version 1 to 2, and so on. Each is frozen SQL: it never uses
@@ -47,14 +43,14 @@ MIGRATIONS: tuple[Migration, ...] = ()
 _PRAGMAS = (
     f"busy_timeout = {BUSY_TIMEOUT_SECONDS * 1000}",
     "journal_mode = WAL",
-    "synchronous = FULL",  # a commit that was reported survives a power cut
+    "synchronous = FULL",  # a reported commit survives a power failure
     "fullfsync = ON",  # macOS: its plain fsync leaves the data in the drive's cache
     "checkpoint_fullfsync = ON",
     "foreign_keys = ON",
     "secure_delete = ON",
 )
 
-# A network file system may refuse the WAL, and a build of SQLite may know better.
+# A network file system may not support WAL, and a build of SQLite may change the default.
 _REQUIRED_PRAGMAS = {"journal_mode": "wal", "synchronous": 2}
 
 _FAILURE_CODES = {
@@ -71,11 +67,10 @@ _FAILURE_CODES = {
 
 
 class Database:
-    """One SQLite file. Threads may share it; it must not be carried across a fork.
+    """One SQLite file. Threads may share it; it must not be used after a fork.
 
-    With a `snapshot` it is one read transaction over the file: what was read once is not read
-    again, and what is read of one connection is read of all `names` in the same statement. One
-    thread uses it, and it can't write.
+    With a `snapshot` it is one read transaction for one thread, and can't write: nothing is read
+    twice, and what is read of one connection is read of all `names` in the same statement.
     """
 
     def __init__(self, path: str, engine: Engine, snapshot: Connection | None = None) -> None:
@@ -85,7 +80,7 @@ class Database:
         """The connections that a snapshot is about."""
         self._snapshot = snapshot
         self._known: dict[Hashable, Any] = {}
-        # Left to SQLite, threads would poll for their turn, and some would wait very long.
+        # SQLite makes waiting threads poll, and some would wait very long.
         self._write_lock = threading.Lock()
 
     @classmethod
@@ -99,8 +94,8 @@ class Database:
         database = cls(path, _create_engine(path))
         try:
             with _translate_errors(path):
-                # Only who makes or changes the file holds the lock: a hundred programs that start
-                # together must not queue for a look at its version.
+                # The lock is taken only to create or migrate the file, so that a hundred programs
+                # that start together don't queue to read its version.
                 if not database._is_ready(migrations):
                     with ExclusiveLock(
                         paths.lock_file(":database"), lambda: _locked(path), BUSY_TIMEOUT_SECONDS
@@ -113,7 +108,7 @@ class Database:
         return database
 
     def close(self) -> None:
-        """Give up every pooled connection; the last one to leave folds the WAL away."""
+        """Close all pooled connections; SQLite checkpoints the WAL with the last one."""
         self.engine.dispose()
 
     @contextmanager
@@ -128,7 +123,7 @@ class Database:
         return self._snapshot is not None
 
     def once(self, key: Hashable, load: Callable[[], Result]) -> Result:
-        """What `load` reads; a snapshot reads it once."""
+        """The result of `load`, which a snapshot calls once per key."""
         if self._snapshot is None:
             return load()
         if key not in self._known:
@@ -138,7 +133,7 @@ class Database:
     def of_each(
         self, kind: str, load: Callable[[Collection[str]], Mapping[str, Result]], name: str
     ) -> Result | None:
-        """What `load` reads of connection `name`; a snapshot reads it of all its names at once."""
+        """The result of `load` for connection `name`; a snapshot loads all its names at once."""
         if self._snapshot is None:
             return load([name]).get(name)
         known = self._known.setdefault(kind, {})
@@ -148,11 +143,11 @@ class Database:
         return cast(Result | None, known[name])
 
     def known(self, kind: str) -> Mapping[str, Any]:
-        """What `of_each` knows of a kind."""
+        """What a snapshot has read of a kind, by connection."""
         return cast(Mapping[str, Any], self._known.get(kind, {}))
 
     def remember(self, kind: str, found: Mapping[str, Any]) -> None:
-        """Make `of_each` know what was read of these connections in another way."""
+        """Add what was read elsewhere to what `of_each` knows."""
         if self._snapshot is not None:
             self._known.setdefault(kind, {}).update(found)
 
@@ -177,11 +172,10 @@ class Database:
 
     @contextmanager
     def reserve_space(self) -> Iterator[None]:
-        """Hold room on the disk for the commits that follow the block: it is given back at its
-        end. Raises ``disk-full`` at once where there is none."""
+        """Reserve disk space within the block for the commits after it. Raises ``disk-full``."""
         with TemporaryFile(dir=os.path.dirname(self.path)) as file:
             try:
-                file.write(os.urandom(RESERVED_BYTES))  # what is all zeros may take no room
+                file.write(os.urandom(RESERVED_BYTES))  # zeros may take no space
                 file.flush()
             except OSError as error:
                 details = {"path": self.path, "reason": os.strerror(error.errno or 0)}
@@ -189,12 +183,12 @@ class Database:
             yield
 
     def checkpoint(self) -> None:
-        """Move the WAL into the file and empty it, so that what was deleted is gone from both."""
+        """Write the WAL into the file and truncate it, so that deleted data is gone from both."""
         with _translate_errors(self.path), self.engine.connect() as connection:
             _driver_connection(connection).execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def _is_ready(self, migrations: Sequence[Migration]) -> bool:
-        """Whether the file is there, ours alone, and of the newest version."""
+        """Whether the file exists, is private, and has the newest version."""
         if not os.path.lexists(self.path):
             return False
         _require_private_file(self.path)
@@ -220,12 +214,13 @@ class Database:
             connection.exec_driver_sql(f"PRAGMA user_version = {newest}")
 
     def _require_no_cached_tokens(self, paths: Paths) -> None:
-        """Access tokens of connections lie only where a database knew these."""
+        """Cached tokens without a database mean that the database was lost."""
         if any(name.endswith(CACHED_TOKEN_SUFFIX) for name in os.listdir(paths.token_dir)):
             raise fail("store-lost", path=self.path, cache=paths.token_dir)
 
     def _version(self, connection: Connection, newest: int) -> int:
-        """The schema version of the file, 0 for a new one; refuses what is newer or not ours."""
+        """The schema version of the file, 0 if it is new. Raises ``store-older-version``,
+        ``store-damaged``, ``store-newer-version``."""
         version, owner = (_read_pragma(connection, n) for n in ("user_version", "application_id"))
         if owner == UNRELEASED_APPLICATION_ID:
             raise fail("store-older-version", path=self.path)
@@ -237,7 +232,7 @@ class Database:
         return version
 
     def _back_up(self, version: int) -> None:
-        """Copy the file as it was committed last, and put the copy in place once it is sound."""
+        """Copy the committed database beside the file, after an integrity check of the copy."""
         path = f"{self.path}.version-{version}"
         unfinished = path + ".unfinished"
         if os.path.exists(unfinished):
@@ -260,10 +255,9 @@ def _locked(path: str) -> WizardError:
 
 
 def _create_private_file(path: str) -> None:
-    """Create ``path`` empty and private, because SQLite would let the umask decide.
+    """Create ``path`` empty and private; SQLite would apply the umask.
 
-    The files beside it (``-wal``, ``-shm``) take its mode. What is there already must be a file
-    of ours alone.
+    The files beside it (``-wal``, ``-shm``) get its mode. An existing file must be private, too.
     """
     try:
         files.create(path)
@@ -283,7 +277,7 @@ def _create_engine(path: str) -> Engine:
 
     @event.listens_for(engine, "connect")
     def apply_pragmas(driver: sqlite3.Connection, _record: ConnectionPoolEntry) -> None:
-        driver.isolation_level = None  # transactions begin where we say so
+        driver.isolation_level = None  # transactions begin explicitly
         for pragma in _PRAGMAS:
             driver.execute(f"PRAGMA {pragma}").close()
         kept = [driver.execute(f"PRAGMA {name}").fetchone()[0] for name in _REQUIRED_PRAGMAS]
@@ -308,9 +302,9 @@ def _read_pragma(connection: Connection, name: str) -> int:
 
 @contextmanager
 def _translate_errors(path: str) -> Iterator[None]:
-    """Turn what SQLite and the file system complain of into a failure of ours.
+    """Convert errors of SQLite and the file system to failures.
 
-    What is no trouble of the file, such as a broken constraint, is a mistake of ours: it passes.
+    Programming errors, such as a violated constraint, are raised unchanged.
     """
     try:
         yield
@@ -327,13 +321,12 @@ def _translate_errors(path: str) -> Iterator[None]:
 
 
 def _is_full(path: str) -> bool:
-    """Whether there is no room even for SQLite's smallest file, of which it complains by codes of
-    input and output."""
+    """Whether the disk lacks space for SQLite's smallest file, reported as an I/O error."""
     return shutil.disk_usage(os.path.dirname(path)).free < MIN_FREE_BYTES
 
 
 def _classify_error(error: BaseException | None) -> tuple[str | None, str]:
-    """The code for a complaint, and its reason by the complainer's own name."""
+    """The failure code of an error (None: a programming error), and its reason."""
     if isinstance(error, OSError):
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         return "disk-full" if full else "store-unwritable", os.strerror(error.errno or 0)

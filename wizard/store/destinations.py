@@ -1,4 +1,4 @@
-"""Destinations: the places that want a connection's credentials, and what each was given last."""
+"""Destinations: files and commands that receive a connection's credentials."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,46 +16,46 @@ from wizard.vault import Vault, labels
 _T = schema.destinations
 
 CONFIGURED_FIELDS = ("connection", "profile", "target", "entry", "field_names", "reload_command")
-"""The fields of a destination that a person chose; the others are its delivery status."""
+"""The fields that the user chose; the others are the delivery status."""
 
 
 @dataclass(frozen=True)
 class Destination:
-    """A place that wants a connection's credentials: a file, or a command that takes them."""
+    """A file, or a command, that receives a connection's credentials."""
 
     connection: str
     profile: str
-    """How the place wants them: ``dotenv``, ``rclone``, ``command``."""
+    """The format: ``dotenv``, ``rclone``, ``command``, …"""
     target: str
     """The absolute path of the file, or the command line."""
     entry: str = ""
-    """Which entry of the file is ours: an INI section, an SDK's row, an MCP server."""
+    """The entry in the file: an INI section, a row of an SDK's file, an MCP server."""
     field_names: Mapping[str, str] = field(default_factory=dict)
-    """Fields that go by another name there: the profile's name to the chosen one."""
+    """Fields with different names there: the profile's name to the chosen one."""
     reload_command: str = ""
-    """The command that makes its program read what was delivered; empty: none is known."""
+    """The command that makes the program read the new credentials; empty: none."""
     id: int = 0
     generation: int = 0
-    """The grant that was delivered and read back last; 0 while there was none."""
+    """The grant that was last delivered and read back; 0: none."""
     delivered_at: datetime | None = None
     reloaded_at: datetime | None = None
-    """When the reload command succeeded after that delivery; None: delivered, use unproved."""
+    """When the reload command succeeded after that delivery; None: not known."""
     content_sha256: str = ""
-    """SHA-256 of the file as it was read back; shows whether someone else changed it since."""
+    """SHA-256 of the file as read back; shows whether someone else has changed it since."""
     failure: Failure | None = None
-    """Why the last delivery, or the reload after it, did not succeed."""
+    """Why the last delivery or reload failed."""
     previous_generation: int = 0
     previous_content: str | None = field(default=None, repr=False)
-    """The version before the last delivery, for a roll-back; None: there was nothing."""
+    """The content before the last delivery, for an undo; None: there was none."""
     token_digest: str | None = None
-    """SHA-256 of the refresh token that was delivered last: known even after it was rotated."""
+    """SHA-256 of the last delivered refresh token, known even after its rotation."""
 
 
 class DestinationRepository(Repository):
     """The destinations by connection."""
 
     def all(self, connection: str | None = None) -> tuple[Destination, ...]:
-        """The destinations of a connection, or of all, in the order they were made."""
+        """The destinations of a connection, or of all, in the order they were added."""
         if self.database.is_snapshot:
             every = self.database.once("destinations", self._select)
             return tuple(each for each in every if connection in (None, each.connection))
@@ -96,9 +96,9 @@ class DestinationRepository(Repository):
         return self.get(made)
 
     def record_delivery(self, destination: Destination, expected: int) -> None:
-        """Write down what the destination holds now, and what it held before.
+        """Store what the destination has now, and what it had before.
 
-        Raises `Conflict` where it no longer holds generation ``expected``.
+        Raises `Conflict` if its stored generation isn't ``expected`` any more.
         """
         values = {
             "generation": destination.generation,
@@ -117,7 +117,7 @@ class DestinationRepository(Repository):
             )
 
     def remove(self, destination_id: int) -> None:
-        """Forget a destination; raises ``unknown-destination``."""
+        """Remove a destination. Raises ``unknown-destination``."""
         with self.database.write() as c:
             if c.execute(delete(_T).where(_T.c.id == destination_id)).rowcount == 0:
                 raise fail("unknown-destination", target=str(destination_id))

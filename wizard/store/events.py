@@ -1,4 +1,4 @@
-"""The history of each connection: what happened to it, and when."""
+"""The history of each connection."""
 
 from collections import defaultdict
 from collections.abc import Collection
@@ -14,22 +14,19 @@ from wizard.store.request_log import RETENTION
 _EVENTS = schema.events
 
 TOKEN_SERVING_EVENTS = ("token-served", "token-refused", "token-reported")
-"""Lines of the history that programs write at every request."""
+"""Events that programs cause with every request for a token."""
 
 
 class EventRepository(Repository):
     """The events of every connection."""
 
     def record(self, event: Event) -> None:
-        """Add a line to a connection's history."""
+        """Add an event to a connection's history."""
         with self.database.write() as c:
             insert_row(c, _EVENTS, **vars(event))
 
     def record_token_serving(self, event: Event) -> None:
-        """Add to the history that a program was given an access token, or was refused one.
-
-        These come by the thousand: the old ones go.
-        """
+        """Add that a program was given an access token, or was refused one; delete the old ones."""
         old = _EVENTS.c.kind.in_(TOKEN_SERVING_EVENTS), _EVENTS.c.at < event.at - RETENTION
         with self.database.write() as c:
             c.execute(delete(_EVENTS).where(_EVENTS.c.connection == event.connection, *old))
@@ -38,8 +35,8 @@ class EventRepository(Repository):
     def of_connection(
         self, name: str, limit: int = 50, max_serving_events: int = 10
     ) -> list[Event]:
-        """The last lines of a connection's history, newest first; at most `handings` of them tell
-        of programs that were given a token, so that these do not crowd out what matters."""
+        """The last events of a connection, newest first; at most `max_serving_events` of them are
+        `TOKEN_SERVING_EVENTS`, which would crowd out the others."""
         limits = limit, min(max_serving_events, limit)
         found = self.database.of_each(f"events {limits}", partial(self._load, limits), name) or []
         return found[:limit]

@@ -42,43 +42,43 @@ UNANSWERED = ("pending", *codes_with("outcome_unknown"))
 """Outcomes of a refresh that may have been carried out without its answer being stored here."""
 
 MAX_GRANTS = 200
-"""Grants that are looked at; a client with more of them proves nothing more."""
+"""Grants to consider; more of one client or account add no evidence."""
 
 
 @dataclass(frozen=True)
 class GrantRecord:
-    """One grant's life, without its tokens."""
+    """The history of one grant, without its tokens."""
 
     connection: str
     generation: int
     is_current: bool
-    """It is what its connection uses, or is going to."""
+    """It is the current grant of its connection, or newer."""
     client_id: str
     location: str
     account: Account | None
     state: GrantState
     granted_at: datetime
     last_refreshed_at: datetime | None = None
-    """When it last gave an access token; None: it never did."""
+    """When a refresh last succeeded; None: never."""
     rejected_at: datetime | None = None
-    """When Zoho first refused it for good."""
+    """When Zoho first rejected the refresh token."""
     last_accepted_at: datetime | None = None
     """When an access token of it was last accepted, by its report."""
     rotated_at: datetime | None = None
-    """When the server last replaced its refresh token."""
+    """When the server last replaced the refresh token."""
     unanswered_at: datetime | None = None
-    """When it was last refreshed without an answer that was stored."""
+    """When the last refresh without a stored answer was sent."""
 
     @property
     def last_worked_at(self) -> datetime:
-        """The last moment at which it is known to have lived: its consent at the least."""
+        """The last time it is known to have worked, which is at least that of its consent."""
         signs = (self.granted_at, self.last_refreshed_at, self.last_accepted_at)
         return max(each for each in signs if each)
 
     @property
     def unknown_since(self) -> datetime | None:
-        """When the refresh was sent whose outcome is unknown; None where the stored refresh token
-        has worked, or was issued, since then."""
+        """When the refresh was sent whose outcome is unknown; None if a refresh has succeeded, or a
+        refresh token was issued, since then."""
         sent, known = self.unanswered_at, (self.last_refreshed_at, self.rotated_at)
         return sent if sent and all(sent > each for each in known if each) else None
 
@@ -146,8 +146,8 @@ class GrantHistoryRepository(Repository):
             return tuple(GrantRecord(**row._mapping) for row in c.execute(wanted))
 
     def unanswered_refresh(self, grant: Grant) -> TokenRequest | None:
-        """The refresh of `grant` that was sent after its refresh token was last replaced, and whose
-        answer was not stored. Always None where the server has never replaced one."""
+        """The refresh of `grant` that was sent after its refresh token was last replaced and has no
+        stored answer. Always None if the server has never replaced one."""
         if grant.rotated_at is None:
             return None
         at = grant.connection, grant.generation
@@ -157,7 +157,7 @@ class GrantHistoryRepository(Repository):
 
 
 def _zuid() -> Function[Any]:
-    """The account's ID of a grant."""
+    """The account ID of a grant."""
     return func.json_extract(type_coerce(_T.account, Text), "$.zuid")
 
 
@@ -172,8 +172,8 @@ def _newest_of_each(
 
 
 def last_refreshes_since_rotation(condition: ColumnElement[bool]) -> Select[Any]:
-    """The refreshes, oldest first, of the grants that meet `condition`, that were sent after their
-    refresh token was last replaced; a grant whose refresh token never was has none here."""
+    """The refreshes since the last replacement of the refresh token, oldest first, of the grants
+    that meet `condition`; none for a grant whose refresh token was never replaced."""
     columns = [each for each in schema.token_requests.columns if each.name != "id"]
     return (
         select(*columns)
@@ -192,20 +192,19 @@ def last_refreshes_since_rotation(condition: ColumnElement[bool]) -> Select[Any]
 
 
 def unanswered_requests(rows: Iterable[Row[Any]]) -> dict[tuple[str, int], TokenRequest]:
-    """Of each grant, by connection and generation, the last of these refreshes if no answer to it
-    was stored."""
+    """By connection and generation: the last of these refreshes, if it has no stored answer."""
     last = {(row.connection, row.generation): row for row in rows}
     return {key: TokenRequest(**row._mapping) for key, row in last.items() if row.outcome != "ok"}
 
 
 def _is_of(columns: Any, others: Any) -> ColumnElement[bool]:
-    """Whether rows of two tables are about the same grant."""
+    """The join condition of two tables with rows about grants."""
     return and_(columns.connection == others.connection, columns.generation == others.generation)
 
 
 def _refreshes_of(grants: CTE) -> Subquery:
-    """When each of the grants last worked, was first rejected, and last got no answer; what was
-    asked before its consent was for a removed connection of the same name."""
+    """When each grant last worked, was first rejected, and last got no answer. Requests before its
+    consent belong to a removed connection of the same name."""
 
     def time(aggregate: Callable[..., Function[Any]], *outcomes: str) -> Function[Any]:
         return aggregate(case((_REQUESTS.outcome.in_(outcomes), _REQUESTS.at)), type_=UtcDateTime)

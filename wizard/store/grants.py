@@ -1,4 +1,4 @@
-"""Grants: stored before anything else is done with them, made current only when verified."""
+"""Grants: stored as soon as they are issued, made current once they are verified."""
 
 from collections import Counter, defaultdict
 from collections.abc import Collection
@@ -39,20 +39,20 @@ ACTIVE_STATES = (
     GrantState.MISMATCH,
     GrantState.REPLACED,
 )
-"""The states in which a refresh token still counts at Zoho."""
+"""States in which a refresh token still counts at Zoho."""
 CANDIDATE_STATES = (GrantState.NOT_VERIFIED, GrantState.MISMATCH)
 
 
 IS_RECENT = (_CONNECTIONS.c.name == _T.c.connection) & (
     _T.c.generation >= _CONNECTIONS.c.generation
 )
-"""A grant that is in use, or newer: older ones say nothing about a connection."""
+"""A grant that is current, or newer; older ones say nothing about a connection."""
 
 RECENT_GRANTS = "recent grants"
 
 
 class RecentGrants(NamedTuple):
-    """The grants of a connection that say something about it now."""
+    """The grants that determine the state of a connection."""
 
     current: Grant | None = None
     candidate: Grant | None = None
@@ -61,7 +61,7 @@ class RecentGrants(NamedTuple):
     """The newest in any state."""
 
     def with_newer(self, grant: Grant, current_generation: int) -> "RecentGrants":
-        """The same with a newer grant."""
+        """The same with a newer grant added."""
         if grant.generation == current_generation:
             return RecentGrants(grant, None, grant)
         is_candidate = grant.state in CANDIDATE_STATES
@@ -69,14 +69,14 @@ class RecentGrants(NamedTuple):
 
 
 class TokenOwner(NamedTuple):
-    """Whose refresh tokens Zoho counts against its limit for one client."""
+    """The account whose refresh tokens Zoho counts against the limit of a client."""
 
     zuid: str
     email: str
 
 
 class GrantRepository(Repository):
-    """What each consent gave, by connection and generation."""
+    """The grants by connection and generation."""
 
     def add(
         self,
@@ -91,8 +91,8 @@ class GrantRepository(Repository):
     ) -> Grant:
         """Store a refresh token as the next generation, not verified, durable when this returns.
 
-        In the same transaction the attempt goes from EXCHANGE_INTENT to STORED; raises `Conflict`
-        where it is not there, ``unknown-connection`` where the connection is gone.
+        The same transaction moves the attempt from EXCHANGE_INTENT to STORED. Raises `Conflict` if
+        it isn't there, ``unknown-connection`` if the connection was removed.
         """
         with self.database.write() as c:
             query = update(_CONNECTIONS).where(_CONNECTIONS.c.name == connection)
@@ -158,7 +158,8 @@ class GrantRepository(Repository):
         account: Account | None,
         organizations: tuple[Organization, ...],
     ) -> None:
-        """Write down whom the grant reaches. Raises `Conflict` where it is gone."""
+        """Store the account and the organizations that the grant reaches. Raises `Conflict` if the
+        grant was removed."""
         values = {"account": account, "organizations": organizations}
         with self.database.write() as c:
             update_one(c, _update(name, generation).values(values), _subject(name))
@@ -166,8 +167,8 @@ class GrantRepository(Repository):
     def activate(self, name: str, generation: int, expected_current: int) -> None:
         """Make a grant the connection's current one, verified; the previous one is replaced.
 
-        Raises `Conflict` where ``expected_current`` is no longer current, or where the grant
-        waits for nothing: a late prover cannot overwrite what another has put in place.
+        Raises `Conflict` if ``expected_current`` isn't current any more, or the state of the grant
+        doesn't allow it: a late verification can't replace a newer decision.
         """
         with self.database.write() as c:
             here = _CONNECTIONS.c.name == name, _CONNECTIONS.c.generation == expected_current
@@ -176,26 +177,26 @@ class GrantRepository(Repository):
             able = _T.c.state.in_((*CANDIDATE_STATES, GrantState.VERIFIED, GrantState.REPLACED))
             verified = {"state": GrantState.VERIFIED, "failure": None}
             update_one(c, _update(name, generation).where(able).values(verified), _subject(name))
-            asked = c.scalar(_requested_scope(name, generation))
-            if asked:  # wider than before where the consent was to add to the connection
+            requested = c.scalar(_requested_scope(name, generation))
+            if requested:  # wider if the consent was to add scopes
                 had = c.scalar(select(_CONNECTIONS.c.scope).where(_CONNECTIONS.c.name == name))
                 wider = update(_CONNECTIONS).where(_CONNECTIONS.c.name == name)
-                c.execute(wider.values(scope=_merged_scopes(had or (), asked)))
+                c.execute(wider.values(scope=_merged_scopes(had or (), requested)))
             before = _update(name, expected_current).where(
                 _T.c.generation != generation, _T.c.state.in_(ACTIVE_STATES)
             )
             c.execute(before.values(state=GrantState.REPLACED))
 
     def expected_scope(self, name: str, generation: int) -> tuple[str, ...]:
-        """What grant `generation` should cover: the connection's scope, and of a grant that is not
-        current yet also what its own consent asked for beside it."""
+        """What grant `generation` should cover: the connection's scopes, and for a grant newer than
+        the current one also those that its authorization added."""
         query = select(_CONNECTIONS.c.scope, _CONNECTIONS.c.generation)
         with self.database.read() as c:
             row = c.execute(query.where(_CONNECTIONS.c.name == name)).first()
-            asked = c.scalar(_requested_scope(name, generation)) or ()
+            requested = c.scalar(_requested_scope(name, generation)) or ()
         if row is None:
             return ()
-        return _merged_scopes(row.scope, asked if generation > row.generation else ())
+        return _merged_scopes(row.scope, requested if generation > row.generation else ())
 
     def set_state(
         self,
@@ -205,9 +206,9 @@ class GrantRepository(Repository):
         failure: Failure | None = None,
         expected: GrantState | None = None,
     ) -> None:
-        """Give a grant another state, with the reason.
+        """Set the state of a grant, with the reason.
 
-        Raises `Conflict` where the grant is gone, or is not ``expected`` where that is given.
+        Raises `Conflict` if the grant was removed, or its state isn't ``expected`` (if given).
         """
         query = _update(name, generation)
         if expected is not None:
@@ -216,10 +217,10 @@ class GrantRepository(Repository):
             update_one(c, query.values(state=state, failure=failure), _subject(name))
 
     def rotate(self, grant: Grant, refresh_token: str, at: datetime) -> None:
-        """Replace the refresh token of ``grant``, durable when this returns: the server has issued
-        a new one in answer to it, and accepts it no longer.
+        """Store the refresh token that the server issued in place of that of ``grant``, durable
+        when this returns.
 
-        Raises `Conflict` where the stored refresh token is not the one that ``grant`` has.
+        Raises `Conflict` if the stored refresh token isn't that of ``grant``.
         """
         name, generation = grant.connection, grant.generation
         sealed = _sealed_refresh_token(self._vault, replace(grant, refresh_token=refresh_token))
@@ -234,9 +235,9 @@ class GrantRepository(Repository):
             update_one(c, query.values(values), _subject(name))
 
     def count_refresh_tokens(self, client_id: str) -> dict[TokenOwner, int]:
-        """How many refresh tokens of a client work, by user.
+        """The number of active refresh tokens of a client, by user.
 
-        A grant whose account is not known yet counts under two empty strings.
+        A grant whose account isn't known yet counts under two empty strings.
         """
         return self.database.once(("refresh tokens", client_id), partial(self._count, client_id))
 
@@ -251,13 +252,13 @@ class GrantRepository(Repository):
         return counts
 
     def connection_with_token(self, client_id: str, refresh_token: str) -> str | None:
-        """The connection that has this refresh token of a client, in whatever state; None: none.
-        Nothing of other clients is unsealed for it."""
+        """The connection that has this refresh token of a client, in any state; None if there is
+        none. Unseals only the tokens of this client."""
         grants = self._select_grants(_T.c.client_id == client_id)
         return next((g.connection for g in grants if g.refresh_token == refresh_token), None)
 
     def connections_using(self, client_id: str, location: str) -> tuple[str, ...]:
-        """The connections, by name, that work with a client in a data center."""
+        """The connections, by name, whose verified grant is from a client in a data center."""
         users = self.database.once("users of clients", self._users_of_clients)
         return tuple(users.get((client_id, location), ()))
 
@@ -323,7 +324,7 @@ def insert_grant(c: Connection, vault: Vault, grant: Grant) -> None:
 
 
 def rename_grants(c: Connection, vault: Vault, name: str, new_name: str) -> None:
-    """Move the grants of connection ``name`` to ``new_name``, their refresh tokens sealed again.
+    """Rename the connection of grants, with their refresh tokens sealed again.
 
     Raises ``sealed-record-damaged``.
     """
@@ -364,7 +365,8 @@ _IDENTITY_FIELDS = ("connection", "generation", "client_id", "location")
 
 
 def _identity(connection: str, generation: int, client_id: str, location: str) -> str:
-    """What a refresh token is bound to: also the client and the data center it may be sent to."""
+    """The identity a refresh token is sealed for: includes the client and the data center, so that
+    it can't be sent elsewhere."""
     return f"{connection}/{generation}/{client_id}/{location}"
 
 

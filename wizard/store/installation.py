@@ -1,4 +1,4 @@
-"""What the store remembers of the installation: its backups, its move, its monitoring."""
+"""The row of this installation: backups, deactivation and monitoring."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ _INSTALLATION = schema.installation
 
 
 class InstallationRepository(Repository):
-    """The one row of this installation."""
+    """The backups and the deactivation of this installation."""
 
     def backed_up_at(self) -> datetime | None:
         """When the last backup was written; None: never."""
@@ -25,16 +25,16 @@ class InstallationRepository(Repository):
             return c.scalar(select(_INSTALLATION.c.backed_up_at))
 
     def record_backup(self, at: datetime) -> None:
-        """Write down that a backup was written and read back."""
+        """Record that a backup was written and read back."""
         self._update_installation(backed_up_at=at)
 
     def deactivated_at(self) -> datetime | None:
-        """When everything was moved to another installation; None: it was not."""
+        """When this installation was deactivated; None: it is active."""
         with self.database.read() as c:
             return c.scalar(select(_INSTALLATION.c.deactivated_at))
 
     def set_deactivated(self, at: datetime | None) -> None:
-        """Send nothing to Zoho from ``at`` on; None: this installation is in use again."""
+        """Deactivate this installation, so that it sends nothing to Zoho; None: activate it."""
         self._update_installation(deactivated_at=at)
 
     def _update_installation(self, **values: datetime | None) -> None:
@@ -47,35 +47,35 @@ _INSTALLATION = schema.installation
 
 @dataclass(frozen=True)
 class NotifyFailure:
-    """Why the last notification did not arrive, and when it was sent."""
+    """Why the last notification failed, and when."""
 
     at: datetime
     failure: Failure
 
 
 class MonitoringRepository(Repository):
-    """What monitoring has checked and notified: a restart doesn't notify again."""
+    """What monitoring has checked and notified, so that a restart doesn't notify again."""
 
     def last_checked_at(self) -> datetime | None:
-        """When all connections were last looked at; None: never."""
+        """When all connections were last checked; None: never."""
         with self.database.read() as c:
             return c.scalar(select(_INSTALLATION.c.last_checked_at))
 
     def notified(self) -> dict[str, datetime]:
-        """The marks of the failures that somebody was told of and that go on, each with the time
-        of the last message that named it."""
+        """The marks of current failures that a notification has reported, each with the time of the
+        last notification."""
         with self.database.read() as c:
             known = _notified(c)
         return {mark: parse_iso(at) for mark, at in known.items()}
 
     def is_all_clear_due(self) -> bool:
-        """Whether someone was notified of a failure, and no all-clear has arrived since."""
+        """Whether a failure was reported and no all-clear has arrived since."""
         with self.database.read() as c:
             return c.scalar(select(_INSTALLATION.c.all_clear_due_since)) is not None
 
     def record_check(self, at: datetime, still: Iterable[str], *, is_settled: bool) -> None:
-        """Record a check of all connections. Of the marks that someone was notified of, keep those
-        that `still` go on. `is_settled`: everything works and an all-clear, if due, has arrived."""
+        """Record a check of all connections. Of the reported marks, keep those in `still`.
+        `is_settled`: everything works and an all-clear, if due, has arrived."""
         with self.database.write() as c:
             kept = set(still)
             notified = {mark: when for mark, when in _notified(c).items() if mark in kept}
@@ -84,7 +84,7 @@ class MonitoringRepository(Repository):
                 c.execute(update(_INSTALLATION).values(all_clear_due_since=None))
 
     def record_notified(self, marks: Iterable[str], at: datetime) -> None:
-        """Record that a message with these marks has arrived. A message without marks is an
+        """Record that a notification with these marks has arrived. One without marks is an
         all-clear or a test."""
         new = dict.fromkeys(sorted(marks), format_iso(at))
         if not new:
@@ -95,8 +95,8 @@ class MonitoringRepository(Repository):
             c.execute(update(_INSTALLATION).values(notified=notified, all_clear_due_since=since))
 
     def notify_command(self) -> str:
-        """The command line, or the address, that somebody is told by; empty where there is none.
-        It is sealed, so that whoever can only write the file has nothing run."""
+        """The command line or URL for notifications; empty if there is none. It is sealed, so that
+        writing to the file isn't enough to run a command."""
         with self.database.read() as c:
             sealed = c.scalar(select(_INSTALLATION.c.notify_command))
         return (
@@ -106,7 +106,7 @@ class MonitoringRepository(Repository):
         )
 
     def set_notify_command(self, command: str) -> None:
-        """Remember another command line or address, or none: then nothing failed, either."""
+        """Store a command or URL for notifications; an empty one also clears the last failure."""
         sealed = (
             self._vault.seal(command, labels.INSTALLATION, "1", labels.NOTIFY_COMMAND)
             if command
@@ -118,7 +118,7 @@ class MonitoringRepository(Repository):
                 c.execute(_failed(None))
 
     def notify_failure(self) -> NotifyFailure | None:
-        """Why the last notification did not arrive; None: it did, or there was none."""
+        """Why the last notification failed; None if it arrived or there was none."""
         with self.database.read() as c:
             row = c.execute(
                 select(_INSTALLATION.c.notify_failed_at, _INSTALLATION.c.notify_failure)
@@ -126,7 +126,7 @@ class MonitoringRepository(Repository):
         return NotifyFailure(*row) if row.notify_failure else None
 
     def note_notified(self, failed: NotifyFailure | None) -> None:
-        """Write down how the last notification ended; None: it arrived."""
+        """Record the result of the last notification; None: it arrived."""
         with self.database.write() as c:
             c.execute(_failed(failed))
 
@@ -137,7 +137,7 @@ def _failed(failed: NotifyFailure | None) -> Update:
 
 
 def forget_connection(c: Connection, name: str) -> None:
-    """Drop what was told of connection `name`, which is being removed: the next one of that name
+    """Drop the marks of connection `name`, which is being removed: a new connection of that name
     starts with the same generations. An all-clear stays due."""
     known = _notified(c)
     dropped = [mark for mark in known if mark.split()[1:2] == [name]]
@@ -147,7 +147,7 @@ def forget_connection(c: Connection, name: str) -> None:
 
 
 def rename_connection(c: Connection, name: str, new_name: str) -> None:
-    """Keep what was told of connection `name` under its new name."""
+    """Keep the marks of connection `name` under its new name."""
     known = _notified(c)
     renamed = {_renamed_mark(mark, name, new_name): when for mark, when in known.items()}
     if renamed != known:

@@ -1,4 +1,4 @@
-"""Overviews of connections, in a number of statements that does not grow with them."""
+"""Overviews of connections, read in a constant number of statements."""
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
@@ -50,12 +50,12 @@ _STEPS = schema.verification_steps.c
 _REQUESTS = schema.token_requests.c
 
 UNSETTLED_STATES = (*CANDIDATE_STATES, GrantState.NEEDS_REAUTHORIZATION, GrantState.REVOKED)
-"""States of a grant that may need somebody's attention."""
+"""States of a grant that may need attention."""
 
 
 @dataclass(frozen=True)
 class ConnectionOverview:
-    """What the list of connections needs to know about one."""
+    """What the list of connections shows of one."""
 
     connection: Connection
     grant: Grant | None
@@ -67,13 +67,13 @@ class ConnectionOverview:
     attempt: Attempt | None = None
     """The newest authorization, unless a grant is newer."""
     last_check: LastCheck | None = None
-    """Of the current grant, or of the candidate where there is no current grant."""
+    """Of the current grant, or of the candidate if there is no current grant."""
     unanswered_refresh: TokenRequest | None = None
     """The last refresh of that grant, if its refresh token rotates and no answer was stored."""
 
     def status(self, now: datetime, running: ActivityKind | None = None) -> ConnectionStatus:
-        """The state, activity and last check that people see; `running` is what this process does
-        with the connection."""
+        """The state, activity and last check; `running` is what this process is doing with the
+        connection."""
         return connection_status(
             current=self.grant,
             candidate=self.candidate,
@@ -87,10 +87,10 @@ class ConnectionOverview:
 
 
 class OverviewRepository(Repository):
-    """The list of connections."""
+    """The overviews by connection."""
 
     def all(self, names: Collection[str] | None = None) -> list[ConnectionOverview]:
-        """Of the connections in `names`, or of all, by name."""
+        """The overviews of the connections in `names`, or of all, by name."""
         known = self.database.known("overviews")
         if names is not None and known.keys() >= {*names}:
             return [known[name] for name in sorted({*names}) if known[name]]
@@ -106,8 +106,8 @@ class OverviewRepository(Repository):
         return found[0]
 
     def unsettled(self, also: Collection[str] = ()) -> list[ConnectionOverview]:
-        """The connections that may need attention, by name, and those in `also`: every one that is
-        not verified is among them. Its cost grows with these, not with the others nor with earlier
+        """The connections that may need attention and those in `also`, by name. Includes every
+        connection that isn't verified; the cost doesn't grow with the others or with earlier
         generations."""
         unauthorized = select(_CONNECTIONS.name).where(_CONNECTIONS.generation == 0)
         recent = select(_GRANTS.c.connection).join(schema.connections, IS_RECENT)
@@ -141,7 +141,7 @@ class OverviewRepository(Repository):
     def _select_overviews(
         self, condition: ColumnElement[bool], names: Collection[str] = ()
     ) -> list[ConnectionOverview]:
-        """The overviews of the connections that meet `condition`; a snapshot then knows them, and
+        """The overviews of the connections that meet `condition`. A snapshot remembers them, and
         which of `names` don't exist."""
         named = select(_CONNECTIONS.name).where(condition)
         refreshes = last_refreshes_since_rotation(_GRANTS.c.connection.in_(named))
@@ -203,13 +203,13 @@ def _checks_of(
 
 
 def _is_of(columns: Any, others: Any) -> ColumnElement[bool]:
-    """Whether rows of two tables are about the same grant."""
+    """The join condition of two tables with rows about grants."""
     return and_(columns.connection == others.connection, columns.generation == others.generation)
 
 
 def _check_rows(condition: ColumnElement[bool]) -> Select[Any]:
-    """Of each finished report of a recent grant: the time of its last step, once for each step
-    that failed, in their order, or once where none did."""
+    """For each finished report of a recent grant, a row per failed step, in order, or one row if
+    none failed; each with the time of the report's last step."""
     failed = schema.verification_steps.alias()
     last = (
         select(

@@ -1,6 +1,6 @@
-"""Re-authorizations: which connections are authorized again together, and since when.
+"""Re-authorizations and their items, as stored.
 
-How far a connection is follows from its attempts, grants and destinations.
+The progress of an item follows from its attempts, grants and destinations.
 """
 
 from collections.abc import Collection
@@ -23,12 +23,12 @@ class StoredReauthorizationItem:
 
     connection: str
     previous_generation: int
-    """The generation that was current then; 0: none was."""
+    """The generation that was current then; 0: none."""
     started_at: datetime
     additional_scope: tuple[str, ...] = ()
-    """Asked for beside what the connection has."""
+    """Scopes requested in addition to the connection's."""
     new_account_email: str = ""
-    """The e-mail address of the person who takes the connection over; empty: nobody does."""
+    """The email address of the user who takes the connection over; empty: nobody."""
     grace_period: timedelta = timedelta(0)
     """How long a replaced refresh token is kept if it may still be in use."""
     skipped: bool = False
@@ -69,17 +69,17 @@ class ReauthorizationRepository(Repository):
         return StoredReauthorization(rows[0].id, rows[0].begun_at, rows[0].paused, items)
 
     def begin(self, items: Collection[StoredReauthorizationItem], at: datetime) -> None:
-        """Begin a repair of ``lines`` at ``at``, or make them part of the one that is under way:
-        a connection that is part of it already begins anew."""
+        """Begin a re-authorization of `items` at `at`, or add them to the current one, where they
+        replace items of the same connections."""
         with self.database.write() as c:
             number = c.scalar(select(_T.c.id).where(_T.c.ended_at.is_(None)))
             if number is None:
                 begun = insert(_T).values(started_at=at, paused=False).returning(_T.c.id)
                 number = c.execute(begun).scalar_one()
-            for line in items:
-                _delete_item(c, number, line.connection)
-                grace = round(line.grace_period.total_seconds())
-                values = {key: value for key, value in vars(line).items() if key != "grace_period"}
+            for item in items:
+                _delete_item(c, number, item.connection)
+                grace = round(item.grace_period.total_seconds())
+                values = {key: value for key, value in vars(item).items() if key != "grace_period"}
                 c.execute(
                     insert(_ITEMS).values(
                         **values, grace_period_seconds=grace, reauthorization_id=number
@@ -91,12 +91,12 @@ class ReauthorizationRepository(Repository):
         self._update_reauthorization(reauthorization_id, paused=paused)
 
     def end(self, reauthorization_id: int, at: datetime) -> None:
-        """End a repair; its lines stay, for the tokens that still wait for their end. Raises
-        `Conflict` where it has ended."""
+        """End a re-authorization; its items stay, since replaced refresh tokens may still have to
+        be revoked. Raises `Conflict` if it has ended."""
         self._update_reauthorization(reauthorization_id, ended_at=at)
 
     def skip_item(self, reauthorization_id: int, name: str) -> None:
-        """Leave connection ``name`` as it is. Raises `Conflict` where it is no part of it."""
+        """Skip connection ``name``. Raises `Conflict` if it isn't part of it."""
         here = _ITEMS.c.reauthorization_id == reauthorization_id, _ITEMS.c.connection == name
         with self.database.write() as c:
             update_one(
@@ -123,7 +123,7 @@ class ReauthorizationRepository(Repository):
 
 
 def is_in_progress(c: Connection, name: str) -> bool:
-    """Whether connection ``name`` is part of the re-authorization under way, and not skipped."""
+    """Whether connection ``name`` is part of the current re-authorization, and not skipped."""
     query = select(_ITEMS.c.connection).join(_T, _T.c.id == _ITEMS.c.reauthorization_id)
     mine = _T.c.ended_at.is_(None), _ITEMS.c.connection == name, _ITEMS.c.skipped.is_(False)
     return c.scalar(query.where(*mine)) is not None

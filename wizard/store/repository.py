@@ -1,4 +1,4 @@
-"""What every repository has: the database, the vault, and the condition of a write."""
+"""The base of the repositories, and conditional writes."""
 
 import difflib
 from collections.abc import Iterable
@@ -13,7 +13,7 @@ from wizard.vault import Vault
 
 
 class Repository:
-    """The reads and writes of one noun; `Store` has one repository for each."""
+    """The reads and writes of one kind of record."""
 
     def __init__(self, database: Database, vault: Vault) -> None:
         self.database = database
@@ -26,7 +26,7 @@ def insert_row(c: Connection, table: Table, /, **values: Any) -> None:
 
 
 def update_one(connection: Connection, update: Update, subject: str) -> None:
-    """Run a conditional update of one row; raises `Conflict` where its condition does not hold."""
+    """Run a conditional update of one row; raises `Conflict` if its condition isn't met."""
     if connection.execute(update).rowcount != 1:
         raise Conflict(
             Failure(code="changed-meanwhile", temporary=True, details={"subject": subject})
@@ -34,7 +34,7 @@ def update_one(connection: Connection, update: Update, subject: str) -> None:
 
 
 def suggest_names(name: str, known: Iterable[str]) -> str:
-    """A sentence with the known names most like ``name``, or with a few where none is like it."""
+    """A sentence with the known names most similar to ``name``, or else with a few of them."""
     names = list(known)
     near = ", ".join(difflib.get_close_matches(name, names, n=3) or names[:3])
     return f"Nearest: {near}." if near else "None stands there yet."

@@ -16,11 +16,11 @@ from wizard.timefmt import format_date
 _T = schema.token_requests
 
 RETENTION = timedelta(days=30)
-"""How long requests are kept: Zoho counts in windows of ten minutes; a month helps people."""
+"""How long requests are kept: Zoho's rate limits need ten minutes, people a month."""
 
 
 class RequestLogRepository(Repository):
-    """Each request, and its outcome."""
+    """The token requests with their outcomes."""
 
     def add(
         self,
@@ -28,13 +28,13 @@ class RequestLogRepository(Repository):
         check: Callable[[Sequence[TokenRequest]], None] | None = None,
         since: datetime | None = None,
     ) -> int:
-        """Write down an ask before it goes out; returns its id for `settle`.
+        """Record a request before it is sent; return its ID for `finish`.
 
-        `allow` is given what was asked of the same client and data centre from ``since`` on,
-        newest first, and keeps the ask from being written by what it raises: of many processes
-        that ask together, each sees those before it.
+        `check` gets the requests of the same client and data center from ``since`` on, newest
+        first, and prevents this one by raising. Of concurrent processes, each sees the earlier
+        ones.
 
-        Every ask passes here, so a home that was moved elsewhere is stopped here: raises
+        Every request passes here, so a deactivated installation is stopped here: raises
         ``installation-deactivated``.
         """
         with self.database.write() as c:
@@ -48,8 +48,8 @@ class RequestLogRepository(Repository):
             return int(c.execute(written).scalar_one())
 
     def finish(self, request_id: int, outcome: str, retry_at: datetime | None = None) -> None:
-        """Write down how an ask ended: ``ok`` or the code of a failure, and when it may be
-        repeated where Zoho said so."""
+        """Record the outcome of a request: ``ok`` or a failure code, and when it may be repeated if
+        Zoho said so."""
         ended = update(_T).where(_T.c.id == request_id).values(outcome=outcome, retry_at=retry_at)
         with self.database.write() as c:
             update_one(c, ended, "the request log")
@@ -62,7 +62,7 @@ class RequestLogRepository(Repository):
         connection: str | None = None,
         location: str | None = None,
     ) -> list[TokenRequest]:
-        """The requests from `since` on, newest first, narrowed by what is given."""
+        """The requests from `since` on, newest first, filtered by the other arguments."""
         if self.database.is_snapshot and client_id is not None and connection is None:
             return [
                 each
@@ -98,7 +98,7 @@ class RequestLogRepository(Repository):
 
 @dataclass
 class _RequestsRead:
-    """What a snapshot has read of the requests."""
+    """The requests that a snapshot has read."""
 
     since: datetime | None = None
     by_client: dict[str, list[TokenRequest]] = field(default_factory=dict)

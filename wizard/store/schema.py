@@ -1,7 +1,6 @@
-"""The tables, one definition each.
+"""The tables.
 
-A column of secrets is a ``LargeBinary`` that the vault sealed; nothing else in the database is
-secret.
+A ``LargeBinary`` column is a secret sealed by the vault; no other column is secret.
 """
 
 from sqlalchemy import (
@@ -39,7 +38,7 @@ installation = Table(
     Column("zoho_instance", Text, nullable=False),
     Column("key_check", LargeBinary, nullable=False),
     Column("backed_up_at", UtcDateTime),
-    # Moved elsewhere: two installations that refresh one grant would use up its budget twice.
+    # Moved to another installation: two that refresh one grant would exceed its rate limit.
     Column("deactivated_at", UtcDateTime),
     Column("last_checked_at", UtcDateTime),
     Column("notified", EVIDENCE),
@@ -79,7 +78,7 @@ connections = Table(
     Column("scope", SpaceSeparated, nullable=False),
     Column("location", Text),
     Column("generation", Integer, nullable=False, index=True),
-    # Generations are never used twice: a cached access token is bound to the one it came from.
+    # Generations aren't reused: a cached access token is bound to one.
     Column("last_generation", Integer, nullable=False),
     Column("presets", SpaceSeparated, nullable=False),
     Column("created_at", UtcDateTime),
@@ -158,7 +157,7 @@ verification_steps = Table(
     ),
 )
 
-# The request log and the history outlive their connections: no foreign keys.
+# The request log and the history are kept after a connection is removed: no foreign keys.
 token_requests = Table(
     "token_requests",
     metadata,
@@ -224,7 +223,7 @@ access_permissions = Table(
     Column("created_at", UtcDateTime, nullable=False),
 )
 
-# Outlives a new access token: what was rejected once is never cached again.
+# Kept after a new access token: a rejected one is never cached again.
 rejections = Table(
     "rejections",
     metadata,

@@ -1,4 +1,4 @@
-"""Export and import of everything, and which grants another installation may use."""
+"""Export and import of the whole store, and the grants that other installations may use."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
@@ -30,17 +30,18 @@ class SharedGrant:
     connection: str
     generation: int
     backup_host: str
-    """The user and the machine of the other home, for people; empty: wherever the backup of this
-    home was restored, before it came back here."""
+    """The user and the machine of the other installation, for people; empty: unknown, since the
+    backup came from this one."""
     backup_created_at: datetime
     """When the backup was made."""
 
 
 class SharedGrantRepository(Repository):
-    """The current grants that another installation may use, by connection."""
+    """The shared grants by connection."""
 
     def all(self, connection: str | None = None) -> tuple[SharedGrant, ...]:
-        """Those of a connection, or all. A grant that was made here since is ours alone."""
+        """The shared current grants of a connection, or all. A newer grant of this installation
+        isn't shared."""
         same = (_T.c.connection == _CONNECTIONS.c.name) & (
             _T.c.generation == _CONNECTIONS.c.generation
         )
@@ -53,7 +54,8 @@ class SharedGrantRepository(Repository):
             return tuple(SharedGrant(**row._mapping) for row in c.execute(query))
 
     def forget(self, connections: Collection[str] | None = None) -> None:
-        """The other installations of these connections, or of all, are gone or deactivated."""
+        """Forget shared grants of these connections, or all: the other installations were
+        deactivated."""
         gone = delete(_T)
         if connections is not None:
             gone = gone.where(_T.c.connection.in_(connections))
@@ -62,7 +64,7 @@ class SharedGrantRepository(Repository):
 
 
 def insert_shared_grant(c: DatabaseConnection, shared_grant: SharedGrant) -> None:
-    """Write down, within a transaction that does more, who may tend a grant, too."""
+    """Record a shared grant within a larger transaction."""
     c.execute(delete(_T).where(_T.c.connection == shared_grant.connection))
     insert_row(c, _T, **vars(shared_grant))
 
@@ -73,7 +75,7 @@ _DESTINATIONS = schema.destinations
 
 @dataclass(frozen=True)
 class StoreContents:
-    """What a home keeps for its user; histories and ledgers stay where they were written."""
+    """Everything that a backup contains; histories and request logs aren't transferred."""
 
     clients: tuple[Client, ...] = ()
     connections: tuple[Connection, ...] = ()
@@ -82,7 +84,7 @@ class StoreContents:
 
 
 class TransferRepository:
-    """Everything a user keeps in the store, at once."""
+    """Export and import of `StoreContents`."""
 
     def __init__(self, database: Database, vault: Vault, clients: ClientRepository) -> None:
         self._database = database
@@ -90,7 +92,7 @@ class TransferRepository:
         self._clients = clients
 
     def export_contents(self) -> StoreContents:
-        """Everything, as it stands at one moment."""
+        """Read everything in one transaction."""
         query = select(schema.grants).order_by(
             schema.grants.c.connection, schema.grants.c.generation
         )
@@ -105,11 +107,11 @@ class TransferRepository:
     def import_contents(
         self, contents: StoreContents, shared_grants: Sequence[SharedGrant] = ()
     ) -> None:
-        """Store all of it in one transaction, or nothing; `twins` are those of its grants that
-        another home may tend, too.
+        """Store everything in one transaction, or nothing; `shared_grants` are those of its grants
+        that another installation may use, too.
 
-        A client that is here already keeps what it has, and gains secrets for data centres it has
-        none for. Raises ``bad-name`` or ``connection-exists``.
+        An existing client keeps its data, and gains secrets for data centers without one. Raises
+        ``bad-name`` or ``connection-exists``.
         """
         with self._database.write() as c:
             here = {client.client_id: client for client in self._clients.select_all(c)}
@@ -131,7 +133,7 @@ class TransferRepository:
             for shared_grant in shared_grants:
                 insert_shared_grant(c, shared_grant)
             for destination in contents.destinations:
-                # A wish: this home has delivered nothing there yet.
+                # Only its configuration: this installation has delivered nothing there yet.
                 fresh = Destination(
                     **{each: getattr(destination, each) for each in CONFIGURED_FIELDS}
                 )
@@ -155,9 +157,9 @@ class TransferRepository:
 
 
 def export_without_secrets(paths: Paths) -> StoreContents:
-    """What the database of ``home`` says without its key: everything but the secrets.
+    """What the database of `paths` contains without its key: everything but the secrets.
 
-    Raises as `Database.open` does.
+    Raises what `Database.open` raises.
     """
     database = Database.open(paths)
     try:
@@ -174,7 +176,7 @@ def export_without_secrets(paths: Paths) -> StoreContents:
 
 
 def _select_destinations(c: DatabaseConnection) -> tuple[Destination, ...]:
-    """Every destination, without the version before."""
+    """Every destination, without its previous content."""
     columns = [column for column in _DESTINATIONS.c if column.name != "previous_content"]
     rows = c.execute(select(*columns).order_by(_DESTINATIONS.c.id))
     return tuple(Destination(**row._mapping) for row in rows)

@@ -1,4 +1,4 @@
-"""Verification reports: the steps of a verification, committed one by one."""
+"""Verification reports, whose steps are committed one by one."""
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
@@ -25,7 +25,7 @@ RecentReports = dict[str, dict[int, VerificationReport | None]]
 
 
 class VerificationReportRepository(Repository):
-    """The report of each grant."""
+    """The reports by connection and generation."""
 
     def begin(self, name: str, generation: int, at: datetime) -> None:
         """Begin the verification of a grant; an earlier report is deleted."""
@@ -34,13 +34,12 @@ class VerificationReportRepository(Repository):
             insert_row(c, _T, connection=name, generation=generation, started_at=at)
 
     def add_step(self, name: str, generation: int, step: VerificationStep) -> None:
-        """Commit one step of the verification that was begun."""
+        """Commit one step of the current verification."""
         with self.database.write() as c:
             insert_row(c, _STEPS, connection=name, generation=generation, **vars(step))
 
     def replace_steps(self, name: str, generation: int, steps: Iterable[VerificationStep]) -> None:
-        """Put rungs that were climbed again into the place of those of the same names. Raises
-        `Conflict` where the receipt is gone."""
+        """Replace the steps of the same names. Raises `Conflict` if the report was deleted."""
         here = _STEPS.c.connection == name, _STEPS.c.generation == generation
         with self.database.write() as c:
             for verification_step in steps:
@@ -50,7 +49,7 @@ class VerificationReportRepository(Repository):
                 )
 
     def finish(self, name: str, generation: int, at: datetime) -> None:
-        """The verification ended, passed or not. Raises `Conflict` if none is running."""
+        """End the current verification, passed or not. Raises `Conflict` if none is running."""
         here = _T.c.connection == name, _T.c.generation == generation, _T.c.finished_at.is_(None)
         with self.database.write() as c:
             update_one(
@@ -132,7 +131,7 @@ def select_reports(
 
 
 def _is_of(columns: Any, others: Any) -> ColumnElement[bool]:
-    """Whether rows of two tables are about the same grant."""
+    """The join condition of two tables with rows about grants."""
     return and_(columns.connection == others.connection, columns.generation == others.generation)
 
 
