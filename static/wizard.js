@@ -1,7 +1,7 @@
 const POLL_INTERVAL_MS = 700;
 const RETRY_INTERVAL_MS = 3000;
 
-// A little comfort: every page works without it.
+// Every page works without this script.
 
 for (const element of document.querySelectorAll("[data-js-only], button[data-copy]")) element.hidden = false;
 for (const plain of document.querySelectorAll("[data-no-js]")) plain.hidden = true;
@@ -26,47 +26,47 @@ for (const copyButton of document.querySelectorAll("[data-copy]")) {
   });
 }
 
-// What is pasted one after the other stands on lines of its own.
+// Put consecutive pastes on separate lines.
 for (const box of document.querySelectorAll("textarea[data-clear-on-leave]")) {
   box.addEventListener("input", (event) => {
     if (event.inputType === "insertFromPaste" && box.value && !box.value.endsWith("\n"))
       box.setRangeText("\n", box.value.length, box.value.length, "end");
   });
-  // A secret does not wait in the page for whoever presses Back.
+  // The Back button must not bring a secret back.
   addEventListener("pagehide", () => { box.value = ""; });
 }
 
-// A form that was rejectedForm stands where it stood before: neither Back nor a reload sends it again.
+// Give a rejected form the URL of its page, so that a reload doesn't submit it again.
 const rejectedForm = document.querySelector("form[data-page-url]");
 if (rejectedForm) history.replaceState(null, "", rejectedForm.dataset.pageUrl);
 
-// What a page says may have been overtaken when Back brings it from the browser's memory.
+// The back/forward cache may restore an outdated page.
 addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
 
-// What goes on by itself appears as it goes on; the page is read anew once it has ended.
+// Update the live region until it is finished, then reload the page.
 async function pollLiveRegion() {
   const element = document.querySelector("[data-poll-url]");
   if (!element) return;
-  let answer;
+  let response;
   try {
-    answer = await fetch(element.dataset.pollUrl, { headers: { Accept: "text/html" } });
-  } catch {  // the wizard is stopped, or starts anew
+    response = await fetch(element.dataset.pollUrl, { headers: { Accept: "text/html" } });
+  } catch {  // the wizard has stopped or is restarting
     setTimeout(pollLiveRegion, RETRY_INTERVAL_MS);
     return;
   }
-  if (!answer.ok) { location.reload(); return; }
-  const fresh = new DOMParser().parseFromString(await answer.text(), "text/html").querySelector(`#${element.id}`);
+  if (!response.ok) { location.reload(); return; }
+  const fresh = new DOMParser().parseFromString(await response.text(), "text/html").querySelector(`#${element.id}`);
   if (!fresh?.dataset.pollUrl) { location.reload(); return; }
-  // What has not changed stays, so that a press of a button in it is not lost.
+  // Replacing unchanged elements could lose a click.
   if (fresh.textContent !== element.textContent) element.replaceWith(fresh);
   setTimeout(pollLiveRegion, POLL_INTERVAL_MS);
 }
 setTimeout(pollLiveRegion, POLL_INTERVAL_MS);
 
-// After one consent the next opens by itself; the button is for those without this.
+// Open the next consent; without this script, the user presses the button.
 document.querySelector("form[data-auto-submit]")?.requestSubmit();
 
-// A wait is counted down between two looks.
+// Count down between two polls.
 setInterval(() => {
   for (const timer of document.querySelectorAll("[data-seconds]")) {
     const left = Math.max(0, timer.dataset.seconds - 1);

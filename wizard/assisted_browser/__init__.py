@@ -1,10 +1,10 @@
-"""The assisted browser: a visible window of its own, and a driver that is given a page.
+"""The assisted browser: a visible browser window, and drivers for the pages in it.
 
-The person signs in, and answers whatever asks for a person. The driver presses Accept on a consent
-that is surely the one the house asks for, and does nothing that it is not sure of. The co-pilot
-fills in the form of a new client in Zoho's console, and leaves CREATE to the person. Neither types
-or reads a password, keeps a trace, a video or stored state, or listens on a port: Playwright speaks
-to its browser through a pipe.
+The user signs in and answers every prompt. `ConsentDriver` presses Accept if the consent page is
+certainly the expected one, and does nothing uncertain. `ConsoleAssistant` fills in the form of a
+new client in Zoho's console and leaves CREATE to the user. Neither types or reads a password, keeps
+a trace, a video or stored state, or listens on a port: Playwright talks to its browser through a
+pipe.
 """
 
 from wizard.assisted_browser.browsers import remove_leftovers

@@ -1,4 +1,4 @@
-"""Which browser is started, and what remains of its profiles."""
+"""Which browser is started, and the removal of its profiles."""
 
 import os
 import shutil
@@ -22,7 +22,7 @@ EXECUTABLE_NAMES = (
     "chrome",
     "msedge",
 )
-"""What distributions and vendors call theirs on the search path."""
+"""Executable names of distributions and vendors on the search path."""
 EXECUTABLE_PATHS = (
     "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
     "/Applications/Microsoft Edge.app/Contents/MacOS/Microsoft Edge",
@@ -32,13 +32,12 @@ EXECUTABLE_PATHS = (
     r"C:\Program Files (x86)\Microsoft\Edge\Application\msedge.exe",
     "/snap/bin/chromium",
 )
-"""Where installers put them without a word to the search path."""
+"""Paths of installers that don't extend the search path."""
 
 
 def find_executable(configured_path: str | None, bundled_path: str) -> Path:
-    """The executable to start: the person's choice (ZOHO_WIZARD_BROWSER), which is never
-    second-guessed; else Playwright's `own` where it was downloaded; else an installed Chrome,
-    Edge or Chromium.
+    """The executable to start: the user's choice (ZOHO_WIZARD_BROWSER) without a fallback, else
+    Playwright's at `bundled_path`, else an installed Chrome, Edge or Chromium.
 
     Raises ``no-browser``.
     """
@@ -58,17 +57,17 @@ def _first_existing(candidates: Iterable[str]) -> Path:
 
 
 REMOVAL_TIMEOUT_SECONDS = 5.0
-"""A browser that was told to end writes into its profile for a moment longer."""
+"""A closing browser writes into its profile for a moment longer."""
 
 
 def keep_profiles(paths: Paths) -> None:
-    """Let the profiles stay until a run that does not keep them."""
+    """Keep the profiles until a run that doesn't keep them."""
     with suppress(FileExistsError):
         files.create(paths.keep_profiles_marker)
 
 
 def remove_profiles(paths: Paths) -> None:
-    """Remove every profile. To be called by whoever holds the window's lock."""
+    """Remove every profile. The caller holds the lock of the windows."""
     Path(paths.keep_profiles_marker).unlink(missing_ok=True)
     end = time.monotonic() + REMOVAL_TIMEOUT_SECONDS
     while os.path.lexists(paths.browser_dir):
@@ -79,8 +78,8 @@ def remove_profiles(paths: Paths) -> None:
 
 
 def remove_leftovers(paths: Paths) -> None:
-    """Remove what a run has left that was killed: somebody is signed in there. What is kept, or in
-    use, stays."""
+    """Remove profiles left by a run that was killed, since a user is signed in there. Kept
+    profiles, and those in use, stay."""
     if not os.path.lexists(paths.browser_dir):
         return
     with suppress(WizardError), hold_lock(paths.browser_lock, 0, "browser-under-way", ""):

@@ -1,8 +1,7 @@
-"""What to do on the page that is seen: a small state machine over what is visible, and pure.
+"""Choose the next action on a page of Zoho's sign-in and consent. Pure.
 
-The order is that of Zoho's way to a code: error page → organization step → consent → trust page →
-one-time code → captcha or push → password → login id → announcement. Whatever is not surely one of
-these is the person's.
+The rules follow Zoho's order: error page → organization step → consent → trust page → one-time code
+→ captcha or push → password → login ID → announcement. Any other page is left to the user.
 """
 
 from collections.abc import Callable
@@ -24,12 +23,12 @@ from wizard.zoho import product
 ACCEPT, REJECT, DENY, SUBMIT, BACK_TO_APP = "Accept", "Reject", "Deny", "Submit", "Back to app"
 NOT_NOW, TRUST_HEADING = "Not now", "Trust this browser?"
 SKIP_LABELS = ("Skip for now", "Remind me later")
-"""How a page of announcements is put off."""
+"""The buttons that skip an announcement."""
 
 
 @dataclass(frozen=True)
 class Wait:
-    """The page is busy, or not there yet."""
+    """The page is busy, or hasn't loaded yet."""
 
 
 @dataclass(frozen=True)
@@ -41,30 +40,30 @@ class Press:
 
 @dataclass(frozen=True)
 class Choose:
-    """Choose these, then press Submit."""
+    """Select these choices, then press Submit."""
 
     choices: tuple[Choice, ...]
 
 
 @dataclass(frozen=True)
 class Reopen:
-    """Open the wanted address again."""
+    """Open the authorization URL again."""
 
 
 @dataclass(frozen=True)
 class PromptUser:
-    """The person's turn. `why` is a key of the words' table of hand-overs."""
+    """The user has to act. `reason` is a key of the message table `user-prompts`."""
 
     reason: str
     actual: str = ""
-    """Who or what came in the place of the expected."""
+    """The value found instead of the expected one."""
     is_certain: bool = True
-    """False: the page may only be on its way to another; look again before the person is told."""
+    """False: the page may be about to change; look again before prompting."""
 
 
 @dataclass(frozen=True)
 class ErrorPage:
-    """A page of Zoho's own from which nobody comes back, and what it says."""
+    """An error page of Zoho without a way back, and its text."""
 
     text: str
 
@@ -74,10 +73,11 @@ Rule = Callable[[PageSnapshot, ExpectedConsent], ConsentAction | None]
 
 
 def next_consent_action(snapshot: PageSnapshot, expected: ExpectedConsent) -> ConsentAction:
-    """What to do on a page so that the wanted consent is given, and no other."""
+    """The action that leads to the expected consent, and no other."""
     actions = (rule(snapshot, expected) for rule in _RULES)
     return next(
-        (move for move in actions if move is not None), PromptUser("unknown", is_certain=False)
+        (action for action in actions if action is not None),
+        PromptUser("unknown", is_certain=False),
     )
 
 
@@ -144,8 +144,7 @@ def _no_account_page(snapshot: PageSnapshot, expected: ExpectedConsent) -> Conse
 
 
 def _trust_page(snapshot: PageSnapshot, expected: ExpectedConsent) -> ConsentAction | None:
-    """A profile that is thrown away has no use for trust, and the account none for a trusted
-    browser that is gone; one that is kept is the person's to trust."""
+    """A temporary profile declines trust; for one that is kept, the user decides."""
     if TRUST_HEADING not in snapshot.headings or not snapshot.has_button(NOT_NOW):
         return None
     return PromptUser("trust") if expected.can_trust_browser else Press(NOT_NOW)
@@ -168,7 +167,7 @@ def _sign_in_page(snapshot: PageSnapshot, expected: ExpectedConsent) -> ConsentA
 
 
 def _push_page(snapshot: PageSnapshot, expected: ExpectedConsent) -> ConsentAction | None:
-    """Where signing in asks for nothing that can be typed, it waits for another device."""
+    """A sign-in page without fields waits for another device."""
     is_sign_in = snapshot.url.partition("?")[0] in {
         f"{each.accounts_server}/signin" for each in expected.zoho.data_centers
     }
@@ -176,7 +175,7 @@ def _push_page(snapshot: PageSnapshot, expected: ExpectedConsent) -> ConsentActi
 
 
 def _announcement_page(snapshot: PageSnapshot, expected: ExpectedConsent) -> ConsentAction | None:
-    """Pages that are only passed by: the account's own home leads nowhere either."""
+    """Pages to skip; the account's home page leads nowhere either."""
     path = snapshot.url.partition("?")[0]
     if path in {f"{each.accounts_server}/home" for each in expected.zoho.data_centers}:
         return Reopen()
@@ -214,7 +213,7 @@ def _prompt_for(mismatch: ConsentMismatch) -> PromptUser:
 
 
 def _has_field(snapshot: PageSnapshot, *words: str) -> bool:
-    """Whether a field is called, or labelled, by one of these words."""
+    """Whether the name or label of a field contains one of these words."""
     return any(word in _field_text(field) for field in snapshot.fields for word in words)
 
 
@@ -229,7 +228,7 @@ def _choice_groups(snapshot: PageSnapshot) -> tuple[str, ...]:
 def _previous_choice(
     group: str, snapshot: PageSnapshot, expected: ExpectedConsent
 ) -> Choice | None:
-    """The one choice of a group that the grant before reached; None where that is not sure."""
+    """The only choice of a group that the previous grant reached; None if that isn't certain."""
     names = {
         _organization_label(each) for each in expected.organizations if _is_in_group(each, group)
     }
@@ -238,7 +237,7 @@ def _previous_choice(
 
 
 def _is_in_group(organization: Organization, group: str) -> bool:
-    """Whether the heading of a group of choices names the organization's product."""
+    """Whether a group's heading names the organization's product."""
     title = product(organization.product).title.removeprefix("Zoho").strip()
     return title.casefold() in group.casefold()
 

@@ -1,8 +1,7 @@
-"""Whether a page of consent asks for what the house has asked for: a pure judge.
+"""Check that a consent page requests what the wizard requested. Pure.
 
-What is granted is decided by the page's own address, which must be the one that the house made, at
-an accounts server of its table. What the page says in words is a second witness: it may not speak
-of another person, another client, or more than was asked for.
+The URL decides what is granted, so it must be the wizard's, at a known accounts server. The text is
+checked, too: it must not name a different account or client, or more than was requested.
 """
 
 import re
@@ -18,41 +17,40 @@ from wizard.model import Organization
 from wizard.zoho import Zoho, products
 
 _EMAIL_ADDRESS = re.compile(r"(?<![^\s()<>\[\],;:])[^\s()<>\[\],;:@]{1,64}@[\w-]+(?:\.[\w-]+)+")
-"""From its very beginning: what is left of ``x'anna@…`` without it is another's. RFC 5321 has 64
-characters before the @."""
+"""Anchored at its start, so that the end of ``x'anna@…`` isn't read as an address. RFC 5321 allows
+64 characters before the @."""
 _REQUEST_PHRASES = ("would like", "wants", "is requesting", "requests", "is asking", "asks")
-"""What follows a client's name where a page speaks of it in a sentence."""
+"""Phrases that follow a client's name in a sentence."""
 
 
 @dataclass(frozen=True)
 class ExpectedConsent:
-    """The consent that is to be given, as the house asks for it."""
+    """The consent that the wizard requested."""
 
     url: str
-    """The authorization URL that the house has made."""
+    """The authorization URL."""
     zoho: Zoho
     email: str
-    """Who gave it before and is to give it again; empty where nobody knows."""
+    """Who gave the previous consent; empty if not known."""
     client_names: frozenset[str]
-    """The names under which the client is known."""
+    """The client's known names."""
     scope: tuple[str, ...]
     organizations: tuple[Organization, ...] = ()
-    """What the grant before reached, product by product."""
+    """What the previous grant reached, by product."""
     can_trust_browser: bool = False
-    """The browser's profile is kept, so that Zoho may be told to trust it."""
+    """The browser profile is kept, so Zoho may trust it."""
 
 
 @dataclass(frozen=True)
 class ConsentMismatch:
-    """Why a page is not the consent that is wanted, and what tells who or what came."""
+    """Why a page isn't the expected consent (`code`), and the value found (`actual`)."""
 
     code: str
     actual: str = ""
 
 
 def find_url_mismatch(snapshot: PageSnapshot, expected: ExpectedConsent) -> ConsentMismatch | None:
-    """What speaks against the address of a page on which something is granted: it must be the one
-    that was made, at whichever data centre of the table Zoho has moved to."""
+    """Compare the page's URL with the expected one, at any known data center."""
     base_url, _, _ = snapshot.url.partition("?")
     if base_url not in {each.authorization_endpoint for each in expected.zoho.data_centers}:
         return ConsentMismatch("elsewhere", displayed_host(snapshot.url))
@@ -66,8 +64,7 @@ def find_url_mismatch(snapshot: PageSnapshot, expected: ExpectedConsent) -> Cons
 def find_account_mismatch(
     snapshot: PageSnapshot, expected: ExpectedConsent
 ) -> ConsentMismatch | None:
-    """What speaks against the person who is signed in: an address other than the expected one, or
-    none at all."""
+    """Compare the signed-in account with the expected one; a page that names none is a mismatch."""
     actual = {found.casefold() for found in _EMAIL_ADDRESS.findall(snapshot.text)}
     if not expected.email:
         return ConsentMismatch("account-new", ", ".join(sorted(actual)))
@@ -80,7 +77,7 @@ def find_account_mismatch(
 def find_client_mismatch(
     snapshot: PageSnapshot, expected: ExpectedConsent
 ) -> ConsentMismatch | None:
-    """What speaks against the client that is named."""
+    """Check that the page names the client."""
     lines = [line.strip() for line in snapshot.text.splitlines()]
     for name in expected.client_names:
         sentences = tuple(f"{name} {verb}" for verb in _REQUEST_PHRASES)
@@ -92,7 +89,7 @@ def find_client_mismatch(
 def find_scope_mismatch(
     snapshot: PageSnapshot, expected: ExpectedConsent
 ) -> ConsentMismatch | None:
-    """What the page says in words beyond the scopes that were asked for, as far as it is
+    """Check that the page's text names no more than the requested scopes, as far as it is
     understood."""
     excess = [line for line in snapshot.list_items if _exceeds_scope(line, expected.scope)]
     if not excess and len(snapshot.list_items) > len(expected.scope):
@@ -103,7 +100,7 @@ def find_scope_mismatch(
 
 
 def displayed_host(url: str) -> str:
-    """The host of a page, as its address bar shows it."""
+    """The host of a URL, as the address bar shows it."""
     return urlsplit(url).netloc or url.partition(":")[0]
 
 
@@ -112,7 +109,7 @@ def _query_parameters(url: str) -> list[tuple[str, str]]:
 
 
 def _exceeds_scope(item: ListItem, scope: Iterable[str]) -> bool:
-    """Whether a line speaks of a product, or of an operation in it, that nobody asked for."""
+    """Whether a line names a product, or an operation on it, that wasn't requested."""
     services = {_short_title(each.title): each.service.casefold() for each in products()}
     service = services.get(_short_title(item.heading))
     if service is None:
@@ -128,7 +125,7 @@ def _short_title(title: str) -> str:
 
 
 def _operations_in_text(text: str) -> set[str]:
-    """The operations that a line speaks of; reading is what everybody may."""
+    """The operations that a line names, other than reading."""
     folded = text.casefold()
     operations = {
         operation

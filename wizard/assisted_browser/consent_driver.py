@@ -1,10 +1,9 @@
-"""The driver: given a page, it leads one consent to its end, and hands over what is the person's.
+"""The driver: leads a page to the end of one consent, and prompts the user where needed.
 
-It looks, judges, and does one thing. It presses and chooses; it never types, and never looks at
-what was typed. What it presses is what it has judged: where the page has changed between the two,
-it judges anew. The address on which the consent ends never leaves the browser: its request is
-stopped, and the address handed to the process that began. So neither a server nor a cookie is
-needed, and whoever else listens on that port hears nothing.
+It takes a snapshot, chooses one action and performs it. It presses and selects, but never types or
+reads typed text. An action is performed only if the page still matches its snapshot. The request to
+the redirect URI is intercepted and its URL returned to this process, so neither a server nor a
+cookie is needed, and another program on that port receives nothing.
 """
 
 import time
@@ -34,36 +33,35 @@ if TYPE_CHECKING:
     from playwright.sync_api import ElementHandle, Page
 
 SETTLE_SECONDS = 1.0
-"""Seconds that a page must stand as it is before it is called unknown: some are only passed by."""
+"""Seconds without a change before a page counts as unknown; some redirect by themselves."""
 BUSY_TIMEOUT_SECONDS = 20.0
-"""Seconds that a page may be busy before the person is asked to look after it."""
+"""Seconds that a page may be busy before the user is prompted."""
 MAX_TRIES = 2
-"""How often one button is pressed, or an address opened, for one consent: a sign-in that ran out in
-between takes a second time; more is going in circles."""
+"""How often a button is pressed, or a URL opened, in one consent. An expired sign-in takes a second
+try; more would be a loop."""
 PRESS_TIMEOUT_MS = 3_000
-"""Milliseconds that a button may take to be pressed."""
+"""Milliseconds to wait for a button."""
 
 
 @dataclass(frozen=True)
 class UserPrompt:
-    """Something that only the person can do."""
+    """Something that only the user can do."""
 
     reason: str
-    """A key of the words' table of hand-overs."""
+    """A key of the message table `user-prompts`."""
     message: str
 
 
 @dataclass(frozen=True)
 class ConsentResult:
-    """How a consent ended: one of `address` and `said` is set."""
+    """How a consent ended: either `callback_url` or `error_text` is set."""
 
     callback_url: str = ""
-    """Where the browser was sent back to, with all that it was given."""
+    """The redirect URI with its parameters."""
     error_text: str = ""
-    """The page of Zoho's own from which nobody comes back."""
+    """The text of an error page of Zoho without a way back."""
     accepted_client_name: str = ""
-    """The client's name as it stood on the page that the person accepted, where the house knows it
-    by another."""
+    """The client's name at Zoho that the user accepted, if it differs from the known names."""
 
 
 class ConsentDriver:
@@ -75,7 +73,7 @@ class ConsentDriver:
         on_prompt: Callable[[UserPrompt], None],
         should_stop: Callable[[], bool] = lambda: False,
     ) -> None:
-        """`tell` is told, once each, what is the person's to do; `stopped` says whether to end."""
+        """`on_prompt` gets each prompt once; `should_stop` says whether to end."""
         self.page = page
         self._on_prompt = on_prompt
         self._tab = Tab(page, should_stop)
@@ -86,14 +84,13 @@ class ConsentDriver:
         self._last_snapshot: tuple[PageSnapshot, float] = (PageSnapshot(), 0.0)
         self._devtools = page.context.new_cdp_session(page)
         self._devtools.on("Fetch.requestPaused", self._intercept_redirect)
-        # A page's own frame has the id of what is debugged.
+        # The main frame has the ID of the debugging target.
         self._frame_id = self._devtools.send("Target.getTargetInfo")["targetInfo"]["targetId"]
 
     def give_consent(self, expected: ExpectedConsent, redirect_uri: str) -> ConsentResult:
-        """Lead the page to `redirect_uri` by way of the wanted consent, or to what stands in its
-        way.
+        """Lead the page to `redirect_uri` through the expected consent, or to an error page.
 
-        Raises ``window-closed`` where the page is gone, or its end was asked for.
+        Raises ``window-closed`` if the page is gone, or `should_stop` is true.
         """
         self._reset(redirect_uri)
         self._tab.open(expected.url)
@@ -102,14 +99,14 @@ class ConsentDriver:
         return self._result
 
     def show_notice(self, message: str | None) -> None:
-        """Show a sentence at the foot of the window, in the place of the one before; None: none."""
+        """Show a message in the window, replacing the previous one; None: hide it."""
         self._tab.show_notice(message)
 
     def poll(self) -> None:
-        """Let the window be while nothing is asked of it. Raises ``window-closed``."""
+        """Keep the page responsive while idle. Raises ``window-closed``."""
         self._tab.poll()
 
-    # one turn: look, judge, act
+    # one turn: snapshot, choose, act
 
     def _advance(self, expected: ExpectedConsent) -> None:
         action: ConsentAction = Wait()
@@ -124,7 +121,7 @@ class ConsentDriver:
             self._prompt_user(action, expected)
 
     def _debounced(self, snapshot: PageSnapshot, action: ConsentAction) -> ConsentAction:
-        """`move`, or to wait where the page may still change by itself; but not for ever."""
+        """`action`, or `Wait` while the page may still change, up to a limit."""
         if snapshot != self._last_snapshot[0]:
             self._last_snapshot = snapshot, time.monotonic()
         unchanged_seconds = time.monotonic() - self._last_snapshot[1]
@@ -167,7 +164,7 @@ class ConsentDriver:
             self._tab.open(expected.url)
 
     def _press(self, name: str, snapshot: PageSnapshot) -> None:
-        """Press a button, or follow a link, of the very page that was judged."""
+        """Press a button, or follow a link, if the page still matches `snapshot`."""
         button = self.page.get_by_role("button", name=name, exact=True)
         link = self.page.get_by_role("link", name=name, exact=True)
         element: ElementHandle = button.or_(link).element_handle(timeout=PRESS_TIMEOUT_MS)
@@ -186,8 +183,7 @@ class ConsentDriver:
     # the page
 
     def _reset(self, redirect_uri: str) -> None:
-        """Forget the consent before, and have requests for `redirect_uri` stopped, whichever way
-        they come about."""
+        """Reset the state of the previous consent, and intercept requests for `redirect_uri`."""
         self._result = self._prompt = None
         self._tries.clear()
         self._redirect_uri = redirect_uri
@@ -201,13 +197,13 @@ class ConsentDriver:
             return
         self._devtools.send("Fetch.failRequest", {**request, "errorReason": "Aborted"})
         if event["resourceType"] != "Document" or event["frameId"] != self._frame_id:
-            return  # some page's picture or frame, which ends nothing
+            return  # an image or a frame; the consent goes on
         self._result = self._result or ConsentResult(
             callback_url=url, accepted_client_name=self._accepted_client_name(url)
         )
 
     def _accepted_client_name(self, url: str) -> str:
-        """The client's name that the house did not know: accepted, since there is a code."""
+        """The unknown client name that the user accepted, as the code shows."""
         prompt, parameters = self._prompt, {name for name, _ in parse_qsl(urlsplit(url).query)}
         is_unknown_client = (
             prompt is not None and prompt.reason == "other-client" and "code" in parameters

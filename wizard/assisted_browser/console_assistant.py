@@ -1,9 +1,9 @@
-"""The console's co-pilot: given a page, it leads to the form of a new client and fills it in.
+"""The assistant for Zoho's API console: opens the form of a new client and fills it in.
 
-The person signs in, looks the form over and presses CREATE; nothing here creates, and nothing here
-types but the three texts that the form asks for. Only the console of one data centre is filled in,
-and only fields that are called as known. At the first surprise it ends, and says which. That the
-live console is called so follows from descriptions: it was never tried there.
+The user signs in, checks the form and presses CREATE. The assistant types only the three texts of
+the form, only in the console of one data center, and only into fields with known labels. It stops
+at the first unexpected page, and says which. The labels come from descriptions: it has not been
+tried on the live console.
 """
 
 import re
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
 
 ABANDONED_TIMEOUT_SECONDS = 600.0
-"""Seconds without anything new in the window, after which whoever sat there has left."""
+"""Seconds without a change in the window, after which the user is assumed to be gone."""
 
 CLIENT_TYPE_LABELS = ("Server-based Applications", "Server-based")
 CREATE_NOW, CREATE = "CREATE NOW", "CREATE"
@@ -45,7 +45,7 @@ FIELD_LABELS = {
     HOMEPAGE_URL: (HOMEPAGE_URL,),
     REDIRECT_URIS: (REDIRECT_URIS, "Authorized Redirect URI"),
 }
-"""Each field of the form, and how it was seen to be called."""
+"""The known labels of each field of the form."""
 KNOWN_LABELS = [
     each.casefold()
     for each in (*CLIENT_TYPE_LABELS, CREATE_NOW, CREATE, *START_LABELS, *CREDENTIAL_LABELS)
@@ -55,7 +55,7 @@ TEXT_FIELD_TYPES = ("text", "url", "textarea")
 
 @dataclass(frozen=True)
 class ClientForm:
-    """What the form of a new client is given."""
+    """The values for the form of a new client."""
 
     name: str
     homepage: str
@@ -64,20 +64,20 @@ class ClientForm:
 
 @dataclass(frozen=True)
 class ConsoleSnapshot:
-    """A page at one moment: which of the known words stand there, and how its fields are called."""
+    """A page at one moment: the known labels on it, and its fields."""
 
     url: str = "about:blank"
     is_blank: bool = True
     labels: frozenset[str] = frozenset()
     fields: tuple[tuple[str, str], ...] = ()
-    """Of each field that is seen its type, and what it is called, in small letters."""
+    """The type and the label (in lower case) of each visible field."""
 
     def has_labels(self, *labels: str) -> bool:
-        """Whether all these words stand there."""
+        """Whether the page has all these labels."""
         return all(each.casefold() in self.labels for each in labels)
 
     def has_field(self, field: str) -> bool:
-        """Whether exactly one field asks for this."""
+        """Whether exactly one field has a label of `field`."""
         names = [each.casefold() for each in FIELD_LABELS[field]]
         return (
             len([1 for kind, called in self.fields if called in names and kind in TEXT_FIELD_TYPES])
@@ -92,17 +92,17 @@ class OpenClientForm:
 
 @dataclass(frozen=True)
 class FillForm:
-    """Fill in the form, and leave the button to the person."""
+    """Fill in the form; the user presses the button."""
 
 
 @dataclass(frozen=True)
 class ClientCreated:
-    """The page shows the id and the secret of the client that was made."""
+    """The page shows the ID and the secret of the new client."""
 
 
 @dataclass(frozen=True)
 class UnexpectedPage:
-    """The page is not as it is known. `code` is a key of the words' table of surprises."""
+    """The page isn't as expected. `code` is a key of the message table `unexpected-pages`."""
 
     code: str
     actual: str = ""
@@ -116,7 +116,8 @@ ConsoleAction = (
 def next_console_action(
     snapshot: ConsoleSnapshot, data_center: DataCenter, zoho: Zoho, *, is_filled: bool
 ) -> ConsoleAction:
-    """What to do on a page so that a client is registered at `place`; `filled`: the form was."""
+    """The action that leads to a new client in `data_center`; `is_filled`: the form has been filled
+    in."""
     if snapshot.url.startswith("chrome-error:"):
         return PromptUser("unreachable", is_certain=False)
     if snapshot.is_blank:
@@ -132,7 +133,7 @@ def next_console_action(
 
 
 def _sign_in_action(snapshot: ConsoleSnapshot, data_center: DataCenter) -> ConsoleAction:
-    """An announcement, or the account's own page, leads on where the console is opened again."""
+    """After an announcement or the account's home page, open the console again."""
     path = snapshot.url.partition("?")[0].removeprefix(data_center.accounts_server)
     is_interstitial = path == "/home" or path.startswith(("/announcement/", "/preannouncement/"))
     return Reopen() if is_interstitial else PromptUser("console-sign-in")
@@ -157,7 +158,7 @@ def _console_action(snapshot: ConsoleSnapshot, *, is_filled: bool) -> ConsoleAct
 
 
 class ConsoleAssistant:
-    """Leads one page through the API console of a data centre."""
+    """Leads one page through the API console of a data center."""
 
     def __init__(
         self,
@@ -167,7 +168,7 @@ class ConsoleAssistant:
         should_stop: Callable[[], bool] = lambda: False,
         abandoned_timeout_seconds: float = ABANDONED_TIMEOUT_SECONDS,
     ) -> None:
-        """`tell` is told, once each, what is the person's to do; `stopped` says whether to end."""
+        """`on_prompt` gets each prompt once; `should_stop` says whether to end."""
         self._page = page
         self._zoho = zoho
         self._on_prompt = on_prompt
@@ -180,10 +181,9 @@ class ConsoleAssistant:
         self._is_filled = False
 
     def register_client(self, data_center: DataCenter, form: ClientForm) -> None:
-        """Lead the person to a new client at `place`; return when its id and secret are shown.
+        """Lead the user to a new client in `data_center`; return when its ID and secret are shown.
 
-        Raises ``console-surprise`` at the first thing that is not as it is known, and
-        ``window-closed``.
+        Raises ``console-surprise`` at the first unexpected page, and ``window-closed``.
         """
         self._tab.open(data_center.console_add_url)
         action: ConsoleAction = Wait()
@@ -202,8 +202,8 @@ class ConsoleAssistant:
             self._announce_prompt()
 
     def read_credentials(self, data_center: DataCenter) -> str:
-        """The text of the part of the page that shows id and secret; empty where there is none.
-        To be called only after the person has said yes. Raises ``window-closed``."""
+        """The text of the part of the page that shows ID and secret; empty if there is none. Call
+        it only with the user's consent. Raises ``window-closed``."""
         text = ""
         with self._tab.tolerating_navigation():
             if _is_below(self._page.url, data_center.console_url):
@@ -212,13 +212,13 @@ class ConsoleAssistant:
         return text
 
     def show_notice(self, message: str | None) -> None:
-        """Show a sentence at the foot of the window; None: none."""
+        """Show a message in the window; None: hide it."""
         self._tab.show_notice(message)
 
     # one turn
 
     def _debounced(self, snapshot: ConsoleSnapshot, action: ConsoleAction) -> ConsoleAction:
-        """`move`, or to wait where the page may still change by itself; but not for ever."""
+        """`action`, or `Wait` while the page may still change, up to a limit."""
         if snapshot != self._last_snapshot[0]:
             self._last_snapshot = snapshot, time.monotonic()
         unchanged_seconds = time.monotonic() - self._last_snapshot[1]
@@ -267,17 +267,17 @@ class ConsoleAssistant:
             self._press(_button_or_link(self._page, action.name), snapshot)
         elif isinstance(action, OpenClientForm):
             client_type = _client_type_card(self._page)
-            client_type.hover(timeout=PRESS_TIMEOUT_MS)  # some consoles show the button only then
+            client_type.hover(timeout=PRESS_TIMEOUT_MS)  # some consoles show it only on hover
             self._press(_button_or_link(client_type, CREATE_NOW), snapshot)
 
     def _press(self, target: "Locator", snapshot: ConsoleSnapshot) -> None:
-        """Press what stands on the very page that was judged."""
+        """Press `target` if the page still matches `snapshot`."""
         element = target.element_handle(timeout=PRESS_TIMEOUT_MS)
         if _take_console_snapshot(self._page) == snapshot:
             element.click(timeout=PRESS_TIMEOUT_MS)
 
     def _fill_form(self, data_center: DataCenter, form: ClientForm) -> None:
-        """Fill what is still empty: what the person has changed is theirs."""
+        """Fill the empty fields; others the user has changed."""
         texts = {
             CLIENT_NAME: form.name,
             HOMEPAGE_URL: form.homepage,
@@ -315,7 +315,7 @@ def _is_below(url: str, base: str) -> bool:
 
 
 def _client_type_card(page: "Page") -> "Locator":
-    """The smallest part of the page that holds the card's name and one button for it."""
+    """The smallest element that contains the card's name and one button for it."""
     name = page.get_by_text(_label_pattern(*CLIENT_TYPE_LABELS))
     containers = page.locator("*").filter(has=name).filter(has=_button_or_link(page, CREATE_NOW))
     return containers.last
@@ -330,7 +330,7 @@ def _button_or_link(container: "Page | Locator", name: str) -> "Locator":
 
 
 def _label_pattern(*labels: str) -> re.Pattern[str]:
-    """Exactly one of these names, in letters of any size, with the star of a required field."""
+    """A pattern for exactly one of these labels, in any case, with the star of a required field."""
     either = "|".join(re.escape(each) for each in labels)
     return re.compile(rf"^\s*(?:{either})\s*[*:]?\s*$", re.IGNORECASE)
 

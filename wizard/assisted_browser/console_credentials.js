@@ -1,5 +1,5 @@
-// The part of a client's page that holds both labels, as text: the smallest one that does. What stands
-// in fields is read too, because some consoles show the two there.
+// The text of the smallest element that contains both labels, and the values of its fields, where some
+// consoles show ID and secret.
 ([id, secret]) => {
   const normalized = (text) => text.replace(/\s+/g, " ").replace(/[\s*:]+$/, "").trim().toLowerCase();
   const visible = (element) => element.checkVisibility({ visibilityProperty: true, opacityProperty: true });

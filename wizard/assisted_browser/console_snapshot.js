@@ -1,5 +1,5 @@
-// What stands on a page of the API console: which of the known words, and how its fields are called.
-// Neither what a field holds nor any other text is looked at.
+// The known labels on a page of the API console, and the types and labels of its fields. Neither field
+// values nor other text are returned.
 (known) => {
   const visible = (element) => element.checkVisibility({ visibilityProperty: true, opacityProperty: true });
   const normalized = (text) => (text ?? "").replace(/\s+/g, " ").replace(/[\s*:]+$/, "").trim().toLowerCase();

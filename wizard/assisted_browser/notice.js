@@ -1,5 +1,5 @@
-// Words of the wizard in the corner of its own window; null takes them away. They stand apart from the
-// page, in a closed tree, and let every click through to what they may cover.
+// Show a message of the wizard in the corner of the window; null removes it. It is in a closed shadow
+// tree, and clicks pass through it.
 (words) => {
   const before = document.getElementById("zoho-wizard-notice");
   if (before?.dataset.message === words) return;

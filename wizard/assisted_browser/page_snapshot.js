@@ -1,5 +1,5 @@
-// What a person can see on this page now. What is typed into a field is never looked at; and where
-// fields ask, or somebody signs in, neither is any text, which may repeat what was typed.
+// What is visible on this page. Field values are never read. With fields on the page, or while someone
+// signs in, neither is text, which may repeat what was typed.
 () => {
   const visible = (element) => element.checkVisibility({ visibilityProperty: true, opacityProperty: true });
   const normalized = (text) => (text ?? "").replace(/\s+/g, " ").trim();

@@ -1,4 +1,4 @@
-"""What stands on a page, as a person sees it: asked in one look, and never what was typed."""
+"""What is visible on a page, read at once; never what was typed."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,12 +10,12 @@ if TYPE_CHECKING:
     from playwright.sync_api import Page
 
 MAX_TEXT_CHARACTERS = 20_000
-"""Characters; a page of consent has some hundred."""
+"""Characters; a consent page has a few hundred."""
 
 
 @dataclass(frozen=True)
 class Button:
-    """A button that is seen."""
+    """A visible button."""
 
     name: str
     is_enabled: bool
@@ -23,18 +23,18 @@ class Button:
 
 @dataclass(frozen=True)
 class Field:
-    """A field that asks for something. What was typed into it is not known here."""
+    """An input field, without its value."""
 
     kind: str
-    """Its type, in HTML's words."""
+    """Its HTML type."""
     identifiers: str
-    """Its id, its name and what it lets a browser complete."""
+    """Its ID, name and autocomplete attribute."""
     label: str
 
 
 @dataclass(frozen=True)
 class Choice:
-    """One of several to choose from."""
+    """One of several options."""
 
     group: str
     name: str
@@ -42,7 +42,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class ListItem:
-    """One line of a list, and the heading it stands under."""
+    """One item of a list, and its heading."""
 
     heading: str
     text: str
@@ -50,8 +50,8 @@ class ListItem:
 
 @dataclass(frozen=True)
 class PageSnapshot:
-    """A page at one moment. Where it has fields, or somebody signs in, it has neither lines nor
-    text."""
+    """A page at one moment. If it has fields, or is part of signing in, it has neither list items
+    nor text."""
 
     url: str = "about:blank"
     headings: tuple[str, ...] = ()
@@ -64,30 +64,29 @@ class PageSnapshot:
     text: str = ""
 
     def has_button(self, name: str) -> bool:
-        """Whether there is one button of exactly that name, ready or not; of two, nobody knows
-        which is meant."""
+        """Whether there is exactly one button of exactly that name, enabled or not."""
         return len([each for each in self.buttons if each.name == name]) == 1
 
     def has_enabled_button(self, name: str) -> bool:
-        """Whether that one button can be pressed."""
+        """Whether that button is enabled."""
         return self.has_button(name) and Button(name, True) in self.buttons
 
     @property
     def is_blank(self) -> bool:
-        """Whether nothing is there (yet)."""
+        """Whether nothing is visible yet."""
         return not (self.headings or self.buttons or self.fields or self.text.strip())
 
 
 def take_snapshot(page: "Page") -> PageSnapshot:
-    """What is visible on `page`; nothing where it names an address that is not its own. Raises
-    Playwright's ``Error`` while it navigates away, or when it is gone."""
+    """Take a snapshot of `page`; empty if the script reports another URL. Raises Playwright's
+    ``Error`` while the page navigates, or if it is gone."""
     data = page.evaluate(_script())
     return _to_snapshot(data) if is_page_url(page, data["url"]) else PageSnapshot()
 
 
 def is_page_url(page: "Page", url: str) -> bool:
-    """Whether the browser, too, says that the page stands at `url`. What looks at a page runs
-    among the page's own scripts, which may have it answer whatever they like."""
+    """Whether the browser confirms that the page is at `url`: the snapshot script runs among the
+    page's scripts, which could fake its result."""
     return page.url.partition("#")[0] == url.partition("#")[0]
 
 

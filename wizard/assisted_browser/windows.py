@@ -1,7 +1,7 @@
-"""Visible windows of a Chromium of our own: one profile for each account, and nothing left behind.
+"""Visible windows of Chromium: one profile per account, removed at the end.
 
-Each account signs in in a fresh profile. So nobody ever has to sign out, no address of Zoho's for
-that has to be believed, and no consent can meet the account before by accident.
+Each account signs in in a fresh profile, so nobody has to sign out, and no consent can happen in a
+different account by accident.
 """
 
 import json
@@ -27,16 +27,16 @@ if TYPE_CHECKING:
     from playwright.sync_api import Page
 
 POLL_INTERVAL_MS = 50
-"""Milliseconds between two looks; shorter than a person notices."""
+"""Milliseconds between two snapshots; too short to notice."""
 LOST_TIMEOUT_SECONDS = 5.0
-"""Seconds without any sight of the page after which its browser is given up."""
+"""Seconds without a response of the page, after which its browser counts as lost."""
 
 
 class Tab:
-    """A page that may at any moment be on its way to another, or gone."""
+    """A page that may navigate, or be gone, at any moment."""
 
     def __init__(self, page: "Page", should_stop: Callable[[], bool] = lambda: False) -> None:
-        """`stopped` says whether to end."""
+        """`should_stop` says whether to end."""
         self.page = page
         self._should_stop = should_stop
         self._has_crashed = False
@@ -44,7 +44,7 @@ class Tab:
         page.on("crash", self._mark_crashed)
 
     def open(self, url: str) -> None:
-        """Go to `url`; whether it could be reached is seen by looking."""
+        """Go to `url`; a snapshot shows whether it could be reached."""
         from playwright.sync_api import Error
 
         self.mark_alive()
@@ -52,23 +52,23 @@ class Tab:
             self.page.goto(url, wait_until="commit")
 
     def show_notice(self, message: str | None) -> None:
-        """Show a sentence at the foot of the window, in the place of the one before; None: none."""
+        """Show a message in the window, replacing the previous one; None: hide it."""
         from playwright.sync_api import Error
 
-        with suppress(Error):  # the page is on its way to another
+        with suppress(Error):  # the page is navigating
             self.page.evaluate(_notice_script(), message)
 
     def poll(self) -> None:
-        """Let the window be while nothing is asked of it. Raises ``window-closed``."""
+        """Keep the page responsive while idle. Raises ``window-closed``."""
         with self.tolerating_navigation():
             self.page.wait_for_timeout(POLL_INTERVAL_MS)
 
     @contextmanager
     def tolerating_navigation(self) -> Iterator[None]:
-        """What is done with the page within may fail where the page navigates: then it is left
-        undone. Raises ``window-closed`` where the page is gone, or its end was asked for.
+        """Ignore errors of the page while it navigates. Raises ``window-closed`` if it is gone, or
+        `should_stop` is true.
 
-        Within, `note_alive` says that the page was seen.
+        The block calls `mark_alive` when the page has responded.
         """
         from playwright.sync_api import Error
 
@@ -83,7 +83,7 @@ class Tab:
                 raise fail("window-closed") from None
 
     def mark_alive(self) -> None:
-        """The page answers now."""
+        """Record that the page responds."""
         self._last_alive_at = time.monotonic()
 
     def _mark_crashed(self, _page: "Page") -> None:
@@ -107,29 +107,29 @@ BROWSER_ARGUMENTS = (
     "--no-default-browser-check",
     "--no-pings",
 )
-"""A browser of its own accord asks its maker about updates, translations and accounts: not here."""
+"""Chromium contacts its vendor about updates, translations and accounts unless told not to."""
 
 PREFERENCES = {
     "credentials_enable_service": False,
     "profile": {"password_manager_enabled": False},
     "autofill": {"profile_enabled": False, "credit_card_enabled": False},
 }
-"""A password that is typed here is kept nowhere, and nobody is asked whether it should be."""
+"""A typed password is neither stored nor offered to be."""
 
 LOCK_TIMEOUT_SECONDS = 2.0
-"""Whoever ran before may still be removing its profile."""
+"""The previous run may still be removing its profile."""
 LEAKING_VARIABLES = ("DEBUG", "DEBUG_FILE", "PWDEBUG", "NODE_OPTIONS")
-"""By these Playwright writes down, or shows to others, all that passes through it: what
-a page sends is part of that, and with it a password."""
+"""With these, Playwright logs or exposes all its traffic, including passwords that a page sends."""
 DEBUG_OUTPUT_VARIABLES = ("DEBUGP",)
-"""By this one Playwright's own library prints the same here, and asks for it at every message."""
+"""With this, Playwright's Python library logs the same, and reads it for every message."""
 MAX_REASON_CHARACTERS = 300
 
 
 def check_display(settings: Settings) -> None:
     """Check that a window can be opened.
 
-    Raises ``assist-not-installed`` without the extra ``[assist]``, ``no-display`` without a screen.
+    Raises ``assist-not-installed`` without the extra ``[assist]``, ``no-display`` without a
+    display.
     """
     if find_spec("playwright") is None:
         raise fail("assist-not-installed")
@@ -139,11 +139,11 @@ def check_display(settings: Settings) -> None:
 
 
 class Windows:
-    """The windows of one run, one for each account. Use it as a context manager.
+    """The windows of one run, one per account, as a context manager.
 
-    Entering raises ``no-display``, ``no-browser``, or ``browser-under-way`` where another run has
-    its window open. With `keep` the profiles stay, and whoever is signed in there stays so;
-    without, all of them are removed at the end, also those that an earlier run has kept.
+    Entering raises ``no-display``, ``no-browser``, or ``browser-under-way`` if another run has a
+    window open. With `keep_profiles`, the profiles and their sign-ins stay; otherwise all of them
+    are removed at the end, including those kept by an earlier run.
     """
 
     def __init__(self, settings: Settings, *, keep_profiles: bool = False) -> None:
@@ -164,10 +164,8 @@ class Windows:
             stack.callback(self._remove_profiles)
             self._remove_profiles()
             stack.enter_context(without_variables(DEBUG_OUTPUT_VARIABLES))
-            with self._settings.restricted_environment(
-                excluded=LEAKING_VARIABLES
-            ):  # it is read at the import already
-                from playwright.sync_api import sync_playwright
+            with self._settings.restricted_environment(excluded=LEAKING_VARIABLES):
+                from playwright.sync_api import sync_playwright  # reads the environment
 
                 self._playwright = stack.enter_context(sync_playwright())
             bundled_path = self._playwright.chromium.executable_path
@@ -185,22 +183,21 @@ class Windows:
         self._stack.close()
 
     def page_for(self, account: str) -> "Page":
-        """The page of the window in which `account` (an e-mail address) is, or signs in.
+        """The page of the window in which `account` (an email address) is signed in, or signs in.
 
         Raises ``browser-failed``.
         """
         if account not in self._pages:
             context = self._launch(self._paths.profile_dir(account))
-            # In its first tab a browser waits for an address: what is typed blindly would land
-            # there, and be searched for.
+            # The first tab has its focus in the address bar, where typed text would be searched.
             self._pages[account] = context.new_page()
             context.pages[0].close()
         return self._pages[account]
 
     def close_except(self, accounts: Collection[str]) -> None:
-        """Close the windows of all but these accounts."""
+        """Close the windows of all other accounts."""
         for account in self._pages.keys() - set(accounts):
-            with suppress(Exception):  # it may be gone already, and its driver with it
+            with suppress(Exception):  # it may be gone already
                 self._pages.pop(account).context.close()
 
     def _launch(self, profile: str) -> "BrowserContext":
@@ -248,7 +245,7 @@ def _is_root() -> bool:
 
 
 def _failure_reason(error: Exception) -> str:
-    """What a browser that did not start said last: the line that tells why."""
+    """The line of Playwright's error that says why the browser didn't start."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     telling = [line for line in lines if "ERROR" in line or "error while loading" in line]
     return (telling or lines or ["it said nothing"])[0][:MAX_REASON_CHARACTERS]
