@@ -1,6 +1,6 @@
 """``zoho-wizard``: `token` and `run` may take the fast path, everything else goes to `wizard.cli`.
 
-Ctrl-C ends it with exit code 130 and one line from here on, also while the rest is imported.
+From here on, even during imports, Ctrl-C prints one line and exits with 130.
 """
 
 import os
@@ -30,7 +30,7 @@ def handle_uncaught(
 
 
 def handle_unraisable(unraisable: "sys.UnraisableHookArgs") -> None:
-    """Stop also where Python would go on: Ctrl-C in a finalizer or a callback of the imports."""
+    """Also stop after Ctrl-C in a finalizer or an import callback, where Python would continue."""
     if issubclass(unraisable.exc_type, KeyboardInterrupt):
         stop()
     sys.__unraisablehook__(unraisable)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 USAGE = 2
 INTERRUPTED = 130
-"""As a shell reports a command that Ctrl-C ended."""
+"""The exit code that shells report after Ctrl-C."""
 NOT_DUMPABLE = 4
 """Linux's PR_SET_DUMPABLE; set to 0, no other process of the user may read our memory."""
 
@@ -37,7 +37,7 @@ class LazyCommand:
     """Where a command is defined, and its line in the group's help."""
 
     module: str
-    """Of the package ``wizard.cli``."""
+    """Relative to the package `wizard.cli`."""
     function: str
     help: str
     """The first sentence of the command's own help; a test compares the two."""
@@ -75,7 +75,7 @@ class LazyGroup(click.Group):
 
 
 class Run:
-    """One run of the command line; its terminal is made on first use, since that imports a lot."""
+    """One run of the command line; its terminal is created on first use, because it loads a lot."""
 
     def __init__(self, clock: "Clock | None") -> None:
         self._clock = clock
@@ -83,7 +83,7 @@ class Run:
 
     @property
     def terminal(self) -> "Terminal":
-        """What every command is given, made on first use."""
+        """The terminal, created on first use."""
         if self._terminal is None:
             from wizard.cli.terminal import Terminal
 
@@ -144,7 +144,7 @@ STANDARD_OPTIONS: tuple[click.Option, ...] = (
 
 
 class Commands(LazyGroup):
-    """Every command."""
+    """All commands."""
 
     sections = {  # noqa: RUF012 - click reads it from the class
         "Connections": {
@@ -265,7 +265,7 @@ class Commands(LazyGroup):
 
 @contextmanager
 def _quiet_interrupt() -> Iterator[None]:
-    """Click itself would answer Ctrl-C with an empty line."""
+    """Prevent click from printing an empty line on Ctrl-C."""
     try:
         yield
     except KeyboardInterrupt:
@@ -332,7 +332,7 @@ def _run(run: Run, words: list[str]) -> int:
 
 
 def _wants_json(words: Sequence[str]) -> bool:
-    """Whether the words ask for JSON; they may not be a valid command line."""
+    """Whether the arguments, which may be invalid, contain ``--json``."""
     return "--json" in words[: words.index("--") if "--" in words else None]
 
 
@@ -391,7 +391,7 @@ def _report_error(terminal: "Terminal", error: Exception) -> int:
 
 
 def _harden() -> None:
-    """No core dump with keys in it, and no other process that reads our memory."""
+    """Prevent core dumps, and other processes of the user from reading our memory."""
     import ctypes
 
     process.forbid_core_dumps()

@@ -22,7 +22,7 @@ from wizard.cli.renderer import Renderer
 from wizard.settings import Settings
 
 READ_TIMEOUT_SECONDS = 60.0
-"""For the browser to read the file; the link in it expires no later."""
+"""Time for the browser to read the file; its link expires no later."""
 
 REDIRECT_PAGE = """<!doctype html><html lang="en"><meta charset="utf-8">
 <title>Zoho OAuth wizard</title>

@@ -97,7 +97,7 @@ def _fact_line(console: "Console", label: str, width: int, value: str) -> str:
 
 
 def escape(text: str) -> str:
-    """`text` so that Rich finds no markup in it."""
+    """Escape Rich's markup in `text`."""
     from rich.markup import escape as escape_markup
 
     return escape_markup(text)
@@ -142,7 +142,7 @@ class Renderer:
         sys.stdout.flush()
 
     def print_raw(self, text: str) -> None:
-        """Print `text` without a change: a token, or lines that a program reads."""
+        """Print `text` unchanged: a token, or lines that a program reads."""
         click.echo(text, nl=not text.endswith("\n"))
 
     def print_table(self, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

@@ -239,8 +239,8 @@ NEW_CONNECTION_NAME = ConnectionNameType(is_new=True)
 
 
 class _LogFormatter(logging.Formatter):
-    """Text from outside, such as a requested path, can't forge a record or steer a terminal. An
-    exception is named without its message, which may contain a value."""
+    """Formats records so that text from outside, such as a requested path, can't forge one or
+    control a terminal. Exceptions are logged without their messages, which may contain values."""
 
     def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:
         return format_iso(datetime.fromtimestamp(record.created, UTC))

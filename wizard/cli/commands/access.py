@@ -1,4 +1,4 @@
-"""``access``: other users who may ask for the access tokens of a connection."""
+"""``access``: other users who may request a connection's access tokens."""
 
 import os
 from pathlib import Path
@@ -124,7 +124,7 @@ def resolve_user(text: str) -> tuple[int, str]:
     """
     if not HAS_PEER_CREDENTIALS:
         raise fail("users-unknown-here")
-    import pwd  # exists wherever the kernel says who asks
+    import pwd  # exists wherever the kernel reports the user
 
     number = int(text) if text.isascii() and text.isdigit() else None
     try:

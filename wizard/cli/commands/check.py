@@ -175,7 +175,7 @@ def _to_outcome(terminal: Terminal, result: CheckResult) -> VerificationOutcome:
 
 
 def _statuses(terminal: Terminal, results: Sequence[CheckResult]) -> dict[str, ConnectionStatus]:
-    """The status of each connection; a check that could not ask is not in the store."""
+    """The status of each connection, including failures of checks that aren't stored."""
     failures = {each.name: each.failure for each in results}
     now, statuses = terminal.clock(), {}
     for row in terminal.services.store.overviews.all(failures):

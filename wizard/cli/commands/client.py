@@ -6,7 +6,7 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
-from wizard.cli.flows.connection_request import (
+from wizard.cli.flows.new_connection import (
     print_registered,
     register_client,
     resolve_location,

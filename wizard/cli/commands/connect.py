@@ -13,7 +13,7 @@ from wizard.cli.browser import open_page
 from wizard.cli.commands.client import CLIENT_ID
 from wizard.cli.flows.assisted_authorization import AssistedAuthorizer, assisted_authorizer
 from wizard.cli.flows.authorization import authorize_in_terminal
-from wizard.cli.flows.connection_request import (
+from wizard.cli.flows.new_connection import (
     ConnectOptions,
     create_connection,
     print_registered,
@@ -213,8 +213,8 @@ def _connect_in_assisted_browser(terminal: Terminal, name: str, options: Connect
                 authorizer,
                 partial(terminal.ask_yes_no, option=""),
             )
-        except ManualRegistrationError as surprise:
-            terminal.renderer.print_explanation(terminal.explain(surprise.failure))
+        except ManualRegistrationError as error:
+            terminal.renderer.print_explanation(terminal.explain(error.failure))
             _connect_in_browser(terminal, name, _start_page(terminal, name, options))
         outcome = verify(terminal, name, generation)
     _print_outcome(terminal, outcome)

@@ -125,14 +125,14 @@ def _read_paste(terminal: Terminal) -> str:
     if terminal.is_interactive:
         end = "Ctrl-Z and Enter" if sys.platform == "win32" else "Ctrl-D"
         terminal.renderer.print_note(f"Paste what you saw, then press Enter and {end}:")
-    # Bytes, since a log may hold anything; half a character at the cut does no harm.
+    # Bytes, since a log may contain anything; a character cut in half does no harm.
     data, max_bytes = b"", 4 * MAX_PASTE_CHARACTERS
     while True:
         chunk = sys.stdin.buffer.read(max_bytes)
         data = (data + chunk)[-max_bytes:]
         if (
             len(chunk) < max_bytes
-        ):  # ended; a terminal that is read once more waits for a second Ctrl-D
+        ):  # the end; reading a terminal again would wait for a second Ctrl-D
             return data.decode("utf-8", "replace")
 
 

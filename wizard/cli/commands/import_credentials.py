@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from wizard.cli.flows.connection_request import resolve_location, with_new_secret
+from wizard.cli.flows.new_connection import resolve_location, with_new_secret
 from wizard.cli.flows.verification import outcome_result, print_outcome, print_usage, verify
 from wizard.cli.results.connections import ConnectionVerification, ImportedConnection
 from wizard.cli.terminal import Exit, Terminal, pass_terminal
@@ -24,7 +24,7 @@ from wizard.importing import (
 from wizard.model import Grant
 
 MAX_PASTE_CHARACTERS = 1024 * 1024
-"""Of a paste; credentials are in small files."""
+"""Of a paste; credentials are short."""
 
 VALUE_TITLES = {
     "client_id": "Client ID",

@@ -1,4 +1,4 @@
-"""``rename``: another name for a connection."""
+"""``rename``: a new name for a connection."""
 
 import click
 

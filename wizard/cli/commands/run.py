@@ -98,8 +98,8 @@ class Masker:
 
 
 def run_masked(command: Sequence[str], environment: Mapping[str, str], token: str) -> int:
-    """Run `command` with its stdout and stderr masked; returns its exit code, by the shells' rule
-    128 and the signal's number where a signal ended it. Raises OSError where it cannot start."""
+    """Run `command` with its stdout and stderr masked; return its exit code, or 128 and the
+    signal's number if a signal ended it. Raises OSError if it can't start."""
     with subprocess.Popen(  # noqa: S603 the user's command, without a shell
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:
@@ -120,8 +120,8 @@ def run_masked(command: Sequence[str], environment: Mapping[str, str], token: st
 
 
 def _copy_masked(source: IO[bytes], target: int, masker: Masker) -> None:
-    """Copy until the command closes `source`, or nobody reads `target` any more: then `source` is
-    closed, so that the command learns of it."""
+    """Copy until the command closes `source`. If `target` is no longer read, close `source`, so
+    that the command's next write fails."""
     with suppress(BrokenPipeError):
         while chunk := os.read(source.fileno(), CHUNK_BYTES):
             _write_all(target, masker.feed(chunk))

@@ -17,10 +17,10 @@ from wizard.tokens.api_access import token_document
 from wizard.tokens.service import MAX_TOKEN_CHARACTERS, reported_token
 
 POLL_INTERVAL_SECONDS = 0.5
-"""Between two looks at the clock: a computer that slept meanwhile continues at once."""
+"""Between two clock checks: after the computer slept, it continues at once."""
 
 DEFAULT_RETRY_DELAY = timedelta(seconds=30)
-"""The wait where nobody says how long, as after a network fault."""
+"""The wait after a failure without a retry time, such as a network failure."""
 
 
 class DurationType(click.ParamType[timedelta]):
@@ -34,7 +34,7 @@ class DurationType(click.ParamType[timedelta]):
     def convert(
         self, value: Any, parameter: click.Parameter | None, context: click.Context | None
     ) -> timedelta:
-        """Read a number and its unit, seconds where none is given."""
+        """Parse a number and its unit; seconds by default."""
         try:
             duration = parse_duration(str(value))
         except ValueError as error:
@@ -63,7 +63,7 @@ wait_option = click.option(
 def _only_stdin(
     _context: click.Context, _parameter: click.Parameter, value: str | None
 ) -> str | None:
-    """Refuse anything but ``-`` without repeating it: it is a token that must not be in argv."""
+    """Accept only ``-``; other values aren't repeated, since a token must not be in argv."""
     if value not in (None, "-"):
         raise click.BadParameter("only - is allowed: the token is read from stdin.")
     return value
@@ -128,10 +128,10 @@ def get_token(
     force_refresh: bool = False,
     rejected: str = "",
 ) -> AccessToken:
-    """An access token of connection `name`, other than the `rejected` one, waiting up to `wait` for
-    what is temporary.
+    """An access token of connection `name` other than the `rejected` one; temporary failures are
+    retried for up to `wait`.
 
-    Raises what the broker raises once the wait is over, or would be before it helps.
+    Raises what `TokenService.access_token` raises once no retry fits into `wait`.
     """
     deadline = terminal.clock() + wait
     seconds = None if min_ttl is None else int(min_ttl.total_seconds())

@@ -163,14 +163,13 @@ class AssistedAuthorizer:
         )
 
     def _remember_client_name(self, client_id: str, result: ConsentResult) -> None:
-        """A client may have another name at Zoho than here. Its ID was right, and the user has
-        accepted it once: it's expected the next time."""
+        """Expect this client name from now on: the ID matched, and the user accepted it."""
         if result.accepted_client_name:
             known = self._accepted_client_names.get(client_id, frozenset())
             self._accepted_client_names[client_id] = known | {result.accepted_client_name}
 
     def _error_page_failure(self, attempt_id: str, page_text: str) -> WizardError:
-        """The failure that an error page of Zoho means, read as any pasted text."""
+        """The failure on an error page of Zoho, parsed like pasted text."""
         reading = self._terminal.services.reader.explain_text(page_text)
         known = reading.explanation.failure if reading.is_explained else None
         failure = known or fail("zoho-page-unknown", page_text=page_text[:200]).failure

@@ -25,9 +25,9 @@ WINDOW_CLOSED = "window-closed"
 def reauthorize_in_terminal(terminal: Terminal, authorizer: Authorizer) -> None:
     """Work through the current re-authorization until nothing is left for the user to do.
 
-    What fails is asked about on a terminal, left as it was in a script, and left to the page if a
-    page started this process. Raises ``window-closed``, and `KeyboardInterrupt` if a signal ends a
-    wait.
+    After a failure it asks on a terminal, skips the connection in a script, and leaves the decision
+    to the page if a page started this process. Raises ``window-closed``, and `KeyboardInterrupt` if
+    a signal ends a wait.
     """
     previous_email = ""
     while (next_action := terminal.services.reauthorization.next_action()) is not None:
@@ -60,9 +60,8 @@ def _authorize(terminal: Terminal, authorizer: Authorizer, item: Reauthorization
     except WizardError as error:
         if error.failure.code == WINDOW_CLOSED:
             raise
-        if (
-            _item_state(terminal, item) is not ItemState.AUTHORIZATION_FAILED
-        ):  # that one comes again by itself
+        # After a failed authorization, the next action asks.
+        if _item_state(terminal, item) is not ItemState.AUTHORIZATION_FAILED:
             _confirm_retry(terminal, authorizer, item, error.failure)
         return
     _verify_and_deliver(terminal, item, generation)
@@ -95,7 +94,7 @@ def _verify_and_deliver(terminal: Terminal, item: ReauthorizationItem, generatio
 
 
 def _wait_for_verification(terminal: Terminal, item: ReauthorizationItem) -> None:
-    """Wait: the wizard that serves the pages is verifying it already."""
+    """Wait for the verification by the wizard that serves the pages."""
     with stop_signals() as stop_event:
         if not wait_until(
             stop_event, is_done=lambda: _item_state(terminal, item) is not ItemState.VERIFYING
@@ -186,15 +185,15 @@ def print_results(terminal: Terminal, items: Sequence[ReauthorizationItem]) -> N
     """Print the table of results, then when replaced refresh tokens are revoked, and what
     failed."""
     terminal.renderer.print_table(COLUMNS, [_row(terminal, item) for item in items])
-    ends = [line.revoke_at for line in items if line.revoke_at]
+    ends = [item.revoke_at for item in items if item.revoke_at]
     if ends:
         old = "refresh token" if len(ends) == 1 else f"{len(ends)} refresh tokens"
         at = terminal.format_time(min(ends))
         terminal.renderer.print_note(f"The replaced {old} will be revoked at Zoho, from {at} on.")
-    for line in items:
-        if line.failure is not None and line.state is not ItemState.SKIPPED:
-            terminal.connection_name = line.connection
-            terminal.renderer.print_explanation(terminal.explain(line.failure))
+    for item in items:
+        if item.failure is not None and item.state is not ItemState.SKIPPED:
+            terminal.connection_name = item.connection
+            terminal.renderer.print_explanation(terminal.explain(item.failure))
 
 
 def item_result(terminal: Terminal, item: ReauthorizationItem) -> ReauthorizedConnection:
@@ -240,10 +239,10 @@ def exit_code(terminal: Terminal, item: ReauthorizationItem) -> int:
     return 1 if grant and grant.state is GrantState.VERIFIED else 3
 
 
-def state_of(line: ReauthorizationItem, now: datetime) -> str:
-    """How far an item is, in words."""
-    until = {"until": format_time(line.retry_at, now)} if line.retry_at else {}
-    return describe_state(line.state, **until)
+def state_of(item: ReauthorizationItem, now: datetime) -> str:
+    """The state of an item, in words."""
+    until = {"until": format_time(item.retry_at, now)} if item.retry_at else {}
+    return describe_state(item.state, **until)
 
 
 def _row(terminal: Terminal, item: ReauthorizationItem) -> tuple[str, ...]:
@@ -260,15 +259,15 @@ def _row(terminal: Terminal, item: ReauthorizationItem) -> tuple[str, ...]:
 
 
 def _verification(
-    terminal: Terminal, line: ReauthorizationItem, current: Grant | None
+    terminal: Terminal, item: ReauthorizationItem, current: Grant | None
 ) -> tuple[bool, datetime | None]:
-    """Whether the newest grant of an item is verified, and when it was. Never the time of another
-    grant's verification, nor of a failed check."""
+    """Whether the newest grant of an item is verified, and when it was. Never the time of a
+    different grant's verification, nor of a failed check."""
     if current is None or current.state is not GrantState.VERIFIED:
         return False, None
-    if current.generation != line.generation:  # a newer one waits
+    if current.generation != item.generation:  # a newer one isn't verified yet
         return False, None
-    report = terminal.services.store.verification_reports.get(line.connection, current.generation)
+    report = terminal.services.store.verification_reports.get(item.connection, current.generation)
     return True, report.finished_at if report and report.is_verified else None
 
 

@@ -41,8 +41,8 @@ def running_server(
 ) -> Iterator[BrowserLinkFactory]:
     """Serve the pages and the sockets while the context lasts.
 
-    `directory` is that of the socket for other users. Raises ``already-served``,
-    ``port-in-use``, ``shared-directory-unsafe`` or ``shared-directory-in-use``.
+    `directory` is that of the shared socket. Raises ``already-served``, ``port-in-use``,
+    ``shared-directory-unsafe`` or ``shared-directory-in-use``.
     """
     from wizard.web.server import serve as serve_pages
 
@@ -71,17 +71,17 @@ def _note_address(wizard_services: Services) -> None:
         files.replace(wizard_services.paths.serving_address, address, is_durable=False)
 
 
-def alone(home: Paths) -> AbstractContextManager[None]:
-    """Be the only wizard that serves `home` on this machine: a second one would take the sockets
-    of the first away. Raises ``already-served``."""
-    return ExclusiveLock(home.serving_lock, lambda: _already_served(home))
+def alone(paths: Paths) -> AbstractContextManager[None]:
+    """Lock the data directory for serving: a second server would replace the first one's sockets.
+    Raises ``already-served``."""
+    return ExclusiveLock(paths.serving_lock, lambda: _already_served(paths))
 
 
-def _already_served(home: Paths, address: str = "") -> WizardError:
+def _already_served(paths: Paths, address: str = "") -> WizardError:
     with suppress(OSError):
-        address = address or Path(home.serving_address).read_text("utf-8")
+        address = address or Path(paths.serving_address).read_text("utf-8")
     known = {"address": address} if address else {}  # it may have just started
-    return fail("already-served", path=home.data_dir, **known)
+    return fail("already-served", path=paths.data_dir, **known)
 
 
 @contextmanager
@@ -99,7 +99,7 @@ def _find_running_server(services: Services) -> BrowserLinkFactory | None:
     socket = Path(services.paths.socket)
 
     def create_browser_link(path: str, is_printed: bool) -> str:
-        # Where it has ended meanwhile, its page says how to open a new one.
+        # Without a link, the page says how to open a new one.
         return (
             request_browser_link(socket, path, is_printed=is_printed)
             or services.settings.base_url + path
@@ -127,9 +127,9 @@ def wait_until(
 
 @contextmanager
 def stop_signals() -> Iterator[threading.Event]:
-    """An event that SIGTERM and Ctrl-C set, instead of interrupting what runs.
+    """An event that SIGTERM and Ctrl-C set, instead of interrupting the current operation.
 
-    Entered before serving starts, so that a signal at any moment ends in order.
+    Enter it before serving starts, so that a signal at any time leads to an orderly shutdown.
     """
     stop_event = threading.Event()
 

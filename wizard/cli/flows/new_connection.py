@@ -31,7 +31,7 @@ class ConnectOptions:
         return not (self.preset_ids or self.scope or self.data_center or self.client_id)
 
     def request(self, terminal: Terminal) -> ConnectionRequest:
-        """What they ask for; raises as `ConnectionRequest.of`, and ``unknown-data-centre``."""
+        """The request; raises what `ConnectionRequest.of` raises, and ``unknown-data-centre``."""
         return ConnectionRequest.of(self.preset_ids, self.scope, self.location(terminal))
 
     def location(self, terminal: Terminal) -> str | None:
@@ -74,7 +74,7 @@ def create_connection(
 ) -> None:
     """Store a new connection, by default in its client's data center.
 
-    Raises ``connection-exists``, ``bad-name``, and as `ConnectOptions.request`.
+    Raises ``connection-exists``, ``bad-name``, and what `ConnectOptions.request` raises.
     """
     request = options.request(terminal)
     request = replace(request, location=request.location or client.location)
