@@ -1,5 +1,5 @@
-# Everything starts here; each target does its own set-up, and does it once.
-# A fresh machine needs Python 3.11 or newer (with venv) and make, nothing else.
+# Each target does its own setup, once. A new machine needs only make and Python 3.11 or newer (with
+# venv).
 
 PYTHON ?= python3
 VENV := .venv
@@ -8,23 +8,23 @@ BIN := $(VENV)/bin
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-all tour lint bench schemas wheel lock clean
 
-help: ## what there is
+help: ## list these targets
 	@awk -F ': .*## ' '/^[a-z-]+: .*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: $(VENV)/installed ## try the wizard against a made-up Zoho
+demo: $(VENV)/installed ## try the wizard against a simulated Zoho
 	@$(BIN)/zoho-wizard demo
 
-tour: $(VENV)/browser ## see the whole product at work in a real browser; takes the README's screenshots
+tour: $(VENV)/browser ## run the whole product in a real browser; takes the README's screenshots
 	@PYTHONPATH=tests $(BIN)/python -m tour --pictures static/pictures
 
-# Four on two cores: much of a test’s time is waiting for a browser or another process. Who has
-# finished takes over from who has not, or the last minutes belong to one worker.
+# Four workers on two cores: tests often wait for a browser or another process. With worksteal, the
+# last minutes don't belong to one worker.
 SPREAD := -n 4 --dist worksteal
 
 test: $(VENV)/browser ## run the tests
 	$(BIN)/python -m pytest $(SPREAD) $(PYTEST_OPTIONS)
 
-test-all: $(VENV)/browser ## run the tests, the long ones too
+test-all: $(VENV)/browser ## run all tests, including the slow ones
 	$(BIN)/python -m pytest $(SPREAD) $(PYTEST_OPTIONS) -m "slow or not slow"
 
 lint: $(VENV)/lint ## check style, types and vocabulary
@@ -33,7 +33,7 @@ lint: $(VENV)/lint ## check style, types and vocabulary
 	$(BIN)/mypy
 	$(BIN)/python .ci/vocabulary
 
-bench: $(VENV)/browser ## measure what people wait for, as ratios, in some four minutes
+bench: $(VENV)/browser ## measure what users wait for, as ratios; takes about four minutes
 	@PYTHONPATH=tests $(BIN)/python -m bench
 
 schemas: $(VENV)/tests ## write wizard/schemas/ from the types of wizard/cli/results/
@@ -55,7 +55,7 @@ lock: $(VENV)/build ## update requirements/ to the newest versions, with hashes
 	for folder in requirements/third-party/*/; do \
 	  npm update --package-lock-only --omit-lockfile-registry-resolved --prefix $$folder || exit 1; done
 
-clean: ## remove what make has made
+clean: ## remove everything that make created
 	rm -rf $(VENV) .cache dist build test-results .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 # The stamps say what is installed; a newer pyproject.toml or requirements file installs again.

@@ -176,11 +176,28 @@ def test_the_tests_of_a_package_are_in_its_folder_and_those_of_a_module_in_its_f
     assert modules - files == TESTED_THROUGH_OTHERS & modules
 
 
-def test_every_file_that_the_documentation_names_exists() -> None:
+def is_defined(dotted_name: str) -> bool:
+    """Whether `wizard` has a module of this name, or a module that defines its last part."""
+    module, _, last = dotted_name.rpartition(".")
+    path, parent = (PACKAGE / name.replace(".", "/") for name in (dotted_name, module))
+    if path.is_dir() or path.with_suffix(".py").exists():
+        return True
+    file = parent / "__init__.py" if parent.is_dir() else parent.with_suffix(".py")
+    code = file.read_text("utf-8") if file.exists() else ""
+    return re.search(rf"^(?:class |def )?{last}\b", code, re.MULTILINE) is not None
+
+
+def test_every_name_in_the_documentation_exists() -> None:
     text = (ROOT / "docs" / "architecture.md").read_text("utf-8")
-    named = re.findall(r"`((?:wizard|tests|templates|\.ci)/[\w./-]*)`", text)
-    assert len(named) > 20
-    assert [each for each in named if not (ROOT / each).exists()] == []
+    words = set(re.findall(r"\.?\w[\w./-]*[\w/]", text))  # diagrams have no quotation marks
+    paths = {each for each in words if re.search(r"^(wizard|tests)/|\.(py|toml|md|sql)$", each)}
+    modules = {each for each in words - paths if re.match(rf"({'|'.join(LAYERS)})\.", each)}
+    names = set(re.findall(r"`([A-Za-z_]\w+)`", text))
+    source = "\n".join(path.read_text("utf-8") for path in sources())
+    assert min(len(paths), len(modules), len(names)) > 20
+    assert [each for each in sorted(paths) if not (ROOT / each).exists()] == []
+    assert [each for each in sorted(modules) if not is_defined(each)] == []
+    assert [each for each in sorted(names) if not re.search(rf"\b{each}\b", source)] == []
 
 
 @over_rows("library", ALLOWED_IMPORTERS)
