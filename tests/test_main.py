@@ -14,7 +14,7 @@ from support.shell import PROCESS_TIMEOUT_SECONDS
 
 import wizard
 
-STOPPED = b"Stopped. What was stored stays stored.\n"
+STOPPED = b"Stopped. Your data is kept.\n"
 TRIES = 16
 
 MODULE = Path(wizard.__file__).with_name("__main__.py")

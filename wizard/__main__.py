@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def stop() -> "NoReturn":
     """End the process as a shell reports a command that Ctrl-C ended."""
     try:
-        os.write(2, b"Stopped. What was stored stays stored.\n")
+        os.write(2, b"Stopped. Your data is kept.\n")
     finally:
         os._exit(130)
 

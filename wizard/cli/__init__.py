@@ -356,7 +356,7 @@ def _report_interrupt(run: Run, words: Sequence[str]) -> int:
         from wizard.model import Failure
 
         return _report_failure(run, Failure("interrupted"))
-    click.echo("Stopped. What was stored stays stored.", err=True)
+    click.echo("Stopped. Your data is kept.", err=True)
     return INTERRUPTED
 
 
