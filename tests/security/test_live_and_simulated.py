@@ -109,7 +109,7 @@ def test_nothing_of_the_simulator_is_loaded_or_routed_by_the_live_pages(tmp_path
     asked = (
         "import sys; from wizard.services import Services;"
         "from wizard.settings import from_environment;"
-        "from wizard.web import LinkTokens, create_app;"
+        "from wizard.web.app import create_app; from wizard.web.sessions import LinkTokens;"
         f"services = Services.open(from_environment({{'HOME': {str(tmp_path)!r}}}));"
         "app = create_app(services, link_tokens=LinkTokens()); services.close();"
         "print([name for name in sys.modules if name.startswith('wizard.simulator')],"
