@@ -1,11 +1,8 @@
 """The exception that carries a failure, and the message table.
 
-A `WizardError` has a `Failure`, whose code is a key of ``messages.toml``. A `Conflict` is one that
-says that a row has changed since it was read. No ``raise`` has a sentence for users: `explain`
-turns a failure into an `Explanation` with the words of the table, which pages, terminal and JSON
-all render.
-
-Kinds and exit codes of failures are in `wizard.model.failure_codes`.
+A `WizardError` has a `Failure`, whose code is a key of ``messages.toml``. No ``raise`` has a
+sentence for users: `explain` turns a failure into an `Explanation` with the words of the table, for
+pages, terminal and JSON.
 """
 
 import tomllib
@@ -37,7 +34,7 @@ class WizardError(Exception):
 
 
 class Conflict(WizardError):
-    """The row has changed since it was read."""
+    """The row was changed since it was read."""
 
 
 def fail(code: str, **details: str) -> WizardError:
@@ -46,13 +43,13 @@ def fail(code: str, **details: str) -> WizardError:
 
 
 MIN_WAIT_MINUTES = 15
-"""The shortest ``--wait`` that is suggested: a little more than a whole window of Zoho's limits."""
+"""The shortest ``--wait`` that is suggested: more than one window of Zoho's limits."""
 
 _QUOTED_ZOHO_ERROR = "“{zoho_error}”"
 
 
 class _MessageValues(dict[str, str]):
-    """The values of a message. An unknown one has a substitute in the table, or is an ellipsis."""
+    """The values of a message. An unknown one gets a substitute of the table, or an ellipsis."""
 
     def __missing__(self, key: str) -> str:
         return str(message_table()["unknown-values"].get(key, "…"))
@@ -67,8 +64,8 @@ def message_table() -> Mapping[str, Mapping[str, Any]]:
 def _next_steps(
     rows: Sequence[Mapping[str, str]], known: Mapping[str, str]
 ) -> tuple[NextStep, ...]:
-    """The next steps for which every value is known. If the connection or client is unknown, the
-    step that finds it replaces them."""
+    """The next steps whose values are all known. If the connection or client is unknown, the step
+    that finds it replaces them."""
     found: dict[NextStep, None] = {}
     for row in rows:
         wanted = {field for text in row.values() for _, field, *_ in Formatter().parse(text)}
@@ -81,12 +78,12 @@ def _next_steps(
 
 
 def message(table: str, code: str, /, **details: str) -> str:
-    """The sentence with a code in a table of single sentences; empty if there is none."""
+    """One message of a table of single sentences; empty if the table doesn't have the code."""
     return str(message_table()[table].get(code, "")).format_map(_MessageValues(details))
 
 
 def describe_event(event: Event) -> str:
-    """A line of a connection's history in words. A failure code in it becomes its title."""
+    """An event in words. A failure code in it becomes its title."""
     said = {
         key: describe_outcome(text, name=event.connection) for key, text in event.details.items()
     }
@@ -94,7 +91,7 @@ def describe_event(event: Event) -> str:
 
 
 def describe_outcome(code: str, **details: str) -> str:
-    """The outcome of a request or an attempt in words; a text without words stays as it is."""
+    """The outcome of a request or an attempt in words; an unknown code stays as it is."""
     outcome = message_table()["outcomes"].get(code)
     if outcome is None and "title" in message_table().get(code, {}):
         outcome = explain(Failure(code), **details).title
@@ -115,24 +112,24 @@ def state_label(state: ShownState, **details: str) -> str:
 
 
 def describe_state(state: ShownState, **details: str) -> str:
-    """A state in one cell of a table: its mark and its words."""
+    """A state for a table cell: its mark and its words."""
     return f"{state.mark} {state_label(state, **details)}"
 
 
 def status_labels(status: ConnectionStatus, now: datetime) -> tuple[str, ...]:
-    """The words for what is shown of a connection, in the order of `ConnectionStatus.shown`."""
+    """The words for each part of `ConnectionStatus.shown`."""
     until = status.activity.until if status.activity else None
     details = {"until": format_time(until, now)} if until else {}
     return tuple(state_label(each, **details) for each in status.shown)
 
 
 def describe_status(status: ConnectionStatus, now: datetime) -> str:
-    """What is shown of a connection in one cell of a table, after the mark of its state."""
+    """A connection's status for a table cell: a mark and the words."""
     return f"{status.shown[0].mark} {' · '.join(status_labels(status, now))}"
 
 
 def _wait_option(until: datetime | None, now: datetime | None) -> str:
-    """The value of ``--wait`` in a step: long enough to help."""
+    """The value of ``--wait`` in a next step: long enough to help."""
     minutes = (until - now) // timedelta(minutes=1) + 1 if until and now else 0
     return f"{max(minutes, MIN_WAIT_MINUTES)}m"
 
@@ -140,7 +137,8 @@ def _wait_option(until: datetime | None, now: datetime | None) -> str:
 def explain(failure: Failure, at_time: datetime | None = None, /, **details: str) -> Explanation:
     """Explain a failure in words; ``details``, such as ``name``, are added to its own.
 
-    Times are formatted relative to ``at_time``. A code without words has those of ``unknown``.
+    Times are formatted relative to ``at_time``. A code that the table doesn't have gets the words
+    of ``unknown``.
     """
     known = _MessageValues({**failure.details, **details, "zoho_error": failure.zoho_error or "…"})
     known["code"] = failure.code

@@ -4,15 +4,15 @@ Data and configuration are separate, so that a copy of the data doesn't contain 
 
     data      $XDG_DATA_HOME/zoho-wizard: database, cached access tokens, locks, socket,
               browser profiles
-    config    $XDG_CONFIG_HOME/zoho-wizard: the key file, where no keyring has the key
+    config    $XDG_CONFIG_HOME/zoho-wizard: the key file, if the key isn't in a keyring
     cache     $XDG_CACHE_HOME/zoho-wizard: what may be lost at any time
 
-Locks, socket and cached tokens are in the data directory: processes that share the data share
-them, too, whatever the session's environment (``XDG_RUNTIME_DIR``, ``XDG_CACHE_HOME``) says.
+Locks, socket and cached tokens are in the data directory, so processes that share the data share
+them, too, whatever the session's ``XDG_RUNTIME_DIR`` and ``XDG_CACHE_HOME`` are.
 
-Without these variables, macOS and Windows have their own places, the same that platformdirs names.
-Where data and configuration would share one directory, they are its ``data`` and ``config``.
-``ZOHO_WIZARD_HOME=<dir>`` puts all in ``<dir>/data``, ``<dir>/config`` and ``<dir>/cache``. With
+Without these variables, macOS and Windows have their own directories, as in platformdirs. If data
+and configuration would share one directory, they are its ``data`` and ``config``.
+``ZOHO_WIZARD_HOME=<dir>`` means ``<dir>/data``, ``<dir>/config`` and ``<dir>/cache``. With
 ``ZOHO_WIZARD_SIMULATOR_URL``, each has a subdirectory ``simulator``: live and simulated data never
 mix.
 """
@@ -74,12 +74,12 @@ class Paths:
 
     @property
     def socket(self) -> str:
-        """Where a running instance answers other processes of the same user."""
+        """The socket of the running wizard, for other processes of the same user."""
         return os.path.join(self.data_dir, "socket")
 
     @property
     def is_key_file_chosen(self) -> bool:
-        """Whether the user named the key file, which rules the keyring out."""
+        """Whether the user chose the key file, so that the keyring isn't used."""
         return self.key_file != os.path.join(self.config_dir, "key")
 
     @property
@@ -92,8 +92,8 @@ class Paths:
         return os.path.join(self.token_dir, f"{_file_name(name)}{CACHED_TOKEN_SUFFIX}")
 
     def token_owner(self, name: str) -> str:
-        """What the cached token of connection ``name`` is bound to: the name, and the Zoho that
-        issued it. A file copied to the data of another Zoho can't be read."""
+        """What the cached token of connection ``name`` is bound to: the name, and the Zoho instance
+        that issued it. A file copied to the data of a different instance can't be read."""
         return f"{self.simulator_url.rstrip('/') if self.simulator_url else 'live'} {name}"
 
     def lock_file(self, name: str) -> str:
@@ -107,17 +107,17 @@ class Paths:
 
     @property
     def serving_address(self) -> str:
-        """A file with the address of the pages of the wizard that serves, or that served last."""
+        """A file with the URL of the wizard that serves, or that served last."""
         return f"{self.serving_lock}-at"
 
     @property
     def browser_dir(self) -> str:
-        """The profiles of the assisted browser, while it runs; with ``--keep-profile`` longer."""
+        """The profiles of the assisted browser, kept after it ends only with ``--keep-profile``."""
         return os.path.join(self.data_dir, "browser")
 
     @property
     def keep_profiles_marker(self) -> str:
-        """A file that says that these profiles are to stay."""
+        """A file that says that these profiles are kept."""
         return f"{self.browser_dir}.kept"
 
     def profile_dir(self, account: str) -> str:
@@ -130,18 +130,17 @@ class Paths:
         return os.path.join(self.lock_dir, "browser.window")
 
     def prepare(self) -> None:
-        """Make the directories, private.
+        """Create the directories, private.
 
-        Raises ``data-directory-symlink``, ``data-directory-foreign-owner`` or
-        ``data-directory-writable-by-others`` for an unsafe one,
-        ``data-directory-unwritable`` where the system refuses.
+        Raises ``data-directory-symlink``, ``data-directory-foreign-owner``,
+        ``data-directory-writable-by-others`` or ``data-directory-unwritable``.
         """
         for path in (self.data_dir, self.config_dir, self.token_dir, self.lock_dir):
             _prepare_directory(path)
 
 
 def locate(environ: "Mapping[str, str]", platform: str = sys.platform) -> Paths:
-    """Where things are by ``environ``; touches nothing."""
+    """The paths that ``environ`` selects; creates nothing."""
     home = _home_directory(environ, platform)
     chosen = environ.get("ZOHO_WIZARD_HOME")
     if chosen:
@@ -160,12 +159,12 @@ def locate(environ: "Mapping[str, str]", platform: str = sys.platform) -> Paths:
 
 
 def current_user() -> str:
-    """Whose data is in use, by name; empty where the system can't tell, as in containers."""
+    """The name of the user; empty if the system has none, as in containers."""
     import getpass
 
     try:
         return getpass.getuser()
-    except (OSError, KeyError, ImportError):  # by version of Python and by system
+    except (OSError, KeyError, ImportError):  # depends on the system and the version of Python
         return ""
 
 
@@ -200,7 +199,7 @@ def _default_places(environ: "Mapping[str, str]", home: str, platform: str) -> l
 
 
 def _home_directory(environ: "Mapping[str, str]", platform: str) -> str:
-    """The user's own directory; the root where there is none, as in some containers."""
+    """The user's home directory; the root if there is none, as in some containers."""
     if platform == "win32":
         return environ.get("USERPROFILE") or os.path.expanduser("~")
     home = environ.get("HOME", "")

@@ -1,4 +1,4 @@
-"""Values and explanations as JSON: what scripts, programs and notification commands read."""
+"""Values and explanations as JSON, for scripts, programs and notification commands."""
 
 import json
 from collections.abc import Mapping
@@ -12,14 +12,14 @@ from wizard.transport import CONTROL_CHARACTERS
 
 
 def to_json(value: Any, indent: int | None = None) -> str:
-    """`value` as JSON that is safe to print on a terminal: all control characters are escaped, not
-    only the ASCII ones."""
+    """`value` as JSON that is safe to print on a terminal: all control characters are escaped, also
+    those outside ASCII."""
     text = json.dumps(to_json_value(value), indent=indent, ensure_ascii=False)
     return CONTROL_CHARACTERS.sub(lambda found: json.dumps(found[0])[1:-1], text)
 
 
 def to_json_value(value: Any) -> Any:
-    """`value` in the types of JSON; times become ISO 8601, dataclasses become objects."""
+    """`value` as JSON types: times become ISO 8601, dataclasses become objects."""
     if is_dataclass(value) and not isinstance(value, type):
         return to_json_value(asdict(value))
     if isinstance(value, datetime):
@@ -32,7 +32,7 @@ def to_json_value(value: Any) -> Any:
 
 
 def explanation_summary(explanation: Explanation) -> dict[str, Any]:
-    """A short form of an `ErrorReport` as a JSON object: what the local API returns."""
+    """A short form of an `ErrorReport` as a JSON object, for the local API."""
     failure = explanation.failure or Failure(explanation.code)
     return {
         "code": explanation.code,
@@ -49,14 +49,14 @@ def explanation_summary(explanation: Explanation) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class CauseReport:
-    """One possible cause of a failure, as scripts read it."""
+    """One possible cause of a failure, for scripts."""
 
     code: str
     title: str
     explanation: str
     confidence: Confidence
     group: str | None
-    """The heading it belongs to; null if the causes have none."""
+    """The heading of its group; null if there are no groups."""
     evidence_for: tuple[str, ...]
     evidence_against: tuple[str, ...]
     fix: str
@@ -68,15 +68,15 @@ class AnswerReport:
     """One answer to the question of a diagnosis."""
 
     answer: str
-    """The value for `--answer`, after those given already."""
+    """The value for `--answer`, after the previous ones."""
     label: str
     command: str | None
-    """Gives the answer; null if it isn't known what was diagnosed."""
+    """The command that gives this answer; null if what was diagnosed is unknown."""
 
 
 @dataclass(frozen=True)
 class ErrorReport:
-    """A failure explained, as scripts read it. It contains no secret."""
+    """A failure explained, for scripts. It contains no secret."""
 
     code: str
     """Stable; `zoho-wizard diagnose --code CODE` explains it."""
@@ -86,29 +86,29 @@ class ErrorReport:
     cause: str
     fix: str
     details: Mapping[str, str]
-    """The values that the sentences mention: a host, a name, a path."""
+    """The values in the sentences: a host, a name, a path."""
     commands: tuple[str, ...]
     exit_code: int
     """The exit code of a command that ends with this failure."""
     temporary: bool
-    """Waiting or repeating may help."""
+    """Waiting or trying again may help."""
     retry_at: datetime | None
     failure_class: str | None
-    """Causes that Zoho answers alike; null if there is one cause only."""
+    """The class of causes with the same error from Zoho; null if there is one cause only."""
     causes: tuple[CauseReport, ...]
     """The most likely first."""
     ruled_out: tuple[CauseReport, ...]
     question: str | None
-    """What would decide between the causes; null if nothing is open."""
+    """The question that would decide between the causes; null if there is none."""
     answer_options: tuple[AnswerReport, ...]
     zoho_error: str
-    """Zoho's own word; empty if Zoho gave none."""
+    """Zoho's own error word; empty if there is none."""
     exchange: HttpExchange | None
     """The HTTP request and its response, without secrets."""
 
 
 def error_report(explanation: Explanation) -> ErrorReport:
-    """The explanation of a failure as scripts read it."""
+    """An explanation for scripts."""
     failure = explanation.failure or Failure(explanation.code)
     return ErrorReport(
         code=explanation.code,

@@ -1,7 +1,7 @@
-"""The services wired together: what pages, commands and tests get.
+"""All services, for pages, commands and tests.
 
-`Services` is the only code that knows the constructors. It builds a service and imports its module
-when the service is first used: a command that only reads the store loads no HTTP library.
+Only `Services` calls their constructors. It imports and builds a service on first use, so a command
+that only reads the store loads no HTTP library.
 """
 
 import threading
@@ -50,7 +50,7 @@ Service = TypeVar("Service")
 _SHARED_SERVICES = frozenset(
     {"transport", "oauth", "product_api", "background_checks", "verification_worker"}
 )
-"""Services that a snapshot of the store has in common with what it was made of."""
+"""Services that a snapshot shares with the services it was taken from."""
 
 
 def utc_now() -> datetime:
@@ -62,7 +62,7 @@ _building = threading.RLock()
 
 
 class _service(cached_property[Service]):
-    """A service that is built on first use, and once although threads share it."""
+    """A service that is built on first use, and only once even if threads share it."""
 
     def __get__(  # type: ignore[override]
         self, instance: object, owner: type[object] | None = None
@@ -300,7 +300,7 @@ class Services:
 
     @contextmanager
     def snapshot(self) -> Iterator["Services"]:
-        """The services over one snapshot of the store, for a page that only reads."""
+        """The services with one snapshot of the store, for a page that only reads."""
         with self.store.snapshot() as store:
             for name in _SHARED_SERVICES:
                 getattr(self, name)
@@ -313,7 +313,7 @@ class Services:
             yield services
 
     def close(self) -> None:
-        """Let running verifications and checks finish, and close the database."""
+        """Wait for running verifications and checks, and close the database."""
         if "verification_worker" in self.__dict__:
             self.verification_worker.stop()
         if "background_checks" in self.__dict__:

@@ -12,7 +12,7 @@ from wizard.paths import KNOWN_VARIABLES, SERVICE_VARIABLES, VARIABLE_PREFIX, Pa
 
 LIVE_PORT = 8723
 SIMULATOR_PORT = 8733
-"""Another port for the simulator, so that both can run at once and share no cookie names."""
+"""The wizard's port with a simulator, so that it can run beside the live one."""
 
 
 @dataclass(frozen=True)
@@ -26,18 +26,18 @@ class Settings:
     browser_path: str | None
     """Path of the browser to use; None: the first one found."""
     is_over_ssh: bool = False
-    """The user is at another machine, where a browser that is opened here isn't visible."""
+    """The user is at another machine and can't see a browser that is opened here."""
     has_display: bool = False
-    """There is a screen to open a window on (X11 or Wayland; meaningless elsewhere)."""
+    """There is an X11 or Wayland display; meaningless on other systems."""
     service_environment: Mapping[str, str] = field(default_factory=dict)
-    """The variables behind these settings: a timer or a service must be given them, too."""
+    """The variables behind these settings, which a timer or a service needs, too."""
     child_environment: Mapping[str, str] = field(default_factory=dict, repr=False)
-    """What the commands that we start are given: the user's environment without any ``ZOHO_…``, so
-    that they inherit neither the location of our key nor somebody's client secret."""
+    """The environment of commands that we start: the user's without any ``ZOHO_…``, so that they
+    inherit neither the path of our key nor a client secret."""
 
     @property
     def base_url(self) -> str:
-        """The wizard's own origin. Zoho accepts ``localhost``, and was seen to refuse 127.0.0.1."""
+        """The wizard's own origin. Zoho accepts ``localhost``, and is known to reject 127.0.0.1."""
         return f"http://localhost:{self.port}"
 
     @property
@@ -47,7 +47,7 @@ class Settings:
     @contextmanager
     def restricted_environment(self, *, excluded: Collection[str] = ()) -> Iterator[None]:
         """Reduce this process's environment to `child_environment` without ``excluded``, for a
-        library that starts a process with whatever it finds."""
+        library that starts a process with all of it."""
         strange = {name for name in os.environ if name not in self.child_environment}
         with without_variables({*strange, *excluded}):
             yield
@@ -66,10 +66,9 @@ def without_variables(names: Collection[str]) -> Iterator[None]:
 def from_environment(
     environ: Mapping[str, str] | None = None, *, simulator_url: str | None = None
 ) -> Settings:
-    """Read the settings from ``environ`` (None: this process's own); a URL selects a simulator.
+    """Read the settings from ``environ`` (None: this process's own).
 
-    Raises ``unknown-setting`` (a misspelt name must not be ignored silently), ``bad-port`` or
-    ``bad-simulator-url``.
+    Raises ``unknown-setting`` (such as a misspelled name), ``bad-port`` or ``bad-simulator-url``.
     """
     environ = dict(os.environ if environ is None else environ)
     if simulator_url:
@@ -107,8 +106,8 @@ def _port(text: str, default: int) -> int:
 
 
 def _simulator_url(text: str) -> str | None:
-    """The URL without a trailing slash. Only loopback by number: as ``localhost``, the wizard's own
-    name, it would share cookies with the wizard and hide every cross-site fault.
+    """The URL without a trailing slash. Only a loopback IP address: as ``localhost``, the simulator
+    would share cookies with the wizard and hide cross-site bugs.
     """
     if not text:
         return None

@@ -1,1 +1,1 @@
-"""Diagnosis: why something failed, with causes, evidence and a fix. Import from the modules."""
+"""Why something failed: causes, evidence and a fix."""

@@ -1,9 +1,7 @@
-"""The nouns of the house, frozen; this room imports nothing of ours.
+"""The domain model: frozen dataclasses, in the terms of RFC 6749 and of Zoho.
 
-Words are those of RFC 6749 and of Zoho. A *connection* is a named wish to reach one Zoho account
-with one *client* and a set of scopes; a *grant* is what a consent gave; a *receipt* is the proof
-of a grant; a *failure* is what went wrong, as data; a *finding* is a failure explained.
-All times are aware UTC datetimes; every secret is left out of ``repr``.
+All times are aware UTC datetimes. A ``location`` is the code of a data center, such as ``eu``.
+Secrets aren't in the ``repr``.
 """
 
 from collections.abc import Callable, Mapping
@@ -58,7 +56,7 @@ __all__ = [
 ]
 
 Clock = Callable[[], datetime]
-"""Tells the time: returns an aware datetime in UTC. Always an argument, never a global."""
+"""Returns the current time, aware, in UTC. Always an argument, never a global."""
 
 
 # --- Client ----------------------------------------------------------------------------------
@@ -67,12 +65,12 @@ Clock = Callable[[], datetime]
 class SecretState(StrEnum):
     CURRENT = "current"
     PREVIOUS = "previous"
-    """Replaced, but kept until a refresh has succeeded with the new one."""
+    """Replaced, but kept until a refresh succeeds with the new one."""
 
 
 @dataclass(frozen=True)
 class ClientSecret:
-    """The secret of a client in one data centre."""
+    """The secret of a client in one data center."""
 
     location: str
     value: str = field(repr=False)
@@ -81,22 +79,22 @@ class ClientSecret:
 
 @dataclass(frozen=True)
 class Client:
-    """An OAuth client registered in Zoho's API console; shared by many connections."""
+    """An OAuth client registered in Zoho's API console; connections can share it."""
 
     client_id: str
     name: str
     location: str
-    """The home data centre: where it was registered."""
+    """The data center where it was registered."""
     redirect_uri: str
-    """Empty for a Self Client, which has none."""
+    """Empty for a Self Client."""
     secrets: tuple[ClientSecret, ...] = field(default=(), repr=False)
     has_common_secret: bool = False
-    """Zoho's box "Use the same OAuth credentials for all data centers" is ticked."""
+    """Zoho's option "Use the same OAuth credentials for all data centers" is on."""
     registered_by: str = ""
     created_at: datetime | None = None
 
     def secret_for(self, location: str) -> str | None:
-        """The current secret that may be sent to ``location``; None: nothing may be sent there."""
+        """The current secret that may be sent to ``location``; None if there is none."""
         current = [s for s in self.secrets if s.state is SecretState.CURRENT]
         own = next((s.value for s in current if s.location == location), None)
         if own is None and self.has_common_secret and current:
@@ -104,37 +102,37 @@ class Client:
         return own
 
     def previous_secret_for(self, location: str) -> str | None:
-        """The secret that was replaced there, while it is kept."""
+        """The replaced secret of ``location``; None if there is none, or no longer."""
         replaced = (s for s in self.secrets if s.state is SecretState.PREVIOUS)
         return next((s.value for s in replaced if s.location == location), None)
 
     @property
     def locations(self) -> tuple[str, ...]:
-        """The data centres for which a secret is stored."""
+        """The data centers for which a secret is stored."""
         return tuple(s.location for s in self.secrets if s.state is SecretState.CURRENT)
 
 
-# --- Connection, grant, receipt ----------------------------------------------------------------
+# --- Connection, grant, verification report ----------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Connection:
-    """A named wish to reach one Zoho account with one client and a set of scopes."""
+    """Access to one Zoho account with one client and a set of scopes, under a name."""
 
     name: str
     client_id: str
     scope: tuple[str, ...]
     location: str | None
-    """The data centre the person chose; None: "I don't know", the callback tells."""
+    """The data center that the user chose; None: the first callback decides."""
     generation: int = 0
-    """The current grant's generation; 0 while there has been none."""
+    """The current grant's generation; 0 if there has been none."""
     presets: tuple[str, ...] = ()
     created_at: datetime | None = None
 
 
 @dataclass(frozen=True)
 class Account:
-    """Who consented. ``zuid`` and data centre identify a person at Zoho; the e-mail does not."""
+    """Who consented. The ZUID and the data center identify a Zoho account; the e-mail doesn't."""
 
     zuid: Identifier
     email: str
@@ -149,47 +147,48 @@ class Organization:
     id: Identifier
     name: str
     environment: str = ""
-    """``Production``, ``Sandbox`` or ``Developer`` where the product tells; else empty."""
+    """``Production``, ``Sandbox`` or ``Developer``; empty if the product doesn't say."""
 
 
 class GrantState(StrEnum):
     NOT_VERIFIED = "not_verified"
-    """Stored; its ladder has not been climbed to the end."""
+    """Stored, but not all verification steps have passed."""
     VERIFIED = "verified"
     MISMATCH = "mismatch"
-    """Another account or organization than the grant before; waits for the person's decision."""
+    """For a different account or organization than the previous grant, or with fewer scopes; waits
+    for the user's decision."""
     NEEDS_REAUTHORIZATION = "needs_reauthorization"
-    """An explicit OAuth error from the pinned host, confirmed once."""
+    """Zoho rejected the refresh token with an explicit OAuth error, confirmed once."""
     REPLACED = "replaced"
-    """A later generation was proved; kept as the one before."""
+    """A later generation was verified; kept as the previous one."""
     REVOKED = "revoked"
 
 
 @dataclass(frozen=True)
 class Grant:
-    """What a consent gave."""
+    """What a consent granted: a refresh token, its scopes and its account."""
 
     connection: str
     generation: int
     client_id: str
     refresh_token: str = field(repr=False)
     scope: tuple[str, ...]
-    """As granted, which may be fewer than asked."""
+    """As granted, which may be fewer than requested."""
     location: str
-    """The data centre that issued it; refresh, revoke and every call go to its own addresses."""
+    """The data center that issued it, which gets all requests with it."""
     state: GrantState
     granted_at: datetime
     account: Account | None = None
     organizations: tuple[Organization, ...] = ()
     failure: Failure | None = None
-    """Why it is dead or refused."""
+    """Why it can't be used, or not yet."""
     rotated_at: datetime | None = None
     """When the server last replaced its refresh token (RFC 6749, section 6); None: never."""
 
 
 @dataclass(frozen=True)
 class AccessToken:
-    """An access token, its end of life and where it may be sent."""
+    """An access token, when it expires, and where it may be sent."""
 
     value: str = field(repr=False)
     expires_at: datetime
@@ -198,12 +197,12 @@ class AccessToken:
     connection: str = ""
     generation: int = 0
     refresh_at: datetime | None = None
-    """From when on it is renewed, early enough for whoever is handed it; None: by its end."""
+    """When to refresh it, early enough for the program that gets it; None: when it expires."""
     issued_at: datetime | None = None
-    """When it was asked for. Where that is still to come, the clock went back, and nobody knows
-    how long the token lives."""
+    """When it was requested. If that is in the future, the clock was set back, and its age is
+    unknown."""
     stale: bool = False
-    """Still good, served because a refresh was not possible now."""
+    """Due for a refresh, which wasn't possible, and not expired yet."""
 
 
 class StepState(StrEnum):
@@ -215,38 +214,38 @@ class StepState(StrEnum):
 
 @dataclass(frozen=True)
 class VerificationStep:
-    """One step of the ladder: what was asked, what was seen."""
+    """One step of a verification, and its evidence."""
 
     name: str
     """``refresh``, ``identity``, ``organization``, ``read:<product>``, ``scope`` or ``clock``."""
     state: StepState
     evidence: Mapping[str, str]
-    """What was seen, key to value, for people; never a secret."""
+    """What was observed, label to value, for people; never a secret."""
     at: datetime
     failure: Failure | None = None
 
 
 @dataclass(frozen=True)
 class VerificationReport:
-    """The proof of a grant: the rungs climbed so far, with evidence and time."""
+    """The verification of a grant: its steps so far."""
 
     connection: str
     generation: int
     steps: tuple[VerificationStep, ...]
     started_at: datetime
     finished_at: datetime | None = None
-    """None: the climb is under way, or died with its process."""
+    """None: it is running, or its process died."""
 
     @property
     def is_verified(self) -> bool:
-        """Every rung was climbed to the end and none failed."""
+        """It is finished, and no step failed."""
         return self.finished_at is not None and all(
             step.state is not StepState.FAILED for step in self.steps
         )
 
     @property
     def has_failed(self) -> bool:
-        """It was climbed to its end, and something failed."""
+        """It is finished, and a step failed."""
         return self.finished_at is not None and not self.is_verified
 
 
@@ -254,43 +253,43 @@ class VerificationReport:
 
 
 class AttemptState(StrEnum):
-    """Each arrow of an authorization is a durable commit; see ``Store.advance_attempt``."""
+    """Each change is a durable commit: see ``AttemptRepository.advance``."""
 
     REDIRECTED = "redirected"
     CALLBACK_RECEIVED = "callback_received"
-    """The ``state`` was redeemed; it is never redeemed again."""
+    """The ``state`` was redeemed, which works once."""
     EXCHANGE_INTENT = "exchange_intent"
-    """Committed just before the one POST of the code."""
+    """Committed immediately before the one POST of the code."""
     STORED = "stored"
     FAILED = "failed"
     OUTCOME_UNKNOWN = "outcome_unknown"
-    """No readable answer to the one POST. Never posted again."""
+    """There was no readable response to that POST. The code is never posted again."""
     ABANDONED = "abandoned"
 
 
 class AttemptMode(StrEnum):
     BROWSER = "browser"
-    """Bound to the browser by a cookie; the callback finishes it."""
+    """Bound to the browser by a cookie; the callback completes it."""
     PASTE = "paste"
-    """Bound to the process that began it; the person pastes the callback's address, or the assisted
-    browser brings it."""
+    """Bound to the process that began it, which gets the callback URL from the user or the assisted
+    browser."""
     FORWARDED = "forwarded"
-    """The link went to the person whose account it is; what their browser ended on comes back."""
+    """The link was sent to the account owner, who sends the callback URL back."""
     SELF_CLIENT = "self_client"
     """A Self Client's code: no redirect URI, no PKCE, one POST."""
 
 
 ATTEMPT_LIFETIME = timedelta(hours=1)
-"""Long enough to fetch a colleague or a second factor, short enough for a forgotten tab; the
-cookie that binds a browser lives as long."""
+"""Enough for a second factor, and short enough for a forgotten tab. The cookie that binds a browser
+expires with it."""
 
 FORWARDED_ATTEMPT_LIFETIME = timedelta(hours=24)
-"""Long enough for a colleague to read a message and to find a moment."""
+"""Enough for a colleague to read a message and act on it."""
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """One authorization under way. The pair of endpoints is fixed when it begins."""
+    """One authorization in progress. Its endpoints are fixed when it begins."""
 
     id: str
     connection: str
@@ -298,7 +297,7 @@ class Attempt:
     mode: AttemptMode
     state: AttemptState
     location: str
-    """The data centre the flow began at."""
+    """The data center where it began."""
     authorization_endpoint: str
     token_endpoint: str
     redirect_uri: str
@@ -308,21 +307,21 @@ class Attempt:
     """RFC 6749's ``state`` parameter."""
     code_verifier: str = field(repr=False)
     binding: str = field(repr=False)
-    """Keyed hash of the cookie (browser) or of the process's secret (paste)."""
+    """SHA-256 of the cookie (browser) or of the process's secret (paste)."""
     failed_tries: int = 0
     generation: int | None = None
-    """The grant it led to."""
+    """The generation of the grant that it led to."""
     failure: Failure | None = None
 
     def is_expired(self, now: datetime) -> bool:
-        """Whether it waited for its consent for too long."""
+        """Whether it has waited for its consent for too long."""
         life = (
             FORWARDED_ATTEMPT_LIFETIME if self.mode is AttemptMode.FORWARDED else ATTEMPT_LIFETIME
         )
         return self.state is AttemptState.REDIRECTED and now - self.created_at >= life
 
 
-# --- The ledger and the history ------------------------------------------------------------------
+# --- The request log and the history -------------------------------------------------------------
 
 
 class RequestKind(StrEnum):
@@ -335,7 +334,7 @@ class RequestKind(StrEnum):
 
 @dataclass(frozen=True)
 class TokenRequest:
-    """One ask of an accounts server, as the ledger keeps it."""
+    """One request to an accounts server, as in the request log."""
 
     kind: RequestKind
     at: datetime
@@ -345,9 +344,9 @@ class TokenRequest:
     generation: int = 0
     zuid: str = ""
     outcome: str = "pending"
-    """``ok``, the code of a failure, or ``asked`` while no answer has come."""
+    """``ok``, the code of a failure, or ``pending`` if there is no response yet."""
     retry_at: datetime | None = None
-    """Before then Zoho does not want to be asked again, where it said so."""
+    """When Zoho allows the next request, if it said so."""
 
 
 @dataclass(frozen=True)
@@ -357,5 +356,5 @@ class Event:
     at: datetime
     connection: str
     kind: str
-    """Kebab-case; the words for it stand in the table of words."""
+    """Kebab-case; its words are in the message table ``history``."""
     details: Mapping[str, str] = field(default_factory=dict)

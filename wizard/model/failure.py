@@ -35,9 +35,9 @@ class Failure:
     code: str
     """Kebab-case; a key of the message table."""
     zoho_error: str = ""
-    """Zoho's own word, such as ``invalid_code``; empty if Zoho gave none."""
+    """Zoho's own error word, such as ``invalid_code``; empty if there is none."""
     temporary: bool = False
-    """Waiting or repeating may help; it says nothing about a token."""
+    """Waiting or trying again may help; it says nothing about a token."""
     sent: bool = True
     """False if the request certainly never reached the server."""
     details: Mapping[str, str] = field(default_factory=dict)
@@ -69,7 +69,7 @@ class Confidence(StrEnum):
     LIKELY = "likely"
     """Some evidence is for it, none against it."""
     POSSIBLE = "possible"
-    """Zoho answers it alike, and no evidence decides."""
+    """Zoho returns the same error for it, and no evidence decides."""
     RULED_OUT = "ruled_out"
     """The evidence excludes it."""
 
@@ -89,18 +89,18 @@ class Cause:
     fix: str = ""
     next_steps: tuple[NextStep, ...] = ()
     group: str = ""
-    """Its heading, if the causes have several."""
+    """The heading of its group; empty if there are no groups."""
 
 
 @dataclass(frozen=True)
 class AnswerOption:
-    """One answer that a person may give to the question of an explanation."""
+    """One possible answer to the question of an explanation."""
 
     answers: tuple[str, ...]
     """All answers up to this one, as values of ``--answer``, in order."""
     label: str
     command: str = ""
-    """The command that gives it; empty if it isn't known what was diagnosed."""
+    """The command that gives this answer; empty if what was diagnosed is unknown."""
     path: str = ""
     """The page that shows the explanation with it; empty if there is none."""
 
@@ -109,8 +109,8 @@ class AnswerOption:
 class Explanation:
     """A failure explained: what happened, why, what to do.
 
-    Zoho returns one word for many causes. Such causes form a class; the explanation ranks them by
-    the evidence, or asks one question if the evidence doesn't decide.
+    Zoho returns one error for many causes. Such causes form a class; the explanation ranks them by
+    the evidence, and asks one question if the evidence doesn't decide.
     """
 
     code: str
@@ -120,13 +120,13 @@ class Explanation:
     next_steps: tuple[NextStep, ...] = ()
     failure: Failure | None = None
     failure_class: str = ""
-    """Kebab-case, for causes that Zoho answers alike; empty if there is one cause only."""
+    """Kebab-case, for causes with the same error; empty if there is one cause only."""
     class_title: str = ""
     causes: tuple[Cause, ...] = ()
     """The most likely first."""
     ruled_out: tuple[Cause, ...] = ()
     question: str = ""
-    """What would decide; empty if the evidence has decided or everything was answered."""
+    """The question that would decide; empty if the evidence decides or all was answered."""
     answer_options: tuple[AnswerOption, ...] = ()
     """The possible answers to the question."""
 

@@ -1,7 +1,6 @@
-"""What is known of each failure code: its kind, exit code, HTTP status and class.
+"""The table `failure_codes.toml`: kind, exit code, HTTP status and class of each failure code.
 
-The table is `failure_codes.toml`. No other module lists codes; what needs a set of them takes it
-from here.
+A module that needs the codes of a kind, or with an attribute, gets them from here.
 """
 
 import tomllib
@@ -13,7 +12,7 @@ from typing import Any
 
 
 class FailureKind(StrEnum):
-    """What a failure is about. The table says it of each kind in a sentence."""
+    """What a failure is about; the table explains each kind."""
 
     NETWORK = "network"
     OUTAGE = "outage"
@@ -47,11 +46,11 @@ class FailureKind(StrEnum):
 
 
 _HTTP_STATUS_OF_EXIT_CODE = {2: 400, 4: 503, 5: 500}
-"""The HTTP status where neither the kind nor the code has its own; any other exit code is 409."""
+"""For codes whose kind and code have no status of their own; 409 for any other exit code."""
 
 
 def kind_of(code: str) -> FailureKind:
-    """The kind of a failure code; `UNKNOWN` for a code that the table doesn't have."""
+    """The kind of a failure code; `UNKNOWN` if the table doesn't have it."""
     return _kind_of_code().get(code, FailureKind.UNKNOWN)
 
 
@@ -66,7 +65,7 @@ def codes_of(*kinds: FailureKind) -> frozenset[str]:
 
 
 def codes_with(attribute: str) -> tuple[str, ...]:
-    """The codes that have an attribute of the table, in its order."""
+    """The codes with an attribute, in the order of the table."""
     return tuple(_table()["attributes"][attribute])
 
 
@@ -77,18 +76,18 @@ def exit_code_of(code: str) -> int:
 
 
 def http_status_of(code: str) -> int:
-    """The HTTP status of a page or of an answer on a socket that reports a failure code."""
+    """The HTTP status of a response that reports a failure code."""
     own = _table()["http_statuses"].get(code) or _table()["kinds"][kind_of(code)].get("http_status")
     return int(own or _HTTP_STATUS_OF_EXIT_CODE.get(exit_code_of(code), 409))
 
 
 def class_of(code: str) -> str:
-    """The class of failures that Zoho answers alike; empty if the code names one cause only."""
+    """The class of failures with the same error from Zoho; empty if the code has one cause only."""
     return _class_of_code().get(code, "")
 
 
 def state_of(code: str) -> str | None:
-    """The state of a connection whose grant or latest check failed with a code; None if the code
+    """The state of a connection whose grant or last check failed with a code; None if the code
     doesn't decide it."""
     return _state_of_code().get(code)
 

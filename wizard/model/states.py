@@ -1,7 +1,7 @@
 """The states that people see: of connections, of items of a re-authorization, of destinations.
 
-Pages, terminal and JSON use the codes, tones and marks of these tables; the words of each code are
-in ``messages.toml``. The judge is pure.
+Pages, terminal and JSON use the codes, tones and marks of these enumerations; the words are in
+``messages.toml``.
 """
 
 from collections.abc import Iterator
@@ -49,16 +49,16 @@ class ShownState(StrEnum):
 
 
 class ConnectionState(ShownState):
-    """What a connection is good for now.
+    """The state of a connection.
 
-    The first three say how far it is. Each of the others replaces them where it applies; if
-    several apply, the first of them in this order is the state.
+    The first three say how far it is. The others take precedence; if several apply, the first in
+    this order is the state.
     """
 
     NOT_AUTHORIZED = "not_authorized", Tone.NEUTRAL, "○"
     VERIFIED = "verified", Tone.GOOD, "✓"
     NOT_VERIFIED = "not_verified", Tone.BAD, "✗"
-    """Its first authorization was never verified, or the last check failed for good."""
+    """Its authorization was never verified, or the last check failed conclusively."""
     DIFFERENT_ACCOUNT = "different_account", Tone.WAIT, "≠"
     """A new authorization waits for the user's decision, here and in the next three."""
     DIFFERENT_ORGANIZATION = "different_organization", Tone.WAIT, "≠"
@@ -76,7 +76,7 @@ class ConnectionState(ShownState):
 
 
 class ActivityKind(ShownState):
-    """What is going on with a connection."""
+    """What is currently happening with a connection."""
 
     WAITING_FOR_CONSENT = "waiting_for_consent", Tone.WAIT, "…"
     VERIFYING = "verifying", Tone.WAIT, "…"
@@ -85,24 +85,24 @@ class ActivityKind(ShownState):
 
 
 class ItemState(ShownState):
-    """How far one connection of a re-authorization is."""
+    """The progress of one connection in a re-authorization."""
 
     PENDING = "pending", Tone.NEUTRAL, "○"
-    """Its consent has not begun."""
+    """Its authorization hasn't begun."""
     WAITING_FOR_CONSENT = "waiting_for_consent", Tone.WAIT, "…"
-    """A browser was sent to Zoho and has not come back."""
+    """A browser was sent to Zoho and hasn't returned."""
     REQUEST_SENT = "request_sent", Tone.WAIT, "…"
-    """Its link was sent to the account owner, who has not answered yet."""
+    """Its link was sent to the account owner, who hasn't answered yet."""
     AUTHORIZATION_FAILED = "authorization_failed", Tone.BAD, "✗"
     VERIFYING = "verifying", Tone.WAIT, "…"
     WAITING_TO_RETRY = "waiting_to_retry", Tone.WAIT, "…"
-    """The new authorization is stored; the network kept it from being verified."""
+    """The new authorization is stored, but couldn't be verified because of the network."""
     RATE_LIMITED = "rate_limited", Tone.WAIT, "…"
-    """The new authorization is stored; a rate limit keeps it from being verified."""
+    """The new authorization is stored, but a rate limit delays its verification."""
     NOT_VERIFIED = "not_verified", Tone.BAD, "✗"
     """The new authorization is stored, but a live call with it failed."""
     NEEDS_DECISION = "needs_decision", Tone.WAIT, "≠"
-    """The new authorization reaches something else, or less, than the previous one."""
+    """The new authorization is for something else, or less, than the previous one."""
     DELIVERING = "delivering", Tone.WAIT, "…"
     """Verified; a destination doesn't have the new authorization yet."""
     NOT_DELIVERED = "not_delivered", Tone.BAD, "✗"
@@ -112,20 +112,20 @@ class ItemState(ShownState):
 
 
 class DestinationState(ShownState):
-    """What a destination has, compared with the authorization that its connection uses now."""
+    """What a destination has, compared with its connection's current authorization."""
 
     NOT_DELIVERED = "not_delivered", Tone.WAIT, "○"
     CURRENT = "current", Tone.GOOD, "✓"
     OUT_OF_DATE = "out_of_date", Tone.BAD, "✗"
-    """It has another generation than the current one."""
+    """It has a different generation than the current one."""
     ROTATED = "rotated", Tone.BAD, "✗"
-    """It has the refresh token that was delivered, which the server has replaced since."""
+    """It has the delivered refresh token, which the server has replaced since."""
     UNKNOWN_TOKEN = "unknown_token", Tone.BAD, "✗"
     """It has a refresh token that this connection doesn't know."""
     CHANGED = "changed", Tone.WAIT, "✗"
     """The refresh token is right; another field was changed by someone else."""
     MISSING = "missing", Tone.BAD, "✗"
-    """The file, or our entry in it, is gone."""
+    """The file, or the entry in it, is gone."""
     UNREADABLE = "unreadable", Tone.BAD, "✗"
     UNVERIFIABLE = "unverifiable", Tone.GOOD, "✓"
     """A command succeeded; what it did with the credentials can't be read back."""
@@ -133,7 +133,7 @@ class DestinationState(ShownState):
 
 @dataclass(frozen=True)
 class Activity:
-    """What is going on with a connection, and until when where that is known."""
+    """What is currently happening with a connection; `until` when, if that is known."""
 
     kind: ActivityKind
     until: datetime | None = None
@@ -145,11 +145,11 @@ class LastCheck:
 
     at: datetime
     failures: tuple[Failure, ...] = ()
-    """Of the steps that failed, in their order."""
+    """The failures of its steps, in order."""
 
     @property
     def failure(self) -> Failure | None:
-        """The first failure; None: the check passed."""
+        """The first failure; None if the check passed."""
         return next(iter(self.failures), None)
 
     @property
@@ -159,7 +159,7 @@ class LastCheck:
 
 
 def last_check_of(report: VerificationReport | None) -> LastCheck | None:
-    """The check that a finished report tells of."""
+    """The check that a report describes; None if it isn't finished."""
     if report is None or report.finished_at is None:
         return None
     failed = (each for each in report.steps if each.state is StepState.FAILED)
@@ -169,7 +169,7 @@ def last_check_of(report: VerificationReport | None) -> LastCheck | None:
 
 @dataclass(frozen=True)
 class ConnectionStatus:
-    """The three things that people see of a connection."""
+    """What people see of a connection: state, activity and last check."""
 
     state: ConnectionState
     activity: Activity | None = None
@@ -177,8 +177,8 @@ class ConnectionStatus:
 
     @property
     def shown(self) -> tuple[ConnectionState | ActivityKind, ...]:
-        """What badges and cells of tables name: the state and the activity, or only the activity
-        where it says more than the state."""
+        """What badges and table cells show: the state and the activity, or only the activity if it
+        implies the state."""
         if self.activity is None:
             return (self.state,)
         if self.state in _IN_PROGRESS.get(self.activity.kind, ()):
@@ -194,14 +194,14 @@ _IN_PROGRESS = {
 PENDING_OUTCOME = "pending"
 """The outcome of a request without an answer yet."""
 PENDING_TIMEOUT = timedelta(seconds=30)
-"""How long a request may be on its way: the transport's total deadline."""
+"""How long a request may take: the transport's total deadline."""
 
 OPEN_ATTEMPT_STATES = (
     AttemptState.REDIRECTED,
     AttemptState.CALLBACK_RECEIVED,
     AttemptState.EXCHANGE_INTENT,
 )
-"""The states of an authorization that has not ended."""
+"""The states of an authorization that hasn't ended."""
 
 
 def connection_status(
@@ -215,12 +215,12 @@ def connection_status(
     running: ActivityKind | None = None,
     now: datetime,
 ) -> ConnectionStatus:
-    """Judge what a connection is good for.
+    """Determine the status of a connection. Pure.
 
     `current` is the grant in use, `candidate` a newer one that isn't verified, `newest` the newest
     of any state, `attempt` the newest authorization since then, `last_check` and
-    `unanswered_refresh` those of the current grant, or else of the candidate. `running` is what
-    this process does with the connection now.
+    `unanswered_refresh` those of the current grant, otherwise of the candidate. `running` is what
+    this process is doing with the connection.
     """
     grant = current or candidate or newest
     exceptions = set(_exceptions(current, candidate, grant, attempt, last_check))
@@ -248,7 +248,7 @@ def _exceptions(
     attempt: Attempt | None,
     last_check: LastCheck | None,
 ) -> Iterator[ConnectionState]:
-    """The states that apply beyond how far the connection is."""
+    """The states that apply and take precedence over the progress."""
     if candidate is not None and candidate.state is GrantState.MISMATCH:
         yield _mismatch(candidate, current)
     if grant is not None and grant.state is GrantState.REVOKED:
@@ -294,15 +294,15 @@ def _activity(
 
 
 def is_inconclusive(failure: Failure) -> bool:
-    """Whether a failed check says nothing about the connection: Zoho couldn't be asked."""
+    """Whether a failed check says nothing about the connection."""
     return failure.temporary or failure.code.startswith("network-")
 
 
 def outcome_unknown_since(
     grant: Grant | None, unanswered: TokenRequest | None, now: datetime
 ) -> datetime | None:
-    """When the refresh was sent that may have replaced the refresh token of a `grant` in use, and
-    whose answer was not stored; None if there is none, or if it may still be on its way."""
+    """When the refresh was sent that may have replaced the refresh token of a `grant` in use, but
+    whose response wasn't stored; None if there is none, or if it may still be running."""
     if grant is None or grant.state is not GrantState.VERIFIED or unanswered is None:
         return None
     is_on_its_way = unanswered.outcome == PENDING_OUTCOME and now - unanswered.at < PENDING_TIMEOUT
