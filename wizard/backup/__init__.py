@@ -1,8 +1,8 @@
-"""Backups: everything a home keeps, in one file under a passphrase, and back again.
+"""Back up an installation to one file, encrypted with a passphrase, and restore it.
 
-The file needs no key of this machine. What is restored is taken as it was, and believed only when
-it was proved again. A backup that *moves* retires the home it was made in: two homes that tend one
-grant would spend its limits twice, and each would think itself right.
+The file doesn't depend on a key of this computer. Restored grants must be verified again. A backup
+may deactivate the installation it was made in: two installations that refresh one grant would use
+up its budget twice.
 """
 
 from wizard.backup.file import Backup

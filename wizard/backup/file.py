@@ -1,4 +1,4 @@
-"""The content of a backup: a home's belongings as JSON."""
+"""The content of a backup as JSON, and its file."""
 
 import json
 import os
@@ -30,32 +30,32 @@ FORMAT_VERSION = 1
 
 @dataclass(frozen=True)
 class Backup:
-    """Everything a home kept, and where and when that was."""
+    """The data of an installation, and when and where the backup was made."""
 
     created_at: datetime
     host: str
-    """The machine and the user, for people."""
+    """The computer and the user, for people."""
     zoho_instance: str
-    """The Zoho that the grants belong to: ``live`` or a simulator's URL."""
+    """The Zoho instance of the grants: ``live`` or a simulator's URL."""
     contents: StoreContents
     data_dir: str = ""
-    """The directory of that home; empty where no home can have been meant but this one."""
+    """The data directory it was made of; empty if it was recovered from destinations."""
     is_deactivated: bool = False
-    """The home it was made in asks nothing of Zoho any more."""
+    """The installation it was made in is deactivated: it sends Zoho no more requests."""
 
 
 def dump(backup: Backup) -> bytes:
-    """The backup as JSON; it holds secrets."""
+    """The backup as JSON; it contains secrets."""
     return json.dumps(
         {"format": FORMAT_VERSION, **_to_json_value(backup)}, ensure_ascii=False
     ).encode()
 
 
 def load(serialized: bytes) -> Backup:
-    """The backup that `dump` wrote; raises ``backup-newer-version`` for what it did not."""
+    """The backup that `dump` wrote; raises ``backup-newer-version`` for anything else."""
     try:
         stored = json.loads(serialized)
-        json.dumps(stored, ensure_ascii=False).encode()  # JSON can spell what is no text
+        json.dumps(stored, ensure_ascii=False).encode()  # JSON can contain halves of characters
         if stored["format"] != FORMAT_VERSION:
             raise fail("backup-newer-version", version=str(stored["format"]))
         kept = stored["contents"]
@@ -89,7 +89,7 @@ _INVALID_CONTENT_ERRORS = (
 
 
 def _require_consistent(contents: StoreContents) -> None:
-    """Every row belongs to one that is there, and none is there twice."""
+    """Raise ValueError if a row refers to a missing one, or exists twice."""
     names, clients = (
         [each.name for each in contents.connections],
         [c.client_id for c in contents.clients],
@@ -98,13 +98,13 @@ def _require_consistent(contents: StoreContents) -> None:
     places = [(each.connection, each.target, each.entry) for each in contents.destinations]
     for rows in (names, clients, grants, places):
         if len(set(rows)) < len(rows):
-            raise ValueError("a row that is there twice")
+            raise ValueError("a duplicate row")
     referenced = {each.connection for each in contents.grants}
     referenced |= {each.connection for each in contents.destinations}
     if not referenced <= set(names) or not {each.client_id for each in contents.connections} <= set(
         clients
     ):
-        raise ValueError("a row that belongs to none")
+        raise ValueError("a row that refers to a missing one")
 
 
 def _to_json_value(value: Any) -> Any:
@@ -158,13 +158,13 @@ def _parse_optional_time(text: str | None) -> datetime | None:
 
 
 MAX_FILE_BYTES = 64 * 1024 * 1024
-"""Bytes; ten thousand connections make some twenty million."""
+"""Ten thousand connections take some twenty million bytes."""
 
 
 def read_file(path: Path) -> bytes:
     """The file's content; raises ``backup-unreadable``."""
     try:
-        if path.exists() and not path.is_file():  # a pipe would be waited for
+        if path.exists() and not path.is_file():  # a pipe would block
             raise fail("backup-not-one")
         with path.open("rb") as file:
             content = file.read(MAX_FILE_BYTES + 1)
@@ -176,10 +176,10 @@ def read_file(path: Path) -> bytes:
 
 
 def write_file(path: Path, content: bytes) -> None:
-    """Replace the file at `path`, durably, or leave what is there as it is.
+    """Replace the file at `path` durably, or leave it unchanged.
 
-    Raises ``backup-file-taken`` for a link, a directory, or a file that is no backup, and
-    ``backup-unwritable`` where the system refuses.
+    Raises ``backup-file-taken`` for a link, a directory, or a file that isn't a backup, and
+    ``backup-unwritable``.
     """
     try:
         _require_replaceable(path)

@@ -1,7 +1,7 @@
-"""A home whose key is lost: what is left of it, and what the destinations still hold.
+"""Recover an installation whose key is lost.
 
-The database is readable without its key, but for the secrets in it; and every destination that
-was delivered to holds the secrets of its connection.
+Without the key, everything in the database except the secrets can be read; and every destination
+has the secrets of its connection.
 """
 
 import os
@@ -30,24 +30,24 @@ from wizard.store import Destination, StoreContents
 from wizard.zoho import Zoho
 
 _SQLITE_SIDE_FILES = ("-wal", "-shm")
-"""What SQLite keeps beside a database that is open."""
+"""The files next to an open SQLite database."""
 
 
 @dataclass(frozen=True)
 class RecoveryResult:
-    """What one destination told of its connection."""
+    """What was recovered from one destination."""
 
     connection: str
     target: str
     failure: Failure | None = None
-    """Why nothing could be read there; None: its secrets were read back."""
+    """Why it couldn't be read; None: its secrets were recovered."""
 
 
 def set_database_aside(paths: Paths, at: datetime) -> str:
-    """Move a database without a key out of the way, and a key file that is none with it.
+    """Move a database without a key, and an invalid key file, to another directory.
 
-    Returns the directory where they are now. Call it after `salvage`, which folds the database
-    into one file. Raises ``store-locked`` while another process has it open.
+    Returns that directory. Call it after `export_without_secrets`, which leaves the database as one
+    file. Raises ``store-locked`` while another process has it open, ``store-unwritable``.
     """
     if any(os.path.exists(paths.database + each) for each in _SQLITE_SIDE_FILES):
         raise WizardError(Failure("store-locked", temporary=True, details={"path": paths.database}))
@@ -56,7 +56,7 @@ def set_database_aside(paths: Paths, at: datetime) -> str:
         os.mkdir(directory, files.DIRECTORY_MODE)
         os.rename(paths.database, os.path.join(directory, os.path.basename(paths.database)))
         for cached in Path(paths.token_dir).glob(f"*{CACHED_TOKEN_SUFFIX}"):
-            cached.unlink()  # sealed with the key that is lost
+            cached.unlink()  # encrypted with the lost key
         if os.path.lexists(paths.key_file) and not _is_key(paths.key_file):
             os.rename(paths.key_file, os.path.join(directory, "key"))
     except OSError as error:
@@ -68,9 +68,9 @@ def set_database_aside(paths: Paths, at: datetime) -> str:
 def recover_secrets(
     contents: StoreContents, zoho: Zoho, at: datetime
 ) -> tuple[StoreContents, tuple[RecoveryResult, ...]]:
-    """Fill in the secrets that the destinations of `contents` hold; also how each went.
+    """Add the secrets that the destinations of `contents` have; also returns a result for each.
 
-    Of several destinations of one connection the one delivered last counts.
+    Of several destinations of one connection, the last delivered one counts.
     """
     clients = {client.client_id: client for client in contents.clients}
     connections = {connection.name: connection for connection in contents.connections}
@@ -106,17 +106,19 @@ def _newest_delivery_first(destination: Destination) -> float:
 
 
 def _values_at(destination: Destination) -> dict[str, str]:
-    """What a destination's entry tells; raises why it tells nothing."""
-    wanted, target = profile(destination.profile), destination.target
-    if wanted.is_command:
+    """The values in a destination's entry; raises why there are none."""
+    program_profile, target = profile(destination.profile), destination.target
+    if program_profile.is_command:
         raise fail("destination-unseen", target=target)
     text = destination_files.read_file(target).text or ""
     try:
-        fields = wanted.read(text, destination.entry) or {}
-    except FormatError as broken:
-        raise destination_files.format_failure(target, broken) from None
+        fields = program_profile.read(text, destination.entry) or {}
+    except FormatError as error:
+        raise destination_files.format_failure(target, error) from None
     ours = {chosen: own for own, chosen in destination.field_names.items()}
-    values = wanted.values_in({ours.get(name, name): value for name, value in fields.items()})
+    values = program_profile.values_in(
+        {ours.get(name, name): value for name, value in fields.items()}
+    )
     kinds = {"client_id": Identifier, "client_secret": Token, "refresh_token": Token}
     if not all(kind.of(values.get(each)) for each, kind in kinds.items()):
         raise fail("destination-without-secrets", target=target)

@@ -17,7 +17,7 @@ from wizard.vault.passphrase import decrypt_backup, encrypt_backup
 from wizard.zoho import Zoho
 
 MIN_PASSPHRASE_CHARACTERS = 12
-"""Characters: the file may be copied anywhere and guessed at for years."""
+"""An attacker who has the file can guess for years."""
 
 
 @dataclass(frozen=True)
@@ -26,16 +26,16 @@ class RestoreResult:
 
     connections: tuple[str, ...]
     already_present: tuple[str, ...]
-    """Connections that were here already, with the very same grant."""
+    """Connections that were here already, with the same grant."""
     client_names: tuple[str, ...]
 
 
 def open_backup(path: Path, passphrase: str, zoho_instance: str) -> Backup:
-    """Read and decrypt a backup; nothing else happens.
+    """Read and decrypt a backup.
 
     Raises ``backup-unreadable``, ``backup-not-one``, ``backup-cut-short``, ``backup-damaged``,
-    ``wrong-passphrase``, ``backup-newer-version``, or ``backup-foreign-zoho`` where its grants
-    belong to another Zoho than `mark`.
+    ``wrong-passphrase``, ``backup-newer-version``, or ``backup-foreign-zoho`` if its grants
+    belong to a different instance than `zoho_instance`.
     """
     backup = load(decrypt_backup(read_file(path), passphrase))
     if backup.zoho_instance != zoho_instance:
@@ -44,7 +44,7 @@ def open_backup(path: Path, passphrase: str, zoho_instance: str) -> Backup:
 
 
 class BackupService:
-    """Writes the backups of one home, and takes others in."""
+    """Writes the backups of one installation, and restores backups to it."""
 
     def __init__(
         self,
@@ -63,8 +63,8 @@ class BackupService:
         self._clock = clock
 
     def write(self, path: Path, passphrase: str, *, deactivate: bool = False) -> Backup:
-        """Write everything to `path` and read it back. `move` retires this home: it asks nothing
-        of Zoho any more until the file is restored here.
+        """Write everything to `path` and read it back. `deactivate` deactivates this installation:
+        it sends Zoho no more requests until the file is restored here.
 
         Raises ``passphrase-too-short``, ``backup-file-taken``, ``backup-unwritable``; nothing is
         changed then.
@@ -73,7 +73,7 @@ class BackupService:
             raise fail("passphrase-too-short", least=str(MIN_PASSPHRASE_CHARACTERS))
         before = self._store.installation.deactivated_at()
         if deactivate:
-            # First, so that nothing changes after it was copied.
+            # First, so that nothing changes after the copy.
             self._store.installation.set_deactivated(before or self._clock())
         try:
             backup = self._write_backup(path, passphrase)
@@ -89,13 +89,14 @@ class BackupService:
     def restore(
         self, backup: Backup, only: Collection[str] = (), *, is_original_inactive: bool = False
     ) -> RestoreResult:
-        """Store what is in a backup, or of it the connections in `only`, as unverified.
+        """Store the contents of a backup, or only the connections `only`, as not verified.
 
-        Where the home it was made in may go on, that is remembered, unless the person says that
-        it does not (`alone`). A home that was moved elsewhere works again after it.
+        Grants that the original installation may still use are recorded as shared, unless the user
+        says that it is inactive (`is_original_inactive`). A deactivated installation is active
+        again afterwards.
 
-        Raises ``not-in-backup``, ``restore-name-taken``, ``installation-deactivated``
-        where a moved home shall take back only a part; nothing is changed then.
+        Raises ``not-in-backup``, ``restore-name-taken``, or ``installation-deactivated`` for `only`
+        in a deactivated installation; nothing is changed then.
         """
         deactivation_time = self._store.installation.deactivated_at()
         if deactivation_time and only:
@@ -150,9 +151,9 @@ class BackupService:
     def _find_shared_grants(
         self, backup: Backup, restored: StoreContents
     ) -> tuple[SharedGrant, ...]:
-        """Those of `taken` whose grants another home may tend, too: the one that the backup was
-        made in, unless that was retired. Of a backup made here, wherever else it was restored
-        while this home was retired."""
+        """The `restored` grants that another installation may use, too: the one that the backup was
+        made in, unless it was deactivated. For a backup made here, any that it was restored in
+        while this one was deactivated."""
         here = (backup.host, backup.data_dir) == (_current_host(), self._paths.data_dir)
         if (backup.is_deactivated and not here) or (
             here and not self._store.installation.deactivated_at()
@@ -170,8 +171,8 @@ class BackupService:
             self._token_cache.remove(name)
 
     def _is_present(self, name: str, existing_name: str | None, selected: StoreContents) -> bool:
-        """Whether the connection, which goes by the name `here` in this home, is here with the
-        same grant; raises ``restore-name-taken`` where it is here with another."""
+        """Whether connection `name`, here named `existing_name`, is here with the same grant;
+        raises ``restore-name-taken`` if it is here with a different one."""
         if existing_name is None:
             return False
         own = self._store.grants.of_connection(existing_name)

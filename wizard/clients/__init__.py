@@ -1,4 +1,4 @@
-"""Register OAuth clients, check their secrets, and read what people paste from Zoho's console."""
+"""Register OAuth clients, check their secrets, and parse what users paste from Zoho's console."""
 
 from wizard.clients.connection_request import ConnectionRequest
 from wizard.clients.credentials import Credentials, parse_credentials, parse_secret

@@ -1,4 +1,4 @@
-"""The request that a new connection is made from, by a page, a command or the assisted window."""
+"""The request for a new connection, from a page, a command or the assisted browser."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -16,15 +16,15 @@ class ConnectionRequest:
 
     preset_ids: tuple[str, ...]
     scope: tuple[str, ...]
-    """Those of the presets and those named, with the one that identifies the account."""
+    """The scopes of the presets, other requested ones, and `ACCOUNT_SCOPE`."""
     location: str | None
-    """None: not known yet; Zoho says it with the authorization."""
+    """None: not known yet; the callback decides."""
 
     @classmethod
     def of(cls, preset_ids: Iterable[str], scope: str, location: str | None) -> Self:
-        """The request for presets and scopes.
+        """Create a request from presets and scopes.
 
-        Raises ``unknown-preset``, ``malformed-scope``, or ``no-preset`` if it is for nothing.
+        Raises ``unknown-preset``, ``malformed-scope``, or ``no-preset`` if there are neither.
         """
         presets = [preset(each) for each in dict.fromkeys(preset_ids)]
         scopes = [each for one in presets for each in one.scope]

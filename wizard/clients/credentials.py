@@ -1,8 +1,8 @@
-"""Client id and client secret out of whatever a person pastes.
+"""Find a client id and a client secret in a pasted text.
 
-The two are told apart by their shape, labels being what people get wrong: a client id is ``1000.``
-and upper-case letters and digits; a client secret is one long word of hexadecimal digits. So two
-lines, JSON, ``.env`` lines, a table copied from the console, and a swapped pair all read alike.
+They are recognized by their form, because labels are often wrong: a client id is ``1000.`` and
+upper-case letters and digits; a client secret is one long hexadecimal word. So two lines, JSON,
+``.env`` lines, a table copied from the console, and a swapped pair all work.
 """
 
 import re
@@ -19,7 +19,7 @@ from wizard.credential_formats import (
 from wizard.errors import fail
 
 MAX_PASTE_CHARACTERS = 20_000
-"""Characters; a whole console page has some thousands, a whole log file is a mistake."""
+"""A page of the console has some thousands; a whole log file is a mistake."""
 
 _SEPARATORS = re.compile(r"[\s\"'`“”‘’„«»,;:=&?|<>(){}\[\]\\]+")
 _INVISIBLE_CATEGORIES = ("Cf", "Cc")
@@ -28,12 +28,12 @@ _SECRET_LABEL = re.compile(r"\w*client[_-]?secret|secret", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Credentials:
-    """A client id, its secret, and what was done to understand them."""
+    """A client id, its secret, and how they were found."""
 
     client_id: str
     client_secret: str = field(repr=False)
     notes: tuple[str, ...] = ()
-    """What was understood and cleaned, in words; never a secret."""
+    """What was recognized and removed, in words; never a secret."""
 
 
 def parse_credentials(text: str) -> Credentials:
@@ -55,9 +55,9 @@ def parse_credentials(text: str) -> Credentials:
 
 
 def parse_secret(text: str, client_id: str) -> str:
-    """The new secret of `client_id` in `text`, which may hold the id as well.
+    """Find the new secret of `client_id` in `text`, which may contain the id as well.
 
-    Raises as `parse_credentials` does, and ``credentials-other-client`` for another's id.
+    Raises as `parse_credentials` does, and ``credentials-other-client`` for a different id.
     """
     words = _words(text)
     others = [found for found in _distinct(words, CLIENT_ID) if found != client_id]
@@ -98,7 +98,7 @@ def _find_secret(words: list[str]) -> str | None:
 
 
 def _labeled_secrets(words: list[str]) -> list[str]:
-    """A secret of a shape never seen yet, taken on the word of its label."""
+    """Secrets of an unknown form, recognized by their label."""
     return [
         word
         for label, word in pairwise(words)

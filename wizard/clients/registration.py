@@ -1,8 +1,8 @@
-"""OAuth clients: registered, proved before consent, given new secrets, removed.
+"""Register OAuth clients, check and replace their secrets, and remove them.
 
-A pre-flight proves id, secret and data centre by asking the token endpoint about a code that
-cannot exist: ``invalid_client`` says that the client is unknown there, ``invalid_client_secret``
-that the secret is wrong, anything later in the endpoint's checks that both are right.
+A pre-flight checks id, secret and data center before a consent: it sends the token endpoint a code
+that can't exist. ``invalid_client`` means that the client is unknown there,
+``invalid_client_secret`` that the secret is wrong, an error of a later check that both are right.
 """
 
 from dataclasses import dataclass
@@ -16,20 +16,20 @@ from wizard.tokens.client_requests import ClientRequests
 from wizard.zoho import Zoho
 
 DEFAULT_CLIENT_NAME = "OAuth wizard"
-"""Proposed for the console's form, which takes letters, digits, blanks, `_` and `&`."""
+"""Suggested for the console's form, which accepts letters, digits, spaces, ``_`` and ``&``."""
 
 
 @dataclass(frozen=True)
 class ClientCheck:
-    """What a data centre says about the secret stored for it."""
+    """A data center's verdict about the secret stored for it."""
 
     location: str
     failure: Failure | None
-    """None: id and secret are right there."""
+    """None: id and secret are correct."""
 
 
 class ClientService:
-    """Registers clients and keeps their secrets right."""
+    """Registers clients and manages their secrets."""
 
     def __init__(
         self, store: Store, client_requests: ClientRequests, zoho: Zoho, clock: Clock
@@ -49,16 +49,16 @@ class ClientService:
         has_common_secret: bool = False,
         registered_by: str = "",
     ) -> Client:
-        """Prove a client at its home data centre and store it under `name`, or else under the
-        first of the proposed names that is free.
+        """Check a client in its data center and store it under `name`, by default under the first
+        free suggested name.
 
-        `credentials` may be what a person pasted. Without `location` the home is looked for.
-        `redirect_uri` is empty for a Self Client. `has_common_secret` is the person's word that one
-        secret serves all data centres.
+        `credentials` may be a pasted text. Without `location`, every data center is asked for the
+        client. `redirect_uri` is empty for a Self Client. `has_common_secret`: the user says that
+        one secret is valid in all data centers.
 
-        Raises `parse_credentials`'s failures, ``client-exists``, ``client-name-taken``,
-        ``client-elsewhere`` (found in another data centre than `location`),
-        ``client-unknown-everywhere``, ``wrong-secret``, and what stands between us and Zoho.
+        Raises what `parse_credentials` raises, ``client-exists``, ``client-name-taken``,
+        ``client-elsewhere`` (found in a different data center than `location`),
+        ``client-unknown-everywhere``, ``wrong-secret``, and failures of the network and of limits.
         Nothing is stored then.
         """
         if isinstance(credentials, str):
@@ -87,14 +87,14 @@ class ClientService:
         has_common_secret: bool = False,
         replace: bool = False,
     ) -> Client:
-        """The client whose id and secret a person gave: registered, or known already.
+        """Register a client, or check and complete a stored one.
 
-        The pair of a known client is checked at `location`, or else at its home. A secret for a
+        A stored client is checked in `location`, by default where it was registered. A secret for a
         data center that has none yet is stored. One that differs from the stored secret is stored
-        with `replace` only; the old one is kept until a refresh has succeeded with the new one.
+        only with `replace`; the old one is kept until a refresh succeeds with the new one.
 
         Raises as `register`, ``secret-differs`` without `replace`, and ``multi-dc-off``,
-        ``client-deleted`` or ``missing-secret`` for a known client. Nothing is stored then.
+        ``client-deleted`` or ``missing-secret`` for a stored client. Nothing is stored then.
         """
         client_id, secret = credentials.client_id, credentials.client_secret
         known = next(
@@ -109,14 +109,16 @@ class ClientService:
                 has_common_secret=has_common_secret,
             )
         where = self._zoho.data_center(location or known.location).location
-        failure = self._judged(known, secret, where, has_common_secret=has_common_secret)
+        failure = self._check_known_client(
+            known, secret, where, has_common_secret=has_common_secret
+        )
         if failure is not None:
             raise WizardError(failure)
         row = _row(known, where, common=known.has_common_secret or has_common_secret)
         if known.secret_for(row) not in (None, secret):
             if not replace:
                 raise fail("secret-differs", **client_details(known, self._zoho, where))
-            # Right at `where` only: it is that data center's own.
+            # Valid in `where` only: it is that data center's own.
             if row != where and self._client_requests.preflight(client_id, secret, row) != "valid":
                 row = where
         self._store.clients.set_secret(
@@ -125,8 +127,7 @@ class ClientService:
         return self._store.clients.get(client_id)
 
     def free_name(self, stem: str = "") -> str:
-        """`stem` (default: what the console's form is proposed), numbered where a client here has
-        that name."""
+        """`stem` (default: `DEFAULT_CLIENT_NAME`), with a number if it is taken."""
         stem = stem or DEFAULT_CLIENT_NAME
         taken = {each.name for each in self._store.clients.all()}
         numbered = (f"{stem} {number}" for number in range(2, len(taken) + 3))
@@ -140,11 +141,11 @@ class ClientService:
         *,
         has_common_secret: bool = False,
     ) -> Client:
-        """Prove a pasted secret at `location` (default: the home data centre) and store it there;
-        the one before is kept until a refresh has succeeded.
+        """Check a pasted secret in `location` (default: where the client was registered) and store
+        it; the previous one is kept until a refresh succeeds with the new one.
 
-        Raises `parse_secret`'s failures, ``wrong-secret`` or ``multi-dc-off``; the secret stored
-        before stays in use then.
+        Raises what `parse_secret` raises, ``wrong-secret``, ``client-deleted`` or ``multi-dc-off``.
+        Nothing is stored then.
         """
         client = self._store.clients.get(client_id)
         secret = parse_secret(text, client_id)
@@ -158,7 +159,7 @@ class ClientService:
         return self._store.clients.get(client_id)
 
     def check(self, client_id: str) -> tuple[ClientCheck, ...]:
-        """Ask each data centre for which a secret is stored whether it is right there."""
+        """Check each stored secret in its data center."""
         client = self._store.clients.get(client_id)
         return tuple(self._check_location(client, location) for location in client.locations)
 
@@ -173,11 +174,11 @@ class ClientService:
         except WizardError as error:
             return ClientCheck(location, error.failure)
 
-    def _judged(
+    def _check_known_client(
         self, client: Client, secret: str, where: str, *, has_common_secret: bool
     ) -> Failure | None:
-        """Judge a secret given for a known client. It is not sent to `where` if it is stored as
-        another data center's own, nor before `where` is known to have the client."""
+        """Check a secret of a stored client; None: it is valid. It isn't sent to `where` if it is
+        stored as another data center's own, nor before `where` is known to have the client."""
         stored, details = client.secret_for(where), client_details(client, self._zoho, where)
         if stored != secret and not (has_common_secret or client.has_common_secret):
             others = (client.secret_for(each) for each in client.locations if each != where)
@@ -189,7 +190,7 @@ class ClientService:
         return self._check_secret(client, secret, where)
 
     def _check_secret(self, client: Client, secret: str, location: str) -> Failure | None:
-        """Judge `secret` at `location`; None: it is right there."""
+        """Check `secret` in `location`; None: it is valid."""
         result = self._client_requests.preflight(client.client_id, secret, location)
         details = client_details(client, self._zoho, location)
         if result == "wrong-secret":
@@ -200,7 +201,7 @@ class ClientService:
         return None
 
     def _verified_location(self, credentials: Credentials, location: str | None) -> str:
-        """The data centre where `credentials` are proved right."""
+        """The data center where `credentials` are valid."""
         client_id = credentials.client_id
         home = self._find_location(client_id, location)
         data_center = self._zoho.data_center(home)
@@ -214,8 +215,8 @@ class ClientService:
         )
 
     def _find_location(self, client_id: str, location: str | None) -> str:
-        """The data centre that knows the client: the chosen one, or the one that is found. The
-        secret itself is sent nowhere before that."""
+        """The data center that knows the client: `location`, or the one that is found. The secret
+        isn't sent for this."""
         if location and self._client_requests.is_known_client(
             self._zoho.data_center(location).location, client_id
         ):
@@ -235,7 +236,7 @@ class ClientService:
 
 
 def _row(client: Client, where: str, *, common: bool) -> str:
-    """The data center under which the secret that `where` accepts is stored: its own, or the one
+    """The data center under which a secret that `where` accepts is stored: `where`, or the one
     whose secret is `common` to all."""
     if where in client.locations or not common:
         return where

@@ -1,7 +1,7 @@
-"""Adoption: a refresh token that another program has, proved and then tended here.
+"""Import a refresh token from another program.
 
-The secret is sent nowhere before its home is known, the refresh token nowhere but there, and
-nothing is stored before Zoho has taken both.
+The client secret and the refresh token are sent only to the data center that knows the client, and
+nothing is stored before Zoho has accepted both.
 """
 
 from collections.abc import Iterator
@@ -35,12 +35,12 @@ __all__ = [
 ]
 
 FIRST_GENERATION = 1
-"""The generation of a grant that was made elsewhere."""
+"""The generation of an imported grant."""
 
 
 @dataclass(frozen=True)
 class VerifiedCredentials:
-    """Credentials that Zoho took: where, and what they are good for."""
+    """Credentials that Zoho accepted, with their data center and scopes."""
 
     client_id: Identifier
     client_secret: Token = field(repr=False)
@@ -48,11 +48,11 @@ class VerifiedCredentials:
     data_center: DataCenter
     scope: tuple[str, ...]
     rotated: bool = False
-    """The server has replaced the refresh token that was given, which is of no use any more."""
+    """The server has replaced the given refresh token, which no longer works."""
 
 
 class Importer:
-    """Proves credentials from elsewhere, and stores them."""
+    """Verifies credentials of other programs, and stores them."""
 
     def __init__(
         self, store: Store, client_requests: ClientRequests, zoho: Zoho, clock: Clock
@@ -63,13 +63,13 @@ class Importer:
         self._clock = clock
 
     def hinted_data_center(self, credentials: FoundCredentials) -> DataCenter | None:
-        """The data centre that the credentials speak of; a program's word, not yet Zoho's."""
-        spoken_values = (
+        """The data center that the credentials name; Zoho hasn't confirmed it."""
+        named_values = (
             credentials.values.get(each, "")
             for each in ("location", "accounts_server", "api_domain")
         )
         spelled = credentials.values.get("data_center", "")
-        for text in chain(spoken_values, (spelled, f"zoho.{spelled.lower()}")):
+        for text in chain(named_values, (spelled, f"zoho.{spelled.lower()}")):
             if text and (data_center := self._zoho.find_data_center(text)):
                 return data_center
         return None
@@ -77,30 +77,30 @@ class Importer:
     def verify(
         self, credentials: FoundCredentials, location: str | None = None, scope: str = ""
     ) -> VerifiedCredentials:
-        """Ask Zoho for an access token with complete credentials; nothing is stored.
+        """Refresh with complete credentials; nothing is stored.
 
-        `location` is the person's word for the data centre; else it is looked for. `scope` is
-        needed only where neither Zoho nor the file tells it.
+        Without `location`, the data center is looked for. `scope` is needed only if neither Zoho
+        nor the file names the scopes.
 
         Raises ``import-incomplete``, ``import-malformed``, ``import-known``,
         ``client-unknown-everywhere``, ``wrong-secret``, ``import-refused``,
-        ``import-scope-unknown``, and what stands between us and Zoho.
+        ``import-scope-unknown``, and failures of the network and of limits.
         """
         if credentials.missing:
             raise fail("import-incomplete", missing=", ".join(credentials.missing))
-        client_id, secret, refresh_token = _judged(credentials)
+        client_id, secret, refresh_token = _parse_values(credentials)
         if holder := self._store.grants.connection_with_token(client_id, refresh_token):
             raise fail("import-known", name=holder)
         data_center = self._find_data_center(
             client_id, location or self._hinted_location(credentials)
         )
         self._check_secret(client_id, secret, data_center)
-        failure_details, newest = self._try_refresh(client_id, secret, refresh_token, data_center)
-        granted = failure_details or tuple(
+        named_scope, newest = self._try_refresh(client_id, secret, refresh_token, data_center)
+        granted = named_scope or tuple(
             parse_scope(scope or credentials.values.get("scope", "") or ACCOUNT_SCOPE)
         )
         rotated = newest != refresh_token
-        if granted == (ACCOUNT_SCOPE,) and not failure_details and not rotated:
+        if granted == (ACCOUNT_SCOPE,) and not named_scope and not rotated:
             raise fail("import-scope-unknown")
         return VerifiedCredentials(client_id, secret, newest, data_center, granted, rotated)
 
@@ -112,7 +112,7 @@ class Importer:
         redirect_uri: str,
         client_name: str = "",
     ) -> Grant:
-        """Store what was proved as connection `name`, its grant still to climb the ladder.
+        """Store verified credentials as connection `name`, whose grant isn't verified yet.
 
         Raises ``bad-name`` or ``connection-exists``; nothing is stored then.
         """
@@ -125,9 +125,9 @@ class Importer:
             (ClientSecret(location, credentials.client_secret),),
             created_at=now,
         )
-        # The next consent asks who consents, too, so that another person's is noticed.
-        wanted = parse_scope(",".join((*credentials.scope, ACCOUNT_SCOPE)))
-        connection = Connection(name, credentials.client_id, wanted, location, created_at=now)
+        # The next consent also requests this scope, so that a different account is noticed.
+        scope = parse_scope(",".join((*credentials.scope, ACCOUNT_SCOPE)))
+        connection = Connection(name, credentials.client_id, scope, location, created_at=now)
         grant = Grant(
             connection=name,
             generation=FIRST_GENERATION,
@@ -146,15 +146,15 @@ class Importer:
         return grant
 
     def check_name(self, name: str) -> None:
-        """Raise ``bad-name`` or ``connection-exists`` unless `name` is free: before the refresh,
-        whose answer may hold a refresh token that has to be stored at once."""
+        """Raise ``bad-name`` or ``connection-exists`` unless `name` is free. Call it before the
+        refresh, whose response may contain a refresh token that must be stored at once."""
         if not self._store.connections.is_valid_name(name):
             raise fail("bad-name", name=name)
         if name.lower() in {each.name.lower() for each in self._store.connections.all()}:
             raise fail("connection-exists", name=name)
 
     def free_name(self, credentials: FoundCredentials, scope: tuple[str, ...]) -> str:
-        """A name that no connection has: the entry's own, else after what it is good for."""
+        """A free name for the connection: that of the entry, or of the product."""
         product = next((each.id for each in products_of(scope)), "imported")
         stem = (
             credentials.entry
@@ -169,7 +169,7 @@ class Importer:
         return data_center.location if data_center else None
 
     def _find_data_center(self, client_id: str, hinted_location: str | None) -> DataCenter:
-        """The data centre that knows the client, asked with a made-up secret."""
+        """The data center that knows the client. The secret isn't sent for this."""
         if hinted_location and self._client_requests.is_known_client(
             self._zoho.data_center(hinted_location).location, client_id
         ):
@@ -181,15 +181,15 @@ class Importer:
 
     def _check_secret(self, client_id: str, secret: str, data_center: DataCenter) -> None:
         if self._client_requests.preflight(client_id, secret, data_center.location) != "valid":
-            nobody = Client(client_id, client_id, data_center.location, "")
-            details = client_details(nobody, self._zoho, data_center.location)
+            unnamed = Client(client_id, client_id, data_center.location, "")
+            details = client_details(unnamed, self._zoho, data_center.location)
             raise fail("wrong-secret", **details)
 
     def _try_refresh(
         self, client_id: str, secret: str, refresh_token: Token, data_center: DataCenter
     ) -> tuple[tuple[str, ...], Token]:
-        """The scopes that Zoho names, and the refresh token that is good now. If it was replaced,
-        the new one exists nowhere else, so that nothing wrong with the answer stops the import."""
+        """The scopes that Zoho names, and the current refresh token. If it was replaced, the new
+        one exists nowhere else, so no error in the response stops the import."""
         known, location = [refresh_token], data_center.location
         try:
             token = self._client_requests.try_refresh(
@@ -204,8 +204,8 @@ class Importer:
         return token.scope, known[-1]
 
 
-def _judged(found: FoundCredentials) -> tuple[Identifier, Token, Token]:
-    """What is needed, in the alphabets that Zoho writes it in; raises ``import-malformed``."""
+def _parse_values(found: FoundCredentials) -> tuple[Identifier, Token, Token]:
+    """The required values, if they have Zoho's format; raises ``import-malformed``."""
     client_id = Identifier.of(found.values["client_id"])
     secret = Token.of(found.values["client_secret"])
     refresh_token = Token.of(found.values["refresh_token"])

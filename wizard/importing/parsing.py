@@ -1,7 +1,7 @@
-"""Credentials out of what another program keeps them in: pure, and for any program.
+"""Find credentials in the files of other programs. Pure.
 
-Every profile of the table is tried; then names are read by their meaning, for ``.env`` and JSON
-files of programs that are not in the table (``ZOHO_CRM_REFRESH_TOKEN``, ``zohoClientId``).
+Every delivery profile is tried; then names are matched, for ``.env`` and JSON files of programs
+without a profile (``ZOHO_CRM_REFRESH_TOKEN``, ``zohoClientId``).
 """
 
 import re
@@ -24,39 +24,39 @@ NAME_ENDINGS = {
     "redirect_uri": ("redirecturi", "redirecturl"),
     "scope": ("scope", "scopes"),
 }
-"""How names end, without case and punctuation, that mean each fact."""
+"""The endings of the names of each value, in lower case without punctuation."""
 
 
 @dataclass(frozen=True)
 class FoundCredentials:
-    """One set of credentials, perhaps not whole."""
+    """One set of credentials, perhaps incomplete."""
 
     entry: str = ""
-    """The name it has in its file: a section, a row, a server; empty where it has none."""
+    """Its name in the file, such as a section, a row or a server; empty if it has none."""
     profile: str = ""
-    """The profile that understood it; empty where names were read by their meaning."""
+    """The profile that matched; empty if the names matched."""
     values: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property
     def missing(self) -> tuple[str, ...]:
-        """What is needed and not there."""
+        """The required values that are missing."""
         return tuple(each for each in REQUIRED_VALUES if not self.values.get(each))
 
 
 def find_credentials(text: str, profile_id: str = "") -> tuple[FoundCredentials, ...]:
-    """Every set of credentials in `text`, the completest reading of each; parts of one only where
-    there is no whole one.
+    """Every set of credentials in `text`, each as complete as possible; incomplete ones only if
+    there is no complete one.
 
-    `profile_id` says how to read it; else every way is tried. Raises `Broken` where no way of
-    reading it gets to the end, ``unknown-profile``.
+    `profile_id` says how to read it; by default everything is tried. Raises `FormatError` if `text`
+    has no known format, ``unknown-profile``.
     """
     if profile_id:
         return tuple(_read_by_profile(profile(profile_id), text))
     best: dict[str, FoundCredentials] = {}
-    for wanted in profiles().values():
-        if not wanted.is_command:
+    for candidate in profiles().values():
+        if not candidate.is_command:
             with suppress(FormatError):
-                _keep_best(best, _read_by_profile(wanted, text))
+                _keep_best(best, _read_by_profile(candidate, text))
     try:
         _keep_best(
             best, _read_by_field_names("json" if text.lstrip()[:1] in "{[" else "dotenv", text)
@@ -90,7 +90,7 @@ def _value_name(name: str) -> str:
 
 
 def _keep_best(best: dict[str, FoundCredentials], candidates: Iterator[FoundCredentials]) -> None:
-    """Of several readings of one refresh token keep the one that tells most."""
+    """Of several results with the same refresh token, keep the most complete."""
     for each in candidates:
         token = each.values.get("refresh_token", "")
         before = best.get(token)
