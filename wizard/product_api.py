@@ -1,8 +1,8 @@
-"""Who am I, which organizations, and one cheap read: the calls that prove an access token.
+"""The calls that verify an access token: the account, its organizations, and one cheap read.
 
-Zoho's products speak some ten dialects of error. A table of their words turns each into one of a
-few codes, and the HTTP status decides only where no word is known: a dead token is a 401 in most
-products, a 500 in WorkDrive and a 200 in Campaigns.
+Zoho's products report errors in about ten formats. The table `zoho/error_codes.toml` maps their
+words to failure codes. The HTTP status decides only if no word is known: for an invalid token it is
+401 in most products, 500 in WorkDrive and 200 in Campaigns.
 """
 
 from collections.abc import Iterator, Mapping
@@ -20,17 +20,17 @@ from wizard.zoho import DataCenter, OrganizationListing, Probe, Product, Zoho, e
 
 @dataclass(frozen=True)
 class ReadResult:
-    """What one cheap read said."""
+    """The result of one cheap read."""
 
     ok: bool
     description: str
-    """What could be read, in plain words: ``leads can be read``."""
+    """What could be read, in words: ``leads can be read``."""
     failure: Failure | None = None
     exchange: HttpExchange | None = None
 
 
 class ProductApi:
-    """Asks the accounts server who somebody is, and the products what they reach."""
+    """Requests the account from the accounts server, and data from the products."""
 
     def __init__(
         self, transport: Transport, zoho: Zoho, known_secrets: tuple[str, ...] = ()
@@ -40,15 +40,15 @@ class ProductApi:
         self._known_secrets = known_secrets
 
     def masking(self, secrets: tuple[str, ...]) -> "ProductApi":
-        """The same, with `secrets` masked in whatever is answered: those of the connection that is
-        asked for, which a server may know and repeat."""
+        """The same, with `secrets` of the connection masked in responses: a server may repeat
+        them."""
         return ProductApi(self._transport, self._zoho, secrets)
 
     def account(self, access_token: str, location: str) -> tuple[Account, datetime | None]:
         """The account that consented, and the accounts server's time.
 
-        Needs ``AaaServer.profile.READ``. Raises ``token-invalid``, ``scope-missing`` and what
-        the transport raises.
+        Needs ``AaaServer.profile.READ``. Raises ``token-invalid``, ``scope-missing`` and the
+        transport's failures.
         """
         url = self._zoho.data_center(location).user_info_endpoint
         auth = ZohoAuth(access_token)
@@ -58,7 +58,7 @@ class ProductApi:
     def organizations(
         self, product: Product, access_token: str, location: str
     ) -> tuple[Organization, ...]:
-        """The organizations the token reaches in ``product``; none where it cannot name them."""
+        """The organizations of the token in ``product``; none if the product doesn't list them."""
         if product.organizations is None:
             return ()
         base = self._zoho.data_center(location).base_url_of(product.host)
@@ -73,8 +73,8 @@ class ProductApi:
         organization: Organization | None,
         scope: tuple[str, ...],
     ) -> ReadResult:
-        """One cheap read that the granted ``scope`` allows. Never raises for what Zoho answers;
-        a product without such a read gives the failure ``no-cheap-read``, which asked nothing.
+        """One cheap read that the granted ``scope`` allows. Failures are in the result; if there is
+        no such read, that is ``no-cheap-read``, and nothing is sent.
         """
         probe = product.probe_for(scope)
         if probe is None:
@@ -103,8 +103,8 @@ class ProductApi:
 
 
 def rejects_token(failure: Failure | None) -> bool:
-    """Whether Zoho said in a word of its own that it doesn't take the access token. A bare 401, or
-    a word that isn't in the table, may come from anything on the way and proves nothing."""
+    """Whether Zoho rejected the access token with a known error word. A 401 without one may come
+    from anything on the network and proves nothing."""
     if failure is None or failure.code != "token-invalid":
         return False
     words = _known_words(failure.details.get("product", ""))
@@ -117,7 +117,7 @@ def probe_url(
     organization: Organization | None,
     scope: tuple[str, ...],
 ) -> str:
-    """The URL of the read that proved the token, to be tried by hand; empty where there is none."""
+    """The URL of the read that verifies the token, to try by hand; empty if there is none."""
     probe = product.probe_for(scope)
     if probe is None:
         return ""
@@ -138,11 +138,11 @@ def _probe_request(
     return params, headers
 
 
-# --- Judges ---------------------------------------------------------------------------------------
+# --- Parsing --------------------------------------------------------------------------------------
 
 
 def parse_account(response: HttpResponse) -> Account:
-    """The account in an answer of ``/oauth/user/info``; its ZUID comes as number or as text."""
+    """The account in a response of ``/oauth/user/info``; the ZUID is a number or a string."""
     body = parse_response("accounts", response)
     zuid = _identifier(body.get("ZUID") if isinstance(body, dict) else None)
     if zuid is None or not zuid.isdigit():
@@ -156,22 +156,22 @@ def parse_account(response: HttpResponse) -> Account:
 
 
 def _identifier(given: object) -> Identifier | None:
-    """An identifier, which comes as number or as text."""
+    """An identifier from a number or a string."""
     return Identifier.of(str(given) if type(given) is int else given)
 
 
 def _display_name(value: object) -> str:
-    """What people call themselves and their organizations, on one line of plain text."""
+    """A name of a person or an organization, as one line of plain text."""
     return " ".join(sanitize_line(str(value)).split())
 
 
 def parse_organizations(product: Product, response: HttpResponse) -> tuple[Organization, ...]:
-    """The organizations in the answer to the product's listing."""
+    """The organizations in the response to the product's listing."""
     body = parse_response(product.id, response)
     listing = product.organizations
     if listing is None:
         return ()
-    rows = body  # which Projects was seen to answer bare
+    rows = body  # for Projects, the list itself
     for name in listing.rows.split("."):
         rows = rows.get(name) if isinstance(rows, dict) else rows
     if not isinstance(rows, list) and response.status != 204:
@@ -195,14 +195,14 @@ def _organization(
 
 
 def _environment(value: object) -> str:
-    """The environment by Zoho's name for it; empty for anything else that may stand there."""
+    """The environment under Zoho's name; empty for any other value."""
     named = str(value).title()
     return named if named in ("Production", "Sandbox", "Developer") else ""
 
 
 def parse_response(product_id: str, response: HttpResponse) -> Any:
-    """The JSON of an answer that is no error; None for one without content (CRM's way of saying
-    that there are no records). Raises the code that the product's dialect stands for.
+    """The JSON of a successful response; None for HTTP 204, which means no records in CRM. Raises
+    the failure code of the product's error.
     """
     if response.status == 204:
         return None
@@ -219,7 +219,7 @@ def parse_response(product_id: str, response: HttpResponse) -> Any:
 
 
 def _is_error_body(body: Any) -> bool:
-    """Whether an answer with HTTP 200 calls itself an error (Campaigns, People)."""
+    """Whether a body with HTTP 200 is an error (Campaigns, People)."""
     if not isinstance(body, dict):
         return False
     inner = body.get("response")
@@ -229,7 +229,7 @@ def _is_error_body(body: Any) -> bool:
 
 
 def _error_code_of(product_id: str, body: Any, status: int) -> tuple[str, str]:
-    """The word the product used and the code it stands for; by status where none is known."""
+    """The product's error word and its failure code; by status if no word is known."""
     known = _known_words(product_id)
     said = tuple(_scalar_values(body))
     for word in said:
@@ -247,7 +247,7 @@ def _known_words(product_id: str) -> Mapping[str, str]:
 
 
 def _scalar_values(body: Any) -> Iterator[str]:
-    """Every short scalar of a JSON value that may be an error's word, from the outside in."""
+    """Every short scalar of a JSON value that may be an error word, from the outside in."""
     level = [body]
     while level:
         inner = [each for each in level if isinstance(each, dict | list)]

@@ -159,12 +159,10 @@ def test_a_self_clients_code_needs_neither_redirect_uri_nor_verifier(
 
 def test_a_client_is_proved_without_a_code(oauth_caller: OAuthCaller) -> None:
     oauth, eu = oauth_caller.oauth, oauth_caller.data_center
-    assert (
-        oauth.probe_client(eu, oauth_caller.client_id, oauth_caller.secret) is ClientVerdict.VALID
-    )
-    assert oauth.probe_client(eu, oauth_caller.client_id, "made-up") is ClientVerdict.WRONG_SECRET
+    assert oauth.preflight(eu, oauth_caller.client_id, oauth_caller.secret) is ClientVerdict.VALID
+    assert oauth.preflight(eu, oauth_caller.client_id, "made-up") is ClientVerdict.WRONG_SECRET
     elsewhere = oauth_caller.zoho.data_center("in")
-    verdict = oauth.probe_client(elsewhere, oauth_caller.client_id, "made-up")
+    verdict = oauth.preflight(elsewhere, oauth_caller.client_id, "made-up")
     assert verdict is ClientVerdict.UNKNOWN_CLIENT
 
 
@@ -266,7 +264,7 @@ def test_a_redirected_token_request_or_revocation_is_refused(status: int) -> Non
         requests: tuple[Callable[[], object], ...] = (
             lambda: oauth.refresh(eu, "id", "secret", "token"),
             lambda: oauth.revoke(eu, "id", "secret", "token"),
-            lambda: oauth.probe_client(eu, "id", "secret"),
+            lambda: oauth.preflight(eu, "id", "secret"),
         )
         for request in requests:
             assert failure_of(request).code == "unexpected-redirect"

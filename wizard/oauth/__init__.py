@@ -1,7 +1,7 @@
-"""The accounts server: authorization URL, code exchange, refresh, revocation.
+"""Requests to the accounts server: authorization URL, code exchange, refresh, revocation.
 
-The only importer of Authlib, which builds the requests. Answers are judged here and not by
-Authlib, because Zoho reports errors with HTTP 200 and Authlib takes any JSON for a token.
+Authlib builds the requests. Responses are parsed here, because Zoho reports errors with HTTP 200
+and Authlib accepts any JSON as a token.
 """
 
 import secrets
@@ -32,16 +32,16 @@ __all__ = [
 ]
 
 _INVALID_CODE = f"1000.{'0' * 32}.{'0' * 32}"
-"""Of the form of a code, and never issued: asking about it proves the client and costs nothing."""
+"""Has the form of a code, but was never issued: a request with it only checks the client."""
 
 
 def _without_client(_client: object, _method: str, uri: str, headers: Any, body: str) -> Any:
-    """Authlib's hook for how a client is named: not at all."""
+    """Authlib's hook for client authentication: none."""
     return uri, headers, body
 
 
 class OAuth:
-    """Asks the accounts servers of the table."""
+    """Sends requests to the accounts servers of the table."""
 
     def __init__(self, transport: Transport, zoho: Zoho, clock: Clock) -> None:
         self._transport = transport
@@ -57,8 +57,8 @@ class OAuth:
         state: str,
         code_verifier: str,
     ) -> str:
-        """Where to send the browser. Asks for offline access with the consent shown: only both
-        together yield a refresh token.
+        """The URL to send the browser to. It requests offline access and a visible consent, because
+        only both together yield a refresh token.
         """
         with _new_session(client_id=client_id, code_challenge_method="S256") as session:
             url, _ = session.create_authorization_url(
@@ -82,12 +82,12 @@ class OAuth:
         code_verifier: str | None,
         location: str,
     ) -> TokenResponse:
-        """Post the code, once. A Self Client's code has neither redirect URI nor verifier.
+        """Post the code once. A Self Client's code has neither redirect URI nor verifier.
 
-        Raises the code of Zoho's error, or of the transport's failure: with ``sent`` True the
-        outcome is unknown and the code must not be posted again.
+        Raises Zoho's error or the transport's failure. If that was ``sent``, the outcome is
+        unknown, and the code must not be posted again.
         """
-        asked_at = self._clock()
+        requested_at = self._clock()
         answer = self._request_token(
             token_endpoint,
             client_id,
@@ -97,15 +97,15 @@ class OAuth:
             redirect_uri=redirect_uri,
             code_verifier=code_verifier,
         )
-        return parse_token_response(answer, self._zoho.data_center(location), asked_at)
+        return parse_token_response(answer, self._zoho.data_center(location), requested_at)
 
     def refresh(
         self, data_center: DataCenter, client_id: str, client_secret: str, refresh_token: str
     ) -> RefreshResponse:
-        """Ask for a new access token. The caller stores the new refresh token, if the answer has
-        one, and only then reads the access token, which raises ``invalid-code`` where Zoho no
-        longer takes the grant."""
-        asked_at = self._clock()
+        """Request a new access token. The caller stores the new refresh token, if there is one, and
+        only then reads the access token, which raises ``invalid-code`` if Zoho rejects the
+        grant."""
+        requested_at = self._clock()
         answer = self._request_token(
             data_center.token_endpoint,
             client_id,
@@ -113,13 +113,13 @@ class OAuth:
             grant_type="refresh_token",
             refresh_token=refresh_token,
         )
-        return parse_refresh(answer, data_center, asked_at, refresh_token)
+        return parse_refresh(answer, data_center, requested_at, refresh_token)
 
-    def probe_client(
+    def preflight(
         self, data_center: DataCenter, client_id: str, client_secret: str
     ) -> ClientVerdict:
-        """Whether ``data_center`` knows the client and takes the secret, by asking about a code
-        that cannot exist. Raises on an answer that tells neither.
+        """Check whether ``data_center`` knows the client and accepts the secret, with a code that
+        can't exist. Raises any other error.
         """
         answer = self._request_token(
             data_center.token_endpoint,
@@ -133,11 +133,11 @@ class OAuth:
     def revoke(
         self, data_center: DataCenter, client_id: str, client_secret: str, refresh_token: str
     ) -> None:
-        """Take back a grant and with it its access tokens; one already invalid counts as gone.
+        """Revoke a refresh token and its access tokens; an invalid one counts as revoked.
 
-        To the form that names the client Zoho answers alike for a token it does not know and for
-        a client, or a secret, that it does not take: there the token may live on. The older form
-        asks for no client, and ends it in either case.
+        The endpoint with client authentication returns the same error for an unknown token as for a
+        rejected client or secret, and then the token may still be valid. The older endpoint needs
+        no client and revokes it in both cases.
         """
         client, as_client = (client_id, client_secret), "client_secret_basic"
         answer = self._request_revocation(
@@ -158,7 +158,7 @@ class OAuth:
             revocation_endpoint_auth_method=auth_method,
         ) as session:
             wire = self._transport.attach(session)
-            # Zoho's name for the hint is token_type and not RFC 7009's token_type_hint.
+            # Zoho calls RFC 7009's token_type_hint token_type.
             session.revoke_token(endpoint, token=refresh_token, body="token_type=refresh_token")
         return wire.last_response
 
@@ -176,8 +176,8 @@ class OAuth:
 
 
 def _new_session(**options: object) -> Any:
-    """Open Authlib's session without its parsing of tokens. Authlib takes long to import, and most
-    commands send no request."""
+    """Open Authlib's session without its parsing of tokens. Authlib is imported on use, because
+    that is slow, and most commands send no request."""
     from authlib.integrations.requests_client import OAuth2Session
 
     session = OAuth2Session(**options)

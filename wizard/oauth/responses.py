@@ -1,8 +1,7 @@
-"""Judges of the accounts server's answers: pure functions of an `Answer`.
+"""Parse the accounts server's responses. Pure.
 
-Zoho reports errors with HTTP 200, so the body decides. A failure is permanent only where Zoho said
-so in an explicit OAuth error; whatever else comes back says nothing about a token and is
-``temporary``.
+Zoho reports errors with HTTP 200, so the body decides. Only an explicit OAuth error is permanent;
+any other failure says nothing about a token and is ``temporary``.
 """
 
 import re
@@ -17,8 +16,8 @@ from wizard.model import Failure, HttpExchange, Token
 from wizard.transport import HttpResponse, believable_date, retry_at, sanitize_line
 from wizard.zoho import DataCenter, limits
 
-# Zoho's error words. `invalid_grant` is RFC 6749's word for what Zoho calls `invalid_code`; Zoho
-# does not document it, and a client should survive the day it does.
+# Zoho's error words. Zoho doesn't document `invalid_grant`, which is RFC 6749's word for its
+# `invalid_code`, but may return it one day.
 _FAILURE_CODES = {
     "invalid_client": "invalid-client",
     "invalid_client_secret": "invalid-client-secret",
@@ -31,65 +30,65 @@ _FAILURE_CODES = {
 }
 _TEMPORARY_CODES = ("general-error",)
 _ALREADY_INVALID = ("invalid_token", "invalid_code")
-"""Words for a token that there is nothing to revoke of."""
+"""Errors of a revocation that mean that the token is already invalid."""
 
 _TOKEN_TYPES = ("bearer", "zoho-oauthtoken")
-"""Zoho names the type ``Bearer``. ``Zoho-oauthtoken`` is its own word for the same scheme, which
-its products document for the ``Authorization`` header."""
+"""Zoho returns ``Bearer``. Its products document ``Zoho-oauthtoken`` for the same scheme in the
+``Authorization`` header."""
 
 _SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
 
 _DEFAULT_LIFETIME_SECONDS = 300
-"""Seconds an access token is trusted where its life is missing or makes no sense."""
+"""How long an access token is used if its lifetime is missing or implausible."""
 _PLAUSIBLE_LIFETIMES_SECONDS = range(60, 86_401)
-"""Zoho's live an hour. Less than a minute is of no use to anybody, and a number beyond a day is in
-another unit, such as milliseconds."""
+"""Zoho's is an hour. Less than a minute is useless, and more than a day is in another unit, such as
+milliseconds."""
 
 
 class ClientVerdict(StrEnum):
-    """What a data centre thinks of a client id and secret."""
+    """A data center's verdict about a client id and secret."""
 
     VALID = "valid"
     UNKNOWN_CLIENT = "unknown-client"
-    WRONG_SECRET = "wrong-secret"  # noqa: S105 a verdict, no secret
+    WRONG_SECRET = "wrong-secret"  # noqa: S105 a verdict, not a secret
 
 
 @dataclass(frozen=True)
 class TokenResponse:
-    """What the token endpoint gave."""
+    """A successful response of the token endpoint."""
 
     access_token: Token = field(repr=False)
     refresh_token: Token | None = field(repr=False)
-    """None where consent was not shown. In the answer to a refresh it replaces the one that was
-    sent (RFC 6749, section 6); Zoho sends none there."""
+    """None if the consent wasn't shown. In the response to a refresh, it replaces the one that was
+    sent (RFC 6749, section 6); Zoho returns none there."""
     scope: tuple[str, ...]
-    """As granted; empty where Zoho did not say, which means as asked (RFC 6749, section 5.1)."""
+    """As granted; empty if missing, which means as requested (RFC 6749, section 5.1)."""
     api_domain: str
-    """Where the token may be sent: the data centre's own, whatever Zoho named."""
+    """Where the token may be sent: always the data center's own."""
     rejected_api_domain: str | None
-    """The domain Zoho named, where it is not this data centre's own."""
+    """The domain in the response, if it isn't the data center's own."""
     expires_at: datetime
     expires_in: int
-    """Seconds."""
+    """In seconds."""
     location: str
     exchange: HttpExchange
     server_time: datetime | None
-    """What the accounts server takes the time for."""
+    """The accounts server's time."""
 
 
 @dataclass(frozen=True)
 class RefreshResponse:
-    """The answer to a refresh, before it is judged as a whole."""
+    """The response to a refresh, of which only the refresh token has been parsed."""
 
     new_refresh_token: Token | None = field(repr=False)
-    """Replaces the refresh token that was sent: to be stored before anything else is done."""
+    """Replaces the refresh token that was sent; to be stored before anything else."""
     response: HttpResponse = field(repr=False)
     data_center: DataCenter
     requested_at: datetime
 
     def token(self) -> TokenResponse:
-        """The access token; raises what else the answer says. If the answer also has a new refresh
-        token, the failure says so."""
+        """The access token; raises any other result. If there is also a new refresh token, the
+        failure says so."""
         try:
             return parse_token_response(self.response, self.data_center, self.requested_at)
         except WizardError as error:
@@ -102,8 +101,8 @@ class RefreshResponse:
 def parse_refresh(
     response: HttpResponse, data_center: DataCenter, requested_at: datetime, refresh_token: str
 ) -> RefreshResponse:
-    """Read the refresh token that replaces the one that was sent, whatever else is wrong with the
-    answer. Beside an explicit error there is none, and two different ones are as good as none.
+    """Parse the refresh token that replaces the one that was sent, whatever else is wrong with the
+    response. An explicit error, or two different tokens, means that there is none.
     """
     found = None
     if not any(map(_is_error, response.issued_values("error"))):
@@ -116,7 +115,7 @@ def parse_refresh(
 def parse_token_response(
     response: HttpResponse, data_center: DataCenter, requested_at: datetime
 ) -> TokenResponse:
-    """The token in the token endpoint's answer; raises what else it says."""
+    """Parse a response of the token endpoint; raises any error."""
     body = _json_body(response, requested_at)
     access_token = Token.of(response.issued("access_token"))
     refresh_token = Token.of(response.issued("refresh_token"))
@@ -135,7 +134,7 @@ def parse_token_response(
         scope=_scope(body.get("scope")),
         api_domain=data_center.api_domain,
         rejected_api_domain=None if named == data_center.api_domain else _sanitized(named),
-        # From before the question, so that our token never outlives Zoho's.
+        # From the time of the request, so that the token doesn't expire at Zoho first.
         expires_at=requested_at + timedelta(seconds=seconds),
         expires_in=seconds,
         location=data_center.location,
@@ -145,8 +144,8 @@ def parse_token_response(
 
 
 def parse_client_verdict(response: HttpResponse, at: datetime) -> ClientVerdict:
-    """What the answer about an impossible code says of the client. The code and the redirect URI
-    are looked at only after the client, so an error about either vouches for it.
+    """Parse the response to a pre-flight. Zoho checks the client first, so an error about the code
+    or the redirect URI means that the client is valid.
     """
     try:
         _json_body(response, at)
@@ -163,11 +162,10 @@ def parse_client_verdict(response: HttpResponse, at: datetime) -> ClientVerdict:
 
 
 def parse_revocation(response: HttpResponse, at: datetime) -> bool:
-    """Whether the token was revoked; False where Zoho found nothing to revoke. Raises what else
-    the answer says.
+    """Whether the token was revoked; False if it was unknown. Raises any error.
 
-    Zoho answers 200, with an empty body or a status. A token it does not know (any more) is a 400,
-    mostly with an HTML page. An HTML page with 200 is somebody else's.
+    Zoho returns 200 with an empty body or a status. For an unknown token it returns 400, mostly
+    with an HTML page. An HTML page with 200 isn't from Zoho.
     """
     body = response.json
     word = body.get("error") if isinstance(body, dict) else None
@@ -180,7 +178,7 @@ def parse_revocation(response: HttpResponse, at: datetime) -> bool:
 
 
 def _json_body(response: HttpResponse, at: datetime) -> Mapping[str, Any]:
-    """The JSON object of an answer that is no error; raises the error, whatever its status."""
+    """The JSON object of a successful response; raises the error, whatever its status."""
     body = response.json
     if response.status >= 500:
         until = retry_at(response, at)
@@ -203,18 +201,18 @@ def _json_body(response: HttpResponse, at: datetime) -> Mapping[str, Any]:
 
 
 def is_rotated(failure: Failure) -> bool:
-    """Whether the answer that failed has replaced the refresh token all the same."""
+    """Whether the failed response has replaced the refresh token."""
     return "rotated" in failure.details
 
 
 def _is_error(value: object) -> bool:
-    """Whether an ``error`` names one; an empty one says nothing."""
+    """Whether an ``error`` isn't empty."""
     return bool(value) and bool(_sanitized(value).strip())
 
 
 def _is_rate_limited(response: HttpResponse, body: Mapping[str, Any]) -> bool:
-    """Zoho translates the throttle's words, so only its frame tells: it alone carries an
-    ``error_description`` or a ``status``, and it alone is a 400 or 429 with JSON.
+    """Whether the error is a rate limit. Zoho translates its words, but no other error has an
+    ``error_description`` or a ``status``, or is JSON with HTTP 400 or 429.
     """
     if response.status == 429:
         return True
@@ -223,8 +221,8 @@ def _is_rate_limited(response: HttpResponse, body: Mapping[str, Any]) -> bool:
 
 
 def _lifetime_seconds(body: Mapping[str, Any]) -> int:
-    """The access token's life in seconds. By Zoho's older shape ``expires_in`` is milliseconds
-    where ``expires_in_sec`` stands beside it.
+    """The access token's lifetime. In Zoho's older format, ``expires_in`` is in milliseconds, and
+    there is also ``expires_in_sec``.
     """
     given = body.get("expires_in_sec", body.get("expires_in"))
     if isinstance(given, str) and given.isascii() and given.isdigit() and len(given) < 10:
@@ -235,8 +233,8 @@ def _lifetime_seconds(body: Mapping[str, Any]) -> int:
 
 
 def _scope(value: object) -> tuple[str, ...]:
-    """Zoho takes scopes with commas and gives them back with blanks. What is not written in the
-    alphabet of scopes is none (RFC 6749, section 3.3).
+    """Parse scopes. Zoho expects commas and returns spaces. Words with characters that scopes can't
+    have (RFC 6749, section 3.3) are ignored.
     """
     if not isinstance(value, str):
         return ()
@@ -244,7 +242,7 @@ def _scope(value: object) -> tuple[str, ...]:
 
 
 def _sanitized(value: object) -> str:
-    """A stranger's word made fit to be shown, and short."""
+    """A foreign value that is safe to show, and short."""
     return sanitize_line(str(value), 120)
 
 

@@ -140,7 +140,7 @@ class ClientRequests:
         data_center = self._zoho.data_center(location)
         return self._request_log.run(
             self._request_log.new_request(RequestKind.PREFLIGHT, client_id, location),
-            lambda: str(self._oauth.probe_client(data_center, client_id, secret)),
+            lambda: str(self._oauth.preflight(data_center, client_id, secret)),
             outcome,
         )
 

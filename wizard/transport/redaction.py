@@ -1,4 +1,4 @@
-"""Text that is safe to show, store or log: without secrets and without control characters. Pure."""
+"""Make text safe to show, store or log: mask secrets, remove control characters. Pure."""
 
 import base64
 import re
@@ -10,15 +10,15 @@ from wizard.credential_formats import MASK, SECRET_TOKEN
 
 CONTROL_CHARACTERS = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f"  # C0 without tab and newline, delete, C1
-    "\xad\u200b\u2060-\u2064\ufeff\U000e0000-\U000e007f"  # unseen, so that two texts look alike
-    "\u061c\u180e\u200e\u200f\u2028-\u202e\u2066-\u206f"  # what reorders, and begins a line
-    "\ufff9-\ufffb\ud800-\udfff]"  # annotations; halves of characters, which nothing can print
+    "\xad\u200b\u2060-\u2064\ufeff\U000e0000-\U000e007f"  # invisible characters
+    "\u061c\u180e\u200e\u200f\u2028-\u202e\u2066-\u206f"  # text direction and line breaks
+    "\ufff9-\ufffb\ud800-\udfff]"  # annotations; halves of characters, which can't be printed
 )
 """Characters that control a terminal or can't be seen. The joiners (U+200C, U+200D) are
 allowed: Persian needs one."""
 
 _ESCAPE_SEQUENCE = re.compile(
-    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"  # CSI: colours, cursor
+    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"  # CSI: colors, cursor
     r"|\x1b[\]PX^_].*?(?:\x07|\x1b\\|$)"  # OSC, DCS, SOS, PM, APC: titles, clipboard, links
     r"|\x1b.?",
     re.DOTALL,
@@ -41,16 +41,16 @@ _SECRET_PARAMETERS = frozenset(
     ("client_secret", "code", "code_verifier", "refresh_token", "access_token", "token", "id_token")
 )
 _ISSUED = frozenset(("access_token", "refresh_token", "id_token", "client_secret"))
-"""Members of a response whose values are secrets. ``code`` is mostly that of an error."""
+"""Members of a response whose values are secrets. ``code`` is mostly an error code."""
 _JSON_SECRET = re.compile(rf'("(?:{"|".join(sorted(_ISSUED))})"\s*:\s*")(?:\\.|[^"\\])*')
 _MAX_BODY_CHARACTERS = 2000
 _MIN_SECRET_CHARACTERS = 8
-"""Anything shorter is no secret, and may be part of any word."""
+"""Anything shorter isn't a secret, and may be part of any word."""
 _MASKED_START_CHARACTERS = 12
-"""The least part of a secret that is masked, as at the end of a text that was cut off."""
+"""The shortest start of a secret that is masked, as in a truncated text."""
 _URL_SAFE = str.maketrans("+/", "-_")
 _MARKS = ("\\", "%", "&#")
-"""Every text with escaped characters has one of them."""
+"""Every text with escaped characters contains one of these."""
 
 
 def mask_parameters(parameters: Mapping[str, str]) -> tuple[dict[str, str], tuple[str, ...]]:
@@ -101,9 +101,7 @@ def mask_json(document: Any, secrets: Iterable[str]) -> Any:
 def _masked(value: Any, secrets: tuple[str, ...]) -> Any:
     if isinstance(value, str):
         masked = mask_text(value, secrets)
-        return (
-            masked if masked != sanitize(value) else value
-        )  # which characters it has is judged later
+        return masked if masked != sanitize(value) else value  # its characters are checked later
     if isinstance(value, list):
         return [_masked(each, secrets) for each in value]
     if isinstance(value, dict):
@@ -116,7 +114,7 @@ def _masked(value: Any, secrets: tuple[str, ...]) -> Any:
 
 def mask_response(body: bytes, document: Any, secrets: Iterable[str] = ()) -> str:
     """The start of a response's text, at most 2,000 characters, with tokens and `secrets` masked:
-    a hostile server may repeat them. `document` is the body as JSON, or None.
+    a malicious server may repeat them. `document` is the body as JSON, or None.
     """
     text = body.decode("utf-8", "replace")
     masked = mask_text(text, (*secrets, *_issued_in(document)))
@@ -139,7 +137,7 @@ def mask_text(text: str, secrets: Iterable[str] = ()) -> str:
 
 
 def _without_starts(text: str, secret: str) -> str:
-    """Mask the start of a secret, however much of it is there."""
+    """Mask every start of a secret, however long."""
     if len(secret) <= _MASKED_START_CHARACTERS:
         return text
     is_plain = not any(mark in text for mark in _MARKS)

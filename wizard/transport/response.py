@@ -1,4 +1,4 @@
-"""An HTTP response, JSON without ambiguity, and how long a server asks to wait. Pure."""
+"""An HTTP response, unambiguous JSON, and ``Retry-After``. Pure."""
 
 import json
 from collections.abc import Mapping
@@ -92,7 +92,7 @@ def _reject_constant(constant: str) -> None:
 MAX_RETRY_AFTER = timedelta(seconds=limits().max_retry_after_seconds)
 MAX_DATE_OFFSET = timedelta(seconds=limits().max_date_offset_seconds)
 _MAX_DIGITS = 9
-"""A longer number means decades."""
+"""A longer number of seconds means decades."""
 
 
 def retry_at(answer: HttpResponse, at: datetime) -> datetime | None:

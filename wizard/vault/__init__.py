@@ -1,4 +1,4 @@
-"""The vault: the encryption key, where it is kept, and what is sealed with it."""
+"""The vault: the encryption key, its storage, and the values sealed with it."""
 
 from wizard.vault.keys import KeyStorage
 from wizard.vault.vault import Vault

@@ -1,7 +1,7 @@
-"""Where the encryption key is kept: the operating system's keyring, or a private file.
+"""Storage of the encryption key: the operating system's keyring, or a private file.
 
-A keyring may be missing, locked, waiting at a prompt nobody sees, or only a plain text file. So it
-is called in a thread with a time limit, and only a real one gets the key.
+A keyring may be missing, locked, waiting at an invisible prompt, or only a plain text file. So it
+is called in a thread with a timeout, and only a real one gets the key.
 """
 
 import threading
@@ -21,25 +21,27 @@ T = TypeVar("T")
 KEYRING_TIMEOUT_SECONDS = 3.0
 """A working keyring answers in milliseconds."""
 KEYRING_SERVICE = "zoho-wizard"
-MIN_BACKEND_PRIORITY = 1  # what keyring itself recommends; null, fail and plain text are below
+MIN_BACKEND_PRIORITY = 1  # keyring's own recommendation; null, fail and plain text are below
 
 
 @dataclass(frozen=True)
 class KeyStorage:
-    """Where the key is, and how well it is protected there."""
+    """Where the key is, and how well it is protected."""
 
     kind: str
     """``keyring`` or ``key-file``."""
     strength: str
-    """``strong``: only the user's session can read it; ``weak``: whoever can read their files."""
+    """``strong``: only the user's session can read it; ``weak``: anyone who can read their
+    files."""
     detail: str
     """The keyring's name, or the path of the file."""
     stronger_options: tuple[str, ...] = ()
-    """Codes of the stronger choices."""
+    """Failure codes that describe stronger storage."""
 
 
 class KeyringUnavailable(Exception):
-    """No real keyring answered in time; the text is the reason, in one word."""
+    """No real keyring responded in time; the text is a key of the message table
+    ``keyring-states``."""
 
 
 class Keyring:
@@ -50,7 +52,7 @@ class Keyring:
         self._entry = f"{'simulator' if paths.simulator_url else 'live'} {paths.data_dir}"
 
     def read(self) -> tuple[str | None, str]:
-        """Return the entry (None: there is none) and the keyring's name.
+        """Return the entry, None if there is none, and the keyring's name.
 
         Raises `KeyringUnavailable`.
         """
@@ -78,9 +80,9 @@ class Keyring:
 
 
 def write_key_file(path: str, key: bytes) -> None:
-    """Write a key file that is never seen half written and never replaces another.
+    """Write a complete key file; never replace one.
 
-    Raises FileExistsError where there is one already, OSError where it can't be written.
+    Raises FileExistsError if there is one already, OSError if it can't be written.
     """
     files.create_whole(path, f"{cipher.key_to_text(key)}\n".encode("ascii"))
 
@@ -90,7 +92,7 @@ def _backend() -> "KeyringBackend":
     import keyring
 
     chosen = keyring.get_keyring()
-    # The chainer would write to the first of its backends that accepts the key.
+    # The chainer writes to the first of its backends that accepts the key.
     for backend in getattr(chosen, "backends", [chosen]):
         plain = type(backend).__module__.startswith("keyrings.alt")
         if not plain and backend.priority >= MIN_BACKEND_PRIORITY:
@@ -99,7 +101,8 @@ def _backend() -> "KeyringBackend":
 
 
 def _with_timeout(operation: Callable[[], T]) -> T:
-    """What ``operation`` returns; raises `KeyringUnavailable` when it fails or takes too long."""
+    """Return what ``operation`` returns; raises `KeyringUnavailable` if it fails or takes too
+    long."""
     answers: list[T] = []
     failures: list[BaseException] = []
 

@@ -1,7 +1,7 @@
 """Labels that bind a sealed value to its row and column.
 
-They are part of what is encrypted: a label that changes makes every stored value unreadable. So
-they don't follow the names of tables and columns, and a test holds each of them.
+They are part of the encryption: if a label changes, stored values can't be read any more. So they
+don't follow renamed tables and columns, and a test checks each of them.
 """
 
 INSTALLATION = "installation"

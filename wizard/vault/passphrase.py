@@ -1,9 +1,9 @@
-"""Encryption of a backup under a passphrase, without any key of this machine.
+"""Encrypt a backup with a passphrase, without a key of this computer.
 
 ``magic | costs (3) | salt (16) | length (8) | check (16) | nonce (12) | ciphertext | digest (32)``:
 scrypt (RFC 7914) derives a key from the passphrase, and AES-256-GCM encrypts the content with it.
 The length detects a file that was cut short, the digest one that was changed, the check a wrong
-passphrase. None of them helps to guess the passphrase.
+passphrase. None of them makes guessing easier.
 """
 
 import hashlib
@@ -20,14 +20,14 @@ MAGIC = b"zoho-wizard backup\x01"
 SCRYPT_COSTS = (17, 8, 1)
 """log2 N, r and p of scrypt: 128 MiB and about half a second a guess, as OWASP advises."""
 ACCEPTED_SCRYPT_COSTS = [(cost, 8, 1) for cost in range(14, 19)]
-"""At most twice our own costs, so that an altered file can't make us fill the memory."""
+"""At most twice our own costs, so that a modified file can't exhaust the memory."""
 
 _HEADER = struct.Struct(f">{len(MAGIC)}s3B16sQ16s12s")
 _DIGEST_BYTES = 32
 
 
 def encrypt_backup(content: bytes, passphrase: str) -> bytes:
-    """Return the file that `decrypt_backup` reads with the same passphrase."""
+    """Return the encrypted file."""
     salt, nonce = os.urandom(16), os.urandom(12)
     key, check = _derive(passphrase, salt, SCRYPT_COSTS)
     length = len(content) + 16  # with the tag
@@ -37,12 +37,12 @@ def encrypt_backup(content: bytes, passphrase: str) -> bytes:
 
 
 def is_encrypted_backup(start: bytes) -> bool:
-    """Whether a file that begins like this was made by `encrypt_backup`."""
+    """Whether `start` is the beginning of a file that `encrypt_backup` made."""
     return start.startswith(MAGIC)
 
 
 def decrypt_backup(file: bytes, passphrase: str) -> bytes:
-    """Return the content of an encrypted file.
+    """Return the decrypted content of a file.
 
     Raises ``backup-not-one``, ``backup-cut-short``, ``backup-damaged`` or ``wrong-passphrase``.
     """

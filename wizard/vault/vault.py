@@ -1,4 +1,4 @@
-"""The encryption key of a data directory, and what is sealed with it."""
+"""The encryption key of a data directory, and the values sealed with it."""
 
 import hashlib
 import hmac
@@ -20,11 +20,11 @@ from wizard.vault.keys import (
 )
 
 NO_KEY_OUTCOMES = ("not-asked", "empty", "absent")
-"""Results of asking the keyring for which waiting, or unlocking it, would not help."""
+"""Results from the keyring that waiting, or unlocking it, wouldn't change."""
 
 _LOCK_TIMEOUT_SECONDS = (
     3 * KEYRING_TIMEOUT_SECONDS
-)  # the process that creates the key may wait for one
+)  # the process that creates the key may wait for a keyring
 
 
 class Vault:
@@ -40,11 +40,11 @@ class Vault:
 
     @classmethod
     def open(cls, paths: Paths, use_keyring: bool = True) -> "Vault":
-        """Open the vault of prepared ``paths``; create its key while there is no database yet.
+        """Open the vault of prepared ``paths``; create its key if there is no database yet.
 
-        ``use_keyring=False`` doesn't use the operating system's keyring, nor does a key file that
-        the user chose. Raises `WizardError`: ``key-missing``, ``key-unreadable``,
-        ``keyring-locked``, ``store-locked`` where another process creates the key for too long.
+        The keyring isn't used with ``use_keyring=False`` or if the user chose the key file. Raises
+        ``key-missing``, ``key-unreadable``, ``keyring-locked``, or ``store-locked`` if another
+        process takes too long to create the key.
         """
         keyring = Keyring(paths) if use_keyring and not paths.is_key_file_chosen else None
         vault, outcome = _load_existing(paths, keyring)
@@ -56,13 +56,13 @@ class Vault:
             return _load_or_create(paths, keyring, outcome)
 
     def seal(self, text: str, table: str, row: str, column: str) -> bytes:
-        """Encrypt ``text`` for exactly this place."""
+        """Encrypt ``text`` for exactly this row and column."""
         return cipher.encrypt(self.key, text.encode(), _associated_data(table, row, column))
 
     def unseal(self, blob: bytes, table: str, row: str, column: str) -> str:
-        """Return what was sealed for exactly this place.
+        """Decrypt a value of exactly this row and column.
 
-        Raises ``sealed-record-damaged`` where the blob was altered or comes from another place.
+        Raises ``sealed-record-damaged`` if it was modified or moved.
         """
         try:
             return cipher.decrypt(self.key, blob, _associated_data(table, row, column)).decode()
@@ -70,8 +70,7 @@ class Vault:
             raise fail("sealed-record-damaged", table=table, row=row) from error
 
     def fingerprint(self, text: str) -> str:
-        """A keyed hash (HMAC-SHA256, hexadecimal): equal for equal texts, and without the key it
-        says nothing about them."""
+        """A keyed hash (HMAC-SHA256, hexadecimal): the same for the same text."""
         return hmac.digest(self._fingerprint_key, text.encode(), hashlib.sha256).hex()
 
 
@@ -80,8 +79,8 @@ def _associated_data(table: str, row: str, column: str) -> bytes:
 
 
 def _load_existing(paths: Paths, keyring: Keyring | None) -> tuple[Vault | None, str]:
-    """The vault whose key exists already, in a key file first; and the result of asking the
-    keyring, a word of the table ``keyring-states``."""
+    """The vault with an existing key, preferably from the key file; and the keyring's result, a key
+    of the message table ``keyring-states``."""
     if os.path.lexists(paths.key_file):
         return _from_file(paths), "not-asked"
     if keyring is None:
@@ -96,8 +95,8 @@ def _load_existing(paths: Paths, keyring: Keyring | None) -> tuple[Vault | None,
 
 
 def _load_or_create(paths: Paths, keyring: Keyring | None, keyring_outcome: str) -> Vault:
-    """Under the lock: use the key that another process created meanwhile, else create one, but only
-    before the first database. A keyring that didn't answer isn't asked again."""
+    """Under the lock: use the key that another process created meanwhile, otherwise create one, but
+    only if there is no database. A keyring that didn't respond isn't asked again."""
     vault, again = _load_existing(paths, keyring if keyring_outcome == "empty" else None)
     if vault is not None:
         return vault
@@ -110,14 +109,14 @@ def _load_or_create(paths: Paths, keyring: Keyring | None, keyring_outcome: str)
 
 
 def _create_key(paths: Paths, keyring: Keyring | None) -> Vault:
-    """Create the key, in the keyring where a real one accepts it, else in the key file."""
+    """Create the key, in a real keyring if one accepts it, otherwise in the key file."""
     key = cipher.new_key()
     if keyring is not None:
         try:
             name = keyring.write(cipher.key_to_text(key))
             return Vault(key, KeyStorage("keyring", "strong", name))
         except KeyringUnavailable:
-            key = cipher.new_key()  # the first may have gone to wherever that keyring writes
+            key = cipher.new_key()  # that keyring may have written the first one anywhere
     try:
         write_key_file(paths.key_file, key)
     except OSError as error:

@@ -31,9 +31,9 @@ class DataCenter:
     location: str
     """Zoho's lower-case code, as in the callback's ``location``: ``eu``."""
     name: str
-    """For people: ``Europe``."""
+    """In words: ``Europe``."""
     accounts_server: str
-    """Byte for byte the callback's ``accounts-server``: ``https://accounts.zoho.eu``."""
+    """Exactly the callback's ``accounts-server``: ``https://accounts.zoho.eu``."""
     api_domain: str
     """As in a token response: ``https://www.zohoapis.eu``."""
     console_url: str
@@ -58,12 +58,12 @@ class DataCenter:
 
     @property
     def revocation_endpoint(self) -> str:
-        """The newer form, which authenticates the client by HTTP Basic."""
+        """The newer endpoint, which authenticates the client by HTTP Basic."""
         return f"{self.accounts_server}/oauth/v2/revoke/token"
 
     @property
     def unauthenticated_revocation_endpoint(self) -> str:
-        """The older form, which Zoho still documents: a token is enough to revoke it."""
+        """The older endpoint, which Zoho still documents; it needs only the token."""
         return f"{self.accounts_server}/oauth/v2/token/revoke"
 
     @property
@@ -77,7 +77,7 @@ class DataCenter:
 
     @property
     def connected_apps_url(self) -> str:
-        """Where a person sees and removes connected apps."""
+        """The page where users see and remove connected apps."""
         return f"{self.accounts_server}/home#sessions/connectedapps"
 
     @property
@@ -91,7 +91,7 @@ class DataCenter:
 
     def base_url_of(self, host_label: str) -> str:
         """The base URL of a host: ``www`` is the API domain; any other label replaces ``accounts``
-        in the accounts server, which is right for every product of Zoho.
+        in the accounts server.
         """
         if host_label == "www":
             return self.api_domain

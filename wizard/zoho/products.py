@@ -45,11 +45,11 @@ class Product:
     id: str
     title: str
     service: str
-    """First word of its scopes."""
+    """The first part of its scopes."""
     host: str
-    """``www`` (the API domain) or the label that takes the place of ``accounts``."""
+    """``www`` (the API domain) or the label that replaces ``accounts``."""
     api_path: str
-    """The path at which its interface begins there: ``/crm/v8``."""
+    """The path at which its API begins there: ``/crm/v8``."""
     probes: tuple[Probe, ...]
     organizations: OrganizationListing | None = None
     binds_organization: bool = False
@@ -57,14 +57,14 @@ class Product:
     accept: str = "application/json"
 
     def probe_for(self, scope: Iterable[str]) -> Probe | None:
-        """The most telling read that ``scope`` allows; None where none is allowed."""
+        """The most informative read that ``scope`` allows; None if it allows none."""
         granted = tuple(scope)
         return next(
             (each for each in self.probes if not missing_scopes(granted, (each.scope,))), None
         )
 
     def can_list_organizations(self, scope: Iterable[str]) -> bool:
-        """Whether the product can name organizations, and ``scope`` allows to ask."""
+        """Whether the product lists organizations, and ``scope`` allows it."""
         return self.organizations is not None and not missing_scopes(
             scope, (self.organizations.scope,)
         )
@@ -72,7 +72,7 @@ class Product:
 
 @cache
 def products() -> tuple[Product, ...]:
-    """Every product of the table, in its order."""
+    """All products, in the order of the table."""
     text = resources.files("wizard.zoho").joinpath("products.toml").read_text("utf-8")
     return tuple(
         Product(
@@ -88,7 +88,7 @@ def products() -> tuple[Product, ...]:
 
 
 def product(product_id: str) -> Product:
-    """The product of that id; raises ``unknown-product``."""
+    """The product with that id; raises ``unknown-product``."""
     for each in products():
         if each.id == product_id:
             return each
@@ -96,19 +96,19 @@ def product(product_id: str) -> Product:
 
 
 def product_of(scope: str) -> Product | None:
-    """The product a scope belongs to; None for the account itself and unknown services."""
+    """The product of a scope; None for the account itself and for unknown services."""
     service = scope.partition(".")[0].lower()
     return next((each for each in products() if each.service.lower() == service), None)
 
 
 def products_of(scope: Iterable[str]) -> tuple[Product, ...]:
-    """The products that ``scope`` reaches, each once, in the order of ``scope``."""
+    """The products of ``scope``, each once, in its order."""
     found = (product_of(each) for each in scope)
     return tuple(dict.fromkeys(each for each in found if each is not None))
 
 
 @cache
 def error_codes() -> dict[str, dict[str, str]]:
-    """What products call their errors: product id (or ``common``) → word → failure code."""
+    """The errors of products: product id (or ``common``) → word → failure code."""
     text = resources.files("wizard.zoho").joinpath("error_codes.toml").read_text("utf-8")
     return tomllib.loads(text)
