@@ -34,7 +34,7 @@ def locked_out(harness: Harness, kind: str = "rate-limit", named: str = YEAR_299
 
 def insisted(harness: Harness) -> str:
     """Check the connection although Zoho wants to be left alone; the code of what failed."""
-    [verdict] = harness.services.checks.check(["crm"], need=RefreshPurpose.INSISTED)
+    [verdict] = harness.services.checks.check(["crm"], purpose=RefreshPurpose.INSISTED)
     return verdict.failure.code if verdict.failure else ""
 
 
@@ -64,7 +64,7 @@ def test_a_person_has_it_asked_once_and_a_good_answer_ends_the_wait_for_all(
 def test_a_person_has_it_asked_once_even_where_it_fails_on_the_way(harness: Harness) -> None:
     locked_out(harness)
     harness.controls.inject_fault("data-center-down", endpoint=TOKEN, times=9)
-    [verdict] = harness.services.checks.check(["crm"], need=RefreshPurpose.INSISTED)
+    [verdict] = harness.services.checks.check(["crm"], purpose=RefreshPurpose.INSISTED)
     assert verdict.failure is not None
     assert verdict.failure.code == "data-centre-down"
     assert len([e for e in harness.controls.journal() if e["path"].endswith(TOKEN)]) == 1

@@ -1,9 +1,9 @@
 """Check many connections: several at a time, those of one client one after the other.
 
 Connections with a valid access token are checked with it and cost no token request. The others
-share the budgets of their client; if those are used up, a check waits, if it may, or leaves the
-rest for later. A data center that doesn't answer is left alone after a few tries, and tried once
-more before it counts as down.
+share the budgets of their client. If those are used up, a check waits, or leaves the rest pending.
+After several failures in a row, no more connections of that data center are checked, until one
+retry at the end.
 """
 
 import threading
@@ -52,7 +52,7 @@ class CheckResult:
 
     @property
     def is_suspected(self) -> bool:
-        """Its access token is rejected, and the limits didn't allow a test of the refresh token."""
+        """Zoho rejects its access token; the limits didn't allow a test of the refresh token."""
         return self.failure is not None and self.failure.code == SUSPECTED_REJECTION
 
     @property
@@ -82,11 +82,11 @@ def check_result(
 
 
 MAX_PARALLEL_CHECKS = 5
-"""Connections that are checked at the same time. Zoho's products answer five calls at once of an
-organization in their smallest editions, and all connections may belong to one."""
+"""Connections that are checked at the same time. In their smallest editions, Zoho's products allow
+five parallel calls for an organization, and all connections may belong to one."""
 
 MAX_CONSECUTIVE_FAILURES = 5
-"""Connections in a row that couldn't be reached, after which their data center is left alone."""
+"""Unreachable connections in a row after which the others of their data center aren't checked."""
 
 BUSY_RETRY_INTERVAL = timedelta(seconds=10)
 """After this time, what another process is doing may be finished."""
@@ -126,7 +126,7 @@ class ConnectionChecker:
         names: Sequence[str],
         *,
         full: bool = False,
-        need: RefreshPurpose = RefreshPurpose.VERIFICATION,
+        purpose: RefreshPurpose = RefreshPurpose.VERIFICATION,
         wait: WaitUntil | None = None,
         on_step: OnStep = lambda _name, _step: None,
         on_result: OnResult = lambda _result: None,
@@ -134,16 +134,16 @@ class ConnectionChecker:
     ) -> tuple[CheckResult, ...]:
         """Check connections `names`; returns the results in their order.
 
-        `full` runs all verification steps. `need` says how much of the budgets a refresh may take;
-        with INSISTED everything is tried once. `wait` is called if Zoho's limits are in the way;
+        `full` runs all verification steps. `purpose` says how much of the budgets a refresh may
+        take; with INSISTED everything is tried once. `wait` is called if Zoho's limits require it;
         without it, or if it returns False, the rest stays pending. `so_far` gets what was found
         before each wait. Failures are in the results; raises only failures of the store.
         """
         batch = _CheckBatch(
-            self._store, self._tokens, self._verification, full, need, on_step, on_result
+            self._store, self._tokens, self._verification, full, purpose, on_step, on_result
         )
         batch.check(names)
-        once = need is RefreshPurpose.INSISTED
+        once = purpose is RefreshPurpose.INSISTED
         if not once:
             batch.retry_unreachable()
         self._recheck_related(batch)
@@ -156,13 +156,13 @@ class ConnectionChecker:
         return batch.in_order(names)
 
     def _recheck_related(self, batch: "_CheckBatch") -> None:
-        """Check again what tells why others were rejected; a full check has done so."""
+        """Check again what shows why others were rejected; a full check has done so."""
         if not batch.is_full:
             batch.check(self._related_to_recheck(batch))
 
     def _related_to_recheck(self, batch: "_CheckBatch") -> list[str]:
         """Connections that worked before others of their account were rejected. Whether they still
-        work tells why."""
+        work shows why."""
         found: dict[str, None] = {}
         for result in batch.newly_rejected:
             failure = result.failure
@@ -183,7 +183,7 @@ class _CheckBatch:
         tokens: TokenService,
         verification: VerificationService,
         full: bool,
-        need: RefreshPurpose,
+        purpose: RefreshPurpose,
         on_step: OnStep,
         on_result: OnResult,
     ) -> None:
@@ -191,7 +191,7 @@ class _CheckBatch:
         self._tokens = tokens
         self._verification = verification
         self.is_full = full
-        self._need = need
+        self._purpose = purpose
         self._on_step = on_step
         self._on_result = on_result
         self._lock = threading.Lock()
@@ -211,17 +211,17 @@ class _CheckBatch:
                 with_token.append(name)
             else:
                 by_client[grant.client_id, grant.location].append(name)
-        asked_at = self._store.overviews.last_refreshes() if by_client else {}
-        turns = [
-            sorted(each, key=lambda name: (name in asked_at, asked_at.get(name), name))
+        refreshed_at = self._store.overviews.last_refreshes() if by_client else {}
+        refreshes = [
+            sorted(each, key=lambda name: (name in refreshed_at, refreshed_at.get(name), name))
             for each in by_client.values()
         ]
-        tasks = [*turns, *([name] for name in with_token)]
+        tasks = [*refreshes, *([name] for name in with_token)]
         with ThreadPoolExecutor(MAX_PARALLEL_CHECKS, "check") as threads:
             try:
                 for _ in threads.map(self._check_each, tasks):
                     pass
-            finally:  # after Ctrl-C, what was not begun is not begun
+            finally:  # after Ctrl-C, begin no more
                 threads.shutdown(wait=False, cancel_futures=True)
 
     def retry_unreachable(self) -> None:
@@ -284,10 +284,12 @@ class _CheckBatch:
     def _check_grant(self, grant: Grant) -> CheckResult:
         name, steps = grant.connection, list[VerificationStep]()
         failure: Failure | None = None
-        verification, generation, need = self._verification, grant.generation, self._need
-        running = verification.check(name, generation, need, is_confirmed=self._is_confirmed(grant))
+        verification, generation, purpose = self._verification, grant.generation, self._purpose
         if self.is_full:
-            running = verification.verify(name, generation, need)
+            running = verification.verify(name, generation, purpose)
+        else:
+            is_confirmed = self._is_confirmed(grant)
+            running = verification.check(name, generation, purpose, is_confirmed=is_confirmed)
         try:
             for step in running:
                 steps.append(step)
@@ -322,6 +324,6 @@ class _CheckBatch:
 
 
 def _account_and_client(grant: Grant) -> tuple[str, str, str]:
-    """The account, its data center and the client; an unknown account is nobody else's."""
+    """The account, its data center and the client. Unknown accounts are never the same."""
     who = grant.account.zuid if grant.account else f"? {grant.connection}"
     return who, grant.location, grant.client_id

@@ -1,4 +1,4 @@
-"""Where an access token may be used and as whom: what a program needs beside the token itself."""
+"""What a program needs in addition to an access token: where it can be used, and for whom."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,23 +14,23 @@ class ProductApiAccess:
 
     id: str
     api_base: str
-    """Where its interface begins; not every product answers on the API domain."""
+    """The base URL of its API; some products don't use the API domain."""
     organization_id: str
-    """Empty where the product names none, or where none is known."""
+    """Empty if the product has none, or if it is unknown."""
 
 
 @dataclass(frozen=True)
 class ApiAccess:
-    """What a grant reaches, without anything secret."""
+    """What a grant reaches; not secret."""
 
     location: str
     domain_suffix: str
-    """As most programs spell it, by the end of Zoho's names: ``com``, ``eu``, ``com.au``."""
+    """The data center as most programs spell it: ``com``, ``eu``, ``com.au``."""
     accounts_server: str
     api_domain: str
     account: Account | None
     organization_id: str
-    """The first that was found, which is the only one for most grants; else empty."""
+    """The first that was found; most grants have only one. Empty if there is none."""
     products: tuple[ProductApiAccess, ...]
 
 
@@ -65,7 +65,7 @@ class TokenDocument:
     expires_in: int
     """Seconds."""
     stale: bool
-    """Due for renewal, which isn't possible now."""
+    """Due for a refresh, which isn't possible now."""
     location: str
     """The data center."""
     accounts_server: str
@@ -102,7 +102,7 @@ def token_document(token: AccessToken, access: ApiAccess, now: datetime) -> Toke
 
 
 def access_variables(access: ApiAccess) -> dict[str, str]:
-    """What a command finds in its environment beside the access token; nothing of it is secret."""
+    """The environment variables of a command, except for the access token; not secret."""
     variables = {
         "ZOHO_API_DOMAIN": access.api_domain,
         "ZOHO_ACCOUNTS_URL": access.accounts_server,

@@ -87,7 +87,7 @@ class CachedTokens:
         return token
 
     def update(self, grant: Grant) -> None:
-        """Write the cached token of `grant` again, with what is stored of its account now."""
+        """Write the cached token of `grant` again, with the account that is stored now."""
         current = self._store.grants.get(grant.connection, grant.generation)
         token = self._token_of(grant)
         if current is not None and token is not None:
@@ -146,8 +146,8 @@ class CachedTokens:
     # rejected tokens
 
     def reject(self, grant: Grant, access_token: str) -> None:
-        """Never serve `access_token` again: a product of Zoho's has rejected it. Does nothing if
-        it isn't the cached token.
+        """Never serve `access_token` again: a Zoho product rejected it. Does nothing if it isn't
+        the cached token.
 
         The file is removed first, so that the fast path can't print it whatever happens next.
         """

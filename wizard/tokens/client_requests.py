@@ -13,16 +13,16 @@ from wizard.tokens.request_log import CLIENT_KNOWN, CLIENT_UNKNOWN, SEARCH_INTER
 from wizard.zoho import DataCenter, Zoho
 
 LOCATIONS_BY_LIKELIHOOD = ("us", "eu", "in", "au", "jp", "ca", "sa", "uk", "ae", "sg", "cn")
-"""The order in which a client's data center is searched: where most clients are registered comes
-first. China is run separately: its clients are known nowhere else."""
+"""The order in which a client's data center is searched: those with the most clients come first.
+China is separate: its clients aren't known anywhere else."""
 
 INVALID_SECRET = "0" * 42
-"""Sent to find a client's data center: one that knows the id answers ``invalid_client_secret``, one
-that doesn't ``invalid_client``. The real secret isn't sent."""
+"""Sent instead of the real secret to find a client's data center: one that knows the client ID
+answers ``invalid_client_secret``, any other ``invalid_client``."""
 
 
 class ClientRequests:
-    """Sends requests about clients and codes. Each is in the request log."""
+    """Sends requests about clients and codes, and records each in the request log."""
 
     def __init__(self, store: Store, request_log: RequestLog, oauth: OAuth, zoho: Zoho) -> None:
         self._store = store
@@ -40,8 +40,8 @@ class ClientRequests:
         return secret
 
     def secrets_of(self, grant: Grant) -> tuple[str, ...]:
-        """Everything to be masked in what a server answers about the connection of `grant`: the
-        secrets of its client, and the refresh tokens of all its grants as they are stored now."""
+        """What to mask in responses about the connection of `grant`: the secrets of its client and
+        the stored refresh tokens of all its grants."""
         client = self._store.clients.get(grant.client_id)
         tokens = (each.refresh_token for each in self._store.grants.of_connection(grant.connection))
         return (*(each.value for each in client.secrets), *tokens)

@@ -1,7 +1,6 @@
 """The locks of a connection, each held by one thread of one process at a time.
 
-A lock of the operating system ends with its process. All are files of the data directory, so every
-process that uses it meets the same locks.
+They are files of the data directory, so they work between processes. A lock ends with its process.
 """
 
 from collections.abc import Callable
@@ -34,7 +33,7 @@ class ConnectionLocks:
 
     def exchange(self, name: str, *, wait: bool = True) -> AbstractContextManager[None]:
         """Hold the lock for exchanging a code of connection `name`, from the intent to the stored
-        grant; raises ``exchange-under-way``. If an intent is stored and nobody holds the lock, its
-        process has died."""
+        grant; raises ``exchange-under-way``. If an intent is stored and the lock is free, the
+        process that stored it has died."""
         path, timeout_seconds = self._paths.lock_file(name), LOCK_TIMEOUT_SECONDS if wait else 0
         return hold_lock(f"{path}.exchange", timeout_seconds, "exchange-under-way", name)

@@ -1,4 +1,4 @@
-"""Refresh a grant: how often, when to try again, and when Zoho's answer ends the grant."""
+"""Refresh and revoke grants: retries, rotation, and Zoho's rejection of a refresh token."""
 
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -23,7 +23,8 @@ from wizard.zoho import Zoho
 Result = TypeVar("Result")
 
 REJECTION_CODES = frozenset({"invalid-code"})
-"""The only codes that end a grant. RFC 6749's ``invalid_grant`` is read as the same code."""
+"""The only codes that mean the grant needs re-authorization. RFC 6749's ``invalid_grant`` is read
+as the same code."""
 
 MAX_STORE_TRIES = 3
 """Tries to store a new refresh token, which exists nowhere else."""
@@ -32,7 +33,7 @@ MAX_TRIES = 3
 FIRST_DELAY, MAX_DELAY = timedelta(seconds=1), timedelta(seconds=30)
 """The longest first delay, doubled with each try, and the longest of all."""
 RETRY_WINDOW = timedelta(seconds=30)
-"""A try that begins within it ends, by the transport's deadline, within a minute."""
+"""No try begins later. With the transport's deadline, the last one ends within a minute."""
 
 _random = SystemRandom()
 
@@ -72,12 +73,12 @@ class TokenRefresher:
         """Refresh `grant`, whatever its state, and return the answer without caching it.
 
         Replacing a rejected access token, or any refresh that `is_forced`, counts as the forced
-        refresh of this minute; a rejected token waits until one is possible. The server may answer
-        with the access token that was rejected or that is `reported` as rejected: it stays so.
+        refresh of this minute. If the server returns the access token that was rejected, or the
+        `reported` one, that token stays rejected.
 
-        Zoho's rejection of the refresh token is confirmed by a second request unless it
-        `is_confirmed` by something else. It counts as confirmed if a program needs a new token for
-        a rejected one: no second request is reserved for that.
+        If Zoho rejects the refresh token, a second request confirms it, unless other evidence does
+        (`is_confirmed`) or a program needs a token in place of a rejected one: no second request is
+        reserved for that.
 
         Raises ``refresh-token-rejected``, ``no-grant``, ``missing-secret``,
         ``rotation-not-stored``, what `RequestLog.check_refresh` raises, and failures of
@@ -126,8 +127,8 @@ class TokenRefresher:
     def _refresh_or_reject(
         self, grant: Grant, purpose: RefreshPurpose, *, is_confirmed: bool
     ) -> TokenResponse:
-        """Refresh. If Zoho rejects the refresh token, read the row again and confirm that once.
-        If a rotated refresh token was lost, the old one is sent once and no more."""
+        """Refresh. If Zoho rejects the refresh token, read the row again and try a second time,
+        unless a rotated refresh token may have been lost."""
         grant = self._as_stored(grant)
         is_lost = self._request_log.unanswered(grant) is not None
         if self._store.rejections.is_refresh_token_rejected(_fingerprint(grant)):
@@ -153,8 +154,8 @@ class TokenRefresher:
             raise WizardError(self._mark_rejected(again, error.failure)) from None
 
     def _as_stored(self, grant: Grant) -> Grant:
-        """`grant` with the refresh token that is stored now: under the lock, the only one that may
-        be sent. Raises ``no-grant``."""
+        """`grant` with the refresh token that is stored now, the only one that may be sent. Raises
+        ``no-grant``."""
         stored = self._store.grants.get(grant.connection, grant.generation)
         if stored is None:
             raise fail("no-grant", name=grant.connection)
@@ -179,8 +180,8 @@ class TokenRefresher:
     # requests
 
     def _refresh(self, grant: Grant, purpose: RefreshPurpose) -> TokenResponse:
-        """Send a refresh. If Zoho rejects a secret that has just replaced another one, send it
-        once more with the old secret."""
+        """Send a refresh. If Zoho rejects a new client secret, send it once more with the previous
+        one."""
         client = self._store.clients.get(grant.client_id)
         secret = self._client_requests.secret_for(client, grant.location)
         try:
@@ -198,8 +199,8 @@ class TokenRefresher:
         return response
 
     def _request_refresh(self, grant: Grant, secret: str, purpose: RefreshPurpose) -> TokenResponse:
-        """Send a refresh, and again after a network failure if no usable token is left. One with a
-        refresh token that rotates is sent once: see `retry_delay`."""
+        """Send a refresh; retry it if no usable token is left and the refresh token doesn't rotate:
+        see `retry_delay`."""
         if purpose is RefreshPurpose.INSISTED:
             self._note_ignored_wait(grant)
         is_urgent = purpose not in (RefreshPurpose.EARLY, RefreshPurpose.INSISTED)
@@ -208,7 +209,7 @@ class TokenRefresher:
         return self._request_refresh_once(grant, secret, purpose)
 
     def _with_retries(self, send: Callable[[], Result]) -> Result:
-        """Return what `send` returns, trying again after a delay as long as that makes sense."""
+        """Return what `send` returns; retry as `retry_delay` says."""
         started_at, tries = self._clock(), 0
         while True:
             try:
@@ -252,8 +253,8 @@ class TokenRefresher:
             raise
 
     def _rotate(self, grant: Grant, refresh_token: str | None) -> None:
-        """Store the refresh token that replaces the one that was sent, before anything else in the
-        answer is used. Raises ``rotation-not-stored``."""
+        """Store a rotated refresh token before the rest of the response is used. Raises
+        ``rotation-not-stored``."""
         if refresh_token is None:
             return
         for tries_left in reversed(range(MAX_STORE_TRIES)):
@@ -274,16 +275,15 @@ class TokenRefresher:
 def retry_delay(
     failure: Failure, tries: int, elapsed: timedelta, now: datetime
 ) -> timedelta | None:
-    """How long to wait before the next try, after `tries` of them took `elapsed`; None: no more.
+    """How long to wait before the next try after `tries` took `elapsed`; None: don't retry.
 
-    Zoho doesn't rotate refresh tokens, so repeating a refresh costs quota and nothing else. It is
-    repeated after a failure of the network or the server; never after a rate limit, an OAuth error,
-    a redirect, or an answer that something on the way has given. If a server rotated the refresh
-    token, it may have carried out the first request, and using the old token again can revoke every
-    token of the authorization (RFC 9700, section 4.14.2).
+    Zoho doesn't rotate refresh tokens, so a retry costs only quota. Retry after a failure of the
+    network or the server; never after a rate limit, an OAuth error, a redirect, or a proxy's
+    answer. If a server rotates refresh tokens, it may have carried out the first request. Using the
+    old token again could then revoke every token of the authorization (RFC 9700, 4.14.2).
 
-    The delay is random (full jitter), so that processes that failed together don't come back
-    together. A ``Retry-After`` is waited for if there is time for it.
+    The delay is random (full jitter), so that processes that failed together don't retry together.
+    A ``Retry-After`` is respected if there is time for it.
     """
     if is_rotated(failure) or tries >= MAX_TRIES or failure.code not in codes_with("retryable"):
         return None
@@ -294,6 +294,6 @@ def retry_delay(
 
 
 def _fingerprint(grant: Grant) -> str:
-    """A digest that recognizes a rejected refresh token. It includes the client and the data
-    center: elsewhere the same token may be valid."""
+    """A digest of a refresh token with its client and data center: for others, the same token may
+    be valid."""
     return digest(f"{grant.client_id} {grant.location} {grant.refresh_token}")

@@ -1,9 +1,8 @@
-"""The ledger of every ask of an accounts server: what was asked, and what may be asked now.
+"""The request log: record every request to an accounts server, and decide which may be sent now.
 
 Zoho allows ten token requests in ten minutes, ten codes for a client in ten minutes, and twenty
-living refresh tokens for a user of a client, the twenty-first killing the oldest. Our budgets stay
-below each of these numbers. The ledger lives in the store, so that it holds for every process and
-after a restart.
+refresh tokens for a user and client: a new one replaces the oldest. Our budgets are below each
+limit. The log is in the store, so it covers all processes and survives a restart.
 """
 
 from collections import defaultdict
@@ -33,19 +32,20 @@ from wizard.tokens.budgets import (
 Result = TypeVar("Result")
 
 SEARCH_INTERVAL = timedelta(hours=1)
-"""A client's data centre is looked for at most this often without the person's word."""
+"""How long the results of a search for a client's data center are used, unless the user searches
+again."""
 
 MAX_UNSENT_TRIES = 3
-"""Tries of a request that certainly never left: refused connections and DNS recover at once or
-not at all, and each try is bounded by the transport's own deadline."""
+"""Tries of a request that certainly wasn't sent, without a delay: refused connections and DNS
+recover at once or not at all."""
 
 CLIENT_KNOWN, CLIENT_UNKNOWN = "known-here", "unknown-here"
-"""Outcomes of an ask that looked for a client's home with a made-up secret."""
+"""Outcomes of a request that searches a client's data center with an invalid secret."""
 
 
 @dataclass(frozen=True)
 class RequestLogView:
-    """What was asked for one connection lately, and what may still be asked."""
+    """The recent requests for one connection, and how many more are allowed."""
 
     requests: tuple[TokenRequest, ...]
     """Of the last ten minutes, newest first."""
@@ -53,21 +53,20 @@ class RequestLogView:
     deferrable_requests_left: int
     """Of these, for what can wait, such as a diagnosis: counted for the whole client."""
     next_request_at: datetime | None
-    """When the next token request may be made; None: now."""
+    """When the next token request may be sent; None: now."""
     authorizations_left: int
     refresh_token_count: int
-    """Living refresh tokens of this connection's user and client, as far as the wizard knows."""
+    """Valid refresh tokens of this connection's user and client, as far as the wizard knows."""
     is_near_refresh_token_limit: bool
-    """The refresh tokens come near to Zoho's limit."""
     is_counted_by_client: bool
-    """Zoho throttled a grant within its own budget, so that the client is counted as one."""
+    """Zoho rate-limited a grant within its own budget, so it counts by client."""
     client_requests_left: int
-    """Token requests of the whole client there, if it is counted as one; without the one that is
-    reserved to replace a rejected access token."""
+    """Token requests for all grants of the client together, if counted by client; without the one
+    that is reserved to replace a rejected access token."""
 
 
 class RequestLog:
-    """Writes down every ask and says which may be made now."""
+    """Records every request and decides which may be sent now."""
 
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
@@ -81,11 +80,11 @@ class RequestLog:
         max_tries: int = MAX_UNSENT_TRIES,
         check: Callable[[Sequence[TokenRequest]], None] | None = None,
     ) -> Result:
-        """Write `ask` down, `act`, and settle its `outcome`: by default ``ok``, or the failure's
-        code. An ask that certainly never left is repeated, up to `tries` in all.
+        """Record `request`, call `send`, and record the outcome: `outcome` of the result, or the
+        failure's code. A request that certainly wasn't sent is repeated, up to `max_tries` in all.
 
-        `allow` is given what was asked of this client there before, and raises where one ask more
-        is too many; nobody else asks between its look and the ask that follows."""
+        `check` gets the client's requests so far and raises if one more isn't allowed. No other
+        request can be recorded between the check and this one."""
         number = self._record(request, check)
         try:
             answer = send()
@@ -93,7 +92,7 @@ class RequestLog:
             failure = error.failure
             self._finish(number, failure.code if failure.sent else NOT_SENT, failure.retry_at)
             if failure.sent or max_tries == 1 or failure.code == "network-tls":
-                raise  # a certificate that is not trusted now will not be in a second either
+                raise  # an untrusted certificate stays untrusted
         else:
             self._finish(number, outcome(answer))
             return answer
@@ -102,7 +101,7 @@ class RequestLog:
     def _record(
         self, request: TokenRequest, check: Callable[[Sequence[TokenRequest]], None] | None
     ) -> int:
-        """Write the ask down; where that is not possible, nothing is sent."""
+        """Record the request. If that fails, nothing is sent."""
         now, allowed = replace(request, at=self._clock()), check and self._check_with_known(check)
         try:
             return self._store.request_log.add(now, allowed, self._ago(COUNT_BY_CLIENT_DURATION))
@@ -110,8 +109,8 @@ class RequestLog:
             raise WizardError(replace(error.failure, sent=False)) from error
 
     def _finish(self, request_id: int, outcome: str, retry_at: datetime | None = None) -> None:
-        """Write the outcome down, if that is possible: what Zoho answered is worth more than the
-        line about it, and without it the ask counts as one that was made."""
+        """Record the outcome if possible. Zoho's answer matters more; without an outcome, the
+        request counts as sent."""
         with suppress(WizardError):
             self._store.request_log.finish(request_id, outcome, retry_at)
 
@@ -149,12 +148,12 @@ class RequestLog:
     def check_refresh(
         self, grant: Grant, purpose: RefreshPurpose, requests: Sequence[TokenRequest]
     ) -> None:
-        """Raise ``throttled``, ``zoho-paused``, ``token-budget`` or, where the grant's own budget
+        """Raise ``throttled``, ``zoho-paused``, ``token-budget`` or, if the grant's own budget
         would allow it, ``client-budget``, temporary and with ``retry_at``, unless a token request
-        for `grant` may be made after `asks` of its client."""
+        for `grant` may follow the `requests` of its client."""
         now, insisted = self._clock(), purpose is RefreshPurpose.INSISTED
-        mine = purpose if purpose is RefreshPurpose.REJECTED else RefreshPurpose.REQUIRED
-        own = budgets.next_token_request_at(requests, grant, now, mine)
+        own_purpose = purpose if purpose is RefreshPurpose.REJECTED else RefreshPurpose.REQUIRED
+        own = budgets.next_token_request_at(requests, grant, now, own_purpose)
         waits = (
             ("throttled", None if insisted else budgets.rate_limited_until(requests, now)),
             ("zoho-paused", budgets.paused_until(requests, now, insisted=insisted)),
@@ -166,7 +165,7 @@ class RequestLog:
                 raise wait(code, until, name=grant.connection, location=grant.location)
 
     def named_wait(self, grant: Grant) -> datetime | None:
-        """Until when Zoho wants the client of `grant` to ask nothing there; None: it does not."""
+        """Until when Zoho wants no requests from the client of `grant`; None: no such wait."""
         logged_requests, now = (
             self._requests_of_client(grant.client_id, grant.location),
             self._clock(),
@@ -175,13 +174,13 @@ class RequestLog:
         return throttled or budgets.paused_until(logged_requests, now)
 
     def check_rate_limit(self, client_id: str, location: str) -> None:
-        """Raise ``throttled`` while Zoho's last throttle of this client there still holds."""
+        """Raise ``throttled`` while a rate limit applies to the client in this data center."""
         logged_requests = self._requests_of_client(client_id, location)
         if until := budgets.rate_limited_until(logged_requests, self._clock()):
             raise wait("throttled", until)
 
     def _check_authorization_budget(self, client: Client) -> None:
-        """Raise ``codes-budget`` when this client has begun too many consents lately."""
+        """Raise ``codes-budget`` if too many consents with this client have started recently."""
         logged_requests = self._recent_authorizations(client.client_id)
         if len(logged_requests) >= LIMITS.codes_budget:
             free_at = logged_requests[LIMITS.codes_budget - 1].at + WINDOW
@@ -189,21 +188,21 @@ class RequestLog:
             raise wait("codes-budget", free_at, client=client.name, count=count)
 
     def _check_refresh_token_budget(self, client: Client, zuid: str) -> None:
-        """Raise ``refresh-tokens-budget`` when another consent of this user would come near the
-        number at which Zoho kills the oldest refresh token."""
-        living = self._count_refresh_tokens(client.client_id, zuid)
-        if living >= LIMITS.refresh_tokens_hard_stop:
-            details = {"count": str(living), "client": client.name}
+        """Raise ``refresh-tokens-budget`` if this user has nearly as many refresh tokens as Zoho
+        keeps."""
+        count = self._count_refresh_tokens(client.client_id, zuid)
+        if count >= LIMITS.refresh_tokens_hard_stop:
+            details = {"count": str(count), "client": client.name}
             raise WizardError(Failure(code="refresh-tokens-budget", sent=False, details=details))
 
     def _count_refresh_tokens(self, client_id: str, zuid: str) -> int:
-        """Living refresh tokens of one user and client, as far as the wizard knows."""
+        """Valid refresh tokens of one user and client, as far as the wizard knows."""
         counts = self._store.grants.count_refresh_tokens(client_id)
         return sum(count for (owner, _email), count in counts.items() if owner == zuid)
 
     def recent_search_results(self, client_id: str, max_age: timedelta) -> dict[str, str]:
-        """What data centres said within `rest` when this client's home was looked for:
-        location → `KNOWN` or `UNKNOWN`."""
+        """The results of searches for this client within `max_age`: location → `CLIENT_KNOWN` or
+        `CLIENT_UNKNOWN`."""
         logged_requests = self._store.request_log.requests(
             since=self._ago(max_age), client_id=client_id
         )
@@ -217,7 +216,7 @@ class RequestLog:
     def consent_schedules(
         self, places: Collection[tuple[str, str]]
     ) -> dict[tuple[str, str], budgets.ConsentSchedule]:
-        """How fast consents may follow each other, by client id and data center, for `places`."""
+        """When consents can start, for each of `places`: client ID and data center."""
         now, client_ids = self._clock(), {client_id for client_id, _location in places}
         requests = self._store.request_log.requests(
             since=self._ago(COUNT_BY_CLIENT_DURATION),
@@ -235,16 +234,15 @@ class RequestLog:
         }
 
     def was_refreshed_within(self, grant: Grant, max_age: timedelta) -> bool:
-        """Whether an access token was made for `grant` within `span`."""
+        """Whether an access token was issued for `grant` within `max_age`."""
         logged_requests = self._store.request_log.requests(
             since=self._ago(max_age), connection=grant.connection
         )
-        made = [
-            entry
+        return any(
+            entry.kind is RequestKind.REFRESH and entry.outcome == "ok"
             for entry in logged_requests
-            if entry.kind is RequestKind.REFRESH and entry.outcome == "ok"
-        ]
-        return any(is_for_grant(entry, grant) for entry in made)
+            if is_for_grant(entry, grant)
+        )
 
     def unanswered(self, grant: Grant) -> TokenRequest | None:
         """The refresh of `grant` whose outcome is unknown: sent after its refresh token was last
@@ -252,39 +250,39 @@ class RequestLog:
         return self._store.grant_history.unanswered_refresh(grant)
 
     def outcome_unknown_since(self, grant: Grant) -> datetime | None:
-        """As `states.outcome_unknown_since`, of the stored requests."""
+        """As `states.outcome_unknown_since`, for the stored requests."""
         return outcome_unknown_since(grant, self.unanswered(grant), self._clock())
 
     def refresh_at(self, grant: Grant, expires_at: datetime) -> datetime:
-        """When an access token of `grant` that ends at `expires_at` is to be renewed."""
+        """When to refresh an access token of `grant` that expires at `expires_at`."""
         logged_requests = self._requests_of_client(grant.client_id, grant.location)
-        life = (expires_at - self._clock()).total_seconds()
-        return expires_at - budgets.refresh_lead_time(logged_requests, grant, life)
+        lifetime_seconds = (expires_at - self._clock()).total_seconds()
+        return expires_at - budgets.refresh_lead_time(logged_requests, grant, lifetime_seconds)
 
     def view(self, name: str) -> RequestLogView:
         """The requests for connection `name` in the last ten minutes, and how many are left."""
         client = self._store.clients.get(self._store.connections.get(name).client_id)
         grant = self._store.grants.get(name) or self._store.grants.candidate(name)
         account = grant.account if grant else None
-        living = self._count_refresh_tokens(client.client_id, account.zuid) if account else 0
+        token_count = self._count_refresh_tokens(client.client_id, account.zuid) if account else 0
         location = grant.location if grant else client.location
         logged_requests = self._requests_of_client(client.client_id, location)
-        lately = [entry for entry in logged_requests if entry.at > self._ago(WINDOW)]
-        own = [entry for entry in lately if grant and is_for_grant(entry, grant)]
-        most = LIMITS.token_requests_budget
-        together = CLIENT_TOKEN_REQUESTS_BUDGET - LIMITS.token_requests_reserved
+        recent = [entry for entry in logged_requests if entry.at > self._ago(WINDOW)]
+        own = [entry for entry in recent if grant and is_for_grant(entry, grant)]
+        budget = LIMITS.token_requests_budget
+        client_budget = CLIENT_TOKEN_REQUESTS_BUDGET - LIMITS.token_requests_reserved
         return RequestLogView(
             requests=tuple(own),
-            token_requests_left=max(0, most - _count(own)),
-            deferrable_requests_left=max(0, most - _count(lately)),
+            token_requests_left=max(0, budget - _count(own)),
+            deferrable_requests_left=max(0, budget - _count(recent)),
             next_request_at=self._next_request_at(logged_requests, grant) if grant else None,
             authorizations_left=max(
                 0, LIMITS.codes_budget - len(self._recent_authorizations(client.client_id))
             ),
-            refresh_token_count=living,
-            is_near_refresh_token_limit=living >= LIMITS.refresh_tokens_warning_threshold,
+            refresh_token_count=token_count,
+            is_near_refresh_token_limit=token_count >= LIMITS.refresh_tokens_warning_threshold,
             is_counted_by_client=budgets.is_counted_by_client(logged_requests),
-            client_requests_left=max(0, together - _count(lately)),
+            client_requests_left=max(0, client_budget - _count(recent)),
         )
 
     def _next_request_at(self, requests: Sequence[TokenRequest], grant: Grant) -> datetime | None:
@@ -303,8 +301,7 @@ class RequestLog:
         return self._without_future(logged_requests)
 
     def _without_future(self, requests: Sequence[TokenRequest]) -> Sequence[TokenRequest]:
-        """`asks` without what stands in the future, since the clock went back: nobody can say when
-        it was."""
+        """`requests` without those in the future: the clock went back, so their time is unknown."""
         latest = self._ago(timedelta(seconds=-CLOCK_TOLERANCE_SECONDS))
         return [entry for entry in requests if entry.at <= latest]
 
@@ -323,6 +320,6 @@ def _count(requests: Sequence[TokenRequest]) -> int:
 
 
 def wait(code: str, retry_at: datetime, **details: str) -> WizardError:
-    """A failure of our own budgets: nothing was sent, and waiting helps."""
+    """A temporary failure without a request: try again at `retry_at`."""
     failure = Failure(code, temporary=True, sent=False, details=details, retry_at=retry_at)
     return WizardError(failure)

@@ -38,9 +38,8 @@ def reported_token(given: bytes) -> str:
 class TokenService:
     """Serves the access tokens of connections.
 
-    A refresh happens under a lock of the operating system, one for each connection, which ends with
-    its process. Whoever gets the lock looks at the cache again before it asks Zoho. No transaction
-    of the store spans a network request.
+    A refresh happens under the connection's lock. After acquiring it, a process reads the cache
+    again before it sends a request. No transaction of the store spans a network request.
     """
 
     def __init__(
@@ -76,20 +75,19 @@ class TokenService:
         rejected: str = "",
     ) -> AccessToken:
         """Return an access token of connection `name` with at least `min_ttl` seconds left; by
-        default one that is not due for renewal, five minutes before its end.
+        default one that isn't due for a refresh, five minutes before it expires.
 
-        `force_refresh` asks for a new one even so, at most once a minute. While Zoho can't be
-        asked, a token with at least two minutes left is returned with ``stale`` set, except to a
+        `force_refresh` gets a new one anyway, at most once a minute. If a refresh isn't possible
+        now, a token with at least two minutes left is returned with ``stale`` set, except to a
         caller that forces a refresh.
 
-        `rejected` is an access token that a program says Zoho has rejected: nobody gets it again.
-        If it isn't the current one, the current one is returned. A rejected token is replaced at
-        most once a minute; until then nobody gets any.
+        `rejected` is an access token that Zoho rejected, according to the caller. It is never
+        served again. If it isn't the current one, the current one is returned. A rejected token is
+        replaced at most once a minute; until then no token is served.
 
         Raises `WizardError`: ``no-grant``, ``not-verified``, ``refresh-token-rejected``,
         ``grant-revoked``, ``token-budget``, ``client-budget``, ``token-rejected``,
-        ``throttled``, ``zoho-paused``,
-        the accounts server's and the transport's failures.
+        ``throttled``, ``zoho-paused``, failures of the accounts server and the transport.
         """
         grant = self._usable_grant(name)
         if rejected:
@@ -181,20 +179,20 @@ class TokenService:
         rejected_token: str = "",
         *,
         is_confirmed: bool = False,
-        need: RefreshPurpose = RefreshPurpose.VERIFICATION,
+        purpose: RefreshPurpose = RefreshPurpose.VERIFICATION,
     ) -> TokenResponse | AccessToken:
         """Refresh the current `grant` and cache the token; or return the cached one if another
         process has refreshed meanwhile and it isn't the `rejected_token`.
 
-        `is_confirmed`: something else shows already that Zoho rejects the grant. Raises as
-        `access_token` does.
+        `is_confirmed`: other evidence shows that Zoho rejects the grant, so a rejection needs no
+        second request. Raises as `access_token` does.
         """
         with self._locks.refresh(grant.connection):
             token = self._cached_tokens.get(grant)
             if token is not None and token.value != rejected_token:
                 return token
             response = self._refresher.refresh(
-                grant, need, is_forced=bool(rejected_token), is_confirmed=is_confirmed
+                grant, purpose, is_forced=bool(rejected_token), is_confirmed=is_confirmed
             )
             self._cached_tokens.put(grant, response)
             return response
@@ -212,7 +210,7 @@ class TokenService:
             self._cached_tokens.update(grant)
 
     def reject(self, grant: Grant, access_token: str) -> None:
-        """Never serve `access_token` again: a product of Zoho's has rejected it."""
+        """Never serve `access_token` again: a Zoho product rejected it."""
         self._cached_tokens.reject(grant, access_token)
 
     def is_rejected(self, grant: Grant) -> bool:
@@ -253,7 +251,7 @@ class TokenService:
         ``rename-during-reauthorization``, ``sealed-record-damaged``; while the connection is in
         use, ``verification-under-way``, ``exchange-under-way`` or ``refresh-under-way``.
         """
-        same_file = name.lower() == new_name.lower()  # where capital letters tell no files apart
+        same_file = name.lower() == new_name.lower()  # in a case-insensitive file system
         self._store.connections.get(name)
         with (
             self._locks.exchange(name, wait=False),

@@ -14,17 +14,15 @@ from wizard.vault import Vault
 
 
 class TokenCache:
-    """Cached access tokens. Losing one costs a refresh, so nothing here is ever an error."""
+    """Cached access tokens. Losing one costs only a refresh, so no failure is raised."""
 
     def __init__(self, paths: Paths, vault: Vault) -> None:
         self._paths = paths
         self._vault = vault
 
     def get(self, name: str) -> AccessToken | None:
-        """The cached token of connection ``name``, expired or not.
-
-        None where there is none, or where it is damaged, or of another connection or key.
-        """
+        """The cached token of connection ``name``, expired or not; None if there is none, or if the
+        file is damaged or belongs to a different connection or key."""
         try:
             content = token_file.read(self._paths.token_file(name))
             cached = token_file.unpack(self._vault.key, self._paths.token_owner(name), content)
@@ -47,8 +45,8 @@ class TokenCache:
         """Replace the cached token of ``token.connection``. Call it under the connection's lock.
 
         `document` and `variables` are what the fast path needs for ``token --json`` and ``run``;
-        see `CachedToken`. The file is not synced to the disk: after a power cut, a torn file can't
-        be decrypted and counts as missing. With a full disk the token is only not cached.
+        see `CachedToken`. The file isn't synced: if a power failure damages it, it can't be
+        decrypted and counts as missing. If the disk is full, the token isn't cached.
         """
         times = (token.expires_at, token.refresh_at or token.expires_at, token.issued_at)
         expires_at, refresh_at, issued_at = (int(each.timestamp()) if each else 0 for each in times)
@@ -68,9 +66,9 @@ class TokenCache:
             files.replace(path, content, is_durable=False, temporary=f"{path}.new")
 
     def remove(self, name: str) -> None:
-        """Forget the cached token of connection ``name``. Call it under the connection's lock.
+        """Remove the cached token of connection ``name``. Call it under the connection's lock.
 
-        Where the file can't be removed it is emptied, because ``token NAME`` prints what it finds.
+        A file that can't be removed is emptied, because ``token NAME`` prints what it finds.
         """
         path = self._paths.token_file(name)
         try:

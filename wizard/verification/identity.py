@@ -1,14 +1,12 @@
-"""Whom a grant reaches, in one sentence; and whether that is whom it reached before."""
+"""Describe what a grant reaches, and compare that with the previous grant."""
 
 from wizard.model import Account, Failure, Grant, GrantState, Organization
 from wizard.zoho import missing_scopes
 
 
 def headline(grant: Grant) -> str:
-    """One sentence for the top of the receipt: what `grant` reaches, where, and as whom.
-
-    Of a grant that has ended, what it reached while it lived.
-    """
+    """The headline of a verification report: what `grant` reaches or, if it was revoked or needs
+    re-authorization, what it reached."""
     if grant.account is None:
         return f"This reaches an account in {grant.location.upper()} that has not been named yet"
     if grant.state in (GrantState.NEEDS_REAUTHORIZATION, GrantState.REVOKED):
@@ -17,7 +15,7 @@ def headline(grant: Grant) -> str:
 
 
 def describe_access(grant: Grant) -> str:
-    """What `grant` reaches, where, and as whom, in a few words."""
+    """The organizations, environments, data center and account of `grant`, as a phrase."""
     names = dict.fromkeys(organization.name for organization in grant.organizations)
     environments = dict.fromkeys(
         organization.environment for organization in grant.organizations if organization.environment
@@ -26,7 +24,7 @@ def describe_access(grant: Grant) -> str:
     where = ", ".join(part for part in parts if part)
     if grant.account is None:
         return where
-    if not names:  # a product that knows no organizations
+    if not names:  # a product without organizations
         return f"the account of {grant.account.email}, {where}"
     return f"{where}, as {grant.account.email}"
 
@@ -34,13 +32,12 @@ def describe_access(grant: Grant) -> str:
 def find_mismatch(
     grant: Grant, previous: Grant, expected_scope: tuple[str, ...] | None = None
 ) -> Failure | None:
-    """Judge whether `grant` reaches somebody or something else than `before` did, or less of what
-    is `wanted` (scopes; default: all that `before` had).
+    """How `grant` differs from `previous`: ``other-account``, ``account-moved``,
+    ``other-organization`` or ``scopes-lost``; None if it doesn't, or if an account is unknown.
 
-    A person is a ZUID in a data centre, never an e-mail address; the same address in another data
-    centre is told apart, for accounts move. An organization counts as
-    another when a product reached before is reached now, but none of its organizations is.
-    None: the same, or nothing is known of the one before.
+    An account is a ZUID in a data center; with the same e-mail address in a different data center,
+    it has moved. An organization differs if `grant` reaches the same product but none of its
+    organizations. Scopes are lost only if they are in `expected_scope`, if given.
     """
     if grant.account is None or previous.account is None:
         return None

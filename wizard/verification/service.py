@@ -1,11 +1,11 @@
-"""The ladder: what proves a grant, rung by rung, each committed as it is climbed.
+"""Verify grants step by step, and make a verified grant its connection's current one.
 
-The refresh works → who am I → which organization → one cheap read per product → scopes granted
-against asked → the clock. A grant whose climb ends without a failed rung becomes its connection's
-current one, unless it reaches another account or organization than the one before, or less: then
-it waits for the person, and the one before stays current.
+The steps: the refresh; the account; the organization; one cheap read per product; granted scopes
+against requested ones; the clock. A grant without a failed step becomes current, unless it reaches
+a different account or organization than the current one, or has fewer scopes. Then the current one
+stays until the user decides.
 
-Whether a proved grant still works is told by fewer asks, whose rungs replace those before.
+To check a verified grant again, fewer requests are enough. Their steps replace the earlier ones.
 """
 
 from collections.abc import Iterator
@@ -34,17 +34,17 @@ from wizard.verification.identity import find_mismatch
 from wizard.verification.steps import VerificationRun
 
 VERIFIABLE_STATES = (GrantState.NOT_VERIFIED, GrantState.VERIFIED, GrantState.MISMATCH)
-"""The states of grants whose ladder can be climbed."""
+"""The states in which a grant can be verified."""
 
 REJECTED_OUTCOMES = codes_of(FailureKind.GRANT, FailureKind.CLIENT)
-"""Outcomes of a refresh after which an access token that lives on tells only half of the truth."""
+"""Outcomes of a refresh after which a working access token doesn't show that the grant works."""
 
 RECENT_REFRESH_WINDOW = timedelta(hours=2)
-"""Twice the life of an access token: one that lives now was made within it."""
+"""Twice the lifetime of an access token: a valid one was issued within it."""
 
 
 class VerificationService:
-    """Climbs the ladder of a grant and decides what follows from it."""
+    """Verifies grants and decides what follows from the reports."""
 
     def __init__(
         self,
@@ -65,12 +65,11 @@ class VerificationService:
     def verify(
         self, name: str, generation: int, purpose: RefreshPurpose = RefreshPurpose.REQUIRED
     ) -> Iterator[VerificationStep]:
-        """Climb the ladder of grant `generation` of connection `name`, committing each rung
-        before it is yielded; the decision falls when the iterator is exhausted.
+        """Run all steps for grant `generation` of connection `name`. Each is committed before it is
+        yielded; the decision about the grant follows the last one.
 
-        A failed rung is a rung, not an exception. Raises `WizardError` when there is no such
-        grant (``no-grant``), it is rejected or revoked, or it is being verified now
-        (``verification-under-way``).
+        Failures are in the steps. Raises ``no-grant``, ``refresh-token-rejected``,
+        ``grant-revoked``, or ``verification-under-way``.
         """
         with self._locks.verification(name):
             yield from self._verify_all_steps(self._verifiable_grant(name, generation), purpose)
@@ -79,16 +78,16 @@ class VerificationService:
         self,
         name: str,
         generation: int,
-        need: RefreshPurpose = RefreshPurpose.VERIFICATION,
+        purpose: RefreshPurpose = RefreshPurpose.VERIFICATION,
         *,
         is_confirmed: bool = False,
     ) -> Iterator[VerificationStep]:
-        """Ask what tells whether grant `generation` of connection `name` still works, the cheapest
-        first and no more than that: see `Climb.cheapest`. What was not asked stands as it was.
+        """Check whether grant `generation` of connection `name` still works with as few requests as
+        possible: see `VerificationRun.cheapest_steps`. Other steps of its report stay.
 
-        A grant that was not proved to the end climbs the whole ladder. Raises as `climb` does, and
-        where Zoho's limits keep it from being asked: ``token-budget``, ``client-budget``,
-        ``token-rejected``, ``throttled``, ``zoho-paused``, or ``refused-for-now``.
+        Runs all steps if the grant isn't fully verified. Raises as `verify` does, and if the limits
+        don't allow a request: ``token-budget``, ``client-budget``, ``token-rejected``,
+        ``throttled``, ``zoho-paused``, or ``refused-for-now``.
         """
         with self._locks.verification(name):
             grant = self._verifiable_grant(name, generation)
@@ -99,12 +98,12 @@ class VerificationService:
                 or not run.has_all_steps(report)
                 or grant.state is not GrantState.VERIFIED
             ):
-                yield from self._verify_all_steps(grant, need)
+                yield from self._verify_all_steps(grant, purpose)
                 return
             completed = []
-            renew = self._is_last_refresh_rejected(grant)
+            force_refresh = self._is_last_refresh_rejected(grant)
             for step in run.cheapest_steps(
-                report, need, force_refresh=renew, is_confirmed=is_confirmed
+                report, purpose, force_refresh=force_refresh, is_confirmed=is_confirmed
             ):
                 completed.append(step)
                 yield step
@@ -114,16 +113,16 @@ class VerificationService:
         self, grant: Grant, purpose: RefreshPurpose
     ) -> Iterator[VerificationStep]:
         name, generation = grant.connection, grant.generation
-        before = self._store.verification_reports.get(name, generation)
+        previous = self._store.verification_reports.get(name, generation)
         self._store.verification_reports.begin(name, generation, self._clock())
         run, completed = self._new_run(grant), set()
         for step in run.all_steps(purpose):
             self._store.verification_reports.add_step(name, generation, step)
             completed.add(step.name)
             yield step
-        # What a failure kept from being asked stands as it was: whoever takes a connection over is
-        # held to what it read before.
-        for step in before.steps if before and before.finished_at else ():
+        # Keep the earlier result of steps that a failure prevented: an account transfer is compared
+        # with what the connection could read.
+        for step in previous.steps if previous and previous.finished_at else ():
             if step.name not in completed:
                 self._store.verification_reports.add_step(name, generation, step)
         self._store.verification_reports.finish(name, generation, self._clock())
@@ -135,13 +134,13 @@ class VerificationService:
         )
 
     def _is_last_refresh_rejected(self, grant: Grant) -> bool:
-        """Whether the last refresh of the grant was refused, whoever asked for it lately; what
-        was refused before stands in its receipt or history."""
+        """Whether Zoho rejected the last refresh of the grant, by any process, in the last hours;
+        an earlier rejection is in its report or history."""
         requests = self._store.request_log.requests(
             since=self._clock() - RECENT_REFRESH_WINDOW, connection=grant.connection
         )
-        own = (ask for ask in requests if ask.generation == grant.generation)
-        outcomes = (ask.outcome for ask in own if ask.kind is RequestKind.REFRESH)
+        own = (each for each in requests if each.generation == grant.generation)
+        outcomes = (each.outcome for each in own if each.kind is RequestKind.REFRESH)
         return next(outcomes, "") in REJECTED_OUTCOMES
 
     def _verifiable_grant(self, name: str, generation: int) -> Grant:
@@ -159,7 +158,7 @@ class VerificationService:
         return grant
 
     def _decide(self, name: str, generation: int, token: TokenResponse | None) -> None:
-        """Make a proved grant current, hold one that reaches somebody else, leave a failed one."""
+        """Make a verified grant current, or mark it as a mismatch; leave one that failed."""
         grant = self._store.grants.get(name, generation)
         report = self._store.verification_reports.get(name, generation)
         if grant is None or report is None or token is None or grant.state not in VERIFIABLE_STATES:
@@ -171,11 +170,11 @@ class VerificationService:
             elif report.is_verified:  # restored from a backup
                 self._activate(grant, token, current)
             return
-        before = self._store.grants.get(name)
+        previous = self._store.grants.get(name)
         expected_scope = self._store.grants.expected_scope(name, generation)
-        other = find_mismatch(grant, before, expected_scope) if before else None
-        if other is not None:
-            self._mark_mismatch(grant, other)
+        mismatch = find_mismatch(grant, previous, expected_scope) if previous else None
+        if mismatch is not None:
+            self._mark_mismatch(grant, mismatch)
         elif report.is_verified and grant.state is GrantState.NOT_VERIFIED:
             self._activate(grant, token, current)
 

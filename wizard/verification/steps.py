@@ -1,7 +1,6 @@
-"""The rungs of one grant: the calls that prove it, and what each of them saw.
+"""The steps that verify one grant: live calls, and the evidence from each.
 
-All of them are asked to prove a grant; to know whether a proved one still works, only as many as it
-takes, the cheapest first.
+Verifying a grant takes all of them. Checking a verified one takes only a few, the cheapest first.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -34,24 +33,24 @@ from wizard.tokens.service import TokenService
 from wizard.zoho import ACCOUNT_SCOPE, Product, missing_scopes, products_of
 
 CLOCK_SKEW_TOLERANCE = timedelta(seconds=60)
-"""A difference between our clock and Zoho's that people should know of: our margin on a token's
-life is two minutes, and half of it is then gone."""
+"""Report a larger difference between our clock and Zoho's: it is half of the two minutes that a
+token must have left to be served."""
 
 INCONCLUSIVE_CODES = codes_of(FailureKind.LIMIT, FailureKind.BUSY) | {"zoho-paused"}
-"""Failures for which the grant was not asked about: they say nothing of it."""
+"""Failures that say nothing about the grant, because Zoho didn't test it."""
 
 SUSPECTED_REJECTION = "refused-for-now"
-"""The access token is refused, and whether the grant lives with it could not be asked."""
+"""Zoho rejected the access token, and the refresh token couldn't be tested."""
 
 StepOutcome = tuple[StepState, Mapping[str, str], Failure | None]
-"""What a rung saw: its state, the evidence, and the failure where there is one."""
+"""The state of a step, its evidence, and its failure if there is one."""
 
 StepFunction = Callable[[], StepOutcome]
 Result = TypeVar("Result")
 
 
 class VerificationRun:
-    """One climb: what the rungs hand up to each other."""
+    """One run of the steps, with what they share: access token, organizations, clock skew."""
 
     def __init__(
         self,
@@ -76,13 +75,13 @@ class VerificationRun:
         self.token: TokenResponse | None = None
 
     def has_all_steps(self, report: VerificationReport | None) -> bool:
-        """Whether `receipt` holds every rung of this ladder, passed or not."""
+        """Whether `report` is finished and has every step for this grant, passed or not."""
         names = {step.name for step in report.steps} if report else set()
         ended = report is not None and report.finished_at is not None
         return ended and {"refresh", "clock", *self._functions_after_refresh()} <= names
 
     def all_steps(self, purpose: RefreshPurpose) -> Iterator[VerificationStep]:
-        """All rungs, in order; nothing after a failed refresh or identity makes sense."""
+        """Run all steps in order; stop after a failed refresh or identity."""
         functions: dict[str, StepFunction] = {
             "refresh": partial(self._refresh, purpose),
             **self._functions_after_refresh(),
@@ -97,32 +96,32 @@ class VerificationRun:
     def cheapest_steps(
         self,
         previous_report: VerificationReport,
-        need: RefreshPurpose,
+        purpose: RefreshPurpose,
         *,
         force_refresh: bool,
         is_confirmed: bool,
     ) -> Iterator[VerificationStep]:
-        """As few rungs as tell whether the grant still does what it was proved to do.
+        """Run as few steps as show whether a verified grant still works.
 
-        A read with the access token that lives tells of the token, of its refresh token and of the
-        product. Only where there is none, or it is refused, or the last refresh failed (`renew`), a
-        new one is asked for. What failed at its last time (`before`) is asked again. `witnessed`:
-        see `Broker.renew_for_verdict`.
+        A read with the cached access token tests the access token, its refresh token and the
+        product. It is refreshed only if there is none, Zoho rejects it, or `force_refresh` is set.
+        Steps that failed in `previous_report` run again. `is_confirmed`: see
+        `TokenService.refresh_for_check`.
 
-        Raises the failures of `NO_VERDICT`, and `SUSPECTED` instead of them where the last access
-        token is known to be rejected.
+        Raises the failures of `INCONCLUSIVE_CODES`, or `SUSPECTED_REJECTION` instead if Zoho has
+        rejected the last access token.
         """
         cached = self._tokens.cached_token(self._grant)
         self._access_token = cached.value if cached else ""
         if force_refresh or not cached or "refresh" in _failed_steps(previous_report):
-            step = self._first_renewal(need, is_confirmed)
+            step = self._first_refresh(purpose, is_confirmed)
             yield step
             if step.state is StepState.FAILED:
                 return
         for name in self._decisive_steps(previous_report):
             step = self._run_conclusive_step(name, self._functions_after_refresh()[name])
             if _may_reject_token(step) and not self._has_refreshed:
-                again = self._confirm_rejection(step, need)
+                again = self._confirm_rejection(step, purpose)
                 yield again
                 if again.state is StepState.FAILED:
                     return
@@ -132,25 +131,25 @@ class VerificationRun:
             yield self._run_step("clock", self._compare_clock)
 
     def _functions_after_refresh(self) -> dict[str, StepFunction]:
-        """The rungs between the first and the last."""
+        """The steps between the refresh and the clock, by name."""
         reads = {f"read:{each.id}": partial(self._read_product, each) for each in self._products}
         identity = {"identity": self._identity, "organization": self._find_organizations}
         return {**identity, **reads, "scope": self._compare_scope}
 
     def _decisive_steps(self, previous_report: VerificationReport) -> list[str]:
-        """The rungs that tell whether an access token works: a read of each product, else who
-        consented."""
+        """The steps that show whether an access token works: a read of each product, or identity
+        if there is none; also the scope and what failed before."""
         reads = [each for each in self._products if each.probe_for(self._grant.scope)]
         names = {f"read:{each.id}" for each in reads} or {"identity"}
         names |= {"scope", *_failed_steps(previous_report)}
         return [name for name in self._functions_after_refresh() if name in names]
 
-    def _first_renewal(self, need: RefreshPurpose, witnessed: bool) -> VerificationStep:
-        """The refresh where no access token lives."""
+    def _first_refresh(self, purpose: RefreshPurpose, is_confirmed: bool) -> VerificationStep:
+        """Refresh before anything else."""
         suspected = self._tokens.is_rejected(self._grant)
         try:
             return self._run_conclusive_step(
-                "refresh", partial(self._refresh_for_check, need, is_confirmed=witnessed)
+                "refresh", partial(self._refresh_for_check, purpose, is_confirmed=is_confirmed)
             )
         except WizardError as error:
             if not suspected:
@@ -158,14 +157,14 @@ class VerificationRun:
             raise WizardError(_suspected_failure(error.failure, error.failure)) from None
 
     def _confirm_rejection(
-        self, rejected_step: VerificationStep, need: RefreshPurpose
+        self, rejected_step: VerificationStep, purpose: RefreshPurpose
     ) -> VerificationStep:
-        """The refresh after an access token was refused, which it confirms or explains; where
-        Zoho cannot be asked now, the refusal, and when it can be."""
+        """Refresh after Zoho rejected the access token. If that isn't possible now, return
+        `rejected_step` with the time of the next try."""
         self._has_refreshed = True
         try:
             return self._run_conclusive_step(
-                "refresh", partial(self._refresh_for_check, need, is_confirmed=True)
+                "refresh", partial(self._refresh_for_check, purpose, is_confirmed=True)
             )
         except WizardError as error:
             failure = rejected_step.failure or error.failure
@@ -186,17 +185,15 @@ class VerificationRun:
             self._tokens.reject(self._grant, self._access_token)
         return VerificationStep(name, state, evidence, self._clock(), failure)
 
-    # the rungs
+    # the steps
 
     def _refresh(self, purpose: RefreshPurpose) -> StepOutcome:
         self.token = self._tokens.refresh_grant(self._grant, purpose)
         return self._refresh_outcome(self.token)
 
-    def _refresh_for_check(self, need: RefreshPurpose, *, is_confirmed: bool) -> StepOutcome:
-        """A new access token for everybody, which others may have had made meanwhile."""
-        unless = self._access_token
+    def _refresh_for_check(self, purpose: RefreshPurpose, *, is_confirmed: bool) -> StepOutcome:
         token = self._tokens.refresh_for_check(
-            self._grant, unless, is_confirmed=is_confirmed, need=need
+            self._grant, self._access_token, is_confirmed=is_confirmed, purpose=purpose
         )
         if isinstance(token, AccessToken):
             self._access_token = token.value
@@ -217,9 +214,7 @@ class VerificationRun:
         return StepState.PASSED, evidence, None
 
     def _identity(self) -> StepOutcome:
-        if missing_scopes(
-            self._grant.scope, (ACCOUNT_SCOPE,)
-        ):  # of a token that was made elsewhere
+        if missing_scopes(self._grant.scope, (ACCOUNT_SCOPE,)):  # an imported grant
             return StepState.SKIPPED, {"account": "this scope does not tell who consented"}, None
         account, _date = self._with_access_token(
             lambda token: self._masked_api().account(token, self._grant.location)
@@ -298,20 +293,21 @@ class VerificationRun:
         return StepState.PARTIAL, evidence, Failure("clock-skew", details=details)
 
     def _save_account(self, account: Account, organizations: tuple[Organization, ...]) -> None:
-        """Write down whom the grant reaches; what an earlier climb saw stands until all is asked,
-        because the next consent is compared with it."""
-        before = self._grant
-        self._grant = replace(before, account=account, organizations=organizations)
-        self._store.grants.set_account(before.connection, before.generation, account, organizations)
-        if self._grant != before:
+        """Store the account and organizations of the grant."""
+        previous = self._grant
+        self._grant = replace(previous, account=account, organizations=organizations)
+        self._store.grants.set_account(
+            previous.connection, previous.generation, account, organizations
+        )
+        if self._grant != previous:
             self._tokens.update_cached_account(self._grant)
 
     def _masked_api(self) -> ProductApi:
         return self._product_api.masking(self._client_requests.secrets_of(self._grant))
 
     def _with_access_token(self, request: Callable[[str], Result]) -> Result:
-        """Ask with the access token. Once a climb, a refused one of a grant that is being proved
-        is renewed and asked again: CRM is known to refuse a good token now and then."""
+        """Call `request` with the access token. In a run of all steps, refresh once and call it
+        again if Zoho rejects the token: CRM sometimes rejects a valid one."""
         try:
             return request(self._access_token)
         except WizardError as error:
@@ -324,19 +320,19 @@ class VerificationRun:
 
 
 def _suspected_failure(failure: Failure, obstacle: Failure) -> Failure:
-    """`failure` where an `obstacle` keeps Zoho from being asked whether the grant lives."""
+    """`failure` as a suspected rejection: `obstacle` prevents a test of the refresh token."""
     details = {**failure.details, "obstacle": message("obstacles", obstacle.code)}
     return replace(failure, code=SUSPECTED_REJECTION, retry_at=obstacle.retry_at, details=details)
 
 
 def _failed_steps(report: VerificationReport) -> set[str]:
-    """The names of the rungs that failed."""
+    """The names of the steps that failed."""
     return {step.name for step in report.steps if step.state is StepState.FAILED}
 
 
 def _may_reject_token(step: VerificationStep) -> bool:
-    """Whether an access token was refused, or may have been: Books has one code, 57, for a dead
-    token and for a missing right, and a fresh token tells them apart (zoho.md 6.3)."""
+    """Whether Zoho rejected the access token, or may have: Books returns code 57 for an invalid
+    token and for a missing permission."""
     failure = step.failure
     return failure is not None and (
         failure.kind is FailureKind.ACCESS_TOKEN or failure.code == "not-authorized"

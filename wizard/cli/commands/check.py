@@ -70,8 +70,10 @@ def check(
     selected = [connection.name for connection in named or store.connections.all()]
     if ignore_wait and len(named) != 1:
         raise click.UsageError("--ignore-wait takes one NAME.")
-    need = RefreshPurpose.INSISTED if ignore_wait else RefreshPurpose.VERIFICATION
-    exit_with_result(terminal, run_checks(terminal, selected, full=full, need=need, wait=wait))
+    purpose = RefreshPurpose.INSISTED if ignore_wait else RefreshPurpose.VERIFICATION
+    exit_with_result(
+        terminal, run_checks(terminal, selected, full=full, purpose=purpose, wait=wait)
+    )
 
 
 def run_checks(
@@ -79,7 +81,7 @@ def run_checks(
     names: Sequence[str],
     *,
     full: bool = False,
-    need: RefreshPurpose = RefreshPurpose.VERIFICATION,
+    purpose: RefreshPurpose = RefreshPurpose.VERIFICATION,
     wait: timedelta = timedelta(0),
 ) -> CheckRun:
     """Check connections `names`, and report each connection and each cause once."""
@@ -108,7 +110,12 @@ def run_checks(
         wait_callback = wait_until if wait else None
         checker = terminal.services.checks
         results = checker.check(
-            names, full=full, need=need, wait=wait_callback, on_step=show_step, on_result=on_result
+            names,
+            full=full,
+            purpose=purpose,
+            wait=wait_callback,
+            on_step=show_step,
+            on_result=on_result,
         )
     check_run = terminal.services.monitoring.check_run_of(results)
     _print_results(terminal, check_run, is_single=is_single)
