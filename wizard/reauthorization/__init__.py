@@ -1,7 +1,7 @@
-"""Re-authorization: many connections together, after a password change or a change of people.
+"""Re-authorize many connections, after a password change or when a colleague takes over.
 
-It is stored as a list of connections and nothing more. The state of each item is derived from its
-attempts, grants and destinations, so a crash at any moment costs nothing. Each goes the same way:
-one consent; verified; a decision if another account approved; delivered to every destination; the
-replaced refresh token revoked when nothing uses it any more. Import from the modules.
+Only the list of connections is stored. The state of each item is derived from its attempts, grants
+and destinations, so a crash loses nothing. For each connection: one consent; verification; a
+decision if a different account approved; delivery to every destination; revocation of the replaced
+refresh token when nothing uses it. Import from the modules.
 """

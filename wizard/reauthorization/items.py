@@ -1,4 +1,4 @@
-"""How far one connection of a repair is: a pure judge of what is stored about it."""
+"""Decide the state of each connection in a re-authorization from what is stored. Pure functions."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -21,75 +21,72 @@ from wizard.transport import bounded
 from wizard.verification.identity import find_mismatch
 
 RETRY_INTERVAL = timedelta(minutes=2)
-"""After which a proof that the network broke off is tried again: five times within Zoho's window,
-where each takes one of a grant's token requests."""
+"""After this time, a verification that the network interrupted is tried again: each try takes a
+token request, so five fit into Zoho's window."""
 
 RATE_LIMITED_CODE = "throttled"
 
 OTHER_ACCOUNT_CODE = "other-account"
-"""The code under which a grant of another person is held."""
+"""The mismatch of a grant from a different account."""
 
 SETTLED_STATES = (ItemState.REAUTHORIZED, ItemState.NOT_DELIVERED, ItemState.SKIPPED)
-"""States in which a repair asks nothing more of the person."""
+"""States in which the user has nothing left to do."""
 
 RETRYING_STATES = (ItemState.WAITING_TO_RETRY, ItemState.RATE_LIMITED)
 """States in which the verification is tried again without the user."""
 
 ARRIVED = (ItemState.DELIVERING, ItemState.NOT_DELIVERED, ItemState.REAUTHORIZED)
-"""States in which the new grant is proved and in use."""
+"""States in which the new grant is verified and current."""
 
 
 @dataclass(frozen=True)
 class ReauthorizationItem:
-    """One connection of a repair, and who is needed for it."""
+    """One connection of a re-authorization, and the account it needs."""
 
     connection: str
     state: ItemState
     email: str
-    """Who must sign in; empty where no consent has told it yet."""
+    """Who must sign in; empty if unknown."""
     location: str
     client_id: str
     client_name: str
     previous_generation: int = 0
-    """The generation that was current when the repair began; 0: none."""
+    """The current generation when the re-authorization began; 0: none."""
     generation: int = 0
-    """The newest that is current, or waits to be."""
+    """The newest generation, current or not yet."""
     additional_scope: tuple[str, ...] = ()
-    """To be asked for beside what the connection has."""
+    """Requested in addition to the connection's scopes."""
     new_account_email: str = ""
-    """The e-mail address of who takes the connection over; empty: nobody does."""
+    """The account that takes the connection over; empty: none."""
     failure: Failure | None = None
     retry_at: datetime | None = None
-    """When a proof that was broken off is tried again."""
+    """When an interrupted verification is tried again."""
     revoke_at: datetime | None = None
-    """When the superseded refresh token is revoked; None: none lives, or a destination holds it."""
+    """When the replaced refresh token is revoked; None: there is none, or a destination has it."""
 
 
 @dataclass(frozen=True)
 class ItemSnapshot:
-    """What is stored about one connection of a repair."""
+    """What is stored about one connection of a re-authorization."""
 
     stored: StoredReauthorizationItem
     overview: ConnectionOverview
     report: VerificationReport | None
-    """Of the newest grant that is neither proved nor given up."""
+    """Of the newest grant that isn't current yet."""
     attempt: Attempt | None
-    """The newest authorization since the repair began."""
+    """The newest since the re-authorization began."""
     destinations: Sequence[Destination]
 
 
 def item_state(snapshot: ItemSnapshot) -> tuple[ItemState, Failure | None]:
-    """The state of a connection, and what stands in its way."""
+    """The state of a connection, and the failure if there is one."""
     candidate = snapshot.overview.candidate
     if snapshot.stored.skipped:
         return ItemState.SKIPPED, None
     if candidate is not None and candidate.state is GrantState.MISMATCH:
-        taken_over = is_account_transfer(snapshot.stored, candidate)
-        return (
-            (ItemState.VERIFYING, None)
-            if taken_over
-            else (ItemState.NEEDS_DECISION, candidate.failure)
-        )
+        if is_account_transfer(snapshot.stored, candidate):
+            return ItemState.VERIFYING, None
+        return ItemState.NEEDS_DECISION, candidate.failure
     if is_reauthorized(snapshot.stored, snapshot.overview.grant):
         return _delivery_state(snapshot.destinations, snapshot.overview.connection.generation)
     attempt = snapshot.attempt
@@ -99,7 +96,7 @@ def item_state(snapshot: ItemSnapshot) -> tuple[ItemState, Failure | None]:
     if candidate is not None:
         return _verification_state(candidate, snapshot.report)
     if attempt is not None and attempt.failure is not None:
-        if attempt.failure.code == RATE_LIMITED_CODE:  # its code is lost, and it asks for another
+        if attempt.failure.code == RATE_LIMITED_CODE:  # its code is lost: it needs a new consent
             return ItemState.PENDING, None
         return ItemState.AUTHORIZATION_FAILED, attempt.failure
     return ItemState.PENDING, None
@@ -129,14 +126,14 @@ def to_item(snapshot: ItemSnapshot, client: Client) -> ReauthorizationItem:
 
 
 def is_reauthorized(stored: StoredReauthorizationItem, current: Grant | None) -> bool:
-    """Whether the consent that the repair is about was given and proved."""
+    """Whether a consent of this re-authorization led to a verified, current grant."""
     if current is None or current.state is not GrantState.VERIFIED:
         return False
     return current.generation > stored.previous_generation and is_expected_account(stored, current)
 
 
 def is_expected_account(stored: StoredReauthorizationItem, grant: Grant) -> bool:
-    """Whether `grant` is from the person who was to take the connection over, if anybody was."""
+    """Whether `grant` is from the account that takes the connection over, or there is none."""
     if not stored.new_account_email:
         return True
     return grant.account is not None and is_same_email(
@@ -145,19 +142,18 @@ def is_expected_account(stored: StoredReauthorizationItem, grant: Grant) -> bool
 
 
 def is_account_transfer(stored: StoredReauthorizationItem, candidate: Grant) -> bool:
-    """Whether a held grant is from the person who was announced, and not yet judged any further."""
-    other = candidate.failure is not None and candidate.failure.code == OTHER_ACCOUNT_CODE
-    return other and bool(stored.new_account_email) and is_expected_account(stored, candidate)
+    """Whether `candidate` is a mismatch only because it is from the expected new account."""
+    is_other = candidate.failure is not None and candidate.failure.code == OTHER_ACCOUNT_CODE
+    return is_other and bool(stored.new_account_email) and is_expected_account(stored, candidate)
 
 
 def is_same_email(one: str, other: str) -> bool:
-    """Whether two e-mail addresses are one person's, who may write capitals or not."""
+    """Whether two e-mail addresses are the same, ignoring case."""
     return one.casefold() == other.casefold()
 
 
 def has_current_delivery(destination: Destination, generation: int) -> bool:
-    """Whether a destination holds grant `generation`, and its program has read it where a command
-    makes it do so."""
+    """Whether grant `generation` was delivered, and the reload command, if any, succeeded."""
     done = destination.generation == generation and destination.failure is None
     return done and (not destination.reload_command or destination.reloaded_at is not None)
 
@@ -165,11 +161,11 @@ def has_current_delivery(destination: Destination, generation: int) -> bool:
 def _delivery_state(
     destinations: Sequence[Destination], generation: int
 ) -> tuple[ItemState, Failure | None]:
-    open_ones = [each for each in destinations if not has_current_delivery(each, generation)]
-    if not open_ones:
+    outdated = [each for each in destinations if not has_current_delivery(each, generation)]
+    if not outdated:
         return ItemState.REAUTHORIZED, None
-    failures = [each.failure for each in open_ones if each.failure is not None]
-    if len(failures) < len(open_ones):
+    failures = [each.failure for each in outdated if each.failure is not None]
+    if len(failures) < len(outdated):
         return ItemState.DELIVERING, None
     return ItemState.NOT_DELIVERED, failures[0]
 
@@ -180,7 +176,7 @@ def _verification_state(
     if report is None or report.finished_at is None:
         return ItemState.VERIFYING, None
     failed = next((each for each in report.steps if each.state is StepState.FAILED), None)
-    if failed is None:  # climbed well, and about to be proved
+    if failed is None:  # about to become current
         return ItemState.VERIFYING, None
     failure = failed.failure or candidate.failure
     if failure is None or not failure.temporary:
@@ -190,7 +186,7 @@ def _verification_state(
 
 
 def retry_time(failure: Failure | None, report: VerificationReport | None) -> datetime | None:
-    """When a proof that `failure` broke off is tried again."""
+    """When a verification that `failure` interrupted is tried again."""
     if failure is None or report is None or report.finished_at is None:
         return None
     return bounded(failure.retry_at, report.finished_at) or report.finished_at + RETRY_INTERVAL
@@ -202,15 +198,15 @@ def transfer_failure(
     report: VerificationReport | None,
     previous_report: VerificationReport | None,
 ) -> Failure | None:
-    """What speaks against `new` in the place of `before`, the person apart: another data centre or
-    organization, one that is no longer reached, fewer scopes, or a read that worked before and
-    fails now. None: nothing does."""
-    other = find_mismatch(replace(new, account=previous.account), previous)
-    if other is not None:
-        return _with_account(new, other)
-    gone = [each for each in previous.organizations if each.product not in _product_ids(new)]
-    if gone:
-        details = {"before": ", ".join(dict.fromkeys(each.name for each in gone)), "actual": "none"}
+    """Why `new` can't replace `previous`, apart from the account: a different data center or
+    organization, a lost organization, fewer scopes, or a read that worked before and fails now.
+    None: it can."""
+    mismatch = find_mismatch(replace(new, account=previous.account), previous)
+    if mismatch is not None:
+        return _with_account(new, mismatch)
+    lost = [each for each in previous.organizations if each.product not in _product_ids(new)]
+    if lost:
+        details = {"before": ", ".join(dict.fromkeys(each.name for each in lost)), "actual": "none"}
         return _with_account(new, Failure("other-organization", details=details))
     failed = _readable_products(previous_report) - _readable_products(report)
     if failed:
@@ -230,7 +226,7 @@ def _product_ids(grant: Grant) -> set[str]:
 
 
 def _readable_products(report: VerificationReport | None) -> set[str]:
-    """The products that could be read."""
+    """The IDs of the products that could be read."""
     steps = report.steps if report else ()
     passed = [each.name for each in steps if each.state is StepState.PASSED]
     return {name.removeprefix("read:") for name in passed if name.startswith("read:")}

@@ -1,4 +1,4 @@
-"""What a repair will take: whose sign-ins, how many consents, and how long they must wait."""
+"""Plan a re-authorization (sign-ins, consents, waits), and decide its next action."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -13,21 +13,21 @@ from wizard.tokens.budgets import ConsentSchedule
 
 @dataclass(frozen=True)
 class ConsentGroup:
-    """Connections that one person accepts one after the other, with one client."""
+    """Connections that one account approves one after the other, with one client."""
 
     email: str
-    """Who must sign in; empty where no consent has told it yet."""
+    """Who must sign in; empty if unknown."""
     location: str
     client_id: str
     client_name: str
     names: tuple[str, ...]
     wait: timedelta
-    """Until the last of these consents may begin."""
+    """Until the last of these consents can start."""
 
 
 @dataclass(frozen=True)
 class ReauthorizationPlan:
-    """The groups of a repair in the order in which they are done."""
+    """The groups of a re-authorization, in order."""
 
     groups: tuple[ConsentGroup, ...]
 
@@ -38,17 +38,18 @@ class ReauthorizationPlan:
 
     @property
     def sign_in_count(self) -> int:
-        """How often somebody signs in: once an account and data centre."""
+        """How often someone signs in: once for each account and data center."""
         return len({(group.email, group.location) for group in self.groups})
 
     @property
     def wait(self) -> timedelta:
-        """Until the last consent of all may begin."""
+        """Until the last consent can start."""
         return max((group.wait for group in self.groups), default=timedelta(0))
 
 
 def in_consent_order(items: Iterable[ReauthorizationItem]) -> list[ReauthorizationItem]:
-    """The lines in the order of their consents: each person signs in once a data centre."""
+    """`items` in the order of their consents, so that each account signs in once in each data
+    center."""
     return sorted(items, key=_sort_key)
 
 
@@ -57,15 +58,15 @@ def create_plan(
     consent_schedules: Mapping[str, ConsentSchedule],
     now: datetime,
 ) -> ReauthorizationPlan:
-    """The plan for `lines`; `paces` says how fast each client's consents may follow each other."""
-    left = dict(consent_schedules)
+    """The plan for `items`, with the consent schedules by client ID."""
+    schedules = dict(consent_schedules)
     groups = []
-    for _key, members in groupby(in_consent_order(items), key=lambda line: _sort_key(line)[:-1]):
+    for _key, members in groupby(in_consent_order(items), key=lambda item: _sort_key(item)[:-1]):
         group = list(members)
         first, at = group[0], now
-        for _line in group:
-            at = left[first.client_id].next_start(now)
-            left[first.client_id] = left[first.client_id].with_start(at)
+        for _item in group:
+            at = schedules[first.client_id].next_start(now)
+            schedules[first.client_id] = schedules[first.client_id].with_start(at)
         groups.append(
             ConsentGroup(
                 first.email,
@@ -85,24 +86,24 @@ def _sort_key(item: ReauthorizationItem) -> tuple[str, str, str, str, str]:
 
 class Action(StrEnum):
     CONSENT = "consent"
-    """Begin the consent of the line; after a failure, which the line carries, or leave it out."""
+    """Begin the item's consent, or skip it. After a failed one, the item has the failure."""
     WAIT = "wait"
-    """Zoho's limits, or the network, are in the way of the line; go on at `Next.until`."""
+    """Zoho's limits or the network prevent the next step; continue at `NextAction.until`."""
     PAUSED = "paused"
     VERIFY = "verify"
-    """Prove the line's grant once more: what kept it from being proved is over."""
+    """Verify the item's grant again: the obstacle may be gone."""
     VERIFYING = "verifying"
-    """Look again soon: nobody consents further before it is known who consented."""
+    """Poll: the next consent waits until it is known which account approved this one."""
     DECIDE = "decide"
-    """The line is held: accept it deliberately, or give its grant back and try again."""
+    """The grant is a mismatch: accept it, or discard it and try again."""
     DELIVERING = "delivering"
-    """No consent is left; the last programs are being handed their credentials."""
+    """No consent is left, but deliveries are."""
     DONE = "done"
 
 
 @dataclass(frozen=True)
 class Reauthorization:
-    """A repair under way."""
+    """The current re-authorization."""
 
     started_at: datetime
     paused: bool
@@ -111,22 +112,22 @@ class Reauthorization:
 
     @property
     def is_done(self) -> bool:
-        """Nothing is left that asks for the person."""
+        """Whether the user has nothing left to do."""
         return all(item.state in SETTLED_STATES for item in self.items)
 
 
 @dataclass(frozen=True)
 class NextAction:
-    """What comes next in a repair."""
+    """What comes next in a re-authorization."""
 
     action: Action
     item: ReauthorizationItem | None = None
     until: datetime | None = None
     previous_email: str = ""
-    """Who consented last in the line's data centre since the repair began, and may be signed in
-    there still: another person than `line.email` must sign out first."""
+    """The account that approved last in the item's data center, and may still be signed in. If it
+    isn't `item.email`, it must sign out first."""
     remaining_consents: int = 0
-    """Consents that are left for the line's person in this data centre, with this one."""
+    """Consents left for the item's account in this data center, including this one."""
 
 
 _CONSENT_STATES = (
@@ -136,7 +137,7 @@ _CONSENT_STATES = (
     ItemState.NOT_VERIFIED,
     ItemState.REQUEST_SENT,
 )
-"""States that wait for a consent, in the order in which they get it: what failed comes last."""
+"""States that wait for a consent, in the order in which they get it: new ones before failed."""
 _RUNNING_STATES = (
     (ItemState.VERIFYING, Action.VERIFYING),
     (ItemState.DELIVERING, Action.DELIVERING),
@@ -149,35 +150,30 @@ def determine_next_action(
     last_signed_in_emails: Mapping[str, str],
     now: datetime,
 ) -> NextAction:
-    """What comes next. `free` says when each client may begin a consent for a data centre,
-    `signed_in` who consented last in each data centre."""
-    line = _first_in_state(reauthorization, ItemState.NEEDS_DECISION)
-    if line is not None:
-        return NextAction(
-            Action.DECIDE, line, previous_email=last_signed_in_emails.get(line.location, "")
-        )
-    asked = [
-        line for state in _CONSENT_STATES for line in reauthorization.items if line.state is state
+    """The next action. `next_consent_at` says when the next consent can start, by client ID and
+    data center; `last_signed_in_emails` which account approved last, by data center."""
+    undecided = _first_in_state(reauthorization, ItemState.NEEDS_DECISION)
+    if undecided is not None:
+        previous_email = last_signed_in_emails.get(undecided.location, "")
+        return NextAction(Action.DECIDE, undecided, previous_email=previous_email)
+    waiting = [
+        item for state in _CONSENT_STATES for item in reauthorization.items if item.state is state
     ]
-    if asked and reauthorization.paused:
+    if waiting and reauthorization.paused:
         return NextAction(Action.PAUSED)
-    stuck = _first_in_state(reauthorization, *RETRYING_STATES)
-    if stuck is not None:
-        until = stuck.retry_at or now
-        return (
-            NextAction(Action.VERIFY, stuck)
-            if until <= now
-            else NextAction(Action.WAIT, stuck, until)
-        )
-    for state, step in _RUNNING_STATES:
-        line = _first_in_state(reauthorization, state)
-        if line is not None and (step is Action.VERIFYING or not asked):
-            return NextAction(step, line)
-    return (
-        _consent_action(asked, next_consent_at, last_signed_in_emails, now)
-        if asked
-        else NextAction(Action.DONE)
-    )
+    retrying = _first_in_state(reauthorization, *RETRYING_STATES)
+    if retrying is not None:
+        until = retrying.retry_at or now
+        if until <= now:
+            return NextAction(Action.VERIFY, retrying)
+        return NextAction(Action.WAIT, retrying, until)
+    for state, action in _RUNNING_STATES:
+        running = _first_in_state(reauthorization, state)
+        if running is not None and (action is Action.VERIFYING or not waiting):
+            return NextAction(action, running)
+    if not waiting:
+        return NextAction(Action.DONE)
+    return _consent_action(waiting, next_consent_at, last_signed_in_emails, now)
 
 
 def _consent_action(
@@ -186,19 +182,19 @@ def _consent_action(
     last_signed_in_emails: Mapping[str, str],
     now: datetime,
 ) -> NextAction:
-    """The first consent that may begin now, else the one that may begin first."""
+    """The first consent that can start now, else a wait for the one that can start first."""
     item = next(
         (each for each in waiting if next_consent_at[each.client_id, each.location] <= now), None
     )
     if item is None:
         item = min(waiting, key=lambda each: next_consent_at[each.client_id, each.location])
         return NextAction(Action.WAIT, item, until=next_consent_at[item.client_id, item.location])
-    left = sum((each.email, each.location) == (item.email, item.location) for each in waiting)
+    remaining = sum((each.email, each.location) == (item.email, item.location) for each in waiting)
     return NextAction(
         Action.CONSENT,
         item,
         previous_email=last_signed_in_emails.get(item.location, ""),
-        remaining_consents=left,
+        remaining_consents=remaining,
     )
 
 

@@ -1,4 +1,4 @@
-"""Repairs: begun, paused, resumed, and carried on after each consent."""
+"""Begin, pause and resume a re-authorization, and continue it after each consent."""
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
@@ -43,16 +43,15 @@ from wizard.tokens.service import TokenService
 from wizard.verification.steps import SUSPECTED_REJECTION
 
 DEFAULT_GRACE_PERIOD = timedelta(hours=24)
-"""How long a superseded refresh token lives where nothing proves that it is out of use: a day sees
-most schedules run once with the new one."""
+"""How long a replaced refresh token is kept if programs may still use it: within a day, most
+scheduled programs run with the new one."""
 
-_SWAP_LOCK_TIMEOUT_SECONDS = (
-    600.0  # seconds; some destinations, each with a reload that may take its time
-)
+_SWAP_LOCK_TIMEOUT_SECONDS = 600.0
+"""Enough for several destinations with slow reload commands."""
 
 
 class ReauthorizationService:
-    """Plans a repair, keeps it, and does what no person is needed for."""
+    """Plans and stores re-authorizations, and does what the user isn't needed for."""
 
     def __init__(
         self,
@@ -76,8 +75,8 @@ class ReauthorizationService:
     def rejected_connections(
         self, rows: Iterable[ConnectionOverview] | None = None
     ) -> tuple[str, ...]:
-        """The connections that Zoho refuses, by name: their grant for good, or their access token
-        while it could not be asked whether the grant lives."""
+        """The connections that need re-authorization, by name; also those whose access token Zoho
+        rejected while the refresh token couldn't be tested."""
         return tuple(
             row.connection.name
             for row in (self._store.overviews.unsettled() if rows is None else rows)
@@ -93,8 +92,8 @@ class ReauthorizationService:
         )
 
     def connections_of_account(self, email: str) -> tuple[str, ...]:
-        """The connections whose current grant was given by the account with this e-mail address,
-        by name."""
+        """The connections whose current grant is from the account with this e-mail address, by
+        name."""
         grants = [each.grant for each in self._store.overviews.all()]
         return tuple(
             grant.connection
@@ -103,7 +102,7 @@ class ReauthorizationService:
         )
 
     def plan(self, names: Collection[str] = (), new_account_email: str = "") -> ReauthorizationPlan:
-        """What repairing `names` (default: all that Zoho refuses) would take; nothing is stored.
+        """Plan a re-authorization of `names` (default: `rejected_connections`); stores nothing.
 
         Raises ``unknown-connection``, ``nothing-to-reauthorize``.
         """
@@ -122,19 +121,20 @@ class ReauthorizationService:
         new_account_email: str = "",
         grace_period: timedelta = DEFAULT_GRACE_PERIOD,
     ) -> Reauthorization:
-        """Begin the repair of `names` (default: all that Zoho refuses), or add them to the one
-        under way; one in which nothing is left to do ends with that.
+        """Begin to re-authorize `names` (default: `rejected_connections`), or add them to the
+        current re-authorization if that isn't done.
 
-        `scope` is asked for beside what each connection has; `accept` is the e-mail address of the
-        person who takes them over; `revoke_after` the grace of superseded tokens. Raises
-        ``unknown-connection``, ``nothing-to-reauthorize``.
+        `additional_scope` is requested in addition to the scopes of each connection.
+        `new_account_email` is the account that takes the connections over; empty: none. Replaced
+        tokens are kept for `grace_period`. Raises ``unknown-connection``,
+        ``nothing-to-reauthorize``.
         """
         names = self._names_or_rejected(names)
         items = self._new_items(
             names, self._overviews(names), additional_scope, new_account_email, grace_period
         )
-        before = self.current()
-        if before is not None and before.is_done:
+        previous = self.current()
+        if previous is not None and previous.is_done:
             self.end()
         self._store.reauthorizations.begin(items, self._clock())
         stored = self._require_current()
@@ -161,7 +161,7 @@ class ReauthorizationService:
         details = self._clock(), additional_scope, new_account_email, grace_period
         return [StoredReauthorizationItem(name, generations[name], *details) for name in names]
 
-    # a repair under way
+    # the current re-authorization
 
     def current(self, *, has_revocations: bool = True) -> Reauthorization | None:
         """The current re-authorization; None if there is none. Without revocations, its items don't
@@ -172,13 +172,13 @@ class ReauthorizationService:
         return self._to_reauthorization(stored, self._overviews_of(stored), has_revocations)
 
     def latest_items(self, names: Collection[str]) -> tuple[ReauthorizationItem, ...]:
-        """How the last repair of each of `names` stands, or ended, in the order of consents."""
+        """The items of `names` in their latest re-authorizations, in the order of consents."""
         stored = self._store.reauthorizations.latest_items(names)
         items = self._to_items(stored.values(), self._overviews(stored))
         return tuple(in_consent_order(items))
 
     def current_and_next(self) -> tuple[Reauthorization, NextAction] | None:
-        """The repair under way, and what comes next as it stands; None: there is none."""
+        """The current re-authorization and its next action; None if there is none."""
         stored = self._store.reauthorizations.current()
         if stored is None:
             return None
@@ -191,37 +191,35 @@ class ReauthorizationService:
         )
 
     def next_action(self) -> NextAction | None:
-        """What comes next in the repair under way; None: there is none."""
+        """The next action of the current re-authorization; None if there is none."""
         current = self.current_and_next()
         return current[1] if current else None
 
     def pause(self) -> None:
-        """Begin no further consent until `resume`. Raises ``no-reauthorization``."""
+        """Begin no more consents until `resume`. Raises ``no-reauthorization``."""
         self._store.reauthorizations.pause(self._require_current().id, paused=True)
 
     def resume(self) -> None:
-        """Go on with the repair under way. Raises ``no-reauthorization``."""
+        """Continue the current re-authorization. Raises ``no-reauthorization``."""
         self._store.reauthorizations.pause(self._require_current().id, paused=False)
 
     def skip(self, name: str) -> None:
-        """Leave connection `name` as it was; a grant that waits for a decision is given back to
-        Zoho. Raises ``no-reauthorization``, `Conflict` where it is no part of the repair, and what
-        `Broker.revoke` raises."""
+        """Leave connection `name` as it is, and revoke a grant that waits for a decision. Raises
+        ``no-reauthorization``, `Conflict` if it isn't in the re-authorization, and what
+        `TokenService.revoke` raises."""
         self.discard(name)
         self._store.reauthorizations.skip_item(self._require_current().id, name)
 
     def discard(self, name: str) -> None:
-        """Give a held grant of connection `name` back to Zoho, if there is one: its consent is
-        pending again. Raises what `Broker.revoke` raises."""
+        """Revoke the mismatched grant of connection `name`, if there is one: its consent is pending
+        again. Raises what `TokenService.revoke` raises."""
         candidate = self._store.grants.candidate(name)
         if candidate is not None and candidate.state is GrantState.MISMATCH:
             self._authorization.discard(name, candidate.generation)
 
     def accept(self, name: str) -> None:
-        """Take what connection `name` was held for: the person says so. Its destinations get it.
-
-        Raises ``nothing-to-decide``, or ``not-verified`` where a live call with it failed.
-        """
+        """Make the mismatched grant of connection `name` current, as the user decided, and deliver
+        it. Raises ``nothing-to-decide``, or ``not-verified`` if one of its steps failed."""
         candidate = self._store.grants.candidate(name)
         if candidate is None:
             raise fail("nothing-to-decide", name=name)
@@ -229,18 +227,15 @@ class ReauthorizationService:
         self.continue_after_verification(name)
 
     def end(self) -> None:
-        """End the repair under way. What it left undone stays as it is; superseded tokens are
-        still revoked when their grace is over. Raises ``no-reauthorization``."""
+        """End the current re-authorization. Unfinished items stay as they are; replaced tokens are
+        still revoked after their grace period. Raises ``no-reauthorization``."""
         self._store.reauthorizations.end(self._require_current().id, self._clock())
 
-    # what follows a proof
+    # after a verification
 
     def continue_after_verification(self, name: str) -> None:
-        """Do what follows from what is stored about connection `name`, if it is being repaired: an
-        announced person takes it over, destinations get the new grant, the one before ends.
-
-        May be called at any time and as often as one likes.
-        """
+        """Continue with connection `name` if it is being re-authorized: accept the expected new
+        account, deliver the new grant, revoke the replaced one. Safe to call again at any time."""
         with hold_lock(
             f"{self._paths.lock_file(name)}.swap",
             _SWAP_LOCK_TIMEOUT_SECONDS,
@@ -256,12 +251,12 @@ class ReauthorizationService:
             current = self._store.grants.get(name)
             if current is not None and is_reauthorized(item, current):
                 self._swap.deliver(current)
-                with suppress(WizardError):  # not now: at the next `retire`
+                with suppress(WizardError):  # `revoke_replaced_tokens` tries again
                     self._swap.revoke_replaced(current, item.grace_period)
 
     def revoke_replaced_tokens(self) -> None:
-        """Revoke the superseded tokens of all repairs whose time has come. What Zoho does not
-        take now is tried again at the next call."""
+        """Revoke the replaced tokens of all re-authorizations whose grace period is over. Failures
+        are tried again at the next call."""
         names = self._store.grants.connections_with_replaced()
         for name, item in self._store.reauthorizations.latest_items(names).items():
             current = self._store.grants.get(name)
@@ -271,18 +266,18 @@ class ReauthorizationService:
 
     def _transfer_account(self, item: StoredReauthorizationItem) -> None:
         name = item.connection
-        new, before = self._store.grants.candidate(name), self._store.grants.get(name)
-        if new is None or before is None or not is_account_transfer(item, new):
+        new, previous = self._store.grants.candidate(name), self._store.grants.get(name)
+        if new is None or previous is None or not is_account_transfer(item, new):
             return
         reports = [
-            self._store.verification_reports.get(name, each.generation) for each in (new, before)
+            self._store.verification_reports.get(name, each.generation) for each in (new, previous)
         ]
-        against = transfer_failure(new, before, *reports)
-        if against is None:
+        failure = transfer_failure(new, previous, *reports)
+        if failure is None:
             self._authorization.accept(name, new.generation)
         else:
             self._store.grants.set_state(
-                name, new.generation, new.state, against, expected=new.state
+                name, new.generation, new.state, failure, expected=new.state
             )
 
     # what is stored
@@ -314,7 +309,7 @@ class ReauthorizationService:
         overviews: Mapping[str, ConnectionOverview],
         has_revocations: bool = True,
     ) -> list[ReauthorizationItem]:
-        """The items as they are now. The number of statements doesn't grow with them."""
+        """The items as they are now, with a constant number of SQL statements."""
         has_candidate = [name for name, each in overviews.items() if each.candidate]
         reports = self._store.verification_reports.of_candidates(has_candidate)
         clients = {each.client_id: each for each in self._store.clients.all()}
@@ -346,8 +341,9 @@ class ReauthorizationService:
             snapshot = ItemSnapshot(stored, overview, report, attempt, destinations[name])
             item = to_item(snapshot, clients[overview.connection.client_id])
             if current and item.state is ItemState.REAUTHORIZED and name in activations:
-                since = activations[name] or current.granted_at
-                revoke_at = unused_at(current, since, destinations[name], stored.grace_period)
+                revoke_at = unused_at(
+                    current, activations[name], destinations[name], stored.grace_period
+                )
                 item = replace(item, revoke_at=revoke_at)
             items.append(item)
         return items
@@ -356,8 +352,8 @@ class ReauthorizationService:
 def _last_signed_in_emails(
     stored: StoredReauthorization, overviews: Mapping[str, ConnectionOverview]
 ) -> dict[str, str]:
-    """Who consented last in each data center since the re-authorization began, including consents
-    that led to another account."""
+    """The account that approved last in each data center since the re-authorization began, even if
+    it was the wrong one."""
     newest = (each.newest for each in overviews.values())
     grants = [each for each in newest if each and each.granted_at >= stored.started_at]
     grants.sort(key=lambda grant: grant.granted_at)

@@ -1,8 +1,7 @@
-"""The swap: a proved grant to every destination, and only then the end of the one before.
+"""The swap: deliver a verified grant to every destination, then revoke the grant it replaced.
 
-Each step is written down by the room that takes it, and each may be repeated: whoever comes after
-a crash finds what is still to do in the destinations and the grants. Until its last step at least
-one refresh token works, since none is revoked that a destination holds.
+Each step is stored and can be repeated: after a crash, destinations and grants show what is left.
+At least one refresh token always works, because none is revoked while a destination has it.
 """
 
 from collections.abc import Sequence
@@ -12,17 +11,17 @@ from datetime import datetime, timedelta
 
 from wizard.delivery.service import DeliveryService
 from wizard.errors import WizardError
-from wizard.model import Clock, Event, Grant, GrantState
+from wizard.model import Clock, Grant, GrantState
 from wizard.reauthorization.items import has_current_delivery
 from wizard.store import Destination, Store
 from wizard.tokens.service import TokenService
 
 ACTIVATION_EVENTS = ("grant-verified", "grant-accepted")
-"""Lines of the history that say since when a grant is current."""
+"""Events that make a grant current."""
 
 
 class Swap:
-    """Hands a new grant on and ends the one before."""
+    """Delivers new grants and revokes replaced ones."""
 
     def __init__(
         self, store: Store, tokens: TokenService, delivery: DeliveryService, clock: Clock
@@ -33,77 +32,61 @@ class Swap:
         self._clock = clock
 
     def deliver(self, grant: Grant) -> None:
-        """Bring the current `grant` to every destination that does not hold it yet.
+        """Deliver the current `grant` to every destination that doesn't have it yet.
 
-        A destination that fails, or whose program cannot be made to read it, carries the failure,
-        and gets the version before back where its grant still lives.
+        If that or the reload fails, the destination has the failure. After a failed reload it also
+        gets its previous version back, if that grant isn't revoked.
         """
         for destination in self._store.destinations.all(grant.connection):
             if has_current_delivery(destination, grant.generation):
                 continue
-            with suppress(WizardError):  # the destination carries the failure
+            with suppress(WizardError):  # the destination has the failure
                 delivered = self._delivery.deliver(destination, grant)
                 if delivered.failure is not None:
                     self._roll_back(delivered)
 
     def _roll_back(self, destination: Destination) -> None:
-        before = self._store.grants.get(destination.connection, destination.previous_generation)
-        if before is None or before.state is not GrantState.REPLACED:
+        previous = self._store.grants.get(destination.connection, destination.previous_generation)
+        if previous is None or previous.state is not GrantState.REPLACED:
             return
         restored = self._delivery.undo(destination)
         failed = replace(restored, failure=destination.failure)
         self._store.destinations.record_delivery(failed, restored.generation)
 
     def revoke_at(self, current: Grant, grace_period: timedelta) -> datetime | None:
-        """When the refresh tokens that `current` superseded may be revoked; None: there is none,
-        or a destination still holds one."""
-        if not self._replaced_grants(current):
+        """When to revoke the refresh tokens that `current` replaced; None: there is none, or a
+        destination still has one."""
+        name = current.connection
+        activations = self._store.grants.activations_over_replaced([name], ACTIVATION_EVENTS)
+        if name not in activations:
             return None
-        history = self._store.events.of_connection(current.connection)
-        since = active_since(current, history)
-        return unused_at(
-            current, since, self._store.destinations.all(current.connection), grace_period
-        )
+        destinations = self._store.destinations.all(name)
+        return unused_at(current, activations[name], destinations, grace_period)
 
     def revoke_replaced(self, current: Grant, grace_period: timedelta) -> None:
-        """Revoke at Zoho what `current` superseded, if its time has come.
-
-        Raises what `Broker.revoke` raises; what was not revoked is when this is called again.
-        """
+        """Revoke at Zoho what `current` replaced, if it is time; call it again after a failure.
+        Raises what `TokenService.revoke` raises."""
         at = self.revoke_at(current, grace_period)
-        if at is not None and at <= self._clock():
-            for grant in self._replaced_grants(current):
+        if at is None or at > self._clock():
+            return
+        for grant in self._store.grants.of_connection(current.connection):
+            if grant.state is GrantState.REPLACED and grant.generation < current.generation:
                 self._tokens.revoke(grant)
-
-    def _replaced_grants(self, current: Grant) -> list[Grant]:
-        return [
-            grant
-            for grant in self._store.grants.of_connection(current.connection)
-            if grant.state is GrantState.REPLACED and grant.generation < current.generation
-        ]
-
-
-def active_since(current: Grant, history: Sequence[Event]) -> datetime:
-    """Since when `current` is its connection's current grant; at the latest since its consent."""
-    generation = str(current.generation)
-    times = [
-        event.at
-        for event in history
-        if event.kind in ACTIVATION_EVENTS and event.details.get("generation") == generation
-    ]
-    return max(times, default=current.granted_at)
 
 
 def unused_at(
-    current: Grant, since: datetime, destinations: Sequence[Destination], grace_period: timedelta
+    current: Grant,
+    activated_at: datetime | None,
+    destinations: Sequence[Destination],
+    grace_period: timedelta,
 ) -> datetime | None:
-    """When nothing uses the grant before `current` any more: as soon as every program was made to
-    read the new one, else `grace` after the last of them was handed it; None: one of them holds
-    the grant before."""
+    """When nothing uses the grants that `current` replaced: as soon as the reload command of every
+    destination has succeeded, else `grace_period` after the last delivery and `activated_at`
+    (None: unknown, so its consent). None: a destination still has a replaced one."""
     if any(each.generation != current.generation for each in destinations):
         return None
-    read = [each.reloaded_at for each in destinations if each.reloaded_at is not None]
-    if destinations and len(read) == len(destinations):
-        return max(read)
-    handed = [each.delivered_at for each in destinations if each.delivered_at is not None]
-    return max([since, *handed]) + grace_period
+    reloaded = [each.reloaded_at for each in destinations if each.reloaded_at is not None]
+    if destinations and len(reloaded) == len(destinations):
+        return max(reloaded)
+    delivered = [each.delivered_at for each in destinations if each.delivered_at is not None]
+    return max([activated_at or current.granted_at, *delivered]) + grace_period
