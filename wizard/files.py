@@ -1,4 +1,4 @@
-"""Private files and directories: closed to other users from birth, written whole, durable.
+"""Private files and directories: created with private permissions, replaced atomically, durable.
 
 Imports ``os`` only: ``zoho-wizard token NAME`` uses modules that use this one.
 """
@@ -27,8 +27,8 @@ def create(
 ) -> None:
     """Create a private file that belongs to ``owner`` (user and group ID; None: us).
 
-    A failure can leave a part of it. Raises FileExistsError where the name is taken, also by a
-    link, and OSError where it can't be written. With ``directory_fd``, ``path`` is a name in that
+    A failure can leave an incomplete file. Raises FileExistsError if the name exists, even as a
+    link, and OSError if it can't be written. With ``directory_fd``, ``path`` is a name in that
     directory.
     """
     descriptor = os.open(path, _CREATE_FLAGS, FILE_MODE, dir_fd=directory_fd)
@@ -45,10 +45,8 @@ def create(
 
 
 def create_whole(path: str, content: bytes) -> None:
-    """Create a private file that is never seen half written, and never replaces another.
-
-    Raises FileExistsError or OSError; nothing is left then.
-    """
+    """Create a private file atomically, without replacing an existing one. Raises FileExistsError
+    or OSError, and then leaves nothing behind."""
     unfinished = _temporary_name(path)
     try:
         create(unfinished, content)
@@ -68,11 +66,11 @@ def replace(
     owner: tuple[int, int] | None = None,
     before_rename: "Callable[[], None] | None" = None,
 ) -> None:
-    """Replace a file by a new private one, whole, or leave what is there as it is.
+    """Replace a file atomically by a new private one.
 
-    ``temporary`` is the name under which the new file is written. What a killed process left there
-    is removed, so only one process at a time may use it; by default the name is random.
-    ``before_rename`` may raise to stop the replacement at the last moment. Raises OSError.
+    ``temporary`` is the name under which the new file is written; by default it is random. What a
+    killed process left under that name is removed, so only one process at a time may use it.
+    ``before_rename`` may raise to cancel the replacement. Raises OSError.
     """
     unfinished = temporary or _temporary_name(path)
     try:
@@ -98,8 +96,7 @@ def remove(path: str, directory_fd: int | None = None) -> None:
 
 
 def sync_directory(directory: str | int) -> None:
-    """Make what was created, renamed or removed in a directory (path or descriptor) survive a
-    power cut."""
+    """Make changes of a directory (path or descriptor) survive a power failure."""
     if os.name != "posix":  # elsewhere a directory can't be opened, and its entries are journaled
         return
     if isinstance(directory, int):
@@ -113,11 +110,11 @@ def sync_directory(directory: str | int) -> None:
 
 
 def make_directory(path: str) -> None:
-    """Make a directory and the missing ones above it, all private: ``os.makedirs`` would leave
-    those above to the umask. A directory that exists stays as it is."""
-    above = os.path.dirname(path)
-    if above and not os.path.isdir(above):
-        make_directory(above)
+    """Make a directory and its missing parents, all private: ``os.makedirs`` creates parents by the
+    umask. An existing directory stays as it is."""
+    parent = os.path.dirname(path)
+    if parent and not os.path.isdir(parent):
+        make_directory(parent)
     os.makedirs(path, mode=DIRECTORY_MODE, exist_ok=True)
 
 

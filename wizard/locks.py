@@ -1,7 +1,7 @@
 """Exclusive locks of the operating system, each on a file. They end with their process.
 
-Imports ``os`` only: ``zoho-wizard token NAME`` takes the lock of a refresh with `try_acquire`
-before anything expensive is imported. What it took is then held by `hold_lock` of this process.
+Imports ``os`` only: ``zoho-wizard token NAME`` acquires the refresh lock with `try_acquire` before
+it imports anything expensive. `hold_lock` in the same process then continues to hold it.
 """
 
 import os
@@ -20,9 +20,9 @@ _acquired_descriptors: dict[str, int] = {}
 
 
 def try_acquire(path: str) -> bool:
-    """Take the lock for this process, without waiting. False: another process has it.
+    """Acquire the lock for this process without waiting. False: another process has it.
 
-    Raises OSError where the lock's file is missing, or on a system without ``flock``.
+    Raises OSError if the lock's file is missing, or on a system without ``flock``.
     """
     try:
         import fcntl
@@ -41,16 +41,13 @@ def try_acquire(path: str) -> bool:
 
 
 def release(path: str) -> None:
-    """Release a lock that `try_acquire` took."""
+    """Release a lock that `try_acquire` acquired."""
     os.close(_acquired_descriptors.pop(path))
 
 
 class ExclusiveLock:
-    """A context manager that holds a lock.
-
-    Where another process or thread has it for longer than ``timeout_seconds``, or
-    ``stop_waiting_if`` becomes true, it raises what ``refusal`` returns.
-    """
+    """A context manager that holds a lock. Raises what ``refusal`` returns if another process or
+    thread has it for longer than ``timeout_seconds``, or ``stop_waiting_if`` becomes true."""
 
     def __init__(
         self,
@@ -98,7 +95,7 @@ def hold_lock(
     name: str,
     stop_waiting_if: "Callable[[], bool]" = lambda: False,
 ) -> ExclusiveLock:
-    """Hold a lock; the refusal is the temporary failure ``code`` about connection ``name``."""
+    """Hold a lock, or raise the temporary failure ``code`` about connection ``name``."""
 
     def refusal() -> "WizardError":
         from wizard.errors import WizardError

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.claims import over_rows
 
-from wizard.delivery.formats import DOTENV, INI, JSON, SDK_CSV, FormatError, Unwritable
+from wizard.delivery.formats import DOTENV, INI, JSON, SDK_CSV, FormatError, UnwritableValueError
 
 ENV = """\
 # Zoho, for the invoices
@@ -117,7 +117,7 @@ def test_every_reader_of_a_dotenv_gets_the_same_value_and_none_runs_it(
 
 @over_rows("value", REFUSED)
 def test_a_value_that_the_readers_of_a_dotenv_read_differently_is_not_written(value: str) -> None:
-    with pytest.raises(Unwritable):
+    with pytest.raises(UnwritableValueError):
         DOTENV.write("A=1\n", (), {"TOKEN": value})
 
 
@@ -125,7 +125,7 @@ def test_a_value_that_the_readers_of_a_dotenv_read_differently_is_not_written(va
 def test_a_dotenv_gives_back_what_was_put_in_or_takes_none_of_it(value: str) -> None:
     try:
         written = DOTENV.write("# first\nX = y # z\n", (), {"TOKEN": value})
-    except Unwritable:
+    except UnwritableValueError:
         return
     assert dotenv_values(stream=io.StringIO(written))["TOKEN"] == value
     assert written.startswith("# first\nX = y # z\n")
@@ -147,7 +147,7 @@ def test_a_dotenv_gives_back_what_was_put_in_or_takes_none_of_it(value: str) -> 
 def test_a_value_that_would_add_a_line_or_a_column_is_not_written(
     write: Callable[..., str], text: str, spot: tuple[str, ...], value: str
 ) -> None:
-    with pytest.raises(Unwritable):
+    with pytest.raises(UnwritableValueError):
         write(text, spot, {"refresh_token": value})
 
 

@@ -1,11 +1,11 @@
-"""One authorization, from the button to the stored grant.
+"""One authorization, from its beginning to the stored grant.
 
-Each step is a durable commit before the next one: begun, the ``state`` redeemed, the intent to
-exchange, the one POST, the grant. If it is unclear what became of the POST, it stays unclear: the
-code is never posted again, the attempt is *outcome unknown*, and a new consent helps.
+Each step is committed before the next: the attempt, the redeemed ``state``, the intent to exchange,
+the one POST, the grant. If the result of the POST is unknown, the code is never posted again: the
+attempt ends as *outcome unknown*, and a new consent is needed.
 
-A callback is checked in this order: no repeated parameters; ``state`` finds the attempt; the cookie
-binds it to the browser that began it; the state is redeemed, once; ``error``; ``location`` and
+The order of checks on a callback: no repeated parameters; ``state`` finds the attempt; the cookie
+matches the browser that began it; the state is redeemed once; ``error``; ``location`` and
 ``accounts-server`` against our own table; ``code``.
 """
 

@@ -1,4 +1,4 @@
-"""Attempts: what binds one to its browser or process, and how it moves from state to state."""
+"""Attempts: their binding to a browser or process, and their changes of state."""
 
 import hashlib
 import hmac
@@ -10,11 +10,11 @@ from wizard.store import Store
 from wizard.tokens.connection_locks import ConnectionLocks
 
 MAX_WAITING_ATTEMPTS = 8
-"""Attempts that can wait at the same time, each with a cookie: browsers keep few for one host."""
+"""Attempts that can wait at the same time. Each has a cookie, and browsers keep few for a host."""
 
 MAX_FAILED_TRIES = 5
-"""Callbacks with a valid ``state`` and a wrong cookie before the attempt is closed: someone has the
-state who shouldn't."""
+"""Callbacks with a valid ``state`` and a wrong cookie after which the attempt is closed: the state
+has leaked."""
 
 
 class Attempts:
@@ -38,13 +38,13 @@ class Attempts:
     def advance(
         self, attempt: Attempt, target_state: AttemptState, failure: Failure | None = None
     ) -> None:
-        """Move an attempt on; raises `Conflict` if it has moved meanwhile."""
+        """Change the state of an attempt; raises `Conflict` if it has changed meanwhile."""
         self._store.attempts.advance(attempt.id, attempt.state, target_state, failure=failure)
 
     def try_close(
         self, attempt: Attempt, target_state: AttemptState, failure: Failure | None
     ) -> None:
-        """Close an attempt unless it has moved meanwhile."""
+        """Close an attempt unless its state has changed meanwhile."""
         try:
             self.advance(attempt, target_state, failure)
         except Conflict:
@@ -59,11 +59,11 @@ class Attempts:
             self.try_close(attempt, AttemptState.FAILED, failure)
 
     def abandon_stale(self) -> None:
-        """Abandon attempts that are too old, and the oldest if too many wait."""
+        """Abandon expired attempts, and the oldest if too many wait."""
         waiting = sorted(self._store.attempts.open(), key=lambda each: each.created_at)
         waiting = [each for each in waiting if each.state is AttemptState.REDIRECTED]
-        here = [each for each in waiting if each.mode is not AttemptMode.FORWARDED]
-        surplus = here[: max(0, len(here) - (MAX_WAITING_ATTEMPTS - 1))]
+        own = [each for each in waiting if each.mode is not AttemptMode.FORWARDED]
+        surplus = own[: max(0, len(own) - (MAX_WAITING_ATTEMPTS - 1))]
         for attempt in waiting:
             if attempt in surplus or attempt.is_expired(self._clock()):
                 self.try_close(attempt, AttemptState.ABANDONED, fail("attempt-expired").failure)
@@ -91,14 +91,14 @@ def cookie_name(attempt_id: str) -> str:
 
 
 def new_binding() -> tuple[str, str]:
-    """A new secret for the cookie, and what the store keeps of it: a hash. The secret has 256
-    random bits, so the hash needs no key."""
+    """A new secret for the cookie, and its hash for the store. The secret has 256 random bits, so
+    the hash needs no key."""
     value = secrets.token_urlsafe(32)
     return value, _hash(value)
 
 
 def is_bound(attempt: Attempt, value: str) -> bool:
-    """Whether `value` is the secret given out for `attempt`; an empty one never is."""
+    """Whether `value` is the secret of `attempt`; an empty one never is."""
     return bool(value) and hmac.compare_digest(attempt.binding, _hash(value))
 
 

@@ -1,8 +1,8 @@
-"""What came back from the accounts server, judged before anything is done with it.
+"""Check what the accounts server sent back, before it is used.
 
-An `AuthorizationResponse` is made here and nowhere else: whoever holds one knows that its code
-answers this attempt and which row of the table of data centres it may be posted to. Everything in
-a callback is foreign text; it is compared and never used as an address.
+Only `check_callback` creates an `AuthorizationResponse`: its code belongs to the attempt and may be
+posted to its data center. The parameters of a callback are untrusted: they are compared, and never
+used as URLs.
 """
 
 import re
@@ -19,10 +19,10 @@ from wizard.zoho import DataCenter, Zoho
 Parameters = Sequence[tuple[str, str]]
 
 MAX_ERROR_CHARACTERS = 80
-"""Characters of somebody else's error word that we keep; Zoho's longest has some thirty."""
+"""How much of an error code is kept; Zoho's longest has about thirty characters."""
 
 MAX_PASTE_CHARACTERS = 8_000
-"""Characters; browsers and servers cut addresses at about that length."""
+"""Browsers and servers limit URLs to about that length."""
 
 _CODE = re.compile(r"[\x21-\x7e]{8,512}")
 
@@ -31,15 +31,15 @@ _FAILURE_CODES = {"access_denied": "access-denied", "no_org": "no-organization"}
 
 @dataclass(frozen=True)
 class AuthorizationResponse:
-    """A code that answers an attempt, and the data centre that may be given it."""
+    """An authorization code for an attempt, and the data center it may be posted to."""
 
     code: str = field(repr=False)
     data_center: DataCenter
 
 
 def unique_parameters(params: Parameters) -> dict[str, str]:
-    """The parameters by name; raises ``callback-repeated-parameter`` when one comes twice, since
-    two readers of such an address may believe two different things."""
+    """The parameters by name; raises ``callback-repeated-parameter`` if one is repeated, because
+    two readers of such a URL may use different values."""
     found: dict[str, str] = {}
     for name, value in params:
         if name in found:
@@ -51,10 +51,10 @@ def unique_parameters(params: Parameters) -> dict[str, str]:
 
 
 def check_callback(params: dict[str, str], attempt: Attempt, zoho: Zoho) -> AuthorizationResponse:
-    """Judge the parameters of a callback whose ``state`` was found and redeemed.
+    """Check the parameters of a callback whose ``state`` was redeemed.
 
-    Raises the refusal that Zoho sent (``access-denied``, ``no-organization``,
-    ``callback-error``), ``issuer-mismatch`` or ``callback-without-code``.
+    Raises Zoho's error (``access-denied``, ``no-organization``, ``callback-error``),
+    ``issuer-mismatch`` or ``callback-without-code``.
     """
     if "error" in params:
         ours = (attempt.oauth_state, attempt.code_verifier, params.get("code", ""))
@@ -69,8 +69,8 @@ def check_callback(params: dict[str, str], attempt: Attempt, zoho: Zoho) -> Auth
 
 
 def _data_center_of(params: dict[str, str], attempt: Attempt, zoho: Zoho) -> DataCenter:
-    """The row of the table that `params` name; both of the pair or neither, compared byte for
-    byte. The row in which the attempt began must still be what it was then."""
+    """The data center that `params` name, by both parameters or neither, compared byte for byte.
+    The endpoints of the one in which the attempt began must not have changed since."""
     mismatch = fail("issuer-mismatch", name=attempt.connection)
     start = zoho.data_center(attempt.location)
     endpoints = (start.authorization_endpoint, start.token_endpoint)
@@ -90,10 +90,10 @@ def _data_center_of(params: dict[str, str], attempt: Attempt, zoho: Zoho) -> Dat
 
 
 def parse_pasted(text: str, redirect_uri: str) -> list[tuple[str, str]]:
-    """The parameters in what a person pasted: the whole address the browser ended on, its query,
-    or a bare code, after which more of the query may follow.
+    """The parameters in what a user pasted: the URL that the browser ended on, its query, or a code
+    with or without the rest of the query.
 
-    Raises ``paste-not-understood``, or ``paste-not-callback`` for another page's address.
+    Raises ``paste-not-understood``, or ``paste-not-callback`` for the URL of a different page.
     """
     cleaned = "".join(text.split())
     if not cleaned or len(cleaned) > MAX_PASTE_CHARACTERS:
@@ -109,17 +109,21 @@ def parse_pasted(text: str, redirect_uri: str) -> list[tuple[str, str]]:
 
 
 def find_state(text: str) -> str:
-    """The ``state`` in an address that somebody sent; empty where there is none."""
+    """The ``state`` in a URL that someone sent; empty if there is none."""
     query = "".join(text.split()).partition("?")[2]
     return dict(parse_qsl(query)).get("state", "") if len(query) <= MAX_PASTE_CHARACTERS else ""
 
 
 def _parse_address(address: str, redirect_uri: str) -> list[tuple[str, str]]:
     try:
-        parts, wanted = urlsplit(address), urlsplit(redirect_uri)
+        parts, expected = urlsplit(address), urlsplit(redirect_uri)
     except ValueError:
         raise fail("paste-not-understood") from None
-    if (parts.scheme, parts.netloc, parts.path) != (wanted.scheme, wanted.netloc, wanted.path):
+    if (parts.scheme, parts.netloc, parts.path) != (
+        expected.scheme,
+        expected.netloc,
+        expected.path,
+    ):
         raise fail("paste-not-callback", redirect_uri=redirect_uri)
     return parse_qsl(parts.query, keep_blank_values=True)
 
@@ -130,20 +134,20 @@ VERDICT_KINDS = frozenset(
         *(FailureKind.AUTHORIZATION, FailureKind.LIMIT, FailureKind.UNTRUSTED, FailureKind.UNKNOWN),
     }
 )
-"""Kinds of failures after which no token can exist. After any other that was sent, one may."""
+"""Kinds of failures of an exchange after which no token was issued. After others, one may be."""
 
 
 def is_verdict(failure: Failure) -> bool:
-    """Whether Zoho answered an exchange so that no token can exist."""
-    # Zoho says that it had an error of its own in an explicit OAuth error.
+    """Whether Zoho's answer to an exchange means that no token was issued."""
+    # Zoho reports its own errors as an OAuth error, too.
     return failure.kind in VERDICT_KINDS or failure.code == "general-error"
 
 
 def classify_exchange_failure(
     failure: Failure, client: Client, data_center: DataCenter, details: Mapping[str, str]
 ) -> tuple[AttemptState, Failure]:
-    """The end of an attempt whose one POST failed, and the failure named by what it means here:
-    an unknown client in a foreign data centre is a switch in the console that is off."""
+    """The final state of an attempt whose POST failed, and the failure with a more specific code.
+    An unknown client in a data center other than its own means that multi-DC is off there."""
     code, failure_details = failure.code, {**details, **failure.details}
     state = AttemptState.FAILED
     if failure.sent and not is_verdict(failure):

@@ -1,4 +1,4 @@
-"""Begin an authorization, complete it, and decide about one that reaches another account."""
+"""Begin and complete authorizations; accept or discard a grant for a different account."""
 
 import secrets
 from collections.abc import Mapping
@@ -39,13 +39,13 @@ from wizard.zoho import DataCenter, Zoho
 
 @dataclass(frozen=True)
 class StartedAttempt:
-    """An attempt, the URL to send the browser to, and what binds the two."""
+    """An attempt, the URL for the browser, and the cookie that binds them."""
 
     attempt: Attempt
     url: str
     cookie_name: str
     cookie_value: str = field(repr=False)
-    """For a browser's cookie; a terminal keeps it as its binding secret."""
+    """The binding secret: a browser gets it as a cookie, a terminal keeps it."""
 
 
 @dataclass(frozen=True)
@@ -95,12 +95,12 @@ class AuthorizationService:
     ) -> StartedAttempt:
         """Begin an attempt for connection `name` at its client's own data center.
 
-        The client's redirect URI is used unless `redirect_uri` is given. `force` goes on although
-        the user has nearly as many refresh tokens as Zoho keeps, or a rate limit is in the way.
+        The client's redirect URI is used unless `redirect_uri` is given. `force` ignores a rate
+        limit, and that the user has nearly as many refresh tokens as Zoho keeps.
         `additional_scope` becomes part of the connection when the new grant is verified.
 
         Raises ``unknown-connection``, ``self-client``, ``missing-secret``, ``codes-budget``,
-        ``throttled``, ``refresh-tokens-budget``. Nothing is stored then.
+        ``throttled``, ``refresh-tokens-budget``; then nothing was stored.
         """
         connection = self._store.connections.get(name)
         client = self._store.clients.get(connection.client_id)
@@ -170,26 +170,26 @@ class AuthorizationService:
     def complete(self, params: Parameters, cookies: Mapping[str, str]) -> CompletedAttempt:
         """Complete an attempt with the parameters of a callback and the browser's cookies.
 
-        A callback that isn't ours raises, nothing is exchanged: ``callback-repeated-parameter``,
-        ``callback-without-state``, ``callback-unknown-state``, ``callback-wrong-browser``, and
-        ``callback-repeated`` for one that was redeemed and now comes without its cookie. After that
-        every result is returned and stored, failures included.
+        Raises ``callback-repeated-parameter``, ``callback-without-state``,
+        ``callback-unknown-state``, ``callback-wrong-browser``, or ``callback-repeated`` for one
+        that was redeemed and comes again without its cookie. Any later failure is stored and
+        returned.
         """
         found = unique_parameters(params)
         attempt = self._attempts.find(found.get("state", ""))
         value = cookies.get(cookie_name(attempt.id), "")
         if not value and attempt.state is not AttemptState.REDIRECTED:
-            # A browser that has finished was told to forget its cookie.
+            # The cookie is removed when an attempt is complete.
             raise fail("callback-repeated", name=attempt.connection)
         self._require_bound(attempt, AttemptMode.BROWSER, value)
         return self._redeem_state(attempt, found)
 
     def complete_pasted(self, attempt_id: str, binding: str, text: str) -> CompletedAttempt:
-        """Complete an attempt that this process began with what the person pasted: the URL that the
-        browser ended on, or only the code, which PKCE protects.
+        """Complete an attempt of this process with what the user pasted: the URL that the browser
+        ended on, or only the code, which PKCE protects.
 
-        Raises ``paste-not-understood``, ``paste-not-callback`` (the attempt still waits then), and
-        for a URL as `complete` does.
+        Raises ``paste-not-understood`` or ``paste-not-callback`` (the attempt still waits), and as
+        `complete` does.
         """
         attempt = self._store.attempts.get(attempt_id)
         found = unique_parameters(parse_pasted(text, attempt.redirect_uri))
@@ -200,9 +200,8 @@ class AuthorizationService:
         return self._redeem_state(attempt, found)
 
     def complete_forwarded(self, text: str) -> CompletedAttempt:
-        """Complete an attempt whose link was forwarded, with the URL that the other person's
-        browser ended on. It is bound to this data directory, which alone has the verifier and the
-        client secret.
+        """Complete an attempt whose link was forwarded, with the URL that the account owner's
+        browser ended on. It is bound to this data directory, the only one with the verifier.
 
         Raises ``callback-without-state``, ``callback-unknown-state``, ``callback-wrong-browser``
         for an attempt that wasn't forwarded, and as `complete_pasted` does.
@@ -251,19 +250,19 @@ class AuthorizationService:
             )
 
     def _repeated_callback(self, attempt: Attempt) -> CompletedAttempt:
-        """A reload, the Back button or a second tab: change nothing, show the state."""
+        """After a reload, the Back button or in a second tab: return the current state."""
         failure = fail("callback-repeated", name=attempt.connection).failure
         return CompletedAttempt(
             self._store.attempts.get(attempt.id), attempt.connection, failure=failure
         )
 
     def _check_and_exchange(self, attempt: Attempt, params: dict[str, str]) -> CompletedAttempt:
-        """The ``state`` is redeemed: from here on every failure ends the attempt."""
+        """Check the parameters and exchange the code. Every failure ends the attempt."""
         client = self._store.clients.get(attempt.client_id)
         try:
             response = check_callback(params, attempt, self._zoho)
             self._client_requests.secret_for(client, response.data_center.location)
-            with self._store.database.reserve_space():  # an intent must be possible to carry out
+            with self._store.database.reserve_space():  # store no intent if the grant can't be
                 pass
             self._attempts.advance(attempt, AttemptState.EXCHANGE_INTENT)
         except Conflict:
@@ -294,7 +293,7 @@ class AuthorizationService:
     def _store_grant(
         self, attempt: Attempt, token: TokenResponse, refresh_token: str, data_center: DataCenter
     ) -> CompletedAttempt:
-        """Commit the grant. Nothing else happens between Zoho's answer and this."""
+        """Commit the grant right after Zoho's answer."""
         grant = self._store.grants.add(
             attempt.connection,
             attempt.client_id,
@@ -319,24 +318,24 @@ class AuthorizationService:
             self._store.attempts.get(attempt.id), attempt.connection, failure=failure
         )
 
-    # attempts that end otherwise
+    # attempts that end without a callback
 
     def abandon(self, attempt_id: str, failure: Failure | None = None) -> None:
-        """Close an attempt that still waits for its consent: nobody goes on with it, or a page at
-        Zoho from which no browser returns has shown `failure`."""
+        """Close an attempt that still waits for its consent: the user gave up, or a page at Zoho
+        that never redirects back has shown `failure`."""
         attempt = self._store.attempts.get(attempt_id)
         if attempt.state is AttemptState.REDIRECTED:
             target_state = AttemptState.FAILED if failure else AttemptState.ABANDONED
             self._attempts.try_close(attempt, target_state, failure)
 
     def close_interrupted(self) -> None:
-        """Close attempts whose process died after the callback. Call it at the start."""
+        """Close attempts whose process died after the callback. Call it at startup."""
         self._attempts.close_interrupted()
 
-    # grants that reach another account or organization, or less
+    # mismatched grants
 
     def accept(self, name: str, generation: int) -> Grant:
-        """Make a mismatched grant current, because the person says so.
+        """Make a mismatched grant current, as the user decided.
 
         Raises ``nothing-to-decide``, or ``not-verified`` if it wasn't verified.
         """

@@ -1,9 +1,9 @@
-"""Delivery: write a connection's credentials where the programs that use them read them.
+"""Write a connection's credentials where other programs read them.
 
-A destination is described once, previewed before the first write, and from then on gets the current
-grant. *Delivered* (written and read back) and *in use* (the reload command succeeded) are two
-states. The previous version is kept, sealed in the store, for an undo.
+A destination is described once, previewed before the first write, and then gets each new current
+grant. It is *delivered* when it was written and read back, and *in use* when its reload command
+succeeded. The previous version is kept, encrypted, for an undo.
 
-There are four file formats, and commands that take the credentials on stdin. Everything else about
-a program is a profile, a row of data. Import from the modules.
+There are four file formats, and commands that take the credentials on stdin. A profile in
+`profiles.toml` has the rest about a program. Import from the modules.
 """

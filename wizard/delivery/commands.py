@@ -1,7 +1,7 @@
-"""Commands that take credentials on stdin, and commands that make a program read what it was given.
+"""Run the user's commands: those that take credentials on stdin, and reload commands.
 
-Nothing secret is in the argument vector or the environment of either. A command has a time and a
-bounded voice; what it says on stderr is masked before anybody sees it.
+Their arguments and environment contain no secrets. They have a timeout. Only the end of stderr is
+kept, with secrets masked.
 """
 
 import os
@@ -19,19 +19,14 @@ from wizard.credential_formats import MASK
 from wizard.errors import fail
 from wizard.transport.redaction import writings
 
-COMMAND_TIMEOUT_SECONDS = 90.0  # systemd gives a service as long to start or stop by default
-MAX_STDERR_CHARACTERS = (
-    2_000  # characters of stderr: its last lines, where commands say what failed
-)
-_MAX_STDERR_BYTES = 4 * MAX_STDERR_CHARACTERS  # bytes; a character has at most four
+COMMAND_TIMEOUT_SECONDS = 90.0  # as systemd's default for starting or stopping a service
+MAX_STDERR_CHARACTERS = 2_000  # the last ones
+_MAX_STDERR_BYTES = 4 * MAX_STDERR_CHARACTERS  # a character has at most four
 _CHUNK_BYTES = 4096
-_STDERR_TIMEOUT_SECONDS = (
-    1.0  # a command that ended may have left children that hold its stderr open
-)
-
+_STDERR_TIMEOUT_SECONDS = 1.0  # children of a finished command may keep stderr open
 
 _QUOTED = re.compile(r"""'[^']*'|"(?:[^"\\]|\\.)*"|\\.""", re.DOTALL)
-"""What a shell would take as it stands, or nearly so: within double quotes it expands."""
+"""What a shell takes literally, except for expansions within double quotes."""
 _SHELL_SYNTAX = re.compile(
     r"""
       ^\s*[A-Za-z_]\w*\+?=                     # a variable for the command
@@ -44,7 +39,7 @@ _SHELL_SYNTAX = re.compile(
     """,
     re.VERBOSE,
 )
-"""Whatever a shell acts on outside of quotes, by POSIX.1-2017, Shell Command Language."""
+"""What a shell acts on outside of quotes (POSIX.1-2017, Shell Command Language)."""
 _LINE_CONTINUATION = "\\\n"
 _LINE_BREAK = "line break"
 _EXPANSION = re.compile(r"(?<!\\)(?:`|\$\(|\$[{A-Za-z_])")
@@ -52,8 +47,8 @@ _SHELL_OPTION = re.compile(r"(?<!\S)-\w*c\s+$")  # sh -c "…": that shell expan
 
 
 def resolve_command(command_line: str, environment: Mapping[str, str]) -> str:
-    """The command line with its program found; a program by relative path becomes absolute,
-    because a timer stands in another directory.
+    """Check a command line; a relative path of its program becomes absolute, because a timer runs
+    in a different directory.
 
     Raises ``command-not-understood`` for unbalanced quotes or nothing, ``command-needs-shell``
     for syntax that only a shell acts on, ``command-missing``.
@@ -74,8 +69,8 @@ def resolve_command(command_line: str, environment: Mapping[str, str]) -> str:
 
 
 def shell_syntax(line: str) -> str:
-    """The first piece of `line` that only a shell acts on, such as ``>>``; empty if there is none.
-    No shell runs these commands: such a piece would reach the program as an argument. Pure."""
+    """The first part of `line` that only a shell acts on, such as ``>>``; empty if there is none.
+    Commands run without a shell, so the program would get it as an argument."""
     line = line.strip()
     for quoted in _QUOTED.finditer(line):
         if quoted.group() == _LINE_CONTINUATION:
@@ -97,14 +92,14 @@ def run_command(
     secrets: Iterable[str] = (),
     timeout_seconds: float = COMMAND_TIMEOUT_SECONDS,
 ) -> None:
-    """Run a command to its end without a shell, with `given` on its stdin.
+    """Run a command without a shell, with `stdin_text` on its stdin, and wait for its end.
 
-    Raises ``command-missing``, ``command-failed`` with its exit code, ``command-timeout`` after
-    `patience` seconds; both with the end of its stderr, in which `secrets` are masked.
+    Raises ``command-missing``; ``command-failed`` with its exit code, and ``command-timeout``, both
+    with the end of its stderr, in which `secrets` are masked.
     """
     words = shlex.split(command_line)
     try:
-        process = subprocess.Popen(  # noqa: S603 - the person's own command, and no shell
+        process = subprocess.Popen(  # noqa: S603 - the user's own command, without a shell
             words,
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
@@ -134,7 +129,7 @@ def run_command(
 
 
 class _StderrReader:
-    """The end of what a command says; the rest is read and dropped, so that it never blocks."""
+    """Reads a command's stderr in a thread, so that it never blocks, and keeps the end."""
 
     def __init__(self, stream: IO[bytes] | None) -> None:
         self._stream = stream
@@ -144,18 +139,18 @@ class _StderrReader:
         self._thread.start()
 
     def masked_tail(self, secrets: Iterable[str]) -> str:
-        """The last lines, without the secrets, whichever way a program spells them."""
+        """The last lines, with `secrets` masked in every encoding."""
         self._thread.join(_STDERR_TIMEOUT_SECONDS)
         text = self._tail.decode(errors="replace")
         known = {each for secret in secrets if secret for each in writings(secret)}
-        for each in sorted(known, key=len, reverse=True):  # one may be a part of another
+        for each in sorted(known, key=len, reverse=True):  # one may be part of another
             text = re.sub(re.escape(each), MASK, text, flags=re.IGNORECASE)
-        if self._is_truncated:  # half a secret may stand where the rest was dropped
+        if self._is_truncated:  # the text may begin within a secret
             text = text[max(map(len, known), default=0) :]
         return text.strip()[-MAX_STDERR_CHARACTERS:] or "nothing"
 
     def _read(self) -> None:
-        with suppress(OSError, ValueError):  # closed under our hands: nobody listens any more
+        with suppress(OSError, ValueError):  # closed by the other thread
             while self._stream and (chunk := os.read(self._stream.fileno(), _CHUNK_BYTES)):
                 self._is_truncated |= len(self._tail) + len(chunk) > _MAX_STDERR_BYTES
                 self._tail = (self._tail + chunk)[-_MAX_STDERR_BYTES:]
@@ -167,12 +162,12 @@ def _write_stdin(stdin: IO[bytes] | None, text: str) -> None:
     try:
         with stdin:
             stdin.write(text.encode())
-    except BrokenPipeError:  # it reads no stdin; its exit code says whether that is well
+    except BrokenPipeError:  # it doesn't read stdin; its exit code decides
         return
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
-    """End the command with all that it started."""
+    """Kill the command and its children."""
     if os.name == "posix":
         os.killpg(process.pid, signal.SIGKILL)
     else:

@@ -1,8 +1,7 @@
-"""A file of another program: looked at, and replaced whole or not at all.
+"""Read and atomically replace a file of another program.
 
-Everything happens within its directory, opened once, so that nobody can replace the directory
-meanwhile. The new version is a private file that is renamed over the old one: readers see one
-version or the other. Nothing is written through a link.
+The directory is opened once, so that no one can replace it meanwhile. The new version is a private
+file that is renamed over the old one. Nothing is written through a link.
 """
 
 import errno
@@ -17,47 +16,47 @@ from wizard.delivery.formats import FormatError
 from wizard.errors import Conflict, WizardError, fail
 from wizard.model import Failure
 
-MAX_FILE_BYTES = 1024 * 1024  # bytes; credentials stand in small files, so this is something else
+MAX_FILE_BYTES = 1024 * 1024  # files with credentials are small
 TEMPORARY_SUFFIX = ".zoho-wizard"
-"""Ends the name of a version that is being written. Always the same, so that what a killed process
-left behind goes with the next delivery."""
+"""Suffix of the new version until it is renamed. Always the same, so that the next delivery removes
+what a killed process left."""
 _NO_FOLLOW_FLAG = getattr(os, "O_NOFOLLOW", 0)
 _DISK_FULL_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @dataclass(frozen=True)
 class FileSnapshot:
-    """A file as it was found; `text` is None where there is none yet."""
+    """A file as it was read; `text` is None if it doesn't exist."""
 
     text: str | None = field(default=None, repr=False)
     mode: int = files.FILE_MODE
     owner: tuple[int, int] | None = None
     version: tuple[int, ...] = ()
-    """Changes whenever somebody writes or replaces the file."""
+    """Changes whenever the file is written or replaced."""
 
 
 @dataclass(frozen=True)
 class _DirectoryEntry:
-    """A name within a directory that is held open; without directory handles, a whole path."""
+    """A name in an open directory; on systems without directory descriptors, a full path."""
 
     name: str
     directory_fd: int | None
 
 
 def read_file(path: str) -> FileSnapshot:
-    """The file at `path`.
+    """Read the file at `path`.
 
     Raises ``destination-no-directory``, ``destination-directory``, ``destination-symlink``,
     ``destination-not-file``, ``destination-not-ours``, ``destination-open-directory``,
-    ``destination-too-large``, ``destination-broken`` for what is no text, and
-    ``destination-unwritable`` where the system does not let us.
+    ``destination-too-large``, ``destination-broken`` if it isn't UTF-8, and
+    ``destination-unwritable`` for other errors of the system.
     """
     with _translate_errors(path), _open_directory(path) as entry:
         return _read_entry(path, entry)
 
 
 def other_owner(snapshot: FileSnapshot) -> str:
-    """Who owns a file that belongs to somebody else than us; empty where it is ours."""
+    """The owner of a file of a different user; empty if it is our own."""
     if snapshot.owner is None or os.name != "posix" or snapshot.owner[0] == os.geteuid():
         return ""
     import pwd  # not on every system
@@ -69,10 +68,8 @@ def other_owner(snapshot: FileSnapshot) -> str:
 
 
 def replace_file(path: str, text: str, expected: FileSnapshot) -> FileSnapshot:
-    """Put `text` in the place of what was `expected` there; returns what is read back.
-
-    Raises as `look` does, ``destination-full``, and `Conflict` where the file is another by now.
-    """
+    """Replace the `expected` version by `text`; returns what is read back. Raises as `read_file`
+    does, ``destination-full``, and `Conflict` if the file has changed meanwhile."""
     with _translate_errors(path), _open_directory(path) as entry:
         _require_unchanged(path, entry, expected)
         is_root = os.name == "posix" and os.geteuid() == 0
@@ -88,8 +85,8 @@ def replace_file(path: str, text: str, expected: FileSnapshot) -> FileSnapshot:
 
 
 def restore_file(path: str, text: str | None, expected: FileSnapshot) -> FileSnapshot:
-    """Put an earlier version back in the place of what is `expected` there; None: there was no
-    file, and there is none afterwards. Raises as `replace` does."""
+    """Replace the `expected` version by a previous one; None: remove the file. Raises as
+    `replace_file` does."""
     if text is not None:
         return replace_file(path, text, expected)
     with _translate_errors(path), _open_directory(path) as entry:
@@ -173,6 +170,6 @@ def _decode(path: str, content: bytes) -> str:
 
 
 def format_failure(path: str, error: FormatError) -> WizardError:
-    """The failure that tells where in `path` the text is broken."""
+    """The failure with the place in `path` that isn't valid."""
     line, column = str(error.line), str(error.column)
     return fail("destination-broken", target=path, line=line, column=column, reason=error.reason)

@@ -1,7 +1,7 @@
 """File formats that credentials are written in: ``.env``, JSON, INI and the SDKs' CSV.
 
-A format reads and writes text. It knows neither files nor Zoho. A field's name with a dot leads
-into a value that is an object of its own (``token.refresh_token``).
+A format reads and writes text and does no I/O. A dot in a field's name leads into a nested object
+(``token.refresh_token``).
 """
 
 import csv
@@ -15,15 +15,15 @@ from typing import Any
 from dotenv.parser import Binding, parse_stream
 
 EntryPath = tuple[str, ...]
-"""Where an entry stands: ``()`` for the whole file, ``("crm",)`` for a section or a row,
-``("mcpServers", "zoho", "env")`` for an object within objects."""
+"""The path of an entry: ``()`` for the whole file, ``("crm",)`` for a section or a row,
+``("mcpServers", "zoho", "env")`` for a nested object."""
 
 Fields = Mapping[str, str]
 Entries = dict[EntryPath, dict[str, str]]
 
 
-class Unwritable(Exception):
-    """A value that a file of this shape cannot hold so that all its readers read the same."""
+class UnwritableValueError(Exception):
+    """A value that the format can't represent the same way for all its readers."""
 
     def __init__(self, name: str) -> None:
         super().__init__(f"the value of {name} cannot be written")
@@ -31,7 +31,7 @@ class Unwritable(Exception):
 
 
 class FormatError(Exception):
-    """A text that is not of its shape; line and column count from 1."""
+    """A text isn't in its format; line and column count from 1."""
 
     def __init__(self, line: int, column: int, reason: str) -> None:
         super().__init__(reason)
@@ -42,24 +42,22 @@ class FormatError(Exception):
 
 @dataclass(frozen=True)
 class FileFormat:
-    """One file format: a pair of pure functions."""
+    """One file format, as two pure functions."""
 
     read: Callable[[str], Entries]
     """Every entry in a text. Raises `FormatError`."""
     write: Callable[[str, EntryPath, Fields], str]
-    """The text with one entry changed or added, everything else unchanged. Raises `FormatError`
-    and `Unwritable`."""
+    """The text with one entry changed or added. Raises `FormatError`, `UnwritableValueError`."""
 
 
 # --- .env files -----------------------------------------------------------------------------------
 #
-# Read with python-dotenv's own parser. People also source these files into a shell, so a value is
+# Read with python-dotenv's own parser. People also source these files in a shell, so values are
 # written so that both read the same. Other lines stay unchanged, byte for byte.
 
 _BLANK = r"[^\S\r\n]"
 MAX_CONSECUTIVE_BLANKS = 200
-"""In a row, wider than anybody aligns comments: python-dotenv takes the square of it in time, and
-the file belongs to somebody else."""
+"""More than any aligned comment needs. The time of python-dotenv grows with its square."""
 _TOO_MANY_BLANKS = re.compile(rf"(?<!{_BLANK}){_BLANK}{{{MAX_CONSECUTIVE_BLANKS + 1}}}")
 _NAME = rf"{_BLANK}*(?:export{_BLANK}+)?(?:'[^']+'|[^=\#\s]+)?{_BLANK}*"
 _BINDING = re.compile(
@@ -69,22 +67,21 @@ _BINDING = re.compile(
 )
 _VALID_PREFIX = re.compile(rf"{_NAME}=?{_BLANK}*")
 _QUOTABLE = re.compile(r"(?:(?!\$\{)[^'\\])*")
-"""Between single quotes a shell takes everything as it is; python-dotenv reads escapes there, and
-puts variables in the place of ``${…}``."""
+"""In single quotes, a shell takes everything literally, but python-dotenv reads escapes and expands
+``${…}``."""
 _UNQUOTED = re.compile(r"[A-Za-z0-9_./:@,+%=-]*")
 
 
 def _read_dotenv(text: str) -> Entries:
-    """The one entry of the file; of a name given twice the last value counts, as for readers."""
+    """The one entry of the file; the last value of a repeated name counts."""
     return {(): {each.key: each.value or "" for each in _bindings(text) if each.key}}
 
 
 def _write_dotenv(text: str, entry_path: EntryPath, fields: Fields) -> str:
-    """Values in place where their names stand already, the others at the end. Raises
-    `Unwritable`."""
+    """Replace values in place, and append missing fields. Raises `UnwritableValueError`."""
     for name, value in fields.items():
         if not _QUOTABLE.fullmatch(value) or not value.isprintable():
-            raise Unwritable(name)
+            raise UnwritableValueError(name)
     lines, missing = [], dict(fields)
     for each in _bindings(text):
         if each.key is not None and each.key in fields:
@@ -109,7 +106,7 @@ def _bindings(text: str) -> Iterator[Binding]:
 
 
 def _format_error(binding: Binding) -> FormatError:
-    """Where the parser gave up: it tells the line, the column is where sense ends in it."""
+    """The place of a parser error; the column is after the valid part of the line."""
     text = binding.original.string
     start = len(text) - len(text.lstrip("\r\n \t"))
     line = binding.original.line + text.count("\n", 0, start)
@@ -130,20 +127,20 @@ def _quote(value: str) -> str:
     return value if _UNQUOTED.fullmatch(value) else f"'{value}'"
 
 
-# --- JSON files: an entry is an object at any depth; order and indentation stay -------------------
+# --- JSON files: an entry is an object at any depth; order and indentation are kept ---------------
 
 _INDENTED = re.compile(r"^\s*[{\[]\s*?\n(?P<blanks>[ \t]+)")
 
 
 def _read_json(text: str) -> Entries:
-    """Every object in the file, by the keys that lead to it."""
+    """Every object in the file, by its path of keys."""
     found: Entries = {}
     _collect_entries(_parse(text), (), found)
     return found
 
 
 def _write_json(text: str, entry_path: EntryPath, fields: Fields) -> str:
-    """The file with the entry at `spot` changed, or made with the objects that lead to it."""
+    """Change the entry at `entry_path`, or create it with its parents."""
     document = _parse(text)
     entry = _object_at(document, entry_path)
     for name, value in fields.items():
@@ -197,14 +194,14 @@ def _leaves(node: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]
 
 # --- INI files such as rclone's: sections of `key = value` lines ----------------------------------
 #
-# configparser would lose the comments and the case of the keys, so lines are edited in place. A
-# field with a dot leads into a value that is JSON: rclone keeps its token like that.
+# configparser would lose comments and the case of keys, so lines are edited in place. A dot in a
+# field's name leads into a value that is JSON, as rclone's token.
 
 _ENCRYPTED_PREFIX = "RCLONE_ENCRYPT"
 
 
 def _read_ini(text: str) -> Entries:
-    """Every section, by its name; a value that is JSON by its members alone."""
+    """Every section by its name; a JSON value is represented only by its members."""
     found: Entries = {}
     for section, values in _sections(text).items():
         entry = found.setdefault((section,), {})
@@ -217,10 +214,10 @@ def _read_ini(text: str) -> Entries:
 
 
 def _write_ini(text: str, entry_path: EntryPath, fields: Fields) -> str:
-    """The file with its section changed in place, or added at the end. Raises `Unwritable`."""
+    """Change the section in place, or append it. Raises `UnwritableValueError`."""
     for each, value in fields.items():
         if not value.isprintable() or value != value.strip("\"`' "):
-            raise Unwritable(each)
+            raise UnwritableValueError(each)
     name = entry_path[0]
     wanted = _merge_nested(_sections(text).get(name, {}), fields)
     lines, last = [], -1
@@ -248,7 +245,7 @@ def _sections(text: str) -> dict[str, dict[str, str]]:
 
 
 def _merge_nested(current: Fields, fields: Fields) -> dict[str, str]:
-    """`fields` with those that lead into one value put together in it."""
+    """`fields` with those of one JSON value merged into it."""
     wanted: dict[str, str] = {}
     for name, value in fields.items():
         key, dot, inner = name.partition(".")
@@ -268,7 +265,7 @@ def _json_members(value: str) -> dict[str, object]:
 
 
 def _parsed_lines(text: str) -> list[tuple[str, str, str, str]]:
-    """Each line with the section it stands in, and its key and value where it has them."""
+    """For each line: its section, key, value (empty if none) and text."""
     found, section = [], ""
     for number, line in enumerate(text.splitlines(keepends=True), start=1):
         key = value = ""
@@ -292,31 +289,31 @@ def _section_name(line: str) -> str:
 
 
 def _key_and_value(line: str) -> tuple[str, str]:
-    """Key and value, parted by the first ``=`` or ``:``; no key where there is neither."""
+    """Key and value, split at the first ``=`` or ``:``; both empty if there is none."""
     ends = [place for sign in "=:" if (place := line.find(sign)) >= 0]
     return (line[: min(ends)].rstrip(), line[min(ends) + 1 :].lstrip()) if ends else ("", "")
 
 
 # --- The `FileStore` of Zoho's SDKs: a header row, then one row for each token --------------------
 #
-# The SDKs read the columns by position. Python's SDK quotes what needs quoting, Node's splits at
-# commas and newlines, so a value that needs quotes isn't written.
+# The SDKs read columns by position. Python's SDK supports quotes, Node's doesn't, so a value that
+# needs quotes isn't written.
 
 _CELL = re.compile(r'(?:"(?:[^"]|"")*"|[^",]*)(?:,|$)')
 MIN_COLUMNS = 9  # the SDKs before 6.0 had no `api_domain`
 
 
 def _read_csv(text: str) -> Entries:
-    """Every row, by its id."""
+    """Every row by its ID."""
     heading, rows = _table(text)
     return {(row[0],): dict(zip(heading, row, strict=False)) for row in rows}
 
 
 def _write_csv(text: str, entry_path: EntryPath, fields: Fields) -> str:
-    """The file with the row of that id changed, or added at the end. Raises `Unwritable`."""
+    """Change the row with that ID, or append it. Raises `UnwritableValueError`."""
     for name, value in fields.items():
         if not value.isprintable() or "," in value or '"' in value:
-            raise Unwritable(name)
+            raise UnwritableValueError(name)
     heading, rows = _table(text)
     heading += [name for name in fields if name not in heading]
     row = next((row for row in rows if row[0] == entry_path[0]), None)
@@ -355,7 +352,7 @@ def _first_invalid_line(lines: list[str]) -> int:
 
 
 def _invalid_column(line: str) -> int:
-    """The column at which a line stops being cells; beyond its end where it never does."""
+    """The column of the first invalid cell; after the end of the line if there is none."""
     end = 0
     while end < len(line) and (cell := _CELL.match(line, end)):
         end = cell.end()

@@ -1,4 +1,4 @@
-"""Profiles: how each program wants a connection's credentials. Rows of data, and their reader."""
+"""Profiles: how each program reads a connection's credentials. The rows are in `profiles.toml`."""
 
 import difflib
 import tomllib
@@ -7,7 +7,14 @@ from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
 
-from wizard.delivery.formats import FILE_FORMATS, Entries, EntryPath, Fields, FileFormat, Unwritable
+from wizard.delivery.formats import (
+    FILE_FORMATS,
+    Entries,
+    EntryPath,
+    Fields,
+    FileFormat,
+    UnwritableValueError,
+)
 from wizard.errors import fail
 from wizard.model import Client, Grant
 from wizard.zoho import DataCenter
@@ -17,29 +24,30 @@ COMMAND = "command"
 
 @dataclass(frozen=True)
 class FoundEntry:
-    """An entry of a file, understood by a profile."""
+    """An entry of a file that fits a profile."""
 
     entry: str
     values: Mapping[str, str] = field(repr=False)
-    """What it tells: ``client_id``, ``client_secret``, ``refresh_token``, ``data_center`` …"""
+    """As from `credential_values`: ``client_id``, ``refresh_token``, ``data_center`` …"""
 
 
 @dataclass(frozen=True)
 class Profile:
-    """How one program wants credentials."""
+    """How one program reads credentials."""
 
     id: str
     title: str
     file_format: str
     payload_format: str = ""
-    """What a command is given on stdin: ``json`` or ``dotenv``."""
+    """What a command gets on stdin: ``json`` or ``dotenv``."""
     entry_path: EntryPath = ()
     initial_content: str = ""
     fields: Fields = field(default_factory=dict)
     defaults: Fields = field(default_factory=dict)
     reset_fields: Fields = field(default_factory=dict)
     data_center_names: Fields = field(default_factory=dict)
-    """Location to the program's own spelling; empty: it takes every data centre."""
+    """The program's spelling of each data center, by location; empty: it accepts every domain
+    suffix."""
 
     @property
     def is_command(self) -> bool:
@@ -47,37 +55,34 @@ class Profile:
 
     @property
     def is_rewritten_by_program(self) -> bool:
-        """Whether the program writes into the file itself, so that only the refresh token and
-        what it belongs to can be compared."""
+        """Whether the program rewrites the file, so that only the refresh token can be compared."""
         return bool(self.reset_fields)
 
     @property
     def has_named_entries(self) -> bool:
-        """Whether a file holds several entries, each with a name."""
+        """Whether a file can have several entries, each with a name."""
         return any("{entry}" in each for each in (*self.entry_path, *self.defaults.values()))
 
     @property
     def renamable_fields(self) -> tuple[str, ...]:
-        """The names of the fields that a person may rename."""
+        """The names of the fields that the user may rename."""
         return (*self.fields, *self.defaults)
 
     def data_center_name(self, location: str) -> str:
-        """The program's own word for a data centre, empty where it has none of its own.
-
-        Raises ``profile-data-centre`` where the program cannot be used there.
-        """
+        """The program's spelling of a data center; empty if it uses domain suffixes. Raises
+        ``profile-data-centre`` if the program doesn't support the data center."""
         if self.data_center_names and location not in self.data_center_names:
             known = ", ".join(self.data_center_names)
             raise fail("profile-data-centre", program=self.title, location=location, known=known)
         return self.data_center_names.get(location, "")
 
     def required_fields(self, values: Fields, field_names: Fields) -> dict[str, str]:
-        """The fields that are always written, filled, under the names the person chose."""
+        """The fields that are always written, with their values, by the user's names."""
         return _fill_templates(self.fields, values, field_names)
 
     def write(self, text: str | None, values: Fields, field_names: Fields) -> str:
-        """`text` (None: nothing is there yet) with this entry as `facts` want it. Raises
-        `Broken`, and ``destination-value`` where the file cannot hold a value."""
+        """`text` (None: no file yet) with the entry for `values`. Raises `FormatError`, and
+        ``destination-value`` if the format can't represent a value."""
         text = text if text and text.strip() else self.initial_content
         ends = _line_ending(text)
         body = text.replace(ends, "\n")
@@ -90,17 +95,17 @@ class Profile:
             fields |= self.reset_fields
         try:
             written = self._format.write(body, self.entry_path_of(values["entry"]), fields)
-        except Unwritable as error:
+        except UnwritableValueError as error:
             raise fail("destination-value", field=error.name, program=self.title) from None
         return written.replace("\n", ends)
 
     def read(self, text: str, entry: str) -> dict[str, str] | None:
-        """The fields of an entry; None where the text has none of that name. Raises `Broken`."""
+        """The fields of an entry; None if there is no such entry. Raises `FormatError`."""
         return self._entries(text).get(self.entry_path_of(entry))
 
     def find_entries(self, text: str) -> tuple[FoundEntry, ...]:
-        """Every entry in `text` that has a refresh token where this profile keeps it. Raises
-        `Broken`."""
+        """Every entry in `text` with a refresh token in this profile's field. Raises
+        `FormatError`."""
         entries = {
             self._entry_name_at(entry_path): each
             for entry_path, each in self._entries(text).items()
@@ -112,7 +117,8 @@ class Profile:
         )
 
     def values_in(self, fields: Fields) -> dict[str, str]:
-        """What an entry's fields tell; a data centre in the program's spelling as ``location``."""
+        """The values in an entry's fields, by the names of `credential_values`; with the location
+        if the program spells data centers in its own way."""
         values = {
             template.strip("{}"): fields[name]
             for name, template in {**self.fields, **self.defaults}.items()
@@ -125,11 +131,11 @@ class Profile:
         return values
 
     def entry_path_of(self, entry: str) -> EntryPath:
-        """Where the entry of that name stands."""
+        """The path of the entry with that name."""
         return tuple(part.format(entry=entry) for part in self.entry_path)
 
     def token_field(self, field_names: Fields) -> str:
-        """The field that holds the refresh token."""
+        """The field for the refresh token."""
         own = next(name for name, value in self.fields.items() if value == "{refresh_token}")
         return field_names.get(own, own)
 
@@ -138,17 +144,17 @@ class Profile:
         return FILE_FORMATS[self.payload_format or self.file_format]
 
     def _entries(self, text: str) -> Entries:
-        # An empty file has no heading yet, and no entry.
+        # An empty file has no header row.
         return self._format.read(text.replace("\r\n", "\n")) if text.strip() else {}
 
     def _entry_name_at(self, entry_path: EntryPath) -> str | None:
-        """The name of the entry at `spot`; None where none of this profile's can stand there."""
+        """The name of the entry at `entry_path`; None if the path doesn't fit this profile."""
         if len(entry_path) != len(self.entry_path):
             return None
         entry = next(
             (
-                real
-                for real, part in zip(entry_path, self.entry_path, strict=True)
+                name
+                for name, part in zip(entry_path, self.entry_path, strict=True)
                 if part == "{entry}"
             ),
             "",
@@ -157,7 +163,7 @@ class Profile:
 
 
 def profile(profile_id: str) -> Profile:
-    """The profile of that id; raises ``unknown-profile`` with the nearest ids."""
+    """The profile with that ID; raises ``unknown-profile`` with similar IDs."""
     found = profiles().get(profile_id)
     if found is None:
         near = ", ".join(difflib.get_close_matches(profile_id, profiles(), n=3))
@@ -168,7 +174,7 @@ def profile(profile_id: str) -> Profile:
 
 @cache
 def profiles() -> Mapping[str, Profile]:
-    """Every profile by its id, in the order of the table."""
+    """Every profile by its ID, in the order of the table."""
     table = resources.files("wizard.delivery").joinpath("profiles.toml").read_text("utf-8")
     rows = tomllib.loads(table)
     found = {}
@@ -186,12 +192,12 @@ def _fill_templates(templates: Fields, values: Fields, field_names: Fields) -> d
 
 
 def _line_ending(text: str) -> str:
-    """CRLF where every line ends in it, else LF."""
+    """CRLF if every line ends with it, else LF."""
     return "\r\n" if "\n" in text and text.count("\n") == text.count("\r\n") else "\n"
 
 
 SECRET_NAMES = ("client_secret", "refresh_token")
-"""The facts that are never shown, and masked in what commands say."""
+"""Values that are never shown, and are masked in the stderr of commands."""
 
 
 def credential_values(
@@ -203,10 +209,9 @@ def credential_values(
     entry: str = "",
     data_center_name: str = "",
 ) -> dict[str, str]:
-    """Everything a profile may ask for, by name; unknown facts are empty. Holds secrets.
+    """All values that a profile can use, by name; unknown ones are empty. Contains secrets.
 
-    `spelling` is the program's own word for the data centre; most take the end of Zoho's names
-    (``com``, ``eu``, ``com.au``).
+    `data_center_name` is the program's spelling of the data center; by default, the domain suffix.
     """
     organization = next(iter(grant.organizations), None)
     return {

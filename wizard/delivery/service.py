@@ -1,4 +1,4 @@
-"""A connection's credentials, brought to the programs that renew tokens themselves."""
+"""Deliver a connection's credentials to programs that refresh tokens themselves."""
 
 import os
 import re
@@ -30,13 +30,13 @@ from wizard.tokens.client_requests import ClientRequests
 from wizard.zoho import Zoho
 
 _ENTRY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._@+-]{0,62}")
-"""Fit for a section of rclone, a cell of the SDKs and a key of JSON, unquoted in each."""
-_WRITE_LOCK_TIMEOUT_SECONDS = 10.0  # seconds; a small file is written in milliseconds
+"""Valid without quotes as a section of rclone, a cell of the SDKs and a key of JSON."""
+_WRITE_LOCK_TIMEOUT_SECONDS = 10.0
 _FIELD_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,99}")
 
 
 class DeliveryService:
-    """Describes destinations, delivers to them, looks at them, and takes deliveries back."""
+    """Describes and checks destinations, delivers to them, and undoes deliveries."""
 
     def __init__(
         self,
@@ -56,7 +56,7 @@ class DeliveryService:
         self._environment = environment
         self._command_timeout_seconds = command_timeout_seconds
 
-    # describing
+    # describe
 
     def describe(
         self,
@@ -70,10 +70,11 @@ class DeliveryService:
     ) -> Destination:
         """A destination of connection `name`, checked but not stored.
 
-        `target` is a path, or a command line where the profile wants one; `entry` the name of our
-        entry in a file of several (default: the connection's); `names` the fields that go by
-        other names there. Raises ``unknown-connection``, ``unknown-profile``, ``bad-entry``,
-        ``bad-field``, ``destination-taken``, and what `command.settle` raises.
+        `target` is a path, or a command line if the profile is a command. `entry` is the name of
+        the entry in a file with several; by default, the connection's. `field_names` has the fields
+        with different names, by the profile's name. Raises ``unknown-connection``,
+        ``unknown-profile``, ``bad-entry``, ``bad-field``, ``destination-taken``, and what
+        `commands.resolve_command` raises.
         """
         self._store.connections.get(name)
         wanted, field_names = profile(profile_id), dict(field_names or {})
@@ -96,7 +97,7 @@ class DeliveryService:
         return destination
 
     def _require_not_taken(self, destination: Destination) -> None:
-        """Two connections that write the same fields would undo each other for ever."""
+        """Raise ``destination-taken`` if a different connection writes the same fields."""
         for other in self._store.destinations.all():
             same = (other.target, other.entry) == (destination.target, destination.entry)
             if (
@@ -107,8 +108,8 @@ class DeliveryService:
                 raise fail("destination-taken", target=other.target, other=other.connection)
 
     def preview(self, destination: Destination) -> DeliveryPreview:
-        """What delivering the current grant would change. Raises as `deliver` does before
-        anything is written."""
+        """What a delivery of the current grant would change. Raises as `deliver` does before it
+        writes."""
         wanted, grant = profile(destination.profile), self._current_grant(destination.connection)
         values = self._values_for(destination, grant)
         snapshot = (
@@ -136,13 +137,11 @@ class DeliveryService:
             owner=destination_files.other_owner(snapshot),
         )
 
-    # delivering
+    # deliver
 
     def add(self, destination: Destination) -> Destination:
-        """Store a described destination and deliver to it for the first time.
-
-        Raises as `deliver` does; a destination that could not be served is not kept.
-        """
+        """Store a described destination and deliver to it for the first time. Raises as `deliver`
+        does, and then doesn't keep the destination."""
         self.preview(destination)
         added = self._store.destinations.add(destination)
         try:
@@ -153,13 +152,13 @@ class DeliveryService:
             raise
 
     def deliver(self, destination: Destination, grant: Grant | None = None) -> Destination:
-        """Bring a grant (default: the connection's current one) to a destination; returns it as
-        it is now. The reload command, where there is one, then says whether it is in use: if that
-        fails, the destination carries the failure and is delivered all the same.
+        """Deliver a grant (default: the connection's current one) and run the reload command;
+        returns the destination as it is now. If the reload fails, the destination is delivered and
+        has the failure.
 
         Raises ``no-grant``, ``not-verified``, ``refresh-token-rejected``, ``grant-revoked``,
-        ``missing-secret``, ``profile-data-centre``, what `file.look` and `file.replace` raise,
-        ``command-failed``, ``command-timeout``: then the destination holds what it held before.
+        ``missing-secret``, ``profile-data-centre``, what `read_file` and `replace_file` raise,
+        ``command-failed``, ``command-timeout``. The destination then keeps its content.
         """
         try:
             grant = grant or self._current_grant(destination.connection)
@@ -189,13 +188,12 @@ class DeliveryService:
         return self._reload(delivered)
 
     def undo(self, destination: Destination) -> Destination:
-        """Put the version before the last delivery back, and reload; undone twice, it is back.
+        """Restore the version before the last delivery, and reload. A second undo reverses it.
 
-        A file that nobody touched since gets its old content back byte for byte, or goes where
-        there was none. One that its program has written to is given the grant of before, and so is
-        one whose old content has a refresh token that may have been replaced since. Raises
-        ``nothing-to-undo``, ``destination-changed-since`` where neither is possible, and as
-        `deliver` does.
+        A file that wasn't changed since gets its previous content byte for byte, or is removed if
+        there was none. If it was changed, or if the previous refresh token may have rotated, the
+        previous grant is delivered. Raises ``nothing-to-undo``, ``destination-changed-since`` if
+        neither is possible, and as `deliver` does.
         """
         name, before = destination.connection, destination.previous_generation
         is_command = profile(destination.profile).is_command
@@ -220,14 +218,14 @@ class DeliveryService:
         return self._restore(destination, snapshot, grant)
 
     def remove(self, destination: Destination) -> None:
-        """Deliver there no more; what it holds stays, for it is another program's."""
+        """Stop delivering to a destination; its content stays."""
         self._store.destinations.remove(destination.id)
         self._record_event("destination-removed", destination)
 
-    # looking
+    # check
 
     def check(self, destination: Destination) -> DestinationStatus:
-        """How a destination stands now. Nothing is raised for what is found there."""
+        """The status of a destination; failures are in the status."""
         name, wanted = destination.connection, profile(destination.profile)
         if destination.delivered_at is None:
             return DestinationStatus(
@@ -264,13 +262,13 @@ class DeliveryService:
             else status
         )
 
-    # the parts of a delivery
+    # steps of a delivery
 
     def _write(
         self, destination: Destination, values: Mapping[str, str], *, is_new: bool
     ) -> tuple[str | None, str]:
-        """Write, and read back; returns the text before and the digest of what stands now. Where it
-        `is_new` there, what is going to be replaced is written down first."""
+        """Write and read back; returns the previous text and the new digest. For a grant that
+        `is_new` there, stores the intent first."""
         wanted = profile(destination.profile)
         if wanted.is_command:
             stdin_text = wanted.write(None, values, destination.field_names)
@@ -293,8 +291,8 @@ class DeliveryService:
     def _replaced_content(
         self, destination: Destination, snapshot: destination_files.FileSnapshot
     ) -> str | None:
-        """The version that a delivery replaces: what stands there, or what an earlier one replaced
-        that was cut off."""
+        """The version to restore by an undo: the content, or if the last delivery was interrupted,
+        what that replaced."""
         wanted = profile(destination.profile)
         entry = wanted.read(snapshot.text or "", destination.entry) or {}
         token = entry.get(wanted.token_field(destination.field_names))
@@ -346,7 +344,7 @@ class DeliveryService:
 
     @contextmanager
     def _write_lock(self, destination: Destination) -> Iterator[None]:
-        """Two deliveries into one file follow one another: each must see what the other wrote."""
+        """Hold the lock for writing: each delivery must see what the previous one wrote."""
         lock = self._paths.lock_file(":delivery")
         name = destination.connection
         with hold_lock(lock, _WRITE_LOCK_TIMEOUT_SECONDS, "delivery-under-way", name):
@@ -355,7 +353,7 @@ class DeliveryService:
     def _run_command(
         self, destination: Destination, command_line: str, stdin_text: str = ""
     ) -> None:
-        """Run a command; whatever it may know of this connection is masked in what it says."""
+        """Run a command, and mask the secrets of this connection in its stderr."""
         grants = self._store.grants.of_connection(destination.connection)
         clients = [self._store.clients.get(each) for each in {grant.client_id for grant in grants}]
         secrets = {each.refresh_token for each in grants}
@@ -368,7 +366,7 @@ class DeliveryService:
             timeout_seconds=self._command_timeout_seconds,
         )
 
-    # what is known
+    # values
 
     def _current_grant(self, name: str) -> Grant:
         self._store.connections.get(name)
@@ -380,7 +378,7 @@ class DeliveryService:
         return _usable(grant)
 
     def _values_for(self, destination: Destination, grant: Grant) -> dict[str, str]:
-        # Whoever names the grant may have read it before its refresh token was rotated.
+        # The caller may have read the grant before its refresh token rotated.
         grant = self._store.grants.get(grant.connection, grant.generation) or grant
         spelling = profile(destination.profile).data_center_name(grant.location)
         client = self._store.clients.get(grant.client_id)
@@ -410,7 +408,7 @@ def _shares_token_field(one: Destination, other: Destination) -> bool:
 
 
 def _usable(grant: Grant) -> Grant:
-    """`grant` where it can be delivered; raises ``refresh-token-rejected`` or ``grant-revoked``."""
+    """`grant` if it can be delivered; raises ``refresh-token-rejected`` or ``grant-revoked``."""
     if grant.state in (GrantState.NEEDS_REAUTHORIZATION, GrantState.REVOKED):
         code = (
             "refresh-token-rejected"

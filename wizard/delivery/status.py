@@ -1,4 +1,4 @@
-"""What is seen of a destination: a preview of a delivery, and how it stands later. Pure."""
+"""The preview of a delivery, and the status of a destination. Pure functions."""
 
 import hashlib
 from collections.abc import Iterable, Mapping
@@ -11,25 +11,25 @@ from wizard.store import Destination
 
 @dataclass(frozen=True)
 class DestinationStatus:
-    """What was found when a destination was looked at."""
+    """The result of checking a destination."""
 
     destination: Destination
     state: DestinationState
     found_generation: int = 0
-    """The generation found there; 0: none that the connection knows."""
+    """The generation of the refresh token there; 0: unknown or none."""
     changed_fields: tuple[str, ...] = ()
-    """The fields that were edited."""
+    """Fields that someone else changed."""
     failure: Failure | None = None
 
     @property
     def details(self) -> dict[str, str]:
-        """What the words of its state need."""
+        """The placeholders of the state's messages."""
         fields = ", ".join(self.changed_fields)
         return {"generation": str(self.found_generation), "fields": fields}
 
     @property
     def needs_delivery(self) -> bool:
-        """Whether the program there may be using something else than the current grant."""
+        """Whether the program there may not use the current grant."""
         return self.state not in (DestinationState.CURRENT, DestinationState.UNVERIFIABLE)
 
 
@@ -46,23 +46,23 @@ class FieldChange:
 
 @dataclass(frozen=True)
 class DeliveryPreview:
-    """What a delivery would do; nothing was done."""
+    """What a delivery would change."""
 
     destination: Destination
     generation: int
     changes: tuple[FieldChange, ...]
     is_new: bool
-    """Nothing is there yet."""
+    """The file doesn't exist yet."""
     mode: str = ""
-    """The mode the file has now and will not keep, as ``0644``; empty where it is private."""
+    """The file's current mode if the delivery changes it, such as ``0644``; otherwise empty."""
     owner: str = ""
-    """Who owns the file, and will read what is put there, where that is somebody else."""
+    """The file's owner if that is a different user, who can read the new content; else empty."""
 
 
 def field_changes(
     before: Mapping[str, str], after: Mapping[str, str], secrets: Iterable[str]
 ) -> tuple[FieldChange, ...]:
-    """The fields of an entry after a delivery, each against what stood there before."""
+    """The fields of an entry after a delivery, compared with those before it."""
     secrets = tuple(secrets)
     return tuple(
         FieldChange(
@@ -84,7 +84,7 @@ def compare_token(
     grants: tuple[Grant, ...],
     current: Grant | None,
 ) -> DestinationStatus:
-    """Judge the refresh token found at a destination by the grants its connection knows."""
+    """The status by the refresh token found at a destination and the connection's grants."""
     if token is None:
         return DestinationStatus(destination, DestinationState.MISSING)
     found = next((each for each in grants if each.refresh_token == token), None)
@@ -98,7 +98,7 @@ def compare_token(
 
 
 def unseen(destination: Destination, current: Grant | None) -> DestinationStatus:
-    """Judge what a command was given, which cannot be read back."""
+    """The status of a command's destination, which can't be read back."""
     condition = DestinationState.OUT_OF_DATE
     if current is not None and current.generation == destination.generation:
         given = destination.token_digest
@@ -108,15 +108,16 @@ def unseen(destination: Destination, current: Grant | None) -> DestinationStatus
 
 
 def content_digest(text: str) -> str:
-    """Enough to know a file again; its tokens are long and random, so that this tells nothing."""
+    """A digest that recognizes a content or token. Tokens are long and random, so it reveals
+    nothing."""
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def with_write_intent(
     destination: Destination, previous_content: str | None, text: str, token: str
 ) -> Destination:
-    """The destination as it is about to hold `text`, with the refresh token `token`, in the place
-    of `before`."""
+    """The destination with the intent to replace `previous_content` by `text`, which contains the
+    refresh token `token`."""
     return replace(
         destination,
         content_sha256=content_digest(text),
@@ -129,8 +130,8 @@ def with_write_intent(
 def was_interrupted(
     destination: Destination, text: str | None, token: str | None, grants: Iterable[Grant]
 ) -> bool:
-    """Whether `text`, which has our refresh token `token` in its place, is what an `intended`
-    delivery has put there and nobody wrote down: the generation is the one before still."""
+    """Whether `text` with refresh token `token` is from a delivery that was interrupted after the
+    write: its intent is stored, but the generation is still the previous one."""
     return (
         None not in (text, token)
         and content_digest(str(text)) == destination.content_sha256

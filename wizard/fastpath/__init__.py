@@ -1,5 +1,5 @@
-"""What `token NAME` and `run NAME -- CMD` may import: a cached token costs little more than Python.
+"""Serve a cached token in little more time than Python's start.
 
-Apart from this package they use `wizard.paths` and `wizard.locks`, which import nothing expensive
-at module level. A test has the exact list.
+Apart from this package, `token NAME` and `run NAME -- CMD` use only `wizard.paths` and
+`wizard.locks`, which import nothing expensive at module level. A test has the exact list.
 """

@@ -1,16 +1,16 @@
 """AES-256-GCM for short texts.
 
-A key is 36 bytes: a random id of 4 (it names the key inside what it encrypted) and the 256 bits
-themselves. At rest it is one line of base64, 48 characters, which every keyring can hold.
-A ciphertext is ``version (1) | key id (4) | nonce (12) | ciphertext and tag``; the version and the
-key id are authenticated together with the caller's associated data.
+A key has 36 bytes: a random ID of 4, which is part of each ciphertext, and 256 bits. It is stored
+as one line of base64, 48 characters, which every keyring accepts.
+A ciphertext is ``version (1) | key ID (4) | nonce (12) | ciphertext and tag``. The version and the
+key ID are authenticated together with the caller's associated data.
 """
 
 import binascii
 import os
 
 try:
-    # The public import costs twice as much as all the rest of the fast path.
+    # The public import takes twice as long as the rest of the fast path.
     from cryptography.hazmat.bindings._rust import openssl
 
     AESGCM = openssl.aead.AESGCM
@@ -20,14 +20,14 @@ except (ImportError, AttributeError):  # the binding is private and may move
 VERSION = b"\x01"
 KEY_ID_BYTES = 4
 KEY_BYTES = KEY_ID_BYTES + 32
-NONCE_BYTES = 12  # the size AES-GCM is specified for; random, so a key serves 2**32 ciphertexts
+NONCE_BYTES = 12  # as AES-GCM specifies; random, so a key is good for 2**32 ciphertexts
 TAG_BYTES = 16
 _HEADER_BYTES = len(VERSION) + KEY_ID_BYTES
-_MAX_KEY_FILE_BYTES = 256  # a key file has 49 bytes; anything longer is something else
+_MAX_KEY_FILE_BYTES = 256  # a key file has 49
 
 
 def new_key() -> bytes:
-    """A fresh key from the operating system's random source."""
+    """A new random key."""
     return os.urandom(KEY_BYTES)
 
 
@@ -47,12 +47,12 @@ def key_from_text(text: str | bytes) -> bytes:
 def load_key(path: str) -> bytes:
     """Read the key file at ``path``.
 
-    Raises OSError where it can't be read, PermissionError where the group or others may read it,
-    ValueError where it contains no key.
+    Raises OSError if it can't be read, PermissionError if the group or others may read it,
+    ValueError if it contains no key.
     """
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
     try:
-        # Windows keeps no such bits: its access control list is inherited from the profile.
+        # On Windows, the file inherits the access control list of the profile.
         if os.name == "posix" and os.fstat(descriptor).st_mode & 0o077:
             raise PermissionError(f"others may read {path}")
         return key_from_text(os.read(descriptor, _MAX_KEY_FILE_BYTES))
@@ -61,14 +61,14 @@ def load_key(path: str) -> bytes:
 
 
 def encrypt(key: bytes, plaintext: bytes, aad: bytes) -> bytes:
-    """Encrypt ``plaintext`` and bind it to ``aad``, which `decrypt` needs again."""
+    """Encrypt ``plaintext`` with the associated data ``aad``, which `decrypt` needs again."""
     header = VERSION + key[:KEY_ID_BYTES]
     nonce = os.urandom(NONCE_BYTES)
     return header + nonce + bytes(_aes(key).encrypt(nonce, plaintext, header + aad))
 
 
 def decrypt(key: bytes, blob: bytes, aad: bytes) -> bytes:
-    """The plaintext of ``blob``; raises ValueError where a bit of it, of ``aad`` or of the key
+    """The plaintext of ``blob``; raises ValueError if it was changed, or if ``aad`` or the key
     differs."""
     header, sealed = blob[:_HEADER_BYTES], blob[_HEADER_BYTES:]
     if header != VERSION + key[:KEY_ID_BYTES] or len(sealed) < NONCE_BYTES + TAG_BYTES:

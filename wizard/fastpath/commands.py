@@ -1,9 +1,9 @@
 """``token`` and ``run`` from the cached access token, without the rest of the wizard.
 
-A program may ask for its token a hundred times an hour, and waits for our start each time. So this
-reads two small files and decrypts. Where the token is due, one process refreshes it, the long way;
-the others wait for its result here. Whatever is unusual about the arguments, the environment, the
-files or the key goes the long way, too, which explains it.
+A program may need its token a hundred times an hour, so startup must be fast: this only reads two
+small files and decrypts one. If the token is due for a refresh, one process falls back to the full
+program, and the others wait here for its result. Anything unusual about the arguments, environment,
+files or key also falls back, to get a proper error message.
 """
 
 import time
@@ -17,11 +17,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 LOCK_TIMEOUT_SECONDS = 65.0
-"""Time for another process's refresh, with all its retries."""
+"""Enough for another process's refresh with all its retries."""
 POLL_INTERVAL_SECONDS = 0.05
-"""Between two looks at the file; a refresh takes longer."""
 MAX_TTL_SECONDS = 30 * 60
-"""The most that ``--min-ttl`` may ask for: with more, nearly every call would refresh."""
+"""The maximum of ``--min-ttl``: with more, nearly every call would refresh."""
 _UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600}
 
 
@@ -39,17 +38,15 @@ class Request:
     ) -> None:
         self.name = name
         self.min_ttl_seconds = min_ttl_seconds
-        """None: until the token is due for renewal."""
+        """None: until the token is due for a refresh."""
         self.as_json = as_json
         self.command = command
-        """Of ``run``; None: ``token``."""
+        """Of ``run``; None for ``token``."""
 
 
 def execute(arguments: "Sequence[str]", environ: "Mapping[str, str]") -> int | None:
-    """Run a command line; return its exit code, or None where it has to go the long way.
-
-    Returns None also where this process has taken the lock for a refresh.
-    """
+    """Run a command line; return its exit code, or None to fall back to the full program. This
+    process may then have the lock for a refresh."""
     request = parse(arguments)
     if request is None or _has_unknown_setting(environ):
         return None
@@ -68,7 +65,7 @@ def execute(arguments: "Sequence[str]", environ: "Mapping[str, str]") -> int | N
 
 
 def parse(arguments: "Sequence[str]") -> Request | None:
-    """Read the arguments; None for whatever isn't plain."""
+    """Parse the arguments; None to fall back."""
     kind, rest = arguments[0], list(arguments[1:])
     command: list[str] = []
     if kind == "run":
@@ -89,7 +86,7 @@ def parse(arguments: "Sequence[str]") -> Request | None:
         elif word == "--json" and not command:
             as_json = True
         elif word == "--no-input":
-            pass  # nothing here asks anybody
+            pass  # the fast path never prompts
         elif name or word.startswith("-"):
             return None
         else:
@@ -98,8 +95,8 @@ def parse(arguments: "Sequence[str]") -> Request | None:
 
 
 def cached_or_refreshed_token(request: Request, environ: "Mapping[str, str]") -> CachedToken | None:
-    """The cached access token, or the one that another process puts in its place. None: go the
-    long way, perhaps because it is this process's turn to refresh."""
+    """The cached access token, or the one that another process refreshes now. None: fall back,
+    perhaps with the lock, to refresh in this process."""
     name, min_ttl = request.name, request.min_ttl_seconds
     token = cached_token(name, environ, time.time(), min_ttl)
     if token is not None:
@@ -107,7 +104,7 @@ def cached_or_refreshed_token(request: Request, environ: "Mapping[str, str]") ->
     here, end = paths.locate(environ), time.monotonic() + LOCK_TIMEOUT_SECONDS
     lock = here.lock_file(name)
     try:
-        cipher.load_key(here.key_file)  # without it, there is nothing to wait for
+        cipher.load_key(here.key_file)  # without a key, waiting doesn't help
         while not locks.try_acquire(lock):
             token = cached_token(name, environ, time.time(), accept_due=True)
             if token is not None or time.monotonic() > end:
@@ -129,10 +126,11 @@ def cached_token(
     *,
     accept_due: bool = False,
 ) -> CachedToken | None:
-    """The cached access token of connection ``name`` if it serves at ``now`` (seconds since 1970).
+    """The cached access token of connection ``name`` if it can be served at ``now`` (seconds since
+    1970); None: fall back.
 
-    It has to live ``min_ttl_seconds`` (None: must not be due for renewal). With ``accept_due`` it
-    only has to be usable. None means nothing but: go the long way.
+    It must have ``min_ttl_seconds`` left (None: must not be due for a refresh). With ``accept_due``
+    it only has to be usable.
     """
     try:
         here = paths.locate(environ)
@@ -153,7 +151,7 @@ def cached_token(
 def _replace_process(
     command: list[str], name: str, token: CachedToken, environ: "Mapping[str, str]"
 ) -> int | None:
-    """Run the command in this process's place; None where it can't be started."""
+    """Replace this process by the command; None if it can't be started."""
     if not token.variables:
         return None
     environment = {
@@ -179,7 +177,7 @@ def _has_unknown_setting(environ: "Mapping[str, str]") -> bool:
 
 
 def _parse_duration(text: str) -> int | None:
-    """Seconds of ``90``, ``90s``, ``15m``; None for whatever isn't plain or is too long."""
+    """Seconds of ``90``, ``90s``, ``15m``; None if it isn't a duration or is too long."""
     unit = _UNIT_SECONDS.get(text[-1:])
     number = text if unit is None else text[:-1]
     if not (number.isascii() and number.isdigit() and len(number) <= 5):

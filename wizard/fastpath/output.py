@@ -1,4 +1,4 @@
-"""stdout that is closed, full or not read any more: one line on stderr and an exit code."""
+"""Write to stdout; if it is closed, full or no longer read, report it by exit code and stderr."""
 
 import os
 import sys
@@ -7,8 +7,8 @@ FAILED = 1
 
 
 def replace_closed_stdout() -> None:
-    """Make writing to a closed stdout (``>&-``) fail: Python has None in its place, which some
-    writers skip silently."""
+    """Make writing to a closed stdout (``>&-``) fail: Python sets it to None, which some writers
+    skip silently."""
     if sys.stdout is None:
         sys.stdout = os.fdopen(os.open(os.devnull, os.O_RDONLY), "w", encoding="utf-8")
 
@@ -24,7 +24,7 @@ def write(text: str) -> int:
 
 
 def is_broken() -> bool:
-    """Whether what was written to stdout can't be delivered."""
+    """Whether what was written to stdout can't be flushed."""
     try:
         sys.stdout.flush()
     except OSError:
@@ -33,7 +33,7 @@ def is_broken() -> bool:
 
 
 def finish(code: int) -> int:
-    """Deliver what was written; return ``code``, or 1 if it was 0 and stdout is broken."""
+    """Flush stdout; return ``code``, or 1 if that is 0 and stdout is broken."""
     try:
         sys.stdout.flush()
     except OSError as error:
@@ -43,16 +43,16 @@ def finish(code: int) -> int:
 
 
 def _failure(error: OSError) -> int:
-    """A reader that went away, as ``head`` does, needs no message."""
+    """Report a failure to write, except for a closed pipe: ``head`` closes it on purpose."""
     if not isinstance(error, BrokenPipeError):
         write_error(f"Can't write to stdout: {error.strerror}.")
-    # Python flushes stdout once more when it ends, and would complain in its own words.
+    # Python flushes stdout again at exit, and would print its own error.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return FAILED
 
 
 def write_error(line: str) -> None:
-    """Write a line to stderr, which may be closed, too."""
+    """Write a line to stderr, which may be closed."""
     try:  # noqa: SIM105 - contextlib is expensive to import
         os.write(2, f"{line}\n".encode())
     except OSError:

@@ -1,4 +1,4 @@
-"""Replacing this process by a command that finds an access token in its environment."""
+"""Replace this process by a command with an access token in its environment."""
 
 import atexit
 import os
@@ -15,15 +15,14 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
 WIZARD_COMMAND = (sys.executable, "-P", "-m", "wizard")
-"""How another process runs the wizard, whatever its PATH; -P: not a `wizard` in its directory."""
+"""How to run the wizard from another process, whatever its PATH; -P: no `wizard` from its working
+directory."""
 _PLAIN_CHARACTERS = "@%+=:,./-_"
 
 
 def token_variables(name: str, access_token: str, variables: "Mapping[str, str]") -> dict[str, str]:
-    """What a command finds in its environment; the access token is the only secret in it.
-
-    ``variables`` say where the token of connection ``name`` may be used.
-    """
+    """The environment variables for a command, with ``variables`` from `access_variables`. Only the
+    access token is secret."""
     return {
         "ZOHO_ACCESS_TOKEN": access_token,
         **variables,
@@ -32,28 +31,28 @@ def token_variables(name: str, access_token: str, variables: "Mapping[str, str]"
 
 
 def replace_process(command: "list[str]", environment: "Mapping[str, str]") -> "NoReturn":
-    """Run ``command`` in this process's place. Raises OSError where it can't be started."""
-    # Python ignores these two, and what is ignored stays so through exec: a command in a pipe
-    # would no longer end when its reader does.
+    """Replace this process by ``command``. Raises OSError if it can't be started."""
+    # Python ignores these two signals, and exec keeps that: a command in a pipe would not end when
+    # its reader does.
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:
             stream.flush()
     numbers = [getattr(signal, each) for each in ("SIGPIPE", "SIGXFSZ") if hasattr(signal, each)]
-    before = [signal.signal(each, signal.SIG_DFL) for each in numbers]
+    previous = [signal.signal(each, signal.SIG_DFL) for each in numbers]
     try:
         os.execvpe(command[0], command, environment)  # noqa: S606 without a shell is what is meant
     finally:
-        for number, handler in zip(numbers, before, strict=True):
+        for number, handler in zip(numbers, previous, strict=True):
             signal.signal(number, handler)
 
 
 def ignore_interrupts_at_exit() -> None:
-    """Let Ctrl-C change nothing any more once Python takes itself apart: the command has ended."""
+    """Ignore Ctrl-C while Python exits: the command has ended."""
     atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)
 
 
 def forbid_core_dumps() -> None:
-    """Write no memory of this process, and of what replaces it, to a file."""
+    """Forbid core dumps of this process and of the command that replaces it."""
     try:
         import resource
     except ImportError:  # Windows has none

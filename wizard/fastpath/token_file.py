@@ -1,8 +1,8 @@
 """The file of a cached access token.
 
-``<expiry> <renewal> <issue> <generation>\\n`` in ASCII, then the ciphertext of the fields of
-`CachedToken`, separated by NUL. The times (seconds since 1970), the generation and the owner (the
-connection, and the Zoho that issued the token) are authenticated: a file that was moved to another
+``<expiry> <refresh> <issue> <generation>\\n`` in ASCII, then the ciphertext of the fields of
+`CachedToken`, separated by NUL. The times (seconds since 1970), the generation and the owner
+(connection and Zoho environment) are authenticated: a file that was moved to a different
 connection, or whose expiry was changed, can't be decrypted.
 """
 
@@ -11,21 +11,20 @@ import os
 from wizard.fastpath import cipher
 
 MAX_FILE_BYTES = 64 * 1024
-"""A token has some 70 characters, and what a program needs beside it some thousand."""
+"""A token has about 70, and what a program needs with it about a thousand."""
 _MAX_HEADER_BYTES = 80
 
 REFRESH_JITTER_SECONDS = 60
-"""Each process delays a renewal by up to this many seconds, so that not all refresh at once."""
+"""Each process delays a refresh by up to this many seconds, so that not all refresh at once."""
 
 MIN_TTL_SECONDS = 120
-"""No token is handed out with less time left: the caller's next call and a clock that is slightly
-off must fit in."""
+"""No token is served with less time left: enough for the caller's next call and some clock skew."""
 
 CLOCK_TOLERANCE_SECONDS = 60
-"""A clock may go back by this much without making what was written before doubtful."""
+"""If the clock goes back by no more than this, stored times are still trusted."""
 
 _LABEL = b"access token\x00"
-"""Part of what is authenticated: it can't change without losing every cached token."""
+"""Part of the associated data: if it changes, every cached token is lost."""
 
 
 class CachedToken:
@@ -44,25 +43,25 @@ class CachedToken:
         document: str = "",
         variables: str = "",
     ) -> None:
-        """``times``: expiry, renewal and issue; ``fields``: access token, API domain, location."""
+        """``times``: expiry, refresh and issue; ``fields``: access token, API domain, location."""
         self.expires_at, self.refresh_at, self.issued_at = times
         self.generation = generation
         self.access_token, self.api_domain, self.location = fields
         self.document = document
         """What ``token --json`` prints, with `EXPIRES_IN` for the seconds left; empty: unknown."""
         self.variables = variables
-        """What ``run`` sets beside the token, as lines ``NAME=value``; empty: unknown."""
+        """What ``run`` sets in addition to the token, as lines ``NAME=value``; empty: unknown."""
 
     def __repr__(self) -> str:
         return f"CachedToken(generation={self.generation}, expires_at={self.expires_at})"
 
 
 EXPIRES_IN = '"expires_in": 0'
-"""Can't occur within a string of the document, where quotes are escaped."""
+"""Can't occur within a string of the document, because quotes are escaped there."""
 
 
 def is_fresh(expires_at: float, refresh_at: float, issued_at: float, now: float) -> bool:
-    """Whether a token can be handed out and isn't due for renewal. All in seconds since 1970."""
+    """Whether a token can be served and isn't due for a refresh. All in seconds since 1970."""
     due = now >= refresh_at + os.getpid() % (REFRESH_JITTER_SECONDS + 1)
     return not due and is_usable(expires_at, issued_at, now)
 
@@ -70,14 +69,14 @@ def is_fresh(expires_at: float, refresh_at: float, issued_at: float, now: float)
 def is_usable(
     expires_at: float, issued_at: float, now: float, min_ttl_seconds: float = MIN_TTL_SECONDS
 ) -> bool:
-    """Whether a token lives long enough. One that was issued later than ``now`` doesn't count: the
-    clock went back, and its expiry can't be trusted."""
+    """Whether a token has enough time left. If it was issued later than ``now``, the clock went
+    back, and its expiry can't be trusted."""
     is_certain = issued_at <= now + CLOCK_TOLERANCE_SECONDS
     return is_certain and expires_at - now >= max(min_ttl_seconds, MIN_TTL_SECONDS)
 
 
 def read(path: str) -> bytes:
-    """The content of the file at ``path``; raises OSError where there is none."""
+    """The content of the file at ``path``; raises OSError if there is none."""
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
     try:
         return os.read(descriptor, MAX_FILE_BYTES)
@@ -98,14 +97,14 @@ def pack(key: bytes, owner: str, token: CachedToken) -> bytes:
 
 
 def parse_header(content: bytes) -> tuple[int, int, int, int]:
-    """Expiry, renewal, issue and generation, not authenticated yet. Raises ValueError."""
+    """Expiry, refresh, issue and generation, not authenticated yet. Raises ValueError."""
     header = content[:_MAX_HEADER_BYTES].partition(b"\n")[0]
     expires_at, refresh_at, issued_at, generation = header.split(b" ")
     return int(expires_at), int(refresh_at), int(issued_at), int(generation)
 
 
 def unpack(key: bytes, owner: str, content: bytes) -> CachedToken:
-    """The token; raises ValueError where ``content`` was not packed with ``key`` for ``owner``."""
+    """The token; raises ValueError if ``content`` wasn't packed with ``key`` for ``owner``."""
     *times, generation = parse_header(content)
     header, _, blob = content.partition(b"\n")
     plaintext = cipher.decrypt(key, blob, _associated_data(owner, header)).decode()

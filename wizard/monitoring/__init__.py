@@ -1,4 +1,4 @@
-"""Check many connections, find what fails together, and notify someone once per cause.
+"""Check many connections, group failures by cause, and send one notification for each new cause.
 
 Import from the modules.
 """

@@ -1,4 +1,4 @@
-"""Checks in the background, whose progress pages show."""
+"""Check connections in the background. Pages show the progress."""
 
 import logging
 import threading
@@ -12,7 +12,7 @@ from wizard.monitoring.checks import CheckResult, ConnectionChecker
 log = logging.getLogger(__name__)
 
 POLL_INTERVAL_SECONDS = 0.2
-"""How often the clock is read during a wait for Zoho's limits."""
+"""How often to read the clock during a wait for Zoho's limits."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Progress:
     remaining: frozenset[str]
     """The connections without a result yet."""
     waiting_until: datetime | None
-    """Until when the run waits for Zoho's limits; None: it doesn't wait."""
+    """Until when the run waits for Zoho's limits; None if it doesn't."""
 
     @property
     def completed(self) -> int:
@@ -53,7 +53,7 @@ class BackgroundChecks:
                 self._thread.start()
 
     def progress(self) -> Progress | None:
-        """The progress of the current run; None: there is none."""
+        """The progress of the current run; None if there is none."""
         with self._lock:
             if self._progress is None and self._next:
                 return Progress(len(self._next), frozenset(self._next), None)

@@ -1,4 +1,4 @@
-"""Notifications: which are due, how they are sent, and whether they arrived."""
+"""Decide which notifications are due, send them, and store whether they arrived."""
 
 import re
 import shlex
@@ -18,16 +18,16 @@ from wizard.timefmt import format_time
 from wizard.transport import webhook
 
 DEFAULT_REMINDER_INTERVAL = timedelta(hours=24)
-"""After this time, someone is notified again of a failure that goes on."""
+"""How often to notify again of a failure that continues."""
 
 REMINDER_DUE_FRACTION = 0.9
-"""Of the interval: checks come a little earlier or later, and a daily one is to remind daily."""
+"""A reminder is due after this fraction of the interval: checks aren't exactly on time."""
 
 MIN_SECRET_CHARACTERS = 6
 """Shorter words of a command line aren't masked in what the command prints."""
 
 MAX_STDERR_CHARACTERS = 500
-"""Of what a command printed, the last characters are kept."""
+"""How much is kept of the end of what a command printed."""
 
 ALL_CLEAR_TITLE = "All is well again"
 TEST_TITLE = "This is a test notification of zoho-wizard"
@@ -36,12 +36,12 @@ _CHUNK = re.compile(r"[^\s'\"`]+")
 _WORD = re.compile(r"[^=:/@?&;|<>()]+")
 
 Notified = Mapping[str, datetime]
-"""The marks that someone was notified of, each with the time of the last notification of it."""
+"""The marks in earlier notifications, each with the time of the last one."""
 
 
 @dataclass(frozen=True)
 class Notification:
-    """A notification, and the marks that someone knows once it has arrived."""
+    """A notification, and the marks of `Incident.marks` that it reports."""
 
     content: Mapping[str, Any]
     """As JSON; see `incident_notification`."""
@@ -57,8 +57,9 @@ def new_notifications(
     at: datetime,
     reminder_interval: timedelta = timedelta(0),
 ) -> list[Notification]:
-    """A notification for each incident that has a new mark, or that someone was last notified of
-    `reminder_interval` ago (0: no reminders). A connection that couldn't be checked is no news."""
+    """A notification for each incident that has a new mark or whose last notification was
+    `reminder_interval` ago (0: no reminders). There is none for connections that couldn't be
+    checked."""
     return [
         incident_notification(incident, notified, at)
         for incident in current_incidents
@@ -73,8 +74,8 @@ def new_notifications(
 def repeated_notifications(
     current_incidents: Iterable[Incident], notified: Notified, at: datetime, *, is_healthy: bool
 ) -> list[Notification]:
-    """What to send if the last notification failed and nothing is new: the first incident again,
-    or that everything works. Empty while nothing is known for sure."""
+    """What to send if the last notification failed and nothing is new: the first incident again, or
+    that everything works. Empty if nothing is certain."""
     certain = [each for each in current_incidents if not each.is_pending]
     if certain:
         return [incident_notification(certain[0], notified, at)]
@@ -82,7 +83,7 @@ def repeated_notifications(
 
 
 def incident_notification(incident: Incident, notified: Notified, at: datetime) -> Notification:
-    """The notification of one incident: which of its connections are new, and which are known."""
+    """The notification of one incident, with its new and its known connections."""
     new = {connection_of(mark) for mark in incident.marks - notified.keys()}
     known = {connection_of(mark) for mark in incident.marks & notified.keys()} - new
     failed = (*incident.names, *incident.suspected_names)
@@ -106,14 +107,14 @@ def all_clear(at: datetime) -> Notification:
 
 
 def sample_notification(at: datetime) -> Notification:
-    """The notification that shows whether notifications arrive."""
+    """A test notification."""
     return Notification(
         {"event": "test", "at": to_json_value(at), "code": "test", "title": TEST_TITLE}
     )
 
 
 def incident_to_json(incident: Incident) -> dict[str, Any]:
-    """An incident for scripts; nothing in it is secret."""
+    """An incident as JSON, without secrets."""
     return {
         "key": incident.key,
         "level": incident.level.value,
@@ -144,7 +145,7 @@ def _is_reminder_due(
 
 
 class Notifier:
-    """Sends notifications by the stored command or to the stored URL, and stores whether they
+    """Sends notifications by the stored command or to the stored URL, and stores whether each
     arrived: exit code 0, or an HTTP status from 200 to 299."""
 
     def __init__(self, store: Store, clock: Clock, environment: Mapping[str, str]) -> None:
@@ -186,7 +187,7 @@ class Notifier:
         return None
 
     def _failure(self, target: str, reason: str, known: Mapping[str, str]) -> Failure:
-        """What is stored and shown of a failure: of the target only its program or host."""
+        """The failure to store and show; of the target, it contains only the program or host."""
         kept = {
             key: known[key] for key in ("status", "stderr", "seconds", "reason") if key in known
         }
@@ -200,8 +201,8 @@ class Notifier:
 
 
 def resolve_target(text: str, environment: Mapping[str, str]) -> str:
-    """A URL as it is, or a command line with the absolute path of its program. Raises what
-    `commands.resolve_command` and `webhook.usable` raise."""
+    """A URL unchanged, or a command line with the absolute path of its program. Raises what
+    `commands.resolve_command` and `webhook.normalize_url` raise."""
     if webhook.is_url(text):
         webhook.normalize_url(text)
         return text
@@ -217,8 +218,8 @@ def target_name(target: str) -> str:
 
 
 def possible_secrets(command_line: str) -> set[str]:
-    """The words of a command line's arguments, names of options aside: any may be a secret that the
-    command prints when it fails."""
+    """The words of a command line's arguments without names of options: any may be a secret that
+    the command prints when it fails."""
     _, *arguments = shlex.split(command_line)
     chunks = {chunk for each in arguments for chunk in _CHUNK.findall(each)}
     words = {word for chunk in chunks for word in _WORD.findall(chunk)}

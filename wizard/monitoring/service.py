@@ -1,4 +1,4 @@
-"""Check all connections, and notify someone once of each failure and once when all works again."""
+"""Check all connections, and notify once of each failure and once when everything works again."""
 
 import logging
 import threading
@@ -31,11 +31,11 @@ from wizard.store import ConnectionOverview, Store
 log = logging.getLogger(__name__)
 
 _LOCK_TIMEOUT_SECONDS = 120.0
-"""How long to wait while someone else notifies: a command has 90 seconds, and there may be two."""
+"""How long to wait while another process notifies: it may run two commands of up to 90 seconds."""
 
 _RETRY_INTERVAL = timedelta(minutes=10)
-"""Between two tries to notify of one rejected grant: programs ask again and again, and each try
-checks all connections of its account and runs a command that has failed."""
+"""Between two tries to notify of one rejected grant: programs request its token again and again,
+and each try checks all connections of its account."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class CheckRun:
         return not self.incidents
 
     def to_json(self) -> dict[str, Any]:
-        """The check for scripts."""
+        """The check as JSON."""
         incidents = [incident_to_json(each) for each in self.incidents]
         return {"at": to_json_value(self.at), "checked": len(self.results), "incidents": incidents}
 
@@ -88,8 +88,8 @@ class MonitoringService:
         on_result: Callable[[CheckResult], None] = lambda _result: None,
         before_wait: Callable[[CheckRun], None] = lambda _check_run: None,
     ) -> CheckRun:
-        """Check connections `names`, by default all monitored ones. `before_wait` gets what was
-        found so far, each time before a wait for Zoho's limits."""
+        """Check connections `names`, by default all monitored ones. `before_wait` gets the results
+        so far before each wait for Zoho's limits."""
         names = self.monitored_connections() if names is None else names
 
         def so_far(results: Sequence[CheckResult]) -> None:
@@ -100,7 +100,7 @@ class MonitoringService:
         )
 
     def check_run_of(self, results: Sequence[CheckResult]) -> CheckRun:
-        """The check with these results, and the incidents they belong to."""
+        """The check with these results and their incidents."""
         failures = {each.name: each.failure for each in results if each.failure is not None}
         working = [each.name for each in results if each.is_working]
         incidents = self._incidents.from_failures(failures, working)
@@ -111,11 +111,9 @@ class MonitoringService:
     def notify(
         self, check_run: CheckRun, reminder_interval: timedelta = DEFAULT_REMINDER_INTERVAL
     ) -> tuple[Failure, ...]:
-        """Notify of what a check of all connections found: of what is new, again of what goes on
-        since `reminder_interval` (0: never), and once when everything works again. What can't be
-        sent is sent after the next check.
-
-        Returns the failures of the notifications.
+        """Notify of the incidents of a check of all connections: of new ones, again every
+        `reminder_interval` (0: never), and once when everything works again. After a failure, the
+        next check sends the notification again. Returns the failures.
         """
         with self._lock(_LOCK_TIMEOUT_SECONDS):
             notified = self._store.monitoring.notified()
@@ -139,28 +137,25 @@ class MonitoringService:
             return failures
 
     def notify_certain(self, check_run: CheckRun) -> tuple[Failure, ...]:
-        """Notify of what is new and certain in a check that isn't finished.
-
-        Returns the failures of the notifications.
-        """
+        """Notify of new and certain incidents of a check that isn't finished; returns the
+        failures."""
         with self._lock(_LOCK_TIMEOUT_SECONDS):
             notified = self._store.monitoring.notified()
             return self._send(new_notifications(check_run.incidents, notified, check_run.at))
 
     def test(self) -> Failure | None:
-        """Send a test notification; returns why it didn't arrive. Raises ``notify-not-set``."""
+        """Send a test notification; returns the failure, if any. Raises ``notify-not-set``."""
         if not self._notifier.is_configured:
             raise fail("notify-not-set")
         with self._lock(_LOCK_TIMEOUT_SECONDS):
             return self._notifier.send(sample_notification(self._clock()))
 
     def notify_rejected(self, name: str) -> tuple[Failure, ...]:
-        """Notify at once that Zoho rejected the grant of connection `name`, unless someone was
-        notified already. Checks the other connections of its account first, so that one
-        notification names all that fail.
+        """Notify at once that Zoho rejected the grant of connection `name`, unless that was done
+        already. First checks the other connections of its account, so that one notification has all
+        failures. Returns the failures to notify.
 
-        Returns the failures of the notification. Does nothing while another process notifies, or
-        if the last try was a moment ago.
+        Does nothing while another process notifies, or soon after the last try.
         """
         grant = self._store.grants.get(name)
         if (
@@ -179,7 +174,7 @@ class MonitoringService:
         return ()
 
     def notify_rejected_in_background(self, name: str) -> None:
-        """As `notify_rejected`, in a thread of its own: the caller answers a program."""
+        """As `notify_rejected`, in a thread: the caller answers a program."""
         threading.Thread(
             target=self._notify_rejected_safely, args=(name,), name="notifier", daemon=True
         ).start()
@@ -207,7 +202,7 @@ class MonitoringService:
         return hold_lock(path, timeout_seconds, "notification-under-way", name)
 
     def _is_still_rejected(self, mark: str) -> bool:
-        """Whether the grant that `mark` names is current and still needs re-authorization."""
+        """Whether the grant in `mark` is current and still needs re-authorization."""
         grant = self._store.grants.get(connection_of(mark))
         return (
             grant is not None
@@ -230,8 +225,8 @@ class MonitoringService:
         ]
 
     def _send(self, notifications: Iterable[Notification]) -> tuple[Failure, ...]:
-        """Send each notification, and store at once what someone knows since it arrived; returns
-        the failures. Without a command or URL nothing is sent or stored."""
+        """Send each notification and store its marks as soon as it arrives; returns the failures.
+        Without a command or URL, does nothing."""
         failures: list[Failure] = []
         for each in notifications if self._notifier.is_configured else ():
             if failure := self._notifier.send(each):
@@ -242,7 +237,7 @@ class MonitoringService:
 
 
 def _ongoing_marks(check_run: CheckRun, notified: Iterable[str]) -> set[str]:
-    """The marks of what the check found, and known marks of connections that weren't checked."""
+    """The marks of certain incidents, and known marks of connections that couldn't be checked."""
     certain = [each for each in check_run.incidents if not each.is_pending]
     found = {mark for each in certain for mark in each.marks}
     unchecked = {name for each in check_run.incidents if each.is_pending for name in each.names}
