@@ -65,7 +65,7 @@ def add_rejected_connections(harness: Harness, *groups: tuple[Client, str, Seque
         change_password_and_detect(harness, *names, email=email)
 
 
-def test_two_accounts_are_repaired_with_a_sign_in_each(
+def test_two_accounts_are_reauthorized_with_one_sign_in_each(
     harness: Harness, headless_windows: HeadlessWindows
 ) -> None:
     add_rejected_connections(
@@ -131,7 +131,7 @@ def test_the_ninth_consent_of_a_client_waits_in_the_window(
 
 
 @pytest.mark.slow
-def test_a_client_that_is_called_otherwise_at_zoho_is_a_surprise_once(
+def test_a_client_with_a_different_name_at_zoho_is_asked_about_once(
     harness: Harness, headless_windows: HeadlessWindows
 ) -> None:
     client = harness.register_client("Europe")
@@ -146,7 +146,7 @@ def test_a_client_that_is_called_otherwise_at_zoho_is_a_surprise_once(
 
 
 @pytest.mark.slow
-def test_a_window_closed_in_the_middle_loses_nothing(
+def test_closing_the_window_midway_loses_nothing(
     harness: Harness, headless_windows: HeadlessWindows
 ) -> None:
     add_rejected_connections(
@@ -178,7 +178,7 @@ def test_a_window_closed_in_the_middle_loses_nothing(
     assert harness.services.reauthorization.rejected_connections() == ()
 
 
-def test_a_refusal_in_the_middle_is_left_to_the_page_and_the_rest_is_repaired(
+def test_a_refused_consent_is_left_to_the_page_and_the_rest_is_reauthorized(
     harness: Harness, headless_windows: HeadlessWindows
 ) -> None:
     client = harness.register_client("Europe")
@@ -196,7 +196,7 @@ def test_a_refusal_in_the_middle_is_left_to_the_page_and_the_rest_is_repaired(
 
 
 @pytest.mark.slow
-def test_a_page_of_zohos_own_is_explained_and_kept(
+def test_a_zoho_error_page_is_explained_and_stays_open(
     harness: Harness, headless_windows: HeadlessWindows
 ) -> None:
     client = harness.register_client("Europe")

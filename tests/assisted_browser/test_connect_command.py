@@ -24,7 +24,9 @@ OPTIONS = ("--preset", "crm-read-leads", "--assist")
 
 
 @pytest.mark.slow
-def test_from_nothing_to_a_proof_in_a_window_of_its_own(shell: Shell, browser: Browser) -> None:
+def test_a_new_user_gets_a_verified_connection_in_an_assisted_window(
+    shell: Shell, browser: Browser
+) -> None:
     """The window is opened without a screen, and seen through a door that the test alone adds."""
     port = free_port()
     shell.environment |= {

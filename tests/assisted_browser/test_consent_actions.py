@@ -66,22 +66,22 @@ def prompt_reason(action: ConsentAction) -> str:
     return action.reason
 
 
-def test_the_consent_that_is_wanted_is_accepted() -> None:
+def test_the_expected_consent_is_accepted() -> None:
     assert next_consent_action(CONSENT, EXPECTED) == Press("Accept")
 
 
-def test_it_is_accepted_at_whichever_data_center_zoho_has_moved_to() -> None:
+def test_consent_is_accepted_at_the_data_center_zoho_redirected_to() -> None:
     assert next_consent_action(
         replace(CONSENT, url=authorization_endpoint("in") + QUERY), EXPECTED
     ) == Press("Accept")
 
 
-def test_it_waits_for_a_button_that_is_not_ready() -> None:
+def test_a_disabled_button_is_waited_for() -> None:
     busy = replace(CONSENT, buttons=(Button("Accept", False), Button("Reject", False)))
     assert next_consent_action(busy, EXPECTED) == Wait()
 
 
-def test_older_pages_say_deny() -> None:
+def test_older_pages_label_the_reject_button_deny() -> None:
     older = replace(CONSENT, buttons=(Button("Accept", True), Button("Deny", True)))
     assert next_consent_action(older, EXPECTED) == Press("Accept")
 
@@ -95,7 +95,7 @@ def test_older_pages_say_deny() -> None:
         (Button("Akzeptieren", True), Button("Ablehnen", True)),
     ],
 )
-def test_what_is_not_surely_a_consent_is_the_persons(buttons: tuple[Button, ...]) -> None:
+def test_an_unrecognized_consent_is_left_to_the_user(buttons: tuple[Button, ...]) -> None:
     assert (
         prompt_reason(next_consent_action(replace(CONSENT, buttons=buttons), EXPECTED)) == "unknown"
     )
@@ -114,7 +114,7 @@ def test_what_is_not_surely_a_consent_is_the_persons(buttons: tuple[Button, ...]
         "data:text/html,accounts.zoho.eu/oauth/v2/auth",
     ],
 )
-def test_no_other_host_is_ever_accepted_at(address: str) -> None:
+def test_consent_is_accepted_only_on_zoho_hosts(address: str) -> None:
     assert (
         prompt_reason(next_consent_action(replace(CONSENT, url=address + QUERY), EXPECTED))
         == "elsewhere"
@@ -134,7 +134,7 @@ def test_no_other_host_is_ever_accepted_at(address: str) -> None:
         ("&state=s1", "&state=s1&scope=ZohoCRM.modules.ALL"),
     ],
 )
-def test_another_request_than_the_houses_is_never_accepted(old: str, new: str) -> None:
+def test_a_consent_for_a_different_request_is_never_accepted(old: str, new: str) -> None:
     other = EXPECTED.url.replace(old, new)
     assert other != EXPECTED.url
     assert (
@@ -142,7 +142,7 @@ def test_another_request_than_the_houses_is_never_accepted(old: str, new: str) -
     )
 
 
-def test_what_zoho_adds_to_the_address_does_no_harm() -> None:
+def test_parameters_that_zoho_adds_to_the_url_are_ignored() -> None:
     assert next_consent_action(replace(CONSENT, url=f"{EXPECTED.url}&hl=en"), EXPECTED) == Press(
         "Accept"
     )
@@ -160,12 +160,12 @@ def test_what_zoho_adds_to_the_address_does_no_harm() -> None:
         (f"x!{ANNA}\nZylker", "other-person"),
     ],
 )
-def test_the_person_who_is_signed_in_must_be_the_expected_one(shown: str, why: str) -> None:
+def test_the_signed_in_user_must_be_the_expected_one(shown: str, why: str) -> None:
     move = next_consent_action(replace(CONSENT, text=shown), EXPECTED)
     assert (prompt_reason(move) if why else move) == (why or Press("Accept"))
 
 
-def test_where_nobody_is_expected_the_person_says_who() -> None:
+def test_without_an_expected_user_the_user_confirms_the_account() -> None:
     assert next_consent_action(CONSENT, replace(EXPECTED, email="")) == PromptUser(
         "account-new", ANNA
     )
@@ -182,7 +182,7 @@ def test_where_nobody_is_expected_the_person_says_who() -> None:
         ("", False),
     ],
 )
-def test_the_client_must_be_named_as_it_is_known(named: str, right: bool) -> None:
+def test_the_page_must_show_the_stored_client_name(named: str, right: bool) -> None:
     move = next_consent_action(
         replace(CONSENT, headings=(named,), text=f"{ANNA}\n{named}"), EXPECTED
     )
@@ -200,12 +200,12 @@ def test_the_client_must_be_named_as_it_is_known(named: str, right: bool) -> Non
         ListItem("Anything", "Modify everything"),
     ],
 )
-def test_words_that_say_more_than_was_asked_for_are_the_persons(more: ListItem) -> None:
+def test_consent_text_that_exceeds_the_request_is_left_to_the_user(more: ListItem) -> None:
     snapshot = replace(CONSENT, list_items=(CONSENT.list_items[0], more))
     assert prompt_reason(next_consent_action(snapshot, EXPECTED)) == "wider"
 
 
-def test_more_lines_than_scopes_are_the_persons() -> None:
+def test_more_lines_than_scopes_are_left_to_the_user() -> None:
     snapshot = replace(CONSENT, list_items=(*CONSENT.list_items, LEADS))
     assert prompt_reason(next_consent_action(snapshot, EXPECTED)) == "wider"
 
@@ -220,12 +220,12 @@ def test_more_lines_than_scopes_are_the_persons() -> None:
         ("ZohoAnalytics.fullaccess.all", ListItem("Analytics", "Full access to your data")),
     ],
 )
-def test_words_that_fit_what_was_asked_for_are_accepted(scope: str, line: ListItem) -> None:
+def test_consent_text_that_matches_the_request_is_accepted(scope: str, line: ListItem) -> None:
     wanted = replace(EXPECTED, scope=(scope,))
     assert next_consent_action(replace(CONSENT, list_items=(line,)), wanted) == Press("Accept")
 
 
-def test_the_organization_is_the_one_from_before() -> None:
+def test_the_previous_organization_is_chosen() -> None:
     assert next_consent_action(ORGANIZATIONS, EXPECTED) == Choose((ORGANIZATIONS.choices[0],))
 
 
@@ -241,19 +241,19 @@ def test_the_organization_is_the_one_from_before() -> None:
         ),
     ],
 )
-def test_an_organization_that_is_not_sure_is_the_persons(
+def test_an_ambiguous_organization_is_left_to_the_user(
     remembered: tuple[Organization, ...],
 ) -> None:
     move = next_consent_action(ORGANIZATIONS, replace(EXPECTED, organizations=remembered))
     assert prompt_reason(move) == "organization"
 
 
-def test_no_organization_is_chosen_for_another_person() -> None:
+def test_no_organization_is_chosen_for_a_different_user() -> None:
     snapshot = replace(ORGANIZATIONS, text="bob@zylker.example")
     assert prompt_reason(next_consent_action(snapshot, EXPECTED)) == "other-person"
 
 
-def test_signing_in_is_the_persons() -> None:
+def test_signing_in_is_left_to_the_user() -> None:
     password = Field("password", "password PASSWORD current-password", "Enter password")
     unlabelled = Field("password", "", "")
     for fields in (SIGN_IN.fields, (password,), (unlabelled,)):
@@ -273,11 +273,11 @@ def test_signing_in_is_the_persons() -> None:
         (Field("text", "x", "Your mother's name"), "unknown"),
     ],
 )
-def test_every_other_step_of_signing_in_is_the_persons(field: Field, why: str) -> None:
+def test_every_other_sign_in_step_is_left_to_the_user(field: Field, why: str) -> None:
     assert prompt_reason(next_consent_action(replace(SIGN_IN, fields=(field,)), EXPECTED)) == why
 
 
-def test_a_captcha_in_a_frame_is_seen() -> None:
+def test_a_captcha_in_a_frame_is_detected() -> None:
     snapshot = replace(SIGN_IN, frames=("reCAPTCHA https://www.recaptcha.net/x",))
     assert prompt_reason(next_consent_action(snapshot, EXPECTED)) == "captcha"
 
@@ -287,7 +287,7 @@ def test_signing_in_without_a_field_waits_for_another_device() -> None:
     assert prompt_reason(next_consent_action(snapshot, EXPECTED)) == "push"
 
 
-def test_announcements_are_put_off_or_left_behind() -> None:
+def test_announcements_are_postponed_or_skipped() -> None:
     snapshot = PageSnapshot(url=f"{EU}/announcement/x", headings=("New",))
     assert next_consent_action(snapshot, EXPECTED) == Reopen()
     for name in ("Skip for now", "Remind me later"):
@@ -298,14 +298,14 @@ def test_announcements_are_put_off_or_left_behind() -> None:
     assert next_consent_action(replace(snapshot, url=f"{EU}/home"), EXPECTED) == Reopen()
 
 
-def test_a_page_of_zohos_own_ends_the_consent() -> None:
+def test_a_zoho_error_page_ends_the_consent() -> None:
     snapshot = PageSnapshot(
         url=EXPECTED.url, headings=("Invalid Client",), text="Invalid Client\nNo such id."
     )
     assert next_consent_action(snapshot, EXPECTED) == ErrorPage("Invalid Client\nNo such id.")
 
 
-def test_a_blank_page_is_waited_for_and_one_that_cannot_be_reached_is_said() -> None:
+def test_a_blank_page_is_waited_for_and_an_unreachable_one_is_reported() -> None:
     assert next_consent_action(PageSnapshot(), EXPECTED) == Wait()
     assert (
         prompt_reason(

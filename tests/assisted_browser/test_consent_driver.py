@@ -75,13 +75,13 @@ def creates_grant(window: AssistedWindow) -> bool:
     return done.generation == 2
 
 
-def test_the_person_signs_in_and_the_driver_accepts(assisted_window: AssistedWindow) -> None:
+def test_the_user_signs_in_and_the_driver_accepts(assisted_window: AssistedWindow) -> None:
     assert creates_grant(assisted_window)
     assert assisted_window.user.prompt_reasons == ["sign-in"]
     assert ANNA in assisted_window.user.prompt_messages[0]
 
 
-def test_who_is_signed_in_already_is_asked_for_nothing_and_nothing_is_typed(
+def test_a_signed_in_user_is_asked_nothing_and_nothing_is_typed(
     assisted_window: AssistedWindow,
 ) -> None:
     sign_in_before(assisted_window, ANNA)
@@ -90,7 +90,7 @@ def test_who_is_signed_in_already_is_asked_for_nothing_and_nothing_is_typed(
     assert assisted_window.page.evaluate("typed") == 0
 
 
-def test_where_the_consent_ends_never_leaves_the_browser(
+def test_the_redirect_with_the_code_never_leaves_the_browser(
     harness: Harness, page: Page, callback: CallbackServer
 ) -> None:
     """Whoever listens there hears nothing, and the browser's history does not have the code."""
@@ -105,7 +105,7 @@ def test_where_the_consent_ends_never_leaves_the_browser(
     assert "code=" not in page.url
 
 
-def test_a_one_time_code_is_the_persons_and_the_browser_is_not_trusted(
+def test_a_one_time_code_is_left_to_the_user_and_the_browser_is_not_trusted(
     harness: Harness, page: Page
 ) -> None:
     seen = window_for(harness, page, DORA)
@@ -115,9 +115,7 @@ def test_a_one_time_code_is_the_persons_and_the_browser_is_not_trusted(
 
 
 @pytest.mark.slow
-def test_whether_a_kept_browser_is_trusted_is_the_persons_to_say(
-    harness: Harness, page: Page
-) -> None:
+def test_trusting_a_kept_browser_is_left_to_the_user(harness: Harness, page: Page) -> None:
     seen = window_for(harness, page, DORA)
     seen.user.actions["trust"] = lambda: SignInPage(seen.user.person).trust(True)
     wanted, begun = seen.expected_consent(email=DORA, can_trust_browser=True)
@@ -125,7 +123,7 @@ def test_whether_a_kept_browser_is_trusted_is_the_persons_to_say(
     assert seen.user.prompt_reasons == ["sign-in", "one-time-code", "trust"]
 
 
-def test_a_captcha_is_the_persons(assisted_window: AssistedWindow) -> None:
+def test_a_captcha_is_left_to_the_user(assisted_window: AssistedWindow) -> None:
     assisted_window.harness.controls.require_captcha(ANNA)
 
     def type_it_off() -> None:
@@ -139,7 +137,7 @@ def test_a_captcha_is_the_persons(assisted_window: AssistedWindow) -> None:
 
 
 @pytest.mark.slow
-def test_a_push_is_the_persons(harness: Harness, page: Page) -> None:
+def test_a_push_confirmation_is_left_to_the_user(harness: Harness, page: Page) -> None:
     seen = window_for(harness, page, DORA)
     harness.simulator.world.users.get(DORA).approves_by_push = True
     assert creates_grant(seen)
@@ -149,13 +147,13 @@ def test_a_push_is_the_persons(harness: Harness, page: Page) -> None:
 @pytest.mark.parametrize(
     "kind", ["announcement", pytest.param("preannouncement", marks=pytest.mark.slow)]
 )
-def test_announcements_are_put_off(assisted_window: AssistedWindow, kind: str) -> None:
+def test_announcements_are_postponed(assisted_window: AssistedWindow, kind: str) -> None:
     assisted_window.harness.controls.announce(ANNA, kind)
     assert creates_grant(assisted_window)
     assert assisted_window.user.prompt_reasons == ["sign-in"]
 
 
-def test_the_organization_is_the_one_from_before(harness: Harness, page: Page) -> None:
+def test_the_previous_organization_is_chosen(harness: Harness, page: Page) -> None:
     seen = window_for(harness, page, CARLA, SECOND_ORGANIZATION)
     wanted, begun = seen.expected_consent(email=CARLA)
     ended = seen.consent(wanted, begun)
@@ -169,9 +167,7 @@ def test_the_organization_is_the_one_from_before(harness: Harness, page: Page) -
 
 
 @pytest.mark.slow
-def test_an_organization_that_is_not_remembered_is_the_persons_to_choose(
-    harness: Harness, page: Page
-) -> None:
+def test_an_unknown_organization_is_left_to_the_user(harness: Harness, page: Page) -> None:
     seen = window_for(harness, page, CARLA, FIRST_ORGANIZATION)
     consent = ConsentPage(seen.user.person)
     seen.user.actions["organization"] = lambda: consent.choose_organization("Zylker Outlet")
@@ -183,7 +179,7 @@ def test_an_organization_that_is_not_remembered_is_the_persons_to_choose(
 @pytest.mark.parametrize(
     "somebody", [ERIC, *(pytest.param(each, marks=pytest.mark.slow) for each in (CARLA, NILS))]
 )
-def test_for_another_person_nothing_is_pressed(
+def test_nothing_is_pressed_for_a_different_user(
     assisted_window: AssistedWindow, somebody: str
 ) -> None:
     """At a consent, at a choice of organizations, and where there is no account."""
@@ -202,7 +198,7 @@ def test_for_another_person_nothing_is_pressed(
 
 
 @pytest.mark.slow
-def test_nobody_knows_yet_whose_account_it_is(harness: Harness, page: Page) -> None:
+def test_without_an_expected_account_the_user_confirms_it(harness: Harness, page: Page) -> None:
     harness.add_connection()
     seen = open_assisted_window(harness, page)
     seen.user.actions["sign-in-new"] = seen.user.sign_in
@@ -213,7 +209,7 @@ def test_nobody_knows_yet_whose_account_it_is(harness: Harness, page: Page) -> N
 
 
 @pytest.mark.slow
-def test_a_client_by_another_name_is_accepted_by_the_person_only(
+def test_only_the_user_accepts_a_client_with_a_different_name(
     assisted_window: AssistedWindow,
 ) -> None:
     _, begun = assisted_window.expected_consent()
@@ -228,7 +224,7 @@ def test_a_client_by_another_name_is_accepted_by_the_person_only(
     assert ended.accepted_client_name == "Renamed there"
 
 
-def test_the_name_of_a_client_that_the_person_rejected_is_not_learned(
+def test_the_name_of_a_client_that_the_user_rejected_is_not_stored(
     assisted_window: AssistedWindow,
 ) -> None:
     _, begun = assisted_window.expected_consent()
@@ -257,7 +253,7 @@ def follow_foreign_link(window: AssistedWindow, url: str, return_url: str) -> No
     window.user.actions.update({"sign-in": follow, "other-consent": come_back})
 
 
-def test_another_clients_consent_in_the_window_is_never_accepted(
+def test_the_consent_of_a_different_client_is_never_accepted(
     assisted_window: AssistedWindow,
 ) -> None:
     assisted_window.harness.add_connection("other")
@@ -269,7 +265,7 @@ def test_another_clients_consent_in_the_window_is_never_accepted(
 
 
 @pytest.mark.slow
-def test_a_consent_to_more_in_the_window_is_never_accepted(assisted_window: AssistedWindow) -> None:
+def test_a_consent_to_more_scopes_is_never_accepted(assisted_window: AssistedWindow) -> None:
     wanted, begun = assisted_window.expected_consent()
     wider = wanted.url.replace("ZohoCRM.org.READ", "ZohoCRM.modules.ALL")
     assert wider != wanted.url
@@ -279,7 +275,7 @@ def test_a_consent_to_more_in_the_window_is_never_accepted(assisted_window: Assi
 
 
 @pytest.mark.slow
-def test_a_consent_that_says_more_than_was_asked_for_is_the_persons(
+def test_consent_text_that_exceeds_the_request_is_left_to_the_user(
     assisted_window: AssistedWindow,
 ) -> None:
     """The address is right, and the page's words speak of more: the second witness disagrees."""
@@ -297,7 +293,7 @@ def test_a_consent_that_says_more_than_was_asked_for_is_the_persons(
     assert "View leads" in assisted_window.user.prompt_messages[-1]
 
 
-def test_at_a_foreign_host_nothing_is_pressed(
+def test_nothing_is_pressed_on_a_foreign_host(
     assisted_window: AssistedWindow, other_zoho: Simulator
 ) -> None:
     """It looks as Zoho does, and the person may even be signed in there."""
@@ -338,7 +334,7 @@ FAKE_CONSENT_PAGE = """
 """
 
 
-def test_a_page_that_lies_about_its_address_is_not_believed(
+def test_a_page_that_fakes_its_address_is_not_trusted(
     assisted_window: AssistedWindow, other_zoho: Simulator
 ) -> None:
     """At a foreign host the page's own scripts answer in the place of what looks at it."""
@@ -355,7 +351,7 @@ def test_a_page_that_lies_about_its_address_is_not_believed(
     assert next_consent_action(take_snapshot(assisted_window.page), wanted) == Wait()
 
 
-def test_a_picture_or_a_frame_at_the_redirect_uri_ends_nothing_and_is_not_fetched(
+def test_an_image_or_frame_at_the_redirect_uri_is_not_fetched_and_ends_nothing(
     assisted_window: AssistedWindow, other_zoho: Simulator
 ) -> None:
     wanted, begun = assisted_window.expected_consent()
@@ -379,7 +375,7 @@ def test_a_picture_or_a_frame_at_the_redirect_uri_ends_nothing_and_is_not_fetche
     assert "code=" in ended.callback_url
 
 
-def test_an_unknown_page_is_the_persons_and_then_it_goes_on(
+def test_an_unknown_page_is_left_to_the_user_and_the_driver_continues_after_it(
     assisted_window: AssistedWindow,
 ) -> None:
     wanted, begun = assisted_window.expected_consent()
@@ -395,7 +391,7 @@ def test_an_unknown_page_is_the_persons_and_then_it_goes_on(
     assert assisted_window.user.prompt_reasons == ["sign-in", "unknown"]
 
 
-def test_a_page_of_zohos_own_ends_the_consent_with_its_words(
+def test_a_zoho_error_page_ends_the_consent_with_its_text(
     assisted_window: AssistedWindow,
 ) -> None:
     wanted, begun = assisted_window.expected_consent()
@@ -406,7 +402,7 @@ def test_a_page_of_zohos_own_ends_the_consent_with_its_words(
 
 
 @pytest.mark.slow
-def test_without_an_account_in_the_product_the_page_is_led_back(
+def test_without_an_account_in_the_product_the_page_is_sent_back(
     harness: Harness, page: Page
 ) -> None:
     harness.add_connection()
@@ -417,7 +413,7 @@ def test_without_an_account_in_the_product_the_page_is_led_back(
 
 
 @pytest.mark.slow
-def test_the_person_may_reject(assisted_window: AssistedWindow) -> None:
+def test_the_user_may_reject(assisted_window: AssistedWindow) -> None:
     """Their hand is as good as the driver's: what they press is what counts."""
     wanted, begun = assisted_window.expected_consent()
     consent = ConsentPage(assisted_window.user.person)
@@ -426,14 +422,14 @@ def test_the_person_may_reject(assisted_window: AssistedWindow) -> None:
     assert "error=access_denied" in ended.callback_url
 
 
-def test_a_window_that_is_closed_ends_it(assisted_window: AssistedWindow) -> None:
+def test_closing_the_window_ends_the_consent(assisted_window: AssistedWindow) -> None:
     assisted_window.user.actions["sign-in"] = assisted_window.page.close
     with pytest.raises(WizardError, match="window-closed"):
         assisted_window.consent()
 
 
 @pytest.mark.slow
-def test_a_page_that_crashes_ends_it(assisted_window: AssistedWindow) -> None:
+def test_a_crashed_page_ends_the_consent(assisted_window: AssistedWindow) -> None:
     def crash() -> None:
         with suppress(Error):  # nobody is left to answer
             assisted_window.page.goto("chrome://crash")
@@ -444,7 +440,7 @@ def test_a_page_that_crashes_ends_it(assisted_window: AssistedWindow) -> None:
 
 
 @pytest.mark.slow
-def test_whoever_asks_for_its_end_gets_it(harness: Harness, page: Page) -> None:
+def test_a_stop_request_ends_the_consent(harness: Harness, page: Page) -> None:
     harness.add_verified_connection()
     seen = AssistedWindow(
         harness, page, AssistedUser(harness, page), ConsentDriver(page, print, lambda: True)
@@ -453,7 +449,7 @@ def test_whoever_asks_for_its_end_gets_it(harness: Harness, page: Page) -> None:
         seen.consent()
 
 
-def test_what_the_person_is_to_do_stands_in_the_window(assisted_window: AssistedWindow) -> None:
+def test_the_prompt_for_the_user_is_shown_in_the_window(assisted_window: AssistedWindow) -> None:
     """Apart from the page, which cannot read it; and it goes when it has been done."""
     notice = assisted_window.page.locator("#zoho-wizard-notice")
 

@@ -69,7 +69,7 @@ def console_user(person: SimulatedUser, zoho_simulator: Simulator) -> ConsoleUse
     return ConsoleUser(person, zoho_simulator)
 
 
-def test_the_person_signs_in_and_presses_create_and_the_rest_is_done(
+def test_the_user_signs_in_and_presses_create_and_the_assistant_does_the_rest(
     console_user: ConsoleUser,
 ) -> None:
     console_user.simulator.controls.announce(ANNA)
@@ -86,7 +86,7 @@ def test_the_person_signs_in_and_presses_create_and_the_rest_is_done(
     assert parse_credentials(text).client_secret == client.secrets["eu"]
 
 
-def test_what_the_person_has_changed_in_the_form_is_theirs(console_user: ConsoleUser) -> None:
+def test_values_that_the_user_changed_in_the_form_are_kept(console_user: ConsoleUser) -> None:
     console_user.restore_session()
     pages = ConsolePages(console_user.person)
 
@@ -103,7 +103,9 @@ def test_what_the_person_has_changed_in_the_form_is_theirs(console_user: Console
     assert (client.name, client.redirect_uris) == ("Our_leads", [FORM.redirect_uri])
 
 
-def test_it_finds_the_form_from_the_consoles_first_page(console_user: ConsoleUser) -> None:
+def test_the_assistant_finds_the_form_from_the_first_page_of_the_console(
+    console_user: ConsoleUser,
+) -> None:
     """Where the address of the form leads to the first page, as may be at the first visit."""
     console_user.restore_session()
     start = f"{console_user.simulator.url}/eu/api-console/add"
@@ -125,7 +127,7 @@ def test_it_finds_the_form_from_the_consoles_first_page(console_user: ConsoleUse
         ("secret", "without “Client ID” and “Client Secret”", 1),
     ],
 )
-def test_at_the_first_surprise_it_stops_and_says_what_it_missed(
+def test_the_assistant_stops_at_an_unexpected_page_and_says_what_is_missing(
     console_user: ConsoleUser, part: str, words: str, clients: int
 ) -> None:
     console_user.restore_session()
@@ -134,18 +136,20 @@ def test_at_the_first_surprise_it_stops_and_says_what_it_missed(
     assert len(list(console_user.simulator.world.clients)) == clients
 
 
-def test_the_console_of_another_data_center_is_a_surprise(console_user: ConsoleUser) -> None:
+def test_the_console_of_a_different_data_center_is_unexpected(console_user: ConsoleUser) -> None:
     console_user.email = BOB
     assert "the console of India, not of Europe" in console_user.failure_details()
     assert list(console_user.simulator.world.clients) == []
 
 
-def test_whoever_left_is_not_waited_for(person: SimulatedUser, zoho_simulator: Simulator) -> None:
+def test_the_assistant_stops_waiting_when_the_user_has_left(
+    person: SimulatedUser, zoho_simulator: Simulator
+) -> None:
     console_user = ConsoleUser(person, zoho_simulator, time_left_seconds=0.3)
     console_user.actions["console-sign-in"] = lambda: None
     assert "Nothing has happened" in console_user.failure_details()
 
 
-def test_nothing_is_picked_up_but_from_the_console(console_user: ConsoleUser) -> None:
+def test_credentials_are_read_only_from_the_console(console_user: ConsoleUser) -> None:
     console_user.person.go(f"{console_user.simulator.url}/_simulator/")
     assert console_user.console.read_credentials(console_user.zoho.data_center("eu")) == ""

@@ -78,7 +78,7 @@ def first(harness: Harness, page: Page) -> FirstConnection:
     return FirstConnection(harness, page)
 
 
-def test_signing_in_create_yes_and_accept_are_all_that_is_left_to_do(
+def test_the_user_only_signs_in_presses_create_confirms_and_accepts(
     first: FirstConnection, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert first.connect() == 1
@@ -93,13 +93,15 @@ def test_signing_in_create_yes_and_accept_are_all_that_is_left_to_do(
     assert made.secrets["eu"] not in said
 
 
-def test_without_permission_nothing_is_taken_over(first: FirstConnection) -> None:
+def test_without_permission_no_credentials_are_stored(first: FirstConnection) -> None:
     first.answer = lambda _question: False
     assert "bring id and secret over yourself" in first.remaining_steps()
     assert len(list(first.harness.simulator.world.clients)) == 1
 
 
-def test_what_cannot_be_read_for_sure_is_left_to_the_person(first: FirstConnection) -> None:
+def test_credentials_that_cannot_be_read_reliably_are_left_to_the_user(
+    first: FirstConnection,
+) -> None:
     hidden = "document.querySelector('#client-secret').textContent = '••••••••'"
 
     def create_with_hidden_secret() -> None:
@@ -149,12 +151,12 @@ def test_a_new_secret_of_a_stored_client_on_the_page_is_asked_about(
     assert (client.secret_for("eu") != OLD) is yes
 
 
-def test_a_window_that_the_person_closes_leaves_the_rest_by_hand(first: FirstConnection) -> None:
+def test_after_the_user_closes_the_window_the_rest_is_done_manually(first: FirstConnection) -> None:
     first.attendant.actions["console-sign-in"] = first.page.close
     assert first.remaining_steps() == "You closed the window."
 
 
-def test_ctrl_c_ends_it(first: FirstConnection) -> None:
+def test_ctrl_c_stops_the_command(first: FirstConnection) -> None:
     def stop() -> None:
         first.is_stopped = True
 
@@ -163,7 +165,7 @@ def test_ctrl_c_ends_it(first: FirstConnection) -> None:
         first.connect()
 
 
-def test_a_client_that_is_there_needs_no_console(first: FirstConnection) -> None:
+def test_a_stored_client_needs_no_console(first: FirstConnection) -> None:
     first.harness.register_client()
     first.attendant.actions["sign-in-new"] = first.attendant.sign_in
     assert first.connect() == 1
@@ -178,7 +180,7 @@ def test_without_a_screen_the_command_says_so_and_changes_nothing(shell: Shell) 
     assert json.loads(shell.run("list", "--json").stdout)["connections"] == []
 
 
-def test_a_script_is_told_that_the_console_needs_a_person(shell: Shell) -> None:
+def test_a_script_gets_an_error_because_the_console_needs_a_user(shell: Shell) -> None:
     done = shell.run("connect", "crm", "--preset", "crm-read-leads", "--assist")
     assert done.exit_code == 2
     assert "--client" in done.stderr

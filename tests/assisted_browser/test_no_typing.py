@@ -61,21 +61,21 @@ def string_constants(nodes: Iterable[ast.AST]) -> set[str]:
     return {each for each in constants if isinstance(each, str)}
 
 
-def test_no_source_types_or_reads_what_was_typed() -> None:
+def test_no_source_types_or_reads_what_the_user_typed() -> None:
     used = {node.attr for node in nodes() if isinstance(node, ast.Attribute)}
     passed = {node.arg for node in nodes() if isinstance(node, ast.keyword)}
     assert "click" in used, "this looks at the right sources"
     assert (used | passed) & FORBIDDEN_NAMES == set()
 
 
-def test_a_field_that_is_read_would_be_found() -> None:
+def test_code_that_reads_a_field_is_detected() -> None:
     """The check can fail."""
     assert FORBIDDEN_IN_SCRIPTS.search("document.querySelector('#password').value")
     assert not FORBIDDEN_IN_SCRIPTS.search('element.getAttribute("value")')
 
 
 @pytest.mark.parametrize("script", ["page_snapshot.js", "notice.js"])
-def test_no_script_reads_what_was_typed(script: str) -> None:
+def test_no_script_reads_what_the_user_typed(script: str) -> None:
     assert not FORBIDDEN_IN_SCRIPTS.search((PACKAGE / script).read_text("utf-8"))
 
 
@@ -86,7 +86,7 @@ def test_there_are_no_other_scripts() -> None:
     assert others == {"page_snapshot.js", "notice.js"}
 
 
-def test_scripts_run_from_files_only() -> None:
+def test_scripts_run_only_from_files() -> None:
     """What is run in a page stands in a file of its own, where the check above sees it."""
     calls = [node for node in nodes() if isinstance(node, ast.Call)]
     run = [call for call in calls if getattr(call.func, "attr", "") == "evaluate"]
@@ -96,7 +96,7 @@ def test_scripts_run_from_files_only() -> None:
     )
 
 
-def test_the_browsers_own_tools_are_asked_for_the_end_of_a_consent_only() -> None:
+def test_browser_developer_tools_are_used_only_for_the_end_of_a_consent() -> None:
     asked = {
         each
         for each in string_constants(nodes())
@@ -105,7 +105,7 @@ def test_the_browsers_own_tools_are_asked_for_the_end_of_a_consent_only() -> Non
     assert asked == ALLOWED_DEVTOOLS
 
 
-def test_every_hand_over_has_words_and_all_words_are_used() -> None:
+def test_every_handover_has_a_message_and_all_messages_are_used() -> None:
     calls = [node for node in nodes() if isinstance(node, ast.Call)]
     named = [
         call for call in calls if getattr(call.func, "id", "") in ("PromptUser", "ConsentMismatch")

@@ -32,7 +32,7 @@ def rejected_connections(shell: Shell, shell_harness: Harness) -> Harness:
 
 
 @pytest.mark.slow
-def test_one_command_and_one_sign_in_repair_all(
+def test_one_command_and_one_sign_in_reauthorize_all(
     shell: Shell, rejected_connections: Harness, browser: Browser, headless_browser: HeadlessBrowser
 ) -> None:
     headless_browser(REMOTE_DEBUGGING_OPTION)
@@ -82,7 +82,7 @@ def test_a_button_on_the_page_does_the_same(
 
 
 @pytest.mark.slow
-def test_who_stops_the_wizard_closes_the_window_that_its_page_has_opened(
+def test_stopping_the_wizard_closes_the_window_that_its_page_opened(
     shell: Shell,
     rejected_connections: Harness,
     browser: Browser,

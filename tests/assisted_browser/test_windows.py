@@ -85,7 +85,7 @@ def start_and_wait_for_window(shell: Shell) -> RunningCommand:
     return running
 
 
-def test_without_a_screen_or_a_browser_nothing_is_begun(
+def test_nothing_starts_without_a_display_or_a_browser(
     shell: Shell, rejected_connections: Harness
 ) -> None:
     refused = shell.run(*ASSIST)
@@ -115,7 +115,7 @@ def test_a_browser_that_does_not_start_is_named(
 
 
 @pytest.mark.slow
-def test_the_window_is_private_and_nothing_of_it_stays(
+def test_the_window_is_private_and_leaves_nothing_behind(
     shell: Shell, rejected_connections: Harness, headless_browser: HeadlessBrowser
 ) -> None:
     """Its profile is the owner's alone, nobody can talk to it, it inherits nothing of ours; and
@@ -159,7 +159,7 @@ def test_a_browser_that_is_killed_ends_the_run_and_loses_nothing(
 
 
 @pytest.mark.slow
-def test_what_a_killed_run_has_left_is_removed_by_the_next(
+def test_the_next_run_removes_what_a_killed_run_left(
     shell: Shell, rejected_connections: Harness, headless_browser: HeadlessBrowser
 ) -> None:
     headless_browser()
@@ -171,7 +171,7 @@ def test_what_a_killed_run_has_left_is_removed_by_the_next(
 
 
 @pytest.mark.slow
-def test_what_a_killed_run_has_left_is_removed_by_whoever_serves_and_what_is_kept_stays(
+def test_the_server_removes_what_a_killed_run_left_but_not_a_kept_profile(
     shell: Shell, rejected_connections: Harness, headless_browser: HeadlessBrowser
 ) -> None:
     """Somebody is signed in in it, and may never open an assisted window again."""
@@ -194,7 +194,7 @@ def test_what_a_killed_run_has_left_is_removed_by_whoever_serves_and_what_is_kep
 
 
 @pytest.mark.slow
-def test_a_profile_that_is_kept_stays_private(
+def test_a_kept_profile_stays_private(
     shell: Shell, rejected_connections: Harness, headless_browser: HeadlessBrowser
 ) -> None:
     headless_browser()

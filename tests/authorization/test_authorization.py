@@ -81,7 +81,7 @@ def test_the_request_asks_for_offline_access_with_state_and_s256(harness: Harnes
     assert "secret" not in begun.url
 
 
-def test_no_two_starts_share_a_secret_and_none_stands_in_the_database_in_clear(
+def test_secrets_of_attempts_are_unique_and_never_stored_in_plain_text(
     harness: Harness,
 ) -> None:
     harness.add_connection()
@@ -101,7 +101,7 @@ def test_no_two_starts_share_a_secret_and_none_stands_in_the_database_in_clear(
         assert attempt.oauth_state.encode() not in written
 
 
-def test_at_most_eight_attempts_are_alive_and_the_oldest_gives_way(harness: Harness) -> None:
+def test_at_most_eight_attempts_are_open_and_the_oldest_is_dropped(harness: Harness) -> None:
     harness.add_connection()
     first = harness.services.authorization.begin("crm")
     for _ in range(MAX_WAITING_ATTEMPTS - 1):
@@ -116,7 +116,7 @@ def test_at_most_eight_attempts_are_alive_and_the_oldest_gives_way(harness: Harn
     assert len(alive) == MAX_WAITING_ATTEMPTS
 
 
-def test_a_client_without_a_secret_for_its_home_begins_nothing(harness: Harness) -> None:
+def test_a_client_without_a_secret_for_its_data_center_cannot_authorize(harness: Harness) -> None:
     elsewhere = (ClientSecret("in", "f0" * 21),)
     harness.services.store.clients.add(
         Client(
@@ -150,7 +150,7 @@ def test_an_accepted_consent_ends_in_a_stored_grant(harness: Harness) -> None:
     assert set(grant.scope) == set(SCOPE)
 
 
-def test_an_account_in_another_data_center_is_exchanged_there_with_that_secret(
+def test_a_code_from_a_different_data_center_is_exchanged_there_with_its_secret(
     harness: Harness,
 ) -> None:
     client = harness.register_client()
@@ -178,7 +178,7 @@ def test_without_a_secret_for_the_accounts_data_center_nothing_is_sent(harness: 
     assert done.attempt.state is AttemptState.FAILED
 
 
-def test_one_secret_for_all_data_centers_goes_there_on_the_persons_word(harness: Harness) -> None:
+def test_one_secret_for_all_data_centers_is_sent_there_after_confirmation(harness: Harness) -> None:
     client = harness.register_client()
     secret = harness.controls.enable_data_center(client.client_id, "in", same_credentials=True)
     harness.services.clients.set_secret(client.client_id, secret, has_common_secret=True)
@@ -186,7 +186,7 @@ def test_one_secret_for_all_data_centers_goes_there_on_the_persons_word(harness:
     assert harness.authorize("crm", BOB).failure is None
 
 
-def test_a_common_secret_that_is_not_common_is_refused_by_name(harness: Harness) -> None:
+def test_a_common_secret_that_a_data_center_rejects_is_named(harness: Harness) -> None:
     client = harness.register_client()
     harness.controls.enable_data_center(client.client_id, "in")
     secret = client.secret_for("eu")
@@ -196,7 +196,9 @@ def test_a_common_secret_that_is_not_common_is_refused_by_name(harness: Harness)
     assert failure_of(harness.authorize("crm", BOB)).code == "invalid-client-secret"
 
 
-def test_a_client_switched_off_in_the_accounts_data_center_is_named(harness: Harness) -> None:
+def test_a_client_that_is_disabled_in_the_data_center_of_the_account_is_named(
+    harness: Harness,
+) -> None:
     client = harness.register_client()
     harness.controls.enable_data_center(client.client_id, "in", same_credentials=True)
     secret = client.secret_for("eu")
@@ -209,14 +211,14 @@ def test_a_client_switched_off_in_the_accounts_data_center_is_named(harness: Har
     assert failure_of(harness.complete_authorization(begun, callback)).code == "multi-dc-off"
 
 
-def test_an_unknown_data_center_is_learned_from_the_callback(harness: Harness) -> None:
+def test_an_unknown_data_center_is_detected_from_the_callback(harness: Harness) -> None:
     harness.add_connection()
     harness.services.store.connections.set_location("crm", None)
     harness.authorize("crm")
     assert harness.services.store.connections.get("crm").location == "eu"
 
 
-def test_an_answer_without_refresh_token_stores_nothing(harness: Harness) -> None:
+def test_a_response_without_a_refresh_token_stores_nothing(harness: Harness) -> None:
     harness.add_verified_connection("first")
     client = harness.services.store.clients.all()[0]
     harness.add_connection("crm", client)
@@ -229,7 +231,7 @@ def test_an_answer_without_refresh_token_stores_nothing(harness: Harness) -> Non
     assert harness.authorize("crm").generation == 1
 
 
-def test_a_code_older_than_two_minutes_is_refused_and_the_repeat_works(harness: Harness) -> None:
+def test_a_code_older_than_two_minutes_is_refused_and_a_retry_works(harness: Harness) -> None:
     begun, params = begin_and_consent(harness)
     harness.advance(seconds=121)
     done = harness.services.authorization.complete(params, cookies(begun))
@@ -247,7 +249,7 @@ def test_a_code_older_than_two_minutes_is_refused_and_the_repeat_works(harness: 
         ("<script>alert(1)</script>\x1b[31m" + "x" * 500, "callback-error"),
     ],
 )
-def test_a_refusal_at_zoho_ends_the_attempt(harness: Harness, word: str, code: str) -> None:
+def test_access_denied_at_zoho_ends_the_attempt(harness: Harness, word: str, code: str) -> None:
     harness.add_connection()
     begun = harness.services.authorization.begin("crm")
     params = [("error", word), ("state", begun.attempt.oauth_state)]
@@ -280,9 +282,7 @@ def test_a_refusal_at_zoho_ends_the_attempt(harness: Harness, word: str, code: s
         ("everything twice", "callback-repeated-parameter"),
     ],
 )
-def test_a_callback_that_is_not_ours_is_refused(
-    harness: Harness, case: str, code: str, kind: str
-) -> None:
+def test_a_foreign_callback_is_refused(harness: Harness, case: str, code: str, kind: str) -> None:
     begun, params = begin_and_consent(harness)
     if kind == "error":
         params = changed(params, code=None, error="access_denied", error_description="ours!")
@@ -310,7 +310,7 @@ def test_a_callback_that_is_not_ours_is_refused(
     assert (done.failure.code if done.failure else None) == expected
 
 
-def test_a_callback_that_comes_again_is_not_exchanged_again(harness: Harness) -> None:
+def test_a_repeated_callback_is_not_exchanged_again(harness: Harness) -> None:
     begun, params = begin_and_consent(harness)
     for expected in (None, "callback-repeated", "callback-repeated"):
         done = harness.services.authorization.complete(params, cookies(begun))
@@ -319,7 +319,7 @@ def test_a_callback_that_comes_again_is_not_exchanged_again(harness: Harness) ->
     assert len(harness.code_exchanges()) == 1
 
 
-def test_an_answer_that_comes_again_without_its_cookie_is_told_from_a_stolen_one(
+def test_a_repeated_callback_without_its_cookie_is_distinguished_from_a_stolen_one(
     harness: Harness,
 ) -> None:
     begun, params = begin_and_consent(harness)
@@ -350,7 +350,7 @@ def test_a_callback_after_a_restart_is_completed(harness: Harness) -> None:
         assert reopened.authorization.complete(params, cookies(begun)).generation == 1
 
 
-def test_five_wrong_tries_close_the_attempt(harness: Harness) -> None:
+def test_five_wrong_callbacks_close_the_attempt(harness: Harness) -> None:
     begun, params = begin_and_consent(harness)
     for _ in range(4):
         rejection_code(harness, params, {begun.cookie_name: "guess"})
@@ -362,7 +362,7 @@ def test_five_wrong_tries_close_the_attempt(harness: Harness) -> None:
     assert harness.code_exchanges() == []
 
 
-def test_two_tabs_do_not_disturb_each_other(harness: Harness) -> None:
+def test_two_tabs_do_not_interfere(harness: Harness) -> None:
     harness.add_connection()
     one, two = (
         harness.services.authorization.begin("crm"),
@@ -419,7 +419,7 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize("location", ["eu", "in", "EU", "mars", None])
-def test_a_hostile_accounts_server_is_compared_and_never_used(
+def test_a_hostile_accounts_server_is_compared_but_never_contacted(
     harness: Harness, location: str | None
 ) -> None:
     begun, params = begin_and_consent(harness)
@@ -439,7 +439,7 @@ def test_a_hostile_accounts_server_is_compared_and_never_used(
     assert harness.controls.journal() == []
 
 
-def test_only_pairs_of_one_row_are_accepted(harness: Harness) -> None:
+def test_only_a_location_and_accounts_server_of_one_row_are_accepted(harness: Harness) -> None:
     begun, params = begin_and_consent(harness)
     table = harness.services.zoho.data_centers
     accepted = []
@@ -468,7 +468,7 @@ def test_only_pairs_of_one_row_are_accepted(harness: Harness) -> None:
 @pytest.mark.parametrize(
     "iss", ["https://evil.example", "{0}/", "", "{0}:443", "HTTPS{0}", "{0}.", " {0}"]
 )
-def test_an_issuer_that_is_named_must_be_the_data_centers_own(harness: Harness, iss: str) -> None:
+def test_an_issuer_must_belong_to_the_data_center(harness: Harness, iss: str) -> None:
     begun, params = begin_and_consent(harness)
     right = dict(params)["accounts-server"]
     done = harness.services.authorization.complete(
@@ -503,7 +503,7 @@ FAULTS = [
 
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("processed", [False, True])
-def test_an_unclear_answer_is_an_unknown_outcome_and_never_posted_again(
+def test_an_unclear_response_is_an_unknown_outcome_and_is_never_posted_again(
     harness: Harness, fault: str, processed: bool
 ) -> None:
     begun, params = begin_and_consent(harness)
@@ -532,7 +532,7 @@ def small_files(harness: Harness) -> Iterator[None]:
     resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-def test_a_code_is_not_posted_while_there_is_no_room_for_what_it_brings(
+def test_a_code_is_not_posted_without_disk_space_for_its_tokens(
     harness: Harness, request: pytest.FixtureRequest
 ) -> None:
     begun, params = begin_and_consent(harness)
@@ -551,7 +551,7 @@ def test_a_code_is_not_posted_while_there_is_no_room_for_what_it_brings(
     processed=st.booleans(),
     visits=st.lists(st.sampled_from(["same tab", "no cookie", "restart", "late"]), max_size=4),
 )
-def test_whatever_happens_a_code_is_posted_at_most_once(
+def test_a_code_is_posted_at_most_once(
     harness: Harness, fault: str | None, processed: bool, visits: list[str]
 ) -> None:
     if not harness.services.store.connections.all():
@@ -580,7 +580,7 @@ def test_whatever_happens_a_code_is_posted_at_most_once(
     )
 
 
-def test_a_process_that_died_between_post_and_store_leaves_an_unknown_outcome(
+def test_a_process_killed_between_post_and_store_leaves_an_unknown_outcome(
     harness: Harness,
 ) -> None:
     begun, params = begin_and_consent(harness)
@@ -630,7 +630,7 @@ def paste(harness: Harness, started: StartedAttempt, text: str) -> CompletedAtte
         "code={code}",
     ],
 )
-def test_a_pasted_address_or_code_is_understood(harness: Harness, shape: str) -> None:
+def test_a_pasted_url_or_code_is_accepted(harness: Harness, shape: str) -> None:
     begun, address = paste_attempt(harness)
     code = dict(query_parameters(address))["code"]
     text = shape.format(
@@ -657,7 +657,7 @@ def test_a_pasted_address_or_code_is_understood(harness: Harness, shape: str) ->
         ("http://localhost:8733/callback?code=1000.ab.cd&state=x", "callback-unknown-state"),
     ],
 )
-def test_a_wrong_paste_is_named_and_the_right_one_still_works(
+def test_a_wrong_paste_is_named_and_a_correct_one_still_works(
     harness: Harness, text: str, code: str
 ) -> None:
     begun, address = paste_attempt(harness)
@@ -667,7 +667,7 @@ def test_a_wrong_paste_is_named_and_the_right_one_still_works(
     assert paste(harness, begun, address).generation == 1
 
 
-def test_a_paste_is_bound_to_the_process_that_began(harness: Harness) -> None:
+def test_a_paste_is_bound_to_the_process_that_started_the_attempt(harness: Harness) -> None:
     begun, address = paste_attempt(harness)
     authorization = harness.services.authorization
     with pytest.raises(WizardError, match="callback-wrong-browser"):
@@ -685,7 +685,7 @@ def test_a_pasted_code_is_posted_once(harness: Harness) -> None:
     assert len(harness.code_exchanges()) == 1
 
 
-def test_a_self_clients_code_is_exchanged_without_redirect_uri_and_pkce(harness: Harness) -> None:
+def test_a_self_client_code_is_exchanged_without_redirect_uri_and_pkce(harness: Harness) -> None:
     made = harness.controls.register_client(ANNA, [], name="Self", kind="self-client")
     ((_, secret),) = made["secrets"].items()
     client = harness.services.clients.register(
@@ -715,7 +715,7 @@ def test_a_second_consent_is_generation_two_with_the_same_scope(harness: Harness
     assert set(grant.scope) == set(SCOPE)
 
 
-def test_a_failed_second_consent_leaves_the_first_grant_at_work(harness: Harness) -> None:
+def test_a_failed_second_consent_keeps_the_first_grant_in_use(harness: Harness) -> None:
     harness.add_verified_connection()
     begun = harness.services.authorization.begin("crm")
     params = [("error", "access_denied"), ("state", begun.attempt.oauth_state)]

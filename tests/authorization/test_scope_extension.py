@@ -18,7 +18,7 @@ def scope_of(harness: Harness) -> tuple[str, ...]:
     return harness.services.store.connections.get("crm").scope
 
 
-def test_the_scopes_are_widened_when_the_new_grant_is_proved(harness: Harness) -> None:
+def test_scopes_are_extended_when_the_new_grant_is_verified(harness: Harness) -> None:
     harness.add_verified_connection()
     done = harness.complete_authorization(
         begun := begin_extension(harness), harness.give_consent(begun)
@@ -39,7 +39,7 @@ def test_the_scopes_are_widened_when_the_new_grant_is_proved(harness: Harness) -
     assert before.state is GrantState.REPLACED
 
 
-def test_a_refused_consent_widens_nothing(harness: Harness) -> None:
+def test_a_refused_consent_extends_no_scopes(harness: Harness) -> None:
     harness.add_verified_connection()
     begun = begin_extension(harness)
     state = begun.attempt.oauth_state
@@ -52,7 +52,7 @@ def test_a_refused_consent_widens_nothing(harness: Harness) -> None:
     assert harness.services.authorization.begin("crm").attempt.scope == SCOPE
 
 
-def test_another_persons_consent_widens_nothing(harness: Harness) -> None:
+def test_the_consent_of_a_different_user_extends_no_scopes(harness: Harness) -> None:
     harness.add_verified_connection()
     begun = begin_extension(harness)
     done = harness.complete_authorization(
@@ -65,7 +65,7 @@ def test_another_persons_consent_widens_nothing(harness: Harness) -> None:
     assert harness.services.tokens.access_token("crm").generation == 1
 
 
-def test_scopes_that_were_narrowed_are_not_widened_by_the_next_consent(harness: Harness) -> None:
+def test_scopes_that_were_narrowed_are_not_extended_by_the_next_consent(harness: Harness) -> None:
     harness.add_verified_connection()
     harness.services.store.connections.set_scope("crm", SCOPE[:2])
     done = harness.authorize("crm")
@@ -74,6 +74,6 @@ def test_scopes_that_were_narrowed_are_not_widened_by_the_next_consent(harness: 
     assert scope_of(harness) == SCOPE[:2]
 
 
-def test_an_unknown_connection_cannot_be_widened(harness: Harness) -> None:
+def test_an_unknown_connection_cannot_be_extended(harness: Harness) -> None:
     with raises_failure("unknown-connection"):
         begin_extension(harness)

@@ -42,7 +42,7 @@ def move_key_away(shell: Shell) -> Path:
     return key.rename(shell.directory / "lost")
 
 
-def test_a_restored_connection_is_proved_and_used_on_another_machine(
+def test_a_restored_connection_is_verified_and_used_on_another_machine(
     shell: Shell, shell_harness: Harness
 ) -> None:
     shell_harness.add_verified_connection()
@@ -60,7 +60,7 @@ def test_a_restored_connection_is_proved_and_used_on_another_machine(
     assert (token.exit_code, token.stdout.startswith("1000.")) == (0, True)
 
 
-def test_a_restore_beside_a_machine_that_goes_on_is_told_until_that_one_is_gone(
+def test_a_restore_while_the_original_is_active_is_reported_until_that_one_is_deactivated(
     shell: Shell, shell_harness: Harness
 ) -> None:
     shell_harness.add_verified_connection()
@@ -80,7 +80,7 @@ def test_a_restore_beside_a_machine_that_goes_on_is_told_until_that_one_is_gone(
     assert json.loads(status.stdout)["cautions"] == []
 
 
-def test_what_a_backup_hands_on_to_is_a_strangers_word_until_somebody_agrees(
+def test_restored_commands_run_only_after_confirmation(
     shell: Shell, shell_harness: Harness
 ) -> None:
     shell_harness.add_verified_connection()
@@ -108,7 +108,7 @@ def test_what_a_backup_hands_on_to_is_a_strangers_word_until_somebody_agrees(
     assert kept["target"] == "/srv/app/.env"
 
 
-def test_a_move_retires_the_first_machine(shell: Shell, shell_harness: Harness) -> None:
+def test_a_move_deactivates_the_original_installation(shell: Shell, shell_harness: Harness) -> None:
     shell_harness.add_verified_connection()
     refused = shell.run("backup", "file", "--move", stdin_text=f"{PASSPHRASE}\n")
     assert (refused.exit_code, "input-needed" in refused.stderr) == (2, True)
@@ -123,14 +123,14 @@ def test_a_move_retires_the_first_machine(shell: Shell, shell_harness: Harness) 
     assert json.loads(shell.run("status", "--json").stdout)["deactivated_at"]
 
 
-def test_status_gives_the_age_of_the_last_backup(shell: Shell, shell_harness: Harness) -> None:
+def test_status_shows_the_age_of_the_last_backup(shell: Shell, shell_harness: Harness) -> None:
     assert "never" in shell.run("status").stdout
     back_up(shell)
     shell_harness.advance(hours=49)
     assert "2 days ago" in shell.run("status").stdout
 
 
-def test_a_wrong_passphrase_and_a_cut_file_are_told_apart(
+def test_a_wrong_passphrase_and_a_truncated_file_are_distinguished(
     shell: Shell, shell_harness: Harness
 ) -> None:
     shell_harness.add_verified_connection()
@@ -144,7 +144,7 @@ def test_a_wrong_passphrase_and_a_cut_file_are_told_apart(
     assert not (shell.directory / "another machine").exists(), "not even a home was made"
 
 
-def test_while_zoho_is_down_what_was_restored_waits(shell: Shell, shell_harness: Harness) -> None:
+def test_restored_connections_wait_while_zoho_is_down(shell: Shell, shell_harness: Harness) -> None:
     shell_harness.add_verified_connection("crm")
     shell_harness.add_verified_connection("books")
     file = back_up(shell)
@@ -159,7 +159,7 @@ def test_while_zoho_is_down_what_was_restored_waits(shell: Shell, shell_harness:
     assert said["not_verified"] == ["crm"]
 
 
-def test_what_died_since_the_backup_is_told_once_for_all(
+def test_grants_rejected_since_the_backup_are_reported_once_together(
     shell: Shell, shell_harness: Harness
 ) -> None:
     shell_harness.add_verified_connection("crm")
@@ -176,7 +176,9 @@ def test_what_died_since_the_backup_is_told_once_for_all(
     assert "zoho-wizard reauthorize books crm" in done.stderr
 
 
-def test_without_the_key_three_ways_are_offered(shell: Shell, shell_harness: Harness) -> None:
+def test_without_the_key_three_ways_to_recover_are_offered(
+    shell: Shell, shell_harness: Harness
+) -> None:
     shell_harness.add_verified_connection()
     move_key_away(shell)
 
@@ -195,7 +197,7 @@ def reopen_services(shell: Shell) -> Services:
     return Services.open(from_environment(shell.environment), shell.simulator.clock)
 
 
-def test_a_backup_mends_a_lost_key_and_keeps_what_is_younger(
+def test_a_backup_recovers_a_lost_key_and_keeps_newer_data(
     shell: Shell, shell_harness: Harness
 ) -> None:
     shell_harness.add_verified_connection("crm")
@@ -216,9 +218,7 @@ def test_a_backup_mends_a_lost_key_and_keeps_what_is_younger(
     assert (aside / "wizard.db").exists()
 
 
-def test_the_secrets_are_read_back_from_the_destinations(
-    shell: Shell, shell_harness: Harness
-) -> None:
+def test_secrets_are_recovered_from_the_destinations(shell: Shell, shell_harness: Harness) -> None:
     grant = shell_harness.add_verified_connection("crm")
     shell_harness.add_verified_connection("desk")
     env = shell.directory / "program.env"
@@ -251,7 +251,7 @@ def test_the_secrets_are_read_back_from_the_destinations(
         assert [each.target for each in services.store.destinations.all("crm")] == [str(env)]
 
 
-def test_everything_but_the_secrets_is_kept(shell: Shell, shell_harness: Harness) -> None:
+def test_everything_except_the_secrets_is_kept(shell: Shell, shell_harness: Harness) -> None:
     shell_harness.add_verified_connection("crm")
     client = shell_harness.services.store.clients.all()[0]
     scope = shell_harness.services.store.connections.get("crm").scope
@@ -270,7 +270,7 @@ def test_everything_but_the_secrets_is_kept(shell: Shell, shell_harness: Harness
     assert shell.run("client", "set-secret", client.client_id, stdin_text=secret).exit_code == 0
 
 
-def test_a_key_that_is_no_key_is_set_aside_too(shell: Shell, shell_harness: Harness) -> None:
+def test_an_invalid_key_file_is_also_set_aside(shell: Shell, shell_harness: Harness) -> None:
     shell_harness.add_verified_connection("crm")
     shell_harness.services.close()
     lost = move_key_away(shell)
@@ -284,7 +284,9 @@ def test_a_key_that_is_no_key_is_set_aside_too(shell: Shell, shell_harness: Harn
     assert (config / "key").read_bytes() != lost.read_bytes()
 
 
-def test_another_key_offers_the_same_and_is_then_used(shell: Shell, shell_harness: Harness) -> None:
+def test_a_different_key_offers_the_same_recovery_and_is_then_used(
+    shell: Shell, shell_harness: Harness
+) -> None:
     shell_harness.add_verified_connection("crm")
     file = back_up(shell)
     shell_harness.services.close()
@@ -301,7 +303,7 @@ def test_another_key_offers_the_same_and_is_then_used(shell: Shell, shell_harnes
     assert shell.run("token", "crm").exit_code == 0
 
 
-def test_a_home_in_order_is_not_rescued(shell: Shell, shell_harness: Harness) -> None:
+def test_a_healthy_data_directory_is_not_recovered(shell: Shell, shell_harness: Harness) -> None:
     shell_harness.add_verified_connection("crm")
     said = restore(shell, "--without-secrets")
     assert (said.exit_code, "key-in-order" in said.stderr) == (2, True)
@@ -309,6 +311,6 @@ def test_a_home_in_order_is_not_rescued(shell: Shell, shell_harness: Harness) ->
 
 
 @pytest.mark.parametrize("arguments", [(), ("file", "--without-secrets")])
-def test_one_source_is_wanted(shell: Shell, arguments: tuple[str, ...]) -> None:
+def test_exactly_one_source_is_required(shell: Shell, arguments: tuple[str, ...]) -> None:
     assert restore(shell, *arguments).exit_code == 2
     assert os.listdir(shell.directory) == ["clock"]

@@ -59,7 +59,7 @@ def grant_of(harness: Harness, name: str = "crm") -> Grant:
     return grant
 
 
-def test_a_backup_is_private_and_tells_nothing_without_its_passphrase(
+def test_a_backup_is_private_and_unreadable_without_its_passphrase(
     harness: Harness, file: Path
 ) -> None:
     token = harness.add_verified_connection().refresh_token
@@ -75,7 +75,7 @@ def test_a_backup_is_private_and_tells_nothing_without_its_passphrase(
         assert secret.encode() not in content
 
 
-def test_what_is_restored_elsewhere_works_there_once_it_is_proved(
+def test_a_restored_connection_works_elsewhere_once_it_is_verified(
     harness: Harness, other: Harness, file: Path
 ) -> None:
     before = harness.add_verified_connection()
@@ -120,7 +120,7 @@ def test_part_of_a_backup_can_be_restored(harness: Harness, other: Harness, file
     assert [each.name for each in other.services.store.clients.all()] == ["books"]
 
 
-def test_names_that_are_not_in_the_backup_change_nothing(
+def test_names_missing_from_the_backup_change_nothing(
     harness: Harness, other: Harness, file: Path
 ) -> None:
     harness.add_verified_connection()
@@ -138,9 +138,7 @@ def test_restoring_twice_changes_nothing_the_second_time(harness: Harness, file:
     assert grant_of(harness) == before
 
 
-def test_a_connection_that_is_younger_than_the_backup_is_not_replaced(
-    harness: Harness, file: Path
-) -> None:
+def test_a_connection_newer_than_the_backup_is_not_replaced(harness: Harness, file: Path) -> None:
     harness.add_verified_connection("books")
     write(harness, file)
     harness.services.tokens.remove_connection("books")
@@ -154,7 +152,7 @@ def test_a_connection_that_is_younger_than_the_backup_is_not_replaced(
     assert harness.services.store.grants.of_connection("books") == younger
 
 
-def test_a_client_that_is_here_already_is_shared(
+def test_a_client_that_is_already_stored_is_shared(
     harness: Harness, other: Harness, file: Path
 ) -> None:
     harness.add_verified_connection()
@@ -168,7 +166,7 @@ def test_a_client_that_is_here_already_is_shared(
     assert grant_of(other).client_id == client.client_id
 
 
-def test_a_dead_grant_stays_dead_and_is_not_asked_for(
+def test_a_rejected_grant_stays_rejected_and_is_not_requested(
     harness: Harness, other: Harness, file: Path
 ) -> None:
     harness.add_verified_connection()
@@ -186,7 +184,7 @@ def test_a_dead_grant_stays_dead_and_is_not_asked_for(
     assert len(harness.refresh_requests()) == asked
 
 
-def test_a_home_that_was_moved_asks_nothing_of_zoho(
+def test_a_moved_installation_sends_nothing_to_zoho(
     harness: Harness, other: Harness, file: Path
 ) -> None:
     harness.add_verified_connection()
@@ -202,7 +200,9 @@ def test_a_home_that_was_moved_asks_nothing_of_zoho(
     assert other.services.tokens.access_token("crm").value
 
 
-def test_a_moved_home_works_again_when_everything_comes_back(harness: Harness, file: Path) -> None:
+def test_a_moved_installation_works_again_after_everything_is_restored(
+    harness: Harness, file: Path
+) -> None:
     harness.add_verified_connection()
     write(harness, file, move=True)
     with raises_failure("installation-deactivated"):
@@ -213,7 +213,9 @@ def test_a_moved_home_works_again_when_everything_comes_back(harness: Harness, f
     assert harness.services.tokens.access_token("crm").value
 
 
-def test_a_move_that_cannot_be_written_retires_nothing(harness: Harness, tmp_path: Path) -> None:
+def test_a_move_that_cannot_be_written_deactivates_nothing(
+    harness: Harness, tmp_path: Path
+) -> None:
     harness.add_verified_connection()
     with raises_failure("backup-unwritable"):
         write(harness, tmp_path / "nowhere" / "file", move=True)
@@ -221,7 +223,7 @@ def test_a_move_that_cannot_be_written_retires_nothing(harness: Harness, tmp_pat
     assert harness.services.store.installation.backed_up_at() is None
 
 
-def test_the_home_remembers_when_it_was_backed_up(harness: Harness, file: Path) -> None:
+def test_the_data_directory_records_when_it_was_backed_up(harness: Harness, file: Path) -> None:
     assert harness.services.store.installation.backed_up_at() is None
     before = harness.now()
     write(harness, file)
@@ -230,7 +232,7 @@ def test_the_home_remembers_when_it_was_backed_up(harness: Harness, file: Path) 
     assert before <= at <= harness.now()
 
 
-def test_a_backup_is_written_over_by_the_next_one_only(harness: Harness, file: Path) -> None:
+def test_a_backup_is_overwritten_only_by_the_next_backup(harness: Harness, file: Path) -> None:
     write(harness, file)
     harness.add_verified_connection()
     write(harness, file)
@@ -239,7 +241,7 @@ def test_a_backup_is_written_over_by_the_next_one_only(harness: Harness, file: P
     assert [path.name for path in file.parent.glob("wizard.backup*")] == ["wizard.backup"]
 
 
-def test_what_is_no_backup_is_not_written_over(harness: Harness, tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_backup_is_not_overwritten(harness: Harness, tmp_path: Path) -> None:
     notes, link = tmp_path / "notes", tmp_path / "link"
     notes.write_text("dear diary")
     link.symlink_to(notes)
@@ -257,13 +259,13 @@ def test_a_weak_passphrase_is_refused(harness: Harness, file: Path, weak: str) -
     assert harness.services.store.installation.deactivated_at() is None
 
 
-def test_a_backup_of_another_zoho_is_refused(harness: Harness, file: Path) -> None:
+def test_a_backup_of_a_different_zoho_environment_is_refused(harness: Harness, file: Path) -> None:
     write(harness, file)
     with raises_failure("backup-foreign-zoho"):
         open_backup(file, PASSPHRASE, "live")
 
 
-def test_a_file_that_is_not_there_is_a_finding(tmp_path: Path) -> None:
+def test_a_missing_file_is_reported(tmp_path: Path) -> None:
     with raises_failure("backup-unreadable"):
         open_backup(tmp_path / "none", PASSPHRASE, "live")
 
@@ -280,7 +282,7 @@ def warning_codes(harness: Harness, name: str = "") -> list[str]:
     return [each.code for each in looked]
 
 
-def test_what_was_restored_while_its_home_goes_on_is_told_until_that_one_is_retired(
+def test_a_restore_is_reported_until_the_original_is_deactivated(
     harness: Harness, other: Harness, file: Path
 ) -> None:
     harness.add_verified_connection()
@@ -297,7 +299,7 @@ def test_what_was_restored_while_its_home_goes_on_is_told_until_that_one_is_reti
     assert warning_codes(other) == warning_codes(other, "crm") == []
 
 
-def test_the_persons_word_that_the_other_home_is_gone_ends_the_caution(
+def test_confirming_that_the_original_is_gone_ends_the_caution(
     harness: Harness, other: Harness, file: Path
 ) -> None:
     harness.add_verified_connection()
@@ -311,7 +313,7 @@ def test_the_persons_word_that_the_other_home_is_gone_ends_the_caution(
     assert warning_codes(other, "crm") == []
 
 
-def test_a_grant_that_was_made_here_since_is_tended_here_alone(
+def test_a_grant_authorized_here_since_the_restore_has_no_caution(
     harness: Harness, other: Harness, file: Path
 ) -> None:
     harness.add_verified_connection()
@@ -322,7 +324,7 @@ def test_a_grant_that_was_made_here_since_is_tended_here_alone(
     assert warning_codes(other, "crm") == []
 
 
-def test_a_backup_that_comes_back_into_its_own_home_warns_of_nobody(
+def test_restoring_into_the_same_data_directory_has_no_caution(
     harness: Harness, file: Path
 ) -> None:
     harness.add_verified_connection()
@@ -332,7 +334,7 @@ def test_a_backup_that_comes_back_into_its_own_home_warns_of_nobody(
     assert warning_codes(harness, "crm") == []
 
 
-def test_a_home_that_takes_back_what_was_moved_away_warns_of_where_it_went(
+def test_restoring_a_moved_connection_warns_of_where_it_was_moved(
     harness: Harness, file: Path
 ) -> None:
     harness.add_verified_connection()
@@ -341,7 +343,7 @@ def test_a_home_that_takes_back_what_was_moved_away_warns_of_where_it_went(
     assert warning_codes(harness) == warning_codes(harness, "crm") == ["installation-came-back"]
 
 
-def test_a_restored_refresh_token_that_was_replaced_meanwhile_is_named_as_lost(
+def test_a_restored_refresh_token_that_was_replaced_since_is_reported_as_lost(
     harness: Harness, other: Harness, file: Path
 ) -> None:
     harness.controls.change_settings(refresh_token_rotation="reuse-detection")
@@ -360,7 +362,7 @@ def test_a_restored_refresh_token_that_was_replaced_meanwhile_is_named_as_lost(
     assert "The server has replaced refresh tokens before" in lost.evidence_for[0]
 
 
-def test_a_backup_from_before_rotation_was_known_is_read(harness: Harness, file: Path) -> None:
+def test_a_backup_from_before_rotation_was_detected_is_read(harness: Harness, file: Path) -> None:
     harness.add_verified_connection()
     write(harness, file)
     found = open_backup(file, PASSPHRASE, harness.services.zoho.instance)
@@ -370,7 +372,7 @@ def test_a_backup_from_before_rotation_was_known_is_read(harness: Harness, file:
     assert load(json.dumps(older).encode()) == found
 
 
-def test_restoring_over_a_grant_whose_refresh_token_was_replaced_keeps_the_new_one(
+def test_restoring_a_grant_whose_refresh_token_was_replaced_keeps_the_new_one(
     harness: Harness, file: Path
 ) -> None:
     harness.controls.change_settings(refresh_token_rotation="reuse-detection")

@@ -19,11 +19,11 @@ def locked() -> bytes:
     return passphrase.encrypt_backup(CONTENT, PASSPHRASE)
 
 
-def test_the_same_passphrase_opens_it(locked: bytes) -> None:
+def test_the_same_passphrase_opens_the_backup(locked: bytes) -> None:
     assert passphrase.decrypt_backup(locked, PASSPHRASE) == CONTENT
 
 
-def test_no_two_files_are_alike_and_none_shows_its_content(locked: bytes) -> None:
+def test_every_file_is_different_and_none_shows_its_content(locked: bytes) -> None:
     again = passphrase.encrypt_backup(CONTENT, PASSPHRASE)
     assert locked[40:] != again[40:]
     assert b"1000.secret" not in locked
@@ -31,14 +31,14 @@ def test_no_two_files_are_alike_and_none_shows_its_content(locked: bytes) -> Non
 
 
 @pytest.mark.parametrize("other", ["", "Correct horse battery staple", PASSPHRASE + " "])
-def test_another_passphrase_is_called_that(locked: bytes, other: str) -> None:
+def test_a_wrong_passphrase_is_named(locked: bytes, other: str) -> None:
     with raises_failure("wrong-passphrase"):
         passphrase.decrypt_backup(locked, other)
 
 
 @given(st.data())
 @settings(max_examples=60)
-def test_a_file_cut_anywhere_is_called_cut_short(locked: bytes, data: st.DataObject) -> None:
+def test_a_truncated_file_is_named(locked: bytes, data: st.DataObject) -> None:
     length = data.draw(st.integers(1, len(locked) - 1))
     with raises_failure("backup-cut-short"):
         passphrase.decrypt_backup(locked[:length], PASSPHRASE)
@@ -46,7 +46,7 @@ def test_a_file_cut_anywhere_is_called_cut_short(locked: bytes, data: st.DataObj
 
 @given(st.data())
 @settings(max_examples=60)
-def test_a_byte_that_was_altered_is_noticed_before_the_passphrase_is_tried(
+def test_an_altered_byte_is_detected_before_the_passphrase_is_tried(
     locked: bytes, data: st.DataObject
 ) -> None:
     start = len(passphrase.MAGIC) + 3 + 16 + 8  # behind the length, whose change reads as a cut
@@ -58,7 +58,7 @@ def test_a_byte_that_was_altered_is_noticed_before_the_passphrase_is_tried(
 
 
 @over_rows("costs", [(20, 60, 1), (17, 8, 255), (17, 255, 1), (0, 8, 1), (17, 0, 0)])
-def test_costs_that_would_fill_the_memory_are_refused_before_anything_is_derived(
+def test_key_derivation_costs_that_exceed_memory_are_refused_before_deriving(
     locked: bytes, costs: tuple[int, int, int]
 ) -> None:
     start = len(passphrase.MAGIC)
@@ -68,11 +68,11 @@ def test_costs_that_would_fill_the_memory_are_refused_before_anything_is_derived
 
 
 @over_rows("content", [b"ZOHO_CLIENT_ID=1000.X", b"{}", b"PK\x03\x04", b"zz"])
-def test_anything_else_is_no_backup(content: bytes) -> None:
+def test_any_other_file_is_not_a_backup(content: bytes) -> None:
     with raises_failure("backup-not-one"):
         passphrase.decrypt_backup(content, PASSPHRASE)
 
 
-def test_bytes_behind_the_end_are_noticed(locked: bytes) -> None:
+def test_trailing_bytes_are_detected(locked: bytes) -> None:
     with raises_failure("backup-damaged"):
         passphrase.decrypt_backup(locked + b"more", PASSPHRASE)

@@ -22,7 +22,7 @@ def add_verified_connections(shell_harness: Harness) -> None:
     shell_harness.advance(minutes=9)
 
 
-def test_all_connections_are_checked_and_told_in_their_order(
+def test_all_connections_are_checked_and_shown_in_their_order(
     shell: Shell, shell_harness: Harness
 ) -> None:
     add_verified_connections(shell_harness)
@@ -40,7 +40,7 @@ def test_all_connections_are_checked_and_told_in_their_order(
     assert not shell_harness.refresh_requests(), "their access tokens live"
 
 
-def test_one_connection_shows_what_was_asked_and_several_a_line_each(
+def test_one_connection_shows_every_check_and_several_show_one_line_each(
     shell: Shell, shell_harness: Harness
 ) -> None:
     add_verified_connections(shell_harness)
@@ -57,7 +57,7 @@ def test_one_connection_shows_what_was_asked_and_several_a_line_each(
     assert "All 3 work." in several.stderr
 
 
-def test_a_full_check_proves_every_rung_anew(shell: Shell, shell_harness: Harness) -> None:
+def test_a_full_check_runs_every_step_again(shell: Shell, shell_harness: Harness) -> None:
     add_verified_connections(shell_harness)
     shell_harness.controls.clear_journal()
     whole = shell.run("check", NAMES[0], "--full", "--json")
@@ -68,7 +68,7 @@ def test_a_full_check_proves_every_rung_anew(shell: Shell, shell_harness: Harnes
     assert len(shell_harness.refresh_requests()) == 1
 
 
-def test_what_the_limits_keep_from_being_asked_is_waited_for_where_that_is_wished(
+def test_rate_limited_checks_are_waited_for_on_request(
     shell: Shell, shell_harness: Harness
 ) -> None:
     add_verified_connections(shell_harness)
@@ -88,7 +88,7 @@ def test_what_the_limits_keep_from_being_asked_is_waited_for_where_that_is_wishe
     assert all(each["is_verified"] for each in json.loads(done.stdout)["connections"])
 
 
-def test_the_gravest_finding_of_many_is_the_exit_code(shell: Shell, shell_harness: Harness) -> None:
+def test_the_most_severe_finding_is_the_exit_code(shell: Shell, shell_harness: Harness) -> None:
     add_verified_connections(shell_harness)
     shell_harness.controls.change_password(ANNA)
     checked = shell.run("check", "--json")
@@ -99,9 +99,7 @@ def test_the_gravest_finding_of_many_is_the_exit_code(shell: Shell, shell_harnes
     assert incident["connections"] == [each["name"] for each in result["connections"]]
 
 
-def test_a_name_that_is_not_known_keeps_all_from_being_asked(
-    shell: Shell, shell_harness: Harness
-) -> None:
+def test_an_unknown_name_prevents_all_checks(shell: Shell, shell_harness: Harness) -> None:
     add_verified_connections(shell_harness)
     shell_harness.controls.clear_journal()
     checked = shell.run("check", NAMES[0], "unknown")

@@ -35,7 +35,7 @@ def connect(shell: Shell, name: str = "crm") -> CommandResult:
     return done
 
 
-def test_a_connection_is_made_proved_and_used_without_a_browser(shell: Shell) -> None:
+def test_a_connection_is_authorized_verified_and_used_without_a_browser(shell: Shell) -> None:
     add_client(shell)
 
     done = connect(shell)
@@ -59,7 +59,7 @@ def test_a_connection_is_made_proved_and_used_without_a_browser(shell: Shell) ->
     assert 300 <= result["expires_in"] <= 3600
 
 
-def test_list_and_show_say_what_a_connection_reaches(shell: Shell) -> None:
+def test_list_and_show_print_what_a_connection_reaches(shell: Shell) -> None:
     add_client(shell)
     connect(shell)
 
@@ -73,7 +73,7 @@ def test_list_and_show_say_what_a_connection_reaches(shell: Shell) -> None:
     assert "Zylker" in shell.run("show", "crm").stdout
 
 
-def test_a_password_change_is_found_and_one_consent_repairs_it(shell: Shell) -> None:
+def test_a_password_change_is_detected_and_one_consent_reauthorizes(shell: Shell) -> None:
     add_client(shell)
     connect(shell)
     shell.simulator.controls.change_password(ANNA)
@@ -93,7 +93,7 @@ def test_a_password_change_is_found_and_one_consent_repairs_it(shell: Shell) -> 
     assert shell.run("token", "crm").exit_code == 0
 
 
-def test_another_person_at_reauthorization_overwrites_nothing(
+def test_a_different_user_at_reauthorization_replaces_nothing(
     shell: Shell, shell_harness: Harness
 ) -> None:
     add_client(shell)
@@ -106,7 +106,7 @@ def test_another_person_at_reauthorization_overwrites_nothing(
     assert shell.run("token", "crm").exit_code == 0
 
 
-def test_a_self_client_connects_with_a_code_alone(shell: Shell) -> None:
+def test_a_self_client_connects_with_only_a_code(shell: Shell) -> None:
     made = shell.simulator.controls.register_client(BOB, [], name="Self Client", kind="self-client")
     (secret,) = made["secrets"].values()
     added = shell.run("client", "add", "--self-client", stdin_text=f"{made['client_id']} {secret}")
@@ -122,7 +122,7 @@ def test_a_self_client_connects_with_a_code_alone(shell: Shell) -> None:
     assert shell.run("token", "india").exit_code == 0
 
 
-def test_a_refused_consent_says_so_and_stores_nothing(shell: Shell) -> None:
+def test_a_refused_consent_is_reported_and_stores_nothing(shell: Shell) -> None:
     add_client(shell)
     running = shell.start("connect", "crm", "--preset", PRESET, "--no-browser", "--json")
     state = parse_qs(urlsplit(running.wait_for_stderr(URL)).query)["state"][0]
@@ -135,14 +135,14 @@ def test_a_refused_consent_says_so_and_stores_nothing(shell: Shell) -> None:
     assert json.loads(shell.run("list", "--json").stdout)["connections"][0]["generation"] == 0
 
 
-def test_a_client_is_named_by_its_name_as_well(shell: Shell) -> None:
+def test_a_client_can_be_given_by_its_name(shell: Shell) -> None:
     add_client(shell)
     named = ("connect", "crm", "--preset", PRESET, "--client", "OAuth wizard", "--no-browser")
     done = give_consent(shell, *named)
     assert done.exit_code == 0, done.stderr
 
 
-def test_a_new_secret_of_a_stored_client_is_asked_about_and_never_dropped(
+def test_a_new_secret_of_a_stored_client_is_confirmed_and_never_dropped(
     shell: Shell, shell_harness: Harness
 ) -> None:
     added = add_client(shell)

@@ -10,7 +10,7 @@ from support.shell import Shell
 from wizard.transport import sanitize, sanitize_line
 
 
-def test_an_empty_list_says_where_and_for_whom_it_looked(shell: Shell) -> None:
+def test_an_empty_list_shows_the_data_directory_and_the_user(shell: Shell) -> None:
     listed = shell.run("list")
     assert (listed.exit_code, listed.stdout) == (0, "")
     assert str(shell.directory) in listed.stderr
@@ -18,14 +18,14 @@ def test_an_empty_list_says_where_and_for_whom_it_looked(shell: Shell) -> None:
     assert json.loads(shell.run("list", "--json").stdout)["connections"] == []
 
 
-def test_an_unknown_name_says_where_and_for_whom_it_looked(shell: Shell) -> None:
+def test_an_unknown_name_shows_the_data_directory_and_the_user(shell: Shell) -> None:
     for command in ("show", "token", "check", "reauthorize", "revoke", "remove"):
         failed = shell.run(command, "nix")
         assert (failed.exit_code, failed.stdout) == (2, "")
         assert str(shell.directory) in failed.stderr
 
 
-def test_a_name_that_is_no_text_is_one_that_is_not_there(shell: Shell) -> None:
+def test_a_name_that_is_not_text_is_not_found(shell: Shell) -> None:
     for command in ("token", "show", "check"):
         failed = shell.run(command, "crm\udcff")
         assert (failed.exit_code, failed.stdout) == (2, "")
@@ -34,7 +34,7 @@ def test_a_name_that_is_no_text_is_one_that_is_not_there(shell: Shell) -> None:
     assert "(unknown-client)" in shell.run("client", "show", "1000.\udcff").stderr
 
 
-def test_a_narrow_terminal_cuts_no_address_off(shell: Shell, shell_harness: Harness) -> None:
+def test_a_narrow_terminal_truncates_no_url(shell: Shell, shell_harness: Harness) -> None:
     shell_harness.add_verified_connection("crm")
     lines = shell.run_in_terminal("list", columns=50).stdout.splitlines()
     at = next(place for place, line in enumerate(lines) if line.startswith("crm "))
@@ -89,14 +89,14 @@ def test_a_wrong_setting_is_named(
     assert f"({code})" in failed.stderr
 
 
-def test_status_says_where_all_is_and_tries_it_unattended(shell: Shell) -> None:
+def test_status_shows_all_paths_and_tests_unattended_use(shell: Shell) -> None:
     found = json.loads(shell.run("status", "--json", "--unattended").stdout)
     assert found["key"]["strength"] == "weak"
     assert found["redirect_uri"] == f"http://localhost:{shell.port}/callback"
     assert found["unattended"]["ZOHO_WIZARD_HOME"] == shell.environment["ZOHO_WIZARD_HOME"]
 
 
-def test_unattended_says_what_is_missing(shell: Shell) -> None:
+def test_status_shows_what_unattended_use_is_missing(shell: Shell) -> None:
     key = shell.directory / "elsewhere" / "key"
     shell.run("status")
     failed = shell.run("status", "--unattended", ZOHO_WIZARD_KEY_FILE=str(key))
@@ -104,7 +104,7 @@ def test_unattended_says_what_is_missing(shell: Shell) -> None:
     assert str(key) in "".join(failed.stderr.split()), "a long path may be wrapped"
 
 
-def test_the_shell_completes_names_and_tasks(shell: Shell) -> None:
+def test_the_shell_completes_names_and_presets(shell: Shell) -> None:
     def complete(line: str) -> str:
         words = line.split(" ")
         return shell.run(
@@ -133,11 +133,11 @@ def test_the_shell_completes_names_and_tasks(shell: Shell) -> None:
         "Zylker\U000e0041\ud800",
     ],
 )
-def test_foreign_text_reaches_no_terminal_with_what_steers_it(hostile: str) -> None:
+def test_foreign_text_reaches_no_terminal_with_control_characters(hostile: str) -> None:
     assert sanitize(hostile) in ("Zylker", "")
 
 
-def test_text_that_people_write_stays_as_it_is() -> None:
+def test_text_in_any_language_is_unchanged() -> None:
     for text in ("a\tb\nc", "Größe\xa05 €", "می\u200cخواهم", "👩\u200d💻", "株式会社"):
         assert sanitize(text) == text
     assert sanitize_line("a\tb\r\nc", 4) == "a b "

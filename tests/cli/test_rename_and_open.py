@@ -43,7 +43,7 @@ def test_a_taken_name_is_refused(shell: Shell, shell_harness: Harness) -> None:
     assert json.loads(refused.stderr)["error"]["code"] == "connection-exists"
 
 
-def test_without_a_wizard_that_serves_the_page_is_served_until_stopped(
+def test_without_a_running_wizard_the_page_is_served_until_stopped(
     shell: Shell, shell_harness: Harness
 ) -> None:
     shell_harness.add_connection("crm")

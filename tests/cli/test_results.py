@@ -41,14 +41,14 @@ def commands(
             yield f"{path}{name}", command
 
 
-def test_the_committed_schemas_are_those_of_the_types(tmp_path: Path) -> None:
+def test_the_committed_schemas_match_the_types(tmp_path: Path) -> None:
     subprocess.run([sys.executable, ".ci/schemas", str(tmp_path)], cwd=ROOT, check=True)
     committed = {each.name: each.read_text() for each in ROOT.glob("wizard/schemas/*.json")}
     generated = {each.name: each.read_text() for each in tmp_path.glob("*.json")}
     assert committed == generated, "run `make schemas`"
 
 
-def test_every_schema_is_valid_itself() -> None:
+def test_every_schema_is_valid() -> None:
     for command in RESULTS:
         jsonschema.Draft202012Validator.check_schema(load_schema(command))
 
@@ -143,7 +143,7 @@ class Recorder:
         self.commands.add("open")
 
 
-def test_every_command_prints_what_its_schema_says(shell: Shell, tmp_path: Path) -> None:
+def test_every_command_prints_what_its_schema_describes(shell: Shell, tmp_path: Path) -> None:
     controls, recorder = shell.simulator.controls, Recorder(shell)
     run = recorder.run
     uri = f"http://localhost:{shell.port}/callback"
@@ -252,7 +252,7 @@ def test_without_a_command_the_link_to_the_app_is_printed_as_json(shell: Shell) 
         (("backup", "wizard.backup", "--move"), "--yes"),
     ],
 )
-def test_with_no_input_a_terminal_is_not_asked_but_told_what_to_pass(
+def test_with_no_input_a_terminal_is_not_prompted_but_shown_the_option(
     shell: Shell, shell_harness: Harness, words: tuple[str, ...], option: str
 ) -> None:
     grant = shell_harness.add_verified_connection("crm")

@@ -23,7 +23,7 @@ def is_active(harness: Harness, refresh_token: str) -> bool:
     return refresh_token in [each.refresh_token for each in living]
 
 
-def test_a_pipe_gets_the_secrets_only_by_yes(shell: Shell, verified: Harness) -> None:
+def test_a_pipe_gets_secrets_only_with_yes(shell: Shell, verified: Harness) -> None:
     refused = shell.run("show", "crm", "--reveal")
     assert (refused.exit_code, refused.stdout) == (2, "")
     assert "--yes" in refused.stderr
@@ -47,7 +47,7 @@ def test_a_pipe_gets_the_secrets_only_by_yes(shell: Shell, verified: Harness) ->
     ]
 
 
-def test_a_terminal_is_asked_before_secrets_are_shown(shell: Shell, verified: Harness) -> None:
+def test_a_terminal_is_prompted_before_secrets_are_shown(shell: Shell, verified: Harness) -> None:
     grant = verified.services.store.grants.get("crm")
     assert grant is not None
 
@@ -60,7 +60,7 @@ def test_a_terminal_is_asked_before_secrets_are_shown(shell: Shell, verified: Ha
     assert grant.refresh_token in yes.stdout
 
 
-def test_nothing_but_reveal_shows_a_secret(shell: Shell, verified: Harness) -> None:
+def test_only_reveal_shows_a_secret(shell: Shell, verified: Harness) -> None:
     grant = verified.services.store.grants.get("crm")
     assert grant is not None
     secret = verified.services.store.clients.get(grant.client_id).secrets[0].value
@@ -73,7 +73,7 @@ def test_nothing_but_reveal_shows_a_secret(shell: Shell, verified: Harness) -> N
             assert secret not in said.stdout + said.stderr
 
 
-def test_a_script_must_mean_to_revoke(shell: Shell, verified: Harness) -> None:
+def test_a_script_must_confirm_a_revocation(shell: Shell, verified: Harness) -> None:
     grant = verified.services.store.grants.get("crm")
     assert grant is not None
 
@@ -86,7 +86,7 @@ def test_a_script_must_mean_to_revoke(shell: Shell, verified: Harness) -> None:
     assert shell.run("revoke", "crm", "--yes").exit_code == 1
 
 
-def test_a_script_must_choose_what_becomes_of_the_token(shell: Shell, verified: Harness) -> None:
+def test_a_script_must_choose_whether_the_token_is_revoked(shell: Shell, verified: Harness) -> None:
     grant = verified.services.store.grants.get("crm")
     assert grant is not None
 

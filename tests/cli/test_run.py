@@ -55,7 +55,7 @@ def test_the_command_finds_the_token_and_where_to_use_it(shell: Shell, crm: Harn
     assert next_one.stdout == f"{token}\n"
 
 
-def test_nothing_else_that_is_secret_is_handed_on(shell: Shell, crm: Harness) -> None:
+def test_no_other_secret_is_passed_on(shell: Shell, crm: Harness) -> None:
     grant = crm.services.store.grants.get("crm")
     assert grant is not None
     secret = crm.registered_client["secrets"]["eu"]
@@ -73,7 +73,7 @@ def test_the_command_has_our_process_id_and_its_own_exit_code(shell: Shell, crm:
     assert (ended.exit_code, ended.stdout) == (7, f"{process.pid}\n")
 
 
-def test_a_signal_is_the_commands_own(shell: Shell, crm: Harness) -> None:
+def test_a_signal_reaches_the_command(shell: Shell, crm: Harness) -> None:
     script = "trap 'echo caught; exit 3' TERM; echo ready >&2; while :; do sleep 0.05; done"
     running = shell.start("run", "crm", "--", "sh", "-c", script)
     running.wait_for_stderr("ready")
@@ -81,7 +81,7 @@ def test_a_signal_is_the_commands_own(shell: Shell, crm: Harness) -> None:
     assert (ended.exit_code, ended.stdout) == (3, "caught\n")
 
 
-def test_a_command_whose_reader_goes_away_ends_as_it_does_without_us(
+def test_a_command_whose_reader_exits_ends_as_it_does_without_us(
     shell: Shell, crm: Harness
 ) -> None:
     # `yes` ends by SIGPIPE where that is not ignored; else it complains.
@@ -97,11 +97,11 @@ def test_a_command_whose_reader_goes_away_ends_as_it_does_without_us(
     assert (done.stdout, done.stderr) == ("y\n", "")
 
 
-def test_the_commands_own_options_are_left_to_it(shell: Shell, crm: Harness) -> None:
+def test_options_of_the_command_are_passed_through(shell: Shell, crm: Harness) -> None:
     assert shell.run("run", "crm", "--", "echo", "--mask", "-n").stdout == "--mask -n\n"
 
 
-def test_a_command_that_does_not_exist_is_named_with_the_reason(shell: Shell, crm: Harness) -> None:
+def test_a_missing_command_is_named_with_the_reason(shell: Shell, crm: Harness) -> None:
     for mask in ((), ("--mask",)):
         ended = shell.run("run", *mask, "crm", "--", "no-such-program")
         assert (ended.exit_code, ended.stdout) == (2, "")
@@ -109,14 +109,14 @@ def test_a_command_that_does_not_exist_is_named_with_the_reason(shell: Shell, cr
         assert "No such file" in ended.stderr
 
 
-def test_without_a_command_nothing_is_done(shell: Shell, crm: Harness) -> None:
+def test_without_a_command_nothing_runs(shell: Shell, crm: Harness) -> None:
     assert shell.run("run", "crm").exit_code == 2
 
 
 # --- --mask --------------------------------------------------------------------------------------
 
 
-def test_masked_a_commands_output_shows_no_token_on_either_stream(
+def test_with_masking_the_output_of_a_command_shows_no_token_on_either_stream(
     shell: Shell, crm: Harness
 ) -> None:
     script = 'echo "is $ZOHO_ACCESS_TOKEN."; echo "it is $ZOHO_ACCESS_TOKEN" >&2; exit 5'
@@ -125,14 +125,18 @@ def test_masked_a_commands_output_shows_no_token_on_either_stream(
     assert ended.stderr == "it is (masked)\n"
 
 
-def test_masked_a_signal_is_handed_on_and_the_exit_code_told(shell: Shell, crm: Harness) -> None:
+def test_with_masking_a_signal_is_forwarded_and_the_exit_code_returned(
+    shell: Shell, crm: Harness
+) -> None:
     script = "echo ready >&2; exec sleep 60"
     running = shell.start("run", "crm", "--mask", "--", "sh", "-c", script)
     running.wait_for_stderr("ready")
     assert running.finish(signal.SIGTERM).exit_code == 128 + signal.SIGTERM
 
 
-def test_masked_a_command_learns_that_nobody_reads_it_any_more(shell: Shell, crm: Harness) -> None:
+def test_with_masking_a_command_gets_a_broken_pipe_when_its_reader_exits(
+    shell: Shell, crm: Harness
+) -> None:
     line = " ".join(shell.command("run", "--mask", "crm", "--", "yes")) + " | head -1"
     done = subprocess.run(
         ["sh", "-c", line],
@@ -146,7 +150,7 @@ def test_masked_a_command_learns_that_nobody_reads_it_any_more(shell: Shell, crm
 
 
 @over_rows("size", [1, 2, 7, 64, 1000])
-def test_a_token_is_masked_however_the_stream_is_cut(size: int) -> None:
+def test_a_token_is_masked_wherever_the_stream_is_split(size: int) -> None:
     text = f"a {TOKEN}{TOKEN} 1 100 {OTHER}\n1000.{'ab' * 15} end 1000.abc".encode()
     masker, shown = Masker(TOKEN), b""
     for at in range(0, len(text), size):
@@ -156,11 +160,11 @@ def test_a_token_is_masked_however_the_stream_is_cut(size: int) -> None:
     assert shown == expected.encode()
 
 
-def test_a_token_of_another_form_is_masked_too() -> None:
+def test_a_token_of_a_different_format_is_masked() -> None:
     masker = Masker("s3cret-s3cret!")
     assert masker.feed(b"x s3cret-s3cr") == b"x "
     assert masker.feed(b"et!y") == b"(masked)y"
 
 
-def test_what_cannot_become_a_token_is_shown_at_once() -> None:
+def test_output_that_cannot_become_a_token_is_shown_at_once() -> None:
     assert Masker(TOKEN).feed(b"50 % done ") == b"50 % done "

@@ -4,7 +4,7 @@ from support.harness import Harness
 from support.shell import Shell
 
 
-def test_a_task_is_added_with_one_consent(shell: Shell, shell_harness: Harness) -> None:
+def test_a_preset_is_added_with_one_consent(shell: Shell, shell_harness: Harness) -> None:
     shell_harness.add_verified_connection()
     arguments = ("connect", "crm", "--add", "--scope", "ZohoBooks.settings.READ", "--no-browser")
     running = shell.start(*arguments)
@@ -17,7 +17,7 @@ def test_a_task_is_added_with_one_consent(shell: Shell, shell_harness: Harness) 
     assert only.generation == 2
 
 
-def test_what_is_to_be_added_must_be_said(shell: Shell, shell_harness: Harness) -> None:
+def test_the_scopes_to_add_are_required(shell: Shell, shell_harness: Harness) -> None:
     shell_harness.add_verified_connection()
     said = shell.run("connect", "crm", "--add", "--no-browser")
     assert "no-preset" in said.stderr

@@ -52,7 +52,7 @@ def test_a_second_wizard_finds_the_first_one_and_opens_it(shell: Shell) -> None:
     assert json.loads(shell.run("status", "--json").stdout)["is_serving"] is False
 
 
-def test_the_socket_is_its_owners_alone_and_goes_with_the_server(shell: Shell) -> None:
+def test_the_socket_is_private_to_its_owner_and_removed_with_the_server(shell: Shell) -> None:
     serving = shell.start("serve")
     serving.wait_for_stderr(LINK)
     (socket,) = shell.directory.rglob("socket")
@@ -64,7 +64,7 @@ def test_the_socket_is_its_owners_alone_and_goes_with_the_server(shell: Shell) -
     assert not socket.exists()
 
 
-def test_a_foreign_program_on_the_port_is_a_finding(shell: Shell, tmp_path: Path) -> None:
+def test_a_different_program_on_the_port_is_reported(shell: Shell, tmp_path: Path) -> None:
     serving = shell.start("serve")
     serving.wait_for_stderr(LINK)
 
@@ -121,7 +121,7 @@ def test_a_second_serve_is_refused_even_if_the_locks_of_the_first_were_removed(
     assert serving.finish(signal.SIGTERM).exit_code == 0
 
 
-def test_of_two_that_start_together_one_serves_and_the_other_says_so(shell: Shell) -> None:
+def test_of_two_that_start_together_one_serves_and_the_other_reports_it(shell: Shell) -> None:
     both = [shell.start("serve", ZOHO_WIZARD_PORT=str(port)) for port in (shell.port, free_port())]
     said = [each.wait_for_stderr(f"{LINK}|already-served") for each in both]
 
@@ -133,7 +133,7 @@ def test_of_two_that_start_together_one_serves_and_the_other_says_so(shell: Shel
     assert socket_answers(socket)
 
 
-def test_a_wizard_that_was_killed_is_succeeded_on_any_port(shell: Shell) -> None:
+def test_a_killed_wizard_can_be_replaced_on_any_port(shell: Shell) -> None:
     killed = shell.start("serve")
     killed.wait_for_stderr(LINK)
     killed.finish(signal.SIGKILL)
@@ -147,7 +147,7 @@ def test_a_wizard_that_was_killed_is_succeeded_on_any_port(shell: Shell) -> None
     assert serving.finish(signal.SIGTERM).exit_code == 0
 
 
-def test_a_command_that_serves_while_it_waits_keeps_a_second_one_out(shell: Shell) -> None:
+def test_a_command_that_serves_while_it_waits_blocks_a_second_one(shell: Shell) -> None:
     shell.start("connect", "crm").wait_for_stderr(LINK)
 
     other = shell.run("serve", ZOHO_WIZARD_PORT=str(free_port()))
@@ -155,7 +155,7 @@ def test_a_command_that_serves_while_it_waits_keeps_a_second_one_out(shell: Shel
     assert (other.exit_code, "already-served" in other.stderr) == (1, True)
 
 
-def test_status_says_what_keeps_other_users_out(shell: Shell) -> None:
+def test_status_shows_what_blocks_other_users(shell: Shell) -> None:
     assert json.loads(shell.run("status", "--json").stdout)["access_check"] == "user"
     assert "Only the user who started the wizard" in shell.run("status").stdout
 
@@ -170,7 +170,7 @@ def first_line(pipe: Path) -> str:
         os.close(reading)
 
 
-def test_the_browser_is_given_a_file_and_no_link(shell: Shell) -> None:
+def test_the_browser_gets_a_file_and_no_link(shell: Shell) -> None:
     opened, browser = shell.directory / "opened", shell.directory / "browser"
     os.mkfifo(opened)
     browser.write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" > {opened}\n')
@@ -188,7 +188,7 @@ def test_the_browser_is_given_a_file_and_no_link(shell: Shell) -> None:
     assert open_link(link).status_code == 200
 
 
-def test_over_ssh_the_tunnel_is_printed_ready_to_paste(shell: Shell) -> None:
+def test_over_ssh_the_tunnel_command_is_printed(shell: Shell) -> None:
     serving = shell.start("serve")
     serving.wait_for_stderr(LINK)
 
@@ -198,7 +198,7 @@ def test_over_ssh_the_tunnel_is_printed_ready_to_paste(shell: Shell) -> None:
     assert "copy its full URL" in said
 
 
-def test_connect_waits_on_the_page_and_can_be_left(shell: Shell) -> None:
+def test_connect_waits_on_the_page_and_can_be_stopped(shell: Shell) -> None:
     waiting = shell.start("connect", "crm")
     assert open_link(waiting.wait_for_stderr(LINK)).url.endswith("/connections/new?name=crm")
 
@@ -217,7 +217,7 @@ def test_enter_at_the_terminal_prints_a_new_link(shell: Shell) -> None:
     assert said.exit_code == 0
 
 
-def test_a_demo_keeps_both_sides_between_runs(shell: Shell) -> None:
+def test_a_demo_keeps_the_wizard_and_simulator_data_between_runs(shell: Shell) -> None:
     port = str(free_port())
     first = shell.start("demo", "--port", port)
     first.wait_for_stderr("Ctrl-C: stop")

@@ -21,7 +21,7 @@ def use_up_rate_limit(harness: Harness) -> None:
     harness.controls.inject_fault("rate-limit", endpoint="oauth/v2/token")
 
 
-def test_json_says_where_a_token_may_be_used_and_as_whom(
+def test_json_shows_where_a_token_may_be_used_and_its_account(
     shell: Shell, shell_harness: Harness
 ) -> None:
     shell_harness.add_connection(
@@ -41,7 +41,7 @@ def test_json_says_where_a_token_may_be_used_and_as_whom(
     assert result["organization_id"] == result["organization_ids"]["crm"]
 
 
-def test_a_stale_token_says_so_in_json(shell: Shell, crm: Harness) -> None:
+def test_a_stale_token_is_marked_in_json(shell: Shell, crm: Harness) -> None:
     first = crm.services.tokens.access_token("crm")
     crm.advance(seconds=(first.expires_at - crm.now()).total_seconds() - 200)
     crm.controls.inject_fault("data-center-down", endpoint="oauth/v2/token")
@@ -49,7 +49,7 @@ def test_a_stale_token_says_so_in_json(shell: Shell, crm: Harness) -> None:
     assert (result["access_token"], result["stale"]) == (first.value, True)
 
 
-def test_a_throttled_token_exits_4_and_says_when(shell: Shell, crm: Harness) -> None:
+def test_a_rate_limited_token_exits_4_with_the_time(shell: Shell, crm: Harness) -> None:
     use_up_rate_limit(crm)
     ended = shell.run("token", "crm", "--json")
     assert (ended.exit_code, ended.stdout) == (4, "")
@@ -61,7 +61,7 @@ def test_a_throttled_token_exits_4_and_says_when(shell: Shell, crm: Harness) -> 
     assert len(crm.refresh_requests()) == 2
 
 
-def test_with_patience_it_waits_for_the_throttle_to_end(shell: Shell, crm: Harness) -> None:
+def test_with_wait_a_rate_limit_is_waited_out(shell: Shell, crm: Harness) -> None:
     use_up_rate_limit(crm)
     waiting = shell.start("token", "crm", "--wait", "15m")
     waiting.wait_for_stderr("Waiting until")
@@ -71,7 +71,7 @@ def test_with_patience_it_waits_for_the_throttle_to_end(shell: Shell, crm: Harne
     assert ended.stdout.startswith("1000.")
 
 
-def test_a_wait_that_would_not_help_is_not_begun(shell: Shell, crm: Harness) -> None:
+def test_a_wait_that_would_not_help_does_not_start(shell: Shell, crm: Harness) -> None:
     use_up_rate_limit(crm)
     ended = shell.run("token", "crm", "--wait", "5m")
     assert ended.exit_code == 4
@@ -87,14 +87,16 @@ def test_a_wait_can_be_interrupted(shell: Shell, crm: Harness) -> None:
     assert "Stopped" in ended.stderr
 
 
-def test_what_no_wait_mends_is_said_at_once(shell: Shell, shell_harness: Harness) -> None:
+def test_a_failure_that_waiting_cannot_fix_is_reported_at_once(
+    shell: Shell, shell_harness: Harness
+) -> None:
     shell_harness.add_connection()
     ended = shell.run("token", "crm", "--wait", "15m")
     assert ended.exit_code == 3
 
 
 @pytest.mark.parametrize("life", ["25m", "1500", "1500s"])
-def test_the_life_that_is_wanted_is_a_span_as_a_wait_is(
+def test_the_minimum_lifetime_is_a_duration_like_a_wait(
     shell: Shell, crm: Harness, life: str
 ) -> None:
     first = crm.services.tokens.access_token("crm")
@@ -106,32 +108,30 @@ def test_the_life_that_is_wanted_is_a_span_as_a_wait_is(
 @pytest.mark.parametrize(
     "arguments", [("--wait", "soon"), ("--min-ttl", "31m"), ("--min-ttl", "soon"), ("--wait", "-1")]
 )
-def test_a_wish_that_makes_no_sense_is_a_usage_error(
-    shell: Shell, arguments: tuple[str, str]
-) -> None:
+def test_an_invalid_option_value_is_a_usage_error(shell: Shell, arguments: tuple[str, str]) -> None:
     ended = shell.run("token", "crm", *arguments)
     assert (ended.exit_code, ended.stdout) == (2, "")
     assert arguments[0] in ended.stderr
 
 
-def test_an_unknown_name_is_answered_with_the_nearest(shell: Shell, crm: Harness) -> None:
+def test_an_unknown_name_gets_the_nearest_names(shell: Shell, crm: Harness) -> None:
     for command in (("token", "cmr"), ("run", "cmr", "--", "true")):
         ended = shell.run(*command)
         assert (ended.exit_code, ended.stdout) == (2, "")
         assert "Nearest: crm." in ended.stderr
 
 
-def test_a_name_like_none_is_answered_with_those_there_are(shell: Shell, crm: Harness) -> None:
+def test_a_name_without_similar_names_gets_all_names(shell: Shell, crm: Harness) -> None:
     assert "Nearest: crm." in shell.run("token", "NAME").stderr
 
 
-def test_a_client_answers_to_its_name_as_to_its_id(shell: Shell, crm: Harness) -> None:
+def test_a_client_is_found_by_its_name_and_its_id(shell: Shell, crm: Harness) -> None:
     client = crm.services.store.clients.all()[0]
     by_id, by_name = (shell.run("client", "show", each) for each in (client.client_id, client.name))
     assert (by_name.exit_code, by_name.stdout) == (0, by_id.stdout)
 
 
-def test_what_was_revoked_no_longer_claims_to_reach_anybody(shell: Shell, crm: Harness) -> None:
+def test_a_revoked_connection_no_longer_shows_an_account(shell: Shell, crm: Harness) -> None:
     assert shell.run("revoke", "crm", "--yes").exit_code == 0
     shown = shell.run("show", "crm")
     assert "This reached Zylker GmbH" in shown.stdout
@@ -142,7 +142,7 @@ def test_what_was_revoked_no_longer_claims_to_reach_anybody(shell: Shell, crm: H
 # --- a token that Zoho rejected -------------------------------------------------------------------
 
 
-def test_a_rejected_token_is_reported_on_stdin_and_another_is_printed(
+def test_a_rejected_token_is_reported_on_stdin_and_a_new_one_is_printed(
     shell: Shell, crm: Harness
 ) -> None:
     first = shell.run("token", "crm").stdout
@@ -155,7 +155,7 @@ def test_a_rejected_token_is_reported_on_stdin_and_another_is_printed(
     assert json.loads(again.stdout)["access_token"] == second.stdout.strip()
 
 
-def test_a_second_rejection_within_the_minute_exits_4_and_says_when(
+def test_a_second_rejection_within_the_minute_exits_4_with_the_time(
     shell: Shell, crm: Harness
 ) -> None:
     first = shell.run("token", "crm").stdout
@@ -171,7 +171,7 @@ def test_a_second_rejection_within_the_minute_exits_4_and_says_when(
         assert second.strip() not in ended.stderr
 
 
-def test_with_patience_a_second_rejection_waits_for_its_minute(shell: Shell, crm: Harness) -> None:
+def test_with_wait_a_second_rejection_waits_out_its_minute(shell: Shell, crm: Harness) -> None:
     first = shell.run("token", "crm").stdout
     second = shell.run("token", "crm", "--rejected", "-", stdin_text=first).stdout
     waiting = shell.start("token", "crm", "--rejected", "-", "--wait", "2m")
@@ -183,7 +183,7 @@ def test_with_patience_a_second_rejection_waits_for_its_minute(shell: Shell, crm
     assert ended.stdout not in (first, second)
 
 
-def test_a_rejected_token_at_a_terminal_is_typed_unseen(shell: Shell, crm: Harness) -> None:
+def test_a_rejected_token_at_a_terminal_is_typed_without_echo(shell: Shell, crm: Harness) -> None:
     first = shell.run("token", "crm").stdout.strip()
     ended = shell.run_in_terminal(
         "token", "crm", "--rejected", "-", replies=[("Rejected access token", first)]
@@ -194,9 +194,7 @@ def test_a_rejected_token_at_a_terminal_is_typed_unseen(shell: Shell, crm: Harne
 
 
 @pytest.mark.parametrize("wrong", ["--rejected {}", "--rejected={}", "{} --rejected -"])
-def test_a_token_in_argv_is_refused_and_not_repeated(
-    shell: Shell, crm: Harness, wrong: str
-) -> None:
+def test_a_token_in_argv_is_refused_and_not_printed(shell: Shell, crm: Harness, wrong: str) -> None:
     first = shell.run("token", "crm").stdout.strip()
     ended = shell.run("token", "crm", *wrong.format(first).split(), stdin_text=first)
     assert (ended.exit_code, ended.stdout) == (2, "")
@@ -205,7 +203,9 @@ def test_a_token_in_argv_is_refused_and_not_repeated(
 
 
 @pytest.mark.parametrize("given", ["two words", "q" * 3000])
-def test_a_report_that_is_no_token_is_a_usage_error(shell: Shell, crm: Harness, given: str) -> None:
+def test_a_report_that_is_not_a_token_is_a_usage_error(
+    shell: Shell, crm: Harness, given: str
+) -> None:
     ended = shell.run("token", "crm", "--rejected", "-", stdin_text=given)
     assert (ended.exit_code, ended.stdout) == (2, "")
     assert "(report-malformed)" in ended.stderr

@@ -38,7 +38,7 @@ SHAPES = {
 
 
 @over_rows("text", SHAPES.values())
-def test_id_and_secret_are_found_in_any_shape(text: str) -> None:
+def test_id_and_secret_are_found_in_any_format(text: str) -> None:
     found = parse_credentials(text)
     assert (found.client_id, found.client_secret) == (ID, SECRET)
     assert SECRET not in repr(found)
@@ -57,12 +57,12 @@ def test_id_and_secret_are_found_in_any_shape(text: str) -> None:
         ("blanks and empty lines", "blanks and line breaks around them removed"),
     ],
 )
-def test_what_was_understood_is_told(shape: str, note: str) -> None:
+def test_the_parsed_values_are_shown(shape: str, note: str) -> None:
     assert note in parse_credentials(SHAPES[shape]).notes
 
 
 @over_rows("shape", ["two lines", "JSON", "a .env file", "the console's page"])
-def test_nothing_is_said_to_be_swapped_that_was_not(shape: str) -> None:
+def test_values_are_called_swapped_only_if_they_were(shape: str) -> None:
     assert not [note for note in parse_credentials(SHAPES[shape]).notes if "swapped" in note]
 
 
@@ -82,25 +82,25 @@ def test_nothing_is_said_to_be_swapped_that_was_not(shape: str) -> None:
         (f"{ID} {TOKEN}", "credentials-token"),
     ],
 )
-def test_a_paste_that_cannot_be_understood_is_refused_by_name(text: str, code: str) -> None:
+def test_a_paste_that_cannot_be_parsed_is_refused_with_the_reason(text: str, code: str) -> None:
     with pytest.raises(WizardError) as error:
         parse_credentials(text)
     assert error.value.failure.code == code
     assert SECRET not in repr(error.value.failure)
 
 
-def test_a_token_beside_the_pair_is_left_out_and_told() -> None:
+def test_a_token_pasted_with_the_pair_is_left_out_and_reported() -> None:
     found = parse_credentials(f"{ID} {SECRET} refresh_token={TOKEN}")
     assert found.client_secret == SECRET
     assert "a token beside them was left out" in found.notes
 
 
-def test_a_secret_of_a_new_shape_is_taken_on_its_labels_word() -> None:
+def test_a_secret_of_a_new_format_is_accepted_with_its_label() -> None:
     found = parse_credentials(f"client_id={ID}\nclient_secret=short.one~9")
     assert found.client_secret == "short.one~9"
 
 
-def test_a_new_secret_may_be_pasted_alone_or_with_its_own_id_only() -> None:
+def test_a_new_secret_may_be_pasted_without_an_id_or_with_its_own() -> None:
     assert parse_secret(f"  {SECRET}\n", ID) == SECRET
     assert parse_secret(f"{ID}\n{SECRET}", ID) == SECRET
     assert parse_secret("short.one~9", ID) == "short.one~9"
@@ -111,7 +111,7 @@ def test_a_new_secret_may_be_pasted_alone_or_with_its_own_id_only() -> None:
 
 
 @given(st.text(max_size=200))
-def test_any_text_is_understood_or_refused_by_name(text: str) -> None:
+def test_any_text_is_parsed_or_refused_with_a_reason(text: str) -> None:
     try:
         found = parse_credentials(text)
     except WizardError as error:
@@ -126,7 +126,7 @@ def test_any_text_is_understood_or_refused_by_name(text: str) -> None:
     st.lists(st.sampled_from([" ", "\n", "\t", ",", ";", '"', "'", "=", ": ", "\u200b", "\r\n"])),
     st.sampled_from([" ", "\n", ",", "\t", "\r\n"]),
 )
-def test_any_mixture_of_separators_is_cut_away(
+def test_any_mixture_of_separators_is_removed(
     pair: list[str], around: list[str], between: str
 ) -> None:
     junk = "".join(around)

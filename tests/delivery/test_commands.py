@@ -42,7 +42,7 @@ with open(sys.argv[1], "w") as kept:
 """
 
 
-def test_a_command_is_given_json_on_stdin_and_nothing_else(harness: Harness, grant: Grant) -> None:
+def test_a_command_gets_json_on_stdin_and_nothing_else(harness: Harness, grant: Grant) -> None:
     kept = harness.directory / "kept"
     made = deliver(harness, "command", f"{program(harness.directory, KEEP)} '{kept}'")
     given, arguments, environment = eval(kept.read_text())
@@ -56,14 +56,14 @@ def test_a_command_is_given_json_on_stdin_and_nothing_else(harness: Harness, gra
     assert harness.services.delivery.check(made).state is DestinationState.UNVERIFIABLE
 
 
-def test_a_command_may_want_names_and_values(harness: Harness, grant: Grant) -> None:
+def test_a_command_may_get_names_and_values(harness: Harness, grant: Grant) -> None:
     kept = harness.directory / "kept"
     deliver(harness, "command-env", f"{program(harness.directory, KEEP)} '{kept}'")
     given = eval(kept.read_text())[0]
     assert f"ZOHO_REFRESH_TOKEN={grant.refresh_token}\n" in given
 
 
-def test_a_command_gets_the_next_grant_and_the_one_before_again(
+def test_a_command_gets_the_next_grant_and_the_previous_one_again(
     harness: Harness, grant: Grant
 ) -> None:
     kept = harness.directory / "kept"
@@ -90,7 +90,9 @@ sys.exit(7)
 """
 
 
-def test_a_command_that_fails_is_quoted_bounded_and_masked(harness: Harness, grant: Grant) -> None:
+def test_the_output_of_a_failed_command_is_quoted_truncated_and_masked(
+    harness: Harness, grant: Grant
+) -> None:
     with raises_failure("command-failed") as failure:
         deliver(harness, "command", program(harness.directory, FAIL))
     said = failure.details["stderr"]
@@ -105,7 +107,7 @@ def test_a_command_that_fails_is_quoted_bounded_and_masked(harness: Harness, gra
     assert harness.services.store.destinations.all() == ()
 
 
-def test_a_command_that_fails_later_leaves_the_old_version_current(
+def test_a_command_that_fails_later_keeps_the_old_version_current(
     harness: Harness, grant: Grant
 ) -> None:
     kept = harness.directory / "kept"
@@ -130,13 +132,13 @@ time.sleep(600)
 """
 
 
-def test_a_command_that_hangs_is_ended_with_all_it_started(tmp_path: Path) -> None:
+def test_a_command_that_hangs_is_killed_with_its_children(tmp_path: Path) -> None:
     with pytest.raises(WizardError, match="command-timeout") as raised:
         run_command(program(tmp_path, HANG), ENVIRONMENT, timeout_seconds=1.0)
     assert raised.value.failure.details["stderr"] == "waiting for an answer"
 
 
-def test_half_a_secret_at_the_edge_of_what_is_kept_is_not_shown(tmp_path: Path) -> None:
+def test_part_of_a_secret_at_the_truncation_point_is_not_shown(tmp_path: Path) -> None:
     secret = "1000.abcdefghijklmnopqrstuvwxyz"
     source = f"import sys; sys.stderr.write({secret!r} * 2000); sys.exit(1)"
     with pytest.raises(WizardError) as raised:
@@ -145,7 +147,7 @@ def test_half_a_secret_at_the_edge_of_what_is_kept_is_not_shown(tmp_path: Path) 
     assert not [part for part in (secret[-8:], secret[:8]) if part in said.replace(MASK, "")]
 
 
-def test_a_command_that_leaves_a_child_behind_has_ended(tmp_path: Path) -> None:
+def test_a_command_that_leaves_a_child_running_has_ended(tmp_path: Path) -> None:
     source = "import subprocess; subprocess.Popen(['sleep', '5'])"
     run_command(program(tmp_path, source), ENVIRONMENT, timeout_seconds=30.0)
 
@@ -188,7 +190,7 @@ def test_a_command_that_leaves_a_child_behind_has_ended(tmp_path: Path) -> None:
         ("curl -d @- https://hooks.example/?a=1", "?"),
     ],
 )
-def test_what_only_a_shell_acts_on_is_refused_for_what_it_is(line: str, syntax: str) -> None:
+def test_shell_syntax_is_refused_and_named(line: str, syntax: str) -> None:
     with raises_failure("command-needs-shell") as failure:
         resolve_command(line, ENVIRONMENT)
     assert failure.details == {"syntax": syntax}
@@ -207,7 +209,7 @@ def test_what_only_a_shell_acts_on_is_refused_for_what_it_is(line: str, syntax: 
         " true \n",
     ],
 )
-def test_what_is_quoted_or_means_nothing_to_a_shell_stays_and_can_be_given_again(
+def test_quoted_or_harmless_characters_are_kept_and_can_be_entered_again(
     line: str,
 ) -> None:
     settled = resolve_command(line, ENVIRONMENT)
@@ -219,7 +221,7 @@ def test_what_is_quoted_or_means_nothing_to_a_shell_stays_and_can_be_given_again
     ("profile", "target", "reload"),
     [("dotenv", "{}/.env", "systemctl restart app && true"), ("command", "cat > {}/secrets", "")],
 )
-def test_a_delivery_by_a_command_that_needs_a_shell_is_refused_before_anything_is_written(
+def test_a_delivery_command_that_needs_a_shell_is_refused_before_anything_is_written(
     harness: Harness, grant: Grant, profile: str, target: str, reload: str
 ) -> None:
     with raises_failure("command-needs-shell"):
@@ -252,7 +254,7 @@ def test_delivered_and_in_use_are_two_states(harness: Harness, grant: Grant) -> 
     assert harness.services.delivery.check(made).state is DestinationState.CURRENT
 
 
-def test_a_reload_that_hangs_is_bounded_and_the_delivery_stands(
+def test_a_reload_that_hangs_is_ended_and_the_delivery_is_kept(
     harness: Harness, grant: Grant
 ) -> None:
     services = harness.services
@@ -273,7 +275,7 @@ def test_a_reload_that_hangs_is_bounded_and_the_delivery_stands(
     assert (made.generation, made.reloaded_at) == (1, None)
 
 
-def test_a_program_by_relative_path_is_remembered_by_its_whole_path(
+def test_a_program_with_a_relative_path_is_stored_with_its_absolute_path(
     harness: Harness, grant: Grant
 ) -> None:
     path = os.path.relpath(program(harness.directory, "pass"))

@@ -26,7 +26,7 @@ def token(shell_harness: Harness) -> str:
     return grant.refresh_token
 
 
-def test_a_script_delivers_again_looks_for_drift_and_takes_back(
+def test_a_script_delivers_again_checks_status_and_undoes(
     shell: Shell, shell_harness: Harness, target: Path
 ) -> None:
     made = shell.run(
@@ -74,7 +74,7 @@ def test_a_dry_run_and_a_script_without_yes_write_nothing(shell: Shell, target: 
     assert target.read_text() == "DEBUG=1\n"
 
 
-def test_a_person_sees_the_preview_then_decides(
+def test_a_user_sees_the_preview_and_then_decides(
     shell: Shell, shell_harness: Harness, target: Path
 ) -> None:
     arguments = ("destination", "add", "crm", "--profile", "dotenv", "--to", str(target))
@@ -88,7 +88,7 @@ def test_a_person_sees_the_preview_then_decides(
     assert token(shell_harness) in target.read_text()
 
 
-def test_values_are_not_shown_unless_the_person_says_so(
+def test_values_are_shown_only_if_the_user_confirms(
     shell: Shell, shell_harness: Harness, target: Path
 ) -> None:
     arguments = (
@@ -106,7 +106,7 @@ def test_values_are_not_shown_unless_the_person_says_so(
     assert token(shell_harness) not in refused.stdout
 
 
-def test_a_reload_that_fails_is_told_and_the_delivery_stands(
+def test_a_failed_reload_is_reported_and_the_delivery_is_kept(
     shell: Shell, shell_harness: Harness, target: Path
 ) -> None:
     arguments = ("destination", "add", "crm", "--profile", "dotenv", "--to", str(target), "--yes")
@@ -138,7 +138,7 @@ def test_a_reload_that_fails_is_told_and_the_delivery_stands(
         (("destination", "remove", "crm", "--to", "nowhere"), "unknown-destination"),
     ],
 )
-def test_a_wrong_wish_is_named(
+def test_a_wrong_option_is_named(
     shell: Shell, target: Path, arguments: tuple[str, ...], code: str
 ) -> None:
     failed = shell.run(*arguments, "--json")
@@ -147,7 +147,7 @@ def test_a_wrong_wish_is_named(
     assert list(shell.directory.glob(".env*")) == []
 
 
-def test_without_a_destination_the_profiles_are_told(shell: Shell, target: Path) -> None:
+def test_without_a_destination_the_profiles_are_listed(shell: Shell, target: Path) -> None:
     listed = shell.run("destination", "list", "crm")
     assert (listed.exit_code, listed.stdout) == (0, "")
     assert "rclone" in listed.stderr
@@ -163,7 +163,7 @@ def test_the_same_destination_twice_is_refused_with_the_reason(shell: Shell, tar
     assert (again.exit_code, "destination-exists" in again.stderr) == (2, True), again.stderr
 
 
-def test_removing_a_connection_says_which_files_still_hold_its_credentials(
+def test_removing_a_connection_lists_the_files_with_its_credentials(
     shell: Shell, shell_harness: Harness, target: Path
 ) -> None:
     shell.run("destination", "add", "crm", "--profile", "dotenv", "--to", str(target), "--yes")

@@ -37,7 +37,7 @@ def test_a_dotenv_keeps_comments_order_and_every_other_line() -> None:
     )
 
 
-def test_a_dotenv_value_given_twice_is_changed_twice_and_read_as_programs_do() -> None:
+def test_a_repeated_dotenv_name_is_changed_everywhere_and_read_as_programs_do() -> None:
     written = DOTENV.write("A=1\nB=2\nA=3\n", (), {"A": "4"})
     assert written == "A=4\nB=2\nA=4\n"
     assert DOTENV.read("A=1\nA=3\n") == {(): {"A": "3"}}
@@ -104,7 +104,7 @@ READERS = {
     ],
 )
 @over_rows("value", [each for each in VALUES if each not in REFUSED])
-def test_every_reader_of_a_dotenv_gets_the_same_value_and_none_runs_it(
+def test_every_dotenv_reader_gets_the_same_value_and_none_executes_it(
     tmp_path: Path, reader: str, value: str
 ) -> None:
     (tmp_path / "env").write_text(DOTENV.write("A=1\n", (), {"TOKEN": value}), "utf-8")
@@ -116,13 +116,13 @@ def test_every_reader_of_a_dotenv_gets_the_same_value_and_none_runs_it(
 
 
 @over_rows("value", REFUSED)
-def test_a_value_that_the_readers_of_a_dotenv_read_differently_is_not_written(value: str) -> None:
+def test_a_value_that_dotenv_readers_parse_differently_is_not_written(value: str) -> None:
     with pytest.raises(UnwritableValueError):
         DOTENV.write("A=1\n", (), {"TOKEN": value})
 
 
 @given(st.text(max_size=40))
-def test_a_dotenv_gives_back_what_was_put_in_or_takes_none_of_it(value: str) -> None:
+def test_a_dotenv_returns_what_was_written_or_refuses_it(value: str) -> None:
     try:
         written = DOTENV.write("# first\nX = y # z\n", (), {"TOKEN": value})
     except UnwritableValueError:
@@ -159,11 +159,11 @@ def test_a_value_that_would_add_a_line_or_a_column_is_not_written(
         ("A=1\n=2\n", 2, 2),
     ],
 )
-def test_a_broken_dotenv_says_line_and_column(text: str, line: int, column: int) -> None:
+def test_a_broken_dotenv_reports_line_and_column(text: str, line: int, column: int) -> None:
     assert error_position(DOTENV.read, text) == (line, column)
 
 
-def test_what_would_take_a_dotenv_reader_for_ever_is_refused_at_once() -> None:
+def test_text_that_would_hang_a_dotenv_reader_is_refused_at_once() -> None:
     blanks = " " * 900_000
     assert error_position(DOTENV.read, f"NAME=value\nA=a{blanks}b\n") == (2, 4)
     assert error_position(INI.read, f"[a]\n{blanks}x") == (2, 900_001)
@@ -194,11 +194,11 @@ def test_json_keeps_order_and_indentation() -> None:
         ('{"a": ' + "9" * 5_000 + "}", 1, 1),
     ],
 )
-def test_broken_json_says_line_and_column(text: str, line: int, column: int) -> None:
+def test_broken_json_reports_line_and_column(text: str, line: int, column: int) -> None:
     assert error_position(JSON.read, text) == (line, column)
 
 
-def test_json_never_puts_an_object_in_the_place_of_a_value() -> None:
+def test_json_never_replaces_a_value_with_an_object() -> None:
     with pytest.raises(FormatError, match="is not an object"):
         JSON.write('{"mcpServers": []}', ("mcpServers", "zoho"), {"TOKEN": "t"})
 
@@ -217,7 +217,7 @@ root_folder_id = abc
 """
 
 
-def test_an_ini_keeps_what_its_program_wrote_beside_ours() -> None:
+def test_an_ini_keeps_the_other_values_of_its_program() -> None:
     written = INI.write(RCLONE, ("files",), {"region": "com", "token.refresh_token": "new"})
     token = '{"access_token":"a","refresh_token":"new","expires_in":3600}'
     assert written == RCLONE.replace("region = eu", "region = com").replace(
@@ -242,7 +242,9 @@ def test_an_ini_gets_a_new_section_at_its_end_and_a_new_key_in_its_section() -> 
         ("# Encrypted rclone configuration File\n\nRCLONE_ENCRYPT_V0:\nabc=\n", 3, 1),
     ],
 )
-def test_a_broken_or_encrypted_ini_says_line_and_column(text: str, line: int, column: int) -> None:
+def test_a_broken_or_encrypted_ini_reports_line_and_column(
+    text: str, line: int, column: int
+) -> None:
     assert error_position(INI.read, text) == (line, column)
 
 
@@ -266,7 +268,7 @@ def test_a_token_store_keeps_its_other_rows() -> None:
         ("name,token\na,b\n", 1, 1),
     ],
 )
-def test_a_broken_token_store_says_line_and_column(text: str, line: int, column: int) -> None:
+def test_a_broken_token_store_reports_line_and_column(text: str, line: int, column: int) -> None:
     assert error_position(SDK_CSV.read, text) == (line, column)
 
 

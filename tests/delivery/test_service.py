@@ -29,7 +29,9 @@ def grant(harness: Harness) -> Grant:
     return harness.add_verified_connection("crm")
 
 
-def test_a_dotenv_is_delivered_private_and_read_back(harness: Harness, grant: Grant) -> None:
+def test_a_dotenv_is_delivered_with_private_mode_and_read_back(
+    harness: Harness, grant: Grant
+) -> None:
     target = harness.directory / ".env"
     target.write_text("# mine\nDEBUG=1\nZOHO_REFRESH_TOKEN=\n")
     made = deliver(harness, "dotenv", target)
@@ -50,7 +52,7 @@ def test_a_dotenv_is_delivered_private_and_read_back(harness: Harness, grant: Gr
     assert made.reloaded_at is None
 
 
-def test_a_field_goes_by_the_name_that_was_chosen(harness: Harness, grant: Grant) -> None:
+def test_a_field_uses_the_chosen_name(harness: Harness, grant: Grant) -> None:
     target = harness.directory / ".env"
     names = {"ZOHO_REFRESH_TOKEN": "CRM_TOKEN"}
     made = deliver(harness, "dotenv", target, field_names=names)
@@ -61,7 +63,7 @@ def test_a_field_goes_by_the_name_that_was_chosen(harness: Harness, grant: Grant
 
 
 @pytest.mark.parametrize("profile_id", [i for i, row in profiles().items() if not row.is_command])
-def test_what_a_profile_writes_it_finds_again(
+def test_a_profile_reads_back_what_it_writes(
     harness: Harness, grant: Grant, profile_id: str
 ) -> None:
     if profile_id == "singer":
@@ -98,7 +100,7 @@ def add_us_connection(harness: Harness) -> Grant:
     return grant
 
 
-def test_a_program_that_does_not_know_the_data_center_is_not_given_its_token(
+def test_a_program_without_the_data_center_setting_is_refused(
     harness: Harness, grant: Grant
 ) -> None:
     target = harness.directory / "config.json"
@@ -139,9 +141,7 @@ def test_a_preview_writes_nothing_and_shows_no_secret(harness: Harness, grant: G
     assert target.read_text() == "ZOHO_DC=com\nMINE=1\n"
 
 
-def test_a_new_grant_is_delivered_and_taken_back_byte_for_byte(
-    harness: Harness, grant: Grant
-) -> None:
+def test_a_new_grant_is_delivered_and_undone_byte_for_byte(harness: Harness, grant: Grant) -> None:
     target = harness.directory / ".env"
     made = deliver(harness, "dotenv", target)
     first = target.read_bytes()
@@ -157,7 +157,9 @@ def test_a_new_grant_is_delivered_and_taken_back_byte_for_byte(
     assert dotenv_values(target)["ZOHO_REFRESH_TOKEN"] == new.refresh_token
 
 
-def test_the_first_delivery_is_taken_back_to_what_was_there(harness: Harness, grant: Grant) -> None:
+def test_undoing_the_first_delivery_restores_the_original_file(
+    harness: Harness, grant: Grant
+) -> None:
     new, old = harness.directory / "new.env", harness.directory / "old.env"
     old.write_text("MINE=1\r\n")
     for target in (new, old):
@@ -169,7 +171,7 @@ def test_the_first_delivery_is_taken_back_to_what_was_there(harness: Harness, gr
     assert old.read_bytes() == b"MINE=1\r\n"
 
 
-def test_a_file_that_its_program_wrote_to_gets_the_grant_of_before_and_keeps_the_rest(
+def test_undoing_in_a_file_that_its_program_changed_restores_the_previous_grant_and_keeps_the_rest(
     harness: Harness, grant: Grant
 ) -> None:
     target = harness.directory / "rclone.conf"
@@ -183,7 +185,7 @@ def test_a_file_that_its_program_wrote_to_gets_the_grant_of_before_and_keeps_the
     assert "root_folder_id = abc" in target.read_text()
 
 
-def test_a_first_delivery_that_others_changed_is_left_to_the_person(
+def test_a_first_delivery_that_someone_changed_is_left_to_the_user(
     harness: Harness, grant: Grant
 ) -> None:
     target = harness.directory / ".env"
@@ -194,7 +196,7 @@ def test_a_first_delivery_that_others_changed_is_left_to_the_person(
     assert target.read_text().endswith("MINE=1\n")
 
 
-def test_drift_is_told_by_what_stands_in_the_file(harness: Harness, grant: Grant) -> None:
+def test_changes_are_detected_from_the_content_of_the_file(harness: Harness, grant: Grant) -> None:
     target = harness.directory / ".env"
     made = deliver(harness, "dotenv", target)
     good = target.read_text()
@@ -215,7 +217,7 @@ def test_drift_is_told_by_what_stands_in_the_file(harness: Harness, grant: Grant
     assert look(made).state is DestinationState.CURRENT
 
 
-def test_an_access_token_that_a_program_wrote_is_no_drift_and_ends_with_its_grant(
+def test_an_access_token_written_by_a_program_is_no_change_and_is_removed_with_its_grant(
     harness: Harness, grant: Grant
 ) -> None:
     target = harness.directory / "rclone.conf"
@@ -229,7 +231,7 @@ def test_an_access_token_that_a_program_wrote_is_no_drift_and_ends_with_its_gran
     assert "1000.its.own" not in target.read_text()
 
 
-def test_what_the_person_set_is_not_overwritten(harness: Harness, grant: Grant) -> None:
+def test_values_set_by_the_user_are_not_overwritten(harness: Harness, grant: Grant) -> None:
     target = harness.directory / "airbyte.json"
     target.write_text('{"edition": "Ultimate", "start_datetime": "2024-01-01T00:00:00Z"}')
     deliver(harness, "airbyte-crm", target)
@@ -238,7 +240,7 @@ def test_what_the_person_set_is_not_overwritten(harness: Harness, grant: Grant) 
     assert (found["dc_region"], found["environment"]) == ("EU", "Production")
 
 
-def test_a_windows_file_keeps_its_line_ends(harness: Harness, grant: Grant) -> None:
+def test_a_windows_file_keeps_its_line_endings(harness: Harness, grant: Grant) -> None:
     target = harness.directory / ".env"
     target.write_bytes(b"MINE=1\r\nZOHO_DC=x\r\n")
     deliver(harness, "dotenv", target)
@@ -249,7 +251,7 @@ def test_a_windows_file_keeps_its_line_ends(harness: Harness, grant: Grant) -> N
 WRITERS = 6
 
 
-def test_deliveries_into_one_file_at_the_same_moment_lose_nothing(harness: Harness) -> None:
+def test_concurrent_deliveries_to_one_file_lose_nothing(harness: Harness) -> None:
     target = harness.directory / "rclone.conf"
     names = [f"crm-{number}" for number in range(WRITERS)]
     for name in names:
@@ -301,7 +303,7 @@ for number in itertools.count():
 
 
 @pytest.mark.parametrize("kills", [3, pytest.param(30, marks=pytest.mark.slow)])
-def test_a_killed_writer_leaves_one_version_or_the_other(tmp_path: Path, kills: int) -> None:
+def test_a_killed_writer_leaves_the_old_or_the_new_version(tmp_path: Path, kills: int) -> None:
     target = tmp_path / ".env"
     for _ in range(kills):
         writer = subprocess.Popen(
@@ -322,7 +324,7 @@ def test_a_killed_writer_leaves_one_version_or_the_other(tmp_path: Path, kills: 
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can write into others' files")
-def test_a_preview_says_whose_file_it_is_where_it_is_somebody_elses(
+def test_a_preview_names_the_owner_of_a_file_of_a_different_user(
     harness: Harness, grant: Grant, tmp_path: Path
 ) -> None:
     target = tmp_path / ".env"
@@ -334,7 +336,7 @@ def test_a_preview_says_whose_file_it_is_where_it_is_somebody_elses(
     assert delivery.preview(made).owner == "nobody"
 
 
-def test_a_delivery_killed_before_it_was_written_down_keeps_what_it_replaced(
+def test_a_delivery_killed_before_it_was_recorded_keeps_the_replaced_version(
     harness: Harness, grant: Grant, tmp_path: Path
 ) -> None:
     target = tmp_path / ".env"
@@ -364,7 +366,9 @@ def test_a_delivery_killed_before_it_was_written_down_keeps_what_it_replaced(
 # --- what is refused before anything is written ---------------------------------------------------
 
 
-def test_a_place_that_is_no_file_of_ours_is_refused(harness: Harness, grant: Grant) -> None:
+def test_a_path_that_is_not_a_regular_file_of_ours_is_refused(
+    harness: Harness, grant: Grant
+) -> None:
     directory = harness.directory / "place"
     directory.mkdir()
     (directory / "real").write_text("MINE=1\n")
@@ -389,7 +393,7 @@ def test_a_place_that_is_no_file_of_ours_is_refused(harness: Harness, grant: Gra
     assert harness.services.store.destinations.all() == ()
 
 
-def test_a_directory_open_to_all_is_refused_unless_it_is_sticky(
+def test_a_directory_writable_by_all_is_refused_unless_it_is_sticky(
     harness: Harness, grant: Grant
 ) -> None:
     open_to_all = harness.directory / "open"
@@ -426,7 +430,7 @@ for target in (path, "/etc/passwd"):
 """
 
 
-def test_a_file_that_the_system_withholds_is_left_intact() -> None:
+def test_a_file_without_write_permission_is_left_unchanged() -> None:
     # Not below pytest's own directory, which nobody but its owner may enter.
     with tempfile.TemporaryDirectory() as top:
         target = Path(top, ".env")
@@ -449,7 +453,7 @@ except WizardError as error:
 """
 
 
-def test_a_full_disk_leaves_the_old_content(tmp_path: Path) -> None:
+def test_a_full_disk_keeps_the_old_content(tmp_path: Path) -> None:
     target = tmp_path / ".env"
     target.write_text("A=1\n")
     assert run_script(ON_A_FULL_DISK, str(target)) == "destination-full"
@@ -463,7 +467,7 @@ def run_script(script: str, *arguments: str) -> str:
     return done.stdout.strip()
 
 
-def test_an_edit_by_another_at_the_same_moment_is_not_overwritten(tmp_path: Path) -> None:
+def test_a_concurrent_edit_is_not_overwritten(tmp_path: Path) -> None:
     target = tmp_path / ".env"
     target.write_text("A=1\n")
     seen = destination_files.read_file(str(target))
@@ -473,7 +477,7 @@ def test_an_edit_by_another_at_the_same_moment_is_not_overwritten(tmp_path: Path
     assert listing(tmp_path) == {".env": b"A=2\n"}
 
 
-def test_a_broken_file_is_told_by_line_and_column_and_left_as_it_is(
+def test_a_broken_file_is_reported_by_line_and_column_and_left_unchanged(
     harness: Harness, grant: Grant
 ) -> None:
     target = harness.directory / "config.json"
@@ -484,7 +488,7 @@ def test_a_broken_file_is_told_by_line_and_column_and_left_as_it_is(
     assert target.read_text() == '{\n  "a": 1,\n}'
 
 
-def test_a_connection_without_a_usable_grant_is_delivered_nowhere(
+def test_a_connection_without_a_usable_grant_is_not_delivered(
     harness: Harness, grant: Grant
 ) -> None:
     harness.add_connection("later")
@@ -508,7 +512,7 @@ def test_a_connection_without_a_usable_grant_is_delivered_nowhere(
         ("dotenv", {"reload_command": "echo 'open"}, "command-not-understood"),
     ],
 )
-def test_a_destination_that_makes_no_sense_is_refused(
+def test_an_invalid_destination_is_refused(
     harness: Harness, grant: Grant, profile_id: str, options: dict[str, Any], code: str
 ) -> None:
     with raises_failure(code):
@@ -516,7 +520,7 @@ def test_a_destination_that_makes_no_sense_is_refused(
     assert harness.services.store.destinations.all() == ()
 
 
-def test_the_version_before_is_kept_sealed(harness: Harness, grant: Grant) -> None:
+def test_the_previous_version_is_kept_encrypted(harness: Harness, grant: Grant) -> None:
     target = harness.directory / ".env"
     target.write_text("PASSWORD=before-canary\n")
     deliver(harness, "dotenv", target)
@@ -537,7 +541,7 @@ def rotated(harness: Harness) -> Grant:
     return grant
 
 
-def test_a_destination_drifts_when_the_refresh_token_is_replaced_and_is_brought_the_new_one(
+def test_a_destination_is_out_of_date_after_rotation_and_gets_the_new_refresh_token(
     harness: Harness, grant: Grant
 ) -> None:
     target = harness.directory / "app.env"
@@ -554,7 +558,7 @@ def test_a_destination_drifts_when_the_refresh_token_is_replaced_and_is_brought_
     assert harness.services.delivery.check(made).state is DestinationState.UNKNOWN_TOKEN
 
 
-def test_a_command_that_was_given_a_replaced_refresh_token_has_drifted(
+def test_a_command_that_got_a_replaced_refresh_token_is_out_of_date(
     harness: Harness, grant: Grant
 ) -> None:
     made = deliver(harness, "command", "/bin/cat")
@@ -565,7 +569,7 @@ def test_a_command_that_was_given_a_replaced_refresh_token_has_drifted(
     assert harness.services.delivery.check(made).state is DestinationState.UNVERIFIABLE
 
 
-def test_a_roll_back_brings_the_newest_refresh_token_of_the_grant_before(
+def test_a_rollback_delivers_the_newest_refresh_token_of_the_previous_grant(
     harness: Harness, grant: Grant
 ) -> None:
     target = harness.directory / "app.env"

@@ -84,7 +84,7 @@ def crm_call(harness: Harness, target: Path, *program: str) -> Callable[[], None
     return call_api
 
 
-def test_the_official_python_sdk_knows_only_the_id(harness: Harness) -> None:
+def test_the_official_python_sdk_needs_only_the_id(harness: Harness) -> None:
     target = harness.directory / "sdk_tokens.txt"
     program = (
         str(python_programs("zoho-sdk") / "python"),
@@ -94,7 +94,7 @@ def test_the_official_python_sdk_knows_only_the_id(harness: Harness) -> None:
 
 
 @pytest.mark.needs("npm")
-def test_the_official_node_sdk_knows_only_the_id(harness: Harness) -> None:
+def test_the_official_node_sdk_needs_only_the_id(harness: Harness) -> None:
     # Node looks for packages in the folders above the program.
     (harness.directory / "node_modules").symlink_to(node_modules("zoho-node-sdk"))
     program = harness.directory / "official_node_sdk.mjs"
@@ -103,7 +103,7 @@ def test_the_official_node_sdk_knows_only_the_id(harness: Harness) -> None:
     check_program(harness, "sdk-node", target, crm_call(harness, target, "node", str(program)))
 
 
-def test_rclone_refreshes_with_what_was_delivered(harness: Harness) -> None:
+def test_rclone_refreshes_with_the_delivered_values(harness: Harness) -> None:
     """rclone lets its token URL be pointed elsewhere, and not its API: the refresh is proved, and
     that rclone keeps the answer in its file; what it asks of WorkDrive then goes nowhere."""
     rclone = str(python_programs("rclone") / "rclone")
@@ -124,7 +124,7 @@ def test_rclone_refreshes_with_what_was_delivered(harness: Harness) -> None:
     check_program(harness, "rclone", target, use)
 
 
-def test_kubectl_makes_a_secret_of_what_a_command_is_given(harness: Harness) -> None:
+def test_kubectl_creates_a_secret_from_the_delivered_values(harness: Harness) -> None:
     grant = harness.add_verified_connection("crm")
     manifest = harness.directory / "secret.json"
     kubectl = python_programs("kubectl") / "kubectl"

@@ -23,7 +23,7 @@ FROM_THE_GRANT = {
 }
 
 
-def test_a_word_alone_names_the_class_and_asks(harness: Harness) -> None:
+def test_an_error_code_without_context_names_the_class_and_asks(harness: Harness) -> None:
     found = explain_evidence(Evidence(failure=REFUSED))
     assert found.failure_class == "access-token-refused"
     assert cause_codes(found, POSSIBLE) >= {
@@ -40,7 +40,7 @@ def test_a_word_alone_names_the_class_and_asks(harness: Harness) -> None:
 
 
 @over_rows("product", sorted(error_codes()))
-def test_every_products_word_for_a_dead_token_is_of_one_class(product: str) -> None:
+def test_every_code_of_a_product_for_an_invalid_token_has_one_class(product: str) -> None:
     for word, code in error_codes()[product].items():
         found = explain_evidence(
             Evidence(failure=Failure(code, word, details={"product": product}))
@@ -57,7 +57,7 @@ def test_every_products_word_for_a_dead_token_is_of_one_class(product: str) -> N
         assert found.failure_class == expected[code]
 
 
-def test_the_ledger_shows_when_the_wizard_itself_made_too_many(harness: Harness) -> None:
+def test_the_request_log_shows_when_the_wizard_requested_too_many(harness: Harness) -> None:
     add_verified_connection(harness, "crm")
     for _ in range(11):
         harness.advance(minutes=4)
@@ -67,7 +67,7 @@ def test_the_ledger_shows_when_the_wizard_itself_made_too_many(harness: Harness)
     assert "within the hour" in found.causes[0].evidence_for[0]
 
 
-def test_a_program_with_a_sound_connection_used_its_token_wrongly(harness: Harness) -> None:
+def test_a_program_with_a_working_connection_used_its_token_wrongly(harness: Harness) -> None:
     add_verified_connection(harness, "crm")
     found = diagnose(harness, failure=REFUSED, max_requests=2)
     assert not harness.refresh_requests(), "a living access token served"
@@ -80,7 +80,7 @@ def test_a_program_with_a_sound_connection_used_its_token_wrongly(harness: Harne
     assert not cause_codes(found, CERTAIN) | cause_codes(found, LIKELY)
 
 
-def test_a_diagnosis_that_sees_a_token_rejected_keeps_it_from_being_handed_out(
+def test_a_token_rejected_during_a_diagnosis_is_no_longer_served(
     harness: Harness,
 ) -> None:
     add_verified_connection(harness, "crm")
@@ -92,7 +92,7 @@ def test_a_diagnosis_that_sees_a_token_rejected_keeps_it_from_being_handed_out(
         harness.services.tokens.access_token("crm")
 
 
-def test_a_diagnosis_that_sees_the_token_of_a_relative_rejected_does_so_too(
+def test_the_token_of_a_related_grant_rejected_during_a_diagnosis_is_no_longer_served(
     harness: Harness,
 ) -> None:
     add_verified_connection(harness, "crm")
@@ -104,7 +104,7 @@ def test_a_diagnosis_that_sees_the_token_of_a_relative_rejected_does_so_too(
     assert harness.services.token_cache.get("books") is None
 
 
-def test_after_a_change_of_password_the_finding_is_about_the_grant(harness: Harness) -> None:
+def test_after_a_password_change_the_diagnosis_is_about_the_grant(harness: Harness) -> None:
     add_verified_connection(harness, "crm")
     add_verified_connection(harness, "books")
     harness.controls.change_password(ANNA)

@@ -41,7 +41,7 @@ def test_every_question_can_be_answered() -> None:
     assert {each.code for each in CLASSES} - {*message_table()["questions"]} <= {"scope-refused"}
 
 
-def test_what_is_told_becomes_likely_and_gives_its_remedy(harness: Harness) -> None:
+def test_a_confirmed_cause_becomes_likely_and_shows_its_fix(harness: Harness) -> None:
     add_rejected_connection(harness)
     assert offered_answers(diagnose(harness)) == [
         *("password-changed", "user-deactivated", "app-removed"),
@@ -58,7 +58,7 @@ def test_what_is_told_becomes_likely_and_gives_its_remedy(harness: Harness) -> N
     assert "zoho-wizard reauthorize crm --as EMAIL" in [each.command for each in found.next_steps]
 
 
-def test_what_is_denied_comes_last_and_the_next_question_is_asked(harness: Harness) -> None:
+def test_a_denied_cause_moves_to_the_end_and_the_next_question_is_asked(harness: Harness) -> None:
     add_rejected_connection(harness)
     found = diagnose_with_answers(harness, NONE)
     denied = [each.code for each in found.causes[-3:]]
@@ -78,13 +78,13 @@ def test_what_is_denied_comes_last_and_the_next_question_is_asked(harness: Harne
     )
 
 
-def test_the_only_cause_that_is_not_denied_is_likely(harness: Harness) -> None:
+def test_the_only_cause_not_denied_is_likely(harness: Harness) -> None:
     found = harness.services.reader.explain_text("access_denied", (NO,)).explanation
     assert cause_codes(found, LIKELY) == {"codes-used-up"}
     assert found.causes[0].evidence_for == ("You say that none of the others was so.",)
 
 
-def test_no_word_moves_what_the_evidence_has_ruled_out(harness: Harness) -> None:
+def test_no_answer_changes_a_cause_that_evidence_ruled_out(harness: Harness) -> None:
     add_verified_connection(harness, "books")
     add_verified_connection(harness, "crm")
     remove_app(harness)
@@ -97,7 +97,7 @@ def test_no_word_moves_what_the_evidence_has_ruled_out(harness: Harness) -> None
     assert not cause_codes(found, LIKELY) & {"password-changed"}
 
 
-def test_of_two_likely_causes_the_one_that_is_told_leads(harness: Harness) -> None:
+def test_of_two_likely_causes_the_confirmed_one_comes_first(harness: Harness) -> None:
     for name in ("crm", "books", "desk"):
         add_verified_connection(harness, name)
     deactivate(harness)
@@ -107,7 +107,9 @@ def test_of_two_likely_causes_the_one_that_is_told_leads(harness: Harness) -> No
     assert found.causes[0].evidence_for[-1] == ANSWER_EVIDENCE
 
 
-def test_a_consent_that_failed_is_answered_though_the_grant_before_works(harness: Harness) -> None:
+def test_a_failed_consent_can_be_answered_although_the_previous_grant_works(
+    harness: Harness,
+) -> None:
     add_verified_connection(harness, "crm")
     begun = harness.services.authorization.begin("crm")
     harness.complete_authorization(
@@ -132,7 +134,7 @@ def _state(url: str) -> str:
         ("on-refresh", "refresh-token-refused", "password-changed"),
     ],
 )
-def test_a_bare_word_stands_under_two_headings_and_asks_when_it_was_met(
+def test_a_code_without_context_has_two_headings_and_asks_where_it_occurred(
     harness: Harness, moment: str, kind: str, leading: str
 ) -> None:
     read = harness.services.reader.explain_text
@@ -149,7 +151,7 @@ def test_a_bare_word_stands_under_two_headings_and_asks_when_it_was_met(
     assert cause_codes(after, LIKELY) == {leading}
 
 
-def test_a_masked_text_goes_with_the_answer_only_where_it_is_read_alike(harness: Harness) -> None:
+def test_a_masked_text_is_sent_with_an_answer_only_if_it_parses_the_same(harness: Harness) -> None:
     grant = add_verified_connection(harness, "crm")
     secret = f"refresh_token={grant.refresh_token}&error=invalid_code"
     reading = harness.services.reader.explain_text(secret)
@@ -158,7 +160,7 @@ def test_a_masked_text_goes_with_the_answer_only_where_it_is_read_alike(harness:
     assert harness.services.reader.explain_text(plain.repeat_text).explanation == plain.explanation
 
 
-def test_the_terminal_prints_the_lines_that_answer(shell: Shell, shell_harness: Harness) -> None:
+def test_the_terminal_prints_the_commands_that_answer(shell: Shell, shell_harness: Harness) -> None:
     shell_harness.add_verified_connection("crm")
     shell_harness.controls.change_password(ANNA)
     detect_rejection(shell_harness, "crm")
@@ -170,7 +172,7 @@ def test_the_terminal_prints_the_lines_that_answer(shell: Shell, shell_harness: 
     assert (found["causes"][0]["code"], found["answer_options"]) == ("refresh-token-evicted", [])
 
 
-def test_the_lines_for_a_text_repeat_it_unless_it_holds_a_secret(shell: Shell) -> None:
+def test_the_commands_for_a_text_repeat_it_unless_it_contains_a_secret(shell: Shell) -> None:
     said = shell.run("diagnose", "{invalid_code}").stdout
     assert "zoho-wizard diagnose '{invalid_code}' --answer while-connecting" in said
     piped = shell.run("diagnose", "-", stdin_text="invalid_code").stdout
@@ -181,7 +183,7 @@ def test_the_lines_for_a_text_repeat_it_unless_it_holds_a_secret(shell: Shell) -
     assert secret not in said
 
 
-def test_an_answer_to_nothing_is_said_so(shell: Shell) -> None:
+def test_an_answer_to_no_question_is_reported(shell: Shell) -> None:
     slip = shell.run("diagnose", "invalid_code", "--answer", "pasword-changed")
     assert slip.exit_code == 2
     assert "password-changed" in slip.stderr

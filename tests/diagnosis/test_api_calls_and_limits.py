@@ -32,7 +32,7 @@ def unverified_explanation(harness: Harness, name: str = "crm") -> Explanation:
 # --- scope, right, organization -------------------------------------------------------------------
 
 
-def test_a_role_without_the_right_is_told_apart_from_the_token(harness: Harness) -> None:
+def test_a_role_without_permission_is_distinguished_from_the_token(harness: Harness) -> None:
     add_verified_connection(harness, "crm")
     harness.controls.remove_api_access(ANNA, "crm")
     found = diagnose(harness)
@@ -42,7 +42,7 @@ def test_a_role_without_the_right_is_told_apart_from_the_token(harness: Harness)
     assert not cause_codes(found, CERTAIN)
 
 
-def test_books_says_57_to_three_causes_of_which_the_token_is_none(harness: Harness) -> None:
+def test_books_code_57_has_three_causes_and_none_is_the_token(harness: Harness) -> None:
     harness.add_connection("books", harness.register_client("books"), BOOKS)
     harness.authorize("books")
     harness.controls.remove_api_access(ANNA, "books")
@@ -54,7 +54,7 @@ def test_books_says_57_to_three_causes_of_which_the_token_is_none(harness: Harne
     assert cause_codes(alone, POSSIBLE) > cause_codes(found, POSSIBLE)
 
 
-def test_an_environment_is_named_with_what_the_consent_reaches(harness: Harness) -> None:
+def test_an_environment_is_named_with_the_one_the_consent_reaches(harness: Harness) -> None:
     add_verified_connection(harness, "crm", email=CARLA, organization=FIRST_ORGANIZATION)
     failure = Failure("wrong-organization", "OAUTH_ORG_MISMATCH", details={"product": "crm"})
     found = diagnose(harness, failure=failure)
@@ -74,7 +74,9 @@ def rate_limited_explanation(harness: Harness, name: str) -> Explanation:
     return harness.services.diagnosis.explain(name, met.value.failure)
 
 
-def test_a_throttle_that_the_ledger_does_not_explain_is_somebody_elses(harness: Harness) -> None:
+def test_a_rate_limit_the_request_log_does_not_explain_comes_from_someone_else(
+    harness: Harness,
+) -> None:
     grant = add_verified_connection(harness, "crm")
     harness.advance(minutes=58)
     for _ in range(10):
@@ -87,14 +89,14 @@ def test_a_throttle_that_the_ledger_does_not_explain_is_somebody_elses(harness: 
     assert "No token is harmed" in found.cause + found.fix
 
 
-def test_a_limit_of_the_product_says_that_the_token_is_fine() -> None:
+def test_a_rate_limit_of_the_product_says_that_the_token_works() -> None:
     found = explain_failure(Failure("product-throttled", "TOO_MANY_REQUESTS", temporary=True))
     assert "no token is harmed" in found.cause
     assert found.exit_code == 4
 
 
 @pytest.mark.parametrize("word", ["INVALID_URL_PATTERN", "404"])
-def test_a_wrong_address_says_do_not_authorize_again(word: str) -> None:
+def test_a_wrong_url_advises_against_reauthorization(word: str) -> None:
     found = explain_failure(Failure("wrong-path", word, details={"status": "404"}))
     assert found.failure_class == "wrong-address"
     assert "do not authorize again" in found.class_title
@@ -107,7 +109,7 @@ def test_a_wrong_address_says_do_not_authorize_again(word: str) -> None:
 @pytest.mark.parametrize(
     ("fault", "failure_class"), [("html-page", "not-zohos-answer"), ("data-center-down", "")]
 )
-def test_what_is_in_the_way_says_nothing_about_the_token(
+def test_a_network_failure_says_nothing_about_the_token(
     harness: Harness, fault: str, failure_class: str
 ) -> None:
     add_verified_connection(harness, "crm")
@@ -120,7 +122,7 @@ def test_what_is_in_the_way_says_nothing_about_the_token(
     assert diagnose(harness).code == "nothing-wrong"
 
 
-def test_a_certificate_that_is_out_of_date_may_be_the_clocks_fault() -> None:
+def test_an_expired_certificate_may_come_from_a_wrong_clock() -> None:
     details = {"host": "accounts.zoho.eu", "reason": "certificate is not yet valid"}
     found = explain_evidence(Evidence(failure=Failure("network-tls", details=details)))
     assert cause_codes(found, LIKELY) == {"clock-against-certificate"}
@@ -133,19 +135,19 @@ def test_a_certificate_that_is_out_of_date_may_be_the_clocks_fault() -> None:
     }
 
 
-def test_a_connection_that_was_never_granted_says_so_without_asking(harness: Harness) -> None:
+def test_a_connection_never_authorized_is_reported_without_requests(harness: Harness) -> None:
     harness.add_connection()
     assert diagnose(harness, max_requests=0).code == "no-grant"
 
 
-def test_a_sound_connection_is_told_as_sound_with_two_asks(harness: Harness) -> None:
+def test_a_working_connection_is_reported_with_two_requests(harness: Harness) -> None:
     add_verified_connection(harness, "crm")
     found = diagnose(harness, max_requests=2)
     assert found.code == "nothing-wrong"
     assert not harness.refresh_requests()
 
 
-def test_diagnosing_again_and_again_stays_within_the_budgets(harness: Harness) -> None:
+def test_repeated_diagnoses_stay_within_the_budgets(harness: Harness) -> None:
     add_verified_connection(harness, "crm")
     harness.controls.change_password(ANNA)
     detect_rejection(harness, "crm")
@@ -155,7 +157,7 @@ def test_diagnosing_again_and_again_stays_within_the_budgets(harness: Harness) -
     assert not harness.refresh_requests()
 
 
-def test_a_diagnosis_that_leaves_room_for_the_client_says_so_as_the_ledger_does(
+def test_a_diagnosis_limited_by_the_client_budget_says_so(
     harness: Harness,
 ) -> None:
     add_verified_connection(harness, "crm")
@@ -172,6 +174,6 @@ def test_a_diagnosis_that_leaves_room_for_the_client_says_so_as_the_ledger_does(
 
 
 @over_rows(("count", "said"), [(0, "none is known"), (1, "one is known"), (2, "2 are known")])
-def test_none_and_one_are_said_in_words(count: int, said: str) -> None:
+def test_none_and_one_are_written_as_words(count: int, said: str) -> None:
     counted_sign = counted_evidence_item("few-younger", count, most="20")
     assert said in render_items("evidence", [counted_sign], None)[0]

@@ -88,7 +88,7 @@ AROUND_A_PASSWORD = (
 
 @settings(max_examples=150, deadline=None)
 @given(token=TOKENS, around=st.sampled_from(AROUND_A_TOKEN), noise=st.text(max_size=60))
-def test_no_token_is_shown_again(token: str, around: str, noise: str) -> None:
+def test_no_token_is_shown(token: str, around: str, noise: str) -> None:
     reading = read(f"{noise}\n{around.format(token)}\n{noise}")
     assert reading is not None
     assert token not in rendered_text(reading)
@@ -98,7 +98,7 @@ def test_no_token_is_shown_again(token: str, around: str, noise: str) -> None:
 
 @settings(max_examples=80, deadline=None)
 @given(secret=SECRETS, around=st.sampled_from(AROUND_A_SECRET))
-def test_no_client_secret_is_shown_again(secret: str, around: str) -> None:
+def test_no_client_secret_is_shown(secret: str, around: str) -> None:
     reading = read(around.format(secret))
     assert reading is not None
     assert secret not in rendered_text(reading)
@@ -107,7 +107,7 @@ def test_no_client_secret_is_shown_again(secret: str, around: str) -> None:
 
 @settings(max_examples=80, deadline=None)
 @given(password=PASSWORDS, around=st.sampled_from(AROUND_A_PASSWORD))
-def test_no_password_is_shown_again(password: str, around: str) -> None:
+def test_no_password_is_shown(password: str, around: str) -> None:
     reading = read(around.format(password))
     assert reading is not None
     assert password not in rendered_text(reading)
@@ -115,7 +115,7 @@ def test_no_password_is_shown_again(password: str, around: str) -> None:
 
 @settings(max_examples=30, deadline=None)
 @given(phrase=PASSPHRASES, quote=st.sampled_from("\"'"))
-def test_no_words_of_a_passphrase_are_shown_again(phrase: str, quote: str) -> None:
+def test_no_words_of_a_passphrase_are_shown(phrase: str, quote: str) -> None:
     reading = read(f"password = {quote}{phrase}{quote}")
     assert reading is not None
     assert not {"correct", "horse", "battery", "staple"} & set(rendered_text(reading).split())
@@ -123,7 +123,7 @@ def test_no_words_of_a_passphrase_are_shown_again(phrase: str, quote: str) -> No
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.one_of(st.text(), st.binary().map(lambda raw: raw.decode("utf-8", "replace"))))
-def test_any_text_is_read(text: str) -> None:
+def test_any_text_is_parsed(text: str) -> None:
     reading = read(text)
     assert reading is None or reading.explanation.title
 
@@ -144,7 +144,7 @@ JSON = st.recursive(
 
 @settings(max_examples=150, deadline=None)
 @given(JSON)
-def test_any_json_is_read(value: object) -> None:
+def test_any_json_is_parsed(value: object) -> None:
     reading = read(json.dumps(value))
     assert reading is not None
     assert reading.explanation.fix
@@ -195,13 +195,13 @@ def test_a_million_characters_take_less_than_a_second(filling: str) -> None:
 
 
 @over_rows("blank", [" ", "\n", "\u3000"])
-def test_a_text_that_ends_in_blanks_without_end_is_read(blank: str) -> None:
+def test_a_text_with_endless_trailing_blanks_is_parsed(blank: str) -> None:
     reading = read('{"error":"invalid_code"}' + blank * 100_000)
     assert reading is not None
     assert "invalid_code" in reading.excerpt
 
 
-def test_of_a_text_that_is_too_long_the_end_is_read() -> None:
+def test_the_end_of_a_text_that_is_too_long_is_parsed() -> None:
     reading = read("x " * MAX_PASTE_CHARACTERS + '{"error":"invalid_client"}')
     assert reading is not None
     assert reading.explanation.code == "invalid-client"

@@ -31,7 +31,9 @@ def page_explanation(harness: Harness, name: str = "crm") -> Explanation:
 # --- the client -----------------------------------------------------------------------------------
 
 
-def test_a_deleted_client_is_certain_when_its_home_does_not_know_it(harness: Harness) -> None:
+def test_a_deleted_client_is_certain_when_its_data_center_does_not_know_it(
+    harness: Harness,
+) -> None:
     add_verified_connection(harness, "crm")
     harness.controls.delete_client(client_of(harness, "crm").client_id)
     harness.verify("crm", 1)
@@ -44,7 +46,7 @@ def test_a_deleted_client_is_certain_when_its_home_does_not_know_it(harness: Har
     assert found.next_steps[0].path == "/clients/new"
 
 
-def test_a_deleted_client_is_looked_for_when_the_person_says_so(harness: Harness) -> None:
+def test_a_deleted_client_is_searched_for_on_request(harness: Harness) -> None:
     add_verified_connection(harness, "crm")
     harness.controls.delete_client(client_of(harness, "crm").client_id)
     assert cause_codes(diagnose(harness), CERTAIN) == {"client-deleted"}
@@ -54,7 +56,9 @@ def test_a_deleted_client_is_looked_for_when_the_person_says_so(harness: Harness
     assert "Every data centre was asked" in " ".join(found.causes[0].evidence_for)
 
 
-def test_a_switch_that_is_off_is_certain_when_home_knows_the_client(harness: Harness) -> None:
+def test_a_disabled_data_center_is_certain_when_the_original_one_knows_the_client(
+    harness: Harness,
+) -> None:
     client = harness.register_client()
     harness.add_connection("crm", client)
     failure = Failure("multi-dc-off", "invalid_client", details={"location": "in"})
@@ -64,7 +68,7 @@ def test_a_switch_that_is_off_is_certain_when_home_knows_the_client(harness: Har
     assert f"{client.client_id} --data-center in" in found.next_steps[0].command
 
 
-def test_the_search_through_data_centers_waits_for_the_persons_word_once_a_day(
+def test_the_search_through_data_centers_waits_for_confirmation_once_a_day(
     harness: Harness,
 ) -> None:
     add_verified_connection(harness, "crm")
@@ -82,7 +86,7 @@ def test_the_search_through_data_centers_waits_for_the_persons_word_once_a_day(
     assert {entry["location"] for entry in harness.logged_requests()} == {"eu"}
 
 
-def test_an_unknown_client_of_nobody_is_told_with_all_its_causes() -> None:
+def test_an_unknown_client_that_is_not_stored_shows_all_its_causes() -> None:
     found = explain_evidence(Evidence(failure=Failure("invalid-client", "invalid_client")))
     assert cause_codes(found, POSSIBLE) == {
         "multi-dc-off",
@@ -98,7 +102,7 @@ def test_an_unknown_client_of_nobody_is_told_with_all_its_causes() -> None:
 # --- the secret -----------------------------------------------------------------------------------
 
 
-def test_a_working_access_token_does_not_hide_a_secret_that_was_refused(harness: Harness) -> None:
+def test_a_working_access_token_does_not_hide_a_rejected_secret(harness: Harness) -> None:
     add_verified_connection(harness, "crm")
     harness.services.tokens.access_token("crm")
     harness.controls.rotate_secret(client_of(harness, "crm").client_id)
@@ -110,7 +114,7 @@ def test_a_working_access_token_does_not_hide_a_secret_that_was_refused(harness:
 # --- codes ----------------------------------------------------------------------------------------
 
 
-def test_a_code_that_came_late_and_one_that_was_used_are_told_alike(harness: Harness) -> None:
+def test_an_expired_code_and_a_used_one_are_shown_alike(harness: Harness) -> None:
     said = []
     for spoil in ("late", "used"):
         harness.add_connection(spoil)
@@ -126,7 +130,7 @@ def test_a_code_that_came_late_and_one_that_was_used_are_told_alike(harness: Har
     assert readable_parts(said[0])["causes"] == readable_parts(said[1])["causes"]
 
 
-def test_a_code_exchanged_at_once_is_not_too_old(harness: Harness) -> None:
+def test_a_code_exchanged_at_once_is_not_expired(harness: Harness) -> None:
     harness.add_connection()
     begun = harness.services.authorization.begin("crm")
     callback = harness.give_consent(begun)
@@ -138,7 +142,7 @@ def test_a_code_exchanged_at_once_is_not_too_old(harness: Harness) -> None:
     assert not cause_codes(found, CERTAIN)
 
 
-def test_invalid_code_met_nowhere_asks_where_it_was_met() -> None:
+def test_invalid_code_without_context_asks_where_it_occurred() -> None:
     found = explain_evidence(Evidence(failure=Failure("invalid-code", "invalid_code")))
     assert found.failure_class == "code-or-refresh-token-refused"
     assert cause_codes(found, POSSIBLE) >= {"code-expired", "password-changed"}
@@ -160,11 +164,11 @@ def test_invalid_code_met_nowhere_asks_where_it_was_met() -> None:
         ("http://localhost:8723/callback?x=1", "query"),
     ],
 )
-def test_the_part_in_which_redirect_uris_differ_is_named(sent: str, part: str) -> None:
+def test_the_difference_between_redirect_uris_is_named(sent: str, part: str) -> None:
     assert redirect_uri_difference(sent, "http://localhost:8723/callback") == part
 
 
-def test_a_paste_is_told_by_the_data_center_that_was_asked_not_by_the_connections(
+def test_a_paste_uses_the_data_center_of_its_request_not_of_the_connections(
     harness: Harness,
 ) -> None:
     world = next(each for each in FAILURE_SCENARIOS if each.name == "multi-DC off, pasted")

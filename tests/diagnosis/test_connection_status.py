@@ -34,7 +34,7 @@ def shown(explained: ExplainedStatus) -> str:
     return " ".join(explained.status.shown)
 
 
-def test_a_connection_goes_from_consent_to_proof_step_by_step(harness: Harness) -> None:
+def test_a_connection_goes_from_consent_to_verified_step_by_step(harness: Harness) -> None:
     harness.add_connection()
     assert shown(connection_status(harness)) == "not_authorized"
     begun = harness.services.authorization.begin("crm")
@@ -61,7 +61,7 @@ def test_an_abandoned_consent_leaves_the_connection_as_it_was(harness: Harness) 
     assert shown(connection_status(harness, "books")) == "verified"
 
 
-def test_a_consent_that_nobody_came_back_from_is_not_waited_for_after_an_hour(
+def test_an_open_consent_expires_after_an_hour(
     harness: Harness,
 ) -> None:
     harness.add_connection()
@@ -79,7 +79,7 @@ def test_a_consent_that_nobody_came_back_from_is_not_waited_for_after_an_hour(
         ("no_org", "no-organization", "not_authorized"),
     ],
 )
-def test_a_refused_consent_says_why_and_offers_the_repeat(
+def test_a_refused_consent_shows_why_and_offers_a_retry(
     harness: Harness, error: str, code: str, state: str
 ) -> None:
     harness.add_connection()
@@ -93,7 +93,7 @@ def test_a_refused_consent_says_why_and_offers_the_repeat(
     assert shown(connection_status(harness)) == "not_verified"
 
 
-def test_a_refused_re_authorization_leaves_a_proved_connection_proved(harness: Harness) -> None:
+def test_a_refused_reauthorization_keeps_a_verified_connection_verified(harness: Harness) -> None:
     harness.add_verified_connection()
     receive_callback(harness, harness.services.authorization.begin("crm"), error="access_denied")
     seen = connection_status(harness)
@@ -115,7 +115,7 @@ def test_a_missing_secret_names_the_data_center_and_the_page_that_takes_it(
     assert finding.next_steps[0].command.endswith(f"{client.client_id} --data-center in")
 
 
-def test_an_unknown_outcome_stays_until_the_consent_is_repeated(harness: Harness) -> None:
+def test_an_unknown_outcome_remains_until_the_consent_is_repeated(harness: Harness) -> None:
     harness.add_connection()
     begun = harness.services.authorization.begin("crm")
     callback = harness.give_consent(begun)
@@ -128,7 +128,7 @@ def test_an_unknown_outcome_stays_until_the_consent_is_repeated(harness: Harness
     assert shown(connection_status(harness)) == "not_verified"
 
 
-def test_a_failed_rung_is_the_finding_of_an_unproved_grant(harness: Harness) -> None:
+def test_a_failed_step_is_the_diagnosis_of_an_unverified_grant(harness: Harness) -> None:
     harness.add_connection()
     harness.authorize("crm")
     harness.controls.remove_api_access(ANNA, "crm")
@@ -137,7 +137,7 @@ def test_a_failed_rung_is_the_finding_of_an_unproved_grant(harness: Harness) -> 
     assert code_of(connection_status(harness)) == "no-permission"
 
 
-def test_a_proved_grant_whose_last_climb_failed_says_so(harness: Harness) -> None:
+def test_a_verified_grant_whose_last_verification_failed_says_so(harness: Harness) -> None:
     harness.add_verified_connection()
     harness.controls.remove_api_access(ANNA, "crm")
     harness.verify("crm", 1)
@@ -145,7 +145,7 @@ def test_a_proved_grant_whose_last_climb_failed_says_so(harness: Harness) -> Non
     assert code_of(connection_status(harness)) == "no-permission"
 
 
-def test_a_dead_grant_says_what_most_likely_happened_and_who_must_sign_in(harness: Harness) -> None:
+def test_a_rejected_grant_shows_the_likely_cause_and_who_must_sign_in(harness: Harness) -> None:
     harness.add_verified_connection()
     harness.controls.change_password(ANNA)
     harness.verify("crm", 1)
@@ -161,7 +161,7 @@ def test_a_dead_grant_says_what_most_likely_happened_and_who_must_sign_in(harnes
     assert shown(connection_status(harness)) == "verified"
 
 
-def test_a_new_grant_that_died_before_it_was_proved_is_dead(harness: Harness) -> None:
+def test_a_new_grant_rejected_before_verification_is_rejected(harness: Harness) -> None:
     harness.add_connection()
     harness.authorize("crm")
     harness.controls.change_password(ANNA)
@@ -169,7 +169,7 @@ def test_a_new_grant_that_died_before_it_was_proved_is_dead(harness: Harness) ->
     assert shown(connection_status(harness)) == "needs_reauthorization"
 
 
-def test_a_mismatch_names_both_people(harness: Harness) -> None:
+def test_a_mismatch_names_both_accounts(harness: Harness) -> None:
     harness.add_verified_connection()
     harness.authorize("crm", CARLA, FIRST_ORGANIZATION)
     harness.verify("crm", 2)
@@ -190,7 +190,7 @@ def test_a_revoked_connection_can_be_authorized_again(harness: Harness) -> None:
     assert shown(connection_status(harness)) == "verified"
 
 
-def test_pages_at_zoho_that_end_a_consent_are_named_with_what_they_need(harness: Harness) -> None:
+def test_zoho_error_pages_that_end_a_consent_are_named_with_their_fix(harness: Harness) -> None:
     connection = harness.add_connection()
     pages = harness.services.diagnosis.possible_zoho_pages("crm")
     assert [page.code for page in pages] == list(codes_with("zoho_page"))
@@ -200,20 +200,20 @@ def test_pages_at_zoho_that_end_a_consent_are_named_with_what_they_need(harness:
     assert "…" not in said
 
 
-def test_details_of_the_failure_outrank_those_of_the_connection(harness: Harness) -> None:
+def test_details_of_the_failure_override_those_of_the_connection(harness: Harness) -> None:
     harness.add_connection()
     failure = Failure("multi-dc-off", "invalid_client", details={"data_center": "India"})
     assert "India" in harness.services.diagnosis.explain("crm", failure).title
 
 
-def test_an_unknown_name_is_a_finding_of_its_own(harness: Harness) -> None:
+def test_an_unknown_name_has_its_own_diagnosis(harness: Harness) -> None:
     harness.add_connection()
     with pytest.raises(WizardError) as error:
         harness.services.diagnosis.status_of("crn")
     assert error.value.failure.details["nearest"] == "Nearest: crm."
 
 
-def test_two_attempts_of_which_the_newer_failed_show_the_newer(harness: Harness) -> None:
+def test_of_two_attempts_the_newer_failed_one_is_shown(harness: Harness) -> None:
     harness.add_connection()
     older = harness.services.authorization.begin("crm")
     receive_callback(harness, harness.services.authorization.begin("crm"), error="access_denied")

@@ -18,7 +18,7 @@ TOKEN = "1000." + "a1b2c3d4" * 4 + "." + "0f1e2d3c" * 4
         ("hello world", 1),
     ],
 )
-def test_the_answer_in_json_says_whether_it_is_explained(
+def test_the_json_result_says_whether_it_is_explained(
     shell: Shell, shell_harness: Harness, text: str, code: int
 ) -> None:
     shell_harness.add_verified_connection("crm")
@@ -29,7 +29,9 @@ def test_the_answer_in_json_says_whether_it_is_explained(
     assert answer["is_explained"] is (code == 0)
 
 
-def test_a_name_wins_over_a_text_and_zoho_is_asked(shell: Shell, shell_harness: Harness) -> None:
+def test_a_name_is_preferred_over_a_text_and_sends_requests_to_zoho(
+    shell: Shell, shell_harness: Harness
+) -> None:
     shell_harness.add_verified_connection("Invalid_client")
     shell_harness.controls.clear_journal()
 
@@ -40,7 +42,7 @@ def test_a_name_wins_over_a_text_and_zoho_is_asked(shell: Shell, shell_harness: 
     assert 0 < len(shell_harness.controls.journal()) <= 4
 
 
-def test_a_dead_connection_is_explained_and_mended_by_the_command_that_is_named(
+def test_the_named_command_reauthorizes_a_rejected_connection(
     shell: Shell, shell_harness: Harness
 ) -> None:
     shell_harness.add_verified_connection("crm")
@@ -68,13 +70,13 @@ def test_a_pipe_is_read_to_its_end(shell: Shell) -> None:
     assert ended.stderr == ""
 
 
-def test_a_terminal_is_asked_to_paste(shell: Shell) -> None:
+def test_a_terminal_is_prompted_to_paste(shell: Shell) -> None:
     said = shell.run_in_terminal("diagnose", replies=[("Ctrl-D", "INVALID_OAUTHTOKEN\n\x04")])
     assert said.exit_code == 0
     assert "(token-invalid)" in said.stdout
 
 
-def test_a_secret_in_an_argument_is_masked_and_the_prompt_is_advised(shell: Shell) -> None:
+def test_a_secret_in_an_argument_is_masked_and_the_prompt_is_recommended(shell: Shell) -> None:
     ended = shell.run("diagnose", f"curl -H 'Authorization: Zoho-oauthtoken {TOKEN}'", "x")
     assert TOKEN not in ended.stdout + ended.stderr
     assert "shell's history" in ended.stderr
@@ -84,7 +86,7 @@ def test_a_secret_in_an_argument_is_masked_and_the_prompt_is_advised(shell: Shel
     assert "shell's history" not in piped.stderr
 
 
-def test_a_pasted_token_of_a_connection_is_recognized_and_nobody_is_asked(
+def test_a_pasted_token_of_a_connection_is_recognized_without_requests(
     shell: Shell, shell_harness: Harness
 ) -> None:
     grant = shell_harness.add_verified_connection("crm")
@@ -109,7 +111,7 @@ def test_every_code_is_documented_without_a_store(shell: Shell) -> None:
     assert not (shell.directory / "home").exists()
 
 
-def test_nothing_pasted_is_a_usage_error(shell: Shell) -> None:
+def test_an_empty_paste_is_a_usage_error(shell: Shell) -> None:
     ended = shell.run("diagnose", "-", stdin_text=" \n")
     assert (ended.exit_code, ended.stdout) == (2, "")
     assert "(nothing-pasted)" in ended.stderr

@@ -16,7 +16,7 @@ def _case(scenario: FailureScenario) -> object:
 
 
 @pytest.mark.parametrize("scenario", [_case(each) for each in FAILURE_SCENARIOS])
-def test_a_cause_is_told_as_surely_as_the_evidence_allows_and_mended(
+def test_a_cause_has_the_confidence_the_evidence_allows_and_its_fix_works(
     harness: Harness, scenario: FailureScenario
 ) -> None:
     found = explain(harness, scenario.produce(harness))
@@ -31,5 +31,5 @@ def test_a_cause_is_told_as_surely_as_the_evidence_allows_and_mended(
     scenario.apply_fix(harness, found)
 
 
-def test_worlds_are_named_apart() -> None:
+def test_scenarios_have_distinct_names() -> None:
     assert len({scenario.name for scenario in FAILURE_SCENARIOS}) == len(FAILURE_SCENARIOS)

@@ -29,21 +29,21 @@ def read(harness: Harness, text: str) -> str:
     return finding.failure.code
 
 
-def test_a_name_that_nobody_knows(harness: Harness) -> None:
+def test_an_unknown_host_name_is_diagnosed(harness: Harness) -> None:
     text = exception_text(
         lambda: requests.post("http://accounts.zoho.invalid/oauth/v2/token", timeout=10)
     )
     assert read(harness, text) == "network-dns"
 
 
-def test_a_port_where_nobody_listens(harness: Harness) -> None:
+def test_a_closed_port_is_diagnosed(harness: Harness) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     text = exception_text(lambda: requests.get(f"http://127.0.0.1:{port}/", timeout=10))
     assert read(harness, text) == "network-refused"
 
 
-def test_a_proxy_that_refuses(harness: Harness) -> None:
+def test_a_refusing_proxy_is_diagnosed(harness: Harness) -> None:
     with RawServer(http_response(407, "")) as proxy:
         text = exception_text(
             lambda: requests.get(
@@ -53,19 +53,19 @@ def test_a_proxy_that_refuses(harness: Harness) -> None:
     assert read(harness, text) == "network-proxy"
 
 
-def test_an_answer_that_breaks_off(harness: Harness) -> None:
+def test_a_truncated_response_is_diagnosed(harness: Harness) -> None:
     with RawServer(lambda connection: connection.close()) as server:
         text = exception_text(lambda: requests.get(server.url, timeout=10))
     assert read(harness, text) == "network-reset"
 
 
-def test_a_silence(harness: Harness) -> None:
+def test_a_missing_response_is_diagnosed(harness: Harness) -> None:
     with RawServer(lambda connection: connection.recv(1)) as server:
         text = exception_text(lambda: requests.get(server.url, timeout=0.001))
     assert read(harness, text) == "network-timeout"
 
 
-def test_a_page_where_json_should_be(harness: Harness) -> None:
+def test_a_web_page_in_place_of_json_is_diagnosed(harness: Harness) -> None:
     portal = http_response(
         200, "<!DOCTYPE html><title>Hotel</title>Room number?", Content_Type="text/html"
     )
@@ -76,7 +76,7 @@ def test_a_page_where_json_should_be(harness: Harness) -> None:
     assert read(harness, answer.text) == "not-json"
 
 
-def test_something_that_poses_as_a_secure_server(harness: Harness) -> None:
+def test_an_untrusted_server_certificate_is_diagnosed(harness: Harness) -> None:
     received, sent = ssl.MemoryBIO(), ssl.MemoryBIO()
     received.write(http_response(400))
     secure = ssl.create_default_context().wrap_bio(received, sent, server_hostname="zoho.invalid")
@@ -101,7 +101,7 @@ def python_output(url: str, authority: Path | None) -> str:
     "program", [pytest.param(curl_output, marks=pytest.mark.needs("curl")), python_output]
 )
 @pytest.mark.parametrize("days", [1, -1, 40], ids=["unknown authority", "too old", "too new"])
-def test_a_certificate_of_a_proxy_is_told_from_one_that_the_clock_spoils(
+def test_a_proxy_certificate_is_distinguished_from_a_wrong_clock(
     harness: Harness, tmp_path: Path, program: Callable[[str, Path | None], str], days: int
 ) -> None:
     path = certificates.create_certificate(tmp_path, valid_days=days)

@@ -24,7 +24,7 @@ def read(harness: Harness, text: str) -> DiagnosisResult:
     return reading
 
 
-def test_a_connection_is_known_by_the_refresh_token_in_the_paste(
+def test_a_connection_is_recognized_by_the_refresh_token_in_the_paste(
     harness: Harness, program: ThirdPartyProgram
 ) -> None:
     harness.controls.change_password(ANNA, "another one 1!")
@@ -36,14 +36,14 @@ def test_a_connection_is_known_by_the_refresh_token_in_the_paste(
     assert reading.has_secrets
 
 
-def test_a_log_and_a_curl_command_of_the_same_request_are_read_alike(
+def test_a_log_and_a_curl_command_of_the_same_request_are_parsed_alike(
     harness: Harness, program: ThirdPartyProgram
 ) -> None:
     exchange = program.refresh("us")
     assert read(harness, exchange.as_log).explanation == read(harness, exchange.as_curl).explanation
 
 
-def test_the_scope_that_is_missing_is_named_with_the_command_that_adds_it(
+def test_the_missing_scope_is_named_with_the_command_that_adds_it(
     harness: Harness, program: ThirdPartyProgram
 ) -> None:
     found = read(harness, program.read_crm(path="Contacts").as_curl).explanation
@@ -53,7 +53,7 @@ def test_the_scope_that_is_missing_is_named_with_the_command_that_adds_it(
     assert found.next_steps[0].path.startswith(f"/connections/new?scope={wanted}&client=1000.")
 
 
-def test_an_address_that_does_not_exist_is_no_reason_to_authorize_again(
+def test_a_wrong_path_is_no_reason_to_reauthorize(
     harness: Harness, program: ThirdPartyProgram
 ) -> None:
     found = read(harness, program.read_crm(path="no/such/call").as_log).explanation
@@ -61,7 +61,7 @@ def test_an_address_that_does_not_exist_is_no_reason_to_authorize_again(
     assert not any("reauthorize" in step.command for step in found.next_steps)
 
 
-def test_a_refused_secret_names_the_client_of_the_paste_and_the_command_that_stores_it(
+def test_a_rejected_secret_names_the_pasted_client_and_the_command_that_stores_it(
     harness: Harness, program: ThirdPartyProgram
 ) -> None:
     harness.register_client("Another")
@@ -75,7 +75,7 @@ def test_a_refused_secret_names_the_client_of_the_paste_and_the_command_that_sto
     assert [each.command for each in answer.next_steps] == ["zoho-wizard client list"], "which one?"
 
 
-def test_the_answer_alone_is_about_the_only_client_there_is(
+def test_a_response_without_its_request_is_about_the_only_client(
     harness: Harness, program: ThirdPartyProgram
 ) -> None:
     found = read(harness, program.refresh(client_secret="x").response.text).explanation
@@ -84,7 +84,7 @@ def test_the_answer_alone_is_about_the_only_client_there_is(
     assert found.next_steps[0].path.startswith(f"/clients/{client_id}?")
 
 
-def test_a_strangers_client_is_offered_no_command_that_would_fail(
+def test_a_client_that_is_not_stored_gets_no_command_that_would_fail(
     harness: Harness, program: ThirdPartyProgram
 ) -> None:
     stranger = harness.controls.register_client(ANNA, ["http://localhost:9/"])
@@ -129,7 +129,7 @@ def test_redirect_uris_are_compared_character_by_character(
     )
 
 
-def test_a_bare_address_is_compared_with_the_clients(harness: Harness) -> None:
+def test_a_pasted_redirect_uri_is_compared_with_those_of_the_clients(harness: Harness) -> None:
     uri = harness.services.store.clients.get(harness.add_connection("crm").client_id).redirect_uri
     assert harness.services.reader.explain_text(uri).explanation.code == "redirect-uri-same"
     slip = harness.services.reader.explain_text(uri.replace("localhost", "127.0.0.1"))

@@ -115,7 +115,7 @@ WORDS = {
 
 
 @over_rows(("text", "code"), WORDS.items())
-def test_a_paste_is_read_for_what_it_says(harness: Harness, text: str, code: str) -> None:
+def test_a_paste_is_parsed_for_its_meaning(harness: Harness, text: str, code: str) -> None:
     reading = read(harness, text)
     assert reading.explanation.failure is not None
     assert reading.explanation.failure.code == code
@@ -134,18 +134,14 @@ def test_a_paste_is_read_for_what_it_says(harness: Harness, text: str, code: str
         "🦄",
     ],
 )
-def test_what_is_not_known_is_said_to_be_unknown_and_shown_again(
-    harness: Harness, text: str
-) -> None:
+def test_an_unknown_text_is_called_unknown_and_shown(harness: Harness, text: str) -> None:
     reading = read(harness, text)
     assert not reading.is_explained
     assert reading.excerpt == text
 
 
 @over_rows("language", sorted(LANGUAGES))
-def test_zohos_pages_are_read_in_the_languages_they_come_in(
-    harness: Harness, language: str
-) -> None:
+def test_zoho_error_pages_are_recognized_in_every_language(harness: Harness, language: str) -> None:
     phrases = {text: code for table in LANGUAGES[language].values() for text, code in table.items()}
     assert set(phrases.values()) >= {
         *("sign-in-account-not-found", "sign-in-account-closed", "sign-in-wrong-password"),
@@ -170,7 +166,9 @@ def test_zohos_pages_are_read_in_the_languages_they_come_in(
         'HTTP/1.1 400\n\n{"error":"アクセスが拒否されました"}',
     ],
 )
-def test_a_throttle_is_known_by_its_form_and_not_by_its_word(harness: Harness, answer: str) -> None:
+def test_a_rate_limit_is_recognized_by_its_format_and_not_by_its_text(
+    harness: Harness, answer: str
+) -> None:
     reading = read(harness, answer)
     assert reading.explanation.failure is not None
     assert reading.explanation.failure.code == "throttled"
@@ -185,7 +183,7 @@ def test_a_throttle_is_known_by_its_form_and_not_by_its_word(harness: Harness, a
         '{"error":"unauthorized","error_description":"…","status":"failure"}',
     ],
 )
-def test_another_servers_error_is_no_throttle(harness: Harness, answer: str) -> None:
+def test_an_error_from_another_server_is_not_a_rate_limit(harness: Harness, answer: str) -> None:
     failure = read(harness, answer).explanation.failure
     assert failure is not None
     assert failure.code != "throttled"
@@ -199,16 +197,14 @@ def causes(reading: DiagnosisResult) -> list[str]:
     "word",
     ["invalid_code", "invalid_client", "invalid_client_secret", "INVALID_TOKEN", "57", "F7003"],
 )
-def test_of_a_bare_word_no_cause_is_thought_likelier_than_others(
-    harness: Harness, word: str
-) -> None:
+def test_no_cause_of_a_code_without_context_is_called_likelier(harness: Harness, word: str) -> None:
     finding = read(harness, word).explanation
     assert len(finding.causes) > 1
     assert {cause.confidence for cause in finding.causes} == {Confidence.POSSIBLE}
     assert finding.question
 
 
-def test_noise_around_an_answer_does_not_hide_it(harness: Harness) -> None:
+def test_noise_around_a_response_does_not_hide_it(harness: Harness) -> None:
     noise = "2026-11-23 10:00:01,123 INFO worker-7 heartbeat ok 200\n" * 2000
     crm = harness.services.zoho.data_center("eu").api_domain
     log = (
@@ -234,9 +230,7 @@ def test_noise_around_an_answer_does_not_hide_it(harness: Harness) -> None:
         (f"curl -X POST {TOKEN_URL} -d client_id={CLIENT}", "token-request-incomplete"),
     ],
 )
-def test_a_token_request_tells_itself_what_is_wrong_with_it(
-    harness: Harness, request_: str, cause: str
-) -> None:
+def test_a_token_request_shows_its_own_mistake(harness: Harness, request_: str, cause: str) -> None:
     assert causes(read(harness, request_))[0] == cause
 
 
@@ -249,13 +243,13 @@ def test_a_token_request_tells_itself_what_is_wrong_with_it(
         ("{0} ", "token-alone"),
     ],
 )
-def test_a_token_alone_is_known_by_its_shape(harness: Harness, around: str, verdict: str) -> None:
+def test_a_token_is_recognized_by_its_format(harness: Harness, around: str, verdict: str) -> None:
     reading = read(harness, around.format(TOKEN))
     assert reading.explanation.code == verdict
     assert TOKEN not in str(reading)
 
 
-def test_a_token_cut_off_a_client_id_and_a_secret_are_told_apart(harness: Harness) -> None:
+def test_a_truncated_token_a_client_id_and_a_secret_are_distinguished(harness: Harness) -> None:
     assert read(harness, TOKEN[:50]).explanation.code == "token-not-whole"
     assert read(harness, CLIENT).explanation.code == "client-id-alone"
     assert read(harness, "0123456789abcdef" * 2 + "01234567ab").explanation.code == "secret-alone"
@@ -269,7 +263,7 @@ def test_a_token_cut_off_a_client_id_and_a_secret_are_told_apart(harness: Harnes
         (CLIENT, "id-in-its-place"),
     ],
 )
-def test_what_was_sent_in_a_tokens_place_is_named(harness: Harness, sent: str, cause: str) -> None:
+def test_a_value_sent_in_place_of_a_token_is_named(harness: Harness, sent: str, cause: str) -> None:
     text = (
         "GET https://www.zohoapis.eu/crm/v8/Leads\n"
         f"Authorization: Zoho-oauthtoken {sent}\n\n"
@@ -279,17 +273,17 @@ def test_what_was_sent_in_a_tokens_place_is_named(harness: Harness, sent: str, c
 
 
 @over_rows("stand_in", ["<token>", "$TOKEN", "1000.****", "1000.xxx", "YOUR_TOKEN"])
-def test_a_stand_in_for_a_token_is_not_taken_for_a_bad_one(harness: Harness, stand_in: str) -> None:
+def test_a_placeholder_for_a_token_is_not_called_invalid(harness: Harness, stand_in: str) -> None:
     text = f'curl -H "Authorization: Zoho-oauthtoken {stand_in}" …\n{{"code":"INVALID_TOKEN"}}'
     assert len(causes(read(harness, text))) > 1
 
 
-def test_an_answer_in_milliseconds_is_explained(harness: Harness) -> None:
+def test_a_lifetime_in_milliseconds_is_explained(harness: Harness) -> None:
     answer = f'{{"access_token":"{TOKEN}","expires_in_sec":3600,"expires_in":3600000}}'
     assert read(harness, answer).explanation.code == "expiry-in-milliseconds"
 
 
-def test_an_answer_without_a_refresh_token_says_why(harness: Harness) -> None:
+def test_a_response_without_a_refresh_token_shows_why(harness: Harness) -> None:
     answer = f'{{"access_token":"{TOKEN}","expires_in":3600,"token_type":"Bearer"}}'
     reading = read(harness, answer)
     assert reading.explanation.failure is not None
@@ -311,7 +305,7 @@ def test_an_answer_without_a_refresh_token_says_why(harness: Harness) -> None:
         ({"ZohoCRM.modules.READ": "leads"}, "malformed-scope"),
     ],
 )
-def test_an_authorization_address_is_read_for_what_it_will_lead_to(
+def test_an_authorization_url_shows_its_result(
     harness: Harness, change: dict[str, str], code: str
 ) -> None:
     address = (
@@ -324,7 +318,7 @@ def test_an_authorization_address_is_read_for_what_it_will_lead_to(
     assert read(harness, address).explanation.code == code
 
 
-def test_an_authorization_address_is_compared_with_its_client(harness: Harness) -> None:
+def test_an_authorization_url_is_compared_with_its_client(harness: Harness) -> None:
     harness.add_connection("crm")
     address = harness.services.authorization.begin("crm").url
     assert read(harness, address).explanation.code == "authorization-url-sound"
@@ -337,7 +331,7 @@ def test_an_authorization_address_is_compared_with_its_client(harness: Harness) 
     )
 
 
-def test_a_settings_file_is_searched_for_a_token_that_is_stored(harness: Harness) -> None:
+def test_a_settings_file_is_searched_for_a_stored_token(harness: Harness) -> None:
     grant = harness.add_verified_connection("crm")
     reading = read(harness, f"ZOHO_CLIENT_ID={CLIENT}\nZOHO_REFRESH_TOKEN={grant.refresh_token}\n")
     assert reading.explanation.code == "token-stored"
@@ -345,7 +339,7 @@ def test_a_settings_file_is_searched_for_a_token_that_is_stored(harness: Harness
     assert grant.refresh_token not in repr(reading)
 
 
-def test_a_request_of_lines_and_headers_tells_the_scope_it_needs(harness: Harness) -> None:
+def test_a_request_with_headers_shows_the_scope_it_needs(harness: Harness) -> None:
     # Hosts of the real Zoho are paths of the simulator, so the words of the real table are read.
     zoho = load()
     clues = ParsedText.parse("POST /crm/v8/Deals HTTP/1.1\r\nHost: www.zohoapis.eu\r\n\r\n{}")

@@ -37,7 +37,9 @@ def code_of(reading: DiagnosisResult) -> str:
 
 
 @over_rows("product", products())
-def test_a_dead_token_is_known_by_every_products_answer(harness: Harness, product: Product) -> None:
+def test_an_invalid_token_is_recognized_in_the_response_of_every_product(
+    harness: Harness, product: Product
+) -> None:
     text = api_call_log(harness, product, INVALID_TOKEN)
     reading = harness.services.reader.explain_text(text)
     assert code_of(reading) in ("token-invalid", "not-authorized")
@@ -47,7 +49,7 @@ def test_a_dead_token_is_known_by_every_products_answer(harness: Harness, produc
 
 
 @pytest.mark.parametrize("product", products(), ids=lambda each: each.id)
-def test_a_missing_scope_is_known_by_every_products_answer(
+def test_a_missing_scope_is_recognized_in_the_response_of_every_product(
     harness: Harness, zoho: ZohoDriver, product: Product
 ) -> None:
     token = zoho.issue_tokens(scope="AaaServer.profile.READ")["access_token"]
@@ -65,7 +67,7 @@ def test_a_missing_scope_is_known_by_every_products_answer(
         ({"redirect_uri": REDIRECT_URI + "/"}, "zoho-page-invalid-redirect-uri"),
     ],
 )
-def test_a_page_of_zohos_is_known_by_its_source_and_by_its_text(
+def test_a_zoho_page_is_recognized_by_its_source_and_by_its_text(
     harness: Harness, zoho: ZohoDriver, wrong: dict[str, str], code: str
 ) -> None:
     source = zoho.open_page(ANNA, zoho.authorization_url(**wrong)).text
@@ -75,7 +77,7 @@ def test_a_page_of_zohos_is_known_by_its_source_and_by_its_text(
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_the_page_that_answers_a_token_request_is_known_with_its_request(
+def test_a_page_in_response_to_a_token_request_is_recognized_with_its_request(
     harness: Harness, zoho: ZohoDriver, method: str
 ) -> None:
     answer = requests.request(method, zoho.url_for("/oauth/v2/token"), timeout=10)

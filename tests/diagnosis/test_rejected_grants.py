@@ -39,7 +39,7 @@ Invalidation = Callable[[Harness], None]
 
 
 @pytest.mark.parametrize("death", INVALIDATIONS)
-def test_a_death_that_nobody_else_saw_is_told_without_a_guess(
+def test_a_rejection_without_other_evidence_is_reported_without_a_guess(
     harness: Harness, death: Invalidation
 ) -> None:
     add_verified_connection(harness, "crm")
@@ -69,7 +69,7 @@ def test_a_death_that_nobody_else_saw_is_told_without_a_guess(
         (OF_THE_ACCOUNT, ("books", "desk"), ()),
     ],
 )
-def test_worlds_that_differ_in_nothing_visible_get_the_same_finding(
+def test_scenarios_without_visible_differences_get_the_same_diagnosis(
     harness: Harness,
     deaths: tuple[Invalidation, ...],
     beside: tuple[str, ...],
@@ -95,7 +95,7 @@ def test_worlds_that_differ_in_nothing_visible_get_the_same_finding(
 
 
 @pytest.mark.parametrize("death", [*OF_THE_ACCOUNT, forget_password, reset_by_administrator])
-def test_of_two_clients_that_died_together_the_account_is_asked_about_first(
+def test_of_two_clients_rejected_together_the_account_is_asked_about_first(
     harness: Harness, death: Invalidation
 ) -> None:
     add_verified_connection(harness, "crm")
@@ -113,7 +113,7 @@ def test_of_two_clients_that_died_together_the_account_is_asked_about_first(
 
 
 @pytest.mark.parametrize("death", OF_THE_ACCOUNT)
-def test_three_clients_that_died_together_make_likely_what_ends_an_account(
+def test_three_clients_rejected_together_make_an_account_wide_cause_likely(
     harness: Harness, death: Invalidation
 ) -> None:
     for name in ("crm", "books", "desk"):
@@ -126,7 +126,7 @@ def test_three_clients_that_died_together_make_likely_what_ends_an_account(
     assert "deactivate that user" in found.question, "and the other is asked about"
 
 
-def test_three_clients_that_died_at_different_times_are_no_pattern(harness: Harness) -> None:
+def test_three_clients_rejected_at_different_times_are_no_pattern(harness: Harness) -> None:
     for name in ("books", "desk", "crm"):
         add_verified_connection(harness, name)
     for name in ("books", "desk", "crm"):
@@ -143,7 +143,7 @@ def test_three_clients_that_died_at_different_times_are_no_pattern(harness: Harn
 
 
 @pytest.mark.parametrize("replaced", ["forgot_password", "reset_password"])
-def test_a_password_that_is_replaced_without_the_box_ends_nothing(
+def test_a_password_change_without_the_option_revokes_nothing(
     harness: Harness, replaced: str
 ) -> None:
     grant = add_verified_connection(harness, "crm")
@@ -152,7 +152,7 @@ def test_a_password_that_is_replaced_without_the_box_ends_nothing(
     assert [step.failure for step in harness.verify("crm", grant.generation)] == [None] * 6
 
 
-def test_a_relative_that_has_not_been_heard_of_is_asked_and_found_dead(harness: Harness) -> None:
+def test_an_unchecked_related_grant_is_checked_and_found_rejected(harness: Harness) -> None:
     add_verified_connection(harness, "crm")
     add_verified_connection(harness, "books")
     change_password(harness)
@@ -165,7 +165,7 @@ def test_a_relative_that_has_not_been_heard_of_is_asked_and_found_dead(harness: 
 
 
 @pytest.mark.parametrize("death", OF_THE_CLIENT)
-def test_another_client_that_lives_on_rules_the_password_out(
+def test_a_working_grant_of_another_client_rules_out_the_password(
     harness: Harness, death: Invalidation
 ) -> None:
     add_verified_connection(harness, "books")
@@ -179,7 +179,9 @@ def test_another_client_that_lives_on_rules_the_password_out(
     assert not harness.refresh_requests(), "a living access token served"
 
 
-def test_a_client_whose_three_connections_died_at_once_was_removed(harness: Harness) -> None:
+def test_a_client_whose_three_connections_were_rejected_at_once_was_removed(
+    harness: Harness,
+) -> None:
     add_verified_connection(harness, "books")
     first = add_verified_connection(harness, "crm")
     for name in ("leads", "sync"):
@@ -192,7 +194,7 @@ def test_a_client_whose_three_connections_died_at_once_was_removed(harness: Harn
     assert "password-changed" in cause_codes(found, RULED_OUT)
 
 
-def test_the_oldest_alone_may_have_been_pushed_out(harness: Harness) -> None:
+def test_the_oldest_token_may_have_been_evicted(harness: Harness) -> None:
     oldest = add_verified_connection(harness, "crm")
     add_verified_connection(harness, "leads", client_of(harness, oldest.connection))
     evict_refresh_token(harness)
@@ -203,7 +205,7 @@ def test_the_oldest_alone_may_have_been_pushed_out(harness: Harness) -> None:
     assert not cause_codes(found, CERTAIN) | cause_codes(found, LIKELY)
 
 
-def test_the_oldest_that_worked_lately_leaves_two_causes(harness: Harness) -> None:
+def test_the_oldest_token_that_worked_recently_has_two_causes(harness: Harness) -> None:
     oldest = add_verified_connection(harness, "crm")
     add_verified_connection(harness, "leads", client_of(harness, oldest.connection))
     harness.verify("crm", oldest.generation)
@@ -214,7 +216,7 @@ def test_the_oldest_that_worked_lately_leaves_two_causes(harness: Harness) -> No
     assert cause_codes(found, POSSIBLE) == {"refresh-token-evicted", "token-revoked-elsewhere"}
 
 
-def test_twenty_younger_tokens_make_the_eviction_likely(harness: Harness) -> None:
+def test_twenty_newer_tokens_make_eviction_likely(harness: Harness) -> None:
     oldest = add_verified_connection(harness, "crm")
     client = client_of(harness, oldest.connection)
     for number in range(20):
@@ -230,7 +232,7 @@ def test_twenty_younger_tokens_make_the_eviction_likely(harness: Harness) -> Non
     assert "20 refresh tokens" in found.causes[0].evidence_for[0]
 
 
-def test_a_witness_that_was_granted_after_the_death_is_none(harness: Harness) -> None:
+def test_a_grant_authorized_after_the_rejection_is_no_evidence(harness: Harness) -> None:
     add_verified_connection(harness, "crm")
     change_password(harness)
     add_verified_connection(harness, "books")
@@ -238,7 +240,7 @@ def test_a_witness_that_was_granted_after_the_death_is_none(harness: Harness) ->
     assert "password-changed" in cause_codes(diagnose(harness), POSSIBLE)
 
 
-def test_somebody_elses_connection_is_no_witness(harness: Harness) -> None:
+def test_the_connection_of_another_account_is_no_evidence(harness: Harness) -> None:
     client = harness.register_client("Shared")
     add_verified_connection(harness, "carlas", client, CARLA, FIRST_ORGANIZATION)
     add_verified_connection(harness, "crm", client)
@@ -250,7 +252,7 @@ def test_somebody_elses_connection_is_no_witness(harness: Harness) -> None:
     }
 
 
-def test_a_death_that_was_not_noticed_is_found_by_asking(harness: Harness) -> None:
+def test_an_unnoticed_rejection_is_detected_by_a_check(harness: Harness) -> None:
     add_verified_connection(harness, "crm")
     add_verified_connection(harness, "books")
     change_password(harness)
@@ -259,14 +261,14 @@ def test_a_death_that_was_not_noticed_is_found_by_asking(harness: Harness) -> No
     assert cause_codes(found, LIKELY) | cause_codes(found, POSSIBLE) >= {"password-changed"}
 
 
-def test_a_dead_grant_is_not_asked_again(harness: Harness) -> None:
+def test_a_rejected_grant_is_not_requested_again(harness: Harness) -> None:
     add_verified_connection(harness, "crm")
     change_password(harness)
     first = diagnose(harness)
     assert readable_parts(diagnose(harness, max_requests=0)) == readable_parts(first)
 
 
-def test_every_page_and_command_shows_the_same_finding(harness: Harness) -> None:
+def test_every_page_and_command_shows_the_same_diagnosis(harness: Harness) -> None:
     add_verified_connection(harness, "crm")
     add_verified_connection(harness, "books")
     change_password(harness)

@@ -41,7 +41,7 @@ def reject_three_grants(harness: Harness) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_the_page_ranks_the_causes_and_shows_what_was_seen(
+def test_the_page_ranks_the_causes_and_shows_the_evidence(
     harness: Harness, server: Server, page: Page, scheme: str
 ) -> None:
     reject_three_grants(harness)
@@ -58,7 +58,7 @@ def test_the_page_ranks_the_causes_and_shows_what_was_seen(
     assert accessibility_violations(page) == []
 
 
-def test_the_page_asks_one_question_where_nothing_decides(
+def test_the_page_asks_one_question_without_decisive_evidence(
     harness: Harness, server: Server, page: Page
 ) -> None:
     add_verified_connection(harness, "crm")
@@ -71,7 +71,7 @@ def test_the_page_asks_one_question_where_nothing_decides(
     assert accessibility_violations(page) == []
 
 
-def test_the_terminal_says_the_same_as_the_page(
+def test_the_terminal_shows_the_same_as_the_page(
     harness: Harness, capsys: pytest.CaptureFixture[str]
 ) -> None:
     reject_three_grants(harness)

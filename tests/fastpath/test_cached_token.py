@@ -47,7 +47,7 @@ def test_a_token_good_for_five_minutes_is_served(
     assert served_token("crm", environ, now) == "1000.access"
 
 
-def test_a_token_has_to_live_as_long_as_was_asked(
+def test_a_token_must_live_as_long_as_requested(
     paths: Paths, vault: Vault, environ: dict[str, str]
 ) -> None:
     now = cache_token(paths, vault, 239)
@@ -57,14 +57,14 @@ def test_a_token_has_to_live_as_long_as_was_asked(
     assert served_token("crm", environ, now + 119, min_ttl_seconds=0) == "1000.access"
 
 
-def test_a_token_good_for_less_than_four_minutes_goes_the_long_way(
+def test_a_token_good_for_less_than_four_minutes_takes_the_slow_path(
     paths: Paths, vault: Vault, environ: dict[str, str]
 ) -> None:
     now = cache_token(paths, vault, 239)
     assert served_token("crm", environ, now) is None
 
 
-def test_a_token_issued_in_the_future_goes_the_long_way_since_the_clock_was_set_back(
+def test_a_token_issued_in_the_future_takes_the_slow_path_because_the_clock_was_set_back(
     paths: Paths, vault: Vault, environ: dict[str, str]
 ) -> None:
     now = cache_token(paths, vault, 3600, issued=61)
@@ -73,7 +73,7 @@ def test_a_token_issued_in_the_future_goes_the_long_way_since_the_clock_was_set_
     assert served_token("crm", environ, now + 1) == "1000.access"
 
 
-def test_a_cached_token_whose_file_was_emptied_goes_the_long_way(
+def test_a_cached_token_whose_file_was_emptied_takes_the_slow_path(
     paths: Paths, vault: Vault, environ: dict[str, str]
 ) -> None:
     now = cache_token(paths, vault, 3600)
@@ -81,7 +81,7 @@ def test_a_cached_token_whose_file_was_emptied_goes_the_long_way(
     assert served_token("crm", environ, now) is None
 
 
-def test_a_later_expiry_written_over_the_true_one_goes_the_long_way(
+def test_a_forged_later_expiry_takes_the_slow_path(
     paths: Paths, vault: Vault, environ: dict[str, str]
 ) -> None:
     now = cache_token(paths, vault, 10)
@@ -92,14 +92,14 @@ def test_a_later_expiry_written_over_the_true_one_goes_the_long_way(
 
 
 @pytest.mark.parametrize("name", ["desk", "", "../config/key", "a\x00b", "crm\n", "é" * 200])
-def test_a_name_without_a_cached_token_goes_the_long_way(
+def test_a_name_without_a_cached_token_takes_the_slow_path(
     paths: Paths, vault: Vault, environ: dict[str, str], name: str
 ) -> None:
     now = cache_token(paths, vault, 3600)
     assert served_token(name, environ, now) is None
 
 
-def test_without_a_key_file_it_goes_the_long_way(
+def test_without_a_key_file_the_slow_path_is_taken(
     paths: Paths, vault: Vault, environ: dict[str, str]
 ) -> None:
     now = cache_token(paths, vault, 3600)

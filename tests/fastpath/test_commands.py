@@ -80,7 +80,7 @@ def test_a_cached_token_is_printed_by_a_few_small_modules(crm: Shell) -> None:
         assert not EXPENSIVE_MODULES & loaded, arguments
 
 
-def test_the_long_way_prints_the_same(crm: Shell) -> None:
+def test_the_slow_path_prints_the_same(crm: Shell) -> None:
     def shown(*arguments: str) -> tuple[str, int]:
         done = wizard(crm, *arguments)
         assert (done.returncode, done.stderr) == (0, "")
@@ -94,9 +94,7 @@ def test_the_long_way_prints_the_same(crm: Shell) -> None:
         assert 0 <= fast_left - long_left <= PROCESS_TIMEOUT_SECONDS
 
 
-def test_what_a_check_learns_of_the_account_is_printed(
-    shell: Shell, shell_harness: Harness
-) -> None:
+def test_the_account_found_by_a_check_is_printed(shell: Shell, shell_harness: Harness) -> None:
     services = shell_harness.services
     shell_harness.add_connection("me", scope=("AaaServer.profile.READ",))
     generation = shell_harness.authorize("me").generation or 0
@@ -143,13 +141,13 @@ def test_run_replaces_the_process_and_leaves_no_core(crm: Shell) -> None:
     assert (done.returncode, done.stdout) == (-signal.SIGPIPE, "0\n")
 
 
-def test_a_command_that_does_not_exist_is_explained(crm: Shell) -> None:
+def test_a_missing_command_is_explained(crm: Shell) -> None:
     done = wizard(crm, "run", "crm", "--", "no-such-program")
     assert (done.returncode, done.stdout) == (2, "")
     assert "(no-such-command)" in done.stderr
 
 
-def test_a_misspelt_setting_is_noticed(crm: Shell) -> None:
+def test_a_misspelled_setting_is_detected(crm: Shell) -> None:
     explained = wizard(crm, "list", ZOHO_WIZARD_PROT="9000").stderr
     assert "(unknown-setting)" in explained
     for arguments in (("token", "crm"), ("run", "crm", "--", "true")):
@@ -181,7 +179,7 @@ UNUSUAL = (
 )
 
 
-def test_whatever_is_not_plain_goes_the_long_way() -> None:
+def test_unusual_arguments_take_the_slow_path() -> None:
     assert [line for line in UNUSUAL if commands.parse(line.split())] == []
 
 
@@ -192,7 +190,7 @@ def test_a_command_keeps_its_own_options_and_dashes() -> None:
     assert request.command == ["sh", "--json", "--", "-x"]
 
 
-def test_an_empty_home_stays_empty(tmp_path: Path) -> None:
+def test_an_empty_data_directory_stays_empty(tmp_path: Path) -> None:
     home = tmp_path / "anna"
     home.mkdir()
     for arguments in (*TOKEN_COMMANDS[:2], ("run", "crm", "--", "true"), ("show", "crm")):
@@ -231,7 +229,7 @@ PRINTING_COMMANDS = [
     ],
     ids=["closed", "full", "not read any more"],
 )
-def test_a_stdout_that_takes_nothing_ends_in_exit_code_1(
+def test_a_stdout_that_cannot_be_written_exits_1(
     crm: Shell, redirection: str, message: str
 ) -> None:
     reader, writer = os.pipe()

@@ -37,7 +37,7 @@ def is_store_empty(harness: Harness) -> bool:
     return harness.services.store.connections.all() == () == harness.services.store.clients.all()
 
 
-def test_a_refresh_token_from_a_file_is_proved_and_tended(
+def test_a_refresh_token_from_a_file_is_verified_and_stored(
     shell: Shell, shell_harness: Harness
 ) -> None:
     file = env_file(shell, refresh_token(shell_harness))
@@ -55,7 +55,7 @@ def test_a_refresh_token_from_a_file_is_proved_and_tended(
     assert file.read_bytes() == before
 
 
-def test_no_secret_is_said(shell: Shell, shell_harness: Harness) -> None:
+def test_no_secret_is_printed(shell: Shell, shell_harness: Harness) -> None:
     facts = refresh_token(shell_harness)
     file = env_file(shell, facts)
     for done in (run_import(shell, str(file)), shell.run("import", str(file))):
@@ -63,7 +63,7 @@ def test_no_secret_is_said(shell: Shell, shell_harness: Harness) -> None:
             assert facts[name] not in done.stdout + done.stderr
 
 
-def test_it_can_come_on_stdin_and_be_given_a_name_by_what_it_is_for(
+def test_an_import_reads_stdin_and_names_the_connection_after_its_preset(
     shell: Shell, shell_harness: Harness
 ) -> None:
     text = env_file(shell, refresh_token(shell_harness)).read_text()
@@ -71,7 +71,7 @@ def test_it_can_come_on_stdin_and_be_given_a_name_by_what_it_is_for(
     assert (done.exit_code, json.loads(done.stdout)["name"]) == (0, "crm")
 
 
-def test_a_new_secret_of_a_stored_client_is_asked_about_and_never_dropped(
+def test_a_new_secret_of_a_stored_client_is_confirmed_and_never_dropped(
     shell: Shell, shell_harness: Harness
 ) -> None:
     facts = refresh_token(shell_harness)
@@ -95,7 +95,7 @@ def test_a_new_secret_of_a_stored_client_is_asked_about_and_never_dropped(
     assert shell_harness.services.store.clients.get(facts["ZOHO_CLIENT_ID"]).secret_for("eu") == new
 
 
-def test_by_hand_a_person_is_asked_for_each(shell: Shell, shell_harness: Harness) -> None:
+def test_a_user_is_prompted_for_each_value(shell: Shell, shell_harness: Harness) -> None:
     facts = refresh_token(shell_harness)
     asked = [
         ("Client ID", facts["ZOHO_CLIENT_ID"]),
@@ -108,7 +108,7 @@ def test_by_hand_a_person_is_asked_for_each(shell: Shell, shell_harness: Harness
     assert shell_harness.services.store.grants.get("mine")
 
 
-def test_the_data_center_is_found_with_a_made_up_secret(
+def test_the_data_center_is_found_with_a_random_secret(
     shell: Shell, shell_harness: Harness
 ) -> None:
     facts = refresh_token(shell_harness)
@@ -139,7 +139,7 @@ def test_a_wrong_hint_is_corrected(shell: Shell, shell_harness: Harness) -> None
         ("ZOHO_CLIENT_ID", "", "import-incomplete"),
     ],
 )
-def test_what_zoho_does_not_take_is_not_stored(
+def test_a_token_that_zoho_rejects_is_not_stored(
     shell: Shell, shell_harness: Harness, name: str, value: str, code: str
 ) -> None:
     facts = {**refresh_token(shell_harness), name: value}
@@ -149,9 +149,7 @@ def test_what_zoho_does_not_take_is_not_stored(
     assert is_store_empty(shell_harness)
 
 
-def test_a_token_that_is_tended_already_is_not_taken_twice(
-    shell: Shell, shell_harness: Harness
-) -> None:
+def test_a_stored_token_is_not_imported_twice(shell: Shell, shell_harness: Harness) -> None:
     file = env_file(shell, refresh_token(shell_harness))
     assert run_import(shell, str(file), "--name", "mine").exit_code == 0
     asked = len(shell_harness.refresh_requests())
@@ -162,7 +160,7 @@ def test_a_token_that_is_tended_already_is_not_taken_twice(
     assert len(shell_harness.refresh_requests()) == asked
 
 
-def test_a_token_that_does_not_tell_whose_it_is_is_proved_by_a_read(
+def test_a_token_without_the_account_scope_is_verified_by_a_read(
     shell: Shell, shell_harness: Harness
 ) -> None:
     client = shell_harness.register_client("theirs")
@@ -186,7 +184,7 @@ def test_a_token_that_does_not_tell_whose_it_is_is_proved_by_a_read(
     assert shell.run("token", "mine").exit_code == 0
 
 
-def test_several_entries_want_a_choice(shell: Shell, shell_harness: Harness) -> None:
+def test_several_entries_require_a_choice(shell: Shell, shell_harness: Harness) -> None:
     facts = refresh_token(shell_harness)
     servers = {
         "zoho": {"env": facts},
@@ -204,7 +202,7 @@ def test_several_entries_want_a_choice(shell: Shell, shell_harness: Harness) -> 
 @pytest.mark.parametrize(
     ("content", "code"), [("", "import-nothing"), ("= =\n", "destination-broken")]
 )
-def test_a_file_without_sense_changes_nothing(
+def test_a_file_that_cannot_be_parsed_changes_nothing(
     shell: Shell, shell_harness: Harness, content: str, code: str
 ) -> None:
     file = shell.directory / "file.env"
@@ -215,7 +213,7 @@ def test_a_file_without_sense_changes_nothing(
     assert is_store_empty(shell_harness)
 
 
-def test_a_link_is_followed_and_one_to_nowhere_is_called_missing(
+def test_a_link_is_followed_and_a_dangling_one_is_called_missing(
     shell: Shell, shell_harness: Harness
 ) -> None:
     file = shell.directory / "file.env"
@@ -252,7 +250,7 @@ def test_the_refresh_token_that_replaces_an_imported_one_is_stored(
 
 
 @pytest.mark.parametrize(("name", "code"), [("taken", "connection-exists"), ("a b", "bad-name")])
-def test_a_name_that_cannot_be_given_is_refused_before_the_refresh_token_is_used(
+def test_an_invalid_name_is_refused_before_the_refresh_token_is_used(
     shell: Shell, shell_harness: Harness, name: str, code: str
 ) -> None:
     file = env_file(shell, refresh_token(shell_harness))

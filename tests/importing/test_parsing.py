@@ -38,7 +38,7 @@ EXPECTED = {name: VALUES[name] for name in ("client_id", "client_secret", "refre
 
 
 @over_rows("profile", FILES)
-def test_what_deliver_writes_can_be_imported(profile: Profile) -> None:
+def test_delivered_files_can_be_imported(profile: Profile) -> None:
     text = profile.write(None, VALUES, {})
     (found,) = find_credentials(text)
     assert required_values(found) == EXPECTED
@@ -60,7 +60,7 @@ def test_names_are_read_by_their_meaning(text: str) -> None:
     assert found.profile == ""
 
 
-def test_json_of_a_program_nobody_knows_is_read_by_meaning() -> None:
+def test_json_of_an_unknown_program_is_read_by_meaning() -> None:
     content = {
         "zohoClientId": VALUES["client_id"],
         "zohoClientSecret": VALUES["client_secret"],
@@ -70,23 +70,23 @@ def test_json_of_a_program_nobody_knows_is_read_by_meaning() -> None:
     assert required_values(found) == EXPECTED
 
 
-def test_what_is_missing_is_named() -> None:
+def test_missing_values_are_named() -> None:
     (found,) = find_credentials(f"ZOHO_CLIENT_ID={VALUES['client_id']}\n")
     assert found.missing == ("client_secret", "refresh_token")
 
 
 @over_rows("text", ["", "\n", "# nothing\n", "{}", "NAME=value\n"])
-def test_nothing_is_found_where_there_is_nothing(text: str) -> None:
+def test_a_file_without_credentials_has_no_entries(text: str) -> None:
     assert find_credentials(text) == ()
 
 
 @over_rows("text", ["{", '{"client_id": }', "= =\n"])
-def test_a_broken_file_is_broken_at_a_line_and_a_column(text: str) -> None:
+def test_a_broken_file_reports_line_and_column(text: str) -> None:
     with pytest.raises(FormatError) as caught:
         find_credentials(text)
     assert (caught.value.line, caught.value.column > 0) == (1, True)
 
 
-def test_no_secret_is_shown_by_a_found_entry() -> None:
+def test_a_parsed_entry_shows_no_secret() -> None:
     (found,) = find_credentials(f"ZOHO_REFRESH_TOKEN={VALUES['refresh_token']}\n")
     assert VALUES["refresh_token"] not in repr(found)

@@ -19,7 +19,7 @@ def check_accessibility(page: Page) -> None:
         assert accessibility_violations(page) == [], f"{page.url} in {scheme}"
 
 
-def test_every_page_of_a_first_connection_is_for_everybody(journey: Journey) -> None:
+def test_every_page_of_a_first_connection_is_accessible(journey: Journey) -> None:
     page = journey.page
     journey.open_wizard()
     check_accessibility(page)
@@ -47,7 +47,7 @@ def test_every_page_of_a_first_connection_is_for_everybody(journey: Journey) -> 
     check_accessibility(page)
 
 
-def test_the_pages_of_what_went_wrong_are_for_everybody(journey: Journey) -> None:
+def test_the_pages_of_failures_are_accessible(journey: Journey) -> None:
     client = journey.register_client("Zylker")
     journey.controls.enable_data_center(client.client_id, "in")
     journey.open_sign_in_page()
@@ -60,7 +60,7 @@ def test_the_pages_of_what_went_wrong_are_for_everybody(journey: Journey) -> Non
         check_accessibility(journey.page)
 
 
-def test_a_connection_that_reaches_somebody_else_shows_both_sides_to_everybody(
+def test_a_connection_with_a_different_account_shows_both_accounts_accessibly(
     journey: Journey,
 ) -> None:
     journey.add_verified_connection(CONNECTION_NAME, ANNA)
@@ -86,7 +86,7 @@ def without_scripts(
     return enter
 
 
-def test_the_first_connection_needs_nothing_of_the_wizards_script(journey: Journey) -> None:
+def test_the_first_connection_works_without_the_wizard_script(journey: Journey) -> None:
     journey.page.context.route("**/static/wizard.js", lambda route: route.abort())
     journey.open_consent_page().accept()
     page = ConnectionPage(journey.person)
@@ -96,7 +96,7 @@ def test_the_first_connection_needs_nothing_of_the_wizards_script(journey: Journ
     page.wait_until_verified()
 
 
-def test_a_browser_without_scripts_goes_to_zoho_comes_back_and_sees_the_proof_end(
+def test_a_browser_without_scripts_authorizes_and_sees_the_verification_finish(
     journey: Journey, without_scripts: Callable[[], SimulatedUser]
 ) -> None:
     person = without_scripts()
@@ -119,7 +119,7 @@ def test_a_browser_without_scripts_goes_to_zoho_comes_back_and_sees_the_proof_en
     expect(page.headline).to_contain_text(ANNA)
 
 
-def test_a_browser_without_scripts_is_offered_no_button_that_needs_one(
+def test_a_browser_without_scripts_sees_no_button_that_needs_one(
     journey: Journey, without_scripts: Callable[[], SimulatedUser]
 ) -> None:
     journey.add_verified_connection(CONNECTION_NAME)
@@ -134,7 +134,7 @@ def test_a_browser_without_scripts_is_offered_no_button_that_needs_one(
         expect(person.page.get_by_role("button", name="Copy")).to_have_count(0)
 
 
-def test_a_keyboard_is_enough_to_choose_a_task(journey: Journey) -> None:
+def test_a_preset_can_be_chosen_with_the_keyboard(journey: Journey) -> None:
     journey.open_wizard()
     keyboard = journey.page.keyboard
     keyboard.press("Tab")

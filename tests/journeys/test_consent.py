@@ -14,7 +14,7 @@ DORA, NILS = "dora@zylker.example", "nils@zylker.example"
 @pytest.mark.parametrize(
     ("name", "environment"), [("Zylker Outlet", "Production"), ("Zylker GmbH", "Sandbox")]
 )
-def test_the_organization_chosen_at_consent_stands_on_the_receipt(
+def test_the_organization_chosen_at_consent_is_in_the_report(
     journey: Journey, name: str, environment: str
 ) -> None:
     journey.open_sign_in_page()
@@ -29,14 +29,14 @@ def test_the_organization_chosen_at_consent_stands_on_the_receipt(
     assert [each.name for each in grant.organizations] == [name]
 
 
-def test_whoever_has_one_organization_is_not_asked_for_it(journey: Journey) -> None:
+def test_a_user_with_one_organization_is_not_asked_for_it(journey: Journey) -> None:
     journey.open_sign_in_page()
     consent = journey.consent_page(ANNA)
     expect(consent.accept_button).to_be_visible()
     expect(consent.submit_button).to_be_hidden()
 
 
-def test_a_second_factor_stands_in_nobodys_way(journey: Journey) -> None:
+def test_a_second_factor_blocks_no_consent(journey: Journey) -> None:
     journey.open_sign_in_page()
     dora = journey.simulator.world.users.get(DORA)
     sign_in = SignInPage(journey.person)
@@ -52,7 +52,7 @@ def test_a_second_factor_stands_in_nobodys_way(journey: Journey) -> None:
     )
 
 
-def test_a_refusal_is_no_failure_of_the_program_and_can_be_repeated(journey: Journey) -> None:
+def test_a_refused_consent_can_be_repeated(journey: Journey) -> None:
     journey.open_sign_in_page()
     journey.consent_page(ANNA).reject()
     page = ConnectionPage(journey.person)
@@ -65,7 +65,7 @@ def test_a_refusal_is_no_failure_of_the_program_and_can_be_repeated(journey: Jou
     journey.wait_until_verified()
 
 
-def test_an_account_without_the_product_is_explained_and_somebody_else_can_consent(
+def test_a_missing_product_account_is_explained_and_a_different_user_can_consent(
     journey: Journey,
 ) -> None:
     journey.open_sign_in_page()
@@ -80,7 +80,7 @@ def test_an_account_without_the_product_is_explained_and_somebody_else_can_conse
     expect(journey.wait_until_verified().headline).to_contain_text(ANNA)
 
 
-def test_a_wrong_redirect_uri_is_named_after_back_mended_in_the_console_and_repeated(
+def test_a_wrong_redirect_uri_is_named_after_back_fixed_in_the_console_and_retried(
     journey: Journey,
 ) -> None:
     form = journey.start_new_connection()
@@ -110,7 +110,7 @@ def test_a_wrong_redirect_uri_is_named_after_back_mended_in_the_console_and_repe
     assert len(journey.services.store.connections.all()) == 1
 
 
-def test_a_connection_that_waits_says_what_may_have_stood_at_zoho(journey: Journey) -> None:
+def test_a_waiting_connection_lists_the_errors_zoho_may_have_shown(journey: Journey) -> None:
     journey.open_sign_in_page()
     page = ConnectionPage(journey.person)
     page.open(journey.base_url, CONNECTION_NAME)
@@ -123,7 +123,7 @@ def test_a_connection_that_waits_says_what_may_have_stood_at_zoho(journey: Journ
         expect(page.zoho_page_choice(title)).to_be_visible()
 
 
-def test_a_consent_that_was_left_can_be_gone_on_with_from_the_list(journey: Journey) -> None:
+def test_an_abandoned_consent_can_be_continued_from_the_list(journey: Journey) -> None:
     journey.open_sign_in_page()
     journey.person.go(journey.base_url)
     expect(journey.page.get_by_role("listitem").filter(has_text=CONNECTION_NAME)).to_contain_text(
@@ -135,7 +135,7 @@ def test_a_consent_that_was_left_can_be_gone_on_with_from_the_list(journey: Jour
     journey.wait_until_verified()
 
 
-def test_back_beyond_the_sign_in_leads_to_the_connection_that_waits(journey: Journey) -> None:
+def test_going_back_past_the_sign_in_shows_the_waiting_connection(journey: Journey) -> None:
     journey.open_sign_in_page()
     expect(journey.consent_page(ANNA).accept_button).to_be_visible()
     while not journey.page.url.startswith(journey.base_url):

@@ -16,7 +16,7 @@ MOST_ACTIONS = 14
 """By hand it takes 28, with the best other tool 23."""
 
 
-def test_a_newcomer_ends_on_a_receipt_that_says_who_where_and_which_environment(
+def test_a_new_user_gets_a_report_with_account_data_center_and_environment(
     journey: Journey,
 ) -> None:
     journey.open_consent_page().accept()
@@ -31,13 +31,13 @@ def test_a_newcomer_ends_on_a_receipt_that_says_who_where_and_which_environment(
         expect(page.step(step)).to_contain_text("passed")
 
 
-def test_a_newcomer_with_a_client_of_their_own_needs_few_actions(journey: Journey) -> None:
+def test_a_new_user_with_a_client_needs_few_actions(journey: Journey) -> None:
     journey.open_consent_page().accept()
     journey.wait_until_verified()
     assert journey.person.actions <= MOST_ACTIONS, journey.person.counter.log
 
 
-def test_what_the_receipt_says_is_what_is_stored(journey: Journey) -> None:
+def test_the_report_shows_what_is_stored(journey: Journey) -> None:
     journey.open_consent_page().accept()
     journey.wait_until_verified()
     grant, report = (
@@ -53,7 +53,7 @@ def test_what_the_receipt_says_is_what_is_stored(journey: Journey) -> None:
     assert len(journey.code_exchanges()) == 1
 
 
-def test_the_answer_comes_back_from_another_site_as_in_life(journey: Journey) -> None:
+def test_the_callback_comes_from_another_site_as_in_production(journey: Journey) -> None:
     came: list[Request] = []
     journey.page.on("request", lambda request: came.append(request))
     journey.open_sign_in_page()
@@ -63,7 +63,7 @@ def test_the_answer_comes_back_from_another_site_as_in_life(journey: Journey) ->
     assert callback.all_headers()["sec-fetch-site"] == "cross-site"
 
 
-def test_neither_code_nor_state_stays_in_the_address_bar(journey: Journey) -> None:
+def test_neither_code_nor_state_remains_in_the_address_bar(journey: Journey) -> None:
     journey.open_sign_in_page()
     journey.consent_page(ANNA).accept()
     page = journey.wait_until_verified()
@@ -83,7 +83,7 @@ def test_one_button_copies_the_redirect_uri_and_opens_the_console(journey: Journ
     assert copied == journey.services.settings.redirect_uri == form.copyable_text("redirect URI")
 
 
-def test_a_callback_that_nobody_asked_for_is_refused_and_never_exchanged(
+def test_an_unrequested_callback_is_refused_and_never_exchanged(
     journey: Journey,
 ) -> None:
     journey.open_wizard()
@@ -92,7 +92,7 @@ def test_a_callback_that_nobody_asked_for_is_refused_and_never_exchanged(
     assert journey.logged_requests() == []
 
 
-def test_a_wrong_secret_is_named_before_anybody_is_sent_to_consent(journey: Journey) -> None:
+def test_a_wrong_secret_is_named_before_the_consent_starts(journey: Journey) -> None:
     form = journey.start_new_connection()
     client_id, secret = journey.register_in_console(form).split()
     form.paste_credentials(client_id, f"{secret[:-4]}0000")
@@ -116,7 +116,7 @@ def test_a_wrong_secret_is_named_before_anybody_is_sent_to_consent(journey: Jour
     ],
     ids=["swapped", "json", "env"],
 )
-def test_id_and_secret_are_understood_in_any_shape(journey: Journey, shape: str) -> None:
+def test_id_and_secret_are_parsed_in_any_format(journey: Journey, shape: str) -> None:
     made = journey.controls.register_client(ANNA, [journey.services.settings.redirect_uri])
     form = journey.start_new_connection()
     form.paste_credentials(shape.format(client_id=made["client_id"], secret=made["secrets"]["eu"]))
@@ -127,7 +127,7 @@ def test_id_and_secret_are_understood_in_any_shape(journey: Journey, shape: str)
     assert client.secret_for("eu") == made["secrets"]["eu"]
 
 
-def test_two_real_pastes_one_after_the_other_stand_on_lines_of_their_own(
+def test_two_consecutive_pastes_are_on_separate_lines(
     journey: Journey,
 ) -> None:
     journey.page.context.grant_permissions(
@@ -143,7 +143,7 @@ def test_two_real_pastes_one_after_the_other_stand_on_lines_of_their_own(
     journey.page.wait_for_url("**/eu/accounts/signin**")
 
 
-def test_a_name_that_zoho_refuses_is_mended_on_the_consoles_own_form(journey: Journey) -> None:
+def test_a_name_that_zoho_refuses_is_fixed_in_the_console_form(journey: Journey) -> None:
     form = journey.start_new_connection()
     console = ConsolePage(journey.open_console(form))
     console.choose_client_type()
@@ -159,7 +159,7 @@ def test_a_name_that_zoho_refuses_is_mended_on_the_consoles_own_form(journey: Jo
     expect(ConsentPage(journey.person).accept_button).to_be_visible()
 
 
-def test_neither_secret_nor_token_is_painted_on_any_page(journey: Journey, page: Page) -> None:
+def test_no_page_shows_a_secret_or_token(journey: Journey, page: Page) -> None:
     journey.open_sign_in_page()
     journey.consent_page(ANNA).accept()
     journey.wait_until_verified()
@@ -182,7 +182,7 @@ def test_neither_secret_nor_token_is_painted_on_any_page(journey: Journey, page:
         assert not [each for each in hidden if each in painted], path
 
 
-def test_every_scope_is_put_in_words_on_both_sides_of_the_consent(journey: Journey) -> None:
+def test_every_scope_is_described_on_both_sides_of_the_consent(journey: Journey) -> None:
     form = journey.start_new_connection()
     scopes = journey.page.get_by_role("listitem").filter(has_text="AaaServer.profile.READ")
     expect(scopes).to_contain_text("always asked for")
@@ -192,7 +192,7 @@ def test_every_scope_is_put_in_words_on_both_sides_of_the_consent(journey: Journ
     expect(journey.page.get_by_role("heading", name="CRM")).to_be_visible()
 
 
-def test_somebody_can_write_scopes_instead_of_choosing_a_task(journey: Journey) -> None:
+def test_scopes_can_be_entered_instead_of_choosing_a_preset(journey: Journey) -> None:
     journey.open_wizard()
     form = NewConnectionPage(journey.person)
     form.choose_scopes("ZohoCRM modules")
@@ -212,12 +212,12 @@ def test_somebody_can_write_scopes_instead_of_choosing_a_task(journey: Journey) 
     }
 
 
-def test_the_first_page_is_the_beginning_for_whoever_has_nothing_yet(journey: Journey) -> None:
+def test_the_first_page_starts_the_setup_for_a_new_user(journey: Journey) -> None:
     journey.open_wizard()
     expect(journey.page.get_by_role("heading", name="Connect your program to Zoho")).to_be_visible()
 
 
-def test_a_launch_link_works_once(journey: Journey, person: SimulatedUser) -> None:
+def test_a_one_time_link_works_once(journey: Journey, person: SimulatedUser) -> None:
     link = journey.server.new_browser_link()
     person.go(link)
     person.go(link)

@@ -44,7 +44,7 @@ def add_connected_page(journey: Journey) -> ConnectionPage:
 # --- Other names and other pages -----------------------------------------------------------------
 
 
-def test_a_name_that_was_rebound_to_this_machine_is_refused_on_every_page(
+def test_a_rebound_host_name_is_refused_on_every_page(
     journey: Journey,
 ) -> None:
     add_connected_page(journey)
@@ -66,7 +66,7 @@ def test_a_name_that_was_rebound_to_this_machine_is_refused_on_every_page(
     assert seen == 400
 
 
-def test_the_number_of_this_machine_is_not_the_wizards_name(journey: Journey) -> None:
+def test_the_loopback_ip_address_is_not_a_host_name_of_the_wizard(journey: Journey) -> None:
     add_connected_page(journey)
     number = f"http://127.0.0.1:{journey.services.settings.port}"
     answer = journey.page.goto(f"{number}/connections/{CONNECTION_NAME}")
@@ -78,7 +78,7 @@ def test_the_number_of_this_machine_is_not_the_wizards_name(journey: Journey) ->
 
 @pytest.mark.parametrize("origin", OTHER_PAGES)
 @pytest.mark.parametrize("act", ["authorize", "revoke", "remove"])
-def test_a_form_on_another_page_moves_nothing(journey: Journey, origin: str, act: str) -> None:
+def test_a_form_on_another_page_changes_nothing(journey: Journey, origin: str, act: str) -> None:
     add_connected_page(journey)
     target = f"{journey.base_url}/connections/{CONNECTION_NAME}/{act}"
     form = f"<form method=post action='{target}'><input name=how value=forget><button>Win</button>"
@@ -90,7 +90,7 @@ def test_a_form_on_another_page_moves_nothing(journey: Journey, origin: str, act
 
 
 @pytest.mark.parametrize("origin", OTHER_PAGES)
-def test_a_script_on_another_page_neither_reads_nor_moves_anything(
+def test_a_script_on_another_page_neither_reads_nor_changes_anything(
     journey: Journey, origin: str
 ) -> None:
     add_connected_page(journey)
@@ -143,7 +143,7 @@ def test_a_stolen_authorization_url_cannot_be_finished_in_another_browser(
     expect(journey.wait_until_verified().headline).to_contain_text(ANNA)
 
 
-def test_a_stolen_callback_is_worthless_elsewhere_and_after_five_tries_here_too(
+def test_a_stolen_callback_is_useless_elsewhere_and_after_five_tries_here_too(
     journey: Journey, private_window: SimulatedUser
 ) -> None:
     stolen: list[str] = []
@@ -172,7 +172,7 @@ def test_a_stolen_callback_is_worthless_elsewhere_and_after_five_tries_here_too(
     journey.wait_until_verified()
 
 
-def test_a_callback_that_names_a_strangers_accounts_server_sends_it_nothing(
+def test_a_callback_with_a_foreign_accounts_server_sends_it_nothing(
     journey: Journey,
 ) -> None:
     asked: list[Request] = []
@@ -195,7 +195,7 @@ def test_a_callback_that_names_a_strangers_accounts_server_sends_it_nothing(
     assert attempt.state is AttemptState.FAILED
 
 
-def test_a_strangers_words_are_shown_as_words_and_run_nowhere(journey: Journey) -> None:
+def test_foreign_text_is_shown_as_text_and_never_executed(journey: Journey) -> None:
     hostile = "<img src=x onerror=\"document.title='owned'\">"
     organization = {"product": "crm", "organization_id": "2001", "name": hostile}
     eve = "eve@zylker.example"
@@ -234,7 +234,7 @@ def find_secrets(content: bytes, canaries: dict[str, str]) -> list[str]:
     ]
 
 
-def test_the_search_finds_a_secret_in_every_shape_it_looks_for() -> None:
+def test_the_search_finds_a_secret_in_every_encoding() -> None:
     secret = "1000.0123abc/+~.89"
     assert all(
         find_secrets(b"before" + each + b"after", {"it": secret}) for each in encodings_of(secret)
@@ -262,7 +262,7 @@ def every_page(journey: Journey) -> dict[str, str]:
     return pages
 
 
-def test_after_a_whole_journey_no_secret_lies_about_anywhere(
+def test_after_a_full_journey_no_secret_is_exposed(
     journey: Journey, caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
     caplog.set_level(logging.DEBUG)

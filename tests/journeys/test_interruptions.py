@@ -30,7 +30,7 @@ def record_callback(journey: Journey) -> Callable[[], str]:
     return lambda: next(url for url in came if url.startswith(f"{journey.base_url}/callback?"))
 
 
-def test_a_code_that_came_too_late_is_named_and_the_repeat_works(journey: Journey) -> None:
+def test_an_expired_code_is_named_and_a_retry_works(journey: Journey) -> None:
     def hold(route: Route) -> None:
         journey.advance(seconds=121)
         route.continue_()
@@ -48,7 +48,7 @@ def test_a_code_that_came_too_late_is_named_and_the_repeat_works(journey: Journe
     journey.wait_until_verified()
 
 
-def test_a_consent_that_took_longer_than_an_hour_is_not_finished_and_says_so(
+def test_a_consent_that_took_more_than_an_hour_is_not_completed_and_says_so(
     journey: Journey,
 ) -> None:
     journey.open_sign_in_page()
@@ -64,7 +64,7 @@ def test_a_consent_that_took_longer_than_an_hour_is_not_finished_and_says_so(
     journey.wait_until_verified()
 
 
-def test_the_callback_reloaded_is_not_exchanged_or_proved_again(journey: Journey) -> None:
+def test_a_reloaded_callback_is_not_exchanged_or_verified_again(journey: Journey) -> None:
     callback = record_callback(journey)
     journey.open_sign_in_page()
     journey.consent_page(ANNA).accept()
@@ -79,7 +79,9 @@ def test_the_callback_reloaded_is_not_exchanged_or_proved_again(journey: Journey
     assert grant.state is GrantState.VERIFIED
 
 
-def test_back_to_the_consent_page_and_accepting_twice_changes_nothing(journey: Journey) -> None:
+def test_going_back_to_the_consent_page_and_accepting_twice_changes_nothing(
+    journey: Journey,
+) -> None:
     journey.open_sign_in_page()
     journey.consent_page(ANNA).accept()
     journey.wait_until_verified()
@@ -91,7 +93,7 @@ def test_back_to_the_consent_page_and_accepting_twice_changes_nothing(journey: J
     assert journey.services.store.grants.of_connection(CONNECTION_NAME) == (before,)
 
 
-def test_back_before_accepting_finds_the_way_to_zoho_again(journey: Journey) -> None:
+def test_going_back_before_accepting_shows_the_link_to_zoho_again(journey: Journey) -> None:
     journey.open_sign_in_page()
     journey.sign_in()
     page = ConnectionPage(journey.person)
@@ -119,7 +121,7 @@ def test_two_tabs_of_one_connection_each_finish_their_own_consent(journey: Journ
     assert len(journey.code_exchanges()) == 2
 
 
-def test_two_connections_authorized_side_by_side_do_not_mix(journey: Journey) -> None:
+def test_two_connections_authorized_in_parallel_do_not_mix(journey: Journey) -> None:
     journey.open_sign_in_page()
     consent = journey.consent_page(ANNA)
     expect(consent.accept_button).to_be_visible()
@@ -137,7 +139,7 @@ def test_two_connections_authorized_side_by_side_do_not_mix(journey: Journey) ->
         assert {each.partition(".")[0] for each in grant.scope} == {"AaaServer", product}
 
 
-def test_a_browser_closed_half_way_is_resumed_in_another_one(
+def test_a_browser_closed_midway_is_resumed_in_another_one(
     journey: Journey, new_context: Callable[..., BrowserContext]
 ) -> None:
     journey.open_sign_in_page()
@@ -155,7 +157,7 @@ def test_a_browser_closed_half_way_is_resumed_in_another_one(
     assert len(journey.code_exchanges()) == 1
 
 
-def test_a_wizard_that_restarted_meanwhile_takes_the_answer_all_the_same(
+def test_a_restarted_wizard_accepts_the_callback(
     journey: Journey,
 ) -> None:
     journey.open_sign_in_page()
@@ -173,7 +175,7 @@ def test_a_wizard_that_restarted_meanwhile_takes_the_answer_all_the_same(
     assert len(journey.code_exchanges()) == 1
 
 
-def test_an_answer_that_was_cut_off_is_unknown_and_its_code_is_never_sent_again(
+def test_a_truncated_response_is_unknown_and_its_code_is_never_sent_again(
     journey: Journey,
 ) -> None:
     callback = record_callback(journey)
@@ -196,7 +198,7 @@ def test_an_answer_that_was_cut_off_is_unknown_and_its_code_is_never_sent_again(
     assert len(journey.code_exchanges()) == 2
 
 
-def test_a_data_center_that_fails_during_the_proof_costs_no_second_consent(
+def test_a_data_center_that_fails_during_verification_needs_no_second_consent(
     journey: Journey,
 ) -> None:
     journey.open_sign_in_page()

@@ -49,7 +49,7 @@ def check_bob_is_signed_in(journey: Journey) -> ConsentPage:
     return ConsentPage(journey.person)
 
 
-def test_an_account_elsewhere_is_asked_for_the_secret_of_its_own_data_center_and_repeats(
+def test_an_account_elsewhere_needs_the_secret_of_its_data_center_and_a_retry(
     journey: Journey,
 ) -> None:
     client = client_in_europe(journey, "in")
@@ -91,7 +91,7 @@ def test_one_secret_for_all_data_centers_needs_no_second_one(journey: Journey) -
     assert client.secret_for("in") == client.secret_for("eu")
 
 
-def test_a_client_that_is_switched_off_there_is_named_switched_on_and_the_consent_repeated(
+def test_a_disabled_data_center_is_named_enabled_and_the_consent_retried(
     journey: Journey,
 ) -> None:
     client_in_europe(journey)
@@ -114,7 +114,7 @@ def test_a_client_that_is_switched_off_there_is_named_switched_on_and_the_consen
     assert {each["location"] for each in journey.code_exchanges()} == {"in"}
 
 
-def test_a_secret_for_a_data_center_that_is_switched_off_is_refused_and_not_kept(
+def test_a_secret_for_a_disabled_data_center_is_refused_and_not_kept(
     journey: Journey,
 ) -> None:
     client = client_in_europe(journey)
@@ -127,7 +127,7 @@ def test_a_secret_for_a_data_center_that_is_switched_off_is_refused_and_not_kept
     assert journey.services.store.clients.get(client.client_id).secret_for("in") is None
 
 
-def test_somebody_who_does_not_know_their_data_center_is_told_by_zoho(journey: Journey) -> None:
+def test_zoho_detects_the_data_center_for_a_user_who_does_not_know_it(journey: Journey) -> None:
     form = journey.start_new_connection(data_center="I don’t know")
     form.paste_credentials(journey.register_in_console(form, email=BOB))
     form.connect()
@@ -140,7 +140,7 @@ def test_somebody_who_does_not_know_their_data_center_is_told_by_zoho(journey: J
     assert journey.services.store.connections.get(CONNECTION_NAME).location == "in"
 
 
-def test_the_search_for_a_clients_home_never_shows_its_real_secret_elsewhere(
+def test_the_search_for_the_data_center_of_a_client_never_sends_its_secret_elsewhere(
     journey: Journey,
 ) -> None:
     form = journey.start_new_connection(data_center="I don’t know")
@@ -153,7 +153,7 @@ def test_the_search_for_a_clients_home_never_shows_its_real_secret_elsewhere(
     assert searched == ["us", "eu", "in", "in"]
 
 
-def test_an_address_of_ones_zoho_tells_the_data_center(journey: Journey) -> None:
+def test_a_zoho_url_identifies_the_data_center(journey: Journey) -> None:
     journey.open_wizard()
     form = NewConnectionPage(journey.person)
     journey.person.paste(form.zoho_url, "https://crm.zoho.in/crm/org60010000001/tab/Home/begin")
@@ -161,7 +161,7 @@ def test_an_address_of_ones_zoho_tells_the_data_center(journey: Journey) -> None
     expect(journey.page.get_by_text("In India.")).to_be_visible()
 
 
-def test_an_address_that_is_nobodys_zoho_is_refused_by_name(journey: Journey) -> None:
+def test_a_url_outside_zoho_is_refused_and_named(journey: Journey) -> None:
     journey.open_wizard()
     form = NewConnectionPage(journey.person)
     journey.person.paste(form.zoho_url, "https://crm.zoho.evil.example/")
@@ -170,7 +170,7 @@ def test_an_address_that_is_nobodys_zoho_is_refused_by_name(journey: Journey) ->
     expect(form.zoho_url).to_have_value("https://crm.zoho.evil.example/")
 
 
-def test_a_client_of_another_data_center_than_chosen_is_found_and_said(journey: Journey) -> None:
+def test_a_client_of_a_different_data_center_is_found_and_reported(journey: Journey) -> None:
     made = journey.controls.register_client(BOB, [journey.services.settings.redirect_uri])
     pasted = f"{made['client_id']}\n{made['secrets']['in']}"
     form = journey.start_new_connection()
@@ -185,6 +185,6 @@ def test_a_client_of_another_data_center_than_chosen_is_found_and_said(journey: 
     expect(journey.wait_until_verified().headline).to_contain_text(f"IN, as {BOB}")
 
 
-def test_china_is_a_data_center_apart_that_works_alike(journey: Journey) -> None:
+def test_china_is_a_separate_data_center_that_works_the_same(journey: Journey) -> None:
     journey.open_consent_page(data_center="China (cn)", email="mei@zylker.example").accept()
     expect(journey.wait_until_verified().headline).to_contain_text("Zylker China, Production, CN")

@@ -69,7 +69,7 @@ def test_an_unknown_outcome_is_shown_on_the_overview_and_on_the_page_of_the_clie
     assert "Outcome unknown" not in visitor.get("/connections/books").text
 
 
-def test_the_state_is_gone_when_the_refresh_token_has_worked(
+def test_the_state_ends_when_the_refresh_token_has_worked(
     unknown: Harness, shell: Shell, visitor: Visitor
 ) -> None:
     assert unknown.services.tokens.access_token("crm").value
@@ -92,7 +92,9 @@ def statements(harness: Harness, act: Callable[[], object]) -> int:
     return len(seen)
 
 
-def test_the_list_asks_the_same_for_one_unknown_outcome_and_for_two(unknown: Harness) -> None:
+def test_the_list_reads_in_the_same_statements_for_one_unknown_outcome_and_for_two(
+    unknown: Harness,
+) -> None:
     store, tokens = unknown.services.store, unknown.services.tokens
     for_one = statements(unknown, store.overviews.all)
     unknown.services.token_cache.remove("books")

@@ -62,7 +62,7 @@ def reauthorize_as(
 # --- A password change ---------------------------------------------------------------------------
 
 
-def test_a_password_change_with_the_box_ticked_is_found_and_repaired_under_the_same_name(
+def test_a_password_change_with_the_option_is_detected_and_reauthorized_under_the_same_name(
     journey: Journey,
 ) -> None:
     page = add_connected_page(journey)
@@ -84,7 +84,7 @@ def test_a_password_change_with_the_box_ticked_is_found_and_repaired_under_the_s
     assert account.email == ANNA
 
 
-def test_a_dead_grant_is_not_asked_again(journey: Journey) -> None:
+def test_a_rejected_grant_is_not_requested_again(journey: Journey) -> None:
     page = add_connected_page(journey)
     journey.controls.change_password(ANNA)
     page.verify_again()
@@ -96,7 +96,9 @@ def test_a_dead_grant_is_not_asked_again(journey: Journey) -> None:
     assert len(journey.refresh_requests()) == asked
 
 
-def test_a_password_change_without_the_box_leaves_the_connection_alive(journey: Journey) -> None:
+def test_a_password_change_without_the_option_keeps_the_connection_working(
+    journey: Journey,
+) -> None:
     page = add_connected_page(journey)
     change_password(journey, remove_tokens=False)
     page.verify_again()
@@ -104,7 +106,7 @@ def test_a_password_change_without_the_box_leaves_the_connection_alive(journey: 
     assert grant_states(journey) == [GrantState.VERIFIED]
 
 
-def test_the_list_says_at_a_glance_who_needs_you_after_a_password_change(
+def test_the_list_shows_who_needs_attention_after_a_password_change(
     journey: Journey,
 ) -> None:
     page = add_connected_page(journey)
@@ -122,7 +124,7 @@ def test_the_list_says_at_a_glance_who_needs_you_after_a_password_change(
 # --- The same again ------------------------------------------------------------------------------
 
 
-def test_the_same_person_and_organization_replace_the_grant_once_the_new_one_is_proved(
+def test_the_same_account_replaces_the_grant_once_the_new_one_is_verified(
     journey: Journey,
 ) -> None:
     page = add_connected_page(journey, CARLA, SECOND_ORGANIZATION)
@@ -131,7 +133,9 @@ def test_the_same_person_and_organization_replace_the_grant_once_the_new_one_is_
     assert grant_states(journey) == [GrantState.VERIFIED, GrantState.REPLACED]
 
 
-def test_a_new_grant_that_cannot_be_proved_leaves_the_one_before_in_use(journey: Journey) -> None:
+def test_a_new_grant_that_fails_verification_keeps_the_previous_one_in_use(
+    journey: Journey,
+) -> None:
     page = add_connected_page(journey)
     page.reauthorize()
     consent = journey.consent_page(ANNA)
@@ -147,7 +151,9 @@ def test_a_new_grant_that_cannot_be_proved_leaves_the_one_before_in_use(journey:
     assert grant_states(journey) == [GrantState.VERIFIED, GrantState.REPLACED]
 
 
-def test_a_refusal_leaves_the_one_before_in_use_and_says_what_happened(journey: Journey) -> None:
+def test_a_refused_consent_keeps_the_previous_grant_in_use_and_says_what_happened(
+    journey: Journey,
+) -> None:
     page = add_connected_page(journey)
     page.reauthorize()
     journey.consent_page(ANNA).reject()
@@ -159,7 +165,9 @@ def test_a_refusal_leaves_the_one_before_in_use_and_says_what_happened(journey: 
 # --- Somebody else -------------------------------------------------------------------------------
 
 
-def test_somebody_elses_consent_is_held_and_overwrites_nothing(journey: Journey) -> None:
+def test_the_consent_of_a_different_account_waits_for_a_decision_and_replaces_nothing(
+    journey: Journey,
+) -> None:
     page = add_connected_page(journey)
     before = current_grant(journey)
     reauthorize_as(journey, page, CARLA, "Zylker GmbH")
@@ -175,7 +183,7 @@ def test_somebody_elses_consent_is_held_and_overwrites_nothing(journey: Journey)
     )
 
 
-def test_a_discarded_consent_of_somebody_else_is_revoked_at_zoho(journey: Journey) -> None:
+def test_a_discarded_consent_of_a_different_account_is_revoked_at_zoho(journey: Journey) -> None:
     page = add_connected_page(journey)
     reauthorize_as(journey, page, CARLA, "Zylker GmbH")
     expect(page.status).to_have_text("Different account")
@@ -190,7 +198,7 @@ def test_a_discarded_consent_of_somebody_else_is_revoked_at_zoho(journey: Journe
     assert account.email == ANNA
 
 
-def test_somebody_else_of_another_data_center_is_adopted_only_deliberately(
+def test_a_different_account_in_another_data_center_is_accepted_only_deliberately(
     journey: Journey,
 ) -> None:
     page = add_connected_page(journey)
@@ -209,7 +217,9 @@ def test_somebody_else_of_another_data_center_is_adopted_only_deliberately(
     assert account.email == BOB
 
 
-def test_another_organization_of_the_same_person_is_held(journey: Journey) -> None:
+def test_a_different_organization_of_the_same_account_waits_for_a_decision(
+    journey: Journey,
+) -> None:
     page = add_connected_page(journey, CARLA, FIRST_ORGANIZATION)
     before = current_grant(journey)
     reauthorize_as(journey, page, CARLA, "Zylker Outlet")
@@ -222,7 +232,7 @@ def test_another_organization_of_the_same_person_is_held(journey: Journey) -> No
     assert active_refresh_tokens(journey) == 1
 
 
-def test_whoever_signs_out_at_zoho_can_consent_as_the_right_person_after_all(
+def test_after_signing_out_at_zoho_the_right_account_can_consent(
     journey: Journey,
 ) -> None:
     page = add_connected_page(journey)
@@ -237,7 +247,7 @@ def test_whoever_signs_out_at_zoho_can_consent_as_the_right_person_after_all(
     assert grant_states(journey) == [GrantState.VERIFIED, GrantState.REVOKED, GrantState.REPLACED]
 
 
-def test_a_one_time_link_lets_somebody_consent_in_a_private_window(
+def test_a_one_time_link_opens_a_consent_in_a_private_window(
     journey: Journey, private_window: SimulatedUser
 ) -> None:
     page = add_connected_page(journey)

@@ -33,7 +33,7 @@ def change_url(person: SimulatedUser, old: str, new: str) -> None:
 # --- Less than was asked for ---------------------------------------------------------------------
 
 
-def test_an_answer_without_refresh_token_is_not_called_connected(journey: Journey) -> None:
+def test_a_response_without_a_refresh_token_is_not_called_connected(journey: Journey) -> None:
     journey.add_verified_connection("earlier")
     journey.open_sign_in_page()
     journey.sign_in(ANNA)
@@ -47,7 +47,7 @@ def test_an_answer_without_refresh_token_is_not_called_connected(journey: Journe
     journey.wait_until_verified()
 
 
-def test_an_answer_without_refresh_token_leaves_what_worked_before(journey: Journey) -> None:
+def test_a_response_without_a_refresh_token_keeps_the_previous_grant(journey: Journey) -> None:
     before = journey.add_verified_connection(CONNECTION_NAME)
     journey.open_wizard(f"/connections/{CONNECTION_NAME}")
     page = ConnectionPage(journey.person)
@@ -60,7 +60,7 @@ def test_an_answer_without_refresh_token_leaves_what_worked_before(journey: Jour
     assert journey.services.tokens.access_token(CONNECTION_NAME, force_refresh=True).generation == 1
 
 
-def test_fewer_scopes_than_asked_for_are_named_and_what_was_granted_works(
+def test_missing_scopes_are_named_and_the_granted_ones_work(
     journey: Journey,
 ) -> None:
     journey.open_sign_in_page()
@@ -83,7 +83,7 @@ def test_fewer_scopes_than_asked_for_are_named_and_what_was_granted_works(
 # --- Not now -------------------------------------------------------------------------------------
 
 
-def test_a_throttled_exchange_says_until_when_and_does_not_prolong_the_wait(
+def test_a_rate_limited_exchange_shows_until_when_and_does_not_extend_the_wait(
     journey: Journey,
 ) -> None:
     journey.open_sign_in_page()
@@ -104,7 +104,7 @@ def test_a_throttled_exchange_says_until_when_and_does_not_prolong_the_wait(
     journey.wait_until_verified()
 
 
-def test_a_throttle_during_the_proof_kills_nothing_and_the_proof_is_repeated_later(
+def test_a_rate_limit_during_verification_rejects_nothing_and_verification_is_retried_later(
     journey: Journey,
 ) -> None:
     journey.add_verified_connection(CONNECTION_NAME)
@@ -121,7 +121,9 @@ def test_a_throttle_during_the_proof_kills_nothing_and_the_proof_is_repeated_lat
     assert journey.services.tokens.access_token(CONNECTION_NAME).generation == 1
 
 
-def test_too_many_consents_are_stopped_here_before_zoho_stops_everybody(journey: Journey) -> None:
+def test_too_many_consents_are_stopped_here_before_zoho_rate_limits_everyone(
+    journey: Journey,
+) -> None:
     journey.add_connection(CONNECTION_NAME)
     for _ in range(8):
         journey.services.authorization.begin(CONNECTION_NAME)
@@ -150,7 +152,7 @@ def open_client_page(journey: Journey) -> ClientPage:
     return page
 
 
-def test_a_new_secret_is_checked_taken_and_confirmed_by_the_next_refresh(journey: Journey) -> None:
+def test_a_new_secret_is_checked_stored_and_confirmed_by_the_next_refresh(journey: Journey) -> None:
     page = open_client_page(journey)
     client_id = journey.services.store.connections.get(CONNECTION_NAME).client_id
     secret = journey.controls.rotate_secret(client_id, "eu")
@@ -177,7 +179,7 @@ def test_a_wrong_secret_is_refused_not_shown_and_the_old_one_kept(journey: Journ
     assert journey.services.tokens.access_token(CONNECTION_NAME, force_refresh=True).generation == 1
 
 
-def test_a_secret_renewed_behind_our_back_is_found_by_the_check(journey: Journey) -> None:
+def test_a_secret_regenerated_in_the_console_is_detected_by_the_check(journey: Journey) -> None:
     page = open_client_page(journey)
     journey.controls.rotate_secret(
         journey.services.store.connections.get(CONNECTION_NAME).client_id, "eu"
