@@ -202,7 +202,7 @@ def open_removal_page(journey: Journey) -> RemovalPage:
     return RemovalPage(journey.person)
 
 
-def test_a_revoked_connection_stays_and_can_be_authorized_again(journey: Journey) -> None:
+def test_a_revoked_connection_remains_and_can_be_authorized_again(journey: Journey) -> None:
     removal = open_removal_page(journey)
     expect(journey.page.get_by_text("One refresh token is alive at Zoho")).to_be_visible()
     removal.revoke()
@@ -224,7 +224,9 @@ def test_revoked_and_removed_leaves_nothing_here_or_at_zoho(journey: Journey) ->
     assert active_refresh_tokens(journey) == 0
 
 
-def test_forgotten_here_lives_on_at_zoho_as_the_page_says(journey: Journey) -> None:
+def test_a_connection_removed_only_here_remains_authorized_at_zoho_as_the_page_says(
+    journey: Journey,
+) -> None:
     removal = open_removal_page(journey)
     expect(journey.page.get_by_text("its refresh token stays good at Zoho")).to_be_visible()
     removal.remove()
@@ -233,7 +235,7 @@ def test_forgotten_here_lives_on_at_zoho_as_the_page_says(journey: Journey) -> N
     assert active_refresh_tokens(journey) == 1
 
 
-def test_a_revocation_that_zoho_did_not_hear_forgets_nothing(journey: Journey) -> None:
+def test_a_revocation_that_zoho_did_not_receive_removes_nothing(journey: Journey) -> None:
     removal = open_removal_page(journey)
     journey.controls.inject_fault("data-center-down", endpoint="oauth/v2/revoke", times=9)
     removal.revoke_and_remove()
@@ -244,7 +246,7 @@ def test_a_revocation_that_zoho_did_not_hear_forgets_nothing(journey: Journey) -
     assert journey.services.tokens.access_token(CONNECTION_NAME).generation == 1
 
 
-def test_whoever_changes_their_mind_about_removing_goes_back(journey: Journey) -> None:
+def test_a_user_can_go_back_instead_of_removing(journey: Journey) -> None:
     open_removal_page(journey)
     journey.person.click(journey.page.get_by_role("link", name=f"Back to {CONNECTION_NAME}"))
     expect(ConnectionPage(journey.person).status).to_have_text("Verified")

@@ -27,7 +27,7 @@ def connect_again(journey: Journey, preset: str, name: str = "", email: str = ""
     return journey.person.actions - before
 
 
-def test_a_second_connection_with_the_same_client_needs_hardly_any_action(
+def test_a_second_connection_with_the_same_client_needs_few_actions(
     journey: Journey,
 ) -> None:
     journey.open_consent_page().accept()
@@ -58,7 +58,7 @@ def test_a_second_connection_leaves_the_first_one_working(journey: Journey) -> N
         assert token.connection == name
 
 
-def test_the_same_task_twice_gets_a_name_of_its_own(journey: Journey) -> None:
+def test_the_same_preset_twice_gets_a_name_of_its_own(journey: Journey) -> None:
     journey.add_verified_connection(CONNECTION_NAME)
     form = journey.open_new_connection_form()
     expect(form.name).to_have_value(f"{CONNECTION_NAME}-2")
@@ -74,7 +74,7 @@ def test_a_name_that_is_taken_is_refused_and_nothing_is_overwritten(journey: Jou
     assert journey.services.store.grants.get(CONNECTION_NAME) == before
 
 
-def test_another_client_can_be_registered_beside_the_first(journey: Journey) -> None:
+def test_another_client_can_be_registered_next_to_the_first(journey: Journey) -> None:
     journey.register_client("Elder")
     form = journey.open_new_connection_form()
     journey.person.click(journey.page.get_by_role("link", name="Use another client"))

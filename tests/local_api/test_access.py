@@ -24,7 +24,7 @@ def socket_directory() -> Iterator[Path]:
         yield Path(directory) / "shared"
 
 
-def test_a_user_who_is_allowed_while_it_serves_is_answered_at_once(
+def test_a_user_added_while_it_serves_is_answered_at_once(
     shell: Shell, shell_harness: Harness, socket_directory: Path
 ) -> None:
     shell_harness.add_verified_connection("crm")
@@ -42,7 +42,7 @@ def test_a_user_who_is_allowed_while_it_serves_is_answered_at_once(
     assert serving.finish(signal.SIGTERM).exit_code == 0
 
 
-def test_who_may_ask_can_be_listed_and_ended(shell: Shell, shell_harness: Harness) -> None:
+def test_users_with_access_can_be_listed_and_removed(shell: Shell, shell_harness: Harness) -> None:
     shell_harness.add_connection("crm")
     shell.run("access", "add", "crm", "--user", str(os.getuid()))
     for words in (("list",), ("list", "crm")):
@@ -60,14 +60,14 @@ def test_who_may_ask_can_be_listed_and_ended(shell: Shell, shell_harness: Harnes
     assert kinds[:2] == ["access-removed", "access-added"]
 
 
-def test_a_user_of_a_container_goes_by_number(shell: Shell, shell_harness: Harness) -> None:
+def test_a_user_of_a_container_is_given_by_number(shell: Shell, shell_harness: Harness) -> None:
     shell_harness.add_connection("crm")
     assert shell.run("access", "add", "crm", "--user", "2000123456").exit_code == 0
     (row,) = shell_harness.services.store.access_permissions.all("crm")
     assert (row.uid, row.user) == (2000123456, "2000123456")
 
 
-def test_where_other_users_cannot_go_it_says_how_they_can(
+def test_where_other_users_cannot_reach_the_socket_the_fix_is_shown(
     shell: Shell, shell_harness: Harness, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     shell_harness.add_connection("crm")
@@ -85,7 +85,7 @@ def test_where_other_users_cannot_go_it_says_how_they_can(
 
 
 @pytest.mark.parametrize("user", ["no-such-user", "4294967295", "-1", "ro\x1bot"])
-def test_a_user_nobody_knows_is_refused(shell: Shell, shell_harness: Harness, user: str) -> None:
+def test_an_unknown_user_is_refused(shell: Shell, shell_harness: Harness, user: str) -> None:
     shell_harness.add_connection("crm")
     said = shell.run("access", "add", "crm", f"--user={user}")
     assert said.exit_code == 2
@@ -103,7 +103,7 @@ def test_an_unknown_connection_is_refused_with_the_nearest_names(
     assert "crm" in said.stderr
 
 
-def test_an_allowance_goes_with_its_connection(shell_harness: Harness, shell: Shell) -> None:
+def test_access_is_removed_with_its_connection(shell_harness: Harness, shell: Shell) -> None:
     shell_harness.add_connection("crm")
     shell.run("access", "add", "crm", "--user", ME)
     shell.run("remove", "crm", "--no-revoke")

@@ -24,7 +24,7 @@ def reported(asker: SocketClient, token: str) -> tuple[int, Any]:
     return asker.request("/token/crm", "POST", token)
 
 
-def test_a_report_is_answered_with_another_token_and_written_down(
+def test_a_report_is_answered_with_another_token_and_recorded(
     own: SocketClient, harness: Harness
 ) -> None:
     first = harness.services.tokens.access_token("crm").value
@@ -45,7 +45,7 @@ def test_a_report_of_another_token_is_answered_with_the_current_one(
     assert own.request("/token/crm")[1]["access_token"] == current
 
 
-def test_a_second_report_within_the_minute_is_told_when(
+def test_a_second_report_within_the_minute_gets_the_time_to_retry(
     own: SocketClient, harness: Harness
 ) -> None:
     first = harness.services.tokens.access_token("crm").value
@@ -60,7 +60,7 @@ def test_a_second_report_within_the_minute_is_told_when(
     assert harness.refresh_requests() == []
 
 
-def test_only_who_was_allowed_may_report(shared: SocketClient, harness: Harness) -> None:
+def test_only_users_with_access_may_report(shared: SocketClient, harness: Harness) -> None:
     first = harness.services.tokens.access_token("crm").value
     assert reported(shared, first)[0] == 403
     assert harness.services.tokens.access_token("crm").value == first
@@ -71,7 +71,7 @@ def test_only_who_was_allowed_may_report(shared: SocketClient, harness: Harness)
 
 
 @pytest.mark.parametrize("body", ["", "two words", "1000.abc\n1000.def", "[1]"])
-def test_a_body_that_is_no_token_is_refused_and_marks_nothing(
+def test_a_body_that_is_not_a_token_is_refused_and_marks_nothing(
     own: SocketClient, harness: Harness, body: str
 ) -> None:
     current = harness.services.tokens.access_token("crm").value
@@ -92,7 +92,7 @@ def test_a_body_that_is_no_token_is_refused_and_marks_nothing(
         ("GET /token/crm", "Content-Length: 4"),
     ],
 )
-def test_a_body_that_is_too_long_or_elsewhere_is_not_read(
+def test_a_body_that_is_too_long_or_unexpected_is_not_read(
     own: SocketClient, line: str, header: str
 ) -> None:
     head = f"{line} HTTP/1.1\r\nHost: zoho-wizard\r\n{header}\r\n\r\n"
@@ -104,7 +104,7 @@ def test_a_body_that_is_too_long_or_elsewhere_is_not_read(
     assert b"1000." not in answer
 
 
-def test_what_follows_a_report_on_its_connection_is_a_request_of_its_own(
+def test_bytes_after_a_report_are_a_separate_request(
     shared: SocketClient,
 ) -> None:
     report = "POST /token/crm HTTP/1.1\r\nHost: zoho-wizard\r\nContent-Length: 8\r\n\r\n"

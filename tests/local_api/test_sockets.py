@@ -58,7 +58,7 @@ sys.stdin.readline()
 """
 
 
-def test_the_owner_is_handed_the_token_its_end_and_where_it_may_go(
+def test_the_owner_gets_the_token_its_expiry_and_where_it_may_be_used(
     own: SocketClient, harness: Harness
 ) -> None:
     status, answer = own.request("/token/crm")
@@ -75,7 +75,7 @@ def test_the_owner_is_handed_the_token_its_end_and_where_it_may_go(
     }
 
 
-def test_every_hand_out_is_in_the_history_with_who_asked(
+def test_every_served_token_is_in_the_history_with_the_user(
     own: SocketClient, harness: Harness
 ) -> None:
     own.request("/token/crm")
@@ -86,7 +86,7 @@ def test_every_hand_out_is_in_the_history_with_who_asked(
     assert (handed[0]["uid"], handed[0]["pid"]) == (str(ME), str(os.getpid()))
 
 
-def test_hand_outs_do_not_crowd_out_the_rest_of_the_history(
+def test_served_tokens_do_not_crowd_out_the_rest_of_the_history(
     own: SocketClient, harness: Harness
 ) -> None:
     for _ in range(15):
@@ -97,7 +97,7 @@ def test_hand_outs_do_not_crowd_out_the_rest_of_the_history(
     assert "grant-verified" in kinds
 
 
-def test_the_own_socket_is_its_owners_and_the_shared_one_is_everybodys(
+def test_the_private_socket_is_for_its_owner_and_the_shared_one_for_everyone(
     own: SocketClient, shared: SocketClient
 ) -> None:
     modes = [stat.S_IMODE(each.path.stat().st_mode) for each in (own, shared)]
@@ -105,7 +105,7 @@ def test_the_own_socket_is_its_owners_and_the_shared_one_is_everybodys(
     assert stat.S_IMODE(shared.path.parent.stat().st_mode) == 0o711
 
 
-def test_nobody_is_answered_on_the_shared_socket_unless_allowed(
+def test_users_without_access_get_no_answer_on_the_shared_socket(
     shared: SocketClient, harness: Harness
 ) -> None:
     status, answer = shared.request("/token/crm")
@@ -116,9 +116,7 @@ def test_nobody_is_answered_on_the_shared_socket_unless_allowed(
     assert (refused["uid"], refused["code"]) == (str(ME), "not-allowed-to-owner")
 
 
-def test_whoever_is_refused_again_and_again_writes_one_line_a_minute(
-    shared: SocketClient, harness: Harness
-) -> None:
+def test_repeated_refusals_write_one_line_a_minute(shared: SocketClient, harness: Harness) -> None:
     for _ in range(5):
         shared.request("/token/crm")
     assert len(event_details(harness, "token-refused")) == 1
@@ -127,7 +125,7 @@ def test_whoever_is_refused_again_and_again_writes_one_line_a_minute(
     assert len(event_details(harness, "token-refused")) == 2
 
 
-def test_connections_beyond_the_places_there_are_find_the_door_closed(own: SocketClient) -> None:
+def test_connections_beyond_the_limit_are_closed(own: SocketClient) -> None:
     held = [socket.socket(socket.AF_UNIX) for _ in range(MAX_CONNECTIONS)]
     for each in held:
         each.connect(str(own.path))
@@ -138,7 +136,7 @@ def test_connections_beyond_the_places_there_are_find_the_door_closed(own: Socke
 
 
 @pytest.mark.parametrize("uid", FOREIGN_USERS)
-def test_a_user_who_holds_all_places_of_theirs_shuts_nobody_else_out(
+def test_a_user_at_their_connection_limit_blocks_no_other_user(
     shared: SocketClient, harness: Harness, uid: int
 ) -> None:
     allow(harness, ME)
@@ -152,7 +150,7 @@ def test_a_user_who_holds_all_places_of_theirs_shuts_nobody_else_out(
         holder.communicate("go\n")
 
 
-def test_an_allowed_user_is_answered_for_that_connection_only(
+def test_a_user_gets_tokens_only_for_connections_with_access(
     shared: SocketClient, harness: Harness
 ) -> None:
     harness.add_verified_connection("books")
@@ -162,7 +160,7 @@ def test_an_allowed_user_is_answered_for_that_connection_only(
     assert shared.request("/token/books")[0] == 403
 
 
-def test_a_container_that_runs_as_the_owner_gets_no_more_than_it_was_allowed(
+def test_a_container_that_runs_as_the_owner_gets_only_what_it_has_access_to(
     shared: SocketClient, harness: Harness
 ) -> None:
     harness.add_verified_connection("books")
@@ -178,7 +176,7 @@ def test_a_container_that_runs_as_the_owner_gets_no_more_than_it_was_allowed(
     ]
 
 
-def test_an_allowance_that_ended_is_not_answered(shared: SocketClient, harness: Harness) -> None:
+def test_removed_access_is_not_answered(shared: SocketClient, harness: Harness) -> None:
     allow(harness, ME)
     harness.services.store.access_permissions.remove("crm", ME)
 
@@ -193,7 +191,7 @@ def test_an_unknown_name_is_refused_like_a_known_one(shared: SocketClient) -> No
 
 
 @over_rows("name", ["crm%0a", "crm%00", "crm%20", "CRM", "%2e%2e/crm", "*", ""])
-def test_a_name_that_is_not_exactly_allowed_matches_nothing(
+def test_a_name_that_is_not_an_exact_match_has_no_access(
     shared: SocketClient, harness: Harness, name: str
 ) -> None:
     allow(harness, ME)
@@ -201,7 +199,7 @@ def test_a_name_that_is_not_exactly_allowed_matches_nothing(
 
 
 @pytest.mark.parametrize("target", ["/browser-link?page=/", "/shared-socket"])
-def test_others_cannot_ask_for_anything_but_tokens(
+def test_other_users_can_request_only_tokens(
     shared: SocketClient, harness: Harness, target: str
 ) -> None:
     allow(harness, ME)
@@ -222,7 +220,7 @@ def test_others_cannot_ask_for_anything_but_tokens(
         {"Content_Length": "4"},
     ],
 )
-def test_what_a_browser_would_send_is_refused(own: SocketClient, header: dict[str, str]) -> None:
+def test_requests_of_browsers_are_refused(own: SocketClient, header: dict[str, str]) -> None:
     status, answer = own.request("/token/crm", **header)
     assert (status, error_code(answer)) == (403, "request-refused")
     assert "access_token" not in answer
@@ -237,7 +235,7 @@ def test_what_a_browser_would_send_is_refused(own: SocketClient, header: dict[st
         "Host: zoho-wizard\r\n\0Origin: http://evil.example",
     ],
 )
-def test_an_envelope_that_can_be_read_two_ways_is_refused(own: SocketClient, lines: str) -> None:
+def test_an_ambiguous_request_is_refused(own: SocketClient, lines: str) -> None:
     with socket.socket(socket.AF_UNIX) as connection:
         connection.connect(str(own.path))
         connection.sendall(f"GET /token/crm HTTP/1.1\r\n{lines}\r\n\r\n".encode())
@@ -252,11 +250,11 @@ def test_a_request_without_a_host_is_refused() -> None:
 
 
 @over_rows("target", ["/", "/token", "/tokens/crm", "/browser-link?page=/"])
-def test_nothing_but_a_token_can_be_had_by_get(own: SocketClient, target: str) -> None:
+def test_get_returns_only_tokens(own: SocketClient, target: str) -> None:
     assert own.request(target)[0] in (403, 404)
 
 
-def test_a_dead_grant_is_explained_and_not_asked_for_again(
+def test_a_rejected_grant_is_explained_and_not_requested_again(
     own: SocketClient, harness: Harness
 ) -> None:
     harness.controls.change_password("anna@zylker.example")
@@ -271,9 +269,7 @@ def test_a_dead_grant_is_explained_and_not_asked_for_again(
     assert len(harness.refresh_requests()) == asked
 
 
-def test_a_refusal_is_a_finding_with_the_command_that_mends_it(
-    own: SocketClient, harness: Harness
-) -> None:
+def test_a_refusal_includes_the_command_that_fixes_it(own: SocketClient, harness: Harness) -> None:
     harness.add_connection("later")
     harness.services.tokens.revoke(harness.add_verified_connection("ended"))
 
@@ -286,7 +282,7 @@ def test_a_refusal_is_a_finding_with_the_command_that_mends_it(
     assert "crm" in errors[2]["title"] + errors[2]["cause"]
 
 
-def test_a_throttle_says_when_to_ask_again(own: SocketClient, harness: Harness) -> None:
+def test_a_rate_limit_says_when_to_try_again(own: SocketClient, harness: Harness) -> None:
     harness.services.token_cache.remove("crm")
     harness.controls.inject_fault("rate-limit", endpoint="oauth/v2/token")
 
@@ -302,7 +298,7 @@ def test_a_throttle_says_when_to_ask_again(own: SocketClient, harness: Harness) 
     ]
 
 
-def test_others_learn_nothing_of_the_account_behind_a_failure(
+def test_other_users_learn_nothing_about_the_account_behind_a_failure(
     shared: SocketClient, harness: Harness
 ) -> None:
     allow(harness, ME)
@@ -316,7 +312,7 @@ def test_others_learn_nothing_of_the_account_behind_a_failure(
     assert not [each for each in (harness.registered_client["client_id"], ANNA) if each in text]
 
 
-def test_a_launch_link_comes_from_the_own_socket(own: SocketClient) -> None:
+def test_the_private_socket_returns_a_one_time_link(own: SocketClient) -> None:
     assert (
         request_browser_link(own.path, "/connections/crm", is_printed=True)
         == "link to /connections/crm, printed"
@@ -326,7 +322,7 @@ def test_a_launch_link_comes_from_the_own_socket(own: SocketClient) -> None:
         assert request_browser_link(own.path, page, is_printed=True) is None
 
 
-def test_a_wizard_that_serves_can_be_asked_to_answer_others(
+def test_a_running_wizard_can_be_told_to_serve_other_users(
     own: SocketClient, socket_directory: Path
 ) -> None:
     assert request_shared_socket(own.path) == str(socket_directory / "socket")
@@ -334,7 +330,7 @@ def test_a_wizard_that_serves_can_be_asked_to_answer_others(
 
 
 @pytest.mark.parametrize("uid", FOREIGN_USERS)
-def test_another_user_is_answered_on_the_shared_socket_alone(
+def test_another_user_is_answered_only_on_the_shared_socket(
     local_api: LocalApi, shared: SocketClient, harness: Harness, uid: int
 ) -> None:
     assert shared.request_as(uid, "/token/crm")[0] == 403
@@ -347,7 +343,7 @@ def test_another_user_is_answered_on_the_shared_socket_alone(
 
 
 @pytest.mark.parametrize("uid", FOREIGN_USERS)
-def test_another_user_with_a_way_to_the_own_socket_is_refused(
+def test_another_user_who_can_reach_the_private_socket_is_refused(
     harness: Harness, socket_directory: Path, uid: int
 ) -> None:
     socket_directory.mkdir()
@@ -373,7 +369,7 @@ def unsafe_directory_reason(local_api: LocalApi) -> str:
     return caught.value.failure.details["reason"]
 
 
-def test_a_directory_that_others_may_write_is_refused(
+def test_a_directory_writable_by_others_is_refused(
     local_api: LocalApi, socket_directory: Path
 ) -> None:
     socket_directory.mkdir()
@@ -389,7 +385,7 @@ def test_a_link_in_place_of_the_directory_is_refused(
 
 
 @pytest.mark.parametrize("uid", FOREIGN_USERS)
-def test_a_directory_that_another_user_made_first_is_refused(
+def test_a_directory_that_another_user_created_first_is_refused(
     local_api: LocalApi, socket_directory: Path, uid: int
 ) -> None:
     socket_directory.mkdir(0o711)
@@ -399,7 +395,7 @@ def test_a_directory_that_another_user_made_first_is_refused(
 
 
 @pytest.mark.parametrize("uid", FOREIGN_USERS)
-def test_a_directory_that_one_other_user_could_replace_is_refused(
+def test_a_directory_that_another_user_could_replace_is_refused(
     harness: Harness, socket_directory: Path, uid: int
 ) -> None:
     """In a directory of theirs; by a link that is theirs; in one that their group may write."""
@@ -421,7 +417,7 @@ def test_a_directory_that_one_other_user_could_replace_is_refused(
     assert "a group may write in" in reason(shared / "shared")
 
 
-def test_a_directory_that_everybody_could_replace_is_refused(
+def test_a_directory_that_everyone_could_replace_is_refused(
     local_api: LocalApi, socket_directory: Path
 ) -> None:
     socket_directory.parent.chmod(0o777)
@@ -430,7 +426,7 @@ def test_a_directory_that_everybody_could_replace_is_refused(
     assert local_api.open_shared_socket()
 
 
-def test_by_default_the_directory_stands_where_nobody_else_can_make_it() -> None:
+def test_the_default_directory_is_where_no_other_user_can_create_it() -> None:
     script = """if True:
         import os, sys
         from wizard.local_api import default_shared_directory
@@ -449,7 +445,7 @@ def test_by_default_the_directory_stands_where_nobody_else_can_make_it() -> None
     assert {default(uid) for uid in FOREIGN_USERS} <= {"/home/anna/data/shared"}
 
 
-def test_a_directory_that_cannot_be_made_is_refused(
+def test_a_directory_that_cannot_be_created_is_refused(
     harness: Harness, socket_directory: Path
 ) -> None:
     nowhere = socket_directory / "not" / "there"
@@ -457,9 +453,7 @@ def test_a_directory_that_cannot_be_made_is_refused(
     assert unsafe_directory_reason(local_api)
 
 
-def test_a_wizard_that_was_stopped_leaves_no_socket(
-    harness: Harness, socket_directory: Path
-) -> None:
+def test_a_stopped_wizard_leaves_no_socket(harness: Harness, socket_directory: Path) -> None:
     with LocalApi(harness.services, lambda page, printed: page, socket_directory) as local_api:
         path = local_api.open_shared_socket()
     assert not path.exists()
@@ -467,7 +461,7 @@ def test_a_wizard_that_was_stopped_leaves_no_socket(
     assert request_browser_link(Path(harness.services.paths.socket), "/", is_printed=True) is None
 
 
-def test_a_wizard_that_stops_leaves_the_sockets_of_another(
+def test_a_wizard_that_stops_keeps_the_sockets_of_another(
     harness: Harness, socket_directory: Path
 ) -> None:
     own = Path(harness.services.paths.socket)
@@ -503,7 +497,7 @@ def test_a_stale_socket_is_replaced(harness: Harness, socket_directory: Path) ->
         )
 
 
-def test_whoever_was_allowed_before_is_answered_from_the_start(
+def test_users_with_access_are_answered_from_the_start(
     harness: Harness, socket_directory: Path
 ) -> None:
     harness.add_verified_connection("crm")

@@ -50,7 +50,7 @@ def lists_of_codes() -> Iterator[str]:
                 yield f"{path.relative_to(PACKAGE)}:{node.lineno} lists {', '.join(found)}"
 
 
-def test_every_code_with_words_has_one_kind() -> None:
+def test_every_code_with_a_message_has_one_kind() -> None:
     counts = Counter(code for kind in FailureKind for code in codes_of(kind))
     assert [code for code, count in counts.items() if count > 1] == []
     assert counts.keys() == {code for code, row in message_table().items() if "title" in row}

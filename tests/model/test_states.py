@@ -106,7 +106,7 @@ def test_a_check_that_could_not_reach_zoho_changes_no_state(failure: Failure | N
         ("wrong-path", ConnectionState.NOT_VERIFIED),
     ],
 )
-def test_a_check_that_failed_for_good_says_what_it_found(code: str, state: ConnectionState) -> None:
+def test_a_permanent_failure_of_a_check_is_shown(code: str, state: ConnectionState) -> None:
     assert connection_status(current=GRANT, last_check=check(Failure(code)), now=NOW).state is state
 
 
@@ -126,13 +126,13 @@ def test_a_check_that_failed_for_good_says_what_it_found(code: str, state: Conne
         (mismatch("scopes-lost", ZYLKER), ConnectionState.FEWER_SCOPES),
     ],
 )
-def test_a_grant_that_waits_for_a_decision_says_in_what_it_differs(
+def test_a_grant_that_waits_for_a_decision_shows_its_difference(
     candidate: Grant, state: ConnectionState
 ) -> None:
     assert connection_status(current=GRANT, candidate=candidate, now=NOW).state is state
 
 
-def test_of_several_states_the_first_of_the_table_is_shown() -> None:
+def test_the_first_state_of_the_table_that_applies_is_shown() -> None:
     """Every pair that can apply at once: of a grant, a newer grant, the last check, and a refresh
     without an answer."""
     dead = replace(GRANT, state=GrantState.NEEDS_REAUTHORIZATION)
@@ -189,7 +189,7 @@ def test_an_open_authorization_is_an_activity_until_it_expires() -> None:
     assert later.activity is None
 
 
-def test_a_rate_limit_is_named_with_its_end_and_the_day_where_it_is_another() -> None:
+def test_a_rate_limit_shows_its_end_with_the_date_if_it_is_not_today() -> None:
     for until in (NOW + timedelta(minutes=5), NOW + timedelta(days=1)):
         limited = check(Failure("throttled", temporary=True, retry_at=until))
         status = connection_status(current=GRANT, last_check=limited, now=NOW)
@@ -199,7 +199,7 @@ def test_a_rate_limit_is_named_with_its_end_and_the_day_where_it_is_another() ->
     assert over.activity is None
 
 
-def test_a_cell_of_a_table_names_the_state_then_the_activity() -> None:
+def test_a_table_cell_shows_the_state_and_then_the_activity() -> None:
     status = ConnectionStatus(ConnectionState.VERIFIED, Activity(ActivityKind.CHECKING))
     state, activity = status_labels(status, NOW)
     assert describe_status(status, NOW) == f"✓ {state} · {activity}"

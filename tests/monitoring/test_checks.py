@@ -44,7 +44,7 @@ def add_connections(harness: Harness, count: int) -> list[str]:
     return [each.name for each in harness.services.store.connections.all()]
 
 
-def test_what_dies_just_after_it_was_connected_is_told_together_before_it_can_be_asked(
+def test_rejections_right_after_connecting_are_reported_together_before_a_check_is_allowed(
     harness: Harness,
 ) -> None:
     client = harness.register_client()
@@ -84,13 +84,13 @@ def test_what_dies_just_after_it_was_connected_is_told_together_before_it_can_be
 # --- the cheapest ask -----------------------------------------------------------------------------
 
 
-def test_a_token_that_lives_is_read_with_and_no_new_one_is_made(harness: Harness) -> None:
+def test_a_valid_token_is_used_for_the_read_and_no_new_one_is_requested(harness: Harness) -> None:
     harness.add_verified_connection()
     assert latest_result(harness).is_working
     assert logged_requests(harness) == {"Leads": 1}
 
 
-def test_without_a_living_token_one_is_made_and_programs_get_it(harness: Harness) -> None:
+def test_without_a_valid_token_one_is_requested_and_programs_get_it(harness: Harness) -> None:
     harness.add_verified_connection()
     harness.advance(hours=2)
     assert latest_result(harness).is_working
@@ -99,14 +99,16 @@ def test_without_a_living_token_one_is_made_and_programs_get_it(harness: Harness
     assert logged_requests(harness) == {"token": 1, "Leads": 1}
 
 
-def test_a_refused_token_is_witness_enough_that_one_refusal_means_death(harness: Harness) -> None:
+def test_a_rejected_access_token_confirms_the_rejection_of_the_refresh_token(
+    harness: Harness,
+) -> None:
     harness.add_verified_connection()
     harness.controls.change_password(ANNA)
     assert latest_result(harness).needs_reauthorization
     assert logged_requests(harness) == {"Leads": 1, "token": 1}
 
 
-def test_a_death_leaves_what_was_proved_before_in_its_receipt(harness: Harness) -> None:
+def test_a_rejection_keeps_the_earlier_results_in_the_report(harness: Harness) -> None:
     harness.add_verified_connection()
     harness.controls.change_password(ANNA)
     latest_result(harness)
@@ -116,7 +118,7 @@ def test_a_death_leaves_what_was_proved_before_in_its_receipt(harness: Harness) 
     assert (states["refresh"], states["read:crm"]) == ("failed", "passed")
 
 
-def test_where_no_product_can_be_read_the_accounts_server_is_asked_who_consented(
+def test_without_a_readable_product_the_accounts_server_identifies_the_account(
     harness: Harness,
 ) -> None:
     harness.add_connection("crm", scope=("AaaServer.profile.READ", "ZohoSign.account.READ"))
@@ -126,7 +128,7 @@ def test_where_no_product_can_be_read_the_accounts_server_is_asked_who_consented
     assert logged_requests(harness) == {"info": 1}
 
 
-def test_what_failed_last_time_is_asked_again(harness: Harness) -> None:
+def test_a_step_that_failed_last_time_runs_again(harness: Harness) -> None:
     harness.add_verified_connection()
     harness.controls.inject_fault("data-center-down", endpoint="crm/v8/org", times=2)
     assert not harness.services.checks.check(["crm"], full=True)[0].is_working
@@ -136,7 +138,7 @@ def test_what_failed_last_time_is_asked_again(harness: Harness) -> None:
     assert logged_requests(harness) == {"Leads": 1}
 
 
-def test_a_refusal_of_the_client_is_not_forgotten_while_a_token_lives(harness: Harness) -> None:
+def test_a_rejection_of_the_client_is_kept_while_a_token_is_valid(harness: Harness) -> None:
     client = harness.register_client()
     harness.add_connection("crm", client)
     authorize(harness, "crm")
@@ -151,7 +153,7 @@ def test_a_refusal_of_the_client_is_not_forgotten_while_a_token_lives(harness: H
     assert latest_result(harness).is_working
 
 
-def test_a_verdict_is_about_the_generation_that_is_in_use_when_it_falls(harness: Harness) -> None:
+def test_a_result_is_about_the_generation_in_use_when_it_is_stored(harness: Harness) -> None:
     harness.add_verified_connection()
     harness.controls.change_password(ANNA)
     seen: list[VerificationStep] = []
@@ -180,7 +182,7 @@ def end_token(harness: Harness, name: str = "crm") -> str:
     return value
 
 
-def test_a_token_that_a_check_saw_rejected_is_handed_out_by_nobody(harness: Harness) -> None:
+def test_a_token_rejected_during_a_check_is_no_longer_served(harness: Harness) -> None:
     grant = harness.add_verified_connection()
     for _ in range(5):
         harness.services.tokens.refresh_grant(grant)
@@ -202,7 +204,7 @@ def test_a_token_that_a_check_saw_rejected_is_handed_out_by_nobody(harness: Harn
     assert error.value.failure.retry_at is not None
 
 
-def test_a_check_replaces_a_rejected_token_at_most_once_a_minute_with_everybody_else(
+def test_a_check_replaces_a_rejected_token_at_most_once_a_minute_including_other_callers(
     harness: Harness,
 ) -> None:
     harness.add_verified_connection()
@@ -220,7 +222,7 @@ def test_a_check_replaces_a_rejected_token_at_most_once_a_minute_with_everybody_
         harness.services.tokens.access_token("crm", rejected=rejected)
 
 
-def test_tokens_that_died_together_are_not_handed_out_while_the_limits_are_used_up(
+def test_tokens_rejected_together_are_not_served_while_the_limits_are_used_up(
     harness: Harness,
 ) -> None:
     client = harness.register_client()
@@ -241,7 +243,7 @@ def test_tokens_that_died_together_are_not_handed_out_while_the_limits_are_used_
 # --- many -----------------------------------------------------------------------------------------
 
 
-def test_two_hundred_are_looked_at_five_at_once_and_each_asked_once(harness: Harness) -> None:
+def test_two_hundred_connections_are_checked_five_at_a_time_and_each_once(harness: Harness) -> None:
     names = add_connections(harness, 200)
     cache_access_tokens(harness, names)
     pause = 0.03
@@ -262,7 +264,7 @@ def test_two_hundred_are_looked_at_five_at_once_and_each_asked_once(harness: Har
 
 
 @pytest.mark.parametrize("key", ["refresh_token", "client"])
-def test_the_limits_are_kept_whichever_way_zoho_counts(harness: Harness, key: str) -> None:
+def test_the_limits_are_kept_however_zoho_counts(harness: Harness, key: str) -> None:
     harness.controls.change_settings(rate_limit_key=key)
     names = add_connections(harness, 10)
     harness.controls.change_password(ANNA)
@@ -287,7 +289,7 @@ def test_the_limits_are_kept_whichever_way_zoho_counts(harness: Harness, key: st
     assert {entry["outcome"] for entry in harness.controls.journal()} == {"invalid_code"}
 
 
-def test_what_cannot_be_asked_yet_is_no_verdict(harness: Harness) -> None:
+def test_a_check_that_must_wait_has_no_result(harness: Harness) -> None:
     names = add_connections(harness, 10)
     for _ in range(6):
         harness.services.tokens.refresh_grant(grant_of(harness, names[0]))
@@ -302,7 +304,7 @@ def test_what_cannot_be_asked_yet_is_no_verdict(harness: Harness) -> None:
 # --- what fails together --------------------------------------------------------------------------
 
 
-def test_a_data_center_that_is_down_is_left_alone_and_nothing_is_dead(harness: Harness) -> None:
+def test_a_data_center_that_is_down_is_not_retried_and_rejects_nothing(harness: Harness) -> None:
     names = add_connections(harness, 20)
     harness.controls.inject_fault("data-center-down", location="eu", times=1000)
     found = check(harness)
@@ -317,7 +319,7 @@ def test_a_data_center_that_is_down_is_left_alone_and_nothing_is_dead(harness: H
     assert check(harness, *names[:6]).is_healthy
 
 
-def test_one_answer_that_broke_is_asked_for_again(harness: Harness) -> None:
+def test_one_broken_response_is_requested_again(harness: Harness) -> None:
     names = add_connections(harness, 10)[:2]
     check(harness, *names)
     harness.controls.inject_fault("connection-closed", endpoint="Leads")
@@ -325,7 +327,7 @@ def test_one_answer_that_broke_is_asked_for_again(harness: Harness) -> None:
     assert logged_requests(harness)["Leads"] == 3
 
 
-def test_a_product_that_does_not_answer_is_not_a_data_center_that_is_down(harness: Harness) -> None:
+def test_a_product_that_is_down_is_not_a_data_center_that_is_down(harness: Harness) -> None:
     add_verified_connection(harness, "crm")
     harness.add_connection(
         "books", client_of(harness, "crm"), ("AaaServer.profile.READ", "ZohoBooks.settings.READ")
@@ -337,7 +339,7 @@ def test_a_product_that_does_not_answer_is_not_a_data_center_that_is_down(harnes
     assert cause.names == ("crm",)
 
 
-def test_one_look_tells_an_app_that_was_removed_from_an_account_that_lost_all(
+def test_one_check_distinguishes_a_removed_app_from_an_account_that_lost_everything(
     harness: Harness,
 ) -> None:
     add_verified_connection(harness, "books")
@@ -347,7 +349,7 @@ def test_one_look_tells_an_app_that_was_removed_from_an_account_that_lost_all(
     assert {each.code for each in cause.explanation.ruled_out} >= {"password-changed"}
 
 
-def test_those_with_a_refused_client_who_go_on_for_now_are_named(harness: Harness) -> None:
+def test_connections_of_a_rejected_client_with_valid_tokens_are_named(harness: Harness) -> None:
     client = harness.register_client()
     for name in ("crm", "leads"):
         harness.add_connection(name, client)
@@ -360,7 +362,7 @@ def test_those_with_a_refused_client_who_go_on_for_now_are_named(harness: Harnes
     assert not cause.to_reauthorize
 
 
-def test_threads_that_look_at_once_do_not_pass_the_budget_together(harness: Harness) -> None:
+def test_concurrent_checks_do_not_exceed_the_budget_together(harness: Harness) -> None:
     names = add_connections(harness, 10)
     harness.controls.clear_journal()
     checks = [

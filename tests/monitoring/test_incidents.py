@@ -13,12 +13,12 @@ def open_incidents(harness: Harness) -> tuple[Incident, ...]:
     return harness.services.incidents.stored()
 
 
-def test_where_all_is_well_there_is_no_message(harness: Harness) -> None:
+def test_without_failures_there_is_no_message(harness: Harness) -> None:
     add_verified_connection(harness, "crm")
     assert open_incidents(harness) == ()
 
 
-def test_connections_of_one_account_that_died_together_are_one_message(harness: Harness) -> None:
+def test_connections_of_one_account_rejected_together_are_one_message(harness: Harness) -> None:
     for name in ("crm", "books", "leads"):
         add_verified_connection(harness, name)
     add_verified_connection(harness, "carla", email=CARLA, organization=FIRST_ORGANIZATION)
@@ -33,7 +33,7 @@ def test_connections_of_one_account_that_died_together_are_one_message(harness: 
     assert found.explanation.next_steps[0].command == "zoho-wizard reauthorize books crm leads"
 
 
-def test_one_that_died_alone_keeps_its_own_words(harness: Harness) -> None:
+def test_a_single_rejection_keeps_its_own_message(harness: Harness) -> None:
     add_verified_connection(harness, "crm")
     harness.controls.change_password(ANNA)
     detect_rejection(harness, "crm")
@@ -42,7 +42,9 @@ def test_one_that_died_alone_keeps_its_own_words(harness: Harness) -> None:
     assert found.explanation.code == "refresh-token-rejected"
 
 
-def test_the_tokens_of_one_client_are_told_from_those_of_the_account(harness: Harness) -> None:
+def test_an_incident_of_one_client_is_distinguished_from_one_of_the_account(
+    harness: Harness,
+) -> None:
     add_verified_connection(harness, "books")
     first = add_verified_connection(harness, "crm")
     add_verified_connection(harness, "leads", client_of(harness, first.connection))
@@ -54,7 +56,7 @@ def test_the_tokens_of_one_client_are_told_from_those_of_the_account(harness: Ha
     assert "“crm”" in found.explanation.title
 
 
-def test_a_client_that_is_refused_is_mended_without_a_consent(harness: Harness) -> None:
+def test_a_rejected_client_is_fixed_without_a_consent(harness: Harness) -> None:
     first = add_verified_connection(harness, "crm")
     add_verified_connection(harness, "leads", client_of(harness, first.connection))
     harness.controls.rotate_secret(client_of(harness, "crm").client_id)
@@ -65,7 +67,7 @@ def test_a_client_that_is_refused_is_mended_without_a_consent(harness: Harness) 
     assert not found.email
 
 
-def test_a_data_center_that_is_down_kills_nothing(harness: Harness) -> None:
+def test_a_data_center_that_is_down_rejects_nothing(harness: Harness) -> None:
     add_verified_connection(harness, "crm")
     add_verified_connection(harness, "books")
     harness.controls.inject_fault("data-center-down", location="eu", times=50)
@@ -76,7 +78,7 @@ def test_a_data_center_that_is_down_kills_nothing(harness: Harness) -> None:
     assert "Nothing is dead" in found.explanation.cause
 
 
-def test_a_message_names_the_programs_and_the_end_of_their_last_tokens(
+def test_a_message_names_the_programs_and_when_their_last_tokens_expire(
     harness: Harness, tmp_path: Path
 ) -> None:
     add_verified_connection(harness, "crm")

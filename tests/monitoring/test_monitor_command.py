@@ -36,7 +36,7 @@ def notify_command(shell: Shell) -> str:
     return f"sh -c 'cat >> {shell.directory}/told'"
 
 
-def test_a_look_that_finds_all_well_is_remembered_and_sends_its_heartbeat(
+def test_a_successful_check_is_recorded_and_sends_its_heartbeat(
     shell: Shell, shell_harness: Harness
 ) -> None:
     add_two_connections(shell_harness)
@@ -49,14 +49,14 @@ def test_a_look_that_finds_all_well_is_remembered_and_sends_its_heartbeat(
     assert json.loads(shell.run("status", "--json").stdout)["last_checked_at"]
 
 
-def test_a_home_without_connections_sends_no_heartbeat(shell: Shell) -> None:
+def test_a_data_directory_without_connections_sends_no_heartbeat(shell: Shell) -> None:
     beat = shell.directory / "beat"
     looked = shell.run("monitor", "--once", "--heartbeat", f"touch {beat}")
     assert "No connections in" in looked.stderr
     assert not beat.exists()
 
 
-def test_a_cause_is_told_once_and_the_all_clear_once(shell: Shell, shell_harness: Harness) -> None:
+def test_a_cause_is_notified_once_and_its_end_once(shell: Shell, shell_harness: Harness) -> None:
     add_two_connections(shell_harness)
     look = ("monitor", "--once", "--notify", notify_command(shell))
     shell_harness.controls.change_password(ANNA)
@@ -73,7 +73,7 @@ def test_a_cause_is_told_once_and_the_all_clear_once(shell: Shell, shell_harness
     assert [each["event"] for each in read_notifications(shell)] == ["incident", "all-well"]
 
 
-def test_what_could_not_be_told_is_told_after_the_next_look(
+def test_a_failed_notification_is_sent_after_the_next_check(
     shell: Shell, shell_harness: Harness
 ) -> None:
     shell_harness.add_verified_connection("crm")
@@ -85,7 +85,7 @@ def test_what_could_not_be_told_is_told_after_the_next_look(
     assert len(read_notifications(shell)) == 1
 
 
-def test_a_data_center_that_is_down_is_one_message_and_no_death(
+def test_a_data_center_that_is_down_is_one_message_and_rejects_nothing(
     shell: Shell, shell_harness: Harness
 ) -> None:
     add_two_connections(shell_harness)
@@ -97,21 +97,21 @@ def test_a_data_center_that_is_down_is_one_message_and_no_death(
     assert not shell_harness.services.reauthorization.rejected_connections()
 
 
-def test_a_watch_goes_on_until_it_is_told_to_end(shell: Shell, shell_harness: Harness) -> None:
+def test_the_monitor_runs_until_it_is_stopped(shell: Shell, shell_harness: Harness) -> None:
     shell_harness.add_verified_connection("crm")
     watching = shell.start("monitor")
     watching.wait_for_stderr("all 1 connections work")
     assert watching.finish(signal.SIGTERM).exit_code == 0
 
 
-def test_a_watch_leaves_programs_their_token_requests(shell: Shell) -> None:
+def test_the_monitor_leaves_token_requests_for_programs(shell: Shell) -> None:
     refused = shell.run("monitor", "--every", "1m", "--once")
     assert refused.exit_code == 2
     assert "monitor-interval-too-short" in refused.stderr
 
 
 @pytest.mark.parametrize("every", ["30m", "6h"])
-def test_a_line_for_cron_works_with_an_empty_environment(
+def test_a_crontab_line_works_with_an_empty_environment(
     shell: Shell, shell_harness: Harness, every: str
 ) -> None:
     shell_harness.add_verified_connection("crm")
@@ -126,7 +126,7 @@ def test_a_line_for_cron_works_with_an_empty_environment(
     assert b"connections work" in done.stderr or done.returncode == 3, done.stderr
 
 
-def test_a_timer_for_systemd_names_every_path_and_the_home(
+def test_a_systemd_timer_names_every_path_and_the_data_directory(
     shell: Shell, shell_harness: Harness
 ) -> None:
     shell_harness.add_verified_connection("crm")
@@ -139,14 +139,14 @@ def test_a_timer_for_systemd_names_every_path_and_the_home(
     assert "\nSuccessExitStatus=3\n" in printed, "6 fails the unit: nobody was told"
 
 
-def test_the_list_says_when_somebody_last_looked(shell: Shell, shell_harness: Harness) -> None:
+def test_the_list_shows_when_the_last_check_was(shell: Shell, shell_harness: Harness) -> None:
     shell_harness.add_verified_connection("crm")
     assert "`monitor`" not in shell.run("list").stderr
     shell.run("monitor", "--once")
     assert "`monitor` last checked" in shell.run("list").stderr
 
 
-def test_a_token_that_meets_a_dead_grant_tells_at_once_and_the_watch_not_again(
+def test_the_token_command_notifies_of_a_rejected_grant_and_the_monitor_does_not_repeat_it(
     shell: Shell, shell_harness: Harness
 ) -> None:
     client = shell_harness.register_client()
@@ -175,7 +175,7 @@ def test_a_token_that_meets_a_dead_grant_tells_at_once_and_the_watch_not_again(
     assert len(read_notifications(shell)) == 2, "another death, of another generation"
 
 
-def test_nobody_is_told_where_no_command_is_known_or_it_was_forgotten(
+def test_without_a_command_or_after_its_removal_nobody_is_notified(
     shell: Shell, shell_harness: Harness
 ) -> None:
     shell_harness.add_verified_connection("crm")
@@ -189,7 +189,9 @@ def test_nobody_is_told_where_no_command_is_known_or_it_was_forgotten(
     assert not (shell.directory / "told").exists()
 
 
-def test_a_program_at_the_socket_raises_the_alarm_too(shell: Shell, shell_harness: Harness) -> None:
+def test_a_program_at_the_socket_also_triggers_the_notification(
+    shell: Shell, shell_harness: Harness
+) -> None:
     shell_harness.add_verified_connection("crm")
     shell.run("monitor", "--once", "--notify", notify_command(shell))
     shell_harness.advance(hours=2)
@@ -208,7 +210,7 @@ def test_a_program_at_the_socket_raises_the_alarm_too(shell: Shell, shell_harnes
     assert read_notifications(shell)[0]["connections"] == ["crm"]
 
 
-def test_an_alarm_that_nobody_takes_is_not_raised_again_by_every_question(
+def test_a_notification_that_fails_is_not_repeated_by_every_request(
     shell: Shell, shell_harness: Harness
 ) -> None:
     """It would ask Zoho for what works, and run a command that fails, as often as programs ask."""
@@ -232,7 +234,7 @@ def test_an_alarm_that_nobody_takes_is_not_raised_again_by_every_question(
     assert ran.read_text("utf-8") == "x\n" * 2
 
 
-def test_what_waits_for_the_limits_is_neither_told_nor_called_well(
+def test_a_check_that_waits_for_the_limits_is_neither_reported_nor_called_ok(
     shell: Shell, shell_harness: Harness
 ) -> None:
     grant = shell_harness.add_verified_connection("crm")
@@ -248,7 +250,7 @@ def test_what_waits_for_the_limits_is_neither_told_nor_called_well(
     assert not (shell.directory / "told").exists()
 
 
-def test_an_address_gets_the_sign_of_life(
+def test_a_url_gets_the_heartbeat(
     shell: Shell, shell_harness: Harness, callback: CallbackServer
 ) -> None:
     shell_harness.add_verified_connection("crm")

@@ -42,7 +42,7 @@ def dead(harness: Harness, name: str) -> bool:
     return grant is not None and grant.state is GrantState.NEEDS_REAUTHORIZATION
 
 
-def test_seven_that_die_after_the_eighth_are_told_and_each_once(
+def test_seven_rejections_after_the_eighth_are_notified_once_each(
     notified: Harness, inbox: Inbox
 ) -> None:
     first, *others = many(notified, 8)
@@ -63,7 +63,7 @@ def test_seven_that_die_after_the_eighth_are_told_and_each_once(
     assert inbox.taken() == []
 
 
-def test_what_arrived_is_known_and_what_did_not_is_sent_again(
+def test_delivered_notifications_are_recorded_and_failed_ones_sent_again(
     notified: Harness, inbox: Inbox
 ) -> None:
     add_verified_connection(notified, "books", email=CARLA, organization=FIRST_ORGANIZATION)
@@ -81,7 +81,7 @@ def test_what_arrived_is_known_and_what_did_not_is_sent_again(
     assert notified.services.store.monitoring.notify_failure() is None
 
 
-def test_what_nobody_could_be_told_of_is_told_once_somebody_can(
+def test_causes_without_a_notification_command_are_notified_once_there_is_one(
     harness: Harness, inbox: Inbox
 ) -> None:
     add_verified_connection(harness, "crm")
@@ -104,7 +104,7 @@ def test_a_failed_all_clear_is_sent_again(notified: Harness, inbox: Inbox) -> No
     assert [each["event"] for each in inbox.taken()] == ["incident", "all-well", "all-well"]
 
 
-def test_a_test_notification_that_arrives_does_not_cancel_the_all_clear_that_is_due(
+def test_a_test_notification_does_not_cancel_a_pending_all_clear(
     notified: Harness, inbox: Inbox
 ) -> None:
     add_verified_connection(notified, "crm")
@@ -120,7 +120,7 @@ def test_a_test_notification_that_arrives_does_not_cancel_the_all_clear_that_is_
     assert [each["event"] for each in inbox.taken()] == ["test", "all-well"]
 
 
-def test_an_all_clear_stays_due_when_a_later_failure_is_told_to_nobody(
+def test_an_all_clear_remains_pending_when_a_later_failure_is_not_notified(
     notified: Harness, inbox: Inbox
 ) -> None:
     add_verified_connection(notified, "books", email=CARLA, organization=FIRST_ORGANIZATION)
@@ -140,7 +140,7 @@ def test_an_all_clear_stays_due_when_a_later_failure_is_told_to_nobody(
     assert [each["event"] for each in inbox.taken()] == ["test", "all-well"]
 
 
-def test_a_connection_that_was_removed_and_added_again_is_told_when_it_dies(
+def test_a_connection_removed_and_added_again_is_notified_when_rejected(
     notified: Harness, inbox: Inbox
 ) -> None:
     for _ in range(2):
@@ -153,9 +153,7 @@ def test_a_connection_that_was_removed_and_added_again_is_told_when_it_dies(
         notified.services.tokens.remove_connection("crm")
 
 
-def test_a_dead_connection_that_is_removed_ends_in_an_all_clear(
-    notified: Harness, inbox: Inbox
-) -> None:
+def test_removing_a_rejected_connection_sends_an_all_clear(notified: Harness, inbox: Inbox) -> None:
     add_verified_connection(notified, "books", email=CARLA, organization=FIRST_ORGANIZATION)
     add_verified_connection(notified, "crm")
     notified.services.token_cache.remove("crm")
@@ -169,7 +167,7 @@ def test_a_dead_connection_that_is_removed_ends_in_an_all_clear(
 
 
 @pytest.mark.parametrize("well", [True, False])
-def test_after_a_failure_the_next_check_tells_even_if_nothing_is_new(
+def test_after_a_failure_the_next_check_notifies_even_without_news(
     notified: Harness, inbox: Inbox, well: bool
 ) -> None:
     add_verified_connection(notified, "crm")
@@ -190,7 +188,7 @@ def test_after_a_failure_the_next_check_tells_even_if_nothing_is_new(
 
 
 @pytest.mark.parametrize(("hours", "reminded"), [(21, False), (23.9, True)])
-def test_what_stays_broken_is_told_again_after_a_day(
+def test_a_lasting_failure_is_notified_again_after_a_day(
     notified: Harness, inbox: Inbox, hours: float, reminded: bool
 ) -> None:
     add_verified_connection(notified, "crm")
@@ -218,7 +216,7 @@ def throttled(harness: Harness) -> None:
     harness.services.token_cache.remove("waiting")
 
 
-def test_what_is_certain_is_told_before_the_limits_are_waited_for(
+def test_certain_failures_are_notified_before_waiting_for_the_limits(
     notified: Harness, inbox: Inbox
 ) -> None:
     throttled(notified)
@@ -241,7 +239,7 @@ def test_what_is_certain_is_told_before_the_limits_are_waited_for(
     assert inbox.taken() == [], "and not again after the wait"
 
 
-def test_a_death_that_was_told_while_a_check_went_on_is_no_all_clear_and_no_news(
+def test_a_rejection_notified_during_a_check_is_no_all_clear_and_no_news(
     notified: Harness, inbox: Inbox
 ) -> None:
     add_verified_connection(notified, "crm")

@@ -33,7 +33,7 @@ def set_up(shell: Shell, target: str) -> CommandResult:
 # --- a failed notification ------------------------------------------------------------------------
 
 
-def test_a_failed_notification_has_its_own_exit_code_and_stays_seen_until_one_arrives(
+def test_a_failed_notification_has_its_own_exit_code_and_is_shown_until_one_arrives(
     shell: Shell, shell_harness: Harness
 ) -> None:
     shell_harness.add_verified_connection("crm")
@@ -59,7 +59,7 @@ def test_a_failed_notification_has_its_own_exit_code_and_stays_seen_until_one_ar
     assert status(shell)["cautions"] == []
 
 
-def test_a_token_that_meets_a_dead_grant_leaves_its_failed_notification_to_be_seen(
+def test_a_failed_notification_by_the_token_command_is_shown(
     shell: Shell, shell_harness: Harness
 ) -> None:
     shell_harness.add_verified_connection("crm")
@@ -74,7 +74,7 @@ def test_a_token_that_meets_a_dead_grant_leaves_its_failed_notification_to_be_se
     assert status(shell)["notify_failure"] is None, "nobody is to be notified any more"
 
 
-def test_what_a_command_prints_shows_no_secret_of_its_command_line(
+def test_the_output_of_a_command_shows_no_secret_of_its_command_line(
     shell: Shell, shell_harness: Harness
 ) -> None:
     password = "pa:ss/word-of-the-webhook"
@@ -92,7 +92,7 @@ def test_what_a_command_prints_shows_no_secret_of_its_command_line(
         assert secret.encode() not in stores
 
 
-def test_a_command_that_prints_much_leaves_its_last_words(shell_harness: Harness) -> None:
+def test_the_end_of_long_command_output_is_kept(shell_harness: Harness) -> None:
     line = "sh -c 'head -c 9000 /dev/zero | tr \"\\\\0\" x >&2; echo END >&2; exit 1'"
     shell_harness.services.store.monitoring.set_notify_command(line)
     failure = shell_harness.services.monitoring.test()
@@ -104,7 +104,7 @@ def test_a_command_that_prints_much_leaves_its_last_words(shell_harness: Harness
 # --- setting it up --------------------------------------------------------------------------------
 
 
-def test_a_command_that_needs_a_shell_is_refused_with_what_to_write_instead(
+def test_a_command_that_needs_a_shell_is_refused_with_a_replacement(
     shell: Shell, shell_harness: Harness
 ) -> None:
     file = shell.directory / "told"
@@ -122,7 +122,7 @@ def test_a_command_that_needs_a_shell_is_refused_with_what_to_write_instead(
     assert json.loads(file.read_text())["event"] == "test"
 
 
-def test_a_test_notification_says_what_tells_and_whether_it_arrived(
+def test_a_test_notification_shows_its_method_and_whether_it_arrived(
     shell: Shell, shell_harness: Harness, inbox: Inbox
 ) -> None:
     assert "notify-not-set" in shell.run("monitor", "--test-notify").stderr
@@ -141,7 +141,7 @@ def test_a_test_notification_says_what_tells_and_whether_it_arrived(
 # --- an address -----------------------------------------------------------------------------------
 
 
-def test_an_address_gets_the_json_and_is_shown_by_its_host_only(
+def test_a_url_gets_the_json_and_only_its_host_is_shown(
     shell: Shell, shell_harness: Harness, inbox: Inbox
 ) -> None:
     shell_harness.add_verified_connection("crm")
@@ -170,7 +170,7 @@ def test_an_address_gets_the_json_and_is_shown_by_its_host_only(
 
 
 @pytest.mark.parametrize("kind", ["systemd", "cron"])
-def test_a_timer_holds_no_address_which_is_remembered_instead(
+def test_a_timer_contains_no_url_because_it_is_stored(
     shell: Shell, shell_harness: Harness, inbox: Inbox, kind: str
 ) -> None:
     printed = shell.run("monitor", "--print", kind, "--notify", inbox.url, "--remind", "6h")
@@ -193,9 +193,7 @@ def test_a_timer_holds_no_address_which_is_remembered_instead(
         (f"https://hooks.example/{SECRET} --fast", "notify-address"),
     ],
 )
-def test_an_address_that_cannot_be_used_is_refused_and_not_repeated(
-    shell: Shell, address: str, code: str
-) -> None:
+def test_an_invalid_url_is_refused_and_not_repeated(shell: Shell, address: str, code: str) -> None:
     refused = shell.run("monitor", "--once", "--notify", address)
     assert refused.exit_code == 2
     assert f"({code})" in refused.stderr
@@ -214,7 +212,7 @@ def test_a_redirect_is_not_followed(shell_harness: Harness, inbox: Inbox) -> Non
     assert SECRET not in repr(failure)
 
 
-def test_a_certificate_that_nobody_vouches_for_is_not_sent_to(
+def test_an_untrusted_certificate_gets_no_notification(
     shell_harness: Harness, tmp_path: Path
 ) -> None:
     made = certificates.create_certificate(tmp_path)
@@ -226,7 +224,9 @@ def test_a_certificate_that_nobody_vouches_for_is_not_sent_to(
     assert SECRET not in repr(raised.value.failure)
 
 
-def test_what_does_not_answer_is_given_up_after_the_deadline(shell_harness: Harness) -> None:
+def test_a_server_that_does_not_respond_is_abandoned_at_the_deadline(
+    shell_harness: Harness,
+) -> None:
     def silence(connection: socket.socket) -> None:
         connection.recv(1)  # until the other side gives up
 
@@ -237,7 +237,7 @@ def test_what_does_not_answer_is_given_up_after_the_deadline(shell_harness: Harn
 # --- while a check waits --------------------------------------------------------------------------
 
 
-def test_a_watch_that_waits_for_the_limits_has_told_what_is_certain(
+def test_the_monitor_notifies_of_certain_failures_before_it_waits_for_the_limits(
     shell: Shell, shell_harness: Harness, inbox: Inbox
 ) -> None:
     grant = shell_harness.add_verified_connection("waiting")
@@ -255,7 +255,9 @@ def test_a_watch_that_waits_for_the_limits_has_told_what_is_certain(
     assert inbox.taken() == [], "told before the wait, and not again"
 
 
-def test_a_watch_goes_on_after_a_notification_failed(shell: Shell, shell_harness: Harness) -> None:
+def test_the_monitor_continues_after_a_failed_notification(
+    shell: Shell, shell_harness: Harness
+) -> None:
     shell_harness.add_verified_connection("crm")
     shell_harness.controls.change_password(ANNA)
     watching = shell.start("monitor", "--notify", "false")

@@ -86,7 +86,9 @@ def oauth_caller(zoho_simulator: Simulator) -> OAuthCaller:
     return OAuthCaller(zoho_simulator)
 
 
-def test_a_code_becomes_a_grant_and_the_grant_an_access_token(oauth_caller: OAuthCaller) -> None:
+def test_a_code_is_exchanged_for_a_grant_and_the_grant_for_an_access_token(
+    oauth_caller: OAuthCaller,
+) -> None:
     token = oauth_caller.grant()
     assert token.refresh_token
     assert set(token.scope) == set(SCOPE)
@@ -99,7 +101,7 @@ def test_a_code_becomes_a_grant_and_the_grant_an_access_token(oauth_caller: OAut
     assert again.server_time is not None
 
 
-def test_tokens_show_in_no_repr_no_exchange_and_no_log(
+def test_tokens_appear_in_no_repr_exchange_or_log(
     oauth_caller: OAuthCaller, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
@@ -132,14 +134,14 @@ def test_a_code_is_refused_after_120_seconds(oauth_caller: OAuthCaller) -> None:
         ({"code_verifier": "w" * 43}, "invalid-code"),
     ],
 )
-def test_what_does_not_fit_the_code_is_named(
+def test_parameters_that_do_not_match_the_code_are_named(
     oauth_caller: OAuthCaller, wrong: dict[str, str], code: str
 ) -> None:
     issued = oauth_caller.code()
     assert failure_of(lambda: oauth_caller.exchange(issued, **wrong)).code == code
 
 
-def test_a_self_clients_code_needs_neither_redirect_uri_nor_verifier(
+def test_a_self_client_code_needs_neither_redirect_uri_nor_verifier(
     zoho_simulator: Simulator,
 ) -> None:
     oauth_caller = OAuthCaller(zoho_simulator)
@@ -157,7 +159,7 @@ def test_a_self_clients_code_needs_neither_redirect_uri_nor_verifier(
     assert token.refresh_token
 
 
-def test_a_client_is_proved_without_a_code(oauth_caller: OAuthCaller) -> None:
+def test_a_client_is_verified_without_a_code(oauth_caller: OAuthCaller) -> None:
     oauth, eu = oauth_caller.oauth, oauth_caller.data_center
     assert oauth.preflight(eu, oauth_caller.client_id, oauth_caller.secret) is ClientVerdict.VALID
     assert oauth.preflight(eu, oauth_caller.client_id, "made-up") is ClientVerdict.WRONG_SECRET
@@ -166,7 +168,7 @@ def test_a_client_is_proved_without_a_code(oauth_caller: OAuthCaller) -> None:
     assert verdict is ClientVerdict.UNKNOWN_CLIENT
 
 
-def test_a_revoked_grant_is_dead_and_revoking_it_again_does_no_harm(
+def test_a_revoked_grant_is_rejected_and_revoking_it_again_is_harmless(
     oauth_caller: OAuthCaller,
 ) -> None:
     token = oauth_caller.grant()
@@ -181,14 +183,14 @@ def test_a_revoked_grant_is_dead_and_revoking_it_again_does_no_harm(
     assert failure_of(lambda: oauth_caller.refresh(token.refresh_token)).code == "invalid-code"
 
 
-def test_a_password_change_kills_the_grant(oauth_caller: OAuthCaller) -> None:
+def test_a_password_change_revokes_the_grant(oauth_caller: OAuthCaller) -> None:
     token = oauth_caller.grant()
     oauth_caller.simulator.controls.change_password(ANNA)
     assert failure_of(lambda: oauth_caller.refresh(token.refresh_token)).code == "invalid-code"
 
 
 @pytest.mark.parametrize("localised", [False, True])
-def test_too_many_refreshes_are_a_time_to_wait_in_any_language(
+def test_a_rate_limit_is_recognized_in_any_language(
     oauth_caller: OAuthCaller, localised: bool
 ) -> None:
     oauth_caller.simulator.controls.change_settings(localized_rate_limit=localised)
@@ -232,7 +234,7 @@ def test_states_and_verifiers_are_long_random_and_never_the_same() -> None:
     assert all(43 <= len(each) <= 128 and set(each) <= allowed for each in verifiers)
 
 
-def test_code_and_secret_travel_in_the_body_once_and_never_in_the_address() -> None:
+def test_code_and_secret_are_sent_once_in_the_body_and_never_in_the_url() -> None:
     with RawServer(http_response(body='{"error":"invalid_code"}')) as server:
         table = zoho.load(server.url)
         oauth = OAuth(Transport(table, lambda: NOW), table, lambda: NOW)
@@ -318,15 +320,13 @@ def test_the_token_type_is_compared_without_case(kind: str) -> None:
         ({"expires_in": "9" * 400}, 300),
     ],
 )
-def test_a_life_that_makes_no_sense_is_taken_for_300_seconds(
-    shape: dict[str, object], seconds: int
-) -> None:
+def test_an_invalid_lifetime_counts_as_300_seconds(shape: dict[str, object], seconds: int) -> None:
     token = parse_good(**shape)
     assert token.expires_in == seconds
     assert token.expires_at == NOW + dt.timedelta(seconds=seconds)
 
 
-def test_a_life_that_is_not_told_is_taken_for_300_seconds() -> None:
+def test_a_missing_lifetime_counts_as_300_seconds() -> None:
     body = {name: value for name, value in GOOD.items() if name != "expires_in"}
     assert parse_token_response(make_response(body), EU, NOW).expires_in == 300
 
@@ -365,7 +365,7 @@ def test_granted_scopes_are_read_with_blanks_or_commas(
     assert parse_good(scope=scope).scope == granted
 
 
-def test_no_refresh_token_is_no_error_here() -> None:
+def test_a_missing_refresh_token_is_no_error_here() -> None:
     assert parse_good(refresh_token=None).refresh_token is None
 
 
@@ -382,12 +382,12 @@ PERMANENT = {
 
 
 @over_rows(("word", "code"), PERMANENT.items())
-def test_an_explicit_error_is_permanent_and_keeps_zohos_word(word: str, code: str) -> None:
+def test_an_explicit_error_is_permanent_and_keeps_the_code_from_zoho(word: str, code: str) -> None:
     found = failure_of(lambda: parse_token_response(make_response({"error": word}), EU, NOW))
     assert (found.code, found.zoho_error, found.temporary) == (code, word, False)
 
 
-def test_an_error_beside_a_token_wins() -> None:
+def test_an_error_next_to_a_token_wins() -> None:
     found = failure_of(lambda: parse_good(error="invalid_code"))
     assert found.code == "invalid-code"
 
@@ -406,7 +406,7 @@ RATE_LIMITED = {"error_description": "x", "error": "Access Denied", "status": "f
         ({}, 429),
     ],
 )
-def test_the_throttle_is_known_by_its_frame_and_waits_ten_minutes(
+def test_a_rate_limit_is_recognized_by_its_format_and_lasts_ten_minutes(
     body: dict[str, str], status: int
 ) -> None:
     found = failure_of(lambda: parse_token_response(make_response(body, status), EU, NOW))
@@ -414,7 +414,7 @@ def test_the_throttle_is_known_by_its_frame_and_waits_ten_minutes(
     assert found.retry_at == NOW + dt.timedelta(minutes=10)
 
 
-def test_the_throttle_waits_as_long_as_it_is_told() -> None:
+def test_a_rate_limit_lasts_as_long_as_zoho_says() -> None:
     tired = make_response(RATE_LIMITED, 400, retry_after="30")
     found = failure_of(lambda: parse_token_response(tired, EU, NOW))
     assert found.retry_at == NOW + dt.timedelta(seconds=30)
@@ -476,14 +476,14 @@ MALFORMED: list[tuple[object, int, str]] = [
 
 
 @over_rows(("body", "status", "code"), MALFORMED)
-def test_a_malformed_answer_is_no_token_and_no_verdict(
+def test_a_malformed_response_is_inconclusive_and_no_token(
     body: object, status: int, code: str
 ) -> None:
     found = failure_of(lambda: parse_token_response(make_response(body, status), EU, NOW))
     assert (found.code, found.temporary, found.sent) == (code, True, True)
 
 
-def test_there_are_more_than_sixty_malformed_answers() -> None:
+def test_there_are_more_than_sixty_malformed_responses() -> None:
     assert len(MALFORMED) >= 60
 
 
@@ -494,7 +494,7 @@ def test_there_are_more_than_sixty_malformed_answers() -> None:
     ),
     st.sampled_from([200, 400, 401, 429, 500]),
 )
-def test_whatever_zoho_answers_is_a_sound_token_or_a_failure_with_words(
+def test_every_response_is_a_valid_token_or_a_failure_with_a_message(
     body: dict[str, object], status: int
 ) -> None:
     try:
@@ -512,7 +512,9 @@ def test_whatever_zoho_answers_is_a_sound_token_or_a_failure_with_words(
     ("body", "status"),
     [(b"<html></html>", 200), ({}, 500), (RATE_LIMITED, 400), ({"error": "new"}, 200), (GOOD, 200)],
 )
-def test_an_answer_that_tells_nothing_of_a_client_is_no_verdict(body: object, status: int) -> None:
+def test_a_response_that_does_not_mention_the_client_is_inconclusive(
+    body: object, status: int
+) -> None:
     assert (
         failure_of(lambda: parse_client_verdict(make_response(body, status), NOW)).code
         != "invalid-code"
@@ -537,7 +539,7 @@ def test_an_answer_that_tells_nothing_of_a_client_is_no_verdict(body: object, st
         ({}, 403, "malformed-answer"),
     ],
 )
-def test_only_a_clear_answer_to_a_revocation_counts_as_gone(
+def test_only_a_clear_response_to_a_revocation_counts_as_revoked(
     body: object, status: int, verdict: str
 ) -> None:
     try:

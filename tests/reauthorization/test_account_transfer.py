@@ -36,7 +36,7 @@ def begin(harness: Harness) -> None:
     )
 
 
-def test_the_new_person_is_accepted_for_the_whole_group(harness: Harness) -> None:
+def test_the_new_account_is_accepted_for_the_whole_group(harness: Harness) -> None:
     add_new_account(harness, SAME_ORGANIZATION)
     begin(harness)
     step = next_action(harness)
@@ -51,7 +51,7 @@ def test_the_new_person_is_accepted_for_the_whole_group(harness: Harness) -> Non
     assert before.state is GrantState.REPLACED, "it lives until the new one is in use"
 
 
-def test_a_user_who_was_deactivated_is_replaced_by_one_who_stays(harness: Harness) -> None:
+def test_a_deactivated_user_is_replaced_by_an_active_one(harness: Harness) -> None:
     add_new_account(harness, SAME_ORGANIZATION)
     client = harness.register_client()
     add_verified_connection(harness, "crm", client)
@@ -65,7 +65,7 @@ def test_a_user_who_was_deactivated_is_replaced_by_one_who_stays(harness: Harnes
     assert harness.services.tokens.access_token("crm").generation == 2
 
 
-def test_another_organization_stops_the_takeover(harness: Harness) -> None:
+def test_a_different_organization_stops_the_transfer(harness: Harness) -> None:
     add_new_account(harness, OTHER_ORGANIZATION)
     begin(harness)
     authorize(harness, "crm", NEW_ACCOUNT)
@@ -75,7 +75,7 @@ def test_another_organization_stops_the_takeover(harness: Harness) -> None:
     assert harness.services.store.connections.get("crm").generation == 1
 
 
-def test_a_read_that_worked_before_and_fails_now_stops_the_takeover(harness: Harness) -> None:
+def test_a_read_that_worked_before_and_now_fails_stops_the_transfer(harness: Harness) -> None:
     add_new_account(harness, SAME_ORGANIZATION)
     harness.controls.remove_api_access(NEW_ACCOUNT, "crm")
     begin(harness)
@@ -84,7 +84,7 @@ def test_a_read_that_worked_before_and_fails_now_stops_the_takeover(harness: Har
     assert harness.services.store.connections.get("crm").generation == 1
 
 
-def test_what_was_read_counts_after_a_whole_proof_has_found_the_grant_dead(
+def test_earlier_reads_count_after_a_full_check_found_the_grant_rejected(
     harness: Harness,
 ) -> None:
     add_new_account(harness, SAME_ORGANIZATION)
@@ -104,7 +104,7 @@ def test_what_was_read_counts_after_a_whole_proof_has_found_the_grant_dead(
 
 
 @pytest.mark.parametrize("email", [CARLA, ANNA])
-def test_nobody_else_takes_over(harness: Harness, email: str) -> None:
+def test_no_other_account_takes_over(harness: Harness, email: str) -> None:
     add_new_account(harness, SAME_ORGANIZATION)
     begin(harness)
     authorize(harness, "crm", email, FIRST_ORGANIZATION if email == CARLA else "")

@@ -20,7 +20,7 @@ def forwarded(harness: Harness) -> StartedAttempt:
     return harness.services.authorization.begin("crm", AttemptMode.FORWARDED)
 
 
-def test_a_forwarded_consent_may_be_answered_for_a_day(harness: Harness) -> None:
+def test_a_forwarded_consent_may_be_answered_within_a_day(harness: Harness) -> None:
     begun = forwarded(harness)
     assert item_states(harness) == {"crm": "request_sent"}
     harness.advance(hours=23)
@@ -38,7 +38,7 @@ def test_after_a_day_it_is_refused_before_the_code_is_sent(harness: Harness) -> 
     assert len(harness.code_exchanges()) == before
 
 
-def test_only_what_was_forwarded_is_answered_so(harness: Harness) -> None:
+def test_only_forwarded_consents_have_the_longer_lifetime(harness: Harness) -> None:
     add_verified_connection(harness, "crm", harness.register_client())
     begun = harness.services.authorization.begin("crm")
     with pytest.raises(WizardError, match="callback-wrong-browser"):
@@ -52,7 +52,7 @@ def test_only_what_was_forwarded_is_answered_so(harness: Harness) -> None:
             harness.services.authorization.complete_forwarded(text)
 
 
-def test_a_forwarded_consent_is_not_pushed_out_by_others(harness: Harness) -> None:
+def test_a_forwarded_consent_is_not_dropped_for_newer_ones(harness: Harness) -> None:
     begun = forwarded(harness)
     other = harness.register_client("other")
     for number in range(8):
@@ -66,7 +66,7 @@ def test_a_forwarded_consent_is_not_pushed_out_by_others(harness: Harness) -> No
     )
 
 
-def test_the_message_asks_each_person_and_the_answers_repair(
+def test_the_message_asks_each_user_and_their_responses_reauthorize(
     shell: Shell, shell_harness: Harness
 ) -> None:
     client = shell_harness.register_client()

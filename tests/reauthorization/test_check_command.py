@@ -4,7 +4,7 @@ from support.harness import ANNA, Harness
 from support.shell import Shell
 
 
-def test_ten_that_died_of_one_cause_are_explained_once(
+def test_ten_rejections_with_one_cause_are_explained_once(
     shell: Shell, shell_harness: Harness
 ) -> None:
     names = ("books", "crm", "leads")

@@ -10,7 +10,7 @@ from wizard.simulator.simulated_user.wizard_pages import ConnectionListPage
 NAMES = ("books", "crm", "leads")
 
 
-def test_the_page_tells_one_cause_once_and_whose_sign_in_mends_it(journey: Journey) -> None:
+def test_the_page_shows_one_cause_once_and_who_must_sign_in(journey: Journey) -> None:
     for name in NAMES:
         journey.add_verified_connection(name)
     journey.controls.change_password(ANNA)
@@ -23,7 +23,7 @@ def test_the_page_tells_one_cause_once_and_whose_sign_in_mends_it(journey: Journ
     expect(explanation.get_by_role("link", name="leads", exact=True)).to_be_visible()
 
 
-def test_all_are_checked_on_the_page_while_it_says_how_far_that_is(journey: Journey) -> None:
+def test_the_page_checks_all_connections_and_shows_progress(journey: Journey) -> None:
     for name in NAMES:
         journey.add_verified_connection(name)
     journey.controls.clear_journal()
@@ -45,7 +45,7 @@ def test_all_are_checked_on_the_page_while_it_says_how_far_that_is(journey: Jour
     expect(journey.page.get_by_role("link", name="Repair 3 connections")).to_be_visible()
 
 
-def test_a_check_on_the_page_waits_for_the_limits_by_itself(journey: Journey) -> None:
+def test_a_check_on_the_page_waits_for_the_limits_automatically(journey: Journey) -> None:
     grant = journey.add_verified_connection("crm")
     journey.services.token_cache.remove("crm")
     for _ in range(5):

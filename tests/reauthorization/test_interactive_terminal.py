@@ -63,7 +63,7 @@ def terminal_session(shell: Shell, *arguments: str) -> Iterator[TerminalSession]
         os.close(master)
 
 
-def test_a_stray_grant_is_given_back_and_the_right_person_consents(
+def test_the_grant_of_a_different_account_is_revoked_and_the_right_one_consents(
     shell: Shell, shell_harness: Harness
 ) -> None:
     add_verified_connection(shell_harness, "crm", shell_harness.register_client())
@@ -84,7 +84,7 @@ def test_a_stray_grant_is_given_back_and_the_right_person_consents(
     ]
 
 
-def test_another_person_is_kept_on_purpose(shell: Shell, shell_harness: Harness) -> None:
+def test_a_different_account_is_accepted_deliberately(shell: Shell, shell_harness: Harness) -> None:
     add_verified_connection(shell_harness, "crm", shell_harness.register_client())
     with terminal_session(shell, "reauthorize", "crm", "--no-browser") as talk:
         talk.give_consent(shell, CARLA, FIRST_ORGANIZATION)
@@ -97,7 +97,7 @@ def test_another_person_is_kept_on_purpose(shell: Shell, shell_harness: Harness)
     assert grant.account.email == CARLA
 
 
-def test_several_are_asked_about_once(shell: Shell, shell_harness: Harness) -> None:
+def test_several_connections_need_one_confirmation(shell: Shell, shell_harness: Harness) -> None:
     client = shell_harness.register_client()
     for name in ("crm", "leads"):
         add_verified_connection(shell_harness, name, client)

@@ -29,7 +29,7 @@ def stop_while_waiting(shell: Shell, shell_harness: Harness, *options: str) -> C
 
 
 @pytest.mark.parametrize("options", [(), ("--json",)])
-def test_ctrl_c_while_a_verification_waits_prints_what_is_known_and_exits_130(
+def test_ctrl_c_during_a_waiting_verification_prints_the_state_and_exits_130(
     shell: Shell, shell_harness: Harness, options: tuple[str, ...]
 ) -> None:
     stopped = stop_while_waiting(shell, shell_harness, *options)

@@ -16,7 +16,9 @@ def two_accounts(harness: Harness) -> None:
     harness.add_verified_connection("carla", CARLA, FIRST_ORGANIZATION)
 
 
-def test_the_guide_names_what_hangs_on_each_account(shell: Shell, shell_harness: Harness) -> None:
+def test_the_guide_names_the_connections_and_programs_of_each_account(
+    shell: Shell, shell_harness: Harness
+) -> None:
     two_accounts(shell_harness)
     target = Path(shell.directory) / "program.env"
     shell_harness.services.delivery.add(
@@ -31,7 +33,7 @@ def test_the_guide_names_what_hangs_on_each_account(shell: Shell, shell_harness:
     assert "unticked" in result["advice"][0]
 
 
-def test_the_message_for_a_colleague_is_about_their_account_alone(
+def test_the_message_for_a_colleague_is_only_about_their_account(
     shell: Shell, shell_harness: Harness
 ) -> None:
     two_accounts(shell_harness)
@@ -42,7 +44,7 @@ def test_the_message_for_a_colleague_is_about_their_account_alone(
     assert "carla" not in result.stdout
 
 
-def test_the_check_after_the_change_says_what_died_and_asks_nobody_else(
+def test_the_check_after_the_change_names_rejections_and_checks_no_other_account(
     shell: Shell, shell_harness: Harness
 ) -> None:
     two_accounts(shell_harness)
@@ -55,14 +57,14 @@ def test_the_check_after_the_change_says_what_died_and_asks_nobody_else(
     assert not shell_harness.logged_requests("/crm/v8/org")
 
 
-def test_an_account_that_nothing_hangs_on_is_refused(shell: Shell, shell_harness: Harness) -> None:
+def test_an_account_without_connections_is_refused(shell: Shell, shell_harness: Harness) -> None:
     shell_harness.add_verified_connection("crm")
     refused = shell.run("password-change", "nobody@zylker.example")
     assert refused.exit_code == 2
     assert ANNA in refused.stderr
 
 
-def test_the_page_checks_an_account_and_leads_into_its_repair(journey: Journey) -> None:
+def test_the_page_checks_an_account_and_leads_to_its_reauthorization(journey: Journey) -> None:
     two_accounts(journey)
     journey.open_wizard("/password-change")
     page, person = journey.page, journey.person
@@ -76,7 +78,7 @@ def test_the_page_checks_an_account_and_leads_into_its_repair(journey: Journey) 
     expect(page.get_by_role("button", name=f"Begin as {ANNA}")).to_be_visible()
 
 
-def test_a_check_at_a_terminal_leads_straight_into_the_repair(
+def test_a_check_at_a_terminal_leads_directly_to_the_reauthorization(
     shell: Shell, shell_harness: Harness
 ) -> None:
     shell_harness.add_verified_connection("crm")

@@ -60,7 +60,7 @@ def rate_limited_count(harness: Harness) -> int:
     return sum(entry["status"] == 400 for entry in harness.logged_requests())
 
 
-def test_ten_of_one_client_wait_once_for_codes(harness: Harness) -> None:
+def test_ten_connections_of_one_client_wait_once_for_codes(harness: Harness) -> None:
     ten_rejected(harness, "refresh_token")
     assert harness.services.reauthorization.plan(NAMES).wait == timedelta(minutes=10)
     begun = harness.now()
@@ -77,7 +77,7 @@ def test_ten_of_one_client_wait_once_for_codes(harness: Harness) -> None:
     assert rate_limited_count(harness) == 0
 
 
-def test_a_throttle_in_the_middle_is_waited_for_and_loses_nothing(harness: Harness) -> None:
+def test_a_rate_limit_midway_is_waited_out_and_loses_nothing(harness: Harness) -> None:
     ten_rejected(harness, "client")
     taken = authorize_until_waiting(harness)
     assert next_action(harness).action is Action.WAIT
@@ -90,7 +90,7 @@ def test_a_throttle_in_the_middle_is_waited_for_and_loses_nothing(harness: Harne
     assert taken <= 11, "one code was lost"
 
 
-def test_a_client_that_is_counted_as_one_gets_four_consents_in_ten_minutes(
+def test_a_client_counted_as_one_gets_four_consents_in_ten_minutes(
     harness: Harness,
 ) -> None:
     ten_rejected(harness, "client")
@@ -102,7 +102,7 @@ def test_a_client_that_is_counted_as_one_gets_four_consents_in_ten_minutes(
     assert authorize_until_waiting(harness) == 4
 
 
-def test_a_proof_that_the_network_broke_off_is_made_again_without_a_consent(
+def test_a_verification_interrupted_by_the_network_is_repeated_without_a_consent(
     harness: Harness,
 ) -> None:
     ten_rejected(harness, "refresh_token")

@@ -91,7 +91,7 @@ def sign_in_as(journey: Journey, page: ReauthorizationPage, email: str) -> None:
     journey.sign_in(email)
 
 
-def test_ten_connections_of_three_accounts_are_repaired_in_twelve_actions(
+def test_ten_connections_of_three_accounts_are_reauthorized_in_twelve_actions(
     journey: Journey,
 ) -> None:
     names = ten_rejected(journey)
@@ -135,7 +135,7 @@ def accept_one(journey: Journey, page: ReauthorizationPage) -> None:
     assert page.is_at_consent
 
 
-def test_a_refusal_in_the_middle_stops_nothing_and_can_be_tried_again(journey: Journey) -> None:
+def test_a_refused_consent_midway_stops_nothing_and_can_be_retried(journey: Journey) -> None:
     page = started_reauthorization(journey)
     journey.sign_in(ANNA)
     accept_one(journey, page)
@@ -149,7 +149,7 @@ def test_a_refusal_in_the_middle_stops_nothing_and_can_be_tried_again(journey: J
     expect(page.heading).to_have_text("3 connections, 3 repaired")
 
 
-def test_somebody_else_at_the_third_consent_is_held_before_anything_is_overwritten(
+def test_a_different_account_at_the_third_consent_waits_for_a_decision_before_replacing_anything(
     journey: Journey,
 ) -> None:
     page = started_reauthorization(journey)
@@ -175,7 +175,9 @@ def test_somebody_else_at_the_third_consent_is_held_before_anything_is_overwritt
     expect(page.heading).to_have_text("3 connections, 3 repaired")
 
 
-def test_another_organization_is_held_and_may_be_accepted_deliberately(journey: Journey) -> None:
+def test_a_different_organization_waits_for_a_decision_and_may_be_accepted(
+    journey: Journey,
+) -> None:
     journey.add_connection("crm", journey.register_client())
     done = journey.authorize("crm", CARLA, FIRST_ORGANIZATION)
     journey.verify("crm", done.generation or 0)
@@ -196,7 +198,7 @@ def test_another_organization_is_held_and_may_be_accepted_deliberately(journey: 
     assert grant.organizations[0].name == "Zylker Outlet"
 
 
-def test_a_repair_is_paused_and_outlives_its_browser(
+def test_a_reauthorization_is_paused_and_continues_in_another_browser(
     journey: Journey, private_window: SimulatedUser
 ) -> None:
     page = started_reauthorization(journey)
@@ -216,7 +218,7 @@ def test_a_repair_is_paused_and_outlives_its_browser(
 
 
 @pytest.mark.slow
-def test_of_ten_with_one_client_the_ninth_waits_and_the_rest_opens_by_itself(
+def test_of_ten_with_one_client_the_ninth_waits_and_the_rest_opens_automatically(
     journey: Journey,
 ) -> None:
     client = journey.register_client()
@@ -242,7 +244,7 @@ def test_of_ten_with_one_client_the_ninth_waits_and_the_rest_opens_by_itself(
     assert journey.person.actions <= MOST_ACTIONS, journey.person.counter.log
 
 
-def test_a_throttle_in_the_middle_is_counted_down_and_gone_on_after(journey: Journey) -> None:
+def test_a_rate_limit_midway_is_counted_down_and_the_run_continues(journey: Journey) -> None:
     page = started_reauthorization(journey)
     journey.sign_in(ANNA)
     accept_one(journey, page)
@@ -256,7 +258,7 @@ def test_a_throttle_in_the_middle_is_counted_down_and_gone_on_after(journey: Jou
     expect(page.heading).to_have_text("3 connections, 3 repaired")
 
 
-def test_a_proof_that_broke_off_is_made_again_by_itself(journey: Journey) -> None:
+def test_an_interrupted_verification_is_repeated_automatically(journey: Journey) -> None:
     page = started_reauthorization(journey)
     journey.sign_in(ANNA)
     journey.controls.inject_fault("data-center-down", endpoint="crm/v8/org")
@@ -269,7 +271,7 @@ def test_a_proof_that_broke_off_is_made_again_by_itself(journey: Journey) -> Non
     expect(page.heading).to_have_text("3 connections, 3 repaired")
 
 
-def test_the_ninth_consent_of_a_client_waits_and_says_for_how_long(journey: Journey) -> None:
+def test_the_ninth_consent_of_a_client_waits_and_shows_how_long(journey: Journey) -> None:
     page = started_reauthorization(journey)
     client = journey.services.store.clients.all()[0]
     for _ in range(7):
@@ -282,7 +284,7 @@ def test_the_ninth_consent_of_a_client_waits_and_says_for_how_long(journey: Jour
     assert page.is_at_consent, "it opened by itself"
 
 
-def test_a_repair_that_a_terminal_has_ended_still_shows_its_proofs(journey: Journey) -> None:
+def test_a_reauthorization_finished_in_a_terminal_still_shows_its_reports(journey: Journey) -> None:
     page = started_reauthorization(journey)
     journey.sign_in(ANNA)
     accept_until(journey, page)
@@ -296,7 +298,7 @@ def test_a_repair_that_a_terminal_has_ended_still_shows_its_proofs(journey: Jour
     expect(page.heading).to_have_text("Repair 3 connections")
 
 
-def test_what_dies_again_before_the_end_is_part_of_the_repair_again(journey: Journey) -> None:
+def test_a_connection_rejected_again_before_the_end_is_reauthorized_again(journey: Journey) -> None:
     page = started_reauthorization(journey)
     journey.sign_in(ANNA)
     accept_until(journey, page)
@@ -314,7 +316,7 @@ def test_what_dies_again_before_the_end_is_part_of_the_repair_again(journey: Jou
     assert (grant.generation, grant.state) == (3, GrantState.VERIFIED)
 
 
-def test_without_our_script_a_button_goes_from_consent_to_consent(journey: Journey) -> None:
+def test_without_scripts_a_button_leads_from_consent_to_consent(journey: Journey) -> None:
     three_rejected(journey)
     journey.page.route("**/wizard.js", lambda route: route.abort())
     journey.open_wizard("/reauthorize")
@@ -332,7 +334,7 @@ def test_without_our_script_a_button_goes_from_consent_to_consent(journey: Journ
     expect(page.heading).to_have_text("3 connections, 3 repaired")
 
 
-def test_the_pages_of_a_repair_are_for_everybody(journey: Journey) -> None:
+def test_the_reauthorization_pages_are_accessible(journey: Journey) -> None:
     three_rejected(journey)
     journey.open_wizard()
     check_accessibility(journey.page)

@@ -32,7 +32,7 @@ def give_consents(shell: Shell, running: RunningCommand, *people: tuple[str, str
     return running.finish()
 
 
-def test_all_that_died_is_repaired_and_proved_in_one_run(
+def test_all_rejected_connections_are_reauthorized_and_verified_in_one_run(
     shell: Shell, shell_harness: Harness
 ) -> None:
     add_rejected_connections(shell, shell_harness, "crm", "leads")
@@ -52,7 +52,7 @@ def test_all_that_died_is_repaired_and_proved_in_one_run(
     assert shell.run("reauthorize", "--all", "--yes").exit_code == 0, "nothing to repair"
 
 
-def test_a_script_must_say_that_it_means_several(shell: Shell, shell_harness: Harness) -> None:
+def test_a_script_must_confirm_several_connections(shell: Shell, shell_harness: Harness) -> None:
     add_rejected_connections(shell, shell_harness, "crm", "leads")
     refused = shell.run("reauthorize", "--all", "--no-browser")
     assert refused.exit_code == 2
@@ -60,7 +60,7 @@ def test_a_script_must_say_that_it_means_several(shell: Shell, shell_harness: Ha
     assert shell_harness.services.reauthorization.current() is None
 
 
-def test_a_stray_grant_is_given_back_at_once_in_a_script(
+def test_the_grant_of_a_different_account_is_revoked_at_once_in_a_script(
     shell: Shell, shell_harness: Harness
 ) -> None:
     add_rejected_connections(shell, shell_harness, "crm")
@@ -74,7 +74,9 @@ def test_a_stray_grant_is_given_back_at_once_in_a_script(
     assert stray.state.value == "revoked"
 
 
-def test_an_interrupted_repair_goes_on_where_it_was(shell: Shell, shell_harness: Harness) -> None:
+def test_an_interrupted_reauthorization_continues_where_it_stopped(
+    shell: Shell, shell_harness: Harness
+) -> None:
     add_rejected_connections(shell, shell_harness, "crm", "leads")
     running = shell.start("reauthorize", "--all", "--no-browser", "--yes")
     first = running.wait_for_stderr(URL)
@@ -89,7 +91,7 @@ def test_an_interrupted_repair_goes_on_where_it_was(shell: Shell, shell_harness:
     assert done.stdout.count("✓ Re-authorized") == 2
 
 
-def test_programs_are_handed_the_new_credentials(
+def test_programs_get_the_new_credentials(
     shell: Shell, shell_harness: Harness, tmp_path: Path
 ) -> None:
     add_verified_connection(shell_harness, "crm", shell_harness.register_client())
@@ -110,7 +112,7 @@ def test_programs_are_handed_the_new_credentials(
     assert grant.refresh_token in (tmp_path / "app.env").read_text()
 
 
-def test_more_is_asked_for_on_the_way(shell: Shell, shell_harness: Harness) -> None:
+def test_scopes_are_added_during_the_reauthorization(shell: Shell, shell_harness: Harness) -> None:
     add_rejected_connections(shell, shell_harness, "crm")
     running = shell.start("reauthorize", "crm", "--no-browser", "--add", "ZohoBooks.settings.READ")
     scope = parse_qs(urlsplit(running.wait_for_stderr(URL)).query)["scope"][0]
@@ -131,9 +133,7 @@ def test_the_ninth_consent_waits_and_says_how_long(shell: Shell, shell_harness: 
     assert give_consents(shell, running, (ANNA, "")).exit_code == 0
 
 
-def test_somebody_leaves_and_another_person_takes_all_over(
-    shell: Shell, shell_harness: Harness
-) -> None:
+def test_another_account_takes_over_all_connections(shell: Shell, shell_harness: Harness) -> None:
     new = "integrations@zylker.example"
     shell.simulator.controls.add_user(
         new,
@@ -159,7 +159,9 @@ def test_somebody_leaves_and_another_person_takes_all_over(
     assert account["account"] == new
 
 
-def test_by_the_pages_it_waits_until_all_is_repaired(shell: Shell, shell_harness: Harness) -> None:
+def test_with_the_page_the_command_waits_until_all_are_reauthorized(
+    shell: Shell, shell_harness: Harness
+) -> None:
     add_rejected_connections(shell, shell_harness, "crm", "leads")
     running = shell.start("reauthorize", "--all", "--yes")
     running.wait_for_stderr("Waiting for the verifications")
@@ -174,7 +176,7 @@ def test_by_the_pages_it_waits_until_all_is_repaired(shell: Shell, shell_harness
     assert "nothing to repair" in shell.run("reauthorize").stderr
 
 
-def test_who_stops_waiting_is_told_how_to_go_on(shell: Shell, shell_harness: Harness) -> None:
+def test_stopping_the_wait_prints_how_to_continue(shell: Shell, shell_harness: Harness) -> None:
     add_rejected_connections(shell, shell_harness, "crm")
     running = shell.start("reauthorize", "crm")
     running.wait_for_stderr("Waiting for the verifications")

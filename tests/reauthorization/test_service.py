@@ -50,7 +50,7 @@ def is_ended(harness: Harness, grant: Grant) -> bool:
     )
 
 
-def test_dead_connections_are_repaired_one_consent_after_the_other(harness: Harness) -> None:
+def test_rejected_connections_are_reauthorized_one_consent_at_a_time(harness: Harness) -> None:
     three_rejected(harness)
     assert harness.services.reauthorization.rejected_connections() == NAMES
     harness.services.reauthorization.begin()
@@ -67,7 +67,7 @@ def test_dead_connections_are_repaired_one_consent_after_the_other(harness: Harn
     assert harness.services.reauthorization.rejected_connections() == ()
 
 
-def test_nothing_dead_means_nothing_to_repair(harness: Harness) -> None:
+def test_without_rejected_connections_there_is_nothing_to_reauthorize(harness: Harness) -> None:
     harness.add_verified_connection()
     with pytest.raises(WizardError, match="nothing-to-reauthorize"):
         harness.services.reauthorization.begin()
@@ -98,7 +98,9 @@ def test_a_plan_groups_by_account_data_center_and_client(harness: Harness) -> No
     assert harness.services.reauthorization.current() is None, "a plan stores nothing"
 
 
-def test_the_ninth_consent_of_a_client_waits_until_zoho_gives_codes_again(harness: Harness) -> None:
+def test_the_ninth_consent_of_a_client_waits_until_zoho_issues_codes_again(
+    harness: Harness,
+) -> None:
     client = harness.register_client()
     names = [f"crm{number}" for number in range(9)]
     for number, name in enumerate(names):
@@ -122,7 +124,7 @@ def test_the_ninth_consent_of_a_client_waits_until_zoho_gives_codes_again(harnes
     assert next_action(harness).action is Action.DONE
 
 
-def test_a_repair_pauses_resumes_and_skips(harness: Harness) -> None:
+def test_a_reauthorization_pauses_resumes_and_skips(harness: Harness) -> None:
     three_rejected(harness)
     harness.services.reauthorization.begin()
     harness.services.reauthorization.pause()
@@ -138,7 +140,7 @@ def test_a_repair_pauses_resumes_and_skips(harness: Harness) -> None:
     assert grant_of(harness, "crm").state is GrantState.NEEDS_REAUTHORIZATION
 
 
-def test_a_repair_survives_a_restart_in_the_middle(harness: Harness) -> None:
+def test_a_reauthorization_survives_a_restart_midway(harness: Harness) -> None:
     three_rejected(harness)
     harness.services.reauthorization.begin()
     authorize(harness, "books")
@@ -155,7 +157,7 @@ def test_a_repair_survives_a_restart_in_the_middle(harness: Harness) -> None:
     )
 
 
-def test_a_rejected_consent_comes_again_last_and_carries_its_failure(harness: Harness) -> None:
+def test_a_rejected_consent_is_repeated_last_and_keeps_its_failure(harness: Harness) -> None:
     three_rejected(harness)
     harness.services.reauthorization.begin()
     begun = harness.services.authorization.begin("books")
@@ -172,7 +174,9 @@ def test_a_rejected_consent_comes_again_last_and_carries_its_failure(harness: Ha
     assert (step.action, step.item.connection) == (Action.CONSENT, "books")
 
 
-def test_another_person_stops_the_repair_before_anything_is_overwritten(harness: Harness) -> None:
+def test_a_different_account_stops_the_reauthorization_before_replacing_anything(
+    harness: Harness,
+) -> None:
     three_rejected(harness)
     harness.services.reauthorization.begin()
     authorize(harness, "books", CARLA, FIRST_ORGANIZATION)
@@ -191,7 +195,7 @@ def test_another_person_stops_the_repair_before_anything_is_overwritten(harness:
     assert next_action(harness).action is Action.DONE
 
 
-def test_another_person_is_accepted_only_deliberately(harness: Harness) -> None:
+def test_a_different_account_is_accepted_only_deliberately(harness: Harness) -> None:
     three_rejected(harness)
     harness.services.reauthorization.begin(("books",))
     authorize(harness, "books", CARLA, FIRST_ORGANIZATION)
@@ -202,7 +206,7 @@ def test_another_person_is_accepted_only_deliberately(harness: Harness) -> None:
     assert account.email == CARLA
 
 
-def test_another_organization_stops_the_repair(harness: Harness) -> None:
+def test_a_different_organization_stops_the_reauthorization(harness: Harness) -> None:
     add_verified_connection(harness, "crm", harness.register_client(), CARLA, FIRST_ORGANIZATION)
     change_password_and_detect(harness, "crm", email=CARLA)
     harness.services.reauthorization.begin()
@@ -210,7 +214,7 @@ def test_another_organization_stops_the_repair(harness: Harness) -> None:
     assert item_states(harness) == {"crm": "needs_decision"}
 
 
-def test_fewer_scopes_than_before_stop_the_repair(harness: Harness) -> None:
+def test_fewer_scopes_than_before_stop_the_reauthorization(harness: Harness) -> None:
     three_rejected(harness)
     harness.services.reauthorization.begin(("books",))
     begun = harness.services.authorization.begin("books")
@@ -226,7 +230,7 @@ def test_fewer_scopes_than_before_stop_the_repair(harness: Harness) -> None:
     assert grant_of(harness, "books").generation == 1
 
 
-def test_scopes_are_added_on_the_way(harness: Harness) -> None:
+def test_scopes_are_added_during_the_reauthorization(harness: Harness) -> None:
     three_rejected(harness)
     harness.services.reauthorization.begin(
         ("books",), additional_scope=("ZohoBooks.settings.READ",)
@@ -237,7 +241,7 @@ def test_scopes_are_added_on_the_way(harness: Harness) -> None:
     assert set(grant_of(harness, "books").scope) == set(wider)
 
 
-def test_an_account_that_moved_to_another_data_center_is_held_and_may_be_accepted(
+def test_an_account_moved_to_another_data_center_waits_for_a_decision_and_may_be_accepted(
     harness: Harness,
 ) -> None:
     client = harness.register_client()
@@ -266,7 +270,7 @@ def test_an_account_that_moved_to_another_data_center_is_held_and_may_be_accepte
     )
 
 
-def test_a_repair_with_nothing_left_to_do_gives_way_to_the_next(harness: Harness) -> None:
+def test_a_finished_reauthorization_makes_room_for_the_next(harness: Harness) -> None:
     three_rejected(harness)
     harness.services.reauthorization.begin(("crm",))
     authorize(harness, "crm")

@@ -53,7 +53,7 @@ def destination(harness: Harness) -> Destination:
     return found
 
 
-def test_a_program_that_read_the_new_grant_ends_the_old_one_at_once(
+def test_the_old_grant_is_revoked_once_a_program_uses_the_new_one(
     harness: Harness, tmp_path: Path
 ) -> None:
     env = add_delivered_connection(harness, tmp_path, f"touch {tmp_path / 'reloaded'}")
@@ -67,7 +67,7 @@ def test_a_program_that_read_the_new_grant_ends_the_old_one_at_once(
     assert item_states(harness) == {"crm": "reauthorized"}
 
 
-def test_without_proof_of_use_the_old_grant_lives_for_a_day_more(
+def test_without_confirmed_use_the_old_grant_remains_for_one_more_day(
     harness: Harness, tmp_path: Path
 ) -> None:
     env = add_delivered_connection(harness, tmp_path)
@@ -85,7 +85,7 @@ def test_without_proof_of_use_the_old_grant_lives_for_a_day_more(
     assert is_ended(harness, 1)
 
 
-def test_a_reload_that_fails_puts_the_grant_before_back_and_keeps_it_alive(
+def test_a_failed_reload_restores_and_keeps_the_previous_grant(
     harness: Harness, tmp_path: Path
 ) -> None:
     switch = tmp_path / "healthy"
@@ -110,7 +110,7 @@ def test_a_reload_that_fails_puts_the_grant_before_back_and_keeps_it_alive(
     assert item_states(harness) == {"crm": "reauthorized"}
 
 
-def test_a_dead_grant_is_not_put_back(harness: Harness, tmp_path: Path) -> None:
+def test_a_rejected_grant_is_not_restored(harness: Harness, tmp_path: Path) -> None:
     switch = tmp_path / "healthy"
     switch.touch()
     env = add_delivered_connection(harness, tmp_path, f"test -e {switch}")
@@ -122,7 +122,7 @@ def test_a_dead_grant_is_not_put_back(harness: Harness, tmp_path: Path) -> None:
     assert item_states(harness) == {"crm": "not_delivered"}
 
 
-def test_one_place_that_cannot_be_written_keeps_the_grant_before_for_itself(
+def test_a_destination_that_cannot_be_written_keeps_the_previous_grant(
     harness: Harness, tmp_path: Path
 ) -> None:
     env = add_delivered_connection(harness, tmp_path, "true")
@@ -142,7 +142,7 @@ def test_one_place_that_cannot_be_written_keeps_the_grant_before_for_itself(
 
 
 @pytest.mark.parametrize("step", range(1, STEPS + 2))
-def test_killed_at_any_step_it_leaves_a_grant_that_works_and_goes_on_later(
+def test_a_kill_at_any_step_leaves_a_working_grant_and_the_swap_continues_later(
     harness: Harness, tmp_path: Path, step: int
 ) -> None:
     env = add_delivered_connection(harness, tmp_path, "true")

@@ -47,7 +47,7 @@ def throttled(harness: Harness, name: str) -> ReauthorizationItem:
 
 
 @pytest.mark.parametrize("dead", [True, False])
-def test_a_proof_that_waits_for_a_rate_limit_says_so_and_nothing_else(
+def test_a_verification_that_waits_for_a_rate_limit_says_only_that(
     harness: Harness, terminal: Terminal, capsys: pytest.CaptureFixture[str], dead: bool
 ) -> None:
     add_verified_connection(harness, "crm", harness.register_client())
@@ -85,7 +85,7 @@ def test_a_proof_that_waits_for_a_rate_limit_says_so_and_nothing_else(
     assert "Verified" not in page
 
 
-def test_a_time_of_another_day_is_told_with_its_date(
+def test_a_time_on_another_day_is_shown_with_its_date(
     harness: Harness, terminal: Terminal, capsys: pytest.CaptureFixture[str]
 ) -> None:
     add_verified_connection(harness, "crm", harness.register_client())
@@ -99,7 +99,7 @@ def test_a_time_of_another_day_is_told_with_its_date(
     assert verified.startswith(format_time(grant.granted_at, harness.now()).partition(",")[0])
 
 
-def test_a_proved_connection_is_told_with_the_time_of_its_proof_in_every_place(
+def test_a_verified_connection_shows_the_time_of_its_verification_everywhere(
     harness: Harness, terminal: Terminal
 ) -> None:
     add_verified_connection(harness, "crm", harness.register_client())
@@ -118,7 +118,7 @@ def test_a_proved_connection_is_told_with_the_time_of_its_proof_in_every_place(
 
 
 @pytest.mark.parametrize("state", GrantState)
-def test_only_a_proved_grant_is_called_proved(harness: Harness, state: GrantState) -> None:
+def test_only_a_verified_grant_is_called_verified(harness: Harness, state: GrantState) -> None:
     grant = replace(harness.add_verified_connection(), state=state)
     result = VerificationOutcome("crm", grant).result(
         connection_status(current=grant, now=harness.now())
@@ -126,7 +126,7 @@ def test_only_a_proved_grant_is_called_proved(harness: Harness, state: GrantStat
     assert result.is_verified is (result.state == "verified")
 
 
-def test_connect_tells_that_its_proof_waits_as_what_it_is(
+def test_connect_reports_a_waiting_verification_as_waiting(
     shell: Shell, shell_harness: Harness
 ) -> None:
     client = shell_harness.register_client()

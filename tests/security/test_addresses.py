@@ -20,7 +20,7 @@ def tamper(harness: Harness, statement: str, *values: str) -> None:
 
 @pytest.mark.parametrize("column", ["authorization_endpoint", "token_endpoint"])
 @pytest.mark.parametrize("elsewhere", ["https://evil.example/oauth/v2/token", "{0}/in/accounts"])
-def test_an_attempt_whose_endpoints_are_no_longer_those_of_the_table_is_not_finished(
+def test_an_attempt_with_endpoints_that_differ_from_the_table_is_not_finished(
     harness: Harness, column: str, elsewhere: str
 ) -> None:
     harness.add_connection()
@@ -36,7 +36,7 @@ def test_an_attempt_whose_endpoints_are_no_longer_those_of_the_table_is_not_fini
     assert harness.controls.journal() == []
 
 
-def test_a_grant_that_was_moved_to_another_data_center_goes_nowhere(harness: Harness) -> None:
+def test_a_grant_moved_to_another_data_center_is_not_sent(harness: Harness) -> None:
     harness.add_verified_connection()
     harness.services.token_cache.remove("crm")
     tamper(harness, "UPDATE grants SET location = ? WHERE connection = ?", "in", "crm")
@@ -45,7 +45,7 @@ def test_a_grant_that_was_moved_to_another_data_center_goes_nowhere(harness: Har
     assert harness.controls.journal() == []
 
 
-def test_a_refresh_token_that_was_refused_for_good_is_not_asked_whatever_its_row_says(
+def test_a_permanently_rejected_refresh_token_is_not_sent_whatever_its_row_says(
     harness: Harness,
 ) -> None:
     harness.add_verified_connection()

@@ -133,7 +133,7 @@ CARRIED = ((REFRESH, SECRET), (SECRET,), (ACCESS,))
     st.sampled_from([200, 400, 401, 500]),
     st.sampled_from(["", "Bad token ", "<b>"]),
 )
-def test_no_secret_that_was_sent_is_in_what_is_judged_or_shown(
+def test_no_secret_that_was_sent_is_in_any_failure_or_output(
     secret: str, writing: str, frame: int, status: int, before: str
 ) -> None:
     name, body = list(frames(before + WRITINGS[writing](secret)))[frame]
@@ -149,7 +149,7 @@ def test_no_secret_that_was_sent_is_in_what_is_judged_or_shown(
 
 @over_rows("secret", SENT)
 @over_rows("writing", WRITINGS)
-def test_a_secret_is_masked_in_each_of_its_writings_and_frames(secret: str, writing: str) -> None:
+def test_a_secret_is_masked_in_every_encoding_and_context(secret: str, writing: str) -> None:
     index = next(n for n, carried in enumerate(CARRIED) if secret in carried)
     for name, body in frames(WRITINGS[writing](secret)):
         answers, _ = exchanged(body, 200)
@@ -157,7 +157,7 @@ def test_a_secret_is_masked_in_each_of_its_writings_and_frames(secret: str, writ
         assert not seen(answers[index].exchange.response_body, secret), name
 
 
-def test_a_token_beside_an_error_is_not_repeated_in_its_words() -> None:
+def test_a_token_next_to_an_error_is_not_repeated_in_its_message() -> None:
     given = "a-token-that-was-not-sent-but-given"
     body = {"error": f"no {given}", "deep": {"refresh_token": given}, "access_token": given}
     [answer, *_], _ = exchanged(json.dumps(body).encode(), 200)
@@ -179,7 +179,7 @@ def test_a_redirect_to_a_host_named_like_a_secret_does_not_name_it(secret: str) 
     assert raised.value.failure.details["to"] == f"{MASK}.example"
 
 
-def test_a_callback_that_repeats_our_state_or_its_code_names_neither() -> None:
+def test_a_callback_that_repeats_our_state_or_its_code_shows_neither() -> None:
     state, verifier, code = "state-" + "s" * 40, "verifier-" + "v" * 40, "1000.code-of-callback"
     attempt = Attempt(
         "1",
@@ -201,7 +201,7 @@ def test_a_callback_that_repeats_our_state_or_its_code_names_neither() -> None:
 @over_rows("after", ["", "…", " ...", " was wrong", '"'])
 @over_rows("write", [str, str.upper, escaped, percent])
 @over_rows("secret", SENT)
-def test_the_start_of_a_secret_is_masked_where_the_server_cut_it_off(
+def test_the_start_of_a_secret_is_masked_where_the_server_truncated_it(
     secret: str, write: Callable[[str], str], after: str, length: int
 ) -> None:
     cut = write(secret[:length])
@@ -210,7 +210,7 @@ def test_the_start_of_a_secret_is_masked_where_the_server_cut_it_off(
     assert mask_text(f"{cut}, {cut}", SENT) == f"{MASK}, {MASK}"
 
 
-def test_a_shared_beginning_is_no_secret() -> None:
+def test_a_common_prefix_is_no_secret() -> None:
     assert mask_text("canary-of-t and 1000.012345", SENT) == "canary-of-t and 1000.012345"
 
 

@@ -25,7 +25,9 @@ def umask(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("umask")
-def test_who_tried_the_simulator_first_has_a_private_live_home_that_opens(tmp_path: Path) -> None:
+def test_after_using_the_simulator_first_the_live_data_directory_is_private_and_opens(
+    tmp_path: Path,
+) -> None:
     for chosen in (SIMULATOR, {}):
         with Services.open(from_environment({"HOME": str(tmp_path), **chosen})) as services:
             assert services.store.connections.all() == ()
@@ -33,7 +35,9 @@ def test_who_tried_the_simulator_first_has_a_private_live_home_that_opens(tmp_pa
     assert {str(path): mode for path, mode in modes.items() if mode & 0o077} == {}
 
 
-def test_a_file_that_led_a_browser_in_goes_with_the_next_one_at_the_latest(shell: Shell) -> None:
+def test_a_file_that_signed_a_browser_in_is_removed_by_the_next_one_at_the_latest(
+    shell: Shell,
+) -> None:
     serving = shell.start("serve")
     serving.wait_for_stderr("http://localhost:")
     cache = Path(shell.environment["ZOHO_WIZARD_HOME"]) / "cache" / "simulator"
@@ -47,7 +51,7 @@ def test_a_file_that_led_a_browser_in_goes_with_the_next_one_at_the_latest(shell
     assert stat.S_IMODE(led.stat().st_mode) == 0o600
 
 
-def test_a_directory_that_others_could_read_is_closed_to_them(tmp_path: Path) -> None:
+def test_a_directory_readable_by_others_is_closed_to_them(tmp_path: Path) -> None:
     home = locate({"ZOHO_WIZARD_HOME": str(tmp_path)})
     for path in (home.data_dir, home.config_dir, home.token_dir, home.lock_dir):
         os.mkdir(path, 0o755)
@@ -56,7 +60,7 @@ def test_a_directory_that_others_could_read_is_closed_to_them(tmp_path: Path) ->
     assert modes == {0o700}
 
 
-def test_a_connection_that_would_not_be_durable_is_refused() -> None:
+def test_a_database_connection_that_is_not_durable_is_refused() -> None:
     engine = _create_engine(
         ":memory:"
     )  # SQLite keeps no WAL there, as on some network file systems

@@ -81,18 +81,18 @@ def failure_of(act: Callable[[], object]) -> Failure:
 
 
 @over_rows("text", ["1000.0a.b1", "1004.X", "eyJ.h-_~+/9==", "t", "-rf", "../x"])
-def test_a_token_is_written_in_the_alphabet_of_rfc_6750(text: str) -> None:
+def test_a_token_uses_the_alphabet_of_rfc_6750(text: str) -> None:
     assert Token.of(text) == text
     assert text not in repr(Token(text))
 
 
 @over_rows("text", ["600000001", "10234695", "4150868000000225013", "1000.AB1_2-3"])
-def test_an_identifier_is_what_zoho_names_its_things_by(text: str) -> None:
+def test_an_identifier_uses_the_alphabet_of_zoho(text: str) -> None:
     assert Identifier.of(text) == text
 
 
 @over_rows("text", [*HOSTILE, "a" * 65, "1\n"])
-def test_what_is_written_otherwise_is_neither(text: str) -> None:
+def test_any_other_text_is_neither(text: str) -> None:
     assert Identifier.of(text) is None
     with pytest.raises(ValueError, match="not a valid Identifier"):
         Identifier(text)
@@ -111,7 +111,7 @@ def test_an_identifier_is_safe_in_a_shell_a_header_a_url_and_an_environment(text
         assert not set(found) & set(" \t'\"`$\\|&;<>()*?[]#~=%!{}/,:@+")
 
 
-def test_only_judges_of_what_comes_from_outside_make_a_token_or_an_identifier() -> None:
+def test_only_parsers_of_external_input_create_a_token_or_an_identifier() -> None:
     makers = {
         str(file.relative_to(PACKAGE))
         for file in PACKAGE.rglob("*.py")
@@ -133,7 +133,7 @@ def test_only_judges_of_what_comes_from_outside_make_a_token_or_an_identifier() 
 
 @over_rows("field", ["access_token", "refresh_token"])
 @over_rows("value", [each for each in HOSTILE if each not in ALSO_TOKENS])
-def test_a_token_that_is_none_makes_the_answer_malformed(field: str, value: str) -> None:
+def test_an_invalid_token_makes_the_response_malformed(field: str, value: str) -> None:
     good = {"access_token": "1000.a.b", "refresh_token": "1000.c.d"}
     found = failure_of(lambda: parse_token_response(answered({**good, field: value}), EU, NOW))
     assert (found.code, found.temporary) == ("malformed-answer", True)
@@ -142,7 +142,7 @@ def test_a_token_that_is_none_makes_the_answer_malformed(field: str, value: str)
 
 @over_rows("value", [*HOSTILE, None, True, -1, 1.5, [], {}, "a" * 65])
 @over_rows("product", ["crm", "books", "desk", "projects"])
-def test_an_organization_whose_id_is_none_makes_the_answer_malformed(
+def test_an_invalid_organization_id_makes_the_response_malformed(
     product: str, value: object
 ) -> None:
     listed = zoho.product(product)
@@ -157,14 +157,14 @@ def test_an_organization_whose_id_is_none_makes_the_answer_malformed(
 
 
 @over_rows("value", [*HOSTILE, None, True, -1, "12a", "1" * 65])
-def test_an_account_whose_zuid_is_no_number_makes_the_answer_malformed(value: object) -> None:
+def test_a_zuid_that_is_not_a_number_makes_the_response_malformed(value: object) -> None:
     found = failure_of(lambda: parse_account(answered({"ZUID": value, "Email": "a@b"})))
     assert found.code == "malformed-answer"
 
 
 @over_rows("value", [each for each in HOSTILE if each not in ALSO_TOKENS and each])
 @over_rows("field", ["client_id", "client_secret", "refresh_token"])
-def test_an_import_of_what_zoho_never_writes_is_refused_before_anything_is_asked(
+def test_an_import_of_invalid_values_is_refused_before_any_request(
     harness: Harness, field: str, value: str
 ) -> None:
     facts = {"client_id": "1000.ABC", "client_secret": "0123456789", "refresh_token": "1000.a.b"}
@@ -191,7 +191,7 @@ def services_of() -> Iterator[Callable[[Path, str], Services]]:
         services.close()
 
 
-def test_a_consent_that_brings_a_command_for_a_token_stores_nothing(
+def test_a_consent_that_returns_a_shell_command_as_token_stores_nothing(
     harness: Harness, tmp_path: Path, services_of: Callable[[Path, str], Services]
 ) -> None:
     harness.add_connection("crm")
@@ -221,7 +221,7 @@ def test_a_consent_that_brings_a_command_for_a_token_stores_nothing(
 @pytest.mark.parametrize(
     "profile", [each.id for each in profiles().values() if each.file_format in ("dotenv", "ini")]
 )
-def test_a_command_that_was_stored_for_a_token_before_is_delivered_to_no_file(
+def test_a_shell_command_stored_as_token_earlier_is_not_delivered(
     harness: Harness, profile: str
 ) -> None:
     command = COMMAND if profile == "dotenv" else "a\nregion = mine"
@@ -247,7 +247,7 @@ def test_a_delivered_file_can_be_sourced(harness: Harness) -> None:
     assert os.listdir(target.parent) == [".env"]
 
 
-def test_ids_that_were_stored_before_they_were_judged_are_not_read(harness: Harness) -> None:
+def test_invalid_ids_that_were_stored_earlier_are_not_read(harness: Harness) -> None:
     harness.add_verified_connection()
     account = Account(Identifier("600000001"), "anna@zylker.example")
     ids = ["20091000001", "a\x00b", "a\nb", "ä"]

@@ -23,7 +23,7 @@ with Services.open(settings_for(Path(directory), url)) as services:
 
 
 @pytest.mark.parametrize("processed", [False, True])
-def test_a_process_killed_while_it_waits_for_a_token_leaves_an_unknown_outcome_and_no_second_post(
+def test_a_process_killed_while_waiting_for_a_token_leaves_an_unknown_outcome_and_no_second_post(
     harness: Harness, processed: bool
 ) -> None:
     harness.add_connection()

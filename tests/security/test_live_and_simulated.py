@@ -36,7 +36,7 @@ def copied_data(shell_harness: Harness, shell: Shell) -> Harness:
     return shell_harness
 
 
-def test_a_simulators_home_in_the_live_ones_place_is_refused_and_its_tokens_stay_inside(
+def test_a_simulator_data_directory_in_the_live_place_is_refused_and_its_tokens_stay_inside(
     copied_data: Harness, shell: Shell
 ) -> None:
     live = without_simulator(shell)
@@ -58,7 +58,7 @@ def test_a_simulators_home_in_the_live_ones_place_is_refused_and_its_tokens_stay
         "/",
     ],
 )
-def test_no_token_is_handed_out_for_an_address_that_is_no_simulator(
+def test_no_token_is_served_for_a_url_that_is_not_a_simulator(
     copied_data: Harness, shell: Shell, address: str
 ) -> None:
     elsewhere = {**shell.environment, "ZOHO_WIZARD_SIMULATOR_URL": address}
@@ -67,7 +67,7 @@ def test_no_token_is_handed_out_for_an_address_that_is_no_simulator(
     assert (done.exit_code, done.stdout) == (2, "")
 
 
-def test_the_live_table_is_https_alone_and_the_simulators_is_loopback_alone() -> None:
+def test_the_live_table_is_only_https_and_the_simulator_table_only_loopback() -> None:
     live, made_up = load(), load("http://127.0.0.1:8730")
     assert all(base.startswith("https://") for base in live.allowed_base_urls)
     assert all(base.startswith("http://127.0.0.1:8730/") for base in made_up.allowed_base_urls)
@@ -94,7 +94,7 @@ except WizardError as error:
 @pytest.mark.parametrize(
     "endpoint", ["http://accounts.zoho.eu/oauth/v2/token", "http://127.0.0.1:9/oauth/v2/token"]
 )
-def test_no_switch_of_a_library_lets_the_live_wizard_speak_in_the_clear(endpoint: str) -> None:
+def test_no_library_setting_lets_the_live_wizard_send_plain_http(endpoint: str) -> None:
     done = subprocess.run(
         [sys.executable, "-c", REQUEST_OVER_HTTP, endpoint],
         env={**os.environ, "AUTHLIB_INSECURE_TRANSPORT": "1"},
@@ -105,7 +105,7 @@ def test_no_switch_of_a_library_lets_the_live_wizard_speak_in_the_clear(endpoint
     assert (done.stdout, done.stderr) == ("host-not-in-table False\n", "")
 
 
-def test_nothing_of_the_simulator_is_loaded_or_routed_by_the_live_pages(tmp_path: Path) -> None:
+def test_the_live_pages_load_and_route_nothing_of_the_simulator(tmp_path: Path) -> None:
     asked = (
         "import sys; from wizard.services import Services;"
         "from wizard.settings import from_environment;"

@@ -44,7 +44,7 @@ def page(rebinding: Browser) -> Iterator[Page]:
     context.close()
 
 
-def test_a_rebound_name_gets_no_page_of_the_wizard_and_none_of_the_simulator(
+def test_a_rebound_host_name_gets_no_page_of_the_wizard_or_the_simulator(
     page: Page, server: Server, services: Services, zoho_simulator: Simulator
 ) -> None:
     page.goto(server.new_browser_link())
@@ -63,7 +63,7 @@ def test_a_rebound_name_gets_no_page_of_the_wizard_and_none_of_the_simulator(
 
 
 @pytest.mark.parametrize("origin", ORIGINS)
-def test_no_other_page_pulls_the_simulators_strings_or_reads_its_people(
+def test_no_other_page_controls_the_simulator_or_reads_its_users(
     page: Page, callback: CallbackServer, zoho_simulator: Simulator, origin: str
 ) -> None:
     admin, controls = zoho_simulator.controls, f"{zoho_simulator.url}/_simulator"

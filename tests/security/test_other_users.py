@@ -105,7 +105,7 @@ MAPPED_ENDS = f"{MAPPED}:8000 {MAPPED}:2213"
 
 
 @over_rows("way", WAYS)
-def test_the_system_tells_whose_a_connection_is(way: str) -> None:
+def test_the_system_identifies_the_user_of_a_connection(way: str) -> None:
     own = "::1" if way == "::1" else "127.0.0.1"
     family = socket.AF_INET6 if own == "::1" else socket.AF_INET
     peers = socket_owner.learn()
@@ -142,7 +142,7 @@ def test_a_client_is_found_in_both_tables(ends: str) -> None:
         (f"{MAPPED}:8000 {HERE}:2213", "01", 7),
     ],
 )
-def test_a_row_that_is_not_the_open_client_of_this_connection_names_nobody(
+def test_a_row_that_is_not_the_open_client_of_this_connection_identifies_nobody(
     ends: str, state: str, inode: int
 ) -> None:
     assert (
@@ -151,21 +151,21 @@ def test_a_row_that_is_not_the_open_client_of_this_connection_names_nobody(
     )
 
 
-def test_a_second_row_of_somebody_else_is_not_outvoted() -> None:
+def test_a_second_row_of_a_different_user_is_not_outvoted() -> None:
     both = "\n".join((row(ENDS, "01", ME, 7), row(MAPPED_ENDS, "01", NOBODY, 8)))
     uids = socket_owner.owners(socket_owner.rows(both), CLIENT, SERVER)
     assert uids == {ME, NOBODY}
     assert not socket_owner.Peers((), {socket.AF_INET: True}).admits(socket.AF_INET, uids)
 
 
-def test_what_is_not_found_is_refused_where_the_tables_tell_and_else_left_to_the_session() -> None:
+def test_a_missing_row_is_refused_where_tables_work_and_else_left_to_the_session() -> None:
     peers = socket_owner.Peers((), {socket.AF_INET: True, socket.AF_INET6: False})
     assert not peers.admits(socket.AF_INET, frozenset())
     assert peers.admits(socket.AF_INET6, frozenset())
     assert not peers.admits(socket.AF_INET6, frozenset({NOBODY + 1}))
 
 
-def test_tables_that_do_not_show_ourselves_tell_nothing(tmp_path: Path) -> None:
+def test_tables_that_do_not_show_our_own_connection_are_unusable(tmp_path: Path) -> None:
     empty = tmp_path / "tcp"
     empty.write_text("  sl  local_address rem_address   st\n")
     assert socket_owner.learn().access_check == "user"
@@ -205,7 +205,7 @@ def telling_nothing(services: Services, tmp_path: Path) -> Iterator[Server]:
     server.stop()
 
 
-def test_where_the_system_tells_nothing_the_session_decides_and_status_says_so(
+def test_without_usable_tables_the_session_decides_and_status_says_so(
     telling_nothing: Server, services: Services
 ) -> None:
     cookie = browse(services, launch(telling_nothing, services))[1]
@@ -217,7 +217,7 @@ def test_where_the_system_tells_nothing_the_session_decides_and_status_says_so(
     assert "the session alone keeps other users out" in page
 
 
-def test_connections_that_say_nothing_do_not_stop_the_callback(
+def test_idle_connections_do_not_block_the_callback(
     telling_nothing: Server, services: Services
 ) -> None:
     with ExitStack() as held:
@@ -226,9 +226,7 @@ def test_connections_that_say_nothing_do_not_stop_the_callback(
         assert browse(services, "/callback?state=x")[0] == 400
 
 
-def test_a_user_has_no_more_connections_than_their_places(
-    server: Server, services: Services
-) -> None:
+def test_a_user_has_no_more_connections_than_the_limit(server: Server, services: Services) -> None:
     with ExitStack() as stack:
         held = [
             stack.enter_context(socket.create_connection(("127.0.0.1", services.settings.port), 10))
@@ -245,7 +243,7 @@ if ME == 0:  # only root can be somebody else
 
     @over_rows("way", WAYS)
     @over_rows("path", ["/", "/static/wizard.css", "/callback?state=x", "/browser-link/x"])
-    def test_another_users_program_is_answered_nothing(
+    def test_the_program_of_another_user_gets_no_answer(
         server: Server, services: Services, path: str, way: str
     ) -> None:
         said = ask(NOBODY, services, path, way=way)
@@ -253,7 +251,7 @@ if ME == 0:  # only root can be somebody else
         assert "belongs to another user" in said
 
     @pytest.mark.parametrize("way", WAYS)
-    def test_another_user_who_caught_the_sessions_cookie_reads_and_changes_nothing(
+    def test_another_user_with_the_session_cookie_reads_and_changes_nothing(
         server: Server, services: Services, way: str
     ) -> None:
         cookie = browse(services, launch(server, services))[1]
@@ -264,7 +262,9 @@ if ME == 0:  # only root can be somebody else
         assert ask(ME, services, "/status", f"Cookie: {cookie}", way=way).startswith("200")
 
     @pytest.mark.parametrize("way", WAYS)
-    def test_another_user_who_has_left_does_not_pass_for_root(services: Services, way: str) -> None:
+    def test_another_user_who_has_disconnected_is_not_mistaken_for_root(
+        services: Services, way: str
+    ) -> None:
         server = Server(services, services.settings.port)  # listens, and accepts later
         link = launch(server, services)
         subprocess.run(
@@ -280,7 +280,7 @@ if ME == 0:  # only root can be somebody else
 
     @pytest.mark.parametrize("begun", ["", "GET /callback HTTP/1.1\r\n"])
     @pytest.mark.parametrize("way", WAYS)
-    def test_another_users_connections_do_not_stop_the_callback(
+    def test_connections_of_another_user_do_not_block_the_callback(
         server: Server, services: Services, way: str, begun: str
     ) -> None:
         command = program(HOLD, NOBODY, services, way, begun)

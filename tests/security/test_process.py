@@ -15,7 +15,9 @@ print(code, resource.getrlimit(resource.RLIMIT_CORE), ctypes.CDLL(None).prctl(PR
 """
 
 
-def test_a_command_leaves_no_core_dump_and_no_neighbour_reads_its_memory(tmp_path: Path) -> None:
+def test_a_command_leaves_no_core_dump_and_no_other_process_reads_its_memory(
+    tmp_path: Path,
+) -> None:
     done = subprocess.run(
         [sys.executable, "-c", AFTER_A_COMMAND],
         env={
@@ -29,7 +31,7 @@ def test_a_command_leaves_no_core_dump_and_no_neighbour_reads_its_memory(tmp_pat
     assert done.stdout == "0 (0, 0) 0\n"
 
 
-def test_commands_that_are_started_inherit_neither_the_way_to_our_key_nor_a_secret() -> None:
+def test_started_commands_inherit_neither_the_key_path_nor_a_secret() -> None:
     secret = {"ZOHO_WIZARD_KEY_FILE": "/run/key", "ZOHO_CLIENT_SECRET": "canary"}
     settings = from_environment({"HOME": "/h", "PATH": "/bin", **secret})
     assert settings.child_environment == {"HOME": "/h", "PATH": "/bin"}

@@ -40,7 +40,7 @@ def control_characters(text: str) -> list[str]:
 
 @pytest.mark.parametrize("command", ["list", "show crm", "check crm", "client list"])
 @pytest.mark.parametrize("json", [False, True])
-def test_a_name_from_zoho_forges_no_line_and_steers_no_terminal(
+def test_a_name_from_zoho_forges_no_line_and_controls_no_terminal(
     hostile_names: Harness, shell: Shell, command: str, json: bool
 ) -> None:
     done = shell.run(*command.split(), *(["--json"] if json else []))
@@ -53,7 +53,7 @@ def test_a_name_from_zoho_forges_no_line_and_steers_no_terminal(
         assert row.count("\t") == 5
 
 
-def test_what_is_stored_of_a_foreign_name_is_one_line_of_plain_text(hostile_names: Harness) -> None:
+def test_a_foreign_name_is_stored_as_one_line_of_plain_text(hostile_names: Harness) -> None:
     grant = hostile_names.services.store.grants.get("crm")
     assert grant is not None
     assert grant.account is not None
@@ -66,7 +66,7 @@ def test_what_is_stored_of_a_foreign_name_is_one_line_of_plain_text(hostile_name
 
 @pytest.mark.parametrize("name", ["no\x1b[31mpe", "no\x9b1mpe", "no\u202epe", "no\npe"])
 @pytest.mark.parametrize("json", [False, True])
-def test_an_argument_is_not_echoed_with_what_steers_a_terminal(
+def test_an_argument_is_printed_without_terminal_control_characters(
     shell: Shell, name: str, json: bool
 ) -> None:
     done = shell.run("show", name, *(["--json"] if json else []))
@@ -74,7 +74,7 @@ def test_an_argument_is_not_echoed_with_what_steers_a_terminal(
     assert control_characters(done.stdout + done.stderr) == []
 
 
-def test_a_whole_authorization_at_debug_logs_no_secret_and_no_foreign_control_character(
+def test_a_full_authorization_at_debug_logs_no_secret_and_no_foreign_control_character(
     shell_harness: Harness, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
@@ -93,7 +93,7 @@ def test_a_whole_authorization_at_debug_logs_no_secret_and_no_foreign_control_ch
     assert [each for each in caplog.messages if control_characters(each) or "\n" in each] == []
 
 
-def test_debug_logs_a_line_a_record_whatever_a_neighbour_asks_for(shell: Shell) -> None:
+def test_debug_logs_one_line_a_record_whatever_another_user_requests(shell: Shell) -> None:
     serving = shell.start("--debug", "serve")
     serving.wait_for_stderr("/browser-link/")
     with socket.socket(socket.AF_UNIX) as wire:
@@ -106,7 +106,7 @@ def test_debug_logs_a_line_a_record_whatever_a_neighbour_asks_for(shell: Shell) 
     assert not [line for line in said.splitlines() if line.startswith("forged")]
 
 
-def test_debug_shows_no_secret_on_the_whole_way_from_consent_to_revocation(
+def test_debug_shows_no_secret_from_consent_to_revocation(
     shell: Shell, shell_harness: Harness
 ) -> None:
     grant = shell_harness.add_verified_connection()

@@ -19,7 +19,7 @@ def send_raw_request(services: Services, request: bytes) -> bytes:
 @pytest.mark.parametrize(
     "target", ["http://evil.example/", "http://evil.example/static/wizard.css"]
 )
-def test_a_target_that_names_another_host_outranks_the_right_host_header(
+def test_a_request_target_with_a_foreign_host_overrides_the_right_host_header(
     server: Server, services: Services, target: str
 ) -> None:
     host = f"Host: localhost:{services.settings.port}"
@@ -28,7 +28,7 @@ def test_a_target_that_names_another_host_outranks_the_right_host_header(
 
 
 @over_rows("name", ["X-Forwarded-Host", "Forwarded", "X-Host", "X-Original-Host"])
-def test_no_header_of_a_proxy_lends_a_foreign_name_ours(
+def test_no_proxy_header_gives_a_foreign_name_our_host(
     server: Server, services: Services, name: str
 ) -> None:
     own = f"localhost:{services.settings.port}"
@@ -39,7 +39,7 @@ def test_no_header_of_a_proxy_lends_a_foreign_name_ours(
     assert send_raw_request(services, request.encode()).startswith(b"HTTP/1.1 400")
 
 
-def test_a_body_larger_than_any_of_ours_is_refused_before_it_is_sent(
+def test_a_body_over_our_limit_is_refused_before_it_is_sent(
     server: Server, services: Services
 ) -> None:
     host = f"Host: localhost:{services.settings.port}"

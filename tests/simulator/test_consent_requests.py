@@ -21,7 +21,7 @@ def _decision(zoho: ZohoDriver, email: str, **changes: str) -> authorization_end
 
 @pytest.mark.rule("authorization-is-get-only")
 @pytest.mark.parametrize("method", ["POST"])
-def test_another_method_than_get_is_refused(zoho: ZohoDriver, method: str) -> None:
+def test_other_methods_than_get_are_refused(zoho: ZohoDriver, method: str) -> None:
     answer = requests.request(method, zoho.authorization_url(), timeout=10)
     assert answer.status_code == 400
 
@@ -59,7 +59,7 @@ def test_unknown_parameters_are_ignored(zoho: ZohoDriver) -> None:
         ({"redirect_uri": REDIRECT_URI + "/"}, "Invalid Redirect Uri"),
     ],
 )
-def test_a_wrong_request_is_a_page_and_no_redirect(
+def test_an_invalid_request_is_a_page_and_no_redirect(
     zoho: ZohoDriver, wrong: dict[str, str], title: str
 ) -> None:
     page = zoho.open_page(ANNA, zoho.authorization_url(**wrong))
@@ -80,7 +80,7 @@ def test_another_response_type_is_a_page_with_500(zoho: ZohoDriver) -> None:
 
 
 @pytest.mark.rule("reject-is-access-denied")
-def test_reject_leads_back_with_access_denied(zoho: ZohoDriver) -> None:
+def test_reject_redirects_back_with_access_denied(zoho: ZohoDriver) -> None:
     asked = AuthorizationRequest.read("eu", query_parameters(zoho.authorization_url(state="s 1")))
     url = authorization_endpoint.reject(zoho.world, asked)
     assert url == f"{REDIRECT_URI}?error=access_denied&state=s+1"
@@ -111,7 +111,9 @@ def test_only_a_choice_of_organizations_is_asked_about(zoho: ZohoDriver) -> None
 @pytest.mark.rule(
     "tokens-are-bound-to-the-organization", "revoking-one-organization-leaves-the-others"
 )
-def test_a_token_reaches_the_organization_chosen_and_dies_alone(zoho: ZohoDriver) -> None:
+def test_a_token_reaches_the_chosen_organization_and_is_revoked_separately(
+    zoho: ZohoDriver,
+) -> None:
     outlet = zoho.issue_tokens(CARLA, "20091000002")
     other_environment = zoho.issue_tokens(CARLA, "20091000003")
     refreshed = zoho.refresh(outlet["refresh_token"]).json()["access_token"]
@@ -124,7 +126,7 @@ def test_a_token_reaches_the_organization_chosen_and_dies_alone(zoho: ZohoDriver
 
 
 @pytest.mark.rule("no-account-is-no-org")
-def test_whoever_has_no_account_is_sent_back_with_no_org(zoho: ZohoDriver) -> None:
+def test_a_user_without_an_account_is_sent_back_with_no_org(zoho: ZohoDriver) -> None:
     assert isinstance(_decision(zoho, NILS), NoAccount)
     page = zoho.open_page(NILS, zoho.authorization_url()).text
     assert "Back to app" in page
@@ -132,7 +134,7 @@ def test_whoever_has_no_account_is_sent_back_with_no_org(zoho: ZohoDriver) -> No
 
 
 @pytest.mark.rule("silent-re-authorization", "silent-code-returns-no-refresh-token")
-def test_a_second_consent_is_silent_and_brings_no_refresh_token(zoho: ZohoDriver) -> None:
+def test_a_second_consent_is_silent_and_returns_no_refresh_token(zoho: ZohoDriver) -> None:
     zoho.issue_tokens()
     answer = zoho.open_page(ANNA, zoho.authorization_url(prompt=""))
     assert answer.status_code == 302
@@ -145,7 +147,7 @@ def test_a_first_consent_is_shown_even_without_prompt(zoho: ZohoDriver) -> None:
     assert "refresh_token" in zoho.issue_tokens(prompt="")
 
 
-def test_other_scopes_than_before_are_asked_about(zoho: ZohoDriver) -> None:
+def test_different_scopes_than_before_need_a_consent(zoho: ZohoDriver) -> None:
     zoho.issue_tokens()
     wider = zoho.authorization_url(prompt="", scope=SCOPE + ",ZohoCRM.users.READ")
     assert "Accept" in zoho.open_page(ANNA, wider).text

@@ -71,7 +71,7 @@ def test_the_controls_do_the_same_in_process_and_over_http(
     assert controls.settings()["code_lifetime_seconds"] == 120
 
 
-def test_impossible_wishes_are_errors_that_say_why(controls: Controls) -> None:
+def test_invalid_control_values_are_errors_with_a_reason(controls: Controls) -> None:
     with pytest.raises(LookupError, match="nobody signs in as"):
         controls.change_password("nobody@zylker.example")
     with pytest.raises(ValueError, match="there is no setting"):
@@ -82,7 +82,7 @@ def test_impossible_wishes_are_errors_that_say_why(controls: Controls) -> None:
         controls.authorize("http://x/?client_id=1&response_type=code", ANNA)
 
 
-def test_what_stands_in_the_way_of_a_sign_in_is_laid_out_from_outside(controls: Controls) -> None:
+def test_obstacles_to_signing_in_are_added_through_the_controls(controls: Controls) -> None:
     controls.add_user(
         "pia@zylker.example",
         location="eu",
@@ -111,7 +111,7 @@ def test_the_state_shows_no_secret(zoho: ZohoDriver) -> None:
     assert not [each for each in secrets if each in shown]
 
 
-def test_the_controls_refuse_other_names_and_other_origins(zoho: ZohoDriver) -> None:
+def test_the_controls_refuse_other_host_names_and_other_origins(zoho: ZohoDriver) -> None:
     address = f"{zoho.url}/_simulator/controls/now"
     rebound = requests.get(address, headers={"Host": "evil.example"}, timeout=10)
     foreign = requests.post(address, json={}, headers={"Origin": "http://localhost:1"}, timeout=10)
@@ -121,7 +121,7 @@ def test_the_controls_refuse_other_names_and_other_origins(zoho: ZohoDriver) -> 
     assert requests.get(f"{zoho.url}/_simulator/controls/reset", timeout=10).status_code == 404
 
 
-def test_a_file_tells_the_time_to_other_processes(tmp_path: Path) -> None:
+def test_a_file_gives_the_time_to_other_processes(tmp_path: Path) -> None:
     mirror = tmp_path / "clock"
     here, there = Clock(mirror), FileClock(mirror)
     here.advance(timedelta(days=1))
@@ -137,7 +137,7 @@ def test_the_date_header_follows_the_clock(zoho: ZohoDriver) -> None:
     assert abs(date - zoho.controls.now()) < timedelta(seconds=5)
 
 
-def test_a_skewed_answer_dates_wrongly_and_its_token_dies_sooner(zoho: ZohoDriver) -> None:
+def test_a_skewed_response_has_a_wrong_date_and_its_token_expires_sooner(zoho: ZohoDriver) -> None:
     body = zoho.issue_tokens()
     zoho.controls.inject_fault("clock-skew", endpoint="oauth/v2/token", seconds=3000)
     answer = zoho.refresh(body["refresh_token"])
@@ -165,7 +165,7 @@ def test_a_skewed_answer_dates_wrongly_and_its_token_dies_sooner(zoho: ZohoDrive
         ("slow", 200, "invalid_code"),
     ],
 )
-def test_a_fault_strikes_once_where_it_was_aimed(
+def test_a_fault_occurs_once_and_only_where_it_was_set(
     zoho: ZohoDriver, kind: str, status: int, part: str
 ) -> None:
     zoho.controls.inject_fault(kind, location="eu", endpoint="oauth/v2/token", seconds=0.01)
@@ -180,12 +180,12 @@ def test_a_fault_strikes_once_where_it_was_aimed(
     assert zoho.refresh("x").json() == {"error": "invalid_code"}
 
 
-def test_a_fault_can_ask_to_be_left_alone(zoho: ZohoDriver) -> None:
+def test_a_fault_can_include_retry_after(zoho: ZohoDriver) -> None:
     zoho.controls.inject_fault("data-center-down", endpoint="oauth/v2/token", retry_after="120")
     assert zoho.refresh("x").headers["Retry-After"] == "120"
 
 
-def test_an_answer_can_be_lost_after_the_code_was_burnt(zoho: ZohoDriver) -> None:
+def test_a_response_can_be_lost_after_the_code_was_used(zoho: ZohoDriver) -> None:
     code = zoho.authorization_code()
     zoho.controls.inject_fault("connection-closed", endpoint="oauth/v2/token", processed=True)
     with pytest.raises(requests.exceptions.ChunkedEncodingError):
@@ -194,20 +194,20 @@ def test_an_answer_can_be_lost_after_the_code_was_burnt(zoho: ZohoDriver) -> Non
     assert zoho.controls.state()["active_refresh_tokens"] == 1
 
 
-def test_a_dripping_answer_comes_byte_by_byte(zoho: ZohoDriver) -> None:
+def test_a_slow_response_comes_byte_by_byte(zoho: ZohoDriver) -> None:
     zoho.controls.inject_fault("byte-by-byte", endpoint="serverinfo", seconds=60, processed=True)
     with requests.get(zoho.url_for("/oauth/serverinfo"), stream=True, timeout=10) as answer:
         assert next(answer.iter_content(1)) == b"{"
 
 
-def test_faults_can_be_counted_and_taken_back(zoho: ZohoDriver) -> None:
+def test_faults_can_be_counted_and_removed(zoho: ZohoDriver) -> None:
     zoho.controls.inject_fault("data-center-down", times=3)
     assert zoho.refresh("x").status_code == 503
     zoho.controls.clear_faults()
     assert zoho.refresh("x").status_code == 200
 
 
-def test_the_journal_names_what_was_asked_and_holds_no_secret(zoho: ZohoDriver) -> None:
+def test_the_journal_names_the_requests_and_contains_no_secret(zoho: ZohoDriver) -> None:
     code = zoho.authorization_code()
     body = zoho.exchange(code, code_verifier="v" * 43).json()
     zoho.exchange(code, client_id=zoho.credentials["client_secret"])
@@ -236,7 +236,7 @@ def test_the_journal_names_what_was_asked_and_holds_no_secret(zoho: ZohoDriver) 
     assert entries[3]["headers"]["Origin"] == "http://localhost:1"
 
 
-def test_the_same_seed_makes_the_same_ids(zoho: ZohoDriver) -> None:
+def test_the_same_seed_creates_the_same_ids(zoho: ZohoDriver) -> None:
     zoho.controls.reset(7)
     one = zoho.controls.register_client(ANNA, [])
     zoho.controls.reset(7)
@@ -245,7 +245,7 @@ def test_the_same_seed_makes_the_same_ids(zoho: ZohoDriver) -> None:
     assert zoho.controls.register_client(ANNA, []) != one
 
 
-def test_a_saved_world_goes_on_where_it_stood(zoho: ZohoDriver) -> None:
+def test_a_saved_simulator_continues_where_it_stopped(zoho: ZohoDriver) -> None:
     body = zoho.issue_tokens()
     zoho.controls.change_settings(token_request_limit=3)
     zoho.controls.advance(60)
@@ -262,12 +262,12 @@ def test_a_saved_world_goes_on_where_it_stood(zoho: ZohoDriver) -> None:
         assert later.controls.settings()["token_request_limit"] == 3
 
 
-def test_a_saved_world_of_another_format_is_refused() -> None:
+def test_a_saved_simulator_of_a_different_format_is_refused() -> None:
     with pytest.raises(ValueError, match="format 99"):
         World().load({"format": 99})
 
 
-def test_people_are_shown_with_password_and_present_one_time_code(zoho: ZohoDriver) -> None:
+def test_users_are_listed_with_password_and_current_one_time_code(zoho: ZohoDriver) -> None:
     dora = next(each for each in zoho.controls.users() if each["email"] == DORA)
     user = zoho.world.users.get(DORA)
     assert user.check_password(dora["password"])
@@ -278,14 +278,14 @@ def test_people_are_shown_with_password_and_present_one_time_code(zoho: ZohoDriv
     assert dora["password"] not in repr(user)
 
 
-def test_two_simulators_stand_side_by_side() -> None:
+def test_two_simulators_run_next_to_each_other() -> None:
     with Simulator() as one, Simulator() as other:
         assert one.url != other.url
         one.controls.register_client(ANNA, [])
         assert other.controls.state()["clients"] == []
 
 
-def test_a_storm_of_refreshes_is_counted_exactly(zoho: ZohoDriver) -> None:
+def test_many_concurrent_refreshes_are_counted_exactly(zoho: ZohoDriver) -> None:
     refresh_token = zoho.issue_tokens()["refresh_token"]
     with ThreadPoolExecutor(16) as storm:
         answers = list(storm.map(lambda _: zoho.refresh(refresh_token).status_code, range(40)))
@@ -297,7 +297,7 @@ def test_a_port_in_use_is_an_error_at_once(zoho: ZohoDriver) -> None:
         Simulator(port=int(zoho.url.rpartition(":")[2]))
 
 
-def test_an_answer_that_was_held_back_does_not_stand_in_a_journal_cleared_meanwhile() -> None:
+def test_a_delayed_response_is_not_in_a_journal_cleared_meanwhile() -> None:
     with Simulator() as simulator:
         simulator.controls.inject_fault("slow", endpoint="serverinfo", seconds=60)
         address = f"{simulator.url}/eu/accounts/oauth/serverinfo"
@@ -313,7 +313,7 @@ def test_an_answer_that_was_held_back_does_not_stand_in_a_journal_cleared_meanwh
         assert [list(each["parameters"]) for each in simulator.controls.journal()] == [["late"]]
 
 
-def test_slow_answers_do_not_hold_up_others_nor_the_end() -> None:
+def test_slow_responses_delay_neither_others_nor_the_shutdown() -> None:
     with Simulator() as simulator:
         simulator.controls.inject_fault("slow", endpoint="serverinfo", seconds=60)
         address = f"{simulator.url}/eu/accounts/oauth/serverinfo"

@@ -7,7 +7,7 @@ from support.zoho_driver import ANNA, BOB, MEI, REDIRECT_URI, ZohoDriver, query_
 
 @pytest.mark.rule("serverinfo-names-accounts-servers", "serverinfo-omits-china")
 @pytest.mark.parametrize("asked", ["us", "eu"])
-def test_serverinfo_names_every_accounts_server_but_chinas(zoho: ZohoDriver, asked: str) -> None:
+def test_serverinfo_names_every_accounts_server_except_china(zoho: ZohoDriver, asked: str) -> None:
     body = requests.get(zoho.url_for("/oauth/serverinfo", asked), timeout=10).json()
     assert body["result"] == "success"
     assert set(body["locations"]) == {"us", "eu", "in", "au", "jp", "ca", "sa", "uk", "ae", "sg"}
@@ -83,7 +83,7 @@ def test_the_secret_of_another_data_center_is_refused(zoho: ZohoDriver, word: st
 
 
 @pytest.mark.rule("code-of-another-data-center", "refresh-token-of-another-data-center")
-def test_codes_and_refresh_tokens_are_good_where_they_were_issued(zoho: ZohoDriver) -> None:
+def test_codes_and_refresh_tokens_work_where_they_were_issued(zoho: ZohoDriver) -> None:
     zoho.controls.enable_data_center(zoho.client_id, "in", same_credentials=True)
     code, refresh_token = zoho.authorization_code(), zoho.issue_tokens()["refresh_token"]
     assert zoho.exchange(code, location="in").json() == {"error": "invalid_code"}
@@ -92,14 +92,14 @@ def test_codes_and_refresh_tokens_are_good_where_they_were_issued(zoho: ZohoDriv
 
 
 @pytest.mark.rule("api-of-another-data-center")
-def test_a_token_is_invalid_at_another_data_centers_api(zoho: ZohoDriver) -> None:
+def test_a_token_is_invalid_at_the_api_of_another_data_center(zoho: ZohoDriver) -> None:
     token = zoho.issue_tokens()["access_token"]
     answer = zoho.call_api(token, location="us")
     assert (answer.status_code, answer.json()["code"]) == (401, "INVALID_TOKEN")
 
 
 @pytest.mark.rule("china-shares-no-clients")
-def test_china_and_the_rest_share_no_clients(zoho: ZohoDriver) -> None:
+def test_china_and_the_other_data_centers_share_no_clients(zoho: ZohoDriver) -> None:
     with pytest.raises(ValueError, match="cannot be shared"):
         zoho.controls.enable_data_center(zoho.client_id, "cn")
     chinese = zoho.controls.register_client(MEI, [REDIRECT_URI])
@@ -115,7 +115,9 @@ def test_a_self_client_cannot_be_enabled_elsewhere(zoho: ZohoDriver) -> None:
 
 
 @pytest.mark.rule("consent-moves-to-the-home-data-center")
-def test_signing_in_from_elsewhere_moves_to_the_home_accounts_server(zoho: ZohoDriver) -> None:
+def test_signing_in_elsewhere_redirects_to_the_accounts_server_of_the_account(
+    zoho: ZohoDriver,
+) -> None:
     zoho.controls.enable_data_center(zoho.client_id, "in", same_credentials=True)
     with requests.Session() as browser:
         page = browser.get(zoho.authorization_url(), timeout=10)
@@ -131,7 +133,7 @@ def test_signing_in_from_elsewhere_moves_to_the_home_accounts_server(zoho: ZohoD
         assert query_parameters(page)["serviceurl"].startswith("/in/accounts/oauth/v2/auth?")
 
 
-def test_switching_a_data_center_off_makes_the_client_unknown_there(zoho: ZohoDriver) -> None:
+def test_disabling_a_data_center_makes_the_client_unknown_there(zoho: ZohoDriver) -> None:
     zoho.controls.enable_data_center(zoho.client_id, "in", same_credentials=True)
     zoho.world.clients.disable_data_center(zoho.client_id, "in")
     assert zoho.refresh("x", location="in").json() == {"error": "invalid_client"}

@@ -26,7 +26,7 @@ def test_user_info_says_who_consented(zoho: ZohoDriver, scope: str) -> None:
 
 
 @pytest.mark.rule("user-info-errors")
-def test_user_info_refuses_dead_tokens_and_other_scopes(zoho: ZohoDriver) -> None:
+def test_user_info_refuses_revoked_tokens_and_other_scopes(zoho: ZohoDriver) -> None:
     other = zoho.issue_tokens(scope="ZohoCRM.org.READ")["access_token"]
     said = []
     for token in ("", "1000.dead", other):
@@ -37,7 +37,7 @@ def test_user_info_refuses_dead_tokens_and_other_scopes(zoho: ZohoDriver) -> Non
 
 
 @pytest.mark.rule("openid-userinfo")
-def test_userinfo_tells_the_address_only_to_the_scope_email(zoho: ZohoDriver) -> None:
+def test_userinfo_returns_the_email_address_only_with_the_scope_email(zoho: ZohoDriver) -> None:
     profile = zoho.issue_tokens(scope="openid profile")["access_token"]
     assert set(_get(zoho, "/oauth/v2/userinfo", profile).json()) == {
         "sub",

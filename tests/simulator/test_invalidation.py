@@ -20,7 +20,7 @@ def _revoke_as_client(zoho: ZohoDriver, token: str, **changes: str) -> requests.
 
 
 @pytest.mark.rule("revoke-without-client", "revoke-includes-access-tokens")
-def test_whoever_has_a_refresh_token_can_revoke_it_and_its_access_tokens(zoho: ZohoDriver) -> None:
+def test_a_refresh_token_is_enough_to_revoke_it_and_its_access_tokens(zoho: ZohoDriver) -> None:
     body = zoho.issue_tokens()
     answer = _revoke(zoho, body["refresh_token"])
     assert (answer.status_code, answer.json()) == (200, {"status": "success"})
@@ -28,13 +28,13 @@ def test_whoever_has_a_refresh_token_can_revoke_it_and_its_access_tokens(zoho: Z
     assert not zoho.is_accepted(body["access_token"])
 
 
-def test_the_token_to_revoke_may_stand_in_the_query(zoho: ZohoDriver) -> None:
+def test_the_token_to_revoke_may_be_in_the_query(zoho: ZohoDriver) -> None:
     address = zoho.url_for("/oauth/v2/token/revoke")
     token = zoho.issue_tokens()["refresh_token"]
     assert requests.post(address, params={"token": token}, timeout=10).status_code == 200
 
 
-def test_revoking_an_access_token_leaves_the_refresh_token(zoho: ZohoDriver) -> None:
+def test_revoking_an_access_token_keeps_the_refresh_token(zoho: ZohoDriver) -> None:
     body = zoho.issue_tokens()
     assert _revoke(zoho, body["access_token"]).status_code == 200
     assert not zoho.is_accepted(body["access_token"])
@@ -42,7 +42,7 @@ def test_revoking_an_access_token_leaves_the_refresh_token(zoho: ZohoDriver) -> 
 
 
 @pytest.mark.rule("revoke-of-a-bad-token")
-def test_revoking_a_token_that_is_not_alive_is_400_and_html(zoho: ZohoDriver) -> None:
+def test_revoking_an_invalid_token_is_400_and_html(zoho: ZohoDriver) -> None:
     token = zoho.issue_tokens()["refresh_token"]
     _revoke(zoho, token)
     for answer in (_revoke(zoho, token), _revoke(zoho, "1000.fake"), _revoke(zoho, "")):
@@ -68,7 +68,7 @@ def test_the_client_revokes_its_tokens_by_basic_authorization(zoho: ZohoDriver) 
 
 
 @pytest.mark.rule("revoke-rejects-mismatched-tokens")
-def test_the_newer_revocation_refuses_what_does_not_fit(zoho: ZohoDriver) -> None:
+def test_the_newer_revocation_refuses_a_mismatch(zoho: ZohoDriver) -> None:
     body = zoho.issue_tokens()
     other = zoho.controls.register_client(ANNA, [REDIRECT_URI])
     theirs = {"client_id": other["client_id"], "client_secret": other["secrets"]["eu"]}
@@ -94,7 +94,7 @@ def test_a_removed_app_loses_its_tokens_and_its_consent(zoho: ZohoDriver) -> Non
 
 
 @pytest.mark.rule("password-change-keeps-tokens")
-def test_a_password_change_as_such_keeps_all_tokens(zoho: ZohoDriver) -> None:
+def test_a_password_change_without_the_option_keeps_all_tokens(zoho: ZohoDriver) -> None:
     body = zoho.issue_tokens()
     zoho.controls.change_password(ANNA, "another made-up one", remove_tokens=False)
     assert zoho.is_accepted(body["access_token"])
@@ -102,7 +102,9 @@ def test_a_password_change_as_such_keeps_all_tokens(zoho: ZohoDriver) -> None:
 
 
 @pytest.mark.rule("password-change-can-remove-tokens")
-def test_a_password_change_with_the_box_kills_all_tokens_of_all_clients(zoho: ZohoDriver) -> None:
+def test_a_password_change_with_the_option_revokes_all_tokens_of_all_clients(
+    zoho: ZohoDriver,
+) -> None:
     body, open_code = zoho.issue_tokens(), zoho.authorization_code()
     zoho.controls.change_password(ANNA)
     assert zoho.refresh(body["refresh_token"]).json() == INVALID_CODE
@@ -114,7 +116,7 @@ def test_a_password_change_with_the_box_kills_all_tokens_of_all_clients(zoho: Zo
 @pytest.mark.rule("forgotten-password-keeps-tokens", "administrators-reset-keeps-tokens")
 @pytest.mark.parametrize("event", ["forgot_password", "reset_password"])
 @pytest.mark.parametrize("ticked", [False, True])
-def test_a_password_that_is_replaced_ends_tokens_only_with_the_box(
+def test_a_password_reset_revokes_tokens_only_with_the_option(
     zoho: ZohoDriver, event: str, ticked: bool
 ) -> None:
     body = zoho.issue_tokens()
@@ -124,7 +126,7 @@ def test_a_password_that_is_replaced_ends_tokens_only_with_the_box(
 
 
 @pytest.mark.rule("account-moved")
-def test_an_account_that_moved_is_at_home_elsewhere_and_left_its_tokens_dead(
+def test_a_moved_account_is_in_another_data_center_and_its_tokens_are_revoked(
     zoho: ZohoDriver,
 ) -> None:
     zoho.controls.enable_data_center(zoho.client_id, "in", same_credentials=True)
@@ -138,7 +140,7 @@ def test_an_account_that_moved_is_at_home_elsewhere_and_left_its_tokens_dead(
 
 
 @pytest.mark.rule("deactivated-user")
-def test_tokens_of_a_deactivated_person_rest(zoho: ZohoDriver) -> None:
+def test_tokens_of_a_deactivated_user_are_suspended(zoho: ZohoDriver) -> None:
     body = zoho.issue_tokens()
     zoho.controls.deactivate_user(ANNA)
     assert zoho.refresh(body["refresh_token"]).json() == INVALID_CODE
@@ -163,7 +165,7 @@ def test_the_old_secret_is_refused_and_the_new_one_refreshes(zoho: ZohoDriver) -
     assert "access_token" in zoho.refresh(refresh_token, client_secret=fresh).json()
 
 
-def test_an_evicted_refresh_token_takes_its_access_tokens_along(zoho: ZohoDriver) -> None:
+def test_an_evicted_refresh_token_revokes_its_access_tokens(zoho: ZohoDriver) -> None:
     body = zoho.issue_tokens()
     zoho.controls.evict_refresh_token(ANNA, zoho.client_id)
     assert zoho.refresh(body["refresh_token"]).json() == INVALID_CODE
@@ -172,7 +174,7 @@ def test_an_evicted_refresh_token_takes_its_access_tokens_along(zoho: ZohoDriver
         zoho.controls.evict_refresh_token(ANNA, zoho.client_id)
 
 
-def test_a_silent_code_after_a_revoked_token_still_brings_none(zoho: ZohoDriver) -> None:
+def test_a_silent_code_after_a_revoked_token_still_returns_none(zoho: ZohoDriver) -> None:
     _revoke(zoho, zoho.issue_tokens()["refresh_token"])
     answer = zoho.open_page(ANNA, zoho.authorization_url(prompt=""))
     code = query_parameters(answer.headers["Location"])["code"]

@@ -65,7 +65,7 @@ def test_the_official_sdk_reads_organization_user_and_a_lead(
     ]
 
 
-def test_the_official_sdk_names_zohos_word_for_a_dead_refresh_token(
+def test_the_official_sdk_shows_the_error_code_for_a_revoked_refresh_token(
     zoho: ZohoDriver, tmp_path: Path
 ) -> None:
     refresh_token = zoho.issue_tokens()["refresh_token"]

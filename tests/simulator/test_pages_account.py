@@ -52,7 +52,7 @@ def test_a_plain_password_change_keeps_refresh_tokens(
     assert token.invalidation_reason is None
 
 
-def test_the_box_for_api_tokens_kills_them(
+def test_the_option_for_api_tokens_revokes_them(
     security: SecurityPage, zoho_simulator: Simulator, token: RefreshToken
 ) -> None:
     security.change_password(current_password(zoho_simulator), NEW_PASSWORD)
@@ -61,7 +61,7 @@ def test_the_box_for_api_tokens_kills_them(
     assert token.invalidation_reason == "password changed"
 
 
-def test_the_new_password_holds_even_when_the_question_is_left_open(
+def test_the_new_password_is_valid_even_if_the_question_is_left_open(
     security: SecurityPage, zoho_simulator: Simulator, token: RefreshToken
 ) -> None:
     security.change_password(current_password(zoho_simulator), NEW_PASSWORD)
@@ -90,7 +90,7 @@ def test_ending_sessions_signs_out_the_other_browsers_only(
         ("", NEW_PASSWORD, "something-else", "The two new passwords differ."),
     ],
 )
-def test_a_password_that_cannot_be_taken_changes_nothing(
+def test_an_invalid_password_changes_nothing(
     security: SecurityPage,
     zoho_simulator: Simulator,
     current: str,

@@ -121,7 +121,7 @@ def _after_sign_in_pages(person: SimulatedUser, simulator: Simulator) -> Iterato
 
 
 @pytest.mark.parametrize("look", APPEARANCES, ids=["light and wide", "dark and narrow"])
-def test_no_page_shuts_anybody_out_scrolls_sideways_or_forgets_to_say_that_it_is_made_up(
+def test_every_page_is_accessible_fits_its_width_and_says_that_it_is_simulated(
     zoho_simulator: Simulator, new_context: Callable[..., BrowserContext], look: dict[str, Any]
 ) -> None:
     page = new_context(**look).new_page()
@@ -132,7 +132,7 @@ def test_no_page_shuts_anybody_out_scrolls_sideways_or_forgets_to_say_that_it_is
     assert {stop: wrong for stop, wrong in found.items() if wrong} == {}
 
 
-def test_no_page_asks_anything_of_anybody_else_or_breaks_its_own_rules(
+def test_no_page_loads_anything_from_elsewhere_or_violates_its_own_policy(
     zoho_simulator: Simulator, person: SimulatedUser
 ) -> None:
     asked: list[str] = []

@@ -56,7 +56,7 @@ def expect_heading(consent: ConsentPage, name: str) -> None:
     expect(consent.page.get_by_role("heading", name=name, exact=True)).to_be_visible()
 
 
-def test_consent_names_the_person_the_client_and_the_scopes_in_words(program: OAuthProgram) -> None:
+def test_consent_names_the_user_the_client_and_the_scopes_in_words(program: OAuthProgram) -> None:
     consent = program.open_authorization_page(ANNA)
     expect_heading(consent, "Lead reader")
     expect_heading(consent, "CRM")
@@ -66,7 +66,7 @@ def test_consent_names_the_person_the_client_and_the_scopes_in_words(program: OA
     expect(consent.page.get_by_text(ANNA)).to_be_visible()
 
 
-def test_accept_leads_back_with_code_location_accounts_server_and_state(
+def test_accept_redirects_back_with_code_location_accounts_server_and_state(
     program: OAuthProgram,
 ) -> None:
     program.open_authorization_page(ANNA).accept()
@@ -84,7 +84,7 @@ def test_the_callback_is_a_cross_site_navigation(program: OAuthProgram) -> None:
     assert program.callback.headers[-1]["Sec-Fetch-Site"] == "cross-site"
 
 
-def test_reject_leads_back_with_access_denied(program: OAuthProgram) -> None:
+def test_reject_redirects_back_with_access_denied(program: OAuthProgram) -> None:
     program.open_authorization_page(ANNA).reject()
     assert program.callback.latest_parameters == {"error": "access_denied", "state": "opaque"}
 
@@ -102,7 +102,7 @@ def test_a_choice_of_organizations_binds_the_token_to_the_chosen_one(program: OA
     assert code.permission.organizations == {"crm": "20091000003"}
 
 
-def test_without_an_account_in_the_product_there_is_only_the_way_back(
+def test_without_an_account_in_the_product_the_only_button_leads_back(
     program: OAuthProgram,
 ) -> None:
     consent = program.open_authorization_page(NILS)
@@ -122,7 +122,7 @@ def test_without_an_account_in_the_product_there_is_only_the_way_back(
         ({"redirect_uri": "http://localhost:1/callback"}, "Invalid Redirect Uri"),
     ],
 )
-def test_an_error_in_the_request_is_a_page_and_never_comes_back(
+def test_an_error_in_the_request_is_a_page_and_never_redirects(
     program: OAuthProgram, changes: dict[str, str], title: str
 ) -> None:
     consent = program.open_authorization_page(ANNA, **changes)
@@ -131,11 +131,11 @@ def test_an_error_in_the_request_is_a_page_and_never_comes_back(
     assert program.callback.queries == []
 
 
-def test_an_account_elsewhere_meets_a_client_that_is_not_known_there(program: OAuthProgram) -> None:
+def test_an_account_elsewhere_sees_that_the_client_is_unknown_there(program: OAuthProgram) -> None:
     expect_heading(program.open_authorization_page(BOB), "Invalid Client")
 
 
-def test_an_account_elsewhere_consents_there_once_the_client_is_switched_on(
+def test_an_account_elsewhere_consents_there_once_the_client_is_enabled(
     program: OAuthProgram,
 ) -> None:
     program.simulator.controls.enable_data_center(program.client_id, "in")
@@ -147,7 +147,7 @@ def test_an_account_elsewhere_consents_there_once_the_client_is_switched_on(
     )
 
 
-def test_who_consented_before_is_not_asked_again_without_prompt(program: OAuthProgram) -> None:
+def test_a_repeated_consent_is_skipped_without_prompt(program: OAuthProgram) -> None:
     program.open_authorization_page(ANNA).accept()
     program.open_authorization_page(prompt="")
     assert len(program.callback.queries) == 2
@@ -155,14 +155,14 @@ def test_who_consented_before_is_not_asked_again_without_prompt(program: OAuthPr
     assert not code.issues_refresh_token
 
 
-def test_more_scopes_than_before_are_asked_for_even_without_prompt(program: OAuthProgram) -> None:
+def test_more_scopes_than_before_need_a_consent_even_without_prompt(program: OAuthProgram) -> None:
     program.open_authorization_page(ANNA).accept()
     expect(
         program.open_authorization_page(prompt="", scope="ZohoCRM.org.READ").accept_button
     ).to_be_visible()
 
 
-def test_back_from_the_callback_shows_the_consent_again_and_it_still_works(
+def test_going_back_from_the_callback_shows_the_consent_again_and_it_still_works(
     program: OAuthProgram,
 ) -> None:
     consent = program.open_authorization_page(ANNA)
@@ -179,7 +179,7 @@ def test_the_eleventh_code_in_ten_minutes_is_refused(program: OAuthProgram) -> N
     assert program.callback.latest_parameters["error"] == "access_denied"
 
 
-def test_by_setting_the_request_limit_is_a_page(program: OAuthProgram) -> None:
+def test_with_the_setting_the_request_limit_is_a_page(program: OAuthProgram) -> None:
     program.simulator.controls.change_settings(code_limit=0, code_limit_response="page")
     consent = program.open_authorization_page(ANNA)
     program.person.click(consent.accept_button)
@@ -187,7 +187,7 @@ def test_by_setting_the_request_limit_is_a_page(program: OAuthProgram) -> None:
     assert program.callback.queries == []
 
 
-def test_a_session_that_ended_meanwhile_says_so_and_accepts_nothing(program: OAuthProgram) -> None:
+def test_an_expired_session_says_so_and_accepts_nothing(program: OAuthProgram) -> None:
     consent = program.open_authorization_page(ANNA)
     program.simulator.world.sessions.by_id.clear()
     program.person.click(consent.accept_button)

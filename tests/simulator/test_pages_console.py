@@ -54,7 +54,9 @@ def test_a_client_is_registered_from_get_started(
 
 
 @pytest.mark.rule("console-labels-may-change")
-def test_the_console_may_wear_other_words(console: ConsolePage, zoho_simulator: Simulator) -> None:
+def test_the_console_may_use_different_labels(
+    console: ConsolePage, zoho_simulator: Simulator
+) -> None:
     zoho_simulator.controls.change_settings(console_labels="form")
     console.open_new_client_form()
     expect(console.page.get_by_label("Title", exact=True)).to_be_visible()
@@ -72,7 +74,7 @@ def test_the_deep_link_to_a_new_client_survives_signing_in(
     expect(console.client_name).to_be_visible()
 
 
-def test_the_second_client_begins_with_add_client(console: ConsolePage) -> None:
+def test_the_second_client_starts_with_add_client(console: ConsolePage) -> None:
     console.open_new_client_form()
     register(console)
     console.user.click(console.page.get_by_role("link", name="Applications"))
@@ -94,7 +96,7 @@ def test_a_name_with_special_characters_is_refused(
 @pytest.mark.parametrize(
     "uri", ["", "localhost:8723/callback", "/callback", "http://127.0.0.1:8723/callback", "ftp://x"]
 )
-def test_a_redirect_uri_that_is_no_full_url_is_refused(
+def test_a_redirect_uri_that_is_not_a_full_url_is_refused(
     console: ConsolePage, zoho_simulator: Simulator, uri: str
 ) -> None:
     console.open_new_client_form()
@@ -113,7 +115,7 @@ def test_redirect_uris_can_be_updated(console: ConsolePage, zoho_simulator: Simu
     assert only_client(zoho_simulator).redirect_uris[1] == "https://zylker.example/back"
 
 
-def test_a_data_center_switched_on_has_a_secret_of_its_own(
+def test_an_enabled_data_center_has_a_secret_of_its_own(
     console: ConsolePage, zoho_simulator: Simulator
 ) -> None:
     console.open_new_client_form()
@@ -126,7 +128,7 @@ def test_a_data_center_switched_on_has_a_secret_of_its_own(
     assert secrets["in"] != secrets["eu"]
 
 
-def test_a_data_center_switched_off_again_does_not_know_the_client(
+def test_a_disabled_data_center_does_not_know_the_client(
     console: ConsolePage, zoho_simulator: Simulator
 ) -> None:
     console.open_new_client_form()
@@ -178,7 +180,9 @@ def test_a_deleted_client_is_gone(console: ConsolePage, zoho_simulator: Simulato
     assert list(zoho_simulator.world.clients) == []
 
 
-def test_nobody_sees_anothers_client(person: SimulatedUser, zoho_simulator: Simulator) -> None:
+def test_no_user_sees_the_clients_of_another(
+    person: SimulatedUser, zoho_simulator: Simulator
+) -> None:
     client = zoho_simulator.controls.register_client(CARLA, [REDIRECT_URI])
     open_console(person, zoho_simulator, ANNA)
     answer = person.page.request.get(
@@ -188,7 +192,7 @@ def test_nobody_sees_anothers_client(person: SimulatedUser, zoho_simulator: Simu
     assert client["secrets"]["eu"] not in answer.text()
 
 
-def test_a_self_client_generates_a_code_that_lives_as_long_as_chosen(
+def test_a_self_client_generates_a_code_with_the_chosen_lifetime(
     console: ConsolePage, zoho_simulator: Simulator
 ) -> None:
     console.open_new_client_form("Self Client")
@@ -202,9 +206,7 @@ def test_a_self_client_generates_a_code_that_lives_as_long_as_chosen(
     assert code.permission.organizations == {"crm": "20090000001"}
 
 
-def test_there_is_one_self_client_an_account(
-    console: ConsolePage, zoho_simulator: Simulator
-) -> None:
+def test_an_account_has_one_self_client(console: ConsolePage, zoho_simulator: Simulator) -> None:
     console.open_new_client_form("Self Client")
     console.create()
     console.user.click(console.page.get_by_role("link", name="Applications"))
@@ -213,7 +215,7 @@ def test_there_is_one_self_client_an_account(
     assert only_client(zoho_simulator).kind == "self-client"
 
 
-def test_a_self_client_asks_for_the_portal_where_there_is_a_choice(
+def test_a_self_client_asks_for_the_portal_if_there_is_a_choice(
     person: SimulatedUser, zoho_simulator: Simulator
 ) -> None:
     console = open_console(person, zoho_simulator, CARLA)

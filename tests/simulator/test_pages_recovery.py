@@ -22,7 +22,7 @@ def token(zoho_simulator: Simulator) -> RefreshToken:
 
 
 @pytest.mark.rule("forgotten-password-keeps-tokens")
-def test_a_forgotten_password_is_replaced_and_ends_tokens_only_where_that_is_ticked(
+def test_a_password_reset_revokes_tokens_only_with_the_option(
     person: SimulatedUser, zoho_simulator: Simulator, token: RefreshToken
 ) -> None:
     sign_in, recovery = SignInPage(person), RecoveryPages(person)
@@ -44,7 +44,7 @@ def test_a_forgotten_password_is_replaced_and_ends_tokens_only_where_that_is_tic
 
 
 @pytest.mark.rule("temporary-password-works-once")
-def test_an_administrators_password_is_good_for_one_sign_in(
+def test_an_administrator_password_works_for_one_sign_in(
     person: SimulatedUser, zoho_simulator: Simulator
 ) -> None:
     sign_in, recovery = SignInPage(person), RecoveryPages(person)
@@ -59,7 +59,7 @@ def test_an_administrators_password_is_good_for_one_sign_in(
     expect(person.page.get_by_role("heading", name="Change password")).to_be_visible()
 
 
-def test_no_step_of_a_recovery_can_be_reached_without_the_one_before(
+def test_no_recovery_step_can_be_reached_without_the_previous_one(
     person: SimulatedUser, zoho_simulator: Simulator
 ) -> None:
     person.go(f"{zoho_simulator.url}/eu/accounts/password/new")

@@ -23,7 +23,7 @@ def password_of(simulator: Simulator, login_id: str) -> str:
     return simulator.world.users.get(login_id).password
 
 
-def test_a_login_id_and_its_password_lead_to_the_account(
+def test_a_login_id_and_its_password_open_the_account(
     sign_in: SignInPage, zoho_simulator: Simulator
 ) -> None:
     sign_in.sign_in(ANNA, password_of(zoho_simulator, ANNA))
@@ -80,7 +80,7 @@ def test_a_deactivated_account_cannot_sign_in(
     expect(sign_in.error).to_contain_text("deactivated")
 
 
-def test_an_account_of_another_data_center_moves_the_browser_there(
+def test_an_account_of_another_data_center_redirects_the_browser_there(
     sign_in: SignInPage, zoho_simulator: Simulator
 ) -> None:
     sign_in.enter_login_id(BOB)
@@ -90,7 +90,7 @@ def test_an_account_of_another_data_center_moves_the_browser_there(
     sign_in.page.wait_for_url("**/in/accounts/home")
 
 
-def test_china_knows_nobody_from_elsewhere(
+def test_china_knows_no_account_from_elsewhere(
     person: SimulatedUser, zoho_simulator: Simulator
 ) -> None:
     person.go(f"{zoho_simulator.url}/cn/accounts/signin")
@@ -114,7 +114,7 @@ def test_a_second_factor_asks_for_a_one_time_code_and_whether_to_trust(
 
 
 @pytest.mark.parametrize("trusted", [True, False])
-def test_only_a_trusted_browser_is_spared_the_next_one_time_code(
+def test_only_a_trusted_browser_skips_the_next_one_time_code(
     sign_in: SignInPage, zoho_simulator: Simulator, trusted: bool
 ) -> None:
     dora = zoho_simulator.world.users.get(DORA)
@@ -131,7 +131,7 @@ def test_only_a_trusted_browser_is_spared_the_next_one_time_code(
 
 
 @pytest.mark.rule("sign-in-asks-for-a-captcha")
-def test_after_too_many_wrong_passwords_comes_a_captcha(
+def test_too_many_wrong_passwords_require_a_captcha(
     sign_in: SignInPage, zoho_simulator: Simulator
 ) -> None:
     zoho_simulator.controls.change_settings(wrong_passwords_before_captcha=2)
@@ -148,7 +148,7 @@ def test_after_too_many_wrong_passwords_comes_a_captcha(
     assert zoho_simulator.world.users.get(ANNA).wrong_passwords == 0
 
 
-def test_a_captcha_can_be_demanded_from_outside(
+def test_a_captcha_can_be_required_through_the_controls(
     sign_in: SignInPage, zoho_simulator: Simulator
 ) -> None:
     zoho_simulator.controls.require_captcha(ANNA)
@@ -173,7 +173,7 @@ def test_a_push_waits_until_it_is_confirmed_on_another_device(
 
 
 @pytest.mark.rule("announcements-follow-sign-in", "announcements-can-be-skipped")
-def test_announcements_stand_before_the_wanted_page_and_can_be_passed_by(
+def test_announcements_precede_the_requested_page_and_can_be_skipped(
     person: SimulatedUser, zoho_simulator: Simulator
 ) -> None:
     for kind in ("announcement", "preannouncement"):
@@ -194,7 +194,7 @@ def test_announcements_stand_before_the_wanted_page_and_can_be_passed_by(
     expect(person.page).to_have_url(wanted)
 
 
-def test_a_foreign_address_to_return_to_is_not_followed(
+def test_a_foreign_return_url_is_not_followed(
     person: SimulatedUser, zoho_simulator: Simulator
 ) -> None:
     person.go(f"{zoho_simulator.url}/eu/accounts/signin?serviceurl=https://evil.example/eu/x")
@@ -202,12 +202,12 @@ def test_a_foreign_address_to_return_to_is_not_followed(
     expect(person.page).to_have_url(f"{zoho_simulator.url}/eu/accounts/home")
 
 
-def test_signing_in_is_counted_apart(sign_in: SignInPage, zoho_simulator: Simulator) -> None:
+def test_signing_in_is_counted_separately(sign_in: SignInPage, zoho_simulator: Simulator) -> None:
     sign_in.sign_in(ANNA, password_of(zoho_simulator, ANNA))
     assert (sign_in.user.actions, sign_in.user.counter.sign_in_actions) == (0, 4)
 
 
-def test_a_script_request_without_the_pages_token_is_refused(
+def test_a_script_request_without_the_page_token_is_refused(
     sign_in: SignInPage, zoho_simulator: Simulator
 ) -> None:
     answer = sign_in.page.request.post(

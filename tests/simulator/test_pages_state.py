@@ -20,9 +20,7 @@ def state(person: SimulatedUser, zoho_simulator: Simulator) -> Page:
     return person.page
 
 
-def test_people_stand_there_with_their_made_up_passwords(
-    state: Page, zoho_simulator: Simulator
-) -> None:
+def test_users_are_listed_with_their_passwords(state: Page, zoho_simulator: Simulator) -> None:
     people = state.get_by_role("region", name="People")
     for each in zoho_simulator.world.users:
         expect(people).to_contain_text(each.email)
@@ -33,7 +31,7 @@ def test_people_stand_there_with_their_made_up_passwords(
     )
 
 
-def test_clients_stand_there_without_their_secrets(
+def test_clients_are_listed_without_their_secrets(
     person: SimulatedUser, state: Page, zoho_simulator: Simulator
 ) -> None:
     client = zoho_simulator.controls.register_client(
@@ -45,7 +43,7 @@ def test_clients_stand_there_without_their_secrets(
     assert client["secrets"]["eu"] not in state.content()
 
 
-def test_the_clock_is_moved_and_taken_back(
+def test_the_clock_is_moved_and_reset(
     person: SimulatedUser, state: Page, zoho_simulator: Simulator
 ) -> None:
     person.click(state.get_by_role("button", name="10 minutes on"))
@@ -56,7 +54,7 @@ def test_the_clock_is_moved_and_taken_back(
     assert zoho_simulator.clock.offset.total_seconds() == pytest.approx(0, abs=1e-3)
 
 
-def test_a_password_is_changed_from_outside(
+def test_a_password_is_changed_through_the_controls(
     person: SimulatedUser, state: Page, zoho_simulator: Simulator
 ) -> None:
     anna = zoho_simulator.world.users.get(ANNA)
@@ -68,7 +66,7 @@ def test_a_password_is_changed_from_outside(
     expect(entry).to_contain_text(anna.password)
 
 
-def test_a_fault_is_laid_and_taken_back(
+def test_a_fault_is_added_and_removed(
     person: SimulatedUser, state: Page, zoho_simulator: Simulator
 ) -> None:
     person.choose(
@@ -89,7 +87,7 @@ def test_a_fault_is_laid_and_taken_back(
     assert zoho_simulator.world.faults.pending == []
 
 
-def test_a_number_that_is_none_is_refused_with_a_reason(
+def test_an_invalid_number_is_rejected_with_a_reason(
     state: Page, zoho_simulator: Simulator
 ) -> None:
     answer = state.request.post(
@@ -107,7 +105,7 @@ def test_no_other_site_can_press_its_buttons(state: Page, zoho_simulator: Simula
     assert answer.status == 403
 
 
-def test_the_journal_shows_pages_asked_for_and_no_password(
+def test_the_journal_lists_the_requested_pages_and_no_password(
     person: SimulatedUser, state: Page, zoho_simulator: Simulator
 ) -> None:
     token_endpoint = f"{zoho_simulator.url}/eu/accounts/oauth/v2/token"
@@ -122,7 +120,7 @@ def test_the_journal_shows_pages_asked_for_and_no_password(
     expect(journal).not_to_contain_text("hush")
 
 
-def test_begin_anew_forgets_everything_but_the_people(
+def test_a_reset_removes_everything_except_the_users(
     person: SimulatedUser, state: Page, zoho_simulator: Simulator
 ) -> None:
     zoho_simulator.controls.register_client(ANNA, ["http://localhost/x"])

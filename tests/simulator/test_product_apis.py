@@ -316,7 +316,7 @@ def _matches(answer: requests.Response, status: int, part: dict[str, Any] | None
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_a_product_refuses_in_its_own_words(zoho: ZohoDriver, case: Case) -> None:
+def test_a_product_refuses_with_its_own_error(zoho: ZohoDriver, case: Case) -> None:
     address = zoho.url_for(case.path, host=case.host)
     _matches(requests.get(address, timeout=10), *case.refusals["no_token"])
     _matches(zoho.call_api("1000.dead", case.path, case.host), *case.refusals["invalid_token"])
@@ -328,7 +328,7 @@ def test_a_product_refuses_in_its_own_words(zoho: ZohoDriver, case: Case) -> Non
 
 
 @pytest.mark.rule("products-have-their-own-limits")
-def test_too_many_calls_of_a_product_are_told_in_its_own_words(zoho: ZohoDriver) -> None:
+def test_too_many_calls_to_a_product_get_its_own_error(zoho: ZohoDriver) -> None:
     token = zoho.issue_tokens(scope="ZohoCRM.org.READ,ZohoBooks.settings.READ")["access_token"]
     said = []
     for path in ("/crm/v8/org", "/books/v3/organizations"):
@@ -342,13 +342,13 @@ def test_too_many_calls_of_a_product_are_told_in_its_own_words(zoho: ZohoDriver)
 
 @pytest.mark.rule("success-bodies")
 @pytest.mark.parametrize("case", CASES)
-def test_a_product_answers_the_least_its_clients_read(zoho: ZohoDriver, case: Case) -> None:
+def test_a_product_returns_the_fields_its_clients_read(zoho: ZohoDriver, case: Case) -> None:
     token = zoho.issue_tokens(scope=case.scope)["access_token"]
     _matches(zoho.call_api(token, case.path, case.host), 200, case.success)
 
 
 @pytest.mark.rule("recruit-is-not-on-the-shared-host")
-def test_recruits_path_on_the_shared_host_is_404(zoho: ZohoDriver) -> None:
+def test_the_recruit_path_on_the_shared_host_is_404(zoho: ZohoDriver) -> None:
     token = zoho.issue_tokens(scope="ZohoRecruit.users.READ")["access_token"]
     answer = zoho.call_api(token, "/recruit/v2/users")
     assert (answer.status_code, answer.json()["message"]) == (404, "API endpoint not found")
@@ -367,7 +367,7 @@ def test_recruits_path_on_the_shared_host_is_404(zoho: ZohoDriver) -> None:
         ("nowhere", "/crm/v8/org", 404, "Not Found"),
     ],
 )
-def test_a_wrong_path_is_refused_in_the_products_words(
+def test_a_wrong_path_gets_the_error_of_the_product(
     zoho: ZohoDriver, host: str, path: str, status: int, word: str
 ) -> None:
     answer = zoho.call_api("1000.dead", path, host)
@@ -383,12 +383,12 @@ def test_nothing_can_be_written(zoho: ZohoDriver) -> None:
 
 
 @pytest.mark.rule("crm-sometimes-returns-authentication-failure")
-def test_crm_can_say_authentication_failure_for_a_dead_token(zoho: ZohoDriver) -> None:
+def test_crm_can_return_authentication_failure_for_an_invalid_token(zoho: ZohoDriver) -> None:
     zoho.controls.change_settings(crm_authentication_failure=True)
     assert zoho.call_api("1000.dead").json()["code"] == "AUTHENTICATION_FAILURE"
 
 
-def test_workdrives_500_is_a_setting(zoho: ZohoDriver) -> None:
+def test_the_500_of_workdrive_is_a_setting(zoho: ZohoDriver) -> None:
     zoho.controls.change_settings(workdrive_500=False)
     answer = zoho.call_api("1000.dead", "/workdrive/api/v1/users/me")
     assert (answer.status_code, answer.json()["errors"][0]["id"]) == (401, "F7003")
@@ -402,7 +402,7 @@ def test_workdrives_500_is_a_setting(zoho: ZohoDriver) -> None:
         ("ZohoInventory.FullAccess.all", "/inventory/v1/items", "20090000003"),
     ],
 )
-def test_books_and_inventory_want_an_organization_id(
+def test_books_and_inventory_require_an_organization_id(
     zoho: ZohoDriver, scope: str, path: str, organization_id: str
 ) -> None:
     token = zoho.issue_tokens(scope=scope)["access_token"]
@@ -412,7 +412,7 @@ def test_books_and_inventory_want_an_organization_id(
 
 
 @pytest.mark.rule("desk-requires-org-id")
-def test_desk_wants_the_organization_in_a_header(zoho: ZohoDriver) -> None:
+def test_desk_requires_the_organization_in_a_header(zoho: ZohoDriver) -> None:
     token = zoho.issue_tokens(scope="Desk.tickets.ALL")["access_token"]
     statuses = []
     for org_id in ("", "1", "20090000004"):
@@ -438,14 +438,14 @@ def test_books_lists_all_organizations_and_crm_the_bound_one(zoho: ZohoDriver) -
 
 @pytest.mark.rule("both-authorization-schemes")
 @pytest.mark.parametrize("scheme", ["Zoho-oauthtoken", "Bearer", "zoho-OAuthToken", "bearer"])
-def test_both_schemes_are_taken_in_any_case(zoho: ZohoDriver, scheme: str) -> None:
+def test_both_schemes_are_accepted_in_any_case(zoho: ZohoDriver, scheme: str) -> None:
     headers = {"Authorization": f"{scheme} {zoho.issue_tokens()['access_token']}"}
     address = zoho.url_for("/crm/v8/org", host="www")
     assert requests.get(address, headers=headers, timeout=10).status_code == 200
 
 
 @pytest.mark.rule("token-by-header-only")
-def test_a_token_in_the_query_is_not_looked_at(zoho: ZohoDriver) -> None:
+def test_a_token_in_the_query_is_ignored(zoho: ZohoDriver) -> None:
     address = zoho.url_for("/crm/v8/org", host="www")
     query = {"access_token": zoho.issue_tokens()["access_token"]}
     answer = requests.get(address, params=query, timeout=10)

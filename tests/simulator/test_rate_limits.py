@@ -22,7 +22,7 @@ def _many_consents(zoho: ZohoDriver, count: int) -> list[dict[str, str]]:
 
 
 @pytest.mark.rule("rate-limit", "rate-limit-ends-with-its-period")
-def test_the_eleventh_refresh_in_ten_minutes_is_throttled(zoho: ZohoDriver) -> None:
+def test_the_eleventh_refresh_in_ten_minutes_is_rate_limited(zoho: ZohoDriver) -> None:
     refresh_token = zoho.issue_tokens()["refresh_token"]
     assert all("access_token" in zoho.refresh(refresh_token).json() for _ in range(10))
     answer = zoho.refresh(refresh_token)
@@ -31,7 +31,7 @@ def test_the_eleventh_refresh_in_ten_minutes_is_throttled(zoho: ZohoDriver) -> N
     assert "access_token" in zoho.refresh(refresh_token).json()
 
 
-def test_by_default_another_refresh_token_is_not_throttled(zoho: ZohoDriver) -> None:
+def test_by_default_another_refresh_token_is_not_rate_limited(zoho: ZohoDriver) -> None:
     one, other = _many_consents(zoho, 2)
     for _ in range(11):
         zoho.refresh(one["refresh_token"])
@@ -39,7 +39,7 @@ def test_by_default_another_refresh_token_is_not_throttled(zoho: ZohoDriver) -> 
 
 
 @pytest.mark.rule("rate-limit-counts-by-client")
-def test_the_throttle_may_count_by_client(zoho: ZohoDriver) -> None:
+def test_the_rate_limit_may_count_by_client(zoho: ZohoDriver) -> None:
     zoho.controls.change_settings(rate_limit_key="client")
     one, other = _many_consents(zoho, 2)
     zoho.world.rate_limits.clear()
@@ -48,14 +48,14 @@ def test_the_throttle_may_count_by_client(zoho: ZohoDriver) -> None:
     assert zoho.refresh(other["refresh_token"]).json() == RATE_LIMIT_BODY
 
 
-def test_the_throttle_stands_before_the_client_is_looked_at(zoho: ZohoDriver) -> None:
+def test_the_rate_limit_is_checked_before_the_client(zoho: ZohoDriver) -> None:
     for _ in range(10):
         zoho.exchange("x")
     assert zoho.exchange("x", client_secret="wrong").json() == RATE_LIMIT_BODY
 
 
 @pytest.mark.rule("rate-limit-is-localized")
-def test_the_throttle_can_speak_chinese(zoho: ZohoDriver) -> None:
+def test_the_rate_limit_message_can_be_chinese(zoho: ZohoDriver) -> None:
     zoho.controls.change_settings(localized_rate_limit=True, token_request_limit=0)
     answer = requests.post(
         zoho.url_for("/oauth/v2/token"),
@@ -67,14 +67,16 @@ def test_the_throttle_can_speak_chinese(zoho: ZohoDriver) -> None:
 
 
 @pytest.mark.rule("rate-limit-status")
-def test_the_status_of_the_throttle_is_a_setting(zoho: ZohoDriver) -> None:
+def test_the_status_of_the_rate_limit_is_a_setting(zoho: ZohoDriver) -> None:
     zoho.controls.change_settings(rate_limit_status=200, token_request_limit=0)
     answer = zoho.refresh("x")
     assert (answer.status_code, answer.json()) == (200, RATE_LIMIT_BODY)
 
 
 @pytest.mark.rule("access-token-expires-after-an-hour", "refresh-token-does-not-expire")
-def test_an_access_token_dies_after_an_hour_and_a_refresh_token_does_not(zoho: ZohoDriver) -> None:
+def test_an_access_token_expires_after_an_hour_and_a_refresh_token_does_not(
+    zoho: ZohoDriver,
+) -> None:
     body = zoho.issue_tokens()
     zoho.controls.advance(3500)
     assert zoho.is_accepted(body["access_token"])
@@ -85,7 +87,7 @@ def test_an_access_token_dies_after_an_hour_and_a_refresh_token_does_not(zoho: Z
 
 
 @pytest.mark.rule("eleventh-access-token-evicts-the-first")
-def test_an_eleventh_access_token_kills_the_oldest(zoho: ZohoDriver) -> None:
+def test_an_eleventh_access_token_evicts_the_oldest(zoho: ZohoDriver) -> None:
     zoho.controls.change_settings(token_request_limit=100)
     body = zoho.issue_tokens()
     later = [zoho.refresh(body["refresh_token"]).json()["access_token"] for _ in range(9)]
@@ -96,7 +98,7 @@ def test_an_eleventh_access_token_kills_the_oldest(zoho: ZohoDriver) -> None:
 
 
 @pytest.mark.rule("twenty-first-refresh-token-evicts-the-first")
-def test_a_21st_refresh_token_kills_the_oldest_and_its_access_tokens(zoho: ZohoDriver) -> None:
+def test_a_21st_refresh_token_evicts_the_oldest_and_its_access_tokens(zoho: ZohoDriver) -> None:
     first, second, *_ = _many_consents(zoho, 20)
     assert zoho.is_accepted(first["access_token"])
     _many_consents(zoho, 1)
@@ -105,7 +107,7 @@ def test_a_21st_refresh_token_kills_the_oldest_and_its_access_tokens(zoho: ZohoD
     assert "access_token" in zoho.refresh(second["refresh_token"]).json()
 
 
-def test_the_twenty_are_counted_for_each_person(zoho: ZohoDriver) -> None:
+def test_the_twenty_are_counted_for_each_user(zoho: ZohoDriver) -> None:
     zoho.controls.change_settings(refresh_tokens_per_user_and_client=1)
     annas = zoho.issue_tokens(ANNA)
     zoho.issue_tokens(CARLA, scope="ZohoBooks.settings.READ")
@@ -113,7 +115,9 @@ def test_the_twenty_are_counted_for_each_person(zoho: ZohoDriver) -> None:
 
 
 @pytest.mark.rule("refresh-tokens-created-are-limited")
-def test_too_many_new_refresh_tokens_meet_the_throttle_and_keep_the_code(zoho: ZohoDriver) -> None:
+def test_too_many_new_refresh_tokens_are_rate_limited_and_the_code_is_kept(
+    zoho: ZohoDriver,
+) -> None:
     zoho.controls.change_settings(new_refresh_token_limit=1)
     zoho.issue_tokens()
     code = zoho.authorization_code()
@@ -132,7 +136,7 @@ def test_the_eleventh_code_in_ten_minutes_is_access_denied(zoho: ZohoDriver) -> 
 
 
 @pytest.mark.rule("codes-limit-may-be-a-page")
-def test_the_limit_of_codes_may_be_a_page_of_zohos_own(zoho: ZohoDriver) -> None:
+def test_the_limit_of_codes_may_be_a_zoho_page(zoho: ZohoDriver) -> None:
     zoho.issue_tokens()
     zoho.controls.change_settings(code_limit=0, code_limit_response="page")
     page = zoho.open_page(ANNA, zoho.authorization_url(prompt=""))
@@ -141,7 +145,7 @@ def test_the_limit_of_codes_may_be_a_page_of_zohos_own(zoho: ZohoDriver) -> None
 
 
 @pytest.mark.rule("rate-limit-applies-to-client-credentials")
-def test_client_credentials_are_throttled_too(zoho: ZohoDriver) -> None:
+def test_client_credentials_are_rate_limited_too(zoho: ZohoDriver) -> None:
     mine = zoho.controls.register_client(ANNA, [], kind="self-client")
     request = {
         "grant_type": "client_credentials",

@@ -51,7 +51,7 @@ def test_scopes_are_separated_by_commas_or_blanks_and_named_once() -> None:
         ("openid", "AaaServer.profile.READ", False),
     ],
 )
-def test_all_covers_operations_and_parts_and_nothing_else(
+def test_all_covers_operations_and_children_and_nothing_else(
     granted: str, wanted: str, covered: bool
 ) -> None:
     assert scopes_cover([granted], wanted) is covered

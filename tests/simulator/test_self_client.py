@@ -38,7 +38,7 @@ def test_an_account_has_one_self_client(zoho: ZohoDriver, self_client: Client) -
 
 
 @pytest.mark.rule("self-client-code")
-def test_its_code_needs_no_redirect_uri_and_brings_a_refresh_token(
+def test_its_code_needs_no_redirect_uri_and_returns_a_refresh_token(
     zoho: ZohoDriver, self_client: Client
 ) -> None:
     body = _exchange(
@@ -49,7 +49,7 @@ def test_its_code_needs_no_redirect_uri_and_brings_a_refresh_token(
 
 
 @pytest.mark.rule("self-client-code-lifetime")
-def test_its_code_lives_three_minutes_or_as_long_as_chosen(
+def test_its_code_lasts_three_minutes_or_as_long_as_chosen(
     zoho: ZohoDriver, self_client: Client
 ) -> None:
     name, scope = self_client["client_id"], "ZohoCRM.org.READ"
@@ -66,7 +66,7 @@ def test_its_code_lives_three_minutes_or_as_long_as_chosen(
 
 
 @pytest.mark.rule("client-credentials", "client-credentials-require-soid")
-def test_client_credentials_name_the_organization_where_the_service_has_many(
+def test_client_credentials_name_the_organization_if_the_service_has_several(
     zoho: ZohoDriver, self_client: Client
 ) -> None:
     scope = "ZohoCRM.org.READ"
@@ -80,7 +80,7 @@ def test_client_credentials_name_the_organization_where_the_service_has_many(
 
 
 @pytest.mark.rule("cliq-posts-require-a-user")
-def test_cliq_takes_a_message_from_a_person_and_not_from_a_client_alone(
+def test_cliq_accepts_a_message_from_a_user_and_not_from_a_client(
     zoho: ZohoDriver, self_client: Client
 ) -> None:
     scope = "ZohoCliq.Webhooks.CREATE"
@@ -130,7 +130,7 @@ def test_the_portal_of_its_code_can_be_chosen(zoho: ZohoDriver) -> None:
     assert zoho.call_api(token).json()["org"][0]["company_name"] == "Zylker Outlet"
 
 
-def test_json_is_no_way_to_send_client_credentials(zoho: ZohoDriver, self_client: Client) -> None:
+def test_client_credentials_cannot_be_sent_as_json(zoho: ZohoDriver, self_client: Client) -> None:
     address = zoho.url_for("/oauth/v2/token")
     request = {"grant_type": "client_credentials"}
     assert requests.post(address, json=request, timeout=10).status_code == 400

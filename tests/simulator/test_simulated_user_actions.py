@@ -53,7 +53,7 @@ def test_the_counter_rises_when_a_step_is_added(
     assert person.actions == without + 2
 
 
-def test_two_tabs_of_one_person_share_a_counter(page: Page, zoho_simulator: Simulator) -> None:
+def test_two_tabs_of_one_user_share_a_counter(page: Page, zoho_simulator: Simulator) -> None:
     counter = ActionCounter()
     for tab in (page, page.context.new_page()):
         person = SimulatedUser(tab, counter)
@@ -62,7 +62,7 @@ def test_two_tabs_of_one_person_share_a_counter(page: Page, zoho_simulator: Simu
     assert counter.actions == 2
 
 
-def test_what_was_copied_can_be_pasted(person: SimulatedUser, zoho_simulator: Simulator) -> None:
+def test_copied_text_can_be_pasted(person: SimulatedUser, zoho_simulator: Simulator) -> None:
     register(person, zoho_simulator)
     text = ConsolePage(person).copy_id_and_secret()
     person.go(f"{zoho_simulator.url}/_simulator/")
@@ -74,13 +74,13 @@ def test_what_was_copied_can_be_pasted(person: SimulatedUser, zoho_simulator: Si
 @pytest.mark.parametrize(
     "url", ["https://accounts.zoho.com/signin", "http://127.0.0.1.evil.example/", "file:///etc"]
 )
-def test_the_person_goes_nowhere_but_this_machine(person: SimulatedUser, url: str) -> None:
+def test_the_simulated_user_opens_only_this_machine(person: SimulatedUser, url: str) -> None:
     with pytest.raises(NotLoopbackError, match="not on this machine"):
         person.go(url)
     assert person.page.url == "about:blank"
 
 
-def test_the_person_types_nothing_where_somebody_else_led_the_page(person: SimulatedUser) -> None:
+def test_the_simulated_user_types_nothing_on_a_foreign_page(person: SimulatedUser) -> None:
     person.page.set_content('<label>Enter password<input id="password" type="password"></label>')
     with pytest.raises(NotLoopbackError):
         SignInPage(person).enter_password("made-up")

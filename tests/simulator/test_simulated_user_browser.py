@@ -15,31 +15,31 @@ def executable(tmp_path: Path) -> Path:
     return path
 
 
-def test_the_users_own_choice_comes_first(executable: Path, tmp_path: Path) -> None:
+def test_the_choice_of_the_user_comes_first(executable: Path, tmp_path: Path) -> None:
     others = tmp_path / "playwrights"
     others.touch()
     assert find_browser(executable, others) == executable
 
 
-def test_a_choice_that_is_not_there_is_refused_by_name(tmp_path: Path) -> None:
+def test_a_chosen_browser_that_is_missing_is_refused_and_named(tmp_path: Path) -> None:
     with pytest.raises(BrowserNotFoundError, match=r"no browser at .*nowhere.* Install Chrome"):
         find_browser(tmp_path / "nowhere", tmp_path / "playwrights")
 
 
-def test_playwrights_own_browser_comes_before_installed_ones(executable: Path) -> None:
+def test_the_playwright_browser_comes_before_installed_ones(executable: Path) -> None:
     assert find_browser(None, executable) == executable
 
 
-def test_the_first_candidate_that_is_there_is_taken(executable: Path, tmp_path: Path) -> None:
+def test_the_first_existing_candidate_is_used(executable: Path, tmp_path: Path) -> None:
     assert first_existing([tmp_path / "missing", executable, tmp_path]) == executable
 
 
-def test_without_any_the_advice_says_how_to_get_one(tmp_path: Path) -> None:
+def test_without_a_browser_the_advice_shows_how_to_install_one(tmp_path: Path) -> None:
     with pytest.raises(BrowserNotFoundError, match="apt install chromium"):
         first_existing([tmp_path / "missing"])
 
 
-def test_where_no_window_is_needed_a_browser_without_one_comes_first(
+def test_without_a_window_a_headless_browser_comes_first(
     executable: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     light = tmp_path / "bin" / "chromium-headless-shell"

@@ -16,7 +16,7 @@ S256 = base64.urlsafe_b64encode(hashlib.sha256(VERIFIER.encode()).digest()).rstr
 
 
 @pytest.mark.rule("token-response-shape", "code-format", "offline-returns-a-refresh-token")
-def test_an_offline_code_with_consent_brings_both_tokens(zoho: ZohoDriver) -> None:
+def test_an_offline_code_with_consent_returns_both_tokens(zoho: ZohoDriver) -> None:
     code = zoho.authorization_code()
     answer = zoho.exchange(code)
     body = answer.json()
@@ -36,31 +36,31 @@ def test_an_offline_code_with_consent_brings_both_tokens(zoho: ZohoDriver) -> No
 
 @pytest.mark.rule("online-returns-no-refresh-token")
 @pytest.mark.parametrize("access_type", ["", "online"])
-def test_an_online_code_brings_no_refresh_token(zoho: ZohoDriver, access_type: str) -> None:
+def test_an_online_code_returns_no_refresh_token(zoho: ZohoDriver, access_type: str) -> None:
     assert "refresh_token" not in zoho.issue_tokens(access_type=access_type)
 
 
 @pytest.mark.rule("token-response-is-one-line")
-def test_the_answer_is_one_line_without_a_line_end(zoho: ZohoDriver) -> None:
+def test_the_response_is_one_line_without_a_line_ending(zoho: ZohoDriver) -> None:
     assert "\n" not in zoho.exchange(zoho.authorization_code()).text
 
 
 @pytest.mark.rule("scope-is-echoed-with-spaces", "scope-separators")
 @pytest.mark.parametrize("separator", [",", " ", ", "])
-def test_scopes_asked_with_commas_or_blanks_come_back_with_blanks(
+def test_scopes_requested_with_commas_or_blanks_are_returned_with_blanks(
     zoho: ZohoDriver, separator: str
 ) -> None:
     asked = ["ZohoCRM.org.READ", "ZohoCRM.users.READ"]
     assert zoho.issue_tokens(scope=separator.join(asked))["scope"] == " ".join(asked)
 
 
-def test_the_separator_of_the_answer_is_a_setting(zoho: ZohoDriver) -> None:
+def test_the_separator_of_the_response_is_a_setting(zoho: ZohoDriver) -> None:
     zoho.controls.change_settings(scope_separator=",")
     assert zoho.issue_tokens()["scope"] == "ZohoCRM.org.READ,AaaServer.profile.READ"
 
 
 @pytest.mark.rule("legacy-milliseconds")
-def test_the_legacy_shape_has_milliseconds_beside_seconds(zoho: ZohoDriver) -> None:
+def test_the_legacy_format_has_milliseconds_next_to_seconds(zoho: ZohoDriver) -> None:
     zoho.controls.change_settings(legacy_expires_in_sec=True)
     body = zoho.issue_tokens()
     assert (body["expires_in_sec"], body["expires_in"]) == (3600, 3_600_000)
@@ -77,7 +77,7 @@ def test_an_id_token_says_who_consented(zoho: ZohoDriver) -> None:
 
 
 @pytest.mark.rule("refresh-tokens-do-not-rotate")
-def test_a_refresh_answers_no_refresh_token_and_can_be_repeated(zoho: ZohoDriver) -> None:
+def test_a_refresh_returns_no_refresh_token_and_can_be_repeated(zoho: ZohoDriver) -> None:
     refresh_token = zoho.issue_tokens()["refresh_token"]
     first, second = zoho.refresh(refresh_token).json(), zoho.refresh(refresh_token).json()
     assert "refresh_token" not in first
@@ -86,7 +86,7 @@ def test_a_refresh_answers_no_refresh_token_and_can_be_repeated(zoho: ZohoDriver
 
 
 @pytest.mark.rule("refresh-tokens-may-rotate")
-def test_a_rotated_refresh_token_is_replaced_and_its_access_tokens_live_on(
+def test_a_rotated_refresh_token_is_replaced_and_its_access_tokens_remain_valid(
     zoho: ZohoDriver,
 ) -> None:
     zoho.controls.change_settings(refresh_token_rotation="on")
@@ -99,7 +99,7 @@ def test_a_rotated_refresh_token_is_replaced_and_its_access_tokens_live_on(
 
 
 @pytest.mark.rule("a-replaced-refresh-token-may-revoke-its-successors")
-def test_a_replaced_refresh_token_that_is_used_again_ends_its_successors(zoho: ZohoDriver) -> None:
+def test_reusing_a_replaced_refresh_token_revokes_its_successors(zoho: ZohoDriver) -> None:
     zoho.controls.change_settings(refresh_token_rotation="reuse-detection")
     first, other = zoho.issue_tokens(), zoho.issue_tokens()
     second = zoho.refresh(first["refresh_token"]).json()
@@ -111,7 +111,7 @@ def test_a_replaced_refresh_token_that_is_used_again_ends_its_successors(zoho: Z
 
 
 @pytest.mark.rule("a-refresh-may-repeat-its-access-token")
-def test_a_refresh_answers_with_the_same_access_token_while_it_lives(zoho: ZohoDriver) -> None:
+def test_a_refresh_returns_the_same_access_token_while_it_is_valid(zoho: ZohoDriver) -> None:
     zoho.controls.change_settings(access_token_reuse=True)
     first = zoho.issue_tokens()
     zoho.controls.advance(600)
@@ -123,7 +123,7 @@ def test_a_refresh_answers_with_the_same_access_token_while_it_lives(zoho: ZohoD
 
 
 @pytest.mark.rule("refresh-keeps-the-scopes")
-def test_a_refresh_cannot_widen_the_scopes(zoho: ZohoDriver) -> None:
+def test_a_refresh_cannot_extend_the_scopes(zoho: ZohoDriver) -> None:
     body = zoho.issue_tokens()
     wider = zoho.refresh(body["refresh_token"], scope="ZohoCRM.modules.ALL").json()
     assert wider["scope"] == body["scope"]
@@ -131,7 +131,7 @@ def test_a_refresh_cannot_widen_the_scopes(zoho: ZohoDriver) -> None:
 
 @pytest.mark.rule("token-endpoint-is-post-only")
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "PATCH"])
-def test_another_method_than_post_is_400_and_html(zoho: ZohoDriver, method: str) -> None:
+def test_other_methods_than_post_are_400_and_html(zoho: ZohoDriver, method: str) -> None:
     answer = requests.request(method, zoho.url_for("/oauth/v2/token"), timeout=10)
     assert answer.status_code == 400
     assert answer.headers["Content-Type"].startswith("text/html")
@@ -147,7 +147,7 @@ def _refresh_parameters(zoho: ZohoDriver) -> dict[str, str]:
 
 @pytest.mark.rule("parameters-in-query", "parameters-urlencoded", "parameters-multipart")
 @pytest.mark.parametrize("travel", ["params", "data", "files"])
-def test_parameters_travel_in_query_or_body(zoho: ZohoDriver, travel: str) -> None:
+def test_parameters_are_sent_in_query_or_body(zoho: ZohoDriver, travel: str) -> None:
     request: dict[str, Any] = dict(_refresh_parameters(zoho))
     if travel == "files":
         request = {name: (None, value) for name, value in request.items()}
@@ -156,7 +156,7 @@ def test_parameters_travel_in_query_or_body(zoho: ZohoDriver, travel: str) -> No
     assert "access_token" in answer.json()
 
 
-def test_a_query_with_a_json_content_type_and_no_body_is_taken(zoho: ZohoDriver) -> None:
+def test_a_query_with_a_json_content_type_and_no_body_is_accepted(zoho: ZohoDriver) -> None:
     headers = {"Content-Type": "application/json"}
     address = zoho.url_for("/oauth/v2/token")
     answer = requests.post(address, params=_refresh_parameters(zoho), headers=headers, timeout=10)
@@ -164,7 +164,7 @@ def test_a_query_with_a_json_content_type_and_no_body_is_taken(zoho: ZohoDriver)
 
 
 @pytest.mark.rule("client-by-basic")
-def test_the_client_may_come_by_basic_authorization(zoho: ZohoDriver) -> None:
+def test_the_client_may_use_basic_authorization(zoho: ZohoDriver) -> None:
     request = _refresh_parameters(zoho)
     basic = request.pop("client_id"), request.pop("client_secret")
     answer = requests.post(zoho.url_for("/oauth/v2/token"), data=request, auth=basic, timeout=10)
@@ -172,7 +172,7 @@ def test_the_client_may_come_by_basic_authorization(zoho: ZohoDriver) -> None:
 
 
 @pytest.mark.rule("json-body-is-ignored")
-def test_a_json_body_counts_as_nothing_said(zoho: ZohoDriver) -> None:
+def test_a_json_body_is_ignored(zoho: ZohoDriver) -> None:
     answer = requests.post(
         zoho.url_for("/oauth/v2/token"), json=_refresh_parameters(zoho), timeout=10
     )
@@ -199,7 +199,9 @@ def test_an_unknown_client_or_grant_type_is_invalid_client(
 
 @pytest.mark.rule("invalid-client-secret", "failed-exchange-keeps-the-code")
 @pytest.mark.parametrize("secret", ["", "wrong"])
-def test_a_wrong_secret_is_told_and_does_not_burn_the_code(zoho: ZohoDriver, secret: str) -> None:
+def test_a_wrong_secret_is_reported_and_does_not_use_up_the_code(
+    zoho: ZohoDriver, secret: str
+) -> None:
     code = zoho.authorization_code()
     answer = zoho.exchange(code, client_secret=secret)
     assert (answer.status_code, answer.text) == (200, '{"error":"invalid_client_secret"}')
@@ -208,7 +210,7 @@ def test_a_wrong_secret_is_told_and_does_not_burn_the_code(zoho: ZohoDriver, sec
 
 @pytest.mark.rule("invalid-redirect-uri")
 @pytest.mark.parametrize("uri", ["", REDIRECT_URI + "/", "http://127.0.0.1:8723/callback"])
-def test_another_redirect_uri_at_the_exchange_is_refused(zoho: ZohoDriver, uri: str) -> None:
+def test_a_different_redirect_uri_at_the_exchange_is_refused(zoho: ZohoDriver, uri: str) -> None:
     answer = zoho.exchange(zoho.authorization_code(), redirect_uri=uri)
     assert (answer.status_code, answer.text) == (200, '{"error":"invalid_redirect_uri"}')
 
@@ -234,7 +236,7 @@ def test_missing_and_wrong_codes_and_refresh_tokens_are_invalid_code(zoho: ZohoD
     assert {each.text for each in answers} == {'{"error":"invalid_code"}'}
 
 
-def test_another_clients_code_is_invalid_code(zoho: ZohoDriver) -> None:
+def test_the_code_of_another_client_is_invalid_code(zoho: ZohoDriver) -> None:
     other = zoho.controls.register_client(CARLA, [REDIRECT_URI])
     theirs = {"client_id": other["client_id"], "client_secret": other["secrets"]["eu"]}
     assert zoho.exchange(zoho.authorization_code(), **theirs).json() == {"error": "invalid_code"}
@@ -253,7 +255,7 @@ def test_a_code_is_refused_after_120_seconds(zoho: ZohoDriver) -> None:
 @pytest.mark.parametrize(
     ("method", "challenge"), [("S256", S256), ("plain", VERIFIER), ("", VERIFIER)]
 )
-def test_a_challenged_code_wants_its_verifier(
+def test_a_code_with_a_challenge_requires_its_verifier(
     zoho: ZohoDriver, method: str, challenge: str
 ) -> None:
     code = zoho.authorization_code(code_challenge=challenge, code_challenge_method=method)
@@ -262,7 +264,7 @@ def test_a_challenged_code_wants_its_verifier(
     assert "access_token" in zoho.exchange(code, code_verifier=VERIFIER).json()
 
 
-def test_what_a_wrong_verifier_is_told_is_a_setting(zoho: ZohoDriver) -> None:
+def test_the_error_for_a_wrong_verifier_is_a_setting(zoho: ZohoDriver) -> None:
     zoho.controls.change_settings(pkce_mismatch_error="general_error")
     code = zoho.authorization_code(code_challenge=S256, code_challenge_method="S256")
     assert zoho.exchange(code).json() == {"error": "general_error"}
@@ -276,7 +278,7 @@ def test_the_verifier_does_not_replace_the_secret(zoho: ZohoDriver) -> None:
 
 
 @pytest.mark.rule("check-order")
-def test_each_check_stands_before_the_next(zoho: ZohoDriver) -> None:
+def test_each_check_precedes_the_next(zoho: ZohoDriver) -> None:
     code = zoho.authorization_code(code_challenge=S256, code_challenge_method="S256")
     wrong = {
         "client_id": "1000.NOBODY",
