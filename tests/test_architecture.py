@@ -201,7 +201,7 @@ def test_every_name_in_the_documentation_exists() -> None:
 
 
 @over_rows("library", ALLOWED_IMPORTERS)
-def test_a_library_is_imported_by_its_own_package_only(library: str) -> None:
+def test_only_its_own_package_imports_a_library(library: str) -> None:
     used_by = {
         package_of(file)
         for file in sources()
@@ -210,7 +210,7 @@ def test_a_library_is_imported_by_its_own_package_only(library: str) -> None:
     assert used_by <= ALLOWED_IMPORTERS[library]
 
 
-def test_in_the_simulator_only_the_simulated_user_imports_playwright() -> None:
+def test_only_the_simulated_user_in_the_simulator_imports_playwright() -> None:
     users = [
         relative_name(file)
         for file in sources()
@@ -259,16 +259,14 @@ def commands(
 
 
 @over_rows(("words", "command"), commands())
-def test_a_command_stands_in_the_readme_and_explains_itself(
-    words: str, command: click.Command
-) -> None:
+def test_a_command_is_in_the_readme_and_explains_itself(words: str, command: click.Command) -> None:
     assert f"zoho-wizard {words}" in (ROOT / "README.md").read_text("utf-8")
     assert command.get_short_help_str()
     options = [each for each in command.params if isinstance(each, click.Option)]
     assert all(option.help for option in options)
 
 
-def test_the_list_of_commands_repeats_each_command_s_own_first_sentence() -> None:
+def test_the_list_of_commands_repeats_the_first_sentence_of_each_command() -> None:
     context = click.Context(cli.zoho_wizard)
     for section in cli.Commands.sections.values():
         for name, entry in section.items():
@@ -290,7 +288,7 @@ def test_help_and_version_load_no_library_but_click() -> None:
         assert not set(ALLOWED_IMPORTERS) & set(loaded) - {"click"}, option
 
 
-def test_nothing_names_a_place_of_one_machine() -> None:
+def test_no_file_contains_a_path_of_one_machine() -> None:
     for file in [*sources(), ROOT / "README.md", ROOT / "Makefile"]:
         assert str(ROOT) not in file.read_text("utf-8"), file
 

@@ -22,7 +22,7 @@ SECRETS = st.from_regex(r"\A[0-9a-f]{39}[0-9]\Z")
 
 
 @given(TOKENS)
-def test_every_place_masks_a_token_alike(token: str) -> None:
+def test_a_token_is_masked_alike_everywhere(token: str) -> None:
     text = f'{{"is": "{token}"}}'
     masked = text.replace(token, MASK)
     masker = Masker("another")
@@ -43,7 +43,7 @@ def test_a_client_id_is_never_masked(client_id: str) -> None:
 
 
 @given(CLIENT_IDS, SECRETS, TOKENS)
-def test_each_is_recognized_as_itself(client_id: str, secret: str, token: str) -> None:
+def test_each_credential_is_recognized_as_its_type(client_id: str, secret: str, token: str) -> None:
     formats = TokenFormat.CLIENT_ID, TokenFormat.CLIENT_SECRET, TokenFormat.COMPLETE
     assert tuple(map(token_format_of, (client_id, secret, token))) == formats
     found = parse_credentials(f"{token} {secret} {client_id}")
@@ -51,7 +51,7 @@ def test_each_is_recognized_as_itself(client_id: str, secret: str, token: str) -
 
 
 @pytest.mark.parametrize("text", ["", "a b", "a\n", "ä", "a'b"])
-def test_a_value_of_another_alphabet_is_of_neither_type(text: str) -> None:
+def test_a_value_with_a_different_alphabet_is_neither_type(text: str) -> None:
     for kind in (Token, Identifier):
         assert kind.of(text) is None
         with pytest.raises(ValueError, match=f"not a valid {kind.__name__}") as error:

@@ -111,13 +111,13 @@ def enumerations() -> Iterator[type[Enum]]:
             yield getattr(import_module(".".join(parts).removesuffix(".__init__")), name)
 
 
-def test_of_every_enumeration_it_is_known_where_it_is_shown() -> None:
+def test_every_enumeration_has_an_entry_for_where_it_is_shown() -> None:
     shown = {kind for kind, _ in WORDS.values()} | SHOWN_BY_VALUE | TESTED_BELOW
     assert set(enumerations()) == shown | NEVER_SHOWN
 
 
 @over_rows("place", WORDS)
-def test_every_member_has_words_of_its_own(place: str) -> None:
+def test_every_member_has_a_label_of_its_own(place: str) -> None:
     kind, tell = WORDS[place]
     labels = {each: tell(each).strip() for each in kind if each not in WITHOUT_WORDS}
     assert all(labels.values()), labels
@@ -125,7 +125,7 @@ def test_every_member_has_words_of_its_own(place: str) -> None:
 
 
 @over_rows("member", StepState)
-def test_a_rung_is_painted_with_its_state(
+def test_a_step_is_rendered_with_its_state(
     member: StepState, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert member.value in painted(member, capsys)
@@ -140,7 +140,7 @@ def test_a_rung_is_painted_with_its_state(
         ("destination-states", DestinationState),
     ],
 )
-def test_every_word_of_a_table_is_for_a_member(table: str, kind: type[Enum]) -> None:
+def test_every_label_of_a_table_belongs_to_a_member(table: str, kind: type[Enum]) -> None:
     assert set(message_table()[table]) == {each.value for each in kind}
 
 

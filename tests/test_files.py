@@ -29,7 +29,7 @@ def names(directory: Path) -> list[str]:
     return sorted(each.name for each in directory.iterdir())
 
 
-def test_each_way_to_write_makes_a_private_file(tmp_path: Path) -> None:
+def test_every_function_that_writes_creates_a_private_file(tmp_path: Path) -> None:
     files.create(str(tmp_path / "created"), b"1")
     files.create_whole(str(tmp_path / "whole"), b"2")
     files.replace(str(tmp_path / "replaced"), b"3")
@@ -41,7 +41,7 @@ def test_each_way_to_write_makes_a_private_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("create", [files.create, files.create_whole])
-def test_what_is_there_is_never_created_again(tmp_path: Path, create: object) -> None:
+def test_an_existing_file_is_never_created_again(tmp_path: Path, create: object) -> None:
     assert callable(create)
     taken, target = tmp_path / "taken", tmp_path / "target"
     taken.symlink_to(target)
@@ -73,7 +73,7 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
     assert path.read_text() == "old"
 
 
-def test_what_a_killed_process_left_under_the_chosen_name_is_replaced(tmp_path: Path) -> None:
+def test_a_leftover_of_a_killed_process_with_the_chosen_name_is_replaced(tmp_path: Path) -> None:
     path, left = tmp_path / "file", tmp_path / "file.new"
     left.write_text("half")
     files.replace(str(path), b"whole", temporary=str(left))
@@ -81,7 +81,7 @@ def test_what_a_killed_process_left_under_the_chosen_name_is_replaced(tmp_path: 
     assert (path.read_bytes(), mode(path)) == (b"whole", 0o600)
 
 
-def test_a_directory_handle_decides_where_a_name_is(tmp_path: Path) -> None:
+def test_a_name_is_resolved_in_the_directory_handle(tmp_path: Path) -> None:
     directory, moved = tmp_path / "one", tmp_path / "two"
     directory.mkdir()
     handle = os.open(directory, os.O_RDONLY)
@@ -96,7 +96,7 @@ def test_a_directory_handle_decides_where_a_name_is(tmp_path: Path) -> None:
         os.close(handle)
 
 
-def test_missing_directories_are_made_private_and_others_stay_as_they_are(tmp_path: Path) -> None:
+def test_missing_directories_are_created_private_and_others_are_unchanged(tmp_path: Path) -> None:
     (tmp_path / "open").mkdir(0o755)
     files.make_directory(str(tmp_path / "open" / "a" / "b"))
     files.make_directory(str(tmp_path / "open"))
@@ -104,7 +104,7 @@ def test_missing_directories_are_made_private_and_others_stay_as_they_are(tmp_pa
     assert modes == {"open": 0o755, "a": 0o700, "b": 0o700}
 
 
-def test_files_and_locks_import_nothing_expensive() -> None:
+def test_files_and_locks_import_no_slow_module() -> None:
     script = (
         "import sys, os; before = set(sys.modules); import wizard.files, wizard.locks;"
         "print(*sorted(set(sys.modules) - before))"

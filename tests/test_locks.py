@@ -51,13 +51,13 @@ def test_a_lock_of_another_process_is_refused_and_ends_with_it(path: str) -> Non
         assert not locks.try_acquire(path)
 
 
-def test_a_lock_without_a_file_is_left_to_whoever_may_create_it(path: str) -> None:
+def test_a_lock_without_a_file_is_left_to_a_process_that_may_create_it(path: str) -> None:
     with pytest.raises(FileNotFoundError):
         locks.try_acquire(path)
     assert not Path(path).exists()
 
 
-def test_what_this_process_acquired_early_is_held_and_then_released(path: str) -> None:
+def test_a_lock_that_this_process_acquired_early_is_used_and_then_released(path: str) -> None:
     Path(path).touch()
     assert locks.try_acquire(path)
     with locks.ExclusiveLock(path, refusal):
@@ -68,7 +68,7 @@ def test_what_this_process_acquired_early_is_held_and_then_released(path: str) -
         pass
 
 
-def test_waiting_ends_when_it_has_become_needless(path: str) -> None:
+def test_waiting_ends_when_it_is_no_longer_needed(path: str) -> None:
     needless = threading.Event()
 
     def wait() -> None:

@@ -75,7 +75,7 @@ def run(
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["show", "crm"]], ids=" ".join)
-def test_ctrl_c_at_any_moment_ends_in_130_and_one_line_or_comes_too_late(
+def test_ctrl_c_at_any_moment_exits_130_with_one_line_or_comes_too_late(
     tmp_path: Path, arguments: list[str]
 ) -> None:
     code, stderr, duration = run(tmp_path, arguments, None)
@@ -89,7 +89,7 @@ def test_the_installed_command_is_the_same_module() -> None:
     assert 'zoho-wizard = "wizard.__main__:main"' in project.read_text("utf-8")
 
 
-def test_the_first_lines_only_import_what_python_has_loaded_and_define_functions() -> None:
+def test_the_first_lines_import_only_what_python_has_loaded_and_define_functions() -> None:
     statements = [ast.unparse(each) for each in statements_before_hooks()[1:]]
     plain = ("import os", "import sys", "TYPE_CHECKING = ", "if TYPE_CHECKING:", "def ", "sys.")
     assert [each for each in statements if not each.startswith(plain)] == []

@@ -85,16 +85,16 @@ def steps() -> list[tuple[str, dict[str, str]]]:
     return [*known, *LOOKUP_STEPS.items()]
 
 
-def test_every_failure_that_can_be_raised_has_words() -> None:
+def test_every_failure_that_can_be_raised_has_a_message() -> None:
     assert raised_codes() - MESSAGES.keys() == set()
 
 
-def test_every_row_explains_something_that_can_happen() -> None:
+def test_every_message_explains_something_that_can_happen() -> None:
     assert MESSAGES.keys() - raised_codes() - mentioned_codes() == set()
 
 
 @over_rows("code", MESSAGES)
-def test_a_row_says_what_happened_why_and_what_to_do(code: str) -> None:
+def test_a_message_says_what_happened_why_and_what_to_do(code: str) -> None:
     row = MESSAGES[code]
     assert set(row) <= {"title", "cause", "fix", "next_steps"}
     assert not row["title"].endswith("."), "a title is no sentence"
@@ -108,7 +108,7 @@ def test_a_row_says_what_happened_why_and_what_to_do(code: str) -> None:
         assert "  " not in text
 
 
-def test_every_placeholder_is_filled_by_somebody() -> None:
+def test_every_placeholder_has_a_source() -> None:
     known: set[object] = {"code", "zoho_error", "retry_at"}
     for node in trees():
         if isinstance(node, ast.keyword) and node.arg:
@@ -152,19 +152,19 @@ def test_every_page_that_is_offered_exists(harness: Harness) -> None:
         assert routes.test(path, "GET"), f"{code} offers {path}"
 
 
-def test_an_unknown_code_is_explained_honestly() -> None:
+def test_an_unknown_code_is_explained_as_unknown() -> None:
     found = explain(Failure("no-such-code", zoho_error="odd_word"))
     assert "odd_word" in found.cause
     assert "no-such-code" in found.cause
 
 
-def test_what_is_not_known_leaves_a_gap_and_the_step_that_finds_it() -> None:
+def test_an_unknown_value_leaves_a_gap_and_the_step_that_finds_it() -> None:
     found = explain(Failure("no-grant"))
     assert found.title == "“…” is not connected yet"
     assert [each.command for each in found.next_steps] == ["zoho-wizard list"], "no half command"
     assert explain(Failure("no-grant"), name="crm").next_steps[0].path == "/connections/crm"
 
 
-def test_braces_in_somebody_elses_words_are_only_text() -> None:
+def test_braces_in_foreign_text_are_only_text() -> None:
     found = explain(Failure("callback-error", zoho_error="{name} {0} {}"), name="crm")
     assert "{name} {0} {}" in found.cause

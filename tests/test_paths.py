@@ -27,7 +27,7 @@ XDG = {"XDG_DATA_HOME": "/x/data", "XDG_CONFIG_HOME": "/x/config", "XDG_CACHE_HO
 
 @pytest.mark.parametrize("platform", PLATFORMS)
 @pytest.mark.parametrize("xdg", [(), *([name] for name in XDG), XDG], ids=str)
-def test_places_are_those_that_platformdirs_names(
+def test_paths_match_those_of_platformdirs(
     platform: str, xdg: Sequence[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     environ = {
@@ -62,20 +62,20 @@ def test_a_relative_xdg_directory_is_ignored() -> None:
 
 
 @pytest.mark.parametrize("environ", [{"HOME": ""}, {}])
-def test_an_empty_home_is_an_unset_one(environ: dict[str, str]) -> None:
+def test_an_empty_data_directory_variable_counts_as_unset(environ: dict[str, str]) -> None:
     own = pwd.getpwuid(os.getuid()).pw_dir
     assert locate(environ).data_dir == f"{own}/.local/share/zoho-wizard"
     chosen = locate({**environ, "ZOHO_WIZARD_HOME": "~/w", "ZOHO_WIZARD_KEY_FILE": "~/key"})
     assert (chosen.data_dir, chosen.key_file) == (f"{own}/w/data", f"{own}/key")
 
 
-def test_one_variable_moves_everything() -> None:
+def test_one_variable_moves_every_path() -> None:
     home = locate({"HOME": "/h", "ZOHO_WIZARD_HOME": "/srv/wizard/"})
     places = (home.data_dir, home.config_dir, home.cache_dir)
     assert places == ("/srv/wizard/data", "/srv/wizard/config", "/srv/wizard/cache")
 
 
-def test_the_simulators_places_are_below_the_live_ones() -> None:
+def test_the_simulator_paths_are_below_the_live_ones() -> None:
     live = locate({"HOME": "/h"})
     home = locate({"HOME": "/h", "ZOHO_WIZARD_SIMULATOR_URL": "http://127.0.0.1:8730"})
     assert home.simulator_url
@@ -84,14 +84,14 @@ def test_the_simulators_places_are_below_the_live_ones() -> None:
     assert home.cache_dir == f"{live.cache_dir}/simulator"
 
 
-def test_a_named_key_file_is_used() -> None:
+def test_a_given_key_file_is_used() -> None:
     home = locate({"HOME": "/h", "ZOHO_WIZARD_KEY_FILE": "/run/key"})
     assert home.key_file == "/run/key"
     assert home.is_key_file_chosen
     assert not locate({"HOME": "/h"}).is_key_file_chosen
 
 
-def test_no_name_leads_out_of_the_cache() -> None:
+def test_no_name_leaves_the_cache() -> None:
     home = locate({"HOME": "/h"})
     for name in ("../../etc/passwd", "..", "/etc/passwd", "a\x00b", "a/b", "C:\\x"):
         assert os.path.dirname(os.path.abspath(home.token_file(name))) == home.token_dir
@@ -99,7 +99,7 @@ def test_no_name_leads_out_of_the_cache() -> None:
     assert home.token_file("crm") == f"{home.token_dir}/crm.token"
 
 
-def test_directories_are_made_for_their_owner_alone(tmp_path: Path) -> None:
+def test_directories_are_created_private(tmp_path: Path) -> None:
     home = locate({"ZOHO_WIZARD_HOME": str(tmp_path / "deep" / "home")})
     before = os.umask(0)
     try:
@@ -120,7 +120,7 @@ def _refusal(paths: Paths) -> WizardError:
     return caught.value
 
 
-def test_a_directory_that_others_may_write_to_is_refused(tmp_path: Path) -> None:
+def test_a_directory_writable_by_others_is_refused(tmp_path: Path) -> None:
     home = locate({"ZOHO_WIZARD_HOME": str(tmp_path)})
     os.mkdir(home.data_dir)
     os.chmod(home.data_dir, 0o777)
@@ -136,7 +136,7 @@ def test_a_link_in_place_of_the_directory_is_refused(tmp_path: Path) -> None:
     assert _refusal(home).failure.code == "data-directory-symlink"
 
 
-def test_a_directory_of_somebody_else_is_refused(tmp_path: Path) -> None:
+def test_a_directory_of_a_different_user_is_refused(tmp_path: Path) -> None:
     foreign = "/usr"  # root's, for everybody but root
     if os.geteuid() == 0:
         foreign = str(tmp_path / "foreign")
@@ -152,7 +152,7 @@ def test_a_file_in_place_of_the_directory_is_a_clear_error(tmp_path: Path) -> No
     assert _refusal(home).failure.code == "data-directory-unwritable"
 
 
-def test_looking_where_things_are_imports_nothing_beyond_os() -> None:
+def test_looking_up_paths_imports_only_os() -> None:
     asked = (
         "import sys; import os; before = set(sys.modules); import wizard.paths;"
         "wizard.paths.locate(os.environ).token_file('x');"
@@ -164,7 +164,7 @@ def test_looking_where_things_are_imports_nothing_beyond_os() -> None:
     assert found.stdout.split() == ["wizard", "wizard.paths"]
 
 
-def test_a_system_that_knows_no_user_is_no_trouble() -> None:
+def test_a_system_without_user_ids_works() -> None:
     # As on a system without a table of users, and in a container whose user has no row in it.
     program = (
         "import sys; sys.modules['pwd'] = None; from wizard.paths import current_user; "

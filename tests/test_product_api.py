@@ -87,7 +87,7 @@ def with_description(failure: Failure | None) -> Failure:
 # --- Against the simulator ---
 
 
-def test_the_account_that_consented_is_told_with_the_servers_time(
+def test_the_account_that_consented_is_returned_with_the_server_time(
     consented_account: ConsentedAccount,
 ) -> None:
     token = consented_account.token(())
@@ -123,7 +123,7 @@ def test_each_product_is_read_with_the_scopes_of_its_probes(
 
 
 @PRODUCTS
-def test_each_product_says_that_a_token_is_dead(
+def test_each_product_reports_an_invalid_token(
     consented_account: ConsentedAccount, product: zoho.Product
 ) -> None:
     for probe in product.probes:
@@ -136,7 +136,7 @@ def test_each_product_says_that_a_token_is_dead(
 
 
 @PRODUCTS
-def test_each_product_says_that_a_scope_was_not_granted(
+def test_each_product_reports_a_missing_scope(
     consented_account: ConsentedAccount, product: zoho.Product
 ) -> None:
     token = consented_account.token(())
@@ -148,7 +148,7 @@ def test_each_product_says_that_a_scope_was_not_granted(
     assert with_description(reading.failure).code == expected
 
 
-def test_crm_names_the_organization_and_environment_the_consent_chose(
+def test_crm_names_the_organization_and_environment_of_the_consent(
     consented_account: ConsentedAccount,
 ) -> None:
     crm = zoho.product("crm")
@@ -157,7 +157,7 @@ def test_crm_names_the_organization_and_environment_the_consent_chose(
     assert found == Organization("crm", Identifier("20091000003"), "Zylker GmbH", "Sandbox")
 
 
-def test_a_person_without_the_right_is_told_apart_from_a_missing_scope(
+def test_a_user_without_permission_is_distinguished_from_a_missing_scope(
     consented_account: ConsentedAccount,
 ) -> None:
     crm = zoho.product("crm")
@@ -169,7 +169,7 @@ def test_a_person_without_the_right_is_told_apart_from_a_missing_scope(
     assert (found.code, found.temporary) == ("no-permission", False)
 
 
-def test_without_a_scope_for_a_cheap_read_nothing_is_asked(
+def test_without_a_scope_for_a_cheap_read_nothing_is_requested(
     consented_account: ConsentedAccount,
 ) -> None:
     crm = zoho.product("crm")
@@ -192,7 +192,7 @@ def test_without_a_scope_for_a_cheap_read_nothing_is_asked(
         ("redirect", "unexpected-redirect"),
     ],
 )
-def test_a_faulty_answer_is_named_and_says_nothing_of_the_token(
+def test_a_malformed_response_is_named_and_says_nothing_about_the_token(
     consented_account: ConsentedAccount, kind: str, code: str
 ) -> None:
     token = consented_account.token(())
@@ -203,7 +203,7 @@ def test_a_faulty_answer_is_named_and_says_nothing_of_the_token(
     assert consented_account.resource.account(token.access_token, "eu")[0].email == ANNA
 
 
-def test_a_read_never_raises_for_what_the_network_does() -> None:
+def test_a_read_never_raises_for_network_failures() -> None:
     with RawServer(http_response(302, Location="https://evil.example")) as server:
         table = zoho.load(server.url)
         resource = ProductApi(Transport(table, lambda: NOW), table)
@@ -219,7 +219,7 @@ def test_a_read_never_raises_for_what_the_network_does() -> None:
         ("books", "ZohoBooks.invoices.READ", "", "organization_id=77"),
     ],
 )
-def test_a_read_names_the_organization_where_the_product_wants_it(
+def test_a_read_names_the_organization_if_the_product_requires_it(
     product_id: str, scope: str, header: str, query: str
 ) -> None:
     organization = Organization(product_id, Identifier("77"), "Zylker")
@@ -233,7 +233,7 @@ def test_a_read_names_the_organization_where_the_product_wants_it(
     assert INVALID_TOKEN not in request.partition("\r\n")[0]
 
 
-def test_the_call_to_copy_stands_on_the_right_host_and_names_the_organization() -> None:
+def test_the_call_to_copy_has_the_right_host_and_the_organization() -> None:
     ca = zoho.load().data_center("ca")
     books, desk = zoho.product("books"), zoho.product("desk")
     organization = Organization("books", Identifier("77"), "Zylker")
@@ -253,7 +253,7 @@ def make_response(body: object, status: int = 200) -> HttpResponse:
 
 
 @pytest.mark.parametrize("zuid", [600000001, "600000001"])
-def test_a_zuid_comes_as_number_or_text(zuid: object) -> None:
+def test_a_zuid_is_a_number_or_text(zuid: object) -> None:
     body = {"ZUID": zuid, "Email": "ada@example.com", "Display_Name": "Ada Lovelace"}
     assert parse_account(make_response(body)) == Account(
         Identifier("600000001"), "ada@example.com", "Ada Lovelace"
@@ -263,7 +263,7 @@ def test_a_zuid_comes_as_number_or_text(zuid: object) -> None:
 @over_rows(
     "body", [{}, {"ZUID": None}, {"ZUID": ""}, {"ZUID": True}, {"ZUID": "x"}, {"ZUID": 1.5}, []]
 )
-def test_an_account_without_a_zuid_is_no_account(body: object) -> None:
+def test_an_account_without_a_zuid_is_malformed(body: object) -> None:
     assert failure_of(lambda: parse_account(make_response(body))).code == "malformed-answer"
 
 
@@ -303,20 +303,18 @@ def test_an_account_without_a_zuid_is_no_account(body: object) -> None:
         ("any", 200, b"", "not-json"),
     ],
 )
-def test_each_dialect_of_error_is_understood(
-    product_id: str, status: int, body: object, code: str
-) -> None:
+def test_each_error_format_is_parsed(product_id: str, status: int, body: object, code: str) -> None:
     found = failure_of(lambda: parse_response(product_id, make_response(body, status)))
     assert found.code == code
     assert found.temporary is (code in ("product-throttled", "data-centre-down", "not-json"))
 
 
-def test_numbers_in_a_good_answer_are_no_errors() -> None:
+def test_numbers_in_a_successful_response_are_no_errors() -> None:
     body = {"code": 0, "data": [{"id": 57, "code": "INVALID_TOKEN"}], "status": "success"}
     assert parse_response("books", make_response(body)) == body
 
 
-def test_no_content_is_crms_way_of_saying_that_there_is_nothing() -> None:
+def test_no_content_from_crm_means_an_empty_list() -> None:
     assert parse_response("crm", make_response(b"", 204)) is None
     assert parse_organizations(zoho.product("crm"), make_response(b"", 204)) == ()
 
@@ -329,7 +327,7 @@ def test_a_listing_without_its_rows_is_malformed(body: object) -> None:
     )
 
 
-def test_the_rows_of_a_listing_may_stand_bare() -> None:
+def test_the_rows_of_a_listing_may_be_a_bare_array() -> None:
     (found,) = parse_organizations(
         zoho.product("projects"), make_response([{"id": 1, "org_name": "Z"}])
     )
@@ -359,7 +357,7 @@ def test_an_environment_is_named_only_where_zoho_names_one(kind: object, environ
         ("crm", {}, 401, False),
     ],
 )
-def test_only_a_word_of_zohos_own_rejects_an_access_token(
+def test_only_an_error_code_of_zoho_rejects_an_access_token(
     product: str, body: object, status: int, rejects: bool
 ) -> None:
     failure = failure_of(lambda: parse_response(product, make_response(body, status)))

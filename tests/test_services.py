@@ -75,7 +75,7 @@ def test_a_verification_that_fails_does_not_end_the_worker(harness: Harness) -> 
     assert report.is_verified
 
 
-def test_closed_services_leave_no_thread_behind(harness: Harness, tmp_path: Path) -> None:
+def test_closed_services_leave_no_thread_running(harness: Harness, tmp_path: Path) -> None:
     settings = settings_for(tmp_path / "another", harness.simulator.url)
     with Services.open(settings, harness.simulator.clock) as services:
         services.verification_worker.submit("nix", 1)
@@ -83,7 +83,7 @@ def test_closed_services_leave_no_thread_behind(harness: Harness, tmp_path: Path
     assert "verification-worker" not in [thread.name for thread in threading.enumerate()]
 
 
-def test_a_home_that_is_made_is_opened_while_another_process_holds_the_locks(
+def test_an_existing_data_directory_opens_while_another_process_has_the_locks(
     harness: Harness,
 ) -> None:
     """Else a hundred programs that start together would queue for a look, and the last give up."""

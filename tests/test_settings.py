@@ -9,7 +9,7 @@ from wizard.settings import from_environment
 HOME = {"HOME": "/h", "LANG": "C"}
 
 
-def test_without_choices_the_wizard_is_live_and_on_its_own_port() -> None:
+def test_by_default_the_wizard_is_live_and_on_its_own_port() -> None:
     settings = from_environment(HOME)
     assert settings.simulator_url is None
     assert settings.base_url == "http://localhost:8723"
@@ -18,14 +18,14 @@ def test_without_choices_the_wizard_is_live_and_on_its_own_port() -> None:
     assert not settings.paths.simulator_url
 
 
-def test_one_url_turns_it_to_the_simulator_with_another_home_and_port() -> None:
+def test_one_url_selects_the_simulator_with_another_data_directory_and_port() -> None:
     settings = from_environment({**HOME, "ZOHO_WIZARD_SIMULATOR_URL": "http://127.0.0.1:8730/"})
     assert settings.simulator_url == "http://127.0.0.1:8730"
     assert settings.port == 8733
     assert settings.paths.simulator_url
 
 
-def test_port_and_browser_are_taken() -> None:
+def test_port_and_browser_are_read() -> None:
     settings = from_environment(
         {**HOME, "ZOHO_WIZARD_PORT": "9000", "ZOHO_WIZARD_BROWSER": "/usr/bin/browser"}
     )
@@ -42,7 +42,7 @@ def test_an_unknown_setting_is_refused_with_the_nearest_known_one() -> None:
 
 
 @over_rows("port", ["0", "65536", "-1", "abc", "80 ", "٣", "1e3"])
-def test_what_is_no_port_is_refused(port: str) -> None:
+def test_an_invalid_port_is_refused(port: str) -> None:
     with pytest.raises(WizardError, match="bad-port"):
         from_environment({**HOME, "ZOHO_WIZARD_PORT": port})
 
@@ -65,11 +65,11 @@ def test_what_is_no_port_is_refused(port: str) -> None:
         "http://[::1",
     ],
 )
-def test_only_this_machine_by_number_can_be_a_simulator(url: str) -> None:
+def test_only_a_loopback_ip_address_can_be_a_simulator(url: str) -> None:
     with pytest.raises(WizardError, match="bad-simulator-url"):
         from_environment({**HOME, "ZOHO_WIZARD_SIMULATOR_URL": url})
 
 
-def test_a_simulator_on_ipv6_is_taken() -> None:
+def test_a_simulator_on_ipv6_is_accepted() -> None:
     settings = from_environment({**HOME, "ZOHO_WIZARD_SIMULATOR_URL": "http://[::1]:8730"})
     assert settings.simulator_url == "http://[::1]:8730"

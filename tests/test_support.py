@@ -49,7 +49,7 @@ def test_a_skip_fails_the_run_unless_it_is_listed_with_its_reason(
     assert ("test_it.py::test_prints[1]: no printer" in done.stdout) is bool(exit_code)
 
 
-def test_each_row_that_breaks_a_claim_is_shown() -> None:
+def test_each_row_that_violates_a_claim_is_shown() -> None:
     @over_rows("text, length", [("one", 3), ("two", 4), ("three", 5), ("four", "x")])
     def claim(text: str, length: int) -> None:
         assert len(text) == int(length), "another length"

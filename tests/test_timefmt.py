@@ -33,14 +33,14 @@ def test_a_time_has_its_day_unless_it_is_today_and_its_year_unless_it_is_this_ye
     assert format_time(NOW, None, UTC) == "Nov 28, 2026, 14:05"
 
 
-def test_today_is_the_readers_today() -> None:
+def test_today_depends_on_the_time_zone_of_the_reader() -> None:
     kolkata, midnight = timezone(timedelta(hours=5, minutes=30)), NOW.replace(hour=18, minute=30)
     assert format_time(midnight, NOW, UTC) == "18:30"
     assert format_time(midnight, NOW, kolkata) == "Nov 29, 00:00"
     assert format_date(midnight, kolkata) == "Nov 29, 2026"
 
 
-def test_the_zone_is_that_of_this_machine_if_none_is_given() -> None:
+def test_the_default_time_zone_is_that_of_this_machine() -> None:
     program = (
         "from datetime import *; from wizard.timefmt import *; at = datetime(2026, 11, 28, "
         "22, tzinfo=UTC); print(format_time(at, at), format_date(at), sep='; ')"
@@ -64,7 +64,7 @@ def test_the_zone_is_that_of_this_machine_if_none_is_given() -> None:
         (timedelta(hours=48), "2 days ago"),
     ],
 )
-def test_an_age_is_a_count_of_one_unit(age: timedelta, text: str) -> None:
+def test_an_age_has_one_unit(age: timedelta, text: str) -> None:
     assert format_age(NOW - age, NOW) == text
 
 
@@ -88,12 +88,12 @@ def test_a_duration_has_two_units_at_most(seconds: float, text: str) -> None:
 
 
 @given(st.integers(0, 99_999))
-def test_a_duration_is_read_from_an_option_as_it_was_written(seconds: int) -> None:
+def test_a_duration_is_parsed_from_an_option_as_it_was_written(seconds: int) -> None:
     span = timedelta(seconds=seconds)
     assert parse_duration(format_duration_option(span)) == span
 
 
-def test_an_option_names_seconds_minutes_or_hours() -> None:
+def test_a_duration_option_uses_seconds_minutes_or_hours() -> None:
     assert parse_duration("90") == parse_duration("90s") == timedelta(seconds=90)
     assert (parse_duration("15m"), parse_duration("2h")) == (timedelta(minutes=15), 2 * HOUR)
     for text in ("", "m", "1d", "-1s", "1.5h", "100000", "1 h", "١m", "1h5m"):

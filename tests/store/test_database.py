@@ -52,7 +52,9 @@ def test_every_file_is_private_whatever_the_umask(paths: Paths, umask: int) -> N
     assert {name: mode for name, mode in modes.items() if mode not in (0o600, 0o700)} == {}
 
 
-def test_a_database_open_to_others_is_refused_unread(paths: Paths, vault: Vault) -> None:
+def test_a_database_accessible_to_others_is_refused_without_reading_it(
+    paths: Paths, vault: Vault
+) -> None:
     Path(paths.database).touch()
     os.chmod(paths.database, 0o644)
     with raises_failure("store-unsafe"):
@@ -85,7 +87,7 @@ def test_every_connection_is_durable(paths: Paths) -> None:
     database.close()
 
 
-def test_a_home_may_have_any_name(tmp_path: Path) -> None:
+def test_a_data_directory_may_have_any_name(tmp_path: Path) -> None:
     paths = wizard_paths.locate({"ZOHO_WIZARD_HOME": str(tmp_path / "a?b=c %20 d#é")})
     paths.prepare()
     Database.open(paths).close()
@@ -116,7 +118,9 @@ def test_a_database_of_another_program_is_refused(paths: Paths, vault: Vault, ve
     execute_raw(paths, "SELECT * FROM theirs")
 
 
-def test_a_file_that_is_no_database_is_refused_and_left_alone(paths: Paths, vault: Vault) -> None:
+def test_a_file_that_is_not_a_database_is_refused_and_left_unchanged(
+    paths: Paths, vault: Vault
+) -> None:
     Path(paths.database).touch(0o600)
     Path(paths.database).write_bytes(b"not a database" * 400)
     with raises_failure("store-damaged"):
@@ -125,7 +129,7 @@ def test_a_file_that_is_no_database_is_refused_and_left_alone(paths: Paths, vaul
 
 
 @pytest.mark.parametrize("gone", [Path.unlink, lambda path: path.write_bytes(b"")])
-def test_a_database_that_is_gone_is_not_made_anew_beside_the_tokens_of_its_connections(
+def test_a_missing_database_is_not_recreated_while_cached_tokens_exist(
     paths: Paths, vault: Vault, store: Store, gone: Callable[[Path], object]
 ) -> None:
     store.close()
@@ -139,7 +143,7 @@ def test_a_database_that_is_gone_is_not_made_anew_beside_the_tokens_of_its_conne
     Store.open(paths, vault, "live").close()
 
 
-def test_a_damaged_page_is_said_and_nothing_is_made_anew(
+def test_a_damaged_page_is_reported_and_nothing_is_recreated(
     paths: Paths, vault: Vault, store: Store
 ) -> None:
     add_connections(store)
@@ -160,7 +164,7 @@ def test_a_database_of_the_simulator_is_refused_by_the_live_wizard(
         Store.open(paths, vault, "http://127.0.0.1:8730")
 
 
-def test_another_key_is_refused_and_changes_nothing(
+def test_a_different_key_is_refused_and_changes_nothing(
     paths: Paths, vault: Vault, store: Store
 ) -> None:
     add_connections(store)
@@ -184,7 +188,7 @@ def add_column_and_fail(connection: Connection) -> None:
     connection.exec_driver_sql("INSERT INTO nowhere VALUES (1)")
 
 
-def test_a_migration_keeps_everything_and_leaves_a_private_sound_copy(
+def test_a_migration_keeps_everything_and_leaves_a_private_valid_copy(
     paths: Paths, vault: Vault, store: Store
 ) -> None:
     add_connections(store)
@@ -213,7 +217,7 @@ def test_a_migration_that_fails_leaves_everything_as_it_was(
     again.close()
 
 
-def test_a_full_disk_loses_nothing_and_is_got_over(
+def test_a_full_disk_loses_nothing_and_writing_resumes(
     paths: Paths, vault: Vault, store: Store
 ) -> None:
     add_connections(store)
@@ -259,7 +263,7 @@ store.close()
 """
 
 
-def test_a_quota_loses_nothing_and_is_got_over(
+def test_a_quota_loses_nothing_and_writing_resumes(
     tmp_path: Path, paths: Paths, vault: Vault, store: Store
 ) -> None:
     add_connections(store)
@@ -298,14 +302,14 @@ os.chmod(paths.data_dir, 0o700)
 """
 
 
-def test_a_read_only_directory_is_said_plainly() -> None:
+def test_a_read_only_directory_is_reported() -> None:
     # Not below pytest's own directory, which nobody but its owner may enter.
     with tempfile.TemporaryDirectory() as top:
         done = run(IN_A_READ_ONLY_DIRECTORY, top)
     assert (done.stdout, done.stderr) == ("store-unwritable\n", "")
 
 
-def test_no_secret_stands_in_the_file_in_any_writing(paths: Paths, store: Store) -> None:
+def test_no_secret_is_in_the_file_in_any_encoding(paths: Paths, store: Store) -> None:
     secrets = ("client-secret-canary", "1000.refresh-canary", "verifier-canary", "state-canary")
     store.clients.add(make_client(secret=secrets[0]))
     store.connections.add(make_connection())
@@ -317,7 +321,7 @@ def test_no_secret_stands_in_the_file_in_any_writing(paths: Paths, store: Store)
         assert not any(writing in everything for writing in writings)
 
 
-def test_what_was_removed_is_gone_from_file_and_wal(paths: Paths, store: Store) -> None:
+def test_removed_data_is_gone_from_file_and_wal(paths: Paths, store: Store) -> None:
     add_connections(store)
     add_grant(store)
     handle = sqlite3.connect(paths.database)
@@ -339,7 +343,7 @@ def test_what_was_removed_is_gone_from_file_and_wal(paths: Paths, store: Store) 
         "UPDATE grants SET refresh_token = zeroblob(60)",
     ],
 )
-def test_a_record_altered_in_the_file_is_noticed(
+def test_a_record_altered_in_the_file_is_detected(
     paths: Paths, store: Store, tampering: str
 ) -> None:
     add_connections(store)
@@ -349,7 +353,7 @@ def test_a_record_altered_in_the_file_is_noticed(
         store.grants.of_connection("crm")
 
 
-def test_a_secret_moved_to_another_data_center_is_noticed(paths: Paths, store: Store) -> None:
+def test_a_secret_moved_to_another_data_center_is_detected(paths: Paths, store: Store) -> None:
     add_connections(store)
     execute_raw(paths, "UPDATE client_secrets SET location = 'us'")
     with raises_failure("sealed-record-damaged"):
@@ -357,7 +361,7 @@ def test_a_secret_moved_to_another_data_center_is_noticed(paths: Paths, store: S
 
 
 @pytest.mark.slow
-def test_a_database_locked_for_too_long_is_said_plainly(paths: Paths, store: Store) -> None:
+def test_a_database_locked_for_too_long_is_reported(paths: Paths, store: Store) -> None:
     holder = sqlite3.connect(paths.database)
     holder.execute("BEGIN IMMEDIATE")
     with raises_failure("store-locked"):

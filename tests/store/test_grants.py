@@ -15,7 +15,7 @@ from wizard.paths import Paths
 from wizard.store import Store
 
 
-def test_an_attempt_is_found_by_its_state_and_by_nothing_else(store: Store) -> None:
+def test_an_attempt_is_found_only_by_its_state(store: Store) -> None:
     add_connections(store)
     store.attempts.add(make_attempt())
     assert store.attempts.find_by_state("state-of-a1") == make_attempt()
@@ -23,7 +23,7 @@ def test_an_attempt_is_found_by_its_state_and_by_nothing_else(store: Store) -> N
         assert store.attempts.find_by_state(other) is None
 
 
-def test_attempts_are_told_newest_first_and_the_open_ones_apart(store: Store) -> None:
+def test_attempts_are_listed_newest_first_and_the_open_ones_separately(store: Store) -> None:
     add_connections(store)
     store.attempts.add(make_attempt("old"))
     store.attempts.add(replace(make_attempt("new"), created_at=NOW + timedelta(minutes=1)))
@@ -43,7 +43,7 @@ def test_a_state_is_redeemed_once(store: Store) -> None:
     assert store.attempts.get("a1").state is AttemptState.CALLBACK_RECEIVED
 
 
-def test_a_refused_attempt_keeps_why(store: Store) -> None:
+def test_a_refused_attempt_keeps_the_reason(store: Store) -> None:
     add_connections(store)
     store.attempts.add(make_attempt())
     why = Failure("access-denied", zoho_error="access_denied", retry_at=NOW)
@@ -79,7 +79,7 @@ store.close()
 """
 
 
-def test_of_processes_that_advance_one_attempt_exactly_one_wins(
+def test_one_of_several_processes_that_advance_an_attempt_wins(
     tmp_path: Path, store: Store
 ) -> None:
     add_connections(store)
@@ -101,7 +101,7 @@ def test_of_processes_that_advance_one_attempt_exactly_one_wins(
     assert sorted(map(int, won)) == list(range(20))
 
 
-def test_a_grant_is_stored_with_its_attempt_in_one_step(store: Store) -> None:
+def test_a_grant_is_stored_with_its_attempt_in_one_transaction(store: Store) -> None:
     add_connections(store)
     grant = add_grant(store)
     assert (grant.generation, grant.state) == (1, GrantState.NOT_VERIFIED)
@@ -113,7 +113,7 @@ def test_a_grant_is_stored_with_its_attempt_in_one_step(store: Store) -> None:
 @pytest.mark.parametrize(
     "state", [each for each in AttemptState if each is not AttemptState.EXCHANGE_INTENT]
 )
-def test_no_grant_is_stored_for_an_attempt_that_is_not_at_its_exchange(
+def test_no_grant_is_stored_for_an_attempt_that_is_not_exchanging(
     store: Store, state: AttemptState
 ) -> None:
     add_connections(store)
@@ -123,7 +123,7 @@ def test_no_grant_is_stored_for_an_attempt_that_is_not_at_its_exchange(
     assert store.grants.of_connection("crm") == ()
 
 
-def test_a_new_grant_leaves_the_current_one_current_until_it_is_proved(store: Store) -> None:
+def test_a_new_grant_replaces_the_current_one_only_once_it_is_verified(store: Store) -> None:
     add_connections(store)
     add_grant(store, "1000.first")
     store.grants.activate("crm", 1, 0)
@@ -141,7 +141,7 @@ def test_a_new_grant_leaves_the_current_one_current_until_it_is_proved(store: St
     assert store.connections.get("crm").generation == 2
 
 
-def test_a_late_prover_overwrites_nothing(store: Store) -> None:
+def test_a_late_verification_replaces_nothing(store: Store) -> None:
     add_connections(store)
     add_grant(store, "1000.first")
     add_grant(store, "1000.second")
@@ -151,7 +151,7 @@ def test_a_late_prover_overwrites_nothing(store: Store) -> None:
     assert store.connections.get("crm").generation == 2
 
 
-def test_a_generation_can_be_put_back(store: Store) -> None:
+def test_a_generation_can_be_restored(store: Store) -> None:
     add_connections(store)
     add_grant(store, "1000.first")
     store.grants.activate("crm", 1, 0)
@@ -163,9 +163,7 @@ def test_a_generation_can_be_put_back(store: Store) -> None:
 
 
 @pytest.mark.parametrize("state", [GrantState.NEEDS_REAUTHORIZATION, GrantState.REVOKED])
-def test_a_grant_that_is_gone_at_zoho_is_never_made_current(
-    store: Store, state: GrantState
-) -> None:
+def test_a_grant_revoked_at_zoho_never_becomes_current(store: Store, state: GrantState) -> None:
     add_connections(store)
     add_grant(store)
     store.grants.set_state("crm", 1, state)
@@ -174,7 +172,7 @@ def test_a_grant_that_is_gone_at_zoho_is_never_made_current(
     assert store.connections.get("crm").generation == 0
 
 
-def test_proving_the_current_grant_again_keeps_it_current(store: Store) -> None:
+def test_verifying_the_current_grant_again_keeps_it_current(store: Store) -> None:
     add_connections(store)
     add_grant(store)
     store.grants.activate("crm", 1, 0)
@@ -184,7 +182,7 @@ def test_proving_the_current_grant_again_keeps_it_current(store: Store) -> None:
     assert grant.state is GrantState.VERIFIED
 
 
-def test_a_mark_is_made_only_on_the_state_that_was_seen(store: Store) -> None:
+def test_a_status_changes_only_from_the_state_that_was_read(store: Store) -> None:
     add_connections(store)
     add_grant(store)
     why = Failure("refresh-token-rejected", zoho_error="invalid_code")
@@ -200,7 +198,7 @@ def test_a_mark_is_made_only_on_the_state_that_was_seen(store: Store) -> None:
     assert (grant.state, grant.failure) == (GrantState.NEEDS_REAUTHORIZATION, why)
 
 
-def test_living_refresh_tokens_are_counted_by_user(store: Store) -> None:
+def test_valid_refresh_tokens_are_counted_by_user(store: Store) -> None:
     add_connections(store, "crm", "desk", "books")
     anna = Account(Identifier("1"), "anna@zylker.example")
     bob = Account(Identifier("2"), "bob@zylker.example")
@@ -215,7 +213,7 @@ def test_living_refresh_tokens_are_counted_by_user(store: Store) -> None:
     }
 
 
-def test_what_was_stored_is_there_after_a_restart(paths: Paths, store: Store) -> None:
+def test_stored_data_is_there_after_a_restart(paths: Paths, store: Store) -> None:
     add_connections(store)
     grant = add_grant(store)
     store.close()

@@ -60,9 +60,7 @@ def test_a_database_of_a_released_version_is_kept_and_migrated(
     assert Path(f"{paths.database}.version-{version}").is_file() is (version <= len(MIGRATIONS))
 
 
-def test_a_new_database_is_what_the_newest_dump_says(
-    paths: Paths, vault: Vault, tmp_path: Path
-) -> None:
+def test_a_new_database_matches_the_newest_dump(paths: Paths, vault: Vault, tmp_path: Path) -> None:
     Database.open(paths).close()
     new = schema_of(paths)
     os.unlink(paths.database)
@@ -70,7 +68,7 @@ def test_a_new_database_is_what_the_newest_dump_says(
     assert new == schema_of(paths)
 
 
-def test_a_database_from_before_the_first_release_is_refused_and_left_alone(
+def test_a_database_from_before_the_first_release_is_refused_and_left_unchanged(
     paths: Paths, vault: Vault
 ) -> None:
     os.close(os.open(paths.database, os.O_CREAT | os.O_WRONLY, 0o600))

@@ -51,7 +51,7 @@ def test_a_client_is_added_once_by_id_and_by_name(store: Store) -> None:
         store.clients.add(make_client("1000.ANOTHER"))
 
 
-def test_an_unknown_client_is_answered_with_the_nearest(store: Store) -> None:
+def test_an_unknown_client_gets_the_nearest_names(store: Store) -> None:
     store.clients.add(make_client())
     with pytest.raises(WizardError) as caught:
         store.clients.get("1000.MADEUPP")
@@ -68,7 +68,7 @@ def test_a_new_secret_keeps_the_old_one_until_it_is_confirmed(store: Store) -> N
     assert [secret.value for secret in store.clients.get(CLIENT_ID).secrets] == ["new"]
 
 
-def test_a_refused_secret_gives_way_to_the_one_before(store: Store) -> None:
+def test_a_rejected_secret_is_replaced_by_the_previous_one(store: Store) -> None:
     store.clients.add(make_client(secret="old"))
     store.clients.set_secret(CLIENT_ID, "eu", "new")
     store.clients.restore_secret(CLIENT_ID, "eu")
@@ -78,7 +78,7 @@ def test_a_refused_secret_gives_way_to_the_one_before(store: Store) -> None:
     assert store.clients.get(CLIENT_ID).secret_for("eu") == "old"
 
 
-def test_setting_the_same_secret_again_forgets_nothing(store: Store) -> None:
+def test_setting_the_same_secret_again_changes_nothing(store: Store) -> None:
     store.clients.add(make_client(secret="old"))
     store.clients.set_secret(CLIENT_ID, "eu", "new")
     store.clients.set_secret(CLIENT_ID, "eu", "new")
@@ -121,7 +121,7 @@ def test_a_name_unfit_for_files_urls_and_shells_is_refused(store: Store, name: s
         store.connections.add(make_connection(name))
 
 
-def test_names_are_taken_regardless_of_capitals(store: Store) -> None:
+def test_names_are_unique_regardless_of_case(store: Store) -> None:
     add_connections(store)
     with raises_failure("connection-exists"):
         store.connections.add(make_connection("CRM"))
@@ -132,7 +132,7 @@ def test_a_connection_needs_a_known_client(store: Store) -> None:
         store.connections.add(make_connection())
 
 
-def test_an_unknown_connection_is_answered_with_names_and_home(store: Store) -> None:
+def test_an_unknown_connection_gets_the_names_and_the_data_directory(store: Store) -> None:
     add_connections(store, "crm-production")
     with pytest.raises(WizardError) as caught:
         store.connections.get("crm-prodution")
@@ -154,7 +154,7 @@ def test_scope_and_location_are_changed_by_name(store: Store) -> None:
         store.connections.set_location("nowhere", "us")
 
 
-def test_a_removed_connection_takes_its_grants_along_and_leaves_its_history(store: Store) -> None:
+def test_removing_a_connection_removes_its_grants_and_keeps_its_history(store: Store) -> None:
     add_connections(store)
     add_grant(store)
     store.verification_reports.begin("crm", 1, NOW)
@@ -176,7 +176,7 @@ EXCHANGE = HttpExchange(
 FAILURE = Failure("throttled", "Access Denied", True, True, {"host": "eu"}, EXCHANGE, NOW)
 
 
-def test_a_receipt_grows_rung_by_rung_and_ends(store: Store) -> None:
+def test_a_report_grows_step_by_step_and_ends(store: Store) -> None:
     add_connections(store)
     add_grant(store)
     good = VerificationStep("refresh", StepState.PASSED, {"expires in": "3600 s"}, NOW)
@@ -193,7 +193,7 @@ def test_a_receipt_grows_rung_by_rung_and_ends(store: Store) -> None:
     assert (found.finished_at, found.is_verified) == (NOW, False)
 
 
-def test_climbing_again_begins_a_fresh_receipt(store: Store) -> None:
+def test_verifying_again_starts_a_new_report(store: Store) -> None:
     add_connections(store)
     add_grant(store)
     for _ in range(2):
@@ -206,7 +206,7 @@ def test_climbing_again_begins_a_fresh_receipt(store: Store) -> None:
     assert len(found.steps) == 1
 
 
-def test_a_receipt_is_finished_once(store: Store) -> None:
+def test_a_report_is_finished_once(store: Store) -> None:
     add_connections(store)
     add_grant(store)
     store.verification_reports.begin("crm", 1, NOW)
@@ -224,7 +224,7 @@ def token_request(minutes: int = 0, connection: str = "crm") -> TokenRequest:
     )
 
 
-def test_the_ledger_tells_newest_first_what_was_asked_since(store: Store) -> None:
+def test_the_request_log_lists_recent_requests_newest_first(store: Store) -> None:
     numbers = [store.request_log.add(token_request(minutes)) for minutes in (0, 5, 10)]
     store.request_log.finish(numbers[1], "ok")
     found = store.request_log.requests(since=NOW + timedelta(minutes=5))
@@ -235,7 +235,7 @@ def test_the_ledger_tells_newest_first_what_was_asked_since(store: Store) -> Non
 
 
 @pytest.mark.parametrize("narrowed", ["client_id", "connection", "location"])
-def test_the_ledger_is_narrowed_by_what_is_given(store: Store, narrowed: str) -> None:
+def test_the_request_log_is_filtered_by_the_given_values(store: Store, narrowed: str) -> None:
     another: dict[str, Any] = {narrowed: "another"}
     store.request_log.add(token_request())
     store.request_log.add(replace(token_request(), **another))
@@ -244,13 +244,13 @@ def test_the_ledger_is_narrowed_by_what_is_given(store: Store, narrowed: str) ->
     assert len(store.request_log.requests(since=NOW)) == 2
 
 
-def test_the_ledger_forgets_after_a_month(store: Store) -> None:
+def test_the_request_log_keeps_one_month(store: Store) -> None:
     store.request_log.add(token_request())
     store.request_log.add(token_request(minutes=31 * 24 * 60))
     assert len(store.request_log.requests(since=NOW - timedelta(days=1))) == 1
 
 
-def test_a_refused_token_is_remembered_by_its_fingerprint(store: Store) -> None:
+def test_a_rejected_token_is_stored_as_its_fingerprint(store: Store) -> None:
     assert not store.rejections.is_refresh_token_rejected("one")
     store.rejections.add_refresh_token("one")
     store.rejections.add_refresh_token("one")
@@ -258,7 +258,7 @@ def test_a_refused_token_is_remembered_by_its_fingerprint(store: Store) -> None:
     assert not store.rejections.is_refresh_token_rejected("another")
 
 
-def test_the_history_tells_the_last_lines_newest_first(store: Store) -> None:
+def test_the_history_lists_the_last_lines_newest_first(store: Store) -> None:
     for number in range(5):
         store.events.record(Event(NOW, "crm", f"event-{number}", {"what": "this"}))
     found = store.events.of_connection("crm", limit=2)
@@ -271,7 +271,7 @@ def test_the_history_tells_the_last_lines_newest_first(store: Store) -> None:
 # --- at a glance ----------------------------------------------------------------------------------
 
 
-def test_an_overview_line_tells_grant_candidate_and_attempt(store: Store) -> None:
+def test_an_overview_line_has_grant_candidate_and_attempt(store: Store) -> None:
     add_connections(store, "fresh", "waiting", "verified")
     store.attempts.add(make_attempt("open", "waiting"))
     add_grant(store, name="verified")
@@ -299,7 +299,9 @@ def test_an_overview_line_tells_grant_candidate_and_attempt(store: Store) -> Non
     assert store.overviews.last_refreshes() == {"verified": NOW}
 
 
-def test_the_overview_asks_the_same_for_one_connection_and_for_many(store: Store) -> None:
+def test_the_overview_reads_in_the_same_statements_for_one_connection_and_for_many(
+    store: Store,
+) -> None:
     statements: list[str] = []
     add_connections(store)
     engine = store.database.engine
@@ -316,7 +318,7 @@ def test_the_overview_asks_the_same_for_one_connection_and_for_many(store: Store
     assert len(statements) == for_one
 
 
-def test_what_is_not_simply_proved_is_found_among_many(store: Store) -> None:
+def test_connections_that_are_not_simply_verified_are_found_among_many(store: Store) -> None:
     add_connections(store, "dead", "failed", "fresh", "gone", "renewing", "unfinished", "well")
     for name in ("dead", "failed", "gone", "renewing", "unfinished", "well"):
         add_grant(store, name=name)

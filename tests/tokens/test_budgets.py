@@ -31,7 +31,7 @@ def test_a_grant_is_refreshed_at_most_six_times_in_ten_minutes(harness: Harness)
     assert harness.services.tokens.access_token("crm").value
 
 
-def test_a_throttle_cools_down_even_after_a_restart(harness: Harness) -> None:
+def test_a_rate_limit_is_waited_out_even_after_a_restart(harness: Harness) -> None:
     harness.add_verified_connection()
     harness.services.token_cache.remove("crm")
     harness.controls.inject_fault("rate-limit", endpoint="oauth/v2/token")
@@ -50,7 +50,7 @@ def test_a_throttle_cools_down_even_after_a_restart(harness: Harness) -> None:
     assert harness.services.tokens.access_token("crm").value
 
 
-def test_once_throttled_the_requests_of_a_client_are_counted_together(harness: Harness) -> None:
+def test_after_a_rate_limit_the_requests_of_a_client_are_counted_together(harness: Harness) -> None:
     harness.add_verified_connection()
     harness.services.token_cache.remove("crm")
     harness.controls.inject_fault("rate-limit", endpoint="oauth/v2/token")
@@ -71,7 +71,7 @@ def test_once_throttled_the_requests_of_a_client_are_counted_together(harness: H
     assert token_failure(harness).code == "token-budget"
 
 
-def test_a_ninth_consent_in_ten_minutes_is_not_begun(harness: Harness) -> None:
+def test_a_ninth_consent_in_ten_minutes_does_not_start(harness: Harness) -> None:
     harness.add_connection()
     for _ in range(8):
         harness.services.authorization.begin("crm")
@@ -106,7 +106,7 @@ def test_the_eighteenth_refresh_token_of_a_user_is_the_last_unless_forced(harnes
     assert harness.services.authorization.begin("crm", force=True)
 
 
-def test_every_ask_is_in_the_ledger_with_its_outcome(harness: Harness) -> None:
+def test_every_request_is_in_the_request_log_with_its_outcome(harness: Harness) -> None:
     grant = harness.add_verified_connection()
     harness.services.token_cache.remove("crm")
     harness.controls.inject_fault("html-page", endpoint="oauth/v2/token")
@@ -131,7 +131,7 @@ def test_every_ask_is_in_the_ledger_with_its_outcome(harness: Harness) -> None:
     assert view.authorizations_left == 7
 
 
-def test_an_ask_that_was_certainly_not_sent_is_tried_again_and_costs_nothing(
+def test_a_request_certainly_not_sent_is_tried_again_and_costs_nothing(
     harness: Harness,
 ) -> None:
     harness.add_verified_connection()
@@ -145,14 +145,14 @@ def test_an_ask_that_was_certainly_not_sent_is_tried_again_and_costs_nothing(
     assert harness.services.request_log.view("crm").token_requests_left == 5
 
 
-def test_forgetting_a_connection_leaves_neither_grant_nor_cached_token(harness: Harness) -> None:
+def test_removing_a_connection_leaves_neither_grant_nor_cached_token(harness: Harness) -> None:
     harness.add_verified_connection()
     harness.services.tokens.remove_connection("crm")
     assert harness.services.token_cache.get("crm") is None
     assert token_failure(harness).code == "unknown-connection"
 
 
-def test_a_refresh_that_nobody_needs_fits_whichever_way_zoho_counts(harness: Harness) -> None:
+def test_an_optional_refresh_fits_the_limit_however_zoho_counts(harness: Harness) -> None:
     harness.add_verified_connection()  # two pre-flights, an exchange and a refresh
     harness.add_connection("two", harness.services.store.clients.all()[0])
     harness.verify("two", harness.authorize("two").generation or 0)
@@ -165,7 +165,7 @@ def test_a_refresh_that_nobody_needs_fits_whichever_way_zoho_counts(harness: Har
     assert harness.services.tokens.access_token("crm").value  # needed: its own budget decides
 
 
-def test_a_throttle_is_in_the_history_and_in_the_ledger_of_every_connection(
+def test_a_rate_limit_is_in_the_history_and_in_the_request_log_of_every_connection(
     harness: Harness,
 ) -> None:
     harness.add_verified_connection()
@@ -184,7 +184,7 @@ def test_a_throttle_is_in_the_history_and_in_the_ledger_of_every_connection(
     assert not harness.services.request_log.view("two").is_counted_by_client
 
 
-def test_the_renewals_of_a_client_that_is_counted_as_one_are_spread(harness: Harness) -> None:
+def test_refreshes_of_a_client_counted_as_one_are_spread(harness: Harness) -> None:
     grant = harness.add_verified_connection()
     names = [f"connection-{number}" for number in range(40)]
     grants = [replace(grant, connection=name) for name in names]
@@ -198,7 +198,9 @@ def test_the_renewals_of_a_client_that_is_counted_as_one_are_spread(harness: Har
     assert max(windows) <= 25  # of forty that would all have come at once
 
 
-def test_a_counted_clients_next_token_is_renewed_at_its_own_time(harness: Harness) -> None:
+def test_the_next_token_of_a_client_counted_as_one_is_refreshed_at_its_own_time(
+    harness: Harness,
+) -> None:
     harness.add_verified_connection()
     harness.services.token_cache.remove("crm")
     harness.controls.inject_fault("rate-limit", endpoint="oauth/v2/token")
@@ -215,7 +217,7 @@ def test_a_counted_clients_next_token_is_renewed_at_its_own_time(harness: Harnes
     assert expected > timedelta(seconds=300)
 
 
-def test_twelve_connections_of_a_counted_client_go_on_for_hours_within_its_limit(
+def test_twelve_connections_of_a_client_counted_as_one_run_for_hours_within_its_limit(
     harness: Harness,
 ) -> None:
     harness.controls.change_settings(rate_limit_key="client")
@@ -237,7 +239,7 @@ def test_twelve_connections_of_a_counted_client_go_on_for_hours_within_its_limit
     assert harness.services.tokens.access_token(names[0]).value
 
 
-def test_what_zoho_answered_is_not_lost_where_it_cannot_be_written_down(harness: Harness) -> None:
+def test_a_response_from_zoho_is_not_lost_if_it_cannot_be_stored(harness: Harness) -> None:
     harness.add_connection()
 
     def answer() -> str:
@@ -249,7 +251,7 @@ def test_what_zoho_answered_is_not_lost_where_it_cannot_be_written_down(harness:
     assert RequestLog(harness.services.store, harness.services.clock).run(ask, answer) == "a token"
 
 
-def test_a_certificate_that_is_not_trusted_is_not_tried_again(harness: Harness) -> None:
+def test_an_untrusted_certificate_is_not_tried_again(harness: Harness) -> None:
     tried = []
 
     def refuse() -> None:

@@ -8,7 +8,7 @@ from support.tokens import current_grant, seconds_left, token_failure
 from wizard.model import GrantState
 
 
-def test_a_good_token_is_handed_out_again_without_asking(harness: Harness) -> None:
+def test_a_valid_token_is_served_again_without_a_request(harness: Harness) -> None:
     harness.add_verified_connection()
     before = len(harness.refresh_requests())
     tokens = {harness.services.tokens.access_token("crm").value for _ in range(20)}
@@ -16,7 +16,7 @@ def test_a_good_token_is_handed_out_again_without_asking(harness: Harness) -> No
     assert len(harness.refresh_requests()) == before
 
 
-def test_a_token_is_renewed_five_minutes_before_its_end_and_a_minute_at_most_later(
+def test_a_token_is_refreshed_five_minutes_before_its_expiry_and_a_minute_at_most_later(
     harness: Harness,
 ) -> None:
     harness.add_verified_connection()
@@ -31,7 +31,7 @@ def test_a_token_is_renewed_five_minutes_before_its_end_and_a_minute_at_most_lat
     assert not second.stale
 
 
-def test_a_caller_may_ask_for_more_life(harness: Harness) -> None:
+def test_a_caller_may_require_a_longer_lifetime(harness: Harness) -> None:
     harness.add_verified_connection()
     first = harness.services.tokens.access_token("crm")
     harness.advance(minutes=40)
@@ -39,7 +39,7 @@ def test_a_caller_may_ask_for_more_life(harness: Harness) -> None:
     assert harness.services.tokens.access_token("crm", min_ttl=1800).value != first.value
 
 
-def test_a_fresh_token_is_made_at_most_once_a_minute(harness: Harness) -> None:
+def test_a_fresh_token_is_requested_at_most_once_a_minute(harness: Harness) -> None:
     harness.add_verified_connection()
     first = harness.services.tokens.access_token("crm")
     harness.advance(seconds=61)
@@ -48,7 +48,7 @@ def test_a_fresh_token_is_made_at_most_once_a_minute(harness: Harness) -> None:
     assert harness.services.tokens.access_token("crm", force_refresh=True).value == second.value
 
 
-def test_while_zoho_is_down_a_token_is_served_stale_as_long_as_it_is_safe(harness: Harness) -> None:
+def test_while_zoho_is_down_a_token_is_served_stale_while_it_is_safe(harness: Harness) -> None:
     harness.add_verified_connection()
     first = harness.services.tokens.access_token("crm")
     harness.controls.inject_fault("data-center-down", endpoint="oauth/v2/token", times=100)
@@ -65,14 +65,14 @@ def test_while_zoho_is_down_a_token_is_served_stale_as_long_as_it_is_safe(harnes
     assert current_grant(harness).state is GrantState.VERIFIED
 
 
-def test_no_token_is_handed_out_with_less_than_two_minutes(harness: Harness) -> None:
+def test_no_token_is_served_with_less_than_two_minutes(harness: Harness) -> None:
     harness.add_verified_connection()
     first = harness.services.tokens.access_token("crm")
     harness.advance(seconds=seconds_left(harness, first) - 119)
     assert seconds_left(harness, harness.services.tokens.access_token("crm", min_ttl=0)) > 3500
 
 
-def test_a_token_whose_life_zoho_does_not_tell_is_renewed_in_its_half(harness: Harness) -> None:
+def test_a_token_without_a_lifetime_from_zoho_is_refreshed_at_half_of_it(harness: Harness) -> None:
     harness.controls.change_settings(access_token_lifetime_seconds=300)
     harness.add_verified_connection()
     first = harness.services.tokens.access_token("crm")
@@ -82,7 +82,7 @@ def test_a_token_whose_life_zoho_does_not_tell_is_renewed_in_its_half(harness: H
     assert harness.services.tokens.access_token("crm").value == first.value
 
 
-def test_a_token_of_a_grant_that_was_replaced_meanwhile_is_not_cached(harness: Harness) -> None:
+def test_a_token_of_a_grant_replaced_meanwhile_is_not_cached(harness: Harness) -> None:
     late = harness.add_verified_connection()
     token = harness.services.tokens.refresh_grant(late)
     harness.verify("crm", harness.authorize("crm").generation or 0)
@@ -93,7 +93,7 @@ def test_a_token_of_a_grant_that_was_replaced_meanwhile_is_not_cached(harness: H
     assert cached.value != token.access_token
 
 
-def test_a_token_of_a_grant_that_died_meanwhile_is_not_cached(harness: Harness) -> None:
+def test_a_token_of_a_grant_rejected_meanwhile_is_not_cached(harness: Harness) -> None:
     grant = harness.add_verified_connection()
     token = harness.services.tokens.refresh_grant(grant)
     harness.services.tokens.revoke(grant)
@@ -101,7 +101,7 @@ def test_a_token_of_a_grant_that_died_meanwhile_is_not_cached(harness: Harness) 
     assert harness.services.token_cache.get("crm") is None
 
 
-def test_a_connection_without_a_proved_grant_has_no_token(harness: Harness) -> None:
+def test_a_connection_without_a_verified_grant_has_no_token(harness: Harness) -> None:
     harness.add_connection()
     assert token_failure(harness).code == "no-grant"
     harness.authorize("crm")
@@ -109,7 +109,7 @@ def test_a_connection_without_a_proved_grant_has_no_token(harness: Harness) -> N
     assert token_failure(harness, "crn").code == "unknown-connection"
 
 
-def test_a_script_that_wants_a_fresh_token_a_hundred_times_a_minute_gets_one(
+def test_a_script_that_requests_a_fresh_token_a_hundred_times_a_minute_gets_one(
     harness: Harness,
 ) -> None:
     harness.add_verified_connection()

@@ -83,7 +83,7 @@ def _connected(
     return Certified(services, url, refresh_token)
 
 
-def test_a_connection_outlives_many_rotations(certified: Certified) -> None:
+def test_a_connection_survives_many_rotations(certified: Certified) -> None:
     refresh_tokens = {certified.first}
     access_tokens = set()
     for _ in range(5):
@@ -94,7 +94,7 @@ def test_a_connection_outlives_many_rotations(certified: Certified) -> None:
     assert certified.requests() == 5
 
 
-def test_a_lost_answer_costs_one_more_request_and_is_named_as_what_it_is(
+def test_a_lost_response_costs_one_more_request_and_is_named(
     certified: Certified,
 ) -> None:
     certified.token()

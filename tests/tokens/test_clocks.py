@@ -19,7 +19,7 @@ from wizard.services import Services
     ],
 )
 @pytest.mark.parametrize("min_ttl", [None, 600])
-def test_a_clock_that_jumps_costs_one_refresh_and_serves_no_dead_token(
+def test_a_clock_jump_costs_one_refresh_and_serves_no_expired_token(
     harness: Harness, jumps: list[timedelta], min_ttl: int | None
 ) -> None:
     harness.add_verified_connection()
@@ -42,7 +42,7 @@ def test_a_clock_that_jumps_costs_one_refresh_and_serves_no_dead_token(
     assert grant.state is GrantState.VERIFIED
 
 
-def test_after_a_nights_sleep_one_refresh_is_enough(harness: Harness) -> None:
+def test_after_a_night_of_sleep_one_refresh_is_enough(harness: Harness) -> None:
     harness.add_verified_connection()
     harness.controls.clear_journal()
     harness.advance(hours=8)
@@ -50,7 +50,7 @@ def test_after_a_nights_sleep_one_refresh_is_enough(harness: Harness) -> None:
     assert len(tokens) == len(harness.refresh_requests()) == 1
 
 
-def test_a_throttle_that_stands_in_the_future_holds_nobody_up(harness: Harness) -> None:
+def test_a_rate_limit_in_the_future_blocks_nobody(harness: Harness) -> None:
     harness.add_verified_connection()
     harness.services.token_cache.remove("crm")
     ahead = timedelta(days=300)

@@ -142,7 +142,7 @@ def test_a_code_that_was_sent_is_never_sent_again(
 
 
 @pytest.mark.parametrize(("event", "code", "times"), cases("refresh"))
-def test_a_refresh_is_repeated_where_that_can_help_and_decides_nothing_else(
+def test_a_refresh_is_repeated_only_where_that_can_help(
     without_cached_token: Harness, event: Event, code: str, times: int
 ) -> None:
     event(without_cached_token, TOKEN)
@@ -155,7 +155,7 @@ def test_a_refresh_is_repeated_where_that_can_help_and_decides_nothing_else(
 
 
 @pytest.mark.parametrize(("event", "code", "times"), cases("revoke"))
-def test_a_revocation_is_repeated_like_a_refresh_and_never_taken_for_granted(
+def test_a_revocation_is_repeated_like_a_refresh_and_never_assumed(
     without_cached_token: Harness, event: Event, code: str, times: int
 ) -> None:
     grant = current_grant(without_cached_token)
@@ -168,7 +168,7 @@ def test_a_revocation_is_repeated_like_a_refresh_and_never_taken_for_granted(
     assert current_grant(without_cached_token).state is gone
 
 
-def test_a_certificate_that_is_not_trusted_stops_everything_and_says_why(harness: Harness) -> None:
+def test_an_untrusted_certificate_stops_everything_with_the_reason(harness: Harness) -> None:
     untrusted = Failure("network-tls", temporary=True, sent=False)
     now = harness.now()
     assert retry_delay(untrusted, 1, timedelta(0), now) is None

@@ -49,7 +49,7 @@ def test_a_wait_until_the_year_2999_ends_after_an_hour(harness: Harness, kind: s
 
 
 @pytest.mark.parametrize("kind", FAULTS)
-def test_a_person_has_it_asked_once_and_a_good_answer_ends_the_wait_for_all(
+def test_a_user_may_retry_once_and_a_success_ends_the_wait_for_all(
     harness: Harness, kind: str
 ) -> None:
     locked_out(harness, kind)
@@ -61,7 +61,7 @@ def test_a_person_has_it_asked_once_and_a_good_answer_ends_the_wait_for_all(
     assert noted.count("wait-ignored") == 1
 
 
-def test_a_person_has_it_asked_once_even_where_it_fails_on_the_way(harness: Harness) -> None:
+def test_a_user_may_retry_once_even_if_the_network_fails(harness: Harness) -> None:
     locked_out(harness)
     harness.controls.inject_fault("data-center-down", endpoint=TOKEN, times=9)
     [verdict] = harness.services.checks.check(["crm"], purpose=RefreshPurpose.INSISTED)
@@ -73,7 +73,7 @@ def test_a_person_has_it_asked_once_even_where_it_fails_on_the_way(harness: Harn
     assert token_failure(harness).code == "throttled"
 
 
-def test_nobody_is_asked_beyond_our_own_budget(harness: Harness) -> None:
+def test_no_retry_exceeds_our_own_budget(harness: Harness) -> None:
     locked_out(harness)
     harness.controls.inject_fault("rate-limit", endpoint=TOKEN, times=99, retry_after="3600")
     codes = [insisted(harness) for _ in range(9)]
@@ -82,14 +82,14 @@ def test_nobody_is_asked_beyond_our_own_budget(harness: Harness) -> None:
     assert codes == ["throttled"] * 5 + ["token-budget"] * 4
 
 
-def test_a_dead_grant_is_found_dead_in_spite_of_the_wait(harness: Harness) -> None:
+def test_a_rejected_grant_is_found_rejected_despite_the_wait(harness: Harness) -> None:
     locked_out(harness)
     harness.controls.change_password("anna@zylker.example")
     assert insisted(harness) == "refresh-token-rejected"
     assert [each["outcome"] for each in harness.refresh_requests()] == ["invalid_code"] * 2
 
 
-def test_the_command_asks_about_one_connection_in_spite_of_the_wait(
+def test_the_command_retries_one_connection_despite_the_wait(
     shell: Shell, shell_harness: Harness
 ) -> None:
     locked_out(shell_harness)
@@ -115,7 +115,7 @@ def signed_in(harness: Harness) -> Visitor:
     return visitor
 
 
-def test_the_page_offers_a_consent_in_spite_of_the_wait_within_the_budget(harness: Harness) -> None:
+def test_the_page_offers_a_consent_despite_the_wait_within_the_budget(harness: Harness) -> None:
     visitor = signed_in(locked_out(harness))
     held = visitor.submit_form("/connections/crm/authorize")
     assert (held.status_code, "Go on all the same" in held.text) == (503, True)
@@ -125,7 +125,7 @@ def test_the_page_offers_a_consent_in_spite_of_the_wait_within_the_budget(harnes
     assert visitor.submit_form("/connections/crm/authorize", force="yes").status_code == 503
 
 
-def test_the_page_offers_to_ask_in_spite_of_the_wait(harness: Harness) -> None:
+def test_the_page_offers_a_retry_despite_the_wait(harness: Harness) -> None:
     locked_out(harness)
     grant = current_grant(harness)
     assert [step.state for step in harness.verify("crm", grant.generation)] == [StepState.FAILED]

@@ -52,7 +52,7 @@ def count_rate_limited(harness: Harness) -> list[str]:
     ],
     ids=["an hour", "half an hour, minute by minute", "a day"],
 )
-def test_ten_processes_stay_within_zohos_limits_and_get_living_tokens(
+def test_ten_processes_stay_within_the_limits_of_zoho_and_get_valid_tokens(
     harness_of_three: Harness, rate_limit_key: str, hours: float, step: int
 ) -> None:
     harness, context = harness_of_three, forkserver_context()

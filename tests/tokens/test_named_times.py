@@ -36,7 +36,7 @@ def answered(status: int, body: object, **headers: str) -> HttpResponse:
         (timedelta(days=365 * 7_973), False),
     ],
 )
-def test_a_date_that_is_days_off_says_nothing_about_this_computers_clock(
+def test_a_date_off_by_days_says_nothing_about_the_clock_of_this_computer(
     off: timedelta, is_believed: bool
 ) -> None:
     date = format_datetime(NOW + off, usegmt=True)
@@ -44,7 +44,7 @@ def test_a_date_that_is_days_off_says_nothing_about_this_computers_clock(
     assert token.server_time == (NOW + off if is_believed else None)
 
 
-def test_the_account_page_is_held_to_the_same_bound() -> None:
+def test_the_account_page_uses_the_same_bound() -> None:
     for date, is_believed in ((NOW + timedelta(hours=1), True), (NOW.replace(year=9999), False)):
         body = json.dumps({"ZUID": 7, "Email": "a@b.example"})
         header = format_datetime(date, usegmt=True)
@@ -58,7 +58,7 @@ def commands(explanation: Explanation) -> list[str]:
     return [each.command for each in explanation.next_steps]
 
 
-def test_a_first_503_that_names_a_time_is_told_with_it_and_with_the_override() -> None:
+def test_a_first_503_with_a_time_shows_it_and_the_override() -> None:
     until = NOW + timedelta(minutes=30)
     failure = Failure("data-centre-down", details={"status": "503"}, retry_at=until)
     found = explain(failure, NOW, name="crm")
@@ -72,7 +72,7 @@ def test_a_first_503_that_names_a_time_is_told_with_it_and_with_the_override() -
 
 @over_rows("code", ["throttled", "zoho-paused", "token-budget", "refused-for-now"])
 @over_rows(("minutes", "option"), [(1, "15m"), (14, "15m"), (30, "31m"), (60, "61m")])
-def test_a_wait_is_offered_only_as_long_as_it_helps(code: str, minutes: int, option: str) -> None:
+def test_a_wait_is_offered_only_while_it_helps(code: str, minutes: int, option: str) -> None:
     failure = Failure(code, temporary=True, retry_at=NOW + timedelta(minutes=minutes))
     found = commands(explain(failure, NOW, name="crm"))
     assert [each.partition(" --wait ")[2] for each in found if "--wait" in each] == [option]

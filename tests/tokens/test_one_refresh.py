@@ -59,7 +59,7 @@ def test_a_token_that_is_still_safe_is_served_while_another_refreshes(harness: H
     assert not served.stale
 
 
-def test_who_waits_takes_what_another_brought_while_its_lock_is_still_held(
+def test_a_waiting_thread_gets_the_new_token_while_the_lock_is_still_taken(
     harness: Harness,
 ) -> None:
     harness.add_verified_connection()
@@ -73,7 +73,7 @@ def test_who_waits_takes_what_another_brought_while_its_lock_is_still_held(
     assert not harness.refresh_requests()
 
 
-def test_when_the_one_that_refreshes_is_killed_the_next_goes_on(harness: Harness) -> None:
+def test_after_the_refreshing_process_is_killed_the_next_one_continues(harness: Harness) -> None:
     harness.add_verified_connection()
     harness.services.token_cache.remove("crm")
     harness.controls.clear_journal()

@@ -96,7 +96,7 @@ def test_processes_of_different_sessions_make_one_refresh(crm: Harness) -> None:
     assert len(crm.refresh_requests()) == 1
 
 
-def test_who_waits_for_anothers_refresh_imports_nothing_dear(crm: Harness) -> None:
+def test_waiting_for_the_refresh_of_another_process_imports_no_slow_module(crm: Harness) -> None:
     expired = cache_token(crm, 10)
     with FileLock(crm.services.paths.lock_file("crm")):
         waiting = command(crm, "-c", PRINT_LOADED_MODULES)
@@ -109,7 +109,7 @@ def test_who_waits_for_anothers_refresh_imports_nothing_dear(crm: Harness) -> No
     assert not EXPENSIVE_MODULES & set(modules.split())
 
 
-def test_while_another_refreshes_a_token_that_is_still_safe_is_printed_at_once(
+def test_a_token_that_is_still_safe_is_printed_at_once_while_another_refreshes(
     crm: Harness,
 ) -> None:
     due = cache_token(crm, 200)
@@ -123,7 +123,7 @@ def test_while_another_refreshes_a_token_that_is_still_safe_is_printed_at_once(
     assert not EXPENSIVE_MODULES & set(modules.split())
 
 
-def test_whose_turn_it_is_refreshes_and_lets_the_next_one_go_on(crm: Harness) -> None:
+def test_the_process_with_the_lock_refreshes_and_then_releases_it(crm: Harness) -> None:
     due = cache_token(crm, 200)
     first, _ = command(crm, "-m", "wizard", "token", "crm").communicate(
         timeout=PROCESS_TIMEOUT_SECONDS

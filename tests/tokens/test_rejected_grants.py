@@ -8,7 +8,9 @@ from wizard.errors import WizardError
 from wizard.model import AttemptState, GrantState
 
 
-def test_a_grant_is_dead_after_one_confirmation_and_never_asked_again(harness: Harness) -> None:
+def test_a_grant_is_rejected_after_one_confirmation_and_never_requested_again(
+    harness: Harness,
+) -> None:
     harness.add_verified_connection()
     harness.controls.change_password(ANNA)
     harness.services.token_cache.remove("crm")
@@ -33,7 +35,7 @@ def test_an_unknown_client_says_nothing_about_the_grant(harness: Harness) -> Non
     assert current_grant(harness).state is GrantState.VERIFIED
 
 
-def test_a_secret_missing_here_is_not_replaced_by_another_data_centers(harness: Harness) -> None:
+def test_a_missing_secret_is_not_replaced_by_that_of_another_data_center(harness: Harness) -> None:
     client = harness.register_client()
     with pytest.raises(WizardError) as error:
         harness.services.client_requests.secret_for(client, "in")
@@ -50,14 +52,14 @@ def test_revoking_ends_the_grant_at_zoho_and_here(harness: Harness) -> None:
     assert token_failure(harness).code == "grant-revoked"
 
 
-def test_revoking_what_zoho_has_forgotten_counts_as_revoked(harness: Harness) -> None:
+def test_revoking_a_token_unknown_to_zoho_counts_as_revoked(harness: Harness) -> None:
     grant = harness.add_verified_connection()
     harness.controls.change_password(ANNA)
     harness.services.tokens.revoke(grant)
     assert current_grant(harness).state is GrantState.REVOKED
 
 
-def test_a_token_refused_for_the_wrong_client_is_not_held_against_its_own(harness: Harness) -> None:
+def test_a_token_rejected_for_the_wrong_client_is_not_marked_for_its_own(harness: Harness) -> None:
     good, store = harness.add_verified_connection(), harness.services.store
     copied = harness.add_connection("copied")
     attempt = harness.services.authorization.begin("copied").attempt

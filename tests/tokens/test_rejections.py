@@ -58,7 +58,7 @@ def test_a_report_of_another_token_gets_the_current_one_and_marks_nothing(harnes
     assert harness.refresh_requests() == []
 
 
-def test_a_token_rejected_within_the_minute_is_handed_to_nobody_until_it_is_over(
+def test_a_token_rejected_within_the_minute_is_not_served_until_it_is_over(
     harness: Harness,
 ) -> None:
     harness.add_verified_connection()
@@ -79,14 +79,14 @@ def test_a_token_rejected_within_the_minute_is_handed_to_nobody_until_it_is_over
     assert len(harness.refresh_requests()) == 1
 
 
-def test_a_token_made_by_force_counts_as_the_forced_refresh_of_its_minute(harness: Harness) -> None:
+def test_a_forced_token_counts_as_the_forced_refresh_of_its_minute(harness: Harness) -> None:
     harness.add_verified_connection()
     harness.advance(seconds=61)
     forced = harness.services.tokens.access_token("crm", force_refresh=True)
     assert refused(harness, forced.value).code == "token-rejected"
 
 
-def test_a_token_that_a_check_replaced_counts_as_the_forced_refresh_of_its_minute(
+def test_a_token_replaced_by_a_check_counts_as_the_forced_refresh_of_its_minute(
     harness: Harness,
 ) -> None:
     grant = harness.add_verified_connection()
@@ -118,7 +118,7 @@ def test_twenty_programs_that_report_one_token_make_one_refresh(harness: Harness
 
 
 @pytest.mark.parametrize("cached", [True, False])
-def test_a_rejected_token_that_the_server_issues_again_is_handed_to_nobody(
+def test_a_rejected_token_that_the_server_issues_again_is_not_served(
     harness: Harness, cached: bool
 ) -> None:
     harness.add_verified_connection()
@@ -146,7 +146,7 @@ def test_a_rejected_token_that_the_server_issues_again_is_handed_to_nobody(
     assert harness.services.tokens.access_token("crm").value != first.value
 
 
-def test_a_check_that_is_given_the_rejected_token_again_leaves_it_rejected(
+def test_a_check_that_gets_the_rejected_token_again_leaves_it_rejected(
     harness: Harness,
 ) -> None:
     grant = harness.add_verified_connection()
@@ -161,7 +161,7 @@ def test_a_check_that_is_given_the_rejected_token_again_leaves_it_rejected(
 # --- the budget -----------------------------------------------------------------------------------
 
 
-def test_one_request_of_the_budget_is_reserved_for_what_was_rejected(harness: Harness) -> None:
+def test_one_request_of_the_budget_is_reserved_for_rejected_tokens(harness: Harness) -> None:
     harness.add_verified_connection()
     spend(harness)
     last = harness.services.tokens.access_token("crm")
@@ -179,7 +179,7 @@ def test_one_request_of_the_budget_is_reserved_for_what_was_rejected(harness: Ha
     assert harness.services.tokens.access_token("crm").value != second.value
 
 
-def test_the_reserved_request_alone_is_enough_to_learn_that_the_grant_is_dead(
+def test_the_reserved_request_is_enough_to_detect_that_the_grant_is_rejected(
     harness: Harness,
 ) -> None:
     harness.add_verified_connection()
@@ -192,7 +192,7 @@ def test_the_reserved_request_alone_is_enough_to_learn_that_the_grant_is_dead(
     assert current_grant(harness).state is GrantState.NEEDS_REAUTHORIZATION
 
 
-def test_a_client_that_is_counted_as_one_keeps_one_for_what_was_rejected(harness: Harness) -> None:
+def test_a_client_counted_as_one_reserves_one_request_for_rejected_tokens(harness: Harness) -> None:
     harness.add_verified_connection()
     harness.services.token_cache.remove("crm")
     harness.controls.inject_fault("rate-limit", endpoint="oauth/v2/token")
@@ -228,7 +228,7 @@ def test_while_zoho_is_down_a_rejected_token_is_not_served_stale(harness: Harnes
 # --- what is left behind --------------------------------------------------------------------------
 
 
-def test_a_rejected_token_that_stands_in_the_cache_again_is_not_handed_out(
+def test_a_rejected_token_that_is_cached_again_is_not_served(
     harness: Harness,
 ) -> None:
     harness.add_verified_connection()
@@ -239,7 +239,7 @@ def test_a_rejected_token_that_stands_in_the_cache_again_is_not_handed_out(
     assert harness.services.tokens.access_token("crm").value not in (first.value, second.value)
 
 
-def test_who_comes_late_with_a_rejected_token_does_not_cache_it(harness: Harness) -> None:
+def test_a_late_caller_with_a_rejected_token_does_not_cache_it(harness: Harness) -> None:
     grant = harness.add_verified_connection()
     answer = harness.services.tokens.refresh_grant(grant)
     harness.services.tokens.cache_access_token(grant, answer)
@@ -260,7 +260,7 @@ def test_a_rejection_is_known_after_a_restart(harness: Harness) -> None:
         reopened.tokens.access_token("crm")
 
 
-def test_a_minute_that_stands_in_the_future_holds_nobody_up(harness: Harness) -> None:
+def test_a_minute_in_the_future_blocks_nobody(harness: Harness) -> None:
     harness.add_verified_connection()
     ahead = timedelta(days=300)
     with Services.open(
@@ -271,7 +271,7 @@ def test_a_minute_that_stands_in_the_future_holds_nobody_up(harness: Harness) ->
     assert harness.services.tokens.access_token("crm", rejected=forced.value).value != forced.value
 
 
-def test_a_new_grant_is_not_held_up_by_what_was_rejected_before(harness: Harness) -> None:
+def test_a_new_grant_is_not_delayed_by_an_earlier_rejection(harness: Harness) -> None:
     harness.add_verified_connection()
     first = harness.services.tokens.access_token("crm")
     second = harness.services.tokens.access_token("crm", rejected=first.value)
@@ -289,7 +289,7 @@ def printed(shell: Shell, harness: Harness) -> str | None:
     return found.access_token if found else None
 
 
-def test_the_fast_path_does_not_print_a_token_that_was_rejected(
+def test_the_fast_path_does_not_print_a_rejected_token(
     shell: Shell, shell_harness: Harness
 ) -> None:
     grant = shell_harness.add_verified_connection()
@@ -301,7 +301,7 @@ def test_the_fast_path_does_not_print_a_token_that_was_rejected(
     assert printed(shell, shell_harness) is None
 
 
-def test_the_fast_path_does_not_print_a_token_of_a_grant_that_was_found_rejected(
+def test_the_fast_path_does_not_print_a_token_of_a_rejected_grant(
     shell: Shell, shell_harness: Harness
 ) -> None:
     grant = shell_harness.add_verified_connection()
@@ -312,7 +312,7 @@ def test_the_fast_path_does_not_print_a_token_of_a_grant_that_was_found_rejected
     assert printed(shell, shell_harness) is None
 
 
-def test_nor_one_that_stood_in_the_future_when_its_grant_was_found_rejected(
+def test_the_fast_path_does_not_print_a_token_from_the_future_of_a_rejected_grant(
     shell: Shell, shell_harness: Harness
 ) -> None:
     grant = shell_harness.add_verified_connection()
@@ -364,7 +364,7 @@ def test_a_cached_token_whose_file_cannot_be_removed_is_emptied(
     assert printed(shell, shell_harness) is None
 
 
-def test_a_cache_that_cannot_be_dropped_keeps_no_grant_from_being_found_dead(
+def test_a_cache_that_cannot_be_removed_does_not_prevent_the_rejection_of_a_grant(
     harness: Harness,
 ) -> None:
     grant = harness.add_verified_connection()
@@ -384,12 +384,12 @@ def test_a_cache_that_cannot_be_dropped_keeps_no_grant_from_being_found_dead(
     "given",
     [b"", b"\n", b"1000.a b", b"1000.a\n1000.b", b"1000.\xc3\xa9", b'"1000.a"', b"a" * 2049],
 )
-def test_what_is_no_access_token_is_refused_and_not_repeated(given: bytes) -> None:
+def test_text_that_is_not_an_access_token_is_refused_and_not_repeated(given: bytes) -> None:
     with pytest.raises(WizardError) as error:
         reported_token(given)
     assert error.value.failure.code == "report-malformed"
     assert dict(error.value.failure.details) == {"most": "2048"}
 
 
-def test_a_reported_token_may_end_with_its_line() -> None:
+def test_a_reported_token_may_end_with_a_newline() -> None:
     assert reported_token(b"1000.abc.def\r\n") == "1000.abc.def"

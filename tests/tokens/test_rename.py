@@ -93,9 +93,7 @@ def test_every_row_has_the_new_name_and_every_secret_can_be_read(
     assert store.events.of_connection("acme-eu")[0].details == {"previous_name": "acme"}
 
 
-def test_the_token_is_served_under_the_new_name_and_unknown_under_the_old(
-    shell: Shell, shell_harness: Harness
-) -> None:
+def test_the_token_is_served_only_under_the_new_name(shell: Shell, shell_harness: Harness) -> None:
     shell_harness.add_verified_connection()
     token = shell_harness.services.tokens.access_token("crm")
     now = shell_harness.now().timestamp()
@@ -133,7 +131,7 @@ def test_a_name_may_change_its_capital_letters(harness: Harness) -> None:
         ("CRM", "sales", "unknown-connection"),
     ],
 )
-def test_a_name_that_is_taken_or_unfit_changes_nothing(
+def test_a_taken_or_invalid_name_changes_nothing(
     harness: Harness, name: str, new_name: str, code: str
 ) -> None:
     harness.add_verified_connection("crm")
@@ -182,7 +180,7 @@ def test_a_connection_that_is_in_use_by_another_process_keeps_its_name(
     rename(harness)
 
 
-def test_a_consent_under_way_is_completed_under_the_new_name(harness: Harness) -> None:
+def test_an_open_consent_is_completed_under_the_new_name(harness: Harness) -> None:
     harness.add_connection()
     begun = harness.services.authorization.begin("crm")
     url = harness.give_consent(begun)

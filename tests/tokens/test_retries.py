@@ -55,7 +55,7 @@ def without_cached_token(harness: Harness) -> Harness:
 
 
 @pytest.mark.parametrize("kind", NETWORK_FAULTS)
-def test_a_refresh_that_fails_on_the_way_is_asked_again(
+def test_a_refresh_that_fails_in_transit_is_sent_again(
     without_cached_token: Harness, kind: str
 ) -> None:
     lay(without_cached_token, kind, times=2)
@@ -66,7 +66,7 @@ def test_a_refresh_that_fails_on_the_way_is_asked_again(
     assert outcomes[:3] == ["ok", NETWORK_FAULTS[kind], NETWORK_FAULTS[kind]]
 
 
-def test_with_a_token_to_go_on_with_a_failing_refresh_is_asked_for_once(harness: Harness) -> None:
+def test_with_a_usable_token_a_failing_refresh_is_sent_once(harness: Harness) -> None:
     harness.add_verified_connection()
     first = harness.services.tokens.access_token("crm")
     harness.controls.clear_journal()
@@ -77,7 +77,7 @@ def test_with_a_token_to_go_on_with_a_failing_refresh_is_asked_for_once(harness:
 
 
 @pytest.mark.parametrize("dated", [False, True])
-def test_a_server_that_says_when_is_not_asked_before(
+def test_a_server_that_names_a_time_gets_no_earlier_request(
     without_cached_token: Harness, dated: bool
 ) -> None:
     until = without_cached_token.now() + timedelta(seconds=120)
@@ -94,7 +94,7 @@ def test_a_server_that_says_when_is_not_asked_before(
     assert without_cached_token.services.tokens.access_token("crm").value
 
 
-def test_a_short_wait_that_the_server_names_is_waited_for(without_cached_token: Harness) -> None:
+def test_a_short_wait_named_by_the_server_is_waited_out(without_cached_token: Harness) -> None:
     begun = without_cached_token.now()
     without_cached_token.controls.inject_fault("data-center-down", endpoint=TOKEN, retry_after="7")
     assert without_cached_token.services.tokens.access_token("crm").value
@@ -102,7 +102,7 @@ def test_a_short_wait_that_the_server_names_is_waited_for(without_cached_token: 
 
 
 @pytest.mark.parametrize(("named", "seconds"), [("", 600), ("90", 90), ("1200", 1200)])
-def test_a_throttle_is_obeyed_for_as_long_as_it_says_else_ten_minutes(
+def test_a_rate_limit_lasts_as_long_as_it_says_or_ten_minutes(
     without_cached_token: Harness, named: str, seconds: int
 ) -> None:
     without_cached_token.controls.inject_fault("rate-limit", endpoint=TOKEN, retry_after=named)
@@ -117,7 +117,7 @@ def test_a_throttle_is_obeyed_for_as_long_as_it_says_else_ten_minutes(
     assert without_cached_token.services.tokens.access_token("crm").value
 
 
-def test_a_throttle_is_known_in_any_language(without_cached_token: Harness) -> None:
+def test_a_rate_limit_is_recognized_in_any_language(without_cached_token: Harness) -> None:
     without_cached_token.controls.change_settings(localized_rate_limit=True)
     without_cached_token.controls.inject_fault("rate-limit", endpoint="oauth/v2/token")
     assert token_failure(without_cached_token).code == "throttled"
@@ -126,7 +126,7 @@ def test_a_throttle_is_known_in_any_language(without_cached_token: Harness) -> N
 # --- A data centre that does not answer is left alone --------------------------------------------
 
 
-def test_after_five_failures_in_a_row_nobody_asks_for_half_a_minute(
+def test_after_five_consecutive_failures_requests_pause_for_half_a_minute(
     without_cached_token: Harness,
 ) -> None:
     harness = without_cached_token
@@ -141,7 +141,9 @@ def test_after_five_failures_in_a_row_nobody_asks_for_half_a_minute(
     assert len(harness.refresh_requests()) == 5
 
 
-def test_after_the_rest_one_ask_tries_and_an_answer_ends_it(without_cached_token: Harness) -> None:
+def test_after_the_pause_one_request_is_tried_and_a_response_ends_it(
+    without_cached_token: Harness,
+) -> None:
     harness = without_cached_token
     harness.controls.inject_fault("data-center-down", endpoint=TOKEN, times=6)
     token_failure(harness), token_failure(harness)
@@ -166,7 +168,7 @@ def token_requests(*outcomes: str, minutes_between: int = 1) -> list[TokenReques
 
 
 @over_rows(("failures", "seconds"), [(5, 30), (6, 60), (7, 120), (8, 240), (9, 300), (50, 300)])
-def test_each_further_failure_doubles_the_rest_up_to_five_minutes(
+def test_each_further_failure_doubles_the_pause_up_to_five_minutes(
     failures: int, seconds: int
 ) -> None:
     requests = token_requests(*["network-timeout"] * failures)
@@ -174,7 +176,7 @@ def test_each_further_failure_doubles_the_rest_up_to_five_minutes(
     assert paused_until(requests, NOW + timedelta(seconds=seconds)) is None
 
 
-def test_while_one_tries_the_others_wait_unless_it_died_on_the_way() -> None:
+def test_while_one_process_tries_the_others_wait_unless_it_was_killed() -> None:
     failed = token_requests(*["data-centre-down"] * 5)
     after = NOW + timedelta(seconds=31)
     probe = replace(token_requests("pending")[0], at=after)
@@ -183,12 +185,12 @@ def test_while_one_tries_the_others_wait_unless_it_died_on_the_way() -> None:
 
 
 @over_rows("answer", ["ok", "invalid-code", "throttled", "invalid-client"])
-def test_an_answer_of_zohos_whatever_it_says_begins_the_count_anew(answer: str) -> None:
+def test_any_response_from_zoho_resets_the_count(answer: str) -> None:
     failed = ["data-centre-down"] * 4
     assert paused_until(token_requests(*failed, answer, *failed), NOW) is None
 
 
-def test_what_never_left_neither_counts_nor_ends_the_count() -> None:
+def test_a_request_never_sent_neither_counts_nor_resets_the_count() -> None:
     assert paused_until(token_requests(*["not-sent"] * 9), NOW) is None
     failed = ["data-centre-down", "not-sent"] * 5
     assert paused_until(token_requests(*failed), NOW) == NOW + timedelta(seconds=30)
@@ -198,7 +200,7 @@ def test_what_never_left_neither_counts_nor_ends_the_count() -> None:
 
 
 @pytest.mark.parametrize("processed", [False, True])
-def test_no_series_of_faults_marks_a_healthy_grant_dead_and_the_real_end_is_seen(
+def test_no_series_of_faults_rejects_a_valid_grant_and_a_revocation_is_detected(
     harness: Harness, processed: bool
 ) -> None:
     harness.add_verified_connection()
@@ -220,7 +222,7 @@ def test_no_series_of_faults_marks_a_healthy_grant_dead_and_the_real_end_is_seen
 
 
 @pytest.mark.parametrize("kind", NETWORK_FAULTS)
-def test_a_revocation_whose_answer_was_lost_is_asked_again(
+def test_a_revocation_with_a_lost_response_is_sent_again(
     without_cached_token: Harness, kind: str
 ) -> None:
     lay(without_cached_token, kind, times=2, endpoint="revoke", processed=True)

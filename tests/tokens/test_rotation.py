@@ -74,7 +74,7 @@ def causes(harness: Harness) -> list[tuple[str, Confidence]]:
 # --- A new refresh token replaces the old one ----------------------------------------------------
 
 
-def test_each_new_refresh_token_is_stored_and_the_one_before_never_sent_again(
+def test_each_new_refresh_token_is_stored_and_the_previous_one_never_sent_again(
     rotating: Harness,
 ) -> None:
     first = current_grant(rotating)
@@ -120,7 +120,7 @@ def test_a_caller_that_read_the_grant_earlier_sends_the_stored_refresh_token(
     assert not lives(rotating, current_grant(rotating))
 
 
-def test_many_processes_that_find_no_token_make_one_refresh_and_one_rotation(
+def test_many_processes_without_a_cached_token_make_one_refresh_and_one_rotation(
     rotating: Harness,
 ) -> None:
     tokens = request_tokens_concurrently(rotating.directory, rotating.simulator.url, "crm", 12)
@@ -129,7 +129,7 @@ def test_many_processes_that_find_no_token_make_one_refresh_and_one_rotation(
     assert lives(rotating, current_grant(rotating))
 
 
-def test_a_refresh_token_is_replaced_only_where_the_one_that_was_sent_is_still_stored(
+def test_a_refresh_token_is_replaced_only_if_the_one_that_was_sent_is_still_stored(
     rotating: Harness,
 ) -> None:
     grant, store = current_grant(rotating), rotating.services.store
@@ -142,7 +142,7 @@ def test_a_refresh_token_is_replaced_only_where_the_one_that_was_sent_is_still_s
 # --- The new one is committed, or the answer is not used -----------------------------------------
 
 
-def test_an_answer_whose_refresh_token_cannot_be_stored_is_not_used(rotating: Harness) -> None:
+def test_a_response_whose_refresh_token_cannot_be_stored_is_not_used(rotating: Harness) -> None:
     grant = current_grant(rotating)
     rotating.controls.inject_fault("slow", endpoint=TOKEN, seconds=1, processed=True)
     with ThreadPoolExecutor(1) as threads:
@@ -187,7 +187,7 @@ def small_files(rotating: Harness) -> Iterator[None]:
     resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-def test_a_rotating_refresh_token_is_not_sent_while_there_is_no_room_for_the_next(
+def test_a_rotating_refresh_token_is_not_sent_without_disk_space_for_the_next(
     rotating: Harness, small_files: None
 ) -> None:
     assert token_failure(rotating).code == "disk-full"
@@ -212,7 +212,7 @@ def test_a_kill_before_the_commit_is_shown_as_an_unknown_outcome(rotating: Harne
     assert "its answer was not stored" in step.explanation.cause
 
 
-def test_after_a_kill_the_old_refresh_token_is_sent_once_and_its_refusal_is_a_lost_rotation(
+def test_after_a_kill_the_old_refresh_token_is_sent_once_and_its_rejection_is_a_lost_rotation(
     rotating: Harness,
 ) -> None:
     lose_an_answer(rotating)
@@ -244,7 +244,7 @@ def test_an_old_refresh_token_that_the_server_still_accepts_ends_the_unknown_out
 
 
 @pytest.mark.parametrize("kind", ["byte-by-byte", "connection-closed", "truncated-json"])
-def test_a_refresh_without_an_answer_is_not_repeated_at_once_where_tokens_rotate(
+def test_a_refresh_without_a_response_is_not_repeated_at_once_if_tokens_rotate(
     rotating: Harness, kind: str
 ) -> None:
     rotating.services.transport.total_timeout_seconds = 1.0
@@ -256,7 +256,7 @@ def test_a_refresh_without_an_answer_is_not_repeated_at_once_where_tokens_rotate
     assert causes(rotating)[0] == ("rotated-token-lost", Confidence.LIKELY)
 
 
-def test_a_kill_after_the_commit_leaves_nothing_unknown(rotating: Harness) -> None:
+def test_a_kill_after_the_commit_leaves_no_unknown_outcome(rotating: Harness) -> None:
     rotating.services.tokens.access_token("crm")
     last = "(SELECT max(id) FROM token_requests WHERE kind = 'refresh')"
     with closing(sqlite3.connect(rotating.services.paths.database)) as handle, handle:
@@ -274,7 +274,7 @@ def test_a_kill_after_the_commit_leaves_nothing_unknown(rotating: Harness) -> No
 # --- What is not a lost rotation -----------------------------------------------------------------
 
 
-def test_where_nothing_rotates_a_lost_answer_is_asked_again_and_not_blamed_first(
+def test_without_rotation_a_lost_response_is_requested_again_and_not_the_first_cause(
     harness: Harness,
 ) -> None:
     grant = harness.add_verified_connection()
@@ -295,7 +295,7 @@ def test_where_nothing_rotates_a_lost_answer_is_asked_again_and_not_blamed_first
 
 
 @pytest.mark.parametrize(("related", "confidence"), [(True, "LIKELY"), (False, "POSSIBLE")])
-def test_a_first_rotation_that_was_lost_is_likely_where_another_connection_has_seen_one(
+def test_a_lost_first_rotation_is_likely_if_another_connection_has_rotated(
     harness: Harness, related: bool, confidence: str
 ) -> None:
     for name in ("books", "crm"):
@@ -310,7 +310,7 @@ def test_a_first_rotation_that_was_lost_is_likely_where_another_connection_has_s
     assert (causes(harness)[0][0] == "rotated-token-lost") is related
 
 
-def test_a_rotating_refresh_token_that_is_refused_without_a_lost_answer_is_confirmed_once(
+def test_a_rotating_refresh_token_rejected_without_a_lost_response_is_confirmed_once(
     rotating: Harness,
 ) -> None:
     grant = current_grant(rotating)

@@ -23,12 +23,12 @@ def cache(paths: Paths, vault: Vault) -> TokenCache:
     return TokenCache(paths, vault)
 
 
-def test_a_token_is_read_as_it_was_put(cache: TokenCache) -> None:
+def test_a_token_is_read_as_it_was_stored(cache: TokenCache) -> None:
     cache.put(TOKEN)
     assert cache.get("crm") == TOKEN
 
 
-def test_the_latest_token_replaces_the_one_before(cache: TokenCache, paths: Paths) -> None:
+def test_the_latest_token_replaces_the_previous_one(cache: TokenCache, paths: Paths) -> None:
     cache.put(TOKEN)
     later = replace(TOKEN, value="1000.later", expires_at=NOW + timedelta(hours=1))
     cache.put(later)
@@ -36,7 +36,7 @@ def test_the_latest_token_replaces_the_one_before(cache: TokenCache, paths: Path
     assert len(os.listdir(paths.token_dir)) == 1
 
 
-def test_a_dropped_token_is_gone_and_dropping_again_is_fine(
+def test_a_removed_token_is_gone_and_removing_it_again_is_harmless(
     cache: TokenCache, paths: Paths
 ) -> None:
     cache.put(TOKEN)
@@ -57,7 +57,7 @@ def test_the_file_is_private_and_shows_no_token(cache: TokenCache, paths: Paths)
     assert b"1000.access" not in path.read_bytes()
 
 
-def test_a_byte_changed_or_cut_anywhere_is_a_miss(cache: TokenCache, paths: Paths) -> None:
+def test_a_changed_or_missing_byte_is_a_miss(cache: TokenCache, paths: Paths) -> None:
     cache.put(TOKEN)
     path = Path(paths.token_file("crm"))
     content = path.read_bytes()
@@ -79,7 +79,7 @@ def test_a_file_of_another_key_is_a_miss(cache: TokenCache, paths: Paths, vault:
     assert TokenCache(paths, Vault(cipher.new_key(), vault.key_storage)).get("crm") is None
 
 
-def test_a_cache_that_cannot_be_written_keeps_nobody_from_the_token(
+def test_a_cache_that_cannot_be_written_does_not_prevent_serving_the_token(
     cache: TokenCache, paths: Paths
 ) -> None:
     os.rmdir(paths.token_dir)

@@ -104,7 +104,7 @@ def start(harness: Harness, tmp_path: Path) -> Iterator[Start]:
 
 
 @pytest.mark.parametrize(("status", "body", "code"), UNUSUAL)
-def test_a_new_refresh_token_is_stored_whatever_else_is_wrong_with_the_answer(
+def test_a_new_refresh_token_is_stored_whatever_else_is_wrong_with_the_response(
     start: Start, status: int, body: object, code: str
 ) -> None:
     server = start(status, body)
@@ -130,7 +130,7 @@ def test_the_first_rotation_is_stored_and_the_old_token_is_not_sent_again(start:
 
 
 @pytest.mark.parametrize(("status", "body"), REFUSED)
-def test_what_is_refused_or_not_readable_replaces_no_refresh_token(
+def test_a_rejected_or_unreadable_response_replaces_no_refresh_token(
     start: Start, status: int, body: object
 ) -> None:
     server = start(status, body)
@@ -139,7 +139,7 @@ def test_what_is_refused_or_not_readable_replaces_no_refresh_token(
 
 
 @pytest.mark.parametrize("body", [{"error": ""}, {"error": " "}, {"error": None}, {"error": 0}])
-def test_an_empty_error_leaves_the_outcome_unknown_and_the_old_token_is_presented_once(
+def test_an_empty_error_leaves_the_outcome_unknown_and_the_old_token_is_sent_once(
     start: Start, body: object
 ) -> None:
     server = start(200, body)
@@ -152,7 +152,7 @@ def test_an_empty_error_leaves_the_outcome_unknown_and_the_old_token_is_presente
     assert server.sent() == ["old", "old"], "the one that was lost, and one more"
 
 
-def test_an_import_takes_the_new_refresh_token_of_an_unusual_answer(
+def test_an_import_stores_the_new_refresh_token_of_an_unusual_response(
     harness: Harness, start: Start
 ) -> None:
     def answer(connection: object) -> None:

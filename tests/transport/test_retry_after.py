@@ -57,7 +57,7 @@ def http(at: datetime) -> str:
         ("Fri, 31 Dec 9999 23:59:59 -2359", None),
     ],
 )
-def test_a_wait_is_at_most_an_hour_and_none_where_it_names_no_time_to_come(
+def test_a_wait_is_at_most_an_hour_and_none_without_a_future_time(
     named: str, seconds: int | None
 ) -> None:
     found = retry_at(answered(retry_after=named), NOW)
@@ -77,9 +77,7 @@ def test_a_wait_is_at_most_an_hour_and_none_where_it_names_no_time_to_come(
         ("yesterday", 90),
     ],
 )
-def test_a_date_is_read_by_the_servers_clock_unless_that_is_years_off(
-    date: str, seconds: int
-) -> None:
+def test_a_date_uses_the_server_clock_unless_that_is_years_off(date: str, seconds: int) -> None:
     named = http(NOW + timedelta(seconds=90))
     found = retry_at(answered(retry_after=named, date=date), NOW)
     assert found == NOW + timedelta(seconds=seconds)
@@ -94,7 +92,7 @@ HEADERS = TIMES | st.integers().map(str) | st.text(max_size=60)
 
 
 @given(HEADERS, HEADERS, st.sampled_from([503, 429, 200, 400]))
-def test_no_header_makes_it_wait_longer_or_fail_otherwise(
+def test_no_header_extends_the_wait_or_changes_the_failure(
     named: str, date: str, status: int
 ) -> None:
     answer = answered(b"{}", status, retry_after=named, date=date)
@@ -107,7 +105,7 @@ def test_no_header_makes_it_wait_longer_or_fail_otherwise(
 
 
 @given(st.datetimes(timezones=st.just(UTC)))
-def test_what_was_stored_is_bounded_when_it_is_read(stored: datetime) -> None:
+def test_a_stored_wait_is_bounded_when_it_is_read(stored: datetime) -> None:
     found = bounded(stored, NOW)
     assert found == (min(stored, NOW + HOUR) if stored > NOW else None)
 
@@ -118,7 +116,7 @@ def ask(outcome: str, until: datetime | None, ago: timedelta = timedelta(0)) -> 
     )
 
 
-def test_a_far_wait_of_an_old_database_ends_an_hour_after_it_was_named() -> None:
+def test_a_distant_wait_of_an_old_database_ends_an_hour_after_it_was_named() -> None:
     assert rate_limited_until([ask("throttled", FAR)], NOW) == NOW + HOUR
     assert rate_limited_until([ask("throttled", FAR, HOUR)], NOW) is None
     assert paused_until([ask("data-centre-down", FAR)], NOW) == NOW + HOUR
@@ -127,7 +125,7 @@ def test_a_far_wait_of_an_old_database_ends_an_hour_after_it_was_named() -> None
     assert retry_time(Failure("throttled", temporary=True, retry_at=FAR), report) == NOW + HOUR
 
 
-def test_an_answer_to_the_same_grant_ends_a_throttle_and_no_other_does() -> None:
+def test_only_a_response_to_the_same_grant_ends_a_rate_limit() -> None:
     throttled = ask("throttled", NOW + HOUR, timedelta(minutes=5))
     for outcome in ("ok", "invalid-code"):
         assert rate_limited_until([ask(outcome, None), throttled], NOW) is None
@@ -139,7 +137,7 @@ def test_an_answer_to_the_same_grant_ends_a_throttle_and_no_other_does() -> None
     assert rate_limited_until([other, throttled], NOW) == NOW + timedelta(minutes=55)
 
 
-def test_a_time_of_another_day_is_told_with_its_date() -> None:
+def test_a_time_on_another_day_is_shown_with_its_date() -> None:
     here = NOW.astimezone().replace(hour=23, minute=40)
     failure = Failure("throttled", temporary=True, retry_at=here + HOUR)
     assert "Wait until Nov 24, 00:40." in explain(failure, here).fix

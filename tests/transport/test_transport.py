@@ -76,7 +76,7 @@ def post(base: str) -> None:
 # --- The answer -----------------------------------------------------------------------------------
 
 
-def test_an_answer_comes_with_its_status_its_json_and_the_servers_time() -> None:
+def test_a_response_has_its_status_its_json_and_the_server_time() -> None:
     date = "Mon, 23 Nov 2026 11:59:00 GMT"
     with RawServer(http_response(401, '{"code":57}', Date=date)) as server:
         answer = get(server.url)
@@ -91,7 +91,7 @@ def test_an_answer_comes_with_its_status_its_json_and_the_servers_time() -> None
         *("Fri, 31 Dec 9999 23:59:59 -0100", "Mon, 01 Jan 20240000000 00:00:00 GMT"),
     ],
 )
-def test_a_date_that_makes_no_sense_is_none(date: str) -> None:
+def test_an_invalid_date_is_none(date: str) -> None:
     with RawServer(http_response(Date=date)) as server:
         assert get(server.url).date is None
 
@@ -110,11 +110,11 @@ def test_a_date_that_makes_no_sense_is_none(date: str) -> None:
         b"1" * 5000,
     ],
 )
-def test_what_is_no_unambiguous_json_is_none(body: bytes) -> None:
+def test_ambiguous_or_invalid_json_is_none(body: bytes) -> None:
     assert parse_json(body) is None
 
 
-def test_the_token_travels_in_the_header_that_zoho_documents() -> None:
+def test_the_token_is_sent_in_the_header_that_zoho_documents() -> None:
     with RawServer(http_response()) as server:
         get(server.url, params={"per_page": "1"}, headers={"orgId": "7"})
         request = server.requests[0].decode()
@@ -124,7 +124,7 @@ def test_the_token_travels_in_the_header_that_zoho_documents() -> None:
     assert "User-Agent: zoho-wizard" in request
 
 
-def test_the_exchange_shows_what_was_asked_and_answered_without_a_secret() -> None:
+def test_the_exchange_shows_request_and_response_without_a_secret() -> None:
     echo = f'{{"access_token":"{TOKEN}","secret":"{SECRET}","refresh_token":"other","n":1}}'
     with RawServer(http_response(body=echo)) as server, requests.Session() as session:
         wire = transport_to(server.url).attach(session)
@@ -144,7 +144,7 @@ def test_the_exchange_shows_what_was_asked_and_answered_without_a_secret() -> No
         assert secret not in repr(wire.last_response)
 
 
-def test_a_secret_sent_by_basic_is_masked_in_whatever_form_it_comes_back() -> None:
+def test_a_secret_sent_by_basic_authorization_is_masked_in_any_encoding() -> None:
     carried = base64.b64encode(f"1000.ABC:{SECRET}".encode()).decode()
     echo = f'{{"carried":"{carried}","read":"{SECRET}","n":1}}'
     with RawServer(http_response(body=echo)) as server, requests.Session() as session:
@@ -159,7 +159,7 @@ def test_a_secret_sent_by_basic_is_masked_in_whatever_form_it_comes_back() -> No
 # --- What is refused ------------------------------------------------------------------------------
 
 
-def test_an_address_out_of_the_table_is_not_even_connected_to() -> None:
+def test_a_url_outside_the_table_is_not_connected_to() -> None:
     with RawServer(http_response()) as server:
         transport = transport_to("https://accounts.zoho.eu")
         found = failure_of(lambda: transport.get(f"{server.url}/x", ZohoAuth(TOKEN)))
@@ -179,7 +179,7 @@ def test_a_redirect_is_refused_and_not_followed(status: int, act: Callable[[str]
     assert found.code == "unexpected-redirect"
 
 
-def test_a_redirect_to_an_address_of_the_table_is_refused_too() -> None:
+def test_a_redirect_to_a_url_of_the_table_is_also_refused() -> None:
     with RawServer(http_response(302, Location="/y")) as server:
         assert failure_of(lambda: get(server.url)).code == "unexpected-redirect"
         assert len(server.requests) == 1
@@ -193,12 +193,12 @@ def test_a_redirect_to_an_address_of_the_table_is_refused_too() -> None:
     ],
     ids=["plain", "compressed"],
 )
-def test_more_than_zoho_would_ever_send_is_not_read(flood: bytes) -> None:
+def test_a_response_longer_than_any_of_zoho_is_not_read(flood: bytes) -> None:
     with RawServer(flood) as server:
         assert failure_of(lambda: get(server.url)).code == "answer-too-large"
 
 
-def test_cookies_are_neither_kept_nor_sent() -> None:
+def test_cookies_are_neither_stored_nor_sent() -> None:
     with RawServer(http_response(Set_Cookie="iamcsr=x; Path=/")) as server:
         transport = transport_to(server.url)
         with requests.Session() as session:
@@ -256,7 +256,7 @@ def _send_slowly(*parts: bytes) -> Callable[[socket.socket], None]:
     ],
     ids=["silence", "dripping header", "dripping body", "dripping body without an end"],
 )
-def test_no_server_holds_a_caller_longer_than_the_deadline(
+def test_no_server_blocks_a_caller_longer_than_the_deadline(
     act: Callable[[socket.socket], None],
 ) -> None:
     with RawServer(act) as server:
@@ -280,7 +280,7 @@ def _reset_connection(connection: socket.socket) -> None:
     ],
     ids=["reset", "closed", "half an answer", "no HTTP"],
 )
-def test_a_connection_that_breaks_after_the_question_was_sent_says_so(
+def test_a_connection_that_breaks_after_the_request_was_sent_says_so(
     answer: bytes | Callable[[socket.socket], None],
 ) -> None:
     with RawServer(answer) as server:
@@ -298,7 +298,7 @@ def test_a_refused_connection_has_sent_nothing() -> None:
     assert (found.code, found.temporary, found.sent) == ("network-refused", True, False)
 
 
-def test_a_name_that_does_not_exist_has_sent_nothing() -> None:
+def test_a_host_name_that_does_not_exist_has_sent_nothing() -> None:
     found = failure_of(lambda: get("http://zoho.invalid"))
     assert (found.code, found.temporary, found.sent) == ("network-dns", True, False)
 
@@ -306,7 +306,7 @@ def test_a_name_that_does_not_exist_has_sent_nothing() -> None:
 # --- Proxies --------------------------------------------------------------------------------------
 
 
-def test_zoho_is_asked_through_the_proxy_of_the_environment(
+def test_requests_to_zoho_use_the_proxy_of_the_environment(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with RawServer(http_response(407)) as proxy:
@@ -320,7 +320,7 @@ def test_zoho_is_asked_through_the_proxy_of_the_environment(
     assert (found.code, found.sent) == ("network-proxy", False)
 
 
-def test_this_machine_is_never_asked_through_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_requests_to_this_machine_never_use_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     with RawServer(http_response()) as proxy, RawServer(http_response()) as server:
         for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
             monkeypatch.setenv(name, proxy.url)
@@ -344,7 +344,7 @@ def test_this_machine_is_never_asked_through_a_proxy(monkeypatch: pytest.MonkeyP
     ],
     ids=["unknown authority", "expired", "other name"],
 )
-def test_a_certificate_that_cannot_be_trusted_gets_nothing(
+def test_an_untrusted_certificate_gets_nothing(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     facts: dict[str, Any],
@@ -360,7 +360,7 @@ def test_a_certificate_that_cannot_be_trusted_gets_nothing(
     assert found.details["reason"]
 
 
-def test_an_authority_of_the_system_is_trusted(
+def test_a_certificate_authority_of_the_system_is_trusted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = certificates.create_certificate(tmp_path)
@@ -369,7 +369,7 @@ def test_an_authority_of_the_system_is_trusted(
         assert get(f"https://localhost:{server.port}").json == {"ok": 1}
 
 
-def test_a_connection_that_is_ready_too_late_has_been_sent_nothing() -> None:
+def test_a_connection_that_opens_too_late_has_sent_nothing() -> None:
     manager = urllib3.PoolManager()
     apply_deadline_to_pools(manager)
     with RawServer(http_response()) as server, Deadline(0) as deadline:
@@ -380,7 +380,7 @@ def test_a_connection_that_is_ready_too_late_has_been_sent_nothing() -> None:
     assert server.requests == []
 
 
-def test_a_server_that_stalls_in_the_handshake_has_been_sent_nothing() -> None:
+def test_a_server_that_stalls_in_the_handshake_has_received_nothing() -> None:
     with RawServer(_send_nothing) as server:
         found = failure_of(lambda: ask_in_a_hurry(f"https://localhost:{server.port}"))
     assert (found.code, found.sent) == ("network-timeout", False)

@@ -92,7 +92,7 @@ def set_keyring_backend(backend: KeyringBackend) -> KeyringBackend:
     return backend
 
 
-def test_a_real_keyring_keeps_the_key_and_no_file_does(paths: Paths) -> None:
+def test_a_real_keyring_stores_the_key_and_no_file_does(paths: Paths) -> None:
     kept = InMemory()
     set_keyring_backend(kept)
     vault = Vault.open(paths)
@@ -137,14 +137,14 @@ def test_without_a_working_keyring_the_first_start_makes_a_weak_key_file(
     assert Vault.open(paths).key == vault.key
 
 
-def test_plain_text_in_disguise_is_never_given_the_key(paths: Paths) -> None:
+def test_a_disguised_plain_text_keyring_never_gets_the_key(paths: Paths) -> None:
     plain = PlainText()
     set_keyring_backend(plain)
     assert Vault.open(paths).key_storage.kind == "key-file"
     assert plain.entries == {}
 
 
-def test_a_stand_in_for_a_keyring_is_never_given_the_key(paths: Paths) -> None:
+def test_a_placeholder_keyring_never_gets_the_key(paths: Paths) -> None:
     stand_in = Alternative()
     set_keyring_backend(stand_in)
     assert Vault.open(paths).key_storage.kind == "key-file"
@@ -167,7 +167,7 @@ def test_a_chain_of_keyrings_uses_the_first_real_one(paths: Paths) -> None:
         (fail.Keyring(), "key-missing", "this session has no keyring"),
     ],
 )
-def test_a_keyring_that_fails_later_changes_nothing_and_is_told_as_it_is(
+def test_a_keyring_that_fails_later_changes_nothing_and_is_reported(
     paths: Paths, backend: KeyringBackend, code: str, sentence: str
 ) -> None:
     set_keyring_backend(InMemory())
@@ -192,7 +192,7 @@ def test_a_keyring_that_lost_the_key_gets_no_new_one(paths: Paths) -> None:
     assert emptied.entries == {}
 
 
-def test_a_keyring_that_holds_something_else_is_refused(paths: Paths) -> None:
+def test_a_keyring_with_an_invalid_value_is_refused(paths: Paths) -> None:
     kept = InMemory()
     set_keyring_backend(kept)
     Vault.open(paths)
@@ -201,7 +201,7 @@ def test_a_keyring_that_holds_something_else_is_refused(paths: Paths) -> None:
         Vault.open(paths)
 
 
-def test_a_keyring_that_hangs_is_given_three_seconds(paths: Paths) -> None:
+def test_a_keyring_that_hangs_is_abandoned_after_three_seconds(paths: Paths) -> None:
     set_keyring_backend(Hanging())
     Path(paths.database).touch()
     begun = time.monotonic()
@@ -211,6 +211,6 @@ def test_a_keyring_that_hangs_is_given_three_seconds(paths: Paths) -> None:
     assert time.monotonic() - begun >= KEYRING_TIMEOUT_SECONDS
 
 
-def test_a_key_file_from_before_goes_on_being_used(paths: Paths, vault: Vault) -> None:
+def test_an_existing_key_file_remains_in_use(paths: Paths, vault: Vault) -> None:
     set_keyring_backend(InMemory())
     assert Vault.open(paths).key == vault.key

@@ -20,12 +20,12 @@ KEY = cipher.new_key()
 
 
 @given(st.text(), st.text(), st.text(), st.text())
-def test_what_was_sealed_opens_in_its_place(text: str, table: str, row: str, column: str) -> None:
+def test_a_sealed_value_opens_in_its_place(text: str, table: str, row: str, column: str) -> None:
     plaintext, place = text.encode(), "\x00".join((table, row, column)).encode()
     assert cipher.decrypt(KEY, cipher.encrypt(KEY, plaintext, place), place) == plaintext
 
 
-def test_a_bit_flipped_anywhere_in_a_record_is_noticed() -> None:
+def test_a_bit_flipped_anywhere_in_a_record_is_detected() -> None:
     blob = cipher.encrypt(KEY, b"1000.refresh", b"grants")
     for at in range(len(blob) * 8):
         altered = bytearray(blob)
@@ -34,7 +34,7 @@ def test_a_bit_flipped_anywhere_in_a_record_is_noticed() -> None:
             cipher.decrypt(KEY, bytes(altered), b"grants")
 
 
-def test_a_record_cut_short_anywhere_is_noticed() -> None:
+def test_a_record_truncated_anywhere_is_detected() -> None:
     blob = cipher.encrypt(KEY, b"1000.refresh", b"grants")
     for length in range(len(blob)):
         with pytest.raises(ValueError, match=r"with this key|tampered"):
@@ -57,20 +57,20 @@ def test_the_same_text_never_seals_to_the_same_bytes(vault: Vault) -> None:
     assert len({vault.seal("x", "t", "r", "c") for _ in range(100)}) == 100
 
 
-def test_a_fingerprint_is_the_same_for_one_key_and_another_for_the_next(vault: Vault) -> None:
+def test_a_fingerprint_is_stable_for_one_key_and_differs_for_another(vault: Vault) -> None:
     other = Vault(cipher.new_key(), vault.key_storage)
     assert vault.fingerprint("state") == vault.fingerprint("state")
     assert vault.fingerprint("state") != vault.fingerprint("States")
     assert vault.fingerprint("state") != other.fingerprint("state")
 
 
-def test_the_short_cut_to_the_cipher_is_the_public_one() -> None:
+def test_the_direct_import_of_the_cipher_is_the_public_one() -> None:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
     assert cipher.AESGCM is AESGCM
 
 
-def test_the_key_file_is_private_and_apart_from_the_data(paths: Paths, vault: Vault) -> None:
+def test_the_key_file_is_private_and_separate_from_the_data(paths: Paths, vault: Vault) -> None:
     assert stat.S_IMODE(os.stat(paths.key_file).st_mode) == 0o600
     assert not paths.key_file.startswith(paths.data_dir)
     assert vault.key_storage.strength == "weak"
@@ -84,7 +84,7 @@ def test_a_vault_does_not_show_its_key(vault: Vault) -> None:
     assert vault.key.hex() not in repr(vault)
 
 
-def test_no_key_is_made_where_there_is_a_database(paths: Paths) -> None:
+def test_no_key_is_created_if_there_is_a_database(paths: Paths) -> None:
     Path(paths.database).write_bytes(b"")
     with raises_failure("key-missing"):
         Vault.open(paths, use_keyring=False)
@@ -92,7 +92,7 @@ def test_no_key_is_made_where_there_is_a_database(paths: Paths) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"not a key\n", b"AAAA\n", b"\x00" * 300])
-def test_a_spoilt_key_file_is_refused_and_left_as_it_is(paths: Paths, content: bytes) -> None:
+def test_a_damaged_key_file_is_refused_and_left_unchanged(paths: Paths, content: bytes) -> None:
     Path(paths.key_file).write_bytes(content)
     os.chmod(paths.key_file, 0o600)
     with raises_failure("key-unreadable"):
@@ -101,7 +101,7 @@ def test_a_spoilt_key_file_is_refused_and_left_as_it_is(paths: Paths, content: b
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o620])
-def test_a_key_file_open_to_others_is_refused(paths: Paths, vault: Vault, mode: int) -> None:
+def test_a_key_file_accessible_to_others_is_refused(paths: Paths, vault: Vault, mode: int) -> None:
     os.chmod(paths.key_file, mode)
     with raises_failure("key-unreadable"):
         Vault.open(paths, use_keyring=False)
@@ -114,7 +114,7 @@ def test_a_dangling_link_in_place_of_the_key_is_not_followed(paths: Paths, tmp_p
     assert not (tmp_path / "elsewhere").exists()
 
 
-def test_a_chosen_key_file_is_the_only_place_looked_in(tmp_path: Path) -> None:
+def test_a_given_key_file_is_the_only_one_read(tmp_path: Path) -> None:
     chosen = str(tmp_path / "elsewhere.key")
     environ = {"ZOHO_WIZARD_HOME": str(tmp_path / "home"), "ZOHO_WIZARD_KEY_FILE": chosen}
     paths = wizard_paths.locate(environ)

@@ -41,7 +41,7 @@ def grant_of(harness: Harness, name: str = "crm", generation: int | None = None)
 # --- The ladder ----------------------------------------------------------------------------------
 
 
-def test_a_climb_proves_a_grant_and_makes_it_current(harness: Harness) -> None:
+def test_verifying_a_grant_makes_it_current(harness: Harness) -> None:
     harness.add_connection()
     assert harness.authorize("crm").generation == 1
     assert harness.services.store.connections.get("crm").generation == 0
@@ -54,7 +54,7 @@ def test_a_climb_proves_a_grant_and_makes_it_current(harness: Harness) -> None:
     assert headline(grant_of(harness)) == "This reaches Zylker GmbH, Production, EU, as " + ANNA
 
 
-def test_each_rung_is_committed_before_the_next_is_climbed(harness: Harness) -> None:
+def test_each_step_is_committed_before_the_next_runs(harness: Harness) -> None:
     harness.add_connection()
     harness.authorize("crm")
     for count, _ in enumerate(harness.services.verification.verify("crm", 1), start=1):
@@ -67,7 +67,7 @@ def test_each_rung_is_committed_before_the_next_is_climbed(harness: Harness) -> 
     assert finished.is_verified
 
 
-def test_a_climb_that_broke_off_leaves_an_unfinished_receipt_and_can_be_repeated(
+def test_an_interrupted_verification_leaves_an_unfinished_report_and_can_be_repeated(
     harness: Harness,
 ) -> None:
     harness.add_connection()
@@ -83,7 +83,7 @@ def test_a_climb_that_broke_off_leaves_an_unfinished_receipt_and_can_be_repeated
     assert grant_of(harness).generation == 1
 
 
-def test_one_grant_is_climbed_by_one_climber_at_a_time(harness: Harness) -> None:
+def test_a_grant_is_verified_by_one_process_at_a_time(harness: Harness) -> None:
     harness.add_connection()
     harness.authorize("crm")
     first = harness.services.verification.verify("crm", 1)
@@ -93,12 +93,12 @@ def test_one_grant_is_climbed_by_one_climber_at_a_time(harness: Harness) -> None
     assert [step.name for step in first] == STEPS[1:]
 
 
-def test_an_organization_chosen_at_the_consent_is_the_one_in_the_headline(harness: Harness) -> None:
+def test_the_organization_chosen_at_the_consent_is_in_the_headline(harness: Harness) -> None:
     grant = harness.add_verified_connection("crm", CARLA, SECOND_ORGANIZATION)
     assert headline(grant) == "This reaches Zylker Outlet, Production, EU, as " + CARLA
 
 
-def test_a_failed_read_leaves_the_grant_unproved(harness: Harness) -> None:
+def test_a_failed_read_leaves_the_grant_unverified(harness: Harness) -> None:
     harness.add_connection()
     harness.authorize("crm")
     harness.controls.remove_api_access(ANNA, "crm")
@@ -109,7 +109,9 @@ def test_a_failed_read_leaves_the_grant_unproved(harness: Harness) -> None:
     assert harness.services.store.connections.get("crm").generation == 0
 
 
-def test_a_climb_that_cannot_ask_for_the_organization_does_not_forget_it(harness: Harness) -> None:
+def test_a_verification_that_cannot_read_the_organization_keeps_the_stored_one(
+    harness: Harness,
+) -> None:
     before = harness.add_verified_connection().organizations
     harness.controls.inject_fault("data-center-down", endpoint="crm/v8", times=2)
     steps = step_states(harness.verify("crm", 1))
@@ -117,7 +119,7 @@ def test_a_climb_that_cannot_ask_for_the_organization_does_not_forget_it(harness
     assert grant_of(harness).organizations == before
 
 
-def test_a_network_fault_fails_a_rung_and_says_nothing_about_the_grant(harness: Harness) -> None:
+def test_a_network_failure_fails_a_step_and_says_nothing_about_the_grant(harness: Harness) -> None:
     harness.add_connection()
     harness.authorize("crm")
     harness.controls.inject_fault("connection-closed", endpoint="oauth/v2/token", times=9)
@@ -129,7 +131,7 @@ def test_a_network_fault_fails_a_rung_and_says_nothing_about_the_grant(harness: 
 
 
 @pytest.mark.parametrize("odd_word", [False, True])
-def test_an_access_token_that_died_during_the_climb_is_renewed_once(
+def test_an_access_token_rejected_during_verification_is_refreshed_once(
     harness: Harness, odd_word: bool
 ) -> None:
     harness.controls.change_settings(crm_authentication_failure=odd_word)
@@ -144,7 +146,7 @@ def test_an_access_token_that_died_during_the_climb_is_renewed_once(
     assert len(harness.refresh_requests()) == 2
 
 
-def test_fewer_scopes_than_asked_are_partial_and_named(harness: Harness) -> None:
+def test_fewer_scopes_than_requested_are_partial_and_named(harness: Harness) -> None:
     harness.add_connection()
     harness.authorize("crm")
     harness.services.store.connections.set_scope("crm", (*SCOPE, "ZohoBooks.invoices.READ"))
@@ -154,7 +156,7 @@ def test_fewer_scopes_than_asked_are_partial_and_named(harness: Harness) -> None
     assert grant_of(harness).state is GrantState.VERIFIED
 
 
-def test_a_clock_that_is_off_by_minutes_is_said(harness: Harness) -> None:
+def test_a_clock_that_is_off_by_minutes_is_reported(harness: Harness) -> None:
     harness.add_connection()
     harness.authorize("crm")
     harness.controls.inject_fault("clock-skew", seconds=300, endpoint="oauth/v2/token")
@@ -164,7 +166,7 @@ def test_a_clock_that_is_off_by_minutes_is_said(harness: Harness) -> None:
     assert "behind Zoho" in clock.evidence["difference"]
 
 
-def test_products_without_organizations_are_proved_all_the_same(harness: Harness) -> None:
+def test_products_without_organizations_can_be_verified(harness: Harness) -> None:
     client = harness.register_client()
     harness.add_connection("chat", client, ("AaaServer.profile.READ", "ZohoCliq.Channels.READ"))
     harness.authorize("chat")
@@ -208,7 +210,7 @@ def test_a_foreign_api_domain_is_refused_and_the_refresh_token_kept(wrong_hosts:
 # --- Generation n+1 ------------------------------------------------------------------------------
 
 
-def test_generation_n_stays_current_until_n_plus_1_is_proved(harness: Harness) -> None:
+def test_generation_n_stays_current_until_n_plus_1_is_verified(harness: Harness) -> None:
     harness.add_verified_connection()
     harness.authorize("crm")
     assert harness.services.store.connections.get("crm").generation == 1
@@ -218,7 +220,9 @@ def test_generation_n_stays_current_until_n_plus_1_is_proved(harness: Harness) -
     assert harness.services.tokens.access_token("crm").generation == 2
 
 
-def test_another_person_is_held_before_anything_is_overwritten(harness: Harness) -> None:
+def test_a_different_account_waits_for_a_decision_before_replacing_anything(
+    harness: Harness,
+) -> None:
     harness.add_verified_connection()
     harness.authorize("crm", CARLA, FIRST_ORGANIZATION)
     harness.verify("crm", 2)
@@ -232,7 +236,9 @@ def test_another_person_is_held_before_anything_is_overwritten(harness: Harness)
     assert harness.services.tokens.access_token("crm", force_refresh=True).generation == 1
 
 
-def test_another_organization_of_the_same_person_is_held(harness: Harness) -> None:
+def test_a_different_organization_of_the_same_account_waits_for_a_decision(
+    harness: Harness,
+) -> None:
     harness.add_verified_connection("crm", CARLA, FIRST_ORGANIZATION)
     harness.authorize("crm", CARLA, SECOND_ORGANIZATION)
     harness.verify("crm", 2)
@@ -243,7 +249,7 @@ def test_another_organization_of_the_same_person_is_held(harness: Harness) -> No
     assert grant_of(harness).generation == 1
 
 
-def test_a_held_grant_is_adopted_only_deliberately(harness: Harness) -> None:
+def test_a_waiting_grant_is_accepted_only_deliberately(harness: Harness) -> None:
     harness.add_verified_connection()
     harness.authorize("crm", CARLA, FIRST_ORGANIZATION)
     harness.verify("crm", 2)
@@ -265,7 +271,7 @@ def test_a_discarded_grant_is_revoked_at_zoho(harness: Harness) -> None:
     assert harness.services.tokens.access_token("crm").generation == 1
 
 
-def test_the_account_of_a_dead_grant_is_still_compared_with(harness: Harness) -> None:
+def test_the_account_of_a_rejected_grant_is_still_compared(harness: Harness) -> None:
     harness.add_verified_connection()
     harness.controls.change_password(ANNA)
     harness.advance(minutes=2)
@@ -302,7 +308,7 @@ def failure_of(error: pytest.ExceptionInfo[WizardError]) -> str:
     return error.value.failure.code
 
 
-def test_a_client_is_proved_before_it_is_stored(harness: Harness) -> None:
+def test_a_client_is_verified_before_it_is_stored(harness: Harness) -> None:
     client_id, secret = credentials(harness)
     with pytest.raises(WizardError) as wrong:
         register(harness, f"{client_id} {secret[::-1]}", "eu")
@@ -311,14 +317,16 @@ def test_a_client_is_proved_before_it_is_stored(harness: Harness) -> None:
     assert register(harness, f"{client_id} {secret}", "eu") == "eu"
 
 
-def test_a_clients_home_is_found_without_sending_its_secret_elsewhere(harness: Harness) -> None:
+def test_the_data_center_of_a_client_is_found_without_sending_its_secret_elsewhere(
+    harness: Harness,
+) -> None:
     client_id, secret = credentials(harness, owner=BOB, location="in")
     assert register(harness, f"{client_id} {secret}") == "in"
     asked = [entry["location"] for entry in harness.logged_requests()]
     assert asked == ["us", "eu", "in", "in"], "likeliest first, and then the pre-flight at home"
 
 
-def test_a_client_chosen_in_the_wrong_data_center_is_told_where_it_lives(harness: Harness) -> None:
+def test_a_client_in_the_wrong_data_center_gets_the_right_one(harness: Harness) -> None:
     client_id, secret = credentials(harness)
     with pytest.raises(WizardError) as elsewhere:
         register(harness, f"{client_id} {secret}", "us")
@@ -349,7 +357,7 @@ def test_a_search_for_a_client_is_not_repeated_within_the_hour(harness: Harness)
     assert len(harness.logged_requests()) == 33
 
 
-def test_a_new_secret_is_proved_and_the_old_one_kept_until_a_refresh_succeeded(
+def test_a_new_secret_is_verified_and_the_old_one_kept_until_a_refresh_succeeds(
     harness: Harness,
 ) -> None:
     harness.add_verified_connection()
@@ -367,7 +375,7 @@ def test_a_new_secret_is_proved_and_the_old_one_kept_until_a_refresh_succeeded(
     ]
 
 
-def test_a_secret_that_zoho_refuses_gives_way_to_the_one_before(harness: Harness) -> None:
+def test_a_secret_that_zoho_rejects_is_replaced_by_the_previous_one(harness: Harness) -> None:
     harness.add_verified_connection()
     client = harness.services.store.clients.all()[0]
     harness.services.store.clients.set_secret(client.client_id, "eu", "f0" * 21)
@@ -408,7 +416,7 @@ def test_a_stored_secret_is_not_sent_to_a_data_center_it_was_not_stored_for(
     assert harness.logged_requests() == []
 
 
-def test_a_secret_for_a_data_center_that_has_none_is_stored_without_a_question(
+def test_a_secret_for_a_data_center_without_one_is_stored_without_a_confirmation(
     harness: Harness,
 ) -> None:
     client = harness.register_client()
@@ -420,7 +428,7 @@ def test_a_secret_for_a_data_center_that_has_none_is_stored_without_a_question(
     assert (stored.secret_for("in"), stored.secret_for("eu")) == (secret, client.secret_for("eu"))
 
 
-def test_a_regenerated_secret_for_all_data_centers_replaces_the_one_that_served_them(
+def test_a_regenerated_secret_for_all_data_centers_replaces_the_common_one(
     harness: Harness,
 ) -> None:
     client = harness.register_client()
@@ -435,7 +443,7 @@ def test_a_regenerated_secret_for_all_data_centers_replaces_the_one_that_served_
     assert stored.previous_secret_for("eu") == client.secret_for("eu")
 
 
-def test_a_new_secret_leaves_it_as_it_was_that_one_serves_all_data_centers(
+def test_a_new_secret_keeps_the_setting_for_all_data_centers(
     harness: Harness,
 ) -> None:
     client = harness.register_client()

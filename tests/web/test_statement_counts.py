@@ -229,7 +229,7 @@ def test_list_reads_in_few_statements(
     assert len(capsys.readouterr().out.splitlines()) == len(names)
 
 
-def test_settled_generations_are_not_unsettled(harness: Harness) -> None:
+def test_settled_generations_are_not_read(harness: Harness) -> None:
     """Each connection was re-authorized, and its first generation failed a check: only those whose
     current grant needs attention are read."""
     names = add_connections(harness, 200)

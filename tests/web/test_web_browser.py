@@ -81,7 +81,7 @@ def test_the_first_two_connections_take_few_actions(
     ]
 
 
-def test_the_rungs_appear_while_they_are_climbed(
+def test_the_steps_appear_while_they_run(
     at_the_wizard: SimulatedUser,
     services: Services,
     registered: dict[str, Any],
@@ -100,7 +100,7 @@ def test_the_rungs_appear_while_they_are_climbed(
     page.wait_until_verified()
 
 
-def test_a_refused_consent_says_so_and_can_be_repeated(
+def test_a_refused_consent_is_reported_and_can_be_repeated(
     at_the_wizard: SimulatedUser, services: Services, registered: dict[str, Any]
 ) -> None:
     add_verified_connections(services, registered)
@@ -115,7 +115,7 @@ def test_a_refused_consent_says_so_and_can_be_repeated(
     page.wait_until_verified()
 
 
-def test_who_presses_back_at_zoho_finds_the_open_attempt(
+def test_going_back_at_zoho_shows_the_open_attempt(
     at_the_wizard: SimulatedUser, services: Services, registered: dict[str, Any]
 ) -> None:
     add_verified_connections(services, registered)
@@ -128,7 +128,7 @@ def test_who_presses_back_at_zoho_finds_the_open_attempt(
     expect(at_the_wizard.page.get_by_text("What stood on Zoho’s page?")).to_be_visible()
 
 
-def test_it_works_up_to_zoho_without_scripts(
+def test_the_pages_up_to_zoho_work_without_scripts(
     new_context: Callable[..., BrowserContext],
     server: Server,
     services: Services,
@@ -146,7 +146,7 @@ def test_it_works_up_to_zoho_without_scripts(
     person.page.wait_for_url(f"{services.settings.simulator_url}/**")
 
 
-def test_a_paste_does_not_wait_in_the_page_for_who_presses_back(
+def test_a_paste_is_gone_from_the_page_after_going_back(
     at_the_wizard: SimulatedUser, registered: dict[str, Any]
 ) -> None:
     new = NewConnectionPage(at_the_wizard)
@@ -172,7 +172,7 @@ def test_a_connection_is_found_by_its_name(
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_no_page_keeps_anybody_out(
+def test_every_page_is_accessible(
     new_context: Callable[..., BrowserContext],
     server: Server,
     services: Services,

@@ -34,13 +34,13 @@ def destination_id(visitor: Visitor) -> str:
     return found[1]
 
 
-def test_a_page_without_destinations_shows_the_command_that_makes_one(connected: Visitor) -> None:
+def test_a_page_without_destinations_shows_the_command_that_adds_one(connected: Visitor) -> None:
     text = connected.get("/connections/leads").text
     assert "zoho-wizard destination add leads --profile dotenv --to .env" in text
     assert "rclone" in text
 
 
-def test_a_page_tells_how_a_destination_stands_without_a_value(
+def test_a_page_shows_the_status_of_a_destination_without_a_value(
     connected: Visitor, target: Path
 ) -> None:
     text = connected.get("/connections/leads").text
@@ -56,9 +56,7 @@ def test_a_page_tells_how_a_destination_stands_without_a_value(
     assert "line 1, column 3" in text
 
 
-def test_a_destination_is_delivered_to_taken_back_and_given_up(
-    connected: Visitor, target: Path
-) -> None:
+def test_a_destination_is_delivered_undone_and_removed(connected: Visitor, target: Path) -> None:
     token = "ZOHO_REFRESH_TOKEN=1000."
     target.write_text("MINE=1\n")
     which = destination_id(connected)
@@ -70,7 +68,7 @@ def test_a_destination_is_delivered_to_taken_back_and_given_up(
     assert connected.services.store.destinations.all() == ()
 
 
-def test_what_is_taken_back_is_gone(connected: Visitor, target: Path) -> None:
+def test_an_undone_first_delivery_is_gone(connected: Visitor, target: Path) -> None:
     which = destination_id(connected)
     assert (
         connected.submit_form("/connections/leads/undo-delivery", destination=which).status_code
@@ -82,7 +80,7 @@ def test_what_is_taken_back_is_gone(connected: Visitor, target: Path) -> None:
     assert "Undo the last delivery" not in text
 
 
-def test_a_reload_that_failed_is_told(connected: Visitor, tmp_path: Path) -> None:
+def test_a_failed_reload_is_reported(connected: Visitor, tmp_path: Path) -> None:
     add_destination(
         connected.services,
         tmp_path / "app.env",
@@ -94,7 +92,7 @@ def test_a_reload_that_failed_is_told(connected: Visitor, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("given", ["", "0", "999", "x"])
-def test_a_destination_of_nobody_is_refused(connected: Visitor, target: Path, given: str) -> None:
+def test_an_unknown_destination_is_refused(connected: Visitor, target: Path, given: str) -> None:
     before = target.read_bytes()
     for action in ("deliver", "undo-delivery", "remove-destination"):
         refused = connected.submit_form(f"/connections/leads/{action}", destination=given)
@@ -102,7 +100,7 @@ def test_a_destination_of_nobody_is_refused(connected: Visitor, target: Path, gi
     assert target.read_bytes() == before
 
 
-def test_a_person_delivers_in_a_browser_and_the_section_is_accessible(
+def test_a_user_delivers_in_a_browser_and_the_section_is_accessible(
     connected: Visitor, target: Path, server: Server, page: Page
 ) -> None:
     add_destination(connected.services, target.with_name("second.env"), reload_command="false")

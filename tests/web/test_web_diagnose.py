@@ -37,7 +37,7 @@ class DiagnosePage:
         self._person.click(page.get_by_role("button", name="Diagnose it"))
 
 
-def test_what_was_pasted_is_explained_without_its_secrets(visitor: Visitor) -> None:
+def test_a_pasted_text_is_explained_without_its_secrets(visitor: Visitor) -> None:
     answer = visitor.submit_form(
         "/diagnose", text=f"Zoho-oauthtoken {TOKEN[:50]}\nINVALID_TOKEN 401"
     )
@@ -56,7 +56,7 @@ def test_a_million_characters_fit_into_the_page(visitor: Visitor) -> None:
     assert too_large.status_code == 413
 
 
-def test_nothing_pasted_is_said_so(visitor: Visitor) -> None:
+def test_an_empty_paste_is_reported(visitor: Visitor) -> None:
     answer = visitor.submit_form("/diagnose", text="  ")
     assert answer.status_code == 422
     assert "Nothing was pasted" in answer.text
@@ -69,11 +69,11 @@ def test_redirect_uris_are_shown_with_their_difference_marked(connected: Visitor
     assert "<mark>localhost</mark>" in page
 
 
-def test_a_strangers_browser_is_told_nothing(stranger: Visitor) -> None:
+def test_a_browser_without_a_session_learns_nothing(stranger: Visitor) -> None:
     assert stranger.get("/diagnose").status_code == 403
 
 
-def test_a_name_is_diagnosed_with_at_most_four_asks(
+def test_a_name_is_diagnosed_with_at_most_four_requests(
     connected: Visitor, zoho_simulator: Simulator
 ) -> None:
     zoho_simulator.controls.clear_journal()
@@ -82,7 +82,7 @@ def test_a_name_is_diagnosed_with_at_most_four_asks(
     assert 0 < len(zoho_simulator.controls.journal()) <= 4
 
 
-def test_an_answer_goes_along_with_what_was_pasted_and_with_the_answers_before(
+def test_an_answer_is_sent_with_the_pasted_text_and_earlier_answers(
     visitor: Visitor,
 ) -> None:
     text = '{"error":"invalid_code"}'
@@ -93,7 +93,7 @@ def test_an_answer_goes_along_with_what_was_pasted_and_with_the_answers_before(
     assert 'name="answer" value="code-expired"' in answered
 
 
-def test_the_page_of_a_dead_connection_takes_an_answer_and_takes_it_back(
+def test_the_page_of_a_rejected_connection_takes_and_withdraws_an_answer(
     connected: Visitor, zoho_simulator: Simulator
 ) -> None:
     zoho_simulator.controls.change_password(ANNA, "another one 1!")
@@ -123,7 +123,7 @@ def test_every_code_has_its_page(visitor: Visitor) -> None:
 
 
 @pytest.mark.parametrize("color_scheme", ["light", "dark"])
-def test_a_person_pastes_and_repairs_in_a_browser(
+def test_a_user_pastes_and_reauthorizes_in_a_browser(
     connected: Visitor,
     server: Server,
     person: SimulatedUser,

@@ -35,7 +35,7 @@ def state_of(services: Services) -> object:
 
 
 @pytest.mark.parametrize("token", [None, "", "wrong", "another session's"])
-def test_no_form_is_taken_without_the_mark_of_its_own_session(
+def test_no_form_is_accepted_without_the_token_of_its_own_session(
     app: Flask,
     connected: Visitor,
     new_visitor: Callable[[], Visitor],
@@ -53,7 +53,7 @@ def test_no_form_is_taken_without_the_mark_of_its_own_session(
 
 
 @pytest.mark.parametrize("headers", FOREIGN)
-def test_no_form_of_another_page_is_taken_even_with_the_mark(
+def test_no_form_of_another_site_is_accepted_even_with_the_token(
     app: Flask, connected: Visitor, headers: dict[str, str]
 ) -> None:
     port = connected.services.settings.port
@@ -83,7 +83,7 @@ def test_opening_pages_changes_nothing(app: Flask, connected: Visitor) -> None:
     assert state_of(connected.services) == before
 
 
-def test_our_own_form_is_taken(connected: Visitor, registered: dict[str, Any]) -> None:
+def test_our_own_form_is_accepted(connected: Visitor, registered: dict[str, Any]) -> None:
     answer = connected.post(
         "/connections/leads/remove",
         {"csrf_token": connected.csrf_token(), "choice": "keep"},

@@ -42,7 +42,7 @@ HOSTILE_HOSTS = [
 
 
 @over_rows("host", HOSTILE_HOSTS)
-def test_no_route_answers_under_a_foreign_name(app: Flask, visitor: Visitor, host: str) -> None:
+def test_no_route_responds_to_a_foreign_host_name(app: Flask, visitor: Visitor, host: str) -> None:
     header = {"Host": host.format(port=visitor.services.settings.port)}
     for path in (*route_paths(app, "GET"), "/no-such-page", "/static/none.css"):
         assert visitor.get(path, headers=header).status_code == 400, path
@@ -50,7 +50,7 @@ def test_no_route_answers_under_a_foreign_name(app: Flask, visitor: Visitor, hos
         assert visitor.post(path, {}, headers=header).status_code == 400, path
 
 
-def test_the_number_of_this_machine_leads_to_its_name_from_the_front_page_only(
+def test_the_loopback_ip_address_redirects_only_on_the_front_page(
     app: Flask, visitor: Visitor
 ) -> None:
     port = visitor.services.settings.port
@@ -71,7 +71,7 @@ def test_the_number_of_this_machine_leads_to_its_name_from_the_front_page_only(
         "TRACE / HTTP/1.1\r\nHost: evil.example\r\n",
     ],
 )
-def test_the_real_server_refuses_foreign_names_on_the_wire(
+def test_the_real_server_refuses_foreign_host_names(
     server: Server, services: Services, head: str
 ) -> None:
     port = services.settings.port
@@ -82,7 +82,7 @@ def test_the_real_server_refuses_foreign_names_on_the_wire(
     assert b"set-cookie" not in answer.lower()
 
 
-def test_every_answer_carries_the_headers(app: Flask, visitor: Visitor) -> None:
+def test_every_response_has_the_security_headers(app: Flask, visitor: Visitor) -> None:
     accounts = visitor.services.settings.simulator_url
     for path in (*route_paths(app, "GET"), "/no-such-page", "/callback?state=a&state=b"):
         headers = visitor.get(path).headers
@@ -102,7 +102,7 @@ def test_every_answer_carries_the_headers(app: Flask, visitor: Visitor) -> None:
 
 
 @over_rows("method", ["PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "HEAD", "BREW"])
-def test_only_get_and_post_are_taken(visitor: Visitor, method: str) -> None:
+def test_only_get_and_post_are_accepted(visitor: Visitor, method: str) -> None:
     base_url = visitor.services.settings.base_url
     for path in ("/", "/status", "/static/wizard.css"):
         answer = visitor.client.open(path, base_url=base_url, method=method)
@@ -123,14 +123,14 @@ def test_a_page_may_be_opened_from_anywhere_but_its_parts_only_by_us() -> None:
     )
 
 
-def test_a_form_larger_than_any_of_ours_is_refused(visitor: Visitor) -> None:
+def test_a_form_over_our_limit_is_refused(visitor: Visitor) -> None:
     token = visitor.csrf_token()
     answer = visitor.post("/clients", {"csrf_token": token, "credentials": "x" * 70_000})
     assert answer.status_code == 413
     assert visitor.services.store.clients.all() == ()
 
 
-def test_an_unforeseen_error_shows_a_number_and_nothing_else(
+def test_an_unexpected_error_shows_only_a_number(
     app: Flask, visitor: Visitor, caplog: pytest.LogCaptureFixture
 ) -> None:
     def broken() -> str:

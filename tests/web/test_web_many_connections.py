@@ -48,7 +48,7 @@ def test_a_page_shows_the_first_and_says_how_many_more_there_are(
     assert f"{many - MAX_ROWS} more are not shown" in page
 
 
-def test_those_in_need_come_first_wherever_they_stand(
+def test_connections_that_need_attention_come_first(
     visitor: Visitor, services: Services, many: int
 ) -> None:
     services.store.grants.set_state("job-077", 1, GrantState.NEEDS_REAUTHORIZATION)
@@ -59,7 +59,7 @@ def test_those_in_need_come_first_wherever_they_stand(
     assert f"2 of {many} need you." in visitor.get("/").text
 
 
-def test_the_search_finds_what_is_not_shown(
+def test_the_search_finds_connections_that_are_not_shown(
     visitor: Visitor, services: Services, many: int
 ) -> None:
     services.store.grants.set_state("job-003", 1, GrantState.NEEDS_REAUTHORIZATION)

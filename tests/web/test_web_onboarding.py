@@ -17,7 +17,7 @@ from wizard.model import AttemptState, GrantState
 from wizard.simulator.server import Simulator
 
 
-def test_an_empty_house_begins_with_the_task(visitor: Visitor) -> None:
+def test_an_empty_data_directory_starts_with_the_preset(visitor: Visitor) -> None:
     page = visitor.get("/").text
     assert "Nothing is connected yet" in page
     assert "Read CRM leads" in page
@@ -31,7 +31,7 @@ def test_an_empty_house_begins_with_the_task(visitor: Visitor) -> None:
         ("uk", "/uk/api-console/add"),
     ],
 )
-def test_any_address_of_zoho_tells_the_data_center(
+def test_any_zoho_url_identifies_the_data_center(
     visitor: Visitor, address: str, console: str
 ) -> None:
     page = visitor.get(
@@ -41,9 +41,7 @@ def test_any_address_of_zoho_tells_the_data_center(
 
 
 @pytest.mark.parametrize("address", ["https://zoho.eu.evil.example/", "example.org", "<b>"])
-def test_a_foreign_address_is_refused_and_kept_for_correction(
-    visitor: Visitor, address: str
-) -> None:
+def test_a_foreign_url_is_refused_and_kept_for_correction(visitor: Visitor, address: str) -> None:
     answer = visitor.get(
         NEW_CONNECTION_PATH, query_string={"preset": "crm-read-leads", "zoho_url": address}
     )
@@ -56,7 +54,7 @@ def test_a_foreign_address_is_refused_and_kept_for_correction(
     ("languages", "console"),
     [("de-DE,de;q=0.9,en-US;q=0.5", "/eu/"), ("en-IN", "/in/"), ("en", "/us/"), ("", "/us/")],
 )
-def test_who_does_not_know_gets_the_likeliest_console_first(
+def test_without_a_data_center_the_likeliest_console_comes_first(
     visitor: Visitor, languages: str, console: str
 ) -> None:
     page = visitor.get(
@@ -78,13 +76,13 @@ def test_a_malformed_scope_is_named_and_kept_for_correction(visitor: Visitor) ->
     assert "ZohoCRM.modules.READ, crm:leads</textarea>" in answer.text
 
 
-def test_the_profile_scope_is_always_asked_for_and_said_why(visitor: Visitor) -> None:
+def test_the_profile_scope_is_always_requested_with_the_reason(visitor: Visitor) -> None:
     page = visitor.get(NEW_CONNECTION_PATH, query_string={"scope": "ZohoBooks.invoices.READ"}).text
     assert "AaaServer.profile.READ" in page
     assert "always asked for" in page
 
 
-def test_a_pasted_client_is_proved_and_leads_straight_to_zoho(
+def test_a_pasted_client_is_verified_and_leads_directly_to_zoho(
     visitor: Visitor, registered: dict[str, Any]
 ) -> None:
     begun = visitor.submit_form("/connections", **connection_form(registered))
@@ -111,7 +109,7 @@ def test_a_client_is_found_when_the_data_center_is_not_known(
 @pytest.mark.parametrize(
     "paste", ["", "nonsense", "1000.AAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", "{id}\n{wrong}"]
 )
-def test_a_paste_that_does_not_prove_itself_changes_nothing(
+def test_a_paste_that_fails_verification_changes_nothing(
     visitor: Visitor, registered: dict[str, Any], paste: str
 ) -> None:
     pasted = paste.format(id=registered["client_id"], wrong="0123456789abcdef" * 2 + "0123456789")
@@ -136,7 +134,7 @@ def test_a_client_in_another_data_center_is_found_and_its_console_offered(
 
 
 @pytest.mark.parametrize("name", ["", "-rf", "../../etc", "a b", "x" * 200, "<script>", "new"])
-def test_an_impossible_name_is_refused_before_any_consent(
+def test_an_invalid_name_is_refused_before_any_consent(
     visitor: Visitor, registered: dict[str, Any], name: str
 ) -> None:
     answer = visitor.submit_form("/connections", **{**connection_form(registered), "name": name})
@@ -145,7 +143,7 @@ def test_an_impossible_name_is_refused_before_any_consent(
     assert "<script>" not in answer.text
 
 
-def test_the_second_connection_finds_client_data_center_and_name_ready(
+def test_the_second_connection_starts_with_client_data_center_and_name(
     connected: Visitor, zoho_simulator: Simulator
 ) -> None:
     page = connected.get(f"{NEW_CONNECTION_PATH}?location=eu&preset=cliq-post").text
@@ -158,7 +156,7 @@ def test_the_second_connection_finds_client_data_center_and_name_ready(
     assert connected.services.store.verification_reports.get("cliq-post") is not None
 
 
-def test_a_name_that_was_wished_for_goes_along(visitor: Visitor) -> None:
+def test_a_requested_name_is_kept(visitor: Visitor) -> None:
     assert 'name="name" value="night"' in visitor.get(f"{NEW_CONNECTION_PATH}?name=night").text
     page = visitor.get(f"{NEW_CONNECTION_PATH}?name=night&preset=crm-read-leads").text
     assert 'name="name" type="text" value="night"' in page
@@ -174,7 +172,7 @@ def test_a_suggested_name_is_never_taken(connected: Visitor) -> None:
     )
 
 
-def test_the_callback_leads_to_a_clean_address_and_drops_its_cookie(
+def test_the_callback_redirects_to_a_clean_url_and_removes_its_cookie(
     visitor: Visitor, registered: dict[str, Any], zoho_simulator: Simulator
 ) -> None:
     begun = visitor.submit_form("/connections", **connection_form(registered))
@@ -190,7 +188,7 @@ def test_the_callback_leads_to_a_clean_address_and_drops_its_cookie(
     assert done.headers["Referrer-Policy"] == "no-referrer"
 
 
-def test_the_receipt_says_whom_it_reaches_and_how_to_use_it(connected: Visitor) -> None:
+def test_the_report_shows_the_account_and_how_to_use_the_connection(connected: Visitor) -> None:
     page = connected.get("/connections/leads").text
     assert "Zylker GmbH" in page
     assert ANNA in page
@@ -200,7 +198,7 @@ def test_the_receipt_says_whom_it_reaches_and_how_to_use_it(connected: Visitor) 
     assert "| curl -H @- &#39;" in page
 
 
-def test_a_callback_that_comes_again_changes_nothing(
+def test_a_repeated_callback_changes_nothing(
     visitor: Visitor, registered: dict[str, Any], zoho_simulator: Simulator
 ) -> None:
     begun = visitor.submit_form("/connections", **connection_form(registered))
@@ -212,7 +210,7 @@ def test_a_callback_that_comes_again_changes_nothing(
     assert len(visitor.services.store.grants.of_connection("leads")) == 1
 
 
-def test_a_stranger_with_a_used_callback_is_told_no_name(
+def test_a_browser_without_a_session_and_a_used_callback_sees_no_name(
     visitor: Visitor, stranger: Visitor, registered: dict[str, Any], zoho_simulator: Simulator
 ) -> None:
     begun = visitor.submit_form("/connections", **connection_form(registered))
@@ -226,7 +224,7 @@ def test_a_stranger_with_a_used_callback_is_told_no_name(
     assert "leads" not in answer.text
 
 
-def test_a_finished_consent_carried_to_another_browser_is_refused_there(
+def test_a_finished_consent_is_refused_in_another_browser(
     visitor: Visitor, stranger: Visitor, registered: dict[str, Any], zoho_simulator: Simulator
 ) -> None:
     begun = visitor.submit_form("/connections", **connection_form(registered))
@@ -245,7 +243,7 @@ def test_a_finished_consent_carried_to_another_browser_is_refused_there(
     assert grant.state is GrantState.VERIFIED
 
 
-def test_a_browser_that_looks_ahead_does_not_spend_the_code(
+def test_a_prefetching_browser_does_not_use_up_the_code(
     visitor: Visitor, registered: dict[str, Any], zoho_simulator: Simulator
 ) -> None:
     begun = visitor.submit_form("/connections", **connection_form(registered))
@@ -257,7 +255,7 @@ def test_a_browser_that_looks_ahead_does_not_spend_the_code(
     visitor.services.verification_worker.stop()
 
 
-def test_while_it_is_proved_a_page_without_scripts_reads_itself_anew(
+def test_during_verification_a_page_without_scripts_reloads_itself(
     visitor: Visitor, registered: dict[str, Any], zoho_simulator: Simulator
 ) -> None:
     begun = visitor.submit_form("/connections", **connection_form(registered))
@@ -273,13 +271,13 @@ def test_while_it_is_proved_a_page_without_scripts_reads_itself_anew(
     assert "http-equiv" not in visitor.get("/connections/leads").text
 
 
-def test_what_was_understood_of_a_paste_is_said_without_the_secret(connected: Visitor) -> None:
+def test_the_parsed_values_of_a_paste_are_shown_without_the_secret(connected: Visitor) -> None:
     page = connected.get("/connections/leads").text
     assert "Read from your paste" in page
     assert "a secret of 42 characters" in page
 
 
-def test_a_consent_that_cannot_begin_says_why_and_keeps_the_connection(
+def test_a_consent_that_cannot_start_shows_why_and_keeps_the_connection(
     connected: Visitor,
 ) -> None:
     services = connected.services
@@ -291,7 +289,7 @@ def test_a_consent_that_cannot_begin_says_why_and_keeps_the_connection(
     assert 'href="/connections/leads"' in refused.text
 
 
-def test_a_connection_whose_consent_has_to_wait_is_not_left_behind_without_a_grant(
+def test_a_connection_whose_consent_must_wait_is_not_left_without_a_grant(
     connected: Visitor,
 ) -> None:
     services = connected.services

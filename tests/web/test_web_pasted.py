@@ -33,7 +33,7 @@ def names(visitor: Visitor) -> list[str]:
     return [each.name for each in visitor.services.store.connections.all()]
 
 
-def test_a_regenerated_secret_is_offered_and_one_press_leads_on_to_consent(
+def test_a_regenerated_secret_is_offered_and_one_click_leads_to_the_consent(
     connected: Visitor, registered: dict[str, Any], zoho_simulator: Simulator
 ) -> None:
     old = stored_secret(connected, registered)
@@ -60,7 +60,7 @@ def test_a_regenerated_secret_is_offered_and_one_press_leads_on_to_consent(
     ] == [new]
 
 
-def test_without_the_yes_the_offer_stands_and_nothing_changes(
+def test_without_confirmation_the_offer_remains_and_nothing_changes(
     connected: Visitor, registered: dict[str, Any], zoho_simulator: Simulator
 ) -> None:
     old = stored_secret(connected, registered)
@@ -73,7 +73,7 @@ def test_without_the_yes_the_offer_stands_and_nothing_changes(
     assert stored_secret(connected, registered) == old
 
 
-def test_the_stored_secret_pasted_again_changes_nothing_and_goes_on(
+def test_pasting_the_stored_secret_again_changes_nothing_and_continues(
     connected: Visitor, registered: dict[str, Any]
 ) -> None:
     before = connected.services.store.clients.all()
@@ -82,7 +82,7 @@ def test_the_stored_secret_pasted_again_changes_nothing_and_goes_on(
     assert connected.services.store.clients.all() == before
 
 
-def test_a_wrong_secret_of_a_stored_client_is_said_and_only_the_secret_pasted_again(
+def test_a_wrong_secret_of_a_stored_client_is_reported_and_only_the_secret_pasted_again(
     connected: Visitor, registered: dict[str, Any]
 ) -> None:
     refused = connected.submit_form("/connections", **paste(registered, WRONG))
@@ -102,7 +102,7 @@ def test_a_wrong_secret_of_a_stored_client_is_said_and_only_the_secret_pasted_ag
 @pytest.mark.parametrize(
     "text", ["", "nonsense", f"1000.{'A' * 30}", f"1000.{'A' * 30} {WRONG}", "{id} {wrong}"]
 )
-def test_after_an_error_the_box_stays_and_the_button_does_not_use_the_old_client(
+def test_after_an_error_the_box_remains_and_the_button_does_not_use_the_old_client(
     connected: Visitor, registered: dict[str, Any], text: str
 ) -> None:
     given = text.format(id=registered["client_id"], wrong=WRONG)
@@ -120,7 +120,7 @@ def test_after_an_error_the_box_stays_and_the_button_does_not_use_the_old_client
     assert names(connected) == ["leads"]
 
 
-def test_what_is_in_the_box_counts_for_more_than_the_client_in_the_list(
+def test_a_pasted_client_takes_precedence_over_the_selected_one(
     connected: Visitor, registered: dict[str, Any], zoho_simulator: Simulator
 ) -> None:
     uri = connected.services.settings.redirect_uri
@@ -140,7 +140,7 @@ def test_a_client_can_be_chosen_from_the_list_while_the_box_is_empty(
 
 
 @pytest.mark.parametrize("path", ["/connections", "/clients"])
-def test_a_disturbance_on_the_way_costs_no_second_paste(
+def test_a_network_failure_requires_no_second_paste(
     visitor: Visitor, registered: dict[str, Any], zoho_simulator: Simulator, path: str
 ) -> None:
     zoho_simulator.controls.inject_fault("data-center-down", endpoint="oauth/v2/token", times=9)
@@ -161,7 +161,7 @@ def test_a_disturbance_on_the_way_costs_no_second_paste(
     assert visitor.submit_form(path, **again).status_code == 422, "it was kept until it succeeded"
 
 
-def test_what_one_browser_pasted_is_not_kept_for_another(
+def test_a_paste_of_one_browser_is_not_kept_for_another(
     visitor: Visitor, stranger: Visitor, registered: dict[str, Any], zoho_simulator: Simulator
 ) -> None:
     zoho_simulator.controls.inject_fault("data-center-down", endpoint="oauth/v2/token", times=9)
@@ -172,7 +172,7 @@ def test_what_one_browser_pasted_is_not_kept_for_another(
     assert "Nothing was pasted" in stranger.submit_form("/connections", **fields).text
 
 
-def test_a_new_secret_is_offered_where_clients_are_added_too(
+def test_a_new_secret_is_offered_on_the_page_that_adds_clients(
     connected: Visitor, registered: dict[str, Any], zoho_simulator: Simulator
 ) -> None:
     new = zoho_simulator.controls.rotate_secret(registered["client_id"])
@@ -201,7 +201,7 @@ def offered_form(
     return {**fields, "credentials": "", "kept": kept(page), "replace": "yes"}
 
 
-def test_a_failed_paste_in_another_tab_leaves_the_offer_of_the_first(
+def test_a_failed_paste_in_another_tab_keeps_the_offer_of_the_first(
     connected: Visitor, registered: dict[str, Any], zoho_simulator: Simulator
 ) -> None:
     new = zoho_simulator.controls.rotate_secret(registered["client_id"])
@@ -212,7 +212,7 @@ def test_a_failed_paste_in_another_tab_leaves_the_offer_of_the_first(
     assert stored_secret(connected, registered) == new
 
 
-def test_junk_in_the_box_costs_the_kept_secret_nothing(
+def test_unusable_text_in_the_box_does_not_discard_the_kept_secret(
     connected: Visitor, registered: dict[str, Any], zoho_simulator: Simulator
 ) -> None:
     new = zoho_simulator.controls.rotate_secret(registered["client_id"])
@@ -234,7 +234,7 @@ def test_a_session_keeps_the_pastes_of_four_forms(
     assert connected.submit_form("/connections", **forms[1]).status_code == 303
 
 
-def test_an_accepted_secret_is_said_to_be_stored_where_the_name_is_taken(
+def test_an_accepted_secret_is_reported_as_stored_if_the_name_is_taken(
     connected: Visitor, registered: dict[str, Any], zoho_simulator: Simulator
 ) -> None:
     new = zoho_simulator.controls.rotate_secret(registered["client_id"])

@@ -21,7 +21,7 @@ def connection_choices(page: str) -> list[str]:
     return re.findall(r"<option[^>]*>([^<]+)", form) if found else []
 
 
-def test_a_second_task_can_be_added_with_one_consent(
+def test_a_second_preset_can_be_added_with_one_consent(
     connected: Visitor, zoho_simulator: Simulator
 ) -> None:
     page = offer_page(connected)
@@ -39,11 +39,11 @@ def test_a_second_task_can_be_added_with_one_consent(
     assert BOOKS in connected.services.store.connections.get("leads").scope
 
 
-def test_what_a_connection_may_do_already_is_not_offered(connected: Visitor) -> None:
+def test_scopes_that_a_connection_already_has_are_not_offered(connected: Visitor) -> None:
     assert connection_choices(offer_page(connected, "ZohoCRM.modules.leads.READ")) == []
 
 
-def test_who_wishes_for_another_data_center_is_told_that_the_client_is_not_there_yet(
+def test_for_a_different_data_center_the_page_says_that_the_client_is_not_there_yet(
     connected: Visitor,
 ) -> None:
     query = {"scope": BOOKS, "location": "in"}
@@ -52,7 +52,7 @@ def test_who_wishes_for_another_data_center_is_told_that_the_client_is_not_there
     assert connection_choices(page) == []
 
 
-def test_a_connection_that_was_never_proved_is_not_offered(
+def test_a_connection_that_was_never_verified_is_not_offered(
     visitor: Visitor, registered: dict[str, Any]
 ) -> None:
     secret = registered["secrets"]["eu"]
@@ -63,7 +63,7 @@ def test_a_connection_that_was_never_proved_is_not_offered(
     assert connection_choices(offer_page(visitor, "ZohoCRM.org.READ")) == []
 
 
-def test_a_malformed_scope_begins_nothing(connected: Visitor) -> None:
+def test_a_malformed_scope_starts_nothing(connected: Visitor) -> None:
     attempts = connected.services.store.attempts.of_connection("leads")
     assert connected.submit_form("/extend-scope", name="leads", scope="nonsense").status_code >= 400
     assert connected.services.store.attempts.of_connection("leads") == attempts

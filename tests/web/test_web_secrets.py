@@ -70,7 +70,7 @@ def test_a_wrong_secret_is_not_shown_again(connected: Visitor) -> None:
 
 
 @pytest.mark.parametrize("text", HOSTILE)
-def test_names_from_zoho_stay_text(
+def test_names_from_zoho_are_shown_as_text(
     app: Flask,
     visitor: Visitor,
     registered: dict[str, Any],
@@ -98,7 +98,7 @@ def test_names_from_zoho_stay_text(
 
 @over_rows("text", HOSTILE)
 @over_rows("parameter", ["error", "error_description", "state", "location", "code"])
-def test_text_of_a_callback_that_is_not_ours_is_never_shown(
+def test_text_of_a_foreign_callback_is_never_shown(
     stranger: Visitor, parameter: str, text: str
 ) -> None:
     answer = stranger.get("/callback", query_string={"state": "unknown", parameter: text})
@@ -108,7 +108,7 @@ def test_text_of_a_callback_that_is_not_ours_is_never_shown(
 
 
 @over_rows("target", FOREIGN_URLS)
-def test_no_parameter_leads_elsewhere(app: Flask, connected: Visitor, target: str) -> None:
+def test_no_parameter_redirects_elsewhere(app: Flask, connected: Visitor, target: str) -> None:
     names = ("next", "url", "redirect", "redirect_uri", "return_to", "location", "accounts-server")
     for path in route_paths(app, "GET"):
         answer = connected.get(path, query_string=dict.fromkeys(names, target))

@@ -32,7 +32,7 @@ def is_listening(host: str, port: int) -> bool:
         return probe.connect_ex((host, port)) == 0
 
 
-def test_it_listens_on_both_addresses_of_localhost_and_nowhere_else(
+def test_the_server_listens_on_both_addresses_of_localhost_and_nowhere_else(
     server: Server, services: Services
 ) -> None:
     port = services.settings.port
@@ -44,7 +44,7 @@ def test_it_listens_on_both_addresses_of_localhost_and_nowhere_else(
 @pytest.mark.parametrize(
     ("family", "host"), [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")]
 )
-def test_it_refuses_to_start_where_either_address_is_taken(
+def test_the_server_refuses_to_start_if_either_address_is_taken(
     services: Services, family: socket.AddressFamily, host: str
 ) -> None:
     port = free_port()
@@ -57,7 +57,7 @@ def test_it_refuses_to_start_where_either_address_is_taken(
         assert not is_listening(other, port)
 
 
-def test_a_launch_link_signs_a_browser_in_over_the_wire(server: Server, services: Services) -> None:
+def test_a_one_time_link_signs_a_browser_in(server: Server, services: Services) -> None:
     wire = http.client.HTTPConnection("localhost", services.settings.port, timeout=10)
     link = server.new_browser_link("/status")
     wire.request("GET", link.removeprefix(services.settings.base_url))
@@ -72,7 +72,7 @@ def test_a_launch_link_signs_a_browser_in_over_the_wire(server: Server, services
     wire.close()
 
 
-def test_what_is_under_way_is_answered_before_it_stops(services: Services) -> None:
+def test_open_requests_are_answered_before_the_server_stops(services: Services) -> None:
     server = serve(services)
     app = server.app
     asked, may_answer = threading.Event(), threading.Event()

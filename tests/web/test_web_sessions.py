@@ -24,12 +24,12 @@ def test_without_a_session_no_page_shows_anything(
         assert not [word for word in DATA if word in answer.text], path
 
 
-def test_without_a_session_no_form_is_taken(app: Flask, stranger: Visitor) -> None:
+def test_without_a_session_no_form_is_accepted(app: Flask, stranger: Visitor) -> None:
     for path in route_paths(app, "POST"):
         assert stranger.post(path, {}).status_code == 403, path
 
 
-def test_a_link_leads_to_its_page_and_leaves_a_clean_address(stranger: Visitor) -> None:
+def test_a_link_opens_its_page_at_a_clean_url(stranger: Visitor) -> None:
     entered = stranger.sign_in("/status")
     assert (entered.status_code, entered.location) == (303, "/status")
     assert stranger.get("/status").status_code == 200
@@ -61,7 +61,7 @@ def test_links_carry_256_bits_and_differ(link_tokens: LinkTokens) -> None:
     assert min(map(len, tokens)) >= 43
 
 
-def test_a_browser_that_looks_ahead_does_not_use_up_the_link(
+def test_a_prefetching_browser_does_not_use_up_the_link(
     stranger: Visitor, link_tokens: LinkTokens
 ) -> None:
     path = f"/browser-link/{link_tokens.issue()}"
@@ -82,14 +82,14 @@ def test_the_token_is_in_no_log_line(
     assert not [secret for secret in (token, "the-state", "the-code") if secret in caplog.text]
 
 
-def test_the_cookie_is_out_of_reach_of_scripts_and_other_sites(stranger: Visitor) -> None:
+def test_the_cookie_is_not_accessible_to_scripts_and_other_sites(stranger: Visitor) -> None:
     cookie = stranger.sign_in().headers["Set-Cookie"]
     assert cookie.startswith(f"zw_session_{stranger.services.settings.port}=")
     assert "HttpOnly" in cookie
     assert "SameSite=Lax" in cookie
 
 
-def test_each_sign_in_makes_a_new_id_and_ends_the_old_one(visitor: Visitor) -> None:
+def test_each_sign_in_creates_a_new_id_and_ends_the_old_one(visitor: Visitor) -> None:
     name = f"zw_session_{visitor.services.settings.port}"
     old = visitor.client.get_cookie(name)
     visitor.sign_in()
@@ -101,7 +101,7 @@ def test_each_sign_in_makes_a_new_id_and_ends_the_old_one(visitor: Visitor) -> N
     assert visitor.get("/status").status_code == 403
 
 
-def test_an_id_of_somebody_elses_choice_is_not_taken_over(stranger: Visitor) -> None:
+def test_an_id_chosen_by_someone_else_is_not_accepted(stranger: Visitor) -> None:
     name = f"zw_session_{stranger.services.settings.port}"
     stranger.client.set_cookie(name, "chosen-by-an-attacker")
     stranger.sign_in()
@@ -110,14 +110,16 @@ def test_an_id_of_somebody_elses_choice_is_not_taken_over(stranger: Visitor) -> 
     assert given.value != "chosen-by-an-attacker"
 
 
-def test_a_session_ends_after_half_an_hour_of_rest(visitor: Visitor, timer: FakeTimer) -> None:
+def test_a_session_ends_after_half_an_hour_without_requests(
+    visitor: Visitor, timer: FakeTimer
+) -> None:
     timer.seconds += 29 * 60
     assert visitor.get("/status").status_code == 200
     timer.seconds += 30 * 60
     assert visitor.get("/status").status_code == 403
 
 
-def test_a_session_ends_after_twelve_hours_of_work(visitor: Visitor, timer: FakeTimer) -> None:
+def test_a_session_ends_after_twelve_hours_of_use(visitor: Visitor, timer: FakeTimer) -> None:
     for _ in range(12 * 6 - 1):
         timer.seconds += 10 * 60
         assert visitor.get("/status").status_code == 200
@@ -134,7 +136,7 @@ def test_signing_out_ends_the_session_on_the_server(visitor: Visitor) -> None:
     assert visitor.get("/status").status_code == 403
 
 
-def test_a_page_makes_a_link_for_a_private_window(
+def test_a_page_creates_a_link_for_a_private_window(
     connected: Visitor, new_visitor: Callable[[], Visitor]
 ) -> None:
     page = connected.submit_form("/connections/leads/link").text

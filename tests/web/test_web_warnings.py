@@ -28,7 +28,7 @@ def restored(connected: Visitor, tmp_path: Path) -> Visitor:
 
 
 @pytest.mark.parametrize("page", ["/connections/leads", "/status"])
-def test_that_two_homes_may_tend_one_grant_is_said_with_what_ends_it(
+def test_two_installations_with_one_grant_are_reported_with_the_fix(
     restored: Visitor, page: str
 ) -> None:
     text = restored.get(page).text
@@ -40,7 +40,7 @@ def test_that_two_homes_may_tend_one_grant_is_said_with_what_ends_it(
 
 
 @pytest.mark.parametrize("page", ["/", "/status"])
-def test_a_notification_that_did_not_arrive_is_said_until_one_does(
+def test_a_failed_notification_is_shown_until_one_arrives(
     connected: Visitor, inbox: Inbox, page: str
 ) -> None:
     services = connected.services
@@ -59,7 +59,7 @@ def test_a_notification_that_did_not_arrive_is_said_until_one_does(
     assert SECRET not in text
 
 
-def test_a_refresh_whose_answer_was_lost_is_shown_as_an_unknown_outcome_until_it_is_checked(
+def test_a_refresh_with_a_lost_response_is_an_unknown_outcome_until_it_is_checked(
     connected: Visitor, zoho_simulator: Simulator
 ) -> None:
     services, page = connected.services, "/connections/leads"

@@ -19,7 +19,7 @@ from wizard.zoho import describe_scope, missing_scopes, parse_scope, presets
         "ZohoCRM.modules.READ\tZohoBooks.invoices.CREATE\r\nzohocrm.modules.read",
     ],
 )
-def test_scopes_are_parted_by_commas_blanks_or_lines_and_kept_once(text: str) -> None:
+def test_scopes_are_separated_by_commas_blanks_or_lines_and_kept_once(text: str) -> None:
     assert parse_scope(text) == ("ZohoCRM.modules.READ", "ZohoBooks.invoices.CREATE")
 
 
@@ -37,7 +37,7 @@ def test_scopes_are_parted_by_commas_blanks_or_lines_and_kept_once(text: str) ->
         "email",
     ],
 )
-def test_scopes_as_zoho_prints_them_are_taken_as_they_are(scope: str) -> None:
+def test_scopes_as_zoho_prints_them_are_accepted(scope: str) -> None:
     assert parse_scope(scope) == (scope,)
 
 
@@ -55,7 +55,7 @@ def test_scopes_as_zoho_prints_them_are_taken_as_they_are(scope: str) -> None:
         ("ZohoCRM.modules.{READ}", "“{READ}” is none of"),
     ],
 )
-def test_a_malformed_scope_is_named_with_what_is_wrong_about_it(scope: str, hint: str) -> None:
+def test_a_malformed_scope_is_named_with_the_reason(scope: str, hint: str) -> None:
     with pytest.raises(WizardError) as caught:
         parse_scope(f"ZohoCRM.org.READ, {scope}")
     assert caught.value.failure.code == "malformed-scope"
@@ -65,13 +65,13 @@ def test_a_malformed_scope_is_named_with_what_is_wrong_about_it(scope: str, hint
 
 
 @pytest.mark.parametrize("text", ["", " ,\n, "])
-def test_no_scope_at_all_is_refused(text: str) -> None:
+def test_an_empty_scope_is_refused(text: str) -> None:
     with pytest.raises(WizardError, match="scope-empty"):
         parse_scope(text)
 
 
 @given(st.text(max_size=60) | st.from_regex(r"[A-Za-z_.]{1,9}\.[a-z]{1,5}\.(READ|all)[ ,]?"))
-def test_whatever_is_pasted_is_understood_or_refused_clearly(text: str) -> None:
+def test_any_pasted_text_is_parsed_or_refused_with_a_reason(text: str) -> None:
     try:
         scope = parse_scope(text)
     except WizardError as error:
@@ -110,7 +110,7 @@ def test_a_scope_covers_its_operations_and_its_children_and_nothing_else(
     assert missing_scopes([granted], [wanted]) == (() if covered else (wanted,))
 
 
-def test_what_is_missing_is_named_in_the_order_asked() -> None:
+def test_missing_scopes_are_named_in_the_requested_order() -> None:
     wanted = ("Desk.tickets.READ", "ZohoCRM.org.READ", "Desk.basic.READ")
     assert missing_scopes(["ZohoCRM.org.READ"], wanted) == ("Desk.tickets.READ", "Desk.basic.READ")
 
@@ -127,11 +127,11 @@ def test_what_is_missing_is_named_in_the_order_asked() -> None:
         ("ZohoFuture.spaceShips.UPDATE", "ZohoFuture: change space ships"),
     ],
 )
-def test_a_scope_reads_in_plain_words(scope: str, words: str) -> None:
+def test_a_scope_is_described_in_plain_words(scope: str, words: str) -> None:
     assert describe_scope(scope) == words
 
 
-def test_no_two_scopes_of_a_preset_read_alike() -> None:
+def test_no_two_scopes_of_a_preset_have_the_same_description() -> None:
     for preset in presets():
         words = [describe_scope(scope) for scope in preset.scope]
         assert len(set(words)) == len(words)

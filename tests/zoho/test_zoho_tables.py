@@ -73,7 +73,7 @@ def test_a_hostile_accounts_server_is_accepted_for_no_location(
 
 
 @over_rows("address", HOSTILE)
-def test_a_hostile_address_never_leads_a_request_out_of_zoho(live: zoho.Zoho, address: str) -> None:
+def test_a_hostile_url_never_leads_a_request_out_of_zoho(live: zoho.Zoho, address: str) -> None:
     asked = f"{address}/oauth/v2/token"
     assert asked.startswith("https://accounts.zoho.eu/") or not live.is_allowed_url(asked)
 
@@ -89,7 +89,7 @@ def test_of_all_pairs_of_location_and_accounts_server_only_the_rows_are_accepted
     assert accepted == [(each.location, each.location) for each in live.data_centers]
 
 
-def test_there_are_eleven_data_centers_and_china_alone_is_run_apart(live: zoho.Zoho) -> None:
+def test_there_are_eleven_data_centers_and_only_china_is_separate(live: zoho.Zoho) -> None:
     codes = [each.location for each in live.data_centers]
     assert codes == ["us", "eu", "in", "au", "jp", "ca", "sa", "uk", "ae", "sg", "cn"]
     assert [each.location for each in live.data_centers if each.is_separate] == ["cn"]
@@ -107,13 +107,13 @@ def test_there_are_eleven_data_centers_and_china_alone_is_run_apart(live: zoho.Z
         ("cn", "cliq", "https://cliq.zoho.com.cn"),
     ],
 )
-def test_a_products_host_takes_the_place_of_accounts(
+def test_a_product_host_is_derived_from_the_accounts_host(
     live: zoho.Zoho, location: str, label: str, base: str
 ) -> None:
     assert live.data_center(location).base_url_of(label) == base
 
 
-def test_a_data_center_knows_its_endpoints_and_its_console(live: zoho.Zoho) -> None:
+def test_a_data_center_has_its_endpoints_and_its_console(live: zoho.Zoho) -> None:
     eu = live.data_center("eu")
     assert eu.authorization_endpoint == "https://accounts.zoho.eu/oauth/v2/auth"
     assert eu.token_endpoint == "https://accounts.zoho.eu/oauth/v2/token"
@@ -131,7 +131,7 @@ def test_the_simulator_has_the_same_data_centers_as_paths(simulated: zoho.Zoho) 
     assert simulated.instance == SIMULATOR_URL
 
 
-def test_the_live_table_asks_no_simulator_and_the_simulators_table_no_zoho(
+def test_the_live_table_has_no_simulator_and_the_simulator_table_no_zoho(
     live: zoho.Zoho, simulated: zoho.Zoho
 ) -> None:
     for one, other in ((live, simulated), (simulated, live)):
@@ -148,7 +148,7 @@ def test_the_live_table_asks_no_simulator_and_the_simulators_table_no_zoho(
         "https://accounts.zohocloud.ca/oauth/v2/token",
     ],
 )
-def test_addresses_below_the_tables_bases_are_allowed(live: zoho.Zoho, url: str) -> None:
+def test_urls_below_the_base_urls_of_the_table_are_allowed(live: zoho.Zoho, url: str) -> None:
     assert live.is_allowed_url(url)
 
 
@@ -167,7 +167,7 @@ def test_addresses_below_the_tables_bases_are_allowed(live: zoho.Zoho, url: str)
         "",
     ],
 )
-def test_any_other_address_is_not_allowed(live: zoho.Zoho, url: str) -> None:
+def test_any_other_url_is_not_allowed(live: zoho.Zoho, url: str) -> None:
     assert not live.is_allowed_url(url)
 
 
@@ -190,7 +190,7 @@ def test_any_other_address_is_not_allowed(live: zoho.Zoho, url: str) -> None:
         ("accounts.zoho.uk:443", "uk"),
     ],
 )
-def test_any_zoho_address_tells_its_data_center(live: zoho.Zoho, text: str, location: str) -> None:
+def test_any_zoho_url_identifies_its_data_center(live: zoho.Zoho, text: str, location: str) -> None:
     found = live.find_data_center(text)
     assert found is not None
     assert found.location == location
@@ -212,11 +212,11 @@ def test_any_zoho_address_tells_its_data_center(live: zoho.Zoho, text: str, loca
         f"{SIMULATOR_URL}/eu/accounts",
     ],
 )
-def test_a_look_alike_tells_no_data_center(live: zoho.Zoho, text: str) -> None:
+def test_a_lookalike_url_identifies_no_data_center(live: zoho.Zoho, text: str) -> None:
     assert live.find_data_center(text) is None
 
 
-def test_in_the_simulator_its_own_addresses_and_zohos_tell_the_data_center(
+def test_in_the_simulator_its_own_urls_and_those_of_zoho_identify_the_data_center(
     simulated: zoho.Zoho,
 ) -> None:
     for text in (
@@ -237,7 +237,9 @@ def test_an_unknown_data_center_is_refused_with_the_known_ones(live: zoho.Zoho) 
 
 
 @over_rows("preset", zoho.presets())
-def test_each_presets_scopes_are_well_formed_and_prove_their_product(preset: zoho.Preset) -> None:
+def test_the_scopes_of_each_preset_are_well_formed_and_verify_their_product(
+    preset: zoho.Preset,
+) -> None:
     product = zoho.product(preset.product)
     assert zoho.parse_scope(",".join(preset.scope)) == preset.scope
     assert zoho.products_of(preset.scope)[0] == product
@@ -251,7 +253,7 @@ def test_each_presets_scopes_are_well_formed_and_prove_their_product(preset: zoh
     assert preset.explanation.endswith(".")
 
 
-def test_the_most_telling_read_that_the_scope_allows_is_chosen() -> None:
+def test_the_most_informative_read_that_the_scope_allows_is_chosen() -> None:
     crm = zoho.product("crm")
     leads = crm.probe_for(["ZohoCRM.org.READ", "ZohoCRM.modules.ALL"])
     org = crm.probe_for(["ZohoCRM.org.READ"])
@@ -269,7 +271,7 @@ def test_an_unknown_product_or_preset_is_a_clear_error(unknown: object) -> None:
         unknown("nothing")
 
 
-def test_our_budgets_stay_below_zohos_limits() -> None:
+def test_our_budgets_stay_below_the_limits_of_zoho() -> None:
     limits = zoho.limits()
     assert limits.codes_budget < limits.codes_per_client
     assert limits.token_requests_budget < limits.token_requests
