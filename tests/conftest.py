@@ -1,4 +1,4 @@
-"""What all tests are given."""
+"""Fixtures and hooks for all tests."""
 
 import os
 import shutil
@@ -33,8 +33,8 @@ __all__ = [
     "vault",
 ]
 
-# Before anything loads keyring: no test touches the keyring of whoever runs it, and no test's own
-# backends are picked up as the system's.
+# Before anything loads keyring: no test uses the real keyring, and keyring never selects a backend
+# that a test defines.
 os.environ["PYTHON_KEYRING_BACKEND"] = "keyring.backends.fail.Keyring"
 
 STRAY = ("XDG_DATA_HOME", "XDG_CONFIG_HOME", "SSH_CONNECTION", "DISPLAY", "WAYLAND_DISPLAY")
@@ -54,8 +54,10 @@ def _is_usable_memory(place: Path) -> bool:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """A shell has what it starts in the background ignore Ctrl-C, and that is inherited; the
-    commands under test are to hear it as at a terminal."""
+    """Restore SIGINT.
+
+    A shell starts background processes with Ctrl-C ignored, and commands under test inherit that.
+    """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     known_skips.pytest_configure(config)
@@ -64,8 +66,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip, and say so, what needs a program that is not there: a machine with Python alone proves
-    what it can, and its report names what it did not prove."""
+    """Skip, with a reason, tests that need a program that isn't installed."""
     for item in items:
         if (mark := item.get_closest_marker("needs")) and shutil.which(mark.args[0]) is None:
             item.add_marker(pytest.mark.skip(reason=f"{mark.args[0]} is not installed"))
@@ -73,21 +74,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(autouse=True, scope="session")
 def nothing_left_running() -> Iterator[None]:
-    """The process that commands are forked from ends with the tests."""
+    """Stop the fork server after the tests."""
     yield
     close_fork_server()
 
 
 @pytest.fixture(autouse=True, scope="session")
 def templates_compiled_once(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Each test has an application of its own; what Jinja compiled for one serves them all."""
+    """Share Jinja's compiled templates between the applications of all tests."""
     kept = FileSystemBytecodeCache(str(tmp_path_factory.mktemp("templates")))
     Flask.jinja_options = {"bytecode_cache": kept}
 
 
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test sees the settings, the proxies or the session of whoever runs it."""
+    """Remove the settings, proxies and session of the user who runs the tests."""
     for name in tuple(os.environ):
         chosen = name.startswith("ZOHO_WIZARD_") and name != "ZOHO_WIZARD_BROWSER"
         if chosen or name in STRAY or name.lower().endswith("_proxy"):

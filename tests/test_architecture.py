@@ -82,7 +82,7 @@ def sources() -> list[Path]:
 
 @cache
 def syntax_nodes(path: Path) -> tuple[ast.AST, ...]:
-    """All of a module's tree, to be read and never changed: many claims look at the same files."""
+    """All nodes of a module's tree, which is cached: don't change it."""
     return tuple(ast.walk(ast.parse(path.read_text("utf-8"))))
 
 
@@ -140,7 +140,7 @@ def upward_imports() -> Iterator[str]:
 
 
 def layers_figure() -> str:
-    """The layers as `docs/architecture.md` shows them, the highest first."""
+    """The layers in `docs/architecture.md`, highest first."""
     rows = [
         f"{layer:2}  " + "  ".join(name for name, its in LAYERS.items() if its == layer)
         for layer in sorted(set(LAYERS.values()), reverse=True)
@@ -232,7 +232,7 @@ def test_only_paths_and_settings_read_the_environment() -> None:
 
 
 def test_only_files_creates_private_files() -> None:
-    """Modes, exclusive creation and replacement are easily forgotten where each does it by hand."""
+    """Modes, exclusive creation and replacement are easily forgotten elsewhere."""
     by_hand = re.compile(
         r"\b(O_CREAT|O_EXCL|mkstemp|NamedTemporaryFile|fchmod|fchown|0o600|0o700|384|448)\b"
     )
@@ -241,14 +241,14 @@ def test_only_files_creates_private_files() -> None:
         for file in sources()
         if package_of(file) != "simulator" and by_hand.search(_code(file))
     }
-    # The file of a lock is made by filelock, a socket by binding it.
+    # filelock creates the file of a lock, and binding creates a socket.
     assert found == {"files.py", "locks.py", "local_api/__init__.py"}
 
 
 def commands(
     group: click.Group = cli.zoho_wizard, path: str = ""
 ) -> Iterator[tuple[str, click.Command]]:
-    """Every command with the words that call it."""
+    """Every command with its words."""
     context = click.Context(group)
     for name in sorted(group.list_commands(context)):
         command = group.get_command(context, name)
@@ -294,7 +294,7 @@ def test_no_file_contains_a_path_of_one_machine() -> None:
 
 
 def _code(path: Path) -> str:
-    """A module's source without its comments and texts."""
+    """A module's source without its comments and strings."""
     tree = ast.parse(path.read_text("utf-8"))
     for node in ast.walk(tree):
         if isinstance(node, ast.Constant) and isinstance(node.value, str):

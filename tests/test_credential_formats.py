@@ -1,4 +1,4 @@
-"""What Zoho's credentials look like: each is recognized as itself, and only secrets are masked."""
+"""The formats of Zoho's credentials: each is recognized, and only secrets are masked."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Every member of every enumeration has its words, wherever a member of it is shown."""
+"""Every member of every enumeration has a label wherever it is shown."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -58,7 +58,7 @@ def painted(member: StepState, capsys: pytest.CaptureFixture[str]) -> str:
 
 
 def incident_title(member: CauseLevel) -> str:
-    """The words for what two connections of one cause have in common."""
+    """The title of an incident of two connections with this cause."""
     cases = (replace(CASE, failure=Failure("refresh-token-rejected")),) * 2
     return str(message_table()[CauseGroup(member, "", cases).code]["title"])
 
@@ -144,7 +144,7 @@ def test_every_label_of_a_table_belongs_to_a_member(table: str, kind: type[Enum]
     assert set(message_table()[table]) == {each.value for each in kind}
 
 
-# --- Pages that tell a step
+# --- Pages that show a step
 
 
 @pytest.fixture

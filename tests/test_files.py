@@ -1,4 +1,4 @@
-"""Private files: closed to others from birth, whole, and never through a link."""
+"""Private files: never accessible to others, written completely, and never through a link."""
 
 import errno
 import os
@@ -15,7 +15,7 @@ from wizard import files
 
 @pytest.fixture(autouse=True)
 def open_umask() -> Iterator[None]:
-    """The umask that gives everything to everybody."""
+    """A umask that gives everyone full access."""
     before = os.umask(0)
     yield
     os.umask(before)
@@ -64,7 +64,7 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
     path.write_text("old")
 
     def refuse() -> None:
-        assert len(names(tmp_path)) == 2  # the new file is there, under its own name
+        assert len(names(tmp_path)) == 2  # the new file is there under its temporary name
         raise OSError(errno.ENOSPC, "full")
 
     with pytest.raises(OSError, match="full"):

@@ -36,7 +36,7 @@ exec(compile(tree, path, "exec"), {"__name__": "__main__", "begin": begin})
 
 
 def statements_before_hooks() -> list[ast.stmt]:
-    """The statements of the module that run before it can answer Ctrl-C."""
+    """The statements of the module that run before it can handle Ctrl-C."""
     body = ast.parse(MODULE.read_text("utf-8")).body
     hooks = [i for i, each in enumerate(body) if "sys.unraisablehook =" in ast.unparse(each)]
     return body[: hooks[-1] + 1]
@@ -47,7 +47,7 @@ def run(
 ) -> tuple[int, bytes, float]:
     """Run a command; send SIGINT so many seconds after its first lines (None: never).
 
-    Returns exit code, stderr and how long it took from there.
+    Returns exit code, stderr and the seconds from there to the end.
     """
     reader, writer = os.pipe()
     place = str(len(statements_before_hooks()))

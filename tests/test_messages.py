@@ -1,4 +1,4 @@
-"""The one table of words: every failure has a row, every row is used, and what it offers exists."""
+"""Every failure has a message, every message is used, and what it offers exists."""
 
 import ast
 import re
@@ -39,7 +39,7 @@ def trees() -> Iterator[ast.AST]:
 
 
 def raised_codes() -> set[str]:
-    """The codes that the sources raise by name, and those that Zoho's words are turned into."""
+    """The codes that the sources raise by name, and those for Zoho's own error codes."""
     found: set[str] = set()
     for node in trees():
         if not isinstance(node, ast.Call):

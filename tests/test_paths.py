@@ -1,4 +1,4 @@
-"""Where the wizard's things are."""
+"""Paths of the wizard's files."""
 
 import os
 import pwd
@@ -33,7 +33,7 @@ def test_paths_match_those_of_platformdirs(
     environ = {
         "HOME": "/home/anna",
         "LOCALAPPDATA": LOCAL_APPDATA,
-        "WIN_PD_OVERRIDE_LOCAL_APPDATA": LOCAL_APPDATA,  # elsewhere, it can't ask Windows
+        "WIN_PD_OVERRIDE_LOCAL_APPDATA": LOCAL_APPDATA,  # on other systems, it can't query Windows
         **{name: XDG[name] for name in xdg},
     }
     for name, value in environ.items():
@@ -137,7 +137,7 @@ def test_a_link_in_place_of_the_directory_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_directory_of_a_different_user_is_refused(tmp_path: Path) -> None:
-    foreign = "/usr"  # root's, for everybody but root
+    foreign = "/usr"  # owned by root, unless root runs the test
     if os.geteuid() == 0:
         foreign = str(tmp_path / "foreign")
         os.mkdir(foreign, 0o700)

@@ -1,4 +1,4 @@
-"""Who am I, which organizations, one cheap read: against the simulator's products and dialects."""
+"""The account, its organizations, one cheap read: against the simulator's products and formats."""
 
 import datetime as dt
 import json
@@ -35,7 +35,7 @@ PRODUCTS_WITH_ONE_ERROR = ("books", "inventory", "campaigns")
 
 
 class ConsentedAccount:
-    """What a person let us into, in the European data centre, and the room under test."""
+    """A consent in the European data center, and the product API under test."""
 
     def __init__(self, simulator: Simulator) -> None:
         self.simulator = simulator
@@ -244,7 +244,7 @@ def test_the_call_to_copy_has_the_right_host_and_the_organization() -> None:
     assert probe_url(desk, ca, None, ("Desk.tickets.CREATE",)) == ""
 
 
-# --- The judges ---
+# --- Responses ----
 
 
 def make_response(body: object, status: int = 200) -> HttpResponse:

@@ -86,7 +86,8 @@ def test_closed_services_leave_no_thread_running(harness: Harness, tmp_path: Pat
 def test_an_existing_data_directory_opens_while_another_process_has_the_locks(
     harness: Harness,
 ) -> None:
-    """Else a hundred programs that start together would queue for a look, and the last give up."""
+    """Else a hundred programs that start together would wait for one another, and the last give
+    up."""
     home = harness.services.paths
     with (
         FileLock(home.lock_file(":key")),

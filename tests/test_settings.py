@@ -1,4 +1,4 @@
-"""What the environment chooses."""
+"""Settings from the environment."""
 
 import pytest
 from support.claims import over_rows

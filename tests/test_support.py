@@ -1,4 +1,4 @@
-"""What the other tests rely on: a row that breaks its claim is shown, a new skip fails CI."""
+"""The test helpers: a row that violates its claim is shown, and a new skip fails CI."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""A headless page in the place of the visible window; everything else is the real thing."""
+"""A headless page in place of the visible window; everything else is real."""
 
 import os
 import signal
@@ -18,7 +18,7 @@ from wizard.simulator.simulated_user import find_browser
 
 @pytest.fixture
 def assisted_window(harness: Harness, page: Page) -> AssistedWindow:
-    """A connection of anna's that has been proved, and a window for its next consent."""
+    """A verified connection of anna's, and a window for its next consent."""
     harness.add_verified_connection()
     harness.controls.clear_journal()
     return open_assisted_window(harness, page)
@@ -26,15 +26,16 @@ def assisted_window(harness: Harness, page: Page) -> AssistedWindow:
 
 @pytest.fixture
 def headless_windows(new_context: Callable[..., BrowserContext]) -> HeadlessWindows:
-    """Windows without a screen."""
+    """Windows without a display."""
     return HeadlessWindows(new_context)
 
 
 @pytest.fixture
 def headless_browser(shell: Shell, browser: Browser) -> Iterator[Callable[..., Path]]:
-    """Give the shell a browser that needs no screen, with further options, and a screen that
-    nobody looks for; returns where the browser stands. A window that a page has opened is closed
-    afterwards, whoever is left to it."""
+    """Give the shell a headless browser with these extra options; return its path.
+
+    Windows left open by a page are closed afterwards.
+    """
 
     def create(*options: str) -> Path:
         chosen = os.environ.get("ZOHO_WIZARD_BROWSER")

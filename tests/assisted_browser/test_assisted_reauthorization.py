@@ -1,4 +1,4 @@
-"""Many connections repaired in the assisted browser: one sign-in an account, and nothing else."""
+"""Many connections re-authorized in the assisted browser, with one sign-in per account."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -36,7 +36,7 @@ def add_eric(harness: Harness) -> None:
 
 
 class AssistedUsers:
-    """Each account's person, at the window that is theirs."""
+    """The user of each account, at their own window."""
 
     def __init__(self, harness: Harness, windows: HeadlessWindows) -> None:
         self.harness = harness
@@ -56,7 +56,7 @@ class AssistedUsers:
 
 
 def add_rejected_connections(harness: Harness, *groups: tuple[Client, str, Sequence[str]]) -> None:
-    """Connections of several accounts that died with their passwords."""
+    """Connections of several accounts, rejected after password changes."""
     for client, email, names in groups:
         for name in names:
             add_verified_connection(harness, name, client, email)
@@ -86,7 +86,7 @@ def test_two_accounts_are_reauthorized_with_one_sign_in_each(
 def test_ten_of_three_accounts_with_two_clients_in_two_data_centers(
     harness: Harness, headless_windows: HeadlessWindows
 ) -> None:
-    """Two actions, the command and its one question, plus three sign-ins."""
+    """Two actions, the command and its confirmation, plus three sign-ins."""
     add_eric(harness)
     europe = harness.register_client("Europe")
     add_rejected_connections(

@@ -1,4 +1,4 @@
-"""``connect --assist`` as a person runs it: a terminal, and a browser that the command opens."""
+"""``connect --assist`` as a user runs it: a terminal, and a browser that the command opens."""
 
 import threading
 from contextlib import suppress
@@ -27,7 +27,7 @@ OPTIONS = ("--preset", "crm-read-leads", "--assist")
 def test_a_new_user_gets_a_verified_connection_in_an_assisted_window(
     shell: Shell, browser: Browser
 ) -> None:
-    """The window is opened without a screen, and seen through a door that the test alone adds."""
+    """The window is headless, and observed through a debugging port that only the test adds."""
     port = free_port()
     shell.environment |= {
         "DISPLAY": ":0",
@@ -62,7 +62,7 @@ def test_a_new_user_gets_a_verified_connection_in_an_assisted_window(
 
 
 def _debuggable_browser(port: int, browser: Browser, shell: Shell) -> str:
-    """A browser to start in the place of the person's own."""
+    """A browser script to start in place of the user's own browser."""
     own = find_browser(None, Path(browser.browser_type.executable_path))
     starter = shell.directory / "browser"
     starter.write_text(
@@ -73,7 +73,7 @@ def _debuggable_browser(port: int, browser: Browser, shell: Shell) -> str:
 
 
 def _connected(browser: Browser, port: int) -> Browser:
-    """The command's browser, once it has gone to Zoho: whoever comes before stops it on its way."""
+    """The command's browser once it is connected; requests to Zoho are blocked until then."""
 
     def shows_zoho() -> bool:
         with suppress(OSError):

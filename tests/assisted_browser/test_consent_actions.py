@@ -1,4 +1,4 @@
-"""What is done on which page: judged without a browser, one claim a kind of page."""
+"""The action for each kind of page, decided without a browser."""
 
 from dataclasses import replace
 

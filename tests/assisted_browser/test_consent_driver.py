@@ -1,4 +1,4 @@
-"""The driver on real pages: it accepts what is surely wanted, and leaves the rest to the person."""
+"""The driver on real pages: it accepts the expected consent and leaves the rest to the user."""
 
 import json
 from collections.abc import Iterator
@@ -25,13 +25,13 @@ DORA, ERIC, NILS = "dora@zylker.example", "eric@zylker.example", "nils@zylker.ex
 
 @pytest.fixture
 def other_zoho() -> Iterator[Simulator]:
-    """Another Zoho, at an address that is not in the house's table."""
+    """Another Zoho, at an address outside the table."""
     with Simulator() as simulator:
         yield simulator
 
 
 def window_for(harness: Harness, page: Page, email: str, organization: str = "") -> AssistedWindow:
-    """A window for the next consent of a connection of somebody's."""
+    """A window for the next consent of a connection of a user."""
     harness.add_verified_connection("crm", email, organization)
     harness.controls.clear_journal()
     seen = open_assisted_window(harness, page)
@@ -40,7 +40,7 @@ def window_for(harness: Harness, page: Page, email: str, organization: str = "")
 
 
 def add_eric(harness: Harness) -> None:
-    """Somebody of anna's data centre with one organization."""
+    """A user of anna's data center with one organization."""
     facts = {"product": "crm", "organization_id": "77001", "name": "Eric & Co"}
     harness.controls.add_user(
         ERIC,
@@ -53,7 +53,7 @@ def add_eric(harness: Harness) -> None:
 
 
 def sign_in_before(window: AssistedWindow, email: str) -> None:
-    """Somebody has signed in in this window before."""
+    """A user has already signed in in this window."""
     someone = replace(window.user, email=email, prompt_reasons=[], prompt_messages=[])
     window.page.goto(f"{window.harness.simulator.url}/eu/accounts/home")
     someone.sign_in()
@@ -61,7 +61,7 @@ def sign_in_before(window: AssistedWindow, email: str) -> None:
 
 
 def sign_out_and_in(window: AssistedWindow) -> None:
-    """Follow the page's own way out; the person who is needed signs in when asked."""
+    """Sign out on the page; the required user signs in when asked."""
     ConsentPage(window.user.person).sign_out()
     SignInPage(window.user.person).login_id.wait_for()
 
@@ -93,7 +93,8 @@ def test_a_signed_in_user_is_asked_nothing_and_nothing_is_typed(
 def test_the_redirect_with_the_code_never_leaves_the_browser(
     harness: Harness, page: Page, callback: CallbackServer
 ) -> None:
-    """Whoever listens there hears nothing, and the browser's history does not have the code."""
+    """A listener at the redirect URI gets nothing, and the browser history does not have the
+    code."""
     uri = callback.redirect_uri
     made = harness.controls.register_client(ANNA, [uri], name="Zylker")
     text = f"{made['client_id']}\n{made['secrets']['eu']}"
@@ -182,7 +183,7 @@ def test_an_unknown_organization_is_left_to_the_user(harness: Harness, page: Pag
 def test_nothing_is_pressed_for_a_different_user(
     assisted_window: AssistedWindow, somebody: str
 ) -> None:
-    """At a consent, at a choice of organizations, and where there is no account."""
+    """At a consent, at a choice of organizations, and without an account."""
     add_eric(assisted_window.harness)
     sign_in_before(assisted_window, somebody)
 
@@ -239,7 +240,7 @@ def test_the_name_of_a_client_that_the_user_rejected_is_not_stored(
 
 
 def follow_foreign_link(window: AssistedWindow, url: str, return_url: str) -> None:
-    """The person follows a link that somebody sent them, and later comes back."""
+    """The user follows a foreign link and later comes back."""
 
     def follow() -> None:
         window.user.sign_in()
@@ -278,7 +279,7 @@ def test_a_consent_to_more_scopes_is_never_accepted(assisted_window: AssistedWin
 def test_consent_text_that_exceeds_the_request_is_left_to_the_user(
     assisted_window: AssistedWindow,
 ) -> None:
-    """The address is right, and the page's words speak of more: the second witness disagrees."""
+    """The URL is right, but the text of the page names more scopes."""
     wanted, begun = assisted_window.expected_consent()
     fewer = ("AaaServer.profile.READ", "ZohoBooks.settings.READ", "ZohoDesk.basic.READ")
     consent = ConsentPage(assisted_window.user.person)
@@ -296,7 +297,7 @@ def test_consent_text_that_exceeds_the_request_is_left_to_the_user(
 def test_nothing_is_pressed_on_a_foreign_host(
     assisted_window: AssistedWindow, other_zoho: Simulator
 ) -> None:
-    """It looks as Zoho does, and the person may even be signed in there."""
+    """It looks like Zoho, and the user may even be signed in there."""
     wanted, begun = assisted_window.expected_consent()
     own, foreign = assisted_window.harness.simulator.url, other_zoho.url
     made = other_zoho.controls.register_client(
@@ -337,7 +338,7 @@ FAKE_CONSENT_PAGE = """
 def test_a_page_that_fakes_its_address_is_not_trusted(
     assisted_window: AssistedWindow, other_zoho: Simulator
 ) -> None:
-    """At a foreign host the page's own scripts answer in the place of what looks at it."""
+    """The scripts of a foreign page override the functions that the driver calls."""
     wanted, _ = assisted_window.expected_consent()
     said = "\n".join([ANNA, *wanted.client_names])
     lie = FAKE_CONSENT_PAGE.replace("ADDRESS", json.dumps(wanted.url)).replace(
@@ -414,7 +415,6 @@ def test_without_an_account_in_the_product_the_page_is_sent_back(
 
 @pytest.mark.slow
 def test_the_user_may_reject(assisted_window: AssistedWindow) -> None:
-    """Their hand is as good as the driver's: what they press is what counts."""
     wanted, begun = assisted_window.expected_consent()
     consent = ConsentPage(assisted_window.user.person)
     assisted_window.user.actions["other-client"] = consent.reject_button.click
@@ -450,7 +450,7 @@ def test_a_stop_request_ends_the_consent(harness: Harness, page: Page) -> None:
 
 
 def test_the_prompt_for_the_user_is_shown_in_the_window(assisted_window: AssistedWindow) -> None:
-    """Apart from the page, which cannot read it; and it goes when it has been done."""
+    """It is outside the page, which cannot read it, and disappears once it is done."""
     notice = assisted_window.page.locator("#zoho-wizard-notice")
 
     def look() -> None:

@@ -1,4 +1,4 @@
-"""The console's co-pilot on real pages: what it fills in, what it leaves to the person."""
+"""The console assistant on real pages: what it fills in and what it leaves to the user."""
 
 from collections.abc import Callable
 
@@ -18,7 +18,7 @@ FORM = ClientForm("OAuth wizard", "http://localhost:8723", "http://localhost:872
 
 
 class ConsoleUser:
-    """A person at the window, who does what they are told; what they were told; the co-pilot."""
+    """A user at the window who follows the prompts; the prompts; the assistant."""
 
     def __init__(
         self, person: SimulatedUser, simulator: Simulator, *, time_left_seconds: float = 30
@@ -39,7 +39,7 @@ class ConsoleUser:
         self.console.register_client(self.zoho.data_center(location), FORM)
 
     def failure_details(self, location: str = "eu") -> str:
-        """What the co-pilot was surprised by."""
+        """What the assistant didn't expect."""
         with pytest.raises(WizardError) as raised:
             self.register(location)
         assert raised.value.failure.code == "console-surprise"
@@ -50,7 +50,7 @@ class ConsoleUser:
         SignInPage(self.person).sign_in(self.email, password)
 
     def restore_session(self) -> None:
-        """Be signed in from before."""
+        """Start signed in."""
         user = self.simulator.world.users.get(self.email)
         session = self.simulator.world.sessions.begin(user.location)
         session.zuid = user.zuid
@@ -106,7 +106,7 @@ def test_values_that_the_user_changed_in_the_form_are_kept(console_user: Console
 def test_the_assistant_finds_the_form_from_the_first_page_of_the_console(
     console_user: ConsoleUser,
 ) -> None:
-    """Where the address of the form leads to the first page, as may be at the first visit."""
+    """The URL of the form may lead to the first page, as on the first visit."""
     console_user.restore_session()
     start = f"{console_user.simulator.url}/eu/api-console/add"
     console_user.person.page.route(

@@ -1,4 +1,4 @@
-"""A first connection in the assisted window: from nothing to a grant, and what is left by hand."""
+"""A first connection in the assisted window, and which steps remain manual."""
 
 import json
 from collections.abc import Callable
@@ -28,7 +28,7 @@ OLD = "a1" * 21
 
 @dataclass
 class FirstConnection:
-    """Somebody who has nothing yet, at the window and at the terminal."""
+    """A new user at the window and at the terminal."""
 
     harness: Harness
     page: Page
@@ -61,7 +61,7 @@ class FirstConnection:
         return authorize_in_assisted_browser(terminal, "crm", REQUEST, window, self._confirm)
 
     def remaining_steps(self) -> str:
-        """What the person is told when the rest is theirs; nothing is stored then."""
+        """The prompts for the remaining manual steps; nothing is stored then."""
         with pytest.raises(ManualRegistrationError) as raised:
             self.connect()
         assert self.harness.services.store.connections.all() == ()
@@ -132,7 +132,7 @@ def test_a_new_secret_of_a_stored_client_on_the_page_is_asked_about(
     harness = first.harness
 
     def stored_meanwhile(question: str) -> bool:
-        """Somebody stores the client in another window, with a secret that was then regenerated."""
+        """Another window stores the client, with a secret that is then regenerated."""
         if question != IMPORT_QUESTION:
             return yes
         (made,) = harness.simulator.world.clients

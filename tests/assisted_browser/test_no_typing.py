@@ -1,4 +1,4 @@
-"""What the driver's sources may not hold: nothing that types or looks at what was typed."""
+"""The driver's sources contain nothing that types or reads what the user typed."""
 
 import ast
 import re
@@ -87,7 +87,7 @@ def test_there_are_no_other_scripts() -> None:
 
 
 def test_scripts_run_only_from_files() -> None:
-    """What is run in a page stands in a file of its own, where the check above sees it."""
+    """Scripts that run in a page are separate files, where the check above sees them."""
     calls = [node for node in nodes() if isinstance(node, ast.Call)]
     run = [call for call in calls if getattr(call.func, "attr", "") == "evaluate"]
     assert len(run) == 2

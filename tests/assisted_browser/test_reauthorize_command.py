@@ -1,4 +1,4 @@
-"""The whole of it, as processes: a command or a button, a sign-in, and the table of proofs."""
+"""Assisted re-authorization as processes: a command or a button, a sign-in, and the results."""
 
 import json
 import signal
@@ -22,7 +22,7 @@ HeadlessBrowser = Callable[..., Path]
 
 @pytest.fixture
 def rejected_connections(shell: Shell, shell_harness: Harness) -> Harness:
-    """Two connections of anna's that died with her password, and a wizard that knows."""
+    """Two connections of anna's that a wizard knows were rejected after her password changed."""
     client = shell_harness.register_client()
     for name in ("books", "crm"):
         add_verified_connection(shell_harness, name, client)

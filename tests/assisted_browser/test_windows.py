@@ -1,4 +1,4 @@
-"""The window as a process of its own: found or not, private, and gone afterwards."""
+"""The window as a separate process: found or not, private, and removed afterwards."""
 
 import os
 import re
@@ -17,7 +17,7 @@ ASSIST = ("reauthorize", "--all", "--assist", "--yes")
 
 @pytest.fixture
 def rejected_connections(shell: Shell, shell_harness: Harness) -> Harness:
-    """A connection that died with a password, and a wizard that knows."""
+    """A connection that a wizard knows was rejected after a password change."""
     add_verified_connection(shell_harness, "crm", shell_harness.register_client())
     shell.simulator.controls.change_password(ANNA)
     assert shell.run("check").exit_code == 3
@@ -30,7 +30,7 @@ def profiles(harness: Harness) -> list[Path]:
 
 
 def processes(shell: Shell) -> Iterator[Path]:
-    """The wizard that was started last, and all that it has started."""
+    """The wizard that was started last, and all its child processes."""
     waiting = [shell.processes[-1].pid]
     while waiting:
         pid = waiting.pop()
@@ -54,7 +54,7 @@ def browser_of(shell: Shell, harness: Harness) -> Path:
 
 
 def listening_addresses(shell: Shell) -> set[str]:
-    """The addresses at which any of these processes listens, by their hexadecimal names."""
+    """The addresses at which any of these processes listens, in hexadecimal."""
     own = set()
     for process in processes(shell):
         for descriptor in (process / "fd").glob("*"):
@@ -71,7 +71,7 @@ def listening_addresses(shell: Shell) -> set[str]:
 
 
 def press_ctrl_c(shell: Shell) -> None:
-    """Every process of the terminal's group hears it, Playwright's own among them."""
+    """Send SIGINT to every process of the terminal's group, Playwright's included."""
     group = os.getpgid(shell.processes[-1].pid)
     for pid in [int(each.name) for each in processes(shell)]:
         if os.getpgid(pid) == group:
@@ -79,7 +79,7 @@ def press_ctrl_c(shell: Shell) -> None:
 
 
 def start_and_wait_for_window(shell: Shell) -> RunningCommand:
-    """A run that has opened its window and waits for the person."""
+    """A run that has opened its window and waits for the user."""
     running = shell.start(*ASSIST)
     running.wait_for_stderr("Your turn, in the window: Sign in as anna")
     return running
@@ -118,8 +118,8 @@ def test_a_browser_that_does_not_start_is_named(
 def test_the_window_is_private_and_leaves_nothing_behind(
     shell: Shell, rejected_connections: Harness, headless_browser: HeadlessBrowser
 ) -> None:
-    """Its profile is the owner's alone, nobody can talk to it, it inherits nothing of ours; and
-    Ctrl-C, which every process of the terminal hears, ends it in order."""
+    """Its profile is private, no other process can control it, it inherits no settings of ours,
+    and Ctrl-C ends it in order."""
     headless_browser()
     shell.environment |= {"DEBUG": "pw:*", "DEBUGP": "1", "ZOHO_CLIENT_SECRET": "not-for-children"}
     running = start_and_wait_for_window(shell)
@@ -174,7 +174,7 @@ def test_the_next_run_removes_what_a_killed_run_left(
 def test_the_server_removes_what_a_killed_run_left_but_not_a_kept_profile(
     shell: Shell, rejected_connections: Harness, headless_browser: HeadlessBrowser
 ) -> None:
-    """Somebody is signed in in it, and may never open an assisted window again."""
+    """A user is signed in in a kept profile, and may never open an assisted window again."""
 
     def serve() -> None:
         serving = shell.start("serve")

@@ -1,4 +1,4 @@
-"""One authorization: begun, answered, exchanged once, stored; and everything else that may come."""
+"""An authorization from start to stored grant, and everything that can go wrong in between."""
 
 import base64
 import hashlib
@@ -21,7 +21,7 @@ from wizard.services import Services
 def begin_and_consent(
     harness: Harness, email: str = ANNA
 ) -> tuple[StartedAttempt, list[tuple[str, str]]]:
-    """An attempt for a fresh connection ``crm``, and the parameters Zoho answered it with."""
+    """An attempt for a new connection ``crm``, and the parameters of Zoho's callback."""
     harness.add_connection()
     begun = harness.services.authorization.begin("crm")
     return begun, query_parameters(harness.give_consent(begun, email))
@@ -34,7 +34,7 @@ def cookies(started: StartedAttempt) -> dict[str, str]:
 def rejection_code(
     harness: Harness, params: list[tuple[str, str]], cookies_sent: dict[str, str]
 ) -> str:
-    """The code with which a callback that is not ours is turned away; nothing was exchanged."""
+    """The code with which a foreign callback is refused; nothing was exchanged."""
     with pytest.raises(WizardError) as error:
         harness.services.authorization.complete(params, cookies_sent)
     assert harness.code_exchanges() == []
@@ -51,13 +51,13 @@ def failure_of(completed: CompletedAttempt) -> Failure:
 
 
 def changed(params: list[tuple[str, str]], **changes: str | None) -> list[tuple[str, str]]:
-    """`params` with some replaced (``accounts_server`` for the hyphened name), or left out."""
+    """`params` with some replaced (``accounts_server`` for the hyphenated name) or removed."""
     wanted = {name.replace("_", "-"): value for name, value in changes.items()}
     kept = [(name, value) for name, value in params if name not in wanted]
     return kept + [(name, value) for name, value in wanted.items() if value is not None]
 
 
-# --- Begin ---------------------------------------------------------------------------------------
+# --- Start ---------------------------------------------------------------------------------------
 
 
 def test_the_request_asks_for_offline_access_with_state_and_s256(harness: Harness) -> None:
@@ -261,7 +261,7 @@ def test_access_denied_at_zoho_ends_the_attempt(harness: Harness, word: str, cod
     assert harness.code_exchanges() == []
 
 
-# --- Whose callback is it (P4, P5) ---------------------------------------------------------------
+# --- Is the callback ours? (P4, P5) --------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", ["code", "error"])
@@ -374,7 +374,7 @@ def test_two_tabs_do_not_interfere(harness: Harness) -> None:
         assert harness.services.authorization.complete(params, jar).generation == generation
 
 
-# --- Where the code may go (P1, P2) --------------------------------------------------------------
+# --- Where the code may be sent (P1, P2) ---------------------------------------------------------
 
 HOSTILE = [
     "https://evil.example",
@@ -486,7 +486,7 @@ def test_a_callback_without_a_usable_code_is_refused(harness: Harness, code: str
     assert harness.code_exchanges() == []
 
 
-# --- One POST a code (P7) ------------------------------------------------------------------------
+# --- One POST per code (P7) ----------------------------------------------------------------------
 
 EMPTY_MESSAGES = {"rate-limit": "throttled", "redirect": "unexpected-redirect"}
 FAULTS = [
@@ -524,7 +524,7 @@ def test_an_unclear_response_is_an_unknown_outcome_and_is_never_posted_again(
 
 @pytest.fixture
 def small_files(harness: Harness) -> Iterator[None]:
-    """No file can grow beyond some two hundred thousand bytes, as on a disk that is nearly full."""
+    """Limit files to about 200,000 bytes, as on a disk that is nearly full."""
     harness.services.store.database.checkpoint()
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, before[1]))
@@ -601,7 +601,7 @@ def test_a_process_killed_between_post_and_store_leaves_an_unknown_outcome(
     assert harness.code_exchanges() == []
 
 
-# --- Without a browser of ours -------------------------------------------------------------------
+# --- Pasted callbacks ----------------------------------------------------------------------------
 
 
 def paste_attempt(harness: Harness) -> tuple[StartedAttempt, str]:
@@ -703,7 +703,7 @@ def test_a_self_client_code_is_exchanged_without_redirect_uri_and_pkce(harness: 
     assert failure_of(again).code == "code-refused"
 
 
-# --- Again ---------------------------------------------------------------------------------------
+# --- A second consent ----------------------------------------------------------------------------
 
 
 def test_a_second_consent_is_generation_two_with_the_same_scope(harness: Harness) -> None:

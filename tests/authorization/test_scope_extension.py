@@ -1,4 +1,4 @@
-"""A further task for a connection that is there: the same one, wider scopes, one consent."""
+"""Add scopes to an existing connection with one consent."""
 
 from support.harness import SCOPE, Harness
 from support.records import raises_failure

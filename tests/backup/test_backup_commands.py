@@ -1,4 +1,4 @@
-"""``backup`` and ``restore`` as commands, and a key that was lost."""
+"""``backup`` and ``restore`` as commands, and recovery from a lost key."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Everything out of one home and into another."""
+"""Backups from one data directory to another."""
 
 import json
 import os
@@ -23,14 +23,16 @@ PASSPHRASE = "four words make one"
 
 @pytest.fixture(autouse=True)
 def least_costs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file says what a guess at its passphrase costs. Here it is the least that is accepted:
-    ours would take these tests a minute. ``test_passphrase`` pays the full price."""
+    """Use the smallest accepted key-derivation cost.
+
+    The real one would make these tests take a minute; ``test_passphrase`` uses it.
+    """
     monkeypatch.setattr(passphrase, "SCRYPT_COSTS", passphrase.ACCEPTED_SCRYPT_COSTS[0])
 
 
 @pytest.fixture
 def other(harness: Harness) -> Iterator[Harness]:
-    """A second, empty home on another machine, beside the same Zoho."""
+    """A second, empty data directory on another machine with the same Zoho."""
     directory = harness.directory / "another machine"
     directory.mkdir()
     with Services.open(
@@ -270,7 +272,7 @@ def test_a_missing_file_is_reported(tmp_path: Path) -> None:
         open_backup(tmp_path / "none", PASSPHRASE, "live")
 
 
-# --- Two homes must not tend one grant -----------------------------------------------------------
+# --- Two installations must not use one grant ----------------------------------------------------
 
 
 def warning_codes(harness: Harness, name: str = "") -> list[str]:

@@ -1,4 +1,4 @@
-"""A file under a passphrase: what opens it, and what is said of one that does not open."""
+"""Files encrypted with a passphrase, and the error for each that doesn't open."""
 
 import hashlib
 
@@ -49,7 +49,9 @@ def test_a_truncated_file_is_named(locked: bytes, data: st.DataObject) -> None:
 def test_an_altered_byte_is_detected_before_the_passphrase_is_tried(
     locked: bytes, data: st.DataObject
 ) -> None:
-    start = len(passphrase.MAGIC) + 3 + 16 + 8  # behind the length, whose change reads as a cut
+    start = (
+        len(passphrase.MAGIC) + 3 + 16 + 8
+    )  # after the length; changing that looks like truncation
     place = data.draw(st.integers(start, len(locked) - 1))
     altered = bytearray(locked)
     altered[place] ^= data.draw(st.integers(1, 255))

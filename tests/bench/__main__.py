@@ -1,4 +1,4 @@
-"""`make bench`: every measure in one run, or those named; a Markdown table on stdout."""
+"""`make bench`: run all measures, or those named; print a Markdown table."""
 
 import os
 import platform
@@ -33,7 +33,7 @@ MEASURES = {
 
 
 def main(names: list[str]) -> None:
-    """Install the wheel, take the measures, print the table."""
+    """Install the wheel, run the measures, print the table."""
     if unknown := set(names) - set(MEASURES):
         sys.exit(f"{', '.join(sorted(unknown))}: there are {', '.join(MEASURES)}")
     figures: list[Measurement] = []
@@ -48,7 +48,7 @@ def main(names: list[str]) -> None:
 
 
 def table(measurements: list[Measurement]) -> str:
-    """The figures as a Markdown table, and where they were taken."""
+    """The results as a Markdown table, and the machine they are from."""
     rows = [
         ("Measured", "Seen", "Against", "Ratio", "Aim"),
         ("---",) * 5,

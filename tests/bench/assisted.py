@@ -1,4 +1,4 @@
-"""Many consents in the assisted browser, beside the time that Zoho itself takes for them."""
+"""Many consents in the assisted browser, compared with the time that Zoho takes for them."""
 
 import json
 import os
@@ -27,9 +27,9 @@ UPSTREAM_SECONDS = 0.3
 
 
 def measure(installation: Installation) -> Iterator[Measurement]:
-    """`reauthorize --assist` as a whole process, with the one sign-in, against N answers × latency.
+    """`reauthorize --assist` as a whole process with one sign-in, against N responses × latency.
 
-    So many consents of a client as Zoho's limit lets through at once.
+    Uses as many consents of a client as Zoho's limit allows at once.
     """
     with installation.harness("assisted") as harness, sync_playwright() as playwright:
         grants, clients = issue_grants(harness, CONSENTS, limits().codes_budget)

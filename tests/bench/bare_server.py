@@ -1,4 +1,4 @@
-"""The least that answers HTTP on a Unix socket: `python bare_server.py SOCKET`."""
+"""A minimal HTTP server on a Unix socket: `python bare_server.py SOCKET`."""
 
 import socketserver
 import sys
@@ -6,14 +6,14 @@ from http.server import BaseHTTPRequestHandler
 
 
 class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
-    """A thread for each connection, as the wizard's own."""
+    """A thread for each connection, as in the wizard's own server."""
 
     daemon_threads = True
     request_queue_size = 128
 
 
 class Request(BaseHTTPRequestHandler):
-    """Answers the same to everybody."""
+    """Return the same response to every request."""
 
     def do_GET(self) -> None:
         body = b"1000.%064x\n" % 1
@@ -23,7 +23,7 @@ class Request(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, format: str, *args: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from bench.measurements import Measurement, format_ms, median_durations, ratio
 
 
 def measure(installation: Installation) -> Iterator[Measurement]:
-    """`token NAME` against a bare Python, and against what else prints tokens."""
+    """`token NAME` against a bare Python and other programs that print tokens."""
     with installation.harness("cached") as harness:
         harness.add_verified_connection()
         environment = installation.environment(harness.services.settings)
@@ -54,7 +54,7 @@ def measure(installation: Installation) -> Iterator[Measurement]:
 
 
 def _gh(installation: Installation) -> list[str]:
-    """GitHub's client with a token in its own file, or nothing."""
+    """GitHub's client with a token in its own file, or None."""
     if not shutil.which("gh"):
         return []
     config = installation.directory / "gh"
@@ -64,7 +64,7 @@ def _gh(installation: Installation) -> list[str]:
 
 
 def _pass(installation: Installation) -> list[str]:
-    """The standard Unix password manager with one entry, or nothing."""
+    """The standard Unix password manager with one entry, or None."""
     if not (shutil.which("pass") and shutil.which("gpg")):
         return []
     keys, entry = installation.directory / "gnupg", installation.directory / "store" / "crm.gpg"

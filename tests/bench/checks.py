@@ -1,4 +1,4 @@
-"""A thousand connections checked, beside the time that Zoho itself takes for it."""
+"""A check of a thousand connections, compared with the time that Zoho takes for it."""
 
 import json
 import subprocess
@@ -15,7 +15,7 @@ UPSTREAM_SECONDS = 0.1
 
 
 def measure(installation: Installation) -> Iterator[Measurement]:
-    """`check` of all against N × asks × latency / concurrency."""
+    """`check` of all connections against N × requests × latency / concurrency."""
     with installation.harness("checks") as harness:
         store_connections(harness.services.store, *issue_grants(harness, CONNECTIONS))
         cache_access_tokens(

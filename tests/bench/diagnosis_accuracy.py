@@ -1,4 +1,4 @@
-"""Diagnoses of causes that were made to happen: how often right, how often wrong, at what price."""
+"""Diagnoses of known causes: how many are right and wrong, and how many requests they take."""
 
 import statistics
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ MAX_REQUESTS = 4
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one diagnosis came to."""
+    """The result of one diagnosis."""
 
     is_class_right: bool
     """The class of causes that Zoho answers alike is the right one."""
@@ -35,8 +35,8 @@ class Outcome:
 
 
 def measure(installation: Installation) -> Iterator[Measurement]:
-    """Each cause in a world of its own, judged as a person would who diagnoses ``crm``, or pastes
-    what a program was answered."""
+    """Diagnose each cause in its own scenario, as a user who diagnoses ``crm`` or pastes a
+    response."""
     verdicts = [
         _diagnose(installation, f"world-{n}", world) for n, world in enumerate(FAILURE_SCENARIOS)
     ]

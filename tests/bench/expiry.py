@@ -1,4 +1,4 @@
-"""The moment at which an access token has ended and everybody asks for the next one."""
+"""Many requests at the moment when an access token expires."""
 
 import time
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ ROUNDS = 3
 
 
 def measure(installation: Installation) -> Iterator[Measurement]:
-    """128 processes that wait for the moment, and 128 commands that are started at it."""
+    """128 processes that wait for the moment, and 128 commands started at it."""
     with installation.harness("expiry") as harness:
         harness.add_verified_connection()
         settings = harness.services.settings
@@ -68,7 +68,7 @@ def _elapsed(command: list[str], environment: dict[str, str]) -> float:
 
 
 def _time_concurrent_requests(settings: Settings) -> float:
-    """Seconds from the first that left the barrier to the last that had its token."""
+    """Seconds from the first process past the barrier to the last token."""
     context = forkserver_context()
     barrier, answers = context.Barrier(PROCESSES), context.SimpleQueue()
     started = [
@@ -86,7 +86,7 @@ def _time_concurrent_requests(settings: Settings) -> float:
 
 
 def _request_token(settings: Settings, barrier: Any, answers: Any) -> None:
-    """In a process of its own; the clock is one for all processes of a machine."""
+    """Request a token in a separate process; one clock serves all processes of a machine."""
     with Services.open(settings) as services:
         barrier.wait(PROCESS_START_TIMEOUT_SECONDS)
         begun = time.perf_counter()

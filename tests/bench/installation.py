@@ -1,4 +1,4 @@
-"""Where it is measured: the wizard installed from its wheel, and homes with many connections."""
+"""An installed wheel, and data directories with many connections."""
 
 import subprocess
 import sys
@@ -40,7 +40,7 @@ GRANTS_PER_CLIENT = 10
 
 @dataclass(frozen=True)
 class Installation:
-    """A directory to work in, and the wizard installed from its wheel."""
+    """A working directory, and the wizard installed from its wheel."""
 
     directory: Path
     bin: Path
@@ -54,7 +54,7 @@ class Installation:
         return str(self.bin / "zoho-wizard")
 
     def settings(self, name: str, simulator_url: str) -> Settings:
-        """Settings for a home of its own."""
+        """Settings with a data directory of its own."""
         return from_environment(
             {
                 **clean_environment(),
@@ -71,7 +71,7 @@ class Installation:
 
     @contextmanager
     def harness(self, name: str) -> Iterator[Harness]:
-        """A house beside a simulated Zoho, both on the clock of this machine."""
+        """Services with a simulated Zoho, both on this machine's clock."""
         with Simulator() as simulator:
             settings = self.settings(name, simulator.url)
             with Services.open(settings, simulator.clock) as services:
@@ -79,7 +79,7 @@ class Installation:
 
 
 def install(directory: Path) -> Installation:
-    """Build the wheel and install it as anybody would: an environment, a current pip, the wheel."""
+    """Build the wheel and install it with a current pip in a new environment."""
     made, dist = directory / "venv", directory / "dist"
     pip = [str(made / "bin" / "python"), "-m", "pip", "--quiet", "--disable-pip-version-check"]
     subprocess.run([sys.executable, "-m", "venv", made], check=True)
@@ -90,7 +90,7 @@ def install(directory: Path) -> Installation:
 
 
 def expire_access_token(services: Services, name: str) -> None:
-    """Let the cached access token of connection `name` have ended a moment ago."""
+    """Let the cached access token of connection `name` have expired a moment ago."""
     cached = services.token_cache.get(name)
     assert cached is not None
     ended = utc_now() - timedelta(seconds=1)
@@ -98,7 +98,7 @@ def expire_access_token(services: Services, name: str) -> None:
 
 
 def store_connections(store: Store, grants: list[Grant], clients: list[Client]) -> None:
-    """Store connections that are proved, each with its receipt."""
+    """Store verified connections, each with its report."""
     now, at = utc_now(), [(each.connection, each.generation) for each in grants]
     wishes = tuple(
         Connection(each.connection, each.client_id, each.scope, each.location, 1, created_at=now)
@@ -121,7 +121,7 @@ def store_connections(store: Store, grants: list[Grant], clients: list[Client]) 
 
 
 def make_grants(count: int) -> tuple[list[Grant], list[Client]]:
-    """That many proved grants of one client; no Zoho knows them."""
+    """Verified grants of one client that no Zoho knows."""
     client = Client("1000.X", "Zylker", "eu", "http://localhost/", (ClientSecret("eu", "secret"),))
     reaches = Organization("crm", Identifier("20090000001"), "Zylker GmbH", "Production")
     grants = [
@@ -145,7 +145,7 @@ def make_grants(count: int) -> tuple[list[Grant], list[Client]]:
 def issue_grants(
     harness: Harness, count: int, per_client: int = GRANTS_PER_CLIENT
 ) -> tuple[list[Grant], list[Client]]:
-    """That many proved grants which the simulated Zoho knows, `of_one` a client."""
+    """Verified grants that the simulated Zoho knows, `of_one` per client."""
     first = harness.add_verified_connection("first")
     assert first.account is not None
     bound = {each.product: str(each.id) for each in first.organizations}
@@ -164,7 +164,7 @@ def issue_grants(
 
 
 def cache_access_tokens(harness: Harness, names: Iterable[str]) -> None:
-    """Give each connection a living access token, without asking the token endpoint for it."""
+    """Cache a valid access token for each connection without a token request."""
     world, store = harness.simulator.world, harness.services.store
     for name in names:
         grant = store.grants.get(name)

@@ -22,7 +22,7 @@ UNUSED_SIMULATOR_URL = "http://127.0.0.1:8730"
 
 
 class BenchServer:
-    """A home with that many connections, served, with somebody who has signed in."""
+    """A served data directory with many connections, and a signed-in user."""
 
     def __init__(self, installation: Installation, count: int) -> None:
         settings = installation.settings(f"home-{count}", UNUSED_SIMULATOR_URL)
@@ -36,7 +36,7 @@ class BenchServer:
         self.visit(self.process.wait_for_output(r"http://localhost:\d+/browser-link/\S+"))
 
     def visit(self, url: str) -> float:
-        """Seconds to the whole of a page."""
+        """Seconds until the whole page has loaded."""
         begun = time.perf_counter()
         with self._browser.open(url) as answer:
             page = answer.read()
@@ -45,7 +45,7 @@ class BenchServer:
 
 
 def measure(installation: Installation) -> Iterator[Measurement]:
-    """Ten thousand against ten."""
+    """Ten thousand connections against ten."""
     homes = [BenchServer(installation, count) for count in (MANY, FEW)]
     visits = [[home.visit(home.url) for home in homes] for _ in range(VISITS)]
     many, few = (statistics.median(each) for each in zip(*visits, strict=True))

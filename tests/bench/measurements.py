@@ -1,4 +1,4 @@
-"""Figures, and how they are taken: medians of interleaved runs, so that a busy moment hits all."""
+"""Medians of interleaved runs, so that load on the machine affects all alike."""
 
 import os
 import statistics
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Measurement:
-    """One line of the table."""
+    """One row of the table."""
 
     name: str
     value: str
@@ -20,19 +20,19 @@ class Measurement:
 
 
 def ratio(value: float, baseline: float) -> str:
-    """How many times `against` fits into `seen`."""
+    """The ratio of `seen` to `against`."""
     return f"{value / baseline:.2f}"
 
 
 def format_ms(seconds: float) -> str:
-    """A short time, in milliseconds."""
+    """A duration in milliseconds."""
     return f"{seconds * 1000:.1f} ms"
 
 
 def median_durations(
     commands: Mapping[str, Sequence[str]], environment: Mapping[str, str], rounds: int = 30
 ) -> dict[str, float]:
-    """The median time of each command as a whole process, in seconds; all take turns."""
+    """The median duration of each command as a process, in seconds; the commands alternate."""
     taken: dict[str, list[float]] = {name: [] for name in commands}
     for _ in range(rounds):
         for name, command in commands.items():
@@ -45,7 +45,7 @@ def median_durations(
 def run_concurrently(
     command: Sequence[str], environment: Mapping[str, str], count: int
 ) -> list[str]:
-    """What `count` processes of one command print that are started at once."""
+    """The output of `count` processes of one command started at once."""
     started = [
         subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
         for _ in range(count)
@@ -57,6 +57,6 @@ def run_concurrently(
 
 
 def clean_environment() -> dict[str, str]:
-    """This process's environment without any wizard's settings and without a keyring."""
+    """This process's environment without settings of the wizard and without a keyring."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("ZOHO_")}
     return {**kept, "PYTHON_KEYRING_BACKEND": "keyring.backends.fail.Keyring"}

@@ -1,6 +1,6 @@
-"""Run a command to its end and print its peak memory in KiB: `python peak_memory.py COMMAND…`.
+"""Run a command and print its peak memory in KiB: `python peak_memory.py COMMAND…`.
 
-A process of its own and a small one, because a child's peak counts from its parent's size.
+This is a small process of its own because a child's peak starts at its parent's size.
 """
 
 import resource

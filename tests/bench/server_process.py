@@ -1,4 +1,4 @@
-"""A process that serves, with what it says at its start."""
+"""A server process and what it prints at its start."""
 
 import re
 import subprocess
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 
 class ServerProcess:
-    """A serving process; its stderr is read until it says what is waited for."""
+    """A server process; its stderr is read up to the expected text."""
 
     def __init__(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
         self._process = subprocess.Popen(
@@ -21,17 +21,17 @@ class ServerProcess:
         )
 
     def wait_for_output(self, pattern: str) -> str:
-        """The first of its lines with `pattern` (a regular expression) in it: what was found."""
+        """Return the match of the regular expression `pattern` in the first line that has one."""
         assert self._process.stderr is not None
         for line in self._process.stderr:
             if found := re.search(pattern, line):
-                # What it says later must not fill the pipe.
+                # Later output must not fill the pipe.
                 threading.Thread(target=self._process.stderr.read, daemon=True).start()
                 return found.group()
         raise AssertionError(f"{self._process.args!r} ended without {pattern!r}")
 
     def end(self) -> str:
-        """Stop it; what it printed."""
+        """Stop the process; return its output."""
         self._process.terminate()
         assert self._process.stdout is not None
         printed = self._process.stdout.read()
@@ -43,7 +43,7 @@ class ServerProcess:
 def running_server(
     command: Sequence[str], environment: Mapping[str, str]
 ) -> Iterator[ServerProcess]:
-    """A process that serves while the context lasts."""
+    """Run a server process within the context."""
     served = ServerProcess(command, environment)
     try:
         yield served

@@ -1,4 +1,4 @@
-"""Access tokens over the Unix socket, beside the least server that could answer."""
+"""Access tokens over the Unix socket, compared with a minimal server."""
 
 import socket
 import statistics
@@ -20,7 +20,7 @@ REQUEST = b"GET /token/crm HTTP/1.1\r\nHost: zoho-wizard\r\nConnection: close\r\
 
 
 def measure(installation: Installation) -> Iterator[Measurement]:
-    """Requests a second, each on a connection of its own as `curl` makes it."""
+    """Requests a second, each on its own connection as with `curl`."""
     with installation.harness("sockets") as harness:
         harness.add_verified_connection()
         environment = installation.environment(harness.services.settings)
@@ -57,7 +57,7 @@ def _rate(path: str) -> float:
 
 
 def _get(path: str) -> bytes:
-    """The body of the answer."""
+    """The body of the response."""
     with socket.socket(socket.AF_UNIX) as connection:
         connection.connect(path)
         connection.sendall(REQUEST)

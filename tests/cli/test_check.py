@@ -1,4 +1,4 @@
-"""`check` asks for several connections at once, and tells of them as if one after the other."""
+"""`check` runs for several connections at once and reports them in order."""
 
 import json
 import re
@@ -10,7 +10,7 @@ NAMES = [f"crm-{number}" for number in range(7)]
 
 
 def add_verified_connections(shell_harness: Harness) -> None:
-    """Seven proved connections of one client."""
+    """Seven verified connections of one client."""
     client = shell_harness.register_client()
     for name in NAMES:
         shell_harness.add_connection(name, client)

@@ -1,4 +1,4 @@
-"""From nothing to a token in use, in the terminal alone."""
+"""From the first command to a token in use, only in the terminal."""
 
 import json
 from urllib.parse import parse_qs, urlsplit
@@ -22,14 +22,14 @@ def add_client(shell: Shell, owner: str = ANNA) -> dict[str, str]:
 
 
 def give_consent(shell: Shell, *arguments: str, email: str = ANNA) -> CommandResult:
-    """Run a command that asks for a consent; accept, and paste back where the browser ended."""
+    """Run a command that asks for a consent; accept, and paste the final URL."""
     running = shell.start(*arguments)
     running.send_line(shell.simulator.controls.authorize(running.wait_for_stderr(URL), email))
     return running.finish()
 
 
 def connect(shell: Shell, name: str = "crm") -> CommandResult:
-    """A proved connection."""
+    """A verified connection."""
     done = give_consent(shell, "connect", name, "--preset", PRESET, "--no-browser")
     assert done.exit_code == 0, done.stderr
     return done

@@ -1,4 +1,4 @@
-"""What the terminal says, and what it must never let through."""
+"""What the terminal prints, and what it must never print."""
 
 import json
 

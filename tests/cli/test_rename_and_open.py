@@ -1,4 +1,4 @@
-"""A connection gets another name, and its page is opened, from a terminal."""
+"""Rename a connection and open its page from a terminal."""
 
 import json
 import signal
@@ -11,7 +11,7 @@ LINK = r"http://localhost:\d+/browser-link/\S+"
 
 
 def opened_page(link: str) -> str:
-    """The address that a browser ends on."""
+    """The final URL in the browser."""
     return requests.get(link, timeout=10).url
 
 

@@ -1,4 +1,4 @@
-"""What commands print with ``--json``: one document each, as its published schema says."""
+"""Each command prints one document with ``--json`` that matches its published schema."""
 
 import ast
 import json
@@ -30,7 +30,7 @@ WITHOUT_RESULT = {"run"}
 def commands(
     group: click.Group = cli.zoho_wizard, path: str = ""
 ) -> Iterator[tuple[str, click.Command]]:
-    """Every command that isn't a group, with the words that call it."""
+    """Every command that isn't a group, with its words."""
     context = click.Context(group)
     for name in group.list_commands(context):
         command = group.get_command(context, name)
@@ -100,9 +100,9 @@ def test_the_schemas_are_printed_by_the_command(shell: Shell) -> None:
 
 
 class Recorder:
-    """Runs commands with ``--json`` and notes which of them printed a result.
+    """Runs commands with ``--json`` and records which of them printed a result.
 
-    `Shell` validates what they print.
+    `Shell` validates the output.
     """
 
     def __init__(self, shell: Shell) -> None:
@@ -110,7 +110,7 @@ class Recorder:
         self.commands: set[str] = set()
 
     def run(self, *words: str, exit_code: int = 0, stdin_text: str = "", **environment: str) -> Any:
-        """The result of a command that ends by itself."""
+        """The result of a command that ends without input."""
         done = self._shell.run(*words, "--json", stdin_text=stdin_text, **environment)
         assert (done.exit_code, bool(done.stdout)) == (exit_code, True), (words, done)
         self.commands.add(command_in(words))
@@ -127,7 +127,7 @@ class Recorder:
         return json.loads(done.stdout)
 
     def serve(self, *words: str, **environment: str) -> None:
-        """Run a command that keeps running until it says that it is ready, and stop it."""
+        """Run a command until it is ready, and stop it."""
         serving = self._shell.start(*words, "--json", **environment)
         started = validate(json.loads(serving.read_stdout_line()), words[0])
         assert started["event"] == "serving"

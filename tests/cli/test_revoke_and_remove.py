@@ -1,4 +1,4 @@
-"""Secrets shown on purpose, tokens revoked, connections removed; and what a script must say."""
+"""Secrets shown, tokens revoked, connections removed; and the options that a script needs."""
 
 import json
 from io import StringIO
@@ -12,13 +12,13 @@ from support.shell import Shell
 
 @pytest.fixture
 def verified(shell_harness: Harness) -> Harness:
-    """A proved connection `crm`."""
+    """A verified connection `crm`."""
     shell_harness.add_verified_connection("crm")
     return shell_harness
 
 
 def is_active(harness: Harness, refresh_token: str) -> bool:
-    """Whether the simulated Zoho still knows a refresh token."""
+    """Whether the simulated Zoho still accepts a refresh token."""
     living = harness.simulator.world.grants.active_refresh_tokens()
     return refresh_token in [each.refresh_token for each in living]
 

@@ -1,4 +1,4 @@
-"""`run NAME -- CMD`: another command in our place, with an access token."""
+"""`run NAME -- CMD` replaces the process with a command that has an access token."""
 
 import signal
 import subprocess
@@ -16,13 +16,13 @@ OTHER = f"1004.{'01' * 16}.{'ef' * 16}"
 
 @pytest.fixture
 def crm(shell_harness: Harness) -> Harness:
-    """A proved connection in the shell's home."""
+    """A verified connection in the shell's data directory."""
     shell_harness.add_verified_connection()
     return shell_harness
 
 
 def parse_environment(text: str) -> dict[str, str]:
-    """What `env` printed."""
+    """Parse the output of `env`."""
     return dict(line.partition("=")[::2] for line in text.splitlines())
 
 
@@ -84,7 +84,7 @@ def test_a_signal_reaches_the_command(shell: Shell, crm: Harness) -> None:
 def test_a_command_whose_reader_exits_ends_as_it_does_without_us(
     shell: Shell, crm: Harness
 ) -> None:
-    # `yes` ends by SIGPIPE where that is not ignored; else it complains.
+    # `yes` ends by SIGPIPE unless that is ignored; then it prints an error.
     line = " ".join(shell.command("run", "crm", "--", "yes")) + " | head -1"
     done = subprocess.run(
         ["sh", "-c", line],

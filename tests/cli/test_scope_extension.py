@@ -1,4 +1,4 @@
-"""``connect NAME --add``: a connection that is there, widened from the terminal."""
+"""``connect NAME --add`` extends an existing connection from the terminal."""
 
 from support.harness import Harness
 from support.shell import Shell

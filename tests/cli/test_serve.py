@@ -1,4 +1,4 @@
-"""Serving from a terminal, being found there, and stopping."""
+"""Start a server in a terminal, find it from another one, and stop it."""
 
 import json
 import os
@@ -21,7 +21,7 @@ LINK = r"http://localhost:\d+/browser-link/\S+"
 
 
 def open_link(link: str) -> requests.Response:
-    """Open a launch link as a browser does."""
+    """Open a one-time link as a browser does."""
     return requests.get(link, timeout=10)
 
 
@@ -161,7 +161,7 @@ def test_status_shows_what_blocks_other_users(shell: Shell) -> None:
 
 
 def first_line(pipe: Path) -> str:
-    """What is written into a named pipe first, which fails rather than wait for ever."""
+    """Read what is first written to a named pipe; fail on a timeout."""
     reading = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
     try:
         assert select.select([reading], [], [], PROCESS_TIMEOUT_SECONDS)[0], "nothing was written"

@@ -1,4 +1,4 @@
-"""`token` beyond the cached one: what it says, and how it waits."""
+"""`token` without a cached one: its output and its waits."""
 
 import json
 import signal
@@ -10,13 +10,13 @@ from support.shell import Shell
 
 @pytest.fixture
 def crm(shell_harness: Harness) -> Harness:
-    """A proved connection in the shell's home."""
+    """A verified connection in the shell's data directory."""
     shell_harness.add_verified_connection()
     return shell_harness
 
 
 def use_up_rate_limit(harness: Harness) -> None:
-    """Have Zoho throttle the connection's next refresh."""
+    """Make Zoho rate-limit the connection's next refresh."""
     harness.services.token_cache.remove("crm")
     harness.controls.inject_fault("rate-limit", endpoint="oauth/v2/token")
 
@@ -56,7 +56,7 @@ def test_a_rate_limited_token_exits_4_with_the_time(shell: Shell, crm: Harness) 
     error = json.loads(ended.stderr)["error"]
     assert error["code"] == "throttled"
     assert error["retry_at"]
-    again = shell.run("token", "crm")  # another process: the cool-down is kept
+    again = shell.run("token", "crm")  # another process: the rate limit is stored
     assert (again.exit_code, again.stdout) == (4, "")
     assert len(crm.refresh_requests()) == 2
 

@@ -1,4 +1,4 @@
-"""The paste box: id and secret in any shape."""
+"""Parse a pasted client ID and secret in any format."""
 
 import pytest
 from hypothesis import given

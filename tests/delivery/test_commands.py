@@ -1,4 +1,4 @@
-"""Commands: what they are given, what they must not learn, and what becomes of those that fail."""
+"""Commands as destinations: their input, what they must not see, and their failures."""
 
 import json
 import os
@@ -28,7 +28,7 @@ def grant(harness: Harness) -> Grant:
 
 
 def program(directory: Path, source: str, name: str = "program") -> str:
-    """A program of the person's own, as a command line."""
+    """A program of the user's, as a command line."""
     file = directory / name
     file.write_text(f"#!{sys.executable}\n{source}")
     file.chmod(0o755)
@@ -229,7 +229,7 @@ def test_a_delivery_command_that_needs_a_shell_is_refused_before_anything_is_wri
     assert harness.services.store.destinations.all() == ()
 
 
-# --- delivered, and in use -----------------------------------------------------------------------
+# --- delivered and in use ------------------------------------------------------------------------
 
 
 def test_delivered_and_in_use_are_two_states(harness: Harness, grant: Grant) -> None:

@@ -1,4 +1,4 @@
-"""``zoho-wizard destination`` and ``deliver`` as a person and a script use them."""
+"""``zoho-wizard destination`` and ``deliver`` as a user and a script use them."""
 
 import json
 import stat
@@ -12,7 +12,7 @@ from support.shell import Shell
 
 @pytest.fixture
 def target(shell_harness: Harness, shell: Shell) -> Path:
-    """A file that wants the credentials of the proved connection ``crm``."""
+    """A file for the credentials of the verified connection ``crm``."""
     shell_harness.add_verified_connection("crm")
     target = shell.directory / "app" / ".env"
     target.parent.mkdir()

@@ -1,4 +1,4 @@
-"""The shapes of files: what is ours changes, everything else stays; what is broken says where."""
+"""File formats: our values change, everything else stays, and errors have a position."""
 
 import io
 import json

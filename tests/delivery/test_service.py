@@ -1,4 +1,4 @@
-"""Deliveries: what programs find, what is refused beforehand, what is taken back."""
+"""Deliveries: what programs read, what is refused, what can be undone."""
 
 import json
 import os
@@ -363,7 +363,7 @@ def test_a_delivery_killed_before_it_was_recorded_keeps_the_replaced_version(
     assert target.read_text() == "MINE=1\n"
 
 
-# --- what is refused before anything is written ---------------------------------------------------
+# --- refusals before anything is written ----------------------------------------------------------
 
 
 def test_a_path_that_is_not_a_regular_file_of_ours_is_refused(
@@ -417,7 +417,7 @@ from wizard.delivery import destination_files
 from wizard.errors import WizardError
 path = sys.argv[1]
 top = os.path.dirname(path)
-if os.geteuid() == 0:  # nothing is withheld from root: be nobody, in nobody's directory
+if os.geteuid() == 0:  # root may write everything: run as nobody, in nobody's directory
     os.chown(top, 65534, 65534)
     os.chown(path, 65534, 65534)
     os.seteuid(65534)
@@ -431,7 +431,7 @@ for target in (path, "/etc/passwd"):
 
 
 def test_a_file_without_write_permission_is_left_unchanged() -> None:
-    # Not below pytest's own directory, which nobody but its owner may enter.
+    # Not below pytest's directory, which only its owner may enter.
     with tempfile.TemporaryDirectory() as top:
         target = Path(top, ".env")
         target.write_text("A=1\n")
@@ -532,7 +532,7 @@ def test_the_previous_version_is_kept_encrypted(harness: Harness, grant: Grant) 
 
 
 def rotated(harness: Harness) -> Grant:
-    """The current grant, after the server has replaced its refresh token."""
+    """The current grant after the server has replaced its refresh token."""
     harness.controls.change_settings(refresh_token_rotation="reuse-detection")
     harness.advance(hours=2)
     harness.services.tokens.access_token("crm")
@@ -551,7 +551,9 @@ def test_a_destination_is_out_of_date_after_rotation_and_gets_the_new_refresh_to
     status = harness.services.delivery.check(made)
     assert (status.state, status.found_generation) == (DestinationState.ROTATED, grant.generation)
     assert status.needs_delivery
-    made = harness.services.delivery.deliver(made, grant)  # as whoever read it before sees it
+    made = harness.services.delivery.deliver(
+        made, grant
+    )  # as a program that opened it before sees it
     assert new.refresh_token in target.read_text()
     assert harness.services.delivery.check(made).state is DestinationState.CURRENT
     target.write_text(target.read_text().replace(new.refresh_token, "1000.of.another"))

@@ -1,5 +1,5 @@
-"""Programs from their registries, unmodified, work with what was delivered and with what comes
-after it: the official Python and Node SDKs, rclone, kubectl."""
+"""Unmodified third-party programs work with delivered credentials and with redelivered ones: the
+official Python and Node SDKs, rclone, kubectl."""
 
 import base64
 import json
@@ -30,7 +30,7 @@ BLOCKED_PROXIES = {
 
 
 def run_program(harness: Harness, *command: str) -> "subprocess.CompletedProcess[str]":
-    """Run a program as its user does, in a directory and an environment of its own."""
+    """Run a program in its own directory and environment."""
     environment = {"PATH": os.environ["PATH"], "HOME": str(harness.directory), **BLOCKED_PROXIES}
     return subprocess.run(
         command,
@@ -46,8 +46,8 @@ def run_program(harness: Harness, *command: str) -> "subprocess.CompletedProcess
 def check_program(
     harness: Harness, profile_id: str, target: Path, call_api: Callable[[], None]
 ) -> None:
-    """A program works with what was delivered, and after a new grant with the second delivery:
-    the first grant is revoked by then, so that nothing left of it can help."""
+    """Check that a program works with the first delivery, and with the second one after a new
+    grant. The first grant is revoked by then, so nothing left of it can help."""
     first = harness.add_verified_connection("crm")
     made = deliver(harness, profile_id, target)
     call_api()
@@ -70,7 +70,7 @@ def count_refreshes(harness: Harness) -> int:
 
 
 def crm_call(harness: Harness, target: Path, *program: str) -> Callable[[], None]:
-    """A use of an official SDK: it refreshes once, and reads the organization's name."""
+    """Use an official SDK: refresh once and read the organization's name."""
     place = harness.services.zoho.data_center("eu")
 
     def call_api() -> None:
@@ -104,8 +104,8 @@ def test_the_official_node_sdk_needs_only_the_id(harness: Harness) -> None:
 
 
 def test_rclone_refreshes_with_the_delivered_values(harness: Harness) -> None:
-    """rclone lets its token URL be pointed elsewhere, and not its API: the refresh is proved, and
-    that rclone keeps the answer in its file; what it asks of WorkDrive then goes nowhere."""
+    """rclone's token URL can be changed, but not its API URL: the test covers the refresh and
+    that rclone stores the response in its file."""
     rclone = str(python_programs("rclone") / "rclone")
     target = harness.directory / "rclone.conf"
     token_url = harness.services.zoho.data_center("eu").token_endpoint

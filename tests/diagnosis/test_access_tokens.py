@@ -1,4 +1,4 @@
-"""Why a product refused an access token, while the connection behind it may be sound."""
+"""Why a product rejected an access token although the connection may work."""
 
 import pytest
 from support.claims import over_rows

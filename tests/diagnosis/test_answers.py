@@ -1,4 +1,4 @@
-"""What a person answers to the question of a finding: it makes likely, it decides nothing alone."""
+"""A user's answers to the question of a diagnosis raise a cause to likely but confirm none."""
 
 import json
 import re

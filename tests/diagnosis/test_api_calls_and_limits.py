@@ -1,4 +1,4 @@
-"""Failures that are no matter of tokens: scopes, rights, organizations, limits, addresses, ways."""
+"""Failures unrelated to tokens: scopes, permissions, organizations, limits, URLs, networks."""
 
 import pytest
 from support.claims import over_rows
@@ -29,7 +29,7 @@ def unverified_explanation(harness: Harness, name: str = "crm") -> Explanation:
     return found
 
 
-# --- scope, right, organization -------------------------------------------------------------------
+# --- scope, permission, organization --------------------------------------------------------------
 
 
 def test_a_role_without_permission_is_distinguished_from_the_token(harness: Harness) -> None:
@@ -103,7 +103,7 @@ def test_a_wrong_url_advises_against_reauthorization(word: str) -> None:
     assert cause_codes(found, POSSIBLE) == {"wrong-host", "wrong-version"}
 
 
-# --- the way --------------------------------------------------------------------------------------
+# --- the network ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""No paste, of any kind or size, makes the reader fail, hang, or show a secret again."""
+"""No paste of any kind or size makes the reader fail, hang, or show a secret."""
 
 import json
 import time
@@ -23,13 +23,13 @@ HEX = "0123456789abcdef"
 
 @cache
 def reader() -> PasteReader:
-    """A reader with an empty store; no Zoho is there to be asked."""
+    """A reader with an empty store and no Zoho."""
     directory = Path(mkdtemp())
     return Services.open(settings_for(directory, "http://127.0.0.1:9")).reader
 
 
 def read(text: str) -> DiagnosisResult | None:
-    """What is understood; None: it was empty. It takes less than a second."""
+    """Return the diagnosis of a text, or None if it is empty; takes less than a second."""
     for tries_left in (READ_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS, 0):
         began = time.process_time()
         try:
@@ -45,7 +45,7 @@ def read(text: str) -> DiagnosisResult | None:
 
 
 def rendered_text(reading: DiagnosisResult) -> str:
-    """Everything that a painter could show of it."""
+    """All text of a diagnosis that could be rendered."""
     return repr(reading)
 
 

@@ -1,4 +1,4 @@
-"""Why a client, its secret, a code or a consent was refused."""
+"""Why a client, its secret, a code or a consent was rejected."""
 
 from support.claims import over_rows
 from support.diagnosis import (
@@ -22,7 +22,7 @@ POSSIBLE, RULED_OUT = Confidence.POSSIBLE, Confidence.RULED_OUT
 
 
 def page_explanation(harness: Harness, name: str = "crm") -> Explanation:
-    """The finding on the connection's page."""
+    """The diagnosis on the connection's page."""
     found = harness.services.diagnosis.status_of(name).explanation
     assert found is not None
     return found

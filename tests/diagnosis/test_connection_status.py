@@ -1,4 +1,4 @@
-"""Where a connection stands is read from the store, by whoever asks."""
+"""The state of a connection is read from the store, in any process."""
 
 import pytest
 from support.harness import ANNA, BOB, CARLA, FIRST_ORGANIZATION, Harness
@@ -12,7 +12,7 @@ from wizard.services import Services
 
 
 def connection_status(harness: Harness, name: str = "crm") -> ExplainedStatus:
-    """The status, as these services and those of another process see it."""
+    """The status as these services and those of another process read it."""
     seen = harness.services.diagnosis.status_of(name)
     with Services.open(harness.services.settings, harness.services.clock) as reopened:
         assert reopened.diagnosis.status_of(name).status == seen.status

@@ -1,4 +1,4 @@
-"""`zoho-wizard diagnose`: names, texts, pipes and prompts; stdout is the answer."""
+"""`zoho-wizard diagnose`: names, texts, pipes and prompts; stdout has the result."""
 
 import json
 

@@ -1,5 +1,5 @@
-"""The table: each cause produced for real, its class always right, never a confident wrong one,
-and mended by the remedy that is told."""
+"""Each cause is produced for real, its class is always right, no wrong cause is confident, and the
+suggested fix works."""
 
 import pytest
 from support.diagnosis import cause_codes

@@ -1,4 +1,4 @@
-"""Judges return codes and data; the words come last."""
+"""Decision functions return codes and data; only the last step reads messages."""
 
 import ast
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""What programs say when the network fails, produced on real sockets and read from their words."""
+"""Errors of programs when the network fails, produced on real sockets and then parsed."""
 
 import socket
 import ssl
@@ -16,7 +16,7 @@ from wizard.model import Confidence
 
 
 def exception_text(request: Callable[[], object]) -> str:
-    """What `ask` fails with, as a traceback ends."""
+    """The last line of the traceback that `ask` fails with."""
     with pytest.raises(Exception, match=r".") as caught:
         request()
     return f"{type(caught.value).__module__}.{type(caught.value).__name__}: {caught.value}"
@@ -84,7 +84,7 @@ def test_an_untrusted_server_certificate_is_diagnosed(harness: Harness) -> None:
 
 
 def curl_output(url: str, authority: Path | None) -> str:
-    """What a person sees who asks `address` in a terminal."""
+    """What a user sees after `curl` of `address` in a terminal."""
     trusting = ["--cacert", str(authority)] if authority else []
     asked = ["curl", "-sS", *trusting, "-X", "POST", url]
     ran = subprocess.run(asked, capture_output=True, text=True)

@@ -1,6 +1,6 @@
-"""What is read of a real exchange beside its cause: whose it is, what differs, what it lacks.
+"""Details parsed from a real exchange: whose it is, what differs, what is missing.
 
-The causes themselves, each made to happen and pasted, stand in the table of worlds.
+The scenarios in `failure_scenarios` cover the causes.
 """
 
 import pytest
@@ -17,7 +17,7 @@ def program(harness: Harness) -> ThirdPartyProgram:
 
 
 def read(harness: Harness, text: str) -> DiagnosisResult:
-    """The reading of a paste, which asks nobody."""
+    """The diagnosis of a paste, which sends no requests."""
     harness.controls.clear_journal()
     reading = harness.services.reader.explain_text(text)
     assert harness.controls.journal() == []

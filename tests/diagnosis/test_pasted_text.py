@@ -1,4 +1,4 @@
-"""Whatever is pasted is read for what it says; nothing of it is asked of anybody."""
+"""Any pasted text is parsed for its meaning, without requests."""
 
 import tomllib
 from importlib import resources
@@ -22,7 +22,7 @@ LANGUAGES = tomllib.loads(
 
 
 def read(harness: Harness, text: str) -> DiagnosisResult:
-    """What is understood of `text`, asked of nobody."""
+    """The diagnosis of `text`, without requests."""
     before = len(harness.controls.journal())
     reading = harness.services.reader.explain_text(text)
     assert len(harness.controls.journal()) == before
@@ -30,7 +30,7 @@ def read(harness: Harness, text: str) -> DiagnosisResult:
 
 
 WORDS = {
-    # products, by their words and numbers
+    # products, by their error codes
     "INVALID_OAUTHTOKEN": "token-invalid",
     "INVALID_TOKEN": "token-invalid",
     "INVALID_OAUTH": "token-invalid",
@@ -101,7 +101,7 @@ WORDS = {
     "OSError: [Errno 28] No space left on device": "disk-full",
     "(refresh-token-rejected)": "refresh-token-rejected",
     "✗ “crm” is dead\n  (refresh-token-rejected)": "refresh-token-rejected",
-    # standards' words, products' data, and what people write
+    # terms of standards, data of products, and text that people write
     '{"error":"invalid_request","error_description":"missing"}': "token-request-refused",
     '{"code":"MANDATORY_NOT_FOUND","status":"error"}': "product-data-refused",
     "Invalid value passed for organization_id": "wrong-organization",
@@ -158,7 +158,7 @@ def test_zoho_error_pages_are_recognized_in_every_language(harness: Harness, lan
 @over_rows(
     "answer",
     [
-        # any language in the whole form; a script that is not Latin in half of it
+        # any language in the full format; a non-Latin script in half of it
         '{"error_description":"…","error":"Zugriff verweigert","status":"failure"}',
         '{"error_description":"…","error":"Ingen adgang","status":"failure"}',
         'HTTP/1.1 400 Bad Request\n\n{"error_description":"…","error":"Pristup odbijen"}',
@@ -340,7 +340,7 @@ def test_a_settings_file_is_searched_for_a_stored_token(harness: Harness) -> Non
 
 
 def test_a_request_with_headers_shows_the_scope_it_needs(harness: Harness) -> None:
-    # Hosts of the real Zoho are paths of the simulator, so the words of the real table are read.
+    # Hosts of the real Zoho are paths of the simulator, so the real table is used.
     zoho = load()
     clues = ParsedText.parse("POST /crm/v8/Deals HTTP/1.1\r\nHost: www.zohoapis.eu\r\n\r\n{}")
     assert required_scope(clues, zoho) == "ZohoCRM.modules.deals.CREATE"

@@ -1,4 +1,4 @@
-"""Every product's own words, and every page of Zoho's, as they really come and are pasted."""
+"""Every product's errors and every Zoho page, as they are really returned and pasted."""
 
 import html
 import re
@@ -17,12 +17,12 @@ INVALID_TOKEN = "1000." + "0" * 32 + "." + "f" * 32
 
 @pytest.fixture
 def zoho(harness: Harness) -> ZohoDriver:
-    """Zoho as a program sees it that is not the wizard."""
+    """Zoho as a program other than the wizard uses it."""
     return ZohoDriver(harness.simulator)
 
 
 def api_call_log(harness: Harness, product: Product, token: str) -> str:
-    """A call with `token` and its answer, as a log shows them."""
+    """A call with `token` and its response, as a log shows them."""
     probe = product.probes[0]
     place = harness.services.zoho.data_center("eu")
     url = place.base_url_of(product.host) + probe.path

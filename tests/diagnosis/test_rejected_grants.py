@@ -1,4 +1,4 @@
-"""Why a refresh token died: each cause made to happen, and judged by what anybody can see of it."""
+"""Why a refresh token was rejected: each cause is produced and then diagnosed from the evidence."""
 
 import re
 from collections.abc import Callable
@@ -84,7 +84,7 @@ def test_scenarios_without_visible_differences_get_the_same_diagnosis(
         death(harness)
         detect_rejection(harness, "crm")
         found = readable_parts(diagnose(harness))
-        # The question says since when, which is all that differs.
+        # Only the time in the question differs.
         question = re.sub(r"(?i)since [^:?]+(?::\d\d)?", "", str(found["question"]))
         said.append({**found, "question": question})
         harness.controls.deactivate_user(ANNA, deactivated=False)
@@ -200,7 +200,7 @@ def test_the_oldest_token_may_have_been_evicted(harness: Harness) -> None:
     evict_refresh_token(harness)
     detect_rejection(harness, "crm")
     found = diagnose(harness)
-    # The younger one was granted after the older last worked: it proves only what came since.
+    # The newer one was authorized after the older last worked, so it is evidence only since then.
     assert "refresh-token-evicted" in cause_codes(found, POSSIBLE)
     assert not cause_codes(found, CERTAIN) | cause_codes(found, LIKELY)
 

@@ -1,4 +1,4 @@
-"""The same finding in the browser and in the terminal."""
+"""The same diagnosis in the browser and in the terminal."""
 
 import json
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ from wizard.web.server import Server, serve
 
 @pytest.fixture
 def harness(zoho_simulator: Simulator, tmp_path: Path) -> Iterator[Harness]:
-    """A house on a port of its own, so that its pages can be served."""
+    """Services on a port of their own, so that their pages can be served."""
     settings = replace(settings_for(tmp_path, zoho_simulator.url), port=free_port())
     with Services.open(settings, zoho_simulator.clock) as services:
         yield Harness(services, zoho_simulator, tmp_path)

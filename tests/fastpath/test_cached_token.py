@@ -22,8 +22,10 @@ def environ(tmp_path: Path) -> dict[str, str]:
 def cache_token(
     paths: Paths, vault: Vault, seconds: float, name: str = "crm", issued: float = 0
 ) -> float:
-    """Cache a token for ``name`` that is good for ``seconds`` and renewed five minutes before its
-    end; it was ``issued`` that many seconds from now. Returns the present moment."""
+    """Cache a token for ``name`` that expires in ``seconds`` and is refreshed five minutes earlier.
+
+    It was ``issued`` that many seconds from now. Returns the current time.
+    """
     now = float(int(time.time()))
     expires_at, issued_at = (datetime.fromtimestamp(now + each, UTC) for each in (seconds, issued))
     renew_at = expires_at - timedelta(minutes=5)
@@ -35,7 +37,7 @@ def cache_token(
 def served_token(
     name: str, environ: dict[str, str], now: float, min_ttl_seconds: int | None = None
 ) -> str | None:
-    """What the fast path prints at ``now``; None: it goes the long way."""
+    """What the fast path prints at ``now``; None if it takes the slow path."""
     found = commands.cached_token(name, environ, now, min_ttl_seconds)
     return found.access_token if found else None
 

@@ -1,4 +1,4 @@
-"""`token` and `run` from the cache, as whole processes: the same as the long way, and cheap."""
+"""`token` and `run` from the cache, as processes: same output as the slow path, few imports."""
 
 import json
 import os
@@ -59,7 +59,7 @@ def crm(shell: Shell, shell_harness: Harness) -> Shell:
 def wizard(
     shell: Shell, *arguments: str, python: tuple[str, ...] = ("-m", "wizard"), **environment: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run the wizard as a process of its own, on the real clock."""
+    """Run the wizard as a separate process on the real clock."""
     return subprocess.run(
         [sys.executable, *python, *arguments],
         env={**shell.environment, **environment},
@@ -207,7 +207,7 @@ def test_an_empty_data_directory_stays_empty(tmp_path: Path) -> None:
         assert list(home.iterdir()) == [], arguments
 
 
-# --- a stdout that takes nothing -----------------------------------------------------------------
+# --- an unwritable stdout ------------------------------------------------------------------------
 
 PRINTING_COMMANDS = [
     ("token", "crm"),

@@ -1,4 +1,4 @@
-"""``import``: proved before it is stored, whoever had it before."""
+"""``import`` verifies credentials before it stores them, from any source."""
 
 import json
 from pathlib import Path
@@ -9,7 +9,7 @@ from support.shell import CommandResult, Shell
 
 
 def refresh_token(harness: Harness) -> dict[str, str]:
-    """Credentials as another program got them: a client and a consent that we know nothing of."""
+    """Credentials of another program, with a client and a consent that we don't know."""
     grant = harness.add_verified_connection("theirs")
     client = harness.services.store.clients.get(grant.client_id)
     facts = {
@@ -113,7 +113,7 @@ def test_the_data_center_is_found_with_a_random_secret(
 ) -> None:
     facts = refresh_token(shell_harness)
     secret = facts["ZOHO_CLIENT_SECRET"]
-    shell_harness.advance(hours=2)  # what was heard within the hour is not asked again
+    shell_harness.advance(hours=2)  # a result of the last hour is reused
     shell_harness.controls.clear_journal()
 
     assert run_import(shell, str(env_file(shell, facts))).exit_code == 0

@@ -1,4 +1,4 @@
-"""Credentials are found in whatever shape a program keeps them."""
+"""Credentials are found in any format that programs use."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""What every journey begins with."""
+"""Fixtures of every journey."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,12 +13,12 @@ from wizard.simulator.simulated_user import SimulatedUser
 
 @pytest.fixture
 def journey(zoho_simulator: Simulator, tmp_path: Path, person: SimulatedUser) -> Iterator[Journey]:
-    """A person, a wizard that has nothing stored yet, and a Zoho that knows only its people."""
+    """A user, a wizard with nothing stored, and a Zoho that has only its users."""
     with start_journey(zoho_simulator, tmp_path, person) as journey:
         yield journey
 
 
 @pytest.fixture
 def private_window(new_context: Callable[..., BrowserContext]) -> SimulatedUser:
-    """The same person at a window that shares no cookie with the first; or somebody else."""
+    """The same user in a window that shares no cookies with the first; or a different user."""
     return SimulatedUser(new_context().new_page())

@@ -1,4 +1,4 @@
-"""The wizard's pages are for everybody: with any eyes, by light and dark, without scripts."""
+"""The wizard's pages are accessible in light and dark mode and without scripts."""
 
 from collections.abc import Callable
 
@@ -13,7 +13,7 @@ from wizard.simulator.simulated_user.wizard_pages import ConnectionPage, NewConn
 
 
 def check_accessibility(page: Page) -> None:
-    """Nothing that axe-core knows keeps anybody out, in either colour scheme."""
+    """Check that axe-core finds no violation in either color scheme."""
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme=scheme)
         assert accessibility_violations(page) == [], f"{page.url} in {scheme}"
@@ -76,7 +76,7 @@ def test_a_connection_with_a_different_account_shows_both_accounts_accessibly(
 def without_scripts(
     journey: Journey, new_context: Callable[..., BrowserContext]
 ) -> Callable[[], SimulatedUser]:
-    """Make a person whose browser runs no scripts, and has entered the wizard."""
+    """Create a user whose browser runs no scripts and is signed in to the wizard."""
 
     def enter() -> SimulatedUser:
         person = SimulatedUser(new_context(java_script_enabled=False).new_page())
@@ -114,7 +114,7 @@ def test_a_browser_without_scripts_authorizes_and_sees_the_verification_finish(
     person.go(callback)
     page = ConnectionPage(person)
     expect(page.report_badge).to_contain_text("Verifying")
-    journey.controls.clear_faults()  # lets the answer go
+    journey.controls.clear_faults()  # releases the response
     page.wait_until_verified()
     expect(page.headline).to_contain_text(ANNA)
 

@@ -1,4 +1,4 @@
-"""What may happen on Zoho's pages, and where the person finds themselves afterwards."""
+"""What can happen on Zoho's pages, and which page the user sees afterwards."""
 
 import pytest
 from playwright.sync_api import expect

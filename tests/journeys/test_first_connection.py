@@ -1,4 +1,4 @@
-"""From nothing to a proved refresh token, as a newcomer goes."""
+"""A new user's way to a verified refresh token."""
 
 import re
 from urllib.parse import urlsplit

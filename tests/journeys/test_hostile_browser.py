@@ -1,4 +1,4 @@
-"""What other pages, other browsers and other people's addresses can make the wizard do: nothing."""
+"""Other pages, other browsers and foreign URLs can't make the wizard do anything."""
 
 import base64
 import logging
@@ -25,7 +25,7 @@ OTHER_PAGES = ["http://evil.example", "http://localhost:9", "http://127.0.0.1:9"
 
 
 def open_foreign_page(page: Page, origin: str, body: str) -> None:
-    """Open a page that somebody else made, at an origin of theirs."""
+    """Open a foreign page at its own origin."""
 
     def answer(route: Route) -> None:
         route.fulfill(content_type="text/html", body=f"<!doctype html><h1>Cats</h1>{body}")
@@ -35,13 +35,13 @@ def open_foreign_page(page: Page, origin: str, body: str) -> None:
 
 
 def add_connected_page(journey: Journey) -> ConnectionPage:
-    """The page of a connection that was proved behind the person's back."""
+    """The page of a connection that was verified outside the browser."""
     journey.add_verified_connection(CONNECTION_NAME)
     journey.open_wizard(f"/connections/{CONNECTION_NAME}")
     return ConnectionPage(journey.person)
 
 
-# --- Other names and other pages -----------------------------------------------------------------
+# --- Other host names and other pages ------------------------------------------------------------
 
 
 def test_a_rebound_host_name_is_refused_on_every_page(
@@ -122,7 +122,7 @@ def test_no_other_page_can_frame_the_wizard(journey: Journey) -> None:
     assert frame.url.startswith("chrome-error:")
 
 
-# --- Somebody else's address ---------------------------------------------------------------------
+# --- Foreign URLs --------------------------------------------------------------------------------
 
 
 def test_a_stolen_authorization_url_cannot_be_finished_in_another_browser(
@@ -152,7 +152,7 @@ def test_a_stolen_callback_is_useless_elsewhere_and_after_five_tries_here_too(
         stolen.append(route.request.url)
         route.abort()
 
-    # Chromium loads a page that failed again by itself: the theft lasts until the last try.
+    # Chromium retries a page that failed, so the callback is stolen until the last try.
     journey.page.route(CALLBACK, steal)
     journey.open_sign_in_page()
     consent = journey.consent_page(ANNA)
@@ -219,7 +219,7 @@ def test_foreign_text_is_shown_as_text_and_never_executed(journey: Journey) -> N
 
 
 def encodings_of(secret: str) -> Iterator[bytes]:
-    """The shapes in which a secret may lie about."""
+    """The encodings in which a secret may appear."""
     raw = secret.encode()
     yield from (raw, raw[::-1], raw.hex().encode(), base64.b64encode(raw).rstrip(b"="))
     yield base64.urlsafe_b64encode(raw).rstrip(b"=")
@@ -243,8 +243,8 @@ def test_the_search_finds_a_secret_in_every_encoding() -> None:
 
 
 def every_page(journey: Journey) -> dict[str, str]:
-    """What stands on each page that a link of the wizard leads to; of the pages of the some two
-    hundred codes, which are words of the package, those that another page links to."""
+    """The content of each page that the wizard links to; of the pages of failure codes only those
+    that another page links to."""
     pages: dict[str, str] = {}
     waiting = ["/"]
     while waiting:

@@ -1,4 +1,4 @@
-"""Consents that are late, doubled, left or cut off: nothing is lost, nothing is sent twice."""
+"""Consents that are late, repeated, abandoned or interrupted: nothing is lost or sent twice."""
 
 import dataclasses
 from collections.abc import Callable
@@ -24,7 +24,7 @@ def open_second_tab(journey: Journey, context: BrowserContext | None = None) -> 
 
 
 def record_callback(journey: Journey) -> Callable[[], str]:
-    """Watch the browser; afterwards tell the callback's address it came by."""
+    """Record the browser's requests; return a function that gives the callback's URL."""
     came: list[str] = []
     journey.page.on("request", lambda each: came.append(each.url))
     return lambda: next(url for url in came if url.startswith(f"{journey.base_url}/callback?"))

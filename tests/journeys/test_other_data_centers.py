@@ -1,4 +1,4 @@
-"""Accounts that live elsewhere than the client, or nobody knows where."""
+"""Accounts in a different data center than the client, or in an unknown one."""
 
 from playwright.sync_api import expect
 from support.harness import ANNA, BOB
@@ -14,7 +14,7 @@ from wizard.simulator.simulated_user.wizard_pages import (
 
 
 def client_in_europe(journey: Journey, *enabled_locations: str) -> Client:
-    """A client that anna registered in Europe, stored here with its European secret alone."""
+    """A client that anna registered in Europe, stored only with its European secret."""
     client = journey.register_client("Zylker")
     for location in enabled_locations:
         journey.controls.enable_data_center(client.client_id, location)
@@ -31,7 +31,7 @@ def settings_in_console(journey: Journey, client_page: ClientPage) -> ConsolePag
 
 
 def store_indian_secret(journey: Journey, *, enable_data_center: bool = False) -> ConnectionPage:
-    """From the client's page to the console and back to the connection, with India's secret."""
+    """Copy India's secret from the console to the client's page and return to the connection."""
     client_page = ClientPage(journey.person)
     console = settings_in_console(journey, client_page)
     if enable_data_center:
@@ -43,7 +43,7 @@ def store_indian_secret(journey: Journey, *, enable_data_center: bool = False) -
 
 
 def check_bob_is_signed_in(journey: Journey) -> ConsentPage:
-    """The consent page shows anna, who was at the console; bob needs no password in India."""
+    """The consent page shows anna, who used the console; bob needs no password in India."""
     journey.sign_out()
     SignInPage(journey.person).enter_login_id(BOB)
     return ConsentPage(journey.person)

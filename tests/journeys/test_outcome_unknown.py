@@ -1,4 +1,4 @@
-"""A refresh token that may be lost shows wherever a connection's state does."""
+"""A refresh token that may be lost is shown wherever a connection's state is."""
 
 import json
 from collections.abc import Callable
@@ -18,7 +18,7 @@ WORDS = "Outcome unknown"
 
 @pytest.fixture
 def unknown(shell_harness: Harness) -> Harness:
-    """Two proved connections; a refresh of the second was sent and its answer lost."""
+    """Two verified connections; the response to a refresh of the second was lost."""
     shell_harness.controls.change_settings(refresh_token_rotation="reuse-detection")
     client = shell_harness.add_verified_connection("books").client_id
     shell_harness.add_verified_connection("crm")

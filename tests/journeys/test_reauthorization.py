@@ -1,4 +1,4 @@
-"""The same connection once more: repaired after a password change, guarded against a stranger."""
+"""Re-authorize a connection: after a password change, and guarded against a different account."""
 
 import pytest
 from playwright.sync_api import expect
@@ -14,7 +14,7 @@ from wizard.simulator.simulated_user.wizard_pages import ConnectionListPage, Con
 def add_connected_page(
     journey: Journey, email: str = ANNA, organization: str = ""
 ) -> ConnectionPage:
-    """The page of a connection that was proved behind the person's back."""
+    """The page of a connection that was verified outside the browser."""
     journey.add_verified_connection(CONNECTION_NAME, email, organization)
     journey.open_wizard(f"/connections/{CONNECTION_NAME}")
     return ConnectionPage(journey.person)
@@ -27,7 +27,7 @@ def current_grant(journey: Journey) -> Grant:
 
 
 def grant_states(journey: Journey) -> list[GrantState]:
-    """The states of all grants, the newest first."""
+    """The states of all grants, newest first."""
     return [each.state for each in journey.services.store.grants.of_connection(CONNECTION_NAME)]
 
 
@@ -51,7 +51,7 @@ def change_password(journey: Journey, *, remove_tokens: bool) -> None:
 def reauthorize_as(
     journey: Journey, page: ConnectionPage, email: str, organization: str = ""
 ) -> None:
-    """Begin at the connection's page, sign in at Zoho as `email` and accept."""
+    """Start at the connection's page, sign in at Zoho as `email` and accept."""
     page.reauthorize()
     consent = journey.consent_page(email)
     if organization:
@@ -121,7 +121,7 @@ def test_the_list_shows_who_needs_attention_after_a_password_change(
     expect(journey.page.get_by_text("1 of 2 needs you")).to_be_visible()
 
 
-# --- The same again ------------------------------------------------------------------------------
+# --- The same account ----------------------------------------------------------------------------
 
 
 def test_the_same_account_replaces_the_grant_once_the_new_one_is_verified(
@@ -162,7 +162,7 @@ def test_a_refused_consent_keeps_the_previous_grant_in_use_and_says_what_happene
     assert grant_states(journey) == [GrantState.VERIFIED]
 
 
-# --- Somebody else -------------------------------------------------------------------------------
+# --- A different account -------------------------------------------------------------------------
 
 
 def test_the_consent_of_a_different_account_waits_for_a_decision_and_replaces_nothing(

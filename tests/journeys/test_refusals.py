@@ -1,4 +1,4 @@
-"""What Zoho refuses or gives only in part: said in words, with the next step, nothing lost."""
+"""What Zoho refuses or grants only in part: explained with the next step, and nothing is lost."""
 
 import pytest
 from playwright.sync_api import expect
@@ -24,13 +24,13 @@ def active_refresh_tokens(journey: Journey) -> int:
 
 
 def change_url(person: SimulatedUser, old: str, new: str) -> None:
-    """Load Zoho's consent page anew with a part of its address replaced."""
+    """Reload Zoho's consent page with a part of its URL replaced."""
     ConsentPage(person).accept_button.wait_for()
     assert old in person.page.url
     person.go(person.page.url.replace(old, new))
 
 
-# --- Less than was asked for ---------------------------------------------------------------------
+# --- Less than requested -------------------------------------------------------------------------
 
 
 def test_a_response_without_a_refresh_token_is_not_called_connected(journey: Journey) -> None:
@@ -80,7 +80,7 @@ def test_missing_scopes_are_named_and_the_granted_ones_work(
     expect(page.step("Scopes granted")).to_contain_text("passed")
 
 
-# --- Not now -------------------------------------------------------------------------------------
+# --- Rate limits ---------------------------------------------------------------------------------
 
 
 def test_a_rate_limited_exchange_shows_until_when_and_does_not_extend_the_wait(
@@ -143,7 +143,7 @@ def test_too_many_consents_are_stopped_here_before_zoho_rate_limits_everyone(
 
 
 def open_client_page(journey: Journey) -> ClientPage:
-    """The page of the client of a proved connection, with the form for its secret unfolded."""
+    """The page of the client of a verified connection, with the form for its secret open."""
     journey.add_verified_connection(CONNECTION_NAME)
     client_id = journey.services.store.connections.get(CONNECTION_NAME).client_id
     journey.open_wizard(f"/clients/{client_id}")
@@ -191,11 +191,11 @@ def test_a_secret_regenerated_in_the_console_is_detected_by_the_check(journey: J
     assert grant.state is GrantState.VERIFIED
 
 
-# --- The end of a connection ---------------------------------------------------------------------
+# --- Revoke and remove ---------------------------------------------------------------------------
 
 
 def open_removal_page(journey: Journey) -> RemovalPage:
-    """The page that asks how to end a proved connection."""
+    """The page that asks how to remove a verified connection."""
     journey.add_verified_connection(CONNECTION_NAME)
     journey.open_wizard(f"/connections/{CONNECTION_NAME}")
     ConnectionPage(journey.person).open_removal()

@@ -1,4 +1,4 @@
-"""With a client that is stored already, hardly anything is left to do."""
+"""With a stored client, few actions remain."""
 
 from playwright.sync_api import expect
 from support.harness import ANNA
@@ -12,8 +12,8 @@ MOST_ACTIONS = 4
 
 
 def connect_again(journey: Journey, preset: str, name: str = "", email: str = "") -> int:
-    """Connect once more with the stored client, signing in (which is not counted) as `email` if
-    one is given; return how many actions it took."""
+    """Connect again with the stored client, signing in (not counted) as `email` if given; return
+    the number of actions."""
     journey.open_wizard()
     before = journey.person.actions
     form = NewConnectionPage(journey.person)

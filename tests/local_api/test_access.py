@@ -1,4 +1,4 @@
-"""``allow`` in a terminal, and a program that asks a serving wizard."""
+"""``access`` in a terminal, and a program that sends requests to a running wizard."""
 
 import json
 import os

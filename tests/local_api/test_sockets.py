@@ -1,4 +1,4 @@
-"""What the sockets answer, and whom."""
+"""What the sockets return, and to whom."""
 
 import http.client
 import json
@@ -398,7 +398,7 @@ def test_a_directory_that_another_user_created_first_is_refused(
 def test_a_directory_that_another_user_could_replace_is_refused(
     harness: Harness, socket_directory: Path, uid: int
 ) -> None:
-    """In a directory of theirs; by a link that is theirs; in one that their group may write."""
+    """In a directory of theirs; by a link of theirs; in a directory that their group may write."""
     theirs, shared, ours = (socket_directory.with_name(name) for name in ("their", "group", "ours"))
     for directory in (theirs, shared, ours):
         directory.mkdir(0o711)

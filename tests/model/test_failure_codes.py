@@ -1,4 +1,4 @@
-"""Every failure code has one kind, and no module lists codes of its own."""
+"""Every failure code has one kind, and no module lists codes."""
 
 import ast
 from collections import Counter
@@ -23,7 +23,7 @@ CODES = codes_of(*FailureKind)
 
 
 def codes_in(collection: ast.expr) -> list[str]:
-    """The failure codes that a literal lists: its elements, or the keys of a dictionary."""
+    """The failure codes in a literal: its elements, or the keys of a dictionary."""
     if isinstance(collection, ast.Dict):
         elements = [key for key in collection.keys if key is not None]
     elif isinstance(collection, ast.Tuple | ast.List | ast.Set):
@@ -41,7 +41,7 @@ def codes_in(collection: ast.expr) -> list[str]:
 
 
 def lists_of_codes() -> Iterator[str]:
-    """Each literal of the package with two or more codes, and where it is."""
+    """Each literal of the package with two or more codes, and its position."""
     for path in sorted(PACKAGE.rglob("*.py")):
         if "simulator" in path.parts:
             continue

@@ -1,4 +1,4 @@
-"""The states that people see: judged alike for pages, terminal and JSON."""
+"""The states that users see, the same for pages, terminal and JSON."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -133,8 +133,8 @@ def test_a_grant_that_waits_for_a_decision_shows_its_difference(
 
 
 def test_the_first_state_of_the_table_that_applies_is_shown() -> None:
-    """Every pair that can apply at once: of a grant, a newer grant, the last check, and a refresh
-    without an answer."""
+    """Every pair that can apply at once: of a grant, a newer grant, the last check, and a
+    refresh without a response."""
     dead = replace(GRANT, state=GrantState.NEEDS_REAUTHORIZATION)
     revoked = replace(GRANT, state=GrantState.REVOKED)
     parts: dict[ConnectionState, dict[str, Any]] = {

@@ -1,4 +1,4 @@
-"""What tests of the watch are given."""
+"""Fixtures of the monitoring tests."""
 
 from support.notification_server import inbox
 

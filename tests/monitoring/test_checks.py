@@ -1,4 +1,4 @@
-"""A look at many connections: the cheapest asks, Zoho's limits, and what fails together."""
+"""Checks of many connections: the cheapest requests, Zoho's limits, and grouped failures."""
 
 import threading
 from collections import Counter
@@ -18,7 +18,7 @@ from wizard.monitoring.service import CheckRun
 
 
 def check(harness: Harness, *names: str) -> CheckRun:
-    """Look at connections, by default at all."""
+    """Check connections, by default all."""
     harness.controls.clear_journal()
     return harness.services.monitoring.run_checks(names or None)
 
@@ -28,7 +28,7 @@ def latest_result(harness: Harness, name: str = "crm") -> CheckResult:
 
 
 def logged_requests(harness: Harness) -> Counter[str]:
-    """What was asked of Zoho, by the last word of its path."""
+    """The requests sent to Zoho, by the last segment of their paths."""
     return Counter(entry["path"].rsplit("/", 1)[-1] for entry in harness.controls.journal())
 
 
@@ -39,7 +39,7 @@ def grant_of(harness: Harness, name: str) -> Grant:
 
 
 def add_connections(harness: Harness, count: int) -> list[str]:
-    """That many proved connections of anna's, ten a client, none with a living access token."""
+    """Verified connections of anna's, ten per client, none with a valid access token."""
     store_connections(harness.services.store, *issue_grants(harness, count))
     return [each.name for each in harness.services.store.connections.all()]
 
@@ -81,7 +81,7 @@ def test_rejections_right_after_connecting_are_reported_together_before_a_check_
     }
 
 
-# --- the cheapest ask -----------------------------------------------------------------------------
+# --- the cheapest request -------------------------------------------------------------------------
 
 
 def test_a_valid_token_is_used_for_the_read_and_no_new_one_is_requested(harness: Harness) -> None:
@@ -173,7 +173,7 @@ def test_a_result_is_about_the_generation_in_use_when_it_is_stored(harness: Harn
 
 
 def end_token(harness: Harness, name: str = "crm") -> str:
-    """End the access token of a connection at Zoho, and nothing else."""
+    """Revoke only the access token of a connection at Zoho."""
     value = harness.services.tokens.access_token(name).value
     world = harness.simulator.world
     token = world.access_token(value, "eu")
@@ -259,7 +259,7 @@ def test_two_hundred_connections_are_checked_five_at_a_time_and_each_once(harnes
     assert logged_requests(harness) == {"Leads": 200}
     ends = [datetime.fromisoformat(entry["at"]).timestamp() for entry in harness.controls.journal()]
     ends.sort()
-    # The sixth could only begin when the first had ended.
+    # The sixth could start only when the first had ended.
     assert all(b - a > pause * 0.9 for a, b in zip(ends, ends[MAX_PARALLEL_CHECKS:], strict=False))
 
 

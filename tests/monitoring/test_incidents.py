@@ -1,4 +1,4 @@
-"""One message for each cause, by what it took with it."""
+"""One message for each cause, by what it affects."""
 
 from datetime import timedelta
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`watch` looks again and again, and tells of each cause once."""
+"""`monitor` checks repeatedly and notifies of each cause once."""
 
 import http.client
 import json
@@ -21,13 +21,13 @@ from wizard.local_api.sockets import socket_address
 
 
 def add_two_connections(shell_harness: Harness) -> None:
-    """Two proved connections of anna's."""
+    """Two verified connections of anna's."""
     shell_harness.add_verified_connection("crm")
     shell_harness.add_verified_connection("books")
 
 
 def read_notifications(shell: Shell) -> list[dict[str, Any]]:
-    """What the command of `--notify` was given so far."""
+    """The input of the `--notify` command so far."""
     file = shell.directory / "told"
     return [json.loads(line) for line in file.read_text("utf-8").splitlines()]
 
@@ -213,7 +213,7 @@ def test_a_program_at_the_socket_also_triggers_the_notification(
 def test_a_notification_that_fails_is_not_repeated_by_every_request(
     shell: Shell, shell_harness: Harness
 ) -> None:
-    """It would ask Zoho for what works, and run a command that fails, as often as programs ask."""
+    """Else it would send requests to Zoho and run a failing command as often as programs ask."""
     client = shell_harness.register_client()
     for name in ("crm", "books"):
         shell_harness.add_connection(name, client)

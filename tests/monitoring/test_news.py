@@ -1,4 +1,4 @@
-"""What is told, to whom it has arrived, and what is told again."""
+"""What is notified, whether it arrived, and what is sent again."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -16,18 +16,18 @@ from wizard.monitoring.service import CheckRun
 
 @pytest.fixture
 def notified(harness: Harness, inbox: Inbox) -> Harness:
-    """A home that tells the inbox."""
+    """Services that notify the inbox."""
     harness.services.store.monitoring.set_notify_command(inbox.url)
     return harness
 
 
 def check(harness: Harness, remind: timedelta = DEFAULT_REMINDER_INTERVAL) -> tuple[Failure, ...]:
-    """Look at all connections and tell, as `watch` does."""
+    """Check all connections and notify, as `monitor` does."""
     return harness.services.monitoring.notify(harness.services.monitoring.run_checks(), remind)
 
 
 def many(harness: Harness, count: int) -> list[str]:
-    """That many proved connections of anna's with one client."""
+    """Verified connections of anna's with one client."""
     store_connections(harness.services.store, *issue_grants(harness, count))
     return [each.name for each in harness.services.store.connections.all()]
 
@@ -208,7 +208,7 @@ def test_a_lasting_failure_is_notified_again_after_a_day(
 
 
 def throttled(harness: Harness) -> None:
-    """The connection ``waiting`` of anna's, which Zoho's limits keep from being asked."""
+    """The connection ``waiting`` of anna's, which can't be checked because of Zoho's limits."""
     grant = add_verified_connection(harness, "waiting")
     harness.services.token_cache.remove("waiting")
     for _ in range(5):

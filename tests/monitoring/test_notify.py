@@ -1,4 +1,4 @@
-"""How somebody is told: by a command or at an address; what is refused, what a failure shows."""
+"""Notifications by a command or to a URL: what is refused, and how failures are shown."""
 
 import json
 import shlex
@@ -26,7 +26,7 @@ def status(shell: Shell) -> dict[str, Any]:
 
 
 def set_up(shell: Shell, target: str) -> CommandResult:
-    """Have `target` told, and tested at once."""
+    """Set `target` for notifications, and test it."""
     return shell.run("monitor", "--test-notify", "--notify", target)
 
 
@@ -138,7 +138,7 @@ def test_a_test_notification_shows_its_method_and_whether_it_arrived(
     assert "127.0.0.1 answered with HTTP 404" in failed.stderr
 
 
-# --- an address -----------------------------------------------------------------------------------
+# --- a URL ----------------------------------------------------------------------------------------
 
 
 def test_a_url_gets_the_json_and_only_its_host_is_shown(
@@ -228,7 +228,7 @@ def test_a_server_that_does_not_respond_is_abandoned_at_the_deadline(
     shell_harness: Harness,
 ) -> None:
     def silence(connection: socket.socket) -> None:
-        connection.recv(1)  # until the other side gives up
+        connection.recv(1)  # until the client gives up
 
     with RawServer(silence) as server, pytest.raises(WizardError, match="network-timeout"):
         webhook.post_json(server.url, "{}", shell_harness.services.clock, seconds=0.3)

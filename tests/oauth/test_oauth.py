@@ -1,4 +1,4 @@
-"""The accounts server: against the simulator, and against answers that no Zoho should give."""
+"""The accounts server: against the simulator, and against responses that Zoho should never send."""
 
 import datetime as dt
 import json
@@ -41,7 +41,7 @@ def failure_of(request: Callable[[], object]) -> Failure:
 
 
 class OAuthCaller:
-    """A client registered by Anna, and the room under test, pointed at the simulator."""
+    """A client registered by Anna, and the OAuth code under test, pointed at the simulator."""
 
     def __init__(self, simulator: Simulator) -> None:
         self.simulator = simulator
@@ -273,7 +273,7 @@ def test_a_redirected_token_request_or_revocation_is_refused(status: int) -> Non
         assert len(server.requests) == 3
 
 
-# --- The judges -----------------------------------------------------------------------------------
+# --- Responses ------------------------------------------------------------------------------------
 
 
 def make_response(body: object, status: int = 200, **headers: str) -> HttpResponse:

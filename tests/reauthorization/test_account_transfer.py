@@ -1,4 +1,4 @@
-"""Somebody leaves: another person takes connections over, the organization stays."""
+"""A user leaves: another account takes the connections over, and the organization stays."""
 
 from typing import Any
 

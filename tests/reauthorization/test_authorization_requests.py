@@ -1,4 +1,4 @@
-"""The account is not yours: a message goes out, an address comes back."""
+"""The account is a colleague's: send a message, and paste the URL that comes back."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""`check` tells one cause once, after the connections."""
+"""`check` shows one cause once, after the connections."""
 
 from support.harness import ANNA, Harness
 from support.shell import Shell

@@ -1,4 +1,4 @@
-"""The list of connections tells a cause once, with everything that it stopped."""
+"""The list of connections shows a cause once, with everything it affects."""
 
 from playwright.sync_api import expect
 from support.diagnosis import detect_rejection
@@ -34,7 +34,7 @@ def test_the_page_checks_all_connections_and_shows_progress(journey: Journey) ->
     journey.person.click(journey.page.get_by_role("button", name="Check all now"))
     expect(journey.page.get_by_role("progressbar")).to_be_visible()
     expect(page.row("crm")).to_contain_text("Checking")
-    journey.controls.clear_faults()  # lets the answers go
+    journey.controls.clear_faults()  # releases the responses
     expect(journey.page.get_by_text("All of them work.")).to_be_visible()
     assert not journey.refresh_requests(), "their access tokens live"
     journey.advance(minutes=30)

@@ -1,4 +1,4 @@
-"""A person at a terminal decides what becomes of a consent that was somebody else's."""
+"""A user at a terminal decides about a consent of a different account."""
 
 import os
 import pty
@@ -16,7 +16,7 @@ URL = re.compile(r"http://127\.0\.0\.1:\d+/[^\s\x1b]+/oauth/v2/auth\?[^\s\x1b]+"
 
 
 class TerminalSession:
-    """A command on a terminal: what it says is waited for, and answered."""
+    """A command in a terminal: wait for its output and answer it."""
 
     def __init__(self, master: int) -> None:
         self._master = master
@@ -24,7 +24,7 @@ class TerminalSession:
         self._matched_until = 0
 
     def wait_for_output(self, pattern: str | re.Pattern[str]) -> str:
-        """Wait for `pattern` in what was not heard before; return what it found."""
+        """Wait for `pattern` in new output; return the match."""
         while not (found := re.compile(pattern).search(self.said, self._matched_until)):
             ready, _, _ = select.select([self._master], [], [], PROCESS_TIMEOUT_SECONDS)
             assert ready, f"nothing more was said after:\n{self.said}"
@@ -36,7 +36,7 @@ class TerminalSession:
         os.write(self._master, f"{text}\n".encode())
 
     def give_consent(self, shell: Shell, email: str, organization: str = "") -> None:
-        """Accept what is asked for, and paste back where the browser ended."""
+        """Accept the requested consent and paste the final URL."""
         url = self.wait_for_output(URL)
         self.wait_for_output("input is hidden")
         self.send_line(shell.simulator.controls.authorize(url, email, organization))
@@ -44,7 +44,7 @@ class TerminalSession:
 
 @contextmanager
 def terminal_session(shell: Shell, *arguments: str) -> Iterator[TerminalSession]:
-    """A command on a terminal, which has ended well when the block is left."""
+    """A command in a terminal, which has succeeded when the block ends."""
     master, slave = pty.openpty()
     process = subprocess.Popen(
         shell.command(*arguments),

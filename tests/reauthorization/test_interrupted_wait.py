@@ -1,4 +1,4 @@
-"""`reauthorize` that is stopped while a verification waits says what is known, and exits 130."""
+"""`reauthorize` stopped while a verification waits prints the known state and exits 130."""
 
 import json
 import re
@@ -14,12 +14,12 @@ TOKEN = "oauth/v2/token"
 
 
 def stop_while_waiting(shell: Shell, shell_harness: Harness, *options: str) -> CommandResult:
-    """A new grant is stored, its verification is rate-limited, and the person presses Ctrl-C."""
+    """A new grant is stored, its verification is rate-limited, and the user presses Ctrl-C."""
     add_verified_connection(shell_harness, "crm", shell_harness.register_client())
     shell.simulator.controls.change_password(ANNA)
     assert shell.run("check").exit_code == 3
     controls = shell.simulator.controls
-    controls.inject_fault("slow", endpoint=TOKEN, seconds=0)  # lets the code pass
+    controls.inject_fault("slow", endpoint=TOKEN, seconds=0)  # releases the code
     controls.inject_fault("rate-limit", endpoint=TOKEN)
     running = shell.start("reauthorize", "crm", "--no-browser", *options)
     [url] = re.findall(URL, running.wait_for_stderr(URL))

@@ -1,4 +1,4 @@
-"""Many connections, and many past re-authorizations, cost no more statements than few."""
+"""Many connections and many past re-authorizations need no more statements than few."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,7 +33,7 @@ def make_grant(name: str, generation: int, state: GrantState) -> Grant:
 
 
 def store_reauthorized(services: Services, names: list[str], previous: GrantState) -> None:
-    """Store connections that were re-authorized once; the grant before is `previous`."""
+    """Store connections that were re-authorized once; the earlier grant is `previous`."""
     services.store.transfers.import_contents(
         StoreContents(
             (make_client(),),

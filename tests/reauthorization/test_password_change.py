@@ -1,4 +1,4 @@
-"""Before a change of password: what hangs on it, what to send, and the check after it."""
+"""Before a password change: what it affects, what to send, and the check after it."""
 
 import json
 from pathlib import Path

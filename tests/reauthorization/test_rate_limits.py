@@ -1,4 +1,4 @@
-"""A repair keeps Zoho's limits, and goes on by itself where it runs into one all the same."""
+"""A re-authorization keeps Zoho's limits, and continues if it reaches one."""
 
 from datetime import timedelta
 
@@ -19,8 +19,8 @@ NAMES = [f"crm-000{number}" for number in range(10)]
 
 
 def ten_rejected(harness: Harness, counted_by: str) -> None:
-    """Ten connections of one client that died with a password, at a Zoho that counts token requests
-    for each refresh token, or for the client."""
+    """Ten connections of one client, rejected after a password change, at a Zoho that counts token
+    requests by refresh token or by client."""
     store_connections(harness.services.store, *issue_grants(harness, 10))
     change_password_and_detect(harness, *NAMES)
     harness.advance(minutes=11)
@@ -30,7 +30,7 @@ def ten_rejected(harness: Harness, counted_by: str) -> None:
 
 
 def wait_for_next_action(harness: Harness) -> timedelta:
-    """Let the time pass that the next step waits for, unless it has passed meanwhile."""
+    """Advance to the time of the next action, unless it has passed."""
     until = next_action(harness).until
     left = max(until - harness.now(), timedelta()) if until else timedelta()
     harness.advance(seconds=left.total_seconds())
@@ -38,7 +38,7 @@ def wait_for_next_action(harness: Harness) -> timedelta:
 
 
 def authorize_until_waiting(harness: Harness) -> int:
-    """Accept, and prove again, as long as nothing has to be waited for; how many were accepted."""
+    """Accept and verify until something must wait; return how many consents were accepted."""
     accepted = 0
     while (coming := next_action(harness)).action in (Action.CONSENT, Action.VERIFY):
         assert coming.item is not None
@@ -66,12 +66,12 @@ def test_ten_connections_of_one_client_wait_once_for_codes(harness: Harness) -> 
     begun = harness.now()
     assert authorize_until_waiting(harness) == 8
     waited, accepted = timedelta(), 0
-    for _ in NAMES:  # at most; on its way the time of the next one may come by itself
-        # The tenth follows the ninth as far behind as the second followed the first.
+    for _ in NAMES:  # at most; the time of the next one may come meanwhile
+        # The tenth follows the ninth after the same interval as the second the first.
         waited += wait_for_next_action(harness)
         accepted += authorize_until_waiting(harness)
     assert accepted == 2
-    # What the eight took is not waited for again, so a slow machine waits less.
+    # The time that the eight took counts, so a slow machine waits less.
     assert waited <= timedelta(minutes=10) <= harness.now() - begun
     assert item_states(harness) == dict.fromkeys(NAMES, "reauthorized")
     assert rate_limited_count(harness) == 0

@@ -1,4 +1,4 @@
-"""Ten connections that died with three passwords, repaired by hand on one page."""
+"""Ten connections rejected after three password changes, re-authorized on one page."""
 
 import re
 from collections.abc import Sequence
@@ -20,14 +20,14 @@ MOST_ACTIONS = 12
 
 
 def check_accessibility(page: Page) -> None:
-    """Nothing that axe-core knows keeps anybody out, in either colour scheme."""
+    """Check that axe-core finds no violation in either color scheme."""
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme=scheme)
         assert accessibility_violations(page) == [], f"{page.url} in {scheme}"
 
 
 def add_eric(journey: Journey) -> None:
-    """Somebody else of the European data centre, who has one organization."""
+    """A different user in the European data center, with one organization."""
     journey.controls.add_user(
         ERIC,
         password="made-up-password-of-eric",
@@ -41,7 +41,7 @@ def add_eric(journey: Journey) -> None:
 def add_verified_connections(
     journey: Journey, client: Client, email: str, names: Sequence[str]
 ) -> None:
-    """Connections of one account with one client, proved behind the person's back."""
+    """Connections of one account with one client, verified outside the browser."""
     for name in names:
         journey.add_connection(name, client)
         done = journey.authorize(name, email)
@@ -50,7 +50,7 @@ def add_verified_connections(
 
 
 def reject_grants(journey: Journey, *emails: str) -> tuple[str, ...]:
-    """Let time pass, change the passwords with the box ticked, and let the wizard notice."""
+    """Let time pass, change the passwords and revoke tokens, and let the wizard detect it."""
     journey.advance(minutes=11)
     for email in emails:
         journey.controls.change_password(email)
@@ -61,7 +61,7 @@ def reject_grants(journey: Journey, *emails: str) -> tuple[str, ...]:
 
 
 def ten_rejected(journey: Journey) -> tuple[str, ...]:
-    """Ten dead connections of three accounts, with two clients in two data centres."""
+    """Ten rejected connections of three accounts, with two clients in two data centers."""
     add_eric(journey)
     europe = journey.register_client("Europe")
     india = journey.register_client("India", BOB)
@@ -72,7 +72,7 @@ def ten_rejected(journey: Journey) -> tuple[str, ...]:
 
 
 def accept_until(journey: Journey, page: ReauthorizationPage) -> None:
-    """Press Accept as often as the next consent opens by itself."""
+    """Press Accept as long as the next consent opens automatically."""
     while True:
         ConsentPage(journey.person).accept()
         page.wait_for_next_step()
@@ -81,7 +81,7 @@ def accept_until(journey: Journey, page: ReauthorizationPage) -> None:
 
 
 def sign_in_as(journey: Journey, page: ReauthorizationPage, email: str) -> None:
-    """Follow the page to Zoho as another person; all of that is signing in."""
+    """Follow the page to Zoho as a different user; all of it counts as signing in."""
     with journey.person.signing_in():
         page.sign_in_as(email)
         sign_out = journey.page.get_by_role("link", name="Sign out")
@@ -113,13 +113,13 @@ def test_ten_connections_of_three_accounts_are_reauthorized_in_twelve_actions(
 
 
 def three_rejected(journey: Journey) -> tuple[str, ...]:
-    """Three dead connections of anna's, with one client."""
+    """Three rejected connections of anna's, with one client."""
     add_verified_connections(journey, journey.register_client(), ANNA, ("books", "crm", "leads"))
     return reject_grants(journey, ANNA)
 
 
 def started_reauthorization(journey: Journey) -> ReauthorizationPage:
-    """A repair of three, at its first consent."""
+    """A re-authorization of three, at its first consent."""
     three_rejected(journey)
     journey.open_wizard()
     journey.person.click(journey.page.get_by_role("link", name="Repair 3 connections"))
@@ -129,7 +129,7 @@ def started_reauthorization(journey: Journey) -> ReauthorizationPage:
 
 
 def accept_one(journey: Journey, page: ReauthorizationPage) -> None:
-    """Press Accept; the next consent opens by itself."""
+    """Press Accept; the next consent opens automatically."""
     ConsentPage(journey.person).accept()
     page.wait_for_next_step()
     assert page.is_at_consent

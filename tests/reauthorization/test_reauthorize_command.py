@@ -1,4 +1,4 @@
-"""``reauthorize`` in a shell: a plan, one consent after the other, a table of proofs."""
+"""``reauthorize`` in a shell: a plan, one consent at a time, a table of results."""
 
 import json
 import re
@@ -15,7 +15,7 @@ URL = re.compile(r"http://127\.0\.0\.1:\d+/\S+/oauth/v2/auth\?\S+").pattern
 
 
 def add_rejected_connections(shell: Shell, shell_harness: Harness, *names: str) -> None:
-    """Connections of anna's that died with her password, and the wizard knows."""
+    """Connections of anna's that the wizard knows were rejected after a password change."""
     client = shell_harness.register_client()
     for name in names:
         add_verified_connection(shell_harness, name, client)
@@ -24,7 +24,7 @@ def add_rejected_connections(shell: Shell, shell_harness: Harness, *names: str) 
 
 
 def give_consents(shell: Shell, running: RunningCommand, *people: tuple[str, str]) -> CommandResult:
-    """Answer each consent as it is asked for, by these people."""
+    """Answer each consent as it is requested, as these users."""
     for seen, (email, organization) in enumerate(people):
         found = running.wait_for_stderr(rf"(?s)(?:{URL}.*?){{{seen}}}{URL}")
         url = re.findall(URL, found)[seen]

@@ -1,4 +1,4 @@
-"""A repair is read from what is stored: planned, paused, resumed, guarded, proved."""
+"""A re-authorization is read from the store: planned, paused, resumed, guarded, verified."""
 
 from dataclasses import replace
 from datetime import timedelta

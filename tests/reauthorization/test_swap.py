@@ -1,4 +1,4 @@
-"""The swap: delivered, read back, reloaded, rolled back where it fails; the old token ends last."""
+"""The swap: deliver, read back, reload, roll back on failure; the old token is revoked last."""
 
 import os
 import signal
@@ -41,7 +41,7 @@ def has_refresh_token(harness: Harness, env: Path, generation: int) -> bool:
 
 
 def add_delivered_connection(harness: Harness, tmp_path: Path, reload_command: str = "") -> Path:
-    """Connection crm with a proved grant that was delivered to a file."""
+    """A verified connection crm that was delivered to a file."""
     add_verified_connection(harness, "crm", harness.register_client())
     env = tmp_path / "app.env"
     deliver(harness, "dotenv", env, reload_command=reload_command)

@@ -1,4 +1,4 @@
-"""What the results of a repair say of a connection whose proof waits for a rate limit."""
+"""How a re-authorization reports a verification that waits for a rate limit."""
 
 import json
 from dataclasses import replace
@@ -34,7 +34,7 @@ def terminal(harness: Harness) -> Terminal:
 
 
 def throttled(harness: Harness, name: str) -> ReauthorizationItem:
-    """A consent for `name`, whose proof Zoho then keeps waiting."""
+    """A consent for `name`, whose verification Zoho then rate-limits."""
     harness.services.reauthorization.begin([name])
     begun = harness.services.authorization.begin(name)
     done = harness.complete_authorization(begun, harness.give_consent(begun))
@@ -134,7 +134,7 @@ def test_connect_reports_a_waiting_verification_as_waiting(
         *("connect", "crm", "--preset", "crm-read-leads", "--no-browser", "--json"),
         *("--client", client.client_id),
     )
-    # Two asked for the client when it was stored; the exchange is the third, and the refresh waits.
+    # Storing the client took two requests; the exchange is the third, and the refresh waits.
     shell.simulator.controls.change_settings(rate_limit_key="client", token_request_limit=3)
     running.send_line(shell.simulator.controls.authorize(running.wait_for_stderr(URL), ANNA))
     done = running.finish()

@@ -1,4 +1,4 @@
-"""A wizard that really listens, beside a simulated Zoho."""
+"""A wizard that really listens, with a simulated Zoho."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +14,7 @@ from wizard.web.server import Server, serve
 
 @pytest.fixture
 def services(zoho_simulator: Simulator, tmp_path: Path) -> Iterator[Services]:
-    """A house of its own, on a port of its own."""
+    """Services on a port of their own."""
     chosen = {
         "HOME": str(tmp_path),
         "ZOHO_WIZARD_HOME": str(tmp_path / "home"),
@@ -27,7 +27,7 @@ def services(zoho_simulator: Simulator, tmp_path: Path) -> Iterator[Services]:
 
 @pytest.fixture
 def server(services: Services) -> Iterator[Server]:
-    """The pages of that house."""
+    """The server of these services."""
     server = serve(services)
     yield server
     server.stop()

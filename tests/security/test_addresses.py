@@ -1,5 +1,5 @@
-"""Where a code, a secret and a refresh token may go, when what is stored has been tampered with or
-is older than the table; and that what was refused for good goes nowhere."""
+"""Where a code, a secret and a refresh token may be sent if stored data was changed or is older
+than the table; a permanently rejected token is never sent."""
 
 import sqlite3
 from contextlib import closing
@@ -12,7 +12,7 @@ from wizard.model import AttemptState, GrantState
 
 
 def tamper(harness: Harness, statement: str, *values: str) -> None:
-    """Change a row behind the wizard's back."""
+    """Change a row outside the wizard."""
     with closing(sqlite3.connect(harness.services.paths.database)) as handle:
         assert handle.execute(statement, values).rowcount == 1
         handle.commit()
@@ -53,7 +53,7 @@ def test_a_permanently_rejected_refresh_token_is_not_sent_whatever_its_row_says(
     harness.advance(minutes=2)
     assert token_failure(harness, force_refresh=True).code == "refresh-token-rejected"
     asked = len(harness.refresh_requests())
-    # As a restored backup has it, which was made while the grant still lived.
+    # As in a restored backup from before the rejection.
     harness.services.store.grants.set_state(
         "crm", 1, GrantState.VERIFIED, expected=GrantState.NEEDS_REAUTHORIZATION
     )

@@ -1,4 +1,4 @@
-"""A server that repeats our secrets finds them nowhere again: not stored, not shown, not logged."""
+"""Secrets that a server repeats are not stored, shown or logged."""
 
 import base64
 import html
@@ -73,7 +73,7 @@ WRITINGS: dict[str, Callable[[str], str]] = {
 
 
 def frames(text: str) -> Iterator[tuple[str, bytes]]:
-    """Answers that carry `text`, by what they are."""
+    """Responses that contain `text`, by their kind."""
     yield "error", json.dumps({"error": text}).encode()
     yield "error raw", b'{"error":"' + text.encode() + b'"}'
     yield "throttle", json.dumps({"error": text, "status": "failure"}).encode()
@@ -88,7 +88,7 @@ def frames(text: str) -> Iterator[tuple[str, bytes]]:
 
 
 def seen(text: str, secret: str) -> bool:
-    """Whether `secret` can be read in `text`, or decoded from it."""
+    """Whether `secret` is in `text`, in plain text or decoded."""
     plain = text.replace("\\\\", "\\").replace("\\/", "/")
     return any(
         write(secret).lower() in each.lower()
@@ -99,7 +99,7 @@ def seen(text: str, secret: str) -> bool:
 
 
 def exchanged(body: bytes, status: int) -> tuple[list[HttpResponse], list[WizardError]]:
-    """What comes of requests that carry each of the secrets, where the server answers so."""
+    """The results of requests with each secret, if the server returns this response."""
     answers, errors = [], []
     with RawServer(http_response(status, body, Location="http://x")) as server:
         table = replace(zoho.load(), allowed_base_urls=(server.url,))
@@ -237,7 +237,7 @@ def test_a_diagnosis_shows_no_secret_that_a_product_repeats(tmp_path: Path, secr
     assert not seen(shown, secret)
 
 
-# --- The attack, replayed: what stays in the database, on the terminal and in the log -------------
+# --- The attack: database, terminal and log -------------------------------------------------------
 
 
 class Echo:

@@ -1,4 +1,4 @@
-"""Files and directories: whoever else is on the machine reads nothing and replaces nothing."""
+"""Files and directories: other users of the machine read and replace nothing."""
 
 import os
 import stat
@@ -61,9 +61,7 @@ def test_a_directory_readable_by_others_is_closed_to_them(tmp_path: Path) -> Non
 
 
 def test_a_database_connection_that_is_not_durable_is_refused() -> None:
-    engine = _create_engine(
-        ":memory:"
-    )  # SQLite keeps no WAL there, as on some network file systems
+    engine = _create_engine(":memory:")  # SQLite uses no WAL there, as on some network file systems
     with pytest.raises(WizardError, match="store-unwritable"):
         engine.connect()
     engine.dispose()

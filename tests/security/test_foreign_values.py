@@ -1,4 +1,4 @@
-"""Values of answers go where they belong and nowhere else: tokens and ids have an alphabet."""
+"""Values in responses go only where they belong: tokens and ids have an alphabet."""
 
 import ast
 import json
@@ -128,7 +128,7 @@ def test_only_parsers_of_external_input_create_a_token_or_an_identifier() -> Non
     assert makers - {"credential_formats.py"} == judges
 
 
-# --- The judges -----------------------------------------------------------------------------------
+# --- Parsers --------------------------------------------------------------------------------------
 
 
 @over_rows("field", ["access_token", "refresh_token"])
@@ -175,7 +175,7 @@ def test_an_import_of_invalid_values_is_refused_before_any_request(
     assert harness.controls.journal() == []
 
 
-# --- The attack, replayed -------------------------------------------------------------------------
+# --- The attack -----------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -259,6 +259,6 @@ def test_invalid_ids_that_were_stored_earlier_are_not_read(harness: Harness) -> 
 
 
 def held(directory: Path, secret: str) -> list[str]:
-    """The files below `directory` that hold `secret` in plain."""
+    """The files below `directory` that contain `secret` in plain text."""
     files = [each for each in directory.rglob("*") if each.is_file()]
     return [each.name for each in files if secret.encode() in each.read_bytes()]

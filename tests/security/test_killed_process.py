@@ -1,4 +1,4 @@
-"""`kill -9` between the one POST of a code and the commit of what it brought."""
+"""`kill -9` between the one POST of a code and the commit of its tokens."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""What is live and what is made up never mix: not by a copy, an address or an environment."""
+"""Live and simulated data never mix: not by a copy, a URL or an environment variable."""
 
 import os
 import shutil
@@ -27,7 +27,7 @@ def without_simulator(shell: Shell) -> dict[str, str]:
 
 @pytest.fixture
 def copied_data(shell_harness: Harness, shell: Shell) -> Harness:
-    """A simulator's home, copied whole into the live one's place: database, cache and key."""
+    """A simulator's data directory copied to the live place: database, cache and key."""
     shell_harness.add_verified_connection("crm")
     shell_harness.services.tokens.access_token("crm")
     for folder in ("data", "config"):

@@ -1,4 +1,4 @@
-"""`python -O` strips every assert; no defence may be one."""
+"""`python -O` strips every assert; no defense may rely on one."""
 
 import os
 import subprocess

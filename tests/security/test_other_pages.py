@@ -1,5 +1,5 @@
-"""What somebody else's page can do in a real browser, to the wizard's pages and to the simulator's
-controls: from another site, from another port, and under a name rebound to this machine."""
+"""What a foreign page in a real browser can do to the wizard and the simulator's controls: from
+another site, another port, and a host name rebound to this machine."""
 
 import os
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Other users of the same machine: they can reach the port, and get nothing from it."""
+"""Other users of the same machine can reach the port, but get no data."""
 
 import http.client
 import os
@@ -62,14 +62,14 @@ def request(services: Services, path: str, *headers: str) -> str:
 
 
 def ask(uid: int, services: Services, path: str, *headers: str, way: str = WAYS[0]) -> str:
-    """What a program of user `uid` is answered: everything, from the status on."""
+    """The whole response to a program of user `uid`."""
     command = program(REQUEST, uid, services, way, request(services, path, *headers))
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     return done.stdout.removeprefix("HTTP/1.1 ")
 
 
 def browse(services: Services, path: str, cookie: str = "", way: str = WAYS[0]) -> tuple[int, str]:
-    """The status and the cookie that our own browser is answered."""
+    """The status and the cookie for our own browser."""
     port = services.settings.port
     wire = http.client.HTTPConnection(way, port, timeout=10)
     wire.request("GET", path, headers={"Host": f"localhost:{port}", "Cookie": cookie})
@@ -80,7 +80,7 @@ def browse(services: Services, path: str, cookie: str = "", way: str = WAYS[0]) 
 
 
 def rows_of(services: Services) -> str:
-    """The rows of the system's tables that name the port of the pages."""
+    """The rows of the system's tables with the port of the pages."""
     rows = "\n".join(table.read_text() for table in socket_owner.TCP_TABLES).splitlines()
     return "\n".join(each for each in rows if f":{services.settings.port:04X} " in each)
 
@@ -198,7 +198,7 @@ def test_a_connection_that_is_not_in_the_tables_is_refused(
 
 @pytest.fixture
 def telling_nothing(services: Services, tmp_path: Path) -> Iterator[Server]:
-    """The pages on a machine that does not say whose a connection is."""
+    """The pages on a machine whose tables don't show who owns a connection."""
     server = Server(services, services.settings.port, peers=socket_owner.learn(()))
     server.start()
     yield server
@@ -239,7 +239,7 @@ def test_a_user_has_no_more_connections_than_the_limit(server: Server, services:
         assert held[-1].recv(12) == b"HTTP/1.1 403"
 
 
-if ME == 0:  # only root can be somebody else
+if ME == 0:  # only root can become another user
 
     @over_rows("way", WAYS)
     @over_rows("path", ["/", "/static/wizard.css", "/callback?state=x", "/browser-link/x"])
@@ -271,7 +271,7 @@ if ME == 0:  # only root can be somebody else
             program(SEND_AND_LEAVE, NOBODY, services, way, request(services, link)), check=True
         )
         while f" {NOBODY} " in rows_of(services):
-            pass  # the kernel forgets the owner once it has told our side that they left
+            pass  # the kernel forgets the owner once our side knows that they disconnected
         server.start()
         try:
             assert browse(services, link, way=way)[0] == 303, "nobody has used the link before"

@@ -1,4 +1,4 @@
-"""The process itself: what the system would show of it to others, or write down when it dies."""
+"""The process: what the system would show to others or write to disk in a crash."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""What others wrote (names, error words, arguments) stays text in a terminal, a pipe and a log."""
+"""Foreign text (names, error codes, arguments) remains text in a terminal, a pipe and a log."""
 
 import logging
 import signal
@@ -17,7 +17,7 @@ HOSTILE = f"{FORGED}\x9b2J\x1b]0;owned\x07\x1b[31m\u202egnp\x85\u2028x"
 
 @pytest.fixture
 def hostile_names(shell_harness: Harness) -> Harness:
-    """A proved connection to somebody whose names are an attack."""
+    """A verified connection of an account with malicious names."""
     organization = {"product": "crm", "organization_id": "2001", "name": HOSTILE}
     shell_harness.controls.add_user(
         EVE,
@@ -32,7 +32,7 @@ def hostile_names(shell_harness: Harness) -> Harness:
 
 
 def control_characters(text: str) -> list[str]:
-    """The characters in `text` that steer a terminal or reorder what is read."""
+    """The characters in `text` that control a terminal or reorder text."""
     reordering = [char for char in text if unicodedata.bidirectional(char) in ("RLO", "LRO", "PDF")]
     control = [char for char in text if unicodedata.category(char) in ("Cc", "Zl", "Zp")]
     return [each for each in (*control, *reordering) if each not in "\n\t"]

@@ -1,4 +1,4 @@
-"""What no browser sends, but a program or a proxy can: requests that say two things at once."""
+"""Ambiguous requests that no browser sends, but a program or a proxy can."""
 
 import socket
 
@@ -10,7 +10,7 @@ from wizard.web.server import Server
 
 
 def send_raw_request(services: Services, request: bytes) -> bytes:
-    """The first line with which the pages answer these bytes."""
+    """The first line of the response to these bytes."""
     with socket.create_connection(("127.0.0.1", services.settings.port), 10) as wire:
         wire.sendall(request)
         return wire.makefile("rb").readline()

@@ -12,5 +12,5 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture
 def zoho(zoho_simulator: Simulator) -> ZohoDriver:
-    """The simulated Zoho with its people and one registered client."""
+    """The simulated Zoho with its users and one registered client."""
     return ZohoDriver(zoho_simulator)

@@ -1,4 +1,4 @@
-"""The authorization endpoint: what a browser is shown, and where it is sent."""
+"""The authorization endpoint: the pages and redirects that a browser gets."""
 
 import pytest
 import requests

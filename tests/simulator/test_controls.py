@@ -1,4 +1,4 @@
-"""The controls, the clock, the faults, the journal, saving: the simulator as a tool."""
+"""The simulator's controls, clock, faults, journal and saved state."""
 
 import inspect
 import json
@@ -307,7 +307,7 @@ def test_a_delayed_response_is_not_in_a_journal_cleared_meanwhile() -> None:
             pass
         simulator.controls.clear_journal()
         requests.get(f"{address}?late=no", timeout=30)
-        simulator.controls.clear_faults()  # lets it go
+        simulator.controls.clear_faults()  # releases it
         slow.join(timeout=30)
         assert not slow.is_alive()
         assert [list(each["parameters"]) for each in simulator.controls.journal()] == [["late"]]

@@ -1,4 +1,4 @@
-"""Eleven data centres, their clients, secrets and tokens, and what happens across them."""
+"""Eleven data centers, their clients, secrets and tokens, and use across them."""
 
 import pytest
 import requests

@@ -1,4 +1,4 @@
-"""Who am I, as programs ask it."""
+"""The account endpoints as programs use them."""
 
 import pytest
 import requests

@@ -1,4 +1,4 @@
-"""How tokens end: revoked, by a password change, with their app, person or client."""
+"""How tokens end: by revocation, by a password change, with their app, user or client."""
 
 import pytest
 import requests

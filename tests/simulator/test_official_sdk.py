@@ -1,4 +1,4 @@
-"""Zoho's own Python SDK for CRM, from the registry and unmodified, works against the simulator."""
+"""Zoho's unmodified Python SDK for CRM works with the simulator."""
 
 import json
 import os

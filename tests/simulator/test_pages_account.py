@@ -1,4 +1,4 @@
-"""Changing a password and revoking connected apps at the simulator, in a real browser."""
+"""Change a password and revoke connected apps at the simulator, in a real browser."""
 
 from collections.abc import Callable
 
@@ -28,7 +28,7 @@ def security(person: SimulatedUser, zoho_simulator: Simulator) -> SecurityPage:
 
 @pytest.fixture
 def token(zoho_simulator: Simulator) -> RefreshToken:
-    """A refresh token that Anna gave to a client."""
+    """A refresh token that Anna granted to a client."""
     client = zoho_simulator.controls.register_client(
         ANNA, ["http://localhost/x"], name="Lead reader"
     )

@@ -1,4 +1,4 @@
-"""Every page of the simulator: for every eye, by keyboard, with nothing from elsewhere."""
+"""Every page of the simulator: accessible, usable by keyboard, with no foreign content."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -29,7 +29,7 @@ APPEARANCES: list[dict[str, Any]] = [
 
 
 def every_page(person: SimulatedUser, simulator: Simulator) -> Iterator[str]:
-    """Walk past every page of the simulator, and pause at each with its name."""
+    """Visit every page of the simulator and yield its name."""
     world, page = simulator.world, person.page
     client = simulator.controls.register_client(ANNA, [REDIRECT_URI], name="Lead reader")
     self_client = simulator.controls.register_client(

@@ -1,4 +1,4 @@
-"""Consent at the simulator, in a real browser, for a program that waits at a redirect URI."""
+"""Consent at the simulator in a real browser, for a program at a redirect URI."""
 
 from dataclasses import dataclass
 from urllib.parse import urlencode
@@ -16,7 +16,7 @@ CARLA, NILS = "carla@zylker.example", "nils@zylker.example"
 
 @dataclass
 class OAuthProgram:
-    """A program with a client of Anna's, that sends a person to the authorization endpoint."""
+    """A program with a client of Anna's that sends a user to the authorization endpoint."""
 
     simulator: Simulator
     callback: CallbackServer

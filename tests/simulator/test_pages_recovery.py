@@ -14,7 +14,7 @@ NEW_PASSWORD = "quite-another-one"
 
 @pytest.fixture
 def token(zoho_simulator: Simulator) -> RefreshToken:
-    """A refresh token that Anna gave to a client."""
+    """A refresh token that Anna granted to a client."""
     client = zoho_simulator.controls.register_client(ANNA, ["http://localhost/x"])
     zuid = zoho_simulator.world.users.get(ANNA).zuid
     permission = Permission(client["client_id"], zuid, "eu", ["ZohoCRM.org.READ"])

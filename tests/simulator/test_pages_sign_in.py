@@ -1,4 +1,4 @@
-"""Signing in at the simulator, step by step, in a real browser."""
+"""Sign in at the simulator, step by step, in a real browser."""
 
 import re
 
@@ -14,7 +14,7 @@ ANNA, BOB, DORA = "anna@zylker.example", "bob@zylker.example", "dora@zylker.exam
 
 @pytest.fixture
 def sign_in(person: SimulatedUser, zoho_simulator: Simulator) -> SignInPage:
-    """The sign-in page of the European data centre."""
+    """The sign-in page of the European data center."""
     person.go(f"{zoho_simulator.url}/eu/accounts/signin")
     return SignInPage(person)
 

@@ -1,4 +1,4 @@
-"""The page that shows the simulator from outside."""
+"""The page that shows and controls the simulator's state."""
 
 import re
 
@@ -14,7 +14,7 @@ ANNA, DORA = "anna@zylker.example", "dora@zylker.example"
 
 @pytest.fixture
 def state(person: SimulatedUser, zoho_simulator: Simulator) -> Page:
-    """The state page, found from the simulator's root."""
+    """The state page, opened from the simulator's root."""
     person.go(zoho_simulator.url)
     expect(person.page).to_have_url(re.compile(r"/_simulator/$"))
     return person.page

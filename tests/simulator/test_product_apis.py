@@ -1,4 +1,4 @@
-"""Every product's probe, on its own host, and its own words of refusal."""
+"""Every product's probe on its own host, and its own error responses."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -26,8 +26,8 @@ BOOKS = {
 
 @dataclass
 class Case:
-    """A product: where its probe is, its scope, its refusals (status, part of the body), and what
-    success holds. A body None stands for one that is not JSON."""
+    """A product: its probe, its scope, its errors (status, part of the body), and what a success
+    contains. A body None stands for one that isn't JSON."""
 
     product: str
     host: str

@@ -1,4 +1,4 @@
-"""The fixture that travels with the package, for users' own tests."""
+"""The fixture that the package provides for users' own tests."""
 
 import subprocess
 import sys

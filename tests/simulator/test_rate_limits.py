@@ -1,4 +1,4 @@
-"""How much Zoho gives, and what it does when that is used up."""
+"""Zoho's rate limits, and the responses once they are used up."""
 
 import pytest
 import requests
@@ -13,7 +13,7 @@ RATE_LIMIT_BODY = {
 
 
 def _many_consents(zoho: ZohoDriver, count: int) -> list[dict[str, str]]:
-    """Return the answers of so many consents, with the windows of the limits left behind."""
+    """Return the responses to that many consents, with the windows of the limits passed."""
     answers = []
     for _ in range(count):
         zoho.world.rate_limits.clear()

@@ -1,4 +1,4 @@
-"""The table of rules and the tests belong together, row by row."""
+"""The table of rules and the tests match, row by row."""
 
 import ast
 import tomllib

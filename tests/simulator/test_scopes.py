@@ -1,4 +1,4 @@
-"""The grammar of scopes, and what covers what."""
+"""The grammar of scopes, and which scope covers which."""
 
 import pytest
 from support.claims import over_rows

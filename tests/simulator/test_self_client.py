@@ -1,4 +1,4 @@
-"""Self clients: codes made in the console, and tokens for the client alone."""
+"""Self clients: codes generated in the console, and client credentials."""
 
 from typing import Any
 

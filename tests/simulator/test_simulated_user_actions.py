@@ -1,4 +1,4 @@
-"""The simulated person counts what it does, and does it on this machine only."""
+"""The simulated user counts its actions, and acts only on this machine."""
 
 import pytest
 from playwright.sync_api import Page
@@ -16,7 +16,7 @@ ANNA = "anna@zylker.example"
 
 
 def register(person: SimulatedUser, simulator: Simulator) -> int:
-    """Register a client as Anna; return how many actions that took."""
+    """Register a client as Anna; return the number of actions."""
     before = person.actions
     person.go(f"{simulator.url}/eu/api-console/add/server-based")
     if "/signin" in person.page.url:

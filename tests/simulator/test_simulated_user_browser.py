@@ -1,4 +1,4 @@
-"""Which browser the simulated person takes."""
+"""Which browser the simulated user uses."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""A foreign OAuth client does the whole code flow, sign-in and consent included."""
+"""A third-party OAuth client runs the whole code flow, including sign-in and consent."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""The token endpoint: what it takes, what it answers, what it refuses."""
+"""The token endpoint: its parameters, its responses, its errors."""
 
 import base64
 import hashlib

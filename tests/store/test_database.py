@@ -288,7 +288,7 @@ from wizard.vault import Vault
 paths = wizard_paths.locate({"ZOHO_WIZARD_HOME": sys.argv[1]})
 paths.prepare()
 vault = Vault.open(paths, use_keyring=False)
-if os.geteuid() == 0:  # nothing is read-only to root: be nobody, in nobody's home
+if os.geteuid() == 0:  # root may write everything: run as nobody, in nobody's directory
     for top, _, files in os.walk(sys.argv[1]):
         for name in ("", *files):
             os.chown(os.path.join(top, name), 65534, 65534)
@@ -303,7 +303,7 @@ os.chmod(paths.data_dir, 0o700)
 
 
 def test_a_read_only_directory_is_reported() -> None:
-    # Not below pytest's own directory, which nobody but its owner may enter.
+    # Not below pytest's directory, which only its owner may enter.
     with tempfile.TemporaryDirectory() as top:
         done = run(IN_A_READ_ONLY_DIRECTORY, top)
     assert (done.stdout, done.stderr) == ("store-unwritable\n", "")

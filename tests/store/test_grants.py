@@ -1,4 +1,4 @@
-"""Attempts and grants: each arrow one durable commit, of several callers one wins."""
+"""Attempts and grants: each transition is one durable commit, and one of several callers wins."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Databases of every released schema version, opened by this one."""
+"""Databases of every released schema version, opened by this version."""
 
 import os
 import sqlite3
@@ -25,7 +25,7 @@ DUMPS = {
 
 
 def create_version(paths: Paths, vault: Vault, version: int) -> None:
-    """Make the database as schema `version` was, with one client in it."""
+    """Create the database with schema `version` and one client."""
     os.close(os.open(paths.database, os.O_CREAT | os.O_WRONLY, 0o600))
     sealed = vault.seal("zoho-wizard", labels.INSTALLATION, "1", labels.KEY_CHECK)
     with closing(sqlite3.connect(paths.database)) as raw, raw:
@@ -38,7 +38,7 @@ def create_version(paths: Paths, vault: Vault, version: int) -> None:
 
 
 def schema_of(paths: Paths) -> list[tuple[str, str]]:
-    """Each table and index with the statement that makes it, blanks aside."""
+    """The statement that creates each table and index, without whitespace."""
     with closing(sqlite3.connect(paths.database)) as raw:
         query = "SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL ORDER BY name"
         return [(name, " ".join(sql.split())) for name, sql in raw.execute(query)]

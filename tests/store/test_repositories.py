@@ -1,4 +1,4 @@
-"""Clients, connections, receipts, the ledger and the history, in a real database."""
+"""Clients, connections, reports, the request log and the history, in a real database."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -168,7 +168,7 @@ def test_removing_a_connection_removes_its_grants_and_keeps_its_history(store: S
         store.connections.remove("crm")
 
 
-# --- receipts -----------------------------------------------------------------------------------
+# --- reports ------------------------------------------------------------------------------------
 
 EXCHANGE = HttpExchange(
     "POST", "https://accounts.zoho.eu/oauth/v2/token", {"code": "(masked)"}, 200, "{}", NOW
@@ -215,7 +215,7 @@ def test_a_report_is_finished_once(store: Store) -> None:
         store.verification_reports.finish("crm", 1, NOW)
 
 
-# --- the ledger and the history -------------------------------------------------------------------
+# --- the request log and the history --------------------------------------------------------------
 
 
 def token_request(minutes: int = 0, connection: str = "crm") -> TokenRequest:
@@ -268,7 +268,7 @@ def test_the_history_lists_the_last_lines_newest_first(store: Store) -> None:
     ]
 
 
-# --- at a glance ----------------------------------------------------------------------------------
+# --- the overview ---------------------------------------------------------------------------------
 
 
 def test_an_overview_line_has_grant_candidate_and_attempt(store: Store) -> None:

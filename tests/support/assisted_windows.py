@@ -1,4 +1,4 @@
-"""The person at the assisted window: signs in when it is their turn, and does nothing else."""
+"""The user at the assisted window: signs in when asked, and does nothing else."""
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
@@ -24,7 +24,7 @@ for (const kind of ["beforeinput", "input", "keydown"])
 
 @dataclass
 class AssistedUser:
-    """Answers what is handed over, as `answers` says; what it does not know it leaves."""
+    """Responds to each handover with `answers`; ignores unknown ones."""
 
     harness: Harness
     page: Page
@@ -62,14 +62,14 @@ class AssistedUser:
         page.password.wait_for(state="hidden")
 
     def enter_code(self) -> None:
-        """Read the code off the telephone, and type it."""
+        """Read the code from the phone and type it."""
         someone = self.harness.simulator.world.users.get(self.email)
         SignInPage(self.person).enter_code(someone.one_time_code(self.harness.simulator.clock()))
 
 
 @dataclass
 class HeadlessWindows:
-    """Windows without a screen: for each account a context of the tests' own browser."""
+    """Windows without a display: for each account a context of the tests' own browser."""
 
     new_context: Callable[..., BrowserContext]
     pages: dict[str, Page] = field(default_factory=dict)
@@ -86,7 +86,7 @@ class HeadlessWindows:
 
 @dataclass
 class AssistedWindow:
-    """A house, its Zoho, a page with a driver, and who sits before it."""
+    """Services, their Zoho, a page with a driver, and its user."""
 
     harness: Harness
     page: Page
@@ -96,7 +96,7 @@ class AssistedWindow:
     def expected_consent(
         self, name: str = "crm", email: str = ANNA, **fields: Any
     ) -> tuple[ExpectedConsent, StartedAttempt]:
-        """The consent that the house asks for, for a connection that has been proved."""
+        """The consent that the services request for a verified connection."""
         services = self.harness.services
         begun = services.authorization.begin(name, AttemptMode.PASTE)
         grant = services.store.grants.get(name)
@@ -114,7 +114,7 @@ class AssistedWindow:
     def consent(
         self, expected: ExpectedConsent | None = None, started: StartedAttempt | None = None
     ) -> ConsentResult:
-        """Have the driver lead a consent to its end."""
+        """Let the driver finish a consent."""
         if expected is None or started is None:
             expected, started = self.expected_consent()
         return self.driver.give_consent(expected, started.attempt.redirect_uri)
@@ -126,7 +126,7 @@ class AssistedWindow:
 
 
 def open_assisted_window(harness: Harness, page: Page) -> AssistedWindow:
-    """A page, a driver and a person who signs in as anna."""
+    """A page, a driver and a user who signs in as anna."""
     page.add_init_script(COUNT_TYPING_SCRIPT)
     attendant = AssistedUser(harness, page)
     return AssistedWindow(harness, page, attendant, ConsentDriver(page, attendant))
@@ -135,8 +135,7 @@ def open_assisted_window(harness: Harness, page: Page) -> AssistedWindow:
 def reauthorize(
     harness: Harness, windows: HeadlessWindows, on_prompt: Callable[[UserPrompt], None]
 ) -> Terminal:
-    """Go through the repair under way as ``reauthorize --assist`` does, in windows without a
-    screen."""
+    """Run the current re-authorization as ``reauthorize --assist`` does, without a display."""
     terminal = Terminal(harness.services.clock)
     terminal.settings = harness.services.settings
     terminal.services = harness.services

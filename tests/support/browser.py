@@ -1,6 +1,6 @@
-"""What browser tests share: a real browser, a page for each test, and what a failure leaves behind.
+"""Fixtures of browser tests: a real browser, a page for each test, and traces of failures.
 
-`conftest.py` imports its fixtures, so that they stand before pytest-playwright's of the same names.
+`conftest.py` imports them so that they override pytest-playwright's fixtures of the same names.
 """
 
 import os
@@ -39,7 +39,7 @@ def browser() -> Iterator[Browser]:
 def new_context(
     browser: Browser, request: pytest.FixtureRequest
 ) -> Iterator[Callable[..., BrowserContext]]:
-    """Make browser contexts, each a browser profile of its own that leaves a trace when failing."""
+    """Create browser contexts, each a browser profile of its own that writes a trace on failure."""
     made: list[tuple[BrowserContext, AbstractContextManager[None]]] = []
 
     def make(**options: Any) -> BrowserContext:
@@ -70,7 +70,7 @@ def page(context: BrowserContext) -> Page:
 
 @pytest.fixture
 def person(page: Page) -> SimulatedUser:
-    """Somebody at that tab."""
+    """The simulated user of that tab."""
     return SimulatedUser(page)
 
 
@@ -78,10 +78,10 @@ def person(page: Page) -> SimulatedUser:
 def record_trace(
     context: BrowserContext, request: pytest.FixtureRequest, suffix: str = ""
 ) -> Iterator[None]:
-    """Record what a context does; when its test failed, leave a trace, and each page as it was.
+    """Record what a context does; if its test failed, write a trace and each page.
 
-    They lie in `test-results/<the test's name>/`. What is typed in tests is made up. A snapshot of
-    the page at every act takes longer than the test itself: `pytest --tracing on` records them too.
+    They are in `test-results/<the test's name>/`. Everything typed in tests is test data. A
+    snapshot at every action takes longer than the test: `pytest --tracing on` records them too.
     """
     context.tracing.start(snapshots=request.config.getoption("--tracing") != "off")
     try:
@@ -99,13 +99,13 @@ def record_trace(
 
 
 def _has_failed(node: pytest.Item) -> bool:
-    """Whether the test's own part failed; pytest-playwright notes the reports on the item."""
+    """Whether the test's call phase failed; pytest-playwright stores the reports on the item."""
     report = getattr(node, "rep_call", None)
     return report is None or bool(report.failed)
 
 
 class CallbackServer:
-    """A program that waits at a redirect URI: a real listener that remembers what came."""
+    """A program at a redirect URI: a real listener that records callbacks."""
 
     def __init__(self) -> None:
         self.queries: list[dict[str, list[str]]] = []
@@ -124,7 +124,7 @@ class CallbackServer:
                 self.wfile.write(b"<!doctype html><title>The program</title><p>Thank you.</p>")
 
             def log_message(self, format: str, *args: object) -> None:
-                """Stay silent."""
+                """Log nothing."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._thread = threading.Thread(
@@ -135,7 +135,7 @@ class CallbackServer:
 
     @property
     def latest_parameters(self) -> dict[str, str]:
-        """The latest callback's parameters."""
+        """The parameters of the latest callback."""
         return {name: values[0] for name, values in self.queries[-1].items()}
 
     def close(self) -> None:
@@ -146,14 +146,14 @@ class CallbackServer:
 
 @pytest.fixture
 def callback() -> Iterator[CallbackServer]:
-    """A program that waits at `http://localhost:<port>/callback`."""
+    """A program at `http://localhost:<port>/callback`."""
     listener = CallbackServer()
     yield listener
     listener.close()
 
 
 def accessibility_violations(page: Page) -> list[str]:
-    """Return what axe-core finds wrong with a page, a line for each finding."""
+    """Return axe-core's violations on a page, one line each."""
     found = Axe().run(page).response["violations"]
     return [
         f"{each['id']}: {each['help']}: {[node['target'] for node in each['nodes']]}"

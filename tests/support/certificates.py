@@ -1,4 +1,4 @@
-"""Certificates that no authority knows, for servers on loopback."""
+"""Self-signed certificates for servers on loopback."""
 
 import datetime as dt
 import ipaddress
@@ -11,8 +11,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 
 def create_certificate(directory: Path, name: str = "localhost", valid_days: int = 1) -> Path:
-    """A self-signed certificate with its key in one file. It ends in `valid_days` days, and began
-    thirty days before that."""
+    """A self-signed certificate with its key in one file.
+
+    It expires in `valid_days` days and became valid thirty days before that.
+    """
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
     end = dt.datetime.now(dt.UTC) + dt.timedelta(days=valid_days)
@@ -46,7 +48,7 @@ def create_certificate(directory: Path, name: str = "localhost", valid_days: int
 
 
 def server_context(certificate: Path) -> ssl.SSLContext:
-    """What a server shows this certificate with."""
+    """A server's TLS context with this certificate."""
     shown = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     shown.load_cert_chain(certificate)
     return shown

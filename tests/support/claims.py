@@ -10,9 +10,9 @@ Test = Callable[..., None]
 
 
 def over_rows(names: str | tuple[str, ...], rows: Iterable[object]) -> Callable[[Test], Test]:
-    """Check a claim for every row, and show each row that breaks it.
+    """Check a claim for every row, and show each row that violates it.
 
-    Takes what `pytest.mark.parametrize` takes, and makes one test of it: for a claim without
+    Takes the arguments of `pytest.mark.parametrize` and makes one test of them: for a claim without
     state. All rows share the test's fixtures.
     """
     columns = [each.strip() for each in names.split(",")] if isinstance(names, str) else names

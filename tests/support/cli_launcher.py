@@ -1,8 +1,7 @@
 """Run the command line with a clock read from a file.
 
-Usage: `python cli_launcher.py CLOCK_FILE ARGUMENT…`.
-
-The wizard has no test mode; it takes a clock, and this is who gives it the simulated Zoho's.
+Usage: `python cli_launcher.py CLOCK_FILE ARGUMENT…`. The wizard has no test mode; its clock is an
+argument, which is the simulated Zoho's here.
 """
 
 import sys

@@ -1,4 +1,4 @@
-"""Processes that ask for one access token at the same moment."""
+"""Processes that request one access token at the same moment."""
 
 import multiprocessing
 from contextlib import suppress
@@ -18,7 +18,7 @@ PROCESS_START_TIMEOUT_SECONDS = 180
 
 
 def request_token(directory: Path, url: str, name: str, barrier: Barrier, results: Any) -> None:
-    """In a process of its own: open the house, wait for the others, ask, tell the token."""
+    """In a process of its own: open the services, wait for the others, and send the token."""
     with Services.open(settings_for(directory, url)) as services:
         barrier.wait(PROCESS_START_TIMEOUT_SECONDS)
         results.put(services.tokens.access_token(name).value)
@@ -26,7 +26,7 @@ def request_token(directory: Path, url: str, name: str, barrier: Barrier, result
 
 @dataclass(frozen=True)
 class Workload:
-    """What ten processes are given that ask through a day, in step with whoever moves the clock."""
+    """The input of ten processes that request tokens through a day, in step with the clock."""
 
     directory: Path
     url: str
@@ -38,8 +38,10 @@ class Workload:
 
 
 def run_workload(workload: Workload, forces_refresh: bool, results: Any) -> None:
-    """In a process of its own: at each tick ask for every connection's token and tell it. Who is
-    greedy wants a fresh one each time, and is content where there is none."""
+    """In a process of its own: at each tick request every connection's token and send it.
+
+    A greedy process requires a fresh one each time, and accepts if there is none.
+    """
     settings, clock = settings_for(workload.directory, workload.url), FileClock(workload.clock_file)
     with Services.open(settings, clock) as services:
         for _ in range(workload.rounds):
@@ -53,7 +55,7 @@ def run_workload(workload: Workload, forces_refresh: bool, results: Any) -> None
 
 
 def forkserver_context() -> ForkServerContext:
-    """Starts processes that share nothing with this one, and start quickly."""
+    """Starts processes that share nothing with this one, and starts them quickly."""
     context: ForkServerContext = multiprocessing.get_context("forkserver")
     on_use = ("authlib.integrations.requests_client", "wizard.tokens.service")
     adapter = "wizard.transport.adapter"
@@ -62,7 +64,7 @@ def forkserver_context() -> ForkServerContext:
 
 
 def request_tokens_concurrently(directory: Path, url: str, name: str, processes: int) -> list[str]:
-    """The access tokens that `processes` processes got of connection `name`."""
+    """The access tokens that `processes` processes got for connection `name`."""
     context = forkserver_context()
     together, answers = context.Barrier(processes), context.SimpleQueue()
     started = [

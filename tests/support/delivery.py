@@ -1,4 +1,4 @@
-"""What tests of deliveries do again and again."""
+"""Helpers for tests of deliveries."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,13 +22,13 @@ def deliver(
     connection: str = "crm",
     **options: Any,
 ) -> Destination:
-    """Make a destination and deliver to it for the first time."""
+    """Add a destination and deliver to it for the first time."""
     delivery = harness.services.delivery
     return delivery.add(delivery.describe(connection, profile_id, str(target), **options))
 
 
 def reauthorize(harness: Harness, name: str = "crm") -> Grant:
-    """A new consent, proved: the next generation."""
+    """A new consent, verified: the next generation."""
     done = harness.authorize(name)
     assert done.generation is not None, done.failure
     harness.verify(name, done.generation)
@@ -40,14 +40,14 @@ def reauthorize(harness: Harness, name: str = "crm") -> Grant:
 
 @dataclass
 class RaisedFailure:
-    """The details of a failure, once it has happened."""
+    """The details of a failure, once it was raised."""
 
     details: dict[str, str] = field(default_factory=dict)
 
 
 @contextmanager
 def raises_failure(code: str) -> Iterator[RaisedFailure]:
-    """The block fails with `code`."""
+    """Check that the block fails with `code`."""
     captured = RaisedFailure()
     with pytest.raises(WizardError) as raised:
         yield captured

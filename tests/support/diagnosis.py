@@ -1,4 +1,4 @@
-"""What happens to connections, for real, in the simulated Zoho; and what a finding then says."""
+"""Real events for connections in the simulated Zoho, and the diagnosis that follows."""
 
 import json
 import urllib.request
@@ -15,7 +15,7 @@ def add_verified_connection(
     email: str = ANNA,
     organization: str = "",
 ) -> Grant:
-    """A proved connection, with the client of its name unless one is given."""
+    """A verified connection, with a client of the same name unless one is given."""
     known = (each for each in harness.services.store.clients.all() if each.name == name)
     harness.add_connection(name, client or next(known, None), SCOPE)
     done = harness.authorize(name, email, organization)
@@ -34,7 +34,7 @@ def client_of(harness: Harness, name: str) -> Client:
 
 
 def post_form(harness: Harness, path: str, **parameters: str) -> dict[str, str]:
-    """A program outside the wizard posts a form to the accounts server of the EU."""
+    """Post a form to the EU's accounts server as a program other than the wizard."""
     address = f"{harness.simulator.url}/eu/accounts{path}"
     with urllib.request.urlopen(address, urlencode(parameters).encode()) as answer:
         found: dict[str, str] = json.load(answer)
@@ -42,7 +42,7 @@ def post_form(harness: Harness, path: str, **parameters: str) -> dict[str, str]:
 
 
 def refresh_by_other_program(harness: Harness, grant: Grant) -> str:
-    """Another program refreshes the same grant; its access token."""
+    """Another program refreshes the same grant; return its access token."""
     client = client_of(harness, grant.connection)
     answer = post_form(
         harness,
@@ -79,7 +79,7 @@ def revoke_by_other_program(harness: Harness, grant: Grant) -> None:
 
 
 def detect_rejection(harness: Harness, *names: str) -> None:
-    """The wizard meets the death of connections, as a check at night would."""
+    """Let the wizard detect rejected connections, as a check at night would."""
     for name in names:
         grant = harness.services.store.grants.get(name)
         assert grant is not None
@@ -89,7 +89,7 @@ def detect_rejection(harness: Harness, *names: str) -> None:
 def diagnose(
     harness: Harness, name: str = "crm", failure: Failure | None = None, *, max_requests: int = 4
 ) -> Explanation:
-    """The finding about a connection, made with at most `most` asks of Zoho."""
+    """The diagnosis of a connection, with at most `most` requests to Zoho."""
     harness.controls.clear_journal()
     found = harness.services.diagnosis.diagnose(name, failure)
     asked = [entry for entry in harness.controls.journal() if entry["location"]]
@@ -98,13 +98,13 @@ def diagnose(
 
 
 def cause_codes(explanation: Explanation, confidence: Confidence) -> set[str]:
-    """The causes that a finding gives this confidence."""
+    """The causes to which a diagnosis gives this confidence."""
     named: tuple[Cause, ...] = (*explanation.causes, *explanation.ruled_out)
     return {each.code for each in named if each.confidence is confidence}
 
 
 def readable_parts(explanation: Explanation) -> dict[str, object]:
-    """Everything a person reads in a finding, to be compared with another world's."""
+    """Everything a user reads in a diagnosis, to be compared with another scenario's."""
     return {
         "title": explanation.title,
         "cause": explanation.cause,

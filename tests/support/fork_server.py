@@ -1,8 +1,7 @@
-"""Commands as processes of their own, forked from one that has everything loaded.
+"""Run commands as processes forked from one that has everything loaded.
 
-Most of a short command's processor time goes into Python's start and the imports, hundreds of times
-over in a run of the tests; a fork has them behind it. Arguments, environment, directory,
-descriptors and exit code are its own, as after an exec.
+Most of a short command's processor time is Python's start and its imports; a fork skips both.
+Arguments, environment, directory, descriptors and exit code are its own, as after an exec.
 """
 
 import gc
@@ -39,7 +38,7 @@ INTEGER_BYTES = 4
 
 
 class ForkServer:
-    """The process that is forked from, as the tests of one worker see it."""
+    """The process that is forked from, as the tests of one worker use it."""
 
     def __init__(self) -> None:
         self._control, theirs = socket.socketpair()
@@ -61,10 +60,10 @@ class ForkServer:
         directory: Path,
         timeout_seconds: float,
     ) -> tuple[int, str, str]:
-        """Run `arguments` (a script of ours and what it is given) to its end, with `given` as its
-        stdin; return exit code, stdout and stderr.
+        """Run `arguments` (a script and its arguments) to its end, with `given` as its stdin.
 
-        Raises `subprocess.TimeoutExpired` after `patience` seconds, and has ended it then.
+        Returns exit code, stdout and stderr. Kills the process and raises
+        `subprocess.TimeoutExpired` after `timeout_seconds`.
         """
         command = {"arguments": arguments, "environment": environment, "directory": str(directory)}
         ours, theirs = socket.socketpair()
@@ -85,7 +84,7 @@ class ForkServer:
             return code, _read_text(stdout), _read_text(stderr)
 
     def close(self) -> None:
-        """Let go of the parent, which ends it."""
+        """Close the connection to the parent process, which ends it."""
         self._control.close()
         self._process.wait()
 
@@ -98,12 +97,12 @@ class ForkServer:
 
 @cache
 def fork_server() -> ForkServer:
-    """The parent of this worker's commands, started when first needed."""
+    """The parent of this worker's commands, started on first use."""
     return ForkServer()
 
 
 def close_fork_server() -> None:
-    """End it, where there is one."""
+    """Stop it, if there is one."""
     if fork_server.cache_info().currsize:
         fork_server().close()
         fork_server.cache_clear()
@@ -119,7 +118,7 @@ def _read_text(file: io.IOBase) -> str:
 
 
 def _serve(control: socket.socket) -> list[str]:
-    """Fork for each wish. Returns in the children alone, with their arguments."""
+    """Fork for each request. Returns only in the children, with their arguments."""
     while True:
         length, descriptors, *_ = socket.recv_fds(control, INTEGER_BYTES, 4)
         if not length:
@@ -133,7 +132,7 @@ def _serve(control: socket.socket) -> list[str]:
 
 
 def _fork_command(request: dict[str, object], descriptors: list[int]) -> list[str]:
-    """Fork the command itself and tell how it ended. Returns in the command."""
+    """Fork the command and send its exit code. Returns in the command."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     *own, wire = descriptors
     pid = os.fork()
@@ -151,7 +150,7 @@ def _exit() -> NoReturn:
 
 
 def _apply_request(request: dict[str, object], descriptors: list[int]) -> list[str]:
-    """Take on the environment, the directory and the descriptors of a wish."""
+    """Apply the environment, the directory and the descriptors of a request."""
     for number, each in enumerate(descriptors):
         os.dup2(each, number)
         os.close(each)
@@ -175,7 +174,7 @@ def _apply_request(request: dict[str, object], descriptors: list[int]) -> list[s
 if __name__ == "__main__":
     for module in PRELOADED_MODULES:
         importlib.import_module(module)
-    # Nobody waits for the watchers of commands, so the system buries them.
+    # Nothing waits for the children, so let the system reap them.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     gc.freeze()
     _, clock_file, *words = _serve(socket.socket(fileno=int(sys.argv[1])))

@@ -1,4 +1,4 @@
-"""The house and the simulated Zoho side by side, on one clock: the ground of the core's tests."""
+"""The services and the simulated Zoho on one clock, for tests without pages or processes."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -22,7 +22,7 @@ SCOPE = ("AaaServer.profile.READ", "ZohoCRM.modules.leads.READ", "ZohoCRM.org.RE
 
 
 def settings_for(directory: Path, simulator_url: str) -> Settings:
-    """Settings for a house in `directory` that knows only the simulator."""
+    """Settings for services in `directory` that use only the simulator."""
     data, config, cache = (str(directory / each) for each in ("data", "config", "cache"))
     paths = Paths(data, config, cache, simulator_url)
     return Settings(paths=paths, simulator_url=simulator_url, port=8733, browser_path=None)
@@ -30,7 +30,7 @@ def settings_for(directory: Path, simulator_url: str) -> Settings:
 
 @dataclass
 class Harness:
-    """A house, its Zoho, and what a person would do between the two."""
+    """Services, their Zoho, and the user's actions between the two."""
 
     services: Services
     simulator: Simulator
@@ -47,7 +47,7 @@ class Harness:
         self.controls.advance(sum(seconds[unit] * count for unit, count in duration.items()))
 
     def register_client(self, name: str = "Zylker", owner: str = ANNA, **fields: Any) -> Client:
-        """Register a client at Zoho and in the house."""
+        """Register a client at Zoho and store it."""
         uri = self.services.settings.redirect_uri
         made = self.controls.register_client(owner, [uri], name=name, **fields)
         self.registered_client = made
@@ -68,30 +68,30 @@ class Harness:
     def give_consent(
         self, started: StartedAttempt, email: str = ANNA, organization: str = ""
     ) -> str:
-        """Sign in and accept; the address the browser ends on."""
+        """Sign in and accept; return the final URL."""
         return str(self.controls.authorize(started.url, email, organization))
 
     def complete_authorization(
         self, started: StartedAttempt, callback_url: str
     ) -> CompletedAttempt:
-        """Bring a callback back in the browser that began."""
+        """Complete a callback in the browser that started the attempt."""
         return self.services.authorization.complete(
             query_parameters(callback_url), {started.cookie_name: started.cookie_value}
         )
 
     def authorize(self, name: str, email: str = ANNA, organization: str = "") -> CompletedAttempt:
-        """Begin, accept and come back."""
+        """Start, accept and complete an authorization."""
         begun = self.services.authorization.begin(name)
         return self.complete_authorization(begun, self.give_consent(begun, email, organization))
 
     def verify(self, name: str, generation: int) -> list[VerificationStep]:
-        """Climb the ladder to its end."""
+        """Run the verification to its end."""
         return list(self.services.verification.verify(name, generation))
 
     def add_verified_connection(
         self, name: str = "crm", email: str = ANNA, organization: str = ""
     ) -> Grant:
-        """A connection with a proved grant."""
+        """A connection with a verified grant."""
         self.add_connection(name)
         done = self.authorize(name, email, organization)
         assert done.generation is not None, done.failure
@@ -106,7 +106,7 @@ class Harness:
     def logged_requests(
         self, path: str = "/oauth/v2/token", **parameters: str
     ) -> list[dict[str, Any]]:
-        """The requests for `path` in the simulator's journal that carried these parameters."""
+        """The requests for `path` in the simulator's journal that had these parameters."""
         return [
             entry
             for entry in self.controls.journal()
@@ -115,7 +115,7 @@ class Harness:
         ]
 
     def code_exchanges(self, location: str = "") -> list[dict[str, Any]]:
-        """The codes that reached a token endpoint, pre-flights left out."""
+        """The codes that reached a token endpoint, without client checks."""
         posts = self.logged_requests(grant_type="authorization_code")
         return [
             entry
@@ -129,16 +129,16 @@ class Harness:
 
 
 def query_parameters(url: str) -> list[tuple[str, str]]:
-    """The parameters of an address, as they came."""
+    """The parameters of a URL, as they were sent."""
     return parse_qsl(urlsplit(url).query, keep_blank_values=True)
 
 
 @pytest.fixture
 def harness(zoho_simulator: Simulator, tmp_path: Path) -> Iterator[Harness]:
-    """A fresh house beside a fresh simulated Zoho, on Zoho's clock."""
+    """New services with a new simulated Zoho, on Zoho's clock."""
     settings = settings_for(tmp_path, zoho_simulator.url)
 
-    # Waiting lets the common clock go on, and costs a test no time.
+    # Waiting advances the shared clock and takes no real time.
     def sleep(seconds: float) -> None:
         zoho_simulator.clock.advance(seconds)
 

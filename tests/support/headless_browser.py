@@ -1,4 +1,4 @@
-"""A window that needs no screen, and a seat before it."""
+"""A window without a display, and its user."""
 
 import json
 import urllib.request
@@ -16,15 +16,14 @@ REMOTE_DEBUGGING_OPTION = "--remote-debugging-port=0"
 
 
 def write_headless_script(executable: Path, script: Path, *options: str) -> Path:
-    """Write a `script` that starts the browser `found` headless, whatever it is asked for."""
+    """Write a `script` that starts the browser `found` headless, ignoring other options."""
     script.write_text(f'#!/bin/sh\nexec "{executable}" --headless {" ".join(options)} "$@"\n')
     script.chmod(0o700)
     return script
 
 
 def connect_to_sign_in_page(browser_type: BrowserType, paths: Paths, account: str) -> Page:
-    """Sit down before the window of `account`, which was given the option `OPEN`, once it asks to
-    sign in."""
+    """Connect to `account`'s window, started with `OPEN`, once it shows the sign-in page."""
     port = Path(paths.profile_dir(account)) / "DevToolsActivePort"
     wait_for(lambda: port.exists() and bool(port.read_text().strip()))
     address = f"http://127.0.0.1:{port.read_text().splitlines()[0]}"
@@ -37,7 +36,7 @@ def connect_to_sign_in_page(browser_type: BrowserType, paths: Paths, account: st
 
 
 def _page_urls(devtools_url: str) -> list[str]:
-    """The addresses of the pages that are open."""
+    """The URLs of the open pages."""
     with urllib.request.urlopen(f"{devtools_url}/json/list") as answer:
         return [each["url"] for each in json.load(answer)]
 

@@ -1,7 +1,7 @@
-"""A swap whose process is killed: ``python interrupted_swap.py DIRECTORY SANDBOX TIME STEP``.
+"""A swap whose process is killed: ``python interrupted_swap.py DIRECTORY SIMULATOR TIME STEP``.
 
-A step is whatever can be seen from outside: a file put in place, a command started, a connection
-made, a transaction about to be committed. At the given one the process kills itself with SIGKILL.
+A step is an external effect: a file renamed, a command started, a connection opened, a transaction
+about to be committed. At the given step the process kills itself with SIGKILL.
 """
 
 import os
@@ -20,7 +20,7 @@ OBSERVED_EVENTS = ("os.rename", "subprocess.Popen", "socket.connect")
 
 
 def kill_at_step(step: int, services: Services) -> None:
-    """Kill this process at the step of that number."""
+    """Kill this process at the step with this number."""
     numbers = count(1)
 
     def count_step() -> None:

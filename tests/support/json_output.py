@@ -1,4 +1,4 @@
-"""Checks that what commands print with ``--json`` is what their schemas say."""
+"""Check that what commands print with ``--json`` matches their schemas."""
 
 import json
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ LINES = ("serve", "monitor", "demo", "simulator")
 
 
 def command_in(words: Sequence[str]) -> str:
-    """The command that a command line calls; empty: none with a result."""
+    """The command that a command line calls; empty if none has a result."""
     for end in (2, 1):
         if " ".join(words[:end]) in RESULTS:
             return " ".join(words[:end])
@@ -37,7 +37,7 @@ def check_json_output(words: Sequence[str], exit_code: int, stdout: str, stderr:
 
 
 def validate(value: Any, command: str) -> Any:
-    """`value`, which the schema of `command` describes completely."""
+    """Validate `value` with the schema of `command`, which must describe all of it."""
     validator = _validator(command)
     found = jsonschema.exceptions.best_match(validator.iter_errors(value))
     assert found is None, f"{command}: {found}"
@@ -53,7 +53,7 @@ def _validator(command: str) -> jsonschema.Draft202012Validator:
 
 
 def _closed(schema: Any) -> Any:
-    """A schema that allows no property but those it names, so that each must be described."""
+    """A schema that allows no properties other than those it names."""
     if isinstance(schema, list):
         return [_closed(each) for each in schema]
     if not isinstance(schema, dict):

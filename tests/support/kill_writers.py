@@ -1,7 +1,7 @@
-"""Kill writers of grants at random points, and count what was said to be stored and then lost.
+"""Kill writers of grants at random points, and count grants that were stored and then lost.
 
 ``python kill_writers.py HOME ROUNDS`` prints two numbers: grants reported as stored, grants lost.
-Fails where the database is not sound after a kill.
+Fails if the database is damaged after a kill.
 """
 
 import os
@@ -23,7 +23,7 @@ MAX_GRANTS_PER_ROUND = 12
 def write_until_killed(
     paths: Paths, vault: Vault, round_number: int, report_descriptor: int
 ) -> None:
-    """Store grants, reporting the number of each once the store said it was stored."""
+    """Store grants, reporting the number of each once the store has committed it."""
     store = Store.open(paths, vault, "live")
     for number in range(10_000):
         token = f"1000.{round_number}.{number}"
@@ -46,7 +46,7 @@ def run_killed_writer(
         wanted = rng.randrange(1, MAX_GRANTS_PER_ROUND)
         while said.count(b"\n") < wanted:
             said += os.read(reports.fileno(), 4096)
-        # Somewhere between two reports: a commit takes a few milliseconds.
+        # Between two reports: a commit takes a few milliseconds.
         select.select([], [], [], rng.random() / 200)
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)

@@ -1,4 +1,4 @@
-"""The option ``--known-skips FILE``: any other skip than those in the file fails the run."""
+"""The option ``--known-skips FILE``: any skip not in the file fails the run."""
 
 import tomllib
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A local API under test, and programs that ask its sockets."""
+"""A local API under test, and programs that send requests to its sockets."""
 
 import http.client
 import json
@@ -34,7 +34,7 @@ print(answer.status, answer.read().decode())
 
 @dataclass
 class SocketClient:
-    """A program that asks on one socket."""
+    """A program that uses one socket."""
 
     path: Path
     headers: dict[str, str] = field(default_factory=dict)
@@ -42,7 +42,7 @@ class SocketClient:
     def request(
         self, target: str, method: str = "GET", body: str | None = None, **headers: str
     ) -> tuple[int, Any]:
-        """The status and the document of the answer."""
+        """Return the status and the document of the response."""
         connection = http.client.HTTPConnection("zoho-wizard", timeout=10)
         connection.sock = socket.socket(socket.AF_UNIX)
         connection.sock.connect(str(self.path))
@@ -54,7 +54,7 @@ class SocketClient:
         return answer.status, json.loads(document)
 
     def request_as(self, uid: int, target: str) -> tuple[int, str]:
-        """Ask in a process that has become another user."""
+        """Send a request from a process that runs as another user."""
         done = subprocess.run(
             [sys.executable, "-c", ASK, str(self.path), target, str(uid)],
             capture_output=True,
@@ -87,7 +87,7 @@ def local_api(harness: Harness, socket_directory: Path) -> Iterator[LocalApi]:
 
 @pytest.fixture
 def own(harness: Harness, local_api: LocalApi, monkeypatch: pytest.MonkeyPatch) -> SocketClient:
-    """The socket of the home's owner, from within its directory: a test's paths are long."""
+    """The private socket, by a relative path: a test's paths are too long."""
     monkeypatch.chdir(harness.services.paths.data_dir)
     return SocketClient(Path("socket"))
 

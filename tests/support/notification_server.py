@@ -1,4 +1,4 @@
-"""A service that receives notifications: a real HTTP server that keeps what was posted to it."""
+"""A real HTTP server that receives notifications and keeps them."""
 
 import json
 import threading
@@ -22,7 +22,7 @@ class Posted:
 
 
 class Inbox:
-    """Listens on 127.0.0.1; answers each message with the status that `judge` gives it."""
+    """Listens on 127.0.0.1; responds to each message with the status that `judge` returns."""
 
     def __init__(self) -> None:
         self.posted: list[Posted] = []
@@ -44,7 +44,7 @@ class Inbox:
                 inbox.arrived.set()
 
             def log_message(self, format: str, *args: object) -> None:
-                """Stay silent."""
+                """Log nothing."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._thread = threading.Thread(
@@ -55,7 +55,7 @@ class Inbox:
         self.url = f"http://127.0.0.1:{self.port}/hook/{SECRET}?key={SECRET}"
 
     def taken(self) -> list[dict[str, Any]]:
-        """The messages so far, and none of them from now on."""
+        """Return the messages so far and clear them."""
         messages = [each.message for each in self.posted]
         self.posted.clear()
         return messages
@@ -68,7 +68,7 @@ class Inbox:
 
 @pytest.fixture
 def inbox() -> Iterator[Inbox]:
-    """A service that takes every message."""
+    """A server that accepts every message."""
     inbox = Inbox()
     yield inbox
     inbox.close()

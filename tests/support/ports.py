@@ -9,7 +9,7 @@ given away to another test meanwhile."""
 
 
 def free_port() -> int:
-    """A port nobody listens on."""
+    """Return a port without a listener."""
     for port in random.sample(PORT_RANGE, 100):
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)):

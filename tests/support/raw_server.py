@@ -1,4 +1,4 @@
-"""A server on a real socket that answers exactly the bytes a test wants, good or bad."""
+"""A server on a real socket that sends exactly the bytes a test chooses."""
 
 import contextlib
 import socket
@@ -12,7 +12,7 @@ SocketHandler = Callable[[socket.socket], object]
 
 
 def http_response(status: int = 200, body: bytes | str = b"{}", **headers: str) -> bytes:
-    """The bytes of a whole HTTP answer, JSON unless a header says otherwise."""
+    """The bytes of a whole HTTP response, JSON unless a header says otherwise."""
     raw = body.encode() if isinstance(body, str) else body
     lines = {"Content-Type": "application/json;charset=UTF-8", "Content-Length": str(len(raw))}
     lines |= {name.replace("_", "-"): value for name, value in headers.items()}
@@ -21,7 +21,7 @@ def http_response(status: int = 200, body: bytes | str = b"{}", **headers: str) 
 
 
 class RawServer:
-    """Listens on 127.0.0.1; `answer` is sent to every request, or acts on its socket."""
+    """Listens on 127.0.0.1; `answer` is sent to every request, or called with its socket."""
 
     def __init__(self, response: bytes | SocketHandler, tls: ssl.SSLContext | None = None) -> None:
         self.requests: list[bytes] = []

@@ -1,4 +1,4 @@
-"""What tests of repairs do again and again."""
+"""Helpers for tests of re-authorizations."""
 
 from collections.abc import Sequence
 
@@ -11,13 +11,13 @@ from wizard.reauthorization.plan import Action, NextAction
 def add_verified_connection(
     harness: Harness, name: str, client: Client, email: str = ANNA, organization: str = ""
 ) -> None:
-    """A connection of `client` with a proved grant."""
+    """A connection of `client` with a verified grant."""
     harness.add_connection(name, client)
     authorize(harness, name, email, organization)
 
 
 def authorize(harness: Harness, name: str, email: str = ANNA, organization: str = "") -> None:
-    """One consent, proved, and what follows from it."""
+    """One consent, verified, and what follows from it."""
     scope = next(
         (line.additional_scope for line in current_items(harness) if line.connection == name), ()
     )
@@ -29,7 +29,7 @@ def authorize(harness: Harness, name: str, email: str = ANNA, organization: str 
 
 
 def change_password_and_detect(harness: Harness, *names: str, email: str = ANNA) -> None:
-    """The password changes, with the box ticked, and the wizard finds out about `names`."""
+    """Change the password and revoke tokens, and let the wizard detect it for `names`."""
     harness.controls.change_password(email)
     for name in names:
         grant = harness.services.store.grants.get(name)
@@ -43,7 +43,7 @@ def current_items(harness: Harness) -> Sequence[ReauthorizationItem]:
 
 
 def item_states(harness: Harness) -> dict[str, str]:
-    """How far each connection of the repair is."""
+    """The state of each connection of the re-authorization."""
     return {line.connection: line.state.value for line in current_items(harness)}
 
 
@@ -54,7 +54,7 @@ def next_action(harness: Harness) -> NextAction:
 
 
 def reauthorize_all(harness: Harness, email: str = ANNA) -> None:
-    """Every consent that is asked for, by one person."""
+    """Give every requested consent, as one user."""
     while (step := next_action(harness)).action is Action.CONSENT:
         assert step.item is not None
         authorize(harness, step.item.connection, email)

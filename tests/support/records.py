@@ -1,4 +1,4 @@
-"""Nouns with plausible contents, and the two shortest ways to a stored grant."""
+"""Records with plausible content, and the two shortest ways to a stored grant."""
 
 import secrets
 from collections.abc import Iterator
@@ -49,14 +49,14 @@ def make_attempt(
 
 
 def add_connections(store: Store, *names: str) -> None:
-    """A client and the connections ``names`` of it."""
+    """A client and its connections ``names``."""
     store.clients.add(make_client())
     for name in names or ("crm",):
         store.connections.add(make_connection(name))
 
 
 def add_grant(store: Store, refresh_token: str = "1000.refresh", name: str = "crm") -> Grant:
-    """A grant, by way of an attempt at its exchange."""
+    """A grant, stored through an attempt that is exchanging."""
     attempt_id = secrets.token_hex(8)
     store.attempts.add(make_attempt(attempt_id, name, AttemptState.EXCHANGE_INTENT))
     return store.grants.add(
@@ -66,7 +66,7 @@ def add_grant(store: Store, refresh_token: str = "1000.refresh", name: str = "cr
 
 @contextmanager
 def raises_failure(code: str) -> Iterator[None]:
-    """The block fails with the failure ``code``."""
+    """Check that the block fails with the failure ``code``."""
     with pytest.raises(WizardError) as caught:
         yield
     assert caught.value.failure.code == code

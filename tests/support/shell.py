@@ -1,4 +1,4 @@
-"""A person's shell: commands run as real processes, on the simulated Zoho's clock."""
+"""A user's shell: commands run as real processes on the simulated Zoho's clock."""
 
 import os
 import pty
@@ -32,7 +32,7 @@ PROCESS_TIMEOUT_SECONDS = 30.0
 
 @dataclass(frozen=True)
 class CommandResult:
-    """How a command ended."""
+    """The result of a command."""
 
     exit_code: int
     stdout: str
@@ -40,7 +40,7 @@ class CommandResult:
 
 
 class RunningCommand:
-    """A command under way, whose stderr is read as it comes."""
+    """A running command, whose stderr is read as it comes."""
 
     def __init__(self, process: subprocess.Popen[str], arguments: Sequence[str]) -> None:
         self._process = process
@@ -51,7 +51,7 @@ class RunningCommand:
         self._reader.start()
 
     def wait_for_stderr(self, pattern: str) -> str:
-        """Wait until stderr holds `pattern` (a regular expression); return what it found."""
+        """Wait until stderr contains `pattern` (a regular expression); return the match."""
         deadline = time.monotonic() + PROCESS_TIMEOUT_SECONDS
         with self._line_added:
             while True:
@@ -103,7 +103,7 @@ class RunningCommand:
 
 @dataclass
 class Shell:
-    """An account on a machine with a home of its own, and a simulated Zoho to talk to."""
+    """A user account with its own data directory, and a simulated Zoho."""
 
     simulator: Simulator
     directory: Path
@@ -113,7 +113,7 @@ class Shell:
     processes: list[subprocess.Popen[Any]] = field(default_factory=list)
 
     def run(self, *arguments: str, stdin_text: str = "", **environment: str) -> CommandResult:
-        """Run a command to its end in a script: stdin is `given`, nothing is a terminal."""
+        """Run a command to its end in a script: stdin is `given`, and nothing is a terminal."""
         _, *words = self.command(*arguments)
         done = fork_server().run(
             words,
@@ -126,7 +126,7 @@ class Shell:
         return CommandResult(*done)
 
     def start(self, *arguments: str, **environment: str) -> RunningCommand:
-        """Start a command and leave it running."""
+        """Start a command without waiting for it."""
         process = subprocess.Popen(
             self.command(*arguments),
             stdin=subprocess.PIPE,
@@ -142,7 +142,7 @@ class Shell:
     def run_in_terminal(
         self, *arguments: str, replies: Sequence[tuple[str, str]] = (), columns: int = 100
     ) -> CommandResult:
-        """Run a command on a terminal; as each prompt is seen, in order, type the answer to it."""
+        """Run a command in a terminal; type each answer when its prompt appears, in order."""
         master, slave = pty.openpty()
         process = subprocess.Popen(
             self.command(*arguments),
@@ -167,7 +167,7 @@ class Shell:
 
 
 def _interact(master: int, replies: Sequence[tuple[str, str]]) -> str:
-    """Read a terminal until it is closed, answering what it asks."""
+    """Read a terminal until it is closed, answering its prompts."""
     said, answered_length, waiting = "", 0, iter([*replies, None])
     expected = next(waiting)
     while True:
@@ -175,7 +175,7 @@ def _interact(master: int, replies: Sequence[tuple[str, str]]) -> str:
         assert ready, f"nothing more was said after:\n{said}"
         try:
             chunk = os.read(master, 4096)
-        except OSError:  # Linux's way to say that the other side has closed
+        except OSError:  # on Linux: the other side has closed
             return said
         if not chunk:
             return said
@@ -212,6 +212,6 @@ def shell(tmp_path: Path) -> Iterator[Shell]:
 
 @pytest.fixture
 def shell_harness(shell: Shell) -> Iterator[Harness]:
-    """What the shell's wizard has stored, opened in this process to arrange and to look."""
+    """The services of the shell's wizard, opened in this process."""
     with Services.open(from_environment(shell.environment), shell.simulator.clock) as services:
         yield Harness(services, shell.simulator, shell.directory)

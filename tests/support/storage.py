@@ -1,4 +1,4 @@
-"""A fresh home with its vault and its store, on a real file system."""
+"""A new data directory with its vault and its store, on a real file system."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Third-party programs, each in a pinned environment of its own, which its first use installs."""
+"""Third-party programs, each in a pinned environment that its first use installs."""
 
 import functools
 import hashlib
@@ -21,7 +21,7 @@ ENVIRONMENT_VARIABLES = dict(os.environ)
 
 
 def python_programs(name: str) -> Path:
-    """Return the folder of the programs of a Python environment, its interpreter among them."""
+    """Return the folder of the programs of a Python environment, including its interpreter."""
     pins = PINS / f"{name}.txt"
     place = _place(name, pins)
     python = str(place / "bin" / "python")
@@ -58,7 +58,7 @@ def _environment(place: Path, *commands: tuple[str, ...]) -> Path:
 
 @functools.cache
 def _install(place: Path, *commands: tuple[str, ...]) -> str:
-    """Install unless that is done; return what went wrong."""
+    """Install unless already done; return the error, if any."""
     complete = place / "complete"
     place.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{place}.lock"):

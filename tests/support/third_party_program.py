@@ -1,5 +1,5 @@
-"""A program that is not the wizard: it asks Zoho itself, and shows what it sent and was answered
-as a log shows them, or a curl command."""
+"""A program other than the wizard that sends requests to Zoho, and shows requests and responses as
+in a log or a curl command."""
 
 import shlex
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ from wizard.model import Grant
 
 @dataclass(frozen=True)
 class LoggedExchange:
-    """A request and its answer."""
+    """A request and its response."""
 
     request: requests.PreparedRequest
     response: requests.Response
@@ -49,7 +49,7 @@ def _header_lines(headers: Mapping[str, str]) -> str:
 
 
 def send_request(method: str, url: str, **options: Any) -> LoggedExchange:
-    """Ask as a program does that is not the wizard."""
+    """Send a request as a program other than the wizard does."""
     request = requests.Request(method, url, **options).prepare()
     with requests.Session() as session:
         return LoggedExchange(request, session.send(request, timeout=10))
@@ -82,14 +82,14 @@ class ThirdPartyProgram:
         return self.harness.services.zoho.data_center(location).token_endpoint
 
     def refresh(self, location: str = "eu", **changes: str) -> LoggedExchange:
-        """Ask for an access token; "" leaves a parameter out."""
+        """Request an access token; "" leaves a parameter out."""
         said = {"grant_type": "refresh_token", "refresh_token": self.grant.refresh_token}
         return self.post(location, **{**self.credentials, **said, **changes})
 
     def exchange(
         self, code: str, started: StartedAttempt, location: str = "eu", **changes: str
     ) -> LoggedExchange:
-        """Exchange a code that the wizard's consent brought."""
+        """Exchange the code of one of the wizard's consents."""
         said = {
             "grant_type": "authorization_code",
             "redirect_uri": started.attempt.redirect_uri,
@@ -116,11 +116,11 @@ class ThirdPartyProgram:
 
 
 def code_from(callback_url: str) -> str:
-    """The code in a callback's address."""
+    """The code in a callback's URL."""
     return dict(query_parameters(callback_url))["code"]
 
 
 def without_parameters(url: str, *names: str) -> str:
-    """An address without these parameters."""
+    """A URL without these parameters."""
     base, _, _ = url.partition("?")
     return f"{base}?{urlencode([(k, v) for k, v in query_parameters(url) if k not in names])}"

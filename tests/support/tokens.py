@@ -1,4 +1,4 @@
-"""What the broker's tests ask again and again."""
+"""Helpers for tests of tokens."""
 
 import threading
 import time
@@ -13,14 +13,14 @@ from wizard.model import AccessToken, Failure, Grant
 
 
 def token_failure(harness: Harness, name: str = "crm", **options: Any) -> Failure:
-    """The failure that asking for a token of `name` ends in."""
+    """The failure of a token request for `name`."""
     with pytest.raises(WizardError) as error:
         harness.services.tokens.access_token(name, **options)
     return error.value.failure
 
 
 def seconds_left(harness: Harness, token: AccessToken) -> float:
-    """Seconds until `token` ends."""
+    """Seconds until `token` expires."""
     seconds: float = (token.expires_at - harness.now()).total_seconds()
     return seconds
 
@@ -33,7 +33,7 @@ def current_grant(harness: Harness, name: str = "crm") -> Grant:
 
 
 def wait_for(condition: Callable[[], bool], timeout_seconds: float = 30.0) -> None:
-    """Wait until `state` holds, which another process or thread brings about."""
+    """Wait until `state` is true, which another process or thread causes."""
     deadline, tick = time.monotonic() + timeout_seconds, threading.Event()
     while not condition():
         assert time.monotonic() < deadline, "it never came to that"

@@ -1,4 +1,4 @@
-"""The whole way on real pages: a person at a browser, the wizard's server, the simulated Zoho."""
+"""The whole product on real pages: a user at a browser, the wizard's server, the simulated Zoho."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ EUROPE, PRESET, CONNECTION_NAME = "Europe (eu)", "Read CRM leads", "crm-read-lea
 
 @dataclass(kw_only=True)
 class Journey(Harness):
-    """A person before the wizard's pages; what `Core` does, happens behind their back."""
+    """A user of the wizard's pages; `Core` acts outside the browser."""
 
     server: Server
     person: SimulatedUser
@@ -37,15 +37,15 @@ class Journey(Harness):
         return self.services.settings.base_url
 
     def open_wizard(self, path: str = "/", person: SimulatedUser | None = None) -> None:
-        """Follow a fresh launch link that leads to `path`."""
+        """Follow a new one-time link that leads to `path`."""
         (person or self.person).go(self.server.new_browser_link(path))
 
     def password_of(self, email: str) -> str:
-        """The made-up password that is right now."""
+        """The user's current password."""
         return self.simulator.world.users.get(email).password
 
     def sign_in(self, email: str = ANNA, person: SimulatedUser | None = None) -> None:
-        """Sign in at Zoho's page that stands before the person."""
+        """Sign in on Zoho's page in the browser."""
         SignInPage(person or self.person).sign_in(email, self.password_of(email))
 
     def consent_page(self, email: str = "") -> ConsentPage:
@@ -55,7 +55,7 @@ class Journey(Harness):
         return ConsentPage(self.person)
 
     def sign_out(self) -> None:
-        """Leave Zoho's consent page to somebody else."""
+        """Sign out on Zoho's consent page."""
         with self.person.signing_in():
             self.person.click(self.page.get_by_role("link", name="Sign out"))
 
@@ -64,30 +64,30 @@ class Journey(Harness):
     def start_new_connection(
         self, data_center: str = EUROPE, preset: str = PRESET
     ) -> NewConnectionPage:
-        """Enter and say where and what for."""
+        """Open the wizard and choose data center and preset."""
         self.open_wizard()
         form = NewConnectionPage(self.person)
         form.choose_data_center(data_center)
         form.choose_preset(preset)
-        # The page's script has to be there before what it does can be claimed.
+        # The page's script must be loaded before tests check its effects.
         form.credentials.wait_for()
         self.page.wait_for_load_state()
         return form
 
     def open_console(self, form: NewConnectionPage, email: str = ANNA) -> SimulatedUser:
-        """Go to the API console in a second tab and sign in there."""
+        """Open the API console in a second tab and sign in there."""
         person = SimulatedUser(form.go_to_console(), self.person.counter)
         self.sign_in(email, person)
         return person
 
     def console_tab(self) -> SimulatedUser:
-        """Go back to the tab that the API console was opened in."""
+        """Return to the tab of the API console."""
         return SimulatedUser(self.page.context.pages[1], self.person.counter)
 
     def register_in_console(
         self, form: NewConnectionPage, redirect_uri: str = "", email: str = ANNA
     ) -> str:
-        """Register a client with what the wizard's page offers; return what was copied."""
+        """Register a client with the values on the wizard's page; return the copied text."""
         person = self.open_console(form, email)
         console = ConsolePage(person)
         console.choose_client_type()
@@ -100,18 +100,18 @@ class Journey(Harness):
     def open_consent_page(
         self, data_center: str = EUROPE, preset: str = PRESET, email: str = ANNA
     ) -> ConsentPage:
-        """From nothing to Zoho's consent page, with a client of one's own."""
+        """Go to Zoho's consent page with a new client."""
         form = self.start_new_connection(data_center, preset)
         form.paste_credentials(self.register_in_console(form, email=email))
         form.connect()
         return ConsentPage(self.person)
 
-    # with a client that is stored already
+    # with a stored client
 
     def open_new_connection_form(
         self, preset: str = PRESET, data_center: str = EUROPE
     ) -> NewConnectionPage:
-        """The page that offers the stored client for a new connection, for `task`."""
+        """The page that offers the stored client for a new connection with `task`."""
         self.open_wizard("/connections/new")
         form = NewConnectionPage(self.person)
         form.choose_data_center(data_center)
@@ -119,13 +119,13 @@ class Journey(Harness):
         return form
 
     def open_sign_in_page(self, preset: str = PRESET, data_center: str = EUROPE) -> None:
-        """To Zoho's sign-in page, with a client registered behind the person's back."""
+        """Go to Zoho's sign-in page, with a client registered outside the browser."""
         if not self.services.store.clients.all():
             self.register_client()
         self.open_new_connection_form(preset, data_center).connect()
 
     def wait_until_verified(self) -> ConnectionPage:
-        """The connection's page, once its proof has ended well."""
+        """The connection's page, once its verification has succeeded."""
         page = ConnectionPage(self.person)
         page.wait_until_verified()
         return page
@@ -135,7 +135,7 @@ class Journey(Harness):
 def start_journey(
     simulator: Simulator, directory: Path, person: SimulatedUser
 ) -> Iterator[Journey]:
-    """A fresh wizard that listens, beside `simulator` and on its clock."""
+    """A new wizard that listens, with `simulator` and on its clock."""
     settings = dataclasses.replace(settings_for(directory, simulator.url), port=free_port())
     with Services.open(settings, simulator.clock) as services:
         server = web_server.serve(services)

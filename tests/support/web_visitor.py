@@ -1,4 +1,4 @@
-"""Somebody who visits the wizard's pages, and what they need on the way."""
+"""A visitor of the wizard's pages, and its helpers."""
 
 import re
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ class FakeTimer:
 
 @dataclass
 class Visitor:
-    """A browser without eyes: it keeps cookies, sends forms, and follows nothing by itself."""
+    """A browser without rendering: it keeps cookies, sends forms, and follows no redirects."""
 
     client: FlaskClient
     services: Services
@@ -69,7 +69,7 @@ def connection_form(registered: dict[str, Any], name: str = "leads") -> dict[str
 def authorize(
     visitor: Visitor, simulator: Simulator, authorization_url: str, email: str = ANNA
 ) -> TestResponse:
-    """Sign in at Zoho, accept, come back, and wait until the ladder has been climbed."""
+    """Sign in at Zoho, accept, come back, and wait until the verification has finished."""
     callback = simulator.controls.authorize(authorization_url, email)
     answer = visitor.get(callback.removeprefix(visitor.services.settings.base_url))
     visitor.services.verification_worker.stop()
@@ -77,7 +77,7 @@ def authorize(
 
 
 def route_paths(app: Flask, method: str) -> list[str]:
-    """A path for every rule of the application that takes `method`."""
+    """A path for every rule of the application that accepts `method`."""
     parts = {"name": "leads", "client_id": "1000.X", "token": "x", "code": "unknown"}
     return [
         re.sub(r"<(?:\w+:)?(\w+)>", lambda found: parts.get(found[1], "wizard.css"), rule.rule)

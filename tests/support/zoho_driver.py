@@ -1,4 +1,4 @@
-"""A hand on the simulated Zoho: one client of one person, asked over HTTP."""
+"""Drives the simulated Zoho over HTTP: one client of one user."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -64,7 +64,7 @@ class ZohoDriver:
         return query_parameters(self.authorize(email, organization_id, **changes))["code"]
 
     def request_token(self, location: str = "eu", **parameters: str) -> requests.Response:
-        """Ask the token endpoint with the client's credentials; "" leaves a parameter out."""
+        """Send a token request with the client's credentials; "" leaves a parameter out."""
         said = {name: value for name, value in {**self.credentials, **parameters}.items() if value}
         return requests.post(self.url_for("/oauth/v2/token", location), data=said, timeout=10)
 
@@ -81,7 +81,7 @@ class ZohoDriver:
     def issue_tokens(
         self, email: str = ANNA, organization_id: str = "", **changes: str
     ) -> dict[str, Any]:
-        """Return the token answer of a whole consent, offline unless changed."""
+        """Return the token response of a whole consent, offline by default."""
         answer = self.exchange(self.authorization_code(email, organization_id, **changes))
         tokens: dict[str, Any] = answer.json()
         assert "access_token" in tokens, answer.text
@@ -97,7 +97,7 @@ class ZohoDriver:
         return self.call_api(token).status_code == 200
 
     def open_page(self, email: str | None, url: str) -> requests.Response:
-        """Open a page as a browser that is signed in as `email`, and follow no redirect."""
+        """Open a page as a browser that is signed in as `email`; follow no redirect."""
         cookies = {}
         if email:
             user = self.world.users.get(email)

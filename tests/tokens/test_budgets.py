@@ -1,4 +1,4 @@
-"""The ledger of every ask, and the budgets that stay below Zoho's limits."""
+"""The log of every request, and the budgets that stay below Zoho's limits."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -153,7 +153,7 @@ def test_removing_a_connection_leaves_neither_grant_nor_cached_token(harness: Ha
 
 
 def test_an_optional_refresh_fits_the_limit_however_zoho_counts(harness: Harness) -> None:
-    harness.add_verified_connection()  # two pre-flights, an exchange and a refresh
+    harness.add_verified_connection()  # two client checks, an exchange and a refresh
     harness.add_connection("two", harness.services.store.clients.all()[0])
     harness.verify("two", harness.authorize("two").generation or 0)
     harness.advance(seconds=61)
@@ -162,7 +162,7 @@ def test_an_optional_refresh_fits_the_limit_however_zoho_counts(harness: Harness
     view = harness.services.request_log.view("crm")
     assert (view.token_requests_left, view.deferrable_requests_left) == (5, 0)
     harness.services.token_cache.remove("crm")
-    assert harness.services.tokens.access_token("crm").value  # needed: its own budget decides
+    assert harness.services.tokens.access_token("crm").value  # required: its own budget decides
 
 
 def test_a_rate_limit_is_in_the_history_and_in_the_request_log_of_every_connection(
@@ -195,7 +195,7 @@ def test_refreshes_of_a_client_counted_as_one_are_spread(harness: Harness) -> No
     leads = sorted(refresh_lead_time([throttle], each, 3600).total_seconds() for each in grants)
     assert 300 <= leads[0] < leads[-1] <= 1800
     windows = [sum(start <= each < start + 600 for each in leads) for start in leads]
-    assert max(windows) <= 25  # of forty that would all have come at once
+    assert max(windows) <= 25  # of forty that would otherwise come at once
 
 
 def test_the_next_token_of_a_client_counted_as_one_is_refreshed_at_its_own_time(

@@ -1,4 +1,4 @@
-"""Cached access tokens: handed out, renewed early, served while Zoho is down."""
+"""Cached access tokens: served, refreshed early, served stale while Zoho is down."""
 
 import os
 
@@ -23,7 +23,9 @@ def test_a_token_is_refreshed_five_minutes_before_its_expiry_and_a_minute_at_mos
     first = harness.services.tokens.access_token("crm")
     harness.advance(seconds=seconds_left(harness, first) - 301)
     assert harness.services.tokens.access_token("crm").value == first.value
-    tries_left = os.getpid() % 61  # each process has its own, so that they do not all ask at once
+    tries_left = (
+        os.getpid() % 61
+    )  # each process has its own, so that they don't all refresh at once
     harness.advance(seconds=tries_left + 2)
     second = harness.services.tokens.access_token("crm")
     assert second.value != first.value
@@ -77,7 +79,7 @@ def test_a_token_without_a_lifetime_from_zoho_is_refreshed_at_half_of_it(harness
     harness.add_verified_connection()
     first = harness.services.tokens.access_token("crm")
     assert first.refresh_at is not None
-    # Half, less what a slow machine's answer took: its life counts from when it was asked for.
+    # Half, minus the response time: the lifetime counts from the request.
     assert 120 < (first.expires_at - first.refresh_at).total_seconds() <= 150
     assert harness.services.tokens.access_token("crm").value == first.value
 

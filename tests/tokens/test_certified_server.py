@@ -1,5 +1,5 @@
-"""Refresh tokens that a certified authorization server rotates: npm oidc-provider, unmodified, in
-the place of a data center."""
+"""Refresh tokens that a certified authorization server rotates: the unmodified npm oidc-provider in
+place of a data center."""
 
 import json
 import shutil
@@ -25,7 +25,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.needs("npm")]
 
 @dataclass
 class Certified:
-    """A house whose connection "crm" has a refresh token of the certified server."""
+    """Services whose connection "crm" has a refresh token of the certified server."""
 
     services: Services
     url: str

@@ -1,6 +1,8 @@
-"""What follows each thing that can happen to an ask of the accounts server, cell by cell: a code
-is posted once and no more, a refresh and a revocation are repeated where that can help, and no
-trouble on the way is taken for the end of a grant."""
+"""The result of each event during a request to the accounts server.
+
+A code is posted at most once, a refresh and a revocation are repeated where that can help, and no
+network failure counts as a rejection.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,12 +27,12 @@ Event = Callable[[Harness, str], object]
 
 
 def inject_fault(kind: str, status: int = 400) -> Event:
-    """One of the simulator's faults, for longer than anybody asks."""
+    """A fault of the simulator that lasts longer than any retry."""
 
     def inject(harness: Harness, endpoint: str) -> None:
         harness.controls.change_settings(rate_limit_status=status)
         harness.controls.inject_fault(kind, endpoint=endpoint, times=99, seconds=60)
-        if kind == "slow":  # a busy machine turns no other fault into a time-out
+        if kind == "slow":  # a busy machine turns no other fault into a timeout
             harness.services.transport.total_timeout_seconds = 1.0
 
     return inject
@@ -45,14 +47,14 @@ def rotate_secret(harness: Harness, _endpoint: str) -> None:
 
 
 def expire_credential(harness: Harness, endpoint: str) -> None:
-    """The code is too old; the refresh token was removed with a change of password."""
+    """The code is too old; the refresh token was revoked by a password change."""
     harness.controls.change_password(ANNA)
     harness.advance(seconds=121)
 
 
 @dataclass(frozen=True)
 class Row:
-    """What an event comes to: the code of the failure, and how often was asked."""
+    """The result of an event: the code of the failure, and the number of requests."""
 
     event: Event
     exchange: tuple[str, int] | None
@@ -74,7 +76,7 @@ MATRIX = {
     "the throttle, 200": Row(inject_fault("rate-limit", 200), *[("throttled", 1)] * 3),
     "the throttle, 400": Row(inject_fault("rate-limit", 400), *[("throttled", 1)] * 3),
     "the throttle, 429": Row(inject_fault("rate-limit", 429), *[("throttled", 1)] * 3),
-    # The older form of revocation asks for no client, so that its token ends all the same.
+    # The older form of revocation needs no client, so the token is revoked.
     "an error that names the client": Row(
         rotate_secret, ("invalid-client-secret", 1), ("invalid-client-secret", 1), (SUCCESS, 1)
     ),
@@ -99,7 +101,7 @@ def cases(request: str) -> list[object]:
 
 @pytest.fixture
 def without_cached_token(harness: Harness) -> Harness:
-    """A proved connection whose cached token is gone."""
+    """A verified connection without its cached token."""
     harness.add_verified_connection()
     harness.services.token_cache.remove("crm")
     harness.advance(minutes=11)
@@ -107,7 +109,7 @@ def without_cached_token(harness: Harness) -> Harness:
 
 
 def count_requests(harness: Harness, kind: RequestKind) -> int:
-    """How often was asked within the last ten minutes."""
+    """The number of requests within the last ten minutes."""
     since = harness.now() - timedelta(minutes=10)
     return sum(ask.kind is kind for ask in harness.services.store.request_log.requests(since=since))
 

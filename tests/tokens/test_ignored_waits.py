@@ -1,4 +1,4 @@
-"""A wait that the server names: obeyed for an hour at most, and set aside by a person, once."""
+"""A wait that the server names: limited to an hour, and overridden by a user once."""
 
 from datetime import timedelta
 
@@ -21,9 +21,9 @@ FAULTS = {"rate-limit": "throttled", "data-center-down": "data-centre-down"}
 
 
 def locked_out(harness: Harness, kind: str = "rate-limit", named: str = YEAR_2999) -> Harness:
-    """A proved connection without a cached token, of whose client Zoho wants to hear nothing."""
+    """A verified connection without a cached token, whose client Zoho has rate-limited."""
     harness.add_verified_connection()
-    harness.advance(minutes=11)  # so that the budget is whole
+    harness.advance(minutes=11)  # so that the budget is unused
     harness.services.token_cache.remove("crm")
     harness.controls.inject_fault(kind, endpoint=TOKEN, retry_after=named)
     assert token_failure(harness).code == FAULTS[kind]
@@ -33,7 +33,7 @@ def locked_out(harness: Harness, kind: str = "rate-limit", named: str = YEAR_299
 
 
 def insisted(harness: Harness) -> str:
-    """Check the connection although Zoho wants to be left alone; the code of what failed."""
+    """Check the connection despite the wait; return the code of the failure."""
     [verdict] = harness.services.checks.check(["crm"], purpose=RefreshPurpose.INSISTED)
     return verdict.failure.code if verdict.failure else ""
 
@@ -106,7 +106,7 @@ def test_the_command_retries_one_connection_despite_the_wait(
 
 
 def signed_in(harness: Harness) -> Visitor:
-    """A browser that is signed in to the pages of this house."""
+    """A browser that is signed in to the pages of these services."""
     launch = LinkTokens()
     visitor = Visitor(
         create_app(harness.services, link_tokens=launch).test_client(), harness.services, launch

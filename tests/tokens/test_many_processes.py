@@ -1,4 +1,4 @@
-"""Ten processes ask for tokens through a day: Zoho's limits are kept, and no token is dead."""
+"""Ten processes request tokens through a day: within Zoho's limits, and only valid tokens."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,7 +22,7 @@ PROCESSES = 10
 
 @pytest.fixture
 def harness_of_three(tmp_path: Path) -> Iterator[Harness]:
-    """Three proved connections of one client, on a clock that other processes can read."""
+    """Three verified connections of one client, on a clock that other processes can read."""
     with (
         Simulator(clock=Clock(offset_file=tmp_path / "clock")) as simulator,
         Services.open(settings_for(tmp_path, simulator.url), simulator.clock) as services,
@@ -36,7 +36,7 @@ def harness_of_three(tmp_path: Path) -> Iterator[Harness]:
 
 
 def count_rate_limited(harness: Harness) -> list[str]:
-    """The requests that Zoho's own count has refused since the last look."""
+    """The requests that Zoho has rate-limited since the last call."""
     said = [entry["outcome"] for entry in harness.controls.journal()]
     harness.controls.clear_journal()
     return [outcome for outcome in said if outcome == "Access Denied"]

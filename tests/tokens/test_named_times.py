@@ -1,4 +1,4 @@
-"""A time that a server names is told with what helps, and one that can't be is not believed."""
+"""A time that a server names is shown with a fix, and an impossible one is ignored."""
 
 import json
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""However many ask at once, Zoho is asked once."""
+"""Many concurrent requests for a token send one refresh."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor

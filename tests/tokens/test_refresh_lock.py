@@ -1,4 +1,4 @@
-"""Fresh `token NAME` commands take turns before they import anything dear."""
+"""New `token NAME` commands wait for the lock before they import slow modules."""
 
 import os
 import subprocess
@@ -34,7 +34,7 @@ PROCESS_TIMEOUT_SECONDS = 120
 
 
 def command(harness: Harness, *arguments: str, **session: str) -> subprocess.Popen[str]:
-    """A process of its own that knows only this data, and variables of its session."""
+    """A process of its own with only this data and the session's variables."""
     environment = {
         "PATH": os.defpath,
         "ZOHO_WIZARD_HOME": str(harness.directory / "home"),
@@ -52,7 +52,7 @@ def command(harness: Harness, *arguments: str, **session: str) -> subprocess.Pop
 
 @pytest.fixture
 def crm(harness: Harness) -> Harness:
-    """A proved connection whose home is where commands look for it."""
+    """A verified connection in the data directory that the commands use."""
     harness.add_verified_connection()
     home = harness.directory / "home"
     for part in ("data", "config"):
@@ -64,7 +64,7 @@ def crm(harness: Harness) -> Harness:
 
 
 def cache_token(harness: Harness, seconds: float) -> AccessToken:
-    """Cache a token that is due for renewal and ends in `seconds`."""
+    """Cache a token that is due for a refresh and expires in `seconds`."""
     token = harness.services.tokens.access_token("crm")
     ends = harness.now() + timedelta(seconds=seconds)
     due = replace(token, expires_at=ends, refresh_at=harness.now() - timedelta(hours=1))

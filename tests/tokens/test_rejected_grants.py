@@ -1,4 +1,4 @@
-"""The end of a grant: seen, confirmed once, never asked again."""
+"""The rejection of a grant: detected, confirmed once, never requested again."""
 
 import pytest
 from support.harness import ANNA, Harness

@@ -1,4 +1,4 @@
-"""Access tokens that Zoho rejected: no path hands one out again, and one refresh replaces it."""
+"""Access tokens that Zoho rejected: no path serves one again, and one refresh replaces it."""
 
 import os
 import threading
@@ -23,15 +23,15 @@ from wizard.zoho import limits
 
 
 def refused(harness: Harness, rejected: str = "", *, force_refresh: bool = False) -> Failure:
-    """The failure that asking for a token of ``crm`` ends in."""
+    """The failure of a token request for ``crm``."""
     with pytest.raises(WizardError) as error:
         harness.services.tokens.access_token("crm", rejected=rejected, force_refresh=force_refresh)
     return error.value.failure
 
 
 def spend(harness: Harness) -> None:
-    """Use up what the grant may ask for when nothing was rejected."""
-    for _ in range(limits().token_requests_budget - 1):  # its proof was the first
+    """Use up the grant's requests other than the one for rejected tokens."""
+    for _ in range(limits().token_requests_budget - 1):  # its verification was the first
         harness.services.token_cache.remove("crm")
         harness.services.tokens.access_token("crm")
 
@@ -225,7 +225,7 @@ def test_while_zoho_is_down_a_rejected_token_is_not_served_stale(harness: Harnes
     assert harness.services.tokens.access_token("crm").value != first.value
 
 
-# --- what is left behind --------------------------------------------------------------------------
+# --- leftovers ------------------------------------------------------------------------------------
 
 
 def test_a_rejected_token_that_is_cached_again_is_not_served(
@@ -329,7 +329,7 @@ def test_the_fast_path_does_not_print_a_token_from_the_future_of_a_rejected_gran
 
 @contextmanager
 def somebody_else(path: str) -> Iterator[None]:
-    """As the user who may write the files in a directory, and not the directory itself."""
+    """Act as a user who may write the files in a directory, but not the directory."""
     if os.geteuid() != 0:
         os.chmod(path, 0o500)
         yield
@@ -377,7 +377,7 @@ def test_a_cache_that_cannot_be_removed_does_not_prevent_the_rejection_of_a_gran
     assert current_grant(harness).state is GrantState.NEEDS_REAUTHORIZATION
 
 
-# --- what is reported -----------------------------------------------------------------------------
+# --- reports --------------------------------------------------------------------------------------
 
 
 @over_rows(

@@ -1,4 +1,4 @@
-"""A connection gets another name: what is bound to the name follows, or nothing changes."""
+"""Rename a connection: everything bound to the name follows, or nothing changes."""
 
 import re
 import sqlite3
@@ -38,13 +38,13 @@ def counts(harness: Harness, name: str) -> dict[str, int]:
 
 
 def content(harness: Harness) -> str:
-    """The database as SQL, its events left out."""
+    """The database as SQL, without its events."""
     with closing(sqlite3.connect(harness.services.paths.database)) as c:
         return "\n".join(line for line in c.iterdump() if 'INTO "events"' not in line)
 
 
 def fill_every_table(harness: Harness, directory: Path) -> None:
-    """Have something of connection ``acme`` in each table that has a connection."""
+    """Store a row of connection ``acme`` in each table that refers to connections."""
     store, now = harness.services.store, harness.now()
     add_verified_connection(harness, "acme", harness.register_client("Zylker"))
     target = directory / ".env"

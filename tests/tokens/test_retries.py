@@ -1,4 +1,4 @@
-"""How a refresh or a revocation is asked again, and when a data centre is left alone."""
+"""How a refresh or a revocation is retried, and when requests to a data center pause."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -35,8 +35,11 @@ NOT_ZOHO = {
 def lay(
     harness: Harness, kind: str, times: int, *, endpoint: str = TOKEN, processed: bool = False
 ) -> None:
-    """Lay out a fault. Only where an answer is held back does the transport give up early, so that
-    a busy machine turns no other fault into a time-out."""
+    """Add a fault.
+
+    The transport has a short timeout only where a response is delayed, so that a busy machine turns
+    no other fault into a timeout.
+    """
     harness.services.transport.total_timeout_seconds = (
         2.0 if kind == "slow" else TOTAL_TIMEOUT_SECONDS
     )
@@ -47,7 +50,7 @@ def lay(
 
 @pytest.fixture
 def without_cached_token(harness: Harness) -> Harness:
-    """A proved connection whose cached token is gone."""
+    """A verified connection without its cached token."""
     harness.add_verified_connection()
     harness.services.token_cache.remove("crm")
     harness.controls.clear_journal()
@@ -123,7 +126,7 @@ def test_a_rate_limit_is_recognized_in_any_language(without_cached_token: Harnes
     assert token_failure(without_cached_token).code == "throttled"
 
 
-# --- A data centre that does not answer is left alone --------------------------------------------
+# --- Requests to a data center that doesn't respond pause ----------------------------------------
 
 
 def test_after_five_consecutive_failures_requests_pause_for_half_a_minute(
@@ -147,7 +150,7 @@ def test_after_the_pause_one_request_is_tried_and_a_response_ends_it(
     harness = without_cached_token
     harness.controls.inject_fault("data-center-down", endpoint=TOKEN, times=6)
     token_failure(harness), token_failure(harness)
-    harness.advance(minutes=11)  # its own budget is free again, too
+    harness.advance(minutes=11)  # its own budget is unused again, too
     resting = token_failure(harness)
     assert resting.code == "zoho-paused"
     assert len(harness.refresh_requests()) == 6
@@ -159,7 +162,7 @@ def test_after_the_pause_one_request_is_tried_and_a_response_ends_it(
 
 
 def token_requests(*outcomes: str, minutes_between: int = 1) -> list[TokenRequest]:
-    """Refreshes with these outcomes, the newest first and at `NOW`."""
+    """Refreshes with these outcomes, newest first and at `NOW`."""
     spans = [timedelta(seconds=minutes_between * number) for number in range(len(outcomes))]
     return [
         TokenRequest(RequestKind.REFRESH, NOW - span, "eu", "1000.X", "crm", 1, outcome=outcome)
@@ -196,7 +199,7 @@ def test_a_request_never_sent_neither_counts_nor_resets_the_count() -> None:
     assert paused_until(token_requests(*failed), NOW) == NOW + timedelta(seconds=30)
 
 
-# --- A network fault is no verdict ---------------------------------------------------------------
+# --- A network failure is inconclusive -----------------------------------------------------------
 
 
 @pytest.mark.parametrize("processed", [False, True])

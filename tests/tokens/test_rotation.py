@@ -33,7 +33,7 @@ with Services.open(settings_for(Path(directory), url)) as services:
 
 @pytest.fixture
 def rotating(harness: Harness) -> Harness:
-    """A proved connection to a server that rotates and detects reuse; nothing is cached."""
+    """A verified connection to a server that rotates and detects reuse; nothing is cached."""
     harness.controls.change_settings(refresh_token_rotation="reuse-detection")
     harness.add_verified_connection()
     harness.services.token_cache.remove("crm")
@@ -42,21 +42,23 @@ def rotating(harness: Harness) -> Harness:
 
 
 def outcomes(harness: Harness) -> list[str]:
-    """What the server made of each refresh, in order."""
+    """The server's outcome of each refresh, in order."""
     return [entry["outcome"] for entry in harness.refresh_requests()]
 
 
 def lives(harness: Harness, grant: Grant) -> bool:
-    """Whether the server still accepts the refresh token that is stored. With reuse detection it
-    does only where none before it was sent again."""
+    """Whether the server still accepts the stored refresh token.
+
+    With reuse detection, it does only if no earlier one was sent again.
+    """
     return not harness.simulator.world.grants.refresh_tokens[
         grant.refresh_token
     ].invalidation_reason
 
 
 def lose_an_answer(harness: Harness) -> None:
-    """A process asks for a token and is killed after the server has replaced the refresh token,
-    before the answer is here."""
+    """A process requests a token and is killed after the server has replaced the refresh token, but
+    before the response arrives."""
     harness.controls.inject_fault("byte-by-byte", endpoint=TOKEN, seconds=60, processed=True)
     command = (sys.executable, "-c", ASK, str(harness.directory), harness.simulator.url)
     with subprocess.Popen(command, cwd=Path(__file__).parent.parent) as doomed:
@@ -65,7 +67,7 @@ def lose_an_answer(harness: Harness) -> None:
 
 
 def causes(harness: Harness) -> list[tuple[str, Confidence]]:
-    """The causes that a diagnosis of the dead connection names, the likeliest first."""
+    """The causes that a diagnosis of the rejected connection names, likeliest first."""
     finding = harness.services.diagnosis.status_of("crm").explanation
     assert finding is not None
     return [(each.code, each.confidence) for each in finding.causes]
@@ -139,7 +141,7 @@ def test_a_refresh_token_is_replaced_only_if_the_one_that_was_sent_is_still_stor
     assert current_grant(rotating).refresh_token == "1000.new.new"
 
 
-# --- The new one is committed, or the answer is not used -----------------------------------------
+# --- The new one is committed, or the response is not used ---------------------------------------
 
 
 def test_a_response_whose_refresh_token_cannot_be_stored_is_not_used(rotating: Harness) -> None:
@@ -178,7 +180,7 @@ def test_a_new_refresh_token_that_cannot_be_stored_at_once_is_stored_after_a_pau
 
 @pytest.fixture
 def small_files(rotating: Harness) -> Iterator[None]:
-    """No file can grow beyond some two hundred thousand bytes, as on a disk that is nearly full."""
+    """Limit files to about 200,000 bytes, as on a disk that is nearly full."""
     resource = pytest.importorskip("resource")
     rotating.services.store.database.checkpoint()
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -194,7 +196,7 @@ def test_a_rotating_refresh_token_is_not_sent_without_disk_space_for_the_next(
     assert rotating.refresh_requests() == []
 
 
-# --- An answer that was lost ---------------------------------------------------------------------
+# --- A lost response -----------------------------------------------------------------------------
 
 
 def test_a_kill_before_the_commit_is_shown_as_an_unknown_outcome(rotating: Harness) -> None:

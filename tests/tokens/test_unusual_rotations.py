@@ -1,4 +1,4 @@
-"""A new refresh token in an answer that is unusual otherwise: it is stored first, if it is one."""
+"""A new refresh token in an unusual response is stored first, if it is valid."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -52,7 +52,7 @@ REFUSED = [
 
 @dataclass
 class Server:
-    """A token endpoint that gives one answer, and connection `crm` that is refreshed there."""
+    """A token endpoint with one response, and a connection `crm` that is refreshed there."""
 
     services: Services
     raw: RawServer
@@ -68,7 +68,7 @@ class Server:
         return str(grant.refresh_token)
 
     def sent(self) -> list[str]:
-        """Which refresh token each request carried."""
+        """The refresh token of each request."""
         named = {OLD: "old", NEW: "new"}
         return [
             named[each]

@@ -1,4 +1,4 @@
-"""How long a server can make the wizard wait, whatever it writes into its headers."""
+"""How long a server's headers can make the wizard wait."""
 
 from datetime import UTC, datetime, timedelta, timezone
 from email.utils import format_datetime

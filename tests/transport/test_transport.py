@@ -1,4 +1,4 @@
-"""HTTP to Zoho over real sockets: what is asked, what is refused, how long it may take."""
+"""HTTP to Zoho over real sockets: what is sent, what is refused, how long it may take."""
 
 import base64
 import datetime as dt
@@ -73,7 +73,7 @@ def post(base: str) -> None:
         session.post(f"{base}/x", data={"client_secret": SECRET, "code": TOKEN})
 
 
-# --- The answer -----------------------------------------------------------------------------------
+# --- Responses ------------------------------------------------------------------------------------
 
 
 def test_a_response_has_its_status_its_json_and_the_server_time() -> None:
@@ -156,7 +156,7 @@ def test_a_secret_sent_by_basic_authorization_is_masked_in_any_encoding() -> Non
     )
 
 
-# --- What is refused ------------------------------------------------------------------------------
+# --- Refusals -------------------------------------------------------------------------------------
 
 
 def test_a_url_outside_the_table_is_not_connected_to() -> None:
@@ -227,7 +227,7 @@ def test_a_netrc_never_replaces_our_credentials(
 
 
 def _send_nothing(connection: socket.socket) -> None:
-    connection.recv(1)  # returns when the other side gives up
+    connection.recv(1)  # returns when the client gives up
 
 
 def _send_slowly(*parts: bytes) -> Callable[[socket.socket], None]:
@@ -261,7 +261,7 @@ def test_no_server_blocks_a_caller_longer_than_the_deadline(
 ) -> None:
     with RawServer(act) as server:
         found = failure_of(lambda: ask_in_a_hurry(server.url))
-        # The server would go on: it ends because the caller has gone away.
+        # The server would continue: it ends because the client has disconnected.
         assert server.request_done.wait(10)
     assert (found.code, found.temporary, found.sent) == ("network-timeout", True, True)
 

@@ -1,4 +1,4 @@
-"""The keyring, with real backends of keyring's own making: good, bad and plain text in disguise."""
+"""The keyring, with real backends: working, failing, and plain text in disguise."""
 
 import os
 import threading
@@ -21,7 +21,7 @@ from wizard.vault.keys import KEYRING_SERVICE, KEYRING_TIMEOUT_SECONDS
 
 
 class InMemory(KeyringBackend):
-    """A keyring in order, that keeps what it is given in this process."""
+    """A working keyring that stores values in this process."""
 
     priority: float = 5
     name = "a keyring in memory"
@@ -42,7 +42,7 @@ class PlainText(InMemory):
 
 
 class Alternative(InMemory):
-    """As a collection of stand-ins has them: files, whatever they say of themselves."""
+    """Like an alternative backend: files, whatever it claims to be."""
 
     __module__ = "keyrings.alt.file"
 
@@ -71,7 +71,7 @@ class Hanging(InMemory):
 
 
 class Chain(InMemory):
-    """As keyring's chainer: it would write to whichever of its backends comes first."""
+    """Like keyring's chainer, which writes to the first of its backends."""
 
     def __init__(self, *backends: KeyringBackend) -> None:
         super().__init__()
@@ -207,7 +207,7 @@ def test_a_keyring_that_hangs_is_abandoned_after_three_seconds(paths: Paths) -> 
     begun = time.monotonic()
     with raises_failure("keyring-locked"):
         Vault.open(paths)
-    # It hangs for ever: that an answer came at all is its end. How late is the machine's affair.
+    # It hangs forever: any result shows that the wait ended. How late depends on the machine.
     assert time.monotonic() - begun >= KEYRING_TIMEOUT_SECONDS
 
 

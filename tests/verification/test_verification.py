@@ -1,4 +1,4 @@
-"""The ladder, the decision that follows it, and the clients it is asked with."""
+"""The steps of a verification, the decision after it, and the clients it uses."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -38,7 +38,7 @@ def grant_of(harness: Harness, name: str = "crm", generation: int | None = None)
     return grant
 
 
-# --- The ladder ----------------------------------------------------------------------------------
+# --- Steps ---------------------------------------------------------------------------------------
 
 
 def test_verifying_a_grant_makes_it_current(harness: Harness) -> None:
@@ -177,7 +177,7 @@ def test_products_without_organizations_can_be_verified(harness: Harness) -> Non
 
 
 class WrongHosts(World):
-    """A Zoho whose answers name somebody else's API domain."""
+    """A Zoho whose responses name a foreign API domain."""
 
     def api_domain(self, location: str) -> str:
         return "https://www.zohoapis.eu.example"
@@ -368,7 +368,7 @@ def test_a_new_secret_is_verified_and_the_old_one_kept_until_a_refresh_succeeds(
     fresh = harness.controls.rotate_secret(client.client_id)
     harness.services.clients.set_secret(client.client_id, fresh)
     assert len(harness.services.store.clients.get(client.client_id).secrets) == 2
-    harness.advance(minutes=11)  # past the window in which all these asks count
+    harness.advance(minutes=11)  # past the window in which these requests count
     harness.services.tokens.access_token("crm", force_refresh=True)
     assert [s.value for s in harness.services.store.clients.get(client.client_id).secrets] == [
         fresh
@@ -399,7 +399,7 @@ def test_a_secret_of_another_data_center_is_checked_there(harness: Harness) -> N
 
 
 def admit(harness: Harness, secret: str, location: str, **more: Any) -> Client:
-    """Give the id of the client that was registered last, with a secret for a data center."""
+    """Return the id of the latest registered client, with a secret for a data center."""
     pasted = Credentials(harness.registered_client["client_id"], secret)
     return harness.services.clients.admit(pasted, redirect_uri="", location=location, **more)
 

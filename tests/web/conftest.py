@@ -1,4 +1,4 @@
-"""A house on the simulated Zoho, its pages, and somebody who visits them."""
+"""Services with a simulated Zoho, their pages, and a visitor."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -56,7 +56,7 @@ def new_visitor(app: Flask, services: Services, link_tokens: LinkTokens) -> Call
 
 @pytest.fixture
 def stranger(new_visitor: Callable[[], Visitor]) -> Visitor:
-    """A browser that was never signed in."""
+    """A browser that never signed in."""
     return new_visitor()
 
 
@@ -77,7 +77,7 @@ def server(services: Services) -> Iterator[Server]:
 
 @pytest.fixture
 def registered(zoho_simulator: Simulator, settings: Settings) -> dict[str, Any]:
-    """A client in Zoho's console, not yet known to the wizard."""
+    """A client in Zoho's console that the wizard doesn't know yet."""
     return zoho_simulator.controls.register_client(
         ANNA, [settings.redirect_uri], name="Test client"
     )
@@ -85,7 +85,7 @@ def registered(zoho_simulator: Simulator, settings: Settings) -> dict[str, Any]:
 
 @pytest.fixture
 def connected(visitor: Visitor, registered: dict[str, Any], zoho_simulator: Simulator) -> Visitor:
-    """A visitor with one proved connection, ``leads``."""
+    """A visitor with one verified connection, ``leads``."""
     begun = visitor.submit_form("/connections", **connection_form(registered))
     authorize(visitor, zoho_simulator, begun.location)
     return visitor

@@ -1,4 +1,4 @@
-"""The pages in a real browser: the journeys with their count of actions, and accessibility."""
+"""The pages in a real browser: journeys with their number of actions, and accessibility."""
 
 from collections.abc import Callable
 from typing import Any
@@ -31,13 +31,13 @@ def context(new_context: Callable[..., BrowserContext]) -> BrowserContext:
 
 @pytest.fixture
 def at_the_wizard(person: SimulatedUser, server: Server) -> SimulatedUser:
-    """Somebody who has opened the wizard."""
+    """A user who has opened the wizard."""
     person.go(server.new_browser_link())
     return person
 
 
 def onboard(person: SimulatedUser) -> None:
-    """From the empty house to the first receipt, with a client registered on the way."""
+    """Connect from an empty data directory, registering a client."""
     new = NewConnectionPage(person)
     new.choose_data_center("Europe (eu)")
     new.choose_preset("Read CRM leads")
@@ -96,7 +96,7 @@ def test_the_steps_appear_while_they_run(
     ConsentPage(at_the_wizard).accept()
     expect(page.report_badge).to_have_text("Verifying")
     expect(page.step("access token")).to_contain_text("issued for")
-    zoho_simulator.controls.clear_faults()  # lets the answer go
+    zoho_simulator.controls.clear_faults()  # releases the response
     page.wait_until_verified()
 
 
@@ -206,7 +206,7 @@ def test_every_page_is_accessible(
 
 
 def check_accessibility(page: Page) -> None:
-    """No violation that axe-core knows, and nothing wider than a phone."""
+    """Check that axe-core finds no violation and that the page fits a phone."""
     found = Axe().run(page)
     assert found.violations_count == 0, f"{page.url}: {found.generate_report()}"
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), page.url

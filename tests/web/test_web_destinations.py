@@ -1,4 +1,4 @@
-"""The destinations on a connection's page: how they stand, and what can be done with one."""
+"""The destinations on a connection's page: their status and actions."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The page that explains anything pasted, and the documentation of every code."""
+"""The page that explains any pasted text, and the documentation of every code."""
 
 import re
 from typing import Literal
@@ -26,12 +26,12 @@ class DiagnosePage:
         self._box = page.get_by_label("What you saw")
 
     def paste(self, text: str) -> None:
-        """Paste `text` and have it explained."""
+        """Paste `text` and submit it."""
         self._person.paste(self._box, text)
         self._person.click(self._person.page.get_by_role("button", name="Explain"))
 
     def choose(self, name: str) -> None:
-        """Have a connection diagnosed."""
+        """Diagnose a connection."""
         page = self._person.page
         self._person.choose(page.get_by_label("Or a connection, which asks Zoho"), name)
         self._person.click(page.get_by_role("button", name="Diagnose it"))

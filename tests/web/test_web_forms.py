@@ -1,4 +1,4 @@
-"""What changes anything must come from a page of ours, in the same session."""
+"""Changes must come from a page of ours, in the same session."""
 
 from collections.abc import Callable
 from typing import Any

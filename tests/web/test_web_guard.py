@@ -1,4 +1,4 @@
-"""Who is answered, under which name, and what every answer carries."""
+"""Which host names get a response, and the headers of every response."""
 
 import socket
 

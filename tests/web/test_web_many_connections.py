@@ -1,4 +1,4 @@
-"""A list longer than a page: those in need first, the others by their names."""
+"""A list longer than a page: connections that need attention first, then by name."""
 
 from dataclasses import replace
 
@@ -13,7 +13,7 @@ from wizard.web.connections import MAX_ROWS
 
 @pytest.fixture
 def many(services: Services) -> int:
-    """Proved connections of one client, twice as many as a page shows."""
+    """Verified connections of one client, twice as many as a page shows."""
     client = Client("1000.X", "Zylker", "eu", services.settings.redirect_uri, ())
     names = [f"job-{number:03}" for number in range(2 * MAX_ROWS)]
     scope = ("ZohoCRM.org.READ",)

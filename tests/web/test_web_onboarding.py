@@ -1,4 +1,4 @@
-"""From the empty list to a receipt, as forms and redirects; the browser's part is elsewhere."""
+"""From the empty list to a report, as forms and redirects."""
 
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -264,7 +264,7 @@ def test_during_verification_a_page_without_scripts_reloads_itself(
     visitor.get(callback.removeprefix(visitor.services.settings.base_url))
     proving = visitor.get("/connections/leads").text
     page = visitor.get("/connections/leads/verification-steps").text
-    zoho_simulator.controls.clear_faults()  # lets the answer go
+    zoho_simulator.controls.clear_faults()  # releases the response
     visitor.services.verification_worker.stop()
     assert '<noscript><meta http-equiv="refresh" content="2"></noscript>' in proving
     assert 'data-poll-url="/connections/leads/verification-steps"' in page

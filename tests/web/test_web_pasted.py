@@ -1,4 +1,4 @@
-"""A pasted id and secret are what the button acts on, whatever failed before."""
+"""The button uses the pasted id and secret, whatever failed before."""
 
 import re
 from typing import Any

@@ -1,4 +1,4 @@
-"""The page of a second task offers the connection that is there."""
+"""The page of a second preset offers the existing connection."""
 
 import re
 from typing import Any
@@ -16,7 +16,7 @@ def offer_page(visitor: Visitor, scope: str = BOOKS) -> str:
 
 
 def connection_choices(page: str) -> list[str]:
-    """The connections that the task could be added to."""
+    """The connections that the preset could be added to."""
     _, found, form = page.partition('action="/extend-scope"')
     return re.findall(r"<option[^>]*>([^<]+)", form) if found else []
 

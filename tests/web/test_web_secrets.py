@@ -1,4 +1,4 @@
-"""What must never be on a page: secrets, and other people's text taken for our own."""
+"""Secrets, and foreign text presented as our own, must never be on a page."""
 
 from typing import Any
 
@@ -36,7 +36,7 @@ FOREIGN_URLS = [
 
 
 def crawl(app: Flask, visitor: Visitor) -> dict[str, str]:
-    """Every page there is for the one connection and its client."""
+    """Every page for the connection and its client."""
     client_id = visitor.services.store.clients.all()[0].client_id
     paths = [path.replace("1000.X", client_id) for path in route_paths(app, "GET")]
     paths += [

@@ -1,4 +1,4 @@
-"""The real server: where it listens, when it refuses to start, and how it ends."""
+"""The real server: where it listens, when it refuses to start, and how it stops."""
 
 import http.client
 import socket

@@ -1,4 +1,4 @@
-"""Coming in by a one-time link, staying for a while, and leaving."""
+"""Sign in by a one-time link, keep the session for a while, and sign out."""
 
 import logging
 from collections.abc import Callable

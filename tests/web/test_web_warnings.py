@@ -1,4 +1,4 @@
-"""What may go wrong later is told on the pages, beside a connection that works."""
+"""Cautions on the pages of a connection that works."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +18,7 @@ PASSPHRASE = "four words make one"
 
 @pytest.fixture
 def restored(connected: Visitor, tmp_path: Path) -> Visitor:
-    """The connection ``leads`` came here in a backup of a machine that was not retired."""
+    """The connection ``leads``, restored from a backup whose original is still active."""
     file, services = tmp_path / "backup", connected.services
     services.backups.write(file, PASSPHRASE)
     services.tokens.remove_connection("leads")

@@ -1,4 +1,4 @@
-"""Scopes: grammar, words, and what covers what."""
+"""Scopes: grammar, descriptions, and which scope covers which."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""The table of data centres, products, presets and limits."""
+"""The table of data centers, products, presets and limits."""
 
 import itertools
 

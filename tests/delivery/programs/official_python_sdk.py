@@ -1,4 +1,4 @@
-"""A user's program: Zoho's own Python SDK, unmodified, knows an id and the file that was delivered.
+"""A user's program: Zoho's unmodified Python SDK with an id and the delivered file.
 
 Arguments: token endpoint, API domain, the file, the id in it. Prints the organization's name.
 """

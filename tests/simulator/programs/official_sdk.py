@@ -1,7 +1,7 @@
-"""A user's program: Zoho's own CRM SDK, unmodified, reads the organization and a lead.
+"""A user's program: Zoho's unmodified CRM SDK reads the organization and a lead.
 
-Its only knowledge of the simulator are the addresses of a data centre, by the SDK's own extension
-point. Arguments: accounts server, API domain, client id, client secret, refresh token, folder.
+It knows only the addresses of a simulated data center, through the SDK's own extension point.
+Arguments: accounts server, API domain, client id, client secret, refresh token, folder.
 """
 
 import json

@@ -1,7 +1,7 @@
-"""A foreign OAuth client (requests-oauthlib) does the whole code flow, and a plain HTTP client
-plays the browser: it signs in and accepts through the pages' own script requests.
+"""A third-party OAuth client (requests-oauthlib) runs the whole code flow.
 
-Arguments: accounts server, client id, client secret, redirect URI, login id, password.
+A plain HTTP client acts as the browser: it signs in and accepts through the pages' own script
+requests. Arguments: accounts server, client id, client secret, redirect URI, login id, password.
 """
 
 import json
@@ -18,7 +18,7 @@ SCOPES = ["ZohoCRM.org.READ", "AaaServer.profile.READ"]
 def sent(
     browser: requests.Session, page: requests.Response, path: str, **said: object
 ) -> dict[str, str]:
-    """Do what a page's script does: post JSON with the page's token to a path beside it."""
+    """Post JSON with the page's token to a relative path, as a page's script does."""
     token = re.search(r'name="csrf-token" content="([^"]+)"', page.text)
     assert token, page.text
     answer = browser.post(path, json=said, headers={"X-ZCSRF-TOKEN": token[1]}, timeout=10)
@@ -27,7 +27,7 @@ def sent(
 
 
 def consent(browser: requests.Session, authorization_url: str) -> str:
-    """Return the callback's address after signing in and accepting."""
+    """Sign in, accept, and return the callback's URL."""
     page = browser.get(authorization_url, timeout=10)
     signin, _, query = page.url.partition("?")
     for step, name, value in (("lookup", "", ""), ("password", "PASSWORD", password)):

@@ -1,7 +1,7 @@
-"""Worlds in which something has gone wrong, each with the true cause: what a diagnosis is held to.
+"""Failure scenarios, each with its true cause, against which a diagnosis is checked.
 
-Every cause is made to happen in the simulated Zoho; nothing hands the judge a verdict. Where a
-program met it that is not the wizard, its request and the answer are pasted.
+Every cause is produced in the simulated Zoho; nothing passes a result to the diagnosis. If another
+program encountered the failure, its request and the response are pasted.
 """
 
 from support.failure_scenarios import (

@@ -1,4 +1,4 @@
-"""Access tokens that a product refused, while the connection behind them is sound."""
+"""Access tokens that a product rejected although the connection works."""
 
 from support.diagnosis import add_verified_connection, refresh_by_other_program
 from support.failure_scenarios.refresh_tokens import REFUSED
@@ -78,7 +78,7 @@ def _id_sent(harness: Harness) -> str:
 
 
 def failed_exchange(exchange: LoggedExchange) -> LoggedExchange:
-    """What was told, which is no success."""
+    """An exchange that wasn't successful."""
     assert not exchange.response.ok, exchange.response.text
     return exchange
 
@@ -94,7 +94,7 @@ def _posted(harness: Harness, token: str) -> LoggedExchange:
 
 
 def _without_a_person(harness: Harness) -> str:
-    """A Self Client's token, made from id and secret alone, writes into a channel."""
+    """A self client's token, requested with only id and secret, writes to a channel."""
     add_verified_connection(harness, "crm")
     made = harness.controls.register_client(ANNA, [], name="Script", kind="self-client")
     values = {

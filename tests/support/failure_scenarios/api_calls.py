@@ -1,4 +1,4 @@
-"""Calls that fail for a scope, a right, an organization, a limit, an address or the way."""
+"""Calls that fail because of a scope, permission, organization, limit, URL or the network."""
 
 from collections.abc import Callable
 
@@ -22,7 +22,7 @@ DESK = (*SCOPE, "Desk.basic.READ", "Desk.tickets.READ")
 BOOKS = (*SCOPE, "ZohoBooks.settings.READ", "ZohoBooks.contacts.READ")
 
 
-# --- scope, right, organization -------------------------------------------------------------------
+# --- scope, permission, organization --------------------------------------------------------------
 
 
 def _scope_missing(harness: Harness) -> str:
@@ -70,7 +70,7 @@ def _call(
 
 
 def _wrong_organization(harness: Harness) -> str:
-    """A program calls Desk with the id of another organization than the consent is for."""
+    """A program calls Desk with the id of an organization that the consent isn't for."""
     program = _connected(harness, DESK)
     return failed_exchange(_tickets(program, "20099999999")).as_curl
 
@@ -84,7 +84,7 @@ def _no_organization_in_books(harness: Harness) -> str:
 
 
 def _tickets(program: ThirdPartyProgram, organization: str = "") -> LoggedExchange:
-    """Read tickets, by default of the organization that the receipt names."""
+    """Read tickets, by default of the organization in the report."""
     reached = next(each for each in program.grant.organizations if each.product == "desk")
     headers = {"orgId": organization or reached.id}
     return _call(program, "desk", "/api/v1/tickets", headers=headers)
@@ -119,7 +119,7 @@ def _rate_limit_failure(request: Callable[[], object]) -> Failure:
 
 
 def _rate_limited_by_wizard(harness: Harness) -> Failure:
-    """Zoho counts by client, and two connections of one client have used up its ten."""
+    """Zoho counts by client, and two connections of one client have used up its ten requests."""
     harness.controls.change_settings(rate_limit_key="client")
     add_verified_connection(harness, "crm")
     add_verified_connection(harness, "leads", client_of(harness, "crm"))
@@ -166,7 +166,7 @@ def _product_limit_in_books(harness: Harness) -> str:
 
 
 def _too_many_refresh_tokens(harness: Harness) -> Failure | None:
-    """Another program has made refresh tokens with this client, as many as Zoho allows."""
+    """Another program has requested as many refresh tokens with this client as Zoho allows."""
     harness.controls.change_settings(new_refresh_token_limit=1)
     add_verified_connection(harness, "first")
     harness.add_connection("crm", client_of(harness, "first"))
@@ -174,7 +174,7 @@ def _too_many_refresh_tokens(harness: Harness) -> Failure | None:
     return attempt_failure(harness)
 
 
-# --- addresses and ways ---------------------------------------------------------------------------
+# --- URLs and the network -------------------------------------------------------------------------
 
 
 def _no_such_call(harness: Harness) -> str:
@@ -199,7 +199,7 @@ def _remove_proxy_page(harness: Harness, explanation: Explanation) -> None:
 
 
 def _wait(harness: Harness, explanation: Explanation) -> None:
-    """It works again by itself."""
+    """Wait until it works again."""
     assert explanation.exit_code == 4
     harness.advance(minutes=11)
     assert "access_token" in ThirdPartyProgram(harness).refresh().response.json()

@@ -1,4 +1,4 @@
-"""Consents and codes that came to nothing."""
+"""Consents and codes that failed."""
 
 from collections.abc import Callable
 from urllib.parse import quote
@@ -33,18 +33,18 @@ def _changed_callback(change: str) -> Callable[[Harness], Failure | None]:
     return produce
 
 
-# --- a program of somebody's exchanges a code -----------------------------------------------------
+# --- another program exchanges a code -------------------------------------------------------------
 
 
 def _consent(harness: Harness) -> tuple[ThirdPartyProgram, StartedAttempt, str]:
-    """Somebody accepts what a program asks for; nobody has exchanged the code yet."""
+    """A user accepts the consent of a program; nobody has exchanged the code yet."""
     harness.add_connection("crm")
     begun = harness.services.authorization.begin("crm")
     return ThirdPartyProgram(harness), begun, harness.give_consent(begun)
 
 
 def join_log(*parts: str | LoggedExchange) -> str:
-    """A log of what happened one after the other."""
+    """Join the logs of consecutive exchanges."""
     return "\n\n".join(each if isinstance(each, str) else each.as_log for each in parts)
 
 
@@ -84,7 +84,7 @@ def _with_wrong_verifier(harness: Harness) -> str:
 
 
 def _late_without_pkce(harness: Harness) -> str:
-    """Most programs know no verifier; that one is missing says nothing."""
+    """Most programs use no verifier; a missing one says nothing."""
     harness.add_connection("crm")
     begun = harness.services.authorization.begin("crm")
     address = without_parameters(begun.url, "code_challenge", "code_challenge_method")
@@ -101,14 +101,14 @@ def _used_twice(harness: Harness) -> str:
 
 
 def _used_before(harness: Harness) -> str:
-    """As above, of which the first exchange is in nobody's log."""
+    """As above, but no log has the first exchange."""
     program, begun, callback = _consent(harness)
     program.exchange(code_from(callback), begun)
     return program.exchange(code_from(callback), begun).as_log
 
 
 def _exchange_correctly(harness: Harness, _explanation: Explanation) -> None:
-    """Repeat the consent, and exchange its code once, at once, with all that belongs to it."""
+    """Repeat the consent, and exchange its code once, at once, with the right parameters."""
     begun = harness.services.authorization.begin("crm")
     exchange = ThirdPartyProgram(harness).exchange(code_from(harness.give_consent(begun)), begun)
     assert "refresh_token" in exchange.response.json()
@@ -142,7 +142,7 @@ def _redirect_uri(
 
 
 def _never_registered(harness: Harness) -> str:
-    """The client was made in the console with another redirect URI, and stored all the same."""
+    """The client was registered with another redirect URI, but stored."""
     made = harness.controls.register_client(ANNA, ["http://localhost:1/"], name="Zylker")
     text = f"{made['client_id']}\n{made['secrets']['eu']}"
     uri = harness.services.settings.redirect_uri
@@ -162,14 +162,14 @@ def _ten_minutes(harness: Harness) -> None:
 
 
 def _repeat(harness: Harness, _explanation: Explanation) -> None:
-    """The consent is repeated once the redirect URI is right."""
+    """Repeat the consent once the redirect URI is right."""
     done = harness.authorize("crm")
     assert done.generation is not None, done.failure
     harness.verify("crm", done.generation)
     assert_works(harness)
 
 
-# --- what comes back ------------------------------------------------------------------------------
+# --- the callback ---------------------------------------------------------------------------------
 
 
 def _error_callback(error: str) -> Callable[[Harness], Failure | None]:
@@ -190,7 +190,7 @@ def _come_back(harness: Harness, error: str) -> None:
 
 
 def _code_limit_reached_by_others(harness: Harness) -> Failure | None:
-    """Another program has begun so many consents with the client that Zoho gives no more."""
+    """Another program has used up the codes that Zoho issues for the client."""
     harness.add_connection("crm")
     begun = harness.services.authorization.begin("crm")
     for _ in range(10):
@@ -214,13 +214,13 @@ def _without_organization(harness: Harness) -> Failure | None:
 
 
 def _somebody_else(harness: Harness) -> Failure | None:
-    """The browser is signed in as somebody without an account in the product."""
+    """The browser is signed in as a user without an account in the product."""
     add_verified_connection(harness, "crm")
     return _accepted_by_emil(harness)
 
 
 def _accepted_by_emil(harness: Harness) -> Failure | None:
-    """He has an account at Zoho, and none in CRM."""
+    """He has an account at Zoho, but none in CRM."""
     name = {"first_name": "Emil", "last_name": "Ek"}
     harness.controls.add_user(EMIL, location="eu", password="made up", **name)
     begun = harness.services.authorization.begin("crm")
@@ -229,7 +229,7 @@ def _accepted_by_emil(harness: Harness) -> Failure | None:
 
 
 def _asked_for_online(*omitted: str) -> Callable[[Harness], str]:
-    """A program asks without `left_out`, and gets no refresh token."""
+    """A program sends a request without `left_out`, and gets no refresh token."""
 
     def produce(harness: Harness) -> str:
         add_verified_connection(harness, "crm")

@@ -1,4 +1,4 @@
-"""Clients that Zoho does not know, or not with this secret, and requests that are none."""
+"""Clients that Zoho doesn't know, or not with this secret, and invalid requests."""
 
 from collections.abc import Callable
 
@@ -22,7 +22,7 @@ def _deleted(harness: Harness) -> Failure | None:
 
 
 def _connect_again(harness: Harness, _explanation: Explanation) -> None:
-    """Register a client, remove the connection here, connect it anew."""
+    """Register a client, remove the connection here, connect it again."""
     harness.services.tokens.remove_connection("crm")
     client = harness.register_client("Successor")
     harness.services.store.connections.add(
@@ -86,7 +86,7 @@ def _enable_us(harness: Harness, _explanation: Explanation) -> None:
 
 
 def _changed_refresh(**changes: str) -> Callable[[Harness], str]:
-    """A program refreshes with credentials that were changed so; {} stands for the right value."""
+    """A program refreshes with credentials changed like this; {} stands for the right value."""
 
     def produce(harness: Harness) -> str:
         add_verified_connection(harness, "crm")
@@ -109,7 +109,7 @@ def _mistyped(harness: Harness) -> str:
 
 
 def _unknown_client(harness: Harness) -> str:
-    """A client that the wizard has never seen, registered in another data centre."""
+    """A client that the wizard doesn't know, registered in another data center."""
     made = harness.controls.register_client(ANNA, ["http://localhost:9/"], location="us")
     values = {"client_id": made["client_id"], "client_secret": made["secrets"]["us"]}
     values |= {"grant_type": "refresh_token", "refresh_token": "1000." + "0" * 32 + "." + "0" * 32}
@@ -129,7 +129,7 @@ def _request_in_own_data_center(harness: Harness, _explanation: Explanation) -> 
 
 
 def authorization_page(harness: Harness, url: str) -> str:
-    """What the browser of anna, who is signed in, shows at an authorization address."""
+    """The page at an authorization URL in anna's signed-in browser."""
     world = harness.simulator.world
     session = world.sessions.begin("eu")
     session.zuid = world.users.get(ANNA).zuid
@@ -145,7 +145,7 @@ def _page_of_a_deleted_client(harness: Harness) -> str:
 
 
 def _self_client_as_server_based(harness: Harness) -> str:
-    """The console's Self Client, stored as if it had a page of consent."""
+    """The console's self client, stored as if it had a consent page."""
     made = harness.controls.register_client(ANNA, [], name="Script", kind="self-client")
     uri = harness.services.settings.redirect_uri
     text = f"{made['client_id']}\n{made['secrets']['eu']}"
@@ -156,7 +156,7 @@ def _self_client_as_server_based(harness: Harness) -> str:
 
 
 def _code_from_the_console(harness: Harness, _explanation: Explanation) -> None:
-    """What the remedy says: a code made in the console, brought to the terminal."""
+    """Follow the fix: generate a code in the console and paste it in the terminal."""
     client = client_of(harness, "crm")
     code = harness.controls.generate_code(client.client_id, ",".join(SCOPE))
     values = {"client_id": client.client_id, "client_secret": client.secrets[0].value}
@@ -222,7 +222,7 @@ def _secret_of_another_data_center(harness: Harness) -> str:
 
 
 def _stored_secret_is_right(harness: Harness, explanation: Explanation) -> None:
-    """`client check` says that the stored one is right; the program is given it."""
+    """`client check` says that the stored secret is right; the program gets it."""
     follow_next_step(harness, explanation)
     assert "access_token" in ThirdPartyProgram(harness).refresh().response.json()
 

@@ -1,4 +1,4 @@
-"""Refresh tokens that died, or never could live."""
+"""Refresh tokens that were revoked, or never worked."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -52,7 +52,7 @@ def remove_app(harness: Harness) -> None:
 
 
 def remove_both_apps(harness: Harness) -> None:
-    """Somebody tidies up, and removes two apps one after the other."""
+    """A user removes two apps one after the other."""
     for name in ("crm", "books"):
         harness.controls.revoke_app(ANNA, client_of(harness, name).client_id)
 
@@ -91,7 +91,8 @@ def rejected_refresh_token(
     same_client: Sequence[str] = (),
     detected: Sequence[str] = ("crm",),
 ) -> Callable[[Harness], None]:
-    """``crm`` dies beside connections of other clients, and younger ones of its own client."""
+    """``crm`` is rejected; there are connections of other clients, and newer ones of its own
+    client."""
 
     def produce(harness: Harness) -> None:
         for name in other_connections:
@@ -113,7 +114,7 @@ def _newest_rejected(harness: Harness) -> None:
 
 
 def _access_token_rejected(invalidate: Callable[[Harness], None]) -> Callable[[Harness], Failure]:
-    """Nobody has noticed the death: a program was refused its access token."""
+    """The rejection is undetected: a program's access token was rejected."""
 
     def produce(harness: Harness) -> Failure:
         add_verified_connection(harness, "books")
@@ -130,8 +131,8 @@ def _access_token_rejected(invalidate: Callable[[Harness], None]) -> Callable[[H
 def import_refresh_token(
     harness: Harness, name: str, client: Client, refresh_token: str, location: str = "eu"
 ) -> None:
-    """A connection whose refresh token came from elsewhere, as by a restored backup; its first
-    refresh has been refused."""
+    """A connection with a refresh token from elsewhere, as from a restored backup; its first
+    refresh was rejected."""
     connection = Connection(name, client.client_id, SCOPE, location, generation=1)
     grant = harness.services.store.grants.get("first")
     assert grant is not None
@@ -203,7 +204,7 @@ _send_again = with_corrected_request(lambda program: program.refresh())
 
 
 def _keep_data_center(harness: Harness, _explanation: Explanation) -> None:
-    """The new consent answers from another data centre than was stored, which is asked about."""
+    """The new consent comes from a different data center, which needs confirmation."""
     harness.advance(minutes=11)
     reauthorize(harness, "crm")
     held = diagnose(harness)

@@ -1,4 +1,4 @@
-"""What a world is, and how its remedy is carried out: by the command that the finding names."""
+"""A failure scenario, and how its fix is applied: by the command that the diagnosis names."""
 
 import shlex
 from collections.abc import Callable
@@ -15,8 +15,8 @@ the name of the connection."""
 
 
 def follow_next_step(harness: Harness, explanation: Explanation) -> None:
-    """Wait as long as it says, and do what the finding's first command does, with a person who
-    signs in and presses Accept; then the connection works."""
+    """Wait as long as it says, run the diagnosis's first command with a user who signs in and
+    presses Accept, and check that the connection works."""
     assert explanation.next_steps or explanation.exit_code == 4, (
         "there is a command, or there is time to wait"
     )
@@ -27,7 +27,7 @@ def follow_next_step(harness: Harness, explanation: Explanation) -> None:
 
 
 def assert_works(harness: Harness) -> None:
-    """Nothing is wrong any more, and a program that asks for a token can read with it."""
+    """Check that nothing is wrong and that a program can read with its token."""
     found = diagnose(harness)
     assert found.code == "nothing-wrong", found
     program = ThirdPartyProgram(harness)
@@ -49,7 +49,7 @@ def _run(harness: Harness, command: list[str]) -> None:
         case ["connect", name, "--add", "--scope", scope]:
             reauthorize(harness, name, (scope,))
         case ["client", "set-secret", client_id, "--data-center", location]:
-            # What the console shows for this data centre, pasted at the prompt.
+            # Paste the secret that the console shows for this data center.
             harness.services.clients.set_secret(
                 client_id, secret_in_console(harness, client_id, location)
             )
@@ -61,12 +61,12 @@ def _run(harness: Harness, command: list[str]) -> None:
 
 
 def secret_in_console(harness: Harness, client_id: str, location: str) -> str:
-    """The secret that the API console shows for a client in a data centre."""
+    """The secret that the API console shows for a client in a data center."""
     return harness.simulator.world.clients.get(client_id).secrets[location]
 
 
 def reauthorize(harness: Harness, name: str, scope: tuple[str, ...] = ()) -> None:
-    """Somebody signs in as anna, presses Accept, and the new grant is proved."""
+    """Sign in as anna, press Accept, and verify the new grant."""
     begun = harness.services.authorization.begin(name, additional_scope=scope)
     done = harness.complete_authorization(begun, harness.give_consent(begun, ANNA))
     assert done.generation is not None, done.failure
@@ -79,7 +79,7 @@ ApplyFix = Callable[[Harness, Explanation], None]
 def after_user_action(
     user_action: Callable[[Harness], None], apply_fix: ApplyFix = follow_next_step
 ) -> ApplyFix:
-    """What the remedy asks of a person at Zoho, and then its command."""
+    """The user action at Zoho that the fix needs, and then its command."""
 
     def apply(harness: Harness, explanation: Explanation) -> None:
         user_action(harness)
@@ -89,7 +89,7 @@ def after_user_action(
 
 
 def with_corrected_request(send_again: Callable[[ThirdPartyProgram], LoggedExchange]) -> ApplyFix:
-    """The program does as the remedy says, and is answered."""
+    """The program sends the request that the fix suggests; return the response."""
 
     def apply(harness: Harness, _explanation: Explanation) -> None:
         exchange = send_again(ThirdPartyProgram(harness))
@@ -101,7 +101,7 @@ def with_corrected_request(send_again: Callable[[ThirdPartyProgram], LoggedExcha
 
 @dataclass(frozen=True)
 class FailureScenario:
-    """What happened to the connection ``crm`` or beside it, and how it must be told."""
+    """What happened to the connection ``crm`` or around it, and its expected diagnosis."""
 
     name: str
     produce: Callable[[Harness], UserInput]
@@ -115,7 +115,7 @@ class FailureScenario:
 
 
 def explain(harness: Harness, user_input: UserInput) -> Explanation:
-    """The finding about what somebody has in hand. A paste is read, and nobody is asked."""
+    """The diagnosis of a user's text or connection. A paste sends no requests."""
     if not isinstance(user_input, str):
         return diagnose(harness, failure=user_input)
     harness.controls.clear_journal()
