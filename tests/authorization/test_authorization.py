@@ -60,7 +60,9 @@ def changed(params: list[tuple[str, str]], **changes: str | None) -> list[tuple[
 # --- Start ---------------------------------------------------------------------------------------
 
 
-def test_the_request_asks_for_offline_access_with_state_and_s256(harness: Harness) -> None:
+def test_the_authorization_url_requests_offline_access_with_state_and_s256(
+    harness: Harness,
+) -> None:
     harness.add_connection()
     begun = harness.services.authorization.begin("crm")
     asked = {name: values[0] for name, values in parse_qs(urlsplit(begun.url).query).items()}

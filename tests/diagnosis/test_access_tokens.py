@@ -23,7 +23,7 @@ FROM_THE_GRANT = {
 }
 
 
-def test_an_error_code_without_context_names_the_class_and_asks(harness: Harness) -> None:
+def test_an_error_code_without_context_names_the_class_and_has_a_question(harness: Harness) -> None:
     found = explain_evidence(Evidence(failure=REFUSED))
     assert found.failure_class == "access-token-refused"
     assert cause_codes(found, POSSIBLE) >= {

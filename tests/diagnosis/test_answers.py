@@ -134,7 +134,7 @@ def _state(url: str) -> str:
         ("on-refresh", "refresh-token-refused", "password-changed"),
     ],
 )
-def test_a_code_without_context_has_two_headings_and_asks_where_it_occurred(
+def test_a_code_without_context_has_two_headings_and_a_question_where_it_occurred(
     harness: Harness, moment: str, kind: str, leading: str
 ) -> None:
     read = harness.services.reader.explain_text

@@ -142,7 +142,7 @@ def test_a_code_exchanged_at_once_is_not_expired(harness: Harness) -> None:
     assert not cause_codes(found, CERTAIN)
 
 
-def test_invalid_code_without_context_asks_where_it_occurred() -> None:
+def test_invalid_code_without_context_has_a_question_where_it_occurred() -> None:
     found = explain_evidence(Evidence(failure=Failure("invalid-code", "invalid_code")))
     assert found.failure_class == "code-or-refresh-token-refused"
     assert cause_codes(found, POSSIBLE) >= {"code-expired", "password-changed"}

@@ -322,7 +322,7 @@ def test_the_private_socket_returns_a_one_time_link(own: SocketClient) -> None:
         assert request_browser_link(own.path, page, is_printed=True) is None
 
 
-def test_a_running_wizard_can_be_told_to_serve_other_users(
+def test_a_running_wizard_can_be_asked_to_serve_other_users(
     own: SocketClient, socket_directory: Path
 ) -> None:
     assert request_shared_socket(own.path) == str(socket_directory / "socket")

@@ -206,7 +206,7 @@ def test_a_rate_limit_is_recognized_in_any_language(
     assert found.retry_at > oauth_caller.simulator.clock()
 
 
-def test_the_authorization_url_asks_for_offline_access_with_consent_and_pkce() -> None:
+def test_the_authorization_url_requests_offline_access_with_consent_and_pkce() -> None:
     table = zoho.load()
     oauth = OAuth(Transport(table, lambda: NOW), table, lambda: NOW)
     verifier = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"  # the example of RFC 7636

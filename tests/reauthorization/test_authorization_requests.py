@@ -66,7 +66,7 @@ def test_a_forwarded_consent_is_not_dropped_for_newer_ones(harness: Harness) -> 
     )
 
 
-def test_the_message_asks_each_user_and_their_responses_reauthorize(
+def test_each_user_gets_a_message_and_their_responses_reauthorize(
     shell: Shell, shell_harness: Harness
 ) -> None:
     client = shell_harness.register_client()

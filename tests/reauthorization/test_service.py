@@ -270,7 +270,7 @@ def test_an_account_moved_to_another_data_center_waits_for_a_decision_and_may_be
     )
 
 
-def test_a_finished_reauthorization_makes_room_for_the_next(harness: Harness) -> None:
+def test_a_finished_reauthorization_is_replaced_by_the_next(harness: Harness) -> None:
     three_rejected(harness)
     harness.services.reauthorization.begin(("crm",))
     authorize(harness, "crm")

@@ -115,6 +115,6 @@ def test_a_connected_app_is_listed_and_revoked(
     assert token.invalidation_reason == "app revoked"
 
 
-def test_signing_out_asks_to_sign_in_again(security: SecurityPage) -> None:
+def test_after_signing_out_signing_in_is_required(security: SecurityPage) -> None:
     security.user.click(security.page.get_by_role("link", name="Sign out"))
     expect(SignInPage(security.user).login_id).to_be_visible()

@@ -215,7 +215,7 @@ def test_an_account_has_one_self_client(console: ConsolePage, zoho_simulator: Si
     assert only_client(zoho_simulator).kind == "self-client"
 
 
-def test_a_self_client_asks_for_the_portal_if_there_is_a_choice(
+def test_a_self_client_shows_the_portals_if_there_is_a_choice(
     person: SimulatedUser, zoho_simulator: Simulator
 ) -> None:
     console = open_console(person, zoho_simulator, CARLA)

@@ -99,7 +99,7 @@ def test_china_knows_no_account_from_elsewhere(
     expect(sign_in.error).to_contain_text("This account cannot be found.")
 
 
-def test_a_second_factor_asks_for_a_one_time_code_and_whether_to_trust(
+def test_a_second_factor_requires_a_one_time_code_and_offers_to_trust_the_browser(
     sign_in: SignInPage, zoho_simulator: Simulator
 ) -> None:
     dora = zoho_simulator.world.users.get(DORA)
