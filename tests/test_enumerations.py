@@ -63,7 +63,7 @@ def incident_title(member: CauseLevel) -> str:
     return str(message_table()[CauseGroup(member, "", cases).code]["title"])
 
 
-WORDS: dict[str, tuple[type[Enum], Callable[..., str]]] = {
+LABELS: dict[str, tuple[type[Enum], Callable[..., str]]] = {
     "a connection": (ConnectionState, state_label),
     "what goes on with a connection": (ActivityKind, state_label),
     "a step in the terminal": (StepState, lambda each: "".join(STEP_MARKS[each]) + each.value),
@@ -97,7 +97,7 @@ NEVER_SHOWN = {
 }
 """What is decided by them is shown, in the words of a finding or of a history."""
 
-WITHOUT_WORDS = {CauseLevel.CONNECTION}
+WITHOUT_LABEL = {CauseLevel.CONNECTION}
 """What happens to one connection is told by its own finding."""
 
 
@@ -112,14 +112,14 @@ def enumerations() -> Iterator[type[Enum]]:
 
 
 def test_every_enumeration_has_an_entry_for_where_it_is_shown() -> None:
-    shown = {kind for kind, _ in WORDS.values()} | SHOWN_BY_VALUE | TESTED_BELOW
+    shown = {kind for kind, _ in LABELS.values()} | SHOWN_BY_VALUE | TESTED_BELOW
     assert set(enumerations()) == shown | NEVER_SHOWN
 
 
-@over_rows("place", WORDS)
+@over_rows("place", LABELS)
 def test_every_member_has_a_label_of_its_own(place: str) -> None:
-    kind, tell = WORDS[place]
-    labels = {each: tell(each).strip() for each in kind if each not in WITHOUT_WORDS}
+    kind, render = LABELS[place]
+    labels = {each: render(each).strip() for each in kind if each not in WITHOUT_LABEL}
     assert all(labels.values()), labels
     assert len(set(labels.values())) == len(labels), labels
 

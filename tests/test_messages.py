@@ -136,13 +136,13 @@ def test_every_command_that_is_offered_exists(code: str, step: dict[str, str]) -
         assert parts[:1] in ([], ["export"], ["unset"], ["chmod"], ["sudo"], ["pip"], ["curl"])
         return
     command: click.Command = cli.zoho_wizard
-    words_left = parts[1:]
-    while isinstance(command, click.Group) and words_left:
-        found = command.get_command(click.Context(command), words_left.pop(0))
+    remaining_words = parts[1:]
+    while isinstance(command, click.Group) and remaining_words:
+        found = command.get_command(click.Context(command), remaining_words.pop(0))
         assert found is not None, code
         command = found
     options = {name for parameter in command.params for name in parameter.opts} | {"--help"}
-    assert {word for word in words_left if word.startswith("--")} <= options
+    assert {word for word in remaining_words if word.startswith("--")} <= options
 
 
 def test_every_page_that_is_offered_exists(harness: Harness) -> None:

@@ -74,9 +74,9 @@ def test_two_accounts_are_reauthorized_with_one_sign_in_each(
         (harness.register_client("India", BOB), BOB, ("desk",)),
     )
     harness.services.reauthorization.begin()
-    people = AssistedUsers(harness, headless_windows)
-    reauthorize(harness, headless_windows, people)
-    assert people.turns == [(ANNA, "sign-in"), (BOB, "sign-in")]
+    users = AssistedUsers(harness, headless_windows)
+    reauthorize(harness, headless_windows, users)
+    assert users.turns == [(ANNA, "sign-in"), (BOB, "sign-in")]
     assert harness.services.reauthorization.current() is None, "it has ended"
     for name in ("books", "crm", "desk"):
         assert harness.services.tokens.access_token(name).generation == 2
@@ -98,9 +98,9 @@ def test_ten_of_three_accounts_with_two_clients_in_two_data_centers(
     names = harness.services.reauthorization.rejected_connections()
     assert len(names) == 10
     harness.services.reauthorization.begin()
-    people = AssistedUsers(harness, headless_windows)
-    reauthorize(harness, headless_windows, people)
-    assert people.turns == [(email, "sign-in") for email in (ANNA, BOB, ERIC)]
+    users = AssistedUsers(harness, headless_windows)
+    reauthorize(harness, headless_windows, users)
+    assert users.turns == [(email, "sign-in") for email in (ANNA, BOB, ERIC)]
     grants = [harness.services.store.grants.get(name) for name in names]
     assert [(grant.generation, grant.state) for grant in grants if grant] == [
         (2, GrantState.VERIFIED)
@@ -116,7 +116,7 @@ def test_the_ninth_consent_of_a_client_waits_in_the_window(
     harness.services.reauthorization.begin()
     for _ in range(7):
         harness.services.request_log.record_authorization(client.client_id, "eu", "crm")
-    people = AssistedUsers(harness, headless_windows)
+    users = AssistedUsers(harness, headless_windows)
 
     def let_time_pass() -> None:
         wait_for(lambda: next_action(harness).action is Action.WAIT)
@@ -124,9 +124,9 @@ def test_the_ninth_consent_of_a_client_waits_in_the_window(
 
     time = threading.Thread(target=let_time_pass)
     time.start()
-    reauthorize(harness, headless_windows, people)
+    reauthorize(harness, headless_windows, users)
     time.join()
-    assert people.turns == [(ANNA, "sign-in")]
+    assert users.turns == [(ANNA, "sign-in")]
     assert harness.services.reauthorization.rejected_connections() == ()
 
 
@@ -138,10 +138,10 @@ def test_a_client_with_a_different_name_at_zoho_is_asked_about_once(
     add_rejected_connections(harness, (client, ANNA, ("books", "crm")))
     harness.simulator.world.clients.get(client.client_id).name = "Renamed there"
     harness.services.reauthorization.begin()
-    people = AssistedUsers(harness, headless_windows)
-    people.actions["other-client"] = lambda seen: ConsentPage(seen.person).accept_button.click()
-    reauthorize(harness, headless_windows, people)
-    assert people.turns == [(ANNA, "sign-in"), (ANNA, "other-client")]
+    users = AssistedUsers(harness, headless_windows)
+    users.actions["other-client"] = lambda seen: ConsentPage(seen.person).accept_button.click()
+    reauthorize(harness, headless_windows, users)
+    assert users.turns == [(ANNA, "sign-in"), (ANNA, "other-client")]
     assert harness.services.reauthorization.rejected_connections() == ()
 
 
@@ -155,7 +155,7 @@ def test_closing_the_window_midway_loses_nothing(
         (harness.register_client("India", BOB), BOB, ("desk",)),
     )
     harness.services.reauthorization.begin()
-    people = AssistedUsers(harness, headless_windows)
+    users = AssistedUsers(harness, headless_windows)
 
     def sign_in_or_leave(seen: AssistedUser) -> None:
         if seen.email == BOB:
@@ -163,18 +163,18 @@ def test_closing_the_window_midway_loses_nothing(
         else:
             seen.sign_in()
 
-    people.actions["sign-in"] = sign_in_or_leave
+    users.actions["sign-in"] = sign_in_or_leave
     with pytest.raises(WizardError, match="window-closed"):
-        reauthorize(harness, headless_windows, people)
+        reauthorize(harness, headless_windows, users)
     assert item_states(harness) == {
         "books": "reauthorized",
         "crm": "reauthorized",
         "desk": "pending",
     }
 
-    del people.actions["sign-in"]
+    del users.actions["sign-in"]
     headless_windows.pages.clear()
-    reauthorize(harness, headless_windows, people)
+    reauthorize(harness, headless_windows, users)
     assert harness.services.reauthorization.rejected_connections() == ()
 
 
@@ -185,13 +185,13 @@ def test_a_refused_consent_is_left_to_the_page_and_the_rest_is_reauthorized(
     add_rejected_connections(harness, (client, ANNA, ("books", "crm")))
     harness.simulator.world.clients.get(client.client_id).name = "Renamed there"
     harness.services.reauthorization.begin()
-    people = AssistedUsers(harness, headless_windows)
+    users = AssistedUsers(harness, headless_windows)
     hands = iter(["reject_button", "accept_button"])
-    people.actions["other-client"] = lambda seen: getattr(
+    users.actions["other-client"] = lambda seen: getattr(
         ConsentPage(seen.person), next(hands)
     ).click()
     with pytest.raises(WizardError, match="access-denied"):
-        reauthorize(harness, headless_windows, people)
+        reauthorize(harness, headless_windows, users)
     assert item_states(harness) == {"books": "authorization_failed", "crm": "reauthorized"}
 
 

@@ -178,14 +178,14 @@ def test_an_unknown_organization_is_left_to_the_user(harness: Harness, page: Pag
 
 
 @pytest.mark.parametrize(
-    "somebody", [ERIC, *(pytest.param(each, marks=pytest.mark.slow) for each in (CARLA, NILS))]
+    "email", [ERIC, *(pytest.param(each, marks=pytest.mark.slow) for each in (CARLA, NILS))]
 )
 def test_nothing_is_pressed_for_a_different_user(
-    assisted_window: AssistedWindow, somebody: str
+    assisted_window: AssistedWindow, email: str
 ) -> None:
     """At a consent, at a choice of organizations, and without an account."""
     add_eric(assisted_window.harness)
-    sign_in_before(assisted_window, somebody)
+    sign_in_before(assisted_window, email)
 
     def leave() -> None:
         assert assisted_window.decision_count == 0
@@ -194,7 +194,7 @@ def test_nothing_is_pressed_for_a_different_user(
     assisted_window.user.actions["other-person"] = leave
     assert creates_grant(assisted_window)
     assert assisted_window.user.prompt_reasons == ["other-person", "sign-in"]
-    assert somebody in assisted_window.user.prompt_messages[0]
+    assert email in assisted_window.user.prompt_messages[0]
     assert ANNA in assisted_window.user.prompt_messages[0]
 
 
@@ -453,12 +453,12 @@ def test_the_prompt_for_the_user_is_shown_in_the_window(assisted_window: Assiste
     """It is outside the page, which cannot read it, and disappears once it is done."""
     notice = assisted_window.page.locator("#zoho-wizard-notice")
 
-    def look() -> None:
+    def check() -> None:
         assert notice.is_visible()
         assert "neither typed nor read" not in assisted_window.page.locator("body").inner_text()
         assisted_window.user.sign_in()
 
-    assisted_window.user.actions["sign-in"] = look
+    assisted_window.user.actions["sign-in"] = check
     assert assisted_window.consent().callback_url
     assert notice.count() == 0
     assisted_window.driver.show_notice("crm is being proved.")

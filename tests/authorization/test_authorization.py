@@ -112,10 +112,10 @@ def test_at_most_eight_attempts_are_open_and_the_oldest_is_dropped(harness: Harn
     harness.advance(minutes=11)
     harness.services.authorization.begin("crm")
     assert state_of(harness, first) is AttemptState.ABANDONED
-    alive = [
+    open_attempts = [
         a for a in harness.services.store.attempts.open() if a.state is AttemptState.REDIRECTED
     ]
-    assert len(alive) == MAX_WAITING_ATTEMPTS
+    assert len(open_attempts) == MAX_WAITING_ATTEMPTS
 
 
 def test_a_client_without_a_secret_for_its_data_center_cannot_authorize(harness: Harness) -> None:

@@ -276,12 +276,12 @@ def test_a_missing_file_is_reported(tmp_path: Path) -> None:
 
 
 def warning_codes(harness: Harness, name: str = "") -> list[str]:
-    looked = (
+    result = (
         harness.services.cautions.of_connection(name)
         if name
         else harness.services.cautions.of_installation()
     )
-    return [each.code for each in looked]
+    return [each.code for each in result]
 
 
 def test_a_restore_is_reported_until_the_original_is_deactivated(

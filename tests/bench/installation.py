@@ -100,11 +100,11 @@ def expire_access_token(services: Services, name: str) -> None:
 def store_connections(store: Store, grants: list[Grant], clients: list[Client]) -> None:
     """Store verified connections, each with its report."""
     now, at = utc_now(), [(each.connection, each.generation) for each in grants]
-    wishes = tuple(
+    requests = tuple(
         Connection(each.connection, each.client_id, each.scope, each.location, 1, created_at=now)
         for each in grants
     )
-    store.transfers.import_contents(StoreContents(tuple(clients), wishes, tuple(grants)))
+    store.transfers.import_contents(StoreContents(tuple(clients), requests, tuple(grants)))
     climbs: list[dict[str, Any]] = [
         {"connection": name, "generation": generation, "started_at": now, "finished_at": now}
         for name, generation in at

@@ -86,9 +86,9 @@ def test_a_password_change_is_detected_and_one_consent_reauthorizes(shell: Shell
     assert checked.exit_code == 3
     assert json.loads(checked.stdout)["connections"][0]["state"] == "needs_reauthorization"
 
-    repaired = give_consent(shell, "reauthorize", "crm", "--no-browser", "--json")
-    assert repaired.exit_code == 0
-    (outcome,) = json.loads(repaired.stdout)["connections"]
+    reauthorized = give_consent(shell, "reauthorize", "crm", "--no-browser", "--json")
+    assert reauthorized.exit_code == 0
+    (outcome,) = json.loads(reauthorized.stdout)["connections"]
     assert (outcome["generation"], outcome["is_verified"]) == (2, True)
     assert shell.run("token", "crm").exit_code == 0
 

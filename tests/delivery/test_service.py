@@ -347,13 +347,13 @@ def test_a_delivery_killed_before_it_was_recorded_keeps_the_replaced_version(
         harness.now().isoformat(),
         str(target),
     ]
-    died = subprocess.run(
+    killed = subprocess.run(
         [sys.executable, "-c", KILL_AFTER_RENAME, *arguments],
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)},
         check=False,
         timeout=60,
     )
-    assert died.returncode == -signal.SIGKILL
+    assert killed.returncode == -signal.SIGKILL
     assert grant.refresh_token in target.read_text(), "it was put in its place"
 
     (destination,) = harness.services.store.destinations.all("crm")

@@ -149,13 +149,13 @@ def test_a_rejected_grant_shows_the_likely_cause_and_who_must_sign_in(harness: H
     harness.add_verified_connection()
     harness.controls.change_password(ANNA)
     harness.verify("crm", 1)
-    dead = connection_status(harness)
-    assert shown(dead) == "needs_reauthorization"
-    assert dead.explanation is not None
-    assert dead.explanation.causes[0].code == "password-changed"
-    assert "change the password" in dead.explanation.question
-    assert ANNA in dead.explanation.fix
-    assert dead.explanation.exit_code == 3
+    rejected = connection_status(harness)
+    assert shown(rejected) == "needs_reauthorization"
+    assert rejected.explanation is not None
+    assert rejected.explanation.causes[0].code == "password-changed"
+    assert "change the password" in rejected.explanation.question
+    assert ANNA in rejected.explanation.fix
+    assert rejected.explanation.exit_code == 3
     harness.authorize("crm")
     harness.verify("crm", 2)
     assert shown(connection_status(harness)) == "verified"
@@ -173,11 +173,11 @@ def test_a_mismatch_names_both_accounts(harness: Harness) -> None:
     harness.add_verified_connection()
     harness.authorize("crm", CARLA, FIRST_ORGANIZATION)
     harness.verify("crm", 2)
-    held = connection_status(harness)
-    assert shown(held) == "different_account"
-    assert held.explanation is not None
-    assert ANNA in held.explanation.cause
-    assert CARLA in held.explanation.cause
+    waiting = connection_status(harness)
+    assert shown(waiting) == "different_account"
+    assert waiting.explanation is not None
+    assert ANNA in waiting.explanation.cause
+    assert CARLA in waiting.explanation.cause
     harness.services.authorization.discard("crm", 2)
     assert shown(connection_status(harness)) == "verified"
 

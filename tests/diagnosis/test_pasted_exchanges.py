@@ -87,15 +87,15 @@ def test_a_response_without_its_request_is_about_the_only_client(
 def test_a_client_that_is_not_stored_gets_no_command_that_would_fail(
     harness: Harness, program: ThirdPartyProgram
 ) -> None:
-    stranger = harness.controls.register_client(ANNA, ["http://localhost:9/"])
-    values = {"client_id": stranger["client_id"], "client_secret": "x"}
+    unknown = harness.controls.register_client(ANNA, ["http://localhost:9/"])
+    values = {"client_id": unknown["client_id"], "client_secret": "x"}
     exchange = program.refresh(refresh_token="1000.of.a.stranger", **values)
     reading = read(harness, exchange.as_curl)
     explanation = reading.explanation
     steps = [*explanation.next_steps, *(s for each in explanation.causes for s in each.next_steps)]
     commands = [each.command for each in steps]
-    assert stranger["client_id"] not in " ".join(commands)
-    assert any(stranger["client_id"] in sentence for sentence in reading.understood)
+    assert unknown["client_id"] not in " ".join(commands)
+    assert any(unknown["client_id"] in sentence for sentence in reading.understood)
 
 
 @pytest.mark.parametrize(

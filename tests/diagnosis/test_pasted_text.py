@@ -29,7 +29,7 @@ def read(harness: Harness, text: str) -> DiagnosisResult:
     return reading
 
 
-WORDS = {
+CODES_BY_TEXT = {
     # products, by their error codes
     "INVALID_OAUTHTOKEN": "token-invalid",
     "INVALID_TOKEN": "token-invalid",
@@ -114,7 +114,7 @@ WORDS = {
 }
 
 
-@over_rows(("text", "code"), WORDS.items())
+@over_rows(("text", "code"), CODES_BY_TEXT.items())
 def test_a_paste_is_parsed_for_its_meaning(harness: Harness, text: str, code: str) -> None:
     reading = read(harness, text)
     assert reading.explanation.failure is not None
@@ -272,9 +272,11 @@ def test_a_value_sent_in_place_of_a_token_is_named(harness: Harness, sent: str, 
     assert causes(read(harness, text)) == [cause]
 
 
-@over_rows("stand_in", ["<token>", "$TOKEN", "1000.****", "1000.xxx", "YOUR_TOKEN"])
-def test_a_placeholder_for_a_token_is_not_called_invalid(harness: Harness, stand_in: str) -> None:
-    text = f'curl -H "Authorization: Zoho-oauthtoken {stand_in}" …\n{{"code":"INVALID_TOKEN"}}'
+@over_rows("placeholder", ["<token>", "$TOKEN", "1000.****", "1000.xxx", "YOUR_TOKEN"])
+def test_a_placeholder_for_a_token_is_not_called_invalid(
+    harness: Harness, placeholder: str
+) -> None:
+    text = f'curl -H "Authorization: Zoho-oauthtoken {placeholder}" …\n{{"code":"INVALID_TOKEN"}}'
     assert len(causes(read(harness, text))) > 1
 
 

@@ -13,7 +13,7 @@ from wizard.web.app import create_app
 from wizard.web.sessions import LinkTokens
 
 TOKEN = "oauth/v2/token"
-WORDS = "Outcome unknown"
+LABEL = "Outcome unknown"
 
 
 @pytest.fixture
@@ -42,10 +42,10 @@ def visitor(unknown: Harness) -> Visitor:
 
 def test_an_unknown_outcome_is_shown_by_each_command(unknown: Harness, shell: Shell) -> None:
     lines = {line.split("\t")[0]: line for line in shell.run("list").stdout.splitlines()}
-    assert WORDS in lines["crm"]
-    assert WORDS not in lines["books"]
+    assert LABEL in lines["crm"]
+    assert LABEL not in lines["books"]
     by_account = shell.run("list", "--by", "account").stdout.splitlines()
-    assert [WORDS in line for line in by_account if "\tcrm\t" in line] == [True]
+    assert [LABEL in line for line in by_account if "\tcrm\t" in line] == [True]
     rows = json.loads(shell.run("list", "--json").stdout)["connections"]
     listed = {each["name"]: each["state"] for each in rows}
     assert listed == {"books": "verified", "crm": "outcome_unknown"}
@@ -53,7 +53,7 @@ def test_an_unknown_outcome_is_shown_by_each_command(unknown: Harness, shell: Sh
     assert {each["state"] for each in account["connections"]} == {"verified", "outcome_unknown"}
     assert json.loads(shell.run("show", "crm", "--json").stdout)["state"] == "outcome_unknown"
     shown = shell.run("show", "crm")
-    assert WORDS in shown.stdout
+    assert LABEL in shown.stdout
     assert "its answer was not stored" in shown.stdout + shown.stderr
     assert json.loads(shell.run("status", "--json").stdout)["outcome_unknown"] == ["crm"]
     assert "Outcome unknown" in shell.run("status").stdout
@@ -73,7 +73,7 @@ def test_the_state_ends_when_the_refresh_token_has_worked(
     unknown: Harness, shell: Shell, visitor: Visitor
 ) -> None:
     assert unknown.services.tokens.access_token("crm").value
-    assert WORDS not in shell.run("list").stdout
+    assert LABEL not in shell.run("list").stdout
     assert "Outcome unknown" not in visitor.get("/").text
     assert json.loads(shell.run("status", "--json").stdout)["outcome_unknown"] == []
 

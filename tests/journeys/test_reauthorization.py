@@ -172,9 +172,9 @@ def test_the_consent_of_a_different_account_waits_for_a_decision_and_replaces_no
     before = current_grant(journey)
     reauthorize_as(journey, page, CARLA, "Zylker GmbH")
     expect(journey.page.get_by_role("heading", name="Somebody else consented")).to_be_visible()
-    held = journey.page.get_by_role("region", name="Somebody else consented")
+    decision = journey.page.get_by_role("region", name="Somebody else consented")
     for words in (ANNA, CARLA, "Nothing was overwritten"):
-        expect(held).to_contain_text(words)
+        expect(decision).to_contain_text(words)
     assert current_grant(journey) == before
     assert journey.services.tokens.access_token(CONNECTION_NAME).generation == 1
     journey.open_wizard()
@@ -223,9 +223,9 @@ def test_a_different_organization_of_the_same_account_waits_for_a_decision(
     page = add_connected_page(journey, CARLA, FIRST_ORGANIZATION)
     before = current_grant(journey)
     reauthorize_as(journey, page, CARLA, "Zylker Outlet")
-    held = journey.page.get_by_role("region", name="Another organization was chosen")
+    decision = journey.page.get_by_role("region", name="Another organization was chosen")
     for words in ("Zylker GmbH", "Zylker Outlet"):
-        expect(held).to_contain_text(words)
+        expect(decision).to_contain_text(words)
     assert current_grant(journey) == before
     page.press("Discard the new one")
     expect(page.headline).to_contain_text("Zylker GmbH")

@@ -126,12 +126,12 @@ def test_repeated_refusals_write_one_line_a_minute(shared: SocketClient, harness
 
 
 def test_connections_beyond_the_limit_are_closed(own: SocketClient) -> None:
-    held = [socket.socket(socket.AF_UNIX) for _ in range(MAX_CONNECTIONS)]
-    for each in held:
+    open_sockets = [socket.socket(socket.AF_UNIX) for _ in range(MAX_CONNECTIONS)]
+    for each in open_sockets:
         each.connect(str(own.path))
     with pytest.raises((http.client.HTTPException, OSError)):
         own.request("/token/crm")
-    for each in held:
+    for each in open_sockets:
         each.close()
 
 

@@ -135,12 +135,12 @@ def test_a_grant_that_waits_for_a_decision_shows_its_difference(
 def test_the_first_state_of_the_table_that_applies_is_shown() -> None:
     """Every pair that can apply at once: of a grant, a newer grant, the last check, and a
     refresh without a response."""
-    dead = replace(GRANT, state=GrantState.NEEDS_REAUTHORIZATION)
+    rejected = replace(GRANT, state=GrantState.NEEDS_REAUTHORIZATION)
     revoked = replace(GRANT, state=GrantState.REVOKED)
     parts: dict[ConnectionState, dict[str, Any]] = {
         ConnectionState.DIFFERENT_ACCOUNT: {"candidate": mismatch("other-account")},
         ConnectionState.FEWER_SCOPES: {"candidate": mismatch("scopes-lost")},
-        ConnectionState.NEEDS_REAUTHORIZATION: {"current": dead},
+        ConnectionState.NEEDS_REAUTHORIZATION: {"current": rejected},
         ConnectionState.CLIENT_REJECTED: {"last_check": check(Failure("invalid-client"))},
         ConnectionState.ACCESS_DENIED: {"last_check": check(Failure("no-permission"))},
         ConnectionState.OUTCOME_UNKNOWN: {"unanswered_refresh": UNANSWERED},

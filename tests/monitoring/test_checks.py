@@ -60,12 +60,12 @@ def test_rejections_right_after_connecting_are_reported_together_before_a_check_
     assert incident.email == ANNA
     assert incident.explanation.exit_code == 4
     assert incident.explanation.failure is not None
-    dead = [
+    rejected = [
         each
         for each in harness.services.store.overviews.unsettled()
         if each.grant and each.grant.failure
     ]
-    assert not dead, "no verdict has fallen"
+    assert not rejected, "no verdict has fallen"
     assert (
         set(harness.services.reauthorization.rejected_connections())
         == set(incident.names)

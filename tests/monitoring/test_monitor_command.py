@@ -42,25 +42,25 @@ def test_a_successful_check_is_recorded_and_sends_its_heartbeat(
     add_two_connections(shell_harness)
     assert "never: zoho-wizard monitor" in shell.run("status").stdout
     beat = shell.directory / "beat"
-    looked = shell.run("monitor", "--once", "--heartbeat", f"touch {beat}")
-    assert looked.exit_code == 0, looked.stderr
-    assert "all 2 connections work" in looked.stderr
+    checked = shell.run("monitor", "--once", "--heartbeat", f"touch {beat}")
+    assert checked.exit_code == 0, checked.stderr
+    assert "all 2 connections work" in checked.stderr
     assert beat.exists()
     assert json.loads(shell.run("status", "--json").stdout)["last_checked_at"]
 
 
 def test_a_data_directory_without_connections_sends_no_heartbeat(shell: Shell) -> None:
     beat = shell.directory / "beat"
-    looked = shell.run("monitor", "--once", "--heartbeat", f"touch {beat}")
-    assert "No connections in" in looked.stderr
+    checked = shell.run("monitor", "--once", "--heartbeat", f"touch {beat}")
+    assert "No connections in" in checked.stderr
     assert not beat.exists()
 
 
 def test_a_cause_is_notified_once_and_its_end_once(shell: Shell, shell_harness: Harness) -> None:
     add_two_connections(shell_harness)
-    look = ("monitor", "--once", "--notify", notify_command(shell))
+    command = ("monitor", "--once", "--notify", notify_command(shell))
     shell_harness.controls.change_password(ANNA)
-    assert [shell.run(*look).exit_code for _ in range(2)] == [3, 3]
+    assert [shell.run(*command).exit_code for _ in range(2)] == [3, 3]
     (incident,) = read_notifications(shell)
     assert incident["event"] == "incident"
     assert incident["level"] == "account"
@@ -69,7 +69,7 @@ def test_a_cause_is_notified_once_and_its_end_once(shell: Shell, shell_harness: 
     for name in ("crm", "books"):
         done = shell_harness.authorize(name)
         shell_harness.verify(name, done.generation or 0)
-    assert [shell.run(*look).exit_code for _ in range(2)] == [0, 0]
+    assert [shell.run(*command).exit_code for _ in range(2)] == [0, 0]
     assert [each["event"] for each in read_notifications(shell)] == ["incident", "all-well"]
 
 
@@ -90,9 +90,9 @@ def test_a_data_center_that_is_down_is_one_message_and_rejects_nothing(
 ) -> None:
     add_two_connections(shell_harness)
     shell_harness.controls.inject_fault("data-center-down", location="eu", times=50)
-    looked = shell.run("monitor", "--once", "--json")
-    assert looked.exit_code == 4
-    (cause,) = json.loads(looked.stdout)["incidents"]
+    checked = shell.run("monitor", "--once", "--json")
+    assert checked.exit_code == 4
+    (cause,) = json.loads(checked.stdout)["incidents"]
     assert cause["level"] == "data_center"
     assert not shell_harness.services.reauthorization.rejected_connections()
 
@@ -199,12 +199,12 @@ def test_a_program_at_the_socket_also_triggers_the_notification(
     serving = shell.start("serve")
     serving.wait_for_stderr("The wizard serves")
     with socket_address(Path(shell_harness.services.paths.socket)) as address:
-        asking = http.client.HTTPConnection("zoho-wizard")
-        asking.sock = socket.socket(socket.AF_UNIX)
-        asking.sock.connect(address)
-    with closing(asking):
-        asking.request("GET", "/token/crm")
-        assert asking.getresponse().status == 409
+        http_client = http.client.HTTPConnection("zoho-wizard")
+        http_client.sock = socket.socket(socket.AF_UNIX)
+        http_client.sock.connect(address)
+    with closing(http_client):
+        http_client.request("GET", "/token/crm")
+        assert http_client.getresponse().status == 409
     wait_for((shell.directory / "told").exists)
     assert serving.finish(signal.SIGTERM).exit_code == 0
     assert read_notifications(shell)[0]["connections"] == ["crm"]
@@ -242,10 +242,10 @@ def test_a_check_that_waits_for_the_limits_is_neither_reported_nor_called_ok(
     for _ in range(5):
         shell_harness.services.tokens.refresh_grant(grant)
     beat = shell.directory / "beat"
-    look = ("monitor", "--once", "--every", "10m", "--notify", notify_command(shell))
-    looked = shell.run(*look, "--heartbeat", f"touch {beat}")
-    assert looked.exit_code == 4
-    assert "could not be asked yet" in looked.stderr
+    command = ("monitor", "--once", "--every", "10m", "--notify", notify_command(shell))
+    checked = shell.run(*command, "--heartbeat", f"touch {beat}")
+    assert checked.exit_code == 4
+    assert "could not be asked yet" in checked.stderr
     assert not beat.exists()
     assert not (shell.directory / "told").exists()
 

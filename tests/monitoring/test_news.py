@@ -37,7 +37,7 @@ def authorize(harness: Harness, *names: str) -> None:
         harness.verify(name, harness.authorize(name).generation or 0)
 
 
-def dead(harness: Harness, name: str) -> bool:
+def is_rejected(harness: Harness, name: str) -> bool:
     grant = harness.services.store.grants.get(name)
     return grant is not None and grant.state is GrantState.NEEDS_REAUTHORIZATION
 
@@ -58,7 +58,7 @@ def test_seven_rejections_after_the_eighth_are_notified_once_each(
     (message,) = inbox.taken()
     assert message["connections"] == [first, *others]
     assert (message["new"], message["known"]) == (others, [first])
-    assert all(dead(notified, name) for name in others)
+    assert all(is_rejected(notified, name) for name in others)
     check(notified)
     assert inbox.taken() == []
 
@@ -207,7 +207,7 @@ def test_a_lasting_failure_is_notified_again_after_a_day(
     assert inbox.taken() == []
 
 
-def throttled(harness: Harness) -> None:
+def add_rate_limited(harness: Harness) -> None:
     """The connection ``waiting`` of anna's, which can't be checked because of Zoho's limits."""
     grant = add_verified_connection(harness, "waiting")
     harness.services.token_cache.remove("waiting")
@@ -219,7 +219,7 @@ def throttled(harness: Harness) -> None:
 def test_certain_failures_are_notified_before_waiting_for_the_limits(
     notified: Harness, inbox: Inbox
 ) -> None:
-    throttled(notified)
+    add_rate_limited(notified)
     add_verified_connection(notified, "crm", email=CARLA, organization=FIRST_ORGANIZATION)
     notified.controls.change_password(CARLA)
     before: list[dict[str, Any]] = []
@@ -229,13 +229,13 @@ def test_certain_failures_are_notified_before_waiting_for_the_limits(
         notified.advance(seconds=(until - notified.now()).total_seconds())
         return True
 
-    def tell(found: CheckRun) -> None:
+    def notify(found: CheckRun) -> None:
         notified.services.monitoring.notify_certain(found)
 
-    look = notified.services.monitoring.run_checks(wait=wait, before_wait=tell)
+    check_run = notified.services.monitoring.run_checks(wait=wait, before_wait=notify)
     assert [each["new"] for each in before] == [["crm"]]
-    assert [each.name for each in look.results if not each.is_working] == ["crm"]
-    notified.services.monitoring.notify(look)
+    assert [each.name for each in check_run.results if not each.is_working] == ["crm"]
+    notified.services.monitoring.notify(check_run)
     assert inbox.taken() == [], "and not again after the wait"
 
 
@@ -243,12 +243,12 @@ def test_a_rejection_notified_during_a_check_is_no_all_clear_and_no_news(
     notified: Harness, inbox: Inbox
 ) -> None:
     add_verified_connection(notified, "crm")
-    look = notified.services.monitoring.run_checks()
-    assert look.is_healthy
+    check_run = notified.services.monitoring.run_checks()
+    assert check_run.is_healthy
     notified.services.token_cache.remove("crm")
     notified.controls.change_password(ANNA)
     notified.services.checks.check(["crm"])
     assert notified.services.monitoring.notify_rejected("crm") == ()
-    notified.services.monitoring.notify(look)
+    notified.services.monitoring.notify(check_run)
     check(notified)
     assert [each["event"] for each in inbox.taken()] == ["incident"]

@@ -146,8 +146,8 @@ def test_a_url_gets_the_json_and_only_its_host_is_shown(
 ) -> None:
     shell_harness.add_verified_connection("crm")
     shell_harness.controls.change_password(ANNA)
-    looked = shell.run("--debug", "monitor", "--once", "--notify", inbox.url)
-    assert looked.exit_code == 3
+    checked = shell.run("--debug", "monitor", "--once", "--notify", inbox.url)
+    assert checked.exit_code == 3
     (posted,) = inbox.posted
     assert f"http://127.0.0.1:{inbox.port}{posted.path}" == inbox.url
     assert posted.headers["Content-Type"] == "application/json"
@@ -157,7 +157,7 @@ def test_a_url_gets_the_json_and_only_its_host_is_shown(
     failed = shell.run("--debug", "monitor", "--test-notify")
     assert status(shell)["notify_program"] == "127.0.0.1"
     shown = (
-        looked.stderr
+        checked.stderr
         + failed.stderr
         + shell.run("status", "--json").stdout
         + shell.run("status").stderr

@@ -69,7 +69,7 @@ def test_a_different_organization_stops_the_transfer(harness: Harness) -> None:
     add_new_account(harness, OTHER_ORGANIZATION)
     begin(harness)
     authorize(harness, "crm", NEW_ACCOUNT)
-    found = {line.connection: line.failure for line in current_items(harness)}["crm"]
+    found = {item.connection: item.failure for item in current_items(harness)}["crm"]
     assert found is not None
     assert (next_action(harness).action, found.code) == (Action.DECIDE, "other-organization")
     assert harness.services.store.connections.get("crm").generation == 1

@@ -96,7 +96,7 @@ def test_a_client_counted_as_one_gets_four_consents_in_ten_minutes(
     ten_rejected(harness, "client")
     authorize_until_waiting(harness)
     wait_for_next_action(harness)
-    rest = [line.connection for line in current_items(harness) if line.state != "reauthorized"]
+    rest = [item.connection for item in current_items(harness) if item.state != "reauthorized"]
     assert len(rest) > 4
     assert harness.services.reauthorization.plan(rest).wait == timedelta(minutes=10)
     assert authorize_until_waiting(harness) == 4

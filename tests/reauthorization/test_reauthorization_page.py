@@ -163,9 +163,11 @@ def test_a_different_account_at_the_third_consent_waits_for_a_decision_before_re
     page.wait_for_next_step()
     expect(page.next_step).to_contain_text(ERIC)
     expect(page.next_step).to_contain_text(ANNA)
-    held = journey.services.store.grants.get("leads")
-    assert held is not None
-    assert held.state is GrantState.NEEDS_REAUTHORIZATION, "the one before is still the current one"
+    previous = journey.services.store.grants.get("leads")
+    assert previous is not None
+    assert previous.state is GrantState.NEEDS_REAUTHORIZATION, (
+        "the one before is still the current one"
+    )
     assert journey.controls.state()["active_refresh_tokens"] == 3
     page.press("Give it back and try again")
     expect(page.next_step).to_contain_text(f"Sign in as {ANNA}")

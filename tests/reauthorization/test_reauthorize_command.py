@@ -23,9 +23,9 @@ def add_rejected_connections(shell: Shell, shell_harness: Harness, *names: str) 
     assert shell.run("check").exit_code == 3
 
 
-def give_consents(shell: Shell, running: RunningCommand, *people: tuple[str, str]) -> CommandResult:
+def give_consents(shell: Shell, running: RunningCommand, *emails: tuple[str, str]) -> CommandResult:
     """Answer each consent as it is requested, as these users."""
-    for seen, (email, organization) in enumerate(people):
+    for seen, (email, organization) in enumerate(emails):
         found = running.wait_for_stderr(rf"(?s)(?:{URL}.*?){{{seen}}}{URL}")
         url = re.findall(URL, found)[seen]
         running.send_line(shell.simulator.controls.authorize(url, email, organization))

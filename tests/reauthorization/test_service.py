@@ -223,10 +223,10 @@ def test_fewer_scopes_than_before_stop_the_reauthorization(harness: Harness) -> 
     done = harness.complete_authorization(begun, harness.give_consent(less))
     harness.verify("books", done.generation or 0)
     harness.services.reauthorization.continue_after_verification("books")
-    (line,) = current_items(harness)
-    assert line.failure is not None
-    assert (line.state, line.failure.code) == ("needs_decision", "scopes-lost")
-    assert line.failure.details["missing"] == "ZohoCRM.org.READ"
+    (item,) = current_items(harness)
+    assert item.failure is not None
+    assert (item.state, item.failure.code) == ("needs_decision", "scopes-lost")
+    assert item.failure.details["missing"] == "ZohoCRM.org.READ"
     assert grant_of(harness, "books").generation == 1
 
 
@@ -254,9 +254,9 @@ def test_an_account_moved_to_another_data_center_waits_for_a_decision_and_may_be
     authorize(harness, "crm")
     harness.controls.move_account(ANNA, "in")
     authorize(harness, "desk")
-    _, line = current_items(harness)
-    assert line.failure is not None
-    assert (line.state, line.failure.code) == ("needs_decision", "account-moved")
+    _, item = current_items(harness)
+    assert item.failure is not None
+    assert (item.state, item.failure.code) == ("needs_decision", "account-moved")
     harness.services.reauthorization.accept("desk")
     assert (grant_of(harness, "desk").location, item_states(harness)["desk"]) == (
         "in",

@@ -149,7 +149,7 @@ def test_a_kill_at_any_step_leaves_a_working_grant_and_the_swap_continues_later(
     harness.services.reauthorization.begin(("crm",))
     done = harness.authorize("crm")
     harness.verify("crm", done.generation or 0)
-    died = subprocess.run(
+    killed = subprocess.run(
         [
             *(sys.executable, str(INTERRUPTED_SWAP), str(harness.directory), harness.simulator.url),
             *(harness.now().isoformat(), str(step)),
@@ -158,9 +158,11 @@ def test_a_kill_at_any_step_leaves_a_working_grant_and_the_swap_continues_later(
         check=False,
         timeout=60,
     )
-    assert died.returncode == (-signal.SIGKILL if step <= STEPS else 0)
-    held = next(generation for generation in (1, 2) if has_refresh_token(harness, env, generation))
-    assert not is_ended(harness, held), "what the program holds works"
+    assert killed.returncode == (-signal.SIGKILL if step <= STEPS else 0)
+    delivered = next(
+        generation for generation in (1, 2) if has_refresh_token(harness, env, generation)
+    )
+    assert not is_ended(harness, delivered), "what the program holds works"
     assert not is_ended(harness, 2)
 
     harness.services.reauthorization.continue_after_verification("crm")

@@ -33,7 +33,7 @@ def terminal(harness: Harness) -> Terminal:
     return terminal
 
 
-def throttled(harness: Harness, name: str) -> ReauthorizationItem:
+def add_rate_limited(harness: Harness, name: str) -> ReauthorizationItem:
     """A consent for `name`, whose verification Zoho then rate-limits."""
     harness.services.reauthorization.begin([name])
     begun = harness.services.authorization.begin(name)
@@ -46,33 +46,33 @@ def throttled(harness: Harness, name: str) -> ReauthorizationItem:
     return item
 
 
-@pytest.mark.parametrize("dead", [True, False])
+@pytest.mark.parametrize("is_rejected", [True, False])
 def test_a_verification_that_waits_for_a_rate_limit_says_only_that(
-    harness: Harness, terminal: Terminal, capsys: pytest.CaptureFixture[str], dead: bool
+    harness: Harness, terminal: Terminal, capsys: pytest.CaptureFixture[str], is_rejected: bool
 ) -> None:
     add_verified_connection(harness, "crm", harness.register_client())
     harness.advance(minutes=11)
-    if dead:
+    if is_rejected:
         change_password_and_detect(harness, "crm")
-    line = throttled(harness, "crm")
-    assert line.retry_at is not None
-    until = format_time(line.retry_at, harness.now())
+    item = add_rate_limited(harness, "crm")
+    assert item.retry_at is not None
+    until = format_time(item.retry_at, harness.now())
 
-    print_results(terminal, [line])
+    print_results(terminal, [item])
     name, state, _reaches, verified, _programs = capsys.readouterr().out.rstrip("\n").split("\t")
     assert (name, verified) == ("crm", "")
     assert state == f"… Rate-limited until {until}"
 
-    result = item_result(terminal, line)
+    result = item_result(terminal, item)
     assert (result.state, result.is_verified, result.verified_at) == (
         "rate_limited",
         False,
         None,
     )
-    assert result.retry_at == line.retry_at
+    assert result.retry_at == item.retry_at
     assert result.error is not None
     assert result.error.code == "throttled"
-    assert exit_code(terminal, line) == 4
+    assert exit_code(terminal, item) == 4
 
     launch = LinkTokens()
     browser, base_url = (
@@ -105,12 +105,12 @@ def test_a_verified_connection_shows_the_time_of_its_verification_everywhere(
     add_verified_connection(harness, "crm", harness.register_client())
     change_password_and_detect(harness, "crm")
     harness.advance(minutes=11)
-    line = throttled(harness, "crm")
-    assert line.retry_at is not None
+    item = add_rate_limited(harness, "crm")
+    assert item.retry_at is not None
     harness.advance(minutes=11)
-    harness.verify("crm", line.generation)
-    (line,) = current_items(harness)
-    result = item_result(terminal, line)
+    harness.verify("crm", item.generation)
+    (item,) = current_items(harness)
+    result = item_result(terminal, item)
     assert result.is_verified
     assert result.verified_at is not None
     assert result.verified_at > datetime.min.replace(tzinfo=UTC)

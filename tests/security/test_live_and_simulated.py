@@ -68,11 +68,11 @@ def test_no_token_is_served_for_a_url_that_is_not_a_simulator(
 
 
 def test_the_live_table_is_only_https_and_the_simulator_table_only_loopback() -> None:
-    live, made_up = load(), load("http://127.0.0.1:8730")
+    live, simulated = load(), load("http://127.0.0.1:8730")
     assert all(base.startswith("https://") for base in live.allowed_base_urls)
-    assert all(base.startswith("http://127.0.0.1:8730/") for base in made_up.allowed_base_urls)
-    assert not any(live.is_allowed_url(base) for base in made_up.allowed_base_urls)
-    assert not any(made_up.is_allowed_url(base) for base in live.allowed_base_urls)
+    assert all(base.startswith("http://127.0.0.1:8730/") for base in simulated.allowed_base_urls)
+    assert not any(live.is_allowed_url(base) for base in simulated.allowed_base_urls)
+    assert not any(simulated.is_allowed_url(base) for base in live.allowed_base_urls)
 
 
 REQUEST_OVER_HTTP = """

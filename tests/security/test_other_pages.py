@@ -48,13 +48,16 @@ def test_a_rebound_host_name_gets_no_page_of_the_wizard_or_the_simulator(
     page: Page, server: Server, services: Services, zoho_simulator: Simulator
 ) -> None:
     page.goto(server.new_browser_link())
-    made_up = zoho_simulator.url.rpartition(":")[2]
+    simulator_port = zoho_simulator.url.rpartition(":")[2]
     for port, paths in (
         (
             services.settings.port,
             ("/", "/status", "/callback?state=x", "/static/wizard.js", "/none"),
         ),
-        (made_up, ("/_simulator/", "/_simulator/controls/users", "/eu/accounts/oauth/serverinfo")),
+        (
+            simulator_port,
+            ("/_simulator/", "/_simulator/controls/users", "/eu/accounts/oauth/serverinfo"),
+        ),
     ):
         for path in paths:
             answer = page.goto(f"http://rebound.test:{port}{path}")

@@ -220,23 +220,25 @@ def test_without_usable_tables_the_session_decides_and_status_says_so(
 def test_idle_connections_do_not_block_the_callback(
     telling_nothing: Server, services: Services
 ) -> None:
-    with ExitStack() as held:
+    with ExitStack() as open_sockets:
         for _ in range(130):
-            held.enter_context(socket.create_connection(("127.0.0.1", services.settings.port), 10))
+            open_sockets.enter_context(
+                socket.create_connection(("127.0.0.1", services.settings.port), 10)
+            )
         assert browse(services, "/callback?state=x")[0] == 400
 
 
 def test_a_user_has_no_more_connections_than_the_limit(server: Server, services: Services) -> None:
     with ExitStack() as stack:
-        held = [
+        open_sockets = [
             stack.enter_context(socket.create_connection(("127.0.0.1", services.settings.port), 10))
             for _ in range(MOST_OF_ONE_USER + 1)
         ]
-        assert held[0].recv(1) == b"", "the one that was quiet longest is closed"
-        held[-1].sendall(
+        assert open_sockets[0].recv(1) == b"", "the one that was quiet longest is closed"
+        open_sockets[-1].sendall(
             f"GET / HTTP/1.1\r\nHost: localhost:{services.settings.port}\r\n\r\n".encode()
         )
-        assert held[-1].recv(12) == b"HTTP/1.1 403"
+        assert open_sockets[-1].recv(12) == b"HTTP/1.1 403"
 
 
 if ME == 0:  # only root can become another user

@@ -120,11 +120,13 @@ def _after_sign_in_pages(person: SimulatedUser, simulator: Simulator) -> Iterato
     announcement.press_continue()
 
 
-@pytest.mark.parametrize("look", APPEARANCES, ids=["light and wide", "dark and narrow"])
+@pytest.mark.parametrize("appearance", APPEARANCES, ids=["light and wide", "dark and narrow"])
 def test_every_page_is_accessible_fits_its_width_and_says_that_it_is_simulated(
-    zoho_simulator: Simulator, new_context: Callable[..., BrowserContext], look: dict[str, Any]
+    zoho_simulator: Simulator,
+    new_context: Callable[..., BrowserContext],
+    appearance: dict[str, Any],
 ) -> None:
-    page = new_context(**look).new_page()
+    page = new_context(**appearance).new_page()
     found = {}
     for stop in every_page(SimulatedUser(page), zoho_simulator):
         expect(page.get_by_text("Simulator: a simulated Zoho")).to_be_visible()

@@ -165,9 +165,9 @@ def _apply_request(request: dict[str, object], descriptors: list[int]) -> list[s
     for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
         old = getattr(sys, name)
         how = {"encoding": old.encoding, "errors": old.errors, "closefd": False}
-        anew = os.fdopen(number, mode, **how)
-        setattr(sys, name, anew)
-        setattr(sys, f"__{name}__", anew)
+        reopened = os.fdopen(number, mode, **how)
+        setattr(sys, name, reopened)
+        setattr(sys, f"__{name}__", reopened)
     return list(arguments)
 
 

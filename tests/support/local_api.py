@@ -20,7 +20,7 @@ from wizard.store import AccessPermission
 
 ME = os.getuid()
 
-ASK = """
+PROGRAM = """
 import http.client, os, socket, sys
 os.setuid(int(sys.argv[3]))
 connection = http.client.HTTPConnection("zoho-wizard")
@@ -56,7 +56,7 @@ class SocketClient:
     def request_as(self, uid: int, target: str) -> tuple[int, str]:
         """Send a request from a process that runs as another user."""
         done = subprocess.run(
-            [sys.executable, "-c", ASK, str(self.path), target, str(uid)],
+            [sys.executable, "-c", PROGRAM, str(self.path), target, str(uid)],
             capture_output=True,
             text=True,
             timeout=30,

@@ -19,7 +19,7 @@ def add_verified_connection(
 def authorize(harness: Harness, name: str, email: str = ANNA, organization: str = "") -> None:
     """One consent, verified, and what follows from it."""
     scope = next(
-        (line.additional_scope for line in current_items(harness) if line.connection == name), ()
+        (item.additional_scope for item in current_items(harness) if item.connection == name), ()
     )
     begun = harness.services.authorization.begin(name, additional_scope=scope)
     done = harness.complete_authorization(begun, harness.give_consent(begun, email, organization))
@@ -44,7 +44,7 @@ def current_items(harness: Harness) -> Sequence[ReauthorizationItem]:
 
 def item_states(harness: Harness) -> dict[str, str]:
     """The state of each connection of the re-authorization."""
-    return {line.connection: line.state.value for line in current_items(harness)}
+    return {item.connection: item.state.value for item in current_items(harness)}
 
 
 def next_action(harness: Harness) -> NextAction:

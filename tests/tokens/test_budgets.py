@@ -35,8 +35,8 @@ def test_a_rate_limit_is_waited_out_even_after_a_restart(harness: Harness) -> No
     harness.add_verified_connection()
     harness.services.token_cache.remove("crm")
     harness.controls.inject_fault("rate-limit", endpoint="oauth/v2/token")
-    throttled = token_failure(harness)
-    assert throttled.code == "throttled"
+    rate_limited = token_failure(harness)
+    assert rate_limited.code == "throttled"
     harness.controls.clear_journal()
     with (
         Services.open(harness.services.settings, harness.services.clock) as reopened,
@@ -188,11 +188,11 @@ def test_refreshes_of_a_client_counted_as_one_are_spread(harness: Harness) -> No
     grant = harness.add_verified_connection()
     names = [f"connection-{number}" for number in range(40)]
     grants = [replace(grant, connection=name) for name in names]
-    throttle = TokenRequest(
+    rate_limit = TokenRequest(
         RequestKind.REFRESH, harness.now(), "eu", grant.client_id, outcome="throttled"
     )
     assert {refresh_lead_time([], each, 3600).total_seconds() for each in grants} == {300}
-    leads = sorted(refresh_lead_time([throttle], each, 3600).total_seconds() for each in grants)
+    leads = sorted(refresh_lead_time([rate_limit], each, 3600).total_seconds() for each in grants)
     assert 300 <= leads[0] < leads[-1] <= 1800
     windows = [sum(start <= each < start + 600 for each in leads) for start in leads]
     assert max(windows) <= 25  # of forty that would otherwise come at once

@@ -150,9 +150,9 @@ def test_a_refresh_is_repeated_only_where_that_can_help(
     event(without_cached_token, TOKEN)
     assert outcome(lambda: without_cached_token.services.tokens.access_token("crm")) == code
     assert count_requests(without_cached_token, RequestKind.REFRESH) == times
-    dead = code == "refresh-token-rejected"
+    is_rejected = code == "refresh-token-rejected"
     assert current_grant(without_cached_token).state is (
-        GrantState.NEEDS_REAUTHORIZATION if dead else GrantState.VERIFIED
+        GrantState.NEEDS_REAUTHORIZATION if is_rejected else GrantState.VERIFIED
     )
 
 

@@ -93,9 +93,9 @@ def test_the_command_retries_one_connection_despite_the_wait(
     shell: Shell, shell_harness: Harness
 ) -> None:
     locked_out(shell_harness)
-    held = shell.run("check", "crm")
-    assert held.exit_code == 4
-    assert "zoho-wizard check crm --ignore-wait" in held.stderr
+    refused = shell.run("check", "crm")
+    assert refused.exit_code == 4
+    assert "zoho-wizard check crm --ignore-wait" in refused.stderr
     assert shell.run("check", "--ignore-wait").exit_code == 2
     assert shell.run("check", "--all", "--ignore-wait").exit_code == 2
     assert shell_harness.refresh_requests() == []
@@ -117,8 +117,8 @@ def signed_in(harness: Harness) -> Visitor:
 
 def test_the_page_offers_a_consent_despite_the_wait_within_the_budget(harness: Harness) -> None:
     visitor = signed_in(locked_out(harness))
-    held = visitor.submit_form("/connections/crm/authorize")
-    assert (held.status_code, "Go on all the same" in held.text) == (503, True)
+    refused = visitor.submit_form("/connections/crm/authorize")
+    assert (refused.status_code, "Go on all the same" in refused.text) == (503, True)
     for _ in range(limits().codes_budget):
         assert visitor.submit_form("/connections/crm/authorize", force="yes").status_code == 303
         harness.advance(seconds=1)

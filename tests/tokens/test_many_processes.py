@@ -80,8 +80,8 @@ def test_ten_processes_stay_within_the_limits_of_zoho_and_get_valid_tokens(
         begin.wait(PROCESS_START_TIMEOUT_SECONDS)
         end.wait(PROCESS_START_TIMEOUT_SECONDS)
         served = [answers.get() for _ in range(PROCESSES * len(NAMES))]
-        alive = harness.simulator.world.access_token
-        assert all(alive(token, "eu") for _, token in served)
+        find_token = harness.simulator.world.access_token
+        assert all(find_token(token, "eu") for _, token in served)
         assert count_rate_limited(harness) == []
     for process in started:
         process.join(PROCESS_START_TIMEOUT_SECONDS)

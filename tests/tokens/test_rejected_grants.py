@@ -15,10 +15,10 @@ def test_a_grant_is_rejected_after_one_confirmation_and_never_requested_again(
     harness.controls.change_password(ANNA)
     harness.services.token_cache.remove("crm")
     harness.controls.clear_journal()
-    dead = token_failure(harness)
-    assert dead.code == "refresh-token-rejected"
-    assert dead.zoho_error == "invalid_code"
-    assert dead.exchange is not None
+    rejected = token_failure(harness)
+    assert rejected.code == "refresh-token-rejected"
+    assert rejected.zoho_error == "invalid_code"
+    assert rejected.exchange is not None
     assert current_grant(harness).state is GrantState.NEEDS_REAUTHORIZATION
     assert len(harness.refresh_requests()) == 2
     for _ in range(3):
@@ -69,8 +69,8 @@ def test_a_token_rejected_for_the_wrong_client_is_not_marked_for_its_own(harness
     wrong = store.grants.add("copied", copied.client_id, good.refresh_token, *where)
     with pytest.raises(WizardError):
         harness.services.tokens.refresh_grant(wrong)
-    dead = store.grants.get("copied", wrong.generation)
-    assert dead is not None
-    assert dead.state is GrantState.NEEDS_REAUTHORIZATION
+    rejected = store.grants.get("copied", wrong.generation)
+    assert rejected is not None
+    assert rejected.state is GrantState.NEEDS_REAUTHORIZATION
     harness.services.token_cache.remove("crm")
     assert harness.services.tokens.access_token("crm").value

@@ -328,7 +328,7 @@ def test_the_fast_path_does_not_print_a_token_from_the_future_of_a_rejected_gran
 
 
 @contextmanager
-def somebody_else(path: str) -> Iterator[None]:
+def act_as_other_user(path: str) -> Iterator[None]:
     """Act as a user who may write the files in a directory, but not the directory."""
     if os.geteuid() != 0:
         os.chmod(path, 0o500)
@@ -358,7 +358,7 @@ def test_a_cached_token_whose_file_cannot_be_removed_is_emptied(
 ) -> None:
     shell_harness.add_verified_connection()
     assert printed(shell, shell_harness)
-    with somebody_else(shell_harness.services.paths.token_dir):
+    with act_as_other_user(shell_harness.services.paths.token_dir):
         shell_harness.services.token_cache.remove("crm")
     assert os.path.exists(shell_harness.services.paths.token_file("crm"))
     assert printed(shell, shell_harness) is None

@@ -110,9 +110,9 @@ def test_a_rate_limit_lasts_as_long_as_it_says_or_ten_minutes(
 ) -> None:
     without_cached_token.controls.inject_fault("rate-limit", endpoint=TOKEN, retry_after=named)
     for _ in range(3):
-        throttled = token_failure(without_cached_token)
-        assert throttled.code == "throttled"
-        assert throttled.retry_at is not None
+        rate_limited = token_failure(without_cached_token)
+        assert rate_limited.code == "throttled"
+        assert rate_limited.retry_at is not None
     assert len(without_cached_token.refresh_requests()) == 1
     without_cached_token.advance(seconds=seconds - 5)
     assert token_failure(without_cached_token).code == "throttled"

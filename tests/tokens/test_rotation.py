@@ -20,7 +20,7 @@ from wizard.services import Services
 
 TOKEN = "oauth/v2/token"
 
-ASK = """
+PROGRAM = """
 import sys
 from pathlib import Path
 from support.harness import settings_for
@@ -46,7 +46,7 @@ def outcomes(harness: Harness) -> list[str]:
     return [entry["outcome"] for entry in harness.refresh_requests()]
 
 
-def lives(harness: Harness, grant: Grant) -> bool:
+def is_accepted(harness: Harness, grant: Grant) -> bool:
     """Whether the server still accepts the stored refresh token.
 
     With reuse detection, it does only if no earlier one was sent again.
@@ -56,11 +56,11 @@ def lives(harness: Harness, grant: Grant) -> bool:
     ].invalidation_reason
 
 
-def lose_an_answer(harness: Harness) -> None:
+def lose_response(harness: Harness) -> None:
     """A process requests a token and is killed after the server has replaced the refresh token, but
     before the response arrives."""
     harness.controls.inject_fault("byte-by-byte", endpoint=TOKEN, seconds=60, processed=True)
-    command = (sys.executable, "-c", ASK, str(harness.directory), harness.simulator.url)
+    command = (sys.executable, "-c", PROGRAM, str(harness.directory), harness.simulator.url)
     with subprocess.Popen(command, cwd=Path(__file__).parent.parent) as doomed:
         wait_for(lambda: len(harness.refresh_requests()) == 1)
         doomed.kill()
@@ -86,7 +86,7 @@ def test_each_new_refresh_token_is_stored_and_the_previous_one_never_sent_again(
     assert outcomes(rotating) == ["ok"] * 4
     now = current_grant(rotating)
     assert now.refresh_token != first.refresh_token
-    assert lives(rotating, now)
+    assert is_accepted(rotating, now)
     assert now.generation == first.generation
     assert now.rotated_at is not None
 
@@ -105,7 +105,7 @@ def test_the_verification_of_a_candidate_stores_each_new_refresh_token(harness: 
     assert issued is not None
     assert grant is not None
     assert grant.refresh_token != issued.refresh_token
-    assert lives(harness, grant)
+    assert is_accepted(harness, grant)
     assert outcomes(harness) == ["ok"] * 2
 
 
@@ -119,7 +119,7 @@ def test_a_caller_that_read_the_grant_earlier_sends_the_stored_refresh_token(
     assert outcomes(rotating) == ["ok"] * 3
     rotating.services.tokens.revoke(early)
     assert current_grant(rotating).state is GrantState.REVOKED
-    assert not lives(rotating, current_grant(rotating))
+    assert not is_accepted(rotating, current_grant(rotating))
 
 
 def test_many_processes_without_a_cached_token_make_one_refresh_and_one_rotation(
@@ -128,7 +128,7 @@ def test_many_processes_without_a_cached_token_make_one_refresh_and_one_rotation
     tokens = request_tokens_concurrently(rotating.directory, rotating.simulator.url, "crm", 12)
     assert len(set(tokens)) == 1
     assert len(rotating.refresh_requests()) == 1
-    assert lives(rotating, current_grant(rotating))
+    assert is_accepted(rotating, current_grant(rotating))
 
 
 def test_a_refresh_token_is_replaced_only_if_the_one_that_was_sent_is_still_stored(
@@ -175,7 +175,7 @@ def test_a_new_refresh_token_that_cannot_be_stored_at_once_is_stored_after_a_pau
             wait_for(lambda: not rotating.controls.state()["faults"])  # its request has arrived
             writer.execute("BEGIN IMMEDIATE")
             assert asked.result().value
-    assert lives(rotating, current_grant(rotating))
+    assert is_accepted(rotating, current_grant(rotating))
 
 
 @pytest.fixture
@@ -200,7 +200,7 @@ def test_a_rotating_refresh_token_is_not_sent_without_disk_space_for_the_next(
 
 
 def test_a_kill_before_the_commit_is_shown_as_an_unknown_outcome(rotating: Harness) -> None:
-    lose_an_answer(rotating)
+    lose_response(rotating)
     diagnosis = rotating.services.diagnosis
     assert diagnosis.status_of("crm").status.state is ConnectionState.VERIFIED, (
         "it may still be on its way"
@@ -217,7 +217,7 @@ def test_a_kill_before_the_commit_is_shown_as_an_unknown_outcome(rotating: Harne
 def test_after_a_kill_the_old_refresh_token_is_sent_once_and_its_rejection_is_a_lost_rotation(
     rotating: Harness,
 ) -> None:
-    lose_an_answer(rotating)
+    lose_response(rotating)
     assert token_failure(rotating).code == "refresh-token-rejected"
     for _ in range(3):
         assert token_failure(rotating).code == "refresh-token-rejected"
@@ -282,7 +282,7 @@ def test_without_rotation_a_lost_response_is_requested_again_and_not_the_first_c
     grant = harness.add_verified_connection()
     harness.services.token_cache.remove("crm")
     harness.controls.clear_journal()
-    lose_an_answer(harness)
+    lose_response(harness)
     harness.advance(minutes=5)
     assert harness.services.diagnosis.status_of("crm").status.state is ConnectionState.VERIFIED
     harness.controls.evict_refresh_token(

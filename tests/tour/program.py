@@ -22,11 +22,11 @@ def read_credentials(file: Path) -> dict[str, str]:
     """Return the credentials by short name: `client_id`, `refresh_token`, `accounts` …"""
     text = file.read_text("utf-8")
     if file.suffix == ".json":
-        held = json.loads(text)
+        credentials = json.loads(text)
     else:
         lines = (line.partition("=") for line in text.splitlines() if "=" in line)
-        held = {name: value.strip("'\"") for name, _, value in lines}
-    short = {name.lower().removeprefix("zoho_"): value for name, value in held.items()}
+        credentials = {name: value.strip("'\"") for name, _, value in lines}
+    short = {name.lower().removeprefix("zoho_"): value for name, value in credentials.items()}
     return {**short, "accounts": short.get("accounts_url") or short.get("accounts_server", "")}
 
 
@@ -60,9 +60,9 @@ def find_names(document: Any) -> Iterator[str]:
 
 def main(file: str, path: str) -> None:
     """Refresh the token, call the API, print the names."""
-    held = read_credentials(Path(file))
-    token = {"Authorization": f"Zoho-oauthtoken {refresh_access_token(held)}"}
-    answer = fetch_json(Request(held["api_domain"] + path, headers=token))
+    credentials = read_credentials(Path(file))
+    token = {"Authorization": f"Zoho-oauthtoken {refresh_access_token(credentials)}"}
+    answer = fetch_json(Request(credentials["api_domain"] + path, headers=token))
     print(", ".join(dict.fromkeys(find_names(answer))))  # noqa: T201
 
 

@@ -126,15 +126,15 @@ def test_a_distant_wait_of_an_old_database_ends_an_hour_after_it_was_named() -> 
 
 
 def test_only_a_response_to_the_same_grant_ends_a_rate_limit() -> None:
-    throttled = ask("throttled", NOW + HOUR, timedelta(minutes=5))
+    rate_limited = ask("throttled", NOW + HOUR, timedelta(minutes=5))
     for outcome in ("ok", "invalid-code"):
-        assert rate_limited_until([ask(outcome, None), throttled], NOW) is None
+        assert rate_limited_until([ask(outcome, None), rate_limited], NOW) is None
     for outcome in ("pending", "not-sent", "network-timeout", "data-centre-down"):
-        assert rate_limited_until([ask(outcome, None), throttled], NOW) == NOW + timedelta(
+        assert rate_limited_until([ask(outcome, None), rate_limited], NOW) == NOW + timedelta(
             minutes=55
         )
     other = TokenRequest(RequestKind.REFRESH, NOW, "eu", "1000.X", "books", 1, "", "ok")
-    assert rate_limited_until([other, throttled], NOW) == NOW + timedelta(minutes=55)
+    assert rate_limited_until([other, rate_limited], NOW) == NOW + timedelta(minutes=55)
 
 
 def test_a_time_on_another_day_is_shown_with_its_date() -> None:

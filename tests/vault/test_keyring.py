@@ -145,10 +145,10 @@ def test_a_disguised_plain_text_keyring_never_gets_the_key(paths: Paths) -> None
 
 
 def test_a_placeholder_keyring_never_gets_the_key(paths: Paths) -> None:
-    stand_in = Alternative()
-    set_keyring_backend(stand_in)
+    placeholder = Alternative()
+    set_keyring_backend(placeholder)
     assert Vault.open(paths).key_storage.kind == "key-file"
-    assert stand_in.entries == {}
+    assert placeholder.entries == {}
 
 
 def test_a_chain_of_keyrings_uses_the_first_real_one(paths: Paths) -> None:

@@ -226,12 +226,12 @@ def test_a_different_account_waits_for_a_decision_before_replacing_anything(
     harness.add_verified_connection()
     harness.authorize("crm", CARLA, FIRST_ORGANIZATION)
     harness.verify("crm", 2)
-    held = grant_of(harness, generation=2)
-    assert held.state is GrantState.MISMATCH
-    assert held.failure is not None
-    assert held.failure.code == "other-account"
-    assert held.failure.details["before"] == ANNA
-    assert held.failure.details["actual"] == CARLA
+    waiting = grant_of(harness, generation=2)
+    assert waiting.state is GrantState.MISMATCH
+    assert waiting.failure is not None
+    assert waiting.failure.code == "other-account"
+    assert waiting.failure.details["before"] == ANNA
+    assert waiting.failure.details["actual"] == CARLA
     assert grant_of(harness).generation == 1
     assert harness.services.tokens.access_token("crm", force_refresh=True).generation == 1
 
@@ -242,10 +242,10 @@ def test_a_different_organization_of_the_same_account_waits_for_a_decision(
     harness.add_verified_connection("crm", CARLA, FIRST_ORGANIZATION)
     harness.authorize("crm", CARLA, SECOND_ORGANIZATION)
     harness.verify("crm", 2)
-    held = grant_of(harness, generation=2)
-    assert held.failure is not None
-    assert held.failure.code == "other-organization"
-    assert "Zylker Outlet" in held.failure.details["actual"]
+    waiting = grant_of(harness, generation=2)
+    assert waiting.failure is not None
+    assert waiting.failure.code == "other-organization"
+    assert "Zylker Outlet" in waiting.failure.details["actual"]
     assert grant_of(harness).generation == 1
 
 

@@ -55,7 +55,7 @@ def new_visitor(app: Flask, services: Services, link_tokens: LinkTokens) -> Call
 
 
 @pytest.fixture
-def stranger(new_visitor: Callable[[], Visitor]) -> Visitor:
+def anonymous(new_visitor: Callable[[], Visitor]) -> Visitor:
     """A browser that never signed in."""
     return new_visitor()
 

@@ -69,8 +69,8 @@ def test_redirect_uris_are_shown_with_their_difference_marked(connected: Visitor
     assert "<mark>localhost</mark>" in page
 
 
-def test_a_browser_without_a_session_learns_nothing(stranger: Visitor) -> None:
-    assert stranger.get("/diagnose").status_code == 403
+def test_a_browser_without_a_session_learns_nothing(anonymous: Visitor) -> None:
+    assert anonymous.get("/diagnose").status_code == 403
 
 
 def test_a_name_is_diagnosed_with_at_most_four_requests(

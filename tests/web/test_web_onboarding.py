@@ -211,26 +211,26 @@ def test_a_repeated_callback_changes_nothing(
 
 
 def test_a_browser_without_a_session_and_a_used_callback_sees_no_name(
-    visitor: Visitor, stranger: Visitor, registered: dict[str, Any], zoho_simulator: Simulator
+    visitor: Visitor, anonymous: Visitor, registered: dict[str, Any], zoho_simulator: Simulator
 ) -> None:
     begun = visitor.submit_form("/connections", **connection_form(registered))
     callback = zoho_simulator.controls.authorize(begun.location, ANNA)
     path = callback.removeprefix(visitor.services.settings.base_url)
     visitor.get(path)
     visitor.services.verification_worker.stop()
-    answer = stranger.get(path)
+    answer = anonymous.get(path)
     assert answer.status_code == 400
     assert "This answer has been used" in answer.text
     assert "leads" not in answer.text
 
 
 def test_a_finished_consent_is_refused_in_another_browser(
-    visitor: Visitor, stranger: Visitor, registered: dict[str, Any], zoho_simulator: Simulator
+    visitor: Visitor, anonymous: Visitor, registered: dict[str, Any], zoho_simulator: Simulator
 ) -> None:
     begun = visitor.submit_form("/connections", **connection_form(registered))
     callback = zoho_simulator.controls.authorize(begun.location, ANNA)
     path = callback.removeprefix(visitor.services.settings.base_url)
-    refused = stranger.get(path)
+    refused = anonymous.get(path)
     assert refused.status_code == 400
     assert "leads" not in refused.text
     assert (

@@ -162,14 +162,14 @@ def test_a_network_failure_requires_no_second_paste(
 
 
 def test_a_paste_of_one_browser_is_not_kept_for_another(
-    visitor: Visitor, stranger: Visitor, registered: dict[str, Any], zoho_simulator: Simulator
+    visitor: Visitor, anonymous: Visitor, registered: dict[str, Any], zoho_simulator: Simulator
 ) -> None:
     zoho_simulator.controls.inject_fault("data-center-down", endpoint="oauth/v2/token", times=9)
     page = visitor.submit_form("/connections", **connection_form(registered)).text
     zoho_simulator.controls.clear_faults()
-    stranger.sign_in()
+    anonymous.sign_in()
     fields = {**connection_form(registered), "credentials": "", "kept": kept(page)}
-    assert "Nothing was pasted" in stranger.submit_form("/connections", **fields).text
+    assert "Nothing was pasted" in anonymous.submit_form("/connections", **fields).text
 
 
 def test_a_new_secret_is_offered_on_the_page_that_adds_clients(

@@ -99,9 +99,9 @@ def test_names_from_zoho_are_shown_as_text(
 @over_rows("text", HOSTILE)
 @over_rows("parameter", ["error", "error_description", "state", "location", "code"])
 def test_text_of_a_foreign_callback_is_never_shown(
-    stranger: Visitor, parameter: str, text: str
+    anonymous: Visitor, parameter: str, text: str
 ) -> None:
-    answer = stranger.get("/callback", query_string={"state": "unknown", parameter: text})
+    answer = anonymous.get("/callback", query_string={"state": "unknown", parameter: text})
     assert answer.status_code == 400
     assert text not in answer.text
     assert "<script>alert" not in answer.text

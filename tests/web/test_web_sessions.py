@@ -13,26 +13,26 @@ DATA = ("leads", "anna@zylker.example", "Zylker", "Test client", "1000.")
 
 
 def test_without_a_session_no_page_shows_anything(
-    app: Flask, connected: Visitor, stranger: Visitor
+    app: Flask, connected: Visitor, anonymous: Visitor
 ) -> None:
     open_to_all = ("/browser-link/x", "/callback", "/static/wizard.css")
     for path in route_paths(app, "GET"):
-        answer = stranger.get(path)
+        answer = anonymous.get(path)
         if path not in open_to_all:
             assert answer.status_code == 403, path
             assert "zoho-wizard" in answer.text, path
         assert not [word for word in DATA if word in answer.text], path
 
 
-def test_without_a_session_no_form_is_accepted(app: Flask, stranger: Visitor) -> None:
+def test_without_a_session_no_form_is_accepted(app: Flask, anonymous: Visitor) -> None:
     for path in route_paths(app, "POST"):
-        assert stranger.post(path, {}).status_code == 403, path
+        assert anonymous.post(path, {}).status_code == 403, path
 
 
-def test_a_link_opens_its_page_at_a_clean_url(stranger: Visitor) -> None:
-    entered = stranger.sign_in("/status")
+def test_a_link_opens_its_page_at_a_clean_url(anonymous: Visitor) -> None:
+    entered = anonymous.sign_in("/status")
     assert (entered.status_code, entered.location) == (303, "/status")
-    assert stranger.get("/status").status_code == 200
+    assert anonymous.get("/status").status_code == 200
 
 
 def test_a_link_works_once(new_visitor: Callable[[], Visitor], link_tokens: LinkTokens) -> None:
@@ -44,15 +44,15 @@ def test_a_link_works_once(new_visitor: Callable[[], Visitor], link_tokens: Link
 
 
 def test_a_link_is_refused_when_it_is_too_old(
-    stranger: Visitor, link_tokens: LinkTokens, timer: FakeTimer
+    anonymous: Visitor, link_tokens: LinkTokens, timer: FakeTimer
 ) -> None:
     printed, opened = link_tokens.issue(), link_tokens.issue(lifetime_seconds=60)
     timer.seconds += 60
-    assert stranger.get(f"/browser-link/{opened}").status_code == 400
-    assert stranger.get(f"/browser-link/{printed}").status_code == 303
+    assert anonymous.get(f"/browser-link/{opened}").status_code == 400
+    assert anonymous.get(f"/browser-link/{printed}").status_code == 303
     late = link_tokens.issue()
     timer.seconds += 600
-    assert stranger.get(f"/browser-link/{late}").status_code == 400
+    assert anonymous.get(f"/browser-link/{late}").status_code == 400
 
 
 def test_links_carry_256_bits_and_differ(link_tokens: LinkTokens) -> None:
@@ -62,29 +62,29 @@ def test_links_carry_256_bits_and_differ(link_tokens: LinkTokens) -> None:
 
 
 def test_a_prefetching_browser_does_not_use_up_the_link(
-    stranger: Visitor, link_tokens: LinkTokens
+    anonymous: Visitor, link_tokens: LinkTokens
 ) -> None:
     path = f"/browser-link/{link_tokens.issue()}"
-    ahead = stranger.get(path, headers={"Sec-Purpose": "prefetch"})
+    ahead = anonymous.get(path, headers={"Sec-Purpose": "prefetch"})
     assert ahead.status_code == 403
-    assert stranger.get(path).status_code == 303
+    assert anonymous.get(path).status_code == 303
 
 
 def test_the_token_is_in_no_log_line(
-    stranger: Visitor, link_tokens: LinkTokens, caplog: pytest.LogCaptureFixture
+    anonymous: Visitor, link_tokens: LinkTokens, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
     token = link_tokens.issue()
-    stranger.get(f"/browser-link/{token}")
-    stranger.get(f"/browser-link/{token}")
-    stranger.get("/callback?state=the-state&code=the-code")
+    anonymous.get(f"/browser-link/{token}")
+    anonymous.get(f"/browser-link/{token}")
+    anonymous.get("/callback?state=the-state&code=the-code")
     assert "/browser-link/<token>" in caplog.text
     assert not [secret for secret in (token, "the-state", "the-code") if secret in caplog.text]
 
 
-def test_the_cookie_is_not_accessible_to_scripts_and_other_sites(stranger: Visitor) -> None:
-    cookie = stranger.sign_in().headers["Set-Cookie"]
-    assert cookie.startswith(f"zw_session_{stranger.services.settings.port}=")
+def test_the_cookie_is_not_accessible_to_scripts_and_other_sites(anonymous: Visitor) -> None:
+    cookie = anonymous.sign_in().headers["Set-Cookie"]
+    assert cookie.startswith(f"zw_session_{anonymous.services.settings.port}=")
     assert "HttpOnly" in cookie
     assert "SameSite=Lax" in cookie
 
@@ -101,11 +101,11 @@ def test_each_sign_in_creates_a_new_id_and_ends_the_old_one(visitor: Visitor) ->
     assert visitor.get("/status").status_code == 403
 
 
-def test_an_id_chosen_by_someone_else_is_not_accepted(stranger: Visitor) -> None:
-    name = f"zw_session_{stranger.services.settings.port}"
-    stranger.client.set_cookie(name, "chosen-by-an-attacker")
-    stranger.sign_in()
-    given = stranger.client.get_cookie(name)
+def test_an_id_chosen_by_someone_else_is_not_accepted(anonymous: Visitor) -> None:
+    name = f"zw_session_{anonymous.services.settings.port}"
+    anonymous.client.set_cookie(name, "chosen-by-an-attacker")
+    anonymous.sign_in()
+    given = anonymous.client.get_cookie(name)
     assert given
     assert given.value != "chosen-by-an-attacker"
 

@@ -93,7 +93,7 @@ def _posted(harness: Harness, token: str) -> LoggedExchange:
     return send_request("POST", address, json={"text": "Hello"}, headers=headers)
 
 
-def _without_a_person(harness: Harness) -> str:
+def _without_a_user(harness: Harness) -> str:
     """A self client's token, requested with only id and secret, writes to a channel."""
     add_verified_connection(harness, "crm")
     made = harness.controls.register_client(ANNA, [], name="Script", kind="self-client")
@@ -108,7 +108,7 @@ def _without_a_person(harness: Harness) -> str:
     return given.as_log + "\n\n" + answer.as_log
 
 
-def _with_a_person(harness: Harness, _explanation: object) -> None:
+def _with_a_user(harness: Harness, _explanation: object) -> None:
     harness.services.store.connections.set_scope(
         "crm", (*harness.services.store.connections.get("crm").scope, SCOPE)
     )
@@ -166,10 +166,10 @@ SCENARIOS = (
     ),
     FailureScenario(
         "token without a person, pasted",
-        _without_a_person,
+        _without_a_user,
         "scope-refused",
         "client-credentials-token",
         True,
-        _with_a_person,
+        _with_a_user,
     ),
 )

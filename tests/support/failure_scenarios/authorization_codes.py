@@ -213,7 +213,7 @@ def _without_organization(harness: Harness) -> Failure | None:
     return _accepted_by_emil(harness)
 
 
-def _somebody_else(harness: Harness) -> Failure | None:
+def _different_user(harness: Harness) -> Failure | None:
     """The browser is signed in as a user without an account in the product."""
     add_verified_connection(harness, "crm")
     return _accepted_by_emil(harness)
@@ -341,7 +341,7 @@ SCENARIOS = (
         "no organization", _without_organization, "no-organization-there", "product-not-set-up"
     ),
     FailureScenario(
-        "somebody else", _somebody_else, "no-organization-there", "wrong-person-signed-in"
+        "somebody else", _different_user, "no-organization-there", "wrong-person-signed-in"
     ),
     FailureScenario(
         "access_type left out, pasted",

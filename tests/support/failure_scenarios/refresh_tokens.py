@@ -207,8 +207,8 @@ def _keep_data_center(harness: Harness, _explanation: Explanation) -> None:
     """The new consent comes from a different data center, which needs confirmation."""
     harness.advance(minutes=11)
     reauthorize(harness, "crm")
-    held = diagnose(harness)
-    assert held.code == "account-moved"
+    waiting = diagnose(harness)
+    assert waiting.code == "account-moved"
     harness.services.authorization.accept("crm", 2)
     assert_works(harness)
 
