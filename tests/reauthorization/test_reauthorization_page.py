@@ -231,7 +231,7 @@ def test_of_ten_with_one_client_the_ninth_waits_and_the_rest_opens_automatically
     reject_grants(journey, ANNA)
     journey.open_wizard("/reauthorize")
     page = ReauthorizationPage(journey.person)
-    expect(journey.page.get_by_text("The last of them waits some 10 minutes")).to_be_visible()
+    expect(journey.page.get_by_text("The last of them waits about 10 min")).to_be_visible()
     page.begin()
     journey.sign_in(ANNA)
     for _ in range(7):
