@@ -1,4 +1,4 @@
-"""Why a product rejects an access token. Ten products have some ten words for it.
+"""Why a product rejects an access token.
 
 An access token works for an hour, in the data center that issued it, as long as its refresh token
 does, and while it is one of the last ten of that refresh token.
@@ -65,7 +65,7 @@ def from_other_data_center(evidence: Evidence) -> CauseEstimate | None:
 
 
 def evicted(evidence: Evidence) -> CauseEstimate | None:
-    """Another token after ten from one refresh token evicts the oldest at once."""
+    """Zoho keeps ten access tokens of a refresh token; another one evicts the oldest."""
     made = count_issued_tokens(evidence)
     if made > MAX_ACCESS_TOKENS:
         return likely("access-token-evicted", evidence_item("many-minted", count=str(made)))
@@ -88,7 +88,7 @@ def evicted(evidence: Evidence) -> CauseEstimate | None:
 
 
 def expired(evidence: Evidence) -> CauseEstimate | None:
-    """It works for an hour."""
+    """An access token is valid for an hour."""
     age = evidence.sent_request.access_token_age
     if age is not None:
         old = counted_evidence_item("token-age", age // timedelta(minutes=1))
@@ -114,7 +114,7 @@ def clock_skewed(evidence: Evidence) -> CauseEstimate | None:
 
 
 def client_credentials_token(evidence: Evidence) -> CauseEstimate | None:
-    """A client-credentials token belongs to an organization and to no user."""
+    """A client-credentials token belongs to an organization, not to a user."""
     if evidence.sent_request.grant_type == CLIENT_CREDENTIALS:
         return likely("client-credentials-token", evidence_item("asked-without-user"))
     return (
@@ -133,7 +133,7 @@ def refresh_token_sent(evidence: Evidence) -> CauseEstimate | None:
 
 
 def malformed_token(evidence: Evidence) -> CauseEstimate | None:
-    """What was sent doesn't look like a token."""
+    """The value that was sent doesn't have the form of a token."""
     causes = {
         TokenFormat.TRUNCATED: "token-truncated",
         TokenFormat.QUOTED: "token-quoted",
@@ -152,7 +152,7 @@ def malformed_token(evidence: Evidence) -> CauseEstimate | None:
 
 
 def unless_refresh_works(check: CauseCheck) -> CauseCheck:
-    """A cause that ended the refresh token ends its access tokens, too."""
+    """`check`, which is ruled out if the refresh token works: the cause would have ended both."""
 
     def checked(evidence: Evidence) -> CauseEstimate | None:
         estimate = check(evidence)
@@ -192,7 +192,7 @@ ACCESS_TOKEN_REFUSED = FailureClass(
 
 
 def unless_token_accepted(check: CauseCheck) -> CauseCheck:
-    """A cause within the token is none once the accounts server has accepted the token."""
+    """`check`, which doesn't apply if the access token has just been accepted."""
     return lambda evidence: None if is_token_accepted(evidence) else check(evidence)
 
 
@@ -221,7 +221,7 @@ def _is_rejected_by_accounts_server(evidence: Evidence) -> bool:
 
 
 def _cached_token_evidence(evidence: Evidence) -> tuple[EvidenceItem, ...]:
-    """The cached token works, so a program was rejected with another token or elsewhere."""
+    """That the cached token works, so a program sent a different token, or sent it elsewhere."""
     taken = evidence.access_token_expires_at is not None and is_token_accepted(evidence)
     return (
         (evidence_item("cached-is-good"),)
@@ -231,5 +231,5 @@ def _cached_token_evidence(evidence: Evidence) -> tuple[EvidenceItem, ...]:
 
 
 def _is_sent_by_wizard(evidence: Evidence) -> bool:
-    """Whether the wizard sent it: a complete access token, to the right host."""
+    """Whether the wizard sent the request: a complete access token, to the right host."""
     return evidence.failure is not None and evidence.failure.exchange is not None

@@ -1,5 +1,4 @@
-"""Why a call fails for another reason than a token: scope, permission, organization, limit, URL,
-network."""
+"""Why a call fails if not for its token: scope, permission, organization, limit, URL, network."""
 
 from wizard.diagnosis import access_tokens
 from wizard.diagnosis.cause_estimates import (
@@ -23,7 +22,7 @@ UNKNOWN_SCOPE = "which the answer does not name"
 """The scope that a call needs, if neither Zoho nor the pasted text names it."""
 
 
-# --- Scope, right, organization -------------------------------------------------------------------
+# --- Scope, permission, organization --------------------------------------------------------------
 
 
 def scope_not_granted(evidence: Evidence) -> CauseEstimate | None:
@@ -65,7 +64,7 @@ def environment_differs(evidence: Evidence) -> CauseEstimate | None:
 
 
 def user_missing(evidence: Evidence) -> CauseEstimate | None:
-    """What needs a user rejects a client-credentials token as if a scope were missing."""
+    """A call that needs a user rejects a client-credentials token as if a scope were missing."""
     asked = evidence.sent_request.grant_type == access_tokens.CLIENT_CREDENTIALS
     return access_tokens.client_credentials_token(evidence) if asked else None
 
@@ -140,7 +139,7 @@ def too_many_refresh_tokens(evidence: Evidence) -> CauseEstimate | None:
 def too_many_codes(evidence: Evidence) -> CauseEstimate | None:
     """A client can get ten codes in ten minutes."""
     if evidence.client and not evidence.attempt:
-        return None  # a refresh asks for no code
+        return None  # a refresh needs no code
     begun = evidence.recent_authorizations
     return possible(
         "too-many-codes", *((evidence_item("many-codes", count=str(begun)),) if begun else ())
@@ -153,7 +152,7 @@ RATE_LIMITED = FailureClass(
 )
 
 
-# --- No matter of OAuth ---------------------------------------------------------------------------
+# --- The URL --------------------------------------------------------------------------------------
 
 
 def wrong_host(evidence: Evidence) -> CauseEstimate | None:
@@ -169,7 +168,7 @@ def wrong_version(evidence: Evidence) -> CauseEstimate | None:
 WRONG_ADDRESS = FailureClass("wrong-address", (wrong_host, wrong_version))
 
 
-# --- The way to Zoho ------------------------------------------------------------------------------
+# --- The network ----------------------------------------------------------------------------------
 
 
 def captive_portal(evidence: Evidence) -> CauseEstimate | None:

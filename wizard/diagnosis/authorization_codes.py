@@ -26,7 +26,7 @@ CODE_LIFETIME = timedelta(seconds=limits().code_lifetime_seconds)
 MAX_CODES = limits().codes_per_client
 
 
-# --- A code that is refused -----------------------------------------------------------------------
+# --- A rejected code ------------------------------------------------------------------------------
 
 
 def expired(evidence: Evidence) -> CauseEstimate | None:
@@ -61,13 +61,13 @@ def from_other_data_center(evidence: Evidence) -> CauseEstimate | None:
             return None
         issued, asked = sent.code_location.upper(), sent.location.upper()
         return confirmed(code, evidence_item("code-sent-elsewhere", asked=asked, issued=issued))
-    # Only a code pasted without its address does not say where it comes from.
+    # Only a code that was pasted without its URL doesn't have a location.
     bound = attempt is not None and attempt.mode is AttemptMode.BROWSER
     return None if bound else possible(code)
 
 
 def from_other_client(evidence: Evidence) -> CauseEstimate | None:
-    """A code works with the client that asked for it."""
+    """A code works only with the client that requested it."""
     code, sent = "code-of-other-client", evidence.sent_request
     if sent.code_client_id and sent.client_id:
         if sent.code_client_id == sent.client_id:
@@ -82,7 +82,7 @@ def from_other_client(evidence: Evidence) -> CauseEstimate | None:
 
 def verifier_wrong(evidence: Evidence) -> CauseEstimate | None:
     """An authorization with a ``code_challenge`` (RFC 7636) needs its ``code_verifier``. Most
-    programs use none, so a missing verifier alone says nothing."""
+    programs don't use PKCE, so a missing verifier alone says nothing."""
     code, sent = "verifier-missing", evidence.sent_request
     if evidence.attempt or sent.has_code_challenge is False or sent.is_verifier_valid:
         return None
@@ -178,7 +178,7 @@ REDIRECT_URI_REFUSED = FailureClass(
 )
 
 
-# --- What comes back with an error, or without a refresh token ------------------------------------
+# --- A callback with an error, or a response without a refresh token ------------------------------
 
 
 def consent_rejected(evidence: Evidence) -> CauseEstimate | None:
@@ -191,7 +191,7 @@ def consent_rejected(evidence: Evidence) -> CauseEstimate | None:
 
 
 def code_limit_reached(evidence: Evidence) -> CauseEstimate | None:
-    """After ten codes in ten minutes, a client's authorizations are rejected."""
+    """After ten codes in ten minutes, Zoho rejects a client's authorizations."""
     begun = evidence.recent_authorizations
     if begun >= MAX_CODES:
         return likely("codes-used-up", evidence_item("many-codes", count=str(begun)))
@@ -219,7 +219,7 @@ def wrong_user(evidence: Evidence) -> CauseEstimate | None:
 
 
 def _organization_evidence(evidence: Evidence) -> tuple[EvidenceItem, ...]:
-    """The user who consented before had an organization there, at least then."""
+    """That the user who consented before had an organization there."""
     grant = evidence.grant
     known = grant is not None and grant.account is not None and grant.organizations
     email = grant.account.email if grant and grant.account else ""
@@ -237,7 +237,7 @@ def access_type_online(evidence: Evidence) -> CauseEstimate | None:
 
 
 def consent_not_shown(evidence: Evidence) -> CauseEstimate | None:
-    """A consent that was given before and isn't shown again yields no refresh token."""
+    """If the consent was given before and isn't shown again, Zoho issues no refresh token."""
     if evidence.attempt:
         return likely("consent-not-shown", evidence_item("asked-offline"))
     is_silent = evidence.sent_request.is_offline and not evidence.sent_request.has_consent_prompt
@@ -258,7 +258,7 @@ NO_REFRESH_TOKEN = FailureClass(
 
 
 def no_refresh_token_stored(evidence: Evidence) -> CauseEstimate | None:
-    """A program without a refresh token works as long as its first access token."""
+    """A program without a refresh token works until its first access token expires."""
     return possible("no-refresh-token-stored")
 
 

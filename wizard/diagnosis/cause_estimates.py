@@ -1,7 +1,7 @@
-"""A cause with the evidence for and against it, and how a person's answer changes it. Pure.
+"""A cause with the evidence for and against it, and how a user's answer changes it. Pure.
 
-An answer makes a cause likely, never confirmed. A cause that a person denies becomes less likely
-but isn't ruled out: somebody else may be responsible. No answer changes what the evidence decided.
+An answer makes a cause likely, never confirmed. A denied cause becomes less likely but isn't ruled
+out, because someone else may be responsible. An answer doesn't change what the evidence decided.
 """
 
 from collections.abc import Callable, Mapping
@@ -48,11 +48,11 @@ CauseCheck = Callable[[Evidence], CauseEstimate | None]
 
 @dataclass(frozen=True)
 class FailureClass:
-    """Causes that Zoho answers alike."""
+    """Causes with the same error from Zoho."""
 
     code: str
     checks: tuple[CauseCheck, ...]
-    """The most common cause first: their order if the evidence decides nothing."""
+    """The most common cause first, which is their order if the evidence doesn't decide."""
 
 
 def in_group(group: str, checks: tuple[CauseCheck, ...]) -> tuple[CauseCheck, ...]:
@@ -74,7 +74,7 @@ def evidence_item(code: str, **details: str | datetime) -> EvidenceItem:
 
 
 def counted_evidence_item(code: str, count: int, **details: str) -> EvidenceItem:
-    """An item of evidence with a number; none and one have their own sentences."""
+    """An item of evidence with a number; zero and one have their own sentences."""
     few = ("-none", "-one")
     return evidence_item(
         code + few[count] if count < len(few) else code, count=str(count), **details
@@ -102,14 +102,14 @@ def ruled_out(code: str, *items: EvidenceItem) -> CauseEstimate:
 
 
 NONE, NO = "none", "no"
-"""None of what was asked; ``no`` for a single thing."""
+"""Denies all causes that a question names; ``no`` if that is one."""
 
 WHILE_CONNECTING, ON_REFRESH = "while-connecting", "on-refresh"
 ORIGIN_ANSWERS = (WHILE_CONNECTING, ON_REFRESH)
-"""When a word of Zoho's that belongs to two classes was returned: the answers to that question."""
+"""The answers to the question when Zoho returned an error that belongs to two classes."""
 
 ANSWER_EVIDENCE_CODES = ("you-say", "you-deny", "you-deny-others")
-"""The evidence that an answer leaves."""
+"""The codes of evidence from answers."""
 AFFIRMED, DENIED, OTHERS_DENIED = (evidence_item(code) for code in ANSWER_EVIDENCE_CODES)
 
 
@@ -153,12 +153,12 @@ def known_answers() -> tuple[str, ...]:
 
 
 def is_denied(estimate: CauseEstimate) -> bool:
-    """Whether a person denied it."""
+    """Whether the user denied it."""
     return DENIED in estimate.evidence_against
 
 
 def _open_causes(question: str, estimates: tuple[CauseEstimate, ...]) -> tuple[str, ...]:
-    """The causes that a question names, without those that are excluded or denied."""
+    """The causes that a question names, without excluded and denied ones."""
     could_be = {each.code for each in estimates if not is_denied(each)}
     return tuple(code for code in question_causes().get(question, ()) if code in could_be)
 

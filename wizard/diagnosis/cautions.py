@@ -1,4 +1,4 @@
-"""What may go wrong later although everything works, and what a password change affects."""
+"""What may fail later although everything works, and what a password change affects."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -15,11 +15,11 @@ from wizard.tokens.request_log import RequestLog
 from wizard.zoho import limits
 
 MAX_LISTED_CONNECTIONS = 5
-"""How many connections a sentence names; of more it gives the number."""
+"""A sentence names so many connections; for more, it has only the number."""
 
 
 class Cautions:
-    """Explains what is stored and may cause trouble later. Sends nothing."""
+    """Explains stored facts that may cause a failure later. Sends nothing."""
 
     def __init__(self, store: Store, request_log: RequestLog) -> None:
         self._store = store
@@ -109,7 +109,7 @@ class PasswordChangeRisk:
 
     @property
     def message_to_owner(self) -> str:
-        """A message to the person who is going to change the password."""
+        """A message to the account owner."""
         count = len(self.connections)
         connections = "1 connection" if count == 1 else f"{count} connections"
         names = ", ".join(self.connection_names)

@@ -18,7 +18,7 @@ CLIENT_KNOWN_VERDICTS = ("valid", "wrong-secret", "known-here")
 """Verdicts of a data center that knows the client."""
 
 
-# --- Zoho does not know the client ----------------------------------------------------------------
+# --- An unknown client ----------------------------------------------------------------------------
 
 
 def multi_dc_off(evidence: Evidence) -> CauseEstimate | None:
@@ -81,7 +81,7 @@ def client_from_other_data_center(evidence: Evidence) -> CauseEstimate | None:
 
 
 def client_id_wrong(evidence: Evidence) -> CauseEstimate | None:
-    """The client id is mistyped, cut off or something else's."""
+    """The client id is mistyped, truncated, or something else."""
     sent, client = evidence.sent_request, evidence.client
     if sent.has_whitespace_in_client_id:
         return None
@@ -90,7 +90,7 @@ def client_id_wrong(evidence: Evidence) -> CauseEstimate | None:
             "client-id-wrong", evidence_item("other-than-stored", stored=client.client_id)
         )
     if client:
-        return None  # proved when it was registered, and unchanged since
+        return None  # verified when it was registered, and unchanged since
     return possible("client-id-wrong", *_known_nowhere_evidence(evidence))
 
 
@@ -103,7 +103,7 @@ def client_id_with_whitespace(evidence: Evidence) -> CauseEstimate | None:
 
 
 def grant_type_wrong(evidence: Evidence) -> CauseEstimate | None:
-    """Zoho answers an unknown ``grant_type`` like an unknown client."""
+    """Zoho returns the same error for an unknown ``grant_type`` as for an unknown client."""
     given = evidence.sent_request.grant_type
     known = _is_request_known(evidence) or evidence.origin is Origin.CONSENT
     if known and (given in GRANT_TYPES or not given):
@@ -114,7 +114,7 @@ def grant_type_wrong(evidence: Evidence) -> CauseEstimate | None:
 
 
 def self_client(evidence: Evidence) -> CauseEstimate | None:
-    """A Self Client has no consent screen, where Zoho calls it unknown."""
+    """A Self Client has no consent screen; there, Zoho calls it unknown."""
     client = evidence.client
     if evidence.origin is not Origin.CONSENT:
         return None
@@ -130,7 +130,7 @@ def _matching_client(evidence: Evidence) -> Client | None:
 
 
 def _is_request_known(evidence: Evidence) -> bool:
-    """Whether the form of the request is known: it was pasted, or the wizard sent it."""
+    """Whether the request is known: it was pasted, or the wizard sent it."""
     return bool(evidence.sent_request.grant_type) or bool(
         evidence.client and not evidence.sent_request.client_id
     )
@@ -150,7 +150,7 @@ CLIENT_UNKNOWN = FailureClass(
 )
 
 
-# --- Zoho does not take the secret ----------------------------------------------------------------
+# --- A rejected secret ----------------------------------------------------------------------------
 
 
 def secret_regenerated(evidence: Evidence) -> CauseEstimate | None:
@@ -192,7 +192,7 @@ def secret_from_other_data_center(evidence: Evidence) -> CauseEstimate | None:
 
 
 def secret_mistyped(evidence: Evidence) -> CauseEstimate | None:
-    """It was cut off or mistyped, or a space or line end was copied with it."""
+    """It was truncated or mistyped, or a space or line end was copied with it."""
     sent = evidence.sent_request
     if sent.secret_format is TokenFormat.WITH_WHITESPACE:
         return confirmed("secret-with-blank", evidence_item("blank-in-it"))
@@ -218,7 +218,7 @@ SECRET_REFUSED = FailureClass(
 )
 
 
-# --- The request was not one ----------------------------------------------------------------------
+# --- Not a token request --------------------------------------------------------------------------
 
 
 def sent_by_get(evidence: Evidence) -> CauseEstimate | None:

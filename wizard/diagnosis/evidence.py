@@ -1,7 +1,7 @@
-"""What is known about a failure when it is judged. What is unknown is None or empty.
+"""What is known about a failure. Unknown values are None or empty.
 
 Evidence is gathered by requests (`wizard.diagnosis.probes`), from the store
-(`wizard.diagnosis.stored_evidence`), or from a pasted text. Judging it sends nothing.
+(`wizard.diagnosis.stored_evidence`), or from a pasted text.
 """
 
 from collections.abc import Mapping
@@ -64,7 +64,7 @@ class StoredTokenKind(StrEnum):
 
 @dataclass(frozen=True)
 class SentRequest:
-    """What is known of the rejected request, such as a pasted one. Never a secret."""
+    """What is known about the rejected request, such as a pasted one. Never a secret."""
 
     location: str = ""
     """The data center it was sent to."""
@@ -116,7 +116,7 @@ class ProbeResult:
 
 @dataclass(frozen=True)
 class Evidence:
-    """Everything that a judge may consider."""
+    """Everything that is known about a failure."""
 
     failure: Failure | None = None
     """None: nothing failed, as far as is known."""
@@ -158,7 +158,7 @@ class Evidence:
     read_result: ProbeResult | None = None
     """One cheap read of the product."""
     answers: tuple[str, ...] = ()
-    """A person's answers so far: codes of causes, or a denial."""
+    """The user's answers so far: codes of causes, or a denial."""
 
     details: Mapping[str, str] = field(default_factory=dict)
     """Values for the sentences in addition to the failure's own details. Never a secret."""

@@ -1,8 +1,8 @@
-"""Connections that fail together, grouped by cause.
+"""Group failing connections by cause.
 
-What fails together shows the cause. If Zoho rejects tokens of one account but accepts their
-clients, the cause is at the account; if only one client's tokens fail, the app was removed. A
-rejected client fails wherever it is used. An unreachable data center says nothing about a token.
+Connections that fail together show the cause. If Zoho rejects tokens of one account but accepts
+their clients, the account is the cause; if only one client's tokens fail, the app was removed. A
+rejected client fails everywhere. An unreachable data center says nothing about a token.
 A connection that couldn't be checked within Zoho's limits is listed with its most likely cause.
 """
 
@@ -37,7 +37,7 @@ REFRESH_TOKEN_REJECTED = "refresh-token-rejected"  # noqa: S105 a code, no secre
 ACCESS_TOKEN_REJECTED = "token-invalid"  # noqa: S105 a code, no secret
 
 NOT_CHECKED_KINDS = (FailureKind.LIMIT, FailureKind.BUSY, FailureKind.UNCONFIRMED)
-"""Zoho's limits or another process kept a connection from being checked: no verdict."""
+"""Zoho's limits or another process prevented the check, so nothing is known."""
 
 MIN_REJECTED_CONNECTIONS = 2
 """If so many tokens of one account and client were rejected, another probably is, too."""
@@ -87,7 +87,7 @@ class FailureCase:
 
     @property
     def account_and_client(self) -> tuple[str, str, str]:
-        """The account, its data center and the client: what mostly fails together."""
+        """The account, its data center and the client, whose connections usually fail together."""
         return self.email, self.location, self.client_id
 
     @property
@@ -98,7 +98,7 @@ class FailureCase:
         elif self.kind is FailureKind.CLIENT:
             way = "client"
         elif self.code == ACCESS_TOKEN_REJECTED or self.kind in NOT_CHECKED_KINDS:
-            way = REFRESH_TOKEN_REJECTED  # may belong to a cause that ended refresh tokens
+            way = REFRESH_TOKEN_REJECTED  # the cause may have ended refresh tokens
         else:
             way = self.code
         return f"{way} {self.name} {self.grant.generation if self.grant else 0}"
@@ -106,13 +106,13 @@ class FailureCase:
 
 @dataclass(frozen=True)
 class CauseGroup:
-    """Connections that fail for one cause."""
+    """Connections that fail for the same reason."""
 
     level: CauseLevel
     key: str
     cases: tuple[FailureCase, ...]
     suspected_cases: tuple[FailureCase, ...] = ()
-    """Those that probably fail for it, too."""
+    """Connections that probably fail for it, too."""
 
     @property
     def is_single_grant(self) -> bool:
@@ -194,7 +194,7 @@ def _is_suspected(case: FailureCase, rejected: list[FailureCase]) -> bool:
 
 
 def _key_of(case: FailureCase) -> tuple[CauseLevel, str]:
-    """What a failing connection has in common with others that fail alike."""
+    """What a failing connection shares with others that fail for the same reason."""
     if case.kind in UNREACHABLE_KINDS:
         return CauseLevel.DATA_CENTER, case.location
     if case.kind is FailureKind.CLIENT:
@@ -239,7 +239,7 @@ class Incident:
 
     @property
     def is_pending(self) -> bool:
-        """Whether it is no verdict: the connections couldn't be checked yet."""
+        """Whether the connections couldn't be checked yet."""
         return self.explanation.kind in NOT_CHECKED_KINDS
 
     @property
@@ -259,8 +259,8 @@ class Incidents:
         self._clock = clock
 
     def stored(self, rows: Iterable[ConnectionOverview] | None = None) -> tuple[Incident, ...]:
-        """The causes of what the store says has failed. `rows` are the unsettled connections, if
-        they were read already. Sends nothing."""
+        """The causes of stored failures. `rows` are the unsettled connections, if they were read
+        already. Sends nothing."""
         rows = self._store.overviews.unsettled() if rows is None else rows
         cases = ((row, self._stored_failure(row)) for row in rows)
         return self._create_incidents(

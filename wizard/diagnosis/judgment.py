@@ -1,4 +1,4 @@
-"""Judge evidence: the class of a failure, and its causes, ranked. Pure."""
+"""Judge evidence: determine the class of a failure, and rank its causes. Pure."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -34,13 +34,13 @@ CONFIDENCE_ORDER = tuple(Confidence)
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What the evidence shows about a failure: codes and data. `wizard.diagnosis.rendering` has
+    """What the evidence shows about a failure, as codes and data. `wizard.diagnosis.rendering` adds
     the words."""
 
     failure: Failure | None
     """What was observed; None: nothing failed."""
     subject: Failure
-    """What the words are about: the failure, with everything that is known in its details."""
+    """The failure that is explained, with all known details."""
     now: datetime | None = None
     last_worked_at: datetime | None = None
     """When the grant last worked, for the question about what happened since."""
@@ -51,18 +51,18 @@ class Diagnosis:
     question: str = ""
     """The code of the question that would decide; empty if nothing is open."""
     answers: tuple[str, ...] = ()
-    """What was answered so far."""
+    """The answers so far."""
     possible_answers: tuple[str, ...] = ()
-    """What may be answered to the question."""
+    """The possible answers to the question."""
     connection: str = ""
-    """The connection whose page and command take an answer; empty: there is none."""
+    """The connection whose page and command accept an answer; empty if there is none."""
     incident: Failure | None = None
-    """What several connections have in common, of which this is the first."""
+    """The incident of several connections, of which this is the first."""
 
 
 def judge_evidence(evidence: Evidence) -> Diagnosis:
-    """Rank the causes that Zoho answers alike by what separates them. If no cause stands out, the
-    diagnosis has the question that would decide, and the possible answers."""
+    """Rank the causes of a failure by the evidence. If it doesn't decide, the diagnosis has a
+    question, and the possible answers."""
     failure = evidence.failure or Failure("nothing-wrong")
     if failure.code == "throttled" and evidence.attempt is not None:
         failure = replace(failure, code="consent-throttled")  # the authorization is lost
@@ -105,8 +105,8 @@ def rank_causes(
 ) -> tuple[tuple[CauseEstimate, ...], tuple[CauseEstimate, ...]]:
     """The causes of a class, the most likely first, and the excluded ones.
 
-    A confirmed cause excludes all others; a single remaining one of several is likely. A person's
-    answers come last.
+    A confirmed cause excludes all others; a single remaining one is likely. Answers are applied
+    last.
     """
     suspicions = (check(evidence) for check in failure_class.checks)
     ranked = _rank(each for each in suspicions if each is not None)
@@ -128,7 +128,7 @@ _CLASS_BY_ANSWER = {
     WHILE_CONNECTING: authorization_codes.CODE_REFUSED,
     ON_REFRESH: refresh_tokens.REFRESH_TOKEN_REFUSED,
 }
-"""The classes that share one word of Zoho's, by when it was returned."""
+"""The classes that share one error of Zoho's, by when it was returned."""
 
 
 def _question_of(estimates: tuple[CauseEstimate, ...], failure_class: FailureClass) -> str:
@@ -154,7 +154,7 @@ def _rank(estimates: Iterable[CauseEstimate]) -> tuple[CauseEstimate, ...]:
 
 
 def is_decided(causes: Sequence[Cause | CauseEstimate]) -> bool:
-    """Whether one cause stands out."""
+    """Whether one cause is more likely than all others."""
     if not causes or causes[0].confidence is Confidence.POSSIBLE:
         return False
     return len(causes) == 1 or causes[0].confidence is not causes[1].confidence

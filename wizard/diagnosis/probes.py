@@ -1,9 +1,9 @@
-"""The cheapest requests that tell causes apart.
+"""The cheapest requests that distinguish causes.
 
 A diagnosis sends at most four requests, and no token request if a valid access token is enough. A
-rejected grant isn't tried again; related grants are, because what failed together shows the cause.
-All requests count in the request log. If the budget or the network doesn't allow one, the diagnosis
-uses what it has.
+rejected grant isn't tried again, but related grants are, because grants that fail together show the
+cause. Token requests are in the request log. Without the budget or the network for a request, the
+diagnosis uses what it has.
 """
 
 from collections.abc import Mapping
@@ -41,7 +41,7 @@ MAX_REQUESTS = 4
 """To the connection's own data center in one diagnosis."""
 
 SEARCH_INTERVAL = timedelta(days=1)
-"""How often other data centers are asked about a client at most."""
+"""Other data centers are asked about a client at most once in this time."""
 
 VERDICT_FAILURES: Mapping[str, tuple[str, str]] = {
     ClientVerdict.WRONG_SECRET: ("invalid-client-secret", "invalid_client_secret"),
@@ -77,8 +77,8 @@ class DiagnosisProbes:
         self._requests_left = MAX_REQUESTS
 
     def run(self, *, search: bool = False) -> Evidence:
-        """Send what decides between the causes of the failure, or what finds one. `search` allows
-        asking other data centers about a client that its own doesn't know."""
+        """Send the requests that decide between the causes of the failure, or find a failure.
+        `search` allows asking other data centers about a client that its own doesn't know."""
         evidence = self.evidence
         failure_class = class_of(evidence.failure.code) if evidence.failure else ""
         client, grant = evidence.client, evidence.grant
@@ -191,7 +191,7 @@ class DiagnosisProbes:
         return value
 
     def _refresh_once(self, grant: Grant) -> tuple[ProbeResult | None, str]:
-        """Refresh once. A rejection is confirmed, which is a second request."""
+        """Refresh once. A rejection is confirmed by a second request."""
         each = 2 if _has_previous_secret(self.evidence.client) else 1
         if self._requests_left < 2 * each:
             return None, ""
@@ -214,7 +214,7 @@ class DiagnosisProbes:
             _account, date = self._masked_api(grant).account(access_token, grant.location)
         except WizardError as error:
             self._stop_if_temporary(error)
-            # A token without the scope for this question was taken all the same.
+            # The scope is missing, but the token was accepted.
             return (
                 ProbeResult()
                 if error.failure.code == "scope-missing"
@@ -253,7 +253,7 @@ class DiagnosisProbes:
         except WizardError as error:
             self._stop_if_temporary(error)
 
-    # witnesses
+    # related grants
 
     def _probe_as_access_token(self, grant: Grant) -> None:
         """Whether a refresh token that never worked is an access token."""
@@ -263,7 +263,7 @@ class DiagnosisProbes:
             self.evidence = replace(self.evidence, as_access_token_result=probe_result)
 
     def _probe_related_grants(self) -> None:
-        """Whether related grants work, which excludes that all tokens were removed."""
+        """Find out whether related grants work: then not all tokens were removed."""
         for related_grant in informative_related_grants(self.evidence):
             if self._is_working(related_grant.connection):
                 alive = self.evidence.working_connections | {related_grant.connection}
@@ -285,7 +285,7 @@ class DiagnosisProbes:
         return bool(self._refresh_once(grant)[1])
 
     def _stop_if_temporary(self, error: WizardError) -> None:
-        """If Zoho or the network fails, more requests would only make it worse."""
+        """Send no more requests after a failure of Zoho or the network."""
         if error.failure.temporary:
             self._requests_left = 0
 

@@ -1,8 +1,8 @@
 """Why a refresh token is rejected. Zoho returns ``invalid_code`` for all of these causes.
 
-A refresh token doesn't expire. What ends it may end others with it: a password change with the box
-ticked ends every token of the account, a removed app those of one client, the 21st token of a user
-and client only the oldest. So other connections show the cause.
+A refresh token doesn't expire. Most causes end other tokens, too: a password change with the option
+selected ends all tokens of the account, a removed app those of one client, and a 21st token of a
+user and client only the oldest. So other connections show the cause.
 """
 
 from datetime import datetime
@@ -29,12 +29,12 @@ ACTIVE_STATES = (GrantState.VERIFIED, GrantState.NOT_VERIFIED)
 MAX_REFRESH_TOKENS = limits().refresh_tokens_per_user_and_client
 
 MIN_SIMULTANEOUS = 3
-"""So many that failed together had one cause. Two may be chance: somebody who tidies up removes two
-apps in a minute."""
+"""So many that failed at the same time have one cause. Two may be a coincidence: a user can remove
+two apps in a minute."""
 
 
 def password_changed(evidence: Evidence) -> CauseEstimate | None:
-    """All tokens of the account end if its owner ticks the box while changing the password."""
+    """All tokens of the account end if its owner selects that option when changing the password."""
     return _account_wide_cause("password-changed", evidence)
 
 
@@ -172,8 +172,8 @@ REFRESH_TOKEN_REFUSED = FailureClass(
 
 
 def _account_wide_cause(code: str, evidence: Evidence) -> CauseEstimate:
-    """What ends all tokens of an account, with any client. Nothing that can be observed tells a
-    password change from the end of a user."""
+    """A cause that ends all tokens of an account, with any client. A password change and the end of
+    a user can't be distinguished."""
     surviving = _surviving_connection(_grants_of_account(evidence), evidence)
     if surviving:
         return ruled_out(code, evidence_item("lives-on", other=surviving))
@@ -189,7 +189,7 @@ def _account_wide_cause(code: str, evidence: Evidence) -> CauseEstimate:
 
 
 def _unless_ever_worked(code: str, evidence: Evidence) -> CauseEstimate | None:
-    """A token that ever yielded an access token is the right one in the right place."""
+    """Ruled out if the refresh token ever worked."""
     if evidence.grant_record is None:
         return possible(code)
     return (
@@ -199,7 +199,7 @@ def _unless_ever_worked(code: str, evidence: Evidence) -> CauseEstimate | None:
     )
 
 
-# --- The witnesses --------------------------------------------------------------------------------
+# --- Related grants -------------------------------------------------------------------------------
 
 
 def _grants_of_account(evidence: Evidence, *, same_client: bool | None = None) -> list[GrantRecord]:
@@ -231,14 +231,14 @@ def _surviving_connection(others: list[GrantRecord], evidence: Evidence) -> str:
 
 
 def _possibly_simultaneous(others: list[GrantRecord], evidence: Evidence) -> list[GrantRecord]:
-    """Those that may have been rejected since the same moment as the grant."""
+    """The related grants that may have been rejected at the same time as the grant."""
     return [
         each for each in others if each.is_current and _are_possibly_simultaneous([each], evidence)
     ]
 
 
 def _have_common_cause(others: list[GrantRecord], evidence: Evidence) -> bool:
-    """Whether these and the grant are so many that they had one cause."""
+    """Whether so many were rejected at the same time that they have one cause."""
     return len(others) + 1 >= MIN_SIMULTANEOUS and _are_possibly_simultaneous(others, evidence)
 
 
@@ -259,7 +259,7 @@ def _rejected_by(related_grant: GrantRecord, evidence: Evidence) -> datetime | N
         related_grant.rejected_at is None
         and related_grant.connection in evidence.rejected_connections - evidence.working_connections
     ):
-        return evidence.now  # its access token died before its end, as with its grant
+        return evidence.now  # its access token was rejected before it expired, as if with its grant
     return related_grant.rejected_at
 
 
@@ -270,9 +270,9 @@ def _own_rejected_by(evidence: Evidence) -> datetime | None:
 
 
 def informative_related_grants(evidence: Evidence) -> tuple[GrantRecord, ...]:
-    """The related grants that would show most, in order: one of another client of the account, one
-    of the same client, one of a third. A grant that is older than the last success shows something
-    if it works; a newer one only if it is rejected."""
+    """The most informative related grants, in order: one of the account with a different client,
+    one with the same client, one with a third. A grant that is older than the last success is
+    informative if it works; a newer one only if it is rejected."""
     grant_record, rejected_by = evidence.grant_record, _own_rejected_by(evidence)
     if grant_record is None or rejected_by is None:
         return ()

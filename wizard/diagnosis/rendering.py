@@ -1,7 +1,7 @@
-"""The words of a diagnosis: the last step, the same for pages, terminal and JSON.
+"""Render a diagnosis in words, the same for pages, terminal and JSON.
 
-Judges return codes and data. Nothing else in this package reads the message table, except for the
-texts about a password change.
+The other modules return codes and data. Nothing else in this package reads the message table,
+except for the texts about a password change.
 """
 
 from collections.abc import Iterable, Mapping
@@ -86,7 +86,7 @@ def _render_cause(estimate: CauseEstimate, subject: Failure, now: datetime | Non
 
 
 def _answer_options(diagnosis: Diagnosis) -> tuple[AnswerOption, ...]:
-    """What a person may answer, each with the answers before it, and where to give it."""
+    """The possible answers, each with the previous ones, and where to give it."""
     name, options = diagnosis.connection, []
     for each in diagnosis.possible_answers:
         answers = (*diagnosis.answers, each)
@@ -109,7 +109,7 @@ def _with_leading_cause(explanation: Explanation, cause: Cause) -> Explanation:
 def _with_incident(
     explanation: Explanation, incident: Failure, now: datetime | None
 ) -> Explanation:
-    """The explanation of the first connection under the words for all of them. A rejected client
+    """The explanation of the first connection, with the words for all of them. A rejected client
     keeps the fix of its own cause."""
     words = explain(incident, now, reason=explanation.title)
     return replace(

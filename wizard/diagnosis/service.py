@@ -1,6 +1,6 @@
-"""The status of a connection and why it has it: derived from the store each time, never stored.
+"""Explain the failures and the status of connections.
 
-Another tab, another process and the command line all derive the same.
+The status is derived from the store each time, so that every tab and process shows the same.
 """
 
 from dataclasses import dataclass, replace
@@ -56,11 +56,11 @@ STORED_FIELDS = (
 
 @dataclass(frozen=True)
 class ExplainedStatus:
-    """What people see of a connection, and why it is not simply verified."""
+    """The status of a connection, and why it isn't just verified."""
 
     status: ConnectionStatus
     explanation: Explanation | None = None
-    """What failed last; a verified connection may carry that of a new authorization that failed."""
+    """The last failure; for a verified connection, that of a new authorization."""
     attempt: Attempt | None = None
     """The authorization that is open or failed, if it is newer than every grant."""
     grant: Grant | None = None
@@ -69,7 +69,7 @@ class ExplainedStatus:
 
 
 class DiagnosisService:
-    """Explains failures with what is known of the connection."""
+    """Explains failures with what is known about the connection."""
 
     def __init__(
         self,
@@ -88,7 +88,7 @@ class DiagnosisService:
         self._stored_evidence = StoredEvidence(store, zoho, clock)
 
     def judge(self, name: str, failure: Failure, answers: tuple[str, ...] = ()) -> Diagnosis:
-        """Judge a failure of connection `name` by what is stored and by a person's answers. Sends
+        """Judge a failure of connection `name` by stored evidence and the user's answers. Sends
         nothing. Raises ``unknown-connection``."""
         return _judge(self._stored_evidence.of_connection(name, failure), answers)
 
@@ -97,11 +97,11 @@ class DiagnosisService:
         return render(self.judge(name, failure, answers))
 
     def explain_client_failure(self, client: Client, failure: Failure) -> Explanation:
-        """Explain a failure of a client's pre-flight by what is stored. Sends nothing."""
+        """Explain a failure of a client's pre-flight by stored evidence. Sends nothing."""
         return explain_evidence(self._stored_evidence.of_client(client, failure))
 
     def evidence(self, name: str, failure: Failure | None = None) -> Evidence:
-        """What is stored about a failure of connection `name`. Sends nothing."""
+        """The stored evidence about a failure of connection `name`. Sends nothing."""
         return self._stored_evidence.of_connection(name, failure)
 
     def gather_evidence(self, evidence: Evidence, *, search: bool = False) -> Evidence:
@@ -138,7 +138,7 @@ class DiagnosisService:
         """Explain what is wrong with connection `name`, or explain `failure`, with the requests
         that decide.
 
-        If nothing fails now, a person's answers may belong to the failure that is stored.
+        If nothing fails now, the answers may belong to the stored failure.
         """
         evidence = self.gather_evidence(self.evidence(name, failure), search=search)
         stored = self.status_of(name, answers) if answers and evidence.failure is None else None
@@ -188,7 +188,8 @@ class DiagnosisService:
         return grant.failure or unknown or (check.failure if check else None)
 
     def outcome_unknown(self, grant: Grant) -> Failure | None:
-        """That nobody knows whether the refresh token of a grant in use was replaced."""
+        """The failure that it is unknown whether the refresh token of a grant in use was
+        replaced."""
         unanswered = self._store.grant_history.unanswered_refresh(grant)
         return self._outcome_unknown(grant, outcome_unknown_since(grant, unanswered, self._clock()))
 
@@ -200,7 +201,7 @@ class DiagnosisService:
 
 
 def _judge(evidence: Evidence, answers: tuple[str, ...]) -> Diagnosis:
-    """The diagnosis of a connection, whose page and command take further answers."""
+    """The diagnosis of a connection, whose page and command accept more answers."""
     name = evidence.connection.name if evidence.connection else ""
     return replace(judge_evidence(replace(evidence, answers=answers)), connection=name)
 
@@ -212,7 +213,7 @@ _ENDED_CODES = {
 
 
 def _observed_failure(evidence: Evidence) -> Failure | None:
-    """What went wrong, by what was observed. A rejected grant says more than the failure before."""
+    """The observed failure. A rejected grant says more than the previous failure."""
     probe_results = (evidence.refresh_result, evidence.user_info_result, evidence.read_result)
     refused = [
         each.failure for each in probe_results if each is not None and each.failure is not None
@@ -229,14 +230,14 @@ def _observed_failure(evidence: Evidence) -> Failure | None:
 
 
 def _pending_failure(grant: Grant | None) -> Failure | None:
-    """Why a working grant isn't in use: it belongs to another account, or was never verified."""
+    """Why a working grant isn't in use: it is for a different account, or was never verified."""
     if grant is None or grant.state is GrantState.VERIFIED:
         return None
     return grant.failure or Failure("not-verified", details={"name": grant.connection})
 
 
 def _rate_limit_failure(evidence: Evidence) -> Failure | None:
-    """That Zoho issues no new access token for a while; the current one still works."""
+    """The failure that Zoho issues no access token for a while; the current one still works."""
     grant, until = evidence.grant, evidence.access_token_expires_at
     if grant is None or evidence.now is None or until is None:
         return None

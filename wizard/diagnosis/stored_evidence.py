@@ -1,4 +1,4 @@
-"""Evidence from the store: what is known of a connection without sending anything."""
+"""Evidence from the store: what is known about a connection without sending anything."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -25,14 +25,14 @@ REQUEST_LOG_WINDOW = timedelta(hours=1)
 """How far back requests explain something: the lifetime of an access token."""
 
 VERIFICATION_WINDOW = timedelta(minutes=2)
-"""A step that passed longer before a failure belonged to another check, and says nothing of now."""
+"""A step that passed earlier before a failure was part of a previous check."""
 
-TOKEN_CLASSES = (*(REFRESH_TOKEN_REFUSED.code, ACCESS_TOKEN_REFUSED.code, NOT_AUTHORIZED.code),)
+TOKEN_CLASSES = (REFRESH_TOKEN_REFUSED.code, ACCESS_TOKEN_REFUSED.code, NOT_AUTHORIZED.code)
 """Classes of failures that other connections help to explain."""
 
 
 class StoredEvidence:
-    """Reads what is known of a connection."""
+    """Reads what is known about a connection."""
 
     def __init__(self, store: Store, zoho: Zoho, clock: Clock) -> None:
         self._store = store
@@ -40,7 +40,7 @@ class StoredEvidence:
         self._clock = clock
 
     def of_connection(self, name: str, failure: Failure | None) -> Evidence:
-        """What the store knows that bears upon `failure`. Raises ``unknown-connection``."""
+        """The stored evidence about `failure`. Raises ``unknown-connection``."""
         connection = self._store.connections.get(name)
         grant = self._store.grants.candidate(name) or self._store.grants.get(name)
         client_id = grant.client_id if grant else connection.client_id
@@ -61,7 +61,7 @@ class StoredEvidence:
         return self._with_attempt(with_verification_results(self._with_grant_history(evidence)))
 
     def of_client(self, client: Client, failure: Failure) -> Evidence:
-        """What the store knows of a client that was refused in a pre-flight."""
+        """The stored evidence about a client that was rejected in a pre-flight."""
         since = self._clock() - REQUEST_LOG_WINDOW
         return Evidence(
             failure=failure,
@@ -78,7 +78,7 @@ class StoredEvidence:
         )
 
     def _with_grant_history(self, evidence: Evidence) -> Evidence:
-        """The grant's life and those of its kin, where the failure is one of tokens."""
+        """Add the history of the grant and of related grants, if the failure is about tokens."""
         grant, failure = evidence.grant, evidence.failure
         if grant is None or (failure is not None and class_of(failure.code) not in TOKEN_CLASSES):
             return evidence
@@ -95,7 +95,7 @@ class StoredEvidence:
         return replace(evidence, grant_record=own, related_grants=related_grants)
 
     def _with_attempt(self, evidence: Evidence) -> Evidence:
-        """The authorization that the failure ended, where it is the newest one's."""
+        """Add the newest authorization, if the failure ended it."""
         if evidence.connection is None or evidence.failure is None:
             return evidence
         attempt = self._store.attempts.newest(evidence.connection.name)
@@ -105,8 +105,8 @@ class StoredEvidence:
         return replace(evidence, attempt=attempt, sent_request=sent)
 
     def last_failure(self, name: str, grant: Grant | None) -> Failure | None:
-        """Why a connection has nothing that could be asked about: its last authorization's
-        failure, or that there was none. None where it has a grant."""
+        """Why a connection has no grant: its last authorization's failure, or that there was none.
+        None if it has a grant."""
         if grant is not None:
             return None
         attempt = self._store.attempts.newest(name)
@@ -136,7 +136,7 @@ def with_verification_results(evidence: Evidence) -> Evidence:
 
 
 def is_ended(grant: Grant | None) -> bool:
-    """Whether a grant is known to be over."""
+    """Whether a grant was rejected or revoked."""
     return grant is not None and grant.state in (
         GrantState.NEEDS_REAUTHORIZATION,
         GrantState.REVOKED,

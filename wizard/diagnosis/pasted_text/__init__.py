@@ -1,7 +1,7 @@
-"""Explain whatever a person pastes.
+"""Explain a pasted text.
 
-A pasted text is neither stored nor sent. It is compared with what is stored, judged, and shown
-again only with all secrets masked.
+The text is neither stored nor sent. It is compared with stored data, and shown again only with all
+secrets masked.
 """
 
 import re
@@ -94,10 +94,10 @@ class DiagnosisResult:
     """Its end, masked: a log ends with what failed."""
     comparison: UriComparison | None = None
     connection: str = ""
-    """The stored connection that it certainly is about."""
+    """The stored connection that it is certainly about."""
     repeat_text: str = ""
-    """What leads to the same explanation again, to be sent with an answer: the name, or the excerpt
-    if the masked parts don't matter. Empty: nothing does."""
+    """The text that yields the same explanation again, to be sent with an answer: the name, or the
+    excerpt if the masked parts don't matter; otherwise empty."""
 
     @property
     def is_explained(self) -> bool:
@@ -112,7 +112,7 @@ class DiagnosisResult:
 
 @dataclass(frozen=True)
 class _Reading:
-    """What was read in a text, without words."""
+    """What was recognized in a text, without words."""
 
     parsed: ParsedText
     evidence: Evidence
@@ -121,7 +121,7 @@ class _Reading:
 
     @property
     def conclusion(self) -> tuple[object, ...]:
-        """Equal for two readings that mean the same, whenever they are made."""
+        """Equal for two readings with the same meaning, independent of their time."""
         found = self.diagnosis
         causes = [
             (each.code, each.confidence, each.evidence_for, each.evidence_against)
@@ -170,7 +170,7 @@ class PasteReader:
         return DiagnosisResult(explanation, connection=name, repeat_text=name)
 
     def explain_text(self, text: str, answers: tuple[str, ...] = ()) -> DiagnosisResult:
-        """Explain a pasted text by itself, by what is stored, and by a person's answers. Raises
+        """Explain a pasted text by itself, stored data, and the user's answers. Raises
         ``nothing-pasted``."""
         reading = self._read(text, answers)
         excerpt, connection = _excerpt(reading.parsed.text), reading.evidence.connection
@@ -198,11 +198,11 @@ class PasteReader:
         understood = tuple(self._understood(parsed, evidence, is_truncated=is_truncated))
         return _Reading(parsed, evidence, judge_evidence(evidence), understood)
 
-    # --- from clues to evidence
+    # --- evidence
 
     def _evidence(self, parsed: ParsedText, recognized: RecognizedFailure) -> Evidence:
-        """What the text says, and what is stored about the connection or client that it certainly
-        names."""
+        """The evidence in the text, and what is stored about the connection or client that it
+        certainly names."""
         called = (
             http_request.find_product(parsed, self._zoho)
             if recognized.origin is Origin.PRODUCT
@@ -276,7 +276,7 @@ class PasteReader:
         )
         details = dict(self._details(SentRequest(), near))
         if sum(each.redirect_uri == near.redirect_uri for each in clients) > 1:
-            # The wizard's clients share its redirect URI: which one is meant is not known.
+            # The wizard's clients share its redirect URI, so the client is unknown.
             details.pop("client_id")
             details |= {
                 "client": "your clients",
@@ -288,8 +288,8 @@ class PasteReader:
     def _stored_token(
         self, token: str
     ) -> tuple[StoredTokenKind | None, Connection | None, datetime | None]:
-        """What a pasted token is and whose, if it equals a stored one; for an access token also
-        when it was issued."""
+        """The kind and the connection of a pasted token, if it equals a stored one; for an access
+        token also when it was issued."""
         bare = "".join(token.strip("\"'`").split())
         if not TOKEN.fullmatch(bare):
             return None, None, None
@@ -325,12 +325,12 @@ class PasteReader:
     def _details(self, sent_request: SentRequest, client: Client | None) -> Mapping[str, str]:
         """Values of the messages, as far as they are known."""
         if client is None:
-            # Its id is said beside the finding; a command of ours could do nothing with it.
+            # Its id is shown with the diagnosis; no command of ours accepts it.
             place = self._zoho.data_center(sent_request.location) if sent_request.location else None
             return {"console": place.console_url} if place else {}
         return client_details(client, self._zoho, sent_request.location)
 
-    # --- what is shown beside the finding
+    # --- shown with the diagnosis
 
     def _comparison(self, parsed: ParsedText, evidence: Evidence) -> UriComparison | None:
         """The redirect URI that was sent and the registered one, or two that were pasted."""
@@ -376,10 +376,10 @@ class PasteReader:
 
 
 MIN_ADDRESS_SIMILARITY = 0.6
-"""The least similarity of two URLs to take one for a misspelling of the other."""
+"""The minimum similarity of two URLs to consider one a misspelling of the other."""
 MIN_CLIENT_ID_SIMILARITY = 0.9
-"""The least similarity of two client ids to take one for a misspelling of the other: all but three
-of 35 characters. Two real ones have hardly a third in common."""
+"""The minimum similarity of two client ids to consider one a misspelling of the other: all but
+three of 35 characters. Two real ones have less than a third in common."""
 _LOOPBACK = re.compile(r"https?://(?:localhost|127\.0\.0\.1|\[::1\])(?=[:/]|$)")
 """A URL on this computer. By itself, it can only be a redirect URI."""
 
@@ -401,7 +401,7 @@ def _secret_locations(parsed: ParsedText, client: Client | None) -> frozenset[st
 
 
 def _excerpt(text: str) -> str:
-    """The end of a text, masked from so early that no secret is cut in half."""
+    """The end of a text, masked from earlier so that no secret is cut in half."""
     return token_formats.mask_secrets(text.rstrip()[-MAX_EXCERPT_CHARACTERS * 25 :])[
         -MAX_EXCERPT_CHARACTERS:
     ]

@@ -1,4 +1,4 @@
-"""The requests that a text shows: where they went, how, and with which parameters. Pure."""
+"""The HTTP requests in a text: URL, method and parameters. Pure."""
 
 import hashlib
 import re
@@ -133,7 +133,7 @@ def token_requests(parsed: ParsedText) -> tuple[str, ...]:
 
 
 def authorization_url(parsed: ParsedText) -> SplitResult | None:
-    """The last authorization URL in the text."""
+    """The last authorization URL in the text; None if there is none."""
     found = [each for each in parsed.addresses if _AUTHORIZATION_PATH.search(each.path)]
     return found[-1] if found else None
 
@@ -257,7 +257,7 @@ def _call_scopes() -> dict[str, dict[str, Any]]:
 
 
 def _secret_format(parsed: ParsedText) -> TokenFormat | None:
-    """What a value sent as client secret looks like; only a clear fault is named."""
+    """The form of the value sent as client secret; None unless it is clearly wrong."""
     for value in parsed.values("client_secret"):
         if CLIENT_ID.fullmatch(value):
             return TokenFormat.CLIENT_ID
@@ -269,7 +269,7 @@ def _secret_format(parsed: ParsedText) -> TokenFormat | None:
 
 
 def _is_client_id_with_whitespace(value: str) -> bool:
-    """Whether this is a client id except for a space or line end in or around it."""
+    """Whether this is a client id except for spaces or line ends."""
     return _has_whitespace(value) and bool(CLIENT_ID.fullmatch(_WHITESPACE.sub("", value)))
 
 

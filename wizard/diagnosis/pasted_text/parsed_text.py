@@ -1,8 +1,8 @@
-"""The parts of a text, found by their form: pairs, words, URLs, statuses. Pure.
+"""Parse the parts of a text by their form: pairs, words, URLs, statuses. Pure.
 
-JSON, a Python dictionary, a query, headers, a ``.env`` file and a curl command all write pairs
-alike, so one lenient pattern reads them all. Patterns are possessive and bounded: reading takes
-linear time, whatever the text contains.
+JSON, a Python dictionary, a query, headers, a ``.env`` file and a curl command write pairs in
+similar ways, so one lenient pattern reads them all. Patterns are possessive and bounded: they take
+linear time for any text.
 """
 
 import re
@@ -41,8 +41,8 @@ _ESCAPES = (
 )
 """A log contains JSON within JSON, and a page has quotes as entities."""
 
-# Each begins with the characters it can begin with, which an engine seeks quickest; what may not
-# stand before them is looked at behind.
+# Each begins with the characters that a match can begin with, which is fastest, and then
+# looks behind for those that may not precede it.
 _PAIR = re.compile(
     r"([A-Za-z_](?<![\w-].)[\w-]{0,40}+)\"?'?\s{0,3}+[:=]\s{0,3}+(?!//)"
     r"(?:\"([^\"\n]{0,4096}+)\"|'([^'\n]{0,4096}+)'|([^\s\"'&,;?(){}<>]{1,4096}+))"
@@ -85,7 +85,7 @@ class ParsedText:
 
     @classmethod
     def parse(cls, text: str) -> "ParsedText":
-        """Parse whatever a person pasted."""
+        """Parse a pasted text."""
         text = text[-MAX_PASTE_CHARACTERS:].replace("\x00", "")
         plain = text.encode("utf-8", "replace").decode("utf-8")
         for written, meant in _ESCAPES:
@@ -127,8 +127,8 @@ class ParsedText:
 
     @cached_property
     def token(self) -> str:
-        """What was sent as a code or token, the last of several; empty if the text doesn't show it.
-        It is a secret."""
+        """The value sent as a code or token, the last of several; empty if there is none. It is a
+        secret."""
         named = self.values(*(each for each in self.names if each.endswith(("token", "code"))))
         headers: list[str] = _HEADER.findall(self.text[-MAX_HEADER_DISTANCE:])
         ended: list[str] = [_TOKEN_END.split(each)[0].rstrip() for each in headers]
@@ -215,7 +215,7 @@ def _split_addresses(addresses: Iterable[str]) -> Iterable[SplitResult]:
     for each in addresses:
         try:
             parts = urlsplit(each.rstrip(".,;:)]"))
-            parts.port  # noqa: B018 a port that is no number raises here and not later
+            parts.port  # noqa: B018 raises if the port isn't a number
         except ValueError:
             continue
         yield parts

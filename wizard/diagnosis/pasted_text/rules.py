@@ -1,7 +1,7 @@
-"""The rules that recognize a failure in a text: by its form or by its wording. Pure.
+"""Rules that recognize a failure in a text by its form or its wording. Pure.
 
-The first rule that matches decides, so Zoho's own words come before what others say, and what is
-there before what is missing.
+The first match decides, so Zoho's own words come before those of others, and what the text contains
+before what it lacks.
 """
 
 import re
@@ -24,7 +24,7 @@ from wizard.zoho import Zoho, error_codes, parse_scope
 
 @dataclass(frozen=True)
 class RecognizedFailure:
-    """A failure that a text is about."""
+    """A failure recognized in a text."""
 
     code: str
     zoho_error: str = ""
@@ -34,7 +34,7 @@ class RecognizedFailure:
 
 
 Rule = Callable[[ParsedText, Zoho], RecognizedFailure | None]
-"""Recognizes one thing; None: the text doesn't say it."""
+"""Recognizes one kind of failure; None: it isn't in the text."""
 
 
 def origin_of(code: str, parsed: ParsedText) -> Origin:
@@ -83,7 +83,7 @@ def _read_toml(name: str) -> dict[str, Any]:
 
 
 MAX_LIFETIME_SECONDS = 86_400
-"""No access token works for a day, so a greater number is in another unit."""
+"""No access token is valid for a day, so a greater number is in another unit."""
 HEADER_CHARACTERS = 40
 """Characters of ``Authorization: Zoho-oauthtoken`` and quotes around a token."""
 MAX_ADDRESS_CHARACTERS = 8_000
@@ -99,7 +99,7 @@ _CODE_BY_STATUS = {
 
 
 def authorization_url(parsed: ParsedText, zoho: Zoho) -> RecognizedFailure | None:
-    """An authorization URL: what is wrong with it, as far as it shows."""
+    """An authorization URL, and what is wrong with it."""
     address = http_request.authorization_url(parsed)
     if address is None:
         return None
@@ -279,8 +279,8 @@ def rate_limit(parsed: ParsedText, zoho: Zoho) -> RecognizedFailure | None:
     failure = "failure" in parsed.values("status")
     known = {*recognition_table("rate_limit")["error_texts"]}
     for word in parsed.values("error"):
-        # A standard's word (RFC 6749) is no translation, whoever frames it so; other servers than
-        # Zoho's describe their errors, too, in words of the plain alphabet.
+        # A word of RFC 6749 isn't a translation. Other servers also describe their errors, but with
+        # ASCII words.
         whole = described and (failure or 400 in parsed.statuses)
         framed = whole or ((described or failure or 400 in parsed.statuses) and not word.isascii())
         translated = framed and word and not re.fullmatch(r"[a-z]+(?:_[a-z]+)*", word)
@@ -408,11 +408,11 @@ RULES: tuple[Rule, ...] = (
     unknown_error,
     any_token,
 )
-"""What Zoho said before what others said; what is there before what is missing."""
+"""Zoho's words before those of others; what is there before what is missing."""
 
 
 def recognize_failure(parsed: ParsedText, zoho: Zoho) -> RecognizedFailure:
-    """The failure that the text is about; ``not-understood`` if no rule recognizes it."""
+    """The failure in the text; ``not-understood`` if no rule recognizes one."""
     for rule in RULES:
         if found := rule(parsed, zoho):
             return found

@@ -1,7 +1,7 @@
-"""Which credential a pasted value looks like, and how a text is shown without secrets. Pure.
+"""The form of a pasted credential, and masking of secrets in a text. Pure.
 
-Every pattern is possessive or bounded, so it takes linear time, and begins with the characters that
-it can begin with, which is what an engine finds fastest.
+Every pattern is possessive or bounded, so that it takes linear time, and begins with the characters
+that a match can begin with, which is fastest.
 """
 
 import re
@@ -45,8 +45,8 @@ _CURL_COOKIE = re.compile(r"(-(?<!\S.)(?:b|-cookie)[ =])(?:\"[^\"\n]++|'[^'\n]++
 
 
 def token_format_of(value: str) -> TokenFormat | None:
-    """What `value`, sent as a token, looks like; None for a placeholder (``<token>``, ``$TOKEN``,
-    ``1000.…``), which people write before they show a text to others."""
+    """The form of `value`, sent as a token; None for a placeholder (``<token>``, ``$TOKEN``,
+    ``1000.…``), which people write before they share a text."""
     bare = value.strip("\"'`“”‘’ \t\r\n")
     if TOKEN.match(bare) and re.match(r"[&?]|%26", bare[70:]):
         return TokenFormat.WITH_QUERY
@@ -89,8 +89,8 @@ def has_secret(text: str) -> bool:
 
 
 def masked_line(text: str, max_length: int = 120) -> str:
-    """Foreign text made fit for a sentence: one line, masked and short."""
-    # Masked again: what was unseen within a secret had hidden it.
+    """Foreign text that is safe in a sentence: one line, masked and short."""
+    # Masked again: invisible characters may have hidden a secret.
     return " ".join(mask_secrets(sanitize_line(mask_secrets(text[:8192]))).split())[:max_length]
 
 
@@ -122,4 +122,4 @@ _MASK_RULES: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...] 
     (_CURL_COOKIE, lambda found: f"{found[1]}{MASK}"),
     (_LONG_WORD, _mask_long_word),
 )
-"""What is masked, and with what, in this order."""
+"""Patterns and their replacements, applied in this order."""
