@@ -48,16 +48,18 @@ def count_issued_tokens(evidence: Evidence) -> int:
 
 def from_other_data_center(evidence: Evidence) -> CauseEstimate | None:
     """An access token works only in the data center that issued it."""
-    code, asked, grant = (
+    code, location, grant = (
         "access-token-of-other-data-centre",
         evidence.sent_request.location,
         evidence.grant,
     )
-    if asked and grant:
-        item = evidence_item("sent-elsewhere", asked=asked.upper(), issued=grant.location.upper())
+    if location and grant:
+        item = evidence_item(
+            "sent-elsewhere", asked=location.upper(), issued=grant.location.upper()
+        )
         ours = evidence.sent_request.stored_token_kind is StoredTokenKind.ACCESS_TOKEN
-        if asked == grant.location:
-            return ruled_out(code, evidence_item("sent-home", location=asked.upper()))
+        if location == grant.location:
+            return ruled_out(code, evidence_item("sent-home", location=location.upper()))
         return confirmed(code, item) if ours else likely(code, item)
     return (
         None if _is_sent_by_wizard(evidence) else possible(code, *_cached_token_evidence(evidence))

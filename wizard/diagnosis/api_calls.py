@@ -65,8 +65,8 @@ def environment_differs(evidence: Evidence) -> CauseEstimate | None:
 
 def user_missing(evidence: Evidence) -> CauseEstimate | None:
     """A call that needs a user rejects a client-credentials token as if a scope were missing."""
-    asked = evidence.sent_request.grant_type == access_tokens.CLIENT_CREDENTIALS
-    return access_tokens.client_credentials_token(evidence) if asked else None
+    has_no_user = evidence.sent_request.grant_type == access_tokens.CLIENT_CREDENTIALS
+    return access_tokens.client_credentials_token(evidence) if has_no_user else None
 
 
 SCOPE_MISSING = FailureClass("scope-refused", (scope_not_granted, user_missing))
@@ -104,10 +104,10 @@ NOT_AUTHORIZED = FailureClass(
 
 def rate_limited_by_own_requests(evidence: Evidence) -> CauseEstimate | None:
     """The request log shows who sent requests."""
-    asked = _recent_counted_requests(evidence)
-    names = ", ".join(sorted({request.connection or "pre-flights" for request in asked}))
-    item = counted_evidence_item("asked-here", len(asked), names=names)
-    if len(asked) >= MAX_TOKEN_REQUESTS:
+    counted = _recent_counted_requests(evidence)
+    names = ", ".join(sorted({request.connection or "pre-flights" for request in counted}))
+    item = counted_evidence_item("asked-here", len(counted), names=names)
+    if len(counted) >= MAX_TOKEN_REQUESTS:
         return confirmed("throttled-by-ourselves", item)
     if not evidence.client:
         return possible("throttled-by-ourselves")
@@ -116,13 +116,13 @@ def rate_limited_by_own_requests(evidence: Evidence) -> CauseEstimate | None:
 
 def rate_limited_by_others(evidence: Evidence) -> CauseEstimate | None:
     """Another program uses the same client or the same refresh token."""
-    asked = _recent_counted_requests(evidence)
+    counted = _recent_counted_requests(evidence)
     if not evidence.client:
         return possible("throttled-by-others")
-    if len(asked) >= MAX_TOKEN_REQUESTS:
+    if len(counted) >= MAX_TOKEN_REQUESTS:
         return None
     weigh = possible if evidence.attempt else likely
-    return weigh("throttled-by-others", counted_evidence_item("few-asked-here", len(asked)))
+    return weigh("throttled-by-others", counted_evidence_item("few-asked-here", len(counted)))
 
 
 def too_many_refresh_tokens(evidence: Evidence) -> CauseEstimate | None:

@@ -23,21 +23,25 @@ CLIENT_KNOWN_VERDICTS = ("valid", "wrong-secret", "known-here")
 
 def multi_dc_off(evidence: Evidence) -> CauseEstimate | None:
     """A client is known where it was registered, and elsewhere if multi-DC is on."""
-    code, client, asked = "multi-dc-off", _matching_client(evidence), _requested_location(evidence)
+    code, client, location = (
+        "multi-dc-off",
+        _matching_client(evidence),
+        _requested_location(evidence),
+    )
     if client is None:
         return possible(code)
-    if asked == client.location:
-        return ruled_out(code, evidence_item("asked-at-home", location=asked.upper()))
-    home = evidence.client_verdicts.get(client.location)
-    item = evidence_item("asked-elsewhere", asked=asked.upper(), home=client.location.upper())
-    if home in CLIENT_KNOWN_VERDICTS:
+    if location == client.location:
+        return ruled_out(code, evidence_item("asked-at-home", location=location.upper()))
+    verdict = evidence.client_verdicts.get(client.location)
+    item = evidence_item("asked-elsewhere", asked=location.upper(), home=client.location.upper())
+    if verdict in CLIENT_KNOWN_VERDICTS:
         known = evidence_item("known-at-home", home=client.location.upper())
         return confirmed(code, item, known)
-    if home == "unknown-client":
+    if verdict == "unknown-client":
         return ruled_out(code, evidence_item("unknown-at-home", home=client.location.upper()))
-    if asked and asked not in client.locations:
+    if location and location not in client.locations:
         return likely(code, item)
-    return possible(code, *((item,) if asked else ()))
+    return possible(code, *((item,) if location else ()))
 
 
 def client_deleted(evidence: Evidence) -> CauseEstimate | None:
@@ -45,21 +49,25 @@ def client_deleted(evidence: Evidence) -> CauseEstimate | None:
     code, client = "client-deleted", _matching_client(evidence)
     if client is None:
         return possible(code)
-    home, upper = evidence.client_verdicts.get(client.location), client.location.upper()
-    if home in CLIENT_KNOWN_VERDICTS:
+    verdict, upper = evidence.client_verdicts.get(client.location), client.location.upper()
+    if verdict in CLIENT_KNOWN_VERDICTS:
         return ruled_out(code, evidence_item("known-at-home", home=upper))
-    if home == "unknown-client" or _requested_location(evidence) == client.location:
-        was = evidence_item("was-known-at-home", home=upper)
+    if verdict == "unknown-client" or _requested_location(evidence) == client.location:
+        known_before = evidence_item("was-known-at-home", home=upper)
         elsewhere = [
-            place
-            for place, said in evidence.client_verdicts.items()
-            if said in CLIENT_KNOWN_VERDICTS
+            location
+            for location, each in evidence.client_verdicts.items()
+            if each in CLIENT_KNOWN_VERDICTS
         ]
         if elsewhere:
-            return possible(code, was)
-        if home == "unknown-client":
-            return confirmed(code, was, *_known_nowhere_evidence(evidence))
-        return likely(code, was) if _is_request_known(evidence) else possible(code, was)
+            return possible(code, known_before)
+        if verdict == "unknown-client":
+            return confirmed(code, known_before, *_known_nowhere_evidence(evidence))
+        return (
+            likely(code, known_before)
+            if _is_request_known(evidence)
+            else possible(code, known_before)
+        )
     return possible(code)
 
 
@@ -69,9 +77,9 @@ def client_from_other_data_center(evidence: Evidence) -> CauseEstimate | None:
     home = evidence.client.location if evidence.client else ""
     found = next(
         (
-            at
-            for at, said in evidence.client_verdicts.items()
-            if said in CLIENT_KNOWN_VERDICTS and at != home
+            location
+            for location, each in evidence.client_verdicts.items()
+            if each in CLIENT_KNOWN_VERDICTS and location != home
         ),
         "",
     )
@@ -155,24 +163,26 @@ CLIENT_UNKNOWN = FailureClass(
 
 def secret_regenerated(evidence: Evidence) -> CauseEstimate | None:
     """A secret that was right was regenerated in the console."""
-    client, asked = evidence.client, _requested_location(evidence)
+    client, location = evidence.client, _requested_location(evidence)
     if client is None:
         return possible("secret-renewed")
-    if evidence.client_verdicts.get(asked) == "valid":
+    if evidence.client_verdicts.get(location) == "valid":
         return ruled_out(
-            "secret-renewed", evidence_item("secret-right-now", location=asked.upper())
+            "secret-renewed", evidence_item("secret-right-now", location=location.upper())
         )
     known = evidence.sent_request.secret_locations
-    if known is not None and asked not in known:
+    if known is not None and location not in known:
         return None
-    if asked in client.locations and (known or _is_request_known(evidence)):
-        return likely("secret-renewed", evidence_item("secret-was-right", location=asked.upper()))
+    if location in client.locations and (known or _is_request_known(evidence)):
+        return likely(
+            "secret-renewed", evidence_item("secret-was-right", location=location.upper())
+        )
     return possible("secret-renewed")
 
 
 def secret_from_other_data_center(evidence: Evidence) -> CauseEstimate | None:
     """Each data center has its own secret, unless the console says otherwise."""
-    code, client, asked = (
+    code, client, location = (
         "secret-of-other-data-centre",
         evidence.client,
         _requested_location(evidence),
@@ -180,14 +190,18 @@ def secret_from_other_data_center(evidence: Evidence) -> CauseEstimate | None:
     if client is None:
         return possible(code)
     known = evidence.sent_request.secret_locations
-    if known and asked and asked not in known:
+    if known and location and location not in known:
         names = ", ".join(sorted(each.upper() for each in known))
-        return confirmed(code, evidence_item("secret-belongs-to", home=names, asked=asked.upper()))
-    if known is not None or asked in client.locations:
+        return confirmed(
+            code, evidence_item("secret-belongs-to", home=names, asked=location.upper())
+        )
+    if known is not None or location in client.locations:
         return None
-    if not asked:
+    if not location:
         return possible(code)
-    item = evidence_item("common-secret-used", home=client.location.upper(), location=asked.upper())
+    item = evidence_item(
+        "common-secret-used", home=client.location.upper(), location=location.upper()
+    )
     return likely(code, item) if _is_request_known(evidence) else possible(code, item)
 
 

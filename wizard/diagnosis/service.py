@@ -121,11 +121,13 @@ class DiagnosisService:
             self._product_api,
             self._clock,
         )
-        asked = probes.run(search=search)
-        failure = _observed_failure(asked) or self._stored_evidence.last_failure(name, asked.grant)
-        failure = failure or _rate_limit_failure(asked)
+        gathered = probes.run(search=search)
+        failure = _observed_failure(gathered) or self._stored_evidence.last_failure(
+            name, gathered.grant
+        )
+        failure = failure or _rate_limit_failure(gathered)
         stored = self._stored_evidence.of_connection(name, failure)
-        return replace(asked, **{part: getattr(stored, part) for part in STORED_FIELDS})
+        return replace(gathered, **{part: getattr(stored, part) for part in STORED_FIELDS})
 
     def diagnose(
         self,
