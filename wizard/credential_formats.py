@@ -1,40 +1,40 @@
-"""What Zoho's tokens, codes, client IDs and secrets look like, and what is shown in their place.
+"""The formats of Zoho's tokens, codes, client IDs and secrets, and the mask that replaces them.
 
-Zoho documents no format; these are the ones observed. Refresh tokens, access tokens and
-authorization codes look alike. What comes from an accounts server is only held to the alphabet of
-its type, because Zoho may change the format. Every pattern is bounded or possessive, and begins
-with the character that it can begin with: searching takes linear time in any text.
+Zoho doesn't document them; these were observed. Refresh tokens, access tokens and authorization
+codes have the same format. In responses of an accounts server, only the characters are checked,
+because Zoho may change the format. Every pattern is bounded or possessive, and begins with the
+characters that a match can begin with, so that searching takes linear time.
 """
 
 import re
 from typing import ClassVar, Self
 
 MASK = "(masked)"
-"""Stands in the place of a secret."""
+"""Replaces a secret."""
 
 TOKEN_PREFIX = r"1\d{3}\."  # noqa: S105 - no secret
-"""A pattern: how every token begins, and every client ID."""
+"""A pattern: the beginning of every token and client ID."""
 TOKEN = re.compile(rf"{TOKEN_PREFIX}[0-9a-f]{{32}}\.[0-9a-f]{{32}}")
 """A complete refresh token, access token or authorization code."""
 TOKEN_START = re.compile(rf"{TOKEN_PREFIX}[0-9a-fA-F.]*+")
-"""A token that may have been cut off, if nothing else stands there."""
+"""A token, perhaps truncated."""
 CLIENT_ID = re.compile(r"1(?<![\w.].)000\.[A-Z0-9]{20,64}+(?![\w.])")
 """Not a secret."""
 CLIENT_SECRET = re.compile(r"[0-9a-f]{40,44}")
 POSSIBLE_CLIENT_SECRET = re.compile(r"(?=.*\d)[0-9A-Za-z_-]{24,128}")
-"""A word that a person pasted beside a client ID."""
+"""A word that was pasted with a client ID."""
 LABELED_CLIENT_SECRET = re.compile(r"[0-9A-Za-z_.~+/-]{8,128}")
-"""A word that a person pasted behind a label such as ``client_secret``."""
+"""A word that was pasted after a label such as ``client_secret``."""
 SECRET_TOKEN = re.compile(
     r"1(?<!\w.)(?!000\.[A-Z0-9]{20,64}+(?![\w.]))\d{3}\.[0-9a-fA-F]{8,}+(?:\.[0-9a-fA-F]*+)?+"
 )
-"""What is masked as a token, complete or cut off, within any text; never a client ID."""
+"""A token in any text, complete or truncated; never a client ID."""
 
 TOKEN_BYTES = re.compile(TOKEN.pattern.encode())
 UNFINISHED_TOKEN_BYTES = re.compile(
     rf"(?:1\d{{0,3}}|{TOKEN_PREFIX}(?:[0-9a-f]{{32}}\.)?[0-9a-f]{{0,32}})\Z".encode()
 )
-"""The end of a stream of bytes that may become a token when more comes."""
+"""The end of a stream of bytes that may be the beginning of a token."""
 
 
 class _Value(str):
