@@ -12,7 +12,7 @@ from wizard.cli.results.diagnosis import (
     CodeExplanation,
     CodeList,
     CodeTitle,
-    Diagnosis,
+    DiagnosisReport,
     UriDifference,
 )
 from wizard.cli.terminal import CONNECTION_NAME, Exit, Terminal, pass_terminal
@@ -174,9 +174,9 @@ def _print_comparison(terminal: Terminal, comparison: UriComparison) -> None:
         terminal.renderer.print_output(f"{' ' * (width + 2 + len(comparison.common_prefix))}{mark}")
 
 
-def _diagnosis(reading: DiagnosisResult) -> Diagnosis:
+def _diagnosis(reading: DiagnosisResult) -> DiagnosisReport:
     uris = reading.comparison
-    return Diagnosis(
+    return DiagnosisReport(
         is_explained=reading.is_explained,
         connection=reading.connection,
         explanation=error_report(reading.explanation),

@@ -29,7 +29,7 @@ from wizard.cli.results.destinations import (
     RemovedAccess,
     RemovedDestination,
 )
-from wizard.cli.results.diagnosis import CodeExplanation, CodeList, Diagnosis
+from wizard.cli.results.diagnosis import CodeExplanation, CodeList, DiagnosisReport
 from wizard.cli.results.installation import (
     BackupFile,
     CompletionScript,
@@ -75,7 +75,7 @@ RESULTS: Mapping[str, tuple[Any, ...]] = {
     "access remove": (RemovedAccess,),
     "check": (CheckReport,),
     "monitor": (MonitorCheck, NotificationTest, Timer),
-    "diagnose": (Diagnosis, CodeExplanation, CodeList),
+    "diagnose": (DiagnosisReport, CodeExplanation, CodeList),
     "reauthorize": (ReauthorizationReport, ConsentRequestList),
     "password-change": (PasswordChangeReport, CheckReport),
     "serve": (ServeEvent,),

@@ -16,7 +16,7 @@ class UriDifference:
 
 
 @dataclass(frozen=True)
-class Diagnosis:
+class DiagnosisReport:
     """The result of `diagnose`."""
 
     is_explained: bool
