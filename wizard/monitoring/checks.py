@@ -38,7 +38,7 @@ class CheckResult:
 
     @property
     def location(self) -> str:
-        """The data center that was asked; empty if there is no grant."""
+        """The grant's data center; empty if there is no grant."""
         return self.grant.location if self.grant else ""
 
     @property
@@ -72,7 +72,7 @@ def check_result(
     steps: Sequence[VerificationStep],
     failure: Failure | None = None,
 ) -> CheckResult:
-    """Judge `grant` of connection `name` by `steps`; `failure` is why there were no more steps."""
+    """The result for `grant` of connection `name` by `steps`, which `failure`, if any, ended."""
     if grant is not None and grant.state in (GrantState.NEEDS_REAUTHORIZATION, GrantState.MISMATCH):
         failure = grant.failure or failure
     failed = next((step for step in steps if step.state is StepState.FAILED), None)

@@ -21,8 +21,8 @@ from wizard.transport import bounded
 from wizard.verification.identity import find_mismatch
 
 RETRY_INTERVAL = timedelta(minutes=2)
-"""After this time, a verification that the network interrupted is tried again: each try takes a
-token request, so five fit into Zoho's window."""
+"""When to try a verification again that the network interrupted. Each try takes a token request;
+five fit into Zoho's window."""
 
 RATE_LIMITED_CODE = "throttled"
 
@@ -133,7 +133,7 @@ def is_reauthorized(stored: StoredReauthorizationItem, current: Grant | None) ->
 
 
 def is_expected_account(stored: StoredReauthorizationItem, grant: Grant) -> bool:
-    """Whether `grant` is from the account that takes the connection over, or there is none."""
+    """Whether `grant` is from the account that takes the connection over, if there is one."""
     if not stored.new_account_email:
         return True
     return grant.account is not None and is_same_email(

@@ -74,8 +74,9 @@ class ClientRequests:
         return self._request_log.run(replace(request, connection=attempt.connection), post)
 
     def preflight(self, client_id: str, client_secret: str, location: str) -> str:
-        """Ask `location` about a code that can't exist. Returns ``valid``, ``wrong-secret`` or
-        ``unknown-client``; raises the transport's failures and ``throttled``."""
+        """Test a client at `location` by exchanging an invalid code. Returns ``valid``,
+        ``wrong-secret`` or ``unknown-client``; raises the transport's failures and
+        ``throttled``."""
         self._request_log.check_rate_limit(client_id, location)
         return self._probe(client_id, client_secret, location, lambda verdict: verdict)
 

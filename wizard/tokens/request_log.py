@@ -245,8 +245,8 @@ class RequestLog:
         )
 
     def unanswered(self, grant: Grant) -> TokenRequest | None:
-        """The refresh of `grant` whose outcome is unknown: sent after its refresh token was last
-        replaced, with no answer stored. Always None where the server has never replaced one."""
+        """The refresh of `grant` whose outcome is unknown: sent after its refresh token last
+        rotated, with no answer stored. None if it has never rotated."""
         return self._store.grant_history.unanswered_refresh(grant)
 
     def outcome_unknown_since(self, grant: Grant) -> datetime | None:
