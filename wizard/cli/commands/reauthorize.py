@@ -129,7 +129,7 @@ def reauthorize(
             print_requests(terminal)
             return
         reauthorization = service.current()
-        item_names = [line.connection for line in reauthorization.items] if reauthorization else []
+        item_names = [item.connection for item in reauthorization.items] if reauthorization else []
         if authorizer is None and all(_is_self_client(terminal, name) for name in item_names):
             authorizer = PasteAuthorizer(terminal)
         if authorizer is not None:
@@ -262,7 +262,7 @@ def _is_finished(terminal: Terminal) -> bool:
 
 def _print_result(terminal: Terminal, names: Sequence[str]) -> NoReturn:
     items = _show_items(terminal, names)
-    raise Exit(most_severe([exit_code(terminal, line) for line in items]))
+    raise Exit(most_severe([exit_code(terminal, item) for item in items]))
 
 
 def _show_items(terminal: Terminal, names: Sequence[str]) -> Sequence[ReauthorizationItem]:
@@ -280,13 +280,13 @@ def print_requests(terminal: Terminal) -> None:
     """
     reauthorization = terminal.services.reauthorization.current()
     waiting = (
-        [line for line in reauthorization.items if line.state not in SETTLED_STATES]
+        [item for item in reauthorization.items if item.state not in SETTLED_STATES]
         if reauthorization
         else []
     )
     requests: list[ConsentRequest] = []
-    for email, lines in groupby(waiting, key=lambda line: line.email):
-        authorizations = _begin_authorizations(terminal, list(lines))
+    for email, group in groupby(waiting, key=lambda item: item.email):
+        authorizations = _begin_authorizations(terminal, list(group))
         if authorizations:
             text = _request_message(terminal, email, authorizations)
             names = tuple(item.connection for item, _ in authorizations)
