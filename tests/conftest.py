@@ -38,11 +38,11 @@ __all__ = [
 os.environ["PYTHON_KEYRING_BACKEND"] = "keyring.backends.fail.Keyring"
 
 STRAY = ("XDG_DATA_HOME", "XDG_CONFIG_HOME", "SSH_CONNECTION", "DISPLAY", "WAYLAND_DISPLAY")
-"""What a developer's own session might lend to the wizard under test."""
+"""Variables of a developer's session that would affect the wizard."""
 
 
 MEMORY = Path("/dev/shm")
-"""Tests commit some hundred times each, and a disk takes milliseconds for every one."""
+"""Tests commit about a hundred times each, and a commit on disk takes milliseconds."""
 
 
 def _is_usable_memory(place: Path) -> bool:

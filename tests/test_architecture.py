@@ -66,13 +66,13 @@ ALLOWED_IMPORTERS = {
 
 
 FOLDERS_OF_WHOLE_STORIES = {"journeys", "security"}
-"""What a person does in a browser from end to end; what an attacker tries anywhere."""
+"""User journeys in a browser, and attacks on any part."""
 
 FILES_OF_WHOLE_PACKAGE = {"architecture", "enumerations", "messages", "support"}
 """Claims about every module, and about the tests themselves."""
 
 TESTED_THROUGH_OTHERS = {"__init__", "connection_details", "errors", "serialization"}
-"""Nouns and words that every other test uses."""
+"""Helpers for other tests."""
 
 
 def sources() -> list[Path]:

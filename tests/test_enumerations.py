@@ -76,10 +76,10 @@ LABELS: dict[str, tuple[type[Enum], Callable[..., str]]] = {
     "what a data center says of a client": (ClientVerdict, describe_outcome),
     "a cause that several connections share": (CauseLevel, incident_title),
 }
-"""By where members are shown: the enumeration, and how a member is told there."""
+"""By where members are shown: the enumeration, and how a member is rendered there."""
 
 SHOWN_BY_VALUE = {RequestKind, FailureKind}
-"""Their values are words of their own."""
+"""Their values are shown as they are."""
 
 TESTED_BELOW = {Action}
 
@@ -95,10 +95,10 @@ NEVER_SHOWN = {
     AttemptMode,
     SecretState,
 }
-"""What is decided by them is shown, in the words of a finding or of a history."""
+"""Only decisions based on them are shown, by a diagnosis or the history."""
 
 WITHOUT_LABEL = {CauseLevel.CONNECTION}
-"""What happens to one connection is told by its own finding."""
+"""A cause of one connection is shown by its own diagnosis."""
 
 
 def enumerations() -> Iterator[type[Enum]]:

@@ -28,7 +28,7 @@ SENTENCE_FIELDS = {
     for code, row in message_table().items()
     if "title" not in row and row is not LOOKUP_STEPS
 }
-"""Tables of single sentences: the names of rungs, the lines of the history."""
+"""Tables of single sentences: the names of steps, the lines of the history."""
 RAISING_FUNCTIONS = re.compile(r"fail|_?failed|_?malformed|Failure|WizardError|Conflict")
 KEBAB = re.compile(r"[a-z]+(-[a-z]+)+")
 

@@ -31,7 +31,7 @@ NOW = dt.datetime(2026, 11, 23, 12, 0, tzinfo=dt.UTC)
 
 PRODUCTS = over_rows("product", zoho.products())
 PRODUCTS_WITH_ONE_ERROR = ("books", "inventory", "campaigns")
-"""Products that say the same of a dead token, a missing scope and a missing right."""
+"""Products with the same response to an invalid token, a missing scope and a missing permission."""
 
 
 class ConsentedAccount:

@@ -12,8 +12,7 @@ from wizard.errors import message_table
 
 PACKAGE = Path(assisted_browser.__file__).parent
 CONSOLE_PREFIX = "console"
-"""What files are called that fill in a form of the API console, and have nothing to do with signing
-in."""
+"""Prefixes of files that fill in forms of the API console and take no part in signing in."""
 FORBIDDEN_NAMES = {
     "fill",
     "type",
@@ -35,7 +34,7 @@ FORBIDDEN_NAMES = {
     "record_har_path",
     "dispatch_event",
 }
-"""Names of Playwright's that type, that read what was typed, or that keep what was seen."""
+"""Names of Playwright's API that type, read what was typed, or record pages."""
 FORBIDDEN_IN_SCRIPTS = re.compile(
     r"\.value\b|\bvalue\s*=|FormData|\.cookie\b|localStorage|innerHTML|\.click\("
 )
@@ -46,8 +45,8 @@ ALLOWED_DEVTOOLS = {
     "Fetch.requestPaused",
     "Target.getTargetInfo",
 }
-"""All that is asked of the browser beside Playwright: to stop at the redirect URI, and which frame
-is the page's own, so that a picture or a frame within it ends nothing."""
+"""The only DevTools commands: they stop at the redirect URI and identify the main frame, so that
+an image or a frame in it ends nothing."""
 
 
 def nodes() -> Iterator[ast.AST]:

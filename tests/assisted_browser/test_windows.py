@@ -139,7 +139,7 @@ def test_the_window_is_private_and_leaves_nothing_behind(
     assert "zoho-wizard reauthorize --assist" in ended.stderr
     assert "fault" not in ended.stderr
     assert "SEND>" not in ended.stdout
-    assert "pw:" not in ended.stderr, "what pages send, passwords too, is written down nowhere"
+    assert "pw:" not in ended.stderr, "what pages send, including passwords, is not recorded"
     assert profiles(rejected_connections) == []
     assert item_states(rejected_connections) == {"crm": "pending"}
 
@@ -206,6 +206,6 @@ def test_a_kept_profile_stays_private(
     assert f"{profile.parent}, where people are signed in" in shell.run("status").stdout
     start_and_wait_for_window(shell).finish(signal.SIGINT)
     assert profiles(rejected_connections) == [], (
-        "a run that does not keep them removes those that were kept"
+        "a run that doesn't keep profiles removes kept ones"
     )
     assert "signed in" not in shell.run("status").stdout

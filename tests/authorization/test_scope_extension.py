@@ -25,7 +25,7 @@ def test_scopes_are_extended_when_the_new_grant_is_verified(harness: Harness) ->
     )
     assert begun.attempt.scope == WIDER_SCOPE
     assert done.generation == 2
-    assert scope_of(harness) == SCOPE, "a consent is no proof yet"
+    assert scope_of(harness) == SCOPE, "the consent isn't verified yet"
 
     steps = {step.name: step.state for step in harness.verify("crm", 2)}
 

@@ -15,7 +15,7 @@ from wizard.settings import from_environment
 from wizard.store import Destination
 
 pytestmark = pytest.mark.slow
-"""Whole machines, process by process: minutes on two cores."""
+"""Several installations, each with its own processes: minutes on two cores."""
 
 PASSPHRASE = "four words make one"
 
@@ -141,7 +141,9 @@ def test_a_wrong_passphrase_and_a_truncated_file_are_distinguished(
 
     assert (wrong.exit_code, "wrong-passphrase" in wrong.stderr) == (1, True)
     assert (cut.exit_code, "backup-cut-short" in cut.stderr) == (1, True)
-    assert not (shell.directory / "another machine").exists(), "not even a home was made"
+    assert not (shell.directory / "another machine").exists(), (
+        "not even a data directory was created"
+    )
 
 
 def test_restored_connections_wait_while_zoho_is_down(shell: Shell, shell_harness: Harness) -> None:

@@ -93,7 +93,7 @@ def test_a_restored_connection_works_elsewhere_once_it_is_verified(
     assert other.services.store.clients.get(before.client_id).secrets
     (destination,) = other.services.store.destinations.all("crm")
     assert (destination.target, destination.reload_command) == ("/srv/.env", "true")
-    assert destination.generation == 0, "this home has delivered nothing"
+    assert destination.generation == 0, "this installation has delivered nothing"
 
     other.verify("crm", restored.generation)
     assert grant_of(other).state is GrantState.VERIFIED

@@ -23,7 +23,7 @@ from wizard.zoho import limits
 
 CONSENTS = 50
 UPSTREAM_SECONDS = 0.3
-"""Seconds that the simulated Zoho takes for every page and every answer."""
+"""Seconds that the simulated Zoho takes for every response."""
 
 
 def measure(installation: Installation) -> Iterator[Measurement]:

@@ -11,7 +11,7 @@ from wizard.monitoring.checks import MAX_PARALLEL_CHECKS
 
 CONNECTIONS = 1000
 UPSTREAM_SECONDS = 0.1
-"""Seconds that the simulated Zoho takes for every answer."""
+"""Seconds that the simulated Zoho takes for every response."""
 
 
 def measure(installation: Installation) -> Iterator[Measurement]:

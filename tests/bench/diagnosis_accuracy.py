@@ -12,7 +12,7 @@ from wizard.diagnosis.judgment import is_decided
 from wizard.model import Confidence
 
 MAX_REQUESTS = 4
-"""Asks of its own data centre that one diagnosis may take."""
+"""Requests to its own data center that one diagnosis may send."""
 
 
 @dataclass(frozen=True)
@@ -20,17 +20,17 @@ class Outcome:
     """The result of one diagnosis."""
 
     is_class_right: bool
-    """The class of causes that Zoho answers alike is the right one."""
+    """The class of causes with the same response from Zoho is right."""
     has_true_cause: bool
-    """The true cause is among those that are given."""
+    """The true cause is listed."""
     is_first: bool
     """It comes first."""
     is_decided: bool
-    """It comes first, and nothing else is as sure."""
+    """It comes first, and no other cause has the same confidence."""
     is_mistaken: bool
-    """Another one does."""
+    """A wrong cause comes first."""
     is_misled: bool
-    """Another one is called certain."""
+    """A wrong cause is called certain."""
     request_count: int
 
 

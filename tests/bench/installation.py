@@ -35,7 +35,7 @@ from wizard.store import Store, StoreContents, schema
 ROOT = Path(__file__).parents[2]
 STEPS = ("refresh", "identity", "organization", "read:crm", "scope", "clock")
 GRANTS_PER_CLIENT = 10
-"""Grants of one person and one client; Zoho keeps twenty."""
+"""Grants of one user and one client; Zoho keeps twenty."""
 
 
 @dataclass(frozen=True)

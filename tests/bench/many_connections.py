@@ -18,7 +18,7 @@ FEW, MANY = 10, 10_000
 VISITS = 40
 PEAK_MEMORY = str(Path(__file__).with_name("peak_memory.py"))
 UNUSED_SIMULATOR_URL = "http://127.0.0.1:8730"
-"""Where a simulated Zoho would be; nobody asks it."""
+"""The address of a simulated Zoho that is never used."""
 
 
 class BenchServer:

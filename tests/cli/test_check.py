@@ -37,7 +37,7 @@ def test_all_connections_are_checked_and_shown_in_their_order(
     assert result[-1]["error"]["code"] == "no-grant"
     assert checked.exit_code == result[-1]["error"]["exit_code"]
     assert len(shell_harness.logged_requests("/crm/v8/Leads")) == len(NAMES)
-    assert not shell_harness.refresh_requests(), "their access tokens live"
+    assert not shell_harness.refresh_requests(), "their access tokens are still valid"
 
 
 def test_one_connection_shows_every_check_and_several_show_one_line_each(

@@ -103,7 +103,7 @@ def test_the_output_of_a_failed_command_is_quoted_truncated_and_masked(
     assert grant.refresh_token not in said
     for word in said.split()[-6:]:
         shown = word.replace(MASK, "")
-        assert len(shown) < 20, "a few characters of the neighbours are left"
+        assert len(shown) < 20, "a few characters of the surrounding text remain"
     assert harness.services.store.destinations.all() == ()
 
 

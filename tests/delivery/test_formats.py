@@ -78,7 +78,7 @@ VALUES = [
     "\ud800",
 ]
 REFUSED = VALUES[16:]
-"""Those that the readers of such files do not agree about, however they are written."""
+"""Values on which readers of such files disagree, however they are written."""
 
 NODE = """
 const read = require('fs').readFileSync('env', 'utf8');

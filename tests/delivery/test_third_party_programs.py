@@ -26,7 +26,7 @@ BLOCKED_PROXIES = {
     "HTTPS_PROXY": "http://127.0.0.1:9",
     "NO_PROXY": "127.0.0.1",
 }
-"""A proxy that nobody runs: whatever is not meant for loopback fails."""
+"""A proxy that doesn't exist: every request except to loopback fails."""
 
 
 def run_program(harness: Harness, *command: str) -> "subprocess.CompletedProcess[str]":

@@ -70,7 +70,7 @@ def test_the_request_log_shows_when_the_wizard_requested_too_many(harness: Harne
 def test_a_program_with_a_working_connection_used_its_token_wrongly(harness: Harness) -> None:
     add_verified_connection(harness, "crm")
     found = diagnose(harness, failure=REFUSED, max_requests=2)
-    assert not harness.refresh_requests(), "a living access token served"
+    assert not harness.refresh_requests(), "a valid access token was enough"
     assert cause_codes(found, RULED_OUT) == FROM_THE_GRANT
     assert [each.code for each in found.causes][:2] == [
         "access-token-of-other-data-centre",

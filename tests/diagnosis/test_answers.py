@@ -51,7 +51,7 @@ def test_a_confirmed_cause_becomes_likely_and_shows_its_fix(harness: Harness) ->
     assert found.causes[0].code == "user-deactivated"
     assert cause_codes(found, LIKELY) == {"user-deactivated"}
     assert found.causes[0].evidence_for == (ANSWER_EVIDENCE,)
-    assert not cause_codes(found, CERTAIN), "a word proves nothing"
+    assert not cause_codes(found, CERTAIN), "an answer confirms nothing"
     assert found.question == ""
     assert found.answer_options == ()
     assert "activate the account" in found.fix
@@ -65,7 +65,7 @@ def test_a_denied_cause_moves_to_the_end_and_the_next_question_is_asked(harness:
     assert {*denied} == {"password-changed", "user-deactivated", "app-removed"}
     assert "You say that it was not so." in found.causes[-1].evidence_against
     assert not cause_codes(found, LIKELY) | cause_codes(found, RULED_OUT), (
-        "somebody else may have done it"
+        "someone else may have done it"
     )
     assert "disconnect" in found.question
     assert [each.answers for each in found.answer_options] == [

@@ -17,7 +17,7 @@ from wizard.errors import WizardError
 from wizard.services import Services
 
 READ_TIMEOUT_SECONDS = 1.0
-"""Seconds of this process's own time, in the best of three readings: the machine may be busy."""
+"""Seconds of processor time in the best of three runs: the machine may be busy."""
 HEX = "0123456789abcdef"
 
 
@@ -40,7 +40,7 @@ def read(text: str) -> DiagnosisResult | None:
             return None
         if time.process_time() - began < READ_TIMEOUT_SECONDS:
             return reading
-        assert tries_left, "three readings took a second each"
+        assert tries_left, "three runs took a second each"
     return None
 
 

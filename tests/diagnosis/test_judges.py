@@ -10,7 +10,7 @@ PACKAGE = Path(diagnosis.__file__).parent
 WITH_MESSAGES = {"rendering.py", "cautions.py"}
 """The last step of a diagnosis, and the texts about a password change."""
 WITHOUT_MESSAGES = {"Conflict", "WizardError", "fail"}
-"""What a judge may import from `wizard.errors`."""
+"""What a decision function may import from `wizard.errors`."""
 
 
 def message_imports() -> Iterator[str]:

@@ -43,7 +43,7 @@ def test_an_invalid_token_is_recognized_in_the_response_of_every_product(
     text = api_call_log(harness, product, INVALID_TOKEN)
     reading = harness.services.reader.explain_text(text)
     assert code_of(reading) in ("token-invalid", "not-authorized")
-    assert len(reading.explanation.causes) > 1, "nothing decides"
+    assert len(reading.explanation.causes) > 1, "no evidence decides"
     answer_alone = harness.services.reader.explain_text(text.partition("\n")[2])
     assert answer_alone.is_explained
 

@@ -107,7 +107,7 @@ def test_of_two_clients_rejected_together_the_account_is_asked_about_first(
     assert found.causes[0].evidence_for == ("At the same time died, of this account: books.",)
     assert "untick" in found.causes[0].fix
     assert not cause_codes(found, CERTAIN) | cause_codes(found, LIKELY), (
-        "two may have met by chance"
+        "two may coincide by chance"
     )
     assert found.question
 
@@ -176,7 +176,7 @@ def test_a_working_grant_of_another_client_rules_out_the_password(
     assert cause_codes(found, RULED_OUT) == {"password-changed", "user-deactivated"}
     assert cause_codes(found, POSSIBLE) >= {"app-removed", "refresh-token-evicted"}
     assert "“books”" in found.ruled_out[0].evidence_against[0]
-    assert not harness.refresh_requests(), "a living access token served"
+    assert not harness.refresh_requests(), "a valid access token was enough"
 
 
 def test_a_client_whose_three_connections_were_rejected_at_once_was_removed(

@@ -23,7 +23,7 @@ MODULES = {
     *(f"wizard.fastpath.{each}" for each in ("cipher", "commands", "output", "process")),
     "wizard.fastpath.token_file",
 }
-"""All of ours that the fast path may import."""
+"""The only modules of ours that the fast path may import."""
 
 PRINT_LOADED_MODULES = """
 import sys

@@ -180,7 +180,7 @@ def test_a_token_without_the_account_scope_is_verified_by_a_read(
 
     steps = {each["name"]: each["state"] for each in said["verification"]["steps"]}
     assert (steps["identity"], steps["read:crm"]) == ("skipped", "passed")
-    assert steps["scope"] == "partial", "the next consent asks who consents, too"
+    assert steps["scope"] == "partial", "the next consent also requests the account scope"
     assert shell.run("token", "mine").exit_code == 0
 
 

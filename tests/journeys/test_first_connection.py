@@ -13,7 +13,7 @@ from wizard.simulator.simulated_user import ConsentPage, ConsolePage, SimulatedU
 from wizard.simulator.simulated_user.wizard_pages import NewConnectionPage
 
 MOST_ACTIONS = 14
-"""By hand it takes 28, with the best other tool 23."""
+"""Manually it takes 28, with the best other tool 23."""
 
 
 def test_a_new_user_gets_a_report_with_account_data_center_and_environment(

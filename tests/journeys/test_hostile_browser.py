@@ -21,7 +21,7 @@ from wizard.simulator.simulated_user.wizard_pages import (
 
 CALLBACK = "**/callback?*"
 OTHER_PAGES = ["http://evil.example", "http://localhost:9", "http://127.0.0.1:9"]
-"""Another site, and two that a browser counts as neighbours: cookies know no ports."""
+"""Another site, and two that a browser treats as the same site: cookies ignore ports."""
 
 
 def open_foreign_page(page: Page, origin: str, body: str) -> None:

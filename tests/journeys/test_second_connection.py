@@ -8,7 +8,7 @@ from wizard.simulator.simulated_user import ConsentPage
 from wizard.simulator.simulated_user.wizard_pages import ConnectionListPage, NewConnectionPage
 
 MOST_ACTIONS = 4
-"""By hand it takes more than 20, with the best other tool 14."""
+"""Manually it takes more than 20, with the best other tool 14."""
 
 
 def connect_again(journey: Journey, preset: str, name: str = "", email: str = "") -> int:

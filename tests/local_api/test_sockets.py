@@ -38,7 +38,7 @@ from wizard.local_api.request_handler import (
 __all__ = ["local_api", "own", "shared", "socket_directory"]
 
 FOREIGN_USERS = (65534,) if ME == 0 else ()
-"""Only root can become somebody else; everybody can ask the shared socket as themselves."""
+"""Only root can become another user; everyone can use the shared socket as themselves."""
 
 HOLD = """
 import os, select, socket, sys

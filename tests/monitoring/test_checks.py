@@ -65,7 +65,7 @@ def test_rejections_right_after_connecting_are_reported_together_before_a_check_
         for each in harness.services.store.overviews.unsettled()
         if each.grant and each.grant.failure
     ]
-    assert not rejected, "no verdict has fallen"
+    assert not rejected, "no rejection is stored"
     assert (
         set(harness.services.reauthorization.rejected_connections())
         == set(incident.names)
@@ -73,7 +73,7 @@ def test_rejections_right_after_connecting_are_reported_together_before_a_check_
     )
     assert incident.explanation.failure.retry_at is not None
     (stored,) = harness.services.incidents.stored()
-    assert stored.names == incident.names, "the page tells the same"
+    assert stored.names == incident.names, "the page shows the same"
     harness.advance(minutes=11)
     check(harness)
     assert {grant_of(harness, name).state for name in incident.names} == {
@@ -189,7 +189,7 @@ def test_a_token_rejected_during_a_check_is_no_longer_served(harness: Harness) -
     rejected = end_token(harness)
     assert latest_result(harness).is_suspected
     assert logged_requests(harness) == {"Leads": 1}
-    assert latest_result(harness).is_suspected, "it is still known when it is no longer asked with"
+    assert latest_result(harness).is_suspected, "it remains known when it is no longer used"
     assert logged_requests(harness) == {}
     replaced = harness.services.tokens.access_token("crm").value
     assert replaced != rejected
@@ -275,7 +275,7 @@ def test_the_limits_are_kept_however_zoho_counts(harness: Harness, key: str) -> 
     assert {entry["outcome"] for entry in harness.controls.journal()} == {"invalid_code"}
     (cause,) = first.incidents
     assert cause.level is CauseLevel.ACCOUNT
-    assert len(cause.names) == 8, "two asks for the first, whose death then speaks for the others"
+    assert len(cause.names) == 8, "two requests for the first, whose rejection covers the others"
     assert sorted(cause.to_reauthorize) == names
     assert len(cause.suspected_names) == 2
 

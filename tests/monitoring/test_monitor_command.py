@@ -136,7 +136,7 @@ def test_a_systemd_timer_names_every_path_and_the_data_directory(
     assert "/sh -c" in starts
     assert f'Environment="ZOHO_WIZARD_HOME={shell.directory / "home"}"' in printed
     assert "OnUnitActiveSec=3600s" in printed
-    assert "\nSuccessExitStatus=3\n" in printed, "6 fails the unit: nobody was told"
+    assert "\nSuccessExitStatus=3\n" in printed, "6 fails the unit: the notification failed"
 
 
 def test_the_list_shows_when_the_last_check_was(shell: Shell, shell_harness: Harness) -> None:
@@ -161,7 +161,7 @@ def test_the_token_command_notifies_of_a_rejected_grant_and_the_monitor_does_not
     assert (asked.exit_code, asked.stdout) == (3, "")
     assert asked.stderr.startswith("✗ “crm” is dead")
     (incident,) = read_notifications(shell)
-    assert incident["connections"] == ["books", "crm"], "its account was looked at before"
+    assert incident["connections"] == ["books", "crm"], "its account was checked before"
     assert incident["commands"] == ["zoho-wizard reauthorize books crm"]
     assert shell.run("token", "crm").exit_code == 3
     assert shell.run("monitor", "--once").exit_code == 3
@@ -172,7 +172,7 @@ def test_the_token_command_notifies_of_a_rejected_grant_and_the_monitor_does_not
     shell_harness.advance(hours=2)
     shell_harness.controls.change_password(ANNA)
     assert shell.run("token", "books").exit_code == 3
-    assert len(read_notifications(shell)) == 2, "another death, of another generation"
+    assert len(read_notifications(shell)) == 2, "another rejection, of another generation"
 
 
 def test_without_a_command_or_after_its_removal_nobody_is_notified(

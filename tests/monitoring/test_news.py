@@ -197,7 +197,7 @@ def test_a_lasting_failure_is_notified_again_after_a_day(
     assert not inbox.taken()[0]["reminder"]
     notified.advance(hours=hours)
     check(notified, timedelta(0))
-    assert inbox.taken() == [], "no reminders were wanted"
+    assert inbox.taken() == [], "reminders were off"
     check(notified)
     messages = inbox.taken()
     assert [(each["reminder"], each["new"], each["known"]) for each in messages] == (

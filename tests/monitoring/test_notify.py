@@ -71,7 +71,7 @@ def test_a_failed_notification_by_the_token_command_is_shown(
     assert "notification-failed" in asked.stderr
     assert status(shell)["notify_failure"]
     shell.run("monitor", "--once", "--notify", "")
-    assert status(shell)["notify_failure"] is None, "nobody is to be notified any more"
+    assert status(shell)["notify_failure"] is None, "notifications are off"
 
 
 def test_the_output_of_a_command_shows_no_secret_of_its_command_line(
@@ -252,7 +252,7 @@ def test_the_monitor_notifies_of_certain_failures_before_it_waits_for_the_limits
     assert [each["new"] for each in inbox.taken()] == [["crm"]]
     shell_harness.advance(minutes=11)
     assert watching.finish().exit_code == 3
-    assert inbox.taken() == [], "told before the wait, and not again"
+    assert inbox.taken() == [], "notified before the wait, and not again"
 
 
 def test_the_monitor_continues_after_a_failed_notification(

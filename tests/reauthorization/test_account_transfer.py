@@ -48,7 +48,7 @@ def test_the_new_account_is_accepted_for_the_whole_group(harness: Harness) -> No
     assert harness.services.reauthorization.connections_of_account(NEW_ACCOUNT) == ("crm", "leads")
     before = harness.services.store.grants.get("crm", 1)
     assert before is not None
-    assert before.state is GrantState.REPLACED, "it lives until the new one is in use"
+    assert before.state is GrantState.REPLACED, "it remains until the new one is in use"
 
 
 def test_a_deactivated_user_is_replaced_by_an_active_one(harness: Harness) -> None:

@@ -36,7 +36,7 @@ def test_the_page_checks_all_connections_and_shows_progress(journey: Journey) ->
     expect(page.row("crm")).to_contain_text("Checking")
     journey.controls.clear_faults()  # releases the responses
     expect(journey.page.get_by_text("All of them work.")).to_be_visible()
-    assert not journey.refresh_requests(), "their access tokens live"
+    assert not journey.refresh_requests(), "their access tokens are still valid"
     journey.advance(minutes=30)
     journey.controls.change_password(ANNA)
     journey.open_wizard()

@@ -16,7 +16,7 @@ from wizard.simulator.simulated_user.wizard_pages import ReauthorizationPage
 
 ERIC = "eric@zylker.example"
 MOST_ACTIONS = 12
-"""By hand, with nothing but Zoho's pages and curl, it takes some 90."""
+"""Manually, with only Zoho's pages and curl, it takes about 90."""
 
 
 def check_accessibility(page: Page) -> None:
@@ -165,13 +165,13 @@ def test_a_different_account_at_the_third_consent_waits_for_a_decision_before_re
     expect(page.next_step).to_contain_text(ANNA)
     previous = journey.services.store.grants.get("leads")
     assert previous is not None
-    assert previous.state is GrantState.NEEDS_REAUTHORIZATION, (
-        "the one before is still the current one"
-    )
+    assert previous.state is GrantState.NEEDS_REAUTHORIZATION, "the previous one is still current"
     assert journey.controls.state()["active_refresh_tokens"] == 3
     page.press("Give it back and try again")
     expect(page.next_step).to_contain_text(f"Sign in as {ANNA}")
-    assert journey.controls.state()["active_refresh_tokens"] == 2, "the stray one was revoked"
+    assert journey.controls.state()["active_refresh_tokens"] == 2, (
+        "the one of the different account was revoked"
+    )
     sign_in_as(journey, page, ANNA)
     accept_until(journey, page)
     expect(page.heading).to_have_text("3 connections, 3 repaired")
@@ -283,7 +283,7 @@ def test_the_ninth_consent_of_a_client_waits_and_shows_how_long(journey: Journey
     expect(page.next_step.get_by_role("timer")).to_be_visible()
     journey.advance(minutes=10)
     page.wait_for_next_step()
-    assert page.is_at_consent, "it opened by itself"
+    assert page.is_at_consent, "it opened automatically"
 
 
 def test_a_reauthorization_finished_in_a_terminal_still_shows_its_reports(journey: Journey) -> None:

@@ -49,7 +49,7 @@ def test_all_rejected_connections_are_reauthorized_and_verified_in_one_run(
         ("leads", "reauthorized"),
     ]
     assert shell.run("token", "crm").exit_code == 0
-    assert shell.run("reauthorize", "--all", "--yes").exit_code == 0, "nothing to repair"
+    assert shell.run("reauthorize", "--all", "--yes").exit_code == 0, "nothing to re-authorize"
 
 
 def test_a_script_must_confirm_several_connections(shell: Shell, shell_harness: Harness) -> None:
@@ -172,8 +172,8 @@ def test_with_the_page_the_command_waits_until_all_are_reauthorized(
     assert done.stdout.count("✓ Re-authorized") == 2
     reauthorization = shell_harness.services.reauthorization.current()
     assert reauthorization is not None
-    assert reauthorization.is_done, "its page shows the proofs until they were seen"
-    assert "nothing to repair" in shell.run("reauthorize").stderr
+    assert reauthorization.is_done, "its page shows the reports until they were seen"
+    assert "nothing to re-authorize" in shell.run("reauthorize").stderr
 
 
 def test_stopping_the_wait_prints_how_to_continue(shell: Shell, shell_harness: Harness) -> None:

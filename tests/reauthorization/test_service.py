@@ -266,7 +266,7 @@ def test_an_account_moved_to_another_data_center_waits_for_a_decision_and_may_be
     harness.verify("crm", 2)
     harness.services.reauthorization.end()
     assert harness.services.reauthorization.rejected_connections() == ("crm",), (
-        "what was repaired before died with it"
+        "connections re-authorized earlier were rejected with it"
     )
 
 

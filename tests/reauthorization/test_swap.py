@@ -22,7 +22,7 @@ from wizard.store import Destination
 
 INTERRUPTED_SWAP = Path(__file__).parent.parent / "support" / "interrupted_swap.py"
 STEPS = 12
-"""Steps of one swap with one destination that can be seen from outside."""
+"""External effects of one swap with one destination."""
 
 
 def grant_of(harness: Harness, generation: int) -> Grant:
@@ -100,7 +100,7 @@ def test_a_failed_reload_restores_and_keeps_the_previous_grant(
     assert destination(harness).failure is not None
     harness.advance(hours=48)
     harness.services.reauthorization.revoke_replaced_tokens()
-    assert not is_ended(harness, 1), "a destination still holds it"
+    assert not is_ended(harness, 1), "a destination still has it"
 
     switch.touch()
     harness.services.reauthorization.continue_after_verification("crm")
@@ -162,7 +162,7 @@ def test_a_kill_at_any_step_leaves_a_working_grant_and_the_swap_continues_later(
     delivered = next(
         generation for generation in (1, 2) if has_refresh_token(harness, env, generation)
     )
-    assert not is_ended(harness, delivered), "what the program holds works"
+    assert not is_ended(harness, delivered), "the program's credentials work"
     assert not is_ended(harness, 2)
 
     harness.services.reauthorization.continue_after_verification("crm")

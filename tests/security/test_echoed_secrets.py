@@ -122,7 +122,7 @@ def exchanged(body: bytes, status: int) -> tuple[list[HttpResponse], list[Wizard
 
 
 CARRIED = ((REFRESH, SECRET), (SECRET,), (ACCESS,))
-"""The secrets that each of the requests of `exchanged` carries."""
+"""The secrets in each request of `exchanged`."""
 
 
 @settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])

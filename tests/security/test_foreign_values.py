@@ -61,9 +61,9 @@ HOSTILE = [
     "../x",
     "",
 ]
-"""What no token and no identifier is written with, nor an option or a path."""
+"""Characters in no token, identifier, option or path."""
 ALSO_TOKENS = ("-rf", "../x")
-"""Of these, what RFC 6750 allows in a token."""
+"""Those of them that RFC 6750 allows in a token."""
 
 
 def answered(body: object, status: int = 200) -> HttpResponse:

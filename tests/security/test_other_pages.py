@@ -15,7 +15,7 @@ from wizard.simulator.simulated_user.browser import find_browser, is_root
 from wizard.web.server import Server
 
 ORIGINS = ["http://localhost:{port}", "http://127.0.0.1:{port}", "http://cats.test:{port}"]
-"""Pages on another port of our own names, and one of another site."""
+"""Pages on another port of our host names, and one of another site."""
 
 REQUEST = {
     "as a form would": "fetch(url, {method: 'POST', mode: 'no-cors', body: '{}'})",

@@ -234,7 +234,7 @@ def test_a_user_has_no_more_connections_than_the_limit(server: Server, services:
             stack.enter_context(socket.create_connection(("127.0.0.1", services.settings.port), 10))
             for _ in range(MOST_OF_ONE_USER + 1)
         ]
-        assert open_sockets[0].recv(1) == b"", "the one that was quiet longest is closed"
+        assert open_sockets[0].recv(1) == b"", "the one idle for the longest time is closed"
         open_sockets[-1].sendall(
             f"GET / HTTP/1.1\r\nHost: localhost:{services.settings.port}\r\n\r\n".encode()
         )

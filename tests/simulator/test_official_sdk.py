@@ -18,7 +18,7 @@ BLOCKED_PROXIES = {
     "HTTPS_PROXY": "http://127.0.0.1:9",
     "NO_PROXY": "127.0.0.1",
 }
-"""A proxy that nobody runs: whatever is not meant for loopback fails."""
+"""A proxy that doesn't exist: every request except to loopback fails."""
 
 SCOPE = "ZohoCRM.org.READ,ZohoCRM.users.READ,ZohoCRM.modules.ALL,ZohoCRM.settings.fields.READ"
 

@@ -21,7 +21,7 @@ from wizard.vault import Vault, labels
 DUMPS = {
     int(each.stem.removeprefix("version_")): each for each in Path(__file__).parent.glob("*.sql")
 }
-"""The statements that made each schema version, frozen at its release."""
+"""The statements that created each schema version, frozen at its release."""
 
 
 def create_version(paths: Paths, vault: Vault, version: int) -> None:

@@ -31,7 +31,7 @@ class AssistedUser:
     email: str = ANNA
     prompt_reasons: list[str] = field(default_factory=list)
     actions: dict[str, Callable[[], object]] = field(default_factory=dict)
-    """By what is handed over; `sign-in`, `one-time-code`, `captcha` and `push` are known."""
+    """By handover; `sign-in`, `one-time-code`, `captcha` and `push` have defaults."""
     prompt_messages: list[str] = field(default_factory=list)
 
     def __call__(self, prompt: UserPrompt) -> None:

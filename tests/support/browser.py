@@ -20,7 +20,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 from wizard.simulator.simulated_user import SimulatedUser, launch
 
 PAGE_TIMEOUT_MS = 10_000
-"""Milliseconds that a page is waited for: two busy cores, and nothing that takes longer."""
+"""Timeout for pages, in milliseconds; long enough for two busy cores."""
 
 RESULTS_DIRECTORY = Path("test-results")
 

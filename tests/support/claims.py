@@ -37,5 +37,5 @@ def over_rows(names: str | tuple[str, ...], rows: Iterable[object]) -> Callable[
         check.__signature__ = inspect.Signature(given)  # type: ignore[attr-defined]
         return check
 
-    assert table, "a claim over no rows says nothing"
+    assert table, "a claim over no rows checks nothing"
     return decorate

@@ -32,9 +32,9 @@ PRELOADED_MODULES = (
     "wizard.transport.adapter",
     "wizard.web",
 )
-"""What commands import on use: the process that is forked from has it once for all."""
+"""Lazy imports of commands, loaded once in the process that is forked from."""
 INTEGER_BYTES = 4
-"""Bytes of a number on the wire."""
+"""Bytes of an encoded number."""
 
 
 class ForkServer:

@@ -12,7 +12,7 @@ from wizard.paths import Paths
 from wizard.simulator.simulated_user import SignInPage, SimulatedUser
 
 REMOTE_DEBUGGING_OPTION = "--remote-debugging-port=0"
-"""Lets somebody else than the wizard at the window; it is for whoever plays the person."""
+"""Lets the test connect to the window, to act as the user."""
 
 
 def write_headless_script(executable: Path, script: Path, *options: str) -> Path:

@@ -4,8 +4,8 @@ import random
 import socket
 
 PORT_RANGE = range(12_000, 32_000)
-"""Below what Linux gives to whoever asks for any port (32768 and more): what is free here is not
-given away to another test meanwhile."""
+"""Below the ephemeral ports of Linux (32768 and more), so that no other test gets a free port
+meanwhile."""
 
 
 def free_port() -> int:

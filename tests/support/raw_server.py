@@ -26,7 +26,7 @@ class RawServer:
     def __init__(self, response: bytes | SocketHandler, tls: ssl.SSLContext | None = None) -> None:
         self.requests: list[bytes] = []
         self.request_done = threading.Event()
-        """Set when the answer to a request was sent, or the other side went away."""
+        """Set when a response was sent or the client disconnected."""
         self._response = response
         self._tls = tls
         self._listener = socket.create_server(("127.0.0.1", 0))

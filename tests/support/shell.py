@@ -27,7 +27,7 @@ from wizard.simulator.server import Simulator
 
 CLI_LAUNCHER = Path(__file__).with_name("cli_launcher.py")
 PROCESS_TIMEOUT_SECONDS = 30.0
-"""Seconds that a process may take; far more than any needs, on two busy cores."""
+"""Seconds that a process may take; far more than needed on two busy cores."""
 
 
 @dataclass(frozen=True)

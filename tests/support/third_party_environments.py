@@ -17,7 +17,7 @@ PINS = ROOT / "requirements" / "third-party"
 ENVIRONMENTS = ROOT / ".cache" / "third-party"
 INSTALL_TIMEOUT_SECONDS = 300
 ENVIRONMENT_VARIABLES = dict(os.environ)
-"""As they are outside a test: with the proxy that may lead to the registries."""
+"""The environment outside tests, with the proxy for the registries."""
 
 
 def python_programs(name: str) -> Path:

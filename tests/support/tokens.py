@@ -36,5 +36,5 @@ def wait_for(condition: Callable[[], bool], timeout_seconds: float = 30.0) -> No
     """Wait until `state` is true, which another process or thread causes."""
     deadline, tick = time.monotonic() + timeout_seconds, threading.Event()
     while not condition():
-        assert time.monotonic() < deadline, "it never came to that"
+        assert time.monotonic() < deadline, "the condition never became true"
         tick.wait(0.02)

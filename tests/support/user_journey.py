@@ -18,7 +18,7 @@ from wizard.web import server as web_server
 from wizard.web.server import Server
 
 EUROPE, PRESET, CONNECTION_NAME = "Europe (eu)", "Read CRM leads", "crm-read-leads"
-"""What most journeys choose, and the name that the wizard then proposes."""
+"""What most journeys choose, and the name that the wizard suggests for it."""
 
 
 @dataclass(kw_only=True)

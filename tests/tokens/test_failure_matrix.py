@@ -20,10 +20,10 @@ from wizard.zoho import load
 
 TOKEN, REVOKE = "oauth/v2/token", "oauth/v2/revoke"
 SUCCESS = ""
-"""The ask succeeded: there is no grant any more."""
+"""The request succeeded: there is no grant any more."""
 
 Event = Callable[[Harness, str], object]
-"""Has it happen from now on, to what is asked at an endpoint."""
+"""Makes it happen from now on to requests at an endpoint."""
 
 
 def inject_fault(kind: str, status: int = 400) -> Event:
@@ -73,9 +73,9 @@ MATRIX = {
     "an error of the server": Row(
         inject_fault("server-error"), UNKNOWN, *[("data-centre-down", 3)] * 2
     ),
-    "the throttle, 200": Row(inject_fault("rate-limit", 200), *[("throttled", 1)] * 3),
-    "the throttle, 400": Row(inject_fault("rate-limit", 400), *[("throttled", 1)] * 3),
-    "the throttle, 429": Row(inject_fault("rate-limit", 429), *[("throttled", 1)] * 3),
+    "rate limit, 200": Row(inject_fault("rate-limit", 200), *[("throttled", 1)] * 3),
+    "rate limit, 400": Row(inject_fault("rate-limit", 400), *[("throttled", 1)] * 3),
+    "rate limit, 429": Row(inject_fault("rate-limit", 429), *[("throttled", 1)] * 3),
     # The older form of revocation needs no client, so the token is revoked.
     "an error that names the client": Row(
         rotate_secret, ("invalid-client-secret", 1), ("invalid-client-secret", 1), (SUCCESS, 1)

@@ -22,7 +22,7 @@ from wizard.store import AccessPermission, SharedGrant, schema
 from wizard.store.transfers import insert_shared_grant
 
 MENTIONS = re.compile(r"""['" ]acme['" ]""")
-"""The old name as a value: of a column, in JSON, or among words."""
+"""The old name as a value: of a column, in JSON, or in a text."""
 TABLES = [each.name for each in schema.metadata.tables.values() if "connection" in each.c]
 
 

@@ -21,7 +21,7 @@ NETWORK_FAULTS = {
     "data-center-down": "data-centre-down",
     "server-error": "data-centre-down",
 }
-"""Faults on the way, or of the server: worth asking again."""
+"""Faults in transit or of the server that may be retried."""
 NOT_ZOHO = {
     "html-page": "not-json",
     "truncated-json": "not-json",
@@ -29,7 +29,7 @@ NOT_ZOHO = {
     "oversize": "answer-too-large",
     "redirect": "unexpected-redirect",
 }
-"""Answers that are none of Zoho's."""
+"""Responses that don't come from Zoho."""
 
 
 def lay(

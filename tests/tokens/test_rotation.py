@@ -203,7 +203,7 @@ def test_a_kill_before_the_commit_is_shown_as_an_unknown_outcome(rotating: Harne
     lose_response(rotating)
     diagnosis = rotating.services.diagnosis
     assert diagnosis.status_of("crm").status.state is ConnectionState.VERIFIED, (
-        "it may still be on its way"
+        "it may still be in transit"
     )
     rotating.advance(seconds=PENDING_TIMEOUT.total_seconds() + 1)
     step = diagnosis.status_of("crm")
@@ -290,7 +290,7 @@ def test_without_rotation_a_lost_response_is_requested_again_and_not_the_first_c
     )
     assert token_failure(harness).code == "refresh-token-rejected"
     assert len(harness.refresh_requests()) == 3, (
-        "the lost one, the refused one and its confirmation"
+        "the lost one, the rejected one and its confirmation"
     )
     assert causes(harness)[0][0] != "rotated-token-lost"
     assert ("rotated-token-lost", Confidence.POSSIBLE) in causes(harness)

@@ -67,9 +67,9 @@ FIRST_CONNECTION_MAX_ACTIONS, NEXT_CONNECTION_MAX_ACTIONS = 14, 4
 """Actions for the first connection, client included, and for each one after it. Without the wizard
 the first takes 28."""
 CLOCK_ADVANCE_SECONDS = 11 * 60
-"""Three connections and their programs use up what Zoho allows in ten minutes."""
+"""Three connections and their programs use up Zoho's limit for ten minutes."""
 REAUTHORIZATION_MAX_ACTIONS = len(INTEGRATIONS) + 2
-"""One consent for each connection, one action to open the re-authorization, one to begin it."""
+"""One consent for each connection, one action to open the re-authorization, one to start it."""
 
 
 @dataclass(frozen=True)

@@ -33,11 +33,11 @@ from wizard.transport.deadline import Deadline, apply_deadline_to_pools
 TOKEN = "1000.0123456789abcdef0123456789abcdef.fedcba9876543210fedcba9876543210"
 SECRET = "canary-of-the-client-secret"
 MAX_RESPONSE_BYTES = 1.0
-"""Seconds a request may take where the deadline itself is tested, and nowhere else: what is to be
-answered, or refused, gets as long as a busy machine needs."""
+"""Deadline in seconds, only for tests of the deadline itself: other requests get as long as a
+busy machine needs."""
 DROPS = 600
-"""What a dripping server sends at most: many times what fits into the deadline, and no test hangs
-if there is none."""
+"""The most that a slow server sends: many times what fits into the deadline, so that a test
+without one ends."""
 
 
 def now() -> dt.datetime:

@@ -323,7 +323,9 @@ def test_the_data_center_of_a_client_is_found_without_sending_its_secret_elsewhe
     client_id, secret = credentials(harness, owner=BOB, location="in")
     assert register(harness, f"{client_id} {secret}") == "in"
     asked = [entry["location"] for entry in harness.logged_requests()]
-    assert asked == ["us", "eu", "in", "in"], "likeliest first, and then the pre-flight at home"
+    assert asked == ["us", "eu", "in", "in"], (
+        "likeliest first, and then the client check in its data center"
+    )
 
 
 def test_a_client_in_the_wrong_data_center_gets_the_right_one(harness: Harness) -> None:
@@ -338,7 +340,7 @@ def test_a_client_in_the_wrong_data_center_gets_the_right_one(harness: Harness) 
             since=harness.now() - timedelta(hours=1)
         )
     ]
-    assert sent == ["known-here", "unknown-here"], "and its secret was sent to nobody"
+    assert sent == ["known-here", "unknown-here"], "and its secret was not sent"
 
 
 def test_a_search_for_a_client_is_not_repeated_within_the_hour(harness: Harness) -> None:

@@ -108,7 +108,7 @@ def test_the_page_of_a_rejected_connection_takes_and_withdraws_an_answer(
     assert "zoho-wizard reauthorize leads --as EMAIL" in page
     assert '<a href="/connections/leads">Take back what you answered</a>' in page
     assert zoho_simulator.controls.journal() == [], (
-        "what is stored is weighed anew, and nobody is asked"
+        "stored evidence is judged again without requests"
     )
     assert "You say" not in connected.get("/connections/leads?answer=<script>").text
 

@@ -69,7 +69,7 @@ def test_without_confirmation_the_offer_remains_and_nothing_changes(
     fields = {**paste(registered, ""), "credentials": "", "kept": kept(offered.text)}
     assert "Use the new secret" in connected.submit_form("/connections", **fields).text
     unseen = connected.submit_form("/connections", **paste(registered, new), replace="yes")
-    assert unseen.status_code == 422, "nobody has seen an offer for what is in the box"
+    assert unseen.status_code == 422, "no offer was shown for the content of the box"
     assert stored_secret(connected, registered) == old
 
 

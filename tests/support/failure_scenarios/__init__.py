@@ -22,4 +22,4 @@ FAILURE_SCENARIOS = (
     *authorization_codes.SCENARIOS,
     *api_calls.SCENARIOS,
 )
-"""Where `decided` is False nothing that anybody could see decides."""
+"""If `decided` is False, no available evidence decides."""

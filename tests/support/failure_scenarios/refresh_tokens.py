@@ -24,7 +24,7 @@ from wizard.model import Client, Connection, Explanation, Failure
 from wizard.store import StoreContents
 
 REFUSED = Failure("token-invalid", "INVALID_TOKEN", details={"product": "crm"})
-"""What a person tells who met the word in a program of their own."""
+"""The answer of a user whose own program got the error code."""
 
 
 def change_password(harness: Harness) -> None:

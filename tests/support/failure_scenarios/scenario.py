@@ -10,7 +10,7 @@ from support.third_party_program import LoggedExchange, ThirdPartyProgram
 from wizard.model import Explanation, Failure
 
 UserInput = Failure | str | None
-"""What a person has in hand: the failure that a command or page showed, a text to paste, or only
+"""What a user starts with: the failure that a command or page showed, a text to paste, or only
 the name of the connection."""
 
 
@@ -108,9 +108,9 @@ class FailureScenario:
     failure_class: str
     cause: str
     is_decided: bool = False
-    """The evidence is there, and the true cause must lead."""
+    """There is evidence, so the true cause must come first."""
     apply_fix: ApplyFix = follow_next_step
-    """Follows the remedy as somebody would who is new to OAuth, and shows that it has worked."""
+    """Follows the fix as a user new to OAuth would, and checks that it worked."""
     is_slow: bool = False
 
 
