@@ -80,9 +80,7 @@ def test_a_restore_while_the_original_is_active_is_reported_until_that_one_is_de
     assert json.loads(status.stdout)["cautions"] == []
 
 
-def test_restored_commands_run_only_after_confirmation(
-    shell: Shell, shell_harness: Harness
-) -> None:
+def test_destinations_are_restored_only_on_request(shell: Shell, shell_harness: Harness) -> None:
     shell_harness.add_verified_connection()
     place = Destination("crm", "dotenv", "/srv/app/.env", reload_command="systemctl restart app")
     shell_harness.services.store.destinations.add(place)

@@ -227,7 +227,7 @@ PRINTING_COMMANDS = [
         (">/dev/full", "Can't write to stdout: No space left on device.\n"),
         (">&0", ""),
     ],
-    ids=["closed", "full", "not read any more"],
+    ids=["closed", "full", "reader exited"],
 )
 def test_a_stdout_that_cannot_be_written_exits_1(
     crm: Shell, redirection: str, message: str

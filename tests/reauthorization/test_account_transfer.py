@@ -104,7 +104,7 @@ def test_earlier_reads_count_after_a_full_check_found_the_grant_rejected(
 
 
 @pytest.mark.parametrize("email", [CARLA, ANNA])
-def test_no_other_account_takes_over(harness: Harness, email: str) -> None:
+def test_a_different_account_does_not_take_over_the_group(harness: Harness, email: str) -> None:
     add_new_account(harness, SAME_ORGANIZATION)
     begin(harness)
     authorize(harness, "crm", email, FIRST_ORGANIZATION if email == CARLA else "")

@@ -65,14 +65,12 @@ class Row:
 UNKNOWN = ("outcome-unknown", 1)
 MATRIX = {
     "certainly not sent": Row(unreachable, *[("network-refused", 3)] * 3),
-    "sent, then a time-out": Row(inject_fault("slow"), UNKNOWN, *[("network-timeout", 3)] * 2),
+    "sent, then a timeout": Row(inject_fault("slow"), UNKNOWN, *[("network-timeout", 3)] * 2),
     "sent, then a reset": Row(
         inject_fault("connection-closed"), UNKNOWN, *[("network-reset", 3)] * 2
     ),
     "maintenance": Row(inject_fault("data-center-down"), UNKNOWN, *[("data-centre-down", 3)] * 2),
-    "an error of the server": Row(
-        inject_fault("server-error"), UNKNOWN, *[("data-centre-down", 3)] * 2
-    ),
+    "a server error": Row(inject_fault("server-error"), UNKNOWN, *[("data-centre-down", 3)] * 2),
     "rate limit, 200": Row(inject_fault("rate-limit", 200), *[("throttled", 1)] * 3),
     "rate limit, 400": Row(inject_fault("rate-limit", 400), *[("throttled", 1)] * 3),
     "rate limit, 429": Row(inject_fault("rate-limit", 429), *[("throttled", 1)] * 3),
@@ -85,7 +83,7 @@ MATRIX = {
     ),
     "a redirect": Row(inject_fault("redirect"), *[("unexpected-redirect", 1)] * 3),
     "no JSON": Row(inject_fault("html-page"), UNKNOWN, *[("not-json", 1)] * 2),
-    "half a JSON": Row(inject_fault("truncated-json"), UNKNOWN, *[("not-json", 1)] * 2),
+    "truncated JSON": Row(inject_fault("truncated-json"), UNKNOWN, *[("not-json", 1)] * 2),
     "JSON without a token": Row(
         inject_fault("unexpected-json"), UNKNOWN, ("malformed-answer", 1), None
     ),

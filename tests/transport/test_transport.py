@@ -278,7 +278,7 @@ def _reset_connection(connection: socket.socket) -> None:
         b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf",
         b"no HTTP at all\r\n\r\n",
     ],
-    ids=["reset", "closed", "half an answer", "no HTTP"],
+    ids=["reset", "closed", "truncated response", "no HTTP"],
 )
 def test_a_connection_that_breaks_after_the_request_was_sent_says_so(
     answer: bytes | Callable[[socket.socket], None],

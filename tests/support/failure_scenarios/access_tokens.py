@@ -123,10 +123,10 @@ _send_again = with_corrected_request(lambda program: program.read_crm())
 
 SCENARIOS = (
     FailureScenario(
-        "token pushed out by others", _evicted_by_others, _CLASS, "access-token-evicted", True
+        "token evicted by others", _evicted_by_others, _CLASS, "access-token-evicted", True
     ),
     FailureScenario(
-        "token pushed out by ourselves",
+        "token evicted by the wizard",
         _evicted_by_wizard,
         _CLASS,
         "access-token-evicted",
@@ -134,7 +134,7 @@ SCENARIOS = (
     ),
     FailureScenario("clock behind", _clock_behind, _CLASS, "clock-skew"),
     FailureScenario(
-        "token used in another data centre, told",
+        "token used in another data center, answered",
         _used_wrongly,
         _CLASS,
         "access-token-of-other-data-centre",
@@ -142,7 +142,7 @@ SCENARIOS = (
     ),
     FailureScenario("token expired, pasted", _expired, _CLASS, "access-token-expired", True),
     FailureScenario(
-        "token used in another data centre, pasted",
+        "token used in another data center, pasted",
         _elsewhere,
         _CLASS,
         "access-token-of-other-data-centre",
@@ -158,14 +158,14 @@ SCENARIOS = (
         _send_again,
     ),
     FailureScenario(
-        "token cut off, pasted", _truncated, _CLASS, "token-truncated", True, _send_again
+        "token truncated, pasted", _truncated, _CLASS, "token-truncated", True, _send_again
     ),
     FailureScenario("token quoted, pasted", _quoted, _CLASS, "token-quoted", True, _send_again),
     FailureScenario(
         "client id in its place, pasted", _id_sent, _CLASS, "id-in-its-place", True, _send_again
     ),
     FailureScenario(
-        "token without a person, pasted",
+        "token of a self client, pasted",
         _without_a_user,
         "scope-refused",
         "client-credentials-token",

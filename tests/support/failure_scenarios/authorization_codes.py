@@ -263,7 +263,7 @@ SCENARIOS = (
         "code with the query", _with_query, _CODE, "code-with-query", True, _exchange_correctly
     ),
     FailureScenario(
-        "code of another data centre",
+        "code of another data center",
         _in_another_data_center,
         _CODE,
         "code-of-other-data-centre",
@@ -341,7 +341,10 @@ SCENARIOS = (
         "no organization", _without_organization, "no-organization-there", "product-not-set-up"
     ),
     FailureScenario(
-        "somebody else", _different_user, "no-organization-there", "wrong-person-signed-in"
+        "different user signed in",
+        _different_user,
+        "no-organization-there",
+        "wrong-person-signed-in",
     ),
     FailureScenario(
         "access_type left out, pasted",
@@ -360,7 +363,7 @@ SCENARIOS = (
         _exchange_correctly,
     ),
     FailureScenario(
-        "no refresh token, answer alone",
+        "no refresh token, only the response",
         _response_only,
         _NONE,
         "consent-not-shown",

@@ -284,7 +284,7 @@ SCENARIOS = (
         _send_again,
     ),
     FailureScenario(
-        "client of nobody, at home elsewhere, pasted",
+        "unknown client of another data center, pasted",
         _unknown_client,
         _UNKNOWN,
         "client-of-other-data-centre",
@@ -304,9 +304,9 @@ SCENARIOS = (
         "self-client-in-browser",
         apply_fix=_code_from_the_console,
     ),
-    FailureScenario("secret renewed", _secret_regenerated, _SECRET, "secret-renewed", True),
+    FailureScenario("secret regenerated", _secret_regenerated, _SECRET, "secret-renewed", True),
     FailureScenario(
-        "secret renewed, pasted", _secret_regenerated_pasted, _SECRET, "secret-renewed", True
+        "secret regenerated, pasted", _secret_regenerated_pasted, _SECRET, "secret-renewed", True
     ),
     FailureScenario(
         "common secret that is not common",
@@ -317,7 +317,7 @@ SCENARIOS = (
         _store_secret_of_india,
     ),
     FailureScenario(
-        "secret of another data centre, pasted",
+        "secret of another data center, pasted",
         _secret_of_another_data_center,
         _SECRET,
         "secret-of-other-data-centre",

@@ -220,7 +220,7 @@ def _fix_for(invalidate: Callable[[Harness], None]) -> Callable[..., None]:
 SCENARIOS = (
     *(
         FailureScenario(
-            f"{CAUSES[death]}, alone",
+            f"{CAUSES[death]}, only client",
             rejected_refresh_token(death),
             _CLASS,
             CAUSES[death],
@@ -230,7 +230,7 @@ SCENARIOS = (
     ),
     *(
         FailureScenario(
-            f"{CAUSES[death]}, beside another client",
+            f"{CAUSES[death]}, with another client",
             rejected_refresh_token(death, ["books"]),
             _CLASS,
             CAUSES[death],
@@ -240,7 +240,7 @@ SCENARIOS = (
     ),
     *(
         FailureScenario(
-            f"{CAUSES[death]}, met in a product",
+            f"{CAUSES[death]}, found in a product",
             _access_token_rejected(death),
             _CLASS,
             CAUSES[death],
@@ -265,7 +265,7 @@ SCENARIOS = (
         "app-removed",
     ),
     FailureScenario(
-        "app removed, its two dead, another client lives",
+        "app removed, its two rejected, another client works",
         rejected_refresh_token(
             remove_app, ["books"], same_client=["leads"], detected=["crm", "leads"]
         ),
@@ -273,7 +273,7 @@ SCENARIOS = (
         "app-removed",
     ),
     FailureScenario(
-        "two of a client revoked one by one, another client lives",
+        "two of a client revoked one by one, another client works",
         rejected_refresh_token(
             revoke_both, ["books"], same_client=["leads"], detected=["crm", "leads"]
         ),
@@ -281,7 +281,7 @@ SCENARIOS = (
         "token-revoked-elsewhere",
     ),
     FailureScenario(
-        "app removed, its three dead, another client lives",
+        "app removed, its three rejected, another client works",
         rejected_refresh_token(
             remove_app, ["books"], same_client=["leads", "sync"], detected=["crm", "leads", "sync"]
         ),
@@ -290,10 +290,10 @@ SCENARIOS = (
         is_decided=True,
     ),
     FailureScenario(
-        "revoked, an older one lives", _newest_rejected, _CLASS, "token-revoked-elsewhere", True
+        "revoked, an older one works", _newest_rejected, _CLASS, "token-revoked-elsewhere", True
     ),
     FailureScenario(
-        "evicted, younger ones live",
+        "evicted, newer ones work",
         rejected_refresh_token(evict_refresh_token, same_client=["leads"]),
         _CLASS,
         "refresh-token-evicted",
@@ -309,7 +309,7 @@ SCENARIOS = (
         "token of another client", _from_another_client, _CLASS, "token-of-other-client"
     ),
     FailureScenario(
-        "token of another data centre",
+        "token of another data center",
         _from_another_data_center,
         _CLASS,
         "token-of-other-data-centre",
@@ -332,7 +332,7 @@ SCENARIOS = (
         _send_again,
     ),
     FailureScenario(
-        "token of another data centre, pasted",
+        "token of another data center, pasted",
         _refreshed_in_another_data_center,
         _CLASS,
         "token-of-other-data-centre",
