@@ -217,9 +217,37 @@ PRINTING_COMMANDS = [
     ("list", "--json"),
     ("--help",),
     ("--version",),
+    ("show", "crm", "--json"),
+    ("show", "crm", "--reveal", "--yes"),
+    ("check", "--json"),
+    ("monitor", "--once", "--json"),
+    ("diagnose", "invalid_code"),
+    ("status",),
+    ("schema",),
+    ("schema", "list"),
+    ("completion", "bash"),
+    ("run", "--mask", "crm", "--", "env"),
 ]
+"""All kinds of output: of the fast path, click, Rich, JSON, and of another program."""
 
 
+def run_redirected(
+    crm: Shell, redirection: str, stdin: int, arguments: tuple[str, ...], **environment: str
+) -> tuple[int, str]:
+    """Run a command in a shell with a redirection; return its exit code and stderr."""
+    done = subprocess.run(
+        ["sh", "-c", f'"$@" {redirection}', "sh", sys.executable, "-m", "wizard", *arguments],
+        env={**crm.environment, **environment},
+        cwd=crm.directory,
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=PROCESS_TIMEOUT_SECONDS,
+        stdin=stdin,
+    )
+    return done.returncode, done.stderr
+
+
+@pytest.mark.parametrize("is_buffered", [True, False], ids=["buffered", "unbuffered"])
 @pytest.mark.parametrize(
     ("redirection", "message"),
     [
@@ -230,19 +258,31 @@ PRINTING_COMMANDS = [
     ids=["closed", "full", "reader exited"],
 )
 def test_a_stdout_that_cannot_be_written_exits_1(
-    crm: Shell, redirection: str, message: str
+    crm: Shell, redirection: str, message: str, is_buffered: bool
 ) -> None:
     reader, writer = os.pipe()
     os.close(reader)
-    for arguments in PRINTING_COMMANDS:
-        done = subprocess.run(
-            ["sh", "-c", f'"$@" {redirection}', "sh", sys.executable, "-m", "wizard", *arguments],
-            env=crm.environment,
-            cwd=crm.directory,
-            stderr=subprocess.PIPE,
-            text=True,
-            timeout=PROCESS_TIMEOUT_SECONDS,
-            stdin=writer,
+    unbuffered = "" if is_buffered else "1"
+    for arguments in PRINTING_COMMANDS[0 if is_buffered else 1 :: 2]:
+        code, stderr = run_redirected(
+            crm, redirection, writer, arguments, PYTHONUNBUFFERED=unbuffered
         )
-        assert (done.returncode, done.stderr) == (1, message), arguments
+        if "--reveal" in arguments:  # it has notes for people, too
+            assert (code, stderr[-len(message) :] if message else "") == (1, message), stderr
+        elif "--mask" in arguments and not message:
+            assert (code, stderr) in [(0, ""), (128 + signal.SIGPIPE, "")]
+        else:
+            assert (code, stderr) == (1, message), arguments
+    os.close(writer)
+
+
+@pytest.mark.parametrize("redirection", ["2>&-", "2>/dev/full", "2>&0"])
+@pytest.mark.parametrize("option", ["--no-input", "--json", "--nonsense"])
+def test_a_stderr_that_cannot_be_written_changes_no_exit_code(
+    crm: Shell, redirection: str, option: str
+) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    assert run_redirected(crm, redirection, writer, ("token", "nix", option)) == (2, "")
+    assert run_redirected(crm, redirection, writer, ("list", "--json")) == (0, "")
     os.close(writer)

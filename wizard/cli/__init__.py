@@ -304,16 +304,16 @@ zoho_wizard.params.extend(STANDARD_OPTIONS)
 def main(arguments: Sequence[str] | None = None, clock: "Clock | None" = None) -> int:
     """Run one command (default: that of ``sys.argv``); return its exit code."""
     _harden()
-    output.replace_closed_stdout()
     words = list(sys.argv[1:] if arguments is None else arguments)
     run = Run(clock)
-    try:
-        return output.finish(_run(run, words))
-    finally:
-        run.close()
+    with output.CheckedStreams() as streams:
+        try:
+            return streams.finish(_run(run, words, streams))
+        finally:
+            run.close()
 
 
-def _run(run: Run, words: list[str]) -> int:
+def _run(run: Run, words: list[str], streams: output.CheckedStreams) -> int:
     try:
         zoho_wizard.main(words, prog_name="zoho-wizard", obj=run, standalone_mode=False)
         return 0
@@ -323,8 +323,12 @@ def _run(run: Run, words: list[str]) -> int:
         return _report_interrupt(run, words)
     except click.exceptions.Exit as end:
         return end.exit_code
+    except SystemExit:  # so click and Rich end when a pipe is closed
+        if streams.stdout.error is None:
+            raise
+        return output.FAILED
     except Exception as error:
-        if isinstance(error, OSError) and output.is_broken():
+        if isinstance(error, OSError) and streams.stdout.error is not None:
             return output.FAILED
         if _wants_json(words):
             run.terminal.renderer.as_json = True

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import timedelta
 from types import FrameType
 from typing import IO
@@ -18,7 +18,7 @@ from wizard.cli.commands.token import get_token, min_ttl_option, wait_option
 from wizard.cli.terminal import CONNECTION_NAME, Exit, Terminal, pass_terminal
 from wizard.credential_formats import MASK, TOKEN_BYTES, UNFINISHED_TOKEN_BYTES
 from wizard.errors import fail
-from wizard.fastpath import process
+from wizard.fastpath import output, process
 from wizard.tokens.api_access import access_variables
 
 
@@ -66,6 +66,7 @@ def run(
 
 
 CHUNK_BYTES = 65536
+STDOUT, STDERR = 1, 2
 
 
 class Masker:
@@ -99,15 +100,17 @@ class Masker:
 
 def run_masked(command: Sequence[str], environment: Mapping[str, str], token: str) -> int:
     """Run `command` with its stdout and stderr masked; return its exit code, or 128 and the
-    signal's number if a signal ended it. Raises OSError if it can't start."""
+    signal's number if a signal ended it; 1 instead of 0 if stdout is closed or full. Raises OSError
+    if it can't start."""
+    errors: list[OSError] = []
     with subprocess.Popen(  # noqa: S603 the user's command, without a shell
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:
         assert process.stdout is not None  # noqa: S101 they are pipes
         assert process.stderr is not None  # noqa: S101
-        sources = ((process.stdout, 1), (process.stderr, 2))
+        sources = ((process.stdout, STDOUT), (process.stderr, STDERR))
         threads = [
-            threading.Thread(target=_copy_masked, args=(source, target, Masker(token)))
+            threading.Thread(target=_copy_masked, args=(source, target, Masker(token), errors))
             for source, target in sources
         ]
         with _forwarded_signals(process):
@@ -116,18 +119,21 @@ def run_masked(command: Sequence[str], environment: Mapping[str, str], token: st
             for thread in threads:
                 thread.join()
             code = process.wait()
-    return 128 - code if code < 0 else code
+    failed = output.report_failure(errors[0]) if errors else 0
+    return (128 - code if code < 0 else code) or failed
 
 
-def _copy_masked(source: IO[bytes], target: int, masker: Masker) -> None:
-    """Copy until the command closes `source`. If `target` is no longer read, close `source`, so
-    that the command's next write fails."""
-    with suppress(BrokenPipeError):
+def _copy_masked(source: IO[bytes], target: int, masker: Masker, errors: list[OSError]) -> None:
+    """Copy until the command closes `source`. If `target` can't be written, close `source`, so that
+    the command's next write fails; add the error to `errors` if stdout is closed or full."""
+    try:
         while chunk := os.read(source.fileno(), CHUNK_BYTES):
             _write_all(target, masker.feed(chunk))
         _write_all(target, masker.flush())
-        return
-    source.close()
+    except OSError as error:
+        source.close()
+        if target == STDOUT and not isinstance(error, BrokenPipeError):
+            errors.append(error)
 
 
 def _write_all(target: int, text: bytes) -> None:
