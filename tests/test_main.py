@@ -1,6 +1,10 @@
-"""Ctrl-C from the first line of `wizard.__main__` to the end of the process."""
+"""Ctrl-C from the hooks of `wizard.__main__` to the end of the process.
+
+Before the hooks, while Python itself starts, nothing of ours can handle it.
+"""
 
 import ast
+import json
 import os
 import signal
 import subprocess
@@ -13,6 +17,10 @@ import pytest
 from support.shell import PROCESS_TIMEOUT_SECONDS
 
 import wizard
+from wizard.diagnosis.rendering import explain_failure
+from wizard.model import Failure
+from wizard.serialization import explanation_to_json
+from wizard.services import utc_now
 
 STOPPED = b"Stopped. Your data is kept.\n"
 TRIES = 16
@@ -82,6 +90,19 @@ def test_ctrl_c_at_any_moment_exits_130_with_one_line_or_comes_too_late(
     outcomes = [run(tmp_path, arguments, duration * i / TRIES)[:2] for i in range(TRIES)]
     assert set(outcomes) <= {(code, stderr), (130, STOPPED), (130, stderr + STOPPED)}
     assert outcomes[0] == (130, STOPPED)
+
+
+def test_with_json_an_early_ctrl_c_prints_the_same_error_document_as_a_late_one(
+    tmp_path: Path,
+) -> None:
+    code, stderr, _ = run(tmp_path, ["show", "crm", "--json"], 0)
+    explanation = explain_failure(Failure("interrupted"), utc_now())
+    assert code == explanation.exit_code == 130
+    assert json.loads(stderr) == {"error": explanation_to_json(explanation)}
+
+
+def test_json_after_two_dashes_belongs_to_the_other_command(tmp_path: Path) -> None:
+    assert run(tmp_path, ["run", "crm", "--", "x", "--json"], 0)[:2] == (130, STOPPED)
 
 
 def test_the_installed_command_is_the_same_module() -> None:

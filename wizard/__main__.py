@@ -1,6 +1,8 @@
 """``zoho-wizard``: `token` and `run` may take the fast path, everything else goes to `wizard.cli`.
 
-From here on, even during imports, Ctrl-C prints one line and exits with 130.
+Once the hooks below are set, even during imports, Ctrl-C prints one line and exits with 130: a
+sentence, or with ``--json`` the error document. Before that, Python itself starts (`site`, ``.pth``
+files, the search for this package). A Ctrl-C then ends in Python's own traceback.
 """
 
 import os
@@ -15,9 +17,23 @@ if TYPE_CHECKING:
 def stop() -> "NoReturn":
     """End the process as a shell reports a command that Ctrl-C ended."""
     try:
-        os.write(2, b"Stopped. Your data is kept.\n")
+        os.write(2, interrupt_line())
     finally:
         os._exit(130)
+
+
+def interrupt_line() -> bytes:
+    """What Ctrl-C prints. The JSON is what `wizard.cli` prints, which may not be loaded yet."""
+    words = sys.argv[1 : sys.argv.index("--") if "--" in sys.argv else None]
+    if "--json" not in words:
+        return b"Stopped. Your data is kept.\n"
+    return (
+        b'{"error": {"code": "interrupted", "kind": "system", "title": "Stopped", "cause": '
+        b'"The command was interrupted. Your data is kept.", "fix": "Run it again to continue.", '
+        b'"details": {}, "commands": [], "exit_code": 130, "temporary": false, "retry_at": null, '
+        b'"failure_class": null, "causes": [], "ruled_out": [], "question": null, '
+        b'"answer_options": [], "zoho_error": "", "exchange": null}}\n'
+    )
 
 
 def handle_uncaught(
