@@ -1,13 +1,14 @@
 """Secrets shown, tokens revoked, connections removed; and the options that a script needs."""
 
 import json
+import subprocess
 from io import StringIO
 
 import pytest
 import requests
 from dotenv import dotenv_values
 from support.harness import Harness
-from support.shell import Shell
+from support.shell import PROCESS_TIMEOUT_SECONDS, Shell
 
 
 @pytest.fixture
@@ -42,9 +43,29 @@ def test_a_pipe_gets_secrets_only_with_yes(shell: Shell, verified: Harness) -> N
         timeout=10,
     )
     assert "access_token" in answer.json()
-    assert "revealed" in [
-        event.kind for event in verified.services.store.events.of_connection("crm")
-    ]
+
+
+def test_the_history_records_where_secrets_were_printed(shell: Shell, verified: Harness) -> None:
+    def reveal(redirection: str) -> str:
+        line = f'"$@" {redirection}'
+        subprocess.run(
+            ["sh", "-c", line, "sh", *shell.command("show", "crm", "--reveal", "--yes")],
+            env=shell.environment,
+            cwd=shell.directory,
+            capture_output=True,
+            timeout=PROCESS_TIMEOUT_SECONDS,
+        )
+        events = verified.services.store.events.of_connection("crm")
+        return next(each for each in events if each.kind == "revealed").details["output"]
+
+    assert reveal("") == "a pipe"
+    assert reveal(">secrets.env") == "a file"
+    assert reveal(">/dev/null") == "a device"
+    assert "can't be written" in reveal(">&-")
+    assert "can't be written" in reveal(">/dev/full")
+    shell.run_in_terminal("show", "crm", "--reveal", "--yes")
+    events = verified.services.store.events.of_connection("crm")
+    assert events[0].details == {"output": "a terminal"}
 
 
 def test_a_terminal_is_prompted_before_secrets_are_shown(shell: Shell, verified: Harness) -> None:

@@ -1,6 +1,8 @@
 """``list`` and ``show``: the connections, their states, and what they reach."""
 
+import os
 import shlex
+import stat
 import sys
 from datetime import datetime
 
@@ -377,7 +379,9 @@ def reveal(terminal: Terminal, name: str, *, yes: bool) -> None:
     )
     if not yes:
         _confirm(terminal)
-    services.store.events.record(Event(terminal.clock(), name, "revealed"))
+    services.store.events.record(
+        Event(terminal.clock(), name, "revealed", {"output": _describe_stdout()})
+    )
     # A shell may read these lines: what Zoho names a scope must not become a command.
     lines = [
         f"{variable}={shlex.quote(getattr(credentials, field))}"
@@ -385,6 +389,21 @@ def reveal(terminal: Terminal, name: str, *, yes: bool) -> None:
     ]
     terminal.emit(credentials, lambda: renderer.print_raw("\n".join(lines)))
     renderer.print_note("This is noted in the history. Keep them out of version control.")
+
+
+def _describe_stdout() -> str:
+    """What stdout is, for the history."""
+    descriptor = sys.stdout.fileno()
+    try:
+        os.write(descriptor, b"")
+    except OSError as error:
+        return f"stdout, which can't be written ({error.strerror})"
+    mode = os.fstat(descriptor).st_mode
+    if os.isatty(descriptor):
+        return "a terminal"
+    if stat.S_ISREG(mode):
+        return "a file"
+    return "a pipe" if stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) else "a device"
 
 
 def _confirm(terminal: Terminal) -> None:
