@@ -26,7 +26,7 @@ LOOKUP_STEPS = message_table()["lookup-steps"]
 SENTENCE_FIELDS = {
     code: row
     for code, row in message_table().items()
-    if "title" not in row and row is not LOOKUP_STEPS
+    if "title" not in row and code not in ("lookup-steps", "client-steps")
 }
 """Tables of single sentences: the names of steps, the lines of the history."""
 RAISING_FUNCTIONS = re.compile(r"fail|_?failed|_?malformed|Failure|WizardError|Conflict")
@@ -82,7 +82,7 @@ def message_texts(message: Mapping[str, Any]) -> Iterator[str]:
 
 def steps() -> list[tuple[str, dict[str, str]]]:
     known = [(code, step) for code, row in MESSAGES.items() for step in row.get("next_steps", ())]
-    return [*known, *LOOKUP_STEPS.items()]
+    return [*known, *LOOKUP_STEPS.items(), *message_table()["client-steps"].items()]
 
 
 def test_every_failure_that_can_be_raised_has_a_message() -> None:
@@ -168,3 +168,9 @@ def test_an_unknown_value_leaves_a_gap_and_the_step_that_finds_it() -> None:
 def test_braces_in_foreign_text_are_only_text() -> None:
     found = explain(Failure("callback-error", zoho_error="{name} {0} {}"), name="crm")
     assert "{name} {0} {}" in found.cause
+
+
+def test_values_in_commands_are_quoted_for_the_shell() -> None:
+    details = {"path": "/home/anna/my files", "owner": "0"}
+    [step] = explain(Failure("data-directory-foreign-owner", details=details)).next_steps
+    assert step.command.endswith(" '/home/anna/my files'")

@@ -5,6 +5,7 @@ sentence for users: `explain` turns a failure into an `Explanation` with the wor
 pages, terminal and JSON.
 """
 
+import shlex
 import tomllib
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -65,15 +66,18 @@ def _next_steps(
     rows: Sequence[Mapping[str, str]], known: Mapping[str, str]
 ) -> tuple[NextStep, ...]:
     """The next steps whose values are all known. If the connection or client is unknown, the step
-    that finds it replaces them."""
+    that finds it replaces them; if the failure is about a client itself, that of the client."""
     found: dict[NextStep, None] = {}
+    lookup_steps = message_table()["client-steps" if "of_client" in known else "lookup-steps"]
+    quoted = {key: text if key == "names" else shlex.quote(text) for key, text in known.items()}
     for row in rows:
         wanted = {field for text in row.values() for _, field, *_ in Formatter().parse(text)}
         missing = {field for field in wanted if field and field not in known}
-        instead = [each for key, each in message_table()["lookup-steps"].items() if key in missing]
+        instead = [each for key, each in lookup_steps.items() if key in missing]
         for each in instead[:1] if missing else [row]:
-            parts = (each.get(part, "") for part in ("label", "command", "path"))
-            found[NextStep(*(part.format_map(known) for part in parts))] = None
+            label, path = (each.get(part, "").format_map(known) for part in ("label", "path"))
+            command = each.get("command", "").format_map(quoted)
+            found[NextStep(label, command, path)] = None
     return tuple(found)
 
 

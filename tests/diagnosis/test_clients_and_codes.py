@@ -1,5 +1,7 @@
 """Why a client, its secret, a code or a consent was rejected."""
 
+from datetime import timedelta
+
 from support.claims import over_rows
 from support.diagnosis import (
     add_verified_connection,
@@ -16,6 +18,7 @@ from wizard.diagnosis.authorization_codes import redirect_uri_difference
 from wizard.diagnosis.evidence import Evidence
 from wizard.diagnosis.rendering import explain_evidence
 from wizard.model import Confidence, Explanation, Failure
+from wizard.serialization import commands_of
 
 CERTAIN, LIKELY = Confidence.CONFIRMED, Confidence.LIKELY
 POSSIBLE, RULED_OUT = Confidence.POSSIBLE, Confidence.RULED_OUT
@@ -175,3 +178,12 @@ def test_a_paste_uses_the_data_center_of_its_request_not_of_the_connections(
     found = explain(harness, world.produce(harness))
     assert found.causes[0].title == "The client is not switched on in United States"
     assert found.next_steps[0].command.endswith("--data-center us")
+
+
+def test_a_rate_limited_client_check_suggests_only_commands_about_the_client(
+    harness: Harness,
+) -> None:
+    client = harness.register_client("OAuth wizard")
+    failure = Failure("throttled", temporary=True, retry_at=harness.now() + timedelta(minutes=9))
+    found = harness.services.diagnosis.explain_client_failure(client, failure)
+    assert commands_of(found) == (f"zoho-wizard client check {client.client_id}",)

@@ -72,7 +72,7 @@ class StoredEvidence:
                 self._store.request_log.requests(since=since, client_id=client.client_id)
             ),
             details={
-                "name": client.name,
+                "of_client": client.client_id,
                 **client_details(client, self._zoho, _location_in(failure)),
             },
         )
