@@ -6,9 +6,12 @@ from pathlib import Path
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
+from support.delivery import raises_failure
+from support.harness import ANNA
 from support.web_visitor import Visitor
 
 from wizard.services import Services
+from wizard.simulator.server import Simulator
 from wizard.store import Destination
 from wizard.web.server import Server
 
@@ -117,3 +120,18 @@ def test_a_user_delivers_in_a_browser_and_the_section_is_accessible(
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     mine.get_by_role("button", name="Deliver", exact=True).click()
     expect(mine).to_contain_text("Up to date")
+
+
+def test_the_diagnosis_of_the_connection_is_not_repeated_for_each_destination(
+    connected: Visitor, target: Path, zoho_simulator: Simulator
+) -> None:
+    add_destination(connected.services, target.with_name("second.env"))
+    zoho_simulator.controls.change_password(ANNA, "another one 1!")
+    list(connected.services.verification.verify("leads", 1))
+    for destination in connected.services.store.destinations.all("leads"):
+        with raises_failure("refresh-token-rejected"):
+            connected.services.delivery.deliver(destination)
+    page = connected.get("/connections/leads").text
+    assert page.count('class="question"') == 1
+    assert page.count('id="diagnosis"') == 1
+    assert page.count('href="#diagnosis"') == 2

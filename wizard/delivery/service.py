@@ -22,7 +22,7 @@ from wizard.delivery.status import (
 )
 from wizard.errors import WizardError, fail, message
 from wizard.locks import hold_lock
-from wizard.model import Clock, Event, Failure, Grant, GrantState
+from wizard.model import Clock, Event, Failure, Grant
 from wizard.model.states import DestinationState
 from wizard.paths import Paths
 from wizard.store import Destination, Store
@@ -188,7 +188,8 @@ class DeliveryService:
         return self._reload(delivered)
 
     def undo(self, destination: Destination) -> Destination:
-        """Restore the version before the last delivery, and reload. A second undo reverses it.
+        """Restore the version before the last delivery, and reload. A second undo reverses it,
+        unless it was the first delivery.
 
         A file that wasn't changed since gets its previous content byte for byte, or is removed if
         there was none. If it was changed, or if the previous refresh token may have rotated, the
@@ -225,12 +226,15 @@ class DeliveryService:
     # check
 
     def check(self, destination: Destination) -> DestinationStatus:
-        """The status of a destination; failures are in the status."""
+        """The status of a destination; failures are in the status, also that of the last delivery
+        or reload."""
+        status = self._compare(destination)
+        return status if status.failure else replace(status, failure=destination.failure)
+
+    def _compare(self, destination: Destination) -> DestinationStatus:
         name, wanted = destination.connection, profile(destination.profile)
         if destination.delivered_at is None:
-            return DestinationStatus(
-                destination, DestinationState.NOT_DELIVERED, failure=destination.failure
-            )
+            return DestinationStatus(destination, DestinationState.NOT_DELIVERED)
         current = self._store.grants.get(name)
         if wanted.is_command:
             return unseen(destination, current)
@@ -409,11 +413,6 @@ def _shares_token_field(one: Destination, other: Destination) -> bool:
 
 def _usable(grant: Grant) -> Grant:
     """`grant` if it can be delivered; raises ``refresh-token-rejected`` or ``grant-revoked``."""
-    if grant.state in (GrantState.NEEDS_REAUTHORIZATION, GrantState.REVOKED):
-        code = (
-            "refresh-token-rejected"
-            if grant.state is GrantState.NEEDS_REAUTHORIZATION
-            else "grant-revoked"
-        )
-        raise fail(code, name=grant.connection)
+    if ended := grant.end_failure:
+        raise WizardError(ended)
     return grant

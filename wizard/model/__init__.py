@@ -5,7 +5,7 @@ Secrets aren't in the ``repr``.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -184,6 +184,17 @@ class Grant:
     """Why it can't be used, or not yet."""
     rotated_at: datetime | None = None
     """When the server last replaced its refresh token (RFC 6749, section 6); None: never."""
+
+    @property
+    def end_failure(self) -> Failure | None:
+        """Why its refresh token no longer works: ``refresh-token-rejected`` with Zoho's answer, or
+        ``grant-revoked``; None if it was neither rejected nor revoked."""
+        if self.state is GrantState.NEEDS_REAUTHORIZATION:
+            code, details = "refresh-token-rejected", {"name": self.connection}
+            return replace(self.failure or Failure(code, details=details), code=code)
+        if self.state is GrantState.REVOKED:
+            return Failure("grant-revoked", details={"name": self.connection})
+        return None
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from contextlib import nullcontext
 from dataclasses import replace
 
 from wizard.errors import WizardError, fail
-from wizard.model import AccessToken, Clock, Event, Failure, Grant, GrantState
+from wizard.model import AccessToken, Clock, Event, Grant
 from wizard.oauth import OAuth, TokenResponse
 from wizard.store import Store
 from wizard.tokens.api_access import ApiAccess, api_access_of
@@ -146,15 +146,8 @@ class TokenService:
         if grant is None:
             candidate = self._store.grants.candidate(name)
             raise fail("not-verified" if candidate else "no-grant", name=name)
-        if grant.state is GrantState.NEEDS_REAUTHORIZATION:
-            raise WizardError(
-                replace(
-                    grant.failure or Failure("refresh-token-rejected"),
-                    code="refresh-token-rejected",
-                )
-            )
-        if grant.state is GrantState.REVOKED:
-            raise fail("grant-revoked", name=name)
+        if ended := grant.end_failure:
+            raise WizardError(ended)
         return grant
 
     # for verifications and diagnoses

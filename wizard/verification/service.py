@@ -11,7 +11,7 @@ To check a verified grant again, fewer requests are enough. Their steps replace 
 from collections.abc import Iterator
 from datetime import timedelta
 
-from wizard.errors import fail
+from wizard.errors import WizardError, fail
 from wizard.model import (
     Clock,
     Event,
@@ -149,12 +149,7 @@ class VerificationService:
         if grant is None:
             raise fail("no-grant", name=name)
         if grant.state not in VERIFIABLE_STATES:
-            code = (
-                "refresh-token-rejected"
-                if grant.state is GrantState.NEEDS_REAUTHORIZATION
-                else "grant-revoked"
-            )
-            raise fail(code, name=name)
+            raise WizardError(grant.end_failure or Failure("grant-revoked", details={"name": name}))
         return grant
 
     def _decide(self, name: str, generation: int, token: TokenResponse | None) -> None:

@@ -89,8 +89,7 @@ def _selected_destination(name: str) -> Destination:
 
 
 def _destination_view(status: DestinationStatus) -> DestinationView:
-    destination = status.destination
-    failure = status.failure or destination.failure
+    destination, failure = status.destination, status.failure
     return DestinationView(
         id=destination.id,
         target=destination.target,
