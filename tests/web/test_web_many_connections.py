@@ -56,7 +56,11 @@ def test_connections_that_need_attention_come_first(
     first = shown_names(visitor)
     assert first[:4] == ["003", "077", "000", "001"]
     assert len(first) == MAX_ROWS
-    assert f"2 of {many} need you." in visitor.get("/").text
+    summary = f"2 of {many} connections need attention."
+    assert f"{summary} The others were verified when last checked." in visitor.get("/").text
+    other = services.store.connections.get("job-001")
+    services.store.connections.add(replace(other, name="fresh", generation=0))
+    assert "The others" not in visitor.get("/").text
 
 
 def test_the_search_finds_connections_that_are_not_shown(

@@ -152,10 +152,12 @@ def health_summary(total: int, unsettled: Sequence[ConnectionRow]) -> str:
     failing = sum(each.state.tone is Tone.BAD for each in unsettled)
     working = total - sum(each.state.tone is not Tone.GOOD for each in unsettled)
     if failing:
-        failing_text = f"{failing} of {total} need{'s' if failing == 1 else ''} you."
+        needs = "needs" if failing == 1 else "need"
+        failing_text = f"{failing} of {total} connections {needs} attention."
+        others_work = 0 < working == total - failing
         return (
-            f"{failing_text} The rest was proved when last looked at."
-            if failing < total
+            f"{failing_text} The others were verified when last checked."
+            if others_work
             else failing_text
         )
     if working == total:
