@@ -3,6 +3,7 @@
 import json
 import re
 
+from support.diagnosis import detect_rejection, revoke_by_other_program
 from support.harness import ANNA, Harness
 from support.shell import Shell
 
@@ -106,3 +107,13 @@ def test_an_unknown_name_prevents_all_checks(shell: Shell, shell_harness: Harnes
     assert (checked.exit_code, checked.stdout) == (2, "")
     assert "unknown" in checked.stderr
     assert not shell_harness.controls.journal()
+
+
+def test_the_row_of_a_rejected_connection_says_why(shell: Shell, shell_harness: Harness) -> None:
+    shell_harness.add_verified_connection("books")
+    revoke_by_other_program(shell_harness, shell_harness.add_verified_connection("crm"))
+    detect_rejection(shell_harness, "crm")
+    report = json.loads(shell.run("check", "--json").stdout)["connections"][1]
+    rows = [line.split("\t") for line in shell.run("check").stdout.splitlines()]
+    [reason] = [row[2] for row in rows if row[0] == "crm"]
+    assert reason == report["error"]["title"]

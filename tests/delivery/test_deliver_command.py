@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from support.delivery import reauthorize
+from support.diagnosis import detect_rejection, revoke_by_other_program
 from support.harness import Harness
 from support.shell import Shell
 
@@ -134,7 +135,8 @@ def test_a_failed_reload_is_reported_and_the_delivery_is_kept(
             ("destination", "add", "crm", "--profile", "dotnev", "--to", ".env"),
             "unknown-profile",
         ),
-        (("destination", "undo", "crm"), "which-destination"),
+        (("destination", "undo", "crm"), "no-destination"),
+        (("destination", "remove", "crm"), "no-destination"),
         (("destination", "remove", "crm", "--to", "nowhere"), "unknown-destination"),
     ],
 )
@@ -203,3 +205,33 @@ def test_all_destinations_are_delivered_to_although_one_fails(
     assert done.exit_code == first["error"]["exit_code"] != 0
     assert (second["connection"], second["error"]) == ("books", None)
     assert "refresh_token" in file.read_text()
+
+
+def test_each_failure_is_explained_for_its_own_connection(
+    shell: Shell, shell_harness: Harness, target: Path
+) -> None:
+    grant = shell_harness.add_verified_connection("books")
+    for name, path in (("crm", target), ("books", target.with_name("books.env"))):
+        words = ("--profile", "dotenv", "--to", str(path), "--yes", "--then", "false")
+        shell.run("destination", "add", name, *words)
+    for command in ("deliver --all", "destination list", "destination status"):
+        reports = json.loads(shell.run(*command.split(), "--json").stdout)["destinations"]
+        assert [(each["error"]["code"], each["error"]["commands"]) for each in reports] == [
+            ("reload-failed", [f"zoho-wizard deliver {each['connection']}"]) for each in reports
+        ]
+    revoke_by_other_program(shell_harness, grant)
+    detect_rejection(shell_harness, "books")
+    refused = json.loads(shell.run("deliver", "books", "--json").stdout)["destinations"][0]["error"]
+    assert refused["code"] == "refresh-token-rejected"
+    assert refused["zoho_error"] == "invalid_code"
+
+
+def test_one_of_several_destinations_has_to_be_named(
+    shell: Shell, shell_harness: Harness, target: Path
+) -> None:
+    for path in (target, target.with_name("second.env")):
+        words = ("--profile", "dotenv", "--to", str(path), "--yes")
+        assert shell.run("destination", "add", "crm", *words).exit_code == 0
+    refused = shell.run("destination", "undo", "crm", "--json")
+    assert json.loads(refused.stderr)["error"]["code"] == "which-destination"
+    assert shell.run("destination", "undo", "crm", "--to", str(target)).exit_code == 0

@@ -106,24 +106,22 @@ class Terminal:
         """`at` for people, in the time zone of this machine; ``never`` for None."""
         return "never" if at is None else format_time(at, self.clock(), seconds=seconds)
 
-    def explain(self, failure: Failure) -> Explanation:
-        """The explanation of `failure`, with what is known about the command's connection."""
-        if self.connection_name and "services" in self.__dict__:
+    def explain(self, failure: Failure, name: str | None = None) -> Explanation:
+        """The explanation of `failure`, with what is known about connection `name`; default: the
+        command's."""
+        name = self.connection_name if name is None else name
+        if name and "services" in self.__dict__:
             with suppress(WizardError):
-                return self.services.diagnosis.explain(self.connection_name, failure)
+                return self.services.diagnosis.explain(name, failure)
         from wizard.diagnosis.rendering import (
             explain_failure,  # slow to load, and most runs need none
         )
 
-        return explain_failure(
-            failure,
-            self.clock(),
-            **({"name": self.connection_name} if self.connection_name else {}),
-        )
+        return explain_failure(failure, self.clock(), **({"name": name} if name else {}))
 
-    def error_report(self, failure: Failure | None) -> ErrorReport | None:
-        """`failure` as a part of a result; None if there is none."""
-        return error_report(self.explain(failure)) if failure else None
+    def error_report(self, failure: Failure | None, name: str) -> ErrorReport | None:
+        """`failure` of connection `name` as a part of a result; None if there is none."""
+        return error_report(self.explain(failure, name)) if failure else None
 
     # prompts
 

@@ -253,7 +253,6 @@ def _verify_restored(
         failure = outcome.explanation.failure if outcome.explanation else None
         if failure is not None and failure.temporary:
             return outcomes, tuple(names[index + 1 :])
-    terminal.connection_name = ""
     return outcomes, ()
 
 

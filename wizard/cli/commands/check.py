@@ -22,7 +22,7 @@ from wizard.cli.results.checks import CheckReport
 from wizard.cli.terminal import CONNECTION_NAME, Exit, Terminal, pass_terminal
 from wizard.errors import describe_status
 from wizard.model import VerificationStep
-from wizard.model.states import ConnectionState, ConnectionStatus, LastCheck
+from wizard.model.states import ConnectionStatus, LastCheck
 from wizard.monitoring.checks import CheckResult
 from wizard.monitoring.service import CheckRun
 from wizard.tokens.budgets import RefreshPurpose
@@ -126,8 +126,15 @@ def exit_with_result(terminal: Terminal, check_run: CheckRun) -> NoReturn:
     """End with the exit code of the most severe failure."""
     if not check_run.results:
         print_no_connections(terminal)
-    failures = [each.failure for each in check_run.results if each.failure is not None]
-    raise Exit(most_severe([terminal.explain(failure).exit_code for failure in failures]))
+    raise Exit(
+        most_severe(
+            [
+                terminal.explain(each.failure, each.name).exit_code
+                for each in check_run.results
+                if each.failure is not None
+            ]
+        )
+    )
 
 
 def _wait_until(terminal: Terminal, until: datetime, deadline: datetime) -> bool:
@@ -176,8 +183,7 @@ def _render_results(
 
 def _to_outcome(terminal: Terminal, result: CheckResult) -> VerificationOutcome:
     """A result with its failure explained."""
-    terminal.connection_name = result.name
-    explanation = terminal.explain(result.failure) if result.failure else None
+    explanation = terminal.explain(result.failure, result.name) if result.failure else None
     return VerificationOutcome(result.name, result.grant, result.steps, explanation)
 
 
@@ -198,7 +204,6 @@ def _row(
     outcome: VerificationOutcome, status: ConnectionStatus, now: datetime
 ) -> tuple[str, str, str]:
     details = describe_access(outcome.grant) if outcome.grant else ""
-    is_rejected = status.state is ConnectionState.NEEDS_REAUTHORIZATION
-    if outcome.explanation is not None and not is_rejected:
+    if outcome.explanation is not None:
         details = outcome.explanation.title
     return outcome.name, describe_status(status, now), details

@@ -39,6 +39,9 @@ def _complete_profile(
 target_option = click.option(
     "--to", "target", metavar="PATH|COMMAND", help="Only this destination; default: all of them."
 )
+one_target_option = click.option(
+    "--to", "target", metavar="PATH|COMMAND", help="This destination; default: the only one."
+)
 
 
 @click.group()
@@ -186,12 +189,13 @@ def show_status(terminal: Terminal, name: str | None, target: str | None) -> Non
 
 @destination.command("undo")
 @click.argument("name", type=CONNECTION_NAME)
-@target_option
+@one_target_option
 @pass_terminal
 def undo_delivery(terminal: Terminal, name: str, target: str | None) -> None:
     """Put back what a destination had before the last delivery.
 
-    Undo it again, and the delivery is back. NAME needs --to if it has several destinations.
+    Undo it again, and the delivery is back, unless it was the first one there. NAME needs --to if
+    it has several destinations.
     """
     _emit_one(
         terminal,
@@ -201,7 +205,7 @@ def undo_delivery(terminal: Terminal, name: str, target: str | None) -> None:
 
 @destination.command("remove")
 @click.argument("name", type=CONNECTION_NAME)
-@target_option
+@one_target_option
 @pass_terminal
 def remove_destination(terminal: Terminal, name: str, target: str | None) -> None:
     """Stop delivering to a destination.
@@ -252,7 +256,6 @@ def deliver(terminal: Terminal, name: str | None, target: str | None, *, is_all:
 
 def _delivered(terminal: Terminal, wanted: Destination) -> tuple[Destination, Failure | None]:
     """Deliver to one destination and print the outcome; a failure doesn't stop the others."""
-    terminal.connection_name = wanted.connection
     try:
         delivered = terminal.services.delivery.deliver(wanted)
     except WizardError as error:
@@ -273,7 +276,7 @@ def _emit_one(terminal: Terminal, changed: Destination) -> None:
 
 def _print_outcome(terminal: Terminal, changed: Destination, failure: Failure | None) -> None:
     if failure is not None:
-        terminal.renderer.print_explanation(terminal.explain(failure))
+        terminal.renderer.print_explanation(terminal.explain(failure, changed.connection))
         return
     if changed.delivered_at is None:
         terminal.renderer.print_success(f"{changed.target} has again what it had before.")
@@ -330,8 +333,9 @@ def _print_statuses(
     terminal.renderer.print_entries(columns, [_status_row(terminal, each) for each in statuses])
     for each in statuses:
         if each.failure is not None:
-            terminal.connection_name = each.destination.connection
-            terminal.renderer.print_explanation(terminal.explain(each.failure))
+            terminal.renderer.print_explanation(
+                terminal.explain(each.failure, each.destination.connection)
+            )
     if not statuses:
         _print_no_destinations(terminal, name)
     elif any(each.needs_delivery for each in statuses):
@@ -385,9 +389,12 @@ def _find_destinations(
 
 
 def _find_one_destination(terminal: Terminal, name: str, target: str | None) -> Destination:
-    """The only matching destination; raises ``which-destination`` if there are several or none."""
+    """The only matching destination; raises ``no-destination``, or ``which-destination`` if there
+    are several."""
     found = _find_destinations(terminal, name, target)
-    if len(found) != 1:
+    if not found:
+        raise fail("no-destination", name=name, known=", ".join(profiles()))
+    if len(found) > 1:
         known = ", ".join(each.target for each in found)
         raise fail("which-destination", name=name, known=known)
     return found[0]
@@ -416,7 +423,7 @@ def _details(
         generation=stored.generation or None,
         delivered_at=stored.delivered_at,
         reloaded_at=stored.reloaded_at,
-        error=terminal.error_report(failure or stored.failure),
+        error=terminal.error_report(failure or stored.failure, stored.connection),
     )
 
 
@@ -429,7 +436,7 @@ def _status_report(terminal: Terminal, status: DestinationStatus) -> Destination
         changed_fields=status.changed_fields,
         delivered_at=status.destination.delivered_at,
         reloaded_at=status.destination.reloaded_at,
-        error=terminal.error_report(status.failure),
+        error=terminal.error_report(status.failure, status.destination.connection),
     )
 
 

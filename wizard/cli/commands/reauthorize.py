@@ -309,10 +309,10 @@ def complete_responses(terminal: Terminal) -> list[str]:
     names = []
     for response in responses:
         completed = terminal.services.authorization.complete_forwarded(response)
-        terminal.connection_name = completed.connection
         names.append(completed.connection)
         if completed.failure is not None:
-            terminal.renderer.print_explanation(terminal.explain(completed.failure))
+            explanation = terminal.explain(completed.failure, completed.connection)
+            terminal.renderer.print_explanation(explanation)
         elif completed.generation is not None:
             verify(terminal, completed.connection, completed.generation)
             terminal.services.reauthorization.continue_after_verification(completed.connection)
@@ -325,13 +325,12 @@ def _begin_authorizations(
     """Start an authorization for each item, as many as the client's rate limit allows now."""
     authorizations = []
     for item in items:
-        terminal.connection_name = item.connection
         try:
             attempt = terminal.services.authorization.begin(
                 item.connection, AttemptMode.FORWARDED, additional_scope=item.additional_scope
             )
         except WizardError as error:
-            terminal.renderer.print_explanation(terminal.explain(error.failure))
+            terminal.renderer.print_explanation(terminal.explain(error.failure, item.connection))
             if error.failure.retry_at is not None:
                 terminal.renderer.print_note(
                     f"Ask for the rest at {terminal.format_time(error.failure.retry_at)} or later:",

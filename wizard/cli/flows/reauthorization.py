@@ -192,8 +192,7 @@ def print_results(terminal: Terminal, items: Sequence[ReauthorizationItem]) -> N
         terminal.renderer.print_note(f"The replaced {old} will be revoked at Zoho, from {at} on.")
     for item in items:
         if item.failure is not None and item.state is not ItemState.SKIPPED:
-            terminal.connection_name = item.connection
-            terminal.renderer.print_explanation(terminal.explain(item.failure))
+            terminal.renderer.print_explanation(terminal.explain(item.failure, item.connection))
 
 
 def item_result(terminal: Terminal, item: ReauthorizationItem) -> ReauthorizedConnection:
@@ -201,7 +200,6 @@ def item_result(terminal: Terminal, item: ReauthorizationItem) -> ReauthorizedCo
     store = terminal.services.store
     grant = store.grants.get(item.connection)
     has_verification, verified_at = _verification(terminal, item, grant)
-    terminal.connection_name = item.connection
     return ReauthorizedConnection(
         name=item.connection,
         state=item.state,
@@ -224,7 +222,7 @@ def item_result(terminal: Terminal, item: ReauthorizationItem) -> ReauthorizedCo
             for each in store.destinations.all(item.connection)
         ),
         revoke_at=item.revoke_at,
-        error=terminal.error_report(item.failure),
+        error=terminal.error_report(item.failure, item.connection),
     )
 
 

@@ -97,8 +97,7 @@ def run_verification(
 
 def explain_result(terminal: Terminal, result: VerificationResult) -> VerificationOutcome:
     """A result with its failure explained."""
-    terminal.connection_name = result.name
-    explanation = terminal.explain(result.failure) if result.failure else None
+    explanation = terminal.explain(result.failure, result.name) if result.failure else None
     return VerificationOutcome(result.name, result.grant, result.steps, explanation)
 
 
@@ -107,7 +106,6 @@ def verify(terminal: Terminal, name: str, generation: int) -> VerificationOutcom
 
     Failures are in the outcome, which the caller prints; none is raised.
     """
-    terminal.connection_name = name
 
     def on_step(step: VerificationStep) -> None:
         if not terminal.renderer.as_json:
