@@ -165,6 +165,12 @@ def test_an_unknown_value_leaves_a_gap_and_the_step_that_finds_it() -> None:
     assert explain(Failure("no-grant"), name="crm").next_steps[0].path == "/connections/crm"
 
 
+def test_an_empty_value_has_words_in_the_message_and_none_in_the_data() -> None:
+    failure = Failure("unknown-connection", details={"name": "crm", "nearest": ""})
+    assert explain(failure).cause.endswith("Nearest: none.")
+    assert failure.details["nearest"] == ""
+
+
 def test_braces_in_foreign_text_are_only_text() -> None:
     found = explain(Failure("callback-error", zoho_error="{name} {0} {}"), name="crm")
     assert "{name} {0} {}" in found.cause

@@ -50,7 +50,12 @@ _QUOTED_ZOHO_ERROR = "“{zoho_error}”"
 
 
 class _MessageValues(dict[str, str]):
-    """The values of a message. An unknown one gets a substitute of the table, or an ellipsis."""
+    """The values of a message. An unknown one gets a substitute of the table, or an ellipsis; an
+    empty one stays empty, unless the table has a substitute."""
+
+    def __init__(self, values: Mapping[str, str]) -> None:
+        empty = message_table()["empty-values"]
+        super().__init__({key: value or empty.get(key, value) for key, value in values.items()})
 
     def __missing__(self, key: str) -> str:
         return str(message_table()["unknown-values"].get(key, "…"))

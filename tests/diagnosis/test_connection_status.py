@@ -210,7 +210,7 @@ def test_an_unknown_name_has_its_own_diagnosis(harness: Harness) -> None:
     harness.add_connection()
     with pytest.raises(WizardError) as error:
         harness.services.diagnosis.status_of("crn")
-    assert error.value.failure.details["nearest"] == "Nearest: crm."
+    assert error.value.failure.details["nearest"] == "crm"
 
 
 def test_of_two_attempts_the_newer_failed_one_is_shown(harness: Harness) -> None:

@@ -137,8 +137,15 @@ def test_an_unknown_connection_gets_the_names_and_the_data_directory(store: Stor
     with pytest.raises(WizardError) as caught:
         store.connections.get("crm-prodution")
     details = caught.value.failure.details
-    assert details["nearest"] == "Nearest: crm-production."
+    assert details["nearest"] == "crm-production"
     assert details["data_directory"].endswith("data")
+
+
+def test_the_nearest_name_is_found_regardless_of_case(store: Store) -> None:
+    add_connections(store, "crm2", "books", "desk", "mail")
+    with pytest.raises(WizardError) as caught:
+        store.connections.get("CRM2")
+    assert caught.value.failure.details["nearest"] == "crm2"
 
 
 def test_scope_and_location_are_changed_by_name(store: Store) -> None:

@@ -147,7 +147,7 @@ class _StderrReader:
             text = re.sub(re.escape(each), MASK, text, flags=re.IGNORECASE)
         if self._is_truncated:  # the text may begin within a secret
             text = text[max(map(len, known), default=0) :]
-        return text.strip()[-MAX_STDERR_CHARACTERS:] or "nothing"
+        return text.strip()[-MAX_STDERR_CHARACTERS:]
 
     def _read(self) -> None:
         with suppress(OSError, ValueError):  # closed by the other thread

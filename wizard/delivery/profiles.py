@@ -168,7 +168,7 @@ def profile(profile_id: str) -> Profile:
     if found is None:
         near = ", ".join(difflib.get_close_matches(profile_id, profiles(), n=3))
         known = ", ".join(profiles())
-        raise fail("unknown-profile", value=profile_id[:60], nearest=near or known, known=known)
+        raise fail("unknown-profile", value=profile_id[:60], nearest=near, known=known)
     return found
 
 

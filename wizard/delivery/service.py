@@ -340,7 +340,7 @@ class DeliveryService:
         except WizardError as error:
             known = error.failure.details
             ended = message("reloads", error.failure.code, **known)
-            details = {"target": destination.target, "stderr": "nothing", **known, "ended": ended}
+            details = {"target": destination.target, "stderr": "", **known, "ended": ended}
             reloaded = replace(destination, failure=Failure("reload-failed", details=details))
             self._record_event("reload-failed", destination, reason=error.failure.code)
         self._store.destinations.record_delivery(reloaded, destination.generation)

@@ -34,7 +34,9 @@ def update_one(connection: Connection, update: Update, subject: str) -> None:
 
 
 def suggest_names(name: str, known: Iterable[str]) -> str:
-    """A sentence with the known names most similar to ``name``, or else with a few of them."""
+    """The known names most similar to ``name`` regardless of case, or else a few of them; separated
+    by commas."""
     names = list(known)
-    near = ", ".join(difflib.get_close_matches(name, names, n=3) or names[:3])
-    return f"Nearest: {near}." if near else "None stands there yet."
+    by_folded = {each.casefold(): each for each in names}
+    near = difflib.get_close_matches(name.casefold(), by_folded, n=3)
+    return ", ".join([by_folded[each] for each in near] or names[:3])

@@ -87,7 +87,7 @@ def diagnose(
 def _check_answers(answers: tuple[str, ...]) -> None:
     for each in answers:
         if each not in known_answers():
-            nearest = ", ".join(get_close_matches(each, known_answers(), 3)) or "none"
+            nearest = ", ".join(get_close_matches(each, known_answers(), 3))
             raise fail("unknown-answer", value=each[:60], nearest=nearest)
 
 
@@ -200,7 +200,7 @@ def _print_code(terminal: Terminal, code: str) -> None:
         )
         return
     if code not in codes:
-        nearest = ", ".join(get_close_matches(code, codes, 3)) or "none"
+        nearest = ", ".join(get_close_matches(code, codes, 3))
         raise fail("unknown-code", value=code[:60], nearest=nearest)
     explanation = explain(Failure(code))
     terminal.emit(
