@@ -57,6 +57,22 @@ def test_the_check_after_the_change_names_rejections_and_checks_no_other_account
     assert not shell_harness.logged_requests("/crm/v8/org")
 
 
+def test_an_empty_data_directory_has_an_empty_result(shell: Shell) -> None:
+    result = shell.run("password-change", "--json")
+    assert (result.exit_code, json.loads(result.stdout)["accounts"]) == (0, [])
+    for options in ((), ("--message",), ("--check",)):
+        shown = shell.run("password-change", *options)
+        assert (shown.exit_code, "No connections in" in shown.stderr) == (0, True)
+
+
+def test_without_an_authorized_connection_no_account_is_affected(
+    shell: Shell, shell_harness: Harness
+) -> None:
+    shell_harness.add_connection("crm")
+    shown = shell.run("password-change", "--check")
+    assert (shown.exit_code, "No connections in" in shown.stderr) == (0, False)
+
+
 def test_an_account_without_connections_is_refused(shell: Shell, shell_harness: Harness) -> None:
     shell_harness.add_verified_connection("crm")
     refused = shell.run("password-change", "nobody@zylker.example")

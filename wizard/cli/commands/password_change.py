@@ -3,6 +3,7 @@
 import click
 
 from wizard.cli.commands.check import exit_with_result, run_checks
+from wizard.cli.commands.connections import print_no_connections
 from wizard.cli.commands.reauthorize import reauthorize
 from wizard.cli.results.connections import status_fields
 from wizard.cli.results.reauthorization import (
@@ -35,11 +36,17 @@ def password_change(terminal: Terminal, email: str, message: bool, check: bool) 
             terminal, [name for risk in selected for name in risk.connection_names]
         )
         _offer_reauthorization(terminal, check_run)
+        if not selected:
+            _print_nothing_affected(terminal)
+            return
         exit_with_result(terminal, check_run)
 
     def render() -> None:
-        if message:
+        if message and selected:
             terminal.renderer.print_raw("\n".join(_message_of(risk) for risk in selected))
+            return
+        if not selected:
+            _print_nothing_affected(terminal)
             return
         for risk in selected:
             _print_risk(terminal, risk)
@@ -69,9 +76,16 @@ def _risks(terminal: Terminal, email: str) -> tuple[PasswordChangeRisk, ...]:
     selected = tuple(
         risk for risk in all_risks if risk.email.casefold() == email.casefold() or not email
     )
-    if not selected:
+    if email and not selected:
         raise fail("no-account", email=email, known=", ".join(each.email for each in all_risks))
     return selected
+
+
+def _print_nothing_affected(terminal: Terminal) -> None:
+    if terminal.services.store.connections.all():
+        terminal.renderer.print_note("No connection is authorized, so none depends on a password.")
+    else:
+        print_no_connections(terminal)
 
 
 def _print_risk(terminal: Terminal, risk: PasswordChangeRisk) -> None:
