@@ -43,6 +43,13 @@ def test_a_taken_name_is_refused(shell: Shell, shell_harness: Harness) -> None:
     assert json.loads(refused.stderr)["error"]["code"] == "connection-exists"
 
 
+def test_a_name_that_stays_the_same_is_refused(shell: Shell, shell_harness: Harness) -> None:
+    shell_harness.add_connection("crm")
+    refused = shell.run("rename", "crm", "crm", "--json")
+    assert refused.exit_code == 2
+    assert json.loads(refused.stderr)["error"]["code"] == "same-name"
+
+
 def test_without_a_running_wizard_the_page_is_served_until_stopped(
     shell: Shell, shell_harness: Harness
 ) -> None:

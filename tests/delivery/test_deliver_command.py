@@ -35,6 +35,7 @@ def test_a_script_delivers_again_checks_status_and_undoes(
     )
     assert made.exit_code == 0, made.stderr
     assert made.stdout == ""
+    assert "will have authorization 1" in made.stderr
     assert "ZOHO_REFRESH_TOKEN = (value not shown)" in made.stderr
     assert "its mode becomes 0600 instead of 0644" in made.stderr
     assert token(shell_harness) not in made.stderr
@@ -147,6 +148,25 @@ def test_a_wrong_option_is_named(
     assert (failed.exit_code, failed.stdout) == (2, "")
     assert json.loads(failed.stderr)["error"]["code"] == code
     assert list(shell.directory.glob(".env*")) == []
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("destination", "add", "crm", "--profile", "dotenv", "--yes", "--to", ""),
+        ("destination", "remove", "crm", "--to", ""),
+        ("client", "add", "--name", " "),
+        ("import", "--name", ""),
+        ("deliver", "crm", "--all"),
+    ],
+)
+def test_an_empty_or_contradictory_option_is_a_usage_error(
+    shell: Shell, target: Path, command: tuple[str, ...]
+) -> None:
+    before = target.read_text()
+    refused = shell.run(*command, "--json")
+    assert (refused.exit_code, json.loads(refused.stderr)["error"]["code"]) == (2, "usage")
+    assert target.read_text() == before
 
 
 def test_without_a_destination_the_profiles_are_listed(shell: Shell, target: Path) -> None:

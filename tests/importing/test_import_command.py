@@ -1,6 +1,7 @@
 """``import`` verifies credentials before it stores them, from any source."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -200,7 +201,7 @@ def test_several_entries_require_a_choice(shell: Shell, shell_harness: Harness) 
 
 
 @pytest.mark.parametrize(
-    ("content", "code"), [("", "import-nothing"), ("= =\n", "destination-broken")]
+    ("content", "code"), [("", "import-nothing"), ("= =\n", "import-unreadable")]
 )
 def test_a_file_that_cannot_be_parsed_changes_nothing(
     shell: Shell, shell_harness: Harness, content: str, code: str
@@ -211,6 +212,31 @@ def test_a_file_that_cannot_be_parsed_changes_nothing(
     done = run_import(shell, str(file))
     assert (done.exit_code != 0, code in done.stderr) == (True, True)
     assert is_store_empty(shell_harness)
+
+
+@pytest.mark.parametrize("kind", ["directory", "pipe", "large", "binary"])
+def test_what_is_no_file_of_credentials_is_refused_in_the_words_of_an_import(
+    shell: Shell, shell_harness: Harness, kind: str
+) -> None:
+    path = shell.directory / kind
+    if kind == "directory":
+        path.mkdir()
+    elif kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.write_bytes(b"x" * 2**21 if kind == "large" else b"\xff")
+    done = run_import(shell, str(path))
+    error = json.loads(done.stderr.splitlines()[-1])["error"]
+    assert (done.exit_code, error["code"]) == (2, "import-unreadable")
+    assert error["details"]["reason"]
+    assert "written" not in done.stderr
+    assert is_store_empty(shell_harness)
+
+
+def test_an_empty_stdin_is_named(shell: Shell) -> None:
+    done = run_import(shell, "-")
+    error = json.loads(done.stderr.splitlines()[-1])["error"]
+    assert (error["code"], error["details"]["path"]) == ("import-nothing", "stdin")
 
 
 def test_a_link_is_followed_and_a_dangling_one_is_called_missing(

@@ -124,7 +124,7 @@ def test_a_name_may_change_its_capital_letters(harness: Harness) -> None:
     ("name", "new_name", "code"),
     [
         ("crm", "Books", "connection-exists"),
-        ("crm", "crm", "connection-exists"),
+        ("crm", "crm", "same-name"),
         ("crm", "../crm", "bad-name"),
         ("crm", "new", "bad-name"),
         ("desk", "sales", "unknown-connection"),

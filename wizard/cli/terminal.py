@@ -232,6 +232,15 @@ class ConnectionNameType(click.ParamType[str]):
         return [CompletionItem(name) for name in names if name.startswith(incomplete)]
 
 
+def require_value(
+    _context: click.Context, _parameter: click.Parameter, value: str | None
+) -> str | None:
+    """Reject an empty value of an option that may be left out."""
+    if value is not None and not value.strip():
+        raise click.BadParameter("The value is empty.")
+    return value
+
+
 CONNECTION_NAME = ConnectionNameType()
 NEW_CONNECTION_NAME = ConnectionNameType(is_new=True)
 

@@ -50,9 +50,8 @@ class AccessPermissionRepository(Repository):
                 raise fail("unknown-connection", name=permission.connection)
             c.execute(insert(_T).values(**vars(permission)).on_conflict_do_nothing())
 
-    def remove(self, connection: str, uid: int) -> None:
-        """Remove a permission. Raises ``not-allowed`` if there is none."""
+    def remove(self, connection: str, uid: int) -> bool:
+        """Remove a permission; returns whether there was one."""
         here = delete(_T).where(_T.c.connection == connection, _T.c.uid == uid)
         with self.database.write() as c:
-            if c.execute(here).rowcount == 0:
-                raise fail("not-allowed", name=connection, user=str(uid))
+            return c.execute(here).rowcount > 0

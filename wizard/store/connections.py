@@ -114,7 +114,7 @@ class ConnectionRepository(Repository):
     def rename(self, name: str, new_name: str) -> None:
         """Rename a connection and everything bound to its name.
 
-        If it raises ``unknown-connection``, ``bad-name``, ``connection-exists``,
+        If it raises ``unknown-connection``, ``bad-name``, ``same-name``, ``connection-exists``,
         ``rename-during-reauthorization`` or ``sealed-record-damaged``, nothing is changed.
         """
         if not NAME_PATTERN.fullmatch(new_name):
@@ -123,8 +123,10 @@ class ConnectionRepository(Repository):
             names = {each.lower(): each for each in c.scalars(select(_T.c.name))}
             if names.get(name.lower()) != name:
                 raise connection_not_found(c, name, self.database.path)
+            if new_name == name:
+                raise fail("same-name", name=name)
             taken = names.get(new_name.lower())
-            if taken is not None and (taken != name or new_name == name):
+            if taken not in (None, name):
                 raise fail("connection-exists", name=taken)
             if reauthorizations.is_in_progress(c, name):
                 raise fail("rename-during-reauthorization", name=name)

@@ -240,7 +240,7 @@ class TokenService:
     def rename_connection(self, name: str, new_name: str) -> None:
         """Rename connection `name`, with everything bound to its name and the cached access token.
 
-        Raises ``unknown-connection``, ``bad-name``, ``connection-exists``,
+        Raises ``unknown-connection``, ``bad-name``, ``same-name``, ``connection-exists``,
         ``rename-during-reauthorization``, ``sealed-record-damaged``; while the connection is in
         use, ``verification-under-way``, ``exchange-under-way`` or ``refresh-under-way``.
         """

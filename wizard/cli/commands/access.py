@@ -106,7 +106,8 @@ def remove_access(terminal: Terminal, name: str, user: str) -> None:
     store = terminal.services.store
     store.connections.get(name)
     uid, user_name = resolve_user(user)
-    store.access_permissions.remove(name, uid)
+    if not store.access_permissions.remove(name, uid):
+        raise fail("unknown-access", name=name, user=user)
     store.events.record(Event(terminal.clock(), name, "access-removed", {"user": user_name}))
     terminal.emit(
         RemovedAccess(name, user_name, uid),

@@ -21,7 +21,7 @@ from wizard.cli.results.clients import (
     RefreshTokenCount,
     RemovedClient,
 )
-from wizard.cli.terminal import Exit, Terminal, pass_terminal, printable
+from wizard.cli.terminal import Exit, Terminal, pass_terminal, printable, require_value
 from wizard.errors import WizardError
 from wizard.model import Client, Explanation
 from wizard.serialization import error_report
@@ -120,7 +120,7 @@ def _print_client(terminal: Terminal, details: ClientDetails) -> None:
 
 
 @client.command("add")
-@click.option("--name", default="", help="A name for it here.")
+@click.option("--name", callback=require_value, help="A name for it here.")
 @click.option(
     "--data-center", default="", help="Where it was registered. Default: found by asking Zoho."
 )
@@ -133,7 +133,11 @@ def _print_client(terminal: Terminal, details: ClientDetails) -> None:
 )
 @pass_terminal
 def add_client(
-    terminal: Terminal, name: str, data_center: str, self_client: bool, has_common_secret: bool
+    terminal: Terminal,
+    name: str | None,
+    data_center: str,
+    self_client: bool,
+    has_common_secret: bool,
 ) -> None:
     """Register a client.
 
@@ -141,7 +145,7 @@ def add_client(
     """
     added = register_client(
         terminal,
-        name=name,
+        name=name or "",
         location=resolve_location(terminal, data_center),
         is_self_client=self_client,
         has_common_secret=has_common_secret,

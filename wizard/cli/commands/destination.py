@@ -18,7 +18,7 @@ from wizard.cli.results.destinations import (
     DestinationStatusReport,
     RemovedDestination,
 )
-from wizard.cli.terminal import CONNECTION_NAME, Exit, Terminal, pass_terminal
+from wizard.cli.terminal import CONNECTION_NAME, Exit, Terminal, pass_terminal, require_value
 from wizard.delivery.profiles import profile, profiles
 from wizard.delivery.status import DeliveryPreview, DestinationStatus, FieldChange
 from wizard.errors import WizardError, describe_state, fail
@@ -37,7 +37,11 @@ def _complete_profile(
 
 
 target_option = click.option(
-    "--to", "target", metavar="PATH|COMMAND", help="Only this destination; default: all of them."
+    "--to",
+    "target",
+    metavar="PATH|COMMAND",
+    callback=require_value,
+    help="Only this destination; default: all of them.",
 )
 one_target_option = click.option(
     "--to", "target", metavar="PATH|COMMAND", help="This destination; default: the only one."
@@ -63,7 +67,13 @@ def destination() -> None:
     shell_complete=_complete_profile,
     help="The format that the program reads, such as dotenv; without it, all are listed.",
 )
-@click.option("--to", "target", metavar="PATH|COMMAND", help="The file, or the command.")
+@click.option(
+    "--to",
+    "target",
+    metavar="PATH|COMMAND",
+    callback=require_value,
+    help="The file, or the command.",
+)
 @click.option(
     "--as",
     "entry",
@@ -127,11 +137,12 @@ def add_destination(
         _confirm_showing_values(terminal)
     if dry_run:
         terminal.emit(
-            _preview_report(preview), lambda: _print_preview(terminal, preview, show_values)
+            _preview_report(preview),
+            lambda: _print_preview(terminal, preview, "would", show_values),
         )
         return
     if not terminal.is_json:
-        _print_preview(terminal, preview, show_values)
+        _print_preview(terminal, preview, "will" if yes else "would", show_values)
     if not yes:
         terminal.confirm("Write this?", option="--yes")
     _emit_one(terminal, delivery.add(described))
@@ -242,7 +253,7 @@ def deliver(terminal: Terminal, name: str | None, target: str | None, *, is_all:
       zoho-wizard deliver --all
     """
     if is_all == bool(name):
-        raise click.UsageError("Pass the name of a connection, or --all.")
+        raise click.UsageError("Pass either the name of a connection or --all.")
     found = _find_destinations(terminal, name, target)
     if name and not found:
         raise fail("no-destination", name=name, known=", ".join(profiles()))
@@ -302,9 +313,11 @@ def _confirm_showing_values(terminal: Terminal) -> None:
     terminal.confirm("Show the values on this screen?", option="")
 
 
-def _print_preview(terminal: Terminal, preview: DeliveryPreview, show_values: bool) -> None:
+def _print_preview(
+    terminal: Terminal, preview: DeliveryPreview, auxiliary_verb: str, show_values: bool
+) -> None:
     renderer, described = terminal.renderer, preview.destination
-    verb = "would get" if profile(described.profile).is_command else "would have"
+    verb = f"{auxiliary_verb} {'get' if profile(described.profile).is_command else 'have'}"
     renderer.print_note(
         f"{described.target} {verb} authorization {preview.generation} of {described.connection}:"
     )

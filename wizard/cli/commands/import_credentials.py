@@ -10,11 +10,11 @@ import click
 from wizard.cli.flows.new_connection import resolve_location, with_new_secret
 from wizard.cli.flows.verification import outcome_result, print_outcome, print_usage, verify
 from wizard.cli.results.connections import ConnectionVerification, ImportedConnection
-from wizard.cli.terminal import Exit, Terminal, pass_terminal
+from wizard.cli.terminal import Exit, Terminal, pass_terminal, require_value
 from wizard.clients import Credentials
 from wizard.delivery import destination_files
 from wizard.delivery.formats import FormatError
-from wizard.errors import fail
+from wizard.errors import WizardError, fail, message
 from wizard.importing import (
     REQUIRED_VALUES,
     FoundCredentials,
@@ -40,7 +40,7 @@ VALUE_TITLES = {
 
 @click.command("import")
 @click.argument("path", metavar="[FILE]", required=False)
-@click.option("--name", default="", help="A name for the connection.")
+@click.option("--name", callback=require_value, help="A name for the connection.")
 @click.option(
     "--profile", default="", help="How to read it, as in `destination add`. Default: detected."
 )
@@ -53,7 +53,7 @@ VALUE_TITLES = {
 def import_credentials(
     terminal: Terminal,
     path: str | None,
-    name: str,
+    name: str | None,
     profile: str,
     entry: str,
     data_center: str,
@@ -61,7 +61,7 @@ def import_credentials(
 ) -> None:
     """Import a refresh token that another program uses.
 
-    From a FILE in any of the formats that `deliver` writes (.env, JSON, the SDKs' CSV, rclone's
+    From a FILE in any of the formats of `destination add` (.env, JSON, the SDKs' CSV, rclone's
     configuration, an MCP server's), from stdin, or at prompts. It's verified before it's stored,
     and the FILE isn't changed.
     """
@@ -105,27 +105,42 @@ def import_credentials(
 
 
 def _read_credentials(path: str, profile: str) -> tuple[FoundCredentials, ...]:
-    """What the file or stdin contains. Raises ``import-missing``, ``import-nothing`` and what
-    `destination_files.read_file` raises. Links are followed: nothing is written here."""
-    text = (
-        sys.stdin.read(MAX_PASTE_CHARACTERS) if path == "-" else _read_text(Path(path).expanduser())
-    )
+    """What the file or stdin contains. Raises ``import-missing``, ``import-unreadable`` and
+    ``import-nothing``."""
+    source = "stdin" if path == "-" else path
     try:
+        text = (
+            sys.stdin.read(MAX_PASTE_CHARACTERS)
+            if path == "-"
+            else _read_text(Path(path).expanduser())
+        )
         candidates = find_credentials(text, profile)
     except FormatError as broken:
-        raise destination_files.format_failure(path, broken) from None
+        raise _unreadable(source, destination_files.format_failure(path, broken)) from None
     if not candidates:
-        raise fail("import-nothing", path=path)
+        raise fail("import-nothing", path=source)
     return candidates
 
 
 def _read_text(path: Path) -> str:
+    """The text of a file. Links are followed: nothing is written here."""
     end = os.path.realpath(path)
     is_circular_link = os.path.islink(end)
-    text = None if is_circular_link else destination_files.read_file(end).text
+    try:
+        text = None if is_circular_link else destination_files.read_file(end).text
+    except WizardError as error:
+        if error.failure.code != "destination-no-directory":
+            raise _unreadable(str(path), error) from error
+        text = None
     if text is None:
         raise fail("import-missing", path=str(path))
     return text
+
+
+def _unreadable(source: str, error: WizardError) -> WizardError:
+    """What reading the destination raised, in the words of an import."""
+    reason = message("import-reasons", error.failure.code, **error.failure.details)
+    return fail("import-unreadable", path=source, reason=reason)
 
 
 def _select_entry(candidates: tuple[FoundCredentials, ...], entry: str) -> FoundCredentials:
