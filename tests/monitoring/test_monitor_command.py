@@ -100,7 +100,7 @@ def test_a_data_center_that_is_down_is_one_message_and_rejects_nothing(
 def test_the_monitor_runs_until_it_is_stopped(shell: Shell, shell_harness: Harness) -> None:
     shell_harness.add_verified_connection("crm")
     watching = shell.start("monitor")
-    watching.wait_for_stderr("all 1 connections work")
+    watching.wait_for_stderr("the connection works")
     assert watching.finish(signal.SIGTERM).exit_code == 0
 
 
@@ -123,7 +123,7 @@ def test_a_crontab_line_works_with_an_empty_environment(
     bare = {"PATH": os.defpath, "PYTHON_KEYRING_BACKEND": "keyring.backends.fail.Keyring"}
     line = fields[5].replace(r"\%", "%")
     done = subprocess.run(["/bin/sh", "-c", line], env=bare, cwd="/", capture_output=True)
-    assert b"connections work" in done.stderr or done.returncode == 3, done.stderr
+    assert b"the connection works" in done.stderr or done.returncode == 3, done.stderr
 
 
 def test_a_systemd_timer_names_every_path_and_the_data_directory(
@@ -143,7 +143,7 @@ def test_the_list_shows_when_the_last_check_was(shell: Shell, shell_harness: Har
     shell_harness.add_verified_connection("crm")
     assert "`monitor`" not in shell.run("list").stderr
     shell.run("monitor", "--once")
-    assert "`monitor` last checked" in shell.run("list").stderr
+    assert "`monitor` last ran" in shell.run("list").stderr
 
 
 def test_the_token_command_notifies_of_a_rejected_grant_and_the_monitor_does_not_repeat_it(
@@ -248,6 +248,27 @@ def test_a_check_that_waits_for_the_limits_is_neither_reported_nor_called_ok(
     assert "could not be asked yet" in checked.stderr
     assert not beat.exists()
     assert not (shell.directory / "told").exists()
+
+
+@pytest.mark.parametrize("heartbeat", ["http://127.0.0.1:1/", "false"])
+def test_a_heartbeat_that_fails_decides_the_exit_code(
+    shell: Shell, shell_harness: Harness, heartbeat: str
+) -> None:
+    shell_harness.add_verified_connection("crm")
+    checked = shell.run("monitor", "--once", "--heartbeat", heartbeat, "--json")
+    error = json.loads(checked.stderr.splitlines()[-1])["error"]
+    assert (error["code"], error["exit_code"]) == ("heartbeat-failed", checked.exit_code)
+    assert checked.exit_code == 6
+
+
+@pytest.mark.parametrize("option", ["--heartbeat", "--notify"])
+def test_an_address_of_a_different_scheme_is_not_taken_for_a_command(
+    shell: Shell, option: str
+) -> None:
+    refused = shell.run("monitor", "--once", option, "ftp://example.com/x", "--json")
+    error = json.loads(refused.stderr)["error"]
+    assert (refused.exit_code, error["code"]) == (2, "notify-address-scheme")
+    assert error["details"]["scheme"] == "ftp://"
 
 
 def test_a_url_gets_the_heartbeat(

@@ -96,6 +96,11 @@ def _fact_line(console: "Console", label: str, width: int, value: str) -> str:
     return f"[quiet]{escape(folded[: width + 2])}[/]{escape(folded[width + 2 :])}"
 
 
+def counted(count: int, noun: str) -> str:
+    """A number and its noun: 1 connection, 2 connections."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
 def escape(text: str) -> str:
     """Escape Rich's markup in `text`."""
     from rich.markup import escape as escape_markup

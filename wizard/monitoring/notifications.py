@@ -10,7 +10,7 @@ from typing import Any
 
 from wizard.delivery import commands
 from wizard.diagnosis.incidents import Incident
-from wizard.errors import WizardError, message
+from wizard.errors import WizardError, fail, message
 from wizard.model import Clock, Failure
 from wizard.serialization import explanation_to_json, to_json, to_json_value
 from wizard.store import NotifyFailure, Store
@@ -33,6 +33,7 @@ ALL_CLEAR_TITLE = "All is well again"
 TEST_TITLE = "This is a test notification of zoho-wizard"
 
 _CHUNK = re.compile(r"[^\s'\"`]+")
+_URL_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _WORD = re.compile(r"[^=:/@?&;|<>()]+")
 
 Notified = Mapping[str, datetime]
@@ -202,10 +203,13 @@ class Notifier:
 
 def resolve_target(text: str, environment: Mapping[str, str]) -> str:
     """A URL unchanged, or a command line with the absolute path of its program. Raises what
-    `commands.resolve_command` and `webhook.normalize_url` raise."""
+    `commands.resolve_command` and `webhook.normalize_url` raise, and ``notify-address-scheme`` for
+    a URL that is neither https nor http."""
     if webhook.is_url(text):
         webhook.normalize_url(text)
         return text
+    if other := _URL_SCHEME.match(text):
+        raise fail("notify-address-scheme", scheme=other.group())
     program, *words = shlex.split(commands.resolve_command(text, environment))
     return shlex.join([shutil.which(program, path=environment.get("PATH")) or program, *words])
 

@@ -108,7 +108,7 @@ def _print_connections(terminal: Terminal, listed: ConnectionList) -> None:
     )
     if listed.last_checked_at:
         terminal.renderer.print_note(
-            f"`monitor` last checked all of them at {terminal.format_time(listed.last_checked_at)}."
+            f"`monitor` last ran at {terminal.format_time(listed.last_checked_at)}."
         )
 
 

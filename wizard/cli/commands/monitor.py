@@ -21,7 +21,7 @@ from wizard.cli.renderer import print_incidents
 from wizard.cli.results.checks import MonitorCheck, NotificationTest, Timer
 from wizard.cli.terminal import Exit, Terminal, pass_terminal
 from wizard.delivery import commands
-from wizard.errors import WizardError, fail
+from wizard.errors import WizardError, fail, message
 from wizard.model import Failure
 from wizard.monitoring.notifications import DEFAULT_REMINDER_INTERVAL, resolve_target, target_name
 from wizard.monitoring.service import CheckRun
@@ -93,12 +93,13 @@ def monitor(
     A message is JSON with "event" (incident, all-well, test); an incident has "connections", those
     of them that are "new" and "known", and "reminder". A message that didn't arrive is sent again
     after the next check. Replaced refresh tokens are revoked when their time is over. With --once,
-    the exit code is that of the most severe failure; 6 if a notification couldn't be sent. With
+    the exit code is that of the most severe failure; 6 if a notification or the heartbeat couldn't
+    be sent. With
     --json, each check is one line.
 
     \b
       zoho-wizard monitor --notify 'mail -s Zoho ops@example.com'
-      zoho-wizard monitor --notify "sh -c 'cat >> /var/log/zoho-alarms'"
+      zoho-wizard monitor --notify "sh -c 'cat >> /var/log/zoho-incidents'"
       zoho-wizard monitor --notify https://hooks.example.com/zoho
       zoho-wizard monitor --test-notify
     """
@@ -199,12 +200,13 @@ def _run_checks(
     _print_check_run(terminal, check_run)
     codes = _notify(terminal, lambda: service.notify(check_run, remind))
     if heartbeat and check_run.is_healthy and check_run.results:
-        _send_heartbeat(terminal, heartbeat)
+        codes += _notify(terminal, lambda: _send_heartbeat(terminal, heartbeat))
     return most_severe([*codes, *(each.explanation.exit_code for each in check_run.incidents)])
 
 
 def _notify(terminal: Terminal, act: Callable[[], Sequence[Failure]]) -> list[int]:
-    """Notify; print what failed, which must not end `monitor`, and return its exit codes."""
+    """Notify or send the heartbeat; print what failed, which must not end `monitor`, and return its
+    exit codes."""
     try:
         failures = act()
     except WizardError as error:
@@ -229,18 +231,22 @@ def _render_check_run(terminal: Terminal, check_run: CheckRun) -> None:
     if not check_run.results:
         print_no_connections(terminal)
     elif check_run.is_healthy:
-        renderer.print_success(
-            f"{terminal.format_time(check_run.at)}: all {len(check_run.results)} connections work."
-        )
+        count = len(check_run.results)
+        works = "the connection works" if count == 1 else f"all {count} connections work"
+        renderer.print_success(f"{terminal.format_time(check_run.at)}: {works}.")
 
 
-def _send_heartbeat(terminal: Terminal, heartbeat: str) -> None:
+def _send_heartbeat(terminal: Terminal, heartbeat: str) -> tuple[Failure, ...]:
     if webhook.is_url(heartbeat):
-        _report_errors(terminal, lambda: _fetch(heartbeat))
+        _fetch(heartbeat)
     else:
-        _report_errors(
-            terminal, lambda: commands.run_command(heartbeat, terminal.settings.child_environment)
-        )
+        try:
+            commands.run_command(heartbeat, terminal.settings.child_environment)
+        except WizardError as error:
+            code, details = error.failure.code, error.failure.details
+            reason = message("notifications", code, by=target_name(heartbeat), **details)
+            raise fail("heartbeat-failed", reason=reason) from error
+    return ()
 
 
 def _fetch(url: str) -> None:
@@ -249,14 +255,6 @@ def _fetch(url: str) -> None:
             return
     except (urllib.error.URLError, OSError, ValueError) as error:
         raise fail("heartbeat-failed", reason=str(error)) from None
-
-
-def _report_errors(terminal: Terminal, action: Callable[[], None]) -> None:
-    """Do something whose failure is printed and doesn't end `monitor`."""
-    try:
-        action()
-    except WizardError as error:
-        terminal.renderer.print_explanation(terminal.explain(error.failure))
 
 
 def systemd_timer(variables: Mapping[str, str], interval: timedelta, options: Sequence[str]) -> str:
