@@ -42,10 +42,12 @@ def show() -> str:
     )
     store["Last backup"] = format_age(backed_up_at, services.clock()) if backed_up_at else NO_BACKUP
     last_checked_at = services.store.monitoring.last_checked_at()
-    store["Last watch"] = (
+    store["Last monitor check"] = (
         format_age(last_checked_at, services.clock()) if last_checked_at else NO_CHECK
     )
-    store["Alarm"] = target_name(services.store.monitoring.notify_command()) or NO_NOTIFICATIONS
+    store["Notifications"] = (
+        target_name(services.store.monitoring.notify_command()) or NO_NOTIFICATIONS
+    )
     if deactivated_at:
         store["Moved away"] = format_time(deactivated_at, services.clock())
     zoho_facts = {

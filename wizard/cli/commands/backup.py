@@ -24,7 +24,7 @@ from wizard.cli.flows.verification import (
     print_outcome,
     verify,
 )
-from wizard.cli.renderer import print_incidents
+from wizard.cli.renderer import counted, print_incidents
 from wizard.cli.results.common import caution_of
 from wizard.cli.results.installation import (
     BackupFile,
@@ -75,8 +75,8 @@ def backup(terminal: Terminal, file: Path, move: bool, yes: bool) -> None:
 def _print_backup(terminal: Terminal, file: Path, written: BackupFile) -> None:
     renderer = terminal.renderer
     renderer.print_success(
-        f"{len(written.connections)} connections and {len(written.clients)} clients "
-        f"are in {file}, which was read back."
+        f"{file} has {counted(len(written.connections), 'connection')} and "
+        f"{counted(len(written.clients), 'client')}, and was read back."
     )
     if not written.is_deactivated:
         renderer.print_note(
@@ -165,9 +165,7 @@ def _forget_shared_grants(terminal: Terminal) -> None:
     """Note that no other installation uses the refresh tokens of this one."""
     count = len(terminal.services.store.shared_grants.all())
     terminal.services.store.shared_grants.forget()
-    subject = (
-        f"{count} authorization{'' if count == 1 else 's'}" if count else "Every authorization"
-    )
+    subject = counted(count, "authorization") if count else "Every authorization"
     terminal.emit(
         SharedGrantsForgotten(count),
         lambda: terminal.renderer.print_success(f"{subject} of this installation: used only here."),
@@ -323,7 +321,7 @@ def _print_restored(
         if each.failure is not None:
             renderer.print_note(f"{each.connection}: {explain(each.failure).title} ({each.target})")
     renderer.print_success(
-        f"{len(report.restored)} connections restored from {report.host}, "
+        f"{counted(len(report.restored), 'connection')} restored from {report.host}, "
         f"{terminal.format_time(report.created_at)}; "
         f"{len(report.already_present)} were here already."
     )

@@ -111,7 +111,7 @@ def _status_facts(found: Status, now: datetime) -> list[tuple[str, str]]:
         ("Access", message("access-check", found.access_check)),
         ("Redirect URI", found.redirect_uri),
         ("Last backup", _last_backup_text(found.last_backup_at, now)),
-        ("Last check", _last_check_text(found.last_checked_at, now)),
+        ("Last monitor check", _last_check_text(found.last_checked_at, now)),
         ("Notifications", found.notify_program or "none: zoho-wizard monitor --notify COMMAND|URL"),
         ("Moved away", _time_text(found.deactivated_at, now)),
         ("Connections", str(found.connections)),
