@@ -36,7 +36,11 @@ def test_all_connections_are_checked_and_shown_in_their_order(
     assert [each["name"] for each in result] == [*NAMES, "unbegun"]
     assert [each["is_verified"] for each in result] == [*(True for _ in NAMES), False]
     assert result[-1]["error"]["code"] == "no-grant"
-    assert checked.exit_code == result[-1]["error"]["exit_code"]
+    assert checked.exit_code == 0, "one that was never authorized counts only if it is named"
+    assert shell.run("check", "unbegun").exit_code == result[-1]["error"]["exit_code"]
+    nothing = shell.run("reauthorize", "--all", "--json")
+    assert (nothing.exit_code, json.loads(nothing.stdout)) == (0, {"connections": []})
+    assert shell.run("check", "unbegun", "--all").exit_code == 2
     assert len(shell_harness.logged_requests("/crm/v8/Leads")) == len(NAMES)
     assert not shell_harness.refresh_requests(), "their access tokens are still valid"
 

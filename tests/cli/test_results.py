@@ -220,7 +220,7 @@ def test_every_command_prints_what_its_schema_describes(shell: Shell, tmp_path: 
     }
     run("import", "--name", "crm", stdin_text=json.dumps(found))
     run("revoke", "crm", "--yes")
-    run("remove", "crm")
+    run("remove", "crm", "--no-revoke")
     run("client", "remove", client_id, "--yes")
 
     assert recorder.commands == RESULTS.keys() - {"error"}

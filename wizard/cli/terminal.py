@@ -5,7 +5,9 @@ it for people or, with ``--json``, as one JSON document on stdout. All prompts a
 ``--no-input``, or without a terminal, they fail with ``input-needed``.
 """
 
+import io
 import logging
+import select
 import signal
 import sys
 import traceback
@@ -164,22 +166,48 @@ class Terminal:
     def read_secret(self, prompt: str, *, whole: bool = True, twice: bool = False) -> str:
         """Text that must not be in argv: typed hidden at a prompt, or piped to stdin by a script.
 
-        `whole` reads all of stdin, else its first line. Raises ``input-needed`` if stdin is a
-        terminal on which nobody can be asked.
+        `whole` reads all of stdin, else its next line. Raises ``input-needed`` if stdin is a
+        terminal on which nobody can be asked, or has no next line.
         """
         if self.is_interactive:
             return self.ask(prompt, option="", is_hidden=True, twice=twice)
         self.require_piped_input(prompt)
-        return sys.stdin.read() if whole else sys.stdin.readline().rstrip("\r\n")
+        if whole:
+            return sys.stdin.read()
+        line = sys.stdin.readline()
+        if not line:
+            raise _piped_input_needed(prompt)
+        return line.rstrip("\r\n")
 
     def require_piped_input(self, what: str) -> None:
         """Raise ``input-needed`` if reading stdin would wait for a person that can't be asked."""
         if not self.is_interactive and sys.stdin.isatty():
-            raise fail("input-needed", options=f"it on standard input ({what})")
+            raise _piped_input_needed(what)
+
+    def require_line(self, what: str) -> None:
+        """Raise ``input-needed`` if nobody can be asked for a line, and a script can't pipe it.
+
+        Call it before anything is read from stdin, and before anything is stored.
+        """
+        self.require_piped_input(what)
+        if not self.is_interactive and _is_stdin_empty():
+            raise _piped_input_needed(what)
 
     def _require_input(self, option: str) -> None:
         if not self.is_interactive:
             raise fail("input-needed", options=option)
+
+
+def _piped_input_needed(what: str) -> WizardError:
+    return fail("input-needed", options=f"it on standard input ({what})")
+
+
+def _is_stdin_empty() -> bool:
+    """Whether stdin is known to be at its end, as ``/dev/null`` is; doesn't wait for a pipe."""
+    buffer = sys.stdin.buffer
+    if sys.platform == "win32" or not isinstance(buffer, io.BufferedReader):
+        return False
+    return bool(select.select([buffer], [], [], 0)[0]) and not buffer.peek(1)
 
 
 @contextmanager

@@ -46,6 +46,11 @@ class CheckResult:
         return self.failure is None
 
     @property
+    def is_monitored(self) -> bool:
+        """It was ever authorized and isn't revoked: only then is a failure news."""
+        return self.grant is not None and self.grant.state is not GrantState.REVOKED
+
+    @property
     def is_pending(self) -> bool:
         """The limits didn't allow the check: nothing is known for sure."""
         return self.failure is not None and self.failure.kind in NOT_CHECKED_KINDS

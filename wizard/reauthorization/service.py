@@ -101,6 +101,12 @@ class ReauthorizationService:
             if grant and grant.account and is_same_email(grant.account.email, email)
         )
 
+    def account_emails(self) -> tuple[str, ...]:
+        """The e-mail addresses of all accounts that authorized a connection, sorted."""
+        grants = [each.grant for each in self._store.overviews.all()]
+        emails = {grant.account.email for grant in grants if grant and grant.account}
+        return tuple(sorted(emails))
+
     def plan(self, names: Collection[str] = (), new_account_email: str = "") -> ReauthorizationPlan:
         """Plan a re-authorization of `names` (default: `rejected_connections`); stores nothing.
 
@@ -347,6 +353,11 @@ class ReauthorizationService:
                 item = replace(item, revoke_at=revoke_at)
             items.append(item)
         return items
+
+
+def unknown_account(email: str, known: Iterable[str]) -> WizardError:
+    """The error for an account that authorized no connection; `known` are those that did."""
+    return fail("no-account", email=email, known=", ".join(known) or "none")
 
 
 def _last_signed_in_emails(

@@ -63,17 +63,22 @@ def check(
 
     Those named, or all: five at a time, with as few live calls as possible, and no new access token
     where one is valid. Connections that fail for one cause are explained together. The exit code is
-    that of the most severe failure.
+    that of the most severe failure. Connections that aren't authorized yet or are revoked affect it
+    only if they are named.
     """
+    if names and all_connections:
+        raise click.UsageError("Pass the names of connections, or --all.")
     store = terminal.services.store
-    named = [] if all_connections else [store.connections.get(name) for name in names]
+    named = [store.connections.get(name) for name in names]
     selected = [connection.name for connection in named or store.connections.all()]
     if ignore_wait and len(named) != 1:
         raise click.UsageError("--ignore-wait takes one NAME.")
     purpose = RefreshPurpose.INSISTED if ignore_wait else RefreshPurpose.VERIFICATION
-    exit_with_result(
-        terminal, run_checks(terminal, selected, full=full, purpose=purpose, wait=wait)
+    is_named = bool(named)
+    check_run = run_checks(
+        terminal, selected, full=full, purpose=purpose, wait=wait, is_named=is_named
     )
+    exit_with_result(terminal, check_run, is_named=is_named)
 
 
 def run_checks(
@@ -83,8 +88,10 @@ def run_checks(
     full: bool = False,
     purpose: RefreshPurpose = RefreshPurpose.VERIFICATION,
     wait: timedelta = timedelta(0),
+    is_named: bool = True,
 ) -> CheckRun:
-    """Check connections `names`, and report each connection and each cause once."""
+    """Check connections `names`, and report each connection and each cause once. Unless they were
+    named, only monitored ones count as working or not."""
     is_single = len(names) == 1
     completed: set[str] = set()
 
@@ -118,23 +125,22 @@ def run_checks(
             on_result=on_result,
         )
     check_run = terminal.services.monitoring.check_run_of(results)
-    _print_results(terminal, check_run, is_single=is_single)
+    _print_results(terminal, check_run, _counted(check_run, is_named=is_named))
     return check_run
 
 
-def exit_with_result(terminal: Terminal, check_run: CheckRun) -> NoReturn:
-    """End with the exit code of the most severe failure."""
+def exit_with_result(terminal: Terminal, check_run: CheckRun, *, is_named: bool = True) -> NoReturn:
+    """End with the exit code of the most severe failure. Unless the connections were named, only
+    monitored ones count: `reauthorize --all` leaves the others alone, too."""
     if not check_run.results:
         print_no_connections(terminal)
-    raise Exit(
-        most_severe(
-            [
-                terminal.explain(each.failure, each.name).exit_code
-                for each in check_run.results
-                if each.failure is not None
-            ]
-        )
-    )
+    counted = _counted(check_run, is_named=is_named)
+    failures = [(each.failure, each.name) for each in counted if each.failure is not None]
+    raise Exit(most_severe([terminal.explain(*each).exit_code for each in failures]))
+
+
+def _counted(check_run: CheckRun, *, is_named: bool) -> Sequence[CheckResult]:
+    return [each for each in check_run.results if is_named or each.is_monitored]
 
 
 def _wait_until(terminal: Terminal, until: datetime, deadline: datetime) -> bool:
@@ -147,7 +153,7 @@ def _wait_until(terminal: Terminal, until: datetime, deadline: datetime) -> bool
     return until <= deadline
 
 
-def _print_results(terminal: Terminal, check_run: CheckRun, *, is_single: bool) -> None:
+def _print_results(terminal: Terminal, check_run: CheckRun, counted: Sequence[CheckResult]) -> None:
     outcomes = [_to_outcome(terminal, each) for each in check_run.results]
     statuses = _statuses(terminal, check_run.results)
     report = CheckReport(
@@ -155,7 +161,7 @@ def _print_results(terminal: Terminal, check_run: CheckRun, *, is_single: bool) 
         tuple(incident_report(each) for each in check_run.incidents),
     )
     terminal.emit(
-        report, partial(_render_results, terminal, check_run, outcomes, statuses, is_single)
+        report, partial(_render_results, terminal, check_run, outcomes, statuses, counted)
     )
 
 
@@ -164,20 +170,20 @@ def _render_results(
     check_run: CheckRun,
     outcomes: Sequence[VerificationOutcome],
     statuses: Mapping[str, ConnectionStatus],
-    is_single: bool,
+    counted: Sequence[CheckResult],
 ) -> None:
     renderer = terminal.renderer
-    if is_single:
+    if len(outcomes) == 1:
         print_outcome(terminal, outcomes[0])
     elif outcomes:
         renderer.print_table(
             COLUMNS, [_row(each, statuses[each.name], terminal.clock()) for each in outcomes]
         )
-        working = sum(each.is_working for each in check_run.results)
-        if working == len(outcomes):
+        working = sum(each.is_working for each in counted)
+        if working < len(counted):
+            renderer.print_failure(f"{working} of {len(counted)} work.")
+        elif counted:
             renderer.print_success(f"All {working} work.")
-        else:
-            renderer.print_failure(f"{working} of {len(outcomes)} work.")
         print_incidents(renderer, check_run.incidents, terminal.clock())
 
 

@@ -24,6 +24,8 @@ from wizard.cli.flows.reauthorization import WINDOW_CLOSED
 from wizard.cli.flows.serving import (
     available_server,
     print_browser_link,
+    print_waiting,
+    require_page_visitor,
     stop_signals,
     wait_until,
 )
@@ -113,22 +115,35 @@ def connect(
     """Create, authorize and verify connection NAME.
 
     Opens the wizard's page and waits until the connection is verified. The page asks for what isn't
-    given as an option.
+    given as an option. A script passes --no-browser and writes the callback URL to standard input;
+    with --no-input, the command never waits for the page.
     """
     options = ConnectOptions(preset_ids, scope, data_center, client_id, self_client)
     if assist and (add or no_browser or self_client):
         raise click.UsageError(
             "--assist can't be combined with --add, --no-browser or --self-client."
         )
+    is_pasted = no_browser or (self_client and not add)
+    if is_pasted and not add:
+        _require_paste(terminal, name)
+    elif not (is_pasted or assist):
+        require_page_visitor(terminal, "--no-browser, with the callback URL on standard input")
     if assist:
         _connect_in_assisted_browser(terminal, name, options)
     elif add:
         _extend_scope(terminal, name, options, no_browser=no_browser)
-    elif no_browser or self_client:
+    elif is_pasted:
         _ensure_stored(terminal, name, options)
         _connect_in_terminal(terminal, name, self_client=self_client)
     else:
         _connect_in_browser(terminal, name, _start_page(terminal, name, options))
+
+
+def _require_paste(terminal: Terminal, name: str) -> None:
+    """Raise ``name-needed``, or ``input-needed`` if nobody can paste the callback URL."""
+    if not name:
+        raise fail("name-needed")
+    terminal.require_line("the full URL, or the code of a Self Client")
 
 
 # on the pages
@@ -171,9 +186,7 @@ def _connect_in_browser(terminal: Terminal, name: str, page: str) -> None:
 
     with stop_signals() as stop_event, available_server(terminal.services) as create_browser_link:
         open_page(page, create_browser_link, terminal.settings, terminal.renderer)
-        terminal.renderer.print_note(
-            "Waiting for the verification.  Enter: a new link.  Ctrl-C: stop waiting."
-        )
+        print_waiting(terminal, "the verification")
         new_link = partial(print_browser_link, terminal, create_browser_link, page)
         if not wait_until(stop_event, new_link, lambda: bool(verified_names())):
             terminal.renderer.print_note(
@@ -230,6 +243,7 @@ def _extend_scope(
     connection = terminal.services.store.connections.get(name)
     scope = options.request(terminal).scope
     if no_browser:
+        _require_paste(terminal, name)
         _connect_in_terminal(terminal, name, self_client=False, additional_scope=scope)
         return
     query = [("scope", ",".join(scope)), ("client", connection.client_id)]
@@ -237,12 +251,17 @@ def _extend_scope(
 
 
 def _ensure_stored(terminal: Terminal, name: str, options: ConnectOptions) -> None:
-    """Store connection `name` and its client if they aren't, asking for what is missing."""
+    """Store connection `name` and its client if they aren't, asking for what is missing.
+
+    Raises ``input-needed`` if a client must be registered and nobody can be asked.
+    """
     if _is_stored(terminal, name, options):
         return
     options.request(terminal)
     client: Client | None = options.stored_client(terminal)
     if client is None:
+        if not terminal.is_interactive:  # stdin has the callback URL
+            raise fail("input-needed", options="--client (`zoho-wizard client add` stores one)")
         location = options.location(terminal)
         client = register_client(terminal, location=location, is_self_client=options.is_self_client)
         print_registered(terminal, client)

@@ -13,8 +13,9 @@ from wizard.cli.results.reauthorization import (
 )
 from wizard.cli.terminal import Terminal, pass_terminal
 from wizard.diagnosis.cautions import PasswordChangeRisk, advice, password_change_risks
-from wizard.errors import describe_status, fail
+from wizard.errors import describe_status
 from wizard.monitoring.service import CheckRun
+from wizard.reauthorization.service import unknown_account
 
 
 @click.command("password-change")
@@ -77,7 +78,7 @@ def _risks(terminal: Terminal, email: str) -> tuple[PasswordChangeRisk, ...]:
         risk for risk in all_risks if risk.email.casefold() == email.casefold() or not email
     )
     if email and not selected:
-        raise fail("no-account", email=email, known=", ".join(each.email for each in all_risks))
+        raise unknown_account(email, [each.email for each in all_risks])
     return selected
 
 

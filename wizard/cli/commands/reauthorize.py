@@ -23,6 +23,8 @@ from wizard.cli.flows.reauthorization import (
 from wizard.cli.flows.serving import (
     available_server,
     print_browser_link,
+    print_waiting,
+    require_page_visitor,
     stop_signals,
     wait_until,
 )
@@ -34,10 +36,11 @@ from wizard.cli.results.reauthorization import (
 )
 from wizard.cli.terminal import CONNECTION_NAME, Exit, Terminal, pass_terminal
 from wizard.errors import WizardError, fail, message
-from wizard.model import AttemptMode
+from wizard.model import AttemptMode, Explanation, Failure
 from wizard.model.states import ItemState
-from wizard.reauthorization.items import SETTLED_STATES, ReauthorizationItem
-from wizard.reauthorization.plan import ReauthorizationPlan
+from wizard.reauthorization.items import RETRYING_STATES, SETTLED_STATES, ReauthorizationItem
+from wizard.reauthorization.plan import Reauthorization, ReauthorizationPlan
+from wizard.reauthorization.service import unknown_account
 from wizard.timefmt import format_duration
 from wizard.zoho import parse_scope, preset, presets
 
@@ -104,8 +107,11 @@ def reauthorize(
     Those named, or all that need it. Without arguments, it continues a re-authorization that was
     started. The current authorization stays in use until the new one is verified, nothing is
     replaced if a different account or organization consented, and the new credentials are
-    delivered.
+    delivered. A script passes --no-browser and writes each callback URL to standard input; with
+    --no-input, the command never waits for the page.
     """
+    if names and all_rejected:
+        raise click.UsageError("Pass the names of connections, or --all.")
     _check_options(
         assist=assist, has_other_mode=no_browser or request or response, keep_profiles=keep_profile
     )
@@ -114,15 +120,26 @@ def reauthorize(
     if response:
         _print_result(terminal, complete_responses(terminal))
     additional_scope = _additional_scope(additions)
+    current = service.current()
+    try:
+        selected = _select_connections(terminal, names, all_rejected, account, new_account_email)
+        is_new = bool(selected) or current is None or current.is_done
+        plan = service.plan(selected, new_account_email) if is_new else None
+    except WizardError as error:
+        if error.failure.code != "nothing-to-reauthorize":
+            raise
+        _print_nothing_to_do(terminal, error.failure, request=request)
+        return
     with _open_authorizer(
         terminal, assist=assist, keep_profiles=keep_profile, no_browser=no_browser
     ) as authorizer:
-        current = service.current()
-        selected = _select_connections(terminal, names, all_rejected, account, new_account_email)
-        if selected or current is None or current.is_done:
-            plan = service.plan(selected, new_account_email)
-            if len(plan.names) > 1:
-                _confirm_plan(terminal, plan, yes=yes)
+        if plan is not None and len(plan.names) > 1:
+            _confirm_plan(terminal, plan, yes=yes)
+        if authorizer is None and not request and _are_self_clients(terminal, current, plan):
+            authorizer = PasteAuthorizer(terminal)
+        if not (assist or request):
+            _require_person(terminal, current, plan, is_pasted=authorizer is not None)
+        if plan is not None:
             service.begin(plan.names, additional_scope, new_account_email, revoke_after)
         service.resume()
         if request:
@@ -130,8 +147,6 @@ def reauthorize(
             return
         reauthorization = service.current()
         item_names = [item.connection for item in reauthorization.items] if reauthorization else []
-        if authorizer is None and all(_is_self_client(terminal, name) for name in item_names):
-            authorizer = PasteAuthorizer(terminal)
         if authorizer is not None:
             try:
                 reauthorize_in_terminal(terminal, authorizer)
@@ -179,16 +194,17 @@ def _select_connections(
 ) -> tuple[str, ...]:
     """The connections that the options select; none without names and options.
 
-    Raises ``nothing-to-reauthorize``.
+    Raises ``nothing-to-reauthorize``, ``no-account``.
     """
     service = terminal.services.reauthorization
     selected = tuple(names)
     if account:
+        of_account = service.connections_of_account(account)
+        if not of_account:
+            raise unknown_account(account, service.account_emails())
         rejected = set(service.rejected_connections())
         selected = tuple(
-            name
-            for name in service.connections_of_account(account)
-            if new_account_email or name in rejected or name in names
+            name for name in of_account if new_account_email or name in rejected or name in names
         )
     elif all_rejected:
         selected = service.rejected_connections()
@@ -208,9 +224,42 @@ def _additional_scope(additions: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(scopes))
 
 
-def _is_self_client(terminal: Terminal, name: str) -> bool:
+def _print_nothing_to_do(terminal: Terminal, failure: Failure, *, request: bool) -> None:
+    """Print an empty result, and why it's empty."""
+    result = ConsentRequestList(()) if request else ReauthorizationReport(())
+    terminal.emit(result, lambda: terminal.renderer.print_explanation(terminal.explain(failure)))
+
+
+def _are_self_clients(
+    terminal: Terminal, current: Reauthorization | None, plan: ReauthorizationPlan | None
+) -> bool:
+    """Whether all connections use Self Clients, whose codes can only be pasted."""
     store = terminal.services.store
-    return not store.clients.get(store.connections.get(name).client_id).redirect_uri
+    names = {*(plan.names if plan else ())}
+    if current is not None and not current.is_done:
+        names.update(item.connection for item in current.items)
+    clients = [store.clients.get(store.connections.get(name).client_id) for name in names]
+    return not any(client.redirect_uri for client in clients)
+
+
+def _require_person(
+    terminal: Terminal,
+    current: Reauthorization | None,
+    plan: ReauthorizationPlan | None,
+    *,
+    is_pasted: bool,
+) -> None:
+    """Raise ``input-needed`` if a consent is needed and nobody can give or paste it."""
+    is_automatic = (*SETTLED_STATES, *RETRYING_STATES, ItemState.VERIFYING, ItemState.DELIVERING)
+    items = current.items if current else ()
+    if plan is None and all(item.state in is_automatic for item in items):
+        return
+    if is_pasted:
+        terminal.require_line("the full URL, or the code of a Self Client")
+    else:
+        require_page_visitor(
+            terminal, "--no-browser with the callback URL on standard input, or --request"
+        )
 
 
 def _confirm_plan(terminal: Terminal, plan: ReauthorizationPlan, *, yes: bool) -> None:
@@ -239,9 +288,7 @@ def _reauthorize_in_browser(
     page = f"/connections/{names[0]}" if is_single else "/reauthorize"
     with stop_signals() as stop_event, available_server(terminal.services) as create_browser_link:
         open_page(page, create_browser_link, terminal.settings, terminal.renderer)
-        terminal.renderer.print_note(
-            "Waiting for the verifications.  Enter: a new link.  Ctrl-C: stop waiting."
-        )
+        print_waiting(terminal, "the verifications")
         new_link = partial(print_browser_link, terminal, create_browser_link, page)
         if not wait_until(stop_event, new_link, partial(_is_finished, terminal)):
             terminal.renderer.print_note("Continue at any time:", command="zoho-wizard reauthorize")
@@ -276,7 +323,8 @@ def _show_items(terminal: Terminal, names: Sequence[str]) -> Sequence[Reauthoriz
 def print_requests(terminal: Terminal) -> None:
     """Print the message to forward to each account owner of the current re-authorization.
 
-    The links are useless to others: the PKCE verifier and the client secret stay here.
+    The links are useless to others: the PKCE verifier and the client secret stay here. If a link
+    can't be created, the others are printed, and it ends with the exit code of the failure.
     """
     reauthorization = terminal.services.reauthorization.current()
     waiting = (
@@ -285,8 +333,9 @@ def print_requests(terminal: Terminal) -> None:
         else []
     )
     requests: list[ConsentRequest] = []
+    failures: list[Explanation] = []
     for email, group in groupby(waiting, key=lambda item: item.email):
-        authorizations = _begin_authorizations(terminal, list(group))
+        authorizations = _begin_authorizations(terminal, list(group), failures)
         if authorizations:
             text = _request_message(terminal, email, authorizations)
             names = tuple(item.connection for item, _ in authorizations)
@@ -298,7 +347,11 @@ def print_requests(terminal: Terminal) -> None:
             "When a URL comes back:", command="zoho-wizard reauthorize --response"
         )
 
-    terminal.emit(ConsentRequestList(tuple(requests)), render)
+    if requests or not failures:
+        terminal.emit(ConsentRequestList(tuple(requests)), render)
+    for failure in failures:
+        terminal.renderer.print_explanation(failure)
+    raise Exit(most_severe([failure.exit_code for failure in failures]))
 
 
 def complete_responses(terminal: Terminal) -> list[str]:
@@ -320,9 +373,10 @@ def complete_responses(terminal: Terminal) -> list[str]:
 
 
 def _begin_authorizations(
-    terminal: Terminal, items: Sequence[ReauthorizationItem]
+    terminal: Terminal, items: Sequence[ReauthorizationItem], failures: list[Explanation]
 ) -> list[tuple[ReauthorizationItem, StartedAttempt]]:
-    """Start an authorization for each item, as many as the client's rate limit allows now."""
+    """Start an authorization for each item, as many as the client's rate limit allows now; add
+    what failed to `failures`."""
     authorizations = []
     for item in items:
         try:
@@ -330,7 +384,7 @@ def _begin_authorizations(
                 item.connection, AttemptMode.FORWARDED, additional_scope=item.additional_scope
             )
         except WizardError as error:
-            terminal.renderer.print_explanation(terminal.explain(error.failure, item.connection))
+            failures.append(terminal.explain(error.failure, item.connection))
             if error.failure.retry_at is not None:
                 terminal.renderer.print_note(
                     f"Ask for the rest at {terminal.format_time(error.failure.retry_at)} or later:",

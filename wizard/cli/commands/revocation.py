@@ -49,14 +49,18 @@ def revoke(terminal: Terminal, name: str, yes: bool) -> None:
 @click.option("--revoke", "choice", flag_value="revoke", help="Revoke it at Zoho first.")
 @pass_terminal
 def remove(terminal: Terminal, name: str, choice: str | None) -> None:
-    """Remove connection NAME. A script must choose --no-revoke or --revoke."""
+    """Remove connection NAME.
+
+    It asks first, unless --no-revoke or --revoke is given; without a terminal, one of them is
+    required.
+    """
     store = terminal.services.store
     store.connections.get(name)
     revocable = _revocable_grants(store.grants.of_connection(name))
     destinations = [each.target for each in store.destinations.all(name) if each.generation]
     for destination in destinations:
         terminal.renderer.print_note(f"Keeps its credentials: {destination}")
-    choice = choice or ("keep" if not revocable else None) or _prompt_removal(terminal, name)
+    choice = choice or _prompt_removal(terminal, name, is_revocable=bool(revocable))
     if choice == "revoke":
         for grant in revocable:
             terminal.services.tokens.revoke(grant)
@@ -77,9 +81,17 @@ def remove(terminal: Terminal, name: str, choice: str | None) -> None:
     terminal.emit(removed, render)
 
 
-def _prompt_removal(terminal: Terminal, name: str) -> str:
+REMOVAL_OPTIONS = "--no-revoke or --revoke"
+
+
+def _prompt_removal(terminal: Terminal, name: str, *, is_revocable: bool) -> str:
+    """Ask whether to remove connection `name`, and what to do with its refresh token. Raises
+    ``input-needed`` if nobody can be asked."""
     if not terminal.is_interactive:
-        raise fail("input-needed", name=name, options="--no-revoke or --revoke")
+        raise fail("input-needed", name=name, options=REMOVAL_OPTIONS)
+    if not is_revocable:
+        terminal.confirm(f"Remove {name}?", option=REMOVAL_OPTIONS)
+        return "keep"
     terminal.renderer.print_note(
         f"{name} has a refresh token that works at Zoho. Programs that have a copy keep working if "
         "you remove it only here; they stop if you revoke it at Zoho."
@@ -88,7 +100,7 @@ def _prompt_removal(terminal: Terminal, name: str) -> str:
         "keep at Zoho, revoke at Zoho, or cancel",
         ["keep", "revoke", "cancel"],
         default="cancel",
-        option="--no-revoke or --revoke",
+        option=REMOVAL_OPTIONS,
     )
     if choice == "cancel":
         terminal.renderer.print_note("Nothing was changed.")

@@ -157,6 +157,19 @@ def _is_enter_pressed(stop_event: threading.Event) -> bool:
     return bool(readable)
 
 
+def require_page_visitor(terminal: Terminal, alternatives: str) -> None:
+    """Raise ``input-needed`` with ``--no-input``: the steps on a page need a person. Without a
+    terminal, a command waits for the page, whose link is printed."""
+    if terminal.no_input:
+        raise fail("input-needed", options=alternatives)
+
+
+def print_waiting(terminal: Terminal, what: str) -> None:
+    """Say what the command waits for on a page, and which keys work here."""
+    enter = "Enter: a new link.  " if terminal.is_interactive else ""
+    terminal.renderer.print_note(f"Waiting for {what}.  {enter}Ctrl-C: stop waiting.")
+
+
 def print_browser_link(
     terminal: Terminal, create_browser_link: BrowserLinkFactory, page: str = "/"
 ) -> None:

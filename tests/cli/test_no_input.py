@@ -1,0 +1,93 @@
+"""Commands that need a person, where nobody can be asked: they end at once and store nothing."""
+
+import json
+from collections.abc import Sequence
+
+import pytest
+from support.harness import ANNA, Harness
+from support.reauthorization import add_verified_connection, item_states
+from support.shell import Shell
+
+PRESET = ("--preset", "crm-read-leads")
+
+
+def error_code(shell: Shell, words: Sequence[str]) -> tuple[int, str]:
+    """Exit code and error code of a command whose stdin is empty."""
+    done = shell.run(*words, "--json")
+    assert done.stdout == ""
+    return done.exit_code, json.loads(done.stderr.splitlines()[-1])["error"]["code"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("connect", "crm", "--no-input"),
+        ("connect", "crm", *PRESET, "--no-browser"),
+        ("connect", "crm", *PRESET, "--self-client"),
+    ],
+)
+def test_a_new_connection_needs_a_person_and_stores_nothing(
+    shell: Shell, words: tuple[str, ...]
+) -> None:
+    assert error_code(shell, words) == (2, "input-needed")
+    assert not (shell.directory / "home").exists()
+
+
+def test_without_a_terminal_a_client_is_not_asked_for(shell: Shell, shell_harness: Harness) -> None:
+    running = shell.start("connect", "crm", *PRESET, "--no-browser", "--json")
+    running.send_line("http://localhost/callback")
+    done = running.finish()
+    assert json.loads(done.stderr.splitlines()[-1])["error"]["code"] == "input-needed"
+    assert not shell_harness.services.store.connections.all()
+
+
+@pytest.mark.parametrize("option", ["--no-input", "--no-browser"])
+def test_a_reauthorization_needs_a_person_and_is_not_begun(
+    shell: Shell, shell_harness: Harness, option: str
+) -> None:
+    add_verified_connection(shell_harness, "crm", shell_harness.register_client())
+    assert error_code(shell, ("reauthorize", "crm", option)) == (2, "input-needed")
+    assert shell_harness.services.reauthorization.current() is None
+
+    shell_harness.services.reauthorization.begin(("crm",))
+    assert error_code(shell, ("reauthorize", option)) == (2, "input-needed")
+    assert item_states(shell_harness) == {"crm": "pending"}
+
+
+def test_requests_that_cannot_be_created_end_with_the_failure(
+    shell: Shell, shell_harness: Harness
+) -> None:
+    client = shell_harness.register_client()
+    for number in range(8):
+        add_verified_connection(shell_harness, f"crm{number}", client)
+    assert error_code(shell, ("reauthorize", "crm0", "--request"))[0] == 4
+
+
+def test_an_unknown_account_and_contradicting_options_are_rejected(
+    shell: Shell, shell_harness: Harness
+) -> None:
+    add_verified_connection(shell_harness, "crm", shell_harness.register_client())
+    assert error_code(shell, ("reauthorize", "--account", "nope@x")) == (2, "no-account")
+    assert error_code(shell, ("reauthorize", "crm", "--all")) == (2, "usage")
+    known = shell.run("reauthorize", "--account", ANNA, "--json")
+    assert (known.exit_code, json.loads(known.stdout)) == (0, {"connections": []})
+
+
+def test_an_existing_connection_can_be_authorized_as_the_error_says(
+    shell: Shell, shell_harness: Harness
+) -> None:
+    shell_harness.add_connection("crm")
+    running = shell.start("connect", "crm", *PRESET, "--no-browser", "--json")
+    running.send_line("http://localhost/callback")
+    error = json.loads(running.finish().stderr.splitlines()[-1])["error"]
+    assert error["code"] == "connection-exists"
+    assert "zoho-wizard reauthorize crm" in error["fix"]
+
+
+def test_a_removal_is_always_confirmed(shell: Shell, shell_harness: Harness) -> None:
+    shell_harness.add_connection("crm")
+    assert error_code(shell, ("remove", "crm")) == (2, "input-needed")
+    assert shell.run_in_terminal("remove", "crm", replies=[("[y/N]", "n")]).exit_code == 1
+    assert [each.name for each in shell_harness.services.store.connections.all()] == ["crm"]
+    assert shell.run_in_terminal("remove", "crm", replies=[("[y/N]", "y")]).exit_code == 0
+    assert not shell_harness.services.store.connections.all()
