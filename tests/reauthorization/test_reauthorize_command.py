@@ -173,7 +173,7 @@ def test_with_the_page_the_command_waits_until_all_are_reauthorized(
     reauthorization = shell_harness.services.reauthorization.current()
     assert reauthorization is not None
     assert reauthorization.is_done, "its page shows the reports until they were seen"
-    assert "nothing to re-authorize" in shell.run("reauthorize").stderr
+    assert "(nothing-to-reauthorize)" in shell.run("reauthorize").stderr
 
 
 def test_stopping_the_wait_prints_how_to_continue(shell: Shell, shell_harness: Harness) -> None:

@@ -44,7 +44,11 @@ target_option = click.option(
     help="Only this destination; default: all of them.",
 )
 one_target_option = click.option(
-    "--to", "target", metavar="PATH|COMMAND", help="This destination; default: the only one."
+    "--to",
+    "target",
+    metavar="PATH|COMMAND",
+    callback=require_value,
+    help="This destination; default: the only one.",
 )
 
 
