@@ -118,7 +118,7 @@ def test_the_list_shows_who_needs_attention_after_a_password_change(
     rows = ConnectionListPage(journey.person)
     expect(rows.row(CONNECTION_NAME)).to_contain_text("Needs re-authorization")
     expect(rows.row("untouched")).to_contain_text("Verified")
-    expect(journey.page.get_by_text("1 of 2 needs you")).to_be_visible()
+    expect(journey.page.get_by_text("1 of 2 connections needs attention.")).to_be_visible()
 
 
 # --- The same account ----------------------------------------------------------------------------
