@@ -264,7 +264,7 @@ def test_everything_except_the_secrets_is_kept(shell: Shell, shell_harness: Harn
         assert services.store.connections.get("crm").scope == scope
         assert services.store.grants.of_connection("crm") == ()
         assert services.store.clients.get(client.client_id).secrets == ()
-    lacking = shell.run("connect", "crm", "--no-browser")
+    lacking = shell.run("connect", "crm", "--no-browser", stdin_text="a code\n")
     assert "missing-secret" in lacking.stderr
     secret = shell_harness.registered_client["secrets"]["eu"]
     assert shell.run("client", "set-secret", client.client_id, stdin_text=secret).exit_code == 0
