@@ -1,8 +1,8 @@
 """The exception that carries a failure, and the message table.
 
-A `WizardError` has a `Failure`, whose code is a key of ``messages.toml``. No ``raise`` has a
-sentence for users: `explain` turns a failure into an `Explanation` with the words of the table, for
-pages, terminal and JSON.
+A `WizardError` has a `Failure`, whose code is a key of a table in ``wizard/messages/``. No
+``raise`` has a sentence for users: `explain` turns a failure into an `Explanation` with the words
+of the table, for pages, terminal and JSON.
 """
 
 import shlex
@@ -63,8 +63,11 @@ class _MessageValues(dict[str, str]):
 
 @cache
 def message_table() -> Mapping[str, Mapping[str, Any]]:
-    """Read the table: code → ``title``, ``cause``, ``fix``, ``next_steps``."""
-    return tomllib.loads(resources.files("wizard").joinpath("messages.toml").read_text("utf-8"))
+    """Read the table, one file a domain: code → ``title``, ``cause``, ``fix``, ``next_steps``."""
+    table: dict[str, Mapping[str, Any]] = {}
+    for file in resources.files("wizard").joinpath("messages").iterdir():
+        table |= tomllib.loads(file.read_text("utf-8"))
+    return table
 
 
 def _next_steps(

@@ -1,7 +1,7 @@
 """The states that people see: of connections, of items of a re-authorization, of destinations.
 
 Pages, terminal and JSON use the codes, tones and marks of these enumerations; the words are in
-``messages.toml``.
+``wizard/messages/``.
 """
 
 from collections.abc import Iterator
