@@ -14,8 +14,7 @@ from support.claims import over_rows
 
 from wizard.services import Services
 from wizard.web import socket_owner
-from wizard.web.admission import MOST_OF_ONE_USER
-from wizard.web.server import Server
+from wizard.web.server import MOST_OF_ONE_USER, Server
 
 NOBODY = 65534
 ME = os.geteuid()
