@@ -16,7 +16,6 @@ from wizard.model import Failure
 from wizard.services import Services
 from wizard.timefmt import format_age, format_duration, format_time
 from wizard.web import (
-    auth,
     callback,
     clients,
     connections,
@@ -27,20 +26,21 @@ from wizard.web import (
     onboarding,
     password_change,
     reauthorization,
+    sessions,
     socket_owner,
     status,
     view_models,
 )
 from wizard.web.assistance import Assistance, AssistedRunFactory
-from wizard.web.error_pages import render_error
+from wizard.web.context import render_error
 from wizard.web.sessions import ElapsedSeconds, LinkTokens, SessionStore, current_session
 
 log = logging.getLogger(__name__)
 
-PUBLIC_ENDPOINTS = frozenset({"auth.open_link", "callback.complete", "static"})
+PUBLIC_ENDPOINTS = frozenset({"sessions.open_link", "callback.complete", "static"})
 """Answered without a session; none of them shows stored data."""
 PAGE_MODULES = (
-    auth,
+    sessions,
     connections,
     destinations,
     onboarding,

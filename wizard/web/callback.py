@@ -12,8 +12,7 @@ from werkzeug.wrappers import Response
 from wizard.authorization.attempts import cookie_name
 from wizard.errors import WizardError, fail
 from wizard.web import reauthorization
-from wizard.web.context import get_services
-from wizard.web.error_pages import render_error
+from wizard.web.context import get_services, render_error
 from wizard.web.guard import CALLBACK_PATH
 from wizard.web.sessions import current_session
 

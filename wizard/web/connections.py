@@ -11,8 +11,8 @@ from wizard.model.states import Tone
 from wizard.tokens.budgets import RefreshPurpose
 from wizard.web import consent, onboarding
 from wizard.web.connection_page import connection_report, page_context, verifiable_grant
-from wizard.web.context import get_link_tokens, get_services, reads_snapshot
-from wizard.web.sessions import current_session
+from wizard.web.context import get_services, reads_snapshot
+from wizard.web.sessions import current_session, get_link_tokens
 from wizard.web.view_models import ConnectionRow, connection_row, health_summary
 from wizard.zoho import ACCOUNT_SCOPE, parse_scope
 

@@ -21,8 +21,7 @@ from wizard.errors import WizardError, fail
 from wizard.model import Client, Explanation, Failure
 from wizard.web import consent, pasted
 from wizard.web.consent import extendable_connections
-from wizard.web.context import get_services
-from wizard.web.error_pages import render_error
+from wizard.web.context import get_services, render_error
 from wizard.web.sessions import current_session
 from wizard.web.view_models import scope_views
 from wizard.zoho import limits, preset, presets, product

@@ -27,9 +27,8 @@ from wizard.timefmt import format_time
 from wizard.verification.identity import headline
 from wizard.web import connection_page, consent, view_models
 from wizard.web.assistance import get_assistance
-from wizard.web.context import get_link_tokens, get_services, reads_snapshot
-from wizard.web.error_pages import render_error
-from wizard.web.sessions import current_session
+from wizard.web.context import get_services, reads_snapshot, render_error
+from wizard.web.sessions import current_session, get_link_tokens
 from wizard.web.view_models import StatusBadge
 
 pages = Blueprint("reauthorization", __name__)

@@ -1,7 +1,7 @@
-"""One-time browser links, and the sessions they open.
+"""One-time browser links, the sessions they open, and signing in and out.
 
-Both are kept in memory only. Time is monotonic, so a changed system clock neither extends nor ends
-a session.
+Links and sessions are kept in memory only. Time is monotonic, so a changed system clock neither
+extends nor ends a session.
 """
 
 import hashlib
@@ -12,9 +12,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, cast
 
-from flask import Flask, session
+from flask import Blueprint, Flask, current_app, redirect, request, session
 from flask.sessions import SessionInterface, SessionMixin
 from flask.wrappers import Request, Response
+from werkzeug.wrappers import Response as AnyResponse
+
+from wizard.errors import fail
+from wizard.web.context import get_services
+
+pages = Blueprint("sessions", __name__)
 
 ElapsedSeconds = Callable[[], float]
 """Monotonic seconds."""
@@ -56,6 +62,11 @@ class LinkTokens:
         with self._lock:
             path, expires_at = self._valid_tokens.pop(_digest(token), ("", 0.0))
         return path if path and self._elapsed() < expires_at else None
+
+
+def get_link_tokens() -> LinkTokens:
+    """The one-time links of this server."""
+    return cast(LinkTokens, current_app.extensions["link_tokens"])
 
 
 class Session(dict[str, Any], SessionMixin):
@@ -138,3 +149,29 @@ class SessionStore(SessionInterface):
             now - stored.last_used_at < IDLE_TIMEOUT_SECONDS
             and now - stored.started_at < SESSION_LIFETIME_SECONDS
         )
+
+
+@pages.get("/browser-link/<token>", endpoint="open_link")
+def open_link(token: str) -> AnyResponse:
+    """Exchange a one-time link for a session and redirect to its page."""
+    # A prefetch must not use up the link before the user follows it.
+    if "prefetch" in request.headers.get("Sec-Purpose", ""):
+        raise fail("page-foreign-form", address=get_services().settings.base_url)
+    path = get_link_tokens().redeem(token)
+    if path is None:
+        raise fail("page-link-used")
+    _session_store().start(current_session())
+    return redirect(path, 303)
+
+
+@pages.post("/sign-out")
+def sign_out() -> AnyResponse:
+    """End this browser's session."""
+    _session_store().end(current_session())
+    return redirect("/", 303)
+
+
+def _session_store() -> SessionStore:
+    sessions = current_app.session_interface
+    assert isinstance(sessions, SessionStore)  # noqa: S101 - narrows the type; set at creation
+    return sessions
