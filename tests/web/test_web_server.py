@@ -82,7 +82,7 @@ def test_open_requests_are_answered_before_the_server_stops(services: Services) 
         may_answer.wait(20)
         return "answered"
 
-    app.view_functions["callback.complete"] = slow
+    app.view_functions["authorization.complete"] = slow
     answers: list[bytes] = []
 
     def ask() -> None:

@@ -16,10 +16,9 @@ from wizard.model import Failure
 from wizard.services import Services
 from wizard.timefmt import format_age, format_duration, format_time
 from wizard.web import (
-    callback,
+    authorization,
     clients,
     connections,
-    consent,
     destinations,
     diagnose,
     guard,
@@ -37,15 +36,14 @@ from wizard.web.sessions import ElapsedSeconds, LinkTokens, SessionStore, curren
 
 log = logging.getLogger(__name__)
 
-PUBLIC_ENDPOINTS = frozenset({"sessions.open_link", "callback.complete", "static"})
+PUBLIC_ENDPOINTS = frozenset({"sessions.open_link", "authorization.complete", "static"})
 """Answered without a session; none of them shows stored data."""
 PAGE_MODULES = (
     sessions,
     connections,
     destinations,
     onboarding,
-    consent,
-    callback,
+    authorization,
     reauthorization,
     password_change,
     clients,

@@ -9,7 +9,8 @@ from wizard.errors import fail
 from wizard.model import GrantState
 from wizard.model.states import Tone
 from wizard.tokens.budgets import RefreshPurpose
-from wizard.web import consent, onboarding
+from wizard.web import onboarding
+from wizard.web.authorization import begin_authorization
 from wizard.web.connection_page import connection_report, page_context, verifiable_grant
 from wizard.web.context import get_services, reads_snapshot
 from wizard.web.sessions import current_session, get_link_tokens
@@ -92,7 +93,7 @@ def verification_steps(name: str) -> str:
 @pages.post("/connections/<name>/authorize")
 def authorize(name: str) -> Response:
     """Redirect to Zoho's consent page. The current grant is kept until the new one is verified."""
-    return consent.begin_authorization(name, ignore_budget="force" in request.form)
+    return begin_authorization(name, ignore_budget="force" in request.form)
 
 
 @pages.post("/connections/<name>/verify")

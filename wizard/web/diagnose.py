@@ -9,9 +9,10 @@ from wizard.diagnosis.pasted_text import DiagnosisResult
 from wizard.errors import WizardError, explain, fail, message_table
 from wizard.model import Failure
 from wizard.web.context import get_services
-from wizard.web.guard import DIAGNOSE_PATH
 
 pages = Blueprint("diagnose", __name__)
+
+DIAGNOSE_PATH = "/diagnose"
 
 
 @pages.get(DIAGNOSE_PATH)

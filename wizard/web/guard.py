@@ -13,13 +13,13 @@ from flask import Flask, Response, g, redirect, request
 from werkzeug.wrappers import Response as AnyResponse
 
 from wizard.errors import fail
+from wizard.web.authorization import CALLBACK_PATH
+from wizard.web.diagnose import DIAGNOSE_PATH
 
 access_log = logging.getLogger("wizard.web.access")
 
 MAX_BODY_BYTES = 64 * 1024
 """The largest form is a pasted page of the API console, a few kilobytes."""
-CALLBACK_PATH = "/callback"
-DIAGNOSE_PATH = "/diagnose"
 MAX_PASTE_BYTES = 4 * 1024 * 1024
 """A paste of a million characters, form-encoded."""
 

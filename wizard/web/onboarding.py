@@ -18,13 +18,13 @@ from werkzeug.wrappers import Response
 from wizard.clients import ConnectionRequest, Credentials
 from wizard.diagnosis.rendering import explain_failure
 from wizard.errors import WizardError, fail
-from wizard.model import Client, Explanation, Failure
-from wizard.web import consent, pasted
-from wizard.web.consent import extendable_connections
+from wizard.model import Client, Explanation, Failure, GrantState
+from wizard.web import pasted
+from wizard.web.authorization import begin_authorization
 from wizard.web.context import get_services, render_error
 from wizard.web.sessions import current_session
 from wizard.web.view_models import scope_views
-from wizard.zoho import limits, preset, presets, product
+from wizard.zoho import limits, missing_scopes, parse_scope, preset, presets, product
 
 pages = Blueprint("onboarding", __name__)
 
@@ -131,7 +131,7 @@ def create() -> Response:
         failed = Failed(error.failure, client, box, is_stored)
         return make_response(client_page(connection_request, name=name, failed=failed), 422)
     try:
-        response = consent.begin_authorization(name)
+        response = begin_authorization(name)
     except WizardError as error:
         if not error.failure.temporary:
             return render_error(error.failure, name=name)
@@ -299,3 +299,45 @@ def _client_page_url(
         "scope": ",".join(connection_request.scope),
     }
     return f"/connections/new?{urlencode({**query, 'location': location or ''}, doseq=True)}"
+
+
+@dataclass(frozen=True)
+class ExtendableConnection:
+    """A connection that scopes can be added to."""
+
+    name: str
+    email: str
+    refresh_token_count: int
+    """Known working refresh tokens of this user and client."""
+
+
+@pages.post("/extend-scope")
+def extend_scope() -> Response:
+    """Request more scopes. The current grant is kept until the new one is verified."""
+    scope = parse_scope(request.form.get("scope", ""))
+    return begin_authorization(request.form.get("name", ""), additional_scope=scope)
+
+
+def extendable_connections(
+    client: Client | None, scope: tuple[str, ...], location: str | None
+) -> list[ExtendableConnection]:
+    """The verified connections of `client` that lack part of `scope`; only those in data center
+    `location` if it is given."""
+    if client is None:
+        return []
+    store, request_log = get_services().store, get_services().request_log
+    extendable = []
+    for connection in store.connections.all():
+        grant = store.grants.get(connection.name)
+        lacks_scope = connection.client_id == client.client_id and missing_scopes(
+            connection.scope, scope
+        )
+        is_verified = (
+            grant and grant.state is GrantState.VERIFIED and location in (None, grant.location)
+        )
+        if lacks_scope and is_verified and grant and grant.account:
+            refresh_token_count = request_log.view(connection.name).refresh_token_count
+            extendable.append(
+                ExtendableConnection(connection.name, grant.account.email, refresh_token_count)
+            )
+    return extendable

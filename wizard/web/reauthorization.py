@@ -25,20 +25,17 @@ from wizard.reauthorization.items import (
 from wizard.reauthorization.plan import Action, NextAction, Reauthorization
 from wizard.timefmt import format_time
 from wizard.verification.identity import headline
-from wizard.web import connection_page, consent, view_models
+from wizard.web import connection_page, view_models
 from wizard.web.assistance import get_assistance
+from wizard.web.authorization import CONTINUE_URL, REAUTHORIZE_PATH, begin_authorization
 from wizard.web.context import get_services, reads_snapshot, render_error
 from wizard.web.sessions import current_session, get_link_tokens
 from wizard.web.view_models import StatusBadge
 
 pages = Blueprint("reauthorization", __name__)
 
-REAUTHORIZE_PATH = "/reauthorize"
 REAUTHORIZED_NAMES = "reauthorized_names"
 """Session key: the connections whose re-authorization this browser has shown."""
-
-CONTINUE_URL = f"{REAUTHORIZE_PATH}?continue=yes"
-"""Where the browser goes after a successful consent: the next one may open automatically."""
 
 AUTHORIZED_STATES = frozenset(
     {
@@ -271,18 +268,6 @@ def verify(name: str) -> Response:
     return redirect(CONTINUE_URL, 303)
 
 
-def return_url(name: str, *, is_success: bool) -> str:
-    """Where to redirect after a consent for connection `name`, which succeeded or not: to the
-    re-authorization that it is part of, else to its page."""
-    reauthorization = get_services().reauthorization.current()
-    is_included = reauthorization is not None and any(
-        each.connection == name for each in reauthorization.items
-    )
-    if not is_included:
-        return f"/connections/{name}"
-    return CONTINUE_URL if is_success else REAUTHORIZE_PATH
-
-
 def _redirect_to_consent() -> Response:
     """Redirect to Zoho if a consent is next, else to the page, which says what is next."""
     next_action = get_services().reauthorization.next_action()
@@ -290,7 +275,7 @@ def _redirect_to_consent() -> Response:
         return _redirect_to_page()
     item = next_action.item
     try:
-        return consent.begin_authorization(item.connection, additional_scope=item.additional_scope)
+        return begin_authorization(item.connection, additional_scope=item.additional_scope)
     except WizardError as error:
         return render_error(error.failure, name=item.connection)
 

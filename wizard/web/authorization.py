@@ -1,0 +1,98 @@
+"""An authorization in the browser: to Zoho's consent page, and back to the redirect URI.
+
+`AuthorizationService.complete` judges the callback, which needs no session; the browser is
+redirected at once, so that neither code nor state stays in the address bar.
+"""
+
+from dataclasses import replace
+
+from flask import Blueprint, redirect, request
+from werkzeug.wrappers import Response
+
+from wizard.authorization import ATTEMPT_LIFETIME
+from wizard.authorization.attempts import cookie_name
+from wizard.errors import WizardError, fail
+from wizard.web.context import get_services, render_error
+from wizard.web.sessions import current_session
+
+pages = Blueprint("authorization", __name__)
+
+CALLBACK_PATH = "/callback"
+REAUTHORIZE_PATH = "/reauthorize"
+CONTINUE_URL = f"{REAUTHORIZE_PATH}?continue=yes"
+"""Where the browser goes after a successful consent: the next one may open automatically."""
+
+
+def begin_authorization(
+    name: str, *, ignore_budget: bool = False, additional_scope: tuple[str, ...] = ()
+) -> Response:
+    """Begin an authorization of connection `name` and redirect this browser to Zoho.
+
+    `additional_scope` is requested in addition to the connection's scopes. The cookie holds only a
+    random value, which binds the attempt to this browser. Raises what `AuthorizationService.begin`
+    raises.
+    """
+    attempt = get_services().authorization.begin(
+        name, force=ignore_budget, additional_scope=additional_scope
+    )
+    response = redirect(attempt.url, 303)
+    response.set_cookie(
+        attempt.cookie_name,
+        attempt.cookie_value,
+        max_age=ATTEMPT_LIFETIME,
+        path=CALLBACK_PATH,
+        httponly=True,
+        # A Strict cookie isn't sent with the redirect from Zoho.
+        samesite="Lax",
+    )
+    return response
+
+
+@pages.get(CALLBACK_PATH, endpoint="complete")
+def complete() -> Response:
+    """Complete the attempt and redirect to its connection or re-authorization."""
+    # A prefetch must not use up the authorization code.
+    if any("prefetch" in request.headers.get(name, "") for name in ("Sec-Purpose", "Purpose")):
+        base_url = get_services().settings.base_url
+        return render_error(fail("page-foreign-form", address=base_url).failure)
+    params = list(request.args.items(multi=True))
+    completed = get_services().authorization.complete(params, request.cookies)
+    if completed.generation is not None:
+        get_services().verification_worker.submit(completed.connection, completed.generation)
+    # A code lost to a rate limit is requested again once the limit is over.
+    is_success = completed.failure is None or completed.failure.code == "throttled"
+    response = redirect(return_url(completed.connection, is_success=is_success), 303)
+    response.delete_cookie(
+        cookie_name(completed.attempt.id),
+        path=CALLBACK_PATH,
+        httponly=True,
+        samesite="Lax",
+    )
+    return response
+
+
+@pages.errorhandler(WizardError)
+def handle_rejected_callback(error: WizardError) -> Response:
+    """Show a neutral page for a callback that isn't ours, without its parameters.
+
+    A repeated callback (reload or Back button) leads to its connection, whose name is shown only to
+    a signed-in browser.
+    """
+    failure = error.failure
+    if failure.code == "callback-repeated":
+        if current_session().is_signed_in:
+            return redirect(f"/connections/{failure.details['name']}", 303)
+        failure = replace(failure, details={})
+    return render_error(failure, 400)
+
+
+def return_url(name: str, *, is_success: bool) -> str:
+    """Where to redirect after a consent for connection `name`, which succeeded or not: to the
+    re-authorization that it is part of, else to its page."""
+    reauthorization = get_services().reauthorization.current()
+    is_included = reauthorization is not None and any(
+        each.connection == name for each in reauthorization.items
+    )
+    if not is_included:
+        return f"/connections/{name}"
+    return CONTINUE_URL if is_success else REAUTHORIZE_PATH
