@@ -8,7 +8,7 @@ from support.claims import over_rows
 from support.web_visitor import Visitor, route_paths
 
 from wizard.services import Services
-from wizard.web.guard import rejection_code
+from wizard.web.app import rejection_code
 from wizard.web.server import Server
 
 HOSTILE_HOSTS = [
