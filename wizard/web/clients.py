@@ -1,23 +1,37 @@
-"""The pages of the clients: their secrets by data center, and the connections that use them."""
+"""The pages of the clients: their secrets by data center, and the connections that use them.
+
+The paste box for a client's ID and secret is here, too. A secret is never sent back in a page: it
+stays in the memory of the session until the form succeeds, so that a taken name or a rate limit
+requires no second paste.
+"""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
+from secrets import token_urlsafe
 from typing import Any
 
 from flask import Blueprint, make_response, redirect, render_template, request
 from werkzeug.wrappers import Response
 
-from wizard.clients import ClientCheck
+from wizard.clients import ClientCheck, Credentials, parse_credentials, parse_secret
 from wizard.diagnosis.rendering import explain_failure
 from wizard.errors import WizardError
-from wizard.model import Client, Failure, SecretState
+from wizard.model import Client, Failure, FailureKind, SecretState
 from wizard.model.states import Tone
 from wizard.timefmt import format_time
-from wizard.web import pasted, view_models
+from wizard.web import view_models
 from wizard.web.context import get_services
+from wizard.web.sessions import current_session
 from wizard.web.view_models import StatusBadge
 from wizard.zoho import limits
 
 pages = Blueprint("clients", __name__)
+
+KEPT_PASTES = "pasted"
+"""Session key: by form, what was last pasted into it."""
+
+MAX_KEPT_PASTES = 4
+"""Forms per session for which a paste is kept, the newest ones."""
 
 
 @pages.get("/clients")
@@ -37,12 +51,12 @@ def index() -> str:
 
 
 @pages.get("/clients/new")
-def new(failure: Failure | None = None, box: pasted.Box | None = None) -> str:
+def new(failure: Failure | None = None, box: "PasteBox | None" = None) -> str:
     """The form that adds a client already registered at Zoho."""
     return render_template(
         "add_client.html",
         explanation=explain_failure(failure, get_services().clock()) if failure else None,
-        box=box or pasted.Box(),
+        box=box or PasteBox(),
         name=request.form.get("name") or get_services().clients.free_name(),
         location=request.form.get("location", ""),
         redirect_uri=get_services().settings.redirect_uri,
@@ -55,16 +69,16 @@ def create() -> Response:
     """Verify the pasted credentials at Zoho and store the client."""
     try:
         client = get_services().clients.admit(
-            pasted.pasted(),
+            pasted_credentials(),
             name=request.form.get("name", ""),
             redirect_uri=get_services().settings.redirect_uri,
             location=request.form.get("location") or None,
             has_common_secret="has_common_secret" in request.form,
-            replace=pasted.accepts_new_secret(),
+            replace=accepts_new_secret(),
         )
     except WizardError as error:
-        return make_response(new(error.failure, pasted.keep(error.failure)), 422)
-    pasted.forget()
+        return make_response(new(error.failure, keep_paste(error.failure)), 422)
+    forget_paste()
     return redirect(f"/clients/{client.client_id}", 303)
 
 
@@ -189,3 +203,118 @@ def _refresh_token_rows(client: Client) -> list[dict[str, Any]]:
 
 def _usage_text(count: int) -> str:
     return {0: "not used", 1: "1 connection"}.get(count, f"{count} connections")
+
+
+@dataclass(frozen=True)
+class PasteBox:
+    """What a page shows of the paste box after a failure; never a secret."""
+
+    client_id: str = ""
+    """The ID that is kept; empty if none was recognized."""
+    has_secret: bool = False
+    """The pasted secret is kept, too."""
+    understood: tuple[str, ...] = ()
+    offers: bool = False
+    """Zoho accepts the kept secret, which differs from the stored one: it can replace it."""
+    form_id: str = field(default_factory=lambda: token_urlsafe(8))
+    """Tells apart the forms of two tabs."""
+
+
+@dataclass(frozen=True)
+class KeptPaste:
+    """What was pasted into one form."""
+
+    credentials: Credentials
+    offers: bool
+    """See `PasteBox`."""
+
+
+def is_box_filled() -> bool:
+    """Whether something was pasted into the submitted box."""
+    return bool(_pasted_text())
+
+
+def pasted_credentials() -> Credentials:
+    """The pasted credentials, completed by what was kept for the form.
+
+    Raises what `parse_credentials` raises.
+    """
+    text, kept, client_id = _pasted_text(), _kept_paste(), request.form.get("kept", "")
+    if kept and kept.credentials.client_id == client_id and not text:
+        return kept.credentials
+    try:
+        return parse_credentials(text)
+    except WizardError as error:
+        if error.failure.code != "credentials-missing-id" or not client_id:
+            raise
+        return Credentials(client_id, parse_secret(text, client_id))
+
+
+def accepts_new_secret() -> bool:
+    """Whether the user agreed to store the kept secret as the client's new one. Agreement to an
+    earlier offer doesn't cover another paste."""
+    return "replace" in request.form and not is_box_filled()
+
+
+def keep_paste(failure: Failure) -> PasteBox:
+    """Keep the paste if `failure` allows it; return what the page may show. A paste that is refused
+    or can't be parsed leaves the one kept before."""
+    before, fallback = _kept_paste(), request.form.get("kept", "")
+    try:
+        credentials = pasted_credentials()
+    except WizardError as error:
+        return (
+            _box_of(before)
+            if before
+            else PasteBox(
+                error.failure.details.get("client_id") or fallback, form_id=_paste_form_id()
+            )
+        )
+    if _is_pair_rejected(failure):
+        if before and before.credentials != credentials:
+            return _box_of(before)
+        forget_paste()
+        read = describe_credentials(credentials)
+        return PasteBox(credentials.client_id, understood=read, form_id=_paste_form_id())
+    kept = KeptPaste(credentials, failure.code == "secret-differs")
+    forget_paste()
+    slots = current_session().setdefault(KEPT_PASTES, {})
+    slots[_paste_form_id()] = kept
+    for oldest in list(slots)[:-MAX_KEPT_PASTES]:
+        del slots[oldest]
+    return _box_of(kept)
+
+
+def _is_pair_rejected(failure: Failure) -> bool:
+    """Whether the client or its secret is wrong, so that the secret isn't worth keeping."""
+    return failure.kind is FailureKind.CLIENT and failure.code != "multi-dc-off"
+
+
+def forget_paste() -> None:
+    """Drop the paste of this form."""
+    current_session().get(KEPT_PASTES, {}).pop(_paste_form_id(), None)
+
+
+def _kept_paste() -> KeptPaste | None:
+    found = current_session().get(KEPT_PASTES, {}).get(_paste_form_id())
+    return found if isinstance(found, KeptPaste) else None
+
+
+def _paste_form_id() -> str:
+    return request.form.get("paste_form", "")[:32]
+
+
+def _box_of(kept: KeptPaste) -> PasteBox:
+    read = describe_credentials(kept.credentials)
+    return PasteBox(kept.credentials.client_id, True, read, kept.offers, _paste_form_id())
+
+
+def describe_credentials(credentials: Credentials) -> tuple[str, ...]:
+    """What was read from a paste, for people; never a secret."""
+    length = len(credentials.client_secret)
+    read = (f"the client ID {credentials.client_id}", f"a secret of {length} characters")
+    return (*read, *credentials.notes)
+
+
+def _pasted_text() -> str:
+    return request.form.get("credentials", "").strip()

@@ -19,8 +19,16 @@ from wizard.clients import ConnectionRequest, Credentials
 from wizard.diagnosis.rendering import explain_failure
 from wizard.errors import WizardError, fail
 from wizard.model import Client, Explanation, Failure, GrantState
-from wizard.web import pasted
 from wizard.web.authorization import begin_authorization
+from wizard.web.clients import (
+    PasteBox,
+    accepts_new_secret,
+    describe_credentials,
+    forget_paste,
+    is_box_filled,
+    keep_paste,
+    pasted_credentials,
+)
 from wizard.web.context import get_services, render_error
 from wizard.web.sessions import current_session
 from wizard.web.view_models import scope_views
@@ -74,7 +82,7 @@ class Failed:
     failure: Failure
     client: Client | None = None
     """The client, if it was known before the failure."""
-    box: pasted.Box | None = None
+    box: PasteBox | None = None
     """The paste box if the failure concerns it."""
     is_secret_stored: bool = False
     """The offered secret was stored before it failed."""
@@ -122,12 +130,12 @@ def create() -> Response:
     try:
         credentials = _credentials()
         client = _resolve_client(connection_request, credentials)
-        pasted.forget()
+        forget_paste()
         connection = connection_request.connection(name, client, get_services().clock())
         get_services().store.connections.add(connection)
     except WizardError as error:
-        box = pasted.keep(error.failure) if client is None and "credentials" in form else None
-        is_stored = client is not None and pasted.accepts_new_secret()
+        box = keep_paste(error.failure) if client is None and "credentials" in form else None
+        is_stored = client is not None and accepts_new_secret()
         failed = Failed(error.failure, client, box, is_stored)
         return make_response(client_page(connection_request, name=name, failed=failed), 422)
     try:
@@ -137,10 +145,10 @@ def create() -> Response:
             return render_error(error.failure, name=name)
         # Show the form again, to be submitted when the wait is over.
         get_services().store.connections.remove(name)
-        failed = Failed(error.failure, client, None, pasted.accepts_new_secret())
+        failed = Failed(error.failure, client, None, accepts_new_secret())
         return make_response(client_page(connection_request, name=name, failed=failed), 503)
     current_session().setdefault(BEGUN_CONNECTIONS, {})[connection_request] = name
-    read = pasted.understood(credentials) if credentials else ()
+    read = describe_credentials(credentials) if credentials else ()
     current_session().setdefault(PASTE_SUMMARIES, {})[name] = read
     return response
 
@@ -149,7 +157,7 @@ def _credentials() -> Credentials | None:
     """The pasted or kept credentials; None if a stored client is chosen and the box is empty.
     Raises what `parse_credentials` raises."""
     chosen = bool(request.form.get("client_id"))
-    return None if chosen and not pasted.filled() else pasted.pasted()
+    return None if chosen and not is_box_filled() else pasted_credentials()
 
 
 def _resolve_client(
@@ -162,7 +170,7 @@ def _resolve_client(
         redirect_uri=get_services().settings.redirect_uri,
         location=connection_request.location,
         has_common_secret="has_common_secret" in request.form,
-        replace=pasted.accepts_new_secret(),
+        replace=accepts_new_secret(),
     )
 
 
@@ -205,7 +213,7 @@ def client_page(
         explanation=explain_failure(failure, get_services().clock(), name=name)
         if failure
         else None,
-        box=box or pasted.Box(),
+        box=box or PasteBox(),
         is_secret_stored=bool(failed and failed.is_secret_stored),
         connection_request=connection_request,
         scope_views=scope_views(connection_request.scope),
