@@ -24,8 +24,8 @@ from wizard.timefmt import format_age, format_duration, format_time
 from wizard.web import (
     authorization,
     clients,
+    connection_page,
     connections,
-    destinations,
     diagnose,
     onboarding,
     password_change,
@@ -35,10 +35,10 @@ from wizard.web import (
     status,
     view_models,
 )
-from wizard.web.assistance import Assistance, AssistedRunFactory
 from wizard.web.authorization import CALLBACK_PATH
 from wizard.web.context import render_error
 from wizard.web.diagnose import DIAGNOSE_PATH
+from wizard.web.reauthorization import Assistance, AssistedRunFactory
 from wizard.web.sessions import ElapsedSeconds, LinkTokens, SessionStore, current_session
 
 access_log = logging.getLogger("wizard.web.access")
@@ -48,7 +48,7 @@ PUBLIC_ENDPOINTS = frozenset({"sessions.open_link", "authorization.complete", "s
 PAGE_MODULES = (
     sessions,
     connections,
-    destinations,
+    connection_page,
     onboarding,
     authorization,
     reauthorization,

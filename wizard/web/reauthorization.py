@@ -5,11 +5,13 @@ second tab. After a consent the next one opens automatically, unless it isn't kn
 consented or a different account must sign in.
 """
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Protocol, cast
 
-from flask import Blueprint, redirect, render_template, request
+from flask import Blueprint, current_app, redirect, render_template, request
 from werkzeug.wrappers import Response
 
 from wizard.errors import WizardError, fail
@@ -26,7 +28,6 @@ from wizard.reauthorization.plan import Action, NextAction, Reauthorization
 from wizard.timefmt import format_time
 from wizard.verification.identity import headline
 from wizard.web import connection_page, view_models
-from wizard.web.assistance import get_assistance
 from wizard.web.authorization import CONTINUE_URL, REAUTHORIZE_PATH, begin_authorization
 from wizard.web.context import get_services, reads_snapshot, render_error
 from wizard.web.sessions import current_session, get_link_tokens
@@ -288,3 +289,67 @@ def _apply_decision(action: Callable[[str], None], name: str) -> Response:
 
 def _redirect_to_page() -> Response:
     return redirect(REAUTHORIZE_PATH, 303)
+
+
+class AssistedRun(Protocol):
+    """One run of the assisted browser."""
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it hasn't ended yet."""
+
+    @property
+    def explanation(self) -> Explanation | None:
+        """Why it failed; None: it runs, or it succeeded."""
+
+    def stop(self) -> None:
+        """Stop it, and wait until its window is closed."""
+
+
+AssistedRunFactory = Callable[[], AssistedRun]
+"""Starts the assisted browser, which continues the current re-authorization."""
+
+
+class Assistance:
+    """The assisted browser of this server; at most one runs.
+
+    It is its own process on the same store, where the pages read its progress.
+    """
+
+    def __init__(self, start: AssistedRunFactory | None) -> None:
+        """`start` is None if there is no display to open a window on."""
+        self._start = start
+        self._run: AssistedRun | None = None
+        self._lock = threading.Lock()
+
+    @property
+    def is_available(self) -> bool:
+        """Whether it can be started and isn't running."""
+        return self._start is not None and not self.is_running
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it is running."""
+        return self._run is not None and self._run.is_running
+
+    @property
+    def explanation(self) -> Explanation | None:
+        """Why the last run failed."""
+        return self._run.explanation if self._run is not None else None
+
+    def start(self) -> None:
+        """Start it if it is available."""
+        with self._lock:
+            if self._start is not None and not self.is_running:
+                self._run = self._start()
+
+    def stop(self) -> None:
+        """Stop the running one."""
+        with self._lock:
+            if self._run is not None:
+                self._run.stop()
+
+
+def get_assistance() -> Assistance:
+    """The assisted browser of this application."""
+    return cast(Assistance, current_app.extensions["assistance"])

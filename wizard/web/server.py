@@ -25,7 +25,7 @@ from wizard.model import Failure
 from wizard.services import Services
 from wizard.web import socket_owner
 from wizard.web.app import create_app
-from wizard.web.assistance import Assistance, AssistedRunFactory
+from wizard.web.reauthorization import Assistance, AssistedRunFactory
 from wizard.web.sessions import PRINTED_LINK_LIFETIME_SECONDS, LinkTokens
 
 log = logging.getLogger("wizard.web.access")
