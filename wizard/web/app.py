@@ -26,9 +26,8 @@ from wizard.web import (
     clients,
     connection_page,
     connections,
-    diagnose,
+    diagnosis,
     onboarding,
-    password_change,
     reauthorization,
     sessions,
     socket_owner,
@@ -37,7 +36,7 @@ from wizard.web import (
 )
 from wizard.web.authorization import CALLBACK_PATH
 from wizard.web.context import render_error
-from wizard.web.diagnose import DIAGNOSE_PATH
+from wizard.web.diagnosis import DIAGNOSE_PATH
 from wizard.web.reauthorization import Assistance, AssistedRunFactory
 from wizard.web.sessions import ElapsedSeconds, LinkTokens, SessionStore, current_session
 
@@ -52,9 +51,8 @@ PAGE_MODULES = (
     onboarding,
     authorization,
     reauthorization,
-    password_change,
+    diagnosis,
     clients,
-    diagnose,
     status,
 )
 """Modules with pages."""

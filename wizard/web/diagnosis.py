@@ -1,0 +1,124 @@
+"""Diagnoses, the documentation of every code, and the guide for a password change."""
+
+from dataclasses import replace
+from typing import Any
+
+from flask import Blueprint, make_response, redirect, render_template, request
+from werkzeug.wrappers import Response
+
+from wizard.diagnosis.cautions import PasswordChangeRisk, advice, password_change_risks
+from wizard.diagnosis.pasted_text import DiagnosisResult
+from wizard.errors import WizardError, explain, fail, message_table
+from wizard.model import Failure
+from wizard.model.states import Activity, ActivityKind
+from wizard.web.context import get_services
+from wizard.web.view_models import status_badges
+
+pages = Blueprint("diagnosis", __name__)
+
+DIAGNOSE_PATH = "/diagnose"
+PASSWORD_CHANGE_PATH = "/password-change"  # noqa: S105 - no secret
+
+
+@pages.get(DIAGNOSE_PATH)
+def show() -> str:
+    """The form that takes pasted text."""
+    return _diagnose_page()
+
+
+@pages.post(DIAGNOSE_PATH)
+def diagnose() -> Response:
+    """Explain the pasted text or the chosen connection.
+
+    The text is in the body of the form, never in a URL, which browsers and logs keep.
+    """
+    connection_name = request.form.get("name", "")
+    text = connection_name or request.form.get("text", "")
+    answers = tuple(request.form.getlist("answer"))
+    try:
+        reading = get_services().reader.diagnose(
+            text, search="search" in request.form, answers=answers
+        )
+    except WizardError as error:
+        return make_response(_diagnose_page(DiagnosisResult(explain(error.failure))), 422)
+    return make_response(_diagnose_page(reading))
+
+
+@pages.get("/help")
+def list_codes() -> str:
+    """List the codes, with titles."""
+    codes = sorted(code for code, row in message_table().items() if "title" in row)
+    titles = {code: explain(Failure(code)).title for code in codes}
+    query = request.args.get("q", "").strip()
+    needle = query.lower()
+    matching = {c: title for c, title in titles.items() if needle in c or needle in title.lower()}
+    return render_template("code_list.html", rows=matching, query=query)
+
+
+@pages.get("/help/<code>")
+def show_code(code: str) -> str:
+    """Explain one code."""
+    if "title" not in message_table().get(code, {}):
+        raise fail("page-not-found")
+    explanation = explain(Failure(code))
+    return render_template("error.html", explanation=explanation, is_warning=True, back_url="/help")
+
+
+def _diagnose_page(reading: DiagnosisResult | None = None) -> str:
+    names = [each.name for each in get_services().store.connections.all()]
+    parts: dict[str, Any] = {"names": names, "reading": reading}
+    return render_template("diagnose.html", **parts)
+
+
+@pages.get(PASSWORD_CHANGE_PATH)
+def show_password_change() -> str:
+    """Show each account and the connections that depend on its password."""
+    account_risks = _risks(request.args.get("email", ""))
+    progress = get_services().background_checks.progress()
+    checking = progress.remaining if progress else frozenset()
+    affected = [stake for risk in account_risks for stake in risk.connections]
+    checked = Activity(ActivityKind.CHECKING)
+    statuses = {
+        each.name: replace(each.status, activity=checked) if each.name in checking else each.status
+        for each in affected
+    }
+    now = get_services().clock()
+    names = {each.name for each in affected}
+    incidents = get_services().incidents.stored()
+    return render_template(
+        "password_change.html",
+        risks=account_risks,
+        badges_of={name: status_badges(status, now) for name, status in statuses.items()},
+        advice=advice(),
+        is_checking=bool(checking & names),
+        to_reauthorize=[
+            name for each in incidents for name in each.to_reauthorize if name in names
+        ],
+        is_checked="checked" in request.args,
+        path=request.full_path.rstrip("?"),
+        data_center_names={each.location: each.name for each in get_services().zoho.data_centers},
+    )
+
+
+@pages.post(f"{PASSWORD_CHANGE_PATH}/check")
+def check_after_password_change() -> Response:
+    """Check the connections of an account in the background."""
+    email = request.form.get("email", "")
+    get_services().background_checks.begin(
+        name for risk in _risks(email) for name in risk.connection_names
+    )
+    return redirect(f"{PASSWORD_CHANGE_PATH}?checked=yes", 303)
+
+
+def _risks(email: str) -> tuple[PasswordChangeRisk, ...]:
+    store = get_services().store
+    matching = password_change_risks(
+        store.overviews.all(),
+        store.destinations.all(),
+        store.overviews.last_refreshes(),
+        get_services().clock(),
+        email,
+    )
+    if email and not matching:
+        raise fail("no-account", email=email)
+    return matching
