@@ -12,27 +12,32 @@ case someone forwards a port to a socket. Every token served or refused is an ev
 connection's history.
 """
 
+import json
+import socket
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
 
 from wizard.errors import fail
-from wizard.local_api.client import request_browser_link, request_shared_socket
 from wizard.local_api.request_handler import HandlerContext, SocketServer
-from wizard.local_api.shared_directory import (
+from wizard.local_api.sockets import (
+    HAS_PEER_CREDENTIALS,
     alone_in,
     default_shared_directory,
     first_inaccessible_directory,
+    has_unix_sockets,
     prepare_shared_directory,
+    socket_address,
 )
-from wizard.local_api.sockets import HAS_PEER_CREDENTIALS, Peer, has_unix_sockets
 from wizard.services import Services
 
 __all__ = [
     "HAS_PEER_CREDENTIALS",
     "LocalApi",
-    "Peer",
     "default_shared_directory",
     "first_inaccessible_directory",
     "request_browser_link",
@@ -40,6 +45,8 @@ __all__ = [
 ]
 
 SOCKET_NAME = "socket"
+RESPONSE_TIMEOUT_SECONDS = 3.0
+"""Seconds to wait for a response."""
 
 
 class LocalApi:
@@ -107,3 +114,51 @@ class LocalApi:
         threading.Thread(
             target=server.serve_forever, args=(0.1,), name=f"local-api {mode:o}", daemon=True
         ).start()
+
+
+class _Connection(HTTPConnection):
+    def __init__(self, path: Path) -> None:
+        super().__init__("zoho-wizard", timeout=RESPONSE_TIMEOUT_SECONDS)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        with socket_address(self._path) as address:
+            self.sock.connect(address)
+
+
+def request_browser_link(path: Path, path_on_site: str, *, is_printed: bool) -> str | None:
+    """Request a one-time browser link to `path_on_site` (such as ``/``) from the socket at `path`.
+
+    A link that `is_printed` is valid longer than one that we open. Returns the link, or None if no
+    wizard responds.
+    """
+    response = _post(
+        path, "/browser-link?" + urlencode({"page": path_on_site, "printed": int(is_printed)})
+    )
+    return str(response["link"]) if response and "link" in response else None
+
+
+def request_shared_socket(path: Path) -> str | None:
+    """Have the wizard behind the owner's socket at `path` serve the shared socket, too; return that
+    socket's path, or None if no wizard responds. Raises its failure."""
+    response = _post(path, "/shared-socket")
+    if response and "error" in response:
+        error = response["error"]
+        raise fail(error["code"], **error["details"])
+    return str(response["socket"]) if response else None
+
+
+def _post(path: Path, target: str) -> dict[str, Any] | None:
+    if not has_unix_sockets():
+        return None
+    connection = _Connection(path)
+    try:
+        connection.request("POST", target)
+        response = json.loads(connection.getresponse().read())
+    except (OSError, HTTPException, ValueError):
+        return None
+    finally:
+        connection.close()
+    return response if isinstance(response, dict) else None
