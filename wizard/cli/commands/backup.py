@@ -25,7 +25,7 @@ from wizard.cli.flows.verification import (
     verify,
 )
 from wizard.cli.renderer import counted, print_incidents
-from wizard.cli.results.common import caution_of
+from wizard.cli.results.connections import caution_of
 from wizard.cli.results.installation import (
     BackupFile,
     RecoveredSecret,

@@ -13,7 +13,7 @@ from wizard.cli.flows.new_connection import (
 )
 from wizard.cli.flows.verification import most_severe
 from wizard.cli.renderer import Renderer
-from wizard.cli.results.clients import (
+from wizard.cli.results.connections import (
     ClientCheckList,
     ClientDetails,
     ClientList,

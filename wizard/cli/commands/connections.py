@@ -9,7 +9,6 @@ from datetime import datetime
 import click
 
 from wizard.cli.flows.verification import print_usage, step_result
-from wizard.cli.results.common import caution_of
 from wizard.cli.results.connections import (
     AccountConnection,
     AccountConnections,
@@ -22,6 +21,7 @@ from wizard.cli.results.connections import (
     RevealedCredentials,
     TokenRequestSummary,
     VerificationSummary,
+    caution_of,
     status_fields,
 )
 from wizard.cli.terminal import CONNECTION_NAME, Terminal, pass_terminal

@@ -8,7 +8,7 @@ from itertools import chain
 
 import click
 
-from wizard.cli.results.diagnosis import (
+from wizard.cli.results.checks import (
     CodeExplanation,
     CodeList,
     CodeTitle,

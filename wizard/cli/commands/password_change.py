@@ -5,12 +5,8 @@ import click
 from wizard.cli.commands.check import exit_with_result, run_checks
 from wizard.cli.commands.connections import print_no_connections
 from wizard.cli.commands.reauthorize import reauthorize
+from wizard.cli.results.checks import AccountRisk, AffectedConnectionSummary, PasswordChangeReport
 from wizard.cli.results.connections import status_fields
-from wizard.cli.results.reauthorization import (
-    AccountRisk,
-    AffectedConnectionSummary,
-    PasswordChangeReport,
-)
 from wizard.cli.terminal import Terminal, pass_terminal
 from wizard.diagnosis.cautions import PasswordChangeRisk, advice, password_change_risks
 from wizard.errors import describe_status

@@ -29,11 +29,7 @@ from wizard.cli.flows.serving import (
     wait_until,
 )
 from wizard.cli.flows.verification import most_severe, verify
-from wizard.cli.results.reauthorization import (
-    ConsentRequest,
-    ConsentRequestList,
-    ReauthorizationReport,
-)
+from wizard.cli.results.checks import ConsentRequest, ConsentRequestList, ReauthorizationReport
 from wizard.cli.terminal import CONNECTION_NAME, Exit, Terminal, pass_terminal
 from wizard.errors import WizardError, fail, message
 from wizard.model import AttemptMode, Explanation, Failure

@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 from click.shell_completion import get_completion_class
 
-from wizard.cli.results.common import caution_of
+from wizard.cli.results.connections import caution_of
 from wizard.cli.results.installation import CompletionScript, KeyStatus, Status
 from wizard.cli.terminal import Terminal, pass_terminal
 from wizard.errors import explain, fail, message

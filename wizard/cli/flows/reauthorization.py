@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from wizard.cli.flows.authorization import Authorizer
 from wizard.cli.flows.serving import stop_signals, wait_until
 from wizard.cli.flows.verification import print_outcome, verify
-from wizard.cli.results.reauthorization import DeliveredDestination, ReauthorizedConnection
+from wizard.cli.results.checks import DeliveredDestination, ReauthorizedConnection
 from wizard.cli.terminal import Terminal
 from wizard.errors import WizardError, describe_state
 from wizard.model import Failure, Grant, GrantState

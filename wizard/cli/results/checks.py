@@ -1,10 +1,16 @@
-"""Results of `check` and `monitor`."""
+"""Results of `check`, `monitor`, `diagnose`, `reauthorize` and `password-change`."""
 
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from wizard.cli.results.connections import ConnectionVerification
+from wizard.cli.results.connections import CheckSummary, ConnectionVerification
+from wizard.model import Account, Organization
+from wizard.model.states import (
+    Activity,
+    ConnectionState,
+    ItemState,
+)
 from wizard.serialization import ErrorReport
 
 
@@ -55,3 +61,140 @@ class Timer:
 
     kind: Literal["systemd", "cron"]
     text: str
+
+
+@dataclass(frozen=True)
+class DeliveredDestination:
+    """A destination after a re-authorization."""
+
+    target: str
+    generation: int
+    """Of the authorization that was delivered; 0: none."""
+    delivered_at: datetime | None
+    reloaded_at: datetime | None
+    failure: str | None
+
+
+@dataclass(frozen=True)
+class ReauthorizedConnection:
+    """One connection of a re-authorization."""
+
+    name: str
+    state: ItemState
+    is_verified: bool
+    generation: int | None
+    headline: str | None
+    account: Account | None
+    organizations: tuple[Organization, ...]
+    location: str
+    verified_at: datetime | None
+    retry_at: datetime | None
+    destinations: tuple[DeliveredDestination, ...]
+    revoke_at: datetime | None
+    """When the replaced refresh token is revoked."""
+    error: ErrorReport | None
+
+
+@dataclass(frozen=True)
+class ReauthorizationReport:
+    """The result of `reauthorize`, also with `--response`."""
+
+    connections: tuple[ReauthorizedConnection, ...]
+
+
+@dataclass(frozen=True)
+class ConsentRequest:
+    """The message to forward to one account owner."""
+
+    email: str
+    names: tuple[str, ...]
+    message: str
+
+
+@dataclass(frozen=True)
+class ConsentRequestList:
+    """The result of `reauthorize --request`."""
+
+    requests: tuple[ConsentRequest, ...]
+
+
+@dataclass(frozen=True)
+class AffectedConnectionSummary:
+    """A connection that a password change may end."""
+
+    name: str
+    state: ConnectionState
+    activity: Activity | None
+    last_check: CheckSummary | None
+    last_refreshed_at: datetime | None
+
+
+@dataclass(frozen=True)
+class AccountRisk:
+    """What depends on the password of one account."""
+
+    email: str
+    location: str
+    connections: tuple[AffectedConnectionSummary, ...]
+    client_ids: tuple[str, ...]
+    programs: tuple[str, ...]
+    message: str
+    """What to send to the account owner."""
+
+
+@dataclass(frozen=True)
+class PasswordChangeReport:
+    """The result of `password-change`."""
+
+    accounts: tuple[AccountRisk, ...]
+    advice: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class UriDifference:
+    """Two redirect URIs, and the parts in which they differ."""
+
+    sent: str
+    registered: str
+    common_prefix: str
+    common_suffix: str
+
+
+@dataclass(frozen=True)
+class DiagnosisReport:
+    """The result of `diagnose`."""
+
+    is_explained: bool
+    """False: the wizard doesn't know it; the exit code is 1."""
+    connection: str
+    """The stored connection it is about; empty if there is none for certain."""
+    explanation: ErrorReport
+    understood: tuple[str, ...]
+    """Sentences about what was read."""
+    has_secrets: bool
+    """The text contained secrets."""
+    comparison: UriDifference | None
+    excerpt: str
+    """The end of the text, masked; empty for a connection."""
+
+
+@dataclass(frozen=True)
+class CodeExplanation:
+    """The result of `diagnose --code CODE`."""
+
+    explanation: ErrorReport
+
+
+@dataclass(frozen=True)
+class CodeTitle:
+    """A code and its title."""
+
+    code: str
+    title: str
+
+
+@dataclass(frozen=True)
+class CodeList:
+    """The result of `diagnose --code all`."""
+
+    codes: tuple[CodeTitle, ...]

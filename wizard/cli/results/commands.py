@@ -1,18 +1,32 @@
 """Which command has which result. The JSON Schemas are generated from this table."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from wizard.cli.results.checks import CheckReport, MonitorCheck, NotificationTest, Timer
-from wizard.cli.results.clients import ClientCheckList, ClientDetails, ClientList, RemovedClient
-from wizard.cli.results.common import ErrorDocument
+from wizard.cli.results.checks import (
+    CheckReport,
+    CodeExplanation,
+    CodeList,
+    ConsentRequestList,
+    DiagnosisReport,
+    MonitorCheck,
+    NotificationTest,
+    PasswordChangeReport,
+    ReauthorizationReport,
+    Timer,
+)
 from wizard.cli.results.connections import (
     AccountList,
+    ClientCheckList,
+    ClientDetails,
+    ClientList,
     ConnectionDetails,
     ConnectionList,
     ConnectionVerification,
     ImportedConnection,
     OpenedPage,
+    RemovedClient,
     RemovedConnection,
     RenamedConnection,
     RevealedCredentials,
@@ -29,7 +43,6 @@ from wizard.cli.results.destinations import (
     RemovedAccess,
     RemovedDestination,
 )
-from wizard.cli.results.diagnosis import CodeExplanation, CodeList, DiagnosisReport
 from wizard.cli.results.installation import (
     BackupFile,
     CompletionScript,
@@ -40,12 +53,16 @@ from wizard.cli.results.installation import (
     SimulatorEvent,
     Status,
 )
-from wizard.cli.results.reauthorization import (
-    ConsentRequestList,
-    PasswordChangeReport,
-    ReauthorizationReport,
-)
+from wizard.serialization import ErrorReport
 from wizard.tokens.api_access import TokenDocument
+
+
+@dataclass(frozen=True)
+class ErrorDocument:
+    """The last line on stderr of a command that failed before it had a result."""
+
+    error: ErrorReport
+
 
 RESULTS: Mapping[str, tuple[Any, ...]] = {
     "token": (TokenDocument,),

@@ -1,18 +1,39 @@
-"""Results of the commands about connections."""
+"""Results of the commands about connections and clients, and the cautions in them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from wizard.cli.results.common import Caution
-from wizard.model import Account, Event, Organization, StepState
+from wizard.model import Account, Event, Explanation, Organization, StepState
 from wizard.model.states import (
     Activity,
     ConnectionState,
     ConnectionStatus,
 )
-from wizard.serialization import ErrorReport
+from wizard.serialization import ErrorReport, commands_of
+
+
+@dataclass(frozen=True)
+class Caution:
+    """Something that may go wrong later, and what prevents it."""
+
+    code: str
+    title: str
+    cause: str
+    fix: str
+    commands: tuple[str, ...]
+
+
+def caution_of(explanation: Explanation) -> Caution:
+    """A caution as scripts read it."""
+    return Caution(
+        explanation.code,
+        explanation.title,
+        explanation.cause,
+        explanation.fix,
+        commands_of(explanation),
+    )
 
 
 @dataclass(frozen=True)
@@ -258,3 +279,58 @@ class RemovedConnection:
     """Authorizations that still work at Zoho."""
     destinations: tuple[str, ...]
     """Where its credentials stay."""
+
+
+@dataclass(frozen=True)
+class RefreshTokenCount:
+    """Working refresh tokens of one user and client."""
+
+    zuid: str
+    email: str
+    count: int
+
+
+@dataclass(frozen=True)
+class ClientDetails:
+    """A client: the result of `client show` and `client add`."""
+
+    client_id: str
+    name: str
+    location: str
+    redirect_uri: str | None
+    """Null for a Self Client."""
+    secret_locations: tuple[str, ...]
+    has_common_secret: bool
+    connections: tuple[str, ...]
+    refresh_tokens: tuple[RefreshTokenCount, ...]
+    created_at: datetime | None
+
+
+@dataclass(frozen=True)
+class ClientList:
+    """The result of `client list`."""
+
+    clients: tuple[ClientDetails, ...]
+
+
+@dataclass(frozen=True)
+class ClientSecretCheck:
+    """Whether one secret of a client is right."""
+
+    client_id: str
+    location: str
+    error: ErrorReport | None
+
+
+@dataclass(frozen=True)
+class ClientCheckList:
+    """The result of `client check`."""
+
+    checks: tuple[ClientSecretCheck, ...]
+
+
+@dataclass(frozen=True)
+class RemovedClient:
+    """The result of `client remove`."""
+
+    client_id: str

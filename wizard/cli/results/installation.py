@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from wizard.cli.results.common import Caution
-from wizard.cli.results.connections import ConnectionVerification
+from wizard.cli.results.connections import Caution, ConnectionVerification
 from wizard.serialization import ErrorReport
 
 
