@@ -15,7 +15,7 @@ from wizard.cli.commands.connect import (
     ManualRegistrationError,
     authorize_in_assisted_browser,
 )
-from wizard.cli.flows.assisted_authorization import AssistedAuthorizer
+from wizard.cli.flows.authorization import AssistedAuthorizer
 from wizard.cli.flows.new_connection import USE_IT, ConnectOptions
 from wizard.cli.terminal import Exit, Terminal
 from wizard.errors import WizardError

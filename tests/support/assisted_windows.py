@@ -9,7 +9,7 @@ from playwright.sync_api import BrowserContext, Page
 from support.harness import ANNA, Harness
 from wizard.assisted_browser import ConsentDriver, ConsentResult, ExpectedConsent, UserPrompt
 from wizard.authorization import StartedAttempt
-from wizard.cli.flows.assisted_authorization import AssistedAuthorizer
+from wizard.cli.flows.authorization import AssistedAuthorizer
 from wizard.cli.flows.reauthorization import reauthorize_in_terminal
 from wizard.cli.terminal import Terminal
 from wizard.model import AttemptMode

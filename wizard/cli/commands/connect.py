@@ -11,8 +11,12 @@ from click.shell_completion import CompletionItem
 from wizard.assisted_browser import ClientForm, ConsoleAssistant
 from wizard.cli.browser import open_page
 from wizard.cli.commands.client import CLIENT_ID
-from wizard.cli.flows.assisted_authorization import AssistedAuthorizer, assisted_authorizer
-from wizard.cli.flows.authorization import authorize_in_terminal
+from wizard.cli.flows.authorization import (
+    WINDOW_CLOSED,
+    AssistedAuthorizer,
+    assisted_authorizer,
+    authorize_in_terminal,
+)
 from wizard.cli.flows.new_connection import (
     ConnectOptions,
     create_connection,
@@ -20,7 +24,6 @@ from wizard.cli.flows.new_connection import (
     register_client,
     with_new_secret,
 )
-from wizard.cli.flows.reauthorization import WINDOW_CLOSED
 from wizard.cli.flows.serving import (
     available_server,
     print_browser_link,

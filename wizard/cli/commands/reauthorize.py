@@ -12,8 +12,12 @@ import click
 from wizard.authorization import StartedAttempt
 from wizard.cli.browser import open_page
 from wizard.cli.commands.token import DurationType
-from wizard.cli.flows.assisted_authorization import assisted_authorizer
-from wizard.cli.flows.authorization import Authorizer, PasteAuthorizer, consent_count
+from wizard.cli.flows.authorization import (
+    Authorizer,
+    PasteAuthorizer,
+    assisted_authorizer,
+    consent_count,
+)
 from wizard.cli.flows.reauthorization import (
     exit_code,
     item_result,

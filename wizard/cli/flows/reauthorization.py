@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
-from wizard.cli.flows.authorization import Authorizer
+from wizard.cli.flows.authorization import WINDOW_CLOSED, Authorizer
 from wizard.cli.flows.serving import stop_signals, wait_until
 from wizard.cli.flows.verification import print_outcome, verify
 from wizard.cli.results.checks import DeliveredDestination, ReauthorizedConnection
@@ -18,8 +18,6 @@ from wizard.timefmt import format_duration, format_time
 from wizard.verification.identity import headline
 
 RETRY, ACCEPT, SKIP = "retry", "accept", "skip"
-WINDOW_CLOSED = "window-closed"
-"""The code of a failure after which no consent can be given."""
 
 
 def reauthorize_in_terminal(terminal: Terminal, authorizer: Authorizer) -> None:
