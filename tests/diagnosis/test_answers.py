@@ -9,7 +9,7 @@ from support.failure_scenarios.refresh_tokens import change_password, deactivate
 from support.harness import ANNA, Harness
 from support.shell import Shell
 
-from wizard.diagnosis.cause_estimates import NO, NONE, ORIGIN_ANSWERS
+from wizard.diagnosis.evidence import NO, NONE, ORIGIN_ANSWERS
 from wizard.diagnosis.judgment import CLASSES
 from wizard.errors import message_table
 from wizard.model import Confidence, Explanation

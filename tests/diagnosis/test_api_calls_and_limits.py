@@ -12,8 +12,7 @@ from support.diagnosis import (
 )
 from support.harness import ANNA, CARLA, FIRST_ORGANIZATION, Harness
 
-from wizard.diagnosis.cause_estimates import counted_evidence_item
-from wizard.diagnosis.evidence import Evidence
+from wizard.diagnosis.evidence import Evidence, counted_evidence_item
 from wizard.diagnosis.rendering import explain_evidence, explain_failure, render_items
 from wizard.errors import WizardError
 from wizard.model import Confidence, Explanation, Failure

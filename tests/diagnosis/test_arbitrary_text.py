@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from support.claims import over_rows
 from support.harness import settings_for
 
-from wizard.diagnosis.pasted_text import MAX_PASTE_CHARACTERS, DiagnosisResult, PasteReader
+from wizard.diagnosis.pasted_text import DiagnosisResult, PasteReader
+from wizard.diagnosis.pasted_text.parsed_text import MAX_PASTE_CHARACTERS
 from wizard.errors import WizardError
 from wizard.services import Services
 

@@ -1,8 +1,9 @@
 """Why a call fails if not for its token: scope, permission, organization, limit, URL, network."""
 
-from wizard.diagnosis import access_tokens
-from wizard.diagnosis.cause_estimates import (
+from wizard.diagnosis import tokens
+from wizard.diagnosis.evidence import (
     CauseEstimate,
+    Evidence,
     EvidenceItem,
     FailureClass,
     confirmed,
@@ -12,7 +13,6 @@ from wizard.diagnosis.cause_estimates import (
     possible,
     ruled_out,
 )
-from wizard.diagnosis.evidence import Evidence
 from wizard.model import RequestKind, TokenRequest
 from wizard.tokens import budgets
 from wizard.zoho import limits, missing_scopes
@@ -30,7 +30,7 @@ def scope_not_granted(evidence: Evidence) -> CauseEstimate | None:
     code, needed, grant = "scope-not-granted", evidence.sent_request.required_scope, evidence.grant
     details = {"needed": needed, "scope_needed": needed} if needed else {"needed": UNKNOWN_SCOPE}
     if grant is None or not needed:
-        alone = evidence.sent_request.grant_type != access_tokens.CLIENT_CREDENTIALS
+        alone = evidence.sent_request.grant_type != tokens.CLIENT_CREDENTIALS
         weigh = likely if alone else possible
         return weigh(code, *_token_accepted_evidence(evidence), **details)
     if missing_scopes(grant.scope, (needed,)):
@@ -65,8 +65,8 @@ def environment_differs(evidence: Evidence) -> CauseEstimate | None:
 
 def user_missing(evidence: Evidence) -> CauseEstimate | None:
     """A call that needs a user rejects a client-credentials token as if a scope were missing."""
-    has_no_user = evidence.sent_request.grant_type == access_tokens.CLIENT_CREDENTIALS
-    return access_tokens.client_credentials_token(evidence) if has_no_user else None
+    has_no_user = evidence.sent_request.grant_type == tokens.CLIENT_CREDENTIALS
+    return tokens.client_credentials_token(evidence) if has_no_user else None
 
 
 SCOPE_MISSING = FailureClass("scope-refused", (scope_not_granted, user_missing))
@@ -91,10 +91,7 @@ NOT_AUTHORIZED = FailureClass(
     (
         scope_or_permission,
         role_lacks_permission,
-        *(
-            access_tokens.unless_token_accepted(check)
-            for check in access_tokens.ACCESS_TOKEN_REFUSED.checks
-        ),
+        *(tokens.unless_token_accepted(check) for check in tokens.ACCESS_TOKEN_REFUSED.checks),
     ),
 )
 
@@ -213,7 +210,7 @@ CLASSES = (
 
 def _token_accepted_evidence(evidence: Evidence) -> tuple[EvidenceItem, ...]:
     """That the accounts server has just accepted the token."""
-    return (evidence_item("token-taken"),) if access_tokens.is_token_accepted(evidence) else ()
+    return (evidence_item("token-taken"),) if tokens.is_token_accepted(evidence) else ()
 
 
 def _recent_counted_requests(evidence: Evidence) -> list[TokenRequest]:

@@ -3,13 +3,15 @@
 from datetime import timedelta
 from urllib.parse import SplitResult, urlsplit
 
-from wizard.diagnosis import refresh_tokens
-from wizard.diagnosis.cause_estimates import (
+from wizard.diagnosis import tokens
+from wizard.diagnosis.evidence import (
     ON_REFRESH,
     WHILE_CONNECTING,
     CauseEstimate,
+    Evidence,
     EvidenceItem,
     FailureClass,
+    TokenFormat,
     confirmed,
     counted_evidence_item,
     evidence_item,
@@ -18,7 +20,6 @@ from wizard.diagnosis.cause_estimates import (
     possible,
     ruled_out,
 )
-from wizard.diagnosis.evidence import Evidence, TokenFormat
 from wizard.model import AttemptMode, RequestKind
 from wizard.zoho import limits
 
@@ -105,7 +106,7 @@ CODE_OR_REFRESH_TOKEN_REFUSED = FailureClass(
     "code-or-refresh-token-refused",
     (
         *in_group(WHILE_CONNECTING, CODE_CHECKS),
-        *in_group(ON_REFRESH, refresh_tokens.REFRESH_TOKEN_REFUSED.checks),
+        *in_group(ON_REFRESH, tokens.REFRESH_TOKEN_REFUSED.checks),
     ),
 )
 """``invalid_code`` if it isn't known which request returned it."""

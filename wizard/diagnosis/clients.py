@@ -1,16 +1,18 @@
 """Why a client is rejected: its id, its data center, its secret, or the form of the request."""
 
-from wizard.diagnosis.cause_estimates import (
+from wizard.diagnosis.evidence import (
     CauseEstimate,
+    Evidence,
     EvidenceItem,
     FailureClass,
+    Origin,
+    TokenFormat,
     confirmed,
     evidence_item,
     likely,
     possible,
     ruled_out,
 )
-from wizard.diagnosis.evidence import Evidence, Origin, TokenFormat
 from wizard.model import Client
 
 GRANT_TYPES = ("authorization_code", "refresh_token", "client_credentials")

@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
-from wizard.diagnosis.access_tokens import ACCESS_TOKEN_LIFETIME
 from wizard.diagnosis.judgment import Diagnosis
 from wizard.diagnosis.rendering import render
 from wizard.diagnosis.service import DiagnosisService
+from wizard.diagnosis.tokens import ACCESS_TOKEN_LIFETIME
 from wizard.model import (
     Clock,
     Connection,

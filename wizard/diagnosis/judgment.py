@@ -5,25 +5,26 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import chain
 
-from wizard.diagnosis import access_tokens, api_calls, authorization_codes, clients, refresh_tokens
-from wizard.diagnosis.cause_estimates import (
+from wizard.diagnosis import api_calls, authorization_codes, clients, tokens
+from wizard.diagnosis.evidence import (
     AFFIRMED,
     ON_REFRESH,
     WHILE_CONNECTING,
     CauseEstimate,
+    Evidence,
     FailureClass,
+    Origin,
     allowed_answers,
     apply_answer,
     is_denied,
     question_of,
 )
-from wizard.diagnosis.evidence import Evidence, Origin
 from wizard.model import Cause, Confidence, Failure
 from wizard.model.failure_codes import class_of
 
 CLASSES = (
-    refresh_tokens.REFRESH_TOKEN_REFUSED,
-    access_tokens.ACCESS_TOKEN_REFUSED,
+    tokens.REFRESH_TOKEN_REFUSED,
+    tokens.ACCESS_TOKEN_REFUSED,
     *authorization_codes.CLASSES,
     *clients.CLASSES,
     *api_calls.CLASSES,
@@ -126,7 +127,7 @@ def rank_causes(
 
 _CLASS_BY_ANSWER = {
     WHILE_CONNECTING: authorization_codes.CODE_REFUSED,
-    ON_REFRESH: refresh_tokens.REFRESH_TOKEN_REFUSED,
+    ON_REFRESH: tokens.REFRESH_TOKEN_REFUSED,
 }
 """The classes that share one error of Zoho's, by when it was returned."""
 

@@ -10,12 +10,14 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
 
-from wizard.diagnosis.access_tokens import ACCESS_TOKEN_REFUSED
 from wizard.diagnosis.api_calls import NOT_AUTHORIZED, PERMISSION_REFUSED, SCOPE_MISSING
 from wizard.diagnosis.clients import CLIENT_UNKNOWN, SECRET_REFUSED
 from wizard.diagnosis.evidence import Evidence, ProbeResult
-from wizard.diagnosis.refresh_tokens import REFRESH_TOKEN_REFUSED, informative_related_grants
-from wizard.diagnosis.stored_evidence import is_ended
+from wizard.diagnosis.tokens import (
+    ACCESS_TOKEN_REFUSED,
+    REFRESH_TOKEN_REFUSED,
+    informative_related_grants,
+)
 from wizard.errors import WizardError
 from wizard.model import (
     AccessToken,
@@ -88,7 +90,7 @@ class DiagnosisProbes:
             self._probe_secret(client)
         elif grant and (evidence.failure is None or failure_class in GRANT_CLASSES):
             self._probe_grant(grant)
-            if client and not evidence.failure and not is_ended(grant):
+            if client and not evidence.failure and not grant.state.is_ended:
                 self._probe_client_behind_grant(client, grant, search)
         return self.evidence
 
@@ -133,7 +135,7 @@ class DiagnosisProbes:
     # a grant and its access token
 
     def _probe_grant(self, grant: Grant) -> None:
-        if not is_ended(grant):
+        if not grant.state.is_ended:
             token = self._tokens.cached_token(grant)
             if token is None:
                 value = self._refresh(grant)

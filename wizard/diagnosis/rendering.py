@@ -9,8 +9,7 @@ from dataclasses import replace
 from datetime import datetime
 from urllib.parse import urlencode
 
-from wizard.diagnosis.cause_estimates import CauseEstimate, EvidenceItem
-from wizard.diagnosis.evidence import Evidence
+from wizard.diagnosis.evidence import CauseEstimate, Evidence, EvidenceItem
 from wizard.diagnosis.judgment import Diagnosis, is_decided, judge_evidence
 from wizard.errors import explain, message
 from wizard.model import AnswerOption, Cause, Confidence, Explanation, Failure, FailureKind

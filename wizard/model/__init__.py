@@ -163,6 +163,11 @@ class GrantState(StrEnum):
     """A later generation was verified; kept as the previous one."""
     REVOKED = "revoked"
 
+    @property
+    def is_ended(self) -> bool:
+        """Whether the grant was rejected or revoked."""
+        return self in (GrantState.NEEDS_REAUTHORIZATION, GrantState.REVOKED)
+
 
 @dataclass(frozen=True)
 class Grant:

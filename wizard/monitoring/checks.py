@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from wizard.diagnosis.incidents import NOT_CHECKED_KINDS, UNREACHABLE_KINDS
-from wizard.diagnosis.refresh_tokens import informative_related_grants
 from wizard.diagnosis.service import DiagnosisService
+from wizard.diagnosis.tokens import informative_related_grants
 from wizard.errors import WizardError, fail
 from wizard.model import Clock, Failure, Grant, GrantState, StepState, VerificationStep
 from wizard.store import Store

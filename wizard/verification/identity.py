@@ -1,6 +1,6 @@
 """Describe what a grant reaches, and compare that with the previous grant."""
 
-from wizard.model import Account, Failure, Grant, GrantState, Organization
+from wizard.model import Account, Failure, Grant, Organization
 from wizard.zoho import missing_scopes
 
 
@@ -9,7 +9,7 @@ def headline(grant: Grant) -> str:
     re-authorization, what it reached."""
     if grant.account is None:
         return f"This reaches an account in {grant.location.upper()} that has not been named yet"
-    if grant.state in (GrantState.NEEDS_REAUTHORIZATION, GrantState.REVOKED):
+    if grant.state.is_ended:
         return f"This reached {describe_access(grant)}. It no longer does."
     return f"This reaches {describe_access(grant)}"
 

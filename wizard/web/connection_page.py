@@ -214,10 +214,7 @@ def _authorize_label(explained: ExplainedStatus) -> str:
     is_working = grant is not None and grant.state is GrantState.VERIFIED
     if attempt is not None and not is_working:
         return "Try again at Zoho" if attempt.state is AttemptState.FAILED else ""
-    has_ended = grant is not None and grant.state in (
-        GrantState.NEEDS_REAUTHORIZATION,
-        GrantState.REVOKED,
-    )
+    has_ended = grant is not None and grant.state.is_ended
     return "Authorize again" if has_ended or _can_verify(explained) else ""
 
 

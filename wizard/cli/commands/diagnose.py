@@ -16,8 +16,9 @@ from wizard.cli.results.checks import (
     UriDifference,
 )
 from wizard.cli.terminal import CONNECTION_NAME, Exit, Terminal, pass_terminal
-from wizard.diagnosis.cause_estimates import ANSWER_EVIDENCE_CODES, ORIGIN_ANSWERS, known_answers
-from wizard.diagnosis.pasted_text import MAX_PASTE_CHARACTERS, DiagnosisResult, UriComparison
+from wizard.diagnosis.evidence import ANSWER_EVIDENCE_CODES, ORIGIN_ANSWERS, known_answers
+from wizard.diagnosis.pasted_text import DiagnosisResult, UriComparison
+from wizard.diagnosis.pasted_text.parsed_text import MAX_PASTE_CHARACTERS
 from wizard.errors import explain, fail, message, message_table
 from wizard.model import Explanation, Failure
 from wizard.serialization import error_report

@@ -7,7 +7,7 @@ import click
 from wizard.cli.results.connections import RemovedConnection, RevokedConnection
 from wizard.cli.terminal import CONNECTION_NAME, Exit, Terminal, pass_terminal
 from wizard.errors import fail
-from wizard.model import Grant, GrantState
+from wizard.model import Grant
 
 
 @click.command()
@@ -114,5 +114,4 @@ def _generations(grants: Sequence[Grant]) -> tuple[int, ...]:
 
 def _revocable_grants(grants: Sequence[Grant]) -> list[Grant]:
     """The grants whose refresh token may still work at Zoho."""
-    ended = (GrantState.NEEDS_REAUTHORIZATION, GrantState.REVOKED)
-    return [grant for grant in grants if grant.state not in ended]
+    return [grant for grant in grants if not grant.state.is_ended]

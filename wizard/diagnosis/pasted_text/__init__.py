@@ -13,16 +13,14 @@ from difflib import SequenceMatcher
 from wizard.connection_details import client_details
 from wizard.credential_formats import CLIENT_SECRET, TOKEN
 from wizard.diagnosis.authorization_codes import REDIRECT_URI_REFUSED
-from wizard.diagnosis.cause_estimates import EvidenceItem
 from wizard.diagnosis.clients import CLIENT_UNKNOWN, SECRET_REFUSED
-from wizard.diagnosis.evidence import Evidence, Origin, SentRequest, StoredTokenKind
+from wizard.diagnosis.evidence import Evidence, EvidenceItem, Origin, SentRequest, StoredTokenKind
 from wizard.diagnosis.judgment import Diagnosis, judge_evidence
-from wizard.diagnosis.pasted_text import http_request, token_formats
+from wizard.diagnosis.pasted_text import parsed_text, token_formats
 from wizard.diagnosis.pasted_text.parsed_text import MAX_PASTE_CHARACTERS, ParsedText
 from wizard.diagnosis.pasted_text.rules import RecognizedFailure, recognize_failure
 from wizard.diagnosis.rendering import render, render_items
-from wizard.diagnosis.service import DiagnosisService
-from wizard.diagnosis.stored_evidence import REQUEST_LOG_WINDOW
+from wizard.diagnosis.service import REQUEST_LOG_WINDOW, DiagnosisService
 from wizard.errors import fail
 from wizard.model import Client, Clock, Connection, Explanation, Failure, FailureKind
 from wizard.model.failure_codes import class_of
@@ -67,13 +65,6 @@ def _common_prefix_length(one: str, other: str) -> int:
     pairs = enumerate(zip(one, other, strict=False))
     return next((i for i, (a, b) in pairs if a != b), min(len(one), len(other)))
 
-
-__all__ = [
-    "MAX_PASTE_CHARACTERS",
-    "DiagnosisResult",
-    "PasteReader",
-    "UriComparison",
-]
 
 STORED_CLIENT_CLASSES = (REDIRECT_URI_REFUSED.code, SECRET_REFUSED.code)
 """Classes of failures that the stored data of a client explains."""
@@ -204,11 +195,11 @@ class PasteReader:
         """The evidence in the text, and what is stored about the connection or client that it
         certainly names."""
         called = (
-            http_request.find_product(parsed, self._zoho)
+            parsed_text.find_product(parsed, self._zoho)
             if recognized.origin is Origin.PRODUCT
             else None
         )
-        sent = http_request.parse_sent_request(parsed, self._zoho)
+        sent = parsed_text.parse_sent_request(parsed, self._zoho)
         holder, connection, issued_at = self._stored_token(parsed.token)
         age = parsed.answered_at - issued_at if parsed.answered_at and issued_at else None
         sent = replace(sent, stored_token_kind=holder, access_token_age=age)
@@ -258,7 +249,7 @@ class PasteReader:
 
     def _compare_single_address(self, parsed: ParsedText, evidence: Evidence) -> Evidence:
         """Compare a bare URL that may be a redirect URI with the client's."""
-        addresses = http_request.other_addresses(parsed, self._zoho)
+        addresses = parsed_text.other_addresses(parsed, self._zoho)
         clients = [each for each in self._store.clients.all() if each.redirect_uri]
         if len(addresses) != 1 or not clients:
             return evidence
@@ -336,7 +327,7 @@ class PasteReader:
         """The redirect URI that was sent and the registered one, or two that were pasted."""
         sent, client = evidence.sent_request.redirect_uri, evidence.client
         registered = client.redirect_uri if client else ""
-        others = http_request.other_addresses(parsed, self._zoho)
+        others = parsed_text.other_addresses(parsed, self._zoho)
         asked = (
             evidence.failure is not None
             and class_of(evidence.failure.code) == REDIRECT_URI_REFUSED.code

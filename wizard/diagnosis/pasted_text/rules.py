@@ -14,7 +14,7 @@ from typing import Any
 
 from wizard.credential_formats import CLIENT_ID, CLIENT_SECRET
 from wizard.diagnosis.evidence import Origin, TokenFormat
-from wizard.diagnosis.pasted_text import http_request
+from wizard.diagnosis.pasted_text import parsed_text
 from wizard.diagnosis.pasted_text.parsed_text import ParsedText
 from wizard.diagnosis.pasted_text.token_formats import masked_line, token_format_of
 from wizard.errors import WizardError
@@ -100,7 +100,7 @@ _CODE_BY_STATUS = {
 
 def authorization_url(parsed: ParsedText, zoho: Zoho) -> RecognizedFailure | None:
     """An authorization URL, and what is wrong with it."""
-    address = http_request.authorization_url(parsed)
+    address = parsed_text.authorization_url(parsed)
     if address is None:
         return None
     asked = parsed.query(address)
@@ -150,9 +150,9 @@ def token_response(parsed: ParsedText, zoho: Zoho) -> RecognizedFailure | None:
 
 def token_request(parsed: ParsedText, zoho: Zoho) -> RecognizedFailure | None:
     """A token request that Zoho can't have accepted: by GET, as JSON, or incomplete."""
-    if not http_request.token_requests(parsed):
+    if not parsed_text.token_requests(parsed):
         return None
-    sent = http_request.parse_sent_request(parsed, zoho)
+    sent = parsed_text.parse_sent_request(parsed, zoho)
     incomplete = sent.parameters is not None and "grant_type" not in sent.parameters
     if sent.method == "GET" or "json" in sent.content_type.lower() or incomplete:
         return RecognizedFailure("token-request-refused", origin=Origin.CLIENT)
@@ -165,7 +165,7 @@ def token_request(parsed: ParsedText, zoho: Zoho) -> RecognizedFailure | None:
 
 def single_word(parsed: ParsedText, zoho: Zoho) -> RecognizedFailure | None:
     """A token, an id or a secret by itself."""
-    for word in http_request.single_word_of(parsed):
+    for word in parsed_text.single_word_of(parsed):
         if CLIENT_ID.fullmatch(word):
             return RecognizedFailure(
                 "client-id-alone", details={"known": "It names no client stored here"}
@@ -196,9 +196,7 @@ def page(parsed: ParsedText, zoho: Zoho) -> RecognizedFailure | None:
 def http_status(parsed: ParsedText, zoho: Zoho) -> RecognizedFailure | None:
     """An HTTP status by itself."""
     alone = [
-        int(word)
-        for word in http_request.single_word_of(parsed)
-        if re.fullmatch("[45]\\d\\d", word)
+        int(word) for word in parsed_text.single_word_of(parsed) if re.fullmatch("[45]\\d\\d", word)
     ]
     for status in reversed([*alone, *parsed.statuses]):
         code = "data-centre-down" if status >= 500 else _CODE_BY_STATUS.get(status)
@@ -243,7 +241,7 @@ def own_code(parsed: ParsedText, zoho: Zoho) -> RecognizedFailure | None:
     ends = re.findall(
         r"(?m)\(([a-z]{2,30}(?:-[a-z]{1,30}){1,6})\)$", parsed.text[-MAX_CODE_DISTANCE:]
     )
-    for word in (*http_request.single_word_of(parsed), *ends):
+    for word in (*parsed_text.single_word_of(parsed), *ends):
         if "-" in word and is_failure_code(word):
             return RecognizedFailure(word)
     return None
@@ -251,7 +249,7 @@ def own_code(parsed: ParsedText, zoho: Zoho) -> RecognizedFailure | None:
 
 def callback_error(parsed: ParsedText, zoho: Zoho) -> RecognizedFailure | None:
     """The error of a callback, in its URL or as a bare word."""
-    candidates = [*parsed.values("error"), *http_request.single_word_of(parsed)]
+    candidates = [*parsed.values("error"), *parsed_text.single_word_of(parsed)]
     for word in reversed(candidates):
         if word in recognition_table("callback_errors"):
             return RecognizedFailure(
@@ -293,7 +291,7 @@ def rate_limit(parsed: ParsedText, zoho: Zoho) -> RecognizedFailure | None:
 def product_error(parsed: ParsedText, zoho: Zoho) -> RecognizedFailure | None:
     """A product's error; a number only if it is called a code or stands by itself."""
     dialects = error_codes()
-    product = http_request.find_product(parsed, zoho)
+    product = parsed_text.find_product(parsed, zoho)
     status = status_details(parsed)
     shared = dialects["common"]
     common = [word for word in parsed.words if word in shared]
@@ -302,7 +300,7 @@ def product_error(parsed: ParsedText, zoho: Zoho) -> RecognizedFailure | None:
         return RecognizedFailure(shared[word], word, Origin.PRODUCT, status)
     own = dialects.get(product.id, {}) if product else _unambiguous_codes()
     candidates = [*parsed.values("code", "errorcode", "error_code", "id", "status_code")]
-    candidates += http_request.single_word_of(parsed)
+    candidates += parsed_text.single_word_of(parsed)
     candidates += re.findall(r"(?i)(?<!\w)(?:error[ _-]?)?code\s{1,3}+(\w{2,6})(?!\w)", parsed.text)
     for word in candidates:
         if word in own:
