@@ -15,7 +15,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.claims import over_rows
 
-from wizard.delivery.formats import DOTENV, INI, JSON, SDK_CSV, FormatError, UnwritableValueError
+from wizard.delivery.destination_files import (
+    DOTENV,
+    INI,
+    JSON,
+    SDK_CSV,
+    FormatError,
+    UnwritableValueError,
+)
 
 ENV = """\
 # Zoho, for the invoices

@@ -13,7 +13,7 @@ from support.delivery import deliver, reauthorize
 from support.harness import Harness
 from support.third_party_environments import node_modules, python_programs
 
-from wizard.delivery.formats import INI
+from wizard.delivery.destination_files import INI
 from wizard.delivery.profiles import profile
 from wizard.model.states import DestinationState
 

@@ -5,7 +5,7 @@ import json
 import pytest
 from support.claims import over_rows
 
-from wizard.delivery.formats import FormatError
+from wizard.delivery.destination_files import FormatError
 from wizard.delivery.profiles import Profile, profiles
 from wizard.importing import FoundCredentials, find_credentials
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from wizard import files
 from wizard.delivery import destination_files
-from wizard.delivery.formats import FormatError
+from wizard.delivery.destination_files import FormatError
 from wizard.delivery.profiles import profile
 from wizard.errors import WizardError, fail
 from wizard.fastpath import cipher

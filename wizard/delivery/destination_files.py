@@ -1,20 +1,383 @@
-"""Read and atomically replace a file of another program.
+"""Files of other programs: their formats, and how to read and atomically replace one.
 
-The directory is opened once, so that no one can replace it meanwhile. The new version is a private
-file that is renamed over the old one. Nothing is written through a link.
+The formats are ``.env``, JSON, INI and the SDKs' CSV. A format reads and writes text and does no
+I/O. A dot in a field's name leads into a nested object (``token.refresh_token``).
+
+The directory of a file is opened once, so that no one can replace it meanwhile. The new version is
+a private file that is renamed over the old one. Nothing is written through a link.
 """
 
+import csv
 import errno
+import io
+import json
 import os
+import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
+
+from dotenv.parser import Binding, parse_stream
 
 from wizard import files
-from wizard.delivery.formats import FormatError
 from wizard.errors import Conflict, WizardError, fail
 from wizard.model import Failure
+
+EntryPath = tuple[str, ...]
+"""The path of an entry: ``()`` for the whole file, ``("crm",)`` for a section or a row,
+``("mcpServers", "zoho", "env")`` for a nested object."""
+
+Fields = Mapping[str, str]
+Entries = dict[EntryPath, dict[str, str]]
+
+
+class UnwritableValueError(Exception):
+    """A value that the format can't represent the same way for all its readers."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"the value of {name} cannot be written")
+        self.name = name
+
+
+class FormatError(Exception):
+    """A text isn't in its format; line and column count from 1."""
+
+    def __init__(self, line: int, column: int, reason: str) -> None:
+        super().__init__(reason)
+        self.line = line
+        self.column = column
+        self.reason = reason
+
+
+@dataclass(frozen=True)
+class FileFormat:
+    """One file format, as two pure functions."""
+
+    read: Callable[[str], Entries]
+    """Every entry in a text. Raises `FormatError`."""
+    write: Callable[[str, EntryPath, Fields], str]
+    """The text with one entry changed or added. Raises `FormatError`, `UnwritableValueError`."""
+
+
+# --- .env files -----------------------------------------------------------------------------------
+#
+# Read with python-dotenv's own parser. People also source these files in a shell, so values are
+# written so that both read the same. Other lines stay unchanged, byte for byte.
+
+_BLANK = r"[^\S\r\n]"
+MAX_CONSECUTIVE_BLANKS = 200
+"""More than any aligned comment needs. The time of python-dotenv grows with its square."""
+_TOO_MANY_BLANKS = re.compile(rf"(?<!{_BLANK}){_BLANK}{{{MAX_CONSECUTIVE_BLANKS + 1}}}")
+_NAME = rf"{_BLANK}*(?:export{_BLANK}+)?(?:'[^']+'|[^=\#\s]+)?{_BLANK}*"
+_BINDING = re.compile(
+    rf"(?P<head>\s*{_NAME}={_BLANK}*)"
+    r"""(?:'(?:\\'|[^'])*'|"(?:\\"|[^"])*"|[^\r\n]*?)"""
+    rf"(?P<tail>{_BLANK}*(?:(?<=[\s'\"])\#[^\r\n]*)?(?:\r\n|\n|\r|\Z))"
+)
+_VALID_PREFIX = re.compile(rf"{_NAME}=?{_BLANK}*")
+_QUOTABLE = re.compile(r"(?:(?!\$\{)[^'\\])*")
+"""In single quotes, a shell takes everything literally, but python-dotenv reads escapes and expands
+``${…}``."""
+_UNQUOTED = re.compile(r"[A-Za-z0-9_./:@,+%=-]*")
+
+
+def _read_dotenv(text: str) -> Entries:
+    """The one entry of the file; the last value of a repeated name counts."""
+    return {(): {each.key: each.value or "" for each in _bindings(text) if each.key}}
+
+
+def _write_dotenv(text: str, entry_path: EntryPath, fields: Fields) -> str:
+    """Replace values in place, and append missing fields. Raises `UnwritableValueError`."""
+    for name, value in fields.items():
+        if not _QUOTABLE.fullmatch(value) or not value.isprintable():
+            raise UnwritableValueError(name)
+    lines, missing = [], dict(fields)
+    for each in _bindings(text):
+        if each.key is not None and each.key in fields:
+            missing.pop(each.key, None)
+            lines.append(_replace_value(each, fields[each.key]))
+        else:
+            lines.append(each.original.string)
+    kept = "".join(lines)
+    end = "" if kept.endswith("\n") or not kept else "\n"
+    return kept + end + "".join(f"{name}={_quote(value)}\n" for name, value in missing.items())
+
+
+def _bindings(text: str) -> Iterator[Binding]:
+    if gap := _TOO_MANY_BLANKS.search(text):
+        start = gap.start()
+        line, column = text.count("\n", 0, start) + 1, start - text.rfind("\n", 0, start)
+        raise FormatError(line, column, f"more than {MAX_CONSECUTIVE_BLANKS} blanks in a row")
+    for each in parse_stream(io.StringIO(text)):
+        if each.error:
+            raise _format_error(each)
+        yield each
+
+
+def _format_error(binding: Binding) -> FormatError:
+    """The place of a parser error; the column is after the valid part of the line."""
+    text = binding.original.string
+    start = len(text) - len(text.lstrip("\r\n \t"))
+    line = binding.original.line + text.count("\n", 0, start)
+    start = text.rfind("\n", 0, start) + 1
+    understood = _VALID_PREFIX.match(text, start)
+    column = understood.end() - start if understood else 0
+    return FormatError(line, column + 1, "neither NAME=value nor a comment")
+
+
+def _replace_value(binding: Binding, value: str) -> str:
+    found = _BINDING.fullmatch(binding.original.string)
+    if found is None:  # a name without a value
+        return f"{binding.key}={_quote(value)}\n"
+    return f"{found['head']}{_quote(value)}{found['tail']}"
+
+
+def _quote(value: str) -> str:
+    return value if _UNQUOTED.fullmatch(value) else f"'{value}'"
+
+
+# --- JSON files: an entry is an object at any depth; order and indentation are kept ---------------
+
+_INDENTED = re.compile(r"^\s*[{\[]\s*?\n(?P<blanks>[ \t]+)")
+
+
+def _read_json(text: str) -> Entries:
+    """Every object in the file, by its path of keys."""
+    found: Entries = {}
+    _collect_entries(_parse(text), (), found)
+    return found
+
+
+def _write_json(text: str, entry_path: EntryPath, fields: Fields) -> str:
+    """Change the entry at `entry_path`, or create it with its parents."""
+    document = _parse(text)
+    entry = _object_at(document, entry_path)
+    for name, value in fields.items():
+        *path, last = name.split(".")
+        _object_at(entry, tuple(path))[last] = value
+    indentation = _INDENTED.match(text)
+    one_line = bool(text.strip()) and "\n" not in text.strip()
+    indent = None if one_line else indentation["blanks"] if indentation else "  "
+    end = "" if text.strip() and not text.endswith("\n") else "\n"
+    return json.dumps(document, ensure_ascii=False, indent=indent) + end
+
+
+def _parse(text: str) -> dict[str, Any]:
+    if not text.strip():
+        return {}
+    try:
+        document = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise FormatError(error.lineno, error.colno, error.msg) from None
+    except RecursionError:
+        raise FormatError(1, 1, "nested too deep") from None
+    except ValueError:  # Python reads no whole number of more than 4,300 digits
+        raise FormatError(1, 1, "a number of thousands of digits") from None
+    if not isinstance(document, dict):
+        raise FormatError(1, 1, "not an object")
+    return document
+
+
+def _object_at(node: dict[str, Any], entry_path: EntryPath) -> dict[str, Any]:
+    for key in entry_path:
+        node = node.setdefault(key, {})
+        if not isinstance(node, dict):
+            raise FormatError(1, 1, f"“{key}” is not an object")
+    return node
+
+
+def _collect_entries(node: dict[str, Any], entry_path: EntryPath, entries: Entries) -> None:
+    entries[entry_path] = dict(_leaves(node))
+    for key, value in node.items():
+        if isinstance(value, dict):
+            _collect_entries(value, (*entry_path, key), entries)
+
+
+def _leaves(node: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    for key, value in node.items():
+        if isinstance(value, dict):
+            yield from _leaves(value, f"{prefix}{key}.")
+        elif isinstance(value, str | int | float):
+            yield f"{prefix}{key}", str(value)
+
+
+# --- INI files such as rclone's: sections of `key = value` lines ----------------------------------
+#
+# configparser would lose comments and the case of keys, so lines are edited in place. A dot in a
+# field's name leads into a value that is JSON, as rclone's token.
+
+_ENCRYPTED_PREFIX = "RCLONE_ENCRYPT"
+
+
+def _read_ini(text: str) -> Entries:
+    """Every section by its name; a JSON value is represented only by its members."""
+    found: Entries = {}
+    for section, values in _sections(text).items():
+        entry = found.setdefault((section,), {})
+        for key, value in values.items():
+            inner = _json_members(value)
+            entry.update({f"{key}.{name}": str(each) for name, each in inner.items()})
+            if not inner:
+                entry[key] = value
+    return found
+
+
+def _write_ini(text: str, entry_path: EntryPath, fields: Fields) -> str:
+    """Change the section in place, or append it. Raises `UnwritableValueError`."""
+    for each, value in fields.items():
+        if not value.isprintable() or value != value.strip("\"`' "):
+            raise UnwritableValueError(each)
+    name = entry_path[0]
+    wanted = _merge_nested(_sections(text).get(name, {}), fields)
+    lines, last = [], -1
+    for section, key, _, line in _parsed_lines(text):
+        changed = section == name and key in wanted
+        lines.append(f"{key} = {wanted.pop(key)}\n" if changed else line)
+        if section == name and line.strip():
+            last = len(lines) - 1
+    if last < 0:
+        lines += ["\n"] * bool(text.strip()) + [f"[{name}]\n"]
+        last = len(lines) - 1
+    if not lines[last].endswith("\n"):
+        lines[last] += "\n"
+    lines[last + 1 : last + 1] = [f"{key} = {value}\n" for key, value in wanted.items()]
+    return "".join(lines)
+
+
+def _sections(text: str) -> dict[str, dict[str, str]]:
+    found: dict[str, dict[str, str]] = {}
+    for section, key, value, _ in _parsed_lines(text):
+        if section:
+            values = found.setdefault(section, {})
+            values.update({key: value} if key else {})
+    return found
+
+
+def _merge_nested(current: Fields, fields: Fields) -> dict[str, str]:
+    """`fields` with those of one JSON value merged into it."""
+    wanted: dict[str, str] = {}
+    for name, value in fields.items():
+        key, dot, inner = name.partition(".")
+        if dot:
+            whole = _json_members(wanted.get(key) or current.get(key, ""))
+            value = json.dumps({**whole, inner: value}, separators=(",", ":"))
+        wanted[key] = value
+    return wanted
+
+
+def _json_members(value: str) -> dict[str, object]:
+    try:
+        found = json.loads(value)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _parsed_lines(text: str) -> list[tuple[str, str, str, str]]:
+    """For each line: its section, key, value (empty if none) and text."""
+    found, section = [], ""
+    for number, line in enumerate(text.splitlines(keepends=True), start=1):
+        key = value = ""
+        if line.startswith(_ENCRYPTED_PREFIX):
+            raise FormatError(number, 1, "encrypted")
+        stripped = line.strip()
+        if heading := _section_name(stripped):
+            section = heading
+        elif stripped and stripped[0] not in "#;":
+            key, value = _key_and_value(stripped)
+            if not key or not section:
+                column = len(line) - len(line.lstrip()) + 1
+                raise FormatError(number, column, "neither [section] nor key = value within one")
+        found.append((section, key, value, line))
+    return found
+
+
+def _section_name(line: str) -> str:
+    name = line[1:-1]
+    return name if line == f"[{name}]" and "]" not in name else ""
+
+
+def _key_and_value(line: str) -> tuple[str, str]:
+    """Key and value, split at the first ``=`` or ``:``; both empty if there is none."""
+    ends = [place for sign in "=:" if (place := line.find(sign)) >= 0]
+    return (line[: min(ends)].rstrip(), line[min(ends) + 1 :].lstrip()) if ends else ("", "")
+
+
+# --- The `FileStore` of Zoho's SDKs: a header row, then one row for each token --------------------
+#
+# The SDKs read columns by position. Python's SDK supports quotes, Node's doesn't, so a value that
+# needs quotes isn't written.
+
+_CELL = re.compile(r'(?:"(?:[^"]|"")*"|[^",]*)(?:,|$)')
+MIN_COLUMNS = 9  # the SDKs before 6.0 had no `api_domain`
+
+
+def _read_csv(text: str) -> Entries:
+    """Every row by its ID."""
+    heading, rows = _table(text)
+    return {(row[0],): dict(zip(heading, row, strict=False)) for row in rows}
+
+
+def _write_csv(text: str, entry_path: EntryPath, fields: Fields) -> str:
+    """Change the row with that ID, or append it. Raises `UnwritableValueError`."""
+    for name, value in fields.items():
+        if not value.isprintable() or "," in value or '"' in value:
+            raise UnwritableValueError(name)
+    heading, rows = _table(text)
+    heading += [name for name in fields if name not in heading]
+    row = next((row for row in rows if row[0] == entry_path[0]), None)
+    if row is None:
+        rows.append(row := [])
+    row += [""] * (len(heading) - len(row))
+    for name, value in fields.items():
+        row[heading.index(name)] = value
+    written = io.StringIO()
+    csv.writer(written, lineterminator="\n").writerows([heading, *rows])
+    return written.getvalue()
+
+
+def _table(text: str) -> tuple[list[str], list[list[str]]]:
+    lines = text.splitlines()
+    reader = csv.reader(io.StringIO(text), strict=True)
+    try:
+        table = [(reader.line_num, row) for row in reader if row]
+    except csv.Error as error:
+        number = _first_invalid_line(lines)
+        raise FormatError(number, _invalid_column(lines[number - 1]), str(error)) from None
+    heading = table[0][1] if table else []
+    if heading[:1] != ["id"] or "refresh_token" not in heading:
+        raise FormatError(1, 1, "not the heading of an SDK's token store")
+    for number, row in table[1:]:
+        if not MIN_COLUMNS <= len(row) <= len(heading):
+            reason = f"{len(row)} columns instead of {len(heading)}"
+            raise FormatError(number, len(lines[number - 1]) + 1, reason)
+    return heading, [row for _, row in table[1:]]
+
+
+def _first_invalid_line(lines: list[str]) -> int:
+    return next(
+        (n for n, line in enumerate(lines, 1) if _invalid_column(line) <= len(line)), len(lines)
+    )
+
+
+def _invalid_column(line: str) -> int:
+    """The column of the first invalid cell; after the end of the line if there is none."""
+    end = 0
+    while end < len(line) and (cell := _CELL.match(line, end)):
+        end = cell.end()
+    return end + 1
+
+
+DOTENV = FileFormat(_read_dotenv, _write_dotenv)
+JSON = FileFormat(_read_json, _write_json)
+INI = FileFormat(_read_ini, _write_ini)
+SDK_CSV = FileFormat(_read_csv, _write_csv)
+FILE_FORMATS = {"dotenv": DOTENV, "json": JSON, "ini": INI, "sdk_csv": SDK_CSV}
+
+
+# --- Files ----------------------------------------------------------------------------------------
 
 MAX_FILE_BYTES = 1024 * 1024  # files with credentials are small
 TEMPORARY_SUFFIX = ".zoho-wizard"

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
 
-from wizard.delivery.formats import (
+from wizard.delivery.destination_files import (
     FILE_FORMATS,
     Entries,
     EntryPath,

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from wizard.delivery.formats import FILE_FORMATS, FormatError
+from wizard.delivery.destination_files import FILE_FORMATS, FormatError
 from wizard.delivery.profiles import Profile, profile, profiles
 
 REQUIRED_VALUES = ("client_id", "client_secret", "refresh_token")

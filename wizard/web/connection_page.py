@@ -14,7 +14,7 @@ from flask import Blueprint, redirect, request
 from werkzeug.wrappers import Response
 
 from wizard.delivery.profiles import profile, profiles
-from wizard.delivery.status import DestinationStatus
+from wizard.delivery.service import DestinationStatus
 from wizard.diagnosis.service import ExplainedStatus
 from wizard.errors import describe_event, describe_outcome, fail
 from wizard.model import Attempt, AttemptState, Connection, Explanation, Grant, GrantState

@@ -20,7 +20,7 @@ from wizard.cli.results.destinations import (
 )
 from wizard.cli.terminal import CONNECTION_NAME, Exit, Terminal, pass_terminal, require_value
 from wizard.delivery.profiles import profile, profiles
-from wizard.delivery.status import DeliveryPreview, DestinationStatus, FieldChange
+from wizard.delivery.service import DeliveryPreview, DestinationStatus, FieldChange
 from wizard.errors import WizardError, describe_state, fail
 from wizard.model import Failure
 from wizard.store import Destination

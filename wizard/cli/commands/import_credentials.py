@@ -13,7 +13,7 @@ from wizard.cli.results.connections import ConnectionVerification, ImportedConne
 from wizard.cli.terminal import Exit, Terminal, pass_terminal, require_value
 from wizard.clients import Credentials
 from wizard.delivery import destination_files
-from wizard.delivery.formats import FormatError
+from wizard.delivery.destination_files import FormatError
 from wizard.errors import WizardError, fail, message
 from wizard.importing import (
     REQUIRED_VALUES,
