@@ -122,7 +122,7 @@ def test_only_parsers_of_external_input_create_a_token_or_an_identifier() -> Non
     judges = {
         "oauth/responses.py",
         "product_api.py",
-        "importing/__init__.py",
+        "importing.py",
         "store/columns.py",
     }
     assert makers - {"credential_formats.py"} == judges
