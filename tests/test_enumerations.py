@@ -39,8 +39,7 @@ from wizard.model.states import (
     Tone,
 )
 from wizard.oauth import ClientVerdict
-from wizard.reauthorization.items import ReauthorizationItem
-from wizard.reauthorization.plan import Action, NextAction, Reauthorization
+from wizard.reauthorization.plan import Action, NextAction, Reauthorization, ReauthorizationItem
 from wizard.tokens.budgets import RefreshPurpose
 from wizard.web import reauthorization
 from wizard.web.app import create_app

@@ -1,4 +1,4 @@
-"""What messages say about a connection and its client: the values of their placeholders. Pure."""
+"""What pages and messages say about a connection, its client, and what its grant reaches. Pure."""
 
 from wizard.model import Client, Connection, Grant
 from wizard.zoho import Zoho
@@ -37,3 +37,28 @@ def client_details(client: Client, zoho: Zoho, location: str | None = None) -> d
         "sign_out": data_center.sign_out_url,
         "connected_apps": data_center.connected_apps_url,
     }
+
+
+def headline(grant: Grant) -> str:
+    """The headline of a verification report: what `grant` reaches or, if it was revoked or needs
+    re-authorization, what it reached."""
+    if grant.account is None:
+        return f"This reaches an account in {grant.location.upper()} that has not been named yet"
+    if grant.state.is_ended:
+        return f"This reached {describe_access(grant)}. It no longer does."
+    return f"This reaches {describe_access(grant)}"
+
+
+def describe_access(grant: Grant) -> str:
+    """The organizations, environments, data center and account of `grant`, as a phrase."""
+    names = dict.fromkeys(organization.name for organization in grant.organizations)
+    environments = dict.fromkeys(
+        organization.environment for organization in grant.organizations if organization.environment
+    )
+    parts = [", ".join(names), ", ".join(environments), grant.location.upper()]
+    where = ", ".join(part for part in parts if part)
+    if grant.account is None:
+        return where
+    if not names:  # a product without organizations
+        return f"the account of {grant.account.email}, {where}"
+    return f"{where}, as {grant.account.email}"

@@ -32,8 +32,7 @@ if TYPE_CHECKING:
     from wizard.diagnosis.pasted_text import PasteReader
     from wizard.diagnosis.service import DiagnosisService
     from wizard.importing import Importer
-    from wizard.monitoring.background import BackgroundChecks
-    from wizard.monitoring.checks import ConnectionChecker
+    from wizard.monitoring.checks import BackgroundChecks, ConnectionChecker
     from wizard.monitoring.service import MonitoringService
     from wizard.oauth import OAuth
     from wizard.product_api import ProductApi
@@ -42,8 +41,7 @@ if TYPE_CHECKING:
     from wizard.tokens.request_log import RequestLog
     from wizard.tokens.service import TokenService
     from wizard.transport import Transport
-    from wizard.verification.service import VerificationService
-    from wizard.verification.worker import VerificationWorker
+    from wizard.verification.service import VerificationService, VerificationWorker
 
 Service = TypeVar("Service")
 
@@ -269,13 +267,13 @@ class Services:
 
     @_service
     def background_checks(self) -> "BackgroundChecks":
-        from wizard.monitoring.background import BackgroundChecks
+        from wizard.monitoring.checks import BackgroundChecks
 
         return BackgroundChecks(self.checks, self.clock)
 
     @_service
     def verification_worker(self) -> "VerificationWorker":
-        from wizard.verification.worker import VerificationWorker
+        from wizard.verification.service import VerificationWorker
 
         return VerificationWorker(
             self.verification, self.reauthorization.continue_after_verification

@@ -12,7 +12,7 @@ from support.harness import ANNA, Harness, settings_for
 from support.records import raises_failure
 
 from wizard.backup import RestoreResult, open_backup
-from wizard.backup.file import dump, load
+from wizard.backup.service import dump, load
 from wizard.model import Grant, GrantState
 from wizard.services import Services
 from wizard.store import Destination

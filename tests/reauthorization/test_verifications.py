@@ -18,7 +18,7 @@ from wizard.cli.flows.verification import VerificationOutcome
 from wizard.cli.terminal import Terminal
 from wizard.model import GrantState
 from wizard.model.states import connection_status
-from wizard.reauthorization.items import ReauthorizationItem
+from wizard.reauthorization.plan import ReauthorizationItem
 from wizard.timefmt import format_time
 from wizard.web.app import create_app
 from wizard.web.sessions import LinkTokens

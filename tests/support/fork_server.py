@@ -25,7 +25,7 @@ PRELOADED_MODULES = (
     "wizard.cli.terminal",
     "wizard.diagnosis.pasted_text",
     "wizard.importing",
-    "wizard.monitoring.background",
+    "wizard.monitoring.checks",
     "wizard.monitoring.service",
     "wizard.reauthorization",
     "wizard.simulator.clock",

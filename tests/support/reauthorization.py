@@ -4,8 +4,7 @@ from collections.abc import Sequence
 
 from support.harness import ANNA, Harness
 from wizard.model import Client
-from wizard.reauthorization.items import ReauthorizationItem
-from wizard.reauthorization.plan import Action, NextAction
+from wizard.reauthorization.plan import Action, NextAction, ReauthorizationItem
 
 
 def add_verified_connection(

@@ -11,6 +11,7 @@ from playwright.sync_api import BrowserContext, Page
 
 from tour import program
 from wizard.cli.browser import BrowserLinkFactory
+from wizard.connection_details import headline
 from wizard.model import GrantState
 from wizard.services import Services
 from wizard.simulator.server import Simulator
@@ -26,7 +27,6 @@ from wizard.simulator.simulated_user.wizard_pages import (
     NewConnectionPage,
     ReauthorizationPage,
 )
-from wizard.verification.identity import headline
 from wizard.zoho import product
 
 EMAIL = "anna@zylker.example"

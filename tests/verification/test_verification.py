@@ -18,12 +18,12 @@ from support.harness import (
 )
 
 from wizard.clients import Credentials
+from wizard.connection_details import headline
 from wizard.errors import WizardError
 from wizard.model import Client, Event, Grant, GrantState, StepState, VerificationStep
 from wizard.services import Services
 from wizard.simulator.server import Simulator
 from wizard.simulator.world import World
-from wizard.verification.identity import headline
 
 STEPS = ["refresh", "identity", "organization", "read:crm", "scope", "clock"]
 

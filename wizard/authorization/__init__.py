@@ -9,8 +9,12 @@ matches the browser that began it; the state is redeemed once; ``error``; ``loca
 ``accounts-server`` against our own table; ``code``.
 """
 
-from wizard.authorization.attempts import MAX_WAITING_ATTEMPTS
-from wizard.authorization.service import AuthorizationService, CompletedAttempt, StartedAttempt
+from wizard.authorization.service import (
+    MAX_WAITING_ATTEMPTS,
+    AuthorizationService,
+    CompletedAttempt,
+    StartedAttempt,
+)
 from wizard.model import ATTEMPT_LIFETIME
 
 __all__ = [

@@ -5,9 +5,8 @@ may deactivate the installation it was made in: two installations that refresh o
 up its budget twice.
 """
 
-from wizard.backup.file import Backup
 from wizard.backup.recovery import RecoveryResult, recover_secrets, set_database_aside
-from wizard.backup.service import BackupService, RestoreResult, open_backup
+from wizard.backup.service import Backup, BackupService, RestoreResult, open_backup
 
 __all__ = [
     "Backup",

@@ -8,17 +8,22 @@ stays until the user decides.
 To check a verified grant again, fewer requests are enough. Their steps replace the earlier ones.
 """
 
-from collections.abc import Iterator
+import logging
+import queue
+import threading
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 
 from wizard.errors import WizardError, fail
 from wizard.model import (
+    Account,
     Clock,
     Event,
     Failure,
     FailureKind,
     Grant,
     GrantState,
+    Organization,
     RequestKind,
     VerificationStep,
 )
@@ -30,8 +35,70 @@ from wizard.tokens.budgets import RefreshPurpose
 from wizard.tokens.client_requests import ClientRequests
 from wizard.tokens.connection_locks import ConnectionLocks
 from wizard.tokens.service import TokenService
-from wizard.verification.identity import find_mismatch
 from wizard.verification.steps import VerificationRun
+from wizard.zoho import missing_scopes
+
+
+def find_mismatch(
+    grant: Grant, previous: Grant, expected_scope: tuple[str, ...] | None = None
+) -> Failure | None:
+    """How `grant` differs from `previous`: ``other-account``, ``account-moved``,
+    ``other-organization`` or ``scopes-lost``; None if it doesn't, or if an account is unknown.
+
+    An account is a ZUID in a data center; with the same e-mail address in a different data center,
+    it has moved. An organization differs if `grant` reaches the same product but none of its
+    organizations. Scopes are lost only if they are in `expected_scope`, if given.
+    """
+    if grant.account is None or previous.account is None:
+        return None
+    details = {
+        "name": grant.connection,
+        "before": previous.account.email,
+        "actual": grant.account.email,
+        "location_before": previous.location.upper(),
+        "location": grant.location.upper(),
+    }
+    if (grant.account.zuid, grant.location) != (previous.account.zuid, previous.location):
+        moved = (
+            _is_same_email(grant.account, previous.account) and grant.location != previous.location
+        )
+        return Failure("account-moved" if moved else "other-account", details=details)
+    for product in dict.fromkeys(each.product for each in previous.organizations):
+        old = [each for each in previous.organizations if each.product == product]
+        new = [each for each in grant.organizations if each.product == product]
+        if new and not any(_is_same_organization(one, other) for one in old for other in new):
+            names = {
+                "before": _organization_names(old),
+                "actual": _organization_names(new),
+                "product": product,
+            }
+            return Failure("other-organization", details={**details, **names})
+    lost = missing_scopes(grant.scope, previous.scope)
+    lost = (
+        lost
+        if expected_scope is None
+        else tuple(each for each in lost if not missing_scopes(expected_scope, (each,)))
+    )
+    if lost:
+        return Failure("scopes-lost", details={**details, "missing": ", ".join(lost)})
+    return None
+
+
+def _is_same_email(one: Account, other: Account) -> bool:
+    return one.email.casefold() == other.email.casefold()
+
+
+def _is_same_organization(one: Organization, other: Organization) -> bool:
+    known = one.environment and other.environment
+    return one.id == other.id and (not known or one.environment == other.environment)
+
+
+def _organization_names(organizations: list[Organization]) -> str:
+    return ", ".join(
+        f"{each.name} ({each.environment})" if each.environment else each.name
+        for each in organizations
+    )
+
 
 VERIFIABLE_STATES = (GrantState.NOT_VERIFIED, GrantState.VERIFIED, GrantState.MISMATCH)
 """The states in which a grant can be verified."""
@@ -192,3 +259,66 @@ class VerificationService:
     def _record_event(self, kind: str, grant: Grant) -> None:
         details = {"generation": str(grant.generation)}
         self._store.events.record(Event(self._clock(), grant.connection, kind, details))
+
+
+log = logging.getLogger(__name__)
+
+
+class VerificationWorker:
+    """Verifies grants in a thread of its own and then calls `continue_with` with the connection.
+
+    Pages submit a grant and read its growing report from the store. If the process dies, the report
+    has no end, and the pages show it as unfinished.
+    """
+
+    def __init__(
+        self, verification: VerificationService, continue_with: Callable[[str], object]
+    ) -> None:
+        self._verification = verification
+        self._continue_with = continue_with
+        self._queue: queue.SimpleQueue[tuple[str, int, RefreshPurpose] | None] = queue.SimpleQueue()
+        self._pending: set[tuple[str, int]] = set()
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    def submit(
+        self, name: str, generation: int, purpose: RefreshPurpose = RefreshPurpose.REQUIRED
+    ) -> None:
+        """Queue grant `generation` of connection `name`, unless it is queued or running already."""
+        with self._lock:
+            if (name, generation) in self._pending:
+                return
+            self._pending.add((name, generation))
+            if self._thread is None:
+                self._thread = threading.Thread(
+                    target=self._work, name="verification-worker", daemon=True
+                )
+                self._thread.start()
+        self._queue.put((name, generation, purpose))
+
+    def is_verifying(self, name: str, generation: int) -> bool:
+        """Whether this process has that grant queued or is verifying it."""
+        with self._lock:
+            return (name, generation) in self._pending
+
+    def stop(self, timeout_seconds: float = 30.0) -> None:
+        """Finish the queue within `timeout_seconds` and end the thread."""
+        with self._lock:
+            thread, self._thread = self._thread, None
+        if thread is not None:
+            self._queue.put(None)
+            thread.join(timeout_seconds)
+
+    def _work(self) -> None:
+        while (task := self._queue.get()) is not None:
+            try:
+                for _step in self._verification.verify(*task):
+                    pass
+                self._continue_with(task[0])
+            except WizardError as error:
+                log.warning("verification of %s %d ended: %s", *task[:2], error.failure.code)
+            except Exception:
+                log.exception("verification of %s %d failed", *task[:2])
+            finally:
+                with self._lock:
+                    self._pending.discard(task[:2])

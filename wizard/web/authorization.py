@@ -10,7 +10,7 @@ from flask import Blueprint, redirect, request
 from werkzeug.wrappers import Response
 
 from wizard.authorization import ATTEMPT_LIFETIME
-from wizard.authorization.attempts import cookie_name
+from wizard.authorization.service import cookie_name
 from wizard.errors import WizardError, fail
 from wizard.web.context import get_services, render_error
 from wizard.web.sessions import current_session

@@ -14,19 +14,21 @@ from typing import Protocol, cast
 from flask import Blueprint, current_app, redirect, render_template, request
 from werkzeug.wrappers import Response
 
+from wizard.connection_details import headline
 from wizard.errors import WizardError, fail
 from wizard.model import Explanation
 from wizard.model.states import ItemState
-from wizard.reauthorization.items import (
+from wizard.reauthorization.plan import (
     ARRIVED,
     RETRYING_STATES,
     SETTLED_STATES,
+    Action,
+    NextAction,
+    Reauthorization,
     ReauthorizationItem,
     is_same_email,
 )
-from wizard.reauthorization.plan import Action, NextAction, Reauthorization
 from wizard.timefmt import format_time
-from wizard.verification.identity import headline
 from wizard.web import connection_page, view_models
 from wizard.web.authorization import CONTINUE_URL, REAUTHORIZE_PATH, begin_authorization
 from wizard.web.context import get_services, reads_snapshot, render_error

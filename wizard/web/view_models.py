@@ -6,6 +6,7 @@ from datetime import datetime
 
 from markupsafe import Markup
 
+from wizard.connection_details import headline
 from wizard.errors import describe_outcome, message_table, state_label, status_labels
 from wizard.model import (
     Explanation,
@@ -19,7 +20,6 @@ from wizard.model import (
 from wizard.model.states import ActivityKind, ConnectionState, ConnectionStatus, ShownState, Tone
 from wizard.store import ConnectionOverview
 from wizard.transport import sanitize
-from wizard.verification.identity import headline
 from wizard.zoho import ACCOUNT_SCOPE, describe_scope, product, products_of
 
 MAX_FOREIGN_CHARACTERS = 300

@@ -20,13 +20,13 @@ from wizard.cli.flows.verification import (
 from wizard.cli.renderer import print_incidents
 from wizard.cli.results.checks import CheckReport
 from wizard.cli.terminal import CONNECTION_NAME, Exit, Terminal, pass_terminal
+from wizard.connection_details import describe_access
 from wizard.errors import describe_status
 from wizard.model import VerificationStep
 from wizard.model.states import ConnectionStatus, LastCheck
 from wizard.monitoring.checks import CheckResult
 from wizard.monitoring.service import CheckRun
 from wizard.tokens.budgets import RefreshPurpose
-from wizard.verification.identity import describe_access
 
 COLUMNS = ("Connection", "State", "What it reaches, or what is in the way")
 

@@ -25,13 +25,13 @@ from wizard.cli.results.connections import (
     status_fields,
 )
 from wizard.cli.terminal import CONNECTION_NAME, Terminal, pass_terminal
+from wizard.connection_details import headline
 from wizard.errors import describe_event, describe_status, fail
 from wizard.model import Event, Failure, Grant, GrantState, VerificationReport
 from wizard.model.states import ConnectionStatus
 from wizard.paths import current_user
 from wizard.store import ConnectionOverview
 from wizard.tokens.request_log import RequestLogView
-from wizard.verification.identity import headline
 from wizard.zoho import describe_scope
 
 MAX_EVENTS = 10

@@ -38,8 +38,13 @@ from wizard.cli.terminal import CONNECTION_NAME, Exit, Terminal, pass_terminal
 from wizard.errors import WizardError, fail, message
 from wizard.model import AttemptMode, Explanation, Failure
 from wizard.model.states import ItemState
-from wizard.reauthorization.items import RETRYING_STATES, SETTLED_STATES, ReauthorizationItem
-from wizard.reauthorization.plan import Reauthorization, ReauthorizationPlan
+from wizard.reauthorization.plan import (
+    RETRYING_STATES,
+    SETTLED_STATES,
+    Reauthorization,
+    ReauthorizationItem,
+    ReauthorizationPlan,
+)
 from wizard.reauthorization.service import unknown_account
 from wizard.timefmt import format_duration
 from wizard.zoho import parse_scope, preset, presets

@@ -21,8 +21,7 @@ from wizard.cli.flows.serving import stop_signals
 from wizard.cli.terminal import Exit, Terminal
 from wizard.errors import WizardError, fail
 from wizard.model import AttemptMode, Failure, FailureKind
-from wizard.reauthorization.items import SETTLED_STATES, ReauthorizationItem
-from wizard.reauthorization.plan import NextAction
+from wizard.reauthorization.plan import SETTLED_STATES, NextAction, ReauthorizationItem
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page

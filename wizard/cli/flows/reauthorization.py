@@ -8,14 +8,13 @@ from wizard.cli.flows.serving import stop_signals, wait_until
 from wizard.cli.flows.verification import print_outcome, verify
 from wizard.cli.results.checks import DeliveredDestination, ReauthorizedConnection
 from wizard.cli.terminal import Terminal
+from wizard.connection_details import headline
 from wizard.errors import WizardError, describe_state
 from wizard.model import Failure, Grant, GrantState
 from wizard.model.states import ItemState
-from wizard.reauthorization.items import RETRYING_STATES, ReauthorizationItem
-from wizard.reauthorization.plan import Action
+from wizard.reauthorization.plan import RETRYING_STATES, Action, ReauthorizationItem
 from wizard.store import Destination
 from wizard.timefmt import format_duration, format_time
-from wizard.verification.identity import headline
 
 RETRY, ACCEPT, SKIP = "retry", "accept", "skip"
 

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 from wizard.cli.results.checks import IncidentReport
 from wizard.cli.results.connections import ConnectionVerification, StepResult, status_fields
 from wizard.cli.terminal import Terminal
+from wizard.connection_details import headline
 from wizard.errors import WizardError
 from wizard.model import Explanation, Failure, Grant, GrantState, StepState, VerificationStep
 from wizard.model.states import ConnectionStatus
 from wizard.serialization import error_report
 from wizard.services import Services
-from wizard.verification.identity import headline
 
 if TYPE_CHECKING:
     from wizard.diagnosis.incidents import Incident
