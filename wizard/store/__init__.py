@@ -13,24 +13,30 @@ from sqlalchemy import insert, select
 from wizard.errors import WizardError, fail
 from wizard.paths import Paths
 from wizard.store import schema
-from wizard.store.access_permissions import AccessPermission, AccessPermissionRepository
-from wizard.store.attempts import AttemptRepository
-from wizard.store.clients import ClientRepository
-from wizard.store.connections import ConnectionRepository
-from wizard.store.database import Database
-from wizard.store.destinations import CONFIGURED_FIELDS, Destination, DestinationRepository
-from wizard.store.events import EventRepository
-from wizard.store.grant_history import UNANSWERED, GrantHistoryRepository, GrantRecord
-from wizard.store.grants import ACTIVE_STATES, GrantRepository
-from wizard.store.installation import InstallationRepository, MonitoringRepository, NotifyFailure
-from wizard.store.overviews import ConnectionOverview, OverviewRepository
-from wizard.store.reauthorizations import (
+from wizard.store.authorizations import (
+    AttemptRepository,
     ReauthorizationRepository,
     StoredReauthorization,
     StoredReauthorizationItem,
 )
-from wizard.store.rejections import Rejection, RejectionRepository
-from wizard.store.request_log import RequestLogRepository
+from wizard.store.clients import ClientRepository
+from wizard.store.connections import (
+    AccessPermission,
+    AccessPermissionRepository,
+    ConnectionRepository,
+)
+from wizard.store.database import Database
+from wizard.store.destinations import CONFIGURED_FIELDS, Destination, DestinationRepository
+from wizard.store.grants import ACTIVE_STATES, GrantRepository, Rejection, RejectionRepository
+from wizard.store.history import (
+    UNANSWERED,
+    EventRepository,
+    GrantHistoryRepository,
+    GrantRecord,
+    RequestLogRepository,
+)
+from wizard.store.installation import InstallationRepository, MonitoringRepository, NotifyFailure
+from wizard.store.overviews import ConnectionOverview, OverviewRepository
 from wizard.store.transfers import (
     SharedGrant,
     SharedGrantRepository,

@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, Connection, Row, delete, select, update
 from wizard.errors import WizardError, fail
 from wizard.model import Client, ClientSecret, SecretState
 from wizard.store import schema
-from wizard.store.repository import Repository, insert_row, suggest_names, update_one
+from wizard.store.database import Repository, insert_row, suggest_names, update_one
 from wizard.vault import labels
 
 _T = schema.clients

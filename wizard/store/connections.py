@@ -1,22 +1,25 @@
-"""Connections, by name."""
+"""Connections by name, and the users of this machine who may request their access tokens."""
 
 import os
 import re
 from collections.abc import Collection
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Row, Table, delete, func, select, true, update
 from sqlalchemy import Connection as DatabaseConnection
+from sqlalchemy.dialects.sqlite import insert
 
 from wizard.errors import WizardError, fail
 from wizard.model import Connection
 from wizard.paths import current_user
-from wizard.store import clients, installation, reauthorizations, schema
+from wizard.store import authorizations, clients, installation, schema
+from wizard.store.database import Repository, insert_row, suggest_names
 from wizard.store.grants import rename_grants
-from wizard.store.repository import Repository, insert_row, suggest_names
 
 _T = schema.connections
+_PERMISSIONS = schema.access_permissions
 _COLUMNS = [column for column in _T.c if column.name != "last_generation"]
 
 NAME_PATTERN = re.compile(r"(?!new$)[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
@@ -128,7 +131,7 @@ class ConnectionRepository(Repository):
             taken = names.get(new_name.lower())
             if taken not in (None, name):
                 raise fail("connection-exists", name=taken)
-            if reauthorizations.is_in_progress(c, name):
+            if authorizations.is_in_progress(c, name):
                 raise fail("rename-during-reauthorization", name=name)
             c.exec_driver_sql("PRAGMA defer_foreign_keys = ON")  # ends with the transaction
             rename_grants(c, self._vault, name, new_name)
@@ -188,3 +191,51 @@ def _rename_in_failures(c: DatabaseConnection, table: Table, name: str, new_name
 
 def _name_contains(substring: str) -> ColumnElement[bool]:
     return func.instr(func.lower(_T.c.name), substring.lower()) > 0 if substring else true()
+
+
+@dataclass(frozen=True)
+class AccessPermission:
+    """One user's right to request the access tokens of one connection."""
+
+    connection: str
+    uid: int
+    """The numeric user ID, which the kernel reports."""
+    user: str
+    """The user's name when access was granted, for people."""
+    created_at: datetime
+
+
+class AccessPermissionRepository(Repository):
+    """The access permissions by connection."""
+
+    def all(self, connection: str | None = None) -> tuple[AccessPermission, ...]:
+        """The permissions of a connection, or all."""
+        query = select(_PERMISSIONS).order_by(_PERMISSIONS.c.connection, _PERMISSIONS.c.user)
+        if connection is not None:
+            query = query.where(_PERMISSIONS.c.connection == connection)
+        with self.database.read() as c:
+            return tuple(AccessPermission(**row._mapping) for row in c.execute(query))
+
+    def exists(self, connection: str, uid: int) -> bool:
+        """Whether the user ``uid`` may request access tokens of ``connection``."""
+        query = select(_PERMISSIONS.c.uid).where(
+            _PERMISSIONS.c.connection == connection, _PERMISSIONS.c.uid == uid
+        )
+        with self.database.read() as c:
+            return c.execute(query).first() is not None
+
+    def add(self, permission: AccessPermission) -> None:
+        """Store a permission, if it isn't stored yet. Raises ``unknown-connection``."""
+        known = schema.connections.c.name
+        with self.database.write() as c:
+            if c.scalar(select(known).where(known == permission.connection)) is None:
+                raise fail("unknown-connection", name=permission.connection)
+            c.execute(insert(_PERMISSIONS).values(**vars(permission)).on_conflict_do_nothing())
+
+    def remove(self, connection: str, uid: int) -> bool:
+        """Remove a permission; returns whether there was one."""
+        here = delete(_PERMISSIONS).where(
+            _PERMISSIONS.c.connection == connection, _PERMISSIONS.c.uid == uid
+        )
+        with self.database.write() as c:
+            return c.execute(here).rowcount > 0

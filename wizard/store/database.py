@@ -5,27 +5,29 @@ failing in its middle; a wait of more than `BUSY_TIMEOUT_SECONDS` is ``store-loc
 errors become failures by their error names, not their messages.
 """
 
+import difflib
 import errno
 import os
 import shutil
 import sqlite3
 import stat
 import threading
-from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from tempfile import TemporaryFile
 from typing import Any, TypeVar, cast
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect
+from sqlalchemy import URL, Connection, Engine, Table, Update, create_engine, event, insert, inspect
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from wizard import files
-from wizard.errors import WizardError, fail
+from wizard.errors import Conflict, WizardError, fail
 from wizard.locks import ExclusiveLock
 from wizard.model import Failure
 from wizard.paths import CACHED_TOKEN_SUFFIX, Paths
 from wizard.store import schema
+from wizard.vault import Vault
 
 Result = TypeVar("Result")
 Migration = Callable[[Connection], None]
@@ -332,3 +334,33 @@ def _classify_error(error: BaseException | None) -> tuple[str | None, str]:
         return "disk-full" if full else "store-unwritable", os.strerror(error.errno or 0)
     name = getattr(error, "sqlite_errorname", "")
     return _FAILURE_CODES.get("_".join(name.split("_")[:2])), name
+
+
+class Repository:
+    """The reads and writes of one kind of record."""
+
+    def __init__(self, database: Database, vault: Vault) -> None:
+        self.database = database
+        self._vault = vault
+
+
+def insert_row(c: Connection, table: Table, /, **values: Any) -> None:
+    """Insert one row."""
+    c.execute(insert(table).values(**values))
+
+
+def update_one(connection: Connection, update: Update, subject: str) -> None:
+    """Run a conditional update of one row; raises `Conflict` if its condition isn't met."""
+    if connection.execute(update).rowcount != 1:
+        raise Conflict(
+            Failure(code="changed-meanwhile", temporary=True, details={"subject": subject})
+        )
+
+
+def suggest_names(name: str, known: Iterable[str]) -> str:
+    """The known names most similar to ``name`` regardless of case, or else a few of them; separated
+    by commas."""
+    names = list(known)
+    by_folded = {each.casefold(): each for each in names}
+    near = difflib.get_close_matches(name.casefold(), by_folded, n=3)
+    return ", ".join([by_folded[each] for each in near] or names[:3])

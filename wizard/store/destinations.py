@@ -10,7 +10,7 @@ from sqlalchemy import Row, delete, insert, select, update
 from wizard.errors import fail
 from wizard.model import Failure
 from wizard.store import schema
-from wizard.store.repository import Repository, update_one
+from wizard.store.database import Repository, update_one
 from wizard.vault import Vault, labels
 
 _T = schema.destinations

@@ -1,8 +1,11 @@
-"""Grants: stored as soon as they are issued, made current once they are verified."""
+"""Grants: stored as soon as they are issued, made current once they are verified.
+
+Also the tokens that Zoho rejected: each connection's last access token, and refresh tokens.
+"""
 
 from collections import Counter, defaultdict
 from collections.abc import Collection
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from typing import Any, NamedTuple
@@ -14,23 +17,27 @@ from sqlalchemy import (
     Select,
     Text,
     Update,
+    and_,
     cast,
     func,
     select,
     type_coerce,
     update,
 )
+from sqlalchemy.dialects.sqlite import insert
 
 from wizard.errors import fail
 from wizard.model import Account, AttemptState, Failure, Grant, GrantState, Organization
 from wizard.store import schema
-from wizard.store.attempts import advance
-from wizard.store.columns import UtcDateTime
-from wizard.store.repository import Repository, insert_row, update_one
+from wizard.store.authorizations import advance
+from wizard.store.database import Repository, insert_row, update_one
+from wizard.store.schema import UtcDateTime
 from wizard.vault import Vault, labels
 
 _T = schema.grants
 _CONNECTIONS = schema.connections
+_REJECTIONS = schema.rejections
+_REJECTED_TOKENS = schema.rejected_refresh_tokens
 _EVENTS = schema.events.c
 
 ACTIVE_STATES = (
@@ -318,6 +325,11 @@ class GrantRepository(Repository):
             return tuple(grant_from_row(self._vault, row) for row in c.execute(query))
 
 
+def is_same_grant(columns: Any, others: Any) -> ColumnElement[bool]:
+    """The join condition of two tables with rows about grants."""
+    return and_(columns.connection == others.connection, columns.generation == others.generation)
+
+
 def insert_grant(c: Connection, vault: Vault, grant: Grant) -> None:
     """Insert ``grant`` with its refresh token sealed."""
     insert_row(c, _T, **{**vars(grant), "refresh_token": _sealed_refresh_token(vault, grant)})
@@ -376,3 +388,60 @@ def _update(name: str, generation: int) -> Update:
 
 def _subject(name: str) -> str:
     return f"the grant of {name}"
+
+
+@dataclass(frozen=True)
+class Rejection:
+    """The last rejected access token of a connection, and its last forced refresh."""
+
+    connection: str
+    generation: int
+    """The grant of the access token."""
+    fingerprint: str
+    """Of the last rejected access token; empty if there was none."""
+    pending: bool
+    """No new access token has been issued since."""
+    forced_at: datetime | None
+    """When an access token was last replaced before its time."""
+
+
+class RejectionRepository(Repository):
+    """One row per connection, written under the connection's lock."""
+
+    def get(self, connection: str) -> Rejection | None:
+        """The rejection of `connection`."""
+        with self.database.read() as c:
+            row = c.execute(
+                select(_REJECTIONS).where(_REJECTIONS.c.connection == connection)
+            ).first()
+        return Rejection(**row._mapping) if row else None
+
+    def reject_access_token(self, connection: str, generation: int, fingerprint: str) -> None:
+        """Record that an access token of `connection` was rejected."""
+        self._upsert(connection, generation=generation, fingerprint=fingerprint, pending=True)
+
+    def note_forced(
+        self, connection: str, generation: int, at: datetime, *, pending: bool = False
+    ) -> None:
+        """Record that an access token of `connection` was replaced early; `pending`: the server
+        issued the rejected one again."""
+        self._upsert(connection, generation=generation, pending=pending, forced_at=at)
+
+    def add_refresh_token(self, fingerprint: str) -> None:
+        """Record that Zoho rejected a refresh token, by its fingerprint."""
+        with self.database.write() as c:
+            c.execute(
+                insert(_REJECTED_TOKENS).values(fingerprint=fingerprint).on_conflict_do_nothing()
+            )
+
+    def is_refresh_token_rejected(self, fingerprint: str) -> bool:
+        """Whether Zoho rejected that refresh token."""
+        with self.database.read() as c:
+            query = select(_REJECTED_TOKENS).where(_REJECTED_TOKENS.c.fingerprint == fingerprint)
+            return c.execute(query).first() is not None
+
+    def _upsert(self, connection: str, **values: Any) -> None:
+        first = insert(_REJECTIONS).values(connection=connection, **{"fingerprint": "", **values})
+        either = first.on_conflict_do_update(index_elements=[_REJECTIONS.c.connection], set_=values)
+        with self.database.write() as c:
+            c.execute(either)

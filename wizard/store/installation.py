@@ -8,8 +8,8 @@ from sqlalchemy import Connection, Update, func, literal, select, update
 
 from wizard.model import Failure
 from wizard.store import schema
-from wizard.store.columns import UtcDateTime
-from wizard.store.repository import Repository
+from wizard.store.database import Repository
+from wizard.store.schema import UtcDateTime
 from wizard.timefmt import format_iso, parse_iso
 from wizard.vault import labels
 
@@ -40,9 +40,6 @@ class InstallationRepository(Repository):
     def _update_installation(self, **values: datetime | None) -> None:
         with self.database.write() as c:
             c.execute(update(_INSTALLATION).values(**values))
-
-
-_INSTALLATION = schema.installation
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, and_, func, or_, select, true, union
+from sqlalchemy import ColumnElement, Row, Select, func, or_, select, true, union
 from sqlalchemy import Connection as DatabaseConnection
 
 from wizard.model import (
@@ -28,18 +28,19 @@ from wizard.model.states import (
     last_check_of,
 )
 from wizard.store import schema
-from wizard.store.attempts import NEWEST_ATTEMPTS, select_newest
-from wizard.store.columns import UtcDateTime
+from wizard.store.authorizations import NEWEST_ATTEMPTS, select_newest
 from wizard.store.connections import connection_from_row, connection_not_found
-from wizard.store.grant_history import last_refreshes_since_rotation, unanswered_requests
+from wizard.store.database import Repository
 from wizard.store.grants import (
     CANDIDATE_STATES,
     IS_RECENT,
     RECENT_GRANTS,
     RecentGrants,
     grant_from_row,
+    is_same_grant,
 )
-from wizard.store.repository import Repository
+from wizard.store.history import last_refreshes_since_rotation, unanswered_requests
+from wizard.store.schema import UtcDateTime
 from wizard.store.verification_reports import RECENT_REPORTS, select_recent_reports
 
 _CONNECTIONS = schema.connections.c
@@ -113,8 +114,8 @@ class OverviewRepository(Repository):
         recent = select(_GRANTS.c.connection).join(schema.connections, IS_RECENT)
         waiting = recent.where(_GRANTS.c.state.in_(UNSETTLED_STATES))
         failed = (
-            recent.join(schema.verification_reports, _is_of(_REPORTS, _GRANTS.c))
-            .join(schema.verification_steps, _is_of(_STEPS, _GRANTS.c))
+            recent.join(schema.verification_reports, is_same_grant(_REPORTS, _GRANTS.c))
+            .join(schema.verification_steps, is_same_grant(_STEPS, _GRANTS.c))
             .where(_STEPS.state == StepState.FAILED, _REPORTS.finished_at.is_not(None))
         )
         every = last_refreshes_since_rotation(_GRANTS.c.state == GrantState.VERIFIED)
@@ -202,11 +203,6 @@ def _checks_of(
     return {key: check for key, check in checks.items() if check}
 
 
-def _is_of(columns: Any, others: Any) -> ColumnElement[bool]:
-    """The join condition of two tables with rows about grants."""
-    return and_(columns.connection == others.connection, columns.generation == others.generation)
-
-
 def _check_rows(condition: ColumnElement[bool]) -> Select[Any]:
     """For each finished report of a recent grant, a row per failed step, in order, or one row if
     none failed; each with the time of the report's last step."""
@@ -215,7 +211,7 @@ def _check_rows(condition: ColumnElement[bool]) -> Select[Any]:
         select(
             _STEPS.connection, _STEPS.generation, func.max(_STEPS.at, type_=UtcDateTime).label("at")
         )
-        .join(schema.verification_reports, _is_of(_STEPS, _REPORTS))
+        .join(schema.verification_reports, is_same_grant(_STEPS, _REPORTS))
         .join(schema.connections, _CONNECTIONS.name == _STEPS.connection)
         .where(
             condition,
@@ -230,7 +226,7 @@ def _check_rows(condition: ColumnElement[bool]) -> Select[Any]:
         .join_from(
             last,
             failed,
-            _is_of(failed.c, last.c) & (failed.c.state == StepState.FAILED),
+            is_same_grant(failed.c, last.c) & (failed.c.state == StepState.FAILED),
             isouter=True,
         )
         .order_by(failed.c.id)

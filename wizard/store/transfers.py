@@ -13,14 +13,14 @@ from wizard.paths import Paths
 from wizard.store import schema
 from wizard.store.clients import ClientRepository
 from wizard.store.connections import NAME_PATTERN, select_connections
-from wizard.store.database import Database
+from wizard.store.database import Database, Repository, insert_row
 from wizard.store.destinations import CONFIGURED_FIELDS, Destination
 from wizard.store.grants import grant_from_row, insert_grant
-from wizard.store.repository import Repository, insert_row
 from wizard.vault import Vault
 
 _T = schema.shared_grants
 _CONNECTIONS = schema.connections
+_DESTINATIONS = schema.destinations
 
 
 @dataclass(frozen=True)
@@ -67,10 +67,6 @@ def insert_shared_grant(c: DatabaseConnection, shared_grant: SharedGrant) -> Non
     """Record a shared grant within a larger transaction."""
     c.execute(delete(_T).where(_T.c.connection == shared_grant.connection))
     insert_row(c, _T, **vars(shared_grant))
-
-
-_CONNECTIONS = schema.connections
-_DESTINATIONS = schema.destinations
 
 
 @dataclass(frozen=True)

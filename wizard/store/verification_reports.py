@@ -5,12 +5,12 @@ from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, delete, select, tuple_, update
+from sqlalchemy import ColumnElement, Connection, Row, delete, select, tuple_, update
 
 from wizard.model import VerificationReport, VerificationStep
 from wizard.store import schema
-from wizard.store.grants import CANDIDATE_STATES, IS_RECENT
-from wizard.store.repository import Repository, insert_row, update_one
+from wizard.store.database import Repository, insert_row, update_one
+from wizard.store.grants import CANDIDATE_STATES, IS_RECENT, is_same_grant
 
 _T = schema.verification_reports
 _STEPS = schema.verification_steps
@@ -108,8 +108,8 @@ def select_recent_reports(c: Connection, condition: ColumnElement[bool]) -> Rece
     recent = (
         select(_GRANTS.connection, _GRANTS.generation, _T, _STEPS)
         .join_from(schema.grants, schema.connections, IS_RECENT)
-        .join(_T, _is_of(_T.c, _GRANTS), isouter=True)
-        .join(_STEPS, _is_of(_STEPS.c, _T.c), isouter=True)
+        .join(_T, is_same_grant(_T.c, _GRANTS), isouter=True)
+        .join(_STEPS, is_same_grant(_STEPS.c, _T.c), isouter=True)
         .where(condition)
         .order_by(_STEPS.c.id)
     )
@@ -126,13 +126,8 @@ def select_reports(
     c: Connection, condition: ColumnElement[bool]
 ) -> dict[tuple[str, int], VerificationReport]:
     """The reports that meet `condition`, by connection and generation, each with its steps."""
-    query = select(_T, _STEPS).join_from(_T, _STEPS, _is_of(_STEPS.c, _T.c), isouter=True)
+    query = select(_T, _STEPS).join_from(_T, _STEPS, is_same_grant(_STEPS.c, _T.c), isouter=True)
     return _reports_from_rows(c.execute(query.where(condition).order_by(_STEPS.c.id)))
-
-
-def _is_of(columns: Any, others: Any) -> ColumnElement[bool]:
-    """The join condition of two tables with rows about grants."""
-    return and_(columns.connection == others.connection, columns.generation == others.generation)
 
 
 def _reports_from_rows(rows: Iterable[Row[Any]]) -> dict[tuple[str, int], VerificationReport]:
