@@ -28,7 +28,7 @@ from wizard.credential_formats import (
 from wizard.errors import WizardError, fail
 from wizard.model import Client, ClientSecret, Clock, Connection, Failure
 from wizard.store import Store
-from wizard.tokens.client_requests import ClientRequests
+from wizard.tokens.request_log import ClientRequests
 from wizard.zoho import ACCOUNT_SCOPE, Zoho, parse_scope, preset
 
 

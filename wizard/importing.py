@@ -29,7 +29,7 @@ from wizard.model import (
     Token,
 )
 from wizard.store import Store, StoreContents
-from wizard.tokens.client_requests import ClientRequests
+from wizard.tokens.request_log import ClientRequests
 from wizard.zoho import ACCOUNT_SCOPE, DataCenter, Zoho, parse_scope, products_of
 
 REQUIRED_VALUES = ("client_id", "client_secret", "refresh_token")

@@ -18,8 +18,6 @@ from wizard import zoho
 from wizard.model import AttemptState, Clock
 from wizard.settings import Settings
 from wizard.store import Store
-from wizard.tokens.connection_locks import ConnectionLocks
-from wizard.tokens.token_cache import TokenCache
 from wizard.vault import Vault
 
 if TYPE_CHECKING:
@@ -37,8 +35,8 @@ if TYPE_CHECKING:
     from wizard.oauth import OAuth
     from wizard.product_api import ProductApi
     from wizard.reauthorization.service import ReauthorizationService
-    from wizard.tokens.client_requests import ClientRequests
-    from wizard.tokens.request_log import RequestLog
+    from wizard.tokens.cached_tokens import ConnectionLocks, TokenCache
+    from wizard.tokens.request_log import ClientRequests, RequestLog
     from wizard.tokens.service import TokenService
     from wizard.transport import Transport
     from wizard.verification.service import VerificationService, VerificationWorker
@@ -86,8 +84,6 @@ class Services:
         self.vault = vault
         self.store = store
         self.zoho = zoho.load(settings.simulator_url)
-        self.token_cache = TokenCache(self.paths, vault)
-        self.locks = ConnectionLocks(self.paths)
         self._sleep = sleep
         if any(each.state is not AttemptState.REDIRECTED for each in store.attempts.open()):
             self.authorization.close_interrupted()
@@ -111,6 +107,18 @@ class Services:
         return ProductApi(self.transport, self.zoho)
 
     @_service
+    def token_cache(self) -> "TokenCache":
+        from wizard.tokens.cached_tokens import TokenCache
+
+        return TokenCache(self.paths, self.vault)
+
+    @_service
+    def locks(self) -> "ConnectionLocks":
+        from wizard.tokens.cached_tokens import ConnectionLocks
+
+        return ConnectionLocks(self.paths)
+
+    @_service
     def request_log(self) -> "RequestLog":
         from wizard.tokens.request_log import RequestLog
 
@@ -118,7 +126,7 @@ class Services:
 
     @_service
     def client_requests(self) -> "ClientRequests":
-        from wizard.tokens.client_requests import ClientRequests
+        from wizard.tokens.request_log import ClientRequests
 
         return ClientRequests(self.store, self.request_log, self.oauth, self.zoho)
 

@@ -10,7 +10,7 @@ import pytest
 from wizard.fastpath import commands
 from wizard.model import AccessToken
 from wizard.paths import Paths
-from wizard.tokens.token_cache import TokenCache
+from wizard.tokens.cached_tokens import TokenCache
 from wizard.vault import Vault
 
 

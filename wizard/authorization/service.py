@@ -35,9 +35,8 @@ from wizard.model import (
 )
 from wizard.oauth import OAuth, TokenResponse, new_code_verifier, new_state
 from wizard.store import Store
-from wizard.tokens.client_requests import ClientRequests
-from wizard.tokens.connection_locks import ConnectionLocks
-from wizard.tokens.request_log import RequestLog
+from wizard.tokens.cached_tokens import ConnectionLocks
+from wizard.tokens.request_log import ClientRequests, RequestLog
 from wizard.tokens.service import TokenService
 from wizard.zoho import DataCenter, Zoho
 

@@ -34,8 +34,7 @@ from wizard.store import (
     StoreContents,
 )
 from wizard.timefmt import format_date, format_iso, parse_iso
-from wizard.tokens.connection_locks import ConnectionLocks
-from wizard.tokens.token_cache import TokenCache
+from wizard.tokens.cached_tokens import ConnectionLocks, TokenCache
 from wizard.vault.passphrase import decrypt_backup, encrypt_backup, is_encrypted_backup
 from wizard.zoho import Zoho
 

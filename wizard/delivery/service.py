@@ -17,7 +17,7 @@ from wizard.model import Clock, Event, Failure, Grant
 from wizard.model.states import DestinationState
 from wizard.paths import Paths
 from wizard.store import Destination, Store
-from wizard.tokens.client_requests import ClientRequests
+from wizard.tokens.request_log import ClientRequests
 from wizard.zoho import Zoho
 
 

@@ -35,7 +35,7 @@ from wizard.oauth import ClientVerdict
 from wizard.product_api import ProductApi, rejects_token
 from wizard.store import Store
 from wizard.tokens.budgets import PENDING, RefreshPurpose
-from wizard.tokens.client_requests import ClientRequests
+from wizard.tokens.request_log import ClientRequests
 from wizard.tokens.service import TokenService
 from wizard.zoho import product, products_of
 

@@ -37,7 +37,7 @@ from wizard.product_api import ProductApi
 from wizard.store import ConnectionOverview, Store
 from wizard.timefmt import format_time
 from wizard.tokens.budgets import rate_limited_until
-from wizard.tokens.client_requests import ClientRequests
+from wizard.tokens.request_log import ClientRequests
 from wizard.tokens.service import TokenService
 from wizard.zoho import Zoho
 

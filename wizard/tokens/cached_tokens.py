@@ -1,22 +1,239 @@
-"""Access tokens of connections: the cached one, the rejected ones, and the lock around both."""
+"""Access tokens of connections: the cached one, the rejected ones, and the locks around both.
+
+`TokenDocument` is what a program gets: the access token, where it can be used, and for whom.
+
+A cached access token is one encrypted file per connection, replaced atomically. A lock is a file of
+the data directory, so it works between processes, and ends with its process.
+"""
 
 import hashlib
-from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import replace
-from datetime import datetime, timedelta
+import os
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, suppress
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 
+from wizard import files
 from wizard.errors import WizardError
-from wizard.fastpath.token_file import CLOCK_TOLERANCE_SECONDS, MIN_TTL_SECONDS, is_fresh
-from wizard.model import AccessToken, Clock, Event, Grant, GrantState
+from wizard.fastpath import token_file
+from wizard.fastpath.token_file import (
+    CLOCK_TOLERANCE_SECONDS,
+    MIN_TTL_SECONDS,
+    CachedToken,
+    is_fresh,
+)
+from wizard.locks import hold_lock
+from wizard.model import AccessToken, Account, Clock, Event, Grant, GrantState
 from wizard.oauth import TokenResponse
+from wizard.paths import Paths
 from wizard.serialization import to_json
 from wizard.store import Rejection, Store
-from wizard.tokens.api_access import access_variables, api_access_of, token_document
-from wizard.tokens.connection_locks import ConnectionLocks
 from wizard.tokens.request_log import RequestLog, wait
-from wizard.tokens.token_cache import TokenCache
-from wizard.zoho import Zoho
+from wizard.vault import Vault
+from wizard.zoho import DataCenter, Zoho, products_of
+
+LOCK_TIMEOUT_SECONDS = 65.0
+"""How long to wait for another process: all the tries of a refresh take less."""
+
+
+class ConnectionLocks:
+    """The locks of a connection, each held by one thread of one process at a time."""
+
+    def __init__(self, paths: Paths) -> None:
+        self._paths = paths
+
+    def refresh(
+        self, name: str, *, wait: bool = True, stop_waiting_if: Callable[[], bool] = lambda: False
+    ) -> AbstractContextManager[None]:
+        """Hold the lock for changing the tokens of connection `name`; raises
+        ``refresh-under-way``."""
+        path, timeout_seconds = self._paths.lock_file(name), LOCK_TIMEOUT_SECONDS if wait else 0
+        return hold_lock(path, timeout_seconds, "refresh-under-way", name, stop_waiting_if)
+
+    def verification(self, name: str) -> AbstractContextManager[None]:
+        """Hold the lock for verifying `name`; raises ``verification-under-way`` at once."""
+        return hold_lock(f"{self._paths.lock_file(name)}.verify", 0, "verification-under-way", name)
+
+    def exchange(self, name: str, *, wait: bool = True) -> AbstractContextManager[None]:
+        """Hold the lock for exchanging a code of connection `name`, from the intent to the stored
+        grant; raises ``exchange-under-way``. If an intent is stored and the lock is free, the
+        process that stored it has died."""
+        path, timeout_seconds = self._paths.lock_file(name), LOCK_TIMEOUT_SECONDS if wait else 0
+        return hold_lock(f"{path}.exchange", timeout_seconds, "exchange-under-way", name)
+
+
+class TokenCache:
+    """Cached access tokens. Losing one costs only a refresh, so no failure is raised."""
+
+    def __init__(self, paths: Paths, vault: Vault) -> None:
+        self._paths = paths
+        self._vault = vault
+
+    def get(self, name: str) -> AccessToken | None:
+        """The cached token of connection ``name``, expired or not; None if there is none, or if the
+        file is damaged or belongs to a different connection or key."""
+        try:
+            content = token_file.read(self._paths.token_file(name))
+            cached = token_file.unpack(self._vault.key, self._paths.token_owner(name), content)
+        except (OSError, ValueError):
+            return None
+        return AccessToken(
+            value=cached.access_token,
+            expires_at=datetime.fromtimestamp(cached.expires_at, UTC),
+            api_domain=cached.api_domain,
+            location=cached.location,
+            connection=name,
+            generation=cached.generation,
+            refresh_at=datetime.fromtimestamp(cached.refresh_at, UTC),
+            issued_at=datetime.fromtimestamp(cached.issued_at, UTC),
+        )
+
+    def put(
+        self, token: AccessToken, document: str = "", variables: Mapping[str, str] | None = None
+    ) -> None:
+        """Replace the cached token of ``token.connection``. Call it under the connection's lock.
+
+        `document` and `variables` are what the fast path needs for ``token --json`` and ``run``;
+        see `CachedToken`. The file isn't synced: if a power failure damages it, it can't be
+        decrypted and counts as missing. If the disk is full, the token isn't cached.
+        """
+        times = (token.expires_at, token.refresh_at or token.expires_at, token.issued_at)
+        expires_at, refresh_at, issued_at = (int(each.timestamp()) if each else 0 for each in times)
+        cached = CachedToken(
+            (expires_at, refresh_at, issued_at),
+            token.generation,
+            (token.value, token.api_domain, token.location),
+            document,
+            "\n".join(f"{name}={value}" for name, value in (variables or {}).items()),
+        )
+        owner, path = (
+            self._paths.token_owner(token.connection),
+            self._paths.token_file(token.connection),
+        )
+        content = token_file.pack(self._vault.key, owner, cached)
+        with suppress(OSError):
+            files.replace(path, content, is_durable=False, temporary=f"{path}.new")
+
+    def remove(self, name: str) -> None:
+        """Remove the cached token of connection ``name``. Call it under the connection's lock.
+
+        A file that can't be removed is emptied, because ``token NAME`` prints what it finds.
+        """
+        path = self._paths.token_file(name)
+        try:
+            files.remove(path)
+        except OSError:
+            with suppress(OSError):
+                os.truncate(path, 0)
+
+
+@dataclass(frozen=True)
+class ProductApiAccess:
+    """One product that a grant's scopes reach."""
+
+    id: str
+    api_base: str
+    """The base URL of its API; some products don't use the API domain."""
+    organization_id: str
+    """Empty if the product has none, or if it is unknown."""
+
+
+@dataclass(frozen=True)
+class ApiAccess:
+    """What a grant reaches; not secret."""
+
+    location: str
+    domain_suffix: str
+    """The data center as most programs spell it: ``com``, ``eu``, ``com.au``."""
+    accounts_server: str
+    api_domain: str
+    account: Account | None
+    organization_id: str
+    """The first that was found; most grants have only one. Empty if there is none."""
+    products: tuple[ProductApiAccess, ...]
+
+
+def api_access_of(grant: Grant, data_center: DataCenter) -> ApiAccess:
+    """What `grant`, issued by `data_center`, reaches."""
+    found = {each.product: each.id for each in reversed(grant.organizations)}
+    return ApiAccess(
+        location=grant.location,
+        domain_suffix=data_center.domain_suffix,
+        accounts_server=data_center.accounts_server,
+        api_domain=data_center.api_domain,
+        account=grant.account,
+        organization_id=grant.organizations[0].id if grant.organizations else "",
+        products=tuple(
+            ProductApiAccess(
+                product.id,
+                data_center.base_url_of(product.host) + product.api_path,
+                found.get(product.id, ""),
+            )
+            for product in products_of(grant.scope)
+        ),
+    )
+
+
+@dataclass(frozen=True)
+class TokenDocument:
+    """The result of `token`. It contains the access token."""
+
+    access_token: str = field(repr=False)
+    token_type: str
+    expires_at: datetime
+    expires_in: int
+    """Seconds."""
+    stale: bool
+    """Due for a refresh, which isn't possible now."""
+    location: str
+    """The data center."""
+    accounts_server: str
+    api_domain: str
+    api_bases: Mapping[str, str]
+    """By product: the base URL of its API."""
+    organization_id: str | None
+    organization_ids: Mapping[str, str]
+    """By product."""
+    account: Account | None
+    connection: str
+    generation: int
+    """Of the authorization."""
+
+
+def token_document(token: AccessToken, access: ApiAccess, now: datetime) -> TokenDocument:
+    """What ``token --json`` prints."""
+    return TokenDocument(
+        access_token=token.value,
+        token_type="Zoho-oauthtoken",  # noqa: S106 - what the header calls it
+        expires_at=token.expires_at,
+        expires_in=int((token.expires_at - now).total_seconds()),
+        stale=token.stale,
+        location=access.location,
+        accounts_server=access.accounts_server,
+        api_domain=access.api_domain,
+        api_bases={each.id: each.api_base for each in access.products},
+        organization_id=access.organization_id or None,
+        organization_ids={e.id: e.organization_id for e in access.products if e.organization_id},
+        account=access.account,
+        connection=token.connection,
+        generation=token.generation,
+    )
+
+
+def access_variables(access: ApiAccess) -> dict[str, str]:
+    """The environment variables of a command, except for the access token; not secret."""
+    variables = {
+        "ZOHO_API_DOMAIN": access.api_domain,
+        "ZOHO_ACCOUNTS_URL": access.accounts_server,
+        "ZOHO_DC": access.domain_suffix,
+        "ZOHO_ORGANIZATION_ID": access.organization_id,
+    }
+    for product in access.products:
+        prefix = f"ZOHO_{product.id.upper()}"
+        variables[f"{prefix}_API_BASE"] = product.api_base
+        variables[f"{prefix}_ORGANIZATION_ID"] = product.organization_id
+    return {name: value for name, value in variables.items() if value}
+
 
 FORCED_REFRESH_INTERVAL = timedelta(seconds=60)
 """At most one forced refresh in this time: a program that loops on HTTP 401, or that reports every

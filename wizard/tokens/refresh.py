@@ -16,8 +16,7 @@ from wizard.store import Store
 from wizard.timefmt import format_time
 from wizard.tokens.budgets import RefreshPurpose
 from wizard.tokens.cached_tokens import CachedTokens, digest
-from wizard.tokens.client_requests import ClientRequests
-from wizard.tokens.request_log import RequestLog
+from wizard.tokens.request_log import ClientRequests, RequestLog
 from wizard.zoho import Zoho
 
 Result = TypeVar("Result")

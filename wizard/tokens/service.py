@@ -9,14 +9,17 @@ from wizard.errors import WizardError, fail
 from wizard.model import AccessToken, Clock, Event, Grant
 from wizard.oauth import OAuth, TokenResponse
 from wizard.store import Store
-from wizard.tokens.api_access import ApiAccess, api_access_of
 from wizard.tokens.budgets import RefreshPurpose
-from wizard.tokens.cached_tokens import FORCED_REFRESH_INTERVAL, CachedTokens
-from wizard.tokens.client_requests import ClientRequests
-from wizard.tokens.connection_locks import ConnectionLocks
+from wizard.tokens.cached_tokens import (
+    FORCED_REFRESH_INTERVAL,
+    ApiAccess,
+    CachedTokens,
+    ConnectionLocks,
+    TokenCache,
+    api_access_of,
+)
 from wizard.tokens.refresh import TokenRefresher
-from wizard.tokens.request_log import RequestLog, wait
-from wizard.tokens.token_cache import TokenCache
+from wizard.tokens.request_log import ClientRequests, RequestLog, wait
 from wizard.zoho import Zoho
 
 MAX_TOKEN_CHARACTERS = 2048

@@ -32,8 +32,8 @@ from wizard.oauth import TokenResponse
 from wizard.product_api import ProductApi
 from wizard.store import Store
 from wizard.tokens.budgets import RefreshPurpose
-from wizard.tokens.client_requests import ClientRequests
-from wizard.tokens.connection_locks import ConnectionLocks
+from wizard.tokens.cached_tokens import ConnectionLocks
+from wizard.tokens.request_log import ClientRequests
 from wizard.tokens.service import TokenService
 from wizard.verification.steps import VerificationRun
 from wizard.zoho import missing_scopes

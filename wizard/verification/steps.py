@@ -28,7 +28,7 @@ from wizard.product_api import ProductApi, ReadResult, rejects_token
 from wizard.store import Store
 from wizard.timefmt import format_duration
 from wizard.tokens.budgets import RefreshPurpose
-from wizard.tokens.client_requests import ClientRequests
+from wizard.tokens.request_log import ClientRequests
 from wizard.tokens.service import TokenService
 from wizard.zoho import ACCOUNT_SCOPE, Product, missing_scopes, products_of
 

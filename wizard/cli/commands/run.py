@@ -19,7 +19,7 @@ from wizard.cli.terminal import CONNECTION_NAME, Exit, Terminal, pass_terminal
 from wizard.credential_formats import MASK, TOKEN_BYTES, UNFINISHED_TOKEN_BYTES
 from wizard.errors import fail
 from wizard.fastpath import output, process
-from wizard.tokens.api_access import access_variables
+from wizard.tokens.cached_tokens import access_variables
 
 
 @click.command()

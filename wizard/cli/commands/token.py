@@ -13,7 +13,7 @@ from wizard.errors import WizardError
 from wizard.fastpath.commands import MAX_TTL_SECONDS
 from wizard.model import AccessToken, Failure
 from wizard.timefmt import format_duration_option, parse_duration
-from wizard.tokens.api_access import token_document
+from wizard.tokens.cached_tokens import token_document
 from wizard.tokens.service import MAX_TOKEN_CHARACTERS, reported_token
 
 POLL_INTERVAL_SECONDS = 0.5

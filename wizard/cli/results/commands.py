@@ -54,7 +54,7 @@ from wizard.cli.results.installation import (
     Status,
 )
 from wizard.serialization import ErrorReport
-from wizard.tokens.api_access import TokenDocument
+from wizard.tokens.cached_tokens import TokenDocument
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from wizard.errors import fail
 from wizard.model import Client, Clock, Connection, Explanation, Failure, FailureKind
 from wizard.model.failure_codes import class_of
 from wizard.store import Store
-from wizard.tokens.token_cache import TokenCache
+from wizard.tokens.cached_tokens import TokenCache
 from wizard.zoho import Zoho, limits, product
 
 
