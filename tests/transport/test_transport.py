@@ -27,8 +27,7 @@ from wizard.transport import (
     ZohoAuth,
     parse_json,
 )
-from wizard.transport.adapter import MAX_BODY_BYTES
-from wizard.transport.deadline import Deadline, apply_deadline_to_pools
+from wizard.transport.adapter import MAX_BODY_BYTES, Deadline, apply_deadline_to_pools
 
 TOKEN = "1000.0123456789abcdef0123456789abcdef.fedcba9876543210fedcba9876543210"
 SECRET = "canary-of-the-client-secret"
