@@ -1,25 +1,27 @@
 """Facts about Zoho as data: data centers, products, scopes, presets, limits."""
 
+import tomllib
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+
 from wizard.zoho.data_centers import LIVE, DataCenter, Zoho, load
-from wizard.zoho.limits import Limits, limits
 from wizard.zoho.products import (
+    ACCOUNT_SCOPE,
     OrganizationListing,
+    Preset,
     Probe,
     Product,
-    error_codes,
-    product,
-    product_of,
-    products,
-    products_of,
-)
-from wizard.zoho.scopes import (
-    ACCOUNT_SCOPE,
-    Preset,
     describe_scope,
+    error_codes,
     missing_scopes,
     parse_scope,
     preset,
     presets,
+    product,
+    product_of,
+    products,
+    products_of,
 )
 
 __all__ = [
@@ -45,3 +47,33 @@ __all__ = [
     "products",
     "products_of",
 ]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Durations in seconds, otherwise counts. Budgets are the wizard's own."""
+
+    access_token_lifetime_seconds: int
+    code_lifetime_seconds: int
+    window_seconds: int
+    rate_limit_pause_seconds: int
+    max_retry_after_seconds: int
+    """The longest wait accepted from a server's ``Retry-After``."""
+    max_date_offset_seconds: int
+    """A server's ``Date`` that differs more from our clock is ignored."""
+    codes_per_client: int
+    codes_budget: int
+    token_requests: int
+    token_requests_budget: int
+    token_requests_reserved: int
+    access_tokens_per_refresh_token: int
+    refresh_tokens_per_user_and_client: int
+    refresh_tokens_warning_threshold: int
+    refresh_tokens_hard_stop: int
+
+
+@cache
+def limits() -> Limits:
+    """Read the table."""
+    text = resources.files("wizard.zoho").joinpath("limits.toml").read_text("utf-8")
+    return Limits(**tomllib.loads(text))
