@@ -123,7 +123,7 @@ def test_only_parsers_of_external_input_create_a_token_or_an_identifier() -> Non
         "oauth/responses.py",
         "product_api.py",
         "importing.py",
-        "store/columns.py",
+        "store/schema.py",
     }
     assert makers - {"credential_formats.py"} == judges
 
