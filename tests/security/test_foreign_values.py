@@ -29,7 +29,7 @@ from wizard.model import (
     RequestKind,
     Token,
 )
-from wizard.oauth.responses import parse_token_response
+from wizard.oauth import parse_token_response
 from wizard.product_api import parse_account, parse_organizations
 from wizard.services import Services
 from wizard.store import StoreContents
@@ -120,7 +120,7 @@ def test_only_parsers_of_external_input_create_a_token_or_an_identifier() -> Non
         and ast.unparse(node.func) in ("Token", "Identifier", "Token.of", "Identifier.of")
     }
     judges = {
-        "oauth/responses.py",
+        "oauth.py",
         "product_api.py",
         "importing.py",
         "store/schema.py",

@@ -10,7 +10,7 @@ from support.raw_server import RawServer, http_response
 from wizard import zoho
 from wizard.errors import explain
 from wizard.model import Explanation, Failure, HttpExchange
-from wizard.oauth.responses import parse_token_response
+from wizard.oauth import parse_token_response
 from wizard.product_api import ProductApi
 from wizard.transport import HttpResponse, Transport
 

@@ -10,7 +10,7 @@ from support.claims import over_rows
 
 from wizard.errors import WizardError, explain
 from wizard.model import Failure, HttpExchange, RequestKind, TokenRequest, VerificationReport
-from wizard.oauth.responses import parse_token_response
+from wizard.oauth import parse_token_response
 from wizard.reauthorization.plan import retry_time
 from wizard.tokens.budgets import paused_until, rate_limited_until
 from wizard.transport import HttpResponse, bounded, retry_at

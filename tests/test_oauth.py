@@ -16,8 +16,16 @@ from support.raw_server import RawServer, http_response
 from wizard import zoho
 from wizard.errors import WizardError, explain
 from wizard.model import Failure, HttpExchange
-from wizard.oauth import ClientVerdict, OAuth, TokenResponse, new_code_verifier, new_state
-from wizard.oauth.responses import parse_client_verdict, parse_revocation, parse_token_response
+from wizard.oauth import (
+    ClientVerdict,
+    OAuth,
+    TokenResponse,
+    new_code_verifier,
+    new_state,
+    parse_client_verdict,
+    parse_revocation,
+    parse_token_response,
+)
 from wizard.simulator.server import Simulator
 from wizard.transport import HttpResponse, Transport
 
