@@ -15,7 +15,7 @@ from support.harness import Harness
 from wizard import cli
 from wizard.errors import explain, message_table
 from wizard.model import Failure
-from wizard.model.failure_codes import codes_with
+from wizard.model.failure import codes_with
 from wizard.web.app import create_app
 from wizard.web.sessions import LinkTokens
 

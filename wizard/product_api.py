@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 
 from wizard.errors import WizardError
 from wizard.model import Account, Failure, FailureKind, HttpExchange, Identifier, Organization
-from wizard.model.failure_codes import kind_of
+from wizard.model.failure import kind_of
 from wizard.transport import HttpResponse, Transport, ZohoAuth, believable_date, sanitize_line
 from wizard.zoho import DataCenter, OrganizationListing, Probe, Product, Zoho, error_codes
 

@@ -13,7 +13,7 @@ from wizard.diagnosis.evidence import NO, NONE, ORIGIN_ANSWERS
 from wizard.diagnosis.judgment import CLASSES
 from wizard.errors import message_table
 from wizard.model import Confidence, Explanation
-from wizard.model.failure_codes import question_causes
+from wizard.model.failure import question_causes
 
 CERTAIN, LIKELY, RULED_OUT = Confidence.CONFIRMED, Confidence.LIKELY, Confidence.RULED_OUT
 ANSWER_EVIDENCE = "You say that it was so."

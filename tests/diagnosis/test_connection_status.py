@@ -7,7 +7,7 @@ from wizard.authorization import StartedAttempt
 from wizard.diagnosis.service import ExplainedStatus
 from wizard.errors import WizardError
 from wizard.model import Failure
-from wizard.model.failure_codes import codes_with
+from wizard.model.failure import codes_with
 from wizard.services import Services
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from wizard.errors import message_table
 from wizard.model import Failure, FailureKind
-from wizard.model.failure_codes import (
+from wizard.model.failure import (
     class_of,
     codes_of,
     codes_with,

@@ -24,7 +24,7 @@ from wizard.model import (
     TokenRequest,
     VerificationReport,
 )
-from wizard.model.failure_codes import question_causes
+from wizard.model.failure import question_causes
 from wizard.store import GrantRecord
 from wizard.tokens.budgets import WINDOW
 

@@ -20,7 +20,7 @@ from wizard.diagnosis.evidence import (
     question_of,
 )
 from wizard.model import Cause, Confidence, Failure
-from wizard.model.failure_codes import class_of
+from wizard.model.failure import class_of
 
 CLASSES = (
     tokens.REFRESH_TOKEN_REFUSED,

@@ -30,7 +30,7 @@ from wizard.model import (
     RequestKind,
     SecretState,
 )
-from wizard.model.failure_codes import class_of, kind_of
+from wizard.model.failure import class_of, kind_of
 from wizard.oauth import ClientVerdict
 from wizard.product_api import ProductApi, rejects_token
 from wizard.store import Store

@@ -25,7 +25,7 @@ from wizard.model import (
     StepState,
     VerificationReport,
 )
-from wizard.model.failure_codes import class_of, codes_with
+from wizard.model.failure import class_of, codes_with
 from wizard.model.states import (
     OPEN_ATTEMPT_STATES,
     ActivityKind,

@@ -21,7 +21,7 @@ from wizard.diagnosis.rendering import explain_failure
 from wizard.errors import WizardError, fail
 from wizard.local_api.sockets import Peer, get_peer, socket_address
 from wizard.model import AccessToken, Event, Explanation, Failure
-from wizard.model.failure_codes import http_status_of
+from wizard.model.failure import http_status_of
 from wizard.serialization import explanation_summary
 from wizard.services import Services
 from wizard.timefmt import format_iso

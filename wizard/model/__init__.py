@@ -16,10 +16,10 @@ from wizard.model.failure import (
     Confidence,
     Explanation,
     Failure,
+    FailureKind,
     HttpExchange,
     NextStep,
 )
-from wizard.model.failure_codes import FailureKind
 
 __all__ = [
     "ATTEMPT_LIFETIME",

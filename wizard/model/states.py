@@ -21,7 +21,7 @@ from wizard.model import (
     TokenRequest,
     VerificationReport,
 )
-from wizard.model.failure_codes import state_of
+from wizard.model.failure import state_of
 
 
 class Tone(StrEnum):

@@ -30,7 +30,7 @@ from sqlalchemy import (
 
 from wizard.errors import fail
 from wizard.model import Account, Event, Grant, GrantState, RequestKind, StepState, TokenRequest
-from wizard.model.failure_codes import codes_with
+from wizard.model.failure import codes_with
 from wizard.store import schema
 from wizard.store.database import Repository, insert_row, update_one
 from wizard.store.grants import RECENT_GRANTS, is_same_grant

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from enum import Enum, auto
 
 from wizard.model import FailureKind, Grant, RequestKind, TokenRequest
-from wizard.model.failure_codes import codes_of
+from wizard.model.failure import codes_of
 from wizard.model.states import PENDING_OUTCOME, PENDING_TIMEOUT
 from wizard.transport import bounded
 from wizard.zoho import limits

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from wizard.errors import Conflict, WizardError, explain, fail
 from wizard.model import Clock, Event, Failure, Grant, GrantState, RequestKind
-from wizard.model.failure_codes import codes_with
+from wizard.model.failure import codes_with
 from wizard.oauth import OAuth, TokenResponse, is_rotated
 from wizard.store import Store
 from wizard.timefmt import format_time

@@ -8,7 +8,7 @@ from wizard.errors import WizardError, fail, message
 from wizard.fastpath import cipher
 from wizard.locks import ExclusiveLock
 from wizard.model import Failure
-from wizard.model.failure_codes import codes_with
+from wizard.model.failure import codes_with
 from wizard.paths import Paths
 from wizard.vault import labels
 from wizard.vault.keys import (

@@ -27,7 +27,7 @@ from wizard.model import (
     RequestKind,
     VerificationStep,
 )
-from wizard.model.failure_codes import codes_of
+from wizard.model.failure import codes_of
 from wizard.oauth import TokenResponse
 from wizard.product_api import ProductApi
 from wizard.store import Store

@@ -22,7 +22,7 @@ from wizard.model import (
     VerificationReport,
     VerificationStep,
 )
-from wizard.model.failure_codes import codes_of
+from wizard.model.failure import codes_of
 from wizard.oauth import TokenResponse
 from wizard.product_api import ProductApi, ReadResult, rejects_token
 from wizard.store import Store

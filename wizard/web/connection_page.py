@@ -18,7 +18,7 @@ from wizard.delivery.service import DestinationStatus
 from wizard.diagnosis.service import ExplainedStatus
 from wizard.errors import describe_event, describe_outcome, fail
 from wizard.model import Attempt, AttemptState, Connection, Explanation, Grant, GrantState
-from wizard.model.failure_codes import codes_with
+from wizard.model.failure import codes_with
 from wizard.model.states import ActivityKind, ConnectionState, last_check_of
 from wizard.product_api import probe_url
 from wizard.store import ConnectionOverview, Destination

@@ -9,7 +9,7 @@ from flask import Response, current_app, g, make_response, render_template, requ
 from wizard.diagnosis.rendering import explain_failure
 from wizard.errors import WizardError
 from wizard.model import Explanation, Failure, FailureKind
-from wizard.model.failure_codes import http_status_of
+from wizard.model.failure import http_status_of
 from wizard.services import Services
 from wizard.web.socket_owner import Peers
 

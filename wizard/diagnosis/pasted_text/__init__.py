@@ -23,7 +23,7 @@ from wizard.diagnosis.rendering import render, render_items
 from wizard.diagnosis.service import REQUEST_LOG_WINDOW, DiagnosisService
 from wizard.errors import fail
 from wizard.model import Client, Clock, Connection, Explanation, Failure, FailureKind
-from wizard.model.failure_codes import class_of
+from wizard.model.failure import class_of
 from wizard.store import Store
 from wizard.tokens.cached_tokens import TokenCache
 from wizard.zoho import Zoho, limits, product

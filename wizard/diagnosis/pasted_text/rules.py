@@ -18,7 +18,7 @@ from wizard.diagnosis.pasted_text import parsed_text
 from wizard.diagnosis.pasted_text.parsed_text import ParsedText
 from wizard.diagnosis.pasted_text.token_formats import masked_line, token_format_of
 from wizard.errors import WizardError
-from wizard.model.failure_codes import codes_with, is_failure_code
+from wizard.model.failure import codes_with, is_failure_code
 from wizard.zoho import Zoho, error_codes, parse_scope
 
 
