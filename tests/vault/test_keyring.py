@@ -16,8 +16,7 @@ from support.records import raises_failure
 from wizard import paths as wizard_paths
 from wizard.errors import WizardError, explain
 from wizard.paths import Paths
-from wizard.vault import Vault
-from wizard.vault.keys import KEYRING_SERVICE, KEYRING_TIMEOUT_SECONDS
+from wizard.vault import KEYRING_SERVICE, KEYRING_TIMEOUT_SECONDS, Vault
 
 
 class InMemory(KeyringBackend):

@@ -1,6 +1,250 @@
-"""The vault: the encryption key, its storage, and the values sealed with it."""
+"""The vault: the encryption key of a data directory, its storage, and the values sealed with it.
 
-from wizard.vault.keys import KeyStorage
-from wizard.vault.vault import Vault
+The key is in the operating system's keyring, or in a private file. A keyring may be missing,
+locked, waiting at an invisible prompt, or only a plain text file. So it is called in a thread with
+a timeout, and only a real one gets the key.
+"""
 
-__all__ = ["KeyStorage", "Vault"]
+import hashlib
+import hmac
+import os
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar, cast
+
+from wizard import files
+from wizard.errors import WizardError, fail, message
+from wizard.fastpath import cipher
+from wizard.locks import ExclusiveLock
+from wizard.model import Failure
+from wizard.model.failure import codes_with
+from wizard.paths import Paths
+from wizard.vault import labels
+
+if TYPE_CHECKING:
+    from keyring.backend import KeyringBackend
+
+T = TypeVar("T")
+
+KEYRING_TIMEOUT_SECONDS = 3.0
+"""A working keyring answers in milliseconds."""
+KEYRING_SERVICE = "zoho-wizard"
+MIN_BACKEND_PRIORITY = 1  # keyring's own recommendation; null, fail and plain text are below
+
+NO_KEY_OUTCOMES = ("not-asked", "empty", "absent")
+"""Results from the keyring that waiting, or unlocking it, wouldn't change."""
+
+_LOCK_TIMEOUT_SECONDS = 3 * KEYRING_TIMEOUT_SECONDS
+"""The process that creates the key may wait for a keyring."""
+
+
+@dataclass(frozen=True)
+class KeyStorage:
+    """Where the key is, and how well it is protected."""
+
+    kind: str
+    """``keyring`` or ``key-file``."""
+    strength: str
+    """``strong``: only the user's session can read it; ``weak``: anyone who can read their
+    files."""
+    detail: str
+    """The keyring's name, or the path of the file."""
+    stronger_options: tuple[str, ...] = ()
+    """Failure codes that describe stronger storage."""
+
+
+class KeyringUnavailable(Exception):
+    """No real keyring responded in time; the text is a key of the message table
+    ``keyring-states``."""
+
+
+class Keyring:
+    """This data directory's entry in the operating system's keyring."""
+
+    def __init__(self, paths: Paths) -> None:
+        # Live and simulator, and two data directories of one user, must never share a key.
+        self._entry = f"{'simulator' if paths.simulator_url else 'live'} {paths.data_dir}"
+
+    def read(self) -> tuple[str | None, str]:
+        """Return the entry, None if there is none, and the keyring's name.
+
+        Raises `KeyringUnavailable`.
+        """
+
+        def read_entry() -> tuple[str | None, str]:
+            backend = _backend()
+            return backend.get_password(KEYRING_SERVICE, self._entry), str(backend.name)
+
+        return _with_timeout(read_entry)
+
+    def write(self, text: str) -> str:
+        """Store ``text``, read it back, and return the keyring's name.
+
+        Raises `KeyringUnavailable`.
+        """
+
+        def write_entry() -> str:
+            backend = _backend()
+            backend.set_password(KEYRING_SERVICE, self._entry, text)
+            if backend.get_password(KEYRING_SERVICE, self._entry) != text:
+                raise KeyringUnavailable("forgetful")
+            return str(backend.name)
+
+        return _with_timeout(write_entry)
+
+
+def _backend() -> "KeyringBackend":
+    """The best real keyring. keyring is imported on use, because that takes 0.2 s."""
+    import keyring
+
+    chosen = keyring.get_keyring()
+    # The chainer writes to the first of its backends that accepts the key.
+    for backend in getattr(chosen, "backends", [chosen]):
+        plain = type(backend).__module__.startswith("keyrings.alt")
+        if not plain and backend.priority >= MIN_BACKEND_PRIORITY:
+            return cast("KeyringBackend", backend)
+    raise KeyringUnavailable("absent")
+
+
+def _with_timeout(operation: Callable[[], T]) -> T:
+    """Return what ``operation`` returns; raises `KeyringUnavailable` if it fails or takes too
+    long."""
+    answers: list[T] = []
+    failures: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            answers.append(operation())
+        except BaseException as error:  # a backend may raise anything
+            failures.append(error)
+
+    thread = threading.Thread(target=work, name="keyring", daemon=True)
+    thread.start()
+    thread.join(KEYRING_TIMEOUT_SECONDS)
+    if answers:
+        return answers[0]
+    if not failures:
+        raise KeyringUnavailable("silent")
+    if isinstance(failures[0], KeyringUnavailable):
+        raise failures[0]
+    locked = type(failures[0]).__name__ == "KeyringLocked"
+    raise KeyringUnavailable("locked" if locked else "failed") from failures[0]
+
+
+class Vault:
+    """Seals short texts and binds each to its table, row and column."""
+
+    def __init__(self, key: bytes, key_storage: KeyStorage) -> None:
+        self.key = key
+        self.key_storage = key_storage
+        self._fingerprint_key = hmac.digest(key, labels.FINGERPRINT, hashlib.sha256)
+
+    def __repr__(self) -> str:
+        return f"Vault({self.key_storage!r})"
+
+    @classmethod
+    def open(cls, paths: Paths, use_keyring: bool = True) -> "Vault":
+        """Open the vault of prepared ``paths``; create its key if there is no database yet.
+
+        The keyring isn't used with ``use_keyring=False`` or if the user chose the key file. Raises
+        ``key-missing``, ``key-unreadable``, ``keyring-locked``, or ``store-locked`` if another
+        process takes too long to create the key.
+        """
+        keyring = Keyring(paths) if use_keyring and not paths.is_key_file_chosen else None
+        vault, outcome = _load_existing(paths, keyring)
+        if vault is not None:
+            return vault
+        failure = Failure("store-locked", temporary=True, details={"path": paths.data_dir})
+        lock = paths.lock_file(":key")
+        with ExclusiveLock(lock, lambda: WizardError(failure), _LOCK_TIMEOUT_SECONDS):
+            return _load_or_create(paths, keyring, outcome)
+
+    def seal(self, text: str, table: str, row: str, column: str) -> bytes:
+        """Encrypt ``text`` for exactly this row and column."""
+        return cipher.encrypt(self.key, text.encode(), _associated_data(table, row, column))
+
+    def unseal(self, blob: bytes, table: str, row: str, column: str) -> str:
+        """Decrypt a value of exactly this row and column.
+
+        Raises ``sealed-record-damaged`` if it was modified or moved.
+        """
+        try:
+            return cipher.decrypt(self.key, blob, _associated_data(table, row, column)).decode()
+        except ValueError as error:
+            raise fail("sealed-record-damaged", table=table, row=row) from error
+
+    def fingerprint(self, text: str) -> str:
+        """A keyed hash (HMAC-SHA256, hexadecimal): the same for the same text."""
+        return hmac.digest(self._fingerprint_key, text.encode(), hashlib.sha256).hex()
+
+
+def _associated_data(table: str, row: str, column: str) -> bytes:
+    return "\x00".join((table, row, column)).encode()
+
+
+def _load_existing(paths: Paths, keyring: Keyring | None) -> tuple[Vault | None, str]:
+    """The vault with an existing key, preferably from the key file; and the keyring's result, a key
+    of the message table ``keyring-states``."""
+    if os.path.lexists(paths.key_file):
+        return _from_file(paths), "not-asked"
+    if keyring is None:
+        return None, "not-asked"
+    try:
+        text, name = keyring.read()
+    except KeyringUnavailable as error:
+        return None, str(error)
+    if text is None:
+        return None, "empty"
+    return Vault(_parse_key(text, name), KeyStorage("keyring", "strong", name)), ""
+
+
+def _load_or_create(paths: Paths, keyring: Keyring | None, keyring_outcome: str) -> Vault:
+    """Under the lock: use the key that another process created meanwhile, otherwise create one, but
+    only if there is no database. A keyring that didn't respond isn't asked again."""
+    vault, again = _load_existing(paths, keyring if keyring_outcome == "empty" else None)
+    if vault is not None:
+        return vault
+    keyring_outcome = again if keyring_outcome == "empty" else keyring_outcome
+    if not os.path.exists(paths.database):
+        return _create_key(paths, keyring if keyring_outcome == "empty" else None)
+    code = "key-missing" if keyring_outcome in NO_KEY_OUTCOMES else "keyring-locked"
+    outcome = message("keyring-states", keyring_outcome)
+    raise fail(code, path=paths.key_file, database=paths.database, keyring=outcome)
+
+
+def _create_key(paths: Paths, keyring: Keyring | None) -> Vault:
+    """Create the key, in a real keyring if one accepts it, otherwise in the key file."""
+    key = cipher.new_key()
+    if keyring is not None:
+        try:
+            name = keyring.write(cipher.key_to_text(key))
+            return Vault(key, KeyStorage("keyring", "strong", name))
+        except KeyringUnavailable:
+            key = cipher.new_key()  # that keyring may have written the first one anywhere
+    try:
+        files.create_whole(paths.key_file, f"{cipher.key_to_text(key)}\n".encode("ascii"))
+    except OSError as error:
+        raise _key_unreadable(paths.key_file, error) from error
+    return _from_file(paths)
+
+
+def _from_file(paths: Paths) -> Vault:
+    try:
+        key = cipher.load_key(paths.key_file)
+    except (OSError, ValueError) as error:
+        raise _key_unreadable(paths.key_file, error) from error
+    better = codes_with("better_key_storage")
+    return Vault(key, KeyStorage("key-file", "weak", paths.key_file, better))
+
+
+def _parse_key(text: str, name: str) -> bytes:
+    try:
+        return cipher.key_from_text(text)
+    except ValueError as error:
+        raise fail("key-unreadable", where=name, reason="not a key") from error
+
+
+def _key_unreadable(path: str, error: Exception) -> WizardError:
+    reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
+    return fail("key-unreadable", where=path, reason=reason)
