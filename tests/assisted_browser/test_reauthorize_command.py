@@ -13,9 +13,9 @@ from support.harness import ANNA, Harness
 from support.headless_browser import REMOTE_DEBUGGING_OPTION, connect_to_sign_in_page
 from support.reauthorization import add_verified_connection, item_states
 from support.shell import PROCESS_TIMEOUT_SECONDS, Shell
+from support.wizard_pages import ReauthorizationPage
 
 from wizard.simulator.simulated_user import SimulatedUser
-from wizard.simulator.simulated_user.wizard_pages import ReauthorizationPage
 
 HeadlessBrowser = Callable[..., Path]
 

@@ -7,9 +7,9 @@ from playwright.sync_api import BrowserContext, Page, Request, expect
 from support.browser import accessibility_violations
 from support.harness import ANNA, BOB
 from support.user_journey import CONNECTION_NAME, Journey
+from support.wizard_pages import ConnectionPage, NewConnectionPage
 
 from wizard.simulator.simulated_user import ConsentPage, SimulatedUser
-from wizard.simulator.simulated_user.wizard_pages import ConnectionPage, NewConnectionPage
 
 
 def check_accessibility(page: Page) -> None:

@@ -4,9 +4,9 @@ import pytest
 from playwright.sync_api import expect
 from support.harness import ANNA, CARLA
 from support.user_journey import CONNECTION_NAME, Journey
+from support.wizard_pages import ConnectionPage
 
 from wizard.simulator.simulated_user import ConsentPage, ConsolePage, SignInPage
-from wizard.simulator.simulated_user.wizard_pages import ConnectionPage
 
 DORA, NILS = "dora@zylker.example", "nils@zylker.example"
 

@@ -7,10 +7,10 @@ import pytest
 from playwright.sync_api import Page, Request, expect
 from support.harness import ANNA
 from support.user_journey import CONNECTION_NAME, Journey
+from support.wizard_pages import NewConnectionPage
 
 from wizard.model import GrantState
 from wizard.simulator.simulated_user import ConsentPage, ConsolePage, SimulatedUser
-from wizard.simulator.simulated_user.wizard_pages import NewConnectionPage
 
 MOST_ACTIONS = 14
 """Manually it takes 28, with the best other tool 23."""

@@ -10,14 +10,14 @@ import pytest
 from playwright.sync_api import Page, Request, Response, Route, expect
 from support.harness import ANNA, CARLA
 from support.user_journey import CONNECTION_NAME, PRESET, Journey
-
-from wizard.model import AttemptState
-from wizard.simulator.simulated_user import ConsentPage, SimulatedUser
-from wizard.simulator.simulated_user.wizard_pages import (
+from support.wizard_pages import (
     ClientPage,
     ConnectionPage,
     NewConnectionPage,
 )
+
+from wizard.model import AttemptState
+from wizard.simulator.simulated_user import ConsentPage, SimulatedUser
 
 CALLBACK = "**/callback?*"
 OTHER_PAGES = ["http://evil.example", "http://localhost:9", "http://127.0.0.1:9"]

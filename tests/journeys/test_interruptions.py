@@ -7,11 +7,11 @@ import pytest
 from playwright.sync_api import BrowserContext, Route, expect
 from support.harness import ANNA
 from support.user_journey import CONNECTION_NAME, Journey
+from support.wizard_pages import ConnectionListPage, ConnectionPage
 
 from wizard.errors import WizardError
 from wizard.model import AttemptState, GrantState
 from wizard.simulator.simulated_user import ConsentPage, SimulatedUser
-from wizard.simulator.simulated_user.wizard_pages import ConnectionListPage, ConnectionPage
 from wizard.web import server as web_server
 
 CALLBACK = "**/callback?*"

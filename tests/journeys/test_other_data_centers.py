@@ -3,14 +3,14 @@
 from playwright.sync_api import expect
 from support.harness import ANNA, BOB
 from support.user_journey import CONNECTION_NAME, Journey
-
-from wizard.model import Client
-from wizard.simulator.simulated_user import ConsentPage, ConsolePage, SignInPage, SimulatedUser
-from wizard.simulator.simulated_user.wizard_pages import (
+from support.wizard_pages import (
     ClientPage,
     ConnectionPage,
     NewConnectionPage,
 )
+
+from wizard.model import Client
+from wizard.simulator.simulated_user import ConsentPage, ConsolePage, SignInPage, SimulatedUser
 
 
 def client_in_europe(journey: Journey, *enabled_locations: str) -> Client:

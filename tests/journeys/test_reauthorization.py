@@ -4,11 +4,11 @@ import pytest
 from playwright.sync_api import expect
 from support.harness import ANNA, BOB, CARLA, FIRST_ORGANIZATION, SECOND_ORGANIZATION
 from support.user_journey import CONNECTION_NAME, Journey
+from support.wizard_pages import ConnectionListPage, ConnectionPage
 
 from wizard.errors import WizardError
 from wizard.model import Grant, GrantState
 from wizard.simulator.simulated_user import ConsentPage, SecurityPage, SimulatedUser
-from wizard.simulator.simulated_user.wizard_pages import ConnectionListPage, ConnectionPage
 
 
 def add_connected_page(

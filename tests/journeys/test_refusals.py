@@ -4,16 +4,16 @@ import pytest
 from playwright.sync_api import expect
 from support.harness import ANNA
 from support.user_journey import CONNECTION_NAME, Journey
-
-from wizard.errors import WizardError
-from wizard.model import GrantState, SecretState
-from wizard.simulator.simulated_user import ConsentPage, SimulatedUser
-from wizard.simulator.simulated_user.wizard_pages import (
+from support.wizard_pages import (
     ClientPage,
     ConnectionListPage,
     ConnectionPage,
     RemovalPage,
 )
+
+from wizard.errors import WizardError
+from wizard.model import GrantState, SecretState
+from wizard.simulator.simulated_user import ConsentPage, SimulatedUser
 
 PROMPT = "&prompt=consent"
 ORGANIZATION_SCOPE = "ZohoCRM.org.READ"

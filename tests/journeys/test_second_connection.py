@@ -3,9 +3,9 @@
 from playwright.sync_api import expect
 from support.harness import ANNA
 from support.user_journey import CONNECTION_NAME, Journey
+from support.wizard_pages import ConnectionListPage, NewConnectionPage
 
 from wizard.simulator.simulated_user import ConsentPage
-from wizard.simulator.simulated_user.wizard_pages import ConnectionListPage, NewConnectionPage
 
 MOST_ACTIONS = 4
 """Manually it takes more than 20, with the best other tool 14."""

@@ -4,8 +4,7 @@ from playwright.sync_api import expect
 from support.diagnosis import detect_rejection
 from support.harness import ANNA
 from support.user_journey import Journey
-
-from wizard.simulator.simulated_user.wizard_pages import ConnectionListPage
+from support.wizard_pages import ConnectionListPage
 
 NAMES = ("books", "crm", "leads")
 

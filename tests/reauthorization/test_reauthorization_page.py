@@ -9,10 +9,10 @@ from support.browser import accessibility_violations
 from support.diagnosis import detect_rejection
 from support.harness import ANNA, BOB, CARLA, FIRST_ORGANIZATION
 from support.user_journey import Journey
+from support.wizard_pages import ReauthorizationPage
 
 from wizard.model import Client, GrantState
 from wizard.simulator.simulated_user import ConsentPage, SignInPage, SimulatedUser
-from wizard.simulator.simulated_user.wizard_pages import ReauthorizationPage
 
 ERIC = "eric@zylker.example"
 MOST_ACTIONS = 12

@@ -11,7 +11,7 @@ from support.browser import CallbackServer
 
 from wizard.services import Services
 from wizard.simulator.server import Simulator
-from wizard.simulator.simulated_user.browser import find_browser, is_root
+from wizard.simulator.simulated_user import find_browser, is_root
 from wizard.web.server import Server
 
 ORIGINS = ["http://localhost:{port}", "http://127.0.0.1:{port}", "http://cats.test:{port}"]

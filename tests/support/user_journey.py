@@ -10,10 +10,10 @@ from playwright.sync_api import Page
 
 from support.harness import ANNA, Harness, settings_for
 from support.ports import free_port
+from support.wizard_pages import ConnectionPage, NewConnectionPage
 from wizard.services import Services
 from wizard.simulator.server import Simulator
 from wizard.simulator.simulated_user import ConsentPage, ConsolePage, SignInPage, SimulatedUser
-from wizard.simulator.simulated_user.wizard_pages import ConnectionPage, NewConnectionPage
 from wizard.web import server as web_server
 from wizard.web.server import Server
 

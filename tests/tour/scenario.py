@@ -8,6 +8,16 @@ from pathlib import Path
 from typing import Literal
 
 from playwright.sync_api import BrowserContext, Page
+from support.wizard_pages import (
+    ConnectionPage,
+    NewConnectionPage,
+    ReauthorizationPage,
+)
+from wizard.simulator.simulated_user.wizard_pages import (
+    ConnectionPage,
+    NewConnectionPage,
+    ReauthorizationPage,
+)
 
 from tour import program
 from wizard.cli.browser import BrowserLinkFactory
@@ -21,11 +31,6 @@ from wizard.simulator.simulated_user import (
     SecurityPage,
     SignInPage,
     SimulatedUser,
-)
-from wizard.simulator.simulated_user.wizard_pages import (
-    ConnectionPage,
-    NewConnectionPage,
-    ReauthorizationPage,
 )
 from wizard.zoho import product
 

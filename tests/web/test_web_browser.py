@@ -7,16 +7,16 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import BrowserContext, Page, expect
 from support.web_visitor import ANNA, LEADS_SCOPE, NEW_CONNECTION_PATH, Visitor
+from support.wizard_pages import (
+    ConnectionListPage,
+    ConnectionPage,
+    NewConnectionPage,
+)
 
 from wizard.model import Client, ClientSecret, Connection
 from wizard.services import Services
 from wizard.simulator.server import Simulator
 from wizard.simulator.simulated_user import ConsentPage, ConsolePage, SignInPage, SimulatedUser
-from wizard.simulator.simulated_user.wizard_pages import (
-    ConnectionListPage,
-    ConnectionPage,
-    NewConnectionPage,
-)
 from wizard.web.server import Server
 
 PASSWORD = "anna-made-up-password"

@@ -1,8 +1,229 @@
-"""The simulator's pages as a user sees them: by role and label."""
+"""A simulated user in a real browser, who finds things by role and label and counts actions.
 
-from playwright.sync_api import Locator, expect
+It types passwords of the simulated Zoho, and only on this machine.
+"""
 
-from wizard.simulator.simulated_user.actions import SimulatedUser
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from playwright.sync_api import Browser, BrowserType, Locator, Page, expect, sync_playwright
+
+LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
+
+
+class NotLoopbackError(Exception):
+    """The simulated user would leave this machine, where it may type no passwords."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(f"the simulated user does not open {url}: it is not on this machine")
+
+
+@dataclass
+class ActionCounter:
+    """Counts the actions so far, those of signing in separately.
+
+    An action is a click, a filled field, a choice, a copy or a paste.
+    """
+
+    actions: int = 0
+    sign_in_actions: int = 0
+    log: list[str] = field(default_factory=list)
+
+    def record(self, action: str, is_signing_in: bool) -> None:
+        if is_signing_in:
+            self.sign_in_actions += 1
+        else:
+            self.actions += 1
+            self.log.append(action)
+
+
+class SimulatedUser:
+    """A user at one page of a browser, on this machine only.
+
+    Every action raises `NotLoopbackError` if the page's host isn't loopback.
+    """
+
+    def __init__(self, page: Page, counter: ActionCounter | None = None) -> None:
+        self.page = page
+        self.counter = counter or ActionCounter()
+        self._is_signing_in = False
+
+    @property
+    def actions(self) -> int:
+        return self.counter.actions
+
+    @contextmanager
+    def signing_in(self) -> Iterator[None]:
+        """Count the actions inside as `sign_in_actions`."""
+        before, self._is_signing_in = self._is_signing_in, True
+        try:
+            yield
+        finally:
+            self._is_signing_in = before
+
+    def go(self, url: str) -> None:
+        """Open a URL that something else provides; not an action."""
+        _require_loopback(url)
+        self.page.goto(url)
+
+    def back(self) -> None:
+        """Press the browser's Back button: an action like a click."""
+        self.counter.record("back", self._is_signing_in)
+        self.page.go_back()
+
+    def click(self, target: Locator) -> None:
+        self._begin_action("click", target)
+        target.click()
+
+    def fill(self, target: Locator, text: str) -> None:
+        self._begin_action("fill", target)
+        target.fill(text)
+
+    def type(self, target: Locator, text: str) -> None:
+        """Click the field and type key by key, as for boxes of a single digit."""
+        self._begin_action("fill", target)
+        target.press_sequentially(text)
+
+    def choose(self, target: Locator, option: str | None = None) -> None:
+        """Check a box or a radio button, or choose an option of a list by its label."""
+        self._begin_action("choose", target)
+        if option is None:
+            target.check()
+        else:
+            target.select_option(label=option)
+
+    def copy(self, *targets: Locator) -> str:
+        """Select adjacent texts and copy them: one action. Several values become lines."""
+        self._begin_action("copy", targets[0])
+        return "\n".join(_text_of(target) for target in targets)
+
+    def paste(self, target: Locator, text: str) -> None:
+        self._begin_action("paste", target)
+        target.fill(text)
+
+    def _begin_action(self, action: str, target: Locator) -> None:
+        target.wait_for(state="visible")
+        _require_loopback(self.page.url)
+        self.counter.record(f"{action} {target}", self._is_signing_in)
+
+
+def _require_loopback(url: str) -> None:
+    if urlsplit(url).hostname not in LOOPBACK_HOSTS:
+        raise NotLoopbackError(url)
+
+
+def _text_of(target: Locator) -> str:
+    is_field = target.evaluate("element => 'value' in element")
+    return target.input_value() if is_field else target.inner_text()
+
+
+INSTALLED_NAMES = (
+    "google-chrome",
+    "google-chrome-stable",
+    "chromium",
+    "chromium-browser",
+    "microsoft-edge",
+    "microsoft-edge-stable",
+    "chrome",
+    "msedge",
+)
+# Chromium without what only a window needs: it renders the same pages in half the time.
+HEADLESS_SHELL = "chromium-headless-shell"
+# Where installers put browsers that aren't in PATH.
+INSTALLED_PATHS = (
+    "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
+    "/Applications/Microsoft Edge.app/Contents/MacOS/Microsoft Edge",
+    "/Applications/Chromium.app/Contents/MacOS/Chromium",
+    r"C:\Program Files\Google\Chrome\Application\chrome.exe",
+    r"C:\Program Files (x86)\Google\Chrome\Application\chrome.exe",
+    r"C:\Program Files (x86)\Microsoft\Edge\Application\msedge.exe",
+    "/snap/bin/chromium",
+)
+# By default, a browser contacts its vendor about updates, translations and accounts.
+BROWSER_ARGUMENTS = (
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-domain-reliability",
+    "--disable-sync",
+    "--no-first-run",
+    "--no-default-browser-check",
+    "--no-pings",
+    "--disable-features=Translate,OptimizationHints,MediaRouter,AutofillServerCommunication",
+)
+
+
+class BrowserNotFoundError(Exception):
+    """No Chromium-based browser was found; the message says how to get one."""
+
+    def __init__(self, executable: Path | None = None) -> None:
+        super().__init__(
+            (f"There is no browser at {executable}. " if executable else "No browser was found. ")
+            + "Install Chrome, Edge or Chromium (Debian, Ubuntu: `apt install chromium`), or let "
+            "Playwright bring its own: `python -m playwright install chromium`."
+        )
+
+
+def find_browser(
+    executable: Path | None, bundled_executable: Path, *, headless: bool = False
+) -> Path:
+    """Return the executable to start. Raises `BrowserNotFoundError`.
+
+    The order: `executable`, the user's choice; without a window, an installed headless shell;
+    Playwright's `bundled_executable`; an installed Chrome, Edge or Chromium.
+    """
+    if executable is not None:
+        if not executable.is_file():
+            raise BrowserNotFoundError(executable)
+        return executable
+    headless_shell = shutil.which(HEADLESS_SHELL) if headless else None
+    installed = (shutil.which(name) for name in INSTALLED_NAMES)
+    candidates = (headless_shell, bundled_executable, *installed, *INSTALLED_PATHS)
+    return first_existing(Path(each) for each in candidates if each)
+
+
+def first_existing(candidates: Iterable[Path]) -> Path:
+    """Return the first candidate that exists. Raises `BrowserNotFoundError`."""
+    for candidate in candidates:
+        if candidate.is_file():
+            return candidate
+    raise BrowserNotFoundError
+
+
+def launch(
+    browser_type: BrowserType, executable: Path | None = None, *, headless: bool = True
+) -> Browser:
+    """Start a browser that contacts nobody by itself. Raises `BrowserNotFoundError`.
+
+    Chromium's own process isolation is on, except for root, for whom Chromium refuses it.
+    """
+    return browser_type.launch(
+        executable_path=find_browser(
+            executable, Path(browser_type.executable_path), headless=headless
+        ),
+        headless=headless,
+        chromium_sandbox=not is_root(),
+        args=list(BROWSER_ARGUMENTS),
+    )
+
+
+def is_root() -> bool:
+    return hasattr(os, "geteuid") and os.geteuid() == 0
+
+
+@contextmanager
+def open_browser(executable: Path | None = None, *, headless: bool = True) -> Iterator[Browser]:
+    """Start Playwright and a browser, and end both. Raises `BrowserNotFoundError`."""
+    with sync_playwright() as playwright:
+        browser = launch(playwright.chromium, executable, headless=headless)
+        try:
+            yield browser
+        finally:
+            browser.close()
 
 
 class SignInPage:

@@ -1,4 +1,6 @@
-"""The simulated user counts its actions, and acts only on this machine."""
+"""The simulated user: its browser, the count of its actions, and that it stays on this machine."""
+
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page
@@ -6,10 +8,13 @@ from playwright.sync_api import Page
 from wizard.simulator.server import Simulator
 from wizard.simulator.simulated_user import (
     ActionCounter,
+    BrowserNotFoundError,
     ConsolePage,
     NotLoopbackError,
     SignInPage,
     SimulatedUser,
+    find_browser,
+    first_existing,
 )
 
 ANNA = "anna@zylker.example"
@@ -86,3 +91,46 @@ def test_the_simulated_user_types_nothing_on_a_foreign_page(person: SimulatedUse
         SignInPage(person).enter_password("made-up")
     assert person.page.locator("#password").input_value() == ""
     assert person.counter.sign_in_actions == 0
+
+
+@pytest.fixture
+def executable(tmp_path: Path) -> Path:
+    path = tmp_path / "chromium"
+    path.touch(mode=0o755)
+    return path
+
+
+def test_the_choice_of_the_user_comes_first(executable: Path, tmp_path: Path) -> None:
+    others = tmp_path / "playwrights"
+    others.touch()
+    assert find_browser(executable, others) == executable
+
+
+def test_a_chosen_browser_that_is_missing_is_refused_and_named(tmp_path: Path) -> None:
+    with pytest.raises(BrowserNotFoundError, match=r"no browser at .*nowhere.* Install Chrome"):
+        find_browser(tmp_path / "nowhere", tmp_path / "playwrights")
+
+
+def test_the_playwright_browser_comes_before_installed_ones(executable: Path) -> None:
+    assert find_browser(None, executable) == executable
+
+
+def test_the_first_existing_candidate_is_used(executable: Path, tmp_path: Path) -> None:
+    assert first_existing([tmp_path / "missing", executable, tmp_path]) == executable
+
+
+def test_without_a_browser_the_advice_shows_how_to_install_one(tmp_path: Path) -> None:
+    with pytest.raises(BrowserNotFoundError, match="apt install chromium"):
+        first_existing([tmp_path / "missing"])
+
+
+def test_without_a_window_a_headless_browser_comes_first(
+    executable: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    light = tmp_path / "bin" / "chromium-headless-shell"
+    light.parent.mkdir()
+    light.touch(mode=0o755)
+    monkeypatch.setenv("PATH", str(light.parent))
+    assert find_browser(None, executable, headless=True) == light
+    assert find_browser(None, executable) == executable
+    assert find_browser(executable, tmp_path, headless=True) == executable

@@ -4,7 +4,7 @@ import re
 
 from playwright.sync_api import Locator, Page
 
-from wizard.simulator.simulated_user.actions import SimulatedUser
+from wizard.simulator.simulated_user import SimulatedUser
 
 
 class NewConnectionPage:
