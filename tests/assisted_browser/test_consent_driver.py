@@ -13,8 +13,7 @@ from support.harness import ANNA, CARLA, FIRST_ORGANIZATION, SECOND_ORGANIZATION
 from support.zoho_driver import captcha_letters
 
 from wizard.assisted_browser import ConsentDriver, ConsentResult
-from wizard.assisted_browser.consent_actions import Wait, next_consent_action
-from wizard.assisted_browser.page_snapshot import take_snapshot
+from wizard.assisted_browser.consent_page import Wait, next_consent_action, take_snapshot
 from wizard.errors import WizardError
 from wizard.model import AttemptMode
 from wizard.simulator.server import Simulator

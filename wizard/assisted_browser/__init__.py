@@ -7,11 +7,10 @@ a trace, a video or stored state, or listens on a port: Playwright talks to its 
 pipe.
 """
 
-from wizard.assisted_browser.browsers import remove_leftovers
-from wizard.assisted_browser.consent_checks import ExpectedConsent
 from wizard.assisted_browser.consent_driver import ConsentDriver, ConsentResult, UserPrompt
+from wizard.assisted_browser.consent_page import ExpectedConsent
 from wizard.assisted_browser.console_assistant import ClientForm, ConsoleAssistant
-from wizard.assisted_browser.windows import Windows, check_display
+from wizard.assisted_browser.windows import Windows, check_display, remove_leftovers
 
 __all__ = [
     "ClientForm",

@@ -13,19 +13,20 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
 
-from wizard.assisted_browser.consent_actions import (
+from wizard.assisted_browser.consent_page import (
     SUBMIT,
     Choose,
     ConsentAction,
     ErrorPage,
+    ExpectedConsent,
+    PageSnapshot,
     Press,
     PromptUser,
     Reopen,
     Wait,
     next_consent_action,
+    take_snapshot,
 )
-from wizard.assisted_browser.consent_checks import ExpectedConsent
-from wizard.assisted_browser.page_snapshot import PageSnapshot, take_snapshot
 from wizard.assisted_browser.windows import POLL_INTERVAL_MS, Tab
 from wizard.errors import message
 

@@ -11,12 +11,8 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
-from importlib import resources
 from typing import TYPE_CHECKING
 
-from wizard.assisted_browser.consent_actions import Press, PromptUser, Reopen, Wait
-from wizard.assisted_browser.consent_checks import displayed_host
 from wizard.assisted_browser.consent_driver import (
     BUSY_TIMEOUT_SECONDS,
     MAX_TRIES,
@@ -24,8 +20,15 @@ from wizard.assisted_browser.consent_driver import (
     SETTLE_SECONDS,
     UserPrompt,
 )
-from wizard.assisted_browser.page_snapshot import is_page_url
-from wizard.assisted_browser.windows import POLL_INTERVAL_MS, Tab
+from wizard.assisted_browser.consent_page import (
+    Press,
+    PromptUser,
+    Reopen,
+    Wait,
+    displayed_host,
+    is_page_url,
+)
+from wizard.assisted_browser.windows import POLL_INTERVAL_MS, Tab, package_text
 from wizard.errors import fail, message
 from wizard.zoho import DataCenter, Zoho
 
@@ -208,7 +211,7 @@ class ConsoleAssistant:
         with self._tab.tolerating_navigation():
             if _is_below(self._page.url, data_center.console_url):
                 labels = [each.casefold() for each in CREDENTIAL_LABELS]
-                text = str(self._page.evaluate(_script("console_credentials.js"), labels))
+                text = str(self._page.evaluate(package_text("console_credentials.js"), labels))
         return text
 
     def show_notice(self, message: str | None) -> None:
@@ -336,7 +339,7 @@ def _label_pattern(*labels: str) -> re.Pattern[str]:
 
 
 def _take_console_snapshot(page: "Page") -> ConsoleSnapshot:
-    data = page.evaluate(_script("console_snapshot.js"), KNOWN_LABELS)
+    data = page.evaluate(package_text("console_snapshot.js"), KNOWN_LABELS)
     if not is_page_url(page, data["url"]):
         return ConsoleSnapshot()
     return ConsoleSnapshot(
@@ -345,8 +348,3 @@ def _take_console_snapshot(page: "Page") -> ConsoleSnapshot:
         labels=frozenset(data["labels"]),
         fields=tuple((kind, called) for kind, called in data["fields"]),
     )
-
-
-@cache
-def _script(name: str) -> str:
-    return resources.files("wizard.assisted_browser").joinpath(name).read_text("utf-8")

@@ -5,18 +5,22 @@ from dataclasses import replace
 from support.claims import over_rows
 
 from wizard import zoho
-from wizard.assisted_browser.consent_actions import (
+from wizard.assisted_browser.consent_page import (
+    Button,
+    Choice,
     Choose,
     ConsentAction,
     ErrorPage,
+    ExpectedConsent,
+    Field,
+    ListItem,
+    PageSnapshot,
     Press,
     PromptUser,
     Reopen,
     Wait,
     next_consent_action,
 )
-from wizard.assisted_browser.consent_checks import ExpectedConsent
-from wizard.assisted_browser.page_snapshot import Button, Choice, Field, ListItem, PageSnapshot
 from wizard.model import Identifier, Organization
 
 EU = "https://accounts.zoho.eu"
