@@ -14,9 +14,9 @@ import pytest
 import requests
 from support.zoho_driver import ANNA, DORA, REDIRECT_URI, ZohoDriver
 
-from wizard.simulator.clock import Clock, FileClock
 from wizard.simulator.controls import Controls
 from wizard.simulator.server import Simulator
+from wizard.simulator.settings import Clock, FileClock
 from wizard.simulator.world import World
 
 

@@ -5,9 +5,9 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
-from wizard.simulator.faults import FAULT_KINDS
 from wizard.simulator.server import Simulator
 from wizard.simulator.simulated_user import SimulatedUser
+from wizard.simulator.traffic import FAULT_KINDS
 
 ANNA, DORA = "anna@zylker.example", "dora@zylker.example"
 

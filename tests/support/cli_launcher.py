@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from wizard import cli
-from wizard.simulator.clock import FileClock
+from wizard.simulator.settings import FileClock
 
 if __name__ == "__main__":
     sys.exit(cli.main(sys.argv[2:], FileClock(Path(sys.argv[1]))))

@@ -11,7 +11,7 @@ from typing import Any
 from support.harness import settings_for
 from wizard.errors import WizardError
 from wizard.services import Services
-from wizard.simulator.clock import FileClock
+from wizard.simulator.settings import FileClock
 
 PROCESS_START_TIMEOUT_SECONDS = 180
 """Seconds for many processes to start on two busy cores."""

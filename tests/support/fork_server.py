@@ -28,7 +28,7 @@ PRELOADED_MODULES = (
     "wizard.monitoring.checks",
     "wizard.monitoring.service",
     "wizard.reauthorization",
-    "wizard.simulator.clock",
+    "wizard.simulator.settings",
     "wizard.transport.adapter",
     "wizard.web",
 )
@@ -179,6 +179,6 @@ if __name__ == "__main__":
     gc.freeze()
     _, clock_file, *words = _serve(socket.socket(fileno=int(sys.argv[1])))
     from wizard import cli
-    from wizard.simulator.clock import FileClock
+    from wizard.simulator.settings import FileClock
 
     sys.exit(cli.main(words, FileClock(Path(clock_file))))

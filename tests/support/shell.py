@@ -22,8 +22,8 @@ from support.json_output import check_json_output
 from support.ports import free_port
 from wizard.services import Services
 from wizard.settings import from_environment
-from wizard.simulator.clock import Clock
 from wizard.simulator.server import Simulator
+from wizard.simulator.settings import Clock
 
 CLI_LAUNCHER = Path(__file__).with_name("cli_launcher.py")
 PROCESS_TIMEOUT_SECONDS = 30.0

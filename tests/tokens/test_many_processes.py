@@ -13,8 +13,8 @@ from support.concurrent_requests import (
 from support.harness import Harness, settings_for
 
 from wizard.services import Services
-from wizard.simulator.clock import Clock
 from wizard.simulator.server import Simulator
+from wizard.simulator.settings import Clock
 
 NAMES = ("crm", "leads", "org")
 PROCESSES = 10

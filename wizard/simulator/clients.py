@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from wizard.simulator.catalog import can_share_clients
-from wizard.simulator.random_values import RandomValues
+from wizard.simulator.settings import RandomValues
 
 SERVER_BASED, SELF_CLIENT = "server-based", "self-client"
 

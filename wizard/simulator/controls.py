@@ -20,8 +20,8 @@ from wizard.simulator.authorization_endpoint import (
 )
 from wizard.simulator.catalog import data_centers, products_of, split_scopes
 from wizard.simulator.clients import SERVER_BASED
-from wizard.simulator.faults import Fault
 from wizard.simulator.grants import Permission
+from wizard.simulator.traffic import Fault
 from wizard.simulator.users import ANNOUNCEMENT_KINDS, Organization
 from wizard.simulator.world import World, encode
 
@@ -315,7 +315,7 @@ class Controls:
 
     @_control
     def inject_fault(self, kind: str, **fields: Json) -> None:
-        """Inject a fault for the next request that matches; see `faults.Fault`."""
+        """Inject a fault for the next request that matches; see `traffic.Fault`."""
         self.world.faults.inject(Fault(kind, **fields))
 
     @_control

@@ -4,8 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from wizard.simulator.random_values import RandomValues
-from wizard.simulator.settings import SimulatorSettings
+from wizard.simulator.settings import RandomValues, SimulatorSettings
 
 ROTATED = "rotated"
 """The invalidation reason of a refresh token that was replaced."""

@@ -13,8 +13,7 @@ from flask import Flask, Response, g, jsonify, request
 
 from wizard.simulator import token_endpoint
 from wizard.simulator.catalog import product_at
-from wizard.simulator.faults import Fault
-from wizard.simulator.journal import JournalEntry, redact_parameters, redact_path
+from wizard.simulator.traffic import Fault, JournalEntry, redact_parameters, redact_path
 from wizard.simulator.world import World
 
 JSON = "application/json;charset=UTF-8"

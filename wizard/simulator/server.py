@@ -16,11 +16,11 @@ from werkzeug.routing import BaseConverter
 
 from wizard.simulator import accounts, middleware, product_apis
 from wizard.simulator.catalog import data_centers
-from wizard.simulator.clock import Clock
 from wizard.simulator.controls import Controls
 from wizard.simulator.middleware import html_page
 from wizard.simulator.pages import admin
 from wizard.simulator.pages import blueprint as pages_blueprint
+from wizard.simulator.settings import Clock
 from wizard.simulator.world import World
 
 if TYPE_CHECKING:

@@ -1,11 +1,20 @@
-"""The limits of the simulated Zoho, and every behavior that is disputed or only guessed."""
+"""What a test or a demo can set in a world: its settings, its time and its random values.
 
+The settings are the limits of the simulated Zoho, and every behavior that is disputed or only
+guessed. Time is real time plus an offset. The same seed gives the same random values.
+"""
+
+import os
+import random
+import string
+import threading
 import tomllib
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from difflib import get_close_matches
 from functools import cache
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 
@@ -78,25 +87,104 @@ def _validate(name: str, value: Any) -> None:
         raise ValueError(f"{name} is one of {', '.join(row['choices'])}, not {value!r}")
 
 
-class RateLimits:
-    """Counts events by key, in windows that begin with their first event.
+class Clock:
+    """A callable that returns an aware UTC datetime and can be moved. Thread-safe.
 
-    Zoho refuses requests for the rest of the window; a refused one isn't counted.
+    Every change of the offset is written to `offset_file` (seconds, as text) if there is one, so
+    that other processes have the same time through `FileClock`.
     """
 
-    def __init__(self) -> None:
-        self._windows: dict[tuple[str, ...], tuple[datetime, int]] = {}
+    def __init__(self, offset_file: Path | None = None) -> None:
+        self._offset = timedelta()
+        self._offset_file = offset_file
+        self._lock = threading.Lock()
+        self.set_offset(timedelta())
 
-    def take(self, key: tuple[str, ...], limit: int, period_seconds: int, now: datetime) -> bool:
-        """Count one event under `key`; False if `limit` is reached in this period."""
-        began, count = self._windows.get(key, (now, 0))
-        if now - began >= timedelta(seconds=period_seconds):
-            began, count = now, 0
-        if count >= limit:
-            return False
-        self._windows[key] = (began, count + 1)
-        return True
+    def __call__(self) -> datetime:
+        """Return the simulated Zoho's time."""
+        with self._lock:
+            return datetime.now(UTC) + self._offset
 
-    def clear(self) -> None:
-        """Remove all counts."""
-        self._windows.clear()
+    @property
+    def offset(self) -> timedelta:
+        """How far this clock is ahead of real time."""
+        with self._lock:
+            return self._offset
+
+    def advance(self, by: timedelta | float) -> datetime:
+        """Move forward (or back, if negative) by a timedelta or seconds; return the new time."""
+        step = by if isinstance(by, timedelta) else timedelta(seconds=by)
+        self.set_offset(self.offset + step)
+        return self()
+
+    def set(self, moment: datetime) -> None:
+        """Set the time to `moment` (an aware datetime)."""
+        self.set_offset(moment - datetime.now(UTC))
+
+    def set_offset(self, offset: timedelta) -> None:
+        """Set how far the clock is ahead of real time."""
+        with self._lock:
+            self._offset = offset
+            if self._offset_file:
+                new_file = self._offset_file.with_suffix(".new")
+                new_file.write_text(str(offset.total_seconds()))
+                os.replace(new_file, self._offset_file)
+
+
+class FileClock:
+    """The time of a `Clock` in another process, read from its `offset_file`."""
+
+    def __init__(self, offset_file: Path) -> None:
+        self._offset_file = offset_file
+
+    def __call__(self) -> datetime:
+        """Return real time plus the offset in the file; no file means no offset."""
+        try:
+            seconds = float(self._offset_file.read_text())
+        except FileNotFoundError:
+            seconds = 0.0
+        return datetime.now(UTC) + timedelta(seconds=seconds)
+
+
+class RandomValues:
+    """A seeded source of everything random in a world.
+
+    It's reproducible on purpose: nothing it makes protects anything real.
+    """
+
+    def __init__(self, random_seed: int) -> None:
+        self._random = random.Random(random_seed)  # noqa: S311
+
+    def token(self) -> str:
+        """Return a code, access or refresh token: `1000.<32 hex>.<32 hex>`."""
+        return f"1000.{self.hexadecimal(32)}.{self.hexadecimal(32)}"
+
+    def client_id(self) -> str:
+        """Return `1000.` and thirty upper-case letters and digits."""
+        return "1000." + "".join(self._random.choices(string.ascii_uppercase + string.digits, k=30))
+
+    def client_secret(self) -> str:
+        """Return 42 lower-case hexadecimal digits."""
+        return self.hexadecimal(42)
+
+    def hexadecimal(self, length: int) -> str:
+        """Return `length` lower-case hexadecimal digits."""
+        return f"{self._random.getrandbits(4 * length):0{length}x}"
+
+    def number(self, digits: int) -> int:
+        """Return a number of exactly that many digits."""
+        return self._random.randrange(10 ** (digits - 1), 10**digits)
+
+    def letters(self, length: int) -> str:
+        """Return `length` capital letters and digits that aren't easily confused."""
+        return "".join(self._random.choices("ABCDEFGHJKLMNPRTUVWXY346789", k=length))
+
+    def state(self) -> list[Any]:
+        """Return the state of the generator, as JSON values."""
+        version, numbers, gauss = self._random.getstate()
+        return [version, list(numbers), gauss]
+
+    def restore(self, state: list[Any]) -> None:
+        """Continue from what `state` returned."""
+        version, numbers, gauss = state
+        self._random.setstate((version, tuple(numbers), gauss))

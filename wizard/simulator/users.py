@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from importlib.resources import files
 
-from wizard.simulator.random_values import RandomValues
+from wizard.simulator.settings import RandomValues
 
 ONE_TIME_CODE_STEP_SECONDS = 30
 """RFC 6238's default. The codes of the previous and the next step are accepted, too."""

@@ -12,16 +12,37 @@ from types import NoneType, UnionType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from wizard.simulator.clients import Client, Clients
-from wizard.simulator.clock import Clock
-from wizard.simulator.faults import Faults
 from wizard.simulator.grants import AccessToken, AuthorizationCode, Grants, Permission, RefreshToken
-from wizard.simulator.journal import Journal
-from wizard.simulator.random_values import RandomValues
-from wizard.simulator.settings import RateLimits, SimulatorSettings
+from wizard.simulator.settings import Clock, RandomValues, SimulatorSettings
+from wizard.simulator.traffic import Faults, Journal
 from wizard.simulator.users import Session, Sessions, User, Users
 
 DEFAULT_ORIGIN = "http://127.0.0.1:8730"
 SAVED_FORMAT = 1
+
+
+class RateLimits:
+    """Counts events by key, in windows that begin with their first event.
+
+    Zoho refuses requests for the rest of the window; a refused one isn't counted.
+    """
+
+    def __init__(self) -> None:
+        self._windows: dict[tuple[str, ...], tuple[datetime, int]] = {}
+
+    def take(self, key: tuple[str, ...], limit: int, period_seconds: int, now: datetime) -> bool:
+        """Count one event under `key`; False if `limit` is reached in this period."""
+        began, count = self._windows.get(key, (now, 0))
+        if now - began >= timedelta(seconds=period_seconds):
+            began, count = now, 0
+        if count >= limit:
+            return False
+        self._windows[key] = (began, count + 1)
+        return True
+
+    def clear(self) -> None:
+        """Remove all counts."""
+        self._windows.clear()
 
 
 class World:

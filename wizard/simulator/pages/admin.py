@@ -8,8 +8,8 @@ from flask import Blueprint, Response, jsonify, redirect, render_template, reque
 from wizard.simulator import controls
 from wizard.simulator.catalog import data_centers
 from wizard.simulator.controls import READ_ONLY_CONTROLS
-from wizard.simulator.faults import FAULT_KINDS
 from wizard.simulator.middleware import current_world, json_error
+from wizard.simulator.traffic import FAULT_KINDS
 
 JOURNAL_ENTRIES_SHOWN = 40
 CLOCK_STEPS_SECONDS = {"2 minutes": 120, "10 minutes": 600, "1 hour": 3600, "1 day": 86400}

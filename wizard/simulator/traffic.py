@@ -1,0 +1,173 @@
+"""The requests to the simulated Zoho: the faults that await the next ones, and the journal of the
+past ones, which never contains a secret.
+"""
+
+import re
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+FAULT_KINDS = {
+    "slow": "the response is delayed by `seconds`",
+    "html-page": "an HTML page instead of JSON",
+    "truncated-json": "half of the JSON",
+    "unexpected-json": "JSON that is neither a token nor an error",
+    "connection-closed": "the connection closes before the end of the response",
+    "byte-by-byte": "one byte every `seconds`",
+    "oversize": "a response of a megabyte",
+    "rate-limit": "the accounts server's rate limit: too many requests",
+    "api-rate-limit": "a product's own rate limit: 429 and the product's error",
+    "data-center-down": "a data center in maintenance: 503 and HTML",
+    "server-error": "general_error with HTTP 500",
+    "redirect": "302 to somewhere else",
+    "clock-skew": (
+        "the Date header is `seconds` ahead, and tokens expire `seconds` before their expires_in"
+    ),
+}
+
+
+@dataclass
+class Fault:
+    """One fault, for `times` requests.
+
+    `location` and `endpoint` limit it to a data center and to paths that contain `endpoint`
+    (`oauth/v2/token`, `crm/v8`); empty means any. With `processed`, the request is carried out and
+    only the response is damaged: the code is used, the token issued, and the client doesn't get it.
+    `retry_after` is the Retry-After header, in seconds or as a date.
+    """
+
+    kind: str
+    location: str = ""
+    endpoint: str = ""
+    times: int = 1
+    seconds: float = 1.0
+    processed: bool = False
+    retry_after: str = ""
+
+    def __post_init__(self) -> None:
+        if self.kind not in FAULT_KINDS:
+            raise ValueError(f"a fault is one of {', '.join(FAULT_KINDS)}, not {self.kind!r}")
+
+    def matches(self, location: str, path: str) -> bool:
+        """Whether the fault applies to this request."""
+        return self.times > 0 and self.location in ("", location) and self.endpoint in path
+
+
+class Faults:
+    """The faults that no request has met yet."""
+
+    def __init__(self) -> None:
+        self.pending: list[Fault] = []
+        self._cleared = threading.Event()
+
+    def inject(self, fault: Fault) -> None:
+        """Add a fault."""
+        self.pending.append(fault)
+
+    def take(self, location: str, path: str) -> Fault | None:
+        """Return the first fault that applies to this request, and count it."""
+        fault = next((each for each in self.pending if each.matches(location, path)), None)
+        if fault:
+            fault.times -= 1
+            self.pending = [each for each in self.pending if each.times > 0]
+        return fault
+
+    def delay(self, seconds: float) -> None:
+        """Return after `seconds`, or as soon as the faults are cleared."""
+        self._cleared.wait(seconds)
+
+    def clear(self) -> None:
+        """Remove all faults, and end all delays."""
+        self.pending.clear()
+        cleared, self._cleared = self._cleared, threading.Event()
+        cleared.set()
+
+
+MAX_ENTRIES = 2000
+"""Older entries are dropped."""
+
+_SCOPES = re.compile(r"[A-Za-z]+(\.[A-Za-z_-]+){0,3}([, ]+[A-Za-z]+(\.[A-Za-z_-]+){0,3})*")
+_SECRET = re.compile(r"[0-9a-f]{32,}")
+_WORD = re.compile(r"[A-Za-z_]{1,24}|S256")
+_HARMLESS_VALUES = {
+    "client_id": re.compile(r"1000\.[A-Z0-9]{30}"),
+    "grant_type": _WORD,
+    "response_type": _WORD,
+    "access_type": _WORD,
+    "prompt": _WORD,
+    "token_type": _WORD,
+    "code_challenge_method": _WORD,
+    "type": _WORD,
+    "module": _WORD,
+    "resfmt": _WORD,
+    "scope": _SCOPES,
+    "redirect_uri": re.compile(r"https?://[^?#@\s]+"),
+    "organization_id": re.compile(r"\d{1,20}"),
+    "soid": re.compile(r"[A-Za-z]+\.\d{1,20}"),
+}
+
+
+@dataclass(frozen=True)
+class JournalEntry:
+    """One request and its outcome.
+
+    `parameters` maps each name to its values; a value that might be secret is replaced by its
+    length. `outcome` is Zoho's error code, or `ok`.
+    """
+
+    at: datetime
+    method: str
+    location: str
+    host: str
+    path: str
+    parameters: dict[str, list[str]]
+    client_id: str | None
+    status: int
+    outcome: str
+    authorization: str | None = None
+    user_agent: str | None = None
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+class Journal:
+    """The latest requests, oldest first."""
+
+    def __init__(self) -> None:
+        self._entries: deque[JournalEntry] = deque(maxlen=MAX_ENTRIES)
+
+    def begin(self) -> Callable[[JournalEntry], None]:
+        """Return a function that adds the entry of a request that arrives now.
+
+        It adds nothing if the journal has been cleared since: a late response belongs to what was
+        removed.
+        """
+        entries = self._entries
+        return entries.append
+
+    def entries(self) -> list[JournalEntry]:
+        """Return the entries, oldest first."""
+        return list(self._entries)
+
+    def clear(self) -> None:
+        """Remove all entries, those of requests without a response included."""
+        self._entries = deque(maxlen=MAX_ENTRIES)
+
+
+def redact_parameters(parameters: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    """Return name → values, of which only harmless ones are shown.
+
+    A value is harmless if its name is known and its format fits: a secret in client_id is hidden.
+    """
+    shown: dict[str, list[str]] = {}
+    for name, value in parameters:
+        shape = _HARMLESS_VALUES.get(name)
+        harmless = shape is not None and shape.fullmatch(value)
+        shown.setdefault(name[:40], []).append(value if harmless else f"‹{len(value)} characters›")
+    return shown
+
+
+def redact_path(path: str) -> str:
+    """Return a path without anything that looks like a token or a secret."""
+    return _SECRET.sub("‹hidden›", path)
