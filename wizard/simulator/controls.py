@@ -1,7 +1,7 @@
 """Control the simulated Zoho from outside: its clock, settings, users, clients, faults and so on.
 
 `Controls` acts on a world of this process. `perform` runs a control by name with JSON arguments,
-for the HTTP API and the state page.
+for the HTTP API of this machine and the page that shows the state.
 """
 
 from collections.abc import Callable
@@ -9,6 +9,8 @@ from datetime import datetime
 from functools import wraps
 from typing import Any, TypeVar, cast
 from urllib.parse import parse_qsl, urlsplit
+
+from flask import Blueprint, Response, jsonify, redirect, render_template, request, url_for
 
 from wizard.simulator import authorization_endpoint
 from wizard.simulator.authorization_endpoint import (
@@ -21,7 +23,8 @@ from wizard.simulator.authorization_endpoint import (
 from wizard.simulator.catalog import data_centers, products_of, split_scopes
 from wizard.simulator.clients import SERVER_BASED
 from wizard.simulator.grants import Permission
-from wizard.simulator.traffic import Fault
+from wizard.simulator.request_context import current_world, json_error
+from wizard.simulator.traffic import FAULT_KINDS, Fault
 from wizard.simulator.users import ANNOUNCEMENT_KINDS, Organization
 from wizard.simulator.world import World, encode
 
@@ -347,3 +350,87 @@ def perform(world: World, control: str, arguments: dict[str, Json]) -> Json:
 
 def _without(record: Any, *hidden: str) -> dict[str, Json]:
     return {name: value for name, value in encode(record).items() if name not in hidden}
+
+
+JOURNAL_ENTRIES_SHOWN = 40
+CLOCK_STEPS_SECONDS = {"2 minutes": 120, "10 minutes": 600, "1 hour": 3600, "1 day": 86400}
+
+pages = Blueprint("admin", __name__)
+
+
+@pages.get("/")
+def root() -> Any:
+    """Redirect to the state page."""
+    return redirect(url_for(".show"))
+
+
+@pages.get("/_simulator/")
+def show() -> str:
+    """Show everything except the secrets of clients and tokens."""
+    world = current_world()
+    counts = {
+        client.client_id: len(list(world.grants.active_refresh_tokens(client_id=client.client_id)))
+        for client in world.clients
+    }
+    return render_template(
+        "simulator/state.html",
+        world=world,
+        now=world.clock(),
+        data_centers=data_centers(),
+        active_refresh_tokens=counts,
+        refresh_tokens=len(list(world.grants.active_refresh_tokens())),
+        access_tokens=len(list(world.grants.active_access_tokens())),
+        journal=world.journal.entries()[: -JOURNAL_ENTRIES_SHOWN - 1 : -1],
+        fault_kinds=FAULT_KINDS,
+        clock_steps=CLOCK_STEPS_SECONDS,
+    )
+
+
+@pages.post("/_simulator/page/<control>")
+def perform_from_page(control: str) -> Any:
+    """Run a control, as the API does, and show the state again."""
+    try:
+        arguments = {
+            name: _FIELD_PARSERS.get(name, str)(text) for name, text in request.form.items()
+        }
+        anchor = arguments.pop("anchor", None)
+        perform(current_world(), control, arguments)
+    except (LookupError, TypeError, ValueError) as error:
+        page = {"title": "This could not be done", "description": str(error)}
+        return render_template("simulator/error.html", **page), 400
+    return redirect(url_for(".show", _anchor=anchor))
+
+
+_FIELD_PARSERS: dict[str, Callable[[str], Any]] = {
+    "seconds": float,
+    "times": int,
+    "remove_tokens": lambda text: text == "yes",
+    "deactivated": lambda text: text == "yes",
+}
+"""Form field → parser of its value. All others are text."""
+
+
+controls_api = Blueprint("controls", __name__, url_prefix="/_simulator")
+"""`GET` for controls that change nothing, `POST` for all, with a JSON object of arguments."""
+
+
+@controls_api.get("/controls/<control>")
+def read_control(control: str) -> Response:
+    """Run a control that changes nothing."""
+    if control not in READ_ONLY_CONTROLS:
+        return json_error("LookupError", f"there is no read-only control {control!r}", 404)
+    return jsonify(perform(current_world(), control, {}))
+
+
+@controls_api.post("/controls/<control>")
+def perform_control(control: str) -> Response:
+    """Run a control with arguments in JSON."""
+    arguments = request.get_json(silent=True)
+    if not isinstance(arguments, dict):
+        return json_error("ValueError", "the arguments are not a JSON object", 400)
+    try:
+        return jsonify(perform(current_world(), control, arguments))
+    except LookupError as error:
+        return json_error("LookupError", str(error), 404)
+    except (ValueError, TypeError) as error:
+        return json_error("ValueError", str(error), 400)

@@ -7,7 +7,6 @@ from string import Template
 
 from flask import Blueprint, Response, abort, request
 
-from wizard.simulator import middleware
 from wizard.simulator.catalog import (
     ApiResponse,
     Endpoint,
@@ -17,6 +16,7 @@ from wizard.simulator.catalog import (
     scopes_cover,
 )
 from wizard.simulator.grants import AccessToken
+from wizard.simulator.request_context import current_world
 from wizard.simulator.users import Organization, User
 from wizard.simulator.world import World
 
@@ -41,7 +41,7 @@ def call_api(location: str, host: str, rest: str) -> Response:
     if host not in product_hosts():
         abort(404)
     response = handle_api_request(
-        middleware.current_world(),
+        current_world(),
         location,
         f"{host}/{rest}",
         method=request.method,

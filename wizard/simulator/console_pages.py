@@ -18,9 +18,9 @@ from wizard.simulator.catalog import (
 )
 from wizard.simulator.clients import SELF_CLIENT, SERVER_BASED, Client
 from wizard.simulator.grants import Permission
-from wizard.simulator.middleware import current_world
-from wizard.simulator.pages.page_context import (
+from wizard.simulator.request_context import (
     current_location,
+    current_world,
     location_blueprint,
     require_user,
     sign_in_required,

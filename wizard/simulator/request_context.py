@@ -1,6 +1,8 @@
-"""What the pages share: the data center, the session, the signed-in user, and their checks."""
+"""What views share: world, data center, session and user of a request, and the checks of pages."""
 
 import hmac
+import json
+import threading
 import tomllib
 from collections.abc import Callable
 from functools import cache, wraps
@@ -22,11 +24,13 @@ from flask import (
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as AnyResponse
 
-from wizard.simulator.middleware import current_world
 from wizard.simulator.users import SESSION_COOKIE, Session, User, cookie_path
+from wizard.simulator.world import World
 
+JSON = "application/json;charset=UTF-8"
+_WORLD_KEY, _STOP_EVENT_KEY = "zoho_simulator.world", "zoho_simulator.stop_event"
 CSRF_HEADER = "X-ZCSRF-TOKEN"  # the header that Zoho uses
-UNPROTECTED_ENDPOINTS = {"pages.sign_in.page", "pages.consent.authorize"}
+UNPROTECTED_ENDPOINTS = {"pages.account.sign_in", "pages.consent.authorize"}
 """Posts that change nothing: a sign-in that continues from another data center, and an
 authorization request with the wrong method.
 """
@@ -38,6 +42,21 @@ _HEADERS = {
     "Referrer-Policy": "same-origin",
     "X-Content-Type-Options": "nosniff",
 }
+
+
+def bind_world(environ: dict[str, Any], world: World, stop_event: threading.Event) -> None:
+    """Assign a WSGI request to `world`. Setting `stop_event` ends delayed responses."""
+    environ.update({_WORLD_KEY: world, _STOP_EVENT_KEY: stop_event})
+
+
+def current_world() -> World:
+    """Return the world of the current request."""
+    return cast(World, request.environ[_WORLD_KEY])
+
+
+def current_stop_event() -> threading.Event:
+    """Return the event that is set when the server of the current request stops."""
+    return cast(threading.Event, request.environ[_STOP_EVENT_KEY])
 
 
 def current_location() -> str:
@@ -90,7 +109,7 @@ def sign_in_required(view: Callable[..., Any]) -> Callable[..., Any]:
 
 def sign_in_page() -> str:
     """Return the URL of the sign-in page, which leads back to the current page."""
-    return url_for("pages.sign_in.page", servicename="AaaServer", serviceurl=request.url)
+    return url_for("pages.account.sign_in", servicename="AaaServer", serviceurl=request.url)
 
 
 def safe_target(serviceurl: str) -> str:
@@ -185,5 +204,30 @@ def console_label(label: str, changed_part: str) -> str:
 
 @cache
 def _changed_console_labels() -> dict[str, dict[str, str]]:
-    text = files("wizard.simulator.pages").joinpath("console_labels.toml").read_text("utf-8")
+    text = files("wizard.simulator").joinpath("console_labels.toml").read_text("utf-8")
     return tomllib.loads(text)
+
+
+def json_line(body: dict[str, Any]) -> str:
+    """Return JSON in one line without a line end: one of the official SDKs reads the last line."""
+    return json.dumps(body, separators=(",", ":"), ensure_ascii=False)
+
+
+def json_error(kind: str, message: str, status: int) -> Response:
+    """Return an error of the simulator itself."""
+    answer = jsonify({"error": kind, "message": message})
+    answer.status_code = status
+    return answer
+
+
+def html_page(status: int) -> Response:
+    """Return the HTML page that a servlet container shows for a status."""
+    reasons = {
+        400: "Bad Request",
+        404: "Not Found",
+        405: "Method Not Allowed",
+        500: "Internal Server Error",
+    }
+    title = f"HTTP Status {status} – {reasons.get(status, 'Error')}"
+    page = f"<!doctype html><html><head><title>{title}</title></head><body><h1>{title}</h1>"
+    return Response(f"{page}</body></html>", status, content_type="text/html;charset=UTF-8")

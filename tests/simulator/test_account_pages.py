@@ -1,14 +1,24 @@
-"""Sign in at the simulator, step by step, in a real browser."""
+"""The account pages in a real browser: sign in, change or recover a password, revoke apps."""
 
 import re
+from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import BrowserContext, expect
 from support.zoho_driver import captcha_letters
 
+from wizard.simulator.grants import Permission, RefreshToken
 from wizard.simulator.server import Simulator
-from wizard.simulator.simulated_user import AnnouncementPage, SignInPage, SimulatedUser
+from wizard.simulator.simulated_user import (
+    AnnouncementPage,
+    ConnectedAppsPage,
+    RecoveryPages,
+    SecurityPage,
+    SignInPage,
+    SimulatedUser,
+)
 
+NEW_PASSWORD = "quite-another-one"
 ANNA, BOB, DORA = "anna@zylker.example", "bob@zylker.example", "dora@zylker.example"
 
 
@@ -226,3 +236,160 @@ def test_a_script_request_of_another_site_is_refused(
         headers={"X-ZCSRF-TOKEN": token, "Origin": "http://localhost:1"},
     )
     assert answer.status == 403
+
+
+@pytest.fixture
+def security(person: SimulatedUser, zoho_simulator: Simulator) -> SecurityPage:
+    """Anna's security page."""
+    person.go(f"{zoho_simulator.url}/eu/accounts/home")
+    SignInPage(person).sign_in(ANNA, password_of(zoho_simulator, ANNA))
+    return SecurityPage(person)
+
+
+@pytest.fixture
+def token(zoho_simulator: Simulator) -> RefreshToken:
+    """A refresh token that Anna granted to a client."""
+    client = zoho_simulator.controls.register_client(
+        ANNA, ["http://localhost/x"], name="Lead reader"
+    )
+    zuid = zoho_simulator.world.users.get(ANNA).zuid
+    permission = Permission(client["client_id"], zuid, "eu", ["ZohoCRM.org.READ"])
+    return zoho_simulator.world.grants.issue_refresh_token(permission)
+
+
+def test_a_plain_password_change_keeps_refresh_tokens(
+    security: SecurityPage, zoho_simulator: Simulator, token: RefreshToken
+) -> None:
+    security.change_password(password_of(zoho_simulator, ANNA), NEW_PASSWORD)
+    expect(security.end_sessions).not_to_be_checked()
+    expect(security.remove_tokens).not_to_be_checked()
+    security.submit_session_choices()
+    assert password_of(zoho_simulator, ANNA) == NEW_PASSWORD
+    assert token.invalidation_reason is None
+
+
+def test_the_option_for_api_tokens_revokes_them(
+    security: SecurityPage, zoho_simulator: Simulator, token: RefreshToken
+) -> None:
+    security.change_password(password_of(zoho_simulator, ANNA), NEW_PASSWORD)
+    security.user.choose(security.remove_tokens)
+    security.submit_session_choices()
+    assert token.invalidation_reason == "password changed"
+
+
+def test_the_new_password_is_valid_even_if_the_question_is_left_open(
+    security: SecurityPage, zoho_simulator: Simulator, token: RefreshToken
+) -> None:
+    security.change_password(password_of(zoho_simulator, ANNA), NEW_PASSWORD)
+    expect(security.remove_tokens).to_be_visible()
+    assert (password_of(zoho_simulator, ANNA), token.invalidation_reason) == (NEW_PASSWORD, None)
+
+
+def test_ending_sessions_signs_out_the_other_browsers_only(
+    security: SecurityPage, zoho_simulator: Simulator, new_context: Callable[[], BrowserContext]
+) -> None:
+    other = SimulatedUser(new_context().new_page())
+    other.go(f"{zoho_simulator.url}/eu/accounts/home")
+    SignInPage(other).sign_in(ANNA, password_of(zoho_simulator, ANNA))
+    security.change_password(password_of(zoho_simulator, ANNA), NEW_PASSWORD)
+    security.user.choose(security.end_sessions)
+    security.submit_session_choices()
+    other.page.reload()
+    expect(SignInPage(other).login_id).to_be_visible()
+
+
+@pytest.mark.parametrize(
+    ("current", "new", "repeat", "words"),
+    [
+        ("wrong", NEW_PASSWORD, NEW_PASSWORD, "This is not your current password."),
+        ("", "short", "short", "Choose a password of at least 8 characters."),
+        ("", NEW_PASSWORD, "something-else", "The two new passwords differ."),
+    ],
+)
+def test_an_invalid_password_changes_nothing(
+    security: SecurityPage,
+    zoho_simulator: Simulator,
+    current: str,
+    new: str,
+    repeat: str,
+    words: str,
+) -> None:
+    before = password_of(zoho_simulator, ANNA)
+    security.change_password(current or before, new, repeat)
+    expect(security.errors).to_have_text(words)
+    assert password_of(zoho_simulator, ANNA) == before
+
+
+def test_a_connected_app_is_listed_and_revoked(
+    security: SecurityPage, zoho_simulator: Simulator, token: RefreshToken
+) -> None:
+    apps = ConnectedAppsPage(security.user)
+    security.user.click(security.page.get_by_role("link", name="Connected apps"))
+    expect(apps.entry("Lead reader")).to_contain_text("CRM: View org")
+    apps.revoke("Lead reader")
+    expect(security.page.get_by_text("No program is connected")).to_be_visible()
+    assert token.invalidation_reason == "app revoked"
+
+
+def test_after_signing_out_signing_in_is_required(security: SecurityPage) -> None:
+    security.user.click(security.page.get_by_role("link", name="Sign out"))
+    expect(SignInPage(security.user).login_id).to_be_visible()
+
+
+@pytest.mark.rule("forgotten-password-keeps-tokens")
+def test_a_password_reset_revokes_tokens_only_with_the_option(
+    person: SimulatedUser, zoho_simulator: Simulator, token: RefreshToken
+) -> None:
+    sign_in, recovery = SignInPage(person), RecoveryPages(person)
+    person.go(f"{zoho_simulator.url}/eu/accounts/home/connected-apps")
+    sign_in.enter_login_id(ANNA)
+    sign_in.open_recovery()
+    recovery.request_code(ANNA, captcha_letters(person.page, zoho_simulator))
+    recovery.enter_code("1")
+    expect(recovery.errors).to_have_text("Incorrect OTP. Please try again.")
+    recovery.enter_code(zoho_simulator.world.users.get(ANNA).recovery_code)
+    recovery.choose_password(NEW_PASSWORD)
+    expect(recovery.remove_tokens).not_to_be_checked()
+    assert token.invalidation_reason is None
+    person.choose(recovery.remove_tokens)
+    recovery.submit_session_choices()
+    sign_in.sign_in(ANNA, NEW_PASSWORD)
+    expect(person.page.get_by_role("heading", name="Connected apps")).to_be_visible()
+    assert token.invalidation_reason == "password changed"
+
+
+@pytest.mark.rule("temporary-password-works-once")
+def test_an_administrator_password_works_for_one_sign_in(
+    person: SimulatedUser, zoho_simulator: Simulator
+) -> None:
+    sign_in, recovery = SignInPage(person), RecoveryPages(person)
+    zoho_simulator.controls.reset_password(ANNA, "good-for-once")
+    person.go(f"{zoho_simulator.url}/eu/accounts/home")
+    sign_in.enter_login_id(ANNA)
+    sign_in.enter_password("good-for-once")
+    recovery.choose_password("good-for-once")
+    expect(recovery.errors).to_have_text("Choose a password other than your current one.")
+    recovery.choose_password(NEW_PASSWORD)
+    sign_in.sign_in(ANNA, NEW_PASSWORD)
+    expect(person.page.get_by_role("heading", name="Change password")).to_be_visible()
+
+
+def test_no_recovery_step_can_be_reached_without_the_previous_one(
+    person: SimulatedUser, zoho_simulator: Simulator
+) -> None:
+    person.go(f"{zoho_simulator.url}/eu/accounts/password/new")
+    expect(SignInPage(person).login_id).to_be_visible()
+    token = person.page.locator("meta[name=csrf-token]").get_attribute("content") or ""
+    for step in ("code", "new", "end"):
+        answer = person.page.request.post(
+            f"{zoho_simulator.url}/eu/accounts/password/{step}",
+            form={
+                "csrf_token": token,
+                "code": "",
+                "new_password": NEW_PASSWORD,
+                "repeat_password": NEW_PASSWORD,
+            },
+            max_redirects=0,
+        )
+        assert answer.status == 302
+        assert answer.headers["location"].startswith("/eu/accounts/signin")
