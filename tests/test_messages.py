@@ -5,7 +5,6 @@ import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from string import Formatter
 from typing import Any
 
 import click
@@ -13,7 +12,7 @@ from support.claims import over_rows
 from support.harness import Harness
 
 from wizard import cli
-from wizard.errors import explain, message_table
+from wizard.errors import explain, fill, message_table, placeholders
 from wizard.model import Failure
 from wizard.model.failure import codes_with
 from wizard.web.app import create_app
@@ -26,7 +25,7 @@ LOOKUP_STEPS = message_table()["lookup-steps"]
 SENTENCE_FIELDS = {
     code: row
     for code, row in message_table().items()
-    if "title" not in row and code not in ("lookup-steps", "client-steps")
+    if "title" not in row and code not in ("lookup-steps", "client-steps", "unknown-values")
 }
 """Tables of single sentences: the names of steps, the lines of the history."""
 RAISING_FUNCTIONS = re.compile(r"fail|_?failed|_?malformed|Failure|WizardError|Conflict")
@@ -70,10 +69,6 @@ def mentioned_codes() -> set[str]:
     return {each for each in constants if isinstance(each, str) and KEBAB.fullmatch(each)}
 
 
-def placeholders(text: str) -> set[str]:
-    return {field for _, field, *_ in Formatter().parse(text) if field}
-
-
 def message_texts(message: Mapping[str, Any]) -> Iterator[str]:
     yield from (message["title"], message["cause"], message["fix"])
     for step in message.get("next_steps", ()):
@@ -100,7 +95,7 @@ def test_a_message_says_what_happened_why_and_what_to_do(code: str) -> None:
     assert not row["title"].endswith("."), "a title is no sentence"
     assert len(row["title"]) <= 90
     for part in ("cause", "fix"):
-        assert re.search(r"[.)}]$", row[part]), f"{part} ends as sentences do"
+        assert re.search(r"[.)}\]]$", row[part]), f"{part} ends as sentences do"
     for text in message_texts(row):
         assert not re.search(
             r"\b(creds|perms|auth_url|callback_url|please|oops|sorry)\b", text, re.I
@@ -158,22 +153,40 @@ def test_an_unknown_code_is_explained_as_unknown() -> None:
     assert "no-such-code" in found.cause
 
 
-def test_an_unknown_value_leaves_a_gap_and_the_step_that_finds_it() -> None:
-    found = explain(Failure("no-grant"))
-    assert found.title == "“…” is not connected yet"
-    assert [each.command for each in found.next_steps] == ["zoho-wizard list"], "no half command"
+def test_a_step_without_its_value_becomes_the_step_that_finds_it() -> None:
+    assert [each.command for each in explain(Failure("no-grant")).next_steps] == [
+        "zoho-wizard list"
+    ]
     assert explain(Failure("no-grant"), name="crm").next_steps[0].path == "/connections/crm"
 
 
-def test_an_empty_value_has_words_in_the_message_and_none_in_the_data() -> None:
-    failure = Failure("unknown-connection", details={"name": "crm", "nearest": ""})
-    assert explain(failure).cause.endswith("Nearest: none.")
-    assert failure.details["nearest"] == ""
+def test_a_missing_or_empty_value_gets_the_second_form() -> None:
+    text = "Rejected[[ {client}]]. [[It said {reason}.||It said nothing.]]"
+    assert fill(text, {"client": "1000.X", "reason": "no"}) == "Rejected 1000.X. It said no."
+    assert fill(text, {"client": ""}) == "Rejected. It said nothing."
 
 
-def test_braces_in_foreign_text_are_only_text() -> None:
+def test_a_usual_value_has_words_that_start_a_sentence_with_a_capital() -> None:
+    assert (
+        fill("Ask {email}. {email} knows.", {}) == "Ask the account owner. The account owner knows."
+    )
+
+
+def test_the_number_decides_between_two_plural_forms() -> None:
+    text = "[[{count} {count|connection needs|connections need} you||{count||s}]]"
+    assert fill(text, {"count": "1"}) == "1 connection needs you"
+    assert fill(text, {"count": "0"}) == "0 connections need you"
+
+
+def test_a_value_is_never_read_as_syntax() -> None:
+    text = "[[{first} and {second}]]"
+    assert fill(text, {"first": "{second}", "second": "[[x||y]]"}) == "{second} and [[x||y]]"
     found = explain(Failure("callback-error", zoho_error="{name} {0} {}"), name="crm")
     assert "{name} {0} {}" in found.cause
+
+
+def test_control_characters_of_a_value_are_not_shown() -> None:
+    assert fill("{name}!", {"name": "a\x1b[31m\tb"}) == "a [31m b!"
 
 
 def test_values_in_commands_are_quoted_for_the_shell() -> None:

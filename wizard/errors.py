@@ -5,13 +5,13 @@ A `WizardError` has a `Failure`, whose code is a key of a table in ``wizard/mess
 of the table, for pages, terminal and JSON.
 """
 
+import re
 import shlex
 import tomllib
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import cache
 from importlib import resources
-from string import Formatter
 from typing import Any
 
 from wizard.model import Event, Explanation, Failure, NextStep
@@ -46,19 +46,39 @@ def fail(code: str, **details: str) -> WizardError:
 MIN_WAIT_MINUTES = 15
 """The shortest ``--wait`` that is suggested: more than one window of Zoho's limits."""
 
-_QUOTED_ZOHO_ERROR = "“{zoho_error}”"
+_OPTIONAL = re.compile(r"\[\[(.*?)\]\]", re.DOTALL)
+_NEXT_FORM = re.compile(r"\|\|(?![^{}]*\})")
+_PLACEHOLDER = re.compile(r"\{(\w+)(?:\|([^|{}]*)\|([^|{}]*))?\}")
 
 
-class _MessageValues(dict[str, str]):
-    """The values of a message. An unknown one gets a substitute of the table, or an ellipsis; an
-    empty one stays empty, unless the table has a substitute."""
+def placeholders(text: str) -> set[str]:
+    """The names of the values that a text of the table uses."""
+    return {found[1] for found in _PLACEHOLDER.finditer(text)}
 
-    def __init__(self, values: Mapping[str, str]) -> None:
-        empty = message_table()["empty-values"]
-        super().__init__({key: value or empty.get(key, value) for key, value in values.items()})
 
-    def __missing__(self, key: str) -> str:
-        return str(message_table()["unknown-values"].get(key, "…"))
+def fill(text: str, values: Mapping[str, str]) -> str:
+    """Fill in a text of the table; `general.toml` describes its syntax.
+
+    A value is inserted once and never read as syntax. Its control characters become spaces.
+    """
+
+    def choose(optional: re.Match[str]) -> str:
+        forms = _NEXT_FORM.split(optional[1])
+        return next((each for each in forms if all(map(values.get, placeholders(each)))), "")
+
+    def insert(placeholder: re.Match[str]) -> str:
+        name, one, many = placeholder.groups()
+        value = values.get(name, "")
+        if many is not None:
+            return one if value == "1" else many
+        if value:
+            return "".join(c if c.isprintable() or c == "\n" else " " for c in value)
+        default = str(message_table()["unknown-values"].get(name, ""))
+        before = placeholder.string[: placeholder.start()]
+        starts_sentence = not before or before.endswith(". ")
+        return default[:1].upper() + default[1:] if starts_sentence else default
+
+    return _PLACEHOLDER.sub(insert, _OPTIONAL.sub(choose, text))
 
 
 @cache
@@ -79,19 +99,17 @@ def _next_steps(
     lookup_steps = message_table()["client-steps" if "of_client" in known else "lookup-steps"]
     quoted = {key: text if key == "names" else shlex.quote(text) for key, text in known.items()}
     for row in rows:
-        wanted = {field for text in row.values() for _, field, *_ in Formatter().parse(text)}
-        missing = {field for field in wanted if field and field not in known}
+        missing = set().union(*map(placeholders, row.values())) - known.keys()
         instead = [each for key, each in lookup_steps.items() if key in missing]
         for each in instead[:1] if missing else [row]:
-            label, path = (each.get(part, "").format_map(known) for part in ("label", "path"))
-            command = each.get("command", "").format_map(quoted)
-            found[NextStep(label, command, path)] = None
+            label, path = (fill(each.get(part, ""), known) for part in ("label", "path"))
+            found[NextStep(label, fill(each.get("command", ""), quoted), path)] = None
     return tuple(found)
 
 
 def message(table: str, code: str, /, **details: str) -> str:
     """One message of a table of single sentences; empty if the table doesn't have the code."""
-    return str(message_table()[table].get(code, "")).format_map(_MessageValues(details))
+    return fill(message_table()[table].get(code, ""), details)
 
 
 def describe_event(event: Event) -> str:
@@ -152,25 +170,17 @@ def explain(failure: Failure, at_time: datetime | None = None, /, **details: str
     Times are formatted relative to ``at_time``. A code that the table doesn't have gets the words
     of ``unknown``.
     """
-    known = _MessageValues({**failure.details, **details, "zoho_error": failure.zoho_error or "…"})
-    known["code"] = failure.code
-    known["wait"] = _wait_option(failure.retry_at, at_time)
+    given = {**failure.details, **details, "zoho_error": failure.zoho_error or ""}
+    given |= {"code": failure.code, "wait": _wait_option(failure.retry_at, at_time)}
     if failure.retry_at is not None:
-        known["retry_at"] = format_time(failure.retry_at, at_time)
-        known["try_again"] = message("try-again", "at-a-time", retry_at=known["retry_at"])
+        given["retry_at"] = format_time(failure.retry_at, at_time)
+    known = {key: " ".join(value.splitlines()) for key, value in given.items() if value.strip()}
     row = message_table().get(failure.code) or message_table()["unknown"]
-    steps = _next_steps(row.get("next_steps", ()), known)
-    answered_nothing = failure.exchange is not None and not failure.zoho_error
-
-    def render(part: str) -> str:
-        text = row[part].replace(_QUOTED_ZOHO_ERROR, "nothing") if answered_nothing else row[part]
-        return str(text.format_map(known))
-
     return Explanation(
         code=failure.code,
-        title=render("title"),
-        cause=render("cause"),
-        fix=render("fix"),
-        next_steps=steps,
+        title=fill(row["title"], known),
+        cause=fill(row["cause"], known),
+        fix=fill(row["fix"], known),
+        next_steps=_next_steps(row.get("next_steps", ()), known),
         failure=failure,
     )

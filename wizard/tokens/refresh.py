@@ -142,7 +142,7 @@ class TokenRefresher:
         if again is None:
             raise fail("no-grant", name=grant.connection)
         if is_lost or (is_confirmed and again == grant):
-            raise WizardError(self._mark_rejected(again, first, times=""))
+            raise WizardError(self._mark_rejected(again, first))
         if purpose is RefreshPurpose.INSISTED:  # the first answer has shown that no wait applies
             purpose = RefreshPurpose.VERIFICATION
         try:
@@ -150,7 +150,8 @@ class TokenRefresher:
         except WizardError as error:
             if error.failure.code not in REJECTION_CODES:
                 raise
-            raise WizardError(self._mark_rejected(again, error.failure)) from None
+            rejected = self._mark_rejected(again, error.failure, times="twice")
+            raise WizardError(rejected) from None
 
     def _as_stored(self, grant: Grant) -> Grant:
         """`grant` with the refresh token that is stored now, the only one that may be sent. Raises
@@ -161,7 +162,7 @@ class TokenRefresher:
         return replace(grant, refresh_token=stored.refresh_token, rotated_at=stored.rotated_at)
 
     def _mark_rejected(self, grant: Grant, failure: Failure, **details: str) -> Failure:
-        details = {"name": grant.connection, **details}
+        details = {**failure.details, "name": grant.connection, **details}
         rejected = replace(failure, code="refresh-token-rejected", details=details)
         self._cached_tokens.remove_up_to(grant)
         if grant.state is not GrantState.NEEDS_REAUTHORIZATION:
