@@ -13,11 +13,6 @@ from support.wizard_pages import (
     NewConnectionPage,
     ReauthorizationPage,
 )
-from wizard.simulator.simulated_user.wizard_pages import (
-    ConnectionPage,
-    NewConnectionPage,
-    ReauthorizationPage,
-)
 
 from tour import program
 from wizard.cli.browser import BrowserLinkFactory
