@@ -123,7 +123,7 @@ def test_missing_scopes_are_named_in_the_requested_order() -> None:
         ("ZohoCRM.settings.fields.READ", "Zoho CRM: read fields (settings)"),
         ("ZohoBooks.invoices.CREATE", "Zoho Books: create invoices"),
         ("ZohoCliq.Webhooks.CREATE", "Zoho Cliq: post messages"),
-        ("AaaServer.profile.Read", "Zoho account: read your name, e-mail address and user id"),
+        ("AaaServer.profile.Read", "Zoho account: read your name, email address and user ID"),
         ("ZohoFuture.spaceShips.UPDATE", "ZohoFuture: change space ships"),
     ],
 )
