@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all tour lint bench schemas wheel lock clean
+.PHONY: help demo test test-all tour lint docs bench schemas wheel lock clean
 
 help: ## list these targets
 	@awk -F ': .*## ' '/^[a-z-]+: .*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,6 +33,10 @@ lint: $(VENV)/lint ## check style, types and vocabulary
 	$(BIN)/mypy
 	$(BIN)/python .ci/vocabulary
 
+docs: $(VENV)/docs ## build the documentation into build/docs/
+	$(BIN)/python -m sphinx --fail-on-warning --quiet docs build/docs
+	@echo "Open build/docs/index.html"
+
 bench: $(VENV)/browser ## measure what users wait for, as ratios; takes about four minutes
 	@PYTHONPATH=tests $(BIN)/python -m bench
 
@@ -50,6 +54,7 @@ lock: $(VENV)/build ## update requirements/ to the newest versions, with hashes
 	$(COMPILE) pyproject.toml --extra assist --constraint requirements/build.txt --output-file requirements/install.txt
 	$(COMPILE) --group test --constraint requirements/install.txt --output-file requirements/test.txt
 	$(COMPILE) --group lint --constraint requirements/install.txt --constraint requirements/test.txt --output-file requirements/lint.txt
+	$(COMPILE) --group docs --constraint requirements/install.txt --constraint requirements/test.txt --constraint requirements/lint.txt --output-file requirements/docs.txt
 	for name in zoho-sdk requests-oauthlib rclone kubectl; do \
 	  $(COMPILE) --group $$name --output-file requirements/third-party/$$name.txt || exit 1; done
 	for folder in requirements/third-party/*/; do \
@@ -85,6 +90,10 @@ $(VENV)/tests: $(VENV)/installed requirements/test.txt
 
 $(VENV)/lint: $(VENV)/tests requirements/lint.txt
 	$(INSTALL) requirements/lint.txt
+	@touch $@
+
+$(VENV)/docs: $(VENV)/installed requirements/docs.txt
+	$(INSTALL) requirements/docs.txt
 	@touch $@
 
 $(VENV)/browser: $(VENV)/tests .ci/browser
