@@ -17,13 +17,13 @@ import click
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
+from wizard.model.failure_codes import codes_of, exit_code_of, http_status_of
 
 from wizard import cli, paths, settings, zoho
 from wizard.cli.results.commands import RESULTS
 from wizard.delivery.profiles import Profile, profiles
 from wizard.errors import explain
 from wizard.model import Failure, FailureKind
-from wizard.model.failure_codes import codes_of, exit_code_of, http_status_of
 from wizard.simulator.settings import setting_definitions
 
 STANDARD = {id(each) for each in cli.STANDARD_OPTIONS}
