@@ -51,8 +51,8 @@ def measure(installation: Installation) -> Iterator[Measurement]:
         )
 
     yield share("the class is right", "is_class_right", "100%")
-    yield share("it comes first, and nothing else is as sure", "is_decided")
-    yield share("another one comes first, and nothing else is as sure", "is_mistaken", "0%")
+    yield share("the true cause comes first, and is the most certain", "is_decided")
+    yield share("a wrong cause comes first, and is the most certain", "is_mistaken", "0%")
     yield from _distribution("causes made to happen", [each.score for each in verdicts])
     halves = {"tuned": "public reports, tuned", "held_out": "public reports, held out"}
     for folder, what in halves.items():
