@@ -15,7 +15,7 @@ from support.wizard_pages import (
 )
 
 from tour import program
-from wizard.cli.browser import BrowserLinkFactory
+from wizard.cli.flows.serving import BrowserLinkFactory
 from wizard.connection_details import headline
 from wizard.model import GrantState
 from wizard.services import Services

@@ -163,7 +163,7 @@ class Commands(LazyGroup):
                 "Import a refresh token that another program uses.",
             ),
             "open": LazyCommand(
-                "commands.open",
+                "flows.serving",
                 "open_connection",
                 "Open the page of connection NAME in a browser.",
             ),

@@ -9,7 +9,6 @@ import click
 from click.shell_completion import CompletionItem
 
 from wizard.assisted_browser import ClientForm, ConsoleAssistant
-from wizard.cli.browser import open_page
 from wizard.cli.commands.client import CLIENT_ID
 from wizard.cli.flows.authorization import (
     WINDOW_CLOSED,
@@ -26,6 +25,7 @@ from wizard.cli.flows.new_connection import (
 )
 from wizard.cli.flows.serving import (
     available_server,
+    open_page,
     print_browser_link,
     print_waiting,
     require_page_visitor,

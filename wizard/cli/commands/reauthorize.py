@@ -10,7 +10,6 @@ from typing import NoReturn
 import click
 
 from wizard.authorization import StartedAttempt
-from wizard.cli.browser import open_page
 from wizard.cli.commands.token import DurationType
 from wizard.cli.flows.authorization import (
     Authorizer,
@@ -26,6 +25,7 @@ from wizard.cli.flows.reauthorization import (
 )
 from wizard.cli.flows.serving import (
     available_server,
+    open_page,
     print_browser_link,
     print_waiting,
     require_page_visitor,

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from wizard import files, settings
-from wizard.cli.browser import BrowserLinkFactory
 from wizard.cli.flows.serving import (
+    BrowserLinkFactory,
     alone,
     print_browser_link,
     running_server,

@@ -1,27 +1,37 @@
-"""Serving the pages and the local API from a terminal, or finding the wizard that already does."""
+"""Serving the pages and the local API, or finding the wizard that does; opening a page of it.
 
+A one-time browser link opens a session, and every user of a machine can read every command line
+(``ps``). So the browser gets the name of a small HTML file that only its owner can read and that
+redirects to the link. The file is removed after the browser has had time to read it.
+"""
+
+import html
 import json
+import secrets
 import select
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import IO, Literal
-from urllib.parse import urljoin
+from urllib.parse import urljoin, urlsplit
 
 import click
 
 from wizard import files
 from wizard.assisted_browser import check_display, remove_leftovers
-from wizard.cli.browser import BrowserLinkFactory, open_page
+from wizard.cli.renderer import Renderer
+from wizard.cli.results.connections import OpenedPage
 from wizard.cli.results.installation import ServeEvent
-from wizard.cli.terminal import Terminal, pass_terminal
+from wizard.cli.terminal import CONNECTION_NAME, Terminal, pass_terminal
 from wizard.errors import WizardError, fail
 from wizard.fastpath.process import WIZARD_COMMAND
 from wizard.local_api import LocalApi, request_browser_link
@@ -33,6 +43,24 @@ from wizard.settings import Settings
 
 POLL_INTERVAL_SECONDS = 0.2
 """Seconds between two checks whether to stop."""
+
+STOP_TIMEOUT_SECONDS = 10.0
+"""For the browser to close and its profile to be removed."""
+ASSIST_ARGUMENTS = ("reauthorize", "--assist", "--json")
+"""Continues the current re-authorization, so that no names are in the command line."""
+
+READ_TIMEOUT_SECONDS = 60.0
+"""Time for the browser to read the file; its link expires no later."""
+
+REDIRECT_PAGE = """<!doctype html><html lang="en"><meta charset="utf-8">
+<title>Zoho OAuth wizard</title>
+<meta name="referrer" content="no-referrer"><meta http-equiv="refresh" content="0; url={link}">
+<p><a href="{link}">Continue to the wizard</a></p></html>
+"""
+
+
+BrowserLinkFactory = Callable[[str, bool], str]
+"""Creates a one-time link to a page (a path); the flag says that it's printed, not opened."""
 
 
 @contextmanager
@@ -242,10 +270,19 @@ def open_app(
         wait_until(stop_event, lambda: print_browser_link(terminal, create_browser_link, page))
 
 
-STOP_TIMEOUT_SECONDS = 10.0
-"""For the browser to close and its profile to be removed."""
-ASSIST_ARGUMENTS = ("reauthorize", "--assist", "--json")
-"""Continues the current re-authorization, so that no names are in the command line."""
+@click.command("open")
+@click.argument("name", type=CONNECTION_NAME)
+@pass_terminal
+def open_connection(terminal: Terminal, name: str) -> None:
+    """Open the page of connection NAME in a browser.
+
+    Uses the wizard that is serving, or serves until you stop it. Without a browser, over SSH for
+    example, it prints a one-time browser link.
+    """
+    terminal.services.store.connections.get(name)
+    page = f"/connections/{name}"
+    url = terminal.services.settings.base_url + page
+    open_app(terminal, page, lambda link: OpenedPage(name, url, link))
 
 
 class AssistProcess:
@@ -298,3 +335,86 @@ def assist_process_factory(settings: Settings) -> Callable[[], AssistProcess] | 
     except WizardError:
         return None
     return partial(AssistProcess, settings)
+
+
+def open_page(
+    page: str, create_browser_link: BrowserLinkFactory, settings: Settings, renderer: Renderer
+) -> str | None:
+    """Open `page` in the user's browser; without one, print a link and return it."""
+    command = None if settings.is_over_ssh else _browser_command(settings)
+    if command is not None:
+        _start_browser(
+            command,
+            _write_redirect_file(create_browser_link(page, False), Path(settings.paths.cache_dir)),
+        )
+        renderer.print_note("The wizard opens in your browser.")
+        return None
+    link = create_browser_link(page, True)
+    if settings.is_over_ssh:
+        _print_ssh_tunnel(link, renderer)
+    else:
+        renderer.print_note("Open this link in your browser (it works once, for ten minutes):")
+        renderer.print_command(link)
+    return link
+
+
+def _print_ssh_tunnel(link: str, renderer: Renderer) -> None:
+    port = urlsplit(link).port
+    renderer.print_note(
+        "You're connected over SSH. Forward the port: run this on your own machine,",
+        command=f"ssh -N -L {port}:localhost:{port} user@host",
+    )
+    renderer.print_note("then open this link there (it works once, for ten minutes):", command=link)
+    renderer.print_note(
+        "If you can't forward a port, use --no-browser: your browser will end on a page that can't "
+        "be reached. That's right: copy its full URL and paste it here."
+    )
+
+
+def _browser_command(settings: Settings) -> list[str] | None:
+    """The command that opens a file in the user's browser; None if there is no display."""
+    if settings.browser_path:
+        return [settings.browser_path]
+    if sys.platform == "darwin":
+        return ["open"]
+    if sys.platform == "win32":
+        return ["explorer"]
+    opener = shutil.which("xdg-open") if settings.has_display else None
+    return [opener] if opener else None
+
+
+def _write_redirect_file(link: str, directory: Path) -> Path:
+    """Write a file in `directory`, readable only by its owner, that redirects to `link`."""
+    files.make_directory(str(directory))
+    _remove_stale_files(directory)
+    file = directory / f"open-{secrets.token_hex(8)}.html"
+    files.create(str(file), REDIRECT_PAGE.format(link=html.escape(link)).encode(), is_durable=False)
+    timer = threading.Timer(READ_TIMEOUT_SECONDS, _remove_file, [file])
+    timer.daemon = True
+    timer.start()
+    return file
+
+
+def _remove_stale_files(directory: Path) -> None:
+    """Remove files of runs that ended before they could remove them."""
+    for file in directory.glob("open-*.html"):
+        with suppress(OSError):
+            if time.time() - file.stat().st_mtime > READ_TIMEOUT_SECONDS:
+                file.unlink()
+
+
+def _remove_file(file: Path) -> None:
+    with suppress(OSError):
+        file.unlink()
+
+
+def _start_browser(command: list[str], file: Path) -> None:
+    """Start the browser, detached: it outlives the wizard and prints nothing here."""
+    with suppress(OSError):
+        subprocess.Popen(  # noqa: S603 - the user's choice of browser
+            [*command, str(file)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
