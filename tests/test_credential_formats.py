@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wizard import credential_formats
-from wizard.cli.commands.run import Masker
+from wizard.cli.commands.token import Masker
 from wizard.clients import parse_credentials
 from wizard.credential_formats import MASK, SECRET_TOKEN, Identifier, Token, short_client_id
 from wizard.diagnosis.evidence import TokenFormat

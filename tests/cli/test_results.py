@@ -18,7 +18,7 @@ from support.ports import free_port
 from support.shell import Shell
 
 from wizard import cli
-from wizard.cli.commands.schema import load_schema
+from wizard.cli.commands.status import load_schema
 from wizard.cli.results.commands import RESULTS
 
 CONSENT_URL = r"http://127\.0\.0\.1:\d+/\w+/accounts/oauth/v2/auth\S+"

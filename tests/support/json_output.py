@@ -7,7 +7,7 @@ from typing import Any
 
 import jsonschema
 
-from wizard.cli.commands.schema import load_schema
+from wizard.cli.commands.status import load_schema
 from wizard.cli.results.commands import RESULTS
 
 LINES = ("serve", "monitor", "demo", "simulator")

@@ -167,11 +167,13 @@ class Commands(LazyGroup):
                 "open_connection",
                 "Open the page of connection NAME in a browser.",
             ),
-            "rename": LazyCommand("commands.rename", "rename", "Rename connection OLD to NEW."),
-            "revoke": LazyCommand(
-                "commands.revocation", "revoke", "Revoke connection NAME at Zoho, then here."
+            "rename": LazyCommand(
+                "commands.connections", "rename", "Rename connection OLD to NEW."
             ),
-            "remove": LazyCommand("commands.revocation", "remove", "Remove connection NAME."),
+            "revoke": LazyCommand(
+                "commands.connections", "revoke", "Revoke connection NAME at Zoho, then here."
+            ),
+            "remove": LazyCommand("commands.connections", "remove", "Remove connection NAME."),
             "client": LazyCommand(
                 "commands.client", "client", "The OAuth clients that connections use."
             ),
@@ -181,7 +183,7 @@ class Commands(LazyGroup):
                 "commands.token", "token", "Print an access token of connection NAME."
             ),
             "run": LazyCommand(
-                "commands.run", "run", "Run a command with an access token of connection NAME."
+                "commands.token", "run", "Run a command with an access token of connection NAME."
             ),
             "access": LazyCommand(
                 "commands.access", "access", "Manage users who may ask for access tokens."
@@ -234,7 +236,7 @@ class Commands(LazyGroup):
                 "commands.backup", "restore", "Restore a backup FILE, and verify it."
             ),
             "schema": LazyCommand(
-                "commands.schema",
+                "commands.status",
                 "schema",
                 "Print the JSON Schema of what COMMAND prints with --json.",
             ),

@@ -1,9 +1,10 @@
-"""``list`` and ``show``: the connections, their states, and what they reach."""
+"""``list``, ``show``, ``rename``, ``revoke`` and ``remove``: the connections, and how they end."""
 
 import os
 import shlex
 import stat
 import sys
+from collections.abc import Sequence
 from datetime import datetime
 
 import click
@@ -17,14 +18,17 @@ from wizard.cli.results.connections import (
     ConnectionList,
     ConnectionSummary,
     GrantSummary,
+    RemovedConnection,
+    RenamedConnection,
     RequestBudget,
     RevealedCredentials,
+    RevokedConnection,
     TokenRequestSummary,
     VerificationSummary,
     caution_of,
     status_fields,
 )
-from wizard.cli.terminal import CONNECTION_NAME, Terminal, pass_terminal
+from wizard.cli.terminal import CONNECTION_NAME, Exit, Terminal, pass_terminal, printable
 from wizard.connection_details import headline
 from wizard.errors import describe_event, describe_status, fail
 from wizard.model import Event, Failure, Grant, GrantState, VerificationReport
@@ -36,6 +40,7 @@ from wizard.zoho import describe_scope
 
 MAX_EVENTS = 10
 """Lines of history in ``show``; the page has all of them."""
+REMOVAL_OPTIONS = "--no-revoke or --revoke"
 
 
 @click.command("list")
@@ -413,3 +418,134 @@ def _confirm(terminal: Terminal) -> None:
         "Anyone who sees them can use the account within the connection's scopes."
     )
     terminal.confirm("Show them on this screen?", option="--yes", declined="Nothing was shown.")
+
+
+@click.command()
+@click.argument("old", type=CONNECTION_NAME)
+@click.argument("new")
+@pass_terminal
+def rename(terminal: Terminal, old: str, new: str) -> None:
+    """Rename connection OLD to NEW.
+
+    Its authorizations, cached access token, destinations, access permissions and history keep
+    working under the new name. Programs that ask for tokens of OLD must ask for NEW.
+
+    \b
+    Example:
+      zoho-wizard rename crm crm-production
+    """
+    new = printable(new)
+    terminal.services.tokens.rename_connection(old, new)
+
+    def render() -> None:
+        terminal.renderer.print_success(f"{old} is now called {new}.")
+        terminal.renderer.print_note(
+            "Programs that ask for its access tokens must use the new name:",
+            command=f"zoho-wizard token {new}",
+        )
+
+    terminal.emit(RenamedConnection(new, old), render)
+
+
+@click.command()
+@click.argument("name", type=CONNECTION_NAME)
+@click.option("--yes", is_flag=True, help="Don't ask; needed in a script.")
+@pass_terminal
+def revoke(terminal: Terminal, name: str, yes: bool) -> None:
+    """Revoke connection NAME at Zoho, then here.
+
+    Every program that uses it stops working. The connection stays and can be authorized again.
+    """
+    store = terminal.services.store
+    store.connections.get(name)
+    revocable = _revocable_grants(store.grants.of_connection(name))
+    if not revocable:
+        raise fail("nothing-to-revoke", name=name)
+    if not yes:
+        terminal.renderer.print_note(f"Every program that uses {name} stops working.")
+        terminal.confirm(f"Revoke {name} at Zoho?", option="--yes")
+    for grant in revocable:
+        terminal.services.tokens.revoke(grant)
+
+    def render() -> None:
+        terminal.renderer.print_success(f"{name} is revoked at Zoho and here.")
+        terminal.renderer.print_note("To use it again:", command=f"zoho-wizard reauthorize {name}")
+        terminal.renderer.print_note("To remove it:", command=f"zoho-wizard remove {name}")
+
+    terminal.emit(RevokedConnection(name, _generations(revocable)), render)
+
+
+@click.command()
+@click.argument("name", type=CONNECTION_NAME)
+@click.option(
+    "--no-revoke",
+    "choice",
+    flag_value="keep",
+    help="Remove it only here; it keeps working at Zoho.",
+)
+@click.option("--revoke", "choice", flag_value="revoke", help="Revoke it at Zoho first.")
+@pass_terminal
+def remove(terminal: Terminal, name: str, choice: str | None) -> None:
+    """Remove connection NAME.
+
+    It asks first, unless --no-revoke or --revoke is given; without a terminal, one of them is
+    required.
+    """
+    store = terminal.services.store
+    store.connections.get(name)
+    revocable = _revocable_grants(store.grants.of_connection(name))
+    destinations = [each.target for each in store.destinations.all(name) if each.generation]
+    for destination in destinations:
+        terminal.renderer.print_note(f"Keeps its credentials: {destination}")
+    choice = choice or _prompt_removal(terminal, name, is_revocable=bool(revocable))
+    if choice == "revoke":
+        for grant in revocable:
+            terminal.services.tokens.revoke(grant)
+    terminal.services.tokens.remove_connection(name)
+    revoked, kept = (revocable, []) if choice == "revoke" else ([], revocable)
+
+    def render() -> None:
+        terminal.renderer.print_success(f"{name} is removed.")
+        if kept:
+            terminal.renderer.print_note(
+                "Its refresh token still works at Zoho, and counts there among the twenty that "
+                "Zoho keeps for a person and a client. Zoho's page of connected apps can end it."
+            )
+
+    removed = RemovedConnection(
+        name, _generations(revoked), _generations(kept), tuple(destinations)
+    )
+    terminal.emit(removed, render)
+
+
+def _prompt_removal(terminal: Terminal, name: str, *, is_revocable: bool) -> str:
+    """Ask whether to remove connection `name`, and what to do with its refresh token. Raises
+    ``input-needed`` if nobody can be asked."""
+    if not terminal.is_interactive:
+        raise fail("input-needed", name=name, options=REMOVAL_OPTIONS)
+    if not is_revocable:
+        terminal.confirm(f"Remove {name}?", option=REMOVAL_OPTIONS)
+        return "keep"
+    terminal.renderer.print_note(
+        f"{name} has a refresh token that works at Zoho. Programs that have a copy keep working if "
+        "you remove it only here; they stop if you revoke it at Zoho."
+    )
+    choice = terminal.choose(
+        "keep at Zoho, revoke at Zoho, or cancel",
+        ["keep", "revoke", "cancel"],
+        default="cancel",
+        option=REMOVAL_OPTIONS,
+    )
+    if choice == "cancel":
+        terminal.renderer.print_note("Nothing was changed.")
+        raise Exit(1)
+    return choice
+
+
+def _generations(grants: Sequence[Grant]) -> tuple[int, ...]:
+    return tuple(each.generation for each in grants)
+
+
+def _revocable_grants(grants: Sequence[Grant]) -> list[Grant]:
+    """The grants whose refresh token may still work at Zoho."""
+    return [grant for grant in grants if not grant.state.is_ended]

@@ -1,10 +1,11 @@
-"""``status`` and ``completion``: how this installation is set up, and shell completion."""
+"""``status``, ``completion`` and ``schema``: this installation, and what scripts need to know."""
 
 import json
 import os
 import subprocess
 import sys
 from datetime import datetime
+from importlib import resources
 from importlib.metadata import version
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import click
 from click.shell_completion import get_completion_class
 
 from wizard.cli.results.connections import caution_of
-from wizard.cli.results.installation import CompletionScript, KeyStatus, Status
+from wizard.cli.results.installation import CompletionScript, KeyStatus, SchemaList, Status
 from wizard.cli.terminal import Terminal, pass_terminal
 from wizard.errors import explain, fail, message
 from wizard.local_api import request_browser_link
@@ -188,3 +189,36 @@ def completion(context: click.Context, terminal: Terminal, shell: str) -> None:
     root = context.find_root()
     script = kind(root.command, {}, "zoho-wizard", "_ZOHO_WIZARD_COMPLETE").source()
     terminal.emit(CompletionScript(shell, script), lambda: terminal.renderer.print_raw(script))
+
+
+@click.command()
+@click.argument("command", nargs=-1, metavar="[COMMAND]")
+@pass_terminal
+def schema(terminal: Terminal, command: tuple[str, ...]) -> None:
+    """Print the JSON Schema of what COMMAND prints with --json.
+
+    Without COMMAND, list the commands that have one. `error` is what any command prints on stderr
+    if it fails before it has a result.
+
+    \b
+    Examples:
+      zoho-wizard schema
+      zoho-wizard schema client list
+      zoho-wizard schema error
+    """
+    from wizard.cli.results.commands import RESULTS  # loads every result
+
+    name = " ".join(command)
+    if not name:
+        names = SchemaList(tuple(RESULTS))
+        terminal.emit(names, lambda: terminal.renderer.print_raw("\n".join(names.schemas)))
+    elif name in RESULTS:
+        terminal.renderer.print_json(load_schema(name))
+    else:
+        raise fail("unknown-schema", value=name[:60])
+
+
+def load_schema(command: str) -> object:
+    """The schema of what `command` prints; a key of `RESULTS`."""
+    file = resources.files("wizard") / "schemas" / f"{command.replace(' ', '-')}.json"
+    return json.loads(file.read_text("utf-8"))
