@@ -10,13 +10,14 @@ from support.assisted_windows import AssistedUser, HeadlessWindows
 from support.harness import ANNA, Harness
 from support.shell import Shell
 
+from wizard.cli.commands.client import USE_IT
 from wizard.cli.commands.connect import (
     IMPORT_QUESTION,
+    ConnectOptions,
     ManualRegistrationError,
     authorize_in_assisted_browser,
 )
 from wizard.cli.flows.authorization import AssistedAuthorizer
-from wizard.cli.flows.new_connection import USE_IT, ConnectOptions
 from wizard.cli.terminal import Exit, Terminal
 from wizard.errors import WizardError
 from wizard.model import Client, ClientSecret

@@ -1,7 +1,7 @@
 """``connect``: one authorization, on the pages, in the terminal or in the assisted browser."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from urllib.parse import urlencode
 
@@ -9,19 +9,18 @@ import click
 from click.shell_completion import CompletionItem
 
 from wizard.assisted_browser import ClientForm, ConsoleAssistant
-from wizard.cli.commands.client import CLIENT_ID
+from wizard.cli.commands.client import (
+    CLIENT_ID,
+    print_registered,
+    register_client,
+    resolve_location,
+    with_new_secret,
+)
 from wizard.cli.flows.authorization import (
     WINDOW_CLOSED,
     AssistedAuthorizer,
     assisted_authorizer,
     authorize_in_terminal,
-)
-from wizard.cli.flows.new_connection import (
-    ConnectOptions,
-    create_connection,
-    print_registered,
-    register_client,
-    with_new_secret,
 )
 from wizard.cli.flows.serving import (
     available_server,
@@ -40,10 +39,52 @@ from wizard.cli.flows.verification import (
     verify,
 )
 from wizard.cli.terminal import NEW_CONNECTION_NAME, Exit, Terminal, pass_terminal
-from wizard.clients import parse_credentials
+from wizard.clients import ConnectionRequest, parse_credentials
 from wizard.errors import WizardError, fail, message
 from wizard.model import Client
 from wizard.zoho import DataCenter, presets
+
+
+@dataclass(frozen=True)
+class ConnectOptions:
+    """The options of ``connect``, as given."""
+
+    preset_ids: tuple[str, ...] = ()
+    scope: str = ""
+    data_center: str = ""
+    client_id: str = ""
+    is_self_client: bool = False
+
+    @property
+    def is_empty(self) -> bool:
+        """Nothing was given except the name."""
+        return not (self.preset_ids or self.scope or self.data_center or self.client_id)
+
+    def request(self, terminal: Terminal) -> ConnectionRequest:
+        """The request; raises what `ConnectionRequest.of` raises, and ``unknown-data-centre``."""
+        return ConnectionRequest.of(self.preset_ids, self.scope, self.location(terminal))
+
+    def location(self, terminal: Terminal) -> str | None:
+        """The data center; None if none was named. Raises ``unknown-data-centre``."""
+        return resolve_location(terminal, self.data_center)
+
+    def stored_client(self, terminal: Terminal) -> Client | None:
+        """The client named, or the only suitable one; None if there is none.
+
+        Raises ``unknown-client``, or ``client-choice-needed`` if several are suitable.
+        """
+        store = terminal.services.store
+        if self.client_id:
+            return store.clients.get(self.client_id)
+        matching = [
+            each
+            for each in store.clients.all()
+            if self.is_self_client is not bool(each.redirect_uri)
+        ]
+        if len(matching) > 1:
+            names = ", ".join(f"{each.client_id} ({each.name})" for each in matching)
+            raise fail("client-choice-needed", clients=names)
+        return matching[0] if matching else None
 
 
 class PresetNameType(click.ParamType[str]):
@@ -421,3 +462,15 @@ def _register_in_console(
 
 def _console_error(code: str) -> WizardError:
     return fail("console-surprise", description=message("unexpected-pages", code))
+
+
+def create_connection(
+    terminal: Terminal, name: str, options: ConnectOptions, client: Client
+) -> None:
+    """Store a new connection, by default in its client's data center.
+
+    Raises ``connection-exists``, ``bad-name``, and what `ConnectOptions.request` raises.
+    """
+    request = options.request(terminal)
+    request = replace(request, location=request.location or client.location)
+    terminal.services.store.connections.add(request.connection(name, client, terminal.clock()))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from wizard.cli.flows.new_connection import resolve_location, with_new_secret
+from wizard.cli.commands.client import resolve_location, with_new_secret
 from wizard.cli.flows.verification import outcome_result, print_outcome, print_usage, verify
 from wizard.cli.results.connections import ConnectionVerification, ImportedConnection
 from wizard.cli.terminal import Exit, Terminal, pass_terminal, require_value
