@@ -20,7 +20,7 @@ MODULES = {
     "wizard.paths",
     "wizard.locks",
     "wizard.fastpath",
-    *(f"wizard.fastpath.{each}" for each in ("cipher", "commands", "output", "process")),
+    *(f"wizard.fastpath.{each}" for each in ("cipher", "commands", "process")),
     "wizard.fastpath.token_file",
 }
 """The only modules of ours that the fast path may import."""

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from wizard.fastpath import output, process
+from wizard.fastpath import process
 
 if TYPE_CHECKING:
     from wizard.cli.terminal import Terminal
@@ -308,14 +308,14 @@ def main(arguments: Sequence[str] | None = None, clock: "Clock | None" = None) -
     _harden()
     words = list(sys.argv[1:] if arguments is None else arguments)
     run = Run(clock)
-    with output.CheckedStreams() as streams:
+    with process.CheckedStreams() as streams:
         try:
             return streams.finish(_run(run, words, streams))
         finally:
             run.close()
 
 
-def _run(run: Run, words: list[str], streams: output.CheckedStreams) -> int:
+def _run(run: Run, words: list[str], streams: process.CheckedStreams) -> int:
     try:
         zoho_wizard.main(words, prog_name="zoho-wizard", obj=run, standalone_mode=False)
         return 0
@@ -328,10 +328,10 @@ def _run(run: Run, words: list[str], streams: output.CheckedStreams) -> int:
     except SystemExit:  # so click and Rich end when a pipe is closed
         if streams.stdout.error is None:
             raise
-        return output.FAILED
+        return process.FAILED
     except Exception as error:
         if isinstance(error, OSError) and streams.stdout.error is not None:
-            return output.FAILED
+            return process.FAILED
         if _wants_json(words):
             run.terminal.renderer.as_json = True
         return _report_error(run.terminal, error)

@@ -9,7 +9,7 @@ files or key also falls back, to get a proper error message.
 import time
 
 from wizard import locks, paths
-from wizard.fastpath import cipher, output, process, token_file
+from wizard.fastpath import cipher, process, token_file
 from wizard.fastpath.token_file import CachedToken
 
 TYPE_CHECKING = False
@@ -56,12 +56,12 @@ def execute(arguments: "Sequence[str]", environ: "Mapping[str, str]") -> int | N
     if request.command:
         return _replace_process(request.command, request.name, token, environ)
     if not request.as_json:
-        return output.write(f"{token.access_token}\n")
+        return process.write_output(f"{token.access_token}\n")
     if not token.document:
         return None
     seconds = int(token.expires_at - time.time())
     left = token_file.EXPIRES_IN.replace("0", str(seconds))
-    return output.write(token.document.replace(token_file.EXPIRES_IN, left, 1) + "\n")
+    return process.write_output(token.document.replace(token_file.EXPIRES_IN, left, 1) + "\n")
 
 
 def parse(arguments: "Sequence[str]") -> Request | None:
