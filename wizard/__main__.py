@@ -67,6 +67,10 @@ def main() -> int:
 
         code = commands.execute(sys.argv[1:], os.environ)
     if code is None:
+        import gc
+
+        # What modules create stays: searching it for garbage takes a tenth of a short command.
+        gc.set_threshold(50_000)
         from wizard import cli
 
         code = cli.main()

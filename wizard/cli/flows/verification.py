@@ -4,7 +4,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from wizard.cli.results.checks import IncidentReport
 from wizard.cli.results.connections import ConnectionVerification, StepResult, status_fields
 from wizard.cli.terminal import Terminal
 from wizard.connection_details import headline
@@ -15,6 +14,7 @@ from wizard.serialization import error_report
 from wizard.services import Services
 
 if TYPE_CHECKING:
+    from wizard.cli.results.checks import IncidentReport
     from wizard.diagnosis.incidents import Incident
 
 EXIT_CODES_BY_SEVERITY = (0, 4, 2, 1, 3, 5, 6)
@@ -143,8 +143,10 @@ def most_severe(codes: list[int]) -> int:
     return max(codes, key=EXIT_CODES_BY_SEVERITY.index, default=0)
 
 
-def incident_report(incident: "Incident") -> IncidentReport:
+def incident_report(incident: "Incident") -> "IncidentReport":
     """An incident as scripts read it."""
+    from wizard.cli.results.checks import IncidentReport  # `list` and `show` need none
+
     return IncidentReport(
         key=incident.key,
         level=incident.level.value,
