@@ -52,7 +52,7 @@ CASE = FailureCase(Connection("crm", "1000.X", (), "eu"), None, Failure("client-
 
 
 def painted(member: StepState, capsys: pytest.CaptureFixture[str]) -> str:
-    Renderer().print_step(VerificationStep("refresh", member, {}, NOW))
+    Renderer().print_step(VerificationStep("refresh", member, (), NOW))
     return capsys.readouterr().err
 
 

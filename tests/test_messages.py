@@ -124,6 +124,11 @@ def test_every_placeholder_has_a_source() -> None:
     assert wanted - known == set()
 
 
+def test_each_observation_of_a_verification_has_a_label_and_a_text() -> None:
+    table = message_table()
+    assert table["evidence-labels"].keys() == table["evidence-texts"].keys()
+
+
 @over_rows(("code", "step"), steps())
 def test_every_command_that_is_offered_exists(code: str, step: dict[str, str]) -> None:
     parts = step.get("command", "").split()

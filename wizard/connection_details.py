@@ -1,7 +1,15 @@
-"""What pages and messages say about a connection, its client, and what its grant reaches. Pure."""
+"""What pages and messages say about a connection, its client, its grant and a verification. Pure.
 
-from wizard.model import Client, Connection, Grant
-from wizard.zoho import Zoho
+The values of placeholders, and words for what a grant reaches and what a verification observed.
+"""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from wizard.errors import message
+from wizard.model import Client, Connection, Grant, StepEvidence
+from wizard.timefmt import format_duration
+from wizard.zoho import Zoho, product
 
 
 def connection_details(
@@ -43,10 +51,9 @@ def headline(grant: Grant) -> str:
     """The headline of a verification report: what `grant` reaches or, if it was revoked or needs
     re-authorization, what it reached."""
     if grant.account is None:
-        return f"This reaches an account in {grant.location.upper()} that has not been named yet"
-    if grant.state.is_ended:
-        return f"This reached {describe_access(grant)}. It no longer does."
-    return f"This reaches {describe_access(grant)}"
+        return message("report-headlines", "unnamed", location=grant.location.upper())
+    code = "reached" if grant.state.is_ended else "reaches"
+    return message("report-headlines", code, access=describe_access(grant))
 
 
 def describe_access(grant: Grant) -> str:
@@ -59,6 +66,37 @@ def describe_access(grant: Grant) -> str:
     where = ", ".join(part for part in parts if part)
     if grant.account is None:
         return where
-    if not names:  # a product without organizations
-        return f"the account of {grant.account.email}, {where}"
-    return f"{where}, as {grant.account.email}"
+    code = "as-account" if names else "account"  # a product may have no organizations
+    return message("access-phrases", code, place=where, email=grant.account.email)
+
+
+def step_title(name: str) -> str:
+    """The title of a verification step."""
+    kind, _, of = name.partition(":")
+    return message("verification-steps", kind, product=product(of).title if of else "")
+
+
+@dataclass(frozen=True)
+class EvidenceText:
+    """One observation of a verification step, in words."""
+
+    label: str
+    text: str
+
+
+def describe_evidence(evidence: StepEvidence) -> EvidenceText:
+    """An observation in words, for pages, terminal and JSON."""
+    values = dict(evidence.values)
+    if "location" in values:
+        values["location"] = values["location"].upper()
+    if "product" in values:
+        of = product(values["product"])
+        nouns = {each.path: each.noun for each in of.probes}
+        path = values.get("path", "")
+        values |= {"product": of.title, "noun": nouns.get(path, path)}
+    if seconds := values.get("expires_in") or values.get("seconds"):
+        values["duration"] = format_duration(timedelta(seconds=int(seconds)))
+    label, text = (
+        message(table, evidence.code, **values) for table in ("evidence-labels", "evidence-texts")
+    )
+    return EvidenceText(label, text)

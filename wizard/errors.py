@@ -51,6 +51,10 @@ _NEXT_FORM = re.compile(r"\|\|(?![^{}]*\})")
 _PLACEHOLDER = re.compile(r"\{(\w+)(?:\|([^|{}]*)\|([^|{}]*))?\}")
 
 
+_VALUE_TABLES = {"direction": "clock-directions", "obstacle": "obstacles"}
+"""The tables with the words for values that are codes, by the name of the value."""
+
+
 def placeholders(text: str) -> set[str]:
     """The names of the values that a text of the table uses."""
     return {found[1] for found in _PLACEHOLDER.finditer(text)}
@@ -59,7 +63,8 @@ def placeholders(text: str) -> set[str]:
 def fill(text: str, values: Mapping[str, str]) -> str:
     """Fill in a text of the table; `general.toml` describes its syntax.
 
-    A value is inserted once and never read as syntax. Its control characters become spaces.
+    A value is inserted once and never read as syntax. Its control characters become spaces. A code
+    gets its words.
     """
 
     def choose(optional: re.Match[str]) -> str:
@@ -69,6 +74,8 @@ def fill(text: str, values: Mapping[str, str]) -> str:
     def insert(placeholder: re.Match[str]) -> str:
         name, one, many = placeholder.groups()
         value = values.get(name, "")
+        if name in _VALUE_TABLES:
+            value = message_table()[_VALUE_TABLES[name]].get(value, value)
         if many is not None:
             return one if value == "1" else many
         if value:

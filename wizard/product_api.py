@@ -23,8 +23,8 @@ class ReadResult:
     """The result of one cheap read."""
 
     ok: bool
-    description: str
-    """What could be read, in words: ``leads can be read``."""
+    path: str
+    """What was read; empty if the scope allows no cheap read."""
     failure: Failure | None = None
     exchange: HttpExchange | None = None
 
@@ -86,8 +86,8 @@ class ProductApi:
             answer = self._get(product, base + probe.path, access_token, params, headers)
             parse_response(product.id, answer)
         except WizardError as error:
-            return ReadResult(False, probe.noun, error.failure, error.failure.exchange)
-        return ReadResult(True, f"{probe.noun} can be read", None, answer.exchange)
+            return ReadResult(False, probe.path, error.failure, error.failure.exchange)
+        return ReadResult(True, probe.path, None, answer.exchange)
 
     def _get(
         self,

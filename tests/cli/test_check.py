@@ -51,7 +51,7 @@ def test_one_connection_shows_every_check_and_several_show_one_line_each(
     add_verified_connections(shell_harness)
     alone = shell.run("check", NAMES[3])
     assert alone.stdout == ""
-    assert "leads can be read" in alone.stderr
+    assert "Can read leads" in alone.stderr
     assert "This reaches Zylker GmbH" in alone.stderr
     wanted = [NAMES[5], NAMES[0], NAMES[3]]
     several = shell.run("check", *wanted)

@@ -28,6 +28,7 @@ from wizard.model import (
     Organization,
     RequestKind,
     SecretState,
+    StepEvidence,
     StepState,
     TokenRequest,
     VerificationStep,
@@ -186,8 +187,13 @@ FAILURE = Failure("throttled", "Access Denied", True, True, {"host": "eu"}, EXCH
 def test_a_report_grows_step_by_step_and_ends(store: Store) -> None:
     add_connections(store)
     add_grant(store)
-    good = VerificationStep("refresh", StepState.PASSED, {"expires in": "3600 s"}, NOW)
-    bad = VerificationStep("identity", StepState.FAILED, {}, NOW, FAILURE)
+    good = VerificationStep(
+        "refresh",
+        StepState.PASSED,
+        (StepEvidence("access-token-issued", {"expires_in": "3600"}),),
+        NOW,
+    )
+    bad = VerificationStep("identity", StepState.FAILED, (), NOW, FAILURE)
     store.verification_reports.begin("crm", 1, NOW)
     store.verification_reports.add_step("crm", 1, good)
     store.verification_reports.add_step("crm", 1, bad)
@@ -206,7 +212,7 @@ def test_verifying_again_starts_a_new_report(store: Store) -> None:
     for _ in range(2):
         store.verification_reports.begin("crm", 1, NOW)
         store.verification_reports.add_step(
-            "crm", 1, VerificationStep("refresh", StepState.PASSED, {}, NOW)
+            "crm", 1, VerificationStep("refresh", StepState.PASSED, (), NOW)
         )
     found = store.verification_reports.get("crm", 1)
     assert found is not None
@@ -332,7 +338,7 @@ def test_connections_that_are_not_simply_verified_are_found_among_many(store: St
         store.grants.activate(name, 1, 0)
         store.verification_reports.begin(name, 1, NOW)
     for name, state in (("failed", StepState.FAILED), ("unfinished", StepState.FAILED)):
-        store.verification_reports.add_step(name, 1, VerificationStep("identity", state, {}, NOW))
+        store.verification_reports.add_step(name, 1, VerificationStep("identity", state, (), NOW))
     for name in ("failed", "well"):
         store.verification_reports.finish(name, 1, NOW)
     store.grants.set_state("dead", 1, GrantState.NEEDS_REAUTHORIZATION)

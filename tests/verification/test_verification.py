@@ -18,9 +18,9 @@ from support.harness import (
 )
 
 from wizard.clients import Credentials
-from wizard.connection_details import headline
-from wizard.errors import WizardError
-from wizard.model import Client, Event, Grant, GrantState, StepState, VerificationStep
+from wizard.connection_details import describe_evidence, headline
+from wizard.errors import WizardError, explain
+from wizard.model import Client, Event, Grant, GrantState, StepEvidence, StepState, VerificationStep
 from wizard.services import Services
 from wizard.simulator.server import Simulator
 from wizard.simulator.world import World
@@ -52,6 +52,24 @@ def test_verifying_a_grant_makes_it_current(harness: Harness) -> None:
     assert set(step_states(steps).values()) == {StepState.PASSED}
     assert grant_of(harness).state is GrantState.VERIFIED
     assert headline(grant_of(harness)) == "This reaches Zylker GmbH, Production, EU, as " + ANNA
+
+
+def test_what_a_verification_observes_is_stored_as_data_and_shown_in_words(
+    harness: Harness,
+) -> None:
+    grant = harness.add_verified_connection()
+    report = harness.services.store.verification_reports.get("crm", grant.generation)
+    assert report is not None
+    observed = [each for step in report.steps for each in step.evidence]
+    assert [each.code for each in observed] == [
+        *("access-token-issued", "data-center", "api-domain"),
+        *("account-name", "account-email", "account-zuid"),
+        *("organization-environment", "read-passed", "scopes-granted", "clock-agrees"),
+    ]
+    assert observed[0].values == {"expires_in": "3600"}
+    assert observed[7].values == {"product": "crm", "path": "/crm/v8/Leads"}
+    shown = [describe_evidence(each) for each in observed]
+    assert [each for each in shown if not each.label or not each.text or "…" in str(each)] == []
 
 
 def test_each_step_is_committed_before_the_next_runs(harness: Harness) -> None:
@@ -152,7 +170,9 @@ def test_fewer_scopes_than_requested_are_partial_and_named(harness: Harness) -> 
     harness.services.store.connections.set_scope("crm", (*SCOPE, "ZohoBooks.invoices.READ"))
     scope = next(step for step in harness.verify("crm", 1) if step.name == "scope")
     assert scope.state is StepState.PARTIAL
-    assert scope.evidence["not granted"] == "ZohoBooks.invoices.READ"
+    assert scope.evidence[-1] == StepEvidence(
+        "scopes-not-granted", {"scope": "ZohoBooks.invoices.READ"}
+    )
     assert grant_of(harness).state is GrantState.VERIFIED
 
 
@@ -163,7 +183,10 @@ def test_a_clock_that_is_off_by_minutes_is_reported(harness: Harness) -> None:
     clock = harness.verify("crm", 1)[-1]
     assert clock.name == "clock"
     assert clock.state is StepState.PARTIAL
-    assert "behind Zoho" in clock.evidence["difference"]
+    assert [each.code for each in clock.evidence] == ["clock-behind"]
+    assert clock.failure is not None
+    assert clock.failure.details["direction"] == "behind"
+    assert "{difference} behind Zoho" in explain(clock.failure, difference="{difference}").title
 
 
 def test_products_without_organizations_can_be_verified(harness: Harness) -> None:

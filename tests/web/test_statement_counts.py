@@ -108,7 +108,7 @@ def store_records(store: Store, names: list[str], kinds: list[str], now: datetim
                 state = StepState.FAILED if has_failed else StepState.PASSED
                 reason = (failure or Failure("no-permission")) if has_failed else None
                 steps.append(
-                    {**at, "name": step, "state": state, "evidence": {}, "at": now}
+                    {**at, "name": step, "state": state, "evidence": (), "at": now}
                     | {"failure": reason}
                 )
             requests.append(

@@ -95,7 +95,7 @@ def test_the_steps_appear_while_they_run(
     zoho_simulator.controls.inject_fault("slow", endpoint="oauth/user/info", seconds=60)
     ConsentPage(at_the_wizard).accept()
     expect(page.report_badge).to_have_text("Verifying")
-    expect(page.step("access token")).to_contain_text("issued for")
+    expect(page.step("access token")).to_contain_text("Valid for")
     zoho_simulator.controls.clear_faults()  # releases the response
     page.wait_until_verified()
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from wizard.errors import message_table
+from wizard.connection_details import describe_evidence, step_title
 from wizard.model import (
     Cause,
     Confidence,
@@ -26,7 +26,6 @@ from wizard.model import (
 from wizard.serialization import explanation_to_json, to_json
 from wizard.timefmt import format_time
 from wizard.transport import sanitize, sanitize_line
-from wizard.zoho import product
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -63,13 +62,6 @@ FIXED_COLUMNS = 2
 
 MAX_TEXT_COLUMNS = 100
 """Of running text; longer lines are hard to read."""
-
-
-def step_title(step: VerificationStep) -> str:
-    """The title of a step."""
-    kind, _, of = step.name.partition(":")
-    title = product(of).title if of else ""
-    return str(message_table()["verification-steps"][kind]).format(product=title)
 
 
 def _wrapped(console: "Console", text: str, indent: int = 0) -> str:
@@ -371,8 +363,10 @@ class Renderer:
     def print_step(self, step: VerificationStep) -> None:
         """One step of a verification as it ends, with its evidence."""
         shape, style = STEP_MARKS[step.state]
-        evidence = " · ".join(f"{key}: {value}" for key, value in step.evidence.items())
-        self._stderr.print(f"[{style}]{shape}[/] {step_title(step)}[quiet]: {step.state.value}[/]")
+        observed = map(describe_evidence, step.evidence)
+        evidence = " · ".join(f"{each.label}: {each.text}" for each in observed)
+        title = step_title(step.name)
+        self._stderr.print(f"[{style}]{shape}[/] {title}[quiet]: {step.state.value}[/]")
         if evidence:
             self._stderr.print(f"[quiet]{escape(self._indented_text(sanitize(evidence)))}[/]")
 
@@ -381,10 +375,10 @@ class Renderer:
         for step in report.steps:
             shape, style = STEP_MARKS[step.state]
             self._stdout.print(
-                f"[{style}]{shape}[/] {step_title(step)}[quiet]: {step.state.value}[/]"
+                f"[{style}]{shape}[/] {step_title(step.name)}[quiet]: {step.state.value}[/]"
             )
-            for key, value in step.evidence.items():
-                self.print_item(f"    {sanitize_line(key)}: {sanitize_line(value)}")
+            for each in map(describe_evidence, step.evidence):
+                self.print_item(f"    {sanitize_line(each.label)}: {sanitize_line(each.text)}")
 
 
 def print_incidents(renderer: Renderer, incidents: "Sequence[Incident]", now: datetime) -> None:

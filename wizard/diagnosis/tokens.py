@@ -401,7 +401,7 @@ def clock_skewed(evidence: Evidence) -> CauseEstimate | None:
     skew = evidence.clock_skew
     if skew is None or abs(skew) <= CLOCK_SKEW_TOLERANCE:
         return None
-    direction = "ahead of" if skew > timedelta() else "behind"
+    direction = "ahead" if skew > timedelta() else "behind"
     details = {"difference": format_duration(abs(skew)), "direction": direction}
     item = evidence_item("clocks-differ", **details)
     weigh = likely if skew < timedelta() and _is_rejected_by_accounts_server(evidence) else possible

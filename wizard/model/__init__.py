@@ -229,14 +229,22 @@ class StepState(StrEnum):
 
 
 @dataclass(frozen=True)
+class StepEvidence:
+    """One observation of a verification step, as data. Its words are in the message table."""
+
+    code: str
+    values: Mapping[str, str] = field(default_factory=dict)
+    """Never a secret."""
+
+
+@dataclass(frozen=True)
 class VerificationStep:
     """One step of a verification, and its evidence."""
 
     name: str
     """``refresh``, ``identity``, ``organization``, ``read:<product>``, ``scope`` or ``clock``."""
     state: StepState
-    evidence: Mapping[str, str]
-    """What was observed, label to value, for people; never a secret."""
+    evidence: tuple[StepEvidence, ...]
     at: datetime
     failure: Failure | None = None
 

@@ -38,6 +38,7 @@ from wizard.model import (
     Organization,
     RequestKind,
     SecretState,
+    StepEvidence,
     StepState,
 )
 from wizard.timefmt import format_iso, parse_iso
@@ -140,7 +141,11 @@ ORGANIZATIONS = Json(
     ),
 )
 """Skips stored organizations whose ID isn't valid; the next check finds them again."""
-EVIDENCE = Json(dict, dict)
+EVIDENCE = Json(
+    lambda evidence: [{"code": each.code, "values": dict(each.values)} for each in evidence],
+    lambda stored: tuple(StepEvidence(**each) for each in stored),
+)
+MAPPING = Json(dict, dict)
 
 
 metadata = MetaData()
@@ -155,7 +160,7 @@ installation = Table(
     # Moved to another installation: two that refresh one grant would exceed its rate limit.
     Column("deactivated_at", UtcDateTime),
     Column("last_checked_at", UtcDateTime),
-    Column("notified", EVIDENCE),
+    Column("notified", MAPPING),
     # Someone was notified of a failure, and no all-clear has arrived since.
     Column("all_clear_due_since", UtcDateTime),
     Column("notify_command", LargeBinary),
@@ -296,7 +301,7 @@ events = Table(
     Column("at", UtcDateTime, nullable=False),
     Column("connection", Text, nullable=False, index=True),
     Column("kind", Text, nullable=False),
-    Column("details", EVIDENCE, nullable=False),
+    Column("details", MAPPING, nullable=False),
 )
 
 rejected_refresh_tokens = Table(
@@ -315,7 +320,7 @@ destinations = Table(
     Column("profile", Text, nullable=False),
     Column("target", Text, nullable=False),
     Column("entry", Text, nullable=False),
-    Column("field_names", EVIDENCE, nullable=False),
+    Column("field_names", MAPPING, nullable=False),
     Column("reload_command", Text, nullable=False),
     Column("generation", Integer, nullable=False),
     Column("delivered_at", UtcDateTime),

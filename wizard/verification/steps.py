@@ -3,13 +3,13 @@
 Verifying a grant takes all of them. Checking a verified one takes only a few, the cheapest first.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from typing import TypeVar
 
-from wizard.errors import WizardError, message
+from wizard.errors import WizardError
 from wizard.model import (
     AccessToken,
     Account,
@@ -18,6 +18,7 @@ from wizard.model import (
     FailureKind,
     Grant,
     Organization,
+    StepEvidence,
     StepState,
     VerificationReport,
     VerificationStep,
@@ -42,7 +43,7 @@ INCONCLUSIVE_CODES = codes_of(FailureKind.LIMIT, FailureKind.BUSY) | {"zoho-paus
 SUSPECTED_REJECTION = "refused-for-now"
 """Zoho rejected the access token, and the refresh token couldn't be tested."""
 
-StepOutcome = tuple[StepState, Mapping[str, str], Failure | None]
+StepOutcome = tuple[StepState, tuple[StepEvidence, ...], Failure | None]
 """The state of a step, its evidence, and its failure if there is one."""
 
 StepFunction = Callable[[], StepOutcome]
@@ -180,7 +181,7 @@ class VerificationRun:
         try:
             state, evidence, failure = function()
         except WizardError as error:
-            state, evidence, failure = StepState.FAILED, {}, error.failure
+            state, evidence, failure = StepState.FAILED, (), error.failure
         if rejects_token(failure):
             self._tokens.reject(self._grant, self._access_token)
         return VerificationStep(name, state, evidence, self._clock(), failure)
@@ -197,17 +198,17 @@ class VerificationRun:
         )
         if isinstance(token, AccessToken):
             self._access_token = token.value
-            return StepState.PASSED, {"access token": "refreshed by another program"}, None
+            return StepState.PASSED, (StepEvidence("access-token-shared"),), None
         return self._refresh_outcome(token)
 
     def _refresh_outcome(self, token: TokenResponse) -> StepOutcome:
         self._access_token, api_domain = token.access_token, token.api_domain
         self._clock_skew = token.exchange.at - token.server_time if token.server_time else None
-        evidence = {
-            "access token": f"issued for {format_duration(timedelta(seconds=token.expires_in))}",
-            "data center": self._grant.location.upper(),
-            "API domain": api_domain,
-        }
+        evidence = (
+            StepEvidence("access-token-issued", {"expires_in": str(token.expires_in)}),
+            StepEvidence("data-center", {"location": self._grant.location}),
+            StepEvidence("api-domain", {"api_domain": api_domain}),
+        )
         if token.rejected_api_domain is not None:
             details = {"value": token.rejected_api_domain[:100], "expected": api_domain}
             return StepState.FAILED, evidence, Failure("foreign-api-domain", details=details)
@@ -215,28 +216,28 @@ class VerificationRun:
 
     def _identity(self) -> StepOutcome:
         if missing_scopes(self._grant.scope, (ACCOUNT_SCOPE,)):  # an imported grant
-            return StepState.SKIPPED, {"account": "this scope does not tell who consented"}, None
+            return StepState.SKIPPED, (StepEvidence("account-out-of-scope"),), None
         account, _date = self._with_access_token(
             lambda token: self._masked_api().account(token, self._grant.location)
         )
         self._save_account(account, self._grant.organizations)
-        evidence = {"name": account.display_name, "e-mail": account.email, "ZUID": account.zuid}
-        return StepState.PASSED, evidence, None
+        observed = {"name": account.display_name, "email": account.email, "zuid": account.zuid}
+        evidence = (
+            StepEvidence(f"account-{key}", {key: value}) for key, value in observed.items() if value
+        )
+        return StepState.PASSED, tuple(evidence), None
 
     def _find_organizations(self) -> StepOutcome:
-        evidence: dict[str, str] = {}
         self._organizations = []
         for product in self._products:
             if not product.can_list_organizations(self._grant.scope):
                 continue
-            found = self._organizations_of(product)
-            self._organizations.extend(found)
-            if found:
-                evidence[product.title] = ", ".join(_organization_title(each) for each in found)
+            self._organizations.extend(self._organizations_of(product))
         if self._grant.account is not None:
             self._save_account(self._grant.account, tuple(self._organizations))
-        state = StepState.PASSED if self._organizations else StepState.SKIPPED
-        return state, evidence or {"organization": "nothing in this scope tells one"}, None
+        if not self._organizations:
+            return StepState.SKIPPED, (StepEvidence("organization-out-of-scope"),), None
+        return StepState.PASSED, tuple(map(_organization_evidence, self._organizations)), None
 
     def _organizations_of(self, product: Product) -> tuple[Organization, ...]:
         return self._with_access_token(
@@ -259,38 +260,38 @@ class VerificationRun:
             return reading
 
         reading = self._with_access_token(read)
-        if reading.failure is None:
-            return StepState.PASSED, {product.title: reading.description}, None
-        if not reading.failure.sent and reading.failure.code == "no-cheap-read":
-            return StepState.SKIPPED, {product.title: "this scope allows no cheap read"}, None
-        return (
-            StepState.FAILED,
-            {product.title: f"{reading.description} cannot be read"},
-            reading.failure,
-        )
+        if not reading.path:
+            evidence = StepEvidence("no-cheap-read", {"product": product.id})
+            return StepState.SKIPPED, (evidence,), None
+        code = "read-failed" if reading.failure else "read-passed"
+        evidence = StepEvidence(code, {"product": product.id, "path": reading.path})
+        state = StepState.FAILED if reading.failure else StepState.PASSED
+        return state, (evidence,), reading.failure
 
     def _compare_scope(self) -> StepOutcome:
         expected_scope = self._store.grants.expected_scope(
             self._grant.connection, self._grant.generation
         )
         missing = missing_scopes(self._grant.scope, expected_scope)
-        evidence = {"granted": ", ".join(self._grant.scope)}
+        granted = StepEvidence("scopes-granted", {"scope": ", ".join(self._grant.scope)})
         if not missing:
-            return StepState.PASSED, evidence, None
-        evidence["not granted"] = ", ".join(missing)
+            return StepState.PASSED, (granted,), None
+        not_granted = StepEvidence("scopes-not-granted", {"scope": ", ".join(missing)})
         details = {"name": self._grant.connection, "missing": ", ".join(missing)}
-        return StepState.PARTIAL, evidence, Failure("fewer-scopes", details=details)
+        failure = Failure("fewer-scopes", details=details)
+        return StepState.PARTIAL, (granted, not_granted), failure
 
     def _compare_clock(self) -> StepOutcome:
         if self._clock_skew is None:
-            return StepState.SKIPPED, {"clock": "Zoho's answer told no time"}, None
-        difference = format_duration(abs(self._clock_skew))
-        if abs(self._clock_skew) <= CLOCK_SKEW_TOLERANCE:
-            return StepState.PASSED, {"difference": difference}, None
-        ahead = "ahead of" if self._clock_skew > timedelta() else "behind"
-        evidence = {"difference": f"this computer is {difference} {ahead} Zoho"}
-        details = {"difference": difference, "direction": ahead}
-        return StepState.PARTIAL, evidence, Failure("clock-skew", details=details)
+            return StepState.SKIPPED, (StepEvidence("clock-unknown"),), None
+        difference = abs(self._clock_skew)
+        seconds = {"seconds": str(round(difference.total_seconds()))}
+        if difference <= CLOCK_SKEW_TOLERANCE:
+            return StepState.PASSED, (StepEvidence("clock-agrees", seconds),), None
+        direction = "ahead" if self._clock_skew > timedelta() else "behind"
+        details = {"difference": format_duration(difference), "direction": direction}
+        evidence = StepEvidence(f"clock-{direction}", seconds)
+        return StepState.PARTIAL, (evidence,), Failure("clock-skew", details=details)
 
     def _save_account(self, account: Account, organizations: tuple[Organization, ...]) -> None:
         """Store the account and organizations of the grant."""
@@ -321,7 +322,7 @@ class VerificationRun:
 
 def _suspected_failure(failure: Failure, obstacle: Failure) -> Failure:
     """`failure` as a suspected rejection: `obstacle` prevents a test of the refresh token."""
-    details = {**failure.details, "obstacle": message("obstacles", obstacle.code)}
+    details = {**failure.details, "obstacle": obstacle.code}
     return replace(failure, code=SUSPECTED_REJECTION, retry_at=obstacle.retry_at, details=details)
 
 
@@ -339,7 +340,9 @@ def _may_reject_token(step: VerificationStep) -> bool:
     )
 
 
-def _organization_title(organization: Organization) -> str:
-    if organization.environment:
-        return f"{organization.name}, {organization.environment}"
-    return organization.name
+def _organization_evidence(organization: Organization) -> StepEvidence:
+    values = {"product": organization.product, "name": organization.name}
+    if not organization.environment:
+        return StepEvidence("organization", values)
+    values["environment"] = organization.environment
+    return StepEvidence("organization-environment", values)

@@ -1,13 +1,13 @@
 """What the templates show of the model: labels, tones and order. Pure."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from markupsafe import Markup
 
-from wizard.connection_details import headline
-from wizard.errors import describe_outcome, message_table, state_label, status_labels
+from wizard.connection_details import EvidenceText, describe_evidence, headline, step_title
+from wizard.errors import describe_outcome, state_label, status_labels
 from wizard.model import (
     Explanation,
     Failure,
@@ -79,14 +79,14 @@ class StepView:
 
     title: str
     state: str
-    evidence: Mapping[str, str]
+    evidence: tuple[EvidenceText, ...]
     at: datetime
     explanation: Explanation | None
 
     @property
     def summary(self) -> str:
         """The evidence in one line."""
-        return " · ".join(each for each in self.evidence.values() if each)
+        return " · ".join(each.text for each in self.evidence)
 
 
 @dataclass(frozen=True)
@@ -165,18 +165,11 @@ def health_summary(total: int, unsettled: Sequence[ConnectionRow]) -> str:
     return f"{working} of {total} proved."
 
 
-def step_title(name: str) -> str:
-    """The title of a step."""
-    table = message_table()["verification-steps"]
-    if name.startswith("read:"):
-        return str(table["read"]).format(product=product(name.removeprefix("read:")).title)
-    return str(table[name])
-
-
 def step_view(step: VerificationStep, explain: Callable[[Failure], Explanation]) -> StepView:
     """A step; `explain` explains why it didn't pass."""
     explanation = explain(step.failure) if step.failure else None
-    return StepView(step_title(step.name), step.state.value, step.evidence, step.at, explanation)
+    evidence = tuple(map(describe_evidence, step.evidence))
+    return StepView(step_title(step.name), step.state.value, evidence, step.at, explanation)
 
 
 def expected_steps(scope: Sequence[str]) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from wizard.cli.results.connections import ConnectionVerification, StepResult, status_fields
 from wizard.cli.terminal import Terminal
-from wizard.connection_details import headline
+from wizard.connection_details import describe_evidence, headline
 from wizard.errors import WizardError
 from wizard.model import Explanation, Failure, Grant, GrantState, StepState, VerificationStep
 from wizard.model.states import ConnectionStatus
@@ -55,7 +55,11 @@ class VerificationOutcome:
 def step_result(step: VerificationStep) -> StepResult:
     """A step as scripts read it."""
     failure = step.failure.code if step.failure else None
-    return StepResult(step.name, step.state, step.evidence, step.at, failure)
+    evidence = tuple(
+        EvidenceResult(each.code, each.values, **vars(describe_evidence(each)))
+        for each in step.evidence
+    )
+    return StepResult(step.name, step.state, evidence, step.at, failure)
 
 
 @dataclass(frozen=True)

@@ -125,12 +125,24 @@ class GrantSummary:
 
 
 @dataclass(frozen=True)
+class EvidenceResult:
+    """One observation of a step."""
+
+    code: str
+    values: Mapping[str, str]
+    label: str
+    """What was observed, in words."""
+    text: str
+    """The observation, in words."""
+
+
+@dataclass(frozen=True)
 class StepResult:
     """One step of a verification."""
 
     name: str
     state: StepState
-    evidence: Mapping[str, str]
+    evidence: tuple[EvidenceResult, ...]
     at: datetime
     failure: str | None
     """The code of what failed."""
