@@ -211,7 +211,7 @@ def test_a_data_center_that_fails_during_verification_needs_no_second_consent(
     with pytest.raises(WizardError) as refused:
         journey.services.tokens.access_token(CONNECTION_NAME)
     assert refused.value.failure.code == "not-verified"
-    expect(page.explanation.get_by_role("button", name="Authorize again")).to_be_hidden()
+    expect(page.explanation.get_by_role("button", name="Re-authorize")).to_be_hidden()
     journey.controls.clear_faults()
     page.verify_again()
     page.wait_until_verified()

@@ -103,7 +103,7 @@ def test_a_disabled_data_center_is_named_enabled_and_the_consent_retried(
     expect(page.status).to_have_text("Waiting for consent")
     what_stood_there = page.zoho_page_choice("Invalid Client")
     journey.person.click(what_stood_there.get_by_text("Invalid Client"))
-    journey.person.click(what_stood_there.get_by_role("link", name="Ask Zoho about the client"))
+    journey.person.click(what_stood_there.get_by_role("link", name="Check the client"))
     client_page = ClientPage(journey.person)
     journey.person.click(journey.page.get_by_text("A new secret, or one for another data centre"))
     journey.person.choose(client_page.data_center, "India (in)")

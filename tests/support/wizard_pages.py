@@ -99,7 +99,7 @@ class ConnectionPage:
 
     def reauthorize(self) -> None:
         """Go to Zoho again."""
-        self._press_anywhere("Authorize again")
+        self._press_anywhere("Re-authorize")
 
     def verify_again(self) -> None:
         """Start the verification again; return when the page shows it."""

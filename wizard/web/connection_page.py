@@ -215,7 +215,7 @@ def _authorize_label(explained: ExplainedStatus) -> str:
     if attempt is not None and not is_working:
         return "Try again at Zoho" if attempt.state is AttemptState.FAILED else ""
     has_ended = grant is not None and grant.state.is_ended
-    return "Authorize again" if has_ended or _can_verify(explained) else ""
+    return "Re-authorize" if has_ended or _can_verify(explained) else ""
 
 
 def _is_temporary(explanation: Explanation | None) -> bool:
