@@ -28,7 +28,7 @@ def test_connections_of_one_account_rejected_together_are_one_message(harness: H
     assert found.level is CauseLevel.ACCOUNT
     assert found.names == ("books", "crm", "leads")
     assert found.email == ANNA
-    assert found.explanation.title == f"3 connections of {ANNA} lost their refresh tokens"
+    assert found.explanation.title == f"3 connections of {ANNA} need re-authorization"
     assert found.explanation.causes[0].code == "password-changed"
     assert found.explanation.next_steps[0].command == "zoho-wizard reauthorize books crm leads"
 
@@ -75,7 +75,7 @@ def test_a_data_center_that_is_down_rejects_nothing(harness: Harness) -> None:
     (found,) = open_incidents(harness)
     assert found.level is CauseLevel.DATA_CENTER
     assert found.explanation.exit_code == 4
-    assert "Nothing is dead" in found.explanation.cause
+    assert found.explanation.code == "data-centre-unreached"
 
 
 def test_a_message_names_the_programs_and_when_their_last_tokens_expire(

@@ -245,7 +245,7 @@ def test_a_check_that_waits_for_the_limits_is_neither_reported_nor_called_ok(
     command = ("monitor", "--once", "--every", "10m", "--notify", notify_command(shell))
     checked = shell.run(*command, "--heartbeat", f"touch {beat}")
     assert checked.exit_code == 4
-    assert "could not be asked yet" in checked.stderr
+    assert "can’t be checked yet" in checked.stderr
     assert not beat.exists()
     assert not (shell.directory / "told").exists()
 

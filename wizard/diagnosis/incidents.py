@@ -376,13 +376,11 @@ class Incidents:
         return replace(own, incident=incident)
 
     def _details(self, group: CauseGroup) -> dict[str, str]:
-        first, count = group.cases[0], len(group.cases)
-        place = self._zoho.data_center(first.location).name if first.location else "Zoho"
-        details = first.failure.details
+        first = group.cases[0]
+        place = self._zoho.data_center(first.location).name if first.location else ""
         return {
-            **{key: details[key] for key in ("obstacle",) if key in details},
-            "connections": f"{count} connection{'s' if count > 1 else ''}",
-            "tokens": "their refresh tokens" if count > 1 else "its refresh token",
+            "obstacle": first.failure.details.get("obstacle", ""),
+            "count": str(len(group.cases)),
             "names": " ".join(each.name for each in group.all_cases),
             "email": first.email,
             "client": self._store.clients.get(first.client_id).name,
