@@ -79,11 +79,11 @@ def test_a_terminal_is_prompted_to_paste(shell: Shell) -> None:
 def test_a_secret_in_an_argument_is_masked_and_the_prompt_is_recommended(shell: Shell) -> None:
     ended = shell.run("diagnose", f"curl -H 'Authorization: Zoho-oauthtoken {TOKEN}'", "x")
     assert TOKEN not in ended.stdout + ended.stderr
-    assert "shell's history" in ended.stderr
+    assert "keeps command lines" in ended.stderr
     assert "  zoho-wizard diagnose\n" in ended.stderr
     piped = shell.run("diagnose", "-", stdin_text=TOKEN)
     assert TOKEN not in piped.stdout + piped.stderr
-    assert "shell's history" not in piped.stderr
+    assert "keeps command lines" not in piped.stderr
 
 
 def test_a_pasted_token_of_a_connection_is_recognized_without_requests(

@@ -239,7 +239,7 @@ class PasteReader:
             kind = evidence.sent_request.stored_token_kind.value.replace("-", " ")
             return _with_failure(evidence, "token-stored", kind=kind, name=connection.name)
         if code == "client-id-alone" and client is not None:
-            return _with_failure(evidence, code, known=f"This one is the client {client.name}")
+            return _with_failure(evidence, code, stored_client=client.name)
         if code.startswith("authorization-url-") and client is not None:
             differs = evidence.sent_request.redirect_uri not in ("", client.redirect_uri)
             return _with_failure(evidence, "invalid-redirect-uri") if differs else evidence
@@ -268,11 +268,9 @@ class PasteReader:
         details = dict(self._details(SentRequest(), near))
         if sum(each.redirect_uri == near.redirect_uri for each in clients) > 1:
             # The wizard's clients share its redirect URI, so the client is unknown.
-            details.pop("client_id")
-            details |= {
-                "client": "your clients",
-                "console": self._zoho.data_center(near.location).console_url,
-            }
+            for name in ("client", "client_id"):
+                details.pop(name)
+            details["console"] = self._zoho.data_center(near.location).console_url
         code = "redirect-uri-same" if sent == near.redirect_uri else "invalid-redirect-uri"
         return _with_failure(evidence, code, **details)
 

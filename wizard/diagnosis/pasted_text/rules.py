@@ -126,7 +126,7 @@ def callback(parsed: ParsedText, zoho: Zoho) -> RecognizedFailure | None:
         given = parsed.query(address)
         if "code" in given and ("accounts-server" in given or "location" in given):
             place = zoho.find_data_center(given.get("location", ""))
-            named = place.name if place else "a data centre that is not known"
+            named = place.name if place else ""
             return RecognizedFailure(
                 "callback-pasted", origin=Origin.CALLBACK, details={"data_center": named}
             )
@@ -167,9 +167,7 @@ def single_word(parsed: ParsedText, zoho: Zoho) -> RecognizedFailure | None:
     """A token, an id or a secret by itself."""
     for word in parsed_text.single_word_of(parsed):
         if CLIENT_ID.fullmatch(word):
-            return RecognizedFailure(
-                "client-id-alone", details={"known": "It names no client stored here"}
-            )
+            return RecognizedFailure("client-id-alone")
         if CLIENT_SECRET.fullmatch(word):
             return RecognizedFailure("secret-alone")
     token = parsed.token
