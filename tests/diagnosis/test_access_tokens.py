@@ -64,7 +64,7 @@ def test_the_request_log_shows_when_the_wizard_requested_too_many(harness: Harne
         harness.services.tokens.access_token("crm", force_refresh=True)
     found = diagnose(harness, failure=REFUSED)
     assert cause_codes(found, LIKELY) == {"access-token-evicted"}
-    assert "within the hour" in found.causes[0].evidence_for[0]
+    assert "within an hour" in found.causes[0].evidence_for[0]
 
 
 def test_a_program_with_a_working_connection_used_its_token_wrongly(harness: Harness) -> None:

@@ -9,14 +9,16 @@ from support.failure_scenarios.refresh_tokens import change_password, deactivate
 from support.harness import ANNA, Harness
 from support.shell import Shell
 
-from wizard.diagnosis.evidence import NO, NONE, ORIGIN_ANSWERS
+from wizard.diagnosis.evidence import ANSWER_EVIDENCE_CODES, NO, NONE, ORIGIN_ANSWERS
 from wizard.diagnosis.judgment import CLASSES
-from wizard.errors import message_table
+from wizard.errors import message, message_table
 from wizard.model import Confidence, Explanation
 from wizard.model.failure import question_causes
 
 CERTAIN, LIKELY, RULED_OUT = Confidence.CONFIRMED, Confidence.LIKELY, Confidence.RULED_OUT
-ANSWER_EVIDENCE = "You say that it was so."
+ANSWER_EVIDENCE, DENIAL_EVIDENCE, REMAINDER_EVIDENCE = (
+    message("evidence", code) for code in ANSWER_EVIDENCE_CODES
+)
 
 
 def add_rejected_connection(harness: Harness) -> None:
@@ -54,7 +56,7 @@ def test_a_confirmed_cause_becomes_likely_and_shows_its_fix(harness: Harness) ->
     assert not cause_codes(found, CERTAIN), "an answer confirms nothing"
     assert found.question == ""
     assert found.answer_options == ()
-    assert "activate the account" in found.fix
+    assert "ask an administrator" in found.fix
     assert "zoho-wizard reauthorize crm --as EMAIL" in [each.command for each in found.next_steps]
 
 
@@ -63,7 +65,7 @@ def test_a_denied_cause_moves_to_the_end_and_the_next_question_is_asked(harness:
     found = diagnose_with_answers(harness, NONE)
     denied = [each.code for each in found.causes[-3:]]
     assert {*denied} == {"password-changed", "user-deactivated", "app-removed"}
-    assert "You say that it was not so." in found.causes[-1].evidence_against
+    assert DENIAL_EVIDENCE in found.causes[-1].evidence_against
     assert not cause_codes(found, LIKELY) | cause_codes(found, RULED_OUT), (
         "someone else may have done it"
     )
@@ -81,7 +83,7 @@ def test_a_denied_cause_moves_to_the_end_and_the_next_question_is_asked(harness:
 def test_the_only_cause_not_denied_is_likely(harness: Harness) -> None:
     found = harness.services.reader.explain_text("access_denied", (NO,)).explanation
     assert cause_codes(found, LIKELY) == {"codes-used-up"}
-    assert found.causes[0].evidence_for == ("You say that none of the others was so.",)
+    assert found.causes[0].evidence_for == (REMAINDER_EVIDENCE,)
 
 
 def test_no_answer_changes_a_cause_that_evidence_ruled_out(harness: Harness) -> None:
@@ -188,4 +190,4 @@ def test_an_answer_to_no_question_is_reported(shell: Shell) -> None:
     assert slip.exit_code == 2
     assert "password-changed" in slip.stderr
     vain = shell.run("diagnose", "invalid_client", "--answer", "password-changed")
-    assert "decides nothing" in vain.stderr
+    assert "didn’t change the diagnosis" in vain.stderr

@@ -1,7 +1,6 @@
 """Failures unrelated to tokens: scopes, permissions, organizations, limits, URLs, networks."""
 
 import pytest
-from support.claims import over_rows
 from support.diagnosis import (
     add_verified_connection,
     cause_codes,
@@ -12,9 +11,9 @@ from support.diagnosis import (
 )
 from support.harness import ANNA, CARLA, FIRST_ORGANIZATION, Harness
 
-from wizard.diagnosis.evidence import Evidence, counted_evidence_item
-from wizard.diagnosis.rendering import explain_evidence, explain_failure, render_items
-from wizard.errors import WizardError
+from wizard.diagnosis.evidence import Evidence
+from wizard.diagnosis.rendering import explain_evidence, explain_failure
+from wizard.errors import WizardError, message
 from wizard.model import Confidence, Explanation, Failure
 
 CERTAIN, LIKELY = Confidence.CONFIRMED, Confidence.LIKELY
@@ -37,7 +36,7 @@ def test_a_role_without_permission_is_distinguished_from_the_token(harness: Harn
     found = diagnose(harness)
     assert found.failure_class == "permission-refused"
     assert found.causes[0].code == "role-without-right"
-    assert "accounts server takes the token" in found.causes[0].evidence_for[0]
+    assert found.causes[0].evidence_for == (message("evidence", "token-taken"),)
     assert not cause_codes(found, CERTAIN)
 
 
@@ -98,7 +97,7 @@ def test_a_rate_limit_of_the_product_says_that_the_token_works() -> None:
 def test_a_wrong_url_advises_against_reauthorization(word: str) -> None:
     found = explain_failure(Failure("wrong-path", word, details={"status": "404"}))
     assert found.failure_class == "wrong-address"
-    assert "do not authorize again" in found.class_title
+    assert "You don’t need to re-authorize" in found.class_title
     assert cause_codes(found, POSSIBLE) == {"wrong-host", "wrong-version"}
 
 
@@ -170,9 +169,3 @@ def test_a_diagnosis_limited_by_the_client_budget_says_so(
     assert left.token_requests_left > left.deferrable_requests_left == 0
     assert diagnose(harness, max_requests=0).code == "client-budget"
     assert harness.services.tokens.access_token("crm").value, "a program gets its token"
-
-
-@over_rows(("count", "said"), [(0, "none is known"), (1, "one is known"), (2, "2 are known")])
-def test_none_and_one_are_written_as_words(count: int, said: str) -> None:
-    counted_sign = counted_evidence_item("few-younger", count, most="20")
-    assert said in render_items("evidence", [counted_sign], None)[0]

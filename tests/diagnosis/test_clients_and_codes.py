@@ -17,6 +17,7 @@ from support.harness import ANNA, Harness
 from wizard.diagnosis.authorization_codes import redirect_uri_difference
 from wizard.diagnosis.evidence import Evidence
 from wizard.diagnosis.rendering import explain_evidence
+from wizard.errors import message
 from wizard.model import Confidence, Explanation, Failure
 from wizard.serialization import commands_of
 
@@ -56,7 +57,7 @@ def test_a_deleted_client_is_searched_for_on_request(harness: Harness) -> None:
     harness.controls.clear_journal()
     found = harness.services.diagnosis.diagnose("crm", search=True)
     assert len({entry["location"] for entry in harness.logged_requests()}) > 5
-    assert "Every data centre was asked" in " ".join(found.causes[0].evidence_for)
+    assert message("evidence", "known-nowhere") in found.causes[0].evidence_for
 
 
 def test_a_disabled_data_center_is_certain_when_the_original_one_knows_the_client(
@@ -82,7 +83,7 @@ def test_the_search_through_data_centers_waits_for_confirmation_once_a_day(
     found = harness.services.diagnosis.diagnose("crm", failure, search=True)
     asked = {entry["location"] for entry in harness.logged_requests()}
     assert len(asked) > 5
-    assert "Every data centre was asked" in " ".join(found.causes[0].evidence_for)
+    assert message("evidence", "known-nowhere") in found.causes[0].evidence_for
     harness.controls.clear_journal()
     harness.advance(hours=20)
     harness.services.diagnosis.diagnose("crm", failure, search=True)
@@ -161,7 +162,7 @@ def test_invalid_code_without_context_has_a_question_where_it_occurred() -> None
         ("https://localhost:8723/callback", "scheme"),
         ("http://127.0.0.1:8723/callback", "loopback name"),
         ("http://localhost:8724/callback", "port"),
-        ("http://localhost:8723/callback/", "slash at the end"),
+        ("http://localhost:8723/callback/", "trailing slash"),
         ("http://localhost:8723/oauth", "path"),
         ("http://example.com:8723/callback", "host"),
         ("http://localhost:8723/callback?x=1", "query"),

@@ -57,7 +57,7 @@ def test_a_wrong_path_is_no_reason_to_reauthorize(
     harness: Harness, program: ThirdPartyProgram
 ) -> None:
     found = read(harness, program.read_crm(path="no/such/call").as_log).explanation
-    assert "do not authorize again" in found.class_title
+    assert "You don’t need to re-authorize" in found.class_title
     assert not any("reauthorize" in step.command for step in found.next_steps)
 
 
@@ -101,7 +101,7 @@ def test_a_client_that_is_not_stored_gets_no_command_that_would_fail(
 @pytest.mark.parametrize(
     ("right", "wrong", "part"),
     [
-        ("/callback", "/callback/", "slash at the end"),
+        ("/callback", "/callback/", "trailing slash"),
         ("/callback", "/oauth/callback", "path"),
         (":8733", ":8732", "port"),
         ("http://", "https://", "scheme"),

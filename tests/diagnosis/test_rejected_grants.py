@@ -26,6 +26,7 @@ from support.failure_scenarios.refresh_tokens import (
 )
 from support.harness import ANNA, CARLA, FIRST_ORGANIZATION, Harness
 
+from wizard.errors import message
 from wizard.model import Confidence, GrantState
 
 CERTAIN, LIKELY = Confidence.CONFIRMED, Confidence.LIKELY
@@ -104,7 +105,7 @@ def test_of_two_clients_rejected_together_the_account_is_asked_about_first(
     detect_rejection(harness, "crm", "books")
     found = diagnose(harness)
     assert [each.code for each in found.causes][:2] == ["password-changed", "user-deactivated"]
-    assert found.causes[0].evidence_for == ("At the same time died, of this account: books.",)
+    assert found.causes[0].evidence_for == (message("evidence", "died-together", others="books"),)
     assert "untick" in found.causes[0].fix
     assert not cause_codes(found, CERTAIN) | cause_codes(found, LIKELY), (
         "two may coincide by chance"

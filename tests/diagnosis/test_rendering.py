@@ -48,13 +48,13 @@ def test_the_page_ranks_the_causes_and_shows_the_evidence(
     page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
     page.goto(server.new_browser_link("/connections/crm"))
     causes = page.get_by_label("What may be behind it")
-    expect(causes.get_by_role("listitem").first).to_contain_text("change of password")
+    expect(causes.get_by_role("listitem").first).to_contain_text("password change")
     expect(causes.get_by_role("listitem").first).to_contain_text("likely")
     expect(causes.get_by_role("listitem").filter(has_text="deactivated")).to_contain_text("likely")
-    expect(causes).to_contain_text("At the same time died, of this account: desk, books.")
+    expect(causes).to_contain_text("for the same account: desk, books.")
     expect(causes).to_contain_text("deactivate that user")
-    expect(page.get_by_role("main")).to_contain_text(f"Authorize again as {ANNA}")
-    expect(page.get_by_role("button", name="Authorize again").first).to_be_visible()
+    expect(page.get_by_role("main")).to_contain_text(f"Re-authorize as {ANNA}")
+    expect(page.get_by_role("button", name="Re-authorize").first).to_be_visible()
     assert accessibility_violations(page) == []
 
 
@@ -66,7 +66,7 @@ def test_the_page_shows_one_question_without_decisive_evidence(
     detect_rejection(harness, "crm")
     page.set_viewport_size({"width": 360, "height": 800})
     page.goto(server.new_browser_link("/connections/crm"))
-    expect(page.get_by_label("What may be behind it")).to_contain_text("did anybody change")
+    expect(page.get_by_label("What may be behind it")).to_contain_text("did anyone change")
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     assert accessibility_violations(page) == []
 

@@ -213,7 +213,7 @@ def test_without_usable_tables_the_session_decides_and_status_says_so(
     wire.request("GET", "/status", headers={"Cookie": cookie})
     page = wire.getresponse().read().decode()
     wire.close()
-    assert "the session alone keeps other users out" in page
+    assert "Only the session keeps other users out" in page
 
 
 def test_idle_connections_do_not_block_the_callback(

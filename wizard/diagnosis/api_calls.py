@@ -7,7 +7,6 @@ from wizard.diagnosis.evidence import (
     EvidenceItem,
     FailureClass,
     confirmed,
-    counted_evidence_item,
     evidence_item,
     likely,
     possible,
@@ -18,8 +17,6 @@ from wizard.tokens import budgets
 from wizard.zoho import limits, missing_scopes
 
 MAX_TOKEN_REQUESTS = limits().token_requests
-UNKNOWN_SCOPE = "which the answer does not name"
-"""The scope that a call needs, if neither Zoho nor the pasted text names it."""
 
 
 # --- Scope, permission, organization --------------------------------------------------------------
@@ -28,7 +25,7 @@ UNKNOWN_SCOPE = "which the answer does not name"
 def scope_not_granted(evidence: Evidence) -> CauseEstimate | None:
     """A refresh never adds scopes."""
     code, needed, grant = "scope-not-granted", evidence.sent_request.required_scope, evidence.grant
-    details = {"needed": needed, "scope_needed": needed} if needed else {"needed": UNKNOWN_SCOPE}
+    details = {"needed": needed, "scope_needed": needed} if needed else {}
     if grant is None or not needed:
         alone = evidence.sent_request.grant_type != tokens.CLIENT_CREDENTIALS
         weigh = likely if alone else possible
@@ -82,7 +79,7 @@ ORGANIZATION_REFUSED = FailureClass(
 
 def scope_or_permission(evidence: Evidence) -> CauseEstimate | None:
     """Books and Inventory return code 57 for a missing scope as well."""
-    needed = evidence.sent_request.required_scope or UNKNOWN_SCOPE
+    needed = evidence.sent_request.required_scope
     return possible("scope-not-granted", *_token_accepted_evidence(evidence), needed=needed)
 
 
@@ -102,8 +99,8 @@ NOT_AUTHORIZED = FailureClass(
 def rate_limited_by_own_requests(evidence: Evidence) -> CauseEstimate | None:
     """The request log shows who sent requests."""
     counted = _recent_counted_requests(evidence)
-    names = ", ".join(sorted({request.connection or "pre-flights" for request in counted}))
-    item = counted_evidence_item("asked-here", len(counted), names=names)
+    names = ", ".join(sorted({request.connection or "client checks" for request in counted}))
+    item = evidence_item("asked-here", count=str(len(counted)), names=names)
     if len(counted) >= MAX_TOKEN_REQUESTS:
         return confirmed("throttled-by-ourselves", item)
     if not evidence.client:
@@ -119,7 +116,7 @@ def rate_limited_by_others(evidence: Evidence) -> CauseEstimate | None:
     if len(counted) >= MAX_TOKEN_REQUESTS:
         return None
     weigh = possible if evidence.attempt else likely
-    return weigh("throttled-by-others", counted_evidence_item("few-asked-here", len(counted)))
+    return weigh("throttled-by-others", evidence_item("few-asked-here", count=str(len(counted))))
 
 
 def too_many_refresh_tokens(evidence: Evidence) -> CauseEstimate | None:
@@ -129,7 +126,7 @@ def too_many_refresh_tokens(evidence: Evidence) -> CauseEstimate | None:
         for request in evidence.recent_requests
     )
     exchanging = evidence.attempt is not None or not evidence.client
-    items = (counted_evidence_item("refresh-tokens-made", made),) if made else ()
+    items = (evidence_item("refresh-tokens-made", count=str(made)),) if made else ()
     return possible("too-many-refresh-tokens", *items) if exchanging else None
 
 

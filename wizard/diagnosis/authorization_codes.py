@@ -13,7 +13,6 @@ from wizard.diagnosis.evidence import (
     FailureClass,
     TokenFormat,
     confirmed,
-    counted_evidence_item,
     evidence_item,
     in_group,
     likely,
@@ -120,7 +119,7 @@ def redirect_uri_differs(evidence: Evidence) -> CauseEstimate | None:
     sent = evidence.sent_request.redirect_uri
     registered = evidence.client.redirect_uri if evidence.client else ""
     if not sent or not registered:
-        return possible("redirect-uri-differs", sent=sent or "…", registered=registered or "…")
+        return possible("redirect-uri-differs", sent=sent, registered=registered)
     if sent == registered:
         return None
     item = evidence_item(
@@ -155,7 +154,7 @@ def without_redirect_uri(evidence: Evidence) -> CauseEstimate | None:
 
 def redirect_uri_difference(sent: str, registered: str) -> str:
     """The first part in which two redirect URIs differ: ``scheme``, ``host``, ``port``, ``path``,
-    ``slash at the end`` or ``query``; ``loopback name`` for 127.0.0.1 and localhost."""
+    ``trailing slash`` or ``query``; ``loopback name`` for 127.0.0.1 and localhost."""
     one, other = _split_uri(sent), _split_uri(registered)
     if one is None or other is None:
         return "form"
@@ -169,7 +168,7 @@ def redirect_uri_difference(sent: str, registered: str) -> str:
         return "port"
     if one.path != other.path:
         same = one.path.rstrip("/") == other.path.rstrip("/")
-        return "slash at the end" if same else "path"
+        return "trailing slash" if same else "path"
     return "query"
 
 
@@ -186,7 +185,9 @@ def consent_rejected(evidence: Evidence) -> CauseEstimate | None:
     """Someone pressed Reject."""
     few = evidence.recent_authorizations
     items = (
-        (counted_evidence_item("few-codes", few, most=str(MAX_CODES)),) if evidence.attempt else ()
+        (evidence_item("few-codes", count=str(few), most=str(MAX_CODES)),)
+        if evidence.attempt
+        else ()
     )
     return possible("consent-rejected", *items)
 
@@ -200,7 +201,7 @@ def code_limit_reached(evidence: Evidence) -> CauseEstimate | None:
     if evidence.attempt is None:
         return estimate
     return estimate.with_evidence_against(
-        counted_evidence_item("few-codes", begun, most=str(MAX_CODES))
+        evidence_item("few-codes", count=str(begun), most=str(MAX_CODES))
     )
 
 

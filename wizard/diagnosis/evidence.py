@@ -242,14 +242,6 @@ def evidence_item(code: str, **details: str | datetime) -> EvidenceItem:
     return EvidenceItem(code, details)
 
 
-def counted_evidence_item(code: str, count: int, **details: str) -> EvidenceItem:
-    """An item of evidence with a number; zero and one have their own sentences."""
-    few = ("-none", "-one")
-    return evidence_item(
-        code + few[count] if count < len(few) else code, count=str(count), **details
-    )
-
-
 def confirmed(code: str, *items: EvidenceItem, **details: str) -> CauseEstimate:
     """Nothing else fits."""
     return CauseEstimate(code, Confidence.CONFIRMED, items, details=details)

@@ -20,7 +20,6 @@ from wizard.diagnosis.evidence import (
     StoredTokenKind,
     TokenFormat,
     confirmed,
-    counted_evidence_item,
     evidence_item,
     likely,
     possible,
@@ -93,7 +92,7 @@ def refresh_token_evicted(evidence: Evidence) -> CauseEstimate | None:
         return weigh("refresh-token-evicted", item).with_evidence_against(
             *_related_evidence("several-died", simultaneous)
         )
-    doubt = counted_evidence_item("few-younger", len(younger), most=str(MAX_REFRESH_TOKENS))
+    doubt = evidence_item("few-younger", count=str(len(younger)), most=str(MAX_REFRESH_TOKENS))
     return possible("refresh-token-evicted").with_evidence_against(
         doubt, *_related_evidence("several-died", simultaneous)
     )
@@ -378,7 +377,7 @@ def evicted(evidence: Evidence) -> CauseEstimate | None:
     if evidence.grant_record is None:
         return estimate
     return estimate.with_evidence_against(
-        counted_evidence_item("few-minted", made, most=str(MAX_ACCESS_TOKENS))
+        evidence_item("few-minted", count=str(made), most=str(MAX_ACCESS_TOKENS))
     )
 
 
@@ -386,7 +385,7 @@ def expired(evidence: Evidence) -> CauseEstimate | None:
     """An access token is valid for an hour."""
     age = evidence.sent_request.access_token_age
     if age is not None:
-        old = counted_evidence_item("token-age", age // timedelta(minutes=1))
+        old = evidence_item("token-age", count=str(age // timedelta(minutes=1)))
         code = "access-token-expired"
         return confirmed(code, old) if age >= ACCESS_TOKEN_LIFETIME else ruled_out(code, old)
     if evidence.access_token_expires_at is None or not _is_rejected_by_accounts_server(evidence):
