@@ -1,4 +1,4 @@
-"""How Sphinx builds the documentation: `make docs`. See docs/_extensions/references.py, too."""
+"""How Sphinx builds the documentation: `make docs`. See docs/_extensions/, too."""
 
 import sys
 from importlib.metadata import version as version_of
@@ -11,7 +11,7 @@ author = "The zoho-wizard contributors"
 copyright = f"2026, {author}"
 version = release = version_of("zoho-wizard")
 
-extensions = ["myst_parser", "references"]
+extensions = ["myst_parser", "directives"]
 exclude_patterns = ["_extensions"]
 # `colon_fence`: notes that contain code blocks; `deflist`: terms; `attrs_inline`: `{#anchor}`
 myst_enable_extensions = ["attrs_inline", "colon_fence", "deflist"]

@@ -1,7 +1,7 @@
-"""The pages that are generated from the code: ``{generated} NAME`` inserts one of `REFERENCES`.
+"""The references that are generated from the code, as Markdown; `directives.py` inserts them.
 
-Each function returns Markdown. Everything comes from the tables and types that the program itself
-uses, so that a reference can't be out of date.
+Everything comes from the tables and types that the program itself uses, so that no reference is out
+of date.
 """
 
 import inspect
@@ -10,21 +10,19 @@ import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib import resources
 from json import loads
-from pathlib import Path
 from typing import Any
 
 import click
-from docutils import nodes
-from sphinx.application import Sphinx
-from sphinx.util.docutils import SphinxDirective
-from wizard.model.failure_codes import codes_of, exit_code_of, http_status_of
 
 from wizard import cli, paths, settings, zoho
 from wizard.cli.results.commands import RESULTS
 from wizard.delivery.profiles import Profile, profiles
 from wizard.errors import explain
 from wizard.model import Failure, FailureKind
+from wizard.model.failure import codes_of, exit_code_of, http_status_of
+from wizard.simulator.controls import CONTROLS, Controls
 from wizard.simulator.settings import setting_definitions
+from wizard.simulator.traffic import FAULT_KINDS
 
 STANDARD = {id(each) for each in cli.STANDARD_OPTIONS}
 """The options that every command has; they are described once."""
@@ -349,6 +347,32 @@ def simulator_settings() -> Iterator[str]:
     )
 
 
+def simulator_controls() -> Iterator[str]:
+    """What a test can do to the simulated Zoho."""
+    yield from terms(
+        (literal(f"{name}{control_arguments(name)}"), plain(first_line(getattr(Controls, name))))
+        for name in vars(Controls)
+        if name in CONTROLS
+    )
+
+
+def control_arguments(name: str) -> str:
+    """The arguments of a control, without their types."""
+    parameters = list(inspect.signature(getattr(Controls, name)).parameters.values())[1:]
+    bare = [each.replace(annotation=inspect.Parameter.empty) for each in parameters]
+    return str(inspect.Signature(bare))
+
+
+def first_line(function: Callable[..., object]) -> str:
+    """The first sentence of a docstring."""
+    return (inspect.getdoc(function) or "").partition("\n\n")[0]
+
+
+def simulator_faults() -> Iterator[str]:
+    """The kinds of faults."""
+    yield from terms((literal(kind), plain(text)) for kind, text in FAULT_KINDS.items())
+
+
 # Zoho
 
 
@@ -441,59 +465,11 @@ REFERENCES: Mapping[str, Callable[[], Iterator[str]]] = {
         delivery_profiles,
         simulator_rules,
         simulator_settings,
+        simulator_controls,
+        simulator_faults,
         data_centers,
         products,
         presets,
         limits,
     )
 }
-
-
-class Generated(SphinxDirective):
-    """Insert a reference."""
-
-    required_arguments = 1
-
-    def run(self) -> list[nodes.Node]:
-        """Return its content, with its headings."""
-        text = "\n".join(REFERENCES[self.arguments[0]]())
-        return self.parse_text_to_nodes(text, allow_section_headings=True)
-
-
-class Mermaid(SphinxDirective):
-    """A sequence diagram, as the list of its messages: a drawing would need a script."""
-
-    has_content = True
-    MESSAGE = re.compile(r"(\w+)-?->>(\w+): (.*)")
-    PARTICIPANT = re.compile(r"participant (\w+) as (.*)")
-
-    def run(self) -> list[nodes.Node]:
-        """Return one numbered line for each message."""
-        lines = [each.strip() for each in self.content]
-        names = {found[1]: found[2] for each in lines if (found := self.PARTICIPANT.match(each))}
-        written = []
-        for each in lines:
-            if found := self.MESSAGE.match(each):
-                sender, receiver = (names[found[number]] for number in (1, 2))
-                route = sender if sender == receiver else f"{sender} → {receiver}"
-                written.append(f"1. *{plain(route)}*: {plain(found[3])}")
-            elif each.startswith("loop "):
-                written.append(f"1. {plain(each.removeprefix('loop ').capitalize())}:")
-        return self.parse_text_to_nodes("\n".join(written))
-
-
-def outdated(_app: Sphinx, env: Any, *_changes: object) -> list[str]:
-    """The pages with something generated are read at each build."""
-    return [
-        name
-        for name in env.found_docs
-        if "{generated}" in Path(env.doc2path(name)).read_text("utf-8")
-    ]
-
-
-def setup(app: Sphinx) -> Mapping[str, bool]:
-    """Register the directives with Sphinx."""
-    app.add_directive("generated", Generated)
-    app.add_directive("mermaid", Mermaid)
-    app.connect("env-get-outdated", outdated)
-    return {"parallel_read_safe": True, "parallel_write_safe": True}

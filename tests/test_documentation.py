@@ -1,0 +1,252 @@
+"""The documentation: its commands exist, its samples work, its links lead somewhere.
+
+A fenced block of the language `shell`, `python` or `javascript` is a sample. The samples of a page
+are run in their order, unless a comment before one says otherwise:
+
+    <!-- not run: REASON -->       a person, a server or a program is needed
+    <!-- exit code: NUMBER -->     the sample ends with this exit code
+    <!-- first: SITUATION -->      bring this about, see `SITUATIONS`
+    <!-- run with: pytest -->      the sample is a file of tests
+
+In a sample, `https://www.zohoapis.eu` and `https://accounts.zoho.eu` are the simulator's, and the
+connection `crm` exists and is verified.
+"""
+
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+import pytest
+from references import REFERENCES
+from support.claims import over_rows
+from support.harness import ANNA, Harness
+from support.shell import Shell
+
+from wizard import cli
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+LANGUAGES: Mapping[str, tuple[str, ...]] = {
+    "shell": ("bash", "-euo", "pipefail", "-c"),
+    "python": (sys.executable, "-c"),
+    "javascript": ("node", "--input-type=module", "--eval"),
+}
+"""How to run a sample, whose text is the last argument."""
+SAMPLE_TIMEOUT_SECONDS = 120
+
+FENCE = re.compile(r"(?P<indent> *)(?P<ticks>`{3,})(?P<language>\S*)")
+COMMENT = re.compile(r"<!-- (not run|exit code|first|run with): (.+) -->")
+COMMAND = re.compile(r"zoho-wizard((?:[ \t]+(?:'[^']*'|\"[^\"]*\"|[^\s|;&()<>'\"`#]+))*)")
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A fenced block of a page, with what the comments before it say."""
+
+    page: Path
+    line: int
+    language: str
+    text: str
+    reason_not_run: str
+    exit_code: int
+    situation: str
+    is_test_file: bool
+
+    @property
+    def is_run(self) -> bool:
+        return self.language in LANGUAGES and not self.reason_not_run
+
+    def command(self, zoho_url: str, directory: Path) -> tuple[str, ...]:
+        """The command that runs it in a directory, with the simulator instead of Zoho."""
+        text = self.text
+        for host, place in (("www.zohoapis.eu", "eu/www"), ("accounts.zoho.eu", "eu/accounts")):
+            text = text.replace(f"https://{host}", f"{zoho_url}/{place}")
+        if self.is_test_file:
+            file = directory / "test_sample.py"
+            file.write_text(text)
+            plugins = ("-p", "no:cacheprovider", "-p", "wizard.simulator.pytest_plugin")
+            return (sys.executable, "-m", "pytest", *plugins, str(file))
+        return (*LANGUAGES[self.language], text)
+
+    def __str__(self) -> str:
+        return f"{self.page.relative_to(ROOT)}:{self.line}"
+
+
+def samples_of(page: Path) -> Iterator[Sample]:
+    """The fenced blocks of a page."""
+    lines = enumerate(page.read_text("utf-8").splitlines(), 1)
+    said: dict[str, str] = {}
+    for number, line in lines:
+        if comment := COMMENT.fullmatch(line.strip()):
+            said[comment[1]] = comment[2]
+        elif fence := FENCE.match(line):
+            text = []
+            for _, each in lines:
+                if each.strip() == fence["ticks"]:
+                    break
+                text.append(each.removeprefix(fence["indent"]))
+            yield Sample(
+                page,
+                number,
+                fence["language"],
+                "\n".join(text),
+                said.get("not run", ""),
+                int(said.get("exit code", "0")),
+                said.get("first", ""),
+                "run with" in said,
+            )
+            said = {}
+        elif line.strip():
+            said = {}
+
+
+def samples() -> list[Sample]:
+    """All fenced blocks."""
+    return [each for page in PAGES for each in samples_of(page)]
+
+
+def commands_in(text: str) -> Iterator[list[str]]:
+    """The arguments of each command of ours in a text, up to a redirection or the like."""
+    joined = re.sub(r"\\\n\s*", " ", text)
+    for found in COMMAND.finditer(joined):
+        yield shlex.split(found[1])
+
+
+def parse(arguments: list[str]) -> None:
+    """Parse arguments as click does; a required one may be missing. Raises `UsageError`."""
+    command: click.Command = cli.zoho_wizard
+    context = click.Context(command, info_name="zoho-wizard")
+    while isinstance(command, click.Group) and arguments and not arguments[0].startswith("-"):
+        name, *arguments = arguments
+        found = command.get_command(context, name)
+        if found is None:
+            raise click.UsageError(f"there is no command {name}")
+        command, context = found, click.Context(found, info_name=name, parent=context)
+    command.make_parser(context).parse_args(arguments)
+
+
+def texts_with_commands() -> Iterator[tuple[str, str]]:
+    """Samples and inline code, each with its place."""
+    for sample in samples():
+        if sample.language in LANGUAGES:
+            yield str(sample), sample.text
+    for page in PAGES:
+        prose = re.sub(r"^ *(`{3,})[^`]*?^ *\1", "", page.read_text("utf-8"), flags=re.M | re.S)
+        for code in re.findall(r"`([^`]+)`", prose):
+            yield str(page.relative_to(ROOT)), code
+
+
+@over_rows(("place", "text"), texts_with_commands())
+def test_a_command_in_the_documentation_can_be_parsed(place: str, text: str) -> None:
+    for arguments in commands_in(text):
+        if not (arguments and arguments[0].isupper()):  # COMMAND stands for all of them
+            parse(arguments)
+
+
+def test_a_sample_that_is_not_run_says_why() -> None:
+    for each in samples():
+        assert each.reason_not_run == "" or each.language in LANGUAGES, each
+    others = {"text", "ini", "mermaid", "{generated}", "{toctree}"}
+    assert {each.language for each in samples()} <= LANGUAGES.keys() | others
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        pytest.param(page, id=str(page.relative_to(ROOT)))
+        for page in PAGES
+        if any(each.is_run for each in samples_of(page))
+    ],
+)
+@pytest.mark.slow
+def test_the_samples_of_a_page_work(document: Path, shell: Shell, shell_harness: Harness) -> None:
+    shell_harness.add_verified_connection()
+    environment = prepare_home(shell)
+    for sample in samples_of(document):
+        if sample.situation:
+            SITUATIONS[sample.situation](shell, shell_harness)
+        if not sample.is_run or shutil.which(LANGUAGES[sample.language][0]) is None:
+            continue
+        done = subprocess.run(
+            sample.command(shell.simulator.url, Path(environment["HOME"])),
+            env=environment,
+            cwd=environment["HOME"],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=SAMPLE_TIMEOUT_SECONDS,
+            check=False,
+        )
+        assert done.returncode == sample.exit_code, f"{sample}\n{done.stdout}{done.stderr}"
+
+
+STUBS = ("systemctl", "mail", "notify-send", "vault", "crontab")
+"""Programs of the reader's that samples name; here they accept anything."""
+
+
+def prepare_home(shell: Shell) -> dict[str, str]:
+    """A reader's home directory, and the environment of the samples."""
+    home, programs = shell.directory / "reader", shell.directory / "bin"
+    for directory in (home / "app", programs):
+        directory.mkdir(parents=True)
+    for name in STUBS:
+        (programs / name).write_text("#!/bin/sh\n[ -t 0 ] || cat >/dev/null\n")
+        (programs / name).chmod(0o755)
+    launcher = programs / "zoho-wizard"
+    launcher.write_text(f'#!/bin/sh\nexec {shlex.join(shell.command())} "$@"\n')
+    launcher.chmod(0o755)
+    path = f"{programs}:{Path(sys.executable).parent}:{shell.environment['PATH']}"
+    return {**shell.environment, "HOME": str(home), "PATH": path}
+
+
+def change_password(_shell: Shell, harness: Harness) -> None:
+    """The account owner changes the password, and revokes all tokens."""
+    harness.advance(minutes=2)  # a new access token is requested at most once a minute
+    harness.controls.change_password(ANNA)
+
+
+def other_program(shell: Shell, harness: Harness) -> None:
+    """Another program has credentials in ~/old-app/.env that the wizard doesn't know."""
+    grant = harness.add_verified_connection("theirs")
+    client = harness.services.store.clients.get(grant.client_id)
+    file = shell.directory / "reader" / "old-app" / ".env"
+    file.parent.mkdir()
+    file.write_text(
+        f"ZOHO_CLIENT_ID={client.client_id}\nZOHO_CLIENT_SECRET={client.secret_for('eu')}\n"
+        f"ZOHO_REFRESH_TOKEN={grant.refresh_token}\n"
+    )
+    file.chmod(0o600)
+    harness.services.tokens.remove_connection("theirs")
+    harness.services.clients.remove(client.client_id)
+
+
+SITUATIONS: Mapping[str, Callable[[Shell, Harness], None]] = {
+    "password changed": change_password,
+    "other program": other_program,
+}
+
+
+@over_rows(("name", "reference"), REFERENCES.items())
+def test_a_reference_can_be_generated(name: str, reference: Callable[[], Iterator[str]]) -> None:
+    assert "".join(reference()), name
+
+
+def links() -> Iterator[tuple[Path, str]]:
+    """The links of each document to other files."""
+    for page in (ROOT / "README.md", *PAGES):
+        text = page.read_text("utf-8")
+        for found in re.finditer(r"\]\(([^)\s]+)\)|(?:src|srcset)=\"([^\"]+)\"", text):
+            target = found[1] or found[2]
+            if not re.match(r"https?:|mailto:|#", target):
+                yield page, target.partition("#")[0]
+
+
+@over_rows(("page", "target"), links())
+def test_a_link_to_a_file_leads_to_it(page: Path, target: str) -> None:
+    assert (page.parent / target).exists()
