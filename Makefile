@@ -6,10 +6,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all tour lint docs bench schemas wheel lock clean
+.PHONY: help demo test test-all test-lowest tour lint docs bench schemas dist lock clean
 
 help: ## list these targets
-	@awk -F ': .*## ' '/^[a-z-]+: .*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ': .*## ' '/^[a-z-]+: .*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(VENV)/installed ## try the wizard against a simulated Zoho
 	@$(BIN)/zoho-wizard demo
@@ -27,6 +27,13 @@ test: $(VENV)/browser ## run the tests
 test-all: $(VENV)/browser ## run all tests, including the slow ones
 	$(BIN)/python -m pytest $(SPREAD) $(PYTEST_OPTIONS) -m "slow or not slow"
 
+LOWEST := .cache/lowest
+
+test-lowest: ## run the tests with the lowest versions that pyproject.toml allows; on Python 3.11
+	$(MAKE) VENV=$(LOWEST) $(LOWEST)/browser
+	$(LOWEST)/bin/python -m pip install --quiet --require-hashes --requirement requirements/lowest.txt
+	$(LOWEST)/bin/python -m pytest $(SPREAD) $(PYTEST_OPTIONS)
+
 lint: $(VENV)/lint ## check style, types and vocabulary
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -43,8 +50,8 @@ bench: $(VENV)/browser ## measure what users wait for, as ratios; takes about fo
 schemas: $(VENV)/tests ## write wizard/schemas/ from the types of wizard/cli/results/
 	$(BIN)/python .ci/schemas
 
-wheel: $(VENV)/lint ## build the wheel into dist/
-	$(BIN)/python -m build --wheel --no-isolation
+dist: $(VENV)/lint ## build the source distribution and the wheel into dist/
+	$(BIN)/python -m build --no-isolation
 
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --upgrade
 
@@ -52,6 +59,7 @@ lock: $(VENV)/build ## update requirements/ to the newest versions, with hashes
 	$(BIN)/python -m pip install --quiet --group lock
 	$(COMPILE) --group build --output-file requirements/build.txt
 	$(COMPILE) pyproject.toml --extra assist --constraint requirements/build.txt --output-file requirements/install.txt
+	$(COMPILE) pyproject.toml --extra assist --resolution lowest-direct --output-file requirements/lowest.txt
 	$(COMPILE) --group test --constraint requirements/install.txt --output-file requirements/test.txt
 	$(COMPILE) --group lint --constraint requirements/install.txt --constraint requirements/test.txt --output-file requirements/lint.txt
 	$(COMPILE) --group docs --constraint requirements/install.txt --constraint requirements/test.txt --constraint requirements/lint.txt --output-file requirements/docs.txt

@@ -31,7 +31,10 @@ from support.shell import Shell
 from wizard import cli
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [
+    *sorted(set(ROOT.glob("*.md")) - {ROOT / "README.md"}),
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
 LANGUAGES: Mapping[str, tuple[str, ...]] = {
     "shell": ("bash", "-euo", "pipefail", "-c"),
     "python": (sys.executable, "-c"),
