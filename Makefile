@@ -39,6 +39,10 @@ lint: $(VENV)/lint ## check style, types and vocabulary
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python .ci/vocabulary
+	$(BIN)/zizmor --offline --quiet .github
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-issue-forms .github/ISSUE_TEMPLATE/problem.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-issue-config .github/ISSUE_TEMPLATE/config.yml
 
 docs: $(VENV)/docs ## build the documentation into build/docs/
 	$(BIN)/python -m sphinx --fail-on-warning --quiet docs build/docs
