@@ -19,7 +19,7 @@ import click
 from wizard.cli.terminal import CONNECTION_NAME, Exit, Terminal, pass_terminal
 from wizard.credential_formats import MASK, TOKEN_BYTES, UNFINISHED_TOKEN_BYTES
 from wizard.errors import WizardError, fail
-from wizard.fastpath import output, process
+from wizard.fastpath import process
 from wizard.fastpath.commands import MAX_TTL_SECONDS
 from wizard.model import AccessToken, Failure
 from wizard.timefmt import format_duration_option, parse_duration
@@ -258,21 +258,21 @@ def run_masked(command: Sequence[str], environment: Mapping[str, str], token: st
     errors: list[OSError] = []
     with subprocess.Popen(  # noqa: S603 the user's command, without a shell
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    ) as process:
-        assert process.stdout is not None  # noqa: S101 they are pipes
-        assert process.stderr is not None  # noqa: S101
-        sources = ((process.stdout, STDOUT), (process.stderr, STDERR))
+    ) as child:
+        assert child.stdout is not None  # noqa: S101 they are pipes
+        assert child.stderr is not None  # noqa: S101
+        sources = ((child.stdout, STDOUT), (child.stderr, STDERR))
         threads = [
             threading.Thread(target=_copy_masked, args=(source, target, Masker(token), errors))
             for source, target in sources
         ]
-        with _forwarded_signals(process):
+        with _forwarded_signals(child):
             for thread in threads:
                 thread.start()
             for thread in threads:
                 thread.join()
-            code = process.wait()
-    failed = output.report_failure(errors[0]) if errors else 0
+            code = child.wait()
+    failed = process.report_failure(errors[0]) if errors else 0
     return (128 - code if code < 0 else code) or failed
 
 
@@ -295,12 +295,12 @@ def _write_all(target: int, text: bytes) -> None:
 
 
 @contextmanager
-def _forwarded_signals(process: subprocess.Popen[bytes]) -> Iterator[None]:
+def _forwarded_signals(child: subprocess.Popen[bytes]) -> Iterator[None]:
     """Forward signals to the command. Ctrl-C on a terminal reaches it without us."""
 
     def forward(number: int, _frame: FrameType | None) -> None:
         if number != signal.SIGINT or not sys.stdin.isatty():
-            process.send_signal(number)
+            child.send_signal(number)
 
     numbers = [getattr(signal, name, None) for name in ("SIGINT", "SIGTERM", "SIGHUP")]
     previous = {number: signal.signal(number, forward) for number in numbers if number}

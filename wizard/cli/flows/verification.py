@@ -4,7 +4,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from wizard.cli.results.connections import ConnectionVerification, StepResult, status_fields
+from wizard.cli.results.connections import (
+    ConnectionVerification,
+    EvidenceResult,
+    StepResult,
+    status_fields,
+)
 from wizard.cli.terminal import Terminal
 from wizard.connection_details import describe_evidence, headline
 from wizard.errors import WizardError
