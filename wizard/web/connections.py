@@ -6,14 +6,13 @@ from flask import Blueprint, redirect, render_template, request
 from werkzeug.wrappers import Response
 
 from wizard.errors import fail
-from wizard.model import GrantState
 from wizard.model.states import Tone
 from wizard.tokens.budgets import RefreshPurpose
 from wizard.web import onboarding
 from wizard.web.authorization import begin_authorization
 from wizard.web.connection_page import connection_report, page_context, verifiable_grant
 from wizard.web.context import get_services, reads_snapshot
-from wizard.web.sessions import current_session, get_link_tokens
+from wizard.web.sessions import current_session, render_browser_link
 from wizard.web.view_models import ConnectionRow, connection_row, health_summary
 from wizard.zoho import ACCOUNT_SCOPE, parse_scope
 
@@ -134,9 +133,7 @@ def discard(name: str) -> Response:
 def create_link(name: str) -> str:
     """Create a one-time link to this page, for a private window."""
     get_services().store.connections.get(name)
-    path = f"/connections/{name}"
-    url = f"{get_services().settings.base_url}/browser-link/{get_link_tokens().issue(path)}"
-    return render_template("browser_link.html", name=name, path=path, url=url)
+    return render_browser_link(name, f"/connections/{name}")
 
 
 @pages.get("/connections/<name>/remove")
@@ -144,9 +141,7 @@ def confirm_removal(name: str) -> str:
     """Show what still uses the tokens, and ask whether to revoke them."""
     connection = get_services().store.connections.get(name)
     grants = [
-        each
-        for each in get_services().store.grants.of_connection(name)
-        if each.state in _REVOCABLE_STATES
+        each for each in get_services().store.grants.of_connection(name) if not each.state.is_ended
     ]
     client = get_services().store.clients.get(connection.client_id)
     data_center = get_services().zoho.data_center(grants[0].location if grants else client.location)
@@ -182,19 +177,10 @@ def remove(name: str) -> Response:
     return redirect("/", 303)
 
 
-_REVOCABLE_STATES = (
-    GrantState.NOT_VERIFIED,
-    GrantState.VERIFIED,
-    GrantState.MISMATCH,
-    GrantState.REPLACED,
-)
-"""States of grants whose refresh token may still work at Zoho."""
-
-
 def _revoke_all(name: str) -> None:
     get_services().store.connections.get(name)
     for grant in get_services().store.grants.of_connection(name):
-        if grant.state in _REVOCABLE_STATES:
+        if not grant.state.is_ended:
             get_services().tokens.revoke(grant)
 
 

@@ -32,7 +32,7 @@ from wizard.timefmt import format_time
 from wizard.web import connection_page, view_models
 from wizard.web.authorization import CONTINUE_URL, REAUTHORIZE_PATH, begin_authorization
 from wizard.web.context import get_services, reads_snapshot, render_error
-from wizard.web.sessions import current_session, get_link_tokens
+from wizard.web.sessions import current_session, render_browser_link
 from wizard.web.view_models import StatusBadge
 
 pages = Blueprint("reauthorization", __name__)
@@ -230,9 +230,7 @@ def resume() -> Response:
 @pages.post(f"{REAUTHORIZE_PATH}/link")
 def create_link() -> str:
     """Create a one-time link to this page, for a private window."""
-    link_token = get_link_tokens().issue(REAUTHORIZE_PATH)
-    url = f"{get_services().settings.base_url}/browser-link/{link_token}"
-    return render_template("browser_link.html", name="the repair", path=REAUTHORIZE_PATH, url=url)
+    return render_browser_link("the repair", REAUTHORIZE_PATH)
 
 
 @pages.post(f"{REAUTHORIZE_PATH}/end")

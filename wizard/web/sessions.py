@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, cast
 
-from flask import Blueprint, Flask, current_app, redirect, request, session
+from flask import Blueprint, Flask, current_app, redirect, render_template, request, session
 from flask.sessions import SessionInterface, SessionMixin
 from flask.wrappers import Request, Response
 from werkzeug.wrappers import Response as AnyResponse
@@ -62,11 +62,6 @@ class LinkTokens:
         with self._lock:
             path, expires_at = self._valid_tokens.pop(_digest(token), ("", 0.0))
         return path if path and self._elapsed() < expires_at else None
-
-
-def get_link_tokens() -> LinkTokens:
-    """The one-time links of this server."""
-    return cast(LinkTokens, current_app.extensions["link_tokens"])
 
 
 class Session(dict[str, Any], SessionMixin):
@@ -157,7 +152,7 @@ def open_link(token: str) -> AnyResponse:
     # A prefetch must not use up the link before the user follows it.
     if "prefetch" in request.headers.get("Sec-Purpose", ""):
         raise fail("page-foreign-form", address=get_services().settings.base_url)
-    path = get_link_tokens().redeem(token)
+    path = _link_tokens().redeem(token)
     if path is None:
         raise fail("page-link-used")
     _session_store().start(current_session())
@@ -169,6 +164,16 @@ def sign_out() -> AnyResponse:
     """End this browser's session."""
     _session_store().end(current_session())
     return redirect("/", 303)
+
+
+def render_browser_link(name: str, path: str) -> str:
+    """A page with a one-time link to `path`, which it calls `name`, for a private window."""
+    url = f"{get_services().settings.base_url}/browser-link/{_link_tokens().issue(path)}"
+    return render_template("browser_link.html", name=name, path=path, url=url)
+
+
+def _link_tokens() -> LinkTokens:
+    return cast(LinkTokens, current_app.extensions["link_tokens"])
 
 
 def _session_store() -> SessionStore:
