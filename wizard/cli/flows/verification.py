@@ -1,6 +1,5 @@
 """Verifying a grant step by step, and printing what it came to."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,7 +15,6 @@ from wizard.errors import WizardError
 from wizard.model import Explanation, Failure, Grant, GrantState, StepState, VerificationStep
 from wizard.model.states import ConnectionStatus
 from wizard.serialization import error_report
-from wizard.services import Services
 
 if TYPE_CHECKING:
     from wizard.cli.results.checks import IncidentReport
@@ -67,32 +65,18 @@ def step_result(step: VerificationStep) -> StepResult:
     return StepResult(step.name, step.state, evidence, step.at, failure)
 
 
-@dataclass(frozen=True)
-class VerificationResult:
-    """How the verification of one grant ended, as data."""
+def verify(terminal: Terminal, name: str, generation: int) -> VerificationOutcome:
+    """Verify grant `generation` of connection `name`, and print each step.
 
-    name: str
-    grant: Grant | None
-    steps: tuple[VerificationStep, ...]
-    failure: Failure | None
-
-
-def run_verification(
-    services: Services,
-    name: str,
-    generation: int,
-    on_step: Callable[[VerificationStep], None] = lambda _step: None,
-) -> VerificationResult:
-    """Verify grant `generation` of connection `name`, in any thread; `on_step` gets each step.
-
-    Failures are in the result; none is raised.
+    Failures are in the outcome, which the caller prints; none is raised.
     """
-    steps: list[VerificationStep] = []
+    services, steps = terminal.services, list[VerificationStep]()
     failure: Failure | None = None
     try:
         for step in services.verification.verify(name, generation):
             steps.append(step)
-            on_step(step)
+            if not terminal.renderer.as_json:
+                terminal.renderer.print_step(step)
     except WizardError as error:
         failure = error.failure
     grant = services.store.grants.get(name, generation)
@@ -101,26 +85,8 @@ def run_verification(
     failed = next((each for each in steps if each.state is StepState.FAILED), None)
     if failure is None and failed is not None:
         failure = failed.failure or Failure("unknown")
-    return VerificationResult(name, grant, tuple(steps), failure)
-
-
-def explain_result(terminal: Terminal, result: VerificationResult) -> VerificationOutcome:
-    """A result with its failure explained."""
-    explanation = terminal.explain(result.failure, result.name) if result.failure else None
-    return VerificationOutcome(result.name, result.grant, result.steps, explanation)
-
-
-def verify(terminal: Terminal, name: str, generation: int) -> VerificationOutcome:
-    """Verify grant `generation` of connection `name`, and print each step.
-
-    Failures are in the outcome, which the caller prints; none is raised.
-    """
-
-    def on_step(step: VerificationStep) -> None:
-        if not terminal.renderer.as_json:
-            terminal.renderer.print_step(step)
-
-    return explain_result(terminal, run_verification(terminal.services, name, generation, on_step))
+    explanation = terminal.explain(failure, name) if failure else None
+    return VerificationOutcome(name, grant, tuple(steps), explanation)
 
 
 def outcome_result(terminal: Terminal, outcome: VerificationOutcome) -> ConnectionVerification:
