@@ -8,7 +8,7 @@ of the table, for pages, terminal and JSON.
 import re
 import shlex
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import cache
 from importlib import resources
@@ -88,13 +88,43 @@ def fill(text: str, values: Mapping[str, str]) -> str:
     return _PLACEHOLDER.sub(insert, _OPTIONAL.sub(choose, text))
 
 
+class MessageTable(Mapping[str, Mapping[str, Any]]):
+    """Code → ``title``, ``cause``, ``fix``, ``next_steps``; one file a domain.
+
+    A file is parsed only if it contains a code that is looked up: parsing all takes 20 ms.
+    """
+
+    def __init__(self) -> None:
+        files = resources.files("wizard").joinpath("messages").iterdir()
+        self._texts = [file.read_text("utf-8") for file in files]
+        self._rows: dict[str, Mapping[str, Any]] = {}
+
+    def __getitem__(self, code: str) -> Mapping[str, Any]:
+        if code not in self._rows:
+            self._parse(code)
+        return self._rows[code]
+
+    def __iter__(self) -> Iterator[str]:
+        self._parse("")
+        return iter(self._rows)
+
+    def __len__(self) -> int:
+        self._parse("")
+        return len(self._rows)
+
+    def _parse(self, word: str) -> None:
+        """Parse the files that contain `word`."""
+        texts = self._texts
+        for text in texts:
+            if word in text:
+                self._rows |= tomllib.loads(text)
+        self._texts = [text for text in texts if word not in text]
+
+
 @cache
 def message_table() -> Mapping[str, Mapping[str, Any]]:
-    """Read the table, one file a domain: code → ``title``, ``cause``, ``fix``, ``next_steps``."""
-    table: dict[str, Mapping[str, Any]] = {}
-    for file in resources.files("wizard").joinpath("messages").iterdir():
-        table |= tomllib.loads(file.read_text("utf-8"))
-    return table
+    """The table of this process."""
+    return MessageTable()
 
 
 def _next_steps(
