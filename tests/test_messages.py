@@ -198,3 +198,10 @@ def test_values_in_commands_are_quoted_for_the_shell() -> None:
     details = {"path": "/home/anna/my files", "owner": "0"}
     [step] = explain(Failure("data-directory-foreign-owner", details=details)).next_steps
     assert step.command.endswith(" '/home/anna/my files'")
+
+
+def test_a_message_file_has_a_header_for_each_code() -> None:
+    """`MessageTable` finds a code by it."""
+    for file in (PACKAGE / "messages").glob("*.toml"):
+        text = file.read_text("utf-8")
+        assert [code for code in tomllib.loads(text) if f"[{code}" not in text] == [], file

@@ -322,12 +322,20 @@ def _print_next_steps(terminal: Terminal, name: str, grant: Grant | None) -> Non
         renderer.print_blank()
     if grant is None:
         renderer.print_note("Authorize it:", command=f"zoho-wizard connect {name}")
-    elif failure := grant.failure or terminal.services.diagnosis.outcome_unknown(grant):
+    elif failure := grant.failure or _outcome_unknown(terminal, grant):
         renderer.print_explanation(terminal.explain(failure))
     elif grant.state is GrantState.REVOKED:
         renderer.print_explanation(terminal.explain(Failure("grant-revoked")))
     else:
         print_usage(terminal, name)
+
+
+def _outcome_unknown(terminal: Terminal, grant: Grant) -> Failure | None:
+    """The failure of a refresh without a stored answer. Most grants have none, and then the
+    diagnosis isn't loaded."""
+    if terminal.services.store.grant_history.unanswered_refresh(grant) is None:
+        return None
+    return terminal.services.diagnosis.outcome_unknown(grant)
 
 
 def _requests_left(budget: RequestBudget) -> str:
