@@ -10,9 +10,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import copy
 from datetime import UTC, datetime
-from functools import cached_property
 from types import TracebackType
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import TYPE_CHECKING, Generic, Self, TypeVar
 
 from wizard import zoho
 from wizard.model import AttemptState, Clock
@@ -54,17 +53,22 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-_building = threading.RLock()
+class _service(Generic[Service]):
+    """A service that is built on first use, and only once even if threads share it.
 
+    Not `cached_property`: it has one lock for all instances in Python 3.11, none in 3.12.
+    """
 
-class _service(cached_property[Service]):
-    """A service that is built on first use, and only once even if threads share it."""
+    def __init__(self, build: "Callable[[Services], Service]") -> None:
+        self._build = build
+        self._name = build.__name__
 
-    def __get__(  # type: ignore[override]
-        self, instance: object, owner: type[object] | None = None
-    ) -> Service:
-        with _building:
-            return super().__get__(instance, owner)
+    def __get__(self, services: "Services", owner: type["Services"]) -> Service:
+        with services.building:
+            built: dict[str, Service] = services.__dict__
+            if self._name not in built:
+                built[self._name] = self._build(services)
+            return built[self._name]
 
 
 class Services:
@@ -85,6 +89,7 @@ class Services:
         self.store = store
         self.zoho = zoho.load(settings.simulator_url)
         self._sleep = sleep
+        self.building = threading.RLock()
         if any(each.state is not AttemptState.REDIRECTED for each in store.attempts.open()):
             self.authorization.close_interrupted()
 
