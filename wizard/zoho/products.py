@@ -116,7 +116,7 @@ class Preset:
     product: str
     scope: tuple[str, ...]
     explanation: str
-    """Why each scope is needed."""
+    """What it allows, then why it needs the other scopes."""
 
 
 @cache
