@@ -84,7 +84,7 @@ def test_rate_limited_checks_are_waited_for_on_request(
         shell_harness.services.tokens.refresh_grant(grant)
     open_ = shell.run("check")
     assert open_.exit_code == 4
-    assert "7 connections with “Zylker” could not be asked yet" in open_.stderr
+    assert "7 connections can’t be checked yet" in open_.stderr
     assert open_.stdout.count("Rate-limited until") == 7
     waiting = shell.start("check", "--wait", "15m", "--json")
     shell.simulator.controls.advance(600)

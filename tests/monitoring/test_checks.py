@@ -311,7 +311,7 @@ def test_a_data_center_that_is_down_is_not_retried_and_rejects_nothing(harness: 
     (cause,) = found.incidents
     assert cause.level is CauseLevel.DATA_CENTER
     assert cause.names == tuple(names)
-    assert cause.explanation.title == "Europe could not be reached: 20 connections wait"
+    assert (cause.explanation.code, len(cause.names)) == ("data-centre-unreached", 20)
     assert all(each.is_unreachable for each in found.results)
     assert sum(logged_requests(harness).values()) < len(names)
     harness.controls.clear_faults()
@@ -335,7 +335,7 @@ def test_a_product_that_is_down_is_not_a_data_center_that_is_down(harness: Harne
     authorize(harness, "books")
     harness.controls.inject_fault("data-center-down", endpoint="crm/v8", times=9)
     (cause,) = check(harness).incidents
-    assert cause.explanation.title == "1 connection in Europe could not be reached"
+    assert cause.explanation.title == "1 connection couldn’t be reached in Europe"
     assert cause.names == ("crm",)
 
 
