@@ -12,6 +12,7 @@ from wizard.errors import message_table
 from wizard.simulator.server import Simulator
 from wizard.simulator.simulated_user import SimulatedUser
 from wizard.web.server import Server
+from wizard.web.view_models import prose
 
 TOKEN = "1000." + "a1b2c3d4" * 4 + "." + "0f1e2d3c" * 4
 
@@ -120,6 +121,11 @@ def test_every_code_has_its_page(visitor: Visitor) -> None:
     for code in codes:
         assert visitor.get(f"/help/{code}").status_code == 200
     assert visitor.get("/help?q=redirect").text.count('href="/help/') < len(codes)
+
+
+def test_what_a_message_has_in_backticks_is_code_and_never_markup(visitor: Visitor) -> None:
+    assert "<code>access_type=offline</code>" in visitor.get("/help/access-type-online").text
+    assert prose("`<b>` <i>") == "<code>&lt;b&gt;</code> &lt;i&gt;"
 
 
 @pytest.mark.parametrize("color_scheme", ["light", "dark"])

@@ -90,6 +90,7 @@ def create_app(
     app.jinja_env.finalize = view_models.sanitize_value
     app.jinja_env.filters.update(
         capped=view_models.capped,
+        prose=view_models.prose,
         datetime=lambda at, **options: format_time(at, services.clock(), **options),
         short_id=short_client_id,
         duration=format_duration,

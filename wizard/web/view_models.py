@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from wizard.connection_details import EvidenceText, describe_evidence, headline, step_title
 from wizard.errors import describe_outcome, state_label, status_labels
@@ -228,6 +228,12 @@ def capped(text: object, max_length: int = MAX_FOREIGN_CHARACTERS) -> str:
     """At most `max_length` characters of a text from outside."""
     written = str(text)
     return written if len(written) <= max_length else f"{written[:max_length]}…"
+
+
+def prose(text: str, max_length: int = 1000) -> Markup:
+    """At most `max_length` characters of a message, with what is in backticks as code."""
+    escaped = escape(sanitize(capped(text, max_length)))
+    return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", escaped))  # noqa: S704 escaped
 
 
 def sanitize_value(value: object) -> object:
