@@ -1,5 +1,6 @@
 """What the templates show of the model: labels, tones and order. Pure."""
 
+import re
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
