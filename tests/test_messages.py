@@ -12,6 +12,7 @@ from support.claims import over_rows
 from support.harness import Harness
 
 from wizard import cli
+from wizard.diagnosis.evidence import StoredTokenKind, TokenFormat
 from wizard.errors import explain, fill, message_table, placeholders
 from wizard.model import Failure
 from wizard.model.failure import codes_with
@@ -122,6 +123,27 @@ def test_every_placeholder_has_a_source() -> None:
         f for table in SENTENCE_FIELDS.values() for t in table.values() for f in placeholders(t)
     }
     assert wanted - known == set()
+
+
+def test_a_value_that_is_a_code_is_shown_in_words() -> None:
+    faults = {
+        node.args[2].value
+        for node in trees()
+        if isinstance(node, ast.Call)
+        and ast.unparse(node.func) == "FormatError"
+        and isinstance(node.args[2], ast.Constant)
+    }
+    assert len(faults) > 5
+    assert faults <= message_table()["reasons"].keys()
+    assert {*TokenFormat} == message_table()["token-formats"].keys()
+    assert {*StoredTokenKind} == message_table()["token-kinds"].keys()
+    details = {"reason": "wrong-column-count", "count": "2", "most": "{name}", "name": "crm"}
+    assert (
+        "2 columns instead of {name}"
+        in explain(
+            Failure("destination-broken", details={**details, "target": "x", "line": "1"})
+        ).cause
+    )
 
 
 def test_each_observation_of_a_verification_has_a_label_and_a_text() -> None:

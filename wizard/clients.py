@@ -84,7 +84,7 @@ class Credentials:
     client_id: str
     client_secret: str = field(repr=False)
     notes: tuple[str, ...] = ()
-    """What was recognized and removed, in words; never a secret."""
+    """Codes for what was recognized and removed."""
 
 
 def parse_credentials(text: str) -> Credentials:
@@ -168,13 +168,13 @@ def _cleanup_notes(text: str, words: list[str], client_id: str, secret: str) -> 
     labels = [word for word in words if re.search(r"client|secret|id$", word, re.IGNORECASE)]
     json = stripped.startswith(("{", "["))
     checks = {
-        "read from JSON": json,
-        "read from lines of a .env file": bool(re.search(r"^\s*(export\s+)?\w+=", text, re.M)),
-        "blanks and line breaks around them removed": stripped != text,
-        "quotation marks removed": bool(re.search(r"[\"'“”‘’`]", text)) and not json,
-        "invisible characters removed": _visible_text(text) != re.sub(r"\s", " ", text),
-        "the two were swapped: put right": _is_swapped(words, labels, client_id, secret),
-        "a token beside them was left out": bool(_distinct(words, TOKEN)),
+        "from-json": json,
+        "from-dotenv": bool(re.search(r"^\s*(export\s+)?\w+=", text, re.M)),
+        "spaces-removed": stripped != text,
+        "quotes-removed": bool(re.search(r"[\"'“”‘’`]", text)) and not json,
+        "invisible-removed": _visible_text(text) != re.sub(r"\s", " ", text),
+        "swapped": _is_swapped(words, labels, client_id, secret),
+        "token-ignored": bool(_distinct(words, TOKEN)),
     }
     return tuple(note for note, seen in checks.items() if seen)
 

@@ -51,7 +51,15 @@ _NEXT_FORM = re.compile(r"\|\|(?![^{}]*\})")
 _PLACEHOLDER = re.compile(r"\{(\w+)(?:\|([^|{}]*)\|([^|{}]*))?\}")
 
 
-_VALUE_TABLES = {"direction": "clock-directions", "obstacle": "obstacles"}
+_VALUE_TABLES = {
+    "direction": "clock-directions",
+    "format": "token-formats",
+    "kind": "token-kinds",
+    "obstacle": "obstacles",
+    "part": "redirect-uri-parts",
+    "reason": "reasons",
+    "syntax": "shell-syntax",
+}
 """The tables with the words for values that are codes, by the name of the value."""
 
 
@@ -74,8 +82,9 @@ def fill(text: str, values: Mapping[str, str]) -> str:
     def insert(placeholder: re.Match[str]) -> str:
         name, one, many = placeholder.groups()
         value = values.get(name, "")
-        if name in _VALUE_TABLES:
-            value = message_table()[_VALUE_TABLES[name]].get(value, value)
+        words = message_table()[_VALUE_TABLES[name]].get(value) if name in _VALUE_TABLES else None
+        if words is not None:
+            value = fill(words, values)
         if many is not None:
             return one if value == "1" else many
         if value:

@@ -206,7 +206,7 @@ def test_broken_json_reports_line_and_column(text: str, line: int, column: int) 
 
 
 def test_json_never_replaces_a_value_with_an_object() -> None:
-    with pytest.raises(FormatError, match="is not an object"):
+    with pytest.raises(FormatError, match="entry-not-an-object"):
         JSON.write('{"mcpServers": []}', ("mcpServers", "zoho"), {"TOKEN": "t"})
 
 

@@ -160,9 +160,9 @@ def test_invalid_code_without_context_has_a_question_where_it_occurred() -> None
     ("sent", "part"),
     [
         ("https://localhost:8723/callback", "scheme"),
-        ("http://127.0.0.1:8723/callback", "loopback name"),
+        ("http://127.0.0.1:8723/callback", "loopback-name"),
         ("http://localhost:8724/callback", "port"),
-        ("http://localhost:8723/callback/", "trailing slash"),
+        ("http://localhost:8723/callback/", "trailing-slash"),
         ("http://localhost:8723/oauth", "path"),
         ("http://example.com:8723/callback", "host"),
         ("http://localhost:8723/callback?x=1", "query"),

@@ -41,7 +41,7 @@ _SHELL_SYNTAX = re.compile(
 )
 """What a shell acts on outside of quotes (POSIX.1-2017, Shell Command Language)."""
 _LINE_CONTINUATION = "\\\n"
-_LINE_BREAK = "line break"
+_LINE_BREAK = "line-break"
 _EXPANSION = re.compile(r"(?<!\\)(?:`|\$\(|\$[{A-Za-z_])")
 _SHELL_OPTION = re.compile(r"(?<!\S)-\w*c\s+$")  # sh -c "…": that shell expands it
 

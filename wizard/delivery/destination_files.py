@@ -44,11 +44,12 @@ class UnwritableValueError(Exception):
 class FormatError(Exception):
     """A text isn't in its format; line and column count from 1."""
 
-    def __init__(self, line: int, column: int, reason: str) -> None:
+    def __init__(self, line: int, column: int, reason: str, **details: str) -> None:
+        """`reason` is a code of the message table, or a sentence of a parser."""
         super().__init__(reason)
         self.line = line
         self.column = column
-        self.reason = reason
+        self.details = {**details, "reason": reason}
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,7 @@ def _bindings(text: str) -> Iterator[Binding]:
     if gap := _TOO_MANY_BLANKS.search(text):
         start = gap.start()
         line, column = text.count("\n", 0, start) + 1, start - text.rfind("\n", 0, start)
-        raise FormatError(line, column, f"more than {MAX_CONSECUTIVE_BLANKS} blanks in a row")
+        raise FormatError(line, column, "too-many-blanks", most=str(MAX_CONSECUTIVE_BLANKS))
     for each in parse_stream(io.StringIO(text)):
         if each.error:
             raise _format_error(each)
@@ -124,7 +125,7 @@ def _format_error(binding: Binding) -> FormatError:
     start = text.rfind("\n", 0, start) + 1
     understood = _VALID_PREFIX.match(text, start)
     column = understood.end() - start if understood else 0
-    return FormatError(line, column + 1, "neither NAME=value nor a comment")
+    return FormatError(line, column + 1, "not-an-assignment")
 
 
 def _replace_value(binding: Binding, value: str) -> str:
@@ -172,11 +173,11 @@ def _parse(text: str) -> dict[str, Any]:
     except json.JSONDecodeError as error:
         raise FormatError(error.lineno, error.colno, error.msg) from None
     except RecursionError:
-        raise FormatError(1, 1, "nested too deep") from None
+        raise FormatError(1, 1, "nested-too-deep") from None
     except ValueError:  # Python reads no whole number of more than 4,300 digits
-        raise FormatError(1, 1, "a number of thousands of digits") from None
+        raise FormatError(1, 1, "number-too-long") from None
     if not isinstance(document, dict):
-        raise FormatError(1, 1, "not an object")
+        raise FormatError(1, 1, "not-an-object")
     return document
 
 
@@ -184,7 +185,7 @@ def _object_at(node: dict[str, Any], entry_path: EntryPath) -> dict[str, Any]:
     for key in entry_path:
         node = node.setdefault(key, {})
         if not isinstance(node, dict):
-            raise FormatError(1, 1, f"“{key}” is not an object")
+            raise FormatError(1, 1, "entry-not-an-object", key=key)
     return node
 
 
@@ -289,7 +290,7 @@ def _parsed_lines(text: str) -> list[tuple[str, str, str, str]]:
             key, value = _key_and_value(stripped)
             if not key or not section:
                 column = len(line) - len(line.lstrip()) + 1
-                raise FormatError(number, column, "neither [section] nor key = value within one")
+                raise FormatError(number, column, "not-in-a-section")
         found.append((section, key, value, line))
     return found
 
@@ -348,11 +349,11 @@ def _table(text: str) -> tuple[list[str], list[list[str]]]:
         raise FormatError(number, _invalid_column(lines[number - 1]), str(error)) from None
     heading = table[0][1] if table else []
     if heading[:1] != ["id"] or "refresh_token" not in heading:
-        raise FormatError(1, 1, "not the heading of an SDK's token store")
+        raise FormatError(1, 1, "not-a-token-store")
     for number, row in table[1:]:
         if not MIN_COLUMNS <= len(row) <= len(heading):
-            reason = f"{len(row)} columns instead of {len(heading)}"
-            raise FormatError(number, len(lines[number - 1]) + 1, reason)
+            counts = {"count": str(len(row)), "most": str(len(heading))}
+            raise FormatError(number, len(lines[number - 1]) + 1, "wrong-column-count", **counts)
     return heading, [row for _, row in table[1:]]
 
 
@@ -528,11 +529,11 @@ def _decode(path: str, content: bytes) -> str:
     except UnicodeDecodeError as error:
         before = content[: error.start]
         column = error.start - before.rfind(b"\n")
-        broken = FormatError(before.count(b"\n") + 1, column, "not UTF-8 text")
+        broken = FormatError(before.count(b"\n") + 1, column, "not-utf-8")
         raise format_failure(path, broken) from None
 
 
 def format_failure(path: str, error: FormatError) -> WizardError:
     """The failure with the place in `path` that isn't valid."""
     line, column = str(error.line), str(error.column)
-    return fail("destination-broken", target=path, line=line, column=column, reason=error.reason)
+    return fail("destination-broken", target=path, line=line, column=column, **error.details)

@@ -154,21 +154,21 @@ def without_redirect_uri(evidence: Evidence) -> CauseEstimate | None:
 
 def redirect_uri_difference(sent: str, registered: str) -> str:
     """The first part in which two redirect URIs differ: ``scheme``, ``host``, ``port``, ``path``,
-    ``trailing slash`` or ``query``; ``loopback name`` for 127.0.0.1 and localhost."""
+    ``trailing-slash`` or ``query``; ``loopback-name`` for 127.0.0.1 and localhost."""
     one, other = _split_uri(sent), _split_uri(registered)
     if one is None or other is None:
         return "form"
     if one.scheme != other.scheme:
         return "scheme"
     if {one.hostname, other.hostname} == {"localhost", "127.0.0.1"}:
-        return "loopback name"
+        return "loopback-name"
     if one.hostname != other.hostname:
         return "host"
     if one.netloc != other.netloc:
         return "port"
     if one.path != other.path:
         same = one.path.rstrip("/") == other.path.rstrip("/")
-        return "trailing slash" if same else "path"
+        return "trailing-slash" if same else "path"
     return "query"
 
 

@@ -110,8 +110,7 @@ class PasswordChangeRisk:
     @property
     def message_to_owner(self) -> str:
         """A message to the account owner."""
-        count = len(self.connections)
-        connections = "1 connection" if count == 1 else f"{count} connections"
+        connections = message("counts", "connections", count=str(len(self.connections)))
         names = ", ".join(self.connection_names)
         return message(
             "password-change", "message", email=self.email, connections=connections, names=names

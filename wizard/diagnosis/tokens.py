@@ -438,9 +438,7 @@ def malformed_token(evidence: Evidence) -> CauseEstimate | None:
     }
     shape = evidence.sent_request.token_format
     if shape in causes:
-        return confirmed(
-            causes[shape], evidence_item("token-shape", format=shape.value.replace("-", " "))
-        )
+        return confirmed(causes[shape], evidence_item("token-shape", format=shape.value))
     known = shape is not None or _is_sent_by_wizard(evidence)
     return None if known else possible("token-truncated")
 

@@ -29,9 +29,6 @@ MIN_SECRET_CHARACTERS = 6
 MAX_STDERR_CHARACTERS = 500
 """How much is kept of the end of what a command printed."""
 
-ALL_CLEAR_TITLE = "All is well again"
-TEST_TITLE = "This is a test notification of zoho-wizard"
-
 _CHUNK = re.compile(r"[^\s'\"`]+")
 _URL_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _WORD = re.compile(r"[^=:/@?&;|<>()]+")
@@ -102,16 +99,15 @@ def incident_notification(incident: Incident, notified: Notified, at: datetime) 
 def all_clear(at: datetime) -> Notification:
     """The notification that everything works again."""
     code = "all-well"
-    return Notification(
-        {"event": code, "at": to_json_value(at), "code": code, "title": ALL_CLEAR_TITLE}
-    )
+    title = message("notification-titles", code)
+    return Notification({"event": code, "at": to_json_value(at), "code": code, "title": title})
 
 
 def sample_notification(at: datetime) -> Notification:
     """A test notification."""
-    return Notification(
-        {"event": "test", "at": to_json_value(at), "code": "test", "title": TEST_TITLE}
-    )
+    code = "test"
+    title = message("notification-titles", code)
+    return Notification({"event": code, "at": to_json_value(at), "code": code, "title": title})
 
 
 def incident_to_json(incident: Incident) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from werkzeug.wrappers import Response
 
 from wizard.clients import ClientCheck, Credentials, parse_credentials, parse_secret
 from wizard.diagnosis.rendering import explain_failure
-from wizard.errors import WizardError
+from wizard.errors import WizardError, message
 from wizard.model import Client, Failure, FailureKind, SecretState
 from wizard.model.states import Tone
 from wizard.timefmt import format_time
@@ -313,7 +313,7 @@ def describe_credentials(credentials: Credentials) -> tuple[str, ...]:
     """What was read from a paste, for people; never a secret."""
     length = len(credentials.client_secret)
     read = (f"the client ID {credentials.client_id}", f"a secret of {length} characters")
-    return (*read, *credentials.notes)
+    return (*read, *(message("credential-notes", each) for each in credentials.notes))
 
 
 def _pasted_text() -> str:

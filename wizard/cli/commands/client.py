@@ -22,7 +22,7 @@ from wizard.cli.results.connections import (
 )
 from wizard.cli.terminal import Exit, Terminal, pass_terminal, printable, require_value
 from wizard.clients import parse_credentials
-from wizard.errors import WizardError
+from wizard.errors import WizardError, message
 from wizard.model import Client, Explanation
 from wizard.serialization import error_report
 
@@ -306,7 +306,7 @@ def register_client(
         ),
     )
     for note in credentials.notes:
-        terminal.renderer.print_note(note)
+        terminal.renderer.print_note(message("credential-notes", note))
     if client.client_id in known:
         terminal.renderer.print_note(f"This client is already stored, as {client.name}.")
     return client

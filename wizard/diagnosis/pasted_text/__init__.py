@@ -236,7 +236,7 @@ class PasteReader:
             and connection is not None
             and evidence.sent_request.stored_token_kind
         ):
-            kind = evidence.sent_request.stored_token_kind.value.replace("-", " ")
+            kind = evidence.sent_request.stored_token_kind.value
             return _with_failure(evidence, "token-stored", kind=kind, name=connection.name)
         if code == "client-id-alone" and client is not None:
             return _with_failure(evidence, code, stored_client=client.name)

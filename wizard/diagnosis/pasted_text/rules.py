@@ -174,9 +174,7 @@ def single_word(parsed: ParsedText, zoho: Zoho) -> RecognizedFailure | None:
     bare = parsed.text.strip("\"'`“”‘’ \t\r\n")
     shape = token_format_of(token) if token else None
     if shape is not None and shape is not TokenFormat.COMPLETE:
-        return RecognizedFailure(
-            "token-not-whole", details={"format": shape.value.replace("-", " ")}
-        )
+        return RecognizedFailure("token-not-whole", details={"format": shape.value})
     return (
         RecognizedFailure("token-alone")
         if token and len(bare) <= len(token) + HEADER_CHARACTERS
@@ -365,10 +363,10 @@ def _network_details(code: str, parsed: ParsedText) -> dict[str, str]:
         return {}
     hosts = (*(each.hostname or "" for each in parsed.addresses), *parsed.values("host"))
     host = next(iter(hosts), "")
-    named = masked_line(host, 100) if re.fullmatch(r"[a-z0-9.-]{3,100}", host) else "The host"
+    named = masked_line(host, 100) if re.fullmatch(r"[a-z0-9.-]{3,100}", host) else ""
     reasons = ("certificate has expired", "not yet valid", "self signed", "self-signed")
     reason = next(
-        (each for each in reasons if each in parsed.normalized), "it could not be verified"
+        (each for each in reasons if each in parsed.normalized), "certificate-not-verified"
     )
     return {"host": named, "reason": reason, **status_details(parsed)}
 
