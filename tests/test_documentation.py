@@ -14,12 +14,12 @@ connection `crm` exists and is verified.
 
 import re
 import shlex
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -159,14 +159,16 @@ def test_a_sample_that_is_not_run_says_why() -> None:
     assert {each.language for each in samples()} <= LANGUAGES.keys() | others
 
 
-@pytest.mark.parametrize(
-    "document",
-    [
-        pytest.param(page, id=str(page.relative_to(ROOT)))
-        for page in PAGES
-        if any(each.is_run for each in samples_of(page))
-    ],
-)
+def pages_with_samples() -> Iterator[Any]:
+    """Each page that has a sample to run, as a parameter."""
+    for page in PAGES:
+        languages = {each.language for each in samples_of(page) if each.is_run}
+        if languages:
+            marks = [pytest.mark.needs("node")] if "javascript" in languages else []
+            yield pytest.param(page, id=str(page.relative_to(ROOT)), marks=marks)
+
+
+@pytest.mark.parametrize("document", list(pages_with_samples()))
 @pytest.mark.slow
 def test_the_samples_of_a_page_work(document: Path, shell: Shell, shell_harness: Harness) -> None:
     shell_harness.add_verified_connection()
@@ -174,7 +176,7 @@ def test_the_samples_of_a_page_work(document: Path, shell: Shell, shell_harness:
     for sample in samples_of(document):
         if sample.situation:
             SITUATIONS[sample.situation](shell, shell_harness)
-        if not sample.is_run or shutil.which(LANGUAGES[sample.language][0]) is None:
+        if not sample.is_run:
             continue
         done = subprocess.run(
             sample.command(shell.simulator.url, Path(environment["HOME"])),
