@@ -5,10 +5,13 @@ import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from flask import Flask
 from jinja2 import FileSystemBytecodeCache
+from sqlalchemy import Engine
+from sqlalchemy.util import immutabledict
 from support import known_skips
 from support.browser import browser, callback, context, new_context, page, person
 from support.fork_server import close_fork_server
@@ -84,6 +87,25 @@ def templates_compiled_once(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Share Jinja's compiled templates between the applications of all tests."""
     kept = FileSystemBytecodeCache(str(tmp_path_factory.mktemp("templates")))
     Flask.jinja_options = {"bytecode_cache": kept}
+
+
+class SharedStatements(dict[tuple[Any, ...], Any]):
+    """Compiled SQL statements for all engines: without the dialect, the first part of their keys.
+
+    All dialects are SQLite's; each engine has one of its own.
+    """
+
+    def get(self, key: tuple[Any, ...], default: Any = None) -> Any:
+        return super().get(key[1:], default)
+
+    def __setitem__(self, key: tuple[Any, ...], compiled: Any) -> None:
+        super().__setitem__(key[1:], compiled)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def statements_compiled_once() -> None:
+    """Share SQLAlchemy's compiled statements between the stores of all tests."""
+    Engine._execution_options = immutabledict(compiled_cache=SharedStatements())
 
 
 @pytest.fixture(autouse=True)
