@@ -197,7 +197,7 @@ def test_a_token_rejected_during_a_check_is_no_longer_served(harness: Harness) -
     harness.advance(seconds=61)
     end_token(harness)
     (incident,) = check(harness).incidents
-    assert "requests of these ten minutes are used up" in incident.explanation.cause
+    assert "requests for this 10-minute window are used up" in incident.explanation.cause
     with pytest.raises(WizardError) as error:
         harness.services.tokens.access_token("crm")
     assert error.value.failure.code == "token-budget"
@@ -233,7 +233,7 @@ def test_tokens_rejected_together_are_not_served_while_the_limits_are_used_up(
     harness.controls.change_password(ANNA)
     seen = check(harness)
     assert all(each.is_suspected for each in seen.results)
-    assert "requests of these ten minutes are used up" in seen.incidents[0].explanation.cause
+    assert "requests for this 10-minute window are used up" in seen.incidents[0].explanation.cause
     for name in names:
         assert harness.services.token_cache.get(name) is None
         with pytest.raises(WizardError, match="refresh-token-rejected"):

@@ -159,7 +159,7 @@ def test_the_token_command_notifies_of_a_rejected_grant_and_the_monitor_does_not
     shell_harness.controls.change_password(ANNA)
     asked = shell.run("token", "crm")
     assert (asked.exit_code, asked.stdout) == (3, "")
-    assert asked.stderr.startswith("✗ “crm” is dead")
+    assert asked.stderr.startswith("✗ “crm” needs re-authorization")
     (incident,) = read_notifications(shell)
     assert incident["connections"] == ["books", "crm"], "its account was checked before"
     assert incident["commands"] == ["zoho-wizard reauthorize books crm"]

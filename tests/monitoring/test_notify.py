@@ -44,12 +44,12 @@ def test_a_failed_notification_has_its_own_exit_code_and_is_shown_until_one_arri
     found = status(shell)
     failed = found["notify_failure"]
     assert (failed["code"], failed["exit_code"]) == ("notification-failed", 6)
-    assert "/sh exited with code 2 and printed: out of order" in failed["cause"]
+    assert "/sh exited with code 2: out of order" in failed["cause"]
     failed_at = datetime.fromisoformat(found["notify_failed_at"])
     assert timedelta(0) <= shell_harness.now() - failed_at < timedelta(minutes=5)
     assert found["cautions"] == [{key: failed[key] for key in found["cautions"][0]}]
     said = shell.run("status").stderr
-    assert "The last notification couldn't be sent" in said
+    assert "The notification couldn’t be sent" in said
     assert "zoho-wizard monitor --test-notify" in said
     assert shell.run("monitor", "--once").exit_code == 6, "tried again, though nothing is new"
     file.parent.mkdir()
@@ -86,7 +86,7 @@ def test_the_output_of_a_command_shows_no_secret_of_its_command_line(
     stores = b"".join(
         each.read_bytes() for each in Path(shell_harness.services.paths.data_dir).glob("*.*")
     )
-    assert "exited with code 3 and printed: no (masked) no T0000 (masked)" in failed.stderr
+    assert "exited with code 3: no (masked) no T0000 (masked)" in failed.stderr
     for secret in (SECRET, password, "hooks.example"):
         assert secret not in shown
         assert secret.encode() not in stores
@@ -111,7 +111,7 @@ def test_a_command_that_needs_a_shell_is_refused_with_a_replacement(
     for more in ((), ("--once",), ("--print", "systemd")):
         refused = shell.run("monitor", "--notify", f"cat >> {file}", *more)
         assert refused.exit_code == 2
-        assert "Only a shell acts on “>>”" in refused.stderr
+        assert "Only a shell interprets `>>`" in refused.stderr
         assert "sh -c '…'" in refused.stderr
     assert status(shell)["notify_program"] is None
     heartbeat = shell.run("monitor", "--once", "--heartbeat", f"date > {file}")
@@ -135,7 +135,7 @@ def test_a_test_notification_shows_its_method_and_whether_it_arrived(
     inbox.judge = lambda _message: 404
     failed = shell.run("monitor", "--test-notify")
     assert failed.exit_code == 6
-    assert "127.0.0.1 answered with HTTP 404" in failed.stderr
+    assert "127.0.0.1 returned HTTP 404" in failed.stderr
 
 
 # --- a URL ----------------------------------------------------------------------------------------

@@ -40,7 +40,7 @@ def test_the_message_for_a_colleague_is_only_about_their_account(
     result = shell.run("password-change", ANNA.upper(), "--message")
     assert result.exit_code == 0
     assert ANNA in result.stdout
-    assert "2 connections of ours work with that account: books, crm." in result.stdout
+    assert "2 of our connections use that account: books, crm." in result.stdout
     assert "carla" not in result.stdout
 
 

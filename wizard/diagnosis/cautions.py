@@ -110,11 +110,8 @@ class PasswordChangeRisk:
     @property
     def message_to_owner(self) -> str:
         """A message to the account owner."""
-        connections = message("counts", "connections", count=str(len(self.connections)))
-        names = ", ".join(self.connection_names)
-        return message(
-            "password-change", "message", email=self.email, connections=connections, names=names
-        )
+        count, names = str(len(self.connections)), ", ".join(self.connection_names)
+        return message("password-change", "message", email=self.email, count=count, names=names)
 
 
 def password_change_risks(
