@@ -72,7 +72,7 @@ def test_a_restore_while_the_original_is_active_is_reported_until_that_one_is_de
     status = shell.run("status", **other_installation(shell))
     results = (done, status, shell.run("show", "crm", **other_installation(shell)))
 
-    caution = "Two homes may tend one grant"
+    caution = "Two installations may be using the same refresh token"
     assert [(caution in each.stderr, each.exit_code) for each in results] == [(True, 0)] * 3
     assert "zoho-wizard restore --source-gone" in results[0].stderr
     assert shell.run("restore", "--source-gone", **other_installation(shell)).exit_code == 0

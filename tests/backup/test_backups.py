@@ -292,7 +292,7 @@ def test_a_restore_is_reported_until_the_original_is_deactivated(
     restore(other, file)
     assert warning_codes(other) == warning_codes(other, "crm") == ["two-installations"]
     (caution,) = other.services.cautions.of_connection("crm")
-    assert "crm: restored from a backup of" in caution.cause
+    assert "crm came from a backup made on" in caution.cause
     assert warning_codes(harness) == []
 
     write(harness, file, move=True)

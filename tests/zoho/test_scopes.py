@@ -44,15 +44,15 @@ def test_scopes_as_zoho_prints_them_are_accepted(scope: str) -> None:
 @over_rows(
     ("scope", "hint"),
     [
-        ("ZohoCRM", "has 1"),
-        ("ZohoCRM.modules", "has 2"),
-        ("ZohoCRM.modules.REED", "“REED” is none of"),
-        ("ZohoCRM..READ", "“” is no name"),
-        ("ZohoCRM.mod-ules.READ", "“mod-ules” is no name"),
-        (".modules.READ", "“” is no name"),
-        ("ZohoCRM.modules.READ.", "“” is none of"),
-        ("https://accounts.zoho.eu", "“https://accounts” is no name"),
-        ("ZohoCRM.modules.{READ}", "“{READ}” is none of"),
+        ("ZohoCRM", "two parts are missing"),
+        ("ZohoCRM.modules", "the last part is missing"),
+        ("ZohoCRM.modules.REED", "“REED” isn’t one of"),
+        ("ZohoCRM..READ", "“” isn’t a name"),
+        ("ZohoCRM.mod-ules.READ", "“mod-ules” isn’t a name"),
+        (".modules.READ", "“” isn’t a name"),
+        ("ZohoCRM.modules.READ.", "“” isn’t one of"),
+        ("https://accounts.zoho.eu", "“https://accounts” isn’t a name"),
+        ("ZohoCRM.modules.{READ}", "“{READ}” isn’t one of"),
     ],
 )
 def test_a_malformed_scope_is_named_with_the_reason(scope: str, hint: str) -> None:

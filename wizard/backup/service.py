@@ -88,7 +88,7 @@ def load(serialized: bytes) -> Backup:
             is_deactivated=stored.get("is_deactivated", False),
         )
     except _INVALID_CONTENT_ERRORS as error:
-        raise fail("backup-newer-version", version="unknown") from error
+        raise fail("backup-newer-version") from error
 
 
 _INVALID_CONTENT_ERRORS = (

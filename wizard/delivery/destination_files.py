@@ -463,7 +463,7 @@ def restore_file(path: str, text: str | None, expected: FileSnapshot) -> FileSna
 
 def _require_unchanged(path: str, entry: _DirectoryEntry, expected: FileSnapshot) -> None:
     if _read_entry(path, entry).version != expected.version:
-        raise Conflict(Failure("changed-meanwhile", temporary=True, details={"what": path}))
+        raise Conflict(Failure("changed-meanwhile", temporary=True, details={"subject": path}))
 
 
 @contextmanager

@@ -262,7 +262,9 @@ class ReauthorizationRepository(Repository):
     def _update_reauthorization(self, reauthorization_id: int, **values: object) -> None:
         here = _REAUTHORIZATIONS.c.id == reauthorization_id, _REAUTHORIZATIONS.c.ended_at.is_(None)
         with self.database.write() as c:
-            update_one(c, update(_REAUTHORIZATIONS).where(*here).values(**values), "the repair")
+            update_one(
+                c, update(_REAUTHORIZATIONS).where(*here).values(**values), "the re-authorization"
+            )
 
 
 def is_in_progress(c: Connection, name: str) -> bool:

@@ -76,11 +76,11 @@ def _malformed_hint(scope: str) -> str:
     """Which part of a malformed scope is wrong."""
     names = scope.split(".")
     if len(names) < 3:
-        return f"Service.name.OPERATION has three parts or more, this has {len(names)}"
+        return "the last part is missing" if len(names) == 2 else "two parts are missing"
     bad = next((name for name in names[:-1] if not _PART.fullmatch(name)), None)
     if bad is not None:
-        return f"“{bad}” is no name"
-    return f"“{names[-1]}” is none of {', '.join(_OPERATIONS)}"
+        return f"“{bad}” isn’t a name"
+    return f"“{names[-1]}” isn’t one of {', '.join(_OPERATIONS)}"
 
 
 def _split(scope: str) -> tuple[tuple[str, ...], str]:
