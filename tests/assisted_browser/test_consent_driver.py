@@ -454,7 +454,7 @@ def test_the_prompt_for_the_user_is_shown_in_the_window(assisted_window: Assiste
 
     def check() -> None:
         assert notice.is_visible()
-        assert "neither typed nor read" not in assisted_window.page.locator("body").inner_text()
+        assert "read or type your password" not in assisted_window.page.locator("body").inner_text()
         assisted_window.user.sign_in()
 
     assisted_window.user.actions["sign-in"] = check

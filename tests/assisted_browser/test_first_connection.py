@@ -96,7 +96,7 @@ def test_the_user_only_signs_in_presses_create_confirms_and_accepts(
 
 def test_without_permission_no_credentials_are_stored(first: FirstConnection) -> None:
     first.answer = lambda _question: False
-    assert "bring id and secret over yourself" in first.remaining_steps()
+    assert "copy the client ID and secret yourself" in first.remaining_steps()
     assert len(list(first.harness.simulator.world.clients)) == 1
 
 
@@ -111,7 +111,7 @@ def test_credentials_that_cannot_be_read_reliably_are_left_to_the_user(
         first.page.evaluate(hidden)
 
     first.attendant.actions["console-create"] = create_with_hidden_secret
-    assert "could not be read" in first.remaining_steps()
+    assert "couldn’t read the client ID" in first.remaining_steps()
 
 
 def test_a_client_that_zoho_does_not_confirm_is_not_stored(first: FirstConnection) -> None:
@@ -177,7 +177,7 @@ def test_without_a_screen_the_command_says_so_and_changes_nothing(shell: Shell) 
     arguments = ("--preset", "crm-read-leads", "--data-center", "eu", "--assist")
     done = shell.run_in_terminal("connect", "crm", *arguments, replies=[])
     assert done.exit_code == 1
-    assert "There is no screen to open a window on" in done.stdout
+    assert "There’s no display to open a window on" in done.stdout
     assert json.loads(shell.run("list", "--json").stdout)["connections"] == []
 
 

@@ -245,7 +245,7 @@ def test_an_ambiguous_request_is_refused(own: SocketClient, lines: str) -> None:
 
 
 def test_a_request_without_a_host_is_refused() -> None:
-    assert rejection_reason("GET", {}) == "It was meant for another host"
+    assert rejection_reason("GET", {}) == "Its Host header isn’t valid"
     assert rejection_reason("GET", {"host": "zoho-wizard"}) == ""
 
 
@@ -359,7 +359,7 @@ def test_another_user_who_can_reach_the_private_socket_is_refused(
     finally:
         harness.services.paths.data_dir = kept
     assert status == 403
-    assert "another user" in said
+    assert "different user" in said
 
 
 def unsafe_directory_reason(local_api: LocalApi) -> str:
@@ -374,14 +374,14 @@ def test_a_directory_writable_by_others_is_refused(
 ) -> None:
     socket_directory.mkdir()
     socket_directory.chmod(0o777)
-    assert "others may write" in unsafe_directory_reason(local_api)
+    assert "other users can write" in unsafe_directory_reason(local_api)
 
 
 def test_a_link_in_place_of_the_directory_is_refused(
     local_api: LocalApi, socket_directory: Path
 ) -> None:
     socket_directory.symlink_to("/tmp")
-    assert "no directory" in unsafe_directory_reason(local_api)
+    assert "isn’t a directory" in unsafe_directory_reason(local_api)
 
 
 @pytest.mark.parametrize("uid", FOREIGN_USERS)
@@ -390,7 +390,7 @@ def test_a_directory_that_another_user_created_first_is_refused(
 ) -> None:
     socket_directory.mkdir(0o711)
     os.chown(socket_directory, uid, uid)
-    assert "another user's" in unsafe_directory_reason(local_api)
+    assert "a different user" in unsafe_directory_reason(local_api)
     assert list(socket_directory.iterdir()) == []
 
 
@@ -412,16 +412,16 @@ def test_a_directory_that_another_user_could_replace_is_refused(
             LocalApi(harness.services, lambda page, printed: page, directory)
         )
 
-    assert "another user owns" in reason(theirs / "shared")
-    assert "another user owns" in reason(theirs / "link" / "shared")
-    assert "a group may write in" in reason(shared / "shared")
+    assert "a different user owns" in reason(theirs / "shared")
+    assert "a different user owns" in reason(theirs / "link" / "shared")
+    assert "a group can write to" in reason(shared / "shared")
 
 
 def test_a_directory_that_everyone_could_replace_is_refused(
     local_api: LocalApi, socket_directory: Path
 ) -> None:
     socket_directory.parent.chmod(0o777)
-    assert "everybody may write" in unsafe_directory_reason(local_api)
+    assert "every user can write" in unsafe_directory_reason(local_api)
     socket_directory.parent.chmod(0o1777)
     assert local_api.open_shared_socket()
 

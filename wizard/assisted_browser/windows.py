@@ -323,4 +323,4 @@ def _failure_reason(error: Exception) -> str:
     """The line of Playwright's error that says why the browser didn't start."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     telling = [line for line in lines if "ERROR" in line or "error while loading" in line]
-    return (telling or lines or ["it said nothing"])[0][:MAX_REASON_CHARACTERS]
+    return (telling or lines or [""])[0][:MAX_REASON_CHARACTERS]

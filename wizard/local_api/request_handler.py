@@ -134,12 +134,12 @@ def rejection_reason(method: str, headers: Mapping[str, str], longest: int = 0) 
     pass. Its body may have at most `longest` bytes."""
     for name in headers:
         if name.startswith(BROWSER_HEADER_PREFIXES):
-            return f"It carries {name}, which browsers send and programs do not"
+            return f"It has the header {name}, which only browsers send"
     if headers.get("host") not in ALLOWED_HOSTS:  # two headers are joined, and don't match
-        return "It was meant for another host"
+        return "Its Host header isn’t valid"
     if "transfer-encoding" in headers or _length(headers) > longest:
-        return "It carries a body that nothing here reads"
-    return "" if method in ("GET", "POST") else "Only GET and POST are understood"
+        return "It has a body, which isn’t expected"
+    return "" if method in ("GET", "POST") else "Only GET and POST are allowed"
 
 
 def _length(headers: Mapping[str, str]) -> float:
@@ -212,7 +212,7 @@ class RequestHandler(BaseHTTPRequestHandler):
             reports = self.command == "POST" and self._requested_connection is not None
             reason = rejection_reason(self.command, headers, MAX_TOKEN_CHARACTERS if reports else 0)
             if self.headers.defects:
-                reason = "Its headers are not those of HTTP"
+                reason = "Its headers aren’t valid"
             if reason:
                 self.close_connection = True
                 raise self._request_rejected(reason)
@@ -220,7 +220,7 @@ class RequestHandler(BaseHTTPRequestHandler):
             body = self.rfile.read(int(_length(headers)))
             peer = get_peer(self.connection)
             if not self._context.is_shared and peer is not None and peer.uid != os.geteuid():
-                raise self._request_rejected("It comes from another user")
+                raise self._request_rejected("It comes from a different user")
             handler(peer, reported_token(body) if reports else "")
         except WizardError as error:
             self._send_failure(error.failure)
@@ -230,7 +230,7 @@ class RequestHandler(BaseHTTPRequestHandler):
 
     def _handle_token(self, peer: Peer | None, rejected: str) -> None:
         if (name := self._requested_connection) is None:
-            raise self._request_rejected("Only /token/NAME can be asked for")
+            raise self._request_rejected("The shared socket serves only /token/NAME")
         try:
             token = self._serve_token(name, peer, rejected)
         except WizardError as error:
@@ -259,7 +259,7 @@ class RequestHandler(BaseHTTPRequestHandler):
         """The failure. On the shared socket the owner needs an access permission, too: a container
         that runs as the owner should get only its own connection."""
         if peer is None or peer.uid != os.geteuid():
-            return fail("not-allowed", name=name, user=peer.user if peer else "…")
+            return fail("not-allowed", name=name, user=peer.user if peer else "")
         socket = self._context.services.paths.socket
         return fail("not-allowed-to-owner", name=name, user=peer.user, socket=socket)
 
@@ -269,14 +269,14 @@ class RequestHandler(BaseHTTPRequestHandler):
     def _handle_owner_request(self, _peer: Peer | None, _rejected: str) -> None:
         target = urlsplit(self.path)
         if self._context.is_shared:
-            raise self._request_rejected("Others may ask for access tokens only")
+            raise self._request_rejected("Other users can request only access tokens")
         if target.path == "/shared-socket":
             self._send_json(200, {"socket": str(self._context.open_shared_socket())})
             return
         query = parse_qs(target.query)
         page = query.get("page", [""])[0]
         if target.path != "/browser-link" or not is_local_path(page):
-            raise self._request_rejected("Only /browser-link and /shared-socket are understood")
+            raise self._request_rejected("There is no such path")
         printed = query.get("printed") == ["1"]
         self._send_json(200, {"link": self._context.create_browser_link(page, printed)})
 

@@ -110,14 +110,14 @@ def prepare_shared_directory(path: Path) -> None:
             path.mkdir(0o711)
         status = path.lstat()
         if not stat.S_ISDIR(status.st_mode):
-            raise _unsafe(path, "it is no directory")
+            raise _unsafe(path, "it isn’t a directory")
         if status.st_uid != os.geteuid():
-            raise _unsafe(path, "it is another user's")
+            raise _unsafe(path, "it belongs to a different user")
         if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-            raise _unsafe(path, "others may write in it")
+            raise _unsafe(path, "other users can write to it")
         for parent in (*path.absolute().parents, *path.resolve().parents):
             if reason := _replacement_reason(parent.stat()):
-                raise _unsafe(path, f"{reason} {parent}, and replace it")
+                raise _unsafe(path, f"{reason} {parent} and could replace it")
         path.chmod(0o711)
     except OSError as error:
         raise _unsafe(path, os.strerror(error.errno or 0)) from error
@@ -136,13 +136,13 @@ def _replacement_reason(parent_status: os.stat_result) -> str:
     so can anyone with write permission unless it is sticky. A group that is the user's own is
     allowed."""
     if parent_status.st_uid not in (0, os.geteuid()):
-        return "another user owns"
+        return "a different user owns"
     if parent_status.st_mode & stat.S_ISVTX:
         return ""
     if parent_status.st_mode & stat.S_IWOTH:
-        return "everybody may write in"
+        return "every user can write to"
     foreign = parent_status.st_gid not in (0, os.getegid())
-    return "a group may write in" if foreign and parent_status.st_mode & stat.S_IWGRP else ""
+    return "a group can write to" if foreign and parent_status.st_mode & stat.S_IWGRP else ""
 
 
 def _unsafe(path: Path, reason: str) -> WizardError:

@@ -373,7 +373,7 @@ def _selected_destination(name: str) -> Destination:
     for each in get_services().store.destinations.all(name):
         if str(each.id) == value:
             return each
-    raise fail("unknown-destination", name=name, target="…")
+    raise fail("unknown-destination", name=name, target="")
 
 
 def _destination_view(status: DestinationStatus) -> DestinationView:
