@@ -84,12 +84,12 @@ def test_a_rate_limit_the_request_log_does_not_explain_comes_from_someone_else(
     assert cause_codes(found, LIKELY) == {"throttled-by-others"}
     assert "throttled-by-ourselves" in cause_codes(found, RULED_OUT)
     assert ":" in found.fix.partition("until")[2], "it says when it works again"
-    assert "No token is harmed" in found.cause + found.fix
+    assert "Your tokens still work" in found.cause + found.fix
 
 
 def test_a_rate_limit_of_the_product_says_that_the_token_works() -> None:
     found = explain_failure(Failure("product-throttled", "TOO_MANY_REQUESTS", temporary=True))
-    assert "no token is harmed" in found.cause
+    assert "Your tokens still work" in found.cause
     assert found.exit_code == 4
 
 

@@ -110,7 +110,7 @@ def test_a_missing_secret_names_the_data_center_and_the_page_that_takes_it(
     harness.authorize("crm", BOB)
     finding = connection_status(harness).explanation
     assert finding is not None
-    assert finding.title == "The client's secret for India is missing"
+    assert finding.title == "No client secret for India"
     assert finding.next_steps[0].path.startswith(f"/clients/{client.client_id}")
     assert finding.next_steps[0].command.endswith(f"{client.client_id} --data-center in")
 

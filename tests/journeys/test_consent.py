@@ -57,7 +57,7 @@ def test_a_refused_consent_can_be_repeated(journey: Journey) -> None:
     journey.consent_page(ANNA).reject()
     page = ConnectionPage(journey.person)
     expect(page.status).to_have_text("Access denied")
-    expect(page.explanation).to_contain_text("The consent was not given")
+    expect(page.explanation).to_contain_text("Consent was denied")
     assert journey.code_exchanges() == []
     assert journey.services.store.grants.get(CONNECTION_NAME) is None
     page.press("Try again at Zoho")

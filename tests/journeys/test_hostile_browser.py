@@ -84,7 +84,9 @@ def test_a_form_on_another_page_changes_nothing(journey: Journey, origin: str, a
     form = f"<form method=post action='{target}'><input name=how value=forget><button>Win</button>"
     open_foreign_page(journey.page, origin, form)
     journey.person.page.get_by_role("button", name="Win").click()
-    expect(journey.page.get_by_role("heading", level=1)).to_contain_text("did not come from")
+    expect(journey.page.get_by_role("heading", level=1)).to_contain_text(
+        "came from a different site"
+    )
     assert len(journey.services.store.attempts.of_connection(CONNECTION_NAME)) == 1
     assert journey.services.tokens.access_token(CONNECTION_NAME, force_refresh=True).generation == 1
 
@@ -136,7 +138,7 @@ def test_a_stolen_authorization_url_cannot_be_finished_in_another_browser(
     thief.choose_organization("Zylker GmbH")
     thief.accept()
     heading = private_window.page.get_by_role("heading", level=1)
-    expect(heading).to_contain_text("begun elsewhere")
+    expect(heading).to_contain_text("started in a different browser")
     expect(private_window.page.get_by_text(CONNECTION_NAME)).to_have_count(0)
     assert journey.code_exchanges() == []
     journey.consent_page(ANNA).accept()
@@ -161,11 +163,11 @@ def test_a_stolen_callback_is_useless_elsewhere_and_after_five_tries_here_too(
     for _ in range(5):
         private_window.go(stolen[0])
         heading = private_window.page.get_by_role("heading", level=1)
-        expect(heading).to_contain_text("begun elsewhere")
+        expect(heading).to_contain_text("started in a different browser")
     journey.page.unroute(CALLBACK)
     journey.person.go(stolen[0])
     page = ConnectionPage(journey.person)
-    expect(page.explanation).to_contain_text("closed for safety")
+    expect(page.explanation).to_contain_text("closed for your security")
     assert journey.code_exchanges() == []
     page.press("Try again at Zoho")
     ConsentPage(journey.person).accept()
@@ -188,7 +190,7 @@ def test_a_callback_with_a_foreign_accounts_server_sends_it_nothing(
     journey.open_sign_in_page()
     journey.consent_page(ANNA).accept()
     page = ConnectionPage(journey.person)
-    expect(page.explanation).to_contain_text("did not come from a known accounts server")
+    expect(page.explanation).to_contain_text("didn’t come from a known accounts server")
     assert journey.code_exchanges() == []
     assert not [each for each in asked if "evil" in (urlsplit(each.url).hostname or "")]
     (attempt,) = journey.services.store.attempts.of_connection(CONNECTION_NAME)

@@ -39,7 +39,7 @@ def test_an_expired_code_is_named_and_a_retry_works(journey: Journey) -> None:
     journey.open_sign_in_page()
     journey.consent_page(ANNA).accept()
     page = ConnectionPage(journey.person)
-    expect(page.explanation).to_contain_text("Zoho did not take the code")
+    expect(page.explanation).to_contain_text("Zoho rejected the authorization code")
     expect(page.status).to_have_text("Not authorized yet")
     assert len(journey.code_exchanges()) == 1
     assert journey.services.store.grants.of_connection(CONNECTION_NAME) == ()
@@ -57,7 +57,7 @@ def test_a_consent_that_took_more_than_an_hour_is_not_completed_and_says_so(
     journey.advance(hours=1)
     consent.accept()
     page = ConnectionPage(journey.person)
-    expect(page.explanation).to_contain_text("This consent took too long")
+    expect(page.explanation).to_contain_text("This authorization expired")
     assert journey.code_exchanges() == []
     page.press("Try again at Zoho")
     ConsentPage(journey.person).accept()
@@ -167,7 +167,7 @@ def test_a_restarted_wizard_accepts_the_callback(
     server = web_server.serve(journey.services)
     try:
         consent.accept()
-        expect(journey.page.get_by_role("heading", level=1)).to_contain_text("not signed in")
+        expect(journey.page.get_by_role("heading", level=1)).to_contain_text("aren’t signed in")
         journey.person.go(server.new_browser_link(f"/connections/{CONNECTION_NAME}"))
         journey.wait_until_verified()
     finally:
@@ -185,7 +185,7 @@ def test_a_truncated_response_is_unknown_and_its_code_is_never_sent_again(
     consent.accept()
     page = ConnectionPage(journey.person)
     expect(page.status).to_have_text("Outcome unknown")
-    expect(page.explanation).to_contain_text("Nobody knows whether Zoho gave a token")
+    expect(page.explanation).to_contain_text("We don’t know whether Zoho issued a token")
     journey.person.go(callback())
     expect(page.status).to_have_text("Outcome unknown")
     journey.page.reload()
@@ -207,7 +207,7 @@ def test_a_data_center_that_fails_during_verification_needs_no_second_consent(
     consent.accept()
     page = ConnectionPage(journey.person)
     expect(page.status).to_have_text("Not verified")
-    expect(page.explanation.first).to_contain_text("Zoho has a disturbance")
+    expect(page.explanation.first).to_contain_text("Zoho has an outage")
     with pytest.raises(WizardError) as refused:
         journey.services.tokens.access_token(CONNECTION_NAME)
     assert refused.value.failure.code == "not-verified"

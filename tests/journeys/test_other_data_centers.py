@@ -57,7 +57,7 @@ def test_an_account_elsewhere_needs_the_secret_of_its_data_center_and_a_retry(
     journey.sign_in(BOB)
     ConsentPage(journey.person).accept()
     page = ConnectionPage(journey.person)
-    expect(page.explanation).to_contain_text("The client's secret for India is missing")
+    expect(page.explanation).to_contain_text("No client secret for India")
     assert journey.code_exchanges() == []
     page.follow("Store the secret")
     expect(ClientPage(journey.person).data_center).to_have_value("in")
@@ -122,7 +122,7 @@ def test_a_secret_for_a_disabled_data_center_is_refused_and_not_kept(
     page = ClientPage(journey.person)
     page.store_secret("0" * 42)
     expect(journey.page.get_by_role("heading", level=2).first).to_contain_text(
-        "not switched on in India"
+        "isn’t turned on in India"
     )
     assert journey.services.store.clients.get(client.client_id).secret_for("in") is None
 
@@ -176,7 +176,7 @@ def test_a_client_of_a_different_data_center_is_found_and_reported(journey: Jour
     form = journey.start_new_connection()
     form.paste_credentials(pasted)
     form.connect()
-    expect(form.explanation).to_contain_text("This client lives in India")
+    expect(form.explanation).to_contain_text("This client belongs to India")
     assert journey.services.store.clients.all() == ()
     form.paste_credentials(pasted)
     form.connect()

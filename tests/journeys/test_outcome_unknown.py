@@ -54,7 +54,7 @@ def test_an_unknown_outcome_is_shown_by_each_command(unknown: Harness, shell: Sh
     assert json.loads(shell.run("show", "crm", "--json").stdout)["state"] == "outcome_unknown"
     shown = shell.run("show", "crm")
     assert LABEL in shown.stdout
-    assert "its answer was not stored" in shown.stdout + shown.stderr
+    assert "no answer was stored" in shown.stdout + shown.stderr
     assert json.loads(shell.run("status", "--json").stdout)["outcome_unknown"] == ["crm"]
     assert "Outcome unknown" in shell.run("status").stdout
 

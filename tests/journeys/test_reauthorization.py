@@ -157,7 +157,7 @@ def test_a_refused_consent_keeps_the_previous_grant_in_use_and_says_what_happene
     page = add_connected_page(journey)
     page.reauthorize()
     journey.consent_page(ANNA).reject()
-    expect(page.explanation).to_contain_text("The consent was not given")
+    expect(page.explanation).to_contain_text("Consent was denied")
     expect(page.status).to_have_text("Verified")
     assert grant_states(journey) == [GrantState.VERIFIED]
 
@@ -171,8 +171,10 @@ def test_the_consent_of_a_different_account_waits_for_a_decision_and_replaces_no
     page = add_connected_page(journey)
     before = current_grant(journey)
     reauthorize_as(journey, page, CARLA, "Zylker GmbH")
-    expect(journey.page.get_by_role("heading", name="Somebody else consented")).to_be_visible()
-    decision = journey.page.get_by_role("region", name="Somebody else consented")
+    expect(
+        journey.page.get_by_role("heading", name="A different account approved this")
+    ).to_be_visible()
+    decision = journey.page.get_by_role("region", name="A different account approved this")
     for words in (ANNA, CARLA, "Nothing was overwritten"):
         expect(decision).to_contain_text(words)
     assert current_grant(journey) == before
@@ -223,7 +225,7 @@ def test_a_different_organization_of_the_same_account_waits_for_a_decision(
     page = add_connected_page(journey, CARLA, FIRST_ORGANIZATION)
     before = current_grant(journey)
     reauthorize_as(journey, page, CARLA, "Zylker Outlet")
-    decision = journey.page.get_by_role("region", name="Another organization was chosen")
+    decision = journey.page.get_by_role("region", name="A different organization was chosen")
     for words in ("Zylker GmbH", "Zylker Outlet"):
         expect(decision).to_contain_text(words)
     assert current_grant(journey) == before

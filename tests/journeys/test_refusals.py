@@ -39,7 +39,7 @@ def test_a_response_without_a_refresh_token_is_not_called_connected(journey: Jou
     journey.sign_in(ANNA)
     change_url(journey.person, PROMPT, "")
     page = ConnectionPage(journey.person)
-    expect(page.explanation).to_contain_text("Zoho gave no refresh token")
+    expect(page.explanation).to_contain_text("Zoho didn’t return a refresh token")
     expect(page.status).to_have_text("Not authorized yet")
     assert journey.services.store.grants.of_connection(CONNECTION_NAME) == ()
     page.press("Try again at Zoho")
@@ -54,7 +54,7 @@ def test_a_response_without_a_refresh_token_keeps_the_previous_grant(journey: Jo
     page.reauthorize()
     journey.sign_in(ANNA)
     change_url(journey.person, PROMPT, "")
-    expect(page.explanation).to_contain_text("Zoho gave no refresh token")
+    expect(page.explanation).to_contain_text("Zoho didn’t return a refresh token")
     expect(page.status).to_have_text("Verified")
     assert journey.services.store.grants.of_connection(CONNECTION_NAME) == (before,)
     assert journey.services.tokens.access_token(CONNECTION_NAME, force_refresh=True).generation == 1
@@ -69,7 +69,7 @@ def test_missing_scopes_are_named_and_the_granted_ones_work(
     ConsentPage(journey.person).accept()
     page = ConnectionPage(journey.person)
     page.wait_until_verified()
-    expect(page.step("Scopes granted")).to_contain_text("Zoho granted less than was asked")
+    expect(page.step("Scopes granted")).to_contain_text("Zoho granted fewer scopes than requested")
     expect(page.step("Scopes granted")).to_contain_text(ORGANIZATION_SCOPE)
     grant = journey.services.store.grants.get(CONNECTION_NAME)
     assert grant is not None
@@ -91,7 +91,7 @@ def test_a_rate_limited_exchange_shows_until_when_and_does_not_extend_the_wait(
     journey.controls.inject_fault("rate-limit", endpoint="oauth/v2/token")
     consent.accept()
     page = ConnectionPage(journey.person)
-    expect(page.explanation).to_contain_text("too many token requests")
+    expect(page.explanation).to_contain_text("Rate limit reached")
     expect(page.explanation).to_contain_text("Wait until")
     page.press("Try again at Zoho")
     expect(page.explanation).to_contain_text("Wait until")
@@ -114,7 +114,7 @@ def test_a_rate_limit_during_verification_rejects_nothing_and_verification_is_re
     journey.controls.inject_fault("rate-limit", endpoint="oauth/v2/token")
     page.verify_again()
     expect(page.status).to_have_text("Verified")
-    expect(page.explanation.first).to_contain_text("No token is harmed")
+    expect(page.explanation.first).to_contain_text("Your tokens still work")
     journey.advance(minutes=11)
     page.verify_again()
     page.wait_until_verified()
@@ -173,7 +173,7 @@ def test_a_wrong_secret_is_refused_not_shown_and_the_old_one_kept(journey: Journ
     before = journey.services.store.clients.get(client_id)
     wrong = f"{before.secret_for('eu')}"[:-4] + "0000"
     page.store_secret(wrong)
-    expect(page.explanation).to_contain_text("The client secret is wrong")
+    expect(page.explanation).to_contain_text("Wrong client secret")
     assert wrong not in journey.page.content()
     assert journey.services.store.clients.get(client_id) == before
     assert journey.services.tokens.access_token(CONNECTION_NAME, force_refresh=True).generation == 1
@@ -207,7 +207,7 @@ def test_a_revoked_connection_remains_and_can_be_authorized_again(journey: Journ
     expect(journey.page.get_by_text("One refresh token is alive at Zoho")).to_be_visible()
     removal.revoke()
     page = ConnectionPage(journey.person)
-    expect(page.explanation).to_contain_text("was revoked here")
+    expect(page.explanation).to_contain_text("was revoked")
     assert active_refresh_tokens(journey) == 0
     with pytest.raises(WizardError) as refused:
         journey.services.tokens.access_token(CONNECTION_NAME)
@@ -239,7 +239,7 @@ def test_a_revocation_that_zoho_did_not_receive_removes_nothing(journey: Journey
     removal = open_removal_page(journey)
     journey.controls.inject_fault("data-center-down", endpoint="oauth/v2/revoke", times=9)
     removal.revoke_and_remove()
-    expect(ConnectionPage(journey.person).explanation).to_contain_text("Zoho has a disturbance")
+    expect(ConnectionPage(journey.person).explanation).to_contain_text("Zoho has an outage")
     assert active_refresh_tokens(journey) == 1
     journey.open_wizard()
     expect(ConnectionListPage(journey.person).row(CONNECTION_NAME)).to_contain_text("Verified")

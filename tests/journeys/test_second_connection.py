@@ -70,7 +70,7 @@ def test_a_name_that_is_taken_is_refused_and_nothing_is_overwritten(journey: Jou
     form = journey.open_new_connection_form("Read Desk tickets")
     journey.person.fill(form.name, "CRM-Read-Leads")
     form.connect()
-    expect(form.explanation).to_contain_text("There is a connection")
+    expect(form.explanation).to_contain_text("already exists")
     assert journey.services.store.grants.get(CONNECTION_NAME) == before
 
 

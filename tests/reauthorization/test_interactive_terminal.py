@@ -69,7 +69,7 @@ def test_the_grant_of_a_different_account_is_revoked_and_the_right_one_consents(
     add_verified_connection(shell_harness, "crm", shell_harness.register_client())
     with terminal_session(shell, "reauthorize", "crm", "--no-browser") as talk:
         talk.give_consent(shell, CARLA, FIRST_ORGANIZATION)
-        talk.wait_for_output("Somebody else consented")
+        talk.wait_for_output("A different account approved this")
         talk.wait_for_output("To sign out there")
         talk.wait_for_output(r"\[retry\]")
         talk.send_line("retry")

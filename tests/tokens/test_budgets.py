@@ -99,7 +99,7 @@ def test_the_eighteenth_refresh_token_of_a_user_is_the_last_unless_forced(harnes
     assert view.refresh_token_count == 18
     assert view.is_near_refresh_token_limit
     (caution,) = harness.services.cautions.of_connection("crm")
-    assert caution.title == "18 of the 20 refresh tokens that Zoho keeps are used"
+    assert caution.title == "18 of 20 refresh tokens for this account and client are in use"
     harness.advance(minutes=10)
     with pytest.raises(WizardError, match="refresh-tokens-budget"):
         harness.services.authorization.begin("crm")

@@ -211,7 +211,7 @@ def test_a_kill_before_the_commit_is_shown_as_an_unknown_outcome(rotating: Harne
     assert step.explanation is not None
     assert step.explanation.code == "refresh-outcome-unknown"
     assert step.explanation.next_steps[0].command == "zoho-wizard check crm"
-    assert "its answer was not stored" in step.explanation.cause
+    assert "no answer was stored" in step.explanation.cause
 
 
 def test_after_a_kill_the_old_refresh_token_is_sent_once_and_its_rejection_is_a_lost_rotation(

@@ -46,8 +46,8 @@ def test_a_foreign_url_is_refused_and_kept_for_correction(visitor: Visitor, addr
         NEW_CONNECTION_PATH, query_string={"preset": "crm-read-leads", "zoho_url": address}
     )
     assert answer.status_code == 422
-    assert "No data centre of Zoho is known by this address" in answer.text
-    assert "<b>" not in answer.text.split("No data centre", 1)[1].split("</p>", 1)[0]
+    assert "No data center matches this URL" in answer.text
+    assert "<b>" not in answer.text.split("No data center matches", 1)[1].split("</p>", 1)[0]
 
 
 @pytest.mark.parametrize(
@@ -220,7 +220,7 @@ def test_a_browser_without_a_session_and_a_used_callback_sees_no_name(
     visitor.services.verification_worker.stop()
     answer = anonymous.get(path)
     assert answer.status_code == 400
-    assert "This answer has been used" in answer.text
+    assert "This callback was already used" in answer.text
     assert "leads" not in answer.text
 
 

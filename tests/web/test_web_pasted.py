@@ -87,7 +87,7 @@ def test_a_wrong_secret_of_a_stored_client_is_reported_and_only_the_secret_paste
 ) -> None:
     refused = connected.submit_form("/connections", **paste(registered, WRONG))
     assert refused.status_code == 422
-    assert "The client secret is wrong" in refused.text
+    assert "Wrong client secret" in refused.text
     assert WRONG not in refused.text
     assert stored_secret(connected, registered) == registered["secrets"]["eu"]
     assert kept(refused.text) == registered["client_id"]
@@ -169,7 +169,9 @@ def test_a_paste_of_one_browser_is_not_kept_for_another(
     zoho_simulator.controls.clear_faults()
     anonymous.sign_in()
     fields = {**connection_form(registered), "credentials": "", "kept": kept(page)}
-    assert "Nothing was pasted" in anonymous.submit_form("/connections", **fields).text
+    assert (
+        "No client ID or secret was pasted" in anonymous.submit_form("/connections", **fields).text
+    )
 
 
 def test_a_new_secret_is_offered_on_the_page_that_adds_clients(

@@ -32,11 +32,11 @@ def test_two_installations_with_one_grant_are_reported_with_the_fix(
     restored: Visitor, page: str
 ) -> None:
     text = restored.get(page).text
-    assert "Two homes may tend one grant" in text
+    assert "Two installations may be using the same refresh token" in text
     assert "anna on another machine" in text
     assert "zoho-wizard restore --source-gone" in text
     restored.services.store.shared_grants.forget()
-    assert "Two homes" not in restored.get(page).text
+    assert "Two installations" not in restored.get(page).text
 
 
 @pytest.mark.parametrize("page", ["/", "/status"])
@@ -48,8 +48,8 @@ def test_a_failed_notification_is_shown_until_one_arrives(
     inbox.judge = lambda _message: 410
     assert services.monitoring.test()
     text = connected.get(page).text
-    assert "The last notification couldn&#39;t be sent" in text
-    assert "127.0.0.1 answered with HTTP 410" in text
+    assert "The notification couldn’t be sent" in text
+    assert "127.0.0.1 returned HTTP 410" in text
     assert "zoho-wizard monitor --test-notify" in text
     assert SECRET not in text
     inbox.judge = lambda _message: 200
