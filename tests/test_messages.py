@@ -23,7 +23,7 @@ PACKAGE = Path(__file__).parent.parent / "wizard"
 SOURCES = [path for path in PACKAGE.rglob("*.py") if "simulator" not in path.parts]
 MESSAGES = {code: row for code, row in message_table().items() if "title" in row}
 LOOKUP_STEPS = message_table()["lookup-steps"]
-SENTENCE_FIELDS = {
+SENTENCE_TABLES = {
     code: row
     for code, row in message_table().items()
     if "title" not in row and code not in ("lookup-steps", "client-steps", "unknown-values")
@@ -120,7 +120,7 @@ def test_every_placeholder_has_a_source() -> None:
         for field in placeholders(text)
     }
     wanted |= {
-        f for table in SENTENCE_FIELDS.values() for t in table.values() for f in placeholders(t)
+        f for table in SENTENCE_TABLES.values() for t in table.values() for f in placeholders(t)
     }
     assert wanted - known == set()
 
@@ -172,6 +172,71 @@ def test_every_page_that_is_offered_exists(harness: Harness) -> None:
     for code, step in steps():
         path = re.sub(r"\{\w+\}", "x", step.get("path", "/")).partition("?")[0]
         assert routes.test(path, "GET"), f"{code} offers {path}"
+
+
+def rendered(values: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+    """The texts of each message and each single sentence, with these values."""
+    zoho_error, details = values.get("zoho_error", ""), dict(values)
+    found: dict[str, tuple[str, ...]] = {}
+    for code in MESSAGES:
+        words = explain(Failure(code, zoho_error=zoho_error, details=details))
+        found[code] = (words.title, words.cause, words.fix)
+    for table, row in SENTENCE_TABLES.items():
+        found |= {f"{table}.{code}": (fill(text, values),) for code, text in row.items()}
+    return found
+
+
+ALL_PLACEHOLDERS = {
+    name
+    for row in message_table().values()
+    for part in row.values()
+    if isinstance(part, str)
+    for name in placeholders(part)
+}
+ALL_VALUES = {name: f"value-of-{name}" for name in ALL_PLACEHOLDERS}
+FLAWS = re.compile(
+    r"[{}]|\[\[|\]\]|\|\||(?<=\S)  |\s[.,;:!?](\s|$)|[.,;:!?][.,;:]|(^|[.!?] )[.!?]"
+    r"|“”|``|\(\)|^\W*$"
+)
+"""What must not be left where a value is missing: a placeholder or its syntax, a double space, a
+space before punctuation, an empty sentence, empty quotes."""
+
+
+NO_VALUES_TEXTS, ALL_VALUES_TEXTS = rendered({}), rendered(ALL_VALUES)
+
+
+@over_rows(
+    ("code", "texts"),
+    [*ALL_VALUES_TEXTS.items(), *((code, NO_VALUES_TEXTS[code]) for code in MESSAGES)],
+)
+def test_a_message_reads_well_with_all_its_values_and_with_none(
+    code: str, texts: tuple[str, ...]
+) -> None:
+    assert [text for text in texts if FLAWS.search(text)] == [], code
+    gaps = "".join(texts).count("…")
+    assert gaps == "".join(ALL_VALUES_TEXTS[code]).count("…"), "a value without a second form"
+
+
+def test_an_empty_value_reads_as_an_unknown_one() -> None:
+    for blank in ("", " ", "\n"):
+        assert rendered(dict.fromkeys(ALL_PLACEHOLDERS, blank)) == NO_VALUES_TEXTS
+
+
+def test_a_hostile_value_is_shown_as_it_is_and_changes_nothing_else() -> None:
+    plain = rendered({name: f"<{name}>" for name in ALL_PLACEHOLDERS})
+    for hostile in ("{name}[[x||y]]{0|a|b}", "<script>", "x" * 5000):
+        shown = rendered({name: f"<{name}{hostile}>" for name in ALL_PLACEHOLDERS})
+        for code, texts in shown.items():
+            assert tuple(text.replace(hostile, "") for text in texts) == plain[code]
+    control = rendered(dict.fromkeys(ALL_PLACEHOLDERS, "a\x1b[2J\r\x00\u202e\tb"))
+    for texts in control.values():
+        assert "".join(texts).replace("\n", "").isprintable()
+
+
+def test_no_two_titles_are_alike() -> None:
+    for rows in (NO_VALUES_TEXTS, ALL_VALUES_TEXTS):
+        titles = [texts[0].casefold() for code, texts in rows.items() if code in MESSAGES]
+        assert [title for title in titles if titles.count(title) > 1] == []
 
 
 def test_an_unknown_code_is_explained_as_unknown() -> None:

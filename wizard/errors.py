@@ -74,22 +74,23 @@ def fill(text: str, values: Mapping[str, str]) -> str:
     A value is inserted once and never read as syntax. Its control characters become spaces. A code
     gets its words.
     """
+    known = {key: value for key, value in values.items() if value.strip()}
 
     def choose(optional: re.Match[str]) -> str:
         forms = _NEXT_FORM.split(optional[1])
-        return next((each for each in forms if all(map(values.get, placeholders(each)))), "")
+        return next((each for each in forms if placeholders(each) <= known.keys()), "")
 
     def insert(placeholder: re.Match[str]) -> str:
         name, one, many = placeholder.groups()
-        value = values.get(name, "")
-        words = message_table()[_VALUE_TABLES[name]].get(value) if name in _VALUE_TABLES else None
-        if words is not None:
-            value = fill(words, values)
+        value = known.get(name, "")
+        words = message_table()[_VALUE_TABLES[name]] if name in _VALUE_TABLES else {}
+        if value in words:
+            value = fill(words[value], known)
         if many is not None:
-            return one if value == "1" else many
+            return str(one if value == "1" else many)
         if value:
             return "".join(c if c.isprintable() or c == "\n" else " " for c in value)
-        default = str(message_table()["unknown-values"].get(name, ""))
+        default = str(message_table()["unknown-values"].get(name, "…"))
         before = placeholder.string[: placeholder.start()]
         starts_sentence = not before or before.endswith(". ")
         return default[:1].upper() + default[1:] if starts_sentence else default
