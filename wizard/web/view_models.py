@@ -233,7 +233,7 @@ def capped(text: object, max_length: int = MAX_FOREIGN_CHARACTERS) -> str:
 
 def prose(text: str, max_length: int = 1000) -> Markup:
     """At most `max_length` characters of a message, with what is in backticks as code."""
-    escaped = escape(sanitize(capped(text, max_length)))
+    escaped = str(escape(sanitize(capped(text, max_length))))
     return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", escaped))  # noqa: S704 escaped
 
 
