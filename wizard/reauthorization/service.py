@@ -360,7 +360,7 @@ class ReauthorizationService:
 
 def unknown_account(email: str, known: Iterable[str]) -> WizardError:
     """The error for an account that authorized no connection; `known` are those that did."""
-    return fail("no-account", email=email, known=", ".join(known) or "none")
+    return fail("no-account", email=email, known=", ".join(known))
 
 
 def _last_signed_in_emails(
