@@ -18,6 +18,15 @@ def test_an_empty_list_shows_the_data_directory_and_the_user(shell: Shell) -> No
     assert json.loads(shell.run("list", "--json").stdout)["connections"] == []
 
 
+def test_commands_that_only_read_create_nothing(shell: Shell) -> None:
+    before = sorted(shell.directory.rglob("*"))
+    for words in (("list",), ("list", "--by", "account"), ("check",), ("status",)):
+        read = shell.run(*words)
+        assert (read.exit_code, "No connections in" in read.stderr) == (0, True), read
+        assert shell.run(*words, "--json").exit_code == 0
+    assert sorted(shell.directory.rglob("*")) == before
+
+
 def test_an_unknown_name_shows_the_data_directory_and_the_user(shell: Shell) -> None:
     for command in ("show", "token", "check", "reauthorize", "revoke", "remove"):
         failed = shell.run(command, "nix")

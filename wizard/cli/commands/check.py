@@ -68,6 +68,9 @@ def check(
     """
     if names and all_connections:
         raise click.UsageError("Pass the names of connections, or --all.")
+    if not names and terminal.settings.paths.is_empty:
+        terminal.emit(CheckReport((), ()), lambda: print_no_connections(terminal))
+        return
     store = terminal.services.store
     named = [store.connections.get(name) for name in names]
     selected = [connection.name for connection in named or store.connections.all()]

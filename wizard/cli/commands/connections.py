@@ -61,12 +61,14 @@ def list_connections(terminal: Terminal, by: str | None) -> None:
 def print_no_connections(terminal: Terminal) -> None:
     """Say that there is no connection, and how to make one."""
     terminal.renderer.print_note(
-        f"No connections in {terminal.services.paths.data_dir} (user {current_user()}). Make one:",
+        f"No connections in {terminal.settings.paths.data_dir} (user {current_user()}). Make one:",
         command="zoho-wizard connect",
     )
 
 
 def _connection_list(terminal: Terminal) -> ConnectionList:
+    if terminal.settings.paths.is_empty:
+        return ConnectionList((), None)
     now = terminal.clock()
     with terminal.services.store.snapshot() as view:
         overviews, refreshed = view.overviews.all(), view.overviews.last_refreshes()
@@ -119,6 +121,8 @@ def _print_connections(terminal: Terminal, listed: ConnectionList) -> None:
 
 def _account_list(terminal: Terminal) -> AccountList:
     """The connections by the account that consented, each with its destinations."""
+    if terminal.settings.paths.is_empty:
+        return AccountList(())
     store, now = terminal.services.store, terminal.clock()
     clients = {client.client_id: client.name for client in store.clients.all()}
     targets: dict[str, list[str]] = {}

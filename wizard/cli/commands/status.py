@@ -8,10 +8,13 @@ from datetime import datetime
 from importlib import resources
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import click
 from click.shell_completion import get_completion_class
 
+from wizard import zoho
+from wizard.cli.commands.connections import print_no_connections
 from wizard.cli.results.connections import caution_of
 from wizard.cli.results.installation import CompletionScript, KeyStatus, SchemaList, Status
 from wizard.cli.terminal import Terminal, pass_terminal
@@ -42,6 +45,9 @@ def status(terminal: Terminal, unattended: bool) -> None:
 def _print_status(terminal: Terminal, found: Status) -> None:
     renderer = terminal.renderer
     renderer.print_facts(_status_facts(found, terminal.clock()))
+    if found.key is None:
+        print_no_connections(terminal)
+        return
     for code in found.key.stronger_options:
         option = explain(Failure(code))
         renderer.print_note(f"Stronger: {option.title}. {option.fix}")
@@ -56,44 +62,51 @@ def _print_status(terminal: Terminal, found: Status) -> None:
 def _collect_status(terminal: Terminal, unattended: bool) -> Status:
     from wizard.web import socket_owner  # slow to load, and most commands need no pages
 
-    services = terminal.services
-    key_storage, paths = services.vault.key_storage, services.paths
-    monitoring, installation = services.store.monitoring, services.store.installation
-    failed = monitoring.notify_failure()
+    settings, paths = terminal.settings, terminal.settings.paths
     return Status(
         version=version("zoho-wizard"),
         user=current_user(),
-        zoho_instance=services.zoho.instance,
-        key=KeyStatus(
+        zoho_instance=settings.simulator_url or zoho.LIVE,
+        data_dir=paths.data_dir,
+        config_dir=paths.config_dir,
+        database=paths.database,
+        browser_profiles=paths.browser_dir if os.path.isdir(paths.browser_dir) else None,
+        base_url=settings.base_url,
+        redirect_uri=settings.redirect_uri,
+        access_check=socket_owner.learn().access_check,
+        is_serving=request_browser_link(Path(paths.socket), "/", is_printed=False) is not None,
+        unattended=run_unattended(terminal) if unattended else None,
+        **({} if paths.is_empty else _stored_status(terminal)),
+    )
+
+
+def _stored_status(terminal: Terminal) -> dict[str, Any]:
+    """The fields of `Status` from the key and the database."""
+    services = terminal.services
+    key_storage, store = services.vault.key_storage, services.store
+    failed = store.monitoring.notify_failure()
+    return {
+        "key": KeyStatus(
             key_storage.kind,
             key_storage.strength,
             key_storage.detail,
             tuple(key_storage.stronger_options),
         ),
-        data_dir=paths.data_dir,
-        config_dir=paths.config_dir,
-        database=paths.database,
-        browser_profiles=paths.browser_dir if os.path.isdir(paths.browser_dir) else None,
-        base_url=services.settings.base_url,
-        redirect_uri=services.settings.redirect_uri,
-        access_check=socket_owner.learn().access_check,
-        is_serving=request_browser_link(Path(paths.socket), "/", is_printed=False) is not None,
-        last_backup_at=installation.backed_up_at(),
-        last_checked_at=monitoring.last_checked_at(),
-        notify_program=target_name(monitoring.notify_command()) or None,
-        notify_failed_at=failed.at if failed else None,
-        notify_failure=error_report(explain(failed.failure)) if failed else None,
-        deactivated_at=installation.deactivated_at(),
-        connections=len(services.store.connections.all()),
-        outcome_unknown=tuple(
+        "last_backup_at": store.installation.backed_up_at(),
+        "last_checked_at": store.monitoring.last_checked_at(),
+        "notify_program": target_name(store.monitoring.notify_command()) or None,
+        "notify_failed_at": failed.at if failed else None,
+        "notify_failure": error_report(explain(failed.failure)) if failed else None,
+        "deactivated_at": store.installation.deactivated_at(),
+        "connections": len(store.connections.all()),
+        "outcome_unknown": tuple(
             row.connection.name
-            for row in services.store.overviews.unsettled()
+            for row in store.overviews.unsettled()
             if row.status(services.clock()).state is ConnectionState.OUTCOME_UNKNOWN
         ),
-        clients=len(services.store.clients.all()),
-        cautions=tuple(caution_of(each) for each in services.cautions.of_installation()),
-        unattended=run_unattended(terminal) if unattended else None,
-    )
+        "clients": len(store.clients.all()),
+        "cautions": tuple(caution_of(each) for each in services.cautions.of_installation()),
+    }
 
 
 def _status_facts(found: Status, now: datetime) -> list[tuple[str, str]]:
@@ -103,7 +116,7 @@ def _status_facts(found: Status, now: datetime) -> list[tuple[str, str]]:
         ("Version", found.version),
         ("User", found.user),
         ("Zoho", "the real one" if is_live else f"simulated, {found.zoho_instance}"),
-        ("Key", f"{key.kind}, {key.strength}: {key.detail}"),
+        ("Key", f"{key.kind}, {key.strength}: {key.detail}" if key else ""),
         ("Data", found.data_dir),
         ("Configuration", found.config_dir),
         ("Database", found.database),

@@ -58,14 +58,15 @@ class KeyStatus:
     """Codes that `diagnose --code` explains."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Status:
     """The result of `status`."""
 
     version: str
     user: str
     zoho_instance: str
-    key: KeyStatus
+    key: KeyStatus | None = None
+    """Null if nothing is stored yet."""
     data_dir: str
     config_dir: str
     database: str
@@ -74,16 +75,16 @@ class Status:
     redirect_uri: str
     access_check: str
     is_serving: bool
-    last_backup_at: datetime | None
-    last_checked_at: datetime | None
-    notify_program: str | None
-    notify_failed_at: datetime | None
-    notify_failure: ErrorReport | None
-    deactivated_at: datetime | None
-    connections: int
-    outcome_unknown: tuple[str, ...]
-    clients: int
-    cautions: tuple[Caution, ...]
+    last_backup_at: datetime | None = None
+    last_checked_at: datetime | None = None
+    notify_program: str | None = None
+    notify_failed_at: datetime | None = None
+    notify_failure: ErrorReport | None = None
+    deactivated_at: datetime | None = None
+    connections: int = 0
+    outcome_unknown: tuple[str, ...] = ()
+    clients: int = 0
+    cautions: tuple[Caution, ...] = ()
     unattended: Mapping[str, str] | None
     """With `--unattended`: the variables that it needs without your session."""
 
