@@ -158,6 +158,16 @@ def locate(environ: "Mapping[str, str]", platform: str = sys.platform) -> Paths:
     return Paths(data, config, cache, simulator, key_file)
 
 
+def relative_setting(environ: "Mapping[str, str]") -> str:
+    """The name of a setting with a relative path, which would mean another place in each working
+    directory; empty if there is none."""
+    for name in ("ZOHO_WIZARD_HOME", "ZOHO_WIZARD_KEY_FILE"):
+        path = environ.get(name, "")
+        if path and not os.path.isabs(_expand_user(path, os.path.sep)):
+            return name
+    return ""
+
+
 def current_user() -> str:
     """The name of the user; empty if the system has none, as in containers."""
     import getpass

@@ -8,7 +8,14 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from wizard.errors import fail
-from wizard.paths import KNOWN_VARIABLES, SERVICE_VARIABLES, VARIABLE_PREFIX, Paths, locate
+from wizard.paths import (
+    KNOWN_VARIABLES,
+    SERVICE_VARIABLES,
+    VARIABLE_PREFIX,
+    Paths,
+    locate,
+    relative_setting,
+)
 
 LIVE_PORT = 8723
 SIMULATOR_PORT = 8733
@@ -68,7 +75,8 @@ def from_environment(
 ) -> Settings:
     """Read the settings from ``environ`` (None: this process's own).
 
-    Raises ``unknown-setting`` (such as a misspelled name), ``bad-port`` or ``bad-simulator-url``.
+    Raises ``unknown-setting`` (such as a misspelled name), ``relative-path``, ``bad-port`` or
+    ``bad-simulator-url``.
     """
     environ = dict(os.environ if environ is None else environ)
     if simulator_url:
@@ -79,6 +87,8 @@ def from_environment(
             raise fail(
                 "unknown-setting", name=name, nearest=near[0], known=", ".join(KNOWN_VARIABLES)
             )
+    if name := relative_setting(environ):
+        raise fail("relative-path", name=name, value=environ[name][:80])
     simulator_url = _simulator_url(environ.get("ZOHO_WIZARD_SIMULATOR_URL", ""))
     default_port = SIMULATOR_PORT if simulator_url else LIVE_PORT
     return Settings(

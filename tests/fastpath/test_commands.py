@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from support.claims import over_rows
 from support.harness import Harness
 from support.shell import PROCESS_TIMEOUT_SECONDS, Shell
 
@@ -147,11 +148,20 @@ def test_a_missing_command_is_explained(crm: Shell) -> None:
     assert "(no-such-command)" in done.stderr
 
 
-def test_a_misspelled_setting_is_detected(crm: Shell) -> None:
-    explained = wizard(crm, "list", ZOHO_WIZARD_PROT="9000").stderr
-    assert "(unknown-setting)" in explained
+@over_rows(
+    ("setting", "code"),
+    [
+        ({"ZOHO_WIZARD_PROT": "9000"}, "unknown-setting"),
+        ({"ZOHO_WIZARD_HOME": "home"}, "relative-path"),
+        ({"ZOHO_WIZARD_KEY_FILE": "key"}, "relative-path"),
+    ],
+)
+def test_a_bad_setting_is_detected(crm: Shell, setting: dict[str, str], code: str) -> None:
+    module = ("-m", "wizard")
+    explained = wizard(crm, "list", python=module, **setting).stderr
+    assert f"({code})" in explained
     for arguments in (("token", "crm"), ("run", "crm", "--", "true")):
-        fast = wizard(crm, *arguments, ZOHO_WIZARD_PROT="9000")
+        fast = wizard(crm, *arguments, python=module, **setting)
         assert (fast.returncode, fast.stdout, fast.stderr) == (2, "", explained)
 
 

@@ -48,7 +48,7 @@ def execute(arguments: "Sequence[str]", environ: "Mapping[str, str]") -> int | N
     """Run a command line; return its exit code, or None to fall back to the full program. This
     process may then have the lock for a refresh."""
     request = parse(arguments)
-    if request is None or _has_unknown_setting(environ):
+    if request is None or _has_bad_setting(environ):
         return None
     token = cached_or_refreshed_token(request, environ)
     if token is None:
@@ -169,8 +169,8 @@ def _replace_process(
         return None
 
 
-def _has_unknown_setting(environ: "Mapping[str, str]") -> bool:
-    return any(
+def _has_bad_setting(environ: "Mapping[str, str]") -> bool:
+    return bool(paths.relative_setting(environ)) or any(
         name.startswith(paths.VARIABLE_PREFIX) and name not in paths.KNOWN_VARIABLES
         for name in environ
     )
