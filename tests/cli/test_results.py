@@ -12,6 +12,7 @@ from typing import Any
 import click
 import jsonschema
 import pytest
+from support.claims import over_rows
 from support.harness import ANNA, Harness
 from support.json_output import command_in, validate
 from support.ports import free_port
@@ -20,6 +21,7 @@ from support.shell import Shell
 from wizard import cli
 from wizard.cli.commands.status import load_schema
 from wizard.cli.results.commands import RESULTS
+from wizard.model import Grant
 
 CONSENT_URL = r"http://127\.0\.0\.1:\d+/\w+/accounts/oauth/v2/auth\S+"
 ROOT = Path(__file__).resolve().parents[2]
@@ -237,7 +239,13 @@ def test_without_a_command_the_link_to_the_app_is_printed_as_json(shell: Shell) 
     serving.finish(signal.SIGTERM)
 
 
-@pytest.mark.parametrize(
+@pytest.fixture
+def crm(shell_harness: Harness) -> Grant:
+    """A verified grant of connection crm."""
+    return shell_harness.add_verified_connection("crm")
+
+
+@over_rows(
     ("words", "option"),
     [
         (("client", "add"), "standard input"),
@@ -253,10 +261,9 @@ def test_without_a_command_the_link_to_the_app_is_printed_as_json(shell: Shell) 
     ],
 )
 def test_with_no_input_a_terminal_is_not_prompted_but_shown_the_option(
-    shell: Shell, shell_harness: Harness, words: tuple[str, ...], option: str
+    shell: Shell, crm: Grant, words: tuple[str, ...], option: str
 ) -> None:
-    grant = shell_harness.add_verified_connection("crm")
-    named = [each.replace("CLIENT", grant.client_id) for each in words]
+    named = [each.replace("CLIENT", crm.client_id) for each in words]
     asked = shell.run_in_terminal(*named, "--no-input")
     assert asked.exit_code == 2
     assert option in " ".join(asked.stdout.split())

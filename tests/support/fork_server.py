@@ -15,6 +15,8 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -60,39 +62,82 @@ class ForkServer:
         directory: Path,
         timeout_seconds: float,
     ) -> tuple[int, str, str]:
-        """Run `arguments` (a script and its arguments) to its end, with `given` as its stdin.
+        """Run `arguments` (a script and its arguments) to its end, with `stdin_text` as its stdin.
 
         Returns exit code, stdout and stderr. Kills the process and raises
         `subprocess.TimeoutExpired` after `timeout_seconds`.
         """
-        command = {"arguments": arguments, "environment": environment, "directory": str(directory)}
-        ours, theirs = socket.socketpair()
-        with TemporaryFile() as stdin, TemporaryFile() as stdout, TemporaryFile() as stderr, ours:
+        with TemporaryFile() as stdin, TemporaryFile() as stdout, TemporaryFile() as stderr:
             stdin.write(stdin_text.encode())
             stdin.seek(0)
-            with theirs:
-                self._send_request(json.dumps(command).encode(), [stdin, stdout, stderr, theirs])
-            ours.settimeout(timeout_seconds)
-            pid = _read_integer(ours)
+            files = [each.fileno() for each in (stdin, stdout, stderr)]
+            process = self.start(arguments, files, environment=environment, directory=directory)
             try:
-                code = _read_integer(ours)
-            except TimeoutError:
-                os.kill(pid, signal.SIGKILL)
-                raise subprocess.TimeoutExpired(
-                    arguments, timeout_seconds, _read_text(stdout)
-                ) from None
+                code = process.wait(timeout_seconds)
+            finally:
+                process.kill()
             return code, _read_text(stdout), _read_text(stderr)
+
+    def start(
+        self,
+        arguments: list[str],
+        files: Sequence[int],
+        *,
+        environment: dict[str, str],
+        directory: Path,
+        new_session: bool = False,
+    ) -> "ForkedProcess":
+        """Start `arguments` with the descriptors `files` as its stdin, stdout and stderr."""
+        command = {
+            "arguments": arguments,
+            "environment": environment,
+            "directory": str(directory),
+            "new_session": new_session,
+        }
+        ours, theirs = socket.socketpair()
+        with theirs:
+            self._send_request(json.dumps(command).encode(), [*files, theirs.fileno()])
+        return ForkedProcess(ours)
 
     def close(self) -> None:
         """Close the connection to the parent process, which ends it."""
         self._control.close()
         self._process.wait()
 
-    def _send_request(self, request: bytes, files: list[io.IOBase | socket.socket]) -> None:
+    def _send_request(self, request: bytes, descriptors: list[int]) -> None:
         with self._lock:
-            descriptors = [each.fileno() for each in files]
             socket.send_fds(self._control, [len(request).to_bytes(INTEGER_BYTES)], descriptors)
             self._control.sendall(request)
+
+
+class ForkedProcess:
+    """A command that was forked; its parent reports its exit code."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self.pid = _read_integer(connection)
+        self.returncode: int | None = None
+
+    def wait(self, timeout_seconds: float) -> int:
+        """Return the exit code. Raises `subprocess.TimeoutExpired`."""
+        if self.returncode is None:
+            self._connection.settimeout(timeout_seconds)
+            try:
+                self.returncode = _read_integer(self._connection)
+            except TimeoutError:
+                raise subprocess.TimeoutExpired(str(self.pid), timeout_seconds) from None
+            self._connection.close()
+        return self.returncode
+
+    def send_signal(self, number: int) -> None:
+        """Send a signal, unless the exit code is known."""
+        if self.returncode is None:
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        """End it, unless the exit code is known."""
+        with suppress(ProcessLookupError):
+            self.send_signal(signal.SIGKILL)
 
 
 @cache
@@ -157,6 +202,8 @@ def _apply_request(request: dict[str, object], descriptors: list[int]) -> list[s
     environment, arguments = request["environment"], request["arguments"]
     assert isinstance(environment, dict)
     assert isinstance(arguments, list)
+    if request["new_session"]:
+        os.setsid()
     os.environ.clear()
     os.environ.update(environment)
     time.tzset()
@@ -164,8 +211,9 @@ def _apply_request(request: dict[str, object], descriptors: list[int]) -> list[s
     sys.argv = arguments
     for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
         old = getattr(sys, name)
+        buffering = 1 if name == "stderr" else -1
         how = {"encoding": old.encoding, "errors": old.errors, "closefd": False}
-        reopened = os.fdopen(number, mode, **how)
+        reopened = os.fdopen(number, mode, buffering, **how)
         setattr(sys, name, reopened)
         setattr(sys, f"__{name}__", reopened)
     return list(arguments)

@@ -144,22 +144,21 @@ class Shell:
     ) -> CommandResult:
         """Run a command in a terminal; type each answer when its prompt appears, in order."""
         master, slave = pty.openpty()
-        process = subprocess.Popen(
-            self.command(*arguments),
-            stdin=slave,
-            stdout=slave,
-            stderr=slave,
-            env={**self.environment, "TERM": "xterm", "COLUMNS": str(columns)},
-            cwd=self.directory,
-            start_new_session=True,
+        _, *words = self.command(*arguments)
+        process = fork_server().start(
+            words,
+            [slave] * 3,
+            environment={**self.environment, "TERM": "xterm", "COLUMNS": str(columns)},
+            directory=self.directory,
+            new_session=True,
         )
         os.close(slave)
-        self.processes.append(process)
         try:
             said = _interact(master, replies)
+            return CommandResult(process.wait(PROCESS_TIMEOUT_SECONDS), said, "")
         finally:
+            process.kill()
             os.close(master)
-        return CommandResult(process.wait(PROCESS_TIMEOUT_SECONDS), said, "")
 
     def command(self, *arguments: str) -> list[str]:
         """The argument vector for a command of the wizard."""
