@@ -226,19 +226,23 @@ PRINTING_COMMANDS = [
     ("list",),
     ("list", "--json"),
     ("--help",),
-    ("--version",),
-    ("show", "crm", "--json"),
     ("show", "crm", "--reveal", "--yes"),
-    ("check", "--json"),
     ("monitor", "--once", "--json"),
-    ("diagnose", "invalid_code"),
-    ("status",),
-    ("schema",),
     ("schema", "list"),
     ("completion", "bash"),
     ("run", "--mask", "crm", "--", "env"),
 ]
 """All kinds of output: of the fast path, click, Rich, JSON, and of another program."""
+
+MORE_PRINTING_COMMANDS = [
+    ("--version",),
+    ("show", "crm", "--json"),
+    ("check", "--json"),
+    ("diagnose", "invalid_code"),
+    ("status",),
+    ("schema",),
+]
+"""More commands whose output is of one of these kinds."""
 
 
 def run_redirected(
@@ -257,7 +261,11 @@ def run_redirected(
     return done.returncode, done.stderr
 
 
-@pytest.mark.parametrize("is_buffered", [True, False], ids=["buffered", "unbuffered"])
+@pytest.mark.parametrize(
+    "commands",
+    [PRINTING_COMMANDS, pytest.param(MORE_PRINTING_COMMANDS, marks=pytest.mark.slow)],
+    ids=["kinds", "more"],
+)
 @pytest.mark.parametrize(
     ("redirection", "message"),
     [
@@ -268,12 +276,12 @@ def run_redirected(
     ids=["closed", "full", "reader exited"],
 )
 def test_a_stdout_that_cannot_be_written_exits_1(
-    crm: Shell, redirection: str, message: str, is_buffered: bool
+    crm: Shell, redirection: str, message: str, commands: list[tuple[str, ...]]
 ) -> None:
     reader, writer = os.pipe()
     os.close(reader)
-    unbuffered = "" if is_buffered else "1"
-    for arguments in PRINTING_COMMANDS[0 if is_buffered else 1 :: 2]:
+    for number, arguments in enumerate(commands):
+        unbuffered = "1" if number % 2 else ""
         code, stderr = run_redirected(
             crm, redirection, writer, arguments, PYTHONUNBUFFERED=unbuffered
         )
@@ -286,13 +294,14 @@ def test_a_stdout_that_cannot_be_written_exits_1(
     os.close(writer)
 
 
-@pytest.mark.parametrize("redirection", ["2>&-", "2>/dev/full", "2>&0"])
-@pytest.mark.parametrize("option", ["--no-input", "--json", "--nonsense"])
-def test_a_stderr_that_cannot_be_written_changes_no_exit_code(
-    crm: Shell, redirection: str, option: str
-) -> None:
+def test_a_stderr_that_cannot_be_written_changes_no_exit_code(shell: Shell) -> None:
     reader, writer = os.pipe()
     os.close(reader)
-    assert run_redirected(crm, redirection, writer, ("token", "nix", option)) == (2, "")
-    assert run_redirected(crm, redirection, writer, ("list", "--json")) == (0, "")
+    for redirection in ("2>&-", "2>/dev/full", "2>&0"):
+        for option in ("--no-input", "--json", "--nonsense"):
+            arguments = ("token", "nix", option)
+            done = run_redirected(shell, redirection, writer, arguments)
+            assert done == (2, ""), (redirection, option)
+        done = run_redirected(shell, redirection, writer, ("list", "--json"))
+        assert done == (0, ""), redirection
     os.close(writer)
