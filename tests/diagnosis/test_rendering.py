@@ -40,12 +40,10 @@ def reject_three_grants(harness: Harness) -> None:
     detect_rejection(harness, "books", "desk", "crm")
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_page_ranks_the_causes_and_shows_the_evidence(
-    harness: Harness, server: Server, page: Page, scheme: str
+    harness: Harness, server: Server, page: Page
 ) -> None:
     reject_three_grants(harness)
-    page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
     page.goto(server.new_browser_link("/connections/crm"))
     causes = page.get_by_label("What may be behind it")
     expect(causes.get_by_role("listitem").first).to_contain_text("password change")

@@ -153,8 +153,15 @@ def callback() -> Iterator[CallbackServer]:
 
 
 def accessibility_violations(page: Page) -> list[str]:
-    """Return axe-core's violations on a page, one line each."""
+    """Return axe-core's violations on a page in light and dark mode, one line each.
+
+    The modes differ only in their colors, so that in dark mode only those are checked.
+    """
+    page.emulate_media(color_scheme="light")
     found = Axe().run(page).response["violations"]
+    page.emulate_media(color_scheme="dark")
+    colors = "axe.run({runOnly: ['color-contrast', 'link-in-text-block']})"
+    found += page.evaluate(colors)["violations"]
     return [
         f"{each['id']}: {each['help']}: {[node['target'] for node in each['nodes']]}"
         for each in found

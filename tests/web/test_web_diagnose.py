@@ -1,9 +1,7 @@
 """The page that explains any pasted text, and the documentation of every code."""
 
 import re
-from typing import Literal
 
-import pytest
 from playwright.sync_api import expect
 from support.browser import accessibility_violations
 from support.web_visitor import ANNA, Visitor
@@ -128,15 +126,12 @@ def test_what_a_message_has_in_backticks_is_code_and_never_markup(visitor: Visit
     assert prose("`<b>` <i>") == "<code>&lt;b&gt;</code> &lt;i&gt;"
 
 
-@pytest.mark.parametrize("color_scheme", ["light", "dark"])
 def test_a_user_pastes_and_reauthorizes_in_a_browser(
     connected: Visitor,
     server: Server,
     person: SimulatedUser,
     zoho_simulator: Simulator,
-    color_scheme: Literal["light", "dark"],
 ) -> None:
-    person.page.emulate_media(color_scheme=color_scheme)
     person.page.set_viewport_size({"width": 800, "height": 1100})
     person.go(server.new_browser_link())
     person.page.get_by_role("link", name="Diagnose").click()
