@@ -29,9 +29,9 @@ def reader() -> PasteReader:
     return Services.open(settings_for(directory, "http://127.0.0.1:9")).reader
 
 
-def read(text: str) -> DiagnosisResult | None:
-    """Return the diagnosis of a text, or None if it is empty; takes less than a second."""
-    for tries_left in (READ_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS, 0):
+def read(text: str, timeout_seconds: float = READ_TIMEOUT_SECONDS) -> DiagnosisResult | None:
+    """Return the diagnosis of a text, or None if it is empty; takes less than `timeout_seconds`."""
+    for tries_left in (2, 1, 0):
         began = time.process_time()
         try:
             reading = reader().explain_text(text)
@@ -39,9 +39,9 @@ def read(text: str) -> DiagnosisResult | None:
             if error.failure.code != "nothing-pasted":
                 raise
             return None
-        if time.process_time() - began < READ_TIMEOUT_SECONDS:
+        if time.process_time() - began < timeout_seconds:
             return reading
-        assert tries_left, "three runs took a second each"
+        assert tries_left, f"three runs took {timeout_seconds} seconds each"
     return None
 
 
@@ -188,10 +188,13 @@ TEMPLATE_VALUES = (
 )
 
 
+@pytest.mark.parametrize(
+    "share", [4, pytest.param(1, marks=pytest.mark.slow)], ids=["a quarter", "all"]
+)
 @pytest.mark.parametrize("filling", TEMPLATE_VALUES)
-def test_a_million_characters_take_less_than_a_second(filling: str) -> None:
-    text = filling * (MAX_PASTE_CHARACTERS // len(filling))
-    reading = read(text)
+def test_a_million_characters_take_less_than_a_second(filling: str, share: int) -> None:
+    text = filling * (MAX_PASTE_CHARACTERS // share // len(filling))
+    reading = read(text, READ_TIMEOUT_SECONDS / share)
     assert reading is None or len(reading.excerpt) <= 4000
 
 

@@ -15,7 +15,7 @@ from support.harness import Harness
 from support.tokens import seconds_left, wait_for
 
 
-@pytest.mark.parametrize("processes", [32, pytest.param(128, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("processes", [16, pytest.param(128, marks=pytest.mark.slow)])
 def test_all_processes_at_the_moment_of_expiry_make_one_refresh(
     harness: Harness, processes: int
 ) -> None:
