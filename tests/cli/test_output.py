@@ -93,12 +93,15 @@ def test_bad_input_is_named_and_changes_nothing(
 def test_a_wrong_setting_is_named(
     shell: Shell, environment: dict[str, str], code: str, exit_code: int
 ) -> None:
-    failed = shell.run("list", **environment)
+    failed = shell.run("client", "list", **environment)
     assert (failed.exit_code, failed.stdout) == (exit_code, "")
     assert f"({code})" in failed.stderr
 
 
-def test_status_shows_all_paths_and_tests_unattended_use(shell: Shell) -> None:
+def test_status_shows_all_paths_and_tests_unattended_use(
+    shell: Shell, shell_harness: Harness
+) -> None:
+    shell_harness.add_verified_connection("crm")
     found = json.loads(shell.run("status", "--json", "--unattended").stdout)
     assert found["key"]["strength"] == "weak"
     assert found["redirect_uri"] == f"http://localhost:{shell.port}/callback"
@@ -107,7 +110,7 @@ def test_status_shows_all_paths_and_tests_unattended_use(shell: Shell) -> None:
 
 def test_status_shows_what_unattended_use_is_missing(shell: Shell) -> None:
     key = shell.directory / "elsewhere" / "key"
-    shell.run("status")
+    shell.run("client", "list")
     failed = shell.run("status", "--unattended", ZOHO_WIZARD_KEY_FILE=str(key))
     assert failed.exit_code == 5
     assert str(key) in "".join(failed.stderr.split()), "a long path may be wrapped"

@@ -63,6 +63,7 @@ def _collect_status(terminal: Terminal, unattended: bool) -> Status:
     from wizard.web import socket_owner  # slow to load, and most commands need no pages
 
     settings, paths = terminal.settings, terminal.settings.paths
+    stored = {} if paths.is_empty else _stored_status(terminal)
     return Status(
         version=version("zoho-wizard"),
         user=current_user(),
@@ -76,7 +77,7 @@ def _collect_status(terminal: Terminal, unattended: bool) -> Status:
         access_check=socket_owner.learn().access_check,
         is_serving=request_browser_link(Path(paths.socket), "/", is_printed=False) is not None,
         unattended=run_unattended(terminal) if unattended else None,
-        **({} if paths.is_empty else _stored_status(terminal)),
+        **stored,
     )
 
 
