@@ -262,6 +262,10 @@ def test_a_usual_value_has_words_that_start_a_sentence_with_a_capital() -> None:
     assert (
         fill("Ask {email}. {email} knows.", {}) == "Ask the account owner. The account owner knows."
     )
+    where = {"data_center": "United States"}
+    assert (
+        fill("{data_center}, in {data_center}", where) == "The United States, in the United States"
+    )
 
 
 def test_the_number_decides_between_two_plural_forms() -> None:

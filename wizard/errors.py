@@ -52,8 +52,11 @@ _PLACEHOLDER = re.compile(r"\{(\w+)(?:\|([^|{}]*)\|([^|{}]*))?\}")
 
 
 _VALUE_TABLES = {
+    "data_center": "data-centers-in-sentences",
     "direction": "clock-directions",
     "format": "token-formats",
+    "found_name": "data-centers-in-sentences",
+    "home": "data-centers-in-sentences",
     "kind": "token-kinds",
     "obstacle": "obstacles",
     "part": "redirect-uri-parts",
@@ -83,17 +86,17 @@ def fill(text: str, values: Mapping[str, str]) -> str:
     def insert(placeholder: re.Match[str]) -> str:
         name, one, many = placeholder.groups()
         value = known.get(name, "")
-        words = message_table()[_VALUE_TABLES[name]] if name in _VALUE_TABLES else {}
-        if value in words:
-            value = fill(words[value], known)
         if many is not None:
             return str(one if value == "1" else many)
-        if value:
+        words = message_table()[_VALUE_TABLES[name]] if name in _VALUE_TABLES else {}
+        if value and value not in words:
             return "".join(c if c.isprintable() or c == "\n" else " " for c in value)
-        default = str(message_table()["unknown-values"].get(name, "…"))
+        own = (
+            fill(words[value], known) if value else message_table()["unknown-values"].get(name, "…")
+        )
         before = placeholder.string[: placeholder.start()]
         starts_sentence = not before or before.endswith(". ")
-        return default[:1].upper() + default[1:] if starts_sentence else default
+        return own[:1].upper() + own[1:] if starts_sentence else own
 
     return _PLACEHOLDER.sub(insert, _OPTIONAL.sub(choose, text))
 
