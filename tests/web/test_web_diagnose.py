@@ -50,7 +50,7 @@ def test_a_million_characters_fit_into_the_page(visitor: Visitor) -> None:
     log = "2026-11-23 10:00:00 INFO „ok“\n" * 34_000
     answer = visitor.submit_form("/diagnose", text=log + '{"error":"invalid_client"}')
     assert answer.status_code == 200
-    assert "This data centre does not know the client" in answer.text
+    assert "Zoho doesn’t recognize this client" in answer.text
     too_large = visitor.submit_form("/clients", credentials="x" * 100_000)
     assert too_large.status_code == 413
 
@@ -140,7 +140,7 @@ def test_a_user_pastes_and_reauthorizes_in_a_browser(
     assert accessibility_violations(person.page) == []
 
     page.paste('HTTP/1.1 200 OK\n\n{"error":"invalid_code"}')
-    expect(page.finding).to_contain_text("no longer takes this token or code")
+    expect(page.finding).to_contain_text("rejected the refresh token or code")
     assert accessibility_violations(person.page) == []
 
     zoho_simulator.controls.change_password(ANNA, "another one 1!")
