@@ -20,7 +20,7 @@ from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import NoReturn
+from typing import IO, NoReturn
 
 PRELOADED_MODULES = (
     "authlib.integrations.requests_client",
@@ -109,6 +109,20 @@ class ForkServer:
             socket.send_fds(self._control, [len(request).to_bytes(INTEGER_BYTES)], descriptors)
             self._control.sendall(request)
 
+    def start_with_pipes(
+        self, arguments: list[str], *, environment: dict[str, str], directory: Path
+    ) -> "ForkedProcess":
+        """Start `arguments` with pipes for stdin, stdout and stderr."""
+        (stdin, feed), (printed, stdout), (said, stderr) = (os.pipe() for _ in range(3))
+        process = self.start(
+            arguments, [stdin, stdout, stderr], environment=environment, directory=directory
+        )
+        for each in (stdin, stdout, stderr):
+            os.close(each)
+        process.stdin, process.stdout = os.fdopen(feed, "w"), os.fdopen(printed)
+        process.stderr = os.fdopen(said)
+        return process
+
 
 class ForkedProcess:
     """A command that was forked; its parent reports its exit code."""
@@ -117,15 +131,18 @@ class ForkedProcess:
         self._connection = connection
         self.pid = _read_integer(connection)
         self.returncode: int | None = None
+        self.stdin: IO[str] | None = None
+        self.stdout: IO[str] | None = None
+        self.stderr: IO[str] | None = None
 
-    def wait(self, timeout_seconds: float) -> int:
+    def wait(self, timeout_seconds: float | None = None) -> int:
         """Return the exit code. Raises `subprocess.TimeoutExpired`."""
         if self.returncode is None:
             self._connection.settimeout(timeout_seconds)
             try:
                 self.returncode = _read_integer(self._connection)
             except TimeoutError:
-                raise subprocess.TimeoutExpired(str(self.pid), timeout_seconds) from None
+                raise subprocess.TimeoutExpired(str(self.pid), timeout_seconds or 0) from None
             self._connection.close()
         return self.returncode
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from support.fork_server import fork_server
+from support.fork_server import ForkedProcess, fork_server
 from support.harness import Harness
 from support.json_output import check_json_output
 from support.ports import free_port
@@ -42,7 +42,7 @@ class CommandResult:
 class RunningCommand:
     """A running command, whose stderr is read as it comes."""
 
-    def __init__(self, process: subprocess.Popen[str], arguments: Sequence[str]) -> None:
+    def __init__(self, process: ForkedProcess, arguments: Sequence[str]) -> None:
         self._process = process
         self._arguments = arguments
         self._lines: list[str] = []
@@ -110,7 +110,7 @@ class Shell:
     clock_file: Path
     environment: dict[str, str]
     port: int
-    processes: list[subprocess.Popen[Any]] = field(default_factory=list)
+    processes: list[subprocess.Popen[Any] | ForkedProcess] = field(default_factory=list)
 
     def run(self, *arguments: str, stdin_text: str = "", **environment: str) -> CommandResult:
         """Run a command to its end in a script: stdin is `given`, and nothing is a terminal."""
@@ -127,14 +127,9 @@ class Shell:
 
     def start(self, *arguments: str, **environment: str) -> RunningCommand:
         """Start a command without waiting for it."""
-        process = subprocess.Popen(
-            self.command(*arguments),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env={**self.environment, **environment},
-            cwd=self.directory,
+        _, *words = self.command(*arguments)
+        process = fork_server().start_with_pipes(
+            words, environment={**self.environment, **environment}, directory=self.directory
         )
         self.processes.append(process)
         return RunningCommand(process, arguments)
