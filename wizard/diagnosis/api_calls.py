@@ -26,6 +26,11 @@ def scope_not_granted(evidence: Evidence) -> CauseEstimate | None:
     """A refresh never adds scopes."""
     code, needed, grant = "scope-not-granted", evidence.sent_request.required_scope, evidence.grant
     details = {"needed": needed, "scope_needed": needed} if needed else {}
+    granted = evidence.sent_request.granted_scopes
+    if grant is None and needed and granted:
+        if missing_scopes(granted, (needed,)):
+            return likely(code, evidence_item("scope-not-in-text", needed=needed), **details)
+        return possible(code, **details)
     if grant is None or not needed:
         alone = evidence.sent_request.grant_type != tokens.CLIENT_CREDENTIALS
         weigh = likely if alone else possible
@@ -79,8 +84,11 @@ ORGANIZATION_REFUSED = FailureClass(
 
 def scope_or_permission(evidence: Evidence) -> CauseEstimate | None:
     """Books and Inventory return code 57 for a missing scope as well."""
+    if (lacking := tokens.granted_scopes_lack(evidence)) is not None:
+        return lacking
     needed = evidence.sent_request.required_scope
-    return possible("scope-not-granted", *_token_accepted_evidence(evidence), needed=needed)
+    details = {"needed": needed, "scope_needed": needed} if needed else {}
+    return possible("scope-not-granted", *_token_accepted_evidence(evidence), **details)
 
 
 NOT_AUTHORIZED = FailureClass(
@@ -159,7 +167,17 @@ def wrong_version(evidence: Evidence) -> CauseEstimate | None:
     return possible("wrong-version")
 
 
-WRONG_ADDRESS = FailureClass("wrong-address", (wrong_host, wrong_version))
+def scope_hidden(evidence: Evidence) -> CauseEstimate | None:
+    """Zoho's gateway may report a call as a wrong URL if the token lacks its scope."""
+    word = evidence.failure.zoho_error if evidence.failure else ""
+    if word != "URL_RULE_NOT_CONFIGURED" or evidence.grant is not None:
+        return None
+    needed = evidence.sent_request.required_scope
+    details = {"needed": needed, "scope_needed": needed} if needed else {}
+    return possible("scope-not-granted", evidence_item("same-word-for-scope"), **details)
+
+
+WRONG_ADDRESS = FailureClass("wrong-address", (wrong_host, wrong_version, scope_hidden))
 
 
 # --- The network ----------------------------------------------------------------------------------
@@ -167,12 +185,15 @@ WRONG_ADDRESS = FailureClass("wrong-address", (wrong_host, wrong_version))
 
 def captive_portal(evidence: Evidence) -> CauseEstimate | None:
     """A network that requires a sign-in returns its own page."""
+    if evidence.sent_request.is_page_of_zoho:
+        return ruled_out("captive-portal", evidence_item("page-of-zoho"))
     return possible("captive-portal")
 
 
 def zoho_page(evidence: Evidence) -> CauseEstimate | None:
     """Zoho itself returns a page during maintenance."""
-    return possible("zoho-answers-with-a-page")
+    own = (evidence_item("page-of-zoho"),) if evidence.sent_request.is_page_of_zoho else ()
+    return possible("zoho-answers-with-a-page", *own)
 
 
 def tls_inspected(evidence: Evidence) -> CauseEstimate | None:

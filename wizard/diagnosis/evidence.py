@@ -106,6 +106,16 @@ class SentRequest:
     """The ``code_verifier`` matches the challenge; None if not both are known."""
     required_scope: str = ""
     """The scope that the call needs, according to the product's documentation."""
+    granted_scopes: tuple[str, ...] = ()
+    """The scopes that the text names as those of the token; empty if it names none."""
+    token_location: str = ""
+    """The data center that issued the access token, according to a token response in the text."""
+    is_token_missing: bool | None = None
+    """The call had no access token, or a word such as ``undefined`` in its place; None: unknown."""
+    is_url_alone: bool = False
+    """Nothing is known of a token request but its URL, as in the address bar of a browser."""
+    is_page_of_zoho: bool = False
+    """The response was a page that shows that it is Zoho's own."""
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import chain
 
-from wizard.diagnosis import api_calls, authorization_codes, clients, tokens
+from wizard.diagnosis import api_calls, authorization_codes, clients, programs, tokens
 from wizard.diagnosis.evidence import (
     AFFIRMED,
     ON_REFRESH,
@@ -28,6 +28,7 @@ CLASSES = (
     *authorization_codes.CLASSES,
     *clients.CLASSES,
     *api_calls.CLASSES,
+    *programs.CLASSES,
 )
 
 CONFIDENCE_ORDER = tuple(Confidence)

@@ -29,7 +29,7 @@ from wizard.model import GrantState, RequestKind
 from wizard.store import GrantRecord
 from wizard.timefmt import format_duration
 from wizard.verification.steps import CLOCK_SKEW_TOLERANCE
-from wizard.zoho import limits
+from wizard.zoho import limits, missing_scopes
 
 ACTIVE_STATES = (GrantState.VERIFIED, GrantState.NOT_VERIFIED)
 """States of a related grant that can be tried."""
@@ -338,8 +338,27 @@ def count_issued_tokens(evidence: Evidence) -> int:
     )
 
 
+def token_not_sent(evidence: Evidence) -> CauseEstimate | None:
+    """The program called without an access token, or with an empty variable in its place."""
+    code, is_missing = "token-not-sent", evidence.sent_request.is_token_missing
+    if is_missing:
+        return confirmed(code, evidence_item("no-token-in-request"))
+    return None if is_missing is False or _is_sent_by_wizard(evidence) else possible(code)
+
+
+def granted_scopes_lack(evidence: Evidence) -> CauseEstimate | None:
+    """Some products return the error of an invalid token for a missing scope."""
+    needed, granted = evidence.sent_request.required_scope, evidence.sent_request.granted_scopes
+    if not needed or not granted or not missing_scopes(granted, (needed,)):
+        return None
+    item = evidence_item("scope-not-in-text", needed=needed)
+    return likely("scope-not-granted", item, needed=needed, scope_needed=needed)
+
+
 def from_other_data_center(evidence: Evidence) -> CauseEstimate | None:
     """An access token works only in the data center that issued it."""
+    if evidence.sent_request.token_location and not evidence.grant:
+        return _compared_with_token_response(evidence)
     code, location, grant = (
         "access-token-of-other-data-centre",
         evidence.sent_request.location,
@@ -356,6 +375,16 @@ def from_other_data_center(evidence: Evidence) -> CauseEstimate | None:
     return (
         None if _is_sent_by_wizard(evidence) else possible(code, *_cached_token_evidence(evidence))
     )
+
+
+def _compared_with_token_response(evidence: Evidence) -> CauseEstimate | None:
+    code, sent = "access-token-of-other-data-centre", evidence.sent_request
+    if not sent.location:
+        return possible(code)
+    if sent.location == sent.token_location:
+        return ruled_out(code, evidence_item("sent-home", location=sent.location.upper()))
+    asked, issued = sent.location.upper(), sent.token_location.upper()
+    return likely(code, evidence_item("sent-elsewhere", asked=asked, issued=issued))
 
 
 def evicted(evidence: Evidence) -> CauseEstimate | None:
@@ -472,6 +501,7 @@ ACCESS_TOKEN_REFUSED = FailureClass(
     "access-token-refused",
     (
         from_other_data_center,
+        granted_scopes_lack,
         evicted,
         expired,
         *GRANT_CAUSES,
@@ -479,6 +509,7 @@ ACCESS_TOKEN_REFUSED = FailureClass(
         refresh_token_sent,
         malformed_token,
         client_credentials_token,
+        token_not_sent,
     ),
 )
 

@@ -19,6 +19,7 @@ from wizard.diagnosis.judgment import Diagnosis, judge_evidence
 from wizard.diagnosis.pasted_text import parsed_text, token_formats
 from wizard.diagnosis.pasted_text.parsed_text import MAX_PASTE_CHARACTERS, ParsedText
 from wizard.diagnosis.pasted_text.rules import RecognizedFailure, recognize_failure
+from wizard.diagnosis.pasted_text.token_formats import masked_line
 from wizard.diagnosis.rendering import render, render_items
 from wizard.diagnosis.service import REQUEST_LOG_WINDOW, DiagnosisService
 from wizard.errors import fail
@@ -26,7 +27,7 @@ from wizard.model import Client, Clock, Connection, Explanation, Failure, Failur
 from wizard.model.failure import class_of
 from wizard.store import Store
 from wizard.tokens.cached_tokens import TokenCache
-from wizard.zoho import Zoho, limits, product
+from wizard.zoho import Product, Zoho, limits, product
 
 
 @dataclass(frozen=True)
@@ -202,7 +203,8 @@ class PasteReader:
         sent = parsed_text.parse_sent_request(parsed, self._zoho)
         holder, connection, issued_at = self._stored_token(parsed.token)
         age = parsed.answered_at - issued_at if parsed.answered_at and issued_at else None
-        sent = replace(sent, stored_token_kind=holder, access_token_age=age)
+        needed = recognized.details.get("scope_needed") or sent.required_scope
+        sent = replace(sent, stored_token_kind=holder, access_token_age=age, required_scope=needed)
         failure = Failure(recognized.code, recognized.zoho_error, details=dict(recognized.details))
         if recognized.code == "throttled":
             pause = timedelta(seconds=limits().rate_limit_pause_seconds)
@@ -224,7 +226,7 @@ class PasteReader:
             origin=recognized.origin,
             sent_request=sent,
             product=called.id if called else "",
-            details={**details, **({"product": called.title} if called else {})},
+            details={**details, **_program_details(parsed), **_product_details(called)},
         )
 
     def _complete_evidence(self, parsed: ParsedText, evidence: Evidence) -> Evidence:
@@ -345,7 +347,13 @@ class PasteReader:
             "curl": parsed.is_curl,
             "page": parsed.is_page,
             "request": bool(sent.method) and not parsed.is_curl,
+            "page-title": bool(parsed.title),
             "status": bool(parsed.statuses),
+            "program": parsed.program is not None,
+            "grant-type": bool(sent.grant_type),
+            "granted-scopes": bool(sent.granted_scopes),
+            "required-scope": bool(sent.required_scope),
+            "token": bool(parsed.token),
             "location": bool(sent.location),
             "product": bool(evidence.product),
             "connection": connection is not None,
@@ -354,6 +362,11 @@ class PasteReader:
         }
         known = {
             "method": sent.method,
+            "title": masked_line(parsed.title, 80),
+            "program": parsed.program.title if parsed.program else "",
+            "grant_type": sent.grant_type,
+            "scopes": ", ".join(sent.granted_scopes[:MAX_LISTED_SCOPES]),
+            "needed": sent.required_scope,
             "status": str(parsed.statuses[-1]) if parsed.statuses else "",
             "data_center": self._zoho.data_center(sent.location).name if sent.location else "",
             "product": product(evidence.product).title if evidence.product else "",
@@ -364,6 +377,7 @@ class PasteReader:
         return (EvidenceItem(code, known) for code, seen in is_seen.items() if seen)
 
 
+MAX_LISTED_SCOPES = 8
 MIN_ADDRESS_SIMILARITY = 0.6
 """The minimum similarity of two URLs to consider one a misspelling of the other."""
 MIN_CLIENT_ID_SIMILARITY = 0.9
@@ -371,6 +385,16 @@ MIN_CLIENT_ID_SIMILARITY = 0.9
 three of 35 characters. Two real ones have less than a third in common."""
 _LOOPBACK = re.compile(r"https?://(?:localhost|127\.0\.0\.1|\[::1\])(?=[:/]|$)")
 """A URL on this computer. By itself, it can only be a redirect URI."""
+
+
+def _program_details(parsed: ParsedText) -> Mapping[str, str]:
+    """The program that wrote the text, and how its users see the response body."""
+    program = parsed.program
+    return {"program": program.title, "command": program.command} if program else {}
+
+
+def _product_details(called: Product | None) -> Mapping[str, str]:
+    return {"product": called.title} if called else {}
 
 
 def _with_failure(evidence: Evidence, code: str, **details: str) -> Evidence:

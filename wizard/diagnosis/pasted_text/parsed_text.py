@@ -21,6 +21,12 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from wizard.credential_formats import CLIENT_ID, TOKEN, TOKEN_PREFIX
 from wizard.diagnosis.evidence import SentRequest, TokenFormat
+from wizard.diagnosis.pasted_text.http_messages import (
+    HttpMessage,
+    Program,
+    find_messages,
+    find_program,
+)
 from wizard.diagnosis.pasted_text.token_formats import masked_line, token_format_of
 from wizard.zoho import DataCenter, Product, Zoho, products
 
@@ -51,7 +57,7 @@ _ESCAPES = (
 # Each begins with the characters that a match can begin with, which is fastest, and then
 # looks behind for those that may not precede it.
 _PAIR = re.compile(
-    r"([A-Za-z_](?<![\w-].)[\w-]{0,40}+)\"?'?\s{0,3}+[:=]\s{0,3}+(?!//)"
+    r"([A-Za-z_](?<![\w-].)[\w-]{0,40}+)\"?'?\]?\s{0,3}+(?:=>|[:=])\s{0,3}+(?!//)"
     r"(?:\"([^\"\n]{0,4096}+)\"|'([^'\n]{0,4096}+)'|([^\s\"'&,;?(){}<>]{1,4096}+))"
 )
 _ADDRESS = re.compile(r"[Hh](?<![A-Za-z].)(?i:ttps?://)[^\s\"'<>\\^`{|}]{1,8192}+")
@@ -65,6 +71,26 @@ _STATUS = re.compile(
 _REASON = re.compile(
     r"([45](?<!\w.)\d\d)\s(?i:bad request|unauthorized|forbidden|not found|too many requests"
     r"|internal server error|bad gateway|service unavailable|gateway time-?out)"
+)
+_STATUS_BEFORE_BODY = re.compile(r"([45](?<![\w.].)\d\d)[ :-]{1,3}[{<\[]")
+_REASON_NAME = re.compile(
+    r"[45](?<![\w.].)\d\d[ _](?:BAD_REQUEST|UNAUTHORIZED|FORBIDDEN|NOT_FOUND|TOO_MANY_REQUESTS)"
+)
+"""How some programs write the status line in capitals, as Zoho's own error words are."""
+_ERROR_WORD = re.compile(
+    r"error(?:(?<=[\"']error)[\"']\s{0,3}:\s{0,3}[\"']([^\"'\n]{1,200})"
+    r"|(?<=[?&#]error)=([^&\s\"'<>]{1,200})|(?<=Bearer error)=\"([^\"\n]{1,200})"
+    r"|(?<=[{,]\serror):\s?'([^'\n]{1,200})|(?<=\[error)\] => ([^\n]{1,200}))"
+)
+"""In JSON or its forms in programming languages, in a query string, or in a header."""
+_SCOPES = re.compile(
+    r"[GgSs](?<![?&\w].)(?i:(?<=g)ranted|(?<=s)copes?)[\"']?\]?\s{0,3}+(?:=>|[:=])\s{0,3}+"
+    r"[\"'\[]{0,2}+((?:[A-Za-z]\w{1,40}(?:\.\w{1,60}){2,4}[ ,\"']{0,4}+){1,200})"
+)
+_SCOPE_NAME = re.compile(r"[\w.]+")
+_ZOHO_HOST = re.compile(
+    r"[a-z](?<![\w.-].)[a-z0-9-]{0,30}+(?:\.[a-z0-9-]{1,30}+){0,3}?"
+    r"\.(?:zoho[a-z]{0,12}+)(?:\.[a-z]{2,4}+){1,2}+(?![\w-]|\.\w)"
 )
 _REQUEST_LINE = re.compile(
     r"([GPDH](?<![\w-].)(?:(?<=G)ET|(?<=P)(?:OST|UT|ATCH)|(?<=D)ELETE|(?<=H)EAD))"
@@ -148,7 +174,37 @@ class ParsedText:
     @cached_property
     def words(self) -> frozenset[str]:
         """Every word that may be an error's name or number."""
-        return frozenset(_WORD.findall(self.text))
+        return frozenset(_WORD.findall(_REASON_NAME.sub(" ", self.text)))
+
+    @cached_property
+    def error_words(self) -> tuple[str, ...]:
+        """The values of ``error`` in JSON, a query string or a header, in order. After ``Error:``
+        in any other text, the words are a program's."""
+        found = _first_and_last(_ERROR_WORD.findall(self.text))
+        return tuple(unquote("".join(each)) for each in found)
+
+    @cached_property
+    def http_messages(self) -> tuple[HttpMessage, ...]:
+        """What programs say about responses, in order."""
+        return find_messages(self.text)
+
+    @cached_property
+    def program(self) -> Program | None:
+        """The program that wrote the text; None if nothing shows it."""
+        return find_program(self.text, self.http_messages)
+
+    @cached_property
+    def scopes(self) -> tuple[str, ...]:
+        """The scopes that the text names outside a URL: those of a token response, or of a list."""
+        found = _first_and_last(_SCOPES.findall(self.text))
+        return tuple(
+            dict.fromkeys(each for names in found for each in re.findall(r"[\w.]+", names))
+        )
+
+    @cached_property
+    def zoho_hosts(self) -> tuple[str, ...]:
+        """Every host that looks like one of Zoho's, also one that doesn't exist."""
+        return tuple(dict.fromkeys(_first_and_last(_ZOHO_HOST.findall(self.text))))
 
     @cached_property
     def addresses(self) -> tuple[SplitResult, ...]:
@@ -167,12 +223,25 @@ class ParsedText:
         """Whether this is HTML."""
         return bool(re.search(r"(?i)<(?:!doctype html|html|head|body)\b", self.text))
 
+    @property
+    def is_page_of_zoho(self) -> bool:
+        """Whether a page shows that it is Zoho's own, in any language."""
+        return self.is_page and any(sign in self.text for sign in _SIGNS_OF_ZOHO_PAGES)
+
+    @cached_property
+    def status_offsets(self) -> tuple[tuple[int, int], ...]:
+        """Where in the text each HTTP status is, and the status, in order."""
+        patterns = (_STATUS, _REASON, _STATUS_BEFORE_BODY)
+        found = [(m.start(1), int(m[1])) for each in patterns for m in each.finditer(self.text)]
+        found += [(each.offset, each.status) for each in self.http_messages if each.status]
+        named = [each for each in self.values(*_STATUS_NAMES) if re.fullmatch(r"[1-5]\d\d", each)]
+        found += [(self.text.rfind(each), int(each)) for each in _first_and_last(named)]
+        return tuple(sorted(found))
+
     @cached_property
     def statuses(self) -> tuple[int, ...]:
         """HTTP statuses, in order."""
-        named = self.values(*_STATUS_NAMES)
-        found = [*_STATUS.findall(self.text), *_REASON.findall(self.text), *named]
-        return tuple(int(each) for each in found if re.fullmatch(r"[1-5]\d\d", each))
+        return tuple(status for _, status in self.status_offsets)
 
     @property
     def answered_at(self) -> datetime | None:
@@ -184,15 +253,26 @@ class ParsedText:
 
     @cached_property
     def requests(self) -> tuple[tuple[str, str], ...]:
-        """Methods with their URLs or paths, as in a request line or a curl command; the first and
-        the last hundred."""
-        found = tuple(_first_and_last(_REQUEST_LINE.findall(self.text)))
-        if found or not self.is_curl:
-            return found
+        """Methods with their URLs or paths, in order, as in a request line, a message of an HTTP
+        client or a curl command. A method may be unknown and empty."""
+        lines = [(m.start(), m[1], m[2]) for m in _REQUEST_LINE.finditer(self.text)]
+        named = [(each.offset, each.method, each.url) for each in self.http_messages if each.url]
+        ordered = sorted((*_first_and_last(lines), *named, *self._configured_request))
+        if ordered or not self.is_curl:
+            return tuple((method, url) for _, method, url in ordered)
         command = self.text[self._curl_offsets[-1] :]
         named, address = _CURL_METHOD.search(command), _ADDRESS.search(command)
         implied = "POST" if _CURL_BODY.search(command) else "GET"
         return ((named[1] if named else implied, address[0]),) if address else ()
+
+    @property
+    def _configured_request(self) -> tuple[tuple[int, str, str], ...]:
+        """The offset, method and URL of a request as an object: ``{ url: '…', method: 'get' }``."""
+        urls = [each for each in self.values("url", "uri") if each.startswith("http")]
+        methods = [each for each in self.values("method") if re.fullmatch(r"[A-Za-z]{3,7}", each)]
+        if not urls or not methods:
+            return ()
+        return ((self.text.rfind(urls[-1]), methods[-1].upper(), urls[-1]),)
 
     @cached_property
     def _curl_offsets(self) -> Sequence[int]:
@@ -209,6 +289,7 @@ class ParsedText:
         return dict(parse_qsl(address.query, keep_blank_values=True))
 
 
+_SIGNS_OF_ZOHO_PAGES = ("zohocdn.com", "<title>Zoho", "zohoPuvi", "/iam/", "crmErrorPg")
 _STATUS_NAMES = ("status", "status_code", "statuscode", "http_status", "httpstatus", "http_code")
 
 
@@ -311,13 +392,12 @@ def parse_sent_request(parsed: ParsedText, zoho: Zoho) -> SentRequest:
     place = find_data_center(parsed, zoho)
     token = parsed.token
     asks_token = bool(token_requests(parsed))
+    is_call = not is_token_request_last(parsed)
     names = parsed.names & _OAUTH_NAMES
     hidden = _BODY_FILE.search(parsed.text) if parsed.is_curl else None
     grants = [each for each in parsed.values("grant_type") if _GRANT_TYPE.fullmatch(each)]
     method = parsed.requests[-1][0] if parsed.requests else ""
     content_type = next(iter(parsed.values("content-type")), "") if asks_token else ""
-    if asks_token and not method and _is_opened_in_browser(parsed):
-        method = "GET"
     sent = SentRequest(
         location=place.location if place else "",
         method=method,
@@ -332,6 +412,11 @@ def parse_sent_request(parsed: ParsedText, zoho: Zoho) -> SentRequest:
         token_format=token_format_of(token) if token else None,
         secret_format=_secret_format(parsed),
         required_scope=required_scope(parsed, zoho),
+        granted_scopes=parsed.scopes,
+        token_location=_token_location(parsed, zoho) if is_call else "",
+        is_token_missing=_is_token_missing(parsed) if is_call else None,
+        is_url_alone=asks_token and bool(_SINGLE_URL.fullmatch(parsed.text[:10_000])),
+        is_page_of_zoho=parsed.is_page_of_zoho,
     )
     consent = authorization_url(parsed)
     sent = with_authorization_request(sent, parsed, consent)
@@ -343,6 +428,41 @@ def token_requests(parsed: ParsedText) -> tuple[str, ...]:
     addresses = [each.path for each in parsed.addresses]
     paths = [path.partition("?")[0] for _, path in parsed.requests]
     return tuple(each for each in (*addresses, *paths) if _TOKEN_PATH.search(each))
+
+
+def is_token_request_last(parsed: ParsedText) -> bool:
+    """Whether the last request in the text, which failed, asks for a token."""
+    urls = [url for _, url in parsed.requests] or [each.geturl() for each in parsed.addresses]
+    return bool(urls) and bool(_TOKEN_PATH.search(urls[-1].partition("?")[0]))
+
+
+def _token_location(parsed: ParsedText, zoho: Zoho) -> str:
+    """The data center of the token response in the text; empty if there is none."""
+    if "access_token" not in parsed.names:
+        return ""
+    named = (*reversed(parsed.values("api_domain")), *token_requests(parsed))
+    place = next((found for each in named if (found := zoho.find_data_center(each))), None)
+    return place.location if place else ""
+
+
+_MISSING_TOKEN = re.compile(
+    r"(?i)(?:zoho-oauthtoken|bearer)(?:[ \t]{1,3}+(?:undefined|null|none|nil|nan|false|\[object)\b"
+    r"|[ \t]{1,3}+[\"'](?![\w$<{]))"
+)
+_TOKEN_PARAMETERS = frozenset(("authorization", "authtoken", "access_token", "zapikey"))
+
+
+def _is_token_missing(parsed: ParsedText) -> bool | None:
+    """Whether the call was sent without an access token; None if its headers aren't shown."""
+    if _MISSING_TOKEN.search(parsed.text[-MAX_HEADER_DISTANCE:]):
+        return True
+    if parsed.token or parsed.names & _TOKEN_PARAMETERS or _HEADER.search(parsed.text):
+        return False if parsed.token else None
+    shown = parsed.is_curl or (parsed.requests and parsed.names & {"content-type", "accept"})
+    return True if shown else None
+
+
+_SINGLE_URL = re.compile(r"\s*https?://\S+\s*")
 
 
 def authorization_url(parsed: ParsedText) -> SplitResult | None:
@@ -374,12 +494,26 @@ def other_addresses(parsed: ParsedText, zoho: Zoho) -> tuple[str, ...]:
     return tuple(masked_line(each.geturl().partition("?")[0], 300) for each in found)
 
 
+def nearest_host(host: str, zoho: Zoho) -> str:
+    """The existing host that was probably meant by one that doesn't exist: the same label at the
+    data center with that top-level domain; empty if no data center has it."""
+    label, _, domain = host.partition(".zoho")
+    ending = domain.rpartition(".")[2]
+    for each in zoho.data_centers:
+        if ending in (each.location, each.domain_suffix.rpartition(".")[2]):
+            is_api = domain.startswith("apis.")
+            return f"{label}.zohoapis.{each.domain_suffix}" if is_api else f"{label}.{each.domain}"
+    return ""
+
+
 def find_data_center(parsed: ParsedText, zoho: Zoho) -> DataCenter | None:
     """The data center of the request, by its URLs, the host header or ``location``."""
     hosts = parsed.values("host", "accounts-server", "accounts_server", "api_domain")
-    asked = _all_urls(parsed)
+    requested = [url for url, _ in _requested_urls(parsed)]
+    asked = [each for each in _all_urls(parsed) if each not in hosts]
     token_endpoints = (each for each in asked if _TOKEN_PATH.search(each.partition("?")[0]))
-    for each in (*token_endpoints, *asked, *hosts, *parsed.values("location")):
+    named = (*hosts, *parsed.values("location"), *parsed.zoho_hosts)
+    for each in (*requested[:1], *token_endpoints, *asked, *named):
         if place := zoho.find_data_center(each):
             return place
     return None
@@ -428,13 +562,27 @@ def _all_urls(parsed: ParsedText) -> tuple[str, ...]:
 def _product_of_url(url: str, zoho: Zoho) -> tuple[Product, str] | None:
     """The product at a URL, and what follows its version."""
     place = zoho.find_data_center(url)
-    for each in products() if place else ():
-        base = place.base_url_of(each.host) if place else ""
+    if place is None:
+        return None
+    for each in products():
         root = _path_root(each)
-        if url.startswith(f"{base}/{root}/"):
-            rest = url.removeprefix(f"{base}/{root}/").partition("?")[0]
-            return each, re.sub(r"^(?:api/)?(?:v[\d.]+/)?", "", rest)
+        bases = (f"{place.base_url_of(each.host)}/{root}/", *_live_bases(each, place, root))
+        for base in bases:
+            if url.startswith(base):
+                rest = url.removeprefix(base).partition("?")[0]
+                return each, re.sub(r"^(?:api/)?(?:v[\d.]+/)?", "", rest)
     return None
+
+
+def _live_bases(product: Product, place: DataCenter, root: str) -> Iterator[str]:
+    """The base URLs of a product at the real Zoho, also older ones: a text may be about it while
+    the wizard uses a simulator."""
+    if product.host == "www":
+        yield f"https://www.zohoapis.{place.domain_suffix}/{root}/"
+    for label in dict.fromkeys((product.host, product.id, f"{product.id}api")):
+        if label != "www":
+            yield f"https://{label}.{place.domain}/api/"
+            yield f"https://{label}.{place.domain}/restapi/"
 
 
 def _path_root(product: Product) -> str:
@@ -448,6 +596,8 @@ def _scope_of(product: Product, path: str, method: str) -> str:
     names = [name for name in path.split("/") if re.fullmatch(r"[A-Za-z_]{2,40}", name)]
     if families is None or not names:
         return ""
+    if families.get("by_last_name"):
+        names = names[-1:]
     first = names[0].lower()
     family = families["scopes"].get(first, families["default"])
     if family is None or family == "":
@@ -489,14 +639,6 @@ def _is_client_id_with_whitespace(value: str) -> bool:
 def _has_whitespace(value: str) -> bool:
     """Whether a space or line end was sent with a value; a form encodes a space as a plus."""
     return bool(_WHITESPACE.search(value))
-
-
-def _is_opened_in_browser(parsed: ParsedText) -> bool:
-    """Whether a token URL was copied from a browser: by itself, or with the parameters that a
-    program would have posted."""
-    alone = re.fullmatch(r"\s*https?://\S+\s*", parsed.text[:10_000])
-    asked = (each for each in parsed.addresses if _TOKEN_PATH.search(each.path))
-    return bool(alone) or any("grant_type" in parsed.query(each) for each in asked)
 
 
 def single_word_of(parsed: ParsedText) -> Iterator[str]:

@@ -1,7 +1,8 @@
 """Rules that recognize a failure in a text by its form or its wording. Pure.
 
-The first match decides, so Zoho's own words come before those of others, and what the text contains
-before what it lacks.
+The first match decides, so Zoho's own words come before those of others, what failed before what
+succeeded, and what the text contains before what it lacks. The facts around it, such as a second
+URL, its scopes or a page, are read for every rule (`wizard.diagnosis.pasted_text.parsed_text`).
 """
 
 import re
@@ -9,17 +10,20 @@ import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
+from http import HTTPStatus
 from importlib import resources
 from typing import Any
+from urllib.parse import urlsplit
 
 from wizard.credential_formats import CLIENT_ID, CLIENT_SECRET
 from wizard.diagnosis.evidence import Origin, TokenFormat
 from wizard.diagnosis.pasted_text import parsed_text
+from wizard.diagnosis.pasted_text.http_messages import search_near
 from wizard.diagnosis.pasted_text.parsed_text import ParsedText
 from wizard.diagnosis.pasted_text.token_formats import masked_line, token_format_of
 from wizard.errors import WizardError
 from wizard.model.failure import codes_with, is_failure_code
-from wizard.zoho import Zoho, error_codes, parse_scope
+from wizard.zoho import ACCOUNT_SCOPE, Zoho, error_codes, parse_scope
 
 
 @dataclass(frozen=True)
@@ -90,8 +94,9 @@ MAX_ADDRESS_CHARACTERS = 8_000
 """Browsers and servers cut off longer URLs."""
 
 _CODE_BY_STATUS = {
-    401: "token-invalid",
-    403: "no-permission",
+    400: "call-refused",
+    401: "call-unauthorized",
+    403: "call-forbidden",
     404: "wrong-path",
     407: "network-proxy",
     429: "product-throttled",
@@ -133,34 +138,129 @@ def callback(parsed: ParsedText, zoho: Zoho) -> RecognizedFailure | None:
     return None
 
 
+def lifetime(parsed: ParsedText, zoho: Zoho) -> RecognizedFailure | None:
+    """A lifetime that a program reads wrongly, whatever fails later because of it."""
+    if "access_token" not in parsed.names:
+        return None
+    lifetimes = [int(v) for v in parsed.values("expires_in") if re.fullmatch(r"\d{1,12}", v)]
+    if any(lifetime > MAX_LIFETIME_SECONDS for lifetime in lifetimes):
+        return RecognizedFailure("expiry-in-milliseconds", details={"value": str(max(lifetimes))})
+    is_zero = lifetimes and any(zero in parsed.text for zero in ("0001-01-01", "1970-01-01"))
+    return RecognizedFailure("expiry-arithmetic") if is_zero else None
+
+
 def token_response(parsed: ParsedText, zoho: Zoho) -> RecognizedFailure | None:
     """A token endpoint's response without an error."""
     names = parsed.names
     if "access_token" not in names or "expires_in" not in names:
         return None
-    lifetimes = [int(v) for v in parsed.values("expires_in") if re.fullmatch(r"\d{1,12}", v)]
-    if any(lifetime > MAX_LIFETIME_SECONDS for lifetime in lifetimes):
-        return RecognizedFailure("expiry-in-milliseconds", details={"value": str(max(lifetimes))})
-    if "refresh_token" in parsed.values("grant_type"):
-        return RecognizedFailure("answer-of-a-refresh")
-    if "refresh_token" not in names:
-        return RecognizedFailure("no-refresh-token", origin=Origin.EXCHANGE)
+    if "refresh_token" not in names or {"client_credentials", "refresh_token"} & {
+        *parsed.values("grant_type")
+    }:
+        return refresh_token_missing(parsed)
     return RecognizedFailure("answer-good")
+
+
+def refresh_token_missing(parsed: ParsedText) -> RecognizedFailure:
+    """A response without a refresh token: whether it should have one depends on the grant type."""
+    grant_types = parsed.values("grant_type")
+    if "client_credentials" in grant_types:
+        return RecognizedFailure("answer-of-client-credentials")
+    if "refresh_token" in grant_types:
+        return RecognizedFailure("answer-of-a-refresh")
+    return RecognizedFailure("no-refresh-token", origin=Origin.EXCHANGE)
 
 
 def token_request(parsed: ParsedText, zoho: Zoho) -> RecognizedFailure | None:
     """A token request that Zoho can't have accepted: by GET, as JSON, or incomplete."""
-    if not parsed_text.token_requests(parsed):
+    if not parsed_text.is_token_request_last(parsed):
         return None
     sent = parsed_text.parse_sent_request(parsed, zoho)
     incomplete = sent.parameters is not None and "grant_type" not in sent.parameters
-    if sent.method == "GET" or "json" in sent.content_type.lower() or incomplete:
+    is_bare = sent.is_url_alone and not parsed.statuses
+    if sent.method == "GET" or "json" in sent.content_type.lower() or incomplete or is_bare:
         return RecognizedFailure("token-request-refused", origin=Origin.CLIENT)
-    return (
-        None
-        if 400 not in parsed.statuses
-        else RecognizedFailure("token-request-refused", origin=Origin.CLIENT)
+    if 400 not in parsed.statuses:
+        return None
+    if parsed.is_page:
+        return RecognizedFailure("token-request-refused", origin=Origin.CLIENT)
+    return RecognizedFailure("token-request-unexplained", "400", Origin.CLIENT, {"status": "400"})
+
+
+def missing_field(parsed: ParsedText, zoho: Zoho) -> RecognizedFailure | None:
+    """A program that didn't find a field in a response."""
+    for near, pattern in _missing_field_forms():
+        for _, found in search_near(near, pattern, parsed.text):
+            name = (found.groupdict().get("field") or "access_token").lower()
+            if name in _ACCOUNT_FIELDS:
+                details = {"needed": ACCOUNT_SCOPE, "scope_needed": ACCOUNT_SCOPE}
+                return RecognizedFailure("account-unreadable", details=details)
+            if name == "refresh_token":
+                return refresh_token_missing(parsed)
+            return RecognizedFailure("error-answer-ignored", details={"field": name})
+    return None
+
+
+_ACCOUNT_FIELDS = ("email", "zuid", "display_name")
+
+
+@cache
+def _missing_field_forms() -> tuple[tuple[str, str], ...]:
+    """The literals and patterns of `missing_fields.toml`."""
+    table = _read_toml("missing_fields.toml")
+    return tuple(
+        (near, pattern.replace("{field}", f"(?P<field>{table['field']})"))
+        for near, pattern in table["forms"]
     )
+
+
+def host(parsed: ParsedText, zoho: Zoho) -> RecognizedFailure | None:
+    """A host that looks like one of Zoho's and doesn't exist."""
+    unknown = [each for each in parsed.zoho_hosts if zoho.find_data_center(each) is None]
+    failed = sentence(parsed, zoho) if unknown else None
+    is_missing = failed is not None and failed.code == "network-dns"
+    for each in unknown:
+        nearest = parsed_text.nearest_host(each, zoho)
+        if nearest and (is_missing or each.startswith(_CERTAIN_HOSTS)):
+            details = {"host": each, "nearest": nearest}
+            return RecognizedFailure("host-does-not-exist", "", Origin.NETWORK, details)
+    return None
+
+
+_CERTAIN_HOSTS = ("accounts.", "www.zohoapis.", "api-console.")
+"""Hosts that every data center has; for others, only a failed look-up shows that one is missing."""
+
+
+def page_of_zoho(parsed: ParsedText, zoho: Zoho) -> RecognizedFailure | None:
+    """Zoho's own page in place of JSON, which names no error in a known language."""
+    if not parsed.is_page_of_zoho:
+        return None
+    paths = [urlsplit(url).path for _, url in parsed.requests]
+    paths += [each.path for each in parsed.addresses]
+    if any(path.rstrip("/").endswith("/oauth/v2/userinfo") for path in paths):
+        return RecognizedFailure("userinfo-needs-openid", details=status_details(parsed))
+    return None
+
+
+def malformed_request(parsed: ParsedText, zoho: Zoho) -> RecognizedFailure | None:
+    """The envelope of Zoho MCP and Catalyst, with an error that is about the request's form."""
+    words = {each.upper() for each in parsed.values("error_code", "errorcode")}
+    if "failure" in parsed.values("status") and words & _MALFORMED_REQUEST_WORDS:
+        [word, *_] = sorted(words & _MALFORMED_REQUEST_WORDS)
+        return RecognizedFailure("request-malformed", word, Origin.CLIENT, status_details(parsed))
+    return None
+
+
+_MALFORMED_REQUEST_WORDS = frozenset(("INVALID_INPUT", "INVALID_REQUEST", "MALFORMED_REQUEST"))
+
+
+def token_not_sent(parsed: ParsedText, zoho: Zoho) -> RecognizedFailure | None:
+    """A call without a token, whose response isn't shown."""
+    sent = parsed_text.parse_sent_request(parsed, zoho)
+    is_shown = "undefined" in parsed.normalized or "null" in parsed.normalized
+    if sent.is_token_missing and is_shown and not parsed.is_curl:
+        return RecognizedFailure("token-invalid", origin=Origin.PRODUCT)
+    return None
 
 
 def single_word(parsed: ParsedText, zoho: Zoho) -> RecognizedFailure | None:
@@ -194,10 +294,14 @@ def http_status(parsed: ParsedText, zoho: Zoho) -> RecognizedFailure | None:
     alone = [
         int(word) for word in parsed_text.single_word_of(parsed) if re.fullmatch("[45]\\d\\d", word)
     ]
-    for status in reversed([*alone, *parsed.statuses]):
+    answered = parsed.text.rfind("access_token") if token_response(parsed, zoho) else -1
+    later = [status for offset, status in parsed.status_offsets if offset > answered]
+    for status in reversed([*alone, *later]):
         code = "data-centre-down" if status >= 500 else _CODE_BY_STATUS.get(status)
         if code:
-            return RecognizedFailure(code, str(status), Origin.PRODUCT, {"status": str(status)})
+            needed = parsed_text.required_scope(parsed, zoho)
+            details = {"status": str(status), "scope_needed": needed}
+            return RecognizedFailure(code, str(status), Origin.PRODUCT, details)
     return None
 
 
@@ -272,7 +376,7 @@ def rate_limit(parsed: ParsedText, zoho: Zoho) -> RecognizedFailure | None:
     described = "error_description" in parsed.names
     failure = "failure" in parsed.values("status")
     known = {*recognition_table("rate_limit")["error_texts"]}
-    for word in parsed.values("error"):
+    for word in parsed.error_words:
         # A word of RFC 6749 isn't a translation. Other servers also describe their errors, but with
         # ASCII words.
         whole = described and (failure or 400 in parsed.statuses)
@@ -308,6 +412,10 @@ def sentence(parsed: ParsedText, zoho: Zoho) -> RecognizedFailure | None:
     """A sentence of a page, a library or a person."""
     for text, code in recognition_table("phrases").items():
         if text in parsed.normalized:
+            if code == "no-refresh-token":
+                return refresh_token_missing(parsed)
+            if code == "zoho-page-invalid-scope" and (parsed.statuses or "message" in parsed.names):
+                code = "scope-missing"  # an API's response, not a page
             zoho_error = text if code in codes_with("answered_in_words") else ""
             return RecognizedFailure(
                 code, zoho_error, origin_of(code, parsed), _network_details(code, parsed)
@@ -349,12 +457,17 @@ def short_phrase(parsed: ParsedText, zoho: Zoho) -> RecognizedFailure | None:
 
 def unknown_error(parsed: ParsedText, zoho: Zoho) -> RecognizedFailure | None:
     """An error with an unknown word."""
-    for word in parsed.values("error"):
-        if re.fullmatch(r"[A-Za-z][\w .-]{2,60}", word):
+    for word in parsed.error_words:
+        is_reason = word.casefold() in _REASON_PHRASES
+        if re.fullmatch(r"[A-Za-z][\w .-]{2,60}", word) and not is_reason:
             return RecognizedFailure(
                 "unknown-oauth-error", masked_line(word, 60), details=status_details(parsed)
             )
     return None
+
+
+_REASON_PHRASES = frozenset(each.phrase.casefold() for each in HTTPStatus)
+"""Words of HTTP, which a server's own error page has as well."""
 
 
 def _network_details(code: str, parsed: ParsedText) -> dict[str, str]:
@@ -362,8 +475,8 @@ def _network_details(code: str, parsed: ParsedText) -> dict[str, str]:
     if not code.startswith(("network-", "not-json")):
         return {}
     hosts = (*(each.hostname or "" for each in parsed.addresses), *parsed.values("host"))
-    host = next(iter(hosts), "")
-    named = masked_line(host, 100) if re.fullmatch(r"[a-z0-9.-]{3,100}", host) else ""
+    name = next(iter((*hosts, *parsed.zoho_hosts)), "")
+    named = masked_line(name, 100) if re.fullmatch(r"[a-z0-9.-]{3,100}", name) else ""
     reasons = ("certificate has expired", "not yet valid", "self signed", "self-signed")
     reason = next(
         (each for each in reasons if each in parsed.normalized), "certificate-not-verified"
@@ -384,25 +497,32 @@ def _unambiguous_codes() -> dict[str, str]:
 RULES: tuple[Rule, ...] = (
     own_code,
     callback_error,
+    lifetime,
     oauth_error,
     rate_limit,
     product_error,
-    callback,
-    token_response,
+    malformed_request,
+    missing_field,
+    host,
     sentence,
     translated_sentence,
     data_error,
+    page_of_zoho,
+    callback,
     authorization_url,
     token_request,
     single_word,
-    page,
+    unknown_error,
     http_status,
+    page,
+    token_not_sent,
+    token_response,
     short_phrase,
     address,
-    unknown_error,
     any_token,
 )
-"""Zoho's words before those of others; what is there before what is missing."""
+"""Zoho's words before those of others; what failed before what succeeded; what is there before what
+is missing."""
 
 
 def recognize_failure(parsed: ParsedText, zoho: Zoho) -> RecognizedFailure:
