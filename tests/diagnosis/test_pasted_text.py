@@ -7,7 +7,8 @@ from support.claims import over_rows
 from support.harness import Harness
 
 from wizard.diagnosis.pasted_text import DiagnosisResult
-from wizard.diagnosis.pasted_text.parsed_text import ParsedText, find_data_center, required_scope
+from wizard.diagnosis.pasted_text.parsed_text import ParsedText
+from wizard.diagnosis.pasted_text.sent_requests import find_data_center, required_scope
 from wizard.model import Confidence
 from wizard.zoho import load
 

@@ -242,8 +242,9 @@ def sent_by_get(evidence: Evidence) -> CauseEstimate | None:
     method = evidence.sent_request.method.upper()
     if method == "GET":
         return confirmed("token-request-by-get", evidence_item("method-sent", method=method))
-    alone = (evidence_item("url-alone"),) if evidence.sent_request.is_url_alone else ()
-    return None if method else possible("token-request-by-get", *alone)
+    if evidence.sent_request.is_url_alone:
+        return likely("token-request-by-get", evidence_item("url-alone"))
+    return None if method else possible("token-request-by-get")
 
 
 def sent_as_json(evidence: Evidence) -> CauseEstimate | None:

@@ -16,7 +16,7 @@ from wizard.diagnosis.authorization_codes import REDIRECT_URI_REFUSED
 from wizard.diagnosis.clients import CLIENT_UNKNOWN, SECRET_REFUSED
 from wizard.diagnosis.evidence import Evidence, EvidenceItem, Origin, SentRequest, StoredTokenKind
 from wizard.diagnosis.judgment import Diagnosis, judge_evidence
-from wizard.diagnosis.pasted_text import parsed_text, token_formats
+from wizard.diagnosis.pasted_text import sent_requests, token_formats
 from wizard.diagnosis.pasted_text.parsed_text import MAX_PASTE_CHARACTERS, ParsedText
 from wizard.diagnosis.pasted_text.rules import RecognizedFailure, recognize_failure
 from wizard.diagnosis.pasted_text.token_formats import masked_line
@@ -196,11 +196,11 @@ class PasteReader:
         """The evidence in the text, and what is stored about the connection or client that it
         certainly names."""
         called = (
-            parsed_text.find_product(parsed, self._zoho)
+            sent_requests.find_product(parsed, self._zoho)
             if recognized.origin is Origin.PRODUCT
             else None
         )
-        sent = parsed_text.parse_sent_request(parsed, self._zoho)
+        sent = sent_requests.parse_sent_request(parsed, self._zoho)
         holder, connection, issued_at = self._stored_token(parsed.token)
         age = parsed.answered_at - issued_at if parsed.answered_at and issued_at else None
         needed = recognized.details.get("scope_needed") or sent.required_scope
@@ -251,7 +251,7 @@ class PasteReader:
 
     def _compare_single_address(self, parsed: ParsedText, evidence: Evidence) -> Evidence:
         """Compare a bare URL that may be a redirect URI with the client's."""
-        addresses = parsed_text.other_addresses(parsed, self._zoho)
+        addresses = sent_requests.other_addresses(parsed, self._zoho)
         clients = [each for each in self._store.clients.all() if each.redirect_uri]
         if len(addresses) != 1 or not clients:
             return evidence
@@ -327,7 +327,7 @@ class PasteReader:
         """The redirect URI that was sent and the registered one, or two that were pasted."""
         sent, client = evidence.sent_request.redirect_uri, evidence.client
         registered = client.redirect_uri if client else ""
-        others = parsed_text.other_addresses(parsed, self._zoho)
+        others = sent_requests.other_addresses(parsed, self._zoho)
         asked = (
             evidence.failure is not None
             and class_of(evidence.failure.code) == REDIRECT_URI_REFUSED.code

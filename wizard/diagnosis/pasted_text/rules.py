@@ -2,7 +2,7 @@
 
 The first match decides, so Zoho's own words come before those of others, what failed before what
 succeeded, and what the text contains before what it lacks. The facts around it, such as a second
-URL, its scopes or a page, are read for every rule (`wizard.diagnosis.pasted_text.parsed_text`).
+URL, its scopes or a page, are read for every rule (`sent_requests`).
 """
 
 import re
@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from wizard.credential_formats import CLIENT_ID, CLIENT_SECRET
 from wizard.diagnosis.evidence import Origin, TokenFormat
-from wizard.diagnosis.pasted_text import parsed_text
+from wizard.diagnosis.pasted_text import sent_requests
 from wizard.diagnosis.pasted_text.http_messages import search_near
 from wizard.diagnosis.pasted_text.parsed_text import ParsedText
 from wizard.diagnosis.pasted_text.token_formats import masked_line, token_format_of
@@ -105,8 +105,8 @@ _CODE_BY_STATUS = {
 
 def authorization_url(parsed: ParsedText, zoho: Zoho) -> RecognizedFailure | None:
     """An authorization URL, and what is wrong with it."""
-    address = parsed_text.authorization_url(parsed)
-    if address is None:
+    address = sent_requests.authorization_url(parsed)
+    if address is None or token_response(parsed, zoho):
         return None
     asked = parsed.query(address)
     if not asked.get("client_id") or asked.get("response_type") != "code":
@@ -173,9 +173,9 @@ def refresh_token_missing(parsed: ParsedText) -> RecognizedFailure:
 
 def token_request(parsed: ParsedText, zoho: Zoho) -> RecognizedFailure | None:
     """A token request that Zoho can't have accepted: by GET, as JSON, or incomplete."""
-    if not parsed_text.is_token_request_last(parsed):
+    if not sent_requests.is_token_request_last(parsed):
         return None
-    sent = parsed_text.parse_sent_request(parsed, zoho)
+    sent = sent_requests.parse_sent_request(parsed, zoho)
     incomplete = sent.parameters is not None and "grant_type" not in sent.parameters
     is_bare = sent.is_url_alone and not parsed.statuses
     if sent.method == "GET" or "json" in sent.content_type.lower() or incomplete or is_bare:
@@ -216,12 +216,12 @@ def _missing_field_forms() -> tuple[tuple[str, str], ...]:
 
 def host(parsed: ParsedText, zoho: Zoho) -> RecognizedFailure | None:
     """A host that looks like one of Zoho's and doesn't exist."""
-    unknown = [each for each in parsed.zoho_hosts if zoho.find_data_center(each) is None]
-    failed = sentence(parsed, zoho) if unknown else None
+    named = {each: sent_requests.nearest_host(each, zoho) for each in parsed.zoho_hosts}
+    failed = sentence(parsed, zoho) if any(named.values()) else None
     is_missing = failed is not None and failed.code == "network-dns"
-    for each in unknown:
-        nearest = parsed_text.nearest_host(each, zoho)
-        if nearest and (is_missing or each.startswith(_CERTAIN_HOSTS)):
+    for each, nearest in named.items():
+        is_certain = each.startswith(_CERTAIN_HOSTS) and zoho.find_data_center(each) is None
+        if nearest and (is_missing or is_certain):
             details = {"host": each, "nearest": nearest}
             return RecognizedFailure("host-does-not-exist", "", Origin.NETWORK, details)
     return None
@@ -256,7 +256,7 @@ _MALFORMED_REQUEST_WORDS = frozenset(("INVALID_INPUT", "INVALID_REQUEST", "MALFO
 
 def token_not_sent(parsed: ParsedText, zoho: Zoho) -> RecognizedFailure | None:
     """A call without a token, whose response isn't shown."""
-    sent = parsed_text.parse_sent_request(parsed, zoho)
+    sent = sent_requests.parse_sent_request(parsed, zoho)
     is_shown = "undefined" in parsed.normalized or "null" in parsed.normalized
     if sent.is_token_missing and is_shown and not parsed.is_curl:
         return RecognizedFailure("token-invalid", origin=Origin.PRODUCT)
@@ -265,7 +265,7 @@ def token_not_sent(parsed: ParsedText, zoho: Zoho) -> RecognizedFailure | None:
 
 def single_word(parsed: ParsedText, zoho: Zoho) -> RecognizedFailure | None:
     """A token, an id or a secret by itself."""
-    for word in parsed_text.single_word_of(parsed):
+    for word in parsed.single_words:
         if CLIENT_ID.fullmatch(word):
             return RecognizedFailure("client-id-alone")
         if CLIENT_SECRET.fullmatch(word):
@@ -291,15 +291,13 @@ def page(parsed: ParsedText, zoho: Zoho) -> RecognizedFailure | None:
 
 def http_status(parsed: ParsedText, zoho: Zoho) -> RecognizedFailure | None:
     """An HTTP status by itself."""
-    alone = [
-        int(word) for word in parsed_text.single_word_of(parsed) if re.fullmatch("[45]\\d\\d", word)
-    ]
+    alone = [int(word) for word in parsed.single_words if re.fullmatch("[45]\\d\\d", word)]
     answered = parsed.text.rfind("access_token") if token_response(parsed, zoho) else -1
     later = [status for offset, status in parsed.status_offsets if offset > answered]
     for status in reversed([*alone, *later]):
         code = "data-centre-down" if status >= 500 else _CODE_BY_STATUS.get(status)
         if code:
-            needed = parsed_text.required_scope(parsed, zoho)
+            needed = sent_requests.required_scope(parsed, zoho)
             details = {"status": str(status), "scope_needed": needed}
             return RecognizedFailure(code, str(status), Origin.PRODUCT, details)
     return None
@@ -341,7 +339,7 @@ def own_code(parsed: ParsedText, zoho: Zoho) -> RecognizedFailure | None:
     ends = re.findall(
         r"(?m)\(([a-z]{2,30}(?:-[a-z]{1,30}){1,6})\)$", parsed.text[-MAX_CODE_DISTANCE:]
     )
-    for word in (*parsed_text.single_word_of(parsed), *ends):
+    for word in (*parsed.single_words, *ends):
         if "-" in word and is_failure_code(word):
             return RecognizedFailure(word)
     return None
@@ -349,7 +347,7 @@ def own_code(parsed: ParsedText, zoho: Zoho) -> RecognizedFailure | None:
 
 def callback_error(parsed: ParsedText, zoho: Zoho) -> RecognizedFailure | None:
     """The error of a callback, in its URL or as a bare word."""
-    candidates = [*parsed.values("error"), *parsed_text.single_word_of(parsed)]
+    candidates = [*parsed.values("error"), *parsed.single_words]
     for word in reversed(candidates):
         if word in recognition_table("callback_errors"):
             return RecognizedFailure(
@@ -391,7 +389,7 @@ def rate_limit(parsed: ParsedText, zoho: Zoho) -> RecognizedFailure | None:
 def product_error(parsed: ParsedText, zoho: Zoho) -> RecognizedFailure | None:
     """A product's error; a number only if it is called a code or stands by itself."""
     dialects = error_codes()
-    product = parsed_text.find_product(parsed, zoho)
+    product = sent_requests.find_product(parsed, zoho)
     status = status_details(parsed)
     shared = dialects["common"]
     common = [word for word in parsed.words if word in shared]
@@ -400,7 +398,7 @@ def product_error(parsed: ParsedText, zoho: Zoho) -> RecognizedFailure | None:
         return RecognizedFailure(shared[word], word, Origin.PRODUCT, status)
     own = dialects.get(product.id, {}) if product else _unambiguous_codes()
     candidates = [*parsed.values("code", "errorcode", "error_code", "id", "status_code")]
-    candidates += parsed_text.single_word_of(parsed)
+    candidates += parsed.single_words
     candidates += re.findall(r"(?i)(?<!\w)(?:error[ _-]?)?code\s{1,3}+(\w{2,6})(?!\w)", parsed.text)
     for word in candidates:
         if word in own:
@@ -429,8 +427,32 @@ def translated_sentence(parsed: ParsedText, zoho: Zoho) -> RecognizedFailure | N
         return None
     for text, code in translated_phrases().items():
         if text in parsed.normalized:
+            if code == "throttled" and sent_requests.find_product(parsed, zoho):
+                return RecognizedFailure("product-throttled", "", Origin.PRODUCT)
             return RecognizedFailure(code, origin=origin_of(code, parsed))
     return None
+
+
+def foreign_page(parsed: ParsedText, zoho: Zoho) -> RecognizedFailure | None:
+    """The page that ends an authorization, in a language without known phrases: the terms of OAuth
+    are the same in all of them."""
+    said = re.sub(r"https?://\S+", " ", parsed.normalized[:MAX_PAGE_CHARACTERS])
+    is_foreign = parsed.is_page_of_zoho or not said.isascii()
+    is_response = bool(parsed.names & _RESPONSE_NAMES)
+    if not is_foreign or is_response or sent_requests.authorization_url(parsed) is None:
+        return None
+    for terms, code in _TERMS_OF_PAGES.items():
+        if re.search(rf"(?<![a-z-])(?:{terms})(?![a-z-])", said):
+            return RecognizedFailure(code, origin=Origin.CONSENT)
+    return None
+
+
+_TERMS_OF_PAGES = {
+    "uri": "zoho-page-invalid-redirect-uri",
+    "oauth|scopes?": "zoho-page-invalid-scope",
+    "client|id": "zoho-page-invalid-client",
+}
+_RESPONSE_NAMES = frozenset(("access_token", "error", "code", "message", "errorcode"))
 
 
 def data_error(parsed: ParsedText, zoho: Zoho) -> RecognizedFailure | None:
@@ -508,7 +530,7 @@ RULES: tuple[Rule, ...] = (
     translated_sentence,
     data_error,
     page_of_zoho,
-    callback,
+    foreign_page,
     authorization_url,
     token_request,
     single_word,
@@ -517,6 +539,7 @@ RULES: tuple[Rule, ...] = (
     page,
     token_not_sent,
     token_response,
+    callback,
     short_phrase,
     address,
     any_token,
