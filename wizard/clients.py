@@ -12,7 +12,7 @@ pair all work.
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import pairwise
@@ -28,6 +28,7 @@ from wizard.credential_formats import (
 from wizard.errors import WizardError, fail
 from wizard.model import Client, ClientSecret, Clock, Connection, Failure
 from wizard.store import Store
+from wizard.store.annotations import clean_note, clean_owner, clean_tags
 from wizard.tokens.request_log import ClientRequests
 from wizard.zoho import ACCOUNT_SCOPE, Zoho, parse_scope, preset
 
@@ -41,12 +42,25 @@ class ConnectionRequest:
     """The scopes of the presets, other requested ones, and `ACCOUNT_SCOPE`."""
     location: str | None
     """None: not known yet; the callback decides."""
+    owner: str = ""
+    tags: tuple[str, ...] = ()
+    note: str = ""
 
     @classmethod
-    def of(cls, preset_ids: Iterable[str], scope: str, location: str | None) -> Self:
+    def of(
+        cls,
+        preset_ids: Iterable[str],
+        scope: str,
+        location: str | None,
+        *,
+        owner: str = "",
+        tags: Collection[str] = (),
+        note: str = "",
+    ) -> Self:
         """Create a request from presets and scopes.
 
-        Raises ``unknown-preset``, ``malformed-scope``, or ``no-preset`` if there are neither.
+        Raises ``unknown-preset``, ``malformed-scope``, ``no-preset`` if there are neither, and
+        ``bad-owner``, ``bad-tag``, ``too-many-tags``, ``bad-note``.
         """
         presets = [preset(each) for each in dict.fromkeys(preset_ids)]
         scopes = [each for one in presets for each in one.scope]
@@ -55,7 +69,14 @@ class ConnectionRequest:
         if not scopes:
             raise fail("no-preset")
         whole = parse_scope(",".join([*scopes, ACCOUNT_SCOPE]))
-        return cls(tuple(one.id for one in presets), whole, location)
+        return cls(
+            tuple(one.id for one in presets),
+            whole,
+            location,
+            clean_owner(owner),
+            clean_tags(tags),
+            clean_note(note),
+        )
 
     def connection(self, name: str, client: Client, at: datetime) -> Connection:
         """The connection, not stored yet."""
@@ -66,6 +87,9 @@ class ConnectionRequest:
             location=self.location,
             presets=self.preset_ids,
             created_at=at,
+            owner=self.owner,
+            tags=self.tags,
+            note=self.note,
         )
 
 

@@ -11,6 +11,8 @@ from dotenv import dotenv_values
 from support.harness import Harness
 from support.shell import PROCESS_TIMEOUT_SECONDS, Shell
 
+from wizard.model import GrantState
+
 LINK = r"http://localhost:\d+/browser-link/\S+"
 
 
@@ -211,3 +213,35 @@ def test_a_wrong_secret_changes_nothing(shell: Shell, verified: Harness) -> None
     checked = shell.run("client", "check", "--json")
     assert checked.exit_code == 0
     assert json.loads(checked.stdout)["checks"][0]["error"] is None
+
+
+def test_a_tag_selects_what_is_listed_checked_and_reauthorized(
+    shell: Shell, shell_harness: Harness
+) -> None:
+    shell_harness.add_connection("books")
+    for name in ("crm", "desk"):
+        shell_harness.add_verified_connection(name)
+        shell_harness.services.store.grants.set_state(name, 1, GrantState.NEEDS_REAUTHORIZATION)
+    edited = shell.run(
+        "edit", "crm", "--owner", "Anna", "--tag", "Prod", "--note", "one\ntwo", "--json"
+    )
+    written = {"owner": "Anna", "tags": ["prod"], "note": "one\ntwo"}
+    assert json.loads(edited.stdout) == {"name": "crm", **written}
+
+    listed = json.loads(shell.run("list", "--tag", "prod", "--json").stdout)["connections"]
+    assert [{each: row[each] for each in ("name", *written)} for row in listed] == [
+        {"name": "crm", **written}
+    ]
+    shown = json.loads(shell.run("show", "crm", "--json").stdout)
+    assert {each: shown[each] for each in written} == written
+    checked = json.loads(shell.run("check", "--tag", "prod", "--json").stdout)
+    assert [each["name"] for each in checked["connections"]] == ["crm"]
+    requested = json.loads(shell.run("reauthorize", "--tag", "prod", "--request", "--json").stdout)
+    assert [each["names"] for each in requested["requests"]] == [["crm"]]
+
+
+@pytest.mark.parametrize("command", ["list", "check", "reauthorize"])
+def test_an_unknown_tag_is_refused(shell: Shell, command: str) -> None:
+    refused = shell.run(command, "--tag", "prd", "--json")
+    assert (refused.exit_code, refused.stdout) == (2, "")
+    assert json.loads(refused.stderr)["error"]["code"] == "unknown-tag"

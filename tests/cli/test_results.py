@@ -198,12 +198,15 @@ def test_every_command_prints_what_its_schema_describes(shell: Shell, tmp_path: 
     run("destination", "remove", "crm")
     run("rename", "crm", "sales")
     run("rename", "sales", "crm")
+    written = run("edit", "crm", "--owner", "Anna", "--tag", "prod", "--note", "one\ntwo")
 
     file, passphrase = str(tmp_path / "wizard.backup"), "four words make one\n"
     run("backup", file, stdin_text=passphrase)
     elsewhere = str(tmp_path / "another machine")
     run("restore", file, stdin_text=passphrase, ZOHO_WIZARD_HOME=elsewhere)
     run("restore", "--source-gone", ZOHO_WIZARD_HOME=elsewhere)
+    restored = run("show", "crm", ZOHO_WIZARD_HOME=elsewhere)
+    assert {each: restored[each] for each in written} == written
 
     controls.change_password(ANNA)
     controls.advance(3600)

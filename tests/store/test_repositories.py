@@ -357,3 +357,68 @@ def test_names_are_found_by_a_part_in_any_case(store: Store) -> None:
     assert store.connections.find("ANNA") == (("books_anna", "crm-Anna"), 2, 3)
     assert store.connections.find(limit=2) == (("books_anna", "crm-Anna"), 3, 3)
     assert store.connections.find("%") == ((), 0, 3)
+
+
+def test_names_are_found_by_owner_and_tag_in_any_case(store: Store) -> None:
+    add_connections(store, "books", "crm", "desk")
+    store.connections.edit("books", owner="Équipe Ventes")
+    store.connections.edit("desk", tags=["ventes-eu"])
+    found = store.connections.find("VENTES").names
+    assert found == ("books", "desk") == store.connections.find("ventes").names
+    assert store.connections.find("ÉQUIPE").names == ("books",)
+    matching = [each.name for each in store.connections.all() if each.matches("équipe")]
+    assert matching == ["books"]
+
+
+def test_owner_tags_and_note_are_kept_until_they_are_changed(store: Store) -> None:
+    add_connections(store)
+    store.connections.edit("crm", owner=" Anna ", add_tags=["Prod", "eu"], note="One\r\ntwo\n")
+    assert store.connections.get("crm") == replace(
+        make_connection(), owner="Anna", tags=("eu", "prod"), note="One\ntwo"
+    )
+    edited = store.connections.edit("crm", owner="", add_tags=["sales"], remove_tags=["PROD"])
+    assert edited == store.connections.get("crm")
+    assert (edited.owner, edited.tags, edited.note) == ("", ("eu", "sales"), "One\ntwo")
+    store.connections.rename("crm", "crm-eu")
+    assert store.connections.get("crm-eu").tags == ("eu", "sales")
+    with raises_failure("unknown-connection"):
+        store.connections.edit("crm", note="")
+
+
+@pytest.mark.parametrize(
+    ("values", "code"),
+    [
+        ({"owner": "x" * 101}, "bad-owner"),
+        ({"owner": "Anna\nBob"}, "bad-owner"),
+        ({"owner": "Anna \u202e"}, "bad-owner"),
+        ({"tags": ["a b"]}, "bad-tag"),
+        ({"tags": ["-x"]}, "bad-tag"),
+        ({"tags": [""]}, "bad-tag"),
+        ({"tags": ["x" * 33]}, "bad-tag"),
+        ({"tags": [str(number) for number in range(21)]}, "too-many-tags"),
+        ({"note": "x" * 1001}, "bad-note"),
+        ({"note": "\x1b[31m"}, "bad-note"),
+        ({"note": f"1000.{'a' * 32}.{'b' * 32}"}, "bad-note"),
+    ],
+)
+def test_an_unfit_owner_tag_or_note_is_refused(
+    store: Store, values: dict[str, Any], code: str
+) -> None:
+    add_connections(store)
+    with raises_failure(code):
+        store.connections.edit("crm", **values)
+    with raises_failure(code):
+        store.connections.add(replace(make_connection("other"), **values))
+    assert store.connections.all() == (make_connection(),)
+
+
+def test_connections_are_selected_by_all_of_several_tags(store: Store) -> None:
+    add_connections(store, "books", "crm", "desk")
+    store.connections.edit("books", tags=["eu", "prod"])
+    store.connections.edit("crm", tags=["prod"])
+    assert store.connections.tagged(["PROD"]) == ("books", "crm")
+    assert store.connections.tagged(["prod", "eu"]) == ("books",)
+    assert store.connections.tags() == ("eu", "prod")
+    with pytest.raises(WizardError) as caught:
+        store.connections.tagged(["prd"])
+    assert caught.value.failure.details == {"tag": "prd", "known": "eu, prod"}

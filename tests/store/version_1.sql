@@ -87,6 +87,9 @@ CREATE TABLE connections (
     last_generation INTEGER NOT NULL,
     presets TEXT NOT NULL,
     created_at TEXT,
+    owner TEXT NOT NULL,
+    tags TEXT NOT NULL,
+    note TEXT NOT NULL,
     PRIMARY KEY (name),
     FOREIGN KEY(client_id) REFERENCES clients (client_id)
 );

@@ -145,9 +145,8 @@ def _client(row: dict[str, Any]) -> Client:
 
 
 def _connection(row: dict[str, Any]) -> Connection:
-    scope, presets = tuple(row["scope"]), tuple(row["presets"])
-    made = _parse_optional_time(row["created_at"])
-    return Connection(**{**row, "scope": scope, "presets": presets, "created_at": made})
+    lists = {each: tuple(row[each]) for each in ("scope", "presets", "tags")}
+    return Connection(**{**row, **lists, "created_at": _parse_optional_time(row["created_at"])})
 
 
 def _grant(row: dict[str, Any]) -> Grant:

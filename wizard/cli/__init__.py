@@ -167,6 +167,9 @@ class Commands(LazyGroup):
                 "open_connection",
                 "Open the page of connection NAME in a browser.",
             ),
+            "edit": LazyCommand(
+                "commands.connections", "edit", "Change the owner, the tags or the note of NAME."
+            ),
             "rename": LazyCommand(
                 "commands.connections", "rename", "Rename connection OLD to NEW."
             ),

@@ -11,7 +11,7 @@ import select
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from functools import cached_property
@@ -26,7 +26,7 @@ from wizard.model import Clock, Explanation, Failure
 from wizard.serialization import ErrorReport, error_report
 from wizard.services import Services, utc_now
 from wizard.settings import Settings, from_environment
-from wizard.store.connections import unknown_connection
+from wizard.store.connections import unknown_connection, unknown_tag
 from wizard.timefmt import format_iso, format_time
 from wizard.transport import sanitize_line
 
@@ -267,6 +267,41 @@ def require_value(
     if value is not None and not value.strip():
         raise click.BadParameter("The value is empty.")
     return value
+
+
+class TagType(click.ParamType[str]):
+    """A tag as an option, with shell completion from the store."""
+
+    name = "tag"
+
+    def convert(
+        self, value: Any, parameter: click.Parameter | None, context: click.Context | None
+    ) -> str:
+        """The tag as text."""
+        return printable(value)
+
+    def shell_complete(
+        self, context: click.Context, parameter: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """The tags that start with `incomplete`; none rather than an error."""
+        terminal = context.ensure_object(Terminal)
+        try:
+            if terminal.settings.paths.is_empty:
+                return []
+            tags = terminal.services.store.connections.tags()
+        except WizardError:
+            return []
+        return [CompletionItem(tag) for tag in tags if tag.startswith(incomplete)]
+
+
+TAG = TagType()
+
+
+def tagged_connections(terminal: Terminal, tags: Collection[str]) -> tuple[str, ...]:
+    """The names of the connections that have all `tags`; raises ``unknown-tag``."""
+    if terminal.settings.paths.is_empty:
+        raise unknown_tag(next(iter(tags)), ())
+    return terminal.services.store.connections.tagged(tags)
 
 
 CONNECTION_NAME = ConnectionNameType()

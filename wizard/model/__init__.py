@@ -128,6 +128,18 @@ class Connection:
     """The current grant's generation; 0 if there has been none."""
     presets: tuple[str, ...] = ()
     created_at: datetime | None = None
+    owner: str = ""
+    """The person or team responsible for it, as the user wrote it."""
+    tags: tuple[str, ...] = ()
+    """In lower case, in alphabetical order."""
+    note: str = ""
+    """Free text of the user, perhaps of several lines; never a secret."""
+
+    def matches(self, text: str) -> bool:
+        """Whether its name, its owner or one of its tags contains `text`, ignoring case."""
+        return any(
+            text.casefold() in each.casefold() for each in (self.name, self.owner, *self.tags)
+        )
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,19 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Row, Table, delete, func, select, true, update
+from sqlalchemy import (
+    ColumnElement,
+    Row,
+    Table,
+    Text,
+    delete,
+    func,
+    or_,
+    select,
+    true,
+    type_coerce,
+    update,
+)
 from sqlalchemy import Connection as DatabaseConnection
 from sqlalchemy.dialects.sqlite import insert
 
@@ -15,6 +27,7 @@ from wizard.errors import WizardError, fail
 from wizard.model import Connection
 from wizard.paths import current_user
 from wizard.store import authorizations, clients, installation, schema
+from wizard.store.annotations import clean_note, clean_owner, clean_tag, clean_tags
 from wizard.store.database import Repository, insert_row, suggest_names
 from wizard.store.grants import rename_grants
 
@@ -47,11 +60,11 @@ class ConnectionRepository(Repository):
             return select_connections(c)
 
     def find(self, substring: str = "", limit: int | None = None) -> FoundNames:
-        """The first names that contain `substring`, ignoring case."""
+        """The first connections whose name, owner or tags contain `substring`, ignoring case."""
         total = select(func.count()).select_from(_T).scalar_subquery()
         query = (
             select(_T.c.name, func.count().over().label("matching"), total.label("total"))
-            .where(_name_contains(substring))
+            .where(_contains(substring))
             .order_by(_T.c.name)
             .limit(limit)
         )
@@ -78,15 +91,30 @@ class ConnectionRepository(Repository):
         with self.database.read() as c:
             return {each.name: each for each in select_connections(c, _T.c.name.in_(names))}
 
+    def tags(self) -> tuple[str, ...]:
+        """The tags of all connections, in alphabetical order."""
+        return tuple(sorted({tag for each in self.all() for tag in each.tags}))
+
+    def tagged(self, tags: Collection[str]) -> tuple[str, ...]:
+        """The names of the connections that have all `tags`. Raises ``unknown-tag`` with the tags
+        in use."""
+        wanted, connections = {clean_tag(each) for each in tags}, self.all()
+        known = {tag for each in connections for tag in each.tags}
+        for tag in sorted(wanted - known):
+            raise unknown_tag(tag, known)
+        return tuple(each.name for each in connections if wanted <= {*each.tags})
+
     def is_valid_name(self, name: str) -> bool:
         """Whether `name` is a valid name."""
         return NAME_PATTERN.fullmatch(name) is not None
 
     def add(self, connection: Connection) -> None:
-        """Raises ``bad-name``, ``connection-exists``, ``unknown-client``."""
+        """Raises ``bad-name``, ``connection-exists``, ``unknown-client``, ``bad-owner``,
+        ``bad-tag``, ``too-many-tags``, ``bad-note``."""
         name, client_id = connection.name, connection.client_id
         if not NAME_PATTERN.fullmatch(name):
             raise fail("bad-name", name=name)
+        connection = with_clean_annotations(connection)
         with self.database.write() as c:
             taken = select(_T.c.name).where(func.lower(_T.c.name) == name.lower())
             if other := c.scalar(taken):
@@ -101,6 +129,39 @@ class ConnectionRepository(Repository):
     def set_location(self, name: str, location: str | None) -> None:
         """Replace the chosen data center. Raises ``unknown-connection``."""
         self._update_connection(name, location=location)
+
+    def edit(
+        self,
+        name: str,
+        *,
+        owner: str | None = None,
+        tags: Collection[str] | None = None,
+        add_tags: Collection[str] = (),
+        remove_tags: Collection[str] = (),
+        note: str | None = None,
+    ) -> Connection:
+        """Change what the user wrote about a connection, and return it.
+
+        None keeps a value; an empty text removes it. `tags` replaces all tags. Raises
+        ``unknown-connection``, ``bad-owner``, ``bad-tag``, ``too-many-tags``, ``bad-note``.
+        """
+        removed = {clean_tag(each) for each in remove_tags}
+        with self.database.write() as c:
+            found = select_connections(c, _T.c.name == name)
+            if not found:
+                raise connection_not_found(c, name, self.database.path)
+            kept = found[0].tags if tags is None else clean_tags(tags)
+            edited = with_clean_annotations(
+                replace(
+                    found[0],
+                    owner=found[0].owner if owner is None else owner,
+                    tags=tuple(each for each in (*kept, *add_tags) if each not in removed),
+                    note=found[0].note if note is None else note,
+                )
+            )
+            values = {each: getattr(edited, each) for each in ("owner", "tags", "note")}
+            c.execute(update(_T).where(_T.c.name == name).values(**values))
+        return edited
 
     def remove(self, name: str) -> None:
         """Delete a connection with its grants, reports, attempts and notifications; its history and
@@ -163,6 +224,22 @@ def unknown_connection(name: str, data_dir: str, nearest: str = "") -> WizardErr
     )
 
 
+def unknown_tag(tag: str, known: Collection[str]) -> WizardError:
+    """The failure for a tag that no connection has; `known` are the tags in use."""
+    return fail("unknown-tag", tag=tag, known=", ".join(sorted(known)))
+
+
+def with_clean_annotations(connection: Connection) -> Connection:
+    """The connection with its owner, tags and note as they are stored. Raises ``bad-owner``,
+    ``bad-tag``, ``too-many-tags``, ``bad-note``."""
+    return replace(
+        connection,
+        owner=clean_owner(connection.owner),
+        tags=clean_tags(connection.tags),
+        note=clean_note(connection.note),
+    )
+
+
 def connection_from_row(row: Row[Any]) -> Connection:
     """The connection in `row`, which may have columns of other tables, too."""
     return Connection(**{each.name: row._mapping[each] for each in _COLUMNS})
@@ -189,8 +266,9 @@ def _rename_in_failures(c: DatabaseConnection, table: Table, name: str, new_name
             c.execute(update(table).where(*here).values(failure=renamed))
 
 
-def _name_contains(substring: str) -> ColumnElement[bool]:
-    return func.instr(func.lower(_T.c.name), substring.lower()) > 0 if substring else true()
+def _contains(substring: str) -> ColumnElement[bool]:
+    texts = _T.c.name, _T.c.owner, type_coerce(_T.c.tags, Text)
+    return or_(*(func.instr(func.casefold(each), substring.casefold()) > 0 for each in texts))
 
 
 @dataclass(frozen=True)

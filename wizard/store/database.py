@@ -280,6 +280,8 @@ def _create_engine(path: str) -> Engine:
     @event.listens_for(engine, "connect")
     def apply_pragmas(driver: sqlite3.Connection, _record: ConnectionPoolEntry) -> None:
         driver.isolation_level = None  # transactions begin explicitly
+        # SQLite's own functions ignore the case of ASCII letters only.
+        driver.create_function("casefold", 1, str.casefold, deterministic=True)
         for pragma in _PRAGMAS:
             driver.execute(f"PRAGMA {pragma}").close()
         kept = [driver.execute(f"PRAGMA {name}").fetchone()[0] for name in _REQUIRED_PRAGMAS]

@@ -201,6 +201,9 @@ connections = Table(
     Column("last_generation", Integer, nullable=False),
     Column("presets", SpaceSeparated, nullable=False),
     Column("created_at", UtcDateTime),
+    Column("owner", Text, nullable=False),
+    Column("tags", SpaceSeparated, nullable=False),
+    Column("note", Text, nullable=False),
 )
 
 attempts = Table(

@@ -12,7 +12,11 @@ from wizard.model import Client, Connection, Grant
 from wizard.paths import Paths
 from wizard.store import schema
 from wizard.store.clients import ClientRepository
-from wizard.store.connections import NAME_PATTERN, select_connections
+from wizard.store.connections import (
+    NAME_PATTERN,
+    select_connections,
+    with_clean_annotations,
+)
 from wizard.store.database import Database, Repository, insert_row
 from wizard.store.destinations import CONFIGURED_FIELDS, Destination
 from wizard.store.grants import grant_from_row, insert_grant
@@ -107,7 +111,7 @@ class TransferRepository:
         that another installation may use, too.
 
         An existing client keeps its data, and gains secrets for data centers without one. Raises
-        ``bad-name`` or ``connection-exists``.
+        ``bad-name`` or ``connection-exists``, and what `ConnectionRepository.edit` raises.
         """
         with self._database.write() as c:
             here = {client.client_id: client for client in self._clients.select_all(c)}
@@ -122,6 +126,7 @@ class TransferRepository:
                     raise fail("bad-name", name=connection.name)
                 if connection.name.lower() in taken:
                     raise fail("connection-exists", name=connection.name)
+                connection = with_clean_annotations(connection)
                 last = max(connection.generation, newest.get(connection.name, 0))
                 insert_row(c, _CONNECTIONS, **vars(connection), last_generation=last)
             for grant in contents.grants:

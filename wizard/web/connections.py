@@ -1,6 +1,6 @@
 """The pages of the connections: the list, and the actions on one connection."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from flask import Blueprint, redirect, render_template, request
 from werkzeug.wrappers import Response
@@ -36,7 +36,8 @@ def index() -> str:
     overviews = services.store.overviews.unsettled(also=[*found.names, *items])
     checking = progress.remaining if progress else frozenset()
     rows = [connection_row(each, services.clock(), checking) for each in overviews]
-    shown = _first_rows(rows, query)
+    matching = {each.connection.name for each in overviews if each.connection.matches(query)}
+    shown = _first_rows(rows, matching)
     return render_template(
         "connections.html",
         rows=shown,
@@ -61,10 +62,10 @@ def check() -> Response:
     return redirect("/?checked=yes", 303)
 
 
-def _first_rows(rows: Sequence[ConnectionRow], query: str) -> Sequence[ConnectionRow]:
-    """The first rows with `query` in their names, those that need attention first."""
+def _first_rows(rows: Sequence[ConnectionRow], names: Collection[str]) -> Sequence[ConnectionRow]:
+    """The first rows of the connections in `names`, those that need attention first."""
     ordered = sorted(rows, key=lambda each: (each.state.tone is not Tone.BAD, each.name))
-    return [each for each in ordered if query.lower() in each.name.lower()][:MAX_ROWS]
+    return [each for each in ordered if each.name in names][:MAX_ROWS]
 
 
 @pages.get("/connections/<name>")

@@ -51,20 +51,30 @@ class ConnectionForm:
     zoho_url: str = ""
     scope: str = ""
     name: str = ""
+    owner: str = ""
+    note: str = ""
     preset_ids: list[str] = field(default_factory=list)
+    tags: list[str] = field(default_factory=list)
 
     @classmethod
     def from_request(cls) -> "ConnectionForm":
         form = request.args
-        preset_ids = form.getlist("preset")
-        texts = {each: form.get(each, "") for each in ("location", "zoho_url", "scope", "name")}
-        return cls(**texts, preset_ids=preset_ids)
+        names = ("location", "zoho_url", "scope", "name", "owner", "note")
+        texts = {each: form.get(each, "") for each in names}
+        return cls(**texts, preset_ids=form.getlist("preset"), tags=form.getlist("tag"))
 
     def to_connection_request(self) -> ConnectionRequest | None:
         """The request, or None if no preset or scope is chosen. Raises `WizardError`."""
         if not self.preset_ids and not self.scope.strip():
             return None
-        return ConnectionRequest.of(self.preset_ids, self.scope, self._location())
+        return ConnectionRequest.of(
+            self.preset_ids,
+            self.scope,
+            self._location(),
+            owner=self.owner,
+            tags=self.tags,
+            note=self.note,
+        )
 
     def _location(self) -> str | None:
         if self.zoho_url.strip():
@@ -124,6 +134,9 @@ def create() -> Response:
         filter(None, form.get("preset_ids", "").split(",")),
         form.get("scope", ""),
         form.get("location") or None,
+        owner=form.get("owner", ""),
+        tags=form.getlist("tag"),
+        note=form.get("note", ""),
     )
     name = form.get("name", "").strip()
     client = None
@@ -186,6 +199,9 @@ def preset_page(form: ConnectionForm, explanation: Explanation | None = None) ->
         zoho_url=form.zoho_url,
         scope=form.scope,
         name=form.name,
+        owner=form.owner,
+        tags=form.tags,
+        note=form.note,
         preset_ids=form.preset_ids,
         data_centers=get_services().zoho.data_centers,
         presets=[
@@ -305,7 +321,11 @@ def _client_page_url(
         **parameters,
         "preset": connection_request.preset_ids,
         "scope": ",".join(connection_request.scope),
+        "owner": connection_request.owner,
+        "tag": connection_request.tags,
+        "note": connection_request.note,
     }
+    query = {each: value for each, value in query.items() if value}
     return f"/connections/new?{urlencode({**query, 'location': location or ''}, doseq=True)}"
 
 

@@ -19,7 +19,14 @@ from wizard.cli.flows.verification import (
 )
 from wizard.cli.renderer import print_incidents
 from wizard.cli.results.checks import CheckReport
-from wizard.cli.terminal import CONNECTION_NAME, Exit, Terminal, pass_terminal
+from wizard.cli.terminal import (
+    CONNECTION_NAME,
+    TAG,
+    Exit,
+    Terminal,
+    pass_terminal,
+    tagged_connections,
+)
 from wizard.connection_details import describe_access
 from wizard.errors import describe_status
 from wizard.model import VerificationStep
@@ -35,6 +42,9 @@ COLUMNS = ("Connection", "State", "What it reaches, or what is in the way")
 @click.argument("names", type=CONNECTION_NAME, nargs=-1, metavar="[NAME]...")
 @click.option(
     "--all", "all_connections", is_flag=True, help="All connections; the default without names."
+)
+@click.option(
+    "--tag", "tags", type=TAG, multiple=True, help="Only connections with this tag; repeatable."
 )
 @click.option("--full", is_flag=True, help="Verify each again: all live calls, with a new token.")
 @click.option(
@@ -55,6 +65,7 @@ def check(
     terminal: Terminal,
     names: tuple[str, ...],
     all_connections: bool,
+    tags: tuple[str, ...],
     full: bool,
     wait: timedelta,
     ignore_wait: bool,
@@ -68,12 +79,17 @@ def check(
     """
     if names and all_connections:
         raise click.UsageError("Pass the names of connections, or --all.")
+    if names and tags:
+        raise click.UsageError("Pass the names of connections, or --tag.")
+    tagged = tagged_connections(terminal, tags) if tags else None
     if not names and terminal.settings.paths.is_empty:
         terminal.emit(CheckReport((), ()), lambda: print_no_connections(terminal))
         return
     store = terminal.services.store
     named = [store.connections.get(name) for name in names]
     selected = [connection.name for connection in named or store.connections.all()]
+    if tagged is not None:
+        selected = [name for name in selected if name in tagged]
     if ignore_wait and len(named) != 1:
         raise click.UsageError("--ignore-wait takes one NAME.")
     purpose = RefreshPurpose.INSISTED if ignore_wait else RefreshPurpose.VERIFICATION

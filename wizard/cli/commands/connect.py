@@ -38,7 +38,7 @@ from wizard.cli.flows.verification import (
     print_usage,
     verify,
 )
-from wizard.cli.terminal import NEW_CONNECTION_NAME, Exit, Terminal, pass_terminal
+from wizard.cli.terminal import NEW_CONNECTION_NAME, TAG, Exit, Terminal, pass_terminal, printable
 from wizard.clients import ConnectionRequest, parse_credentials
 from wizard.errors import WizardError, fail, message
 from wizard.model import Client
@@ -54,15 +54,35 @@ class ConnectOptions:
     data_center: str = ""
     client_id: str = ""
     is_self_client: bool = False
+    owner: str = ""
+    tags: tuple[str, ...] = ()
+    note: str = ""
+
+    @property
+    def has_request(self) -> bool:
+        """Whether a preset, a scope, a data center or a client was given."""
+        return bool(self.preset_ids or self.scope or self.data_center or self.client_id)
+
+    @property
+    def is_annotated(self) -> bool:
+        """Whether an owner, a tag or a note was given."""
+        return bool(self.owner or self.tags or self.note)
 
     @property
     def is_empty(self) -> bool:
         """Nothing was given except the name."""
-        return not (self.preset_ids or self.scope or self.data_center or self.client_id)
+        return not (self.has_request or self.is_annotated)
 
     def request(self, terminal: Terminal) -> ConnectionRequest:
         """The request; raises what `ConnectionRequest.of` raises, and ``unknown-data-centre``."""
-        return ConnectionRequest.of(self.preset_ids, self.scope, self.location(terminal))
+        return ConnectionRequest.of(
+            self.preset_ids,
+            self.scope,
+            self.location(terminal),
+            owner=self.owner,
+            tags=self.tags,
+            note=self.note,
+        )
 
     def location(self, terminal: Terminal) -> str | None:
         """The data center; None if none was named. Raises ``unknown-data-centre``."""
@@ -127,6 +147,9 @@ def _presets_help() -> str:
     default="",
     help="The client to use, by ID or name. Default: the only one.",
 )
+@click.option("--owner", default="", help="Who is responsible for it, for your own lists.")
+@click.option("--tag", "tags", type=TAG, multiple=True, help="A tag for it; repeatable.")
+@click.option("--note", default="", help="A note for people; keep secrets out of it.")
 @click.option(
     "--add", is_flag=True, help="Add scopes to the existing connection NAME, with one consent."
 )
@@ -151,6 +174,9 @@ def connect(
     scope: str,
     data_center: str,
     client_id: str,
+    owner: str,
+    tags: tuple[str, ...],
+    note: str,
     add: bool,
     no_browser: bool,
     assist: bool,
@@ -162,7 +188,18 @@ def connect(
     given as an option. A script passes --no-browser and writes the callback URL to standard input;
     with --no-input, the command never waits for the page.
     """
-    options = ConnectOptions(preset_ids, scope, data_center, client_id, self_client)
+    options = ConnectOptions(
+        preset_ids,
+        scope,
+        data_center,
+        client_id,
+        self_client,
+        printable(owner),
+        tags,
+        printable(note),
+    )
+    if add and options.is_annotated:
+        raise click.UsageError("--add can't be combined with --owner, --tag or --note; use `edit`.")
     if assist and (add or no_browser or self_client):
         raise click.UsageError(
             "--assist can't be combined with --add, --no-browser or --self-client."
@@ -200,18 +237,17 @@ def _start_page(terminal: Terminal, name: str, options: ConnectOptions) -> str:
         if not options.is_empty:
             raise fail("connection-exists", name=name)
         return f"/connections/{name}"
-    if options.is_empty:
-        return "/connections/new" + (f"?{urlencode({'name': name})}" if name else "")
+    query = [("name", name), ("owner", options.owner), ("note", options.note)]
+    query += [("tag", tag) for tag in options.tags]
+    if not options.has_request:
+        given = [pair for pair in query if pair[1]]
+        return "/connections/new" + (f"?{urlencode(given)}" if given else "")
     request = options.request(terminal)
     client = options.stored_client(terminal)
     if name and client:
         create_connection(terminal, name, options, client)
         return f"/connections/{name}"
-    query = [
-        ("name", name),
-        ("location", request.location or ""),
-        ("scope", ",".join(request.scope)),
-    ]
+    query += [("location", request.location or ""), ("scope", ",".join(request.scope))]
     query += [("preset", preset_id) for preset_id in request.preset_ids]
     return "/connections/new?" + urlencode([pair for pair in query if pair[1]])
 

@@ -1,10 +1,10 @@
-"""``list``, ``show``, ``rename``, ``revoke`` and ``remove``: the connections, and how they end."""
+"""``list``, ``show``, ``edit``, ``rename``, ``revoke``, ``remove``: connections and their end."""
 
 import os
 import shlex
 import stat
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
 import click
@@ -17,6 +17,7 @@ from wizard.cli.results.connections import (
     ConnectionDetails,
     ConnectionList,
     ConnectionSummary,
+    EditedConnection,
     GrantSummary,
     RemovedConnection,
     RenamedConnection,
@@ -28,7 +29,15 @@ from wizard.cli.results.connections import (
     caution_of,
     status_fields,
 )
-from wizard.cli.terminal import CONNECTION_NAME, Exit, Terminal, pass_terminal, printable
+from wizard.cli.terminal import (
+    CONNECTION_NAME,
+    TAG,
+    Exit,
+    Terminal,
+    pass_terminal,
+    printable,
+    tagged_connections,
+)
 from wizard.connection_details import headline
 from wizard.errors import describe_event, describe_status, fail
 from wizard.model import Event, Failure, Grant, GrantState, VerificationReport
@@ -47,14 +56,18 @@ REMOVAL_OPTIONS = "--no-revoke or --revoke"
 @click.option(
     "--by", type=click.Choice(["account"]), help="Group them by the account that consented."
 )
+@click.option(
+    "--tag", "tags", type=TAG, multiple=True, help="Only connections with this tag; repeatable."
+)
 @pass_terminal
-def list_connections(terminal: Terminal, by: str | None) -> None:
+def list_connections(terminal: Terminal, by: str | None, tags: tuple[str, ...]) -> None:
     """List the connections and their states."""
+    names = tagged_connections(terminal, tags) if tags else None
     if by == "account":
-        accounts = _account_list(terminal)
+        accounts = _account_list(terminal, names)
         terminal.emit(accounts, lambda: _print_accounts(terminal, accounts))
     else:
-        listed = _connection_list(terminal)
+        listed = _connection_list(terminal, names)
         terminal.emit(listed, lambda: _print_connections(terminal, listed))
 
 
@@ -66,12 +79,12 @@ def print_no_connections(terminal: Terminal) -> None:
     )
 
 
-def _connection_list(terminal: Terminal) -> ConnectionList:
+def _connection_list(terminal: Terminal, names: Collection[str] | None) -> ConnectionList:
     if terminal.settings.paths.is_empty:
         return ConnectionList((), None)
     now = terminal.clock()
     with terminal.services.store.snapshot() as view:
-        overviews, refreshed = view.overviews.all(), view.overviews.last_refreshes()
+        overviews, refreshed = view.overviews.all(names), view.overviews.last_refreshes()
         last_checked_at = view.monitoring.last_checked_at()
     summaries = (
         _connection_summary(row, refreshed.get(row.connection.name), now) for row in overviews
@@ -92,6 +105,9 @@ def _connection_summary(
         organizations=grant.organizations if grant else (),
         location=grant.location if grant else row.connection.location,
         last_refreshed_at=refreshed_at,
+        owner=row.connection.owner,
+        tags=row.connection.tags,
+        note=row.connection.note,
     )
 
 
@@ -100,7 +116,7 @@ def _print_connections(terminal: Terminal, listed: ConnectionList) -> None:
         print_no_connections(terminal)
         return
     terminal.renderer.print_table(
-        ("Name", "State", "Account", "Organization", "Data center", "Last used"),
+        ("Name", "State", "Account", "Organization", "Data center", "Last used", "Owner", "Tags"),
         [
             (
                 each.name,
@@ -109,6 +125,8 @@ def _print_connections(terminal: Terminal, listed: ConnectionList) -> None:
                 ", ".join(dict.fromkeys(each.name for each in each.organizations)),
                 each.location or "?",
                 terminal.format_time(each.last_refreshed_at),
+                each.owner,
+                ", ".join(each.tags),
             )
             for each in listed.connections
         ],
@@ -119,7 +137,7 @@ def _print_connections(terminal: Terminal, listed: ConnectionList) -> None:
         )
 
 
-def _account_list(terminal: Terminal) -> AccountList:
+def _account_list(terminal: Terminal, names: Collection[str] | None) -> AccountList:
     """The connections by the account that consented, each with its destinations."""
     if terminal.settings.paths.is_empty:
         return AccountList(())
@@ -129,7 +147,7 @@ def _account_list(terminal: Terminal) -> AccountList:
     for destination in store.destinations.all():
         targets.setdefault(destination.connection, []).append(destination.target)
     accounts: dict[tuple[str | None, str | None], list[AccountConnection]] = {}
-    for row in store.overviews.all():
+    for row in store.overviews.all(names):
         name, grant = row.connection.name, row.grant
         email = grant.account.email if grant and grant.account else None
         location = grant.location if grant else row.connection.location
@@ -211,6 +229,9 @@ def _connection_details(terminal: Terminal, name: str) -> ConnectionDetails:
         request_budget=_request_budget(services.request_log.view(name)),
         history=tuple(store.events.of_connection(name)),
         cautions=tuple(caution_of(each) for each in services.cautions.of_connection(name)),
+        owner=connection.owner,
+        tags=connection.tags,
+        note=connection.note,
     )
 
 
@@ -309,6 +330,9 @@ def _facts(
         ("Connection", details.name),
         ("State", describe_status(status, terminal.clock())),
         *granted,
+        ("Owner", details.owner),
+        ("Tags", ", ".join(details.tags)),
+        ("Note", details.note),
         ("Client", f"{details.client_name} ({details.client_id})"),
         ("Token requests left", _requests_left(budget)),
         ("Counted by client", _client_requests_left(budget)),
@@ -430,6 +454,56 @@ def _confirm(terminal: Terminal) -> None:
         "Anyone who sees them can use the account within the connection's scopes."
     )
     terminal.confirm("Show them on this screen?", option="--yes", declined="Nothing was shown.")
+
+
+@click.command()
+@click.argument("name", type=CONNECTION_NAME)
+@click.option("--owner", help="Who is responsible for it: a person, a team or an email address.")
+@click.option("--tag", "add_tags", type=TAG, multiple=True, help="Add this tag; repeatable.")
+@click.option(
+    "--remove-tag", "remove_tags", type=TAG, multiple=True, help="Remove this tag; repeatable."
+)
+@click.option("--note", help="A note for people. It isn't encrypted: keep secrets out of it.")
+@pass_terminal
+def edit(
+    terminal: Terminal,
+    name: str,
+    owner: str | None,
+    add_tags: tuple[str, ...],
+    remove_tags: tuple[str, ...],
+    note: str | None,
+) -> None:
+    """Change the owner, the tags or the note of NAME.
+
+    They are for you: Zoho doesn't get them, and they change no token. What isn't given stays as it
+    is, and an empty text removes the owner or the note. `list`, `check` and `reauthorize` select
+    connections by their tags.
+
+    \b
+    Examples:
+      zoho-wizard edit crm --owner anna@zylker.example --tag prod
+      zoho-wizard edit crm --remove-tag prod --note ''
+      zoho-wizard check --tag prod
+    """
+    if owner is None and note is None and not (add_tags or remove_tags):
+        raise click.UsageError("Pass --owner, --tag, --remove-tag or --note.")
+    owner, note = (None if each is None else printable(each) for each in (owner, note))
+    connection = terminal.services.store.connections.edit(
+        name, owner=owner, add_tags=add_tags, remove_tags=remove_tags, note=note
+    )
+    edited = EditedConnection(name, connection.owner, connection.tags, connection.note)
+    terminal.emit(edited, lambda: _print_edited(terminal, edited))
+
+
+def _print_edited(terminal: Terminal, edited: EditedConnection) -> None:
+    terminal.renderer.print_facts(
+        [
+            ("Connection", edited.name),
+            ("Owner", edited.owner or "none"),
+            ("Tags", ", ".join(edited.tags) or "none"),
+            ("Note", edited.note or "none"),
+        ]
+    )
 
 
 @click.command()

@@ -34,7 +34,14 @@ from wizard.cli.flows.serving import (
 )
 from wizard.cli.flows.verification import most_severe, verify
 from wizard.cli.results.checks import ConsentRequest, ConsentRequestList, ReauthorizationReport
-from wizard.cli.terminal import CONNECTION_NAME, Exit, Terminal, pass_terminal
+from wizard.cli.terminal import (
+    CONNECTION_NAME,
+    TAG,
+    Exit,
+    Terminal,
+    pass_terminal,
+    tagged_connections,
+)
 from wizard.errors import WizardError, fail, message
 from wizard.model import AttemptMode, Explanation, Failure
 from wizard.model.states import ItemState
@@ -57,6 +64,13 @@ from wizard.zoho import parse_scope, preset, presets
 )
 @click.option(
     "--account", default="", metavar="EMAIL", help="Of these, only those of this account."
+)
+@click.option(
+    "--tag",
+    "tags",
+    type=TAG,
+    multiple=True,
+    help="Of these, only those with this tag; repeatable.",
 )
 @click.option(
     "--as",
@@ -97,6 +111,7 @@ def reauthorize(
     names: tuple[str, ...],
     all_rejected: bool,
     account: str,
+    tags: tuple[str, ...],
     new_account_email: str,
     additions: tuple[str, ...],
     revoke_after: timedelta,
@@ -127,7 +142,9 @@ def reauthorize(
     additional_scope = _additional_scope(additions)
     current = service.current()
     try:
-        selected = _select_connections(terminal, names, all_rejected, account, new_account_email)
+        selected = _select_connections(
+            terminal, names, all_rejected, account, tags, new_account_email
+        )
         is_new = bool(selected) or current is None or current.is_done
         plan = service.plan(selected, new_account_email) if is_new else None
     except WizardError as error:
@@ -195,25 +212,33 @@ def _select_connections(
     names: Sequence[str],
     all_rejected: bool,
     account: str,
+    tags: Sequence[str],
     new_account_email: str,
 ) -> tuple[str, ...]:
     """The connections that the options select; none without names and options.
 
-    Raises ``nothing-to-reauthorize``, ``no-account``.
+    Raises ``nothing-to-reauthorize``, ``no-account``, ``unknown-tag``.
     """
     service = terminal.services.reauthorization
     selected = tuple(names)
+    tagged = tagged_connections(terminal, tags) if tags else ()
     if account:
-        of_account = service.connections_of_account(account)
-        if not of_account:
+        candidates = service.connections_of_account(account)
+        if not candidates:
             raise unknown_account(account, service.account_emails())
+    else:
+        candidates = tagged
+    if account or tags:
         rejected = set(service.rejected_connections())
         selected = tuple(
-            name for name in of_account if new_account_email or name in rejected or name in names
+            name
+            for name in candidates
+            if (not tags or name in tagged)
+            and (new_account_email or name in rejected or name in names)
         )
     elif all_rejected:
         selected = service.rejected_connections()
-    if (account or all_rejected) and not selected:
+    if (account or tags or all_rejected) and not selected:
         raise fail("nothing-to-reauthorize")
     return selected
 

@@ -68,6 +68,10 @@ class ConnectionSummary:
     location: str | None
     """The data center; null if it isn't known yet."""
     last_refreshed_at: datetime | None
+    owner: str
+    """Who is responsible for it, as the user wrote it; empty if nobody is named."""
+    tags: tuple[str, ...]
+    note: str
 
 
 @dataclass(frozen=True)
@@ -206,6 +210,10 @@ class ConnectionDetails:
     request_budget: RequestBudget
     history: tuple[Event, ...]
     cautions: tuple[Caution, ...]
+    owner: str
+    """Who is responsible for it, as the user wrote it; empty if nobody is named."""
+    tags: tuple[str, ...]
+    note: str
 
 
 @dataclass(frozen=True)
@@ -261,6 +269,16 @@ class RenamedConnection:
 
     name: str
     previous_name: str
+
+
+@dataclass(frozen=True)
+class EditedConnection:
+    """The result of `edit`."""
+
+    name: str
+    owner: str
+    tags: tuple[str, ...]
+    note: str
 
 
 @dataclass(frozen=True)
