@@ -257,7 +257,7 @@ def every_page(journey: Journey) -> dict[str, str]:
         journey.person.go(address)
         pages[path] = journey.page.content()
         links = journey.page.evaluate("[...document.links].map(link => link.href)")
-        if path == "/help":
+        if path == "/help/codes":
             continue
         own = [each for each in links if each.startswith(f"{journey.base_url}/")]
         waiting.extend(each.removeprefix(journey.base_url) for each in own)

@@ -195,7 +195,14 @@ def test_every_page_is_accessible(
         f"{NEW_CONNECTION_PATH}?preset=cliq-post&client=new",
     ]
     paths += ["/connections/leads", "/connections/leads/remove", "/connections/idle", "/clients"]
-    paths += [f"/clients/{client_id}", "/clients/new", "/status", "/help/throttled", "/nowhere"]
+    paths += [
+        f"/clients/{client_id}",
+        "/clients/new",
+        "/status",
+        "/help/codes/throttled",
+        "/help/demo",
+        "/nowhere",
+    ]
     for path in paths:
         page.goto(f"{services.settings.base_url}{path}")
         for fold in page.locator("summary").all():

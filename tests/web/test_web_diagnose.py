@@ -113,16 +113,16 @@ def test_the_page_of_a_rejected_connection_takes_and_withdraws_an_answer(
 
 
 def test_every_code_has_its_page(visitor: Visitor) -> None:
-    index = visitor.get("/help").text
+    index = visitor.get("/help/codes").text
     codes = [code for code, row in message_table().items() if "title" in row]
-    assert set(re.findall(r'href="/help/([a-z0-9-]+)"', index)) == set(codes)
+    assert set(re.findall(r'href="/help/codes/([a-z0-9-]+)"', index)) == set(codes)
     for code in codes:
-        assert visitor.get(f"/help/{code}").status_code == 200
-    assert visitor.get("/help?q=redirect").text.count('href="/help/') < len(codes)
+        assert visitor.get(f"/help/codes/{code}").status_code == 200
+    assert visitor.get("/help/codes?q=redirect").text.count('href="/help/codes/') < len(codes)
 
 
 def test_what_a_message_has_in_backticks_is_code_and_never_markup(visitor: Visitor) -> None:
-    assert "<code>access_type=offline</code>" in visitor.get("/help/access-type-online").text
+    assert "<code>access_type=offline</code>" in visitor.get("/help/codes/access-type-online").text
     assert prose("`<b>` <i>") == "<code>&lt;b&gt;</code> &lt;i&gt;"
 
 

@@ -27,6 +27,7 @@ from wizard.web import (
     connection_page,
     connections,
     diagnosis,
+    help_pages,
     onboarding,
     reauthorization,
     sessions,
@@ -53,6 +54,7 @@ PAGE_MODULES = (
     reauthorization,
     diagnosis,
     clients,
+    help_pages,
     status,
 )
 """Modules with pages."""
@@ -94,6 +96,7 @@ def create_app(
         datetime=lambda at, **options: format_time(at, services.clock(), **options),
         short_id=short_client_id,
         duration=format_duration,
+        card_tone=view_models.card_tone,
         ago=lambda at: format_age(at, services.clock()),
     )
     app.jinja_env.globals["simulator_url"] = services.settings.simulator_url

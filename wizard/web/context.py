@@ -8,7 +8,7 @@ from flask import Response, current_app, g, make_response, render_template, requ
 
 from wizard.diagnosis.rendering import explain_failure
 from wizard.errors import WizardError
-from wizard.model import Explanation, Failure, FailureKind
+from wizard.model import Explanation, Failure
 from wizard.model.failure import http_status_of
 from wizard.services import Services
 from wizard.web.socket_owner import Peers
@@ -48,7 +48,6 @@ def render_error(failure: Failure, status: int | None = None, *, name: str = "")
     page = render_template(
         "error.html",
         explanation=explanation,
-        is_warning=failure.temporary or failure.kind is FailureKind.SESSION,
         back_url=f"/connections/{name}" if name and failure.code != "unknown-connection" else "/",
         forced_connection=_may_go_on(failure) and name,
     )

@@ -1,4 +1,4 @@
-"""Diagnoses, the documentation of every code, and the guide for a password change."""
+"""Diagnoses, and the guide for a password change."""
 
 from dataclasses import replace
 from typing import Any
@@ -8,8 +8,7 @@ from werkzeug.wrappers import Response
 
 from wizard.diagnosis.cautions import PasswordChangeRisk, advice, password_change_risks
 from wizard.diagnosis.pasted_text import DiagnosisResult
-from wizard.errors import WizardError, explain, fail, message_table
-from wizard.model import Failure
+from wizard.errors import WizardError, explain, fail
 from wizard.model.states import Activity, ActivityKind
 from wizard.web.context import get_services
 from wizard.web.view_models import status_badges
@@ -42,26 +41,6 @@ def diagnose() -> Response:
     except WizardError as error:
         return make_response(_diagnose_page(DiagnosisResult(explain(error.failure))), 422)
     return make_response(_diagnose_page(reading))
-
-
-@pages.get("/help")
-def list_codes() -> str:
-    """List the codes, with titles."""
-    codes = sorted(code for code, row in message_table().items() if "title" in row)
-    titles = {code: explain(Failure(code)).title for code in codes}
-    query = request.args.get("q", "").strip()
-    needle = query.lower()
-    matching = {c: title for c, title in titles.items() if needle in c or needle in title.lower()}
-    return render_template("code_list.html", rows=matching, query=query)
-
-
-@pages.get("/help/<code>")
-def show_code(code: str) -> str:
-    """Explain one code."""
-    if "title" not in message_table().get(code, {}):
-        raise fail("page-not-found")
-    explanation = explain(Failure(code))
-    return render_template("error.html", explanation=explanation, is_warning=True, back_url="/help")
 
 
 def _diagnose_page(reading: DiagnosisResult | None = None) -> str:

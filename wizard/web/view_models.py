@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from enum import StrEnum
 
 from markupsafe import Markup, escape
 
@@ -12,6 +13,7 @@ from wizard.errors import describe_outcome, state_label, status_labels
 from wizard.model import (
     Explanation,
     Failure,
+    FailureKind,
     Grant,
     GrantState,
     Organization,
@@ -25,6 +27,34 @@ from wizard.zoho import ACCOUNT_SCOPE, describe_scope, product, products_of
 
 MAX_FOREIGN_CHARACTERS = 300
 """Characters that a page shows of a text from outside."""
+
+
+class CardTone(StrEnum):
+    """What a card asks of the reader; its color and its mark."""
+
+    INFORMATION = "information"
+    """Nothing is wrong."""
+    WAITING = "waiting"
+    """It passes, without the reader."""
+    WARNING = "warning"
+    ERROR = "error"
+
+
+_CHOSEN_BY_USER = frozenset({"access-denied", "consent-rejected"})
+"""The codes for what the user pressed."""
+
+
+def card_tone(explanation: Explanation) -> CardTone:
+    """The tone of the card that explains a failure."""
+    is_nothing = explanation.code.startswith("nothing-to-")
+    if explanation.exit_code == 0 or is_nothing or explanation.code in _CHOSEN_BY_USER:
+        return CardTone.INFORMATION
+    if explanation.kind in (FailureKind.NOT_FOUND, FailureKind.SESSION):
+        return CardTone.INFORMATION
+    is_temporary = explanation.failure is not None and explanation.failure.temporary
+    if explanation.kind in (FailureKind.LIMIT, FailureKind.API_LIMIT, FailureKind.BUSY):
+        return CardTone.WAITING
+    return CardTone.WARNING if is_temporary else CardTone.ERROR
 
 
 @dataclass(frozen=True)
