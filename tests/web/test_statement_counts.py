@@ -71,6 +71,9 @@ def add_connections(harness: Harness, count: int) -> list[str]:
                     generation=2,
                     last_generation=2,
                     presets=(),
+                    owner="",
+                    tags=(),
+                    note="",
                     created_at=now,
                 )
             )
