@@ -1,6 +1,8 @@
 """The account is a colleague's: send a message, and paste the URL that comes back."""
 
+import json
 import re
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
 from support.harness import ANNA, CARLA, FIRST_ORGANIZATION, Harness
@@ -85,3 +87,65 @@ def test_each_user_gets_a_message_and_their_responses_reauthorize(
 
     assert done.exit_code == 0, done.stderr
     assert done.stdout.count("✓ Re-authorized") == 2
+
+
+def test_an_owner_who_has_authorized_nothing_yet_gets_a_message_and_their_response_connects(
+    shell: Shell, shell_harness: Harness
+) -> None:
+    client = shell_harness.register_client()
+    options = ("--preset", "crm-read-leads", "--client", client.client_id, "--tag", "prod")
+    asked = shell.run("connect", "crm", *options, "--request", "--account", ANNA)
+    assert asked.exit_code == 0, asked.stderr
+    assert f"Sign in there as {ANNA}" in asked.stdout
+    (url,) = URL.findall(asked.stdout)
+    controls = shell.simulator.controls
+    controls.advance(3 * 3600)
+
+    done = shell.run(
+        "connect", "crm", "--response", "--json", stdin_text=controls.authorize(url, ANNA)
+    )
+
+    assert done.exit_code == 0, done.stderr
+    verified = json.loads(done.stdout)
+    assert (verified["name"], verified["state"]) == ("crm", "verified")
+    assert json.loads(shell.run("show", "crm", "--json").stdout)["tags"] == ["prod"]
+
+
+def test_either_command_takes_any_response(shell: Shell, shell_harness: Harness) -> None:
+    add_verified_connection(shell_harness, "crm", shell_harness.register_client())
+    controls = shell.simulator.controls
+
+    def requested(*words: str) -> str:
+        (url,) = URL.findall(shell.run(*words, "--request").stdout)
+        return controls.authorize(url, ANNA)
+
+    added = requested("connect", "crm", "--add", "--preset", "books-read-invoices")
+    done = shell.run("reauthorize", "--response", "--json", stdin_text=added)
+    assert done.exit_code == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert [each["generation"] for each in report["verifications"]] == [2]
+    assert report["connections"] == []
+    assert "ZohoBooks.invoices.READ" in shell.run("show", "crm", "--json").stdout
+
+    renewed = requested("reauthorize", "crm")
+    done = shell.run("connect", "--response", "--json", stdin_text=renewed)
+    assert json.loads(done.stdout)["generation"] == 3
+    assert item_states(shell_harness) == {"crm": "reauthorized"}
+
+
+def test_a_rejected_consent_has_its_exit_code_and_a_new_link_can_be_sent(
+    shell: Shell, shell_harness: Harness
+) -> None:
+    shell_harness.add_connection("crm")
+    asked = shell.run("connect", "crm", "--request", "--json")
+    (url,) = URL.findall(json.loads(asked.stdout)["message"])
+    redirect_uri, state = (
+        parse_qs(urlsplit(url).query)[each][0] for each in ("redirect_uri", "state")
+    )
+    rejected = f"{redirect_uri}?{urlencode({'state': state, 'error': 'access_denied'})}"
+
+    done = shell.run("connect", "crm", "--response", "--json", stdin_text=rejected)
+
+    assert json.loads(done.stdout)["error"]["code"] == "access-denied"
+    assert done.exit_code == json.loads(done.stdout)["error"]["exit_code"]
+    assert shell.run("connect", "crm", "--request").exit_code == 0

@@ -13,6 +13,7 @@ from wizard.authorization.service import (
     MAX_WAITING_ATTEMPTS,
     AuthorizationService,
     CompletedAttempt,
+    ConsentRequest,
     StartedAttempt,
 )
 from wizard.model import ATTEMPT_LIFETIME
@@ -22,5 +23,6 @@ __all__ = [
     "MAX_WAITING_ATTEMPTS",
     "AuthorizationService",
     "CompletedAttempt",
+    "ConsentRequest",
     "StartedAttempt",
 ]

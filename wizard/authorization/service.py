@@ -7,7 +7,7 @@ commit.
 import hashlib
 import hmac
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from wizard.authorization.callback import (
@@ -20,7 +20,7 @@ from wizard.authorization.callback import (
     unique_parameters,
 )
 from wizard.connection_details import client_details
-from wizard.errors import Conflict, WizardError, fail
+from wizard.errors import Conflict, WizardError, fail, message
 from wizard.model import (
     Attempt,
     AttemptMode,
@@ -158,6 +158,17 @@ class CompletedAttempt:
     failure: Failure | None = None
 
 
+@dataclass(frozen=True)
+class ConsentRequest:
+    """An attempt whose link is forwarded to the account owner."""
+
+    started: StartedAttempt
+    email: str
+    """Who must sign in; empty if unknown."""
+    message: str
+    """What to send to the account owner: the link, whom to sign in as, what to send back."""
+
+
 class AuthorizationService:
     """Begins attempts and completes them."""
 
@@ -231,6 +242,37 @@ class AuthorizationService:
             attempt.code_verifier,
         )
         return StartedAttempt(attempt, url, cookie_name(attempt.id), cookie)
+
+    def request_consent(
+        self, name: str, email: str = "", additional_scope: tuple[str, ...] = ()
+    ) -> ConsentRequest:
+        """Begin an attempt for connection `name` that the account owner answers within a day;
+        `complete_forwarded` takes the answer.
+
+        `email` is who must sign in (default: the account of the connection, if it has one). Raises
+        what `begin` raises.
+        """
+        grant = self._store.grants.get(name)
+        email = email or (grant.account.email if grant and grant.account else "")
+        started = self.begin(name, AttemptMode.FORWARDED, additional_scope=additional_scope)
+        return ConsentRequest(started, email, self.request_message([started], email))
+
+    def request_message(self, started: Sequence[StartedAttempt], email: str) -> str:
+        """The message for the owner of account `email` (empty: unknown), with the links of attempts
+        that have the same client. The links are useless to others: the PKCE verifier and the client
+        secret stay here."""
+        attempt = started[0].attempt
+        links = "\n".join(f"   {each.attempt.connection}: {each.url}" for each in started)
+        return message(
+            "letters",
+            "consent-request",
+            email=email,
+            again="again" if self._store.grants.get(attempt.connection) else "",
+            client=self._store.clients.get(attempt.client_id).name,
+            redirect_uri=attempt.redirect_uri,
+            host=self._zoho.data_center(attempt.location).accounts_server,
+            links=links,
+        )
 
     def _new_attempt(
         self,

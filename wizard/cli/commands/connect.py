@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import NoReturn
 from urllib.parse import urlencode
 
 import click
@@ -22,6 +23,7 @@ from wizard.cli.flows.authorization import (
     assisted_authorizer,
     authorize_in_terminal,
 )
+from wizard.cli.flows.reauthorization import complete_response
 from wizard.cli.flows.serving import (
     available_server,
     open_page,
@@ -38,6 +40,7 @@ from wizard.cli.flows.verification import (
     print_usage,
     verify,
 )
+from wizard.cli.results.checks import ConsentRequest
 from wizard.cli.terminal import NEW_CONNECTION_NAME, TAG, Exit, Terminal, pass_terminal, printable
 from wizard.clients import ConnectionRequest, parse_credentials
 from wizard.errors import WizardError, fail, message
@@ -166,6 +169,18 @@ def _presets_help() -> str:
 @click.option(
     "--self-client", is_flag=True, help="Use a code generated in the console's Self Client."
 )
+@click.option(
+    "--request",
+    is_flag=True,
+    help="Print a message to forward to the owner of the Zoho account.",
+)
+@click.option(
+    "--account",
+    default="",
+    metavar="EMAIL",
+    help="With --request: whom to sign in as; the message says it.",
+)
+@click.option("--response", is_flag=True, help="Take the URL that came back for --request.")
 @pass_terminal
 def connect(
     terminal: Terminal,
@@ -181,6 +196,9 @@ def connect(
     no_browser: bool,
     assist: bool,
     self_client: bool,
+    request: bool,
+    account: str,
+    response: bool,
 ) -> None:
     """Create, authorize and verify connection NAME.
 
@@ -200,10 +218,19 @@ def connect(
     )
     if add and options.is_annotated:
         raise click.UsageError("--add can't be combined with --owner, --tag or --note; use `edit`.")
-    if assist and (add or no_browser or self_client):
-        raise click.UsageError(
-            "--assist can't be combined with --add, --no-browser or --self-client."
-        )
+    _check_options(
+        assist=assist,
+        is_in_terminal=no_browser or self_client,
+        is_forwarded=request or response,
+        add=add,
+    )
+    if account and not request:
+        raise click.UsageError("--account needs --request.")
+    if request:
+        _request_consent(terminal, name, options, add=add, email=account)
+        return
+    if response:
+        _complete_request(terminal)
     is_pasted = no_browser or (self_client and not add)
     if is_pasted and not add:
         _require_paste(terminal, name)
@@ -218,6 +245,19 @@ def connect(
         _connect_in_terminal(terminal, name, self_client=self_client)
     else:
         _connect_in_browser(terminal, name, _start_page(terminal, name, options))
+
+
+def _check_options(*, assist: bool, is_in_terminal: bool, is_forwarded: bool, add: bool) -> None:
+    """Reject options that contradict each other, before anything is stored."""
+    if assist and (add or is_in_terminal or is_forwarded):
+        raise click.UsageError(
+            "--assist can't be combined with --add, --no-browser, --self-client, --request or "
+            "--response."
+        )
+    if is_forwarded and is_in_terminal:
+        raise click.UsageError(
+            "--request and --response can't be combined with --no-browser or --self-client."
+        )
 
 
 def _require_paste(terminal: Terminal, name: str) -> None:
@@ -284,6 +324,38 @@ def _generations(terminal: Terminal) -> dict[str, int]:
 
 def _resume_command(name: str) -> str:
     return f"zoho-wizard connect {name}".rstrip()
+
+
+# by the account owner
+
+
+def _request_consent(
+    terminal: Terminal, name: str, options: ConnectOptions, *, add: bool, email: str
+) -> None:
+    """Store connection `name` if it isn't stored, and print the message for the account owner. With
+    `add`, the scopes are requested in addition to the connection's."""
+    additional_scope: tuple[str, ...] = ()
+    if add:
+        terminal.services.store.connections.get(name)
+        additional_scope = options.request(terminal).scope
+    else:
+        _ensure_stored(terminal, name, options)
+    consent = terminal.services.authorization.request_consent(name, email, additional_scope)
+
+    def render() -> None:
+        terminal.renderer.print_output(consent.message)
+        terminal.renderer.print_blank()
+        terminal.renderer.print_note(
+            "When the URL comes back:", command=f"zoho-wizard connect {name} --response"
+        )
+
+    terminal.emit(ConsentRequest(consent.email, (name,), consent.message), render)
+
+
+def _complete_request(terminal: Terminal) -> NoReturn:
+    """Take the URL that came back. Its ``state`` says which connection it is for."""
+    url = terminal.read_secret("Paste the full URL that came back (input is hidden)", whole=False)
+    _print_outcome(terminal, complete_response(terminal, url))
 
 
 # in the assisted browser
@@ -369,7 +441,7 @@ def _connect_in_terminal(
     _print_outcome(terminal, verify(terminal, name, generation))
 
 
-def _print_outcome(terminal: Terminal, outcome: VerificationOutcome) -> None:
+def _print_outcome(terminal: Terminal, outcome: VerificationOutcome) -> NoReturn:
     def render() -> None:
         print_outcome(terminal, outcome)
         if outcome.explanation is None:

@@ -18,6 +18,7 @@ from wizard.cli.flows.authorization import (
     consent_count,
 )
 from wizard.cli.flows.reauthorization import (
+    complete_responses,
     exit_code,
     item_result,
     print_results,
@@ -32,7 +33,12 @@ from wizard.cli.flows.serving import (
     stop_signals,
     wait_until,
 )
-from wizard.cli.flows.verification import most_severe, verify
+from wizard.cli.flows.verification import (
+    VerificationOutcome,
+    most_severe,
+    outcome_result,
+    print_outcome,
+)
 from wizard.cli.results.checks import ConsentRequest, ConsentRequestList, ReauthorizationReport
 from wizard.cli.terminal import (
     CONNECTION_NAME,
@@ -42,7 +48,7 @@ from wizard.cli.terminal import (
     pass_terminal,
     tagged_connections,
 )
-from wizard.errors import WizardError, fail, message
+from wizard.errors import WizardError, fail
 from wizard.model import AttemptMode, Explanation, Failure
 from wizard.model.states import ItemState
 from wizard.reauthorization.plan import (
@@ -138,7 +144,7 @@ def reauthorize(
     service = terminal.services.reauthorization
     service.revoke_replaced_tokens()
     if response:
-        _print_result(terminal, complete_responses(terminal))
+        _print_responses(terminal, complete_responses(terminal))
     additional_scope = _additional_scope(additions)
     current = service.current()
     try:
@@ -337,24 +343,47 @@ def _is_finished(terminal: Terminal) -> bool:
     return False
 
 
+def _print_responses(terminal: Terminal, outcomes: Sequence[VerificationOutcome]) -> NoReturn:
+    """Print the connections whose consents came back; those that aren't being re-authorized as
+    `connect --response` prints them."""
+    current = terminal.services.reauthorization.current()
+    names = {item.connection for item in current.items} if current else set()
+    others = [each for each in outcomes if each.name not in names]
+    items = _show_items(terminal, [each.name for each in outcomes if each not in others], others)
+    codes = [exit_code(terminal, item) for item in items]
+    raise Exit(most_severe([*codes, *(each.exit_code for each in others)]))
+
+
 def _print_result(terminal: Terminal, names: Sequence[str]) -> NoReturn:
     items = _show_items(terminal, names)
     raise Exit(most_severe([exit_code(terminal, item) for item in items]))
 
 
-def _show_items(terminal: Terminal, names: Sequence[str]) -> Sequence[ReauthorizationItem]:
-    """Print how far each connection is."""
+def _show_items(
+    terminal: Terminal, names: Sequence[str], others: Sequence[VerificationOutcome] = ()
+) -> Sequence[ReauthorizationItem]:
+    """Print how far each connection is; `others` aren't being re-authorized."""
     items = terminal.services.reauthorization.latest_items(names)
-    report = ReauthorizationReport(tuple(item_result(terminal, each) for each in items))
-    terminal.emit(report, lambda: print_results(terminal, items))
+    report = ReauthorizationReport(
+        tuple(item_result(terminal, each) for each in items),
+        tuple(outcome_result(terminal, each) for each in others),
+    )
+
+    def render() -> None:
+        if items or not others:
+            print_results(terminal, items)
+        for each in others:
+            print_outcome(terminal, each)
+
+    terminal.emit(report, render)
     return items
 
 
 def print_requests(terminal: Terminal) -> None:
     """Print the message to forward to each account owner of the current re-authorization.
 
-    The links are useless to others: the PKCE verifier and the client secret stay here. If a link
-    can't be created, the others are printed, and it ends with the exit code of the failure.
+    If a link can't be created, the others are printed, and it ends with the exit code of the
+    failure.
     """
     reauthorization = terminal.services.reauthorization.current()
     waiting = (
@@ -367,8 +396,8 @@ def print_requests(terminal: Terminal) -> None:
     for email, group in groupby(waiting, key=lambda item: item.email):
         authorizations = _begin_authorizations(terminal, list(group), failures)
         if authorizations:
-            text = _request_message(terminal, email, authorizations)
-            names = tuple(item.connection for item, _ in authorizations)
+            text = terminal.services.authorization.request_message(authorizations, email)
+            names = tuple(each.attempt.connection for each in authorizations)
             requests.append(ConsentRequest(email, names, text))
 
     def render() -> None:
@@ -384,27 +413,9 @@ def print_requests(terminal: Terminal) -> None:
     raise Exit(most_severe([failure.exit_code for failure in failures]))
 
 
-def complete_responses(terminal: Terminal) -> list[str]:
-    """Complete authorizations with the URLs that came back, from the prompt or stdin; return the
-    names of their connections."""
-    text = terminal.read_secret("The full URL that came back (input is hidden)")
-    responses = [line for line in text.splitlines() if line.strip()]
-    names = []
-    for response in responses:
-        completed = terminal.services.authorization.complete_forwarded(response)
-        names.append(completed.connection)
-        if completed.failure is not None:
-            explanation = terminal.explain(completed.failure, completed.connection)
-            terminal.renderer.print_explanation(explanation)
-        elif completed.generation is not None:
-            verify(terminal, completed.connection, completed.generation)
-            terminal.services.reauthorization.continue_after_verification(completed.connection)
-    return names
-
-
 def _begin_authorizations(
     terminal: Terminal, items: Sequence[ReauthorizationItem], failures: list[Explanation]
-) -> list[tuple[ReauthorizationItem, StartedAttempt]]:
+) -> list[StartedAttempt]:
     """Start an authorization for each item, as many as the client's rate limit allows now; add
     what failed to `failures`."""
     authorizations = []
@@ -422,23 +433,5 @@ def _begin_authorizations(
                 )
                 break
         else:
-            authorizations.append((item, attempt))
+            authorizations.append(attempt)
     return authorizations
-
-
-def _request_message(
-    terminal: Terminal,
-    email: str,
-    authorizations: Sequence[tuple[ReauthorizationItem, StartedAttempt]],
-) -> str:
-    item, first = authorizations[0]
-    links = "\n".join(f"   {each.connection}: {started.url}" for each, started in authorizations)
-    return message(
-        "letters",
-        "consent-request",
-        email=email or "the account owner",
-        client=item.client_name,
-        redirect_uri=first.attempt.redirect_uri,
-        host=terminal.services.zoho.data_center(item.location).accounts_server,
-        links=links,
-    )

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from wizard.cli.flows.authorization import WINDOW_CLOSED, Authorizer
 from wizard.cli.flows.serving import stop_signals, wait_until
-from wizard.cli.flows.verification import print_outcome, verify
+from wizard.cli.flows.verification import VerificationOutcome, print_outcome, verify
 from wizard.cli.results.checks import DeliveredDestination, ReauthorizedConnection
 from wizard.cli.terminal import Terminal
 from wizard.connection_details import headline
@@ -173,6 +173,28 @@ def _poll_until(authorizer: Authorizer, is_over: Callable[[], bool]) -> None:
     with stop_signals() as stop_event:
         if not wait_until(stop_event, is_done=is_done):
             raise KeyboardInterrupt
+
+
+def complete_responses(terminal: Terminal) -> list[VerificationOutcome]:
+    """Complete authorizations with the URLs that came back, one a line, from the prompt or stdin,
+    and verify the new grants."""
+    text = terminal.read_secret("Paste the full URL that came back (input is hidden)")
+    return [complete_response(terminal, each) for each in text.splitlines() if each.strip()]
+
+
+def complete_response(terminal: Terminal, url: str) -> VerificationOutcome:
+    """Complete an authorization with the `url` that came back, and verify the new grant.
+
+    Raises what `AuthorizationService.complete_forwarded` raises.
+    """
+    completed = terminal.services.authorization.complete_forwarded(url)
+    name = completed.connection
+    if completed.generation is None:
+        failure = completed.failure or Failure("unknown")
+        return VerificationOutcome(name, None, explanation=terminal.explain(failure, name))
+    outcome = verify(terminal, name, completed.generation)
+    terminal.services.reauthorization.continue_after_verification(name)
+    return outcome
 
 
 COLUMNS = ("Connection", "State", "Reaches", "Verified", "Programs")

@@ -100,11 +100,14 @@ class ReauthorizationReport:
     """The result of `reauthorize`, also with `--response`."""
 
     connections: tuple[ReauthorizedConnection, ...]
+    verifications: tuple[ConnectionVerification, ...] = ()
+    """With `--response`: connections whose consents came back and that aren't being
+    re-authorized."""
 
 
 @dataclass(frozen=True)
 class ConsentRequest:
-    """The message to forward to one account owner."""
+    """The message to forward to one account owner; the result of `connect --request`."""
 
     email: str
     names: tuple[str, ...]

@@ -8,6 +8,7 @@ from wizard.cli.results.checks import (
     CheckReport,
     CodeExplanation,
     CodeList,
+    ConsentRequest,
     ConsentRequestList,
     DiagnosisReport,
     MonitorCheck,
@@ -68,7 +69,7 @@ class ErrorDocument:
 RESULTS: Mapping[str, tuple[Any, ...]] = {
     "token": (TokenDocument,),
     "error": (ErrorDocument,),
-    "connect": (ConnectionVerification,),
+    "connect": (ConnectionVerification, ConsentRequest),
     "list": (ConnectionList, AccountList),
     "show": (ConnectionDetails, RevealedCredentials),
     "import": (ImportedConnection,),
