@@ -29,6 +29,7 @@ from support.harness import ANNA, Harness
 from support.shell import Shell
 
 from wizard import cli
+from wizard.web.help_pages import subjects
 
 ROOT = Path(__file__).parent.parent
 PAGES = [
@@ -135,7 +136,10 @@ def parse(arguments: list[str]) -> None:
 
 
 def texts_with_commands() -> Iterator[tuple[str, str]]:
-    """Samples and inline code, each with its place."""
+    """Samples, inline code and the commands of the help pages, each with its place."""
+    for subject in subjects():
+        for answer in subject.answers:
+            yield from ((f"help/{subject.id}#{answer.id}", each) for each in answer.commands)
     for sample in samples():
         if sample.language in LANGUAGES:
             yield str(sample), sample.text
