@@ -12,6 +12,7 @@ statusMessage.setAttribute("role", "status");
 document.querySelector("main").append(statusMessage);
 
 for (const copyButton of document.querySelectorAll("[data-copy]")) {
+  const label = copyButton.textContent;
   copyButton.addEventListener("click", async () => {
     try {
       await navigator.clipboard.writeText(copyButton.dataset.copy);
@@ -22,7 +23,7 @@ for (const copyButton of document.querySelectorAll("[data-copy]")) {
     statusMessage.textContent = "Copied.";
     if (copyButton.localName !== "button") return;
     copyButton.textContent = "Copied";
-    setTimeout(() => { copyButton.textContent = "Copy"; }, 2000);
+    setTimeout(() => { copyButton.textContent = label; }, 2000);
   });
 }
 

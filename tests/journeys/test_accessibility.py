@@ -38,7 +38,7 @@ def test_every_page_of_a_first_connection_is_accessible(journey: Journey) -> Non
     consent.reject()
     expect(ConnectionPage(journey.person).explanation).to_be_visible()
     check_accessibility(page)
-    ConnectionPage(journey.person).press("Try again at Zoho")
+    ConnectionPage(journey.person).press("Try again")
     consent.accept()
     journey.wait_until_verified()
     check_accessibility(page)

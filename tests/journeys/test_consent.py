@@ -57,10 +57,10 @@ def test_a_refused_consent_can_be_repeated(journey: Journey) -> None:
     journey.consent_page(ANNA).reject()
     page = ConnectionPage(journey.person)
     expect(page.status).to_have_text("Access denied")
-    expect(page.explanation).to_contain_text("Consent was denied")
+    expect(page.explanation).to_contain_text("You pressed Reject")
     assert journey.code_exchanges() == []
     assert journey.services.store.grants.get(CONNECTION_NAME) is None
-    page.press("Try again at Zoho")
+    page.press("Try again")
     ConsentPage(journey.person).accept()
     journey.wait_until_verified()
 
@@ -74,7 +74,7 @@ def test_a_missing_product_account_is_explained_and_a_different_user_can_consent
     expect(page.explanation).to_contain_text("This account has no organization in the product")
     expect(page.explanation).to_contain_text("no_org")
     assert journey.code_exchanges() == []
-    page.press("Try again at Zoho")
+    page.press("Try again")
     journey.sign_out()
     journey.consent_page(ANNA).accept()
     expect(journey.wait_until_verified().headline).to_contain_text(ANNA)

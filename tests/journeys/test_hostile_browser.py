@@ -169,7 +169,7 @@ def test_a_stolen_callback_is_useless_elsewhere_and_after_five_tries_here_too(
     page = ConnectionPage(journey.person)
     expect(page.explanation).to_contain_text("closed for your security")
     assert journey.code_exchanges() == []
-    page.press("Try again at Zoho")
+    page.press("Try again")
     ConsentPage(journey.person).accept()
     journey.wait_until_verified()
 
@@ -285,7 +285,7 @@ def test_after_a_full_journey_no_secret_is_exposed(
     page = ConnectionPage(journey.person)
     page.reauthorize()
     ConsentPage(journey.person).accept()
-    expect(page.report).to_contain_text("Receipt of grant 2")
+    expect(page.report).to_contain_text("Authorization 2")
     page.wait_until_verified()
     second = journey.services.store.grants.get(CONNECTION_NAME)
     assert first is not None

@@ -43,7 +43,7 @@ def test_an_expired_code_is_named_and_a_retry_works(journey: Journey) -> None:
     expect(page.status).to_have_text("Not authorized yet")
     assert len(journey.code_exchanges()) == 1
     assert journey.services.store.grants.of_connection(CONNECTION_NAME) == ()
-    page.press("Try again at Zoho")
+    page.press("Try again")
     ConsentPage(journey.person).accept()
     journey.wait_until_verified()
 
@@ -59,7 +59,7 @@ def test_a_consent_that_took_more_than_an_hour_is_not_completed_and_says_so(
     page = ConnectionPage(journey.person)
     expect(page.explanation).to_contain_text("This authorization expired")
     assert journey.code_exchanges() == []
-    page.press("Try again at Zoho")
+    page.press("Try again")
     ConsentPage(journey.person).accept()
     journey.wait_until_verified()
 
@@ -115,7 +115,7 @@ def test_two_tabs_of_one_connection_each_finish_their_own_consent(journey: Journ
     ConsentPage(other.person).accept()
     other.wait_until_verified()
     consent.accept()
-    expect(journey.wait_until_verified().report).to_contain_text("Receipt of grant 2")
+    expect(journey.wait_until_verified().report).to_contain_text("Authorization 2")
     states = [each.state for each in journey.services.store.grants.of_connection(CONNECTION_NAME)]
     assert states == [GrantState.VERIFIED, GrantState.REPLACED]
     assert len(journey.code_exchanges()) == 2
@@ -192,7 +192,7 @@ def test_a_truncated_response_is_unknown_and_its_code_is_never_sent_again(
     assert len(journey.code_exchanges()) == 1
     (attempt,) = journey.services.store.attempts.of_connection(CONNECTION_NAME)
     assert attempt.state is AttemptState.OUTCOME_UNKNOWN
-    page.press("Begin a new consent")
+    page.press("Try again")
     ConsentPage(journey.person).accept()
     journey.wait_until_verified()
     assert len(journey.code_exchanges()) == 2

@@ -62,7 +62,7 @@ def test_an_account_elsewhere_needs_the_secret_of_its_data_center_and_a_retry(
     page.follow("Store the secret")
     expect(ClientPage(journey.person).data_center).to_have_value("in")
     page = store_indian_secret(journey)
-    page.press("Try again at Zoho")
+    page.press("Try again")
     check_bob_is_signed_in(journey).accept()
     expect(journey.wait_until_verified().headline).to_contain_text(
         f"Zylker India, Production, IN, as {BOB}"

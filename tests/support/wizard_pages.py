@@ -74,7 +74,7 @@ class ConnectionPage:
         self.report = self.page.locator(".report")
         self.headline = self.report.locator(".headline")
         self.report_badge = self.report.locator(".report-badge")
-        self.status = self.page.locator("main > div .badge").first
+        self.status = self.page.locator("#status .badge").first
         self.explanation = self.page.locator(".explanation")
 
     def open(self, base_url: str, name: str) -> None:
@@ -99,42 +99,39 @@ class ConnectionPage:
 
     def reauthorize(self) -> None:
         """Go to Zoho again."""
-        self._press_anywhere("Re-authorize")
+        self.press("Re-authorize")
 
     def verify_again(self) -> None:
-        """Start the verification again; return when the page shows it."""
+        """Run every check again; return when the page shows it."""
+        again = self.explanation.get_by_role("button", name="Check again")
+        if not again.is_visible():
+            if not self.report.is_visible():
+                self.expand("Verification report")
+            again = self.page.get_by_role("button", name="Full check")
         with self.page.expect_navigation():
-            self._press_anywhere("Prove again")
+            self.user.click(again)
 
     def open_removal(self) -> None:
         """Go to the page that offers to revoke or to remove."""
-        self.expand("Prove, authorize again, revoke or remove")
-        self.user.click(self.page.get_by_role("link", name="Revoke or remove"))
+        self.user.click(self.page.get_by_role("link", name="Remove…"))
 
     def follow(self, label: str) -> None:
         """Follow a link of the explanation."""
         self.user.click(self.explanation.get_by_role("link", name=label, exact=True))
 
-    def _press_anywhere(self, label: str) -> None:
-        """Press a button of the explanation, or the one in the collapsed part."""
-        offered = self.explanation.get_by_role("button", name=label).first
-        if not offered.is_visible():
-            self.expand("Prove, authorize again, revoke or remove")
-        button = self.page.get_by_role("button", name=label).locator("visible=true")
-        self.user.click(button.first)
-
     def zoho_page_choice(self, title: str) -> Locator:
         """Return one of the errors that Zoho's page may have shown, by its title."""
         return (
-            self.page.get_by_role("region", name="What stood on Zoho’s page?")
+            self.page.get_by_role("region", name="Did Zoho show an error instead?")
             .get_by_role("group")
             .filter(has_text=title)
         )
 
     def link_for_private_window(self) -> str:
         """Create the one-time link and read it from the page."""
-        self.expand("Not this one? Choose again")
-        self.press("Make a link for a private window")
+        self.expand("Access")
+        self.expand("Wrong account or organization?")
+        self.press("Create a link for a private window")
         copier = self.page.get_by_role("button", name="Copy the link")
         return copier.get_attribute("data-copy") or ""
 
@@ -156,7 +153,7 @@ class RemovalPage:
 
     def remove(self) -> None:
         """Remove the connection; its refresh token stays valid at Zoho."""
-        self._press("Forget here")
+        self._press("Remove")
 
     def _press(self, label: str) -> None:
         self.user.click(self.page.get_by_role("button", name=label, exact=True))

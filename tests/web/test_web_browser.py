@@ -110,7 +110,7 @@ def test_a_refused_consent_is_reported_and_can_be_repeated(
     SignInPage(at_the_wizard).sign_in(ANNA, PASSWORD)
     ConsentPage(at_the_wizard).reject()
     expect(page.status).to_have_text("Access denied")
-    page.press("Try again at Zoho")
+    page.press("Try again")
     ConsentPage(at_the_wizard).accept()
     page.wait_until_verified()
 
@@ -125,7 +125,7 @@ def test_going_back_at_zoho_shows_the_open_attempt(
     SignInPage(at_the_wizard).login_id.wait_for()
     page.open(services.settings.base_url, "leads")
     expect(page.status).to_have_text("Waiting for consent")
-    expect(at_the_wizard.page.get_by_text("What stood on Zoho’s page?")).to_be_visible()
+    expect(at_the_wizard.page.get_by_text("Did Zoho show an error instead?")).to_be_visible()
 
 
 def test_the_pages_up_to_zoho_work_without_scripts(

@@ -105,7 +105,7 @@ def test_the_page_of_a_rejected_connection_takes_and_withdraws_an_answer(
     page = connected.get("/connections/leads?answer=user-deactivated").text
     assert "You said that this happened." in page
     assert "zoho-wizard reauthorize leads --as EMAIL" in page
-    assert '<a href="/connections/leads">Take back what you answered</a>' in page
+    assert '<a href="/connections/leads">Withdraw your answer</a>' in page
     assert zoho_simulator.controls.journal() == [], (
         "stored evidence is judged again without requests"
     )

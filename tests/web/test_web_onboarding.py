@@ -79,7 +79,7 @@ def test_a_malformed_scope_is_named_and_kept_for_correction(visitor: Visitor) ->
 def test_the_profile_scope_is_always_requested_with_the_reason(visitor: Visitor) -> None:
     page = visitor.get(NEW_CONNECTION_PATH, query_string={"scope": "ZohoBooks.invoices.READ"}).text
     assert "AaaServer.profile.READ" in page
-    assert "always asked for" in page
+    assert "always requested" in page
 
 
 def test_a_pasted_client_is_verified_and_leads_directly_to_zoho(
@@ -195,7 +195,7 @@ def test_the_report_shows_the_account_and_how_to_use_the_connection(connected: V
     assert "Verified" in page
     assert "zoho-wizard token leads" in page
     assert "zoho-wizard show leads --reveal" in page
-    assert "| curl -H @- &#39;" in page
+    assert "curl -sSfH @- &#39;" in page
 
 
 def test_a_repeated_callback_changes_nothing(

@@ -4,10 +4,12 @@ Pages can't add destinations, so that a browser session can't write arbitrary fi
 commands. They show the command that adds one.
 """
 
-from collections.abc import Callable, Mapping
+import tomllib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
-from functools import partial
+from datetime import datetime, timedelta
+from functools import cache, partial
+from importlib import resources
 from typing import Any
 
 from flask import Blueprint, redirect, request
@@ -17,19 +19,39 @@ from wizard.delivery.profiles import profile, profiles
 from wizard.delivery.service import DestinationStatus
 from wizard.diagnosis.service import ExplainedStatus
 from wizard.errors import describe_event, describe_outcome, fail
-from wizard.model import Attempt, AttemptState, Connection, Explanation, Grant, GrantState
+from wizard.model import (
+    AnswerOption,
+    Attempt,
+    AttemptMode,
+    AttemptState,
+    Cause,
+    Confidence,
+    Connection,
+    Explanation,
+    Grant,
+    GrantState,
+)
 from wizard.model.failure import codes_with
-from wizard.model.states import ActivityKind, ConnectionState, last_check_of
+from wizard.model.states import (
+    ActivityKind,
+    ConnectionState,
+    DestinationState,
+    Tone,
+    last_check_of,
+)
 from wizard.product_api import probe_url
+from wizard.serialization import explanation_to_json, to_json
 from wizard.store import ConnectionOverview, Destination
-from wizard.timefmt import format_time
 from wizard.verification.service import VERIFIABLE_STATES
 from wizard.web import view_models
 from wizard.web.context import get_services
-from wizard.web.view_models import ReportView, ScopeView, StatusBadge, state_badge
-from wizard.zoho import products_of
+from wizard.web.view_models import CardTone, ReportView, ScopeView, StatusBadge, state_badge
+from wizard.zoho import limits, products_of
 
 pages = Blueprint("connection_page", __name__)
+
+NEW_AUTHORIZATION_AGE = timedelta(minutes=15)
+"""For so long, the report of an authorization is the first thing on the page."""
 
 
 @dataclass(frozen=True)
@@ -39,36 +61,86 @@ class ConnectionView:
     name: str
     state: ConnectionState
     badges: tuple[StatusBadge, ...]
+    verified_at: datetime | None
+    """When the last step passed; None if the connection isn't verified."""
+    checking_until: datetime | None
+    """Until when a running check waits for a rate limit."""
+    is_checking: bool
     progress: int | None
-    location_text: str
+    place: tuple[str, ...]
+    """Organizations, environments, data center and account, as far as they are known."""
     scopes: list[ScopeView]
-    facts: Mapping[str, str]
+    grant: Grant | None
     client_id: str
     client_name: str
-    has_grant: bool
     attempt: Attempt | None
     is_waiting: bool
     """A browser was sent to Zoho and has not come back."""
-    explanation: Explanation | None
-    is_warning: bool
-    can_verify: bool
-    """The failure concerns the live calls, which may succeed later."""
-    can_ignore_wait: bool
-    """Zoho asked to wait, and one request may be sent anyway."""
-    authorize_label: str
 
     @property
     def path(self) -> str:
         return f"/connections/{self.name}"
+
+    @property
+    def needs_reauthorization(self) -> bool:
+        return self.state is ConnectionState.NEEDS_REAUTHORIZATION
+
+
+@dataclass(frozen=True)
+class ProblemView:
+    """What is wrong with the connection, the likeliest cause, and what to do."""
+
+    explanation: Explanation
+    tone: CardTone
+    is_rejected_by_user: bool
+    """The user has just pressed Reject at Zoho, as far as the evidence shows."""
+    leading_cause: Cause | None
+    """The likeliest cause; None if the evidence points to none."""
+    other_causes: tuple[Cause, ...]
+    names_to_reauthorize: tuple[str, ...]
+    """The connections that stopped together and need re-authorization, with this one."""
+    email: str
+    program_count: int
+    """Programs that a re-authorization updates."""
+    can_verify: bool
+    """The failure concerns the live calls, which may succeed later."""
+    can_ignore_wait: bool
+    """Zoho asked to wait, and one request may be sent anyway."""
+    can_retry: bool
+    """The authorization failed, and another one can be started."""
+    can_reauthorize: bool
+    failed_at: datetime | None
+    report: str
+    """The failure as JSON, to be copied into an issue. It contains no secret."""
+
+    @property
+    def answers(self) -> dict[str, AnswerOption]:
+        """The answers to the question, by the cause that they affirm; others deny all causes."""
+        return {each.answers[-1]: each for each in self.explanation.answer_options}
+
+    @property
+    def denials(self) -> list[AnswerOption]:
+        """The answers that deny the causes that the question names."""
+        codes = {each.code for each in self.explanation.causes}
+        return [each for code, each in self.answers.items() if code not in codes]
+
+
+@dataclass(frozen=True)
+class CodeSample:
+    """A program that uses a connection, as it is copied."""
+
+    id: str
+    label: str
+    code: str
 
 
 @dataclass(frozen=True)
 class UsageView:
     """How programs use a verified connection; commands and URLs, never a token."""
 
-    token_command: str
+    samples: tuple[CodeSample, ...]
+    add_command: str
     reveal_command: str
-    curl_command: str
     sign_out_url: str
 
 
@@ -76,8 +148,9 @@ def page_context(name: str, answers: tuple[str, ...] = ()) -> dict[str, Any]:
     """The template context of the page of connection `name`; `answers` are the user's answers to
     the diagnosis's questions. Raises ``unknown-connection``."""
     services = get_services()
+    unsettled = services.store.overviews.unsettled(also=[name])  # read at once with this one
     overview = services.store.overviews.get(name)
-    request_log = _request_log_view(name)  # first, because it reads the longest period
+    request_log = services.request_log.view(name)  # first, because it reads the longest period
     report = _report_view(overview, answers)
     status = services.diagnosis.status_of(name, answers, _running(name, report))
     if report and status.explanation:
@@ -85,10 +158,15 @@ def page_context(name: str, answers: tuple[str, ...] = ()) -> dict[str, Any]:
     view = _connection_view(overview.connection, status, report)
     current = overview.grant
     is_usable = current is not None and current.state is GrantState.VERIFIED
+    is_verifying = report is not None and report.is_running
+    problem = None if is_verifying else _problem_view(name, status, unsettled)
     return {
         "view": view,
         "answers": answers,
+        "problem": problem,
         "report": report,
+        "is_usable": is_usable,
+        "is_report_first": report is not None and _is_report_first(report, status.grant),
         "usage": _usage_view(current) if current and is_usable else None,
         "mismatch": compare_grants(status.grant, current) if _is_mismatch(status) else None,
         "zoho_page_choices": services.diagnosis.possible_zoho_pages(name)
@@ -97,7 +175,13 @@ def page_context(name: str, answers: tuple[str, ...] = ()) -> dict[str, Any]:
         "destinations": destination_views(name),
         "profiles": list(profiles().values()),
         "cautions": services.cautions.of_connection(name),
+        "grant_data_center": services.zoho.data_center(view.grant.location) if view.grant else None,
         "request_log": request_log,
+        "requests": [
+            {"at": each.at, "kind": each.kind, "outcome": describe_outcome(each.outcome)}
+            for each in request_log.requests
+        ],
+        "limits": limits(),
         "history": [
             {"at": each.at, "text": describe_event(each)}
             for each in services.store.events.of_connection(name)
@@ -136,6 +220,14 @@ def _report_view(overview: ConnectionOverview, answers: tuple[str, ...]) -> Repo
     return view_models.report_view(grant, report, is_verifying, badges, explain)
 
 
+def _is_report_first(report: ReportView, grant: Grant | None) -> bool:
+    """Whether the report is what the user waits for: it is running, or the authorization is new."""
+    if report.is_running or report.is_unfinished:
+        return True
+    is_new = grant is not None and get_services().clock() - grant.granted_at < NEW_AUTHORIZATION_AGE
+    return is_new and not report.is_rejected
+
+
 def _running(name: str, report: ReportView | None) -> ActivityKind | None:
     """What this process is doing with connection `name` now."""
     if report is not None and report.is_running:
@@ -149,38 +241,41 @@ def _connection_view(
 ) -> ConnectionView:
     services, grant, attempt = get_services(), explained.grant, explained.attempt
     client = services.store.clients.get(connection.client_id)
-    location = grant.location if grant else connection.location
-    data_center_name = (
-        services.zoho.data_center(location).name if location else "data centre not known yet"
-    )
-    explanation = None if report and report.is_running else explained.explanation
-    is_temporary = _is_temporary(explanation)
-    can_verify = bool(explanation) and attempt is None and _can_verify(explained)
-    # A new refresh token doesn't help against an outage at Zoho.
-    label = "" if can_verify and is_temporary else _authorize_label(explained)
-    is_working = grant is not None and grant.state is GrantState.VERIFIED
-    was_revoked = attempt is None and grant is not None and grant.state is GrantState.REVOKED
+    status, progress = explained.status, services.background_checks.progress()
+    badges = view_models.status_badges(status, services.clock())
+    if _is_rejected_by_user(explained):
+        badges = tuple(replace(each, tone=Tone.NEUTRAL) for each in badges)
+    is_verified = status.state is ConnectionState.VERIFIED
+    is_checking = status.activity is not None and status.activity.kind is ActivityKind.CHECKING
     return ConnectionView(
         name=connection.name,
-        state=explained.status.state,
-        badges=view_models.status_badges(explained.status, services.clock()),
+        state=status.state,
+        badges=badges,
+        verified_at=report.passed_at if is_verified and report else None,
+        checking_until=progress.waiting_until if progress and is_checking else None,
+        is_checking=is_checking,
         progress=None if connection.generation else _progress(explained),
-        location_text=f"{data_center_name} · client {client.name}",
+        place=_place(connection, grant),
         scopes=view_models.scope_views(connection.scope),
-        facts=_facts(connection, grant),
+        grant=grant,
         client_id=client.client_id,
         client_name=client.name,
-        has_grant=grant is not None,
         attempt=attempt,
         is_waiting=attempt is not None and attempt.state is AttemptState.REDIRECTED,
-        explanation=explanation,
-        is_warning=is_temporary or is_working or was_revoked,
-        can_verify=can_verify,
-        can_ignore_wait=can_verify
-        and explanation is not None
-        and explanation.code in codes_with("ignorable_wait"),
-        authorize_label=label,
     )
+
+
+def _place(connection: Connection, grant: Grant | None) -> tuple[str, ...]:
+    location = grant.location if grant else connection.location
+    organizations = grant.organizations if grant else ()
+    email = grant.account.email if grant and grant.account else ""
+    parts = (
+        ", ".join(dict.fromkeys(each.name for each in organizations)),
+        ", ".join(dict.fromkeys(each.environment for each in organizations if each.environment)),
+        location.upper() if location else "",
+        email,
+    )
+    return tuple(each for each in parts if each)
 
 
 def _progress(explained: ExplainedStatus) -> int | None:
@@ -189,6 +284,91 @@ def _progress(explained: ExplainedStatus) -> int | None:
     if explained.attempt is not None or explained.grant is None:
         return 2
     return 3 if explained.grant.state is GrantState.NOT_VERIFIED else None
+
+
+def _problem_view(
+    name: str, explained: ExplainedStatus, unsettled: Sequence[ConnectionOverview]
+) -> ProblemView | None:
+    """What is wrong with connection `name`; None if nothing is. `unsettled` are the connections
+    that may need attention."""
+    explanation, grant, attempt = explained.explanation, explained.grant, explained.attempt
+    if explanation is None or explanation.code == "no-grant":
+        return None
+    is_working = grant is not None and grant.state is GrantState.VERIFIED
+    is_temporary = bool(explanation.failure and explanation.failure.temporary)
+    can_verify = attempt is None and _can_verify(explained)
+    can_retry = attempt is not None and (
+        attempt.state is AttemptState.OUTCOME_UNKNOWN
+        or (attempt.state is AttemptState.FAILED and not is_working)
+    )
+    # A new refresh token doesn't help against an outage at Zoho.
+    can_reauthorize = (
+        not can_retry
+        and (attempt is None or is_working)
+        and not (can_verify and is_temporary)
+        and (grant is not None and (grant.state.is_ended or _can_verify(explained)))
+    )
+    leading = _leading_cause(explanation)
+    names = _names_to_reauthorize(name, explained, unsettled)
+    programs = {
+        each.target
+        for each in get_services().store.destinations.all()
+        if each.connection in (names or (name,))
+    }
+    return ProblemView(
+        explanation=explanation,
+        tone=_problem_tone(explained, explanation),
+        is_rejected_by_user=_is_rejected_by_user(explained),
+        leading_cause=leading,
+        other_causes=tuple(each for each in explanation.causes if each is not leading),
+        names_to_reauthorize=names,
+        email=grant.account.email if grant and grant.account else "",
+        program_count=len(programs),
+        can_verify=can_verify,
+        can_ignore_wait=can_verify and explanation.code in codes_with("ignorable_wait"),
+        can_retry=can_retry,
+        can_reauthorize=can_reauthorize,
+        failed_at=explained.status.last_check.at if explained.status.last_check else None,
+        report=to_json(explanation_to_json(explanation), indent=2),
+    )
+
+
+def _problem_tone(explained: ExplainedStatus, explanation: Explanation) -> CardTone:
+    tone, grant = view_models.card_tone(explanation), explained.grant
+    is_working = grant is not None and grant.state is GrantState.VERIFIED
+    if tone is CardTone.ERROR and is_working and explained.attempt is not None:
+        return CardTone.WARNING  # a new authorization failed; the current one works
+    return tone
+
+
+def _is_rejected_by_user(explained: ExplainedStatus) -> bool:
+    """Whether the user of this wizard has pressed Reject: Zoho says so, and the client's limit,
+    after which it says the same, isn't known to be used up."""
+    explanation, attempt = explained.explanation, explained.attempt
+    return (
+        explanation is not None
+        and attempt is not None
+        and attempt.mode is not AttemptMode.FORWARDED
+        and explanation.failure_class == "consent-refused"
+        and explanation.causes[0].code == "consent-rejected"
+    )
+
+
+def _leading_cause(explanation: Explanation) -> Cause | None:
+    """The likeliest cause. A confirmed one already gives the explanation its words."""
+    first = next(iter(explanation.causes), None)
+    return first if first and first.confidence is not Confidence.POSSIBLE else None
+
+
+def _names_to_reauthorize(
+    name: str, explained: ExplainedStatus, unsettled: Sequence[ConnectionOverview]
+) -> tuple[str, ...]:
+    """The connections that need re-authorization for the same reason as this one, with it."""
+    if explained.status.state is not ConnectionState.NEEDS_REAUTHORIZATION:
+        return ()
+    incidents = get_services().incidents.stored(unsettled)
+    found = next((each for each in incidents if name in each.names), None)
+    return found.to_reauthorize if found else (name,)
 
 
 def _can_verify(explained: ExplainedStatus) -> bool:
@@ -205,54 +385,31 @@ def _is_mismatch(explained: ExplainedStatus) -> bool:
     return explained.attempt is None and grant is not None and grant.state is GrantState.MISMATCH
 
 
-def _authorize_label(explained: ExplainedStatus) -> str:
-    """The label of the button beside an explanation that starts a new authorization; empty: no
-    button."""
-    grant, attempt = explained.grant, explained.attempt
-    if explained.status.state is ConnectionState.OUTCOME_UNKNOWN:
-        return "Begin a new consent"
-    is_working = grant is not None and grant.state is GrantState.VERIFIED
-    if attempt is not None and not is_working:
-        return "Try again at Zoho" if attempt.state is AttemptState.FAILED else ""
-    has_ended = grant is not None and grant.state.is_ended
-    return "Re-authorize" if has_ended or _can_verify(explained) else ""
-
-
-def _is_temporary(explanation: Explanation | None) -> bool:
-    return bool(explanation and explanation.failure and explanation.failure.temporary)
-
-
-def _facts(connection: Connection, grant: Grant | None) -> dict[str, str]:
-    facts = {"Data centre chosen": connection.location or "none; Zoho tells"}
-    if grant is not None:
-        data_center = get_services().zoho.data_center(grant.location)
-        facts = {
-            "Grant": f"number {grant.generation}, "
-            f"given {format_time(grant.granted_at, get_services().clock())}; "
-            "a grant is what one consent gives: a refresh token",
-            "Issued by": data_center.accounts_server,
-            "API domain": f"{data_center.api_domain}, where your program’s calls go",
-        }
-        if grant.account is not None:
-            facts["Account"] = f"{grant.account.email} (Zoho’s user id, ZUID: {grant.account.zuid})"
-        for each in grant.organizations:
-            facts[view_models.describe_organization(each).partition(":")[0]] = (
-                f"{each.name} ({each.id})"
-            )
-    return facts
-
-
 def _usage_view(grant: Grant) -> UsageView:
     name = grant.connection
-    data_center = get_services().zoho.data_center(grant.location)
-    token_expression = f"$(zoho-wizard token {name})"
-    call = _probe_call(grant)
-    header = f"printf 'Authorization: Zoho-oauthtoken %s' \"{token_expression}\""
     return UsageView(
-        token_command=f"zoho-wizard token {name}",
+        samples=_code_samples(name, _probe_call(grant)),
+        add_command=f"zoho-wizard destination add {name} --profile dotenv --to .env",
         reveal_command=f"zoho-wizard show {name} --reveal",
-        curl_command=f"{header} | curl -H @- '{call}'" if call else "",
-        sign_out_url=data_center.sign_out_url,
+        sign_out_url=get_services().zoho.data_center(grant.location).sign_out_url,
+    )
+
+
+def _code_samples(name: str, url: str) -> tuple[CodeSample, ...]:
+    """The samples for connection `name`, which call `url`. Neither has characters that a shell or a
+    quoted string treats specially."""
+    return tuple(
+        CodeSample(
+            each, row["label"], row["code"].strip().replace("@NAME@", name).replace("@URL@", url)
+        )
+        for each, row in _sample_table().items()
+    )
+
+
+@cache
+def _sample_table() -> dict[str, dict[str, str]]:
+    return tomllib.loads(
+        resources.files("wizard.web").joinpath("code_samples.toml").read_text("utf-8")
     )
 
 
@@ -270,49 +427,22 @@ def _probe_call(grant: Grant) -> str:
 
 def compare_grants(new: Grant | None, previous: Grant | None) -> dict[str, Any]:
     """Compare a grant that needs a decision with the previous one, for the template."""
-    is_previous_in_use = previous is not None and previous.state is GrantState.VERIFIED
-    sides = [("The one before, still in use" if is_previous_in_use else "The one before", previous)]
-    sides.append(("The new one", new))
+    sides = (("previous", previous), ("new", new))
     return {
         "generation": new.generation if new else 0,
         "sign_out": get_services().zoho.data_center(new.location).sign_out_url if new else "",
-        "sides": [_grant_side(title, grant) for title, grant in sides if grant is not None],
+        "sides": [_grant_side(role, grant) for role, grant in sides if grant is not None],
     }
 
 
-def _grant_side(title: str, grant: Grant) -> dict[str, Any]:
+def _grant_side(role: str, grant: Grant) -> dict[str, Any]:
     return {
-        "title": title,
-        "account": grant.account.email if grant.account else "unknown",
+        "role": role,
+        "is_in_use": grant.state is GrantState.VERIFIED,
+        "account": grant.account.email if grant.account else "",
         "organizations": [view_models.describe_organization(each) for each in grant.organizations],
         "where": get_services().zoho.data_center(grant.location).name,
     }
-
-
-def _request_log_view(name: str) -> dict[str, Any]:
-    view = get_services().request_log.view(name)
-    is_deferrable_lower = view.deferrable_requests_left < view.token_requests_left
-    deferrable_text = (
-        f" ({view.deferrable_requests_left} for a diagnosis, which leaves room for the client)"
-        if is_deferrable_lower
-        else ""
-    )
-    sentence = (
-        f"In these ten minutes {view.token_requests_left} token requests and "
-        f"{view.authorizations_left} "
-        "consents are left before the wizard stops itself, below Zoho’s own limits"
-        f"{deferrable_text}. "
-        f"Refresh tokens of this person and client stored here: {view.refresh_token_count}."
-    )
-    if view.is_counted_by_client:
-        sentence += (
-            " Zoho throttled a grant within its own budget: for a day the client’s requests are "
-            f"counted together ({view.client_requests_left} left) and its renewals are spread."
-        )
-    requests = [
-        {"at": a.at, "kind": a.kind, "outcome": describe_outcome(a.outcome)} for a in view.requests
-    ]
-    return {"sentence": sentence, "requests": requests}
 
 
 @dataclass(frozen=True)
@@ -323,11 +453,11 @@ class DestinationView:
     target: str
     entry: str
     kind: str
+    state: DestinationState
     badge: StatusBadge
     changed_fields: str
     delivered_at: datetime | None
-    usage: str
-    """Whether its program uses what was delivered, in words."""
+    reloaded_at: datetime | None
     reload_command: str
     can_undo: bool
     explanation: Explanation | None
@@ -383,10 +513,11 @@ def _destination_view(status: DestinationStatus) -> DestinationView:
         target=destination.target,
         entry=destination.entry,
         kind=profile(destination.profile).title,
+        state=status.state,
         badge=state_badge(status.state, **status.details),
         changed_fields=", ".join(status.changed_fields),
         delivered_at=destination.delivered_at,
-        usage=_usage_text(destination),
+        reloaded_at=destination.reloaded_at,
         reload_command=destination.reload_command,
         can_undo=destination.delivered_at is not None
         and destination.previous_generation != destination.generation,
@@ -394,11 +525,3 @@ def _destination_view(status: DestinationStatus) -> DestinationView:
         if failure
         else None,
     )
-
-
-def _usage_text(destination: Destination) -> str:
-    if destination.reloaded_at is not None:
-        return "in use: the reload succeeded"
-    if destination.reload_command:
-        return "not proved: the reload has not succeeded"
-    return "not known: no reload command was given"

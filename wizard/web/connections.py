@@ -107,6 +107,22 @@ def verify(name: str) -> Response:
     return _redirect_to_connection(name)
 
 
+@pages.post("/connections/<name>/check")
+def check_one(name: str) -> Response:
+    """Check one connection in the background, with as few requests as possible."""
+    get_services().store.connections.get(name)
+    get_services().background_checks.begin([name])
+    return _redirect_to_connection(name)
+
+
+@pages.post("/connections/<name>/rename")
+def rename(name: str) -> Response:
+    """Rename the connection, and show its page under the new name."""
+    new_name = request.form.get("new_name", "").strip()
+    get_services().tokens.rename_connection(name, new_name)
+    return _redirect_to_connection(new_name)
+
+
 @pages.post("/connections/<name>/scope")
 def change_scope(name: str) -> Response:
     """Change the scopes of the next authorization; the current one keeps its own."""
@@ -150,8 +166,7 @@ def confirm_removal(name: str) -> str:
         "remove_connection.html",
         name=name,
         path=f"/connections/{name}",
-        has_active_grant=bool(grants),
-        active_tokens_text=_active_tokens_text(name, len(grants)),
+        active_count=len(grants),
         destinations=[
             each.target for each in get_services().store.destinations.all(name) if each.generation
         ],
@@ -183,16 +198,6 @@ def _revoke_all(name: str) -> None:
     for grant in get_services().store.grants.of_connection(name):
         if not grant.state.is_ended:
             get_services().tokens.revoke(grant)
-
-
-def _active_tokens_text(name: str, count: int) -> str:
-    if count == 0:
-        return "No refresh token of it is alive."
-    tokens = "One refresh token is" if count == 1 else f"{count} refresh tokens are"
-    return (
-        f"{tokens} alive at Zoho. Programs that ask for “{name}”, and programs that were given "
-        "its credentials, stop working when it is revoked."
-    )
 
 
 def _generation() -> int:

@@ -17,6 +17,7 @@ from wizard.model import (
     Grant,
     GrantState,
     Organization,
+    StepState,
     VerificationReport,
     VerificationStep,
 )
@@ -97,11 +98,12 @@ class ConnectionRow:
 
 @dataclass(frozen=True)
 class ScopeView:
-    """A scope, its meaning, and why it is requested if no preset explains it."""
+    """A scope and its meaning."""
 
     scope: str
     description: str
-    reason: str = ""
+    is_always_requested: bool = False
+    """It isn't chosen: it tells which account approved."""
 
 
 @dataclass(frozen=True)
@@ -125,6 +127,7 @@ class ReportView:
     """The verification report of one grant, running or finished."""
 
     headline: str
+    """Empty while nothing is known yet."""
     generation: int
     badges: tuple[StatusBadge, ...]
     steps: tuple[StepView, ...]
@@ -136,6 +139,16 @@ class ReportView:
     """Zoho has rejected the refresh token since."""
     steps_url: str
     """The URL of the steps alone, for pages that poll them."""
+
+    @property
+    def passed_count(self) -> int:
+        """Steps that didn't fail."""
+        return sum(each.state != StepState.FAILED for each in self.steps)
+
+    @property
+    def passed_at(self) -> datetime | None:
+        """When a step last passed."""
+        return max((each.at for each in self.steps if each.state == StepState.PASSED), default=None)
 
     def without_explanation(self, code: str) -> "ReportView":
         """The same without explanations of failure `code`, which the page already shows."""
@@ -150,8 +163,7 @@ class ReportView:
 
 def scope_views(scope: Sequence[str]) -> list[ScopeView]:
     """Each scope with its meaning."""
-    reasons = {ACCOUNT_SCOPE: "always asked for: it tells whom the receipt is about"}
-    return [ScopeView(each, describe_scope(each), reasons.get(each, "")) for each in scope]
+    return [ScopeView(each, describe_scope(each), each == ACCOUNT_SCOPE) for each in scope]
 
 
 def connection_row(
@@ -227,7 +239,7 @@ def report_view(
         [] if is_finished else [name for name in expected_steps(grant.scope) if name not in names]
     )
     return ReportView(
-        headline=_report_headline(grant, is_verifying),
+        headline="" if grant.account is None and is_verifying else headline(grant),
         generation=grant.generation,
         badges=badges,
         steps=tuple(step_view(each, explain) for each in completed_steps),
@@ -238,12 +250,6 @@ def report_view(
         is_rejected=grant.state is GrantState.NEEDS_REAUTHORIZATION,
         steps_url=f"/connections/{grant.connection}/verification-steps",
     )
-
-
-def _report_headline(grant: Grant, is_verifying: bool) -> str:
-    if grant.account is None and is_verifying:
-        return "The refresh token is stored. Proving it with live calls…"
-    return headline(grant)
 
 
 def describe_organization(organization: Organization) -> str:

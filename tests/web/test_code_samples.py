@@ -1,0 +1,75 @@
+"""The samples on the page of a connection work as they are copied."""
+
+import html
+import re
+import shlex
+import subprocess
+import sys
+
+import pytest
+from support.harness import Harness
+from support.shell import PROCESS_TIMEOUT_SECONDS, Shell
+from support.web_visitor import Visitor
+
+from wizard.web.app import create_app
+from wizard.web.sessions import LinkTokens
+
+INTERPRETERS = {
+    "Shell": ("bash", "-euo", "pipefail"),
+    "Python": (sys.executable,),
+    "Node": ("node",),
+    "PHP": ("php",),
+    "curl": ("bash", "-euo", "pipefail"),
+}
+OPTIONAL = {"Node": "node", "PHP": "php"}
+
+
+def copied_samples(harness: Harness) -> dict[str, str]:
+    """The texts behind the Copy buttons of the samples, by label."""
+    link_tokens = LinkTokens()
+    app = create_app(harness.services, link_tokens=link_tokens)
+    visitor = Visitor(app.test_client(), harness.services, link_tokens)
+    visitor.sign_in()
+    page = visitor.get("/connections/crm").text
+    found = re.findall(r'data-copy="([^"]*)" aria-label="Copy the (\w+) sample"', page)
+    return {label: html.unescape(code) for code, label in found}
+
+
+@pytest.mark.parametrize(
+    "label",
+    [
+        pytest.param(each, marks=[pytest.mark.needs(OPTIONAL[each])] if each in OPTIONAL else [])
+        for each in INTERPRETERS
+    ],
+)
+def test_a_sample_gets_a_token_and_reads_with_it(
+    shell: Shell, shell_harness: Harness, label: str
+) -> None:
+    shell_harness.add_verified_connection("crm")
+    file, launcher = shell.directory / "sample", shell.directory / "bin" / "zoho-wizard"
+    file.write_text(copied_samples(shell_harness)[label])
+    launcher.parent.mkdir()
+    launcher.write_text(f'#!/bin/sh\nexec {shlex.join(shell.command())} "$@"\n')
+    launcher.chmod(0o755)
+    shell_harness.controls.clear_journal()
+    done = subprocess.run(
+        [*INTERPRETERS[label], str(file)],
+        env={**shell.environment, "PATH": f"{launcher.parent}:{shell.environment['PATH']}"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=PROCESS_TIMEOUT_SECONDS,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    reads = [(e["path"], e["status"]) for e in shell_harness.controls.journal()]
+    if label == "Shell":
+        token = shell_harness.services.tokens.access_token("crm").value
+        assert (done.stdout, reads) == (f"{token}\n", [])
+    else:
+        assert [status for path, status in reads if "/crm/" in path] == [200]
+
+
+def test_every_sample_is_run(shell_harness: Harness) -> None:
+    shell_harness.add_verified_connection("crm")
+    assert copied_samples(shell_harness).keys() == INTERPRETERS.keys()
