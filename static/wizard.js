@@ -37,6 +37,37 @@ for (const box of document.querySelectorAll("textarea[data-clear-on-leave]")) {
   addEventListener("pagehide", () => { box.value = ""; });
 }
 
+// Filter a list while typing; what is ticked stays visible.
+for (const search of document.querySelectorAll("input[data-filter]")) {
+  const list = document.getElementById(search.dataset.filter);
+  const empty = document.querySelector("[data-filter-empty]");
+  const filter = () => {
+    const words = search.value.toLowerCase().split(/\s+/);
+    for (const group of list.querySelectorAll("[data-filter-group]")) {
+      for (const item of group.querySelectorAll("[data-filter-text]")) {
+        const matches = words.every((word) => item.dataset.filterText.includes(word));
+        item.hidden = !matches && !item.querySelector(":checked");
+      }
+      group.hidden = !group.querySelector("[data-filter-text]:not([hidden])");
+    }
+    empty.hidden = Boolean(list.querySelector("[data-filter-group]:not([hidden])"));
+    statusMessage.textContent = empty.hidden ? "" : empty.textContent;
+  };
+  search.addEventListener("input", filter);
+  search.addEventListener("keydown", (event) => { if (event.key === "Enter") event.preventDefault(); });
+}
+
+// Suggest a name after the first chosen preset.
+for (const field of document.querySelectorAll("input[data-suggest-from]")) {
+  const initial = field.placeholder;
+  const suggest = () => {
+    const chosen = field.form.querySelector(`[name="${field.dataset.suggestFrom}"]:checked`);
+    field.placeholder = chosen ? chosen.value : initial;
+  };
+  field.form.addEventListener("change", suggest);
+  suggest();
+}
+
 // Give a rejected form the URL of its page, so that a reload doesn't submit it again.
 const rejectedForm = document.querySelector("form[data-page-url]");
 if (rejectedForm) history.replaceState(null, "", rejectedForm.dataset.pageUrl);

@@ -186,5 +186,7 @@ def test_a_client_of_a_different_data_center_is_found_and_reported(journey: Jour
 
 
 def test_china_is_a_separate_data_center_that_works_the_same(journey: Journey) -> None:
-    journey.open_consent_page(data_center="China (cn)", email="mei@zylker.example").accept()
+    journey.open_consent_page(
+        data_center="China (zoho.com.cn)", email="mei@zylker.example"
+    ).accept()
     expect(journey.wait_until_verified().headline).to_contain_text("Zylker China, Production, CN")

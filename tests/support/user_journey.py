@@ -17,7 +17,7 @@ from wizard.simulator.simulated_user import ConsentPage, ConsolePage, SignInPage
 from wizard.web import server as web_server
 from wizard.web.server import Server
 
-EUROPE, PRESET, CONNECTION_NAME = "Europe (eu)", "Read CRM leads", "crm-read-leads"
+EUROPE, PRESET, CONNECTION_NAME = "Europe (zoho.eu)", "Read CRM leads", "crm-read-leads"
 """What most journeys choose, and the name that the wizard suggests for it."""
 
 

@@ -13,9 +13,10 @@ class NewConnectionPage:
     def __init__(self, user: SimulatedUser) -> None:
         self.user = user
         self.page = user.page
-        self.data_center = self.page.get_by_label("Data centre", exact=True)
-        self.zoho_url = self.page.get_by_label("any address of your Zoho")
-        self.further_scopes = self.page.get_by_label("Further scopes")
+        self.data_center = self.page.get_by_label("Which data center is your account in?")
+        self.zoho_url = self.page.get_by_label("Paste any Zoho URL")
+        self.scopes = self.page.get_by_label("Scopes", exact=True)
+        self.preset_search = self.page.get_by_label("Search presets")
         self.open_console = self.page.get_by_role("link", name="open the API console")
         self.credentials = self.page.get_by_label("Client ID and Client Secret")
         self.has_common_secret = self.page.get_by_label("Same credentials for all data centres")
@@ -29,17 +30,26 @@ class NewConnectionPage:
         self.user.click(self.page.get_by_role("link", name="New connection"))
 
     def choose_data_center(self, name: str) -> None:
-        """Choose by the text in the list: `Europe (eu)`."""
+        """Choose by the text in the list: `Europe (zoho.eu)`."""
         self.user.choose(self.data_center, name)
 
+    def preset(self, title: str) -> Locator:
+        """Return the checkbox of a preset."""
+        return self.page.get_by_label(title)
+
     def choose_preset(self, title: str) -> None:
-        """Choose a preset and go on, in one click."""
-        self.user.click(self.page.get_by_role("button", name=title))
+        """Choose a preset and continue."""
+        self.user.choose(self.preset(title))
+        self.press_continue()
 
     def choose_scopes(self, scope: str) -> None:
-        """Enter scopes instead of choosing a preset, and go on."""
-        self.user.click(self.page.get_by_text("Several tasks, or your own scopes"))
-        self.user.fill(self.further_scopes, scope)
+        """Enter scopes instead of choosing a preset, and continue."""
+        self.user.click(self.page.get_by_text("Enter scopes myself"))
+        self.user.fill(self.scopes, scope)
+        self.press_continue()
+
+    def press_continue(self) -> None:
+        """Go to the second page."""
         self.user.click(self.page.get_by_role("button", name="Continue"))
 
     def go_to_console(self) -> Page:

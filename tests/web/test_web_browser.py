@@ -20,8 +20,8 @@ from wizard.simulator.simulated_user import ConsentPage, ConsolePage, SignInPage
 from wizard.web.server import Server
 
 PASSWORD = "anna-made-up-password"
-FIRST_CONNECTION_ACTIONS = 14
-SECOND_CONNECTION_ACTIONS = 4
+FIRST_CONNECTION_ACTIONS = 16
+SECOND_CONNECTION_ACTIONS = 5
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def at_the_wizard(person: SimulatedUser, server: Server) -> SimulatedUser:
 def onboard(person: SimulatedUser) -> None:
     """Connect from an empty data directory, registering a client."""
     new = NewConnectionPage(person)
-    new.choose_data_center("Europe (eu)")
+    new.choose_data_center("Europe (zoho.eu)")
     new.choose_preset("Read CRM leads")
     tab = SimulatedUser(new.go_to_console(), person.counter)
     SignInPage(tab).sign_in(ANNA, PASSWORD)
@@ -137,7 +137,7 @@ def test_the_pages_up_to_zoho_work_without_scripts(
     person = SimulatedUser(new_context(java_script_enabled=False).new_page())
     person.go(server.new_browser_link())
     new = NewConnectionPage(person)
-    new.choose_data_center("Europe (eu)")
+    new.choose_data_center("Europe (zoho.eu)")
     new.choose_preset("Read CRM leads")
     expect(person.page.get_by_role("link", name="Open the API console")).to_be_visible()
     expect(person.page.get_by_role("button", name="Copy")).to_have_count(0)

@@ -19,8 +19,42 @@ from wizard.simulator.server import Simulator
 
 def test_an_empty_data_directory_starts_with_the_preset(visitor: Visitor) -> None:
     page = visitor.get("/").text
-    assert "Nothing is connected yet" in page
-    assert "Read CRM leads" in page
+    assert "Connect your program to Zoho" in page
+    assert 'value="crm-read-leads"' in page
+    assert "View leads; no changes" in page
+
+
+def test_continuing_without_access_says_so_and_keeps_what_was_entered(visitor: Visitor) -> None:
+    query = {"continue": "yes", "location": "eu", "name": "night"}
+    answer = visitor.get(NEW_CONNECTION_PATH, query_string=query)
+    assert answer.status_code == 422
+    assert 'id="access-missing" role="alert"' in answer.text
+    assert '<option value="eu" selected>' in answer.text
+    assert 'value="night"' in answer.text
+    assert 'id="access-missing"' not in visitor.get(NEW_CONNECTION_PATH).text
+
+
+@pytest.mark.parametrize("words", ["books INVOICES", "zohobooks.settings", "nothing; like this"])
+def test_a_search_without_scripts_finds_presets_and_keeps_the_chosen_one(
+    visitor: Visitor, words: str
+) -> None:
+    query = {"search": "yes", "q": words, "preset": "cliq-post"}
+    page = visitor.get(NEW_CONNECTION_PATH, query_string=query).text
+    assert 'value="cliq-post" checked' in page
+    assert 'value="crm-read-leads"' not in page
+    assert ('value="books-read-invoices"' in page) == ("books" in words.lower())
+
+
+@pytest.mark.parametrize("name", ["LEADS", "a b"])
+def test_a_name_that_cannot_be_used_is_refused_on_the_first_page(
+    connected: Visitor, name: str
+) -> None:
+    query = {"preset": ["cliq-post", "mail-read"], "name": name, "location": "eu"}
+    answer = connected.get(NEW_CONNECTION_PATH, query_string=query)
+    assert answer.status_code == 422
+    assert f'value="{name}"' in answer.text
+    assert 'value="cliq-post" checked' in answer.text
+    assert 'value="mail-read" checked' in answer.text
 
 
 @pytest.mark.parametrize(
@@ -157,7 +191,8 @@ def test_the_second_connection_starts_with_client_data_center_and_name(
 
 
 def test_a_requested_name_is_kept(visitor: Visitor) -> None:
-    assert 'name="name" value="night"' in visitor.get(f"{NEW_CONNECTION_PATH}?name=night").text
+    first_page = visitor.get(f"{NEW_CONNECTION_PATH}?name=night").text
+    assert 'name="name" type="text" value="night"' in first_page
     page = visitor.get(f"{NEW_CONNECTION_PATH}?name=night&preset=crm-read-leads").text
     assert 'name="name" type="text" value="night"' in page
 

@@ -32,7 +32,7 @@ from wizard.web.clients import (
 from wizard.web.context import get_services, render_error
 from wizard.web.sessions import current_session
 from wizard.web.view_models import scope_views
-from wizard.zoho import limits, missing_scopes, parse_scope, preset, presets, product
+from wizard.zoho import Preset, limits, missing_scopes, parse_scope, preset, presets, product
 
 pages = Blueprint("onboarding", __name__)
 
@@ -53,19 +53,26 @@ class ConnectionForm:
     name: str = ""
     owner: str = ""
     note: str = ""
+    q: str = ""
+    """What was searched for, without the page's script."""
+    paste_form: str = ""
+    kept: str = ""
+    """These two lead back to what was pasted on the second page; see `PasteBox`."""
     preset_ids: list[str] = field(default_factory=list)
     tags: list[str] = field(default_factory=list)
 
     @classmethod
     def from_request(cls) -> "ConnectionForm":
         form = request.args
-        names = ("location", "zoho_url", "scope", "name", "owner", "note")
-        texts = {each: form.get(each, "") for each in names}
-        return cls(**texts, preset_ids=form.getlist("preset"), tags=form.getlist("tag"))
+        names = ("location", "zoho_url", "scope", "name", "owner", "note", "paste_form", "kept")
+        texts = {each: form.get(each, "").strip() for each in names}
+        texts["q"] = form.get("q", "") if "search" in form else ""
+        tags = " ".join(form.getlist("tag")).replace(",", " ").split()
+        return cls(**texts, preset_ids=form.getlist("preset"), tags=tags)
 
     def to_connection_request(self) -> ConnectionRequest | None:
         """The request, or None if no preset or scope is chosen. Raises `WizardError`."""
-        if not self.preset_ids and not self.scope.strip():
+        if not self.preset_ids and not self.scope:
             return None
         return ConnectionRequest.of(
             self.preset_ids,
@@ -77,12 +84,44 @@ class ConnectionForm:
         )
 
     def _location(self) -> str | None:
-        if self.zoho_url.strip():
+        if self.zoho_url:
             data_center = get_services().zoho.find_data_center(self.zoho_url)
             if data_center is None:
-                raise fail("page-no-data-centre", value=self.zoho_url.strip()[:80])
+                raise fail("page-no-data-centre", value=self.zoho_url[:80])
             return data_center.location
         return get_services().zoho.data_center(self.location).location if self.location else None
+
+    def preset_groups(self) -> list[tuple[str, list["PresetView"]]]:
+        """The presets by product, only those that match the search; chosen ones always."""
+        groups: dict[str, list[PresetView]] = {}
+        for each in presets():
+            view = PresetView.of(each)
+            if each.id in self.preset_ids or view.matches(self.q):
+                title = product(each.product).title.removeprefix("Zoho ")
+                groups.setdefault(title, []).append(view)
+        return list(groups.items())
+
+
+@dataclass(frozen=True)
+class PresetView:
+    """A preset to choose."""
+
+    id: str
+    title: str
+    access: str
+    """What it allows, in a few words."""
+    searchable_text: str
+    """Lowercase."""
+
+    @classmethod
+    def of(cls, preset: Preset) -> "PresetView":
+        access = preset.explanation.partition(". ")[0].removesuffix(".")
+        words = (product(preset.product).title, preset.title, access, *preset.scope)
+        return cls(preset.id, preset.title, access, " ".join(words).lower())
+
+    def matches(self, query: str) -> bool:
+        """Whether it contains every word of `query`."""
+        return all(word in self.searchable_text for word in query.lower().split())
 
 
 @dataclass(frozen=True)
@@ -100,16 +139,21 @@ class Failed:
 
 @pages.get("/connections/new")
 def new() -> str | Response:
-    """The first page, or the second if a preset is chosen."""
+    """The first page, or the second if a preset is chosen. With `edit`, always the first."""
     form = ConnectionForm.from_request()
+    if "edit" in request.args or "search" in request.args:
+        return preset_page(form)
     try:
         connection_request = form.to_connection_request()
+        if form.name:
+            get_services().importer.check_name(form.name)
     except WizardError as error:
-        return make_response(
-            preset_page(form, explain_failure(error.failure, get_services().clock())), 422
-        )
+        explanation = explain_failure(error.failure, get_services().clock(), name=form.name)
+        return make_response(preset_page(form, explanation), 422)
     if connection_request is None:
-        return preset_page(form)
+        is_submitted = "continue" in request.args
+        page = preset_page(form, is_access_missing=is_submitted)
+        return make_response(page, 422 if is_submitted else 200)
     pending = _pending_connection(connection_request)
     return (
         redirect(f"/connections/{pending}", 303)
@@ -187,27 +231,20 @@ def _resolve_client(
     )
 
 
-def preset_page(form: ConnectionForm, explanation: Explanation | None = None) -> str:
-    """The first page: data center and presets."""
+def preset_page(
+    form: ConnectionForm, explanation: Explanation | None = None, *, is_access_missing: bool = False
+) -> str:
+    """The first page: data center, presets and name."""
     clients = get_services().store.clients.all()
-    location = form.location or (clients[0].location if len(clients) == 1 else "")
     return render_template(
         "choose_preset.html",
         is_first=not get_services().store.connections.all(),
         explanation=explanation,
-        location=location,
-        zoho_url=form.zoho_url,
-        scope=form.scope,
-        name=form.name,
-        owner=form.owner,
-        tags=form.tags,
-        note=form.note,
-        preset_ids=form.preset_ids,
+        is_access_missing=is_access_missing,
+        form=form,
+        location=form.location or (clients[0].location if len(clients) == 1 else ""),
         data_centers=get_services().zoho.data_centers,
-        presets=[
-            {"id": each.id, "title": each.title, "product_name": product(each.product).title}
-            for each in presets()
-        ],
+        preset_groups=form.preset_groups(),
     )
 
 
