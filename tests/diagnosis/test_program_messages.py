@@ -167,7 +167,7 @@ def test_an_unknown_word_in_a_response_is_shown_as_zohos(harness: Harness, messa
 # --- a status without its body --------------------------------------------------------------------
 
 
-def test_the_token_endpoints_400_is_first_the_rate_limit_and_asks_for_the_body(
+def test_the_token_endpoints_400_is_first_the_rate_limit_until_its_body_is_known(
     harness: Harness,
 ) -> None:
     reading = read(harness, f"HTTPError: 400 Client Error: Bad Request for url: {QUERY}")
@@ -275,7 +275,7 @@ def test_a_missing_field_is_an_error_that_the_program_ignored(
     assert read(harness, text).explanation.code == code
 
 
-def test_an_ignored_error_asks_for_the_response_in_words_of_the_program(harness: Harness) -> None:
+def test_an_ignored_error_is_shown_by_a_command_of_the_program(harness: Harness) -> None:
     found = read(
         harness, "Traceback (most recent call last):\nKeyError: 'access_token'"
     ).explanation

@@ -113,7 +113,8 @@ class SentRequest:
     is_token_missing: bool | None = None
     """The call had no access token, or a word such as ``undefined`` in its place; None: unknown."""
     is_url_alone: bool = False
-    """Nothing is known of a token request but its URL, as in the address bar of a browser."""
+    """Nothing is known of a token request but its URL, and perhaps the page in response, as in a
+    browser."""
     is_page_of_zoho: bool = False
     """The response was a page that shows that it is Zoho's own."""
 

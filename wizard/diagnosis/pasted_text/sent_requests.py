@@ -125,7 +125,7 @@ def parse_sent_request(parsed: ParsedText, zoho: Zoho) -> SentRequest:
         granted_scopes=parsed.scopes,
         token_location=_token_location(parsed, zoho) if is_call else "",
         is_token_missing=_is_token_missing(parsed) if is_call else None,
-        is_url_alone=asks_token and bool(_SINGLE_URL.fullmatch(parsed.text[:10_000])),
+        is_url_alone=asks_token and bool(_SINGLE_URL.match(parsed.text[:10_000])),
         is_page_of_zoho=parsed.is_page_of_zoho,
     )
     consent = authorization_url(parsed)
@@ -172,7 +172,7 @@ def _is_token_missing(parsed: ParsedText) -> bool | None:
     return True if shown else None
 
 
-_SINGLE_URL = re.compile(r"\s*https?://\S+\s*")
+_SINGLE_URL = re.compile(r"\s{0,9}https?://\S++\s{0,99}+(?:<|$)")
 
 
 def authorization_url(parsed: ParsedText) -> SplitResult | None:
