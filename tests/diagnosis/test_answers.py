@@ -37,6 +37,7 @@ def offered_answers(explanation: Explanation) -> list[str]:
 
 DECIDED_BY_RESPONSE = {
     *("refused-call", "forbidden-call", "error-answer-ignored", "sdk-error", "jwt-expected"),
+    "failed-call",
 }
 """Classes whose fix is to paste the response or to change the program, so no question helps."""
 

@@ -109,7 +109,7 @@ CODES_BY_TEXT = {
         "wrong-organization"
     ),
     "My refresh token stopped working after a password change": "password-changed",
-    "the captcha library logs: error 500 in our own app": "data-centre-down",
+    "the captcha library logs: error 500 in our own app": "server-failed",
     "https://crm.zoho.com.au/crm/org1/tab/Leads": "zoho-address",
 }
 

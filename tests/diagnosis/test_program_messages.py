@@ -444,3 +444,23 @@ def test_a_page_is_recognized_by_terms_that_every_language_has(
 ) -> None:
     url = "https://accounts.zoho.eu/oauth/v2/auth?client_id=1000.A1B2&response_type=code"
     assert read(harness, f"{url}\n{page}").explanation.code == code
+
+
+@over_rows(
+    ("text", "code"),
+    [
+        ("Failed to refresh access token", "token-request-failed"),
+        ("Error: unable to get a new Zoho access token", "token-request-failed"),
+        ("token exchange failed (HTTP 401)", "token-request-failed"),
+        ("could not retrieve the token: 400 Bad Request", "token-request-unexplained"),
+        ("sync failed: 401 - Unauthorized", "call-unauthorized"),
+        ("POST https://accounts.zoho.eu/oauth/v2/token 429 Too Many Requests", "throttled"),
+        ("GET https://www.zohoapis.eu/crm/v8/org 429 Too Many Requests", "product-throttled"),
+        ("Response code: 503", "server-failed"),
+        ("GET https://www.zohoapis.eu/crm/v8/org 503", "data-centre-down"),
+    ],
+)
+def test_a_bare_status_is_judged_by_the_request_it_belongs_to(
+    harness: Harness, text: str, code: str
+) -> None:
+    assert read(harness, text).explanation.code == code

@@ -53,6 +53,9 @@ REFUSED_CALL = FailureClass(
         api_calls.scope_or_permission,
     ),
 )
+FAILED_CALL = FailureClass(
+    "failed-call", (only_possible("data-centre-down"), only_possible("program-failed"))
+)
 TOKEN_REQUEST_UNEXPLAINED = FailureClass(
     "token-request-unexplained",
     (
@@ -75,6 +78,8 @@ ERROR_ANSWER_IGNORED = FailureClass(
         authorization_codes.expired,
         clients.secret_mistyped,
         api_calls.rate_limited_by_others,
+        tokens.password_changed,
+        tokens.refresh_token_evicted,
     ),
 )
 """The token endpoint's errors have HTTP 200, and a program may look for the access token only."""
@@ -120,6 +125,7 @@ CLASSES = (
     UNAUTHORIZED_CALL,
     FORBIDDEN_CALL,
     REFUSED_CALL,
+    FAILED_CALL,
     TOKEN_REQUEST_UNEXPLAINED,
     ERROR_ANSWER_IGNORED,
     SDK_ERROR,

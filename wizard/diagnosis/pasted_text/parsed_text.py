@@ -59,11 +59,12 @@ _WORD = re.compile(
 )
 _STATUS = re.compile(
     r"[HhSsEeRr=→-](?<!\w.)(?i:(?<=h)ttp(?:/[\d.]{1,3}+\s|\s?)|(?<=s)tatus(?:[ _-]?code)?\W{1,3}"
-    r"|(?<=e)rror\s|(?<=r)esponse\s|(?<=[-=])>|(?<=→))\s?+([1-5]\d\d)(?!\w)"
+    r"|(?<=e)rror\s|(?<=r)e(?:sponse|turned)(?:[ _](?:code|status|error))?\W{1,3}"
+    r"|(?<=[-=])>|(?<=→))\s?+([1-5]\d\d)(?!\w)"
 )
 _REASON = re.compile(
-    r"([45](?<!\w.)\d\d)\s(?i:bad request|unauthorized|forbidden|not found|too many requests"
-    r"|internal server error|bad gateway|service unavailable|gateway time-?out)"
+    r"([45](?<!\w.)\d\d)[\s:-]{1,3}(?i:bad request|unauthorized|forbidden|not found"
+    r"|too many requests|internal server error|bad gateway|service unavailable|gateway time-?out)"
 )
 _STATUS_BEFORE_BODY = re.compile(r"([45](?<![\w.].)\d\d)[ :-]{1,3}[{<\[]")
 _REASON_NAME = re.compile(

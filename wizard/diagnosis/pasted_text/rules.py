@@ -295,12 +295,38 @@ def http_status(parsed: ParsedText, zoho: Zoho) -> RecognizedFailure | None:
     answered = parsed.text.rfind("access_token") if token_response(parsed, zoho) else -1
     later = [status for offset, status in parsed.status_offsets if offset > answered]
     for status in reversed([*alone, *later]):
-        code = "data-centre-down" if status >= 500 else _CODE_BY_STATUS.get(status)
+        code = _code_of_status(status, parsed, zoho)
         if code:
             needed = sent_requests.required_scope(parsed, zoho)
             details = {"status": str(status), "scope_needed": needed}
             return RecognizedFailure(code, str(status), Origin.PRODUCT, details)
     return None
+
+
+def _code_of_status(status: int, parsed: ParsedText, zoho: Zoho) -> str | None:
+    urls = (*parsed.zoho_hosts, *(each.geturl() for each in parsed.addresses))
+    is_zoho = any(zoho.find_data_center(each) for each in urls)
+    if status >= 500:
+        return "data-centre-down" if is_zoho else "server-failed"
+    if status in (400, 401) and not is_zoho and token_request_failed(parsed, zoho):
+        return "token-request-unexplained" if status == 400 else "token-request-failed"
+    if status == 429 and sent_requests.is_token_request_last(parsed):
+        return "throttled"
+    return _CODE_BY_STATUS.get(status)
+
+
+def token_request_failed(parsed: ParsedText, zoho: Zoho) -> RecognizedFailure | None:
+    """A program's own sentence that it got no token, without the response."""
+    failed = _NO_TOKEN.search(parsed.normalized[-MAX_PAGE_CHARACTERS:])
+    return RecognizedFailure("token-request-failed") if failed else None
+
+
+_NO_TOKEN = re.compile(
+    r"(?:fail\w{0,6}|unable|could not|couldn't|cannot|can't|error)[ :]{1,2}(?:to |in |while )?"
+    r"(?:refresh|get|obtain|exchang|fetch|retriev|generat|renew|acquir|request)\w{0,4}"
+    r"(?: the| an| a| new| your| zoho| oauth| access| refresh| code| for){0,5}[ _]tokens?\b"
+    r"|tokens? (?:refresh|exchange|request|generation|renewal) (?:has )?failed"
+)
 
 
 def address(parsed: ParsedText, zoho: Zoho) -> RecognizedFailure | None:
@@ -541,6 +567,7 @@ RULES: tuple[Rule, ...] = (
     token_response,
     callback,
     short_phrase,
+    token_request_failed,
     address,
     any_token,
 )
