@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from support.claims import over_rows
 
 from wizard.errors import WizardError, explain
-from wizard.zoho import describe_scope, missing_scopes, parse_scope, presets
+from wizard.zoho import describe_scope, missing_scopes, parse_scope, presets, unusual_scopes
 
 
 @over_rows(
@@ -33,6 +33,7 @@ def test_scopes_are_separated_by_commas_blanks_or_lines_and_kept_once(text: str)
         "ZohoCRM.send_mail.all.CREATE",
         "ZohoCampaigns.contact.CREATE-UPDATE",
         "ZOHOPEOPLE.forms.READ",
+        "ZohoMCP.tool.execute",
         "openid",
         "email",
     ],
@@ -46,13 +47,12 @@ def test_scopes_as_zoho_prints_them_are_accepted(scope: str) -> None:
     [
         ("ZohoCRM", "two parts are missing"),
         ("ZohoCRM.modules", "the last part is missing"),
-        ("ZohoCRM.modules.REED", "“REED” isn’t one of"),
         ("ZohoCRM..READ", "“” isn’t a name"),
         ("ZohoCRM.mod-ules.READ", "“mod-ules” isn’t a name"),
         (".modules.READ", "“” isn’t a name"),
-        ("ZohoCRM.modules.READ.", "“” isn’t one of"),
+        ("ZohoCRM.modules.READ.", "“” isn’t an operation"),
         ("https://accounts.zoho.eu", "“https://accounts” isn’t a name"),
-        ("ZohoCRM.modules.{READ}", "“{READ}” isn’t one of"),
+        ("ZohoCRM.modules.{READ}", "“{READ}” isn’t an operation"),
     ],
 )
 def test_a_malformed_scope_is_named_with_the_reason(scope: str, hint: str) -> None:
@@ -62,6 +62,12 @@ def test_a_malformed_scope_is_named_with_the_reason(scope: str, hint: str) -> No
     finding = explain(caught.value.failure)
     assert scope in finding.title
     assert hint in finding.cause
+
+
+def test_an_unusual_operation_is_accepted_and_named() -> None:
+    scope = ("ZohoMCP.tool.execute", "ZohoCRM.modules.REED", "ZohoBooks.fullaccess.all", "openid")
+    assert parse_scope(",".join(scope)) == scope
+    assert unusual_scopes(scope) == scope[:2]
 
 
 @pytest.mark.parametrize("text", ["", " ,\n, "])

@@ -145,7 +145,9 @@ def can_share_clients(one: str, other: str) -> bool:
     return table[one].registry == table[other].registry
 
 
-SCOPE_OPERATIONS = ("ALL", "CREATE", "READ", "UPDATE", "DELETE", "WRITE", "CREATE-UPDATE")
+SCOPE_OPERATIONS = (
+    *("ALL", "CREATE", "READ", "UPDATE", "DELETE", "WRITE", "CREATE-UPDATE", "EXECUTE"),
+)
 OPENID_SCOPES = ("openid", "email", "profile", "phone")
 """OpenID Connect's scopes; the only ones without dots."""
 

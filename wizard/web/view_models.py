@@ -9,7 +9,7 @@ from enum import StrEnum
 from markupsafe import Markup, escape
 
 from wizard.connection_details import EvidenceText, describe_evidence, headline, step_title
-from wizard.errors import describe_outcome, state_label, status_labels
+from wizard.errors import describe_outcome, message, state_label, status_labels
 from wizard.model import (
     Explanation,
     Failure,
@@ -24,7 +24,7 @@ from wizard.model import (
 from wizard.model.states import ActivityKind, ConnectionState, ConnectionStatus, ShownState, Tone
 from wizard.store import ConnectionOverview
 from wizard.transport import sanitize
-from wizard.zoho import ACCOUNT_SCOPE, describe_scope, product, products_of
+from wizard.zoho import ACCOUNT_SCOPE, describe_scope, product, products_of, unusual_scopes
 
 MAX_FOREIGN_CHARACTERS = 300
 """Characters that a page shows of a text from outside."""
@@ -104,6 +104,7 @@ class ScopeView:
     description: str
     is_always_requested: bool = False
     """It isn't chosen: it tells which account approved."""
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -163,7 +164,11 @@ class ReportView:
 
 def scope_views(scope: Sequence[str]) -> list[ScopeView]:
     """Each scope with its meaning."""
-    return [ScopeView(each, describe_scope(each), each == ACCOUNT_SCOPE) for each in scope]
+    notes = {each: message("scope-notes", "unusual-here") for each in unusual_scopes(scope)}
+    return [
+        ScopeView(each, describe_scope(each), each == ACCOUNT_SCOPE, notes.get(each, ""))
+        for each in scope
+    ]
 
 
 def connection_row(

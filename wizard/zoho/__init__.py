@@ -22,6 +22,7 @@ from wizard.zoho.products import (
     product_of,
     products,
     products_of,
+    unusual_scopes,
 )
 
 __all__ = [
@@ -46,6 +47,7 @@ __all__ = [
     "product_of",
     "products",
     "products_of",
+    "unusual_scopes",
 ]
 
 

@@ -20,7 +20,9 @@ ACCOUNT_SCOPE = "AaaServer.profile.READ"
 
 _OPENID = ("openid", "email", "profile", "phone")
 _PART = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
-_OPERATIONS = ("ALL", "CREATE", "READ", "UPDATE", "DELETE", "WRITE", "CREATE-UPDATE")
+_OPERATION = re.compile(r"[A-Za-z][A-Za-z_-]*")
+_KNOWN_OPERATIONS = ("ALL", "CREATE", "READ", "UPDATE", "DELETE", "WRITE", "CREATE-UPDATE")
+"""The usual ones; products have others, such as ``ZohoMCP.tool.execute``."""
 
 
 def parse_scope(text: str) -> tuple[str, ...]:
@@ -68,7 +70,16 @@ def _well_formed(scope: str) -> bool:
     return (
         len(names) >= 2
         and all(_PART.fullmatch(name) for name in names)
-        and operation.upper() in _OPERATIONS
+        and _OPERATION.fullmatch(operation) is not None
+    )
+
+
+def unusual_scopes(scope: Iterable[str]) -> tuple[str, ...]:
+    """The scopes whose operation isn't a usual one. They may be right, or misspelled."""
+    return tuple(
+        each
+        for each in scope
+        if "." in each and each.rpartition(".")[2].upper() not in _KNOWN_OPERATIONS
     )
 
 
@@ -80,7 +91,7 @@ def _malformed_hint(scope: str) -> str:
     bad = next((name for name in names[:-1] if not _PART.fullmatch(name)), None)
     if bad is not None:
         return f"“{bad}” isn’t a name"
-    return f"“{names[-1]}” isn’t one of {', '.join(_OPERATIONS)}"
+    return f"“{names[-1]}” isn’t an operation such as {', '.join(_KNOWN_OPERATIONS)}"
 
 
 def _split(scope: str) -> tuple[tuple[str, ...], str]:

@@ -45,7 +45,7 @@ from wizard.cli.terminal import NEW_CONNECTION_NAME, TAG, Exit, Terminal, pass_t
 from wizard.clients import ConnectionRequest, parse_credentials
 from wizard.errors import WizardError, fail, message
 from wizard.model import Client
-from wizard.zoho import DataCenter, presets
+from wizard.zoho import DataCenter, parse_scope, presets, unusual_scopes
 
 
 @dataclass(frozen=True)
@@ -226,6 +226,7 @@ def connect(
     )
     if account and not request:
         raise click.UsageError("--account needs --request.")
+    _warn_about_unusual_scopes(terminal, scope)
     if request:
         _request_consent(terminal, name, options, add=add, email=account)
         return
@@ -258,6 +259,12 @@ def _check_options(*, assist: bool, is_in_terminal: bool, is_forwarded: bool, ad
         raise click.UsageError(
             "--request and --response can't be combined with --no-browser or --self-client."
         )
+
+
+def _warn_about_unusual_scopes(terminal: Terminal, scope: str) -> None:
+    """Name the scopes whose last part may be misspelled. Raises ``malformed-scope``."""
+    for each in unusual_scopes(parse_scope(scope) if scope.strip() else ()):
+        terminal.renderer.print_note(message("scope-notes", "unusual", scope=each))
 
 
 def _require_paste(terminal: Terminal, name: str) -> None:
