@@ -18,6 +18,7 @@ from wizard.model import Failure
 from wizard.model.failure import codes_with
 from wizard.web.app import create_app
 from wizard.web.sessions import LinkTokens
+from wizard.zoho import error_codes
 
 PACKAGE = Path(__file__).parent.parent / "wizard"
 SOURCES = [path for path in PACKAGE.rglob("*.py") if "simulator" not in path.parts]
@@ -52,13 +53,12 @@ def raised_codes() -> set[str]:
             for value in (*first, *named)
             if isinstance(value, ast.Constant) and isinstance(value.value, str)
         }
-    products = tomllib.loads((PACKAGE / "zoho" / "error_codes.toml").read_text("utf-8"))
     pastes = PACKAGE / "diagnosis" / "pasted_text" / "recognized_texts.toml"
     read = tomllib.loads(pastes.read_text("utf-8"))
     read.pop("rate_limit")
     languages = tomllib.loads(pastes.with_name("languages.toml").read_text("utf-8")).values()
     foreign = (table for language in languages for table in language.values())
-    tables = (*products.values(), *read.values(), *foreign)
+    tables = (*error_codes().values(), *read.values(), *foreign)
     meanings = {str(code) for table in tables for code in table.values()}
     listed = {*codes_with("zoho_page"), *codes_with("better_key_storage")}
     return (found | meanings | listed) - {""}

@@ -50,7 +50,7 @@ CODES_BY_TEXT = {
     "OAUTH_ORG_MISMATCH": "wrong-organization",
     "TOO_MANY_REQUESTS": "product-throttled",
     "44": "product-throttled",
-    "45": "product-throttled",
+    "45": "daily-credits-used-up",
     "1070": "product-throttled",
     "429": "product-throttled",
     "INVALID_URL_PATTERN": "wrong-path",

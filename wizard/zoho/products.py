@@ -9,6 +9,7 @@ import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -114,8 +115,7 @@ def _describe_name(name: str) -> str:
 
 @cache
 def _scope_table() -> dict[str, dict[str, Any]]:
-    text = resources.files("wizard.zoho").joinpath("scopes.toml").read_text("utf-8")
-    return tomllib.loads(text)
+    return _read_toml("scopes.toml")
 
 
 @dataclass(frozen=True)
@@ -133,10 +133,9 @@ class Preset:
 @cache
 def presets() -> tuple[Preset, ...]:
     """All presets, in the order of the table."""
-    text = resources.files("wizard.zoho").joinpath("presets.toml").read_text("utf-8")
     return tuple(
         Preset(id=preset_id, scope=tuple(row.pop("scope")), **row)
-        for preset_id, row in tomllib.loads(text).items()
+        for preset_id, row in _read_toml("presets.toml").items()
     )
 
 
@@ -211,7 +210,6 @@ class Product:
 @cache
 def products() -> tuple[Product, ...]:
     """All products, in the order of the table."""
-    text = resources.files("wizard.zoho").joinpath("products.toml").read_text("utf-8")
     return tuple(
         Product(
             id=product_id,
@@ -221,7 +219,7 @@ def products() -> tuple[Product, ...]:
             else None,
             **row,
         )
-        for product_id, row in tomllib.loads(text).items()
+        for product_id, row in _read_toml("products.toml").items()
     )
 
 
@@ -245,8 +243,83 @@ def products_of(scope: Iterable[str]) -> tuple[Product, ...]:
     return tuple(dict.fromkeys(each for each in found if each is not None))
 
 
+class Credential(StrEnum):
+    """What a product accepts from a program."""
+
+    OAUTH = "oauth"
+    OWN_KEY = "own-key"
+    """A key from the product's own settings."""
+    MCP_URL = "mcp-url"
+    """An access token, or the URL of a server, which is a password."""
+    APP_PASSWORD = "app-password"  # noqa: S105 a kind, no secret
+
+
+@dataclass(frozen=True)
+class OtherProduct:
+    """A product that the wizard recognizes, but doesn't verify."""
+
+    id: str
+    title: str
+    hosts: tuple[str, ...]
+    """Hosts without the domain of a data center, or domains without its ending."""
+    path: str = ""
+    """The first part of its paths on the shared API domain."""
+    service: str = ""
+    """The first part of its scopes."""
+    credential: Credential = Credential.OAUTH
+    key: str = ""
+    """What it accepts in place of an access token, in words."""
+    where: str = ""
+    """Where to find that."""
+
+    @property
+    def uses_oauth(self) -> bool:
+        """Whether it accepts access tokens."""
+        return self.credential in (Credential.OAUTH, Credential.MCP_URL)
+
+    def has_url(self, url: str) -> bool:
+        """Whether this is one of its URLs, in any data center."""
+        host, _, path = url.partition("://")[2].lower().partition("/")
+        if host.startswith("www.zohoapis.") and self.path:
+            return path.partition("/")[0] == self.path
+        return any(_is_host_of(each, host.partition(":")[0]) for each in self.hosts)
+
+
+def _is_host_of(name: str, host: str) -> bool:
+    """Whether ``host`` is ``name`` at a data center (``invoice.zoho.eu``), or below that domain
+    (``crm-1.zohomcp.in``)."""
+    ending = r"(?:\.[a-z]{2,3}){1,2}"
+    at_zoho = rf"{re.escape(name)}\.(?:zoho|zohocloud)"
+    own = rf"(?:[\w.-]{{1,80}}\.)?{re.escape(name)}"
+    return bool(re.fullmatch(f"(?:{at_zoho}|{own}){ending}", host))
+
+
 @cache
-def error_codes() -> dict[str, dict[str, str]]:
+def other_products() -> tuple[OtherProduct, ...]:
+    """The products that the wizard doesn't verify."""
+    return tuple(
+        OtherProduct(
+            id=product_id,
+            hosts=tuple(row.pop("hosts")),
+            credential=Credential(row.pop("credential", Credential.OAUTH)),
+            **row,
+        )
+        for product_id, row in _read_toml("other_products.toml").items()
+    )
+
+
+@cache
+def error_codes() -> Mapping[str, Mapping[str, str]]:
     """The errors of products: product id (or ``common``) → word → failure code."""
-    text = resources.files("wizard.zoho").joinpath("error_codes.toml").read_text("utf-8")
+    table = _read_toml("error_codes.toml")
+    aliases = table.pop("aliases")
+    found = {
+        product_id: {word: code for word, (code, _) in row.items()}
+        for product_id, row in table.items()
+    }
+    return found | {alias: found[product_id] for alias, product_id in aliases.items()}
+
+
+def _read_toml(name: str) -> dict[str, Any]:
+    text = resources.files("wizard.zoho").joinpath(name).read_text("utf-8")
     return tomllib.loads(text)

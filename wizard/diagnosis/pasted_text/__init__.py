@@ -16,7 +16,7 @@ from wizard.diagnosis.authorization_codes import REDIRECT_URI_REFUSED
 from wizard.diagnosis.clients import CLIENT_UNKNOWN, SECRET_REFUSED
 from wizard.diagnosis.evidence import Evidence, EvidenceItem, Origin, SentRequest, StoredTokenKind
 from wizard.diagnosis.judgment import Diagnosis, judge_evidence
-from wizard.diagnosis.pasted_text import sent_requests, token_formats
+from wizard.diagnosis.pasted_text import product_errors, sent_requests, token_formats
 from wizard.diagnosis.pasted_text.parsed_text import MAX_PASTE_CHARACTERS, ParsedText
 from wizard.diagnosis.pasted_text.rules import RecognizedFailure, recognize_failure
 from wizard.diagnosis.pasted_text.token_formats import masked_line
@@ -27,7 +27,7 @@ from wizard.model import Client, Clock, Connection, Explanation, Failure, Failur
 from wizard.model.failure import class_of
 from wizard.store import Store
 from wizard.tokens.cached_tokens import TokenCache
-from wizard.zoho import Product, Zoho, limits, product
+from wizard.zoho import OtherProduct, Product, Zoho, limits
 
 
 @dataclass(frozen=True)
@@ -195,11 +195,9 @@ class PasteReader:
     def _evidence(self, parsed: ParsedText, recognized: RecognizedFailure) -> Evidence:
         """The evidence in the text, and what is stored about the connection or client that it
         certainly names."""
-        called = (
-            sent_requests.find_product(parsed, self._zoho)
-            if recognized.origin is Origin.PRODUCT
-            else None
-        )
+        called = product_errors.find_called_product(parsed, self._zoho)
+        if recognized.origin is not Origin.PRODUCT and not isinstance(called, OtherProduct):
+            called = None
         sent = sent_requests.parse_sent_request(parsed, self._zoho)
         holder, connection, issued_at = self._stored_token(parsed.token)
         age = parsed.answered_at - issued_at if parsed.answered_at and issued_at else None
@@ -225,7 +223,7 @@ class PasteReader:
             base,
             origin=recognized.origin,
             sent_request=sent,
-            product=called.id if called else "",
+            product=called.id if isinstance(called, Product) else "",
             details={**details, **_program_details(parsed), **_product_details(called)},
         )
 
@@ -355,7 +353,7 @@ class PasteReader:
             "required-scope": bool(sent.required_scope),
             "token": bool(parsed.token),
             "location": bool(sent.location),
-            "product": bool(evidence.product),
+            "product": "product" in evidence.details,
             "connection": connection is not None,
             "client": client is not None and client.client_id == sent.client_id and not connection,
             "unknown-client": client is None and bool(sent.client_id),
@@ -369,7 +367,7 @@ class PasteReader:
             "needed": sent.required_scope,
             "status": str(parsed.statuses[-1]) if parsed.statuses else "",
             "data_center": self._zoho.data_center(sent.location).name if sent.location else "",
-            "product": product(evidence.product).title if evidence.product else "",
+            "product": evidence.details.get("product", ""),
             "name": connection.name if connection else "",
             "client": client.name if client else "",
             "client_id": sent.client_id,
@@ -393,8 +391,12 @@ def _program_details(parsed: ParsedText) -> Mapping[str, str]:
     return {"program": program.title, "command": program.command} if program else {}
 
 
-def _product_details(called: Product | None) -> Mapping[str, str]:
-    return {"product": called.title} if called else {}
+def _product_details(called: Product | OtherProduct | None) -> Mapping[str, str]:
+    """The name of a product, and which credential it accepts if not an access token."""
+    if called is None:
+        return {}
+    own = {} if isinstance(called, Product) else {"key": called.key, "where": called.where}
+    return {"product": called.title, **own}
 
 
 def _with_failure(evidence: Evidence, code: str, **details: str) -> Evidence:

@@ -17,13 +17,13 @@ from urllib.parse import urlsplit
 
 from wizard.credential_formats import CLIENT_ID, CLIENT_SECRET
 from wizard.diagnosis.evidence import Origin, TokenFormat
-from wizard.diagnosis.pasted_text import sent_requests
+from wizard.diagnosis.pasted_text import product_errors, sent_requests
 from wizard.diagnosis.pasted_text.http_messages import search_near
 from wizard.diagnosis.pasted_text.parsed_text import ParsedText
 from wizard.diagnosis.pasted_text.token_formats import masked_line, token_format_of
 from wizard.errors import WizardError
 from wizard.model.failure import codes_with, is_failure_code
-from wizard.zoho import ACCOUNT_SCOPE, Zoho, error_codes, parse_scope
+from wizard.zoho import ACCOUNT_SCOPE, Zoho, parse_scope
 
 
 @dataclass(frozen=True)
@@ -413,23 +413,26 @@ def rate_limit(parsed: ParsedText, zoho: Zoho) -> RecognizedFailure | None:
 
 
 def product_error(parsed: ParsedText, zoho: Zoho) -> RecognizedFailure | None:
-    """A product's error; a number only if it is called a code or stands by itself."""
-    dialects = error_codes()
-    product = sent_requests.find_product(parsed, zoho)
-    status = status_details(parsed)
-    shared = dialects["common"]
-    common = [word for word in parsed.words if word in shared]
-    if common:
-        word = max(common, key=parsed.text.rfind)
-        return RecognizedFailure(shared[word], word, Origin.PRODUCT, status)
-    own = dialects.get(product.id, {}) if product else _unambiguous_codes()
-    candidates = [*parsed.values("code", "errorcode", "error_code", "id", "status_code")]
-    candidates += parsed.single_words
-    candidates += re.findall(r"(?i)(?<!\w)(?:error[ _-]?)?code\s{1,3}+(\w{2,6})(?!\w)", parsed.text)
-    for word in candidates:
-        if word in own:
-            return RecognizedFailure(own[word], word, Origin.PRODUCT, status)
-    return None
+    """A product's error that the table has."""
+    found = product_errors.known_error(parsed, zoho)
+    if found is None:
+        return None
+    return RecognizedFailure(found.code, found.word, Origin.PRODUCT, status_details(parsed))
+
+
+def envelope_error(parsed: ParsedText, zoho: Zoho) -> RecognizedFailure | None:
+    """A product's error with an unknown word, by what its message says."""
+    found = product_errors.envelope_error(parsed, zoho)
+    if found is None:
+        return None
+    return RecognizedFailure(found.code, found.word, Origin.PRODUCT, status_details(parsed))
+
+
+def own_key(parsed: ParsedText, zoho: Zoho) -> RecognizedFailure | None:
+    """A product that doesn't use OAuth."""
+    if not product_errors.own_key_needed(parsed, zoho):
+        return None
+    return RecognizedFailure("product-without-oauth", "", Origin.PRODUCT, status_details(parsed))
 
 
 def sentence(parsed: ParsedText, zoho: Zoho) -> RecognizedFailure | None:
@@ -532,16 +535,6 @@ def _network_details(code: str, parsed: ParsedText) -> dict[str, str]:
     return {"host": named, "reason": reason, **status_details(parsed)}
 
 
-@cache
-def _unambiguous_codes() -> dict[str, str]:
-    """Words and numbers that mean the same in every product that has them."""
-    meanings: dict[str, set[str]] = {}
-    for product, dialect in error_codes().items():
-        for word, code in dialect.items() if product != "common" else ():
-            meanings.setdefault(word, set()).add(code)
-    return {word: codes.pop() for word, codes in meanings.items() if len(codes) == 1}
-
-
 RULES: tuple[Rule, ...] = (
     own_code,
     callback_error,
@@ -549,12 +542,14 @@ RULES: tuple[Rule, ...] = (
     oauth_error,
     rate_limit,
     product_error,
+    own_key,
     malformed_request,
     missing_field,
     host,
     sentence,
     translated_sentence,
     data_error,
+    envelope_error,
     page_of_zoho,
     foreign_page,
     authorization_url,
