@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.harness import ANNA, BOB, CARLA, SCOPE, SECOND_ORGANIZATION, Harness, query_parameters
+from support.records import attempts_of
 
 from wizard.authorization import MAX_WAITING_ATTEMPTS, CompletedAttempt, StartedAttempt
 from wizard.errors import WizardError
@@ -98,7 +99,7 @@ def test_secrets_of_attempts_are_unique_and_never_stored_in_plain_text(
     assert len(set(seen)) == len(seen)
     database = (harness.directory / "data" / "wizard.db").read_bytes()
     written = database + (harness.directory / "data" / "wizard.db-wal").read_bytes()
-    for attempt in harness.services.store.attempts.of_connection("crm"):
+    for attempt in attempts_of(harness.services.store, "crm"):
         assert attempt.code_verifier.encode() not in written
         assert attempt.oauth_state.encode() not in written
 
@@ -133,7 +134,7 @@ def test_a_client_without_a_secret_for_its_data_center_cannot_authorize(harness:
     harness.add_connection("crm", harness.services.store.clients.get("1000.X"))
     with pytest.raises(WizardError, match="missing-secret"):
         harness.services.authorization.begin("crm")
-    assert harness.services.store.attempts.of_connection("crm") == ()
+    assert attempts_of(harness.services.store, "crm") == ()
 
 
 # --- Complete ------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from urllib.parse import parse_qs, quote, urlsplit
 import pytest
 from playwright.sync_api import Page, Request, Response, Route, expect
 from support.harness import ANNA, CARLA
+from support.records import attempts_of
 from support.user_journey import CONNECTION_NAME, PRESET, Journey
 from support.wizard_pages import (
     ClientPage,
@@ -87,7 +88,7 @@ def test_a_form_on_another_page_changes_nothing(journey: Journey, origin: str, a
     expect(journey.page.get_by_role("heading", level=1)).to_contain_text(
         "came from a different site"
     )
-    assert len(journey.services.store.attempts.of_connection(CONNECTION_NAME)) == 1
+    assert len(attempts_of(journey.services.store, CONNECTION_NAME)) == 1
     assert journey.services.tokens.access_token(CONNECTION_NAME, force_refresh=True).generation == 1
 
 
@@ -193,7 +194,7 @@ def test_a_callback_with_a_foreign_accounts_server_sends_it_nothing(
     expect(page.explanation).to_contain_text("didn’t come from a known accounts server")
     assert journey.code_exchanges() == []
     assert not [each for each in asked if "evil" in (urlsplit(each.url).hostname or "")]
-    (attempt,) = journey.services.store.attempts.of_connection(CONNECTION_NAME)
+    (attempt,) = attempts_of(journey.services.store, CONNECTION_NAME)
     assert attempt.state is AttemptState.FAILED
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import BrowserContext, Route, expect
 from support.harness import ANNA
+from support.records import attempts_of
 from support.user_journey import CONNECTION_NAME, Journey
 from support.wizard_pages import ConnectionListPage, ConnectionPage
 
@@ -190,7 +191,7 @@ def test_a_truncated_response_is_unknown_and_its_code_is_never_sent_again(
     expect(page.status).to_have_text("Outcome unknown")
     journey.page.reload()
     assert len(journey.code_exchanges()) == 1
-    (attempt,) = journey.services.store.attempts.of_connection(CONNECTION_NAME)
+    (attempt,) = attempts_of(journey.services.store, CONNECTION_NAME)
     assert attempt.state is AttemptState.OUTCOME_UNKNOWN
     page.press("Try again")
     ConsentPage(journey.person).accept()

@@ -3,6 +3,7 @@
 import pytest
 from playwright.sync_api import expect
 from support.harness import ANNA
+from support.records import attempts_of
 from support.user_journey import CONNECTION_NAME, Journey
 from support.wizard_pages import (
     ClientPage,
@@ -96,7 +97,7 @@ def test_a_rate_limited_exchange_shows_until_when_and_does_not_extend_the_wait(
     page.press("Try again")
     expect(page.explanation).to_contain_text("Wait until")
     assert len(journey.code_exchanges()) == 1
-    assert len(journey.services.store.attempts.of_connection(CONNECTION_NAME)) == 1
+    assert len(attempts_of(journey.services.store, CONNECTION_NAME)) == 1
     journey.advance(minutes=11)
     page.open(journey.base_url, CONNECTION_NAME)
     page.press("Try again")

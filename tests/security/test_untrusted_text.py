@@ -7,6 +7,7 @@ import unicodedata
 
 import pytest
 from support.harness import Harness
+from support.records import attempts_of
 from support.shell import Shell
 
 EVE = "eve@zylker.example"
@@ -79,7 +80,7 @@ def test_a_full_authorization_at_debug_logs_no_secret_and_no_foreign_control_cha
 ) -> None:
     caplog.set_level(logging.DEBUG)
     grant = shell_harness.add_verified_connection()
-    [attempt] = shell_harness.services.store.attempts.of_connection("crm")
+    [attempt] = attempts_of(shell_harness.services.store, "crm")
     secrets = {
         "client secret": shell_harness.registered_client["secrets"]["eu"],
         "refresh token": grant.refresh_token,

@@ -8,7 +8,15 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from support.records import CLIENT_ID, NOW, add_connections, add_grant, make_attempt, raises_failure
+from support.records import (
+    CLIENT_ID,
+    NOW,
+    add_connections,
+    add_grant,
+    attempts_of,
+    make_attempt,
+    raises_failure,
+)
 
 from wizard.model import Account, AttemptState, Failure, GrantState, Identifier
 from wizard.paths import Paths
@@ -23,12 +31,12 @@ def test_an_attempt_is_found_only_by_its_state(store: Store) -> None:
         assert store.attempts.find_by_state(other) is None
 
 
-def test_attempts_are_listed_newest_first_and_the_open_ones_separately(store: Store) -> None:
+def test_the_newest_attempt_is_found_and_the_open_ones_are_listed(store: Store) -> None:
     add_connections(store)
     store.attempts.add(make_attempt("old"))
     store.attempts.add(replace(make_attempt("new"), created_at=NOW + timedelta(minutes=1)))
     store.attempts.advance("old", AttemptState.REDIRECTED, AttemptState.ABANDONED)
-    assert [each.id for each in store.attempts.of_connection("crm")] == ["new", "old"]
+    assert store.attempts.newest("crm") == store.attempts.get("new")
     assert [each.id for each in store.attempts.open()] == ["new"]
     with raises_failure("unknown-attempt"):
         store.attempts.get("nowhere")
@@ -106,7 +114,7 @@ def test_a_grant_is_stored_with_its_attempt_in_one_transaction(store: Store) -> 
     grant = add_grant(store)
     assert (grant.generation, grant.state) == (1, GrantState.NOT_VERIFIED)
     assert store.grants.get("crm", 1) == grant
-    [closed] = store.attempts.of_connection("crm")
+    [closed] = attempts_of(store, "crm")
     assert (closed.state, closed.generation) == (AttemptState.STORED, 1)
 
 

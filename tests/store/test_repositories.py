@@ -11,6 +11,7 @@ from support.records import (
     NOW,
     add_connections,
     add_grant,
+    attempts_of,
     make_attempt,
     make_client,
     make_connection,
@@ -169,7 +170,7 @@ def test_removing_a_connection_removes_its_grants_and_keeps_its_history(store: S
     store.events.record(Event(NOW, "crm", "connected"))
     store.connections.remove("crm")
     assert store.grants.of_connection("crm") == ()
-    assert store.attempts.of_connection("crm") == ()
+    assert attempts_of(store, "crm") == ()
     assert store.verification_reports.get("crm", 1) is None
     assert [each.kind for each in store.events.of_connection("crm")] == ["connected"]
     with raises_failure("unknown-connection"):

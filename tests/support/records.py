@@ -6,10 +6,11 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 
 import pytest
+from sqlalchemy import select
 
 from wizard.errors import WizardError
 from wizard.model import Attempt, AttemptMode, AttemptState, Client, ClientSecret, Connection, Grant
-from wizard.store import Store
+from wizard.store import Store, schema
 
 NOW = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
 CLIENT_ID = "1000.MADEUP"
@@ -62,6 +63,16 @@ def add_grant(store: Store, refresh_token: str = "1000.refresh", name: str = "cr
     return store.grants.add(
         name, CLIENT_ID, refresh_token, ("ZohoCRM.org.READ",), "eu", attempt_id, NOW
     )
+
+
+def attempts_of(store: Store, name: str) -> tuple[Attempt, ...]:
+    """All attempts for connection ``name``, newest first."""
+    table = schema.attempts.c
+    order = table.created_at.desc(), table.id
+    query = select(table.id).where(table.connection == name).order_by(*order)
+    with store.database.read() as c:
+        ids = c.scalars(query).all()
+    return tuple(map(store.attempts.get, ids))
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import pytest
 from support.harness import Harness
+from support.records import attempts_of
 from support.tokens import current_grant, token_failure
 
 from wizard.errors import WizardError
@@ -79,7 +80,7 @@ def test_a_ninth_consent_in_ten_minutes_does_not_start(harness: Harness) -> None
         harness.services.authorization.begin("crm")
     assert error.value.failure.code == "codes-budget"
     assert error.value.failure.retry_at is not None
-    assert len(harness.services.store.attempts.of_connection("crm")) == 8
+    assert len(attempts_of(harness.services.store, "crm")) == 8
     harness.advance(minutes=10, seconds=1)
     assert harness.services.authorization.begin("crm")
 

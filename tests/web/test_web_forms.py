@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from flask import Flask
+from support.records import attempts_of
 from support.web_visitor import Visitor, route_paths
 
 from wizard.services import Services
@@ -28,7 +29,7 @@ def state_of(services: Services) -> object:
         services.store.clients.all(),
         services.store.connections.all(),
         [
-            (services.store.grants.of_connection(name), services.store.attempts.of_connection(name))
+            (services.store.grants.of_connection(name), attempts_of(services.store, name))
             for name in names
         ],
     )

@@ -4,6 +4,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from support.records import attempts_of
 from support.web_visitor import (
     ANNA,
     LEADS_SCOPE,
@@ -268,9 +269,8 @@ def test_a_finished_consent_is_refused_in_another_browser(
     refused = anonymous.get(path)
     assert refused.status_code == 400
     assert "leads" not in refused.text
-    assert (
-        visitor.services.store.attempts.of_connection("leads")[0].state is AttemptState.REDIRECTED
-    )
+    (attempt,) = attempts_of(visitor.services.store, "leads")
+    assert attempt.state is AttemptState.REDIRECTED
     assert visitor.get(path).location == "/connections/leads"
     visitor.services.verification_worker.stop()
     grant = visitor.services.store.grants.get("leads")

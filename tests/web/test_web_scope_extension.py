@@ -4,6 +4,7 @@ import re
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from support.records import attempts_of
 from support.web_visitor import ANNA, NEW_CONNECTION_PATH, Visitor, authorize
 
 from wizard.simulator.server import Simulator
@@ -64,6 +65,6 @@ def test_a_connection_that_was_never_verified_is_not_offered(
 
 
 def test_a_malformed_scope_starts_nothing(connected: Visitor) -> None:
-    attempts = connected.services.store.attempts.of_connection("leads")
+    attempts = attempts_of(connected.services.store, "leads")
     assert connected.submit_form("/extend-scope", name="leads", scope="nonsense").status_code >= 400
-    assert connected.services.store.attempts.of_connection("leads") == attempts
+    assert attempts_of(connected.services.store, "leads") == attempts

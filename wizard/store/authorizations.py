@@ -61,10 +61,6 @@ class AttemptRepository(Repository):
         with self.database.read() as c:
             return select_newest(c, self._vault, _ATTEMPTS.c.connection.in_(names))
 
-    def of_connection(self, name: str) -> tuple[Attempt, ...]:
-        """The attempts for connection ``name``, newest first."""
-        return self._attempts(_ATTEMPTS.c.connection == name)
-
     def open(self) -> tuple[Attempt, ...]:
         """The open attempts of all connections, newest first."""
         return self._attempts(_ATTEMPTS.c.state.in_(OPEN_ATTEMPT_STATES))

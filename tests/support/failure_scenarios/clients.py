@@ -66,7 +66,8 @@ def _data_center_enabled(harness: Harness, _explanation: Explanation) -> None:
 
 def attempt_failure(harness: Harness) -> Failure | None:
     """Why the last authorization failed."""
-    attempt = harness.services.store.attempts.of_connection("crm")[0]
+    attempt = harness.services.store.attempts.newest("crm")
+    assert attempt is not None
     assert attempt.state is AttemptState.FAILED
     return attempt.failure
 
