@@ -56,7 +56,7 @@ def test_users_with_access_can_be_listed_and_removed(shell: Shell, shell_harness
     assert json.loads(shell.run("access", "list", "--json").stdout) == {"permissions": []}
     again = shell.run("access", "remove", "crm", "--user", ME)
     assert (again.exit_code, "unknown-access" in again.stderr) == (2, True)
-    assert f"{ME} has no access" in again.stderr
+    assert ME in again.stderr
     kinds = [event.kind for event in shell_harness.services.store.events.of_connection("crm")]
     assert kinds[:2] == ["access-removed", "access-added"]
 

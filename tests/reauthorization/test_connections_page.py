@@ -17,7 +17,7 @@ def test_the_page_shows_one_cause_once_and_who_must_sign_in(journey: Journey) ->
     journey.open_wizard()
     explanation = journey.page.locator(".explanation")
     expect(explanation).to_have_count(1)
-    expect(explanation).to_contain_text(f"3 connections of {ANNA} lost their refresh tokens")
+    expect(explanation).to_contain_text(f"3 connections of {ANNA} need re-authorization")
     expect(explanation.get_by_role("definition").filter(has_text=ANNA)).to_be_visible()
     expect(explanation.get_by_role("link", name="leads", exact=True)).to_be_visible()
 
