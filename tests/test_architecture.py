@@ -8,10 +8,7 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-import click
 from support.claims import over_rows
-
-from wizard import cli
 
 ROOT = Path(__file__).parent.parent
 PACKAGE, TESTS = ROOT / "wizard", ROOT / "tests"
@@ -242,35 +239,6 @@ def test_only_files_creates_private_files() -> None:
     }
     # filelock creates the file of a lock, and binding creates a socket.
     assert found == {"files.py", "locks.py", "local_api/__init__.py"}
-
-
-def commands(
-    group: click.Group = cli.zoho_wizard, path: str = ""
-) -> Iterator[tuple[str, click.Command]]:
-    """Every command with its words."""
-    context = click.Context(group)
-    for name in sorted(group.list_commands(context)):
-        command = group.get_command(context, name)
-        assert command is not None
-        yield f"{path}{name}", command
-        if isinstance(command, click.Group):
-            yield from commands(command, f"{path}{name} ")
-
-
-@over_rows(("words", "command"), commands())
-def test_a_command_and_its_options_explain_themselves(words: str, command: click.Command) -> None:
-    assert command.get_short_help_str()
-    options = [each for each in command.params if isinstance(each, click.Option)]
-    assert all(option.help for option in options)
-
-
-def test_the_list_of_commands_repeats_the_first_sentence_of_each_command() -> None:
-    context = click.Context(cli.zoho_wizard)
-    for section in cli.Commands.sections.values():
-        for name, entry in section.items():
-            command = cli.zoho_wizard.get_command(context, name)
-            assert command is not None
-            assert entry.help == command.get_short_help_str(limit=200), name
 
 
 def test_help_and_version_load_no_library_but_click() -> None:

@@ -21,14 +21,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import click
 import pytest
 from references import REFERENCES
 from support.claims import over_rows
+from support.command_lines import commands_in, parse
 from support.harness import ANNA, Harness
 from support.shell import Shell
 
-from wizard import cli
 from wizard.web.help_pages import subjects
 
 ROOT = Path(__file__).parent.parent
@@ -46,7 +45,6 @@ SAMPLE_TIMEOUT_SECONDS = 120
 
 FENCE = re.compile(r"(?P<indent> *)(?P<ticks>`{3,})(?P<language>\S*)")
 COMMENT = re.compile(r"<!-- (not run|exit code|first|run with): (.+) -->")
-COMMAND = re.compile(r"zoho-wizard((?:[ \t]+(?:'[^']*'|\"[^\"]*\"|[^\s|;&()<>'\"`#]+))*)")
 
 
 @dataclass(frozen=True)
@@ -113,26 +111,6 @@ def samples_of(page: Path) -> Iterator[Sample]:
 def samples() -> list[Sample]:
     """All fenced blocks."""
     return [each for page in PAGES for each in samples_of(page)]
-
-
-def commands_in(text: str) -> Iterator[list[str]]:
-    """The arguments of each command of ours in a text, up to a redirection or the like."""
-    joined = re.sub(r"\\\n\s*", " ", text)
-    for found in COMMAND.finditer(joined):
-        yield shlex.split(found[1])
-
-
-def parse(arguments: list[str]) -> None:
-    """Parse arguments as click does; a required one may be missing. Raises `UsageError`."""
-    command: click.Command = cli.zoho_wizard
-    context = click.Context(command, info_name="zoho-wizard")
-    while isinstance(command, click.Group) and arguments and not arguments[0].startswith("-"):
-        name, *arguments = arguments
-        found = command.get_command(context, name)
-        if found is None:
-            raise click.UsageError(f"there is no command {name}")
-        command, context = found, click.Context(found, info_name=name, parent=context)
-    command.make_parser(context).parse_args(arguments)
 
 
 def texts_with_commands() -> Iterator[tuple[str, str]]:

@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from wizard import cli, paths, settings, zoho
+from wizard import cli, paths, zoho
 from wizard.cli.results.commands import RESULTS
 from wizard.delivery.profiles import Profile, profiles
 from wizard.errors import explain
@@ -26,19 +26,6 @@ from wizard.simulator.traffic import FAULT_KINDS
 
 STANDARD = {id(each) for each in cli.STANDARD_OPTIONS}
 """The options that every command has; they are described once."""
-
-VARIABLES = {
-    "ZOHO_WIZARD_HOME": "The directory for everything: `data`, `config` and `cache` are below it.",
-    "ZOHO_WIZARD_SIMULATOR_URL": "Use the simulator at this URL (`http://127.0.0.1:8730`) and not "
-    "Zoho. It must be a loopback IP address with a port.",
-    "ZOHO_WIZARD_PORT": "The port of the web app, which is part of the redirect URI. Default: "
-    f"{settings.LIVE_PORT}; with a simulator, {settings.SIMULATOR_PORT}.",
-    "ZOHO_WIZARD_KEY_FILE": "The file with the encryption key. If it’s set, the keyring isn’t "
-    "used. Default: the keyring, or `key` in the configuration directory.",
-    "ZOHO_WIZARD_BROWSER": "The Chrome, Edge or Chromium for the assisted browser. Default: the "
-    "first one found.",
-}
-"""What each variable of the wizard's own does; the build fails if one is missing here."""
 
 
 def literal(text: object) -> str:
@@ -146,10 +133,8 @@ def commands() -> Iterator[str]:
 
 def environment_variables() -> Iterator[str]:
     """The wizard's own environment variables."""
-    missing = set(paths.KNOWN_VARIABLES) ^ VARIABLES.keys()
-    if missing:
-        raise ValueError(f"not described in {__file__}: {', '.join(sorted(missing))}")
-    yield from terms((literal(name), VARIABLES[name]) for name in paths.KNOWN_VARIABLES)
+    described = cli.ENVIRONMENT_VARIABLES.items()
+    yield from terms((literal(name), plain(text)) for name, text in described)
 
 
 def directories() -> Iterator[str]:

@@ -10,8 +10,9 @@ the result is one JSON document (one per line from commands that keep running), 
 stdout empty, and the last line on stderr is ``{"error": …}`` (``zoho-wizard schema error``).
 """
 
+import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
@@ -30,6 +31,65 @@ INTERRUPTED = 130
 """The exit code that shells report after Ctrl-C."""
 NOT_DUMPABLE = 4
 """Linux's PR_SET_DUMPABLE; set to 0, no other process of the user may read our memory."""
+
+
+ENVIRONMENT_VARIABLES: Mapping[str, str] = {
+    "ZOHO_WIZARD_HOME": "Keep data, configuration and cache below this directory. Default: the "
+    "directories of the system, which `zoho-wizard status` shows.",
+    "ZOHO_WIZARD_KEY_FILE": "Read the encryption key from this file, and don’t use the keyring. "
+    "Default: the keyring, or `key` in the configuration directory.",
+    "ZOHO_WIZARD_PORT": "Serve the web app on this port, which is part of the redirect URI. "
+    "Default: 8723, or 8733 with a simulator.",
+    "ZOHO_WIZARD_BROWSER": "Open pages, and the assisted window, in this Chrome, Edge or Chromium. "
+    "Default: the first one found.",
+    "ZOHO_WIZARD_SIMULATOR_URL": "Use the simulated Zoho at this loopback address, such as "
+    "`http://127.0.0.1:8730`, instead of Zoho. Default: Zoho.",
+}
+"""The wizard's own environment variables, and what each does."""
+OTHER_VARIABLES = (
+    "XDG_DATA_HOME",
+    "XDG_CONFIG_HOME",
+    "XDG_CACHE_HOME",
+    "HTTPS_PROXY",
+    "NO_PROXY",
+    "SSL_CERT_FILE",
+    "PYTHON_KEYRING_BACKEND",
+    "NO_COLOR",
+)
+"""Variables of the system and of libraries that the wizard uses, too."""
+
+_NO_BREAK_SPACE, _NO_BREAK_HYPHEN = "\u00a0", "\u2011"
+
+
+class HelpFormatter(click.HelpFormatter):
+    """Breaks no line inside an option, an address, or what is in backticks."""
+
+    def write_text(self, text: str) -> None:
+        """Write a paragraph."""
+        super().write_text(_unbroken(text))
+
+    def write_dl(
+        self, rows: Iterable[tuple[str, str]], col_max: int = 30, col_spacing: int = 2
+    ) -> None:
+        """Write terms and their definitions."""
+        unbroken = [(term, _unbroken(text)) for term, text in rows]
+        super().write_dl(unbroken, col_max, col_spacing)
+
+    def getvalue(self) -> str:
+        """The text, with the usual spaces and hyphens."""
+        text = super().getvalue()
+        return text.replace(_NO_BREAK_SPACE, " ").replace(_NO_BREAK_HYPHEN, "-")
+
+
+def _unbroken(text: str) -> str:
+    kept = re.sub(r"`[^`]*`", lambda code: code[0].replace(" ", _NO_BREAK_SPACE), text)
+    return kept.replace("-", _NO_BREAK_HYPHEN)
+
+
+class Context(click.Context):
+    """The context of every command."""
+
+    formatter_class = HelpFormatter
 
 
 @dataclass(frozen=True)
@@ -98,6 +158,7 @@ class Run:
 
 def add_standard_options(command: click.Command) -> None:
     """Give a command, or all commands of a group, ``--json`` and ``--no-input``."""
+    command.context_class = Context
     if isinstance(command, click.Group):
         for each in command.commands.values():
             add_standard_options(each)
@@ -130,7 +191,7 @@ STANDARD_OPTIONS: tuple[click.Option, ...] = (
         is_eager=True,
         expose_value=False,
         callback=_set_json,
-        help="Print the result as JSON; see `zoho-wizard schema`.",
+        help="Print the result as JSON. `zoho-wizard schema` describes it.",
     ),
     click.Option(
         ["--no-input"],
@@ -138,7 +199,7 @@ STANDARD_OPTIONS: tuple[click.Option, ...] = (
         is_eager=True,
         expose_value=False,
         callback=_set_no_input,
-        help="Never ask; fail if something is missing.",
+        help="Never ask or wait for a person. Fail if something is missing.",
     ),
 )
 
@@ -149,13 +210,13 @@ class Commands(LazyGroup):
     sections = {  # noqa: RUF012 - click reads it from the class
         "Connections": {
             "connect": LazyCommand(
-                "commands.connect", "connect", "Create, authorize and verify connection NAME."
+                "commands.connect", "connect", "Create, authorize and verify a connection."
             ),
             "list": LazyCommand(
-                "commands.connections", "list_connections", "List the connections and their states."
+                "commands.connections", "list_connections", "List connections and their states."
             ),
             "show": LazyCommand(
-                "commands.connections", "show", "Show what connection NAME reaches."
+                "commands.connections", "show", "Show what a connection reaches and how to use it."
             ),
             "import": LazyCommand(
                 "commands.import_credentials",
@@ -165,41 +226,37 @@ class Commands(LazyGroup):
             "open": LazyCommand(
                 "flows.serving",
                 "open_connection",
-                "Open the page of connection NAME in a browser.",
+                "Open a connection’s page in a browser.",
             ),
             "edit": LazyCommand(
-                "commands.connections", "edit", "Change the owner, the tags or the note of NAME."
+                "commands.connections", "edit", "Change a connection’s owner, tags or note."
             ),
-            "rename": LazyCommand(
-                "commands.connections", "rename", "Rename connection OLD to NEW."
-            ),
+            "rename": LazyCommand("commands.connections", "rename", "Rename a connection."),
             "revoke": LazyCommand(
-                "commands.connections", "revoke", "Revoke connection NAME at Zoho, then here."
+                "commands.connections", "revoke", "Revoke a connection at Zoho and here."
             ),
-            "remove": LazyCommand("commands.connections", "remove", "Remove connection NAME."),
+            "remove": LazyCommand(
+                "commands.connections", "remove", "Remove a connection from this installation."
+            ),
             "client": LazyCommand(
-                "commands.client", "client", "The OAuth clients that connections use."
+                "commands.client", "client", "Manage the OAuth clients that connections use."
             ),
         },
         "Access tokens": {
-            "token": LazyCommand(
-                "commands.token", "token", "Print an access token of connection NAME."
-            ),
-            "run": LazyCommand(
-                "commands.token", "run", "Run a command with an access token of connection NAME."
-            ),
+            "token": LazyCommand("commands.token", "token", "Print an access token."),
+            "run": LazyCommand("commands.token", "run", "Run a command with an access token."),
             "access": LazyCommand(
-                "commands.access", "access", "Manage users who may ask for access tokens."
+                "commands.access", "access", "Manage which users can request access tokens."
             ),
             "destination": LazyCommand(
                 "commands.destination",
                 "destination",
-                "Manage programs that get a connection's credentials.",
+                "Manage programs that get a connection’s credentials.",
             ),
             "deliver": LazyCommand(
                 "commands.destination",
                 "deliver",
-                "Deliver a connection's credentials to its destinations.",
+                "Deliver a connection’s credentials.",
             ),
         },
         "Checks and re-authorization": {
@@ -207,22 +264,22 @@ class Commands(LazyGroup):
             "monitor": LazyCommand(
                 "commands.monitor",
                 "monitor",
-                "Check all connections on a schedule, and notify when one fails.",
+                "Check all connections regularly and notify you.",
             ),
             "diagnose": LazyCommand(
                 "commands.diagnose",
                 "diagnose",
-                "Explain a connection, or any error that you paste.",
+                "Explain a failed connection or an error that you paste.",
             ),
             "reauthorize": LazyCommand(
                 "commands.reauthorize",
                 "reauthorize",
-                "Re-authorize connections, with the same scopes.",
+                "Re-authorize connections with the same scopes.",
             ),
             "password-change": LazyCommand(
                 "commands.password_change",
                 "password_change",
-                "Show what depends on the password of EMAIL.",
+                "Show what a password change affects.",
             ),
         },
         "This installation": {
@@ -233,18 +290,18 @@ class Commands(LazyGroup):
                 "Show storage paths, the encryption key and the version.",
             ),
             "backup": LazyCommand(
-                "commands.backup", "backup", "Write everything into one encrypted FILE."
+                "commands.backup", "backup", "Write everything into one encrypted file."
             ),
             "restore": LazyCommand(
-                "commands.backup", "restore", "Restore a backup FILE, and verify it."
+                "commands.backup", "restore", "Restore a backup and verify its connections."
             ),
             "schema": LazyCommand(
                 "commands.status",
                 "schema",
-                "Print the JSON Schema of what COMMAND prints with --json.",
+                "Print the JSON Schema of a command’s result.",
             ),
             "completion": LazyCommand(
-                "commands.status", "completion", "Print the completion script for SHELL."
+                "commands.status", "completion", "Print a shell’s completion script."
             ),
         },
         "Simulated Zoho": {
@@ -256,6 +313,14 @@ class Commands(LazyGroup):
             ),
         },
     }
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the environment variables."""
+        with formatter.section("Environment variables"):
+            formatter.write_dl(list(ENVIRONMENT_VARIABLES.items()), col_max=0)
+        others = ", ".join(OTHER_VARIABLES)
+        formatter.write_paragraph()
+        formatter.write_text(f"{others} are used, too.")
 
     def make_context(self, *arguments: Any, **options: Any) -> click.Context:
         """Parse the arguments."""
@@ -283,13 +348,19 @@ def _quiet_interrupt() -> Iterator[None]:
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 @click.version_option(package_name="zoho-wizard", message="%(version)s")
-@click.option("--debug", is_flag=True, help="Log to stderr, and show tracebacks (without values).")
+@click.option("--debug", is_flag=True, help="Log to standard error, with tracebacks.")
 @click.pass_context
 def zoho_wizard(context: click.Context, debug: bool) -> None:
     """Get, verify and keep Zoho OAuth refresh tokens.
 
-    Without a command, it opens the web app. `zoho-wizard demo` tries everything against a simulated
-    Zoho.
+    Without a command, it opens the web app. Each command has a --help of its own.
+
+    \b
+    Examples:
+      zoho-wizard
+      zoho-wizard demo
+      zoho-wizard connect crm --preset crm-read-leads
+      zoho-wizard token crm
     """
     terminal = _terminal_of(context)
     terminal.debug = debug
@@ -303,6 +374,7 @@ def zoho_wizard(context: click.Context, debug: bool) -> None:
         serving.open_app(terminal)
 
 
+zoho_wizard.context_class = Context
 zoho_wizard.params.extend(STANDARD_OPTIONS)
 
 

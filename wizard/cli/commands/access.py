@@ -27,16 +27,22 @@ PUBLIC_SHARED_DIRECTORY = "/var/lib/zoho-wizard"
 
 
 user_option = click.option(
-    "--user", required=True, help="A user of this machine, by name or number."
+    "--user", required=True, help="Name the user of this machine, by name or number."
 )
 
 
 @click.group()
 def access() -> None:
-    """Manage users who may ask for access tokens.
+    """Manage which users can request access tokens.
 
-    Their programs ask a wizard that serves, over a Unix socket on which the kernel says who asks.
-    They get access tokens of the connections that you allow, and never a refresh token.
+    Their programs request tokens from a running wizard over a Unix socket, where the kernel
+    says which user asks. They get access tokens of the connections that you allow, and never a
+    refresh token.
+
+    \b
+    Examples:
+      zoho-wizard access add crm --user www-data
+      zoho-wizard access list
     """
 
 
@@ -45,14 +51,15 @@ def access() -> None:
 @user_option
 @pass_terminal
 def add_access(terminal: Terminal, name: str, user: str) -> None:
-    """Let another user ask for access tokens of connection NAME.
+    """Let a user request a connection’s access tokens.
 
-    A container asks the same way if the socket's directory is mounted. One that runs as you gets
-    only what you were allowed, too.
+    A container can do the same if the socket’s directory is mounted. One that runs as you gets
+    only what you allowed, too.
 
     \b
-    Example:
+    Examples:
       zoho-wizard access add crm --user www-data
+      zoho-wizard serve --share /run/zoho-wizard
     """
     store = terminal.services.store
     store.connections.get(name)
@@ -70,9 +77,14 @@ def add_access(terminal: Terminal, name: str, user: str) -> None:
 @click.argument("name", required=False, type=CONNECTION_NAME)
 @pass_terminal
 def list_access(terminal: Terminal, name: str | None) -> None:
-    """List the users who may ask for access tokens of NAME.
+    """List the users who can request access tokens.
 
-    Without NAME: of all connections.
+    Without NAME, it lists them for all connections.
+
+    \b
+    Examples:
+      zoho-wizard access list
+      zoho-wizard access list crm --json
     """
     if name is not None:
         terminal.services.store.connections.get(name)
@@ -99,9 +111,14 @@ def list_access(terminal: Terminal, name: str | None) -> None:
 @user_option
 @pass_terminal
 def remove_access(terminal: Terminal, name: str, user: str) -> None:
-    """Stop a user from asking for access tokens of connection NAME.
+    """Stop a user from requesting a connection’s tokens.
 
-    The access tokens that they got work until they expire.
+    The access tokens that their programs already have work until they expire.
+
+    \b
+    Examples:
+      zoho-wizard access remove crm --user www-data
+      zoho-wizard access list crm
     """
     store = terminal.services.store
     store.connections.get(name)

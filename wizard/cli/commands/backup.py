@@ -44,16 +44,24 @@ from wizard.store import CONFIGURED_FIELDS, Destination, StoreContents, export_w
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option(
-    "--move", is_flag=True, help="Deactivate this installation: it sends nothing to Zoho any more."
+    "--move", is_flag=True, help="Deactivate this installation. It sends Zoho no more requests."
 )
-@click.option("--yes", is_flag=True, help="With --move: don't ask; needed in a script.")
+@click.option(
+    "--yes", is_flag=True, help="With --move, don’t ask for confirmation. A script needs it."
+)
 @pass_terminal
 def backup(terminal: Terminal, file: Path, move: bool, yes: bool) -> None:
-    """Write everything into one encrypted FILE.
+    """Write everything into one encrypted file.
 
-    Clients, connections, authorizations and destinations, encrypted with a passphrase and
-    independent of this machine's key. A script passes the passphrase on stdin. --move is for
-    another machine that takes over: two installations must never use one refresh token.
+    FILE gets the clients, connections, authorizations and destinations. A passphrase encrypts
+    it, independently of this machine’s key. A script writes the passphrase to standard input.
+    To move to another machine, pass --move: two installations must never use one refresh token.
+
+    \b
+    Examples:
+      zoho-wizard backup ~/zoho.backup
+      zoho-wizard backup ~/zoho.backup < passphrase.txt
+      zoho-wizard backup ~/zoho.backup --move
     """
     services = terminal.services
     if move and not yes:
@@ -93,29 +101,39 @@ def _print_backup(terminal: Terminal, file: Path, written: BackupFile) -> None:
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path), required=False)
-@click.option("--only", multiple=True, metavar="NAME", help="Restore only this connection.")
+@click.option(
+    "--only",
+    multiple=True,
+    metavar="NAME",
+    help="Restore only this connection. Repeat it for several.",
+)
 @click.option(
     "--from-destinations",
     is_flag=True,
-    help="The key is lost: read the secrets back from their destinations.",
+    help="If the key is lost, read the secrets back from the destinations.",
 )
 @click.option(
     "--without-secrets",
     is_flag=True,
-    help="The key is lost: keep everything else, and authorize again.",
+    help="If the key is lost, keep everything else and authorize again.",
 )
 @click.option(
     "--set-aside",
     "is_confirmed",
     is_flag=True,
-    help="The key is lost: set the database aside and start with FILE.",
+    help="If the key is lost, set the database aside and start with FILE.",
 )
 @click.option(
     "--source-gone",
     is_flag=True,
-    help="The installation that wrote FILE is gone; also without FILE, later.",
+    help="Confirm that the installation that wrote FILE is gone. It also works later, without "
+    "FILE.",
 )
-@click.option("--deliver", is_flag=True, help="Use the destinations in FILE without asking.")
+@click.option(
+    "--deliver",
+    is_flag=True,
+    help="Use the destinations in FILE without asking. A script needs it.",
+)
 @pass_terminal
 def restore(
     terminal: Terminal,
@@ -127,12 +145,17 @@ def restore(
     source_gone: bool,
     deliver: bool,
 ) -> None:
-    """Restore a backup FILE, and verify it.
+    """Restore a backup and verify its connections.
 
-    Everything is restored as it was and verified one by one, within Zoho's rate limits. A database
-    whose key is lost is set aside first, never deleted. If the installation that wrote FILE wasn't
-    deactivated (`backup --move`), `status` warns until you pass --source-gone. The destinations in
-    FILE are used from here if you agree; a script passes --deliver.
+    Each connection is restored as it was and verified within Zoho’s rate limits. A database
+    whose key is lost is set aside first, never deleted. If the installation that wrote FILE
+    wasn’t deactivated, `status` warns until you pass --source-gone.
+
+    \b
+    Examples:
+      zoho-wizard restore ~/zoho.backup
+      zoho-wizard restore ~/zoho.backup --only crm --deliver
+      zoho-wizard restore --from-destinations
     """
     if source_gone and not (file or from_destinations or without_secrets):
         _forget_shared_grants(terminal)

@@ -41,24 +41,32 @@ COLUMNS = ("Connection", "State", "What it reaches, or what is in the way")
 @click.command()
 @click.argument("names", type=CONNECTION_NAME, nargs=-1, metavar="[NAME]...")
 @click.option(
-    "--all", "all_connections", is_flag=True, help="All connections; the default without names."
+    "--all", "all_connections", is_flag=True, help="Check all connections. This is the default."
 )
 @click.option(
-    "--tag", "tags", type=TAG, multiple=True, help="Only connections with this tag; repeatable."
+    "--tag",
+    "tags",
+    type=TAG,
+    multiple=True,
+    help="Check only connections with this tag. Repeat it for those that have several tags.",
 )
-@click.option("--full", is_flag=True, help="Verify each again: all live calls, with a new token.")
+@click.option(
+    "--full",
+    is_flag=True,
+    help="Verify each connection again: make every live call, with a new access token.",
+)
 @click.option(
     "--wait",
     type=DurationType(),
     default="0",
     metavar="DURATION",
-    help="Wait up to this long (15m, 1h) for connections that Zoho's rate limits delay.",
+    help="Wait up to this long, such as 15m, for connections that a rate limit delays. Default: 0.",
 )
 @click.option(
     "--ignore-wait",
     "ignore_wait",
     is_flag=True,
-    help="Check one connection in spite of a rate limit: once, within the budget.",
+    help="Check one connection despite a rate limit, once, if its request budget allows it.",
 )
 @pass_terminal
 def check(
@@ -72,10 +80,16 @@ def check(
 ) -> None:
     """Check whether connections work.
 
-    Those named, or all: five at a time, with as few live calls as possible, and no new access token
-    where one is valid. Connections that fail for one cause are explained together. The exit code is
-    that of the most severe failure. Connections that aren't authorized yet or are revoked affect it
-    only if they are named.
+    It checks the connections that you name, or all of them, with as few requests to Zoho as
+    possible. Connections that fail for the same cause are explained together. The exit code is
+    that of the most severe failure. Connections that aren’t authorized yet, or are revoked,
+    count only if you name them.
+
+    \b
+    Examples:
+      zoho-wizard check
+      zoho-wizard check crm --full
+      zoho-wizard check --tag prod --wait 15m
     """
     if names and all_connections:
         raise click.UsageError("Pass the names of connections, or --all.")

@@ -67,13 +67,30 @@ CLIENT_ID = ClientIdType()
 
 @click.group()
 def client() -> None:
-    """The OAuth clients that connections use."""
+    """Manage the OAuth clients that connections use.
+
+    Zoho calls a program that requests access a client. You register it once in Zoho’s API
+    Console, and all your connections can share it.
+
+    \b
+    Examples:
+      zoho-wizard client list
+      zoho-wizard client add --data-center eu
+    """
 
 
 @client.command("list")
 @pass_terminal
 def list_clients(terminal: Terminal) -> None:
-    """List the clients and the connections that use them."""
+    """List the clients and the connections that use them.
+
+    It shows each client’s ID, name and data center. It prints no secrets.
+
+    \b
+    Examples:
+      zoho-wizard client list
+      zoho-wizard client list --json
+    """
     clients = terminal.services.store.clients.all()
     listed = ClientList(tuple(_client_details(terminal, each) for each in clients))
     terminal.emit(listed, partial(_print_clients, terminal.renderer, listed))
@@ -96,7 +113,13 @@ def _print_clients(renderer: Renderer, listed: ClientList) -> None:
 def show_client(terminal: Terminal, client_id: str) -> None:
     """Show a client and the connections that use it.
 
-    With the data centers it has secrets for, and the refresh tokens of each user.
+    It includes the data centers for which a secret is stored, and the number of refresh tokens
+    of each user. CLIENT_ID can be the client’s name, too.
+
+    \b
+    Examples:
+      zoho-wizard client show crm-client
+      zoho-wizard client show 1000.4SVBGEXAMPLEEXAMPLEEXAMPLE91T4
     """
     details = _client_details(terminal, terminal.services.store.clients.get(client_id))
     terminal.emit(details, partial(_print_client, terminal, details))
@@ -124,16 +147,24 @@ def _print_client(terminal: Terminal, details: ClientDetails) -> None:
 
 
 @client.command("add")
-@click.option("--name", callback=require_value, help="A name for it here.")
 @click.option(
-    "--data-center", default="", help="Where it was registered. Default: found by asking Zoho."
+    "--name", callback=require_value, help="Give the client this name. Default: a free name."
 )
-@click.option("--self-client", is_flag=True, help="It's the console's Self Client.")
+@click.option(
+    "--data-center",
+    default="",
+    help="Say where you registered it, such as eu. Default: the wizard asks Zoho.",
+)
+@click.option(
+    "--self-client",
+    is_flag=True,
+    help="Store it as the console’s Self Client, which has no redirect URI.",
+)
 @click.option(
     "--common-secret",
     "has_common_secret",
     is_flag=True,
-    help='"Use the same credentials" is ticked at Zoho.',
+    help="Say that “Use the same OAuth credentials for all data centers” is ticked in the console.",
 )
 @pass_terminal
 def add_client(
@@ -143,9 +174,15 @@ def add_client(
     self_client: bool,
     has_common_secret: bool,
 ) -> None:
-    """Register a client.
+    """Store a client that you registered at Zoho.
 
-    Its ID and secret come by prompt or stdin, in any shape, and are verified at Zoho.
+    Paste the client ID and secret at the prompt, or write them to standard input, in any
+    format. Zoho verifies them before they are stored.
+
+    \b
+    Examples:
+      zoho-wizard client add
+      zoho-wizard client add --name crm-client --data-center eu < client.txt
     """
     added = register_client(
         terminal,
@@ -161,9 +198,15 @@ def add_client(
 @click.argument("client_ids", type=CLIENT_ID, nargs=-1, metavar="[CLIENT_ID]...")
 @pass_terminal
 def check_clients(terminal: Terminal, client_ids: tuple[str, ...]) -> None:
-    """Ask Zoho whether the secrets are right.
+    """Check client secrets with Zoho.
 
-    Asks each data center about the secret stored for it, for the clients named or all.
+    It asks each data center about the secret stored for it. Without CLIENT_ID, it checks every
+    client.
+
+    \b
+    Examples:
+      zoho-wizard client check
+      zoho-wizard client check crm-client
     """
     services = terminal.services
     selected = client_ids or tuple(each.client_id for each in services.store.clients.all())
@@ -197,22 +240,27 @@ def check_clients(terminal: Terminal, client_ids: tuple[str, ...]) -> None:
 @click.option(
     "--data-center",
     default="",
-    help="Whose secret it is. Default: where the client was registered.",
+    help="Set the secret of this data center. Default: where the client was registered.",
 )
 @click.option(
     "--common-secret",
     "has_common_secret",
     is_flag=True,
-    help='"Use the same credentials" is ticked at Zoho.',
+    help="Say that “Use the same OAuth credentials for all data centers” is ticked in the console.",
 )
 @pass_terminal
 def set_secret(
     terminal: Terminal, client_id: str, data_center: str, has_common_secret: bool
 ) -> None:
-    """Store a new secret for a client.
+    """Replace a client’s secret.
 
-    It comes by prompt or stdin, and is stored once Zoho has accepted it. The previous one is kept
-    until a refresh with the new one has succeeded.
+    Paste the new secret at the prompt, or write it to standard input. It is stored after Zoho
+    has accepted it. The previous secret is kept until a refresh with the new one succeeds.
+
+    \b
+    Examples:
+      zoho-wizard client set-secret crm-client
+      zoho-wizard client set-secret crm-client --data-center in < secret.txt
     """
     services = terminal.services
     services.store.clients.get(client_id)
@@ -228,12 +276,17 @@ def set_secret(
 
 @client.command("remove")
 @click.argument("client_id", type=CLIENT_ID)
-@click.option("--yes", is_flag=True, help="Don't ask; needed in a script.")
+@click.option("--yes", is_flag=True, help="Don’t ask for confirmation. A script needs it.")
 @pass_terminal
 def remove_client(terminal: Terminal, client_id: str, yes: bool) -> None:
     """Remove a client that no connection uses.
 
-    At Zoho it stays registered.
+    It stays registered at Zoho, where you can delete it in the API Console.
+
+    \b
+    Examples:
+      zoho-wizard client remove crm-client
+      zoho-wizard client remove crm-client --yes
     """
     selected = terminal.services.store.clients.get(client_id)
     if not yes:

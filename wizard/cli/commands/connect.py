@@ -139,48 +139,72 @@ def _presets_help() -> str:
     "preset_ids",
     type=PresetNameType(),
     multiple=True,
-    help="A scope preset from the list below.",
+    help="Request the scopes of this preset. Repeat it for several. The presets are listed below.",
 )
-@click.option("--scope", default="", help="Scopes, joined by commas, in addition to the presets'.")
-@click.option("--data-center", default="", help="eu, us, in …, or any Zoho URL of yours.")
+@click.option(
+    "--scope",
+    default="",
+    help="Request these scopes, separated by commas, in addition to those of the presets.",
+)
+@click.option(
+    "--data-center",
+    default="",
+    help="Use this data center: a code such as eu, or any Zoho URL of yours. Default: that of "
+    "the client.",
+)
 @click.option(
     "--client",
     "client_id",
     type=CLIENT_ID,
     default="",
-    help="The client to use, by ID or name. Default: the only one.",
+    help="Use this client, by its ID or name. Default: the only one.",
 )
-@click.option("--owner", default="", help="Who is responsible for it, for your own lists.")
-@click.option("--tag", "tags", type=TAG, multiple=True, help="A tag for it; repeatable.")
-@click.option("--note", default="", help="A note for people; keep secrets out of it.")
 @click.option(
-    "--add", is_flag=True, help="Add scopes to the existing connection NAME, with one consent."
+    "--owner",
+    default="",
+    help="Note who is responsible for the connection: a person, a team or an email address.",
+)
+@click.option(
+    "--tag",
+    "tags",
+    type=TAG,
+    multiple=True,
+    help="Give the connection this tag. Repeat it for several tags.",
+)
+@click.option(
+    "--note",
+    default="",
+    help="Keep a note for people. It isn’t encrypted, so it can’t contain a secret.",
+)
+@click.option(
+    "--add", is_flag=True, help="Add scopes to a connection that exists, with one consent."
 )
 @click.option(
     "--no-browser",
     is_flag=True,
-    help="Stay in the terminal: paste the URL where your browser ends.",
+    help="Stay in the terminal: paste the URL on which your browser ends.",
 )
 @click.option(
     "--assist",
     is_flag=True,
-    help="Use a browser window that fills in the console's form for you. Experimental.",
+    help="Use a browser window that fills in the console’s form and accepts for you. This is "
+    "experimental.",
 )
 @click.option(
-    "--self-client", is_flag=True, help="Use a code generated in the console's Self Client."
+    "--self-client", is_flag=True, help="Use a code that you generate at the console’s Self Client."
 )
 @click.option(
     "--request",
     is_flag=True,
-    help="Print a message to forward to the owner of the Zoho account.",
+    help="Print a message for the owner of the Zoho account, who can answer it within a day.",
 )
 @click.option(
     "--account",
     default="",
     metavar="EMAIL",
-    help="With --request: whom to sign in as; the message says it.",
+    help="With --request, name the account to sign in to. Default: that of the connection.",
 )
-@click.option("--response", is_flag=True, help="Take the URL that came back for --request.")
+@click.option("--response", is_flag=True, help="Read the URL that came back for --request.")
 @pass_terminal
 def connect(
     terminal: Terminal,
@@ -200,11 +224,19 @@ def connect(
     account: str,
     response: bool,
 ) -> None:
-    """Create, authorize and verify connection NAME.
+    """Create, authorize and verify a connection.
 
-    Opens the wizard's page and waits until the connection is verified. The page asks for what isn't
-    given as an option. A script passes --no-browser and writes the callback URL to standard input;
-    with --no-input, the command never waits for the page.
+    The wizard opens a page that asks for what you didn’t give as an option, and waits until the
+    connection is verified. With --assist, a browser window fills in Zoho’s forms for you. A
+    script passes --no-browser and writes the callback URL to standard input. With --no-input,
+    the command never waits for a page.
+
+    \b
+    Examples:
+      zoho-wizard connect crm --preset crm-read-leads --assist
+      zoho-wizard connect crm --add --preset books-read-invoices
+      zoho-wizard connect leads --preset crm-read-leads --request
+      zoho-wizard connect --response
     """
     options = ConnectOptions(
         preset_ids,

@@ -54,14 +54,30 @@ REMOVAL_OPTIONS = "--no-revoke or --revoke"
 
 @click.command("list")
 @click.option(
-    "--by", type=click.Choice(["account"]), help="Group them by the account that consented."
+    "--by",
+    type=click.Choice(["account"]),
+    help="Group the connections by the account that authorized them.",
 )
 @click.option(
-    "--tag", "tags", type=TAG, multiple=True, help="Only connections with this tag; repeatable."
+    "--tag",
+    "tags",
+    type=TAG,
+    multiple=True,
+    help="List only connections with this tag. Repeat it for those that have several tags.",
 )
 @pass_terminal
 def list_connections(terminal: Terminal, by: str | None, tags: tuple[str, ...]) -> None:
-    """List the connections and their states."""
+    """List connections and their states.
+
+    It shows who authorized each connection, what it reaches, and when an access token was last
+    requested. It doesn’t ask Zoho: `zoho-wizard check` does.
+
+    \b
+    Examples:
+      zoho-wizard list
+      zoho-wizard list --tag prod
+      zoho-wizard list --by account
+    """
     names = tagged_connections(terminal, tags) if tags else None
     if by == "account":
         accounts = _account_list(terminal, names)
@@ -192,14 +208,23 @@ def _print_accounts(terminal: Terminal, listed: AccountList) -> None:
     "--reveal",
     "should_reveal",
     is_flag=True,
-    help="Print ID, secret and refresh token as .env lines, for a program that refreshes tokens.",
+    help="Print the client ID, the client secret and the refresh token as .env lines.",
 )
-@click.option("--yes", is_flag=True, help="With --reveal: don't ask; needed in a script.")
+@click.option(
+    "--yes", is_flag=True, help="With --reveal, don’t ask for confirmation. A script needs it."
+)
 @pass_terminal
 def show(terminal: Terminal, name: str, should_reveal: bool, yes: bool) -> None:
-    """Show what connection NAME reaches.
+    """Show what a connection reaches and how to use it.
 
-    With its verification, token requests and history, and how a program uses it.
+    It includes the last verification, the token requests left, and the history. With --reveal,
+    it prints the credentials instead, for a program that refreshes tokens itself.
+
+    \b
+    Examples:
+      zoho-wizard show crm
+      zoho-wizard show crm --json
+      zoho-wizard show crm --reveal --yes > .env
     """
     if should_reveal:
         reveal(terminal, name, yes=yes)
@@ -458,12 +483,22 @@ def _confirm(terminal: Terminal) -> None:
 
 @click.command()
 @click.argument("name", type=CONNECTION_NAME)
-@click.option("--owner", help="Who is responsible for it: a person, a team or an email address.")
-@click.option("--tag", "add_tags", type=TAG, multiple=True, help="Add this tag; repeatable.")
 @click.option(
-    "--remove-tag", "remove_tags", type=TAG, multiple=True, help="Remove this tag; repeatable."
+    "--owner", help="Set who is responsible for it: a person, a team or an email address."
 )
-@click.option("--note", help="A note for people. It isn't encrypted: keep secrets out of it.")
+@click.option(
+    "--tag", "add_tags", type=TAG, multiple=True, help="Add this tag. Repeat it for several tags."
+)
+@click.option(
+    "--remove-tag",
+    "remove_tags",
+    type=TAG,
+    multiple=True,
+    help="Remove this tag. Repeat it for several tags.",
+)
+@click.option(
+    "--note", help="Set a note for people. It isn’t encrypted, so it can’t contain a secret."
+)
 @pass_terminal
 def edit(
     terminal: Terminal,
@@ -473,11 +508,11 @@ def edit(
     remove_tags: tuple[str, ...],
     note: str | None,
 ) -> None:
-    """Change the owner, the tags or the note of NAME.
+    """Change a connection’s owner, tags or note.
 
-    They are for you: Zoho doesn't get them, and they change no token. What isn't given stays as it
-    is, and an empty text removes the owner or the note. `list`, `check` and `reauthorize` select
-    connections by their tags.
+    They are for you: Zoho doesn’t get them, and no token changes. What you don’t give stays as
+    it is, and an empty text removes the owner or the note. `list`, `check` and `reauthorize`
+    select connections by tag.
 
     \b
     Examples:
@@ -511,14 +546,16 @@ def _print_edited(terminal: Terminal, edited: EditedConnection) -> None:
 @click.argument("new")
 @pass_terminal
 def rename(terminal: Terminal, old: str, new: str) -> None:
-    """Rename connection OLD to NEW.
+    """Rename a connection.
 
     Its authorizations, cached access token, destinations, access permissions and history keep
-    working under the new name. Programs that ask for tokens of OLD must ask for NEW.
+    working under the new name. Programs that request tokens by the old name must use the new
+    one.
 
     \b
-    Example:
+    Examples:
       zoho-wizard rename crm crm-production
+      zoho-wizard token crm-production
     """
     new = printable(new)
     terminal.services.tokens.rename_connection(old, new)
@@ -535,12 +572,19 @@ def rename(terminal: Terminal, old: str, new: str) -> None:
 
 @click.command()
 @click.argument("name", type=CONNECTION_NAME)
-@click.option("--yes", is_flag=True, help="Don't ask; needed in a script.")
+@click.option("--yes", is_flag=True, help="Don’t ask for confirmation. A script needs it.")
 @pass_terminal
 def revoke(terminal: Terminal, name: str, yes: bool) -> None:
-    """Revoke connection NAME at Zoho, then here.
+    """Revoke a connection at Zoho and here.
 
-    Every program that uses it stops working. The connection stays and can be authorized again.
+    Every program that uses its tokens stops working. The connection is kept, and you can
+    authorize it again.
+
+    \b
+    Examples:
+      zoho-wizard revoke crm
+      zoho-wizard revoke crm --yes
+      zoho-wizard reauthorize crm
     """
     store = terminal.services.store
     store.connections.get(name)
@@ -567,15 +611,22 @@ def revoke(terminal: Terminal, name: str, yes: bool) -> None:
     "--no-revoke",
     "choice",
     flag_value="keep",
-    help="Remove it only here; it keeps working at Zoho.",
+    help="Remove it only here. Its refresh token keeps working at Zoho.",
 )
-@click.option("--revoke", "choice", flag_value="revoke", help="Revoke it at Zoho first.")
+@click.option(
+    "--revoke", "choice", flag_value="revoke", help="Revoke its refresh token at Zoho first."
+)
 @pass_terminal
 def remove(terminal: Terminal, name: str, choice: str | None) -> None:
-    """Remove connection NAME.
+    """Remove a connection from this installation.
 
-    It asks first, unless --no-revoke or --revoke is given; without a terminal, one of them is
-    required.
+    It asks what to do with the refresh token. Without a terminal, pass --no-revoke or --revoke.
+    Destinations keep the credentials that they have.
+
+    \b
+    Examples:
+      zoho-wizard remove crm
+      zoho-wizard remove crm --revoke
     """
     store = terminal.services.store
     store.connections.get(name)

@@ -41,24 +41,29 @@ target_option = click.option(
     "target",
     metavar="PATH|COMMAND",
     callback=require_value,
-    help="Only this destination; default: all of them.",
+    help="Use only this destination. Default: all of them.",
 )
 one_target_option = click.option(
     "--to",
     "target",
     metavar="PATH|COMMAND",
     callback=require_value,
-    help="This destination; default: the only one.",
+    help="Use this destination. Default: the only one.",
 )
 
 
 @click.group()
 def destination() -> None:
-    """Manage programs that get a connection's credentials.
+    """Manage programs that get a connection’s credentials.
 
-    A destination is a file (.env, JSON, an SDK's token store, rclone's configuration …) or a
-    command that takes the credentials on stdin. After a re-authorization, the wizard delivers the
-    new ones.
+    A destination is a file, such as .env, JSON, an SDK’s token store or rclone’s configuration,
+    or a command that reads the credentials from standard input. After a re-authorization, the
+    wizard delivers the new credentials.
+
+    \b
+    Examples:
+      zoho-wizard destination add crm --profile dotenv --to /srv/app/.env
+      zoho-wizard destination status
     """
 
 
@@ -69,39 +74,42 @@ def destination() -> None:
     "profile_id",
     metavar="PROFILE",
     shell_complete=_complete_profile,
-    help="The format that the program reads, such as dotenv; without it, all are listed.",
+    help="Write the format that the program reads, such as dotenv. Without it, the formats are "
+    "listed.",
 )
 @click.option(
     "--to",
     "target",
     metavar="PATH|COMMAND",
     callback=require_value,
-    help="The file, or the command.",
+    help="Write to this file, or run this command.",
 )
 @click.option(
     "--as",
     "entry",
     default="",
     metavar="ENTRY",
-    help="The name of our entry in a file of several; default: NAME.",
+    help="Name the entry in a file with several. Default: the connection’s name.",
 )
 @click.option(
     "--name",
     "field_names",
     multiple=True,
     metavar="FIELD=NAME",
-    help="Write FIELD under another name. Can be repeated.",
+    help="Write FIELD under a different name. Repeat it for several fields.",
 )
 @click.option(
     "--then",
     "reload_command",
     default="",
     metavar="COMMAND",
-    help="Run this after each delivery, so that the program reloads.",
+    help="Run this command after each delivery, so that the program reloads. Default: none.",
 )
 @click.option("--dry-run", is_flag=True, help="Show what would be written, and write nothing.")
-@click.option("--show-values", is_flag=True, help="Show values, too; only on a terminal.")
-@click.option("--yes", is_flag=True, help="Don't ask before the first delivery.")
+@click.option(
+    "--show-values", is_flag=True, help="Show the values, too. This works only on a terminal."
+)
+@click.option("--yes", is_flag=True, help="Don’t ask before the first delivery. A script needs it.")
 @pass_terminal
 def add_destination(
     terminal: Terminal,
@@ -117,9 +125,9 @@ def add_destination(
     show_values: bool,
     yes: bool,
 ) -> None:
-    """Add a destination to connection NAME, and deliver to it.
+    """Add a destination to a connection, and deliver to it.
 
-    Shows what would change and asks. A file keeps everything else that it contains.
+    It shows what would change and asks. A file keeps everything else that it contains.
 
     \b
     Examples:
@@ -127,6 +135,7 @@ def add_destination(
           --then 'systemctl restart app'
       zoho-wizard destination add crm --profile command \\
           --to 'vault kv put secret/zoho -'
+      zoho-wizard destination add crm --profile dotenv --to .env --dry-run
     """
     terminal.services.store.connections.get(name)
     if profile_id is None or target is None:
@@ -156,10 +165,15 @@ def add_destination(
 @click.argument("name", required=False, type=CONNECTION_NAME)
 @pass_terminal
 def list_destinations(terminal: Terminal, name: str | None) -> None:
-    """List the destinations of connection NAME, or all.
+    """List destinations.
 
-    Lists what was configured and delivered; `destination status` reads what the destinations have
-    now.
+    It shows what was configured and delivered. `destination status` reads what each destination
+    has now. Without NAME, it lists the destinations of all connections.
+
+    \b
+    Examples:
+      zoho-wizard destination list
+      zoho-wizard destination list crm --json
     """
     found = _find_destinations(terminal, name)
 
@@ -187,10 +201,15 @@ def list_destinations(terminal: Terminal, name: str | None) -> None:
 @target_option
 @pass_terminal
 def show_status(terminal: Terminal, name: str | None, target: str | None) -> None:
-    """Show which authorization the destinations of NAME have now.
+    """Show which credentials the destinations have now.
 
-    Reads the files. Without NAME: all destinations. The exit code is 1 if one of them doesn't have
-    the current authorization.
+    It reads the files. The exit code is 1 if a destination doesn’t have the current
+    authorization. Without NAME, it checks the destinations of all connections.
+
+    \b
+    Examples:
+      zoho-wizard destination status
+      zoho-wizard destination status crm || zoho-wizard deliver crm
     """
     found = _find_destinations(terminal, name, target)
     statuses = [terminal.services.delivery.check(each) for each in found]
@@ -207,10 +226,15 @@ def show_status(terminal: Terminal, name: str | None, target: str | None) -> Non
 @one_target_option
 @pass_terminal
 def undo_delivery(terminal: Terminal, name: str, target: str | None) -> None:
-    """Put back what a destination had before the last delivery.
+    """Restore what a destination had before the last delivery.
 
-    Undo it again, and the delivery is back, unless it was the first one there. NAME needs --to if
-    it has several destinations.
+    Undo it again to bring the delivery back, unless it was the first one there. If the
+    connection has several destinations, name one with --to.
+
+    \b
+    Examples:
+      zoho-wizard destination undo crm
+      zoho-wizard destination undo crm --to /srv/app/.env
     """
     _emit_one(
         terminal,
@@ -225,8 +249,13 @@ def undo_delivery(terminal: Terminal, name: str, target: str | None) -> None:
 def remove_destination(terminal: Terminal, name: str, target: str | None) -> None:
     """Stop delivering to a destination.
 
-    It keeps the credentials that it has, and they work until they are revoked. NAME needs --to if
-    it has several destinations.
+    It keeps the credentials that it has, and they work until they are revoked. If the
+    connection has several destinations, name one with --to.
+
+    \b
+    Examples:
+      zoho-wizard destination remove crm
+      zoho-wizard destination remove crm --to /srv/app/.env
     """
     removed = _find_one_destination(terminal, name, target)
     terminal.services.delivery.remove(removed)
@@ -246,10 +275,10 @@ def remove_destination(terminal: Terminal, name: str, target: str | None) -> Non
 @target_option
 @pass_terminal
 def deliver(terminal: Terminal, name: str | None, target: str | None, *, is_all: bool) -> None:
-    """Deliver a connection's credentials to its destinations.
+    """Deliver a connection’s credentials.
 
-    Writes the current authorization to each destination, reads it back, and runs its reload
-    command. `destination add` adds a destination.
+    It writes the current authorization to each destination, reads it back, and runs the reload
+    command. Add a destination with `zoho-wizard destination add` first.
 
     \b
     Examples:

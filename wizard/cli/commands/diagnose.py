@@ -35,7 +35,7 @@ MAX_QUOTED_CHARACTERS = 120
 @click.option(
     "--search",
     is_flag=True,
-    help="Ask every data center for a client that its own doesn't know; once a day.",
+    help="Ask every data center about a client that its own doesn’t know. This works once a day.",
 )
 @click.option(
     "--answer",
@@ -45,7 +45,7 @@ MAX_QUOTED_CHARACTERS = 120
     shell_complete=lambda *given: [each for each in known_answers() if each.startswith(given[-1])],
     help="Answer the question of the diagnosis, with one of the words that it offers.",
 )
-@click.option("--code", help="Explain a code, and nothing else; `all` lists the codes.")
+@click.option("--code", help="Explain only this code. `all` lists the codes.")
 @pass_terminal
 def diagnose(
     terminal: Terminal,
@@ -54,16 +54,18 @@ def diagnose(
     answers: tuple[str, ...],
     code: str | None,
 ) -> None:
-    """Explain a connection, or any error that you paste.
+    """Explain a failed connection or an error that you paste.
 
-    NAME of a connection: asks Zoho what it needs to decide, at most four times. TEXT: an error
-    code, a response, a curl command, a URL, a log; Zoho isn't asked, and nothing is stored. Long or
-    secret text comes from stdin with `-`, or at the prompt that `diagnose` without arguments opens.
+    For the NAME of a connection, it asks Zoho at most four times. TEXT can be an error code, a
+    response, a curl command, a URL or a log. It isn’t sent anywhere or stored. If several
+    causes are possible, it asks a question. The exit code is 1 if there is no explanation.
 
-    If several causes are possible, the diagnosis asks one question and prints the commands that
-    answer it.
-
-    Exit code 0: explained; 1: unknown.
+    \b
+    Examples:
+      zoho-wizard diagnose crm
+      zoho-wizard diagnose invalid_code
+      zoho-wizard diagnose - < error.log
+      zoho-wizard diagnose --code all
     """
     if code is not None:
         _print_code(terminal, code)

@@ -40,15 +40,25 @@ VALUE_TITLES = {
 
 @click.command("import")
 @click.argument("path", metavar="[FILE]", required=False)
-@click.option("--name", callback=require_value, help="A name for the connection.")
 @click.option(
-    "--profile", default="", help="How to read it, as in `destination add`. Default: detected."
+    "--name", callback=require_value, help="Name the connection. Default: the wizard asks."
 )
 @click.option(
-    "--entry", default="", help="The section, row or server to import, if there are several."
+    "--profile",
+    default="",
+    help="Read the file in this format of `destination add`. Default: the format is detected.",
 )
-@click.option("--data-center", default="", help="eu, us, in …. Default: found by asking Zoho.")
-@click.option("--scope", default="", help="Its scopes, if neither Zoho nor the file names them.")
+@click.option(
+    "--entry", default="", help="Import this section, row or server. Default: the only one."
+)
+@click.option(
+    "--data-center",
+    default="",
+    help="Use this data center, such as eu. Default: the wizard asks Zoho.",
+)
+@click.option(
+    "--scope", default="", help="Name its scopes. Default: those that Zoho or the file names."
+)
 @pass_terminal
 def import_credentials(
     terminal: Terminal,
@@ -61,9 +71,15 @@ def import_credentials(
 ) -> None:
     """Import a refresh token that another program uses.
 
-    From a FILE in any of the formats of `destination add` (.env, JSON, the SDKs' CSV, rclone's
-    configuration, an MCP server's), from stdin, or at prompts. It's verified before it's stored,
-    and the FILE isn't changed.
+    It reads FILE in any format of `destination add` (.env, JSON, an SDK’s token store, rclone’s
+    configuration, an MCP server’s), standard input, or what you type. The token is verified
+    before it is stored, and FILE isn’t changed.
+
+    \b
+    Examples:
+      zoho-wizard import ~/old-app/.env --name crm
+      zoho-wizard import ~/.config/rclone/rclone.conf --entry workdrive
+      zoho-wizard import --name crm < credentials.json
     """
     is_manual = path is None and terminal.is_interactive
     if path is None:

@@ -47,34 +47,34 @@ HEARTBEAT_TIMEOUT_SECONDS = 30.0  # seconds for a heartbeat
     type=DurationType(),
     default="1h",
     metavar="DURATION",
-    help="How often (30m, 6h). Default: 1h.",
+    help="Check this often, such as 30m or 6h. Default: 1h.",
 )
-@click.option("--once", is_flag=True, help="Check once and exit; for timers.")
+@click.option("--once", is_flag=True, help="Check once and exit, for timers.")
 @click.option(
     "--notify",
     metavar="COMMAND|URL",
-    help="Gets each message as JSON: a command on stdin, without a shell; a URL as a POST. It's "
-    "stored, and also used when `token` finds a rejected refresh token; '' removes it.",
+    help="Send each message to this command, on standard input, or to this URL. It is stored, "
+    "and an empty text removes it.",
 )
 @click.option(
     "--remind",
     type=DurationType(),
     default=format_duration_option(DEFAULT_REMINDER_INTERVAL),
     metavar="DURATION",
-    help="Repeat what stays broken about this often; 0: never. Default: 24h.",
+    help="Repeat this often what still fails, or never with 0. Default: 24h.",
 )
-@click.option("--test-notify", "tested", is_flag=True, help="Only send a test notification.")
+@click.option("--test-notify", "tested", is_flag=True, help="Send only a test notification.")
 @click.option(
     "--heartbeat",
     default="",
     metavar="URL|COMMAND",
-    help="Fetched or run after each check that found no failure.",
+    help="Fetch this URL, or run this command, after each check without a failure. Default: none.",
 )
 @click.option(
     "--print",
     "timer",
     type=click.Choice(["systemd", "cron"]),
-    help="Print a timer for this instead, after a test run with an empty environment.",
+    help="Print a timer for these options instead, after a test with an empty environment.",
 )
 @pass_terminal
 def monitor(
@@ -87,21 +87,19 @@ def monitor(
     heartbeat: str,
     timer: Literal["systemd", "cron"] | None,
 ) -> None:
-    """Check all connections on a schedule, and notify when one fails.
+    """Check all connections regularly and notify you.
 
-    Each connection that fails is reported once, in one message per cause, and the all-clear once.
-    A message is JSON with "event" (incident, all-well, test); an incident has "connections", those
-    of them that are "new" and "known", and "reminder". A message that didn't arrive is sent again
-    after the next check. Replaced refresh tokens are revoked when their time is over. With --once,
-    the exit code is that of the most severe failure; 6 if a notification or the heartbeat couldn't
-    be sent. With
-    --json, each check is one line.
+    It reports each failing connection once, in one message per cause, and once when everything
+    works again. A message is JSON with “event” (incident, all-well or test). An incident lists
+    the affected connections. With --once, the exit code is that of the most severe failure, or
+    6 if a notification couldn’t be sent. With --json, each check is one line.
 
     \b
+    Examples:
       zoho-wizard monitor --notify 'mail -s Zoho ops@example.com'
-      zoho-wizard monitor --notify "sh -c 'cat >> /var/log/zoho-incidents'"
       zoho-wizard monitor --notify https://hooks.example.com/zoho
       zoho-wizard monitor --test-notify
+      zoho-wizard monitor --print systemd
     """
     if every < MIN_INTERVAL:
         raise fail("monitor-interval-too-short", minimum=format_duration_option(MIN_INTERVAL))

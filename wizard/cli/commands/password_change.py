@@ -16,16 +16,25 @@ from wizard.reauthorization.service import unknown_account
 
 @click.command("password-change")
 @click.argument("email", required=False, default="")
-@click.option("--message", is_flag=True, help="Print what to send to the account owner.")
+@click.option("--message", is_flag=True, help="Print a message for the account owner.")
 @click.option(
-    "--check", is_flag=True, help="After the change: check the connections that depend on it."
+    "--check",
+    is_flag=True,
+    help="After the change, check the connections that depend on the account.",
 )
 @pass_terminal
 def password_change(terminal: Terminal, email: str, message: bool, check: bool) -> None:
-    """Show what depends on the password of EMAIL.
+    """Show what a password change affects.
 
-    And how to keep it working through a change; without EMAIL, for every account. After the change,
-    --check finds the connections that need re-authorization.
+    It lists the connections and programs of the account, and says how to keep them working.
+    Without EMAIL, it does so for every account. After the change, --check finds the connections
+    that need re-authorization.
+
+    \b
+    Examples:
+      zoho-wizard password-change anna@zylker.example
+      zoho-wizard password-change anna@zylker.example --message
+      zoho-wizard password-change anna@zylker.example --check
     """
     selected = _risks(terminal, email)
     if check:

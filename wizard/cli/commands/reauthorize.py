@@ -66,51 +66,63 @@ from wizard.zoho import parse_scope, preset, presets
 @click.command()
 @click.argument("names", type=CONNECTION_NAME, nargs=-1, metavar="[NAME]...")
 @click.option(
-    "--all", "all_rejected", is_flag=True, help="All connections that need re-authorization."
+    "--all", "all_rejected", is_flag=True, help="Select all connections that need re-authorization."
 )
 @click.option(
-    "--account", default="", metavar="EMAIL", help="Of these, only those of this account."
+    "--account", default="", metavar="EMAIL", help="Select only those that this account authorized."
 )
 @click.option(
     "--tag",
     "tags",
     type=TAG,
     multiple=True,
-    help="Of these, only those with this tag; repeatable.",
+    help="Select only those with this tag. Repeat it for those that have several tags.",
 )
 @click.option(
     "--as",
     "new_account_email",
     default="",
     metavar="EMAIL",
-    help="Who takes over the connections of the account, or those named.",
+    help="Let this account take over the selected connections.",
 )
 @click.option(
-    "--add", "additions", multiple=True, metavar="PRESET|SCOPE", help="Add scopes on the way."
+    "--add",
+    "additions",
+    multiple=True,
+    metavar="PRESET|SCOPE",
+    help="Add these scopes, or those of a preset. Repeat it for several.",
 )
 @click.option(
     "--revoke-after",
     type=DurationType(),
     default="24h",
     show_default=True,
-    help="When to revoke a replaced refresh token if no reload shows that it's out of use.",
+    help="Revoke a replaced refresh token after this time, if no reload shows earlier that "
+    "it’s unused. Default: 24h.",
 )
 @click.option(
     "--no-browser",
     is_flag=True,
-    help="Stay in the terminal: paste the URL where your browser ends.",
+    help="Stay in the terminal: paste the URL on which your browser ends.",
 )
 @click.option(
     "--assist",
     is_flag=True,
-    help="Open a browser window in which you sign in; Accept is pressed for you. Experimental.",
+    help="Open a browser window in which you sign in and Accept is pressed for you. This is "
+    "experimental.",
 )
 @click.option(
-    "--keep-profile", is_flag=True, help="With --assist: stay signed in until the next time."
+    "--keep-profile", is_flag=True, help="With --assist, stay signed in until the next time."
 )
-@click.option("--request", is_flag=True, help="Print a message to forward to the account owner.")
-@click.option("--response", is_flag=True, help="Take the URL that came back for --request.")
-@click.option("--yes", is_flag=True, help="Don't ask before several; needed in a script.")
+@click.option(
+    "--request",
+    is_flag=True,
+    help="Print a message for the owner of each account, who can answer it within a day.",
+)
+@click.option(
+    "--response", is_flag=True, help="Read the URLs that came back for --request, one a line."
+)
+@click.option("--yes", is_flag=True, help="Don’t ask before several consents. A script needs it.")
 @pass_terminal
 def reauthorize(
     terminal: Terminal,
@@ -128,13 +140,20 @@ def reauthorize(
     response: bool,
     yes: bool,
 ) -> None:
-    """Re-authorize connections, with the same scopes.
+    """Re-authorize connections with the same scopes.
 
-    Those named, or all that need it. Without arguments, it continues a re-authorization that was
-    started. The current authorization stays in use until the new one is verified, nothing is
-    replaced if a different account or organization consented, and the new credentials are
-    delivered. A script passes --no-browser and writes each callback URL to standard input; with
-    --no-input, the command never waits for the page.
+    Name connections, or select those that need it. Without either, an unfinished
+    re-authorization continues. The current authorization is used until the new one is verified.
+    Nothing is replaced if a different account or organization approved. A script passes
+    --no-browser and writes each callback URL to standard input. With --no-input, the command
+    never waits for a page.
+
+    \b
+    Examples:
+      zoho-wizard reauthorize crm
+      zoho-wizard reauthorize --all --assist
+      zoho-wizard reauthorize --account anna@zylker.example --request
+      zoho-wizard reauthorize --response
     """
     if names and all_rejected:
         raise click.UsageError("Pass the names of connections, or --all.")

@@ -41,14 +41,19 @@ EventKind = Literal["serving", "link", "stopping"]
     type=click.IntRange(0, 65535),
     default=SIMULATED_ZOHO_PORT,
     show_default=True,
-    help="0: a free one.",
+    help="Serve it on this port, or a free one with 0. Default: 8730.",
 )
 @pass_terminal
 def simulator(terminal: Terminal, port: int) -> None:
     """Serve a simulated Zoho until stopped.
 
-    It listens on 127.0.0.1 only, and stores nothing. Use it to test any program whose Zoho URLs can
-    be configured. With --json, each event is one line.
+    It listens only on 127.0.0.1 and stores nothing. Use it to test any program whose Zoho URLs
+    you can set. With --json, each event is one line.
+
+    \b
+    Examples:
+      zoho-wizard simulator
+      zoho-wizard simulator --port 0 --json
     """
 
     def print_start() -> None:
@@ -68,21 +73,26 @@ def simulator(terminal: Terminal, port: int) -> None:
 
 @click.command()
 @click.option(
-    "--reset", is_flag=True, help="Start again: delete the simulated Zoho and its wizard."
+    "--reset", is_flag=True, help="Delete the simulated Zoho and its wizard, and start again."
 )
 @click.option(
     "--port",
     type=click.IntRange(1, 65535),
     default=SIMULATED_ZOHO_PORT,
     show_default=True,
-    help="Of the simulated Zoho.",
+    help="Serve the simulated Zoho on this port. Default: 8730.",
 )
 @pass_terminal
 def demo(terminal: Terminal, reset: bool, port: int) -> None:
     """Try everything against a simulated Zoho.
 
-    Serves it and a wizard that uses it, and keeps both between runs. With --json, each event is one
-    line.
+    It serves the simulated Zoho and a wizard that uses it, prints what to do, and keeps both
+    between runs. Your Zoho account isn’t involved. With --json, each event is one line.
+
+    \b
+    Examples:
+      zoho-wizard demo
+      zoho-wizard demo --reset
     """
     url = f"http://127.0.0.1:{port}"
     demo_settings = settings.from_environment(simulator_url=url)

@@ -33,11 +33,20 @@ UNATTENDED_TIMEOUT_SECONDS = 30
 
 @click.command()
 @click.option(
-    "--unattended", is_flag=True, help="Also run it with an empty environment, as a timer would."
+    "--unattended", is_flag=True, help="Also run it with an empty environment, as a timer does."
 )
 @pass_terminal
 def status(terminal: Terminal, unattended: bool) -> None:
-    """Show storage paths, the encryption key and the version."""
+    """Show storage paths, the encryption key and the version.
+
+    It says where the data is, how it’s encrypted, when it was last backed up, and whether a
+    monitor runs. With --unattended, it tests that a timer would find the same data and key.
+
+    \b
+    Examples:
+      zoho-wizard status
+      zoho-wizard status --unattended
+    """
     found = _collect_status(terminal, unattended)
     terminal.emit(found, lambda: _print_status(terminal, found))
 
@@ -192,10 +201,14 @@ def _reason(stderr: str) -> str:
 @pass_terminal
 @click.pass_context
 def completion(context: click.Context, terminal: Terminal, shell: str) -> None:
-    """Print the completion script for SHELL.
+    """Print a shell’s completion script.
 
-    Names of connections are completed too. For bash, write it to
-    ~/.local/share/bash-completion/completions/zoho-wizard
+    It completes commands, options, and the names of connections, clients and tags.
+
+    \b
+    Examples:
+      zoho-wizard completion fish > ~/.config/fish/completions/zoho-wizard.fish
+      zoho-wizard completion bash | sudo tee /etc/bash_completion.d/zoho-wizard
     """
     kind = get_completion_class(shell)
     if kind is None:
@@ -209,10 +222,10 @@ def completion(context: click.Context, terminal: Terminal, shell: str) -> None:
 @click.argument("command", nargs=-1, metavar="[COMMAND]")
 @pass_terminal
 def schema(terminal: Terminal, command: tuple[str, ...]) -> None:
-    """Print the JSON Schema of what COMMAND prints with --json.
+    """Print the JSON Schema of a command’s result.
 
-    Without COMMAND, list the commands that have one. `error` is what any command prints on stderr
-    if it fails before it has a result.
+    Without COMMAND, it lists the commands that have one. The schema `error` describes what any
+    command prints on standard error if it fails before it has a result.
 
     \b
     Examples:

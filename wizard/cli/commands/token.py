@@ -62,14 +62,15 @@ min_ttl_option = click.option(
     "--min-ttl",
     type=DurationType(timedelta(seconds=MAX_TTL_SECONDS)),
     metavar="DURATION",
-    help="The token must live at least this long (90s, 15m, at most 30m); else five minutes.",
+    help="Print a token that stays valid at least this long, such as 90s or 15m, at most 30m. "
+    "Default: 5m.",
 )
 wait_option = click.option(
     "--wait",
     type=DurationType(),
     default="0",
     metavar="DURATION",
-    help="Wait up to this long (90s, 15m, 1h) where Zoho or the network asks for patience.",
+    help="Wait up to this long, such as 90s or 15m, for a rate limit or the network. Default: 0.",
 )
 
 
@@ -88,13 +89,13 @@ def _only_stdin(
 @click.option(
     "--force-refresh",
     is_flag=True,
-    help="A new token, even if the cached one is still good; at most one a minute.",
+    help="Request a new token, even if the cached one still works. This works once a minute.",
 )
 @click.option(
     "--rejected",
     metavar="-",
     callback=_only_stdin,
-    help="Read an access token that Zoho rejected from stdin, and print another.",
+    help="Read an access token that Zoho rejected from standard input, and print a different one.",
 )
 @wait_option
 @pass_terminal
@@ -106,13 +107,19 @@ def token(
     rejected: str | None,
     wait: timedelta,
 ) -> None:
-    """Print an access token of connection NAME.
+    """Print an access token.
 
-    stdout gets the token and a newline, nothing else. Zoho is asked only when the cached token
-    comes near its end, and only by one process at a time. --json adds where it may be used.
+    Standard output gets the token and a newline, nothing else. The wizard requests a new token
+    only when the cached one is about to expire. NAME isn’t needed if there is exactly one
+    connection. If Zoho rejects a token, pass it to --rejected and the wizard won’t print it
+    again.
 
-    If Zoho rejects the token, report it with --rejected - and it isn't printed again. If it is no
-    longer the current one, the current one is printed.
+    \b
+    Examples:
+      zoho-wizard token crm
+        1000.41d9…a7
+      curl -H "Authorization: Zoho-oauthtoken $(zoho-wizard token crm)" …
+      zoho-wizard token crm --json --min-ttl 15m
     """
     reported = _reported(terminal) if rejected else ""
     access_token = get_token(
@@ -183,7 +190,10 @@ def _retry_time(failure: Failure, now: datetime, deadline: datetime) -> datetime
 @min_ttl_option
 @wait_option
 @click.option(
-    "--mask", "mask_output", is_flag=True, help="Mask access tokens in its output, for logs."
+    "--mask",
+    "mask_output",
+    is_flag=True,
+    help="Mask access tokens in the command’s output, for logs.",
 )
 @click.argument("name", type=CONNECTION_NAME)
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- CMD...")
@@ -196,12 +206,18 @@ def run(
     name: str,
     command: tuple[str, ...],
 ) -> None:
-    """Run a command with an access token of connection NAME.
+    """Run a command with an access token.
 
-    Its environment has ZOHO_ACCESS_TOKEN, ZOHO_API_DOMAIN, ZOHO_ACCOUNTS_URL, ZOHO_DC,
-    ZOHO_ORGANIZATION_ID and, for each product, ZOHO_CRM_API_BASE and so on, but no other ZOHO_
-    variable. It replaces this process, so that it has its own terminal, signals and exit code. A
-    job longer than an hour runs $ZOHO_TOKEN_COMMAND for its next token.
+    The command’s environment gets ZOHO_ACCESS_TOKEN, ZOHO_API_DOMAIN, ZOHO_ACCOUNTS_URL,
+    ZOHO_DC, ZOHO_ORGANIZATION_ID and a base URL for each product, such as ZOHO_CRM_API_BASE,
+    but no other ZOHO_ variable. It replaces this process, so it keeps the terminal, the signals
+    and the exit code. A job that runs longer than an hour runs $ZOHO_TOKEN_COMMAND for its next
+    token.
+
+    \b
+    Examples:
+      zoho-wizard run crm -- python report.py
+      zoho-wizard run crm --mask -- sh -c 'env | grep ZOHO_'
     """
     token = get_token(terminal, name, wait, min_ttl=min_ttl)
     settings = terminal.settings

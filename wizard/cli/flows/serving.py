@@ -210,15 +210,20 @@ def print_browser_link(
 @click.option(
     "--share",
     type=click.Path(path_type=Path),
-    help="The directory of the socket for other users; see `zoho-wizard access add`.",
+    help="Create the socket for other users in this directory. Default: none.",
 )
 @pass_terminal
 def serve(terminal: Terminal, share: Path | None) -> None:
     """Serve the web app until stopped.
 
-    Programs are answered on Unix sockets. No browser is opened. Press Enter for a new link.
-    Ctrl-C or SIGTERM: nothing new is accepted, and what runs is finished within 30 seconds. With
-    --json, each event is one line.
+    Programs of this user, and of users with `access`, get answers on Unix sockets. No browser
+    opens. Press Enter for a new link. After Ctrl-C or SIGTERM, running work finishes within 30
+    seconds. With --json, each event is one line.
+
+    \b
+    Examples:
+      zoho-wizard serve
+      zoho-wizard serve --share /run/zoho-wizard
     """
     with (
         stop_signals() as stop_event,
@@ -274,10 +279,15 @@ def open_app(
 @click.argument("name", type=CONNECTION_NAME)
 @pass_terminal
 def open_connection(terminal: Terminal, name: str) -> None:
-    """Open the page of connection NAME in a browser.
+    """Open a connection’s page in a browser.
 
-    Uses the wizard that is serving, or serves until you stop it. Without a browser, over SSH for
-    example, it prints a one-time browser link.
+    It uses the wizard that is running, or serves until you stop it. Without a browser, over SSH
+    for example, it prints a one-time browser link.
+
+    \b
+    Examples:
+      zoho-wizard open crm
+      zoho-wizard open crm --json
     """
     terminal.services.store.connections.get(name)
     page = f"/connections/{name}"
