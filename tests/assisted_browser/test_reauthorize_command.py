@@ -65,17 +65,17 @@ def test_a_button_on_the_page_does_the_same(
     headless_browser(REMOTE_DEBUGGING_OPTION)
     serving = shell.start("serve")
     person.go(serving.wait_for_stderr(r"http://localhost:\d+/browser-link/\S+"))
-    person.click(person.page.get_by_role("link", name="Repair 2 connections"))
+    person.click(person.page.get_by_role("link", name="Re-authorize 2 connections"))
     page = ReauthorizationPage(person)
-    page.press("Begin in an assisted window")
-    expect(page.next_step).to_contain_text("The assisted window has books in hand")
+    page.press("Do it for me in an assisted window")
+    expect(page.next_step).to_contain_text("The assisted window is re-authorizing books")
     assert accessibility_violations(person.page) == []
     AssistedUser(
         rejected_connections,
         connect_to_sign_in_page(browser.browser_type, rejected_connections.services.paths, ANNA),
     ).sign_in()
     expect(page.heading).to_have_text(
-        "2 connections, 2 repaired", timeout=PROCESS_TIMEOUT_SECONDS * 1000
+        "2 of 2 connections re-authorized", timeout=PROCESS_TIMEOUT_SECONDS * 1000
     )
     expect(page.rows.filter(has_text="This reaches")).to_have_count(2)
     assert person.actions == 2
@@ -92,9 +92,9 @@ def test_stopping_the_wizard_closes_the_window_that_its_page_opened(
     headless_browser(REMOTE_DEBUGGING_OPTION)
     serving = shell.start("serve")
     person.go(serving.wait_for_stderr(r"http://localhost:\d+/browser-link/\S+"))
-    person.click(person.page.get_by_role("link", name="Repair 2 connections"))
+    person.click(person.page.get_by_role("link", name="Re-authorize 2 connections"))
     page = ReauthorizationPage(person)
-    page.press("Begin in an assisted window")
+    page.press("Do it for me in an assisted window")
     connect_to_sign_in_page(browser.browser_type, rejected_connections.services.paths, ANNA)
     assert serving.finish(signal.SIGTERM).exit_code == 0
     assert not Path(rejected_connections.services.paths.browser_dir).exists()

@@ -105,7 +105,7 @@ def test_a_disabled_data_center_is_named_enabled_and_the_consent_retried(
     journey.person.click(what_stood_there.get_by_text("Invalid Client"))
     journey.person.click(what_stood_there.get_by_role("link", name="Check the client"))
     client_page = ClientPage(journey.person)
-    journey.person.click(journey.page.get_by_text("A new secret, or one for another data centre"))
+    client_page.open_secret_form()
     journey.person.choose(client_page.data_center, "India (in)")
     page = store_indian_secret(journey, enable_data_center=True)
     page.press("Go to Zoho again")

@@ -158,7 +158,7 @@ def test_a_new_secret_is_checked_stored_and_confirmed_by_the_next_refresh(journe
     client_id = journey.services.store.connections.get(CONNECTION_NAME).client_id
     secret = journey.controls.rotate_secret(client_id, "eu")
     page.store_secret(secret)
-    expect(page.secrets).to_contain_text("The one before is kept until")
+    expect(page.secrets).to_contain_text("The previous secret is kept until")
     page.open_connection(CONNECTION_NAME)
     connection = ConnectionPage(journey.person)
     connection.verify_again()
@@ -186,7 +186,7 @@ def test_a_secret_regenerated_in_the_console_is_detected_by_the_check(journey: J
         journey.services.store.connections.get(CONNECTION_NAME).client_id, "eu"
     )
     page.check()
-    expect(page.secrets).to_contain_text("Wrong")
+    expect(page.secrets).to_contain_text("Rejected")
     grant = journey.services.store.grants.get(CONNECTION_NAME)
     assert grant is not None
     assert grant.state is GrantState.VERIFIED

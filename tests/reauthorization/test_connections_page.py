@@ -41,7 +41,7 @@ def test_the_page_checks_all_connections_and_shows_progress(journey: Journey) ->
     journey.open_wizard()
     expect(page.row("crm")).to_contain_text("checked 30 minutes ago")
     journey.person.click(journey.page.get_by_role("button", name="Check all now"))
-    expect(journey.page.get_by_role("link", name="Repair 3 connections")).to_be_visible()
+    expect(journey.page.get_by_role("link", name="Re-authorize 3 connections")).to_be_visible()
 
 
 def test_a_check_on_the_page_waits_for_the_limits_automatically(journey: Journey) -> None:

@@ -88,10 +88,10 @@ def test_the_page_checks_an_account_and_leads_to_its_reauthorization(journey: Jo
     expect(anna.get_by_text("Verified", exact=True)).to_have_count(2)
     journey.controls.change_password(ANNA)
     person.click(anna.get_by_role("button", name="Check now"))
-    expect(page.get_by_text("Checked.")).to_be_visible()
+    expect(page.get_by_text("2 connections need re-authorization")).to_be_visible()
     expect(anna.get_by_text("Needs re-authorization", exact=True)).to_have_count(2)
-    person.click(page.get_by_role("link", name="Repair 2 connections"))
-    expect(page.get_by_role("button", name=f"Begin as {ANNA}")).to_be_visible()
+    person.click(page.get_by_role("link", name="Re-authorize 2 connections"))
+    expect(page.get_by_role("button", name=f"Re-authorize as {ANNA}")).to_be_visible()
 
 
 def test_a_check_at_a_terminal_leads_directly_to_the_reauthorization(

@@ -94,14 +94,14 @@ def test_ten_connections_of_three_accounts_are_reauthorized_in_twelve_actions(
     names = ten_rejected(journey)
     journey.open_wizard("/reauthorize")
     page = ReauthorizationPage(journey.person)
-    expect(page.heading).to_have_text("Repair 10 connections")
+    expect(page.heading).to_have_text("Re-authorize 10 connections")
     page.begin()
     journey.sign_in(ANNA)
     accept_until(journey, page)
     for email in (BOB, ERIC):
         sign_in_as(journey, page, email)
         accept_until(journey, page)
-    expect(page.heading).to_have_text("10 connections, 10 repaired")
+    expect(page.heading).to_have_text("10 of 10 connections re-authorized")
     assert page.rows.count() == 10
     expect(page.rows.filter(has_text="This reaches")).to_have_count(10)
     grants = [journey.services.store.grants.get(name) for name in names]
@@ -119,7 +119,7 @@ def started_reauthorization(journey: Journey) -> ReauthorizationPage:
     """A re-authorization of three, at its first consent."""
     three_rejected(journey)
     journey.open_wizard()
-    journey.person.click(journey.page.get_by_role("link", name="Repair 3 connections"))
+    journey.person.click(journey.page.get_by_role("link", name="Re-authorize 3 connections"))
     page = ReauthorizationPage(journey.person)
     page.begin()
     return page
@@ -138,12 +138,12 @@ def test_a_refused_consent_midway_stops_nothing_and_can_be_retried(journey: Jour
     accept_one(journey, page)
     ConsentPage(journey.person).reject()
     expect(page.row("crm")).to_contain_text("Not authorized")
-    page.press("Go on")
+    page.press("Continue")
     accept_until(journey, page)
-    expect(page.next_step).to_contain_text("crm did not succeed")
+    expect(page.next_step).to_contain_text("crm wasn’t re-authorized")
     page.press("Go to Zoho again")
     accept_until(journey, page)
-    expect(page.heading).to_have_text("3 connections, 3 repaired")
+    expect(page.heading).to_have_text("3 of 3 connections re-authorized")
 
 
 def test_a_different_account_at_the_third_consent_waits_for_a_decision_before_replacing_anything(
@@ -164,14 +164,14 @@ def test_a_different_account_at_the_third_consent_waits_for_a_decision_before_re
     assert previous is not None
     assert previous.state is GrantState.NEEDS_REAUTHORIZATION, "the previous one is still current"
     assert journey.controls.state()["active_refresh_tokens"] == 3
-    page.press("Give it back and try again")
+    page.press("Discard and try again")
     expect(page.next_step).to_contain_text(f"Sign in as {ANNA}")
     assert journey.controls.state()["active_refresh_tokens"] == 2, (
         "the one of the different account was revoked"
     )
     sign_in_as(journey, page, ANNA)
     accept_until(journey, page)
-    expect(page.heading).to_have_text("3 connections, 3 repaired")
+    expect(page.heading).to_have_text("3 of 3 connections re-authorized")
 
 
 def test_a_different_organization_waits_for_a_decision_and_may_be_accepted(
@@ -190,8 +190,8 @@ def test_a_different_organization_waits_for_a_decision_and_may_be_accepted(
     page.wait_for_next_step()
     expect(page.next_step).to_contain_text("Zylker Outlet")
     expect(page.next_step).to_contain_text("Zylker GmbH")
-    page.press("Accept it deliberately")
-    expect(page.heading).to_have_text("1 connection, 1 repaired")
+    page.press("Use the new one")
+    expect(page.heading).to_have_text("1 of 1 connection re-authorized")
     grant = journey.services.store.grants.get("crm")
     assert grant is not None
     assert grant.organizations[0].name == "Zylker Outlet"
@@ -211,7 +211,7 @@ def test_a_reauthorization_is_paused_and_continues_in_another_browser(
     expect(page.row("crm")).to_contain_text("Waiting for consent")
     page.press("Pause")
     expect(page.next_step).to_contain_text("Paused")
-    page.press("Go on")
+    page.press("Continue")
     page.press("Skip crm")
     expect(page.row("crm")).to_contain_text("Skipped")
 
@@ -228,7 +228,7 @@ def test_of_ten_with_one_client_the_ninth_waits_and_the_rest_opens_automatically
     reject_grants(journey, ANNA)
     journey.open_wizard("/reauthorize")
     page = ReauthorizationPage(journey.person)
-    expect(journey.page.get_by_text("The last of them waits about 10 min")).to_be_visible()
+    expect(journey.page.get_by_text("The last one starts in about 10 min")).to_be_visible()
     page.begin()
     journey.sign_in(ANNA)
     for _ in range(7):
@@ -239,7 +239,7 @@ def test_of_ten_with_one_client_the_ninth_waits_and_the_rest_opens_automatically
     journey.advance(minutes=10)
     page.wait_for_next_step()
     accept_until(journey, page)
-    expect(page.heading).to_have_text("10 connections, 10 repaired")
+    expect(page.heading).to_have_text("10 of 10 connections re-authorized")
     assert journey.person.actions <= MOST_ACTIONS, journey.person.counter.log
 
 
@@ -249,12 +249,12 @@ def test_a_rate_limit_midway_is_counted_down_and_the_run_continues(journey: Jour
     accept_one(journey, page)
     journey.controls.inject_fault("rate-limit", endpoint="oauth/v2/token")
     ConsentPage(journey.person).accept()
-    expect(page.next_step).to_contain_text("The next consent waits for Zoho")
+    expect(page.next_step).to_contain_text("The next approval opens in")
     expect(page.row("crm")).to_contain_text("Not started")
     journey.advance(minutes=10)
     page.wait_for_next_step()
     accept_until(journey, page)
-    expect(page.heading).to_have_text("3 connections, 3 repaired")
+    expect(page.heading).to_have_text("3 of 3 connections re-authorized")
 
 
 def test_an_interrupted_verification_is_repeated_automatically(journey: Journey) -> None:
@@ -262,12 +262,12 @@ def test_an_interrupted_verification_is_repeated_automatically(journey: Journey)
     journey.sign_in(ANNA)
     journey.controls.inject_fault("data-center-down", endpoint="crm/v8/org")
     ConsentPage(journey.person).accept()
-    expect(page.next_step).to_contain_text("The proof of books waits")
+    expect(page.next_step).to_contain_text("Verification of books continues")
     expect(page.row("books")).to_contain_text("Retrying at")
     journey.advance(minutes=2)
     page.wait_for_next_step()
     accept_until(journey, page)
-    expect(page.heading).to_have_text("3 connections, 3 repaired")
+    expect(page.heading).to_have_text("3 of 3 connections re-authorized")
 
 
 def test_the_ninth_consent_of_a_client_waits_and_shows_how_long(journey: Journey) -> None:
@@ -287,14 +287,14 @@ def test_a_reauthorization_finished_in_a_terminal_still_shows_its_reports(journe
     page = started_reauthorization(journey)
     journey.sign_in(ANNA)
     accept_until(journey, page)
-    expect(page.heading).to_have_text("3 connections, 3 repaired")
+    expect(page.heading).to_have_text("3 of 3 connections re-authorized")
     journey.services.reauthorization.end()
     journey.page.reload()
     expect(page.rows.filter(has_text="This reaches")).to_have_count(3)
     journey.controls.change_password(ANNA)
     detect_rejection(journey, "books", "crm", "leads")
     journey.page.reload()
-    expect(page.heading).to_have_text("Repair 3 connections")
+    expect(page.heading).to_have_text("Re-authorize 3 connections")
 
 
 def test_a_connection_rejected_again_before_the_end_is_reauthorized_again(journey: Journey) -> None:
@@ -305,11 +305,11 @@ def test_a_connection_rejected_again_before_the_end_is_reauthorized_again(journe
     journey.controls.change_password(ANNA)
     detect_rejection(journey, "crm")
     journey.open_wizard()
-    journey.person.click(journey.page.get_by_role("link", name="Repair 1 connection"))
+    journey.person.click(journey.page.get_by_role("link", name="Re-authorize 1 connection"))
     page.begin()
     journey.sign_in(ANNA)
     accept_until(journey, page)
-    expect(page.heading).to_have_text("3 connections, 3 repaired")
+    expect(page.heading).to_have_text("3 of 3 connections re-authorized")
     grant = journey.services.store.grants.get("crm")
     assert grant is not None
     assert (grant.generation, grant.state) == (3, GrantState.VERIFIED)
@@ -326,11 +326,11 @@ def test_without_scripts_a_button_leads_from_consent_to_consent(journey: Journey
         ConsentPage(journey.person).accept()
         journey.services.verification_worker.stop()
         journey.page.reload()
-        page.press("Go on")
+        page.press("Continue")
     ConsentPage(journey.person).accept()
     journey.services.verification_worker.stop()
     journey.page.reload()
-    expect(page.heading).to_have_text("3 connections, 3 repaired")
+    expect(page.heading).to_have_text("3 of 3 connections re-authorized")
 
 
 def test_the_reauthorization_pages_are_accessible(journey: Journey) -> None:
@@ -348,9 +348,9 @@ def test_the_reauthorization_pages_are_accessible(journey: Journey) -> None:
     check_accessibility(journey.page)
     page.press("Pause")
     check_accessibility(journey.page)
-    page.press("Go on")
+    page.press("Continue")
     page.sign_in_as(ANNA)
     accept_until(journey, page)
     page.press("Skip books")
-    expect(page.heading).to_have_text("3 connections, 2 repaired")
+    expect(page.heading).to_have_text("2 of 3 connections re-authorized")
     check_accessibility(journey.page)

@@ -175,25 +175,25 @@ class ClientPage:
     def __init__(self, user: SimulatedUser) -> None:
         self.user = user
         self.page = user.page
-        self.data_center = self.page.get_by_label("Data centre", exact=True)
-        self.secret = self.page.get_by_label("Client Secret", exact=True)
+        self.data_center = self.page.get_by_label("Data center", exact=True)
+        self.secret = self.page.get_by_label("Client secret", exact=True)
         self.secrets = self.page.get_by_role("region", name="Secrets")
-        self.uses = self.page.get_by_role("region", name="Connections that use it")
+        self.uses = self.page.get_by_role("region", name="Connections", exact=True)
         self.explanation = self.page.locator(".explanation")
 
     def go_to_console(self) -> Page:
         """Open the client in the API console; return the new tab."""
         with self.page.expect_popup() as opened:
-            self.user.click(self.page.get_by_role("link", name="Open it in the API console"))
+            self.user.click(self.page.get_by_role("link", name="Open in the API Console"))
         return opened.value
 
     def open_secret_form(self) -> None:
         """Open the form for a secret."""
-        self.user.click(self.page.get_by_text("A new secret, or one for another data centre"))
+        self.user.click(self.page.get_by_text("Set a secret", exact=True))
 
     def check(self) -> None:
         """Check every stored secret with Zoho."""
-        self.user.click(self.page.get_by_role("button", name="Check with Zoho"))
+        self.user.click(self.page.get_by_role("button", name="Check now"))
 
     def store_secret(self, secret: str) -> None:
         """Paste a secret for the chosen data center, and check and save it."""
@@ -229,7 +229,7 @@ class ReauthorizationPage:
         self.user = user
         self.page = user.page
         self.heading = self.page.get_by_role("heading", level=1)
-        self.next_step = self.page.get_by_role("region", name="What comes next")
+        self.next_step = self.page.get_by_role("region", name="Next step")
         self.rows = self.page.locator(".rows").get_by_role("listitem")
 
     @property
@@ -243,7 +243,9 @@ class ReauthorizationPage:
 
     def begin(self) -> None:
         """Start the plan, in this tab."""
-        self.user.click(self.page.get_by_role("button", name=re.compile("^Begin( as|$)")))
+        self.user.click(
+            self.page.get_by_role("button", name=re.compile("^Re-authorize( as|$| in this tab)"))
+        )
 
     def press(self, label: str) -> None:
         """Press the button with this label."""

@@ -253,7 +253,9 @@ class TourScenario:
         before = self._user.actions
         page = ReauthorizationPage(self._user)
         self._user.click(
-            self._user.page.get_by_role("link", name=f"Repair {len(INTEGRATIONS)} connections")
+            self._user.page.get_by_role(
+                "link", name=f"Re-authorize {len(INTEGRATIONS)} connections"
+            )
         )
         page.begin()
         SignInPage(self._user).sign_in(EMAIL, self._password())

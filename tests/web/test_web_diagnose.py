@@ -22,18 +22,18 @@ class DiagnosePage:
         self._person = person
         page = person.page
         self.finding = page.get_by_role("heading", level=1)
-        self._box = page.get_by_label("What you saw")
+        self._box = page.get_by_label("Error or text")
 
     def paste(self, text: str) -> None:
         """Paste `text` and submit it."""
         self._person.paste(self._box, text)
-        self._person.click(self._person.page.get_by_role("button", name="Explain"))
+        self._person.click(self._person.page.get_by_role("button", name="Diagnose", exact=True))
 
     def choose(self, name: str) -> None:
         """Diagnose a connection."""
         page = self._person.page
-        self._person.choose(page.get_by_label("Or a connection, which asks Zoho"), name)
-        self._person.click(page.get_by_role("button", name="Diagnose it"))
+        self._person.choose(page.get_by_label("Or check a connection with Zoho"), name)
+        self._person.click(page.get_by_role("button", name="Diagnose this connection"))
 
 
 def test_a_pasted_text_is_explained_without_its_secrets(visitor: Visitor) -> None:
@@ -43,7 +43,7 @@ def test_a_pasted_text_is_explained_without_its_secrets(visitor: Visitor) -> Non
     assert answer.status_code == 200
     assert "That token is incomplete" in answer.text
     assert TOKEN[:50] not in answer.text
-    assert "There were secrets in it" in answer.text
+    assert "It contains secrets" in answer.text
 
 
 def test_a_million_characters_fit_into_the_page(visitor: Visitor) -> None:
@@ -136,7 +136,7 @@ def test_a_user_pastes_and_reauthorizes_in_a_browser(
     person.go(server.new_browser_link())
     person.page.get_by_role("link", name="Diagnose").click()
     page = DiagnosePage(person)
-    expect(page.finding).to_have_text("What went wrong?")
+    expect(page.finding).to_have_text("Diagnose an error")
     assert accessibility_violations(person.page) == []
 
     page.paste('HTTP/1.1 200 OK\n\n{"error":"invalid_code"}')

@@ -17,12 +17,9 @@ from wizard.clients import ClientCheck, Credentials, parse_credentials, parse_se
 from wizard.diagnosis.rendering import explain_failure
 from wizard.errors import WizardError, message
 from wizard.model import Client, Failure, FailureKind, SecretState
-from wizard.model.states import Tone
-from wizard.timefmt import format_time
 from wizard.web import view_models
 from wizard.web.context import get_services
 from wizard.web.sessions import current_session
-from wizard.web.view_models import StatusBadge
 from wizard.zoho import limits
 
 pages = Blueprint("clients", __name__)
@@ -42,8 +39,8 @@ def index() -> str:
         {
             "client_id": each.client_id,
             "name": each.name,
-            "usage": _usage_text(sum(one.client_id == each.client_id for one in connections)),
-            "detail": f"{get_services().zoho.data_center(each.location).name} · {each.client_id}",
+            "count": sum(one.client_id == each.client_id for one in connections),
+            "data_center": get_services().zoho.data_center(each.location).name,
         }
         for each in get_services().store.clients.all()
     ]
@@ -137,7 +134,8 @@ def _client_page(
         explanation=services.diagnosis.explain_client_failure(client, failure_shown)
         if failure_shown
         else None,
-        notice="Zoho knows this client and its secret." if checks and not failure_shown else "",
+        is_accepted=bool(checks) and failure_shown is None,
+        home=services.zoho.data_center(client.location).name,
         secrets=_secret_rows(client, checks),
         connections=connections,
         refresh_token_counts=_refresh_token_rows(client),
@@ -145,64 +143,34 @@ def _client_page(
         console_url=services.zoho.data_center(client.location).console_client_url(client.client_id),
         data_centers=services.zoho.data_centers,
         selected_location=selected_location or request.args.get("location", ""),
-        facts=_facts(client),
     )
 
 
-def _facts(client: Client) -> dict[str, str]:
-    created_at = format_time(client.created_at, get_services().clock()) if client.created_at else ""
-    facts = {
-        "Registered in": get_services().zoho.data_center(client.location).name,
-        "Redirect URI": client.redirect_uri or "none: a Self Client",
-        "Same for all": "yes"
-        if client.has_common_secret
-        else "no: each data centre its own secret",
-        "Registered by": client.registered_by,
-        "Added": created_at,
-    }
-    return {key: value for key, value in facts.items() if value}
-
-
 def _secret_rows(client: Client, checks: Sequence[ClientCheck]) -> list[dict[str, Any]]:
-    """The data centers with a secret, and whether Zoho accepts it; never the secret."""
-    failures = {each.location: each.failure for each in checks}
+    """The data centers with a secret, and whether Zoho accepts it (None: not checked now); never
+    the secret."""
+    accepted = {each.location: each.failure is None for each in checks}
     with_previous = {each.location for each in client.secrets if each.state is SecretState.PREVIOUS}
-    rows = []
-    for location in client.locations:
-        status = StatusBadge("Stored")
-        if location in failures:
-            status = (
-                StatusBadge("Wrong", Tone.BAD)
-                if failures[location]
-                else StatusBadge("Right", Tone.GOOD)
-            )
-        note = "The one before is kept until a refresh succeeds with this one."
-        rows.append(
-            {
-                "data_center": get_services().zoho.data_center(location).name,
-                "status": status,
-                "note": note if location in with_previous else "",
-            }
-        )
-    return rows
+    return [
+        {
+            "data_center": get_services().zoho.data_center(location).name,
+            "is_accepted": accepted.get(location),
+            "has_previous": location in with_previous,
+        }
+        for location in client.locations
+    ]
 
 
 def _refresh_token_rows(client: Client) -> list[dict[str, Any]]:
-    rows = []
-    for (_zuid, email), count in (
-        get_services().store.grants.count_refresh_tokens(client.client_id).items()
-    ):
-        is_near_limit = count >= limits().refresh_tokens_warning_threshold
-        status = StatusBadge(
-            f"{count}, near the limit" if is_near_limit else str(count),
-            Tone.WAIT if is_near_limit else Tone.NEUTRAL,
-        )
-        rows.append({"email": email or "not known yet", "status": status})
-    return rows
-
-
-def _usage_text(count: int) -> str:
-    return {0: "not used", 1: "1 connection"}.get(count, f"{count} connections")
+    counts = get_services().store.grants.count_refresh_tokens(client.client_id)
+    return [
+        {
+            "email": email,
+            "count": count,
+            "is_near_limit": count >= limits().refresh_tokens_warning_threshold,
+        }
+        for (_zuid, email), count in counts.items()
+    ]
 
 
 @dataclass(frozen=True)

@@ -230,7 +230,7 @@ def resume() -> Response:
 @pages.post(f"{REAUTHORIZE_PATH}/link")
 def create_link() -> str:
     """Create a one-time link to this page, for a private window."""
-    return render_browser_link("the repair", REAUTHORIZE_PATH)
+    return render_browser_link("the re-authorization", REAUTHORIZE_PATH)
 
 
 @pages.post(f"{REAUTHORIZE_PATH}/end")

@@ -41,14 +41,14 @@ class CardTone(StrEnum):
     ERROR = "error"
 
 
-_CHOSEN_BY_USER = frozenset({"access-denied", "consent-rejected"})
-"""The codes for what the user pressed."""
+_NOT_WRONG = frozenset({"access-denied", "consent-rejected", "not-understood", "nothing-pasted"})
+"""Codes for what the user pressed or pasted."""
 
 
 def card_tone(explanation: Explanation) -> CardTone:
     """The tone of the card that explains a failure."""
     is_nothing = explanation.code.startswith("nothing-to-")
-    if explanation.exit_code == 0 or is_nothing or explanation.code in _CHOSEN_BY_USER:
+    if explanation.exit_code == 0 or is_nothing or explanation.code in _NOT_WRONG:
         return CardTone.INFORMATION
     if explanation.kind in (FailureKind.NOT_FOUND, FailureKind.SESSION):
         return CardTone.INFORMATION
