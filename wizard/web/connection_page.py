@@ -58,7 +58,7 @@ NEW_AUTHORIZATION_AGE = timedelta(minutes=15)
 class ConnectionView:
     """The head of the page: the connection and its state."""
 
-    name: str
+    connection: Connection
     state: ConnectionState
     badges: tuple[StatusBadge, ...]
     verified_at: datetime | None
@@ -76,6 +76,10 @@ class ConnectionView:
     attempt: Attempt | None
     is_waiting: bool
     """A browser was sent to Zoho and has not come back."""
+
+    @property
+    def name(self) -> str:
+        return self.connection.name
 
     @property
     def path(self) -> str:
@@ -248,7 +252,7 @@ def _connection_view(
     is_verified = status.state is ConnectionState.VERIFIED
     is_checking = status.activity is not None and status.activity.kind is ActivityKind.CHECKING
     return ConnectionView(
-        name=connection.name,
+        connection=connection,
         state=status.state,
         badges=badges,
         verified_at=report.passed_at if is_verified and report else None,

@@ -123,6 +123,19 @@ def rename(name: str) -> Response:
     return _redirect_to_connection(new_name)
 
 
+@pages.post("/connections/<name>/edit")
+def edit(name: str) -> Response:
+    """Replace the owner, the tags and the note."""
+    form = request.form
+    get_services().store.connections.edit(
+        name,
+        owner=form.get("owner", ""),
+        tags=form.get("tags", "").replace(",", " ").split(),
+        note=form.get("note", ""),
+    )
+    return _redirect_to_connection(name)
+
+
 @pages.post("/connections/<name>/scope")
 def change_scope(name: str) -> Response:
     """Change the scopes of the next authorization; the current one keeps its own."""

@@ -41,7 +41,9 @@ class CardTone(StrEnum):
     ERROR = "error"
 
 
-_NOT_WRONG = frozenset({"access-denied", "consent-rejected", "not-understood", "nothing-pasted"})
+_NOT_WRONG = frozenset(
+    {"access-denied", "consent-rejected", "grant-revoked", "not-understood", "nothing-pasted"}
+)
 """Codes for what the user pressed or pasted."""
 
 

@@ -1,0 +1,104 @@
+"""The page of a connection: its actions, and what it says about a connection that failed."""
+
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from support.harness import ANNA, Harness
+from support.tokens import wait_for
+from support.web_visitor import Visitor
+
+from wizard.simulator.server import Simulator
+from wizard.web.app import create_app
+from wizard.web.sessions import LinkTokens
+
+
+@pytest.fixture
+def at_harness(harness: Harness) -> Visitor:
+    """A signed-in visitor of the pages of `harness`."""
+    link_tokens = LinkTokens()
+    app = create_app(harness.services, link_tokens=link_tokens)
+    visitor = Visitor(app.test_client(), harness.services, link_tokens)
+    visitor.sign_in()
+    return visitor
+
+
+def reject_all(harness: Harness, *names: str) -> None:
+    """Let Zoho reject the refresh tokens of verified connections, each with its own client."""
+    for name in names:
+        harness.add_verified_connection(name)
+    harness.advance(hours=2)
+    harness.controls.change_password(ANNA)
+    for name in names:
+        harness.verify(name, 1)
+
+
+def test_a_check_renews_the_age_of_the_verification(
+    connected: Visitor, zoho_simulator: Simulator
+) -> None:
+    zoho_simulator.controls.advance(4 * 60)
+    assert "Verified 4 minutes ago" in connected.get("/connections/leads").text
+    assert connected.submit_form("/connections/leads/check").location == "/connections/leads"
+    wait_for(lambda: connected.services.background_checks.progress() is None)
+    assert "Verified just now" in connected.get("/connections/leads").text
+
+
+def test_a_connection_is_renamed(connected: Visitor) -> None:
+    renamed = connected.submit_form("/connections/leads/rename", new_name=" sales ")
+    assert renamed.location == "/connections/sales"
+    assert "zoho-wizard token sales" in connected.get("/connections/sales").text
+    refused = connected.submit_form("/connections/sales/rename", new_name="new")
+    assert refused.status_code >= 400
+    assert [each.name for each in connected.services.store.connections.all()] == ["sales"]
+
+
+def test_owner_tags_and_note_are_saved_and_cleared(connected: Visitor) -> None:
+    connected.submit_form("/connections/leads/edit", owner=ANNA, tags="prod, billing", note="N 1")
+    stored = connected.services.store.connections.get("leads")
+    assert (stored.owner, stored.tags, stored.note) == (ANNA, ("billing", "prod"), "N 1")
+    assert "billing, prod · N 1" in connected.get("/connections/leads").text
+    connected.submit_form("/connections/leads/edit")
+    stored = connected.services.store.connections.get("leads")
+    assert (stored.owner, stored.tags, stored.note) == ("", (), "")
+
+
+def test_connections_that_stopped_together_are_reauthorized_together(
+    at_harness: Visitor, harness: Harness
+) -> None:
+    reject_all(harness, "books", "crm", "desk")
+    page = at_harness.get("/connections/crm").text
+    assert 'href="/reauthorize?names=books+crm+desk">Re-authorize 3 connections</a>' in page
+    assert 'class="confidence likely"' in page
+    assert f"Sign in as {ANNA}." in page
+
+
+def test_a_rejected_connection_without_evidence_names_no_cause(
+    at_harness: Visitor, harness: Harness
+) -> None:
+    reject_all(harness, "crm")
+    page = at_harness.get("/connections/crm").text
+    assert "We don’t know why yet. Re-authorizing usually fixes it." in page
+    assert 'class="confidence likely"' not in page
+    assert "Re-authorize 1" not in page
+
+
+def test_the_report_of_a_rejected_authorization_has_no_check_marks(
+    at_harness: Visitor, harness: Harness
+) -> None:
+    reject_all(harness, "crm")
+    page = at_harness.get("/connections/crm").text
+    assert '<div class="report outdated"' in page
+    assert "report-badge" not in page
+
+
+def test_the_user_who_pressed_reject_is_not_asked_whether_anyone_did(
+    at_harness: Visitor, harness: Harness
+) -> None:
+    harness.add_connection("crm")
+    begun = harness.services.authorization.begin("crm")
+    state = parse_qs(urlsplit(begun.url).query)["state"][0]
+    callback = f"{harness.services.settings.redirect_uri}?error=access_denied&state={state}"
+    harness.complete_authorization(begun, callback)
+    page = at_harness.get("/connections/crm").text
+    assert '<section class="card explanation information"' in page
+    assert 'class="question"' not in page
+    assert '<span class="badge bad">' not in page
