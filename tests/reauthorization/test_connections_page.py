@@ -30,17 +30,19 @@ def test_the_page_checks_all_connections_and_shows_progress(journey: Journey) ->
     journey.open_wizard()
     page = ConnectionListPage(journey.person)
     expect(page.row("crm")).to_contain_text("checked just now")
-    journey.person.click(journey.page.get_by_role("button", name="Check all now"))
+    journey.person.click(journey.page.get_by_role("button", name="Check all"))
     expect(journey.page.get_by_role("progressbar")).to_be_visible()
     expect(page.row("crm")).to_contain_text("Checking")
     journey.controls.clear_faults()  # releases the responses
-    expect(journey.page.get_by_text("All of them work.")).to_be_visible()
+    expect(
+        journey.page.get_by_text("Checked just now. All 3 connections are verified.")
+    ).to_be_visible()
     assert not journey.refresh_requests(), "their access tokens are still valid"
     journey.advance(minutes=30)
     journey.controls.change_password(ANNA)
     journey.open_wizard()
     expect(page.row("crm")).to_contain_text("checked 30 minutes ago")
-    journey.person.click(journey.page.get_by_role("button", name="Check all now"))
+    journey.person.click(journey.page.get_by_role("button", name="Check all"))
     expect(journey.page.get_by_role("link", name="Re-authorize 3 connections")).to_be_visible()
 
 
@@ -50,7 +52,9 @@ def test_a_check_on_the_page_waits_for_the_limits_automatically(journey: Journey
     for _ in range(5):
         journey.services.tokens.refresh_grant(grant)
     journey.open_wizard()
-    journey.person.click(journey.page.get_by_role("button", name="Check all now"))
-    expect(journey.page.get_by_text("limits let the next be asked at")).to_be_visible()
+    journey.person.click(journey.page.get_by_role("button", name="Check all"))
+    expect(journey.page.get_by_text("The check continues at")).to_be_visible()
     journey.advance(minutes=10)
-    expect(journey.page.get_by_text("All of them work.")).to_be_visible()
+    expect(
+        journey.page.get_by_text("Checked just now. Your connection is verified.")
+    ).to_be_visible()

@@ -162,7 +162,7 @@ def test_a_connection_is_found_by_its_name(
 ) -> None:
     add_verified_connections(services, registered, *(f"job-{number}" for number in range(20)))
     at_the_wizard.go(services.settings.base_url)
-    search = at_the_wizard.page.get_by_label("Find a connection")
+    search = at_the_wizard.page.get_by_label("Search", exact=True)
     at_the_wizard.fill(search, "job-17")
     search.press("Enter")
     connections = ConnectionListPage(at_the_wizard)

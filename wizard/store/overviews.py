@@ -128,6 +128,19 @@ class OverviewRepository(Repository):
         condition = or_(_CONNECTIONS.name.in_(unsettled), _CONNECTIONS.name.in_(also))
         return self._select_overviews(condition, also)
 
+    def tags_and_emails(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The tags of all connections, and the email addresses of their accounts, sorted."""
+        is_current = _GRANTS.c.generation == _CONNECTIONS.generation
+        accounts = (
+            select(_GRANTS.c.account)
+            .join(schema.connections, (_CONNECTIONS.name == _GRANTS.c.connection) & is_current)
+            .where(_GRANTS.c.account.is_not(None))
+        )
+        with self.database.read() as c:
+            tags = c.scalars(select(_CONNECTIONS.tags).distinct()).all()
+            emails = {each.email for each in c.scalars(accounts.distinct())}
+        return tuple(sorted({tag for each in tags for tag in each})), tuple(sorted(emails))
+
     def last_refreshes(self) -> dict[str, datetime]:
         """When a refresh last succeeded, by connection."""
         refreshed = select(_REQUESTS.connection, func.max(_REQUESTS.at, type_=UtcDateTime)).where(

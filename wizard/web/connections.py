@@ -1,25 +1,101 @@
 """The pages of the connections: the list, and the actions on one connection."""
 
-from collections.abc import Collection, Sequence
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from flask import Blueprint, redirect, render_template, request
 from werkzeug.wrappers import Response
 
-from wizard.errors import fail
-from wizard.model.states import Tone
+from wizard.diagnosis.incidents import NOT_CHECKED_KINDS, UNREACHABLE_KINDS, Incident
+from wizard.errors import fail, state_label
+from wizard.model.states import ConnectionState
 from wizard.tokens.budgets import RefreshPurpose
 from wizard.web import onboarding
 from wizard.web.authorization import begin_authorization
 from wizard.web.connection_page import connection_report, page_context, verifiable_grant
 from wizard.web.context import get_services, reads_snapshot
 from wizard.web.sessions import current_session, render_browser_link
-from wizard.web.view_models import ConnectionRow, connection_row, health_summary
+from wizard.web.view_models import ConnectionRow, connection_row
 from wizard.zoho import ACCOUNT_SCOPE, parse_scope
 
 pages = Blueprint("connections", __name__)
 
 MAX_ROWS = 40
-"""Rows shown at once, those that need attention first; the search field finds the others."""
+"""Rows shown at once, those that need attention first; the filters find the others."""
+MIN_FILTERED_ROWS = 20
+"""So many connections are searched and filtered; fewer are seen at a glance."""
+NEEDS_ATTENTION = "needs_attention"
+"""The filter for all states that need attention."""
+MAX_CHECKED_NAMES = 3
+"""The names that are listed of the connections being checked."""
+
+
+@dataclass(frozen=True)
+class ConnectionFilter:
+    """What the user looks for in the list."""
+
+    text: str = ""
+    """Part of a name, an owner or a tag."""
+    state: str = ""
+    """A state's code, or `NEEDS_ATTENTION`."""
+    tag: str = ""
+    email: str = ""
+
+    @classmethod
+    def from_request(cls) -> "ConnectionFilter":
+        names = {"text": "q", "state": "state", "tag": "tag", "email": "account"}
+        return cls(**{key: request.args.get(name, "").strip() for key, name in names.items()})
+
+    @property
+    def needs_all_rows(self) -> bool:
+        """Whether the rows must be read to filter them."""
+        return bool(self.state or self.tag or self.email)
+
+    def matches(self, row: ConnectionRow) -> bool:
+        """Whether a row is looked for, apart from the text."""
+        has_state = self.state in ("", row.state) or (
+            self.state == NEEDS_ATTENTION and row.needs_attention
+        )
+        return has_state and self.tag in ("", *row.tags) and self.email in ("", row.email)
+
+
+@dataclass(frozen=True)
+class Health:
+    """How many connections are in which condition; each is counted once."""
+
+    total: int
+    failing: int
+    """They need attention."""
+    unchecked: int
+    """They worked before; the last check couldn't tell."""
+    unauthorized: int
+    revoked: int
+
+    @property
+    def verified(self) -> int:
+        return self.total - self.failing - self.unchecked - self.unauthorized - self.revoked
+
+
+def health(total: int, rows: Sequence[ConnectionRow], incidents: Sequence[Incident]) -> Health:
+    """The health of `total` connections, by the same states and incidents that the page shows. All
+    but those in `rows` are verified. Pure."""
+    failing = {each.name for each in rows if each.needs_attention}
+    unchecked: set[str] = set()
+    for incident in incidents:
+        is_certain = incident.explanation.kind not in (*NOT_CHECKED_KINDS, *UNREACHABLE_KINDS)
+        affected = failing if is_certain or incident.to_reauthorize else unchecked
+        affected |= {*incident.names, *incident.to_reauthorize}
+    unchecked -= failing
+    others = [each for each in rows if each.name not in failing | unchecked]
+    states = Counter(each.state for each in others)
+    return Health(
+        total,
+        len(failing),
+        len(unchecked),
+        states[ConnectionState.NOT_AUTHORIZED],
+        states[ConnectionState.REVOKED],
+    )
 
 
 @pages.get("/")
@@ -27,32 +103,46 @@ MAX_ROWS = 40
 def index() -> str:
     """List the connections; without any, show the first page of onboarding."""
     services = get_services()
-    query, progress = request.args.get("q", "").strip(), services.background_checks.progress()
-    found = services.store.connections.find(query, MAX_ROWS)
+    wanted, progress = ConnectionFilter.from_request(), services.background_checks.progress()
+    found = services.store.connections.find(wanted.text, MAX_ROWS)
     if not found.total:
         return onboarding.preset_page(onboarding.ConnectionForm())
     stored = services.store.reauthorizations.current()
     items = [each.connection for each in stored.items] if stored else []
-    overviews = services.store.overviews.unsettled(also=[*found.names, *items])
+    overviews = (
+        services.store.overviews.all()
+        if wanted.needs_all_rows
+        else services.store.overviews.unsettled(also=[*found.names, *items])
+    )
     checking = progress.remaining if progress else frozenset()
     rows = [connection_row(each, services.clock(), checking) for each in overviews]
-    matching = {each.connection.name for each in overviews if each.connection.matches(query)}
-    shown = _first_rows(rows, matching)
+    named = {each.connection.name for each in overviews if each.connection.matches(wanted.text)}
+    matching = [each for each in rows if each.name in named and wanted.matches(each)]
+    matching.sort(key=lambda each: (not each.needs_attention, each.name))
+    count = len(matching) if wanted.needs_all_rows else found.matching
+    incidents = services.incidents.stored(overviews)
     return render_template(
         "connections.html",
-        rows=shown,
-        hidden_rows=found.matching - len(shown),
-        total=found.total,
-        summary=health_summary(found.total, rows),
-        query=query,
-        incidents=services.incidents.stored(overviews),
+        rows=matching[:MAX_ROWS],
+        hidden_rows=count - len(matching[:MAX_ROWS]),
+        health=health(found.total, rows, incidents),
+        filter=wanted,
+        filter_options=_filter_options() if found.total >= MIN_FILTERED_ROWS else None,
+        incidents=incidents,
         cautions=services.cautions.of_notifications(),
         rejected_count=len(services.reauthorization.rejected_connections(overviews)),
         reauthorization=services.reauthorization.current(has_revocations=False),
         progress=progress,
+        checked_names=sorted(checking)[:MAX_CHECKED_NAMES],
         is_checked="checked" in request.args and progress is None,
         path=request.full_path.rstrip("?"),
     )
+
+
+def _filter_options() -> dict[str, object]:
+    tags, emails = get_services().store.overviews.tags_and_emails()
+    states = [(each.value, state_label(each)) for each in ConnectionState]
+    return {"states": states, "tags": tags, "emails": emails}
 
 
 @pages.post("/check")
@@ -60,12 +150,6 @@ def check() -> Response:
     """Check every connection in the background."""
     get_services().background_checks.begin(get_services().monitoring.monitored_connections())
     return redirect("/?checked=yes", 303)
-
-
-def _first_rows(rows: Sequence[ConnectionRow], names: Collection[str]) -> Sequence[ConnectionRow]:
-    """The first rows of the connections in `names`, those that need attention first."""
-    ordered = sorted(rows, key=lambda each: (each.state.tone is not Tone.BAD, each.name))
-    return [each for each in ordered if each.name in names][:MAX_ROWS]
 
 
 @pages.get("/connections/<name>")

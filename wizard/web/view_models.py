@@ -8,7 +8,13 @@ from enum import StrEnum
 
 from markupsafe import Markup, escape
 
-from wizard.connection_details import EvidenceText, describe_evidence, headline, step_title
+from wizard.connection_details import (
+    EvidenceText,
+    describe_access,
+    describe_evidence,
+    headline,
+    step_title,
+)
 from wizard.errors import describe_outcome, message, state_label, status_labels
 from wizard.model import (
     Explanation,
@@ -92,6 +98,16 @@ class ConnectionRow:
     checked_at: datetime | None = None
     check_failure: str = ""
     """What the last check found, in words; empty if it passed or the state says it."""
+    email: str = ""
+    """Its account; empty if it isn't known yet."""
+    owner: str = ""
+    tags: tuple[str, ...] = ()
+    note: str = ""
+
+    @property
+    def needs_attention(self) -> bool:
+        """Whether it doesn't work, or waits for the user's decision."""
+        return self.state.tone in (Tone.BAD, Tone.WAIT)
 
     @property
     def path(self) -> str:
@@ -179,9 +195,11 @@ def connection_row(
     """The row of one connection; those in `checking_names` are being checked."""
     name, grant = overview.connection.name, overview.grant or overview.candidate
     status = overview.status(now, ActivityKind.CHECKING if name in checking_names else None)
-    has_account = grant is not None and grant.account is not None
+    account = grant.account if grant else None
     detail = (
-        headline(grant) if grant and has_account else describe_scope(overview.connection.scope[0])
+        describe_access(grant)
+        if grant and account
+        else describe_scope(overview.connection.scope[0])
     )
     check = status.last_check
     says_more = status.state in (ConnectionState.VERIFIED, ConnectionState.NOT_VERIFIED)
@@ -194,25 +212,11 @@ def connection_row(
         check_failure=describe_outcome(check.outcome, name=name)
         if check and check.failure and says_more
         else "",
+        email=account.email if account else "",
+        owner=overview.connection.owner,
+        tags=overview.connection.tags,
+        note=overview.connection.note,
     )
-
-
-def health_summary(total: int, unsettled: Sequence[ConnectionRow]) -> str:
-    """The health of `total` connections in one sentence; all but `unsettled` work."""
-    failing = sum(each.state.tone is Tone.BAD for each in unsettled)
-    working = total - sum(each.state.tone is not Tone.GOOD for each in unsettled)
-    if failing:
-        needs = "needs" if failing == 1 else "need"
-        failing_text = f"{failing} of {total} connections {needs} attention."
-        others_work = 0 < working == total - failing
-        return (
-            f"{failing_text} The others were verified when last checked."
-            if others_work
-            else failing_text
-        )
-    if working == total:
-        return f"{'It was' if working == 1 else f'All {working} were'} proved when last looked at."
-    return f"{working} of {total} proved."
 
 
 def step_view(step: VerificationStep, explain: Callable[[Failure], Explanation]) -> StepView:
