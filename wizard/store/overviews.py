@@ -130,16 +130,15 @@ class OverviewRepository(Repository):
 
     def tags_and_emails(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """The tags of all connections, and the email addresses of their accounts, sorted."""
-        is_current = _GRANTS.c.generation == _CONNECTIONS.generation
-        accounts = (
-            select(_GRANTS.c.account)
-            .join(schema.connections, (_CONNECTIONS.name == _GRANTS.c.connection) & is_current)
-            .where(_GRANTS.c.account.is_not(None))
-        )
+        is_current = IS_RECENT & (_GRANTS.c.generation == _CONNECTIONS.generation)
+        query = select(_CONNECTIONS.tags, _GRANTS.c.account).distinct()
         with self.database.read() as c:
-            tags = c.scalars(select(_CONNECTIONS.tags).distinct()).all()
-            emails = {each.email for each in c.scalars(accounts.distinct())}
-        return tuple(sorted({tag for each in tags for tag in each})), tuple(sorted(emails))
+            rows = c.execute(
+                query.join_from(schema.connections, _GRANTS, is_current, isouter=True)
+            ).all()
+        tags = {tag for row in rows for tag in row.tags}
+        emails = {row.account.email for row in rows if row.account}
+        return tuple(sorted(tags)), tuple(sorted(emails))
 
     def last_refreshes(self) -> dict[str, datetime]:
         """When a refresh last succeeded, by connection."""
