@@ -261,6 +261,10 @@ MISSING = {
     'keyNotFound(CodingKeys(stringValue: "access_token", intValue: nil))': "error-answer-ignored",
     "Zoho did not return access_token in the response": "error-answer-ignored",
     "No access token in response": "error-answer-ignored",
+    "time() + data[\"expires_in\"]\n  ~~~^~~\nTypeError: unsupported operand for +: 'NoneType'": (
+        "error-answer-ignored"
+    ),
+    "TypeError: 'NoneType' in time.time() + data.get('expires_in')": "error-answer-ignored",
     "KeyError: 'Email'": "account-unreadable",
     "Undefined index: Email": "account-unreadable",
     "KeyError: 'refresh_token'": "no-refresh-token",
@@ -378,6 +382,9 @@ CONTRADICTIONS = {
     ),
     "answer-of-a-refresh": (
         f'grant_type=refresh_token {{"access_token":"{TOKEN}","expires_in":3600}}\nGET {LEADS} 401'
+    ),
+    "token-request-refused": (
+        f'POST {TOKEN_URL} 200\n{{"access_token":"{TOKEN}","refresh_token":"a","expires_in":9}}'
     ),
     "token-alone": f"Authorization: Zoho-oauthtoken {TOKEN}\nRequest failed with status code 404",
     "callback-pasted": (

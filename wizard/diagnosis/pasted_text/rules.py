@@ -173,7 +173,7 @@ def refresh_token_missing(parsed: ParsedText) -> RecognizedFailure:
 
 def token_request(parsed: ParsedText, zoho: Zoho) -> RecognizedFailure | None:
     """A token request that Zoho can't have accepted: by GET, as JSON, or incomplete."""
-    if not sent_requests.is_token_request_last(parsed):
+    if not sent_requests.is_token_request_last(parsed) or token_response(parsed, zoho):
         return None
     sent = sent_requests.parse_sent_request(parsed, zoho)
     incomplete = sent.parameters is not None and "grant_type" not in sent.parameters
@@ -526,13 +526,19 @@ def _network_details(code: str, parsed: ParsedText) -> dict[str, str]:
     if not code.startswith(("network-", "not-json")):
         return {}
     hosts = (*(each.hostname or "" for each in parsed.addresses), *parsed.values("host"))
-    name = next(iter((*hosts, *parsed.zoho_hosts)), "")
+    loopback = [
+        each[0] for each in _LOOPBACK_HOST.finditer(parsed.normalized[-MAX_PAGE_CHARACTERS:])
+    ]
+    name = next(iter((*hosts, *parsed.zoho_hosts, *loopback)), "")
     named = masked_line(name, 100) if re.fullmatch(r"[a-z0-9.-]{3,100}", name) else ""
     reasons = ("certificate has expired", "not yet valid", "self signed", "self-signed")
     reason = next(
         (each for each in reasons if each in parsed.normalized), "certificate-not-verified"
     )
     return {"host": named, "reason": reason, **status_details(parsed)}
+
+
+_LOOPBACK_HOST = re.compile(r"(?<![\w.-])(?:127\.0\.0\.1|localhost)(?=:\d)")
 
 
 RULES: tuple[Rule, ...] = (
