@@ -351,5 +351,5 @@ def test_an_expired_session_says_so_and_accepts_nothing(program: OAuthProgram) -
     consent = program.open_authorization_page(ANNA)
     program.simulator.world.sessions.by_id.clear()
     program.person.click(consent.accept_button)
-    expect(consent.page.get_by_role("alert")).to_contain_text("grown old")
+    expect(consent.page.get_by_role("alert")).to_contain_text("expired")
     assert program.callback.queries == []

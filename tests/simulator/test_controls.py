@@ -339,13 +339,13 @@ def state(person: SimulatedUser, zoho_simulator: Simulator) -> Page:
 
 
 def test_users_are_listed_with_their_passwords(state: Page, zoho_simulator: Simulator) -> None:
-    people = state.get_by_role("region", name="People")
+    people = state.get_by_role("region", name="Users")
     for each in zoho_simulator.world.users:
         expect(people).to_contain_text(each.email)
         expect(people).to_contain_text(each.password)
     dora = zoho_simulator.world.users.get(DORA)
     assert dora.check_one_time_code(
-        re.findall(r"one-time code now (\d{6})", people.inner_text())[0], zoho_simulator.clock()
+        re.findall(r"one-time code (\d{6})", people.inner_text())[0], zoho_simulator.clock()
     )
 
 
@@ -364,11 +364,11 @@ def test_clients_are_listed_without_their_secrets(
 def test_the_clock_is_moved_and_reset(
     person: SimulatedUser, state: Page, zoho_simulator: Simulator
 ) -> None:
-    person.click(state.get_by_role("button", name="10 minutes on"))
+    person.click(state.get_by_role("button", name="Forward 10 minutes"))
     expect(state.get_by_text("600 seconds ahead")).to_be_visible()
     assert zoho_simulator.clock.offset.total_seconds() == 600
-    person.click(state.get_by_role("button", name="Back to real time"))
-    expect(state.get_by_text("real time")).to_be_visible()
+    person.click(state.get_by_role("button", name="Return to real time"))
+    expect(state.get_by_text("in real time")).to_be_visible()
     assert zoho_simulator.clock.offset.total_seconds() == pytest.approx(0, abs=1e-3)
 
 
@@ -378,8 +378,8 @@ def test_a_password_is_changed_through_the_controls(
     anna = zoho_simulator.world.users.get(ANNA)
     before = anna.password
     entry = state.get_by_role("listitem").filter(has_text=ANNA)
-    person.click(entry.get_by_text("Events"))
-    person.click(entry.get_by_role("button", name="Change password, remove tokens"))
+    person.click(entry.get_by_text("Change", exact=True))
+    person.click(entry.get_by_role("button", name="Change password, revoke tokens"))
     expect(entry.get_by_text(before, exact=True)).to_have_count(0)
     expect(entry).to_contain_text(anna.password)
 
@@ -388,11 +388,11 @@ def test_a_fault_is_added_and_removed(
     person: SimulatedUser, state: Page, zoho_simulator: Simulator
 ) -> None:
     person.choose(
-        state.get_by_label("What goes wrong"),
+        state.get_by_label("Fault", exact=True),
         f"data-center-down: {FAULT_KINDS['data-center-down']}",
     )
-    person.choose(state.get_by_label("Data centre"), "EU")
-    person.click(state.get_by_role("button", name="Lay the fault"))
+    person.choose(state.get_by_label("Data center"), "EU")
+    person.click(state.get_by_role("button", name="Add fault"))
     expect(state.get_by_role("region", name="Faults").get_by_role("listitem")).to_contain_text("EU")
     (fault,) = zoho_simulator.world.faults.pending
     assert (fault.kind, fault.location, fault.endpoint) == (
@@ -400,8 +400,8 @@ def test_a_fault_is_added_and_removed(
         "eu",
         "oauth/v2/token",
     )
-    person.click(state.get_by_role("button", name="Take them back"))
-    expect(state.get_by_role("button", name="Take them back")).to_have_count(0)
+    person.click(state.get_by_role("button", name="Clear faults"))
+    expect(state.get_by_role("button", name="Clear faults")).to_have_count(0)
     assert zoho_simulator.world.faults.pending == []
 
 
@@ -432,7 +432,7 @@ def test_the_journal_lists_the_requested_pages_and_no_password(
     )
     person.go(f"{zoho_simulator.url}/eu/accounts/signin")
     person.go(f"{zoho_simulator.url}/_simulator/")
-    journal = state.get_by_role("region", name="Journal")
+    journal = state.get_by_role("region", name="Requests")
     expect(journal).to_contain_text("/eu/accounts/signin")
     expect(journal).to_contain_text("client_secret=‹4 characters›")
     expect(journal).not_to_contain_text("hush")
@@ -442,7 +442,7 @@ def test_a_reset_removes_everything_except_the_users(
     person: SimulatedUser, state: Page, zoho_simulator: Simulator
 ) -> None:
     zoho_simulator.controls.register_client(ANNA, ["http://localhost/x"])
-    person.click(state.get_by_role("button", name="Begin anew"))
+    person.click(state.get_by_role("button", name="Reset"))
     expect(state.get_by_role("region", name="Clients")).to_contain_text("None yet.")
     assert list(zoho_simulator.world.clients) == []
     assert zoho_simulator.world.users.find(ANNA)

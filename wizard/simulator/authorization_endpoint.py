@@ -346,7 +346,7 @@ def decide() -> Response:
             return jsonify(url=reject(current_world(), requested))
         case NoAccount(), "no_org":
             return jsonify(url=no_account(current_world(), requested))
-    return abort(403, "This page has grown old. Load it again.")
+    return abort(403, "This page has expired. Reload it.")
 
 
 @pages.get("/oauth/v2/auth/limit")

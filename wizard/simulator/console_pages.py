@@ -30,18 +30,18 @@ from wizard.simulator.users import Organization
 CLIENT_TYPES = {
     SERVER_BASED: (
         "Server-based Applications",
-        "For programs with a web server or a local page that receives the code, and a secret.",
+        "For programs with a web server or a local page that receives the code.",
     ),
     SELF_CLIENT: (
         "Self Client",
-        "For a program of your own that reaches nobody's data but yours: no redirect, no page.",
+        "For your own programs and data, without a redirect or a page.",
     ),
     "client-based": (
         "Client-based Applications",
-        "For programs that run wholly in a browser and cannot keep a secret.",
+        "For programs that run in a browser and can't keep a secret.",
     ),
-    "mobile-based": ("Mobile-based Applications", "For programs on a telephone."),
-    "non-browser": ("Non-browser Applications", "For devices without a browser of their own."),
+    "mobile-based": ("Mobile-based Applications", "For apps on a phone."),
+    "non-browser": ("Non-browser Applications", "For devices without a browser."),
 }
 SUPPORTED_KINDS = (SERVER_BASED, SELF_CLIENT)
 SELF_CLIENT_NAME = "Self Client"

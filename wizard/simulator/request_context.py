@@ -149,7 +149,7 @@ def handle_forbidden(error: HTTPException) -> tuple[Response | str, int]:
     if request.is_json:
         return jsonify(error=error.description), 403
     page = render_template(
-        "simulator/error.html", title="This could not be done", description=error.description
+        "simulator/error.html", title="That didn't work", description=error.description
     )
     return page, 403
 
@@ -167,7 +167,7 @@ def check_post_origin() -> None:
     sent = request.headers.get(CSRF_HEADER) or request.form.get("csrf_token", "")
     session = current_session()
     if session is None or not hmac.compare_digest(session.csrf.encode(), sent.encode()):
-        abort(403, "This page has grown old. Load it again.")
+        abort(403, "This page has expired. Reload it.")
 
 
 def add_security_headers(response: Response) -> Response:

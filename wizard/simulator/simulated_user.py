@@ -296,7 +296,7 @@ class RecoveryPages:
         self.user = user
         self.page = user.page
         self.captcha = self.page.get_by_label("Characters in the picture")
-        self.code = self.page.get_by_label("Code from the mail")
+        self.code = self.page.get_by_label("Code from the email")
         self.new_password = self.page.get_by_label("New password", exact=True)
         self.end_sessions = self.page.get_by_label("End all other active sessions")
         self.remove_tokens = self.page.get_by_label("Remove API tokens and revoke connected apps")

@@ -29,7 +29,7 @@ from wizard.reauthorization.plan import (
     is_same_email,
 )
 from wizard.timefmt import format_time
-from wizard.web import connection_page, view_models
+from wizard.web import connection_page, consent_requests, view_models
 from wizard.web.authorization import CONTINUE_URL, REAUTHORIZE_PATH, begin_authorization
 from wizard.web.context import get_services, reads_snapshot, render_error
 from wizard.web.sessions import current_session, render_browser_link
@@ -51,6 +51,11 @@ AUTHORIZED_STATES = frozenset(
     }
 )
 """States in which the user has consented since the re-authorization began."""
+
+REQUESTABLE_STATES = frozenset(
+    {ItemState.PENDING, ItemState.REQUEST_SENT, ItemState.AUTHORIZATION_FAILED}
+)
+"""States in which a link can be sent to the account owner."""
 
 POLLED_ACTIONS = frozenset({Action.VERIFYING, Action.DELIVERING, Action.WAIT})
 """Actions that end without the user, so the page polls."""
@@ -211,6 +216,19 @@ def assist() -> Response:
     get_services().reauthorization.resume()
     get_assistance().start()
     return _redirect_to_page()
+
+
+@pages.post(f"{REAUTHORIZE_PATH}/request")
+def request_consents() -> Response:
+    """Show the messages for the account owners; begin a planned re-authorization first."""
+    service = get_services().reauthorization
+    if names := tuple(request.form.get("names", "").split()):
+        service.begin(names)
+    current = service.current()
+    waiting = (
+        [each for each in current.items if each.state in REQUESTABLE_STATES] if current else []
+    )
+    return consent_requests.create([each.connection for each in waiting])
 
 
 @pages.post(f"{REAUTHORIZE_PATH}/pause")
