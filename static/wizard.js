@@ -17,7 +17,7 @@ for (const copyButton of document.querySelectorAll("[data-copy]")) {
     try {
       await navigator.clipboard.writeText(copyButton.dataset.copy);
     } catch {
-      statusMessage.textContent = "The browser did not allow copying; select the text instead.";
+      statusMessage.textContent = "Your browser didn’t allow copying. Select the text instead.";
       return;
     }
     statusMessage.textContent = "Copied.";

@@ -246,8 +246,8 @@ def test_the_search_finds_a_secret_in_every_encoding() -> None:
 
 
 def every_page(journey: Journey) -> dict[str, str]:
-    """The content of each page that the wizard links to; of the pages of failure codes only those
-    that another page links to."""
+    """The content of each page that the wizard links to; of the help pages only those that another
+    page links to."""
     pages: dict[str, str] = {}
     waiting = ["/"]
     while waiting:
@@ -258,7 +258,7 @@ def every_page(journey: Journey) -> dict[str, str]:
         journey.person.go(address)
         pages[path] = journey.page.content()
         links = journey.page.evaluate("[...document.links].map(link => link.href)")
-        if path == "/help/codes":
+        if path.startswith("/help"):
             continue
         own = [each for each in links if each.startswith(f"{journey.base_url}/")]
         waiting.extend(each.removeprefix(journey.base_url) for each in own)

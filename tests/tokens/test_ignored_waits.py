@@ -118,7 +118,7 @@ def signed_in(harness: Harness) -> Visitor:
 def test_the_page_offers_a_consent_despite_the_wait_within_the_budget(harness: Harness) -> None:
     visitor = signed_in(locked_out(harness))
     refused = visitor.submit_form("/connections/crm/authorize")
-    assert (refused.status_code, "Go on all the same" in refused.text) == (503, True)
+    assert (refused.status_code, "Continue anyway" in refused.text) == (503, True)
     for _ in range(limits().codes_budget):
         assert visitor.submit_form("/connections/crm/authorize", force="yes").status_code == 303
         harness.advance(seconds=1)

@@ -199,8 +199,11 @@ def test_every_page_is_accessible(
         f"/clients/{client_id}",
         "/clients/new",
         "/status",
+        "/help?q=token",
+        "/help/programs",
         "/help/codes/throttled",
         "/help/demo",
+        "/consent-requests",
         "/nowhere",
     ]
     for path in paths:

@@ -11,7 +11,7 @@
   const notice = document.createElement("p");
   notice.setAttribute("role", "status");
   const mark = document.createElement("strong");
-  mark.textContent = "Zoho OAuth wizard";
+  mark.textContent = "Zoho wizard";
   notice.append(mark, document.createElement("br"), words);
   host.style.cssText = "all: initial; position: fixed; inset: auto 1rem 1rem auto; z-index: 2147483647; pointer-events: none";
   notice.style.cssText = "margin: 0; padding: .9rem 1.1rem; box-sizing: border-box; width: 19rem; max-width: calc(100vw - 2rem); border-radius: .6rem; border-left: .3rem solid #e8b04a; background: #1d2330; color: #fff; font: 1rem/1.45 system-ui, sans-serif; box-shadow: 0 .4rem 1.6rem rgb(0 0 0 / .35); overflow-wrap: anywhere";
