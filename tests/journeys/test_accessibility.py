@@ -131,11 +131,48 @@ def test_a_browser_without_scripts_sees_no_button_that_needs_one(
         expect(person.page.get_by_role("button", name="Copy")).to_have_count(0)
 
 
+def test_a_browser_without_scripts_shows_a_sample_by_keyboard_and_renames_a_connection(
+    journey: Journey, without_scripts: Callable[[], SimulatedUser]
+) -> None:
+    journey.add_verified_connection(CONNECTION_NAME)
+    person = without_scripts()
+    connection, page = ConnectionPage(person), person.page
+    connection.open(journey.base_url, CONNECTION_NAME)
+    expect(page.get_by_text("import subprocess")).to_be_hidden()
+    page.get_by_role("radio", name="Shell").press("ArrowRight")
+    expect(page.get_by_text("import subprocess")).to_be_visible()
+    connection.expand("Rename")
+    person.fill(page.get_by_label("New name"), "sales")
+    connection.press("Rename")
+    expect(page.get_by_role("heading", level=1)).to_have_text("sales")
+
+
+def test_the_page_of_connections_that_stopped_together_is_accessible_on_a_phone(
+    journey: Journey,
+) -> None:
+    names = ("books", "crm", "desk")
+    for name in names:
+        journey.add_verified_connection(name)
+    journey.advance(hours=2)
+    journey.controls.change_password(ANNA)
+    for name in names:
+        journey.verify(name, 1)
+    journey.page.set_viewport_size({"width": 360, "height": 740})
+    journey.open_wizard("/connections/crm")
+    page = journey.page
+    button = page.get_by_role("link", name="Re-authorize 3 connections")
+    expect(button).to_be_in_viewport()
+    for each in page.locator("main details").all():
+        each.evaluate("each => each.open = true")
+    check_accessibility(page)
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
 def test_a_preset_can_be_chosen_with_the_keyboard(journey: Journey) -> None:
     journey.open_wizard()
     keyboard = journey.page.keyboard
     keyboard.press("Tab")
-    expect(journey.page.get_by_role("link", name="Skip to the content")).to_be_focused()
+    expect(journey.page.get_by_role("link", name="Skip to content")).to_be_focused()
     keyboard.press("Enter")
     keyboard.press("Tab")
     form = NewConnectionPage(journey.person)

@@ -71,6 +71,7 @@ class ConnectionView:
     """Organizations, environments, data center and account, as far as they are known."""
     scopes: list[ScopeView]
     grant: Grant | None
+    """The current grant, else the newest."""
     client_id: str
     client_name: str
     attempt: Attempt | None
@@ -159,7 +160,7 @@ def page_context(name: str, answers: tuple[str, ...] = ()) -> dict[str, Any]:
     status = services.diagnosis.status_of(name, answers, _running(name, report))
     if report and status.explanation:
         report = report.without_explanation(status.explanation.code)
-    view = _connection_view(overview.connection, status, report)
+    view = _connection_view(overview, status, report)
     current = overview.grant
     is_usable = current is not None and current.state is GrantState.VERIFIED
     is_verifying = report is not None and report.is_running
@@ -241,9 +242,10 @@ def _running(name: str, report: ReportView | None) -> ActivityKind | None:
 
 
 def _connection_view(
-    connection: Connection, explained: ExplainedStatus, report: ReportView | None
+    overview: ConnectionOverview, explained: ExplainedStatus, report: ReportView | None
 ) -> ConnectionView:
-    services, grant, attempt = get_services(), explained.grant, explained.attempt
+    services, connection, attempt = get_services(), overview.connection, explained.attempt
+    grant = overview.grant or explained.grant
     client = services.store.clients.get(connection.client_id)
     status, progress = explained.status, services.background_checks.progress()
     badges = view_models.status_badges(status, services.clock())
