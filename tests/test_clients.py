@@ -32,6 +32,9 @@ SHAPES = {
     "each twice": f"{ID} {SECRET} {ID} {SECRET}",
     "invisible characters": f"\ufeff{ID}\u200b\n{SECRET}\u00a0",
     "a redirect URI beside": f"{ID}\n{SECRET}\nhttp://localhost:8723/callback",
+    "joined": f"{ID}{SECRET}",
+    "joined, the secret first": f"{SECRET}{ID}",
+    "the console's page without separators": f"Client ID{ID}Client Secret{SECRET}Copy",
     "a table": f"| {ID} | {SECRET} |",
     "XML": f"<id>{ID}</id><secret>{SECRET}</secret>",
 }

@@ -21,6 +21,7 @@ from typing import Self
 from wizard.connection_details import client_details
 from wizard.credential_formats import (
     CLIENT_ID,
+    CLIENT_SECRET,
     LABELED_CLIENT_SECRET,
     POSSIBLE_CLIENT_SECRET,
     TOKEN,
@@ -97,6 +98,8 @@ MAX_PASTE_CHARACTERS = 20_000
 """A page of the console has some thousands; a whole log file is a mistake."""
 
 _SEPARATORS = re.compile(r"[\s\"'`“”‘’„«»,;:=&?|<>(){}\[\]\\]+")
+_JOINED_CLIENT_ID = re.compile(r"1000\.[A-Z0-9]{30}")
+_JOINED_SECRET = re.compile(rf"(?<![0-9a-f])({CLIENT_SECRET.pattern})(?![0-9a-f])")
 _INVISIBLE_CATEGORIES = ("Cf", "Cc")
 _SECRET_LABEL = re.compile(r"\w*client[_-]?secret|secret", re.IGNORECASE)
 
@@ -149,10 +152,26 @@ def parse_secret(text: str, client_id: str) -> str:
 def _words(text: str) -> list[str]:
     if len(text) > MAX_PASTE_CHARACTERS:
         raise fail("credentials-too-long", length=str(len(text)))
-    words = [word for word in _SEPARATORS.split(_visible_text(text)) if word]
+    pasted = (word for word in _SEPARATORS.split(_visible_text(text)) if word)
+    words = [part for word in pasted for part in _separate(word)]
     if not words:
         raise fail("credentials-empty")
     return words
+
+
+def _separate(word: str) -> list[str]:
+    """The parts of a word in which an ID, a secret or their labels follow each other without a
+    separator.
+
+    The digits at the end of an ID may be the beginning of a secret, so the usual length decides.
+    """
+    joined = _JOINED_CLIENT_ID.search(word)
+    if CLIENT_ID.fullmatch(word) or TOKEN.search(word):
+        return [word]
+    if joined is None and not _SECRET_LABEL.match(word):
+        return [word]
+    parts = [word[: joined.start()], joined[0], word[joined.end() :]] if joined else [word]
+    return [each for part in parts for each in _JOINED_SECRET.split(part) if each]
 
 
 def _visible_text(text: str) -> str:

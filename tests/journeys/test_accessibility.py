@@ -187,4 +187,4 @@ def test_a_preset_can_be_chosen_with_the_keyboard(journey: Journey) -> None:
     expect(form.preset("Read CRM leads")).to_be_focused()
     keyboard.press("Space")
     keyboard.press("Enter")
-    expect(journey.page.get_by_role("heading", name="Read CRM leads", level=1)).to_be_visible()
+    expect(journey.page.get_by_role("heading", name="Register a client", level=1)).to_be_visible()

@@ -18,9 +18,9 @@ def connect_again(journey: Journey, preset: str, name: str = "", email: str = ""
     before = journey.person.actions
     form = NewConnectionPage(journey.person)
     form.open()
-    form.choose_preset(preset)
     if name:
         journey.person.fill(form.name, name)
+    form.choose_preset(preset)
     form.connect()
     journey.consent_page(email).accept()
     journey.wait_until_verified()
@@ -60,16 +60,17 @@ def test_a_second_connection_leaves_the_first_one_working(journey: Journey) -> N
 
 def test_the_same_preset_twice_gets_a_name_of_its_own(journey: Journey) -> None:
     journey.add_verified_connection(CONNECTION_NAME)
-    form = journey.open_new_connection_form()
-    expect(form.name).to_have_value(f"{CONNECTION_NAME}-2")
+    journey.open_new_connection_form()
+    expect(journey.page.get_by_role("heading", name=f"{CONNECTION_NAME}-2")).to_be_visible()
 
 
 def test_a_name_that_is_taken_is_refused_and_nothing_is_overwritten(journey: Journey) -> None:
     journey.add_verified_connection(CONNECTION_NAME)
     before = journey.services.store.grants.get(CONNECTION_NAME)
-    form = journey.open_new_connection_form("Read Desk tickets")
+    journey.open_wizard("/connections/new")
+    form = NewConnectionPage(journey.person)
     journey.person.fill(form.name, "CRM-Read-Leads")
-    form.connect()
+    form.choose_preset("Read Desk tickets")
     expect(form.explanation).to_contain_text("already exists")
     assert journey.services.store.grants.get(CONNECTION_NAME) == before
 

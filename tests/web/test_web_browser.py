@@ -139,7 +139,7 @@ def test_the_pages_up_to_zoho_work_without_scripts(
     new = NewConnectionPage(person)
     new.choose_data_center("Europe (zoho.eu)")
     new.choose_preset("Read CRM leads")
-    expect(person.page.get_by_role("link", name="Open the API console")).to_be_visible()
+    expect(person.page.get_by_role("link", name="Open the API Console")).to_be_visible()
     expect(person.page.get_by_role("button", name="Copy")).to_have_count(0)
     new.paste_credentials(registered["client_id"], registered["secrets"]["eu"])
     new.connect()

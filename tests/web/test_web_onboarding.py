@@ -165,7 +165,53 @@ def test_a_client_in_another_data_center_is_found_and_its_console_offered(
     )
     assert answer.status_code == 422
     assert f"{visitor.services.zoho.instance}/eu/api-console/add" in answer.text
-    assert 'name="location" value="eu"' in answer.text
+    assert '<option value="eu" selected>' in answer.text
+    assert "Use Europe and connect to Zoho" in answer.text
+
+
+def test_the_steps_lead_back_with_what_was_entered(
+    visitor: Visitor, registered: dict[str, Any]
+) -> None:
+    entered = {
+        **connection_form(registered),
+        "scope": f"{LEADS_SCOPE},ZohoBooks.invoices.READ",
+        "owner": "Anna",
+        "tag": "prod",
+        "note": "Nightly",
+        "paste_form": "form",
+    }
+    back = visitor.submit_form("/connections", **entered, back="yes")
+    assert back.status_code == 303
+    assert registered["secrets"]["eu"] not in back.location
+    first_page = visitor.get(back.location).text
+    for kept in (
+        '<option value="eu" selected>',
+        'value="crm-read-leads" checked',
+        ">ZohoBooks.invoices.READ</textarea>",
+        'name="name" type="text" value="leads"',
+        'value="Anna"',
+        'value="prod"',
+        ">Nightly</textarea>",
+    ):
+        assert kept in first_page
+    second_page = visitor.get(back.location.replace("edit=yes", "continue=yes")).text
+    assert f"{registered['client_id']} and its secret are kept" in second_page
+    begun = visitor.submit_form(
+        "/connections", **{**entered, "credentials": "", "kept": registered["client_id"]}
+    )
+    assert begun.status_code == 303
+    assert "oauth/v2/auth" in begun.location
+
+
+def test_a_client_id_is_kept_while_its_secret_is_asked_for(
+    visitor: Visitor, registered: dict[str, Any]
+) -> None:
+    client_id, secret = registered["client_id"], registered["secrets"]["eu"]
+    form = {**connection_form(registered), "credentials": client_id}
+    page = visitor.submit_form("/connections", **form).text
+    assert f'name="kept" value="{client_id}"' in page
+    begun = visitor.submit_form("/connections", **{**form, "credentials": secret}, kept=client_id)
+    assert begun.status_code == 303
 
 
 @pytest.mark.parametrize("name", ["", "-rf", "../../etc", "a b", "x" * 200, "<script>", "new"])
@@ -182,7 +228,7 @@ def test_the_second_connection_starts_with_client_data_center_and_name(
     connected: Visitor, zoho_simulator: Simulator
 ) -> None:
     page = connected.get(f"{NEW_CONNECTION_PATH}?location=eu&preset=cliq-post").text
-    assert "API console" not in page
+    assert "API Console" not in page
     assert 'value="cliq-post"' in page
     client_id = connected.services.store.clients.all()[0].client_id
     fields = {"scope": "ZohoCliq.Channels.READ", "name": "cliq-post", "client_id": client_id}
@@ -195,7 +241,7 @@ def test_a_requested_name_is_kept(visitor: Visitor) -> None:
     first_page = visitor.get(f"{NEW_CONNECTION_PATH}?name=night").text
     assert 'name="name" type="text" value="night"' in first_page
     page = visitor.get(f"{NEW_CONNECTION_PATH}?name=night&preset=crm-read-leads").text
-    assert 'name="name" type="text" value="night"' in page
+    assert 'name="name" value="night"' in page
 
 
 def test_a_suggested_name_is_never_taken(connected: Visitor) -> None:

@@ -224,7 +224,7 @@ def accepts_new_secret() -> bool:
     return "replace" in request.form and not is_box_filled()
 
 
-def keep_paste(failure: Failure) -> PasteBox:
+def keep_paste(failure: Failure | None = None) -> PasteBox:
     """Keep the paste if `failure` allows it; return what the page may show. A paste that is refused
     or can't be parsed leaves the one kept before."""
     before, fallback = _kept_paste(), request.form.get("kept", "")
@@ -238,19 +238,27 @@ def keep_paste(failure: Failure) -> PasteBox:
                 error.failure.details.get("client_id") or fallback, form_id=_paste_form_id()
             )
         )
-    if _is_pair_rejected(failure):
+    if failure and _is_pair_rejected(failure):
         if before and before.credentials != credentials:
             return _box_of(before)
         forget_paste()
         read = describe_credentials(credentials)
         return PasteBox(credentials.client_id, understood=read, form_id=_paste_form_id())
-    kept = KeptPaste(credentials, failure.code == "secret-differs")
+    kept = KeptPaste(credentials, failure is not None and failure.code == "secret-differs")
     forget_paste()
     slots = current_session().setdefault(KEPT_PASTES, {})
     slots[_paste_form_id()] = kept
     for oldest in list(slots)[:-MAX_KEPT_PASTES]:
         del slots[oldest]
     return _box_of(kept)
+
+
+def restored_box() -> PasteBox | None:
+    """The paste box that the URL leads back to; None if it names none."""
+    kept, client_id = _kept_paste(), request.args.get("kept", "")
+    if kept:
+        return _box_of(kept)
+    return PasteBox(client_id, form_id=_paste_form_id()) if client_id else None
 
 
 def _is_pair_rejected(failure: Failure) -> bool:
@@ -269,7 +277,7 @@ def _kept_paste() -> KeptPaste | None:
 
 
 def _paste_form_id() -> str:
-    return request.form.get("paste_form", "")[:32]
+    return request.values.get("paste_form", "")[:32]
 
 
 def _box_of(kept: KeptPaste) -> PasteBox:

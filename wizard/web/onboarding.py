@@ -7,7 +7,7 @@ Only the second page's button stores anything.
 import re
 import tomllib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib import resources
 from urllib.parse import urlencode
@@ -28,11 +28,21 @@ from wizard.web.clients import (
     is_box_filled,
     keep_paste,
     pasted_credentials,
+    restored_box,
 )
 from wizard.web.context import get_services, render_error
 from wizard.web.sessions import current_session
 from wizard.web.view_models import scope_views
-from wizard.zoho import Preset, limits, missing_scopes, parse_scope, preset, presets, product
+from wizard.zoho import (
+    ACCOUNT_SCOPE,
+    Preset,
+    limits,
+    missing_scopes,
+    parse_scope,
+    preset,
+    presets,
+    product,
+)
 
 pages = Blueprint("onboarding", __name__)
 
@@ -183,6 +193,9 @@ def create() -> Response:
         note=form.get("note", ""),
     )
     name = form.get("name", "").strip()
+    if "back" in form:
+        box = keep_paste() if "credentials" in form else None
+        return redirect(_page_url(connection_request, name=name, box=box, edit="yes"), 303)
     client = None
     try:
         credentials = _credentials()
@@ -253,12 +266,13 @@ def client_page(
 ) -> str:
     """The second page: the client, the scopes, and the name."""
     clients = get_services().store.clients.all()
-    box = failed.box if failed else None
+    box = failed.box if failed else restored_box()
     is_new_client = request.args.get("client") == "new" or box is not None
     client = None if is_new_client else _chosen(clients, connection_request, failed)
     failure = failed.failure if failed else None
     found_location = failure.details.get("found") if failure else None
     location = found_location or connection_request.location
+    at_location = replace(connection_request, location=location)
     data_center = get_services().zoho.data_center(location or _guessed_location())
     settings = get_services().settings
     return render_template(
@@ -270,8 +284,8 @@ def client_page(
         is_secret_stored=bool(failed and failed.is_secret_stored),
         connection_request=connection_request,
         scope_views=scope_views(connection_request.scope),
-        preset_explanations=[preset(each).explanation for each in connection_request.preset_ids],
-        title=_title(connection_request),
+        request_presets=[preset(each) for each in connection_request.preset_ids],
+        data_centers=get_services().zoho.data_centers,
         name=name or _suggested_name(connection_request),
         client=client,
         clients=clients,
@@ -284,14 +298,12 @@ def client_page(
         client_name=get_services().clients.free_name(),
         homepage=settings.base_url,
         redirect_uri=settings.redirect_uri,
-        another_client_url=_client_page_url(connection_request, location, client="new"),
+        another_client_url=_page_url(at_location, name=name, client="new"),
         extendable_connections=extendable_connections(client, connection_request.scope, location),
         max_refresh_tokens=limits().refresh_tokens_per_user_and_client,
         client_data_center=get_services().zoho.data_center(client.location) if client else None,
         missing_secret_url=_missing_secret_url(client, location),
-        page_url=_client_page_url(
-            connection_request, location, **({"client": "new"} if is_new_client else {})
-        ),
+        page_url=_page_url(at_location, box=box, **({"client": "new"} if is_new_client else {})),
     )
 
 
@@ -333,11 +345,6 @@ def _locations_by_region() -> dict[str, str]:
     return {region: location for location, regions in rows.items() for region in regions}
 
 
-def _title(connection_request: ConnectionRequest) -> str:
-    titles = [preset(each).title for each in connection_request.preset_ids]
-    return titles[0] if len(titles) == 1 else "Your connection"
-
-
 def _suggested_name(connection_request: ConnectionRequest) -> str:
     """An unused name derived from the preset."""
     base_name = (
@@ -350,20 +357,33 @@ def _suggested_name(connection_request: ConnectionRequest) -> str:
     return next(name for name in (base_name, *numbered) if name not in taken)
 
 
-def _client_page_url(
-    connection_request: ConnectionRequest, location: str | None, **parameters: str
+def _page_url(
+    connection_request: ConnectionRequest,
+    *,
+    name: str = "",
+    box: PasteBox | None = None,
+    **parameters: str,
 ) -> str:
-    """The URL of the second page for this request."""
+    """The URL of the second page for this request, or with `edit` of the first, with what was
+    entered. A kept paste is only named."""
+    preset_scope = {scope for each in connection_request.preset_ids for scope in preset(each).scope}
+    own_scope = [
+        each for each in connection_request.scope if each not in (*preset_scope, ACCOUNT_SCOPE)
+    ]
     query = {
-        **parameters,
         "preset": connection_request.preset_ids,
-        "scope": ",".join(connection_request.scope),
+        "scope": ",".join(own_scope),
+        "location": connection_request.location or "",
+        "name": name,
         "owner": connection_request.owner,
         "tag": connection_request.tags,
         "note": connection_request.note,
+        "paste_form": box.form_id if box else "",
+        "kept": box.client_id if box else "",
+        **parameters,
     }
-    query = {each: value for each, value in query.items() if value}
-    return f"/connections/new?{urlencode({**query, 'location': location or ''}, doseq=True)}"
+    given = {key: value for key, value in query.items() if value}
+    return f"/connections/new?{urlencode(given, doseq=True)}"
 
 
 @dataclass(frozen=True)
