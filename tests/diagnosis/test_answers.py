@@ -152,7 +152,7 @@ def test_a_code_without_context_has_two_headings_and_a_question_where_it_occurre
     assert [title for title, _ in found.groups] == [
         message_table()["answers"][each] for each in ORIGIN_ANSWERS
     ]
-    assert [len(causes) for _, causes in found.groups] == [6, 8]
+    assert [len(causes) for _, causes in found.groups] == [6, 11]
     assert offered_answers(found) == [*ORIGIN_ANSWERS]
     narrowed = read('{"error":"invalid_code"}', (moment,)).explanation
     assert narrowed.failure_class == kind

@@ -4,10 +4,14 @@ The scenarios in `failure_scenarios` cover the causes.
 """
 
 import pytest
+from support.claims import over_rows
+from support.diagnosis import cause_codes
 from support.harness import ANNA, Harness
 from support.third_party_program import ThirdPartyProgram
 
+from wizard.diagnosis.judgment import reported_causes
 from wizard.diagnosis.pasted_text import DiagnosisResult
+from wizard.model import Confidence
 
 
 @pytest.fixture
@@ -138,3 +142,90 @@ def test_a_pasted_redirect_uri_is_compared_with_those_of_the_clients(harness: Ha
         "127.0.0.1",
         "localhost",
     )
+
+
+TOKEN = "1000." + "a1b2c3d4" * 4 + "." + "0f1e2d3c" * 4
+REFRESH = f"POST /oauth/v2/token grant_type=refresh_token&refresh_token={TOKEN}"
+REJECTED = '{"error":"invalid_code"}'
+CALLBACK_AND_EXCHANGE = (
+    "https://app.example/cb?code=x&location=eu&accounts-server=https://accounts.zoho.eu\n"
+    f"POST https://accounts.zoho.com/oauth/v2/token code={TOKEN}\n"
+    '{"error":"invalid_client"}'
+)
+CONFIRMED, LIKELY = Confidence.CONFIRMED, Confidence.LIKELY
+
+
+@over_rows(
+    ("text", "confidence", "cause"),
+    [
+        (f"?code={TOKEN}&location=eu\n{REFRESH}\n{REJECTED}", CONFIRMED, "code-in-its-place"),
+        (f"GRANT_TOKEN={TOKEN}\n{REFRESH}\n{REJECTED}", CONFIRMED, "code-in-its-place"),
+        (f"POST /oauth/v2/token/revoke\n{REFRESH}\n{REJECTED}", LIKELY, "access-token-revoked"),
+        (f"{REFRESH}&scope=ZohoCRM.modules.ALL\n{REJECTED}", LIKELY, "scope-sent-on-refresh"),
+        (
+            f"{{'scope': 'a.b.ALL', 'grant_type': 'refresh_token'}}\n{REJECTED}",
+            LIKELY,
+            "scope-sent-on-refresh",
+        ),
+        (CALLBACK_AND_EXCHANGE, LIKELY, "client-of-other-data-centre"),
+    ],
+)
+def test_what_two_parts_of_a_paste_show_together_decides(
+    harness: Harness, text: str, confidence: Confidence, cause: str
+) -> None:
+    assert cause in cause_codes(read(harness, text).explanation, confidence)
+
+
+@over_rows(
+    ("text", "cause"),
+    [
+        (f"{REFRESH}\n{REJECTED}", "code-in-its-place"),
+        (f"{REFRESH}\n{REJECTED}", "account-migrated"),
+        ('HTTP/1.1 403 {"code":"NO_PERMISSION"}', "edition-without-api"),
+        (f"{REFRESH}\n{REJECTED}\nscope: ZohoCRM.modules.ALL", "password-changed"),
+    ],
+)
+def test_causes_without_a_sign_in_the_text_stay_possible(
+    harness: Harness, text: str, cause: str
+) -> None:
+    found = read(harness, text).explanation
+    assert cause in cause_codes(found, Confidence.POSSIBLE)
+    assert not cause_codes(found, CONFIRMED) | cause_codes(found, LIKELY)
+
+
+def test_a_word_of_scopes_in_a_refresh_is_explained_by_the_refresh(harness: Harness) -> None:
+    word = '{"error":"invalid_scope"}'
+    assert read(harness, f"{REFRESH}&scope=a\n{word}").explanation.code == "scope-sent-on-refresh"
+    assert read(harness, f"{REFRESH}\n{word}").explanation.code == "invalid-scope"
+
+
+def test_the_organization_that_was_sent_is_shown_if_zoho_misses_one(harness: Harness) -> None:
+    text = 'grant_type=client_credentials&soid=Desk.77001 {"error":"missing_org_info"}'
+    assert "Desk.77001" in read(harness, text).explanation.cause
+    assert "had none" in read(harness, '{"error":"missing_org_info"}').explanation.cause
+
+
+def test_if_nothing_decides_the_cause_of_most_reports_is_first_and_says_so(
+    harness: Harness,
+) -> None:
+    [first, *others] = read(harness, "INVALID_TOKEN").explanation.causes
+    reports = reported_causes()["access-token-refused"]
+    assert first.code == max(reports, key=lambda each: len(reports[each]))
+    assert str(len(reports[first.code])) in first.evidence_for[0]
+    assert not [each for each in others if each.evidence_for and each.code not in reports]
+
+
+def test_a_message_is_compared_with_the_named_connection(
+    harness: Harness, program: ThirdPartyProgram
+) -> None:
+    explain = harness.services.reader.explain_text
+    elsewhere = f"POST https://accounts.zoho.in/oauth/v2/token grant_type=refresh_token {REJECTED}"
+    reading = explain(elsewhere, (), "crm")
+    assert reading.connection == "crm"
+    assert cause_codes(reading.explanation, LIKELY) == {"token-of-other-data-centre"}
+    other_client = f"grant_type=refresh_token&client_id=1000.{'A1' * 15} {REJECTED}"
+    found = explain(other_client, (), "crm").explanation
+    assert cause_codes(found, LIKELY) == {"token-of-other-client"}
+    unscoped = "GET https://www.zohoapis.eu/crm/v8/Contacts HTTP/1.1 401 OAUTH_SCOPE_MISMATCH"
+    assert cause_codes(explain(unscoped, (), "crm").explanation, CONFIRMED) == {"scope-not-granted"}
+    assert not cause_codes(explain(unscoped).explanation, CONFIRMED)

@@ -139,7 +139,7 @@ def test_every_other_product_is_known_by_each_of_its_hosts() -> None:
 
 
 @over_rows(
-    ("text", "is_told"),
+    ("text", "is_said"),
     [
         ("POST https://api.zeptomail.eu/v1.1/email\nAuthorization: Zoho-oauthtoken 1.x", True),
         ("smtplib.SMTPAuthenticationError: (535, b'Authentication Failed') smtp.zoho.eu", True),
@@ -150,7 +150,7 @@ def test_every_other_product_is_known_by_each_of_its_hosts() -> None:
     ],
 )
 def test_a_product_without_oauth_is_said_so_if_its_authorization_failed(
-    harness: Harness, text: str, is_told: bool
+    harness: Harness, text: str, is_said: bool
 ) -> None:
     found = read(harness, text).explanation
-    assert (found.code == "product-without-oauth") is is_told
+    assert (found.code == "product-without-oauth") is is_said

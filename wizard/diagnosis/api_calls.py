@@ -71,10 +71,17 @@ def user_missing(evidence: Evidence) -> CauseEstimate | None:
     return tokens.client_credentials_token(evidence) if has_no_user else None
 
 
-SCOPE_MISSING = FailureClass("scope-refused", (scope_not_granted, user_missing))
+def edition_lacks_call(evidence: Evidence) -> CauseEstimate | None:
+    """The plan of the organization doesn't include the API or the feature."""
+    return possible("edition-without-api")
+
+
+SCOPE_MISSING = FailureClass(
+    "scope-refused", (scope_not_granted, user_missing, tokens.scope_sent_on_refresh)
+)
 PERMISSION_REFUSED = FailureClass(
     "permission-refused",
-    (role_lacks_permission, organization_not_covered, environment_differs),
+    (role_lacks_permission, organization_not_covered, environment_differs, edition_lacks_call),
 )
 ORGANIZATION_REFUSED = FailureClass(
     "organization-refused",
@@ -86,9 +93,13 @@ def scope_or_permission(evidence: Evidence) -> CauseEstimate | None:
     """Books and Inventory return code 57 for a missing scope as well."""
     if (lacking := tokens.granted_scopes_lack(evidence)) is not None:
         return lacking
-    needed = evidence.sent_request.required_scope
+    sent = evidence.sent_request
+    needed = sent.required_scope
     details = {"needed": needed, "scope_needed": needed} if needed else {}
-    return possible("scope-not-granted", *_token_accepted_evidence(evidence), **details)
+    estimate = possible("scope-not-granted", *_token_accepted_evidence(evidence), **details)
+    if needed and sent.granted_scopes:
+        return estimate.with_evidence_against(evidence_item("scope-in-text", needed=needed))
+    return estimate
 
 
 NOT_AUTHORIZED = FailureClass(

@@ -77,6 +77,11 @@ def client_from_other_data_center(evidence: Evidence) -> CauseEstimate | None:
     """The client was registered in another data center."""
     code = "client-of-other-data-centre"
     home = evidence.client.location if evidence.client else ""
+    sent = evidence.sent_request
+    if not evidence.client and "" not in (sent.code_location, sent.location):
+        asked, issued = sent.location.upper(), sent.code_location.upper()
+        if asked != issued:
+            return likely(code, evidence_item("code-sent-elsewhere", asked=asked, issued=issued))
     found = next(
         (
             location

@@ -112,6 +112,12 @@ class SentRequest:
     """The data center that issued the access token, according to a token response in the text."""
     is_token_missing: bool | None = None
     """The call had no access token, or a word such as ``undefined`` in its place; None: unknown."""
+    is_code_as_refresh_token: bool = False
+    """The value sent as the refresh token is an authorization code elsewhere in the text."""
+    has_scope_on_refresh: bool = False
+    """A refresh named scopes."""
+    has_revocation: bool = False
+    """The text has a request that revokes a token."""
     is_url_alone: bool = False
     """Nothing is known of a token request but its URL, and perhaps the page in response, as in a
     browser."""

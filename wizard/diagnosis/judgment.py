@@ -1,8 +1,11 @@
 """Judge evidence: determine the class of a failure, and rank its causes. Pure."""
 
-from collections.abc import Iterable, Sequence
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import cache
+from importlib import resources
 from itertools import chain
 
 from wizard.diagnosis import api_calls, authorization_codes, clients, programs, tokens
@@ -16,6 +19,7 @@ from wizard.diagnosis.evidence import (
     Origin,
     allowed_answers,
     apply_answer,
+    evidence_item,
     is_denied,
     question_of,
 )
@@ -108,10 +112,12 @@ def rank_causes(
     """The causes of a class, the most likely first, and the excluded ones.
 
     A confirmed cause excludes all others; a single remaining one is likely. Answers are applied
-    last.
+    last. If nothing decides, the causes of most public reports are first, with the number of these.
     """
-    suspicions = (check(evidence) for check in failure_class.checks)
-    ranked = _rank(each for each in suspicions if each is not None)
+    reports = reported_causes().get(failure_class.code, {})
+    suspicions = [each for check in failure_class.checks if (each := check(evidence))]
+    suspicions.sort(key=lambda each: -len(reports.get(each.code, ())))
+    ranked = _rank(suspicions)
     excluded = tuple(each for each in ranked if each.confidence is Confidence.RULED_OUT)
     estimates = tuple(each for each in ranked if each.confidence is not Confidence.RULED_OUT)
     if estimates and estimates[0].confidence is Confidence.CONFIRMED:
@@ -123,7 +129,24 @@ def rank_causes(
     excluded_after_answers = (
         e.with_evidence_for(AFFIRMED) if e.code in evidence.answers else e for e in excluded
     )
+    if not any(each.evidence_for or each.evidence_against for each in estimates):
+        estimates = tuple(_with_reports(each, reports) for each in estimates)
     return estimates, tuple(excluded_after_answers)
+
+
+@cache
+def reported_causes() -> Mapping[str, Mapping[str, tuple[str, ...]]]:
+    """The public reports in which a cause was confirmed: class → cause → reports."""
+    text = resources.files("wizard.diagnosis").joinpath("reported_causes.toml").read_text("utf-8")
+    return tomllib.loads(text)
+
+
+def _with_reports(estimate: CauseEstimate, reports: Mapping[str, tuple[str, ...]]) -> CauseEstimate:
+    count, total = len(reports.get(estimate.code, ())), sum(map(len, reports.values()))
+    if not count:
+        return estimate
+    item = evidence_item("in-reports", count=str(count), total=str(total))
+    return estimate.with_evidence_for(item)
 
 
 _CLASS_BY_ANSWER = {

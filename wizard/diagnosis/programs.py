@@ -42,6 +42,7 @@ FORBIDDEN_CALL = FailureClass(
         api_calls.scope_or_permission,
         api_calls.organization_not_covered,
         api_calls.environment_differs,
+        api_calls.edition_lacks_call,
     ),
 )
 REFUSED_CALL = FailureClass(

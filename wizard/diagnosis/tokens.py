@@ -143,13 +143,67 @@ def access_token_stored(evidence: Evidence) -> CauseEstimate | None:
     return _unless_ever_worked(code, evidence)
 
 
+def code_stored(evidence: Evidence) -> CauseEstimate | None:
+    """An authorization code, such as a Self Client's, was stored in place of the refresh token."""
+    if evidence.sent_request.is_code_as_refresh_token:
+        return confirmed("code-in-its-place", evidence_item("code-equals-refresh-token"))
+    return _unless_ever_worked("code-in-its-place", evidence)
+
+
+def access_token_revoked(evidence: Evidence) -> CauseEstimate | None:
+    """A program revoked its access token, for example when it ended. Zoho revokes the refresh token
+    with it, according to one of its pages."""
+    if evidence.sent_request.has_revocation:
+        return likely("access-token-revoked", evidence_item("revocation-in-text"))
+    return possible("access-token-revoked") if evidence.grant_record is None else None
+
+
+def account_migrated(evidence: Evidence) -> CauseEstimate | None:
+    """Zoho moved the account to another data center. Its tokens end, and others must be issued."""
+    others = _grants_of_account(evidence, same_client=False)
+    is_possible = evidence.grant_record is None or (
+        _possibly_simultaneous(others, evidence)
+        and not _surviving_connection(_grants_of_account(evidence), evidence)
+    )
+    return possible("account-migrated") if is_possible else None
+
+
+def evicted_by_other_users(evidence: Evidence) -> CauseEstimate | None:
+    """If Zoho counts refresh tokens per client, those of other users evict this one, too. Its pages
+    disagree about that."""
+    grant_record = evidence.grant_record
+    if grant_record is None:
+        return None
+    younger = [
+        each
+        for each in evidence.related_grants
+        if each.client_id == grant_record.client_id
+        and each.location == grant_record.location
+        and _is_counted(each)
+        and each.granted_at > grant_record.granted_at
+    ]
+    of_others = [each for each in younger if each not in _grants_of_account(evidence)]
+    if not of_others or len(younger) < MAX_REFRESH_TOKENS:
+        return None
+    item = evidence_item("many-younger-of-client", count=str(len(younger)))
+    return possible("refresh-token-evicted-by-others", item)
+
+
+def scope_sent_on_refresh(evidence: Evidence) -> CauseEstimate | None:
+    """A refresh can't change the scopes of a token, so it shouldn't name any."""
+    if not evidence.sent_request.has_scope_on_refresh:
+        return None
+    return likely("scope-sent-on-refresh", evidence_item("scope-in-refresh"))
+
+
 def token_from_other_client(evidence: Evidence) -> CauseEstimate | None:
     """A refresh token works only with the client that it was issued to."""
     code, sent, grant = "token-of-other-client", evidence.sent_request, evidence.grant
-    if grant and sent.client_id and sent.stored_token_kind is StoredTokenKind.REFRESH_TOKEN:
+    if grant and sent.client_id:
         if sent.client_id == grant.client_id:
             return None
-        return confirmed(
+        weigh = confirmed if sent.stored_token_kind is StoredTokenKind.REFRESH_TOKEN else likely
+        return weigh(
             code, evidence_item("other-client-sent", sent=sent.client_id, made=grant.client_id)
         )
     return _unless_ever_worked(code, evidence)
@@ -158,11 +212,12 @@ def token_from_other_client(evidence: Evidence) -> CauseEstimate | None:
 def token_from_other_data_center(evidence: Evidence) -> CauseEstimate | None:
     """A refresh token works only in the data center that issued it."""
     asked, grant = evidence.sent_request.location, evidence.grant
-    if asked and grant and evidence.sent_request.stored_token_kind is StoredTokenKind.REFRESH_TOKEN:
+    if asked and grant:
         if asked == grant.location:
             return None
         item = evidence_item("sent-elsewhere", asked=asked.upper(), issued=grant.location.upper())
-        return confirmed("token-of-other-data-centre", item)
+        is_stored = evidence.sent_request.stored_token_kind is StoredTokenKind.REFRESH_TOKEN
+        return (confirmed if is_stored else likely)("token-of-other-data-centre", item)
     return _unless_ever_worked("token-of-other-data-centre", evidence)
 
 
@@ -174,10 +229,15 @@ REFRESH_TOKEN_REFUSED = FailureClass(
         refresh_token_evicted,
         user_deactivated,
         token_revoked_elsewhere,
+        evicted_by_other_users,
         rotated_token_lost,
+        code_stored,
         access_token_stored,
         token_from_other_client,
         token_from_other_data_center,
+        access_token_revoked,
+        account_migrated,
+        scope_sent_on_refresh,
     ),
 )
 

@@ -161,14 +161,20 @@ class PasteReader:
         explanation = self._diagnosis.diagnose(name, search=search, answers=answers)
         return DiagnosisResult(explanation, connection=name, repeat_text=name)
 
-    def explain_text(self, text: str, answers: tuple[str, ...] = ()) -> DiagnosisResult:
-        """Explain a pasted text by itself, stored data, and the user's answers. Raises
-        ``nothing-pasted``."""
-        reading = self._read(text, answers)
+    def explain_text(
+        self, text: str, answers: tuple[str, ...] = (), name: str = ""
+    ) -> DiagnosisResult:
+        """Explain a pasted text by itself, stored data, and the user's answers.
+
+        `name` is the connection of the program that wrote the text, if the user says so: its stored
+        grant, scopes and request log are compared. Raises ``nothing-pasted`` and
+        ``unknown-connection``.
+        """
+        reading = self._read(text, answers, name)
         excerpt, connection = _excerpt(reading.parsed.text), reading.evidence.connection
         is_repeatable = (
             reading.diagnosis.possible_answers
-            and self._read(excerpt, answers).conclusion == reading.conclusion
+            and self._read(excerpt, answers, name).conclusion == reading.conclusion
         )
         return DiagnosisResult(
             explanation=render(reading.diagnosis),
@@ -180,11 +186,11 @@ class PasteReader:
             repeat_text=excerpt if is_repeatable else "",
         )
 
-    def _read(self, text: str, answers: tuple[str, ...]) -> _Reading:
+    def _read(self, text: str, answers: tuple[str, ...], name: str = "") -> _Reading:
         parsed = ParsedText.parse(text)
         if not parsed.text.strip():
             raise fail("nothing-pasted")
-        evidence = self._evidence(parsed, recognize_failure(parsed, self._zoho))
+        evidence = self._evidence(parsed, recognize_failure(parsed, self._zoho), name)
         evidence = replace(self._complete_evidence(parsed, evidence), answers=answers)
         is_truncated = len(text) > MAX_PASTE_CHARACTERS
         understood = tuple(self._understood(parsed, evidence, is_truncated=is_truncated))
@@ -192,7 +198,7 @@ class PasteReader:
 
     # --- evidence
 
-    def _evidence(self, parsed: ParsedText, recognized: RecognizedFailure) -> Evidence:
+    def _evidence(self, parsed: ParsedText, recognized: RecognizedFailure, name: str) -> Evidence:
         """The evidence in the text, and what is stored about the connection or client that it
         certainly names."""
         called = product_errors.find_called_product(parsed, self._zoho)
@@ -208,8 +214,8 @@ class PasteReader:
             pause = timedelta(seconds=limits().rate_limit_pause_seconds)
             failure = replace(failure, retry_at=self._clock() + pause)
         base = Evidence(failure=failure, now=self._clock())
-        if connection is not None:
-            base = self._diagnosis.evidence(connection.name, failure)
+        if connection is not None or name:
+            base = self._diagnosis.evidence(connection.name if connection else name, failure)
         elif client := self._client(sent, recognized):
             since = self._clock() - REQUEST_LOG_WINDOW
             requests = tuple(

@@ -36,7 +36,8 @@ def find_called_product(parsed: ParsedText, zoho: Zoho) -> Product | OtherProduc
     urls = [url for _, url in reversed(parsed.requests)]
     urls += [each.geturl() for each in parsed.addresses]
     urls += [f"https://{host}/" for host in parsed.zoho_hosts]
-    of_url = (each for url in urls for each in other_products() if each.has_url(url))
+    roots = dict.fromkeys("/".join(each.split("/", 4)[:4]) for each in urls)
+    of_url = (each for root in roots for each in other_products() if each.has_url(root))
     return next(of_url, None) or sent_requests.find_product(parsed, zoho) or _named(parsed)
 
 
@@ -82,11 +83,11 @@ def _unambiguous_codes() -> dict[str, str]:
 
 def own_key_needed(parsed: ParsedText, zoho: Zoho) -> bool:
     """Whether the text is about the authorization of a product that doesn't use OAuth."""
-    called = find_called_product(parsed, zoho)
-    if not isinstance(called, OtherProduct) or called.uses_oauth:
-        return False
     is_refused = {401, 403, 535} & {*parsed.statuses} or "authentication" in parsed.normalized
-    return bool(is_refused) or parsed.has_authorization or bool(parsed.token)
+    if not (is_refused or parsed.has_authorization or parsed.token):
+        return False
+    called = find_called_product(parsed, zoho)
+    return isinstance(called, OtherProduct) and not called.uses_oauth
 
 
 # --- An unknown word in a known form --------------------------------------------------------------
@@ -112,9 +113,10 @@ def envelope_error(parsed: ParsedText, zoho: Zoho) -> ProductError | None:
             continue
         words = [each for each in parsed.values(*form["words"]) if _is_word(each)]
         messages = [each for each in parsed.values(*form["messages"]) if " " in each]
-        is_zohos = form.get("is_only_zohos") or find_called_product(parsed, zoho) is not None
-        if not is_zohos or not (words or messages) or "{" not in parsed.text:
+        if not (words or messages) or "{" not in parsed.text:
             continue
+        if not form.get("is_only_zohos") and find_called_product(parsed, zoho) is None:
+            return None
         said = " ".join(messages[-form.get("depth", 1) :])
         word = words[-1] if words else said
         code = _code_of_message(said) or _code_by_status(parsed)

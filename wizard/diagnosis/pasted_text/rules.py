@@ -392,7 +392,14 @@ def oauth_error(parsed: ParsedText, zoho: Zoho) -> RecognizedFailure | None:
         return None
     word = max(found, key=parsed.text.rfind)
     code = known[word.lower()]
-    return RecognizedFailure(code, word, origin_of(code, parsed))
+    if (
+        code == "invalid-scope"
+        and sent_requests.parse_sent_request(parsed, zoho).has_scope_on_refresh
+    ):
+        return RecognizedFailure("scope-sent-on-refresh", word, Origin.REFRESH)
+    organization = [masked_line(each, 60) for each in parsed.values("soid") if each]
+    details = {"soid": organization[-1]} if organization and code == "missing-org-info" else {}
+    return RecognizedFailure(code, word, origin_of(code, parsed), details)
 
 
 def rate_limit(parsed: ParsedText, zoho: Zoho) -> RecognizedFailure | None:

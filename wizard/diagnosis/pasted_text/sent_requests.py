@@ -127,6 +127,9 @@ def parse_sent_request(parsed: ParsedText, zoho: Zoho) -> SentRequest:
         is_token_missing=_is_token_missing(parsed) if is_call else None,
         is_url_alone=asks_token and bool(_SINGLE_URL.match(parsed.text[:10_000])),
         is_page_of_zoho=parsed.is_page_of_zoho,
+        is_code_as_refresh_token=_is_code_as_refresh_token(parsed),
+        has_scope_on_refresh=_has_scope_on_refresh(parsed),
+        has_revocation=bool(_REVOCATION.search(parsed.text)),
     )
     consent = authorization_url(parsed)
     sent = with_authorization_request(sent, parsed, consent)
@@ -170,6 +173,31 @@ def _is_token_missing(parsed: ParsedText) -> bool | None:
         return False if parsed.token else None
     shown = parsed.is_curl or (parsed.requests and parsed.names & {"content-type", "accept"})
     return True if shown else None
+
+
+_REVOCATION = re.compile(r"/oauth/v\d/(?:token/revoke|revoke/token)(?![/\w])")
+_REFRESH = re.compile(r"grant_type[\"']?\s{0,3}(?:=>|[:=])\s{0,3}[\"']?refresh_token")
+_SCOPE = re.compile(r"(?<![\w-])scope[\"']?\s{0,3}(?:=>|[:=])")
+_END_OF_REQUEST = re.compile(r"access_token|\n\s*\n|HTTP/\d|\berror\b")
+MAX_REQUEST_CHARACTERS = 1000
+"""How far the parameters of a refresh are from its grant type, in each direction."""
+
+
+def _has_scope_on_refresh(parsed: ParsedText) -> bool:
+    """Whether the last refresh in the text named scopes; its response may name some, too."""
+    found = [each.span() for each in _REFRESH.finditer(parsed.text)][-1:]
+    for start, end in found:
+        before = parsed.text[max(0, start - MAX_REQUEST_CHARACTERS) : start]
+        after = parsed.text[end : end + MAX_REQUEST_CHARACTERS]
+        parameters = _END_OF_REQUEST.split(before)[-1] + _END_OF_REQUEST.split(after)[0]
+        return bool(_SCOPE.search(parameters))
+    return False
+
+
+def _is_code_as_refresh_token(parsed: ParsedText) -> bool:
+    """Whether one value is both an authorization code and a refresh token."""
+    codes = parsed.values("code", "auth_code", "authorization_code", "grant_token")
+    return any(TOKEN.fullmatch(each) for each in {*codes} & {*parsed.values("refresh_token")})
 
 
 _SINGLE_URL = re.compile(r"\s{0,9}https?://\S++\s{0,99}+(?:<|$)")
