@@ -62,6 +62,15 @@ def test_the_named_command_reauthorizes_a_rejected_connection(
     )
 
 
+def test_a_name_before_the_pipe_is_the_connection_of_the_message(
+    shell: Shell, shell_harness: Harness
+) -> None:
+    shell_harness.add_verified_connection("crm")
+    ended = shell.run("diagnose", "crm", "-", "--json", stdin_text='{"error":"invalid_code"}')
+    assert json.loads(ended.stdout)["connection"] == "crm"
+    assert "No connection" in shell.run("diagnose", "crn", "-", stdin_text="x").stderr
+
+
 def test_a_pipe_is_read_to_its_end(shell: Shell) -> None:
     noise = "2026-11-23 INFO nothing to see here\n" * 20_000
     ended = shell.run("diagnose", "-", stdin_text=f'{noise}{{"error":"invalid_client_secret"}}\n')

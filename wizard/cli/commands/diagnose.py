@@ -30,7 +30,7 @@ MAX_QUOTED_CHARACTERS = 120
 
 @click.command()
 @click.argument(
-    "arguments", nargs=-1, metavar="[NAME|TEXT|-]", shell_complete=CONNECTION_NAME.shell_complete
+    "arguments", nargs=-1, metavar="[NAME] [TEXT|-]", shell_complete=CONNECTION_NAME.shell_complete
 )
 @click.option(
     "--search",
@@ -58,13 +58,15 @@ def diagnose(
 
     For the NAME of a connection, it asks Zoho at most four times. TEXT can be an error code, a
     response, a curl command, a URL or a log. It isn’t sent anywhere or stored. If several
-    causes are possible, it asks a question. The exit code is 1 if there is no explanation.
+    causes are possible, it asks a question. NAME and `-` compare a program’s message with what is
+    stored for its connection. The exit code is 1 if there is no explanation.
 
     \b
     Examples:
       zoho-wizard diagnose crm
       zoho-wizard diagnose invalid_code
       zoho-wizard diagnose - < error.log
+      zoho-wizard diagnose crm - < error.log
       zoho-wizard diagnose --code all
     """
     if code is not None:
@@ -72,10 +74,15 @@ def diagnose(
         return
     _check_answers(answers)
     argument_text = " ".join(arguments)
-    text = _read_paste(terminal) if argument_text in ("", "-") else argument_text
-    reading = _with_answer_commands(
-        terminal.services.reader.diagnose(text, search=search, answers=answers), argument_text
-    )
+    name = arguments[0] if len(arguments) == 2 and arguments[1] == "-" else ""
+    is_piped = bool(name) or argument_text in ("", "-")
+    text = _read_paste(terminal) if is_piped else argument_text
+    reader = terminal.services.reader
+    if name:
+        reading = reader.explain_text(text, answers, name)
+    else:
+        reading = reader.diagnose(text, search=search, answers=answers)
+    reading = _with_answer_commands(reading, argument_text, is_piped=is_piped)
 
     def render() -> None:
         _print_reading(terminal, reading, is_argument=argument_text == text, has_searched=search)
@@ -94,15 +101,14 @@ def _check_answers(answers: tuple[str, ...]) -> None:
             raise fail("unknown-answer", value=each[:60], nearest=nearest)
 
 
-def _with_answer_commands(reading: DiagnosisResult, argument_text: str) -> DiagnosisResult:
+def _with_answer_commands(
+    reading: DiagnosisResult, argument_text: str, *, is_piped: bool
+) -> DiagnosisResult:
     """A result whose answers have commands. They repeat the text if it was an argument, is short
     and contains no secret; else they ask for it again."""
-    is_quotable = (
-        argument_text not in ("", "-")
-        and len(argument_text) <= MAX_QUOTED_CHARACTERS
-        and not reading.has_secrets
-    )
-    argument = shlex.quote(argument_text) if is_quotable else ("-" if argument_text == "-" else "")
+    is_short = len(argument_text) <= MAX_QUOTED_CHARACTERS
+    quoted = shlex.quote(argument_text) if is_short and not reading.has_secrets else ""
+    argument = argument_text if is_piped else quoted
     start = f"zoho-wizard diagnose {argument}".rstrip()
     options = tuple(
         each if each.command else replace(each, command=" --answer ".join((start, *each.answers)))
