@@ -205,7 +205,7 @@ def test_a_reauthorization_is_paused_and_continues_in_another_browser(
     accept_one(journey, page)
     journey.page.close()
     journey.open_wizard("/", private_window)
-    private_window.click(private_window.page.get_by_role("link", name="Go on with it"))
+    private_window.click(private_window.page.get_by_role("link", name="Continue", exact=True))
     page = ReauthorizationPage(private_window)
     expect(page.row("books")).to_contain_text("Re-authorized")
     expect(page.row("crm")).to_contain_text("Waiting for consent")
