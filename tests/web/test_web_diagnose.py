@@ -6,11 +6,12 @@ from playwright.sync_api import expect
 from support.browser import accessibility_violations
 from support.web_visitor import ANNA, Visitor
 
-from wizard.errors import message_table
+from wizard.errors import explain, message_table
+from wizard.model import Failure
 from wizard.simulator.server import Simulator
 from wizard.simulator.simulated_user import SimulatedUser
 from wizard.web.server import Server
-from wizard.web.view_models import prose
+from wizard.web.view_models import card_tone, prose
 
 TOKEN = "1000." + "a1b2c3d4" * 4 + "." + "0f1e2d3c" * 4
 
@@ -124,6 +125,17 @@ def test_every_code_has_its_page(visitor: Visitor) -> None:
 def test_what_a_message_has_in_backticks_is_code_and_never_markup(visitor: Visitor) -> None:
     assert "<code>access_type=offline</code>" in visitor.get("/help/codes/access-type-online").text
     assert prose("`<b>` <i>") == "<code>&lt;b&gt;</code> &lt;i&gt;"
+
+
+def test_only_an_error_is_shown_as_one() -> None:
+    def tone(code: str, *, temporary: bool = False) -> str:
+        return card_tone(explain(Failure(code, temporary=temporary)))
+
+    for code in ("page-not-found", "access-denied", "nothing-to-reauthorize", "not-understood"):
+        assert tone(code) == "information", code
+    assert tone("throttled") == "waiting"
+    assert tone("network-timeout", temporary=True) == "warning"
+    assert tone("invalid-client") == "error"
 
 
 def test_a_user_pastes_and_reauthorizes_in_a_browser(
