@@ -94,6 +94,14 @@ class ConnectionRequest:
         )
 
 
+@dataclass(frozen=True)
+class AssistedConnection:
+    """A new connection whose client is registered in the assisted browser."""
+
+    name: str
+    request: ConnectionRequest
+
+
 MAX_PASTE_CHARACTERS = 20_000
 """A page of the console has some thousands; a whole log file is a mistake."""
 

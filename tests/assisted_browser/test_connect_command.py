@@ -1,16 +1,19 @@
 """``connect --assist`` as a user runs it: a terminal, and a browser that the command opens."""
 
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 import requests
 from playwright.sync_api import Browser, expect
+from support.browser import accessibility_violations
 from support.harness import ANNA
 from support.ports import free_port
-from support.shell import CommandResult, Shell
+from support.shell import PROCESS_TIMEOUT_SECONDS, CommandResult, Shell
 from support.tokens import wait_for
+from support.wizard_pages import ConnectionPage, NewConnectionPage
 
 from wizard.simulator.simulated_user import (
     ConsentPage,
@@ -23,25 +26,17 @@ from wizard.simulator.simulated_user import (
 OPTIONS = ("--preset", "crm-read-leads", "--assist")
 
 
-@pytest.mark.slow
-def test_a_new_user_gets_a_verified_connection_in_an_assisted_window(
-    shell: Shell, browser: Browser
-) -> None:
-    """The window is headless, and observed through a debugging port that only the test adds."""
+@pytest.fixture
+def use_window(shell: Shell, browser: Browser) -> Callable[[], None]:
+    """The user's part in the assisted window: sign in, Create, Accept. The window is headless, and
+    observed through a debugging port that only the test adds."""
     port = free_port()
     shell.environment |= {
         "DISPLAY": ":0",
         "ZOHO_WIZARD_BROWSER": _debuggable_browser(port, browser, shell),
     }
-    ended: list[CommandResult] = []
-    answers = [("any address of your Zoho", "eu"), ("take them over", "y")]
-    command = threading.Thread(
-        target=lambda: ended.append(
-            shell.run_in_terminal("connect", "crm", *OPTIONS, replies=answers)
-        )
-    )
-    command.start()
-    try:
+
+    def use() -> None:
         window = _connected(browser, port)
         person = SimulatedUser(window.contexts[0].pages[0])
         sign_in, console, consent = SignInPage(person), ConsolePage(person), ConsentPage(person)
@@ -51,6 +46,24 @@ def test_a_new_user_gets_a_verified_connection_in_an_assisted_window(
         expect(console.redirect_uris).to_have_value(f"http://localhost:{shell.port}/callback")
         console.create()
         person.click(consent.accept_button)
+
+    return use
+
+
+@pytest.mark.slow
+def test_a_new_user_gets_a_verified_connection_in_an_assisted_window(
+    shell: Shell, use_window: Callable[[], None]
+) -> None:
+    ended: list[CommandResult] = []
+    answers = [("any address of your Zoho", "eu"), ("take them over", "y")]
+    command = threading.Thread(
+        target=lambda: ended.append(
+            shell.run_in_terminal("connect", "crm", *OPTIONS, replies=answers)
+        )
+    )
+    command.start()
+    try:
+        use_window()
     finally:
         command.join()
     (result,) = ended
@@ -59,6 +72,24 @@ def test_a_new_user_gets_a_verified_connection_in_an_assisted_window(
     (made,) = shell.simulator.world.clients
     assert made.secrets["eu"] not in result.stdout
     assert not (shell.directory / "home" / "data" / "simulator" / "browser").exists()
+
+
+@pytest.mark.slow
+def test_a_button_on_the_page_does_the_same(
+    shell: Shell, person: SimulatedUser, use_window: Callable[[], None]
+) -> None:
+    serving = shell.start("serve")
+    person.go(serving.wait_for_stderr(r"http://localhost:\d+/browser-link/\S+"))
+    form = NewConnectionPage(person)
+    form.choose_data_center("Europe (zoho.eu)")
+    form.choose_preset("Read CRM leads")
+    person.click(person.page.get_by_role("button", name="Do it for me in an assisted window"))
+    heading = person.page.get_by_role("heading", level=1)
+    expect(heading).to_have_text("Continue in the assisted window")
+    assert accessibility_violations(person.page) == []
+    use_window()
+    expect(heading).to_have_text("crm-read-leads", timeout=PROCESS_TIMEOUT_SECONDS * 1000)
+    ConnectionPage(person).wait_until_verified()
 
 
 def _debuggable_browser(port: int, browser: Browser, shell: Shell) -> str:

@@ -158,7 +158,7 @@ def test_a_zoho_url_identifies_the_data_center(journey: Journey) -> None:
     form = NewConnectionPage(journey.person)
     journey.person.paste(form.zoho_url, "https://crm.zoho.in/crm/org60010000001/tab/Home/begin")
     form.choose_preset("Read CRM leads")
-    expect(journey.page.get_by_text("In India.")).to_be_visible()
+    expect(journey.page.get_by_text("Data center: India.")).to_be_visible()
 
 
 def test_a_url_outside_zoho_is_refused_and_named(journey: Journey) -> None:

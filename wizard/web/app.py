@@ -88,7 +88,11 @@ def create_app(
     app.config["WTF_CSRF_TIME_LIMIT"] = None
     app.session_interface = SessionStore(f"zw_session_{services.settings.port}", elapsed)
     app.extensions.update(
-        services=services, link_tokens=link_tokens, assistance=Assistance(start_assist), peers=peers
+        services=services,
+        link_tokens=link_tokens,
+        assistance=Assistance(start_assist),
+        connection_assistance=Assistance(start_assist),
+        peers=peers,
     )
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.jinja_env.finalize = view_models.sanitize_value

@@ -15,7 +15,7 @@ from urllib.parse import urlencode
 from flask import Blueprint, make_response, redirect, render_template, request
 from werkzeug.wrappers import Response
 
-from wizard.clients import ConnectionRequest, Credentials
+from wizard.clients import AssistedConnection, ConnectionRequest, Credentials
 from wizard.diagnosis.rendering import explain_failure
 from wizard.errors import WizardError, fail
 from wizard.model import Client, Explanation, Failure, GrantState
@@ -31,6 +31,7 @@ from wizard.web.clients import (
     restored_box,
 )
 from wizard.web.context import get_services, render_error
+from wizard.web.reauthorization import get_connection_assistance
 from wizard.web.sessions import current_session
 from wizard.web.view_models import scope_views
 from wizard.zoho import (
@@ -47,6 +48,7 @@ from wizard.zoho import (
 pages = Blueprint("onboarding", __name__)
 
 MAX_SUGGESTED_NAME_CHARACTERS = 40
+ASSISTED_PATH = "/connections/new/assisted"
 BEGUN_CONNECTIONS = "begun_connections"
 """Session key: by connection request, the connection last started with it."""
 PASTE_SUMMARIES = "paste_summaries"
@@ -184,14 +186,7 @@ def _pending_connection(connection_request: ConnectionRequest) -> str | None:
 def create() -> Response:
     """Register a pasted client, store the connection, and redirect to Zoho."""
     form = request.form
-    connection_request = ConnectionRequest.of(
-        filter(None, form.get("preset_ids", "").split(",")),
-        form.get("scope", ""),
-        form.get("location") or None,
-        owner=form.get("owner", ""),
-        tags=form.getlist("tag"),
-        note=form.get("note", ""),
-    )
+    connection_request = _submitted_request()
     name = form.get("name", "").strip()
     if "back" in form:
         box = keep_paste() if "credentials" in form else None
@@ -221,6 +216,56 @@ def create() -> Response:
     read = describe_credentials(credentials) if credentials else ()
     current_session().setdefault(PASTE_SUMMARIES, {})[name] = read
     return response
+
+
+def _submitted_request() -> ConnectionRequest:
+    """The request in the second page's form. Raises what `ConnectionRequest.of` raises."""
+    form = request.form
+    return ConnectionRequest.of(
+        filter(None, form.get("preset_ids", "").split(",")),
+        form.get("scope", ""),
+        form.get("location") or None,
+        owner=form.get("owner", ""),
+        tags=form.getlist("tag"),
+        note=form.get("note", ""),
+    )
+
+
+@pages.post(ASSISTED_PATH)
+def begin_assisted() -> Response:
+    """Register the client and authorize the connection in the assisted browser."""
+    connection_request, name = _submitted_request(), request.form.get("name", "").strip()
+    location = connection_request.location or _guessed_location()
+    connection_request = replace(connection_request, location=location)
+    try:
+        get_services().importer.check_name(name)
+    except WizardError as error:
+        failed = Failed(error.failure)
+        return make_response(client_page(connection_request, name=name, failed=failed), 422)
+    get_connection_assistance().start(AssistedConnection(name, connection_request))
+    return redirect(ASSISTED_PATH, 303)
+
+
+@pages.get(ASSISTED_PATH)
+def show_assisted() -> str | Response:
+    """What to do in the assisted window, until it has the authorization or was closed."""
+    assistance = get_connection_assistance()
+    connection = assistance.connection
+    if connection is None:
+        return redirect("/connections/new", 303)
+    name, is_running = connection.name, assistance.is_running
+    store = get_services().store
+    if store.connections.exists(name) and (store.grants.of_connection(name) or not is_running):
+        return redirect(f"/connections/{name}", 303)
+    if is_running:
+        location = connection.request.location or ""
+        return render_template(
+            "assisted_connection.html",
+            name=name,
+            path=ASSISTED_PATH,
+            data_center=get_services().zoho.data_center(location),
+        )
+    return client_page(connection.request, name=name, assist_explanation=assistance.explanation)
 
 
 def _credentials() -> Credentials | None:
@@ -262,9 +307,14 @@ def preset_page(
 
 
 def client_page(
-    connection_request: ConnectionRequest, *, name: str = "", failed: Failed | None = None
+    connection_request: ConnectionRequest,
+    *,
+    name: str = "",
+    failed: Failed | None = None,
+    assist_explanation: Explanation | None = None,
 ) -> str:
-    """The second page: the client, the scopes, and the name."""
+    """The second page: the client, the scopes, and the name. `assist_explanation` says why the
+    assisted browser failed."""
     clients = get_services().store.clients.all()
     box = failed.box if failed else restored_box()
     is_new_client = request.args.get("client") == "new" or box is not None
@@ -279,7 +329,8 @@ def client_page(
         "choose_client.html",
         explanation=explain_failure(failure, get_services().clock(), name=name)
         if failure
-        else None,
+        else assist_explanation,
+        can_assist=get_connection_assistance().is_available and not (failure or box),
         box=box or PasteBox(),
         is_secret_stored=bool(failed and failed.is_secret_stored),
         connection_request=connection_request,

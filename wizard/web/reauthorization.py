@@ -14,6 +14,7 @@ from typing import Protocol, cast
 from flask import Blueprint, current_app, redirect, render_template, request
 from werkzeug.wrappers import Response
 
+from wizard.clients import AssistedConnection
 from wizard.connection_details import headline
 from wizard.errors import WizardError, fail
 from wizard.model import Explanation
@@ -324,12 +325,13 @@ class AssistedRun(Protocol):
         """Stop it, and wait until its window is closed."""
 
 
-AssistedRunFactory = Callable[[], AssistedRun]
-"""Starts the assisted browser, which continues the current re-authorization."""
+AssistedRunFactory = Callable[[AssistedConnection | None], AssistedRun]
+"""Starts the assisted browser, which creates a connection (None: continues the current
+re-authorization)."""
 
 
 class Assistance:
-    """The assisted browser of this server; at most one runs.
+    """The assisted browser of this server for one kind of task; at most one runs.
 
     It is its own process on the same store, where the pages read its progress.
     """
@@ -338,6 +340,8 @@ class Assistance:
         """`start` is None if there is no display to open a window on."""
         self._start = start
         self._run: AssistedRun | None = None
+        self.connection: AssistedConnection | None = None
+        """The connection that the last run creates."""
         self._lock = threading.Lock()
 
     @property
@@ -355,11 +359,11 @@ class Assistance:
         """Why the last run failed."""
         return self._run.explanation if self._run is not None else None
 
-    def start(self) -> None:
+    def start(self, connection: AssistedConnection | None = None) -> None:
         """Start it if it is available."""
         with self._lock:
             if self._start is not None and not self.is_running:
-                self._run = self._start()
+                self._run, self.connection = self._start(connection), connection
 
     def stop(self) -> None:
         """Stop the running one."""
@@ -369,5 +373,10 @@ class Assistance:
 
 
 def get_assistance() -> Assistance:
-    """The assisted browser of this application."""
+    """The assisted browser that re-authorizes."""
     return cast(Assistance, current_app.extensions["assistance"])
+
+
+def get_connection_assistance() -> Assistance:
+    """The assisted browser that creates connections."""
+    return cast(Assistance, current_app.extensions["connection_assistance"])

@@ -104,7 +104,10 @@ class Server:
         self.app = create_app(
             services, link_tokens=self.link_tokens, start_assist=start_assist, peers=peers
         )
-        self._assistance: Assistance = self.app.extensions["assistance"]
+        self._assistances: list[Assistance] = [
+            self.app.extensions["assistance"],
+            self.app.extensions["connection_assistance"],
+        ]
         self._socket_map: dict[int, Any] = {}
         self._dispatcher = ThreadedTaskDispatcher()
         self._dispatcher.set_thread_count(THREADS)
@@ -140,7 +143,8 @@ class Server:
     def stop(self) -> None:
         """Accept no further requests, finish the current ones (at most 30 seconds), close, and stop
         an assisted browser that was started here."""
-        self._assistance.stop()
+        for assistance in self._assistances:
+            assistance.stop()
         self._stop_event.set()
         if self._thread.is_alive():
             self._thread.join(SHUTDOWN_TIMEOUT_SECONDS + 5)

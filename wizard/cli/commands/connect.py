@@ -204,6 +204,11 @@ def _presets_help() -> str:
     metavar="EMAIL",
     help="With --request, name the account to sign in to. Default: that of the connection.",
 )
+@click.option(
+    "--yes",
+    is_flag=True,
+    help="With --assist, read the new client’s ID and secret from the console without asking.",
+)
 @click.option("--response", is_flag=True, help="Read the URL that came back for --request.")
 @pass_terminal
 def connect(
@@ -222,6 +227,7 @@ def connect(
     self_client: bool,
     request: bool,
     account: str,
+    yes: bool,
     response: bool,
 ) -> None:
     """Create, authorize and verify a connection.
@@ -258,6 +264,8 @@ def connect(
     )
     if account and not request:
         raise click.UsageError("--account needs --request.")
+    if yes and not assist:
+        raise click.UsageError("--yes needs --assist.")
     _warn_about_unusual_scopes(terminal, scope)
     if request:
         _request_consent(terminal, name, options, add=add, email=account)
@@ -270,7 +278,7 @@ def connect(
     elif not (is_pasted or assist):
         require_page_visitor(terminal, "--no-browser, with the callback URL on standard input")
     if assist:
-        _connect_in_assisted_browser(terminal, name, options)
+        _connect_in_assisted_browser(terminal, name, options, yes=yes)
     elif add:
         _extend_scope(terminal, name, options, no_browser=no_browser)
     elif is_pasted:
@@ -400,9 +408,12 @@ def _complete_request(terminal: Terminal) -> NoReturn:
 # in the assisted browser
 
 
-def _connect_in_assisted_browser(terminal: Terminal, name: str, options: ConnectOptions) -> None:
+def _connect_in_assisted_browser(
+    terminal: Terminal, name: str, options: ConnectOptions, *, yes: bool
+) -> None:
     """Lead through the console and the consent in the assisted browser. If the console isn't as
-    expected, show the page with its copy buttons, and leave the window open."""
+    expected, show the page with its copy buttons, and leave the window open; with `yes`, which the
+    page passes, end with the error."""
     if not _is_stored(terminal, name, options):
         options.request(terminal)
         options = with_data_center(terminal, options)
@@ -415,9 +426,11 @@ def _connect_in_assisted_browser(terminal: Terminal, name: str, options: Connect
                 name,
                 options,
                 authorizer,
-                partial(terminal.ask_yes_no, option=""),
+                (lambda _question: True) if yes else partial(terminal.ask_yes_no, option=""),
             )
         except ManualRegistrationError as error:
+            if yes:
+                raise WizardError(error.failure) from None
             terminal.renderer.print_explanation(terminal.explain(error.failure))
             _connect_in_browser(terminal, name, _start_page(terminal, name, options))
         outcome = verify(terminal, name, generation)

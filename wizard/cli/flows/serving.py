@@ -32,6 +32,7 @@ from wizard.cli.renderer import Renderer
 from wizard.cli.results.connections import OpenedPage
 from wizard.cli.results.installation import ServeEvent
 from wizard.cli.terminal import CONNECTION_NAME, Terminal, pass_terminal
+from wizard.clients import AssistedConnection
 from wizard.errors import WizardError, fail
 from wizard.fastpath.process import WIZARD_COMMAND
 from wizard.local_api import LocalApi, request_browser_link
@@ -296,12 +297,14 @@ def open_connection(terminal: Terminal, name: str) -> None:
 
 
 class AssistProcess:
-    """One run of ``reauthorize --assist``; its stderr is read after it has ended."""
+    """One run of ``connect --assist`` for `connection`, or of ``reauthorize --assist`` without one;
+    its stderr is read after it has ended."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, connection: AssistedConnection | None = None) -> None:
+        arguments = _connect_arguments(connection) if connection else ASSIST_ARGUMENTS
         self._stderr: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - until the process ends
         self._process = subprocess.Popen(  # noqa: S603 - ourselves
-            [*WIZARD_COMMAND, *ASSIST_ARGUMENTS],
+            [*WIZARD_COMMAND, *arguments],
             env={**settings.child_environment, **settings.service_environment},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -329,6 +332,21 @@ class AssistProcess:
                 self._process.wait(STOP_TIMEOUT_SECONDS)
 
 
+def _connect_arguments(connection: AssistedConnection) -> tuple[str, ...]:
+    """The arguments that create `connection`. The page has asked what the command would ask."""
+    request = connection.request
+    options = [
+        *(("preset", each) for each in request.preset_ids),
+        ("scope", ",".join(request.scope)),
+        ("data-center", request.location or ""),
+        ("owner", request.owner),
+        *(("tag", each) for each in request.tags),
+        ("note", request.note),
+    ]
+    given = (f"--{option}={value}" for option, value in options if value)
+    return ("connect", connection.name, "--assist", "--yes", "--json", *given)
+
+
 def explanation_in(output: str) -> Explanation | None:
     """The last error in the stderr of a run with ``--json``."""
     for line in reversed(output.splitlines()):
@@ -338,7 +356,9 @@ def explanation_in(output: str) -> Explanation | None:
     return None
 
 
-def assist_process_factory(settings: Settings) -> Callable[[], AssistProcess] | None:
+def assist_process_factory(
+    settings: Settings,
+) -> Callable[[AssistedConnection | None], AssistProcess] | None:
     """Starts the assisted browser; None if there is no display for it."""
     try:
         check_display(settings)
