@@ -1,5 +1,7 @@
 """From the empty list to a report, as forms and redirects."""
 
+import html
+import re
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -201,6 +203,21 @@ def test_the_steps_lead_back_with_what_was_entered(
     )
     assert begun.status_code == 303
     assert "oauth/v2/auth" in begun.location
+
+
+def test_the_owner_of_another_account_gets_a_link_and_the_answer_completes_the_connection(
+    visitor: Visitor, registered: dict[str, Any], zoho_simulator: Simulator
+) -> None:
+    page = visitor.submit_form("/connections", **connection_form(registered), request="yes").text
+    link = re.search(r"https?://[^\s\"]+/oauth/v2/auth\?[^\s\"]+", html.unescape(page))
+    assert link
+    came_back = zoho_simulator.controls.authorize(link[0], ANNA)
+    done = visitor.submit_form("/consent-requests/response", url=came_back)
+    assert done.location == "/connections/leads"
+    visitor.services.verification_worker.stop()
+    grant = visitor.services.store.grants.get("leads")
+    assert grant
+    assert grant.state is GrantState.VERIFIED
 
 
 def test_a_client_id_is_kept_while_its_secret_is_asked_for(

@@ -19,6 +19,7 @@ from wizard.clients import AssistedConnection, ConnectionRequest, Credentials
 from wizard.diagnosis.rendering import explain_failure
 from wizard.errors import WizardError, fail
 from wizard.model import Client, Explanation, Failure, GrantState
+from wizard.web import consent_requests
 from wizard.web.authorization import begin_authorization
 from wizard.web.clients import (
     PasteBox,
@@ -184,7 +185,8 @@ def _pending_connection(connection_request: ConnectionRequest) -> str | None:
 
 @pages.post("/connections")
 def create() -> Response:
-    """Register a pasted client, store the connection, and redirect to Zoho."""
+    """Register a pasted client, store the connection, and redirect to Zoho. With `request`, show
+    the message for the account owner instead; with `back`, the first page."""
     form = request.form
     connection_request = _submitted_request()
     name = form.get("name", "").strip()
@@ -203,6 +205,8 @@ def create() -> Response:
         is_stored = client is not None and accepts_new_secret()
         failed = Failed(error.failure, client, box, is_stored)
         return make_response(client_page(connection_request, name=name, failed=failed), 422)
+    if "request" in form:
+        return consent_requests.create([name])
     try:
         response = begin_authorization(name)
     except WizardError as error:
