@@ -81,6 +81,32 @@ def test_a_cached_token_is_printed_by_a_few_small_modules(crm: Shell) -> None:
         assert not EXPENSIVE_MODULES & loaded, arguments
 
 
+def test_without_a_name_the_token_of_the_only_connection_is_printed(
+    crm: Shell, shell_harness: Harness
+) -> None:
+    named = wizard(crm, "token", "crm").stdout
+    before = sorted(os.listdir(shell_harness.services.paths.data_dir))
+    done = wizard(crm, "token", python=("-c", PRINT_LOADED_MODULES))
+    assert done.stdout == named != ""
+    loaded = set(done.stderr.split())
+    assert {each for each in loaded if each.split(".")[0] == "wizard"} <= MODULES
+    assert sorted(os.listdir(shell_harness.services.paths.data_dir)) == before
+    assert wizard(crm, "token", *LONG_WAY).stdout == named
+
+    shell_harness.add_connection("books")
+    for options in ((), LONG_WAY):
+        refused = wizard(crm, "token", "--json", *options)
+        assert (refused.returncode, refused.stdout) == (2, "")
+        error = json.loads(refused.stderr)["error"]
+        assert (error["code"], error["details"]["names"]) == ("connection-needed", "books, crm")
+
+
+def test_without_a_name_and_a_connection_nothing_is_created(shell: Shell) -> None:
+    refused = wizard(shell, "token", "--json")
+    assert json.loads(refused.stderr)["error"]["code"] == "connection-needed"
+    assert not os.path.exists(shell.environment["ZOHO_WIZARD_HOME"])
+
+
 def test_the_slow_path_prints_the_same(crm: Shell) -> None:
     def shown(*arguments: str) -> tuple[str, int]:
         done = wizard(crm, *arguments)

@@ -6,6 +6,7 @@ program, and the others wait here for its result. Anything unusual about the arg
 files or key also falls back, to get a proper error message.
 """
 
+import os
 import time
 
 from wizard import locks, paths
@@ -37,6 +38,7 @@ class Request:
         command: "list[str] | None" = None,
     ) -> None:
         self.name = name
+        """Empty for the only connection."""
         self.min_ttl_seconds = min_ttl_seconds
         """None: until the token is due for a refresh."""
         self.as_json = as_json
@@ -50,7 +52,8 @@ def execute(arguments: "Sequence[str]", environ: "Mapping[str, str]") -> int | N
     request = parse(arguments)
     if request is None or _has_bad_setting(environ):
         return None
-    token = cached_or_refreshed_token(request, environ)
+    request.name = request.name or only_connection(environ)
+    token = cached_or_refreshed_token(request, environ) if request.name else None
     if token is None:
         return None
     if request.command:
@@ -91,7 +94,30 @@ def parse(arguments: "Sequence[str]") -> Request | None:
             return None
         else:
             name = word
-    return Request(name, min_ttl_seconds, as_json, command or None) if name else None
+    if command and not name:
+        return None
+    return Request(name, min_ttl_seconds, as_json, command or None)
+
+
+def only_connection(environ: "Mapping[str, str]") -> str:
+    """The name of the connection if there is exactly one; else empty, to fall back.
+
+    Reads the database without creating a file, as SQLite would for one that nobody uses now.
+    """
+    import sqlite3
+
+    database = paths.locate(environ).database
+    mode = "mode=ro" if os.path.exists(f"{database}-wal") else "immutable=1"
+    address = database.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
+    try:
+        connection = sqlite3.connect(f"file:{address}?{mode}", uri=True)
+        try:
+            rows = connection.execute("SELECT name FROM connections LIMIT 2").fetchall()
+        finally:
+            connection.close()
+    except sqlite3.Error:
+        return ""
+    return str(rows[0][0]) if len(rows) == 1 else ""
 
 
 def cached_or_refreshed_token(request: Request, environ: "Mapping[str, str]") -> CachedToken | None:

@@ -36,6 +36,10 @@ DEFAULT_RETRY_DELAY = timedelta(seconds=30)
 """The wait after a failure without a retry time, such as a network failure."""
 
 
+MAX_NAMES = 10
+"""Names that an error lists, to choose from."""
+
+
 class DurationType(click.ParamType[timedelta]):
     """A duration: ``90``, ``90s``, ``15m``, ``1h``; at most `maximum`."""
 
@@ -79,12 +83,12 @@ def _only_stdin(
 ) -> str | None:
     """Accept only ``-``; other values aren't repeated, since a token must not be in argv."""
     if value not in (None, "-"):
-        raise click.BadParameter("only - is allowed: the token is read from stdin.")
+        raise click.BadParameter("Pass only -. The token is read from standard input.")
     return value
 
 
 @click.command()
-@click.argument("name", type=CONNECTION_NAME)
+@click.argument("name", type=CONNECTION_NAME, required=False, default="")
 @min_ttl_option
 @click.option(
     "--force-refresh",
@@ -121,6 +125,7 @@ def token(
       curl -H "Authorization: Zoho-oauthtoken $(zoho-wizard token crm)" …
       zoho-wizard token crm --json --min-ttl 15m
     """
+    name = name or _only_connection(terminal)
     reported = _reported(terminal) if rejected else ""
     access_token = get_token(
         terminal, name, wait, min_ttl=min_ttl, force_refresh=force_refresh, rejected=reported
@@ -130,6 +135,17 @@ def token(
         terminal.renderer.print_json(token_document(access_token, access, terminal.clock()))
     else:
         terminal.renderer.print_raw(access_token.value)
+
+
+def _only_connection(terminal: Terminal) -> str:
+    """The name of the only connection; raises ``connection-needed``. Creates nothing where nothing
+    is stored."""
+    is_empty = terminal.settings.paths.is_empty
+    names = () if is_empty else terminal.services.store.connections.find(limit=MAX_NAMES).names
+    if len(names) != 1:
+        raise fail("connection-needed", names=", ".join(names))
+    terminal.connection_name = names[0]
+    return names[0]
 
 
 def _reported(terminal: Terminal) -> str:
@@ -168,7 +184,7 @@ def get_token(
                 raise
             title = terminal.explain(error.failure).title
         terminal.renderer.print_note(
-            f"{title}. Waiting until {terminal.format_time(until)}; Ctrl-C ends it."
+            f"{title}. Waiting until {terminal.format_time(until)}. Press Ctrl-C to stop."
         )
         while terminal.clock() < until:
             time.sleep(POLL_INTERVAL_SECONDS)
