@@ -178,7 +178,7 @@ def test_the_server_removes_what_a_killed_run_left_but_not_a_kept_profile(
 
     def serve() -> None:
         serving = shell.start("serve")
-        serving.wait_for_stderr("The wizard serves")
+        serving.wait_for_stderr("The wizard is running")
         serving.finish(signal.SIGTERM)
 
     headless_browser()

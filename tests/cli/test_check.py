@@ -39,7 +39,10 @@ def test_all_connections_are_checked_and_shown_in_their_order(
     assert checked.exit_code == 0, "one that was never authorized counts only if it is named"
     assert shell.run("check", "unbegun").exit_code == result[-1]["error"]["exit_code"]
     nothing = shell.run("reauthorize", "--all", "--json")
-    assert (nothing.exit_code, json.loads(nothing.stdout)) == (0, {"connections": []})
+    assert (nothing.exit_code, json.loads(nothing.stdout)) == (
+        0,
+        {"connections": [], "verifications": []},
+    )
     assert shell.run("check", "unbegun", "--all").exit_code == 2
     assert len(shell_harness.logged_requests("/crm/v8/Leads")) == len(NAMES)
     assert not shell_harness.refresh_requests(), "their access tokens are still valid"
@@ -52,14 +55,14 @@ def test_one_connection_shows_every_check_and_several_show_one_line_each(
     alone = shell.run("check", NAMES[3])
     assert alone.stdout == ""
     assert "Can read leads" in alone.stderr
-    assert "This reaches Zylker GmbH" in alone.stderr
+    assert "verified — Zylker GmbH" in alone.stderr
     wanted = [NAMES[5], NAMES[0], NAMES[3]]
     several = shell.run("check", *wanted)
     assert several.exit_code == 0
     assert (
         re.findall(r"^(crm-\d)\t✓ Verified\tZylker GmbH.*$", several.stdout, re.MULTILINE) == wanted
     )
-    assert "All 3 work." in several.stderr
+    assert "All 3 connections work." in several.stderr
 
 
 def test_a_full_check_runs_every_step_again(shell: Shell, shell_harness: Harness) -> None:

@@ -24,6 +24,7 @@ def error_code(shell: Shell, words: Sequence[str]) -> tuple[int, str]:
         ("connect", "crm", "--no-input"),
         ("connect", "crm", *PRESET, "--no-browser"),
         ("connect", "crm", *PRESET, "--self-client"),
+        ("connect", "crm", *PRESET, "--assist", "--no-input"),
     ],
 )
 def test_a_new_connection_needs_a_person_and_stores_nothing(
@@ -41,16 +42,16 @@ def test_without_a_terminal_a_client_is_not_asked_for(shell: Shell, shell_harnes
     assert not shell_harness.services.store.connections.all()
 
 
-@pytest.mark.parametrize("option", ["--no-input", "--no-browser"])
+@pytest.mark.parametrize("options", ["--no-input", "--no-browser", "--assist --no-input"])
 def test_a_reauthorization_needs_a_person_and_is_not_begun(
-    shell: Shell, shell_harness: Harness, option: str
+    shell: Shell, shell_harness: Harness, options: str
 ) -> None:
     add_verified_connection(shell_harness, "crm", shell_harness.register_client())
-    assert error_code(shell, ("reauthorize", "crm", option)) == (2, "input-needed")
+    assert error_code(shell, ("reauthorize", "crm", *options.split())) == (2, "input-needed")
     assert shell_harness.services.reauthorization.current() is None
 
     shell_harness.services.reauthorization.begin(("crm",))
-    assert error_code(shell, ("reauthorize", option)) == (2, "input-needed")
+    assert error_code(shell, ("reauthorize", *options.split())) == (2, "input-needed")
     assert item_states(shell_harness) == {"crm": "pending"}
 
 
@@ -70,7 +71,10 @@ def test_an_unknown_account_and_contradicting_options_are_rejected(
     assert error_code(shell, ("reauthorize", "--account", "nope@x")) == (2, "no-account")
     assert error_code(shell, ("reauthorize", "crm", "--all")) == (2, "usage")
     known = shell.run("reauthorize", "--account", ANNA, "--json")
-    assert (known.exit_code, json.loads(known.stdout)) == (0, {"connections": []})
+    assert (known.exit_code, json.loads(known.stdout)) == (
+        0,
+        {"connections": [], "verifications": []},
+    )
 
 
 def test_an_existing_connection_can_be_authorized_as_the_error_says(

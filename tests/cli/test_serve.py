@@ -210,7 +210,7 @@ def test_connect_waits_on_the_page_and_can_be_stopped(shell: Shell) -> None:
 
 def test_enter_at_the_terminal_prints_a_new_link(shell: Shell) -> None:
     said = shell.run_in_terminal(
-        "serve", replies=[("Ctrl-C: stop", ""), ("/browser-link/", CONTROL_D)]
+        "serve", replies=[("Ctrl-C to stop", ""), ("/browser-link/", CONTROL_D)]
     )
 
     assert said.stdout.count("/browser-link/") == 2
@@ -220,7 +220,7 @@ def test_enter_at_the_terminal_prints_a_new_link(shell: Shell) -> None:
 def test_a_demo_keeps_the_wizard_and_simulator_data_between_runs(shell: Shell) -> None:
     port = str(free_port())
     first = shell.start("demo", "--port", port)
-    first.wait_for_stderr("Ctrl-C: stop")
+    first.wait_for_stderr("Ctrl-C to stop")
     said = first.finish(signal.SIGTERM)
     assert said.exit_code == 0
     assert f"export ZOHO_WIZARD_SIMULATOR_URL=http://127.0.0.1:{port}" in said.stderr
@@ -230,7 +230,7 @@ def test_a_demo_keeps_the_wizard_and_simulator_data_between_runs(shell: Shell) -
     saved.write_text(saved.read_text().replace("Berg", "Bergmann"))
 
     again = shell.start("demo", "--port", port)
-    again.wait_for_stderr("Ctrl-C: stop")
+    again.wait_for_stderr("Ctrl-C to stop")
     assert any(
         person["last_name"] == "Bergmann" for person in json.loads(saved.read_text())["users"]
     )
@@ -238,13 +238,13 @@ def test_a_demo_keeps_the_wizard_and_simulator_data_between_runs(shell: Shell) -
     assert "Bergmann" in saved.read_text()
 
     fresh = shell.start("demo", "--port", port, "--reset")
-    fresh.wait_for_stderr("Ctrl-C: stop")
+    fresh.wait_for_stderr("Ctrl-C to stop")
     assert fresh.finish(signal.SIGTERM).exit_code == 0
     assert "Bergmann" not in saved.read_text()
 
 
 def test_a_fresh_demo_does_not_remove_what_another_one_serves(shell: Shell) -> None:
-    shell.start("demo", "--port", str(free_port())).wait_for_stderr("Ctrl-C: stop")
+    shell.start("demo", "--port", str(free_port())).wait_for_stderr("Ctrl-C to stop")
     (socket,) = shell.directory.rglob("socket")
     socket.unlink()  # as on a system that has no such sockets
 

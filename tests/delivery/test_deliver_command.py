@@ -37,7 +37,7 @@ def test_a_script_delivers_again_checks_status_and_undoes(
     assert made.stdout == ""
     assert "will have authorization 1" in made.stderr
     assert "ZOHO_REFRESH_TOKEN = (value not shown)" in made.stderr
-    assert "its mode becomes 0600 instead of 0644" in made.stderr
+    assert "Mode: 0600 instead of 0644" in made.stderr
     assert token(shell_harness) not in made.stderr
     assert token(shell_harness) in target.read_text()
     assert stat.S_IMODE(target.stat().st_mode) == 0o600
@@ -80,10 +80,10 @@ def test_a_user_sees_the_preview_and_then_decides(
     shell: Shell, shell_harness: Harness, target: Path
 ) -> None:
     arguments = ("destination", "add", "crm", "--profile", "dotenv", "--to", str(target))
-    refused = shell.run_in_terminal(*arguments, replies=[("Write this?", "n")])
+    refused = shell.run_in_terminal(*arguments, replies=[("Deliver this?", "n")])
     assert refused.exit_code == 1
     assert target.read_text() == "DEBUG=1\n"
-    answers = [("Show the values", "y"), ("Write this?", "y")]
+    answers = [("Continue?", "y"), ("Deliver this?", "y")]
     accepted = shell.run_in_terminal(*arguments, "--show-values", replies=answers)
     assert accepted.exit_code == 0, accepted.stdout
     assert token(shell_harness) in accepted.stdout.replace("\r\n", "")
@@ -103,7 +103,7 @@ def test_values_are_shown_only_if_the_user_confirms(
         str(target),
         "--show-values",
     )
-    refused = shell.run_in_terminal(*arguments, replies=[("Show the values", "n")])
+    refused = shell.run_in_terminal(*arguments, replies=[("Continue?", "n")])
     assert refused.exit_code == 1
     assert token(shell_harness) not in refused.stdout
 
@@ -244,6 +244,22 @@ def test_each_failure_is_explained_for_its_own_connection(
     refused = json.loads(shell.run("deliver", "books", "--json").stdout)["destinations"][0]["error"]
     assert refused["code"] == "refresh-token-rejected"
     assert refused["zoho_error"] == "invalid_code"
+
+
+def test_what_fails_at_several_destinations_is_explained_once(
+    shell: Shell, shell_harness: Harness, target: Path
+) -> None:
+    targets = target, target.with_name("other.env")
+    for path in targets:
+        words = ("--profile", "dotenv", "--to", str(path), "--yes")
+        shell.run("destination", "add", "crm", *words)
+    grant = shell_harness.services.store.grants.get("crm")
+    assert grant is not None
+    revoke_by_other_program(shell_harness, grant)
+    detect_rejection(shell_harness, "crm")
+    refused = shell.run("deliver", "crm").stderr
+    assert refused.count("(refresh-token-rejected)") == 1
+    assert all(f"✗ {path} (crm)" in refused for path in targets)
 
 
 def test_one_of_several_destinations_has_to_be_named(

@@ -29,7 +29,7 @@ def test_a_user_added_while_it_serves_is_answered_at_once(
 ) -> None:
     shell_harness.add_verified_connection("crm")
     serving = shell.start("serve", "--share", str(socket_directory))
-    serving.wait_for_stderr("Ctrl-C: stop")
+    serving.wait_for_stderr("Ctrl-C to stop")
 
     said = shell.run("access", "add", "crm", "--user", ME)
 
@@ -75,14 +75,14 @@ def test_where_other_users_cannot_reach_the_socket_the_fix_is_shown(
     closed = tmp_path_factory.mktemp("closed")
     closed.chmod(0o700)
     serving = shell.start("serve", "--share", str(closed / "shared"))
-    serving.wait_for_stderr("Ctrl-C: stop")
+    serving.wait_for_stderr("Ctrl-C to stop")
     other, own = (shell.run("access", "add", "crm", "--user", each) for each in ("2000123456", ME))
     serving.finish(signal.SIGTERM)
 
-    assert "Other users can't enter" in other.stderr
+    assert "Other users can’t open" in other.stderr
     assert "sudo install --directory --mode 711" in other.stderr
     assert "zoho-wizard serve --share /var/lib/zoho-wizard" in other.stderr
-    assert "can't enter" not in own.stderr
+    assert "can’t open" not in own.stderr
 
 
 @pytest.mark.parametrize("user", ["no-such-user", "4294967295", "-1", "ro\x1bot"])

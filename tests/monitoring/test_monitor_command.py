@@ -197,7 +197,7 @@ def test_a_program_at_the_socket_also_triggers_the_notification(
     shell_harness.advance(hours=2)
     shell_harness.controls.change_password(ANNA)
     serving = shell.start("serve")
-    serving.wait_for_stderr("The wizard serves")
+    serving.wait_for_stderr("The wizard is running")
     with socket_address(Path(shell_harness.services.paths.socket)) as address:
         http_client = http.client.HTTPConnection("zoho-wizard")
         http_client.sock = socket.socket(socket.AF_UNIX)

@@ -4,6 +4,7 @@ A terminal gets color, a pipe gets plain lines and tables with tabs, ``--json`` 
 outside (names, Zoho's responses) never reaches a terminal with control characters in it.
 """
 
+import re
 import sys
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -57,24 +58,26 @@ CONFIDENCE_MARKS = {
 }
 """The mark of each confidence."""
 
-FIXED_COLUMNS = 2
-"""Columns of a table that stay in one line on a narrow terminal."""
-
 MAX_TEXT_COLUMNS = 100
 """Of running text; longer lines are hard to read."""
+
+
+_NO_BREAK_SPACE = "\u00a0"
 
 
 def _wrapped(console: "Console", text: str, indent: int = 0) -> str:
     """`text` wrapped between words to a terminal's width, and one line in a pipe.
 
     Further lines are indented as the first, and `indent` columns more. What is to be copied (a URL,
-    a path, a scope) is never broken.
+    a path, a scope, a command in backticks) is never broken.
     """
     width = min(console.width, MAX_TEXT_COLUMNS) if console.is_terminal else sys.maxsize
-    margin = text[: len(text) - len(text.lstrip())] + " " * indent
-    return textwrap.fill(
-        text, width, subsequent_indent=margin, break_long_words=False, break_on_hyphens=False
+    margin = " " * (_margin(text) + indent + (2 if text.lstrip().startswith("• ") else 0))
+    unbroken = re.sub(r"`[^`\n]*`", lambda code: code[0].replace(" ", _NO_BREAK_SPACE), text)
+    lines = textwrap.fill(
+        unbroken, width, subsequent_indent=margin, break_long_words=False, break_on_hyphens=False
     )
+    return lines.replace(_NO_BREAK_SPACE, " ")
 
 
 def _evidence_line(console: "Console", mark: str, sentence: str) -> str:
@@ -83,9 +86,32 @@ def _evidence_line(console: "Console", mark: str, sentence: str) -> str:
 
 
 def _fact_line(console: "Console", label: str, width: int, value: str) -> str:
-    """A label and its value, below an explanation."""
-    folded = _wrapped(console, f"  {label.ljust(width)}  {value}", width + 2)
-    return f"[quiet]{escape(folded[: width + 2])}[/]{escape(folded[width + 2 :])}"
+    """A label and its value, below an explanation or the title of a record."""
+    return _labeled(console, f"  {label.ljust(width)}", value)
+
+
+def _labeled(console: "Console", label: str, value: str) -> str:
+    """A label and its value, which is wrapped in its own column. If a word of it doesn't fit there,
+    such as a path, the value is below the label."""
+    fits = not console.is_terminal or max(map(len, value.split()), default=0) <= (
+        console.width - len(label) - 2
+    )
+    if not fits:
+        return f"[quiet]{escape(label.rstrip())}[/]\n{escape(_wrapped(console, f'    {value}'))}"
+    folded = _wrapped(console, f"{label}  {value}", len(label) + 2 - _margin(label))
+    return f"[quiet]{escape(label)}[/]{escape(folded[len(label) :])}"
+
+
+def _margin(text: str) -> int:
+    return len(text) - len(text.lstrip())
+
+
+def _print_choice(console: "Console", command: str, label: str) -> None:
+    """A command and what it does, in one line if they fit."""
+    command, label = sanitize(command), sanitize(label)
+    fits = not console.is_terminal or len(command) + len(label) + 6 <= console.width
+    console.print(f"    [command]{escape(command)}[/]", end="  " if fits else "\n      ")
+    console.print(f"[quiet]{escape(label)}[/]")
 
 
 def counted(count: int, noun: str) -> str:
@@ -143,11 +169,8 @@ class Renderer:
         click.echo(text, nl=not text.endswith("\n"))
 
     def print_table(self, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-        """A table on a terminal, tab-separated lines without a heading in a pipe.
-
-        On a terminal that is too narrow, the first two columns get a line of their own, and the
-        others follow below: a URL that is cut off can't be copied.
-        """
+        """A table on a terminal, tab-separated lines without a heading in a pipe; on a terminal
+        that is too narrow, one record per row."""
         cleaned = [[sanitize_line(cell) for cell in row] for row in rows]
         if not sys.stdout.isatty():
             for row in cleaned:
@@ -156,47 +179,47 @@ class Renderer:
         from rich.measure import Measurement
         from rich.table import Table
 
+        shown = [
+            index for index, _ in enumerate(columns) if not index or any(r[index] for r in cleaned)
+        ]
         table = Table(
-            *columns, box=None, header_style="quiet", pad_edge=False, padding=(0, 2, 0, 0)
+            *(columns[index] for index in shown),
+            box=None,
+            header_style="quiet",
+            pad_edge=False,
+            padding=(0, 2, 0, 0),
         )
         table.columns[0].no_wrap = True
         for row in cleaned:
-            table.add_row(*(escape(cell) for cell in row))
+            table.add_row(*(escape(row[index]) for index in shown))
         required_width = Measurement.get(self._stdout, self._stdout.options, table).maximum
-        if len(columns) > FIXED_COLUMNS and required_width >= self._stdout.width:
-            self._print_stacked(columns, cleaned)
+        if len(shown) > 1 and required_width >= self._stdout.width:
+            self._print_records(columns, cleaned)
         else:
             self._stdout.print(table)
 
-    def _print_stacked(self, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        width = max(len(row[0]) for row in rows)
-        for index, row in enumerate((columns, *rows)):
-            remainder = " · ".join(cell for cell in row[FIXED_COLUMNS:] if cell)
-            lines = [f"{row[0].ljust(width)}  {row[1]}", _wrapped(self._stdout, f"    {remainder}")]
-            style = "quiet" if index == 0 else "none"
-            for line in lines if remainder else lines[:1]:
-                self._stdout.print(escape(line), style=style)
-
-    def print_entries(self, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-        """A table whose first column is a path, which has a line of its own on a terminal."""
-        if not self._stdout.is_terminal:
+    def print_records(self, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+        """A table whose first column is a path: one record per row on a terminal."""
+        if self._stdout.is_terminal:
+            self._print_records(columns, [[sanitize_line(cell) for cell in row] for row in rows])
+        else:
             self.print_table(columns, rows)
-            return
+
+    def _print_records(self, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        """For each row its first cell, and below it the label and the value of each other one."""
         width = max(map(len, columns[1:]))
         for first, *others in rows:
-            self._stdout.print(f"[title]{escape(sanitize_line(first))}[/]")
+            self._stdout.print(f"[title]{escape(first)}[/]")
             for label, cell in zip(columns[1:], others, strict=True):
-                line = _wrapped(
-                    self._stdout, f"  {label.ljust(width)}  {sanitize_line(cell)}", width + 2
-                )
-                self._stdout.print(escape(line))
+                if cell:
+                    self._stdout.print(_fact_line(self._stdout, label, width, cell))
 
     def print_facts(self, pairs: Iterable[tuple[str, str]]) -> None:
         """Labels and values, one pair a line."""
         shown = [(label, sanitize_line(value)) for label, value in pairs if value]
         width = max((len(label) for label, _ in shown), default=0)
         for label, value in shown:
-            self._stdout.print(f"[quiet]{escape(label.ljust(width))}[/]  {escape(value)}")
+            self._stdout.print(_labeled(self._stdout, label.ljust(width), value))
 
     def print_heading(self, text: str) -> None:
         """A heading within the result."""
@@ -224,7 +247,7 @@ class Renderer:
 
     def print_success(self, text: str) -> None:
         """One sentence that something has succeeded."""
-        self._stderr.print(f"[good]✓[/] {escape(sanitize(text))}")
+        self._print_marked("✓", "good", text)
 
     @contextmanager
     def progress(self) -> Iterator[Callable[[str], None]]:
@@ -239,7 +262,11 @@ class Renderer:
     def print_failure(self, text: str) -> None:
         """One line that something has failed; details are printed elsewhere."""
         if not self.as_json:
-            self._stderr.print(f"[bad]✗[/] {escape(sanitize(text))}")
+            self._print_marked("✗", "bad", text)
+
+    def _print_marked(self, mark: str, style: str, text: str) -> None:
+        folded = _wrapped(self._stderr, f"{mark} {sanitize(text)}", 2)
+        self._stderr.print(f"[{style}]{mark}[/]{escape(folded[len(mark) :])}")
 
     def print_explanation(self, explanation: Explanation, *, is_requested: bool = False) -> None:
         """What happened, why, what to do, and the commands for it; on stdout if the explanation is
@@ -254,7 +281,7 @@ class Renderer:
             len(explanation.causes) == 1 and explanation.causes[0].title == explanation.title
         )
         is_only_group = is_requested and len(explanation.groups) == 1
-        heading = "How it is known" if is_confirmed else "What may be behind it"
+        heading = "Evidence" if is_confirmed else "Possible causes"
         if explanation.causes:
             console.print(f"\n  [title]{heading}[/]  [quiet]{explanation.class_title}[/]")
         for group, causes in explanation.groups:
@@ -285,7 +312,7 @@ class Renderer:
         for label, value in shown:
             console.print(_fact_line(console, label, width, value))
         if explanation.causes:
-            console.print("  [title]What may be behind it[/]")
+            console.print("  [title]Possible causes[/]")
         likely = [each for each in explanation.causes if each.confidence is not Confidence.POSSIBLE]
         for cause in likely:
             self._print_cause(cause, console, show_fix=True, explanation=explanation)
@@ -308,13 +335,13 @@ class Renderer:
     def _print_summary(
         self, explanation: Explanation, console: "Console", mark: str, style: str
     ) -> None:
-        console.print(f"[{style}]{mark} {escape(sanitize(explanation.title))}[/]")
+        title = _wrapped(console, f"{mark} {sanitize(explanation.title)}", 2)
+        console.print(f"[{style}]{escape(title)}[/]")
         for text in (explanation.cause, explanation.fix):
             console.print(escape(self._indented_text(sanitize(text))))
         for step in explanation.next_steps:
             if step.command:
-                console.print(f"    [command]{escape(sanitize(step.command))}[/]", end="  ")
-                console.print(f"[quiet]{escape(sanitize(step.label))}[/]")
+                _print_choice(console, step.command, step.label)
 
     def _print_cause(
         self,
@@ -352,8 +379,7 @@ class Renderer:
             console.print(escape(_wrapped(console, f"  ? {sanitize(explanation.question)}", 2)))
         for option in explanation.answer_options:
             if option.command:
-                console.print(f"    [command]{escape(sanitize(option.command))}[/]", end="  ")
-                console.print(f"[quiet]{escape(option.label)}[/]")
+                _print_choice(console, option.command, option.label)
         console.print(f"  [quiet]({explanation.code})[/]")
 
     def _indented_text(self, text: str) -> str:
@@ -389,21 +415,21 @@ def print_incidents(renderer: Renderer, incidents: "Sequence[Incident]", now: da
     if sum(bool(each.to_reauthorize) for each in incidents) > 1:
         renderer.print_blank()
         renderer.print_note(
-            "To re-authorize all of them, one after the other:",
+            "To re-authorize all of them:",
             command="zoho-wizard reauthorize --all",
         )
 
 
 def _incident_facts(incident: "Incident", now: datetime) -> list[tuple[str, str]]:
-    suspects_label = "Most likely also" if incident.needs_reauthorization else "Next to stop"
+    suspects_label = "Probably affected" if incident.needs_reauthorization else "Fails next"
     until = incident.access_tokens_expire_at
     return [
         ("Connections", ", ".join(incident.names) if len(incident.names) > 1 else ""),
         (suspects_label, ", ".join(incident.suspected_names)),
-        ("Who signs in", incident.email),
-        ("Programs it hits", ", ".join(incident.programs)),
+        ("Sign in as", incident.email),
+        ("Affected programs", ", ".join(incident.programs)),
         (
-            "Last tokens",
-            f"end by {format_time(until, now)}, where Zoho has not ended them" if until else "",
+            "Access tokens valid until",
+            f"{format_time(until, now)}, unless Zoho ended them earlier" if until else "",
         ),
     ]

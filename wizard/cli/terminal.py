@@ -133,21 +133,28 @@ class Terminal:
         return not self.no_input and sys.stdin.isatty() and sys.stderr.isatty()
 
     def confirm(
-        self, question: str, *, option: str, declined: str = "Nothing was changed."
+        self,
+        question: str,
+        *,
+        option: str,
+        declined: str = "Nothing was changed.",
+        is_default: bool = False,
     ) -> None:
-        """Ask a yes-or-no question; `option` is the one that answers it in a script.
+        """Ask a yes-or-no question; `option` is the one that answers it in a script. Enter means
+        yes if `is_default`.
 
         Raises ``input-needed`` if nobody can be asked, and `Exit` if the answer is no.
         """
-        if not self.ask_yes_no(question, option=option):
+        if not self.ask_yes_no(question, option=option, is_default=is_default):
             self.renderer.print_note(declined)
             raise Exit(1)
 
-    def ask_yes_no(self, question: str, *, option: str) -> bool:
-        """Ask a yes-or-no question. Raises ``input-needed`` if nobody can be asked."""
+    def ask_yes_no(self, question: str, *, option: str, is_default: bool = False) -> bool:
+        """Ask a yes-or-no question; Enter means yes if `is_default`. Raises ``input-needed`` if
+        nobody can be asked."""
         self._require_input(option)
         with interruptible():
-            return click.confirm(question, err=True)
+            return click.confirm(question, default=is_default, err=True)
 
     def choose(self, question: str, choices: Sequence[str], *, default: str, option: str) -> str:
         """Ask for one of `choices`. Raises ``input-needed`` if nobody can be asked."""

@@ -96,13 +96,16 @@ class ConnectionRepository(Repository):
         return tuple(sorted({tag for each in self.all() for tag in each.tags}))
 
     def tagged(self, tags: Collection[str]) -> tuple[str, ...]:
-        """The names of the connections that have all `tags`. Raises ``unknown-tag`` with the tags
-        in use."""
+        """The names of the connections that have all `tags`, at least one. Raises ``unknown-tag``
+        with the tags in use."""
         wanted, connections = {clean_tag(each) for each in tags}, self.all()
         known = {tag for each in connections for tag in each.tags}
         for tag in sorted(wanted - known):
             raise unknown_tag(tag, known)
-        return tuple(each.name for each in connections if wanted <= {*each.tags})
+        names = tuple(each.name for each in connections if wanted <= {*each.tags})
+        if not names:
+            raise unknown_tag(", ".join(sorted(wanted)), known)
+        return names
 
     def is_valid_name(self, name: str) -> bool:
         """Whether `name` is a valid name."""

@@ -66,9 +66,9 @@ def backup(terminal: Terminal, file: Path, move: bool, yes: bool) -> None:
     services = terminal.services
     if move and not yes:
         terminal.renderer.print_note(
-            "Every program that asks this wizard for tokens stops working."
+            "Every program that requests tokens from this wizard stops working."
         )
-        terminal.confirm("Move everything to another machine?", option="--yes")
+        terminal.confirm("Move everything to a different machine?", option="--yes")
     created = services.backups.write(file, _passphrase(terminal, new=True), deactivate=move)
     written = BackupFile(
         file=str(file.absolute()),
@@ -88,13 +88,13 @@ def _print_backup(terminal: Terminal, file: Path, written: BackupFile) -> None:
     )
     if not written.is_deactivated:
         renderer.print_note(
-            "This installation goes on. Restore the file elsewhere only once this one is gone; "
-            "--move is for another machine that takes over."
+            "This installation keeps working. Restore the file elsewhere only when this one is "
+            "gone. To move to a different machine, pass --move."
         )
         return
     renderer.print_note("On the other machine:", command=f"zoho-wizard restore {file.name}")
     renderer.print_note(
-        "This installation is deactivated. Once the other one has verified everything, delete "
+        "This installation is deactivated. When the other one has verified everything, delete "
         f"{terminal.services.paths.data_dir} here."
     )
 
@@ -161,7 +161,7 @@ def restore(
         _forget_shared_grants(terminal)
         return
     if (file is not None) + from_destinations + without_secrets != 1:
-        raise click.UsageError("Give a FILE, or --from-destinations, or --without-secrets.")
+        raise click.UsageError("Pass a FILE, --from-destinations or --without-secrets.")
     if file is not None:
         zoho_instance = zoho.load(terminal.settings.simulator_url).instance
         recovery_results: tuple[RecoveryResult, ...] = ()
@@ -197,7 +197,9 @@ def _forget_shared_grants(terminal: Terminal) -> None:
 
 def _passphrase(terminal: Terminal, *, new: bool) -> str:
     """Typed hidden, twice for a new file; in a script the first line of stdin."""
-    return terminal.read_secret("Passphrase of the backup", whole=False, twice=new)
+    return terminal.read_secret(
+        "Passphrase of the backup (input is hidden)", whole=False, twice=new
+    )
 
 
 def _open_services(terminal: Terminal, *, is_confirmed: bool) -> tuple[Services, StoreContents]:
@@ -212,7 +214,7 @@ def _open_services(terminal: Terminal, *, is_confirmed: bool) -> tuple[Services,
             raise
         if not is_confirmed:
             terminal.renderer.print_explanation(terminal.explain(error.failure))
-            question = "Set that database aside, and start with the backup?"
+            question = "Set that database aside and start with the backup?"
             terminal.confirm(question, option="--set-aside")
     paths = terminal.settings.paths
     remaining = export_without_secrets(paths)
@@ -350,13 +352,11 @@ def _print_restored(
     )
     if report.not_verified:
         renderer.print_note(
-            f"{len(report.not_verified)} are not verified yet; when Zoho can be asked again:",
+            f"{len(report.not_verified)} aren’t verified yet. When the rate limit allows it:",
             command=f"zoho-wizard check {' '.join(report.not_verified)}",
         )
     for name in report.to_authorize:
-        renderer.print_note(
-            f"{name} isn't authorized; authorize it:", command=f"zoho-wizard connect {name}"
-        )
+        renderer.print_note(f"{name} isn’t authorized yet:", command=f"zoho-wizard connect {name}")
     print_skipped_destinations(terminal, skipped)
 
 
@@ -412,9 +412,7 @@ def print_skipped_destinations(terminal: Terminal, destinations: Sequence[Destin
     if not destinations:
         return
     terminal.renderer.print_blank()
-    terminal.renderer.print_note(
-        "Nothing is delivered to these destinations of the backup. To add them:"
-    )
+    terminal.renderer.print_note("These destinations of the backup aren’t used here. To add them:")
     for each in destinations:
         options = ["--profile", each.profile, "--to", each.target]
         options += ["--as", each.entry] if each.entry else []

@@ -30,12 +30,12 @@ from wizard.cli.terminal import (
 from wizard.connection_details import describe_access
 from wizard.errors import describe_status
 from wizard.model import VerificationStep
-from wizard.model.states import ConnectionStatus, LastCheck
+from wizard.model.states import ConnectionState, ConnectionStatus, LastCheck
 from wizard.monitoring.checks import CheckResult
 from wizard.monitoring.service import CheckRun
 from wizard.tokens.budgets import RefreshPurpose
 
-COLUMNS = ("Connection", "State", "What it reaches, or what is in the way")
+COLUMNS = ("Connection", "State", "Details")
 
 
 @click.command()
@@ -53,7 +53,7 @@ COLUMNS = ("Connection", "State", "What it reaches, or what is in the way")
 @click.option(
     "--full",
     is_flag=True,
-    help="Verify each connection again: make every live call, with a new access token.",
+    help="Verify each connection again: make every API call, with a new access token.",
 )
 @click.option(
     "--wait",
@@ -133,16 +133,17 @@ def run_checks(
             terminal.renderer.print_step(step)
 
     with terminal.renderer.progress() as show_progress:
+        show_progress(f"Checking {names[0] if is_single else f'{len(names)} connections'} …")
 
         def on_result(result: CheckResult) -> None:
             completed.add(result.name)
             if not is_single:
-                show_progress(f"{len(completed)} of {len(names)} checked")
+                show_progress(f"{len(completed)} of {len(names)} connections checked …")
 
         def wait_until(until: datetime) -> bool:
             show_progress(
-                f"Zoho's limits: the next may be asked at {terminal.format_time(until)}. "
-                "Ctrl-C: leave the rest."
+                f"Waiting for Zoho’s rate limit until {terminal.format_time(until)}. "
+                "Press Ctrl-C to skip the rest."
             )
             return _wait_until(terminal, until, deadline)
 
@@ -214,10 +215,22 @@ def _render_results(
         )
         working = sum(each.is_working for each in counted)
         if working < len(counted):
-            renderer.print_failure(f"{working} of {len(counted)} work.")
+            renderer.print_failure(_failing(counted, statuses))
         elif counted:
-            renderer.print_success(f"All {working} work.")
+            renderer.print_success(
+                "The connection works." if working == 1 else f"All {working} connections work."
+            )
         print_incidents(renderer, check_run.incidents, terminal.clock())
+
+
+def _failing(counted: Sequence[CheckResult], statuses: Mapping[str, ConnectionStatus]) -> str:
+    """How many of the connections don't work, in words."""
+    failing = [each for each in counted if not each.is_working]
+    is_one, whole = len(failing) == 1, f"{len(failing)} of {len(counted)} connections"
+    rejected = ConnectionState.NEEDS_REAUTHORIZATION
+    if all(statuses[each.name].state is rejected for each in failing):
+        return f"{whole} {'needs' if is_one else 'need'} re-authorization."
+    return f"{whole} {'doesn’t' if is_one else 'don’t'} work."
 
 
 def _to_outcome(terminal: Terminal, result: CheckResult) -> VerificationOutcome:

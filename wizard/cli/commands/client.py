@@ -104,7 +104,7 @@ def _print_clients(renderer: Renderer, listed: ClientList) -> None:
     if rows:
         renderer.print_table(("Client ID", "Name", "Registered in", "Connections"), rows)
     else:
-        renderer.print_note("No clients yet. Register one:", command="zoho-wizard client add")
+        renderer.print_note("No clients yet. Add one:", command="zoho-wizard client add")
 
 
 @client.command("show")
@@ -270,7 +270,7 @@ def set_secret(
     details = _client_details(terminal, services.store.clients.get(client_id))
     terminal.emit(
         details,
-        lambda: terminal.renderer.print_success("The new secret is right, and stored."),
+        lambda: terminal.renderer.print_success("The new secret works and is stored."),
     )
 
 
@@ -292,7 +292,7 @@ def remove_client(terminal: Terminal, client_id: str, yes: bool) -> None:
     if not yes:
         terminal.confirm(f"Remove {selected.name} ({client_id})?", option="--yes")
     terminal.services.clients.remove(client_id)
-    text = f"{client_id} is removed here. At Zoho it stays registered."
+    text = f"{client_id} is removed here. It stays registered at Zoho."
     terminal.emit(RemovedClient(client_id), lambda: terminal.renderer.print_success(text))
 
 
@@ -400,10 +400,12 @@ def _print_registration_steps(
     data_center = zoho.data_center(location) if location else zoho.data_centers[0]
     kind = "Server-based Applications" if redirect_uri else "Self Client"
     location_text = (
-        data_center.name if location else f"{data_center.name}; for another one: --data-center"
+        data_center.name
+        if location
+        else f"{data_center.name}; for a different one, pass --data-center"
     )
     terminal.renderer.print_note(
-        f"Open Zoho's API console ({location_text}) and choose {kind}:",
+        f"Open Zoho’s API Console ({location_text}) and choose {kind}:",
         command=data_center.console_add_url,
     )
     if redirect_uri:
@@ -420,7 +422,7 @@ def _prompt_credentials(terminal: Terminal) -> str:
     """ID and secret together: two prompts on a terminal, all of stdin in a script."""
     if not terminal.is_interactive:
         return terminal.read_secret("the client ID and secret")
-    prompt = "Client ID, or both in any shape (input is hidden)"
+    prompt = "Paste the client ID and secret (input is hidden)"
     first = terminal.ask(prompt, option="", is_hidden=True)
     if "secret" in first.lower() or len(first.split()) > 1:
         return first

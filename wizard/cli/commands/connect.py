@@ -255,7 +255,7 @@ def connect(
         printable(note),
     )
     if add and options.is_annotated:
-        raise click.UsageError("--add can't be combined with --owner, --tag or --note; use `edit`.")
+        raise click.UsageError("--add can’t be combined with --owner, --tag or --note. Use `edit`.")
     _check_options(
         assist=assist,
         is_in_terminal=no_browser or self_client,
@@ -272,6 +272,8 @@ def connect(
         return
     if response:
         _complete_request(terminal)
+    if assist and terminal.no_input:
+        raise fail("input-needed", options="--no-browser, or --request")
     is_pasted = no_browser or (self_client and not add)
     if is_pasted and not add:
         _require_paste(terminal, name)
@@ -292,12 +294,12 @@ def _check_options(*, assist: bool, is_in_terminal: bool, is_forwarded: bool, ad
     """Reject options that contradict each other, before anything is stored."""
     if assist and (add or is_in_terminal or is_forwarded):
         raise click.UsageError(
-            "--assist can't be combined with --add, --no-browser, --self-client, --request or "
+            "--assist can’t be combined with --add, --no-browser, --self-client, --request or "
             "--response."
         )
     if is_forwarded and is_in_terminal:
         raise click.UsageError(
-            "--request and --response can't be combined with --no-browser or --self-client."
+            "--request and --response can’t be combined with --no-browser or --self-client."
         )
 
 
@@ -357,7 +359,7 @@ def _connect_in_browser(terminal: Terminal, name: str, page: str) -> None:
         new_link = partial(print_browser_link, terminal, create_browser_link, page)
         if not wait_until(stop_event, new_link, lambda: bool(verified_names())):
             terminal.renderer.print_note(
-                "Not verified yet. Continue at any time:", command=_resume_command(name)
+                "Not verified yet. To continue:", command=_resume_command(name)
             )
             raise Exit(1)
         name = verified_names()[0]
@@ -504,14 +506,14 @@ def _print_outcome(terminal: Terminal, outcome: VerificationOutcome) -> NoReturn
 
 
 EXPERIMENTAL_NOTICE = (
-    "This is an experiment: the wizard knows Zoho's console from descriptions, and was never tried "
-    "on it. At the first surprise it leaves the rest to you."
+    "This is experimental: it was tested against a simulated console, not against Zoho’s. If a "
+    "page isn’t as expected, the wizard leaves the rest to you."
 )
 CREDENTIALS_NOTICE = (
-    "Zoho shows the id and the secret of the new client. Taken over, they are checked with Zoho, "
-    "stored encrypted, and shown nowhere."
+    "Zoho shows the ID and the secret of the new client. The wizard verifies them with Zoho, "
+    "stores them encrypted, and shows them nowhere."
 )
-IMPORT_QUESTION = "May the wizard take them over from that page?"
+IMPORT_QUESTION = "Read them from that page?"
 
 
 class ManualRegistrationError(Exception):
@@ -529,7 +531,7 @@ def with_data_center(terminal: Terminal, options: ConnectOptions) -> ConnectOpti
     """
     if options.data_center or options.stored_client(terminal) is not None:
         return options
-    prompt = "Your Zoho's data center (eu, us, in …), or any address of your Zoho"
+    prompt = "Your data center (eu, us, in …), or any Zoho URL of yours"
     data_center = terminal.ask(prompt, option="--client or --data-center")
     completed = replace(options, data_center=data_center)
     completed.location(terminal)
@@ -591,7 +593,7 @@ def _register_in_console(
     ``window-closed``, and what `ClientService.admit` raises."""
     services, settings = terminal.services, terminal.settings
     terminal.renderer.print_note(
-        f"Zoho's API console ({data_center.name}) opens in a window of its own."
+        f"Zoho’s API Console ({data_center.name}) opens in a separate window."
     )
     terminal.renderer.print_note(EXPERIMENTAL_NOTICE)
     name = services.clients.free_name()

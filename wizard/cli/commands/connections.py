@@ -90,7 +90,8 @@ def list_connections(terminal: Terminal, by: str | None, tags: tuple[str, ...]) 
 def print_no_connections(terminal: Terminal) -> None:
     """Say that there is no connection, and how to make one."""
     terminal.renderer.print_note(
-        f"No connections in {terminal.settings.paths.data_dir} (user {current_user()}). Make one:",
+        f"No connections in {terminal.settings.paths.data_dir} (user {current_user()}). "
+        "Create one:",
         command="zoho-wizard connect",
     )
 
@@ -132,7 +133,7 @@ def _print_connections(terminal: Terminal, listed: ConnectionList) -> None:
         print_no_connections(terminal)
         return
     terminal.renderer.print_table(
-        ("Name", "State", "Account", "Organization", "Data center", "Last used", "Owner", "Tags"),
+        ("Name", "State", "Account", "Organization", "Data center", "Last refresh", "Tags"),
         [
             (
                 each.name,
@@ -141,7 +142,6 @@ def _print_connections(terminal: Terminal, listed: ConnectionList) -> None:
                 ", ".join(dict.fromkeys(each.name for each in each.organizations)),
                 each.location or "?",
                 terminal.format_time(each.last_refreshed_at),
-                each.owner,
                 ", ".join(each.tags),
             )
             for each in listed.connections
@@ -340,7 +340,7 @@ def _facts(
         [
             ("Account", grant.account.email if grant.account else ""),
             ("Data center", grant.location),
-            ("API domain", f"{_api_domain(terminal, grant.location)} (your calls go there)"),
+            ("API domain", f"{_api_domain(terminal, grant.location)} (send API calls there)"),
             (
                 "Authorization",
                 f"{grant.generation}, from the consent of {terminal.format_time(grant.granted_at)}",
@@ -363,7 +363,7 @@ def _facts(
         ("Counted by client", _client_requests_left(budget)),
         (
             "Refresh tokens",
-            f"{budget.refresh_token_count} of this user and client; Zoho keeps 20",
+            f"{budget.refresh_token_count} of this user and client (Zoho keeps 20)",
         ),
     ]
 
@@ -392,17 +392,19 @@ def _outcome_unknown(terminal: Terminal, grant: Grant) -> Failure | None:
 
 
 def _requests_left(budget: RequestBudget) -> str:
-    text = f"{budget.token_requests_left} in these ten minutes"
+    text = f"{budget.token_requests_left} in this 10-minute window"
     if budget.deferrable_requests_left == budget.token_requests_left:
         return text
     left = budget.deferrable_requests_left
-    return f"{text}; {left} of them for a diagnosis"
+    return f"{text}, {left} of them for a diagnosis"
 
 
 def _client_requests_left(budget: RequestBudget) -> str:
     if not budget.is_counted_by_client:
         return ""
-    return f"{budget.client_requests_left} left for all its connections, since Zoho rate-limited it"
+    return (
+        f"{budget.client_requests_left} left for all its connections, because Zoho rate-limited it"
+    )
 
 
 VARIABLE_NAMES = {
@@ -440,8 +442,8 @@ def reveal(terminal: Terminal, name: str, *, yes: bool) -> None:
     )
     renderer.print_note(
         "These are for a program that refreshes tokens itself. A program that can run a command "
-        "for "
-        f"each token doesn't need them: zoho-wizard token {name}"
+        "doesn’t need them:",
+        command=f"zoho-wizard token {name}",
     )
     if not yes:
         _confirm(terminal)
@@ -454,7 +456,7 @@ def reveal(terminal: Terminal, name: str, *, yes: bool) -> None:
         for field, variable in VARIABLE_NAMES.items()
     ]
     terminal.emit(credentials, lambda: renderer.print_raw("\n".join(lines)))
-    renderer.print_note("This is noted in the history. Keep them out of version control.")
+    renderer.print_note("The history notes this. Keep the credentials out of version control.")
 
 
 def _describe_stdout() -> str:
@@ -476,9 +478,13 @@ def _confirm(terminal: Terminal) -> None:
     if not sys.stdout.isatty() or not terminal.is_interactive:
         raise fail("reveal-needs-yes")
     terminal.renderer.print_note(
-        "Anyone who sees them can use the account within the connection's scopes."
+        "Anyone who sees them can use the account, within the connection’s scopes."
     )
-    terminal.confirm("Show them on this screen?", option="--yes", declined="Nothing was shown.")
+    terminal.confirm(
+        "This prints secrets to your terminal. Continue?",
+        option="--yes",
+        declined="Nothing was printed.",
+    )
 
 
 @click.command()
@@ -563,7 +569,7 @@ def rename(terminal: Terminal, old: str, new: str) -> None:
     def render() -> None:
         terminal.renderer.print_success(f"{old} is now called {new}.")
         terminal.renderer.print_note(
-            "Programs that ask for its access tokens must use the new name:",
+            "Programs that request its access tokens must use the new name:",
             command=f"zoho-wizard token {new}",
         )
 
@@ -633,7 +639,7 @@ def remove(terminal: Terminal, name: str, choice: str | None) -> None:
     revocable = _revocable_grants(store.grants.of_connection(name))
     destinations = [each.target for each in store.destinations.all(name) if each.generation]
     for destination in destinations:
-        terminal.renderer.print_note(f"Keeps its credentials: {destination}")
+        terminal.renderer.print_note(f"This destination keeps its credentials: {destination}")
     choice = choice or _prompt_removal(terminal, name, is_revocable=bool(revocable))
     if choice == "revoke":
         for grant in revocable:
@@ -645,8 +651,8 @@ def remove(terminal: Terminal, name: str, choice: str | None) -> None:
         terminal.renderer.print_success(f"{name} is removed.")
         if kept:
             terminal.renderer.print_note(
-                "Its refresh token still works at Zoho, and counts there among the twenty that "
-                "Zoho keeps for a person and a client. Zoho's page of connected apps can end it."
+                "Its refresh token still works at Zoho, and is one of the 20 that Zoho keeps for "
+                "a user and client. To revoke it, remove the app under Connected Apps at Zoho."
             )
 
     removed = RemovedConnection(
@@ -665,10 +671,10 @@ def _prompt_removal(terminal: Terminal, name: str, *, is_revocable: bool) -> str
         return "keep"
     terminal.renderer.print_note(
         f"{name} has a refresh token that works at Zoho. Programs that have a copy keep working if "
-        "you remove it only here; they stop if you revoke it at Zoho."
+        "you remove it only here. They stop if you revoke it at Zoho."
     )
     choice = terminal.choose(
-        "keep at Zoho, revoke at Zoho, or cancel",
+        "Keep it at Zoho, revoke it there, or cancel",
         ["keep", "revoke", "cancel"],
         default="cancel",
         option=REMOVAL_OPTIONS,

@@ -56,9 +56,9 @@ one_target_option = click.option(
 def destination() -> None:
     """Manage programs that get a connection’s credentials.
 
-    A destination is a file, such as .env, JSON, an SDK’s token store or rclone’s configuration,
-    or a command that reads the credentials from standard input. After a re-authorization, the
-    wizard delivers the new credentials.
+    A destination is a file, such as .env, JSON, an SDK’s token store or rclone’s configuration.
+    It can also be a command that reads the credentials from standard input. After a
+    re-authorization, the wizard delivers the new credentials.
 
     \b
     Examples:
@@ -157,7 +157,7 @@ def add_destination(
     if not terminal.is_json:
         _print_preview(terminal, preview, "will" if yes else "would", show_values)
     if not yes:
-        terminal.confirm("Write this?", option="--yes")
+        terminal.confirm("Deliver this?", option="--yes")
     _emit_one(terminal, delivery.add(described))
 
 
@@ -189,7 +189,7 @@ def list_destinations(terminal: Terminal, name: str | None) -> None:
             )
             for each in found
         ]
-        terminal.renderer.print_entries(columns, rows)
+        terminal.renderer.print_records(columns, rows)
         if not found:
             _print_no_destinations(terminal, name)
 
@@ -262,7 +262,9 @@ def remove_destination(terminal: Terminal, name: str, target: str | None) -> Non
 
     def render() -> None:
         terminal.renderer.print_success(f"Nothing is delivered to {removed.target} anymore.")
-        terminal.renderer.print_note("It keeps what it has, which works until it is revoked.")
+        terminal.renderer.print_note(
+            "It keeps the credentials that it has, which work until they are revoked."
+        )
 
     terminal.emit(RemovedDestination(**_configured(removed)), render)
 
@@ -292,6 +294,8 @@ def deliver(terminal: Terminal, name: str | None, target: str | None, *, is_all:
         raise fail("no-destination", name=name, known=", ".join(profiles()))
     outcomes = [_delivered(terminal, each) for each in found]
     reports = tuple(_details(terminal, each, failure) for each, failure in outcomes)
+    if not terminal.is_json:
+        _print_failures(terminal, outcomes)
     terminal.emit(
         DeliveryReport(reports), lambda: None if found else _print_no_destinations(terminal, name)
     )
@@ -299,16 +303,32 @@ def deliver(terminal: Terminal, name: str | None, target: str | None, *, is_all:
 
 
 def _delivered(terminal: Terminal, wanted: Destination) -> tuple[Destination, Failure | None]:
-    """Deliver to one destination and print the outcome; a failure doesn't stop the others."""
+    """Deliver to one destination and print whether it worked; a failure doesn't stop the others."""
     try:
         delivered = terminal.services.delivery.deliver(wanted)
     except WizardError as error:
         outcome: tuple[Destination, Failure | None] = wanted, error.failure
     else:
         outcome = delivered, delivered.failure
-    if not terminal.is_json:
-        _print_outcome(terminal, *outcome)
+    if outcome[1] is not None:
+        terminal.renderer.print_failure(f"{wanted.target} ({wanted.connection})")
+    elif not terminal.is_json:
+        _print_delivered(terminal, outcome[0])
     return outcome
+
+
+def _print_failures(
+    terminal: Terminal, outcomes: Sequence[tuple[Destination, Failure | None]]
+) -> None:
+    """Explain what failed, each failure once."""
+    explanations = {
+        (explanation.title, explanation.cause): explanation
+        for each, failure in outcomes
+        if failure is not None
+        for explanation in [terminal.explain(failure, each.connection)]
+    }
+    for explanation in explanations.values():
+        terminal.renderer.print_explanation(explanation)
 
 
 def _emit_one(terminal: Terminal, changed: Destination) -> None:
@@ -322,14 +342,20 @@ def _print_outcome(terminal: Terminal, changed: Destination, failure: Failure | 
     if failure is not None:
         terminal.renderer.print_explanation(terminal.explain(failure, changed.connection))
         return
+    _print_delivered(terminal, changed)
+
+
+def _print_delivered(terminal: Terminal, changed: Destination) -> None:
     if changed.delivered_at is None:
-        terminal.renderer.print_success(f"{changed.target} has again what it had before.")
+        terminal.renderer.print_success(
+            f"{changed.target} has what it had before the last delivery."
+        )
         return
     is_command = profile(changed.profile).is_command
     verb = "accepted" if is_command else "has"
     terminal.renderer.print_success(f"{changed.target} {verb} authorization {changed.generation}.")
     if changed.reloaded_at:
-        terminal.renderer.print_note("Its program was reloaded, so it is in use.")
+        terminal.renderer.print_note("Its program was reloaded and uses it.")
     else:
         terminal.renderer.print_note(
             "Whether its program uses it is unknown: it has no reload command (--then)."
@@ -341,9 +367,9 @@ def _confirm_showing_values(terminal: Terminal) -> None:
     if not (sys.stdout.isatty() and terminal.is_interactive) or terminal.is_json:
         raise fail("values-need-a-terminal")
     terminal.renderer.print_note(
-        "Anyone who sees them can use the account within the connection's scopes."
+        "Anyone who sees them can use the account, within the connection’s scopes."
     )
-    terminal.confirm("Show the values on this screen?", option="")
+    terminal.confirm("This prints secrets to your terminal. Continue?", option="")
 
 
 def _print_preview(
@@ -359,13 +385,15 @@ def _print_preview(
             f"  {CHANGE_MARKS[change.kind]} {change.name} = {_displayed_value(change, show_values)}"
         )
     if preview.owner:
-        renderer.print_note(f"  it belongs to {preview.owner}, who can read what is written")
+        renderer.print_note(f"  Owner: {preview.owner}, who can read what is written")
     if preview.mode:
         renderer.print_note(
-            f"  its mode becomes 0600 instead of {preview.mode}: only its owner can read it"
+            f"  Mode: 0600 instead of {preview.mode}, so only its owner can read it"
         )
     if described.reload_command:
-        renderer.print_note("then, to have it used:", command=described.reload_command)
+        renderer.print_note(
+            "Then this runs, so that the program uses it:", command=described.reload_command
+        )
 
 
 def _displayed_value(change: FieldChange, show_values: bool) -> str:
@@ -376,7 +404,7 @@ def _print_statuses(
     terminal: Terminal, name: str | None, statuses: Sequence[DestinationStatus]
 ) -> None:
     columns = ("Destination", "Connection", "State", "Delivered", "In use since")
-    terminal.renderer.print_entries(columns, [_status_row(terminal, each) for each in statuses])
+    terminal.renderer.print_records(columns, [_status_row(terminal, each) for each in statuses])
     for each in statuses:
         if each.failure is not None:
             terminal.renderer.print_explanation(

@@ -133,7 +133,7 @@ def _read_paste(terminal: Terminal) -> str:
     terminal.require_piped_input("what you saw")
     if terminal.is_interactive:
         end = "Ctrl-Z and Enter" if sys.platform == "win32" else "Ctrl-D"
-        terminal.renderer.print_note(f"Paste what you saw, then press Enter and {end}:")
+        terminal.renderer.print_note(f"Paste the error, then press Enter and {end}:")
     # Bytes, since a log may contain anything; a character cut in half does no harm.
     data, max_bytes = b"", 4 * MAX_PASTE_CHARACTERS
     while True:
@@ -152,7 +152,7 @@ def _print_reading(
     renderer.print_explanation(reading.explanation, is_requested=True)
     if reading.can_search and not has_searched:
         renderer.print_note(
-            "Every data center can be asked for the client, once a day:",
+            "To ask every data center about the client (once a day):",
             command=f"zoho-wizard diagnose {reading.connection} --search",
         )
     for sentence in reading.understood:
@@ -160,7 +160,7 @@ def _print_reading(
     if reading.comparison:
         _print_comparison(terminal, reading.comparison)
     if not reading.is_explained and reading.excerpt:
-        renderer.print_heading("What was read, without secrets")
+        renderer.print_heading("What we read, without secrets")
         renderer.print_output(reading.excerpt)
     if reading.has_secrets:
         renderer.print_note(message_table()["pasted-text"]["secret"])

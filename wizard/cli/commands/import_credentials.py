@@ -183,7 +183,7 @@ def _print_found(terminal: Terminal, credentials: FoundCredentials) -> None:
     if not credentials.values:
         return
     renderer = terminal.renderer
-    source = f"As {credentials.profile}" if credentials.profile else "By the meaning of its names"
+    source = f"As {credentials.profile}" if credentials.profile else "Found by their names"
     renderer.print_note(f"{source}{f', entry {credentials.entry}' if credentials.entry else ''}:")
     for each, title in VALUE_TITLES.items():
         if value := credentials.values.get(each):
@@ -204,7 +204,8 @@ def _print_verified(
     hinted_data_center = terminal.services.importer.hinted_data_center(credentials)
     if hinted_data_center is not None and hinted_data_center != data_center:
         terminal.renderer.print_note(
-            f"It names {hinted_data_center.name}; Zoho knows the client in {data_center.name}."
+            f"The file names {hinted_data_center.name}, but the client is registered in "
+            f"{data_center.name}."
         )
     terminal.renderer.print_success(
         f"Zoho ({data_center.name}) accepts it, for {', '.join(verified.scope)}."
@@ -240,7 +241,8 @@ def _print_redirect_uri_hint(terminal: Terminal, credentials: FoundCredentials) 
     own = terminal.settings.redirect_uri
     if credentials.values.get("redirect_uri") != own:
         terminal.renderer.print_note(
-            "Before you authorize it again, add this redirect URI to the client in Zoho's console:",
+            "Before you authorize it again, add this redirect URI to the client in the API "
+            "Console:",
             command=own,
         )
 

@@ -143,9 +143,7 @@ def _storable_notify_option(terminal: Terminal, notify: str | None) -> str | Non
     if not notify or not webhook.is_url(notify):
         return notify
     terminal.services.store.monitoring.set_notify_command(notify)
-    terminal.renderer.print_note(
-        "The address for notifications is stored encrypted, not in the timer."
-    )
+    terminal.renderer.print_note("The URL for notifications is stored encrypted, not in the timer.")
     return None
 
 
@@ -284,7 +282,7 @@ RandomizedDelaySec={seconds // 10}s
 WantedBy=timers.target
 
 # Then: systemctl --user daemon-reload; systemctl --user enable --now zoho-wizard-monitor.timer
-# Without you being signed in it runs after: loginctl enable-linger
+# To run it while you are signed out: loginctl enable-linger
 """
 
 

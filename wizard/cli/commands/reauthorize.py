@@ -39,6 +39,7 @@ from wizard.cli.flows.verification import (
     outcome_result,
     print_outcome,
 )
+from wizard.cli.renderer import counted
 from wizard.cli.results.checks import ConsentRequest, ConsentRequestList, ReauthorizationReport
 from wizard.cli.terminal import (
     CONNECTION_NAME,
@@ -160,6 +161,8 @@ def reauthorize(
     _check_options(
         assist=assist, has_other_mode=no_browser or request or response, keep_profiles=keep_profile
     )
+    if assist and terminal.no_input:
+        raise fail("input-needed", options="--no-browser, or --request")
     service = terminal.services.reauthorization
     service.revoke_replaced_tokens()
     if response:
@@ -213,7 +216,7 @@ def _check_options(*, assist: bool, has_other_mode: bool, keep_profiles: bool) -
     """Reject options that contradict each other, before anything is started."""
     if assist and has_other_mode:
         raise click.UsageError(
-            "--assist can't be combined with --no-browser, --request or --response."
+            "--assist can’t be combined with --no-browser, --request or --response."
         )
     if keep_profiles and not assist:
         raise click.UsageError("--keep-profile needs --assist.")
@@ -323,7 +326,7 @@ def _confirm_plan(terminal: Terminal, plan: ReauthorizationPlan, *, yes: bool) -
     for group in plan.groups:
         owner = group.email or "the account owner"
         wait = format_duration(group.wait)
-        waiting = f" (the last one waits {wait} for Zoho)" if group.wait else ""
+        waiting = f" (the last consent can start in {wait})" if group.wait else ""
         renderer.print_note(
             f"{owner} in {group.location.upper()}, client {group.client_name}: "
             f"{', '.join(group.names)}{waiting}"
@@ -331,7 +334,10 @@ def _confirm_plan(terminal: Terminal, plan: ReauthorizationPlan, *, yes: bool) -
     sign_ins = "1 sign-in" if plan.sign_in_count == 1 else f"{plan.sign_in_count} sign-ins"
     renderer.print_note(f"{consent_count(len(plan.names))} in all, {sign_ins}.")
     if not yes:
-        terminal.confirm("Begin?", option="--yes")
+        emails = {group.email for group in plan.groups}
+        owner = f" of {emails.pop()}" if len(emails) == 1 and "" not in emails else ""
+        count = counted(len(plan.names), "connection")
+        terminal.confirm(f"Re-authorize {count}{owner}?", option="--yes", is_default=True)
 
 
 def _reauthorize_in_browser(
@@ -346,7 +352,7 @@ def _reauthorize_in_browser(
         print_waiting(terminal, "the verifications")
         new_link = partial(print_browser_link, terminal, create_browser_link, page)
         if not wait_until(stop_event, new_link, partial(_is_finished, terminal)):
-            terminal.renderer.print_note("Continue at any time:", command="zoho-wizard reauthorize")
+            terminal.renderer.print_note("To continue:", command="zoho-wizard reauthorize")
             raise Exit(1)
 
 
@@ -447,7 +453,7 @@ def _begin_authorizations(
             failures.append(terminal.explain(error.failure, item.connection))
             if error.failure.retry_at is not None:
                 terminal.renderer.print_note(
-                    f"Ask for the rest at {terminal.format_time(error.failure.retry_at)} or later:",
+                    f"Request the rest at {terminal.format_time(error.failure.retry_at)} or later:",
                     command="zoho-wizard reauthorize --request",
                 )
                 break

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import shlex
 import shutil
 import sys
 import threading
@@ -58,12 +59,12 @@ def simulator(terminal: Terminal, port: int) -> None:
 
     def print_start() -> None:
         terminal.renderer.print_note(
-            "The simulated Zoho is running. Its users, clients, clock and request journal:",
+            "The simulated Zoho is running. Its users, clients, clock and requests:",
             command=_admin_url(simulated.url),
         )
         _print_users(terminal, simulated)
-        _print_environment(terminal, simulated)
-        terminal.renderer.print_note("Ctrl-C: stop.")
+        _print_environment(terminal, {"ZOHO_WIZARD_SIMULATOR_URL": simulated.url})
+        terminal.renderer.print_note("Press Ctrl-C to stop.")
 
     with stop_signals() as stopped, running_simulator(port) as simulated:
         terminal.emit_event(_event("serving", simulated), print_start)
@@ -100,7 +101,7 @@ def demo(terminal: Terminal, reset: bool, port: int) -> None:
         terminal.emit_event(
             SimulatorEvent("link", url, _admin_url(url), (), link),
             lambda: terminal.renderer.print_note(
-                "A demo is running already. A new link to it:", command=link
+                "A demo is running already. To open it:", command=link
             ),
         )
         return
@@ -122,6 +123,7 @@ def _serve_demo(
     stopped: threading.Event,
 ) -> None:
     services = terminal.open_services(demo_settings, simulated.clock)
+    environment = demo_settings.service_environment
     with running_server(services) as create_browser_link:
 
         def report(event: EventKind, render: Callable[[], object]) -> None:
@@ -129,36 +131,38 @@ def _serve_demo(
             link = create_browser_link("/", True) if is_printed else None
             terminal.emit_event(_event(event, simulated, link), render)
 
-        report("serving", lambda: _print_demo(terminal, simulated, create_browser_link))
+        report(
+            "serving", partial(_print_demo, terminal, simulated, environment, create_browser_link)
+        )
         new_link = partial(print_browser_link, terminal, create_browser_link)
         wait_until(stopped, lambda: report("link", new_link))
-        stopping = "Stopping: finishing what is running."
+        stopping = "Stopping. Running work finishes first."
         report("stopping", lambda: terminal.renderer.print_note(stopping))
 
 
 def _print_demo(
-    terminal: Terminal, simulated: "Simulator", create_browser_link: BrowserLinkFactory
+    terminal: Terminal,
+    simulated: "Simulator",
+    environment: Mapping[str, str],
+    create_browser_link: BrowserLinkFactory,
 ) -> None:
     renderer = terminal.renderer
-    renderer.print_note("This Zoho is simulated: nothing here touches your Zoho account.")
+    renderer.print_note(f"Demo mode: you’re using a simulated Zoho at {simulated.url}.")
     renderer.print_blank()
-    renderer.print_note("1. Open the wizard (the link works once, for ten minutes):")
+    renderer.print_note("1. Open the wizard (the link works once, for 10 minutes):")
     renderer.print_command(create_browser_link("/", True))
-    renderer.print_note(
-        "2. Follow it: choose a preset, register a client, sign in as one of these users:"
-    )
+    renderer.print_note("2. Choose a preset, register a client, and sign in as one of these users:")
     _print_users(terminal, simulated)
-    renderer.print_note("3. Use the connection, by the name you gave it, in another terminal:")
-    _print_environment(terminal, simulated)
+    renderer.print_note("3. Use the connection in another terminal:")
+    _print_environment(terminal, environment)
     renderer.print_command("zoho-wizard list")
-    renderer.print_command("zoho-wizard token crm-read-leads")
-    renderer.print_note("The simulated Zoho itself, with its clock and its events:")
+    renderer.print_command("zoho-wizard token")
+    renderer.print_note("The simulated Zoho, with its clock and its requests:")
     renderer.print_command(_admin_url(simulated.url))
+    renderer.print_note("To go back to Zoho in that terminal:")
+    renderer.print_command("unset ZOHO_WIZARD_SIMULATOR_URL")
     renderer.print_note(
-        "To use the real Zoho:", command="env -u ZOHO_WIZARD_SIMULATOR_URL zoho-wizard"
-    )
-    renderer.print_note(
-        "Enter: a new link.  Ctrl-C: stop. Everything is kept until zoho-wizard demo --reset"
+        "Press Enter for a new link, Ctrl-C to stop. `zoho-wizard demo --reset` starts again."
     )
 
 
@@ -204,17 +208,21 @@ def _describe_user(user: Mapping[str, Any]) -> str:
     description = f"at Zoho {user['location'].upper()}"
     in_crm = [each for each in user["organizations"] if each["product"] == "crm"]
     if user["one_time_code"]:
-        return f"{description}; asks for a one-time code too"
+        return f"{description}, asks for a one-time code"
     if not in_crm:
-        return f"{description}; has no account in any product"
-    return f"{description}; chooses among organizations" if len(in_crm) > 1 else description
+        return f"{description}, has no account in any product"
+    return f"{description}, chooses an organization" if len(in_crm) > 1 else description
 
 
-def _print_environment(terminal: Terminal, simulated: "Simulator") -> None:
+def _print_environment(terminal: Terminal, environment: Mapping[str, str]) -> None:
+    """Print the lines after which another terminal finds this program and the same data."""
     here = Path(sys.argv[0]).resolve().parent
-    if shutil.which("zoho-wizard") is None and (here / "zoho-wizard").exists():
-        terminal.renderer.print_command(f'export PATH="{here}:$PATH"')
-    terminal.renderer.print_command(f"export ZOHO_WIZARD_SIMULATOR_URL={simulated.url}")
+    found, own = shutil.which("zoho-wizard"), here / "zoho-wizard"
+    if own.exists() and (found is None or not own.samefile(found)):
+        terminal.renderer.print_command(f'export PATH={shlex.quote(str(here))}:"$PATH"')
+    for name, value in environment.items():
+        if name != "HOME":
+            terminal.renderer.print_command(f"export {name}={shlex.quote(value)}")
 
 
 def _remove_data(demo_settings: settings.Settings) -> None:

@@ -63,7 +63,7 @@ def _print_status(terminal: Terminal, found: Status) -> None:
     for caution in terminal.services.cautions.of_installation():
         renderer.print_caution(caution)
     if found.unattended is not None:
-        renderer.print_success("It works without your session, given:")
+        renderer.print_success("It works without your session, with these variables:")
         for name, value in found.unattended.items():
             renderer.print_command(f"{name}={value}")
 
@@ -145,7 +145,7 @@ def _status_facts(found: Status, now: datetime) -> list[tuple[str, str]]:
 
 
 def _profiles_text(profiles: str | None) -> str:
-    return f"{profiles}, where people are signed in at Zoho" if profiles else ""
+    return f"{profiles}, signed in to Zoho" if profiles else ""
 
 
 def _time_text(at: datetime | None, now: datetime) -> str:

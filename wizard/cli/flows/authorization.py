@@ -133,7 +133,7 @@ def _authorize_by_paste(
     attempt = authorization.begin(name, AttemptMode.PASTE, additional_scope=additional_scope)
     renderer.print_note("Open this URL in any browser, sign in and accept:", command=attempt.url)
     renderer.print_note(
-        f"Your browser will end at {terminal.settings.redirect_uri}, on a page that can't be "
+        f"Your browser will end at {terminal.settings.redirect_uri}, on a page that can’t be "
         "reached, or that says the consent was started elsewhere. That's right: copy its full URL "
         "and paste it here. (A bare code works too, but then only PKCE protects it.)"
     )
@@ -147,7 +147,7 @@ def _authorize_by_paste(
 
 def _prompt_for_callback(terminal: Terminal, attempt: StartedAttempt) -> CompletedAttempt:
     while True:
-        text = terminal.read_secret("The full URL (input is hidden)", whole=False)
+        text = terminal.read_secret("Paste the full URL (input is hidden)", whole=False)
         try:
             return terminal.services.authorization.complete_pasted(
                 attempt.attempt.id, attempt.cookie_value, text
@@ -168,11 +168,11 @@ def _authorize_self_client(terminal: Terminal, name: str) -> CompletedAttempt:
     client = terminal.services.store.clients.get(connection.client_id)
     data_center = terminal.services.zoho.data_center(client.location)
     terminal.renderer.print_note(
-        "In Zoho's API console, at your Self Client, choose Generate Code with this scope:",
+        "In the API Console, open your Self Client and select Generate Code with this scope:",
         command=data_center.console_client_url(client.client_id),
     )
     terminal.renderer.print_command(",".join(connection.scope))
-    code = terminal.read_secret("The code (valid for a few minutes; input is hidden)", whole=False)
+    code = terminal.read_secret("Paste the code (input is hidden)", whole=False)
     return terminal.services.authorization.complete_self_client(name, code)
 
 
@@ -345,5 +345,5 @@ def assisted_authorizer(
         except WizardError as error:
             if error.failure.code != WINDOW_CLOSED or not stop_event.is_set():
                 raise
-            terminal.renderer.print_note("Continue at any time:", command=resume_command)
+            terminal.renderer.print_note("To continue:", command=resume_command)
             raise Exit(1) from None

@@ -72,7 +72,7 @@ def _confirm_retry(
         raise WizardError(failure)
     if failure is not None:
         terminal.renderer.print_explanation(terminal.explain(failure))
-    question = f"Try {item.connection} again? (No: it stays as it was.)"
+    question = f"Try {item.connection} again? (No: it stays as it is.)"
     if terminal.is_interactive and terminal.ask_yes_no(question, option=""):
         return True
     terminal.services.reauthorization.skip(item.connection)
@@ -141,15 +141,15 @@ def _wait_until(
         if item.failure is not None:
             terminal.renderer.print_explanation(terminal.explain(item.failure))
         authorizer.notify(
-            f"{item.connection} is verified again at {terminal.format_time(until)}, "
-            "without a consent."
+            f"{item.connection} will be verified again at {terminal.format_time(until)}. You don’t "
+            "need to do anything."
         )
     else:
         authorizer.notify(
             f"Rate limit of the client {item.client_name}: the next consent with it can "
             f"start at {terminal.format_time(until)}."
         )
-    terminal.renderer.print_note("Ctrl-C: stop here, and continue at any time.")
+    terminal.renderer.print_note("Press Ctrl-C to stop. You can continue later.")
     announced: set[int] = set()
 
     def is_over() -> bool:
@@ -291,7 +291,7 @@ def _verification(
 def _program_counts(destinations: Sequence[Destination], generation: int) -> str:
     """How many destinations have the grant, and how many programs were reloaded."""
     if not destinations:
-        return "no program"
+        return "no destination"
     current = [each for each in destinations if each.generation == generation]
     reloaded = [each for each in current if each.reloaded_at is not None]
     return f"{len(current)} of {len(destinations)} delivered, {len(reloaded)} reloaded"

@@ -195,15 +195,15 @@ def require_page_visitor(terminal: Terminal, alternatives: str) -> None:
 
 def print_waiting(terminal: Terminal, what: str) -> None:
     """Say what the command waits for on a page, and which keys work here."""
-    enter = "Enter: a new link.  " if terminal.is_interactive else ""
-    terminal.renderer.print_note(f"Waiting for {what}.  {enter}Ctrl-C: stop waiting.")
+    enter = "Press Enter for a new link. " if terminal.is_interactive else ""
+    terminal.renderer.print_note(f"Waiting for {what}. {enter}Press Ctrl-C to stop waiting.")
 
 
 def print_browser_link(
     terminal: Terminal, create_browser_link: BrowserLinkFactory, page: str = "/"
 ) -> None:
     """Print a new one-time browser link on stderr."""
-    terminal.renderer.print_note("Open in your browser (works once, for ten minutes):")
+    terminal.renderer.print_note("Open this link in your browser (it works once, for 10 minutes):")
     terminal.renderer.print_command(create_browser_link(page, True))
 
 
@@ -237,16 +237,16 @@ def serve(terminal: Terminal, share: Path | None) -> None:
             terminal.emit_event(ServeEvent(event, base_url, link), render)
 
         def print_start() -> None:
-            terminal.renderer.print_note(f"The wizard serves on {base_url}")
+            terminal.renderer.print_note(f"The wizard is running at {base_url}")
             print_browser_link(terminal, create_browser_link)
-            terminal.renderer.print_note("Enter: a new link.  Ctrl-C: stop.")
+            terminal.renderer.print_note("Press Enter for a new link, Ctrl-C to stop.")
 
         report("serving", print_start)
         new_link = partial(print_browser_link, terminal, create_browser_link)
         wait_until(stop_event, lambda: report("link", new_link))
         terminal.emit_event(
             ServeEvent("stopping", base_url, None),
-            lambda: terminal.renderer.print_note("Stopping: finishing what is running."),
+            lambda: terminal.renderer.print_note("Stopping. Running work finishes first."),
         )
 
 
@@ -272,7 +272,7 @@ def open_app(
         return
     with stop_signals() as stop_event, running_server(terminal.services) as create_browser_link:
         show(create_browser_link)
-        terminal.renderer.print_note("Enter: a new link.  Ctrl-C: stop.")
+        terminal.renderer.print_note("Press Enter for a new link, Ctrl-C to stop.")
         wait_until(stop_event, lambda: print_browser_link(terminal, create_browser_link, page))
 
 
@@ -383,7 +383,7 @@ def open_page(
     if settings.is_over_ssh:
         _print_ssh_tunnel(link, renderer)
     else:
-        renderer.print_note("Open this link in your browser (it works once, for ten minutes):")
+        renderer.print_note("Open this link in your browser (it works once, for 10 minutes):")
         renderer.print_command(link)
     return link
 
@@ -391,12 +391,12 @@ def open_page(
 def _print_ssh_tunnel(link: str, renderer: Renderer) -> None:
     port = urlsplit(link).port
     renderer.print_note(
-        "You're connected over SSH. Forward the port: run this on your own machine,",
+        "You’re connected over SSH. To forward the port, run this on your own computer:",
         command=f"ssh -N -L {port}:localhost:{port} user@host",
     )
-    renderer.print_note("then open this link there (it works once, for ten minutes):", command=link)
+    renderer.print_note("Then open this link there (it works once, for 10 minutes):", command=link)
     renderer.print_note(
-        "If you can't forward a port, use --no-browser: your browser will end on a page that can't "
+        "If you can’t forward a port, use --no-browser: your browser will end on a page that can't "
         "be reached. That's right: copy its full URL and paste it here."
     )
 

@@ -10,7 +10,7 @@ from wizard.cli.results.connections import (
     status_fields,
 )
 from wizard.cli.terminal import Terminal
-from wizard.connection_details import describe_evidence, headline
+from wizard.connection_details import describe_access, describe_evidence, headline
 from wizard.errors import WizardError
 from wizard.model import Explanation, Failure, Grant, GrantState, StepState, VerificationStep
 from wizard.model.states import ConnectionStatus
@@ -72,13 +72,15 @@ def verify(terminal: Terminal, name: str, generation: int) -> VerificationOutcom
     """
     services, steps = terminal.services, list[VerificationStep]()
     failure: Failure | None = None
-    try:
-        for step in services.verification.verify(name, generation):
-            steps.append(step)
-            if not terminal.renderer.as_json:
-                terminal.renderer.print_step(step)
-    except WizardError as error:
-        failure = error.failure
+    with terminal.renderer.progress() as show_progress:
+        show_progress(f"Verifying {name} …")
+        try:
+            for step in services.verification.verify(name, generation):
+                steps.append(step)
+                if not terminal.renderer.as_json:
+                    terminal.renderer.print_step(step)
+        except WizardError as error:
+            failure = error.failure
     grant = services.store.grants.get(name, generation)
     if grant is not None and grant.state in (GrantState.NEEDS_REAUTHORIZATION, GrantState.MISMATCH):
         failure = grant.failure or failure
@@ -101,15 +103,16 @@ def print_outcome(terminal: Terminal, outcome: VerificationOutcome) -> None:
     if outcome.explanation is not None:
         renderer.print_explanation(outcome.explanation)
     elif outcome.grant is not None:
-        renderer.print_success(headline(outcome.grant))
+        access = describe_access(outcome.grant)
+        renderer.print_success(f"{outcome.name} verified — {access}")
 
 
 def print_usage(terminal: Terminal, name: str) -> None:
     """Print the two ways in which a program can use a verified connection."""
     renderer = terminal.renderer
-    renderer.print_note("A program that gets a token each time it needs one:")
+    renderer.print_note("To get an access token when your program needs one:")
     renderer.print_command(f"zoho-wizard token {name}")
-    renderer.print_note("A program that refreshes tokens itself:")
+    renderer.print_note("If your program refreshes tokens itself:")
     renderer.print_command(f"zoho-wizard show {name} --reveal")
 
 
