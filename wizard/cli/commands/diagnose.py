@@ -65,7 +65,6 @@ def diagnose(
     Examples:
       zoho-wizard diagnose crm
       zoho-wizard diagnose invalid_code
-      zoho-wizard diagnose - < error.log
       zoho-wizard diagnose crm - < error.log
       zoho-wizard diagnose --code all
     """
