@@ -460,5 +460,5 @@ def test_the_prompt_for_the_user_is_shown_in_the_window(assisted_window: Assiste
     assisted_window.user.actions["sign-in"] = check
     assert assisted_window.consent().callback_url
     assert notice.count() == 0
-    assisted_window.driver.show_notice("crm is being proved.")
-    assert notice.get_attribute("data-message") == "crm is being proved."
+    assisted_window.driver.show_notice("crm is being verified.")
+    assert notice.get_attribute("data-message") == "crm is being verified."

@@ -65,7 +65,7 @@ def test_an_unknown_outcome_is_shown_on_the_overview_and_on_the_page_of_the_clie
     client_id = unknown.services.store.connections.get("crm").client_id
     for path in ("/", f"/clients/{client_id}", "/connections/crm"):
         assert "Outcome unknown" in visitor.get(path).text, path
-    assert "All 2 were proved" not in visitor.get("/").text
+    assert "Both connections are verified" not in visitor.get("/").text
     assert "Outcome unknown" not in visitor.get("/connections/books").text
 
 
