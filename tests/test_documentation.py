@@ -27,6 +27,7 @@ from support.claims import over_rows
 from support.command_lines import commands_in, parse
 from support.harness import ANNA, Harness
 from support.shell import Shell
+from tour import scenario
 
 from wizard.web.help_pages import subjects
 
@@ -42,6 +43,22 @@ LANGUAGES: Mapping[str, tuple[str, ...]] = {
 }
 """How to run a sample, whose text is the last argument."""
 SAMPLE_TIMEOUT_SECONDS = 120
+
+ACTION_COUNTS = {
+    "First connection, with a client of your own": (
+        scenario.FIRST_CONNECTION_MAX_ACTIONS,
+        scenario.ASSISTED_FIRST_CONNECTION_ACTIONS,
+    ),
+    "Second connection, same client": (
+        scenario.NEXT_CONNECTION_MAX_ACTIONS,
+        scenario.ASSISTED_NEXT_CONNECTION_ACTIONS,
+    ),
+    "Three connections and their programs, after a password change": (
+        scenario.REAUTHORIZATION_MAX_ACTIONS,
+        scenario.ASSISTED_REAUTHORIZATION_ACTIONS,
+    ),
+}
+"""By the first cell of a row: the actions in the wizard's pages, and assisted."""
 
 FENCE = re.compile(r"(?P<indent> *)(?P<ticks>`{3,})(?P<language>\S*)")
 COMMENT = re.compile(r"<!-- (not run|exit code|first|run with): (.+) -->")
@@ -237,3 +254,11 @@ def links() -> Iterator[tuple[Path, str]]:
 @over_rows(("page", "target"), links())
 def test_a_link_to_a_file_leads_to_it(page: Path, target: str) -> None:
     assert (page.parent / target).exists()
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/guides/try-it.md"])
+def test_the_table_of_action_counts_shows_what_is_measured(page: str) -> None:
+    lines = (ROOT / page).read_text("utf-8").splitlines()
+    rows = [re.split(r" *\| *", line)[1:-1] for line in lines if line.startswith("|")]
+    shown = {row[0]: tuple(map(int, row[2:])) for row in rows if row[0] in ACTION_COUNTS}
+    assert shown == ACTION_COUNTS
