@@ -71,8 +71,10 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip, with a reason, tests that need a program that isn't installed."""
     for item in items:
-        if (mark := item.get_closest_marker("needs")) and shutil.which(mark.args[0]) is None:
-            item.add_marker(pytest.mark.skip(reason=f"{mark.args[0]} is not installed"))
+        mark = item.get_closest_marker("needs")
+        for program in mark.args if mark else ():
+            if shutil.which(program) is None:
+                item.add_marker(pytest.mark.skip(reason=f"{program} is not installed"))
 
 
 @pytest.fixture(autouse=True, scope="session")

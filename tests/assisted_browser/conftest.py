@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page
 from support.assisted_windows import AssistedWindow, HeadlessWindows, open_assisted_window
-from support.harness import Harness
+from support.harness import ANNA, Harness
 from support.headless_browser import write_headless_script
+from support.reauthorization import add_verified_connection
 from support.shell import Shell
 
 from wizard.simulator.simulated_user import find_browser
@@ -51,3 +52,14 @@ def headless_browser(shell: Shell, browser: Browser) -> Iterator[Callable[..., P
         with suppress(OSError):
             if f"--user-data-dir={shell.directory}" in (process / "cmdline").read_text():
                 os.kill(int(process.name), signal.SIGKILL)
+
+
+@pytest.fixture
+def rejected_connections(shell: Shell, shell_harness: Harness) -> Harness:
+    """Two connections of anna's that a wizard knows were rejected after her password changed."""
+    client = shell_harness.register_client()
+    for name in ("books", "crm"):
+        add_verified_connection(shell_harness, name, client)
+    shell.simulator.controls.change_password(ANNA)
+    assert shell.run("check").exit_code == 3
+    return shell_harness

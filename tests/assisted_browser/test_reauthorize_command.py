@@ -11,24 +11,13 @@ from support.assisted_windows import AssistedUser
 from support.browser import accessibility_violations
 from support.harness import ANNA, Harness
 from support.headless_browser import REMOTE_DEBUGGING_OPTION, connect_to_sign_in_page
-from support.reauthorization import add_verified_connection, item_states
+from support.reauthorization import item_states
 from support.shell import PROCESS_TIMEOUT_SECONDS, Shell
 from support.wizard_pages import ReauthorizationPage
 
 from wizard.simulator.simulated_user import SimulatedUser
 
 HeadlessBrowser = Callable[..., Path]
-
-
-@pytest.fixture
-def rejected_connections(shell: Shell, shell_harness: Harness) -> Harness:
-    """Two connections of anna's that a wizard knows were rejected after her password changed."""
-    client = shell_harness.register_client()
-    for name in ("books", "crm"):
-        add_verified_connection(shell_harness, name, client)
-    shell.simulator.controls.change_password(ANNA)
-    assert shell.run("check").exit_code == 3
-    return shell_harness
 
 
 @pytest.mark.slow

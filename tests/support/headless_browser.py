@@ -23,23 +23,25 @@ def write_headless_script(executable: Path, script: Path, *options: str) -> Path
 
 
 def connect_to_sign_in_page(browser_type: BrowserType, paths: Paths, account: str) -> Page:
-    """Connect to `account`'s window, started with `OPEN`, once it shows the sign-in page."""
-    port = Path(paths.profile_dir(account)) / "DevToolsActivePort"
-    wait_for(lambda: port.exists() and bool(port.read_text().strip()))
-    address = f"http://127.0.0.1:{port.read_text().splitlines()[0]}"
-    wait_for(lambda: any(_is_sign_in_page(url) for url in _page_urls(address)))
-    context = browser_type.connect_over_cdp(address).contexts[0]
-    context.set_default_timeout(PROCESS_TIMEOUT_SECONDS * 1000)
-    page = next(each for each in context.pages if _is_sign_in_page(each.url))
+    """Connect to `account`'s window once it shows the sign-in page. The window was started with
+    `REMOTE_DEBUGGING_OPTION`."""
+    page = connect_to_page(browser_type, Path(paths.profile_dir(account)), "/accounts/signin")
     SignInPage(SimulatedUser(page)).login_id.wait_for()
     return page
+
+
+def connect_to_page(browser_type: BrowserType, profile: Path, url_part: str) -> Page:
+    """Connect to the browser with `profile` once it shows a page whose URL contains `url_part`."""
+    port = profile / "DevToolsActivePort"
+    wait_for(lambda: port.exists() and bool(port.read_text().strip()))
+    address = f"http://127.0.0.1:{port.read_text().splitlines()[0]}"
+    wait_for(lambda: any(url_part in url for url in _page_urls(address)))
+    context = browser_type.connect_over_cdp(address).contexts[0]
+    context.set_default_timeout(PROCESS_TIMEOUT_SECONDS * 1000)
+    return next(each for each in context.pages if url_part in each.url)
 
 
 def _page_urls(devtools_url: str) -> list[str]:
     """The URLs of the open pages."""
     with urllib.request.urlopen(f"{devtools_url}/json/list") as answer:
         return [each["url"] for each in json.load(answer)]
-
-
-def _is_sign_in_page(url: str) -> bool:
-    return "/accounts/signin" in url
