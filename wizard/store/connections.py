@@ -1,5 +1,6 @@
 """Connections by name, and the users of this machine who may request their access tokens."""
 
+import json
 import os
 import re
 from collections.abc import Collection
@@ -9,6 +10,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import (
     ColumnElement,
+    Label,
     Row,
     Table,
     Text,
@@ -32,6 +34,7 @@ from wizard.store.database import Repository, insert_row, suggest_names
 from wizard.store.grants import rename_grants
 
 _T = schema.connections
+_GRANTS = schema.grants
 _PERMISSIONS = schema.access_permissions
 _COLUMNS = [column for column in _T.c if column.name != "last_generation"]
 
@@ -49,6 +52,10 @@ class FoundNames(NamedTuple):
     """The number of matching connections."""
     total: int
     """The number of all connections."""
+    tags: tuple[str, ...] = ()
+    """The tags of all connections, sorted."""
+    emails: tuple[str, ...] = ()
+    """The accounts of all connections, sorted."""
 
 
 class ConnectionRepository(Repository):
@@ -61,18 +68,22 @@ class ConnectionRepository(Repository):
 
     def find(self, substring: str = "", limit: int | None = None) -> FoundNames:
         """The first connections whose name, owner or tags contain `substring`, ignoring case."""
-        total = select(func.count()).select_from(_T).scalar_subquery()
         query = (
-            select(_T.c.name, func.count().over().label("matching"), total.label("total"))
+            select(_T.c.name, func.count().over().label("matching"), *_of_all())
             .where(_contains(substring))
             .order_by(_T.c.name)
             .limit(limit)
         )
         with self.database.read() as c:
             rows = c.execute(query).all()
-            if not rows:
-                return FoundNames((), 0, c.scalar(select(func.count()).select_from(_T)) or 0)
-        return FoundNames(tuple(each.name for each in rows), rows[0].matching, rows[0].total)
+            any_row = rows[0] if rows else c.execute(select(*_of_all())).one()
+        return FoundNames(
+            tuple(each.name for each in rows),
+            rows[0].matching if rows else 0,
+            any_row.total,
+            tuple(sorted({tag for each in json.loads(any_row.tags) for tag in each.split()})),
+            tuple(sorted(each for each in json.loads(any_row.emails) if each)),
+        )
 
     def exists(self, name: str) -> bool:
         """Whether a connection has that name."""
@@ -267,6 +278,20 @@ def _rename_in_failures(c: DatabaseConnection, table: Table, name: str, new_name
             renamed = replace(failure, details={**failure.details, "name": new_name})
             here = [column == value for column, value in zip(key, identity, strict=True)]
             c.execute(update(table).where(*here).values(failure=renamed))
+
+
+def _of_all() -> list[Label[Any]]:
+    """What a search tells about all connections, as subqueries: one statement reads everything."""
+    email = func.json_extract(type_coerce(_GRANTS.c.account, Text), "$.email")
+    is_current = (_GRANTS.c.connection == _T.c.name) & (_GRANTS.c.generation == _T.c.generation)
+    columns = {
+        "total": select(func.count()).select_from(_T),
+        "tags": select(func.json_group_array(type_coerce(_T.c.tags, Text).distinct())),
+        "emails": select(func.json_group_array(email.distinct())).join_from(
+            _T, _GRANTS, is_current
+        ),
+    }
+    return [each.correlate(None).scalar_subquery().label(key) for key, each in columns.items()]
 
 
 def _contains(substring: str) -> ColumnElement[bool]:

@@ -128,18 +128,6 @@ class OverviewRepository(Repository):
         condition = or_(_CONNECTIONS.name.in_(unsettled), _CONNECTIONS.name.in_(also))
         return self._select_overviews(condition, also)
 
-    def tags_and_emails(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """The tags of all connections, and the email addresses of their accounts, sorted."""
-        is_current = IS_RECENT & (_GRANTS.c.generation == _CONNECTIONS.generation)
-        query = select(_CONNECTIONS.tags, _GRANTS.c.account).distinct()
-        with self.database.read() as c:
-            rows = c.execute(
-                query.join_from(schema.connections, _GRANTS, is_current, isouter=True)
-            ).all()
-        tags = {tag for row in rows for tag in row.tags}
-        emails = {row.account.email for row in rows if row.account}
-        return tuple(sorted(tags)), tuple(sorted(emails))
-
     def last_refreshes(self) -> dict[str, datetime]:
         """When a refresh last succeeded, by connection."""
         refreshed = select(_REQUESTS.connection, func.max(_REQUESTS.at, type_=UtcDateTime)).where(

@@ -10,6 +10,7 @@ from werkzeug.wrappers import Response
 from wizard.diagnosis.incidents import NOT_CHECKED_KINDS, UNREACHABLE_KINDS, Incident
 from wizard.errors import fail, state_label
 from wizard.model.states import ConnectionState
+from wizard.store.connections import FoundNames
 from wizard.tokens.budgets import RefreshPurpose
 from wizard.web import onboarding
 from wizard.web.authorization import begin_authorization
@@ -127,7 +128,7 @@ def index() -> str:
         hidden_rows=count - len(matching[:MAX_ROWS]),
         health=health(found.total, rows, incidents),
         filter=wanted,
-        filter_options=_filter_options() if found.total >= MIN_FILTERED_ROWS else None,
+        filter_options=_filter_options(found) if found.total >= MIN_FILTERED_ROWS else None,
         incidents=incidents,
         cautions=services.cautions.of_notifications(),
         rejected_count=len(services.reauthorization.rejected_connections(overviews)),
@@ -139,10 +140,9 @@ def index() -> str:
     )
 
 
-def _filter_options() -> dict[str, object]:
-    tags, emails = get_services().store.overviews.tags_and_emails()
+def _filter_options(found: FoundNames) -> dict[str, object]:
     states = [(each.value, state_label(each)) for each in ConnectionState]
-    return {"states": states, "tags": tags, "emails": emails}
+    return {"states": states, "tags": found.tags, "emails": found.emails}
 
 
 @pages.post("/check")
