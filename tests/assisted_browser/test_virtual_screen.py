@@ -20,7 +20,7 @@ from support.headless_browser import (
     connect_to_sign_in_page,
 )
 from support.shell import PROCESS_TIMEOUT_SECONDS, CommandResult, Shell
-from support.wizard_pages import ReauthorizationPage
+from support.wizard_pages import ConnectionPage, NewConnectionPage, ReauthorizationPage
 from tour.scenario import (
     ASSISTED_FIRST_CONNECTION_ACTIONS,
     ASSISTED_NEXT_CONNECTION_ACTIONS,
@@ -77,6 +77,14 @@ class PersonAtScreen(SimulatedUser):
         self._begin_action("fill", target)
         self._press(target)
         self._input("type", "--delay", str(KEY_INTERVAL_MS), "--", text)
+
+    def choose(self, target: Locator, option: str | None = None) -> None:
+        self._begin_action("choose", target)
+        self._press(target)
+        if option is not None:
+            self._input("type", "--delay", str(KEY_INTERVAL_MS), "--", option)
+            self._input("key", "Return")
+            expect(target.locator("option:checked")).to_have_text(option)
 
     def _press(self, target: Locator) -> None:
         """Press the mouse button in the middle of `target`."""
@@ -163,32 +171,40 @@ def desk(
     desk.close()
 
 
-def test_a_first_and_a_second_connection_take_a_sign_in_and_few_actions(
-    desk: Desk, shell: Shell
-) -> None:
-    password = shell.simulator.world.users.get(ANNA).password
-    first = desk.run(
-        *("connect", "crm", "--preset", "crm-read-leads", "--data-center", "eu", "--assist"),
-        replies=(("take them over", "y"),),
-    )
+def password_of(shell: Shell) -> str:
+    """Anna's current password."""
+    return shell.simulator.world.users.get(ANNA).password
+
+
+def register_client_and_accept(desk: Desk, shell: Shell) -> None:
+    """The person's part in the window of a first connection."""
     person = desk.window()
-    console = ConsolePage(person)
-    SignInPage(person).sign_in(ANNA, password)
+    console, consent = ConsolePage(person), ConsentPage(person)
+    SignInPage(person).sign_in(ANNA, password_of(shell))
     expect(console.redirect_uris).to_have_value(f"http://localhost:{shell.port}/callback")
     desk.take_picture(person.page, "assisted-console")
     console.create()
-    consent = ConsentPage(person)
     consent.accept_button.wait_for()
     desk.take_picture(person.page, "assisted-consent")
     person.click(consent.accept_button)
+
+
+def test_a_first_and_a_second_connection_take_a_sign_in_and_few_actions(
+    desk: Desk, shell: Shell
+) -> None:
+    first = desk.run(
+        *("connect", "crm", "--preset", "crm-read-leads", "--data-center", "eu", "--assist"),
+        replies=(("Read them from that page", "y"),),
+    )
+    register_client_and_accept(desk, shell)
     result = first.result()
     assert result.exit_code == 0, result.stdout
-    assert "take them over" in result.stdout
+    assert "Read them from that page" in result.stdout
     assert desk.counter.actions == ASSISTED_FIRST_CONNECTION_ACTIONS, desk.counter.log
 
     second = desk.run("connect", "books", "--preset", "books-read-invoices", "--assist")
     person = desk.window()
-    SignInPage(person).sign_in(ANNA, password)
+    SignInPage(person).sign_in(ANNA, password_of(shell))
     person.click(ConsentPage(person).accept_button)
     result = second.result()
     assert result.exit_code == 0, result.stdout
@@ -196,14 +212,30 @@ def test_a_first_and_a_second_connection_take_a_sign_in_and_few_actions(
     assert taken == ASSISTED_NEXT_CONNECTION_ACTIONS, desk.counter.log
 
 
+def test_a_button_on_the_page_leads_to_a_first_connection(desk: Desk, shell: Shell) -> None:
+    visitor = desk.open_wizard()
+    form = NewConnectionPage(visitor)
+    form.choose_data_center("Europe (zoho.eu)")
+    form.choose_preset("Read CRM leads")
+    visitor.click(visitor.page.get_by_role("button", name="Do it for me in an assisted window"))
+    register_client_and_accept(desk, shell)
+    heading = visitor.page.get_by_role("heading", level=1)
+    expect(heading).to_have_text("crm-read-leads", timeout=PROCESS_TIMEOUT_SECONDS * 1000)
+    ConnectionPage(visitor).wait_until_verified()
+    desk.take_picture(visitor.page, "assisted-connection")
+    assert desk.counter.actions == ASSISTED_FIRST_CONNECTION_ACTIONS + 3, desk.counter.log
+
+
 def test_a_command_and_a_sign_in_reauthorize_all_connections(
     desk: Desk, shell: Shell, rejected_connections: Harness
 ) -> None:
-    running = desk.run("reauthorize", "--all", "--assist", replies=(("Begin?", "y"),))
+    running = desk.run(
+        "reauthorize", "--all", "--assist", replies=(("Re-authorize 2 connections", "y"),)
+    )
     person = desk.window(ANNA)
     desk.take_picture(person.page, "assisted-reauthorization")
     SignInPage(person).enter_login_id(ANNA)
-    SignInPage(person).enter_password(shell.simulator.world.users.get(ANNA).password)
+    SignInPage(person).enter_password(password_of(shell))
     result = running.result()
     assert result.exit_code == 0, result.stdout
     connections = rejected_connections.services.store.connections.all()
@@ -220,7 +252,7 @@ def test_a_button_on_the_page_and_a_sign_in_reauthorize_all_connections(
     page.press("Do it for me in an assisted window")
     person = desk.window(ANNA)
     SignInPage(person).enter_login_id(ANNA)
-    SignInPage(person).enter_password(shell.simulator.world.users.get(ANNA).password)
+    SignInPage(person).enter_password(password_of(shell))
     expect(page.heading).to_have_text(
         "2 of 2 connections re-authorized", timeout=PROCESS_TIMEOUT_SECONDS * 1000
     )
