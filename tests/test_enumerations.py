@@ -44,6 +44,8 @@ from wizard.tokens.budgets import RefreshPurpose
 from wizard.web import reauthorization
 from wizard.web.app import create_app
 from wizard.web.sessions import LinkTokens
+from wizard.web.view_models import CardTone
+from wizard.zoho.products import Credential
 
 ROOT = Path(__file__).parent.parent
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -86,6 +88,8 @@ NEVER_SHOWN = {
     ShownState,
     GrantState,
     Tone,
+    CardTone,
+    Credential,
     RefreshPurpose,
     Origin,
     TokenFormat,

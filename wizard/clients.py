@@ -22,6 +22,7 @@ from wizard.connection_details import client_details
 from wizard.credential_formats import (
     CLIENT_ID,
     CLIENT_SECRET,
+    JOINED_CLIENT_ID,
     LABELED_CLIENT_SECRET,
     POSSIBLE_CLIENT_SECRET,
     TOKEN,
@@ -106,7 +107,6 @@ MAX_PASTE_CHARACTERS = 20_000
 """A page of the console has some thousands; a whole log file is a mistake."""
 
 _SEPARATORS = re.compile(r"[\s\"'`“”‘’„«»,;:=&?|<>(){}\[\]\\]+")
-_JOINED_CLIENT_ID = re.compile(r"1000\.[A-Z0-9]{30}")
 _JOINED_SECRET = re.compile(rf"(?<![0-9a-f])({CLIENT_SECRET.pattern})(?![0-9a-f])")
 _INVISIBLE_CATEGORIES = ("Cf", "Cc")
 _SECRET_LABEL = re.compile(r"\w*client[_-]?secret|secret", re.IGNORECASE)
@@ -173,7 +173,7 @@ def _separate(word: str) -> list[str]:
 
     The digits at the end of an ID may be the beginning of a secret, so the usual length decides.
     """
-    joined = _JOINED_CLIENT_ID.search(word)
+    joined = JOINED_CLIENT_ID.search(word)
     if CLIENT_ID.fullmatch(word) or TOKEN.search(word):
         return [word]
     if joined is None and not _SECRET_LABEL.match(word):

@@ -20,6 +20,8 @@ TOKEN_START = re.compile(rf"{TOKEN_PREFIX}[0-9a-fA-F.]*+")
 """A token, perhaps truncated."""
 CLIENT_ID = re.compile(r"1(?<![\w.].)000\.[A-Z0-9]{20,64}+(?![\w.])")
 """Not a secret."""
+JOINED_CLIENT_ID = re.compile(r"1000\.[A-Z0-9]{30}")
+"""A client ID of the usual length, which the next word follows without a separator."""
 CLIENT_SECRET = re.compile(r"[0-9a-f]{40,44}")
 POSSIBLE_CLIENT_SECRET = re.compile(r"(?=.*\d)[0-9A-Za-z_-]{24,128}")
 """A word that was pasted with a client ID."""

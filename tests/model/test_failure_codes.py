@@ -85,6 +85,12 @@ def test_a_code_has_a_kind_an_exit_code_and_an_http_status(
 
 
 def test_classes_and_attributes_name_known_codes() -> None:
-    attributes = ("retryable", "outcome_unknown", "ignorable_wait", "zoho_page")
+    attributes = (
+        "retryable",
+        "outcome_unknown",
+        "ignorable_wait",
+        "caused_by_user",
+        "zoho_page",
+    )
     assert {code for each in attributes for code in codes_with(each)} <= CODES
     assert {class_of(code) for code in CODES} - {""} <= message_table()["classes"].keys()

@@ -27,6 +27,7 @@ from wizard.model import (
     VerificationReport,
     VerificationStep,
 )
+from wizard.model.failure import codes_with
 from wizard.model.states import ActivityKind, ConnectionState, ConnectionStatus, ShownState, Tone
 from wizard.store import ConnectionOverview
 from wizard.transport import sanitize
@@ -47,16 +48,10 @@ class CardTone(StrEnum):
     ERROR = "error"
 
 
-_NOT_WRONG = frozenset(
-    {"access-denied", "consent-rejected", "grant-revoked", "not-understood", "nothing-pasted"}
-)
-"""Codes for what the user pressed or pasted."""
-
-
 def card_tone(explanation: Explanation) -> CardTone:
     """The tone of the card that explains a failure."""
     is_nothing = explanation.code.startswith("nothing-to-")
-    if explanation.exit_code == 0 or is_nothing or explanation.code in _NOT_WRONG:
+    if explanation.exit_code == 0 or is_nothing or explanation.code in codes_with("caused_by_user"):
         return CardTone.INFORMATION
     if explanation.kind in (FailureKind.NOT_FOUND, FailureKind.SESSION):
         return CardTone.INFORMATION
