@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from flask import Flask
+from hypothesis import HealthCheck, settings
 from jinja2 import FileSystemBytecodeCache
 from sqlalchemy import Engine
 from sqlalchemy.util import immutabledict
@@ -39,6 +40,10 @@ __all__ = [
 # Before anything loads keyring: no test uses the real keyring, and keyring never selects a backend
 # that a test defines.
 os.environ["PYTHON_KEYRING_BACKEND"] = "keyring.backends.fail.Keyring"
+
+# Properties don’t depend on the speed of the machine. The first text of a process takes seconds.
+settings.register_profile("wizard", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("wizard")
 
 STRAY = ("XDG_DATA_HOME", "XDG_CONFIG_HOME", "SSH_CONNECTION", "DISPLAY", "WAYLAND_DISPLAY")
 """Variables of a developer's session that would affect the wizard."""

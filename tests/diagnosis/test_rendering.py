@@ -45,14 +45,14 @@ def test_the_page_ranks_the_causes_and_shows_the_evidence(
 ) -> None:
     reject_three_grants(harness)
     page.goto(server.new_browser_link("/connections/crm"))
-    causes = page.get_by_label("What may be behind it")
-    expect(causes.get_by_role("listitem").first).to_contain_text("password change")
-    expect(causes.get_by_role("listitem").first).to_contain_text("likely")
-    expect(causes.get_by_role("listitem").filter(has_text="deactivated")).to_contain_text("likely")
-    expect(causes).to_contain_text("for the same account: desk, books.")
+    problem = page.get_by_role("region", name="Zoho rejected the refresh token")
+    expect(problem).to_contain_text("Likely: A password change")
+    expect(problem).to_contain_text("for the same account: desk, books.")
+    expect(problem).to_contain_text(f"Sign in as {ANNA}")
+    expect(problem.get_by_role("link", name="Re-authorize 3 connections")).to_be_visible()
+    causes = page.get_by_role("region", name="Other causes")
     expect(causes).to_contain_text("deactivate that user")
-    expect(page.get_by_role("main")).to_contain_text(f"Re-authorize as {ANNA}")
-    expect(page.get_by_role("button", name="Re-authorize").first).to_be_visible()
+    expect(causes.get_by_role("listitem").filter(has_text="deactivated")).to_contain_text("Likely")
     assert accessibility_violations(page) == []
 
 
@@ -64,7 +64,7 @@ def test_the_page_shows_one_question_without_decisive_evidence(
     detect_rejection(harness, "crm")
     page.set_viewport_size({"width": 360, "height": 800})
     page.goto(server.new_browser_link("/connections/crm"))
-    expect(page.get_by_label("What may be behind it")).to_contain_text("did anyone change")
+    expect(page.get_by_role("region", name="Possible causes")).to_contain_text("did anyone change")
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     assert accessibility_violations(page) == []
 

@@ -192,8 +192,6 @@ def test_a_bad_setting_is_detected(crm: Shell, setting: dict[str, str], code: st
 
 
 UNUSUAL = (
-    "token",
-    "token --json",
     "token crm extra",
     "token crm --wait 1m",
     "token crm --force-refresh",

@@ -51,7 +51,7 @@ def test_a_name_from_zoho_forges_no_line_and_controls_no_terminal(
     assert not [line for line in said.splitlines() if line.startswith("forged")]
     if (command, json) == ("list", False):
         [row] = done.stdout.splitlines()
-        assert len(row.split("\t")) == 8, "one cell for each column"
+        assert len(row.split("\t")) == 7, "one cell for each column"
 
 
 def test_a_foreign_name_is_stored_as_one_line_of_plain_text(hostile_names: Harness) -> None:

@@ -16,7 +16,7 @@ from wizard.zoho import limits
 
 TOKEN = "oauth/v2/token"
 YEAR_2999 = "Wed, 01 Jan 2999 00:00:00 GMT"
-OFFER = "Ask once in spite of the wait"
+OFFER = "Check once despite the wait"
 FAULTS = {"rate-limit": "throttled", "data-center-down": "data-centre-down"}
 
 
