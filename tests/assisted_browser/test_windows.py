@@ -99,7 +99,7 @@ def test_nothing_starts_without_a_display_or_a_browser(
     assert "apt install chromium" in refused.stderr
     refused = shell.run(*ASSIST, "--no-browser", DISPLAY=":0")
     assert refused.exit_code == 2
-    assert "--assist can't be combined" in refused.stderr
+    assert "--assist can’t be combined" in refused.stderr
     assert item_states(rejected_connections) == {}
 
 

@@ -186,8 +186,9 @@ def test_no_page_shows_a_secret_or_token(journey: Journey, page: Page) -> None:
 
 def test_every_scope_is_described_on_both_sides_of_the_consent(journey: Journey) -> None:
     form = journey.start_new_connection()
+    journey.person.click(journey.page.get_by_text("3 scopes"))
     scopes = journey.page.get_by_role("listitem").filter(has_text="AaaServer.profile.READ")
-    expect(scopes).to_contain_text("always asked for")
+    expect(scopes).to_contain_text("always requested")
     expect(journey.page.get_by_text("ZohoCRM.modules.leads.READ")).to_be_visible()
     form.paste_credentials(journey.register_in_console(form))
     form.connect()
