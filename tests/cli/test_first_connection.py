@@ -153,7 +153,7 @@ def test_a_new_secret_of_a_stored_client_is_confirmed_and_never_dropped(
     assert (script.exit_code, "secret-differs" in script.stderr) == (2, True)
 
     for answer, secret in (("n", old), ("y", new)):
-        asked = [("Client ID", f"{client_id} {new}"), ("Use the new secret?", answer)]
+        asked = [("client ID", f"{client_id} {new}"), ("Use the new secret?", answer)]
         done = shell.run_in_terminal("client", "add", replies=asked)
         assert done.exit_code == (answer == "n"), done.stdout
         assert new not in done.stdout
