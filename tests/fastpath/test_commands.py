@@ -294,8 +294,12 @@ def run_redirected(
     ("redirection", "message"),
     [
         (">&-", "Can't write to stdout: Bad file descriptor.\n"),
-        (">/dev/full", "Can't write to stdout: No space left on device.\n"),
-        (">&0", ""),
+        pytest.param(
+            ">/dev/full",
+            "Can't write to stdout: No space left on device.\n",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(">&0", "", marks=pytest.mark.slow),
     ],
     ids=["closed", "full", "reader exited"],
 )

@@ -88,6 +88,7 @@ def sign_in_as(journey: Journey, page: ReauthorizationPage, email: str) -> None:
     journey.sign_in(email)
 
 
+@pytest.mark.slow
 def test_ten_connections_of_three_accounts_are_reauthorized_in_twelve_actions(
     journey: Journey,
 ) -> None:

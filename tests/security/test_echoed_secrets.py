@@ -147,6 +147,7 @@ def test_no_secret_that_was_sent_is_in_any_failure_or_output(
             assert secret not in repr(answer)
 
 
+@pytest.mark.slow
 @over_rows("secret", SENT)
 @over_rows("writing", WRITINGS)
 def test_a_secret_is_masked_in_every_encoding_and_context(secret: str, writing: str) -> None:

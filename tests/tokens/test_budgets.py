@@ -218,6 +218,7 @@ def test_the_next_token_of_a_client_counted_as_one_is_refreshed_at_its_own_time(
     assert expected > timedelta(seconds=300)
 
 
+@pytest.mark.slow
 def test_twelve_connections_of_a_client_counted_as_one_run_for_hours_within_its_limit(
     harness: Harness,
 ) -> None:
