@@ -116,7 +116,7 @@ def _after_sign_in_pages(person: SimulatedUser, simulator: Simulator) -> Iterato
     sign_in.wait_until_done()
     yield "announcement"
     announcement.skip()
-    announcement.heading.get_by_text("Signing in will change").wait_for()
+    announcement.heading.get_by_text("Sign-in is changing").wait_for()
     announcement.press_continue()
 
 
@@ -129,7 +129,7 @@ def test_every_page_is_accessible_fits_its_width_and_says_that_it_is_simulated(
     page = new_context(**appearance).new_page()
     found = {}
     for stop in every_page(SimulatedUser(page), zoho_simulator):
-        expect(page.get_by_text("Simulator: a simulated Zoho")).to_be_visible()
+        expect(page.get_by_text("Simulated Zoho", exact=True)).to_be_visible()
         found[stop] = accessibility_violations(page) + _horizontal_overflow(page)
     assert {stop: wrong for stop, wrong in found.items() if wrong} == {}
 

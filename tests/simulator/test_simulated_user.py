@@ -63,7 +63,7 @@ def test_two_tabs_of_one_user_share_a_counter(page: Page, zoho_simulator: Simula
     for tab in (page, page.context.new_page()):
         person = SimulatedUser(tab, counter)
         person.go(zoho_simulator.url)
-        person.click(tab.get_by_role("button", name="1 hour on"))
+        person.click(tab.get_by_role("button", name="Forward 1 hour"))
     assert counter.actions == 2
 
 
