@@ -55,7 +55,7 @@ def test_a_failed_notification_is_shown_until_one_arrives(
     inbox.judge = lambda _message: 200
     assert services.monitoring.test() is None
     text = connected.get(page).text
-    assert "couldn&#39;t be sent" not in text
+    assert "couldn’t be sent" not in text
     assert SECRET not in text
 
 
