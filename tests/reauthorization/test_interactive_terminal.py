@@ -103,7 +103,7 @@ def test_several_connections_need_one_confirmation(shell: Shell, shell_harness: 
         add_verified_connection(shell_harness, name, client)
     with terminal_session(shell, "reauthorize", "crm", "leads", "--no-browser") as talk:
         talk.wait_for_output("2 consents in all, 1 sign-in")
-        talk.wait_for_output("Begin")
+        talk.wait_for_output("Re-authorize 2 connections of")
         assert item_states(shell_harness) == {}
         talk.send_line("y")
         talk.wait_for_output(f"Next: 2 consents as {ANNA}")
