@@ -1,3 +1,3 @@
-"""Zoho OAuth wizard: get, prove and keep Zoho refresh tokens."""
+"""Zoho OAuth wizard: get, verify and keep Zoho refresh tokens."""
 
 __version__ = "0.1.0"

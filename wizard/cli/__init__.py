@@ -56,7 +56,7 @@ OTHER_VARIABLES = (
     "PYTHON_KEYRING_BACKEND",
     "NO_COLOR",
 )
-"""Variables of the system and of libraries that the wizard uses, too."""
+"""Variables of the system and of libraries that the wizard also uses."""
 
 _NO_BREAK_SPACE, _NO_BREAK_HYPHEN = "\u00a0", "\u2011"
 

@@ -176,13 +176,11 @@ def _presets_help() -> str:
     default="",
     help="Keep a note for people. It isn’t encrypted, so it can’t contain a secret.",
 )
-@click.option(
-    "--add", is_flag=True, help="Add scopes to a connection that exists, with one consent."
-)
+@click.option("--add", is_flag=True, help="Add scopes to an existing connection, with one consent.")
 @click.option(
     "--no-browser",
     is_flag=True,
-    help="Stay in the terminal: paste the URL on which your browser ends.",
+    help="Stay in the terminal: paste the URL where your browser ends up.",
 )
 @click.option(
     "--assist",
@@ -191,7 +189,7 @@ def _presets_help() -> str:
     "experimental.",
 )
 @click.option(
-    "--self-client", is_flag=True, help="Use a code that you generate at the console’s Self Client."
+    "--self-client", is_flag=True, help="Use a code that you generate in the console’s Self Client."
 )
 @click.option(
     "--request",
@@ -232,7 +230,7 @@ def connect(
 ) -> None:
     """Create, authorize and verify a connection.
 
-    The wizard opens a page that asks for what you didn’t give as an option, and waits until the
+    The wizard opens a page that asks for what you didn’t pass as an option, and waits until the
     connection is verified. With --assist, a browser window fills in Zoho’s forms for you. A
     script passes --no-browser and writes the callback URL to standard input. With --no-input,
     the command never waits for a page.

@@ -516,7 +516,7 @@ def edit(
 ) -> None:
     """Change a connection’s owner, tags or note.
 
-    They are for you: Zoho doesn’t get them, and no token changes. What you don’t give stays as
+    They are for you: Zoho doesn’t get them, and no token changes. What you don’t pass stays as
     it is, and an empty text removes the owner or the note. `list`, `check` and `reauthorize`
     select connections by tag.
 

@@ -107,7 +107,7 @@ def destination() -> None:
 )
 @click.option("--dry-run", is_flag=True, help="Show what would be written, and write nothing.")
 @click.option(
-    "--show-values", is_flag=True, help="Show the values, too. This works only on a terminal."
+    "--show-values", is_flag=True, help="Show the values, too. This works only in a terminal."
 )
 @click.option("--yes", is_flag=True, help="Don’t ask before the first delivery. A script needs it.")
 @pass_terminal

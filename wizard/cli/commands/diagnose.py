@@ -35,7 +35,8 @@ MAX_QUOTED_CHARACTERS = 120
 @click.option(
     "--search",
     is_flag=True,
-    help="Ask every data center about a client that its own doesn’t know. This works once a day.",
+    help="Ask every data center about a client that its own doesn’t recognize. This works "
+    "once a day.",
 )
 @click.option(
     "--answer",

@@ -61,7 +61,7 @@ HEARTBEAT_TIMEOUT_SECONDS = 30.0  # seconds for a heartbeat
     type=DurationType(),
     default=format_duration_option(DEFAULT_REMINDER_INTERVAL),
     metavar="DURATION",
-    help="Repeat this often what still fails, or never with 0. Default: 24h.",
+    help="Send a reminder of what still fails after this time, or never with 0. Default: 24h.",
 )
 @click.option("--test-notify", "tested", is_flag=True, help="Send only a test notification.")
 @click.option(

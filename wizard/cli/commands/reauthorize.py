@@ -97,20 +97,18 @@ from wizard.zoho import parse_scope, preset, presets
     "--revoke-after",
     type=DurationType(),
     default="24h",
-    show_default=True,
     help="Revoke a replaced refresh token after this time, if no reload shows earlier that "
     "it’s unused. Default: 24h.",
 )
 @click.option(
     "--no-browser",
     is_flag=True,
-    help="Stay in the terminal: paste the URL on which your browser ends.",
+    help="Stay in the terminal: paste the URL where your browser ends up.",
 )
 @click.option(
     "--assist",
     is_flag=True,
-    help="Open a browser window in which you sign in and Accept is pressed for you. This is "
-    "experimental.",
+    help="Open a browser window: you sign in, and the wizard presses Accept. This is experimental.",
 )
 @click.option(
     "--keep-profile", is_flag=True, help="With --assist, stay signed in until the next time."
@@ -121,7 +119,7 @@ from wizard.zoho import parse_scope, preset, presets
     help="Print a message for the owner of each account, who can answer it within a day.",
 )
 @click.option(
-    "--response", is_flag=True, help="Read the URLs that came back for --request, one a line."
+    "--response", is_flag=True, help="Read the URLs that came back for --request, one per line."
 )
 @click.option("--yes", is_flag=True, help="Don’t ask before several consents. A script needs it.")
 @pass_terminal
@@ -145,7 +143,7 @@ def reauthorize(
 
     Name connections, or select those that need it. Without either, an unfinished
     re-authorization continues. The current authorization is used until the new one is verified.
-    Nothing is replaced if a different account or organization approved. A script passes
+    Nothing is replaced if the new one is for a different account or organization. A script passes
     --no-browser and writes each callback URL to standard input. With --no-input, the command
     never waits for a page.
 

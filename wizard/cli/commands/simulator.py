@@ -41,8 +41,7 @@ EventKind = Literal["serving", "link", "stopping"]
     "--port",
     type=click.IntRange(0, 65535),
     default=SIMULATED_ZOHO_PORT,
-    show_default=True,
-    help="Serve it on this port, or a free one with 0. Default: 8730.",
+    help="Serve it on this port, or on a free one with 0. Default: 8730.",
 )
 @pass_terminal
 def simulator(terminal: Terminal, port: int) -> None:
@@ -80,7 +79,6 @@ def simulator(terminal: Terminal, port: int) -> None:
     "--port",
     type=click.IntRange(1, 65535),
     default=SIMULATED_ZOHO_PORT,
-    show_default=True,
     help="Serve the simulated Zoho on this port. Default: 8730.",
 )
 @pass_terminal
@@ -101,7 +99,7 @@ def demo(terminal: Terminal, reset: bool, port: int) -> None:
         terminal.emit_event(
             SimulatorEvent("link", url, _admin_url(url), (), link),
             lambda: terminal.renderer.print_note(
-                "A demo is running already. To open it:", command=link
+                "A demo is already running. To open it:", command=link
             ),
         )
         return
@@ -136,7 +134,7 @@ def _serve_demo(
         )
         new_link = partial(print_browser_link, terminal, create_browser_link)
         wait_until(stopped, lambda: report("link", new_link))
-        stopping = "Stopping. Running work finishes first."
+        stopping = "Stopping. Requests in progress finish first."
         report("stopping", lambda: terminal.renderer.print_note(stopping))
 
 

@@ -66,7 +66,7 @@ min_ttl_option = click.option(
     "--min-ttl",
     type=DurationType(timedelta(seconds=MAX_TTL_SECONDS)),
     metavar="DURATION",
-    help="Print a token that stays valid at least this long, such as 90s or 15m, at most 30m. "
+    help="Use a token that stays valid for at least this long, such as 90s or 15m, at most 30m. "
     "Default: 5m.",
 )
 wait_option = click.option(
@@ -99,7 +99,7 @@ def _only_stdin(
     "--rejected",
     metavar="-",
     callback=_only_stdin,
-    help="Read an access token that Zoho rejected from standard input, and print a different one.",
+    help="From standard input, read an access token that Zoho rejected. Print a different one.",
 )
 @wait_option
 @pass_terminal
@@ -122,7 +122,8 @@ def token(
     Examples:
       zoho-wizard token crm
         1000.41d9…a7
-      curl -H "Authorization: Zoho-oauthtoken $(zoho-wizard token crm)" …
+      printf 'Authorization: Zoho-oauthtoken %s' "$(zoho-wizard token crm)" |
+          curl -H @- https://www.zohoapis.eu/crm/v8/org
       zoho-wizard token crm --json --min-ttl 15m
     """
     name = name or _only_connection(terminal)

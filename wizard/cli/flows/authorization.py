@@ -133,9 +133,9 @@ def _authorize_by_paste(
     attempt = authorization.begin(name, AttemptMode.PASTE, additional_scope=additional_scope)
     renderer.print_note("Open this URL in any browser, sign in and accept:", command=attempt.url)
     renderer.print_note(
-        f"Your browser will end at {terminal.settings.redirect_uri}, on a page that can’t be "
-        "reached, or that says the consent was started elsewhere. That's right: copy its full URL "
-        "and paste it here. (A bare code works too, but then only PKCE protects it.)"
+        f"Your browser will end up at {terminal.settings.redirect_uri}, on a page that can’t be "
+        "reached, or that says the consent was started elsewhere. That’s expected: copy its full "
+        "URL and paste it here. (A bare code works too, but then only PKCE protects it.)"
     )
     try:
         return _prompt_for_callback(terminal, attempt)

@@ -119,7 +119,7 @@ def _prompt_decision(terminal: Terminal, authorizer: Authorizer, item: Reauthori
     choice = SKIP
     if terminal.is_interactive:
         choice = terminal.choose(
-            f"{RETRY}: revoke it and consent again; {ACCEPT}: it's intended; {SKIP}: revoke it and "
+            f"{RETRY}: revoke it and consent again; {ACCEPT}: it’s intended; {SKIP}: revoke it and "
             "leave the connection as it was",
             [RETRY, ACCEPT, SKIP],
             default=RETRY,
@@ -208,7 +208,7 @@ def print_results(terminal: Terminal, items: Sequence[ReauthorizationItem]) -> N
     if ends:
         old = "refresh token" if len(ends) == 1 else f"{len(ends)} refresh tokens"
         at = terminal.format_time(min(ends))
-        terminal.renderer.print_note(f"The replaced {old} will be revoked at Zoho, from {at} on.")
+        terminal.renderer.print_note(f"The replaced {old} will be revoked at Zoho after {at}.")
     for item in items:
         if item.failure is not None and item.state is not ItemState.SKIPPED:
             terminal.renderer.print_explanation(terminal.explain(item.failure, item.connection))

@@ -218,8 +218,8 @@ def serve(terminal: Terminal, share: Path | None) -> None:
     """Serve the web app until stopped.
 
     Programs of this user, and of users with `access`, get answers on Unix sockets. No browser
-    opens. Press Enter for a new link. After Ctrl-C or SIGTERM, running work finishes within 30
-    seconds. With --json, each event is one line.
+    opens. Press Enter for a new link. After Ctrl-C or SIGTERM, requests in progress finish within
+    30 seconds. With --json, each event is one line.
 
     \b
     Examples:
@@ -246,7 +246,7 @@ def serve(terminal: Terminal, share: Path | None) -> None:
         wait_until(stop_event, lambda: report("link", new_link))
         terminal.emit_event(
             ServeEvent("stopping", base_url, None),
-            lambda: terminal.renderer.print_note("Stopping. Running work finishes first."),
+            lambda: terminal.renderer.print_note("Stopping. Requests in progress finish first."),
         )
 
 
@@ -396,8 +396,8 @@ def _print_ssh_tunnel(link: str, renderer: Renderer) -> None:
     )
     renderer.print_note("Then open this link there (it works once, for 10 minutes):", command=link)
     renderer.print_note(
-        "If you can’t forward a port, use --no-browser: your browser will end on a page that can't "
-        "be reached. That's right: copy its full URL and paste it here."
+        "If you can’t forward a port, use --no-browser: your browser will end up on a page that "
+        "can’t be reached. That’s expected: copy its full URL and paste it here."
     )
 
 
