@@ -1,5 +1,6 @@
 """The page that explains any pasted text, and the documentation of every code."""
 
+import html
 import re
 
 from playwright.sync_api import expect
@@ -54,6 +55,20 @@ def test_a_million_characters_fit_into_the_page(visitor: Visitor) -> None:
     assert "Zoho doesn’t recognize this client" in answer.text
     too_large = visitor.submit_form("/clients", credentials="x" * 100_000)
     assert too_large.status_code == 413
+
+
+def test_a_second_paste_is_read_together_with_the_first(visitor: Visitor) -> None:
+    first = f"curl -d refresh_token={TOKEN} -X POST https://accounts.zoho.in/oauth/v2/token"
+    second = '{"error":"invalid_client"}'
+    page = visitor.submit_form("/diagnose", text=first).text
+    (earlier,) = re.findall(r'name="earlier" value="([^"]*)"', page)
+    assert TOKEN not in page
+    together = visitor.submit_form("/diagnose", text=second, earlier=html.unescape(earlier)).text
+    separate = visitor.submit_form("/diagnose", text=second).text
+    title = "Zoho doesn’t recognize this client"
+    assert f"{title} in India" in together
+    assert title in separate
+    assert "India" not in separate
 
 
 def test_an_empty_paste_is_reported(visitor: Visitor) -> None:

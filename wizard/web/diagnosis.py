@@ -29,10 +29,12 @@ def show() -> str:
 def diagnose() -> Response:
     """Explain the pasted text or the chosen connection.
 
-    The text is in the body of the form, never in a URL, which browsers and logs keep.
+    The text is in the body of the form, never in a URL, which browsers and logs keep. A second text
+    is read together with the masked end of the first, because either may have what decides.
     """
     connection_name = request.form.get("name", "")
-    text = connection_name or request.form.get("text", "")
+    pasted = [request.form.get("earlier", ""), request.form.get("text", "")]
+    text = connection_name or "\n".join(filter(None, pasted))
     answers = tuple(request.form.getlist("answer"))
     try:
         reading = get_services().reader.diagnose(
