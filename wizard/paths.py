@@ -121,7 +121,7 @@ class Paths:
         return f"{self.browser_dir}.kept"
 
     def profile_dir(self, account: str) -> str:
-        """The browser profile in which ``account`` (an e-mail address, or empty) signs in."""
+        """The browser profile in which ``account`` (an email address, or empty) signs in."""
         return os.path.join(self.browser_dir, f"account-{_file_name(account)}")
 
     @property

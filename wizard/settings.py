@@ -19,7 +19,7 @@ from wizard.paths import (
 
 LIVE_PORT = 8723
 SIMULATOR_PORT = 8733
-"""The wizard's port with a simulator, so that it can run beside the live one."""
+"""The wizard's port with a simulator, so that it can run next to the live one."""
 
 
 @dataclass(frozen=True)

@@ -117,8 +117,8 @@ def test_the_history_records_where_secrets_were_printed(shell: Shell, verified: 
     assert reveal("") == "a pipe"
     assert reveal(">secrets.env") == "a file"
     assert reveal(">/dev/null") == "a device"
-    assert "can't be written" in reveal(">&-")
-    assert "can't be written" in reveal(">/dev/full")
+    assert "can’t be written" in reveal(">&-")
+    assert "can’t be written" in reveal(">/dev/full")
     shell.run_in_terminal("show", "crm", "--reveal", "--yes")
     events = verified.services.store.events.of_connection("crm")
     assert events[0].details == {"output": "a terminal"}

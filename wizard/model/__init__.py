@@ -144,7 +144,7 @@ class Connection:
 
 @dataclass(frozen=True)
 class Account:
-    """Who consented. The ZUID and the data center identify a Zoho account; the e-mail doesn't."""
+    """Who consented. The ZUID and the data center identify a Zoho account; the email doesn't."""
 
     zuid: Identifier
     email: str

@@ -154,7 +154,7 @@ def is_account_transfer(stored: StoredReauthorizationItem, candidate: Grant) -> 
 
 
 def is_same_email(one: str, other: str) -> bool:
-    """Whether two e-mail addresses are the same, ignoring case."""
+    """Whether two email addresses are the same, ignoring case."""
     return one.casefold() == other.casefold()
 
 

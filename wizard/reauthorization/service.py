@@ -95,7 +95,7 @@ class ReauthorizationService:
         )
 
     def connections_of_account(self, email: str) -> tuple[str, ...]:
-        """The connections whose current grant is from the account with this e-mail address, by
+        """The connections whose current grant is from the account with this email address, by
         name."""
         grants = [each.grant for each in self._store.overviews.all()]
         return tuple(
@@ -105,7 +105,7 @@ class ReauthorizationService:
         )
 
     def account_emails(self) -> tuple[str, ...]:
-        """The e-mail addresses of all accounts that authorized a connection, sorted."""
+        """The email addresses of all accounts that authorized a connection, sorted."""
         grants = [each.grant for each in self._store.overviews.all()]
         emails = {grant.account.email for grant in grants if grant and grant.account}
         return tuple(sorted(emails))

@@ -38,7 +38,7 @@ CLIENT_TYPES = {
     ),
     "client-based": (
         "Client-based Applications",
-        "For programs that run in a browser and can't keep a secret.",
+        "For programs that run in a browser and can’t keep a secret.",
     ),
     "mobile-based": ("Mobile-based Applications", "For apps on a phone."),
     "non-browser": ("Non-browser Applications", "For devices without a browser."),

@@ -396,7 +396,7 @@ def perform_from_page(control: str) -> Any:
         anchor = arguments.pop("anchor", None)
         perform(current_world(), control, arguments)
     except (LookupError, TypeError, ValueError) as error:
-        page = {"title": "That didn't work", "description": str(error)}
+        page = {"title": "That didn’t work", "description": str(error)}
         return render_template("simulator/error.html", **page), 400
     return redirect(url_for(".show", _anchor=anchor))
 

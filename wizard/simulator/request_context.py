@@ -149,7 +149,7 @@ def handle_forbidden(error: HTTPException) -> tuple[Response | str, int]:
     if request.is_json:
         return jsonify(error=error.description), 403
     page = render_template(
-        "simulator/error.html", title="That didn't work", description=error.description
+        "simulator/error.html", title="That didn’t work", description=error.description
     )
     return page, 403
 

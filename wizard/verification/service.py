@@ -45,7 +45,7 @@ def find_mismatch(
     """How `grant` differs from `previous`: ``other-account``, ``account-moved``,
     ``other-organization`` or ``scopes-lost``; None if it doesn't, or if an account is unknown.
 
-    An account is a ZUID in a data center; with the same e-mail address in a different data center,
+    An account is a ZUID in a data center; with the same email address in a different data center,
     it has moved. An organization differs if `grant` reaches the same product but none of its
     organizations. Scopes are lost only if they are in `expected_scope`, if given.
     """

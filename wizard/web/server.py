@@ -250,9 +250,9 @@ class Listener(TcpWSGIServer):  # type: ignore[misc]
         """Admit or refuse the waiting connections without waiting for their requests."""
         accepted = list(islice(self._accepted(), MOST_AT_ONCE))
         uids = self._peers.uids([(client[:2], own[:2]) for _, client, own in accepted])
-        for (wire, address, _), whose in zip(accepted, uids, strict=True):
+        for (wire, address, _), owners in zip(accepted, uids, strict=True):
             try:
-                self._decide(wire, address, whose)
+                self._decide(wire, address, owners)
             except OSError:
                 wire.close()
 

@@ -3,8 +3,8 @@
 Cookies ignore ports: a browser sends the session cookie to every server on `localhost`, including
 another user's, who could replay it here. So a connection must be ours or root's wherever the system
 tells the owner, as Linux does in ``/proc/net/tcp`` and ``/proc/net/tcp6``. `learn` tests this with
-connections to itself. Where it works, a connection that isn't found is refused; elsewhere the
-session alone decides.
+connections to itself. Where it works, a connection that isn't found is refused; elsewhere,
+only the session decides.
 """
 
 import os
@@ -78,7 +78,7 @@ class Peers:
 
 
 UNTOLD = Peers((), dict.fromkeys(WAYS, False))
-"""Nothing is known, so the session alone decides."""
+"""Nothing is known, so only the session decides."""
 
 
 def learn(tables: Sequence[Path] = TCP_TABLES) -> Peers:

@@ -152,7 +152,7 @@ class ReportView:
     is_rejected: bool
     """Zoho has rejected the refresh token since."""
     steps_url: str
-    """The URL of the steps alone, for pages that poll them."""
+    """The URL of only the steps, for pages that poll them."""
 
     @property
     def passed_count(self) -> int:

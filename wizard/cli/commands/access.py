@@ -23,7 +23,7 @@ MAX_UID = 2**32 - 2
 """The next number means "no user" to the kernel."""
 
 PUBLIC_SHARED_DIRECTORY = "/var/lib/zoho-wizard"
-"""A directory for the shared socket that outlives a restart; an administrator makes it."""
+"""A directory for the shared socket that survives a restart; an administrator creates it."""
 
 
 user_option = click.option(

@@ -1,4 +1,4 @@
-"""``list``, ``show``, ``edit``, ``rename``, ``revoke``, ``remove``: connections and their end."""
+"""``list``, ``show``, ``edit``, ``rename``, ``revoke``, ``remove``: connections, to their end."""
 
 import os
 import shlex
@@ -465,7 +465,7 @@ def _describe_stdout() -> str:
     try:
         os.write(descriptor, b"")
     except OSError as error:
-        return f"stdout, which can't be written ({error.strerror})"
+        return f"stdout, which can’t be written ({error.strerror})"
     mode = os.fstat(descriptor).st_mode
     if os.isatty(descriptor):
         return "a terminal"

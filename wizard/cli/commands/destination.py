@@ -433,9 +433,9 @@ def _target_text(destination: Destination) -> str:
 
 
 def _print_no_destinations(terminal: Terminal, name: str | None) -> None:
-    whose = f"{name} has" if name else "There are"
+    subject = f"{name} has" if name else "There are"
     terminal.renderer.print_note(
-        f"{whose} no destinations. Add one:",
+        f"{subject} no destinations. Add one:",
         command=f"zoho-wizard destination add {name or 'NAME'} --profile PROFILE --to PATH",
     )
     terminal.renderer.print_note("Profiles:")

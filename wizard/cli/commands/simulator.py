@@ -1,4 +1,4 @@
-"""`simulator` and `demo`: the simulated Zoho, alone or with a wizard that uses it."""
+"""`simulator` and `demo`: the simulated Zoho, by itself or with a wizard that uses it."""
 
 import errno
 import json

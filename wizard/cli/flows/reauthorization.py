@@ -176,7 +176,7 @@ def _poll_until(authorizer: Authorizer, is_over: Callable[[], bool]) -> None:
 
 
 def complete_responses(terminal: Terminal) -> list[VerificationOutcome]:
-    """Complete authorizations with the URLs that came back, one a line, from the prompt or stdin,
+    """Complete authorizations with the URLs that came back, one per line, from the prompt or stdin,
     and verify the new grants."""
     text = terminal.read_secret("Paste the full URL that came back (input is hidden)")
     return [complete_response(terminal, each) for each in text.splitlines() if each.strip()]
