@@ -76,7 +76,7 @@ def decrypt(key: bytes, blob: bytes, aad: bytes) -> bytes:
     try:
         plaintext = _aes(key).decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], header + aad)
     except Exception as error:  # InvalidTag, whose module is expensive to import
-        raise ValueError("tampered with, or not what was asked for") from error
+        raise ValueError("tampered with, or not what was requested") from error
     return bytes(plaintext)
 
 

@@ -150,7 +150,7 @@ def _handle_http_error(error: HTTPException) -> AnyResponse:
 
 def _handle_unexpected_error(error: Exception) -> Response:
     number = secrets.token_hex(4)
-    current_app.logger.error("unforeseen error %s", number, exc_info=error)
+    current_app.logger.error("unexpected error %s", number, exc_info=error)
     return render_error(fail("page-unforeseen", number=number).failure)
 
 

@@ -267,7 +267,7 @@ class Listener(TcpWSGIServer):  # type: ignore[misc]
 
     def _decide(self, wire: socket.socket, address: Address, uids: frozenset[int]) -> None:
         if not self._peers.admits(self.family, uids):
-            log.info("refused a connection of user %s", min(uids, default="(not found)"))
+            log.info("refused a connection from user %s", min(uids, default="(not found)"))
             self._refuse(wire)
         elif self._has_place(uid := min(uids, default=None)):
             self.set_socket_options(wire)

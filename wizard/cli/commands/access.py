@@ -27,7 +27,7 @@ PUBLIC_SHARED_DIRECTORY = "/var/lib/zoho-wizard"
 
 
 user_option = click.option(
-    "--user", required=True, help="Name the user of this machine, by name or number."
+    "--user", required=True, help="Name the user of this machine, or pass the user ID."
 )
 
 

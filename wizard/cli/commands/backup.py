@@ -348,7 +348,7 @@ def _print_restored(
     renderer.print_success(
         f"{counted(len(report.restored), 'connection')} restored from {report.host}, "
         f"{terminal.format_time(report.created_at)}; "
-        f"{len(report.already_present)} were here already."
+        f"{len(report.already_present)} were already here."
     )
     if report.not_verified:
         renderer.print_note(

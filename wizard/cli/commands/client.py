@@ -227,7 +227,9 @@ def check_clients(terminal: Terminal, client_ids: tuple[str, ...]) -> None:
     def render() -> None:
         for check, explanation in zip(checks, explanations, strict=True):
             if explanation is None:
-                terminal.renderer.print_success(f"{check.client_id} is right at {check.location}.")
+                terminal.renderer.print_success(
+                    f"Zoho ({check.location}) accepts {check.client_id} and its secret."
+                )
             else:
                 terminal.renderer.print_explanation(explanation)
 
@@ -369,7 +371,7 @@ def print_registered(terminal: Terminal, client: Client) -> None:
     """Say that Zoho accepts the client's id and secret."""
     data_center = terminal.services.zoho.data_center(client.location)
     terminal.renderer.print_success(
-        f"{client.client_id} is right at {data_center.name} ({data_center.location})."
+        f"Zoho ({data_center.name}) accepts {client.client_id} and its secret."
     )
 
 

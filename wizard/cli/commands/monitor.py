@@ -53,7 +53,7 @@ HEARTBEAT_TIMEOUT_SECONDS = 30.0  # seconds for a heartbeat
 @click.option(
     "--notify",
     metavar="COMMAND|URL",
-    help="Send each message to this command, on standard input, or to this URL. It is stored, "
+    help="Send each notification to this command, on standard input, or to this URL. It is stored, "
     "and an empty text removes it.",
 )
 @click.option(
@@ -89,10 +89,10 @@ def monitor(
 ) -> None:
     """Check all connections regularly and notify you.
 
-    It reports each failing connection once, in one message per cause, and once when everything
-    works again. A message is JSON with “event” (incident, all-well or test). An incident lists
-    the affected connections. With --once, the exit code is that of the most severe failure, or
-    6 if a notification couldn’t be sent. With --json, each check is one line.
+    It reports each failing connection once, in one notification per cause, and once when
+    everything works again. A notification is JSON with “event” (incident, all-well or test). An
+    incident lists the affected connections. With --once, the exit code is that of the most severe
+    failure, or 6 if a notification couldn’t be sent. With --json, each check is one line.
 
     \b
     Examples:

@@ -111,7 +111,7 @@ from wizard.zoho import parse_scope, preset, presets
     help="Open a browser window: you sign in, and the wizard presses Accept. This is experimental.",
 )
 @click.option(
-    "--keep-profile", is_flag=True, help="With --assist, stay signed in until the next time."
+    "--keep-profile", is_flag=True, help="With --assist, stay signed in until a run without it."
 )
 @click.option(
     "--request",

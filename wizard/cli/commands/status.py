@@ -125,7 +125,7 @@ def _status_facts(found: Status, now: datetime) -> list[tuple[str, str]]:
     return [
         ("Version", found.version),
         ("User", found.user),
-        ("Zoho", "the real one" if is_live else f"simulated, {found.zoho_instance}"),
+        ("Zoho", "not simulated" if is_live else f"simulated, {found.zoho_instance}"),
         ("Key", f"{key.kind}, {key.strength}: {key.detail}" if key else ""),
         ("Data", found.data_dir),
         ("Configuration", found.config_dir),
