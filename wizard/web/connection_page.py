@@ -17,6 +17,7 @@ from werkzeug.wrappers import Response
 
 from wizard.delivery.profiles import profile, profiles
 from wizard.delivery.service import DestinationStatus
+from wizard.diagnosis.incidents import Incident
 from wizard.diagnosis.service import ExplainedStatus
 from wizard.errors import describe_event, describe_outcome, fail
 from wizard.model import (
@@ -103,7 +104,10 @@ class ProblemView:
     """The likeliest cause; None if the evidence points to none."""
     other_causes: tuple[Cause, ...]
     names_to_reauthorize: tuple[str, ...]
-    """The connections that stopped together and need re-authorization, with this one."""
+    """The connections that stopped together and need re-authorization, or probably do, with this
+    one."""
+    shared_cause: str
+    """Why they stopped together; empty if this one stopped by itself."""
     email: str
     program_count: int
     """Programs that a re-authorization updates."""
@@ -315,7 +319,8 @@ def _problem_view(
         and (grant is not None and (grant.state.is_ended or _can_verify(explained)))
     )
     leading = _leading_cause(explanation)
-    names = _names_to_reauthorize(name, explained, unsettled)
+    incident = _incident(name, explained, unsettled)
+    names = incident.to_reauthorize if incident else ()
     programs = {
         each.target
         for each in get_services().store.destinations.all()
@@ -328,6 +333,7 @@ def _problem_view(
         leading_cause=leading,
         other_causes=tuple(each for each in explanation.causes if each is not leading),
         names_to_reauthorize=names,
+        shared_cause=incident.explanation.cause if incident and len(names) > 1 else "",
         email=grant.account.email if grant and grant.account else "",
         program_count=len(programs),
         can_verify=can_verify,
@@ -366,15 +372,15 @@ def _leading_cause(explanation: Explanation) -> Cause | None:
     return first if first and first.confidence is not Confidence.POSSIBLE else None
 
 
-def _names_to_reauthorize(
+def _incident(
     name: str, explained: ExplainedStatus, unsettled: Sequence[ConnectionOverview]
-) -> tuple[str, ...]:
-    """The connections that need re-authorization for the same reason as this one, with it."""
-    if explained.status.state is not ConnectionState.NEEDS_REAUTHORIZATION:
-        return ()
+) -> Incident | None:
+    """What ended this connection and others, or probably did; None if nothing was rejected."""
+    is_rejected = explained.status.state is ConnectionState.NEEDS_REAUTHORIZATION
+    if explained.attempt is not None and not is_rejected:
+        return None
     incidents = get_services().incidents.stored(unsettled)
-    found = next((each for each in incidents if name in each.names), None)
-    return found.to_reauthorize if found else (name,)
+    return next((each for each in incidents if name in each.to_reauthorize), None)
 
 
 def _can_verify(explained: ExplainedStatus) -> bool:
