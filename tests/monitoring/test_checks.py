@@ -233,7 +233,7 @@ def test_tokens_rejected_together_are_not_served_while_the_limits_are_used_up(
     harness.controls.change_password(ANNA)
     seen = check(harness)
     assert all(each.is_suspected for each in seen.results)
-    assert "requests for this 10-minute window are used up" in seen.incidents[0].explanation.cause
+    assert "that are left in this 10-minute window" in seen.incidents[0].explanation.cause
     for name in names:
         assert harness.services.token_cache.get(name) is None
         with pytest.raises(WizardError, match="refresh-token-rejected"):

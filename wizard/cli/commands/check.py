@@ -217,9 +217,8 @@ def _render_results(
         if working < len(counted):
             renderer.print_failure(_failing(counted, statuses))
         elif counted:
-            renderer.print_success(
-                "The connection works." if working == 1 else f"All {working} connections work."
-            )
+            subject = {1: "The connection works", 2: "Both connections work"}.get(working)
+            renderer.print_success(f"{subject or f'All {working} connections work'}.")
         print_incidents(renderer, check_run.incidents, terminal.clock())
 
 

@@ -396,7 +396,7 @@ def _requests_left(budget: RequestBudget) -> str:
     if budget.deferrable_requests_left == budget.token_requests_left:
         return text
     left = budget.deferrable_requests_left
-    return f"{text}, {left} of them for a diagnosis"
+    return f"{text}, {left} of them for checks and diagnoses"
 
 
 def _client_requests_left(budget: RequestBudget) -> str:
