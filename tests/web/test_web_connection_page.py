@@ -4,6 +4,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from support.harness import ANNA, Harness
+from support.reauthorization import authorize
 from support.tokens import wait_for
 from support.web_visitor import Visitor
 
@@ -69,6 +70,22 @@ def test_connections_that_stopped_together_are_reauthorized_together(
     assert 'href="/reauthorize?names=books+crm+desk">Re-authorize 3 connections</a>' in page
     assert 'class="confidence likely"' in page
     assert f"Sign in as {ANNA}." in page
+
+
+def test_a_connection_that_probably_stopped_with_another_is_reauthorized_with_it(
+    at_harness: Visitor, harness: Harness
+) -> None:
+    client = harness.register_client()
+    names = ("books", "crm", "desk")
+    for name in names:
+        harness.add_connection(name, client)
+        authorize(harness, name)
+    harness.controls.change_password(ANNA)
+    harness.services.checks.check(names)
+    for name in names:
+        page = at_harness.get(f"/connections/{name}").text
+        assert 'href="/reauthorize?names=books+crm+desk">Re-authorize 3 connections</a>' in page
+        assert "We don’t know why yet" not in page
 
 
 def test_a_rejected_connection_without_evidence_names_no_cause(
