@@ -81,7 +81,8 @@ def test_a_connection_that_probably_stopped_with_another_is_reauthorized_with_it
         harness.add_connection(name, client)
         authorize(harness, name)
     harness.controls.change_password(ANNA)
-    harness.services.checks.check(names)
+    for name in names:
+        harness.services.checks.check([name])  # the first one uses the last request for checks
     for name in names:
         page = at_harness.get(f"/connections/{name}").text
         assert 'href="/reauthorize?names=books+crm+desk">Re-authorize 3 connections</a>' in page
