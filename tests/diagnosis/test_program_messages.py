@@ -85,7 +85,8 @@ MESSAGES = {
     "Alamofire": "Response status code was unacceptable: 401.",
     "Apps Script": "Exception: Request failed for https://www.zohoapis.eu returned code 401.",
     "Power Query": (
-        f"DataSource.Error: Web.Contents failed to get contents from '{LEADS}' (401): Unauthorized"
+        f"DataSource.Error: Web.Contents failed to get contents from '{LEADS}' (401): Denied\n"
+        "Expression.Error: The credentials provided for the Web source are invalid. (401)"
     ),
     "n8n": (
         '"httpCode": "401"\nAuthorization failed - please check your credentials\n'
