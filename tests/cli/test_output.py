@@ -129,7 +129,10 @@ def test_the_shell_completes_names_and_presets(shell: Shell) -> None:
 
     assert "plain,reauthorize" in complete("zoho-wizard rea")
     assert "plain,crm-read-leads" in complete("zoho-wizard connect crm --preset crm-")
-    assert complete("zoho-wizard show ").strip() == ""
+    before = sorted(shell.directory.rglob("*"))
+    for line in ("show ", "check --tag ", "connect --client "):
+        assert complete(f"zoho-wizard {line}").strip() == ""
+    assert sorted(shell.directory.rglob("*")) == before, "completion creates nothing"
 
 
 @over_rows(

@@ -279,19 +279,23 @@ def test_a_signal_reaches_the_command(shell: Shell, crm: Harness) -> None:
     assert (ended.exit_code, ended.stdout) == (3, "caught\n")
 
 
-def test_a_command_whose_reader_exits_ends_as_it_does_without_us(
-    shell: Shell, crm: Harness
-) -> None:
-    # `yes` ends by SIGPIPE unless that is ignored; then it prints an error.
-    line = " ".join(shell.command("run", "crm", "--", "yes")) + " | head -1"
-    done = subprocess.run(
-        ["sh", "-c", line],
+def read_one_line(shell: Shell, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run a command whose reader exits after the first line."""
+    return subprocess.run(
+        ["sh", "-c", " ".join(shell.command(*words)) + " | head -1"],
         env=shell.environment,
         capture_output=True,
         text=True,
         timeout=PROCESS_TIMEOUT_SECONDS,
         check=True,
     )
+
+
+def test_a_command_whose_reader_exits_ends_as_it_does_without_us(
+    shell: Shell, crm: Harness
+) -> None:
+    # `yes` ends by SIGPIPE unless that is ignored; then it prints an error.
+    done = read_one_line(shell, "run", "crm", "--", "yes")
     assert (done.stdout, done.stderr) == ("y\n", "")
 
 
@@ -335,15 +339,7 @@ def test_with_masking_a_signal_is_forwarded_and_the_exit_code_returned(
 def test_with_masking_a_command_gets_a_broken_pipe_when_its_reader_exits(
     shell: Shell, crm: Harness
 ) -> None:
-    line = " ".join(shell.command("run", "--mask", "crm", "--", "yes")) + " | head -1"
-    done = subprocess.run(
-        ["sh", "-c", line],
-        env=shell.environment,
-        capture_output=True,
-        text=True,
-        timeout=PROCESS_TIMEOUT_SECONDS,
-        check=True,
-    )
+    done = read_one_line(shell, "run", "--mask", "crm", "--", "yes")
     assert done.stdout == "y\n"
 
 

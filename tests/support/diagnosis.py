@@ -86,6 +86,16 @@ def detect_rejection(harness: Harness, *names: str) -> None:
         harness.verify(name, grant.generation)
 
 
+def reject_all(harness: Harness, *names: str) -> None:
+    """Let Zoho reject the refresh tokens of verified connections, each with its own client."""
+    for name in names:
+        harness.add_verified_connection(name)
+    harness.advance(hours=2)
+    harness.controls.change_password(ANNA)
+    for name in names:
+        harness.verify(name, 1)
+
+
 def diagnose(
     harness: Harness, name: str = "crm", failure: Failure | None = None, *, max_requests: int = 4
 ) -> Explanation:

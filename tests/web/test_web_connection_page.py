@@ -3,6 +3,7 @@
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from support.diagnosis import reject_all
 from support.harness import ANNA, Harness
 from support.reauthorization import authorize
 from support.tokens import wait_for
@@ -21,16 +22,6 @@ def at_harness(harness: Harness) -> Visitor:
     visitor = Visitor(app.test_client(), harness.services, link_tokens)
     visitor.sign_in()
     return visitor
-
-
-def reject_all(harness: Harness, *names: str) -> None:
-    """Let Zoho reject the refresh tokens of verified connections, each with its own client."""
-    for name in names:
-        harness.add_verified_connection(name)
-    harness.advance(hours=2)
-    harness.controls.change_password(ANNA)
-    for name in names:
-        harness.verify(name, 1)
 
 
 def test_a_check_renews_the_age_of_the_verification(

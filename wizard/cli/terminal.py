@@ -11,7 +11,7 @@ import select
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from functools import cached_property
@@ -26,6 +26,7 @@ from wizard.model import Clock, Explanation, Failure
 from wizard.serialization import ErrorReport, error_report
 from wizard.services import Services, utc_now
 from wizard.settings import Settings, from_environment
+from wizard.store import Store
 from wizard.store.connections import unknown_connection, unknown_tag
 from wizard.timefmt import format_iso, format_time
 from wizard.transport import sanitize_line
@@ -235,6 +236,21 @@ def printable(argument: Any) -> str:
     return str(argument).encode(errors="replace").decode()
 
 
+def complete_stored(
+    context: click.Context, incomplete: str, items_of: Callable[[Store], Iterable[CompletionItem]]
+) -> list[CompletionItem]:
+    """The items from the store that start with `incomplete`. None rather than an error; where
+    nothing is stored, nothing is created."""
+    terminal = context.ensure_object(Terminal)
+    try:
+        if terminal.settings.paths.is_empty:
+            return []
+        items = items_of(terminal.services.store)
+    except WizardError:
+        return []
+    return [each for each in items if each.value.startswith(incomplete)]
+
+
 class ConnectionNameType(click.ParamType[str]):
     """A connection's name as an argument, with shell completion from the store."""
 
@@ -256,15 +272,12 @@ class ConnectionNameType(click.ParamType[str]):
     def shell_complete(
         self, context: click.Context, parameter: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
-        """The names that start with `incomplete`; none rather than an error."""
-        terminal = context.ensure_object(Terminal)
-        try:
-            if terminal.settings.paths.is_empty:
-                return []
-            names = [c.name for c in terminal.services.store.connections.all()]
-        except WizardError:
-            return []
-        return [CompletionItem(name) for name in names if name.startswith(incomplete)]
+        """The names that start with `incomplete`."""
+        return complete_stored(
+            context,
+            incomplete,
+            lambda store: [CompletionItem(each.name) for each in store.connections.all()],
+        )
 
 
 def require_value(
@@ -290,15 +303,12 @@ class TagType(click.ParamType[str]):
     def shell_complete(
         self, context: click.Context, parameter: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
-        """The tags that start with `incomplete`; none rather than an error."""
-        terminal = context.ensure_object(Terminal)
-        try:
-            if terminal.settings.paths.is_empty:
-                return []
-            tags = terminal.services.store.connections.tags()
-        except WizardError:
-            return []
-        return [CompletionItem(tag) for tag in tags if tag.startswith(incomplete)]
+        """The tags that start with `incomplete`."""
+        return complete_stored(
+            context,
+            incomplete,
+            lambda store: [CompletionItem(each) for each in store.connections.tags()],
+        )
 
 
 TAG = TagType()

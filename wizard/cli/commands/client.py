@@ -20,7 +20,14 @@ from wizard.cli.results.connections import (
     RefreshTokenCount,
     RemovedClient,
 )
-from wizard.cli.terminal import Exit, Terminal, pass_terminal, printable, require_value
+from wizard.cli.terminal import (
+    Exit,
+    Terminal,
+    complete_stored,
+    pass_terminal,
+    printable,
+    require_value,
+)
 from wizard.clients import parse_credentials
 from wizard.errors import WizardError, message
 from wizard.model import Client, Explanation
@@ -50,16 +57,14 @@ class ClientIdType(click.ParamType[str]):
     def shell_complete(
         self, context: click.Context, parameter: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
-        """The IDs that start with `incomplete`; none rather than an error."""
-        try:
-            clients = context.ensure_object(Terminal).services.store.clients.all()
-        except WizardError:
-            return []
-        return [
-            CompletionItem(each.client_id, help=each.name)
-            for each in clients
-            if each.client_id.startswith(incomplete)
-        ]
+        """The IDs that start with `incomplete`."""
+        return complete_stored(
+            context,
+            incomplete,
+            lambda store: [
+                CompletionItem(each.client_id, help=each.name) for each in store.clients.all()
+            ],
+        )
 
 
 CLIENT_ID = ClientIdType()
