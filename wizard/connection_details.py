@@ -56,17 +56,23 @@ def headline(grant: Grant) -> str:
     return message("report-headlines", code, access=describe_access(grant))
 
 
-def describe_access(grant: Grant) -> str:
-    """The organizations, environments, data center and account of `grant`, as a phrase."""
+def access_places(grant: Grant) -> tuple[str, ...]:
+    """The organizations, the environments and the data center of `grant`, as far as known."""
     names = dict.fromkeys(organization.name for organization in grant.organizations)
     environments = dict.fromkeys(
         organization.environment for organization in grant.organizations if organization.environment
     )
     parts = [", ".join(names), ", ".join(environments), grant.location.upper()]
-    where = ", ".join(part for part in parts if part)
+    return tuple(part for part in parts if part)
+
+
+def describe_access(grant: Grant) -> str:
+    """The organizations, environments, data center and account of `grant`, as a phrase."""
+    where = ", ".join(access_places(grant))
     if grant.account is None:
         return where
-    code = "as-account" if names else "account"  # a product may have no organizations
+    # A product may have no organizations.
+    code = "as-account" if grant.organizations else "account"
     return message("access-phrases", code, place=where, email=grant.account.email)
 
 

@@ -92,8 +92,7 @@ def reject_all(harness: Harness, *names: str) -> None:
         harness.add_verified_connection(name)
     harness.advance(hours=2)
     harness.controls.change_password(ANNA)
-    for name in names:
-        harness.verify(name, 1)
+    detect_rejection(harness, *names)
 
 
 def diagnose(

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from support.diagnosis import detect_rejection
 from support.harness import ANNA, Harness
 from wizard.model import Client
 from wizard.reauthorization.plan import Action, NextAction, ReauthorizationItem
@@ -30,10 +31,7 @@ def authorize(harness: Harness, name: str, email: str = ANNA, organization: str 
 def change_password_and_detect(harness: Harness, *names: str, email: str = ANNA) -> None:
     """Change the password and revoke tokens, and let the wizard detect it for `names`."""
     harness.controls.change_password(email)
-    for name in names:
-        grant = harness.services.store.grants.get(name)
-        assert grant is not None
-        harness.verify(name, grant.generation)
+    detect_rejection(harness, *names)
 
 
 def current_items(harness: Harness) -> Sequence[ReauthorizationItem]:

@@ -253,7 +253,7 @@ class AuthorizationService:
         what `begin` raises.
         """
         grant = self._store.grants.get(name)
-        email = email or (grant.account.email if grant and grant.account else "")
+        email = email or (grant.email if grant else "")
         started = self.begin(name, AttemptMode.FORWARDED, additional_scope=additional_scope)
         return ConsentRequest(started, email, self.request_message([started], email))
 

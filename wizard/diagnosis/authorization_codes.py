@@ -224,7 +224,7 @@ def _organization_evidence(evidence: Evidence) -> tuple[EvidenceItem, ...]:
     """That the user who consented before had an organization there."""
     grant = evidence.grant
     known = grant is not None and grant.account is not None and grant.organizations
-    email = grant.account.email if grant and grant.account else ""
+    email = grant.email if grant else ""
     return (evidence_item("had-organization", email=email),) if known else ()
 
 

@@ -83,7 +83,7 @@ class FailureCase:
 
     @property
     def email(self) -> str:
-        return self.grant.account.email if self.grant and self.grant.account else ""
+        return self.grant.email if self.grant else ""
 
     @property
     def account_and_client(self) -> tuple[str, str, str]:

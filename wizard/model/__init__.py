@@ -203,6 +203,11 @@ class Grant:
     """When the server last replaced its refresh token (RFC 6749, section 6); None: never."""
 
     @property
+    def email(self) -> str:
+        """The email address of its account; empty: unknown."""
+        return self.account.email if self.account else ""
+
+    @property
     def end_failure(self) -> Failure | None:
         """Why its refresh token no longer works: ``refresh-token-rejected`` with Zoho's answer, or
         ``grant-revoked``; None if it was neither rejected nor revoked."""

@@ -113,7 +113,7 @@ def to_item(snapshot: ItemSnapshot, client: Client) -> ReauthorizationItem:
     stored, overview = snapshot.stored, snapshot.overview
     state, failure = item_state(snapshot)
     named = overview.grant or overview.candidate
-    email = named.account.email if named and named.account else ""
+    email = named.email if named else ""
     newest = overview.candidate or overview.grant
     return ReauthorizationItem(
         connection=stored.connection,
@@ -223,7 +223,7 @@ def transfer_failure(
 
 
 def _with_account(new: Grant, failure: Failure) -> Failure:
-    details = {"name": new.connection, "actual": new.account.email if new.account else ""}
+    details = {"name": new.connection, "actual": new.email}
     return replace(failure, details={**details, **failure.details})
 
 

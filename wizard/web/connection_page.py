@@ -15,6 +15,7 @@ from typing import Any
 from flask import Blueprint, redirect, request
 from werkzeug.wrappers import Response
 
+from wizard.connection_details import access_places
 from wizard.delivery.profiles import profile, profiles
 from wizard.delivery.service import DestinationStatus
 from wizard.diagnosis.incidents import Incident
@@ -276,16 +277,9 @@ def _connection_view(
 
 
 def _place(connection: Connection, grant: Grant | None) -> tuple[str, ...]:
-    location = grant.location if grant else connection.location
-    organizations = grant.organizations if grant else ()
-    email = grant.account.email if grant and grant.account else ""
-    parts = (
-        ", ".join(dict.fromkeys(each.name for each in organizations)),
-        ", ".join(dict.fromkeys(each.environment for each in organizations if each.environment)),
-        location.upper() if location else "",
-        email,
-    )
-    return tuple(each for each in parts if each)
+    if grant is None:
+        return (connection.location.upper(),) if connection.location else ()
+    return (*access_places(grant), *filter(None, [grant.email]))
 
 
 def _progress(explained: ExplainedStatus) -> int | None:
@@ -334,7 +328,7 @@ def _problem_view(
         other_causes=tuple(each for each in explanation.causes if each is not leading),
         names_to_reauthorize=names,
         shared_cause=incident.explanation.cause if incident and len(names) > 1 else "",
-        email=grant.account.email if grant and grant.account else "",
+        email=grant.email if grant else "",
         program_count=len(programs),
         can_verify=can_verify,
         can_ignore_wait=can_verify and explanation.code in codes_with("ignorable_wait"),
@@ -451,7 +445,7 @@ def _grant_side(role: str, grant: Grant) -> dict[str, Any]:
     return {
         "role": role,
         "is_in_use": grant.state is GrantState.VERIFIED,
-        "account": grant.account.email if grant.account else "",
+        "account": grant.email,
         "organizations": [view_models.describe_organization(each) for each in grant.organizations],
         "where": get_services().zoho.data_center(grant.location).name,
     }

@@ -81,7 +81,7 @@ def _email_of(name: str) -> str:
     current = get_services().reauthorization.current()
     emails = {each.connection: each.email for each in current.items} if current else {}
     grant = get_services().store.grants.get(name)
-    return emails.get(name) or (grant.account.email if grant and grant.account else "")
+    return emails.get(name) or (grant.email if grant else "")
 
 
 def _page(

@@ -556,8 +556,7 @@ def authorize_in_assisted_browser(
         )
         create_connection(terminal, name, options, client)
     grant = store.grants.get(name)
-    account = grant.account if grant else None
-    return authorizer.authorize(name, email=account.email if account else "")
+    return authorizer.authorize(name, email=grant.email if grant else "")
 
 
 def _register_client(

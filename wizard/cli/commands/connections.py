@@ -338,7 +338,7 @@ def _facts(
 ) -> list[tuple[str, str]]:
     granted = (
         [
-            ("Account", grant.account.email if grant.account else ""),
+            ("Account", grant.email),
             ("Data center", grant.location),
             ("API domain", f"{_api_domain(terminal, grant.location)} (send API calls there)"),
             (
