@@ -9,7 +9,6 @@ The rules follow Zoho's order: error page → organization step → consent → 
 """
 
 import re
-import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -18,6 +17,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from wizard.assisted_browser.windows import package_text
 from wizard.model import Organization
+from wizard.tables import read_table
 from wizard.zoho import Zoho, product, products
 
 if TYPE_CHECKING:
@@ -250,7 +250,7 @@ def _operations_in_scope(scope: Iterable[str]) -> set[str]:
 
 @cache
 def _operation_verbs() -> Mapping[str, list[str]]:
-    return tomllib.loads(package_text("operation_verbs.toml"))
+    return read_table("assisted_browser/operation_verbs.toml")
 
 
 ACCEPT, REJECT, DENY, SUBMIT, BACK_TO_APP = "Accept", "Reject", "Deny", "Submit", "Back to app"

@@ -1,11 +1,9 @@
 """Profiles: how each program reads a connection's credentials. The rows are in `profiles.toml`."""
 
 import difflib
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from importlib import resources
 
 from wizard.delivery.destination_files import (
     FILE_FORMATS,
@@ -17,6 +15,7 @@ from wizard.delivery.destination_files import (
 )
 from wizard.errors import fail
 from wizard.model import Client, Grant
+from wizard.tables import read_table
 from wizard.zoho import DataCenter
 
 COMMAND = "command"
@@ -175,8 +174,7 @@ def profile(profile_id: str) -> Profile:
 @cache
 def profiles() -> Mapping[str, Profile]:
     """Every profile by its ID, in the order of the table."""
-    table = resources.files("wizard.delivery").joinpath("profiles.toml").read_text("utf-8")
-    rows = tomllib.loads(table)
+    rows = read_table("delivery/profiles.toml")
     found = {}
     for profile_id, row in rows.items():
         like = rows.get(row.pop("extends", ""), {})

@@ -1,11 +1,9 @@
 """Judge evidence: determine the class of a failure, and rank its causes. Pure."""
 
-import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cache
-from importlib import resources
 from itertools import chain
 
 from wizard.diagnosis import api_calls, authorization_codes, clients, programs, tokens
@@ -25,6 +23,7 @@ from wizard.diagnosis.evidence import (
 )
 from wizard.model import Cause, Confidence, Failure
 from wizard.model.failure import class_of
+from wizard.tables import read_table
 
 CLASSES = (
     tokens.REFRESH_TOKEN_REFUSED,
@@ -137,8 +136,7 @@ def rank_causes(
 @cache
 def reported_causes() -> Mapping[str, Mapping[str, tuple[str, ...]]]:
     """The public reports in which a cause was confirmed: class → cause → reports."""
-    text = resources.files("wizard.diagnosis").joinpath("reported_causes.toml").read_text("utf-8")
-    return tomllib.loads(text)
+    return read_table("diagnosis/reported_causes.toml")
 
 
 def _with_reports(estimate: CauseEstimate, reports: Mapping[str, tuple[str, ...]]) -> CauseEstimate:

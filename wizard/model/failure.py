@@ -5,15 +5,15 @@ steps. The table `failure_codes.toml` has kind, exit code, HTTP status and class
 code; a module that needs the codes of a kind, or with an attribute, gets them from here.
 """
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from functools import cache
-from importlib import resources
 from itertools import groupby
 from typing import Any
+
+from wizard.tables import read_table
 
 
 class FailureKind(StrEnum):
@@ -105,8 +105,7 @@ def question_causes() -> Mapping[str, tuple[str, ...]]:
 
 @cache
 def _table() -> Mapping[str, Mapping[str, Any]]:
-    text = resources.files("wizard.model").joinpath("failure_codes.toml").read_text("utf-8")
-    return tomllib.loads(text)
+    return read_table("model/failure_codes.toml")
 
 
 @cache

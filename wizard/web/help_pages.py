@@ -7,11 +7,9 @@ import re
 import shlex
 import shutil
 import sys
-import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +19,7 @@ from wizard.errors import explain, fail, message_table, state_label
 from wizard.model import Failure
 from wizard.model.states import ConnectionState
 from wizard.settings import Settings
+from wizard.tables import read_table
 from wizard.web.context import get_services
 from wizard.web.view_models import StatusBadge
 
@@ -75,8 +74,7 @@ class Subject:
 @cache
 def subjects() -> tuple[Subject, ...]:
     """The subjects in the order of the file."""
-    text = resources.files("wizard.web").joinpath("help.toml").read_text("utf-8")
-    table = tomllib.loads(text)
+    table = read_table("web/help.toml")
     generated = {
         "states": tuple(
             Answer(

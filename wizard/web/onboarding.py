@@ -5,11 +5,9 @@ Only the second page's button stores anything.
 """
 
 import re
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
-from importlib import resources
 from urllib.parse import urlencode
 
 from flask import Blueprint, make_response, redirect, render_template, request
@@ -19,6 +17,7 @@ from wizard.clients import AssistedConnection, ConnectionRequest, Credentials
 from wizard.diagnosis.rendering import explain_failure
 from wizard.errors import WizardError, fail
 from wizard.model import Client, Explanation, Failure, GrantState
+from wizard.tables import read_table
 from wizard.web import consent_requests
 from wizard.web.authorization import begin_authorization
 from wizard.web.clients import (
@@ -395,8 +394,7 @@ def _guessed_location() -> str:
 
 @cache
 def _locations_by_region() -> dict[str, str]:
-    text = resources.files("wizard.web").joinpath("regions.toml").read_text("utf-8")
-    rows = tomllib.loads(text)
+    rows = read_table("web/regions.toml")
     return {region: location for location, regions in rows.items() for region in regions}
 
 

@@ -1,10 +1,9 @@
 """Facts about Zoho as data: data centers, products, scopes, presets, limits."""
 
-import tomllib
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
 
+from wizard.tables import read_table
 from wizard.zoho.data_centers import LIVE, DataCenter, Zoho, load
 from wizard.zoho.products import (
     ACCOUNT_SCOPE,
@@ -83,5 +82,4 @@ class Limits:
 @cache
 def limits() -> Limits:
     """Read the table."""
-    text = resources.files("wizard.zoho").joinpath("limits.toml").read_text("utf-8")
-    return Limits(**tomllib.loads(text))
+    return Limits(**read_table("zoho/limits.toml"))

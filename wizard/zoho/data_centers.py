@@ -6,15 +6,14 @@ secret is sent, so they are compared with this table and never used themselves.
 """
 
 import re
-import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cache
-from importlib import resources
 from typing import Any
 from urllib.parse import urlsplit
 
 from wizard.errors import fail
+from wizard.tables import read_table
 from wizard.zoho.products import products
 
 LIVE = "live"
@@ -196,8 +195,7 @@ def _simulated_data_center(url: str, location: str, row: dict[str, Any]) -> Data
 
 @cache
 def _rows() -> dict[str, dict[str, Any]]:
-    text = resources.files("wizard.zoho").joinpath("data_centers.toml").read_text("utf-8")
-    return tomllib.loads(text)
+    return read_table("zoho/data_centers.toml")
 
 
 def _is_below(url: str, base: str) -> bool:

@@ -6,15 +6,14 @@ so it is ignored. ``ALL`` is every operation; a parent (``ZohoCRM.modules``) cov
 """
 
 import re
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cache
-from importlib import resources
 from typing import Any
 
 from wizard.errors import fail
+from wizard.tables import read_table
 
 ACCOUNT_SCOPE = "AaaServer.profile.READ"
 """Requested for every connection: it names the account without any product."""
@@ -115,7 +114,7 @@ def _describe_name(name: str) -> str:
 
 @cache
 def _scope_table() -> dict[str, dict[str, Any]]:
-    return _read_toml("scopes.toml")
+    return read_table("zoho/scopes.toml")
 
 
 @dataclass(frozen=True)
@@ -135,7 +134,7 @@ def presets() -> tuple[Preset, ...]:
     """All presets, in the order of the table."""
     return tuple(
         Preset(id=preset_id, scope=tuple(row.pop("scope")), **row)
-        for preset_id, row in _read_toml("presets.toml").items()
+        for preset_id, row in read_table("zoho/presets.toml").items()
     )
 
 
@@ -219,7 +218,7 @@ def products() -> tuple[Product, ...]:
             else None,
             **row,
         )
-        for product_id, row in _read_toml("products.toml").items()
+        for product_id, row in read_table("zoho/products.toml").items()
     )
 
 
@@ -304,22 +303,17 @@ def other_products() -> tuple[OtherProduct, ...]:
             credential=Credential(row.pop("credential", Credential.OAUTH)),
             **row,
         )
-        for product_id, row in _read_toml("other_products.toml").items()
+        for product_id, row in read_table("zoho/other_products.toml").items()
     )
 
 
 @cache
 def error_codes() -> Mapping[str, Mapping[str, str]]:
     """The errors of products: product id (or ``common``) → word → failure code."""
-    table = _read_toml("error_codes.toml")
+    table = read_table("zoho/error_codes.toml")
     aliases = table.pop("aliases")
     found = {
         product_id: {word: code for word, (code, _) in row.items()}
         for product_id, row in table.items()
     }
     return found | {alias: found[product_id] for alias, product_id in aliases.items()}
-
-
-def _read_toml(name: str) -> dict[str, Any]:
-    text = resources.files("wizard.zoho").joinpath(name).read_text("utf-8")
-    return tomllib.loads(text)

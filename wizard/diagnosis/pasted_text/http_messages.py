@@ -5,12 +5,12 @@ beginning and the end of a text, so that any text takes linear time.
 """
 
 import re
-import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import cache
-from importlib import resources
 from itertools import chain
+
+from wizard.tables import read_table
 
 MAX_MESSAGES = 50
 """How many messages of one form are read, half of them from the end of a text."""
@@ -45,7 +45,8 @@ class Form:
         """The messages of this form in a text."""
         if not self.pattern:
             yield from (HttpMessage(offset, self.status) for offset in offsets(self.near, text))
-        for offset, found in search_near(self.near, self.pattern, text) if self.pattern else ():
+            return
+        for offset, found in search_near(self.near, self.pattern, text):
             groups = {name: value or "" for name, value in found.groupdict().items()}
             status = groups.get("status")
             url = groups.get("url", "") + groups.get("path", "")
@@ -69,7 +70,6 @@ class Program:
 @cache
 def programs() -> tuple[Program, ...]:
     """All programs, in the order of the table: a special one before a general one."""
-    text = resources.files(__package__).joinpath("http_messages.toml").read_text("utf-8")
     return tuple(
         Program(
             row["title"],
@@ -77,7 +77,7 @@ def programs() -> tuple[Program, ...]:
             tuple(row.get("signs", ())),
             tuple(Form(**form) for form in row.get("forms", ())),
         )
-        for row in tomllib.loads(text).values()
+        for row in read_table("diagnosis/pasted_text/http_messages.toml").values()
     )
 
 

@@ -5,15 +5,14 @@ a product if it is in one of these forms. Its message, then its HTTP status, sho
 """
 
 import re
-import tomllib
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
 from typing import Any
 
 from wizard.diagnosis.pasted_text import sent_requests
 from wizard.diagnosis.pasted_text.parsed_text import ParsedText
 from wizard.diagnosis.pasted_text.token_formats import masked_line
+from wizard.tables import read_table
 from wizard.zoho import OtherProduct, Product, Zoho, error_codes, other_products
 
 CODE_NAMES = ("code", "errorcode", "error_code", "id", "status_code")
@@ -151,5 +150,4 @@ def _code_by_status(parsed: ParsedText) -> str:
 
 @cache
 def _table() -> dict[str, Any]:
-    package = resources.files("wizard.diagnosis.pasted_text")
-    return tomllib.loads(package.joinpath("product_errors.toml").read_text("utf-8"))
+    return read_table("diagnosis/pasted_text/product_errors.toml")

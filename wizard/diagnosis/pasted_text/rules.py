@@ -6,12 +6,10 @@ URL, its scopes or a page, are read for every rule (`sent_requests`).
 """
 
 import re
-import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from http import HTTPStatus
-from importlib import resources
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -23,6 +21,7 @@ from wizard.diagnosis.pasted_text.parsed_text import ParsedText
 from wizard.diagnosis.pasted_text.token_formats import masked_line, token_format_of
 from wizard.errors import WizardError
 from wizard.model.failure import codes_with, is_failure_code
+from wizard.tables import read_table
 from wizard.zoho import ACCOUNT_SCOPE, Zoho, parse_scope
 
 
@@ -68,22 +67,17 @@ def status_details(parsed: ParsedText) -> dict[str, str]:
 @cache
 def recognition_table(name: str) -> dict[str, Any]:
     """One table of `recognized_texts.toml`."""
-    return dict(_read_toml("recognized_texts.toml")[name])
+    return dict(read_table("diagnosis/pasted_text/recognized_texts.toml")[name])
 
 
 @cache
 def translated_phrases() -> dict[str, str]:
     """Phrases of Zoho's pages in other languages, and their failure codes."""
-    languages = _read_toml("languages.toml").values()
+    languages = read_table("diagnosis/pasted_text/languages.toml").values()
     phrases = (
         of_one[how] for how in ("observed", "assumed") for of_one in languages if how in of_one
     )
     return {text.casefold(): code for each in phrases for text, code in each.items()}
-
-
-def _read_toml(name: str) -> dict[str, Any]:
-    text = resources.files("wizard.diagnosis.pasted_text").joinpath(name).read_text("utf-8")
-    return tomllib.loads(text)
 
 
 MAX_LIFETIME_SECONDS = 86_400
@@ -207,7 +201,7 @@ _ACCOUNT_FIELDS = ("email", "zuid", "display_name")
 @cache
 def _missing_field_forms() -> tuple[tuple[str, str], ...]:
     """The literals and patterns of `missing_fields.toml`."""
-    table = _read_toml("missing_fields.toml")
+    table = read_table("diagnosis/pasted_text/missing_fields.toml")
     return tuple(
         (near, pattern.replace("{field}", f"(?P<field>{table['field']})"))
         for near, pattern in table["forms"]

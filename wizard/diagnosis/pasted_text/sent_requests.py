@@ -5,13 +5,11 @@ It never contains a secret.
 
 import hashlib
 import re
-import tomllib
 from base64 import urlsafe_b64encode
 from collections.abc import Iterator
 from dataclasses import replace
 from difflib import get_close_matches
 from functools import cache
-from importlib import resources
 from typing import Any
 from urllib.parse import SplitResult
 
@@ -19,6 +17,7 @@ from wizard.credential_formats import CLIENT_ID, TOKEN, TOKEN_PREFIX
 from wizard.diagnosis.evidence import SentRequest, TokenFormat
 from wizard.diagnosis.pasted_text.parsed_text import MAX_HEADER_DISTANCE, ParsedText
 from wizard.diagnosis.pasted_text.token_formats import masked_line, token_format_of
+from wizard.tables import read_table
 from wizard.zoho import DataCenter, Product, Zoho, products
 
 _CODE = re.compile(TOKEN_PREFIX)
@@ -362,12 +361,7 @@ def _scope_of(product: Product, path: str, method: str) -> str:
 
 @cache
 def _call_scopes() -> dict[str, dict[str, Any]]:
-    text = (
-        resources.files("wizard.diagnosis.pasted_text")
-        .joinpath("call_scopes.toml")
-        .read_text("utf-8")
-    )
-    return tomllib.loads(text)
+    return read_table("diagnosis/pasted_text/call_scopes.toml")
 
 
 def _secret_format(parsed: ParsedText) -> TokenFormat | None:
