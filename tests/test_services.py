@@ -59,7 +59,7 @@ def test_a_submitted_grant_is_verified_before_the_worker_stops(harness: Harness)
     assert grant is not None
     assert grant.state is GrantState.VERIFIED
     assert len(harness.refresh_requests()) == 1
-    assert not harness.services.verification_worker.is_verifying("crm", 1)
+    assert not harness.services.running_work.verifications
 
 
 def test_a_verification_that_fails_does_not_end_the_worker(harness: Harness) -> None:
@@ -73,6 +73,20 @@ def test_a_verification_that_fails_does_not_end_the_worker(harness: Harness) -> 
     report = harness.services.store.verification_reports.get("crm", 1)
     assert report is not None
     assert report.is_verified
+
+
+def test_a_snapshot_shows_a_verification_that_ends_meanwhile_as_running(harness: Harness) -> None:
+    """Else a page could take a report without its decision for the final result."""
+    harness.add_connection("crm")
+    harness.authorize("crm")
+    services = harness.services
+    with services.locks.refresh("crm"):
+        services.verification_worker.submit("crm", 1)
+        with services.snapshot() as before:
+            assert before.store.overviews.get("crm").grant is None
+    services.verification_worker.stop()
+    assert not services.running_work.verifications
+    assert before.running_work.verifications == {("crm", 1)}
 
 
 def test_closed_services_leave_no_thread_running(harness: Harness, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import copy
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Generic, Self, TypeVar
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from wizard.diagnosis.pasted_text import PasteReader
     from wizard.diagnosis.service import DiagnosisService
     from wizard.importing import Importer
-    from wizard.monitoring.checks import BackgroundChecks, ConnectionChecker
+    from wizard.monitoring.checks import BackgroundChecks, ConnectionChecker, Progress
     from wizard.monitoring.service import MonitoringService
     from wizard.oauth import OAuth
     from wizard.product_api import ProductApi
@@ -46,6 +47,21 @@ _SHARED_SERVICES = frozenset(
     {"transport", "oauth", "product_api", "background_checks", "verification_worker"}
 )
 """Services that a snapshot shares with the services it was taken from."""
+
+
+@dataclass(frozen=True)
+class RunningWork:
+    """What the threads of this process are doing."""
+
+    verifications: frozenset[tuple[str, int]]
+    """Queued and running ones, by connection and generation."""
+    checks: "Progress | None"
+    """None if no check is running."""
+
+    @property
+    def checked_names(self) -> frozenset[str]:
+        """The connections that are being checked."""
+        return self.checks.remaining if self.checks else frozenset()
 
 
 def utc_now() -> datetime:
@@ -89,6 +105,7 @@ class Services:
         self.store = store
         self.zoho = zoho.load(settings.simulator_url)
         self._sleep = sleep
+        self._work_at_snapshot: RunningWork | None = None
         self.building = threading.RLock()
         if any(each.state is not AttemptState.REDIRECTED for each in store.attempts.open()):
             self.authorization.close_interrupted()
@@ -312,6 +329,9 @@ class Services:
     @contextmanager
     def snapshot(self) -> Iterator["Services"]:
         """The services with one snapshot of the store, for a page that only reads."""
+        # Read before the store: a page may show finished work as running, and then updates itself,
+        # but never an unfinished result as final.
+        running_work = self.running_work
         with self.store.snapshot() as store:
             for name in _SHARED_SERVICES:
                 getattr(self, name)
@@ -321,7 +341,15 @@ class Services:
                 for name, each in {**self.__dict__, "store": store}.items()
                 if name in _SHARED_SERVICES or not isinstance(vars(Services).get(name), _service)
             }
+            services._work_at_snapshot = running_work
             yield services
+
+    @property
+    def running_work(self) -> RunningWork:
+        """What the threads of this process do; of a snapshot, what they did when it began."""
+        if self._work_at_snapshot is not None:
+            return self._work_at_snapshot
+        return RunningWork(self.verification_worker.pending(), self.background_checks.progress())
 
     def close(self) -> None:
         """Wait for running verifications and checks, and close the database."""

@@ -296,10 +296,10 @@ class VerificationWorker:
                 self._thread.start()
         self._queue.put((name, generation, purpose))
 
-    def is_verifying(self, name: str, generation: int) -> bool:
-        """Whether this process has that grant queued or is verifying it."""
+    def pending(self) -> frozenset[tuple[str, int]]:
+        """The grants that are queued or being verified, by connection and generation."""
         with self._lock:
-            return (name, generation) in self._pending
+            return frozenset(self._pending)
 
     def stop(self, timeout_seconds: float = 30.0) -> None:
         """Finish the queue within `timeout_seconds` and end the thread."""

@@ -4,12 +4,10 @@ Pages can't add destinations, so that a browser session can't write arbitrary fi
 commands. They show the command that adds one.
 """
 
-import tomllib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cache, partial
-from importlib import resources
 from typing import Any
 
 from flask import Blueprint, redirect, request
@@ -44,6 +42,7 @@ from wizard.model.states import (
 from wizard.product_api import probe_url
 from wizard.serialization import explanation_to_json, to_json
 from wizard.store import ConnectionOverview, Destination
+from wizard.tables import read_table
 from wizard.verification.service import VERIFIABLE_STATES
 from wizard.web import view_models
 from wizard.web.context import get_services
@@ -216,8 +215,7 @@ def _report_view(overview: ConnectionOverview, answers: tuple[str, ...]) -> Repo
     grant = overview.candidate or overview.grant
     if grant is None or grant.state is GrantState.REVOKED:
         return None
-    # Before the report is read, so that a verification that ends in between is included.
-    is_verifying = services.verification_worker.is_verifying(name, grant.generation)
+    is_verifying = (name, grant.generation) in services.running_work.verifications
     report = services.store.verification_reports.get(name, grant.generation)
     own = replace(overview, attempt=None)
     if grant.state is GrantState.NOT_VERIFIED:
@@ -242,8 +240,8 @@ def _running(name: str, report: ReportView | None) -> ActivityKind | None:
     """What this process is doing with connection `name` now."""
     if report is not None and report.is_running:
         return ActivityKind.VERIFYING
-    progress = get_services().background_checks.progress()
-    return ActivityKind.CHECKING if progress and name in progress.remaining else None
+    is_checking = name in get_services().running_work.checked_names
+    return ActivityKind.CHECKING if is_checking else None
 
 
 def _connection_view(
@@ -252,7 +250,7 @@ def _connection_view(
     services, connection, attempt = get_services(), overview.connection, explained.attempt
     grant = overview.grant or explained.grant
     client = services.store.clients.get(connection.client_id)
-    status, progress = explained.status, services.background_checks.progress()
+    status, checks = explained.status, services.running_work.checks
     badges = view_models.status_badges(status, services.clock())
     if _is_rejected_by_user(explained):
         badges = tuple(replace(each, tone=Tone.NEUTRAL) for each in badges)
@@ -263,7 +261,7 @@ def _connection_view(
         state=status.state,
         badges=badges,
         verified_at=report.passed_at if is_verified and report else None,
-        checking_until=progress.waiting_until if progress and is_checking else None,
+        checking_until=checks.waiting_until if checks and is_checking else None,
         is_checking=is_checking,
         progress=None if connection.generation else _progress(explained),
         place=_place(connection, grant),
@@ -414,9 +412,7 @@ def _code_samples(name: str, url: str) -> tuple[CodeSample, ...]:
 
 @cache
 def _sample_table() -> dict[str, dict[str, str]]:
-    return tomllib.loads(
-        resources.files("wizard.web").joinpath("code_samples.toml").read_text("utf-8")
-    )
+    return read_table("web/code_samples.toml")
 
 
 def _probe_call(grant: Grant) -> str:

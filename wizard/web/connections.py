@@ -104,7 +104,7 @@ def health(total: int, rows: Sequence[ConnectionRow], incidents: Sequence[Incide
 def index() -> str:
     """List the connections; without any, show the first page of onboarding."""
     services = get_services()
-    wanted, progress = ConnectionFilter.from_request(), services.background_checks.progress()
+    wanted, progress = ConnectionFilter.from_request(), services.running_work.checks
     found = services.store.connections.find(wanted.text, MAX_ROWS)
     if not found.total:
         return onboarding.preset_page(onboarding.ConnectionForm())
@@ -115,8 +115,8 @@ def index() -> str:
         if wanted.needs_all_rows
         else services.store.overviews.unsettled(also=[*found.names, *items])
     )
-    checking = progress.remaining if progress else frozenset()
-    rows = [connection_row(each, services.clock(), checking) for each in overviews]
+    checked_names = services.running_work.checked_names
+    rows = [connection_row(each, services.clock(), checked_names) for each in overviews]
     named = {each.connection.name for each in overviews if each.connection.matches(wanted.text)}
     matching = [each for each in rows if each.name in named and wanted.matches(each)]
     matching.sort(key=lambda each: (not each.needs_attention, each.name))
@@ -134,7 +134,7 @@ def index() -> str:
         rejected_count=len(services.reauthorization.rejected_connections(overviews)),
         reauthorization=services.reauthorization.current(has_revocations=False),
         progress=progress,
-        checked_names=sorted(checking)[:MAX_CHECKED_NAMES],
+        checked_names=sorted(checked_names)[:MAX_CHECKED_NAMES],
         is_checked="checked" in request.args and progress is None,
         path=request.full_path.rstrip("?"),
     )

@@ -10,7 +10,7 @@ from wizard.diagnosis.cautions import PasswordChangeRisk, advice, password_chang
 from wizard.diagnosis.pasted_text import DiagnosisResult
 from wizard.errors import WizardError, explain, fail
 from wizard.model.states import Activity, ActivityKind
-from wizard.web.context import get_services
+from wizard.web.context import get_services, reads_snapshot
 from wizard.web.view_models import status_badges
 
 pages = Blueprint("diagnosis", __name__)
@@ -52,11 +52,11 @@ def _diagnose_page(reading: DiagnosisResult | None = None) -> str:
 
 
 @pages.get(PASSWORD_CHANGE_PATH)
+@reads_snapshot
 def show_password_change() -> str:
     """Show each account and the connections that depend on its password."""
+    checking = get_services().running_work.checked_names
     account_risks = _risks(request.args.get("email", ""))
-    progress = get_services().background_checks.progress()
-    checking = progress.remaining if progress else frozenset()
     affected = [stake for risk in account_risks for stake in risk.connections]
     checked = Activity(ActivityKind.CHECKING)
     statuses = {
