@@ -35,9 +35,10 @@ def test_no_test_claims_a_rule_that_is_not_in_the_table() -> None:
 
 
 @over_rows(("rule", "row"), _rule_ids().items())
-def test_a_rule_is_one_sentence_with_its_confidence(rule: str, row: dict[str, str]) -> None:
+def test_a_rule_has_a_sentence_a_confidence_and_a_source(rule: str, row: dict[str, str]) -> None:
     assert row["description"].endswith(".")
     assert row["confidence"] in {"sure", "likely", "guess"}
+    assert row["source"] != "no source found" or row["confidence"] == "guess"
     assert row.get("setting", "code_lifetime_seconds") in setting_definitions()
 
 
