@@ -2,7 +2,8 @@
 
 import re
 import tomllib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -23,7 +24,8 @@ class Endpoint:
 
     `item` is the part of the body that is repeated for each organization. `organization_parameter`
     names the parameter or header that must contain an organization. `requires_user`: the call acts
-    as a user, which client credentials can't.
+    as a user, which client credentials can't. `required_parameter` is mandatory from the version
+    `required_since` on. `parameters` are those the endpoint knows; see `Product.errors`.
     """
 
     path: str
@@ -33,6 +35,9 @@ class Endpoint:
     organization_parameter: str = ""
     method: str = "GET"
     requires_user: bool = False
+    required_parameter: str = ""
+    required_since: str = ""
+    parameters: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -42,8 +47,10 @@ class Product:
     `roots` are host and path (`www/crm`), followed by one of `versions` and an endpoint's path.
     `service` is the first part of its scopes. `binds_organization`: its tokens are valid for the
     one organization chosen at consent. `needs_account`: no consent without an account.
-    `needs_soid`: client credentials must name an organization. `errors` maps no_token,
-    invalid_token, scope, permission, organization, path and rate_limit to responses.
+    `needs_soid`: client credentials must name an organization. `numbers` maps the parameters that
+    must be positive numbers to their maximum (0: none). `errors` maps no_token, invalid_token,
+    scope, permission, organization, organizations, path, method, required, number, extra and
+    rate_limit to responses. A product without the error `extra` ignores unknown parameters.
     """
 
     key: str
@@ -56,16 +63,28 @@ class Product:
     binds_organization: bool = False
     needs_account: bool = False
     needs_soid: bool = False
+    numbers: Mapping[str, int] = field(default_factory=dict)
 
-    def endpoint_at(self, address: str, method: str) -> Endpoint | None:
-        """Return the endpoint at `host/path` for `method`, if there is one."""
+    def endpoints_at(self, address: str) -> list[Endpoint]:
+        """Return the endpoints at `host/path`, one for each method; [] if the path is unknown."""
         bases = {f"{root}/{version}" for root in self.roots for version in self.versions}
-        for endpoint in self.endpoints:
-            if endpoint.method != method or not address.endswith(endpoint.path):
-                continue
-            if address.removesuffix(endpoint.path) in bases:
-                return endpoint
-        return None
+        return [
+            each
+            for each in self.endpoints
+            if address.endswith(each.path) and address.removesuffix(each.path) in bases
+        ]
+
+    def requires_parameter(self, endpoint: Endpoint, address: str) -> bool:
+        """Whether `required_parameter` is mandatory in the version that `host/path` names."""
+        if not endpoint.required_parameter:
+            return False
+        named = [
+            each
+            for each in self.versions
+            if any(address.startswith(f"{root}/{each}/") for root in self.roots)
+        ]
+        since = self.versions.index(endpoint.required_since)
+        return any(self.versions.index(each) >= since for each in named)
 
 
 @cache
@@ -118,7 +137,10 @@ def _table() -> dict[str, Any]:
 
 def _product(key: str, row: dict[str, Any], families: dict[str, dict[str, ApiResponse]]) -> Product:
     lists = {name: tuple(row[name]) for name in ("roots", "versions")}
-    endpoints = tuple(Endpoint(**{**p, "scopes": tuple(p["scopes"])}) for p in row["endpoints"])
+    endpoints = tuple(
+        Endpoint(**{name: tuple(v) if isinstance(v, list) else v for name, v in each.items()})
+        for each in row["endpoints"]
+    )
     fields = {**row, **lists, "endpoints": endpoints, "errors": families[row["errors"]]}
     return Product(key=key, **fields)
 

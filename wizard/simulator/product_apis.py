@@ -46,7 +46,8 @@ def call_api(location: str, host: str, rest: str) -> Response:
         f"{host}/{rest}",
         method=request.method,
         authorization=request.headers.get("Authorization", ""),
-        parameters={**request.args.to_dict(), **dict(request.headers)},
+        query=request.args.to_dict(),
+        headers=dict(request.headers),
     )
     return Response(response.body, response.status, content_type=response.content_type)
 
@@ -58,22 +59,29 @@ def handle_api_request(
     *,
     method: str,
     authorization: str,
-    parameters: Mapping[str, str],
+    query: Mapping[str, str],
+    headers: Mapping[str, str],
 ) -> ApiResponse:
     """Return the response of the API at `api_path` (`host/path`) of a data center.
 
-    `authorization` is the header, `Zoho-oauthtoken` or `Bearer` in any case. `parameters` are the
-    query and the headers, either of which can name an organization. Nothing is stored: a message
-    posted to Cliq can't be read again.
+    `authorization` is the header, `Zoho-oauthtoken` or `Bearer` in any case. The query or a header
+    can name an organization. Nothing is stored: a message posted to Cliq can't be read again.
     """
+    api_path = api_path.rstrip("/")
     product = product_at(api_path)
     if product is None:
         return PATH_NOT_FOUND
-    probe = product.endpoint_at(api_path, method)
-    case, token = _check_request(world, product, probe, location, authorization)
-    if case == "" and probe and token:
-        return _success(world, product, probe, token, parameters, api_path)
-    return _error_response(world, product, case, api_path)
+    if method == "HEAD" and world.settings.head_requests == "as_get":
+        method = "GET"
+    at_path = product.endpoints_at(api_path)
+    endpoint = next((each for each in at_path if each.method == method), None)
+    case, token = _check_request(world, product, at_path, endpoint, location, authorization)
+    if case or endpoint is None or token is None:
+        return _error_response(world, product, case, api_path)
+    case, parameter = query_error(product, endpoint, api_path, query)
+    if case:
+        return _error_response(world, product, case, api_path, parameter)
+    return _success(world, product, endpoint, token, {**query, **headers}, api_path)
 
 
 def parse_authorization(authorization: str) -> str | None:
@@ -82,11 +90,36 @@ def parse_authorization(authorization: str) -> str | None:
     return match[1] if match else None
 
 
+def query_error(
+    product: Product, endpoint: Endpoint, api_path: str, query: Mapping[str, str]
+) -> tuple[str, str]:
+    """Return the key of the query's error ("" for none), and the parameter that it's about."""
+    required = endpoint.required_parameter
+    if product.requires_parameter(endpoint, api_path) and not query.get(required):
+        return "required", required
+    for name, maximum in product.numbers.items():
+        value = query.get(name, "1")
+        if not value.isdecimal() or not 1 <= int(value) <= (maximum or int(value)):
+            return "number", name
+    known = {*endpoint.parameters, endpoint.organization_parameter}
+    extra = next((name for name in query if name not in known), "")
+    return ("extra", extra) if extra and "extra" in product.errors else ("", "")
+
+
 def _check_request(
-    world: World, product: Product, endpoint: Endpoint | None, location: str, authorization: str
+    world: World,
+    product: Product,
+    at_path: list[Endpoint],
+    endpoint: Endpoint | None,
+    location: str,
+    authorization: str,
 ) -> tuple[str, AccessToken | None]:
-    """Return the key of the error ("" for none), and the token."""
-    if endpoint is None:
+    """Return the key of the error ("" for none), and the token.
+
+    `at_path` are the endpoints of the path, and `endpoint` is the one of the request's method. The
+    token is judged before anything else; for an unknown path, that's a setting.
+    """
+    if not at_path and world.settings.unknown_path_check == "path":
         return "path", None
     presented = parse_authorization(authorization)
     if presented is None:
@@ -94,6 +127,8 @@ def _check_request(
     token = world.access_token(presented, location)
     if token is None:
         return "invalid_token", None
+    if endpoint is None:
+        return ("method" if at_path and "method" in product.errors else "path"), token
     if not any(scopes_cover(token.permission.scopes, scope) for scope in endpoint.scopes):
         return "scope", token
     if endpoint.requires_user and token.has_no_user:
@@ -116,7 +151,9 @@ def _success(
         named = {name.casefold(): value for name, value in parameters.items()}
         wanted = named.get(endpoint.organization_parameter.casefold())
         if not wanted:
-            return _error_response(world, product, "organization", api_path)
+            has_choice = len(organizations) > 1 and "organizations" in product.errors
+            case = "organizations" if has_choice else "organization"
+            return _error_response(world, product, case, api_path)
         if wanted not in {each.organization_id for each in organizations}:
             return _error_response(world, product, "permission", api_path)
     default = organizations[0] if organizations else None
@@ -136,17 +173,20 @@ def _visible_organizations(product: Product, user: User, token: AccessToken) -> 
     return [each for each in owned if each.organization_id == bound]
 
 
-def _error_response(world: World, product: Product, case: str, api_path: str) -> ApiResponse:
-    if (
-        product.key == "crm"
-        and case == "invalid_token"
-        and world.settings.crm_authentication_failure
-    ):
-        case = "no_token"
+def _error_response(
+    world: World, product: Product, case: str, api_path: str, parameter: str = ""
+) -> ApiResponse:
+    settings = world.settings
+    match product.key, case:
+        case "crm", "invalid_token" if settings.crm_authentication_failure:
+            case = "no_token"
+        case "projects", "scope" if settings.projects_scope_error == "URL_RULE_NOT_CONFIGURED":
+            case = "path"
     error = product.errors[case]
     path = "/" + api_path.partition("/")[2]
-    status = error.status if error.status != 500 or world.settings.workdrive_500 else 401
-    return ApiResponse(status, _fill(error.body, {"path": path}), error.content_type)
+    status = error.status if error.status != 500 or settings.workdrive_500 else 401
+    body = _fill(error.body, {"path": path, "parameter": parameter})
+    return ApiResponse(status, body, error.content_type)
 
 
 def _template_values(

@@ -50,6 +50,9 @@ class SimulatorSettings:
     console_labels: str
     refresh_token_rotation: str
     access_token_reuse: bool
+    unknown_path_check: str
+    head_requests: str
+    projects_scope_error: str
 
     @classmethod
     def default(cls) -> "SimulatorSettings":
