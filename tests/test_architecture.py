@@ -48,7 +48,7 @@ ALLOWED_IMPORTERS = {
     "urllib3": {"transport"},
     "truststore": {"transport"},
     "sqlalchemy": {"store"},
-    "cryptography": {"fastpath", "vault"},
+    "cryptography": {"fastpath", "simulator", "vault"},
     "keyring": {"vault"},
     "filelock": {"locks"},
     "fcntl": {"locks"},

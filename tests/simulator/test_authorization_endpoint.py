@@ -36,7 +36,7 @@ def _decision(zoho: ZohoDriver, email: str, **changes: str) -> authorization_end
 
 
 @pytest.mark.rule("authorization-is-get-only")
-@pytest.mark.parametrize("method", ["POST"])
+@pytest.mark.parametrize("method", ["POST", "PUT", "HEAD"])
 def test_other_methods_than_get_are_refused(zoho: ZohoDriver, method: str) -> None:
     answer = requests.request(method, zoho.authorization_url(), timeout=10)
     assert answer.status_code == 400
@@ -95,11 +95,21 @@ def test_another_response_type_is_a_page_with_500(zoho: ZohoDriver) -> None:
     assert (page.status_code, "An error occurred" in page.text) == (500, True)
 
 
+@pytest.mark.rule("pkce-for-mobile-clients")
+def test_a_mobile_client_must_send_a_code_challenge(zoho: ZohoDriver) -> None:
+    mobile = zoho.controls.register_client(ANNA, [REDIRECT_URI], kind="mobile-based")
+    url = zoho.authorization_url(client_id=mobile["client_id"])
+    assert "The code challenge is missing" in zoho.open_page(ANNA, url).text
+    assert "Accept" in zoho.open_page(ANNA, f"{url}&code_challenge={'x' * 43}").text
+    zoho.controls.change_settings(pkce_for_mobile=False)
+    assert "Accept" in zoho.open_page(ANNA, url).text
+
+
 @pytest.mark.rule("reject-is-access-denied")
 def test_reject_redirects_back_with_access_denied(zoho: ZohoDriver) -> None:
     asked = AuthorizationRequest.read("eu", query_parameters(zoho.authorization_url(state="s 1")))
     url = authorization_endpoint.reject(zoho.world, asked)
-    assert url == f"{REDIRECT_URI}?error=access_denied&state=s+1"
+    assert url == f"{REDIRECT_URI}?state=s+1&error=access_denied"
 
 
 @pytest.mark.rule("consent-describes-scopes")

@@ -3,11 +3,14 @@
 import re
 
 import pytest
+import requests
 from playwright.sync_api import expect
+from support.zoho_driver import ZohoDriver
 
 from wizard.simulator.clients import Client
 from wizard.simulator.server import Simulator
 from wizard.simulator.simulated_user import ConsolePage, SignInPage, SimulatedUser
+from wizard.simulator.users import SESSION_COOKIE
 
 ANNA, CARLA = "anna@zylker.example", "carla@zylker.example"
 REDIRECT_URI = "http://localhost:8723/callback"
@@ -103,6 +106,30 @@ def test_a_redirect_uri_that_is_not_a_full_url_is_refused(
     register(console, uris=uri)
     expect(console.errors).to_contain_text("valid redirect URIs")
     assert list(zoho_simulator.world.clients) == []
+
+
+@pytest.mark.rule("loopback-addresses-as-redirect-uris", "app-schemes")
+def test_the_type_of_client_and_a_setting_decide_about_redirect_uris(zoho: ZohoDriver) -> None:
+    session = zoho.world.sessions.begin("eu")
+    session.zuid = zoho.world.users.get(ANNA).zuid
+
+    def is_accepted(kind: str, uri: str) -> bool:
+        form = {"name": "App", "homepage": "http://localhost", "redirect_uris": uri}
+        answer = requests.post(
+            zoho.url_for(f"/add/{kind}", host="api-console"),
+            data={**form, "csrf_token": session.csrf},
+            cookies={SESSION_COOKIE: session.session_id},
+            allow_redirects=False,
+            timeout=10,
+        )
+        return answer.status_code == 302
+
+    address, scheme = "http://127.0.0.1:8723/callback", "com.zylker.app://back"
+    assert not is_accepted("server-based", address)
+    zoho.controls.change_settings(loopback_address_redirects=True)
+    assert is_accepted("server-based", address)
+    assert not is_accepted("server-based", scheme)
+    assert is_accepted("mobile-based", scheme)
 
 
 def test_redirect_uris_can_be_updated(console: ConsolePage, zoho_simulator: Simulator) -> None:

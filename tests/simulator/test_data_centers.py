@@ -26,10 +26,14 @@ def test_the_callback_has_code_location_accounts_server_and_state(
     assert code.startswith("1000.")
 
 
-@pytest.mark.rule("accounts-server-is-percent-encoded")
-def test_the_accounts_server_is_percent_encoded(zoho: ZohoDriver) -> None:
-    port = zoho.url.rpartition(":")[2]
-    assert f"accounts-server=http%3A%2F%2F127.0.0.1%3A{port}%2Feu%2Faccounts" in zoho.authorize()
+@pytest.mark.rule("accounts-server-is-percent-encoded", "callback-order")
+def test_the_accounts_server_is_percent_encoded_and_the_state_is_first(zoho: ZohoDriver) -> None:
+    server = f"accounts-server={zoho.url.replace('/', '%2F')}%2Feu%2Faccounts"
+    url = zoho.authorize(state="opaque")
+    assert url.startswith(f"{REDIRECT_URI}?state=opaque&code=1000.")
+    assert url.endswith(f"&location=eu&{server}")
+    zoho.controls.change_settings(callback_order="state_last")
+    assert zoho.authorize(state="opaque").endswith(f"&{server}&state=opaque")
 
 
 @pytest.mark.rule("callback-may-end-in-ampersand")

@@ -2,6 +2,9 @@
 
 import pytest
 import requests
+from joserfc import jws, jwt
+from joserfc.errors import BadSignatureError, UnsupportedHeaderError
+from joserfc.jwk import KeySet
 from support.zoho_driver import ZohoDriver
 
 
@@ -52,14 +55,69 @@ def test_userinfo_returns_the_email_address_only_with_the_scope_email(zoho: Zoho
     assert _get(zoho, "/oauth/v2/userinfo").status_code == 401
 
 
+@pytest.mark.rule("userinfo-for-profile-alone")
+def test_userinfo_for_the_scope_profile_alone_is_a_page(zoho: ZohoDriver) -> None:
+    token = zoho.issue_tokens(scope="profile")["access_token"]
+    answer = _get(zoho, "/oauth/v2/userinfo", token)
+    assert answer.status_code == 400
+    assert "<title>Zoho Accounts</title>" in answer.text
+    zoho.controls.change_settings(userinfo_for_profile_alone="claims")
+    assert _get(zoho, "/oauth/v2/userinfo", token).json()["name"] == "Anna Berg"
+
+
+@pytest.mark.rule("user-info-405")
+def test_the_older_user_info_has_status_405_for_a_missing_scope(zoho: ZohoDriver) -> None:
+    zoho.controls.change_settings(user_info_scope_error="405")
+    token = zoho.issue_tokens(scope="ZohoCRM.org.READ")["access_token"]
+    answer = _get(zoho, "/oauth/user/info", token)
+    assert (answer.status_code, answer.json()) == (200, {"status_code": 405})
+
+
 @pytest.mark.rule("no-v2-user-info")
 def test_the_path_some_projects_call_does_not_exist(zoho: ZohoDriver) -> None:
     assert _get(zoho, "/oauth/v2/user/info", zoho.issue_tokens()["access_token"]).status_code == 404
 
 
 @pytest.mark.rule("openid-discovery")
-def test_discovery_names_the_endpoints(zoho: ZohoDriver) -> None:
+def test_discovery_promises_only_what_is_served(zoho: ZohoDriver) -> None:
     body = _get(zoho, "/.well-known/openid-configuration").json()
     assert body["issuer"] == f"{zoho.url}/eu/accounts"
     assert body["token_endpoint"] == f"{zoho.url}/eu/accounts/oauth/v2/token"
+    served = [body[name] for name in body if name.endswith(("_endpoint", "_uri"))]
+    assert all(_get(zoho, each.removeprefix(body["issuer"])).status_code != 404 for each in served)
     assert _get(zoho, "/.well-known/oauth-authorization-server").status_code == 404
+
+
+@pytest.mark.rule("id-token-for-openid", "id-token-signature", "id-token-nonce")
+def test_an_id_token_is_verified_with_the_published_keys(zoho: ZohoDriver) -> None:
+    zoho.controls.change_settings(id_token_key_id=False)
+    assert "id_token" not in zoho.issue_tokens()
+    for access_type in ("offline", "online"):
+        changes = {"access_type": access_type, "nonce": "only once"}
+        issued = zoho.issue_tokens(scope="openid email profile", **changes)["id_token"]
+        metadata = _get(zoho, "/.well-known/openid-configuration").json()
+        keys = KeySet.import_key_set(requests.get(metadata["jwks_uri"], timeout=10).json())
+        algorithms = metadata["id_token_signing_alg_values_supported"]
+        claims = jwt.decode(issued, keys, algorithms=algorithms).claims
+        required = jwt.JWTClaimsRegistry(
+            iss={"essential": True, "value": metadata["issuer"]},
+            aud={"essential": True, "value": zoho.client_id},
+            exp={"essential": True},
+            nonce={"essential": True, "value": "only once"},
+        )
+        required.validate(claims)
+        assert (claims["email"], claims["name"]) == ("anna@zylker.example", "Anna Berg")
+        header, payload, signature = issued.split(".")
+        with pytest.raises(BadSignatureError):
+            jwt.decode(f"{header}.{payload}A.{signature}", keys, algorithms=algorithms)
+
+
+@pytest.mark.rule("id-token-key-id")
+def test_a_strict_library_refuses_the_key_id_in_the_header(zoho: ZohoDriver) -> None:
+    issued = zoho.issue_tokens(scope="openid")["id_token"]
+    keys = KeySet.import_key_set(_get(zoho, "/oauth/v2/keys").json())
+    with pytest.raises(UnsupportedHeaderError):
+        jwt.decode(issued, keys, algorithms=["RS256"])
+    lenient = jws.JWSRegistry(algorithms=["RS256"], strict_check_header=False)
+    token = jwt.decode(issued, keys, registry=lenient)
+    assert token.header["key_id"] == token.header["kid"]

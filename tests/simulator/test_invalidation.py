@@ -34,11 +34,19 @@ def test_the_token_to_revoke_may_be_in_the_query(zoho: ZohoDriver) -> None:
     assert requests.post(address, params={"token": token}, timeout=10).status_code == 200
 
 
-def test_revoking_an_access_token_keeps_the_refresh_token(zoho: ZohoDriver) -> None:
-    body = zoho.issue_tokens()
+@pytest.mark.rule("revoking-an-access-token")
+@pytest.mark.parametrize("setting", ["with_refresh_token", "alone"])
+def test_revoking_an_access_token_revokes_its_refresh_token_or_keeps_it(
+    zoho: ZohoDriver, setting: str
+) -> None:
+    zoho.controls.change_settings(access_token_revocation=setting)
+    body, other = zoho.issue_tokens(), zoho.issue_tokens()
     assert _revoke(zoho, body["access_token"]).status_code == 200
     assert not zoho.is_accepted(body["access_token"])
-    assert "access_token" in zoho.refresh(body["refresh_token"]).json()
+    assert ("access_token" in zoho.refresh(body["refresh_token"]).json()) == (setting == "alone")
+    assert zoho.is_accepted(other["access_token"])
+    online = zoho.issue_tokens(access_type="online")["access_token"]
+    assert _revoke(zoho, online).status_code == 200
 
 
 @pytest.mark.rule("revoke-of-a-bad-token")
@@ -59,12 +67,12 @@ def test_a_token_is_revoked_where_it_was_issued(zoho: ZohoDriver) -> None:
 
 @pytest.mark.rule("revoke-with-client")
 def test_the_client_revokes_its_tokens_by_basic_authorization(zoho: ZohoDriver) -> None:
-    body = zoho.issue_tokens()
+    first, second = zoho.issue_tokens(), zoho.issue_tokens()
     kind = {"token_type": "access_token"}
-    assert _revoke_as_client(zoho, body["access_token"], **kind).status_code == 200
-    assert not zoho.is_accepted(body["access_token"])
-    assert _revoke_as_client(zoho, body["refresh_token"]).status_code == 200
-    assert zoho.refresh(body["refresh_token"]).json() == INVALID_CODE
+    assert _revoke_as_client(zoho, first["access_token"], **kind).status_code == 200
+    assert not zoho.is_accepted(first["access_token"])
+    assert _revoke_as_client(zoho, second["refresh_token"]).status_code == 200
+    assert zoho.refresh(second["refresh_token"]).json() == INVALID_CODE
 
 
 @pytest.mark.rule("revoke-rejects-mismatched-tokens")
@@ -149,11 +157,12 @@ def test_tokens_of_a_deactivated_user_are_suspended(zoho: ZohoDriver) -> None:
     assert zoho.is_accepted(body["access_token"])
 
 
-@pytest.mark.rule("deleted-client")
-def test_a_deleted_client_is_invalid_client(zoho: ZohoDriver) -> None:
+@pytest.mark.rule("deleted-client", "deleting-a-client-deletes-its-tokens")
+def test_a_deleted_client_is_invalid_client_and_has_no_tokens(zoho: ZohoDriver) -> None:
     body = zoho.issue_tokens()
     zoho.controls.delete_client(zoho.client_id)
     assert zoho.refresh(body["refresh_token"]).json() == {"error": "invalid_client"}
+    assert zoho.controls.state()["active_refresh_tokens"] == 0
     assert not zoho.is_accepted(body["access_token"])
 
 

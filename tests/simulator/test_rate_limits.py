@@ -114,6 +114,16 @@ def test_the_twenty_are_counted_for_each_user(zoho: ZohoDriver) -> None:
     assert "access_token" in zoho.refresh(annas["refresh_token"]).json()
 
 
+@pytest.mark.rule("refresh-tokens-may-count-by-client")
+def test_the_twenty_may_be_counted_by_client(zoho: ZohoDriver) -> None:
+    zoho.controls.change_settings(
+        refresh_tokens_per_user_and_client=1, refresh_token_limit_key="client"
+    )
+    annas = zoho.issue_tokens(ANNA)
+    zoho.issue_tokens(CARLA, scope="ZohoBooks.settings.READ")
+    assert zoho.refresh(annas["refresh_token"]).json() == {"error": "invalid_code"}
+
+
 @pytest.mark.rule("refresh-tokens-created-are-limited")
 def test_too_many_new_refresh_tokens_are_rate_limited_and_the_code_is_kept(
     zoho: ZohoDriver,

@@ -79,6 +79,27 @@ def test_client_credentials_name_the_organization_if_the_service_has_several(
     assert "access_token" in _credentials(zoho, self_client, "ZohoCliq.Channels.READ")
 
 
+@pytest.mark.rule("desk-soid", "projects-needs-no-soid")
+def test_the_soid_of_desk_is_zoho_desk_and_projects_needs_none(
+    zoho: ZohoDriver, self_client: Client
+) -> None:
+    for soid, is_accepted in (("Desk.20090000004", False), ("ZohoDesk.20090000004", True)):
+        body = _credentials(zoho, self_client, "Desk.basic.READ", soid)
+        assert ("access_token" in body) is is_accepted
+    assert "access_token" in _credentials(zoho, self_client, "ZohoProjects.portals.READ")
+
+
+@pytest.mark.rule("unknown-scope-names")
+def test_unknown_scope_names_of_a_known_service_are_dropped_silently(
+    zoho: ZohoDriver, self_client: Client
+) -> None:
+    scope = "ZohoProjects.portals.READ,ZohoProjects.settings.ALL"
+    code = zoho.controls.generate_code(self_client["client_id"], scope)
+    assert _exchange(zoho, self_client, code)["scope"] == "ZohoProjects.portals.READ"
+    assert _credentials(zoho, self_client, scope)["scope"] == "ZohoProjects.portals.READ"
+    assert "Invalid OAuth scope" in zoho.open_page(ANNA, zoho.authorization_url(scope=scope)).text
+
+
 @pytest.mark.rule("cliq-posts-require-a-user")
 def test_cliq_accepts_a_message_from_a_user_and_not_from_a_client(
     zoho: ZohoDriver, self_client: Client
@@ -97,7 +118,9 @@ def test_cliq_accepts_a_message_from_a_user_and_not_from_a_client(
 
 
 @pytest.mark.rule("client-credentials-unknown-scope")
-@pytest.mark.parametrize("scope", ["", "Nonsense"])
+@pytest.mark.parametrize(
+    "scope", ["", "Nonsense", "ZohoProjects.settings.ALL", "ZohoCliq.Channels.READ,Nonsense.a.READ"]
+)
 def test_client_credentials_for_an_unknown_scope_are_invalid_scope(
     zoho: ZohoDriver, self_client: Client, scope: str
 ) -> None:

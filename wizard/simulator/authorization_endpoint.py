@@ -22,10 +22,12 @@ from wizard.simulator.catalog import (
     product_of_scope,
     products,
     products_of,
+    self_client_scopes,
     split_scopes,
 )
-from wizard.simulator.clients import SELF_CLIENT, Client
+from wizard.simulator.clients import MOBILE, SELF_CLIENT, Client
 from wizard.simulator.grants import AuthorizationCode, Permission
+from wizard.simulator.product_apis import METHODS
 from wizard.simulator.request_context import (
     current_location,
     current_world,
@@ -60,6 +62,7 @@ class AuthorizationRequest:
     state: str = ""
     code_challenge: str = ""
     code_challenge_method: str = "plain"
+    nonce: str = ""
 
     @classmethod
     def read(cls, location: str, parameters: Mapping[str, str]) -> "AuthorizationRequest":
@@ -187,6 +190,7 @@ def accept(
         lifetime_seconds=settings.code_lifetime_seconds,
         code_challenge=request.code_challenge or None,
         code_challenge_method=request.code_challenge_method,
+        nonce=request.nonce,
     )
     parameters = {
         "code": code.code,
@@ -194,17 +198,17 @@ def accept(
         "accounts-server": world.accounts_server(request.location),
     }
     suffix = "&" if settings.trailing_ampersand else ""
-    return _callback_url(request, parameters) + suffix
+    return _callback_url(world, request, parameters) + suffix
 
 
 def reject(world: World, request: AuthorizationRequest) -> str:
     """Return the URL that "Reject" leads to."""
-    return _callback_url(request, {"error": "access_denied"})
+    return _callback_url(world, request, {"error": "access_denied"})
 
 
 def no_account(world: World, request: AuthorizationRequest) -> str:
     """Return the URL that "Back to app" leads to."""
-    return _callback_url(request, {"error": "no_org"})
+    return _callback_url(world, request, {"error": "no_org"})
 
 
 def request_limit_page(world: World) -> ErrorPage:
@@ -233,6 +237,8 @@ def _error_page(world: World, request: AuthorizationRequest) -> ErrorPage | None
         )
     if not request.scopes or not all(is_known_scope(each) for each in request.scopes):
         return ErrorPage("Invalid OAuth scope", "The scope passed does not exist.", status)
+    if client.kind == MOBILE and not request.code_challenge and world.settings.pkce_for_mobile:
+        return ErrorPage("An error occurred", "The code challenge is missing.", status)
     return None
 
 
@@ -273,22 +279,30 @@ def _casefold_all(scope_names: list[str]) -> list[str]:
     return [each.casefold() for each in scope_names]
 
 
-def _callback_url(request: AuthorizationRequest, parameters: dict[str, str]) -> str:
-    if request.state:
-        parameters["state"] = request.state
-    separator = "&" if "?" in request.redirect_uri else "?"
-    return f"{request.redirect_uri}{separator}{urlencode(parameters)}"
+def _callback_url(world: World, request: AuthorizationRequest, parameters: dict[str, str]) -> str:
+    state = {"state": request.state} if request.state else {}
+    if world.settings.callback_order == "state_first":
+        return with_query(request.redirect_uri, state | parameters)
+    return with_query(request.redirect_uri, parameters | state)
+
+
+def with_query(redirect_uri: str, parameters: Mapping[str, str]) -> str:
+    """Return a redirect URI with `parameters` after its own query. Zoho doesn't encode colons."""
+    separator = "&" if "?" in redirect_uri else "?"
+    return f"{redirect_uri}{separator}{urlencode(parameters, safe=':')}"
 
 
 def generate_code(
     world: World, permission: Permission, lifetime_seconds: int | None = None
 ) -> AuthorizationCode | None:
-    """Issue a self client's code, which always yields a refresh token.
+    """Issue a self client's code, which always yields a refresh token. Names of scopes that their
+    service doesn't have are dropped silently.
 
     `lifetime_seconds` defaults to the setting. None if the client has reached its limit of codes.
     """
     settings = world.settings
     limit, period = settings.code_limit, settings.code_period_seconds
+    permission = replace(permission, scopes=self_client_scopes(",".join(permission.scopes)))
     if not world.rate_limits.take(("code", permission.client_id), limit, period, world.clock()):
         return None
     return world.grants.issue_code(
@@ -306,7 +320,7 @@ NOT_FOUND = ErrorPage("400 not found", "This address answers GET only.", 400)
 pages = location_blueprint("consent", "accounts")
 
 
-@pages.route("/oauth/v2/auth", methods=["GET", "POST"])
+@pages.route("/oauth/v2/auth", methods=METHODS)
 def authorize() -> Any:
     """Answer an authorization request with a page or a redirect."""
     if http_request.method != "GET":

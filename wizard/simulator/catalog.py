@@ -47,7 +47,8 @@ class Product:
     `roots` are host and path (`www/crm`), followed by one of `versions` and an endpoint's path.
     `service` is the first part of its scopes. `binds_organization`: its tokens are valid for the
     one organization chosen at consent. `needs_account`: no consent without an account.
-    `needs_soid`: client credentials must name an organization. `numbers` maps the parameters that
+    `needs_soid`: client credentials must name an organization, as `soid_service` (by default
+    `service`), a dot and its ID. `numbers` maps the parameters that
     must be positive numbers to their maximum (0: none). `errors` maps no_token, invalid_token,
     scope, permission, organization, organizations, path, method, required, number, extra and
     rate_limit to responses. A product without the error `extra` ignores unknown parameters.
@@ -64,6 +65,7 @@ class Product:
     needs_account: bool = False
     needs_soid: bool = False
     numbers: Mapping[str, int] = field(default_factory=dict)
+    soid_service: str = ""
 
     def endpoints_at(self, address: str) -> list[Endpoint]:
         """Return the endpoints at `host/path`, one for each method; [] if the path is unknown."""
@@ -104,6 +106,16 @@ def scope_services() -> frozenset[str]:
     return frozenset(each.casefold() for each in _table()["services"])
 
 
+@cache
+def scope_names() -> dict[str, frozenset[str]]:
+    """Return service → names that its scopes can have, in lower case."""
+    table = _table()["scope_names"]
+    return {
+        service.casefold(): frozenset(each.casefold() for each in names)
+        for service, names in table.items()
+    }
+
+
 def product_hosts() -> frozenset[str]:
     """Return the hosts of all products."""
     roots = (root for product in products().values() for root in product.roots)
@@ -138,11 +150,15 @@ def _table() -> dict[str, Any]:
 def _product(key: str, row: dict[str, Any], families: dict[str, dict[str, ApiResponse]]) -> Product:
     lists = {name: tuple(row[name]) for name in ("roots", "versions")}
     endpoints = tuple(
-        Endpoint(**{name: tuple(v) if isinstance(v, list) else v for name, v in each.items()})
+        Endpoint(**{name: _frozen(value) for name, value in each.items()})
         for each in row["endpoints"]
     )
     fields = {**row, **lists, "endpoints": endpoints, "errors": families[row["errors"]]}
     return Product(key=key, **fields)
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
 
 
 @dataclass(frozen=True)
@@ -183,7 +199,17 @@ def split_scopes(scope: str) -> list[str]:
 
 
 def is_known_scope(scope: str) -> bool:
-    """Whether Zoho knows the scope: a known service, a name, an operation; case-insensitive."""
+    """Whether Zoho knows the scope: a known service, a name that it has, an operation.
+
+    Case-insensitive. A service without a list of names has any name.
+    """
+    service, _, rest = scope.casefold().partition(".")
+    names = scope_names().get(service)
+    return has_known_service(scope) and (names is None or rest.partition(".")[0] in names)
+
+
+def has_known_service(scope: str) -> bool:
+    """Whether a scope is well-formed and of a known service, whether or not it has that name."""
     if scope.casefold() in OPENID_SCOPES:
         return True
     service, _, rest = scope.partition(".")
@@ -194,6 +220,16 @@ def is_known_scope(scope: str) -> bool:
         and operation.upper() in SCOPE_OPERATIONS
         and service.casefold() in scope_services()
     )
+
+
+def self_client_scopes(scope: str) -> list[str]:
+    """Return the scopes that a self client gets: those without a name that their service has are
+    dropped silently. [] if one isn't a scope of a known service, or if none is left.
+    """
+    requested = split_scopes(scope)
+    if not all(map(has_known_service, requested)):
+        return []
+    return [each for each in requested if is_known_scope(each)]
 
 
 def scopes_cover(granted: list[str], wanted: str) -> bool:

@@ -12,11 +12,10 @@ from wizard.simulator import authorization_endpoint
 from wizard.simulator.catalog import (
     can_share_clients,
     data_centers,
-    is_known_scope,
     products_of,
-    split_scopes,
+    self_client_scopes,
 )
-from wizard.simulator.clients import SELF_CLIENT, SERVER_BASED, Client
+from wizard.simulator.clients import MOBILE, SELF_CLIENT, SERVER_BASED, Client
 from wizard.simulator.grants import Permission
 from wizard.simulator.request_context import (
     current_location,
@@ -40,10 +39,10 @@ CLIENT_TYPES = {
         "Client-based Applications",
         "For programs that run in a browser and can’t keep a secret.",
     ),
-    "mobile-based": ("Mobile-based Applications", "For apps on a phone."),
+    MOBILE: ("Mobile-based Applications", "For apps on a phone or a computer, with PKCE."),
     "non-browser": ("Non-browser Applications", "For devices without a browser."),
 }
-SUPPORTED_KINDS = (SERVER_BASED, SELF_CLIENT)
+SUPPORTED_KINDS = (SERVER_BASED, SELF_CLIENT, MOBILE)
 SELF_CLIENT_NAME = "Self Client"
 
 NAME_MISSING = "Enter a client name."
@@ -52,6 +51,7 @@ INVALID_HOMEPAGE = "Enter a valid homepage URL, such as https://www.example.com.
 INVALID_REDIRECT_URIS = "Enter valid redirect URIs: full URLs that start with http:// or https://."
 
 _NAME = re.compile(r"[\w& ]+")
+_APP_SCHEME = re.compile(r"(?!https?:)[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 MINUTES = (3, 5, 7, 10)
 INVALID_SCOPE = "Enter valid scopes, separated by commas."
 DESCRIPTION_MISSING = "Enter a scope description."
@@ -82,14 +82,16 @@ class Registration:
         """Return the values of a registered client."""
         return cls(client.name, client.homepage, tuple(client.redirect_uris))
 
-    def errors(self) -> dict[str, str]:
-        """Return field name → error; empty if Zoho would accept the form."""
+    def errors(self, kind: str) -> dict[str, str]:
+        """Return field name → error; empty if Zoho would accept the form for a client of `kind`."""
         errors = {}
         if not _NAME.fullmatch(self.name):
             errors["name"] = INVALID_NAME if self.name else NAME_MISSING
         if not _is_full_url(self.homepage):
             errors["homepage"] = INVALID_HOMEPAGE
-        if not self.redirect_uris or not all(map(_is_redirect_uri, self.redirect_uris)):
+        if not self.redirect_uris or not all(
+            _is_redirect_uri(each, kind) for each in self.redirect_uris
+        ):
             errors["redirect_uris"] = INVALID_REDIRECT_URIS
         return errors
 
@@ -133,8 +135,8 @@ def create(kind: str) -> Any:
     registration = Registration.read(request.form)
     if kind == SELF_CLIENT:
         registration = Registration(name=SELF_CLIENT_NAME)
-    elif registration.errors():
-        return _form(kind, registration, registration.errors())
+    elif errors := registration.errors(kind):
+        return _form(kind, registration, errors)
     client = current_world().clients.register(
         require_user().zuid,
         current_location(),
@@ -175,7 +177,7 @@ def regenerate(client_id: str) -> Any:
 @sign_in_required
 def details(client_id: str) -> str:
     """Show the form with the registered values."""
-    client = _server_based(client_id)
+    client = _client_with_redirects(client_id)
     return _tab("details", client, registration=Registration.of(client), errors={})
 
 
@@ -183,9 +185,9 @@ def details(client_id: str) -> str:
 @sign_in_required
 def update(client_id: str) -> Any:
     """Change name, homepage and redirect URIs, or show the errors of the form."""
-    client, registration = _server_based(client_id), Registration.read(request.form)
-    if registration.errors():
-        return _tab("details", client, registration=registration, errors=registration.errors())
+    client, registration = _client_with_redirects(client_id), Registration.read(request.form)
+    if errors := registration.errors(client.kind):
+        return _tab("details", client, registration=registration, errors=errors)
     client.name, client.homepage = registration.name, registration.homepage
     client.redirect_uris = list(registration.redirect_uris)
     return _tab("details", client, registration=registration, errors={}, updated=True)
@@ -194,8 +196,8 @@ def update(client_id: str) -> Any:
 @pages.post("/client/<client_id>/delete")
 @sign_in_required
 def delete(client_id: str) -> Any:
-    """Delete a client."""
-    current_world().clients.delete(own_client(client_id).client_id)
+    """Delete a client and its tokens."""
+    current_world().delete_client(own_client(client_id).client_id)
     return redirect(url_for(".home"))
 
 
@@ -203,7 +205,7 @@ def delete(client_id: str) -> Any:
 @sign_in_required
 def settings(client_id: str) -> str:
     """Show in which data centers the client is enabled, and its secrets."""
-    client = _server_based(client_id)
+    client = _client_with_redirects(client_id)
     all_data_centers = data_centers().values()
     shared = [
         each for each in all_data_centers if can_share_clients(client.location, each.location)
@@ -215,7 +217,7 @@ def settings(client_id: str) -> str:
 @sign_in_required
 def toggle_data_center(client_id: str, other_location: str) -> Any:
     """Enable or disable another data center."""
-    client, clients = _server_based(client_id), current_world().clients
+    client, clients = _client_with_redirects(client_id), current_world().clients
     if not can_share_clients(client.location, other_location) or other_location == client.location:
         abort(404)
     if client.is_known_in(other_location):
@@ -229,7 +231,7 @@ def toggle_data_center(client_id: str, other_location: str) -> Any:
 @sign_in_required
 def share_credentials(client_id: str) -> Any:
     """Use the same credentials in all data centers, or different ones."""
-    client = _server_based(client_id)
+    client = _client_with_redirects(client_id)
     current_world().clients.use_same_credentials(client.client_id, "same" in request.form)
     return redirect(url_for(".settings", client_id=client_id))
 
@@ -245,9 +247,9 @@ def _own_clients() -> list[Client]:
     return [each for each in owned if each.location == current_location()]
 
 
-def _server_based(client_id: str) -> Client:
+def _client_with_redirects(client_id: str) -> Client:
     client = own_client(client_id)
-    return client if client.kind == SERVER_BASED else abort(404)
+    return client if client.kind != SELF_CLIENT else abort(404)
 
 
 def _form(kind: str, registration: Registration, errors: dict[str, str] | None = None) -> str:
@@ -279,7 +281,7 @@ def generate_code(client_id: str) -> str:
     errors = _code_errors(request.form)
     if errors:
         return _code_page("form", client, errors=errors, sent=request.form)
-    requested = split_scopes(request.form["scope"])
+    requested = self_client_scopes(request.form["scope"])
     bound = [product for product in products_of(requested) if product.binds_organization]
     owned = {each.key: user.organizations_in(each.key) for each in bound}
     chosen = {
@@ -316,8 +318,7 @@ def _chosen_organization(
 
 def _code_errors(form_fields: Mapping[str, str]) -> dict[str, str]:
     errors = {}
-    requested = split_scopes(form_fields.get("scope", ""))
-    if not requested or not all(map(is_known_scope, requested)):
+    if not self_client_scopes(form_fields.get("scope", "")):
         errors["scope"] = INVALID_SCOPE
     if not form_fields.get("description", "").strip():
         errors["description"] = DESCRIPTION_MISSING
@@ -345,6 +346,12 @@ def _is_full_url(url: str) -> bool:
     return parts.scheme in ("http", "https") and bool(parts.hostname)
 
 
-def _is_redirect_uri(url: str) -> bool:
-    """Whether Zoho accepts it: `localhost` works, but users report that 127.0.0.1 doesn't."""
-    return _is_full_url(url) and urlsplit(url).hostname != "127.0.0.1" and "#" not in url
+def _is_redirect_uri(url: str, kind: str) -> bool:
+    """Whether Zoho accepts it: `localhost` works; whether 127.0.0.1 does is a setting. An app can
+    have a scheme of its own.
+    """
+    if kind == MOBILE and _APP_SCHEME.match(url):
+        return True
+    is_address = _is_full_url(url) and urlsplit(url).hostname == "127.0.0.1"
+    is_accepted = not is_address or current_world().settings.loopback_address_redirects
+    return _is_full_url(url) and is_accepted and "#" not in url

@@ -301,8 +301,8 @@ class Controls:
 
     @_control
     def delete_client(self, client_id: str) -> None:
-        """Delete a client."""
-        self.world.clients.delete(client_id)
+        """Delete a client and its tokens."""
+        self.world.delete_client(client_id)
 
     @_control
     def deactivate_user(self, email: str, *, deactivated: bool = True) -> None:

@@ -37,6 +37,7 @@ class AuthorizationCode:
     code_challenge: str | None = None
     code_challenge_method: str = "plain"
     is_used: bool = False
+    nonce: str = ""
 
 
 @dataclass
@@ -125,6 +126,7 @@ class Grants:
         lifetime_seconds: int,
         code_challenge: str | None = None,
         code_challenge_method: str = "plain",
+        nonce: str = "",
     ) -> AuthorizationCode:
         """Issue a code that can be exchanged once."""
         code = AuthorizationCode(
@@ -135,6 +137,7 @@ class Grants:
             self._clock() + timedelta(seconds=lifetime_seconds),
             code_challenge,
             code_challenge_method,
+            nonce=nonce,
         )
         self.codes[code.code] = code
         return code
@@ -142,11 +145,15 @@ class Grants:
     def issue_refresh_token(self, permission: Permission) -> RefreshToken:
         """Issue a refresh token.
 
-        At the limit, the oldest of the same user and client is evicted with its access tokens.
+        At the limit, the oldest of the same user and client is evicted with its access tokens; with
+        the setting, the oldest of the client, whoever the user is.
         """
         token = RefreshToken(self._random_values.token(), permission, self._clock())
-        active = list(self.active_refresh_tokens(permission.zuid, permission.client_id))
-        limit = self._settings().refresh_tokens_per_user_and_client
+        settings = self._settings()
+        is_by_client = settings.refresh_token_limit_key == "client"  # noqa: S105
+        user = None if is_by_client else permission.zuid
+        active = list(self.active_refresh_tokens(user, permission.client_id))
+        limit = settings.refresh_tokens_per_user_and_client
         for oldest in active[: max(0, len(active) + 1 - limit)]:
             self.invalidate(oldest, "evicted")
         self.refresh_tokens[token.refresh_token] = token
@@ -225,11 +232,19 @@ class Grants:
             for child in list(self.active_access_tokens(token)):
                 child.invalidation_reason = reason
 
-    def invalidate_all(self, zuid: int, client_id: str | None, reason: str) -> None:
-        """Invalidate the codes and tokens of a user, or only those of one client."""
+    def revoke(self, token: RefreshToken | AccessToken) -> None:
+        """Revoke a token. With the setting, an access token takes its refresh token along."""
+        parent = token.refresh_token if isinstance(token, AccessToken) else None
+        is_alone = self._settings().access_token_revocation == "alone"  # noqa: S105
+        if parent and not is_alone:
+            self.invalidate(self.refresh_tokens[parent], "revoked")
+        self.invalidate(token, "revoked")
+
+    def invalidate_all(self, zuid: int | None, client_id: str | None, reason: str) -> None:
+        """Invalidate the codes and tokens of a user, of a client, or of a user's client."""
 
         def is_affected(permission: Permission) -> bool:
-            return permission.zuid == zuid and client_id in (None, permission.client_id)
+            return zuid in (None, permission.zuid) and client_id in (None, permission.client_id)
 
         tokens: list[RefreshToken | AccessToken] = [*self.refresh_tokens.values()]
         for token in [*tokens, *self.access_tokens.values()]:

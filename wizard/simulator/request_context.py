@@ -220,14 +220,14 @@ def json_error(kind: str, message: str, status: int) -> Response:
     return answer
 
 
-def html_page(status: int) -> Response:
-    """Return the HTML page that a servlet container shows for a status."""
+def html_page(status: int, title: str = "") -> Response:
+    """Return the HTML page that a servlet container shows for a status, or one with a `title`."""
     reasons = {
         400: "Bad Request",
         404: "Not Found",
         405: "Method Not Allowed",
         500: "Internal Server Error",
     }
-    title = f"HTTP Status {status} – {reasons.get(status, 'Error')}"
+    title = title or f"HTTP Status {status} – {reasons.get(status, 'Error')}"
     page = f"<!doctype html><html><head><title>{title}</title></head><body><h1>{title}</h1>"
     return Response(f"{page}</body></html>", status, content_type="text/html;charset=UTF-8")

@@ -53,6 +53,14 @@ class SimulatorSettings:
     unknown_path_check: str
     head_requests: str
     projects_scope_error: str
+    callback_order: str
+    access_token_revocation: str
+    refresh_token_limit_key: str
+    loopback_address_redirects: bool
+    pkce_for_mobile: bool
+    user_info_scope_error: str
+    userinfo_for_profile_alone: str
+    id_token_key_id: bool
 
     @classmethod
     def default(cls) -> "SimulatorSettings":

@@ -8,7 +8,6 @@ client secret, code or refresh token, redirect URI, PKCE verifier.
 import base64
 import hashlib
 import hmac
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -19,10 +18,9 @@ from flask import request as http_request
 from wizard.simulator.catalog import (
     can_share_clients,
     data_centers,
-    is_known_scope,
     products_of,
     scopes_cover,
-    split_scopes,
+    self_client_scopes,
 )
 from wizard.simulator.clients import SELF_CLIENT, Client
 from wizard.simulator.grants import (
@@ -32,9 +30,14 @@ from wizard.simulator.grants import (
     Permission,
     RefreshToken,
 )
+from wizard.simulator.id_tokens import (
+    id_token,
+    is_openid_requested,
+    openid_claims,
+    public_keys,
+)
 from wizard.simulator.product_apis import METHODS, parse_authorization
 from wizard.simulator.request_context import JSON, current_world, html_page, json_line
-from wizard.simulator.users import User
 from wizard.simulator.world import World
 
 RATE_LIMIT_BODY = {
@@ -53,10 +56,13 @@ GRANT_TYPES = ("authorization_code", "refresh_token", "client_credentials")
 
 @dataclass(frozen=True)
 class AccountsResponse:
-    """A response of the accounts server. `body` None is Zoho's HTML page of that status."""
+    """A response of the accounts server. `body` None is Zoho's HTML page of that status, with
+    `title` if there is one.
+    """
 
     body: dict[str, Any] | None
     status: int = 200
+    title: str = ""
 
 
 @dataclass(frozen=True)
@@ -143,7 +149,10 @@ def _exchange_code(world: World, request: TokenRequest, client: Client) -> Accou
     token = world.grants.issue_access_token(
         code.permission, parent, shortened_by_seconds=request.clock_skew_seconds
     )
-    return AccountsResponse(_token_body(world, token, client, parent))
+    body = _token_body(world, token, client, parent)
+    if is_openid_requested(code.permission.scopes):
+        body["id_token"] = id_token(world, code.permission, client, code.nonce)
+    return AccountsResponse(body)
 
 
 def _refresh(world: World, request: TokenRequest, client: Client) -> AccountsResponse:
@@ -175,8 +184,8 @@ def _refresh(world: World, request: TokenRequest, client: Client) -> AccountsRes
 def _client_credentials(world: World, request: TokenRequest, client: Client) -> AccountsResponse:
     if client.kind != SELF_CLIENT:
         return _error("invalid_client")
-    requested = split_scopes(request["scope"])
-    if not requested or not all(is_known_scope(each) for each in requested):
+    requested = self_client_scopes(request["scope"])
+    if not requested:
         return _error("invalid_scope")
     organizations = _organizations_of_soid(world, client, requested, request["soid"])
     if organizations is None:
@@ -199,7 +208,8 @@ def _organizations_of_soid(
     owner = world.users.by_zuid[client.owner]
     for product in products:
         owned = {each.organization_id for each in owner.organizations_in(product.key)}
-        if service.casefold() != product.service.casefold() or organization_id not in owned:
+        expected = product.soid_service or product.service
+        if service.casefold() != expected.casefold() or organization_id not in owned:
             return None
     return {product.key: organization_id for product in products}
 
@@ -239,59 +249,11 @@ def _token_body(
     if settings.legacy_expires_in_sec:
         body["expires_in_sec"] = settings.access_token_lifetime_seconds
         body["expires_in"] = settings.access_token_lifetime_seconds * 1000
-    if parent and is_openid_requested(permission.scopes):
-        body["id_token"] = id_token(world, permission, client)
     return body
 
 
 def _error(error_code: str) -> AccountsResponse:
     return AccountsResponse({"error": error_code})
-
-
-def is_openid_requested(scopes: list[str]) -> bool:
-    """Whether the scopes ask for an identity: openid, email or profile."""
-    return any(each.casefold() in ("openid", "email", "profile") for each in scopes)
-
-
-def id_token(world: World, permission: Permission, client: Client) -> str:
-    """Return an ID token (a JSON Web Token, RFC 7519), signed with the client secret.
-
-    The simulated Zoho has no signing keys; HS256 needs none.
-    """
-    user = world.users.by_zuid[permission.zuid]
-    now = int(world.clock().timestamp())
-    claims = {
-        "iss": world.accounts_server(permission.location),
-        "aud": client.client_id,
-        "iat": now,
-        "exp": now + world.settings.access_token_lifetime_seconds,
-        **openid_claims(user, permission.scopes),
-    }
-    signing_input = f"{_encode_json({'alg': 'HS256', 'typ': 'JWT'})}.{_encode_json(claims)}"
-    key = (client.secret_in(permission.location) or "").encode()
-    signature = hmac.new(key, signing_input.encode(), hashlib.sha256).digest()
-    return f"{signing_input}.{_encode_base64(signature)}"
-
-
-def openid_claims(user: User, scopes: list[str]) -> dict[str, str]:
-    """Return the claims for these scopes; an email address only for `email`."""
-    requested = {each.casefold() for each in scopes}
-    claims = {"sub": str(user.zuid)}
-    if "profile" in requested:
-        claims |= {
-            "name": user.display_name,
-            "first_name": user.first_name,
-            "last_name": user.last_name,
-        }
-    return claims | ({"email": user.email} if "email" in requested else {})
-
-
-def _encode_json(value: dict[str, Any]) -> str:
-    return _encode_base64(json.dumps(value, separators=(",", ":")).encode())
-
-
-def _encode_base64(raw: bytes) -> str:
-    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
 
 
 SUCCESS = AccountsResponse({"status": "success"})
@@ -356,6 +318,12 @@ def server_info(location: str) -> Response:
     return _respond(AccountsResponse({"result": "success", "locations": servers}))
 
 
+@routes.get("/oauth/v2/keys")
+def signing_keys(location: str) -> Response:
+    """Return the public keys of ID tokens (a JSON Web Key Set)."""
+    return _respond(AccountsResponse({"keys": public_keys()}))
+
+
 @routes.get("/.well-known/openid-configuration")
 def openid_configuration(location: str) -> Response:
     """Return the discovery document of OpenID Connect."""
@@ -375,6 +343,7 @@ def request_parameters() -> dict[str, str]:
 
 
 def discovery(world: World, location: str) -> dict[str, Any]:
+    """Return the discovery document. It promises only what is served."""
     issuer = world.accounts_server(location)
     return {
         "issuer": issuer,
@@ -382,9 +351,15 @@ def discovery(world: World, location: str) -> dict[str, Any]:
         "token_endpoint": f"{issuer}/oauth/v2/token",
         "revocation_endpoint": f"{issuer}/oauth/v2/token/revoke",
         "userinfo_endpoint": f"{issuer}/oauth/v2/userinfo",
-        "response_types_supported": ["code", "token"],
-        "grant_types_supported": ["authorization_code", "implicit", "refresh_token"],
-        "scopes_supported": ["openid", "email", "profile", "phone"],
+        "jwks_uri": f"{issuer}/oauth/v2/keys",
+        "response_types_supported": ["code"],
+        "grant_types_supported": ["authorization_code", "refresh_token", "client_credentials"],
+        "subject_types_supported": ["public"],
+        "id_token_signing_alg_values_supported": ["RS256"],
+        "scopes_supported": ["openid", "email", "profile"],
+        "claims_supported": ["sub", "name", "first_name", "last_name", "email"],
+        "code_challenge_methods_supported": ["S256", "plain"],
+        "token_endpoint_auth_methods_supported": ["client_secret_post", "client_secret_basic"],
     }
 
 
@@ -393,6 +368,8 @@ def _user_info(world: World, location: str) -> AccountsResponse:
     if token is None:
         return AccountsResponse({"response": "error", "cause": "INVALID_OAUTHTOKEN"}, 401)
     if not scopes_cover(token.permission.scopes, "AaaServer.profile.READ"):
+        if world.settings.user_info_scope_error == "405":
+            return AccountsResponse({"status_code": 405})
         return AccountsResponse({"response": "error", "cause": "INVALID_OAUTHSCOPE"}, 401)
     user = world.users.by_zuid[token.permission.zuid]
     return AccountsResponse(
@@ -410,8 +387,11 @@ def _openid_userinfo(world: World, location: str) -> AccountsResponse:
     token = world.access_token(_access_token(), location)
     if token is None:
         return AccountsResponse({"response": "error", "cause": "INVALID_OAUTHTOKEN"}, 401)
-    if not is_openid_requested(token.permission.scopes):
+    scopes = {each.casefold() for each in token.permission.scopes}
+    if scopes.isdisjoint({"openid", "email", "profile"}):
         return AccountsResponse({"response": "error", "cause": "INVALID_OAUTHSCOPE"}, 401)
+    if scopes == {"profile"} and world.settings.userinfo_for_profile_alone == "page":
+        return AccountsResponse(None, 400, "Zoho Accounts")
     user = world.users.by_zuid[token.permission.zuid]
     return AccountsResponse(openid_claims(user, token.permission.scopes))
 
@@ -422,7 +402,7 @@ def _access_token() -> str:
 
 def _respond(response: AccountsResponse) -> Response:
     if response.body is None:
-        return html_page(response.status)
+        return html_page(response.status, response.title)
     return Response(json_line(response.body), response.status, content_type=JSON)
 
 
@@ -430,7 +410,7 @@ def _revoke_without_client(world: World, location: str, token: str) -> AccountsR
     found = _find_token(world, location, token)
     if found is None:
         return BAD_REQUEST
-    world.grants.invalidate(found, "revoked")
+    world.grants.revoke(found)
     return SUCCESS
 
 
@@ -450,7 +430,7 @@ def _revoke_with_client(
         return BAD_REQUEST
     if found.permission.client_id != client.client_id:
         return BAD_REQUEST
-    world.grants.invalidate(found, "revoked")
+    world.grants.revoke(found)
     return SUCCESS
 
 

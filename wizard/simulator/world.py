@@ -183,6 +183,11 @@ class World:
         self.grants.invalidate_all(user.zuid, client_id, "app revoked")
         self.grants.forget_consents(user.zuid, client_id)
 
+    def delete_client(self, client_id: str) -> None:
+        """Delete a client and all its tokens."""
+        self.clients.delete(client_id)
+        self.grants.invalidate_all(None, client_id, "client deleted")
+
     def evict_oldest_refresh_token(self, user: User, client_id: str) -> None:
         """Invalidate the oldest refresh token of a user and client, as a 21st one does."""
         oldest = next(self.grants.active_refresh_tokens(user.zuid, client_id), None)
