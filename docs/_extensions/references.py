@@ -7,6 +7,7 @@ of date.
 import inspect
 import re
 import tomllib
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib import resources
 from json import loads
@@ -289,31 +290,56 @@ def profile_facts(profile: Profile) -> Iterator[tuple[str, str]]:
 # The simulator
 
 
+CONFIDENCES = {
+    "sure": "Zoho’s own page or a published response",
+    "likely": "one good source",
+    "guess": "neither",
+}
+"""What each confidence is based on."""
+NO_SOURCE = "no source found"
+
+
 def simulator_rules() -> Iterator[str]:
     """What the simulated Zoho does, and how certain it is that Zoho does the same."""
     rules = read_toml("wizard.simulator", "rules.toml")
-    counts = dict.fromkeys(("sure", "likely", "guess"), 0)
-    for rule in rules.values():
-        counts[rule["confidence"]] += 1
-    numbers = ", ".join(f"{count} {confidence}" for confidence, count in counts.items())
-    yield from (
-        f"{len(rules)} rules: {numbers}. None was seen at live Zoho yet.",
-        "",
-    )
-    has_sources = any("source" in rule for rule in rules.values())
     yield from table(
-        ("Rule", "What the simulator does", "Confidence", *["Source"] * has_sources, "Seen live"),
+        ("Rule", "What the simulator does", "Confidence", "Source", "Setting", "Tried live"),
         (
             (
                 literal(name),
                 plain(rule["description"]),
                 rule["confidence"],
-                *[plain(rule.get("source", ""))] * has_sources,
+                plain(rule.get("source", NO_SOURCE).replace(NO_SOURCE, "–")),
+                literal(rule.get("setting", "")),
                 "no",
             )
             for name, rule in rules.items()
         ),
     )
+
+
+def simulator_fidelity() -> Iterator[str]:
+    """How many rules and settings have which confidence."""
+    tables = (read_toml("wizard.simulator", "rules.toml"), setting_definitions())
+    counts = [Counter(row["confidence"] for row in rows.values()) for rows in tables]
+    yield from table(
+        ("Confidence", "Based on", "Rules", "Settings", "Tried live"),
+        (
+            *(
+                (confidence, basis, *(str(each[confidence]) for each in counts), "0")
+                for confidence, basis in CONFIDENCES.items()
+            ),
+            ("all", "", *(str(each.total()) for each in counts), "0"),
+        ),
+    )
+
+
+def simulator_fidelity_summary() -> Iterator[str]:
+    """The same in one sentence."""
+    rules = read_toml("wizard.simulator", "rules.toml").values()
+    counts = Counter(rule["confidence"] for rule in rules)
+    numbers = ", ".join(f"{counts[each]} are *{each}*" for each in CONFIDENCES)
+    yield f"Of its {len(rules)} rules, {numbers}. None was tried at live Zoho."
 
 
 def simulator_settings() -> Iterator[str]:
@@ -450,6 +476,8 @@ REFERENCES: Mapping[str, Callable[[], Iterator[str]]] = {
         error_codes,
         delivery_profiles,
         simulator_rules,
+        simulator_fidelity,
+        simulator_fidelity_summary,
         simulator_settings,
         simulator_controls,
         simulator_faults,
