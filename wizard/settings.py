@@ -83,10 +83,8 @@ def from_environment(
         environ["ZOHO_WIZARD_SIMULATOR_URL"] = simulator_url
     for name in environ:
         if name.startswith(VARIABLE_PREFIX) and name not in KNOWN_VARIABLES:
-            near = difflib.get_close_matches(name, KNOWN_VARIABLES, n=1, cutoff=0)
-            raise fail(
-                "unknown-setting", name=name, nearest=near[0], known=", ".join(KNOWN_VARIABLES)
-            )
+            near = ", ".join(difflib.get_close_matches(name, KNOWN_VARIABLES, n=1))
+            raise fail("unknown-setting", name=name, nearest=near, known=", ".join(KNOWN_VARIABLES))
     if name := relative_setting(environ):
         raise fail("relative-path", name=name, value=environ[name][:80])
     simulator_url = _simulator_url(environ.get("ZOHO_WIZARD_SIMULATOR_URL", ""))

@@ -68,6 +68,7 @@ def test_json_mode_keeps_exit_code_and_stdout(shell: Shell) -> None:
         (("connect", "crm", "--no-browser"), "no-preset"),
         (("connect", "--no-browser", "--preset", "crm-read-leads"), "name-needed"),
         (("connect", "crm", "--no-browser", "--preset", "no-such-task"), "unknown-preset"),
+        (("connect", "crm", "--no-input", "--preset", "no-such-task"), "unknown-preset"),
         (("connect", "crm", "--no-browser", "--scope", "ZohoCRM.."), "malformed-scope"),
         (("client", "add", "--data-center", "mars"), "unknown-data-centre"),
         (("client", "show", "1000.NIX"), "unknown-client"),

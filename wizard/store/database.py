@@ -360,9 +360,7 @@ def update_one(connection: Connection, update: Update, subject: str) -> None:
 
 
 def suggest_names(name: str, known: Iterable[str]) -> str:
-    """The known names most similar to ``name`` regardless of case, or else a few of them; separated
-    by commas."""
-    names = list(known)
-    by_folded = {each.casefold(): each for each in names}
+    """The known names most similar to ``name`` regardless of case, separated by commas."""
+    by_folded = {each.casefold(): each for each in known}
     near = difflib.get_close_matches(name.casefold(), by_folded, n=3)
-    return ", ".join([by_folded[each] for each in near] or names[:3])
+    return ", ".join(by_folded[each] for each in near)

@@ -8,6 +8,7 @@ so it is ignored. ``ALL`` is every operation; a parent (``ZohoCRM.modules``) cov
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from enum import StrEnum
 from functools import cache
 from typing import Any
@@ -143,7 +144,8 @@ def preset(preset_id: str) -> Preset:
     for each in presets():
         if each.id == preset_id:
             return each
-    raise fail("unknown-preset", value=preset_id[:60])
+    nearest = ", ".join(get_close_matches(preset_id, [each.id for each in presets()], 3))
+    raise fail("unknown-preset", value=preset_id[:60], nearest=nearest)
 
 
 @dataclass(frozen=True)

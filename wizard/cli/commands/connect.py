@@ -45,7 +45,7 @@ from wizard.cli.terminal import NEW_CONNECTION_NAME, TAG, Exit, Terminal, pass_t
 from wizard.clients import ConnectionRequest, parse_credentials
 from wizard.errors import WizardError, fail, message
 from wizard.model import Client
-from wizard.zoho import DataCenter, parse_scope, presets, unusual_scopes
+from wizard.zoho import DataCenter, parse_scope, preset, presets, unusual_scopes
 
 
 @dataclass(frozen=True)
@@ -260,6 +260,8 @@ def connect(
         is_forwarded=request or response,
         add=add,
     )
+    for each in preset_ids:
+        preset(each)  # an unknown one is the first thing to correct
     if account and not request:
         raise click.UsageError("--account needs --request.")
     if yes and not assist:
