@@ -94,3 +94,11 @@ def test_a_message_names_the_programs_and_when_their_last_tokens_expire(
     harness.advance(hours=2)
     (later,) = open_incidents(harness)
     assert later.access_tokens_expire_at is None
+
+
+def test_an_access_token_that_was_rejected_is_not_said_to_work(harness: Harness) -> None:
+    add_verified_connection(harness, "crm")
+    harness.controls.change_password(ANNA)
+    harness.services.checks.check(["crm"])  # with the access token first
+    (found,) = open_incidents(harness)
+    assert found.access_tokens_expire_at is None

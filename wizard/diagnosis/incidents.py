@@ -227,7 +227,8 @@ class Incident:
     programs: tuple[str, ...] = ()
     """The destinations that have credentials of these connections."""
     access_tokens_expire_at: datetime | None = None
-    """When the last access token that a program may have expires; None: all have expired."""
+    """When the last access token that a program may have expires; None: all have expired or were
+    rejected."""
     suspected_names: tuple[str, ...] = ()
     """Connections that it probably affects, too, and that couldn't be checked. For a rejected
     client: those that fail when their access tokens expire."""
@@ -298,7 +299,7 @@ class Incidents:
         """The causes of `cases`; other connections reached the `reachable_locations`."""
         self._store.include(case.name for case in cases)
         groups = group_by_cause(cases, self._is_client_only)
-        last = self._recent_refreshes({case.client_id for case in cases}) if groups else {}
+        last = self._recent_refreshes(cases) if groups else {}
         programs = defaultdict(list)
         for each in self._store.destinations.all() if groups else ():
             programs[each.connection].append(each.target)
@@ -312,16 +313,23 @@ class Incidents:
             )
         )
 
-    def _recent_refreshes(self, client_ids: Collection[str]) -> dict[str, datetime]:
-        """When each connection of these clients last got an access token that may still work."""
-        since = self._clock() - ACCESS_TOKEN_LIFETIME
+    def _recent_refreshes(self, cases: Collection[FailureCase]) -> dict[str, datetime]:
+        """When each connection of the cases' clients last got an access token that may still
+        work."""
+        since, rejections = self._clock() - ACCESS_TOKEN_LIFETIME, self._store.rejections.pending()
+        rejected = {
+            case.name
+            for case in cases
+            if case.grant and rejections.get(case.name) == case.grant.generation
+        }
         refreshed = [
             each
-            for client_id in client_ids
+            for client_id in {case.client_id for case in cases}
             for each in self._store.request_log.requests(since=since, client_id=client_id)
             if each.kind is RequestKind.REFRESH and each.outcome == "ok"
         ]
-        return {each.connection: each.at for each in reversed(refreshed)}
+        last = {each.connection: each.at for each in reversed(refreshed)}
+        return {name: at for name, at in last.items() if name not in rejected}
 
     def _is_client_only(self, case: FailureCase) -> bool:
         """Whether another client's token of the same account works, so that the account isn't the
@@ -380,7 +388,8 @@ class Incidents:
         place = self._zoho.data_center(first.location).name if first.location else ""
         return {
             "obstacle": first.failure.details.get("obstacle", ""),
-            "count": str(len(group.cases)),
+            "count": str(len(group.all_cases)),
+            "suspected": str(len(group.suspected_cases) or ""),
             "names": " ".join(each.name for each in group.all_cases),
             "email": first.email,
             "client": self._store.clients.get(first.client_id).name,
