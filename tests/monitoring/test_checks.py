@@ -197,7 +197,7 @@ def test_a_token_rejected_during_a_check_is_no_longer_served(harness: Harness) -
     harness.advance(seconds=61)
     end_token(harness)
     (incident,) = check(harness).incidents
-    assert "requests for this 10-minute window are used up" in incident.explanation.cause
+    assert "no token requests are left in this 10-minute window" in incident.explanation.cause
     with pytest.raises(WizardError) as error:
         harness.services.tokens.access_token("crm")
     assert error.value.failure.code == "token-budget"
@@ -213,7 +213,7 @@ def test_a_check_replaces_a_rejected_token_at_most_once_a_minute_including_other
     for asked in ({"Leads": 1}, {}):
         (incident,) = check(harness).incidents
         assert "at most once a minute" in incident.explanation.cause
-        assert "used up" not in incident.explanation.cause
+        assert "10-minute window" not in incident.explanation.cause
         assert logged_requests(harness) == asked
     harness.advance(seconds=61)
     assert latest_result(harness).is_working
@@ -278,6 +278,8 @@ def test_the_limits_are_kept_however_zoho_counts(harness: Harness, key: str) -> 
     assert len(cause.names) == 8, "two requests for the first, whose rejection covers the others"
     assert sorted(cause.to_reauthorize) == names
     assert len(cause.suspected_names) == 2
+    assert cause.explanation.title.startswith("10 connections")
+    assert cause.explanation.title.endswith("2 of them probably")
 
     def wait(until: datetime) -> bool:
         harness.advance(seconds=(until - harness.now()).total_seconds())
