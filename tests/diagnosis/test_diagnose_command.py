@@ -1,6 +1,7 @@
 """`zoho-wizard diagnose`: names, texts, pipes and prompts; stdout has the result."""
 
 import json
+import shlex
 
 import pytest
 from support.harness import Harness
@@ -83,6 +84,15 @@ def test_a_terminal_is_prompted_to_paste(shell: Shell) -> None:
     said = shell.run_in_terminal("diagnose", replies=[("Ctrl-D", "INVALID_OAUTHTOKEN\n\x04")])
     assert said.exit_code == 0
     assert "(token-invalid)" in said.stdout
+
+
+@pytest.mark.parametrize("words", [1, 40])
+def test_a_command_that_answers_works_as_printed(shell: Shell, words: int) -> None:
+    text = f"{'word ' * words}invalid_code"
+    asked = json.loads(shell.run("diagnose", text, "--json").stdout)["explanation"]
+    command = shlex.split(asked["answer_options"][0]["command"])
+    answered = shell.run(*command[1:], "--json")
+    assert json.loads(answered.stdout)["explanation"]["causes"] != asked["causes"]
 
 
 def test_a_secret_in_an_argument_is_masked_and_the_prompt_is_recommended(shell: Shell) -> None:

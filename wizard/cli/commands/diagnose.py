@@ -24,7 +24,7 @@ from wizard.model import Explanation, Failure
 from wizard.serialization import error_report
 
 EXIT_UNEXPLAINED = 1
-MAX_QUOTED_CHARACTERS = 120
+MAX_QUOTED_CHARACTERS = 1000
 """Of a text that is repeated in a command."""
 
 
@@ -104,12 +104,11 @@ def _check_answers(answers: tuple[str, ...]) -> None:
 def _with_answer_commands(
     reading: DiagnosisResult, argument_text: str, *, is_piped: bool
 ) -> DiagnosisResult:
-    """A result whose answers have commands. They repeat the text if it was an argument, is short
-    and contains no secret; else they ask for it again."""
-    is_short = len(argument_text) <= MAX_QUOTED_CHARACTERS
-    quoted = shlex.quote(argument_text) if is_short and not reading.has_secrets else ""
-    argument = argument_text if is_piped else quoted
-    start = f"zoho-wizard diagnose {argument}".rstrip()
+    """A result whose answers have commands. They repeat the text if it was an argument, is one
+    line, not too long, and contains no secret; else they ask for it again."""
+    can_repeat = argument_text.isprintable() and len(argument_text) <= MAX_QUOTED_CHARACTERS
+    quoted = shlex.quote(argument_text) if can_repeat and not reading.has_secrets else "-"
+    start = f"zoho-wizard diagnose {argument_text or '-' if is_piped else quoted}"
     options = tuple(
         each if each.command else replace(each, command=" --answer ".join((start, *each.answers)))
         for each in reading.explanation.answer_options
