@@ -3,11 +3,12 @@
 The values of placeholders, and words for what a grant reaches and what a verification observed.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 
 from wizard.errors import message
-from wizard.model import Client, Connection, Grant, StepEvidence
+from wizard.model import Client, Connection, Grant, StepEvidence, StepState, VerificationStep
 from wizard.timefmt import format_duration
 from wizard.zoho import Zoho, product
 
@@ -47,12 +48,21 @@ def client_details(client: Client, zoho: Zoho, location: str | None = None) -> d
     }
 
 
-def headline(grant: Grant) -> str:
-    """The headline of a verification report: what `grant` reaches or, if it was revoked or needs
-    re-authorization, what it reached."""
+def is_access_token_rejected(steps: Iterable[VerificationStep]) -> bool:
+    """Whether Zoho rejected the access token in the last check, so that earlier steps may not apply
+    any more."""
+    failures = (each.failure for each in steps if each.state is StepState.FAILED)
+    return any(each is not None and each.rejects_access_token for each in failures)
+
+
+def headline(grant: Grant, steps: Iterable[VerificationStep] = ()) -> str:
+    """The headline of a verification report with `steps`: what `grant` reaches, or what it reached
+    if it was revoked, needs re-authorization, or its access token was rejected."""
     if grant.account is None:
         return message("report-headlines", "unnamed", location=grant.location.upper())
     code = "reached" if grant.state.is_ended else "reaches"
+    if code == "reaches" and is_access_token_rejected(steps):
+        code = "rejected"
     return message("report-headlines", code, access=describe_access(grant))
 
 

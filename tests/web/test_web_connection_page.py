@@ -99,6 +99,19 @@ def test_the_report_of_a_rejected_authorization_has_no_check_marks(
     assert "report-badge" not in page
 
 
+def test_a_report_says_nothing_current_after_the_access_token_was_rejected(
+    at_harness: Visitor, harness: Harness
+) -> None:
+    grant = harness.add_verified_connection("crm")
+    for _ in range(5):  # no request is left to test the refresh token
+        harness.services.tokens.refresh_grant(grant)
+    harness.controls.change_password(ANNA)
+    harness.services.checks.check(["crm"])
+    page = at_harness.get("/connections/crm").text
+    assert '<div class="report outdated"' in page
+    assert "This reached Zylker GmbH" in page
+
+
 def test_the_user_who_pressed_reject_is_not_asked_whether_anyone_did(
     at_harness: Visitor, harness: Harness
 ) -> None:

@@ -396,13 +396,15 @@ class Renderer:
         if evidence:
             self._stderr.print(f"[quiet]{escape(self._indented_text(sanitize(evidence)))}[/]")
 
-    def print_report(self, report: VerificationReport) -> None:
-        """The steps of a verification report, within the result."""
+    def print_report(self, report: VerificationReport, *, is_outdated: bool) -> None:
+        """The steps of a verification report, within the result. Of an outdated one, only what
+        failed has a mark: the rest may not apply any more."""
         for step in report.steps:
             shape, style = STEP_MARKS[step.state]
-            self._stdout.print(
-                f"[{style}]{shape}[/] {step_title(step.name)}[quiet]: {step.state.value}[/]"
-            )
+            state = step.state.value
+            if is_outdated and step.state is not StepState.FAILED:
+                shape, style, state = "·", "quiet", f"{state} earlier"
+            self._stdout.print(f"[{style}]{shape}[/] {step_title(step.name)}[quiet]: {state}[/]")
             for each in map(describe_evidence, step.evidence):
                 self.print_item(f"    {sanitize_line(each.label)}: {sanitize_line(each.text)}")
 

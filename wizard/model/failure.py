@@ -161,6 +161,11 @@ class Failure:
         """What the failure is about."""
         return kind_of(self.code)
 
+    @property
+    def rejects_access_token(self) -> bool:
+        """Whether Zoho rejected an access token, with or without a test of the refresh token."""
+        return self.code == "token-invalid" or self.kind is FailureKind.UNCONFIRMED
+
 
 @dataclass(frozen=True)
 class NextStep:

@@ -233,7 +233,7 @@ def _is_report_first(report: ReportView, grant: Grant | None) -> bool:
     if report.is_running or report.is_unfinished:
         return True
     is_new = grant is not None and get_services().clock() - grant.granted_at < NEW_AUTHORIZATION_AGE
-    return is_new and not report.is_rejected
+    return is_new and not report.is_outdated
 
 
 def _running(name: str, report: ReportView | None) -> ActivityKind | None:

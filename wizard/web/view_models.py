@@ -13,6 +13,7 @@ from wizard.connection_details import (
     describe_access,
     describe_evidence,
     headline,
+    is_access_token_rejected,
     step_title,
 )
 from wizard.errors import describe_outcome, message, state_label, status_labels
@@ -149,8 +150,8 @@ class ReportView:
     at: datetime | None
     is_running: bool
     is_unfinished: bool
-    is_rejected: bool
-    """Zoho has rejected the refresh token since."""
+    is_outdated: bool
+    """Zoho has rejected the refresh token since, or the access token."""
     steps_url: str
     """The URL of only the steps, for pages that poll them."""
 
@@ -245,7 +246,7 @@ def report_view(
         [] if is_finished else [name for name in expected_steps(grant.scope) if name not in names]
     )
     return ReportView(
-        headline="" if grant.account is None and is_verifying else headline(grant),
+        headline="" if grant.account is None and is_verifying else headline(grant, completed_steps),
         generation=grant.generation,
         badges=badges,
         steps=tuple(step_view(each, explain) for each in completed_steps),
@@ -253,7 +254,8 @@ def report_view(
         at=report.finished_at or report.started_at if report else None,
         is_running=is_verifying,
         is_unfinished=not (is_verifying or is_finished) and grant.state is GrantState.NOT_VERIFIED,
-        is_rejected=grant.state is GrantState.NEEDS_REAUTHORIZATION,
+        is_outdated=grant.state is GrantState.NEEDS_REAUTHORIZATION
+        or is_access_token_rejected(completed_steps),
         steps_url=f"/connections/{grant.connection}/verification-steps",
     )
 

@@ -38,8 +38,8 @@ from wizard.cli.terminal import (
     printable,
     tagged_connections,
 )
-from wizard.connection_details import headline
-from wizard.errors import describe_event, describe_status, fail
+from wizard.connection_details import headline, is_access_token_rejected
+from wizard.errors import describe_event, describe_status, fail, message
 from wizard.model import Event, Failure, Grant, GrantState, VerificationReport
 from wizard.model.states import ConnectionStatus
 from wizard.paths import current_user
@@ -248,7 +248,7 @@ def _connection_details(terminal: Terminal, name: str) -> ConnectionDetails:
         api_domain=_api_domain(terminal, location),
         generation=connection.generation,
         **status_fields(store.overviews.get(name).status(terminal.clock())),
-        headline=headline(shown) if shown else None,
+        headline=headline(shown, report.steps if report else ()) if shown else None,
         grants=tuple(_grant_summary(each) for each in store.grants.of_connection(name)),
         verification=_verification_summary(report) if report else None,
         request_budget=_request_budget(services.request_log.view(name)),
@@ -314,12 +314,12 @@ def _print_connection(terminal: Terminal, details: ConnectionDetails) -> None:
     report = store.verification_reports.get(name, grant.generation) if grant else None
     if grant is not None and report is not None:
         is_rejected = grant.state is GrantState.NEEDS_REAUTHORIZATION
-        since = ", before Zoho rejected it" if is_rejected else ""
-        what = "Check" if report.has_failed else "Verification"
-        renderer.print_heading(
-            f"{what} of {terminal.format_time(report.finished_at or report.started_at)}{since}"
-        )
-        renderer.print_report(report)
+        is_outdated = is_rejected or is_access_token_rejected(report.steps)
+        what = "check" if report.has_failed else "verification"
+        at = terminal.format_time(report.finished_at or report.started_at)
+        code = f"last-{what}" if is_outdated else what
+        renderer.print_heading(message("headings", code, at=at))
+        renderer.print_report(report, is_outdated=is_outdated)
     renderer.print_heading("History")
     events = details.history[:MAX_EVENTS]
     times = [terminal.format_time(event.at, seconds=True) for event in events]

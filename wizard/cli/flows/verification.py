@@ -47,7 +47,7 @@ class VerificationOutcome:
             is_verified=is_verified and self.explanation is None,
             generation=grant.generation if grant else None,
             **status_fields(status),
-            headline=headline(grant) if grant else None,
+            headline=headline(grant, self.steps) if grant else None,
             account=grant.account if grant else None,
             organizations=grant.organizations if grant else (),
             steps=tuple(step_result(each) for each in self.steps),
