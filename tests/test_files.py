@@ -64,13 +64,28 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
     path.write_text("old")
 
     def refuse() -> None:
-        assert len(names(tmp_path)) == 2  # the new file is there under its temporary name
         raise OSError(errno.ENOSPC, "full")
 
     with pytest.raises(OSError, match="full"):
         files.replace(str(path), b"new", before_rename=refuse)
     assert names(tmp_path) == ["file"]
     assert path.read_text() == "old"
+
+
+def test_a_file_system_without_unnamed_files_gets_a_named_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, seen = tmp_path / "file", list[list[str]]()
+
+    def look() -> None:
+        seen.append(names(tmp_path))
+
+    for _ in range(2):
+        files.replace(str(path), b"new", mode=0o640, temporary=f"{path}.new", before_rename=look)
+        monkeypatch.setattr(files, "_UNNAMED_FLAGS", 0)
+    assert seen[-1] == ["file", "file.new"]
+    assert seen[0] == [] or not hasattr(os, "O_TMPFILE")
+    assert (names(tmp_path), mode(path)) == (["file"], 0o640)
 
 
 def test_a_leftover_of_a_killed_process_with_the_chosen_name_is_replaced(tmp_path: Path) -> None:

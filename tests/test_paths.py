@@ -146,6 +146,27 @@ def test_a_directory_of_a_different_user_is_refused(tmp_path: Path) -> None:
     assert _refusal(home).failure.code == "data-directory-foreign-owner"
 
 
+def test_a_directory_that_another_user_could_replace_is_refused(tmp_path: Path) -> None:
+    """Each ends before anything is made: below a directory of theirs, of everyone, of a group."""
+    theirs, open_to_all, of_a_group = (tmp_path / name for name in ("their", "open", "group"))
+    expected = {open_to_all: "writable-for-everyone"}
+    for directory in (theirs, open_to_all, of_a_group):
+        directory.mkdir(0o755)
+    open_to_all.chmod(0o777)
+    if os.geteuid() == 0:
+        os.chown(theirs, 12345, 12345)
+        os.chown(of_a_group, 0, 12345)
+        of_a_group.chmod(0o775)
+        expected |= {theirs: "different-owner", of_a_group: "writable-for-group"}
+    for directory, reason in expected.items():
+        failure = _refusal(locate({"ZOHO_WIZARD_HOME": str(directory / "home")})).failure
+        assert failure.code == "data-directory-replaceable"
+        assert (failure.details["parent"], failure.details["reason"]) == (str(directory), reason)
+        assert list(directory.iterdir()) == []
+    open_to_all.chmod(0o1777)
+    locate({"ZOHO_WIZARD_HOME": str(open_to_all / "home")}).prepare()
+
+
 def test_a_file_in_place_of_the_directory_is_a_clear_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     home = locate({"ZOHO_WIZARD_HOME": str(tmp_path / "file")})

@@ -15,6 +15,8 @@ DIRECTORY_MODE = 0o700
 _CREATE_FLAGS = (
     os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 )
+_UNNAMED_FLAGS = os.O_WRONLY | os.O_TMPFILE if hasattr(os, "O_TMPFILE") else 0
+_OPEN_FILE = "/proc/self/fd/{}"
 
 
 def create(
@@ -23,9 +25,8 @@ def create(
     *,
     is_durable: bool = True,
     directory_fd: int | None = None,
-    owner: tuple[int, int] | None = None,
 ) -> None:
-    """Create a private file that belongs to ``owner`` (user and group ID; None: us).
+    """Create a private file.
 
     A failure can leave an incomplete file. Raises FileExistsError if the name exists, even as a
     link, and OSError if it can't be written. With ``directory_fd``, ``path`` is a name in that
@@ -33,13 +34,7 @@ def create(
     """
     descriptor = os.open(path, _CREATE_FLAGS, FILE_MODE, dir_fd=directory_fd)
     try:
-        if owner is not None:
-            os.fchown(descriptor, *owner)
-        rest = memoryview(content)
-        while rest:
-            rest = rest[os.write(descriptor, rest) :]
-        if is_durable:
-            os.fsync(descriptor)
+        _write(descriptor, content, is_durable)
     finally:
         os.close(descriptor)
 
@@ -63,28 +58,65 @@ def replace(
     is_durable: bool = True,
     temporary: str = "",
     directory_fd: int | None = None,
-    owner: tuple[int, int] | None = None,
+    owner: tuple[int, int] = (-1, -1),
+    mode: int = FILE_MODE,
     before_rename: "Callable[[], None] | None" = None,
 ) -> None:
-    """Replace a file atomically by a new private one.
+    """Replace a file atomically by a new one, by default private.
 
-    ``temporary`` is the name under which the new file is written; by default it is random. What a
-    killed process left under that name is removed, so only one process at a time may use it.
-    ``before_rename`` may raise to cancel the replacement. Raises OSError.
+    ``owner`` is its user and group ID (-1: unchanged). ``temporary`` is the name under which the
+    new file is written; by default it is random. What a killed process left under that name is
+    removed, so only one process at a time may use it. Where the file system can, the file gets that
+    name only after it was written, for the moment of the replacement. ``before_rename`` may raise
+    to cancel the replacement. Raises OSError.
     """
     unfinished = temporary or _temporary_name(path)
+    descriptor = -1
     try:
         if temporary:
             remove(unfinished, directory_fd)
-        create(unfinished, content, is_durable=is_durable, directory_fd=directory_fd, owner=owner)
+        descriptor, is_unnamed = _open_new(unfinished, directory_fd)
+        if owner != (-1, -1):
+            os.fchown(descriptor, *owner)
+        if mode != FILE_MODE:
+            os.fchmod(descriptor, mode)
+        _write(descriptor, content, is_durable)
         if before_rename is not None:
             before_rename()
+        if is_unnamed:
+            source = _OPEN_FILE.format(descriptor)
+            # With a descriptor, which an absolute path doesn't use, Python follows this link.
+            os.link(source, unfinished, src_dir_fd=descriptor, dst_dir_fd=directory_fd)
+        os.close(descriptor)  # Windows doesn't rename an open file
+        descriptor = -1
         os.replace(unfinished, path, src_dir_fd=directory_fd, dst_dir_fd=directory_fd)
     except BaseException:
+        if descriptor >= 0:
+            os.close(descriptor)
         remove(unfinished, directory_fd)
         raise
     if is_durable:
         sync_directory(os.path.dirname(path) if directory_fd is None else directory_fd)
+
+
+def _open_new(path: str, directory_fd: int | None) -> "tuple[int, bool]":
+    """A descriptor of a new private file, and whether it has no name yet; otherwise it is at
+    ``path``."""
+    if _UNNAMED_FLAGS and os.path.isdir(os.path.dirname(_OPEN_FILE)):
+        directory = (os.path.dirname(path) or ".") if directory_fd is None else "."
+        try:
+            return os.open(directory, _UNNAMED_FLAGS, FILE_MODE, dir_fd=directory_fd), True
+        except OSError:  # some file systems can't; another reason repeats itself below
+            pass
+    return os.open(path, _CREATE_FLAGS, FILE_MODE, dir_fd=directory_fd), False
+
+
+def _write(descriptor: int, content: bytes, is_durable: bool) -> None:
+    rest = memoryview(content)
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]
+    if is_durable:
+        os.fsync(descriptor)
 
 
 def remove(path: str, directory_fd: int | None = None) -> None:
@@ -116,6 +148,54 @@ def make_directory(path: str) -> None:
     if parent and not os.path.isdir(parent):
         make_directory(parent)
     os.makedirs(path, mode=DIRECTORY_MODE, exist_ok=True)
+
+
+def replacement_risk(path: str) -> "tuple[str, str] | None":
+    """The first parent directory of ``path`` in which another user can replace an entry, and why: a
+    key of the messages ``reasons``. None if nobody but root can.
+
+    A directory's owner can, and so can anyone with write permission unless it is sticky. A group
+    that is the user's own is allowed. Missing parents are skipped. Raises OSError.
+    """
+    if not hasattr(os, "geteuid"):
+        return None
+    for start in dict.fromkeys((os.path.abspath(path), os.path.realpath(path))):
+        parent = os.path.dirname(start)
+        while True:
+            if os.path.lexists(parent) and (reason := _risk(os.stat(parent))):
+                return parent, reason
+            if parent == os.path.dirname(parent):
+                break
+            parent = os.path.dirname(parent)
+    return None
+
+
+def _risk(status: os.stat_result) -> str:
+    if status.st_uid not in (0, os.geteuid()) and not _is_system_owner(status.st_uid):
+        return "different-owner"
+    if status.st_mode & 0o1000:
+        return ""
+    if status.st_mode & 0o002:
+        return "writable-for-everyone"
+    return "writable-for-group" if is_foreign_group_writable(status) else ""
+
+
+def is_foreign_group_writable(status: os.stat_result) -> bool:
+    """Whether a group that isn't root's or the user's own can write to a directory."""
+    foreign = status.st_gid not in (0, os.getegid())
+    return bool(foreign and status.st_mode & 0o020 and not status.st_mode & 0o1000)
+
+
+def _is_system_owner(uid: int) -> bool:
+    """Whether the number stands for root, who has none in some containers: in a user namespace
+    without root, everything that isn't the user's own belongs to the overflow user."""
+    try:
+        with open("/proc/self/uid_map", encoding="ascii") as mapping:
+            first = {line.split()[0] for line in mapping}
+        with open("/proc/sys/kernel/overflowuid", encoding="ascii") as overflow:
+            return "0" not in first and int(overflow.read()) == uid
+    except OSError:
+        return False
 
 
 def _temporary_name(path: str) -> str:

@@ -111,6 +111,12 @@ class Paths:
         return f"{self.serving_lock}-at"
 
     @property
+    def delivery_marker(self) -> str:
+        """A file with the path of the destination that is being written, or was when its process
+        was killed."""
+        return f"{self.lock_file(':delivery')}.writing"
+
+    @property
     def browser_dir(self) -> str:
         """The profiles of the assisted browser, kept after it ends only with ``--keep-profile``."""
         return os.path.join(self.data_dir, "browser")
@@ -133,7 +139,8 @@ class Paths:
         """Create the directories, private.
 
         Raises ``data-directory-symlink``, ``data-directory-foreign-owner``,
-        ``data-directory-writable-by-others`` or ``data-directory-unwritable``.
+        ``data-directory-writable-by-others``, ``data-directory-replaceable`` or
+        ``data-directory-unwritable``.
         """
         for path in (self.data_dir, self.config_dir, self.token_dir, self.lock_dir):
             _prepare_directory(path)
@@ -238,6 +245,9 @@ def _prepare_directory(path: str) -> None:
     from wizard.errors import fail
 
     try:
+        if risk := files.replacement_risk(path):
+            parent, reason = risk
+            raise fail("data-directory-replaceable", path=path, parent=parent, reason=reason)
         files.make_directory(path)
         found = os.lstat(path)
         if os.path.islink(path):

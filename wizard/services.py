@@ -4,6 +4,7 @@ Only `Services` calls their constructors. It imports and builds a service on fir
 that only reads the store loads no HTTP library.
 """
 
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -109,6 +110,8 @@ class Services:
         self.building = threading.RLock()
         if any(each.state is not AttemptState.REDIRECTED for each in store.attempts.open()):
             self.authorization.close_interrupted()
+        if os.path.lexists(self.paths.delivery_marker):
+            self.delivery.remove_unfinished()
 
     @_service
     def transport(self) -> "Transport":

@@ -22,6 +22,7 @@ from wizard.delivery.profiles import profile, profiles
 from wizard.errors import WizardError
 from wizard.model import Grant
 from wizard.model.states import DestinationState
+from wizard.services import Services
 
 
 @pytest.fixture
@@ -171,6 +172,20 @@ def test_undoing_the_first_delivery_restores_the_original_file(
     assert old.read_bytes() == b"MINE=1\r\n"
 
 
+def test_a_grant_that_no_longer_works_is_not_restored(harness: Harness, grant: Grant) -> None:
+    target = harness.directory / ".env"
+    made = deliver(harness, "dotenv", target)
+    reauthorize(harness)
+    made = harness.services.delivery.deliver(made)
+    content = target.read_bytes()
+    replaced = harness.services.store.grants.get("crm", grant.generation)
+    assert replaced is not None
+    harness.services.tokens.revoke(replaced)
+    with raises_failure("grant-revoked"):
+        harness.services.delivery.undo(made)
+    assert target.read_bytes() == content
+
+
 def test_undoing_in_a_file_that_its_program_changed_restores_the_previous_grant_and_keeps_the_rest(
     harness: Harness, grant: Grant
 ) -> None:
@@ -269,7 +284,7 @@ def test_concurrent_deliveries_to_one_file_lose_nothing(harness: Harness) -> Non
     )
 
 
-KILL_AFTER_RENAME = """
+DELIVER = """
 import os, signal, sys
 from datetime import datetime
 from pathlib import Path
@@ -277,8 +292,10 @@ from support.harness import settings_for
 from sqlalchemy import event
 from wizard.services import Services
 
-directory, simulator, time, target = sys.argv[1:]
+directory, simulator, time, target = sys.argv[1:5]
 now = datetime.fromisoformat(time)
+"""
+KILL_AFTER_RENAME = f"""{DELIVER}
 with Services.open(settings_for(Path(directory), simulator), lambda: now) as services:
     renamed = []
 
@@ -290,6 +307,17 @@ with Services.open(settings_for(Path(directory), simulator), lambda: now) as ser
     engine = services.store.database.engine
     event.listen(engine, "begin", lambda _: renamed and os.kill(os.getpid(), signal.SIGKILL))
     services.delivery.add(services.delivery.describe("crm", "dotenv", target))
+"""
+
+KILL_AT = f"""{DELIVER}
+def audit(what, details):
+    if what == sys.argv[5] and ".env" in str(details[1]):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+with Services.open(settings_for(Path(directory), simulator), lambda: now) as services:
+    described = services.delivery.describe("crm", "dotenv", target)
+    sys.addaudithook(audit)
+    services.delivery.add(described)
 """
 
 WRITE_FOREVER = """
@@ -336,24 +364,42 @@ def test_a_preview_names_the_owner_of_a_file_of_a_different_user(
     assert delivery.preview(made).owner == "nobody"
 
 
-def test_a_delivery_killed_before_it_was_recorded_keeps_the_replaced_version(
-    harness: Harness, grant: Grant, tmp_path: Path
-) -> None:
-    target = tmp_path / ".env"
-    target.write_text("MINE=1\n")
-    arguments = [
-        str(harness.directory),
-        harness.simulator.url,
-        harness.now().isoformat(),
-        str(target),
-    ]
+def run_until_killed(script: str, harness: Harness, target: Path, *arguments: str) -> None:
+    given = [str(harness.directory), harness.simulator.url, harness.now().isoformat(), str(target)]
     killed = subprocess.run(
-        [sys.executable, "-c", KILL_AFTER_RENAME, *arguments],
+        [sys.executable, "-c", script, *given, *arguments],
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)},
         check=False,
         timeout=60,
     )
     assert killed.returncode == -signal.SIGKILL
+
+
+def test_a_killed_delivery_leaves_no_credentials_beside_the_file(
+    harness: Harness, grant: Grant, tmp_path: Path
+) -> None:
+    directory = tmp_path / "app"
+    directory.mkdir()
+    target = directory / ".env"
+    target.write_text("MINE=1\n")
+    if hasattr(os, "O_TMPFILE"):
+        run_until_killed(KILL_AT, harness, target, "os.link")
+        assert listing(directory) == {".env": b"MINE=1\n"}, "written, and without a name"
+        [made] = harness.services.store.destinations.all("crm")
+        harness.services.delivery.remove(made)
+    run_until_killed(KILL_AT, harness, target, "os.rename")
+    assert grant.refresh_token in (directory / ".env.zoho-wizard").read_text()
+    with Services.open(harness.services.settings):
+        assert listing(directory) == {".env": b"MINE=1\n"}
+    assert not os.path.exists(harness.services.paths.delivery_marker)
+
+
+def test_a_delivery_killed_before_it_was_recorded_keeps_the_replaced_version(
+    harness: Harness, grant: Grant, tmp_path: Path
+) -> None:
+    target = tmp_path / ".env"
+    target.write_text("MINE=1\n")
+    run_until_killed(KILL_AFTER_RENAME, harness, target)
     assert grant.refresh_token in target.read_text(), "it was put in its place"
 
     (destination,) = harness.services.store.destinations.all("crm")
@@ -403,6 +449,67 @@ def test_a_directory_writable_by_all_is_refused_unless_it_is_sticky(
         deliver(harness, "dotenv", open_to_all / ".env")
     open_to_all.chmod(0o1777)
     deliver(harness, "dotenv", open_to_all / ".env")
+
+
+def test_a_file_below_a_link_is_refused_unless_the_link_is_the_systems_own(
+    harness: Harness, grant: Grant
+) -> None:
+    real, link = harness.directory / "real" / "app", harness.directory / "link"
+    real.mkdir(parents=True)
+    link.symlink_to(real.parent)
+    with raises_failure("destination-linked-directory") as failure:
+        deliver(harness, "dotenv", link / "app" / ".env")
+    assert failure.details["link"] == str(link)
+    assert listing(real) == {}
+    for each in (path for path in Path("/").iterdir() if path.is_symlink() and path.is_dir()):
+        assert destination_files.read_file(str(each / "no-such-file")).text is None
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can write into others' files")
+def test_root_writes_no_credentials_into_a_file_that_its_owner_put_where_everyone_can(
+    harness: Harness, grant: Grant
+) -> None:
+    directory = harness.directory / "theirs"
+    directory.mkdir()
+    target = directory / ".env"
+    target.write_text("")
+    os.chown(target, 65534, 65534)
+    deliver(harness, "dotenv", target)
+    target.write_text("")
+    directory.chmod(0o1777)
+    [made] = harness.services.store.destinations.all("crm")
+    with raises_failure("destination-not-ours"):
+        harness.services.delivery.deliver(made)
+    assert target.read_text() == ""
+
+
+def test_a_service_can_read_the_file_of_its_group(harness: Harness, grant: Grant) -> None:
+    group = 65534 if os.geteuid() == 0 else os.getegid()
+    target = harness.directory / ".env"
+    target.write_text("MINE=1\n")
+    os.chown(target, -1, group)
+    target.chmod(0o640)
+    made = deliver(harness, "dotenv", target, file_group=str(group))
+    reauthorize(harness)
+    for change in (harness.services.delivery.deliver, harness.services.delivery.undo):
+        made = change(made)
+        status = target.stat()
+        assert (stat.S_IMODE(status.st_mode), status.st_gid) == (0o640, group)
+
+
+def test_a_preview_names_the_directories_that_a_group_can_write_to(
+    harness: Harness, grant: Grant
+) -> None:
+    directory = harness.directory / "shared"
+    directory.mkdir()
+    delivery = harness.services.delivery
+    described = delivery.describe("crm", "dotenv", str(directory / ".env"))
+    assert delivery.preview(described).group_writable == ()
+    foreign = 65534 if os.geteuid() == 0 else next(iter({*os.getgroups()} - {os.getegid()}), -1)
+    os.chown(directory, -1, foreign)
+    directory.chmod(0o770)
+    expected = (str(directory),) if foreign >= 0 else ()
+    assert delivery.preview(described).group_writable == expected
 
 
 def listing(directory: Path) -> dict[str, bytes | None]:
@@ -508,6 +615,9 @@ def test_a_connection_without_a_usable_grant_is_not_delivered(
         ("dotenv", {"field_names": {"NIX": "X"}}, "bad-field"),
         ("dotenv", {"field_names": {"ZOHO_DC": "a b"}}, "bad-field"),
         ("dotenv", {"reload_command": "no-such-program now"}, "command-missing"),
+        ("dotenv", {"file_mode": "0644"}, "bad-file-mode"),
+        ("dotenv", {"file_group": "no-such-group"}, "unknown-group"),
+        ("command", {"file_mode": "0640"}, "file-options-of-command"),
         ("command", {}, "command-missing"),
         ("dotenv", {"reload_command": "echo 'open"}, "command-not-understood"),
     ],

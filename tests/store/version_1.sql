@@ -155,6 +155,8 @@ CREATE TABLE destinations (
     entry TEXT NOT NULL,
     field_names TEXT NOT NULL,
     reload_command TEXT NOT NULL,
+    file_mode TEXT NOT NULL,
+    file_group TEXT NOT NULL,
     generation INTEGER NOT NULL,
     delivered_at TEXT,
     reloaded_at TEXT,

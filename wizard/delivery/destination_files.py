@@ -4,7 +4,8 @@ The formats are ``.env``, JSON, INI and the SDKs' CSV. A format reads and writes
 I/O. A dot in a field's name leads into a nested object (``token.refresh_token``).
 
 The directory of a file is opened once, so that no one can replace it meanwhile. The new version is
-a private file that is renamed over the old one. Nothing is written through a link.
+a file of its own that replaces the old one. Nothing is written through a link, except those of the
+system, such as ``/var/run``.
 """
 
 import csv
@@ -385,7 +386,12 @@ TEMPORARY_SUFFIX = ".zoho-wizard"
 """Suffix of the new version until it is renamed. Always the same, so that the next delivery removes
 what a killed process left."""
 _NO_FOLLOW_FLAG = getattr(os, "O_NOFOLLOW", 0)
-_DISK_FULL_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_WALK_FLAGS = getattr(os, "O_PATH", os.O_RDONLY) | getattr(os, "O_DIRECTORY", 0) | _NO_FOLLOW_FLAG
+"""For a directory on the way: its entries can be opened, perhaps not listed."""
+_DIRECTORIES_WITH_SYSTEM_LINKS = ("/", "/var")
+"""Links of root in these are followed: ``/var/run``, and ``/home`` or ``/tmp`` on some systems."""
+_MAX_LINKS = 40
+DISK_FULL_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @dataclass(frozen=True)
@@ -397,6 +403,20 @@ class FileSnapshot:
     owner: tuple[int, int] | None = None
     version: tuple[int, ...] = ()
     """Changes whenever the file is written or replaced."""
+    group_writable: tuple[str, ...] = ()
+    """The directories on the way in which a group can replace entries."""
+
+
+@dataclass(frozen=True)
+class FileAccess:
+    """Who can read a delivered file besides its owner."""
+
+    mode: int = files.FILE_MODE
+    group: int = -1
+    """The group's number; -1: that of the file, or of a new one, our own."""
+
+
+PRIVATE = FileAccess()
 
 
 @dataclass(frozen=True)
@@ -405,15 +425,18 @@ class _DirectoryEntry:
 
     name: str
     directory_fd: int | None
+    group_writable: tuple[str, ...] = ()
+    is_sticky: bool = False
+    """Others can create entries of the directory, and replace only their own."""
 
 
 def read_file(path: str) -> FileSnapshot:
     """Read the file at `path`.
 
     Raises ``destination-no-directory``, ``destination-directory``, ``destination-symlink``,
-    ``destination-not-file``, ``destination-not-ours``, ``destination-open-directory``,
-    ``destination-too-large``, ``destination-broken`` if it isn't UTF-8, and
-    ``destination-unwritable`` for other errors of the system.
+    ``destination-linked-directory``, ``destination-not-file``, ``destination-not-ours``,
+    ``destination-open-directory``, ``destination-too-large``, ``destination-broken`` if it isn't
+    UTF-8, and ``destination-unwritable`` for other errors of the system.
     """
     with _translate_errors(path), _open_directory(path) as entry:
         return _read_entry(path, entry)
@@ -431,34 +454,46 @@ def other_owner(snapshot: FileSnapshot) -> str:
         return str(snapshot.owner[0])
 
 
-def replace_file(path: str, text: str, expected: FileSnapshot) -> FileSnapshot:
+def replace_file(
+    path: str, text: str, expected: FileSnapshot, access: FileAccess = PRIVATE
+) -> FileSnapshot:
     """Replace the `expected` version by `text`; returns what is read back. Raises as `read_file`
     does, ``destination-full``, and `Conflict` if the file has changed meanwhile."""
     with _translate_errors(path), _open_directory(path) as entry:
         _require_unchanged(path, entry, expected)
         is_root = os.name == "posix" and os.geteuid() == 0
+        user, group = expected.owner if is_root and expected.owner else (-1, -1)
         files.replace(
             entry.name,
             text.encode(),
             temporary=entry.name + TEMPORARY_SUFFIX,
             directory_fd=entry.directory_fd,
-            owner=expected.owner if is_root else None,
+            owner=(user, group if access.group < 0 else access.group),
+            mode=access.mode,
             before_rename=lambda: _require_unchanged(path, entry, expected),
         )
         return _read_entry(path, entry)
 
 
-def restore_file(path: str, text: str | None, expected: FileSnapshot) -> FileSnapshot:
+def restore_file(
+    path: str, text: str | None, expected: FileSnapshot, access: FileAccess = PRIVATE
+) -> FileSnapshot:
     """Replace the `expected` version by a previous one; None: remove the file. Raises as
     `replace_file` does."""
     if text is not None:
-        return replace_file(path, text, expected)
+        return replace_file(path, text, expected, access)
     with _translate_errors(path), _open_directory(path) as entry:
         _require_unchanged(path, entry, expected)
         files.remove(entry.name, entry.directory_fd)
         if entry.directory_fd is not None:
             files.sync_directory(entry.directory_fd)
     return FileSnapshot()
+
+
+def remove_unfinished(path: str) -> None:
+    """Remove what a killed process left beside the file at `path`. Raises as `read_file` does."""
+    with _translate_errors(path), _open_directory(path) as entry:
+        files.remove(entry.name + TEMPORARY_SUFFIX, entry.directory_fd)
 
 
 def _require_unchanged(path: str, entry: _DirectoryEntry, expected: FileSnapshot) -> None:
@@ -471,7 +506,7 @@ def _translate_errors(path: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        code = "destination-full" if error.errno in _DISK_FULL_ERRORS else "destination-unwritable"
+        code = "destination-full" if error.errno in DISK_FULL_ERRORS else "destination-unwritable"
         raise fail(code, target=path, reason=os.strerror(error.errno or 0)) from error
 
 
@@ -482,14 +517,48 @@ def _open_directory(path: str) -> Iterator[_DirectoryEntry]:
         yield _DirectoryEntry(path, None)
         return
     try:
-        directory = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        directory, group_writable = _walk(path, folder)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise fail("destination-no-directory", target=path, directory=folder) from error
     try:
-        found = os.fstat(directory)
-        if found.st_mode & stat.S_IWOTH and not found.st_mode & stat.S_ISVTX:
-            raise fail("destination-open-directory", target=path, directory=folder)
-        yield _DirectoryEntry(name, directory)
+        mode = os.fstat(directory).st_mode
+        is_sticky = bool(mode & stat.S_ISVTX and mode & (stat.S_IWGRP | stat.S_IWOTH))
+        yield _DirectoryEntry(name, directory, group_writable, is_sticky)
+    finally:
+        os.close(directory)
+
+
+def _walk(path: str, folder: str) -> tuple[int, tuple[str, ...]]:
+    """A descriptor of `folder`, and the directories on the way that a group can write to. Raises
+    ``destination-linked-directory`` and ``destination-open-directory``, about the file `path`."""
+    waiting = folder.split(os.sep)[::-1]
+    place, directory, links = os.sep, os.open(os.sep, _WALK_FLAGS), 0
+    group_writable: dict[str, None] = {}
+    try:
+        while True:
+            found = os.fstat(directory)
+            if found.st_mode & stat.S_IWOTH and not found.st_mode & stat.S_ISVTX:
+                raise fail("destination-open-directory", target=path, directory=place)
+            if files.is_foreign_group_writable(found):
+                group_writable[place] = None
+            if not waiting:
+                return os.open(".", os.O_RDONLY, dir_fd=directory), tuple(group_writable)
+            part = waiting.pop()
+            next_place = os.path.normpath(os.path.join(place, part))
+            entry = os.stat(part or ".", dir_fd=directory, follow_symlinks=False)
+            if stat.S_ISLNK(entry.st_mode):
+                links += 1
+                is_of_system = place in _DIRECTORIES_WITH_SYSTEM_LINKS and not entry.st_uid
+                if not is_of_system or links > _MAX_LINKS:
+                    raise fail("destination-linked-directory", target=path, link=next_place)
+                target = os.readlink(part, dir_fd=directory)
+                waiting += target.split(os.sep)[::-1]
+                if not os.path.isabs(target):
+                    continue
+                part, next_place = os.sep, os.sep
+            following = os.open(part or ".", _WALK_FLAGS, dir_fd=directory)
+            os.close(directory)
+            place, directory = next_place, following
     finally:
         os.close(directory)
 
@@ -498,28 +567,31 @@ def _read_entry(path: str, entry: _DirectoryEntry) -> FileSnapshot:
     try:
         found = os.stat(entry.name, dir_fd=entry.directory_fd, follow_symlinks=False)
     except FileNotFoundError:
-        return FileSnapshot()
-    _require_own_file(path, found)
+        return FileSnapshot(group_writable=entry.group_writable)
+    _require_own_file(path, found, entry.is_sticky)
     flags = os.O_RDONLY | _NO_FOLLOW_FLAG | getattr(os, "O_NONBLOCK", 0)
     with os.fdopen(os.open(entry.name, flags, dir_fd=entry.directory_fd), "rb") as file:
         found = os.fstat(file.fileno())
-        _require_own_file(path, found)
+        _require_own_file(path, found, entry.is_sticky)
         content = file.read(MAX_FILE_BYTES + 1)
     if len(content) > MAX_FILE_BYTES:
         raise fail("destination-too-large", target=path)
     mark = (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
     owner = (found.st_uid, found.st_gid)
-    return FileSnapshot(_decode(path, content), stat.S_IMODE(found.st_mode), owner, mark)
+    mode = stat.S_IMODE(found.st_mode)
+    return FileSnapshot(_decode(path, content), mode, owner, mark, entry.group_writable)
 
 
-def _require_own_file(path: str, status: os.stat_result) -> None:
+def _require_own_file(path: str, status: os.stat_result, is_sticky: bool) -> None:
     if stat.S_ISDIR(status.st_mode):
         raise fail("destination-directory", target=path)
     if stat.S_ISLNK(status.st_mode):
         raise fail("destination-symlink", target=path)
     if not stat.S_ISREG(status.st_mode):
         raise fail("destination-not-file", target=path)
-    if os.name == "posix" and os.geteuid() not in (0, status.st_uid):
+    # Root may write to others' files, but not to one that its owner put where everyone can.
+    allowed = (status.st_uid,) if is_sticky else (0, status.st_uid)
+    if os.name == "posix" and os.geteuid() not in allowed:
         raise fail("destination-not-ours", target=path, owner=str(status.st_uid))
 
 

@@ -4,13 +4,13 @@ import hashlib
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 
 from wizard import files
 from wizard.delivery import commands, destination_files
-from wizard.delivery.destination_files import FormatError
-from wizard.delivery.profiles import SECRET_NAMES, credential_values, profile
+from wizard.delivery.destination_files import DISK_FULL_ERRORS, FileAccess, FormatError
+from wizard.delivery.profiles import SECRET_NAMES, Profile, credential_values, profile
 from wizard.errors import WizardError, fail, message
 from wizard.locks import hold_lock
 from wizard.model import Clock, Event, Failure, Grant
@@ -69,6 +69,8 @@ class DeliveryPreview:
     """The file's current mode if the delivery changes it, such as ``0644``; otherwise empty."""
     owner: str = ""
     """The file's owner if that is a different user, who can read the new content; else empty."""
+    group_writable: tuple[str, ...] = ()
+    """The directories above the file in which a group can replace it."""
 
 
 def field_changes(
@@ -157,6 +159,9 @@ _ENTRY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._@+-]{0,62}")
 """Valid without quotes as a section of rclone, a cell of the SDKs and a key of JSON."""
 _WRITE_LOCK_TIMEOUT_SECONDS = 10.0
 _FIELD_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,99}")
+FILE_MODES = ("0600", "0640", "0660")
+"""The modes that a file with credentials may have."""
+GROUP_READABLE = "0640"
 
 
 class DeliveryService:
@@ -191,24 +196,27 @@ class DeliveryService:
         entry: str = "",
         field_names: Mapping[str, str] | None = None,
         reload_command: str = "",
+        file_mode: str = "",
+        file_group: str = "",
     ) -> Destination:
         """A destination of connection `name`, checked but not stored.
 
         `target` is a path, or a command line if the profile is a command. `entry` is the name of
         the entry in a file with several; by default, the connection's. `field_names` has the fields
-        with different names, by the profile's name. Raises ``unknown-connection``,
-        ``unknown-profile``, ``bad-entry``, ``bad-field``, ``destination-taken``, and what
-        `commands.resolve_command` raises.
+        with different names, by the profile's name. A `file_group` without a `file_mode` can read
+        the file. Raises ``unknown-connection``, ``unknown-profile``, ``bad-entry``, ``bad-field``,
+        ``bad-file-mode``, ``unknown-group``, ``file-options-of-command``, ``destination-taken``,
+        and what `commands.resolve_command` raises.
         """
         self._store.connections.get(name)
         wanted, field_names = profile(profile_id), dict(field_names or {})
         entry = entry or (name if wanted.has_named_entries else "")
-        if entry and not _ENTRY_NAME.fullmatch(entry):
-            raise fail("bad-entry", value=entry[:60])
-        for known, chosen in field_names.items():
-            if known not in wanted.renamable_fields or not _FIELD_NAME.fullmatch(chosen):
-                given, fields = f"{known}={chosen}"[:120], ", ".join(wanted.renamable_fields)
-                raise fail("bad-field", value=given, known=fields)
+        check_names(wanted, entry, field_names)
+        if file_group:
+            file_mode = file_mode or GROUP_READABLE
+        file_access(file_mode, file_group)
+        if wanted.is_command and file_mode:
+            raise fail("file-options-of-command")
         if wanted.is_command:
             target = commands.resolve_command(target, self._environment)
         else:
@@ -216,7 +224,9 @@ class DeliveryService:
         reload_command = (
             commands.resolve_command(reload_command, self._environment) if reload_command else ""
         )
-        destination = Destination(name, profile_id, target, entry, field_names, reload_command)
+        destination = Destination(
+            name, profile_id, target, entry, field_names, reload_command, file_mode, file_group
+        )
         self._require_not_taken(destination)
         return destination
 
@@ -247,11 +257,8 @@ class DeliveryService:
             after = wanted.read(text, values["entry"]) or {}
         ours = wanted.required_fields(values, destination.field_names)
         shown = {n: value for n, value in after.items() if n in ours or before.get(n) != value}
-        mode = (
-            ""
-            if snapshot.text is None or snapshot.mode == files.FILE_MODE
-            else f"{snapshot.mode:04o}"
-        )
+        unchanged = snapshot.text is None or snapshot.mode == _access_of(destination).mode
+        mode = "" if unchanged else f"{snapshot.mode:04o}"
         return DeliveryPreview(
             destination,
             grant.generation,
@@ -259,6 +266,7 @@ class DeliveryService:
             is_new=snapshot.text is None,
             mode=mode,
             owner=destination_files.other_owner(snapshot),
+            group_writable=snapshot.group_writable,
         )
 
     # deliver
@@ -326,6 +334,8 @@ class DeliveryService:
         nothing = destination.delivered_at is None or before == destination.generation
         if nothing or (is_command and grant is None):
             raise fail("nothing-to-undo", name=name, target=destination.target)
+        if grant is not None:
+            _usable(grant)
         snapshot = (
             destination_files.FileSnapshot()
             if is_command
@@ -339,7 +349,7 @@ class DeliveryService:
         ):
             if grant is None:
                 raise fail("destination-changed-since", name=name, target=destination.target)
-            return self.deliver(destination, _usable(grant))
+            return self.deliver(destination, grant)
         return self._restore(destination, snapshot, grant)
 
     def remove(self, destination: Destination) -> None:
@@ -409,10 +419,11 @@ class DeliveryService:
             if is_new:
                 intent = with_write_intent(destination, before, text, values["refresh_token"])
                 self._store.destinations.record_delivery(intent, destination.generation)
-            now = destination_files.replace_file(destination.target, text, snapshot)
+            access = _access_of(destination)
+            now = destination_files.replace_file(destination.target, text, snapshot, access)
             entry = wanted.read(now.text or "", values["entry"]) or {}
         if wanted.required_fields(values, destination.field_names).items() - entry.items():
-            destination_files.restore_file(destination.target, snapshot.text, now)
+            destination_files.restore_file(destination.target, snapshot.text, now, access)
             raise fail("destination-not-read-back", target=destination.target)
         return before, content_digest(now.text or "")
 
@@ -437,7 +448,7 @@ class DeliveryService:
         generation = destination.previous_generation
         with self._write_lock(destination):
             now = destination_files.restore_file(
-                destination.target, destination.previous_content, snapshot
+                destination.target, destination.previous_content, snapshot, _access_of(destination)
             )
         restored = replace(
             destination,
@@ -472,11 +483,40 @@ class DeliveryService:
 
     @contextmanager
     def _write_lock(self, destination: Destination) -> Iterator[None]:
-        """Hold the lock for writing: each delivery must see what the previous one wrote."""
-        lock = self._paths.lock_file(":delivery")
+        """Hold the lock for writing: each delivery must see what the previous one wrote.
+
+        Meanwhile a file names the destination, so that `remove_unfinished` finds it.
+        """
+        lock, marker = self._paths.lock_file(":delivery"), self._paths.delivery_marker
         name = destination.connection
         with hold_lock(lock, _WRITE_LOCK_TIMEOUT_SECONDS, "delivery-under-way", name):
-            yield
+            try:
+                self._clean_up()
+                files.create(marker, os.fsencode(destination.target))
+            except OSError as error:
+                code = "disk-full" if error.errno in DISK_FULL_ERRORS else "store-unwritable"
+                raise fail(code, path=marker, reason=os.strerror(error.errno or 0)) from error
+            try:
+                yield
+            finally:
+                files.remove(marker)
+
+    def remove_unfinished(self) -> None:
+        """Remove what a killed delivery left beside a destination. Does nothing while another
+        process delivers, or if the file can't be removed now."""
+        lock = self._paths.lock_file(":delivery")
+        with suppress(WizardError, OSError), hold_lock(lock, 0, "delivery-under-way", ""):
+            self._clean_up()
+
+    def _clean_up(self) -> None:
+        marker = self._paths.delivery_marker
+        if os.path.lexists(marker):
+            with open(marker, "rb") as file:
+                target = os.fsdecode(file.read())
+            if os.path.isabs(target):  # else it was killed before it wrote anything
+                with suppress(WizardError):
+                    destination_files.remove_unfinished(target)
+            files.remove(marker)
 
     def _run_command(
         self, destination: Destination, command_line: str, stdin_text: str = ""
@@ -528,6 +568,43 @@ def _translate_format_errors(destination: Destination) -> Iterator[None]:
         yield
     except FormatError as broken:
         raise destination_files.format_failure(destination.target, broken) from None
+
+
+def check_names(wanted: Profile, entry: str, field_names: Mapping[str, str]) -> None:
+    """Judge the name of an entry (empty: none) and the chosen names of fields. Raises
+    ``bad-entry``, ``bad-field``."""
+    if entry and not _ENTRY_NAME.fullmatch(entry):
+        raise fail("bad-entry", value=entry[:60])
+    for known, chosen in field_names.items():
+        if known not in wanted.renamable_fields or not _FIELD_NAME.fullmatch(chosen):
+            given, fields = f"{known}={chosen}"[:120], ", ".join(wanted.renamable_fields)
+            raise fail("bad-field", value=given, known=fields)
+
+
+def check_file_mode(file_mode: str) -> None:
+    """Raise ``bad-file-mode`` unless it's empty or one of `FILE_MODES`."""
+    if file_mode and file_mode not in FILE_MODES:
+        raise fail("bad-file-mode", value=file_mode[:20], known=", ".join(FILE_MODES))
+
+
+def file_access(file_mode: str, file_group: str) -> FileAccess:
+    """The access that a mode in octal and a group (name or number) describe; empty ones are the
+    default. Raises ``bad-file-mode`` and ``unknown-group``."""
+    check_file_mode(file_mode)
+    mode = int(file_mode, 8) if file_mode else files.FILE_MODE
+    if not file_group:
+        return FileAccess(mode)
+    try:
+        import grp  # not on every system
+
+        number = int(file_group) if file_group.isdecimal() else grp.getgrnam(file_group).gr_gid
+    except (ImportError, KeyError):
+        raise fail("unknown-group", group=file_group[:60]) from None
+    return FileAccess(mode, number)
+
+
+def _access_of(destination: Destination) -> FileAccess:
+    return file_access(destination.file_mode, destination.file_group)
 
 
 def _shares_token_field(one: Destination, other: Destination) -> bool:

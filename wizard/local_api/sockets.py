@@ -14,6 +14,7 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from wizard import files
 from wizard.errors import WizardError, fail
 from wizard.locks import ExclusiveLock
 from wizard.paths import Paths
@@ -115,9 +116,9 @@ def prepare_shared_directory(path: Path) -> None:
             raise _unsafe(path, "it belongs to a different user")
         if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
             raise _unsafe(path, "other users can write to it")
-        for parent in (*path.absolute().parents, *path.resolve().parents):
-            if reason := _replacement_reason(parent.stat()):
-                raise _unsafe(path, f"{reason} {parent} and could replace it")
+        if risk := files.replacement_risk(str(path)):
+            parent, reason = risk
+            raise _unsafe(path, reason, parent=parent)
         path.chmod(0o711)
     except OSError as error:
         raise _unsafe(path, os.strerror(error.errno or 0)) from error
@@ -131,19 +132,5 @@ def alone_in(path: Path) -> AbstractContextManager[None]:
     )
 
 
-def _replacement_reason(parent_status: os.stat_result) -> str:
-    """Why someone else can replace an entry of a directory; empty if nobody can. Its owner can, and
-    so can anyone with write permission unless it is sticky. A group that is the user's own is
-    allowed."""
-    if parent_status.st_uid not in (0, os.geteuid()):
-        return "a different user owns"
-    if parent_status.st_mode & stat.S_ISVTX:
-        return ""
-    if parent_status.st_mode & stat.S_IWOTH:
-        return "every user can write to"
-    foreign = parent_status.st_gid not in (0, os.getegid())
-    return "a group can write to" if foreign and parent_status.st_mode & stat.S_IWGRP else ""
-
-
-def _unsafe(path: Path, reason: str) -> WizardError:
-    return fail("shared-directory-unsafe", path=str(path), reason=reason)
+def _unsafe(path: Path, reason: str, **details: str) -> WizardError:
+    return fail("shared-directory-unsafe", path=str(path), reason=reason, **details)

@@ -15,7 +15,16 @@ from wizard.vault import Vault, labels
 
 _T = schema.destinations
 
-CONFIGURED_FIELDS = ("connection", "profile", "target", "entry", "field_names", "reload_command")
+CONFIGURED_FIELDS = (
+    "connection",
+    "profile",
+    "target",
+    "entry",
+    "field_names",
+    "reload_command",
+    "file_mode",
+    "file_group",
+)
 """The fields that the user chose; the others are the delivery status."""
 
 
@@ -34,6 +43,10 @@ class Destination:
     """Fields with different names there: the profile's name to the chosen one."""
     reload_command: str = ""
     """The command that makes the program read the new credentials; empty: none."""
+    file_mode: str = ""
+    """The mode that the file gets, in octal; empty: 0600."""
+    file_group: str = ""
+    """The name or number of the group that the file gets; empty: it keeps its own."""
     id: int = 0
     generation: int = 0
     """The grant that was last delivered and read back; 0: none."""

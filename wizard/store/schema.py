@@ -325,6 +325,8 @@ destinations = Table(
     Column("entry", Text, nullable=False),
     Column("field_names", MAPPING, nullable=False),
     Column("reload_command", Text, nullable=False),
+    Column("file_mode", Text, nullable=False),
+    Column("file_group", Text, nullable=False),
     Column("generation", Integer, nullable=False),
     Column("delivered_at", UtcDateTime),
     Column("reloaded_at", UtcDateTime),

@@ -417,6 +417,8 @@ def print_skipped_destinations(terminal: Terminal, destinations: Sequence[Destin
         options = ["--profile", each.profile, "--to", each.target]
         options += ["--as", each.entry] if each.entry else []
         options += ["--then", each.reload_command] if each.reload_command else []
+        options += ["--mode", each.file_mode] if each.file_mode else []
+        options += ["--group", each.file_group] if each.file_group else []
         terminal.renderer.print_command(
             shlex.join(["zoho-wizard", "destination", "add", each.connection, *options])
         )

@@ -105,6 +105,20 @@ def destination() -> None:
     metavar="COMMAND",
     help="Run this command after each delivery, so that the program reloads. Default: none.",
 )
+@click.option(
+    "--mode",
+    "file_mode",
+    default="",
+    metavar="MODE",
+    help="Give the file this mode: 0600, 0640 or 0660. Default: 0600, with --group 0640.",
+)
+@click.option(
+    "--group",
+    "file_group",
+    default="",
+    metavar="GROUP",
+    help="Give the file to this group, so that a service can read it. Default: it keeps its own.",
+)
 @click.option("--dry-run", is_flag=True, help="Show what would be written, and write nothing.")
 @click.option(
     "--show-values", is_flag=True, help="Show the values, too. This works only in a terminal."
@@ -120,6 +134,8 @@ def add_destination(
     entry: str,
     field_names: tuple[str, ...],
     reload_command: str,
+    file_mode: str,
+    file_group: str,
     *,
     dry_run: bool,
     show_values: bool,
@@ -135,6 +151,8 @@ def add_destination(
           --then 'systemctl restart app'
       zoho-wizard destination add crm --profile command \\
           --to 'vault kv put secret/zoho -'
+      zoho-wizard destination add crm --profile dotenv --to /etc/app/zoho.env \\
+          --group app
       zoho-wizard destination add crm --profile dotenv --to .env --dry-run
     """
     terminal.services.store.connections.get(name)
@@ -143,7 +161,14 @@ def add_destination(
     pairs = dict(each.partition("=")[::2] for each in field_names)
     delivery = terminal.services.delivery
     described = delivery.describe(
-        name, profile_id, target, entry=entry, field_names=pairs, reload_command=reload_command
+        name,
+        profile_id,
+        target,
+        entry=entry,
+        field_names=pairs,
+        reload_command=reload_command,
+        file_mode=file_mode,
+        file_group=file_group,
     )
     preview = delivery.preview(described)
     if show_values:
@@ -387,9 +412,11 @@ def _print_preview(
     if preview.owner:
         renderer.print_note(f"  Owner: {preview.owner}, who can read what is written")
     if preview.mode:
-        renderer.print_note(
-            f"  Mode: 0600 instead of {preview.mode}, so only its owner can read it"
-        )
+        mode = described.file_mode or "0600"
+        readers = "only its owner" if mode == "0600" else "only its owner and its group"
+        renderer.print_note(f"  Mode: {mode} instead of {preview.mode}, so {readers} can read it")
+    for directory in preview.group_writable:
+        renderer.print_note(f"  A group can write to {directory} and could replace the file")
     if described.reload_command:
         renderer.print_note(
             "Then this runs, so that the program uses it:", command=described.reload_command
@@ -486,6 +513,8 @@ def _configured(stored: Destination) -> dict[str, Any]:
         "entry": stored.entry or None,
         "field_names": stored.field_names,
         "reload_command": stored.reload_command or None,
+        "file_mode": stored.file_mode or None,
+        "file_group": stored.file_group or None,
     }
 
 
@@ -521,5 +550,6 @@ def _preview_report(preview: DeliveryPreview) -> DeliveryPreviewReport:
         is_new=preview.is_new,
         mode=preview.mode or None,
         owner=preview.owner or None,
+        group_writable=preview.group_writable,
         fields={change.name: change.kind for change in preview.changes},
     )

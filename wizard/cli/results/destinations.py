@@ -23,6 +23,10 @@ class DestinationDetails:
     field_names: Mapping[str, str]
     """Fields that have another name there."""
     reload_command: str | None
+    file_mode: str | None
+    """The mode that the file gets; null: 0600."""
+    file_group: str | None
+    """The group that the file gets; null: it keeps its own."""
     generation: int | None
     """Of the authorization that was delivered last."""
     delivered_at: datetime | None
@@ -42,13 +46,19 @@ class DeliveryPreviewReport:
     entry: str | None
     field_names: Mapping[str, str]
     reload_command: str | None
+    file_mode: str | None
+    """The mode that the file gets; null: 0600."""
+    file_group: str | None
+    """The group that the file gets; null: it keeps its own."""
     generation: int
     is_new: bool
     """The file doesn't exist yet."""
     mode: str | None
-    """The file's mode, if it would change to 0600."""
+    """The file's mode, if it would change."""
     owner: str | None
     """The file's owner, if that is another user."""
+    group_writable: tuple[str, ...]
+    """The directories above the file in which a group can replace it."""
     fields: Mapping[str, str]
     """By name: `added`, `changed` or `same`."""
 
@@ -70,6 +80,10 @@ class DestinationStatusReport:
     entry: str | None
     field_names: Mapping[str, str]
     reload_command: str | None
+    file_mode: str | None
+    """The mode that the file gets; null: 0600."""
+    file_group: str | None
+    """The group that the file gets; null: it keeps its own."""
     state: DestinationState
     needs_delivery: bool
     found_generation: int | None
@@ -98,6 +112,10 @@ class RemovedDestination:
     entry: str | None
     field_names: Mapping[str, str]
     reload_command: str | None
+    file_mode: str | None
+    """The mode that the file gets; null: 0600."""
+    file_group: str | None
+    """The group that the file gets; null: it keeps its own."""
 
 
 @dataclass(frozen=True)

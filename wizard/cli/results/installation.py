@@ -119,6 +119,8 @@ class SkippedDestination:
     entry: str
     field_names: Mapping[str, str]
     reload_command: str
+    file_mode: str
+    file_group: str
 
 
 @dataclass(frozen=True)
