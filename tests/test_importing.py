@@ -362,6 +362,19 @@ def test_the_refresh_token_that_replaces_an_imported_one_is_stored(
     assert shell.run("token", "mine").exit_code == 0
 
 
+def test_a_redirect_uri_that_no_client_can_have_is_refused_before_anything_is_sent(
+    shell: Shell, shell_harness: Harness
+) -> None:
+    values = refresh_token(shell_harness)
+    asked = len(shell_harness.refresh_requests())
+    for uri in ("javascript:alert(1)", "http://user@localhost/callback", "https://a/\u202ebc"):
+        file = env_file(shell, {**values, "ZOHO_REDIRECT_URI": uri})
+        error = json.loads(run_import(shell, str(file)).stderr.splitlines()[-1])["error"]
+        assert (error["code"], error["details"]["odd"]) == ("import-malformed", "redirect_uri")
+    assert is_store_empty(shell_harness)
+    assert len(shell_harness.refresh_requests()) == asked
+
+
 @pytest.mark.parametrize(("name", "code"), [("taken", "connection-exists"), ("a b", "bad-name")])
 def test_an_invalid_name_is_refused_before_the_refresh_token_is_used(
     shell: Shell, shell_harness: Harness, name: str, code: str

@@ -8,6 +8,7 @@ characters that a match can begin with, so that searching takes linear time.
 
 import re
 from typing import ClassVar, Self
+from urllib.parse import urlsplit
 
 MASK = "(masked)"
 """Replaces a secret."""
@@ -31,6 +32,9 @@ SECRET_TOKEN = re.compile(
     r"1(?<!\w.)(?!000\.[A-Z0-9]{20,64}+(?![\w.]))\d{3}\.[0-9a-fA-F]{8,}+(?:\.[0-9a-fA-F]*+)?+"
 )
 """A token in any text, complete or truncated; never a client ID."""
+
+MAX_REDIRECT_URI_CHARACTERS = 2000
+"""More than a browser's address bar or a server is sure to take."""
 
 TOKEN_BYTES = re.compile(TOKEN.pattern.encode())
 UNFINISHED_TOKEN_BYTES = re.compile(
@@ -75,6 +79,19 @@ class Identifier(_Value):
 
     __slots__ = ()
     pattern = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+def is_redirect_uri(text: str) -> bool:
+    """Whether `text` can be a client's redirect URI: an ``http`` or ``https`` URL in ASCII with a
+    host, and without a user name or a fragment (RFC 6749, section 3.1.2)."""
+    try:
+        parts = urlsplit(text)
+        has_valid_port = parts.port is None or parts.port > 0
+    except ValueError:
+        return False
+    is_plain = text.isascii() and text.isprintable() and not set(text) & set(' "<>\\^`{|}#')
+    is_http = parts.scheme in ("http", "https") and bool(parts.hostname) and "@" not in parts.netloc
+    return is_plain and is_http and has_valid_port and len(text) <= MAX_REDIRECT_URI_CHARACTERS
 
 
 def short_client_id(client_id: str) -> str:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 
 from wizard.connection_details import client_details
+from wizard.credential_formats import is_redirect_uri
 from wizard.delivery.destination_files import FILE_FORMATS, FormatError
 from wizard.delivery.profiles import Profile, profile, profiles
 from wizard.errors import WizardError, fail
@@ -293,13 +294,17 @@ class Importer:
 
 
 def _parse_values(found: FoundCredentials) -> tuple[Identifier, Token, Token]:
-    """The required values, if they have Zoho's format; raises ``import-malformed``."""
+    """The required values. Raises ``import-malformed`` unless they have Zoho's format and the
+    redirect URI, if there is one, can be one."""
     client_id = Identifier.of(found.values["client_id"])
     secret = Token.of(found.values["client_secret"])
     refresh_token = Token.of(found.values["refresh_token"])
-    if client_id is None or secret is None or refresh_token is None:
+    redirect_uri = found.values.get("redirect_uri", "")
+    is_odd_uri = bool(redirect_uri) and not is_redirect_uri(redirect_uri)
+    if client_id is None or secret is None or refresh_token is None or is_odd_uri:
         known = zip(REQUIRED_VALUES, (client_id, secret, refresh_token), strict=True)
-        raise fail("import-malformed", odd=", ".join(name for name, value in known if not value))
+        odd = [name for name, value in known if not value] + ["redirect_uri"] * is_odd_uri
+        raise fail("import-malformed", odd=", ".join(odd))
     return client_id, secret, refresh_token
 
 

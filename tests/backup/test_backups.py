@@ -6,13 +6,14 @@ import stat
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.harness import ANNA, Harness, settings_for
 from support.records import raises_failure
 
 from wizard.backup import RestoreResult, open_backup
-from wizard.backup.service import dump, load
+from wizard.backup.service import Backup, dump, load
 from wizard.model import Grant, GrantState
 from wizard.services import Services
 from wizard.store import Destination
@@ -130,6 +131,30 @@ def test_names_missing_from_the_backup_change_nothing(
     with raises_failure("not-in-backup"):
         restore(other, file, "crm", "desk")
     assert other.services.store.connections.all() == ()
+
+
+BAD_VALUES: dict[str, tuple[str, dict[str, Any]]] = {
+    "location": ("clients", {"location": "nowhere"}),
+    "redirect_uri": ("clients", {"redirect_uri": "javascript:alert(1)"}),
+    "destination": ("destinations", {"field_names": {"ZOHO_DC": "A\nB"}}),
+}
+
+
+@pytest.mark.parametrize("field", BAD_VALUES)
+def test_a_value_that_no_form_accepts_is_refused(
+    harness: Harness, other: Harness, field: str
+) -> None:
+    harness.add_verified_connection()
+    target = str(harness.directory / ".env")
+    harness.services.store.destinations.add(Destination("crm", "dotenv", target))
+    contents = harness.services.store.transfers.export_contents()
+    kind, changes = BAD_VALUES[field]
+    changed = replace(contents, **{kind: (replace(getattr(contents, kind)[0], **changes),)})
+    backup = Backup(harness.now(), "", harness.services.zoho.instance, changed)
+    with raises_failure("backup-bad-value"):
+        other.services.backups.restore(load(dump(backup)))
+    assert other.services.store.connections.all() == ()
+    other.services.backups.restore(replace(backup, contents=contents))
 
 
 def test_restoring_twice_changes_nothing_the_second_time(harness: Harness, file: Path) -> None:

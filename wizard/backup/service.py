@@ -10,6 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from wizard import files
+from wizard.credential_formats import is_redirect_uri
+from wizard.delivery.profiles import profile
+from wizard.delivery.service import check_file_mode, check_names
 from wizard.errors import WizardError, fail
 from wizard.model import (
     Account,
@@ -292,13 +295,15 @@ class BackupService:
         says that it is inactive (`is_original_inactive`). A deactivated installation is active
         again afterwards.
 
-        Raises ``not-in-backup``, ``restore-name-taken``, or ``installation-deactivated`` for `only`
-        in a deactivated installation; nothing is changed then.
+        Raises ``not-in-backup``, ``restore-name-taken``, ``backup-bad-value`` for a value that no
+        form accepts, or ``installation-deactivated`` for `only` in a deactivated installation;
+        nothing is changed then.
         """
         deactivation_time = self._store.installation.deactivated_at()
         if deactivation_time and only:
             raise fail("installation-deactivated", since=format_date(deactivation_time))
         selected = _select_connections(backup.contents, only)
+        _require_valid(selected, self._zoho)
         here = {each.name.lower(): each.name for each in self._store.connections.all()}
         already = tuple(
             name
@@ -377,6 +382,32 @@ class BackupService:
         if all(any(_same(each, mine) for mine in own) for each in theirs):
             return True
         raise fail("restore-name-taken", name=name)
+
+
+def _require_valid(contents: StoreContents, zoho: Zoho) -> None:
+    """Raise ``backup-bad-value`` for a value that no form would accept."""
+    known = {each.location for each in zoho.data_centers}
+    locations = {
+        *(each.location for each in contents.clients),
+        *(each.location for each in contents.grants),
+        *(secret.location for client in contents.clients for secret in client.secrets),
+        *(each.location for each in contents.connections if each.location is not None),
+    }
+    for location in locations - known:
+        raise fail("backup-bad-value", field="location", value=str(location)[:60])
+    for client in contents.clients:
+        if client.redirect_uri and not is_redirect_uri(client.redirect_uri):
+            raise fail("backup-bad-value", field="redirect_uri", value=client.redirect_uri[:60])
+    for each in contents.destinations:
+        try:
+            wanted = profile(each.profile)
+            check_names(wanted, each.entry, each.field_names)
+            check_file_mode(each.file_mode)
+        except WizardError as error:
+            value = error.failure.details.get("value", "")
+            raise fail("backup-bad-value", field="destination", value=value) from error
+        if not (wanted.is_command or os.path.isabs(each.target)):
+            raise fail("backup-bad-value", field="destination", value=each.target[:60])
 
 
 def _same(kept: Grant, mine: Grant) -> bool:
