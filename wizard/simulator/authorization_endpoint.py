@@ -232,14 +232,18 @@ def _error_page(world: World, request: AuthorizationRequest) -> ErrorPage | None
     if request.response_type != "code":
         return ErrorPage("An error occurred", "Your request cannot be processed.", 500)
     if request.redirect_uri not in client.redirect_uris:
-        return ErrorPage(
-            "Invalid Redirect Uri", "The redirect URI passed is not the one configured.", status
-        )
+        return invalid_redirect_uri(world)
     if not request.scopes or not all(is_known_scope(each) for each in request.scopes):
         return ErrorPage("Invalid OAuth scope", "The scope passed does not exist.", status)
     if client.kind == MOBILE and not request.code_challenge and world.settings.pkce_for_mobile:
         return ErrorPage("An error occurred", "The code challenge is missing.", status)
     return None
+
+
+def invalid_redirect_uri(world: World) -> ErrorPage:
+    """Return the page for a redirect URI that isn't registered."""
+    description = "The redirect URI passed is not the one configured."
+    return ErrorPage("Invalid Redirect Uri", description, world.settings.error_page_status)
 
 
 def _evaluate_account(
@@ -257,6 +261,18 @@ def _evaluate_account(
         and set(_casefold_all(request.scopes)) <= set(_casefold_all(earlier.scopes))
     ):
         return AlreadyConsented(earlier.organizations)
+    return choose_organizations(request, client, user, organization_ids)
+
+
+def choose_organizations(
+    request: AuthorizationRequest,
+    client: Client,
+    user: User,
+    organization_ids: Mapping[str, str],
+) -> NoAccount | ChooseOrganization | ConsentRequired:
+    """Return whether the scopes need an account or a choice that the user doesn't have, or has not
+    made in `organization_ids` (product key → ID).
+    """
     organizations: dict[str, Organization] = {}
     choices: dict[str, list[Organization]] = {}
     for product in products_of(request.scopes):
@@ -324,18 +340,18 @@ pages = location_blueprint("consent", "accounts")
 def authorize() -> Any:
     """Answer an authorization request with a page or a redirect."""
     if http_request.method != "GET":
-        return _render_error(NOT_FOUND)
+        return error_page(NOT_FOUND)
     requested = AuthorizationRequest.read(current_location(), http_request.args)
     decision = evaluate(current_world(), requested, signed_in_user())
     match decision:
         case SignInRequired():
             return redirect(sign_in_page())
         case ErrorPage():
-            return _render_error(decision)
+            return error_page(decision)
         case AlreadyConsented():
             return _skip_consent(requested, dict(decision.organizations))
         case _:
-            return _consent_page(decision)
+            return consent_page(decision, url_for(".decide"))
 
 
 @pages.post("/oauth/v2/auth/decision")
@@ -366,7 +382,7 @@ def decide() -> Response:
 @pages.get("/oauth/v2/auth/limit")
 def request_limit() -> Any:
     """Show the page that replaces a code over the limit."""
-    return _render_error(request_limit_page(current_world()))
+    return error_page(request_limit_page(current_world()))
 
 
 def _skip_consent(
@@ -380,16 +396,24 @@ def _skip_consent(
         organization_ids,
         is_consent_shown=False,
     )
-    return redirect(url) if url else _render_error(request_limit_page(current_world()))
+    return redirect(url) if url else error_page(request_limit_page(current_world()))
 
 
-def _consent_page(decision: ConsentRequired | ChooseOrganization | NoAccount) -> str:
+def consent_page(
+    decision: ConsentRequired | ChooseOrganization | NoAccount,
+    decide: str,
+    *,
+    is_addition: bool = False,
+) -> str:
+    """Return the consent page, whose buttons post to `decide`. It says if the scopes are added."""
     choices = decision.choices if isinstance(decision, ChooseOrganization) else {}
     return render_template(
         "simulator/consent.html",
         client=decision.client,
         scope_groups=describe_scopes(decision.request.scopes),
         choices=[(products()[key], owned) for key, owned in choices.items()],
+        decide=decide,
+        is_addition=is_addition,
         missing_product=decision.product if isinstance(decision, NoAccount) else None,
         sign_out=url_for("pages.account.sign_out", serviceurl=http_request.url),
     )
@@ -399,7 +423,8 @@ def _organization_ids(consent: ConsentRequired) -> dict[str, str]:
     return {key: each.organization_id for key, each in consent.organizations.items()}
 
 
-def _render_error(page: ErrorPage) -> tuple[str, int]:
+def error_page(page: ErrorPage) -> tuple[str, int]:
+    """Return one of Zoho's error pages and its status."""
     return (
         render_template("simulator/error.html", title=page.title, description=page.description),
         page.status,

@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from flask import Blueprint, Response, jsonify, redirect, render_template, request, url_for
 
-from wizard.simulator import authorization_endpoint
+from wizard.simulator import authorization_endpoint, incremental_authorization
 from wizard.simulator.authorization_endpoint import (
     AlreadyConsented,
     AuthorizationRequest,
@@ -23,9 +23,10 @@ from wizard.simulator.authorization_endpoint import (
 from wizard.simulator.catalog import data_centers, products_of, split_scopes
 from wizard.simulator.clients import SERVER_BASED
 from wizard.simulator.grants import Permission
+from wizard.simulator.incremental_authorization import ExtraScopeRequest
 from wizard.simulator.request_context import current_world, json_error
 from wizard.simulator.traffic import FAULT_KINDS, Fault
-from wizard.simulator.users import ANNOUNCEMENT_KINDS, Organization
+from wizard.simulator.users import ANNOUNCEMENT_KINDS, Organization, User
 from wizard.simulator.world import World, encode
 
 Json = Any
@@ -177,11 +178,7 @@ class Controls:
         user = self.world.users.get(email)
         parameters = dict(parse_qsl(urlsplit(url).query))
         request = AuthorizationRequest.read(user.location, parameters)
-        chosen = {
-            each.product: organization_id
-            for each in user.organizations
-            if each.organization_id == organization_id
-        }
+        chosen = _organization_by_product(user, organization_id)
         match authorization_endpoint.evaluate(self.world, request, user, chosen):
             case ConsentRequired(organizations=organizations):
                 ids = {key: each.organization_id for key, each in organizations.items()}
@@ -194,6 +191,28 @@ class Controls:
                 raise ValueError(title)
             case NoAccount():
                 return authorization_endpoint.no_account(self.world, request)
+            case _:
+                raise ValueError(f"{email} has several organizations; set organization_id")
+
+    @_control
+    def accept_extra_scopes(self, url: str, email: str, organization_id: str = "") -> str:
+        """Open a URL that adds scopes (`addextrascope`) as a user who signs in and accepts; return
+        the callback URL.
+
+        ValueError has the title of Zoho's error page if that is what the user sees.
+        """
+        user = self.world.users.get(email)
+        request = ExtraScopeRequest.read(user.location, dict(parse_qsl(urlsplit(url).query)))
+        chosen = _organization_by_product(user, organization_id)
+        match decision := incremental_authorization.evaluate(self.world, request, user, chosen):
+            case ConsentRequired():
+                return incremental_authorization.accept(self.world, request, decision)
+            case AlreadyConsented():
+                return incremental_authorization.success(request)
+            case ErrorPage(title=title):
+                raise ValueError(title)
+            case NoAccount():
+                return incremental_authorization.failure(request, "no_org")
             case _:
                 raise ValueError(f"{email} has several organizations; set organization_id")
 
@@ -215,11 +234,7 @@ class Controls:
             for product in products_of(requested)
             if product.binds_organization and (owned := owner.organizations_in(product.key))
         }
-        chosen = {
-            each.product: organization_id
-            for each in owner.organizations
-            if each.organization_id == organization_id
-        }
+        chosen = _organization_by_product(owner, organization_id)
         permission = Permission(client_id, owner.zuid, client.location, requested, bound | chosen)
         code = authorization_endpoint.generate_code(self.world, permission, lifetime_seconds)
         if code is None:
@@ -346,6 +361,12 @@ def perform(world: World, control: str, arguments: dict[str, Json]) -> Json:
     if control not in CONTROLS:
         raise LookupError(f"there is no control {control!r}")
     return encode(getattr(Controls(world), control)(**arguments))
+
+
+def _organization_by_product(user: User, organization_id: str) -> dict[str, str]:
+    """Return product key → `organization_id` if the user has that organization, else {}."""
+    matching = (each for each in user.organizations if each.organization_id == organization_id)
+    return {each.product: organization_id for each in matching}
 
 
 def _without(record: Any, *hidden: str) -> dict[str, Json]:

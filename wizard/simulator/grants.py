@@ -70,6 +70,16 @@ class AccessToken:
     has_no_user: bool = False
 
 
+@dataclass
+class EnhancementToken:
+    """A token with which a user can add scopes to a refresh token, once."""
+
+    enhancement_token: str = field(repr=False)
+    refresh_token: str = field(repr=False)
+    expires_at: datetime
+    is_used: bool = False
+
+
 class Grants:
     """All codes and tokens, and the consents that silent re-authorization needs."""
 
@@ -85,6 +95,7 @@ class Grants:
         self.codes: dict[str, AuthorizationCode] = {}
         self.refresh_tokens: dict[str, RefreshToken] = {}
         self.access_tokens: dict[str, AccessToken] = {}
+        self.enhancement_tokens: dict[str, EnhancementToken] = {}
         self.consents: list[Permission] = []
 
     # consents
@@ -199,6 +210,30 @@ class Grants:
                 oldest.invalidation_reason = "evicted"
         self.access_tokens[token.access_token] = token
         return token
+
+    def issue_enhancement_token(self, parent: RefreshToken) -> EnhancementToken:
+        """Issue a token with which the user can add scopes to a refresh token."""
+        lifetime = timedelta(seconds=self._settings().enhancement_token_lifetime_seconds)
+        token = EnhancementToken(
+            self._random_values.token(), parent.refresh_token, self._clock() + lifetime
+        )
+        self.enhancement_tokens[token.enhancement_token] = token
+        return token
+
+    def add_scopes(
+        self, token: RefreshToken, scopes: list[str], organizations: dict[str, str]
+    ) -> None:
+        """Add scopes that a user accepted to a refresh token; its access tokens stay as they are.
+
+        `organizations` are the chosen ones (product key → ID).
+        """
+        permission = token.permission
+        token.permission = replace(
+            permission,
+            scopes=[*permission.scopes, *scopes],
+            organizations={**permission.organizations, **organizations},
+        )
+        self.remember_consent(token.permission)
 
     # finding
 

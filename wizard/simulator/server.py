@@ -27,6 +27,7 @@ from wizard.simulator import (
     authorization_endpoint,
     console_pages,
     controls,
+    incremental_authorization,
     product_apis,
     request_context,
     token_endpoint,
@@ -259,6 +260,7 @@ def flask_app() -> Flask:
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.register_blueprint(controls.controls_api)
     app.register_blueprint(token_endpoint.routes)
+    app.register_blueprint(incremental_authorization.routes)
     app.register_blueprint(page_blueprint())
     app.register_blueprint(product_apis.routes)
     app.before_request(check_host_and_origin)
@@ -284,6 +286,7 @@ def page_blueprint() -> Blueprint:
     pages.register_error_handler(403, request_context.handle_forbidden)
     for module in (account_pages, authorization_endpoint, console_pages, controls):
         pages.register_blueprint(module.pages)
+    pages.register_blueprint(incremental_authorization.pages)
     return pages
 
 

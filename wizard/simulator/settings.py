@@ -61,6 +61,7 @@ class SimulatorSettings:
     user_info_scope_error: str
     userinfo_for_profile_alone: str
     id_token_key_id: bool
+    enhancement_token_lifetime_seconds: int
 
     @classmethod
     def default(cls) -> "SimulatorSettings":

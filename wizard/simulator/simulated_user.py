@@ -351,7 +351,7 @@ class AnnouncementPage:
 
 
 class ConsentPage:
-    """The page that asks for consent."""
+    """The page that asks for consent, also for scopes that are added to a refresh token."""
 
     def __init__(self, user: SimulatedUser) -> None:
         self.user = user
@@ -380,7 +380,7 @@ class ConsentPage:
 
     def _decide(self, button: Locator) -> None:
         self.user.click(button)
-        self.page.wait_for_url(lambda url: "/accounts/oauth/v2/auth" not in url)
+        self.page.wait_for_url(lambda url: "/accounts/oauth/v2/" not in url)
 
 
 class ConsolePage:

@@ -267,20 +267,20 @@ routes = Blueprint("accounts", __name__, url_prefix="/<location:location>/accoun
 def issue_tokens(location: str) -> Response:
     """Issue tokens for codes, refresh tokens and client credentials."""
     if http_request.method != "POST":
-        return _respond(AccountsResponse(None, current_world().settings.get_token_status))
+        return respond(AccountsResponse(None, current_world().settings.get_token_status))
     language = http_request.headers.get("Accept-Language", "")
     token_request = TokenRequest(
         location, request_parameters(), language, int(g.get("clock_skew_seconds", 0))
     )
-    return _respond(handle_token_request(current_world(), token_request))
+    return respond(handle_token_request(current_world(), token_request))
 
 
 @routes.route("/oauth/v2/token/revoke", methods=METHODS)
 def revoke_without_client(location: str) -> Response:
     """Revoke a token without client authentication, the older form."""
     if http_request.method != "POST":
-        return _respond(BAD_REQUEST)
-    return _respond(
+        return respond(BAD_REQUEST)
+    return respond(
         _revoke_without_client(current_world(), location, request_parameters().get("token", ""))
     )
 
@@ -290,24 +290,24 @@ def revoke_with_client(location: str) -> Response:
     """Revoke a token of an authenticated client, the newer form (RFC 7009)."""
     basic = http_request.authorization
     if http_request.method != "POST" or basic is None or basic.type != "basic":
-        return _respond(BAD_REQUEST)
+        return respond(BAD_REQUEST)
     parameters = request_parameters()
     credentials = parameters.get("client_id", ""), parameters.get("client_secret", "")
     token = parameters.get("token", "")
     kind = parameters.get("token_type", "refresh_token")
-    return _respond(_revoke_with_client(current_world(), location, token, kind, credentials))
+    return respond(_revoke_with_client(current_world(), location, token, kind, credentials))
 
 
 @routes.get("/oauth/user/info")
 def user_info(location: str) -> Response:
     """Return the user of an access token in Zoho's own format."""
-    return _respond(_user_info(current_world(), location))
+    return respond(_user_info(current_world(), location))
 
 
 @routes.get("/oauth/v2/userinfo")
 def openid_userinfo(location: str) -> Response:
     """Return the user of an access token in the format of OpenID Connect."""
-    return _respond(_openid_userinfo(current_world(), location))
+    return respond(_openid_userinfo(current_world(), location))
 
 
 @routes.get("/oauth/serverinfo")
@@ -315,19 +315,19 @@ def server_info(location: str) -> Response:
     """Return the accounts servers that share clients with this one."""
     locations = [each for each in data_centers() if can_share_clients(each, location)]
     servers = {each: current_world().accounts_server(each) for each in locations}
-    return _respond(AccountsResponse({"result": "success", "locations": servers}))
+    return respond(AccountsResponse({"result": "success", "locations": servers}))
 
 
 @routes.get("/oauth/v2/keys")
 def signing_keys(location: str) -> Response:
     """Return the public keys of ID tokens (a JSON Web Key Set)."""
-    return _respond(AccountsResponse({"keys": public_keys()}))
+    return respond(AccountsResponse({"keys": public_keys()}))
 
 
 @routes.get("/.well-known/openid-configuration")
 def openid_configuration(location: str) -> Response:
     """Return the discovery document of OpenID Connect."""
-    return _respond(AccountsResponse(discovery(current_world(), location)))
+    return respond(AccountsResponse(discovery(current_world(), location)))
 
 
 def request_parameters() -> dict[str, str]:
@@ -400,7 +400,8 @@ def _access_token() -> str:
     return parse_authorization(http_request.headers.get("Authorization", "")) or ""
 
 
-def _respond(response: AccountsResponse) -> Response:
+def respond(response: AccountsResponse) -> Response:
+    """Return a response of the accounts server over HTTP."""
     if response.body is None:
         return html_page(response.status, response.title)
     return Response(json_line(response.body), response.status, content_type=JSON)

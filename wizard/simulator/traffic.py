@@ -97,6 +97,7 @@ _HARMLESS_VALUES = {
     "response_type": _WORD,
     "access_type": _WORD,
     "prompt": _WORD,
+    "logout": _WORD,
     "token_type": _WORD,
     "code_challenge_method": _WORD,
     "type": _WORD,

@@ -12,7 +12,14 @@ from types import NoneType, UnionType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from wizard.simulator.clients import Client, Clients
-from wizard.simulator.grants import AccessToken, AuthorizationCode, Grants, Permission, RefreshToken
+from wizard.simulator.grants import (
+    AccessToken,
+    AuthorizationCode,
+    EnhancementToken,
+    Grants,
+    Permission,
+    RefreshToken,
+)
 from wizard.simulator.settings import Clock, RandomValues, SimulatorSettings
 from wizard.simulator.traffic import Faults, Journal
 from wizard.simulator.users import Session, Sessions, User, Users
@@ -105,6 +112,13 @@ class World:
             return None
         is_valid_here = self.clock() < token.expires_at and token.permission.location == location
         return token if is_valid_here else None
+
+    def enhanceable_token(self, value: str, client: Client, location: str) -> RefreshToken | None:
+        """Return the refresh token to which this enhancement token can add scopes now."""
+        token = self.grants.enhancement_tokens.get(value)
+        if token is None or token.is_used or self.clock() >= token.expires_at:
+            return None
+        return self.refresh_token(token.refresh_token, client, location)
 
     def code(self, value: str, client: Client, location: str) -> AuthorizationCode | None:
         """Return the code if this client can exchange it in this data center now."""
@@ -218,6 +232,7 @@ class World:
             "codes": encode(list(self.grants.codes.values())),
             "refresh_tokens": encode(list(self.grants.refresh_tokens.values())),
             "access_tokens": encode(list(self.grants.access_tokens.values())),
+            "enhancement_tokens": encode(list(self.grants.enhancement_tokens.values())),
             "consents": encode(self.grants.consents),
         }
 
@@ -240,6 +255,10 @@ class World:
         self.grants.refresh_tokens = {each.refresh_token: each for each in refresh_tokens}
         access_tokens = decode_list(AccessToken, saved["access_tokens"])
         self.grants.access_tokens = {each.access_token: each for each in access_tokens}
+        enhancement_tokens = decode_list(EnhancementToken, saved["enhancement_tokens"])
+        self.grants.enhancement_tokens = {
+            each.enhancement_token: each for each in enhancement_tokens
+        }
         self.grants.consents = decode_list(Permission, saved["consents"])
 
 
