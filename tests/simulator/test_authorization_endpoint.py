@@ -28,6 +28,8 @@ from wizard.simulator.authorization_endpoint import (
 from wizard.simulator.server import Simulator
 from wizard.simulator.simulated_user import ConsentPage, SignInPage, SimulatedUser
 
+BAD_CLIENT = "client_id=1000.MADEUP&response_type=token"
+
 
 def _decision(zoho: ZohoDriver, email: str, **changes: str) -> authorization_endpoint.Decision:
     asked = query_parameters(zoho.authorization_url(**changes))
@@ -103,6 +105,37 @@ def test_a_mobile_client_must_send_a_code_challenge(zoho: ZohoDriver) -> None:
     assert "Accept" in zoho.open_page(ANNA, f"{url}&code_challenge={'x' * 43}").text
     zoho.controls.change_settings(pkce_for_mobile=False)
     assert "Accept" in zoho.open_page(ANNA, url).text
+
+
+def _fragment(answer: requests.Response) -> dict[str, str]:
+    target, _, fragment = answer.headers["Location"].partition("#")
+    assert target == REDIRECT_URI
+    return query_parameters(f"?{fragment}")
+
+
+@pytest.mark.rule(
+    "client-based-clients-get-tokens",
+    "client-based-renewal",
+    "client-based-renewal-errors",
+    "client-based-renewal-path",
+)
+@pytest.mark.parametrize("path", ["/oauth/v2/auth/refresh", "/oauth/v2/refresh"])
+def test_a_client_based_client_gets_access_tokens_and_renews_them(
+    zoho: ZohoDriver, path: str
+) -> None:
+    browser = zoho.controls.register_client(ANNA, [REDIRECT_URI], kind="client-based")
+    changes = {"client_id": browser["client_id"], "response_type": "token", "state": "s"}
+    first = zoho.authorize(**changes)
+    body = query_parameters(first.replace("#", "?"))
+    assert zoho.is_accepted(body.pop("access_token"))
+    api_domain = f"{zoho.url}/eu/www"
+    rest = {"expires_in": "3600", "location": "eu", "api_domain": api_domain, "state": "s"}
+    assert body == rest
+    renewal = zoho.authorization_url(**changes).replace("/oauth/v2/auth", path)
+    assert zoho.is_accepted(_fragment(zoho.open_page(ANNA, renewal))["access_token"])
+    errors = [_fragment(zoho.open_page(each, renewal))["error"] for each in (None, CARLA)]
+    assert errors == ["prompt_required", "client_not_granted"]
+    assert "Invalid Client" in zoho.open_page(ANNA, f"{zoho.url_for(path)}?{BAD_CLIENT}").text
 
 
 @pytest.mark.rule("reject-is-access-denied")

@@ -340,6 +340,24 @@ def test_too_many_calls_to_a_product_get_its_own_error(zoho: ZohoDriver) -> None
     assert said == ["TOO_MANY_REQUESTS", 44]
 
 
+@pytest.mark.rule("desk-limits", "desk-edition", "analytics-limit")
+@pytest.mark.parametrize(
+    ("fault", "host", "path", "status", "word"),
+    [
+        ("api-rate-limit", "desk", "/api/v1/tickets", 429, "TOO_MANY_REQUESTS"),
+        ("api-day-limit", "desk", "/api/v1/tickets", 429, "THRESHOLD_EXCEEDED"),
+        ("edition-without-api", "desk", "/api/v1/tickets", 403, "LICENSE_ACCESS_LIMITED"),
+        ("api-rate-limit", "analyticsapi", "/restapi/v2/orgs", 429, "6045"),
+    ],
+)
+def test_desk_and_analytics_name_the_limit(
+    zoho: ZohoDriver, fault: str, host: str, path: str, status: int, word: str
+) -> None:
+    zoho.controls.inject_fault(fault)
+    answer = zoho.call_api("1000.any", path, host)
+    assert (answer.status_code, word in answer.text) == (status, True)
+
+
 @pytest.mark.rule("success-bodies")
 @pytest.mark.parametrize("case", CASES)
 def test_a_product_returns_the_fields_its_clients_read(zoho: ZohoDriver, case: Case) -> None:

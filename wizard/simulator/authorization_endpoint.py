@@ -25,7 +25,7 @@ from wizard.simulator.catalog import (
     self_client_scopes,
     split_scopes,
 )
-from wizard.simulator.clients import MOBILE, SELF_CLIENT, Client
+from wizard.simulator.clients import CLIENT_BASED, MOBILE, SELF_CLIENT, Client
 from wizard.simulator.grants import AuthorizationCode, Permission
 from wizard.simulator.product_apis import METHODS
 from wizard.simulator.request_context import (
@@ -167,7 +167,8 @@ def accept(
     *,
     is_consent_shown: bool = True,
 ) -> str:
-    """Issue a code to the client and return the callback URL.
+    """Issue a code to the client, or an access token to a client-based one, and return the callback
+    URL.
 
     If the client has reached its limit of codes, the URL has `access_denied`; or, depending on the
     setting, the result is "" and the caller shows `request_limit_page`.
@@ -183,6 +184,8 @@ def accept(
     )
     if is_consent_shown:
         world.grants.remember_consent(permission)
+    if request.response_type == "token":
+        return _callback_with_access_token(world, request, permission)
     code = world.grants.issue_code(
         permission,
         redirect_uri=request.redirect_uri,
@@ -199,6 +202,40 @@ def accept(
     }
     suffix = "&" if settings.trailing_ampersand else ""
     return _callback_url(world, request, parameters) + suffix
+
+
+def renew(world: World, request: AuthorizationRequest, user: User | None) -> str | ErrorPage:
+    """Return the callback URL with a new access token for a client-based client, without a page.
+
+    It needs a user who is signed in and has consented to the scopes.
+    """
+    error = _error_page(world, request)
+    if error:
+        return error
+    if user is None:
+        return _callback_with_fragment(request, {"error": "prompt_required"})
+    earlier = world.grants.consent(user.zuid, request.client_id, request.location)
+    if earlier is None or not is_subset(request.scopes, earlier.scopes):
+        return _callback_with_fragment(request, {"error": "client_not_granted"})
+    return _callback_with_access_token(world, request, replace(earlier, scopes=request.scopes))
+
+
+def _callback_with_access_token(
+    world: World, request: AuthorizationRequest, permission: Permission
+) -> str:
+    token = world.grants.issue_access_token(permission)
+    parameters = {
+        "access_token": token.access_token,
+        "expires_in": str(world.settings.access_token_lifetime_seconds),
+        "location": request.location,
+        "api_domain": world.api_domain(request.location),
+    }
+    return _callback_with_fragment(request, parameters)
+
+
+def _callback_with_fragment(request: AuthorizationRequest, parameters: dict[str, str]) -> str:
+    state = {"state": request.state} if request.state else {}
+    return f"{request.redirect_uri}#{urlencode(parameters | state, safe=':')}"
 
 
 def reject(world: World, request: AuthorizationRequest) -> str:
@@ -229,7 +266,7 @@ def _error_page(world: World, request: AuthorizationRequest) -> ErrorPage | None
         return ErrorPage("Invalid response type", "A required parameter is missing.", status)
     if client is None or client.kind == SELF_CLIENT:
         return ErrorPage("Invalid Client", "The client ID passed does not exist.", status)
-    if request.response_type != "code":
+    if request.response_type != ("token" if client.kind == CLIENT_BASED else "code"):
         return ErrorPage("An error occurred", "Your request cannot be processed.", 500)
     if request.redirect_uri not in client.redirect_uris:
         return invalid_redirect_uri(world)
@@ -254,12 +291,8 @@ def _evaluate_account(
     organization_ids: Mapping[str, str],
 ) -> Decision:
     earlier = world.grants.consent(user.zuid, client.client_id, request.location)
-    is_silent = request.prompt != "consent" and earlier is not None
-    if (
-        is_silent
-        and earlier
-        and set(_casefold_all(request.scopes)) <= set(_casefold_all(earlier.scopes))
-    ):
+    is_silent = request.prompt != "consent"
+    if is_silent and earlier and is_subset(request.scopes, earlier.scopes):
         return AlreadyConsented(earlier.organizations)
     return choose_organizations(request, client, user, organization_ids)
 
@@ -291,8 +324,9 @@ def choose_organizations(
     return ConsentRequired(request, client, user, organizations)
 
 
-def _casefold_all(scope_names: list[str]) -> list[str]:
-    return [each.casefold() for each in scope_names]
+def is_subset(scopes: list[str], others: list[str]) -> bool:
+    """Whether each of `scopes` is one of `others`; case-insensitive."""
+    return {each.casefold() for each in scopes} <= {each.casefold() for each in others}
 
 
 def _callback_url(world: World, request: AuthorizationRequest, parameters: dict[str, str]) -> str:
@@ -352,6 +386,15 @@ def authorize() -> Any:
             return _skip_consent(requested, dict(decision.organizations))
         case _:
             return consent_page(decision, url_for(".decide"))
+
+
+@pages.get("/oauth/v2/auth/refresh")
+@pages.get("/oauth/v2/refresh")
+def renew_access_token() -> Any:
+    """Give a client-based client a new access token."""
+    requested = AuthorizationRequest.read(current_location(), http_request.args)
+    answer = renew(current_world(), requested, signed_in_user())
+    return error_page(answer) if isinstance(answer, ErrorPage) else redirect(answer)
 
 
 @pages.post("/oauth/v2/auth/decision")

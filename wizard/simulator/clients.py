@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from wizard.simulator.catalog import can_share_clients
 from wizard.simulator.settings import RandomValues
 
-SERVER_BASED, SELF_CLIENT, MOBILE = "server-based", "self-client", "mobile-based"
+SERVER_BASED, SELF_CLIENT = "server-based", "self-client"
+MOBILE, CLIENT_BASED = "mobile-based", "client-based"
 
 
 @dataclass

@@ -15,7 +15,7 @@ from wizard.simulator.catalog import (
     products_of,
     self_client_scopes,
 )
-from wizard.simulator.clients import MOBILE, SELF_CLIENT, SERVER_BASED, Client
+from wizard.simulator.clients import CLIENT_BASED, MOBILE, SELF_CLIENT, SERVER_BASED, Client
 from wizard.simulator.grants import Permission
 from wizard.simulator.request_context import (
     current_location,
@@ -35,7 +35,7 @@ CLIENT_TYPES = {
         "Self Client",
         "For your own programs and data, without a redirect or a page.",
     ),
-    "client-based": (
+    CLIENT_BASED: (
         "Client-based Applications",
         "For programs that run in a browser and can’t keep a secret.",
     ),

@@ -54,6 +54,12 @@ if TYPE_CHECKING:
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 LOGGED_HEADERS = ("Origin", "Sec-Fetch-Site", "Sec-Fetch-Mode", "Sec-Fetch-Dest", "Content-Type")
 OVERSIZE_BYTES = 1 << 20
+PRODUCT_ERRORS = {
+    "api-rate-limit": "rate_limit",
+    "api-day-limit": "day_limit",
+    "edition-without-api": "edition",
+}
+"""Fault → error of the product."""
 
 
 def check_host_and_origin() -> Response | None:
@@ -134,8 +140,8 @@ def _faulty_response(fault: Fault, response: Response) -> Response:
         return Response(json_line(limited.body or {}), limited.status, content_type=JSON)
     if fault.kind == "data-center-down":
         return html_page(503)
-    if fault.kind == "api-rate-limit":
-        return _product_rate_limit_response()
+    if fault.kind in PRODUCT_ERRORS:
+        return _product_error(PRODUCT_ERRORS[fault.kind])
     if fault.kind == "redirect":
         return Response(status=302, headers={"Location": f"{current_world().origin}/elsewhere"})
     return Response(json_line({"error": "general_error"}), 500, content_type=JSON)
@@ -148,12 +154,14 @@ def _slow_body(body: bytes, seconds: float, stop_event: threading.Event) -> Iter
             return
 
 
-def _product_rate_limit_response() -> Response:
-    """Return the called product's response to too many calls."""
+def _product_error(case: str) -> Response:
+    """Return an error of the called product; 429 without a body if it has none of this kind."""
     _, host, path = _target() or ("", "", "")
     product = product_at(f"{host}{path}")
-    error = product.errors.get("rate_limit") if product else None
-    return Response(error.body if error else "{}", 429, content_type=JSON)
+    error = product.errors.get(case) if product else None
+    if error is None:
+        return Response("{}", 429, content_type=JSON)
+    return Response(error.body, error.status, content_type=error.content_type)
 
 
 def _set_zoho_cookies(response: Response, host: str) -> None:

@@ -19,6 +19,8 @@ FAULT_KINDS = {
     "oversize": "a response of a megabyte",
     "rate-limit": "the accounts server’s rate limit: too many requests",
     "api-rate-limit": "a product’s own rate limit: 429 and the product’s error",
+    "api-day-limit": "a product’s limit for the day: 429 and the product’s error",
+    "edition-without-api": "an edition without this API: 403 and the product’s error",
     "data-center-down": "a data center in maintenance: 503 and HTML",
     "server-error": "general_error with HTTP 500",
     "redirect": "302 to somewhere else",
