@@ -30,7 +30,7 @@ from wizard.credential_formats import (
 from wizard.errors import WizardError, fail
 from wizard.model import Client, ClientSecret, Clock, Connection, Failure
 from wizard.store import Store
-from wizard.store.annotations import clean_note, clean_owner, clean_tags
+from wizard.store.annotations import clean_email, clean_note, clean_owner, clean_tags
 from wizard.tokens.request_log import ClientRequests
 from wizard.zoho import ACCOUNT_SCOPE, Zoho, parse_scope, preset
 
@@ -47,6 +47,8 @@ class ConnectionRequest:
     owner: str = ""
     tags: tuple[str, ...] = ()
     note: str = ""
+    expected_email: str = ""
+    """The account that must give the first consent; empty: any."""
 
     @classmethod
     def of(
@@ -58,11 +60,12 @@ class ConnectionRequest:
         owner: str = "",
         tags: Collection[str] = (),
         note: str = "",
+        expected_email: str = "",
     ) -> Self:
         """Create a request from presets and scopes.
 
         Raises ``unknown-preset``, ``malformed-scope``, ``no-preset`` if there are neither, and
-        ``bad-owner``, ``bad-tag``, ``too-many-tags``, ``bad-note``.
+        ``bad-owner``, ``bad-tag``, ``too-many-tags``, ``bad-note``, ``bad-email``.
         """
         presets = [preset(each) for each in dict.fromkeys(preset_ids)]
         scopes = [each for one in presets for each in one.scope]
@@ -78,6 +81,7 @@ class ConnectionRequest:
             clean_owner(owner),
             clean_tags(tags),
             clean_note(note),
+            clean_email(expected_email),
         )
 
     def connection(self, name: str, client: Client, at: datetime) -> Connection:
@@ -92,6 +96,7 @@ class ConnectionRequest:
             owner=self.owner,
             tags=self.tags,
             note=self.note,
+            expected_email=self.expected_email,
         )
 
 

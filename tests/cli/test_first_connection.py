@@ -106,6 +106,15 @@ def test_a_different_user_at_reauthorization_replaces_nothing(
     assert shell.run("token", "crm").exit_code == 0
 
 
+def test_a_different_user_than_the_account_asked_for_is_not_used(shell: Shell) -> None:
+    add_client(shell)
+    words = ("connect", "crm", "--preset", PRESET, "--no-browser", "--account", ANNA, "--json")
+    other = give_consent(shell, *words, email="dora@zylker.example")
+    assert json.loads(other.stdout)["error"]["code"] == "other-account"
+    assert json.loads(other.stdout)["state"] == "different_account"
+    assert shell.run("token", "crm").exit_code != 0
+
+
 def test_a_self_client_connects_with_only_a_code(shell: Shell) -> None:
     made = shell.simulator.controls.register_client(BOB, [], name="Self Client", kind="self-client")
     (secret,) = made["secrets"].values()

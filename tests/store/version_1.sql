@@ -90,6 +90,7 @@ CREATE TABLE connections (
     owner TEXT NOT NULL,
     tags TEXT NOT NULL,
     note TEXT NOT NULL,
+    expected_email TEXT NOT NULL,
     PRIMARY KEY (name),
     FOREIGN KEY(client_id) REFERENCES clients (client_id)
 );

@@ -21,6 +21,7 @@ from wizard.clients import Credentials
 from wizard.connection_details import describe_evidence, headline
 from wizard.errors import WizardError, explain
 from wizard.model import Client, Event, Grant, GrantState, StepEvidence, StepState, VerificationStep
+from wizard.model.states import ConnectionState
 from wizard.services import Services
 from wizard.simulator.server import Simulator
 from wizard.simulator.world import World
@@ -257,6 +258,34 @@ def test_a_different_account_waits_for_a_decision_before_replacing_anything(
     assert waiting.failure.details["actual"] == CARLA
     assert grant_of(harness).generation == 1
     assert harness.services.tokens.access_token("crm", force_refresh=True).generation == 1
+
+
+def test_a_first_consent_of_an_unexpected_account_waits_for_a_decision(harness: Harness) -> None:
+    harness.add_connection()
+    harness.services.store.connections.set_expected_email("crm", ANNA.upper())
+    for generation in (1, 2):
+        harness.authorize("crm", CARLA, FIRST_ORGANIZATION)
+        harness.verify("crm", generation)
+        waiting = grant_of(harness, generation=generation)
+        assert waiting.state is GrantState.MISMATCH
+        assert waiting.failure is not None
+        assert waiting.failure.code == "other-account"
+        overview = harness.services.store.overviews.get("crm")
+        assert overview.status(harness.now()).state is ConnectionState.DIFFERENT_ACCOUNT
+        with pytest.raises(WizardError, match="not-verified"):
+            harness.services.tokens.access_token("crm")
+        if generation == 1:
+            harness.services.authorization.discard("crm", 1)
+    harness.services.authorization.accept("crm", 2)
+    assert harness.services.tokens.access_token("crm").generation == 2
+
+
+def test_a_first_consent_of_the_expected_account_is_used(harness: Harness) -> None:
+    harness.add_connection()
+    harness.services.store.connections.set_expected_email("crm", ANNA.upper())
+    harness.authorize("crm")
+    harness.verify("crm", 1)
+    assert grant_of(harness).state is GrantState.VERIFIED
 
 
 def test_a_different_organization_of_the_same_account_waits_for_a_decision(

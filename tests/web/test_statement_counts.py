@@ -72,6 +72,7 @@ def add_connections(harness: Harness, count: int) -> list[str]:
                     last_generation=2,
                     presets=(),
                     owner="",
+                    expected_email="",
                     tags=(),
                     note="",
                     created_at=now,

@@ -249,13 +249,17 @@ class AuthorizationService:
         """Begin an attempt for connection `name` that the account owner answers within a day;
         `complete_forwarded` takes the answer.
 
-        `email` is who must sign in (default: the account of the connection, if it has one). Raises
-        what `begin` raises.
+        `email` is who must sign in (default: the account of the connection, or the expected one).
+        Raises what `begin` raises.
         """
-        grant = self._store.grants.get(name)
-        email = email or (grant.email if grant else "")
+        email = email or self.expected_email(name)
         started = self.begin(name, AttemptMode.FORWARDED, additional_scope=additional_scope)
         return ConsentRequest(started, email, self.request_message([started], email))
+
+    def expected_email(self, name: str) -> str:
+        """The account that must consent for connection `name`; empty if any may."""
+        grant = self._store.grants.get(name)
+        return grant.email if grant else self._store.connections.get(name).expected_email
 
     def request_message(self, started: Sequence[StartedAttempt], email: str) -> str:
         """The message for the owner of account `email` (empty: unknown), with the links of attempts

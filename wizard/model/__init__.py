@@ -134,6 +134,8 @@ class Connection:
     """In lower case, in alphabetical order."""
     note: str = ""
     """Free text of the user, perhaps of several lines; never a secret."""
+    expected_email: str = ""
+    """The account that must give the first consent; empty: any."""
 
     def matches(self, text: str) -> bool:
         """Whether its name, its owner or one of its tags contains `text`, ignoring case."""

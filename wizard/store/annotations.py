@@ -1,4 +1,4 @@
-"""The limits of what users write about a connection: its owner, its tags and a note."""
+"""The limits of what users write about a connection: owner, tags, note and expected account."""
 
 import re
 import unicodedata
@@ -8,10 +8,12 @@ from wizard.credential_formats import SECRET_TOKEN
 from wizard.errors import fail
 
 MAX_OWNER_CHARACTERS = 100
+MAX_EMAIL_CHARACTERS = 254
 MAX_TAGS = 20
 MAX_TAG_CHARACTERS = 32
 MAX_NOTE_CHARACTERS = 1000
 
+_EMAIL = re.compile(rf"(?=.{{3,{MAX_EMAIL_CHARACTERS}}}$)[^\s@]+@[^\s@]+")
 _TAG = re.compile(rf"[^\W_][\w.-]{{0,{MAX_TAG_CHARACTERS - 1}}}")
 
 
@@ -21,6 +23,14 @@ def clean_owner(text: str) -> str:
     if len(owner) > MAX_OWNER_CHARACTERS or not owner.isprintable() or SECRET_TOKEN.search(owner):
         raise fail("bad-owner", limit=str(MAX_OWNER_CHARACTERS))
     return owner
+
+
+def clean_email(text: str) -> str:
+    """The email address without surrounding spaces; it may be empty. Raises ``bad-email``."""
+    email = text.strip()
+    if email and not _EMAIL.fullmatch(email):
+        raise fail("bad-email", limit=str(MAX_EMAIL_CHARACTERS))
+    return email
 
 
 def clean_tag(text: str) -> str:

@@ -29,7 +29,7 @@ from wizard.errors import WizardError, fail
 from wizard.model import Connection
 from wizard.paths import current_user
 from wizard.store import authorizations, clients, installation, schema
-from wizard.store.annotations import clean_note, clean_owner, clean_tag, clean_tags
+from wizard.store.annotations import clean_email, clean_note, clean_owner, clean_tag, clean_tags
 from wizard.store.database import Repository, insert_row, suggest_names
 from wizard.store.grants import rename_grants
 
@@ -124,7 +124,7 @@ class ConnectionRepository(Repository):
 
     def add(self, connection: Connection) -> None:
         """Raises ``bad-name``, ``connection-exists``, ``unknown-client``, ``bad-owner``,
-        ``bad-tag``, ``too-many-tags``, ``bad-note``."""
+        ``bad-tag``, ``too-many-tags``, ``bad-note``, ``bad-email``."""
         name, client_id = connection.name, connection.client_id
         if not NAME_PATTERN.fullmatch(name):
             raise fail("bad-name", name=name)
@@ -143,6 +143,11 @@ class ConnectionRepository(Repository):
     def set_location(self, name: str, location: str | None) -> None:
         """Replace the chosen data center. Raises ``unknown-connection``."""
         self._update_connection(name, location=location)
+
+    def set_expected_email(self, name: str, email: str) -> None:
+        """Replace the account that must give the first consent. Raises ``unknown-connection``,
+        ``bad-email``."""
+        self._update_connection(name, expected_email=clean_email(email))
 
     def edit(
         self,
@@ -244,13 +249,14 @@ def unknown_tag(tag: str, known: Collection[str]) -> WizardError:
 
 
 def with_clean_annotations(connection: Connection) -> Connection:
-    """The connection with its owner, tags and note as they are stored. Raises ``bad-owner``,
-    ``bad-tag``, ``too-many-tags``, ``bad-note``."""
+    """The connection with what users write about it as it is stored. Raises ``bad-owner``,
+    ``bad-tag``, ``too-many-tags``, ``bad-note``, ``bad-email``."""
     return replace(
         connection,
         owner=clean_owner(connection.owner),
         tags=clean_tags(connection.tags),
         note=clean_note(connection.note),
+        expected_email=clean_email(connection.expected_email),
     )
 
 

@@ -204,6 +204,7 @@ connections = Table(
     Column("owner", Text, nullable=False),
     Column("tags", SpaceSeparated, nullable=False),
     Column("note", Text, nullable=False),
+    Column("expected_email", Text, nullable=False),
 )
 
 attempts = Table(

@@ -3,7 +3,7 @@
 The steps: the refresh; the account; the organization; one cheap read per product; granted scopes
 against requested ones; the clock. A grant without a failed step becomes current, unless it reaches
 a different account or organization than the current one, or has fewer scopes. Then the current one
-stays until the user decides.
+stays until the user decides. A first grant is compared with the account that was asked for.
 
 To check a verified grant again, fewer requests are enough. Their steps replace the earlier ones.
 """
@@ -82,6 +82,15 @@ def find_mismatch(
     if lost:
         return Failure("scopes-lost", details={**details, "missing": ", ".join(lost)})
     return None
+
+
+def find_unexpected_account(grant: Grant, expected_email: str) -> Failure | None:
+    """``other-account`` if `grant`, the first of its connection, isn't from account
+    `expected_email`, or if its account is unknown; None if it is, or if any is expected."""
+    if not expected_email or grant.email.casefold() == expected_email.casefold():
+        return None
+    details = {"name": grant.connection, "before": expected_email, "actual": grant.email}
+    return Failure("other-account", details={**details, "location": grant.location.upper()})
 
 
 def _is_same_email(one: Account, other: Account) -> bool:
@@ -225,7 +234,8 @@ class VerificationService:
         report = self._store.verification_reports.get(name, generation)
         if grant is None or report is None or token is None or grant.state not in VERIFIABLE_STATES:
             return
-        current = self._store.connections.get(name).generation
+        connection = self._store.connections.get(name)
+        current = connection.generation
         if current == generation:
             if report.is_verified and grant.state is GrantState.VERIFIED:
                 self._tokens.cache_access_token(grant, token)
@@ -234,7 +244,12 @@ class VerificationService:
             return
         previous = self._store.grants.get(name)
         expected_scope = self._store.grants.expected_scope(name, generation)
-        mismatch = find_mismatch(grant, previous, expected_scope) if previous else None
+        if previous is not None:
+            mismatch = find_mismatch(grant, previous, expected_scope)
+        elif grant.account is not None or report.is_verified:
+            mismatch = find_unexpected_account(grant, connection.expected_email)
+        else:
+            mismatch = None
         if mismatch is not None:
             self._mark_mismatch(grant, mismatch)
         elif report.is_verified and grant.state is GrantState.NOT_VERIFIED:

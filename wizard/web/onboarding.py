@@ -54,6 +54,18 @@ BEGUN_CONNECTIONS = "begun_connections"
 PASTE_SUMMARIES = "paste_summaries"
 """Session key: by connection, what was read from the paste that registered its client."""
 
+_TEXT_FIELDS = (
+    "location",
+    "zoho_url",
+    "scope",
+    "name",
+    "owner",
+    "note",
+    "expected_email",
+    "paste_form",
+    "kept",
+)
+
 
 @dataclass(frozen=True)
 class ConnectionForm:
@@ -65,6 +77,7 @@ class ConnectionForm:
     name: str = ""
     owner: str = ""
     note: str = ""
+    expected_email: str = ""
     q: str = ""
     """What was searched for, without the page's script."""
     paste_form: str = ""
@@ -76,8 +89,7 @@ class ConnectionForm:
     @classmethod
     def from_request(cls) -> "ConnectionForm":
         form = request.args
-        names = ("location", "zoho_url", "scope", "name", "owner", "note", "paste_form", "kept")
-        texts = {each: form.get(each, "").strip() for each in names}
+        texts = {each: form.get(each, "").strip() for each in _TEXT_FIELDS}
         texts["q"] = form.get("q", "") if "search" in form else ""
         tags = " ".join(form.getlist("tag")).replace(",", " ").split()
         return cls(**texts, preset_ids=form.getlist("preset"), tags=tags)
@@ -93,6 +105,7 @@ class ConnectionForm:
             owner=self.owner,
             tags=self.tags,
             note=self.note,
+            expected_email=self.expected_email,
         )
 
     def _location(self) -> str | None:
@@ -231,6 +244,7 @@ def _submitted_request() -> ConnectionRequest:
         owner=form.get("owner", ""),
         tags=form.getlist("tag"),
         note=form.get("note", ""),
+        expected_email=form.get("expected_email", ""),
     )
 
 
@@ -431,6 +445,7 @@ def _page_url(
         "owner": connection_request.owner,
         "tag": connection_request.tags,
         "note": connection_request.note,
+        "expected_email": connection_request.expected_email,
         "paste_form": box.form_id if box else "",
         "kept": box.client_id if box else "",
         **parameters,

@@ -1,9 +1,11 @@
 """``connect``: one authorization, on the pages, in the terminal or in the assisted browser."""
 
-from collections.abc import Callable
+import json
+import sys
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import NoReturn
+from typing import Any, NoReturn, Self
 from urllib.parse import urlencode
 
 import click
@@ -60,6 +62,20 @@ class ConnectOptions:
     owner: str = ""
     tags: tuple[str, ...] = ()
     note: str = ""
+    expected_email: str = ""
+
+    @classmethod
+    def from_page(cls, entered: Mapping[str, Any]) -> Self:
+        """What was entered on the page: the fields of a `ConnectionRequest`."""
+        return cls(
+            tuple(entered["preset_ids"]),
+            ",".join(entered["scope"]),
+            entered["location"] or "",
+            owner=entered["owner"],
+            tags=tuple(entered["tags"]),
+            note=entered["note"],
+            expected_email=entered["expected_email"],
+        )
 
     @property
     def has_request(self) -> bool:
@@ -85,6 +101,7 @@ class ConnectOptions:
             owner=self.owner,
             tags=self.tags,
             note=self.note,
+            expected_email=self.expected_email,
         )
 
     def location(self, terminal: Terminal) -> str | None:
@@ -200,7 +217,8 @@ def _presets_help() -> str:
     "--account",
     default="",
     metavar="EMAIL",
-    help="With --request, name the account to sign in to. Default: that of the connection.",
+    help="Expect the consent of this account. One of a different account isn’t used until you "
+    "decide. Default: that of the connection, or any.",
 )
 @click.option(
     "--yes",
@@ -208,6 +226,12 @@ def _presets_help() -> str:
     help="With --assist, read the new client’s ID and secret from the console without asking.",
 )
 @click.option("--response", is_flag=True, help="Read the URL that came back for --request.")
+@click.option(
+    "--from-page",
+    is_flag=True,
+    hidden=True,
+    help="Read the name and the request from standard input, as the page writes them.",
+)
 @pass_terminal
 def connect(
     terminal: Terminal,
@@ -227,6 +251,7 @@ def connect(
     account: str,
     yes: bool,
     response: bool,
+    from_page: bool,
 ) -> None:
     """Create, authorize and verify a connection.
 
@@ -251,7 +276,13 @@ def connect(
         printable(owner),
         tags,
         printable(note),
+        printable(account),
     )
+    if from_page:
+        # Other users may read argv, and these are personal data.
+        entered = json.load(sys.stdin)
+        name, options = entered["name"], ConnectOptions.from_page(entered["request"])
+        terminal.connection_name = name
     if add and options.is_annotated:
         raise click.UsageError("--add can’t be combined with --owner, --tag or --note. Use `edit`.")
     _check_options(
@@ -262,13 +293,11 @@ def connect(
     )
     for each in preset_ids:
         preset(each)  # an unknown one is the first thing to correct
-    if account and not request:
-        raise click.UsageError("--account needs --request.")
     if yes and not assist:
         raise click.UsageError("--yes needs --assist.")
     _warn_about_unusual_scopes(terminal, scope)
     if request:
-        _request_consent(terminal, name, options, add=add, email=account)
+        _request_consent(terminal, name, options, add=add)
         return
     if response:
         _complete_request(terminal)
@@ -279,6 +308,7 @@ def connect(
         _require_paste(terminal, name)
     elif not (is_pasted or assist):
         require_page_visitor(terminal, "--no-browser, with the callback URL on standard input")
+    _expect_account(terminal, name, options.expected_email)
     if assist:
         _connect_in_assisted_browser(terminal, name, options, yes=yes)
     elif add:
@@ -288,6 +318,14 @@ def connect(
         _connect_in_terminal(terminal, name, self_client=self_client)
     else:
         _connect_in_browser(terminal, name, _start_page(terminal, name, options))
+
+
+def _expect_account(terminal: Terminal, name: str, email: str) -> None:
+    """Expect the first consent for connection `name` of account `email`, if it is stored already.
+    Raises ``bad-email``."""
+    connections = terminal.services.store.connections
+    if email and name in _generations(terminal) and not connections.get(name).generation:
+        connections.set_expected_email(name, email)
 
 
 def _check_options(*, assist: bool, is_in_terminal: bool, is_forwarded: bool, add: bool) -> None:
@@ -327,6 +365,7 @@ def _start_page(terminal: Terminal, name: str, options: ConnectOptions) -> str:
             raise fail("connection-exists", name=name)
         return f"/connections/{name}"
     query = [("name", name), ("owner", options.owner), ("note", options.note)]
+    query += [("expected_email", options.expected_email)]
     query += [("tag", tag) for tag in options.tags]
     if not options.has_request:
         given = [pair for pair in query if pair[1]]
@@ -378,9 +417,7 @@ def _resume_command(name: str) -> str:
 # by the account owner
 
 
-def _request_consent(
-    terminal: Terminal, name: str, options: ConnectOptions, *, add: bool, email: str
-) -> None:
+def _request_consent(terminal: Terminal, name: str, options: ConnectOptions, *, add: bool) -> None:
     """Store connection `name` if it isn't stored, and print the message for the account owner. With
     `add`, the scopes are requested in addition to the connection's."""
     additional_scope: tuple[str, ...] = ()
@@ -389,7 +426,10 @@ def _request_consent(
         additional_scope = options.request(terminal).scope
     else:
         _ensure_stored(terminal, name, options)
-    consent = terminal.services.authorization.request_consent(name, email, additional_scope)
+        _expect_account(terminal, name, options.expected_email)
+    consent = terminal.services.authorization.request_consent(
+        name, options.expected_email, additional_scope
+    )
 
     def render() -> None:
         terminal.renderer.print_output(consent.message)
@@ -557,8 +597,8 @@ def authorize_in_assisted_browser(
             terminal, options, authorizer, confirm
         )
         create_connection(terminal, name, options, client)
-    grant = store.grants.get(name)
-    return authorizer.authorize(name, email=grant.email if grant else "")
+    email = terminal.services.authorization.expected_email(name)
+    return authorizer.authorize(name, email=email)
 
 
 def _register_client(

@@ -19,7 +19,7 @@ from wizard.assisted_browser import (
 from wizard.authorization import CompletedAttempt, StartedAttempt
 from wizard.cli.flows.serving import stop_signals
 from wizard.cli.terminal import Exit, Terminal
-from wizard.errors import WizardError, fail
+from wizard.errors import WizardError, fail, message
 from wizard.model import AttemptMode, Failure, FailureKind
 from wizard.reauthorization.plan import SETTLED_STATES, NextAction, ReauthorizationItem
 
@@ -131,7 +131,8 @@ def _authorize_by_paste(
 ) -> CompletedAttempt:
     renderer, authorization = terminal.renderer, terminal.services.authorization
     attempt = authorization.begin(name, AttemptMode.PASTE, additional_scope=additional_scope)
-    renderer.print_note("Open this URL in any browser, sign in and accept:", command=attempt.url)
+    email = authorization.expected_email(name)
+    renderer.print_note(message("notes", "open-consent", email=email), command=attempt.url)
     renderer.print_note(
         f"Your browser will end up at {terminal.settings.redirect_uri}, on a page that can’t be "
         "reached, or that says the consent was started elsewhere. That’s expected: copy its full "
