@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,9 @@ from support.shell import PROCESS_TIMEOUT_SECONDS, CommandResult, Shell
 from support.tokens import wait_for
 from support.wizard_pages import ConnectionPage, NewConnectionPage
 
+from wizard.cli.flows.serving import AssistProcess
+from wizard.clients import AssistedConnection, ConnectionRequest
+from wizard.settings import from_environment
 from wizard.simulator.simulated_user import (
     ConsentPage,
     ConsolePage,
@@ -48,6 +52,20 @@ def use_window(shell: Shell, browser: Browser) -> Callable[[], None]:
         person.click(consent.accept_button)
 
     return use
+
+
+def test_what_was_entered_on_the_page_is_not_in_the_command_line(shell: Shell) -> None:
+    request = ConnectionRequest.of(["crm-read-leads"], "", "eu", note="For the nightly export")
+    too_long = replace(request, note=request.note * 50)  # ends before a window opens
+    assisted = AssistProcess(
+        from_environment(shell.environment), AssistedConnection("crm-anna", too_long)
+    )
+    assert "nightly" not in repr(assisted._process.args)
+    assert "crm-anna" not in repr(assisted._process.args)
+    wait_for(lambda: not assisted.is_running)
+    with assisted._stderr:
+        assert assisted.explanation is not None
+        assert assisted.explanation.code == "bad-note"
 
 
 @pytest.mark.slow

@@ -18,6 +18,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -47,8 +48,10 @@ POLL_INTERVAL_SECONDS = 0.2
 
 STOP_TIMEOUT_SECONDS = 10.0
 """For the browser to close and its profile to be removed."""
-ASSIST_ARGUMENTS = ("reauthorize", "--assist", "--json")
+REAUTHORIZE_ARGUMENTS = ("reauthorize", "--assist", "--json")
 """Continues the current re-authorization, so that no names are in the command line."""
+CONNECT_ARGUMENTS = ("connect", "--assist", "--yes", "--json", "--from-page")
+"""Reads from stdin what was entered on the page, so that none of it is in the command line."""
 
 READ_TIMEOUT_SECONDS = 60.0
 """Time for the browser to read the file; its link expires no later."""
@@ -301,15 +304,19 @@ class AssistProcess:
     its stderr is read after it has ended."""
 
     def __init__(self, settings: Settings, connection: AssistedConnection | None = None) -> None:
-        arguments = _connect_arguments(connection) if connection else ASSIST_ARGUMENTS
+        arguments = CONNECT_ARGUMENTS if connection else REAUTHORIZE_ARGUMENTS
         self._stderr: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - until the process ends
-        self._process = subprocess.Popen(  # noqa: S603 - ourselves
-            [*WIZARD_COMMAND, *arguments],
-            env={**settings.child_environment, **settings.service_environment},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=self._stderr,
-        )
+        with tempfile.TemporaryFile() as stdin:
+            if connection:
+                stdin.write(json.dumps(asdict(connection)).encode())
+                stdin.seek(0)
+            self._process = subprocess.Popen(  # noqa: S603 - ourselves
+                [*WIZARD_COMMAND, *arguments],
+                env={**settings.child_environment, **settings.service_environment},
+                stdin=stdin,
+                stdout=subprocess.DEVNULL,
+                stderr=self._stderr,
+            )
 
     @property
     def is_running(self) -> bool:
@@ -330,21 +337,6 @@ class AssistProcess:
             self._process.terminate()
             with suppress(subprocess.TimeoutExpired):
                 self._process.wait(STOP_TIMEOUT_SECONDS)
-
-
-def _connect_arguments(connection: AssistedConnection) -> tuple[str, ...]:
-    """The arguments that create `connection`. The page has asked what the command would ask."""
-    request = connection.request
-    options = [
-        *(("preset", each) for each in request.preset_ids),
-        ("scope", ",".join(request.scope)),
-        ("data-center", request.location or ""),
-        ("owner", request.owner),
-        *(("tag", each) for each in request.tags),
-        ("note", request.note),
-    ]
-    given = (f"--{option}={value}" for option, value in options if value)
-    return ("connect", connection.name, "--assist", "--yes", "--json", *given)
 
 
 def explanation_in(output: str) -> Explanation | None:
