@@ -18,10 +18,17 @@ def url_in_message(page: str) -> str:
     return found[0]
 
 
+def create_message(visitor: Visitor, path: str, names: str) -> str:
+    """The page with the message to forward."""
+    created = visitor.submit_form(path, names=names)
+    assert created.status_code == 303
+    return visitor.get(created.location).text
+
+
 def test_a_forwarded_link_is_answered_with_the_url_that_comes_back(
     connected: Visitor, zoho_simulator: Simulator
 ) -> None:
-    asked = connected.submit_form("/consent-requests", names="leads").text
+    asked = create_message(connected, "/consent-requests", "leads")
     assert ANNA in asked
     answer = zoho_simulator.controls.authorize(url_in_message(asked), ANNA)
     completed = connected.submit_form("/consent-requests/response", url=answer)
@@ -37,7 +44,7 @@ def test_a_forwarded_link_is_answered_with_the_url_that_comes_back(
 def test_a_reauthorization_waits_for_the_account_owner(
     connected: Visitor, zoho_simulator: Simulator
 ) -> None:
-    asked = connected.submit_form("/reauthorize/request", names="leads").text
+    asked = create_message(connected, "/reauthorize/request", "leads")
     waiting = connected.get("/reauthorize").text
     assert f"Waiting for {ANNA}" in waiting
     answer = zoho_simulator.controls.authorize(url_in_message(asked), ANNA)
@@ -45,3 +52,10 @@ def test_a_reauthorization_waits_for_the_account_owner(
     assert completed.location == "/reauthorize?continue=yes"
     connected.services.verification_worker.stop()
     assert "1 of 1 connection re-authorized" in connected.get("/reauthorize").text
+
+
+def test_a_reload_shows_the_message_again_and_creates_no_other_link(connected: Visitor) -> None:
+    created = connected.submit_form("/consent-requests", names="leads")
+    first, again = (url_in_message(connected.get(created.location).text) for _ in range(2))
+    assert first == again
+    assert len(connected.services.store.attempts.open()) == 1

@@ -180,6 +180,7 @@ def test_the_steps_lead_back_with_what_was_entered(
         "owner": "Anna",
         "tag": "prod",
         "note": "Nightly",
+        "expected_email": ANNA,
         "paste_form": "form",
     }
     back = visitor.submit_form("/connections", **entered, back="yes")
@@ -192,6 +193,7 @@ def test_the_steps_lead_back_with_what_was_entered(
         ">ZohoBooks.invoices.READ</textarea>",
         'name="name" type="text" value="leads"',
         'value="Anna"',
+        f'value="{ANNA}"',
         'value="prod"',
         ">Nightly</textarea>",
     ):
@@ -208,13 +210,33 @@ def test_the_steps_lead_back_with_what_was_entered(
 def test_the_owner_of_another_account_gets_a_link_and_the_answer_completes_the_connection(
     visitor: Visitor, registered: dict[str, Any], zoho_simulator: Simulator
 ) -> None:
-    page = visitor.submit_form("/connections", **connection_form(registered), request="yes").text
+    created = visitor.submit_form("/connections", **connection_form(registered), request="yes")
+    page = visitor.get(created.location).text
     link = re.search(r"https?://[^\s\"]+/oauth/v2/auth\?[^\s\"]+", html.unescape(page))
     assert link
     came_back = zoho_simulator.controls.authorize(link[0], ANNA)
     done = visitor.submit_form("/consent-requests/response", url=came_back)
     assert done.location == "/connections/leads"
     visitor.services.verification_worker.stop()
+    grant = visitor.services.store.grants.get("leads")
+    assert grant
+    assert grant.state is GrantState.VERIFIED
+
+
+def test_an_answer_of_an_unexpected_account_waits_for_a_decision(
+    visitor: Visitor, registered: dict[str, Any], zoho_simulator: Simulator
+) -> None:
+    form = {**connection_form(registered), "expected_email": "dora@zylker.example"}
+    created = visitor.submit_form("/connections", **form, request="yes")
+    page = html.unescape(visitor.get(created.location).text)
+    assert "Sign in there as dora@zylker.example" in page
+    link = re.search(r"https?://[^\s\"]+/oauth/v2/auth\?[^\s\"]+", page)
+    assert link
+    came_back = zoho_simulator.controls.authorize(link[0], ANNA)
+    visitor.submit_form("/consent-requests/response", url=came_back)
+    visitor.services.verification_worker.stop()
+    assert "A different account approved this" in visitor.get("/connections/leads").text
+    visitor.submit_form("/connections/leads/accept", generation="1")
     grant = visitor.services.store.grants.get("leads")
     assert grant
     assert grant.state is GrantState.VERIFIED

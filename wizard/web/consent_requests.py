@@ -1,6 +1,7 @@
 """Requests to the owners of other accounts: messages with links to forward, and what comes back."""
 
-from collections.abc import Sequence
+import secrets
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 
 from flask import Blueprint, make_response, redirect, render_template, request
@@ -12,27 +13,33 @@ from wizard.errors import WizardError, fail
 from wizard.model import AttemptMode, Explanation
 from wizard.web.authorization import return_url
 from wizard.web.context import get_services
+from wizard.web.sessions import current_session
 
 pages = Blueprint("consent_requests", __name__)
 
 REQUESTS_PATH = "/consent-requests"
+CREATED_MESSAGES = "created_messages"
+"""Session key: the messages by the key in the URL of their page, which a reload shows again."""
 
 
 @pages.get(REQUESTS_PATH)
 def show() -> str:
-    """The form for what the account owner sends back."""
-    return _page()
+    """The messages that were created, and the form for what the account owner sends back."""
+    messages, explanation = (
+        current_session().get(CREATED_MESSAGES, {}).get(request.args.get("created"), ([], None))
+    )
+    return _page(messages, explanation)
 
 
 @pages.post(REQUESTS_PATH)
 def request_consents() -> Response:
-    """Show what to forward for the connections in `names`."""
+    """Create what to forward for the connections in `names`."""
     return create(request.form.get("names", "").split())
 
 
 def create(names: Sequence[str]) -> Response:
-    """Begin the authorizations of connections, and show what to forward: one message for each
-    account and client. As many as the rate limit allows now; the page says what failed."""
+    """Begin the authorizations of connections, and redirect to what to forward: one message for
+    each account and client. As many as the rate limit allows now; the page says what failed."""
     if not names:
         raise fail("page-bad-request")
     started: list[tuple[str, StartedAttempt]] = []
@@ -51,7 +58,9 @@ def create(names: Sequence[str]) -> Response:
         attempts = [attempt for _, attempt in group]
         text = get_services().authorization.request_message(attempts, email)
         messages.append({"email": email, "text": text.strip()})
-    return make_response(_page(messages, explanation))
+    key = secrets.token_hex(4)
+    current_session().setdefault(CREATED_MESSAGES, {})[key] = (messages, explanation)
+    return redirect(f"{REQUESTS_PATH}?created={key}", 303)
 
 
 @pages.post(f"{REQUESTS_PATH}/response")
@@ -80,13 +89,10 @@ def _email_of(name: str) -> str:
     """The account that must sign in: of the re-authorization, else of the connection."""
     current = get_services().reauthorization.current()
     emails = {each.connection: each.email for each in current.items} if current else {}
-    grant = get_services().store.grants.get(name)
-    return emails.get(name) or (grant.email if grant else "")
+    return emails.get(name) or get_services().authorization.expected_email(name)
 
 
 def _page(
-    messages: list[dict[str, str]] | None = None, explanation: Explanation | None = None
+    messages: Sequence[Mapping[str, str]] = (), explanation: Explanation | None = None
 ) -> str:
-    return render_template(
-        "consent_requests.html", messages=messages or [], explanation=explanation
-    )
+    return render_template("consent_requests.html", messages=messages, explanation=explanation)
