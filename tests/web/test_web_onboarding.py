@@ -207,6 +207,33 @@ def test_the_steps_lead_back_with_what_was_entered(
     assert "oauth/v2/auth" in begun.location
 
 
+def test_the_steps_of_a_stored_connection_lead_back_until_it_is_authorized(
+    visitor: Visitor, registered: dict[str, Any], zoho_simulator: Simulator
+) -> None:
+    entered = {**connection_form(registered), "owner": "Anna"}
+    begun = visitor.submit_form("/connections", **entered)
+    page = visitor.get("/connections/leads").text
+    access, client = map(
+        html.unescape, re.findall(r'<a href="([^"]+)">(?:Access|Client)</a>', page)
+    )
+    first_page = visitor.get(access).text
+    assert 'value="crm-read-leads" checked' in first_page
+    assert 'value="Anna"' in first_page
+    second_page = visitor.get(client).text
+    assert 'name="replaces" value="leads"' in second_page
+    client_id = registered["client_id"]
+    wider = {"scope": f"{LEADS_SCOPE},ZohoBooks.invoices.READ", "client_id": client_id}
+    again = {**entered, **wider, "credentials": "", "name": "sales", "replaces": "leads"}
+    assert visitor.submit_form("/connections", **again).status_code == 303
+    (stored,) = visitor.services.store.connections.all()
+    assert (stored.name, "ZohoBooks.invoices.READ" in stored.scope) == ("sales", True)
+    assert authorize(visitor, zoho_simulator, begun.location).status_code == 400
+    begun = visitor.submit_form("/connections/sales/authorize")
+    authorize(visitor, zoho_simulator, begun.location)
+    assert visitor.submit_form("/connections", **{**again, "replaces": "sales"}).status_code == 422
+    assert visitor.services.store.grants.of_connection("sales")
+
+
 def test_the_owner_of_another_account_gets_a_link_and_the_answer_completes_the_connection(
     visitor: Visitor, registered: dict[str, Any], zoho_simulator: Simulator
 ) -> None:

@@ -122,14 +122,19 @@ class ConnectionRepository(Repository):
         """Whether `name` is a valid name."""
         return NAME_PATTERN.fullmatch(name) is not None
 
-    def add(self, connection: Connection) -> None:
-        """Raises ``bad-name``, ``connection-exists``, ``unknown-client``, ``bad-owner``,
-        ``bad-tag``, ``too-many-tags``, ``bad-note``, ``bad-email``."""
+    def add(self, connection: Connection, *, replaces: str = "") -> None:
+        """Store a connection, instead of connection `replaces` if that was never authorized.
+
+        Raises ``bad-name``, ``connection-exists``, ``unknown-client``, ``bad-owner``, ``bad-tag``,
+        ``too-many-tags``, ``bad-note``, ``bad-email``; then nothing is changed.
+        """
         name, client_id = connection.name, connection.client_id
         if not NAME_PATTERN.fullmatch(name):
             raise fail("bad-name", name=name)
         connection = with_clean_annotations(connection)
         with self.database.write() as c:
+            unauthorized = _T.c.name == replaces, _T.c.last_generation == 0
+            c.execute(delete(_T).where(*unauthorized))
             taken = select(_T.c.name).where(func.lower(_T.c.name) == name.lower())
             if other := c.scalar(taken):
                 raise fail("connection-exists", name=other)

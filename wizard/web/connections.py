@@ -159,8 +159,12 @@ def show(name: str) -> str:
     the diagnosis's questions."""
     paste_summary = current_session().get(onboarding.PASTE_SUMMARIES, {}).get(name, ())
     answers = tuple(request.args.getlist("answer"))
+    context = page_context(name, answers)
     return render_template(
-        "connection.html", **page_context(name, answers), paste_summary=paste_summary
+        "connection.html",
+        **context,
+        paste_summary=paste_summary,
+        step_links=onboarding.step_links(context["view"]),
     )
 
 

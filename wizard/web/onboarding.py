@@ -30,6 +30,7 @@ from wizard.web.clients import (
     pasted_credentials,
     restored_box,
 )
+from wizard.web.connection_page import ConnectionView
 from wizard.web.context import get_services, render_error
 from wizard.web.reauthorization import get_connection_assistance
 from wizard.web.sessions import current_session
@@ -62,6 +63,7 @@ _TEXT_FIELDS = (
     "owner",
     "note",
     "expected_email",
+    "replaces",
     "paste_form",
     "kept",
 )
@@ -78,6 +80,8 @@ class ConnectionForm:
     owner: str = ""
     note: str = ""
     expected_email: str = ""
+    replaces: str = ""
+    """The connection that the steps at the top of its page led back from."""
     q: str = ""
     """What was searched for, without the page's script."""
     paste_form: str = ""
@@ -170,7 +174,7 @@ def new() -> str | Response:
         return preset_page(form)
     try:
         connection_request = form.to_connection_request()
-        if form.name:
+        if form.name and form.name != form.replaces:
             get_services().importer.check_name(form.name)
     except WizardError as error:
         explanation = explain_failure(error.failure, get_services().clock(), name=form.name)
@@ -179,7 +183,7 @@ def new() -> str | Response:
         is_submitted = "continue" in request.args
         page = preset_page(form, is_access_missing=is_submitted)
         return make_response(page, 422 if is_submitted else 200)
-    pending = _pending_connection(connection_request)
+    pending = None if form.replaces else _pending_connection(connection_request)
     return (
         redirect(f"/connections/{pending}", 303)
         if pending
@@ -211,7 +215,7 @@ def create() -> Response:
         client = _resolve_client(connection_request, credentials)
         forget_paste()
         connection = connection_request.connection(name, client, get_services().clock())
-        get_services().store.connections.add(connection)
+        get_services().store.connections.add(connection, replaces=form.get("replaces", ""))
     except WizardError as error:
         box = keep_paste(error.failure) if client is None and "credentials" in form else None
         is_stored = client is not None and accepts_new_secret()
@@ -234,6 +238,27 @@ def create() -> Response:
     return response
 
 
+def step_links(view: ConnectionView) -> dict[str, str]:
+    """The URLs that the steps at the top of the page of a connection lead back to: until it has a
+    grant, with what was entered; then where its pages show and change this."""
+    connection, name = view.connection, view.name
+    if view.grant is not None:
+        return {"Access": "#access", "Client": f"/clients/{connection.client_id}"}
+    entered = ConnectionRequest(
+        connection.presets,
+        connection.scope,
+        connection.location,
+        connection.owner,
+        connection.tags,
+        connection.note,
+        connection.expected_email,
+    )
+    return {
+        "Access": _page_url(entered, name=name, replaces=name, edit="yes"),
+        "Client": _page_url(entered, name=name, replaces=name, client=connection.client_id),
+    }
+
+
 def _submitted_request() -> ConnectionRequest:
     """The request in the second page's form. Raises what `ConnectionRequest.of` raises."""
     form = request.form
@@ -254,6 +279,9 @@ def begin_assisted() -> Response:
     connection_request, name = _submitted_request(), request.form.get("name", "").strip()
     location = connection_request.location or _guessed_location()
     connection_request = replace(connection_request, location=location)
+    replaced, store = request.form.get("replaces", ""), get_services().store
+    if store.connections.exists(replaced) and not store.grants.of_connection(replaced):
+        store.connections.remove(replaced)
     try:
         get_services().importer.check_name(name)
     except WizardError as error:
@@ -448,6 +476,7 @@ def _page_url(
         "expected_email": connection_request.expected_email,
         "paste_form": box.form_id if box else "",
         "kept": box.client_id if box else "",
+        "replaces": request.values.get("replaces", ""),
         **parameters,
     }
     given = {key: value for key, value in query.items() if value}
