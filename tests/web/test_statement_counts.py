@@ -31,7 +31,7 @@ from wizard.store.grants import insert_grant
 from wizard.web.app import create_app
 from wizard.web.sessions import LinkTokens
 
-MAX_STATEMENTS = 12
+MAX_STATEMENTS = 13
 COUNTS = (1, 10, 1_000)
 CLIENTS = 5
 STEPS = ("refresh", "identity", "organization", "read:crm", "scope", "clock")
@@ -122,7 +122,7 @@ def store_records(store: Store, names: list[str], kinds: list[str], now: datetim
         destinations.append(
             {"connection": name, "profile": "dotenv", "target": f"/srv/{name}/.env", "entry": ""}
             | {"field_names": {}, "reload_command": "", "generation": 2, "content_sha256": ""}
-            | {"previous_generation": 1}
+            | {"previous_generation": 1, "file_mode": "", "file_group": ""}
         )
     with store.database.write() as c:
         c.execute(insert(schema.verification_reports), reports)

@@ -316,12 +316,7 @@ class Incidents:
     def _recent_refreshes(self, cases: Collection[FailureCase]) -> dict[str, datetime]:
         """When each connection of the cases' clients last got an access token that may still
         work."""
-        since, rejections = self._clock() - ACCESS_TOKEN_LIFETIME, self._store.rejections.pending()
-        rejected = {
-            case.name
-            for case in cases
-            if case.grant and rejections.get(case.name) == case.grant.generation
-        }
+        since = self._clock() - ACCESS_TOKEN_LIFETIME
         refreshed = [
             each
             for client_id in {case.client_id for case in cases}
@@ -329,7 +324,12 @@ class Incidents:
             if each.kind is RequestKind.REFRESH and each.outcome == "ok"
         ]
         last = {each.connection: each.at for each in reversed(refreshed)}
-        return {name: at for name, at in last.items() if name not in rejected}
+        generations = {each.name: each.grant.generation for each in cases if each.grant}
+        if generations.keys() & last.keys():
+            for name, generation in self._store.rejections.pending().items():
+                if generations.get(name) == generation:
+                    last.pop(name, None)
+        return last
 
     def _is_client_only(self, case: FailureCase) -> bool:
         """Whether another client's token of the same account works, so that the account isn't the
