@@ -53,6 +53,7 @@ _PLACEHOLDER = re.compile(r"\{(\w+)(?:\|([^|{}]*)\|([^|{}]*))?\}")
 
 _VALUE_TABLES = {
     "data_center": "data-centers-in-sentences",
+    "destination_state": "destination-states",
     "direction": "clock-directions",
     "format": "token-formats",
     "found_name": "data-centers-in-sentences",

@@ -293,6 +293,7 @@ class Services:
             self.store,
             self.checks,
             self.incidents,
+            self.delivery,
             self.paths,
             self.clock,
             self.settings.child_environment,

@@ -152,7 +152,12 @@ def test_every_command_prints_what_its_schema_describes(shell: Shell, tmp_path: 
     made = controls.register_client(ANNA, [uri], name="OAuth wizard")
     client_id, (secret,) = made["client_id"], made["secrets"].values()
 
-    assert run("list") == {"connections": [], "last_checked_at": None}
+    nothing: dict[str, object] = {
+        "connections": [],
+        "last_checked_at": None,
+        "destination_problems": [],
+    }
+    assert run("list") == nothing
     run("client", "add", stdin_text=f"{client_id}\n{secret}\n")
     assert recorder.consent("connect", "crm", "--preset", "crm-read-leads", "--no-browser")
     run("token", "crm")

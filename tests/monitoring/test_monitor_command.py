@@ -49,6 +49,42 @@ def test_a_successful_check_is_recorded_and_sends_its_heartbeat(
     assert json.loads(shell.run("status", "--json").stdout)["last_checked_at"]
 
 
+def test_a_failed_reload_and_a_changed_file_are_no_success(
+    shell: Shell, shell_harness: Harness
+) -> None:
+    """In `list`, `status` and `monitor`, for its heartbeat and its notifications."""
+    shell_harness.add_verified_connection("crm")
+    beat, file, broken = (shell.directory / name for name in ("beat", "app.env", "broken"))
+    broken.touch()
+    options = ("--profile", "dotenv", "--to", str(file), "--yes")
+    shell.run("destination", "add", "crm", *options, "--then", f"sh -c '! test -e {broken}'")
+    monitor = ("monitor", "--once", "--heartbeat", f"touch {beat}")
+    shell.run(*monitor, "--notify", notify_command(shell))
+
+    def problems(*command: str) -> list[tuple[str, str, str]]:
+        found = json.loads(shell.run(*command, "--json").stdout)["destination_problems"]
+        return [(each["connection"], each["target"], each["error"]["code"]) for each in found]
+
+    for code in ("reload-failed", "destination-not-current"):
+        assert problems("list") == problems("status") == [("crm", str(file), code)]
+        assert shell.run(*monitor).exit_code == 1
+        assert not beat.exists()
+        if broken.exists():
+            broken.unlink()
+            shell.run("deliver", "crm")
+            file.write_text(file.read_text().replace("ZOHO_DC=eu", "ZOHO_DC=com"))
+    shell.run("deliver", "crm")
+    assert problems("list") == problems("status") == []
+    assert shell.run(*monitor).exit_code == 0
+    assert beat.exists()
+    notified = [(each["event"], each["code"]) for each in read_notifications(shell)]
+    assert notified == [
+        ("incident", "reload-failed"),
+        ("incident", "destination-not-current"),
+        ("all-well", "all-well"),
+    ]
+
+
 def test_a_data_directory_without_connections_sends_no_heartbeat(shell: Shell) -> None:
     beat = shell.directory / "beat"
     checked = shell.run("monitor", "--once", "--heartbeat", f"touch {beat}")

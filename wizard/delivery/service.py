@@ -44,6 +44,15 @@ class DestinationStatus:
         """Whether the program there may not use the current grant."""
         return self.state not in (DestinationState.CURRENT, DestinationState.UNVERIFIABLE)
 
+    @property
+    def problem(self) -> Failure | None:
+        """Why the program there may not use the current grant; None if all is well, or if nothing
+        was delivered yet, or the first delivery was undone."""
+        if self.failure or not self.needs_delivery or self.state is DestinationState.NOT_DELIVERED:
+            return self.failure
+        details = {"target": self.destination.target, "destination_state": self.state.value}
+        return Failure("destination-not-current", details={**details, **self.details})
+
 
 @dataclass(frozen=True)
 class FieldChange:
@@ -364,6 +373,12 @@ class DeliveryService:
         or reload."""
         status = self._compare(destination)
         return status if status.failure else replace(status, failure=destination.failure)
+
+    def problems(self) -> list[DestinationStatus]:
+        """The destinations, of all connections, that have a problem. Runs no command."""
+        every = self._store.destinations.all()
+        self._store.include(each.connection for each in every)
+        return [status for each in every if (status := self.check(each)).problem]
 
     def _compare(self, destination: Destination) -> DestinationStatus:
         name, wanted = destination.connection, profile(destination.profile)

@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
+from wizard.delivery.service import DestinationStatus
 from wizard.diagnosis.judgment import Diagnosis
-from wizard.diagnosis.rendering import render
+from wizard.diagnosis.rendering import explain_failure, render
 from wizard.diagnosis.service import DiagnosisService
 from wizard.diagnosis.tokens import ACCESS_TOKEN_LIFETIME
 from wizard.model import (
@@ -50,6 +51,7 @@ class CauseLevel(StrEnum):
     ACCOUNT = "account"
     CLIENT = "client"
     DATA_CENTER = "data_center"
+    DESTINATION = "destination"
 
 
 @dataclass(frozen=True)
@@ -250,6 +252,36 @@ class Incident:
         return (*self.names, *self.suspected_names) if refused else ()
 
 
+RELOAD_FAILED = "reload-failed"
+"""The destination has the current credentials; its program may not."""
+
+
+def _destination_incident(
+    code: str, statuses: Collection[DestinationStatus], now: datetime
+) -> Incident:
+    """One incident of several destinations; `code` is that of their words together."""
+    problems = [(each.destination, each.problem) for each in statuses if each.problem]
+    names = tuple(dict.fromkeys(destination.connection for destination, _ in problems))
+    targets = tuple(dict.fromkeys(destination.target for destination, _ in problems))
+    failure = problems[0][1]
+    if len(problems) > 1:
+        details = {"count": str(len(problems)), "targets": ", ".join(targets)}
+        failure = Failure(code, details=details)
+    return Incident(
+        level=CauseLevel.DESTINATION,
+        names=names,
+        explanation=explain_failure(
+            failure, now, **({"name": names[0]} if len(names) == 1 else {})
+        ),
+        key=f"{CauseLevel.DESTINATION} {code}",
+        marks=frozenset(
+            f"{each.code} {destination.connection} {destination.id}"
+            for destination, each in problems
+        ),
+        programs=targets,
+    )
+
+
 class Incidents:
     """Groups failures by cause."""
 
@@ -284,6 +316,18 @@ class Incidents:
             else ()
         )
         return self._create_incidents(cases, {row.grant.location for row in others if row.grant})
+
+    def of_destinations(self, statuses: Iterable[DestinationStatus]) -> tuple[Incident, ...]:
+        """The problems of destinations, as `DeliveryService.problems` found them."""
+        of_reloads: list[DestinationStatus] = []
+        of_content: list[DestinationStatus] = []
+        for each in statuses:
+            is_reload = each.problem is not None and each.problem.code == RELOAD_FAILED
+            (of_reloads if is_reload else of_content).append(each)
+        groups = (("destinations-not-current", of_content), ("reloads-failed", of_reloads))
+        return tuple(
+            _destination_incident(code, found, self._clock()) for code, found in groups if found
+        )
 
     def _stored_failure(self, row: ConnectionOverview) -> Failure | None:
         grant = row.grant or row.candidate

@@ -4,10 +4,11 @@ import logging
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from wizard.delivery.service import DeliveryService
 from wizard.diagnosis.incidents import Incident, Incidents
 from wizard.errors import WizardError, fail
 from wizard.locks import hold_lock
@@ -48,7 +49,7 @@ class CheckRun:
 
     @property
     def is_healthy(self) -> bool:
-        """Every connection was checked and works."""
+        """Every connection was checked and works, and so does every destination."""
         return not self.incidents
 
     def to_json(self) -> dict[str, Any]:
@@ -65,6 +66,7 @@ class MonitoringService:
         store: Store,
         checks: ConnectionChecker,
         incidents: Incidents,
+        delivery: DeliveryService,
         paths: Paths,
         clock: Clock,
         environment: Mapping[str, str],
@@ -72,6 +74,7 @@ class MonitoringService:
         self._store = store
         self._checks = checks
         self._incidents = incidents
+        self._delivery = delivery
         self._paths = paths
         self._clock = clock
         self._notifier = Notifier(store, clock, environment)
@@ -88,16 +91,20 @@ class MonitoringService:
         on_result: Callable[[CheckResult], None] = lambda _result: None,
         before_wait: Callable[[CheckRun], None] = lambda _check_run: None,
     ) -> CheckRun:
-        """Check connections `names`, by default all monitored ones. `before_wait` gets the results
-        so far before each wait for Zoho's limits."""
+        """Check connections `names`, by default all monitored ones and all destinations.
+        `before_wait` gets the results so far before each wait for Zoho's limits."""
+        is_of_all = names is None
         names = self.monitored_connections() if names is None else names
 
         def so_far(results: Sequence[CheckResult]) -> None:
             before_wait(self.check_run_of(results))
 
-        return self.check_run_of(
+        check_run = self.check_run_of(
             self._checks.check(names, wait=wait, on_result=on_result, so_far=so_far)
         )
+        problems = self._delivery.problems() if is_of_all else ()
+        incidents = (*check_run.incidents, *self._incidents.of_destinations(problems))
+        return replace(check_run, incidents=incidents)
 
     def check_run_of(self, results: Sequence[CheckResult]) -> CheckRun:
         """The check with these results and their incidents."""

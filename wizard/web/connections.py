@@ -121,7 +121,10 @@ def index() -> str:
     matching = [each for each in rows if each.name in named and wanted.matches(each)]
     matching.sort(key=lambda each: (not each.needs_attention, each.name))
     count = len(matching) if wanted.needs_all_rows else found.matching
-    incidents = services.incidents.stored(overviews)
+    incidents = (
+        *services.incidents.stored(overviews),
+        *services.incidents.of_destinations(services.delivery.problems()),
+    )
     return render_template(
         "connections.html",
         rows=matching[:MAX_ROWS],

@@ -26,6 +26,8 @@ def show() -> str:
         cautions=services.cautions.of_installation(),
         connection_count=len(store.connections.all()),
         failing_count=unsettled.count(Tone.BAD),
+        destination_count=len(store.destinations.all()),
+        destination_problems=services.delivery.problems(),
         key_is_strong=key_storage.strength == "strong",
         key_detail=key_storage.detail,
         key_options=[explain(fail(code).failure) for code in key_storage.stronger_options],

@@ -4,8 +4,9 @@ import os
 import shlex
 import stat
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 import click
 
@@ -29,6 +30,7 @@ from wizard.cli.results.connections import (
     caution_of,
     status_fields,
 )
+from wizard.cli.results.destinations import DestinationProblem
 from wizard.cli.terminal import (
     CONNECTION_NAME,
     TAG,
@@ -39,16 +41,22 @@ from wizard.cli.terminal import (
     tagged_connections,
 )
 from wizard.connection_details import headline, is_access_token_rejected
-from wizard.errors import describe_event, describe_status, fail, message
+from wizard.errors import describe_event, describe_status, explain, fail, message
 from wizard.model import Event, Failure, Grant, GrantState, VerificationReport
 from wizard.model.states import ConnectionStatus
 from wizard.paths import current_user
+from wizard.serialization import error_report
 from wizard.store import ConnectionOverview
 from wizard.tokens.request_log import RequestLogView
 from wizard.zoho import describe_scope
 
+if TYPE_CHECKING:
+    from wizard.delivery.service import DestinationStatus
+
 MAX_EVENTS = 10
 """Lines of history in ``show``; the page has all of them."""
+MAX_DESTINATION_PROBLEMS = 10
+"""Lines about destinations in ``list``."""
 REMOVAL_OPTIONS = "--no-revoke or --revoke"
 
 
@@ -98,15 +106,37 @@ def print_no_connections(terminal: Terminal) -> None:
 
 def _connection_list(terminal: Terminal, names: Collection[str] | None) -> ConnectionList:
     if terminal.settings.paths.is_empty:
-        return ConnectionList((), None)
+        return ConnectionList((), None, ())
     now = terminal.clock()
     with terminal.services.store.snapshot() as view:
         overviews, refreshed = view.overviews.all(names), view.overviews.last_refreshes()
         last_checked_at = view.monitoring.last_checked_at()
+        has_destinations = bool(view.destinations.all())
+    problems: list[DestinationStatus] = []
+    if has_destinations:  # otherwise nothing that could send requests is loaded
+        with terminal.services.snapshot() as services:
+            found = services.delivery.problems()
+        problems = [each for each in found if names is None or each.destination.connection in names]
     summaries = (
         _connection_summary(row, refreshed.get(row.connection.name), now) for row in overviews
     )
-    return ConnectionList(tuple(summaries), last_checked_at)
+    return ConnectionList(tuple(summaries), last_checked_at, destination_problems(problems))
+
+
+def destination_problems(
+    statuses: "Iterable[DestinationStatus]",
+) -> tuple[DestinationProblem, ...]:
+    """The destinations of `DeliveryService.problems` as scripts read them."""
+    return tuple(
+        DestinationProblem(
+            each.destination.connection,
+            each.destination.target,
+            each.state,
+            error_report(explain(each.problem, name=each.destination.connection)),
+        )
+        for each in statuses
+        if each.problem
+    )
 
 
 def _connection_summary(
@@ -147,6 +177,14 @@ def _print_connections(terminal: Terminal, listed: ConnectionList) -> None:
             for each in listed.connections
         ],
     )
+    for each in listed.destination_problems[:MAX_DESTINATION_PROBLEMS]:
+        terminal.renderer.print_failure(f"{each.target} ({each.connection}): {each.error.title}")
+    if listed.destination_problems:
+        hidden = len(listed.destination_problems) - MAX_DESTINATION_PROBLEMS
+        more = f"There are {hidden} more. " if hidden > 0 else ""
+        terminal.renderer.print_note(
+            f"{more}To see why, and what to do:", command="zoho-wizard destination status"
+        )
     if listed.last_checked_at:
         terminal.renderer.print_note(
             f"`monitor` last ran at {terminal.format_time(listed.last_checked_at)}."

@@ -223,9 +223,15 @@ def list_destinations(terminal: Terminal, name: str | None) -> None:
 
 @destination.command("status")
 @click.argument("name", required=False, type=CONNECTION_NAME)
+@click.option(
+    "--all",
+    "is_all",
+    is_flag=True,
+    help="Check the destinations of all connections. This is the default without NAME.",
+)
 @target_option
 @pass_terminal
-def show_status(terminal: Terminal, name: str | None, target: str | None) -> None:
+def show_status(terminal: Terminal, name: str | None, target: str | None, *, is_all: bool) -> None:
     """Show which credentials the destinations have now.
 
     It reads the files. The exit code is 1 if a destination doesn’t have the current
@@ -236,6 +242,8 @@ def show_status(terminal: Terminal, name: str | None, target: str | None) -> Non
       zoho-wizard destination status
       zoho-wizard destination status crm || zoho-wizard deliver crm
     """
+    if is_all and name:
+        raise click.UsageError("Pass either the name of a connection or --all.")
     found = _find_destinations(terminal, name, target)
     statuses = [terminal.services.delivery.check(each) for each in found]
     terminal.emit(

@@ -14,7 +14,7 @@ import click
 from click.shell_completion import get_completion_class
 
 from wizard import zoho
-from wizard.cli.commands.connections import print_no_connections
+from wizard.cli.commands.connections import destination_problems, print_no_connections
 from wizard.cli.results.connections import caution_of
 from wizard.cli.results.installation import CompletionScript, KeyStatus, SchemaList, Status
 from wizard.cli.terminal import Terminal, pass_terminal
@@ -95,6 +95,7 @@ def _stored_status(terminal: Terminal) -> dict[str, Any]:
     services = terminal.services
     key_storage, store = services.vault.key_storage, services.store
     failed = store.monitoring.notify_failure()
+    destinations = store.destinations.all()
     return {
         "key": KeyStatus(
             key_storage.kind,
@@ -115,6 +116,10 @@ def _stored_status(terminal: Terminal) -> dict[str, Any]:
             if row.status(services.clock()).state is ConnectionState.OUTCOME_UNKNOWN
         ),
         "clients": len(store.clients.all()),
+        "destinations": len(destinations),
+        "destination_problems": destination_problems(
+            services.delivery.problems() if destinations else ()
+        ),
         "cautions": tuple(caution_of(each) for each in services.cautions.of_installation()),
     }
 
@@ -141,7 +146,13 @@ def _status_facts(found: Status, now: datetime) -> list[tuple[str, str]]:
         ("Connections", str(found.connections)),
         ("Outcome unknown", ", ".join(found.outcome_unknown)),
         ("Clients", str(found.clients)),
+        ("Destinations", _destinations_text(found.destinations, len(found.destination_problems))),
     ]
+
+
+def _destinations_text(count: int, problems: int) -> str:
+    advice = f", {problems} not up to date: zoho-wizard destination status"
+    return f"{count}{advice if problems else ''}" if count else ""
 
 
 def _profiles_text(profiles: str | None) -> str:

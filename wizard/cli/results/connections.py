@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from wizard.cli.results.destinations import DestinationProblem
 from wizard.model import Account, Event, Explanation, Organization, StepState
 from wizard.model.states import (
     Activity,
@@ -81,6 +82,8 @@ class ConnectionList:
     connections: tuple[ConnectionSummary, ...]
     last_checked_at: datetime | None
     """When all connections were last checked by `monitor`."""
+    destination_problems: tuple[DestinationProblem, ...]
+    """Destinations whose programs may not use the current authorization."""
 
 
 @dataclass(frozen=True)

@@ -103,6 +103,16 @@ class DestinationStatusList:
 
 
 @dataclass(frozen=True)
+class DestinationProblem:
+    """A destination whose program may not use the current authorization."""
+
+    connection: str
+    target: str
+    state: DestinationState
+    error: ErrorReport
+
+
+@dataclass(frozen=True)
 class RemovedDestination:
     """The result of `destination remove`."""
 

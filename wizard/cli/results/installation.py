@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Literal
 
 from wizard.cli.results.connections import Caution, ConnectionVerification
+from wizard.cli.results.destinations import DestinationProblem
 from wizard.serialization import ErrorReport
 
 
@@ -84,6 +85,8 @@ class Status:
     connections: int = 0
     outcome_unknown: tuple[str, ...] = ()
     clients: int = 0
+    destinations: int = 0
+    destination_problems: tuple[DestinationProblem, ...] = ()
     cautions: tuple[Caution, ...] = ()
     unattended: Mapping[str, str] | None
     """With `--unattended`: the variables that it needs without your session."""
