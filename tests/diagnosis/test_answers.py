@@ -182,7 +182,9 @@ def test_the_terminal_prints_the_commands_that_answer(shell: Shell, shell_harnes
     assert (found["causes"][0]["code"], found["answer_options"]) == ("refresh-token-evicted", [])
 
 
-def test_the_commands_for_a_text_repeat_it_or_ask_for_it_again_if_it_contains_a_secret(shell: Shell) -> None:
+def test_the_commands_for_a_text_repeat_it_or_ask_for_it_again_if_it_contains_a_secret(
+    shell: Shell,
+) -> None:
     said = shell.run("diagnose", "{invalid_code}").stdout
     assert "zoho-wizard diagnose '{invalid_code}' --answer while-connecting" in said
     piped = shell.run("diagnose", "-", stdin_text="invalid_code").stdout

@@ -5,20 +5,22 @@ from typing import Any
 from flask import jsonify, make_response, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
-from wizard.simulator.authorization_endpoint import describe_scopes, path_in_data_center
+from wizard.simulator.authorization_endpoint import describe_scopes
 from wizard.simulator.catalog import can_share_clients
 from wizard.simulator.request_context import (
+    cookie_scope,
     current_location,
     current_session,
     current_world,
     location_blueprint,
     require_user,
     safe_target,
+    same_page_at,
     set_session_cookie,
     sign_in_required,
     signed_in_user,
 )
-from wizard.simulator.users import BROWSER_COOKIE, SESSION_COOKIE, Session, User, cookie_path
+from wizard.simulator.users import BROWSER_COOKIE, SESSION_COOKIE, Session, User
 
 UNKNOWN_ACCOUNT = (
     "This account cannot be found. Please use a different account or sign up for a new account."
@@ -85,15 +87,13 @@ def sign_out() -> Response:
     if session:
         current_world().sessions.end(session.session_id)
     response = redirect(safe_target(request.args.get("serviceurl", "")))
-    response.delete_cookie(SESSION_COOKIE, path=cookie_path(current_location()))
+    response.delete_cookie(SESSION_COOKIE, **cookie_scope(current_location()))
     return response
 
 
 def _sign_in_page_at(location: str) -> str:
     """Return another data center's sign-in page, which continues to the same page there."""
-    return url_for(
-        ".sign_in", location=location, serviceurl=path_in_data_center(target_url(), location)
-    )
+    return url_for(".sign_in", location=location, serviceurl=same_page_at(target_url(), location))
 
 
 def json_field(name: str) -> str:
@@ -227,7 +227,7 @@ def trust() -> Response:
         response.set_cookie(
             BROWSER_COOKIE,
             browser,
-            path=cookie_path(current_location()),
+            **cookie_scope(current_location()),
             max_age=TRUST_SECONDS,
             httponly=True,
             samesite="Lax",

@@ -253,12 +253,6 @@ def request_limit_page(world: World) -> ErrorPage:
     return ErrorPage("Access Denied", REQUEST_LIMIT_TEXT, world.settings.error_page_status)
 
 
-def path_in_data_center(path: str, location: str) -> str:
-    """Return a path of one accounts server (`/us/accounts/…`) for another data center."""
-    _, _, host, rest = path.split("/", 3)
-    return f"/{location}/{host}/{rest}"
-
-
 def _error_page(world: World, request: AuthorizationRequest) -> ErrorPage | None:
     status = world.settings.error_page_status
     client = world.clients.find(request.client_id, request.location)

@@ -163,10 +163,16 @@ def _frozen(value: Any) -> Any:
 
 @dataclass(frozen=True)
 class DataCenter:
-    """A data center: `location` (lower-case code), display name, and client registry."""
+    """A data center: `location` (lower-case code), display name, and client registry.
+
+    `domain`, `api_domain` and `upload_host` are those of Zoho's real host names.
+    """
 
     location: str
     name: str
+    domain: str
+    api_domain: str
+    upload_host: str = ""
     registry: str = "world"
 
 

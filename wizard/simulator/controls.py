@@ -175,6 +175,10 @@ class Controls:
 
         ValueError has the title of Zoho's error page if that is what the user sees.
         """
+        with asked_by_real_name(route_of(url) is not None):
+            return self._authorize(url, email, organization_id)
+
+    def _authorize(self, url: str, email: str, organization_id: str) -> str:
         user = self.world.users.get(email)
         parameters = dict(parse_qsl(urlsplit(url).query))
         request = AuthorizationRequest.read(user.location, parameters)

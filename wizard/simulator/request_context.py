@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import cache, wraps
 from importlib.resources import files
 from typing import Any, cast
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 from flask import (
     Blueprint,
@@ -24,7 +24,9 @@ from flask import (
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as AnyResponse
 
-from wizard.simulator.users import SESSION_COOKIE, Session, User, cookie_path
+from wizard.simulator.catalog import data_centers
+from wizard.simulator.host_names import CONTROLS, is_asked_by_real_name, route_of, url_of
+from wizard.simulator.users import SESSION_COOKIE, Session, User
 from wizard.simulator.world import World
 
 JSON = "application/json;charset=UTF-8"
@@ -88,10 +90,17 @@ def set_session_cookie(response: AnyResponse, session: Session) -> None:
     response.set_cookie(
         SESSION_COOKIE,
         session.session_id,
-        path=cookie_path(session.location),
+        **cookie_scope(session.location),
         httponly=True,
         samesite="Lax",
     )
+
+
+def cookie_scope(location: str) -> dict[str, Any]:
+    """Return where a data center's cookies are sent: to its accounts server and its console."""
+    if is_asked_by_real_name():
+        return {"path": "/", "domain": data_centers()[location].domain, "secure": True}
+    return {"path": f"/{location}/"}
 
 
 def sign_in_required(view: Callable[..., Any]) -> Callable[..., Any]:
@@ -114,16 +123,26 @@ def sign_in_page() -> str:
 
 def safe_target(serviceurl: str) -> str:
     """Return where to go after signing in: a URL of this data center, or its home page."""
-    parts = urlsplit(serviceurl)
-    own_origin = request.host_url.rstrip("/")
-    is_absolute = bool(parts.scheme or parts.netloc)
-    is_cross_origin = is_absolute and f"{parts.scheme}://{parts.netloc}" != own_origin
-    if (
-        is_cross_origin
-        or not parts.path.startswith(f"/{current_location()}/")
-        or "\\" in serviceurl
-    ):
+    route = _route_of_page(serviceurl)
+    if not route.startswith(f"/{current_location()}/") or "\\" in serviceurl:
         return url_for("pages.account.home")
+    return url_of(route, request.host)
+
+
+def same_page_at(target: str, location: str) -> str:
+    """Return the URL of a page of this data center, such as `safe_target` returns, in another."""
+    _, _, rest = _route_of_page(target).removeprefix("/").partition("/")
+    return url_of(f"/{location}/{rest}", request.host)
+
+
+def _route_of_page(url: str) -> str:
+    """Return the route, with the query, of a URL that may be relative; "" if it leads elsewhere."""
+    if is_asked_by_real_name():
+        return route_of(urljoin(request.url, url)) or ""
+    parts = urlsplit(url)
+    is_absolute = bool(parts.scheme or parts.netloc)
+    if is_absolute and f"{parts.scheme}://{parts.netloc}" != request.host_url.rstrip("/"):
+        return ""
     return parts.path + (f"?{parts.query}" if parts.query else "")
 
 
@@ -182,6 +201,7 @@ def template_context() -> dict[str, Any]:
     session = current_session()
     return {
         "asset": lambda name: url_for("pages.static", filename=name),
+        "admin_url": (current_world().origin if is_asked_by_real_name() else "") + CONTROLS,
         "csrf_token": session.csrf if session else "",
         "location": g.get("location"),
         "console_label": lambda label: console_label(

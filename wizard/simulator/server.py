@@ -5,8 +5,9 @@ route: checks, faults, headers, journal.
 import json
 import secrets
 import socket
+import tempfile
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta
 from email.utils import format_datetime
 from functools import cache, partial
@@ -15,12 +16,12 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
-from flask import Blueprint, Flask, Response, g, request
+from flask import Blueprint, Flask, Request, Response, g, request
 from flask.typing import ResponseReturnValue
 from waitress import wasyncore
 from waitress.server import create_server
 from werkzeug.exceptions import HTTPException
-from werkzeug.routing import BaseConverter
+from werkzeug.routing import BaseConverter, MapAdapter
 
 from wizard.simulator import (
     account_pages,
@@ -32,8 +33,19 @@ from wizard.simulator import (
     request_context,
     token_endpoint,
 )
+from wizard.simulator.authority import Authority
 from wizard.simulator.catalog import data_centers, product_at
 from wizard.simulator.controls import Controls
+from wizard.simulator.host_names import (
+    CONTROLS,
+    asked_by_real_name,
+    domains,
+    host_names,
+    is_asked_by_real_name,
+    route_of,
+    url_of,
+)
+from wizard.simulator.proxy import Proxy
 from wizard.simulator.request_context import (
     JSON,
     bind_world,
@@ -52,6 +64,16 @@ if TYPE_CHECKING:
 
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
+STATIC_FILES = f"{CONTROLS}static"
+AUTHORITY_VARIABLES = (
+    "SSL_CERT_FILE",
+    "REQUESTS_CA_BUNDLE",
+    "CURL_CA_BUNDLE",
+    "NODE_EXTRA_CA_CERTS",
+)
+"""Where OpenSSL, Go and httpx, requests, curl, and Node read the authorities that they trust."""
+REMOVED_VARIABLES = ("ALL_PROXY", "all_proxy")
+"""Some programs would prefer this proxy to the simulator's."""
 LOGGED_HEADERS = ("Origin", "Sec-Fetch-Site", "Sec-Fetch-Mode", "Sec-Fetch-Dest", "Content-Type")
 OVERSIZE_BYTES = 1 << 20
 PRODUCT_ERRORS = {
@@ -64,6 +86,12 @@ PRODUCT_ERRORS = {
 
 def check_host_and_origin() -> Response | None:
     """Refuse a Host that isn't loopback (DNS rebinding) and cross-origin calls of the controls."""
+    if is_asked_by_real_name():
+        if route_of(request.url) is None:
+            return json_error("Host", "no data center has this host", 421)
+        if request.path.startswith(CONTROLS) and not request.path.startswith(STATIC_FILES):
+            return json_error("Host", "the controls are only at the simulator's own URL", 403)
+        return None
     if urlsplit(f"//{request.host}").hostname not in LOOPBACK:
         return json_error("Host", "the simulator answers only on loopback", 403)
     origin = request.headers.get("Origin")
@@ -143,7 +171,7 @@ def _faulty_response(fault: Fault, response: Response) -> Response:
     if fault.kind in PRODUCT_ERRORS:
         return _product_error(PRODUCT_ERRORS[fault.kind])
     if fault.kind == "redirect":
-        return Response(status=302, headers={"Location": f"{current_world().origin}/elsewhere"})
+        return Response(status=302, headers={"Location": f"{request.host_url}elsewhere"})
     return Response(json_line({"error": "general_error"}), 500, content_type=JSON)
 
 
@@ -176,7 +204,7 @@ def _target() -> tuple[str, str, str] | None:
     location = view_args.get("location") or g.get("location")
     if not location:
         return None
-    _, _, host, *rest = request.path.split("/", 3)
+    _, _, host, *rest = route_path(request).split("/", 3)
     return location, host, "/" + "".join(rest)
 
 
@@ -244,12 +272,30 @@ class LocationConverter(BaseConverter):
     regex = "|".join(data_centers())
 
 
+def route_path(http_request: Request) -> str:
+    """Return the path that a request is routed by, which begins with location and host."""
+    location, host = "", ""
+    if is_asked_by_real_name() and not http_request.path.startswith(CONTROLS):
+        location, host = host_names().get(http_request.host.lower(), ("", ""))
+    return f"/{location}/{host}{http_request.path}" if location else http_request.path
+
+
 class SimulatorApp(Flask):
-    """A Flask application that holds the world's lock while a view runs.
+    """A Flask application that holds the world's lock while a view runs, and that is routed alike
+    with and without real host names.
 
     It doesn't hold the lock while a slow response is sent. Flask's way to wrap every view is to
     override `dispatch_request`.
     """
+
+    def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
+        adapter = super().create_url_adapter(request)
+        if adapter is not None and request is not None and is_asked_by_real_name():
+            adapter.path_info = route_path(request)
+        return adapter
+
+    def url_for(self, endpoint: str, **values: Any) -> str:
+        return url_of(super().url_for(endpoint, **values), request.host)
 
     def dispatch_request(self) -> ResponseReturnValue:
         with current_world().lock:
@@ -286,7 +332,7 @@ def page_blueprint() -> Blueprint:
         __name__,
         template_folder=str(folder("templates")),
         static_folder=str(folder("static") / "simulator"),
-        static_url_path="/_simulator/static",
+        static_url_path=STATIC_FILES,
     )
     pages.before_request(request_context.check_post_origin)
     pages.after_request(request_context.add_security_headers)
@@ -304,12 +350,18 @@ def folder(name: str) -> Path:
     return inside if inside.is_dir() else _PACKAGE.parent / name
 
 
-def create_app(world: World, stop_event: threading.Event) -> "WSGIApplication":
-    """Return the WSGI application of a world. Setting `stop_event` ends delayed responses."""
+def create_app(
+    world: World, stop_event: threading.Event, *, has_real_host_names: bool = False
+) -> "WSGIApplication":
+    """Return the WSGI application of a world. Setting `stop_event` ends delayed responses.
+
+    With `has_real_host_names`, the Host of a request is one of Zoho's, and its path is Zoho's.
+    """
 
     def wsgi_app(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         bind_world(environ, world, stop_event)
-        return flask_app()(environ, start_response)
+        with asked_by_real_name(has_real_host_names):
+            return flask_app()(environ, start_response)
 
     return wsgi_app
 
@@ -318,29 +370,95 @@ def _error_page(status: int, _: HTTPException) -> Response:
     return html_page(status)
 
 
+def listen_on_loopback(port: int) -> socket.socket:
+    """Return a listening socket; port 0 takes a free one. OSError if the port is in use."""
+    return socket.create_server((HOST, port))
+
+
+def _server_of(
+    app: "WSGIApplication", listening: socket.socket, socket_map: dict[int, Any], url_scheme: str
+) -> Any:
+    return create_server(
+        app,
+        sockets=[listening],
+        threads=WORKER_THREADS,
+        ident="ZGS",
+        map=socket_map,
+        url_scheme=url_scheme,
+    )
+
+
+class RealHostNames:
+    """What a program needs to reach one simulator at Zoho's own host names: a proxy, and the
+    authority that its certificate is of.
+
+    `server` answers what the proxy passes on.
+    """
+
+    def __init__(
+        self,
+        app: "WSGIApplication",
+        socket_map: dict[int, Any],
+        listen: Callable[[int], socket.socket],
+    ) -> None:
+        listening = listen(0)
+        inner = listen_on_loopback(0)
+        self.authority = Authority(tuple(host_names()), domains())
+        self.server = _server_of(app, inner, socket_map, "https")
+        self.proxy = Proxy(listening, self.authority.server_context, inner.getsockname())
+        self.proxy_url = f"http://{HOST}:{listening.getsockname()[1]}"
+        self._directory = tempfile.TemporaryDirectory(prefix="zoho-simulator-")
+        self.authority_file = self.authority.write(Path(self._directory.name))
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables by which most programs find a proxy, and the authorities to trust."""
+        proxy_variables = ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")
+        return {
+            **dict.fromkeys(proxy_variables, self.proxy_url),
+            **dict.fromkeys(("NO_PROXY", "no_proxy"), ",".join(LOOPBACK)),
+            **dict.fromkeys(AUTHORITY_VARIABLES, str(self.authority_file)),
+            "NODE_USE_ENV_PROXY": "1",
+        }
+
+    def close(self) -> None:
+        """Remove the authority's file."""
+        self._directory.cleanup()
+
+
 class Simulator:
     """A simulated Zoho that listens on loopback, in a thread of this process.
 
     `port` 0 takes a free one. It serves `world`, or a new one with the sample users. `url` is its
-    address. It's a context manager: leaving it stops the server and closes its sockets. OSError if
-    the port is in use.
+    address. With `real_hostnames`, it also answers for Zoho's own host names, through a proxy:
+    `environment` has what a program needs for it. `listen` makes the sockets that programs connect
+    to, from a port. It's a context manager: leaving it stops the server and closes its sockets.
+    OSError if the port is in use.
     """
 
     def __init__(
-        self, *, port: int = 0, world: World | None = None, clock: Clock | None = None
+        self,
+        *,
+        port: int = 0,
+        world: World | None = None,
+        clock: Clock | None = None,
+        real_hostnames: bool = False,
+        listen: Callable[[int], socket.socket] = listen_on_loopback,
     ) -> None:
         if world is None:
             world = World(clock=clock)
             world.users.add_samples()
-        listening = socket.create_server((HOST, port))
+        listening = listen(port)
         self.world = world
         self.controls = Controls(world)
         self._stop_event = threading.Event()
         app = create_app(world, self._stop_event)
         self._socket_map: dict[int, Any] = {}
-        self._server = create_server(
-            app, sockets=[listening], threads=WORKER_THREADS, ident="ZGS", map=self._socket_map
-        )
+        self._server = _server_of(app, listening, self._socket_map, "http")
+        self.real_host_names = None
+        if real_hostnames:
+            app = create_app(world, self._stop_event, has_real_host_names=True)
+            self.real_host_names = RealHostNames(app, self._socket_map, listen)
         self.url = world.origin = f"http://{HOST}:{listening.getsockname()[1]}"
         self._loop_ended = threading.Event()
         self._thread = threading.Thread(target=self._serve, name="simulator", daemon=True)
@@ -350,15 +468,38 @@ class Simulator:
         """The clock of the world, which the program under test can share."""
         return self.world.clock
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables that a program needs."""
+        names = self.real_host_names
+        variables = names.environment if names else {}
+        return {"ZOHO_WIZARD_SIMULATOR_URL": self.url, **variables}
+
+    @property
+    def removed_variables(self) -> tuple[str, ...]:
+        """The variables that a program must not have."""
+        return REMOVED_VARIABLES if self.real_host_names else ()
+
+    @property
+    def refused_hosts(self) -> set[str]:
+        """The hosts that programs asked the proxy for, and that aren't Zoho's."""
+        return self.real_host_names.proxy.refused_hosts if self.real_host_names else set()
+
     def start(self) -> "Simulator":
         """Start to serve; return itself."""
         self._thread.start()
+        if self.real_host_names:
+            self.real_host_names.proxy.start()
         return self
 
     def stop(self) -> None:
         """Stop and close every socket. Delayed responses are sent at once."""
         self._stop_event.set()
         self.world.faults.clear()
+        names = self.real_host_names
+        if names:
+            names.proxy.stop()
+            names.server.task_dispatcher.shutdown(timeout=5)
         self._server.task_dispatcher.shutdown(timeout=5)
         if self._thread.is_alive():
             # Close the trigger only after the loop has ended: otherwise, the byte that wakes the
@@ -367,6 +508,9 @@ class Simulator:
             self._server.pull_trigger()
             self._thread.join(timeout=5)
         self._server.close()
+        if names:
+            names.server.close()
+            names.close()
         wasyncore.close_all(self._socket_map, ignore_all=True)
 
     def _serve(self) -> None:

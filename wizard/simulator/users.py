@@ -158,11 +158,6 @@ BROWSER_COOKIE = "zoho_simulator_browser"
 """The ID of a trusted browser, which needs no one-time code."""
 
 
-def cookie_path(location: str) -> str:
-    """Return the path of a data center's cookies, for its accounts server and its console."""
-    return f"/{location}/"
-
-
 @dataclass
 class Session:
     """A browser's session at one data center.

@@ -55,7 +55,8 @@ class RateLimits:
 class World:
     """The state, made from `random_seed`: the same seed gives the same IDs and tokens.
 
-    `origin` is the server's scheme, host and port; every URL in a response starts with it.
+    `origin` is the server's scheme, host and port. Every URL in a response starts with it, unless
+    the request came to one of Zoho's real host names.
     """
 
     def __init__(
@@ -84,8 +85,11 @@ class World:
     # addresses
 
     def url(self, location: str, host: str, path: str = "") -> str:
-        """Return `<origin>/<location>/<host><path>`, e.g. host `accounts`, path `/signin`."""
-        return f"{self.origin}/{location}/{host}{path}"
+        """Return `<origin>/<location>/<host><path>`, e.g. host `accounts`, path `/signin`; or the
+        URL at Zoho's real host name, if the current request came to one.
+        """
+        route = f"/{location}/{host}{path}"
+        return url_of(route) if is_asked_by_real_name() else self.origin + route
 
     def accounts_server(self, location: str) -> str:
         """Return a data center's accounts server, without a trailing slash."""
