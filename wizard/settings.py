@@ -70,6 +70,12 @@ def without_variables(names: Collection[str]) -> Iterator[None]:
         os.environ.update(kept)
 
 
+def command_environment(changes: Mapping[str, str], removed: Collection[str]) -> dict[str, str]:
+    """The user's whole environment with `changes` and without `removed`, for a user's command."""
+    kept = {name: value for name, value in os.environ.items() if name not in removed}
+    return {**kept, **changes}
+
+
 def from_environment(
     environ: Mapping[str, str] | None = None, *, simulator_url: str | None = None
 ) -> Settings:

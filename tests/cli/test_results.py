@@ -25,21 +25,21 @@ from wizard.model import Grant
 
 CONSENT_URL = r"http://127\.0\.0\.1:\d+/\w+/accounts/oauth/v2/auth\S+"
 ROOT = Path(__file__).resolve().parents[2]
-WITHOUT_RESULT = {"run"}
-"""`run` becomes the command that it runs."""
+WITHOUT_RESULT = {"run", "simulator run"}
+"""Their output is that of the command that they run."""
 
 
 def commands(
     group: click.Group = cli.zoho_wizard, path: str = ""
 ) -> Iterator[tuple[str, click.Command]]:
-    """Every command that isn't a group, with its words."""
+    """Every command that does something by itself, with its words."""
     context = click.Context(group)
     for name in group.list_commands(context):
         command = group.get_command(context, name)
         assert command is not None
         if isinstance(command, click.Group):
             yield from commands(command, f"{path}{name} ")
-        else:
+        if not isinstance(command, click.Group) or command.invoke_without_command:
             yield f"{path}{name}", command
 
 

@@ -162,7 +162,9 @@ def add_standard_options(command: click.Command) -> None:
     if isinstance(command, click.Group):
         for each in command.commands.values():
             add_standard_options(each)
-    elif not any(each in command.params for each in STANDARD_OPTIONS):
+    if isinstance(command, click.Group) and not command.invoke_without_command:
+        return
+    if not any(each in command.params for each in STANDARD_OPTIONS):
         command.params.extend(STANDARD_OPTIONS)
 
 

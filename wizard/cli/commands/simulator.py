@@ -4,10 +4,12 @@ import errno
 import json
 import shlex
 import shutil
+import socket
+import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -15,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from wizard import files, settings
+from wizard.cli.commands.token import forwarded_signals
 from wizard.cli.flows.serving import (
     BrowserLinkFactory,
     alone,
@@ -24,7 +27,7 @@ from wizard.cli.flows.serving import (
     wait_until,
 )
 from wizard.cli.results.installation import SimulatedUser, SimulatorEvent
-from wizard.cli.terminal import Terminal, pass_terminal
+from wizard.cli.terminal import Exit, Terminal, pass_terminal
 from wizard.errors import fail
 from wizard.local_api import request_browser_link
 
@@ -34,27 +37,42 @@ if TYPE_CHECKING:
 SIMULATED_ZOHO_PORT = 8730
 
 EventKind = Literal["serving", "link", "stopping"]
+Listen = Callable[[int], socket.socket]
+CommandStarter = Callable[[Sequence[str], Mapping[str, str]], "subprocess.Popen[bytes]"]
 
 
-@click.command()
+@click.group(invoke_without_command=True)
 @click.option(
     "--port",
     type=click.IntRange(0, 65535),
     default=SIMULATED_ZOHO_PORT,
     help="Serve it on this port, or on a free one with 0. Default: 8730.",
 )
-@pass_terminal
-def simulator(terminal: Terminal, port: int) -> None:
+@click.option(
+    "--real-hostnames",
+    is_flag=True,
+    help="Also answer for Zoho’s own host names, such as accounts.zoho.eu, through a proxy.",
+)
+@click.pass_context
+def simulator(context: click.Context, port: int, real_hostnames: bool) -> None:
     """Serve a simulated Zoho until stopped.
 
     It listens only on 127.0.0.1 and stores nothing. Use it to test any program whose Zoho URLs
-    you can set. With --json, each event is one line.
+    you can set. With --real-hostnames, it also works for programs whose Zoho URLs are fixed.
+    `zoho-wizard simulator run` runs one command with all of that. With --json, each event is one line.
 
     \b
     Examples:
       zoho-wizard simulator
       zoho-wizard simulator --port 0 --json
+      zoho-wizard simulator --real-hostnames
     """
+    if context.invoked_subcommand is None:
+        _serve_simulator(context.ensure_object(Terminal), port, real_hostnames)
+
+
+def _serve_simulator(terminal: Terminal, port: int, real_hostnames: bool) -> None:
+    """Serve it until stopped."""
 
     def print_start() -> None:
         terminal.renderer.print_note(
@@ -62,13 +80,83 @@ def simulator(terminal: Terminal, port: int) -> None:
             command=_admin_url(simulated.url),
         )
         _print_users(terminal, simulated)
-        _print_environment(terminal, {"ZOHO_WIZARD_SIMULATOR_URL": simulated.url})
+        _print_environment(terminal, simulated.environment)
+        if simulated.removed_variables:
+            terminal.renderer.print_command(f"unset {' '.join(simulated.removed_variables)}")
         terminal.renderer.print_note("Press Ctrl-C to stop.")
 
-    with stop_signals() as stopped, running_simulator(port) as simulated:
+    with stop_signals() as stopped, running_simulator(port, real_hostnames) as simulated:
         terminal.emit_event(_event("serving", simulated), print_start)
         wait_until(stopped)
         terminal.emit_event(_event("stopping", simulated), lambda: None)
+
+
+@simulator.command("run")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=0,
+    help="Serve the simulated Zoho on this port. Default: a free one.",
+)
+@click.option(
+    "--isolated",
+    is_flag=True,
+    help="Run the command in a network namespace that only contains the simulated Zoho (Linux).",
+)
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- CMD...")
+@pass_terminal
+def run_command(terminal: Terminal, port: int, isolated: bool, command: tuple[str, ...]) -> None:
+    """Run a command that reaches only a simulated Zoho.
+
+    For the command, Zoho’s own host names lead to a simulated Zoho, through a proxy that refuses
+    all other hosts. It gets the variables that most programs read: HTTPS_PROXY, SSL_CERT_FILE,
+    REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE, NODE_EXTRA_CA_CERTS, and ZOHO_WIZARD_SIMULATOR_URL for
+    the controls. A program that ignores the proxy isn’t stopped, unless you pass --isolated. The
+    exit code is that of the command.
+
+    \b
+    Examples:
+      zoho-wizard simulator run -- pytest
+      zoho-wizard simulator run -- curl https://accounts.zoho.eu/oauth/serverinfo
+      zoho-wizard simulator run --isolated -- node sync.js
+    """
+    with ExitStack() as stack:
+        listen, start = _isolation(stack) if isolated else (None, _start)
+        simulated = stack.enter_context(running_simulator(port, True, listen))
+        environment = settings.command_environment(
+            simulated.environment, simulated.removed_variables
+        )
+        try:
+            process = start(command, environment)
+        except OSError as error:
+            reason = error.strerror or type(error).__name__
+            raise fail("no-such-command", command=command[0], reason=reason) from None
+        with process, forwarded_signals(process):
+            code = process.wait()
+        refused = ", ".join(sorted(simulated.refused_hosts))
+    if refused:
+        terminal.renderer.print_note(f"Other hosts that the command tried to reach: {refused}.")
+    raise Exit(128 - code if code < 0 else code)
+
+
+def _start(command: Sequence[str], environment: Mapping[str, str]) -> "subprocess.Popen[bytes]":
+    """Start the user's command, without a shell."""
+    return subprocess.Popen(command, env=environment)  # noqa: S603
+
+
+def _isolation(stack: ExitStack) -> tuple[Listen, CommandStarter]:
+    """Make a network namespace, closed by `stack`. Return how to listen and to start a command
+    there; raises `isolation-unavailable`.
+    """
+    from wizard.simulator.network_namespace import IsolatedCommand
+
+    try:
+        isolated = IsolatedCommand()
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise fail("isolation-unavailable", reason=reason) from None
+    stack.callback(isolated.close)
+    return isolated.listen, isolated.execute
 
 
 @click.command()
@@ -97,7 +185,7 @@ def demo(terminal: Terminal, reset: bool, port: int) -> None:
     demo_settings = settings.from_environment(simulator_url=url)
     if link := request_browser_link(Path(demo_settings.paths.socket), "/", is_printed=True):
         terminal.emit_event(
-            SimulatorEvent("link", url, _admin_url(url), (), link),
+            SimulatorEvent("link", url, _admin_url(url), {}, (), link),
             lambda: terminal.renderer.print_note(
                 "A demo is already running. To open it:", command=link
             ),
@@ -171,7 +259,8 @@ def _event(event: EventKind, simulated: "Simulator", link: str | None = None) ->
         )
         for user in simulated.controls.users()
     )
-    return SimulatorEvent(event, simulated.url, _admin_url(simulated.url), users, link)
+    admin_url, environment = _admin_url(simulated.url), simulated.environment
+    return SimulatorEvent(event, simulated.url, admin_url, environment, users, link)
 
 
 def _admin_url(url: str) -> str:
@@ -179,12 +268,16 @@ def _admin_url(url: str) -> str:
 
 
 @contextmanager
-def running_simulator(port: int) -> Iterator["Simulator"]:
+def running_simulator(
+    port: int, real_hostnames: bool = False, listen: Listen | None = None
+) -> Iterator["Simulator"]:
     """Run a simulated Zoho on `port`; raises `simulator-port-in-use`."""
-    from wizard.simulator.server import Simulator
+    from wizard.simulator.server import Simulator, listen_on_loopback
 
     try:
-        simulated = Simulator(port=port)
+        simulated = Simulator(
+            port=port, real_hostnames=real_hostnames, listen=listen or listen_on_loopback
+        )
     except OSError as error:
         if error.errno != errno.EADDRINUSE:
             raise

@@ -299,7 +299,7 @@ def run_masked(command: Sequence[str], environment: Mapping[str, str], token: st
             threading.Thread(target=_copy_masked, args=(source, target, Masker(token), errors))
             for source, target in sources
         ]
-        with _forwarded_signals(child):
+        with forwarded_signals(child):
             for thread in threads:
                 thread.start()
             for thread in threads:
@@ -328,7 +328,7 @@ def _write_all(target: int, text: bytes) -> None:
 
 
 @contextmanager
-def _forwarded_signals(child: subprocess.Popen[bytes]) -> Iterator[None]:
+def forwarded_signals(child: subprocess.Popen[bytes]) -> Iterator[None]:
     """Forward signals to the command. Ctrl-C on a terminal reaches it without us."""
 
     def forward(number: int, _frame: FrameType | None) -> None:

@@ -109,5 +109,5 @@ RESULTS: Mapping[str, tuple[Any, ...]] = {
 }
 """The results of each command; ``error`` is that of every command that fails without one.
 
-``run`` has none: it becomes the command that it runs.
+``run`` and ``simulator run`` have none: their output is that of the command that they run.
 """

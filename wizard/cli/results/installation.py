@@ -43,6 +43,8 @@ class SimulatorEvent:
     """The value for `ZOHO_WIZARD_SIMULATOR_URL`."""
     admin_url: str
     """The page with its users, clients, clock and request journal."""
+    environment: Mapping[str, str]
+    """The variables that a program needs; with real host names, also for the proxy."""
     users: tuple[SimulatedUser, ...]
     browser_link: str | None
     """Of `demo`: opens its wizard; works once, for ten minutes."""
