@@ -29,11 +29,11 @@ def test_a_dead_token_is_reported_before_method_scope_and_query(zoho: ZohoDriver
 
 @pytest.mark.rule("unknown-path-before-the-token")
 def test_what_is_judged_first_for_an_unknown_path_is_a_setting(zoho: ZohoDriver) -> None:
-    assert _code(_call(zoho, "1000.dead", "/crm/v8/nothing")) == "INVALID_URL_PATTERN"
+    assert _code(_call(zoho, "1000.dead", "/crm/v8/nothing/of/that/kind")) == "INVALID_URL_PATTERN"
     zoho.controls.change_settings(unknown_path_check="token")
-    assert _code(_call(zoho, "1000.dead", "/crm/v8/nothing")) == "INVALID_TOKEN"
+    assert _code(_call(zoho, "1000.dead", "/crm/v8/nothing/of/that/kind")) == "INVALID_TOKEN"
     token = zoho.issue_tokens()["access_token"]
-    assert _code(_call(zoho, token, "/crm/v8/nothing")) == "INVALID_URL_PATTERN"
+    assert _code(_call(zoho, token, "/crm/v8/nothing/of/that/kind")) == "INVALID_URL_PATTERN"
 
 
 @pytest.mark.rule("head-requests")

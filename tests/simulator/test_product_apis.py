@@ -376,7 +376,7 @@ def test_the_recruit_path_on_the_shared_host_is_404(zoho: ZohoDriver) -> None:
 @pytest.mark.parametrize(
     ("host", "path", "status", "word"),
     [
-        ("www", "/crm/v8/nothing", 404, "INVALID_URL_PATTERN"),
+        ("www", "/crm/v8/nothing/of/that/kind", 404, "INVALID_URL_PATTERN"),
         ("www", "/crm/v99/org", 404, "INVALID_URL_PATTERN"),
         ("www", "/books/v3/nothing", 404, "Invalid URL Passed"),
         ("desk", "/api/v1/nothing", 404, "URL_NOT_FOUND"),

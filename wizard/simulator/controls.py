@@ -23,6 +23,7 @@ from wizard.simulator.authorization_endpoint import (
 from wizard.simulator.catalog import data_centers, products_of, split_scopes
 from wizard.simulator.clients import SERVER_BASED
 from wizard.simulator.grants import Permission
+from wizard.simulator.host_names import asked_by_real_name, route_of
 from wizard.simulator.incremental_authorization import ExtraScopeRequest
 from wizard.simulator.request_context import current_world, json_error
 from wizard.simulator.traffic import FAULT_KINDS, Fault

@@ -1,16 +1,18 @@
-"""The product APIs: one cheap read each, on its own host, with its own errors."""
+"""The product APIs: each on its own host, with its own errors; what they do is in tables."""
 
-import json
 import re
 from collections.abc import Mapping
 from string import Template
+from typing import Any
 
 from flask import Blueprint, Response, abort, request
 
+from wizard.simulator import crm_changes, crm_modules, crm_records, record_actions
+from wizard.simulator.api_calls import ApiCall, ApiRequest, fill
 from wizard.simulator.catalog import (
     ApiResponse,
-    Endpoint,
     Product,
+    Route,
     product_at,
     product_hosts,
     scopes_cover,
@@ -31,6 +33,14 @@ API host.
 """
 
 
+ACTIONS = {
+    **record_actions.ACTIONS,
+    **crm_modules.ACTIONS,
+    **crm_records.ACTIONS,
+    **crm_changes.ACTIONS,
+}
+"""What an endpoint's `action` can be."""
+
 routes = Blueprint("products", __name__)
 """`/<location>/<host>/…` of every product."""
 
@@ -40,63 +50,60 @@ def call_api(location: str, host: str, rest: str) -> Response:
     """Answer as the products of the host do."""
     if host not in product_hosts():
         abort(404)
+    body = request.get_data()
     response = handle_api_request(
         current_world(),
-        location,
-        f"{host}/{rest}",
-        method=request.method,
-        authorization=request.headers.get("Authorization", ""),
-        query=request.args.to_dict(),
-        headers=dict(request.headers),
+        ApiRequest(
+            location,
+            f"{host}/{rest}".rstrip("/"),
+            request.method,
+            request.args.to_dict(),
+            {name.casefold(): value for name, value in request.headers.items()},
+            body,
+            request.form.to_dict(),
+            {name: each.read() for name, each in request.files.items()},
+        ),
     )
-    return Response(response.body, response.status, content_type=response.content_type)
+    answer = Response(
+        response.content or response.body, response.status, content_type=response.content_type
+    )
+    answer.headers.extend(response.headers)
+    return answer
 
 
-def handle_api_request(
-    world: World,
-    location: str,
-    api_path: str,
-    *,
-    method: str,
-    authorization: str,
-    query: Mapping[str, str],
-    headers: Mapping[str, str],
-) -> ApiResponse:
-    """Return the response of the API at `api_path` (`host/path`) of a data center.
-
-    `authorization` is the header, `Zoho-oauthtoken` or `Bearer` in any case. The query or a header
-    can name an organization. Nothing is stored: a message posted to Cliq can't be read again.
-    """
-    api_path = api_path.rstrip("/")
-    product = product_at(api_path)
+def handle_api_request(world: World, request: ApiRequest) -> ApiResponse:
+    """Return the response of the API to a request."""
+    product = product_at(request.address)
     if product is None:
         return PATH_NOT_FOUND
+    method = request.method
     if method == "HEAD" and world.settings.head_requests == "as_get":
         method = "GET"
-    at_path = product.endpoints_at(api_path)
-    endpoint = next((each for each in at_path if each.method == method), None)
-    case, token = _check_request(world, product, at_path, endpoint, location, authorization)
-    if case or endpoint is None or token is None:
-        return _error_response(world, product, case, api_path)
-    case, parameter = query_error(product, endpoint, api_path, query)
+    at_path = product.routes_at(request.address)
+    route = next((each for each in at_path if each.endpoint.method == method), None)
+    case, token = _check_request(world, product, at_path, route, request)
+    if case or route is None or token is None:
+        return _error_response(world, product, case, request)
+    case, parameter = query_error(product, route, request.query)
     if case:
-        return _error_response(world, product, case, api_path, parameter)
-    return _success(world, product, endpoint, token, {**query, **headers}, api_path)
+        return _error_response(world, product, case, request, parameter)
+    return _success(world, product, route, token, request)
 
 
 def parse_authorization(authorization: str) -> str | None:
-    """Return the access token of an Authorization header, if it has a form Zoho accepts."""
+    """Return the access token of an Authorization header, if it has a form Zoho accepts.
+
+    `Zoho-oauthtoken` or `Bearer`, in any case.
+    """
     match = _AUTHORIZATION.fullmatch(authorization.strip())
     return match[1] if match else None
 
 
-def query_error(
-    product: Product, endpoint: Endpoint, api_path: str, query: Mapping[str, str]
-) -> tuple[str, str]:
+def query_error(product: Product, route: Route, query: Mapping[str, str]) -> tuple[str, str]:
     """Return the key of the query's error ("" for none), and the parameter that it's about."""
-    required = endpoint.required_parameter
-    if product.requires_parameter(endpoint, api_path) and not query.get(required):
-        return "required", required
+    endpoint = route.endpoint
+    if product.requires_parameter(route) and not query.get(endpoint.required_parameter):
+        return "required", endpoint.required_parameter
     for name, maximum in product.numbers.items():
         value = query.get(name, "1")
         if not value.isdecimal() or not 1 <= int(value) <= (maximum or int(value)):
@@ -109,60 +116,61 @@ def query_error(
 def _check_request(
     world: World,
     product: Product,
-    at_path: list[Endpoint],
-    endpoint: Endpoint | None,
-    location: str,
-    authorization: str,
+    at_path: list[Route],
+    route: Route | None,
+    request: ApiRequest,
 ) -> tuple[str, AccessToken | None]:
     """Return the key of the error ("" for none), and the token.
 
-    `at_path` are the endpoints of the path, and `endpoint` is the one of the request's method. The
-    token is judged before anything else; for an unknown path, that's a setting.
+    `at_path` are the routes to the path, and `route` is the one of the request's method. The token
+    is judged before anything else; for an unknown path, that's a setting.
     """
     if not at_path and world.settings.unknown_path_check == "path":
         return "path", None
-    presented = parse_authorization(authorization)
+    presented = parse_authorization(request.headers.get("authorization", ""))
     if presented is None:
         return "no_token", None
-    token = world.access_token(presented, location)
+    token = world.access_token(presented, request.location)
     if token is None:
         return "invalid_token", None
-    if endpoint is None:
+    if route is None:
         return ("method" if at_path and "method" in product.errors else "path"), token
-    if not any(scopes_cover(token.permission.scopes, scope) for scope in endpoint.scopes):
+    scopes = [Template(each).safe_substitute(route.values) for each in route.endpoint.scopes]
+    if not any(scopes_cover(token.permission.scopes, scope) for scope in scopes):
         return "scope", token
-    if endpoint.requires_user and token.has_no_user:
+    if route.endpoint.requires_user and token.has_no_user:
         return "scope", token
     user = world.users.by_zuid[token.permission.zuid]
     return ("permission" if product.key in user.products_without_api_access else ""), token
 
 
 def _success(
-    world: World,
-    product: Product,
-    endpoint: Endpoint,
-    token: AccessToken,
-    parameters: Mapping[str, str],
-    api_path: str,
+    world: World, product: Product, route: Route, token: AccessToken, request: ApiRequest
 ) -> ApiResponse:
+    endpoint = route.endpoint
     user = world.users.by_zuid[token.permission.zuid]
     organizations = _visible_organizations(product, user, token)
+    default = organizations[0] if organizations else None
     if endpoint.organization_parameter:
-        named = {name.casefold(): value for name, value in parameters.items()}
-        wanted = named.get(endpoint.organization_parameter.casefold())
+        name = endpoint.organization_parameter
+        wanted = route.values.get(name) or request.parameter(name)
         if not wanted:
             has_choice = len(organizations) > 1 and "organizations" in product.errors
             case = "organizations" if has_choice else "organization"
-            return _error_response(world, product, case, api_path)
-        if wanted not in {each.organization_id for each in organizations}:
-            return _error_response(world, product, "permission", api_path)
-    default = organizations[0] if organizations else None
+            return _error_response(world, product, case, request)
+        default = next((each for each in organizations if each.organization_id == wanted), None)
+        if default is None:
+            return _error_response(world, product, "permission", request)
+    if endpoint.action:
+        call = ApiCall(world, product, route, token, user, default, request)
+        return ACTIONS[endpoint.action](call)
     items = [
-        _fill(endpoint.item, _template_values(user, org, api_path, org is default))
+        fill(endpoint.item, _template_values(user, org, request, org is default))
         for org in organizations
     ]
-    body = _fill(endpoint.body, _template_values(user, default, api_path, True), ",".join(items))
-    return ApiResponse(200, body)
+    values = _template_values(user, default, request, True)
+    body = fill(endpoint.body, values | route.values, items=",".join(items))
+    return ApiResponse(endpoint.status, body, endpoint.content_type)
 
 
 def _visible_organizations(product: Product, user: User, token: AccessToken) -> list[Organization]:
@@ -174,7 +182,7 @@ def _visible_organizations(product: Product, user: User, token: AccessToken) -> 
 
 
 def _error_response(
-    world: World, product: Product, case: str, api_path: str, parameter: str = ""
+    world: World, product: Product, case: str, request: ApiRequest, parameter: str = ""
 ) -> ApiResponse:
     settings = world.settings
     match product.key, case:
@@ -183,31 +191,25 @@ def _error_response(
         case "projects", "scope" if settings.projects_scope_error == "URL_RULE_NOT_CONFIGURED":
             case = "path"
     error = product.errors[case]
-    path = "/" + api_path.partition("/")[2]
     status = error.status if error.status != 500 or settings.workdrive_500 else 401
-    body = _fill(error.body, {"path": path, "parameter": parameter})
+    body = fill(error.body, {"path": request.path, "parameter": parameter})
     return ApiResponse(status, body, error.content_type)
 
 
 def _template_values(
-    user: User, organization: Organization | None, api_path: str, is_default: bool
-) -> dict[str, str]:
+    user: User, organization: Organization | None, request: ApiRequest, is_default: bool
+) -> dict[str, Any]:
     values = {
-        "path": "/" + api_path.partition("/")[2],
+        "path": request.path,
         "zuid": str(user.zuid),
         "email": user.email,
         "first_name": user.first_name,
         "last_name": user.last_name,
         "display_name": user.display_name,
-        "is_default": "true" if is_default else "false",
+        "is_default": is_default,
     }
     if organization:
         values["organization_id"] = organization.organization_id
         values["organization_name"] = organization.name
         values["environment"] = organization.environment
     return values
-
-
-def _fill(template: str, values: Mapping[str, str], items: str = "") -> str:
-    escaped = {name: json.dumps(value)[1:-1] for name, value in values.items()}
-    return Template(template).safe_substitute(escaped, items=items)

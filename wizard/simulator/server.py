@@ -249,6 +249,8 @@ def _outcome(response: Response) -> str:
         body = json.loads(response.get_data())
     except ValueError:
         return "broken JSON"
+    if not isinstance(body, dict):
+        return fallback
     found = [body.get(name) for name in ("error", "cause", "errorCode", "summary", "code")]
     code = next((each for each in found if isinstance(each, str | int)), None)
     if response.status_code < 400 and "error" not in body:

@@ -46,6 +46,7 @@ class SimulatorSettings:
     trailing_ampersand: bool
     crm_authentication_failure: bool
     workdrive_500: bool
+    search_scope_required: bool
     wrong_passwords_before_captcha: int
     console_labels: str
     refresh_token_rotation: str

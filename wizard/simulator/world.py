@@ -1,8 +1,9 @@
 """The whole state of the simulated Zoho.
 
-The state has parts: `users`, `sessions`, `clients`, `grants`, `rate_limits`, `journal`, `faults`,
-`settings`, `clock`. What concerns several of them is a method of the world. A world doesn't lock
-itself: the server holds `lock` during each request, and every other user must hold it, too.
+The state has parts: `users`, `sessions`, `clients`, `grants`, `records`, `rate_limits`, `journal`,
+`faults`, `settings`, `clock`. What concerns several of them is a method of the world. A world
+doesn't lock itself: the server holds `lock` during each request, and every other user must hold it,
+too.
 """
 
 import threading
@@ -20,6 +21,7 @@ from wizard.simulator.grants import (
     Permission,
     RefreshToken,
 )
+from wizard.simulator.records import Records
 from wizard.simulator.settings import Clock, RandomValues, SimulatorSettings
 from wizard.simulator.traffic import Faults, Journal
 from wizard.simulator.users import Session, Sessions, User, Users
@@ -77,6 +79,7 @@ class World:
         self.clients = Clients(self.random_values)
         self.sessions = Sessions(self.random_values)
         self.grants = Grants(self.random_values, self.clock, lambda: self.settings)
+        self.records = Records(random_seed)
         self.rate_limits = RateLimits()
         self.journal.clear()
         self.faults.clear()
@@ -238,6 +241,7 @@ class World:
             "access_tokens": encode(list(self.grants.access_tokens.values())),
             "enhancement_tokens": encode(list(self.grants.enhancement_tokens.values())),
             "consents": encode(self.grants.consents),
+            "records": encode(self.records),
         }
 
     def load(self, saved: dict[str, Any]) -> None:
@@ -264,6 +268,7 @@ class World:
             each.enhancement_token: each for each in enhancement_tokens
         }
         self.grants.consents = decode_list(Permission, saved["consents"])
+        self.records = decode(Records, saved["records"])
 
 
 T = TypeVar("T")
@@ -304,4 +309,6 @@ def _decode_value(type_hint: Any, value: Any) -> Any:
         return decode(type_hint, value)
     if get_origin(type_hint) is list:
         return [_decode_value(get_args(type_hint)[0], each) for each in value]
+    if get_origin(type_hint) is dict:
+        return {key: _decode_value(get_args(type_hint)[1], each) for key, each in value.items()}
     return value
