@@ -21,6 +21,7 @@ from wizard.simulator.grants import (
     Permission,
     RefreshToken,
 )
+from wizard.simulator.host_names import is_asked_by_real_name, url_of
 from wizard.simulator.records import Records
 from wizard.simulator.settings import Clock, RandomValues, SimulatorSettings
 from wizard.simulator.traffic import Faults, Journal

@@ -59,7 +59,8 @@ def simulator(context: click.Context, port: int, real_hostnames: bool) -> None:
 
     It listens only on 127.0.0.1 and stores nothing. Use it to test any program whose Zoho URLs
     you can set. With --real-hostnames, it also works for programs whose Zoho URLs are fixed.
-    `zoho-wizard simulator run` runs one command with all of that. With --json, each event is one line.
+    `zoho-wizard simulator run` runs one command with all of that. With --json, each event is one
+    line.
 
     \b
     Examples:
