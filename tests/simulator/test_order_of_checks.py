@@ -101,6 +101,20 @@ def test_books_has_an_error_for_a_user_with_several_organizations(zoho: ZohoDriv
     assert codes == [6, 6024]
 
 
+@pytest.mark.rule("projects-v2-errors")
+def test_the_older_projects_has_an_error_of_its_own_for_a_dead_token(zoho: ZohoDriver) -> None:
+    for path, code in (("/restapi/portals/", 6890), ("/api/v3/portals", None)):
+        answer = _call(zoho, "1000.dead", path, host="projects")
+        assert (answer.status_code, answer.json()["error"].get("code")) == (401, code)
+
+
+@pytest.mark.rule("mail-wrong-identifier")
+def test_mail_has_the_error_of_a_wrong_path_for_a_wrong_identifier(zoho: ZohoDriver) -> None:
+    token = zoho.issue_tokens(scope="ZohoMail.accounts.READ")["access_token"]
+    answer = _call(zoho, token, "/api/accounts/1/messages/view", host="mail")
+    assert (answer.status_code, "URL_RULE_NOT_CONFIGURED" in answer.text) == (404, True)
+
+
 @pytest.mark.rule("projects-wrong-path", "projects-missing-scope")
 def test_projects_does_not_tell_a_wrong_path_from_a_missing_scope(zoho: ZohoDriver) -> None:
     token = zoho.issue_tokens()["access_token"]

@@ -114,7 +114,7 @@ class Product:
     must be positive numbers to their maximum (0: none). `errors` maps no_token, invalid_token,
     scope, permission, organization, organizations, path, method, required, number, extra and
     rate_limit to responses, and what `action` needs. A product without the error `extra` ignores
-    unknown parameters.
+    unknown parameters. `version_errors` are those that a version has instead.
     """
 
     key: str
@@ -130,6 +130,14 @@ class Product:
     numbers: Mapping[str, int] = field(default_factory=dict)
     soid_service: str = ""
     collections: dict[str, Collection] = field(default_factory=dict)
+    version_errors: dict[str, dict[str, ApiResponse]] = field(default_factory=dict)
+
+    def errors_at(self, address: str) -> Mapping[str, ApiResponse]:
+        """Return the errors of the version that `host/path` names."""
+        for version, errors in self.version_errors.items():
+            if any(f"{address}/".startswith(f"{root}/{version}/") for root in self.roots):
+                return self.errors | errors
+        return self.errors
 
     def routes_at(self, address: str) -> list[Route]:
         """Return the routes to `host/path`, one for each method; [] if the path is unknown."""
@@ -315,8 +323,17 @@ def _product(key: str, row: dict[str, Any], families: dict[str, dict[str, ApiRes
         for name, each in row.pop("collections").items()
     }
     errors = families[row.pop("errors")]
-    fields = _with_tuples(row)
-    return Product(key, **fields, endpoints=endpoints, errors=errors, collections=collections)
+    version_errors = {
+        version: families[each] for version, each in row.pop("version_errors", {}).items()
+    }
+    return Product(
+        key,
+        **_with_tuples(row),
+        endpoints=endpoints,
+        errors=errors,
+        collections=collections,
+        version_errors=version_errors,
+    )
 
 
 def _fields(collection: dict[str, Any]) -> tuple[Field, ...]:

@@ -190,7 +190,7 @@ def _error_response(
             case = "no_token"
         case "projects", "scope" if settings.projects_scope_error == "URL_RULE_NOT_CONFIGURED":
             case = "path"
-    error = product.errors[case]
+    error = product.errors_at(request.address)[case]
     status = error.status if error.status != 500 or settings.workdrive_500 else 401
     body = fill(error.body, {"path": request.path, "parameter": parameter})
     return ApiResponse(status, body, error.content_type)
