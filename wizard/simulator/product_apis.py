@@ -7,7 +7,7 @@ from typing import Any
 
 from flask import Blueprint, Response, abort, request
 
-from wizard.simulator import crm_changes, crm_modules, crm_records, record_actions
+from wizard.simulator import crm_changes, crm_modules, crm_records, record_actions, workdrive_files
 from wizard.simulator.api_calls import ApiCall, ApiRequest, fill
 from wizard.simulator.catalog import (
     ApiResponse,
@@ -38,6 +38,7 @@ ACTIONS = {
     **crm_modules.ACTIONS,
     **crm_records.ACTIONS,
     **crm_changes.ACTIONS,
+    **workdrive_files.ACTIONS,
 }
 """What an endpoint's `action` can be."""
 

@@ -120,6 +120,8 @@ def _add_samples(
             record = into.find_title(target, values[name])
             values[name] = {"name": record[target.title], "id": record[target.key]}
         for name, target_name in collection.lookups.items():
+            if name not in values:
+                continue
             target = product.collections[target_name]
             values[name] = into.find_title(target, values[name])[target.key]
         at = (SAMPLE_DATE + timedelta(days=number)).isoformat()

@@ -3,6 +3,7 @@ route: checks, faults, headers, journal.
 """
 
 import json
+import re
 import secrets
 import socket
 import tempfile
@@ -19,6 +20,8 @@ from urllib.parse import parse_qs, urlsplit
 from flask import Blueprint, Flask, Request, Response, g, request
 from flask.typing import ResponseReturnValue
 from waitress import wasyncore
+from waitress.channel import HTTPChannel
+from waitress.parser import HTTPRequestParser
 from waitress.server import create_server
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import BaseConverter, MapAdapter
@@ -268,6 +271,19 @@ WORKER_THREADS = 16
 """Enough for many processes that refresh at once, and some slow responses."""
 
 
+class RequestParser(HTTPRequestParser):  # type: ignore[misc]
+    """Accepts WorkDrive's header `x-parent_id`: waitress drops headers with an underscore."""
+
+    def parse_header(self, header_plus: bytes) -> None:
+        super().parse_header(re.sub(rb"(?i)\nx-parent_id:", b"\nx-parent-id:", header_plus))
+
+
+class Channel(HTTPChannel):  # type: ignore[misc]
+    """A connection whose requests are read by `RequestParser`."""
+
+    parser_class = RequestParser
+
+
 class LocationConverter(BaseConverter):
     """The location of a data center in a URL."""
 
@@ -380,7 +396,7 @@ def listen_on_loopback(port: int) -> socket.socket:
 def _server_of(
     app: "WSGIApplication", listening: socket.socket, socket_map: dict[int, Any], url_scheme: str
 ) -> Any:
-    return create_server(
+    server = create_server(
         app,
         sockets=[listening],
         threads=WORKER_THREADS,
@@ -388,6 +404,8 @@ def _server_of(
         map=socket_map,
         url_scheme=url_scheme,
     )
+    server.channel_class = Channel
+    return server
 
 
 class RealHostNames:

@@ -47,6 +47,7 @@ class SimulatorSettings:
     crm_authentication_failure: bool
     workdrive_500: bool
     search_scope_required: bool
+    workdrive_listings_of_a_folder: int
     wrong_passwords_before_captcha: int
     console_labels: str
     refresh_token_rotation: str
