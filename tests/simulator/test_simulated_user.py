@@ -1,20 +1,24 @@
 """The simulated user: its browser, the count of its actions, and that it stays on this machine."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Browser, Error, Page
+from support.zoho_driver import query_parameters
 
 from wizard.simulator.server import Simulator
 from wizard.simulator.simulated_user import (
     ActionCounter,
     BrowserNotFoundError,
+    ConsentPage,
     ConsolePage,
     NotLoopbackError,
     SignInPage,
     SimulatedUser,
     find_browser,
     first_existing,
+    launch,
 )
 
 ANNA = "anna@zylker.example"
@@ -134,3 +138,69 @@ def test_without_a_window_a_headless_browser_comes_first(
     assert find_browser(None, executable, headless=True) == light
     assert find_browser(None, executable) == executable
     assert find_browser(executable, tmp_path, headless=True) == executable
+
+
+@pytest.fixture
+def at_real_names(browser: Browser) -> Iterator[tuple[Simulator, Browser]]:
+    """A simulator with real host names, and a browser started with its proxy."""
+    with Simulator(real_hostnames=True) as simulator:
+        executable = find_browser(None, Path(browser.browser_type.executable_path), headless=True)
+        started = launch(
+            browser.browser_type, executable, real_host_names=simulator.real_host_names
+        )
+        yield simulator, started
+        started.close()
+
+
+def test_at_real_names_it_signs_in_only_with_the_proxy_of_the_simulators_run(
+    at_real_names: tuple[Simulator, Browser], person: SimulatedUser
+) -> None:
+    simulator, started = at_real_names
+    client = simulator.controls.register_client(ANNA, ["http://localhost:8723/callback"])
+    asked = "scope=ZohoCRM.org.READ&response_type=code&redirect_uri=http://localhost:8723/callback"
+    url = f"https://accounts.zoho.com/oauth/v2/auth?client_id={client['client_id']}&{asked}"
+    with pytest.raises(NotLoopbackError):
+        person.go(url)
+
+    page = started.new_page()
+    user = SimulatedUser(page)
+    user.go(url)
+    SignInPage(user).sign_in(ANNA, simulator.world.users.get(ANNA).password)
+    assert page.url.startswith("https://accounts.zoho.eu/oauth/v2/auth?"), "where Anna's account is"
+    page.route("http://localhost:8723/**", lambda route: route.fulfill(body="done"))
+    ConsentPage(user).accept()
+    assert page.url.startswith("http://localhost:8723/callback?code=")
+    assert query_parameters(page.url)["accounts-server"] == "https://accounts.zoho.eu"
+
+
+def test_at_real_names_it_types_into_no_page_whose_certificate_it_has_not_seen(
+    at_real_names: tuple[Simulator, Browser],
+) -> None:
+    _, started = at_real_names
+    page = started.new_page()
+    page.goto("https://accounts.zoho.eu/signin")
+    with pytest.raises(NotLoopbackError):
+        SignInPage(SimulatedUser(page)).enter_login_id(ANNA)
+
+
+def test_a_browser_of_one_run_trusts_no_other_run(
+    at_real_names: tuple[Simulator, Browser], browser: Browser
+) -> None:
+    simulator, _ = at_real_names
+    with Simulator(real_hostnames=True) as other:
+        assert simulator.real_host_names
+        assert other.real_host_names
+        key_hash = other.real_host_names.authority.server_key_hash
+        mixed = browser.browser_type.launch(
+            executable_path=find_browser(
+                None, Path(browser.browser_type.executable_path), headless=True
+            ),
+            chromium_sandbox=False,
+            args=[
+                f"--proxy-server={simulator.real_host_names.proxy_url}",
+                f"--ignore-certificate-errors-spki-list={key_hash}",
+            ],
+        )
+        with pytest.raises(Error, match="ERR_CERT_AUTHORITY_INVALID"):
+            mixed.new_page().goto("https://accounts.zoho.eu/signin")
+        mixed.close()

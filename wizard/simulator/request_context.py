@@ -192,6 +192,11 @@ def check_post_origin() -> None:
 def add_security_headers(response: Response) -> Response:
     for name, value in _HEADERS.items():
         response.headers.setdefault(name, value)
+    if is_asked_by_real_name():
+        # A sign-in continues by a form at the accounts server of the account's data center.
+        servers = " ".join(current_world().accounts_server(each) for each in data_centers())
+        name = "Content-Security-Policy"
+        response.headers[name] = _HEADERS[name].replace("form-action", f"form-action {servers}")
     if response.mimetype in ("text/html", "application/json"):
         response.headers.setdefault("Cache-Control", "no-store")
     return response

@@ -8,7 +8,7 @@ import secrets
 import socket
 import tempfile
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from datetime import datetime, timedelta
 from email.utils import format_datetime
 from functools import cache, partial
@@ -429,6 +429,20 @@ class RealHostNames:
         self.proxy_url = f"http://{HOST}:{listening.getsockname()[1]}"
         self._directory = tempfile.TemporaryDirectory(prefix="zoho-simulator-")
         self.authority_file = self.authority.write(Path(self._directory.name))
+
+    @property
+    def names(self) -> Collection[str]:
+        """The host names."""
+        return host_names().keys()
+
+    @property
+    def browser_arguments(self) -> tuple[str, ...]:
+        """The options with which Chromium uses the proxy, and trusts its certificate only."""
+        key_hash = self.authority.server_key_hash
+        return (
+            f"--proxy-server={self.proxy_url}",
+            f"--ignore-certificate-errors-spki-list={key_hash}",
+        )
 
     @property
     def environment(self) -> dict[str, str]:

@@ -1,17 +1,25 @@
 """A simulated user in a real browser, who finds things by role and label and counts actions.
 
-It types passwords of the simulated Zoho, and only on this machine.
+It types passwords of the simulated Zoho, and only on this machine. At Zoho's real host names, it
+types only in a browser that `launch` started with the proxy of one run of the simulator, and only
+into pages whose certificate is of that run's authority.
 """
 
+import base64
 import os
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
+from weakref import WeakKeyDictionary
 
 from playwright.sync_api import Browser, BrowserType, Locator, Page, expect, sync_playwright
+
+if TYPE_CHECKING:
+    from wizard.simulator.server import RealHostNames
 
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 
@@ -45,13 +53,19 @@ class ActionCounter:
 class SimulatedUser:
     """A user at one page of a browser, on this machine only.
 
-    Every action raises `NotLoopbackError` if the page's host isn't loopback.
+    Every action raises `NotLoopbackError` if the page's host isn't loopback, nor one of Zoho's that
+    the simulator answers for. For the latter, the page must not be open there already.
     """
 
     def __init__(self, page: Page, counter: ActionCounter | None = None) -> None:
         self.page = page
         self.counter = counter or ActionCounter()
         self._is_signing_in = False
+        browser = page.context.browser
+        self._real_host_names = _STARTED_WITH.get(browser) if browser else None
+        if self._real_host_names:
+            self._network = page.context.new_cdp_session(page)
+            self._network.send("Network.enable")  # from now on, it knows each page's certificate
 
     @property
     def actions(self) -> int:
@@ -68,7 +82,8 @@ class SimulatedUser:
 
     def go(self, url: str) -> None:
         """Open a URL that something else provides; not an action."""
-        _require_loopback(url)
+        if not self._is_real_name(url):
+            _require_loopback(url)
         self.page.goto(url)
 
     def back(self) -> None:
@@ -108,8 +123,24 @@ class SimulatedUser:
 
     def _begin_action(self, action: str, target: Locator) -> None:
         target.wait_for(state="visible")
-        _require_loopback(self.page.url)
+        if not self._is_simulated(self.page.url):
+            _require_loopback(self.page.url)
         self.counter.record(f"{action} {target}", self._is_signing_in)
+
+    def _is_real_name(self, url: str) -> bool:
+        """Whether the URL has a name that the simulator of this browser answers for."""
+        parts = urlsplit(url)
+        names = self._real_host_names
+        return names is not None and parts.scheme == "https" and parts.netloc in names.names
+
+    def _is_simulated(self, url: str) -> bool:
+        """Whether the page at such a URL has a certificate of the simulator's authority."""
+        if not self._is_real_name(url) or self._real_host_names is None:
+            return False
+        origin = {"origin": f"https://{urlsplit(url).netloc}"}
+        certificates = self._network.send("Network.getCertificate", origin)["tableNames"]
+        issued = self._real_host_names.authority.has_issued
+        return bool(certificates) and issued(base64.b64decode(certificates[0]))
 
 
 def _require_loopback(url: str) -> None:
@@ -194,21 +225,34 @@ def first_existing(candidates: Iterable[Path]) -> Path:
     raise BrowserNotFoundError
 
 
+_STARTED_WITH: WeakKeyDictionary[Browser, "RealHostNames"] = WeakKeyDictionary()
+"""The simulator that each browser was started with, if it has real host names."""
+
+
 def launch(
-    browser_type: BrowserType, executable: Path | None = None, *, headless: bool = True
+    browser_type: BrowserType,
+    executable: Path | None = None,
+    *,
+    headless: bool = True,
+    real_host_names: "RealHostNames | None" = None,
 ) -> Browser:
     """Start a browser that contacts nobody by itself. Raises `BrowserNotFoundError`.
 
-    Chromium's own process isolation is on, except for root, for whom Chromium refuses it.
+    With `real_host_names`, Zoho's host names lead to that simulator. Chromium's own process
+    isolation is on, except for root, for whom Chromium refuses it.
     """
-    return browser_type.launch(
+    names = real_host_names
+    browser = browser_type.launch(
         executable_path=find_browser(
             executable, Path(browser_type.executable_path), headless=headless
         ),
         headless=headless,
         chromium_sandbox=not is_root(),
-        args=list(BROWSER_ARGUMENTS),
+        args=[*BROWSER_ARGUMENTS, *(names.browser_arguments if names else ())],
     )
+    if names:
+        _STARTED_WITH[browser] = names
+    return browser
 
 
 def is_root() -> bool:
@@ -280,7 +324,7 @@ class SignInPage:
         self.wait_until_done()
 
     def wait_until_done(self) -> None:
-        self.page.wait_for_url(lambda url: "/accounts/signin" not in url)
+        self.page.wait_for_url(lambda url: not urlsplit(url).path.endswith("/signin"))
 
     def _button(self, name: str) -> Locator:
         return self.page.get_by_role("button", name=name, exact=True)
@@ -380,7 +424,7 @@ class ConsentPage:
 
     def _decide(self, button: Locator) -> None:
         self.user.click(button)
-        self.page.wait_for_url(lambda url: "/accounts/oauth/v2/" not in url)
+        self.page.wait_for_url(lambda url: "/oauth/v2/" not in urlsplit(url).path)
 
 
 class ConsolePage:
