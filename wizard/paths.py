@@ -35,6 +35,10 @@ SERVICE_VARIABLES = (*KNOWN_VARIABLES, "HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME
 """The variables that a timer, a service or a command needs to find the same data and settings."""
 
 
+SIMULATOR_AUTHORITY_FILE = "zoho-simulator-authority.pem"
+"""The file with the certificate authority of a simulated Zoho at Zoho's real host names."""
+
+
 class Paths:
     """The directories of one wizard, as absolute paths."""
 
@@ -173,6 +177,12 @@ def relative_setting(environ: "Mapping[str, str]") -> str:
         if path and not os.path.isabs(_expand_user(path, os.path.sep)):
             return name
     return ""
+
+
+def trusts_simulator(environ: "Mapping[str, str]") -> bool:
+    """Whether programs with this environment trust the authority of a simulated Zoho, which then
+    answers at Zoho's real host names."""
+    return os.path.basename(environ.get("SSL_CERT_FILE", "")) == SIMULATOR_AUTHORITY_FILE
 
 
 def current_user() -> str:

@@ -104,7 +104,9 @@ class Services:
         self.clock = clock
         self.vault = vault
         self.store = store
-        self.zoho = zoho.load(settings.simulator_url)
+        self.zoho = zoho.load(
+            settings.simulator_url, has_real_host_names=settings.simulator_proxy is not None
+        )
         self._sleep = sleep
         self._work_at_snapshot: RunningWork | None = None
         self.building = threading.RLock()
@@ -117,7 +119,7 @@ class Services:
     def transport(self) -> "Transport":
         from wizard.transport import Transport
 
-        return Transport(self.zoho, self.clock)
+        return Transport(self.zoho, self.clock, simulator_proxy=self.settings.simulator_proxy)
 
     @_service
     def oauth(self) -> "OAuth":

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from wizard.errors import fail
+from wizard.model import SimulatorProxy
 from wizard.paths import (
     KNOWN_VARIABLES,
     SERVICE_VARIABLES,
@@ -15,6 +16,7 @@ from wizard.paths import (
     Paths,
     locate,
     relative_setting,
+    trusts_simulator,
 )
 
 LIVE_PORT = 8723
@@ -32,6 +34,8 @@ class Settings:
     port: int
     browser_path: str | None
     """Path of the browser to use; None: the first one found."""
+    simulator_proxy: SimulatorProxy | None = None
+    """None: the simulated Zoho's hosts are paths below its URL."""
     is_over_ssh: bool = False
     """The user is at another machine and can't see a browser that is opened here."""
     has_display: bool = False
@@ -77,16 +81,14 @@ def command_environment(changes: Mapping[str, str], removed: Collection[str]) ->
 
 
 def from_environment(
-    environ: Mapping[str, str] | None = None, *, simulator_url: str | None = None
+    environ: Mapping[str, str] | None = None, *, changes: Mapping[str, str] | None = None
 ) -> Settings:
-    """Read the settings from ``environ`` (None: this process's own).
+    """Read the settings from ``environ`` (None: this process's own), with ``changes``.
 
-    Raises ``unknown-setting`` (such as a misspelled name), ``relative-path``, ``bad-port`` or
-    ``bad-simulator-url``.
+    Raises ``unknown-setting`` (such as a misspelled name), ``relative-path``, ``bad-port``,
+    ``bad-simulator-url`` or ``live-mode-under-simulator``.
     """
-    environ = dict(os.environ if environ is None else environ)
-    if simulator_url:
-        environ["ZOHO_WIZARD_SIMULATOR_URL"] = simulator_url
+    environ = {**(os.environ if environ is None else environ), **(changes or {})}
     for name in environ:
         if name.startswith(VARIABLE_PREFIX) and name not in KNOWN_VARIABLES:
             near = ", ".join(difflib.get_close_matches(name, KNOWN_VARIABLES, n=1))
@@ -94,21 +96,35 @@ def from_environment(
     if name := relative_setting(environ):
         raise fail("relative-path", name=name, value=environ[name][:80])
     simulator_url = _simulator_url(environ.get("ZOHO_WIZARD_SIMULATOR_URL", ""))
+    if simulator_url is None and trusts_simulator(environ):
+        raise fail("live-mode-under-simulator", path=environ["SSL_CERT_FILE"])
     default_port = SIMULATOR_PORT if simulator_url else LIVE_PORT
+    proxy = _simulator_proxy(environ)
+    proxy_variables = (
+        {"HTTPS_PROXY": proxy.url, "SSL_CERT_FILE": proxy.authority_file} if proxy else {}
+    )
     return Settings(
         paths=locate(environ),
         simulator_url=simulator_url,
         port=_port(environ.get("ZOHO_WIZARD_PORT", ""), default_port),
         browser_path=environ.get("ZOHO_WIZARD_BROWSER") or None,
+        simulator_proxy=proxy,
         is_over_ssh="SSH_CONNECTION" in environ,
         has_display=bool(environ.get("DISPLAY") or environ.get("WAYLAND_DISPLAY")),
-        service_environment={
-            name: environ[name] for name in SERVICE_VARIABLES if environ.get(name)
-        },
+        service_environment={name: environ[name] for name in SERVICE_VARIABLES if environ.get(name)}
+        | proxy_variables,
         child_environment={
             name: value for name, value in environ.items() if not name.startswith("ZOHO_")
         },
     )
+
+
+def _simulator_proxy(environ: Mapping[str, str]) -> SimulatorProxy | None:
+    """The proxy and the authority of a simulated Zoho, if the environment has both."""
+    url = environ.get("HTTPS_PROXY") or environ.get("https_proxy")
+    if not url or not trusts_simulator(environ):
+        return None
+    return SimulatorProxy(url, os.path.abspath(environ["SSL_CERT_FILE"]))
 
 
 def _port(text: str, default: int) -> int:

@@ -101,6 +101,17 @@ def test_a_name_without_a_cached_token_takes_the_slow_path(
     assert served_token(name, environ, now) is None
 
 
+def test_no_live_token_is_printed_for_a_program_that_trusts_a_simulator(
+    paths: Paths, vault: Vault, environ: dict[str, str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    cache_token(paths, vault, 3600)
+    assert commands.execute(["token", "crm"], environ) == 0
+    assert capfd.readouterr().out == "1000.access\n"
+    under = {**environ, "SSL_CERT_FILE": "/tmp/x/zoho-simulator-authority.pem"}
+    assert commands.execute(["token", "crm"], under) is None
+    assert capfd.readouterr().out == ""
+
+
 def test_without_a_key_file_the_slow_path_is_taken(
     paths: Paths, vault: Vault, environ: dict[str, str]
 ) -> None:

@@ -62,7 +62,7 @@ def _scenario(data_directory: str, screenshots: Screenshots) -> Iterator[TourSce
             "ZOHO_WIZARD_HOME": data_directory,
             "ZOHO_WIZARD_PORT": str(_free_port(SIMULATOR_PORT)),
         }
-        settings = from_environment(environment, simulator_url=simulator.url)
+        settings = from_environment(environment, changes=simulator.environment)
         with (
             Services.open(settings, simulator.clock) as services,
             running_server(services) as create_browser_link,

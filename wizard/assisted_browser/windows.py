@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Self
 from wizard import files
 from wizard.errors import WizardError, fail
 from wizard.locks import hold_lock
+from wizard.model import SimulatorProxy
 from wizard.paths import Paths
 from wizard.settings import Settings, without_variables
 
@@ -198,6 +199,8 @@ LEAKING_VARIABLES = ("DEBUG", "DEBUG_FILE", "PWDEBUG", "NODE_OPTIONS")
 DEBUG_OUTPUT_VARIABLES = ("DEBUGP",)
 """With this, Playwright's Python library logs the same, and reads it for every message."""
 MAX_REASON_CHARACTERS = 300
+SERVER_KEY_HASH = "Server key (SHA-256): "
+"""In the file of a simulator's authority: what Chromium is to trust."""
 
 
 def check_display(settings: Settings) -> None:
@@ -288,7 +291,7 @@ class Windows:
                 executable_path=self._executable,
                 headless=False,
                 chromium_sandbox=not _is_root(),  # Chromium refuses its own sandbox to root
-                args=list(BROWSER_ARGUMENTS),
+                args=[*BROWSER_ARGUMENTS, *_simulator_arguments(self._settings.simulator_proxy)],
                 env=dict(self._settings.child_environment),
                 no_viewport=True,
                 locale="en-US",  # the driver reads English labels
@@ -313,6 +316,21 @@ def _write_preferences(profile: str) -> None:
     files.make_directory(directory)
     with suppress(FileExistsError):
         files.create(os.path.join(directory, "Preferences"), json.dumps(PREFERENCES).encode())
+
+
+def _simulator_arguments(proxy: SimulatorProxy | None) -> tuple[str, ...]:
+    """The options with which Chromium uses a simulator's proxy, and trusts its certificate only.
+
+    The hash of the certificate's key is in the authority's file.
+    """
+    if proxy is None:
+        return ()
+    text = Path(proxy.authority_file).read_text("utf-8")
+    key_hash = text.partition(SERVER_KEY_HASH)[2].partition("\n")[0]
+    return (
+        f"--proxy-server={proxy.url}",
+        f"--ignore-certificate-errors-spki-list={key_hash}",
+    )
 
 
 def _is_root() -> bool:

@@ -48,6 +48,7 @@ __all__ = [
     "Organization",
     "RequestKind",
     "SecretState",
+    "SimulatorProxy",
     "StepState",
     "Token",
     "TokenRequest",
@@ -57,6 +58,15 @@ __all__ = [
 
 Clock = Callable[[], datetime]
 """Returns the current time, aware, in UTC. Always an argument, never a global."""
+
+
+@dataclass(frozen=True)
+class SimulatorProxy:
+    """How a simulated Zoho is reached at Zoho's real host names."""
+
+    url: str
+    authority_file: str
+    """The certificate authority of this run of the simulator."""
 
 
 # --- Client ----------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from email.utils import parsedate_to_datetime
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, Protocol
 
-from wizard.model import Clock, HttpExchange
+from wizard.model import Clock, HttpExchange, SimulatorProxy
 from wizard.transport.redaction import (
     CONTROL_CHARACTERS,
     mask_json,
@@ -198,11 +198,15 @@ class Transport:
         *,
         connect_timeout_seconds: float = CONNECT_TIMEOUT_SECONDS,
         total_timeout_seconds: float = TOTAL_TIMEOUT_SECONDS,
+        simulator_proxy: SimulatorProxy | None = None,
     ) -> None:
+        """With `simulator_proxy`, every request goes through it, and its authority is the only one
+        that is trusted."""
         self.url_allowlist = url_allowlist
         self.clock = clock
         self.connect_timeout_seconds = connect_timeout_seconds
         self.total_timeout_seconds = total_timeout_seconds
+        self.simulator_proxy = simulator_proxy
 
     def attach(
         self, session: "requests.Session", known_secrets: tuple[str, ...] = ()

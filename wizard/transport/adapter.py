@@ -21,7 +21,7 @@ from requests.adapters import HTTPAdapter
 from requests.utils import get_environ_proxies
 
 from wizard.errors import WizardError
-from wizard.model import Failure, HttpExchange
+from wizard.model import Failure, HttpExchange, SimulatorProxy
 from wizard.transport import HttpResponse, Transport, is_loopback, parse_json
 from wizard.transport.redaction import mask_parameters, mask_response, mask_text, secrets_of
 
@@ -107,11 +107,33 @@ def apply_deadline_to_pools(manager: urllib3.PoolManager) -> None:
     manager.pool_classes_by_scheme = {"http": _Pool, "https": _PoolTLS}
 
 
-def tls_context() -> ssl.SSLContext:
-    """TLS 1.2 or later, verified with the operating system's certificates, so that a company's
-    own certificate authority is trusted as in the browser.
+SIMULATOR_AUTHORITY = b"zoho-wizard simulator"
+"""In each certificate of a simulated Zoho at Zoho's real host names: the authority's name."""
+
+
+class _LiveContext(truststore.SSLContext):
+    """Verifies with the operating system's certificates, so that a company's own certificate
+    authority is trusted as in the browser. The authority of a simulated Zoho isn't.
     """
-    context = truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+    def wrap_socket(self, *arguments: Any, **options: Any) -> ssl.SSLSocket:
+        """Raises ``simulated-zoho``."""
+        wrapped = super().wrap_socket(*arguments, **options)
+        if SIMULATOR_AUTHORITY in (wrapped.getpeercert(binary_form=True) or b""):
+            wrapped.close()
+            details = {"host": wrapped.server_hostname or ""}
+            raise WizardError(Failure("simulated-zoho", sent=False, details=details))
+        return wrapped
+
+
+def tls_context(simulator_proxy: SimulatorProxy | None = None) -> ssl.SSLContext:
+    """TLS 1.2 or later. It trusts the operating system's authorities, or only a simulator's."""
+    if simulator_proxy is None:
+        context: ssl.SSLContext = _LiveContext(ssl.PROTOCOL_TLS_CLIENT)
+    else:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        with suppress(OSError):  # the simulator has stopped, and its proxy with it
+            context.load_verify_locations(simulator_proxy.authority_file)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     return context
 
@@ -183,13 +205,16 @@ class TransportAdapter(HTTPAdapter):
         return self._last_response
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        super().init_poolmanager(*args, ssl_context=tls_context(), **kwargs)
+        super().init_poolmanager(*args, ssl_context=self._tls_context(), **kwargs)
         apply_deadline_to_pools(self.poolmanager)
 
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
-        manager = super().proxy_manager_for(proxy, ssl_context=tls_context(), **kwargs)
+        manager = super().proxy_manager_for(proxy, ssl_context=self._tls_context(), **kwargs)
         apply_deadline_to_pools(manager)
         return manager
+
+    def _tls_context(self) -> ssl.SSLContext:
+        return tls_context(self._transport.simulator_proxy)
 
     def cert_verify(self, conn: Any, *_: Any) -> None:
         """Have the TLS context verify the certificate: requests would add its own bundle."""
@@ -214,7 +239,8 @@ class TransportAdapter(HTTPAdapter):
         seconds = (self._transport.connect_timeout_seconds, self._transport.total_timeout_seconds)
         with Deadline(self._transport.total_timeout_seconds) as deadline:
             try:
-                response = super().send(request, True, seconds, True, None, _proxies(url))
+                proxies = _proxies(url, self._transport.simulator_proxy)
+                response = super().send(request, True, seconds, True, None, proxies)
                 with response:
                     body = response.raw.read(MAX_BODY_BYTES + 1, decode_content=True)
                 if deadline.expired:
@@ -271,10 +297,12 @@ def _sent_parameters(request: requests.PreparedRequest) -> tuple[dict[str, str],
     return parameters, secrets + secrets_of(str(request.headers.get("Authorization", "")))
 
 
-def _proxies(url: str) -> dict[str, str]:
-    """The proxies that the environment has for ``url``; none for this computer, because a proxy
-    would carry its tokens away.
+def _proxies(url: str, simulator_proxy: SimulatorProxy | None) -> dict[str, str]:
+    """The proxies for ``url``: the simulator's, or those of the environment; none for this
+    computer, because a proxy would carry its tokens away.
     """
+    if simulator_proxy is not None:
+        return {"https": simulator_proxy.url}
     return {} if is_loopback(_host(url)) else dict(get_environ_proxies(url))
 
 

@@ -153,14 +153,15 @@ class Zoho:
         )
 
 
-def load(simulator_url: str | None = None) -> Zoho:
+def load(simulator_url: str | None = None, *, has_real_host_names: bool = False) -> Zoho:
     """The real Zoho's table, or that of the simulator at ``simulator_url`` (``http://127.0.0.1:8730``),
     whose hosts are paths: ``/<location>/<host>/…``. The real table has no loopback address, the
-    simulator's has no other.
+    simulator's has no other, unless ``has_real_host_names``: then it has the same as the real one.
     """
-    if simulator_url is None:
+    if simulator_url is None or has_real_host_names:
         return _build_table(
-            LIVE, (_live_data_center(location, row) for location, row in _rows().items())
+            simulator_url or LIVE,
+            (_live_data_center(location, row) for location, row in _rows().items()),
         )
     url = simulator_url.rstrip("/")
     return _build_table(

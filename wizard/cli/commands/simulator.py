@@ -59,8 +59,7 @@ def simulator(context: click.Context, port: int, real_hostnames: bool) -> None:
 
     It listens only on 127.0.0.1 and stores nothing. Use it to test any program whose Zoho URLs
     you can set. With --real-hostnames, it also works for programs whose Zoho URLs are fixed.
-    `zoho-wizard simulator run` runs one command with all of that. With --json, each event is one
-    line.
+    `zoho-wizard simulator run` runs one command that way. With --json, each event is one line.
 
     \b
     Examples:
@@ -183,7 +182,7 @@ def demo(terminal: Terminal, reset: bool, port: int) -> None:
       zoho-wizard demo --reset
     """
     url = f"http://127.0.0.1:{port}"
-    demo_settings = settings.from_environment(simulator_url=url)
+    demo_settings = settings.from_environment(changes={"ZOHO_WIZARD_SIMULATOR_URL": url})
     if link := request_browser_link(Path(demo_settings.paths.socket), "/", is_printed=True):
         terminal.emit_event(
             SimulatorEvent("link", url, _admin_url(url), {}, (), link),
