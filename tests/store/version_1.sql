@@ -10,6 +10,7 @@ CREATE TABLE installation (
     notify_command BLOB,
     notify_failed_at TEXT,
     notify_failure TEXT,
+    place TEXT,
     PRIMARY KEY (id)
 );
 

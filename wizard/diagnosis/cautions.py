@@ -1,5 +1,6 @@
 """What may fail later although everything works, and what a password change affects."""
 
+import os
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -33,12 +34,17 @@ class Cautions:
     def of_installation(self) -> tuple[Explanation, ...]:
         """The cautions about this installation as a whole."""
         shared = shared_grant_cautions(self._store.shared_grants.all())
-        return (*self.of_notifications(), *(explain(each) for each in shared))
+        return (*self.of_now(), *(explain(each) for each in shared))
 
-    def of_notifications(self) -> tuple[Explanation, ...]:
-        """The caution that the last notification failed, so that the next may fail, too."""
+    def of_now(self) -> tuple[Explanation, ...]:
+        """The cautions that everyone should see: the last notification failed, so that the next may
+        fail, too; and the data directory is a copy, so that the other may be in use."""
         failed = self._store.monitoring.notify_failure()
-        return (explain(failed.failure),) if failed else ()
+        found = [failed.failure] if failed else []
+        if self._store.installation.is_copied():
+            path = self._store.database.path
+            found.append(Failure("installation-copied", details={"path": os.path.dirname(path)}))
+        return tuple(explain(each) for each in found)
 
     def _near_refresh_token_limit(self, name: str) -> tuple[Failure, ...]:
         grant, view = self._store.grants.get(name), self._request_log.view(name)

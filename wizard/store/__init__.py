@@ -35,7 +35,12 @@ from wizard.store.history import (
     GrantRecord,
     RequestLogRepository,
 )
-from wizard.store.installation import InstallationRepository, MonitoringRepository, NotifyFailure
+from wizard.store.installation import (
+    InstallationRepository,
+    MonitoringRepository,
+    NotifyFailure,
+    Place,
+)
 from wizard.store.overviews import ConnectionOverview, OverviewRepository
 from wizard.store.transfers import (
     SharedGrant,
@@ -136,7 +141,10 @@ class Store:
             # If another process was first, its row counts and ours is compared with it.
             ours = insert(schema.installation).prefix_with("OR IGNORE")
             with self.database.write() as c:
-                c.execute(ours.values(id=1, zoho_instance=zoho_instance, key_check=sealed))
+                place = vars(Place.current(self.database.path))
+                c.execute(
+                    ours.values(id=1, zoho_instance=zoho_instance, key_check=sealed, place=place)
+                )
                 row = c.execute(whose).one()
         if row.zoho_instance != zoho_instance:
             raise fail("store-foreign-zoho", found=row.zoho_instance, expected=zoho_instance)

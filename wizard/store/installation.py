@@ -1,8 +1,11 @@
 """The row of this installation: backups, deactivation and monitoring."""
 
+import hashlib
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 
 from sqlalchemy import Connection, Update, func, literal, select, update
 
@@ -14,6 +17,44 @@ from wizard.timefmt import format_iso, parse_iso
 from wizard.vault import labels
 
 _INSTALLATION = schema.installation
+
+_MACHINE_ID_FILE = Path("/etc/machine-id")
+_MOUNTS_FILE = Path("/proc/self/mountinfo")
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a data directory is, to notice that it was copied."""
+
+    files: str
+    """The numbers of the directory and of the database in their file system; a copy has others. A
+    container that is made again finds the same ones."""
+    machine: str = ""
+    """A digest of the machine's ID; empty in a container, which may get another one each time."""
+
+    @classmethod
+    def current(cls, database_path: str) -> "Place":
+        """The place of the database at `database_path`. Raises OSError."""
+        numbers = (os.stat(each).st_ino for each in (os.path.dirname(database_path), database_path))
+        return cls("-".join(map(str, numbers)), _machine_digest())
+
+    def is_copy_of(self, recorded: "Place") -> bool:
+        """Judge whether this is a copy of the data directory in the `recorded` place."""
+        machines = {self.machine, recorded.machine} - {""}
+        return self.files != recorded.files or len(machines) > 1
+
+
+def _machine_digest() -> str:
+    try:
+        mounts = [line.split() for line in _MOUNTS_FILE.read_text("utf-8").splitlines()]
+        roots = [each[each.index("-") + 1] for each in mounts if each[4] == "/"]
+        machine_id = _MACHINE_ID_FILE.read_text("ascii").strip()
+    except (OSError, ValueError, IndexError):
+        return ""
+    if roots[-1:] == ["overlay"]:  # of a container
+        return ""
+    # The ID itself must not leave the machine (machine-id(5)); a backup of the data may.
+    return hashlib.sha256(f"zoho-wizard {machine_id}".encode()).hexdigest() if machine_id else ""
 
 
 class InstallationRepository(Repository):
@@ -37,7 +78,22 @@ class InstallationRepository(Repository):
         """Deactivate this installation, so that it sends nothing to Zoho; None: activate it."""
         self._update_installation(deactivated_at=at)
 
-    def _update_installation(self, **values: datetime | None) -> None:
+    def is_copied(self) -> bool:
+        """Whether the data directory was copied here, or its machine was. False if it isn't known
+        where it was."""
+        with self.database.read() as c:
+            recorded = c.scalar(select(_INSTALLATION.c.place))
+        try:
+            here = Place.current(self.database.path)
+        except OSError:
+            return False
+        return recorded is not None and here.is_copy_of(Place(**recorded))
+
+    def record_place(self) -> None:
+        """Record that the data directory is here, and nowhere else."""
+        self._update_installation(place=vars(Place.current(self.database.path)))
+
+    def _update_installation(self, **values: object) -> None:
         with self.database.write() as c:
             c.execute(update(_INSTALLATION).values(**values))
 

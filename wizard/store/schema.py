@@ -166,6 +166,7 @@ installation = Table(
     Column("notify_command", LargeBinary),
     Column("notify_failed_at", UtcDateTime),
     Column("notify_failure", FAILURE),
+    Column("place", MAPPING),
 )
 
 clients = Table(

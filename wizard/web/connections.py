@@ -133,7 +133,7 @@ def index() -> str:
         filter=wanted,
         filter_options=_filter_options(found) if found.total >= MIN_FILTERED_ROWS else None,
         incidents=incidents,
-        cautions=services.cautions.of_notifications(),
+        cautions=services.cautions.of_now(),
         rejected_count=len(services.reauthorization.rejected_connections(overviews)),
         reauthorization=services.reauthorization.current(has_revocations=False),
         progress=progress,

@@ -127,7 +127,7 @@ def _print_backup(terminal: Terminal, file: Path, written: BackupFile) -> None:
     "--source-gone",
     is_flag=True,
     help="Confirm that the installation that wrote FILE is gone. It also works later, without "
-    "FILE.",
+    "FILE, and for a copied data directory.",
 )
 @click.option(
     "--deliver",
@@ -188,6 +188,7 @@ def _forget_shared_grants(terminal: Terminal) -> None:
     """Note that no other installation uses the refresh tokens of this one."""
     count = len(terminal.services.store.shared_grants.all())
     terminal.services.store.shared_grants.forget()
+    terminal.services.store.installation.record_place()
     subject = counted(count, "authorization") if count else "Every authorization"
     terminal.emit(
         SharedGrantsForgotten(count),
