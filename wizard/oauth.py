@@ -191,8 +191,8 @@ def _json_body(response: HttpResponse, at: datetime) -> Mapping[str, Any]:
         raise _response_error("data-centre-down", response, temporary=True, until=until)
     if not isinstance(body, dict):
         raise _response_error("not-json", response, temporary=True)
-    word = _sanitized(body["error"]).strip() if "error" in body else ""
-    if word not in _FAILURE_CODES and _is_rate_limited(response, body):
+    word = _error_word(body)
+    if is_rate_limited(response):
         pause = timedelta(seconds=limits().rate_limit_pause_seconds)
         until = retry_at(response, at) or at + pause
         raise _response_error("throttled", response, zoho_error=word, temporary=True, until=until)
@@ -216,10 +216,17 @@ def _is_error(value: object) -> bool:
     return bool(value) and bool(_sanitized(value).strip())
 
 
-def _is_rate_limited(response: HttpResponse, body: Mapping[str, Any]) -> bool:
-    """Whether the error is a rate limit. Zoho translates its words, but no other error has an
-    ``error_description`` or a ``status``, or is JSON with HTTP 400 or 429.
+def _error_word(body: Mapping[str, Any]) -> str:
+    return _sanitized(body["error"]).strip() if "error" in body else ""
+
+
+def is_rate_limited(response: HttpResponse) -> bool:
+    """Whether the token endpoint's answer is a rate limit. Zoho translates its words, but no other
+    error has an ``error_description`` or a ``status``, or is JSON with HTTP 400 or 429.
     """
+    body = response.json
+    if not isinstance(body, dict) or _error_word(body) in _FAILURE_CODES:
+        return False
     if response.status == 429:
         return True
     framed = "error_description" in body or body.get("status") == "failure"

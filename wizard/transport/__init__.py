@@ -180,11 +180,12 @@ class ZohoAuth:
     It is a callable, because a user's ``.netrc`` replaces plain headers.
     """
 
-    def __init__(self, access_token: str) -> None:
+    def __init__(self, access_token: str, scheme: str = "Zoho-oauthtoken") -> None:
         self._access_token = access_token
+        self._scheme = scheme
 
     def __call__(self, request: "requests.PreparedRequest") -> "requests.PreparedRequest":
-        request.headers["Authorization"] = f"Zoho-oauthtoken {self._access_token}"
+        request.headers["Authorization"] = f"{self._scheme} {self._access_token}"
         return request
 
 
@@ -235,7 +236,15 @@ class Transport:
         headers: Mapping[str, str] | None = None,
         known_secrets: tuple[str, ...] = (),
     ) -> HttpResponse:
-        """GET ``url``; `known_secrets` are masked in the response.
+        """GET ``url``, as `send` does."""
+        content = {"params": params, "headers": headers, "auth": auth}
+        return self.send("GET", url, known_secrets=known_secrets, **content)
+
+    def send(
+        self, method: str, url: str, *, known_secrets: tuple[str, ...] = (), **content: Any
+    ) -> HttpResponse:
+        """Send a request; `known_secrets` are masked in the response. `content` are arguments of
+        `requests.request`, such as ``params``, ``data`` and ``auth``.
 
         Raises ``host-not-in-table``, ``unexpected-redirect``, ``answer-too-large`` or one of
         ``network-…``. The caller judges any other HTTP status.
@@ -244,7 +253,7 @@ class Transport:
 
         with requests.Session() as session:
             adapter = self.attach(session, known_secrets)
-            session.get(url, params=params, headers=headers, auth=auth)
+            session.request(method, url, **content)
         return adapter.last_response
 
 
