@@ -24,7 +24,7 @@ LAYERS = {
     "clients": 7,
     **dict.fromkeys(("verification", "delivery"), 8),
     **dict.fromkeys(("authorization", "diagnosis", "importing", "backup"), 9),
-    **dict.fromkeys(("reauthorization", "monitoring"), 10),
+    **dict.fromkeys(("reauthorization", "monitoring", "comparison"), 10),
     "services": 11,
     **dict.fromkeys(("web", "assisted_browser", "local_api"), 12),
     "cli": 13,

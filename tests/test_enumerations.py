@@ -14,6 +14,7 @@ from support.claims import over_rows
 from support.harness import ANNA, Harness
 
 from wizard.cli.renderer import CONFIDENCE_MARKS, STEP_MARKS, Renderer
+from wizard.comparison.judgment import Outcome
 from wizard.diagnosis.evidence import Origin, StoredTokenKind, TokenFormat
 from wizard.diagnosis.incidents import CauseGroup, CauseLevel, FailureCase
 from wizard.errors import describe_outcome, message_table, state_label
@@ -79,7 +80,7 @@ LABELS: dict[str, tuple[type[Enum], Callable[..., str]]] = {
 }
 """By where members are shown: the enumeration, and how a member is rendered there."""
 
-SHOWN_BY_VALUE = {RequestKind, FailureKind}
+SHOWN_BY_VALUE = {RequestKind, FailureKind, Outcome}
 """Their values are shown as they are."""
 
 TESTED_BELOW = {Action}

@@ -152,6 +152,10 @@ def test_every_command_prints_what_its_schema_describes(shell: Shell, tmp_path: 
     made = controls.register_client(ANNA, [uri], name="OAuth wizard")
     client_id, (secret,) = made["client_id"], made["secrets"].values()
 
+    for_comparison = controls.register_client(ANNA, [uri])
+    lines = for_comparison["client_id"], *for_comparison["secrets"].values(), "error", ""
+    run("compare", "--data-center", "eu", "--yes", stdin_text="\n".join(lines))
+
     nothing: dict[str, object] = {
         "connections": [],
         "last_checked_at": None,

@@ -313,6 +313,9 @@ class Commands(LazyGroup):
             "simulator": LazyCommand(
                 "commands.simulator", "simulator", "Serve a simulated Zoho until stopped."
             ),
+            "compare": LazyCommand(
+                "commands.compare", "compare", "Compare the simulator’s rules with Zoho."
+            ),
         },
     }
 

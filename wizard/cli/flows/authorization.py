@@ -154,12 +154,12 @@ def _prompt_for_callback(terminal: Terminal, attempt: StartedAttempt) -> Complet
                 attempt.attempt.id, attempt.cookie_value, text
             )
         except WizardError as error:
-            if not (terminal.is_interactive and _can_paste_again(error.failure)):
+            if not (terminal.is_interactive and can_paste_again(error.failure)):
                 raise
             terminal.renderer.print_explanation(terminal.explain(error.failure))
 
 
-def _can_paste_again(failure: Failure) -> bool:
+def can_paste_again(failure: Failure) -> bool:
     """Whether the attempt still waits for the right address."""
     return failure.kind is FailureKind.USAGE or failure.code == "callback-unknown-state"
 

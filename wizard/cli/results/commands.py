@@ -55,6 +55,7 @@ from wizard.cli.results.installation import (
     SimulatorEvent,
     Status,
 )
+from wizard.comparison.judgment import ComparisonReport
 from wizard.serialization import ErrorReport
 from wizard.tokens.cached_tokens import TokenDocument
 
@@ -101,6 +102,7 @@ RESULTS: Mapping[str, tuple[Any, ...]] = {
     "serve": (ServeEvent,),
     "simulator": (SimulatorEvent,),
     "demo": (SimulatorEvent,),
+    "compare": (ComparisonReport,),
     "status": (Status,),
     "backup": (BackupFile,),
     "restore": (RestoreReport, SharedGrantsForgotten),

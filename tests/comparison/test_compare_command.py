@@ -1,0 +1,111 @@
+"""`compare` asks before each step, revokes what it made, and prints a report that can be sent."""
+
+import json
+import signal
+
+from support.harness import ANNA
+from support.shell import CommandResult, Shell
+from support.terminal import TerminalSession, terminal_session
+
+from wizard.comparison.probes import probe_table
+
+CONSENT_URLS = [
+    rf"http://127\.0\.0\.1:\d+/\w+/accounts/oauth/v2/auth\S+{parameter}\S*"
+    for parameter in ("prompt=consent", "unknown_parameter=1")
+]
+INTERRUPTED = 130
+
+
+def register_client(shell: Shell) -> tuple[str, str]:
+    """The ID and the secret of a new client."""
+    uri = f"http://localhost:{shell.port}/callback"
+    client = shell.simulator.controls.register_client(ANNA, [uri])
+    return client["client_id"], client["secrets"]["eu"]
+
+
+def run(shell: Shell, *options: str) -> CommandResult:
+    """Run the whole comparison, as a script does at a simulator."""
+    running = shell.start("compare", "--data-center", "eu", "--yes", *options)
+    for line in register_client(shell):
+        running.send_line(line)
+    for pattern in CONSENT_URLS:
+        url = running.wait_for_stderr(pattern)
+        running.send_line(shell.simulator.controls.authorize(url, ANNA))
+    return running.finish()
+
+
+def active_refresh_tokens(shell: Shell) -> int:
+    return int(shell.simulator.controls.state()["active_refresh_tokens"])
+
+
+def test_the_report_counts_the_rules_and_is_anonymous(shell: Shell) -> None:
+    done = run(shell, "--json")
+    assert done.exit_code == 0, done.stderr
+    report = json.loads(done.stdout)
+    table = probe_table()
+    expected = {"as_simulated": len(table.compared_rules), "differs": 0}
+    assert report["counts"] == {**expected, "not_compared": len(table.not_compared)}
+    assert (report["revocation"], report["is_live"]) == ("revoked", False)
+    assert active_refresh_tokens(shell) == 0
+    assert "zylker" not in done.stdout.lower()
+    assert "1000." not in done.stdout.replace("1000.(32 hex).(32 hex)", "")
+
+
+def test_a_difference_is_printed_with_what_was_expected_and_seen(shell: Shell) -> None:
+    shell.simulator.controls.change_settings(trailing_ampersand=True)
+    done = run(shell)
+    assert done.exit_code == 0, done.stderr
+    lines = done.stdout.splitlines()
+    start = lines.index("✗ callback-may-end-in-ampersand")
+    assert [each.split() for each in lines[start + 1 : start + 4]] == [
+        ["callback"],
+        ["expected", "last_character:", "none"],
+        ["seen", "last_character:", "&"],
+    ]
+
+
+def answer_until_second_consent(session: TerminalSession, shell: Shell) -> None:
+    """Answer everything until there is a refresh token, and the next step is offered."""
+    session.wait_for_output("Step 1 of 6")
+    session.send_line("n")
+    session.wait_for_output("Step 2 of 6")
+    session.send_line("y")
+    for line in register_client(shell):
+        session.wait_for_output("input is hidden")
+        session.send_line(line)
+    session.wait_for_output("Step 3 of 6")
+    session.send_line("y")
+    session.give_consent(shell, ANNA)
+    session.wait_for_output("Step 4 of 6")
+    session.send_line("n")
+    session.wait_for_output("Step 5 of 6")
+
+
+def test_ctrl_c_revokes_the_refresh_token(shell: Shell) -> None:
+    with terminal_session(
+        shell, "compare", "--data-center", "eu", exit_code=INTERRUPTED
+    ) as session:
+        answer_until_second_consent(session, shell)
+        session.wait_for_output("Continue?")
+        assert active_refresh_tokens(shell) == 1
+        shell.processes[-1].send_signal(signal.SIGINT)
+        session.wait_for_output("Stopped")
+    assert active_refresh_tokens(shell) == 0
+
+
+def test_steps_can_be_skipped(shell: Shell) -> None:
+    with terminal_session(shell, "compare", "--data-center", "eu") as session:
+        answer_until_second_consent(session, shell)
+        session.send_line("n")
+        session.wait_for_output("Step 6 of 6")
+        session.send_line("y")
+        session.wait_for_output("You skipped the step")
+        session.wait_for_output("You can now delete the client")
+    assert active_refresh_tokens(shell) == 0
+
+
+def test_at_zoho_it_never_runs_without_asking(shell: Shell) -> None:
+    for options in (["--yes"], []):
+        done = shell.run("compare", "--data-center", "eu", *options, ZOHO_WIZARD_SIMULATOR_URL="")
+        assert done.exit_code == 2
+        assert done.stdout == ""
