@@ -17,8 +17,9 @@ import click
 
 from wizard import cli, paths, zoho
 from wizard.cli.results.commands import RESULTS
+from wizard.comparison.probes import probe_table
 from wizard.delivery.profiles import Profile, profiles
-from wizard.errors import explain
+from wizard.errors import explain, message
 from wizard.model import Failure, FailureKind
 from wizard.model.failure import codes_of, exit_code_of, http_status_of
 from wizard.simulator.controls import CONTROLS, Controls
@@ -303,7 +304,15 @@ def simulator_rules() -> Iterator[str]:
     """What the simulated Zoho does, and how certain it is that Zoho does the same."""
     rules = read_toml("wizard.simulator", "rules.toml")
     yield from table(
-        ("Rule", "What the simulator does", "Confidence", "Source", "Setting", "Tried live"),
+        (
+            "Rule",
+            "What the simulator does",
+            "Confidence",
+            "Source",
+            "Setting",
+            "Can be compared",
+            "Tried live",
+        ),
         (
             (
                 literal(name),
@@ -311,6 +320,7 @@ def simulator_rules() -> Iterator[str]:
                 rule["confidence"],
                 plain(rule.get("source", NO_SOURCE).replace(NO_SOURCE, "–")),
                 literal(rule.get("setting", "")),
+                "yes" if name in probe_table().compared_rules else "no",
                 "no",
             )
             for name, rule in rules.items()
@@ -340,6 +350,17 @@ def simulator_fidelity_summary() -> Iterator[str]:
     counts = Counter(rule["confidence"] for rule in rules)
     numbers = ", ".join(f"{counts[each]} are *{each}*" for each in CONFIDENCES)
     yield f"Of its {len(rules)} rules, {numbers}. None was tried at live Zoho."
+
+
+def compared_rules() -> Iterator[str]:
+    """How many rules a comparison with Zoho can compare, and why not the others."""
+    probes = probe_table()
+    compared, others = len(probes.compared_rules), probes.not_compared
+    yield from (f"It compares {compared} of {compared + len(others)} rules. The others aren’t:", "")
+    for reason in dict.fromkeys(others.values()):
+        words = message("comparison-reasons", reason).removesuffix(":")
+        rules = ", ".join(literal(rule) for rule, each in others.items() if each == reason)
+        yield from (f"- {plain(words)}: {rules}", "")
 
 
 def simulator_settings() -> Iterator[str]:
@@ -478,6 +499,7 @@ REFERENCES: Mapping[str, Callable[[], Iterator[str]]] = {
         simulator_rules,
         simulator_fidelity,
         simulator_fidelity_summary,
+        compared_rules,
         simulator_settings,
         simulator_controls,
         simulator_faults,

@@ -32,9 +32,7 @@ CODE_MEMBERS = {
 class Volunteer:
     """A person who registers a client and runs the steps, each request of which can be altered."""
 
-    def __init__(
-        self, simulator: Simulator, email: str = ANNA, *, has_crm: bool = True
-    ) -> None:
+    def __init__(self, simulator: Simulator, email: str = ANNA, *, has_crm: bool = True) -> None:
         self.simulator = simulator
         self.controls = simulator.controls
         self.email = email
@@ -120,12 +118,13 @@ ANSWERS_NOT_NEEDED_LATER = {each.id for each in TABLE.requests} - NEEDED_LATER
 # --- The table ------------------------------------------------------------------------------------
 
 
-def test_every_rule_of_the_simulator_is_compared_or_has_a_reason() -> None:
-    text = files("wizard.simulator").joinpath("rules.toml").read_text("utf-8")
-    compared, others = TABLE.compared_rules, TABLE.not_compared.keys()
-    assert compared | others == tomllib.loads(text).keys()
-    assert compared & others == set()
-    assert len(compared) >= 25
+def test_every_rule_in_the_table_is_one_of_the_simulator() -> None:
+    text = files("wizard.comparison").joinpath("probes.toml").read_text("utf-8")
+    named = [each for rules in tomllib.loads(text)["not_compared"].values() for each in rules]
+    assert {*named, *TABLE.compared_rules} <= TABLE.confidences.keys()
+    assert len({*named}) == len(named)
+    assert {*named} & TABLE.compared_rules == set()
+    assert len(TABLE.compared_rules) >= 25
 
 
 def test_every_step_and_reason_has_its_words() -> None:
@@ -175,7 +174,10 @@ def test_an_unaltered_simulator_is_as_simulated_in_every_rule(volunteer: Volunte
 
 @pytest.mark.parametrize(
     ("email", "has_crm", "reason"),
-    [("nils@zylker.example", False, "no-crm"), ("mei@zylker.example", True, "no-other-data-center")],
+    [
+        ("nils@zylker.example", False, "no-crm"),
+        ("mei@zylker.example", True, "no-other-data-center"),
+    ],
 )
 def test_an_account_without_crm_or_in_china_has_fewer_rules_and_no_difference(
     zoho_simulator: Simulator, email: str, has_crm: bool, reason: str

@@ -75,6 +75,8 @@ class RuleComparison:
     """What was found about one rule of the simulator."""
 
     rule: str
+    confidence: str
+    """How certain it was: sure, likely or guess."""
     outcome: Outcome
     reason: str | None
     """Why it wasn't compared; null if it was."""
@@ -283,7 +285,7 @@ def compare(
     """Compare each rule of the table with what was seen, by the ID of the answer."""
     compared = (_compare_rule(table, rule, observations) for rule in table.compared_rules)
     others = (
-        RuleComparison(rule, Outcome.NOT_COMPARED, reason, 0, ())
+        RuleComparison(rule, table.confidences[rule], Outcome.NOT_COMPARED, reason, 0, ())
         for rule, reason in table.not_compared.items()
     )
     return tuple(sorted((*compared, *others), key=lambda each: each.rule))
@@ -303,10 +305,11 @@ def _compare_rule(
         answers += 1
         if any(observation.facts[name] != value for name, value in expected.items()):
             differences.append(_difference(answer_id, expected, observation.facts))
+    confidence = table.confidences[rule]
     if not answers:
-        return RuleComparison(rule, Outcome.NOT_COMPARED, reasons[0], 0, ())
+        return RuleComparison(rule, confidence, Outcome.NOT_COMPARED, reasons[0], 0, ())
     outcome = Outcome.DIFFERS if differences else Outcome.AS_SIMULATED
-    return RuleComparison(rule, outcome, None, answers, tuple(differences))
+    return RuleComparison(rule, confidence, outcome, None, answers, tuple(differences))
 
 
 def _difference(answer_id: str, expected: Facts, seen: Facts) -> Difference:

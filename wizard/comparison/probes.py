@@ -64,6 +64,8 @@ class ProbeTable:
     consents: tuple[Consent, ...]
     not_compared: Mapping[str, str]
     """Rule → reason."""
+    confidences: Mapping[str, str]
+    """Every rule of the simulator → how certain it is."""
 
     @property
     def probes(self) -> tuple[Probe, ...]:
@@ -99,17 +101,21 @@ class ProbeTable:
 def probe_table() -> ProbeTable:
     """The table of this package."""
     table = read_table("comparison/probes.toml")
+    rules = read_table("simulator/rules.toml")
+    requests = tuple(_request(name, row) for name, row in table["requests"].items())
+    consents = tuple(
+        Consent(id=name, **{**row, "expect": _expect(row)})
+        for name, row in table["consents"].items()
+    )
+    compared = {rule for each in (*requests, *consents) for rule in each.expect}
+    reasons = {rule: reason for reason, named in table["not_compared"].items() for rule in named}
     return ProbeTable(
         steps=tuple(table["steps"]),
         scopes={name: tuple(scopes) for name, scopes in table["scopes"].items()},
-        requests=tuple(_request(name, row) for name, row in table["requests"].items()),
-        consents=tuple(
-            Consent(id=name, **{**row, "expect": _expect(row)})
-            for name, row in table["consents"].items()
-        ),
-        not_compared={
-            rule: reason for reason, rules in table["not_compared"].items() for rule in rules
-        },
+        requests=requests,
+        consents=consents,
+        not_compared={each: reasons.get(each, "no-probe") for each in rules.keys() - compared},
+        confidences={name: row["confidence"] for name, row in rules.items()},
     )
 
 

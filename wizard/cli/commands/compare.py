@@ -194,6 +194,7 @@ def _print_report(renderer: Renderer, report: ComparisonReport) -> None:
             ("Data center", report.location),
             ("Time", format_iso(report.compared_at)),
             ("Version", report.version),
+            ("Refresh token", report.revocation),
             ("As simulated", counts[Outcome.AS_SIMULATED]),
             ("Differs", counts[Outcome.DIFFERS]),
             ("Not compared", counts[Outcome.NOT_COMPARED]),
@@ -203,7 +204,7 @@ def _print_report(renderer: Renderer, report: ComparisonReport) -> None:
     if differing:
         renderer.print_heading("Differs")
     for rule in differing:
-        renderer.print_item(f"✗ {rule.rule}")
+        renderer.print_item(f"✗ {rule.rule} ({rule.confidence})")
         for difference in rule.differences:
             _print_difference(renderer, difference)
     same = _with_outcome(report.rules, Outcome.AS_SIMULATED)
@@ -222,7 +223,7 @@ def _print_difference(renderer: Renderer, difference: Difference) -> None:
     renderer.print_item(f"    {difference.request}")
     for label, facts in (("expected", difference.expected), ("seen", difference.seen)):
         shown = "; ".join(f"{name}: {value}" for name, value in facts.items())
-        renderer.print_item(f"      {label}  {shown}")
+        renderer.print_item(f"      {label.ljust(8)}  {shown}")
 
 
 def _with_outcome(rules: Iterable[RuleComparison], outcome: Outcome) -> list[RuleComparison]:
