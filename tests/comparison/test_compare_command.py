@@ -5,7 +5,7 @@ import signal
 
 from support.harness import ANNA
 from support.shell import CommandResult, Shell
-from support.terminal import TerminalSession, terminal_session
+from support.terminal import terminal_session
 
 from wizard.comparison.probes import probe_table
 
@@ -64,41 +64,36 @@ def test_a_difference_is_printed_with_what_was_expected_and_seen(shell: Shell) -
     ]
 
 
-def answer_until_second_consent(session: TerminalSession, shell: Shell) -> None:
-    """Answer everything until there is a refresh token, and the next step is offered."""
-    session.wait_for_output("Step 1 of 6")
-    session.send_line("n")
-    session.wait_for_output("Step 2 of 6")
-    session.send_line("y")
+def test_an_interrupted_comparison_revokes_the_refresh_token(shell: Shell) -> None:
+    running = shell.start("compare", "--data-center", "eu", "--yes")
     for line in register_client(shell):
-        session.wait_for_output("input is hidden")
-        session.send_line(line)
-    session.wait_for_output("Step 3 of 6")
-    session.send_line("y")
-    session.give_consent(shell, ANNA)
-    session.wait_for_output("Step 4 of 6")
-    session.send_line("n")
-    session.wait_for_output("Step 5 of 6")
-
-
-def test_ctrl_c_revokes_the_refresh_token(shell: Shell) -> None:
-    with terminal_session(
-        shell, "compare", "--data-center", "eu", exit_code=INTERRUPTED
-    ) as session:
-        answer_until_second_consent(session, shell)
-        session.wait_for_output("Continue?")
-        assert active_refresh_tokens(shell) == 1
-        shell.processes[-1].send_signal(signal.SIGINT)
-        session.wait_for_output("Stopped")
+        running.send_line(line)
+    url = running.wait_for_stderr(CONSENT_URLS[0])
+    running.send_line(shell.simulator.controls.authorize(url, ANNA))
+    running.wait_for_stderr(CONSENT_URLS[1])
+    assert active_refresh_tokens(shell) == 1
+    assert running.finish(signal.SIGINT).exit_code == INTERRUPTED
     assert active_refresh_tokens(shell) == 0
 
 
-def test_steps_can_be_skipped(shell: Shell) -> None:
+def test_it_asks_before_each_step_and_skips_what_is_declined(shell: Shell) -> None:
     with terminal_session(shell, "compare", "--data-center", "eu") as session:
-        answer_until_second_consent(session, shell)
-        session.send_line("n")
-        session.wait_for_output("Step 6 of 6")
-        session.send_line("y")
+
+        def answer(step: int, text: str) -> None:
+            session.wait_for_output(f"Step {step} of 6")
+            session.wait_for_output("Continue?")
+            session.send_line(text)
+
+        answer(1, "n")
+        answer(2, "y")
+        for line in register_client(shell):
+            session.wait_for_output("input is hidden")
+            session.send_line(line)
+        answer(3, "y")
+        session.give_consent(shell, ANNA)
+        answer(4, "n")
+        answer(5, "n")
+        answer(6, "n")
         session.wait_for_output("You skipped the step")
         session.wait_for_output("You can now delete the client")
     assert active_refresh_tokens(shell) == 0

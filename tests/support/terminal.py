@@ -41,10 +41,8 @@ class TerminalSession:
 
 
 @contextmanager
-def terminal_session(
-    shell: Shell, *arguments: str, exit_code: int = 0
-) -> Iterator[TerminalSession]:
-    """A command in a terminal, which has ended with `exit_code` when the block ends."""
+def terminal_session(shell: Shell, *arguments: str) -> Iterator[TerminalSession]:
+    """A command in a terminal, which has succeeded when the block ends."""
     master, slave = pty.openpty()
     _, *words = shell.command(*arguments)
     process = fork_server().start(
@@ -58,6 +56,6 @@ def terminal_session(
     shell.processes.append(process)
     try:
         yield TerminalSession(master)
-        assert process.wait(PROCESS_TIMEOUT_SECONDS) == exit_code
+        assert process.wait(PROCESS_TIMEOUT_SECONDS) == 0
     finally:
         os.close(master)

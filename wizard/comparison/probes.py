@@ -40,10 +40,15 @@ class Request(Probe):
     identity: bool = False
 
     @property
+    def is_token_request(self) -> bool:
+        """Whether it's sent to the token endpoint."""
+        return self.host == "accounts" and self.path == "/oauth/v2/token"
+
+    @property
     def counts_for_client(self) -> bool:
         """Whether Zoho counts it as a token request of the volunteer's client."""
         sends_client = self.basic or self.parameters.get("client_id") == "{client_id}"
-        return self.path == "/oauth/v2/token" and sends_client and self.data_center == "own"
+        return self.is_token_request and sends_client and self.data_center == "own"
 
 
 @dataclass(frozen=True, kw_only=True)

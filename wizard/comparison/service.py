@@ -178,8 +178,8 @@ class Comparison:
                 return Observation(self._redirect_facts(request, failure))
             self._may_have_lost_a_token |= failure.sent and "refresh_token" in request.issues
             return Observation(None, "no-answer")
-        if request.counts_for_client and is_rate_limited(response):
-            self._is_rate_limited = True
+        if request.is_token_request and is_rate_limited(response):
+            self._is_rate_limited |= request.counts_for_client
             return Observation(None, "rate-limited")
         facts = facts_of(response, names, self._known)
         self._keep_issued(request, response)

@@ -67,6 +67,10 @@ def compare(terminal: Terminal, data_center: str, without_crm: bool, yes: bool) 
             for step in comparison.table.steps:
                 if step == "client" or comparison.can_run(step):
                     _run_step(terminal, comparison, found, step, stop_event, is_confirmed=yes)
+        except WizardError:
+            if stop_event.is_set():  # the input ended because of the signal
+                raise click.Abort from None
+            raise
         finally:
             revocation = comparison.revoke()
     report = _report(terminal, table, found, comparison, revocation)
