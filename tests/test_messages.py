@@ -76,6 +76,23 @@ def message_texts(message: Mapping[str, Any]) -> Iterator[str]:
         yield from step.values()
 
 
+def shown_texts(path: Path) -> Iterator[str]:
+    """The texts in a module except docstrings and the help of options."""
+    hidden: set[ast.AST] = set()
+    tree = ast.parse(path.read_text("utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.keyword) and node.arg in ("help", "epilog"):
+            hidden |= {*ast.walk(node.value)}
+        if isinstance(node, ast.Expr):
+            hidden.add(node.value)
+        if isinstance(node, ast.JoinedStr) and node not in hidden:
+            parts = (each.value if isinstance(each, ast.Constant) else "…" for each in node.values)
+            yield "".join(map(str, parts))
+            hidden |= {*ast.walk(node)}
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node not in hidden:
+            yield node.value
+
+
 def steps() -> list[tuple[str, dict[str, str]]]:
     known = [(code, step) for code, row in MESSAGES.items() for step in row.get("next_steps", ())]
     return [*known, *LOOKUP_STEPS.items(), *message_table()["client-steps"].items()]
@@ -87,6 +104,12 @@ def test_every_failure_that_can_be_raised_has_a_message() -> None:
 
 def test_every_message_explains_something_that_can_happen() -> None:
     assert MESSAGES.keys() - raised_codes() - mentioned_codes() == set()
+
+
+@over_rows("path", [each for each in (PACKAGE / "cli").rglob("*.py") if each.name != "__init__.py"])
+def test_no_sentence_of_the_command_line_is_in_its_code(path: Path) -> None:
+    sentence = re.compile(r"(?!#|<)\s*(\S+ ){2,}\S+[.:?!]")
+    assert [text for text in shown_texts(path) if sentence.fullmatch(text)] == []
 
 
 @over_rows("code", MESSAGES)

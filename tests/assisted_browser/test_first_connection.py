@@ -10,21 +10,21 @@ from support.assisted_windows import AssistedUser, HeadlessWindows
 from support.harness import ANNA, Harness
 from support.shell import Shell
 
-from wizard.cli.commands.client import USE_IT
 from wizard.cli.commands.connect import (
-    IMPORT_QUESTION,
     ConnectOptions,
     ManualRegistrationError,
     authorize_in_assisted_browser,
 )
 from wizard.cli.flows.authorization import AssistedAuthorizer
 from wizard.cli.terminal import Exit, Terminal
-from wizard.errors import WizardError
+from wizard.errors import WizardError, message
 from wizard.model import Client, ClientSecret
 from wizard.simulator.simulated_user import ConsentPage, ConsolePage, SignInPage, SimulatedUser
 
 REQUEST = ConnectOptions(("crm-read-leads",), data_center="eu")
 OLD = "a1" * 21
+USE_IT = message("prompts", "use-new-secret")
+IMPORT_QUESTION = message("prompts", "read-credentials")
 
 
 @dataclass

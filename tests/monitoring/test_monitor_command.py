@@ -44,7 +44,7 @@ def test_a_successful_check_is_recorded_and_sends_its_heartbeat(
     beat = shell.directory / "beat"
     checked = shell.run("monitor", "--once", "--heartbeat", f"touch {beat}")
     assert checked.exit_code == 0, checked.stderr
-    assert "all 2 connections work" in checked.stderr
+    assert "2 connections work" in checked.stderr
     assert beat.exists()
     assert json.loads(shell.run("status", "--json").stdout)["last_checked_at"]
 
@@ -136,7 +136,7 @@ def test_a_data_center_that_is_down_is_one_message_and_rejects_nothing(
 def test_the_monitor_runs_until_it_is_stopped(shell: Shell, shell_harness: Harness) -> None:
     shell_harness.add_verified_connection("crm")
     watching = shell.start("monitor")
-    watching.wait_for_stderr("the connection works")
+    watching.wait_for_stderr("1 connection works")
     assert watching.finish(signal.SIGTERM).exit_code == 0
 
 
@@ -159,7 +159,7 @@ def test_a_crontab_line_works_with_an_empty_environment(
     bare = {"PATH": os.defpath, "PYTHON_KEYRING_BACKEND": "keyring.backends.fail.Keyring"}
     line = fields[5].replace(r"\%", "%")
     done = subprocess.run(["/bin/sh", "-c", line], env=bare, cwd="/", capture_output=True)
-    assert b"the connection works" in done.stderr or done.returncode == 3, done.stderr
+    assert b"1 connection works" in done.stderr or done.returncode == 3, done.stderr
 
 
 def test_a_systemd_timer_names_every_path_and_the_data_directory(

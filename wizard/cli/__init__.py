@@ -442,7 +442,9 @@ def _report_interrupt(run: Run, words: Sequence[str]) -> int:
         from wizard.model import Failure
 
         return _report_failure(run, Failure("interrupted"))
-    click.echo("Stopped. Your data is kept.", err=True)
+    from wizard.errors import message
+
+    click.echo(message("notes", "stopped"), err=True)
     return INTERRUPTED
 
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from wizard.connection_details import describe_evidence, step_title
+from wizard.errors import message
 from wizard.model import (
     Cause,
     Confidence,
@@ -112,11 +113,6 @@ def _print_choice(console: "Console", command: str, label: str) -> None:
     fits = not console.is_terminal or len(command) + len(label) + 6 <= console.width
     console.print(f"    [command]{escape(command)}[/]", end="  " if fits else "\n      ")
     console.print(f"[quiet]{escape(label)}[/]")
-
-
-def counted(count: int, noun: str) -> str:
-    """A number and its noun: 1 connection, 2 connections."""
-    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def escape(text: str) -> str:
@@ -320,7 +316,8 @@ class Renderer:
         others = "; ".join(each.title for each in possible if not each.evidence_against)
         if others:
             shape = CONFIDENCE_MARKS[Confidence.POSSIBLE][0]
-            console.print(escape(_wrapped(console, f"  {shape} Possible: {sanitize(others)}.", 2)))
+            text = message("notes", "possible-causes", causes=sanitize(others))
+            console.print(escape(_wrapped(console, f"  {shape} {text}", 2)))
         self._print_question(explanation, console)
 
     def _print_with_mark(self, explanation: Explanation, console: "Console") -> None:
@@ -417,7 +414,7 @@ def print_incidents(renderer: Renderer, incidents: "Sequence[Incident]", now: da
     if sum(bool(each.to_reauthorize) for each in incidents) > 1:
         renderer.print_blank()
         renderer.print_note(
-            "To re-authorize all of them:",
+            message("notes", "reauthorize-all"),
             command="zoho-wizard reauthorize --all",
         )
 
@@ -432,6 +429,6 @@ def _incident_facts(incident: "Incident", now: datetime) -> list[tuple[str, str]
         ("Affected programs", ", ".join(incident.programs)),
         (
             "Access tokens valid until",
-            f"{format_time(until, now)}, unless Zoho ended them earlier" if until else "",
+            message("notes", "tokens-valid-until", at=format_time(until, now)) if until else "",
         ),
     ]

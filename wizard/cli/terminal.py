@@ -21,7 +21,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from wizard.cli.renderer import Renderer
-from wizard.errors import WizardError, fail
+from wizard.errors import WizardError, fail, message
 from wizard.model import Clock, Explanation, Failure
 from wizard.serialization import ErrorReport, error_report
 from wizard.services import Services, utc_now
@@ -138,7 +138,7 @@ class Terminal:
         question: str,
         *,
         option: str,
-        declined: str = "Nothing was changed.",
+        declined: str = "",
         is_default: bool = False,
     ) -> None:
         """Ask a yes-or-no question; `option` is the one that answers it in a script. Enter means
@@ -147,7 +147,7 @@ class Terminal:
         Raises ``input-needed`` if nobody can be asked, and `Exit` if the answer is no.
         """
         if not self.ask_yes_no(question, option=option, is_default=is_default):
-            self.renderer.print_note(declined)
+            self.renderer.print_note(declined or message("notes", "nothing-changed"))
             raise Exit(1)
 
     def ask_yes_no(self, question: str, *, option: str, is_default: bool = False) -> bool:
@@ -207,7 +207,7 @@ class Terminal:
 
 
 def _piped_input_needed(what: str) -> WizardError:
-    return fail("input-needed", options=f"it on standard input ({what})")
+    return fail("input-needed", options=message("input-options", "piped", value=what))
 
 
 def _is_stdin_empty() -> bool:
@@ -285,7 +285,7 @@ def require_value(
 ) -> str | None:
     """Reject an empty value of an option that may be left out."""
     if value is not None and not value.strip():
-        raise click.BadParameter("The value is empty.")
+        raise click.BadParameter(message("usage-errors", "empty-value"))
     return value
 
 

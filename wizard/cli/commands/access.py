@@ -8,7 +8,7 @@ import click
 from wizard.cli.renderer import Renderer
 from wizard.cli.results.destinations import AccessEntry, AccessList, AddedAccess, RemovedAccess
 from wizard.cli.terminal import CONNECTION_NAME, Terminal, pass_terminal
-from wizard.errors import fail
+from wizard.errors import fail, message
 from wizard.local_api import (
     HAS_PEER_CREDENTIALS,
     default_shared_directory,
@@ -92,7 +92,7 @@ def list_access(terminal: Terminal, name: str | None) -> None:
 
     def render() -> None:
         if not rows:
-            terminal.renderer.print_note("No other user can request access tokens.")
+            terminal.renderer.print_note(message("notes", "no-access"))
             return
         terminal.renderer.print_table(
             ("Connection", "User", "Number", "Since"),
@@ -129,7 +129,7 @@ def remove_access(terminal: Terminal, name: str, user: str) -> None:
     terminal.emit(
         RemovedAccess(name, user_name, uid),
         lambda: terminal.renderer.print_success(
-            f"{user_name} can no longer request access tokens of {name}."
+            message("notes", "access-removed", user=user_name, name=name)
         ),
     )
 
@@ -157,16 +157,14 @@ def resolve_user(text: str) -> tuple[int, str]:
 def _print_usage(terminal: Terminal, added: AddedAccess) -> None:
     renderer = terminal.renderer
     renderer.print_success(
-        f"{added.user} can request access tokens of {added.connection}, and nothing else."
+        message("notes", "access-added", user=added.user, connection=added.connection)
     )
     if not added.is_served:
-        renderer.print_note(
-            "Start the wizard, which answers their requests:", command="zoho-wizard serve"
-        )
+        renderer.print_note(message("notes", "start-wizard"), command="zoho-wizard serve")
     request = f"curl --unix-socket {added.socket} http://zoho-wizard/token/{added.connection}"
-    renderer.print_note("Their programs run:", command=request)
+    renderer.print_note(message("notes", "programs-run"), command=request)
     renderer.print_note(
-        "A container can do the same if you mount the directory:",
+        message("notes", "container-mounts"),
         command=f"--volume {os.path.dirname(added.socket)}:/run/zoho-wizard",
     )
     inaccessible = first_inaccessible_directory(Path(added.socket).parent)
@@ -177,10 +175,9 @@ def _print_usage(terminal: Terminal, added: AddedAccess) -> None:
 def _print_shared_directory_setup(renderer: Renderer, user_name: str, inaccessible: Path) -> None:
     """Only root can make a directory that every user can enter and only its owner can change."""
     command = f"sudo install --directory --mode 711 --owner {user_name} {PUBLIC_SHARED_DIRECTORY}"
-    renderer.print_note(
-        f"Other users can’t open {inaccessible}. Create a directory for them, once:"
-    )
+    renderer.print_note(message("notes", "shared-directory-needed", inaccessible=str(inaccessible)))
     renderer.print_command(command)
     renderer.print_note(
-        "Then serve there:", command=f"zoho-wizard serve --share {PUBLIC_SHARED_DIRECTORY}"
+        message("notes", "serve-there"),
+        command=f"zoho-wizard serve --share {PUBLIC_SHARED_DIRECTORY}",
     )

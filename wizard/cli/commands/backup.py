@@ -24,7 +24,7 @@ from wizard.cli.flows.verification import (
     print_outcome,
     verify,
 )
-from wizard.cli.renderer import counted, print_incidents
+from wizard.cli.renderer import print_incidents
 from wizard.cli.results.connections import caution_of
 from wizard.cli.results.installation import (
     BackupFile,
@@ -34,7 +34,7 @@ from wizard.cli.results.installation import (
     SkippedDestination,
 )
 from wizard.cli.terminal import Exit, Terminal, pass_terminal
-from wizard.errors import WizardError, explain, fail
+from wizard.errors import WizardError, explain, fail, message
 from wizard.model import FailureKind, GrantState
 from wizard.serialization import error_report
 from wizard.services import Services
@@ -65,10 +65,8 @@ def backup(terminal: Terminal, file: Path, move: bool, yes: bool) -> None:
     """
     services = terminal.services
     if move and not yes:
-        terminal.renderer.print_note(
-            "Every program that requests tokens from this wizard stops working."
-        )
-        terminal.confirm("Move everything to a different machine?", option="--yes")
+        terminal.renderer.print_note(message("notes", "programs-stop"))
+        terminal.confirm(message("prompts", "move"), option="--yes")
     created = services.backups.write(file, _passphrase(terminal, new=True), deactivate=move)
     written = BackupFile(
         file=str(file.absolute()),
@@ -82,20 +80,16 @@ def backup(terminal: Terminal, file: Path, move: bool, yes: bool) -> None:
 
 def _print_backup(terminal: Terminal, file: Path, written: BackupFile) -> None:
     renderer = terminal.renderer
-    renderer.print_success(
-        f"{file} has {counted(len(written.connections), 'connection')} and "
-        f"{counted(len(written.clients), 'client')}, and was read back."
-    )
+    counts = {"count": str(len(written.connections)), "clients": str(len(written.clients))}
+    renderer.print_success(message("notes", "backup-written", path=str(file), **counts))
     if not written.is_deactivated:
-        renderer.print_note(
-            "This installation keeps working. Restore the file elsewhere only when this one is "
-            "gone. To move to a different machine, pass --move."
-        )
+        renderer.print_note(message("notes", "backup-kept-here"))
         return
-    renderer.print_note("On the other machine:", command=f"zoho-wizard restore {file.name}")
     renderer.print_note(
-        "This installation is deactivated. When the other one has verified everything, delete "
-        f"{terminal.services.paths.data_dir} here."
+        message("notes", "backup-restore-there"), command=f"zoho-wizard restore {file.name}"
+    )
+    renderer.print_note(
+        message("notes", "backup-deactivated", path=terminal.services.paths.data_dir)
     )
 
 
@@ -161,7 +155,7 @@ def restore(
         _forget_shared_grants(terminal)
         return
     if (file is not None) + from_destinations + without_secrets != 1:
-        raise click.UsageError("Pass a FILE, --from-destinations or --without-secrets.")
+        raise click.UsageError(message("usage-errors", "restore-source"))
     if file is not None:
         zoho_instance = zoho.load(terminal.settings.simulator_url).instance
         recovery_results: tuple[RecoveryResult, ...] = ()
@@ -189,18 +183,13 @@ def _forget_shared_grants(terminal: Terminal) -> None:
     count = len(terminal.services.store.shared_grants.all())
     terminal.services.store.shared_grants.forget()
     terminal.services.store.installation.record_place()
-    subject = counted(count, "authorization") if count else "Every authorization"
-    terminal.emit(
-        SharedGrantsForgotten(count),
-        lambda: terminal.renderer.print_success(f"{subject} of this installation: used only here."),
-    )
+    text = message("notes", "grants-used-only-here", count=str(count or ""))
+    terminal.emit(SharedGrantsForgotten(count), lambda: terminal.renderer.print_success(text))
 
 
 def _passphrase(terminal: Terminal, *, new: bool) -> str:
     """Typed hidden, twice for a new file; in a script the first line of stdin."""
-    return terminal.read_secret(
-        "Passphrase of the backup (input is hidden)", whole=False, twice=new
-    )
+    return terminal.read_secret(message("prompts", "backup-passphrase"), whole=False, twice=new)
 
 
 def _open_services(terminal: Terminal, *, is_confirmed: bool) -> tuple[Services, StoreContents]:
@@ -215,12 +204,12 @@ def _open_services(terminal: Terminal, *, is_confirmed: bool) -> tuple[Services,
             raise
         if not is_confirmed:
             terminal.renderer.print_explanation(terminal.explain(error.failure))
-            question = "Set that database aside and start with the backup?"
+            question = message("prompts", "set-database-aside")
             terminal.confirm(question, option="--set-aside")
     paths = terminal.settings.paths
     remaining = export_without_secrets(paths)
     directory = set_database_aside(paths, terminal.clock())
-    terminal.renderer.print_note(f"The database whose key is lost was set aside in {directory}")
+    terminal.renderer.print_note(message("notes", "database-set-aside", directory=str(directory)))
     return terminal.services, remaining
 
 
@@ -243,9 +232,19 @@ def _recovered_backup(
     if read_destinations:
         contents, results = recover_secrets(remaining, table, now)
         return Backup(
-            now, "the destinations", table.instance, contents, is_deactivated=True
+            now,
+            message("backup-sources", "destinations"),
+            table.instance,
+            contents,
+            is_deactivated=True,
         ), results
-    return Backup(now, "what needs no key", table.instance, remaining, is_deactivated=True), ()
+    return Backup(
+        now,
+        message("backup-sources", "without-key"),
+        table.instance,
+        remaining,
+        is_deactivated=True,
+    ), ()
 
 
 def _keep_newer_connections(services: Services, backup: Backup, remaining: StoreContents) -> None:
@@ -346,18 +345,20 @@ def _print_restored(
     for each in recovery_results:
         if each.failure is not None:
             renderer.print_note(f"{each.connection}: {explain(each.failure).title} ({each.target})")
+    created = terminal.format_time(report.created_at)
+    counts = {"count": str(len(report.restored)), "present": str(len(report.already_present) or "")}
     renderer.print_success(
-        f"{counted(len(report.restored), 'connection')} restored from {report.host}, "
-        f"{terminal.format_time(report.created_at)}; "
-        f"{len(report.already_present)} were already here."
+        message("notes", "restored", host=report.host, created=created, **counts)
     )
     if report.not_verified:
         renderer.print_note(
-            f"{len(report.not_verified)} aren’t verified yet. When the rate limit allows it:",
+            message("notes", "restored-not-verified", count=str(len(report.not_verified))),
             command=f"zoho-wizard check {' '.join(report.not_verified)}",
         )
     for name in report.to_authorize:
-        renderer.print_note(f"{name} isn’t authorized yet:", command=f"zoho-wizard connect {name}")
+        renderer.print_note(
+            message("notes", "not-authorized-yet", name=name), command=f"zoho-wizard connect {name}"
+        )
     print_skipped_destinations(terminal, skipped)
 
 
@@ -398,14 +399,12 @@ def _confirm(terminal: Terminal, destinations: Sequence[Destination]) -> bool:
     renderer = terminal.renderer
     if not terminal.is_interactive or renderer.as_json:
         return False
-    renderer.print_note(
-        "The backup delivers the credentials to these destinations after every consent:"
-    )
+    renderer.print_note(message("notes", "backup-destinations"))
     for each in destinations:
-        then = f", then runs {each.reload_command}" if each.reload_command else ""
-        runs = "runs " if each.profile == "command" else ""
-        renderer.print_note(f"  {each.connection}: {runs}{each.target}{then}")
-    return terminal.ask_yes_no("Deliver to them from here, too?", option="--deliver")
+        code = "backup-command" if each.profile == "command" else "backup-file"
+        details = {"name": each.connection, "target": each.target, "command": each.reload_command}
+        renderer.print_note(f"  {message('notes', code, **details)}")
+    return terminal.ask_yes_no(message("prompts", "deliver-from-here"), option="--deliver")
 
 
 def print_skipped_destinations(terminal: Terminal, destinations: Sequence[Destination]) -> None:
@@ -413,7 +412,7 @@ def print_skipped_destinations(terminal: Terminal, destinations: Sequence[Destin
     if not destinations:
         return
     terminal.renderer.print_blank()
-    terminal.renderer.print_note("These destinations of the backup aren’t used here. To add them:")
+    terminal.renderer.print_note(message("notes", "destinations-left-out"))
     for each in destinations:
         options = ["--profile", each.profile, "--to", each.target]
         options += ["--as", each.entry] if each.entry else []

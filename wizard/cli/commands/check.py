@@ -28,7 +28,7 @@ from wizard.cli.terminal import (
     tagged_connections,
 )
 from wizard.connection_details import describe_access
-from wizard.errors import describe_status
+from wizard.errors import describe_status, message
 from wizard.model import VerificationStep
 from wizard.model.states import ConnectionState, ConnectionStatus, LastCheck
 from wizard.monitoring.checks import CheckResult
@@ -92,9 +92,9 @@ def check(
       zoho-wizard check --tag prod --wait 15m
     """
     if names and all_connections:
-        raise click.UsageError("Pass the names of connections, or --all.")
+        raise click.UsageError(message("usage-errors", "names-or-all"))
     if names and tags:
-        raise click.UsageError("Pass the names of connections, or --tag.")
+        raise click.UsageError(message("usage-errors", "names-or-tag"))
     tagged = tagged_connections(terminal, tags) if tags else None
     if not names and terminal.settings.paths.is_empty:
         terminal.emit(CheckReport((), ()), lambda: print_no_connections(terminal))
@@ -105,7 +105,7 @@ def check(
     if tagged is not None:
         selected = [name for name in selected if name in tagged]
     if ignore_wait and len(named) != 1:
-        raise click.UsageError("--ignore-wait takes one NAME.")
+        raise click.UsageError(message("usage-errors", "ignore-wait-one"))
     purpose = RefreshPurpose.INSISTED if ignore_wait else RefreshPurpose.VERIFICATION
     is_named = bool(named)
     check_run = run_checks(
@@ -133,18 +133,17 @@ def run_checks(
             terminal.renderer.print_step(step)
 
     with terminal.renderer.progress() as show_progress:
-        show_progress(f"Checking {names[0] if is_single else f'{len(names)} connections'} …")
+        subject = {"name": names[0]} if is_single else {"count": str(len(names))}
+        show_progress(message("notes", "checking", **subject))
 
         def on_result(result: CheckResult) -> None:
             completed.add(result.name)
             if not is_single:
-                show_progress(f"{len(completed)} of {len(names)} connections checked …")
+                counts = {"completed": str(len(completed)), "count": str(len(names))}
+                show_progress(message("notes", "checked", **counts))
 
         def wait_until(until: datetime) -> bool:
-            show_progress(
-                f"Waiting for Zoho’s rate limit until {terminal.format_time(until)}. "
-                "Press Ctrl-C to skip the rest."
-            )
+            show_progress(message("notes", "waiting-for-limit", until=terminal.format_time(until)))
             return _wait_until(terminal, until, deadline)
 
         deadline = terminal.clock() + wait
@@ -217,19 +216,18 @@ def _render_results(
         if working < len(counted):
             renderer.print_failure(_failing(counted, statuses))
         elif counted:
-            subject = {1: "The connection works", 2: "Both connections work"}.get(working)
-            renderer.print_success(f"{subject or f'All {working} connections work'}.")
+            code = {1: "one-works", 2: "both-work"}.get(working, "all-work")
+            renderer.print_success(message("notes", code, count=str(working)))
         print_incidents(renderer, check_run.incidents, terminal.clock())
 
 
 def _failing(counted: Sequence[CheckResult], statuses: Mapping[str, ConnectionStatus]) -> str:
     """How many of the connections don't work, in words."""
     failing = [each for each in counted if not each.is_working]
-    is_one, whole = len(failing) == 1, f"{len(failing)} of {len(counted)} connections"
     rejected = ConnectionState.NEEDS_REAUTHORIZATION
-    if all(statuses[each.name].state is rejected for each in failing):
-        return f"{whole} {'needs' if is_one else 'need'} re-authorization."
-    return f"{whole} {'doesn’t' if is_one else 'don’t'} work."
+    is_rejected = all(statuses[each.name].state is rejected for each in failing)
+    code = "some-need-reauthorization" if is_rejected else "some-fail"
+    return message("notes", code, count=str(len(failing)), total=str(len(counted)))
 
 
 def _to_outcome(terminal: Terminal, result: CheckResult) -> VerificationOutcome:

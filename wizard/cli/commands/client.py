@@ -35,8 +35,6 @@ from wizard.serialization import error_report
 
 T = TypeVar("T")
 
-USE_IT = "Use the new secret?"
-
 
 class ClientIdType(click.ParamType[str]):
     """A client id or name as an argument, completed by the shell from the store."""
@@ -109,7 +107,7 @@ def _print_clients(renderer: Renderer, listed: ClientList) -> None:
     if rows:
         renderer.print_table(("Client ID", "Name", "Registered in", "Connections"), rows)
     else:
-        renderer.print_note("No clients yet. Add one:", command="zoho-wizard client add")
+        renderer.print_note(message("notes", "no-clients"), command="zoho-wizard client add")
 
 
 @client.command("show")
@@ -145,10 +143,8 @@ def _print_client(terminal: Terminal, details: ClientDetails) -> None:
         ]
     )
     for each in details.refresh_tokens:
-        tokens = "token" if each.count == 1 else "tokens"
-        renderer.print_output(
-            f"  {each.count} working refresh {tokens} of {each.email}; Zoho keeps 20"
-        )
+        counts = {"count": str(each.count), "email": each.email}
+        renderer.print_output(f"  {message('notes', 'working-tokens', **counts)}")
 
 
 @client.command("add")
@@ -233,7 +229,12 @@ def check_clients(terminal: Terminal, client_ids: tuple[str, ...]) -> None:
         for check, explanation in zip(checks, explanations, strict=True):
             if explanation is None:
                 terminal.renderer.print_success(
-                    f"Zoho ({check.location}) accepts {check.client_id} and its secret."
+                    message(
+                        "notes",
+                        "client-accepted",
+                        data_center=check.location,
+                        client_id=check.client_id,
+                    )
                 )
             else:
                 terminal.renderer.print_explanation(explanation)
@@ -272,12 +273,12 @@ def set_secret(
     services = terminal.services
     services.store.clients.get(client_id)
     location = resolve_location(terminal, data_center)
-    text = terminal.read_secret("Client Secret")
+    text = terminal.read_secret(message("prompts", "client-secret"))
     services.clients.set_secret(client_id, text, location, has_common_secret=has_common_secret)
     details = _client_details(terminal, services.store.clients.get(client_id))
     terminal.emit(
         details,
-        lambda: terminal.renderer.print_success("The new secret works and is stored."),
+        lambda: terminal.renderer.print_success(message("notes", "secret-stored")),
     )
 
 
@@ -297,9 +298,12 @@ def remove_client(terminal: Terminal, client_id: str, yes: bool) -> None:
     """
     selected = terminal.services.store.clients.get(client_id)
     if not yes:
-        terminal.confirm(f"Remove {selected.name} ({client_id})?", option="--yes")
+        terminal.confirm(
+            message("prompts", "remove-client", client=selected.name, client_id=client_id),
+            option="--yes",
+        )
     terminal.services.clients.remove(client_id)
-    text = f"{client_id} is removed here. It stays registered at Zoho."
+    text = message("notes", "client-removed", client_id=client_id)
     terminal.emit(RemovedClient(client_id), lambda: terminal.renderer.print_success(text))
 
 
@@ -368,7 +372,7 @@ def register_client(
     for note in credentials.notes:
         terminal.renderer.print_note(message("credential-notes", note))
     if client.client_id in known:
-        terminal.renderer.print_note(f"This client is already stored, as {client.name}.")
+        terminal.renderer.print_note(message("notes", "client-known", client=client.name))
     return client
 
 
@@ -376,7 +380,9 @@ def print_registered(terminal: Terminal, client: Client) -> None:
     """Say that Zoho accepts the client's id and secret."""
     data_center = terminal.services.zoho.data_center(client.location)
     terminal.renderer.print_success(
-        f"Zoho ({data_center.name}) accepts {client.client_id} and its secret."
+        message(
+            "notes", "client-accepted", data_center=data_center.name, client_id=client.client_id
+        )
     )
 
 
@@ -394,8 +400,8 @@ def with_new_secret(
         if error.failure.code != "secret-differs" or not (may or terminal.is_interactive):
             raise
         terminal.renderer.print_explanation(terminal.explain(error.failure))
-    if not (may or partial(terminal.ask_yes_no, option=""))(USE_IT):
-        terminal.renderer.print_note("Nothing was changed.")
+    if not (may or partial(terminal.ask_yes_no, option=""))(message("prompts", "use-new-secret")):
+        terminal.renderer.print_note(message("notes", "nothing-changed"))
         raise Exit(1)
     return act(True)
 
@@ -405,15 +411,10 @@ def _print_registration_steps(
 ) -> None:
     zoho = terminal.services.zoho
     data_center = zoho.data_center(location) if location else zoho.data_centers[0]
-    kind = "Server-based Applications" if redirect_uri else "Self Client"
-    location_text = (
-        data_center.name
-        if location
-        else f"{data_center.name}; for a different one, pass --data-center"
-    )
+    code = "register-server-based" if redirect_uri else "register-self-client"
+    place = {"location": data_center.name} if location else {"default_location": data_center.name}
     terminal.renderer.print_note(
-        f"Open Zoho’s API Console ({location_text}) and choose {kind}:",
-        command=data_center.console_add_url,
+        message("notes", code, **place), command=data_center.console_add_url
     )
     if redirect_uri:
         terminal.renderer.print_facts(
@@ -428,9 +429,9 @@ def _print_registration_steps(
 def _prompt_credentials(terminal: Terminal) -> str:
     """ID and secret together: two prompts on a terminal, all of stdin in a script."""
     if not terminal.is_interactive:
-        return terminal.read_secret("the client ID and secret")
-    prompt = "Paste the client ID and secret (input is hidden)"
+        return terminal.read_secret(message("prompts", "credentials-piped"))
+    prompt = message("prompts", "credentials")
     first = terminal.ask(prompt, option="", is_hidden=True)
     if "secret" in first.lower() or len(first.split()) > 1:
         return first
-    return f"{first}\n{terminal.read_secret('Client Secret')}"
+    return f"{first}\n{terminal.read_secret(message('prompts', 'client-secret'))}"

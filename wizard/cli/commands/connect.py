@@ -284,7 +284,7 @@ def connect(
         name, options = entered["name"], ConnectOptions.from_page(entered["request"])
         terminal.connection_name = name
     if add and options.is_annotated:
-        raise click.UsageError("--add can’t be combined with --owner, --tag or --note. Use `edit`.")
+        raise click.UsageError(message("usage-errors", "add-annotated"))
     _check_options(
         assist=assist,
         is_in_terminal=no_browser or self_client,
@@ -294,7 +294,7 @@ def connect(
     for each in preset_ids:
         preset(each)  # an unknown one is the first thing to correct
     if yes and not assist:
-        raise click.UsageError("--yes needs --assist.")
+        raise click.UsageError(message("usage-errors", "yes-without-assist"))
     _warn_about_unusual_scopes(terminal, scope)
     if request:
         _request_consent(terminal, name, options, add=add)
@@ -307,7 +307,7 @@ def connect(
     if is_pasted and not add:
         _require_paste(terminal, name)
     elif not (is_pasted or assist):
-        require_page_visitor(terminal, "--no-browser, with the callback URL on standard input")
+        require_page_visitor(terminal, message("input-options", "paste-mode"))
     _expect_account(terminal, name, options.expected_email)
     if assist:
         _connect_in_assisted_browser(terminal, name, options, yes=yes)
@@ -331,14 +331,9 @@ def _expect_account(terminal: Terminal, name: str, email: str) -> None:
 def _check_options(*, assist: bool, is_in_terminal: bool, is_forwarded: bool, add: bool) -> None:
     """Reject options that contradict each other, before anything is stored."""
     if assist and (add or is_in_terminal or is_forwarded):
-        raise click.UsageError(
-            "--assist can’t be combined with --add, --no-browser, --self-client, --request or "
-            "--response."
-        )
+        raise click.UsageError(message("usage-errors", "assist-combined"))
     if is_forwarded and is_in_terminal:
-        raise click.UsageError(
-            "--request and --response can’t be combined with --no-browser or --self-client."
-        )
+        raise click.UsageError(message("usage-errors", "request-combined"))
 
 
 def _warn_about_unusual_scopes(terminal: Terminal, scope: str) -> None:
@@ -351,7 +346,7 @@ def _require_paste(terminal: Terminal, name: str) -> None:
     """Raise ``name-needed``, or ``input-needed`` if nobody can paste the callback URL."""
     if not name:
         raise fail("name-needed")
-    terminal.require_line("the full URL, or the code of a Self Client")
+    terminal.require_line(message("prompts", "callback-piped"))
 
 
 # on the pages
@@ -394,11 +389,11 @@ def _connect_in_browser(terminal: Terminal, name: str, page: str) -> None:
 
     with stop_signals() as stop_event, available_server(terminal.services) as create_browser_link:
         open_page(page, create_browser_link, terminal.settings, terminal.renderer)
-        print_waiting(terminal, "the verification")
+        print_waiting(terminal, "verification")
         new_link = partial(print_browser_link, terminal, create_browser_link, page)
         if not wait_until(stop_event, new_link, lambda: bool(verified_names())):
             terminal.renderer.print_note(
-                "Not verified yet. To continue:", command=_resume_command(name)
+                message("notes", "not-verified-yet"), command=_resume_command(name)
             )
             raise Exit(1)
         name = verified_names()[0]
@@ -435,7 +430,7 @@ def _request_consent(terminal: Terminal, name: str, options: ConnectOptions, *, 
         terminal.renderer.print_output(consent.message)
         terminal.renderer.print_blank()
         terminal.renderer.print_note(
-            "When the URL comes back:", command=f"zoho-wizard connect {name} --response"
+            message("notes", "when-url-returns"), command=f"zoho-wizard connect {name} --response"
         )
 
     terminal.emit(ConsentRequest(consent.email, (name,), consent.message), render)
@@ -443,7 +438,7 @@ def _request_consent(terminal: Terminal, name: str, options: ConnectOptions, *, 
 
 def _complete_request(terminal: Terminal) -> NoReturn:
     """Take the URL that came back. Its ``state`` says which connection it is for."""
-    url = terminal.read_secret("Paste the full URL that came back (input is hidden)", whole=False)
+    url = terminal.read_secret(message("prompts", "returned-url"), whole=False)
     _print_outcome(terminal, complete_response(terminal, url))
 
 
@@ -507,7 +502,7 @@ def _ensure_stored(terminal: Terminal, name: str, options: ConnectOptions) -> No
     client: Client | None = options.stored_client(terminal)
     if client is None:
         if not terminal.is_interactive:  # stdin has the callback URL
-            raise fail("input-needed", options="--client (`zoho-wizard client add` stores one)")
+            raise fail("input-needed", options=message("input-options", "client"))
         location = options.location(terminal)
         client = register_client(terminal, location=location, is_self_client=options.is_self_client)
         print_registered(terminal, client)
@@ -545,17 +540,6 @@ def _print_outcome(terminal: Terminal, outcome: VerificationOutcome) -> NoReturn
     raise Exit(outcome.exit_code)
 
 
-EXPERIMENTAL_NOTICE = (
-    "This is experimental: it was tested against a simulated console, not against Zoho’s. If a "
-    "page isn’t as expected, the wizard leaves the rest to you."
-)
-CREDENTIALS_NOTICE = (
-    "Zoho shows the ID and the secret of the new client. The wizard verifies them with Zoho, "
-    "stores them encrypted, and shows them nowhere."
-)
-IMPORT_QUESTION = "Read them from that page?"
-
-
 class ManualRegistrationError(Exception):
     """The assisted browser can't register the client; `failure` says why. Nothing is lost."""
 
@@ -571,8 +555,8 @@ def with_data_center(terminal: Terminal, options: ConnectOptions) -> ConnectOpti
     """
     if options.data_center or options.stored_client(terminal) is not None:
         return options
-    prompt = "Your data center (eu, us, in …), or any Zoho URL of yours"
-    data_center = terminal.ask(prompt, option="--client or --data-center")
+    prompt = message("prompts", "data-center")
+    data_center = terminal.ask(prompt, option=message("input-options", "data-center"))
     completed = replace(options, data_center=data_center)
     completed.location(terminal)
     return completed
@@ -631,17 +615,15 @@ def _register_in_console(
     """Register a client in `data_center` and store it; raises ``console-surprise``,
     ``window-closed``, and what `ClientService.admit` raises."""
     services, settings = terminal.services, terminal.settings
-    terminal.renderer.print_note(
-        f"Zoho’s API Console ({data_center.name}) opens in a separate window."
-    )
-    terminal.renderer.print_note(EXPERIMENTAL_NOTICE)
+    terminal.renderer.print_note(message("notes", "console-opens", data_center=data_center.name))
+    terminal.renderer.print_note(message("notes", "assist-experimental"))
     name = services.clients.free_name()
     assistant.register_client(
         data_center, ClientForm(name, settings.base_url, settings.redirect_uri)
     )
     assistant.show_notice(message("user-prompts", "console-created"))
-    terminal.renderer.print_note(CREDENTIALS_NOTICE)
-    if not confirm(IMPORT_QUESTION):
+    terminal.renderer.print_note(message("notes", "assist-credentials"))
+    if not confirm(message("prompts", "read-credentials")):
         raise _console_error("kept")
     assistant.show_notice(None)
     text = assistant.read_credentials(data_center)

@@ -57,7 +57,6 @@ MAX_EVENTS = 10
 """Lines of history in ``show``; the page has all of them."""
 MAX_DESTINATION_PROBLEMS = 10
 """Lines about destinations in ``list``."""
-REMOVAL_OPTIONS = "--no-revoke or --revoke"
 
 
 @click.command("list")
@@ -98,8 +97,9 @@ def list_connections(terminal: Terminal, by: str | None, tags: tuple[str, ...]) 
 def print_no_connections(terminal: Terminal) -> None:
     """Say that there is no connection, and how to make one."""
     terminal.renderer.print_note(
-        f"No connections in {terminal.settings.paths.data_dir} (user {current_user()}). "
-        "Create one:",
+        message(
+            "notes", "no-connections", path=terminal.settings.paths.data_dir, user=current_user()
+        ),
         command="zoho-wizard connect",
     )
 
@@ -181,13 +181,14 @@ def _print_connections(terminal: Terminal, listed: ConnectionList) -> None:
         terminal.renderer.print_failure(f"{each.target} ({each.connection}): {each.error.title}")
     if listed.destination_problems:
         hidden = len(listed.destination_problems) - MAX_DESTINATION_PROBLEMS
-        more = f"There are {hidden} more. " if hidden > 0 else ""
+        count = str(hidden) if hidden > 0 else ""
         terminal.renderer.print_note(
-            f"{more}To see why, and what to do:", command="zoho-wizard destination status"
+            message("notes", "destination-problems", count=count),
+            command="zoho-wizard destination status",
         )
     if listed.last_checked_at:
         terminal.renderer.print_note(
-            f"`monitor` last ran at {terminal.format_time(listed.last_checked_at)}."
+            message("notes", "monitor-last-ran", at=terminal.format_time(listed.last_checked_at))
         )
 
 
@@ -346,9 +347,9 @@ def _print_connection(terminal: Terminal, details: ConnectionDetails) -> None:
     renderer.print_heading("Scopes")
     for scope in details.scope:
         missing = grant is not None and scope not in grant.scope
-        renderer.print_item(
-            f"  {scope}: {describe_scope(scope)}{' (not granted)' if missing else ''}"
-        )
+        code = "scope-not-granted" if missing else "scope"
+        text = message("notes", code, scope=scope, description=describe_scope(scope))
+        renderer.print_item(f"  {text}")
     report = store.verification_reports.get(name, grant.generation) if grant else None
     if grant is not None and report is not None:
         is_rejected = grant.state is GrantState.NEEDS_REAUTHORIZATION
@@ -378,14 +379,12 @@ def _facts(
         [
             ("Account", grant.email),
             ("Data center", grant.location),
-            ("API domain", f"{_api_domain(terminal, grant.location)} (send API calls there)"),
-            (
-                "Authorization",
-                f"{grant.generation}, from the consent of {terminal.format_time(grant.granted_at)}",
-            ),
+            ("API domain", _api_domain(terminal, grant.location) or ""),
+            ("Authorization", str(grant.generation)),
+            ("Approved", terminal.format_time(grant.granted_at)),
         ]
         if grant
-        else [("Data center", details.location or "not known yet")]
+        else [("Data center", details.location or message("notes", "not-known-yet"))]
     )
     status = ConnectionStatus(details.state, details.activity)
     budget = details.request_budget
@@ -401,7 +400,7 @@ def _facts(
         ("Counted by client", _client_requests_left(budget)),
         (
             "Refresh tokens",
-            f"{budget.refresh_token_count} of this user and client (Zoho keeps 20)",
+            message("notes", "refresh-token-count", count=str(budget.refresh_token_count)),
         ),
     ]
 
@@ -412,7 +411,7 @@ def _print_next_steps(terminal: Terminal, name: str, grant: Grant | None) -> Non
         renderer.print_explanation(terminal.explain(candidate.failure))
         renderer.print_blank()
     if grant is None:
-        renderer.print_note("Authorize it:", command=f"zoho-wizard connect {name}")
+        renderer.print_note(message("notes", "authorize-it"), command=f"zoho-wizard connect {name}")
     elif failure := grant.failure or _outcome_unknown(terminal, grant):
         renderer.print_explanation(terminal.explain(failure))
     elif grant.state is GrantState.REVOKED:
@@ -430,19 +429,15 @@ def _outcome_unknown(terminal: Terminal, grant: Grant) -> Failure | None:
 
 
 def _requests_left(budget: RequestBudget) -> str:
-    text = f"{budget.token_requests_left} in this 10-minute window"
-    if budget.deferrable_requests_left == budget.token_requests_left:
-        return text
-    left = budget.deferrable_requests_left
-    return f"{text}, {left} of them for checks and diagnoses"
+    left, deferrable = budget.token_requests_left, budget.deferrable_requests_left
+    details = {"left": str(left), "deferrable": str(deferrable) if deferrable != left else ""}
+    return message("notes", "requests-left", **details)
 
 
 def _client_requests_left(budget: RequestBudget) -> str:
     if not budget.is_counted_by_client:
         return ""
-    return (
-        f"{budget.client_requests_left} left for all its connections, because Zoho rate-limited it"
-    )
+    return message("notes", "client-requests-left", left=str(budget.client_requests_left))
 
 
 VARIABLE_NAMES = {
@@ -479,8 +474,7 @@ def reveal(terminal: Terminal, name: str, *, yes: bool) -> None:
         scope=",".join(grant.scope),
     )
     renderer.print_note(
-        "These are for a program that refreshes tokens itself. A program that can run a command "
-        "doesn’t need them:",
+        message("notes", "reveal-not-needed"),
         command=f"zoho-wizard token {name}",
     )
     if not yes:
@@ -494,7 +488,7 @@ def reveal(terminal: Terminal, name: str, *, yes: bool) -> None:
         for field, variable in VARIABLE_NAMES.items()
     ]
     terminal.emit(credentials, lambda: renderer.print_raw("\n".join(lines)))
-    renderer.print_note("The history notes this. Keep the credentials out of version control.")
+    renderer.print_note(message("notes", "revealed"))
 
 
 def _describe_stdout() -> str:
@@ -503,7 +497,7 @@ def _describe_stdout() -> str:
     try:
         os.write(descriptor, b"")
     except OSError as error:
-        return f"stdout, which can’t be written ({error.strerror})"
+        return message("process-outputs", "closed-stdout", reason=error.strerror or "")
     mode = os.fstat(descriptor).st_mode
     if os.isatty(descriptor):
         return "a terminal"
@@ -515,13 +509,11 @@ def _describe_stdout() -> str:
 def _confirm(terminal: Terminal) -> None:
     if not sys.stdout.isatty() or not terminal.is_interactive:
         raise fail("reveal-needs-yes")
-    terminal.renderer.print_note(
-        "Anyone who sees them can use the account, within the connection’s scopes."
-    )
+    terminal.renderer.print_note(message("notes", "secrets-are-powerful"))
     terminal.confirm(
-        "This prints secrets to your terminal. Continue?",
+        message("prompts", "print-secrets"),
         option="--yes",
-        declined="Nothing was printed.",
+        declined=message("notes", "nothing-printed"),
     )
 
 
@@ -565,7 +557,7 @@ def edit(
       zoho-wizard check --tag prod
     """
     if owner is None and note is None and not (add_tags or remove_tags):
-        raise click.UsageError("Pass --owner, --tag, --remove-tag or --note.")
+        raise click.UsageError(message("usage-errors", "edit-nothing"))
     owner, note = (None if each is None else printable(each) for each in (owner, note))
     connection = terminal.services.store.connections.edit(
         name, owner=owner, add_tags=add_tags, remove_tags=remove_tags, note=note
@@ -605,9 +597,9 @@ def rename(terminal: Terminal, old: str, new: str) -> None:
     terminal.services.tokens.rename_connection(old, new)
 
     def render() -> None:
-        terminal.renderer.print_success(f"{old} is now called {new}.")
+        terminal.renderer.print_success(message("notes", "renamed", previous_name=old, name=new))
         terminal.renderer.print_note(
-            "Programs that request its access tokens must use the new name:",
+            message("notes", "renamed-programs"),
             command=f"zoho-wizard token {new}",
         )
 
@@ -636,15 +628,19 @@ def revoke(terminal: Terminal, name: str, yes: bool) -> None:
     if not revocable:
         raise fail("nothing-to-revoke", name=name)
     if not yes:
-        terminal.renderer.print_note(f"Every program that uses {name} stops working.")
-        terminal.confirm(f"Revoke {name} at Zoho?", option="--yes")
+        terminal.renderer.print_note(message("notes", "programs-of-connection-stop", name=name))
+        terminal.confirm(message("prompts", "revoke", name=name), option="--yes")
     for grant in revocable:
         terminal.services.tokens.revoke(grant)
 
     def render() -> None:
-        terminal.renderer.print_success(f"{name} is revoked at Zoho and here.")
-        terminal.renderer.print_note("To use it again:", command=f"zoho-wizard reauthorize {name}")
-        terminal.renderer.print_note("To remove it:", command=f"zoho-wizard remove {name}")
+        terminal.renderer.print_success(message("notes", "revoked", name=name))
+        terminal.renderer.print_note(
+            message("notes", "to-use-again"), command=f"zoho-wizard reauthorize {name}"
+        )
+        terminal.renderer.print_note(
+            message("notes", "to-remove"), command=f"zoho-wizard remove {name}"
+        )
 
     terminal.emit(RevokedConnection(name, _generations(revocable)), render)
 
@@ -677,7 +673,9 @@ def remove(terminal: Terminal, name: str, choice: str | None) -> None:
     revocable = _revocable_grants(store.grants.of_connection(name))
     destinations = [each.target for each in store.destinations.all(name) if each.generation]
     for destination in destinations:
-        terminal.renderer.print_note(f"This destination keeps its credentials: {destination}")
+        terminal.renderer.print_note(
+            message("notes", "destination-keeps-credentials", target=destination)
+        )
     choice = choice or _prompt_removal(terminal, name, is_revocable=bool(revocable))
     if choice == "revoke":
         for grant in revocable:
@@ -686,12 +684,9 @@ def remove(terminal: Terminal, name: str, choice: str | None) -> None:
     revoked, kept = (revocable, []) if choice == "revoke" else ([], revocable)
 
     def render() -> None:
-        terminal.renderer.print_success(f"{name} is removed.")
+        terminal.renderer.print_success(message("notes", "removed", name=name))
         if kept:
-            terminal.renderer.print_note(
-                "Its refresh token still works at Zoho, and is one of the 20 that Zoho keeps for "
-                "a user and client. To revoke it, remove the app under Connected Apps at Zoho."
-            )
+            terminal.renderer.print_note(message("notes", "token-kept-at-zoho"))
 
     removed = RemovedConnection(
         name, _generations(revoked), _generations(kept), tuple(destinations)
@@ -703,22 +698,21 @@ def _prompt_removal(terminal: Terminal, name: str, *, is_revocable: bool) -> str
     """Ask whether to remove connection `name`, and what to do with its refresh token. Raises
     ``input-needed`` if nobody can be asked."""
     if not terminal.is_interactive:
-        raise fail("input-needed", name=name, options=REMOVAL_OPTIONS)
+        raise fail("input-needed", name=name, options=message("input-options", "removal"))
     if not is_revocable:
-        terminal.confirm(f"Remove {name}?", option=REMOVAL_OPTIONS)
+        terminal.confirm(
+            message("prompts", "remove", name=name), option=message("input-options", "removal")
+        )
         return "keep"
-    terminal.renderer.print_note(
-        f"{name} has a refresh token that works at Zoho. Programs that have a copy keep working if "
-        "you remove it only here. They stop if you revoke it at Zoho."
-    )
+    terminal.renderer.print_note(message("notes", "removal-choice", name=name))
     choice = terminal.choose(
-        "Keep it at Zoho, revoke it there, or cancel",
+        message("prompts", "removal-choice"),
         ["keep", "revoke", "cancel"],
         default="cancel",
-        option=REMOVAL_OPTIONS,
+        option=message("input-options", "removal"),
     )
     if choice == "cancel":
-        terminal.renderer.print_note("Nothing was changed.")
+        terminal.renderer.print_note(message("notes", "nothing-changed"))
         raise Exit(1)
     return choice
 

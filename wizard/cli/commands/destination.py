@@ -21,12 +21,11 @@ from wizard.cli.results.destinations import (
 from wizard.cli.terminal import CONNECTION_NAME, Exit, Terminal, pass_terminal, require_value
 from wizard.delivery.profiles import profile, profiles
 from wizard.delivery.service import DeliveryPreview, DestinationStatus, FieldChange
-from wizard.errors import WizardError, describe_state, fail
+from wizard.errors import WizardError, describe_state, fail, message
 from wizard.model import Failure
 from wizard.store import Destination
 
 CHANGE_MARKS = {"added": "+", "changed": "~", "same": " "}
-HIDDEN_VALUE = "(value not shown)"
 
 
 def _complete_profile(
@@ -176,13 +175,13 @@ def add_destination(
     if dry_run:
         terminal.emit(
             _preview_report(preview),
-            lambda: _print_preview(terminal, preview, "would", show_values),
+            lambda: _print_preview(terminal, preview, is_certain=False, show_values=show_values),
         )
         return
     if not terminal.is_json:
-        _print_preview(terminal, preview, "will" if yes else "would", show_values)
+        _print_preview(terminal, preview, is_certain=yes, show_values=show_values)
     if not yes:
-        terminal.confirm("Deliver this?", option="--yes")
+        terminal.confirm(message("prompts", "deliver"), option="--yes")
     _emit_one(terminal, delivery.add(described))
 
 
@@ -243,7 +242,7 @@ def show_status(terminal: Terminal, name: str | None, target: str | None, *, is_
       zoho-wizard destination status crm || zoho-wizard deliver crm
     """
     if is_all and name:
-        raise click.UsageError("Pass either the name of a connection or --all.")
+        raise click.UsageError(message("usage-errors", "name-or-all"))
     found = _find_destinations(terminal, name, target)
     statuses = [terminal.services.delivery.check(each) for each in found]
     terminal.emit(
@@ -294,10 +293,10 @@ def remove_destination(terminal: Terminal, name: str, target: str | None) -> Non
     terminal.services.delivery.remove(removed)
 
     def render() -> None:
-        terminal.renderer.print_success(f"Nothing is delivered to {removed.target} anymore.")
-        terminal.renderer.print_note(
-            "It keeps the credentials that it has, which work until they are revoked."
+        terminal.renderer.print_success(
+            message("notes", "destination-removed", target=removed.target)
         )
+        terminal.renderer.print_note(message("notes", "destination-still-works"))
 
     terminal.emit(RemovedDestination(**_configured(removed)), render)
 
@@ -321,7 +320,7 @@ def deliver(terminal: Terminal, name: str | None, target: str | None, *, is_all:
       zoho-wizard deliver --all
     """
     if is_all == bool(name):
-        raise click.UsageError("Pass either the name of a connection or --all.")
+        raise click.UsageError(message("usage-errors", "name-or-all"))
     found = _find_destinations(terminal, name, target)
     if name and not found:
         raise fail("no-destination", name=name, known=", ".join(profiles()))
@@ -380,59 +379,54 @@ def _print_outcome(terminal: Terminal, changed: Destination, failure: Failure | 
 
 def _print_delivered(terminal: Terminal, changed: Destination) -> None:
     if changed.delivered_at is None:
-        terminal.renderer.print_success(
-            f"{changed.target} has what it had before the last delivery."
-        )
+        terminal.renderer.print_success(message("notes", "delivery-undone", target=changed.target))
         return
-    is_command = profile(changed.profile).is_command
-    verb = "accepted" if is_command else "has"
-    terminal.renderer.print_success(f"{changed.target} {verb} authorization {changed.generation}.")
+    code = "command-accepted" if profile(changed.profile).is_command else "destination-has"
+    details = {"target": changed.target, "generation": str(changed.generation)}
+    terminal.renderer.print_success(message("notes", code, **details))
     if changed.reloaded_at:
-        terminal.renderer.print_note("Its program was reloaded and uses it.")
+        terminal.renderer.print_note(message("notes", "program-reloaded"))
     else:
-        terminal.renderer.print_note(
-            "Whether its program uses it is unknown: it has no reload command (--then)."
-        )
+        terminal.renderer.print_note(message("notes", "program-unknown"))
 
 
 def _confirm_showing_values(terminal: Terminal) -> None:
     """Values are shown to a person who agrees, never to a pipe or a log."""
     if not (sys.stdout.isatty() and terminal.is_interactive) or terminal.is_json:
         raise fail("values-need-a-terminal")
-    terminal.renderer.print_note(
-        "Anyone who sees them can use the account, within the connection’s scopes."
-    )
-    terminal.confirm("This prints secrets to your terminal. Continue?", option="")
+    terminal.renderer.print_note(message("notes", "secrets-are-powerful"))
+    terminal.confirm(message("prompts", "print-secrets"), option="")
 
 
 def _print_preview(
-    terminal: Terminal, preview: DeliveryPreview, auxiliary_verb: str, show_values: bool
+    terminal: Terminal, preview: DeliveryPreview, *, is_certain: bool, show_values: bool
 ) -> None:
     renderer, described = terminal.renderer, preview.destination
-    verb = f"{auxiliary_verb} {'get' if profile(described.profile).is_command else 'have'}"
-    renderer.print_note(
-        f"{described.target} {verb} authorization {preview.generation} of {described.connection}:"
-    )
+    kind = "command" if profile(described.profile).is_command else "file"
+    details = {"target": described.target, "generation": str(preview.generation)}
+    name = described.connection
+    code = f"{'delivers' if is_certain else 'would-deliver'}-to-{kind}"
+    renderer.print_note(message("notes", code, name=name, **details))
     for change in preview.changes:
         renderer.print_note(
             f"  {CHANGE_MARKS[change.kind]} {change.name} = {_displayed_value(change, show_values)}"
         )
     if preview.owner:
-        renderer.print_note(f"  Owner: {preview.owner}, who can read what is written")
+        renderer.print_note(f"  {message('notes', 'preview-owner', owner=preview.owner)}")
     if preview.mode:
         mode = described.file_mode or "0600"
-        readers = "only its owner" if mode == "0600" else "only its owner and its group"
-        renderer.print_note(f"  Mode: {mode} instead of {preview.mode}, so {readers} can read it")
+        code = "preview-mode" if mode == "0600" else "preview-group-mode"
+        text = message("notes", code, mode=mode, previous_mode=preview.mode)
+        renderer.print_note(f"  {text}")
     for directory in preview.group_writable:
-        renderer.print_note(f"  A group can write to {directory} and could replace the file")
+        renderer.print_note(f"  {message('notes', 'preview-directory', path=str(directory))}")
     if described.reload_command:
-        renderer.print_note(
-            "Then this runs, so that the program uses it:", command=described.reload_command
-        )
+        renderer.print_note(message("notes", "preview-reload"), command=described.reload_command)
 
 
 def _displayed_value(change: FieldChange, show_values: bool) -> str:
-    return HIDDEN_VALUE if change.is_secret and not show_values else change.value
+    is_hidden = change.is_secret and not show_values
+    return message("notes", "hidden-value") if is_hidden else change.value
 
 
 def _print_statuses(
@@ -449,7 +443,7 @@ def _print_statuses(
         _print_no_destinations(terminal, name)
     elif any(each.needs_delivery for each in statuses):
         terminal.renderer.print_note(
-            "Deliver the current authorization:", command=f"zoho-wizard deliver {name or '--all'}"
+            message("notes", "deliver-current"), command=f"zoho-wizard deliver {name or '--all'}"
         )
 
 
@@ -457,7 +451,7 @@ def _status_row(terminal: Terminal, status: DestinationStatus) -> tuple[str, ...
     checked = status.destination
     state = describe_state(status.state, **status.details)
     reloaded_at = checked.reloaded_at if checked.delivered_at else None
-    used = terminal.format_time(reloaded_at) if reloaded_at else "not known"
+    used = terminal.format_time(reloaded_at) if reloaded_at else message("notes", "not-known")
     delivered = terminal.format_time(checked.delivered_at)
     return (_target_text(checked), checked.connection, state, delivered, used)
 
@@ -468,9 +462,8 @@ def _target_text(destination: Destination) -> str:
 
 
 def _print_no_destinations(terminal: Terminal, name: str | None) -> None:
-    subject = f"{name} has" if name else "There are"
     terminal.renderer.print_note(
-        f"{subject} no destinations. Add one:",
+        message("notes", "no-destinations", name=name or ""),
         command=f"zoho-wizard destination add {name or 'NAME'} --profile PROFILE --to PATH",
     )
     terminal.renderer.print_note("Profiles:")

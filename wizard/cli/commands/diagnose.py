@@ -129,10 +129,10 @@ def _affects_explanation(explanation: Explanation, answer: str) -> bool:
 
 def _read_paste(terminal: Terminal) -> str:
     """The end of stdin; on a terminal, says how to finish the input."""
-    terminal.require_piped_input("what you saw")
+    terminal.require_piped_input(message("prompts", "what-you-saw"))
     if terminal.is_interactive:
-        end = "Ctrl-Z and Enter" if sys.platform == "win32" else "Ctrl-D"
-        terminal.renderer.print_note(f"Paste the error, then press Enter and {end}:")
+        code = "paste-error-on-windows" if sys.platform == "win32" else "paste-error"
+        terminal.renderer.print_note(message("notes", code))
     # Bytes, since a log may contain anything; a character cut in half does no harm.
     data, max_bytes = b"", 4 * MAX_PASTE_CHARACTERS
     while True:
@@ -151,7 +151,7 @@ def _print_reading(
     renderer.print_explanation(reading.explanation, is_requested=True)
     if reading.can_search and not has_searched:
         renderer.print_note(
-            "To ask every data center about the client (once a day):",
+            message("notes", "search-client"),
             command=f"zoho-wizard diagnose {reading.connection} --search",
         )
     for sentence in reading.understood:
@@ -159,7 +159,7 @@ def _print_reading(
     if reading.comparison:
         _print_comparison(terminal, reading.comparison)
     if not reading.is_explained and reading.excerpt:
-        renderer.print_heading("What we read, without secrets")
+        renderer.print_heading(message("headings", "excerpt"))
         renderer.print_output(reading.excerpt)
     if reading.has_secrets:
         renderer.print_note(message_table()["pasted-text"]["secret"])

@@ -83,7 +83,7 @@ def import_credentials(
     """
     is_manual = path is None and terminal.is_interactive
     if path is None:
-        terminal.require_piped_input("the credentials")
+        terminal.require_piped_input(message("prompts", "credentials-to-import"))
     credentials = (
         FoundCredentials()
         if is_manual
@@ -162,7 +162,8 @@ def _unreadable(source: str, error: WizardError) -> WizardError:
 def _select_entry(candidates: tuple[FoundCredentials, ...], entry: str) -> FoundCredentials:
     matching = [each for each in candidates if entry in ("", each.entry)]
     if len(matching) != 1:
-        known = ", ".join(each.entry or "(without a name)" for each in candidates)
+        unnamed = message("notes", "unnamed-entry")
+        known = ", ".join(each.entry or unnamed for each in candidates)
         raise fail("import-which", known=known)
     return matching[0]
 
@@ -183,18 +184,16 @@ def _print_found(terminal: Terminal, credentials: FoundCredentials) -> None:
     if not credentials.values:
         return
     renderer = terminal.renderer
-    source = f"As {credentials.profile}" if credentials.profile else "Found by their names"
-    renderer.print_note(f"{source}{f', entry {credentials.entry}' if credentials.entry else ''}:")
+    details = {"profile": credentials.profile, "entry": credentials.entry}
+    renderer.print_note(message("notes", "import-found", **details))
     for each, title in VALUE_TITLES.items():
         if value := credentials.values.get(each):
             is_secret = each in REQUIRED_VALUES[1:]
-            renderer.print_note(
-                f"  {title}: {f'{len(value)} characters' if is_secret else value[:120]}"
-            )
+            length = message("notes", "value-length", count=str(len(value)))
+            renderer.print_note(f"  {title}: {length if is_secret else value[:120]}")
     if credentials.missing:
-        renderer.print_note(
-            "  Missing: " + ", ".join(VALUE_TITLES[each] for each in credentials.missing)
-        )
+        missing = ", ".join(VALUE_TITLES[each] for each in credentials.missing)
+        renderer.print_note(f"  {message('notes', 'import-missing-values', missing=missing)}")
 
 
 def _print_verified(
@@ -204,17 +203,23 @@ def _print_verified(
     hinted_data_center = terminal.services.importer.hinted_data_center(credentials)
     if hinted_data_center is not None and hinted_data_center != data_center:
         terminal.renderer.print_note(
-            f"The file names {hinted_data_center.name}, but the client is registered in "
-            f"{data_center.name}."
+            message(
+                "notes",
+                "import-data-center",
+                found=hinted_data_center.name,
+                data_center=data_center.name,
+            )
         )
     terminal.renderer.print_success(
-        f"Zoho ({data_center.name}) accepts it, for {', '.join(verified.scope)}."
+        message(
+            "notes",
+            "import-accepted",
+            data_center=data_center.name,
+            scope=", ".join(verified.scope),
+        )
     )
     if verified.rotated:
-        terminal.renderer.print_note(
-            "The server replaced the refresh token. The one you imported no longer works: "
-            "deliver the new one to the program that used it."
-        )
+        terminal.renderer.print_note(message("notes", "import-rotated"))
 
 
 def _settle_secret(terminal: Terminal, accepted: VerifiedCredentials) -> None:
@@ -241,8 +246,7 @@ def _print_redirect_uri_hint(terminal: Terminal, credentials: FoundCredentials) 
     own = terminal.settings.redirect_uri
     if credentials.values.get("redirect_uri") != own:
         terminal.renderer.print_note(
-            "Before you authorize it again, add this redirect URI to the client in the API "
-            "Console:",
+            message("notes", "import-redirect-uri"),
             command=own,
         )
 

@@ -143,7 +143,7 @@ def _storable_notify_option(terminal: Terminal, notify: str | None) -> str | Non
     if not notify or not webhook.is_url(notify):
         return notify
     terminal.services.store.monitoring.set_notify_command(notify)
-    terminal.renderer.print_note("The URL for notifications is stored encrypted, not in the timer.")
+    terminal.renderer.print_note(message("notes", "notify-url-stored"))
     return None
 
 
@@ -153,7 +153,9 @@ def _store_notify_command(terminal: Terminal, notify: str, *, tested: bool) -> N
     changed = notify != store.monitoring.notify_command()
     store.monitoring.set_notify_command(notify)
     if notify and changed and not tested:
-        terminal.renderer.print_note("To try it:", command="zoho-wizard monitor --test-notify")
+        terminal.renderer.print_note(
+            message("notes", "to-try"), command="zoho-wizard monitor --test-notify"
+        )
 
 
 def _test(terminal: Terminal) -> None:
@@ -161,7 +163,7 @@ def _test(terminal: Terminal) -> None:
     if failure is not None:
         raise WizardError(failure)
     by = target_name(terminal.services.store.monitoring.notify_command())
-    text = f"The test notification was sent by {by}."
+    text = message("notes", "test-notification-sent", by=by)
     terminal.emit_event(NotificationTest(by), lambda: terminal.renderer.print_success(text))
 
 
@@ -227,9 +229,8 @@ def _render_check_run(terminal: Terminal, check_run: CheckRun) -> None:
     if not check_run.results:
         print_no_connections(terminal)
     elif check_run.is_healthy:
-        count = len(check_run.results)
-        works = "the connection works" if count == 1 else f"all {count} connections work"
-        renderer.print_success(f"{terminal.format_time(check_run.at)}: {works}.")
+        details = {"at": terminal.format_time(check_run.at), "count": str(len(check_run.results))}
+        renderer.print_success(message("notes", "monitor-all-work", **details))
 
 
 def _send_heartbeat(terminal: Terminal, heartbeat: str) -> tuple[Failure, ...]:

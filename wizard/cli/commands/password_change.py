@@ -9,7 +9,7 @@ from wizard.cli.results.checks import AccountRisk, AffectedConnectionSummary, Pa
 from wizard.cli.results.connections import status_fields
 from wizard.cli.terminal import Terminal, pass_terminal
 from wizard.diagnosis.cautions import PasswordChangeRisk, advice, password_change_risks
-from wizard.errors import describe_status
+from wizard.errors import describe_status, message
 from wizard.monitoring.service import CheckRun
 from wizard.reauthorization.service import unknown_account
 
@@ -67,7 +67,7 @@ def _offer_reauthorization(terminal: Terminal, check_run: CheckRun) -> None:
     names = [name for incident in check_run.incidents for name in incident.to_reauthorize]
     if names and terminal.is_interactive and not terminal.renderer.as_json:
         terminal.renderer.print_blank()
-        if terminal.ask_yes_no("Re-authorize them now?", option="--yes"):
+        if terminal.ask_yes_no(message("prompts", "reauthorize-now"), option="--yes"):
             click.get_current_context().invoke(reauthorize, names=tuple(names), yes=True)
 
 
@@ -89,7 +89,7 @@ def _risks(terminal: Terminal, email: str) -> tuple[PasswordChangeRisk, ...]:
 
 def _print_nothing_affected(terminal: Terminal) -> None:
     if terminal.services.store.connections.all():
-        terminal.renderer.print_note("No connection is authorized, so none depends on a password.")
+        terminal.renderer.print_note(message("notes", "no-password-needed"))
     else:
         print_no_connections(terminal)
 
@@ -119,8 +119,14 @@ def _print_advice(terminal: Terminal, email: str) -> None:
         renderer.print_note(f"• {sentence}")
     renderer.print_blank()
     of = f" {email}" if email else ""
-    renderer.print_note("To send before:", command=f"zoho-wizard password-change{of} --message")
-    renderer.print_note("To run after:", command=f"zoho-wizard password-change{of} --check")
+    renderer.print_note(
+        message("notes", "before-password-change"),
+        command=f"zoho-wizard password-change{of} --message",
+    )
+    renderer.print_note(
+        message("notes", "after-password-change"),
+        command=f"zoho-wizard password-change{of} --check",
+    )
 
 
 def _message_of(risk: PasswordChangeRisk) -> str:

@@ -15,7 +15,6 @@ from wizard.cli.flows.authorization import (
     Authorizer,
     PasteAuthorizer,
     assisted_authorizer,
-    consent_count,
 )
 from wizard.cli.flows.reauthorization import (
     complete_responses,
@@ -39,7 +38,6 @@ from wizard.cli.flows.verification import (
     outcome_result,
     print_outcome,
 )
-from wizard.cli.renderer import counted
 from wizard.cli.results.checks import ConsentRequest, ConsentRequestList, ReauthorizationReport
 from wizard.cli.terminal import (
     CONNECTION_NAME,
@@ -49,7 +47,7 @@ from wizard.cli.terminal import (
     pass_terminal,
     tagged_connections,
 )
-from wizard.errors import WizardError, fail
+from wizard.errors import WizardError, fail, message
 from wizard.model import AttemptMode, Explanation, Failure
 from wizard.model.states import ItemState
 from wizard.reauthorization.plan import (
@@ -155,7 +153,7 @@ def reauthorize(
       zoho-wizard reauthorize --response
     """
     if names and all_rejected:
-        raise click.UsageError("Pass the names of connections, or --all.")
+        raise click.UsageError(message("usage-errors", "names-or-all"))
     _check_options(
         assist=assist, has_other_mode=no_browser or request or response, keep_profiles=keep_profile
     )
@@ -213,11 +211,9 @@ def reauthorize(
 def _check_options(*, assist: bool, has_other_mode: bool, keep_profiles: bool) -> None:
     """Reject options that contradict each other, before anything is started."""
     if assist and has_other_mode:
-        raise click.UsageError(
-            "--assist can’t be combined with --no-browser, --request or --response."
-        )
+        raise click.UsageError(message("usage-errors", "assist-combined-reauthorize"))
     if keep_profiles and not assist:
-        raise click.UsageError("--keep-profile needs --assist.")
+        raise click.UsageError(message("usage-errors", "keep-profile"))
 
 
 @contextmanager
@@ -311,31 +307,31 @@ def _require_person(
     if plan is None and all(item.state in is_automatic for item in items):
         return
     if is_pasted:
-        terminal.require_line("the full URL, or the code of a Self Client")
+        terminal.require_line(message("prompts", "callback-piped"))
     else:
-        require_page_visitor(
-            terminal, "--no-browser with the callback URL on standard input, or --request"
-        )
+        require_page_visitor(terminal, message("input-options", "paste-or-request"))
 
 
 def _confirm_plan(terminal: Terminal, plan: ReauthorizationPlan, *, yes: bool) -> None:
     """Show what will happen, and ask once."""
     renderer = terminal.renderer
     for group in plan.groups:
-        owner = group.email or "the account owner"
-        wait = format_duration(group.wait)
-        waiting = f" (the last consent can start in {wait})" if group.wait else ""
-        renderer.print_note(
-            f"{owner} in {group.location.upper()}, client {group.client_name}: "
-            f"{', '.join(group.names)}{waiting}"
-        )
-    sign_ins = "1 sign-in" if plan.sign_in_count == 1 else f"{plan.sign_in_count} sign-ins"
-    renderer.print_note(f"{consent_count(len(plan.names))} in all, {sign_ins}.")
+        details = {
+            "email": group.email,
+            "location": group.location.upper(),
+            "client": group.client_name,
+            "names": ", ".join(group.names),
+            "duration": format_duration(group.wait) if group.wait else "",
+        }
+        renderer.print_note(message("notes", "planned-group", **details))
+    count = str(len(plan.names))
+    totals = {"count": count, "sign_ins": str(plan.sign_in_count)}
+    renderer.print_note(message("notes", "planned-total", **totals))
     if not yes:
         emails = {group.email for group in plan.groups}
-        owner = f" of {emails.pop()}" if len(emails) == 1 and "" not in emails else ""
-        count = counted(len(plan.names), "connection")
-        terminal.confirm(f"Re-authorize {count}{owner}?", option="--yes", is_default=True)
+        owner = {"email": emails.pop()} if len(emails) == 1 else {}
+        question = message("prompts", "reauthorize", count=count, **owner)
+        terminal.confirm(question, option="--yes", is_default=True)
 
 
 def _reauthorize_in_browser(
@@ -347,10 +343,12 @@ def _reauthorize_in_browser(
     page = f"/connections/{names[0]}" if is_single else "/reauthorize"
     with stop_signals() as stop_event, available_server(terminal.services) as create_browser_link:
         open_page(page, create_browser_link, terminal.settings, terminal.renderer)
-        print_waiting(terminal, "the verifications")
+        print_waiting(terminal, "verifications")
         new_link = partial(print_browser_link, terminal, create_browser_link, page)
         if not wait_until(stop_event, new_link, partial(_is_finished, terminal)):
-            terminal.renderer.print_note("To continue:", command="zoho-wizard reauthorize")
+            terminal.renderer.print_note(
+                message("notes", "to-continue"), command="zoho-wizard reauthorize"
+            )
             raise Exit(1)
 
 
@@ -426,7 +424,7 @@ def print_requests(terminal: Terminal) -> None:
     def render() -> None:
         terminal.renderer.print_output("\n\n".join(each.message for each in requests))
         terminal.renderer.print_note(
-            "When a URL comes back:", command="zoho-wizard reauthorize --response"
+            message("notes", "when-a-url-returns"), command="zoho-wizard reauthorize --response"
         )
 
     if requests or not failures:
@@ -451,7 +449,11 @@ def _begin_authorizations(
             failures.append(terminal.explain(error.failure, item.connection))
             if error.failure.retry_at is not None:
                 terminal.renderer.print_note(
-                    f"Request the rest at {terminal.format_time(error.failure.retry_at)} or later:",
+                    message(
+                        "notes",
+                        "request-rest",
+                        retry_at=terminal.format_time(error.failure.retry_at),
+                    ),
                     command="zoho-wizard reauthorize --request",
                 )
                 break

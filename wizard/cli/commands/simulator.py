@@ -28,7 +28,7 @@ from wizard.cli.flows.serving import (
 )
 from wizard.cli.results.installation import SimulatedUser, SimulatorEvent
 from wizard.cli.terminal import Exit, Terminal, pass_terminal
-from wizard.errors import fail
+from wizard.errors import fail, message
 from wizard.local_api import request_browser_link
 
 if TYPE_CHECKING:
@@ -76,14 +76,14 @@ def _serve_simulator(terminal: Terminal, port: int, real_hostnames: bool) -> Non
 
     def print_start() -> None:
         terminal.renderer.print_note(
-            "The simulated Zoho is running. Its users, clients, clock and requests:",
+            message("notes", "simulator-running"),
             command=_admin_url(simulated.url),
         )
         _print_users(terminal, simulated)
         _print_environment(terminal, simulated.environment)
         if simulated.removed_variables:
             terminal.renderer.print_command(f"unset {' '.join(simulated.removed_variables)}")
-        terminal.renderer.print_note("Press Ctrl-C to stop.")
+        terminal.renderer.print_note(message("notes", "press-ctrl-c"))
 
     with stop_signals() as stopped, running_simulator(port, real_hostnames) as simulated:
         terminal.emit_event(_event("serving", simulated), print_start)
@@ -135,7 +135,7 @@ def run_command(terminal: Terminal, port: int, isolated: bool, command: tuple[st
             code = process.wait()
         refused = ", ".join(sorted(simulated.refused_hosts))
     if refused:
-        terminal.renderer.print_note(f"Other hosts that the command tried to reach: {refused}.")
+        terminal.renderer.print_note(message("notes", "refused-hosts", hosts=refused))
     raise Exit(128 - code if code < 0 else code)
 
 
@@ -186,9 +186,7 @@ def demo(terminal: Terminal, reset: bool, port: int) -> None:
     if link := request_browser_link(Path(demo_settings.paths.socket), "/", is_printed=True):
         terminal.emit_event(
             SimulatorEvent("link", url, _admin_url(url), {}, (), link),
-            lambda: terminal.renderer.print_note(
-                "A demo is already running. To open it:", command=link
-            ),
+            lambda: terminal.renderer.print_note(message("notes", "demo-running"), command=link),
         )
         return
     state_file = Path(demo_settings.paths.data_dir) / "simulator.json"
@@ -222,7 +220,7 @@ def _serve_demo(
         )
         new_link = partial(print_browser_link, terminal, create_browser_link)
         wait_until(stopped, lambda: report("link", new_link))
-        stopping = "Stopping. Requests in progress finish first."
+        stopping = message("notes", "stopping")
         report("stopping", lambda: terminal.renderer.print_note(stopping))
 
 
@@ -233,23 +231,21 @@ def _print_demo(
     create_browser_link: BrowserLinkFactory,
 ) -> None:
     renderer = terminal.renderer
-    renderer.print_note(f"Demo mode: you’re using a simulated Zoho at {simulated.url}.")
+    renderer.print_note(message("notes", "demo-mode", url=simulated.url))
     renderer.print_blank()
-    renderer.print_note("1. Open the wizard (the link works once, for 10 minutes):")
+    renderer.print_note(message("notes", "demo-open"))
     renderer.print_command(create_browser_link("/", True))
-    renderer.print_note("2. Choose a preset, register a client, and sign in as one of these users:")
+    renderer.print_note(message("notes", "demo-users"))
     _print_users(terminal, simulated)
-    renderer.print_note("3. Use the connection in another terminal:")
+    renderer.print_note(message("notes", "demo-use"))
     _print_environment(terminal, environment)
     renderer.print_command("zoho-wizard list")
     renderer.print_command("zoho-wizard token")
-    renderer.print_note("The simulated Zoho, with its clock and its requests:")
+    renderer.print_note(message("notes", "demo-admin"))
     renderer.print_command(_admin_url(simulated.url))
-    renderer.print_note("To go back to Zoho in that terminal:")
+    renderer.print_note(message("notes", "demo-back"))
     renderer.print_command("unset ZOHO_WIZARD_SIMULATOR_URL")
-    renderer.print_note(
-        "Press Enter for a new link, Ctrl-C to stop. `zoho-wizard demo --reset` starts again."
-    )
+    renderer.print_note(message("notes", "demo-keys"))
 
 
 def _event(event: EventKind, simulated: "Simulator", link: str | None = None) -> SimulatorEvent:
@@ -296,13 +292,15 @@ def _print_users(terminal: Terminal, simulated: "Simulator") -> None:
 
 def _describe_user(user: Mapping[str, Any]) -> str:
     """Say where the user's account is and what is special about signing in."""
-    description = f"at Zoho {user['location'].upper()}"
     in_crm = [each for each in user["organizations"] if each["product"] == "crm"]
+    code = "demo-user"
     if user["one_time_code"]:
-        return f"{description}, asks for a one-time code"
-    if not in_crm:
-        return f"{description}, has no account in any product"
-    return f"{description}, chooses an organization" if len(in_crm) > 1 else description
+        code = "demo-user-one-time-code"
+    elif not in_crm:
+        code = "demo-user-without-account"
+    elif len(in_crm) > 1:
+        code = "demo-user-several-organizations"
+    return message("notes", code, location=user["location"].upper())
 
 
 def _print_environment(terminal: Terminal, environment: Mapping[str, str]) -> None:

@@ -59,11 +59,12 @@ def _print_status(terminal: Terminal, found: Status) -> None:
         return
     for code in found.key.stronger_options:
         option = explain(Failure(code))
-        renderer.print_note(f"Stronger: {option.title}. {option.fix}")
+        details = {"title": option.title, "fix": option.fix}
+        renderer.print_note(message("notes", "stronger-key-storage", **details))
     for caution in terminal.services.cautions.of_installation():
         renderer.print_caution(caution)
     if found.unattended is not None:
-        renderer.print_success("It works without your session, with these variables:")
+        renderer.print_success(message("notes", "works-unattended"))
         for name, value in found.unattended.items():
             renderer.print_command(f"{name}={value}")
 
@@ -130,18 +131,21 @@ def _status_facts(found: Status, now: datetime) -> list[tuple[str, str]]:
     return [
         ("Version", found.version),
         ("User", found.user),
-        ("Zoho", "not simulated" if is_live else f"simulated, {found.zoho_instance}"),
+        ("Zoho", _status_text("live" if is_live else "simulated", address=found.zoho_instance)),
         ("Key", f"{key.kind}, {key.strength}: {key.detail}" if key else ""),
         ("Data", found.data_dir),
         ("Configuration", found.config_dir),
         ("Database", found.database),
         ("Browser profiles", _profiles_text(found.browser_profiles)),
-        ("Pages", found.base_url + (", being served" if found.is_serving else ", not served")),
+        (
+            "Pages",
+            _status_text("served" if found.is_serving else "not-served", address=found.base_url),
+        ),
         ("Access", message("access-check", found.access_check)),
         ("Redirect URI", found.redirect_uri),
         ("Last backup", _last_backup_text(found.last_backup_at, now)),
         ("Last monitor check", _last_check_text(found.last_checked_at, now)),
-        ("Notifications", found.notify_program or "none: zoho-wizard monitor --notify COMMAND|URL"),
+        ("Notifications", found.notify_program or _status_text("no-notifications")),
         ("Moved away", _time_text(found.deactivated_at, now)),
         ("Connections", str(found.connections)),
         ("Outcome unknown", ", ".join(found.outcome_unknown)),
@@ -151,12 +155,16 @@ def _status_facts(found: Status, now: datetime) -> list[tuple[str, str]]:
 
 
 def _destinations_text(count: int, problems: int) -> str:
-    advice = f", {problems} not up to date: zoho-wizard destination status"
-    return f"{count}{advice if problems else ''}" if count else ""
+    details = {"count": str(count), "problems": str(problems or "")}
+    return _status_text("destinations", **details) if count else ""
+
+
+def _status_text(code: str, **details: str) -> str:
+    return message("status-texts", code, **details)
 
 
 def _profiles_text(profiles: str | None) -> str:
-    return f"{profiles}, signed in to Zoho" if profiles else ""
+    return _status_text("profiles", path=profiles) if profiles else ""
 
 
 def _time_text(at: datetime | None, now: datetime) -> str:
@@ -164,12 +172,12 @@ def _time_text(at: datetime | None, now: datetime) -> str:
 
 
 def _last_check_text(at: datetime | None, now: datetime) -> str:
-    return "never: zoho-wizard monitor" if at is None else format_age(at, now)
+    return _status_text("never-checked") if at is None else format_age(at, now)
 
 
 def _last_backup_text(at: datetime | None, now: datetime) -> str:
     if at is None:
-        return "never: zoho-wizard backup FILE"
+        return _status_text("never-backed-up")
     return f"{format_age(at, now)}, {format_time(at, now)}"
 
 
@@ -193,7 +201,8 @@ def run_unattended(terminal: Terminal) -> dict[str, str]:
         )
     except subprocess.TimeoutExpired:
         raise fail(
-            "unattended-fails", reason=f"no answer in {UNATTENDED_TIMEOUT_SECONDS} seconds"
+            "unattended-fails",
+            reason=message("process-outputs", "no-answer", seconds=str(UNATTENDED_TIMEOUT_SECONDS)),
         ) from None
     if result.returncode != 0:
         raise fail("unattended-fails", reason=_reason(result.stderr))
@@ -204,7 +213,7 @@ def _reason(stderr: str) -> str:
     try:
         return str(json.loads(stderr)["error"]["title"])
     except (ValueError, KeyError, TypeError):
-        return (stderr.strip().splitlines() or ["no output"])[-1]
+        return (stderr.strip().splitlines() or [message("process-outputs", "no-output")])[-1]
 
 
 @click.command()

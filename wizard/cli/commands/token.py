@@ -18,7 +18,7 @@ import click
 
 from wizard.cli.terminal import CONNECTION_NAME, Exit, Terminal, pass_terminal
 from wizard.credential_formats import MASK, TOKEN_BYTES, UNFINISHED_TOKEN_BYTES
-from wizard.errors import WizardError, fail
+from wizard.errors import WizardError, fail, message
 from wizard.fastpath import process
 from wizard.fastpath.commands import MAX_TTL_SECONDS
 from wizard.model import AccessToken, Failure
@@ -54,11 +54,13 @@ class DurationType(click.ParamType[timedelta]):
         """Parse a number and its unit; seconds by default."""
         try:
             duration = parse_duration(str(value))
-        except ValueError as error:
-            self.fail(f"{value!r} is {error}", parameter, context)
+        except ValueError:
+            reason = message("usage-errors", "duration-malformed", value=str(value))
+            self.fail(reason, parameter, context)
         if duration > self.maximum:
             most = format_duration_option(self.maximum)
-            self.fail(f"{value!r} is more than {most}", parameter)
+            reason = message("usage-errors", "duration-too-long", value=str(value), most=most)
+            self.fail(reason, parameter)
         return duration
 
 
@@ -83,7 +85,7 @@ def _only_stdin(
 ) -> str | None:
     """Accept only ``-``; other values aren't repeated, since a token must not be in argv."""
     if value not in (None, "-"):
-        raise click.BadParameter("Pass only -. The token is read from standard input.")
+        raise click.BadParameter(message("usage-errors", "only-stdin"))
     return value
 
 
@@ -152,7 +154,7 @@ def _only_connection(terminal: Terminal) -> str:
 def _reported(terminal: Terminal) -> str:
     """The access token on stdin: one line, typed hidden on a terminal."""
     if sys.stdin.isatty():
-        return reported_token(terminal.read_secret("Rejected access token").encode())
+        return reported_token(terminal.read_secret(message("prompts", "rejected-token")).encode())
     return reported_token(sys.stdin.buffer.readline(MAX_TOKEN_CHARACTERS + 2))
 
 
@@ -185,7 +187,7 @@ def get_token(
                 raise
             title = terminal.explain(error.failure).title
         terminal.renderer.print_note(
-            f"{title}. Waiting until {terminal.format_time(until)}. Press Ctrl-C to stop."
+            message("notes", "waiting-for-token", title=title, until=terminal.format_time(until))
         )
         while terminal.clock() < until:
             time.sleep(POLL_INTERVAL_SECONDS)

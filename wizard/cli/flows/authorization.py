@@ -53,11 +53,6 @@ class Authorizer(Protocol):
         """Called repeatedly while it waits; raises if it can't continue."""
 
 
-def consent_count(count: int) -> str:
-    """The number of consents, in words."""
-    return "1 consent" if count == 1 else f"{count} consents"
-
-
 class PasteAuthorizer:
     """Consents in any browser; the callback URL is pasted into the terminal."""
 
@@ -72,14 +67,12 @@ class PasteAuthorizer:
         if item is None or not item.email:
             return
         renderer.print_blank()
-        task = f"Next: {consent_count(next_action.remaining_consents)} as {item.email}."
-        renderer.print_note(f"{task} Sign in to Zoho as {item.email}.")
+        details = {"count": str(next_action.remaining_consents), "email": item.email}
+        renderer.print_note(message("notes", "next-consents", **details))
         if next_action.previous_email and next_action.previous_email != item.email:
             data_center = self._terminal.services.zoho.data_center(item.location)
             renderer.print_note(
-                f"{next_action.previous_email} may still be signed in there. "
-                "Sign out first, or use a private "
-                "window:",
+                message("notes", "still-signed-in", email=next_action.previous_email),
                 command=data_center.sign_out_url,
             )
 
@@ -134,9 +127,7 @@ def _authorize_by_paste(
     email = authorization.expected_email(name)
     renderer.print_note(message("notes", "open-consent", email=email), command=attempt.url)
     renderer.print_note(
-        f"Your browser will end up at {terminal.settings.redirect_uri}, on a page that can’t be "
-        "reached, or that says the consent was started elsewhere. That’s expected: copy its full "
-        "URL and paste it here. (A bare code works too, but then only PKCE protects it.)"
+        message("notes", "paste-callback", redirect_uri=terminal.settings.redirect_uri)
     )
     try:
         return _prompt_for_callback(terminal, attempt)
@@ -148,7 +139,7 @@ def _authorize_by_paste(
 
 def _prompt_for_callback(terminal: Terminal, attempt: StartedAttempt) -> CompletedAttempt:
     while True:
-        text = terminal.read_secret("Paste the full URL (input is hidden)", whole=False)
+        text = terminal.read_secret(message("prompts", "callback-url"), whole=False)
         try:
             return terminal.services.authorization.complete_pasted(
                 attempt.attempt.id, attempt.cookie_value, text
@@ -169,11 +160,11 @@ def _authorize_self_client(terminal: Terminal, name: str) -> CompletedAttempt:
     client = terminal.services.store.clients.get(connection.client_id)
     data_center = terminal.services.zoho.data_center(client.location)
     terminal.renderer.print_note(
-        "In the API Console, open your Self Client and select Generate Code with this scope:",
+        message("notes", "generate-code"),
         command=data_center.console_client_url(client.client_id),
     )
     terminal.renderer.print_command(",".join(connection.scope))
-    code = terminal.read_secret("Paste the code (input is hidden)", whole=False)
+    code = terminal.read_secret(message("prompts", "code"), whole=False)
     return terminal.services.authorization.complete_self_client(name, code)
 
 
@@ -222,8 +213,8 @@ class AssistedAuthorizer:
         if next_action.item is not None and next_action.item.email:
             email = next_action.item.email
             self._terminal.renderer.print_blank()
-            task = f"Next: {consent_count(next_action.remaining_consents)} as {email}"
-            self._terminal.renderer.print_note(f"{task}, in a separate window.")
+            details = {"count": str(next_action.remaining_consents), "email": email}
+            self._terminal.renderer.print_note(message("notes", "next-consents-window", **details))
 
     def authorize_item(self, item: ReauthorizationItem) -> int:
         """Lead the window of the item's account through the consent."""
@@ -252,9 +243,7 @@ class AssistedAuthorizer:
         self._remember_client_name(attempt.attempt.client_id, result)
         if result.error_text:
             raise self._error_page_failure(attempt.attempt.id, result.error_text)
-        self._driver.show_notice(
-            f"{name}: Zoho has answered. The new authorization is being verified."
-        )
+        self._driver.show_notice(message("notes", "zoho-has-answered", name=name))
         return require_generation(
             services.authorization.complete_pasted(
                 attempt.attempt.id, attempt.cookie_value, result.callback_url
@@ -294,7 +283,7 @@ class AssistedAuthorizer:
         return driver
 
     def _print_prompt(self, prompt: UserPrompt) -> None:
-        self._terminal.renderer.print_note(f"Your turn, in the window: {prompt.message}")
+        self._terminal.renderer.print_note(message("notes", "your-turn", text=prompt.message))
 
     def _expected_consent(self, started: StartedAttempt, email: str) -> ExpectedConsent:
         services, attempt = self._terminal.services, started.attempt
@@ -346,5 +335,5 @@ def assisted_authorizer(
         except WizardError as error:
             if error.failure.code != WINDOW_CLOSED or not stop_event.is_set():
                 raise
-            terminal.renderer.print_note("To continue:", command=resume_command)
+            terminal.renderer.print_note(message("notes", "to-continue"), command=resume_command)
             raise Exit(1) from None

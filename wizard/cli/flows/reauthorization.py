@@ -9,7 +9,7 @@ from wizard.cli.flows.verification import VerificationOutcome, print_outcome, ve
 from wizard.cli.results.checks import DeliveredDestination, ReauthorizedConnection
 from wizard.cli.terminal import Terminal
 from wizard.connection_details import headline
-from wizard.errors import WizardError, describe_state
+from wizard.errors import WizardError, describe_state, message
 from wizard.model import Failure, Grant, GrantState
 from wizard.model.states import ItemState
 from wizard.reauthorization.plan import RETRYING_STATES, Action, ReauthorizationItem
@@ -72,7 +72,7 @@ def _confirm_retry(
         raise WizardError(failure)
     if failure is not None:
         terminal.renderer.print_explanation(terminal.explain(failure))
-    question = f"Try {item.connection} again? (No: it stays as it is.)"
+    question = message("prompts", "try-again", name=item.connection)
     if terminal.is_interactive and terminal.ask_yes_no(question, option=""):
         return True
     terminal.services.reauthorization.skip(item.connection)
@@ -109,18 +109,17 @@ def _prompt_decision(terminal: Terminal, authorizer: Authorizer, item: Reauthori
     replaced. In a script, the grant is revoked."""
     service, renderer = terminal.services.reauthorization, terminal.renderer
     if authorizer.is_page_controlled:
-        authorizer.notify(f"{item.connection} waits for your decision on the page “Re-authorize”.")
+        authorizer.notify(message("notes", "decide-on-page", name=item.connection))
         _poll_until(authorizer, lambda: _item_state(terminal, item) is not ItemState.NEEDS_DECISION)
         return
     if item.failure is not None:
         renderer.print_explanation(terminal.explain(item.failure))
     data_center = terminal.services.zoho.data_center(item.location)
-    renderer.print_note("To sign out there:", command=data_center.sign_out_url)
+    renderer.print_note(message("notes", "to-sign-out"), command=data_center.sign_out_url)
     choice = SKIP
     if terminal.is_interactive:
         choice = terminal.choose(
-            f"{RETRY}: revoke it and consent again; {ACCEPT}: it’s intended; {SKIP}: revoke it and "
-            "leave the connection as it was",
+            message("prompts", "decision", RETRY=RETRY, ACCEPT=ACCEPT, SKIP=SKIP),
             [RETRY, ACCEPT, SKIP],
             default=RETRY,
             option="",
@@ -141,15 +140,20 @@ def _wait_until(
         if item.failure is not None:
             terminal.renderer.print_explanation(terminal.explain(item.failure))
         authorizer.notify(
-            f"{item.connection} will be verified again at {terminal.format_time(until)}. You don’t "
-            "need to do anything."
+            message(
+                "notes",
+                "verified-again-at",
+                name=item.connection,
+                until=terminal.format_time(until),
+            )
         )
     else:
         authorizer.notify(
-            f"Rate limit of the client {item.client_name}: the next consent with it can "
-            f"start at {terminal.format_time(until)}."
+            message(
+                "notes", "consent-waits", client=item.client_name, until=terminal.format_time(until)
+            )
         )
-    terminal.renderer.print_note("Press Ctrl-C to stop. You can continue later.")
+    terminal.renderer.print_note(message("notes", "can-continue-later"))
     announced: set[int] = set()
 
     def is_over() -> bool:
@@ -157,7 +161,8 @@ def _wait_until(
         minutes = -(-left // timedelta(minutes=1))
         if minutes > 0 and minutes not in announced:
             announced.add(minutes)
-            terminal.renderer.print_note(f"{format_duration(timedelta(minutes=minutes))} left")
+            duration = format_duration(timedelta(minutes=minutes))
+            terminal.renderer.print_note(message("notes", "time-left", duration=duration))
         return left <= timedelta(0)
 
     _poll_until(authorizer, is_over)
@@ -178,7 +183,7 @@ def _poll_until(authorizer: Authorizer, is_over: Callable[[], bool]) -> None:
 def complete_responses(terminal: Terminal) -> list[VerificationOutcome]:
     """Complete authorizations with the URLs that came back, one per line, from the prompt or stdin,
     and verify the new grants."""
-    text = terminal.read_secret("Paste the full URL that came back (input is hidden)")
+    text = terminal.read_secret(message("prompts", "returned-url"))
     return [complete_response(terminal, each) for each in text.splitlines() if each.strip()]
 
 
@@ -206,9 +211,8 @@ def print_results(terminal: Terminal, items: Sequence[ReauthorizationItem]) -> N
     terminal.renderer.print_table(COLUMNS, [_row(terminal, item) for item in items])
     ends = [item.revoke_at for item in items if item.revoke_at]
     if ends:
-        old = "refresh token" if len(ends) == 1 else f"{len(ends)} refresh tokens"
-        at = terminal.format_time(min(ends))
-        terminal.renderer.print_note(f"The replaced {old} will be revoked at Zoho after {at}.")
+        details = {"count": str(len(ends)), "at": terminal.format_time(min(ends))}
+        terminal.renderer.print_note(message("notes", "replaced-tokens-end", **details))
     for item in items:
         if item.failure is not None and item.state is not ItemState.SKIPPED:
             terminal.renderer.print_explanation(terminal.explain(item.failure, item.connection))
@@ -290,8 +294,7 @@ def _verification(
 
 def _program_counts(destinations: Sequence[Destination], generation: int) -> str:
     """How many destinations have the grant, and how many programs were reloaded."""
-    if not destinations:
-        return "no destination"
     current = [each for each in destinations if each.generation == generation]
     reloaded = [each for each in current if each.reloaded_at is not None]
-    return f"{len(current)} of {len(destinations)} delivered, {len(reloaded)} reloaded"
+    counts = {"total": str(len(destinations) or ""), "current": str(len(current))}
+    return message("notes", "delivered-programs", **counts, reloaded=str(len(reloaded)))

@@ -34,7 +34,7 @@ from wizard.cli.results.connections import OpenedPage
 from wizard.cli.results.installation import ServeEvent
 from wizard.cli.terminal import CONNECTION_NAME, Terminal, pass_terminal
 from wizard.clients import AssistedConnection
-from wizard.errors import WizardError, fail
+from wizard.errors import WizardError, fail, message
 from wizard.fastpath.process import WIZARD_COMMAND
 from wizard.local_api import LocalApi, request_browser_link
 from wizard.locks import ExclusiveLock
@@ -196,17 +196,18 @@ def require_page_visitor(terminal: Terminal, alternatives: str) -> None:
         raise fail("input-needed", options=alternatives)
 
 
-def print_waiting(terminal: Terminal, what: str) -> None:
+def print_waiting(terminal: Terminal, what: Literal["verification", "verifications"]) -> None:
     """Say what the command waits for on a page, and which keys work here."""
-    enter = "Press Enter for a new link. " if terminal.is_interactive else ""
-    terminal.renderer.print_note(f"Waiting for {what}. {enter}Press Ctrl-C to stop waiting.")
+    terminal.renderer.print_note(message("notes", f"waiting-for-{what}"))
+    keys = "waiting-keys" if terminal.is_interactive else "waiting-key"
+    terminal.renderer.print_note(message("notes", keys))
 
 
 def print_browser_link(
     terminal: Terminal, create_browser_link: BrowserLinkFactory, page: str = "/"
 ) -> None:
     """Print a new one-time browser link on stderr."""
-    terminal.renderer.print_note("Open this link in your browser (it works once, for 10 minutes):")
+    terminal.renderer.print_note(message("notes", "open-link"))
     terminal.renderer.print_command(create_browser_link(page, True))
 
 
@@ -240,16 +241,16 @@ def serve(terminal: Terminal, share: Path | None) -> None:
             terminal.emit_event(ServeEvent(event, base_url, link), render)
 
         def print_start() -> None:
-            terminal.renderer.print_note(f"The wizard is running at {base_url}")
+            terminal.renderer.print_note(message("notes", "wizard-running", address=base_url))
             print_browser_link(terminal, create_browser_link)
-            terminal.renderer.print_note("Press Enter for a new link, Ctrl-C to stop.")
+            terminal.renderer.print_note(message("notes", "serving-keys"))
 
         report("serving", print_start)
         new_link = partial(print_browser_link, terminal, create_browser_link)
         wait_until(stop_event, lambda: report("link", new_link))
         terminal.emit_event(
             ServeEvent("stopping", base_url, None),
-            lambda: terminal.renderer.print_note("Stopping. Requests in progress finish first."),
+            lambda: terminal.renderer.print_note(message("notes", "stopping")),
         )
 
 
@@ -275,7 +276,7 @@ def open_app(
         return
     with stop_signals() as stop_event, running_server(terminal.services) as create_browser_link:
         show(create_browser_link)
-        terminal.renderer.print_note("Press Enter for a new link, Ctrl-C to stop.")
+        terminal.renderer.print_note(message("notes", "serving-keys"))
         wait_until(stop_event, lambda: print_browser_link(terminal, create_browser_link, page))
 
 
@@ -369,13 +370,13 @@ def open_page(
             command,
             _write_redirect_file(create_browser_link(page, False), Path(settings.paths.cache_dir)),
         )
-        renderer.print_note("The wizard opens in your browser.")
+        renderer.print_note(message("notes", "browser-opens"))
         return None
     link = create_browser_link(page, True)
     if settings.is_over_ssh:
         _print_ssh_tunnel(link, renderer)
     else:
-        renderer.print_note("Open this link in your browser (it works once, for 10 minutes):")
+        renderer.print_note(message("notes", "open-link"))
         renderer.print_command(link)
     return link
 
@@ -383,14 +384,11 @@ def open_page(
 def _print_ssh_tunnel(link: str, renderer: Renderer) -> None:
     port = urlsplit(link).port
     renderer.print_note(
-        "You’re connected over SSH. To forward the port, run this on your own computer:",
+        message("notes", "ssh-forward"),
         command=f"ssh -N -L {port}:localhost:{port} user@host",
     )
-    renderer.print_note("Then open this link there (it works once, for 10 minutes):", command=link)
-    renderer.print_note(
-        "If you can’t forward a port, use --no-browser: your browser will end up on a page that "
-        "can’t be reached. That’s expected: copy its full URL and paste it here."
-    )
+    renderer.print_note(message("notes", "ssh-open-link"), command=link)
+    renderer.print_note(message("notes", "ssh-paste"))
 
 
 def _browser_command(settings: Settings) -> list[str] | None:

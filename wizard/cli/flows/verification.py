@@ -11,7 +11,7 @@ from wizard.cli.results.connections import (
 )
 from wizard.cli.terminal import Terminal
 from wizard.connection_details import describe_access, describe_evidence, headline
-from wizard.errors import WizardError
+from wizard.errors import WizardError, message
 from wizard.model import Explanation, Failure, Grant, GrantState, StepState, VerificationStep
 from wizard.model.states import ConnectionStatus
 from wizard.serialization import error_report
@@ -73,7 +73,7 @@ def verify(terminal: Terminal, name: str, generation: int) -> VerificationOutcom
     services, steps = terminal.services, list[VerificationStep]()
     failure: Failure | None = None
     with terminal.renderer.progress() as show_progress:
-        show_progress(f"Verifying {name} …")
+        show_progress(message("notes", "verifying", name=name))
         try:
             for step in services.verification.verify(name, generation):
                 steps.append(step)
@@ -104,15 +104,15 @@ def print_outcome(terminal: Terminal, outcome: VerificationOutcome) -> None:
         renderer.print_explanation(outcome.explanation)
     elif outcome.grant is not None:
         access = describe_access(outcome.grant)
-        renderer.print_success(f"{outcome.name} verified — {access}")
+        renderer.print_success(message("notes", "verified", name=outcome.name, access=access))
 
 
 def print_usage(terminal: Terminal, name: str) -> None:
     """Print the two ways in which a program can use a verified connection."""
     renderer = terminal.renderer
-    renderer.print_note("To get an access token when your program needs one:")
+    renderer.print_note(message("notes", "usage-token"))
     renderer.print_command(f"zoho-wizard token {name}")
-    renderer.print_note("If your program refreshes tokens itself:")
+    renderer.print_note(message("notes", "usage-reveal"))
     renderer.print_command(f"zoho-wizard show {name} --reveal")
 
 
