@@ -81,16 +81,7 @@ def import_credentials(
       zoho-wizard import ~/.config/rclone/rclone.conf --entry workdrive
       zoho-wizard import --name crm < credentials.json
     """
-    is_manual = path is None and terminal.is_interactive
-    if path is None:
-        terminal.require_piped_input(message("prompts", "credentials-to-import"))
-    credentials = (
-        FoundCredentials()
-        if is_manual
-        else _select_entry(_read_credentials(path or "-", profile), entry)
-    )
-    _print_found(terminal, credentials)
-    credentials = _prompt_missing(terminal, credentials)
+    credentials = _find_credentials(terminal, path, profile, entry)
     importer = terminal.services.importer
     if name:
         importer.check_name(name)
@@ -118,6 +109,23 @@ def import_credentials(
         _imported_connection(credentials, grant, outcome_result(terminal, outcome)), render
     )
     raise Exit(outcome.exit_code)
+
+
+def _find_credentials(
+    terminal: Terminal, path: str | None, profile: str, entry: str
+) -> FoundCredentials:
+    """The credentials in the file, on stdin, or typed. Prints what was found, and asks for what is
+    missing."""
+    if path is None:
+        terminal.require_piped_input(message("prompts", "credentials-to-import"))
+    is_typed = path is None and terminal.is_interactive
+    credentials = (
+        FoundCredentials()
+        if is_typed
+        else _select_entry(_read_credentials(path or "-", profile), entry)
+    )
+    _print_found(terminal, credentials)
+    return _prompt_missing(terminal, credentials)
 
 
 def _read_credentials(path: str, profile: str) -> tuple[FoundCredentials, ...]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from itertools import groupby
@@ -60,6 +61,54 @@ from wizard.reauthorization.plan import (
 from wizard.reauthorization.service import unknown_account
 from wizard.timefmt import format_duration
 from wizard.zoho import parse_scope, preset, presets
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The options that select connections, as given."""
+
+    names: tuple[str, ...]
+    all_rejected: bool
+    account: str
+    tags: tuple[str, ...]
+    new_account_email: str
+
+    def plan(
+        self, terminal: Terminal, current: Reauthorization | None
+    ) -> ReauthorizationPlan | None:
+        """A plan for the selected connections; None: continue `current`.
+
+        Raises ``nothing-to-reauthorize``, ``no-account``, ``unknown-tag``.
+        """
+        selected = self._connections(terminal)
+        if not selected and current is not None and not current.is_done:
+            return None
+        return terminal.services.reauthorization.plan(selected, self.new_account_email)
+
+    def _connections(self, terminal: Terminal) -> tuple[str, ...]:
+        """The connections that are selected; none without names and options."""
+        service = terminal.services.reauthorization
+        selected = self.names
+        tagged = tagged_connections(terminal, self.tags) if self.tags else ()
+        if self.account:
+            candidates = service.connections_of_account(self.account)
+            if not candidates:
+                raise unknown_account(self.account, service.account_emails())
+        else:
+            candidates = tagged
+        if self.account or self.tags:
+            rejected = set(service.rejected_connections())
+            selected = tuple(
+                name
+                for name in candidates
+                if (not self.tags or name in tagged)
+                and (self.new_account_email or name in rejected or name in self.names)
+            )
+        elif self.all_rejected:
+            selected = service.rejected_connections()
+        if (self.account or self.tags or self.all_rejected) and not selected:
+            raise fail("nothing-to-reauthorize")
+        return selected
 
 
 @click.command()
@@ -165,12 +214,9 @@ def reauthorize(
         _print_responses(terminal, complete_responses(terminal))
     additional_scope = _additional_scope(additions)
     current = service.current()
+    selection = Selection(names, all_rejected, account, tags, new_account_email)
     try:
-        selected = _select_connections(
-            terminal, names, all_rejected, account, tags, new_account_email
-        )
-        is_new = bool(selected) or current is None or current.is_done
-        plan = service.plan(selected, new_account_email) if is_new else None
+        plan = selection.plan(terminal, current)
     except WizardError as error:
         if error.failure.code != "nothing-to-reauthorize":
             raise
@@ -190,15 +236,10 @@ def reauthorize(
         service.resume()
         if request:
             print_requests(terminal)
-            return
         reauthorization = service.current()
         item_names = [item.connection for item in reauthorization.items] if reauthorization else []
         if authorizer is not None:
-            try:
-                reauthorize_in_terminal(terminal, authorizer)
-            except (click.Abort, KeyboardInterrupt):
-                _show_items(terminal, item_names)
-                raise
+            _reauthorize_in_terminal(terminal, authorizer, item_names)
         else:
             _reauthorize_in_browser(
                 terminal,
@@ -227,42 +268,6 @@ def _open_authorizer(
             yield authorizer
     else:
         yield PasteAuthorizer(terminal) if no_browser else None
-
-
-def _select_connections(
-    terminal: Terminal,
-    names: Sequence[str],
-    all_rejected: bool,
-    account: str,
-    tags: Sequence[str],
-    new_account_email: str,
-) -> tuple[str, ...]:
-    """The connections that the options select; none without names and options.
-
-    Raises ``nothing-to-reauthorize``, ``no-account``, ``unknown-tag``.
-    """
-    service = terminal.services.reauthorization
-    selected = tuple(names)
-    tagged = tagged_connections(terminal, tags) if tags else ()
-    if account:
-        candidates = service.connections_of_account(account)
-        if not candidates:
-            raise unknown_account(account, service.account_emails())
-    else:
-        candidates = tagged
-    if account or tags:
-        rejected = set(service.rejected_connections())
-        selected = tuple(
-            name
-            for name in candidates
-            if (not tags or name in tagged)
-            and (new_account_email or name in rejected or name in names)
-        )
-    elif all_rejected:
-        selected = service.rejected_connections()
-    if (account or tags or all_rejected) and not selected:
-        raise fail("nothing-to-reauthorize")
-    return selected
 
 
 def _additional_scope(additions: Sequence[str]) -> tuple[str, ...]:
@@ -334,6 +339,17 @@ def _confirm_plan(terminal: Terminal, plan: ReauthorizationPlan, *, yes: bool) -
         terminal.confirm(question, option="--yes", is_default=True)
 
 
+def _reauthorize_in_terminal(
+    terminal: Terminal, authorizer: Authorizer, names: Sequence[str]
+) -> None:
+    """Request one consent after another; if the user stops, print how far each connection is."""
+    try:
+        reauthorize_in_terminal(terminal, authorizer)
+    except (click.Abort, KeyboardInterrupt):
+        _show_items(terminal, names)
+        raise
+
+
 def _reauthorize_in_browser(
     terminal: Terminal, names: Sequence[str], *, has_same_scope_and_account: bool
 ) -> None:
@@ -400,7 +416,7 @@ def _show_items(
     return items
 
 
-def print_requests(terminal: Terminal) -> None:
+def print_requests(terminal: Terminal) -> NoReturn:
     """Print the message to forward to each account owner of the current re-authorization.
 
     If a link can't be created, the others are printed, and it ends with the exit code of the
