@@ -1,6 +1,7 @@
 """Layers and libraries, read from the imports; the commands and what they say of themselves."""
 
 import ast
+import os
 import re
 import subprocess
 import sys
@@ -242,14 +243,19 @@ def test_only_files_creates_private_files() -> None:
     assert found == {"files.py", "locks.py", "local_api/__init__.py"}
 
 
-def test_help_and_version_load_no_library_but_click() -> None:
-    for option in ("--help", "--version"):
+def test_help_version_and_completion_load_no_library_but_click() -> None:
+    completing = {"_ZOHO_WIZARD_COMPLETE": "bash_complete", "COMP_WORDS": "zoho-wizard l"}
+    for option, environment in {"--help": {}, "--version": {}, "": completing}.items():
         words = (
-            "import sys; from wizard.__main__ import main; sys.argv[1:] = [sys.argv[1]]; main(); "
-            "print(*sorted({each.split('.')[0] for each in sys.modules}), file=sys.stderr)"
+            "import atexit, sys; from wizard.__main__ import main; atexit.register(lambda: print("
+            "*sorted({each.split('.')[0] for each in sys.modules}), file=sys.stderr)); main()"
         )
         loaded = subprocess.run(
-            [sys.executable, "-c", words, option], capture_output=True, text=True, check=True
+            [sys.executable, "-c", words, option],
+            env={**os.environ, **environment, "COMP_CWORD": "1"},
+            capture_output=True,
+            text=True,
+            check=True,
         ).stderr.split()
         assert "click" in loaded
         assert not set(ALLOWED_IMPORTERS) & set(loaded) - {"click"}, option

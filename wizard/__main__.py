@@ -56,11 +56,10 @@ sys.excepthook = handle_uncaught
 sys.unraisablehook = handle_unraisable
 
 
-def main() -> int:
-    """Run the command line; return the exit code."""
+def main() -> "NoReturn":
+    """Run the command line, and end the process with its exit code."""
     from wizard.fastpath import process
 
-    process.ignore_interrupts_at_exit()
     code = None
     if sys.argv[1:2] in (["token"], ["run"]):
         from wizard.fastpath import commands
@@ -74,8 +73,8 @@ def main() -> int:
         from wizard import cli
 
         code = cli.main()
-    return code
+    process.end(code)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -27,12 +27,11 @@ MODULES = {
 """The only modules of ours that the fast path may import."""
 
 PRINT_LOADED_MODULES = """
-import sys
+import atexit, sys
 from wizard.__main__ import main
 sys.argv = ["zoho-wizard", *sys.argv[1:]]
-code = main()
-sys.stderr.write(" ".join(sys.modules))
-sys.exit(code)
+atexit.register(lambda: print(*sys.modules, file=sys.stderr))
+main()
 """
 EXPENSIVE_MODULES = {
     "click", "contextlib", "cryptography.exceptions", "dataclasses", "datetime", "enum", "filelock",

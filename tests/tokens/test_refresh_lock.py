@@ -14,12 +14,11 @@ from support.harness import Harness
 from wizard.model import AccessToken
 
 PRINT_LOADED_MODULES = """
-import sys
+import atexit, sys
 from wizard.__main__ import main
 sys.argv = ["zoho-wizard", "token", "crm"]
-code = main()
-sys.stderr.write(" ".join(sys.modules))
-sys.exit(code)
+atexit.register(lambda: print(*sys.modules, file=sys.stderr))
+main()
 """
 EXPENSIVE_MODULES = {
     "click",

@@ -23,6 +23,8 @@ import click
 from wizard.fastpath import process
 
 if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
     from wizard.cli.terminal import Terminal
     from wizard.model import Clock, Failure
 
@@ -125,6 +127,14 @@ class LazyGroup(click.Group):
                 add_standard_options(command)
                 return command
         return None
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list["CompletionItem"]:
+        """Complete the name of a command, without importing any."""
+        from click.shell_completion import CompletionItem
+
+        entries = (each for section in self.sections.values() for each in section.items())
+        names = [CompletionItem(n, help=e.help) for n, e in entries if n.startswith(incomplete)]
+        return [*names, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write one list of commands per section."""
