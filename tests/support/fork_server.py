@@ -16,25 +16,21 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import redirect_stderr, redirect_stdout, suppress
 from functools import cache
 from pathlib import Path
-from tempfile import TemporaryFile
+from tempfile import TemporaryDirectory, TemporaryFile
 from typing import IO, NoReturn
 
-PRELOADED_MODULES = (
+PRELOADED_LIBRARIES = (
     "authlib.integrations.requests_client",
-    "wizard.cli.terminal",
-    "wizard.diagnosis.pasted_text",
-    "wizard.importing",
-    "wizard.monitoring.checks",
-    "wizard.monitoring.service",
-    "wizard.reauthorization",
-    "wizard.simulator.settings",
-    "wizard.transport.adapter",
-    "wizard.web",
+    "getpass",
+    "rich._emoji_codes",
+    "rich.table",
 )
-"""Lazy imports of commands, loaded once in the process that is forked from."""
+"""What commands import on use. Loaded once in the process that is forked from, as is the wizard."""
+WARMING_COMMANDS = (("status",), ("show", "unknown"), ("check",))
+"""Commands that run there, so that what they read and compile is kept."""
 INTEGER_BYTES = 4
 """Bytes of an encoded number."""
 
@@ -236,14 +232,34 @@ def _apply_request(request: dict[str, object], descriptors: list[int]) -> list[s
     return list(arguments)
 
 
-if __name__ == "__main__":
-    for module in PRELOADED_MODULES:
-        importlib.import_module(module)
+def _preload() -> None:
+    """Load and run what the commands have in common."""
+    from wizard import cli
+
+    package = Path(cli.__file__).parents[1]
+    modules = sorted(package.rglob("*.py"))
+    names = [".".join(each.relative_to(package.parent).with_suffix("").parts) for each in modules]
+    names = [each.removesuffix(".__init__") for each in names if not each.endswith("__main__")]
+    for name in (*PRELOADED_LIBRARIES, *names):
+        importlib.import_module(name)
+    with (
+        TemporaryDirectory() as home,
+        redirect_stdout(io.StringIO()),
+        redirect_stderr(io.StringIO()),
+    ):
+        os.environ |= {"HOME": home, "PYTHON_KEYRING_BACKEND": "keyring.backends.fail.Keyring"}
+        for words in WARMING_COMMANDS:
+            cli.main(words)
     # Nothing waits for the children, so let the system reap them.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     gc.freeze()
+
+
+if __name__ == "__main__":
+    _preload()
     _, clock_file, *words = _serve(socket.socket(fileno=int(sys.argv[1])))
     from wizard import cli
+    from wizard.fastpath import process
     from wizard.simulator.settings import FileClock
 
-    sys.exit(cli.main(words, FileClock(Path(clock_file))))
+    process.end(cli.main(words, FileClock(Path(clock_file))))
