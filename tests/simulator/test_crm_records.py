@@ -77,6 +77,8 @@ def test_what_is_created_is_listed_searched_changed_and_deleted(crm: Crm) -> Non
     assert crm.names("v8/Contacts?fields=Last_Name")[0] == "Noether"
     where = "Account_Name.Account_Name = 'Göttingen'"
     assert len(crm.query(f"select Last_Name from Contacts where {where}").json()["data"]) == 1
+    assert crm.names(f"v8/Accounts/{account}/Contacts?fields=Last_Name") == ["Noether"]
+    assert refusal(crm.get(f"v8/Accounts/{account}/Leads?fields=id")) == (400, "INVALID_DATA")
     change = {"data": [{"id": contact, "Last_Name": "Nöther"}]}
     assert crm.call("PUT", "v8/Contacts", change).json()["data"][0]["message"] == "record updated"
     assert crm.names("v8/Contacts/search?criteria=(Last_Name:equals:Nöther)") == ["Nöther"]

@@ -174,6 +174,24 @@ def list_deleted(call: ApiCall) -> ApiResponse:
     return json_response({"data": deleted, "info": info})
 
 
+def list_related(call: ApiCall) -> ApiResponse:
+    """Return the records that refer to a record, such as the contacts of an account."""
+    module = Module(call, call.route.values["module"])
+    related = Module(call, call.route.values["related"])
+    lookups = [
+        each.name for each in related.fields.values() if each.lookup == module.collection.name
+    ]
+    if not lookups or call.route.values["id"] not in module.records:
+        return call.error("relation")
+    wanted = call.route.values["id"]
+    found = [
+        record
+        for record in related.records.values()
+        if any(related.value(record, name) == wanted for name in lookups)
+    ]
+    return _page(call, related, found, _fields_wanted(call))
+
+
 def search_records(call: ApiCall) -> ApiResponse:
     """Return the records that match the criteria, the email address, the phone or a word."""
     module = Module(call, call.route.values["module"])
@@ -285,6 +303,7 @@ ACTIONS: dict[str, Action] = {
     "crm-get": refusable(get_record),
     "crm-count": refusable(count_records),
     "crm-deleted": refusable(list_deleted),
+    "crm-related": refusable(list_related),
     "crm-search": refusable(search_records),
     "crm-query": refusable(run_query),
     "crm-users": list_users,
