@@ -22,7 +22,9 @@ from wizard.delivery.profiles import Profile, profiles
 from wizard.errors import explain, message
 from wizard.model import Failure, FailureKind
 from wizard.model.failure import codes_of, exit_code_of, http_status_of
-from wizard.simulator.controls import CONTROLS, Controls
+from wizard.simulator.admin_api import controls, openapi_document
+from wizard.simulator.configuration import configuration_schema
+from wizard.simulator.server import flask_app
 from wizard.simulator.settings import setting_definitions
 from wizard.simulator.traffic import FAULT_KINDS
 
@@ -383,22 +385,44 @@ def simulator_settings() -> Iterator[str]:
 def simulator_controls() -> Iterator[str]:
     """What a test can do to the simulated Zoho."""
     yield from terms(
-        (literal(f"{name}{control_arguments(name)}"), plain(first_line(getattr(Controls, name))))
-        for name in vars(Controls)
-        if name in CONTROLS
+        (literal(f"{each.name}({argument_names(each.arguments)})"), plain(each.summary))
+        for each in controls().values()
     )
 
 
-def control_arguments(name: str) -> str:
-    """The arguments of a control, without their types."""
-    parameters = list(inspect.signature(getattr(Controls, name)).parameters.values())[1:]
-    bare = [each.replace(annotation=inspect.Parameter.empty) for each in parameters]
-    return str(inspect.Signature(bare))
+def argument_names(schema: Mapping[str, Any]) -> str:
+    """The arguments of a control, with their defaults; settings as `SETTING=VALUE`."""
+    if schema["properties"].keys() == setting_definitions().keys():
+        return "SETTING=VALUE, …"
+    return ", ".join(
+        name if name in schema["required"] else f"{name}={each.get('default')!r}"
+        for name, each in schema["properties"].items()
+    )
 
 
-def first_line(function: Callable[..., object]) -> str:
-    """The first sentence of a docstring."""
-    return (inspect.getdoc(function) or "").partition("\n\n")[0]
+def simulator_routes() -> Iterator[str]:
+    """The routes of the simulator and of the simulated Zoho, without the controls."""
+    document = openapi_document(flask_app(), "")
+    rows = [
+        (literal(path), operation["summary"], operation["tags"][0])
+        for path, operations in document["paths"].items()
+        for operation in [next(iter(operations.values()))]
+    ]
+    for tag, title in (("simulator", "The simulator"), ("zoho", "The simulated Zoho")):
+        yield from (f"### {title}", "")
+        found = ((path, plain(summary)) for path, summary, its_tag in rows if its_tag == tag)
+        yield from table(("Route", "What it does"), found)
+
+
+def simulator_configuration() -> Iterator[str]:
+    """The keys of a configuration file, which are the parameters of the fixture, too."""
+    yield from table(
+        ("Key", "Default", "Meaning"),
+        (
+            (literal(name), literal(each.get("default")), plain(each["description"]))
+            for name, each in configuration_schema()["properties"].items()
+        ),
+    )
 
 
 def simulator_faults() -> Iterator[str]:
@@ -502,6 +526,8 @@ REFERENCES: Mapping[str, Callable[[], Iterator[str]]] = {
         compared_rules,
         simulator_settings,
         simulator_controls,
+        simulator_routes,
+        simulator_configuration,
         simulator_faults,
         data_centers,
         products,

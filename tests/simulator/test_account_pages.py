@@ -170,7 +170,7 @@ def test_a_captcha_can_be_required_through_the_controls(
 def test_a_push_waits_until_it_is_confirmed_on_another_device(
     sign_in: SignInPage, zoho_simulator: Simulator
 ) -> None:
-    with pytest.raises(LookupError, match="no sign-in waits"):
+    with pytest.raises(LookupError, match="No sign-in of"):
         zoho_simulator.controls.confirm_push(ANNA)
     zoho_simulator.world.users.get(ANNA).approves_by_push = True
     sign_in.enter_login_id(ANNA)

@@ -1,22 +1,21 @@
 """The simulator's controls, clock, faults, journal and saved state, and the page that shows it."""
 
-import inspect
 import json
 import re
 import threading
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime, timedelta
+from datetime import timedelta
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import Any, cast
 
 import pytest
 import requests
 from playwright.sync_api import Page, expect
 from support.zoho_driver import ANNA, DORA, REDIRECT_URI, ZohoDriver
 
+from wizard.simulator.configuration import Configuration
 from wizard.simulator.controls import Controls
+from wizard.simulator.remote import RemoteSimulator
 from wizard.simulator.server import Simulator
 from wizard.simulator.settings import Clock, FileClock
 from wizard.simulator.simulated_user import SimulatedUser
@@ -24,35 +23,10 @@ from wizard.simulator.traffic import FAULT_KINDS
 from wizard.simulator.world import World
 
 
-class HttpControls:
-    """The controls of a simulator over HTTP, with the signatures and errors of `Controls`."""
-
-    def __init__(self, url: str) -> None:
-        self.url = url
-
-    def __getattr__(self, name: str) -> Callable[..., Any]:
-        signature = inspect.signature(getattr(Controls, name))
-
-        def post(*args: Any, **fields: Any) -> Any:
-            arguments = {**signature.bind_partial(self, *args).arguments, **fields}
-            del arguments["self"]
-            response = requests.post(
-                f"{self.url}/_simulator/controls/{name}", json=arguments, timeout=10
-            )
-            if response.status_code != 200:
-                error = {"LookupError": LookupError, "ValueError": ValueError}
-                raise error[response.json()["error"]](response.json()["message"])
-            if signature.return_annotation is datetime:
-                return datetime.fromisoformat(response.json())
-            return response.json()
-
-        return post
-
-
 @pytest.fixture(params=["in process", "over HTTP"])
 def controls(request: pytest.FixtureRequest, zoho: ZohoDriver) -> Controls:
-    over_http = cast(Controls, HttpControls(zoho.url))
-    return zoho.controls if request.param == "in process" else over_http
+    remote = RemoteSimulator(zoho.url)
+    return zoho.controls if request.param == "in process" else remote.controls
 
 
 def test_the_controls_do_the_same_in_process_and_over_http(
@@ -76,11 +50,11 @@ def test_the_controls_do_the_same_in_process_and_over_http(
 
 
 def test_invalid_control_values_are_errors_with_a_reason(controls: Controls) -> None:
-    with pytest.raises(LookupError, match="nobody signs in as"):
+    with pytest.raises(LookupError, match="There is no user"):
         controls.change_password("nobody@zylker.example")
-    with pytest.raises(ValueError, match="there is no setting"):
+    with pytest.raises(ValueError, match="“nonsense” is unknown"):
         controls.change_settings(nonsense=1)
-    with pytest.raises(ValueError, match="a fault is one of"):
+    with pytest.raises(ValueError, match="“kind” must be"):
         controls.inject_fault("nonsense")
     with pytest.raises(ValueError, match="Invalid Client"):
         controls.authorize("http://x/?client_id=1&response_type=code", ANNA)
@@ -103,7 +77,7 @@ def test_obstacles_to_signing_in_are_added_through_the_controls(controls: Contro
     assert (pia["announcements"], pia["approves_by_push"]) == (["preannouncement"], True)
     controls.forgot_password("pia@zylker.example", "remembered-now")
     assert controls.users()[-1]["password"] == "remembered-now"
-    with pytest.raises(ValueError, match="an announcement is one of"):
+    with pytest.raises(ValueError, match="“kind” must be"):
         controls.announce("pia@zylker.example", "nonsense")
 
 
@@ -122,7 +96,7 @@ def test_the_controls_refuse_other_host_names_and_other_origins(zoho: ZohoDriver
     own = requests.post(address, json={}, headers={"Origin": zoho.url}, timeout=10)
     assert [each.status_code for each in (rebound, foreign, own)] == [403, 403, 200]
     assert requests.post(address, data="x", timeout=10).status_code == 400
-    assert requests.get(f"{zoho.url}/_simulator/controls/reset", timeout=10).status_code == 404
+    assert requests.get(f"{zoho.url}/_simulator/controls/reset", timeout=10).status_code == 405
 
 
 def test_a_file_gives_the_time_to_other_processes(tmp_path: Path) -> None:
@@ -298,7 +272,7 @@ def test_many_concurrent_refreshes_are_counted_exactly(zoho: ZohoDriver) -> None
 
 def test_a_port_in_use_is_an_error_at_once(zoho: ZohoDriver) -> None:
     with pytest.raises(OSError, match="in use"):
-        Simulator(port=int(zoho.url.rpartition(":")[2]))
+        Simulator(Configuration(port=int(zoho.url.rpartition(":")[2])))
 
 
 def test_a_delayed_response_is_not_in_a_journal_cleared_meanwhile() -> None:

@@ -104,10 +104,10 @@ def test_a_token_is_invalid_at_the_api_of_another_data_center(zoho: ZohoDriver) 
 
 @pytest.mark.rule("china-shares-no-clients")
 def test_china_and_the_other_data_centers_share_no_clients(zoho: ZohoDriver) -> None:
-    with pytest.raises(ValueError, match="cannot be shared"):
+    with pytest.raises(ValueError, match="don’t share clients"):
         zoho.controls.enable_data_center(zoho.client_id, "cn")
     chinese = zoho.controls.register_client(MEI, [REDIRECT_URI])
-    with pytest.raises(ValueError, match="cannot be shared"):
+    with pytest.raises(ValueError, match="don’t share clients"):
         zoho.controls.enable_data_center(chinese["client_id"], "us")
 
 

@@ -143,7 +143,7 @@ def test_a_moved_account_is_in_another_data_center_and_its_tokens_are_revoked(
     assert zoho.refresh(body["refresh_token"]).json() == INVALID_CODE
     assert not zoho.is_accepted(body["access_token"])
     assert query_parameters(zoho.authorize())["location"] == "in"
-    with pytest.raises(LookupError, match="no data center"):
+    with pytest.raises(ValueError, match="“location” must be"):
         zoho.controls.move_account(ANNA, "moon")
 
 

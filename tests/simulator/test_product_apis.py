@@ -470,8 +470,13 @@ def test_a_token_in_the_query_is_ignored(zoho: ZohoDriver) -> None:
 
 def test_odd_names_of_organizations_stay_valid_json(zoho: ZohoDriver) -> None:
     odd = 'The "$items" \\ Co'
-    facts = {"location": "eu", "password": "x", "first_name": "Ö", "last_name": "$path"}
     crm = {"product": "crm", "organization_id": "7", "name": odd}
-    zoho.controls.add_user("odd@zylker.example", **facts, organizations=[crm])
+    zoho.controls.add_user(
+        "odd@zylker.example",
+        location="eu",
+        first_name="Ö",
+        last_name="$path",
+        organizations=[crm],
+    )
     token = zoho.issue_tokens("odd@zylker.example")["access_token"]
     assert zoho.call_api(token).json()["org"][0]["company_name"] == odd

@@ -16,13 +16,14 @@ from support.zoho_driver import ANNA, ZohoDriver, query_parameters
 
 from wizard import zoho
 from wizard.simulator.authority import Authority
+from wizard.simulator.configuration import Configuration
 from wizard.simulator.host_names import host_names, route_of
 from wizard.simulator.server import RealHostNames, Simulator
 
 
 @pytest.fixture
 def simulated() -> Iterator[Simulator]:
-    with Simulator(real_hostnames=True) as simulator:
+    with Simulator(Configuration(port=0, real_hostnames=True)) as simulator:
         yield simulator
 
 
@@ -198,7 +199,7 @@ def test_a_trusted_authority_is_good_for_zohos_domains_only(tmp_path: Path) -> N
 
 
 def test_a_stopped_simulator_ends_its_connections_and_removes_the_authority() -> None:
-    with Simulator(real_hostnames=True) as simulator:
+    with Simulator(Configuration(port=0, real_hostnames=True)) as simulator:
         names = names_of(simulator)
         proxy = urlsplit(names.proxy_url)
         client = socket.create_connection((proxy.hostname, proxy.port or 0), 10)

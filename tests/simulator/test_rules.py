@@ -53,7 +53,7 @@ def test_every_setting_is_described_and_belongs_to_a_rule() -> None:
 
 
 def test_an_unknown_setting_is_refused_with_the_nearest_name() -> None:
-    with pytest.raises(ValueError, match="did you mean code_lifetime_seconds"):
+    with pytest.raises(ValueError, match="Did you mean “code_lifetime_seconds”"):
         SimulatorSettings.default().with_changes(code_lifetime_second=3)
 
 

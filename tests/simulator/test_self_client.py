@@ -32,7 +32,7 @@ def _credentials(zoho: ZohoDriver, client: Client, scope: str, soid: str = "") -
 
 @pytest.mark.rule("one-self-client-per-account")
 def test_an_account_has_one_self_client(zoho: ZohoDriver, self_client: Client) -> None:
-    with pytest.raises(ValueError, match="has a self client already"):
+    with pytest.raises(ValueError, match="already has a self client"):
         zoho.controls.register_client(ANNA, [], kind="self-client")
     assert zoho.controls.register_client(CARLA, [], kind="self-client")
 

@@ -19,6 +19,7 @@ from wizard.cli.flows.serving import running_server
 from wizard.cli.renderer import Renderer
 from wizard.services import Services
 from wizard.settings import SIMULATOR_PORT, from_environment
+from wizard.simulator.configuration import Configuration
 from wizard.simulator.simulated_user import BrowserNotFoundError, open_browser
 
 VIEWPORT: ViewportSize = {"width": 1040, "height": 780}
@@ -57,7 +58,7 @@ def _steps(scenario: TourScenario) -> tuple[Callable[[], StepResult], ...]:
 def _scenario(data_directory: str, screenshots: Screenshots) -> Iterator[TourScenario]:
     """Start a simulated Zoho, a wizard that uses it, and a browser."""
     browser_path = from_environment().browser_path
-    with running_simulator(_free_port(SIMULATED_ZOHO_PORT)) as simulator:
+    with running_simulator(Configuration(port=_free_port(SIMULATED_ZOHO_PORT))) as simulator:
         environment = {
             "ZOHO_WIZARD_HOME": data_directory,
             "ZOHO_WIZARD_PORT": str(_free_port(SIMULATOR_PORT)),

@@ -210,7 +210,6 @@ class WrongHosts(World):
 @pytest.fixture
 def wrong_hosts(tmp_path: Path) -> Iterator[Harness]:
     world = WrongHosts()
-    world.users.add_samples()
     with (
         Simulator(world=world) as simulator,
         Services.open(settings_for(tmp_path, simulator.url), simulator.clock) as services,

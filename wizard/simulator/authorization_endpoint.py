@@ -370,7 +370,8 @@ def authorize() -> Any:
     if http_request.method != "GET":
         return error_page(NOT_FOUND)
     requested = AuthorizationRequest.read(current_location(), http_request.args)
-    decision = evaluate(current_world(), requested, signed_in_user())
+    user = signed_in_user()
+    decision = evaluate(current_world(), requested, user)
     match decision:
         case SignInRequired():
             return redirect(sign_in_page())
@@ -378,6 +379,10 @@ def authorize() -> Any:
             return error_page(decision)
         case AlreadyConsented():
             return _skip_consent(requested, dict(decision.organizations))
+        case ConsentRequired() | ChooseOrganization() if user and current_world().take_rejection(
+            user
+        ):
+            return redirect(reject(current_world(), requested))
         case _:
             return consent_page(decision, url_for(".decide"))
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
-from typing import Any
+from typing import Annotated, Any
 
 
 @dataclass(frozen=True)
@@ -260,6 +260,9 @@ def data_centers() -> dict[str, DataCenter]:
     """Return location → data center, in the order of `data_centers.toml`."""
     text = files("wizard.simulator").joinpath("data_centers.toml").read_text("utf-8")
     return {code: DataCenter(code, **row) for code, row in tomllib.loads(text).items()}
+
+
+Location = Annotated[str, {"description": "A data center.", "enum": [*data_centers()]}]
 
 
 def can_share_clients(one: str, other: str) -> bool:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from wizard.simulator.catalog import can_share_clients
+from wizard.simulator.errors import InvalidValueError, NotFoundError
 from wizard.simulator.settings import RandomValues
 
 SERVER_BASED, SELF_CLIENT = "server-based", "self-client"
@@ -62,11 +63,13 @@ class Clients:
     ) -> Client:
         """Register a client with a new secret and return it.
 
-        The console page checks names and URLs. ValueError for a second self client of the same
-        owner: Zoho allows one per account.
+        The console page checks names and URLs. InvalidValueError for a second self client of the
+        same owner: Zoho allows one per account.
         """
         if kind == SELF_CLIENT and self.self_client_of(owner):
-            raise ValueError("this account has a self client already")
+            raise InvalidValueError(
+                "This account already has a self client, and Zoho allows one per account."
+            )
         client = Client(
             client_id=self._random_values.client_id(),
             kind=kind,
@@ -86,9 +89,9 @@ class Clients:
         return client if client and client.is_known_in(location) else None
 
     def get(self, client_id: str) -> Client:
-        """Return a client by ID; LookupError if there is none."""
+        """Return a client by ID; NotFoundError if there is none."""
         if client_id not in self.by_id:
-            raise LookupError(f"no client has the id {client_id!r}")
+            raise NotFoundError(f"There is no client with the ID “{client_id}”.")
         return self.by_id[client_id]
 
     def owned_by(self, owner: int) -> list[Client]:
@@ -102,14 +105,16 @@ class Clients:
     def enable_data_center(self, client_id: str, location: str) -> str:
         """Enable a data center for a client; return the secret that is valid there.
 
-        ValueError for a self client, which has only one data center, and between China and the
-        rest, which don't share clients.
+        InvalidValueError for a self client, which has only one data center, and between China and
+        the rest, which don't share clients.
         """
         client = self.get(client_id)
         if client.kind == SELF_CLIENT:
-            raise ValueError("a self client has only its own data center")
+            raise InvalidValueError("A self client has only its own data center.")
         if not can_share_clients(client.location, location):
-            raise ValueError("clients cannot be shared with this data center")
+            raise InvalidValueError(
+                f"“{client.location}” and “{location}” don’t share clients: China is separate."
+            )
         client.secrets.setdefault(location, self._random_values.client_secret())
         return client.secret_in(location) or ""
 
@@ -117,7 +122,9 @@ class Clients:
         """Disable a data center other than the client's own."""
         client = self.get(client_id)
         if location == client.location:
-            raise ValueError("a client stays enabled in the data center it was registered in")
+            raise InvalidValueError(
+                f"The client was registered in “{location}” and stays enabled there."
+            )
         client.secrets.pop(location, None)
 
     def use_same_credentials(self, client_id: str, is_same: bool = True) -> None:
@@ -129,7 +136,7 @@ class Clients:
         client = self.get(client_id)
         where = client.location if client.same_credentials or not location else location
         if where not in client.secrets:
-            raise LookupError(f"the client is not enabled in {where!r}")
+            raise NotFoundError(f"The client isn’t enabled in “{where}”.")
         client.secrets[where] = self._random_values.client_secret()
         return client.secrets[where]
 

@@ -183,7 +183,8 @@ pages = location_blueprint("extra_scope", "accounts")
 def add_extra_scope() -> Any:
     """Answer a request for more scopes with a page or a redirect."""
     requested = ExtraScopeRequest.read(current_location(), http_request.args)
-    decision = evaluate(current_world(), requested, signed_in_user())
+    user = signed_in_user()
+    decision = evaluate(current_world(), requested, user)
     match decision:
         case SignInRequired():
             return redirect(sign_in_page())
@@ -192,6 +193,10 @@ def add_extra_scope() -> Any:
         case AlreadyConsented():
             _sign_out_if_asked(requested)
             return redirect(success(requested))
+        case ConsentRequired() | ChooseOrganization() if user and current_world().take_rejection(
+            user
+        ):
+            return redirect(failure(requested, "access_denied"))
         case _:
             return consent_page(decision, url_for(".decide"), is_addition=True)
 

@@ -9,9 +9,11 @@ import socket
 import tempfile
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import ExitStack
 from datetime import datetime, timedelta
 from email.utils import format_datetime
 from functools import cache, partial
+from ipaddress import ip_address
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -28,9 +30,10 @@ from werkzeug.routing import BaseConverter, MapAdapter
 
 from wizard.simulator import (
     account_pages,
+    admin_api,
+    admin_pages,
     authorization_endpoint,
     console_pages,
-    controls,
     incremental_authorization,
     product_apis,
     request_context,
@@ -38,6 +41,7 @@ from wizard.simulator import (
 )
 from wizard.simulator.authority import Authority
 from wizard.simulator.catalog import data_centers, product_at
+from wizard.simulator.configuration import Configuration
 from wizard.simulator.controls import Controls
 from wizard.simulator.host_names import (
     CONTROLS,
@@ -88,22 +92,48 @@ PRODUCT_ERRORS = {
 
 
 def check_host_and_origin() -> Response | None:
-    """Refuse a Host that isn't loopback (DNS rebinding) and cross-origin calls of the controls."""
+    """Refuse an unknown Host (DNS rebinding) and cross-origin calls of the controls."""
     if is_asked_by_real_name():
         if route_of(request.url) is None:
-            return json_error("Host", "no data center has this host", 421)
+            return json_error("unknown-host", "No data center has this host.", 421)
         if request.path.startswith(CONTROLS) and not request.path.startswith(STATIC_FILES):
-            return json_error("Host", "the controls are only at the simulator's own URL", 403)
+            return json_error(
+                "unknown-host", "The controls are only at the simulator’s own URL.", 403
+            )
         return None
-    if urlsplit(f"//{request.host}").hostname not in LOOPBACK:
-        return json_error("Host", "the simulator answers only on loopback", 403)
+    if not _is_own_host(urlsplit(f"//{request.host}").hostname or ""):
+        return json_error(
+            "unknown-host",
+            f"The simulator doesn’t answer for the host “{request.host}”. Use {HOST}, or start it "
+            "with this host in “public_url”.",
+            403,
+        )
     origin = request.headers.get("Origin")
     if request.path.startswith("/_simulator") and origin not in (
         None,
         request.host_url.rstrip("/"),
     ):
-        return json_error("Origin", "requests from another origin are refused", 403)
+        return json_error("other-origin", "Requests from another origin are refused.", 403)
     return None
+
+
+def _is_own_host(name: str) -> bool:
+    """Whether a Host header names this server: loopback, or where it may listen beyond that, an IP
+    address or its public URL. A name that an attacker's DNS resolves to this server is neither.
+    """
+    if name in LOOPBACK:
+        return True
+    world = current_world()
+    return world.configuration.allow_remote and (
+        _is_ip_address(name) or name == urlsplit(world.origin).hostname
+    )
+
+
+def _is_ip_address(name: str) -> bool:
+    try:
+        return bool(ip_address(name))
+    except ValueError:
+        return False
 
 
 def before_request() -> Response | None:
@@ -264,8 +294,7 @@ def _outcome(response: Response) -> str:
 _PACKAGE = Path(__file__).parents[1]
 
 HOST = "127.0.0.1"
-"""Loopback only. Not `localhost`, where the wizard is: for browsers, the two are different sites.
-"""
+"""Not `localhost`, where the wizard is: for browsers, the two are different sites."""
 
 WORKER_THREADS = 16
 """Enough for many processes that refresh at once, and some slow responses."""
@@ -330,7 +359,7 @@ def flask_app() -> Flask:
     app = SimulatorApp(__name__, static_folder=None, template_folder=None)
     app.url_map.converters["location"] = LocationConverter
     app.json.sort_keys = False  # type: ignore[attr-defined]
-    app.register_blueprint(controls.controls_api)
+    app.register_blueprint(admin_api.controls_api)
     app.register_blueprint(token_endpoint.routes)
     app.register_blueprint(incremental_authorization.routes)
     app.register_blueprint(page_blueprint())
@@ -356,7 +385,7 @@ def page_blueprint() -> Blueprint:
     pages.after_request(request_context.add_security_headers)
     pages.context_processor(request_context.template_context)
     pages.register_error_handler(403, request_context.handle_forbidden)
-    for module in (account_pages, authorization_endpoint, console_pages, controls):
+    for module in (account_pages, authorization_endpoint, console_pages, admin_pages):
         pages.register_blueprint(module.pages)
     pages.register_blueprint(incremental_authorization.pages)
     return pages
@@ -385,12 +414,20 @@ def create_app(
 
 
 def _error_page(status: int, _: HTTPException) -> Response:
+    if request.path.startswith(admin_api.PREFIX):
+        expected = f"{current_world().origin}{admin_api.PREFIX}/openapi.json"
+        return json_error(
+            "not-found" if status == 404 else "wrong-method",
+            f"There is no {request.method} {request.path}. {expected} lists all routes.",
+            status,
+        )
     return html_page(status)
 
 
-def listen_on_loopback(port: int) -> socket.socket:
+def listen_at(address: str, port: int) -> socket.socket:
     """Return a listening socket; port 0 takes a free one. OSError if the port is in use."""
-    return socket.create_server((HOST, port))
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    return socket.create_server((address, port), family=family)
 
 
 def _server_of(
@@ -422,7 +459,7 @@ class RealHostNames:
         listen: Callable[[int], socket.socket],
     ) -> None:
         listening = listen(0)
-        inner = listen_on_loopback(0)
+        inner = listen_at(HOST, 0)
         self.authority = Authority(tuple(host_names()), domains())
         self.server = _server_of(app, inner, socket_map, "https")
         self.proxy = Proxy(listening, self.authority.server_context, inner.getsockname())
@@ -461,28 +498,36 @@ class RealHostNames:
 
 
 class Simulator:
-    """A simulated Zoho that listens on loopback, in a thread of this process.
+    """A simulated Zoho, in a thread of this process.
 
-    `port` 0 takes a free one. It serves `world`, or a new one with the sample users. `url` is its
-    address. With `real_hostnames`, it also answers for Zoho's own host names, through a proxy:
-    `environment` has what a program needs for it. `listen` makes the sockets that programs connect
-    to, from a port. It's a context manager: leaving it stops the server and closes its sockets.
-    OSError if the port is in use.
+    It listens on a free port of 127.0.0.1, or as `configuration` says. It serves `world`, or a new
+    one. `url` is its address, `port` where it listens. With real host names, it also answers for
+    Zoho's own, through a proxy: `environment` has what a program needs for it. `listen` makes the
+    sockets that programs connect to, from a port, instead of the configured address. It's a context
+    manager: leaving it stops the server and closes its sockets and its journal's file. OSError if
+    the port is in use or the file can't be written.
     """
 
     def __init__(
         self,
+        configuration: Configuration | None = None,
         *,
-        port: int = 0,
         world: World | None = None,
         clock: Clock | None = None,
-        real_hostnames: bool = False,
-        listen: Callable[[int], socket.socket] = listen_on_loopback,
+        listen: Callable[[int], socket.socket] | None = None,
     ) -> None:
-        if world is None:
-            world = World(clock=clock)
-            world.users.add_samples()
-        listening = listen(port)
+        configured = configuration or Configuration(port=0)
+        world = world or World(configured, clock=clock)
+        listen = listen or partial(listen_at, configured.listen)
+        with ExitStack() as opened:
+            listening = opened.enter_context(listen(configured.port))
+            self._journal_file = (
+                opened.enter_context(open(configured.journal, "a", encoding="utf-8", buffering=1))
+                if configured.journal
+                else None
+            )
+            opened.pop_all()  # `stop` closes them
+        world.journal.on_entry = self._write_journal if self._journal_file else None
         self.world = world
         self.controls = Controls(world)
         self._stop_event = threading.Event()
@@ -490,10 +535,12 @@ class Simulator:
         self._socket_map: dict[int, Any] = {}
         self._server = _server_of(app, listening, self._socket_map, "http")
         self.real_host_names = None
-        if real_hostnames:
+        if configured.real_hostnames:
             app = create_app(world, self._stop_event, has_real_host_names=True)
             self.real_host_names = RealHostNames(app, self._socket_map, listen)
-        self.url = world.origin = f"http://{HOST}:{listening.getsockname()[1]}"
+        self.port: int = listening.getsockname()[1]
+        own_url = f"http://{configured.own_host}:{self.port}"
+        self.url = world.origin = configured.public_url.rstrip("/") or own_url
         self._loop_ended = threading.Event()
         self._thread = threading.Thread(target=self._serve, name="simulator", daemon=True)
 
@@ -546,6 +593,13 @@ class Simulator:
             names.server.close()
             names.close()
         wasyncore.close_all(self._socket_map, ignore_all=True)
+        self.world.journal.on_entry = None
+        if self._journal_file:
+            self._journal_file.close()
+
+    def _write_journal(self, entry: JournalEntry) -> None:
+        if self._journal_file:
+            self._journal_file.write(admin_api.journal_line(entry))
 
     def _serve(self) -> None:
         while not self._loop_ended.is_set():

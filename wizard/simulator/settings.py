@@ -11,11 +11,15 @@ import threading
 import tomllib
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
-from difflib import get_close_matches
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
+
+from wizard.simulator.schemas import Schema, check
+
+BEHAVIORS = ("current", "documented")
+"""Which settings to start with, where Zoho's documentation and its measured behavior differ."""
 
 
 @dataclass(frozen=True)
@@ -68,12 +72,18 @@ class SimulatorSettings:
     @classmethod
     def default(cls) -> "SimulatorSettings":
         """Return the defaults of `settings.toml`."""
-        return cls(**{name: row["default"] for name, row in setting_definitions().items()})
+        return cls.of_behavior("current")
+
+    @classmethod
+    def of_behavior(cls, behavior: str) -> "SimulatorSettings":
+        """Return the defaults, with what Zoho documents in place of them if it's `documented`."""
+        key = "documented" if behavior == "documented" else "default"
+        rows = setting_definitions().items()
+        return cls(**{name: row.get(key, row["default"]) for name, row in rows})
 
     def with_changes(self, **changes: Any) -> "SimulatorSettings":
-        """Return a copy with `changes`; ValueError for an unknown name or an invalid value."""
-        for name, value in changes.items():
-            _validate(name, value)
+        """Return a copy with `changes`; InvalidValueError for an unknown name or invalid value."""
+        check(settings_schema(), changes)
         return replace(self, **changes)
 
     def to_dict(self) -> dict[str, Any]:
@@ -83,33 +93,42 @@ class SimulatorSettings:
 
 @cache
 def setting_definitions() -> dict[str, dict[str, Any]]:
-    """Return `settings.toml`: name → default, unit, choices, description, confidence."""
+    """Return `settings.toml`: name → default, unit, choices, description, confidence.
+
+    `documented` is what Zoho's documentation says, if it's something else.
+    """
     text = files("wizard.simulator").joinpath("settings.toml").read_text("utf-8")
     return tomllib.loads(text)
 
 
-def _validate(name: str, value: Any) -> None:
-    row = setting_definitions().get(name)
-    if row is None:
-        closest = get_close_matches(name, setting_definitions(), n=1)
-        hint = f"; did you mean {closest[0]}?" if closest else ""
-        raise ValueError(f"there is no setting {name!r}{hint}")
-    kind = type(row["default"])
-    if type(value) is not kind or (kind is int and value < 0):
-        raise ValueError(f"{name} takes {kind.__name__}, not {value!r}")
-    if value not in row.get("choices", [value]):
-        raise ValueError(f"{name} is one of {', '.join(row['choices'])}, not {value!r}")
+@cache
+def settings_schema() -> Schema:
+    """Return the JSON Schema of an object with settings, none of which is required."""
+    kinds: dict[type, Schema] = {bool: {"type": "boolean"}, int: {"type": "integer", "minimum": 0}}
+    properties = {
+        name: {
+            **kinds.get(type(row["default"]), {"type": "string"}),
+            **({"enum": row["choices"]} if "choices" in row else {}),
+            "description": row["description"],
+        }
+        for name, row in setting_definitions().items()
+    }
+    return {"type": "object", "properties": properties, "additionalProperties": False}
 
 
 class Clock:
     """A callable that returns an aware UTC datetime and can be moved. Thread-safe.
 
     Every change of the offset is written to `offset_file` (seconds, as text) if there is one, so
-    that other processes have the same time through `FileClock`.
+    that other processes have the same time through `FileClock`. With `fixed_at`, the clock stands
+    still, and the offset is from that time.
     """
 
-    def __init__(self, offset_file: Path | None = None) -> None:
+    def __init__(
+        self, offset_file: Path | None = None, *, fixed_at: datetime | None = None
+    ) -> None:
         self._offset = timedelta()
+        self._fixed_at = fixed_at.astimezone(UTC) if fixed_at else None
         self._offset_file = offset_file
         self._lock = threading.Lock()
         self.set_offset(timedelta())
@@ -117,11 +136,19 @@ class Clock:
     def __call__(self) -> datetime:
         """Return the simulated Zoho's time."""
         with self._lock:
-            return datetime.now(UTC) + self._offset
+            return self._base() + self._offset
+
+    def _base(self) -> datetime:
+        return self._fixed_at or datetime.now(UTC)
+
+    @property
+    def is_fixed(self) -> bool:
+        """Whether the clock stands still until it's moved."""
+        return self._fixed_at is not None
 
     @property
     def offset(self) -> timedelta:
-        """How far this clock is ahead of real time."""
+        """How far this clock is ahead of real time, or of its fixed time."""
         with self._lock:
             return self._offset
 
@@ -133,10 +160,10 @@ class Clock:
 
     def set(self, moment: datetime) -> None:
         """Set the time to `moment` (an aware datetime)."""
-        self.set_offset(moment - datetime.now(UTC))
+        self.set_offset(moment - self._base())
 
     def set_offset(self, offset: timedelta) -> None:
-        """Set how far the clock is ahead of real time."""
+        """Set how far the clock is ahead of real time, or of its fixed time."""
         with self._lock:
             self._offset = offset
             if self._offset_file:

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from wizard.simulator.errors import InvalidValueError
+
 FAULT_KINDS = {
     "slow": "the response is delayed by `seconds`",
     "html-page": "an HTML page instead of JSON",
@@ -50,7 +52,7 @@ class Fault:
 
     def __post_init__(self) -> None:
         if self.kind not in FAULT_KINDS:
-            raise ValueError(f"a fault is one of {', '.join(FAULT_KINDS)}, not {self.kind!r}")
+            raise InvalidValueError(f"A fault is one of {', '.join(FAULT_KINDS)}.")
 
     def matches(self, location: str, path: str) -> bool:
         """Whether the fault applies to this request."""
@@ -135,10 +137,12 @@ class JournalEntry:
 
 
 class Journal:
-    """The latest requests, oldest first."""
+    """The latest requests, oldest first. `on_entry` is called with each, one at a time."""
 
     def __init__(self) -> None:
         self._entries: deque[JournalEntry] = deque(maxlen=MAX_ENTRIES)
+        self._lock = threading.Lock()
+        self.on_entry: Callable[[JournalEntry], None] | None = None
 
     def begin(self) -> Callable[[JournalEntry], None]:
         """Return a function that adds the entry of a request that arrives now.
@@ -147,7 +151,14 @@ class Journal:
         removed.
         """
         entries = self._entries
-        return entries.append
+
+        def add(entry: JournalEntry) -> None:
+            with self._lock:
+                entries.append(entry)
+                if self.on_entry:
+                    self.on_entry(entry)
+
+        return add
 
     def entries(self) -> list[JournalEntry]:
         """Return the entries, oldest first."""

@@ -5,11 +5,14 @@ import hashlib
 import hmac
 import struct
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from importlib.resources import files
+from typing import Any
 
+from wizard.simulator.catalog import Location
+from wizard.simulator.errors import InvalidValueError, NotFoundError
 from wizard.simulator.settings import RandomValues
 
 ONE_TIME_CODE_STEP_SECONDS = 30
@@ -106,24 +109,28 @@ class Users:
         self,
         email: str,
         *,
-        location: str,
-        password: str,
-        first_name: str,
-        last_name: str,
+        location: Location,
+        password: str = "",
+        first_name: str = "",
+        last_name: str = "",
         one_time_code_secret: str | None = None,
         approves_by_push: bool = False,
         organizations: list[Organization] | None = None,
     ) -> User:
-        """Add a user and return it; ValueError if the email address is taken."""
+        """Add a user and return it; a password and a name are made up if they're missing.
+
+        InvalidValueError if the email address is taken.
+        """
         if self.find(email):
-            raise ValueError(f"{email} has an account already")
+            raise InvalidValueError(f"{email} already has an account.")
+        own_name = email.partition("@")[0]
         user = User(
             zuid=self._random_values.number(9),
             email=email,
-            first_name=first_name,
-            last_name=last_name,
+            first_name=first_name or own_name.capitalize(),
+            last_name=last_name or "Example",
             location=location,
-            password=password,
+            password=password or f"{own_name}-made-up-password",
             one_time_code_secret=one_time_code_secret,
             approves_by_push=approves_by_push,
             organizations=organizations or [],
@@ -131,12 +138,11 @@ class Users:
         self.by_zuid[user.zuid] = user
         return user
 
-    def add_samples(self) -> None:
-        """Add the users of `users.toml`."""
-        text = files("wizard.simulator").joinpath("users.toml").read_text("utf-8")
-        for row in tomllib.loads(text)["users"]:
-            organizations = [Organization(**each) for each in row.pop("organizations", [])]
-            self.add(row.pop("email"), **row, organizations=organizations)
+    def add_rows(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Add users from rows such as those of `users.toml`."""
+        for row in rows:
+            organizations = [Organization(**each) for each in row.get("organizations", ())]
+            self.add(**{**row, "organizations": organizations})
 
     def find(self, login_id: str) -> User | None:
         """Return the user with this email address (any case), in any data center."""
@@ -144,11 +150,18 @@ class Users:
         return next((each for each in self if each.email.casefold() == email), None)
 
     def get(self, login_id: str) -> User:
-        """Return the user with this email address; LookupError if there is none."""
+        """Return the user with this email address; NotFoundError if there is none."""
         user = self.find(login_id)
         if user is None:
-            raise LookupError(f"nobody signs in as {login_id!r}")
+            raise NotFoundError(f"There is no user “{login_id}”.")
         return user
+
+
+def sample_users() -> list[dict[str, Any]]:
+    """Return the rows of `users.toml`."""
+    text = files("wizard.simulator").joinpath("users.toml").read_text("utf-8")
+    rows: list[dict[str, Any]] = tomllib.loads(text)["users"]
+    return rows
 
 
 SESSION_COOKIE = "zoho_simulator_session"

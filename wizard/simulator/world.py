@@ -13,6 +13,8 @@ from types import NoneType, UnionType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from wizard.simulator.clients import Client, Clients
+from wizard.simulator.configuration import Configuration
+from wizard.simulator.errors import InvalidValueError, NotFoundError
 from wizard.simulator.grants import (
     AccessToken,
     AuthorizationCode,
@@ -25,7 +27,7 @@ from wizard.simulator.host_names import is_asked_by_real_name, url_of
 from wizard.simulator.records import Records
 from wizard.simulator.settings import Clock, RandomValues, SimulatorSettings
 from wizard.simulator.traffic import Faults, Journal
-from wizard.simulator.users import Session, Sessions, User, Users
+from wizard.simulator.users import Session, Sessions, User, Users, sample_users
 
 DEFAULT_ORIGIN = "http://127.0.0.1:8730"
 SAVED_FORMAT = 1
@@ -56,35 +58,45 @@ class RateLimits:
 
 
 class World:
-    """The state, made from `random_seed`: the same seed gives the same IDs and tokens.
+    """The state. It starts as `configuration` says, and returns to that when it's reset.
 
-    `origin` is the server's scheme, host and port. Every URL in a response starts with it, unless
-    the request came to one of Zoho's real host names.
+    `clock` replaces the configured one. `origin` is the server's scheme, host and port. Every URL
+    in a response starts with it, unless the request came to one of Zoho's real host names.
+    `rejections` are the users whose next consent is rejected, "" for any user.
     """
 
     def __init__(
-        self, *, random_seed: int = 1, clock: Clock | None = None, origin: str = DEFAULT_ORIGIN
+        self,
+        configuration: Configuration | None = None,
+        *,
+        clock: Clock | None = None,
+        origin: str = DEFAULT_ORIGIN,
     ) -> None:
+        self.configuration = configuration or Configuration()
         self.lock = threading.RLock()
-        self.clock = clock or Clock()
+        self.clock = clock or Clock(fixed_at=self.configuration.fixed_time)
         self.origin = origin
         self.journal = Journal()
         self.faults = Faults()
-        self.reset(random_seed)
+        self.reset()
 
-    def reset(self, random_seed: int = 1) -> None:
-        """Start over without users, with default settings and real time."""
-        self.settings = SimulatorSettings.default()
-        self.random_values = RandomValues(random_seed)
+    def reset(self, random_seed: int | None = None) -> None:
+        """Start over as configured, or with another seed: the same seed gives the same IDs."""
+        configured = self.configuration
+        self.settings = configured.simulator_settings
+        seed = configured.seed if random_seed is None else random_seed
+        self.random_values = RandomValues(seed)
         self.users = Users(self.random_values)
+        self.users.add_rows(configured.users or sample_users())
+        self.rejections: list[str] = []
         self.clients = Clients(self.random_values)
         self.sessions = Sessions(self.random_values)
         self.grants = Grants(self.random_values, self.clock, lambda: self.settings)
-        self.records = Records(random_seed)
+        self.records = Records(seed)
         self.rate_limits = RateLimits()
         self.journal.clear()
         self.faults.clear()
-        self.clock.set_offset(timedelta())
+        self.clock.set_offset(configured.clock_offset)
 
     # addresses
 
@@ -187,10 +199,10 @@ class World:
         user.location = location
 
     def confirm_push(self, user: User) -> None:
-        """Approve the pending sign-in on the user's other device; LookupError if there is none."""
+        """Approve the pending sign-in on the user's other device; NotFoundError if none waits."""
         session = self.sessions.find_waiting_for_push(user.zuid)
         if session is None:
-            raise LookupError("no sign-in waits for approval")
+            raise NotFoundError(f"No sign-in of {user.email} waits for approval.")
         session.push_number, session.is_push_confirmed = "", True
 
     def connected_apps(self, user: User) -> list[Client]:
@@ -214,13 +226,22 @@ class World:
         """Invalidate the oldest refresh token of a user and client, as a 21st one does."""
         oldest = next(self.grants.active_refresh_tokens(user.zuid, client_id), None)
         if oldest is None:
-            raise LookupError("there is no valid refresh token to evict")
+            raise NotFoundError(
+                f"{user.email} has no valid refresh token of the client “{client_id}”."
+            )
         self.grants.invalidate(oldest, "evicted")
 
     def deactivate(self, user: User, deactivated: bool = True) -> None:
         """Deactivate (or reactivate) an account; its tokens are invalid meanwhile."""
         user.deactivated = deactivated
         self.sessions.end_all(user.zuid)
+
+    def take_rejection(self, user: User) -> bool:
+        """Whether the user rejects this consent; each rejection counts once."""
+        found = next((each for each in self.rejections if each in ("", user.email)), None)
+        if found is not None:
+            self.rejections.remove(found)
+        return found is not None
 
     # saving
 
@@ -246,9 +267,9 @@ class World:
         }
 
     def load(self, saved: dict[str, Any]) -> None:
-        """Restore what `to_dict` returned; ValueError for an unknown format."""
+        """Restore what `to_dict` returned; InvalidValueError for an unknown format."""
         if saved.get("format") != SAVED_FORMAT:
-            raise ValueError(f"a saved world of format {saved.get('format')!r} cannot be read")
+            raise InvalidValueError(f"A saved state of format {saved.get('format')} can’t be read.")
         self.reset()
         self.random_values.restore(saved["random_values"])
         self.clock.set_offset(timedelta(seconds=saved["clock_offset"]))

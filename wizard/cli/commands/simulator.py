@@ -32,6 +32,7 @@ from wizard.errors import fail, message
 from wizard.local_api import request_browser_link
 
 if TYPE_CHECKING:
+    from wizard.simulator.configuration import Configuration
     from wizard.simulator.server import Simulator
 
 SIMULATED_ZOHO_PORT = 8730
@@ -43,9 +44,14 @@ CommandStarter = Callable[[Sequence[str], Mapping[str, str]], "subprocess.Popen[
 
 @click.group(invoke_without_command=True)
 @click.option(
+    "--config",
+    "config_file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Read the configuration from this TOML file. Options take precedence.",
+)
+@click.option(
     "--port",
     type=click.IntRange(0, 65535),
-    default=SIMULATED_ZOHO_PORT,
     help="Serve it on this port, or on a free one with 0. Default: 8730.",
 )
 @click.option(
@@ -53,8 +59,49 @@ CommandStarter = Callable[[Sequence[str], Mapping[str, str]], "subprocess.Popen[
     is_flag=True,
     help="Also answer for Zoho’s own host names, such as accounts.zoho.eu, through a proxy.",
 )
+@click.option("--seed", type=int, help="Make IDs and tokens from this number. Default: 1.")
+@click.option(
+    "--clock",
+    metavar="TIME",
+    help="Run ahead of real time (+10m, +2d), or stop at a time (2026-12-01T09:00:00Z).",
+)
+@click.option(
+    "--user",
+    "users",
+    multiple=True,
+    metavar="EMAIL:LOCATION",
+    help="Add a user, instead of the sample users: kim@example.com:us. Repeat it for more.",
+)
+@click.option(
+    "--set",
+    "changes",
+    multiple=True,
+    metavar="SETTING=VALUE",
+    help="Change a limit or another setting: token_request_limit=3. Repeat it for more.",
+)
+@click.option(
+    "--behavior",
+    metavar="current|documented",
+    help="Act as Zoho does, or as it documents, where these differ. Default: current.",
+)
+@click.option(
+    "--journal",
+    type=click.Path(dir_okay=False, writable=True),
+    help="Append each request to this file, as JSON Lines without secrets.",
+)
+@click.option("--listen", metavar="ADDRESS", help="Listen on this address. Default: 127.0.0.1.")
+@click.option(
+    "--allow-remote",
+    is_flag=True,
+    help="Allow an address that other machines can reach. They can control the simulator.",
+)
+@click.option(
+    "--public-url",
+    metavar="URL",
+    help="The URL that programs use, if it’s not the address and port, as with a container.",
+)
 @click.pass_context
-def simulator(context: click.Context, port: int, real_hostnames: bool) -> None:
+def simulator(context: click.Context, /, **options: Any) -> None:
     """Serve a simulated Zoho until stopped.
 
     It listens only on 127.0.0.1 and stores nothing. Use it to test any program whose Zoho URLs
@@ -66,12 +113,14 @@ def simulator(context: click.Context, port: int, real_hostnames: bool) -> None:
       zoho-wizard simulator
       zoho-wizard simulator --port 0 --json
       zoho-wizard simulator --real-hostnames
+      zoho-wizard simulator --user kim@example.com:us --set token_request_limit=3
+      zoho-wizard simulator --config simulator.toml --journal requests.jsonl
     """
     if context.invoked_subcommand is None:
-        _serve_simulator(context.ensure_object(Terminal), port, real_hostnames)
+        _serve_simulator(context.ensure_object(Terminal), _configuration(options))
 
 
-def _serve_simulator(terminal: Terminal, port: int, real_hostnames: bool) -> None:
+def _serve_simulator(terminal: Terminal, configuration: "Configuration") -> None:
     """Serve it until stopped."""
 
     def print_start() -> None:
@@ -83,9 +132,11 @@ def _serve_simulator(terminal: Terminal, port: int, real_hostnames: bool) -> Non
         _print_environment(terminal, simulated.environment)
         if simulated.removed_variables:
             terminal.renderer.print_command(f"unset {' '.join(simulated.removed_variables)}")
+        if configuration.allow_remote:
+            terminal.renderer.print_note(message("notes", "simulator-reachable"))
         terminal.renderer.print_note(message("notes", "press-ctrl-c"))
 
-    with stop_signals() as stopped, running_simulator(port, real_hostnames) as simulated:
+    with stop_signals() as stopped, running_simulator(configuration) as simulated:
         terminal.emit_event(_event("serving", simulated), print_start)
         wait_until(stopped)
         terminal.emit_event(_event("stopping", simulated), lambda: None)
@@ -105,24 +156,30 @@ def _serve_simulator(terminal: Terminal, port: int, real_hostnames: bool) -> Non
 )
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- CMD...")
 @pass_terminal
-def run_command(terminal: Terminal, port: int, isolated: bool, command: tuple[str, ...]) -> None:
+@click.pass_context
+def run_command(
+    context: click.Context, terminal: Terminal, port: int, isolated: bool, command: tuple[str, ...]
+) -> None:
     """Run a command that reaches only a simulated Zoho.
 
     For the command, Zoho’s own host names lead to a simulated Zoho, through a proxy that refuses
     all other hosts. It gets the variables that most programs read: HTTPS_PROXY, SSL_CERT_FILE,
     REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE, NODE_EXTRA_CA_CERTS, and ZOHO_WIZARD_SIMULATOR_URL for
     the controls. A program that ignores the proxy isn’t stopped, unless you pass --isolated. The
-    exit code is that of the command.
+    exit code is that of the command. Options of `simulator` go before `run`.
 
     \b
     Examples:
       zoho-wizard simulator run -- pytest
       zoho-wizard simulator run -- curl https://accounts.zoho.eu/oauth/serverinfo
       zoho-wizard simulator run --isolated -- node sync.js
+      zoho-wizard simulator --config simulator.toml run -- pytest
     """
+    given = context.parent.params if context.parent else {}
+    configuration = _configuration({**given, "port": port, "real_hostnames": True})
     with ExitStack() as stack:
         listen, start = _isolation(stack) if isolated else (None, _start)
-        simulated = stack.enter_context(running_simulator(port, True, listen))
+        simulated = stack.enter_context(running_simulator(configuration, listen))
         environment = settings.command_environment(
             simulated.environment, simulated.removed_variables
         )
@@ -159,6 +216,39 @@ def _isolation(stack: ExitStack) -> tuple[Listen, CommandStarter]:
     return isolated.listen, isolated.execute
 
 
+def _configuration(options: Mapping[str, Any]) -> "Configuration":
+    """Return the configuration of the file with the options of `simulator`; a usage error says
+    what is wrong.
+    """
+    from wizard.simulator.configuration import Configuration, read_configuration, row_of_user
+    from wizard.simulator.errors import SimulatorError
+
+    given = {name: value for name, value in options.items() if value not in (None, False, ())}
+    try:
+        file = given.pop("config_file", None)
+        configured = read_configuration(file) if file else Configuration()
+        changes = dict(_setting(each) for each in given.pop("changes", ()))
+        users = [row_of_user(each) for each in given.pop("users", ())]
+        return configured.with_changes(
+            **given,
+            users=users or configured.users,
+            settings={**configured.settings, **changes},
+        )
+    except SimulatorError as error:
+        raise click.UsageError(str(error)) from None
+
+
+def _setting(text: str) -> tuple[str, Any]:
+    """Read `NAME=VALUE`; a number, true or false is one, and everything else is text."""
+    name, separator, value = text.partition("=")
+    if not separator:
+        raise click.UsageError(f"--set takes SETTING=VALUE, not {text!r}.")
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value
+
+
 @click.command()
 @click.option(
     "--reset", is_flag=True, help="Delete the simulated Zoho and its wizard, and start again."
@@ -190,7 +280,7 @@ def demo(terminal: Terminal, reset: bool, port: int) -> None:
         )
         return
     state_file = Path(demo_settings.paths.data_dir) / "simulator.json"
-    with stop_signals() as stopped, running_simulator(port) as simulated:
+    with stop_signals() as stopped, running_simulator(_demo_configuration(port)) as simulated:
         if reset:
             _remove_data(demo_settings)
         _load_state(simulated, state_file)
@@ -198,6 +288,12 @@ def demo(terminal: Terminal, reset: bool, port: int) -> None:
             _serve_demo(terminal, demo_settings, simulated, stopped)
         finally:
             _save_state(simulated, state_file)
+
+
+def _demo_configuration(port: int) -> "Configuration":
+    from wizard.simulator.configuration import Configuration
+
+    return Configuration(port=port)
 
 
 def _serve_demo(
@@ -265,19 +361,21 @@ def _admin_url(url: str) -> str:
 
 @contextmanager
 def running_simulator(
-    port: int, real_hostnames: bool = False, listen: Listen | None = None
+    configuration: "Configuration", listen: Listen | None = None
 ) -> Iterator["Simulator"]:
-    """Run a simulated Zoho on `port`; raises `simulator-port-in-use`."""
-    from wizard.simulator.server import Simulator, listen_on_loopback
+    """Run a simulated Zoho; raises `simulator-port-in-use`."""
+    from wizard.simulator.server import Simulator
 
     try:
-        simulated = Simulator(
-            port=port, real_hostnames=real_hostnames, listen=listen or listen_on_loopback
-        )
+        simulated = Simulator(configuration, listen=listen)
     except OSError as error:
+        if error.errno == errno.EADDRNOTAVAIL:
+            raise click.UsageError(
+                f"This machine doesn’t have the address {configuration.listen}."
+            ) from None
         if error.errno != errno.EADDRINUSE:
             raise
-        raise fail("simulator-port-in-use", port=str(port)) from error
+        raise fail("simulator-port-in-use", port=str(configuration.port)) from error
     with simulated:
         yield simulated
 

@@ -1,0 +1,259 @@
+"""The OpenAPI document of the simulator, and its own client, server and errors against it."""
+
+import json
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+import requests
+from jsonschema import Draft202012Validator, FormatChecker
+from support.claims import over_rows
+from support.zoho_driver import ANNA, DORA, REDIRECT_URI, ZohoDriver, query_parameters
+
+from wizard.simulator.admin_api import controls
+from wizard.simulator.configuration import Configuration
+from wizard.simulator.remote import RemoteSimulator
+from wizard.simulator.server import Simulator, flask_app
+from wizard.simulator.traffic import JournalEntry
+
+PUSH_USER = "pia@zylker.example"
+
+
+def paths_of(simulator: Simulator) -> dict[str, Any]:
+    """The paths of the OpenAPI document of a simulator."""
+    document = requests.get(f"{simulator.url}/_simulator/openapi.json", timeout=10).json()
+    assert document["openapi"].startswith("3.1")
+    assert document["servers"] == [{"url": simulator.url}]
+    paths: dict[str, Any] = document["paths"]
+    return paths
+
+
+def validate(content: Mapping[str, Any], value: Any) -> None:
+    schema = content["content"]["application/json"]["schema"]
+    Draft202012Validator.check_schema(schema)
+    Draft202012Validator(schema, format_checker=FormatChecker()).validate(value)
+
+
+def extra_scopes_url(zoho: ZohoDriver) -> str:
+    """The URL at which the user adds scopes to a refresh token."""
+    said = {"grant_type": "update_scopes_token", **zoho.credentials, **zoho.issue_tokens()}
+    answer = requests.post(zoho.url_for("/oauth/v2/token/scopeenhance"), data=said, timeout=10)
+    query = {
+        "client_id": zoho.client_id,
+        "response_type": "update_scopes",
+        "redirect_uri": REDIRECT_URI,
+        "scope": "ZohoBooks.settings.READ",
+        "enhance_token": answer.json()["access_token"],
+        "logout": "true",
+    }
+    return zoho.url_for(f"/oauth/v2/token/addextrascope?{urlencode(query)}")
+
+
+def arguments_of_each_control(simulator: Simulator) -> dict[str, dict[str, Any]]:
+    """Arguments with which every control succeeds in a simulator, in this order."""
+    zoho = ZohoDriver(simulator)
+    client_id = zoho.client_id
+    own = simulator.controls.register_client(ANNA, [], name="Self Client", kind="self-client")
+    simulator.controls.add_user(PUSH_USER, location="eu", approves_by_push=True)
+    session = simulator.world.sessions.begin("eu")
+    session.pending_zuid, session.push_number = simulator.world.users.get(PUSH_USER).zuid, "42"
+    in_us = {"client_id": client_id, "location": "us"}
+    return {
+        "now": {},
+        "advance": {"seconds": 1.5},
+        "state": {},
+        "settings": {},
+        "change_settings": {"code_lifetime_seconds": 60},
+        "users": {},
+        "add_user": {
+            "email": "kim@zylker.example",
+            "location": "us",
+            "organizations": [{"product": "crm", "organization_id": "1", "name": "Kim Inc."}],
+        },
+        "register_client": {"owner": ANNA, "redirect_uris": ["http://localhost/back"]},
+        "enable_data_center": in_us,
+        "disable_data_center": in_us,
+        "authorize": {"url": zoho.authorization_url(), "email": ANNA},
+        "accept_extra_scopes": {"url": extra_scopes_url(zoho), "email": ANNA},
+        "reject": {"email": ANNA, "times": 2},
+        "generate_code": {"client_id": own["client_id"], "scope": "ZohoCRM.org.READ"},
+        "issue_tokens": {"email": ANNA, "scope": "ZohoCRM.org.READ", "client_id": client_id},
+        "evict_refresh_token": {"email": ANNA, "client_id": client_id},
+        "revoke_app": {"email": ANNA, "client_id": client_id},
+        "rotate_secret": {"client_id": client_id},
+        "delete_client": {"client_id": client_id},
+        "change_password": {"email": ANNA, "new_password": "another"},
+        "forgot_password": {"email": ANNA},
+        "reset_password": {"email": ANNA, "remove_tokens": True},
+        "announce": {"email": ANNA, "kind": "preannouncement"},
+        "require_captcha": {"email": ANNA},
+        "confirm_push": {"email": PUSH_USER},
+        "deactivate_user": {"email": ANNA, "deactivated": True},
+        "remove_api_access": {"email": ANNA, "product": "crm"},
+        "move_account": {"email": ANNA, "location": "us"},
+        "inject_fault": {"kind": "slow", "seconds": 0, "endpoint": "oauth", "times": 3},
+        "journal": {},
+        "clear_faults": {},
+        "clear_journal": {},
+        "reset": {"random_seed": 3},
+    }
+
+
+def test_every_control_is_as_its_openapi_document_says(zoho_simulator: Simulator) -> None:
+    paths = paths_of(zoho_simulator)
+    calls = arguments_of_each_control(zoho_simulator)
+    assert calls.keys() == controls().keys()
+    for name, arguments in calls.items():
+        operation = paths[f"/_simulator/controls/{name}"]["post"]
+        address = f"{zoho_simulator.url}/_simulator/controls/{name}"
+        done = requests.post(address, json=arguments, timeout=10)
+        assert done.status_code == 200, (name, done.text)
+        validate(operation["requestBody"], arguments)
+        validate(operation["responses"]["200"], done.json())
+        refused = requests.post(address, json={**arguments, "surprise": 1}, timeout=10)
+        assert (refused.status_code, refused.json()["error"]) == (400, "invalid-value"), name
+        validate(operation["responses"]["4XX"], refused.json())
+
+
+def test_the_client_sends_what_the_document_describes(zoho_simulator: Simulator) -> None:
+    calls = arguments_of_each_control(zoho_simulator)
+    remote = RemoteSimulator(zoho_simulator.url).controls
+    for name, arguments in calls.items():
+        result = getattr(remote, name)(**arguments)
+        schema = controls()[name].result
+        encoded = result.isoformat() if isinstance(result, datetime) else result
+        Draft202012Validator(schema).validate(encoded)
+
+
+def test_every_route_of_the_server_is_in_the_document(zoho_simulator: Simulator) -> None:
+    paths = paths_of(zoho_simulator)
+    for rule in flask_app().url_map.iter_rules():
+        path = re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule)
+        if path == "/_simulator/controls/{control}":
+            assert {f"/_simulator/controls/{name}" for name in controls()} <= paths.keys()
+        elif not rule.endpoint.endswith("static"):
+            methods = {each.lower() for each in (rule.methods or set()) - {"HEAD", "OPTIONS"}}
+            assert methods <= paths[path].keys(), path
+    assert "get" in paths["/{location}/www/crm/v8/org"]
+
+
+def test_every_operation_has_a_name_of_its_own_and_a_summary(zoho_simulator: Simulator) -> None:
+    operations = [
+        operation for path in paths_of(zoho_simulator).values() for operation in path.values()
+    ]
+    assert len({each["operationId"] for each in operations}) == len(operations)
+    assert [each["operationId"] for each in operations if not each["summary"].endswith(".")] == []
+
+
+@over_rows(
+    ("control", "body", "error", "text"),
+    [
+        ("change_password", {}, "invalid-value", "“email” is missing."),
+        ("change_password", {"email": 3}, "invalid-value", "“email” must be text, not 3."),
+        ("change_password", {"email": "x@y.example"}, "not-found", "There is no user “x@y.exa"),
+        ("change_password", {"emial": ANNA}, "invalid-value", "Did you mean “email”?"),
+        ("advance", {"seconds": "soon"}, "invalid-value", '“seconds” must be a number, not "soon"'),
+        ("inject_fault", {"kind": "slow", "times": 0}, "invalid-value", "must be at least 1"),
+        ("move_account", {"email": ANNA, "location": "mars"}, "invalid-value", "“eu”"),
+        ("change_settings", {"code_limt": 1}, "invalid-value", "Did you mean “code_limit”?"),
+        ("change_settings", {"code_limit": True}, "invalid-value", "a whole number, not true"),
+        ("confirm_push", {"email": ANNA}, "not-found", "No sign-in of anna@zylker.example waits"),
+        ("remove_api_access", {"email": ANNA, "product": "crn"}, "not-found", "mean “crm”?"),
+        ("add_user", {"email": "a@b.example", "location": "eu", "organizations": [{}]},
+         "invalid-value", "“organizations[0].product” is missing."),
+        ("issue_tokens", {"email": ANNA, "scope": "ZohoCRM.x"}, "invalid-value", "Zoho has no sco"),
+        ("change_pasword", {}, "not-found", "Did you mean “change_password”?"),
+        ("reset", [], "invalid-value", "The body must be a JSON object"),
+    ],
+)  # fmt: skip
+def test_a_refusal_says_what_is_wrong_and_what_is_expected(
+    zoho_simulator: Simulator, control: str, body: Any, error: str, text: str
+) -> None:
+    address = f"{zoho_simulator.url}/_simulator/controls/{control}"
+    answer = requests.post(address, json=body, timeout=10)
+    assert answer.status_code == {"not-found": 404, "invalid-value": 400}[error]
+    assert answer.json()["error"] == error
+    assert text in answer.json()["message"]
+
+
+def test_a_control_without_arguments_needs_no_body(zoho: ZohoDriver) -> None:
+    zoho.controls.advance(60)
+    answer = requests.post(f"{zoho.url}/_simulator/controls/reset", timeout=10)
+    assert (answer.status_code, answer.json()) == (200, None)
+
+
+def test_an_unknown_route_of_the_simulator_is_answered_in_json(zoho: ZohoDriver) -> None:
+    answer = requests.get(f"{zoho.url}/_simulator/control/now", timeout=10)
+    assert (answer.status_code, answer.json()["error"]) == (404, "not-found")
+    assert "openapi.json" in answer.json()["message"]
+
+
+def test_a_defect_of_the_simulator_shows_nothing_of_python(
+    zoho: ZohoDriver, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    del zoho.world.rejections  # whatever a defect breaks
+    answer = requests.post(
+        f"{zoho.url}/_simulator/controls/reject", json={"email": ANNA}, timeout=10
+    )
+    assert (answer.status_code, answer.json()["error"]) == (500, "internal-error")
+    assert "rejections" not in answer.text
+    assert "rejections" in caplog.text
+
+
+def test_the_journal_is_read_as_json_lines(zoho: ZohoDriver) -> None:
+    zoho.refresh("1000.x")
+    zoho.call_api("1000.y")
+    answer = requests.get(f"{zoho.url}/_simulator/journal.jsonl", timeout=10)
+    assert answer.headers["Content-Type"] == "application/jsonl"
+    assert [json.loads(line) for line in answer.text.splitlines()] == zoho.controls.journal()
+
+
+def test_the_journal_is_written_to_a_file_as_requests_come(tmp_path: Path) -> None:
+    file = tmp_path / "requests.jsonl"
+    file.write_text('{"of": "an earlier run"}\n')
+    with Simulator(Configuration(port=0, journal=str(file))) as simulator:
+        zoho = ZohoDriver(simulator)
+        zoho.refresh("1000.x")
+        zoho.controls.clear_journal()
+        zoho.call_api("1000.y")
+        zoho.controls.state()
+        lines = [json.loads(line) for line in file.read_text("utf-8").splitlines()]
+    assert [each.get("path") for each in lines] == [None, "/oauth/v2/token", "/crm/v8/org"]
+    assert lines[2].keys() == JournalEntry.__dataclass_fields__.keys()
+
+
+def test_a_rejected_consent_returns_to_the_program_with_access_denied(zoho: ZohoDriver) -> None:
+    zoho.controls.reject()
+    assert query_parameters(zoho.authorize(state="s")) == {"error": "access_denied", "state": "s"}
+    assert "code" in query_parameters(zoho.authorize())
+    zoho.controls.reject(DORA)
+    assert "code" in query_parameters(zoho.authorize())
+    assert query_parameters(zoho.authorize(DORA))["error"] == "access_denied"
+
+
+def test_a_browser_gets_no_consent_page_if_the_user_rejects(zoho: ZohoDriver) -> None:
+    zoho.controls.reject(ANNA)
+    answer = zoho.open_page(ANNA, zoho.authorization_url())
+    assert query_parameters(answer.headers["Location"]) == {"error": "access_denied"}
+    assert zoho.open_page(ANNA, zoho.authorization_url()).status_code == 200
+
+
+def test_issued_tokens_work_and_count_as_a_consent(zoho: ZohoDriver) -> None:
+    issued = zoho.controls.issue_tokens(
+        ANNA, "ZohoCRM.org.READ AaaServer.profile.READ", client_id=zoho.client_id
+    )
+    assert zoho.is_accepted(issued["access_token"])
+    assert zoho.refresh(issued["refresh_token"]).json()["scope"] == issued["scope"]
+    assert issued["api_domain"] == f"{zoho.url}/eu/www"
+    for _ in range(20):
+        zoho.controls.issue_tokens(ANNA, "ZohoCRM.org.READ", client_id=zoho.client_id)
+    assert zoho.refresh(issued["refresh_token"]).json() == {"error": "invalid_code"}
+
+
+def test_an_organization_of_someone_else_is_refused(zoho: ZohoDriver) -> None:
+    with pytest.raises(LookupError, match="has no organization"):
+        zoho.controls.issue_tokens(ANNA, "ZohoCRM.org.READ", organization_id="20092000001")
