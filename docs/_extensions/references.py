@@ -368,11 +368,12 @@ def compared_rules() -> Iterator[str]:
 def simulator_settings() -> Iterator[str]:
     """The limits and disputed behaviors that a test can change."""
     yield from table(
-        ("Setting", "Default", "Choices", "Meaning", "Confidence"),
+        ("Setting", "Default", "Documented", "Choices", "Meaning", "Confidence"),
         (
             (
                 literal(name),
                 " ".join((literal(row["default"]), row.get("unit", ""))),
+                literal(row.get("documented")),
                 ", ".join(literal(each) for each in row.get("choices", ())),
                 plain(row["description"]),
                 row["confidence"],
