@@ -162,8 +162,8 @@ def test_beyond_loopback_it_answers_for_addresses_and_its_public_url_only() -> N
         issued = simulator.controls.issue_tokens(ANNA, "ZohoCRM.org.READ")
     assert issued["api_domain"] == "http://zoho:8730/eu/www"
     with Simulator() as simulator:
-        hosts = ("127.0.0.1", "localhost:1", "192.0.2.7:8730")
-        assert [get_as(host, simulator) for host in hosts] == [200, 200, 403]
+        assert get_as("localhost:1", simulator) == 200
+        assert get_as("192.0.2.7:8730", simulator) == 403
 
 
 @pytest.mark.skipif(not socket.has_ipv6, reason="IPv6 is not available")
