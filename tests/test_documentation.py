@@ -1,6 +1,6 @@
 """The documentation: its commands exist, its samples work, its links lead somewhere.
 
-A fenced block of the language `shell`, `python` or `javascript` is a sample. The samples of a page
+A fenced block of the language `shell`, `python`, `javascript` or `go` is a sample. The samples of a page
 are run in their order, unless a comment before one says otherwise:
 
     <!-- not run: REASON -->       a person, a server or a program is needed
@@ -8,12 +8,13 @@ are run in their order, unless a comment before one says otherwise:
     <!-- first: SITUATION -->      bring this about, see `SITUATIONS`
     <!-- run with: pytest -->      the sample is a file of tests
 
-In a sample, `https://www.zohoapis.eu` and `https://accounts.zoho.eu` are the simulator's, and the
-connection `crm` exists and is verified.
+In a sample, `https://www.zohoapis.eu`, `https://accounts.zoho.eu` and `http://127.0.0.1:8730` are the
+simulator's, and the connection `crm` exists and is verified.
 """
 
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -40,8 +41,11 @@ LANGUAGES: Mapping[str, tuple[str, ...]] = {
     "shell": ("bash", "-euo", "pipefail", "-c"),
     "python": (sys.executable, "-c"),
     "javascript": ("node", "--input-type=module", "--eval"),
+    "go": ("go", "run"),
 }
-"""How to run a sample, whose text is the last argument."""
+"""How to run a sample, whose text is the last argument; of Go, the file."""
+OPTIONAL_LANGUAGES = {"go"}
+"""Samples in these are run only where their program is installed."""
 SAMPLE_TIMEOUT_SECONDS = 120
 
 ACTION_COUNTS = {
@@ -79,18 +83,26 @@ class Sample:
 
     @property
     def is_run(self) -> bool:
-        return self.language in LANGUAGES and not self.reason_not_run
+        is_installed = (
+            self.language not in OPTIONAL_LANGUAGES or shutil.which(self.language) is not None
+        )
+        return self.language in LANGUAGES and is_installed and not self.reason_not_run
 
     def command(self, zoho_url: str, directory: Path) -> tuple[str, ...]:
         """The command that runs it in a directory, with the simulator instead of Zoho."""
         text = self.text
         for host, place in (("www.zohoapis.eu", "eu/www"), ("accounts.zoho.eu", "eu/accounts")):
             text = text.replace(f"https://{host}", f"{zoho_url}/{place}")
+        text = text.replace("http://127.0.0.1:8730", zoho_url)
         if self.is_test_file:
             file = directory / "test_sample.py"
             file.write_text(text)
             plugins = ("-p", "no:cacheprovider", "-p", "wizard.simulator.pytest_plugin")
             return (sys.executable, "-m", "pytest", *plugins, str(file))
+        if self.language == "go":
+            file = directory / "main.go"
+            file.write_text(text)
+            return (*LANGUAGES["go"], str(file))
         return (*LANGUAGES[self.language], text)
 
     def __str__(self) -> str:
