@@ -1,15 +1,15 @@
 """The documentation: its commands exist, its samples work, its links lead somewhere.
 
-A fenced block of the language `shell`, `python`, `javascript` or `go` is a sample. The samples of a page
-are run in their order, unless a comment before one says otherwise:
+A fenced block of the language `shell`, `python`, `javascript` or `go` is a sample. The samples of a
+page are run in their order, unless a comment before one says otherwise:
 
     <!-- not run: REASON -->       a person, a server or a program is needed
     <!-- exit code: NUMBER -->     the sample ends with this exit code
     <!-- first: SITUATION -->      bring this about, see `SITUATIONS`
     <!-- run with: pytest -->      the sample is a file of tests
 
-In a sample, `https://www.zohoapis.eu`, `https://accounts.zoho.eu` and `http://127.0.0.1:8730` are the
-simulator's, and the connection `crm` exists and is verified.
+In a sample, `https://www.zohoapis.eu`, `https://accounts.zoho.eu` and `http://127.0.0.1:8730` are
+the simulator's, and the connection `crm` exists and is verified.
 """
 
 import re

@@ -1,0 +1,81 @@
+"""The Containerfile: its entry point and health check work, and an image can be built of it."""
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import requests
+from support.ports import free_port
+from support.shell import Shell
+
+from wizard.simulator.configuration import DEFAULT_PORT
+from wizard.simulator.remote import RemoteSimulator
+
+ROOT = Path(__file__).parents[2]
+CONTAINERFILE = (ROOT / "Containerfile").read_text("utf-8").replace("\\\n", "")
+BUILD_TIMEOUT_SECONDS = 900
+
+
+def arguments_of(instruction: str) -> list[str]:
+    """The arguments of the last instruction of this name in exec form."""
+    found = re.findall(rf"^{instruction}\b.*?(\[.*\])$", CONTAINERFILE, re.MULTILINE)
+    arguments: list[str] = json.loads(found[-1])
+    return arguments
+
+
+def builder() -> str | None:
+    """A program that builds images on this machine."""
+    for name in ("podman", "docker"):
+        if shutil.which(name):
+            done = subprocess.run([name, "info"], capture_output=True, timeout=60, check=False)
+            if b"Cannot connect" not in done.stdout + done.stderr and done.returncode == 0:
+                return name
+    return None
+
+
+def test_the_entry_point_serves_and_the_health_check_sees_it(shell: Shell, tmp_path: Path) -> None:
+    program, *arguments = arguments_of("ENTRYPOINT")
+    assert program == "zoho-wizard"
+    port = free_port()
+    # As in the container: a user without a home directory.
+    running = shell.start(*arguments, "--port", str(port), HOME="/", ZOHO_WIZARD_HOME="")
+    running.wait_for_stderr("Ctrl-C to stop")
+    python, *words, code = arguments_of("HEALTHCHECK")
+    assert (python, str(DEFAULT_PORT) in code) == ("python", True)
+    check = ["python3", *words, code.replace(str(DEFAULT_PORT), str(port))]
+    subprocess.run(check, check=True, timeout=60)
+    assert running.finish(2).exit_code == 0
+    assert subprocess.run(check, capture_output=True, timeout=60, check=False).returncode == 1
+    assert f"EXPOSE {DEFAULT_PORT}\n" in CONTAINERFILE
+
+
+@pytest.mark.slow
+def test_an_image_is_built_and_its_simulator_is_used_through_a_published_port() -> None:
+    build = builder()
+    if build is None:
+        pytest.skip("no container builder works here")
+    port, image = free_port(), "zoho-simulator-test"
+    subprocess.run(
+        [build, "build", "--file", "Containerfile", "--tag", image, "."],
+        cwd=ROOT,
+        check=True,
+        timeout=BUILD_TIMEOUT_SECONDS,
+    )
+    publish = ("--rm", "--detach", "--publish", f"127.0.0.1:{port}:{DEFAULT_PORT}")
+    url = f"http://127.0.0.1:{port}"
+    started = subprocess.check_output([build, "run", *publish, image, "--public-url", url])
+    container = started.decode().strip()
+    try:
+        wait = (*("curl", "--silent", "--fail", "--retry", "60"), "--retry-all-errors")
+        subprocess.run([*wait, f"{url}/_simulator/controls/now"], check=True, timeout=120)
+        tokens = RemoteSimulator(url).controls.issue_tokens(
+            "anna@zylker.example", "ZohoCRM.org.READ"
+        )
+        header = {"Authorization": f"Bearer {tokens['access_token']}"}
+        answer = requests.get(f"{tokens['api_domain']}/crm/v8/org", headers=header, timeout=10)
+        assert answer.status_code == 200
+    finally:
+        subprocess.run([build, "rm", "--force", container], check=False, timeout=60)
