@@ -14,6 +14,7 @@ from bench import (
     diagnosis_accuracy,
     expiry,
     many_connections,
+    simulator,
     sockets,
     start_up,
 )
@@ -27,6 +28,7 @@ MEASURES = {
     "sockets": sockets.measure,
     "checks": checks.measure,
     "ten-thousand": many_connections.measure,
+    "simulator": simulator.measure,
     "assisted": assisted.measure,
     "diagnosis": diagnosis_accuracy.measure,
 }
