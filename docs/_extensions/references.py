@@ -404,15 +404,15 @@ def argument_names(schema: Mapping[str, Any]) -> str:
 def simulator_routes() -> Iterator[str]:
     """The routes of the simulator and of the simulated Zoho, without the controls."""
     document = openapi_document(flask_app(), "")
-    rows = [
-        (literal(path), operation["summary"], operation["tags"][0])
-        for path, operations in document["paths"].items()
-        for operation in [next(iter(operations.values()))]
-    ]
     for tag, title in (("simulator", "The simulator"), ("zoho", "The simulated Zoho")):
         yield from (f"### {title}", "")
-        found = ((path, plain(summary)) for path, summary, its_tag in rows if its_tag == tag)
-        yield from table(("Route", "What it does"), found)
+        found = (
+            (", ".join(operations).upper(), literal(path), plain(operation["summary"]))
+            for path, operations in document["paths"].items()
+            for operation in [next(iter(operations.values()))]
+            if operation["tags"] == [tag]
+        )
+        yield from table(("Methods", "Route", "What it does"), found)
 
 
 def simulator_configuration() -> Iterator[str]:

@@ -138,7 +138,14 @@ def test_every_route_of_the_server_is_in_the_document(zoho_simulator: Simulator)
         elif not rule.endpoint.endswith("static"):
             methods = {each.lower() for each in (rule.methods or set()) - {"HEAD", "OPTIONS"}}
             assert methods <= paths[path].keys(), path
-    assert "get" in paths["/{location}/www/crm/v8/org"]
+    assert "get" in paths["/{location}/www/crm/{version}/org"]
+
+
+def test_the_page_of_routes_lists_what_the_document_has(zoho_simulator: Simulator) -> None:
+    page = requests.get(f"{zoho_simulator.url}/_simulator/routes", timeout=10).text
+    assert [path for path in paths_of(zoho_simulator) if f"<code>{path}</code>" not in page] == []
+    state = requests.get(f"{zoho_simulator.url}/_simulator/", timeout=10).text
+    assert 'href="/_simulator/routes"' in state
 
 
 def test_every_operation_has_a_name_of_its_own_and_a_summary(zoho_simulator: Simulator) -> None:

@@ -7,7 +7,7 @@ describes them in the OpenAPI document.
 import inspect
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, get_type_hints
@@ -179,14 +179,20 @@ def _operations(app: Flask, rule: Rule) -> Iterator[tuple[str, dict[str, Json]]]
     methods = sorted(each.lower() for each in (rule.methods or set()) - {"HEAD", "OPTIONS"})
     yield path, {each: _operation(path, each, first_paragraph(text)) for each in methods}
     if endpoint == "products.call_api":
-        for product in products().values():
-            for each in product.endpoints:
-                for root in product.roots:
-                    for version in product.versions:
-                        path = f"/{{location}}/{root}/{version}{each.path}"
-                        summary = f"{product.title}. Scope: {' or '.join(each.scopes)}."
-                        method = each.method.lower()
-                        yield path, {method: _operation(path, method, summary)}
+        yield from _product_operations()
+
+
+def _product_operations() -> Iterator[tuple[str, dict[str, Json]]]:
+    """Yield each path of the products' APIs; several versions are a parameter."""
+    for product in products().values():
+        versions = product.versions
+        version = "{version}" if len(versions) > 1 else versions[0]
+        for endpoint in product.endpoints:
+            summary = f"{product.title}. Scope: {' or '.join(endpoint.scopes)}."
+            method = endpoint.method.lower()
+            for root in product.roots:
+                path = f"/{{location}}/{root}/{version}{endpoint.path}"
+                yield path, {method: _operation(path, method, summary, version=versions)}
 
 
 def _control_operation(control: Control, method: str) -> dict[str, Json]:
@@ -208,14 +214,15 @@ def _control_operation(control: Control, method: str) -> dict[str, Json]:
     }
 
 
-def _operation(path: str, method: str, summary: str) -> dict[str, Json]:
+def _operation(path: str, method: str, summary: str, **choices: Sequence[str]) -> dict[str, Json]:
+    """Return an operation; `choices` are the values of parameters of the path."""
+    choices["location"] = [*data_centers()]
     parameters = [
         {
             "name": name,
             "in": "path",
             "required": True,
-            "schema": {"type": "string"}
-            | ({"enum": [*data_centers()]} if name == "location" else {}),
+            "schema": {"type": "string", **({"enum": choices[name]} if name in choices else {})},
         }
         for name in re.findall(r"{(\w+)}", path)
     ]
