@@ -247,6 +247,12 @@ def test_a_browser_gets_no_consent_page_if_the_user_rejects(zoho: ZohoDriver) ->
     answer = zoho.open_page(ANNA, zoho.authorization_url())
     assert query_parameters(answer.headers["Location"]) == {"error": "access_denied"}
     assert zoho.open_page(ANNA, zoho.authorization_url()).status_code == 200
+    more = extra_scopes_url(zoho)
+    zoho.controls.reject()
+    answer = zoho.open_page(ANNA, more)
+    assert query_parameters(answer.headers["Location"]) == {"error": "access_denied"}
+    zoho.controls.reject()
+    assert "access_denied" in zoho.controls.accept_extra_scopes(more, ANNA)
 
 
 def test_issued_tokens_work_and_count_as_a_consent(zoho: ZohoDriver) -> None:
