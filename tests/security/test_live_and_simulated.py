@@ -19,6 +19,7 @@ from wizard.oauth import OAuth
 from wizard.services import Services
 from wizard.settings import from_environment
 from wizard.simulator import authority
+from wizard.simulator.configuration import Configuration
 from wizard.simulator.server import Simulator
 from wizard.transport import Transport, adapter
 from wizard.zoho import load
@@ -85,7 +86,7 @@ def test_the_live_table_is_only_https_and_the_simulator_table_only_loopback() ->
 @pytest.fixture
 def at_real_names(tmp_path: Path) -> Iterator[tuple[Simulator, Harness]]:
     """A simulator at Zoho's real host names, and services with its environment."""
-    with Simulator(real_hostnames=True) as simulator:
+    with Simulator(Configuration(port=0, real_hostnames=True)) as simulator:
         settings = from_environment(
             {"ZOHO_WIZARD_HOME": str(tmp_path)}, changes=simulator.environment
         )
@@ -125,7 +126,7 @@ def test_a_live_wizard_is_refused_in_the_environment_of_a_simulator(
     copied_data: Harness, shell: Shell
 ) -> None:
     live = without_simulator(shell)
-    with Simulator(real_hostnames=True) as simulator:
+    with Simulator(Configuration(port=0, real_hostnames=True)) as simulator:
         environment = {
             name: value
             for name, value in simulator.environment.items()
@@ -141,7 +142,7 @@ def test_a_live_wizard_is_refused_in_the_environment_of_a_simulator(
 def test_a_live_wizard_sends_nothing_to_a_simulator_that_the_system_trusts(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    with Simulator(real_hostnames=True) as simulator:
+    with Simulator(Configuration(port=0, real_hostnames=True)) as simulator:
         assert simulator.real_host_names
         authority = tmp_path / "trusted.pem"
         authority.write_bytes(simulator.real_host_names.authority_file.read_bytes())

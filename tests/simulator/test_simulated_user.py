@@ -7,6 +7,7 @@ import pytest
 from playwright.sync_api import Browser, Error, Page
 from support.zoho_driver import query_parameters
 
+from wizard.simulator.configuration import Configuration
 from wizard.simulator.server import Simulator
 from wizard.simulator.simulated_user import (
     ActionCounter,
@@ -143,7 +144,7 @@ def test_without_a_window_a_headless_browser_comes_first(
 @pytest.fixture
 def at_real_names(browser: Browser) -> Iterator[tuple[Simulator, Browser]]:
     """A simulator with real host names, and a browser started with its proxy."""
-    with Simulator(real_hostnames=True) as simulator:
+    with Simulator(Configuration(port=0, real_hostnames=True)) as simulator:
         executable = find_browser(None, Path(browser.browser_type.executable_path), headless=True)
         started = launch(
             browser.browser_type, executable, real_host_names=simulator.real_host_names
@@ -187,7 +188,7 @@ def test_a_browser_of_one_run_trusts_no_other_run(
     at_real_names: tuple[Simulator, Browser], browser: Browser
 ) -> None:
     simulator, _ = at_real_names
-    with Simulator(real_hostnames=True) as other:
+    with Simulator(Configuration(port=0, real_hostnames=True)) as other:
         assert simulator.real_host_names
         assert other.real_host_names
         key_hash = other.real_host_names.authority.server_key_hash
