@@ -133,8 +133,10 @@ def test_a_client_based_client_gets_access_tokens_and_renews_them(
     assert body == rest
     renewal = zoho.authorization_url(**changes).replace("/oauth/v2/auth", path)
     assert zoho.is_accepted(_fragment(zoho.open_page(ANNA, renewal))["access_token"])
-    errors = [_fragment(zoho.open_page(each, renewal))["error"] for each in (None, CARLA)]
-    assert errors == ["prompt_required", "client_not_granted"]
+    other_scope = renewal.replace("ZohoCRM.org", "Desk.basic")
+    refused = ((None, renewal), (CARLA, renewal), (ANNA, other_scope))
+    errors = [_fragment(zoho.open_page(*each))["error"] for each in refused]
+    assert errors == ["prompt_required", "client_not_granted", "client_not_granted"]
     assert "Invalid Client" in zoho.open_page(ANNA, f"{zoho.url_for(path)}?{BAD_CLIENT}").text
 
 
