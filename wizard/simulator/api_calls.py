@@ -7,8 +7,8 @@ from functools import cached_property
 from string import Template
 from typing import Any
 
-from wizard.simulator.catalog import ApiResponse, Product, Route
 from wizard.simulator.grants import AccessToken
+from wizard.simulator.products import ApiResponse, Product, Route
 from wizard.simulator.records import OrganizationRecords
 from wizard.simulator.users import Organization, User
 from wizard.simulator.world import World
@@ -78,7 +78,7 @@ class ApiCall:
 
     def error(self, case: str, **values: Any) -> ApiResponse:
         """Return an error of the product, filled in with `values`."""
-        error = self.product.errors[case]
+        error = self.product.errors_at(self.request.address)[case]
         return ApiResponse(error.status, fill(error.body, values), error.content_type)
 
 

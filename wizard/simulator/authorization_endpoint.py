@@ -17,7 +17,6 @@ from werkzeug.datastructures import MultiDict
 from werkzeug.wrappers import Response
 
 from wizard.simulator.catalog import (
-    Product,
     is_known_scope,
     product_of_scope,
     products,
@@ -27,7 +26,7 @@ from wizard.simulator.catalog import (
 )
 from wizard.simulator.clients import CLIENT_BASED, MOBILE, SELF_CLIENT, Client
 from wizard.simulator.grants import AuthorizationCode, Permission
-from wizard.simulator.product_apis import METHODS
+from wizard.simulator.products import METHODS, Product
 from wizard.simulator.request_context import (
     current_location,
     current_world,

@@ -9,14 +9,15 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from functools import cache
+from functools import cache, cached_property
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from wizard.simulator.catalog import products
+from wizard.simulator.catalog import Catalog, default_catalog, products
 from wizard.simulator.errors import InvalidValueError
+from wizard.simulator.product_tables import merge_tables
 from wizard.simulator.schemas import Schema, arguments_schema, check, schema_of, shown
 from wizard.simulator.settings import BEHAVIORS, SimulatorSettings, settings_schema
 from wizard.simulator.users import Users
@@ -87,10 +88,18 @@ class Configuration:
             "items": arguments_schema(Users.add),
         },
     ] = field(default_factory=list)
+    products: Annotated[
+        list[str],
+        {
+            "description": "TOML files that add products, endpoints, records and errors, or "
+            "replace them."
+        },
+    ] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         check(configuration_schema(), vars(self))
         self._check_address()
+        self.catalog  # noqa: B018 -- an error in a table is an error of the configuration
         if self.clock and not _OFFSET.fullmatch(self.clock):
             _read_time(self.clock)
 
@@ -114,6 +123,13 @@ class Configuration:
                 "“public_url” must be a URL such as http://zoho:8730, not "
                 f"{shown(self.public_url)}."
             )
+
+    @cached_property
+    def catalog(self) -> Catalog:
+        """The products, with those of the added files."""
+        if not self.products:
+            return default_catalog()
+        return Catalog.of(merge_tables({name: _read_table(name) for name in self.products}))
 
     @property
     def own_host(self) -> str:
@@ -160,6 +176,8 @@ def read_configuration(path: Path) -> Configuration:
         values = tomllib.loads(path.read_text("utf-8"))
         if isinstance(values.get("clock"), datetime):
             values["clock"] = values["clock"].isoformat()
+        check(configuration_schema(), values)
+        values["products"] = [str(path.parent / each) for each in values.get("products", ())]
         return Configuration().with_changes(**values)
     except UnicodeDecodeError:
         raise InvalidValueError(f"{path} isn’t a text file in UTF-8.") from None
@@ -167,6 +185,15 @@ def read_configuration(path: Path) -> Configuration:
         raise InvalidValueError(f"{path} isn’t valid TOML: {error}.") from None
     except InvalidValueError as error:
         raise InvalidValueError(f"{path}: {error}") from None
+
+
+def _read_table(name: str) -> str:
+    try:
+        return Path(name).read_text("utf-8")
+    except UnicodeDecodeError:
+        raise InvalidValueError(f"{name} isn’t a text file in UTF-8.") from None
+    except OSError as error:
+        raise InvalidValueError(f"{name} can’t be read: {error.strerror}.") from None
 
 
 def row_of_user(text: str) -> dict[str, Any]:

@@ -27,6 +27,7 @@ from wizard.simulator.catalog import (
     products,
     products_of,
     split_scopes,
+    use_catalog,
 )
 from wizard.simulator.clients import CLIENT_BASED, MOBILE, SELF_CLIENT, SERVER_BASED, Client
 from wizard.simulator.errors import InvalidValueError, NotFoundError
@@ -130,7 +131,7 @@ def _control(method: Method) -> Method:
     @wraps(method)
     def checked(self: "Controls", *args: Any, **kwargs: Any) -> Any:
         check(schema, {**dict(zip(names, args, strict=False)), **kwargs})
-        with self.world.lock:
+        with self.world.lock, use_catalog(self.world.catalog):
             return method(self, *args, **kwargs)
 
     return cast(Method, checked)

@@ -6,8 +6,8 @@ from datetime import date, datetime
 from typing import Any
 
 from wizard.simulator.api_calls import ApiCall, to_json
-from wizard.simulator.catalog import ApiResponse, Field
 from wizard.simulator.crm_modules import Action, Module, Refused, call_version, refusable
+from wizard.simulator.products import ApiResponse, Field
 from wizard.simulator.records import Record
 
 MAX_RECORDS_PER_CALL = 100

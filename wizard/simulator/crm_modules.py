@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from wizard.simulator.api_calls import ApiCall, to_json
-from wizard.simulator.catalog import ApiResponse, Collection, Field
+from wizard.simulator.products import ApiResponse, Collection, Field
 from wizard.simulator.record_queries import QueryError
 from wizard.simulator.records import OrganizationRecords, Record
 

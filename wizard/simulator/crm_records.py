@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from wizard.simulator.api_calls import ApiCall, fill, to_json
-from wizard.simulator.catalog import ApiResponse, scopes_cover
+from wizard.simulator.catalog import scopes_cover
 from wizard.simulator.crm_modules import (
     Action,
     Module,
@@ -18,6 +18,7 @@ from wizard.simulator.crm_modules import (
     json_response,
     refusable,
 )
+from wizard.simulator.products import ApiResponse
 from wizard.simulator.record_actions import MAX_PER_PAGE, page_of
 from wizard.simulator.record_queries import parse_coql, parse_criteria
 from wizard.simulator.records import Record

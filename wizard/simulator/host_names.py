@@ -5,7 +5,7 @@ also the paths of its URLs. Asked through the proxy, it has the URLs of Zoho:
 `https://accounts.zoho.eu/oauth/v2/token`. `route_of` and `url_of` translate between the two.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache
@@ -36,22 +36,26 @@ def is_asked_by_real_name() -> bool:
     return _asked_by_real_name.get()
 
 
-@cache
-def host_names() -> dict[str, tuple[str, str]]:
+def host_names() -> Mapping[str, tuple[str, str]]:
     """Return every real host name → location and host (`accounts`, `www`, `desk`)."""
+    return _host_names(product_hosts())
+
+
+@cache
+def _host_names(hosts: frozenset[str]) -> Mapping[str, tuple[str, str]]:
     return {
         name: (each.location, host)
         for each in data_centers().values()
-        for name, host in _names_of(each)
+        for name, host in _names_of(each, hosts)
     }
 
 
-def _names_of(data_center: DataCenter) -> Iterator[tuple[str, str]]:
+def _names_of(data_center: DataCenter, hosts: frozenset[str]) -> Iterator[tuple[str, str]]:
     for name in API_HOSTS:
         yield f"{name}.{data_center.api_domain}".lstrip("."), "www"
     if data_center.upload_host:
         yield data_center.upload_host, "www"
-    for host in sorted({"accounts", "api-console", *product_hosts()} - {"www"}):
+    for host in sorted({"accounts", "api-console", *hosts} - {"www"}):
         yield f"{host}.{data_center.domain}", host
 
 

@@ -32,7 +32,7 @@ from wizard.simulator.authorization_endpoint import (
 )
 from wizard.simulator.catalog import is_known_scope, split_scopes
 from wizard.simulator.clients import SERVER_BASED
-from wizard.simulator.product_apis import METHODS
+from wizard.simulator.products import METHODS
 from wizard.simulator.request_context import (
     current_location,
     current_session,

@@ -9,23 +9,14 @@ from flask import Blueprint, Response, abort, request
 
 from wizard.simulator import crm_changes, crm_modules, crm_records, record_actions, workdrive_files
 from wizard.simulator.api_calls import ApiCall, ApiRequest, fill
-from wizard.simulator.catalog import (
-    ApiResponse,
-    Product,
-    Route,
-    product_at,
-    product_hosts,
-    scopes_cover,
-)
+from wizard.simulator.catalog import product_at, product_hosts, scopes_cover
 from wizard.simulator.grants import AccessToken
+from wizard.simulator.products import METHODS, ApiResponse, Product, Route
 from wizard.simulator.request_context import current_world
 from wizard.simulator.users import Organization, User
 from wizard.simulator.world import World
 
 _AUTHORIZATION = re.compile(r"(?:zoho-oauthtoken|bearer)\s+(\S+)", re.IGNORECASE)
-
-METHODS = ["GET", "POST", "PUT", "DELETE", "PATCH"]
-"""All are routed, so that the endpoint itself refuses the ones it doesn't accept."""
 
 PATH_NOT_FOUND = ApiResponse(404, '{"code":"404","message":"API endpoint not found"}')
 """For a path that no product of the host has: what Zoho answered to Recruit's path on the shared
@@ -33,14 +24,14 @@ API host.
 """
 
 
-ACTIONS = {
+HANDLERS = {
     **record_actions.ACTIONS,
     **crm_modules.ACTIONS,
     **crm_records.ACTIONS,
     **crm_changes.ACTIONS,
     **workdrive_files.ACTIONS,
 }
-"""What an endpoint's `action` can be."""
+"""The handler of each action."""
 
 routes = Blueprint("products", __name__)
 """`/<location>/<host>/…` of every product."""
@@ -164,7 +155,7 @@ def _success(
             return _error_response(world, product, "permission", request)
     if endpoint.action:
         call = ApiCall(world, product, route, token, user, default, request)
-        return ACTIONS[endpoint.action](call)
+        return HANDLERS[endpoint.action](call)
     items = [
         fill(endpoint.item, _template_values(user, org, request, org is default))
         for org in organizations

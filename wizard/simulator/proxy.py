@@ -9,11 +9,10 @@ import selectors
 import socket
 import ssl
 import threading
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from urllib.parse import urlsplit
-
-from wizard.simulator.host_names import host_names
 
 BUFFER_BYTES = 65536
 MAX_HEAD_BYTES = 65536
@@ -67,15 +66,20 @@ def parse_head(text: bytes) -> RequestHead | None:
 class Proxy:
     """Serves a listening socket, a thread for each connection, with `tls` towards the client.
 
-    `server` is the address of the simulator's server for real host names. `refused_hosts` are
-    those that were asked for and aren't Zoho's.
+    `server` is the address of the simulator's server for real host names, and `names` are those
+    names. `refused_hosts` are those that were asked for and aren't among them.
     """
 
     def __init__(
-        self, listening: socket.socket, tls: ssl.SSLContext, server: tuple[str, int]
+        self,
+        listening: socket.socket,
+        tls: ssl.SSLContext,
+        server: tuple[str, int],
+        names: Collection[str],
     ) -> None:
         self.refused_hosts: set[str] = set()
         self._listening, self._tls, self._server = listening, tls, server
+        self._names = names
         self._wake, self._woken = socket.socketpair()
         self._connections: set[socket.socket] = set()
         self._lock = threading.Lock()
@@ -140,7 +144,7 @@ class Proxy:
         head = parse_head(text)
         if head is None:
             client.sendall(_response("400 Bad Request", "This is an HTTP proxy."))
-        elif head.host not in host_names():
+        elif head.host not in self._names:
             host = head.host or head.target[:200]
             self.refused_hosts.add(host)
             reason = f"The simulated Zoho doesn't answer for {host}. Nothing was sent there."

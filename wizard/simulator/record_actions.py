@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from wizard.simulator.api_calls import ApiCall, fill
-from wizard.simulator.catalog import ApiResponse, Collection
+from wizard.simulator.products import ApiResponse, Collection
 from wizard.simulator.records import OrganizationRecords
 
 MAX_PER_PAGE = 200

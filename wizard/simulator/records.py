@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from wizard.simulator.catalog import Collection, Product
+from wizard.simulator.products import Collection, Product
 from wizard.simulator.users import User
 
 Record = dict[str, Any]

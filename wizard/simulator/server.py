@@ -40,7 +40,7 @@ from wizard.simulator import (
     token_endpoint,
 )
 from wizard.simulator.authority import Authority
-from wizard.simulator.catalog import data_centers, product_at
+from wizard.simulator.catalog import data_centers, product_at, use_catalog
 from wizard.simulator.configuration import Configuration
 from wizard.simulator.controls import Controls
 from wizard.simulator.host_names import (
@@ -407,7 +407,7 @@ def create_app(
 
     def wsgi_app(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         bind_world(environ, world, stop_event)
-        with asked_by_real_name(has_real_host_names):
+        with asked_by_real_name(has_real_host_names), use_catalog(world.catalog):
             return flask_app()(environ, start_response)
 
     return wsgi_app
@@ -449,7 +449,7 @@ class RealHostNames:
     """What a program needs to reach one simulator at Zoho's own host names: a proxy, and the
     authority that its certificate is of.
 
-    `server` answers what the proxy passes on.
+    `server` answers what the proxy passes on, and `names` are the host names.
     """
 
     def __init__(
@@ -462,15 +462,13 @@ class RealHostNames:
         inner = listen_at(HOST, 0)
         self.authority = Authority(tuple(host_names()), domains())
         self.server = _server_of(app, inner, socket_map, "https")
-        self.proxy = Proxy(listening, self.authority.server_context, inner.getsockname())
+        self.names: Collection[str] = host_names().keys()
+        self.proxy = Proxy(
+            listening, self.authority.server_context, inner.getsockname(), self.names
+        )
         self.proxy_url = f"http://{HOST}:{listening.getsockname()[1]}"
         self._directory = tempfile.TemporaryDirectory(prefix="zoho-simulator-")
         self.authority_file = self.authority.write(Path(self._directory.name))
-
-    @property
-    def names(self) -> Collection[str]:
-        """The host names."""
-        return host_names().keys()
 
     @property
     def browser_arguments(self) -> tuple[str, ...]:
@@ -537,7 +535,8 @@ class Simulator:
         self.real_host_names = None
         if configured.real_hostnames:
             app = create_app(world, self._stop_event, has_real_host_names=True)
-            self.real_host_names = RealHostNames(app, self._socket_map, listen)
+            with use_catalog(world.catalog):
+                self.real_host_names = RealHostNames(app, self._socket_map, listen)
         self.port: int = listening.getsockname()[1]
         own_url = f"http://{configured.own_host}:{self.port}"
         self.url = world.origin = configured.public_url.rstrip("/") or own_url

@@ -36,7 +36,8 @@ from wizard.simulator.id_tokens import (
     openid_claims,
     public_keys,
 )
-from wizard.simulator.product_apis import METHODS, parse_authorization
+from wizard.simulator.product_apis import parse_authorization
+from wizard.simulator.products import METHODS
 from wizard.simulator.request_context import JSON, current_world, html_page, json_line
 from wizard.simulator.world import World
 

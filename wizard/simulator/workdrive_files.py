@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import unquote_plus
 
 from wizard.simulator.api_calls import ApiCall, to_json
-from wizard.simulator.catalog import ApiResponse, Collection
+from wizard.simulator.products import ApiResponse, Collection
 from wizard.simulator.records import Record
 
 JSON_API = "application/vnd.api+json;charset=UTF-8"

@@ -62,7 +62,8 @@ class World:
 
     `clock` replaces the configured one. `origin` is the server's scheme, host and port. Every URL
     in a response starts with it, unless the request came to one of Zoho's real host names.
-    `rejections` are the users whose next consent is rejected, "" for any user.
+    `rejections` are the users whose next consent is rejected, "" for any user. `catalog` has the
+    products.
     """
 
     def __init__(
@@ -73,6 +74,7 @@ class World:
         origin: str = DEFAULT_ORIGIN,
     ) -> None:
         self.configuration = configuration or Configuration()
+        self.catalog = self.configuration.catalog
         self.lock = threading.RLock()
         self.clock = clock or Clock(fixed_at=self.configuration.fixed_time)
         self.origin = origin

@@ -89,6 +89,14 @@ CommandStarter = Callable[[Sequence[str], Mapping[str, str]], "subprocess.Popen[
     type=click.Path(dir_okay=False, writable=True),
     help="Append each request to this file, as JSON Lines without secrets.",
 )
+@click.option(
+    "--with",
+    "products",
+    type=click.Path(exists=True, dir_okay=False),
+    multiple=True,
+    metavar="FILE",
+    help="Add products, endpoints, records and errors from a TOML file. Repeat it for more.",
+)
 @click.option("--listen", metavar="ADDRESS", help="Listen on this address. Default: 127.0.0.1.")
 @click.option(
     "--allow-remote",
@@ -115,6 +123,7 @@ def simulator(context: click.Context, /, **options: Any) -> None:
       zoho-wizard simulator --real-hostnames
       zoho-wizard simulator --user kim@example.com:us --set token_request_limit=3
       zoho-wizard simulator --config simulator.toml --journal requests.jsonl
+      zoho-wizard simulator --with my-products.toml
     """
     if context.invoked_subcommand is None:
         _serve_simulator(context.ensure_object(Terminal), _configuration(options))
@@ -229,9 +238,11 @@ def _configuration(options: Mapping[str, Any]) -> "Configuration":
         configured = read_configuration(file) if file else Configuration()
         changes = dict(_setting(each) for each in given.pop("changes", ()))
         users = [row_of_user(each) for each in given.pop("users", ())]
+        tables = [*configured.products, *given.pop("products", ())]
         return configured.with_changes(
             **given,
             users=users or configured.users,
+            products=tables,
             settings={**configured.settings, **changes},
         )
     except SimulatorError as error:
