@@ -53,7 +53,7 @@ def compare(terminal: Terminal, data_center: str, without_crm: bool, yes: bool) 
     table = zoho.load(terminal.settings.simulator_url)
     found = table.find_data_center(data_center) or table.data_center(data_center)
     if yes and table.is_live:
-        raise click.BadParameter("It’s only for a simulator.", param_hint="--yes")
+        raise click.BadParameter(message("usage-errors", "only-for-simulator"), param_hint="--yes")
     comparison = Comparison(
         Transport(table, terminal.clock),
         table,
@@ -76,7 +76,7 @@ def compare(terminal: Terminal, data_center: str, without_crm: bool, yes: bool) 
     report = _report(terminal, table, found, comparison, revocation)
     terminal.emit(report, lambda: _print_report(terminal.renderer, report))
     terminal.renderer.print_note(
-        "You can now delete the client:", command=_console_page(comparison, found)
+        message("notes", "delete-client"), command=_console_page(comparison, found)
     )
     if revocation == "failed":
         failure = fail("comparison-not-revoked").failure
@@ -96,13 +96,16 @@ def _run_step(
     """Run one step if the user agrees; raises `click.Abort` after a signal."""
     requests, consent = comparison.table.requests_of(step), comparison.table.consent_of(step)
     number = comparison.table.steps.index(step) + 1
-    count = str(len(requests))
+    task = message("comparison-steps", step, count=str(len(requests)))
+    total = str(len(comparison.table.steps))
     terminal.renderer.print_blank()
     terminal.renderer.print_note(
-        f"Step {number} of {len(comparison.table.steps)}: "
-        + message("comparison-steps", step, count=count)
+        message("notes", "step", number=str(number), total=total, task=task)
     )
-    if not (is_confirmed or terminal.ask_yes_no("Continue?", option=_option(terminal))):
+    if not (
+        is_confirmed
+        or terminal.ask_yes_no(message("prompts", "continue"), option=_option(terminal))
+    ):
         return
     if step == "client":
         _ask_for_client(terminal, comparison, data_center)
@@ -117,13 +120,17 @@ def _run_step(
 
 
 def _option(terminal: Terminal) -> str:
-    return "--yes" if terminal.settings.simulator_url else "the answers in a terminal"
+    return (
+        "--yes"
+        if terminal.settings.simulator_url
+        else message("input-options", "answers-in-terminal")
+    )
 
 
 def _ask_for_client(terminal: Terminal, comparison: Comparison, data_center: DataCenter) -> None:
     """Say which client to register, and ask for its ID and secret, which stay hidden."""
     terminal.renderer.print_note(
-        f"Open Zoho’s API Console ({data_center.name}) and choose Server-based Applications:",
+        message("notes", "register-server-based", location=data_center.name),
         command=data_center.console_add_url,
     )
     registered = (
@@ -133,7 +140,7 @@ def _ask_for_client(terminal: Terminal, comparison: Comparison, data_center: Dat
     )
     for label, value in registered:
         terminal.renderer.print_command(f"{label}: {value}")
-    prompts = "Client ID (input is hidden)", "Client Secret (input is hidden)"
+    prompts = (message("prompts", each) for each in ("hidden-client-id", "hidden-client-secret"))
     pasted = [terminal.read_secret(each, whole=False) for each in prompts]
     comparison.set_client(parse_credentials("\n".join(pasted)))
 
@@ -141,14 +148,13 @@ def _ask_for_client(terminal: Terminal, comparison: Comparison, data_center: Dat
 def _get_consent(terminal: Terminal, comparison: Comparison, consent: Consent) -> bool:
     """Get the callback URL of a consent; False if there is none."""
     url = comparison.authorization_url(consent)
-    terminal.renderer.print_note("Open this URL in any browser, sign in and accept:", command=url)
+    redirect_uri = terminal.settings.redirect_uri
+    terminal.renderer.print_note(message("notes", "open-consent"), command=url)
     terminal.renderer.print_note(
-        f"Your browser will end up at {terminal.settings.redirect_uri}, on a page that can’t be "
-        "reached, or that says the consent was started elsewhere. That’s expected: copy its full "
-        f"URL and paste it here. If Zoho shows an error page instead, type “{ERROR_PAGE}”."
+        message("notes", "paste-callback-or-word", redirect_uri=redirect_uri, word=ERROR_PAGE)
     )
     while True:
-        text = terminal.read_secret("Paste the full URL (input is hidden)", whole=False)
+        text = terminal.read_secret(message("prompts", "callback-url"), whole=False)
         if text.strip().lower() == ERROR_PAGE:
             comparison.refuse(consent)
             return False

@@ -217,8 +217,8 @@ def _presets_help() -> str:
     "--account",
     default="",
     metavar="EMAIL",
-    help="Expect the consent of this account. One of a different account isn’t used until you "
-    "decide. Default: that of the connection, or any.",
+    help="Expect this account to approve. If a different one does, nothing is used until you "
+    "decide. Default: any.",
 )
 @click.option(
     "--yes",

@@ -52,6 +52,7 @@ CommandStarter = Callable[[Sequence[str], Mapping[str, str]], "subprocess.Popen[
 @click.option(
     "--port",
     type=click.IntRange(0, 65535),
+    metavar="PORT",
     help="Serve it on this port, or on a free one with 0. Default: 8730.",
 )
 @click.option(
@@ -156,6 +157,7 @@ def _serve_simulator(terminal: Terminal, configuration: "Configuration") -> None
     "--port",
     type=click.IntRange(0, 65535),
     default=0,
+    metavar="PORT",
     help="Serve the simulated Zoho on this port. Default: a free one.",
 )
 @click.option(
@@ -253,7 +255,7 @@ def _setting(text: str) -> tuple[str, Any]:
     """Read `NAME=VALUE`; a number, true or false is one, and everything else is text."""
     name, separator, value = text.partition("=")
     if not separator:
-        raise click.UsageError(f"--set takes SETTING=VALUE, not {text!r}.")
+        raise click.UsageError(message("usage-errors", "set-malformed", value=text))
     try:
         return name, json.loads(value)
     except ValueError:
@@ -268,6 +270,7 @@ def _setting(text: str) -> tuple[str, Any]:
     "--port",
     type=click.IntRange(1, 65535),
     default=SIMULATED_ZOHO_PORT,
+    metavar="PORT",
     help="Serve the simulated Zoho on this port. Default: 8730.",
 )
 @pass_terminal
@@ -382,7 +385,7 @@ def running_simulator(
     except OSError as error:
         if error.errno == errno.EADDRNOTAVAIL:
             raise click.UsageError(
-                f"This machine doesn’t have the address {configuration.listen}."
+                message("usage-errors", "no-such-address", address=configuration.listen)
             ) from None
         if error.errno != errno.EADDRINUSE:
             raise

@@ -119,7 +119,7 @@ def _prompt_decision(terminal: Terminal, authorizer: Authorizer, item: Reauthori
     choice = SKIP
     if terminal.is_interactive:
         choice = terminal.choose(
-            message("prompts", "decision", RETRY=RETRY, ACCEPT=ACCEPT, SKIP=SKIP),
+            message("prompts", "decision", retry=RETRY, accept=ACCEPT, skip=SKIP),
             [RETRY, ACCEPT, SKIP],
             default=RETRY,
             option="",
