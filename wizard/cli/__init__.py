@@ -203,7 +203,7 @@ STANDARD_OPTIONS: tuple[click.Option, ...] = (
         is_eager=True,
         expose_value=False,
         callback=_set_json,
-        help="Print the result as JSON. `zoho-wizard schema` describes it.",
+        help="Print the result as JSON. See `zoho-wizard schema`.",
     ),
     click.Option(
         ["--no-input"],
@@ -211,7 +211,7 @@ STANDARD_OPTIONS: tuple[click.Option, ...] = (
         is_eager=True,
         expose_value=False,
         callback=_set_no_input,
-        help="Never ask or wait for a person. Fail if something is missing.",
+        help="Never ask or wait for a person. Fail instead.",
     ),
 )
 
