@@ -8,6 +8,8 @@ import socket
 import stat
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
 from subprocess import PIPE
@@ -26,6 +28,7 @@ from support.local_api import (
     shared,
     socket_directory,
 )
+from support.tokens import wait_for
 
 from wizard.errors import WizardError
 from wizard.local_api import LocalApi, request_browser_link, request_shared_socket
@@ -34,6 +37,8 @@ from wizard.local_api.request_handler import (
     MAX_CONNECTIONS_PER_USER,
     rejection_reason,
 )
+from wizard.services import Services
+from wizard.store.history import DELETE_OLD_SERVING_EVENTS
 
 __all__ = ["local_api", "own", "shared", "socket_directory"]
 
@@ -504,3 +509,50 @@ def test_users_with_access_are_answered_from_the_start(
     allow(harness, ME)
     with LocalApi(harness.services, lambda page, printed: page, socket_directory):
         assert SocketClient(socket_directory / "socket").request("/token/crm")[0] == 200
+
+
+def test_tokens_that_are_requested_together_share_a_commit(
+    own: SocketClient, harness: Harness
+) -> None:
+    own.request("/token/crm")  # opens the connection that writes
+    database, statements = harness.services.store.database, list[str]()
+    writer = database._own_connection
+    assert writer is not None
+    sqlite3_connection = writer.driver_connection
+    assert sqlite3_connection is not None
+    sqlite3_connection.set_trace_callback(statements.append)
+    wanted = 16
+    with ThreadPoolExecutor(wanted) as threads, database.write():
+        answers = [threads.submit(own.request, "/token/crm") for _ in range(wanted)]
+        wait_for(lambda: threading.active_count() > 2 * wanted)
+    assert {each.result()[0] for each in answers} == {200}
+    assert len(event_details(harness, "token-served", limit=wanted + 1)) == wanted + 1
+    assert 1 <= statements.count("COMMIT") <= wanted // 2
+
+
+def test_what_another_process_changes_is_noticed_by_the_next_request(
+    shared: SocketClient, harness: Harness
+) -> None:
+    allow(harness, ME)
+    rejected = shared.request("/token/crm")[1]["access_token"]
+    with Services.open(harness.services.settings, harness.now) as other:
+        grant = other.store.grants.get("crm")
+        assert grant is not None
+        other.tokens.reject(grant, rejected)
+        assert shared.request("/token/crm")[1]["access_token"] != rejected
+        other.store.access_permissions.remove("crm", ME)
+    assert error_code(shared.request("/token/crm")[1]) == "not-allowed-to-owner"
+
+
+def test_an_index_finds_the_served_tokens_that_are_too_old(
+    own: SocketClient, harness: Harness
+) -> None:
+    own.request("/token/crm")
+    harness.advance(hours=24 * 31)
+    own.request("/token/crm")
+    assert len(event_details(harness, "token-served")) == 1
+    with harness.services.store.database.read() as c:
+        plan = c.exec_driver_sql(
+            f"EXPLAIN QUERY PLAN {DELETE_OLD_SERVING_EVENTS}", ("", "", "", "")
+        )
+        assert "ix_events_kind_at (kind=? AND at<?)" in str(plan.fetchall())

@@ -57,6 +57,11 @@ CREATE TABLE events (
 
 CREATE INDEX ix_events_connection ON events (connection);
 
+CREATE INDEX ix_events_kind_at ON events (kind, at);
+
+CREATE INDEX ix_events_changes ON events (connection)
+WHERE (kind NOT IN ('token-served', 'token-refused', 'token-reported'));
+
 CREATE TABLE rejected_refresh_tokens (
     fingerprint TEXT NOT NULL,
     PRIMARY KEY (fingerprint)

@@ -107,6 +107,6 @@ def error_code(document: Any) -> str:
     return str(document["error"]["code"])
 
 
-def event_details(harness: Harness, kind: str) -> list[dict[str, str]]:
-    history = harness.services.store.events.of_connection("crm")
+def event_details(harness: Harness, kind: str, limit: int = 10) -> list[dict[str, str]]:
+    history = harness.services.store.events.of_connection("crm", max_serving_events=limit)
     return [dict(event.details) for event in history if event.kind == kind]

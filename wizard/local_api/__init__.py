@@ -23,6 +23,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from wizard.errors import fail
+from wizard.local_api.hand_outs import HandOuts
 from wizard.local_api.request_handler import HandlerContext, SocketServer
 from wizard.local_api.sockets import (
     HAS_PEER_CREDENTIALS,
@@ -59,6 +60,7 @@ class LocalApi:
         directory: Path | None = None,
     ) -> None:
         self._services = services
+        self._hand_outs = HandOuts(services)
         self._create_browser_link = create_browser_link
         self._directory = directory or default_shared_directory(services.paths)
         self._servers: dict[Path, SocketServer] = {}
@@ -107,7 +109,11 @@ class LocalApi:
 
     def _listen(self, path: Path, mode: int, *, is_shared: bool) -> None:
         context = HandlerContext(
-            self._services, self._create_browser_link, self.open_shared_socket, is_shared
+            self._services,
+            self._hand_outs,
+            self._create_browser_link,
+            self.open_shared_socket,
+            is_shared,
         )
         server = SocketServer(path, context, mode)
         self._servers[path] = server

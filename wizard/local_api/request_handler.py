@@ -19,6 +19,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from wizard.diagnosis.rendering import explain_failure
 from wizard.errors import WizardError, fail
+from wizard.local_api.hand_outs import HandOuts, peer_details
 from wizard.local_api.sockets import Peer, get_peer, socket_address
 from wizard.model import AccessToken, Event, Explanation, Failure
 from wizard.model.failure import http_status_of
@@ -60,6 +61,7 @@ class HandlerContext:
     """What the handlers of one socket use."""
 
     services: Services
+    hand_outs: HandOuts
     create_browser_link: Callable[[str, bool], str]
     open_shared_socket: Callable[[], Path]
     is_shared: bool
@@ -232,13 +234,22 @@ class RequestHandler(BaseHTTPRequestHandler):
         if (name := self._requested_connection) is None:
             raise self._request_rejected("The shared socket serves only /token/NAME")
         try:
-            token = self._serve_token(name, peer, rejected)
+            token = (
+                None
+                if rejected
+                else self._context.hand_outs.serve(
+                    name, peer, needs_permission=self._context.is_shared
+                )
+            )
+            if token is None:
+                token = self._serve_token(name, peer, rejected)
+                generation = str(token.generation)
+                self._record_event("token-served", name, peer, generation=generation)
         except WizardError as error:
             self._record_event("token-refused", name, peer, code=error.failure.code)
             if error.failure.code == "refresh-token-rejected":
                 self._context.services.monitoring.notify_rejected_in_background(name)
             raise
-        self._record_event("token-served", name, peer, generation=str(token.generation))
         if "application/json" in self.headers.get("Accept", ""):
             self._send_json(200, _token_to_json(token))
         else:
@@ -282,16 +293,12 @@ class RequestHandler(BaseHTTPRequestHandler):
 
     def _record_event(self, kind: str, name: str, peer: Peer | None, **details: str) -> None:
         services = self._context.services
-        peer_details = (
-            {"uid": str(peer.uid), "pid": str(peer.pid), "user": peer.user} if peer else {}
-        )
-        log.info("%s: %s %s %s", kind, name, peer_details, details)
+        details = {**peer_details(peer), **details}
+        log.info("%s: %s %s", kind, name, details)
         if kind == "token-refused" and self._was_just_refused(name, peer):
             return
         if services.store.connections.exists(name):
-            services.store.events.record_token_serving(
-                Event(services.clock(), name, kind, {**peer_details, **details})
-            )
+            services.store.events.record_token_serving(Event(services.clock(), name, kind, details))
 
     def _was_just_refused(self, name: str, peer: Peer | None) -> bool:
         last_refusals, now = self._server.last_refusals, self._context.services.clock()

@@ -12,6 +12,7 @@ import struct
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from wizard import files
@@ -62,6 +63,7 @@ class Peer:
         return user_name(self.uid)
 
 
+@lru_cache(maxsize=64)
 def user_name(uid: int) -> str:
     """The name of a user of this machine, else the number."""
     import pwd  # missing on systems without Unix sockets

@@ -1,6 +1,7 @@
 """What happened: the events of each connection, the log of every request to an accounts server, and
 what that log says about each grant."""
 
+import json
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ from sqlalchemy import (
     insert,
     or_,
     select,
+    text,
     type_coerce,
     union,
     update,
@@ -35,7 +37,7 @@ from wizard.store import schema
 from wizard.store.database import Repository, insert_row, update_one
 from wizard.store.grants import RECENT_GRANTS, is_same_grant
 from wizard.store.schema import UtcDateTime
-from wizard.timefmt import format_date
+from wizard.timefmt import format_date, format_iso
 
 _EVENTS = schema.events
 _GRANTS = schema.grants.c
@@ -43,8 +45,23 @@ _REQUESTS = schema.token_requests.c
 _CONNECTIONS = schema.connections.c
 _STEPS = schema.verification_steps.c
 
-TOKEN_SERVING_EVENTS = ("token-served", "token-refused", "token-reported")
-"""Events that programs cause with every request for a token."""
+TOKEN_SERVING_EVENTS = schema.TOKEN_SERVING_EVENTS
+_LAST_EVENTS = text(f"""
+        SELECT at, connection, kind, details FROM json_each(:names) AS name
+        JOIN events ON events.id IN (
+            SELECT id FROM (
+                SELECT id FROM events WHERE connection = name.value AND {schema.IS_NO_SERVING}
+                ORDER BY id DESC LIMIT :most)
+            UNION ALL SELECT id FROM (
+                SELECT id FROM events WHERE connection = name.value AND NOT {schema.IS_NO_SERVING}
+                ORDER BY id DESC LIMIT :most_serving))
+        ORDER BY events.id DESC""").columns(  # noqa: S608 - a constant
+    *(_EVENTS.c[each] for each in ("at", "connection", "kind", "details"))
+)
+"""The last events of each connection, found by indexes: there may be a million of one kind."""
+
+DELETE_OLD_SERVING_EVENTS = "DELETE FROM events WHERE kind IN (?, ?, ?) AND at < ?"
+_INSERT_EVENT = "INSERT INTO events (at, connection, kind, details) VALUES (?, ?, ?, ?)"
 
 
 class EventRepository(Repository):
@@ -55,12 +72,19 @@ class EventRepository(Repository):
         with self.database.write() as c:
             insert_row(c, _EVENTS, **vars(event))
 
-    def record_token_serving(self, event: Event) -> None:
-        """Add that a program was given an access token, or was refused one; delete the old ones."""
-        old = _EVENTS.c.kind.in_(TOKEN_SERVING_EVENTS), _EVENTS.c.at < event.at - RETENTION
-        with self.database.write() as c:
-            c.execute(delete(_EVENTS).where(_EVENTS.c.connection == event.connection, *old))
-            insert_row(c, _EVENTS, **vars(event))
+    def record_token_serving(self, *events: Event) -> None:
+        """Add, in one commit, that programs were given access tokens or were refused them; delete
+        the old ones, which an index finds."""
+        if not events:
+            return
+        end = format_iso(max(each.at for each in events) - RETENTION)
+        rows = [
+            (format_iso(each.at), each.connection, each.kind, json.dumps(each.details))
+            for each in events
+        ]
+        with self.database.write_own() as c:
+            c.execute(DELETE_OLD_SERVING_EVENTS, (*TOKEN_SERVING_EVENTS, end)).close()
+            c.executemany(_INSERT_EVENT, rows).close()
 
     def of_connection(
         self, name: str, limit: int = 50, max_serving_events: int = 10
@@ -72,22 +96,11 @@ class EventRepository(Repository):
         return found[:limit]
 
     def _load(self, limits: tuple[int, int], names: Collection[str]) -> dict[str, list[Event]]:
-        is_serving = _EVENTS.c.kind.in_(TOKEN_SERVING_EVENTS)
-        rank = func.row_number().over(
-            partition_by=(_EVENTS.c.connection, is_serving), order_by=_EVENTS.c.id.desc()
-        )
-        ranked = (
-            select(_EVENTS, rank.label("rank"), is_serving.label("is_serving"))
-            .where(_EVENTS.c.connection.in_(names))
-            .subquery()
-        )
         most, most_serving = limits
-        query = select(ranked).where(
-            ranked.c.rank <= case((ranked.c.is_serving, most_serving), else_=most)
-        )
+        values = {"names": json.dumps(list(names)), "most": most, "most_serving": most_serving}
         found = defaultdict(list)
         with self.database.read() as c:
-            for row in c.execute(query.order_by(ranked.c.id.desc())):
+            for row in c.execute(_LAST_EVENTS, values):
                 event = Event(row.at, row.connection, row.kind, row.details)
                 found[row.connection].append(event)
         return found

@@ -25,6 +25,7 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    text,
 )
 
 from wizard.model import (
@@ -299,6 +300,11 @@ token_requests = Table(
     Index("ix_token_requests_connection_at", "connection", "at"),
 )
 
+TOKEN_SERVING_EVENTS = ("token-served", "token-refused", "token-reported")
+"""Events that programs cause with every request for a token."""
+IS_NO_SERVING = "(kind NOT IN ('token-served', 'token-refused', 'token-reported'))"
+"""A condition on events. SQLite uses the index with it only for the same text."""
+
 events = Table(
     "events",
     metadata,
@@ -307,6 +313,8 @@ events = Table(
     Column("connection", Text, nullable=False, index=True),
     Column("kind", Text, nullable=False),
     Column("details", MAPPING, nullable=False),
+    Index("ix_events_kind_at", "kind", "at"),
+    Index("ix_events_changes", "connection", sqlite_where=text(IS_NO_SERVING)),
 )
 
 rejected_refresh_tokens = Table(

@@ -277,7 +277,7 @@ class CachedTokens:
         """The cached access token of `grant` if a program may get it without a refresh: it has
         `min_ttl_seconds` left, or by default isn't due for a refresh."""
         token = self._token_of(grant)
-        return token if token and self._is_fresh(token, min_ttl_seconds) else None
+        return token if token and self.is_fresh(token, min_ttl_seconds) else None
 
     def spare(self, grant: Grant) -> AccessToken | None:
         """The cached access token of `grant` if programs can use it while there is no new one."""
@@ -350,7 +350,8 @@ class CachedTokens:
             return None
         return None if self.was_rejected(token.connection, token.value) else token
 
-    def _is_fresh(self, token: AccessToken, min_ttl_seconds: int | None) -> bool:
+    def is_fresh(self, token: AccessToken, min_ttl_seconds: int | None = None) -> bool:
+        """Whether a program may get `token` without a refresh; see `fresh`."""
         if min_ttl_seconds is not None:
             return self._seconds_left(token) >= max(min_ttl_seconds, MIN_TTL_SECONDS)
         ends, now = token.expires_at, self._clock()

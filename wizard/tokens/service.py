@@ -116,6 +116,15 @@ class TokenService:
                 raise
             return replace(spare, stale=not is_busy)
 
+    def cached_access_token(self, name: str) -> AccessToken | None:
+        """The cached access token of connection `name`, fresh or not. Raises as `access_token` does
+        if there can be none."""
+        return self._cached_tokens.get(self._usable_grant(name))
+
+    def is_fresh(self, token: AccessToken) -> bool:
+        """Whether `access_token` would return a cached token without a refresh."""
+        return self._cached_tokens.is_fresh(token)
+
     def api_access(self, name: str) -> ApiAccess:
         """Where the access tokens of connection `name` can be used. Raises as `access_token` does
         if there are none."""
