@@ -70,6 +70,19 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+def zoho_of(settings: Settings) -> zoho.Zoho:
+    """The table of data centers that `settings` select."""
+    has_real_host_names = settings.simulator_proxy is not None
+    return zoho.load(settings.simulator_url, has_real_host_names=has_real_host_names)
+
+
+def transport_of(settings: Settings, table: zoho.Zoho, clock: Clock) -> "Transport":
+    """The transport to the hosts of `table`, which belongs to `settings`."""
+    from wizard.transport import Transport
+
+    return Transport(table, clock, simulator_proxy=settings.simulator_proxy)
+
+
 class _service(Generic[Service]):
     """A service that is built on first use, and only once even if threads share it.
 
@@ -104,9 +117,7 @@ class Services:
         self.clock = clock
         self.vault = vault
         self.store = store
-        self.zoho = zoho.load(
-            settings.simulator_url, has_real_host_names=settings.simulator_proxy is not None
-        )
+        self.zoho = zoho_of(settings)
         self._sleep = sleep
         self._work_at_snapshot: RunningWork | None = None
         self.building = threading.RLock()
@@ -117,9 +128,7 @@ class Services:
 
     @_service
     def transport(self) -> "Transport":
-        from wizard.transport import Transport
-
-        return Transport(self.zoho, self.clock, simulator_proxy=self.settings.simulator_proxy)
+        return transport_of(self.settings, self.zoho, self.clock)
 
     @_service
     def oauth(self) -> "OAuth":

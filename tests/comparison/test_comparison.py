@@ -1,7 +1,9 @@
 """The comparison finds every altered rule, reports no difference otherwise, and leaves nothing."""
 
+import json
 import tomllib
 from collections.abc import Callable, Collection, Iterator, Mapping
+from datetime import UTC, datetime
 from importlib.resources import files
 from urllib.parse import parse_qsl, unquote
 
@@ -11,16 +13,27 @@ from support.harness import ANNA
 
 from wizard import zoho
 from wizard.clients import parse_credentials
-from wizard.comparison.judgment import Outcome, RuleComparison
-from wizard.comparison.probes import Request, probe_table
+from wizard.comparison.judgment import (
+    KnownValues,
+    Observation,
+    Outcome,
+    RuleComparison,
+    compare,
+    facts_of,
+)
+from wizard.comparison.probes import Fact, Request, probe_table
 from wizard.comparison.service import Comparison
 from wizard.errors import WizardError, message_table
+from wizard.model import HttpExchange
 from wizard.serialization import to_json
+from wizard.services import transport_of, zoho_of
+from wizard.settings import from_environment
 from wizard.simulator.server import Simulator
-from wizard.transport import Transport
+from wizard.transport import HttpResponse
 from wizard.zoho import limits
 
 REDIRECT_URI = "http://localhost:8733/callback"
+NOW = datetime(2026, 11, 30, tzinfo=UTC)
 TABLE = probe_table()
 CODE_MEMBERS = {
     *("code", "error", "errorCode", "cause", "status", "summary", "title", "id"),
@@ -37,10 +50,10 @@ class Volunteer:
         self.controls = simulator.controls
         self.email = email
         self.client = self.controls.register_client(email, [REDIRECT_URI])
-        table = zoho.load(simulator.url)
-        location = self.client["location"]
+        settings = from_environment({"ZOHO_WIZARD_HOME": "/"}, changes=simulator.environment)
+        table, location = zoho_of(settings), self.client["location"]
         self.comparison = Comparison(
-            Transport(table, simulator.clock),
+            transport_of(settings, table, simulator.clock),
             table,
             simulator.clock,
             table.data_center(location),
@@ -161,6 +174,47 @@ def test_every_request_only_reads_or_concerns_the_tokens_of_the_comparison() -> 
     assert changing == {f"accounts/oauth/v2/{each}" for each in paths}
 
 
+# --- The judgment ---------------------------------------------------------------------------------
+
+
+@over_rows(("rule", "probe", "facts"), TABLE.expectations())
+def test_every_expected_fact_decides(rule: str, probe: str, facts: dict[str, Fact]) -> None:
+    seen: dict[str, dict[str, Fact]] = {each.id: {} for each in TABLE.probes}
+    for _, each, expected in TABLE.expectations():
+        seen[each] |= expected
+    for name in facts:
+        observations = {
+            each: Observation({**found, name: "altered"} if each == probe else found)
+            for each, found in seen.items()
+        }
+        results = {each.rule: each.outcome for each in compare(TABLE, observations)}
+        assert results[rule] is Outcome.DIFFERS, name
+
+
+def test_a_value_that_could_name_a_person_or_an_account_is_never_a_fact() -> None:
+    body = {
+        "code": "anna@zylker.example",
+        "title": "Anna Berg",
+        "status": "Berg",
+        "id": 20090000001,
+        "error": "20090000001",
+        "cause": "x" * 100,
+        "20090000001": {"Anna": 1},
+    }
+    exchange = HttpExchange("GET", "https://www.zohoapis.eu", {}, 200, "", NOW)
+    response = HttpResponse(200, {}, json.dumps(body).encode(), exchange)
+    known = KnownValues(zoho.load(), zoho.load().data_center("eu"), ())
+    names = [f"json.{each}" for each in body]
+    facts = facts_of(response, names, known)
+    assert [facts[each] for each in names] == [
+        *["other text"] * 3,
+        "a long number",
+        *["other text"] * 2,
+        "an object",
+    ]
+    assert facts["members"] == ("(other name)", "cause", "code", "error", "id", "status", "title")
+
+
 # --- A simulator as it is -------------------------------------------------------------------------
 
 
@@ -170,6 +224,13 @@ def test_an_unaltered_simulator_is_as_simulated_in_every_rule(volunteer: Volunte
     assert outcomes == {Outcome.AS_SIMULATED}
     answers = sum(each.answers for each in rules.values())
     assert answers == sum(1 for _ in TABLE.expectations())
+
+
+def test_at_zohos_real_host_names_the_answers_name_the_hosts_of_the_table() -> None:
+    with Simulator(real_hostnames=True) as simulator:
+        rules = Volunteer(simulator).run(("consent", "second-consent", "revocation"))
+    outcomes = {each.outcome for each in rules.values()}
+    assert outcomes == {Outcome.AS_SIMULATED, Outcome.NOT_COMPARED}
 
 
 @pytest.mark.parametrize(

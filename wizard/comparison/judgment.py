@@ -23,7 +23,10 @@ ABSENT = "absent"
 CONTEXT = ("status", "body", "members")
 """Facts that help to understand any difference."""
 
-_CODE_WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9_. -]{0,59}")
+_CODE_WORD = re.compile(
+    r"(?=.{1,60}\Z)(?:Bearer|[A-Z0-9][A-Z0-9_.-]*|[a-z0-9][a-z0-9_.-]*|[A-Za-z][a-z]+(?:[A-Z][a-z]+)+)"
+)
+"""In one case or in camel case. A name begins with one capital letter."""
 _MEMBER_NAME = re.compile(r"[A-Za-z_][A-Za-z_-]{0,39}")
 _MAX_SHOWN_NUMBER = 10_000_000
 """A longer one may be an ID."""

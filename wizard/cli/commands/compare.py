@@ -6,7 +6,6 @@ from importlib.metadata import version
 
 import click
 
-from wizard import zoho
 from wizard.cli.flows.authorization import can_paste_again
 from wizard.cli.flows.serving import stop_signals
 from wizard.cli.renderer import Renderer
@@ -16,8 +15,8 @@ from wizard.comparison.judgment import ComparisonReport, Difference, Outcome, Ru
 from wizard.comparison.probes import Consent
 from wizard.comparison.service import Comparison
 from wizard.errors import WizardError, fail, message
+from wizard.services import transport_of, zoho_of
 from wizard.timefmt import format_iso
-from wizard.transport import Transport
 from wizard.zoho import DataCenter, Zoho
 
 ERROR_PAGE = "error"
@@ -50,12 +49,12 @@ def compare(terminal: Terminal, data_center: str, without_crm: bool, yes: bool) 
       zoho-wizard compare --data-center eu > report.txt
       zoho-wizard compare --data-center in --without-crm --json
     """
-    table = zoho.load(terminal.settings.simulator_url)
+    table = zoho_of(terminal.settings)
     found = table.find_data_center(data_center) or table.data_center(data_center)
     if yes and table.is_live:
         raise click.BadParameter(message("usage-errors", "only-for-simulator"), param_hint="--yes")
     comparison = Comparison(
-        Transport(table, terminal.clock),
+        transport_of(terminal.settings, table, terminal.clock),
         table,
         terminal.clock,
         found,
