@@ -28,6 +28,7 @@ from wizard.model import HttpExchange
 from wizard.serialization import to_json
 from wizard.services import transport_of, zoho_of
 from wizard.settings import from_environment
+from wizard.simulator.configuration import Configuration
 from wizard.simulator.server import Simulator
 from wizard.transport import HttpResponse
 from wizard.zoho import limits
@@ -227,7 +228,7 @@ def test_an_unaltered_simulator_is_as_simulated_in_every_rule(volunteer: Volunte
 
 
 def test_at_zohos_real_host_names_the_answers_name_the_hosts_of_the_table() -> None:
-    with Simulator(real_hostnames=True) as simulator:
+    with Simulator(Configuration(port=0, real_hostnames=True)) as simulator:
         rules = Volunteer(simulator).run(("consent", "second-consent", "revocation"))
     outcomes = {each.outcome for each in rules.values()}
     assert outcomes == {Outcome.AS_SIMULATED, Outcome.NOT_COMPARED}
