@@ -153,7 +153,7 @@ def test_a_self_client_code_needs_neither_redirect_uri_nor_verifier(
     zoho_simulator: Simulator,
 ) -> None:
     oauth_caller = OAuthCaller(zoho_simulator)
-    made = zoho_simulator.controls.register_client(ANNA, [], kind="self")
+    made = zoho_simulator.controls.register_client(ANNA, [], kind="self-client")
     code = zoho_simulator.controls.generate_code(str(made["client_id"]), ",".join(SCOPE))
     token = oauth_caller.oauth.exchange_code(
         oauth_caller.data_center.token_endpoint,
