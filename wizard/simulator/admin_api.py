@@ -185,13 +185,13 @@ def _operations(app: Flask, rule: Rule) -> Iterator[tuple[str, dict[str, Json]]]
 def _product_operations() -> Iterator[tuple[str, dict[str, Json]]]:
     """Yield each path of the products' APIs; several versions are a parameter."""
     for product in products().values():
-        versions = product.versions
-        version = "{version}" if len(versions) > 1 else versions[0]
         for endpoint in product.endpoints:
             summary = f"{product.title}. Scope: {' or '.join(endpoint.scopes)}."
             method = endpoint.method.lower()
-            for root in product.roots:
-                path = f"/{{location}}/{root}/{version}{endpoint.path}"
+            versions = () if endpoint.bases else endpoint.versions or product.versions
+            version = "/{version}" if len(versions) > 1 else "".join(f"/{v}" for v in versions)
+            for root in endpoint.bases or product.roots:
+                path = f"/{{location}}/{root}{version}{endpoint.path}"
                 yield path, {method: _operation(path, method, summary, version=versions)}
 
 

@@ -38,8 +38,10 @@ class Catalog:
     @property
     def hosts(self) -> frozenset[str]:
         """The hosts of all products."""
-        roots = (root for product in self.products.values() for root in product.roots)
-        return frozenset(root.partition("/")[0] for root in roots)
+        products = self.products.values()
+        bases = (base for each in products for e in each.endpoints for base in e.bases)
+        roots = (root for each in products for root in each.roots)
+        return frozenset(each.partition("/")[0] for each in (*roots, *bases))
 
     def product_of_scope(self, scope: str) -> Product | None:
         """Return the product of a scope (`ZohoCRM.org.READ` → crm), or None."""
@@ -54,10 +56,7 @@ class Catalog:
 
     def product_at(self, address: str) -> Product | None:
         """Return the product that `host/path` belongs to, or None."""
-        for product in self.products.values():
-            if any(f"{address}/".startswith(f"{root}/") for root in product.roots):
-                return product
-        return None
+        return next((each for each in self.products.values() if each.is_at(address)), None)
 
     def is_known_scope(self, scope: str) -> bool:
         """Whether Zoho knows the scope: a known service, a name that it has, an operation.

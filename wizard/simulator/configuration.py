@@ -9,7 +9,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from functools import cache, cached_property
+from functools import cache
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any
@@ -124,7 +124,7 @@ class Configuration:
                 f"{shown(self.public_url)}."
             )
 
-    @cached_property
+    @property
     def catalog(self) -> Catalog:
         """The products, with those of the added files."""
         if not self.products:

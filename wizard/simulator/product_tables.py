@@ -137,10 +137,7 @@ class _Merged:
         self._require_errors(known["errors"], REQUIRED_ERRORS)
         for root in known["roots"]:
             if not _ROOT.fullmatch(root):
-                raise InvalidValueError(
-                    f"“{place}.roots” must be hosts with or without a path, such as www/crm, "
-                    f"not {shown(root)}."
-                )
+                raise InvalidValueError(_wrong_root(f"{place}.roots", root))
         for index, endpoint in enumerate(endpoints):
             self._check_endpoint(f"{place}.endpoints[{index}]", known, endpoint)
         for name, collection in row.get("collections", {}).items():
@@ -155,6 +152,9 @@ class _Merged:
                 f"“{place}.path” must be a path such as /tickets/{{id}}, "
                 f"not {shown(endpoint['path'])}."
             )
+        for base in endpoint.get("bases", ()):
+            if not _ROOT.fullmatch(base):
+                raise InvalidValueError(_wrong_root(f"{place}.bases", base))
         for version in (*endpoint.get("versions", ()), endpoint.get("required_since", "")):
             if version and version not in product["versions"]:
                 raise InvalidValueError(
@@ -179,6 +179,10 @@ class _Merged:
         for case in cases:
             if case not in self.errors[family]:
                 raise InvalidValueError(f"“errors.{family}.{case}” is missing.")
+
+
+def _wrong_root(place: str, root: str) -> str:
+    return f"“{place}” must be hosts with or without a path, such as www/crm, not {shown(root)}."
 
 
 def _check_lookups(

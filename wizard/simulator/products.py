@@ -43,12 +43,13 @@ class Endpoint:
     """One API call. Any one of `scopes` is enough.
 
     `path` can have parts in braces (`/{module}/{id}`), which fill `$module` in scopes and bodies.
-    `versions` are those of the product that have the endpoint; none means all. `item` is the part
-    of the body that is repeated for each organization. `organization_parameter` names the part of
-    the path, parameter or header that must contain an organization. `requires_user`: the call acts
-    as a user, which client credentials can't. `required_parameter` is mandatory from the version
-    `required_since` on. `parameters` are those the endpoint knows; see `Product.errors`. `action`
-    is what happens to the records of `collection`; without one, the body is all there is.
+    `versions` are those of the product that have the endpoint; none means all. `bases` replace the
+    product's roots and versions: they are host and path (`download/v1/workdrive`). `item` is the
+    part of the body that is repeated for each organization. `organization_parameter` names the part
+    of the path, parameter or header that must contain an organization. `requires_user`: the call
+    acts as a user, which client credentials can't. `required_parameter` is mandatory from the
+    version `required_since` on. `parameters` are those the endpoint knows; see `Product.errors`.
+    `action` is what happens to the records of `collection`; without one, the body is all there is.
     """
 
     path: str
@@ -63,6 +64,7 @@ class Endpoint:
     action: str = ""
     collection: str = ""
     versions: tuple[str, ...] = ()
+    bases: tuple[str, ...] = ()
     required_parameter: str = ""
     required_since: str = ""
     parameters: tuple[str, ...] = ()
@@ -157,26 +159,37 @@ class Product:
                 return self.errors | errors
         return self.errors
 
+    def bases_of(self, endpoint: Endpoint) -> dict[str, str]:
+        """Return each `host/path` that comes before an endpoint's path → version."""
+        if endpoint.bases:
+            return dict.fromkeys(endpoint.bases, "")
+        versions = endpoint.versions or self.versions
+        return {f"{root}/{version}": version for root in self.roots for version in versions}
+
+    def is_at(self, address: str) -> bool:
+        """Whether `host/path` is below one of the product's roots, or one of its endpoints."""
+        bases = (base for endpoint in self.endpoints for base in endpoint.bases)
+        return any(f"{address}/".startswith(f"{each}/") for each in (*self.roots, *bases))
+
     def routes_at(self, address: str) -> list[Route]:
         """Return the routes to `host/path`, one for each method; [] if the path is unknown."""
-        bases = {f"{root}/{version}/": version for root in self.roots for version in self.versions}
-        for base in filter(address.startswith, bases):
-            found = [
-                Route(endpoint, bases[base], matched.groupdict())
-                for endpoint in self.endpoints
-                if not endpoint.versions or bases[base] in endpoint.versions
-                if (matched := _path_pattern(endpoint.path).fullmatch(address[len(base) - 1 :]))
-            ]
-            if found:
-                shape = _shape(found[0].endpoint.path)
-                return [each for each in found if _shape(each.endpoint.path) == shape]
-        return []
+        found = [
+            Route(endpoint, version, matched.groupdict())
+            for endpoint in self.endpoints
+            for base, version in self.bases_of(endpoint).items()
+            if address.startswith(f"{base}/")
+            if (matched := _path_pattern(endpoint.path).fullmatch(address[len(base) :]))
+        ]
+        shapes = [_shape(each.endpoint.path) for each in found]
+        return [each for each, shape in zip(found, shapes, strict=True) if shape == shapes[0]]
 
     def requires_parameter(self, route: Route) -> bool:
         """Whether `required_parameter` is mandatory in the version of the route."""
-        since = route.endpoint.required_since or self.versions[0]
-        is_recent = self.versions.index(route.version) >= self.versions.index(since)
-        return bool(route.endpoint.required_parameter) and is_recent
+        if not route.endpoint.required_parameter:
+            return False
+        since = route.endpoint.required_since
+        index = self.versions.index
+        return not since or (bool(route.version) and index(route.version) >= index(since))
 
 
 @cache
