@@ -98,6 +98,8 @@ def arguments_of_each_control(simulator: Simulator) -> dict[str, dict[str, Any]]
         "inject_fault": {"kind": "slow", "seconds": 0, "endpoint": "oauth", "times": 3},
         "journal": {},
         "clear_faults": {},
+        "stub_response": {"method": "GET", "path": "/crm/v8/org", "body": {"code": "X"}},
+        "clear_stubbed_responses": {},
         "clear_journal": {},
         "reset": {"random_seed": 3},
     }

@@ -4,6 +4,7 @@
 `remote` calls them there.
 """
 
+import re
 from collections.abc import Callable
 from datetime import datetime
 from functools import wraps
@@ -12,6 +13,7 @@ from typing import Annotated, Any, TypeVar, cast
 from urllib.parse import parse_qsl, urlsplit
 
 from wizard.simulator import authorization_endpoint, incremental_authorization
+from wizard.simulator.api_calls import to_json
 from wizard.simulator.authorization_endpoint import (
     AlreadyConsented,
     AuthorizationRequest,
@@ -32,11 +34,12 @@ from wizard.simulator.catalog import (
 from wizard.simulator.clients import CLIENT_BASED, MOBILE, SELF_CLIENT, SERVER_BASED, Client
 from wizard.simulator.errors import InvalidValueError, NotFoundError
 from wizard.simulator.grants import Permission
-from wizard.simulator.host_names import asked_by_real_name, route_of
+from wizard.simulator.host_names import asked_by_real_name, host_names, route_of
 from wizard.simulator.incremental_authorization import ExtraScopeRequest
+from wizard.simulator.products import METHODS, Status
 from wizard.simulator.schemas import arguments_schema, check, record, unknown
 from wizard.simulator.settings import settings_schema
-from wizard.simulator.traffic import FAULT_KINDS, Fault, JournalEntry
+from wizard.simulator.traffic import FAULT_KINDS, Fault, JournalEntry, StubbedResponse
 from wizard.simulator.users import ANNOUNCEMENT_KINDS, Organization, User
 from wizard.simulator.world import World, encode
 
@@ -100,6 +103,7 @@ State = Annotated[
             "active_refresh_tokens": {"type": "integer"},
             "active_access_tokens": {"type": "integer"},
             "faults": {"type": "array", "items": record(Fault)},
+            "stubbed_responses": {"type": "array", "items": record(StubbedResponse)},
         },
         "additionalProperties": False,
     },
@@ -121,6 +125,8 @@ Tokens = Annotated[
 Method = TypeVar("Method", bound=Callable[..., Any])
 
 READ_ONLY_MARK = "is_read_only"
+
+_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 
 
 def _control(method: Method) -> Method:
@@ -186,6 +192,7 @@ class Controls:
             "active_refresh_tokens": len(list(grants.active_refresh_tokens())),
             "active_access_tokens": len(list(grants.active_access_tokens())),
             "faults": encode(self.world.faults.pending),
+            "stubbed_responses": encode(self.world.stubbed_responses.pending),
         }
 
     @_query
@@ -520,6 +527,44 @@ class Controls:
     def clear_faults(self) -> None:
         """Remove all pending faults."""
         self.world.faults.clear()
+
+    @_control
+    def stub_response(
+        self,
+        method: Annotated[str, {"enum": METHODS}],
+        path: Annotated[
+            str, {"description": "The path of Zoho’s URL, without a query: `/crm/v8/Leads`."}
+        ],
+        *,
+        host: Annotated[
+            str,
+            {
+                "description": "Zoho’s host name (`www.zohoapis.eu`), or its first part in any "
+                "data center (`accounts`, `www`, `desk`)."
+            },
+        ] = "www",
+        status: Status = 200,
+        body: Annotated[
+            Json, {"description": "Text is sent as it is, everything else as JSON."}
+        ] = "",
+        headers: dict[str, str] | None = None,
+        location: AnyLocation = "",
+        times: Times = 1,
+    ) -> None:
+        """Answer the next requests of this kind yourself, before anything is checked."""
+        if host in host_names():
+            location, host = host_names()[host]
+        for name, value in (headers or {}).items():
+            if not _HEADER_NAME.fullmatch(name) or not value.isprintable():
+                raise InvalidValueError(f"“headers.{name}” can’t be sent in HTTP.")
+        text = body if isinstance(body, str) else to_json(body)
+        stub = StubbedResponse(method, path, host, location, status, text, headers or {}, times)
+        self.world.stubbed_responses.pending.append(stub)
+
+    @_control
+    def clear_stubbed_responses(self) -> None:
+        """Remove all stubbed responses that no request has got yet."""
+        self.world.stubbed_responses.pending.clear()
 
     @_query
     def journal(self) -> list[Entry]:

@@ -137,14 +137,17 @@ def _is_ip_address(name: str) -> bool:
 
 
 def before_request() -> Response | None:
-    """Apply the pending fault that matches this request, if there is one."""
+    """Answer with a stubbed response, or apply a pending fault, if one matches this request."""
     target = _target()
     if target is None:
         return None
     location, host, path = target
     g.add_to_journal = current_world().journal.begin()
     with current_world().lock:
-        fault = current_world().faults.take(location, f"{host}{path}")
+        stub = current_world().stubbed_responses.take(request.method, location, host, path)
+        fault = None if stub else current_world().faults.take(location, f"{host}{path}")
+    if stub:
+        return Response(stub.body, stub.status, {"Content-Type": JSON, **stub.headers})
     if fault is None:
         return None
     if fault.kind == "slow" and not current_stop_event().is_set():

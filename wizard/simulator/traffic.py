@@ -1,5 +1,5 @@
-"""The requests to the simulated Zoho: the faults that await the next ones, and the journal of the
-past ones, which never contains a secret.
+"""The requests to the simulated Zoho: the faults and stubbed responses that await the next ones,
+and the journal of the past ones, which never contains a secret.
 """
 
 import re
@@ -87,6 +87,40 @@ class Faults:
         self.pending.clear()
         cleared, self._cleared = self._cleared, threading.Event()
         cleared.set()
+
+
+@dataclass
+class StubbedResponse:
+    """A response in place of Zoho's, to the next `times` requests of `method` to `path` at `host`.
+
+    `location` limits it to a data center; empty means any.
+    """
+
+    method: str
+    path: str
+    host: str = "www"
+    location: str = ""
+    status: int = 200
+    body: str = ""
+    headers: dict[str, str] = field(default_factory=dict)
+    times: int = 1
+
+
+class StubbedResponses:
+    """The stubbed responses that no request has got yet."""
+
+    def __init__(self) -> None:
+        self.pending: list[StubbedResponse] = []
+
+    def take(self, method: str, location: str, host: str, path: str) -> StubbedResponse | None:
+        """Return the first one for this request, and count it."""
+        for each in self.pending:
+            wanted = (each.method, each.location or location, each.host, each.path.rstrip("/"))
+            if wanted == (method, location, host, path.rstrip("/")):
+                each.times -= 1
+                self.pending = [other for other in self.pending if other.times > 0]
+                return each
+        return None
 
 
 MAX_ENTRIES = 2000

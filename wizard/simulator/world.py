@@ -26,7 +26,7 @@ from wizard.simulator.grants import (
 from wizard.simulator.host_names import is_asked_by_real_name, url_of
 from wizard.simulator.records import Records
 from wizard.simulator.settings import Clock, RandomValues, SimulatorSettings
-from wizard.simulator.traffic import Faults, Journal
+from wizard.simulator.traffic import Faults, Journal, StubbedResponses
 from wizard.simulator.users import Session, Sessions, User, Users, sample_users
 
 DEFAULT_ORIGIN = "http://127.0.0.1:8730"
@@ -80,6 +80,7 @@ class World:
         self.origin = origin
         self.journal = Journal()
         self.faults = Faults()
+        self.stubbed_responses = StubbedResponses()
         self.reset()
 
     def reset(self, random_seed: int | None = None) -> None:
@@ -98,6 +99,7 @@ class World:
         self.rate_limits = RateLimits()
         self.journal.clear()
         self.faults.clear()
+        self.stubbed_responses = StubbedResponses()
         self.clock.set_offset(configured.clock_offset)
 
     # addresses
