@@ -28,7 +28,7 @@ from wizard.credential_formats import (
     TOKEN,
 )
 from wizard.errors import WizardError, fail
-from wizard.model import Client, ClientSecret, Clock, Connection, Failure
+from wizard.model import Client, ClientSecret, Clock, Connection, Event, Failure
 from wizard.store import Store
 from wizard.store.annotations import clean_email, clean_note, clean_owner, clean_tags
 from wizard.tokens.request_log import ClientRequests
@@ -383,6 +383,9 @@ class ClientService:
         self._store.clients.set_secret(
             client_id, where, secret, has_common_secret=has_common_secret or None
         )
+        for name in self._store.grants.connections_using(client_id, where):
+            event = Event(self._clock(), name, "secret-changed", {"location": where})
+            self._store.events.record(event)
         return self._store.clients.get(client_id)
 
     def check(self, client_id: str) -> tuple[ClientCheck, ...]:

@@ -168,7 +168,8 @@ def describe_event(event: Event) -> str:
     said = {
         key: describe_outcome(text, name=event.connection) for key, text in event.details.items()
     }
-    return message("history", event.kind, **said) or event.kind.replace("-", " ")
+    text = message("history", event.kind, **said) or event.kind.replace("-", " ")
+    return text + message("history-authors", "process", **event.details)
 
 
 def describe_outcome(code: str, **details: str) -> str:

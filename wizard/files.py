@@ -119,6 +119,13 @@ def _write(descriptor: int, content: bytes, is_durable: bool) -> None:
         os.fsync(descriptor)
 
 
+def open_to_append(path: str) -> int:
+    """A descriptor to read a private file and to append to it; creates it. Raises OSError, also for
+    a link."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0)
+    return os.open(path, flags | getattr(os, "O_BINARY", 0), FILE_MODE)
+
+
 def remove(path: str, directory_fd: int | None = None) -> None:
     """Remove a file that may be missing."""
     try:  # noqa: SIM105 - contextlib is expensive to import

@@ -45,6 +45,16 @@ def release(path: str) -> None:
     os.close(_acquired_descriptors.pop(path))
 
 
+def lock_open_file(descriptor: int) -> None:
+    """Wait for the lock of an open file, which ends when it is closed. Does nothing on a system
+    without ``flock``."""
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        return
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+
+
 class ExclusiveLock:
     """A context manager that holds a lock. Raises what ``refusal`` returns if another process or
     thread has it for longer than ``timeout_seconds``, or ``stop_waiting_if`` becomes true."""

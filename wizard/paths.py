@@ -115,6 +115,11 @@ class Paths:
         return f"{self.serving_lock}-at"
 
     @property
+    def served_log(self) -> str:
+        """The access tokens that commands served, until they are in the history."""
+        return os.path.join(self.data_dir, "served")
+
+    @property
     def delivery_marker(self) -> str:
         """A file with the path of the destination that is being written, or was when its process
         was killed."""
@@ -193,6 +198,16 @@ def current_user() -> str:
         return getpass.getuser()
     except (OSError, KeyError, ImportError):  # depends on the system and the version of Python
         return ""
+
+
+def user_name(uid: int) -> str:
+    """The name of a user of this machine, else the number."""
+    try:
+        import pwd
+
+        return pwd.getpwuid(uid).pw_name
+    except (ImportError, KeyError):
+        return str(uid)
 
 
 def _default_places(environ: "Mapping[str, str]", home: str, platform: str) -> list[str]:

@@ -7,8 +7,8 @@ that only reads the store loads no HTTP library.
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from copy import copy
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,7 +16,11 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Generic, Self, TypeVar
 
 from wizard import zoho
-from wizard.model import AttemptState, Clock
+from wizard.errors import WizardError
+from wizard.fastpath import served_tokens
+from wizard.fastpath.served_tokens import ServedToken
+from wizard.model import AttemptState, Clock, Event
+from wizard.paths import user_name
 from wizard.settings import Settings
 from wizard.store import Store
 from wizard.vault import Vault
@@ -125,6 +129,7 @@ class Services:
             self.authorization.close_interrupted()
         if os.path.lexists(self.paths.delivery_marker):
             self.delivery.remove_unfinished()
+        self.record_served_tokens()
 
     @_service
     def transport(self) -> "Transport":
@@ -341,12 +346,38 @@ class Services:
         store = Store.open(settings.paths, vault, zoho.load(settings.simulator_url).instance)
         return cls(settings, clock, vault, store, sleep)
 
+    def record_served_tokens(self) -> None:
+        """Add the tokens that commands served since the last time to the history."""
+        log = self.paths.served_log
+        with suppress(OSError, WizardError):  # they stay in the log
+            if os.path.exists(log) and os.path.getsize(log):
+                served_tokens.take(log, self._record_served_tokens)
+
+    def _record_served_tokens(self, served: Sequence[ServedToken]) -> None:
+        self.store.events.record_token_serving(
+            *(
+                Event(
+                    datetime.fromtimestamp(each.at, UTC),
+                    each.name,
+                    "token-served",
+                    {
+                        "uid": str(each.user_id),
+                        "pid": str(each.process_id),
+                        "user": user_name(each.user_id),
+                        "generation": str(each.generation),
+                    },
+                )
+                for each in served
+            )
+        )
+
     @contextmanager
     def snapshot(self) -> Iterator["Services"]:
         """The services with one snapshot of the store, for a page that only reads."""
         # Read before the store: a page may show finished work as running, and then updates itself,
         # but never an unfinished result as final.
         running_work = self.running_work
+        self.record_served_tokens()
         with self.store.snapshot() as store:
             for name in _SHARED_SERVICES:
                 getattr(self, name)

@@ -121,7 +121,7 @@ def test_the_history_records_where_secrets_were_printed(shell: Shell, verified: 
     assert "can’t be written" in reveal(">/dev/full")
     shell.run_in_terminal("show", "crm", "--reveal", "--yes")
     events = verified.services.store.events.of_connection("crm")
-    assert events[0].details == {"output": "a terminal"}
+    assert events[0].details["output"] == "a terminal"
 
 
 def test_a_terminal_is_prompted_before_secrets_are_shown(shell: Shell, verified: Harness) -> None:

@@ -19,10 +19,11 @@ MODULES = {
     "wizard",
     "wizard.__main__",
     "wizard.paths",
+    "wizard.files",
     "wizard.locks",
     "wizard.fastpath",
     *(f"wizard.fastpath.{each}" for each in ("cipher", "commands", "process")),
-    "wizard.fastpath.token_file",
+    *(f"wizard.fastpath.{each}" for each in ("served_tokens", "token_file")),
 }
 """The only modules of ours that the fast path may import."""
 

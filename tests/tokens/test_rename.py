@@ -90,7 +90,7 @@ def test_every_row_has_the_new_name_and_every_secret_can_be_read(
         "refresh-token-rejected books 1",
     }
     assert harness.services.request_log.view("acme-eu").token_requests_left == left
-    assert store.events.of_connection("acme-eu")[0].details == {"previous_name": "acme"}
+    assert store.events.of_connection("acme-eu")[0].details["previous_name"] == "acme"
 
 
 def test_the_token_is_served_only_under_the_new_name(shell: Shell, shell_harness: Harness) -> None:

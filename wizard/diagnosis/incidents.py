@@ -146,6 +146,7 @@ _CODE_BY_LEVEL = {
     CauseLevel.ACCOUNT: "account-tokens-rejected",
     CauseLevel.CLIENT: "client-tokens-rejected",
     CauseLevel.DATA_CENTER: "data-centre-unreached",
+    CauseLevel.DESTINATION: "destinations-not-current",
 }
 
 
@@ -324,7 +325,10 @@ class Incidents:
         for each in statuses:
             is_reload = each.problem is not None and each.problem.code == RELOAD_FAILED
             (of_reloads if is_reload else of_content).append(each)
-        groups = (("destinations-not-current", of_content), ("reloads-failed", of_reloads))
+        groups = (
+            (_CODE_BY_LEVEL[CauseLevel.DESTINATION], of_content),
+            ("reloads-failed", of_reloads),
+        )
         return tuple(
             _destination_incident(code, found, self._clock()) for code, found in groups if found
         )

@@ -10,7 +10,7 @@ import os
 import time
 
 from wizard import locks, paths
-from wizard.fastpath import cipher, process, token_file
+from wizard.fastpath import cipher, process, served_tokens, token_file
 from wizard.fastpath.token_file import CachedToken
 
 TYPE_CHECKING = False
@@ -56,12 +56,14 @@ def execute(arguments: "Sequence[str]", environ: "Mapping[str, str]") -> int | N
     token = cached_or_refreshed_token(request, environ) if request.name else None
     if token is None:
         return None
+    if (request.as_json and not token.document) or (request.command and not token.variables):
+        return None
+    asker = os.getpid() if request.command else os.getppid()
+    served_tokens.note(paths.locate(environ).served_log, request.name, token.generation, asker)
     if request.command:
         return _replace_process(request.command, request.name, token, environ)
     if not request.as_json:
         return process.write_output(f"{token.access_token}\n")
-    if not token.document:
-        return None
     seconds = int(token.expires_at - time.time())
     left = token_file.EXPIRES_IN.replace("0", str(seconds))
     return process.write_output(token.document.replace(token_file.EXPIRES_IN, left, 1) + "\n")
@@ -178,8 +180,6 @@ def _replace_process(
     command: list[str], name: str, token: CachedToken, environ: "Mapping[str, str]"
 ) -> int | None:
     """Replace this process by the command; None if it can't be started."""
-    if not token.variables:
-        return None
     environment = {
         variable: value
         for variable, value in environ.items()

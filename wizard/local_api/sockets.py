@@ -12,13 +12,12 @@ import struct
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
 from wizard import files
 from wizard.errors import WizardError, fail
 from wizard.locks import ExclusiveLock
-from wizard.paths import Paths
+from wizard.paths import Paths, user_name
 
 MAX_ADDRESS_BYTES = 103
 """Bytes of an address that work everywhere: the limit is 107 on Linux, 103 on macOS."""
@@ -61,17 +60,6 @@ class Peer:
     def user(self) -> str:
         """The user's name, or their number if it has no name here, as in containers."""
         return user_name(self.uid)
-
-
-@lru_cache(maxsize=64)
-def user_name(uid: int) -> str:
-    """The name of a user of this machine, else the number."""
-    import pwd  # missing on systems without Unix sockets
-
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return str(uid)
 
 
 def get_peer(connection: socket.socket) -> Peer | None:

@@ -2,6 +2,7 @@
 what that log says about each grant."""
 
 import json
+import os
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -33,6 +34,7 @@ from sqlalchemy import (
 from wizard.errors import fail
 from wizard.model import Account, Event, Grant, GrantState, RequestKind, StepState, TokenRequest
 from wizard.model.failure import codes_with
+from wizard.paths import current_user, user_name
 from wizard.store import schema
 from wizard.store.database import Repository, insert_row, update_one
 from wizard.store.grants import RECENT_GRANTS, is_same_grant
@@ -68,9 +70,11 @@ class EventRepository(Repository):
     """The events of every connection."""
 
     def record(self, event: Event) -> None:
-        """Add an event to a connection's history."""
+        """Add an event to a connection's history, with the user and the process that cause it."""
+        user = user_name(os.getuid()) if hasattr(os, "getuid") else current_user()
+        details = {**event.details, "by_user": user, "by_process": str(os.getpid())}
         with self.database.write() as c:
-            insert_row(c, _EVENTS, **vars(event))
+            insert_row(c, _EVENTS, **{**vars(event), "details": details})
 
     def record_token_serving(self, *events: Event) -> None:
         """Add, in one commit, that programs were given access tokens or were refused them; delete
@@ -93,7 +97,8 @@ class EventRepository(Repository):
         `TOKEN_SERVING_EVENTS`, which would crowd out the others."""
         limits = limit, min(max_serving_events, limit)
         found = self.database.of_each(f"events {limits}", partial(self._load, limits), name) or []
-        return found[:limit]
+        # Tokens that commands served are recorded later.
+        return sorted(found, key=lambda each: each.at, reverse=True)[:limit]
 
     def _load(self, limits: tuple[int, int], names: Collection[str]) -> dict[str, list[Event]]:
         most, most_serving = limits

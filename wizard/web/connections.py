@@ -9,6 +9,7 @@ from werkzeug.wrappers import Response
 
 from wizard.diagnosis.incidents import NOT_CHECKED_KINDS, UNREACHABLE_KINDS, Incident
 from wizard.errors import fail, state_label
+from wizard.model import Event
 from wizard.model.states import ConnectionState
 from wizard.store.connections import FoundNames
 from wizard.tokens.budgets import RefreshPurpose
@@ -224,6 +225,7 @@ def edit(name: str) -> Response:
         tags=form.get("tags", "").replace(",", " ").split(),
         note=form.get("note", ""),
     )
+    _record_change(name, "edited")
     return _redirect_to_connection(name)
 
 
@@ -233,7 +235,12 @@ def change_scope(name: str) -> Response:
     get_services().store.connections.set_scope(
         name, parse_scope(f"{request.form.get('scope', '')},{ACCOUNT_SCOPE}")
     )
+    _record_change(name, "scope-changed")
     return _redirect_to_connection(name)
+
+
+def _record_change(name: str, kind: str) -> None:
+    get_services().store.events.record(Event(get_services().clock(), name, kind))
 
 
 @pages.post("/connections/<name>/accept")

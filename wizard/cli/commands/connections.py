@@ -562,6 +562,7 @@ def edit(
     connection = terminal.services.store.connections.edit(
         name, owner=owner, add_tags=add_tags, remove_tags=remove_tags, note=note
     )
+    terminal.services.store.events.record(Event(terminal.clock(), name, "edited"))
     edited = EditedConnection(name, connection.owner, connection.tags, connection.note)
     terminal.emit(edited, lambda: _print_edited(terminal, edited))
 

@@ -19,7 +19,7 @@ import click
 from wizard.cli.terminal import CONNECTION_NAME, Exit, Terminal, pass_terminal
 from wizard.credential_formats import MASK, TOKEN_BYTES, UNFINISHED_TOKEN_BYTES
 from wizard.errors import WizardError, fail, message
-from wizard.fastpath import process
+from wizard.fastpath import process, served_tokens
 from wizard.fastpath.commands import MAX_TTL_SECONDS
 from wizard.model import AccessToken, Failure
 from wizard.timefmt import format_duration_option, parse_duration
@@ -138,6 +138,8 @@ def token(
         terminal.renderer.print_json(token_document(access_token, access, terminal.clock()))
     else:
         terminal.renderer.print_raw(access_token.value)
+    served_log = terminal.settings.paths.served_log
+    served_tokens.note(served_log, name, access_token.generation, os.getppid())
 
 
 def _only_connection(terminal: Terminal) -> str:
@@ -247,6 +249,7 @@ def run(
             name, token.value, access_variables(terminal.services.tokens.api_access(name))
         ),
     }
+    served_tokens.note(settings.paths.served_log, name, token.generation, os.getpid())
     try:
         if mask_output:
             raise Exit(run_masked(command, environment, token.value))

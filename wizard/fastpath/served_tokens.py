@@ -1,0 +1,73 @@
+"""The log of the access tokens that commands served, until they are in the history.
+
+A cached token is printed in the time that opening the database would take, so each is one line
+here: when (seconds since 1970), the user's number, the process that asked, the authorization, and
+the connection.
+"""
+
+import os
+import time
+
+from wizard import files, locks
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+MAX_BYTES = 16 * 1024 * 1024
+"""Of the log. Some 300,000 lines, if no other command runs for years."""
+
+
+class ServedToken:
+    """One line of the log."""
+
+    __slots__ = ("at", "generation", "name", "process_id", "user_id")
+
+    def __init__(
+        self, at: float, user_id: int, process_id: int, generation: int, name: str
+    ) -> None:
+        self.at = at
+        self.user_id = user_id
+        self.process_id = process_id
+        self.generation = generation
+        self.name = name
+
+
+def note(log: str, name: str, generation: int, process_id: int) -> None:
+    """Add that ``process_id`` got a token of connection ``name``. A log that can't be written
+    doesn't stop the program that needs the token."""
+    user_id = os.getuid() if hasattr(os, "getuid") else -1
+    line = f"{time.time():.6f} {user_id} {process_id} {generation} {name}\n"
+    try:
+        descriptor = files.open_to_append(log)
+        try:
+            locks.lock_open_file(descriptor)
+            if os.fstat(descriptor).st_size < MAX_BYTES:
+                os.write(descriptor, line.encode())
+        finally:
+            os.close(descriptor)
+    except OSError:
+        pass
+
+
+def take(log: str, record: "Callable[[list[ServedToken]], None]") -> None:
+    """Give all lines to ``record`` and remove them. If it raises, they stay."""
+    descriptor = files.open_to_append(log)
+    try:
+        locks.lock_open_file(descriptor)
+        size = os.fstat(descriptor).st_size
+        if size:
+            os.lseek(descriptor, 0, os.SEEK_SET)
+            record(list(filter(None, map(_parse, os.read(descriptor, size).splitlines()))))
+            os.ftruncate(descriptor, 0)
+    finally:
+        os.close(descriptor)
+
+
+def _parse(line: bytes) -> ServedToken | None:
+    """A line; None if it isn't whole, as after a full disk."""
+    try:
+        at, user_id, process_id, generation, name = line.decode().split(" ")
+        return ServedToken(float(at), int(user_id), int(process_id), int(generation), name)
+    except ValueError:
+        return None
