@@ -7,7 +7,8 @@ import threading
 from pathlib import Path
 
 from filelock import FileLock
-from support.harness import Harness, settings_for
+from support.harness import CARLA, FIRST_ORGANIZATION, Harness, settings_for
+from support.tokens import wait_for
 
 from wizard.model import GrantState
 from wizard.services import Services
@@ -109,3 +110,20 @@ def test_an_existing_data_directory_opens_while_another_process_has_the_locks(
         Services.open(harness.services.settings, harness.services.clock) as again,
     ):
         assert again.vault.key == harness.services.vault.key
+
+
+def test_accounts_are_verified_side_by_side_and_the_grants_of_one_in_turn(
+    harness: Harness,
+) -> None:
+    harness.add_verified_connection("held")
+    harness.add_verified_connection("same")
+    harness.add_verified_connection("other", CARLA, FIRST_ORGANIZATION)
+    worker = harness.services.verification_worker
+    with harness.services.locks.refresh("held"):
+        for name in ("held", "same", "other"):
+            harness.services.token_cache.remove(name)
+            worker.submit(name, 1)
+        wait_for(lambda: ("other", 1) not in worker.pending())
+        assert worker.pending() == {("held", 1), ("same", 1)}
+    worker.stop()
+    assert worker.pending() == frozenset()

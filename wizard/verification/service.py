@@ -9,8 +9,8 @@ To check a verified grant again, fewer requests are enough. Their steps replace 
 """
 
 import logging
-import queue
 import threading
+import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 
@@ -204,6 +204,14 @@ class VerificationService:
         self._store.verification_reports.finish(name, generation, self._clock())
         self._decide(name, generation, run.token)
 
+    def account_of(self, name: str, generation: int) -> str:
+        """What the verifications of one account have in common: the account of a grant or, until
+        that is known, of the previous one; the connection if neither is known."""
+        for grant in (self._store.grants.get(name, generation), self._store.grants.get(name)):
+            if grant is not None and grant.account is not None:
+                return f"{grant.account.zuid} {grant.location}"
+        return name
+
     def _new_run(self, grant: Grant) -> VerificationRun:
         return VerificationRun(
             grant, self._store, self._tokens, self._client_requests, self._product_api, self._clock
@@ -279,8 +287,16 @@ class VerificationService:
 log = logging.getLogger(__name__)
 
 
+MAX_PARALLEL_VERIFICATIONS = 5
+"""As for checks: Zoho's products allow few parallel calls."""
+
+Task = tuple[str, int, RefreshPurpose]
+"""A connection, a generation, and what the refresh is for."""
+
+
 class VerificationWorker:
-    """Verifies grants in a thread of its own and then calls `continue_with` with the connection.
+    """Verifies grants in threads, several at a time and those of one account one after the other,
+    and then calls `continue_with` with the connection, once at a time.
 
     Pages submit a grant and read its growing report from the store. If the process dies, the report
     has no end, and the pages show it as unfinished.
@@ -291,25 +307,25 @@ class VerificationWorker:
     ) -> None:
         self._verification = verification
         self._continue_with = continue_with
-        self._queue: queue.SimpleQueue[tuple[str, int, RefreshPurpose] | None] = queue.SimpleQueue()
+        self._waiting: list[tuple[str, Task]] = []
+        """Each with its account."""
         self._pending: set[tuple[str, int]] = set()
+        self._threads: dict[str, threading.Thread] = {}
+        """By the account that is being verified."""
         self._lock = threading.Lock()
-        self._thread: threading.Thread | None = None
+        self._continuing = threading.Lock()
 
     def submit(
         self, name: str, generation: int, purpose: RefreshPurpose = RefreshPurpose.REQUIRED
     ) -> None:
         """Queue grant `generation` of connection `name`, unless it is queued or running already."""
+        account = self._verification.account_of(name, generation)
         with self._lock:
             if (name, generation) in self._pending:
                 return
             self._pending.add((name, generation))
-            if self._thread is None:
-                self._thread = threading.Thread(
-                    target=self._work, name="verification-worker", daemon=True
-                )
-                self._thread.start()
-        self._queue.put((name, generation, purpose))
+            self._waiting.append((account, (name, generation, purpose)))
+            self._start_next()
 
     def pending(self) -> frozenset[tuple[str, int]]:
         """The grants that are queued or being verified, by connection and generation."""
@@ -317,23 +333,38 @@ class VerificationWorker:
             return frozenset(self._pending)
 
     def stop(self, timeout_seconds: float = 30.0) -> None:
-        """Finish the queue within `timeout_seconds` and end the thread."""
-        with self._lock:
-            thread, self._thread = self._thread, None
-        if thread is not None:
-            self._queue.put(None)
-            thread.join(timeout_seconds)
+        """Finish what is queued within `timeout_seconds`."""
+        deadline = time.monotonic() + timeout_seconds
+        while (seconds_left := deadline - time.monotonic()) > 0:
+            with self._lock:
+                thread = next(iter(self._threads.values()), None)
+            if thread is None:
+                return
+            thread.join(seconds_left)
 
-    def _work(self) -> None:
-        while (task := self._queue.get()) is not None:
-            try:
-                for _step in self._verification.verify(*task):
-                    pass
+    def _start_next(self) -> None:
+        """Under the lock: start what can run now."""
+        for each in list(self._waiting):
+            account, _ = each
+            if account not in self._threads and len(self._threads) < MAX_PARALLEL_VERIFICATIONS:
+                self._waiting.remove(each)
+                self._threads[account] = threading.Thread(
+                    target=self._work, args=each, name="verification", daemon=True
+                )
+                self._threads[account].start()
+
+    def _work(self, account: str, task: Task) -> None:
+        try:
+            for _step in self._verification.verify(*task):
+                pass
+            with self._continuing:
                 self._continue_with(task[0])
-            except WizardError as error:
-                log.warning("verification of %s %d ended: %s", *task[:2], error.failure.code)
-            except Exception:
-                log.exception("verification of %s %d failed", *task[:2])
-            finally:
-                with self._lock:
-                    self._pending.discard(task[:2])
+        except WizardError as error:
+            log.warning("verification of %s %d ended: %s", *task[:2], error.failure.code)
+        except Exception:
+            log.exception("verification of %s %d failed", *task[:2])
+        finally:
+            with self._lock:
+                self._pending.discard(task[:2])
+                del self._threads[account]
+                self._start_next()
