@@ -76,7 +76,7 @@ def test_an_interrupted_comparison_revokes_the_refresh_token(shell: Shell) -> No
     assert active_refresh_tokens(shell) == 0
 
 
-def test_it_prompts_before_each_step_and_skips_what_is_declined(shell: Shell) -> None:
+def test_each_step_is_confirmed_and_a_declined_one_is_skipped(shell: Shell) -> None:
     with terminal_session(shell, "compare", "--data-center", "eu") as session:
 
         def answer(step: int, text: str) -> None:

@@ -74,9 +74,11 @@ def compare(terminal: Terminal, data_center: str, without_crm: bool, yes: bool) 
             revocation = comparison.revoke()
     report = _report(terminal, table, found, comparison, revocation)
     terminal.emit(report, lambda: _print_report(terminal.renderer, report))
-    terminal.renderer.print_note(
-        message("notes", "delete-client"), command=_console_page(comparison, found)
-    )
+    if comparison.client_id:
+        terminal.renderer.print_note(
+            message("notes", "delete-client"),
+            command=found.console_client_url(comparison.client_id),
+        )
     if revocation == "failed":
         failure = fail("comparison-not-revoked").failure
         terminal.renderer.print_explanation(terminal.explain(failure))
@@ -165,11 +167,6 @@ def _get_consent(terminal: Terminal, comparison: Comparison, consent: Consent) -
                 return False
         else:
             return True
-
-
-def _console_page(comparison: Comparison, data_center: DataCenter) -> str:
-    client_id = comparison.client_id
-    return data_center.console_client_url(client_id) if client_id else data_center.console_url
 
 
 # --- The report -----------------------------------------------------------------------------------
