@@ -119,8 +119,6 @@ def simulator(context: click.Context, /, **options: Any) -> None:
 
     \b
     Examples:
-      zoho-wizard simulator
-      zoho-wizard simulator --port 0 --json
       zoho-wizard simulator --real-hostnames
       zoho-wizard simulator --user kim@example.com:us --set token_request_limit=3
       zoho-wizard simulator --config simulator.toml --journal requests.jsonl
