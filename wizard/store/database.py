@@ -236,7 +236,8 @@ class Database:
             version = self._version(connection, newest)
             if version == 0:
                 self._require_no_cached_tokens(paths)
-                schema.metadata.create_all(connection)
+                for statement in schema.creation_statements():
+                    connection.exec_driver_sql(statement)
             else:
                 self._back_up(version)
                 for migrate in migrations[version - 1 :]:

@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable
 from datetime import datetime
 from enum import StrEnum
+from functools import cache
 from typing import Any
 
 from sqlalchemy import (
@@ -25,8 +26,11 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    create_mock_engine,
     text,
 )
+from sqlalchemy.dialects import sqlite
+from sqlalchemy.schema import ExecutableDDLElement
 
 from wizard.model import (
     Account,
@@ -402,3 +406,16 @@ reauthorization_items = Table(
     Column("grace_period_seconds", Integer, nullable=False),
     Column("skipped", Boolean, nullable=False),
 )
+
+
+@cache
+def creation_statements() -> tuple[str, ...]:
+    """The SQL that creates all tables and indexes, compiled once for all stores of a process."""
+    statements: list[str] = []
+    dialect = sqlite.dialect()
+
+    def keep(ddl: ExecutableDDLElement, *_: object) -> None:
+        statements.append(str(ddl.compile(dialect=dialect)))
+
+    metadata.create_all(create_mock_engine("sqlite://", keep), checkfirst=False)
+    return tuple(statements)
