@@ -164,6 +164,7 @@ def test_nothing_found_is_204_and_nothing_changed_304(crm: Crm) -> None:
     for path in ("v8/Leads?fields=id&ids=1", "v8/Leads/1", "v8/Leads/search?word=nobody"):
         answer = crm.get(path)
         assert (answer.status_code, answer.content) == (204, b"")
+    assert crm.zoho.controls.journal()[-1]["outcome"] == "ok"
     since = {"If-Modified-Since": "2026-01-08T09:00:00+00:00"}
     changed = crm.get("v2/Leads", **since).json()["data"]
     assert [each["Last_Name"] for each in changed] == ["Lovelace"]
@@ -206,6 +207,8 @@ def test_each_record_has_its_own_result(crm: Crm) -> None:
     answers = [crm.call("POST", f"{v}/Leads", {"data": records}) for v, records in sent]
     assert [each.status_code for each in answers] == [207, 400, 202, 201]
     assert [each["status"] for each in answers[0].json()["data"]] == ["success", "error"]
+    outcomes = [each["outcome"] for each in crm.zoho.controls.journal()[-4:]]
+    assert outcomes == ["ok", "MANDATORY_NOT_FOUND", "ok", "ok"]
     unknown = crm.call("DELETE", "v8/Leads?ids=1")
     assert unknown.json()["data"][0]["message"] == "record not deleted"
     assert refusal(crm.call("PUT", "v8/Leads", {"data": [{"id": "1"}]})) == (400, "INVALID_DATA")

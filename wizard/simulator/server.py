@@ -279,7 +279,8 @@ def _outcome(response: Response) -> str:
     fallback = "ok" if response.status_code < 400 else f"HTTP {response.status_code}"
     if "Location" in response.headers:
         return parse_qs(urlsplit(response.headers["Location"]).query).get("error", ["ok"])[0]
-    if response.is_streamed or "json" not in (response.content_type or ""):
+    has_json = "json" in (response.content_type or "") and not response.is_streamed
+    if not has_json or not response.get_data():
         return fallback
     try:
         body = json.loads(response.get_data())
@@ -287,7 +288,11 @@ def _outcome(response: Response) -> str:
         return "broken JSON"
     if not isinstance(body, dict):
         return fallback
-    found = [body.get(name) for name in ("error", "cause", "errorCode", "summary", "code")]
+    # CRM has one result for each record, WorkDrive one error for each cause.
+    rows = next((each for name in ("data", "errors") if (each := body.get(name))), None)
+    first = rows[0] if isinstance(rows, list) and isinstance(rows[0], dict) else {}
+    names = ("error", "cause", "errorCode", "summary", "code")
+    found = [*map(body.get, names), first.get("code"), first.get("id")]
     code = next((each for each in found if isinstance(each, str | int)), None)
     if response.status_code < 400 and "error" not in body:
         return "ok"
