@@ -60,6 +60,17 @@ def test_a_books_list_is_selected_by_the_value_of_a_field(zoho: ZohoDriver) -> N
     assert [each["contact_name"] for each in found] == ["Paper Mill"]
 
 
+@pytest.mark.rule("books-calls-per-minute")
+def test_the_calls_of_an_organization_in_a_minute_are_limited(zoho: ZohoDriver) -> None:
+    token = zoho.issue_tokens(scope="ZohoBooks.settings.READ")["access_token"]
+    path = f"/books/v3/items?organization_id={BOOKS}"
+    assert [zoho.call_api(token, path).status_code for _ in range(100)] == [200] * 100
+    refused = zoho.call_api(token, path)
+    assert (refused.status_code, refused.json()["code"]) == (429, 44)
+    zoho.controls.advance(60)
+    assert zoho.call_api(token, path).status_code == 200
+
+
 @pytest.mark.rule("projects-portals")
 def test_projects_are_in_a_portal_in_both_versions(zoho: ZohoDriver) -> None:
     token = zoho.issue_tokens(scope="ZohoProjects.portals.READ,ZohoProjects.projects.ALL")[

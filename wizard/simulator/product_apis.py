@@ -153,6 +153,10 @@ def _success(
         default = next((each for each in organizations if each.organization_id == wanted), None)
         if default is None:
             return _error_response(world, product, "permission", request)
+    counted = (product.key, default.organization_id if default else str(user.zuid))
+    limit = product.calls_per_minute
+    if limit and not world.rate_limits.take(counted, limit, 60, world.clock()):
+        return _error_response(world, product, "rate_limit", request)
     if endpoint.action:
         call = ApiCall(world, product, route, token, user, default, request)
         return HANDLERS[endpoint.action](call)

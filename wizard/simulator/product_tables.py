@@ -134,7 +134,8 @@ class _Merged:
         for family in (known["errors"], *known.get("version_errors", {}).values()):
             if family not in self.errors:
                 raise InvalidValueError(unknown("errors.", family, self.errors))
-        self._require_errors(known["errors"], REQUIRED_ERRORS)
+        limited = ("rate_limit",) if known.get("calls_per_minute") else ()
+        self._require_errors(known["errors"], (*REQUIRED_ERRORS, *limited))
         for root in known["roots"]:
             if not _ROOT.fullmatch(root):
                 raise InvalidValueError(_wrong_root(f"{place}.roots", root))

@@ -135,6 +135,7 @@ class Product:
     scope, permission, organization, organizations, path, method, required, number, extra and
     rate_limit to responses, and what `action` needs. A product without the error `extra` ignores
     unknown parameters. `version_errors` are those that a version has instead.
+    `calls_per_minute` are those of one organization; 0: no limit.
     """
 
     key: str
@@ -149,6 +150,7 @@ class Product:
     needs_soid: bool = False
     numbers: Mapping[str, int] = field(default_factory=dict)
     soid_service: str = ""
+    calls_per_minute: int = 0
     collections: dict[str, Collection] = field(default_factory=dict)
     version_errors: dict[str, dict[str, ApiResponse]] = field(default_factory=dict)
 
