@@ -73,10 +73,16 @@ def _wrapped(console: "Console", text: str, indent: int = 0) -> str:
     a path, a scope, a command in backticks) is never broken.
     """
     width = min(console.width, MAX_TEXT_COLUMNS) if console.is_terminal else sys.maxsize
-    margin = " " * (_margin(text) + indent + (2 if text.lstrip().startswith("• ") else 0))
+    bullet = re.match(r"• |\d+\. ", text.lstrip())
+    margin = " " * (_margin(text) + indent + (bullet.end() if bullet else 0))
     unbroken = re.sub(r"`[^`\n]*`", lambda code: code[0].replace(" ", _NO_BREAK_SPACE), text)
     lines = textwrap.fill(
-        unbroken, width, subsequent_indent=margin, break_long_words=False, break_on_hyphens=False
+        unbroken.lstrip(),
+        width,
+        initial_indent=" " * _margin(text),
+        subsequent_indent=margin,
+        break_long_words=False,
+        break_on_hyphens=False,
     )
     return lines.replace(_NO_BREAK_SPACE, " ")
 
@@ -86,21 +92,21 @@ def _evidence_line(console: "Console", mark: str, sentence: str) -> str:
     return escape(_wrapped(console, f"      {mark} {sanitize(sentence)}", 2))
 
 
-def _fact_line(console: "Console", label: str, width: int, value: str) -> str:
+def _fact_line(console: "Console", label: str, width: int, value: str, style: str = "quiet") -> str:
     """A label and its value, below an explanation or the title of a record."""
-    return _labeled(console, f"  {label.ljust(width)}", value)
+    return _labeled(console, f"  {label.ljust(width)}", value, style)
 
 
-def _labeled(console: "Console", label: str, value: str) -> str:
+def _labeled(console: "Console", label: str, value: str, style: str = "quiet") -> str:
     """A label and its value, which is wrapped in its own column. If a word of it doesn't fit there,
     such as a path, the value is below the label."""
     fits = not console.is_terminal or max(map(len, value.split()), default=0) <= (
         console.width - len(label) - 2
     )
     if not fits:
-        return f"[quiet]{escape(label.rstrip())}[/]\n{escape(_wrapped(console, f'    {value}'))}"
+        return f"[{style}]{escape(label.rstrip())}[/]\n{escape(_wrapped(console, f'    {value}'))}"
     folded = _wrapped(console, f"{label}  {value}", len(label) + 2 - _margin(label))
-    return f"[quiet]{escape(label)}[/]{escape(folded[len(label) :])}"
+    return f"[{style}]{escape(label)}[/]{escape(folded[len(label) :])}"
 
 
 def _margin(text: str) -> int:
@@ -225,6 +231,11 @@ class Renderer:
         """A line of a list within the result, wrapped on a terminal."""
         self._stdout.print(escape(_wrapped(self._stdout, sanitize(text), indent=2)))
 
+    def print_letter(self, text: str) -> None:
+        """A text to forward, of several lines, each wrapped on a terminal."""
+        for line in sanitize(text).splitlines():
+            self._stdout.print(escape(_wrapped(self._stdout, line)))
+
     # guidance, on stderr
 
     def print_note(self, text: str, *, command: str = "") -> None:
@@ -236,6 +247,12 @@ class Renderer:
     def print_command(self, text: str) -> None:
         """A command or a URL, on a line of its own, ready to copy."""
         self._stderr.print(f"  [command]{escape(sanitize(text))}[/]")
+
+    def print_choices(self, pairs: Sequence[tuple[str, str]]) -> None:
+        """Words that an option takes and what each means, one pair a line."""
+        width = max((len(word) for word, _ in pairs), default=0)
+        for word, meaning in pairs:
+            self._stderr.print(_fact_line(self._stderr, word, width, sanitize_line(meaning)))
 
     def print_blank(self) -> None:
         """An empty line."""
@@ -279,7 +296,7 @@ class Renderer:
         is_only_group = is_requested and len(explanation.groups) == 1
         heading = "Evidence" if is_confirmed else "Possible causes"
         if explanation.causes:
-            console.print(f"\n  [title]{heading}[/]  [quiet]{explanation.class_title}[/]")
+            console.print(f"\n{_fact_line(console, heading, 0, explanation.class_title, 'title')}")
         for group, causes in explanation.groups:
             if group and not is_confirmed:
                 console.print(f"\n  [title]{escape(group)}[/]")

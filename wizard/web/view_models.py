@@ -197,6 +197,7 @@ def connection_row(
         if grant and account
         else describe_scope(overview.connection.scope[0])
     )
+    detail = detail[:1].upper() + detail[1:]
     check = status.last_check
     says_more = status.state in (ConnectionState.VERIFIED, ConnectionState.NOT_VERIFIED)
     return ConnectionRow(

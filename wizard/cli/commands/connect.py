@@ -427,7 +427,7 @@ def _request_consent(terminal: Terminal, name: str, options: ConnectOptions, *, 
     )
 
     def render() -> None:
-        terminal.renderer.print_output(consent.message)
+        terminal.renderer.print_letter(consent.message)
         terminal.renderer.print_blank()
         terminal.renderer.print_note(
             message("notes", "when-url-returns"), command=f"zoho-wizard connect {name} --response"

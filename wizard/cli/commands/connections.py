@@ -359,7 +359,8 @@ def _print_connection(terminal: Terminal, details: ConnectionDetails) -> None:
         code = f"last-{what}" if is_outdated else what
         renderer.print_heading(message("headings", code, at=at))
         renderer.print_report(report, is_outdated=is_outdated)
-    renderer.print_heading("History")
+    if details.history:
+        renderer.print_heading("History")
     events = details.history[:MAX_EVENTS]
     times = [terminal.format_time(event.at, seconds=True) for event in events]
     width = max(map(len, times), default=0)

@@ -467,8 +467,7 @@ def _print_no_destinations(terminal: Terminal, name: str | None) -> None:
         command=f"zoho-wizard destination add {name or 'NAME'} --profile PROFILE --to PATH",
     )
     terminal.renderer.print_note("Profiles:")
-    for each in profiles().values():
-        terminal.renderer.print_note(f"  {each.id.ljust(14)} {each.title}")
+    terminal.renderer.print_choices([(each.id, each.title) for each in profiles().values()])
 
 
 def _find_destinations(

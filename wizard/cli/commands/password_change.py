@@ -49,7 +49,7 @@ def password_change(terminal: Terminal, email: str, message: bool, check: bool) 
 
     def render() -> None:
         if message and selected:
-            terminal.renderer.print_raw("\n".join(_message_of(risk) for risk in selected))
+            terminal.renderer.print_letter("\n".join(_message_of(risk) for risk in selected))
             return
         if not selected:
             _print_nothing_affected(terminal)

@@ -438,7 +438,7 @@ def print_requests(terminal: Terminal) -> NoReturn:
             requests.append(ConsentRequest(email, names, text))
 
     def render() -> None:
-        terminal.renderer.print_output("\n\n".join(each.message for each in requests))
+        terminal.renderer.print_letter("\n\n".join(each.message for each in requests))
         terminal.renderer.print_note(
             message("notes", "when-a-url-returns"), command="zoho-wizard reauthorize --response"
         )
