@@ -57,7 +57,8 @@ def lock_open_file(descriptor: int) -> None:
 
 class ExclusiveLock:
     """A context manager that holds a lock. Raises what ``refusal`` returns if another process or
-    thread has it for longer than ``timeout_seconds``, or ``stop_waiting_if`` becomes true."""
+    thread has it for longer than ``timeout_seconds``, or ``stop_waiting_if`` becomes true;
+    ``disk-full`` or ``store-unwritable`` if its file can't be made."""
 
     def __init__(
         self,
@@ -84,6 +85,14 @@ class ExclusiveLock:
             lock.acquire(cancel_check=self._stop_waiting_if)
         except Timeout:
             raise self._refusal() from None
+        except OSError as error:  # a full disk, or a read-only file system
+            import errno
+
+            from wizard.errors import fail
+
+            is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+            code = "disk-full" if is_full else "store-unwritable"
+            raise fail(code, path=self._path, reason=os.strerror(error.errno or 0)) from error
         self._lock = lock
 
     def __exit__(

@@ -284,6 +284,7 @@ def _prepare_directory(path: str) -> None:
                 raise fail(
                     "data-directory-writable-by-others", path=path, mode=oct(found.st_mode & 0o777)
                 )
-            os.chmod(path, files.DIRECTORY_MODE)
+            if found.st_mode & 0o777 != files.DIRECTORY_MODE:
+                os.chmod(path, files.DIRECTORY_MODE)
     except OSError as error:
         raise fail("data-directory-unwritable", path=path, reason=error.strerror or "") from error

@@ -125,7 +125,9 @@ class Services:
         self._sleep = sleep
         self._work_at_snapshot: RunningWork | None = None
         self.building = threading.RLock()
-        if any(each.state is not AttemptState.REDIRECTED for each in store.attempts.open()):
+        with store.snapshot() as view:
+            states = {each.state for each in view.attempts.open()}
+        if states - {AttemptState.REDIRECTED}:
             self.authorization.close_interrupted()
         if os.path.lexists(self.paths.delivery_marker):
             self.delivery.remove_unfinished()

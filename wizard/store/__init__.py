@@ -118,9 +118,10 @@ class Store:
     def snapshot(self) -> Iterator["Store"]:
         """The same repositories over one read transaction, for everything that a page or a command
         shows. Its number of statements doesn't grow with the number of connections: see `include`.
+        A secret that can't be decrypted is empty there.
         """
         with self.database.snapshot() as database:
-            yield Store(database, self._vault)
+            yield Store(database, self._vault.tolerant())
 
     def include(self, names: Iterable[str]) -> None:
         """Make a snapshot read these connections together: what is read of one is read of all."""

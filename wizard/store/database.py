@@ -12,9 +12,10 @@ import shutil
 import sqlite3
 import stat
 import threading
+import time
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
-from tempfile import TemporaryFile
+from contextlib import closing, contextmanager, suppress
+from tempfile import TemporaryDirectory, TemporaryFile
 from typing import Any, TypeVar, cast
 
 from sqlalchemy import URL, Connection, Engine, Table, Update, create_engine, event, insert, inspect
@@ -68,6 +69,62 @@ _FAILURE_CODES = {
 }
 
 
+COPY_DIRECTORIES = (None, "/dev/shm", "/run/lock")  # noqa: S108 - a private one is made in it
+"""Where a private copy may be: the usual place for temporary files, or in memory."""
+COPY_LIFETIME_SECONDS = 5.0
+"""After this time, a process that uses a copy tries the file again."""
+_COPY_TRIES = 3
+_UNWRITABLE_CODES = ("disk-full", "store-unwritable")
+
+
+class _Copy:
+    """A private copy of the database, with what was committed to its WAL.
+
+    SQLite can't read a database where it can't write: on a full disk, or in a read-only file
+    system.
+    """
+
+    def __init__(self, source: str, failure: Failure) -> None:
+        """Raises OSError if there is no place for a copy."""
+        self.failure = failure
+        self.made_at = time.monotonic()
+        errors: list[OSError] = []
+        for place in COPY_DIRECTORIES:
+            try:
+                self._directory = TemporaryDirectory(prefix="zoho-wizard-", dir=place)
+                try:
+                    self.path = self._read(source)
+                except BaseException:
+                    self.remove()
+                    raise
+                return
+            except OSError as error:
+                errors.append(error)
+        raise errors[0]
+
+    def _read(self, source: str) -> str:
+        path = os.path.join(self._directory.name, os.path.basename(source))
+        for _ in range(_COPY_TRIES):
+            before = _file_versions(source)
+            for suffix in ("-wal", ""):
+                with suppress(FileNotFoundError):
+                    files.remove(path + suffix)
+                    shutil.copyfile(source + suffix, path + suffix)
+            if _file_versions(source) == before:  # no checkpoint in between
+                break
+        return path
+
+    def remove(self) -> None:
+        """Remove the copy."""
+        with suppress(OSError):
+            self._directory.cleanup()
+
+
+def _file_versions(path: str) -> list[tuple[int, int]]:
+    found = [os.stat(each) for each in (path, f"{path}-wal") if os.path.exists(each)]
+    return [(each.st_size, each.st_mtime_ns) for each in found]
+
+
 class Database:
     """One SQLite file. Threads may share it; it must not be used after a fork.
 
@@ -85,13 +142,15 @@ class Database:
         # SQLite makes waiting threads poll, and some would wait very long.
         self._write_lock = threading.Lock()
         self._own_connection: PoolProxiedConnection | None = None
+        self._copy: _Copy | None = None
 
     @classmethod
     def open(cls, paths: Paths, migrations: Sequence[Migration] = MIGRATIONS) -> "Database":
         """Open the database of a data directory, creating or migrating it.
 
-        Raises `WizardError`: ``store-newer-version``, ``store-damaged``, ``store-unsafe``,
-        ``store-unwritable``, ``store-locked``, ``disk-full``.
+        Where SQLite can't write, a copy is read, and every write raises why. Raises `WizardError`:
+        ``store-newer-version``, ``store-damaged``, ``store-unsafe``, ``store-unwritable``,
+        ``store-locked``, ``disk-full``.
         """
         path = paths.database
         database = cls(path, _create_engine(path))
@@ -105,16 +164,76 @@ class Database:
                     ):
                         _create_private_file(path)
                         database._migrate(paths, migrations)
+        except WizardError as error:
+            database.close()
+            if error.failure.code not in _UNWRITABLE_CODES or not os.path.exists(path):
+                raise
+            return cls._of_copy(path, error, 1 + len(migrations))
         except BaseException:
             database.close()
             raise
         return database
+
+    @classmethod
+    def _of_copy(cls, path: str, error: WizardError, newest: int) -> "Database":
+        """A database that reads a private copy; raises `error` if there can be none, or if it would
+        have to be migrated."""
+        try:
+            copy = _Copy(path, error.failure)
+        except OSError:
+            raise error from None
+        database = cls(path, _create_engine(copy.path))
+        database._copy = copy
+        try:
+            with database.read() as connection:
+                version = database._version(connection, newest)
+        except BaseException:
+            database.close()
+            raise
+        if version != newest:
+            database.close()
+            raise error
+        return database
+
+    def _leave_copy(self) -> None:
+        """After a while, use the file again if SQLite can; otherwise read a newer copy."""
+        copy = self._copy
+        if copy is None or time.monotonic() - copy.made_at < COPY_LIFETIME_SECONDS:
+            return
+        with self._write_lock:
+            if self._copy is not copy:
+                return
+            engine = _create_engine(self.path)
+            try:
+                with engine.begin():
+                    self._copy = None
+            except (DBAPIError, WizardError):
+                engine.dispose()
+                try:
+                    self._copy = _Copy(self.path, copy.failure)
+                except OSError:
+                    copy.made_at = time.monotonic()
+                    return
+                engine = _create_engine(self._copy.path)
+            self.engine, previous = engine, self.engine
+            if self._own_connection is not None:
+                self._own_connection.close()
+                self._own_connection = None
+            previous.dispose()
+            copy.remove()
+
+    def _require_writable(self) -> None:
+        self._leave_copy()
+        if self._copy is not None:
+            raise WizardError(self._copy.failure)
 
     def close(self) -> None:
         """Close all connections; SQLite checkpoints the WAL with the last one."""
         if self._own_connection is not None:
             self._own_connection.close()
         self.engine.dispose()
+        if self._copy is not None:
+            self._copy.remove()
 
     @contextmanager
     def snapshot(self) -> Iterator["Database"]:
@@ -163,6 +282,7 @@ class Database:
             with _translate_errors(self.path):
                 yield self._snapshot
             return
+        self._leave_copy()
         with _translate_errors(self.path), self.engine.begin() as connection:
             yield connection
 
@@ -171,6 +291,7 @@ class Database:
         """A write transaction, durable when this returns, undone when it raises."""
         if self._snapshot is not None:
             raise RuntimeError("a snapshot can't write")
+        self._require_writable()
         writer = self.engine.execution_options(begin="IMMEDIATE")
         with _translate_errors(self.path), self._write_lock, writer.begin() as connection:
             yield connection
@@ -184,6 +305,7 @@ class Database:
     def write_own(self) -> Iterator[sqlite3.Connection]:
         """As `write`, on the connection that `version` asks, without SQLAlchemy: for what is
         written hundreds of times a second."""
+        self._require_writable()
         with self._own() as own:
             own.execute("BEGIN IMMEDIATE").close()
             try:
@@ -215,6 +337,7 @@ class Database:
 
     def checkpoint(self) -> None:
         """Write the WAL into the file and truncate it, so that deleted data is gone from both."""
+        self._require_writable()
         with _translate_errors(self.path), self.engine.connect() as connection:
             _driver_connection(connection).execute("PRAGMA wal_checkpoint(TRUNCATE)")
 

@@ -348,12 +348,17 @@ def rename_grants(c: Connection, vault: Vault, name: str, new_name: str) -> None
 
 
 def grant_from_row(vault: Vault, row: Row[Any]) -> Grant:
-    """The grant in `row`, its refresh token unsealed."""
+    """The grant in `row`, its refresh token unsealed. One whose token is damaged needs
+    re-authorization."""
     values = {column.name: row._mapping[column] for column in _T.columns}
     identity = _identity(**{name: values[name] for name in _IDENTITY_FIELDS})
     refresh_token = vault.unseal(
         values["refresh_token"], labels.GRANT, identity, labels.REFRESH_TOKEN
     )
+    if not refresh_token:
+        details = {"table": labels.GRANT, "row": identity}
+        values["state"] = GrantState.NEEDS_REAUTHORIZATION
+        values["failure"] = Failure("sealed-record-damaged", details=details)
     return Grant(**{**values, "refresh_token": refresh_token})
 
 

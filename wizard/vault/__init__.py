@@ -135,9 +135,12 @@ def _with_timeout(operation: Callable[[], T]) -> T:
 class Vault:
     """Seals short texts and binds each to its table, row and column."""
 
-    def __init__(self, key: bytes, key_storage: KeyStorage) -> None:
+    def __init__(
+        self, key: bytes, key_storage: KeyStorage, *, tolerates_damage: bool = False
+    ) -> None:
         self.key = key
         self.key_storage = key_storage
+        self._tolerates_damage = tolerates_damage
         self._fingerprint_key = hmac.digest(key, labels.FINGERPRINT, hashlib.sha256)
 
     def __repr__(self) -> str:
@@ -160,6 +163,11 @@ class Vault:
         with ExclusiveLock(lock, lambda: WizardError(failure), _LOCK_TIMEOUT_SECONDS):
             return _load_or_create(paths, keyring, outcome)
 
+    def tolerant(self) -> "Vault":
+        """The same vault for what is only shown: a damaged value is empty, so that one of them
+        doesn't hide all the others."""
+        return Vault(self.key, self.key_storage, tolerates_damage=True)
+
     def seal(self, text: str, table: str, row: str, column: str) -> bytes:
         """Encrypt ``text`` for exactly this row and column."""
         return cipher.encrypt(self.key, text.encode(), _associated_data(table, row, column))
@@ -172,6 +180,8 @@ class Vault:
         try:
             return cipher.decrypt(self.key, blob, _associated_data(table, row, column)).decode()
         except ValueError as error:
+            if self._tolerates_damage:
+                return ""
             raise fail("sealed-record-damaged", table=table, row=row) from error
 
     def fingerprint(self, text: str) -> str:

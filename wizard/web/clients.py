@@ -18,7 +18,7 @@ from wizard.diagnosis.rendering import explain_failure
 from wizard.errors import WizardError, message
 from wizard.model import Client, Failure, FailureKind, SecretState
 from wizard.web import view_models
-from wizard.web.context import get_services
+from wizard.web.context import get_services, reads_snapshot
 from wizard.web.sessions import current_session
 from wizard.zoho import limits
 
@@ -32,6 +32,7 @@ MAX_KEPT_PASTES = 4
 
 
 @pages.get("/clients")
+@reads_snapshot
 def index() -> str:
     """List the clients."""
     connections = get_services().store.connections.all()
@@ -80,6 +81,7 @@ def create() -> Response:
 
 
 @pages.get("/clients/<client_id>")
+@reads_snapshot
 def show(client_id: str) -> str:
     """Show a client: secrets, connections, and refresh tokens by user."""
     return _client_page(get_services().store.clients.get(client_id))

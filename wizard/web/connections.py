@@ -265,6 +265,7 @@ def create_link(name: str) -> str:
 
 
 @pages.get("/connections/<name>/remove")
+@reads_snapshot
 def confirm_removal(name: str) -> str:
     """Show what still uses the tokens, and ask whether to revoke them."""
     connection = get_services().store.connections.get(name)

@@ -25,6 +25,7 @@ from wizard.model.states import ConnectionState
 from wizard.monitoring.notifications import target_name
 from wizard.paths import current_user
 from wizard.serialization import error_report
+from wizard.services import Services
 from wizard.timefmt import format_age, format_time
 
 UNATTENDED_TIMEOUT_SECONDS = 30
@@ -93,7 +94,11 @@ def _collect_status(terminal: Terminal, unattended: bool) -> Status:
 
 def _stored_status(terminal: Terminal) -> dict[str, Any]:
     """The fields of `Status` from the key and the database."""
-    services = terminal.services
+    with terminal.services.snapshot() as services:
+        return _status_in(services)
+
+
+def _status_in(services: Services) -> dict[str, Any]:
     key_storage, store = services.vault.key_storage, services.store
     failed = store.monitoring.notify_failure()
     destinations = store.destinations.all()
