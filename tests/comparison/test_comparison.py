@@ -30,6 +30,7 @@ from wizard.services import transport_of, zoho_of
 from wizard.settings import from_environment
 from wizard.simulator.configuration import Configuration
 from wizard.simulator.server import Simulator
+from wizard.simulator.users import User
 from wizard.transport import HttpResponse
 from wizard.zoho import limits
 
@@ -69,13 +70,14 @@ class Volunteer:
         steps: Collection[str] = TABLE.steps,
         *,
         altered: Collection[str] = (),
+        altered_code: str = "ALTERED",
         in_browser: Callable[[str], str] = lambda url: url,
         pasted: Callable[[str], str] = lambda url: url,
     ) -> dict[str, RuleComparison]:
         """Run `steps`, and return the result of each rule.
 
-        An HTML page replaces the answers to the requests `altered`. `in_browser` changes what the
-        browser opens, `pasted` what it ends on.
+        An answer with `altered_code` replaces those to the requests `altered`. `in_browser`
+        changes what the browser opens, `pasted` what it ends on.
         """
         for step in TABLE.steps:
             if step not in steps:
@@ -85,11 +87,15 @@ class Volunteer:
                 self.comparison.complete(consent, pasted(self.controls.authorize(url, self.email)))
             for request in TABLE.requests_of(step):
                 if request.id in altered:
-                    self.controls.inject_fault(
-                        "html-page", endpoint=f"{request.host}{request.path}"
+                    self.controls.stub_response(
+                        request.method,
+                        request.path,
+                        host=request.host,
+                        status=299,
+                        body=f'{{"code": "{altered_code}"}}\n',
                     )
                 self.comparison.send(request)
-        assert self.controls.state()["faults"] == []
+        assert self.controls.state()["stubbed_responses"] == []
         self.comparison.revoke()
         return self.results()
 
@@ -100,12 +106,15 @@ class Volunteer:
         assert [each for each in self.private_values() if each in report] == []
         return {each.rule: each for each in results}
 
+    @property
+    def user(self) -> User:
+        return self.simulator.world.users.get(self.email)
+
     def private_values(self) -> Iterator[str]:
         """The credentials, and what names the account and its organizations."""
-        world = self.simulator.world
-        user = world.users.get(self.email)
+        grants, user = self.simulator.world.grants, self.user
         yield from (self.client["client_id"], self.secret)
-        yield from (*world.grants.refresh_tokens, *world.grants.access_tokens)
+        yield from (*grants.refresh_tokens, *grants.access_tokens)
         yield from (user.email, str(user.zuid), user.display_name)
         for each in user.organizations:
             yield from (each.organization_id, each.name)
@@ -126,7 +135,9 @@ def rules_of(probes: Collection[str]) -> set[str]:
 
 
 NEEDED_LATER = {"exchange", "refresh", "second-exchange"}
-ANSWERS_NOT_NEEDED_LATER = {each.id for each in TABLE.requests} - NEEDED_LATER
+ANSWERS_NOT_NEEDED_LATER = {
+    each.id for each in TABLE.requests if each.id not in NEEDED_LATER and each.method != "HEAD"
+}
 
 
 # --- The table ------------------------------------------------------------------------------------
@@ -248,6 +259,16 @@ def test_an_account_without_crm_or_in_china_has_fewer_rules_and_no_difference(
     compared = [rules[each] for each in TABLE.compared_rules]
     assert {each.outcome for each in compared} == {Outcome.AS_SIMULATED, Outcome.NOT_COMPARED}
     assert {each.reason for each in compared} == {None, reason}
+
+
+def test_what_names_the_organization_is_masked_before_and_after_it_is_known(
+    volunteer: Volunteer,
+) -> None:
+    domain = f"org{volunteer.user.organizations[0].organization_id}"
+    altered = {"bigin-no-token", "crm-missing-scope"}
+    rules = volunteer.run(("public", "consent", "token"), altered=altered, altered_code=domain)
+    (before,), (after,) = (rules[f"{each}-errors"].differences for each in ("bigin", "crm"))
+    assert [each.seen["json.code"] for each in (before, after)] == ["org(masked)", "other text"]
 
 
 def test_no_token_remains_and_no_limit_is_reached(volunteer: Volunteer) -> None:
@@ -399,6 +420,7 @@ ALTERATIONS: Mapping[Callable[[Volunteer], dict[str, RuleComparison]], set[str]]
     with_other_later_exchanges: {
         "a-refresh-may-repeat-its-access-token",
         "refresh-keeps-the-scopes",
+        "refresh-tokens-do-not-rotate",
         "token-response-shape",
         "failed-exchange-keeps-the-code",
     },
