@@ -4,7 +4,7 @@ import json
 import signal
 
 from support.harness import ANNA
-from support.shell import CommandResult, Shell
+from support.shell import CommandResult, RunningCommand, Shell
 from support.terminal import terminal_session
 
 from wizard.comparison.probes import probe_table
@@ -64,7 +64,8 @@ def test_a_difference_is_printed_with_what_was_expected_and_seen(shell: Shell) -
     ]
 
 
-def test_an_interrupted_comparison_revokes_the_refresh_token(shell: Shell) -> None:
+def waiting_comparison(shell: Shell) -> RunningCommand:
+    """A comparison that waits for the second URL, with a refresh token that works."""
     running = shell.start("compare", "--data-center", "eu", "--yes")
     for line in register_client(shell):
         running.send_line(line)
@@ -72,8 +73,19 @@ def test_an_interrupted_comparison_revokes_the_refresh_token(shell: Shell) -> No
     running.send_line(shell.simulator.controls.authorize(url, ANNA))
     running.wait_for_stderr(CONSENT_URLS[1])
     assert active_refresh_tokens(shell) == 1
-    assert running.finish(signal.SIGINT).exit_code == INTERRUPTED
+    return running
+
+
+def test_an_interrupted_comparison_revokes_the_refresh_token(shell: Shell) -> None:
+    done = waiting_comparison(shell).finish(signal.SIGINT)
+    assert (done.exit_code, done.stdout) == (INTERRUPTED, "")
     assert active_refresh_tokens(shell) == 0
+
+
+def test_a_refresh_token_that_could_not_be_revoked_is_reported(shell: Shell) -> None:
+    running = waiting_comparison(shell)
+    shell.simulator.controls.inject_fault("data-center-down", endpoint="revoke/token")
+    assert "(comparison-not-revoked)" in running.finish(signal.SIGINT).stderr
 
 
 def test_each_step_is_confirmed_and_a_declined_one_is_skipped(shell: Shell) -> None:

@@ -45,6 +45,11 @@ class Request(Probe):
         return self.host == "accounts" and self.path == "/oauth/v2/token"
 
     @property
+    def is_exchange(self) -> bool:
+        """Whether its answer may have a refresh token."""
+        return bool(self.issues) and "code" in self.parameters
+
+    @property
     def counts_for_client(self) -> bool:
         """Whether Zoho counts it as a token request of the volunteer's client."""
         sends_client = self.basic or self.parameters.get("client_id") == "{client_id}"

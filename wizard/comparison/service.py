@@ -176,7 +176,7 @@ class Comparison:
             failure = error.failure
             if failure.code == "unexpected-redirect":
                 return Observation(self._redirect_facts(request, failure))
-            self._may_have_lost_a_token |= failure.sent and "refresh_token" in request.issues
+            self._may_have_lost_a_token |= failure.sent and request.is_exchange
             return Observation(None, "no-answer")
         if request.is_token_request and is_rate_limited(response):
             self._is_rate_limited |= request.counts_for_client

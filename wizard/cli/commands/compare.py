@@ -71,7 +71,7 @@ def compare(terminal: Terminal, data_center: str, without_crm: bool, yes: bool) 
                 raise click.Abort from None
             raise
         finally:
-            revocation = comparison.revoke()
+            revocation = _revoke(terminal, comparison)
     report = _report(terminal, table, found, comparison, revocation)
     terminal.emit(report, lambda: _print_report(terminal.renderer, report))
     if comparison.client_id:
@@ -80,9 +80,18 @@ def compare(terminal: Terminal, data_center: str, without_crm: bool, yes: bool) 
             command=found.console_client_url(comparison.client_id),
         )
     if revocation == "failed":
+        raise Exit(1)
+
+
+def _revoke(terminal: Terminal, comparison: Comparison) -> str:
+    """Revoke what was issued, and say so; returns what `Comparison.revoke` returns."""
+    revocation = comparison.revoke()
+    if revocation == "revoked":
+        terminal.renderer.print_success(message("notes", "comparison-revoked"))
+    if revocation == "failed":
         failure = fail("comparison-not-revoked").failure
         terminal.renderer.print_explanation(terminal.explain(failure))
-        raise Exit(1)
+    return revocation
 
 
 def _run_step(
