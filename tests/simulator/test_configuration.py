@@ -16,7 +16,6 @@ from wizard.simulator.configuration import (
     read_configuration,
     row_of_user,
 )
-from wizard.simulator.schemas import check
 from wizard.simulator.server import Simulator
 from wizard.simulator.settings import SimulatorSettings, setting_definitions
 from wizard.simulator.world import World
@@ -97,10 +96,9 @@ def test_an_error_names_the_file_the_key_and_what_is_expected(
     assert error in str(caught.value)
 
 
-def test_every_key_is_described_and_the_defaults_are_valid() -> None:
-    schema = configuration_schema()
-    check(schema, vars(Configuration()))
-    assert [name for name, each in schema["properties"].items() if not each["description"]] == []
+def test_every_key_is_described() -> None:
+    keys = configuration_schema()["properties"]
+    assert [name for name, each in keys.items() if not each["description"]] == []
 
 
 @over_rows(
