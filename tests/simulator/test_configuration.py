@@ -25,6 +25,7 @@ port = 0
 seed = 7
 clock = 2026-12-01T09:00:00Z
 behavior = "documented"
+journal = "requests.jsonl"
 
 [settings]
 token_request_limit = 3
@@ -55,6 +56,7 @@ def test_a_file_says_what_the_simulator_starts_with_and_returns_to(tmp_path: Pat
             ids = simulator.controls.register_client("kim@example.com", [])["client_id"]
             simulator.controls.change_settings(token_request_limit=5)
             simulator.controls.reset()
+    assert (tmp_path / "requests.jsonl").exists()
     with Simulator(Configuration(port=0, seed=7).with_changes(users=[kim_row()])) as other:
         assert other.controls.register_client("kim@example.com", [])["client_id"] == ids
 

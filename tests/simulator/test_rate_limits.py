@@ -95,6 +95,7 @@ def test_an_eleventh_access_token_evicts_the_oldest(zoho: ZohoDriver) -> None:
     zoho.refresh(body["refresh_token"])
     assert not zoho.is_accepted(body["access_token"])
     assert zoho.is_accepted(later[0])
+    assert len(zoho.world.grants.access_tokens) == 10  # nothing is kept of the evicted one
 
 
 @pytest.mark.rule("twenty-first-refresh-token-evicts-the-first")

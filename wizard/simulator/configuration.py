@@ -168,7 +168,7 @@ def configuration_schema() -> Schema:
 
 
 def read_configuration(path: Path) -> Configuration:
-    """Return the configuration in a TOML file.
+    """Return the configuration in a TOML file; paths in it are relative to it.
 
     InvalidValueError names the file and the key. OSError if it can't be read.
     """
@@ -178,6 +178,8 @@ def read_configuration(path: Path) -> Configuration:
             values["clock"] = values["clock"].isoformat()
         check(configuration_schema(), values)
         values["products"] = [str(path.parent / each) for each in values.get("products", ())]
+        if values.get("journal"):
+            values["journal"] = str(path.parent / values["journal"])
         return Configuration().with_changes(**values)
     except UnicodeDecodeError:
         raise InvalidValueError(f"{path} isn’t a text file in UTF-8.") from None
