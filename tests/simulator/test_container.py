@@ -4,6 +4,8 @@ import json
 import re
 import shutil
 import subprocess
+import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -50,6 +52,28 @@ def test_the_entry_point_serves_and_the_health_check_sees_it(shell: Shell, tmp_p
     assert running.finish(2).exit_code == 0
     assert subprocess.run(check, capture_output=True, timeout=60, check=False).returncode == 1
     assert f"EXPOSE {DEFAULT_PORT}\n" in CONTAINERFILE
+
+
+@pytest.mark.slow
+def test_the_copied_files_are_enough_to_build_the_package(tmp_path: Path) -> None:
+    source, wheels = tmp_path / "source", tmp_path / "wheels"
+    (source / "requirements").mkdir(parents=True)
+    for line in re.findall(r"^COPY (?!--from)(.*)$", CONTAINERFILE, re.MULTILINE):
+        *files, target = line.split()
+        for each in files:
+            place = source / target
+            if (ROOT / each).is_dir():
+                shutil.copytree(ROOT / each, place, ignore=shutil.ignore_patterns("__pycache__"))
+            else:
+                shutil.copy(ROOT / each, place)
+    pip = (sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", "wheel")
+    options = ("--no-deps", "--no-build-isolation", "--wheel-dir", str(wheels))
+    subprocess.run([*pip, *options, "."], cwd=source, check=True, timeout=300)
+    (wheel,) = wheels.glob("*.whl")
+    names = zipfile.ZipFile(wheel).namelist()
+    wanted = {"wizard/templates/simulator/state.html", "wizard/simulator/users.toml"}
+    assert wanted <= set(names)
+    assert any(name.startswith("wizard/static/simulator/") for name in names)
 
 
 @pytest.mark.slow

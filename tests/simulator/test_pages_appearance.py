@@ -70,8 +70,9 @@ def every_page(person: SimulatedUser, simulator: Simulator) -> Iterator[str]:
         SignInPage(person).sign_in(login_id, world.users.get(login_id).password)
         person.go(authorization)
         yield f"consent for {login_id}"
-    person.go(f"{simulator.url}/_simulator/")
-    yield "state"
+    for path in ("", "routes"):
+        person.go(f"{simulator.url}/_simulator/{path}")
+        yield path or "state"
 
 
 def _sign_in_pages(person: SimulatedUser, simulator: Simulator, accounts: str) -> Iterator[str]:

@@ -113,9 +113,10 @@ CommandStarter = Callable[[Sequence[str], Mapping[str, str]], "subprocess.Popen[
 def simulator(context: click.Context, /, **options: Any) -> None:
     """Serve a simulated Zoho until stopped.
 
-    It listens only on 127.0.0.1 and stores nothing. Use it to test any program whose Zoho URLs
-    you can set. With --real-hostnames, it also works for programs whose Zoho URLs are fixed.
-    `zoho-wizard simulator run` runs one command that way. With --json, each event is one line.
+    By default, it listens only on 127.0.0.1. It stores nothing. Use it to test any program whose
+    Zoho URLs you can set. With --real-hostnames, it also works for programs whose Zoho URLs are
+    fixed. `zoho-wizard simulator run` runs one command that way. With --json, each event is one
+    line.
 
     \b
     Examples:
