@@ -2,12 +2,11 @@
 
 import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from support.delivery import deliver
+from support.fork_server import fork_server
 from support.harness import Harness
 from support.reauthorization import (
     add_verified_connection,
@@ -149,16 +148,17 @@ def test_a_kill_at_any_step_leaves_a_working_grant_and_the_swap_continues_later(
     harness.services.reauthorization.begin(("crm",))
     done = harness.authorize("crm")
     harness.verify("crm", done.generation or 0)
-    killed = subprocess.run(
+    code, _, stderr = fork_server().run(
         [
-            *(sys.executable, str(INTERRUPTED_SWAP), str(harness.directory), harness.simulator.url),
+            *(str(INTERRUPTED_SWAP), str(harness.directory), harness.simulator.url),
             *(harness.now().isoformat(), str(step)),
         ],
-        env={**os.environ, "PYTHONPATH": str(INTERRUPTED_SWAP.parent.parent)},
-        check=False,
-        timeout=60,
+        stdin_text="",
+        environment=dict(os.environ),
+        directory=tmp_path,
+        timeout_seconds=60,
     )
-    assert killed.returncode == (-signal.SIGKILL if step <= STEPS else 0)
+    assert code == (-signal.SIGKILL if step <= STEPS else 0), stderr
     delivered = next(
         generation for generation in (1, 2) if has_refresh_token(harness, env, generation)
     )

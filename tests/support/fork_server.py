@@ -9,6 +9,7 @@ import importlib
 import io
 import json
 import os
+import runpy
 import signal
 import socket
 import subprocess
@@ -27,6 +28,7 @@ PRELOADED_LIBRARIES = (
     "getpass",
     "rich._emoji_codes",
     "rich.table",
+    "support.harness",
 )
 """What commands import on use. Loaded once in the process that is forked from, as is the wizard."""
 WARMING_COMMANDS = (("status",), ("show", "unknown"), ("check",))
@@ -234,6 +236,7 @@ def _apply_request(request: dict[str, object], descriptors: list[int]) -> list[s
 
 def _preload() -> None:
     """Load and run what the commands have in common."""
+    sys.path[0] = str(Path(__file__).parents[1])
     from wizard import cli
 
     package = Path(cli.__file__).parents[1]
@@ -257,9 +260,11 @@ def _preload() -> None:
 
 if __name__ == "__main__":
     _preload()
-    _, clock_file, *words = _serve(socket.socket(fileno=int(sys.argv[1])))
-    from wizard import cli
+    script, *_ = _serve(socket.socket(fileno=int(sys.argv[1])))
     from wizard.fastpath import process
-    from wizard.simulator.settings import FileClock
 
-    process.end(cli.main(words, FileClock(Path(clock_file))))
+    try:
+        runpy.run_path(script, run_name="__main__")
+    except SystemExit as end:
+        process.end(int(end.code or 0))
+    process.end(0)
