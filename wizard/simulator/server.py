@@ -475,12 +475,18 @@ class RealHostNames:
             listening, self.authority.server_context, inner.getsockname(), self.names
         )
         self.proxy_url = f"http://{HOST}:{listening.getsockname()[1]}"
-        self._directory = tempfile.TemporaryDirectory(prefix="zoho-simulator-")
+        self._directory = tempfile.TemporaryDirectory(
+            prefix="zoho-simulator-",
+            ignore_cleanup_errors=True,  # a browser may still use its profile
+        )
+        self.browser_profile = Path(self._directory.name) / "browser"
         self.authority_file = self.authority.write(Path(self._directory.name))
 
     @property
     def browser_arguments(self) -> tuple[str, ...]:
-        """The options with which Chromium uses the proxy, and trusts its certificate only."""
+        """The options with which Chromium uses the proxy, and trusts its certificate only, in a
+        profile of its own such as `browser_profile`.
+        """
         key_hash = self.authority.server_key_hash
         return (
             f"--proxy-server={self.proxy_url}",

@@ -272,8 +272,13 @@ def _setting(text: str) -> tuple[str, Any]:
     metavar="PORT",
     help="Serve the simulated Zoho on this port. Default: 8730.",
 )
+@click.option(
+    "--real-hostnames",
+    is_flag=True,
+    help="Use Zoho’s own host names, such as accounts.zoho.eu, through a proxy.",
+)
 @pass_terminal
-def demo(terminal: Terminal, reset: bool, port: int) -> None:
+def demo(terminal: Terminal, reset: bool, port: int, real_hostnames: bool) -> None:
     """Try everything against a simulated Zoho.
 
     It serves the simulated Zoho and a wizard that uses it, prints what to do, and keeps both
@@ -283,6 +288,7 @@ def demo(terminal: Terminal, reset: bool, port: int) -> None:
     Examples:
       zoho-wizard demo
       zoho-wizard demo --reset
+      zoho-wizard demo --real-hostnames
     """
     url = f"http://127.0.0.1:{port}"
     demo_settings = settings.from_environment(changes={"ZOHO_WIZARD_SIMULATOR_URL": url})
@@ -293,7 +299,9 @@ def demo(terminal: Terminal, reset: bool, port: int) -> None:
         )
         return
     state_file = Path(demo_settings.paths.data_dir) / "simulator.json"
-    with stop_signals() as stopped, running_simulator(_demo_configuration(port)) as simulated:
+    configuration = _demo_configuration(port, real_hostnames)
+    with stop_signals() as stopped, running_simulator(configuration) as simulated:
+        demo_settings = settings.from_environment(changes=simulated.environment)
         if reset:
             _remove_data(demo_settings)
         _load_state(simulated, state_file)
@@ -303,10 +311,10 @@ def demo(terminal: Terminal, reset: bool, port: int) -> None:
             _save_state(simulated, state_file)
 
 
-def _demo_configuration(port: int) -> "Configuration":
+def _demo_configuration(port: int, real_hostnames: bool) -> "Configuration":
     from wizard.simulator.configuration import Configuration
 
-    return Configuration(port=port)
+    return Configuration(port=port, real_hostnames=real_hostnames)
 
 
 def _serve_demo(
@@ -316,7 +324,7 @@ def _serve_demo(
     stopped: threading.Event,
 ) -> None:
     services = terminal.open_services(demo_settings, simulated.clock)
-    environment = demo_settings.service_environment
+    environment = {**demo_settings.service_environment, **simulated.environment}
     with running_server(services) as create_browser_link:
 
         def report(event: EventKind, render: Callable[[], object]) -> None:
@@ -342,8 +350,14 @@ def _print_demo(
     renderer = terminal.renderer
     renderer.print_note(message("notes", "demo-mode", url=simulated.url))
     renderer.print_blank()
-    renderer.print_note(message("notes", "demo-open"))
-    renderer.print_command(create_browser_link("/", True))
+    link = create_browser_link("/", True)
+    if names := simulated.real_host_names:
+        renderer.print_note(message("notes", "demo-open-browser"))
+        profile = f"--user-data-dir={names.browser_profile}"
+        renderer.print_command(shlex.join(("chromium", profile, *names.browser_arguments, link)))
+    else:
+        renderer.print_note(message("notes", "demo-open"))
+        renderer.print_command(link)
     renderer.print_note(message("notes", "demo-users"))
     _print_users(terminal, simulated)
     renderer.print_note(message("notes", "demo-use"))
@@ -353,7 +367,7 @@ def _print_demo(
     renderer.print_note(message("notes", "demo-admin"))
     renderer.print_command(_admin_url(simulated.url))
     renderer.print_note(message("notes", "demo-back"))
-    renderer.print_command("unset ZOHO_WIZARD_SIMULATOR_URL")
+    renderer.print_command(f"unset {' '.join(simulated.environment)}")
     renderer.print_note(message("notes", "demo-keys"))
 
 
