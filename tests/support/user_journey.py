@@ -12,6 +12,7 @@ from support.harness import ANNA, Harness, settings_for
 from support.ports import free_port
 from support.wizard_pages import ConnectionPage, NewConnectionPage
 from wizard.services import Services
+from wizard.settings import Settings
 from wizard.simulator.server import Simulator
 from wizard.simulator.simulated_user import ConsentPage, ConsolePage, SignInPage, SimulatedUser
 from wizard.web import server as web_server
@@ -133,10 +134,11 @@ class Journey(Harness):
 
 @contextmanager
 def start_journey(
-    simulator: Simulator, directory: Path, person: SimulatedUser
+    simulator: Simulator, directory: Path, person: SimulatedUser, settings: Settings | None = None
 ) -> Iterator[Journey]:
     """A new wizard that listens, with `simulator` and on its clock."""
-    settings = dataclasses.replace(settings_for(directory, simulator.url), port=free_port())
+    settings = settings or settings_for(directory, simulator.url)
+    settings = dataclasses.replace(settings, port=free_port())
     with Services.open(settings, simulator.clock) as services:
         server = web_server.serve(services)
         try:

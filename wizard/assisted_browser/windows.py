@@ -291,7 +291,7 @@ class Windows:
                 executable_path=self._executable,
                 headless=False,
                 chromium_sandbox=not _is_root(),  # Chromium refuses its own sandbox to root
-                args=[*BROWSER_ARGUMENTS, *_simulator_arguments(self._settings.simulator_proxy)],
+                args=[*BROWSER_ARGUMENTS, *simulator_arguments(self._settings.simulator_proxy)],
                 env=dict(self._settings.child_environment),
                 no_viewport=True,
                 locale="en-US",  # the driver reads English labels
@@ -318,7 +318,7 @@ def _write_preferences(profile: str) -> None:
         files.create(os.path.join(directory, "Preferences"), json.dumps(PREFERENCES).encode())
 
 
-def _simulator_arguments(proxy: SimulatorProxy | None) -> tuple[str, ...]:
+def simulator_arguments(proxy: SimulatorProxy | None) -> tuple[str, ...]:
     """The options with which Chromium uses a simulator's proxy, and trusts its certificate only.
 
     The hash of the certificate's key is in the authority's file.

@@ -16,7 +16,15 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
 
-from playwright.sync_api import Browser, BrowserType, Locator, Page, expect, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserType,
+    CDPSession,
+    Locator,
+    Page,
+    expect,
+    sync_playwright,
+)
 
 if TYPE_CHECKING:
     from wizard.simulator.server import RealHostNames
@@ -54,7 +62,7 @@ class SimulatedUser:
     """A user at one page of a browser, on this machine only.
 
     Every action raises `NotLoopbackError` if the page's host isn't loopback, nor one of Zoho's that
-    the simulator answers for. For the latter, the page must not be open there already.
+    the simulator answers for. For the latter, the page's first user must come before it goes there.
     """
 
     def __init__(self, page: Page, counter: ActionCounter | None = None) -> None:
@@ -63,9 +71,9 @@ class SimulatedUser:
         self._is_signing_in = False
         browser = page.context.browser
         self._real_host_names = _STARTED_WITH.get(browser) if browser else None
-        if self._real_host_names:
-            self._network = page.context.new_cdp_session(page)
-            self._network.send("Network.enable")  # from now on, it knows each page's certificate
+        if self._real_host_names and page not in _NETWORKS:
+            _NETWORKS[page] = page.context.new_cdp_session(page)
+            _NETWORKS[page].send("Network.enable")  # from now on, it knows the certificates
 
     @property
     def actions(self) -> int:
@@ -138,7 +146,7 @@ class SimulatedUser:
         if not self._is_real_name(url) or self._real_host_names is None:
             return False
         origin = {"origin": f"https://{urlsplit(url).netloc}"}
-        certificates = self._network.send("Network.getCertificate", origin)["tableNames"]
+        certificates = _NETWORKS[self.page].send("Network.getCertificate", origin)["tableNames"]
         issued = self._real_host_names.authority.has_issued
         return bool(certificates) and issued(base64.b64decode(certificates[0]))
 
@@ -227,6 +235,8 @@ def first_existing(candidates: Iterable[Path]) -> Path:
 
 _STARTED_WITH: WeakKeyDictionary[Browser, "RealHostNames"] = WeakKeyDictionary()
 """The simulator that each browser was started with, if it has real host names."""
+_NETWORKS: WeakKeyDictionary[Page, CDPSession] = WeakKeyDictionary()
+"""For the pages of such a browser: what knows the certificates of their hosts."""
 
 
 def launch(
