@@ -66,6 +66,7 @@ def send_raw(simulator: Simulator, text: str) -> str:
         return b"".join(iter(lambda: client.recv(65536), b"")).decode()
 
 
+@pytest.mark.rule("hosts-of-a-data-center")
 def test_the_simulator_answers_for_every_host_of_the_wizards_own_table() -> None:
     live = zoho.load()
     urls = (*live.allowed_base_urls, *(each.console_url for each in live.data_centers))
@@ -79,6 +80,7 @@ def test_the_simulator_answers_for_every_host_of_the_wizards_own_table() -> None
     assert len(bare) == len(live.data_centers)
 
 
+@pytest.mark.rule("names-of-the-shared-api-host")
 def test_every_origin_in_an_answer_is_a_real_one(simulated: Simulator) -> None:
     driver = ZohoDriver(simulated)
     _, _, text = send(simulated, "https://accounts.zoho.com/oauth/serverinfo")
@@ -116,6 +118,7 @@ def test_every_origin_in_an_answer_is_a_real_one(simulated: Simulator) -> None:
     assert ("eu", "www") in journal
 
 
+@pytest.mark.rule("one-session-for-accounts-server-and-console")
 def test_the_session_of_a_data_center_is_for_its_accounts_server_and_its_console(
     simulated: Simulator,
 ) -> None:
