@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import select
 import shutil
 import signal
@@ -241,6 +242,21 @@ def test_a_demo_keeps_the_wizard_and_simulator_data_between_runs(shell: Shell) -
     fresh.wait_for_stderr("Ctrl-C to stop")
     assert fresh.finish(signal.SIGTERM).exit_code == 0
     assert "Bergmann" not in saved.read_text()
+
+
+def test_a_demo_at_real_host_names_says_how_to_reach_it(shell: Shell) -> None:
+    running = shell.start("demo", "--port", str(free_port()), "--real-hostnames")
+    running.wait_for_stderr("Ctrl-C to stop")
+    said = running.wait_for_stderr(r"chromium .*\n(?s:.*)Ctrl-C to stop")
+    variables = dict(re.findall(r"export (\w+)=([^\s:]+://\S+|/\S+\.pem)", said))
+    options = {
+        f"--proxy-server={variables['HTTPS_PROXY']}",
+        "--ignore-certificate-errors-spki-list",
+    }
+    assert all(each in said for each in options)
+    status = json.loads(shell.run("status", "--json", **variables).stdout)
+    assert status["zoho_instance"] == variables["ZOHO_WIZARD_SIMULATOR_URL"]
+    assert running.finish(signal.SIGTERM).exit_code == 0
 
 
 def test_a_fresh_demo_does_not_remove_what_another_one_serves(shell: Shell) -> None:
