@@ -68,7 +68,8 @@ def zoho_simulator_session(zoho_simulator_factory: Callable[..., Simulator]) -> 
 def zoho_simulator(request: pytest.FixtureRequest) -> Iterator[Simulator | RemoteSimulator]:
     """A running simulated Zoho with the sample users, new or reset for each test.
 
-    The mark `zoho_simulator` configures it.
+    The mark `zoho_simulator` configures it. With `real_hostnames=True`, the environment of the test
+    leads to it, too.
     """
     mark = request.node.get_closest_marker("zoho_simulator")
     configuration = mark.kwargs if mark else {}
@@ -78,7 +79,12 @@ def zoho_simulator(request: pytest.FixtureRequest) -> Iterator[Simulator | Remot
 
         yield RemoteSimulator(url).start_over(**configuration)
         return
-    with _simulator(**configuration) as simulator:
+    with _simulator(**configuration) as simulator, pytest.MonkeyPatch.context() as patch:
+        if simulator.real_host_names:
+            for name in simulator.removed_variables:
+                patch.delenv(name, raising=False)
+            for name, value in simulator.environment.items():
+                patch.setenv(name, value)
         yield simulator
 
 
