@@ -101,7 +101,7 @@ def test_the_command_retries_one_connection_despite_the_wait(
     assert shell_harness.refresh_requests() == []
     done = shell.run("check", "crm", "--ignore-wait")
     assert (done.exit_code, len(shell_harness.refresh_requests())) == (0, 1)
-    assert "before the end of a wait" in shell.run("show", "crm").stdout
+    assert "despite a wait" in shell.run("show", "crm").stdout
     assert shell.run("token", "crm").exit_code == 0
 
 

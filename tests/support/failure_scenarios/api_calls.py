@@ -179,7 +179,7 @@ def _too_many_refresh_tokens(harness: Harness) -> Failure | None:
 
 def _no_such_call(harness: Harness) -> str:
     add_verified_connection(harness, "crm")
-    return failed_exchange(ThirdPartyProgram(harness).read_crm(path="no/such/call")).as_log
+    return failed_exchange(ThirdPartyProgram(harness).read_crm(path="no/such/call/of/crm")).as_log
 
 
 def _wrong_host(harness: Harness) -> str:
