@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -10,15 +11,19 @@ from urllib.parse import urlencode
 
 import pytest
 import requests
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from jsonschema import Draft202012Validator, FormatChecker
 from support.claims import over_rows
 from support.zoho_driver import ANNA, DORA, REDIRECT_URI, ZohoDriver, query_parameters
 
-from wizard.simulator.admin_api import controls
+from wizard.simulator.admin_api import controls, perform
 from wizard.simulator.configuration import Configuration
+from wizard.simulator.errors import InvalidValueError, NotFoundError
 from wizard.simulator.remote import RemoteSimulator
 from wizard.simulator.server import Simulator, flask_app
 from wizard.simulator.traffic import JournalEntry
+from wizard.simulator.world import World
 
 PUSH_USER = "pia@zylker.example"
 
@@ -175,6 +180,14 @@ def test_every_operation_has_a_name_of_its_own_and_a_summary(zoho_simulator: Sim
         ("add_user", {"email": "a@b.example", "location": "eu", "organizations": [{}]},
          "invalid-value", "“organizations[0].product” is missing."),
         ("issue_tokens", {"email": ANNA, "scope": "ZohoCRM.x"}, "invalid-value", "Zoho has no sco"),
+        ("advance", {"seconds": 1e12}, "invalid-value", "in the years 1971 to 2199."),
+        ("advance", {"seconds": 1e300}, "invalid-value", "The clock can be in the years"),
+        ("inject_fault", {"kind": "slow", "times": 10**9}, "invalid-value", "at most 1000000"),
+        ("change_settings", {"code_limit": 10**12}, "invalid-value", "at most 1000000000"),
+        ("add_user", {"email": "kim", "location": "eu"}, "invalid-value", "an email address"),
+        ("add_user", {"email": "a@b.example", "location": "eu", "one_time_code_secret": "1"},
+         "invalid-value", "“one_time_code_secret” must be in base32"),
+        ("authorize", {"url": "https://[", "email": ANNA}, "invalid-value", "“url” must be a URL"),
         ("change_pasword", {}, "not-found", "Did you mean “change_password”?"),
         ("reset", [], "invalid-value", "The body must be a JSON object"),
     ],
@@ -187,6 +200,55 @@ def test_a_refusal_says_what_is_wrong_and_what_is_expected(
     assert answer.status_code == {"not-found": 404, "invalid-value": 400}[error]
     assert answer.json()["error"] == error
     assert text in answer.json()["message"]
+
+
+KNOWN_TEXTS = [
+    ANNA,
+    "kim@example.com",
+    "",
+    "https://[",
+    "ZohoCRM.org.READ",
+    "crm",
+    "20090000001",
+    "self-client",
+]
+
+
+def values_of(schema: Mapping[str, Any]) -> st.SearchStrategy[Any]:
+    """Values that a schema allows."""
+    if "enum" in schema:
+        return st.sampled_from(schema["enum"])
+    kinds = schema.get("type", "string")
+    kind = kinds if isinstance(kinds, str) else kinds[0]
+    low, high = schema.get("minimum"), schema.get("maximum")
+    if kind == "integer":
+        return st.integers(low, high)
+    if kind == "number":
+        return st.floats(low, high, allow_nan=False, allow_infinity=False)
+    if kind == "boolean":
+        return st.booleans()
+    if kind == "array":
+        return st.lists(values_of(schema["items"]), max_size=2)
+    if "properties" not in schema and kind == "object":
+        return st.dictionaries(st.text(max_size=9), values_of(schema["additionalProperties"]))
+    if kind == "object":
+        keys = {name: values_of(each) for name, each in schema["properties"].items()}
+        required = {name: keys.pop(name) for name in schema["required"]}
+        return st.fixed_dictionaries(required, optional=keys)
+    return st.sampled_from(KNOWN_TEXTS) | st.text(max_size=20)
+
+
+@given(st.data())
+@settings(max_examples=100)
+def test_arguments_that_the_document_allows_never_break_the_simulator(data: st.DataObject) -> None:
+    world = World()
+    for _ in range(3):
+        control = data.draw(st.sampled_from([*controls().values()]))
+        arguments = data.draw(values_of(control.arguments))
+        with suppress(InvalidValueError, NotFoundError):
+            perform(world, control.name, arguments)
+    for name in ("state", "users", "journal", "now"):
+        json.dumps(perform(world, name, {}))
 
 
 def test_a_control_without_arguments_needs_no_body(zoho: ZohoDriver) -> None:

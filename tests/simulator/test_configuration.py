@@ -80,6 +80,7 @@ def kim_row() -> dict[str, Any]:
          "“users[0].organizations[0].organization_id” is missing."),
         ("clock = 'noon'", "“clock” must be an offset such as +1h, or a time"),
         ("clock = 2026-12-01T09:00:00", "“clock” must be an offset such as +1h, or a time"),
+        ("clock = '+99999999999d'", "The clock can be in the years"),
         ("behavior = 'new'", "“behavior” must be “current” or “documented”"),
         ("listen = 'localhost'", "“listen” must be an IP address such as 127.0.0.1"),
         ("listen = '0.0.0.0'", "no authentication"),

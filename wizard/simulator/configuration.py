@@ -19,7 +19,7 @@ from wizard.simulator.catalog import Catalog, default_catalog, products
 from wizard.simulator.errors import InvalidValueError
 from wizard.simulator.product_tables import merge_tables
 from wizard.simulator.schemas import Schema, arguments_schema, check, schema_of, shown
-from wizard.simulator.settings import BEHAVIORS, SimulatorSettings, settings_schema
+from wizard.simulator.settings import BEHAVIORS, Clock, SimulatorSettings, settings_schema
 from wizard.simulator.users import Users
 
 DEFAULT_PORT = 8730
@@ -100,8 +100,7 @@ class Configuration:
         check(configuration_schema(), vars(self))
         self._check_address()
         self.catalog  # noqa: B018 -- an error in a table is an error of the configuration
-        if self.clock and not _OFFSET.fullmatch(self.clock):
-            _read_time(self.clock)
+        Clock(fixed_at=self.fixed_time).advance(self._clock_seconds)
 
     def _check_address(self) -> None:
         try:
@@ -147,8 +146,12 @@ class Configuration:
     @property
     def clock_offset(self) -> timedelta:
         """How far the clock is ahead of real time."""
+        return timedelta(seconds=self._clock_seconds)
+
+    @property
+    def _clock_seconds(self) -> int:
         found = _OFFSET.fullmatch(self.clock)
-        return timedelta(seconds=int(found[1]) * _UNIT_SECONDS[found[2]] if found else 0)
+        return int(found[1]) * _UNIT_SECONDS[found[2]] if found else 0
 
     @property
     def simulator_settings(self) -> SimulatorSettings:

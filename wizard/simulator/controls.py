@@ -37,7 +37,7 @@ from wizard.simulator.grants import Permission
 from wizard.simulator.host_names import asked_by_real_name, host_names, route_of
 from wizard.simulator.incremental_authorization import ExtraScopeRequest
 from wizard.simulator.products import METHODS, Status
-from wizard.simulator.schemas import arguments_schema, check, record, unknown
+from wizard.simulator.schemas import arguments_schema, check, record, shown, unknown
 from wizard.simulator.settings import settings_schema
 from wizard.simulator.traffic import FAULT_KINDS, Fault, JournalEntry, StubbedResponse
 from wizard.simulator.users import ANNOUNCEMENT_KINDS, Organization, User
@@ -71,9 +71,13 @@ RandomSeed = Annotated[
 ClientKind = Annotated[str, {"enum": [SERVER_BASED, SELF_CLIENT, MOBILE, CLIENT_BASED]}]
 FaultKind = Annotated[str, {"description": "The kind of fault.", "enum": [*FAULT_KINDS]}]
 AnnouncementKind = Annotated[str, {"enum": [*ANNOUNCEMENT_KINDS]}]
-Times = Annotated[int, {"description": "For how many requests.", "minimum": 1}]
-Seconds = Annotated[float, {"minimum": 0}]
-Count = Annotated[int | None, {"minimum": 0}]
+Times = Annotated[
+    int, {"description": "For how many requests.", "minimum": 1, "maximum": 1_000_000}
+]
+Seconds = Annotated[float, {"minimum": 0, "maximum": 1_000_000}]
+Lifetime = Annotated[
+    int | None, {"description": "In seconds; null for the setting.", "minimum": 0, "maximum": 10**9}
+]
 Settings = Annotated[dict[str, Json], settings_schema()]
 Setting = Annotated[Json, settings_schema()]
 """One of the settings, by its name."""
@@ -302,7 +306,7 @@ class Controls:
 
     def _authorize(self, url: str, email: str, organization_id: str) -> str:
         user = self.world.users.get(email)
-        parameters = dict(parse_qsl(urlsplit(url).query))
+        parameters = _query_of(url)
         request = AuthorizationRequest.read(user.location, parameters)
         chosen = _chosen(user, organization_id)
         match authorization_endpoint.evaluate(self.world, request, user, chosen):
@@ -340,7 +344,7 @@ class Controls:
         It's an error if the user sees one of Zoho’s error pages instead.
         """
         user = self.world.users.get(email)
-        request = ExtraScopeRequest.read(user.location, dict(parse_qsl(urlsplit(url).query)))
+        request = ExtraScopeRequest.read(user.location, _query_of(url))
         chosen = _chosen(user, organization_id)
         match decision := incremental_authorization.evaluate(self.world, request, user, chosen):
             case ConsentRequired() | ChooseOrganization() if self.world.take_rejection(user):
@@ -364,7 +368,7 @@ class Controls:
         client_id: ClientId,
         scope: Scope,
         *,
-        lifetime_seconds: Count = None,
+        lifetime_seconds: Lifetime = None,
         organization_id: OrganizationId = "",
     ) -> str:
         """Use "Generate Code" as the owner of a self client; return the code."""
@@ -575,6 +579,14 @@ class Controls:
     def clear_journal(self) -> None:
         """Remove all entries of the journal."""
         self.world.journal.clear()
+
+
+def _query_of(url: str) -> dict[str, str]:
+    """Return the parameters of a URL."""
+    try:
+        return dict(parse_qsl(urlsplit(url).query))
+    except ValueError:
+        raise InvalidValueError(f"“url” must be a URL, not {shown(url)}.") from None
 
 
 def _permission(client: Client, user: User, scope: str, organization_id: str) -> Permission:

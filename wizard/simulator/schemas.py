@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, fields, is_dataclass
 from datetime import datetime
 from difflib import get_close_matches
+from math import isfinite
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
@@ -189,6 +190,8 @@ def shown(value: Any) -> str:
 def _has_type(value: Any, name: str) -> bool:
     if isinstance(value, bool):
         return name == "boolean"
+    if isinstance(value, float) and not isfinite(value):
+        return False
     return isinstance(value, _PYTHON_TYPES[name])
 
 

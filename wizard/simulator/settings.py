@@ -16,7 +16,11 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from wizard.simulator.errors import InvalidValueError
 from wizard.simulator.schemas import Schema, check
+
+YEARS = range(1971, 2200)
+"""The years that the clock can be in: times before and after it can be written, too."""
 
 BEHAVIORS = ("current", "documented")
 """Which settings to start with, where Zoho's documentation and its measured behavior differ."""
@@ -104,7 +108,10 @@ def setting_definitions() -> dict[str, dict[str, Any]]:
 @cache
 def settings_schema() -> Schema:
     """Return the JSON Schema of an object with settings, none of which is required."""
-    kinds: dict[type, Schema] = {bool: {"type": "boolean"}, int: {"type": "integer", "minimum": 0}}
+    kinds: dict[type, Schema] = {
+        bool: {"type": "boolean"},
+        int: {"type": "integer", "minimum": 0, "maximum": 10**9},
+    }
     properties = {
         name: {
             **kinds.get(type(row["default"]), {"type": "string"}),
@@ -114,6 +121,9 @@ def settings_schema() -> Schema:
         for name, row in setting_definitions().items()
     }
     return {"type": "object", "properties": properties, "additionalProperties": False}
+
+
+_TOO_FAR = f"The clock can be in the years {YEARS[0]} to {YEARS[-1]}."
 
 
 class Clock:
@@ -153,9 +163,15 @@ class Clock:
             return self._offset
 
     def advance(self, by: timedelta | float) -> datetime:
-        """Move forward (or back, if negative) by a timedelta or seconds; return the new time."""
-        step = by if isinstance(by, timedelta) else timedelta(seconds=by)
-        self.set_offset(self.offset + step)
+        """Move forward (or back, if negative) by a timedelta or seconds; return the new time.
+
+        InvalidValueError if that is too far.
+        """
+        try:
+            step = by if isinstance(by, timedelta) else timedelta(seconds=by)
+            self.set_offset(self.offset + step)
+        except OverflowError:
+            raise InvalidValueError(_TOO_FAR) from None
         return self()
 
     def set(self, moment: datetime) -> None:
@@ -164,6 +180,8 @@ class Clock:
 
     def set_offset(self, offset: timedelta) -> None:
         """Set how far the clock is ahead of real time, or of its fixed time."""
+        if (self._base() + offset).year not in YEARS:
+            raise InvalidValueError(_TOO_FAR)
         with self._lock:
             self._offset = offset
             if self._offset_file:

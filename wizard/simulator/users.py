@@ -13,6 +13,7 @@ from typing import Any
 
 from wizard.simulator.catalog import Location
 from wizard.simulator.errors import InvalidValueError, NotFoundError
+from wizard.simulator.schemas import shown
 from wizard.simulator.settings import RandomValues
 
 ONE_TIME_CODE_STEP_SECONDS = 30
@@ -123,7 +124,11 @@ class Users:
         """
         if self.find(email):
             raise InvalidValueError(f"{email} already has an account.")
-        own_name = email.partition("@")[0]
+        own_name, _, host = email.partition("@")
+        if not (own_name and host):
+            raise InvalidValueError(f"“email” must be an email address, not {shown(email)}.")
+        if one_time_code_secret is not None and not _is_base32(one_time_code_secret):
+            raise InvalidValueError("“one_time_code_secret” must be in base32: A–Z and 2–7.")
         user = User(
             zuid=self._random_values.number(9),
             email=email,
@@ -155,6 +160,13 @@ class Users:
         if user is None:
             raise NotFoundError(f"There is no user “{login_id}”.")
         return user
+
+
+def _is_base32(text: str) -> bool:
+    try:
+        return bool(base64.b32decode(text))
+    except ValueError:
+        return False
 
 
 def sample_users() -> list[dict[str, Any]]:
