@@ -148,6 +148,8 @@ def test_a_configuration_file_names_tables_next_to_it(table: str) -> None:
         ('"/whoami"', '"/x"\nversions = ["v9"]', "“product.acme.endpoints[0]” names the version"),
         ('"list"', '"lists"', "endpoints[1].action”: “lists” is unknown. Did you mean “list”?"),
         ('n = "things"', 'n = "x"', "“product.acme.endpoints[1].collection” must be a collection"),
+        ('"me":', '"me"', "“product.acme.endpoints[0].body” isn’t JSON: Expecting ':'"),
+        ('"why":"body"', '"why":body', "“errors.acme.body.body” isn’t JSON"),
         ("= 201", "= 99", "“product.acme.endpoints[2].status” must be at least 200, not 99."),
         ('"POST"', '"SEND"', "“product.acme.endpoints[2].method” must be “GET”"),
         (

@@ -28,6 +28,8 @@ def test_a_stub_can_be_for_one_host_name_and_be_text(zoho: ZohoDriver) -> None:
     assert "error" in zoho.refresh("x").json()
     answer = requests.post(zoho.url_for("/oauth/v2/token", "in"), timeout=10)
     assert (answer.text, answer.headers["Content-Type"]) == ("<html>", "text/html")
+    zoho.controls.stub_response("GET", "/not/simulated", body={"is": "stubbed"})
+    assert zoho.call_api("dead", "/not/simulated").json() == {"is": "stubbed"}
     zoho.controls.stub_response("GET", "/crm/v8/org")
     zoho.controls.clear_stubbed_responses()
     assert zoho.call_api("dead").status_code == 401

@@ -4,6 +4,7 @@ They have one form. A later table adds to the earlier ones: its endpoints, error
 replace those with the same path or name. Errors name the table, the key and what is expected.
 """
 
+import json
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -15,6 +16,7 @@ from typing import Any
 from wizard.simulator.errors import InvalidValueError
 from wizard.simulator.products import (
     ACTIONS,
+    JSON,
     PLAIN_ACTIONS,
     ApiResponse,
     Collection,
@@ -116,6 +118,8 @@ class _Merged:
         for service, names in table.get("scope_names", {}).items():
             self.scope_names.setdefault(service, []).extend(names)
         for family, rows in table.get("errors", {}).items():
+            for case, row in rows.items():
+                _check_body(f"errors.{family}.{case}", row)
             self.errors.setdefault(family, {}).update(rows)
         for key, row in table.get("product", {}).items():
             self._add_product(key, row)
@@ -161,6 +165,7 @@ class _Merged:
                 raise InvalidValueError(
                     f"“{place}” names the version {shown(version)}, which the product doesn’t have."
                 )
+        _check_body(place, endpoint)
         action = endpoint.get("action", "")
         if action and action not in ACTIONS:
             raise InvalidValueError(f"“{place}.action”: {unknown('', action, ACTIONS)}")
@@ -180,6 +185,18 @@ class _Merged:
         for case in cases:
             if case not in self.errors[family]:
                 raise InvalidValueError(f"“errors.{family}.{case}” is missing.")
+
+
+def _check_body(place: str, row: Mapping[str, Any]) -> None:
+    """Check that JSON stays JSON when its $names are filled in."""
+    if "json" not in row.get("content_type", JSON):
+        return
+    for name in ("body", "item"):
+        text = re.sub(r"\$\w+", "0", row.get(name, "").replace("$items", ""))
+        try:
+            json.loads(text or "{}")
+        except ValueError as error:
+            raise InvalidValueError(f"“{place}.{name}” isn’t JSON: {error}.") from None
 
 
 def _wrong_root(place: str, root: str) -> str:
