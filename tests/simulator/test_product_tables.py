@@ -123,6 +123,10 @@ def test_a_configuration_file_names_tables_next_to_it(table: str) -> None:
     path = Path(table).with_name("simulator.toml")
     path.write_text('products = ["my.toml"]\n')
     assert "acme" in read_configuration(path).catalog.products
+    sample = '[product.crm.collections.Deals]\nfields = [{ name = "For", lookup = "Leads" }]\n'
+    Path(table).write_text(f'{sample}samples = [{{ For = "Nobody" }}]')
+    with pytest.raises(ValueError, match=r"Deals\.samples\[0\]\.For” must be the Full_Name"):
+        read_configuration(path)
     path.write_text('products = ["other.toml"]\n')
     with pytest.raises(ValueError, match=r"other\.toml can’t be read"):
         read_configuration(path)
@@ -150,6 +154,7 @@ def test_a_configuration_file_names_tables_next_to_it(table: str) -> None:
         ('n = "things"', 'n = "x"', "“product.acme.endpoints[1].collection” must be a collection"),
         ('"me":', '"me"', "“product.acme.endpoints[0].body” isn’t JSON: Expecting ':'"),
         ('"why":"body"', '"why":body', "“errors.acme.body.body” isn’t JSON"),
+        ("[errors.crm]", "[product.crm.collections.A]\n[errors.crm]", "A.fields” is missing."),
         ("= 201", "= 99", "“product.acme.endpoints[2].status” must be at least 200, not 99."),
         ('"POST"', '"SEND"', "“product.acme.endpoints[2].method” must be “GET”"),
         (

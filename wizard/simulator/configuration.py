@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 from wizard.simulator.catalog import Catalog, default_catalog, products
 from wizard.simulator.errors import InvalidValueError
 from wizard.simulator.product_tables import merge_tables
+from wizard.simulator.records import Records
 from wizard.simulator.schemas import Schema, arguments_schema, check, schema_of, shown
 from wizard.simulator.settings import BEHAVIORS, Clock, SimulatorSettings, settings_schema
 from wizard.simulator.users import Users
@@ -128,7 +129,11 @@ class Configuration:
         """The products, with those of the added files."""
         if not self.products:
             return default_catalog()
-        return Catalog.of(merge_tables({name: _read_table(name) for name in self.products}))
+        catalog = Catalog.of(merge_tables({name: _read_table(name) for name in self.products}))
+        anyone = Users(RandomValues(0)).add("anyone@example.com", location="us")
+        for product in catalog.products.values():
+            Records(0).of(product, "", anyone)  # finds an invalid sample
+        return catalog
 
     @property
     def own_host(self) -> str:

@@ -145,9 +145,12 @@ class _Merged:
                 raise InvalidValueError(_wrong_root(f"{place}.roots", root))
         for index, endpoint in enumerate(endpoints):
             self._check_endpoint(f"{place}.endpoints[{index}]", known, endpoint)
-        for name, collection in row.get("collections", {}).items():
-            _check_lookups(f"{place}.collections.{name}", collection, known["collections"])
         known["endpoints"] = [*endpoints, *known["endpoints"]]
+        are_modules = any(each.get("action", "").startswith("crm-") for each in known["endpoints"])
+        for name, collection in row.get("collections", {}).items():
+            if are_modules and not collection.get("fields"):
+                raise InvalidValueError(f"“{place}.collections.{name}.fields” is missing.")
+            _check_lookups(f"{place}.collections.{name}", collection, known["collections"])
 
     def _check_endpoint(
         self, place: str, product: Mapping[str, Any], endpoint: Mapping[str, Any]

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from wizard.simulator.errors import InvalidValueError
 from wizard.simulator.products import Collection, Product
 from wizard.simulator.users import User
 
@@ -82,12 +83,10 @@ class OrganizationRecords:
         self.deleted.setdefault(collection, []).append(record)
         return record
 
-    def find_title(self, collection: Collection, title: str) -> Record:
-        """Return the record of a title; LookupError if there is none."""
-        for record in self.all(collection.name).values():
-            if record.get(collection.title) == title:
-                return record
-        raise LookupError(f"there is no {title!r} in {collection.name}")
+    def find_title(self, collection: Collection, title: str) -> Record | None:
+        """Return the record of a title, if there is one."""
+        records = self.all(collection.name).values()
+        return next((each for each in records if each.get(collection.title) == title), None)
 
 
 @dataclass
@@ -98,7 +97,10 @@ class Records:
     by_organization: dict[str, OrganizationRecords] = field(default_factory=dict)
 
     def of(self, product: Product, organization_id: str, user: User) -> OrganizationRecords:
-        """Return the records of an organization; at first, its samples, created by `user`."""
+        """Return the records of an organization; at first, its samples, created by `user`.
+
+        InvalidValueError names a sample that refers to one that doesn't exist.
+        """
         name = f"{product.key}/{organization_id}"
         if name not in self.by_organization:
             source = random.Random(f"{self.random_seed}/{name}")  # noqa: S311
@@ -115,14 +117,19 @@ def _add_samples(
     lookups = {each.name: each.lookup for each in collection.fields if each.lookup}
     for number, sample in enumerate(collection.samples):
         values = dict(sample)
-        for name in lookups.keys() & values.keys():
-            target = product.collections[lookups[name]]
-            record = into.find_title(target, values[name])
-            values[name] = {"name": record[target.title], "id": record[target.key]}
-        for name, target_name in collection.lookups.items():
-            if name not in values:
+        for name, target_name in {**lookups, **collection.lookups}.items():
+            if name not in sample:
                 continue
             target = product.collections[target_name]
-            values[name] = into.find_title(target, values[name])[target.key]
+            record = into.find_title(target, sample[name])
+            if record is None:
+                place = f"product.{product.key}.collections.{collection.name}.samples[{number}]"
+                raise InvalidValueError(
+                    f"“{place}.{name}” must be the {target.title} of an earlier sample of "
+                    f"{target_name}, not “{sample[name]}”."
+                )
+            key = record[target.key]
+            is_reference = name in lookups
+            values[name] = {"name": record[target.title], "id": key} if is_reference else key
         at = (SAMPLE_DATE + timedelta(days=number)).isoformat()
         into.add(collection, values, user, at)
