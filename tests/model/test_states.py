@@ -110,6 +110,12 @@ def test_a_permanent_failure_of_a_check_is_shown(code: str, state: ConnectionSta
     assert connection_status(current=GRANT, last_check=check(Failure(code)), now=NOW).state is state
 
 
+def test_a_rejected_access_token_is_shown_even_if_the_refresh_token_could_not_be_tested() -> None:
+    last_check = check(Failure("refused-for-now", temporary=True))
+    status = connection_status(current=GRANT, last_check=last_check, now=NOW)
+    assert status.state is ConnectionState.NOT_VERIFIED
+
+
 @pytest.mark.parametrize(
     ("candidate", "state"),
     [

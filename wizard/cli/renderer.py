@@ -439,8 +439,9 @@ def print_incidents(renderer: Renderer, incidents: "Sequence[Incident]", now: da
 def _incident_facts(incident: "Incident", now: datetime) -> list[tuple[str, str]]:
     suspects_label = "Probably affected" if incident.needs_reauthorization else "Fails next"
     until = incident.access_tokens_expire_at
+    names = (*incident.names, *incident.suspected_names)
     return [
-        ("Connections", ", ".join(incident.names) if len(incident.names) > 1 else ""),
+        ("Connections", ", ".join(incident.names) if len(names) > 1 else ""),
         (suspects_label, ", ".join(incident.suspected_names)),
         ("Sign in as", incident.email),
         ("Affected programs", ", ".join(incident.programs)),

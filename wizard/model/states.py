@@ -294,8 +294,10 @@ def _activity(
 
 
 def is_inconclusive(failure: Failure) -> bool:
-    """Whether a failed check says nothing about the connection."""
-    return failure.temporary or failure.code.startswith("network-")
+    """Whether a failed check says nothing about the connection. A rejected access token does, even
+    if its refresh token couldn't be tested."""
+    is_temporary = failure.temporary and failure.kind is not FailureKind.UNCONFIRMED
+    return is_temporary or failure.code.startswith("network-")
 
 
 def outcome_unknown_since(
