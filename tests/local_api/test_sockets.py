@@ -511,6 +511,13 @@ def test_users_with_access_are_answered_from_the_start(
         assert SocketClient(socket_directory / "socket").request("/token/crm")[0] == 200
 
 
+def test_a_shared_directory_that_nobody_chose_is_removed_at_the_end(harness: Harness) -> None:
+    with LocalApi(harness.services, lambda page, printed: page) as local_api:
+        directory = local_api.open_shared_socket().parent
+        assert directory.is_dir()
+    assert not directory.exists()
+
+
 def test_tokens_that_are_requested_together_share_a_commit(
     own: SocketClient, harness: Harness
 ) -> None:

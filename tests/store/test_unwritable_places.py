@@ -9,6 +9,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+import requests
 from support.harness import Harness
 from support.shell import Shell
 from support.web_visitor import Visitor
@@ -53,6 +54,33 @@ def test_list_and_status_work_where_nothing_can_be_written(
         assert json.loads(run("status", "--json").stdout)["connections"] == 2
         edited = run("edit", "crm", "--owner", "ops", "--json")
         assert json.loads(edited.stderr.splitlines()[-1])["error"]["code"] == code
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a file system")
+def test_serve_keeps_its_pages_in_a_read_only_file_system(
+    shell: Shell, shell_harness: Harness
+) -> None:
+    shell_harness.add_verified_connection("crm")
+    home = shell.environment["ZOHO_WIZARD_HOME"]
+    mount = READ_ONLY.format(home=home)
+    serve = ["unshare", "--mount", "sh", "-c", f'{mount} && exec "$@"', "sh"]
+    serving = subprocess.Popen(
+        [*serve, *shell.command("serve", "--json")],
+        env=shell.environment,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with serving, requests.Session() as browser:
+        assert serving.stdout is not None
+        try:
+            event = json.loads(serving.stdout.readline())
+            assert browser.get(event["browser_link"], timeout=30).status_code == 200
+            for path in ("/", "/status", "/connections/crm"):
+                assert browser.get(event["base_url"] + path, timeout=30).status_code == 200
+        finally:
+            serving.terminate()
+            serving.communicate(timeout=60)
+    assert serving.returncode == 0
 
 
 def test_a_record_that_cannot_be_decrypted_does_not_hide_the_others(harness: Harness) -> None:

@@ -363,9 +363,21 @@ def _quiet_interrupt() -> Iterator[None]:
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 @click.version_option(package_name="zoho-wizard", message="%(version)s")
-@click.option("--debug", is_flag=True, help="Log to standard error, with tracebacks.")
+@click.option("--debug", is_flag=True, help="Log everything to standard error, with tracebacks.")
+@click.option(
+    "--log-level",
+    type=click.Choice(["debug", "info", "warning", "error"]),
+    help="Log to standard error what is at least this severe. Default: no log.",
+)
+@click.option(
+    "--log-format",
+    type=click.Choice(["text", "json"]),
+    help="Log as text, or as one JSON object a line. Default: text, from level info on.",
+)
 @click.pass_context
-def zoho_wizard(context: click.Context, debug: bool) -> None:
+def zoho_wizard(
+    context: click.Context, debug: bool, log_level: str | None, log_format: str | None
+) -> None:
     """Get, verify and keep Zoho OAuth refresh tokens.
 
     Without a command, it opens the web app. Each command has a --help of its own.
@@ -379,10 +391,11 @@ def zoho_wizard(context: click.Context, debug: bool) -> None:
     """
     terminal = _terminal_of(context)
     terminal.debug = debug
-    if debug:
+    if debug or log_level or log_format:
         from wizard.cli.terminal import log_to_stderr
 
-        log_to_stderr()
+        level = log_level or ("debug" if debug else "info")
+        log_to_stderr(level, as_json=log_format == "json")
     if context.invoked_subcommand is None:
         from wizard.cli.flows import serving
 

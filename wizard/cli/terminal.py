@@ -6,6 +6,7 @@ it for people or, with ``--json``, as one JSON document on stdout. All prompts a
 """
 
 import io
+import json
 import logging
 import select
 import signal
@@ -340,10 +341,27 @@ class _LogFormatter(logging.Formatter):
         return "".join(traceback.format_tb(trace)) + str(kind.__name__)
 
 
-def log_to_stderr() -> None:
-    """Log to stderr: everything of the wizard, and information of the libraries."""
+class _JsonLogFormatter(_LogFormatter):
+    """One JSON object a line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = {
+            "at": self.formatTime(record),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": sanitize_line(record.getMessage()),
+        }
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line, ensure_ascii=False)
+
+
+def log_to_stderr(level: str, *, as_json: bool) -> None:
+    """Log to stderr what has at least `level`, of the libraries at least information."""
     handler = logging.StreamHandler()
-    handler.setFormatter(_LogFormatter("%(asctime)s %(name)s %(message)s"))
+    text = "%(asctime)s %(levelname)s %(name)s %(message)s"
+    handler.setFormatter(_JsonLogFormatter() if as_json else _LogFormatter(text))
+    number = logging.getLevelNamesMapping()[level.upper()]
     logging.getLogger().addHandler(handler)
-    logging.getLogger().setLevel(logging.INFO)
-    logging.getLogger("wizard").setLevel(logging.DEBUG)
+    logging.getLogger().setLevel(max(number, logging.INFO))
+    logging.getLogger("wizard").setLevel(number)

@@ -12,17 +12,19 @@ case someone forwards a port to a socket. Every token served or refused is an ev
 connection's history.
 """
 
+import errno
 import json
+import logging
 import socket
 import threading
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-from wizard.errors import fail
+from wizard.errors import WizardError, fail
 from wizard.local_api.hand_outs import HandOuts
 from wizard.local_api.request_handler import HandlerContext, SocketServer
 from wizard.local_api.sockets import (
@@ -32,8 +34,10 @@ from wizard.local_api.sockets import (
     first_inaccessible_directory,
     has_unix_sockets,
     prepare_shared_directory,
+    remove_lock_file,
     socket_address,
 )
+from wizard.paths import Paths
 from wizard.services import Services
 
 __all__ = [
@@ -43,7 +47,10 @@ __all__ = [
     "first_inaccessible_directory",
     "request_browser_link",
     "request_shared_socket",
+    "shared_socket_path",
 ]
+
+log = logging.getLogger(__name__)
 
 SOCKET_NAME = "socket"
 RESPONSE_TIMEOUT_SECONDS = 3.0
@@ -62,6 +69,7 @@ class LocalApi:
         self._services = services
         self._hand_outs = HandOuts(services)
         self._create_browser_link = create_browser_link
+        self._is_chosen = directory is not None
         self._directory = directory or default_shared_directory(services.paths)
         self._servers: dict[Path, SocketServer] = {}
         self._lock = threading.Lock()
@@ -71,24 +79,39 @@ class LocalApi:
         """Serve the owner's socket, and the shared one if any user has access.
 
         The caller must be the only server of this data directory, since stale sockets are replaced.
-        Raises ``shared-directory-unsafe`` or ``shared-directory-in-use``.
+        Where no file can be made, a socket is missing, and the pages work. Raises
+        ``shared-directory-unsafe`` or ``shared-directory-in-use`` for a directory that was chosen.
         """
         if has_unix_sockets():
-            self._listen(Path(self._services.paths.socket), 0o600, is_shared=False)
+            try:
+                self._listen(Path(self._services.paths.socket), 0o600, is_shared=False)
+            except OSError as error:
+                if error.errno not in (errno.EROFS, errno.ENOSPC, errno.EDQUOT):
+                    raise
+                log.warning("the owner's socket can't be served: %s", error.strerror)
             try:
                 if self._services.store.access_permissions.all():
                     self.open_shared_socket()
-            except BaseException:
-                self.__exit__()
-                raise
+            except WizardError as error:
+                if self._is_chosen:
+                    self.__exit__()
+                    raise
+                log.warning("the shared socket can't be served: %s", error.failure.code)
         return self
 
     def __exit__(self, *_error: object) -> None:
-        """Stop serving and remove the sockets; the directory stays, since it may be mounted."""
+        """Stop serving and remove the sockets, and the shared directory unless it was chosen: that
+        one may be mounted in containers."""
         for server in self._servers.values():
             server.shutdown()
             server.remove()
+        was_shared = self._directory / SOCKET_NAME in self._servers
+        if was_shared and not self._is_chosen:
+            remove_lock_file(self._directory)
         self._locks.close()
+        if was_shared and not self._is_chosen:
+            with suppress(OSError):  # another wizard may be starting
+                self._directory.rmdir()
 
     def open_shared_socket(self) -> Path:
         """Serve the shared socket too, from now on; return its path.
@@ -120,6 +143,14 @@ class LocalApi:
         threading.Thread(
             target=server.serve_forever, args=(0.1,), name=f"local-api {mode:o}", daemon=True
         ).start()
+
+
+def shared_socket_path(paths: Paths) -> str:
+    """Where other users ask, as the wizard that serves says; if none does, the default."""
+    with suppress(WizardError):
+        if served := request_shared_socket(Path(paths.socket)):
+            return served
+    return str(default_shared_directory(paths) / SOCKET_NAME)
 
 
 class _Connection(HTTPConnection):

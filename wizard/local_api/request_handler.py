@@ -227,7 +227,7 @@ class RequestHandler(BaseHTTPRequestHandler):
         except WizardError as error:
             self._send_failure(error.failure)
         except Exception as error:
-            log.exception("an answer broke off")
+            log.exception("unknown: an answer broke off")
             self._send_failure(Failure("unknown", zoho_error=type(error).__name__))
 
     def _handle_token(self, peer: Peer | None, rejected: str) -> None:

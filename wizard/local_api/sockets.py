@@ -25,6 +25,8 @@ MAX_ADDRESS_BYTES = 103
 ROOT_RUNTIME_DIRECTORY = Path("/run")
 """Every user can enter it, and only root can create entries."""
 
+LOCK_NAME = "socket.lock"
+
 HAS_PEER_CREDENTIALS = hasattr(socket, "SO_PEERCRED")
 """True on Linux; elsewhere only the owner is served."""
 
@@ -118,8 +120,13 @@ def alone_in(path: Path) -> AbstractContextManager[None]:
     """Lock the directory, since two installations may use the same one. Raises
     ``shared-directory-in-use``."""
     return ExclusiveLock(
-        str(path / "socket.lock"), lambda: fail("shared-directory-in-use", path=str(path))
+        str(path / LOCK_NAME), lambda: fail("shared-directory-in-use", path=str(path))
     )
+
+
+def remove_lock_file(path: Path) -> None:
+    """Remove the file of the lock from the directory. Call it while the lock is held."""
+    (path / LOCK_NAME).unlink(missing_ok=True)
 
 
 def _unsafe(path: Path, reason: str, **details: str) -> WizardError:

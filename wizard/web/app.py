@@ -12,7 +12,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import flask_wtf.csrf
-from flask import Flask, Response, current_app, g, redirect, request
+from flask import Flask, Response, g, redirect, request
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as AnyResponse
 
@@ -42,6 +42,7 @@ from wizard.web.diagnosis import DIAGNOSE_PATH
 from wizard.web.reauthorization import Assistance, AssistedRunFactory
 from wizard.web.sessions import ElapsedSeconds, LinkTokens, SessionStore, current_session
 
+log = logging.getLogger(__name__)
 access_log = logging.getLogger("wizard.web.access")
 
 PUBLIC_ENDPOINTS = frozenset({"sessions.open_link", "authorization.complete", "static"})
@@ -150,8 +151,9 @@ def _handle_http_error(error: HTTPException) -> AnyResponse:
 
 def _handle_unexpected_error(error: Exception) -> Response:
     number = secrets.token_hex(4)
-    current_app.logger.error("unexpected error %s", number, exc_info=error)
-    return render_error(fail("page-unforeseen", number=number).failure)
+    failure = fail("page-unforeseen", number=number).failure
+    log.error("%s: unexpected error %s", failure.code, number, exc_info=error)
+    return render_error(failure)
 
 
 def content_security_policy(accounts_servers: Iterable[str]) -> str:
@@ -254,4 +256,7 @@ def _log_request(response: Response) -> None:
     # The rule, not the URL, which may contain a link token or an authorization code.
     rule = request.url_rule.rule if request.url_rule else "(unknown path)"
     seconds = time.monotonic() - g.get("started_at", time.monotonic())
-    access_log.info("%s %s %d %.0f ms", request.method, rule, response.status_code, seconds * 1000)
+    status, code = response.status_code, g.get("failure_code", "")
+    level = logging.ERROR if status >= 500 else logging.INFO
+    text = "%s %s %d %.0f ms %s"
+    access_log.log(level, text, request.method, rule, status, seconds * 1000, code)

@@ -45,6 +45,7 @@ def render_error(failure: Failure, status: int | None = None, *, name: str = "")
     """A page that explains `failure`; `name` is its connection, by default that of the URL."""
     name = name or (request.view_args or {}).get("name", "")
     explanation = _explanation_of(failure, name)
+    g.failure_code = failure.code
     page = render_template(
         "error.html",
         explanation=explanation,

@@ -1,12 +1,10 @@
 """``monitor``: all connections checked on a schedule, with a notification when one fails."""
 
 import random
-import shlex
-import sys
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Literal
 
@@ -16,6 +14,7 @@ from wizard.cli.commands.connections import print_no_connections
 from wizard.cli.commands.status import run_unattended
 from wizard.cli.commands.token import POLL_INTERVAL_SECONDS, DurationType
 from wizard.cli.flows.serving import stop_signals
+from wizard.cli.flows.units import crontab_line, systemd_timer
 from wizard.cli.flows.verification import incident_report, most_severe
 from wizard.cli.renderer import print_incidents
 from wizard.cli.results.checks import MonitorCheck, NotificationTest, Timer
@@ -252,66 +251,3 @@ def _fetch(url: str) -> None:
             return
     except (urllib.error.URLError, OSError, ValueError) as error:
         raise fail("heartbeat-failed", reason=str(error)) from None
-
-
-def systemd_timer(variables: Mapping[str, str], interval: timedelta, options: Sequence[str]) -> str:
-    """A user's service and timer for systemd, with environment `variables`."""
-    seconds = int(interval.total_seconds())
-    environment = "".join(
-        f'Environment="{_escape_specifiers(f"{name}={value}")}"\n'
-        for name, value in variables.items()
-    )
-    return f"""\
-# ~/.config/systemd/user/zoho-wizard-monitor.service
-[Unit]
-Description=Check the Zoho connections
-[Service]
-Type=oneshot
-{environment}ExecStart={_escape_specifiers(shlex.join(monitor_command(options))).replace("$", "$$")}
-# 3: a connection needs re-authorization, and the notification was sent: the unit did its work. 6 is
-# missing here because the unit must fail when a notification couldn't be sent.
-SuccessExitStatus=3
-
-# ~/.config/systemd/user/zoho-wizard-monitor.timer
-[Unit]
-Description=Check the Zoho connections
-[Timer]
-OnBootSec=5min
-OnUnitActiveSec={seconds}s
-RandomizedDelaySec={seconds // 10}s
-[Install]
-WantedBy=timers.target
-
-# Then: systemctl --user daemon-reload; systemctl --user enable --now zoho-wizard-monitor.timer
-# To run it while you are signed out: loginctl enable-linger
-"""
-
-
-def crontab_line(variables: Mapping[str, str], interval: timedelta, options: Sequence[str]) -> str:
-    """A line for crontab, with environment `variables`. cron knows minutes within an hour and hours
-    within a day, so `interval` is rounded to these."""
-    minutes = int(interval.total_seconds() // 60)
-    hours = minutes // 60
-    if hours >= 24:
-        schedule = "17 4 * * *"
-    elif hours:
-        schedule = f"17 */{hours} * * *" if hours > 1 else "17 * * * *"
-    else:
-        schedule = f"*/{minutes} * * * *"
-    words = [
-        "env",
-        *(f"{name}={value}" for name, value in variables.items()),
-        *monitor_command(options),
-    ]
-    # cron reads a bare percent sign as the end of the line.
-    return f"{schedule} {shlex.join(words)}\n".replace("%", r"\%")
-
-
-def monitor_command(options: Sequence[str]) -> list[str]:
-    """The command that checks once, whatever the directory and the search path are."""
-    return [sys.executable, "-P", "-m", "wizard", "monitor", "--once", *options]
-
-
-def _escape_specifiers(text: str) -> str:
-    """`text` in a unit file, where a percent sign starts a specifier."""
-    return text.replace("%", "%%")

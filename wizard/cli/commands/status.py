@@ -19,7 +19,7 @@ from wizard.cli.results.connections import caution_of
 from wizard.cli.results.installation import CompletionScript, KeyStatus, SchemaList, Status
 from wizard.cli.terminal import Terminal, pass_terminal
 from wizard.errors import explain, fail, message
-from wizard.local_api import request_browser_link
+from wizard.local_api import request_browser_link, shared_socket_path
 from wizard.model import Failure
 from wizard.model.states import ConnectionState
 from wizard.monitoring.notifications import target_name
@@ -75,6 +75,7 @@ def _collect_status(terminal: Terminal, unattended: bool) -> Status:
 
     settings, paths = terminal.settings, terminal.settings.paths
     stored = {} if paths.is_empty else _stored_status(terminal)
+    stored.setdefault("shared_socket", None)
     return Status(
         version=version("zoho-wizard"),
         user=current_user(),
@@ -82,6 +83,8 @@ def _collect_status(terminal: Terminal, unattended: bool) -> Status:
         data_dir=paths.data_dir,
         config_dir=paths.config_dir,
         database=paths.database,
+        cache_dir=paths.cache_dir,
+        socket=paths.socket if os.path.exists(paths.socket) else None,
         browser_profiles=paths.browser_dir if os.path.isdir(paths.browser_dir) else None,
         base_url=settings.base_url,
         redirect_uri=settings.redirect_uri,
@@ -122,6 +125,9 @@ def _status_in(services: Services) -> dict[str, Any]:
             if row.status(services.clock()).state is ConnectionState.OUTCOME_UNKNOWN
         ),
         "clients": len(store.clients.all()),
+        "shared_socket": shared_socket_path(services.paths)
+        if store.access_permissions.all()
+        else None,
         "destinations": len(destinations),
         "destination_problems": destination_problems(
             services.delivery.problems() if destinations else ()
@@ -141,6 +147,9 @@ def _status_facts(found: Status, now: datetime) -> list[tuple[str, str]]:
         ("Data", found.data_dir),
         ("Configuration", found.config_dir),
         ("Database", found.database),
+        ("Cache", found.cache_dir),
+        ("Socket", found.socket or ""),
+        ("Socket for other users", found.shared_socket or ""),
         ("Browser profiles", _profiles_text(found.browser_profiles)),
         (
             "Pages",

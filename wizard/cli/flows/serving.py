@@ -17,7 +17,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -29,9 +29,11 @@ import click
 
 from wizard import files
 from wizard.assisted_browser import check_display, remove_leftovers
+from wizard.cli.commands.status import run_unattended
+from wizard.cli.flows.units import systemd_service
 from wizard.cli.renderer import Renderer
 from wizard.cli.results.connections import OpenedPage
-from wizard.cli.results.installation import ServeEvent
+from wizard.cli.results.installation import ServeEvent, ServiceUnit
 from wizard.cli.terminal import CONNECTION_NAME, Terminal, pass_terminal
 from wizard.clients import AssistedConnection
 from wizard.errors import WizardError, fail, message
@@ -78,7 +80,10 @@ def running_server(
     """
     from wizard.web.server import serve as serve_pages
 
-    with alone(services.paths):
+    with ExitStack() as until_stopped:
+        # Without a lock, the port still keeps a second server from starting.
+        with _if_writable():
+            until_stopped.enter_context(alone(services.paths))
         # If the lock's file was removed, the lock is free although a server still runs.
         if link := request_browser_link(Path(services.paths.socket), "/", is_printed=True):
             raise _already_served(services.paths, urljoin(link, "/").rstrip("/"))
@@ -94,6 +99,16 @@ def running_server(
                 yield create_browser_link
         finally:
             server.stop()
+
+
+@contextmanager
+def _if_writable() -> Iterator[None]:
+    """Ignore that a file can't be made, on a full disk or a read-only file system."""
+    try:
+        yield
+    except WizardError as error:
+        if error.failure.code not in ("disk-full", "store-unwritable"):
+            raise
 
 
 def _note_address(wizard_services: Services) -> None:
@@ -217,8 +232,14 @@ def print_browser_link(
     type=click.Path(path_type=Path),
     help="Create the socket for other users in this directory. Default: none.",
 )
+@click.option(
+    "--print",
+    "unit",
+    type=click.Choice(["systemd"]),
+    help="Print a service for these options instead, after a test with an empty environment.",
+)
 @pass_terminal
-def serve(terminal: Terminal, share: Path | None) -> None:
+def serve(terminal: Terminal, share: Path | None, unit: Literal["systemd"] | None) -> None:
     """Serve the web app until stopped.
 
     Programs of this user, and of users with `access`, get answers on Unix sockets. No browser
@@ -229,7 +250,13 @@ def serve(terminal: Terminal, share: Path | None) -> None:
     Examples:
       zoho-wizard serve
       zoho-wizard serve --share /run/zoho-wizard
+      zoho-wizard serve --print systemd
     """
+    if unit:
+        options = ["--share", str(share.absolute())] if share else []
+        text = systemd_service(run_unattended(terminal), options)
+        terminal.emit_event(ServiceUnit(unit, text), lambda: terminal.renderer.print_raw(text))
+        return
     with (
         stop_signals() as stop_event,
         running_server(terminal.services, share) as create_browser_link,
@@ -366,12 +393,13 @@ def open_page(
     """Open `page` in the user's browser; without one, print a link and return it."""
     command = None if settings.is_over_ssh else _browser_command(settings)
     if command is not None:
-        _start_browser(
-            command,
-            _write_redirect_file(create_browser_link(page, False), Path(settings.paths.cache_dir)),
-        )
-        renderer.print_note(message("notes", "browser-opens"))
-        return None
+        cache_dir = Path(settings.paths.cache_dir)
+        with suppress(OSError):  # in a read-only file system, the link is printed
+            _start_browser(
+                command, _write_redirect_file(create_browser_link(page, False), cache_dir)
+            )
+            renderer.print_note(message("notes", "browser-opens"))
+            return None
     link = create_browser_link(page, True)
     if settings.is_over_ssh:
         _print_ssh_tunnel(link, renderer)

@@ -24,6 +24,14 @@ class ServeEvent:
 
 
 @dataclass(frozen=True)
+class ServiceUnit:
+    """The result of `serve --print`."""
+
+    kind: Literal["systemd"]
+    text: str
+
+
+@dataclass(frozen=True)
 class SimulatedUser:
     """A user of the simulated Zoho."""
 
@@ -73,6 +81,11 @@ class Status:
     data_dir: str
     config_dir: str
     database: str
+    cache_dir: str
+    socket: str | None
+    """The owner's socket; null if it isn't served."""
+    shared_socket: str | None
+    """The socket for other users; null if none has access."""
     browser_profiles: str | None
     base_url: str
     redirect_uri: str
