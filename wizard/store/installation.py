@@ -6,12 +6,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
-from sqlalchemy import Connection, Update, func, literal, select, update
+from sqlalchemy import Connection, Row, Update, func, literal, select, update
 
 from wizard.model import Failure
 from wizard.store import schema
-from wizard.store.database import Repository
+from wizard.store.database import Database, Repository
 from wizard.store.schema import UtcDateTime
 from wizard.timefmt import format_iso, parse_iso
 from wizard.vault import labels
@@ -81,8 +82,7 @@ class InstallationRepository(Repository):
     def is_copied(self) -> bool:
         """Whether the data directory was copied here, or its machine was. False if it isn't known
         where it was."""
-        with self.database.read() as c:
-            recorded = c.scalar(select(_INSTALLATION.c.place))
+        recorded = _installation(self.database).place
         try:
             here = Place.current(self.database.path)
         except OSError:
@@ -172,16 +172,25 @@ class MonitoringRepository(Repository):
 
     def notify_failure(self) -> NotifyFailure | None:
         """Why the last notification failed; None if it arrived or there was none."""
-        with self.database.read() as c:
-            row = c.execute(
-                select(_INSTALLATION.c.notify_failed_at, _INSTALLATION.c.notify_failure)
-            ).one()
-        return NotifyFailure(*row) if row.notify_failure else None
+        row = _installation(self.database)
+        return (
+            NotifyFailure(row.notify_failed_at, row.notify_failure) if row.notify_failure else None
+        )
 
     def note_notified(self, failed: NotifyFailure | None) -> None:
         """Record the result of the last notification; None: it arrived."""
         with self.database.write() as c:
             c.execute(_failed(failed))
+
+
+def _installation(database: Database) -> Row[Any]:
+    """The row of this installation, which a snapshot reads once."""
+
+    def load() -> Row[Any]:
+        with database.read() as c:
+            return c.execute(select(_INSTALLATION)).one()
+
+    return database.once("installation", load)
 
 
 def _failed(failed: NotifyFailure | None) -> Update:
