@@ -42,7 +42,8 @@ lint: $(VENV)/lint ## check style, types and vocabulary
 	$(BIN)/hadolint Containerfile
 	$(BIN)/zizmor --offline --quiet .github
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
-	$(BIN)/check-jsonschema --builtin-schema vendor.github-issue-forms .github/ISSUE_TEMPLATE/problem.yml
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-issue-forms \
+		.github/ISSUE_TEMPLATE/problem.yml .github/ISSUE_TEMPLATE/comparison.yml
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-issue-config .github/ISSUE_TEMPLATE/config.yml
 
 docs: $(VENV)/docs ## build the documentation into build/docs/

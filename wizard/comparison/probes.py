@@ -124,7 +124,9 @@ def probe_table() -> ProbeTable:
         scopes={name: tuple(scopes) for name, scopes in table["scopes"].items()},
         requests=requests,
         consents=consents,
-        not_compared={each: reasons.get(each, "no-probe") for each in rules.keys() - compared},
+        not_compared={
+            rule: reasons.get(rule, "no-probe") for rule in rules if rule not in compared
+        },
         confidences={name: row["confidence"] for name, row in rules.items()},
     )
 
