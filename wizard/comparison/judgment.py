@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from wizard.comparison.probes import Fact, Facts, ProbeTable
+from wizard.comparison.probes import Fact, Facts, Probe, ProbeTable
 from wizard.credential_formats import TOKEN
 from wizard.transport import HttpResponse, parse_json
 from wizard.zoho import DataCenter, Zoho
@@ -67,6 +67,8 @@ class Difference:
 
     request: str
     """Which request; `wizard/comparison/probes.toml` describes it."""
+    call: str
+    """Its method, host and path."""
     expected: Mapping[str, str]
     """By fact: what the simulator answers."""
     seen: Mapping[str, str]
@@ -285,7 +287,7 @@ def _member_name(name: str) -> str:
 def compare(
     table: ProbeTable, observations: Mapping[str, Observation]
 ) -> tuple[RuleComparison, ...]:
-    """Compare each rule of the table with what was seen, by the ID of the answer."""
+    """Compare each rule of the table with what was seen, by the ID of the probe."""
     compared = (_compare_rule(table, rule, observations) for rule in table.compared_rules)
     others = (
         RuleComparison(rule, table.confidences[rule], Outcome.NOT_COMPARED, reason, 0, ())
@@ -298,16 +300,16 @@ def _compare_rule(
     table: ProbeTable, rule: str, observations: Mapping[str, Observation]
 ) -> RuleComparison:
     answers, differences, reasons = 0, [], []
-    for each, answer_id, expected in table.expectations():
+    for each, probe, expected in table.expectations():
         if each != rule:
             continue
-        observation = observations[answer_id]
+        observation = observations[probe.id]
         if observation.facts is None:
             reasons.append(observation.reason)
             continue
         answers += 1
         if any(observation.facts[name] != value for name, value in expected.items()):
-            differences.append(_difference(answer_id, expected, observation.facts))
+            differences.append(_difference(probe, expected, observation.facts))
     confidence = table.confidences[rule]
     if not answers:
         return RuleComparison(rule, confidence, Outcome.NOT_COMPARED, reasons[0], 0, ())
@@ -315,10 +317,11 @@ def _compare_rule(
     return RuleComparison(rule, confidence, outcome, None, answers, tuple(differences))
 
 
-def _difference(answer_id: str, expected: Facts, seen: Facts) -> Difference:
+def _difference(probe: Probe, expected: Facts, seen: Facts) -> Difference:
     shown = {*expected, *CONTEXT}
     return Difference(
-        answer_id,
+        probe.id,
+        probe.call,
         {name: _text(value) for name, value in expected.items()},
         {name: _text(value) for name, value in seen.items() if name in shown},
     )

@@ -22,6 +22,16 @@ class Probe:
     """By rule: the facts of the simulator's answer."""
     parameters: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def facts(self) -> tuple[str, ...]:
+        """The names of the facts that some rule expects."""
+        return tuple(dict.fromkeys(name for facts in self.expect.values() for name in facts))
+
+    @property
+    def call(self) -> str:
+        """What was sent, without its parameters."""
+        return "GET accounts/oauth/v2/auth in a browser"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Request(Probe):
@@ -38,6 +48,11 @@ class Request(Probe):
     needs: str = ""
     issues: Mapping[str, str] = field(default_factory=dict)
     identity: bool = False
+
+    @property
+    def call(self) -> str:
+        """What was sent, without its parameters."""
+        return f"{self.method} {self.host}{self.path}"
 
     @property
     def is_token_request(self) -> bool:
@@ -90,16 +105,11 @@ class ProbeTable:
         """The consent with which a step begins, if it has one."""
         return next((each for each in self.consents if each.step == step), None)
 
-    def expectations(self) -> Iterator[tuple[str, str, Facts]]:
-        """Rule, ID of the answer, and the facts that the simulator's answer has."""
+    def expectations(self) -> Iterator[tuple[str, Probe, Facts]]:
+        """Rule, probe, and the facts that the simulator's answer has."""
         for each in self.probes:
             for rule, facts in each.expect.items():
-                yield rule, each.id, facts
-
-    def facts_of(self, answer_id: str) -> tuple[str, ...]:
-        """The names of the facts that some rule expects of an answer."""
-        found = (facts for _, each, facts in self.expectations() if each == answer_id)
-        return tuple(dict.fromkeys(name for facts in found for name in facts))
+                yield rule, each, facts
 
     @property
     def compared_rules(self) -> frozenset[str]:

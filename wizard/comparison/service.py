@@ -120,7 +120,7 @@ class Comparison:
         if attempt is None or "state" not in params:
             raise fail("paste-not-understood")
         if "code" in params:
-            facts = callback_facts(text, self.table.facts_of(consent.id), self._known)
+            facts = callback_facts(text, consent.facts, self._known)
             self._observations[consent.id] = Observation(facts)
         if params["state"] != attempt.oauth_state:
             raise fail("callback-unknown-state")
@@ -133,7 +133,7 @@ class Comparison:
     def refuse(self, consent: Consent) -> None:
         """Keep that Zoho showed an error page instead of returning to the redirect URI. That says
         something only about rules that expect no more than a code."""
-        if set(self.table.facts_of(consent.id)) == {"code"}:
+        if set(consent.facts) == {"code"}:
             self._observations[consent.id] = Observation({"code": ABSENT})
 
     def _new_attempt(self, state: str, verifier: str) -> Attempt:
@@ -164,7 +164,7 @@ class Comparison:
         )
 
     def _observe(self, request: Request) -> Observation:
-        names = self.table.facts_of(request.id)
+        names = request.facts
         try:
             response = self._transport.send(
                 request.method,
@@ -187,7 +187,7 @@ class Comparison:
 
     def _redirect_facts(self, request: Request, failure: Failure) -> Mapping[str, Any]:
         status = failure.exchange.status if failure.exchange else None
-        names = self.table.facts_of(request.id)
+        names = request.facts
         return redirect_facts(status or 0, failure.details["to"], names, self._known)
 
     def _keep_issued(self, request: Request, response: HttpResponse) -> None:

@@ -125,7 +125,7 @@ def _run_step(
         for request in requests:
             if stop_event.is_set():
                 raise click.Abort
-            show(f"{request.method} {request.host}{request.path} ({request.id})")
+            show(f"{request.call} ({request.id})")
             comparison.send(request)
 
 
@@ -235,7 +235,7 @@ def _print_report(renderer: Renderer, report: ComparisonReport) -> None:
 
 
 def _print_difference(renderer: Renderer, difference: Difference) -> None:
-    renderer.print_item(f"    {difference.request}")
+    renderer.print_item(f"    {difference.request}: {difference.call}")
     for label, facts in (("expected", difference.expected), ("seen", difference.seen)):
         shown = "; ".join(f"{name}: {value}" for name, value in facts.items())
         renderer.print_item(f"      {label.ljust(8)}  {shown}")
