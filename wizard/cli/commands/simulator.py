@@ -233,7 +233,12 @@ def _configuration(options: Mapping[str, Any]) -> "Configuration":
     from wizard.simulator.configuration import Configuration, read_configuration, row_of_user
     from wizard.simulator.errors import SimulatorError
 
-    given = {name: value for name, value in options.items() if value not in (None, False, ())}
+    # 0 is a value: it means a free port.
+    given = {
+        name: value
+        for name, value in options.items()
+        if value is not False and value not in (None, ())
+    }
     try:
         file = given.pop("config_file", None)
         configured = read_configuration(file) if file else Configuration()
