@@ -35,18 +35,20 @@ MEASURES = {
 
 
 def main(names: list[str]) -> None:
-    """Install the wheel, run the measures, print the table."""
+    """Install the wheel, run the measures, print the table, also if a measure fails."""
     if unknown := set(names) - set(MEASURES):
         sys.exit(f"{', '.join(sorted(unknown))}: there are {', '.join(MEASURES)}")
     figures: list[Measurement] = []
     with tempfile.TemporaryDirectory(prefix="bench-") as directory:
         _note("the wheel, installed")
         place = install(Path(directory))
-        for name in names or MEASURES:
-            begun = time.perf_counter()
-            figures += MEASURES[name](place)
-            _note(f"{name}: {time.perf_counter() - begun:.0f} s")
-    sys.stdout.write(table(figures))
+        try:
+            for name in names or MEASURES:
+                begun = time.perf_counter()
+                figures += MEASURES[name](place)
+                _note(f"{name}: {time.perf_counter() - begun:.0f} s")
+        finally:
+            sys.stdout.write(table(figures))
 
 
 def table(measurements: list[Measurement]) -> str:
