@@ -86,7 +86,8 @@ def install(directory: Path) -> Installation:
     subprocess.run([sys.executable, "-m", "venv", made], check=True)
     subprocess.run([*pip, "install", "--upgrade", "pip>=26"], check=True)
     subprocess.run([*pip, "wheel", "--no-deps", "--wheel-dir", dist, ROOT], check=True)
-    subprocess.run([*pip, "install", *dist.glob("*.whl")], check=True)
+    (wheel,) = dist.glob("*.whl")
+    subprocess.run([*pip, "install", f"{wheel}[assist]"], check=True)
     return Installation(directory, made / "bin")
 
 
