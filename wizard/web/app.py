@@ -8,6 +8,7 @@ import logging
 import secrets
 import time
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -201,55 +202,54 @@ def rejection_code(
 
 def _install_guard(app: Flask, port: int, accounts_servers: Iterable[str]) -> None:
     """Add the guard to every route of `app`, including static files and unknown paths."""
-    own_host = f"localhost:{port}"
-    content_policy = content_security_policy(accounts_servers)
     app.config.update(
         MAX_CONTENT_LENGTH=MAX_BODY_BYTES,
         MAX_FORM_MEMORY_SIZE=MAX_BODY_BYTES,
         PROVIDE_AUTOMATIC_OPTIONS=False,
     )
+    app.before_request(partial(_check_request, port))
+    app.after_request(partial(_add_security_headers, content_security_policy(accounts_servers)))
 
-    @app.before_request
-    def check_request() -> AnyResponse | None:
-        g.started_at = time.monotonic()
-        if request.path == DIAGNOSE_PATH:
-            request.max_content_length = request.max_form_memory_size = MAX_PASTE_BYTES
-        host = request.environ.get("HTTP_HOST", "")
-        if not request.environ.get("REQUEST_URI", "/").startswith("/"):
-            host = ""  # the host of an absolute URI overrides the header (RFC 9112, 3.2.2)
-        if (host, request.path, request.method) == (f"127.0.0.1:{port}", "/", "GET"):
-            return redirect(f"http://{own_host}/")
-        headers = request.headers
-        fetch_mode_and_destination = (headers.get("Sec-Fetch-Mode"), headers.get("Sec-Fetch-Dest"))
-        code = rejection_code(
-            request.method,
-            host,
-            own_host,
-            headers.get("Origin"),
-            headers.get("Sec-Fetch-Site"),
-            fetch_mode_and_destination == ("navigate", "document"),
-        )
-        if code is not None:
-            raise fail(code, address=f"http://{own_host}/")
-        return None
 
-    @app.after_request
-    def add_security_headers(response: Response) -> Response:
-        response.headers.update(
-            {
-                "Content-Security-Policy": content_policy,
-                "X-Content-Type-Options": "nosniff",
-                # With `no-referrer`, browsers send `Origin: null` with our own forms.
-                "Referrer-Policy": "no-referrer"
-                if request.path == CALLBACK_PATH
-                else "same-origin",
-                "Cross-Origin-Opener-Policy": "same-origin",
-                "Cross-Origin-Resource-Policy": "same-origin",
-                "Cache-Control": "no-store",
-            }
-        )
-        _log_request(response)
-        return response
+def _check_request(port: int) -> AnyResponse | None:
+    """Reject what isn't a request of our own pages; redirect from the other loopback name."""
+    g.started_at = time.monotonic()
+    if request.path == DIAGNOSE_PATH:
+        request.max_content_length = request.max_form_memory_size = MAX_PASTE_BYTES
+    own_host, host = f"localhost:{port}", request.environ.get("HTTP_HOST", "")
+    if not request.environ.get("REQUEST_URI", "/").startswith("/"):
+        host = ""  # the host of an absolute URI overrides the header (RFC 9112, 3.2.2)
+    if (host, request.path, request.method) == (f"127.0.0.1:{port}", "/", "GET"):
+        return redirect(f"http://{own_host}/")
+    headers = request.headers
+    fetch_mode_and_destination = (headers.get("Sec-Fetch-Mode"), headers.get("Sec-Fetch-Dest"))
+    code = rejection_code(
+        request.method,
+        host,
+        own_host,
+        headers.get("Origin"),
+        headers.get("Sec-Fetch-Site"),
+        fetch_mode_and_destination == ("navigate", "document"),
+    )
+    if code is not None:
+        raise fail(code, address=f"http://{own_host}/")
+    return None
+
+
+def _add_security_headers(content_policy: str, response: Response) -> Response:
+    response.headers.update(
+        {
+            "Content-Security-Policy": content_policy,
+            "X-Content-Type-Options": "nosniff",
+            # With `no-referrer`, browsers send `Origin: null` with our own forms.
+            "Referrer-Policy": "no-referrer" if request.path == CALLBACK_PATH else "same-origin",
+            "Cross-Origin-Opener-Policy": "same-origin",
+            "Cross-Origin-Resource-Policy": "same-origin",
+            "Cache-Control": "no-store",
+        }
+    )
+    _log_request(response)
+    return response
 
 
 def _log_request(response: Response) -> None:
