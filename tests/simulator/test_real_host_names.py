@@ -5,6 +5,7 @@ import json
 import socket
 import ssl
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from wizard import zoho
 from wizard.simulator.authority import Authority
 from wizard.simulator.configuration import Configuration
 from wizard.simulator.host_names import host_names, route_of
+from wizard.simulator.proxy import STALLED_SECONDS
 from wizard.simulator.server import RealHostNames, Simulator
 
 
@@ -208,6 +210,10 @@ def test_a_stopped_simulator_ends_its_connections_and_removes_the_authority() ->
         client = socket.create_connection((proxy.hostname, proxy.port or 0), 10)
         client.sendall(b"CONNECT accounts.zoho.eu:443 HTTP/1.1\r\n\r\n")
         assert client.recv(100).startswith(b"HTTP/1.1 200")
+        # By the end of another request, the proxy waits for the handshake of the first.
+        assert send(simulator, "https://accounts.zoho.eu/oauth/serverinfo")[0] == 200
+        began = time.monotonic()
+    assert time.monotonic() - began < STALLED_SECONDS / 2
     with client:
         assert client.recv(100) == b""
     assert not names.authority_file.exists()

@@ -96,7 +96,8 @@ class Proxy:
             self._is_stopped = True
             for each in self._connections:
                 with suppress(OSError):
-                    each.shutdown(socket.SHUT_RDWR)
+                    # The method of TLS sockets also ends TLS, which another thread uses.
+                    socket.socket.shutdown(each, socket.SHUT_RDWR)
         self._wake.close()
         if self._accepting.is_alive():
             self._accepting.join()
@@ -151,8 +152,11 @@ class Proxy:
             client.sendall(_response("403 Forbidden", reason))
         elif head.method == "CONNECT":
             client.sendall(ESTABLISHED)
-            with self._tls.wrap_socket(client, server_side=True) as tls:
-                self._keep(tls)
+            with self._tls.wrap_socket(
+                client, server_side=True, do_handshake_on_connect=False
+            ) as tls:
+                self._keep(tls)  # `client` has lost its descriptor
+                tls.do_handshake()
                 self._relay(tls, b"")
                 tls.settimeout(0)
                 tls.unwrap()  # says that this is the end, without waiting for the client's answer
