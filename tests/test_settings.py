@@ -4,6 +4,7 @@ import pytest
 from support.claims import over_rows
 
 from wizard.errors import WizardError, explain
+from wizard.model import SimulatorProxy
 from wizard.settings import from_environment
 
 HOME = {"HOME": "/h", "LANG": "C"}
@@ -73,3 +74,25 @@ def test_only_a_loopback_ip_address_can_be_a_simulator(url: str) -> None:
 def test_a_simulator_on_ipv6_is_accepted() -> None:
     settings = from_environment({**HOME, "ZOHO_WIZARD_SIMULATOR_URL": "http://[::1]:8730"})
     assert settings.simulator_url == "http://[::1]:8730"
+
+
+def test_a_simulator_is_reached_at_real_host_names_only_with_its_authority_and_local_proxy() -> (
+    None
+):
+    at_real_names = {
+        "ZOHO_WIZARD_SIMULATOR_URL": "http://127.0.0.1:8730",
+        "HTTPS_PROXY": "http://127.0.0.1:9999",
+        "SSL_CERT_FILE": "/tmp/run/zoho-simulator-authority.pem",
+    }
+    found = from_environment(at_real_names)
+    assert found.simulator_proxy == SimulatorProxy(
+        "http://127.0.0.1:9999", "/tmp/run/zoho-simulator-authority.pem"
+    )
+    assert found.service_environment == at_real_names
+    for changes in (
+        {"HTTPS_PROXY": ""},
+        {"HTTPS_PROXY": "http://proxy.example:3128"},
+        {"HTTPS_PROXY": "http://127.0.0.1:9999@proxy.example:3128"},
+        {"SSL_CERT_FILE": "/etc/ssl/company.pem"},
+    ):
+        assert from_environment(at_real_names, changes=changes).simulator_proxy is None, changes

@@ -2,6 +2,7 @@
 
 import difflib
 import os
+import re
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -120,9 +121,10 @@ def from_environment(
 
 
 def _simulator_proxy(environ: Mapping[str, str]) -> SimulatorProxy | None:
-    """The proxy and the authority of a simulated Zoho, if the environment has both."""
-    url = environ.get("HTTPS_PROXY") or environ.get("https_proxy")
-    if not url or not trusts_simulator(environ):
+    """The proxy and the authority of a simulated Zoho, if the environment has both. The proxy is on
+    this computer, as the simulator is."""
+    url = environ.get("HTTPS_PROXY") or environ.get("https_proxy") or ""
+    if not re.match(r"http://(127\.0\.0\.1|\[::1\]):\d+/?$", url) or not trusts_simulator(environ):
         return None
     return SimulatorProxy(url, os.path.abspath(environ["SSL_CERT_FILE"]))
 
