@@ -39,7 +39,6 @@ from wizard.simulator import (
     request_context,
     token_endpoint,
 )
-from wizard.simulator.authority import Authority
 from wizard.simulator.catalog import data_centers, product_at, use_catalog
 from wizard.simulator.configuration import Configuration
 from wizard.simulator.controls import Controls
@@ -468,6 +467,8 @@ class RealHostNames:
     ) -> None:
         listening = listen(0)
         inner = listen_at(HOST, 0)
+        from wizard.simulator.authority import Authority  # slow to load, and rarely needed
+
         self.authority = Authority(tuple(host_names()), domains())
         self.server = _server_of(app, inner, socket_map, "https")
         self.names: Collection[str] = host_names().keys()
