@@ -20,7 +20,13 @@ from wizard.simulator.errors import InvalidValueError
 from wizard.simulator.product_tables import merge_tables
 from wizard.simulator.records import Records
 from wizard.simulator.schemas import Schema, arguments_schema, check, schema_of, shown
-from wizard.simulator.settings import BEHAVIORS, Clock, SimulatorSettings, settings_schema
+from wizard.simulator.settings import (
+    BEHAVIORS,
+    Clock,
+    RandomValues,
+    SimulatorSettings,
+    settings_schema,
+)
 from wizard.simulator.users import Users
 
 DEFAULT_PORT = 8730
