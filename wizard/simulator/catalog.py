@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from importlib.resources import files
 from typing import Annotated
 
@@ -35,13 +35,11 @@ class Catalog:
         }
         return cls(tables.products, frozenset(each.casefold() for each in services), names)
 
-    @property
+    @cached_property
     def hosts(self) -> frozenset[str]:
         """The hosts of all products."""
-        products = self.products.values()
-        bases = (base for each in products for e in each.endpoints for base in e.bases)
-        roots = (root for each in products for root in each.roots)
-        return frozenset(each.partition("/")[0] for each in (*roots, *bases))
+        places = (place for each in self.products.values() for place in each.places)
+        return frozenset(place.partition("/")[0] for place in places)
 
     def product_of_scope(self, scope: str) -> Product | None:
         """Return the product of a scope (`ZohoCRM.org.READ` → crm), or None."""

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property
 from typing import Annotated, Any
 
 METHODS = ["GET", "POST", "PUT", "DELETE", "PATCH"]
@@ -168,19 +168,33 @@ class Product:
         versions = endpoint.versions or self.versions
         return {f"{root}/{version}": version for root in self.roots for version in versions}
 
+    @cached_property
+    def _endpoints_by_base(self) -> dict[str, list[tuple[Endpoint, str]]]:
+        """What comes before a path, with its slash → endpoints there, and their version."""
+        found: dict[str, list[tuple[Endpoint, str]]] = {}
+        for endpoint in self.endpoints:
+            for base, version in self.bases_of(endpoint).items():
+                found.setdefault(f"{base}/", []).append((endpoint, version))
+        return found
+
+    @cached_property
+    def places(self) -> tuple[str, ...]:
+        """The `host/path` of its roots and of endpoints with bases of their own, with a slash."""
+        bases = (base for endpoint in self.endpoints for base in endpoint.bases)
+        return tuple(f"{each}/" for each in dict.fromkeys((*self.roots, *bases)))
+
     def is_at(self, address: str) -> bool:
         """Whether `host/path` is below one of the product's roots, or one of its endpoints."""
-        bases = (base for endpoint in self.endpoints for base in endpoint.bases)
-        return any(f"{address}/".startswith(f"{each}/") for each in (*self.roots, *bases))
+        return f"{address}/".startswith(self.places)
 
     def routes_at(self, address: str) -> list[Route]:
         """Return the routes to `host/path`, one for each method; [] if the path is unknown."""
         found = [
             Route(endpoint, version, matched.groupdict())
-            for endpoint in self.endpoints
-            for base, version in self.bases_of(endpoint).items()
-            if address.startswith(f"{base}/")
-            if (matched := _path_pattern(endpoint.path).fullmatch(address[len(base) :]))
+            for base, rows in self._endpoints_by_base.items()
+            if address.startswith(base)
+            for endpoint, version in rows
+            if (matched := _path_pattern(endpoint.path).fullmatch(address[len(base) - 1 :]))
         ]
         shapes = [_shape(each.endpoint.path) for each in found]
         return [each for each, shape in zip(found, shapes, strict=True) if shape == shapes[0]]
