@@ -58,7 +58,7 @@ def test_a_difference_is_printed_with_what_was_expected_and_seen(shell: Shell) -
     lines = done.stdout.splitlines()
     start = lines.index("✗ callback-may-end-in-ampersand (likely)")
     assert [each.split() for each in lines[start + 1 : start + 4]] == [
-        ["callback:", "GET", "accounts/oauth/v2/auth", "in", "a", "browser"],
+        ["callback:", "GET", "accounts/oauth/v2/auth"],
         ["expected", "last_character:", "none"],
         ["seen", "last_character:", "&"],
     ]

@@ -18,6 +18,8 @@ class Probe:
 
     id: str
     step: str
+    call: str
+    """Method, host and path: ``GET www/crm/v8/org``."""
     expect: Mapping[str, Facts]
     """By rule: the facts of the simulator's answer."""
     parameters: Mapping[str, str] = field(default_factory=dict)
@@ -28,18 +30,23 @@ class Probe:
         return tuple(dict.fromkeys(name for facts in self.expect.values() for name in facts))
 
     @property
-    def call(self) -> str:
-        """What was sent, without its parameters."""
-        return "GET accounts/oauth/v2/auth in a browser"
+    def method(self) -> str:
+        return self.call.partition(" ")[0]
+
+    @property
+    def host(self) -> str:
+        """``www`` or the label that replaces ``accounts``."""
+        return self.call.partition(" ")[2].partition("/")[0]
+
+    @property
+    def path(self) -> str:
+        return "/" + self.call.partition("/")[2]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Request(Probe):
     """One request; `probes.toml` explains the fields."""
 
-    method: str
-    host: str
-    path: str
     content: str
     token: str = ""
     scheme: str = "Zoho-oauthtoken"
@@ -48,11 +55,6 @@ class Request(Probe):
     needs: str = ""
     issues: Mapping[str, str] = field(default_factory=dict)
     identity: bool = False
-
-    @property
-    def call(self) -> str:
-        """What was sent, without its parameters."""
-        return f"{self.method} {self.host}{self.path}"
 
     @property
     def is_token_request(self) -> bool:
@@ -142,15 +144,8 @@ def probe_table() -> ProbeTable:
 
 
 def _request(name: str, row: Mapping[str, Any]) -> Request:
-    fields = {name: value for name, value in row.items() if name != "call"}
-    method, address = row["call"].split(" ")
-    host, _, path = address.partition("/")
-    fields = {
-        "content": "form" if method == "POST" else "query",
-        **fields,
-        "expect": _expect(row),
-    }
-    return Request(id=name, method=method, host=host, path=f"/{path}", **fields)
+    content = "form" if row["call"].startswith("POST ") else "query"
+    return Request(**{"id": name, "content": content, **row, "expect": _expect(row)})
 
 
 def _expect(row: Mapping[str, Any]) -> Mapping[str, Facts]:
