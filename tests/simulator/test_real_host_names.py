@@ -162,6 +162,14 @@ def test_other_hosts_and_unencrypted_requests_are_refused(simulated: Simulator) 
     assert "accounts.zoho.example" in simulated.refused_hosts
 
 
+def test_the_proxy_stays_on_this_computer_wherever_the_simulator_listens() -> None:
+    configuration = Configuration(port=0, listen="0.0.0.0", allow_remote=True, real_hostnames=True)
+    with Simulator(configuration) as simulator:
+        proxy = urlsplit(names_of(simulator).proxy_url)
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.2", proxy.port or 0), 10)
+
+
 def test_openssl_verifies_the_certificate_strictly(simulated: Simulator) -> None:
     names = names_of(simulated)
     words = ["openssl", "s_client", "-connect", "accounts.zoho.eu:443", "-verify_return_error"]

@@ -531,6 +531,8 @@ class Simulator:
     ) -> None:
         configured = configuration or Configuration(port=0)
         world = world or World(configured, clock=clock)
+        # The proxy stays on this computer, wherever the simulator itself listens.
+        listen_for_proxy = listen or partial(listen_at, HOST)
         listen = listen or partial(listen_at, configured.listen)
         with ExitStack() as opened:
             listening = opened.enter_context(listen(configured.port))
@@ -551,7 +553,7 @@ class Simulator:
         if configured.real_hostnames:
             app = create_app(world, self._stop_event, has_real_host_names=True)
             with use_catalog(world.catalog):
-                self.real_host_names = RealHostNames(app, self._socket_map, listen)
+                self.real_host_names = RealHostNames(app, self._socket_map, listen_for_proxy)
         self.port: int = listening.getsockname()[1]
         own_url = f"http://{configured.own_host}:{self.port}"
         self.url = world.origin = configured.public_url.rstrip("/") or own_url
