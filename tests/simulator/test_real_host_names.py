@@ -170,6 +170,7 @@ def test_the_proxy_stays_on_this_computer_wherever_the_simulator_listens() -> No
             socket.create_connection(("127.0.0.2", proxy.port or 0), 10)
 
 
+@pytest.mark.needs("openssl")
 def test_openssl_verifies_the_certificate_strictly(simulated: Simulator) -> None:
     names = names_of(simulated)
     words = ["openssl", "s_client", "-connect", "accounts.zoho.eu:443", "-verify_return_error"]
