@@ -91,6 +91,7 @@ def test_classes_and_attributes_name_known_codes() -> None:
         "ignorable_wait",
         "caused_by_user",
         "zoho_page",
+        "unwritable",
     )
     assert {code for each in attributes for code in codes_with(each)} <= CODES
     assert {class_of(code) for code in CODES} - {""} <= message_table()["classes"].keys()

@@ -31,7 +31,7 @@ from wizard.store.grants import insert_grant
 from wizard.web.app import create_app
 from wizard.web.sessions import LinkTokens
 
-MAX_STATEMENTS = 13
+MAX_STATEMENTS = 12
 COUNTS = (1, 10, 1_000)
 CLIENTS = 5
 STEPS = ("refresh", "identity", "organization", "read:crm", "scope", "clock")

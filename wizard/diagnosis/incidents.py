@@ -61,6 +61,7 @@ class FailureCase:
     connection: Connection
     grant: Grant | None
     failure: Failure
+    is_access_token_rejected: bool = False
 
     @property
     def name(self) -> str:
@@ -283,6 +284,10 @@ def _destination_incident(
     )
 
 
+def _case_of(row: ConnectionOverview, failure: Failure) -> FailureCase:
+    return FailureCase(row.connection, row.grant, failure, row.is_access_token_rejected)
+
+
 class Incidents:
     """Groups failures by cause."""
 
@@ -297,9 +302,7 @@ class Incidents:
         already. Sends nothing."""
         rows = self._store.overviews.unsettled() if rows is None else rows
         cases = ((row, self._stored_failure(row)) for row in rows)
-        return self._create_incidents(
-            [FailureCase(row.connection, row.grant, failure) for row, failure in cases if failure]
-        )
+        return self._create_incidents([_case_of(row, failure) for row, failure in cases if failure])
 
     def from_failures(
         self, failures: Mapping[str, Failure], working_names: Collection[str] = ()
@@ -307,9 +310,7 @@ class Incidents:
         """The causes of the failures that a check has just found, by connection; `working_names`
         worked in the same check."""
         rows = self._store.overviews.all(failures)
-        cases = [
-            FailureCase(row.connection, row.grant, failures[row.connection.name]) for row in rows
-        ]
+        cases = [_case_of(row, failures[row.connection.name]) for row in rows]
         unreachable_locations = {case.location for case in cases if case.kind in UNREACHABLE_KINDS}
         others = (
             self._store.overviews.all(working_names)
@@ -372,12 +373,8 @@ class Incidents:
             if each.kind is RequestKind.REFRESH and each.outcome == "ok"
         ]
         last = {each.connection: each.at for each in reversed(refreshed)}
-        generations = {each.name: each.grant.generation for each in cases if each.grant}
-        if generations.keys() & last.keys():
-            for name, generation in self._store.rejections.pending().items():
-                if generations.get(name) == generation:
-                    last.pop(name, None)
-        return last
+        rejected = {each.name for each in cases if each.is_access_token_rejected}
+        return {name: at for name, at in last.items() if name not in rejected}
 
     def _is_client_only(self, case: FailureCase) -> bool:
         """Whether another client's token of the same account works, so that the account isn't the

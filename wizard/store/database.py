@@ -26,6 +26,7 @@ from wizard import files
 from wizard.errors import Conflict, WizardError, fail
 from wizard.locks import ExclusiveLock
 from wizard.model import Failure
+from wizard.model.failure import codes_with
 from wizard.paths import CACHED_TOKEN_SUFFIX, Paths
 from wizard.store import schema
 from wizard.vault import Vault
@@ -74,7 +75,6 @@ COPY_DIRECTORIES = (None, "/dev/shm", "/run/lock")  # noqa: S108 - a private one
 COPY_LIFETIME_SECONDS = 5.0
 """After this time, a process that uses a copy tries the file again."""
 _COPY_TRIES = 3
-_UNWRITABLE_CODES = ("disk-full", "store-unwritable")
 
 
 class _Copy:
@@ -166,7 +166,7 @@ class Database:
                         database._migrate(paths, migrations)
         except WizardError as error:
             database.close()
-            if error.failure.code not in _UNWRITABLE_CODES or not os.path.exists(path):
+            if error.failure.code not in codes_with("unwritable") or not os.path.exists(path):
                 raise
             return cls._of_copy(path, error, 1 + len(migrations))
         except BaseException:

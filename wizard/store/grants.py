@@ -421,14 +421,6 @@ class RejectionRepository(Repository):
             ).first()
         return Rejection(**row._mapping) if row else None
 
-    def pending(self) -> dict[str, int]:
-        """The grants whose last access token was rejected, and none was issued since: generation by
-        connection."""
-        query = select(_REJECTIONS.c.connection, _REJECTIONS.c.generation)
-        with self.database.read() as c:
-            rows = c.execute(query.where(_REJECTIONS.c.pending))
-            return {each.connection: each.generation for each in rows}
-
     def reject_access_token(self, connection: str, generation: int, fingerprint: str) -> None:
         """Record that an access token of `connection` was rejected."""
         self._upsert(connection, generation=generation, fingerprint=fingerprint, pending=True)

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -49,6 +49,7 @@ _ATTEMPTS = schema.attempts
 _REPORTS = schema.verification_reports.c
 _STEPS = schema.verification_steps.c
 _REQUESTS = schema.token_requests.c
+_REJECTIONS = schema.rejections.c
 
 UNSETTLED_STATES = (*CANDIDATE_STATES, GrantState.NEEDS_REAUTHORIZATION, GrantState.REVOKED)
 """States of a grant that may need attention."""
@@ -71,6 +72,8 @@ class ConnectionOverview:
     """Of the current grant, or of the candidate if there is no current grant."""
     unanswered_refresh: TokenRequest | None = None
     """The last refresh of that grant, if its refresh token rotates and no answer was stored."""
+    is_access_token_rejected: bool = False
+    """Whether the last access token of the current grant was rejected, and none issued since."""
 
     def status(self, now: datetime, running: ActivityKind | None = None) -> ConnectionStatus:
         """The state, activity and last check; `running` is what this process is doing with the
@@ -147,7 +150,7 @@ class OverviewRepository(Repository):
         named = select(_CONNECTIONS.name).where(condition)
         refreshes = last_refreshes_since_rotation(_GRANTS.c.connection.in_(named))
         with self.database.read() as c:
-            connections, recent = self._select_connections(c, condition)
+            connections, recent, rejected = self._select_connections(c, condition)
             if self.database.is_snapshot:
                 reports = select_recent_reports(c, condition)
                 checks = _checks_of(reports)
@@ -157,7 +160,10 @@ class OverviewRepository(Repository):
             attempts = select_newest(c, self._vault, _ATTEMPTS.c.connection.in_(named))
             unanswered = unanswered_requests(c.execute(refreshes))
         found = {
-            name: _overview_of(connection, recent[name], attempts.get(name), checks, unanswered)
+            name: replace(
+                _overview_of(connection, recent[name], attempts.get(name), checks, unanswered),
+                is_access_token_rejected=name in rejected,
+            )
             for name, connection in connections.items()
         }
         missing = dict.fromkeys({*names} - found.keys())
@@ -172,24 +178,34 @@ class OverviewRepository(Repository):
 
     def _select_connections(
         self, c: DatabaseConnection, condition: ColumnElement[bool]
-    ) -> tuple[dict[str, Connection], dict[str, RecentGrants]]:
-        """The connections that meet `condition`, and their recent grants, by name."""
+    ) -> tuple[dict[str, Connection], dict[str, RecentGrants], set[str]]:
+        """The connections that meet `condition`, and their recent grants, by name; and the names of
+        those whose current grant's access token was rejected."""
+        is_of_current = (
+            _REJECTIONS.pending
+            & (_REJECTIONS.connection == _CONNECTIONS.name)
+            & (_REJECTIONS.generation == _CONNECTIONS.generation)
+        )
         query = (
-            select(schema.connections, _GRANTS)
+            select(schema.connections, _GRANTS, _REJECTIONS.pending)
             .join_from(schema.connections, _GRANTS, IS_RECENT, isouter=True)
+            .join(schema.rejections, is_of_current, isouter=True)
             .where(condition)
             .order_by(_CONNECTIONS.name, _GRANTS.c.generation)
         )
         connections: dict[str, Connection] = {}
         recent: dict[str, RecentGrants] = {}
+        rejected = set()
         for row in c.execute(query):
             name = row._mapping[_CONNECTIONS.name]
             if name not in connections:
                 connections[name], recent[name] = connection_from_row(row), RecentGrants()
+                if row._mapping[_REJECTIONS.pending]:
+                    rejected.add(name)
             if row._mapping[_GRANTS.c.connection] is not None:
                 grant = grant_from_row(self._vault, row)
                 recent[name] = recent[name].with_newer(grant, connections[name].generation)
-        return connections, recent
+        return connections, recent, rejected
 
 
 def _checks_of(

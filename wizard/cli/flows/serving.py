@@ -41,6 +41,7 @@ from wizard.fastpath.process import WIZARD_COMMAND
 from wizard.local_api import LocalApi, request_browser_link
 from wizard.locks import ExclusiveLock
 from wizard.model import Explanation
+from wizard.model.failure import codes_with
 from wizard.paths import Paths
 from wizard.services import Services
 from wizard.settings import Settings
@@ -107,7 +108,7 @@ def _if_writable() -> Iterator[None]:
     try:
         yield
     except WizardError as error:
-        if error.failure.code not in ("disk-full", "store-unwritable"):
+        if error.failure.code not in codes_with("unwritable"):
             raise
 
 
