@@ -141,5 +141,6 @@ def test_an_unexpected_error_shows_only_a_number(
     assert answer.status_code == 500
     assert "the-inside-of-the-machine" not in answer.text
     assert "Traceback" not in answer.text
-    number = caplog.records[-1].getMessage().split()[-1]
-    assert number in answer.text
+    unexpected, access = caplog.records[-2:]
+    assert unexpected.getMessage().split()[-1] in answer.text
+    assert all("page-unforeseen" in each.getMessage() for each in (unexpected, access))
