@@ -5,6 +5,7 @@ import json
 import os
 import sqlite3
 import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -81,6 +82,43 @@ def test_serve_keeps_its_pages_in_a_read_only_file_system(
             serving.terminate()
             serving.communicate(timeout=60)
     assert serving.returncode == 0
+
+
+WRITE_ONCE_POSSIBLE = """
+import subprocess, sys
+from wizard.errors import WizardError
+from wizard.model import Event
+from wizard.services import Services
+from wizard.settings import from_environment
+from wizard.store import database
+
+home = sys.argv[1]
+database.COPY_LIFETIME_SECONDS = 0
+settings = from_environment({"HOME": home, "ZOHO_WIZARD_HOME": home})
+
+def mount(*options):
+    subprocess.run(["mount", *options, home], check=True)
+
+Services.open(settings).close()
+mount("--bind", home)
+mount("-o", "remount,bind,ro")
+with Services.open(settings) as services:
+    for mode in ("ro", "rw"):
+        mount("-o", f"remount,bind,{mode}")
+        try:
+            services.store.events.record(Event(services.clock(), "crm", "edited"))
+        except WizardError as error:
+            print(error.failure.code)
+    print(len(services.store.events.of_connection("crm")))
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a file system")
+def test_a_process_that_reads_a_copy_writes_as_soon_as_it_can(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    command = ["unshare", "--mount", sys.executable, "-c", WRITE_ONCE_POSSIBLE, str(home)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["store-unwritable", "1"]
 
 
 def test_a_record_that_cannot_be_decrypted_does_not_hide_the_others(harness: Harness) -> None:
