@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-lowest tour lint docs bench schemas dist lock clean
+.PHONY: help demo test test-all test-lowest tour lint docs bench sabotage schemas dist lock clean
 
 help: ## list these targets
 	@awk -F ': .*## ' '/^[a-z-]+: .*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,6 +52,9 @@ docs: $(VENV)/docs ## build the documentation into build/docs/
 
 bench: $(VENV)/browser ## measure what users wait for, as ratios; takes about four minutes
 	@PYTHONPATH=tests $(BIN)/python -m bench
+
+sabotage: $(VENV)/browser ## remove one defense after the other; the tests must notice each
+	@PYTHONPATH=tests $(BIN)/python -m sabotage $(SABOTAGE_OPTIONS)
 
 schemas: $(VENV)/tests ## write wizard/schemas/ from the types of wizard/cli/results/
 	$(BIN)/python .ci/schemas

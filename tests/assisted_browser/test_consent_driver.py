@@ -351,6 +351,55 @@ def test_a_page_that_fakes_its_address_is_not_trusted(
     assert next_consent_action(take_snapshot(assisted_window.page), wanted) == Wait()
 
 
+CHANGING_PAGE = """
+<title>Consent</title><h1>NAME</h1><p>ACCOUNT</p><p>NAME</p>
+<button onclick="document.title = 'pressed'">Accept</button> <button>Reject</button>
+<script>
+  const evaluate = window.eval;
+  window.eval = (text) => {
+    const made = evaluate(text);
+    return (...given) => {
+      const seen = made(...given);
+      document.querySelector("p").innerText = "bob@zylker.example";
+      return seen;
+    };
+  };
+</script>
+"""
+
+
+def test_a_page_that_changes_before_the_press_is_not_pressed(
+    assisted_window: AssistedWindow,
+) -> None:
+    """The first snapshot shows the expected account; then the page shows a different one."""
+    wanted, begun = assisted_window.expected_consent()
+    body = CHANGING_PAGE.replace("ACCOUNT", ANNA).replace("NAME", next(iter(wanted.client_names)))
+    page = assisted_window.page
+    page.route(wanted.url, lambda route: route.fulfill(body=body, content_type="text/html"))
+
+    def look() -> None:
+        assert page.title() == "Consent"
+        page.close()
+
+    assisted_window.user.actions["other-person"] = look
+    with pytest.raises(WizardError, match="window-closed"):
+        assisted_window.consent(wanted, begun)
+    assert assisted_window.user.prompt_reasons == ["other-person"]
+
+
+def test_the_text_of_a_page_with_a_field_is_not_read(page: Page) -> None:
+    page.set_content("<h2>Hello</h2><p>typed</p><ul><li>typed</li></ul><input>")
+    seen = take_snapshot(page)
+    assert (seen.headings, seen.text, seen.list_items) == (("Hello",), "", ())
+
+
+def test_invisible_buttons_are_not_on_the_page(page: Page) -> None:
+    hidden = ("display: none", "visibility: hidden", "opacity: 0")
+    buttons = "".join(f'<button style="{style}">Accept</button>' for style in hidden)
+    page.set_content(f"{buttons}<button>Reject</button>")
+    assert [each.name for each in take_snapshot(page).buttons] == ["Reject"]
+
+
 def test_an_image_or_frame_at_the_redirect_uri_is_not_fetched_and_ends_nothing(
     assisted_window: AssistedWindow, other_zoho: Simulator
 ) -> None:

@@ -257,6 +257,52 @@ def test_no_organization_is_chosen_for_a_different_user() -> None:
     assert prompt_reason(next_consent_action(snapshot, EXPECTED)) == "other-person"
 
 
+NO_ACCOUNT = replace(CONSENT, buttons=(Button("Back to app", True),))
+
+
+@over_rows(
+    ("page", "url", "account", "why"),
+    [
+        (ORGANIZATIONS, EXPECTED.url.replace("1000.ABC", "1000.EVIL"), ANNA, "other-consent"),
+        (NO_ACCOUNT, EXPECTED.url.replace("1000.ABC", "1000.EVIL"), ANNA, "other-consent"),
+        (NO_ACCOUNT, EXPECTED.url, "bob@zylker.example", "other-person"),
+    ],
+)
+def test_no_other_page_of_a_different_request_or_account_is_answered(
+    page: PageSnapshot, url: str, account: str, why: str
+) -> None:
+    assert next_consent_action(NO_ACCOUNT, EXPECTED) == Press("Back to app")
+    shown = replace(page, url=url, text=page.text.replace(ANNA, account))
+    assert prompt_reason(next_consent_action(shown, EXPECTED)) == why
+
+
+def test_trust_is_declined_in_a_temporary_profile_and_else_left_to_the_user() -> None:
+    asked = PageSnapshot(
+        url=f"{EU}/signin/trust",
+        headings=("Trust this browser?",),
+        buttons=(Button("Trust", True), Button("Not now", True)),
+    )
+    assert next_consent_action(asked, EXPECTED) == Press("Not now")
+    kept = replace(EXPECTED, can_trust_browser=True)
+    assert next_consent_action(asked, kept) == PromptUser("trust")
+
+
+def test_nothing_is_done_on_a_lookalike_host_whatever_the_page_shows() -> None:
+    announcement = PageSnapshot(
+        url=f"{EU}/announcement/x", headings=("New",), buttons=(Button("Skip for now", True),)
+    )
+    trust = replace(
+        announcement, headings=("Trust this browser?",), buttons=(Button("Not now", True),)
+    )
+    home = PageSnapshot(url=f"{EU}/home", headings=("Home",))
+    error = PageSnapshot(url=EXPECTED.url, headings=("Invalid Client",), text="Invalid Client")
+    for page in (CONSENT, ORGANIZATIONS, NO_ACCOUNT, SIGN_IN, announcement, trust, home, error):
+        for host in (f"{EU}.evil.example", f"{EU}@evil.example", f"{EU}:8443", f"{EU}x"):
+            there = replace(page, url=page.url.replace(EU, host, 1))
+            action = next_consent_action(there, EXPECTED)
+            assert prompt_reason(action) == "elsewhere", there.url
+
+
 def test_signing_in_is_left_to_the_user() -> None:
     password = Field("password", "password PASSWORD current-password", "Enter password")
     unlabelled = Field("password", "", "")
