@@ -227,6 +227,16 @@ def test_a_value_that_could_name_a_person_or_an_account_is_never_a_fact() -> Non
     assert facts["members"] == ("(other name)", "cause", "code", "error", "id", "status", "title")
 
 
+@over_rows("value", ["\u00b2", "9" * 5000, ["x"], {"x": 1}, "\ud800", -(10**30), 1.5, None])
+def test_no_value_of_an_answer_breaks_the_judgment(value: object) -> None:
+    body = dict.fromkeys(("access_token", "code", "id_token", "locations", "scope"), value)
+    exchange = HttpExchange("GET", "https://www.zohoapis.eu", {}, 200, "", NOW)
+    response = HttpResponse(200, {}, json.dumps(body).encode(), exchange)
+    known = KnownValues(zoho.load(), zoho.load().data_center("eu"), ())
+    names = {name for each in TABLE.requests for name in each.facts}
+    assert facts_of(response, names, known).keys() == names | {"status", "body", "members"}
+
+
 # --- A simulator as it is -------------------------------------------------------------------------
 
 

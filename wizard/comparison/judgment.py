@@ -205,7 +205,9 @@ def _scope_separator(response: HttpResponse, _known: KnownValues) -> Fact:
 
 def _access_token(response: HttpResponse, known: KnownValues) -> Fact:
     token = response.issued("access_token")
-    return ABSENT if not token else "repeated" if token in known.issued else "new"
+    if not token:
+        return ABSENT
+    return "repeated" if isinstance(token, str) and token in known.issued else "new"
 
 
 def _refresh_token(response: HttpResponse, _known: KnownValues) -> Fact:
@@ -266,8 +268,10 @@ def _code_word(value: Any) -> Fact:
     if isinstance(value, int):
         return value if abs(value) < _MAX_SHOWN_NUMBER else "a long number"
     if isinstance(value, str):
+        if not _CODE_WORD.fullmatch(value):
+            return "other text"
         is_long_number = value.isdigit() and int(value) >= _MAX_SHOWN_NUMBER
-        return value if _CODE_WORD.fullmatch(value) and not is_long_number else "other text"
+        return "other text" if is_long_number else value
     return (
         "an object"
         if isinstance(value, dict)
