@@ -283,6 +283,23 @@ def test_the_journal_is_read_as_json_lines(zoho: ZohoDriver) -> None:
     assert [json.loads(line) for line in answer.text.splitlines()] == zoho.controls.journal()
 
 
+def test_a_secret_in_the_wrong_place_is_not_in_the_journal(zoho: ZohoDriver) -> None:
+    tokens = zoho.controls.issue_tokens(ANNA, "ZohoCRM.org.READ")
+    token = tokens["access_token"]
+    headers = dict.fromkeys(("Origin", "User-Agent", "Content-Type"), f"x/{token}")
+    requests.get(
+        f"{tokens['api_domain']}/crm/v8/{token}",
+        params={"redirect_uri": f"https://x/{token}", token: "1", "scope": token},
+        headers={"Authorization": token, **headers},
+        timeout=10,
+    )
+    zoho.call_api(token)
+    without_scheme, usual = zoho.controls.journal()
+    assert not re.search("[0-9a-f]{32}", json.dumps(without_scheme))
+    assert without_scheme["authorization"] == f"‹{len(token)} characters›"
+    assert usual["authorization"] == "Zoho-oauthtoken"
+
+
 def test_the_journal_is_written_to_a_file_as_requests_come(tmp_path: Path) -> None:
     file = tmp_path / "requests.jsonl"
     file.write_text('{"of": "an earlier run"}\n')

@@ -62,7 +62,13 @@ from wizard.simulator.request_context import (
     json_line,
 )
 from wizard.simulator.settings import Clock
-from wizard.simulator.traffic import Fault, JournalEntry, redact_parameters, redact_path
+from wizard.simulator.traffic import (
+    Fault,
+    JournalEntry,
+    redact_authorization,
+    redact_parameters,
+    redact_text,
+)
 from wizard.simulator.world import World
 
 if TYPE_CHECKING:
@@ -256,14 +262,18 @@ def _entry(target: tuple[str, str, str], response: Response, now: datetime) -> J
         method=request.method,
         location=location,
         host=host,
-        path=redact_path(path),
+        path=redact_text(path),
         parameters=parameters,
         client_id=client_id if client_id.startswith("1000.") else None,
         status=response.status_code,
-        outcome=_outcome(response),
-        authorization=request.headers.get("Authorization", "").partition(" ")[0] or None,
-        user_agent=request.headers.get("User-Agent"),
-        headers={name: request.headers[name] for name in LOGGED_HEADERS if name in request.headers},
+        outcome=redact_text(_outcome(response)),
+        authorization=redact_authorization(request.headers.get("Authorization", "")),
+        user_agent=redact_text(request.headers.get("User-Agent", "")) or None,
+        headers={
+            name: redact_text(request.headers[name])
+            for name in LOGGED_HEADERS
+            if name in request.headers
+        },
     )
 
 

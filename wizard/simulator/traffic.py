@@ -128,6 +128,7 @@ MAX_ENTRIES = 2000
 
 _SCOPES = re.compile(r"[A-Za-z]+(\.[A-Za-z_-]+){0,3}([, ]+[A-Za-z]+(\.[A-Za-z_-]+){0,3})*")
 _SECRET = re.compile(r"[0-9a-f]{32,}")
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z-]{0,23}")
 _WORD = re.compile(r"[A-Za-z_]{1,24}|S256")
 _HARMLESS_VALUES = {
     "client_id": re.compile(r"1000\.[A-Z0-9]{30}"),
@@ -212,10 +213,26 @@ def redact_parameters(parameters: Iterable[tuple[str, str]]) -> dict[str, list[s
     for name, value in parameters:
         shape = _HARMLESS_VALUES.get(name)
         harmless = shape is not None and shape.fullmatch(value)
-        shown.setdefault(name[:40], []).append(value if harmless else f"‹{len(value)} characters›")
+        text = redact_text(value) if harmless else _length(value)
+        shown.setdefault(redact_text(name)[:40], []).append(text)
     return shown
 
 
-def redact_path(path: str) -> str:
-    """Return a path without anything that looks like a token or a secret."""
-    return _SECRET.sub("‹hidden›", path)
+def redact_text(text: str) -> str:
+    """Return a text, such as a path, without anything that looks like a token or a secret."""
+    return _SECRET.sub("‹hidden›", text)
+
+
+def redact_authorization(header: str) -> str | None:
+    """Return the scheme of an Authorization header; None without one.
+
+    Some programs send the token without a scheme: then it's hidden.
+    """
+    first = header.partition(" ")[0]
+    if not first:
+        return None
+    return first if _SCHEME.fullmatch(first) else _length(first)
+
+
+def _length(value: str) -> str:
+    return f"‹{len(value)} characters›"
