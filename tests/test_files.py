@@ -59,6 +59,52 @@ def test_a_replaced_file_becomes_private_and_a_link_to_it_is_not_followed(tmp_pa
     assert target.read_text() == "kept"
 
 
+@pytest.mark.parametrize("in_place", ["replace", "link"])
+def test_a_file_is_synced_before_it_is_put_in_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, in_place: str
+) -> None:
+    """Then its directory is synced, too: a power failure leaves the old or the new version."""
+    calls: list[str] = []
+
+    def spy(name: str) -> None:
+        real = getattr(os, name)
+
+        def call(*arguments: object, **options: object) -> object:
+            calls.append(name)
+            return real(*arguments, **options)
+
+        monkeypatch.setattr(os, name, call)
+
+    (tmp_path / "file").write_bytes(b"old")
+    for name in ("fsync", "replace", "link", "unlink"):
+        spy(name)
+    if in_place == "replace":
+        files.replace(str(tmp_path / "file"), b"new")
+    else:
+        files.create_whole(str(tmp_path / "key"), b"new")
+    assert [each for each in calls if each in ("fsync", in_place)] == ["fsync", in_place, "fsync"]
+    assert in_place == "link" or "unlink" not in calls
+
+
+def test_a_file_that_changed_between_write_and_rename_is_not_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+
+    def refuse() -> None:
+        raise PermissionError
+
+    with pytest.raises(PermissionError):
+        files.replace(str(path), b"new", before_rename=refuse)
+    assert {each.name: each.read_bytes() for each in tmp_path.iterdir()} == {"file": b"old"}
+
+
+def test_a_link_in_place_of_a_log_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "log").symlink_to(tmp_path / "target")
+    with pytest.raises(OSError, match="log"):
+        files.open_to_append(str(tmp_path / "log"))
+    assert names(tmp_path) == ["log"]
+
+
 def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_text("old")
@@ -86,6 +132,10 @@ def test_a_file_system_without_unnamed_files_gets_a_named_one(
     assert seen[-1] == ["file", "file.new"]
     assert seen[0] == [] or not hasattr(os, "O_TMPFILE")
     assert (names(tmp_path), mode(path)) == (["file"], 0o640)
+    (tmp_path / "taken").mkdir()
+    with pytest.raises(IsADirectoryError):
+        files.replace(str(tmp_path / "taken"), b"new")
+    assert names(tmp_path) == ["file", "taken"]
 
 
 def test_a_leftover_of_a_killed_process_with_the_chosen_name_is_replaced(tmp_path: Path) -> None:

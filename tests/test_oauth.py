@@ -103,6 +103,7 @@ def test_a_code_is_exchanged_for_a_grant_and_the_grant_for_an_access_token(
     assert token.api_domain == f"{oauth_caller.simulator.url}/eu/www"
     assert token.rejected_api_domain is None
     assert token.expires_in == 3600
+    assert token.expires_at <= token.exchange.at + dt.timedelta(seconds=3600)
     again = oauth_caller.refresh(token.refresh_token)
     assert again.refresh_token is None
     assert again.access_token != token.access_token

@@ -163,6 +163,11 @@ def test_a_directory_that_another_user_could_replace_is_refused(tmp_path: Path) 
         assert failure.code == "data-directory-replaceable"
         assert (failure.details["parent"], failure.details["reason"]) == (str(directory), reason)
         assert list(directory.iterdir()) == []
+    link, behind = tmp_path / "link", open_to_all / "behind"
+    behind.mkdir()
+    link.symlink_to(behind)
+    linked = _refusal(locate({"ZOHO_WIZARD_HOME": str(link / "home")})).failure
+    assert linked.details["parent"] == str(open_to_all)
     open_to_all.chmod(0o1777)
     locate({"ZOHO_WIZARD_HOME": str(open_to_all / "home")}).prepare()
 

@@ -12,7 +12,7 @@ import pytest
 from support.harness import ANNA, Harness, settings_for
 from support.records import raises_failure
 
-from wizard.backup import RestoreResult, open_backup
+from wizard.backup import RestoreResult, open_backup, service
 from wizard.backup.service import Backup, dump, load
 from wizard.model import Grant, GrantState
 from wizard.services import Services
@@ -248,6 +248,34 @@ def test_a_move_that_cannot_be_written_deactivates_nothing(
         write(harness, tmp_path / "nowhere" / "file", move=True)
     assert harness.services.store.installation.deactivated_at() is None
     assert harness.services.store.installation.backed_up_at() is None
+
+
+def test_a_backup_that_cannot_be_read_back_is_reported_and_not_counted(
+    harness: Harness, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    harness.add_verified_connection()
+    monkeypatch.setattr(service, "MAX_FILE_BYTES", 64)  # no file of this size can be read
+    with raises_failure("backup-not-one"):
+        write(harness, file, move=True)
+    assert harness.services.store.installation.backed_up_at() is None
+    assert harness.services.store.installation.deactivated_at() is None
+
+
+def test_rows_that_belong_to_nothing_or_exist_twice_are_refused(
+    harness: Harness, file: Path
+) -> None:
+    grant = harness.add_verified_connection()
+    write(harness, file)
+    kept = open_backup(file, PASSPHRASE, harness.services.zoho.instance)
+    contents = kept.contents
+    for changed in (
+        replace(contents, grants=(replace(grant, connection="nobody"),)),
+        replace(contents, destinations=(Destination("nobody", "dotenv", "/tmp/.env"),)),
+        replace(contents, clients=()),
+        replace(contents, grants=contents.grants * 2),
+    ):
+        with raises_failure("backup-newer-version"):
+            load(dump(replace(kept, contents=changed)))
 
 
 def test_the_data_directory_records_when_it_was_backed_up(harness: Harness, file: Path) -> None:

@@ -242,8 +242,12 @@ def test_the_command_finds_the_token_and_where_to_use_it(shell: Shell, crm: Harn
         "ZOHO_CRM_API_BASE": f"{shell.simulator.url}/eu/www/crm/v8",
         **{name: value for name, value in shell.environment.items() if name.startswith("ZOHO_")},
     }
+    theirs = shell.directory / "theirs"
+    (theirs / "wizard").mkdir(parents=True)
+    (theirs / "wizard" / "__main__.py").write_text("print('not ours')")
     next_one = subprocess.run(
         command.split(),
+        cwd=theirs,
         env=found,
         capture_output=True,
         text=True,

@@ -11,11 +11,13 @@ import pytest
 from support.claims import over_rows
 from support.delivery import deliver, raises_failure, reauthorize
 from support.harness import Harness
+from support.tokens import wait_for
 
 from wizard.credential_formats import MASK
 from wizard.delivery.commands import resolve_command, run_command
 from wizard.delivery.service import DeliveryService
 from wizard.errors import WizardError
+from wizard.locks import release, try_acquire
 from wizard.model import Grant
 from wizard.model.states import DestinationState
 
@@ -125,17 +127,27 @@ def test_a_command_that_fails_later_keeps_the_old_version_current(
 
 
 HANG = """
-import subprocess, sys, time
-subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+import fcntl, subprocess, sys, time
+held = open("held", "w")
+fcntl.flock(held, fcntl.LOCK_EX)
+child = [sys.executable, "-c", "import time; time.sleep(600)"]
+subprocess.Popen(child, pass_fds=[held.fileno()])
 print("waiting for an answer", file=sys.stderr, flush=True)
 time.sleep(600)
 """
 
 
-def test_a_command_that_hangs_is_killed_with_its_children(tmp_path: Path) -> None:
+def test_a_command_that_hangs_is_killed_with_its_children(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its child has a lock, which ends with it."""
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(WizardError, match="command-timeout") as raised:
         run_command(program(tmp_path, HANG), ENVIRONMENT, timeout_seconds=1.0)
     assert raised.value.failure.details["stderr"] == "waiting for an answer"
+    lock = str(tmp_path / "held")
+    wait_for(lambda: try_acquire(lock), 5)
+    release(lock)
 
 
 def test_part_of_a_secret_at_the_truncation_point_is_not_shown(tmp_path: Path) -> None:

@@ -584,6 +584,38 @@ def test_a_concurrent_edit_is_not_overwritten(tmp_path: Path) -> None:
     assert listing(tmp_path) == {".env": b"A=2\n"}
 
 
+def test_an_edit_just_before_the_rename_is_not_overwritten(tmp_path: Path) -> None:
+    target = tmp_path / ".env"
+    target.write_text("A=1\n")
+
+    class EditedMeanwhile(str):
+        """Someone edits the file after it was compared, while this is written."""
+
+        __slots__ = ()
+
+        def encode(self, *_: str) -> bytes:
+            target.write_text("A=2, edited\n")
+            return b"A=3\n"
+
+    seen = destination_files.read_file(str(target))
+    with pytest.raises(WizardError, match="changed-meanwhile"):
+        destination_files.replace_file(str(target), EditedMeanwhile(), seen)
+    assert listing(tmp_path) == {".env": b"A=2, edited\n"}
+
+
+def test_a_file_that_does_not_read_back_gets_its_old_content_again(
+    harness: Harness, grant: Grant
+) -> None:
+    """A field with the name of the column that finds the entry hides the entry."""
+    target = harness.directory / "tokens.csv"
+    heading = profile("sdk-python").initial_content
+    target.write_text(f"{heading}other{',' * heading.count(',')}\n")
+    before = target.read_text()
+    with raises_failure("destination-not-read-back"):
+        deliver(harness, "sdk-python", target, field_names={"client_id": "id"})
+    assert target.read_text() == before
+
+
 def test_a_broken_file_is_reported_by_line_and_column_and_left_unchanged(
     harness: Harness, grant: Grant
 ) -> None:

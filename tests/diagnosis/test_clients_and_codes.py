@@ -1,5 +1,6 @@
 """Why a client, its secret, a code or a consent was rejected."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 from support.claims import over_rows
@@ -116,6 +117,16 @@ def test_a_working_access_token_does_not_hide_a_rejected_secret(harness: Harness
 
 
 # --- codes ----------------------------------------------------------------------------------------
+
+
+def test_a_secret_that_its_data_center_accepts_now_was_not_regenerated(harness: Harness) -> None:
+    client = harness.register_client()
+    rejected = Evidence(failure=Failure("invalid-client-secret", "invalid_client_secret"))
+    sent = replace(rejected.sent_request, location="eu")
+    rejected = replace(rejected, client=client, sent_request=sent)
+    accepted = replace(rejected, client_verdicts={"eu": "valid"})
+    assert "secret-renewed" in cause_codes(explain_evidence(accepted), RULED_OUT)
+    assert "secret-renewed" not in cause_codes(explain_evidence(rejected), RULED_OUT)
 
 
 def test_an_expired_code_and_a_used_one_are_shown_alike(harness: Harness) -> None:

@@ -117,8 +117,25 @@ def test_users_without_access_get_no_answer_on_the_shared_socket(
 
     assert (status, error_code(answer)) == (403, "not-allowed-to-owner")
     assert "access_token" not in answer
+    assert "details" not in answer["error"], "they name clients and files"
     (refused,) = event_details(harness, "token-refused")
     assert (refused["uid"], refused["code"]) == (str(ME), "not-allowed-to-owner")
+
+
+def test_after_as_many_connections_as_there_are_places_the_socket_still_answers(
+    own: SocketClient,
+) -> None:
+    for _ in range(MAX_CONNECTIONS):
+        with socket.socket(socket.AF_UNIX) as each:
+            each.connect(str(own.path))
+
+    def is_answered() -> bool:
+        try:
+            return own.request("/token/crm")[0] == 200
+        except (http.client.HTTPException, OSError):  # a place isn't free yet
+            return False
+
+    wait_for(is_answered, 10)
 
 
 def test_repeated_refusals_write_one_line_a_minute(shared: SocketClient, harness: Harness) -> None:

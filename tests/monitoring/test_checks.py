@@ -7,7 +7,7 @@ from datetime import datetime
 import pytest
 from bench.installation import cache_access_tokens, issue_grants, store_connections
 from support.diagnosis import add_verified_connection, client_of
-from support.harness import ANNA, Harness
+from support.harness import ANNA, CARLA, FIRST_ORGANIZATION, Harness
 from support.reauthorization import authorize
 
 from wizard.diagnosis.incidents import CauseLevel
@@ -106,6 +106,21 @@ def test_a_rejected_access_token_confirms_the_rejection_of_the_refresh_token(
     harness.controls.change_password(ANNA)
     assert latest_result(harness).needs_reauthorization
     assert logged_requests(harness) == {"Leads": 1, "token": 1}
+
+
+def test_the_rejection_of_one_account_confirms_none_of_another_account(harness: Harness) -> None:
+    """Of the same client: each account's is confirmed by a second request."""
+    client = harness.register_client("Shared")
+    add_verified_connection(harness, "annas", client)
+    add_verified_connection(harness, "carlas", client, CARLA, FIRST_ORGANIZATION)
+    for name, email in (("annas", ANNA), ("carlas", CARLA)):
+        harness.controls.change_password(email)
+        harness.services.token_cache.remove(name)
+    harness.advance(minutes=11)
+    harness.controls.clear_journal()
+    found = harness.services.checks.check(["annas", "carlas"])
+    assert all(each.needs_reauthorization for each in found)
+    assert len(harness.refresh_requests()) == 4
 
 
 def test_a_rejection_keeps_the_earlier_results_in_the_report(harness: Harness) -> None:

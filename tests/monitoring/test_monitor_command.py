@@ -49,6 +49,22 @@ def test_a_successful_check_is_recorded_and_sends_its_heartbeat(
     assert json.loads(shell.run("status", "--json").stdout)["last_checked_at"]
 
 
+def test_the_monitor_revokes_replaced_tokens_whose_grace_period_is_over(
+    shell: Shell, shell_harness: Harness
+) -> None:
+    replaced = shell_harness.add_verified_connection("crm")
+    tokens = shell_harness.simulator.world.grants.refresh_tokens
+    shell_harness.services.reauthorization.begin(("crm",))
+    done = shell_harness.authorize("crm")
+    shell_harness.verify("crm", done.generation or 0)
+    shell_harness.services.reauthorization.continue_after_verification("crm")
+    shell.run("monitor", "--once")
+    assert not tokens[replaced.refresh_token].invalidation_reason
+    shell_harness.advance(hours=25)
+    shell.run("monitor", "--once")
+    assert tokens[replaced.refresh_token].invalidation_reason
+
+
 def test_a_failed_reload_and_a_changed_file_are_no_success(
     shell: Shell, shell_harness: Harness
 ) -> None:

@@ -92,6 +92,22 @@ def test_causes_without_a_notification_command_are_notified_once_there_is_one(
     assert [each["new"] for each in inbox.taken()] == [["crm"]]
 
 
+def test_a_cause_is_not_notified_again_after_a_check_that_could_not_ask(
+    notified: Harness, inbox: Inbox
+) -> None:
+    add_verified_connection(notified, "crm")
+    grant = notified.services.store.grants.get("crm")
+    assert grant is not None
+    notified.controls.delete_client(grant.client_id)
+    notified.services.token_cache.remove("crm")
+    check(notified)
+    assert [each["new"] for each in inbox.taken()] == [["crm"]]
+    with notified.services.locks.verification("crm"):
+        check(notified)
+    check(notified)
+    assert inbox.taken() == []
+
+
 def test_a_failed_all_clear_is_sent_again(notified: Harness, inbox: Inbox) -> None:
     add_verified_connection(notified, "crm")
     notified.controls.change_password(ANNA)

@@ -20,10 +20,12 @@ SAME_ORGANIZATION = {"product": "crm", "organization_id": "20090000001", "name":
 OTHER_ORGANIZATION = {"product": "crm", "organization_id": "20099999999", "name": "Zylker Labs"}
 
 
-def add_new_account(harness: Harness, *organizations: dict[str, str]) -> None:
+def add_new_account(
+    harness: Harness, *organizations: dict[str, str], email: str = NEW_ACCOUNT
+) -> None:
     facts: dict[str, Any] = {"first_name": "Ina", "last_name": "Gration", "location": "eu"}
     harness.controls.add_user(
-        NEW_ACCOUNT, **facts, password="ina-made-up-password", organizations=[*organizations]
+        email, **facts, password="ina-made-up-password", organizations=[*organizations]
     )
 
 
@@ -109,3 +111,12 @@ def test_a_different_account_does_not_take_over_the_group(harness: Harness, emai
     begin(harness)
     authorize(harness, "crm", email, FIRST_ORGANIZATION if email == CARLA else "")
     assert item_states(harness)["crm"] == ("needs_decision" if email == CARLA else "pending")
+
+
+def test_a_third_account_of_the_same_organization_does_not_take_over(harness: Harness) -> None:
+    add_new_account(harness, SAME_ORGANIZATION)
+    add_new_account(harness, SAME_ORGANIZATION, email="third@zylker.example")
+    begin(harness)
+    authorize(harness, "crm", "third@zylker.example")
+    assert item_states(harness)["crm"] == "needs_decision"
+    assert harness.services.store.connections.get("crm").generation == 1

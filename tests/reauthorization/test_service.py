@@ -67,12 +67,31 @@ def test_rejected_connections_are_reauthorized_one_consent_at_a_time(harness: Ha
     assert harness.services.reauthorization.rejected_connections() == ()
 
 
+def test_while_a_new_grant_is_being_verified_no_further_consent_begins(harness: Harness) -> None:
+    """Until it is known which account approved it."""
+    three_rejected(harness)
+    harness.services.reauthorization.begin()
+    done = harness.authorize("books")
+    assert next_action(harness).action is Action.VERIFYING
+    harness.verify("books", done.generation or 0)
+    harness.services.reauthorization.continue_after_verification("books")
+    assert next_action(harness).action is Action.CONSENT
+
+
 def test_without_rejected_connections_there_is_nothing_to_reauthorize(harness: Harness) -> None:
     harness.add_verified_connection()
     with pytest.raises(WizardError, match="nothing-to-reauthorize"):
         harness.services.reauthorization.begin()
     with pytest.raises(WizardError, match="no-reauthorization"):
         harness.services.reauthorization.pause()
+
+
+def test_a_working_connection_is_reauthorized_only_by_a_new_consent(harness: Harness) -> None:
+    add_verified_connection(harness, "crm", harness.register_client())
+    harness.services.reauthorization.begin(("crm",))
+    assert item_states(harness) == {"crm": "pending"}
+    authorize(harness, "crm")
+    assert item_states(harness) == {"crm": "reauthorized"}
 
 
 def test_a_plan_groups_by_account_data_center_and_client(harness: Harness) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from support.reauthorization import (
     current_items,
     item_states,
 )
+from support.tokens import wait_for
 
 from wizard.model import Grant, GrantState
 from wizard.store import Destination
@@ -82,6 +84,44 @@ def test_without_confirmed_use_the_old_grant_remains_for_one_more_day(
     harness.advance(hours=1)
     harness.services.reauthorization.revoke_replaced_tokens()
     assert is_ended(harness, 1)
+
+
+def test_while_one_of_two_programs_has_not_confirmed_the_new_token_the_old_one_stays(
+    harness: Harness, tmp_path: Path
+) -> None:
+    add_delivered_connection(harness, tmp_path, f"touch {tmp_path / 'reloaded'}")
+    deliver(harness, "dotenv", tmp_path / "other.env")
+    harness.services.reauthorization.begin(("crm",))
+    authorize(harness, "crm")
+    assert not is_ended(harness, 1)
+    harness.advance(hours=24)
+    harness.services.reauthorization.revoke_replaced_tokens()
+    assert is_ended(harness, 1)
+
+
+def test_two_swaps_of_one_connection_follow_one_another(harness: Harness, tmp_path: Path) -> None:
+    """The second one finds the delivery of the first, and reloads nothing again."""
+    go, reloads = tmp_path / "go", tmp_path / "reloads"
+    go.touch()
+    script = tmp_path / "reload.sh"
+    script.write_text(f"echo >> {reloads}; until test -e {go}; do sleep 0.05; done")
+    add_delivered_connection(harness, tmp_path, f"sh {script}")
+    harness.services.reauthorization.begin(("crm",))
+    begun = harness.services.authorization.begin("crm")
+    done = harness.complete_authorization(begun, harness.give_consent(begun))
+    harness.verify("crm", done.generation or 0)
+    go.unlink()
+    reloads.unlink()
+    proceed = harness.services.reauthorization.continue_after_verification
+    first, second = (threading.Thread(target=proceed, args=("crm",)) for _ in range(2))
+    first.start()
+    wait_for(reloads.exists)
+    second.start()
+    second.join(0.5)
+    go.touch()
+    for each in (first, second):
+        each.join()
+    assert reloads.read_text() == "\n"
 
 
 def test_a_failed_reload_restores_and_keeps_the_previous_grant(

@@ -115,17 +115,17 @@ def try_all(mutations: list[Mutation], copies: int) -> list[Result]:
 def main() -> None:
     """Try the chosen mutations out, print the score and the survivors, write the results."""
     parser = argparse.ArgumentParser(prog="sabotage", description=__doc__)
-    parser.add_argument("--only", metavar="PATTERN", default="*", help="IDs or paths, such as web*")
+    parser.add_argument("--only", metavar="PATTERN", nargs="+", default=["*"], help="IDs or paths")
     parser.add_argument("--copies", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--results", type=Path, default=ROOT / "build" / "sabotage.json")
     chosen = parser.parse_args()
     mutations = [
         each
         for each in read_mutations()
-        if fnmatch(each.id, chosen.only) or fnmatch(each.path, chosen.only)
+        if any(fnmatch(each.id, one) or fnmatch(each.path, one) for one in chosen.only)
     ]
     if not mutations:
-        sys.exit(f"No mutation matches {chosen.only}.")
+        sys.exit(f"No mutation matches {' '.join(chosen.only)}.")
     results = try_all(mutations, chosen.copies)
     chosen.results.parent.mkdir(parents=True, exist_ok=True)
     chosen.results.write_text(json.dumps([asdict(each) for each in results], indent=1) + "\n")

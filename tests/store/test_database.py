@@ -8,6 +8,7 @@ import sys
 import tempfile
 from base64 import b64encode
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -205,6 +206,22 @@ def test_a_migration_keeps_everything_and_leaves_a_private_valid_copy(
         handle.close()
 
 
+def test_a_migration_whose_copy_fails_its_integrity_check_stops(
+    paths: Paths, vault: Vault, store: Store
+) -> None:
+    store.close()
+    with closing(sqlite3.connect(paths.database)) as handle, handle:
+        handle.execute("CREATE TABLE spare (value)")
+        handle.execute("INSERT INTO spare VALUES (NULL)")
+        handle.execute("PRAGMA writable_schema = ON")
+        other = "CREATE TABLE spare (value NOT NULL)"
+        handle.execute("UPDATE sqlite_schema SET sql = ? WHERE name = 'spare'", (other,))
+    with raises_failure("store-damaged"):
+        Database.open(paths, migrations=(*MIGRATIONS, add_column))
+    with closing(sqlite3.connect(paths.database)) as handle:
+        assert handle.execute("PRAGMA user_version").fetchone() == (NEWEST,)
+
+
 def test_a_migration_that_fails_leaves_everything_as_it_was(
     paths: Paths, vault: Vault, store: Store
 ) -> None:
@@ -358,6 +375,43 @@ def test_a_secret_moved_to_another_data_center_is_detected(paths: Paths, store: 
     execute_raw(paths, "UPDATE client_secrets SET location = 'us'")
     with raises_failure("sealed-record-damaged"):
         store.clients.get(CLIENT_ID)
+
+
+READ_THEN_WRITE = """
+import sys
+from wizard import paths
+from wizard.store.database import Database
+database = Database.open(paths.Paths(*sys.argv[1:4]))
+print("ready", flush=True)
+sys.stdin.readline()
+for _ in range(40):
+    with database.write() as c:
+        count = c.exec_driver_sql("SELECT value FROM counter").scalar_one()
+        c.exec_driver_sql("UPDATE counter SET value = ?", (count + 1,))
+    with database.write_own() as own:
+        count = own.execute("SELECT value FROM counter").fetchone()[0]
+        own.execute("UPDATE counter SET value = ?", (count + 1,))
+"""
+
+
+def test_processes_that_write_at_once_queue_and_lose_nothing(paths: Paths, store: Store) -> None:
+    """None is told that the store is locked."""
+    with store.database.write() as c:
+        c.exec_driver_sql("CREATE TABLE counter (value INTEGER)")
+        c.exec_driver_sql("INSERT INTO counter VALUES (0)")
+    command = [sys.executable, "-c", READ_THEN_WRITE]
+    command += [paths.data_dir, paths.config_dir, paths.cache_dir]
+    pipe = subprocess.PIPE
+    running = [
+        subprocess.Popen(command, text=True, stdin=pipe, stdout=pipe, stderr=pipe) for _ in range(3)
+    ]
+    for each in running:
+        assert each.stdout is not None
+        assert each.stdout.readline() == "ready\n"
+    ended = [each.communicate("\n", timeout=60) for each in running]
+    assert [errors for _, errors in ended] == [""] * len(running)
+    with store.database.read() as c:
+        assert c.exec_driver_sql("SELECT value FROM counter").scalar_one() == 80 * len(running)
 
 
 @pytest.mark.slow

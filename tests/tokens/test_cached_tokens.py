@@ -77,6 +77,14 @@ def test_while_zoho_is_down_a_token_is_served_stale_while_it_is_safe(harness: Ha
     assert current_grant(harness).state is GrantState.VERIFIED
 
 
+def test_a_permanent_refusal_is_raised_although_a_usable_token_is_left(harness: Harness) -> None:
+    grant = harness.add_verified_connection()
+    harness.advance(minutes=57)
+    assert harness.services.tokens.cached_token(grant) is not None
+    harness.controls.delete_client(grant.client_id)
+    assert token_failure(harness).code == "invalid-client"
+
+
 def test_no_token_is_served_with_less_than_two_minutes(harness: Harness) -> None:
     harness.add_verified_connection()
     first = harness.services.tokens.access_token("crm")

@@ -1,11 +1,15 @@
 """The rejection of a grant: detected, confirmed once, never requested again."""
 
+from datetime import datetime
+
 import pytest
 from support.harness import ANNA, Harness
+from support.reauthorization import add_verified_connection
 from support.tokens import current_grant, token_failure
 
 from wizard.errors import WizardError
 from wizard.model import AttemptState, GrantState
+from wizard.services import Services
 
 
 def test_a_grant_is_rejected_after_one_confirmation_and_never_requested_again(
@@ -74,3 +78,25 @@ def test_a_token_rejected_for_the_wrong_client_is_not_marked_for_its_own(harness
     assert rejected.state is GrantState.NEEDS_REAUTHORIZATION
     harness.services.token_cache.remove("crm")
     assert harness.services.tokens.access_token("crm").value
+
+
+def test_the_row_is_read_again_before_the_second_request(harness: Harness) -> None:
+    """Another process has stored the next refresh token meanwhile."""
+    client = harness.register_client()
+    for name in ("crm", "other"):
+        add_verified_connection(harness, name, client)
+    grant, newer = current_grant(harness), current_grant(harness, "other").refresh_token
+    harness.controls.evict_refresh_token(ANNA, client.client_id)
+    harness.controls.clear_journal()
+    store = harness.services.store
+
+    def clock() -> datetime:
+        """Read after each answer: between the two requests."""
+        if harness.refresh_requests() and store.grants.get("crm") == grant:
+            store.grants.rotate(grant, newer, harness.now())
+        return harness.simulator.clock()
+
+    with Services.open(harness.services.settings, clock) as racing:
+        assert racing.tokens.refresh_grant(grant).access_token
+    assert len(harness.refresh_requests()) == 2
+    assert current_grant(harness).state is GrantState.VERIFIED

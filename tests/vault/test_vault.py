@@ -14,7 +14,7 @@ from support.records import raises_failure
 from wizard import paths as wizard_paths
 from wizard.fastpath import cipher
 from wizard.paths import Paths
-from wizard.vault import Vault
+from wizard.vault import Vault, _create_key
 
 KEY = cipher.new_key()
 
@@ -105,6 +105,13 @@ def test_a_key_file_accessible_to_others_is_refused(paths: Paths, vault: Vault, 
     os.chmod(paths.key_file, mode)
     with raises_failure("key-unreadable"):
         Vault.open(paths, use_keyring=False)
+
+
+def test_a_key_file_that_exists_is_never_replaced(paths: Paths, vault: Vault) -> None:
+    """Another process created it after this one had looked."""
+    with raises_failure("key-unreadable"):
+        _create_key(paths, None)
+    assert Vault.open(paths, use_keyring=False).key == vault.key
 
 
 def test_a_dangling_link_in_place_of_the_key_is_not_followed(paths: Paths, tmp_path: Path) -> None:

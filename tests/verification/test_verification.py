@@ -1,6 +1,7 @@
 """The steps of a verification, the decision after it, and the clients it uses."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from wizard.model.states import ConnectionState
 from wizard.services import Services
 from wizard.simulator.server import Simulator
 from wizard.simulator.world import World
+from wizard.verification.service import find_mismatch
 
 STEPS = ["refresh", "identity", "organization", "read:crm", "scope", "clock"]
 
@@ -163,6 +165,58 @@ def test_an_access_token_rejected_during_verification_is_refreshed_once(
     steps += verification
     assert set(step_states(steps).values()) == {StepState.PASSED}
     assert len(harness.refresh_requests()) == 2
+
+
+def test_an_access_token_that_is_always_rejected_is_refreshed_once_and_not_at_every_step(
+    harness: Harness,
+) -> None:
+    harness.add_connection()
+    harness.authorize("crm")
+    steps = []
+    for step in harness.services.verification.verify("crm", 1):
+        steps.append(step)
+        for token in harness.simulator.world.grants.access_tokens.values():
+            token.invalidation_reason = "evicted"
+    assert StepState.FAILED in step_states(steps).values()
+    assert len(harness.refresh_requests()) == 2
+
+
+def test_after_a_failed_identity_nothing_else_is_asked(harness: Harness) -> None:
+    harness.add_connection()
+    harness.authorize("crm")
+    harness.controls.inject_fault("data-center-down", endpoint="oauth/user/info", times=9)
+    assert [step.name for step in harness.verify("crm", 1)] == ["refresh", "identity"]
+
+
+def test_a_data_center_at_which_requests_pause_is_no_verdict(harness: Harness) -> None:
+    harness.add_verified_connection("crm")
+    before = harness.services.store.verification_reports.get("crm", 1)
+    harness.services.token_cache.remove("crm")
+    harness.controls.inject_fault("data-center-down", endpoint="oauth/v2/token", times=99)
+    for _ in range(2):
+        with pytest.raises(WizardError):
+            harness.services.tokens.access_token("crm")
+    with pytest.raises(WizardError, match="zoho-paused"):
+        list(harness.services.verification.check("crm", 1))
+    assert harness.services.store.verification_reports.get("crm", 1) == before
+
+
+def test_another_environment_of_an_organization_is_a_different_organization(
+    harness: Harness,
+) -> None:
+    grant = harness.add_verified_connection("crm", CARLA, FIRST_ORGANIZATION)
+    (production,) = grant.organizations
+    other = replace(grant, organizations=(replace(production, environment="Sandbox"),))
+    assert production.environment == "Production"
+    mismatch = find_mismatch(other, grant)
+    assert mismatch is not None
+    assert mismatch.code == "other-organization"
+
+
+def test_a_revoked_grant_is_not_verified(harness: Harness) -> None:
+    harness.services.tokens.revoke(harness.add_verified_connection())
+    with pytest.raises(WizardError, match="grant-revoked"):
+        harness.verify("crm", 1)
 
 
 def test_fewer_scopes_than_requested_are_partial_and_named(harness: Harness) -> None:
