@@ -296,7 +296,7 @@ def profile_facts(profile: Profile) -> Iterator[tuple[str, str]]:
 CONFIDENCES = {
     "sure": "Zoho’s own page or a published response",
     "likely": "one good source",
-    "guess": "neither",
+    "guess": "neither of these",
 }
 """What each confidence is based on."""
 NO_SOURCE = "no source found"
@@ -351,14 +351,17 @@ def simulator_fidelity_summary() -> Iterator[str]:
     rules = read_toml("wizard.simulator", "rules.toml").values()
     counts = Counter(rule["confidence"] for rule in rules)
     numbers = ", ".join(f"{counts[each]} are *{each}*" for each in CONFIDENCES)
-    yield f"Of its {len(rules)} rules, {numbers}. None was tried at live Zoho."
+    yield f"Of its {len(rules)} rules, {numbers}. None has been tried against live Zoho."
 
 
 def compared_rules() -> Iterator[str]:
-    """How many rules a comparison with Zoho can compare, and why not the others."""
+    """How many rules a comparison with Zoho can compare, and why it doesn't compare the others."""
     probes = probe_table()
     compared, others = len(probes.compared_rules), probes.not_compared
-    yield from (f"It compares {compared} of {compared + len(others)} rules. The others aren’t:", "")
+    yield from (
+        f"It compares {compared} of {compared + len(others)} rules. It doesn’t compare these:",
+        "",
+    )
     for reason in dict.fromkeys(others.values()):
         words = message("comparison-reasons", reason).removesuffix(":")
         rules = ", ".join(literal(rule) for rule, each in others.items() if each == reason)
