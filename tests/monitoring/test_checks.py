@@ -294,7 +294,7 @@ def test_the_limits_are_kept_however_zoho_counts(harness: Harness, key: str) -> 
     assert sorted(cause.to_reauthorize) == names
     assert len(cause.suspected_names) == 2
     assert cause.explanation.title.startswith("10 connections")
-    assert cause.explanation.title.endswith("2 of them probably")
+    assert cause.explanation.title.endswith("(2 of them likely)")
 
     def wait(until: datetime) -> bool:
         harness.advance(seconds=(until - harness.now()).total_seconds())
