@@ -50,7 +50,7 @@ def client_details(client: Client, zoho: Zoho, location: str | None = None) -> d
 
 def is_access_token_rejected(steps: Iterable[VerificationStep]) -> bool:
     """Whether Zoho rejected the access token in the last check, so that earlier steps may not apply
-    any more."""
+    anymore."""
     failures = (each.failure for each in steps if each.state is StepState.FAILED)
     return any(each is not None and each.rejects_access_token for each in failures)
 

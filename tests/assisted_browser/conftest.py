@@ -35,7 +35,7 @@ def headless_windows(new_context: Callable[..., BrowserContext]) -> HeadlessWind
 def headless_browser(shell: Shell, browser: Browser) -> Iterator[Callable[..., Path]]:
     """Give the shell a headless browser with these extra options; return its path.
 
-    Windows left open by a page are closed afterwards.
+    Windows left open by a page are closed afterward.
     """
 
     def create(*options: str) -> Path:

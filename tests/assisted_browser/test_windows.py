@@ -1,4 +1,4 @@
-"""The window as a separate process: found or not, private, and removed afterwards."""
+"""The window as a separate process: found or not, private, and removed afterward."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""What can happen on Zoho's pages, and which page the user sees afterwards."""
+"""What can happen on Zoho's pages, and which page the user sees afterward."""
 
 import pytest
 from playwright.sync_api import expect

@@ -57,7 +57,7 @@ class Copy:
         os.utime(path, (now := next(self._times), now))
 
     def try_out(self, mutation: Mutation) -> Result:
-        """Run the tests of one mutation. The file is as before afterwards."""
+        """Run the tests of one mutation. The file is as before afterward."""
         path = self.root / mutation.path
         text = path.read_text()
         self._write(path, mutation.applied_to(text))

@@ -20,7 +20,7 @@ from wizard.zoho import load
 
 TOKEN, REVOKE = "oauth/v2/token", "oauth/v2/revoke"
 SUCCESS = ""
-"""The request succeeded: there is no grant any more."""
+"""The request succeeded: there is no grant anymore."""
 
 Event = Callable[[Harness, str], object]
 """Makes it happen from now on to requests at an endpoint."""

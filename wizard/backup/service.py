@@ -293,7 +293,7 @@ class BackupService:
 
         Grants that the original installation may still use are recorded as shared, unless the user
         says that it is inactive (`is_original_inactive`). A deactivated installation is active
-        again afterwards.
+        again afterward.
 
         Raises ``not-in-backup``, ``restore-name-taken``, ``backup-bad-value`` for a value that no
         form accepts, or ``installation-deactivated`` for `only` in a deactivated installation;

@@ -1,6 +1,6 @@
 """The command line: every page has a command, and every failure an exit code.
 
-0 success, 1 failed (also: stdout is closed, full, or not read any more), 2 usage, 3 needs
+0 success, 1 failed (also: stdout is closed, full, or not read anymore), 2 usage, 3 needs
 re-authorization, 4 temporary, 5 our own store, 6 a notification or the heartbeat couldn't be
 sent, 130 Ctrl-C; with ``--json``, too.
 
@@ -367,12 +367,12 @@ def _quiet_interrupt() -> Iterator[None]:
 @click.option(
     "--log-level",
     type=click.Choice(["debug", "info", "warning", "error"]),
-    help="Log to standard error what is at least this severe. Default: no log.",
+    help="Log messages of at least this level to standard error. Default: no log.",
 )
 @click.option(
     "--log-format",
     type=click.Choice(["text", "json"]),
-    help="Log as text, or as one JSON object a line. Default: text, from level info on.",
+    help="Log as text, or as one JSON object per line. Default: text, at level info.",
 )
 @click.pass_context
 def zoho_wizard(

@@ -412,7 +412,7 @@ class Renderer:
 
     def print_report(self, report: VerificationReport, *, is_outdated: bool) -> None:
         """The steps of a verification report, within the result. Of an outdated one, only what
-        failed has a mark: the rest may not apply any more."""
+        failed has a mark: the rest may not apply anymore."""
         for step in report.steps:
             shape, style = STEP_MARKS[step.state]
             state = step.state.value

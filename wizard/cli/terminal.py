@@ -357,7 +357,7 @@ class _JsonLogFormatter(_LogFormatter):
 
 
 def log_to_stderr(level: str, *, as_json: bool) -> None:
-    """Log to stderr what has at least `level`, of the libraries at least information."""
+    """Log to stderr what has at least `level`; what libraries log, at least at level info."""
     handler = logging.StreamHandler()
     text = "%(asctime)s %(levelname)s %(name)s %(message)s"
     handler.setFormatter(_JsonLogFormatter() if as_json else _LogFormatter(text))

@@ -63,7 +63,7 @@ class Observation:
 
 @dataclass(frozen=True)
 class Difference:
-    """One answer that isn't as the simulator's."""
+    """One answer that differs from the simulator's."""
 
     request: str
     """Which request; `wizard/comparison/probes.toml` describes it."""

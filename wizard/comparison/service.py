@@ -131,7 +131,7 @@ class Comparison:
         self._secrets += (response.code,)
 
     def refuse(self, consent: Consent) -> None:
-        """Keep that Zoho showed an error page instead of returning to the redirect URI. That says
+        """Record that Zoho showed an error page instead of returning to the redirect URI. That says
         something only about rules that expect no more than a code."""
         if set(consent.facts) == {"code"}:
             self._observations[consent.id] = Observation({"code": ABSENT})

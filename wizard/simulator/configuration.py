@@ -42,7 +42,7 @@ class Configuration:
     """A valid configuration; InvalidValueError names the key of an invalid value."""
 
     port: Annotated[
-        int, {"description": "The port; 0 takes a free one.", "minimum": 0, "maximum": 65535}
+        int, {"description": "The port; 0 picks a free one.", "minimum": 0, "maximum": 65535}
     ] = DEFAULT_PORT
     listen: Annotated[str, {"description": "The IP address to listen on."}] = "127.0.0.1"
     real_hostnames: Annotated[
@@ -59,7 +59,7 @@ class Configuration:
     public_url: Annotated[
         str,
         {
-            "description": "The URL that programs use, if it isn’t the address and the port, as "
+            "description": "The URL that programs use, if it differs from the address and port, as "
             "behind a container’s port mapping. Answers contain it."
         },
     ] = ""
@@ -70,7 +70,7 @@ class Configuration:
         str,
         {
             "description": "Real time if empty; ahead of it with `+90s`, `+10m`, `+1h` or `+2d`; "
-            "or a time such as `2026-12-01T09:00:00Z`, at which the clock stands still until it’s "
+            "or a time such as `2026-12-01T09:00:00Z`, at which the clock stays until it’s "
             "moved."
         },
     ] = ""
@@ -151,7 +151,7 @@ class Configuration:
 
     @property
     def fixed_time(self) -> datetime | None:
-        """The time at which the clock stands still, if it does."""
+        """The time at which the clock is stopped, if it is."""
         return None if not self.clock or _OFFSET.fullmatch(self.clock) else _read_time(self.clock)
 
     @property

@@ -186,7 +186,7 @@ class Controls:
 
     @_query
     def state(self) -> State:
-        """Return users, clients, faults and counts of active tokens, without a secret."""
+        """Return users, clients, faults and counts of active tokens, without secrets."""
         grants = self.world.grants
         return {
             "now": self.world.clock().isoformat(),
@@ -555,7 +555,7 @@ class Controls:
         location: AnyLocation = "",
         times: Times = 1,
     ) -> None:
-        """Answer the next requests of this kind yourself, before anything is checked."""
+        """Answer the next matching requests with this response, before anything is checked."""
         if host in host_names():
             location, host = host_names()[host]
         for name, value in (headers or {}).items():
@@ -567,7 +567,7 @@ class Controls:
 
     @_control
     def clear_stubbed_responses(self) -> None:
-        """Remove all stubbed responses that no request has got yet."""
+        """Remove all stubbed responses that are still pending."""
         self.world.stubbed_responses.pending.clear()
 
     @_query

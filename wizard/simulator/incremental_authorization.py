@@ -1,7 +1,7 @@
 """Incremental authorization: add scopes to a refresh token that a server-based client has already.
 
 The client exchanges its refresh token for an enhancement token and sends the user with it to a page
-that shows only what is new. Afterwards, the same refresh token has the scopes, too. The callback
+that shows only what is new. Afterward, the same refresh token has the scopes, too. The callback
 says only whether the user accepted: it has no code, no state and no account.
 """
 

@@ -64,7 +64,7 @@ def parse_head(text: bytes) -> RequestHead | None:
 
 
 class Proxy:
-    """Serves a listening socket, a thread for each connection, with `tls` towards the client.
+    """Serves a listening socket, a thread for each connection, with `tls` toward the client.
 
     `server` is the address of the simulator's server for real host names, and `names` are those
     names. `refused_hosts` are those that were asked for and aren't among them.

@@ -104,7 +104,7 @@ def cookie_scope(location: str) -> dict[str, Any]:
 
 
 def sign_in_required(view: Callable[..., Any]) -> Callable[..., Any]:
-    """Redirect to the sign-in page, and back afterwards, if no user is signed in."""
+    """Redirect to the sign-in page, and back afterward, if no user is signed in."""
 
     @wraps(view)
     def wrapper(*args: Any, **kwargs: Any) -> Any:

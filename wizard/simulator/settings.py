@@ -153,7 +153,7 @@ class Clock:
 
     @property
     def is_fixed(self) -> bool:
-        """Whether the clock stands still until it's moved."""
+        """Whether the clock is stopped until it's moved."""
         return self._fixed_at is not None
 
     @property

@@ -111,7 +111,7 @@ class DestinationRepository(Repository):
     def record_delivery(self, destination: Destination, expected: int) -> None:
         """Store what the destination has now, and what it had before.
 
-        Raises `Conflict` if its stored generation isn't ``expected`` any more.
+        Raises `Conflict` if its stored generation isn't ``expected`` anymore.
         """
         values = {
             "generation": destination.generation,

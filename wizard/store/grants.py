@@ -174,7 +174,7 @@ class GrantRepository(Repository):
     def activate(self, name: str, generation: int, expected_current: int) -> None:
         """Make a grant the connection's current one, verified; the previous one is replaced.
 
-        Raises `Conflict` if ``expected_current`` isn't current any more, or the state of the grant
+        Raises `Conflict` if ``expected_current`` isn't current anymore, or the state of the grant
         doesn't allow it: a late verification can't replace a newer decision.
         """
         with self.database.write() as c:

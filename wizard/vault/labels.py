@@ -1,6 +1,6 @@
 """Labels that bind a sealed value to its row and column.
 
-They are part of the encryption: if a label changes, stored values can't be read any more. So they
+They are part of the encryption: if a label changes, stored values can't be read anymore. So they
 don't follow renamed tables and columns, and a test checks each of them.
 """
 

@@ -39,7 +39,7 @@ ERROR_PAGE = "error"
 def compare(terminal: Terminal, data_center: str, without_crm: bool, yes: bool) -> None:
     """Compare the simulator’s rules with Zoho.
 
-    You register a client only for this, give one consent, and send the report to the project.
+    You register a client just for this, consent once, and send the report to the project.
     The report contains no tokens, IDs, names or email addresses. The command asks before each
     step, changes no data, stores nothing here, and revokes the token that it gets.
 

@@ -218,7 +218,7 @@ def _presets_help() -> str:
     default="",
     metavar="EMAIL",
     help="Expect this account to approve. If a different one does, nothing is used until you "
-    "decide. Default: any.",
+    "decide. Default: any account.",
 )
 @click.option(
     "--yes",
@@ -321,7 +321,7 @@ def connect(
 
 
 def _expect_account(terminal: Terminal, name: str, email: str) -> None:
-    """Expect the first consent for connection `name` of account `email`, if it is stored already.
+    """Expect account `email` to give the first consent for connection `name`, if that is stored.
     Raises ``bad-email``."""
     connections = terminal.services.store.connections
     if email and name in _generations(terminal) and not connections.get(name).generation:

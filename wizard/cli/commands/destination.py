@@ -109,14 +109,14 @@ def destination() -> None:
     "file_mode",
     default="",
     metavar="MODE",
-    help="Give the file this mode: 0600, 0640 or 0660. Default: 0600, with --group 0640.",
+    help="Give the file this mode: 0600, 0640 or 0660. Default: 0600, or 0640 with --group.",
 )
 @click.option(
     "--group",
     "file_group",
     default="",
     metavar="GROUP",
-    help="Give the file to this group, so that a service can read it. Default: it keeps its own.",
+    help="Give the file to this group, so that a service can read it. Default: unchanged.",
 )
 @click.option("--dry-run", is_flag=True, help="Show what would be written, and write nothing.")
 @click.option(

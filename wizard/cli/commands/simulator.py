@@ -53,14 +53,14 @@ CommandStarter = Callable[[Sequence[str], Mapping[str, str]], "subprocess.Popen[
     "--port",
     type=click.IntRange(0, 65535),
     metavar="PORT",
-    help="Serve it on this port, or on a free one with 0. Default: 8730.",
+    help="Serve it on this port. 0 picks a free one. Default: 8730.",
 )
 @click.option(
     "--real-hostnames",
     is_flag=True,
     help="Also answer for Zoho’s own host names, such as accounts.zoho.eu, through a proxy.",
 )
-@click.option("--seed", type=int, help="Make IDs and tokens from this number. Default: 1.")
+@click.option("--seed", type=int, help="Generate IDs and tokens from this number. Default: 1.")
 @click.option(
     "--clock",
     metavar="TIME",
@@ -71,7 +71,7 @@ CommandStarter = Callable[[Sequence[str], Mapping[str, str]], "subprocess.Popen[
     "users",
     multiple=True,
     metavar="EMAIL:LOCATION",
-    help="Add a user, instead of the sample users: kim@example.com:us. Repeat it for more.",
+    help="Add a user such as kim@example.com:us, and omit the sample users. Repeat it for more.",
 )
 @click.option(
     "--set",
@@ -83,7 +83,8 @@ CommandStarter = Callable[[Sequence[str], Mapping[str, str]], "subprocess.Popen[
 @click.option(
     "--behavior",
     metavar="current|documented",
-    help="Act as Zoho does, or as it documents, where these differ. Default: current.",
+    help="Where Zoho differs from its documentation, act as Zoho does now or as documented. "
+    "Default: current.",
 )
 @click.option(
     "--journal",
@@ -107,15 +108,15 @@ CommandStarter = Callable[[Sequence[str], Mapping[str, str]], "subprocess.Popen[
 @click.option(
     "--public-url",
     metavar="URL",
-    help="The URL that programs use, if it’s not the address and port, as with a container.",
+    help="The URL that programs use, if it differs from the address and port, as with a container.",
 )
 @click.pass_context
 def simulator(context: click.Context, /, **options: Any) -> None:
     """Serve a simulated Zoho until stopped.
 
     By default, it listens only on 127.0.0.1. It stores nothing. Use it to test any program whose
-    Zoho URLs you can set. With --real-hostnames, it also works for programs whose Zoho URLs are
-    fixed. `zoho-wizard simulator run` runs one command that way. With --json, each event is one
+    Zoho URLs you can set. With --real-hostnames, it also works for programs with hard-coded Zoho
+    URLs. `zoho-wizard simulator run` runs one command that way. With --json, each event is one
     line.
 
     \b
@@ -162,7 +163,7 @@ def _serve_simulator(terminal: Terminal, configuration: "Configuration") -> None
 @click.option(
     "--isolated",
     is_flag=True,
-    help="Run the command in a network namespace that only contains the simulated Zoho (Linux).",
+    help="Run the command in a network namespace with only the simulated Zoho (Linux only).",
 )
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- CMD...")
 @pass_terminal
@@ -173,10 +174,11 @@ def run_command(
     """Run a command that reaches only a simulated Zoho.
 
     For the command, Zoho’s own host names lead to a simulated Zoho, through a proxy that refuses
-    all other hosts. It gets the variables that most programs read: HTTPS_PROXY, SSL_CERT_FILE,
-    REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE, NODE_EXTRA_CA_CERTS, and ZOHO_WIZARD_SIMULATOR_URL for
-    the controls. A program that ignores the proxy isn’t stopped, unless you pass --isolated. The
-    exit code is that of the command. Options of `simulator` go before `run`.
+    all other hosts. It gets the environment variables that most programs read: HTTPS_PROXY,
+    SSL_CERT_FILE, REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE, NODE_EXTRA_CA_CERTS, and
+    ZOHO_WIZARD_SIMULATOR_URL for the controls. A program that ignores the proxy isn’t stopped,
+    unless you pass --isolated. The exit code is that of the command. Options of `simulator` go
+    before `run`.
 
     \b
     Examples:

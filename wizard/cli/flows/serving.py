@@ -237,7 +237,7 @@ def print_browser_link(
     "--print",
     "unit",
     type=click.Choice(["systemd"]),
-    help="Print a service for these options instead, after a test with an empty environment.",
+    help="Print a service unit for these options instead, after a test with an empty environment.",
 )
 @pass_terminal
 def serve(terminal: Terminal, share: Path | None, unit: Literal["systemd"] | None) -> None:

@@ -1,4 +1,4 @@
-"""Units of systemd and lines for cron that run the wizard, with the environment that they need."""
+"""systemd units and crontab lines that run the wizard, with the environment that they need."""
 
 import re
 import shlex
@@ -11,7 +11,7 @@ _PLAIN_WORD = re.compile(r"[A-Za-z0-9@+=:,./_-]+")
 
 
 def systemd_service(variables: Mapping[str, str], options: Sequence[str]) -> str:
-    """A user's service for systemd that serves the pages and the sockets."""
+    """A systemd user service that serves the pages and the sockets."""
     return f"""\
 # ~/.config/systemd/user/zoho-wizard.service
 [Unit]
@@ -28,7 +28,7 @@ WantedBy=default.target
 
 
 def systemd_timer(variables: Mapping[str, str], interval: timedelta, options: Sequence[str]) -> str:
-    """A user's service and timer for systemd that check the connections."""
+    """A systemd user service and timer that check the connections."""
     seconds = int(interval.total_seconds())
     return f"""\
 # ~/.config/systemd/user/zoho-wizard-monitor.service
@@ -57,7 +57,7 @@ WantedBy=timers.target
 
 
 def crontab_line(variables: Mapping[str, str], interval: timedelta, options: Sequence[str]) -> str:
-    """A line for crontab that checks the connections. cron knows minutes within an hour and hours
+    """A crontab line that checks the connections. cron counts minutes within an hour and hours
     within a day, so `interval` is rounded to these."""
     minutes = int(interval.total_seconds() // 60)
     hours = minutes // 60
