@@ -53,6 +53,7 @@ def test_an_option_that_cannot_be_used_is_a_usage_error(shell: Shell, tmp_path: 
         (("--behavior", "new"), "“behavior” must be “current” or “documented”"),
         (("--listen", "0.0.0.0"), "--allow-remote"),
         (("--listen", "192.0.2.1", "--allow-remote"), "doesn’t have the address 192.0.2.1"),
+        (("--journal", "none/requests.jsonl"), "can’t open none/requests.jsonl"),
     ):
         failed = shell.run("simulator", "--port", "0", *arguments)
         shown = " ".join(failed.stderr.split())

@@ -1,6 +1,9 @@
 """How a simulator is configured: keys, their errors, and what each of them does."""
 
+import fcntl
+import resource
 import socket
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,7 +19,7 @@ from wizard.simulator.configuration import (
     read_configuration,
     row_of_user,
 )
-from wizard.simulator.server import Simulator
+from wizard.simulator.server import Simulator, listen_at
 from wizard.simulator.settings import SimulatorSettings, setting_definitions
 from wizard.simulator.world import World
 
@@ -85,6 +88,7 @@ def kim_row() -> dict[str, Any]:
         ("listen = 'localhost'", "“listen” must be an IP address such as 127.0.0.1"),
         ("listen = '0.0.0.0'", "no authentication"),
         ("public_url = 'zoho:8730'", "“public_url” must be a URL such as"),
+        ("public_url = 'http://['", "“public_url” must be a URL such as"),
         ("port", "isn’t valid TOML"),
     ],
 )  # fmt: skip
@@ -173,6 +177,23 @@ def test_beyond_loopback_it_answers_for_addresses_and_its_public_url_only() -> N
 @pytest.mark.skipif(not socket.has_ipv6, reason="IPv6 is not available")
 def test_it_can_listen_on_the_loopback_address_of_ipv6() -> None:
     with Simulator(Configuration(port=0, listen="::1")) as simulator:
+        assert requests.get(f"{simulator.url}/_simulator/controls/now", timeout=10).ok
+
+
+def test_many_idle_connections_and_open_files_do_not_stop_it() -> None:
+    def listen_at_high_descriptor(port: int) -> socket.socket:
+        with listen_at("127.0.0.1", port) as low:
+            return socket.socket(fileno=fcntl.fcntl(low, fcntl.F_DUPFD_CLOEXEC, 1024))
+
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(limits[0], 4096), limits[1]))
+    with ExitStack() as stack:
+        stack.callback(resource.setrlimit, resource.RLIMIT_NOFILE, limits)
+        simulator = stack.enter_context(
+            Simulator(Configuration(port=0), listen=listen_at_high_descriptor)
+        )
+        for _ in range(120):
+            stack.enter_context(socket.create_connection(("127.0.0.1", simulator.port), 10))
         assert requests.get(f"{simulator.url}/_simulator/controls/now", timeout=10).ok
 
 

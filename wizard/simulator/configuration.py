@@ -123,8 +123,12 @@ class Configuration:
                 "container, or on a network that you trust, allow it with “allow_remote” "
                 "(--allow-remote)."
             )
-        url = urlsplit(self.public_url)
-        if self.public_url and not (url.scheme in ("http", "https") and url.hostname):
+        try:
+            url = urlsplit(self.public_url)
+            is_valid = url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0
+        except ValueError:
+            is_valid = False
+        if self.public_url and not is_valid:
             raise InvalidValueError(
                 "“public_url” must be a URL such as http://zoho:8730, not "
                 f"{shown(self.public_url)}."

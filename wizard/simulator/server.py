@@ -316,6 +316,9 @@ HOST = "127.0.0.1"
 WORKER_THREADS = 16
 """Enough for many processes that refresh at once, and some slow responses."""
 
+CONNECTION_LIMIT = 4000
+"""More than the idle connections that the programs of a load test keep."""
+
 
 class RequestParser(HTTPRequestParser):  # type: ignore[misc]
     """Accepts WorkDrive's header `x-parent_id`: waitress drops headers with an underscore."""
@@ -454,6 +457,7 @@ def _server_of(
         app,
         sockets=[listening],
         threads=WORKER_THREADS,
+        connection_limit=CONNECTION_LIMIT,
         ident="ZGS",
         map=socket_map,
         url_scheme=url_scheme,
@@ -629,7 +633,8 @@ class Simulator:
 
     def _serve(self) -> None:
         while not self._loop_ended.is_set():
-            wasyncore.loop(timeout=1, map=self._socket_map, count=1)
+            # Without poll, the loop ends at the first descriptor above 1023.
+            wasyncore.loop(timeout=1, use_poll=True, map=self._socket_map, count=1)
 
     def __enter__(self) -> "Simulator":
         return self.start()

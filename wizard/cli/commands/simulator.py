@@ -407,9 +407,13 @@ def running_simulator(
             raise click.UsageError(
                 message("usage-errors", "no-such-address", address=configuration.listen)
             ) from None
-        if error.errno != errno.EADDRINUSE:
-            raise
-        raise fail("simulator-port-in-use", port=str(configuration.port)) from error
+        if error.errno == errno.EADDRINUSE:
+            raise fail("simulator-port-in-use", port=str(configuration.port)) from error
+        place = error.filename or f"{configuration.listen}:{configuration.port}"
+        reason = error.strerror or type(error).__name__
+        raise click.UsageError(
+            message("usage-errors", "cannot-open", place=place, reason=reason)
+        ) from None
     with simulated:
         yield simulated
 
