@@ -244,7 +244,8 @@ def test_the_command_finds_the_token_and_where_to_use_it(shell: Shell, crm: Harn
     }
     theirs = shell.directory / "theirs"
     (theirs / "wizard").mkdir(parents=True)
-    (theirs / "wizard" / "__main__.py").write_text("print('not ours')")
+    for name in ("__init__", "__main__"):
+        (theirs / "wizard" / f"{name}.py").write_text("print('not ours')")
     next_one = subprocess.run(
         command.split(),
         cwd=theirs,

@@ -44,7 +44,10 @@ with open(sys.argv[1], "w") as kept:
 """
 
 
-def test_a_command_gets_json_on_stdin_and_nothing_else(harness: Harness, grant: Grant) -> None:
+def test_a_command_gets_json_on_stdin_and_nothing_else(
+    harness: Harness, grant: Grant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ZOHO_CLIENT_SECRET", "ours")
     kept = harness.directory / "kept"
     made = deliver(harness, "command", f"{program(harness.directory, KEEP)} '{kept}'")
     given, arguments, environment = eval(kept.read_text())
@@ -151,8 +154,8 @@ def test_a_command_that_hangs_is_killed_with_its_children(
 
 
 def test_part_of_a_secret_at_the_truncation_point_is_not_shown(tmp_path: Path) -> None:
-    secret = "1000.abcdefghijklmnopqrstuvwxyz"
-    source = f"import sys; sys.stderr.write({secret!r} * 2000); sys.exit(1)"
+    secret = "1000." + "abcdefghijklmnopqrstuvwxyz" * 10
+    source = f"import sys; sys.stderr.write({secret!r} * 200 + 'x' * 15); sys.exit(1)"
     with pytest.raises(WizardError) as raised:
         run_command(program(tmp_path, source), ENVIRONMENT, secrets=[secret])
     said = raised.value.failure.details["stderr"]

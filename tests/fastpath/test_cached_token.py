@@ -88,8 +88,8 @@ def test_a_forged_later_expiry_takes_the_slow_path(
 ) -> None:
     now = cache_token(paths, vault, 10)
     path = Path(paths.token_file("crm"))
-    expiry, _, rest = path.read_bytes().partition(b" ")
-    path.write_bytes(b"%d %b" % (int(expiry) + 3600, rest))
+    expiry, refresh, rest = path.read_bytes().split(b" ", 2)
+    path.write_bytes(b"%d %d %b" % (int(expiry) + 3600, int(refresh) + 3600, rest))
     assert served_token("crm", environ, now) is None
 
 

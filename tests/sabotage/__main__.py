@@ -32,10 +32,16 @@ class Result:
 
     id: str
     outcome: str
-    "`killed`, `survived`, `timed_out` or `broken`: the tests didn't run."
+    """`killed`, `survived`, `timed_out`; `skipped`: this machine lacks what the tests need;
+    `broken`: they didn't run."""
     seconds: float
     noticed_by: str | None
     output: str
+
+    @property
+    def is_noticed(self) -> bool | None:
+        """Whether a test failed; None if none could run here."""
+        return None if self.outcome == "skipped" else self.outcome in ("killed", "timed_out")
 
 
 class Copy:
@@ -68,6 +74,8 @@ class Copy:
             self._write(path, text)
         seen = [line for line in output.splitlines() if line.startswith(("FAILED ", "ERROR "))]
         outcome = "timed_out" if code is None else OUTCOMES.get(code, "broken")
+        if outcome == "survived" and " passed" not in output:
+            outcome = "skipped"
         noticed = seen[0].split()[1] if seen and outcome == "killed" else None
         return Result(mutation.id, outcome, round(time.monotonic() - begun, 1), noticed, output)
 
@@ -102,7 +110,7 @@ def try_all(mutations: list[Mutation], copies: int) -> list[Result]:
                 result = copy.try_out(mutation)
             finally:
                 free.put(copy)
-            mark = "✓" if result.outcome in ("killed", "timed_out") else "✗"
+            mark = {True: "✓", False: "✗", None: "–"}[result.is_noticed]
             line = f"{mark} {result.outcome:9} {result.seconds:6.1f} s  {result.id}\n"
             sys.stdout.write(line)
             sys.stdout.flush()
@@ -129,11 +137,10 @@ def main() -> None:
     results = try_all(mutations, chosen.copies)
     chosen.results.parent.mkdir(parents=True, exist_ok=True)
     chosen.results.write_text(json.dumps([asdict(each) for each in results], indent=1) + "\n")
-    unnoticed = {each.id for each in results if each.outcome not in ("killed", "timed_out")}
-    noticed = len(results) - len(unnoticed)
-    sys.stdout.write(
-        f"\n{noticed} of {len(results)} noticed ({100 * noticed / len(results):.0f} %)\n"
-    )
+    decided = [each for each in results if each.is_noticed is not None]
+    unnoticed = {each.id for each in decided if not each.is_noticed}
+    noticed, share = len(decided) - len(unnoticed), 1 - len(unnoticed) / max(len(decided), 1)
+    sys.stdout.write(f"\n{noticed} of {len(decided)} noticed ({share:.0%})\n")
     for each in mutations:
         if each.id in unnoticed:
             sys.stdout.write(f"  {each.id} ({each.path}): {each.claim}\n")

@@ -121,6 +121,12 @@ def test_a_token_of_a_grant_rejected_meanwhile_is_not_cached(harness: Harness) -
     assert harness.services.token_cache.get("crm") is None
 
 
+def test_the_cached_token_of_a_different_grant_is_not_served(harness: Harness) -> None:
+    grant = harness.add_verified_connection()
+    assert harness.services.tokens.cached_token(grant) is not None
+    assert harness.services.tokens.cached_token(replace(grant, generation=2)) is None
+
+
 def test_a_connection_without_a_verified_grant_has_no_token(harness: Harness) -> None:
     harness.add_connection()
     assert token_failure(harness).code == "no-grant"

@@ -4,6 +4,7 @@ import os
 import stat
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from support.records import raises_failure
 
 from wizard import paths as wizard_paths
 from wizard.fastpath import cipher
+from wizard.locks import hold_lock
 from wizard.paths import Paths
 from wizard.vault import Vault, _create_key
 
@@ -105,6 +107,16 @@ def test_a_key_file_accessible_to_others_is_refused(paths: Paths, vault: Vault, 
     os.chmod(paths.key_file, mode)
     with raises_failure("key-unreadable"):
         Vault.open(paths, use_keyring=False)
+
+
+def test_the_key_is_created_by_one_process_at_a_time(paths: Paths) -> None:
+    opening = threading.Thread(target=Vault.open, args=(paths, False))
+    with hold_lock(paths.lock_file(":key"), 0, "store-locked", ""):
+        opening.start()
+        opening.join(0.3)
+        assert not Path(paths.key_file).exists()
+    opening.join()
+    assert Path(paths.key_file).exists()
 
 
 def test_a_key_file_that_exists_is_never_replaced(paths: Paths, vault: Vault) -> None:
