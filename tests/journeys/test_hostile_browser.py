@@ -182,7 +182,9 @@ def test_a_callback_with_a_foreign_accounts_server_sends_it_nothing(
     journey.page.on("request", lambda each: asked.append(each))
 
     def mislead(route: Route) -> None:
-        own, foreign = quote(journey.simulator.url, safe=""), quote("https://evil.example", safe="")
+        own, foreign = (
+            quote(url, safe=":") for url in (journey.simulator.url, "https://evil.example")
+        )
         address = route.request.url.replace(f"accounts-server={own}", f"accounts-server={foreign}")
         assert address != route.request.url
         route.fulfill(status=302, headers={"Location": f"{address}&misled=yes"})

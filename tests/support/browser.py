@@ -15,12 +15,14 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from wizard.simulator.simulated_user import SimulatedUser, launch
 
-PAGE_TIMEOUT_MS = 10_000
-"""Timeout for pages, in milliseconds; long enough for two busy cores."""
+PAGE_TIMEOUT_MS = 30_000
+"""Timeout for pages, in milliseconds; long enough for busy cores."""
+
+expect.set_options(timeout=PAGE_TIMEOUT_MS)
 
 RESULTS_DIRECTORY = Path("test-results")
 
