@@ -153,13 +153,15 @@ def test_other_hosts_and_unencrypted_requests_are_refused(simulated: Simulator) 
         "CONNECT accounts.zoho.example:443",
         "CONNECT accounts.zoho.eu:80",
         "CONNECT 127.0.0.1:443",
-        "GET http://accounts.zoho.eu/",
+        "GET http://me:secret@accounts.zoho.eu/?token=secret",
+        "CONNECT secret@accounts.zoho.eu:22",
         "GET https://accounts.zoho.eu.example/",
     ):
         assert send_raw(simulated, f"{line} HTTP/1.1\r\n\r\n").startswith("HTTP/1.1 403"), line
     assert send_raw(simulated, "GET / HTTP/1.1\r\n\r\n").startswith("HTTP/1.1 403")
     assert send_raw(simulated, "hello\r\n\r\n").startswith("HTTP/1.1 400")
-    assert "accounts.zoho.example" in simulated.refused_hosts
+    assert {"accounts.zoho.example", "http://accounts.zoho.eu"} < simulated.refused_hosts
+    assert not [each for each in simulated.refused_hosts if "secret" in each]
 
 
 def test_the_proxy_stays_on_this_computer_wherever_the_simulator_listens() -> None:

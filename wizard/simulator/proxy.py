@@ -5,6 +5,7 @@ It accepts CONNECT (RFC 9110, section 9.3.6), as most clients use it, and reques
 own server for real host names. Nothing ever leaves this computer.
 """
 
+import re
 import selectors
 import socket
 import ssl
@@ -41,6 +42,12 @@ class RequestHead:
         except ValueError:
             return ""
         return (parts.hostname or "").rstrip(".") if is_https else ""
+
+    @property
+    def refused_place(self) -> str:
+        """What the client wants to reach, without the parts of a URL that may be secret."""
+        found = re.match(r"(\w+://)?(?:[^/?#]*@)?([^/?#]*)", self.target)
+        return ("".join(filter(None, found.groups())) if found else "")[:200] or "/"
 
     def to_server(self) -> bytes:
         """Return the same request as the server itself gets it, for one request only."""
@@ -146,7 +153,7 @@ class Proxy:
         if head is None:
             client.sendall(_response("400 Bad Request", "This is an HTTP proxy."))
         elif head.host not in self._names:
-            host = head.host or head.target[:200]
+            host = head.host or head.refused_place
             self.refused_hosts.add(host)
             reason = f"The simulated Zoho doesn't answer for {host}. Nothing was sent there."
             client.sendall(_response("403 Forbidden", reason))
