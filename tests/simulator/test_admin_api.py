@@ -263,6 +263,23 @@ def test_an_unknown_route_of_the_simulator_is_answered_in_json(zoho: ZohoDriver)
     assert "openapi.json" in answer.json()["message"]
 
 
+@over_rows("body", ["[" * 100_000, '{"a":' * 50_000, r'{"\ud800": 1}', "{", "9" * 5000])
+def test_json_that_cannot_be_read_is_refused_and_breaks_nothing_later(
+    zoho_simulator: Simulator, body: str
+) -> None:
+    tokens = zoho_simulator.controls.issue_tokens(ANNA, "ZohoCRM.modules.ALL")
+    headers = {"Authorization": f"Bearer {tokens['access_token']}"}
+    for url in (
+        f"{tokens['api_domain']}/crm/v8/Leads",
+        f"{tokens['accounts_server']}/oauth/v2/token",
+        f"{zoho_simulator.url}/_simulator/controls/advance",
+    ):
+        sent = {"Content-Type": "application/json", **headers}
+        assert requests.post(url, body, headers=sent, timeout=10).status_code < 500, url
+    for path in ("journal.jsonl", "controls/state", ""):
+        assert requests.get(f"{zoho_simulator.url}/_simulator/{path}", timeout=10).ok
+
+
 def test_a_defect_of_the_simulator_shows_nothing_of_python(
     zoho: ZohoDriver, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

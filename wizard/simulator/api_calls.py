@@ -40,7 +40,7 @@ class ApiRequest:
     def json(self) -> Any:
         """The body's JSON, or that of the form field JSONString; None if it isn't JSON."""
         try:
-            return json.loads(self.form.get("JSONString") or self.body)
+            return read_json(self.form.get("JSONString") or self.body)
         except ValueError:
             return None
 
@@ -92,6 +92,16 @@ def fill(template: str, values: Mapping[str, Any], items: str = "") -> str:
         for name, value in values.items()
     }
     return Template(template).safe_substitute(known, items=items)
+
+
+def read_json(text: str | bytes) -> Any:
+    """Parse JSON; ValueError if it's invalid, too deeply nested, or half of a surrogate pair."""
+    try:
+        value = json.loads(text)
+        json.dumps(value, ensure_ascii=False).encode()
+    except RecursionError:
+        raise ValueError("too deeply nested") from None
+    return value
 
 
 def to_json(value: Any) -> str:

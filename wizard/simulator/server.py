@@ -2,7 +2,6 @@
 route: checks, faults, headers, journal.
 """
 
-import json
 import re
 import secrets
 import socket
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
 from flask import Blueprint, Flask, Request, Response, g, request
+from flask.json.provider import DefaultJSONProvider
 from flask.typing import ResponseReturnValue
 from waitress import wasyncore
 from waitress.channel import HTTPChannel
@@ -39,6 +39,7 @@ from wizard.simulator import (
     request_context,
     token_endpoint,
 )
+from wizard.simulator.api_calls import read_json
 from wizard.simulator.catalog import data_centers, product_at, use_catalog
 from wizard.simulator.configuration import Configuration
 from wizard.simulator.controls import Controls
@@ -292,7 +293,7 @@ def _outcome(response: Response) -> str:
     if not has_json or not response.get_data():
         return fallback
     try:
-        body = json.loads(response.get_data())
+        body = read_json(response.get_data())
     except ValueError:
         return "broken JSON"
     if not isinstance(body, dict):
@@ -347,6 +348,16 @@ def route_path(http_request: Request) -> str:
     return f"/{location}/{host}{http_request.path}" if location else http_request.path
 
 
+class JsonProvider(DefaultJSONProvider):
+    """Reads JSON as the products' APIs do, and writes it for people, too."""
+
+    sort_keys = False
+    ensure_ascii = False
+
+    def loads(self, s: str | bytes, **_options: Any) -> Any:
+        return read_json(s)
+
+
 class SimulatorApp(Flask):
     """A Flask application that holds the world's lock while a view runs, and that is routed alike
     with and without real host names.
@@ -354,6 +365,8 @@ class SimulatorApp(Flask):
     It doesn't hold the lock while a slow response is sent. Flask's way to wrap every view is to
     override `dispatch_request`.
     """
+
+    json_provider_class = JsonProvider
 
     def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
         adapter = super().create_url_adapter(request)
@@ -378,7 +391,6 @@ def flask_app() -> Flask:
     """
     app = SimulatorApp(__name__, static_folder=None, template_folder=None)
     app.url_map.converters["location"] = LocationConverter
-    app.json.sort_keys = False  # type: ignore[attr-defined]
     app.register_blueprint(admin_api.controls_api)
     app.register_blueprint(token_endpoint.routes)
     app.register_blueprint(incremental_authorization.routes)
@@ -387,7 +399,7 @@ def flask_app() -> Flask:
     app.before_request(check_host_and_origin)
     app.before_request(before_request)
     app.after_request(after_request)
-    for status in (404, 405):
+    for status in (400, 404, 405):
         app.register_error_handler(status, partial(_error_page, status))
     return app
 
@@ -437,7 +449,7 @@ def _error_page(status: int, _: HTTPException) -> Response:
     if request.path.startswith(admin_api.PREFIX):
         expected = f"{current_world().origin}{admin_api.PREFIX}/openapi.json"
         return json_error(
-            "not-found" if status == 404 else "wrong-method",
+            {400: "bad-request", 404: "not-found"}.get(status, "wrong-method"),
             f"There is no {request.method} {request.path}. {expected} lists all routes.",
             status,
         )
