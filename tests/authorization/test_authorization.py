@@ -604,6 +604,18 @@ def test_a_process_killed_between_post_and_store_leaves_an_unknown_outcome(
     assert harness.code_exchanges() == []
 
 
+def test_a_callback_whose_first_process_was_killed_is_not_exchanged_by_a_second(
+    harness: Harness,
+) -> None:
+    begun, params = begin_and_consent(harness)
+    harness.services.store.attempts.advance(
+        begun.attempt.id, AttemptState.REDIRECTED, AttemptState.CALLBACK_RECEIVED
+    )
+    done = harness.services.authorization.complete(params, cookies(begun))
+    assert failure_of(done).code == "callback-repeated"
+    assert harness.code_exchanges() == []
+
+
 # --- Pasted callbacks ----------------------------------------------------------------------------
 
 

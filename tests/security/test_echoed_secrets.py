@@ -158,6 +158,13 @@ def test_a_secret_is_masked_in_every_encoding_and_context(secret: str, writing: 
         assert not seen(answers[index].exchange.response_body, secret), name
 
 
+def test_a_secret_too_short_to_be_recognized_by_its_start_is_masked_when_escaped() -> None:
+    secret = "pass+w0rd"
+    in_url = "".join(f"%{ord(each):02X}" for each in secret)
+    in_json = "".join(f"\\u{ord(each):04x}" for each in secret)
+    assert [mask_text(each, (secret,)) for each in (in_url, in_json)] == [MASK, MASK]
+
+
 def test_a_token_next_to_an_error_is_not_repeated_in_its_message() -> None:
     given = "a-token-that-was-not-sent-but-given"
     body = {"error": f"no {given}", "deep": {"refresh_token": given}, "access_token": given}

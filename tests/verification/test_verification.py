@@ -365,6 +365,16 @@ def test_a_waiting_grant_is_accepted_only_deliberately(harness: Harness) -> None
         harness.services.authorization.accept("crm", 2)
 
 
+def test_a_waiting_grant_whose_verification_failed_is_not_accepted(harness: Harness) -> None:
+    harness.add_verified_connection()
+    harness.authorize("crm", CARLA, FIRST_ORGANIZATION)
+    harness.controls.inject_fault("data-center-down", endpoint="crm/v8", times=9)
+    harness.verify("crm", 2)
+    assert grant_of(harness, generation=2).state is GrantState.MISMATCH
+    with pytest.raises(WizardError, match="not-verified"):
+        harness.services.authorization.accept("crm", 2)
+
+
 def test_a_discarded_grant_is_revoked_at_zoho(harness: Harness) -> None:
     harness.add_verified_connection()
     harness.authorize("crm", CARLA, FIRST_ORGANIZATION)
