@@ -71,15 +71,19 @@ def waiting_comparison(shell: Shell) -> RunningCommand:
         running.send_line(line)
     url = running.wait_for_stderr(CONSENT_URLS[0])
     running.send_line(shell.simulator.controls.authorize(url, ANNA))
-    running.wait_for_stderr(CONSENT_URLS[1])
+    running.wait_for_stderr(rf"{CONSENT_URLS[1]}\s[^“]*“error”")
     assert active_refresh_tokens(shell) == 1
     return running
 
 
 def test_an_interrupted_comparison_revokes_the_refresh_token(shell: Shell) -> None:
-    done = waiting_comparison(shell).finish(signal.SIGINT)
-    assert (done.exit_code, done.stdout) == (INTERRUPTED, "")
-    assert active_refresh_tokens(shell) == 0
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        running = waiting_comparison(shell)
+        running.send_signal(number)  # and stdin stays open
+        running.wait_for_stderr("is revoked")
+        done = running.finish()
+        assert (done.exit_code, done.stdout) == (INTERRUPTED, "")
+        assert active_refresh_tokens(shell) == 0
 
 
 def test_a_refresh_token_that_could_not_be_revoked_is_reported(shell: Shell) -> None:

@@ -73,6 +73,9 @@ class RunningCommand:
         self._process.stdin.write(line + "\n")
         self._process.stdin.flush()
 
+    def send_signal(self, number: int) -> None:
+        self._process.send_signal(number)
+
     def finish(self, signal_number: int | None = None) -> CommandResult:
         """Wait for the end, after a signal if one is given."""
         if signal_number is not None:

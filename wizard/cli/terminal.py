@@ -183,7 +183,8 @@ class Terminal:
         self.require_piped_input(prompt)
         if whole:
             return sys.stdin.read()
-        line = sys.stdin.readline()
+        with interruptible():
+            line = sys.stdin.readline()
         if not line:
             raise _piped_input_needed(prompt)
         return line.rstrip("\r\n")
@@ -221,12 +222,23 @@ def _is_stdin_empty() -> bool:
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Let Ctrl-C interrupt a prompt, even where `stop_signals` only sets an event."""
-    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
+    """Let signals interrupt a prompt, even where `stop_signals` only sets an event."""
+    handled = [each for each in stop_signal_numbers() if callable(signal.getsignal(each))]
+    previous = {each: signal.signal(each, signal.default_int_handler) for each in handled}
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, previous)
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def stop_signal_numbers() -> tuple[int, ...]:
+    """The signals that stop a command: Ctrl-C, SIGTERM, and a closed terminal unless `nohup` says
+    to ignore it."""
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    if sys.platform == "win32" or signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        return numbers
+    return (*numbers, signal.SIGHUP)
 
 
 pass_terminal = click.make_pass_decorator(Terminal)

@@ -119,7 +119,7 @@ def _run_step(
         return
     if step == "client":
         _ask_for_client(terminal, comparison, data_center)
-    if consent and not _get_consent(terminal, comparison, consent):
+    if consent and not _get_consent(terminal, comparison, consent, stop_event):
         return
     with terminal.renderer.progress() as show:
         for request in requests:
@@ -155,8 +155,10 @@ def _ask_for_client(terminal: Terminal, comparison: Comparison, data_center: Dat
     comparison.set_client(parse_credentials("\n".join(pasted)))
 
 
-def _get_consent(terminal: Terminal, comparison: Comparison, consent: Consent) -> bool:
-    """Get the callback URL of a consent; False if there is none."""
+def _get_consent(
+    terminal: Terminal, comparison: Comparison, consent: Consent, stop_event: threading.Event
+) -> bool:
+    """Get the callback URL of a consent; False if there is none. `click.Abort` after a signal."""
     url = comparison.authorization_url(consent)
     redirect_uri = terminal.settings.redirect_uri
     terminal.renderer.print_note(message("notes", "open-consent"), command=url)
@@ -164,6 +166,8 @@ def _get_consent(terminal: Terminal, comparison: Comparison, consent: Consent) -
         message("notes", "paste-callback-or-word", redirect_uri=redirect_uri, word=ERROR_PAGE)
     )
     while True:
+        if stop_event.is_set():
+            raise click.Abort
         text = terminal.read_secret(message("prompts", "callback-url"), whole=False)
         if text.strip().lower() == ERROR_PAGE:
             comparison.refuse(consent)

@@ -34,7 +34,7 @@ from wizard.cli.flows.units import systemd_service
 from wizard.cli.renderer import Renderer
 from wizard.cli.results.connections import OpenedPage
 from wizard.cli.results.installation import ServeEvent, ServiceUnit
-from wizard.cli.terminal import CONNECTION_NAME, Terminal, pass_terminal
+from wizard.cli.terminal import CONNECTION_NAME, Terminal, pass_terminal, stop_signal_numbers
 from wizard.clients import AssistedConnection
 from wizard.errors import WizardError, fail, message
 from wizard.fastpath.process import WIZARD_COMMAND
@@ -175,7 +175,7 @@ def wait_until(
 
 @contextmanager
 def stop_signals() -> Iterator[threading.Event]:
-    """An event that SIGTERM and Ctrl-C set, instead of interrupting the current operation.
+    """An event that Ctrl-C, SIGTERM and SIGHUP set, instead of interrupting the current operation.
 
     Enter it before serving starts, so that a signal at any time leads to an orderly shutdown.
     """
@@ -184,7 +184,7 @@ def stop_signals() -> Iterator[threading.Event]:
     def stop(_signal: int, _frame: FrameType | None) -> None:
         stop_event.set()
 
-    previous = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    previous = {number: signal.signal(number, stop) for number in stop_signal_numbers()}
     try:
         yield stop_event
     finally:
