@@ -120,7 +120,8 @@ def fail(error: Exception) -> Response | HTTPException:
     if isinstance(error, HTTPException):
         return error
     current_app.logger.exception("A control failed")
-    return json_error("internal-error", "The simulator failed. Its log has the details.", 500)
+    hint = "Start it with `zoho-wizard --debug simulator` to see the details."
+    return json_error("internal-error", f"The simulator failed. {hint}", 500)
 
 
 # OpenAPI
