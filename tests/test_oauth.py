@@ -452,8 +452,8 @@ MALFORMED: list[tuple[object, int, str]] = [
         for value in ("mac", "", 1, None, ["Bearer"])
     ),
     *((GOOD, status, "malformed-answer") for status in (201, 204, 400, 401, 403, 404)),
-    *((GOOD, status, "data-centre-down") for status in (500, 502, 503, 504)),
-    ({"error": "invalid_code"}, 503, "data-centre-down"),
+    *((GOOD, status, "data-center-down") for status in (500, 502, 503, 504)),
+    ({"error": "invalid_code"}, 503, "data-center-down"),
     ({}, 200, "malformed-answer"),
     *(({**GOOD, "error": value}, 200, "malformed-answer") for value in ("", " ", None, False)),
     *(
@@ -480,7 +480,7 @@ MALFORMED: list[tuple[object, int, str]] = [
         )
     ),
     (b"<html>Bad Request</html>", 400, "not-json"),
-    (b"<html>Sign in</html>", 511, "data-centre-down"),
+    (b"<html>Sign in</html>", 511, "data-center-down"),
 ]
 
 
@@ -543,7 +543,7 @@ def test_a_response_that_does_not_mention_the_client_is_inconclusive(
         ({"error": "invalid_client"}, 400, "invalid-client"),
         ({"error": "invalid_client_secret"}, 401, "invalid-client-secret"),
         (b"<html>Sign in to the hotel</html>", 200, "not-json"),
-        (b"", 500, "data-centre-down"),
+        (b"", 500, "data-center-down"),
         (b"", 404, "not-json"),
         ({}, 403, "malformed-answer"),
     ],

@@ -190,7 +190,7 @@ def test_without_a_scope_for_a_cheap_read_nothing_is_requested(
         ("truncated-json", "not-json"),
         ("connection-closed", "network-reset"),
         ("oversize", "answer-too-large"),
-        ("data-center-down", "data-centre-down"),
+        ("data-center-down", "data-center-down"),
         ("redirect", "unexpected-redirect"),
     ],
 )
@@ -289,7 +289,7 @@ def test_an_account_without_a_zuid_is_malformed(body: object) -> None:
         ("projects", 401, {"error": {"title": "INVALID_OAUTHTOKEN"}}, "token-invalid"),
         ("workdrive", 500, {"errors": [{"id": "F7003", "title": "x"}]}, "token-invalid"),
         ("workdrive", 500, {"errors": [{"id": "F7007", "title": "x"}]}, "scope-missing"),
-        ("workdrive", 500, b"<html></html>", "data-centre-down"),
+        ("workdrive", 500, b"<html></html>", "data-center-down"),
         ("mail", 400, {"data": {"errorCode": "INVALID_TICKET"}}, "token-invalid"),
         ("sign", 401, {"code": 9041, "status": "failure"}, "token-invalid"),
         ("analytics", 401, {"status": "failure", "data": {"errorCode": 8540}}, "scope-missing"),
@@ -308,7 +308,7 @@ def test_an_account_without_a_zuid_is_malformed(body: object) -> None:
 def test_each_error_format_is_parsed(product_id: str, status: int, body: object, code: str) -> None:
     found = failure_of(lambda: parse_response(product_id, make_response(body, status)))
     assert found.code == code
-    assert found.temporary is (code in ("product-throttled", "data-centre-down", "not-json"))
+    assert found.temporary is (code in ("product-throttled", "data-center-down", "not-json"))
 
 
 def test_numbers_in_a_successful_response_are_no_errors() -> None:

@@ -188,7 +188,7 @@ def _json_body(response: HttpResponse, at: datetime) -> Mapping[str, Any]:
     body = response.json
     if response.status >= 500:
         until = retry_at(response, at)
-        raise _response_error("data-centre-down", response, temporary=True, until=until)
+        raise _response_error("data-center-down", response, temporary=True, until=until)
     if not isinstance(body, dict):
         raise _response_error("not-json", response, temporary=True)
     word = _error_word(body)

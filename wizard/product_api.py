@@ -237,7 +237,7 @@ def _error_code_of(product_id: str, body: Any, status: int) -> tuple[str, str]:
             return word, known[word]
     by_status = {401: "token-invalid", 403: "no-permission", 404: "wrong-path"}
     by_status |= {429: "product-throttled"}
-    fallback = "data-centre-down" if status >= 500 else "product-error"
+    fallback = "data-center-down" if status >= 500 else "product-error"
     return (said[0] if said else ""), by_status.get(status, fallback)
 
 

@@ -70,7 +70,7 @@ def test_json_mode_keeps_exit_code_and_stdout(shell: Shell) -> None:
         (("connect", "crm", "--no-browser", "--preset", "no-such-task"), "unknown-preset"),
         (("connect", "crm", "--no-input", "--preset", "no-such-task"), "unknown-preset"),
         (("connect", "crm", "--no-browser", "--scope", "ZohoCRM.."), "malformed-scope"),
-        (("client", "add", "--data-center", "mars"), "unknown-data-centre"),
+        (("client", "add", "--data-center", "mars"), "unknown-data-center"),
         (("client", "show", "1000.NIX"), "unknown-client"),
     ],
 )

@@ -105,7 +105,7 @@ def test_a_program_without_the_data_center_setting_is_refused(
     harness: Harness, grant: Grant
 ) -> None:
     target = harness.directory / "config.json"
-    with raises_failure("profile-data-centre") as failure:
+    with raises_failure("profile-data-center") as failure:
         deliver(harness, "singer", target)
     assert failure.details["location"] == "eu"
     assert not target.exists()

@@ -27,7 +27,7 @@ def test_an_error_code_without_context_names_the_class_and_has_a_question(harnes
     found = explain_evidence(Evidence(failure=REFUSED))
     assert found.failure_class == "access-token-refused"
     assert cause_codes(found, POSSIBLE) >= {
-        "access-token-of-other-data-centre",
+        "access-token-of-other-data-center",
         "access-token-evicted",
         "access-token-expired",
         "client-credentials-token",
@@ -76,7 +76,7 @@ def test_a_program_with_a_working_connection_used_its_token_wrongly(harness: Har
     assert not harness.refresh_requests(), "a valid access token was enough"
     assert cause_codes(found, RULED_OUT) == FROM_THE_GRANT
     assert [each.code for each in found.causes][:2] == [
-        "access-token-of-other-data-centre",
+        "access-token-of-other-data-center",
         "access-token-expired",
     ]
     assert "sent it elsewhere" in found.causes[0].evidence_for[0]

@@ -95,7 +95,7 @@ def test_an_unknown_client_that_is_not_stored_shows_all_its_causes() -> None:
     found = explain_evidence(Evidence(failure=Failure("invalid-client", "invalid_client")))
     assert cause_codes(found, POSSIBLE) == {
         "multi-dc-off",
-        "client-of-other-data-centre",
+        "client-of-other-data-center",
         "client-id-wrong",
         "client-id-with-blank",
         "client-deleted",

@@ -167,7 +167,7 @@ CONFIRMED, LIKELY = Confidence.CONFIRMED, Confidence.LIKELY
             LIKELY,
             "scope-sent-on-refresh",
         ),
-        (CALLBACK_AND_EXCHANGE, LIKELY, "client-of-other-data-centre"),
+        (CALLBACK_AND_EXCHANGE, LIKELY, "client-of-other-data-center"),
     ],
 )
 def test_what_two_parts_of_a_paste_show_together_decides(
@@ -222,7 +222,7 @@ def test_a_message_is_compared_with_the_named_connection(
     elsewhere = f"POST https://accounts.zoho.in/oauth/v2/token grant_type=refresh_token {REJECTED}"
     reading = explain(elsewhere, (), "crm")
     assert reading.connection == "crm"
-    assert cause_codes(reading.explanation, LIKELY) == {"token-of-other-data-centre"}
+    assert cause_codes(reading.explanation, LIKELY) == {"token-of-other-data-center"}
     other_client = f"grant_type=refresh_token&client_id=1000.{'A1' * 15} {REJECTED}"
     found = explain(other_client, (), "crm").explanation
     assert cause_codes(found, LIKELY) == {"token-of-other-client"}

@@ -202,9 +202,9 @@ def test_a_token_response_shows_where_the_token_works(harness: Harness) -> None:
         f'{{"access_token":"{TOKEN}","api_domain":"https://www.zohoapis.in","expires_in":3600}}'
     )
     asked = read(harness, f"{issued}\nGET {LEADS}\nHTTP/1.1 401").explanation
-    assert asked.causes[0].code == "access-token-of-other-data-centre"
+    assert asked.causes[0].code == "access-token-of-other-data-center"
     same = read(harness, f"{issued}\nGET {LEADS.replace('.eu', '.in')}\nHTTP/1.1 401").explanation
-    assert "access-token-of-other-data-centre" not in [each.code for each in same.causes]
+    assert "access-token-of-other-data-center" not in [each.code for each in same.causes]
 
 
 @over_rows(
@@ -465,7 +465,7 @@ def test_a_page_is_recognized_by_terms_that_every_language_has(
         ("POST https://accounts.zoho.eu/oauth/v2/token 429 Too Many Requests", "throttled"),
         ("GET https://www.zohoapis.eu/crm/v8/org 429 Too Many Requests", "product-throttled"),
         ("Response code: 503", "server-failed"),
-        ("GET https://www.zohoapis.eu/crm/v8/org 503", "data-centre-down"),
+        ("GET https://www.zohoapis.eu/crm/v8/org 503", "data-center-down"),
     ],
 )
 def test_a_bare_status_is_judged_by_the_request_it_belongs_to(

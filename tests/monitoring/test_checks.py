@@ -328,7 +328,7 @@ def test_a_data_center_that_is_down_is_not_retried_and_rejects_nothing(harness: 
     (cause,) = found.incidents
     assert cause.level is CauseLevel.DATA_CENTER
     assert cause.names == tuple(names)
-    assert (cause.explanation.code, len(cause.names)) == ("data-centre-unreached", 20)
+    assert (cause.explanation.code, len(cause.names)) == ("data-center-unreached", 20)
     assert all(each.is_unreachable for each in found.results)
     assert sum(logged_requests(harness).values()) < len(names)
     harness.controls.clear_faults()

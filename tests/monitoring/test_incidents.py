@@ -75,7 +75,7 @@ def test_a_data_center_that_is_down_rejects_nothing(harness: Harness) -> None:
     (found,) = open_incidents(harness)
     assert found.level is CauseLevel.DATA_CENTER
     assert found.explanation.exit_code == 4
-    assert found.explanation.code == "data-centre-unreached"
+    assert found.explanation.code == "data-center-unreached"
 
 
 def test_a_message_names_the_programs_and_when_their_last_tokens_expire(

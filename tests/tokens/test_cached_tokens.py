@@ -70,7 +70,7 @@ def test_while_zoho_is_down_a_token_is_served_stale_while_it_is_safe(harness: Ha
     assert served.stale
     harness.advance(seconds=81)
     down = token_failure(harness)
-    assert down.code == "data-centre-down"
+    assert down.code == "data-center-down"
     assert down.temporary
     harness.controls.clear_faults()
     assert not harness.services.tokens.access_token("crm").stale

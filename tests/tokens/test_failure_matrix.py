@@ -69,8 +69,8 @@ MATRIX = {
     "sent, then a reset": Row(
         inject_fault("connection-closed"), UNKNOWN, *[("network-reset", 3)] * 2
     ),
-    "maintenance": Row(inject_fault("data-center-down"), UNKNOWN, *[("data-centre-down", 3)] * 2),
-    "a server error": Row(inject_fault("server-error"), UNKNOWN, *[("data-centre-down", 3)] * 2),
+    "maintenance": Row(inject_fault("data-center-down"), UNKNOWN, *[("data-center-down", 3)] * 2),
+    "a server error": Row(inject_fault("server-error"), UNKNOWN, *[("data-center-down", 3)] * 2),
     "rate limit, 200": Row(inject_fault("rate-limit", 200), *[("throttled", 1)] * 3),
     "rate limit, 400": Row(inject_fault("rate-limit", 400), *[("throttled", 1)] * 3),
     "rate limit, 429": Row(inject_fault("rate-limit", 429), *[("throttled", 1)] * 3),

@@ -17,7 +17,7 @@ from wizard.zoho import limits
 TOKEN = "oauth/v2/token"
 YEAR_2999 = "Wed, 01 Jan 2999 00:00:00 GMT"
 OFFER = "Check once despite the wait"
-FAULTS = {"rate-limit": "throttled", "data-center-down": "data-centre-down"}
+FAULTS = {"rate-limit": "throttled", "data-center-down": "data-center-down"}
 
 
 def locked_out(harness: Harness, kind: str = "rate-limit", named: str = YEAR_2999) -> Harness:
@@ -66,10 +66,10 @@ def test_a_user_may_retry_once_even_if_the_network_fails(harness: Harness) -> No
     harness.controls.inject_fault("data-center-down", endpoint=TOKEN, times=9)
     [verdict] = harness.services.checks.check(["crm"], purpose=RefreshPurpose.INSISTED)
     assert verdict.failure is not None
-    assert verdict.failure.code == "data-centre-down"
+    assert verdict.failure.code == "data-center-down"
     assert len([e for e in harness.controls.journal() if e["path"].endswith(TOKEN)]) == 1
     asked = [ask.outcome for ask in harness.services.request_log.view("crm").requests]
-    assert asked.count("data-centre-down") == 1
+    assert asked.count("data-center-down") == 1
     assert token_failure(harness).code == "throttled"
 
 

@@ -60,12 +60,12 @@ def commands(explanation: Explanation) -> list[str]:
 
 def test_a_first_503_with_a_time_shows_it_and_the_override() -> None:
     until = NOW + timedelta(minutes=30)
-    failure = Failure("data-centre-down", details={"status": "503"}, retry_at=until)
+    failure = Failure("data-center-down", details={"status": "503"}, retry_at=until)
     found = explain(failure, NOW, name="crm")
     assert f"after {until.astimezone():%H:%M}" in found.fix
     assert "a few minutes" not in found.fix
     assert commands(found) == ["zoho-wizard check crm --ignore-wait"]
-    unnamed = explain(Failure("data-centre-down", details={"status": "503"}), NOW, name="crm")
+    unnamed = explain(Failure("data-center-down", details={"status": "503"}), NOW, name="crm")
     assert "in a few minutes" in unnamed.fix
     assert unnamed.next_steps == ()
 

@@ -218,7 +218,7 @@ def test_while_zoho_is_down_a_rejected_token_is_not_served_stale(harness: Harnes
     harness.controls.inject_fault("data-center-down", endpoint="oauth/v2/token", times=100)
     harness.advance(seconds=seconds_left(harness, first) - 200)
     assert harness.services.tokens.access_token("crm").stale
-    assert refused(harness, first.value).code == "data-centre-down"
+    assert refused(harness, first.value).code == "data-center-down"
     assert refused(harness).temporary, "another program doesn't get it either"
     harness.controls.clear_faults()
     harness.advance(minutes=6)

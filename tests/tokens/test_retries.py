@@ -18,8 +18,8 @@ TOKEN = "oauth/v2/token"
 NETWORK_FAULTS = {
     "connection-closed": "network-reset",
     "slow": "network-timeout",
-    "data-center-down": "data-centre-down",
-    "server-error": "data-centre-down",
+    "data-center-down": "data-center-down",
+    "server-error": "data-center-down",
 }
 """Faults in transit or of the server that may be retried."""
 NOT_ZOHO = {
@@ -134,7 +134,7 @@ def test_after_five_consecutive_failures_requests_pause_for_half_a_minute(
 ) -> None:
     harness = without_cached_token
     harness.controls.inject_fault("data-center-down", endpoint=TOKEN, times=99)
-    assert token_failure(harness).code == "data-centre-down"
+    assert token_failure(harness).code == "data-center-down"
     resting = token_failure(harness)
     assert resting.code == "zoho-paused"
     assert resting.retry_at is not None
@@ -180,7 +180,7 @@ def test_each_further_failure_doubles_the_pause_up_to_five_minutes(
 
 
 def test_while_one_process_tries_the_others_wait_unless_it_was_killed() -> None:
-    failed = token_requests(*["data-centre-down"] * 5)
+    failed = token_requests(*["data-center-down"] * 5)
     after = NOW + timedelta(seconds=31)
     probe = replace(token_requests("pending")[0], at=after)
     assert paused_until([probe, *failed], after) == after + timedelta(seconds=30)
@@ -189,13 +189,13 @@ def test_while_one_process_tries_the_others_wait_unless_it_was_killed() -> None:
 
 @over_rows("answer", ["ok", "invalid-code", "throttled", "invalid-client"])
 def test_any_response_from_zoho_resets_the_count(answer: str) -> None:
-    failed = ["data-centre-down"] * 4
+    failed = ["data-center-down"] * 4
     assert paused_until(token_requests(*failed, answer, *failed), NOW) is None
 
 
 def test_a_request_never_sent_neither_counts_nor_resets_the_count() -> None:
     assert paused_until(token_requests(*["not-sent"] * 9), NOW) is None
-    failed = ["data-centre-down", "not-sent"] * 5
+    failed = ["data-center-down", "not-sent"] * 5
     assert paused_until(token_requests(*failed), NOW) == NOW + timedelta(seconds=30)
 
 

@@ -29,7 +29,7 @@ UNUSUAL = [
     (200, {**GOOD, "token_type": 1}, "malformed-answer"),
     (201, GOOD, "malformed-answer"),
     (400, GOOD, "malformed-answer"),
-    (500, GOOD, "data-centre-down"),
+    (500, GOOD, "data-center-down"),
     (429, GOOD, "throttled"),
     (200, {**GOOD, "error": ""}, "malformed-answer"),
     (200, {**GOOD, "error": None}, "malformed-answer"),
@@ -124,7 +124,7 @@ def test_a_new_refresh_token_is_stored_whatever_else_is_wrong_with_the_response(
 
 def test_the_first_rotation_is_stored_and_the_old_token_is_not_sent_again(start: Start) -> None:
     server = start(500, GOOD, has_rotated=False)
-    assert server.failure().code == "data-centre-down"
+    assert server.failure().code == "data-center-down"
     assert server.stored() == NEW
     assert len(server.raw.requests) == 1
 

@@ -119,8 +119,8 @@ def ask(outcome: str, until: datetime | None, ago: timedelta = timedelta(0)) -> 
 def test_a_distant_wait_of_an_old_database_ends_an_hour_after_it_was_named() -> None:
     assert rate_limited_until([ask("throttled", FAR)], NOW) == NOW + HOUR
     assert rate_limited_until([ask("throttled", FAR, HOUR)], NOW) is None
-    assert paused_until([ask("data-centre-down", FAR)], NOW) == NOW + HOUR
-    assert paused_until([ask("data-centre-down", FAR, HOUR)], NOW) is None
+    assert paused_until([ask("data-center-down", FAR)], NOW) == NOW + HOUR
+    assert paused_until([ask("data-center-down", FAR, HOUR)], NOW) is None
     report = VerificationReport("crm", 1, (), NOW, NOW)
     assert retry_time(Failure("throttled", temporary=True, retry_at=FAR), report) == NOW + HOUR
 
@@ -129,7 +129,7 @@ def test_only_a_response_to_the_same_grant_ends_a_rate_limit() -> None:
     rate_limited = ask("throttled", NOW + HOUR, timedelta(minutes=5))
     for outcome in ("ok", "invalid-code"):
         assert rate_limited_until([ask(outcome, None), rate_limited], NOW) is None
-    for outcome in ("pending", "not-sent", "network-timeout", "data-centre-down"):
+    for outcome in ("pending", "not-sent", "network-timeout", "data-center-down"):
         assert rate_limited_until([ask(outcome, None), rate_limited], NOW) == NOW + timedelta(
             minutes=55
         )

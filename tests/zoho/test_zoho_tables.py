@@ -232,7 +232,7 @@ def test_in_the_simulator_its_own_urls_and_those_of_zoho_identify_the_data_cente
 def test_an_unknown_data_center_is_refused_with_the_known_ones(live: zoho.Zoho) -> None:
     with pytest.raises(WizardError) as caught:
         live.data_center("mars")
-    assert caught.value.failure.code == "unknown-data-centre"
+    assert caught.value.failure.code == "unknown-data-center"
     assert "eu" in caught.value.failure.details["known"]
 
 

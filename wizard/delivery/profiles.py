@@ -69,10 +69,10 @@ class Profile:
 
     def data_center_name(self, location: str) -> str:
         """The program's spelling of a data center; empty if it uses domain suffixes. Raises
-        ``profile-data-centre`` if the program doesn't support the data center."""
+        ``profile-data-center`` if the program doesn't support the data center."""
         if self.data_center_names and location not in self.data_center_names:
             known = ", ".join(self.data_center_names)
-            raise fail("profile-data-centre", program=self.title, location=location, known=known)
+            raise fail("profile-data-center", program=self.title, location=location, known=known)
         return self.data_center_names.get(location, "")
 
     def required_fields(self, values: Fields, field_names: Fields) -> dict[str, str]:

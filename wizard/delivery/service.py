@@ -298,7 +298,7 @@ class DeliveryService:
         has the failure.
 
         Raises ``no-grant``, ``not-verified``, ``refresh-token-rejected``, ``grant-revoked``,
-        ``missing-secret``, ``profile-data-centre``, what `read_file` and `replace_file` raise,
+        ``missing-secret``, ``profile-data-center``, what `read_file` and `replace_file` raise,
         ``command-failed``, ``command-timeout``. The destination then keeps its content.
         """
         try:

@@ -55,7 +55,7 @@ def with_query(evidence: Evidence) -> CauseEstimate | None:
 
 def from_other_data_center(evidence: Evidence) -> CauseEstimate | None:
     """A code is exchanged where it was issued: the callback's ``accounts-server``."""
-    code, sent, attempt = "code-of-other-data-centre", evidence.sent_request, evidence.attempt
+    code, sent, attempt = "code-of-other-data-center", evidence.sent_request, evidence.attempt
     if sent.code_location and sent.location:
         if sent.code_location == sent.location:
             return None

@@ -75,7 +75,7 @@ def client_deleted(evidence: Evidence) -> CauseEstimate | None:
 
 def client_from_other_data_center(evidence: Evidence) -> CauseEstimate | None:
     """The client was registered in another data center."""
-    code = "client-of-other-data-centre"
+    code = "client-of-other-data-center"
     home = evidence.client.location if evidence.client else ""
     sent = evidence.sent_request
     if not evidence.client and "" not in (sent.code_location, sent.location):
@@ -190,7 +190,7 @@ def secret_regenerated(evidence: Evidence) -> CauseEstimate | None:
 def secret_from_other_data_center(evidence: Evidence) -> CauseEstimate | None:
     """Each data center has its own secret, unless the console says otherwise."""
     code, client, location = (
-        "secret-of-other-data-centre",
+        "secret-of-other-data-center",
         evidence.client,
         _requested_location(evidence),
     )

@@ -146,7 +146,7 @@ class CauseGroup:
 _CODE_BY_LEVEL = {
     CauseLevel.ACCOUNT: "account-tokens-rejected",
     CauseLevel.CLIENT: "client-tokens-rejected",
-    CauseLevel.DATA_CENTER: "data-centre-unreached",
+    CauseLevel.DATA_CENTER: "data-center-unreached",
     CauseLevel.DESTINATION: "destinations-not-current",
 }
 
@@ -424,7 +424,7 @@ class Incidents:
         if not code:
             return own
         if group.level is CauseLevel.DATA_CENTER and first.location in reachable_locations:
-            code = "data-centre-partly-unreached"
+            code = "data-center-partly-unreached"
         incident = replace(first.failure, code=code, details=self._details(group))
         return replace(own, incident=incident)
 

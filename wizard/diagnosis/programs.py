@@ -55,7 +55,7 @@ REFUSED_CALL = FailureClass(
     ),
 )
 FAILED_CALL = FailureClass(
-    "failed-call", (only_possible("data-centre-down"), only_possible("program-failed"))
+    "failed-call", (only_possible("data-center-down"), only_possible("program-failed"))
 )
 TOKEN_REQUEST_UNEXPLAINED = FailureClass(
     "token-request-unexplained",
@@ -75,7 +75,7 @@ ERROR_ANSWER_IGNORED = FailureClass(
     "error-answer-ignored",
     (
         clients.client_from_other_data_center,
-        only_possible("token-of-other-data-centre"),
+        only_possible("token-of-other-data-center"),
         authorization_codes.expired,
         clients.secret_mistyped,
         api_calls.rate_limited_by_others,

@@ -217,8 +217,8 @@ def token_from_other_data_center(evidence: Evidence) -> CauseEstimate | None:
             return None
         item = evidence_item("sent-elsewhere", asked=asked.upper(), issued=grant.location.upper())
         is_stored = evidence.sent_request.stored_token_kind is StoredTokenKind.REFRESH_TOKEN
-        return (confirmed if is_stored else likely)("token-of-other-data-centre", item)
-    return _unless_ever_worked("token-of-other-data-centre", evidence)
+        return (confirmed if is_stored else likely)("token-of-other-data-center", item)
+    return _unless_ever_worked("token-of-other-data-center", evidence)
 
 
 REFRESH_TOKEN_REFUSED = FailureClass(
@@ -420,7 +420,7 @@ def from_other_data_center(evidence: Evidence) -> CauseEstimate | None:
     if evidence.sent_request.token_location and not evidence.grant:
         return _compared_with_token_response(evidence)
     code, location, grant = (
-        "access-token-of-other-data-centre",
+        "access-token-of-other-data-center",
         evidence.sent_request.location,
         evidence.grant,
     )
@@ -438,7 +438,7 @@ def from_other_data_center(evidence: Evidence) -> CauseEstimate | None:
 
 
 def _compared_with_token_response(evidence: Evidence) -> CauseEstimate | None:
-    code, sent = "access-token-of-other-data-centre", evidence.sent_request
+    code, sent = "access-token-of-other-data-center", evidence.sent_request
     if not sent.location:
         return possible(code)
     if sent.location == sent.token_location:

@@ -116,7 +116,7 @@ class ConnectionForm:
         if self.zoho_url:
             data_center = get_services().zoho.find_data_center(self.zoho_url)
             if data_center is None:
-                raise fail("page-no-data-centre", value=self.zoho_url[:80])
+                raise fail("page-no-data-center", value=self.zoho_url[:80])
             return data_center.location
         return get_services().zoho.data_center(self.location).location if self.location else None
 

@@ -112,12 +112,12 @@ class Zoho:
         return self.instance == LIVE
 
     def data_center(self, location: str) -> DataCenter:
-        """The data center of ``location``; raises ``unknown-data-centre``."""
+        """The data center of ``location``; raises ``unknown-data-center``."""
         for data_center in self.data_centers:
             if data_center.location == location:
                 return data_center
         known = ", ".join(each.location for each in self.data_centers)
-        raise fail("unknown-data-centre", value=location[:60], known=known)
+        raise fail("unknown-data-center", value=location[:60], known=known)
 
     def find_data_center(self, text: str) -> DataCenter | None:
         """The data center that ``text`` names: a code, a name, or any Zoho URL or host

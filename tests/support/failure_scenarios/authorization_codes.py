@@ -266,7 +266,7 @@ SCENARIOS = (
         "code of another data center",
         _in_another_data_center,
         _CODE,
-        "code-of-other-data-centre",
+        "code-of-other-data-center",
         True,
         _exchange_correctly,
     ),

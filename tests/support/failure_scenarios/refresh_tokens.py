@@ -312,7 +312,7 @@ SCENARIOS = (
         "token of another data center",
         _from_another_data_center,
         _CLASS,
-        "token-of-other-data-centre",
+        "token-of-other-data-center",
         apply_fix=_keep_data_center,
     ),
     FailureScenario(
@@ -335,7 +335,7 @@ SCENARIOS = (
         "token of another data center, pasted",
         _refreshed_in_another_data_center,
         _CLASS,
-        "token-of-other-data-centre",
+        "token-of-other-data-center",
         True,
         _send_again,
     ),

@@ -330,7 +330,7 @@ def _client_details(terminal: Terminal, client: Client) -> ClientDetails:
 def resolve_location(terminal: Terminal, text: str) -> str | None:
     """The data center that `text` means: a code, a name or any Zoho URL; None if it's empty.
 
-    Raises ``unknown-data-centre``.
+    Raises ``unknown-data-center``.
     """
     if not text:
         return None

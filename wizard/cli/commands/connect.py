@@ -93,7 +93,7 @@ class ConnectOptions:
         return not (self.has_request or self.is_annotated)
 
     def request(self, terminal: Terminal) -> ConnectionRequest:
-        """The request; raises what `ConnectionRequest.of` raises, and ``unknown-data-centre``."""
+        """The request; raises what `ConnectionRequest.of` raises, and ``unknown-data-center``."""
         return ConnectionRequest.of(
             self.preset_ids,
             self.scope,
@@ -105,7 +105,7 @@ class ConnectOptions:
         )
 
     def location(self, terminal: Terminal) -> str | None:
-        """The data center; None if none was named. Raises ``unknown-data-centre``."""
+        """The data center; None if none was named. Raises ``unknown-data-center``."""
         return resolve_location(terminal, self.data_center)
 
     def stored_client(self, terminal: Terminal) -> Client | None:
@@ -551,7 +551,7 @@ class ManualRegistrationError(Exception):
 def with_data_center(terminal: Terminal, options: ConnectOptions) -> ConnectOptions:
     """The request with a data center, which decides which console opens; asked for if missing.
 
-    Raises ``input-needed`` if nobody can be asked, ``unknown-data-centre``.
+    Raises ``input-needed`` if nobody can be asked, ``unknown-data-center``.
     """
     if options.data_center or options.stored_client(terminal) is not None:
         return options

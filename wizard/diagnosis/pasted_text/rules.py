@@ -301,7 +301,7 @@ def _code_of_status(status: int, parsed: ParsedText, zoho: Zoho) -> str | None:
     urls = (*parsed.zoho_hosts, *(each.geturl() for each in parsed.addresses))
     is_zoho = any(zoho.find_data_center(each) for each in urls)
     if status >= 500:
-        return "data-centre-down" if is_zoho else "server-failed"
+        return "data-center-down" if is_zoho else "server-failed"
     if status in (400, 401) and not is_zoho and token_request_failed(parsed, zoho):
         return "token-request-unexplained" if status == 400 else "token-request-failed"
     if status == 429 and sent_requests.is_token_request_last(parsed):
