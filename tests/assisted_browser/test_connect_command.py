@@ -73,7 +73,7 @@ def test_a_new_user_gets_a_verified_connection_in_an_assisted_window(
     shell: Shell, use_window: Callable[[], None]
 ) -> None:
     ended: list[CommandResult] = []
-    answers = [("any Zoho URL of yours", "eu"), ("Read them from that page", "y")]
+    answers = [("any Zoho URL", "eu"), ("Read them from that page", "y")]
     command = threading.Thread(
         target=lambda: ended.append(
             shell.run_in_terminal("connect", "crm", *OPTIONS, replies=answers)

@@ -8,7 +8,7 @@ import socket
 import stat
 import subprocess
 import sys
-import threading
+import traceback
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
@@ -32,6 +32,7 @@ from support.tokens import wait_for
 
 from wizard.errors import WizardError
 from wizard.local_api import LocalApi, request_browser_link, request_shared_socket
+from wizard.local_api.hand_outs import HandOuts
 from wizard.local_api.request_handler import (
     MAX_CONNECTIONS,
     MAX_CONNECTIONS_PER_USER,
@@ -535,6 +536,14 @@ def test_a_shared_directory_that_nobody_chose_is_removed_at_the_end(harness: Har
     assert not directory.exists()
 
 
+def _count_waiting_requests() -> int:
+    """The threads of the server that are about to serve a token."""
+    return sum(
+        any(frame.f_code is HandOuts.serve.__code__ for frame, _ in traceback.walk_stack(stack))
+        for stack in sys._current_frames().values()
+    )
+
+
 def test_tokens_that_are_requested_together_share_a_commit(
     own: SocketClient, harness: Harness
 ) -> None:
@@ -548,7 +557,7 @@ def test_tokens_that_are_requested_together_share_a_commit(
     wanted = 16
     with ThreadPoolExecutor(wanted) as threads, database.write():
         answers = [threads.submit(own.request, "/token/crm") for _ in range(wanted)]
-        wait_for(lambda: threading.active_count() > 2 * wanted)
+        wait_for(lambda: _count_waiting_requests() == wanted)
     assert {each.result()[0] for each in answers} == {200}
     assert len(event_details(harness, "token-served", limit=wanted + 1)) == wanted + 1
     assert 1 <= statements.count("COMMIT") <= wanted // 2

@@ -195,13 +195,15 @@ def run_command(
         environment = settings.command_environment(
             simulated.environment, simulated.removed_variables
         )
-        try:
-            process = start(command, environment)
-        except OSError as error:
-            reason = error.strerror or type(error).__name__
-            raise fail("no-such-command", command=command[0], reason=reason) from None
-        with process, forwarded_signals(process):
-            code = process.wait()
+        with forwarded_signals() as forward_to:
+            try:
+                process = start(command, environment)
+            except OSError as error:
+                reason = error.strerror or type(error).__name__
+                raise fail("no-such-command", command=command[0], reason=reason) from None
+            with process:
+                forward_to(process)
+                code = process.wait()
         refused = ", ".join(sorted(simulated.refused_hosts))
     if refused:
         terminal.renderer.print_note(message("notes", "refused-hosts", hosts=refused))

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from functools import partial
@@ -294,9 +294,13 @@ def run_masked(command: Sequence[str], environment: Mapping[str, str], token: st
     signal's number if a signal ended it; 1 instead of 0 if stdout is closed or full. Raises OSError
     if it can't start."""
     errors: list[OSError] = []
-    with subprocess.Popen(  # noqa: S603 the user's command, without a shell
-        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    ) as child:
+    with (
+        forwarded_signals() as forward_to,
+        subprocess.Popen(  # noqa: S603 the user's command, without a shell
+            command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        ) as child,
+    ):
+        forward_to(child)
         assert child.stdout is not None  # noqa: S101 they are pipes
         assert child.stderr is not None  # noqa: S101
         sources = ((child.stdout, STDOUT), (child.stderr, STDERR))
@@ -304,12 +308,11 @@ def run_masked(command: Sequence[str], environment: Mapping[str, str], token: st
             threading.Thread(target=_copy_masked, args=(source, target, Masker(token), errors))
             for source, target in sources
         ]
-        with forwarded_signals(child):
-            for thread in threads:
-                thread.start()
-            for thread in threads:
-                thread.join()
-            code = child.wait()
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        code = child.wait()
     failed = process.report_failure(errors[0]) if errors else 0
     return (128 - code if code < 0 else code) or failed
 
@@ -333,17 +336,27 @@ def _write_all(target: int, text: bytes) -> None:
 
 
 @contextmanager
-def forwarded_signals(child: subprocess.Popen[bytes]) -> Iterator[None]:
-    """Forward signals to the command. Ctrl-C on a terminal reaches it without us."""
+def forwarded_signals() -> Iterator[Callable[[subprocess.Popen[bytes]], None]]:
+    """Forward signals to the command that the block starts and passes to the yielded function, also
+    those that arrive before. Ctrl-C on a terminal reaches it without us."""
+    early: list[int] = []
+    children: list[subprocess.Popen[bytes]] = []
 
     def forward(number: int, _frame: FrameType | None) -> None:
-        if number != signal.SIGINT or not sys.stdin.isatty():
+        if not children:
+            early.append(number)
+        elif number != signal.SIGINT or not sys.stdin.isatty():
+            children[0].send_signal(number)
+
+    def forward_to(child: subprocess.Popen[bytes]) -> None:
+        children.append(child)
+        for number in early:
             child.send_signal(number)
 
     numbers = [getattr(signal, name, None) for name in ("SIGINT", "SIGTERM", "SIGHUP")]
     previous = {number: signal.signal(number, forward) for number in numbers if number}
     try:
-        yield
+        yield forward_to
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
