@@ -1,5 +1,6 @@
 """The page of a connection: its actions, and what it says about a connection that failed."""
 
+from dataclasses import dataclass
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -9,9 +10,12 @@ from support.reauthorization import authorize
 from support.tokens import wait_for
 from support.web_visitor import Visitor
 
+from wizard.clients import AssistedConnection, ConnectionRequest
 from wizard.simulator.server import Simulator
 from wizard.web.app import create_app
 from wizard.web.sessions import LinkTokens
+
+PAGE = "/connections/crm"
 
 
 @pytest.fixture
@@ -22,6 +26,31 @@ def at_harness(harness: Harness) -> Visitor:
     visitor = Visitor(app.test_client(), harness.services, link_tokens)
     visitor.sign_in()
     return visitor
+
+
+@dataclass
+class OpenWindow:
+    """An assisted window whose process hasn't ended."""
+
+    explanation: None = None
+    is_running: bool = True
+
+    def stop(self) -> None:
+        self.is_running = False
+
+
+def test_a_verification_by_an_assisted_window_is_shown_as_running(harness: Harness) -> None:
+    harness.add_connection("crm")
+    harness.authorize("crm")
+    link_tokens, window = LinkTokens(), OpenWindow()
+    app = create_app(harness.services, link_tokens=link_tokens, start_assist=lambda _: window)
+    request = ConnectionRequest((), ("ZohoCRM.org.READ",), "eu")
+    app.extensions["connection_assistance"].start(AssistedConnection("crm", request))
+    visitor = Visitor(app.test_client(), harness.services, link_tokens)
+    visitor.sign_in()
+    assert 'data-poll-url="/connections/crm/verification-steps"' in visitor.get(PAGE).text
+    window.stop()
+    assert "data-poll-url" not in visitor.get(PAGE).text
 
 
 def test_a_check_renews_the_age_of_the_verification(

@@ -36,6 +36,13 @@ def reads_snapshot(page: Callable[Parameters, Page]) -> Callable[Parameters, Pag
     return from_snapshot
 
 
+def assisted_name() -> str:
+    """The connection that an assisted window creates and verifies now, in a process of its own;
+    empty if there is none."""
+    assistance = current_app.extensions["connection_assistance"]
+    return assistance.connection.name if assistance.is_running and assistance.connection else ""
+
+
 def peers() -> Peers:
     """What this server knows about its clients."""
     return cast(Peers, current_app.extensions["peers"])
