@@ -95,7 +95,7 @@ def test_closed_services_leave_no_thread_running(harness: Harness, tmp_path: Pat
     with Services.open(settings, harness.simulator.clock) as services:
         services.verification_worker.submit("nix", 1)
 
-    assert "verification-worker" not in [thread.name for thread in threading.enumerate()]
+    assert "verification" not in [thread.name for thread in threading.enumerate()]
 
 
 def test_an_existing_data_directory_opens_while_another_process_has_the_locks(

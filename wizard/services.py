@@ -20,9 +20,9 @@ from wizard.errors import WizardError
 from wizard.fastpath import served_tokens
 from wizard.fastpath.served_tokens import ServedToken
 from wizard.model import AttemptState, Clock, Event
-from wizard.paths import user_name
 from wizard.settings import Settings
 from wizard.store import Store
+from wizard.store.history import asker_details
 from wizard.vault import Vault
 
 if TYPE_CHECKING:
@@ -345,7 +345,7 @@ class Services:
         """
         settings.paths.prepare()
         vault = Vault.open(settings.paths)
-        store = Store.open(settings.paths, vault, zoho.load(settings.simulator_url).instance)
+        store = Store.open(settings.paths, vault, zoho_of(settings).instance)
         return cls(settings, clock, vault, store, sleep)
 
     def record_served_tokens(self) -> None:
@@ -363,9 +363,7 @@ class Services:
                     each.name,
                     "token-served",
                     {
-                        "uid": str(each.user_id),
-                        "pid": str(each.process_id),
-                        "user": user_name(each.user_id),
+                        **asker_details(each.user_id, each.process_id),
                         "generation": str(each.generation),
                     },
                 )

@@ -14,6 +14,7 @@ from wizard.errors import WizardError
 from wizard.local_api.sockets import Peer
 from wizard.model import AccessToken, Event
 from wizard.services import Services
+from wizard.store.history import asker_details
 
 MAX_REMEMBERED = 10_000
 """Tokens and permissions: other users can ask for any number of names."""
@@ -132,4 +133,4 @@ def _cached_token(services: Services, name: str) -> AccessToken | None:
 
 def peer_details(peer: Peer | None) -> dict[str, str]:
     """Who asks, for the history."""
-    return {"uid": str(peer.uid), "pid": str(peer.pid), "user": peer.user} if peer else {}
+    return asker_details(peer.uid, peer.pid) if peer else {}

@@ -154,6 +154,11 @@ class Connection:
         )
 
 
+def is_same_email(one: str, other: str) -> bool:
+    """Whether two email addresses are the same, ignoring case."""
+    return one.casefold() == other.casefold()
+
+
 @dataclass(frozen=True)
 class Account:
     """Who consented. The ZUID and the data center identify a Zoho account; the email doesn't."""

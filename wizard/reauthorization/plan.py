@@ -19,6 +19,7 @@ from wizard.model import (
     GrantState,
     StepState,
     VerificationReport,
+    is_same_email,
 )
 from wizard.model.states import OPEN_ATTEMPT_STATES, ItemState
 from wizard.store import ConnectionOverview, Destination, StoredReauthorizationItem
@@ -151,11 +152,6 @@ def is_account_transfer(stored: StoredReauthorizationItem, candidate: Grant) -> 
     """Whether `candidate` is a mismatch only because it is from the expected new account."""
     is_other = candidate.failure is not None and candidate.failure.code == OTHER_ACCOUNT_CODE
     return is_other and bool(stored.new_account_email) and is_expected_account(stored, candidate)
-
-
-def is_same_email(one: str, other: str) -> bool:
-    """Whether two email addresses are the same, ignoring case."""
-    return one.casefold() == other.casefold()
 
 
 def has_current_delivery(destination: Destination, generation: int) -> bool:

@@ -15,7 +15,7 @@ from wizard.authorization import AuthorizationService
 from wizard.delivery.service import DeliveryService
 from wizard.errors import WizardError, fail
 from wizard.locks import hold_lock
-from wizard.model import Clock, Grant, GrantState
+from wizard.model import Clock, Grant, GrantState, is_same_email
 from wizard.model.states import ItemState
 from wizard.paths import Paths
 from wizard.reauthorization.plan import (
@@ -30,7 +30,6 @@ from wizard.reauthorization.plan import (
     in_consent_order,
     is_account_transfer,
     is_reauthorized,
-    is_same_email,
     to_item,
     transfer_failure,
 )

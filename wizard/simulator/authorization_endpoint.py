@@ -7,8 +7,8 @@ in words what the client asks for.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass, fields, replace
+from typing import Any, Self
 from urllib.parse import parse_qsl, urlencode
 
 from flask import abort, jsonify, redirect, render_template, url_for
@@ -45,13 +45,25 @@ REQUEST_LIMIT_TEXT = (
 
 
 @dataclass(frozen=True)
-class AuthorizationRequest:
-    """The parameters of `GET /oauth/v2/auth`, unchecked; a missing one is "".
+class PageRequest:
+    """The parameters of a request for a page, unchecked: one field each, "" if it's missing.
 
     Unknown parameters are ignored.
     """
 
     location: str
+
+    @classmethod
+    def read(cls, location: str, parameters: Mapping[str, str]) -> Self:
+        """Read the request from a query (name → first value)."""
+        names = [each.name for each in fields(cls) if each.name != "location"]
+        return cls(location, **{name: parameters[name] for name in names if name in parameters})
+
+
+@dataclass(frozen=True)
+class AuthorizationRequest(PageRequest):
+    """The parameters of `GET /oauth/v2/auth`."""
+
     client_id: str = ""
     response_type: str = ""
     redirect_uri: str = ""
@@ -62,12 +74,6 @@ class AuthorizationRequest:
     code_challenge: str = ""
     code_challenge_method: str = "plain"
     nonce: str = ""
-
-    @classmethod
-    def read(cls, location: str, parameters: Mapping[str, str]) -> "AuthorizationRequest":
-        """Read the request from a query (name → first value)."""
-        names = [name for name in cls.__dataclass_fields__ if name != "location"]
-        return cls(location, **{name: parameters[name] for name in names if name in parameters})
 
     @property
     def scopes(self) -> list[str]:

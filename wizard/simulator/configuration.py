@@ -9,7 +9,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from functools import cache
+from functools import cache, cached_property
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any
@@ -134,7 +134,7 @@ class Configuration:
                 f"{shown(self.public_url)}."
             )
 
-    @property
+    @cached_property
     def catalog(self) -> Catalog:
         """The products, with those of the added files."""
         if not self.products:

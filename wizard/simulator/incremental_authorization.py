@@ -6,7 +6,7 @@ says only whether the user accepted: it has no code, no state and no account.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -23,6 +23,7 @@ from wizard.simulator.authorization_endpoint import (
     Decision,
     ErrorPage,
     NoAccount,
+    PageRequest,
     SignInRequired,
     choose_organizations,
     consent_page,
@@ -89,22 +90,15 @@ def handle_enhancement_request(world: World, request: TokenRequest) -> AccountsR
 
 
 @dataclass(frozen=True)
-class ExtraScopeRequest:
-    """The parameters of `GET /oauth/v2/token/addextrascope`, unchecked; a missing one is ""."""
+class ExtraScopeRequest(PageRequest):
+    """The parameters of `GET /oauth/v2/token/addextrascope`."""
 
-    location: str
     client_id: str = ""
     response_type: str = ""
     redirect_uri: str = ""
     scope: str = ""
     enhance_token: str = ""
     logout: str = ""
-
-    @classmethod
-    def read(cls, location: str, parameters: Mapping[str, str]) -> "ExtraScopeRequest":
-        """Read the request from a query (name → first value)."""
-        names = [each.name for each in fields(cls) if each.name != "location"]
-        return cls(location, **{name: parameters[name] for name in names if name in parameters})
 
 
 def evaluate(

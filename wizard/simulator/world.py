@@ -80,7 +80,6 @@ class World:
         self.origin = origin
         self.journal = Journal()
         self.faults = Faults()
-        self.stubbed_responses = StubbedResponses()
         self.reset()
 
     def reset(self, random_seed: int | None = None) -> None:

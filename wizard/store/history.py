@@ -66,6 +66,11 @@ DELETE_OLD_SERVING_EVENTS = "DELETE FROM events WHERE kind IN (?, ?, ?) AND at <
 _INSERT_EVENT = "INSERT INTO events (at, connection, kind, details) VALUES (?, ?, ?, ?)"
 
 
+def asker_details(user_id: int, process_id: int) -> dict[str, str]:
+    """Who asked for an access token, as details of an event."""
+    return {"uid": str(user_id), "pid": str(process_id), "user": user_name(user_id)}
+
+
 class EventRepository(Repository):
     """The events of every connection."""
 

@@ -16,7 +16,6 @@ from datetime import timedelta
 
 from wizard.errors import WizardError, fail
 from wizard.model import (
-    Account,
     Clock,
     Event,
     Failure,
@@ -26,6 +25,7 @@ from wizard.model import (
     Organization,
     RequestKind,
     VerificationStep,
+    is_same_email,
 )
 from wizard.model.failure import codes_of
 from wizard.oauth import TokenResponse
@@ -59,9 +59,7 @@ def find_mismatch(
         "location": grant.location.upper(),
     }
     if (grant.account.zuid, grant.location) != (previous.account.zuid, previous.location):
-        moved = (
-            _is_same_email(grant.account, previous.account) and grant.location != previous.location
-        )
+        moved = is_same_email(grant.email, previous.email) and grant.location != previous.location
         return Failure("account-moved" if moved else "other-account", details=details)
     for product in dict.fromkeys(each.product for each in previous.organizations):
         old = [each for each in previous.organizations if each.product == product]
@@ -87,14 +85,10 @@ def find_mismatch(
 def find_unexpected_account(grant: Grant, expected_email: str) -> Failure | None:
     """``other-account`` if `grant`, the first of its connection, isn't from account
     `expected_email`, or if its account is unknown; None if it is, or if any is expected."""
-    if not expected_email or grant.email.casefold() == expected_email.casefold():
+    if not expected_email or is_same_email(grant.email, expected_email):
         return None
     details = {"name": grant.connection, "before": expected_email, "actual": grant.email}
     return Failure("other-account", details={**details, "location": grant.location.upper()})
-
-
-def _is_same_email(one: Account, other: Account) -> bool:
-    return one.email.casefold() == other.email.casefold()
 
 
 def _is_same_organization(one: Organization, other: Organization) -> bool:

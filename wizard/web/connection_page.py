@@ -157,11 +157,10 @@ def page_context(name: str, answers: tuple[str, ...] = ()) -> dict[str, Any]:
     """The template context of the page of connection `name`; `answers` are the user's answers to
     the diagnosis's questions. Raises ``unknown-connection``."""
     services = get_services()
-    is_assisted = assisted_name() == name  # before the store is read, as `running_work`
     unsettled = services.store.overviews.unsettled(also=[name])  # read at once with this one
     overview = services.store.overviews.get(name)
     request_log = services.request_log.view(name)  # first, because it reads the longest period
-    report = _report_view(overview, answers, is_assisted)
+    report = _report_view(overview, answers)
     status = services.diagnosis.status_of(name, answers, _running(name, report))
     if report and status.explanation:
         report = report.without_explanation(status.explanation.code)
@@ -208,20 +207,17 @@ def verifiable_grant(name: str) -> Grant | None:
 def connection_report(name: str) -> ReportView | None:
     """The report of connection `name`: of the candidate if there is one, else of the current grant;
     None if there is neither, or it is revoked."""
-    is_assisted = assisted_name() == name  # before the store is read
-    return _report_view(get_services().store.overviews.get(name), (), is_assisted)
+    return _report_view(get_services().store.overviews.get(name), ())
 
 
-def _report_view(
-    overview: ConnectionOverview, answers: tuple[str, ...], is_assisted: bool
-) -> ReportView | None:
+def _report_view(overview: ConnectionOverview, answers: tuple[str, ...]) -> ReportView | None:
     services, name = get_services(), overview.connection.name
     grant = overview.candidate or overview.grant
     if grant is None or grant.state is GrantState.REVOKED:
         return None
     is_verifying = (name, grant.generation) in services.running_work.verifications
     report = services.store.verification_reports.get(name, grant.generation)
-    if is_assisted and grant.state is GrantState.NOT_VERIFIED:
+    if assisted_name() == name and grant.state is GrantState.NOT_VERIFIED:
         is_verifying |= report is None or not report.has_failed
     own = replace(overview, attempt=None)
     if grant.state is GrantState.NOT_VERIFIED:

@@ -27,18 +27,21 @@ def reads_snapshot(page: Callable[Parameters, Page]) -> Callable[Parameters, Pag
 
     @wraps(page)
     def from_snapshot(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Page:
+        g.assisted_name = assisted_name()  # before the store is read, as `running_work`
         with get_services().snapshot() as g.snapshot:
             try:
                 return page(*args, **kwargs)
             finally:
-                del g.snapshot
+                del g.snapshot, g.assisted_name
 
     return from_snapshot
 
 
 def assisted_name() -> str:
-    """The connection that an assisted window creates and verifies now, in a process of its own;
-    empty if there is none."""
+    """The connection that an assisted window creates and verifies, in a process of its own; empty
+    if there is none. Within `reads_snapshot`, as it was when the snapshot began."""
+    if "assisted_name" in g:
+        return cast(str, g.assisted_name)
     assistance = current_app.extensions["connection_assistance"]
     return assistance.connection.name if assistance.is_running and assistance.connection else ""
 

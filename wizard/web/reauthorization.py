@@ -17,7 +17,7 @@ from werkzeug.wrappers import Response
 from wizard.clients import AssistedConnection
 from wizard.connection_details import headline
 from wizard.errors import WizardError, fail
-from wizard.model import Explanation
+from wizard.model import Explanation, is_same_email
 from wizard.model.states import ItemState
 from wizard.reauthorization.plan import (
     ARRIVED,
@@ -27,7 +27,6 @@ from wizard.reauthorization.plan import (
     NextAction,
     Reauthorization,
     ReauthorizationItem,
-    is_same_email,
 )
 from wizard.timefmt import format_time
 from wizard.web import connection_page, consent_requests, view_models

@@ -8,7 +8,6 @@ from typing import Any
 
 import click
 
-from wizard import zoho
 from wizard.backup import (
     Backup,
     RecoveryResult,
@@ -37,7 +36,7 @@ from wizard.cli.terminal import Exit, Terminal, pass_terminal
 from wizard.errors import WizardError, explain, fail, message
 from wizard.model import FailureKind, GrantState
 from wizard.serialization import error_report
-from wizard.services import Services
+from wizard.services import Services, zoho_of
 from wizard.store import CONFIGURED_FIELDS, Destination, StoreContents, export_without_secrets
 
 
@@ -157,7 +156,7 @@ def restore(
     if (file is not None) + from_destinations + without_secrets != 1:
         raise click.UsageError(message("usage-errors", "restore-source"))
     if file is not None:
-        zoho_instance = zoho.load(terminal.settings.simulator_url).instance
+        zoho_instance = zoho_of(terminal.settings).instance
         recovery_results: tuple[RecoveryResult, ...] = ()
         backup = open_backup(file, _passphrase(terminal, new=False), zoho_instance)
         services, remaining = _open_services(terminal, is_confirmed=is_confirmed)
@@ -228,7 +227,7 @@ def _recovered_backup(
     else:
         raise fail("key-in-order", key_storage=terminal.services.vault.key_storage.detail)
     remaining, now = export_without_secrets(terminal.settings.paths), terminal.clock()
-    table = zoho.load(terminal.settings.simulator_url)
+    table = zoho_of(terminal.settings)
     if read_destinations:
         contents, results = recover_secrets(remaining, table, now)
         return Backup(

@@ -10,6 +10,7 @@ from wizard.cli.results.connections import status_fields
 from wizard.cli.terminal import Terminal, pass_terminal
 from wizard.diagnosis.cautions import PasswordChangeRisk, advice, password_change_risks
 from wizard.errors import describe_status, message
+from wizard.model import is_same_email
 from wizard.monitoring.service import CheckRun
 from wizard.reauthorization.service import unknown_account
 
@@ -79,9 +80,7 @@ def _risks(terminal: Terminal, email: str) -> tuple[PasswordChangeRisk, ...]:
         store.overviews.last_refreshes(),
         terminal.clock(),
     )
-    selected = tuple(
-        risk for risk in all_risks if risk.email.casefold() == email.casefold() or not email
-    )
+    selected = tuple(risk for risk in all_risks if not email or is_same_email(risk.email, email))
     if email and not selected:
         raise unknown_account(email, [each.email for each in all_risks])
     return selected
