@@ -185,11 +185,8 @@ def _reference(module: Module, field: Field, value: Any) -> dict[str, Any] | Non
     """Return the reference to a record or user whose ID was sent, as an object or text."""
     record_id = str(value.get("id")) if isinstance(value, dict) else str(value)
     if not field.lookup:
-        users = {str(each.zuid): each for each in module.call.world.users}
-        user = users.get(record_id)
-        if user is None:
-            return None
-        return {"name": user.display_name, "id": record_id, "email": user.email}
+        users = module.call.world.users
+        return next((each.reference for each in users if str(each.zuid) == record_id), None)
     target = Module(module.call, field.lookup)
     record = target.records.get(record_id)
     return record and {"name": record[target.collection.title], "id": record_id}

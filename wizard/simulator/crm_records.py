@@ -171,8 +171,7 @@ def list_deleted(call: ApiCall) -> ApiResponse:
     ]
     if not deleted or call.request.query.get("type") == "permanent":
         return NO_CONTENT
-    info = {"per_page": MAX_PER_PAGE, "count": len(deleted), "page": 1, "more_records": False}
-    return json_response({"data": deleted, "info": info})
+    return json_response({"data": deleted, "info": _only_page(len(deleted))})
 
 
 def list_related(call: ApiCall) -> ApiResponse:
@@ -282,21 +281,13 @@ def list_users(call: ApiCall) -> ApiResponse:
     found = [each for each in users if wanted in (None, str(each.zuid))]
     if not found:
         return NO_CONTENT
-    body = ",".join(
-        fill(
-            call.route.endpoint.item,
-            {
-                "zuid": str(each.zuid),
-                "email": each.email,
-                "first_name": each.first_name,
-                "last_name": each.last_name,
-                "display_name": each.display_name,
-            },
-        )
-        for each in found
-    )
-    info = {"per_page": MAX_PER_PAGE, "count": len(found), "page": 1, "more_records": False}
-    return ApiResponse(200, f'{{"users":[{body}],"info":{to_json(info)}}}')
+    body = ",".join(fill(call.route.endpoint.item, each.template_values) for each in found)
+    return ApiResponse(200, f'{{"users":[{body}],"info":{to_json(_only_page(len(found)))}}}')
+
+
+def _only_page(count: int) -> dict[str, Any]:
+    """The `info` of a list that is always one page."""
+    return {"per_page": MAX_PER_PAGE, "count": count, "page": 1, "more_records": False}
 
 
 ACTIONS: dict[str, Action] = {

@@ -195,13 +195,9 @@ def _error_response(
 def _template_values(
     user: User, organization: Organization | None, request: ApiRequest, is_default: bool
 ) -> dict[str, Any]:
-    values = {
+    values: dict[str, Any] = {
         "path": request.path,
-        "zuid": str(user.zuid),
-        "email": user.email,
-        "first_name": user.first_name,
-        "last_name": user.last_name,
-        "display_name": user.display_name,
+        **user.template_values,
         "is_default": is_default,
     }
     if organization:

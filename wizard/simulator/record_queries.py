@@ -153,7 +153,10 @@ def _comma_separated(tokens: _Tokens) -> Iterator[_Token]:
 
 
 def _descends(tokens: _Tokens) -> bool:
-    return tokens.take("desc") or (tokens.take("asc") and False)
+    descends = tokens.take("desc")
+    if not descends:
+        tokens.take("asc")
+    return descends
 
 
 def _limits(tokens: _Tokens) -> tuple[int, int]:
@@ -201,7 +204,10 @@ def _single(tokens: _Tokens, read: Reader, check: Callable[[str], str]) -> Condi
         return lambda record: read(record, name) is None
     is_negated = tokens.take("not")
     if tokens.take("in"):
-        found = _one_of(tokens, read, name)
+        tokens.expect("(")
+        wanted = [each.text for each in _comma_separated(tokens)]
+        tokens.expect(")")
+        found = _one_of(wanted, read, name)
     elif tokens.take("like"):
         found = _like(tokens.next().text, read, name)
     elif tokens.take("between"):
@@ -215,10 +221,7 @@ def _single(tokens: _Tokens, read: Reader, check: Callable[[str], str]) -> Condi
     return (lambda record: not found(record)) if is_negated else found
 
 
-def _one_of(tokens: _Tokens, read: Reader, name: str) -> Condition:
-    tokens.expect("(")
-    wanted = [each.text for each in _comma_separated(tokens)]
-    tokens.expect(")")
+def _one_of(wanted: list[str], read: Reader, name: str) -> Condition:
     options = [compare("=", each, read, name) for each in wanted]
     return lambda record: any(each(record) for each in options)
 
@@ -312,8 +315,7 @@ def _operation(operator: str, value: str, read: Reader, name: str) -> Condition:
         # CRM finds "ABC Inc" for "ABC", too.
         return _like(f"%{values[0]}%", read, name)
     if operator == "in":
-        options = [compare("=", each, read, name) for each in values]
-        return lambda record: any(each(record) for each in options)
+        return _one_of(values, read, name)
     if operator == "between" and len(values) == 2:
         return _between(values[0], values[1], read, name)
     raise QueryError("criteria")

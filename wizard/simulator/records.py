@@ -49,8 +49,11 @@ class OrganizationRecords:
         record: Record = {collection.key: self.new_id(), **collection.defaults}
         if collection.fields:
             record |= {each.name: None for each in collection.fields} | collection.defaults
-            reference = {"name": user.display_name, "id": str(user.zuid), "email": user.email}
-            record |= {"Owner": reference, "Created_By": reference, "Created_Time": at}
+            record |= {
+                "Owner": user.reference,
+                "Created_By": user.reference,
+                "Created_Time": at,
+            }
         self.all(collection.name)[record[collection.key]] = record
         self.change(collection, record, values, user, at)
         return record
@@ -70,11 +73,7 @@ class OrganizationRecords:
                 parts = (record.get(name) for name in each.joined)
                 record[each.name] = " ".join(part for part in parts if part)
         if collection.fields:
-            record["Modified_By"] = {
-                "name": user.display_name,
-                "id": str(user.zuid),
-                "email": user.email,
-            }
+            record["Modified_By"] = user.reference
             record["Modified_Time"] = at
 
     def delete(self, collection: str, record_id: str) -> Record:

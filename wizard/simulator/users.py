@@ -71,6 +71,22 @@ class User:
         """First and last name."""
         return f"{self.first_name} {self.last_name}"
 
+    @property
+    def reference(self) -> dict[str, str]:
+        """The user as CRM refers to one in a record."""
+        return {"name": self.display_name, "id": str(self.zuid), "email": self.email}
+
+    @property
+    def template_values(self) -> dict[str, str]:
+        """What fills in a user in the body of a response, by `$name`."""
+        return {
+            "zuid": str(self.zuid),
+            "email": self.email,
+            "first_name": self.first_name,
+            "last_name": self.last_name,
+            "display_name": self.display_name,
+        }
+
     def organizations_in(self, product: str) -> list[Organization]:
         """Return the organizations in a product; none means no account there."""
         return [each for each in self.organizations if each.product == product]
