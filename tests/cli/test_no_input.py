@@ -1,12 +1,16 @@
 """Commands that need a person, where nobody can be asked: they end at once and store nothing."""
 
 import json
+import signal
 from collections.abc import Sequence
 
 import pytest
 from support.harness import ANNA, Harness
 from support.reauthorization import add_verified_connection, item_states
 from support.shell import Shell
+
+from wizard.cli.flows.serving import stop_signals
+from wizard.cli.terminal import interruptible
 
 PRESET = ("--preset", "crm-read-leads")
 
@@ -95,3 +99,12 @@ def test_a_removal_is_always_confirmed(shell: Shell, shell_harness: Harness) -> 
     assert [each.name for each in shell_harness.services.store.connections.all()] == ["crm"]
     assert shell.run_in_terminal("remove", "crm", replies=[("[y/N]", "y")]).exit_code == 0
     assert not shell_harness.services.store.connections.all()
+
+
+def test_a_signal_just_before_a_prompt_interrupts_it() -> None:
+    with stop_signals() as stop_event:
+        signal.raise_signal(signal.SIGTERM)
+        assert stop_event.is_set()
+        with pytest.raises(KeyboardInterrupt), interruptible():
+            pytest.fail("the prompt would wait, although the command was told to stop")
+        assert signal.getsignal(signal.SIGTERM) not in (signal.SIG_DFL, signal.default_int_handler)

@@ -11,11 +11,13 @@ import logging
 import select
 import signal
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from functools import cached_property
+from types import FrameType
 from typing import Any
 
 import click
@@ -220,12 +222,27 @@ def _is_stdin_empty() -> bool:
     return bool(select.select([buffer], [], [], 0)[0]) and not buffer.peek(1)
 
 
+class StopHandler:
+    """A signal handler that sets an event instead of interrupting the current operation."""
+
+    def __init__(self) -> None:
+        self.event = threading.Event()
+
+    def __call__(self, _signal: int, _frame: FrameType | None) -> None:
+        self.event.set()
+
+
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Let signals interrupt a prompt, even where `stop_signals` only sets an event."""
+    """Let signals interrupt a prompt, even where a `StopHandler` only sets an event.
+
+    One that came just before the prompt interrupts it, too: nobody may ever answer.
+    """
     handled = [each for each in stop_signal_numbers() if callable(signal.getsignal(each))]
     previous = {each: signal.signal(each, signal.default_int_handler) for each in handled}
     try:
+        if any(isinstance(each, StopHandler) and each.event.is_set() for each in previous.values()):
+            raise KeyboardInterrupt
         yield
     finally:
         for number, handler in previous.items():

@@ -21,7 +21,6 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, suppre
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from types import FrameType
 from typing import IO, Literal
 from urllib.parse import urljoin, urlsplit
 
@@ -34,7 +33,13 @@ from wizard.cli.flows.units import systemd_service
 from wizard.cli.renderer import Renderer
 from wizard.cli.results.connections import OpenedPage
 from wizard.cli.results.installation import ServeEvent, ServiceUnit
-from wizard.cli.terminal import CONNECTION_NAME, Terminal, pass_terminal, stop_signal_numbers
+from wizard.cli.terminal import (
+    CONNECTION_NAME,
+    StopHandler,
+    Terminal,
+    pass_terminal,
+    stop_signal_numbers,
+)
 from wizard.clients import AssistedConnection
 from wizard.errors import WizardError, fail, message
 from wizard.fastpath.process import WIZARD_COMMAND
@@ -179,14 +184,10 @@ def stop_signals() -> Iterator[threading.Event]:
 
     Enter it before serving starts, so that a signal at any time leads to an orderly shutdown.
     """
-    stop_event = threading.Event()
-
-    def stop(_signal: int, _frame: FrameType | None) -> None:
-        stop_event.set()
-
-    previous = {number: signal.signal(number, stop) for number in stop_signal_numbers()}
+    stop_handler = StopHandler()
+    previous = {number: signal.signal(number, stop_handler) for number in stop_signal_numbers()}
     try:
-        yield stop_event
+        yield stop_handler.event
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
