@@ -396,11 +396,6 @@ def test_an_explicit_error_is_permanent_and_keeps_the_code_from_zoho(word: str, 
     assert (found.code, found.zoho_error, found.temporary) == (code, word, False)
 
 
-def test_an_error_next_to_a_token_wins() -> None:
-    found = failure_of(lambda: parse_good(error="invalid_code"))
-    assert found.code == "invalid-code"
-
-
 RATE_LIMITED = {"error_description": "x", "error": "Access Denied", "status": "failure"}
 
 
@@ -456,6 +451,7 @@ MALFORMED: list[tuple[object, int, str]] = [
     ({"error": "invalid_code"}, 503, "data-center-down"),
     ({}, 200, "malformed-answer"),
     *(({**GOOD, "error": value}, 200, "malformed-answer") for value in ("", " ", None, False)),
+    *(({**GOOD, "error": word}, 200, "malformed-answer") for word in PERMANENT),
     *(
         (body, 200, "not-json")
         for body in (

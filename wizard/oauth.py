@@ -197,7 +197,8 @@ def _json_body(response: HttpResponse, at: datetime) -> Mapping[str, Any]:
         until = retry_at(response, at) or at + pause
         raise _response_error("throttled", response, zoho_error=word, temporary=True, until=until)
     if "error" in body:
-        if not _is_error(body["error"]):
+        # With a token next to it, the response contradicts itself: it rejects nothing.
+        if not _is_error(body["error"]) or body.get("access_token"):
             raise _malformed(response, "error")
         code = _FAILURE_CODES.get(word, "unknown-oauth-error")
         raise _response_error(code, response, zoho_error=word, temporary=code in _TEMPORARY_CODES)
