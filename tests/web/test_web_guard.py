@@ -1,5 +1,6 @@
 """Which host names get a response, and the headers of every response."""
 
+import http.client
 import socket
 
 import pytest
@@ -41,6 +42,16 @@ HOSTILE_HOSTS = [
 ]
 
 
+SECURITY_HEADERS = (
+    "Content-Security-Policy",
+    "X-Content-Type-Options",
+    "Referrer-Policy",
+    "Cross-Origin-Opener-Policy",
+    "Cross-Origin-Resource-Policy",
+    "Cache-Control",
+)
+
+
 @over_rows("host", HOSTILE_HOSTS)
 def test_no_route_responds_to_a_foreign_host_name(app: Flask, visitor: Visitor, host: str) -> None:
     header = {"Host": host.format(port=visitor.services.settings.port)}
@@ -80,6 +91,36 @@ def test_the_real_server_refuses_foreign_host_names(
         answer = wire.makefile("rb").read()
     assert answer.startswith((b"HTTP/1.1 400", b"HTTP/1.0 400"))
     assert b"set-cookie" not in answer.lower()
+
+
+@over_rows(
+    "request_bytes",
+    [
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
+        b"GET /\r\n\r\n",
+        b"GET / HTTP/1.1\r\nno colon\r\n\r\n",
+        b"POST / HTTP/1.1\r\nContent-Length: -1\r\n\r\n",
+        b"POST / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+        b"POST / HTTP/1.1\r\nContent-Length: 99999999\r\n\r\n",
+        b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nnot hexadecimal\r\n",
+        b"POST / HTTP/1.1\r\nTransfer-Encoding: gzip\r\n\r\n",
+        b"GET / HTTP/1.1\r\nCookie: " + b"x" * 300_000 + b"\r\n\r\n",
+    ],
+)
+def test_what_is_not_http_gets_the_security_headers_too(
+    server: Server, services: Services, visitor: Visitor, request_bytes: bytes
+) -> None:
+    ordinary = visitor.get("/").headers
+    with socket.create_connection(("127.0.0.1", services.settings.port), 5) as wire:
+        wire.sendall(request_bytes)
+        answer = http.client.HTTPResponse(wire)
+        answer.begin()
+        assert answer.status >= 400
+        body = answer.read()
+    for name in SECURITY_HEADERS:
+        assert answer.getheader(name) == ordinary[name], name
+    assert answer.getheader("Server") is None
+    assert b"waitress" not in body.lower()
 
 
 def test_every_response_has_the_security_headers(app: Flask, visitor: Visitor) -> None:

@@ -7,7 +7,7 @@ match exactly, which stops DNS rebinding, and a POST must come from one of our o
 import logging
 import secrets
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -208,7 +208,7 @@ def _install_guard(app: Flask, port: int, accounts_servers: Iterable[str]) -> No
         PROVIDE_AUTOMATIC_OPTIONS=False,
     )
     app.before_request(partial(_check_request, port))
-    app.after_request(partial(_add_security_headers, content_security_policy(accounts_servers)))
+    app.after_request(partial(_finish_response, security_headers(accounts_servers)))
 
 
 def _check_request(port: int) -> AnyResponse | None:
@@ -236,18 +236,23 @@ def _check_request(port: int) -> AnyResponse | None:
     return None
 
 
-def _add_security_headers(content_policy: str, response: Response) -> Response:
-    response.headers.update(
-        {
-            "Content-Security-Policy": content_policy,
-            "X-Content-Type-Options": "nosniff",
-            # With `no-referrer`, browsers send `Origin: null` with our own forms.
-            "Referrer-Policy": "no-referrer" if request.path == CALLBACK_PATH else "same-origin",
-            "Cross-Origin-Opener-Policy": "same-origin",
-            "Cross-Origin-Resource-Policy": "same-origin",
-            "Cache-Control": "no-store",
-        }
-    )
+def security_headers(accounts_servers: Iterable[str]) -> dict[str, str]:
+    """The headers of every response."""
+    return {
+        "Content-Security-Policy": content_security_policy(accounts_servers),
+        "X-Content-Type-Options": "nosniff",
+        # With `no-referrer`, browsers send `Origin: null` with our own forms.
+        "Referrer-Policy": "same-origin",
+        "Cross-Origin-Opener-Policy": "same-origin",
+        "Cross-Origin-Resource-Policy": "same-origin",
+        "Cache-Control": "no-store",
+    }
+
+
+def _finish_response(headers: Mapping[str, str], response: Response) -> Response:
+    response.headers.update(headers)
+    if request.path == CALLBACK_PATH:
+        response.headers["Referrer-Policy"] = "no-referrer"
     _log_request(response)
     return response
 

@@ -10,7 +10,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
@@ -18,13 +18,13 @@ from waitress import wasyncore
 from waitress.adjustments import Adjustments
 from waitress.channel import HTTPChannel
 from waitress.server import TcpWSGIServer
-from waitress.task import ThreadedTaskDispatcher
+from waitress.task import ErrorTask, ThreadedTaskDispatcher
 
 from wizard.errors import explain, fail
 from wizard.model import Failure
 from wizard.services import Services
 from wizard.web import socket_owner
-from wizard.web.app import create_app
+from wizard.web.app import create_app, security_headers
 from wizard.web.reauthorization import Assistance, AssistedRunFactory
 from wizard.web.sessions import PRINTED_LINK_LIFETIME_SECONDS, LinkTokens
 
@@ -119,8 +119,9 @@ class Server:
             clear_untrusted_proxy_headers=True,
             connection_limit=MOST_IN_ALL,
         )
+        headers = security_headers(each.accounts_server for each in services.zoho.data_centers)
         for each in sockets:
-            Listener(self.app, each, peers, self._socket_map, self._dispatcher, settings)
+            Listener(self.app, each, peers, self._socket_map, self._dispatcher, settings, headers)
         self._stop_event = threading.Event()
         self._thread = threading.Thread(target=self._serve, name="pages", daemon=True)
 
@@ -182,9 +183,19 @@ def serve(
     return server
 
 
+class Unreadable(ErrorTask):  # type: ignore[misc]
+    """The response to what the application never sees: it isn't HTTP, or too long."""
+
+    def execute(self) -> None:
+        """Send it, with the security headers of every page."""
+        self.response_headers.extend(self.channel.server.security_headers.items())
+        super().execute()
+
+
 class Channel(HTTPChannel):  # type: ignore[misc]
     """An admitted connection."""
 
+    error_task_class = Unreadable
     uid: int | None = None
     """The user at the other end; None if the system doesn't say."""
 
@@ -233,9 +244,11 @@ class Listener(TcpWSGIServer):  # type: ignore[misc]
         parts: dict[int, Any],
         dispatcher: ThreadedTaskDispatcher,
         settings: Adjustments,
+        headers: dict[str, str],
     ) -> None:
+        self.security_headers = headers
         self._peers = peers
-        self._refusal = refusal()
+        self._refusal = refusal(headers)
         super().__init__(
             application,
             parts,
@@ -298,16 +311,15 @@ class Listener(TcpWSGIServer):  # type: ignore[misc]
         return bool(quiet)
 
 
-def refusal() -> bytes:
+def refusal(security_headers: dict[str, str]) -> bytes:
     """The response to another user's connection: a page in plain text."""
     found = explain(Failure("page-other-user"))
     body = f"{found.title}\n\n{found.cause}\n\n{found.fix}\n".encode()
-    headers: Mapping[str, str] = {
+    headers = {
         "Content-Type": "text/plain; charset=utf-8",
         "Content-Length": str(len(body)),
-        "Cache-Control": "no-store",
-        "X-Content-Type-Options": "nosniff",
         "Connection": "close",
+        **security_headers,
     }
     head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
     return f"HTTP/1.1 403 Forbidden\r\n{head}\r\n".encode() + body
