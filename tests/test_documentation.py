@@ -268,6 +268,25 @@ def test_a_link_to_a_file_leads_to_it(page: Path, target: str) -> None:
     assert (page.parent / target).exists()
 
 
+CHECKS = {"P": 13, "W": 12, "S": 10, "B": 6, "C": 5, "I": 4, "L": 4, "R": 9, "Q": 3}
+"""How many checks of each kind the security page lists."""
+RESULTS = ("Holds", "Partly: ", "Not provable here: ")
+
+
+def test_the_security_page_lists_each_check_with_its_result_and_tests_that_exist() -> None:
+    text = (ROOT / "docs/security.md").read_text("utf-8")
+    rows = [re.split(r" *\| *", line)[1:-1] for line in text.splitlines() if line.startswith("|")]
+    checks = [row for row in rows if re.match(r"[A-Z]\d", row[0])]
+    wanted = [f"{kind}{number + 1}" for kind, count in CHECKS.items() for number in range(count)]
+    assert [row[0].removesuffix(" ★") for row in checks] == wanted
+    assert [row[0] for row in checks if not row[2].startswith(RESULTS)] == []
+    assert [row[0] for row in checks if "★" in row[0] and not row[2].startswith("Holds")] == []
+    for row in checks:
+        tests = re.findall(r"`(tests/[^`]+)`", row[3])
+        assert tests, row[0]
+        assert [each for each in tests if not (ROOT / each).exists()] == []
+
+
 @pytest.mark.parametrize("page", ["README.md", "docs/guides/try-it.md"])
 def test_the_table_of_action_counts_shows_what_is_measured(page: str) -> None:
     lines = (ROOT / page).read_text("utf-8").splitlines()
