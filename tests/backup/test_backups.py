@@ -268,14 +268,24 @@ def test_rows_that_belong_to_nothing_or_exist_twice_are_refused(
     write(harness, file)
     kept = open_backup(file, PASSPHRASE, harness.services.zoho.instance)
     contents = kept.contents
-    for changed in (
-        replace(contents, grants=(replace(grant, connection="nobody"),)),
-        replace(contents, destinations=(Destination("nobody", "dotenv", "/tmp/.env"),)),
-        replace(contents, clients=()),
-        replace(contents, grants=contents.grants * 2),
+    stray, twice = "backup-stray-row", "backup-duplicate-row"
+    for changed, code, row, name in (
+        ({"grants": (replace(grant, connection="nobody"),)}, stray, "authorization", "nobody 1"),
+        (
+            {"destinations": (Destination("nobody", "dotenv", "/.env"),)},
+            stray,
+            "destination",
+            "nobody /.env",
+        ),
+        ({"clients": ()}, stray, "connection", "crm"),
+        ({"clients": contents.clients * 2}, twice, "client", grant.client_id),
+        ({"connections": contents.connections * 2}, twice, "connection", "crm"),
+        ({"grants": contents.grants * 2}, twice, "authorization", "crm 1"),
     ):
-        with raises_failure("backup-newer-version"):
-            load(dump(replace(kept, contents=changed)))
+        with raises_failure(code) as raised:
+            load(dump(replace(kept, contents=replace(contents, **changed))))
+        details = raised.value.failure.details
+        assert (details["row"], details["name"]) == (row, name)
 
 
 def test_the_data_directory_records_when_it_was_backed_up(harness: Harness, file: Path) -> None:

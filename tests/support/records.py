@@ -76,8 +76,8 @@ def attempts_of(store: Store, name: str) -> tuple[Attempt, ...]:
 
 
 @contextmanager
-def raises_failure(code: str) -> Iterator[None]:
+def raises_failure(code: str) -> Iterator[pytest.ExceptionInfo[WizardError]]:
     """Check that the block fails with the failure ``code``."""
     with pytest.raises(WizardError) as caught:
-        yield
+        yield caught
     assert caught.value.failure.code == code

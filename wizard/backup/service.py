@@ -68,7 +68,8 @@ def dump(backup: Backup) -> bytes:
 
 
 def load(serialized: bytes) -> Backup:
-    """The backup that `dump` wrote; raises ``backup-newer-version`` for anything else."""
+    """The backup that `dump` wrote; raises ``backup-newer-version``, ``backup-stray-row`` or
+    ``backup-duplicate-row`` for anything else."""
     try:
         stored = json.loads(serialized)
         json.dumps(stored, ensure_ascii=False).encode()  # JSON can contain halves of characters
@@ -105,22 +106,31 @@ _INVALID_CONTENT_ERRORS = (
 
 
 def _require_consistent(contents: StoreContents) -> None:
-    """Raise ValueError if a row refers to a missing one, or exists twice."""
-    names, clients = (
-        [each.name for each in contents.connections],
-        [c.client_id for c in contents.clients],
-    )
-    grants = [(each.connection, each.generation) for each in contents.grants]
-    places = [(each.connection, each.target, each.entry) for each in contents.destinations]
-    for rows in (names, clients, grants, places):
-        if len(set(rows)) < len(rows):
-            raise ValueError("a duplicate row")
-    referenced = {each.connection for each in contents.grants}
-    referenced |= {each.connection for each in contents.destinations}
-    if not referenced <= set(names) or not {each.client_id for each in contents.connections} <= set(
-        clients
-    ):
-        raise ValueError("a row that refers to a missing one")
+    """Raise ``backup-stray-row`` or ``backup-duplicate-row``, which name the row."""
+    clients = {each.client_id for each in contents.clients}
+    names = {each.name for each in contents.connections}
+    # What each row is, its name, and whether it belongs to something
+    rows = [
+        *(("client", (each.client_id,), True) for each in contents.clients),
+        *(("connection", (c.name,), c.client_id in clients) for c in contents.connections),
+        *(
+            ("authorization", (g.connection, g.generation), g.connection in names)
+            for g in contents.grants
+        ),
+        *(
+            ("destination", (each.connection, each.target, each.entry), each.connection in names)
+            for each in contents.destinations
+        ),
+    ]
+    seen = set()
+    for row, key, has_owner in rows:
+        name = " ".join(str(part) for part in key if part)[:120]
+        if not has_owner:
+            owner = "client" if row == "connection" else "connection"
+            raise fail("backup-stray-row", row=row, name=name, owner=owner)
+        if (row, key) in seen:
+            raise fail("backup-duplicate-row", row=row, name=name)
+        seen.add((row, key))
 
 
 def _to_json_value(value: Any) -> Any:
@@ -234,8 +244,8 @@ def open_backup(path: Path, passphrase: str, zoho_instance: str) -> Backup:
     """Read and decrypt a backup.
 
     Raises ``backup-unreadable``, ``backup-not-one``, ``backup-cut-short``, ``backup-damaged``,
-    ``wrong-passphrase``, ``backup-newer-version``, or ``backup-foreign-zoho`` if its grants
-    belong to a different instance than `zoho_instance`.
+    ``wrong-passphrase``, what `load` raises, or ``backup-foreign-zoho`` if its grants belong to a
+    different instance than `zoho_instance`.
     """
     backup = load(decrypt_backup(read_file(path), passphrase))
     if backup.zoho_instance != zoho_instance:
