@@ -40,6 +40,7 @@ from wizard.local_api.request_handler import (
 )
 from wizard.services import Services
 from wizard.store.history import DELETE_OLD_SERVING_EVENTS
+from wizard.store.sqlite import SqliteDatabase
 
 __all__ = ["local_api", "own", "shared", "socket_directory"]
 
@@ -549,6 +550,7 @@ def test_tokens_that_are_requested_together_share_a_commit(
 ) -> None:
     own.request("/token/crm")  # opens the connection that writes
     database, statements = harness.services.store.database, list[str]()
+    assert isinstance(database, SqliteDatabase)
     writer = database._own_connection
     assert writer is not None
     sqlite3_connection = writer.driver_connection

@@ -12,7 +12,7 @@ from wizard.errors import WizardError
 from wizard.paths import locate
 from wizard.services import Services
 from wizard.settings import from_environment
-from wizard.store.database import _create_engine
+from wizard.store.sqlite import _create_engine
 
 SIMULATOR = {"ZOHO_WIZARD_SIMULATOR_URL": "http://127.0.0.1:8730"}
 

@@ -10,11 +10,11 @@ import pytest
 from wizard.errors import WizardError
 from wizard.paths import Paths
 from wizard.store import Store
-from wizard.store.database import (
+from wizard.store.sqlite import (
     APPLICATION_ID,
     MIGRATIONS,
     UNRELEASED_APPLICATION_ID,
-    Database,
+    SqliteDatabase,
 )
 from wizard.vault import Vault, labels
 
@@ -61,7 +61,7 @@ def test_a_database_of_a_released_version_is_kept_and_migrated(
 
 
 def test_a_new_database_matches_the_newest_dump(paths: Paths, vault: Vault, tmp_path: Path) -> None:
-    Database.open(paths).close()
+    SqliteDatabase.open(paths).close()
     new = schema_of(paths)
     os.unlink(paths.database)
     create_version(paths, vault, max(DUMPS))

@@ -90,10 +90,10 @@ from wizard.errors import WizardError
 from wizard.model import Event
 from wizard.services import Services
 from wizard.settings import from_environment
-from wizard.store import database
+from wizard.store import sqlite
 
 home = sys.argv[1]
-database.COPY_LIFETIME_SECONDS = 0
+sqlite.COPY_LIFETIME_SECONDS = 0
 settings = from_environment({"HOME": home, "ZOHO_WIZARD_HOME": home})
 
 def mount(*options):

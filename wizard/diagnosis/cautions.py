@@ -1,6 +1,5 @@
 """What may fail later although everything works, and what a password change affects."""
 
-import os
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -42,8 +41,8 @@ class Cautions:
         failed = self._store.monitoring.notify_failure()
         found = [failed.failure] if failed else []
         if self._store.installation.is_copied():
-            path = self._store.database.path
-            found.append(Failure("installation-copied", details={"path": os.path.dirname(path)}))
+            path = self._store.database.place
+            found.append(Failure("installation-copied", details={"path": path}))
         return tuple(explain(each) for each in found)
 
     def _near_refresh_token_limit(self, name: str) -> tuple[Failure, ...]:

@@ -7,7 +7,7 @@ history before the program has it.
 
 import threading
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Hashable
 from dataclasses import dataclass
 
 from wizard.errors import WizardError
@@ -40,7 +40,7 @@ class HandOuts:
         self._waiting: list[_HandOut] = []
         self._arrival = threading.Condition()
         self._turn = threading.Lock()
-        self._version = 0
+        self._version: Hashable = None
         self._tokens: dict[str, AccessToken | None] = {}
         self._permissions: dict[tuple[str, int], bool] = {}
         self._last_count = 1

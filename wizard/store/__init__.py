@@ -25,7 +25,7 @@ from wizard.store.connections import (
     AccessPermissionRepository,
     ConnectionRepository,
 )
-from wizard.store.database import Database
+from wizard.store.database import Database, open_database
 from wizard.store.destinations import CONFIGURED_FIELDS, Destination, DestinationRepository
 from wizard.store.grants import ACTIVE_STATES, GrantRepository, Rejection, RejectionRepository
 from wizard.store.history import (
@@ -106,7 +106,7 @@ class Store:
         ``store-unwritable``, ``store-locked``, ``disk-full``, ``store-foreign-zoho`` for a
         different instance, ``key-wrong`` for a different key.
         """
-        store = cls(Database.open(paths), vault)
+        store = cls(open_database(paths), vault)
         try:
             store._initialize(zoho_instance)
         except BaseException:

@@ -1,7 +1,6 @@
 """Connections by name, and the users of this machine who may request their access tokens."""
 
 import json
-import os
 import re
 from collections.abc import Collection
 from dataclasses import dataclass, replace
@@ -95,7 +94,7 @@ class ConnectionRepository(Repository):
         found = self.database.of_each("connections", self._load, name)
         if found is None:
             with self.database.read() as c:
-                raise connection_not_found(c, name, self.database.path)
+                raise connection_not_found(c, name, self.database.place)
         return found
 
     def _load(self, names: Collection[str]) -> dict[str, Connection]:
@@ -173,7 +172,7 @@ class ConnectionRepository(Repository):
         with self.database.write() as c:
             found = select_connections(c, _T.c.name == name)
             if not found:
-                raise connection_not_found(c, name, self.database.path)
+                raise connection_not_found(c, name, self.database.place)
             kept = found[0].tags if tags is None else clean_tags(tags)
             edited = with_clean_annotations(
                 replace(
@@ -195,7 +194,7 @@ class ConnectionRepository(Repository):
         """
         with self.database.write() as c:
             if c.execute(delete(_T).where(_T.c.name == name)).rowcount == 0:
-                raise connection_not_found(c, name, self.database.path)
+                raise connection_not_found(c, name, self.database.place)
             installation.forget_connection(c, name)
         self.database.checkpoint()
 
@@ -210,7 +209,7 @@ class ConnectionRepository(Repository):
         with self.database.write() as c:
             names = {each.lower(): each for each in c.scalars(select(_T.c.name))}
             if names.get(name.lower()) != name:
-                raise connection_not_found(c, name, self.database.path)
+                raise connection_not_found(c, name, self.database.place)
             if new_name == name:
                 raise fail("same-name", name=name)
             taken = names.get(new_name.lower())
@@ -218,7 +217,7 @@ class ConnectionRepository(Repository):
                 raise fail("connection-exists", name=taken)
             if authorizations.is_in_progress(c, name):
                 raise fail("rename-during-reauthorization", name=name)
-            c.exec_driver_sql("PRAGMA defer_foreign_keys = ON")  # ends with the transaction
+            self.database.defer_foreign_keys(c)
             rename_grants(c, self._vault, name, new_name)
             c.execute(update(_T).where(_T.c.name == name).values(name=new_name))
             installation.rename_connection(c, name, new_name)
@@ -231,13 +230,13 @@ class ConnectionRepository(Repository):
     def _update_connection(self, name: str, **values: object) -> None:
         with self.database.write() as c:
             if c.execute(update(_T).where(_T.c.name == name).values(**values)).rowcount == 0:
-                raise connection_not_found(c, name, self.database.path)
+                raise connection_not_found(c, name, self.database.place)
 
 
-def connection_not_found(c: DatabaseConnection, name: str, database_path: str) -> WizardError:
+def connection_not_found(c: DatabaseConnection, name: str, place: str) -> WizardError:
     """``unknown-connection`` with the nearest names."""
     nearest = suggest_names(name, c.scalars(select(_T.c.name)))
-    return unknown_connection(name, os.path.dirname(database_path), nearest)
+    return unknown_connection(name, place, nearest)
 
 
 def unknown_connection(name: str, data_dir: str, nearest: str = "") -> WizardError:

@@ -91,9 +91,9 @@ class EventRepository(Repository):
             (format_iso(each.at), each.connection, each.kind, json.dumps(each.details))
             for each in events
         ]
-        with self.database.write_own() as c:
-            c.execute(DELETE_OLD_SERVING_EVENTS, (*TOKEN_SERVING_EVENTS, end)).close()
-            c.executemany(_INSERT_EVENT, rows).close()
+        self.database.write_rows(
+            (DELETE_OLD_SERVING_EVENTS, [(*TOKEN_SERVING_EVENTS, end)]), (_INSERT_EVENT, rows)
+        )
 
     def of_connection(
         self, name: str, limit: int = 50, max_serving_events: int = 10

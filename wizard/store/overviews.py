@@ -106,7 +106,7 @@ class OverviewRepository(Repository):
         found = self.all([name])
         if not found:
             with self.database.read() as c:
-                raise connection_not_found(c, name, self.database.path)
+                raise connection_not_found(c, name, self.database.place)
         return found[0]
 
     def unsettled(self, also: Collection[str] = ()) -> list[ConnectionOverview]:

@@ -17,7 +17,7 @@ from wizard.store.connections import (
     select_connections,
     with_clean_annotations,
 )
-from wizard.store.database import Database, Repository, insert_row
+from wizard.store.database import Database, Repository, insert_row, open_database
 from wizard.store.destinations import CONFIGURED_FIELDS, Destination
 from wizard.store.grants import grant_from_row, insert_grant
 from wizard.vault import Vault
@@ -160,9 +160,9 @@ class TransferRepository:
 def export_without_secrets(paths: Paths) -> StoreContents:
     """What the database of `paths` contains without its key: everything but the secrets.
 
-    Raises what `Database.open` raises.
+    Raises what `open_database` raises.
     """
-    database = Database.open(paths)
+    database = open_database(paths)
     try:
         with database.read() as c:
             rows = c.execute(select(schema.clients).order_by(schema.clients.c.name))

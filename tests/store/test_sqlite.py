@@ -1,4 +1,4 @@
-"""The database file: who may read it, what it survives, what it refuses."""
+"""The SQLite file: who may read it, what it survives, what it refuses."""
 
 import os
 import sqlite3
@@ -32,7 +32,8 @@ from wizard.fastpath import cipher
 from wizard.model import Event
 from wizard.paths import Paths
 from wizard.store import Store
-from wizard.store.database import MIGRATIONS, Database
+from wizard.store.database import Database
+from wizard.store.sqlite import MIGRATIONS, SqliteDatabase
 from wizard.vault import KeyStorage, Vault
 
 
@@ -81,7 +82,7 @@ def test_a_directory_in_place_of_the_database_is_refused(paths: Paths, vault: Va
 
 
 def test_every_connection_is_durable(paths: Paths) -> None:
-    database = Database.open(paths)
+    database = SqliteDatabase.open(paths)
     wanted = {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "secure_delete": 1}
     with database.read() as first, database.read() as second:
         for handle in (first, second):
@@ -93,7 +94,7 @@ def test_every_connection_is_durable(paths: Paths) -> None:
 def test_a_data_directory_may_have_any_name(tmp_path: Path) -> None:
     paths = wizard_paths.locate({"ZOHO_WIZARD_HOME": str(tmp_path / "a?b=c %20 d#é")})
     paths.prepare()
-    Database.open(paths).close()
+    SqliteDatabase.open(paths).close()
     assert os.path.exists(paths.database)
 
 
@@ -196,7 +197,7 @@ def test_a_migration_keeps_everything_and_leaves_a_private_valid_copy(
 ) -> None:
     add_connections(store)
     store.close()
-    Database.open(paths, migrations=(*MIGRATIONS, add_column)).close()
+    SqliteDatabase.open(paths, migrations=(*MIGRATIONS, add_column)).close()
     copy = f"{paths.database}.version-{NEWEST}"
     assert stat.S_IMODE(os.stat(copy).st_mode) == 0o600
     for path, version, columns in ((paths.database, NEWEST + 1, 8), (copy, NEWEST, 7)):
@@ -219,7 +220,7 @@ def test_a_migration_whose_copy_fails_its_integrity_check_stops(
         other = "CREATE TABLE spare (value NOT NULL)"
         handle.execute("UPDATE sqlite_schema SET sql = ? WHERE name = 'spare'", (other,))
     with raises_failure("store-damaged"):
-        Database.open(paths, migrations=(*MIGRATIONS, add_column))
+        SqliteDatabase.open(paths, migrations=(*MIGRATIONS, add_column))
     with closing(sqlite3.connect(paths.database)) as handle:
         assert handle.execute("PRAGMA user_version").fetchone() == (NEWEST,)
 
@@ -230,7 +231,7 @@ def test_a_migration_that_fails_leaves_everything_as_it_was(
     add_connections(store)
     store.close()
     with pytest.raises(DBAPIError, match="nowhere"):
-        Database.open(paths, migrations=(*MIGRATIONS, add_column_and_fail))
+        SqliteDatabase.open(paths, migrations=(*MIGRATIONS, add_column_and_fail))
     again = Store.open(paths, vault, "live")
     assert [each.client_id for each in again.clients.all()] == [CLIENT_ID]
     again.close()
@@ -303,6 +304,7 @@ import os, sys
 from wizard import paths as wizard_paths
 from wizard.errors import WizardError
 from wizard.store import Store
+from wizard.store import sqlite  # nobody may be unable to read the modules
 from wizard.vault import Vault
 paths = wizard_paths.locate({"ZOHO_WIZARD_HOME": sys.argv[1]})
 paths.prepare()
@@ -379,7 +381,7 @@ def test_a_secret_moved_to_another_data_center_is_detected(paths: Paths, store: 
         store.clients.get(CLIENT_ID)
 
 
-@pytest.mark.parametrize("write", [Database.write, Database.write_own])
+@pytest.mark.parametrize("write", [SqliteDatabase.write, SqliteDatabase.write_own])
 def test_writers_queue_at_the_start_of_their_transactions(
     paths: Paths, store: Store, write: Any
 ) -> None:
@@ -400,7 +402,7 @@ def test_writers_queue_at_the_start_of_their_transactions(
         second.start()
         second.join(0.5)
 
-    other = Database.open(paths)
+    other = SqliteDatabase.open(paths)
     second = threading.Thread(target=increase, args=(other,))
     increase(store.database, come_second)
     second.join()
