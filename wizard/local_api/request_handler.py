@@ -188,6 +188,13 @@ class RequestHandler(BaseHTTPRequestHandler):
             self._handle_owner_request if self._requested_connection is None else self._handle_token
         )
 
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        """Refuse what the standard library can't read, in JSON and without quoting it."""
+        self.close_connection = True
+        failure = self._request_rejected("It isn’t valid HTTP").failure
+        explanation = explain_failure(failure, self._context.services.clock())
+        self._send_json(code, {"error": explanation_summary(explanation)})
+
     def log_message(self, format: str, *args: Any) -> None:
         """Write to the log; a path contains a connection's name, never a secret."""
         log.debug(format, *args)
