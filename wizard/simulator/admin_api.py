@@ -79,7 +79,8 @@ def read_control(control: str) -> Response:
     """Run a control that changes nothing."""
     found = controls().get(control)
     if found and not found.is_read_only:
-        return json_error("use-post", f"“{control}” may change something. Use POST.", 405)
+        text = f"“{control}” may change something. Use POST."
+        return json_error("use-post", text, 405, allow=("POST",))
     return jsonify(perform(current_world(), control, {}))
 
 
@@ -198,7 +199,11 @@ def _product_operations() -> Iterator[tuple[str, dict[str, Json]]]:
 
 def _control_operation(control: Control, method: str) -> dict[str, Json]:
     name = control.name if method == "post" else f"get_{control.name}"
-    body = {"content": {"application/json": {"schema": control.arguments}}}
+    schema = control.arguments
+    body = {
+        "content": {"application/json": {"schema": schema}},
+        "required": bool(schema["required"]),
+    }
     return {
         "operationId": name,
         "summary": control.summary,

@@ -4,7 +4,7 @@ import hmac
 import json
 import threading
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache, wraps
 from importlib.resources import files
 from typing import Any, cast
@@ -238,10 +238,11 @@ def json_line(body: dict[str, Any]) -> str:
     return json.dumps(body, separators=(",", ":"), ensure_ascii=False)
 
 
-def json_error(kind: str, message: str, status: int) -> Response:
-    """Return an error of the simulator itself."""
+def json_error(kind: str, message: str, status: int, allow: Iterable[str] = ()) -> Response:
+    """Return an error of the simulator itself; for a wrong method, with the methods to `allow`."""
     answer = jsonify({"error": kind, "message": message})
     answer.status_code = status
+    answer.allow.update(allow)
     return answer
 
 

@@ -25,7 +25,7 @@ from waitress import wasyncore
 from waitress.channel import HTTPChannel
 from waitress.parser import HTTPRequestParser
 from waitress.server import create_server
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from werkzeug.routing import BaseConverter, MapAdapter
 
 from wizard.simulator import (
@@ -445,15 +445,22 @@ def create_app(
     return wsgi_app
 
 
-def _error_page(status: int, _: HTTPException) -> Response:
+def _error_page(status: int, error: HTTPException) -> Response:
     if request.path.startswith(admin_api.PREFIX):
         expected = f"{current_world().origin}{admin_api.PREFIX}/openapi.json"
         return json_error(
             {400: "bad-request", 404: "not-found"}.get(status, "wrong-method"),
             f"There is no {request.method} {request.path}. {expected} lists all routes.",
             status,
+            _allowed_methods(error),
         )
-    return html_page(status)
+    page = html_page(status)
+    page.allow.update(_allowed_methods(error))
+    return page
+
+
+def _allowed_methods(error: HTTPException) -> Iterable[str]:
+    return (isinstance(error, MethodNotAllowed) and error.valid_methods) or ()
 
 
 def listen_at(address: str, port: int) -> socket.socket:
