@@ -23,7 +23,7 @@ LAYERS = {
     **dict.fromkeys(("oauth", "product_api", "store"), 5),
     "tokens": 6,
     "clients": 7,
-    **dict.fromkeys(("verification", "delivery"), 8),
+    **dict.fromkeys(("verification", "delivery", "client_files"), 8),
     **dict.fromkeys(("authorization", "diagnosis", "importing", "backup"), 9),
     **dict.fromkeys(("reauthorization", "monitoring", "comparison"), 10),
     "services": 11,

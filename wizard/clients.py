@@ -13,7 +13,7 @@ pair all work.
 import re
 import unicodedata
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import pairwise
 from typing import Self
@@ -29,10 +29,12 @@ from wizard.credential_formats import (
 )
 from wizard.errors import WizardError, fail
 from wizard.model import Client, ClientSecret, Clock, Connection, Event, Failure
-from wizard.store import Store
+from wizard.store import Store, StoreContents
 from wizard.store.annotations import clean_email, clean_note, clean_owner, clean_tags
 from wizard.tokens.request_log import ClientRequests
 from wizard.zoho import ACCOUNT_SCOPE, Zoho, parse_scope, preset
+
+MAX_SUGGESTED_NAME_CHARACTERS = 40
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,13 @@ class ConnectionRequest:
             clean_note(note),
             clean_email(expected_email),
         )
+
+    def suggested_name(self, taken: Collection[str]) -> str:
+        """A name derived from the preset, or from the scopes, that isn't `taken`."""
+        first_scope = self.scope[0].partition(".")[0].lower()
+        stem = next(iter(self.preset_ids), first_scope)[:MAX_SUGGESTED_NAME_CHARACTERS]
+        numbered = (f"{stem}-{number}" for number in range(2, len(taken) + 3))
+        return next(name for name in (stem, *numbered) if name not in taken)
 
     def connection(self, name: str, client: Client, at: datetime) -> Connection:
         """The connection, not stored yet."""
@@ -352,6 +361,30 @@ class ClientService:
             client_id, row, secret, has_common_secret=has_common_secret or None
         )
         return self._store.clients.get(client_id)
+
+    def admit_shared(self, client: Client) -> Client:
+        """Check a client that another installation shares, and store it with all its secrets, under
+        a free name. A stored client gains the secrets that it doesn't have.
+
+        Raises ``client-file-other-secret`` if it is stored with a different secret,
+        ``wrong-secret``, ``client-deleted`` or ``multi-dc-off``, and failures of the network and of
+        limits. Nothing is stored then.
+        """
+        everyone = {each.client_id: each for each in self._store.clients.all()}
+        known = everyone.get(client.client_id)
+        for secret in client.secrets:
+            stored = known.secret_for(secret.location) if known else None
+            if stored == secret.value:
+                continue
+            if known is not None and stored is not None:
+                details = client_details(known, self._zoho, secret.location)
+                raise fail("client-file-other-secret", **details)
+            failure = self._check_secret(client, secret.value, secret.location)
+            if failure is not None:
+                raise WizardError(failure)
+        named = replace(client, name=self.free_name(client.name), created_at=self._clock())
+        self._store.transfers.import_contents(StoreContents(clients=(named,)))
+        return self._store.clients.get(client.client_id)
 
     def free_name(self, stem: str = "") -> str:
         """`stem` (default: `DEFAULT_CLIENT_NAME`), with a number if it is taken."""

@@ -28,6 +28,7 @@ from wizard.vault import Vault
 if TYPE_CHECKING:
     from wizard.authorization import AuthorizationService
     from wizard.backup import BackupService
+    from wizard.client_files import ClientFiles
     from wizard.clients import ClientService
     from wizard.delivery.service import DeliveryService
     from wizard.diagnosis.cautions import Cautions
@@ -266,6 +267,12 @@ class Services:
         from wizard.diagnosis.pasted_text import PasteReader
 
         return PasteReader(self.store, self.token_cache, self.diagnosis, self.zoho, self.clock)
+
+    @_service
+    def client_files(self) -> "ClientFiles":
+        from wizard.client_files import ClientFiles
+
+        return ClientFiles(self.store, self.clients, self.zoho, self.clock)
 
     @_service
     def importer(self) -> "Importer":

@@ -254,7 +254,8 @@ def test_a_backup_that_cannot_be_read_back_is_reported_and_not_counted(
     harness: Harness, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     harness.add_verified_connection()
-    monkeypatch.setattr(service, "MAX_FILE_BYTES", 64)  # no file of this size can be read
+    small = replace(passphrase.BACKUP, max_bytes=64)  # no file of this size can be read
+    monkeypatch.setattr(service, "BACKUP", small)
     with raises_failure("backup-not-one"):
         write(harness, file, move=True)
     assert harness.services.store.installation.backed_up_at() is None

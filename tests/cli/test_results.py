@@ -178,6 +178,9 @@ def test_every_command_prints_what_its_schema_describes(shell: Shell, tmp_path: 
     run("client", "list")
     run("client", "show", client_id)
     run("client", "check")
+    client_file, passphrase = str(tmp_path / "wizard.zoho-client"), "four words make one\n"
+    run("client", "export", client_id, client_file, stdin_text=passphrase)
+    run("client", "import", client_file, stdin_text=passphrase)
     run("client", "set-secret", client_id, stdin_text=controls.rotate_secret(client_id))
     run("status", "--unattended")
     run("diagnose", "crm")
@@ -209,7 +212,7 @@ def test_every_command_prints_what_its_schema_describes(shell: Shell, tmp_path: 
     run("rename", "sales", "crm")
     written = run("edit", "crm", "--owner", "Anna", "--tag", "prod", "--note", "one\ntwo")
 
-    file, passphrase = str(tmp_path / "wizard.backup"), "four words make one\n"
+    file = str(tmp_path / "wizard.backup")
     run("backup", file, stdin_text=passphrase)
     elsewhere = str(tmp_path / "another machine")
     run("restore", file, stdin_text=passphrase, ZOHO_WIZARD_HOME=elsewhere)

@@ -1,6 +1,7 @@
 """A new user's way to a verified refresh token."""
 
 import re
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
@@ -14,6 +15,8 @@ from wizard.simulator.simulated_user import ConsentPage, ConsolePage, SimulatedU
 
 MOST_ACTIONS = 14
 """Manually it takes 28, with the best other tool 23."""
+CLIENT_FILE_ACTIONS = 4
+"""The file, its passphrase, the button, and the consent."""
 
 
 def test_a_new_user_gets_a_report_with_account_data_center_and_environment(
@@ -35,6 +38,25 @@ def test_a_new_user_with_a_client_needs_few_actions(journey: Journey) -> None:
     journey.open_consent_page().accept()
     journey.wait_until_verified()
     assert journey.person.actions <= MOST_ACTIONS, journey.person.counter.log
+
+
+def test_a_colleague_with_a_client_file_needs_four_actions(
+    journey: Journey, tmp_path: Path
+) -> None:
+    file, passphrase = tmp_path / "zylker.zoho-client", "four words make one"
+    client, files = journey.register_client(), journey.services.client_files
+    files.write(file, client.client_id, ["crm-read-leads"], passphrase)
+    journey.services.clients.remove(client.client_id)
+
+    journey.open_wizard()
+    person, page = journey.person, journey.page
+    person.attach(page.get_by_label("Client file", exact=True), file)
+    person.paste(page.get_by_label("Passphrase"), passphrase)
+    person.click(page.get_by_role("button", name="Import and connect to Zoho"))
+    journey.consent_page(ANNA).accept()
+    journey.wait_until_verified()
+
+    assert person.actions == CLIENT_FILE_ACTIONS, person.counter.log
 
 
 def test_the_report_shows_what_is_stored(journey: Journey) -> None:

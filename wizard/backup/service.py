@@ -9,7 +9,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from wizard import files
 from wizard.credential_formats import is_redirect_uri
 from wizard.delivery.profiles import profile
 from wizard.delivery.service import check_file_mode, check_names
@@ -38,7 +37,7 @@ from wizard.store import (
 )
 from wizard.timefmt import format_date, format_iso, parse_iso
 from wizard.tokens.cached_tokens import ConnectionLocks, TokenCache
-from wizard.vault.passphrase import decrypt_backup, encrypt_backup, is_encrypted_backup
+from wizard.vault.passphrase import BACKUP, check_new_passphrase
 from wizard.zoho import Zoho
 
 FORMAT_VERSION = 1
@@ -182,54 +181,6 @@ def _parse_optional_time(text: str | None) -> datetime | None:
     return parse_iso(text) if text else None
 
 
-MAX_FILE_BYTES = 64 * 1024 * 1024
-"""Ten thousand connections take some twenty million bytes."""
-
-
-def read_file(path: Path) -> bytes:
-    """The file's content; raises ``backup-unreadable``."""
-    try:
-        if path.exists() and not path.is_file():  # a pipe would block
-            raise fail("backup-not-one")
-        with path.open("rb") as file:
-            content = file.read(MAX_FILE_BYTES + 1)
-    except OSError as error:
-        raise _file_error("backup-unreadable", path, error) from error
-    if len(content) > MAX_FILE_BYTES:
-        raise fail("backup-not-one")
-    return content
-
-
-def write_file(path: Path, content: bytes) -> None:
-    """Replace the file at `path` durably, or leave it unchanged.
-
-    Raises ``backup-file-taken`` for a link, a directory, or a file that isn't a backup, and
-    ``backup-unwritable``.
-    """
-    try:
-        _require_replaceable(path)
-        files.replace(str(path), content)
-    except OSError as error:
-        raise _file_error("backup-unwritable", path, error) from error
-
-
-def _require_replaceable(path: Path) -> None:
-    if path.is_symlink() or (path.exists() and not path.is_file()):
-        raise fail("backup-file-taken", path=str(path))
-    if path.exists():
-        with path.open("rb") as file:
-            if not is_encrypted_backup(file.read(64)):
-                raise fail("backup-file-taken", path=str(path))
-
-
-def _file_error(code: str, path: Path, error: OSError) -> WizardError:
-    return fail(code, path=str(path), reason=os.strerror(error.errno or 0))
-
-
-MIN_PASSPHRASE_CHARACTERS = 12
-"""An attacker who has the file can guess for years."""
-
-
 @dataclass(frozen=True)
 class RestoreResult:
     """What a restore stored."""
@@ -247,7 +198,7 @@ def open_backup(path: Path, passphrase: str, zoho_instance: str) -> Backup:
     ``wrong-passphrase``, what `load` raises, or ``backup-foreign-zoho`` if its grants belong to a
     different instance than `zoho_instance`.
     """
-    backup = load(decrypt_backup(read_file(path), passphrase))
+    backup = load(BACKUP.decrypt(BACKUP.read(path), passphrase))
     if backup.zoho_instance != zoho_instance:
         raise fail("backup-foreign-zoho", found=backup.zoho_instance, expected=zoho_instance)
     return backup
@@ -279,8 +230,7 @@ class BackupService:
         Raises ``passphrase-too-short``, ``backup-file-taken``, ``backup-unwritable``; nothing is
         changed then.
         """
-        if len(passphrase) < MIN_PASSPHRASE_CHARACTERS:
-            raise fail("passphrase-too-short", least=str(MIN_PASSPHRASE_CHARACTERS))
+        check_new_passphrase(passphrase)
         before = self._store.installation.deactivated_at()
         if deactivate:
             # First, so that nothing changes after the copy.
@@ -356,7 +306,7 @@ class BackupService:
         backup = Backup(
             self._clock(), _current_host(), self._zoho.instance, kept, made_in, deactivated
         )
-        write_file(path, encrypt_backup(dump(backup), passphrase))
+        BACKUP.write(path, dump(backup), passphrase)
         open_backup(path, passphrase, self._zoho.instance)
         return backup
 

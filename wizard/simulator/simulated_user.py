@@ -125,6 +125,11 @@ class SimulatedUser:
         self._begin_action("copy", targets[0])
         return "\n".join(_text_of(target) for target in targets)
 
+    def attach(self, target: Locator, path: Path) -> None:
+        """Choose a file."""
+        self._begin_action("attach", target)
+        target.set_input_files(path)
+
     def paste(self, target: Locator, text: str) -> None:
         self._begin_action("paste", target)
         target.fill(text)

@@ -13,16 +13,25 @@ from typing import Any
 from flask import Blueprint, make_response, redirect, render_template, request
 from werkzeug.wrappers import Response
 
-from wizard.clients import ClientCheck, Credentials, parse_credentials, parse_secret
+from wizard.clients import (
+    ClientCheck,
+    ConnectionRequest,
+    Credentials,
+    parse_credentials,
+    parse_secret,
+)
 from wizard.diagnosis.rendering import explain_failure
 from wizard.errors import WizardError, message
 from wizard.model import Client, Failure, FailureKind, SecretState
 from wizard.web import view_models
+from wizard.web.authorization import begin_authorization
 from wizard.web.context import get_services, reads_snapshot
 from wizard.web.sessions import current_session
 from wizard.zoho import limits
 
 pages = Blueprint("clients", __name__)
+
+IMPORT_PATH = "/clients/import"
 
 KEPT_PASTES = "pasted"
 """Session key: by form, what was last pasted into it."""
@@ -78,6 +87,42 @@ def create() -> Response:
         return make_response(new(error.failure, keep_paste(error.failure)), 422)
     forget_paste()
     return redirect(f"/clients/{client.client_id}", 303)
+
+
+@pages.get(IMPORT_PATH)
+def new_from_file(failure: Failure | None = None) -> str:
+    """The form that imports a client from a file."""
+    return render_template(
+        "import_client.html",
+        explanation=explain_failure(failure, get_services().clock()) if failure else None,
+    )
+
+
+@pages.post(IMPORT_PATH)
+def create_from_file() -> Response:
+    """Store the client of a client file, and redirect to Zoho with the presets that the file
+    suggests. Without any, or if the client was stored already, or if it has the redirect URI of a
+    different port, redirect to its page."""
+    services = get_services()
+    known = {each.client_id for each in services.store.clients.all()}
+    uploaded = request.files.get("file")
+    try:
+        opened = services.client_files.open(
+            uploaded.read() if uploaded else b"", request.form.get("passphrase", "")
+        )
+        client = services.client_files.store(opened)
+        is_ready = client.client_id not in known and opened.preset_ids
+        if not is_ready or client.redirect_uri != services.settings.redirect_uri:
+            return redirect(f"/clients/{client.client_id}", 303)
+        connection_request = ConnectionRequest.of(opened.preset_ids, "", client.location)
+        name = connection_request.suggested_name(
+            {each.name for each in services.store.connections.all()}
+        )
+        connection = connection_request.connection(name, client, services.clock())
+        services.store.connections.add(connection)
+    except WizardError as error:
+        return make_response(new_from_file(error.failure), 422)
+    return begin_authorization(name)
 
 
 @pages.get("/clients/<client_id>")

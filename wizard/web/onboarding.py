@@ -48,7 +48,6 @@ from wizard.zoho import (
 
 pages = Blueprint("onboarding", __name__)
 
-MAX_SUGGESTED_NAME_CHARACTERS = 40
 ASSISTED_PATH = "/connections/new/assisted"
 BEGUN_CONNECTIONS = "begun_connections"
 """Session key: by connection request, the connection last started with it."""
@@ -342,6 +341,7 @@ def preset_page(
     return render_template(
         "choose_preset.html",
         is_first=not get_services().store.connections.all(),
+        has_clients=bool(clients),
         explanation=explanation,
         is_access_missing=is_access_missing,
         form=form,
@@ -382,7 +382,10 @@ def client_page(
         scope_views=scope_views(connection_request.scope),
         request_presets=[preset(each) for each in connection_request.preset_ids],
         data_centers=get_services().zoho.data_centers,
-        name=name or _suggested_name(connection_request),
+        name=name
+        or connection_request.suggested_name(
+            {each.name for each in get_services().store.connections.all()}
+        ),
         client=client,
         clients=clients,
         location=location or "",
@@ -438,18 +441,6 @@ def _guessed_location() -> str:
 def _locations_by_region() -> dict[str, str]:
     rows = read_table("web/regions.toml")
     return {region: location for location, regions in rows.items() for region in regions}
-
-
-def _suggested_name(connection_request: ConnectionRequest) -> str:
-    """An unused name derived from the preset."""
-    base_name = (
-        connection_request.preset_ids[0]
-        if connection_request.preset_ids
-        else connection_request.scope[0].partition(".")[0].lower()
-    )[:MAX_SUGGESTED_NAME_CHARACTERS]
-    taken = {each.name for each in get_services().store.connections.all()}
-    numbered = (f"{base_name}-{number}" for number in range(2, len(taken) + 3))
-    return next(name for name in (base_name, *numbered) if name not in taken)
 
 
 def _page_url(

@@ -3,8 +3,11 @@
 `connect` and `import` register clients and replace secrets with the functions at the end.
 """
 
+import re
+import shlex
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -17,6 +20,8 @@ from wizard.cli.results.connections import (
     ClientDetails,
     ClientList,
     ClientSecretCheck,
+    ExportedClient,
+    ImportedClient,
     RefreshTokenCount,
     RemovedClient,
 )
@@ -32,6 +37,8 @@ from wizard.clients import parse_credentials
 from wizard.errors import WizardError, message
 from wizard.model import Client, Explanation
 from wizard.serialization import error_report
+from wizard.vault.passphrase import CLIENT_FILE
+from wizard.zoho import preset, presets
 
 T = TypeVar("T")
 
@@ -66,6 +73,27 @@ class ClientIdType(click.ParamType[str]):
 
 
 CLIENT_ID = ClientIdType()
+
+
+class PresetNameType(click.ParamType[str]):
+    """A preset's id, completed by the shell."""
+
+    name = "preset"
+
+    def shell_complete(
+        self, context: click.Context, parameter: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """The presets that start with `incomplete`, each with its title."""
+        return [
+            CompletionItem(each.id, help=each.title)
+            for each in presets()
+            if each.id.startswith(incomplete)
+        ]
+
+
+PRESET = PresetNameType()
+SUFFIX = ".zoho-client"
+"""Of a client file whose name isn't given."""
 
 
 @click.group()
@@ -193,6 +221,87 @@ def add_client(
         has_common_secret=has_common_secret,
     )
     terminal.emit(_client_details(terminal, added), partial(print_registered, terminal, added))
+
+
+@client.command("export")
+@click.argument("client_id", type=CLIENT_ID)
+@click.argument("file", type=click.Path(path_type=Path), required=False)
+@click.option(
+    "--preset",
+    "preset_ids",
+    type=PRESET,
+    multiple=True,
+    help="Suggest this preset for a colleague’s first connection. Repeat it for several.",
+)
+@pass_terminal
+def export_client(
+    terminal: Terminal, client_id: str, file: Path | None, preset_ids: tuple[str, ...]
+) -> None:
+    """Write a client into an encrypted file for colleagues.
+
+    FILE gets the client ID, its secrets, the redirect URI and the suggested presets. By default,
+    it is named after the client, in the current directory. A passphrase encrypts it. A script
+    writes the passphrase to standard input. Send the passphrase on a different channel.
+
+    \b
+    Examples:
+      zoho-wizard client export crm-client --preset crm-read-leads
+      zoho-wizard client export crm-client ~/crm.zoho-client < passphrase.txt
+    """
+    services = terminal.services
+    chosen = services.store.clients.get(client_id)
+    path = file or Path(f"{re.sub(r'[^a-z0-9]+', '-', chosen.name.lower()).strip('-')}{SUFFIX}")
+    for each in preset_ids:
+        preset(each)
+    passphrase = terminal.read_secret(
+        message("prompts", "client-file-passphrase"), whole=False, twice=True
+    )
+    written = services.client_files.write(path, chosen.client_id, preset_ids, passphrase)
+    exported = ExportedClient(
+        file=str(path.absolute()),
+        client_id=chosen.client_id,
+        name=chosen.name,
+        redirect_uri=chosen.redirect_uri or None,
+        secret_locations=chosen.locations,
+        presets=written.preset_ids,
+    )
+
+    def render() -> None:
+        renderer = terminal.renderer
+        renderer.print_success(
+            message("notes", "client-exported", path=str(path), client=chosen.name)
+        )
+        renderer.print_note(message("notes", "client-file-power"))
+        renderer.print_note(
+            message("notes", "client-file-use"),
+            command=f"zoho-wizard connect --client-file {shlex.quote(path.name)}",
+        )
+
+    terminal.emit(exported, render)
+
+
+@client.command("import")
+@click.argument("file", type=click.Path(path_type=Path))
+@pass_terminal
+def import_client(terminal: Terminal, file: Path) -> None:
+    """Store a client that a colleague exported.
+
+    You need the passphrase of FILE. A script writes it to standard input. Zoho verifies every
+    secret in it before the client is stored. `connect --client-file` does this and connects.
+
+    \b
+    Examples:
+      zoho-wizard client import crm.zoho-client
+      zoho-wizard client import crm.zoho-client < passphrase.txt
+    """
+    imported, preset_ids = store_client_file(terminal, file)
+    words = [f"--preset {each}" for each in preset_ids] or ["--preset PRESET"]
+    command = ["zoho-wizard connect NAME", *words, f"--client {imported.client_id}"]
+
+    def render() -> None:
+        terminal.renderer.print_note(message("notes", "connect-with-it"), command=" ".join(command))
+
+    terminal.emit(ImportedClient(_client_details(terminal, imported), preset_ids), render)
 
 
 @client.command("check")
@@ -374,6 +483,28 @@ def register_client(
     if client.client_id in known:
         terminal.renderer.print_note(message("notes", "client-known", client=client.name))
     return client
+
+
+def store_client_file(terminal: Terminal, file: Path) -> tuple[Client, tuple[str, ...]]:
+    """Ask for the passphrase of a client file and store its client; return the suggested presets,
+    too.
+
+    Raises what `ClientFiles.open` and `ClientFiles.store` raise; nothing is stored then.
+    """
+    services = terminal.services
+    encrypted = CLIENT_FILE.read(file)
+    prompt = message("prompts", "client-file-passphrase")
+    opened = services.client_files.open(encrypted, terminal.read_secret(prompt, whole=False))
+    stored = services.client_files.store(opened)
+    terminal.renderer.print_success(
+        message("notes", "client-stored", client=stored.name, client_id=stored.client_id)
+    )
+    terminal.renderer.print_note(message("notes", "client-shared"))
+    if stored.redirect_uri not in ("", services.settings.redirect_uri):
+        terminal.renderer.print_note(
+            message("notes", "client-other-port", redirect_uri=stored.redirect_uri)
+        )
+    return stored, opened.preset_ids
 
 
 def print_registered(terminal: Terminal, client: Client) -> None:

@@ -5,18 +5,20 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Any, NoReturn, Self
 from urllib.parse import urlencode
 
 import click
-from click.shell_completion import CompletionItem
 
 from wizard.assisted_browser import ClientForm, ConsoleAssistant
 from wizard.cli.commands.client import (
     CLIENT_ID,
+    PRESET,
     print_registered,
     register_client,
     resolve_location,
+    store_client_file,
     with_new_secret,
 )
 from wizard.cli.flows.authorization import (
@@ -127,22 +129,6 @@ class ConnectOptions:
         return matching[0] if matching else None
 
 
-class PresetNameType(click.ParamType[str]):
-    """A preset's id, completed by the shell."""
-
-    name = "preset"
-
-    def shell_complete(
-        self, context: click.Context, parameter: click.Parameter, incomplete: str
-    ) -> list[CompletionItem]:
-        """The presets that start with `incomplete`, each with its title."""
-        return [
-            CompletionItem(each.id, help=each.title)
-            for each in presets()
-            if each.id.startswith(incomplete)
-        ]
-
-
 def _presets_help() -> str:
     """The presets for the end of the help; ``\\b`` keeps one per line."""
     width = max(len(each.id) for each in presets())
@@ -154,7 +140,7 @@ def _presets_help() -> str:
 @click.option(
     "--preset",
     "preset_ids",
-    type=PresetNameType(),
+    type=PRESET,
     multiple=True,
     help="Request the scopes of this preset. Repeat it for several. The presets are listed below.",
 )
@@ -175,6 +161,12 @@ def _presets_help() -> str:
     type=CLIENT_ID,
     default="",
     help="Use this client, by its ID or name. Default: the only one.",
+)
+@click.option(
+    "--client-file",
+    type=click.Path(path_type=Path),
+    help="Use the client in this file, which a colleague exported with `client export`. Default "
+    "presets: those that the file suggests.",
 )
 @click.option(
     "--owner",
@@ -240,6 +232,7 @@ def connect(
     scope: str,
     data_center: str,
     client_id: str,
+    client_file: Path | None,
     owner: str,
     tags: tuple[str, ...],
     note: str,
@@ -285,6 +278,8 @@ def connect(
         terminal.connection_name = name
     if add and options.is_annotated:
         raise click.UsageError(message("usage-errors", "add-annotated"))
+    if client_file and (add or response or client_id or self_client):
+        raise click.UsageError(message("usage-errors", "client-file-combined"))
     _check_options(
         assist=assist,
         is_in_terminal=no_browser or self_client,
@@ -296,13 +291,15 @@ def connect(
     if yes and not assist:
         raise click.UsageError(message("usage-errors", "yes-without-assist"))
     _warn_about_unusual_scopes(terminal, scope)
-    if request:
-        _request_consent(terminal, name, options, add=add)
-        return
     if response:
         _complete_request(terminal)
     if assist and terminal.no_input:
         raise fail("input-needed", options="--no-browser, or --request")
+    if client_file is not None:
+        name, options = _with_client_file(terminal, name, options, client_file)
+    if request:
+        _request_consent(terminal, name, options, add=add)
+        return
     is_pasted = no_browser or (self_client and not add)
     if is_pasted and not add:
         _require_paste(terminal, name)
@@ -318,6 +315,26 @@ def connect(
         _connect_in_terminal(terminal, name, self_client=self_client)
     else:
         _connect_in_browser(terminal, name, _start_page(terminal, name, options))
+
+
+def _with_client_file(
+    terminal: Terminal, name: str, options: ConnectOptions, client_file: Path
+) -> tuple[str, ConnectOptions]:
+    """The name and the options with the client of a file, which is stored now. Without presets and
+    scopes, those that the file suggests; without a name, one derived from these.
+
+    Raises ``connection-exists``, and what `store_client_file` raises.
+    """
+    names = _generations(terminal)
+    if name in names:
+        raise fail("connection-exists", name=name)
+    client, suggested = store_client_file(terminal, client_file)
+    preset_ids = options.preset_ids or (() if options.scope else suggested)
+    completed = replace(options, client_id=client.client_id, preset_ids=preset_ids)
+    if not name and (preset_ids or options.scope):
+        name = completed.request(terminal).suggested_name(names)
+        terminal.connection_name = name
+    return name, completed
 
 
 def _expect_account(terminal: Terminal, name: str, email: str) -> None:

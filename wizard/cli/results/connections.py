@@ -340,6 +340,29 @@ class ClientDetails:
 
 
 @dataclass(frozen=True)
+class ExportedClient:
+    """The result of `client export`."""
+
+    file: str
+    client_id: str
+    name: str
+    redirect_uri: str | None
+    """Null for a Self Client."""
+    secret_locations: tuple[str, ...]
+    presets: tuple[str, ...]
+    """Suggested for a colleague's first connection."""
+
+
+@dataclass(frozen=True)
+class ImportedClient:
+    """The result of `client import`."""
+
+    client: ClientDetails
+    presets: tuple[str, ...]
+    """Suggested for the first connection."""
+
+
+@dataclass(frozen=True)
 class ClientList:
     """The result of `client list`."""
 

@@ -16,15 +16,15 @@ CONTENT = b'{"refresh_token": "1000.secret"}'
 
 @pytest.fixture(scope="module")
 def locked() -> bytes:
-    return passphrase.encrypt_backup(CONTENT, PASSPHRASE)
+    return passphrase.BACKUP.encrypt(CONTENT, PASSPHRASE)
 
 
 def test_the_same_passphrase_opens_the_backup(locked: bytes) -> None:
-    assert passphrase.decrypt_backup(locked, PASSPHRASE) == CONTENT
+    assert passphrase.BACKUP.decrypt(locked, PASSPHRASE) == CONTENT
 
 
 def test_every_file_is_different_and_none_shows_its_content(locked: bytes) -> None:
-    again = passphrase.encrypt_backup(CONTENT, PASSPHRASE)
+    again = passphrase.BACKUP.encrypt(CONTENT, PASSPHRASE)
     assert locked[40:] != again[40:]
     assert b"1000.secret" not in locked
     assert PASSPHRASE.encode() not in locked
@@ -33,7 +33,7 @@ def test_every_file_is_different_and_none_shows_its_content(locked: bytes) -> No
 @pytest.mark.parametrize("other", ["", "Correct horse battery staple", PASSPHRASE + " "])
 def test_a_wrong_passphrase_is_named(locked: bytes, other: str) -> None:
     with raises_failure("wrong-passphrase"):
-        passphrase.decrypt_backup(locked, other)
+        passphrase.BACKUP.decrypt(locked, other)
 
 
 @given(st.data())
@@ -41,7 +41,7 @@ def test_a_wrong_passphrase_is_named(locked: bytes, other: str) -> None:
 def test_a_truncated_file_is_named(locked: bytes, data: st.DataObject) -> None:
     length = data.draw(st.integers(1, len(locked) - 1))
     with raises_failure("backup-cut-short"):
-        passphrase.decrypt_backup(locked[:length], PASSPHRASE)
+        passphrase.BACKUP.decrypt(locked[:length], PASSPHRASE)
 
 
 @given(st.data())
@@ -50,13 +50,13 @@ def test_an_altered_byte_is_detected_before_the_passphrase_is_tried(
     locked: bytes, data: st.DataObject
 ) -> None:
     start = (
-        len(passphrase.MAGIC) + 3 + 16 + 8
+        len(passphrase.BACKUP.magic) + 3 + 16 + 8
     )  # after the length; changing that looks like truncation
     place = data.draw(st.integers(start, len(locked) - 1))
     altered = bytearray(locked)
     altered[place] ^= data.draw(st.integers(1, 255))
     with raises_failure("backup-damaged"):
-        passphrase.decrypt_backup(bytes(altered), PASSPHRASE)
+        passphrase.BACKUP.decrypt(bytes(altered), PASSPHRASE)
 
 
 @over_rows(
@@ -65,18 +65,26 @@ def test_an_altered_byte_is_detected_before_the_passphrase_is_tried(
 def test_key_derivation_costs_that_exceed_memory_are_refused_before_deriving(
     locked: bytes, costs: tuple[int, int, int]
 ) -> None:
-    start = len(passphrase.MAGIC)
+    start = len(passphrase.BACKUP.magic)
     body = locked[:start] + bytes(costs) + locked[start + 3 : -32]
     with raises_failure("backup-damaged"):
-        passphrase.decrypt_backup(body + hashlib.sha256(body).digest(), PASSPHRASE)
+        passphrase.BACKUP.decrypt(body + hashlib.sha256(body).digest(), PASSPHRASE)
 
 
 @over_rows("content", [b"ZOHO_CLIENT_ID=1000.X", b"{}", b"PK\x03\x04", b"zz"])
 def test_any_other_file_is_not_a_backup(content: bytes) -> None:
     with raises_failure("backup-not-one"):
-        passphrase.decrypt_backup(content, PASSPHRASE)
+        passphrase.BACKUP.decrypt(content, PASSPHRASE)
+
+
+def test_a_file_of_one_kind_never_opens_as_the_other(locked: bytes) -> None:
+    with raises_failure("client-file-not-one"):
+        passphrase.CLIENT_FILE.decrypt(locked, PASSPHRASE)
+    body = passphrase.CLIENT_FILE.magic + locked[len(passphrase.BACKUP.magic) : -32]
+    with raises_failure("client-file-damaged"):
+        passphrase.CLIENT_FILE.decrypt(body + hashlib.sha256(body).digest(), PASSPHRASE)
 
 
 def test_trailing_bytes_are_detected(locked: bytes) -> None:
     with raises_failure("backup-damaged"):
-        passphrase.decrypt_backup(locked + b"more", PASSPHRASE)
+        passphrase.BACKUP.decrypt(locked + b"more", PASSPHRASE)
