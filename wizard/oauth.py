@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
+from urllib.parse import urlencode
 
 from wizard.errors import WizardError, message
 from wizard.model import Clock, Failure, HttpExchange, Token
@@ -364,6 +365,24 @@ class OAuth:
         )
         return parse_refresh(answer, data_center, requested_at, refresh_token)
 
+    def request_enhancement_token(
+        self, data_center: DataCenter, client_id: str, client_secret: str, refresh_token: str
+    ) -> Token:
+        """Request a token with which the user can add scopes to `refresh_token`. Raises any other
+        result."""
+        answer = self._request_token(
+            data_center.enhancement_endpoint,
+            client_id,
+            client_secret,
+            grant_type="update_scopes_token",
+            refresh_token=refresh_token,
+        )
+        _json_body(answer, self._clock())
+        token = Token.of(answer.issued("access_token"))
+        if token is None:
+            raise _malformed(answer, "access_token")
+        return token
+
     def preflight(
         self, data_center: DataCenter, client_id: str, client_secret: str
     ) -> ClientVerdict:
@@ -432,6 +451,25 @@ def _new_session(**options: object) -> Any:
     session = OAuth2Session(**options)
     session.parse_response_token = lambda response: response
     return session
+
+
+def extra_scope_url(
+    data_center: DataCenter,
+    client_id: str,
+    redirect_uri: str,
+    scope: tuple[str, ...],
+    enhancement_token: str,
+) -> str:
+    """The URL where the user adds `scope` to a refresh token. It contains a secret."""
+    query = {
+        "client_id": client_id,
+        "response_type": "update_scopes",
+        "redirect_uri": redirect_uri,
+        "scope": ",".join(scope),
+        "enhance_token": enhancement_token,
+        "logout": "false",
+    }
+    return f"{data_center.extra_scope_page}?{urlencode(query)}"
 
 
 def new_state() -> str:

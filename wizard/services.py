@@ -27,6 +27,7 @@ from wizard.vault import Vault
 
 if TYPE_CHECKING:
     from wizard.authorization import AuthorizationService
+    from wizard.authorization.in_place import ScopeAddition
     from wizard.backup import BackupService
     from wizard.client_files import ClientFiles
     from wizard.clients import ClientService
@@ -232,6 +233,21 @@ class Services:
             self.client_requests,
             self.request_log,
             self.oauth,
+            self.zoho,
+            self.locks,
+            self.clock,
+        )
+
+    @_service
+    def scope_addition(self) -> "ScopeAddition":
+        from wizard.authorization.in_place import ScopeAddition
+
+        return ScopeAddition(
+            self.store,
+            self.tokens,
+            self.client_requests,
+            self.request_log,
+            self.product_api,
             self.zoho,
             self.locks,
             self.clock,

@@ -1,7 +1,13 @@
 """``connect NAME --add`` extends an existing connection from the terminal."""
 
-from support.harness import Harness
+import re
+
+import requests
+from support.harness import ANNA, Harness
 from support.shell import Shell
+
+BOOKS = "ZohoBooks.settings.READ"
+LINK = r"http://localhost:\d+/browser-link/\S+"
 
 
 def test_a_preset_is_added_with_one_consent(shell: Shell, shell_harness: Harness) -> None:
@@ -21,3 +27,40 @@ def test_the_scopes_to_add_are_required(shell: Shell, shell_harness: Harness) ->
     shell_harness.add_verified_connection()
     said = shell.run("connect", "crm", "--add", "--no-browser")
     assert "no-preset" in said.stderr
+
+
+def test_scopes_are_added_in_place_on_the_page(shell: Shell, shell_harness: Harness) -> None:
+    shell_harness.add_verified_connection()
+    running = shell.start("connect", "crm", "--add", "--scope", BOOKS, "--in-place")
+    browser = requests.Session()
+    page = browser.get(running.wait_for_stderr(LINK), timeout=10)
+    assert re.search(r'name="in_place" value="yes" checked', page.text)
+    assert BOOKS in page.text
+    (csrf_token, *_) = re.findall(r'name="csrf_token" value="([^"]+)"', page.text)
+    form = {"csrf_token": csrf_token, "name": "crm", "scope": BOOKS, "in_place": "yes"}
+    address = f"http://localhost:{shell.port}"
+    begun = browser.post(
+        f"{address}/extend-scope",
+        data=form,
+        headers={"Origin": address},
+        allow_redirects=False,
+        timeout=10,
+    )
+    url = begun.headers["Location"]
+    browser.get(shell_harness.controls.accept_extra_scopes(url, ANNA), timeout=10)
+    done = running.finish()
+    assert done.exit_code == 0, done.stderr
+    assert url.partition("enhance_token=")[2] not in done.stderr
+    (only,) = shell_harness.services.store.connections.all()
+    assert (only.generation, BOOKS in only.scope) == (1, True)
+
+
+def test_adding_in_place_needs_the_page_and_a_verified_connection(
+    shell: Shell, shell_harness: Harness
+) -> None:
+    shell_harness.add_connection()
+    arguments = ("connect", "crm", "--scope", BOOKS, "--in-place")
+    assert shell.run(*arguments).exit_code == 2
+    assert shell.run(*arguments, "--add", "--no-browser").exit_code == 2
+    running = shell.start(*arguments, "--add")
+    assert "in-place-unavailable" in running.finish().stderr

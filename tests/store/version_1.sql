@@ -123,6 +123,7 @@ CREATE TABLE attempts (
     binding TEXT NOT NULL,
     failed_tries INTEGER NOT NULL,
     generation INTEGER,
+    widened_generation INTEGER,
     failure TEXT,
     PRIMARY KEY (id),
     FOREIGN KEY(connection) REFERENCES connections (name) ON DELETE CASCADE,

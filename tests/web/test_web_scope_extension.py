@@ -1,9 +1,11 @@
 """The page of a second preset offers the existing connection."""
 
+import logging
 import re
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+import pytest
 from support.records import attempts_of
 from support.web_visitor import ANNA, NEW_CONNECTION_PATH, Visitor, authorize
 
@@ -68,3 +70,55 @@ def test_a_malformed_scope_starts_nothing(connected: Visitor) -> None:
     attempts = attempts_of(connected.services.store, "leads")
     assert connected.submit_form("/extend-scope", name="leads", scope="nonsense").status_code >= 400
     assert attempts_of(connected.services.store, "leads") == attempts
+
+
+def test_scopes_are_added_in_place_by_a_redirect_that_only_the_browser_sees(
+    connected: Visitor, zoho_simulator: Simulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    page = connected.get("/connections/leads").text
+    assert re.search(r'name="in_place" value="yes">', page), "not the default"
+    assert "Not tried with the real Zoho yet" in page
+
+    begun = connected.submit_form("/extend-scope", name="leads", scope=BOOKS, in_place="yes")
+
+    secret = parse_qs(urlsplit(begun.location).query)["enhance_token"][0]
+    assert (begun.status_code, begun.data) == (303, b"")
+    assert begun.headers["Cache-Control"] == "no-store"
+    assert begun.headers["Referrer-Policy"] == "no-referrer"
+    cookie = begun.headers["Set-Cookie"]
+    assert all(part in cookie for part in ("HttpOnly", "SameSite=Lax", "Path=/callback"))
+    waiting = connected.get("/connections/leads").text
+    assert "Waiting for your approval at Zoho" in waiting
+    callback = zoho_simulator.controls.accept_extra_scopes(begun.location, ANNA)
+    returned = connected.get(callback.removeprefix(connected.services.settings.base_url))
+    connected.services.verification_worker.stop()
+    assert returned.location == "/connections/leads"
+    grant = connected.services.store.grants.get("leads")
+    assert grant is not None
+    assert (grant.generation, BOOKS in grant.scope) == (1, True)
+    pages = waiting + connected.get("/connections/leads").text + returned.text
+    assert secret not in pages + cookie + caplog.text
+
+
+def test_a_rejected_addition_in_place_offers_the_usual_way(
+    connected: Visitor, zoho_simulator: Simulator
+) -> None:
+    fields = {"name": "leads", "scope": BOOKS}
+    begun = connected.submit_form("/extend-scope", **fields, in_place="yes")
+    zoho_simulator.controls.reject()
+    callback = zoho_simulator.controls.accept_extra_scopes(begun.location, ANNA)
+    connected.get(callback.removeprefix(connected.services.settings.base_url))
+    page = connected.get("/connections/leads").text
+    assert "The additional scopes were denied" in page
+    assert connected.services.diagnosis.status_of("leads").status.state == "verified"
+    usual = connected.submit_form("/extend-scope", **fields)
+    authorize(connected, zoho_simulator, usual.location)
+    assert BOOKS in connected.services.store.connections.get("leads").scope
+
+
+def test_a_callback_without_state_is_refused_in_a_browser_without_an_addition(
+    connected: Visitor,
+) -> None:
+    answer = connected.get("/callback?status=success&scope_enhanced=true")
+    assert answer.status_code == 400

@@ -97,7 +97,17 @@ class Attempts:
         surplus = own[: max(0, len(own) - (MAX_WAITING_ATTEMPTS - 1))]
         for attempt in waiting:
             if attempt in surplus or attempt.is_expired(self._clock()):
-                self.try_close(attempt, AttemptState.ABANDONED, fail("attempt-expired").failure)
+                self.try_close(attempt, attempt.abandoned_state, no_answer(attempt))
+
+    def close_in_place(self, name: str) -> None:
+        """Close every open attempt to add scopes in place: only one is open at a time. Those of
+        connection `name` whose outcome is unknown are replaced by its next one."""
+        for attempt in self._store.attempts.open():
+            if attempt.is_in_place and attempt.state is AttemptState.REDIRECTED:
+                self.try_close(attempt, attempt.abandoned_state, no_answer(attempt))
+        generation = self._store.connections.get(name).generation
+        for attempt in self._store.attempts.undecided(name, generation):
+            self.try_close(attempt, AttemptState.ABANDONED, None)
 
     def close_interrupted(self) -> None:
         """Close the attempts of processes that died after the callback. If the code may have been
@@ -109,11 +119,26 @@ class Attempts:
             code = "outcome-unknown" if posted else "callback-interrupted"
             failure = fail(code, name=attempt.connection, reason="interrupted").failure
             target_state = AttemptState.OUTCOME_UNKNOWN if posted else AttemptState.FAILED
+            if attempt.is_in_place:
+                target_state, failure = attempt.abandoned_state, no_answer(attempt)
             try:
                 with self._locks.exchange(attempt.connection, wait=False):
                     self.try_close(attempt, target_state, failure)
             except WizardError:
                 continue  # its process is alive and holds the lock
+
+
+def no_answer(attempt: Attempt) -> Failure:
+    """Why an attempt ended without an answer."""
+    if attempt.is_in_place:
+        return in_place_failure("added-scopes-unknown", attempt)
+    return fail("attempt-expired").failure
+
+
+def in_place_failure(code: str, attempt: Attempt, **details: str) -> Failure:
+    """A failure of an attempt in place, with the scopes to add in the usual way."""
+    scope = ",".join(attempt.scope)
+    return Failure(code, details={"name": attempt.connection, "scope": scope, **details})
 
 
 def cookie_name(attempt_id: str) -> str:
@@ -471,7 +496,7 @@ class AuthorizationService:
         that never redirects back has shown `failure`."""
         attempt = self._store.attempts.get(attempt_id)
         if attempt.state is AttemptState.REDIRECTED:
-            target_state = AttemptState.FAILED if failure else AttemptState.ABANDONED
+            target_state = AttemptState.FAILED if failure else attempt.abandoned_state
             self._attempts.try_close(attempt, target_state, failure)
 
     def close_interrupted(self) -> None:

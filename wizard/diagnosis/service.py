@@ -277,6 +277,8 @@ class DiagnosisService:
         grant = overview.candidate or overview.grant or overview.newest
         report = self._store.verification_reports.get(name, grant.generation) if grant else None
         attempt, failure = overview.attempt, self._failure_of_grant(overview, grant, report)
+        if attempt is not None and attempt.is_in_place:
+            attempt = None  # whatever its outcome, the grant works as before
         if attempt is not None and attempt.state in OPEN_ATTEMPT_STATES:
             if not attempt.is_expired(now):
                 return ExplainedStatus(status, None, attempt, grant, report)

@@ -321,7 +321,8 @@ class AttemptState(StrEnum):
     STORED = "stored"
     FAILED = "failed"
     OUTCOME_UNKNOWN = "outcome_unknown"
-    """There was no readable response to that POST. The code is never posted again."""
+    """There was no readable response to that POST. The code is never posted again. In place: Zoho
+    may have added the scopes; the next refresh decides."""
     ABANDONED = "abandoned"
 
 
@@ -369,7 +370,20 @@ class Attempt:
     failed_tries: int = 0
     generation: int | None = None
     """The generation of the grant that it led to."""
+    widened_generation: int | None = None
+    """The generation of the grant that it adds scopes to in place; None: it asks for a grant of its
+    own."""
     failure: Failure | None = None
+
+    @property
+    def is_in_place(self) -> bool:
+        """Whether it adds scopes to a refresh token, and `scope` are only these."""
+        return self.widened_generation is not None
+
+    @property
+    def abandoned_state(self) -> AttemptState:
+        """How it ends without an answer. Zoho may have added scopes in place."""
+        return AttemptState.OUTCOME_UNKNOWN if self.is_in_place else AttemptState.ABANDONED
 
     def is_expired(self, now: datetime) -> bool:
         """Whether it has waited for its consent for too long."""
@@ -387,6 +401,8 @@ class RequestKind(StrEnum):
     CODE_EXCHANGE = "code_exchange"
     PREFLIGHT = "preflight"
     REFRESH = "refresh"
+    ENHANCEMENT = "enhancement"
+    """For a token with which the user can add scopes to a refresh token."""
     REVOCATION = "revocation"
 
 

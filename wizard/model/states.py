@@ -256,7 +256,8 @@ def _exceptions(
     if grant is not None and grant.state is GrantState.NEEDS_REAUTHORIZATION:
         yield ConnectionState.NEEDS_REAUTHORIZATION
     codes = {each.code for each in last_check.failures} if last_check else set()
-    if attempt is not None and (current is None or current.state is not GrantState.VERIFIED):
+    is_decisive = attempt is not None and not attempt.is_in_place
+    if attempt and is_decisive and (current is None or current.state is not GrantState.VERIFIED):
         if attempt.state is AttemptState.OUTCOME_UNKNOWN:
             yield ConnectionState.OUTCOME_UNKNOWN
         if attempt.state is AttemptState.FAILED and attempt.failure is not None:

@@ -344,7 +344,7 @@ class ReauthorizationService:
             candidate, current = overview.candidate, overview.grant
             report = reports.get((name, candidate.generation)) if candidate else None
             attempt = overview.attempt
-            if attempt and attempt.created_at < stored.started_at:
+            if attempt and (attempt.created_at < stored.started_at or attempt.is_in_place):
                 attempt = None
             snapshot = ItemSnapshot(stored, overview, report, attempt, destinations[name])
             item = to_item(snapshot, clients[overview.connection.client_id])

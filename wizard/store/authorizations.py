@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, delete, func, insert, select, update
 
 from wizard.errors import fail
 from wizard.model import Attempt, AttemptState, Failure
@@ -64,6 +64,17 @@ class AttemptRepository(Repository):
     def open(self) -> tuple[Attempt, ...]:
         """The open attempts of all connections, newest first."""
         return self._attempts(_ATTEMPTS.c.state.in_(OPEN_ATTEMPT_STATES))
+
+    def undecided(self, name: str, generation: int) -> tuple[Attempt, ...]:
+        """The attempts to add scopes in place to grant `generation` of which it is unknown whether
+        Zoho has added them, newest first."""
+        return self._attempts(
+            and_(
+                _ATTEMPTS.c.connection == name,
+                _ATTEMPTS.c.widened_generation == generation,
+                _ATTEMPTS.c.state == AttemptState.OUTCOME_UNKNOWN,
+            )
+        )
 
     def advance(
         self,

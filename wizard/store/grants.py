@@ -27,7 +27,15 @@ from sqlalchemy import (
 from sqlalchemy.dialects.sqlite import insert
 
 from wizard.errors import fail
-from wizard.model import Account, AttemptState, Failure, Grant, GrantState, Organization
+from wizard.model import (
+    Account,
+    Attempt,
+    AttemptState,
+    Failure,
+    Grant,
+    GrantState,
+    Organization,
+)
 from wizard.store import schema
 from wizard.store.authorizations import advance
 from wizard.store.database import Repository, insert_row, update_one
@@ -193,6 +201,25 @@ class GrantRepository(Repository):
                 _T.c.generation != generation, _T.c.state.in_(ACTIVE_STATES)
             )
             c.execute(before.values(state=GrantState.REPLACED))
+
+    def add_scope(self, grant: Grant, attempt: Attempt, scope: tuple[str, ...]) -> None:
+        """Record that the refresh token of the current `grant` has `scope` now, and that `attempt`
+        has added it in place; one transaction.
+
+        Raises `Conflict` if the grant isn't current, verified and as given, or the attempt has
+        changed.
+        """
+        name, generation = grant.connection, grant.generation
+        with self.database.write() as c:
+            here = _CONNECTIONS.c.name == name, _CONNECTIONS.c.generation == generation
+            had = c.scalar(select(_CONNECTIONS.c.scope).where(*here))
+            wider = _merged_scopes(had or (), attempt.scope)
+            update_one(c, update(_CONNECTIONS).where(*here).values(scope=wider), _subject(name))
+            same = _T.c.state == GrantState.VERIFIED, _T.c.scope == grant.scope
+            update_one(
+                c, _update(name, generation).where(*same).values(scope=scope), _subject(name)
+            )
+            advance(c, attempt.id, attempt.state, AttemptState.STORED)
 
     def expected_scope(self, name: str, generation: int) -> tuple[str, ...]:
         """What grant `generation` should cover: the connection's scopes, and for a grant newer than

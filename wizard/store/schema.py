@@ -235,6 +235,7 @@ attempts = Table(
     Column("binding", Text, nullable=False),
     Column("failed_tries", Integer, nullable=False),
     Column("generation", Integer),
+    Column("widened_generation", Integer),
     Column("failure", FAILURE),
 )
 

@@ -54,7 +54,10 @@ _SILENT = NO_RESPONSE_CODES | {NOT_SENT, PENDING, RATE_LIMITED}
 """Outcomes of requests that Zoho didn't decide."""
 
 TOKEN_REQUEST_KINDS = frozenset(
-    {RequestKind.CODE_EXCHANGE, RequestKind.REFRESH, RequestKind.PREFLIGHT}
+    {
+        *(RequestKind.CODE_EXCHANGE, RequestKind.REFRESH),
+        *(RequestKind.PREFLIGHT, RequestKind.ENHANCEMENT),
+    }
 )
 
 

@@ -1,7 +1,7 @@
 """Refresh and revoke grants: retries, rotation, and Zoho's rejection of a refresh token."""
 
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -9,7 +9,16 @@ from random import SystemRandom
 from typing import TypeVar
 
 from wizard.errors import Conflict, WizardError, explain, fail
-from wizard.model import Clock, Event, Failure, Grant, GrantState, RequestKind
+from wizard.model import (
+    AttemptState,
+    Clock,
+    Event,
+    Failure,
+    Grant,
+    GrantState,
+    RequestKind,
+    Token,
+)
 from wizard.model.failure import codes_with
 from wizard.oauth import OAuth, TokenResponse, is_rotated
 from wizard.store import Store
@@ -17,7 +26,7 @@ from wizard.timefmt import format_time
 from wizard.tokens.budgets import RefreshPurpose
 from wizard.tokens.cached_tokens import CachedTokens, digest
 from wizard.tokens.request_log import ClientRequests, RequestLog
-from wizard.zoho import Zoho
+from wizard.zoho import Zoho, has_added_scopes
 
 Result = TypeVar("Result")
 
@@ -90,6 +99,7 @@ class TokenRefresher:
                 purpose = RefreshPurpose.REJECTED
         is_confirmed = is_confirmed or purpose is RefreshPurpose.REJECTED
         response = self._refresh_or_reject(grant, purpose, is_confirmed=is_confirmed)
+        self._decide_added_scopes(grant, response.scope)
         name, value = grant.connection, response.access_token
         if value == reported:
             self._cached_tokens.mark_rejected(name, grant.generation, value)
@@ -120,6 +130,36 @@ class TokenRefresher:
             grant.connection, grant.generation, GrantState.REVOKED, expected=grant.state
         )
         self._record_event("grant-revoked", grant, generation=str(grant.generation))
+
+    def request_enhancement_token(self, grant: Grant) -> Token:
+        """Request a token with which the user can add scopes to `grant`. Raises ``missing-secret``,
+        what `RequestLog.check_refresh` raises, and failures of the accounts server and the
+        transport."""
+        grant = self._as_stored(grant)
+        client = self._store.clients.get(grant.client_id)
+        secret = self._client_requests.secret_for(client, grant.location)
+        data_center = self._zoho.data_center(grant.location)
+        return self._request_log.run(
+            self._request_log.new_request(
+                RequestKind.ENHANCEMENT, grant.client_id, grant.location, grant
+            ),
+            lambda: self._oauth.request_enhancement_token(
+                data_center, grant.client_id, secret, grant.refresh_token
+            ),
+            check=partial(self._request_log.check_refresh, grant, RefreshPurpose.VERIFICATION),
+        )
+
+    def _decide_added_scopes(self, grant: Grant, granted: tuple[str, ...]) -> None:
+        """Decide by the scopes of a refresh whether Zoho has added scopes in place."""
+        if not granted:
+            return
+        for attempt in self._store.attempts.undecided(grant.connection, grant.generation):
+            with suppress(Conflict):  # another process has decided
+                if has_added_scopes(granted, grant.scope, attempt.scope):
+                    self._store.grants.add_scope(grant, attempt, granted)
+                    self._record_event("scopes-added", grant, scope=", ".join(attempt.scope))
+                else:
+                    self._store.attempts.advance(attempt.id, attempt.state, AttemptState.ABANDONED)
 
     # Zoho's rejection of a refresh token
 

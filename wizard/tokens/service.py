@@ -6,7 +6,7 @@ from contextlib import nullcontext
 from dataclasses import replace
 
 from wizard.errors import WizardError, fail
-from wizard.model import AccessToken, Clock, Event, Grant
+from wizard.model import AccessToken, Clock, Event, Grant, Token
 from wizard.oauth import OAuth, TokenResponse
 from wizard.store import Store
 from wizard.tokens.budgets import RefreshPurpose
@@ -201,6 +201,12 @@ class TokenService:
             )
             self._cached_tokens.put(grant, response)
             return response
+
+    def request_enhancement_token(self, grant: Grant) -> Token:
+        """Request a token with which the user can add scopes to `grant` in place. Raises as
+        `refresh_grant` does, except ``refresh-token-rejected``."""
+        with self._locks.refresh(grant.connection):
+            return self._refresher.request_enhancement_token(grant)
 
     def cache_access_token(self, grant: Grant, token: TokenResponse) -> None:
         """Cache the access token of a current grant that `refresh_grant` has refreshed."""

@@ -250,9 +250,10 @@ def security_headers(accounts_servers: Iterable[str]) -> dict[str, str]:
 
 
 def _finish_response(headers: Mapping[str, str], response: Response) -> Response:
+    own_policy = response.headers.get("Referrer-Policy")
     response.headers.update(headers)
-    if request.path == CALLBACK_PATH:
-        response.headers["Referrer-Policy"] = "no-referrer"
+    if own_policy or request.path == CALLBACK_PATH:
+        response.headers["Referrer-Policy"] = own_policy or "no-referrer"
     _log_request(response)
     return response
 

@@ -10,6 +10,7 @@ from flask import Blueprint, redirect, request
 from werkzeug.wrappers import Response
 
 from wizard.authorization import ATTEMPT_LIFETIME
+from wizard.authorization.in_place import COOKIE_NAME as IN_PLACE_COOKIE_NAME
 from wizard.authorization.service import cookie_name
 from wizard.errors import WizardError, fail
 from wizard.web.context import get_services, render_error
@@ -48,6 +49,28 @@ def begin_authorization(
     return response
 
 
+def begin_scope_addition(name: str, scope: tuple[str, ...]) -> Response:
+    """Begin to add `scope` to the refresh token of connection `name`, and redirect this browser to
+    Zoho. Raises what `ScopeAddition.begin` raises.
+
+    The URL contains the enhancement token, so the response has no body, and isn't stored or named
+    as the referrer.
+    """
+    started = get_services().scope_addition.begin(name, scope)
+    response = Response(status=303)
+    response.headers["Location"] = started.url
+    response.headers["Referrer-Policy"] = "no-referrer"
+    response.set_cookie(
+        IN_PLACE_COOKIE_NAME,
+        started.cookie_value,
+        max_age=ATTEMPT_LIFETIME,
+        path=CALLBACK_PATH,
+        httponly=True,
+        samesite="Lax",
+    )
+    return response
+
+
 @pages.get(CALLBACK_PATH, endpoint="complete")
 def complete() -> Response:
     """Complete the attempt and redirect to its connection or re-authorization."""
@@ -56,14 +79,19 @@ def complete() -> Response:
         base_url = get_services().settings.base_url
         return render_error(fail("page-foreign-form", address=base_url).failure)
     params = list(request.args.items(multi=True))
-    completed = get_services().authorization.complete(params, request.cookies)
+    if "state" not in request.args and IN_PLACE_COOKIE_NAME in request.cookies:
+        completed = get_services().scope_addition.complete(params, request.cookies)
+        name_of_cookie = IN_PLACE_COOKIE_NAME
+    else:
+        completed = get_services().authorization.complete(params, request.cookies)
+        name_of_cookie = cookie_name(completed.attempt.id)
     if completed.generation is not None:
         get_services().verification_worker.submit(completed.connection, completed.generation)
     # A code lost to a rate limit is requested again once the limit is over.
     is_success = completed.failure is None or completed.failure.code == "throttled"
     response = redirect(return_url(completed.connection, is_success=is_success), 303)
     response.delete_cookie(
-        cookie_name(completed.attempt.id),
+        name_of_cookie,
         path=CALLBACK_PATH,
         httponly=True,
         samesite="Lax",

@@ -13,10 +13,12 @@ from typing import Any
 from flask import Blueprint, redirect, request
 from werkzeug.wrappers import Response
 
+from wizard.authorization import ATTEMPT_LIFETIME
 from wizard.connection_details import access_places
 from wizard.delivery.profiles import profile, profiles
 from wizard.delivery.service import DestinationStatus
 from wizard.diagnosis.incidents import Incident
+from wizard.diagnosis.rendering import explain_failure
 from wizard.diagnosis.service import ExplainedStatus
 from wizard.errors import describe_event, describe_outcome, fail
 from wizard.model import (
@@ -50,6 +52,8 @@ from wizard.web.view_models import CardTone, ReportView, ScopeView, StatusBadge,
 from wizard.zoho import limits, products_of
 
 pages = Blueprint("connection_page", __name__)
+
+_SETTLED_ADDITIONS = (AttemptState.STORED, AttemptState.ABANDONED)
 
 NEW_AUTHORIZATION_AGE = timedelta(minutes=15)
 """For so long, the report of an authorization is the first thing on the page."""
@@ -135,6 +139,19 @@ class ProblemView:
 
 
 @dataclass(frozen=True)
+class ScopeAdditionView:
+    """The newest attempt to add scopes in place, until it is settled."""
+
+    scope: str
+    """The scopes to add, separated by commas."""
+    started_at: datetime
+    email: str
+    """Who must be signed in at Zoho."""
+    explanation: Explanation | None
+    """Why the scopes weren't added, or that it is unknown; None: Zoho hasn't answered yet."""
+
+
+@dataclass(frozen=True)
 class CodeSample:
     """A program that uses a connection, as it is copied."""
 
@@ -178,6 +195,8 @@ def page_context(name: str, answers: tuple[str, ...] = ()) -> dict[str, Any]:
         "is_report_first": report is not None and _is_report_first(report, status.grant),
         "usage": _usage_view(current) if current and is_usable else None,
         "mismatch": compare_grants(status.grant, current) if _is_mismatch(status) else None,
+        "can_add_in_place": services.scope_addition.can_begin(name),
+        "scope_addition": _scope_addition_view(overview),
         "zoho_page_choices": services.diagnosis.possible_zoho_pages(name)
         if view.is_waiting
         else (),
@@ -196,6 +215,24 @@ def page_context(name: str, answers: tuple[str, ...] = ()) -> dict[str, Any]:
             for each in services.store.events.of_connection(name)
         ],
     }
+
+
+def _scope_addition_view(overview: ConnectionOverview) -> ScopeAdditionView | None:
+    """The attempt to add scopes in place that the user waits for, or whose outcome is new or
+    unknown."""
+    attempt, now = overview.attempt, get_services().clock()
+    if attempt is None or not attempt.is_in_place or attempt.state in _SETTLED_ADDITIONS:
+        return None
+    is_old = now - attempt.created_at > ATTEMPT_LIFETIME
+    if attempt.state is not AttemptState.OUTCOME_UNKNOWN and is_old:
+        return None
+    failure = attempt.failure
+    return ScopeAdditionView(
+        scope=",".join(attempt.scope),
+        started_at=attempt.created_at,
+        email=overview.grant.email if overview.grant else "",
+        explanation=explain_failure(failure, now) if failure else None,
+    )
 
 
 def verifiable_grant(name: str) -> Grant | None:

@@ -168,6 +168,8 @@ def show(name: str) -> str:
         "connection.html",
         **context,
         paste_summary=paste_summary,
+        scope_to_add=request.args.get("add", ""),
+        is_in_place="in_place" in request.args,
         step_links=onboarding.step_links(context["view"]),
     )
 

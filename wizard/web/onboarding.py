@@ -19,7 +19,7 @@ from wizard.errors import WizardError, fail
 from wizard.model import Client, Explanation, Failure, GrantState
 from wizard.tables import read_table
 from wizard.web import consent_requests
-from wizard.web.authorization import begin_authorization
+from wizard.web.authorization import begin_authorization, begin_scope_addition
 from wizard.web.clients import (
     PasteBox,
     accepts_new_secret,
@@ -486,8 +486,11 @@ class ExtendableConnection:
 
 @pages.post("/extend-scope")
 def extend_scope() -> Response:
-    """Request more scopes. The current grant is kept until the new one is verified."""
+    """Request more scopes. The current grant is kept until the new one is verified; with
+    `in_place`, its refresh token gets them."""
     scope = parse_scope(request.form.get("scope", ""))
+    if "in_place" in request.form:
+        return begin_scope_addition(request.form.get("name", ""), scope)
     return begin_authorization(request.form.get("name", ""), additional_scope=scope)
 
 

@@ -56,6 +56,16 @@ class DataCenter:
         return f"{self.accounts_server}/oauth/v2/token"
 
     @property
+    def enhancement_endpoint(self) -> str:
+        """Exchanges a refresh token for an enhancement token."""
+        return f"{self.accounts_server}/oauth/v2/token/scopeenhance"
+
+    @property
+    def extra_scope_page(self) -> str:
+        """Where a user with an enhancement token adds scopes to a refresh token."""
+        return f"{self.accounts_server}/oauth/v2/token/addextrascope"
+
+    @property
     def revocation_endpoint(self) -> str:
         """The newer endpoint, which authenticates the client by HTTP Basic."""
         return f"{self.accounts_server}/oauth/v2/revoke/token"

@@ -64,6 +64,15 @@ def missing_scopes(granted: Iterable[str], wanted: Iterable[str]) -> tuple[str, 
     return tuple(scope for scope in wanted if not any(_covers(one, _split(scope)) for one in have))
 
 
+def has_added_scopes(
+    granted: Iterable[str], before: Iterable[str], requested: Iterable[str]
+) -> bool:
+    """Whether ``granted`` covers ``before``, and some of ``requested`` that ``before`` doesn't."""
+    granted, before = tuple(granted), tuple(before)
+    new = missing_scopes(before, requested)
+    return not missing_scopes(granted, before) and missing_scopes(granted, new) != new
+
+
 def _well_formed(scope: str) -> bool:
     if scope.lower() in _OPENID:
         return True

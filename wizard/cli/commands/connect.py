@@ -48,7 +48,8 @@ from wizard.cli.results.checks import ConsentRequest
 from wizard.cli.terminal import NEW_CONNECTION_NAME, TAG, Exit, Terminal, pass_terminal, printable
 from wizard.clients import ConnectionRequest, parse_credentials
 from wizard.errors import WizardError, fail, message
-from wizard.model import Client
+from wizard.model import Attempt, Client
+from wizard.model.states import OPEN_ATTEMPT_STATES
 from wizard.zoho import DataCenter, parse_scope, preset, presets, unusual_scopes
 
 
@@ -187,6 +188,12 @@ def _presets_help() -> str:
 )
 @click.option("--add", is_flag=True, help="Add scopes to an existing connection, with one consent.")
 @click.option(
+    "--in-place",
+    is_flag=True,
+    help="With --add, keep the refresh token: Zoho adds the scopes to it. Not tried with the real "
+    "Zoho yet.",
+)
+@click.option(
     "--no-browser",
     is_flag=True,
     help="Stay in the terminal: paste the URL where your browser ends up.",
@@ -237,6 +244,7 @@ def connect(
     tags: tuple[str, ...],
     note: str,
     add: bool,
+    in_place: bool,
     no_browser: bool,
     assist: bool,
     self_client: bool,
@@ -257,6 +265,7 @@ def connect(
     Examples:
       zoho-wizard connect crm --preset crm-read-leads --assist
       zoho-wizard connect crm --add --preset books-read-invoices
+      zoho-wizard connect crm --add --scope ZohoBooks.settings.READ --in-place
       zoho-wizard connect leads --preset crm-read-leads --request
       zoho-wizard connect --response
     """
@@ -286,6 +295,8 @@ def connect(
         is_forwarded=request or response,
         add=add,
     )
+    if in_place and not (add and not (no_browser or self_client or request or response)):
+        raise click.UsageError(message("usage-errors", "in-place-combined"))
     for each in preset_ids:
         preset(each)  # an unknown one is the first thing to correct
     if yes and not assist:
@@ -308,6 +319,8 @@ def connect(
     _expect_account(terminal, name, options.expected_email)
     if assist:
         _connect_in_assisted_browser(terminal, name, options, yes=yes)
+    elif in_place:
+        _add_scope_in_place(terminal, name, options)
     elif add:
         _extend_scope(terminal, name, options, no_browser=no_browser)
     elif is_pasted:
@@ -416,6 +429,35 @@ def _connect_in_browser(terminal: Terminal, name: str, page: str) -> None:
         name = verified_names()[0]
     outcome = VerificationOutcome(name, terminal.services.store.grants.get(name))
     _print_outcome(terminal, outcome)
+
+
+def _add_scope_in_place(terminal: Terminal, name: str, options: ConnectOptions) -> None:
+    """Show the form that adds scopes to the refresh token of connection `name`, and wait until Zoho
+    has answered. Raises ``unknown-connection``, ``no-preset``, ``in-place-unavailable``, and why
+    the scopes weren't added."""
+    services, attempts = terminal.services, terminal.services.store.attempts
+    services.store.connections.get(name)
+    scope = ",".join(options.request(terminal).scope)
+    if not services.scope_addition.can_begin(name):
+        raise fail("in-place-unavailable", name=name, scope=scope)
+    before = attempts.newest(name)
+
+    def settled_attempt() -> Attempt | None:
+        newest = attempts.newest(name)
+        is_new = newest is not None and (before is None or newest.id != before.id)
+        return newest if newest and is_new and newest.state not in OPEN_ATTEMPT_STATES else None
+
+    page = f"/connections/{name}?" + urlencode({"add": scope, "in_place": "yes"})
+    with stop_signals() as stop_event, available_server(services) as create_browser_link:
+        open_page(page, create_browser_link, terminal.settings, terminal.renderer)
+        print_waiting(terminal, "consent")
+        new_link = partial(print_browser_link, terminal, create_browser_link, page)
+        if not wait_until(stop_event, new_link, lambda: settled_attempt() is not None):
+            raise Exit(1)
+    attempt = settled_attempt()
+    if attempt is not None and attempt.failure is not None:
+        raise WizardError(attempt.failure)
+    _print_outcome(terminal, VerificationOutcome(name, services.store.grants.get(name)))
 
 
 def _generations(terminal: Terminal) -> dict[str, int]:

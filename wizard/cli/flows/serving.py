@@ -213,7 +213,9 @@ def require_page_visitor(terminal: Terminal, alternatives: str) -> None:
         raise fail("input-needed", options=alternatives)
 
 
-def print_waiting(terminal: Terminal, what: Literal["verification", "verifications"]) -> None:
+def print_waiting(
+    terminal: Terminal, what: Literal["consent", "verification", "verifications"]
+) -> None:
     """Say what the command waits for on a page, and which keys work here."""
     terminal.renderer.print_note(message("notes", f"waiting-for-{what}"))
     keys = "waiting-keys" if terminal.is_interactive else "waiting-key"
