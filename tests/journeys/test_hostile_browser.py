@@ -1,13 +1,12 @@
 """Other pages, other browsers and foreign URLs can't make the wizard do anything."""
 
-import base64
 import logging
-from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
 from playwright.sync_api import Page, Request, Response, Route, expect
+from support.canaries import find_secrets
 from support.harness import ANNA, CARLA
 from support.records import attempts_of
 from support.user_journey import CONNECTION_NAME, PRESET, Journey
@@ -221,30 +220,6 @@ def test_foreign_text_is_shown_as_text_and_never_executed(journey: Journey) -> N
 
 
 # --- No secret anywhere (S1) ---------------------------------------------------------------------
-
-
-def encodings_of(secret: str) -> Iterator[bytes]:
-    """The encodings in which a secret may appear."""
-    raw = secret.encode()
-    yield from (raw, raw[::-1], raw.hex().encode(), base64.b64encode(raw).rstrip(b"="))
-    yield base64.urlsafe_b64encode(raw).rstrip(b"=")
-    yield quote(secret, safe="").encode()
-
-
-def find_secrets(content: bytes, canaries: dict[str, str]) -> list[str]:
-    return [
-        name
-        for name, secret in canaries.items()
-        if any(shape in content for shape in encodings_of(secret))
-    ]
-
-
-def test_the_search_finds_a_secret_in_every_encoding() -> None:
-    secret = "1000.0123abc/+~.89"
-    assert all(
-        find_secrets(b"before" + each + b"after", {"it": secret}) for each in encodings_of(secret)
-    )
-    assert find_secrets(b"something else", {"it": secret}) == []
 
 
 def every_page(journey: Journey) -> dict[str, str]:
