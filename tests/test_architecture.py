@@ -26,10 +26,11 @@ LAYERS = {
     **dict.fromkeys(("verification", "delivery", "client_files"), 8),
     **dict.fromkeys(("authorization", "diagnosis", "importing", "backup"), 9),
     **dict.fromkeys(("reauthorization", "monitoring", "comparison"), 10),
-    "services": 11,
-    **dict.fromkeys(("web", "assisted_browser", "local_api"), 12),
-    "cli": 13,
-    "__main__": 14,
+    "connections_file": 11,
+    "services": 12,
+    **dict.fromkeys(("web", "assisted_browser", "local_api"), 13),
+    "cli": 14,
+    "__main__": 15,
 }
 """A package imports from lower layers only."""
 

@@ -15,6 +15,8 @@ from support.harness import ANNA, Harness
 
 from wizard.cli.renderer import CONFIDENCE_MARKS, STEP_MARKS, Renderer
 from wizard.comparison.judgment import Outcome
+from wizard.connections_file.description import MARKS
+from wizard.connections_file.plan import ChangeKind, ConsentReason
 from wizard.diagnosis.evidence import Origin, StoredTokenKind, TokenFormat
 from wizard.diagnosis.incidents import CauseGroup, CauseLevel, FailureCase
 from wizard.errors import describe_outcome, message_table, state_label
@@ -75,6 +77,7 @@ LABELS: dict[str, tuple[type[Enum], Callable[..., str]]] = {
     ),
     "a connection of a re-authorization": (ItemState, state_label),
     "a destination": (DestinationState, state_label),
+    "a change of a plan": (ChangeKind, lambda each: MARKS[each]),
     "what a data center says of a client": (ClientVerdict, describe_outcome),
     "a cause that several connections share": (CauseLevel, incident_title),
 }
@@ -98,6 +101,7 @@ NEVER_SHOWN = {
     AttemptState,
     AttemptMode,
     SecretState,
+    ConsentReason,
 }
 """Only decisions based on them are shown, by a diagnosis or the history."""
 

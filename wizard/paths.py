@@ -210,6 +210,40 @@ def user_name(uid: int) -> str:
         return str(uid)
 
 
+MAX_UID = 2**32 - 2
+"""The next number means "no user" to the kernel."""
+
+
+def has_peer_credentials() -> bool:
+    """Whether this system says which user is at the other end of a socket: Linux does; elsewhere
+    only the owner is served."""
+    import socket
+
+    return hasattr(socket, "SO_PEERCRED")
+
+
+def resolve_user(text: str) -> tuple[int, str]:
+    """The number and the name of a user, given by name or number.
+
+    A number need not belong to a user of this machine: containers have their own. Raises
+    ``unknown-user``, ``users-unknown-here``.
+    """
+    from wizard.errors import fail
+
+    if not has_peer_credentials():
+        raise fail("users-unknown-here")
+    import pwd  # exists wherever the kernel reports the user
+
+    number = int(text) if text.isascii() and text.isdigit() else None
+    try:
+        found = pwd.getpwnam(text) if number is None else pwd.getpwuid(number)
+    except (KeyError, OverflowError):
+        if number is None or number > MAX_UID:
+            raise fail("unknown-user", user=text[:80]) from None
+        return number, text
+    return found.pw_uid, found.pw_name
+
+
 def _default_places(environ: "Mapping[str, str]", home: str, platform: str) -> list[str]:
     """Data, configuration and cache."""
     if platform == "win32":

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from wizard.backup import BackupService
     from wizard.client_files import ClientFiles
     from wizard.clients import ClientService
+    from wizard.connections_file.service import ConnectionsFileService
     from wizard.delivery.service import DeliveryService
     from wizard.diagnosis.cautions import Cautions
     from wizard.diagnosis.incidents import Incidents
@@ -315,6 +316,21 @@ class Services:
             self.authorization,
             self.delivery,
             self.paths,
+            self.clock,
+        )
+
+    @_service
+    def connections_file(self) -> "ConnectionsFileService":
+        from wizard.connections_file.service import ConnectionsFileService
+
+        return ConnectionsFileService(
+            self.store,
+            self.clients,
+            self.tokens,
+            self.request_log,
+            self.delivery,
+            self.reauthorization,
+            self.settings,
             self.clock,
         )
 

@@ -20,7 +20,7 @@ from support.shell import Shell
 
 from wizard import cli
 from wizard.cli.commands.status import load_schema
-from wizard.cli.results.commands import RESULTS
+from wizard.cli.results.commands import INPUTS, RESULTS
 from wizard.model import Grant
 
 CONSENT_URL = r"http://127\.0\.0\.1:\d+/\w+/accounts/oauth/v2/auth\S+"
@@ -51,7 +51,7 @@ def test_the_committed_schemas_match_the_types(tmp_path: Path) -> None:
 
 
 def test_every_schema_is_valid() -> None:
-    for command in RESULTS:
+    for command in (*RESULTS, *INPUTS):
         jsonschema.Draft202012Validator.check_schema(load_schema(command))
 
 
@@ -97,7 +97,7 @@ def test_a_command_that_fails_prints_one_error_on_stderr(
 
 def test_the_schemas_are_printed_by_the_command(shell: Shell) -> None:
     listed = json.loads(shell.run("schema", "--json").stdout)["schemas"]
-    assert set(listed) == set(RESULTS)
+    assert set(listed) == {*RESULTS, *INPUTS}
     assert json.loads(shell.run("schema", "client", "list").stdout) == load_schema("client list")
 
 
@@ -212,6 +212,14 @@ def test_every_command_prints_what_its_schema_describes(shell: Shell, tmp_path: 
     run("rename", "sales", "crm")
     written = run("edit", "crm", "--owner", "Anna", "--tag", "prod", "--note", "one\ntwo")
 
+    exported = tmp_path / "connections.toml"
+    exported.write_text(run("export-config")["text"], "utf-8")
+    assert run("plan", str(exported), "--exit-code")["has_changes"] is False
+    exported.write_text(exported.read_text("utf-8").replace("prod", "test"), "utf-8")
+    assert run("plan", str(exported), "--exit-code", exit_code=10)["has_changes"] is True
+    run("apply", str(exported), "--yes")
+    written |= {"tags": ["test"]}
+
     file = str(tmp_path / "wizard.backup")
     run("backup", file, stdin_text=passphrase)
     elsewhere = str(tmp_path / "another machine")
@@ -269,6 +277,7 @@ def crm(shell_harness: Harness) -> Grant:
         (("backup", "wizard.backup"), "standard input"),
         (("reauthorize", "--response"), "standard input"),
         (("revoke", "crm"), "--yes"),
+        (("apply", "FILE"), "--yes"),
         (("remove", "crm"), "--no-revoke or --revoke"),
         (("client", "remove", "CLIENT"), "--yes"),
         (("show", "crm", "--reveal"), "--yes"),
@@ -278,7 +287,11 @@ def crm(shell_harness: Harness) -> Grant:
 def test_with_no_input_a_terminal_is_not_prompted_but_shown_the_option(
     shell: Shell, crm: Grant, words: tuple[str, ...], option: str
 ) -> None:
-    named = [each.replace("CLIENT", crm.client_id) for each in words]
+    file = shell.directory / "connections.toml"
+    text = shell.run("export-config").stdout
+    file.write_text(text.replace("[connections.crm]", '[connections.crm]\nowner = "Anna"'), "utf-8")
+    values = {"CLIENT": crm.client_id, "FILE": str(file)}
+    named = [values.get(each, each) for each in words]
     asked = shell.run_in_terminal(*named, "--no-input")
     assert asked.exit_code == 2
     assert option in " ".join(asked.stdout.split())

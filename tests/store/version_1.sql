@@ -97,6 +97,8 @@ CREATE TABLE connections (
     tags TEXT NOT NULL,
     note TEXT NOT NULL,
     expected_email TEXT NOT NULL,
+    expected_organization TEXT NOT NULL,
+    expected_environment TEXT NOT NULL,
     PRIMARY KEY (name),
     FOREIGN KEY(client_id) REFERENCES clients (client_id)
 );

@@ -73,6 +73,8 @@ def add_connections(harness: Harness, count: int) -> list[str]:
                     presets=(),
                     owner="",
                     expected_email="",
+                    expected_organization="",
+                    expected_environment="",
                     tags=(),
                     note="",
                     created_at=now,

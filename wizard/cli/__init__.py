@@ -235,6 +235,21 @@ class Commands(LazyGroup):
                 "import_credentials",
                 "Import a refresh token that another program uses.",
             ),
+            "plan": LazyCommand(
+                "commands.connections_file",
+                "plan",
+                "Show how the stored connections differ from a file.",
+            ),
+            "apply": LazyCommand(
+                "commands.connections_file",
+                "apply",
+                "Create and change connections as a file says.",
+            ),
+            "export-config": LazyCommand(
+                "commands.connections_file",
+                "export_config",
+                "Write the connections file for what is stored.",
+            ),
             "open": LazyCommand(
                 "flows.serving",
                 "open_connection",

@@ -218,6 +218,33 @@ class DeliveryService:
         and what `commands.resolve_command` raises.
         """
         self._store.connections.get(name)
+        destination = self.resolve(
+            name,
+            profile_id,
+            target,
+            entry=entry,
+            field_names=field_names,
+            reload_command=reload_command,
+            file_mode=file_mode,
+            file_group=file_group,
+        )
+        self.require_not_taken(destination)
+        return destination
+
+    def resolve(
+        self,
+        name: str,
+        profile_id: str,
+        target: str,
+        *,
+        entry: str = "",
+        field_names: Mapping[str, str] | None = None,
+        reload_command: str = "",
+        file_mode: str = "",
+        file_group: str = "",
+    ) -> Destination:
+        """As `describe`, for a connection that may not be stored yet, and without regard to other
+        destinations."""
         wanted, field_names = profile(profile_id), dict(field_names or {})
         entry = entry or (name if wanted.has_named_entries else "")
         check_names(wanted, entry, field_names)
@@ -233,15 +260,16 @@ class DeliveryService:
         reload_command = (
             commands.resolve_command(reload_command, self._environment) if reload_command else ""
         )
-        destination = Destination(
+        return Destination(
             name, profile_id, target, entry, field_names, reload_command, file_mode, file_group
         )
-        self._require_not_taken(destination)
-        return destination
 
-    def _require_not_taken(self, destination: Destination) -> None:
-        """Raise ``destination-taken`` if a different connection writes the same fields."""
-        for other in self._store.destinations.all():
+    def require_not_taken(
+        self, destination: Destination, others: Iterable[Destination] = ()
+    ) -> None:
+        """Raise ``destination-taken`` if a different connection writes the same fields, by a stored
+        destination or one of `others`."""
+        for other in (*self._store.destinations.all(), *others):
             same = (other.target, other.entry) == (destination.target, destination.entry)
             if (
                 same

@@ -17,7 +17,7 @@ from pathlib import Path
 from wizard import files
 from wizard.errors import WizardError, fail
 from wizard.locks import ExclusiveLock
-from wizard.paths import Paths, user_name
+from wizard.paths import Paths, has_peer_credentials, user_name
 
 MAX_ADDRESS_BYTES = 103
 """Bytes of an address that work everywhere: the limit is 107 on Linux, 103 on macOS."""
@@ -27,8 +27,8 @@ ROOT_RUNTIME_DIRECTORY = Path("/run")
 
 LOCK_NAME = "socket.lock"
 
-HAS_PEER_CREDENTIALS = hasattr(socket, "SO_PEERCRED")
-"""True on Linux; elsewhere only the owner is served."""
+HAS_PEER_CREDENTIALS = has_peer_credentials()
+"""Elsewhere only the owner is served."""
 
 _CREDENTIALS = struct.Struct("3i")  # struct ucred: pid, uid, gid
 

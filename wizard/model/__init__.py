@@ -4,7 +4,7 @@ All times are aware UTC datetimes. A ``location`` is the code of a data center, 
 Secrets aren't in the ``repr``.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -146,6 +146,24 @@ class Connection:
     """Free text of the user, perhaps of several lines; never a secret."""
     expected_email: str = ""
     """The account that must give the first consent; empty: any."""
+    expected_organization: str = ""
+    """The name or the ID of an organization that the first consent must reach; empty: any."""
+    expected_environment: str = ""
+    """The environment that it must reach there, such as ``Production``; empty: any."""
+
+    def is_expected_to_reach(self, organizations: "Collection[Organization]") -> bool:
+        """Whether one of `organizations` is the expected one, in the expected environment; the case
+        of letters doesn't matter."""
+        name, environment = (
+            each.casefold() for each in (self.expected_organization, self.expected_environment)
+        )
+        if not (name or environment):
+            return True
+        return any(
+            name in ("", each.name.casefold(), each.id.casefold())
+            and environment in ("", each.environment.casefold())
+            for each in organizations
+        )
 
     def matches(self, text: str) -> bool:
         """Whether its name, its owner or one of its tags contains `text`, ignoring case."""

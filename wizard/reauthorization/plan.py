@@ -114,7 +114,9 @@ def to_item(snapshot: ItemSnapshot, client: Client) -> ReauthorizationItem:
     stored, overview = snapshot.stored, snapshot.overview
     state, failure = item_state(snapshot)
     named = overview.grant or overview.candidate
-    email = named.email if named else ""
+    email = (overview.grant.email if overview.grant else "") or overview.connection.expected_email
+    if not email and named:
+        email = named.email
     newest = overview.candidate or overview.grant
     return ReauthorizationItem(
         connection=stored.connection,

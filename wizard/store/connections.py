@@ -42,6 +42,10 @@ NAME_PATTERN = re.compile(r"(?!new$)[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 ``new``, which is a page."""
 
 
+EXPECTATIONS = ("expected_email", "expected_organization", "expected_environment")
+"""What the first consent of a connection must be for."""
+
+
 class FoundNames(NamedTuple):
     """The result of a search."""
 
@@ -153,6 +157,14 @@ class ConnectionRepository(Repository):
         ``bad-email``."""
         self._update_connection(name, expected_email=clean_email(email))
 
+    def configure(self, connection: Connection) -> None:
+        """Replace the scopes and presets, what the first consent must be for, and what users write
+        about a connection. Raises as `add` does, and ``unknown-connection``."""
+        cleaned = with_clean_annotations(connection)
+        fields = ("scope", "presets", "owner", "tags", "note", *EXPECTATIONS)
+        values = {each: getattr(cleaned, each) for each in fields}
+        self._update_connection(connection.name, **values)
+
     def edit(
         self,
         name: str,
@@ -261,6 +273,8 @@ def with_clean_annotations(connection: Connection) -> Connection:
         tags=clean_tags(connection.tags),
         note=clean_note(connection.note),
         expected_email=clean_email(connection.expected_email),
+        expected_organization=clean_owner(connection.expected_organization),
+        expected_environment=clean_owner(connection.expected_environment),
     )
 
 

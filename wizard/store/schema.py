@@ -211,6 +211,8 @@ connections = Table(
     Column("tags", SpaceSeparated, nullable=False),
     Column("note", Text, nullable=False),
     Column("expected_email", Text, nullable=False),
+    Column("expected_organization", Text, nullable=False),
+    Column("expected_environment", Text, nullable=False),
 )
 
 attempts = Table(

@@ -11,12 +11,14 @@ To check a verified grant again, fewer requests are enough. Their steps replace 
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from datetime import timedelta
 
 from wizard.errors import WizardError, fail
 from wizard.model import (
     Clock,
+    Connection,
     Event,
     Failure,
     FailureKind,
@@ -82,13 +84,20 @@ def find_mismatch(
     return None
 
 
-def find_unexpected_account(grant: Grant, expected_email: str) -> Failure | None:
-    """``other-account`` if `grant`, the first of its connection, isn't from account
-    `expected_email`, or if its account is unknown; None if it is, or if any is expected."""
-    if not expected_email or is_same_email(grant.email, expected_email):
-        return None
-    details = {"name": grant.connection, "before": expected_email, "actual": grant.email}
-    return Failure("other-account", details={**details, "location": grant.location.upper()})
+def find_unexpected_access(grant: Grant, connection: Connection) -> Failure | None:
+    """How `grant`, the first of `connection`, differs from what that expects: ``other-account`` or
+    ``other-organization``, also if its account or organization is unknown; None if it doesn't."""
+    details = {"name": grant.connection, "location": grant.location.upper()}
+    expected_email = connection.expected_email
+    if expected_email and not is_same_email(grant.email, expected_email):
+        names = {"before": expected_email, "actual": grant.email}
+        return Failure("other-account", details={**details, **names})
+    if not connection.is_expected_to_reach(grant.organizations):
+        expected = (connection.expected_organization, connection.expected_environment)
+        actual = _organization_names(grant.organizations) or "none"
+        names = {"before": ", ".join(filter(None, expected)), "actual": actual}
+        return Failure("other-organization", details={**details, **names})
+    return None
 
 
 def _is_same_organization(one: Organization, other: Organization) -> bool:
@@ -96,7 +105,7 @@ def _is_same_organization(one: Organization, other: Organization) -> bool:
     return one.id == other.id and (not known or one.environment == other.environment)
 
 
-def _organization_names(organizations: list[Organization]) -> str:
+def _organization_names(organizations: Iterable[Organization]) -> str:
     return ", ".join(
         f"{each.name} ({each.environment})" if each.environment else each.name
         for each in organizations
@@ -248,8 +257,12 @@ class VerificationService:
         expected_scope = self._store.grants.expected_scope(name, generation)
         if previous is not None:
             mismatch = find_mismatch(grant, previous, expected_scope)
-        elif grant.account is not None or report.is_verified:
-            mismatch = find_unexpected_account(grant, connection.expected_email)
+        elif report.is_verified or (grant.account is not None and grant.organizations):
+            mismatch = find_unexpected_access(grant, connection)
+        elif grant.account is not None:  # its organizations couldn't be read
+            mismatch = find_unexpected_access(
+                grant, replace(connection, expected_organization="", expected_environment="")
+            )
         else:
             mismatch = None
         if mismatch is not None:

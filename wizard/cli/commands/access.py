@@ -10,17 +10,14 @@ from wizard.cli.results.destinations import AccessEntry, AccessList, AddedAccess
 from wizard.cli.terminal import CONNECTION_NAME, Terminal, pass_terminal
 from wizard.errors import fail, message
 from wizard.local_api import (
-    HAS_PEER_CREDENTIALS,
     default_shared_directory,
     first_inaccessible_directory,
     request_shared_socket,
 )
 from wizard.model import Event
 from wizard.paths import current_user as current_user
+from wizard.paths import resolve_user
 from wizard.store import AccessPermission
-
-MAX_UID = 2**32 - 2
-"""The next number means "no user" to the kernel."""
 
 PUBLIC_SHARED_DIRECTORY = "/var/lib/zoho-wizard"
 """A directory for the shared socket that survives a restart; an administrator creates it."""
@@ -132,26 +129,6 @@ def remove_access(terminal: Terminal, name: str, user: str) -> None:
             message("notes", "access-removed", user=user_name, name=name)
         ),
     )
-
-
-def resolve_user(text: str) -> tuple[int, str]:
-    """The number and the name of a user, given by name or number.
-
-    A number need not belong to a user of this machine: containers have their own. Raises
-    ``unknown-user``, ``users-unknown-here``.
-    """
-    if not HAS_PEER_CREDENTIALS:
-        raise fail("users-unknown-here")
-    import pwd  # exists wherever the kernel reports the user
-
-    number = int(text) if text.isascii() and text.isdigit() else None
-    try:
-        found = pwd.getpwnam(text) if number is None else pwd.getpwuid(number)
-    except (KeyError, OverflowError):
-        if number is None or number > MAX_UID:
-            raise fail("unknown-user", user=text[:80]) from None
-        return number, text
-    return found.pw_uid, found.pw_name
 
 
 def _print_usage(terminal: Terminal, added: AddedAccess) -> None:

@@ -1,6 +1,6 @@
 """``reauthorize``: new authorizations for one connection or many, with one sign-in per account."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -13,6 +13,7 @@ import click
 from wizard.authorization import StartedAttempt
 from wizard.cli.commands.token import DurationType
 from wizard.cli.flows.authorization import (
+    RESUME_COMMAND,
     Authorizer,
     PasteAuthorizer,
     assisted_authorizer,
@@ -222,7 +223,7 @@ def reauthorize(
             raise
         _print_nothing_to_do(terminal, error.failure, request=request)
         return
-    with _open_authorizer(
+    with open_authorizer(
         terminal, assist=assist, keep_profiles=keep_profile, no_browser=no_browser
     ) as authorizer:
         if plan is not None and len(plan.names) > 1:
@@ -238,14 +239,13 @@ def reauthorize(
             print_requests(terminal)
         reauthorization = service.current()
         item_names = [item.connection for item in reauthorization.items] if reauthorization else []
-        if authorizer is not None:
-            _reauthorize_in_terminal(terminal, authorizer, item_names)
-        else:
-            _reauthorize_in_browser(
-                terminal,
-                item_names,
-                has_same_scope_and_account=not additional_scope and not new_account_email,
-            )
+        is_single = len(item_names) == 1 and not (additional_scope or new_account_email)
+        give_consents(
+            terminal,
+            authorizer,
+            f"/connections/{item_names[0]}" if is_single else "/reauthorize",
+            lambda: _show_items(terminal, item_names),
+        )
     _print_result(terminal, item_names)
 
 
@@ -258,13 +258,20 @@ def _check_options(*, assist: bool, has_other_mode: bool, keep_profiles: bool) -
 
 
 @contextmanager
-def _open_authorizer(
-    terminal: Terminal, *, assist: bool, keep_profiles: bool, no_browser: bool
+def open_authorizer(
+    terminal: Terminal,
+    *,
+    assist: bool,
+    keep_profiles: bool,
+    no_browser: bool,
+    resume_command: str = RESUME_COMMAND,
 ) -> Iterator[Authorizer | None]:
     """How consents are given; None: on the pages. Raises what `assisted_authorizer` raises, before
-    anything is started."""
+    anything is started. `resume_command` continues after the window was closed."""
     if assist:
-        with assisted_authorizer(terminal, keep_profiles=keep_profiles) as authorizer:
+        with assisted_authorizer(
+            terminal, keep_profiles=keep_profiles, resume_command=resume_command
+        ) as authorizer:
             yield authorizer
     else:
         yield PasteAuthorizer(terminal) if no_browser else None
@@ -339,32 +346,36 @@ def _confirm_plan(terminal: Terminal, plan: ReauthorizationPlan, *, yes: bool) -
         terminal.confirm(question, option="--yes", is_default=True)
 
 
-def _reauthorize_in_terminal(
-    terminal: Terminal, authorizer: Authorizer, names: Sequence[str]
+def give_consents(
+    terminal: Terminal,
+    authorizer: Authorizer | None,
+    page: str,
+    show_progress: Callable[[], object],
+    resume_command: str = "zoho-wizard reauthorize",
 ) -> None:
-    """Request one consent after another; if the user stops, print how far each connection is."""
+    """Get one consent after the other of the current re-authorization, until nothing is left for
+    the user to do: with `authorizer` or, without one, on `page`.
+
+    If the user stops in the terminal, `show_progress` prints how far each connection is.
+    `resume_command` continues later.
+    """
+    if authorizer is None:
+        _give_consents_on_page(terminal, page, resume_command)
+        return
     try:
         reauthorize_in_terminal(terminal, authorizer)
     except (click.Abort, KeyboardInterrupt):
-        _show_items(terminal, names)
+        show_progress()
         raise
 
 
-def _reauthorize_in_browser(
-    terminal: Terminal, names: Sequence[str], *, has_same_scope_and_account: bool
-) -> None:
-    """Show the page of the re-authorization, or of its only connection, and wait until nothing is
-    left for the user to do."""
-    is_single = len(names) == 1 and has_same_scope_and_account
-    page = f"/connections/{names[0]}" if is_single else "/reauthorize"
+def _give_consents_on_page(terminal: Terminal, page: str, resume_command: str) -> None:
     with stop_signals() as stop_event, available_server(terminal.services) as create_browser_link:
         open_page(page, create_browser_link, terminal.settings, terminal.renderer)
         print_waiting(terminal, "verifications")
         new_link = partial(print_browser_link, terminal, create_browser_link, page)
         if not wait_until(stop_event, new_link, partial(_is_finished, terminal)):
-            terminal.renderer.print_note(
-                message("notes", "to-continue"), command="zoho-wizard reauthorize"
-            )
+            terminal.renderer.print_note(message("notes", "to-continue"), command=resume_command)
             raise Exit(1)
 
 

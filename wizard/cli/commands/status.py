@@ -259,7 +259,8 @@ def schema(terminal: Terminal, command: tuple[str, ...]) -> None:
     """Print the JSON Schema of a command’s result.
 
     Without COMMAND, it lists the commands that have one. The schema `error` describes what any
-    command prints on standard error if it fails before it has a result.
+    command prints on standard error if it fails before it has a result. The schema
+    `connections.toml` is for your editor.
 
     \b
     Examples:
@@ -267,19 +268,19 @@ def schema(terminal: Terminal, command: tuple[str, ...]) -> None:
       zoho-wizard schema client list
       zoho-wizard schema error
     """
-    from wizard.cli.results.commands import RESULTS  # loads every result
+    from wizard.cli.results.commands import INPUTS, RESULTS  # loads every result
 
     name = " ".join(command)
     if not name:
-        names = SchemaList(tuple(RESULTS))
+        names = SchemaList((*RESULTS, *INPUTS))
         terminal.emit(names, lambda: terminal.renderer.print_raw("\n".join(names.schemas)))
-    elif name in RESULTS:
+    elif name in RESULTS or name in INPUTS:
         terminal.renderer.print_json(load_schema(name))
     else:
         raise fail("unknown-schema", value=name[:60])
 
 
 def load_schema(command: str) -> object:
-    """The schema of what `command` prints; a key of `RESULTS`."""
+    """The schema of what `command` prints, or of a file; a key of `RESULTS` or `INPUTS`."""
     file = resources.files("wizard") / "schemas" / f"{command.replace(' ', '-')}.json"
     return json.loads(file.read_text("utf-8"))

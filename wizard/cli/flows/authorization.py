@@ -20,8 +20,9 @@ from wizard.authorization import CompletedAttempt, StartedAttempt
 from wizard.cli.flows.serving import stop_signals
 from wizard.cli.terminal import Exit, Terminal
 from wizard.errors import WizardError, fail, message
-from wizard.model import AttemptMode, Failure, FailureKind
+from wizard.model import AttemptMode, Connection, Failure, FailureKind, Identifier, Organization
 from wizard.reauthorization.plan import SETTLED_STATES, NextAction, ReauthorizationItem
+from wizard.zoho import products_of
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -296,7 +297,9 @@ class AssistedAuthorizer:
             client_names=self._accepted_client_names.get(client.client_id, frozenset())
             | {client.name},
             scope=attempt.scope,
-            organizations=previous.organizations if previous else (),
+            organizations=previous.organizations
+            if previous
+            else _expected_organizations(services.store.connections.get(attempt.connection)),
             can_trust_browser=self._keep_profiles,
         )
 
@@ -313,6 +316,18 @@ class AssistedAuthorizer:
         failure = known or fail("zoho-page-unknown", page_text=page_text[:200]).failure
         self._terminal.services.authorization.abandon(attempt_id, failure)
         return WizardError(failure)
+
+
+def _expected_organizations(connection: Connection) -> tuple[Organization, ...]:
+    """What the first consent of `connection` must choose, for each of its products."""
+    name, environment = connection.expected_organization, connection.expected_environment
+    if not name:
+        return ()
+    unknown_id = Identifier("expected")
+    return tuple(
+        Organization(each.id, unknown_id, name, environment)
+        for each in products_of(connection.scope)
+    )
 
 
 @contextmanager

@@ -36,6 +36,11 @@ from wizard.cli.results.connections import (
     RevealedCredentials,
     RevokedConnection,
 )
+from wizard.cli.results.connections_file import (
+    ApplyReport,
+    ExportedConfiguration,
+    FilePlanReport,
+)
 from wizard.cli.results.destinations import (
     AccessList,
     AddedAccess,
@@ -59,6 +64,7 @@ from wizard.cli.results.installation import (
     Status,
 )
 from wizard.comparison.judgment import ComparisonReport
+from wizard.connections_file.document import ConnectionsFile
 from wizard.serialization import ErrorReport
 from wizard.tokens.cached_tokens import TokenDocument
 
@@ -70,6 +76,9 @@ class ErrorDocument:
     error: ErrorReport
 
 
+INPUTS: Mapping[str, Any] = {"connections.toml": ConnectionsFile}
+"""The files that people write for a command, which have a schema for editors."""
+
 RESULTS: Mapping[str, tuple[Any, ...]] = {
     "token": (TokenDocument,),
     "error": (ErrorDocument,),
@@ -77,6 +86,9 @@ RESULTS: Mapping[str, tuple[Any, ...]] = {
     "list": (ConnectionList, AccountList),
     "show": (ConnectionDetails, RevealedCredentials),
     "import": (ImportedConnection,),
+    "plan": (FilePlanReport,),
+    "apply": (ApplyReport, ConsentRequestList),
+    "export-config": (ExportedConfiguration,),
     "edit": (EditedConnection,),
     "rename": (RenamedConnection,),
     "open": (OpenedPage,),

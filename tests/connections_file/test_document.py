@@ -1,0 +1,118 @@
+"""What a connections file may contain, and how precisely its problems are named."""
+
+import json
+import tomllib
+from pathlib import Path
+
+import jsonschema
+import pytest
+from support.claims import over_rows
+from support.connections_file import CLIENT_ID, client_table, connection_table
+
+from wizard.connections_file.document import ConnectionsFileError, parse
+from wizard.errors import WizardError
+from wizard.zoho import load
+
+ZOHO = load("http://127.0.0.1:8730")
+SCHEMA = json.loads(
+    (Path(__file__).parents[2] / "wizard/schemas/connections.toml.json").read_text("utf-8")
+)
+VALID = client_table("zylker") + connection_table(
+    "leads",
+    "zylker",
+    organization="Zylker GmbH",
+    environment="Production",
+    tags=["sales"],
+    access=["www-data"],
+    destinations=[{"profile": "dotenv", "to": "~/app/.env", "names": {"ZOHO_CLIENT_ID": "ID"}}],
+)
+SECRET = "1000." + "0" * 32 + "." + "a" * 32
+CLIENT_SECRET = "0123456789abcdef0123456789abcdef01234567ab"
+
+WITH_SECRET = VALID.replace("id =", 'client_secret = "x"\nid =')
+
+PROBLEMS = (
+    ("clients.zylker.ids", "file-unknown-key", VALID.replace("id =", "ids =")),
+    ("clients.zylker.id", "file-missing-key", VALID.replace("id =", "ids =")),
+    ("clients.zylker.id", "file-client-id", VALID.replace(CLIENT_ID, "1000.x")),
+    ("clients.zylker.data_centers[0]", "unknown-data-center", VALID.replace('"eu"', '"xx"')),
+    ("clients.zylker.client_secret", "file-secret", WITH_SECRET),
+    ("connections.leads.client", "file-unknown-client", VALID.replace('= "zylker"', '= "zyler"')),
+    ("connections.leads.presets", "unknown-preset", VALID.replace("crm-read-leads", "crm-leads")),
+    ("connections.leads.account", "bad-email", VALID.replace("anna@", "anna")),
+    ("connections.leads.tags", "bad-tag", VALID.replace('["sales"]', '["a b"]')),
+    ("connections.leads.tags", "file-wrong-type", VALID.replace('["sales"]', '"sales"')),
+    ("connections.leads.environment", "file-secret", VALID.replace("Production", SECRET)),
+    ("connections.leads.environment", "file-secret", VALID.replace("Production", CLIENT_SECRET)),
+    (
+        "connections.leads.destinations[0].profil",
+        "file-unknown-key",
+        VALID.replace("profile", "profil"),
+    ),
+    ("connections.leads.destinations[0]", "file-relative-path", VALID.replace("~/app", "app")),
+    ("connections.leads.destinations[0]", "bad-field", VALID.replace("ZOHO_CLIENT_ID", "IDS")),
+    ("connections.LEADS", "file-repeated", VALID + connection_table("LEADS", "zylker")),
+    ('connections."a b"', "bad-name", VALID + connection_table('"a b"', "zylker")),
+    ("connections.it.data_center", "file-data-center", VALID
+     + connection_table("it", "zylker", data_center="in")),
+    ("connections.it", "no-preset", VALID + connection_table("it", "zylker", presets=[])),
+    ("clients.two.id", "file-repeated", VALID + client_table("two")),
+    ("monitor.notify", "file-notify-url", VALID + '[monitor]\nnotify = "https://hooks.example"\n'),
+)  # fmt: skip
+
+
+def test_a_valid_file_is_read_with_its_defaults() -> None:
+    document = parse(VALID, ZOHO)
+    assert document.clients["zylker"].data_centers == ("eu",)
+    leads = document.connections["leads"]
+    assert (leads.owner, leads.tags, leads.destinations[0].names) == (
+        "",
+        ("sales",),
+        {"ZOHO_CLIENT_ID": "ID"},
+    )
+    assert document.monitor is None
+
+
+@over_rows("path, code, text", PROBLEMS)
+def test_a_problem_is_named_with_the_path_of_its_key(path: str, code: str, text: str) -> None:
+    with pytest.raises(ConnectionsFileError) as raised:
+        parse(text, ZOHO)
+    assert (path, code) in [(each.path, each.failure.code) for each in raised.value.problems]
+    assert SECRET not in str(raised.value.failure)
+    assert CLIENT_SECRET not in str(raised.value.failure)
+
+
+@over_rows(
+    "text, line, column",
+    [
+        ('[clients.a]\nid "x"\n', "2", "4"),
+        ("[clients.a]\nid = [1,\n", "3", "1"),
+        ("[clients.a]\n[clients.a]\n", "2", "11"),
+    ],
+)
+def test_a_syntax_error_is_named_with_its_place(text: str, line: str, column: str) -> None:
+    with pytest.raises(WizardError) as raised:
+        parse(text, ZOHO)
+    failure = raised.value.failure
+    assert failure.code == "connections-file-syntax"
+    assert (failure.details["line"], failure.details["column"]) == (line, column)
+
+
+def test_every_problem_of_a_file_is_named_at_once() -> None:
+    text = VALID.replace("Production", SECRET).replace("presets", "preset").replace("tags", "tag")
+    with pytest.raises(ConnectionsFileError) as raised:
+        parse(text, ZOHO)
+    nearest = {each.path: each.failure.details.get("nearest") for each in raised.value.problems}
+    assert nearest == {
+        "connections.leads.preset": "presets",
+        "connections.leads.tag": "tags",
+        "connections.leads.environment": None,
+    }
+
+
+def test_the_schema_for_editors_accepts_the_same_keys() -> None:
+    validator = jsonschema.Draft202012Validator(SCHEMA)
+    assert [*validator.iter_errors(tomllib.loads(VALID))] == []
+    for path, code, text in PROBLEMS:
+        if code in ("file-unknown-key", "file-missing-key", "file-wrong-type"):
+            assert [*validator.iter_errors(tomllib.loads(text))], path

@@ -1,0 +1,155 @@
+"""What differs from a connections file, what it takes, and the file for what exists."""
+
+from pathlib import Path
+
+from support.connections_file import (
+    apply_without_consents,
+    client_table,
+    connection_table,
+    exported,
+    plan_of,
+    register_clients,
+)
+from support.diagnosis import detect_rejection
+from support.harness import ANNA, BOB, CARLA, FIRST_ORGANIZATION, Harness
+from support.reauthorization import authorize, reauthorize_all
+
+from wizard.connections_file.plan import ConsentReason
+from wizard.zoho import limits
+
+
+def file_for_leads(client_id: str, **values: object) -> str:
+    return client_table("zylker", client_id) + connection_table("leads", "zylker", **values)
+
+
+def reasons(harness: Harness, text: str) -> dict[str, ConsentReason]:
+    return {each.connection: each.reason for each in plan_of(harness, text).consents}
+
+
+def test_a_plan_has_the_consents_by_account_and_the_waits(harness: Harness) -> None:
+    clients = register_clients(harness, "one", "two")
+    count = limits().codes_budget + 1
+    tables = [connection_table(f"crm{n}", "one") for n in range(count)]
+    tables += [connection_table("books", "two", presets=["books-read-invoices"], account=BOB)]
+    text = "".join(
+        [*(client_table(name, each["client_id"]) for name, each in clients.items()), *tables]
+    )
+    plan = plan_of(harness, text)
+    groups = [(each.email, each.client_name, len(each.names)) for each in plan.round.groups]
+    assert groups == [(ANNA, "one", count), (BOB, "two", 1)]
+    assert plan.round.sign_in_count == 2
+    assert plan.round.wait.total_seconds() == limits().window_seconds
+    assert [(each.name, where) for each, where in plan.missing_secrets] == [
+        ("one", "eu"),
+        ("two", "eu"),
+    ]
+    assert harness.services.store.clients.all() == ()
+
+
+def test_what_was_exported_differs_in_nothing(harness: Harness, tmp_path: Path) -> None:
+    clients = register_clients(harness, "zylker")
+    destination = {"profile": "dotenv", "to": str(tmp_path / "a.env"), "mode": "0640"}
+    text = file_for_leads(
+        clients["zylker"]["client_id"],
+        destinations=[{**destination, "names": {"ZOHO_CLIENT_ID": "ID"}, "then": "true"}],
+        scopes=["ZohoCRM.modules.contacts.READ"],
+        access=["root"],
+        owner="Ops “1”",
+        tags=["a"],
+        organization="Zylker GmbH",
+    )
+    text += connection_table("any", "zylker", account="", note="two\\nlines\\u007f")
+    text = text.replace("\\u007f", "")
+    apply_without_consents(harness, text + '[monitor]\nnotify = "cat"\n', clients)
+    before = exported(harness)
+    assert plan_of(harness, before).connections == ()
+    reauthorize_all(harness)
+    assert not plan_of(harness, text).has_changes
+    after = exported(harness)
+    assert not plan_of(harness, after, is_pruning=True).has_changes
+    assert exported(harness) == after
+    assert clients["zylker"]["secrets"]["eu"] not in after
+
+
+def test_the_store_is_compared_with_every_value_of_the_file(harness: Harness) -> None:
+    clients = register_clients(harness, "zylker")
+    client_id = clients["zylker"]["client_id"]
+    apply_without_consents(harness, file_for_leads(client_id), clients)
+    reauthorize_all(harness)
+    changed = {"owner": "ops", "tags": ["a"], "note": "b"}
+    plan = plan_of(harness, file_for_leads(client_id, **changed))
+    assert [each.field for each in plan.connections[0].differences] == [*changed]
+    assert plan.consents == ()
+    wider = file_for_leads(client_id, scopes=["ZohoCRM.modules.contacts.READ"])
+    assert reasons(harness, wider) == {"leads": ConsentReason.SCOPES}
+    narrower = file_for_leads(client_id, presets=[], scopes=["ZohoCRM.org.READ"])
+    assert reasons(harness, narrower) == {}
+    apply_without_consents(harness, narrower, clients)
+    assert not plan_of(harness, narrower).has_changes
+    assert reasons(harness, file_for_leads(client_id, account=BOB)) == {
+        "leads": ConsentReason.ACCOUNT
+    }
+
+
+def test_a_rejected_or_revoked_connection_needs_a_consent(harness: Harness) -> None:
+    clients = register_clients(harness, "zylker")
+    text = file_for_leads(clients["zylker"]["client_id"])
+    assert reasons(harness, text) == {"leads": ConsentReason.NEW}
+    apply_without_consents(harness, text, clients)
+    reauthorize_all(harness)
+    harness.controls.change_password(ANNA)
+    detect_rejection(harness, "leads")
+    assert reasons(harness, text) == {"leads": ConsentReason.REJECTED}
+
+
+def test_a_different_client_or_organization_is_not_applied(harness: Harness) -> None:
+    clients = register_clients(harness, "zylker", "other")
+    text = file_for_leads(clients["zylker"]["client_id"], account=CARLA)
+    apply_without_consents(harness, text, clients)
+    authorize(harness, "leads", CARLA, FIRST_ORGANIZATION)
+    plan = plan_of(
+        harness,
+        text.replace('client = "zylker"', 'client = "other"\norganization = "Zylker Outlet"')
+        + client_table("other", clients["other"]["client_id"]),
+    )
+    assert [each.path for each in plan.declined] == [
+        "connections.leads.client",
+        "connections.leads.organization",
+    ]
+    assert plan.consents == ()
+
+
+def test_what_is_not_in_the_file_stays_unless_it_is_pruned(harness: Harness) -> None:
+    clients = register_clients(harness, "zylker")
+    client_id = clients["zylker"]["client_id"]
+    text = file_for_leads(client_id) + connection_table("old", "zylker")
+    apply_without_consents(harness, text, clients)
+    reauthorize_all(harness)
+    assert not plan_of(harness, file_for_leads(client_id)).has_changes
+    plan = plan_of(harness, file_for_leads(client_id), is_pruning=True)
+    assert (plan.has_changes, plan.unmanaged.connections) == (True, ("old",))
+    assert harness.services.connections_file.prune(plan.unmanaged) == ()
+    assert [each.name for each in harness.services.store.connections.all()] == ["leads"]
+    assert len(harness.logged_requests("/oauth/v2/revoke/token")) == 1
+
+
+def test_a_missing_command_of_this_machine_leaves_out_its_destination(harness: Harness) -> None:
+    clients = register_clients(harness, "zylker")
+    destination = {"profile": "command", "to": "no-such-program --here"}
+    text = file_for_leads(
+        clients["zylker"]["client_id"], destinations=[destination], access=["nobody-of-this-name"]
+    )
+    plan = plan_of(harness, text)
+    assert [(each.path, each.failure.code) for each in plan.declined] == [
+        ("connections.leads.destinations[0]", "command-missing"),
+        ("connections.leads.access[0]", "unknown-user"),
+    ]
+    assert (plan.deliveries, plan.access) == ((), ())
+
+
+def test_more_connections_than_refresh_tokens_are_named(harness: Harness) -> None:
+    most = limits().refresh_tokens_hard_stop
+    tables = [connection_table(f"c{number}", "zylker") for number in range(most + 1)]
+    plan = plan_of(harness, client_table("zylker") + "".join(tables))
+    assert [each.failure.code for each in plan.declined] == ["file-crowded"]
+    assert not plan_of(harness, client_table("zylker") + "".join(tables[1:])).declined

@@ -1,0 +1,351 @@
+"""``plan``, ``apply`` and ``export-config``: connections as code."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from wizard.cli.commands.reauthorize import (
+    give_consents,
+    open_authorizer,
+    print_requests,
+)
+from wizard.cli.flows.authorization import PasteAuthorizer
+from wizard.cli.flows.reauthorization import exit_code, item_result, print_results
+from wizard.cli.flows.serving import require_page_visitor
+from wizard.cli.flows.verification import most_severe
+from wizard.cli.results.connections_file import (
+    ApplyReport,
+    ExportedConfiguration,
+    FailedPart,
+    FilePlanReport,
+    PlannedConsents,
+    PlannedDelivery,
+    UnmanagedParts,
+)
+from wizard.cli.terminal import Exit, Terminal, pass_terminal
+from wizard.connections_file.description import describe, summary
+from wizard.connections_file.document import ConnectionsFile, parse
+from wizard.connections_file.export import to_document, to_toml
+from wizard.connections_file.plan import (
+    AccessChange,
+    ChangeKind,
+    ClientChange,
+    Declined,
+    FilePlan,
+    Unmanaged,
+)
+from wizard.errors import WizardError, fail, message
+from wizard.store import Destination
+from wizard.transport import webhook
+
+DEFAULT_FILE = "connections.toml"
+CHANGES = 10
+"""The exit code of ``plan --exit-code`` if something differs."""
+MAX_SECRET_TRIES = 3
+
+file_argument = click.argument(
+    "file", type=click.Path(path_type=str), default=DEFAULT_FILE, metavar="[FILE]"
+)
+prune_option = click.option(
+    "--prune",
+    is_flag=True,
+    help="Remove what isn’t in the file, too. Connections are revoked at Zoho first.",
+)
+
+
+@click.command()
+@file_argument
+@prune_option
+@click.option(
+    "--exit-code", "has_exit_code", is_flag=True, help="Exit with 10 if something differs."
+)
+@pass_terminal
+def plan(terminal: Terminal, file: str, prune: bool, has_exit_code: bool) -> None:
+    """Show how the stored connections differ from a file.
+
+    It shows the changes, the consents by account, the waits for Zoho’s limits, the deliveries,
+    and what `apply` would not do. It changes nothing. FILE is connections.toml, or - for
+    standard input.
+
+    \b
+    Examples:
+      zoho-wizard plan
+      zoho-wizard plan connections.toml --exit-code --json
+    """
+    document = read_document(terminal, file)
+    found = terminal.services.connections_file.plan(document, is_pruning=prune)
+    terminal.emit(plan_report(terminal, found), lambda: _print_plan(terminal, found))
+    if has_exit_code and found.has_changes:
+        raise Exit(CHANGES)
+
+
+@click.command()
+@file_argument
+@prune_option
+@click.option(
+    "--no-browser",
+    is_flag=True,
+    help="Stay in the terminal: paste the URL where your browser ends up.",
+)
+@click.option(
+    "--assist",
+    is_flag=True,
+    help="Open a browser window: you sign in, and the wizard presses Accept. This is experimental.",
+)
+@click.option(
+    "--keep-profile", is_flag=True, help="With --assist, stay signed in until a run without it."
+)
+@click.option(
+    "--request",
+    is_flag=True,
+    help="Print a message for the owner of each account, who can answer it within a day. Then "
+    "run `zoho-wizard reauthorize --response`.",
+)
+@click.option("--yes", is_flag=True, help="Don’t ask. A script needs it.")
+@pass_terminal
+def apply(
+    terminal: Terminal,
+    file: str,
+    prune: bool,
+    no_browser: bool,
+    assist: bool,
+    keep_profile: bool,
+    request: bool,
+    yes: bool,
+) -> None:
+    """Create and change connections as a file says.
+
+    It shows the plan and asks. Then it asks for each missing client secret once, and leads
+    through all consents, with one sign-in per account. Each connection is verified, and its
+    programs get the credentials. You can stop at any time: run it again, and it continues. A
+    script pipes the secrets in the order of the plan, one per line, then with --no-browser the
+    callback URLs.
+
+    \b
+    Examples:
+      zoho-wizard apply
+      zoho-wizard apply connections.toml --assist
+      zoho-wizard apply --request
+    """
+    if assist and (no_browser or request):
+        raise click.UsageError(message("usage-errors", "assist-combined-reauthorize"))
+    if keep_profile and not assist:
+        raise click.UsageError(message("usage-errors", "keep-profile"))
+    if assist and terminal.no_input:
+        raise fail("input-needed", options="--no-browser, or --request")
+    document = read_document(terminal, file)
+    service = terminal.services.connections_file
+    found = service.plan(document, is_pruning=prune)
+    if not found.has_changes:
+        _print_report(terminal, found, (), (), (), None)
+        return
+    if not terminal.is_json:
+        _print_plan(terminal, found)
+    if not yes:
+        terminal.confirm(message("prompts", "apply-file"), option="--yes")
+    with open_authorizer(
+        terminal,
+        assist=assist,
+        keep_profiles=keep_profile,
+        no_browser=no_browser,
+        resume_command=f"zoho-wizard apply {file} --assist",
+    ) as authorizer:
+        if found.consents and authorizer is None and not request:
+            if _are_self_clients(document, found):
+                authorizer = PasteAuthorizer(terminal)
+            else:
+                require_page_visitor(terminal, message("input-options", "paste-or-request"))
+        if found.consents and isinstance(authorizer, PasteAuthorizer):
+            terminal.require_line(message("prompts", "callback-piped"))
+        for client, location in found.missing_secrets:
+            _store_secret(terminal, document, client, location)
+        applied = service.store_connections(document, found)
+        names = service.begin_consents(found)
+        if names and request:
+            _print_failed(terminal, applied.failed)
+            print_requests(terminal)
+        if names:
+            give_consents(
+                terminal,
+                authorizer,
+                "/reauthorize",
+                lambda: _print_progress(terminal, names),
+                f"zoho-wizard apply {file}",
+            )
+    failed = [*applied.failed]
+    removed = found.unmanaged if prune and found.unmanaged else None
+    if removed:
+        failed += _prune(terminal, removed, yes=yes)
+    _print_report(terminal, found, names, applied.delivered, failed, removed)
+
+
+@click.command()
+@pass_terminal
+def export_config(terminal: Terminal) -> None:
+    """Write the connections file for what is stored.
+
+    It has no secrets, and its order depends only on its content, so you can keep it in version
+    control. `plan` finds no difference to it.
+
+    \b
+    Examples:
+      zoho-wizard export-config > connections.toml
+      zoho-wizard export-config | zoho-wizard plan -
+    """
+    installed = terminal.services.connections_file.installation()
+    has_url = webhook.is_url(installed.notify_command)
+    text = to_toml(to_document(installed), has_notify_url=has_url)
+    terminal.emit(ExportedConfiguration(text), lambda: terminal.renderer.print_raw(text))
+
+
+def read_document(terminal: Terminal, file: str) -> ConnectionsFile:
+    """The connections file at path `file`, or on standard input. Raises
+    ``connections-file-missing``, ``connections-file-unreadable``, and what `parse` raises."""
+    try:
+        text = sys.stdin.read() if file == "-" else Path(file).read_text("utf-8")
+    except FileNotFoundError:
+        raise fail("connections-file-missing", path=file) from None
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it isn’t text in UTF-8"
+        raise fail("connections-file-unreadable", path=file, reason=str(reason)) from None
+    return parse(text, terminal.services.zoho)
+
+
+def _store_secret(
+    terminal: Terminal, document: ConnectionsFile, client: ClientChange, location: str
+) -> None:
+    """Ask for a secret, and store it if Zoho accepts it; a person can try again."""
+    question = message("prompts", "file-secret", client=client.name, location=location.upper())
+    for left in reversed(range(MAX_SECRET_TRIES)):
+        text = terminal.read_secret(question, whole=False)
+        try:
+            terminal.services.connections_file.store_secret(
+                document, client.client_id, location, text
+            )
+        except WizardError as error:
+            if error.failure.temporary or not (terminal.is_interactive and left):
+                raise
+            terminal.renderer.print_explanation(terminal.explain(error.failure))
+        else:
+            return
+
+
+def _are_self_clients(document: ConnectionsFile, found: FilePlan) -> bool:
+    """Whether all consents are for Self Clients, whose codes can only be pasted."""
+    clients = {document.connections[each.connection].client for each in found.consents}
+    return all(document.clients[each].self_client for each in clients)
+
+
+def _print_progress(terminal: Terminal, names: Sequence[str]) -> None:
+    """Print how far each connection is, for people; a script asks `plan`."""
+    if not terminal.is_json:
+        print_results(terminal, terminal.services.reauthorization.latest_items(names))
+
+
+def _prune(terminal: Terminal, removed: Unmanaged, *, yes: bool) -> Sequence[Declined]:
+    if not yes:
+        count = str(len(removed.connections))
+        terminal.confirm(message("prompts", "prune", count=count), option="--yes")
+    return terminal.services.connections_file.prune(removed)
+
+
+def _print_plan(terminal: Terminal, found: FilePlan) -> None:
+    for section in describe(found):
+        terminal.renderer.print_heading(section.heading)
+        for line in section.lines:
+            terminal.renderer.print_item(f"  {line}")
+    terminal.renderer.print_output("")
+    terminal.renderer.print_output(summary(found))
+
+
+def _print_report(
+    terminal: Terminal,
+    found: FilePlan,
+    names: Sequence[str],
+    delivered: Sequence[Destination],
+    failed: Sequence[Declined],
+    removed: Unmanaged | None,
+) -> None:
+    """Print what was done, and end with the exit code of the most severe failure."""
+    items = terminal.services.reauthorization.latest_items(names)
+    report = ApplyReport(
+        plan=plan_report(terminal, found),
+        connections=tuple(item_result(terminal, each) for each in items),
+        deliveries=tuple(_delivery(each) for each in delivered),
+        failed=tuple(_failed_part(terminal, each) for each in failed),
+        removed=_unmanaged_parts(removed) if removed else None,
+    )
+
+    def render() -> None:
+        if items:
+            print_results(terminal, items)
+        elif not found.has_changes:
+            terminal.renderer.print_success(summary(found))
+        else:
+            terminal.renderer.print_success(message("notes", "file-applied"))
+
+    terminal.emit(report, render)
+    _print_failed(terminal, failed)
+    codes = [exit_code(terminal, each) for each in items]
+    codes += [terminal.explain(each.failure).exit_code for each in failed]
+    if code := most_severe(codes):
+        raise Exit(code)
+
+
+def _print_failed(terminal: Terminal, failed: Sequence[Declined]) -> None:
+    for each in failed:
+        terminal.renderer.print_failure(each.path)
+        terminal.renderer.print_explanation(terminal.explain(each.failure))
+
+
+def plan_report(terminal: Terminal, found: FilePlan) -> FilePlanReport:
+    """A plan as scripts read it."""
+    return FilePlanReport(
+        has_changes=found.has_changes,
+        clients=found.clients,
+        connections=found.connections,
+        destinations=found.destinations,
+        access=found.access,
+        monitor=found.monitor,
+        consents=found.consents,
+        sign_ins=found.round.sign_in_count,
+        groups=tuple(
+            PlannedConsents(
+                each.email,
+                each.location,
+                each.client_name,
+                each.names,
+                round(each.wait.total_seconds()),
+            )
+            for each in found.round.groups
+        ),
+        wait_seconds=round(found.round.wait.total_seconds()),
+        deliveries=tuple(_delivery(each) for each in found.deliveries),
+        declined=tuple(_failed_part(terminal, each) for each in found.declined),
+        unmanaged=_unmanaged_parts(found.unmanaged),
+        prune=found.is_pruning,
+    )
+
+
+def _failed_part(terminal: Terminal, declined: Declined) -> FailedPart:
+    error = terminal.error_report(declined.failure, "")
+    assert error is not None  # noqa: S101 - there is a failure
+    return FailedPart(declined.path, error)
+
+
+def _delivery(destination: Destination) -> PlannedDelivery:
+    return PlannedDelivery(destination.connection, destination.target, destination.entry)
+
+
+def _unmanaged_parts(unmanaged: Unmanaged) -> UnmanagedParts:
+    return UnmanagedParts(
+        unmanaged.connections,
+        tuple(_delivery(each) for each in unmanaged.destinations),
+        tuple(
+            AccessChange(each.connection, each.user, ChangeKind.REMOVE)
+            for each in unmanaged.permissions
+        ),
+        tuple(each.name for each in unmanaged.clients),
+    )

@@ -1,0 +1,128 @@
+"""A plan in words, for the terminal and the page. Pure."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from wizard.connections_file.plan import ChangeKind, Difference, FilePlan
+from wizard.errors import explain, message
+from wizard.timefmt import format_duration
+
+MARKS = {ChangeKind.ADD: "+", ChangeKind.CHANGE: "~", ChangeKind.REMOVE: "-"}
+
+
+@dataclass(frozen=True)
+class PlanSection:
+    """One kind of change."""
+
+    code: str
+    heading: str
+    lines: tuple[str, ...]
+
+
+def describe(plan: FilePlan) -> tuple[PlanSection, ...]:
+    """The parts of the plan that have something, in order."""
+    parts = {
+        "clients": _clients(plan),
+        "connections": _connections(plan),
+        "programs": _programs(plan),
+        "consents": _consents(plan),
+        "deliveries": _deliveries(plan),
+        "declined": (f"{each.path}: {_reason(each.failure)}" for each in plan.declined),
+        "removed" if plan.is_pruning else "unmanaged": _unmanaged(plan),
+    }
+    sections = (PlanSection(code, _text(code), tuple(lines)) for code, lines in parts.items())
+    return tuple(each for each in sections if each.lines)
+
+
+def summary(plan: FilePlan) -> str:
+    """What the plan comes to, in one sentence."""
+    if not plan.has_changes:
+        return message("plan-summary", "nothing")
+    new = sum(each.kind is ChangeKind.ADD for each in plan.connections)
+    changed = len(plan.connections) - new
+    count = len(plan.consents)
+    return message(
+        "plan-summary",
+        "changes",
+        new=str(new or ""),
+        changed=str(changed or ""),
+        consents=str(count or ""),
+        sign_ins=str(plan.round.sign_in_count or ""),
+        deliveries=str(len(plan.deliveries) or ""),
+        secrets=str(len(plan.missing_secrets) or ""),
+        duration=format_duration(plan.round.wait) if plan.round.wait else "",
+    )
+
+
+def _text(code: str, **details: str) -> str:
+    return message("plan-texts", code, **details)
+
+
+def _reason(failure: object) -> str:
+    explanation = explain(failure)  # type: ignore[arg-type]
+    return f"{explanation.title}. {explanation.cause}"
+
+
+def _clients(plan: FilePlan) -> Iterator[str]:
+    for each in plan.clients:
+        yield f"{MARKS[each.kind]} {each.name} ({each.client_id})" + _text(
+            "secrets",
+            count=str(len(each.missing_secrets) or ""),
+            locations=", ".join(one.upper() for one in each.missing_secrets),
+        )
+
+
+def _connections(plan: FilePlan) -> Iterator[str]:
+    for each in plan.connections:
+        yield f"{MARKS[each.kind]} {each.name}{_differences(each.differences)}"
+
+
+def _differences(differences: Sequence[Difference]) -> str:
+    texts = [
+        _text("difference", field=each.field, before=each.before, after=each.after)
+        for each in differences
+    ]
+    return f": {'; '.join(texts)}" if texts else ""
+
+
+def _programs(plan: FilePlan) -> Iterator[str]:
+    for each in plan.destinations:
+        place = _text("destination", name=each.connection, target=each.target, entry=each.entry)
+        yield f"{MARKS[each.kind]} {place}{_differences(each.differences)}"
+    for user in plan.access:
+        yield f"{MARKS[user.kind]} " + _text("access", name=user.connection, user=user.user)
+    if plan.monitor is not None:
+        yield f"{MARKS[ChangeKind.CHANGE]} monitor{_differences([plan.monitor])}"
+
+
+def _consents(plan: FilePlan) -> Iterator[str]:
+    for group in plan.round.groups:
+        yield _text(
+            "group",
+            email=group.email,
+            location=group.location.upper(),
+            client=group.client_name,
+            names=", ".join(group.names),
+            duration=format_duration(group.wait) if group.wait else "",
+        )
+
+
+def _deliveries(plan: FilePlan) -> Iterator[str]:
+    for each in plan.deliveries:
+        yield _text(
+            "delivery",
+            name=each.connection,
+            target=each.target,
+            entry=each.entry,
+            command=each.reload_command,
+        )
+
+
+def _unmanaged(plan: FilePlan) -> Iterator[str]:
+    left = plan.unmanaged
+    yield from (_text("connection", name=name) for name in left.connections)
+    for each in left.destinations:
+        yield _text("destination", name=each.connection, target=each.target, entry=each.entry)
+    for user in left.permissions:
+        yield _text("access", name=user.connection, user=user.user)
+    yield from (_text("client", client=each.name) for each in left.clients)

@@ -1,0 +1,354 @@
+"""Read and check a connections file.
+
+The dataclasses are the tables of the file: their fields are its keys. The JSON Schema for editors
+is made from them, too. Every problem is found at once, each with the path of its key.
+"""
+
+import difflib
+import os
+import re
+import tomllib
+import types
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from functools import partial
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+
+from wizard.clients import ConnectionRequest
+from wizard.credential_formats import CLIENT_ID, CLIENT_SECRET, SECRET_TOKEN, is_redirect_uri
+from wizard.delivery.profiles import profile
+from wizard.delivery.service import check_names, file_access
+from wizard.errors import WizardError, explain, fail
+from wizard.model import Failure
+from wizard.store.connections import NAME_PATTERN
+from wizard.transport import webhook
+from wizard.zoho import ACCOUNT_SCOPE, Zoho
+
+MAX_CHARACTERS = 2_000_000
+"""Ten thousand connections have about half of it."""
+
+Table = TypeVar("Table")
+
+
+@dataclass(frozen=True)
+class ClientTable:
+    """A client that is registered in Zoho's API Console. Its secret is never in the file."""
+
+    id: str
+    """The client ID, which isn't a secret."""
+    data_centers: tuple[str, ...]
+    """The data centers that it is used in, such as `eu`. The first is where it is registered."""
+    redirect_uri: str = ""
+    """The redirect URI, as registered. Default: that of this installation."""
+    self_client: bool = False
+    """It is the console's Self Client, which has no redirect URI."""
+    common_secret: bool = False
+    """“Use the same OAuth credentials for all data centers” is ticked in the console."""
+
+
+@dataclass(frozen=True)
+class DestinationTable:
+    """A file or a command that gets the connection's credentials."""
+
+    profile: str
+    """The format that the program reads, such as `dotenv`."""
+    to: str
+    """The absolute path of the file, which may begin with `~`, or the command line."""
+    entry: str = ""
+    """The name of the entry in a file with several. Default: the connection's name."""
+    names: Mapping[str, str] = field(default_factory=dict)
+    """Fields that have different names there."""
+    then: str = ""
+    """A command that makes the program read the new credentials."""
+    mode: str = ""
+    """The mode of the file: `0600`, `0640` or `0660`."""
+    group: str = ""
+    """The group that can read the file."""
+
+
+@dataclass(frozen=True)
+class ConnectionTable:
+    """Access to one Zoho account."""
+
+    client: str
+    """The name of its client in this file."""
+    presets: tuple[str, ...] = ()
+    """Scope presets."""
+    scopes: tuple[str, ...] = ()
+    """Scopes in addition to those of the presets."""
+    data_center: str = ""
+    """The data center of the account. Default: where the client is registered."""
+    account: str = ""
+    """The email address of the account that must approve. Default: any account."""
+    organization: str = ""
+    """The name or the ID of the organization that it must reach. Default: any."""
+    environment: str = ""
+    """The environment that it must reach, such as `Production`. Default: any."""
+    owner: str = ""
+    """Who is responsible for the connection."""
+    tags: tuple[str, ...] = ()
+    """Tags."""
+    note: str = ""
+    """A note for people."""
+    access: tuple[str, ...] = ()
+    """The users of this machine who can request its access tokens."""
+    destinations: tuple[DestinationTable, ...] = ()
+    """The programs that get its credentials."""
+
+
+@dataclass(frozen=True)
+class MonitorTable:
+    """Settings of the monitor."""
+
+    notify: str = ""
+    """The command that gets each notification. A URL may be a secret, so it isn't in the file."""
+
+
+@dataclass(frozen=True)
+class ConnectionsFile:
+    """The connections of an installation, without secrets."""
+
+    clients: Mapping[str, ClientTable] = field(default_factory=dict)
+    """The clients by name."""
+    connections: Mapping[str, ConnectionTable] = field(default_factory=dict)
+    """The connections by name."""
+    monitor: MonitorTable | None = None
+    """Settings of the monitor. Without them, they stay as they are."""
+
+
+@dataclass(frozen=True)
+class FileProblem:
+    """What is wrong with the value of one key, or with a key."""
+
+    path: str
+    """Such as ``connections.crm.destinations[0].to``."""
+    failure: Failure
+
+    @property
+    def text(self) -> str:
+        """The path, and what is wrong, in words."""
+        explanation = explain(self.failure)
+        words = " ".join(filter(None, (explanation.title + ".", explanation.cause)))
+        return f"{self.path}: {words}"
+
+
+class ConnectionsFileError(WizardError):
+    """The file is understood as TOML, but has problems."""
+
+    def __init__(self, problems: Sequence[FileProblem]) -> None:
+        lines = "\n".join(each.text for each in problems)
+        details = {"problems": lines, "count": str(len(problems))}
+        super().__init__(Failure("connections-file-invalid", details=details))
+        self.problems = tuple(problems)
+
+
+_PLACE = re.compile(r"(.*) \(at (?:line (\d+), column (\d+)|end of document)\)")
+_SECRET_KEY = re.compile(r"secret|token|password|passphrase", re.IGNORECASE)
+_SECRET_WORD = re.compile(rf"(?<![0-9a-f]){CLIENT_SECRET.pattern}(?![0-9a-f])")
+_BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
+
+
+def parse(text: str, zoho: Zoho) -> ConnectionsFile:
+    """Read a connections file, and check everything that doesn't depend on this installation.
+
+    Raises ``connections-file-too-large``, ``connections-file-syntax``, and `ConnectionsFileError`.
+    """
+    if len(text) > MAX_CHARACTERS:
+        raise fail("connections-file-too-large", limit=f"{MAX_CHARACTERS:,}")
+    reader = _Reader()
+    document = reader.read_table(ConnectionsFile, _parse_toml(text), "")
+    problems = [*reader.problems, *(_check(document, zoho) if document else ())]
+    if problems or document is None:
+        raise ConnectionsFileError(problems)
+    return document
+
+
+def _parse_toml(text: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        place = _PLACE.fullmatch(str(error))
+        reason, line, column = place.groups() if place else (str(error), None, None)
+        if line is None:  # it ends too early
+            lines = text.split("\n")
+            line, column = str(len(lines)), str(len(lines[-1]) + 1)
+        raise fail(
+            "connections-file-syntax", reason=reason, line=line, column=str(column)
+        ) from None
+    except RecursionError:
+        raise fail("connections-file-syntax", reason="nested too deep") from None
+
+
+def key_path(parent: str, key: str) -> str:
+    """The path of `key` in the table at path `parent`, with quotes where TOML needs them."""
+    shown = key if _BARE_KEY.fullmatch(key) else '"' + key.replace('"', '\\"') + '"'
+    return f"{parent}.{shown}" if parent else shown
+
+
+class _Reader:
+    """Reads tables into dataclasses, and collects the problems."""
+
+    def __init__(self) -> None:
+        self.problems: list[FileProblem] = []
+
+    def read_table(self, table: type[Table], value: Any, path: str) -> Table | None:
+        """The table at `path`; None if it has problems."""
+        if not isinstance(value, dict):
+            self._note(path, "file-wrong-type", expected="a table")
+            return None
+        hints, known = get_type_hints(table), {each.name: each for each in fields(table)}  # type: ignore[arg-type]
+        found, before = {}, len(self.problems)
+        for key, item in value.items():
+            if key in known:
+                found[key] = self._read(hints[key], item, key_path(path, key))
+            else:
+                self._note_unknown(key_path(path, key), key, known)
+        for name, each in known.items():
+            is_required = each.default is MISSING and each.default_factory is MISSING
+            if is_required and name not in value:
+                self._note(key_path(path, name), "file-missing-key")
+        return table(**found) if len(self.problems) == before else None
+
+    def _note(self, path: str, code: str, **details: str) -> None:
+        self.problems.append(FileProblem(path, Failure(code, details=details)))
+
+    def _note_unknown(self, path: str, key: str, known: Iterable[str]) -> None:
+        if SECRET_TOKEN.search(key) or _SECRET_WORD.search(key):
+            self._note(path.removesuffix(key_path("", key)) + "…", "file-secret")
+        elif _SECRET_KEY.search(key):
+            self._note(path, "file-secret")
+        else:
+            near = difflib.get_close_matches(key, [*known], n=1, cutoff=0.5)
+            self._note(
+                path, "file-unknown-key", nearest="".join(near), known=", ".join(sorted(known))
+            )
+
+    def _read(self, hint: Any, value: Any, path: str) -> Any:
+        if get_origin(hint) is types.UnionType:  # ``X | None``
+            hint = get_args(hint)[0]
+        if get_origin(hint) is tuple:
+            return tuple(self._read_items(get_args(hint)[0], value, path))
+        if get_origin(hint) is Mapping:
+            return dict(self._read_entries(get_args(hint)[1], value, path))
+        if is_dataclass(hint):
+            return self.read_table(hint, value, path)  # type: ignore[arg-type]
+        if not isinstance(value, hint):
+            self._note(path, "file-wrong-type", expected={str: "text", bool: "true or false"}[hint])
+        elif isinstance(value, str) and (SECRET_TOKEN.search(value) or _SECRET_WORD.search(value)):
+            self._note(path, "file-secret")
+        return value
+
+    def _read_items(self, hint: Any, value: Any, path: str) -> Iterator[Any]:
+        if not isinstance(value, list):
+            self._note(path, "file-wrong-type", expected="a list")
+            return
+        for number, item in enumerate(value):
+            yield self._read(hint, item, f"{path}[{number}]")
+
+    def _read_entries(self, hint: Any, value: Any, path: str) -> Iterator[tuple[str, Any]]:
+        if not isinstance(value, dict):
+            self._note(path, "file-wrong-type", expected="a table")
+            return
+        for key, item in value.items():
+            if SECRET_TOKEN.search(key) or _SECRET_WORD.search(key):
+                self._note(f"{path}.…", "file-secret")
+            else:
+                yield key, self._read(hint, item, key_path(path, key))
+
+
+def _check(document: ConnectionsFile, zoho: Zoho) -> Iterator[FileProblem]:
+    """What is wrong with the values."""
+    yield from _check_clients(document, zoho)
+    lowered: dict[str, str] = {}
+    targets: dict[tuple[str, str, str], str] = {}
+    for name, table in document.connections.items():
+        path = key_path("connections", name)
+        if not NAME_PATTERN.fullmatch(name):
+            yield FileProblem(path, Failure("bad-name", details={"name": name}))
+        if other := lowered.setdefault(name.lower(), name) != name and lowered[name.lower()]:
+            yield FileProblem(path, Failure("file-repeated", details={"other": other}))
+        yield from _check_connection(path, table, document, zoho)
+        for number, each in enumerate(table.destinations):
+            here = f"{path}.destinations[{number}]"
+            yield from _problems(here, partial(_check_destination, name, each))
+            key = (name, each.to, each.entry)
+            if targets.setdefault(key, here) != here:
+                yield FileProblem(here, Failure("file-repeated", details={"other": targets[key]}))
+    if document.monitor and webhook.is_url(document.monitor.notify):
+        yield FileProblem("monitor.notify", Failure("file-notify-url"))
+
+
+def _check_clients(document: ConnectionsFile, zoho: Zoho) -> Iterator[FileProblem]:
+    by_id: dict[str, str] = {}
+    for name, client in document.clients.items():
+        path = key_path("clients", name)
+        if not name.strip():
+            yield FileProblem(path, Failure("file-missing-key"))
+        if not CLIENT_ID.fullmatch(client.id):
+            yield FileProblem(f"{path}.id", Failure("file-client-id"))
+        if by_id.setdefault(client.id, name) != name:
+            yield FileProblem(
+                f"{path}.id", Failure("file-repeated", details={"other": by_id[client.id]})
+            )
+        if not client.data_centers:
+            yield FileProblem(f"{path}.data_centers", Failure("file-missing-key"))
+        for number, location in enumerate(client.data_centers):
+            here = f"{path}.data_centers[{number}]"
+            yield from _problems(here, partial(zoho.data_center, location))
+        is_invalid = client.redirect_uri and not is_redirect_uri(client.redirect_uri)
+        if is_invalid or (client.self_client and client.redirect_uri):
+            yield FileProblem(f"{path}.redirect_uri", Failure("file-redirect-uri"))
+
+
+def _check_connection(
+    path: str, table: ConnectionTable, document: ConnectionsFile, zoho: Zoho
+) -> Iterator[FileProblem]:
+    if table.client not in document.clients:
+        near = difflib.get_close_matches(table.client, [*document.clients], n=1, cutoff=0.5)
+        details = {"client": table.client, "nearest": "".join(near)}
+        yield FileProblem(f"{path}.client", Failure("file-unknown-client", details=details))
+    if table.data_center:
+        yield from _problems(f"{path}.data_center", partial(zoho.data_center, table.data_center))
+    client = document.clients.get(table.client)
+    if client and table.data_center and table.data_center not in client.data_centers:
+        details = {"client": table.client, "wanted": table.data_center}
+        yield FileProblem(f"{path}.data_center", Failure("file-data-center", details=details))
+    checks: tuple[tuple[str, dict[str, Any]], ...] = (
+        ("presets", {"preset_ids": table.presets}),
+        ("scopes", {"scope": ",".join(table.scopes)}),
+        ("account", {"expected_email": table.account}),
+        ("owner", {"owner": table.owner}),
+        ("tags", {"tags": table.tags}),
+        ("note", {"note": table.note}),
+        ("organization", {"owner": table.organization}),
+        ("environment", {"owner": table.environment}),
+    )
+    for key, values in checks:
+        if any(values.values()):
+            request = {"preset_ids": (), "scope": ACCOUNT_SCOPE, **values}
+            yield from _problems(
+                f"{path}.{key}",
+                partial(ConnectionRequest.of, location=None, **request),
+            )
+    if not (table.presets or table.scopes):
+        yield FileProblem(path, Failure("no-preset"))
+
+
+def _check_destination(name: str, table: DestinationTable) -> None:
+    wanted = profile(table.profile)
+    entry = table.entry or (name if wanted.has_named_entries else "")
+    check_names(wanted, entry, table.names)
+    if table.mode and wanted.is_command:
+        raise fail("file-options-of-command")
+    if table.mode:
+        file_access(table.mode, "")
+    if not wanted.is_command and not os.path.isabs(os.path.expanduser(table.to)):
+        raise fail("file-relative-path", path=table.to)
+
+
+def _problems(path: str, check: Callable[[], object]) -> Iterator[FileProblem]:
+    """The problem that `check` raises, if it raises one."""
+    try:
+        check()
+    except WizardError as error:
+        yield FileProblem(path, error.failure)
