@@ -71,8 +71,8 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 lock: $(VENV)/build ## update requirements/ to the newest versions, with hashes
 	$(BIN)/python -m pip install --quiet --group lock
 	$(COMPILE) --group build --output-file requirements/build.txt
-	$(COMPILE) pyproject.toml --extra assist --constraint requirements/build.txt --output-file requirements/install.txt
-	$(COMPILE) pyproject.toml --extra assist --resolution lowest-direct --output-file requirements/lowest.txt
+	$(COMPILE) pyproject.toml --extra assist --extra postgresql --constraint requirements/build.txt --output-file requirements/install.txt
+	$(COMPILE) pyproject.toml --extra assist --extra postgresql --resolution lowest-direct --output-file requirements/lowest.txt
 	$(COMPILE) --group test --constraint requirements/install.txt --output-file requirements/test.txt
 	$(COMPILE) --group lint --constraint requirements/install.txt --constraint requirements/test.txt --output-file requirements/lint.txt
 	$(COMPILE) --group docs --constraint requirements/install.txt --constraint requirements/test.txt --constraint requirements/lint.txt --output-file requirements/docs.txt

@@ -19,17 +19,19 @@ from support.fork_server import close_fork_server
 from support.harness import harness
 from support.known_skips import pytest_addoption
 from support.shell import shell, shell_harness
-from support.storage import paths, store, vault
+from support.storage import database_url, paths, postgresql_url, store, vault
 
 __all__ = [
     "browser",
     "callback",
     "context",
+    "database_url",
     "harness",
     "new_context",
     "page",
     "paths",
     "person",
+    "postgresql_url",
     "pytest_addoption",
     "shell",
     "shell_harness",
@@ -97,16 +99,15 @@ def templates_compiled_once(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 
 class SharedStatements(dict[tuple[Any, ...], Any]):
-    """Compiled SQL statements for all engines: without the dialect, the first part of their keys.
-
-    All dialects are SQLite's; each engine has one of its own.
+    """Compiled SQL statements for all engines: with the name of the dialect instead of the dialect,
+    the first part of their keys. Each engine has one of its own.
     """
 
     def get(self, key: tuple[Any, ...], default: Any = None) -> Any:
-        return super().get(key[1:], default)
+        return super().get((key[0].name, *key[1:]), default)
 
     def __setitem__(self, key: tuple[Any, ...], compiled: Any) -> None:
-        super().__setitem__(key[1:], compiled)
+        super().__setitem__((key[0].name, *key[1:]), compiled)
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 from support.claims import over_rows
+from support.tokens import wait_for
 
 TESTS = """
 import pytest
 from support.claims import over_rows
+from support.tokens import wait_for
 
 @pytest.mark.skip(reason="no printer")
 @pytest.mark.parametrize("sheet", [1, 2])
@@ -61,3 +63,24 @@ def test_each_row_that_violates_a_claim_is_shown() -> None:
     assert "('two', 4)\nAssertionError: another length" in shown
     assert "('four', 'x')\nValueError" in shown
     assert "three" not in shown
+
+
+START_AND_DIE = """
+import os
+from support.postgresql import PostgresqlServer
+print(PostgresqlServer().directory, flush=True)
+os.kill(os.getpid(), 9)
+"""
+
+
+def test_the_database_server_of_killed_tests_stops_and_leaves_nothing() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", START_AND_DIE],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    directory = Path(done.stdout.strip())
+    assert directory.is_absolute(), done.stderr
+    wait_for(lambda: not directory.exists())

@@ -42,7 +42,9 @@ SIMULATOR_AUTHORITY_FILE = "zoho-simulator-authority.pem"
 class Paths:
     """The directories of one wizard, as absolute paths."""
 
-    __slots__ = ("cache_dir", "config_dir", "data_dir", "key_file", "simulator_url")
+    __slots__ = (
+        "cache_dir", "config_dir", "data_dir", "given_database_url", "key_file", "simulator_url",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -51,12 +53,14 @@ class Paths:
         cache_dir: str,
         simulator_url: str = "",
         key_file: str = "",
+        given_database_url: str = "",
     ) -> None:
         self.data_dir = data_dir
         self.config_dir = config_dir
         self.cache_dir = cache_dir
         self.simulator_url = simulator_url  # of the simulated Zoho; empty: the real one
         self.key_file = key_file or os.path.join(config_dir, "key")
+        self.given_database_url = given_database_url  # overrides the file
 
     def __repr__(self) -> str:
         return (
@@ -66,6 +70,33 @@ class Paths:
     @property
     def database(self) -> str:
         return os.path.join(self.data_dir, "wizard.db")
+
+    @property
+    def database_url_file(self) -> str:
+        """A file with the URL of the shared database, instead of the file `database`."""
+        return os.path.join(self.config_dir, "database-url")
+
+    @property
+    def database_url(self) -> str:
+        """The URL of the shared database; empty: the file `database` is used. Raises OSError."""
+        return self.given_database_url or _read_line(self.database_url_file)
+
+    @property
+    def shared_store_marker(self) -> str:
+        """A file with the ID of the shared store that this data directory uses. Where it exists,
+        `database` isn't opened, even if the URL was forgotten."""
+        return os.path.join(self.data_dir, "shared-store")
+
+    @property
+    def shared_store_id(self) -> str:
+        """The ID of the shared store; empty if none was used here. Raises OSError."""
+        return _read_line(self.shared_store_marker)
+
+    @property
+    def uses_shared_store(self) -> bool:
+        """Whether this data directory uses a shared database, or did."""
+        files = self.database_url_file, self.shared_store_marker
+        return bool(self.given_database_url) or any(map(os.path.exists, files))
 
     @property
     def token_dir(self) -> str:
@@ -89,7 +120,8 @@ class Paths:
     @property
     def is_empty(self) -> bool:
         """Whether nothing was ever stored here."""
-        return not (os.path.lexists(self.database) or os.path.lexists(self.token_dir))
+        stored = os.path.lexists(self.database) or os.path.lexists(self.token_dir)
+        return not (stored or self.uses_shared_store)
 
     def token_file(self, name: str) -> str:
         """The cached access token of connection ``name``."""
@@ -171,7 +203,8 @@ def locate(environ: "Mapping[str, str]", platform: str = sys.platform) -> Paths:
     if key_file:
         key_file = os.path.abspath(_expand_user(key_file, home))
     data, config, cache = places
-    return Paths(data, config, cache, simulator, key_file)
+    database_url = environ.get("ZOHO_WIZARD_DATABASE_URL", "")
+    return Paths(data, config, cache, simulator, key_file, database_url)
 
 
 def relative_setting(environ: "Mapping[str, str]") -> str:
@@ -297,6 +330,15 @@ def _expand_user(path: str, home: str) -> str:
 def _file_name(name: str) -> str:
     """``name`` as a file name that can't lead out of its directory."""
     return "".join(each if each.isalnum() or each in "-_." else f"%{ord(each):x}" for each in name)
+
+
+def _read_line(path: str) -> str:
+    """The line in a file; empty if there is no file."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            return file.read().strip()
+    except FileNotFoundError:
+        return ""
 
 
 def _prepare_directory(path: str) -> None:

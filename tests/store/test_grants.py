@@ -17,10 +17,13 @@ from support.records import (
     make_attempt,
     raises_failure,
 )
+from support.storage import either_engine
 
 from wizard.model import Account, AttemptState, Failure, GrantState, Identifier
 from wizard.paths import Paths
 from wizard.store import Store
+
+database_url = either_engine
 
 
 def test_an_attempt_is_found_only_by_its_state(store: Store) -> None:
@@ -73,7 +76,10 @@ from wizard.errors import Conflict
 from wizard.model import AttemptState
 from wizard.store import Store
 from wizard.vault import Vault
-paths = wizard_paths.locate({"ZOHO_WIZARD_HOME": sys.argv[1]})
+home, database_url = sys.argv[1:]
+paths = wizard_paths.locate(
+    {"ZOHO_WIZARD_HOME": home, "ZOHO_WIZARD_DATABASE_URL": database_url}
+)
 store = Store.open(paths, Vault.open(paths, use_keyring=False), "live")
 print("ready", flush=True)
 sys.stdin.readline()
@@ -88,12 +94,12 @@ store.close()
 
 
 def test_one_of_several_processes_that_advance_an_attempt_wins(
-    tmp_path: Path, store: Store
+    tmp_path: Path, store: Store, database_url: str
 ) -> None:
     add_connections(store)
     for number in range(20):
         store.attempts.add(make_attempt(str(number)))
-    command = [sys.executable, "-c", ADVANCE_ATTEMPT, str(tmp_path / "home")]
+    command = [sys.executable, "-c", ADVANCE_ATTEMPT, str(tmp_path / "home"), database_url]
     racers = [
         subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         for _ in range(3)

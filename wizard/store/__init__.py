@@ -1,4 +1,4 @@
-"""The store: one SQLite database per data directory.
+"""The store: one SQLite database per data directory, or one on PostgreSQL for several.
 
 Secrets are sealed by the vault and bound to their rows; every write is one durable transaction
 whose condition is repeated in its ``WHERE``. A damaged database is never repaired, deleted or
@@ -8,7 +8,7 @@ replaced automatically.
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-from sqlalchemy import insert, select
+from sqlalchemy import select
 
 from wizard.errors import WizardError, fail
 from wizard.paths import Paths
@@ -25,7 +25,7 @@ from wizard.store.connections import (
     AccessPermissionRepository,
     ConnectionRepository,
 )
-from wizard.store.database import Database, open_database
+from wizard.store.database import Database, insert_if_absent, open_database
 from wizard.store.destinations import CONFIGURED_FIELDS, Destination, DestinationRepository
 from wizard.store.grants import ACTIVE_STATES, GrantRepository, Rejection, RejectionRepository
 from wizard.store.history import (
@@ -140,11 +140,16 @@ class Store:
         if row is None:
             sealed = self._vault.seal(_KEY_CHECK_TEXT, labels.INSTALLATION, "1", labels.KEY_CHECK)
             # If another process was first, its row counts and ours is compared with it.
-            ours = insert(schema.installation).prefix_with("OR IGNORE")
             with self.database.write() as c:
-                place = vars(Place.current(self.database.path))
-                c.execute(
-                    ours.values(id=1, zoho_instance=zoho_instance, key_check=sealed, place=place)
+                shared = self.database.is_shared
+                place = None if shared else vars(Place.current(self.database.path))
+                insert_if_absent(
+                    c,
+                    schema.installation,
+                    id=1,
+                    zoho_instance=zoho_instance,
+                    key_check=sealed,
+                    place=place,
                 )
                 row = c.execute(whose).one()
         if row.zoho_instance != zoho_instance:

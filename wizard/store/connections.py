@@ -15,6 +15,7 @@ from sqlalchemy import (
     Text,
     delete,
     func,
+    literal,
     or_,
     select,
     true,
@@ -22,15 +23,15 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy import Connection as DatabaseConnection
-from sqlalchemy.dialects.sqlite import insert
 
 from wizard.errors import WizardError, fail
 from wizard.model import Connection
 from wizard.paths import current_user
 from wizard.store import authorizations, clients, installation, schema
 from wizard.store.annotations import clean_email, clean_note, clean_owner, clean_tag, clean_tags
-from wizard.store.database import Repository, insert_row, suggest_names
+from wizard.store.database import Repository, insert_if_absent, insert_row, suggest_names
 from wizard.store.grants import rename_grants
+from wizard.store.schema import contains_folded, json_list, json_value
 
 _T = schema.connections
 _GRANTS = schema.grants
@@ -306,21 +307,19 @@ def _rename_in_failures(c: DatabaseConnection, table: Table, name: str, new_name
 
 def _of_all() -> list[Label[Any]]:
     """What a search tells about all connections, as subqueries: one statement reads everything."""
-    email = func.json_extract(type_coerce(_GRANTS.c.account, Text), "$.email")
+    email = json_value(_GRANTS.c.account, "email")
     is_current = (_GRANTS.c.connection == _T.c.name) & (_GRANTS.c.generation == _T.c.generation)
     columns = {
         "total": select(func.count()).select_from(_T),
-        "tags": select(func.json_group_array(type_coerce(_T.c.tags, Text).distinct())),
-        "emails": select(func.json_group_array(email.distinct())).join_from(
-            _T, _GRANTS, is_current
-        ),
+        "tags": select(json_list(type_coerce(_T.c.tags, Text))),
+        "emails": select(json_list(email)).join_from(_T, _GRANTS, is_current),
     }
     return [each.correlate(None).scalar_subquery().label(key) for key, each in columns.items()]
 
 
 def _contains(substring: str) -> ColumnElement[bool]:
     texts = _T.c.name, _T.c.owner, type_coerce(_T.c.tags, Text)
-    return or_(*(func.instr(func.casefold(each), substring.casefold()) > 0 for each in texts))
+    return or_(*(contains_folded(each, literal(substring.casefold())) for each in texts))
 
 
 @dataclass(frozen=True)
@@ -360,7 +359,7 @@ class AccessPermissionRepository(Repository):
         with self.database.write() as c:
             if c.scalar(select(known).where(known == permission.connection)) is None:
                 raise fail("unknown-connection", name=permission.connection)
-            c.execute(insert(_PERMISSIONS).values(**vars(permission)).on_conflict_do_nothing())
+            insert_if_absent(c, _PERMISSIONS, **vars(permission))
 
     def remove(self, connection: str, uid: int) -> bool:
         """Remove a permission; returns whether there was one."""

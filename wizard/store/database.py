@@ -12,8 +12,9 @@ from copy import copy
 from typing import Any, TypeVar, cast
 
 from sqlalchemy import Connection, Engine, Table, Update, insert
+from sqlalchemy.dialects import sqlite
 
-from wizard.errors import Conflict
+from wizard.errors import Conflict, fail
 from wizard.model import Failure
 from wizard.paths import Paths
 from wizard.vault import Vault
@@ -143,11 +144,23 @@ class Database(ABC):
 
 
 def open_database(paths: Paths) -> Database:
-    """Open the database of a prepared data directory, creating or migrating it.
+    """Open the database of a prepared data directory; create or migrate a file.
 
-    Raises `WizardError`: ``store-newer-version``, ``store-damaged``, ``store-unsafe``,
-    ``store-unwritable``, ``store-locked``, ``disk-full``.
+    Raises ``store-newer-version``, ``store-damaged``, ``store-unsafe``, ``store-unwritable``,
+    ``store-locked``, ``disk-full``; and for a shared database ``database-url-missing`` and what
+    `PostgresqlDatabase.open` raises.
     """
+    try:
+        url, shared_store_id = paths.database_url, paths.shared_store_id
+    except OSError as error:
+        details = {"path": str(error.filename), "reason": error.strerror or ""}
+        raise fail("store-unwritable", **details) from error
+    if url:
+        from wizard.store.postgresql import PostgresqlDatabase
+
+        return PostgresqlDatabase.open(paths)
+    if shared_store_id:
+        raise fail("database-url-missing", path=paths.shared_store_marker)
     from wizard.store.sqlite import SqliteDatabase
 
     return SqliteDatabase.open(paths)
@@ -164,6 +177,26 @@ class Repository:
 def insert_row(c: Connection, table: Table, /, **values: Any) -> None:
     """Insert one row."""
     c.execute(insert(table).values(**values))
+
+
+def insert_if_absent(c: Connection, table: Table, /, **values: Any) -> None:
+    """Insert one row, unless there is one with the same key."""
+    c.execute(_insert(c, table).values(**values).on_conflict_do_nothing())
+
+
+def insert_or_update(c: Connection, table: Table, first: Mapping[str, Any], **values: Any) -> None:
+    """Insert one row with `first` and `values`; if there is one with the same key, set `values`."""
+    row = _insert(c, table).values(**{**first, **values})
+    c.execute(row.on_conflict_do_update(index_elements=[*table.primary_key], set_=values))
+
+
+def _insert(c: Connection, table: Table) -> Any:
+    """An `INSERT` of the engine, with its clauses about conflicts."""
+    if c.dialect.name == "sqlite":
+        return sqlite.insert(table)
+    from sqlalchemy.dialects import postgresql
+
+    return postgresql.insert(table)
 
 
 def update_one(connection: Connection, update: Update, subject: str) -> None:

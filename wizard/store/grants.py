@@ -21,10 +21,8 @@ from sqlalchemy import (
     cast,
     func,
     select,
-    type_coerce,
     update,
 )
-from sqlalchemy.dialects.sqlite import insert
 
 from wizard.errors import fail
 from wizard.model import (
@@ -38,8 +36,14 @@ from wizard.model import (
 )
 from wizard.store import schema
 from wizard.store.authorizations import advance
-from wizard.store.database import Repository, insert_row, update_one
-from wizard.store.schema import UtcDateTime
+from wizard.store.database import (
+    Repository,
+    insert_if_absent,
+    insert_or_update,
+    insert_row,
+    update_one,
+)
+from wizard.store.schema import UtcDateTime, json_value
 from wizard.vault import Vault, labels
 
 _T = schema.grants
@@ -327,10 +331,7 @@ class GrantRepository(Repository):
         activation = (
             (_EVENTS.connection == _T.c.connection)
             & _EVENTS.kind.in_(activation_events)
-            & (
-                func.json_extract(type_coerce(_EVENTS.details, Text), "$.generation")
-                == cast(_CONNECTIONS.c.generation, Text)
-            )
+            & (json_value(_EVENTS.details, "generation") == cast(_CONNECTIONS.c.generation, Text))
         )
         query = (
             select(_T.c.connection, func.max(_EVENTS.at, type_=UtcDateTime))
@@ -462,9 +463,7 @@ class RejectionRepository(Repository):
     def add_refresh_token(self, fingerprint: str) -> None:
         """Record that Zoho rejected a refresh token, by its fingerprint."""
         with self.database.write() as c:
-            c.execute(
-                insert(_REJECTED_TOKENS).values(fingerprint=fingerprint).on_conflict_do_nothing()
-            )
+            insert_if_absent(c, _REJECTED_TOKENS, fingerprint=fingerprint)
 
     def is_refresh_token_rejected(self, fingerprint: str) -> bool:
         """Whether Zoho rejected that refresh token."""
@@ -473,7 +472,6 @@ class RejectionRepository(Repository):
             return c.execute(query).first() is not None
 
     def _upsert(self, connection: str, **values: Any) -> None:
-        first = insert(_REJECTIONS).values(connection=connection, **{"fingerprint": "", **values})
-        either = first.on_conflict_do_update(index_elements=[_REJECTIONS.c.connection], set_=values)
+        first = {"connection": connection, "fingerprint": ""}
         with self.database.write() as c:
-            c.execute(either)
+            insert_or_update(c, _REJECTIONS, first, **values)

@@ -18,7 +18,6 @@ from sqlalchemy import (
     Row,
     Select,
     Subquery,
-    Text,
     case,
     delete,
     func,
@@ -26,7 +25,6 @@ from sqlalchemy import (
     or_,
     select,
     text,
-    type_coerce,
     union,
     update,
 )
@@ -38,7 +36,7 @@ from wizard.paths import current_user, user_name
 from wizard.store import schema
 from wizard.store.database import Repository, insert_row, update_one
 from wizard.store.grants import RECENT_GRANTS, is_same_grant
-from wizard.store.schema import UtcDateTime
+from wizard.store.schema import UtcDateTime, json_value
 from wizard.timefmt import format_date, format_iso
 
 _EVENTS = schema.events
@@ -48,7 +46,13 @@ _CONNECTIONS = schema.connections.c
 _STEPS = schema.verification_steps.c
 
 TOKEN_SERVING_EVENTS = schema.TOKEN_SERVING_EVENTS
-_LAST_EVENTS = text(f"""
+_LAST_EVENTS = {
+    engine: text(statement).columns(
+        *(_EVENTS.c[each] for each in ("at", "connection", "kind", "details"))
+    )
+    for engine, statement in {
+        # Only constants are inserted.
+        "sqlite": f"""
         SELECT at, connection, kind, details FROM json_each(:names) AS name
         JOIN events ON events.id IN (
             SELECT id FROM (
@@ -57,9 +61,19 @@ _LAST_EVENTS = text(f"""
             UNION ALL SELECT id FROM (
                 SELECT id FROM events WHERE connection = name.value AND NOT {schema.IS_NO_SERVING}
                 ORDER BY id DESC LIMIT :most_serving))
-        ORDER BY events.id DESC""").columns(  # noqa: S608 - a constant
-    *(_EVENTS.c[each] for each in ("at", "connection", "kind", "details"))
-)
+        ORDER BY events.id DESC""",  # noqa: S608
+        "postgresql": f"""
+        SELECT last.* FROM json_array_elements_text(CAST(:names AS json)) AS name(value),
+        LATERAL (
+            (SELECT at, connection, kind, details, id FROM events
+                WHERE connection = name.value AND {schema.IS_NO_SERVING}
+                ORDER BY id DESC LIMIT :most)
+            UNION ALL (SELECT at, connection, kind, details, id FROM events
+                WHERE connection = name.value AND NOT {schema.IS_NO_SERVING}
+                ORDER BY id DESC LIMIT :most_serving)) AS last
+        ORDER BY last.id DESC""",  # noqa: S608
+    }.items()
+}
 """The last events of each connection, found by indexes: there may be a million of one kind."""
 
 DELETE_OLD_SERVING_EVENTS = "DELETE FROM events WHERE kind IN (?, ?, ?) AND at < ?"
@@ -110,7 +124,7 @@ class EventRepository(Repository):
         values = {"names": json.dumps(list(names)), "most": most, "most_serving": most_serving}
         found = defaultdict(list)
         with self.database.read() as c:
-            for row in c.execute(_LAST_EVENTS, values):
+            for row in c.execute(_LAST_EVENTS[c.dialect.name], values):
                 event = Event(row.at, row.connection, row.kind, row.details)
                 found[row.connection].append(event)
         return found
@@ -357,9 +371,9 @@ class GrantHistoryRepository(Repository):
             return unanswered_requests(c.execute(last_refreshes_since_rotation(this))).get(at)
 
 
-def _zuid() -> Function[Any]:
+def _zuid() -> ColumnElement[str]:
     """The account ID of a grant."""
-    return func.json_extract(type_coerce(_GRANTS.account, Text), "$.zuid")
+    return json_value(_GRANTS.account, "zuid")
 
 
 def _newest_of_each(

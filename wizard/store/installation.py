@@ -82,6 +82,8 @@ class InstallationRepository(Repository):
     def is_copied(self) -> bool:
         """Whether the data directory was copied here, or its machine was. False if it isn't known
         where it was."""
+        if self.database.is_shared:
+            return False
         recorded = _installation(self.database).place
         try:
             here = Place.current(self.database.path)
@@ -91,7 +93,8 @@ class InstallationRepository(Repository):
 
     def record_place(self) -> None:
         """Record that the data directory is here, and nowhere else."""
-        self._update_installation(place=vars(Place.current(self.database.path)))
+        if not self.database.is_shared:
+            self._update_installation(place=vars(Place.current(self.database.path)))
 
     def _update_installation(self, **values: object) -> None:
         with self.database.write() as c:

@@ -12,9 +12,11 @@ from functools import cache
 from typing import Any
 
 from sqlalchemy import (
+    BigInteger,
     Boolean,
     CheckConstraint,
     Column,
+    ColumnElement,
     Dialect,
     ForeignKey,
     ForeignKeyConstraint,
@@ -27,10 +29,14 @@ from sqlalchemy import (
     TypeDecorator,
     UniqueConstraint,
     create_mock_engine,
+    literal,
     text,
+    type_coerce,
 )
-from sqlalchemy.dialects import sqlite
+from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.schema import ExecutableDDLElement
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
 
 from wizard.model import (
     Account,
@@ -321,7 +327,12 @@ events = Table(
     Column("kind", Text, nullable=False),
     Column("details", MAPPING, nullable=False),
     Index("ix_events_kind_at", "kind", "at"),
-    Index("ix_events_changes", "connection", sqlite_where=text(IS_NO_SERVING)),
+    Index(
+        "ix_events_changes",
+        "connection",
+        sqlite_where=text(IS_NO_SERVING),
+        postgresql_where=text(IS_NO_SERVING),
+    ),
 )
 
 rejected_refresh_tokens = Table(
@@ -412,13 +423,114 @@ reauthorization_items = Table(
 
 
 @cache
-def creation_statements() -> tuple[str, ...]:
-    """The SQL that creates all tables and indexes, compiled once for all stores of a process."""
+def creation_statements(engine: str = "sqlite") -> tuple[str, ...]:
+    """The SQL that creates all tables and indexes, compiled once for all stores of a process.
+
+    ``engine`` is ``sqlite`` or ``postgresql``.
+    """
     statements: list[str] = []
-    dialect = sqlite.dialect()
+    mock = create_mock_engine(f"{engine}://", lambda ddl, *_: statements.append(compiled(ddl)))
 
-    def keep(ddl: ExecutableDDLElement, *_: object) -> None:
-        statements.append(str(ddl.compile(dialect=dialect)))
+    def compiled(ddl: ExecutableDDLElement) -> str:
+        return str(ddl.compile(dialect=mock.dialect))
 
-    metadata.create_all(create_mock_engine("sqlite://", keep), checkfirst=False)
-    return tuple(statements)
+    tables = metadata if engine == "sqlite" else _tables_of_postgresql()
+    tables.create_all(mock, checkfirst=False)
+    return (*_FUNCTIONS, *statements) if engine == "postgresql" else tuple(statements)
+
+
+_FUNCTIONS = (
+    """CREATE FUNCTION zoho_wizard_fold_case(text) RETURNS text LANGUAGE sql IMMUTABLE
+    AS 'SELECT lower($1)'""",
+    """DO $$
+    DECLARE chosen text;
+    BEGIN
+        SELECT quote_ident(collname) INTO chosen FROM pg_catalog.pg_collation
+        WHERE collname IN ('und-x-icu', 'pg_c_utf8')
+            AND collencoding IN (-1, pg_char_to_encoding(getdatabaseencoding()))
+        ORDER BY collname DESC LIMIT 1;
+        IF chosen IS NOT NULL THEN
+            EXECUTE format('CREATE OR REPLACE FUNCTION zoho_wizard_fold_case(text) RETURNS text
+                LANGUAGE sql IMMUTABLE AS %L', 'SELECT lower($1 COLLATE ' || chosen || ')');
+        END IF;
+    END $$""",
+)
+"""`lower` of a database whose locale is C leaves all but ASCII as it is."""
+
+
+def _tables_of_postgresql() -> MetaData:
+    """The same tables with text in the order of its bytes, as in SQLite, with integers of 64 bits,
+    and with foreign keys that a transaction can defer."""
+    tables = MetaData()
+    for each in metadata.sorted_tables:
+        table = each.to_metadata(tables)
+        for column in table.columns:
+            of_column = getattr(column.type, "impl_instance", column.type)
+            if isinstance(of_column, Text):
+                column.type = Text(collation="C")
+            elif isinstance(of_column, Integer):
+                column.type = BigInteger()
+        for constraint in table.foreign_key_constraints:
+            constraint.deferrable = True
+    return tables
+
+
+class json_value(FunctionElement[str]):
+    """The text in a JSON column under a key; NULL if there is none."""
+
+    type = Text()
+    inherit_cache = True
+
+    def __init__(self, column: ColumnElement[Any], key: str) -> None:
+        super().__init__(type_coerce(column, Text), literal(key, Text))
+
+
+@compiles(json_value)
+def _json_value(element: json_value, compiler: SQLCompiler, **options: Any) -> str:
+    column, key = (compiler.process(each, **options) for each in element.clauses)
+    return f"json_extract({column}, '$.' || {key})"
+
+
+@compiles(json_value, "postgresql")
+def _json_value_of_postgresql(element: json_value, compiler: SQLCompiler, **options: Any) -> str:
+    column, key = (compiler.process(each, **options) for each in element.clauses)
+    return f"(CAST({column} AS json) ->> {key})"
+
+
+class json_list(FunctionElement[str]):
+    """The distinct values of a column as a JSON array; ``[null]`` may be one of them."""
+
+    type = Text()
+    inherit_cache = True
+
+
+@compiles(json_list)
+def _json_list(element: json_list, compiler: SQLCompiler, **options: Any) -> str:
+    return f"json_group_array(DISTINCT {compiler.process(element.clauses, **options)})"
+
+
+@compiles(json_list, "postgresql")
+def _json_list_of_postgresql(element: json_list, compiler: SQLCompiler, **options: Any) -> str:
+    values = compiler.process(element.clauses, **options)
+    return f"CAST(coalesce(jsonb_agg(DISTINCT {values}), '[]') AS text)"
+
+
+class contains_folded(FunctionElement[bool]):
+    """Whether a text contains another one, which is in lower case."""
+
+    type = Boolean()
+    inherit_cache = True
+
+
+@compiles(contains_folded)
+def _contains_folded(element: contains_folded, compiler: SQLCompiler, **options: Any) -> str:
+    column, part = (compiler.process(each, **options) for each in element.clauses)
+    return f"instr(casefold({column}), {part}) > 0"
+
+
+@compiles(contains_folded, "postgresql")
+def _contains_folded_of_postgresql(
+    element: contains_folded, compiler: SQLCompiler, **options: Any
+) -> str:
+    column, part = (compiler.process(each, **options) for each in element.clauses)
+    return f"strpos(zoho_wizard_fold_case({column}), {part}) > 0"

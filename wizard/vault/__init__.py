@@ -147,12 +147,15 @@ class Vault:
         return f"Vault({self.key_storage!r})"
 
     @classmethod
-    def open(cls, paths: Paths, use_keyring: bool = True) -> "Vault":
+    def open(
+        cls, paths: Paths, use_keyring: bool = True, *, for_new_store: bool = False
+    ) -> "Vault":
         """Open the vault of prepared ``paths``; create its key if there is no database yet.
 
-        The keyring isn't used with ``use_keyring=False`` or if the user chose the key file. Raises
-        ``key-missing``, ``key-unreadable``, ``keyring-locked``, or ``store-locked`` if another
-        process takes too long to create the key.
+        Whether there is a shared database isn't known here: its key is created only
+        ``for_new_store``. The keyring isn't used with ``use_keyring=False`` or if the user chose
+        the key file. Raises ``key-missing``, ``key-of-store-missing``, ``key-unreadable``,
+        ``keyring-locked``, or ``store-locked`` if another process takes too long to create the key.
         """
         keyring = Keyring(paths) if use_keyring and not paths.is_key_file_chosen else None
         vault, outcome = _load_existing(paths, keyring)
@@ -161,7 +164,7 @@ class Vault:
         failure = Failure("store-locked", temporary=True, details={"path": paths.data_dir})
         lock = paths.lock_file(":key")
         with ExclusiveLock(lock, lambda: WizardError(failure), _LOCK_TIMEOUT_SECONDS):
-            return _load_or_create(paths, keyring, outcome)
+            return _load_or_create(paths, keyring, outcome, for_new_store=for_new_store)
 
     def tolerant(self) -> "Vault":
         """The same vault for what is only shown: a damaged value is empty, so that one of them
@@ -209,15 +212,20 @@ def _load_existing(paths: Paths, keyring: Keyring | None) -> tuple[Vault | None,
     return Vault(_parse_key(text, name), KeyStorage("keyring", "strong", name)), ""
 
 
-def _load_or_create(paths: Paths, keyring: Keyring | None, keyring_outcome: str) -> Vault:
+def _load_or_create(
+    paths: Paths, keyring: Keyring | None, keyring_outcome: str, *, for_new_store: bool
+) -> Vault:
     """Under the lock: use the key that another process created meanwhile, otherwise create one, but
     only if there is no database. A keyring that didn't respond isn't asked again."""
     vault, again = _load_existing(paths, keyring if keyring_outcome == "empty" else None)
     if vault is not None:
         return vault
     keyring_outcome = again if keyring_outcome == "empty" else keyring_outcome
-    if not os.path.exists(paths.database):
+    has_store = paths.uses_shared_store or os.path.exists(paths.database)
+    if for_new_store or not has_store:
         return _create_key(paths, keyring if keyring_outcome == "empty" else None)
+    if paths.uses_shared_store and keyring_outcome in NO_KEY_OUTCOMES:
+        raise fail("key-of-store-missing", path=paths.key_file)
     code = "key-missing" if keyring_outcome in NO_KEY_OUTCOMES else "keyring-locked"
     outcome = message("keyring-states", keyring_outcome)
     raise fail(code, path=paths.key_file, database=paths.database, keyring=outcome)

@@ -1,0 +1,228 @@
+"""The shared database: what its sessions guarantee, what it refuses, what it survives."""
+
+import threading
+from pathlib import Path
+
+import psycopg
+import pytest
+from support.claims import over_rows
+from support.records import CLIENT_ID, add_connections, make_connection, raises_failure
+from support.tokens import wait_for
+
+from wizard import paths as wizard_paths
+from wizard.errors import WizardError
+from wizard.paths import Paths
+from wizard.store import Store
+from wizard.store.postgresql import Address, PostgresqlDatabase
+from wizard.vault import Vault
+
+
+@pytest.fixture
+def database_url(postgresql_url: str) -> str:
+    return postgresql_url
+
+
+def execute(url: str, *statements: str) -> None:
+    with psycopg.connect(url, autocommit=True) as connection:
+        for each in statements:
+            connection.execute(each.encode())
+
+
+def test_a_writer_waits_for_the_one_before_it_and_sees_what_that_wrote(
+    paths: Paths, store: Store
+) -> None:
+    other, found = PostgresqlDatabase.open(paths), list[int]()
+
+    def come_second() -> None:
+        with other.write() as c:
+            found.append(c.exec_driver_sql("SELECT count(*) FROM connections").scalar_one())
+
+    add_connections(store)
+    second = threading.Thread(target=come_second)
+    waiting = "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+    with store.database.write() as c:
+        second.start()
+        with store.database.read() as reader:
+            wait_for(lambda: reader.exec_driver_sql(waiting).first() is not None)
+        c.exec_driver_sql("DELETE FROM connections")
+    second.join()
+    other.close()
+    assert found == [0]
+
+
+def test_a_read_is_one_snapshot_and_cannot_write(store: Store) -> None:
+    add_connections(store)
+    with store.database.read() as c:
+        count = "SELECT count(*) FROM connections"
+        before = c.exec_driver_sql(count).scalar_one()
+        store.connections.add(make_connection("desk"))
+        assert c.exec_driver_sql(count).scalar_one() == before
+    with raises_failure("store-unwritable"), store.database.read() as c:
+        c.exec_driver_sql("DELETE FROM connections")
+
+
+def test_a_commit_is_durable_whatever_the_server_says(
+    paths: Paths, store: Store, database_url: str
+) -> None:
+    name = database_url.partition("@/")[2].partition("?")[0]
+    execute(database_url, f"ALTER DATABASE {name} SET synchronous_commit = off")
+    again = PostgresqlDatabase.open(paths)
+    with again.read() as c:
+        assert c.exec_driver_sql("SHOW synchronous_commit").scalar_one() == "on"
+    again.close()
+
+
+def test_a_server_that_may_lose_a_commit_is_refused(
+    paths: Paths, vault: Vault, database_url: str
+) -> None:
+    def set_fsync(value: str) -> None:
+        execute(database_url, f"ALTER SYSTEM SET fsync = {value}", "SELECT pg_reload_conf()")
+        wait_for(lambda: read_fsync() == value)
+
+    def read_fsync() -> object:
+        with psycopg.connect(database_url) as connection:
+            return (connection.execute("SHOW fsync").fetchone() or [""])[0]
+
+    set_fsync("off")
+    try:
+        with raises_failure("database-unsafe"):
+            Store.open(paths, vault, "live")
+    finally:
+        set_fsync("on")
+
+
+def test_text_is_ordered_by_its_bytes_whatever_the_locale(store: Store) -> None:
+    with store.database.read() as c:
+        found = c.exec_driver_sql(
+            "SELECT table_name FROM information_schema.columns WHERE table_schema = 'public' "
+            "AND data_type = 'text' AND collation_name IS DISTINCT FROM 'C'"
+        )
+        assert set(found.scalars()) == {"zoho_wizard_store"}
+
+
+def test_tables_are_created_only_on_request(paths: Paths, vault: Vault, database_url: str) -> None:
+    execute(database_url, "DROP SCHEMA public CASCADE", "CREATE SCHEMA public")
+    with raises_failure("database-not-prepared"):
+        Store.open(paths, vault, "live")
+    execute(database_url, "CREATE TABLE clients (theirs INTEGER)")
+    with raises_failure("store-damaged"):
+        PostgresqlDatabase.open(paths, may_create=True)
+    execute(database_url, "DROP TABLE clients")
+    PostgresqlDatabase.open(paths, may_create=True).close()
+
+
+def test_a_newer_database_is_refused(paths: Paths, vault: Vault, database_url: str) -> None:
+    execute(database_url, "UPDATE zoho_wizard_store SET version = 99")
+    with raises_failure("store-newer-version"):
+        Store.open(paths, vault, "live")
+
+
+def test_a_forgotten_url_opens_no_local_database(
+    paths: Paths, vault: Vault, store: Store, tmp_path: Path
+) -> None:
+    forgotten = wizard_paths.locate({"ZOHO_WIZARD_HOME": str(tmp_path / "home")})
+    with raises_failure("database-url-missing"):
+        Store.open(forgotten, vault, "live")
+    assert not Path(forgotten.database).exists()
+
+
+def test_another_shared_database_is_refused(
+    paths: Paths, vault: Vault, store: Store, database_url: str
+) -> None:
+    execute(database_url, "UPDATE zoho_wizard_store SET id = 'another'")
+    with raises_failure("database-replaced"):
+        Store.open(paths, vault, "live")
+
+
+def test_no_key_is_made_for_a_shared_database_that_has_one(paths: Paths) -> None:
+    with raises_failure("key-of-store-missing"):
+        Vault.open(paths, use_keyring=False)
+    assert not Path(paths.key_file).exists()
+
+
+def test_cut_connections_are_reported_once_and_replaced(store: Store, database_url: str) -> None:
+    add_connections(store)
+    execute(
+        database_url,
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+        "WHERE datname = current_database() AND pid <> pg_backend_pid()",
+    )
+    with raises_failure("database-unreachable"):
+        store.connections.all()
+    assert [each.name for each in store.connections.all()] == ["crm"]
+
+
+def test_a_connection_that_was_idle_is_tried_before_it_is_used(
+    store: Store, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("wizard.store.postgresql.IDLE_SECONDS", 0)
+    add_connections(store)
+    execute(
+        database_url,
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+        "WHERE datname = current_database() AND pid <> pg_backend_pid()",
+    )
+    assert [each.client_id for each in store.clients.all()] == [CLIENT_ID]
+
+
+def test_a_server_that_does_not_answer_is_reported_with_the_reason(tmp_path: Path) -> None:
+    environment = {
+        "ZOHO_WIZARD_HOME": str(tmp_path),
+        "ZOHO_WIZARD_DATABASE_URL": f"postgresql:///wizard?host={tmp_path}",
+    }
+    with pytest.raises(WizardError) as caught:
+        PostgresqlDatabase.open(wizard_paths.locate(environment))
+    failure = caught.value.failure
+    assert (failure.code, failure.temporary) == ("database-unreachable", True)
+    assert str(tmp_path) in failure.details["reason"]
+
+
+@over_rows(
+    "url",
+    [
+        "postgresql://anna:s3cret@db.example.com/wizard",
+        "postgresql://anna@localhost/wizard?password=s3cret",
+        "postgresql://anna@localhost/wizard?sslpassword=s3cret",
+        "postgresql://:s3cret@/wizard?host=/run/postgresql",
+    ],
+)
+def test_a_url_with_a_password_is_refused_without_repeating_it(url: str) -> None:
+    with pytest.raises(WizardError) as caught:
+        Address.parse(url)
+    assert caught.value.failure.code == "database-password-in-url"
+    assert "s3cret" not in str(vars(caught.value.failure))
+
+
+@over_rows(
+    ("url", "mode"),
+    [
+        ("postgresql://db.example.com/wizard", "verify-full"),
+        ("postgresql://db.example.com/wizard?sslmode=verify-full", "verify-full"),
+        ("postgresql://localhost,db.example.com/wizard", "verify-full"),
+        ("postgresql:///wizard?service=team", "verify-full"),
+        ("postgresql://localhost/wizard?hostaddr=192.0.2.7", "verify-full"),
+        ("postgresql://db.example.com/wizard?tls=unverified", "require"),
+        ("postgresql://db.example.com/wizard?sslmode=disable&tls=unverified", "disable"),
+        ("postgresql://localhost/wizard", None),
+        ("postgresql://127.0.0.1:5433/wizard", None),
+        ("postgresql://[::1]/wizard", None),
+        ("postgresql:///wizard?host=/run/postgresql", None),
+        ("postgres:///wizard", None),
+    ],
+)
+def test_another_machine_must_prove_that_it_is_the_server(url: str, mode: str | None) -> None:
+    parameters = Address.parse(url).parameters
+    assert parameters.get("sslmode") == mode
+    assert "tls" not in parameters
+
+
+@over_rows("mode", ["require", "prefer", "allow", "disable", "verify-ca"])
+def test_a_weaker_check_of_another_machine_is_refused(mode: str) -> None:
+    with raises_failure("database-tls-unverified"):
+        Address.parse(f"postgresql://db.example.com/wizard?sslmode={mode}")
+
+
+@over_rows("url", ["wizard", "mysql://localhost/wizard", "postgresql://x/y?nonsense=1", "host=x"])
+def test_what_is_no_url_of_a_database_is_refused(url: str) -> None:
+    with raises_failure("database-url-malformed"):
+        Address.parse(url)

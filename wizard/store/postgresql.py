@@ -1,0 +1,320 @@
+"""The database on PostgreSQL, which several machines share.
+
+A write transaction begins with one advisory lock for the whole store, so that writers queue and
+each sees what the one before it wrote; nothing waits for Zoho meanwhile. Keys of locks contain the
+store's ID, because other programs may lock in the same database.
+"""
+
+import hashlib
+import re
+import threading
+import time
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from secrets import token_hex
+from typing import Any
+from urllib.parse import parse_qsl, urlencode
+
+from sqlalchemy import (
+    Column,
+    Connection,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    create_engine,
+    event,
+    insert,
+    select,
+    text,
+    update,
+)
+from sqlalchemy.exc import DBAPIError, DisconnectionError
+from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
+
+from wizard import files
+from wizard.errors import WizardError, fail
+from wizard.model import Failure
+from wizard.paths import Paths
+from wizard.store import schema
+from wizard.store.database import Database
+
+try:
+    import psycopg
+    from psycopg import pq
+    from psycopg.conninfo import conninfo_to_dict
+except ImportError as error:
+    raise fail("postgresql-missing") from error
+
+Migration = Callable[[Connection], None]
+
+MIGRATIONS: tuple[Migration, ...] = ()
+"""As those of `wizard.store.sqlite`, for PostgreSQL."""
+
+LOCK_TIMEOUT_SECONDS = 5
+"""No transaction includes a network call, so a longer wait is an error."""
+CONNECT_TIMEOUT_SECONDS = 5
+IDLE_SECONDS = 1.0
+"""After this time, an open connection is tried before it is used: the server may have restarted."""
+
+UNVERIFIED_TLS = ("tls", "unverified")
+"""The part of a URL that accepts a server whose certificate isn't verified."""
+
+_LOOPBACK_HOST = re.compile(r"localhost|127(\.\d+){3}|::1|[/@].*", re.DOTALL)
+_MAX_REASON_CHARACTERS = 200
+
+_FAILURE_CODES = {
+    "25006": "store-unwritable",  # a replica
+    "42501": "store-unwritable",  # the role has no right
+    "53100": "disk-full",
+    "55P03": "store-locked",
+    "58030": "store-unwritable",
+    "XX001": "store-damaged",
+    "XX002": "store-damaged",
+}
+_UNREACHABLE_CLASSES = ("08", "28", "3D", "53", "57")
+"""Connection lost, role refused, no such database, too many connections, shut down."""
+
+_SET_UP_SESSION = f"""
+    SELECT set_config('lock_timeout', '{LOCK_TIMEOUT_SECONDS}s', false),
+        CASE WHEN current_setting('synchronous_commit') IN ('off', 'local')
+            THEN set_config('synchronous_commit', 'on', false) END,
+        current_setting('fsync')
+"""
+_TABLES = text("""
+    SELECT relname FROM pg_catalog.pg_class
+    WHERE relnamespace = (SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = current_schema())
+        AND relname = ANY(:names)
+""")
+_IDENTITY = Table("zoho_wizard_store", MetaData(), Column("version", Integer), Column("id", Text))
+"""One row: the version of the schema, and the ID of the store."""
+
+
+@dataclass(frozen=True)
+class Address:
+    """A database, from its URL."""
+
+    shown: str
+    """Without the user and the options, for messages."""
+    parameters: dict[str, Any]
+    """Of the connection, as libpq names them."""
+
+    @classmethod
+    def parse(cls, url: str) -> "Address":
+        """Raises ``database-url-malformed``, ``database-password-in-url``,
+        ``database-tls-unverified``."""
+        base, _, query = url.partition("?")
+        options = parse_qsl(query, keep_blank_values=True)
+        accepts_unverified = UNVERIFIED_TLS in options
+        kept = urlencode([each for each in options if each != UNVERIFIED_TLS])
+        try:
+            given = conninfo_to_dict(f"{base}?{kept}" if kept else base)
+        except psycopg.ProgrammingError:
+            raise fail("database-url-malformed") from None  # its message repeats the URL
+        if not base.startswith(("postgresql://", "postgres://")):
+            raise fail("database-url-malformed")
+        if given.keys() & {"password", "sslpassword"}:
+            raise fail("database-password-in-url")
+        if not _is_local(given):
+            mode = given.setdefault("sslmode", "require" if accepts_unverified else "verify-full")
+            if mode != "verify-full" and not accepts_unverified:
+                raise fail("database-tls-unverified", mode=str(mode), host=str(given.get("host")))
+        where = f"{given.get('host', '')}:{given.get('port', '')}".rstrip(":")
+        name = given.get("dbname") or given.get("service") or ""
+        given |= {"application_name": "zoho-wizard", "connect_timeout": CONNECT_TIMEOUT_SECONDS}
+        return cls(f"postgresql://{where}/{name}", given)
+
+
+def _is_local(given: dict[str, Any]) -> bool:
+    """Whether the server is on this machine. A service may be anywhere."""
+    defaults = {each.keyword.decode(): each.val for each in pq.Conninfo.get_defaults()}
+    known = {key: value.decode() for key, value in defaults.items() if value} | given
+    hosts = str(known.get("hostaddr") or known.get("host") or "/").split(",")
+    return "service" not in known and all(map(_LOOPBACK_HOST.fullmatch, hosts))
+
+
+class PostgresqlDatabase(Database):
+    """A store in the current schema of one database."""
+
+    is_shared = True
+
+    def __init__(self, address: Address) -> None:
+        engine = create_engine(
+            "postgresql+psycopg://",
+            creator=lambda: psycopg.connect(**address.parameters),
+            hide_parameters=True,
+            use_native_hstore=False,
+        )
+        super().__init__(address.shown, engine)
+        self.address = address
+        self.id = ""
+        self._reader = engine.execution_options(
+            isolation_level="REPEATABLE READ", postgresql_readonly=True
+        )
+        self._writer = engine.execution_options(isolation_level="READ COMMITTED")
+        self._write_lock = threading.Lock()  # a waiting thread needs no connection
+        _prepare_connections(self)
+
+    @classmethod
+    def open(
+        cls,
+        paths: Paths,
+        migrations: Sequence[Migration] = MIGRATIONS,
+        *,
+        may_create: bool = False,
+    ) -> "PostgresqlDatabase":
+        """Open the database that `paths` names. Its tables are created only with `may_create`.
+
+        Raises ``database-unreachable``, ``database-not-prepared``, ``database-replaced``,
+        ``database-unsafe``, ``store-newer-version``, and as `Address.parse`.
+        """
+        database = cls(Address.parse(paths.database_url))
+        try:
+            database._open(migrations, may_create=may_create)
+            database._mark(paths)
+        except BaseException:
+            database.close()
+            raise
+        return database
+
+    @property
+    def place(self) -> str:
+        return self.path
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+    def version(self) -> Hashable:
+        with self.read() as connection:
+            return str(connection.exec_driver_sql("SELECT pg_current_snapshot()::text").scalar())
+
+    def write_rows(self, *statements: tuple[str, Sequence[tuple[object, ...]]]) -> None:
+        with self.write() as connection:
+            cursor = connection.connection.cursor()
+            for statement, rows in statements:
+                cursor.executemany(statement.replace("?", "%s"), rows)
+
+    def reserve_space(self) -> AbstractContextManager[None]:
+        return nullcontext()  # of another machine
+
+    def checkpoint(self) -> None:
+        """Does nothing: deleted rows stay in the server's files until it reuses their space."""
+
+    def defer_foreign_keys(self, connection: Connection) -> None:
+        connection.exec_driver_sql("SET CONSTRAINTS ALL DEFERRED")
+
+    def lock_key(self, name: str) -> int:
+        """The key of an advisory lock of this store."""
+        digest = hashlib.sha256(f"zoho-wizard\0{self.id}\0{name}".encode()).digest()
+        return int.from_bytes(digest[:8], signed=True)
+
+    @contextmanager
+    def _begin_read(self) -> Iterator[Connection]:
+        with self._translate_errors(), self._reader.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def _begin_write(self) -> Iterator[Connection]:
+        with self._translate_errors(), self._write_lock, self._writer.begin() as connection:
+            connection.exec_driver_sql(
+                "SELECT pg_advisory_xact_lock(%s)", (self.lock_key("write"),)
+            )
+            yield connection
+
+    def _open(self, migrations: Sequence[Migration], *, may_create: bool) -> None:
+        newest = 1 + len(migrations)
+        with self.read() as connection:
+            version = self._version(connection)
+        if version < newest:
+            if version == 0 and not may_create:
+                raise fail("database-not-prepared", path=self.path)
+            with self.write() as connection:
+                version = self._version(connection)
+                if version == 0:
+                    self._create(connection, newest)
+                else:
+                    for migrate in migrations[version - 1 :]:
+                        migrate(connection)
+                    connection.execute(update(_IDENTITY).values(version=newest))
+                version = self._version(connection)
+        if version > newest:
+            raise fail("store-newer-version", path=self.path, version=str(version))
+
+    def _version(self, connection: Connection) -> int:
+        """The schema version, 0 if there is no store; remembers its ID."""
+        names = {"names": [_IDENTITY.name, *schema.metadata.tables]}
+        found = set(connection.execute(_TABLES, names).scalars())
+        if not found:
+            return 0
+        if _IDENTITY.name not in found:
+            raise fail("store-damaged", path=self.path, reason="not a database of the wizard")
+        version, self.id = connection.execute(select(_IDENTITY)).one()
+        return int(version)
+
+    def _create(self, connection: Connection, newest: int) -> None:
+        for statement in schema.creation_statements("postgresql"):
+            connection.exec_driver_sql(statement.replace("%", "%%"))
+        _IDENTITY.create(connection)
+        connection.execute(insert(_IDENTITY).values(version=newest, id=token_hex(16)))
+
+    def _mark(self, paths: Paths) -> None:
+        """Record in the data directory which store it uses. Raises ``database-replaced`` if that is
+        another one, whose access tokens are still cached."""
+        known = paths.shared_store_id
+        if known and known != self.id:
+            raise fail("database-replaced", path=self.path, marker=paths.shared_store_marker)
+        if not known:
+            try:
+                files.replace(paths.shared_store_marker, f"{self.id}\n".encode())
+            except OSError as error:
+                details = {"path": paths.shared_store_marker, "reason": error.strerror or ""}
+                raise fail("store-unwritable", **details) from error
+
+    @contextmanager
+    def _translate_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except (DBAPIError, psycopg.Error) as error:
+            cause = error.orig if isinstance(error, DBAPIError) else error
+            state = getattr(cause, "sqlstate", None) or ""
+            is_lost = isinstance(cause, psycopg.OperationalError | psycopg.InterfaceError)
+            code = _FAILURE_CODES.get(state)
+            if code is None and is_lost and state[:2] in ("", *_UNREACHABLE_CLASSES):
+                code = "database-unreachable"
+            if code is None:
+                raise
+            reason = " ".join(str(cause).split())[:_MAX_REASON_CHARACTERS]
+            details = {"path": self.path, "reason": reason}
+            is_temporary = code in ("store-locked", "database-unreachable")
+            raise WizardError(Failure(code, temporary=is_temporary, details=details)) from error
+
+
+def _prepare_connections(database: PostgresqlDatabase) -> None:
+    """Set up each new connection, and try one that wasn't used for a while."""
+
+    @event.listens_for(database.engine, "connect")
+    def set_up(driver: "psycopg.Connection[Any]", record: ConnectionPoolEntry) -> None:
+        driver.autocommit = True  # settings of a transaction that is undone are undone, too
+        *_, fsync = driver.execute(_SET_UP_SESSION).fetchone() or ("off",)
+        driver.autocommit = False
+        if fsync == "off":
+            raise fail("database-unsafe", path=database.path)
+
+    @event.listens_for(database.engine, "checkin")
+    def note_use(driver: object, record: ConnectionPoolEntry) -> None:
+        record.info["used_at"] = time.monotonic()
+
+    @event.listens_for(database.engine, "checkout")
+    def try_connection(
+        driver: "psycopg.Connection[Any]",
+        record: ConnectionPoolEntry,
+        proxy: PoolProxiedConnection,
+    ) -> None:
+        used_at = record.info.get("used_at")
+        if used_at is not None and time.monotonic() - used_at > IDLE_SECONDS:
+            try:
+                driver.execute("SELECT 1")
+                driver.rollback()
+            except psycopg.Error as error:
+                raise DisconnectionError from error
