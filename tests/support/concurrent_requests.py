@@ -3,16 +3,27 @@
 import multiprocessing
 from contextlib import suppress
 from dataclasses import dataclass
+from multiprocessing import forkserver
 from multiprocessing.context import ForkServerContext
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from support.harness import settings_for
 from wizard.errors import WizardError
 from wizard.services import Services
 from wizard.simulator.settings import FileClock
 
+PRELOADED = (
+    "support.concurrent_requests",
+    "authlib.integrations.requests_client",
+    "sqlalchemy.dialects.sqlite",
+    "wizard.tokens.service",
+    "wizard.transport.adapter",
+)
+"""What the processes import on use, so that it costs each of them nothing."""
 PROCESS_START_TIMEOUT_SECONDS = 180
 """Seconds for many processes to start on two busy cores."""
 
@@ -57,9 +68,11 @@ def run_workload(workload: Workload, forces_refresh: bool, results: Any) -> None
 def forkserver_context() -> ForkServerContext:
     """Starts processes that share nothing with this one, and starts them quickly."""
     context: ForkServerContext = multiprocessing.get_context("forkserver")
-    on_use = ("authlib.integrations.requests_client", "wizard.tokens.service")
-    adapter = "wizard.transport.adapter"
-    context.set_forkserver_preload(["support.concurrent_requests", *on_use, adapter])
+    context.set_forkserver_preload(list(PRELOADED))
+    # Before Python 3.14, the server ignores our `sys.path`, and silently what it can't import.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(Path(__file__).parent.parent))
+        forkserver.ensure_running()
     return context
 
 
