@@ -31,7 +31,13 @@ VARIABLE_PREFIX = "ZOHO_WIZARD_"
 KNOWN_VARIABLES = tuple(
     VARIABLE_PREFIX + name for name in ("HOME", "SIMULATOR_URL", "PORT", "KEY_FILE", "BROWSER")
 )
-SERVICE_VARIABLES = (*KNOWN_VARIABLES, "HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME")
+CREDENTIALS_VARIABLE = "CREDENTIALS_DIRECTORY"
+"""Set by systemd for a service with credentials (systemd.exec(5))."""
+KEY_CREDENTIAL = "zoho-wizard-key"
+"""The name of the credential with the encryption key."""
+SERVICE_VARIABLES = (
+    *KNOWN_VARIABLES, "HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME", CREDENTIALS_VARIABLE
+)  # fmt: skip
 """The variables that a timer, a service or a command needs to find the same data and settings."""
 
 
@@ -43,7 +49,8 @@ class Paths:
     """The directories of one wizard, as absolute paths."""
 
     __slots__ = (
-        "cache_dir", "config_dir", "data_dir", "given_database_url", "key_file", "simulator_url",
+        "cache_dir", "config_dir", "data_dir", "given_database_url", "is_key_credential",
+        "key_file", "simulator_url",
     )  # fmt: skip
 
     def __init__(
@@ -54,6 +61,7 @@ class Paths:
         simulator_url: str = "",
         key_file: str = "",
         given_database_url: str = "",
+        is_key_credential: bool = False,
     ) -> None:
         self.data_dir = data_dir
         self.config_dir = config_dir
@@ -61,6 +69,7 @@ class Paths:
         self.simulator_url = simulator_url  # of the simulated Zoho; empty: the real one
         self.key_file = key_file or os.path.join(config_dir, "key")
         self.given_database_url = given_database_url  # overrides the file
+        self.is_key_credential = is_key_credential  # systemd gave it to this service
 
     def __repr__(self) -> str:
         return (
@@ -202,9 +211,14 @@ def locate(environ: "Mapping[str, str]", platform: str = sys.platform) -> Paths:
     key_file = environ.get("ZOHO_WIZARD_KEY_FILE", "")
     if key_file:
         key_file = os.path.abspath(_expand_user(key_file, home))
+    credentials = environ.get(CREDENTIALS_VARIABLE, "")
+    if not key_file and os.path.isabs(credentials):
+        credential = os.path.join(credentials, KEY_CREDENTIAL)
+        key_file = credential if os.path.lexists(credential) else ""
+    is_credential = bool(credentials and key_file) and os.path.dirname(key_file) == credentials
     data, config, cache = places
     database_url = environ.get("ZOHO_WIZARD_DATABASE_URL", "")
-    return Paths(data, config, cache, simulator, key_file, database_url)
+    return Paths(data, config, cache, simulator, key_file, database_url, is_credential)
 
 
 def relative_setting(environ: "Mapping[str, str]") -> str:

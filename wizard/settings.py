@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from wizard.errors import fail
 from wizard.model import SimulatorProxy
 from wizard.paths import (
+    CREDENTIALS_VARIABLE,
     KNOWN_VARIABLES,
     SERVICE_VARIABLES,
     VARIABLE_PREFIX,
@@ -23,6 +24,18 @@ from wizard.paths import (
 LIVE_PORT = 8723
 SIMULATOR_PORT = 8733
 """The wizard's port with a simulator, so that it can run next to the live one."""
+
+
+@dataclass(frozen=True)
+class ServiceManagement:
+    """What the service manager gave this process (sd_notify(3), sd_listen_fds(3))."""
+
+    notify_socket: str = ""
+    """Where it wants to know when the service is ready; empty: it doesn't."""
+    watchdog_seconds: float = 0.0
+    """How often it must hear of the service; 0: never."""
+    has_socket: bool = False
+    """Whether it opened a socket for the service."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +54,9 @@ class Settings:
     """The user is at another machine and can't see a browser that is opened here."""
     has_display: bool = False
     """There is an X11 or Wayland display; meaningless on other systems."""
+    user_unit_dir: str = ""
+    """Where the user's own units of systemd are."""
+    management: ServiceManagement = ServiceManagement()
     service_environment: Mapping[str, str] = field(default_factory=dict)
     """The variables behind these settings, which a timer or a service needs, too."""
     child_environment: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -104,18 +120,26 @@ def from_environment(
     proxy_variables = (
         {"HTTPS_PROXY": proxy.url, "SSL_CERT_FILE": proxy.authority_file} if proxy else {}
     )
+    paths = locate(environ)
     return Settings(
-        paths=locate(environ),
+        paths=paths,
         simulator_url=simulator_url,
         port=_port(environ.get("ZOHO_WIZARD_PORT", ""), default_port),
         browser_path=environ.get("ZOHO_WIZARD_BROWSER") or None,
         simulator_proxy=proxy,
         is_over_ssh="SSH_CONNECTION" in environ,
         has_display=bool(environ.get("DISPLAY") or environ.get("WAYLAND_DISPLAY")),
+        user_unit_dir=_user_unit_dir(environ),
+        management=_management(environ),
         service_environment={name: environ[name] for name in SERVICE_VARIABLES if environ.get(name)}
         | proxy_variables,
         child_environment={
-            name: value for name, value in environ.items() if not name.startswith("ZOHO_")
+            name: value
+            for name, value in environ.items()
+            if not (
+                name.startswith("ZOHO_")
+                or (paths.is_key_credential and name == CREDENTIALS_VARIABLE)
+            )
         },
     )
 
@@ -127,6 +151,25 @@ def _simulator_proxy(environ: Mapping[str, str]) -> SimulatorProxy | None:
     if not re.match(r"http://(127\.0\.0\.1|\[::1\]):\d+/?$", url) or not trusts_simulator(environ):
         return None
     return SimulatorProxy(url, os.path.abspath(environ["SSL_CERT_FILE"]))
+
+
+def _user_unit_dir(environ: Mapping[str, str]) -> str:
+    config = environ.get("XDG_CONFIG_HOME", "")
+    if not os.path.isabs(config):
+        config = os.path.join(environ.get("HOME") or os.path.expanduser("~"), ".config")
+    return os.path.join(config, "systemd", "user")
+
+
+def _management(environ: Mapping[str, str]) -> ServiceManagement:
+    """The variables are inherited by children, whom most of them don't concern."""
+    own = str(os.getpid())
+    microseconds = environ.get("WATCHDOG_USEC", "")
+    is_for_us = microseconds.isdecimal() and environ.get("WATCHDOG_PID", own) == own
+    return ServiceManagement(
+        notify_socket=environ.get("NOTIFY_SOCKET", ""),
+        watchdog_seconds=int(microseconds) / 1e6 if is_for_us else 0.0,
+        has_socket=environ.get("LISTEN_PID") == own and environ.get("LISTEN_FDS") == "1",
+    )
 
 
 def _port(text: str, default: int) -> int:

@@ -591,3 +591,16 @@ def test_an_index_finds_the_served_tokens_that_are_too_old(
             f"EXPLAIN QUERY PLAN {DELETE_OLD_SERVING_EVENTS}", ("", "", "", "")
         )
         assert "ix_events_kind_at (kind=? AND at<?)" in str(plan.fetchall())
+
+
+def test_the_shared_socket_serves_nothing_that_is_for_the_owner(
+    harness: Harness, own: SocketClient, shared: SocketClient
+) -> None:
+    allow(harness, ME)
+    for path in ("/list", "/list?json=1", "/service"):
+        status, answer = shared.request(path)
+        assert (status, error_code(answer)) == (403, "request-refused")
+    _, answer = shared.request("/token/crm?details=1")
+    assert "variables" not in answer
+    assert own.request("/token/crm?details=1")[1]["variables"]["ZOHO_DC"] == "eu"
+    assert own.request("/service") == (200, {"pages": True})

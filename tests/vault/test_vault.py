@@ -156,3 +156,17 @@ def test_processes_that_start_together_agree_on_one_key_and_one_database(tmp_pat
     answers = {process.communicate(timeout=60)[0] for process in running}
     assert len(answers) == 1
     assert answers != {b""}
+
+
+def test_a_credential_that_other_users_can_change_or_read_is_refused(tmp_path: Path) -> None:
+    credential = tmp_path / wizard_paths.KEY_CREDENTIAL
+    credential.write_text(cipher.key_to_text(KEY))
+    environ = {"ZOHO_WIZARD_HOME": str(tmp_path / "home"), "CREDENTIALS_DIRECTORY": str(tmp_path)}
+    paths = wizard_paths.locate(environ)
+    for mode in (0o400, 0o440):
+        credential.chmod(mode)
+        assert Vault.open(paths, use_keyring=False).key == KEY
+    for mode in (0o444, 0o460, 0o600 | 0o010):
+        credential.chmod(mode)
+        with raises_failure("key-unreadable"):
+            Vault.open(paths, use_keyring=False)

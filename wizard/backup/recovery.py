@@ -57,7 +57,7 @@ def set_database_aside(paths: Paths, at: datetime) -> str:
         os.rename(paths.database, os.path.join(directory, os.path.basename(paths.database)))
         for cached in Path(paths.token_dir).glob(f"*{CACHED_TOKEN_SUFFIX}"):
             cached.unlink()  # encrypted with the lost key
-        if os.path.lexists(paths.key_file) and not _is_key(paths.key_file):
+        if os.path.lexists(paths.key_file) and not _is_key(paths):
             os.rename(paths.key_file, os.path.join(directory, "key"))
     except OSError as error:
         reason = os.strerror(error.errno or 0)
@@ -158,9 +158,9 @@ def _with_secret(client: Client, location: str, value: str) -> Client:
     return replace(client, secrets=(*client.secrets, ClientSecret(location, value)))
 
 
-def _is_key(path: str) -> bool:
+def _is_key(paths: Paths) -> bool:
     try:
-        cipher.load_key(path)
+        cipher.load_key(paths.key_file, paths.is_key_credential)
     except (OSError, ValueError):
         return False
     return True

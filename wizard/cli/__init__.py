@@ -311,6 +311,9 @@ class Commands(LazyGroup):
         },
         "This installation": {
             "serve": LazyCommand("flows.serving", "serve", "Serve the web app until stopped."),
+            "service": LazyCommand(
+                "commands.service", "service", "Run the wizard as a service of systemd."
+            ),
             "status": LazyCommand(
                 "commands.status",
                 "status",

@@ -15,8 +15,10 @@ import threading
 import traceback
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cached_property
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -26,6 +28,7 @@ from click.shell_completion import CompletionItem
 from wizard.cli.renderer import Renderer
 from wizard.errors import WizardError, fail, message
 from wizard.model import Clock, Explanation, Failure
+from wizard.model.failure import codes_with
 from wizard.serialization import ErrorReport, error_report
 from wizard.services import Services, utc_now
 from wizard.settings import Settings, from_environment
@@ -74,6 +77,24 @@ class Terminal:
         if self.needs_connection and self.settings.paths.is_empty:
             raise unknown_connection(self.connection_name, self.settings.paths.data_dir)
         return self.open_services(self.settings, self.clock)
+
+    @cached_property
+    def service_socket(self) -> Path | None:
+        """The socket of the running service, for a command that can't read the encryption key; None
+        if this process has the key. Raises what opening the services raises if no service runs."""
+        try:
+            _ = self.services
+        except WizardError as error:
+            if error.failure.code not in codes_with("key_elsewhere"):
+                raise
+            from wizard.local_api import find_service  # slow to load, and rarely needed
+
+            socket = Path(self.settings.paths.socket)
+            if find_service(socket):
+                return socket
+            details = {**error.failure.details, "service": message("notes", "no-service-has-key")}
+            raise WizardError(replace(error.failure, details=details)) from None
+        return None
 
     def open_services(self, settings: Settings, clock: Clock) -> Services:
         """Services for `settings`, closed at the end of the run."""

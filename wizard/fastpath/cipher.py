@@ -44,16 +44,18 @@ def key_from_text(text: str | bytes) -> bytes:
     return key
 
 
-def load_key(path: str) -> bytes:
+def load_key(path: str, is_credential: bool = False) -> bytes:
     """Read the key file at ``path``.
 
     Raises OSError if it can't be read, PermissionError if the group or others may read it,
-    ValueError if it contains no key.
+    ValueError if it contains no key. Of a systemd credential, the mode of the group is the mask of
+    its access control list, which lets only the service's user read it.
     """
+    accessible_to_others = 0o037 if is_credential else 0o077
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
     try:
         # On Windows, the file inherits the access control list of the profile.
-        if os.name == "posix" and os.fstat(descriptor).st_mode & 0o077:
+        if os.name == "posix" and os.fstat(descriptor).st_mode & accessible_to_others:
             raise PermissionError(f"others may read {path}")
         return key_from_text(os.read(descriptor, _MAX_KEY_FILE_BYTES))
     finally:

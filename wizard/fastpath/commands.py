@@ -132,7 +132,9 @@ def cached_or_refreshed_token(request: Request, environ: "Mapping[str, str]") ->
     here, end = paths.locate(environ), time.monotonic() + LOCK_TIMEOUT_SECONDS
     lock = here.lock_file(name)
     try:
-        cipher.load_key(here.key_file)  # without a key, waiting doesn't help
+        cipher.load_key(
+            here.key_file, here.is_key_credential
+        )  # without a key, waiting doesn't help
         while not locks.try_acquire(lock):
             token = cached_token(name, environ, time.time(), accept_due=True)
             if token is not None or time.monotonic() > end:
@@ -170,7 +172,7 @@ def cached_token(
             serves = token_file.is_fresh(expires_at, refresh_at, issued_at, now)
         if not serves:
             return None
-        key = cipher.load_key(here.key_file)
+        key = cipher.load_key(here.key_file, here.is_key_credential)
         return token_file.unpack(key, here.token_owner(name), content)
     except (OSError, ValueError):
         return None

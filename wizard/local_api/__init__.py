@@ -1,7 +1,8 @@
 """The local API: what a serving wizard answers to other processes, over two Unix sockets.
 
 * the owner's socket (mode 0600, in the data directory): its owner may request the access token of
-  any connection, and one-time browser links;
+  any connection, one-time browser links, and, for commands without the encryption key, the list
+  of connections;
 * the shared socket (mode 0666, in a directory that others may enter but not list): any user,
   including the owner, may request the access tokens of the connections they have access to, and
   nothing else. Its directory can be mounted into containers.
@@ -15,18 +16,27 @@ connection's history.
 import errno
 import json
 import logging
+import os
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from wizard.errors import WizardError, fail
 from wizard.local_api.hand_outs import HandOuts
-from wizard.local_api.request_handler import HandlerContext, SocketServer
+from wizard.local_api.request_handler import (
+    LIST_PATH,
+    LIST_TIMEOUT_SECONDS,
+    SERVICE_PATH,
+    TOKEN_PATH,
+    HandlerContext,
+    SocketServer,
+)
 from wizard.local_api.sockets import (
     HAS_PEER_CREDENTIALS,
     alone_in,
@@ -37,15 +47,23 @@ from wizard.local_api.sockets import (
     remove_lock_file,
     socket_address,
 )
+from wizard.model import Failure
 from wizard.paths import Paths
 from wizard.services import Services
+from wizard.timefmt import parse_iso
 
 __all__ = [
     "HAS_PEER_CREDENTIALS",
     "LocalApi",
+    "ServedAccess",
+    "ServedOutput",
+    "Service",
     "default_shared_directory",
+    "find_service",
     "first_inaccessible_directory",
+    "request_access",
     "request_browser_link",
+    "request_list",
     "request_shared_socket",
     "shared_socket_path",
 ]
@@ -54,7 +72,9 @@ log = logging.getLogger(__name__)
 
 SOCKET_NAME = "socket"
 RESPONSE_TIMEOUT_SECONDS = 3.0
-"""Seconds to wait for a response."""
+"""Seconds to wait for a response that needs nothing from Zoho."""
+TOKEN_TIMEOUT_SECONDS = 90.0
+"""Enough for a refresh with all its retries."""
 
 
 class LocalApi:
@@ -63,12 +83,18 @@ class LocalApi:
     def __init__(
         self,
         services: Services,
-        create_browser_link: Callable[[str, bool], str],
+        create_browser_link: Callable[[str, bool], str] | None,
         directory: Path | None = None,
+        inherited: socket.socket | None = None,
     ) -> None:
+        """`create_browser_link` is None without the pages; `inherited` is a shared socket that the
+        service manager opened, and keeps."""
         self._services = services
         self._hand_outs = HandOuts(services)
         self._create_browser_link = create_browser_link
+        self._inherited = inherited
+        if inherited is not None:
+            directory = Path(os.fsdecode(inherited.getsockname())).parent
         self._is_chosen = directory is not None
         self._directory = directory or default_shared_directory(services.paths)
         self._servers: dict[Path, SocketServer] = {}
@@ -90,7 +116,10 @@ class LocalApi:
                     raise
                 log.warning("the owner's socket can't be served: %s", error.strerror)
             try:
-                if self._services.store.access_permissions.all():
+                if self._inherited is not None:
+                    path = self._directory / SOCKET_NAME
+                    self._listen(path, 0, is_shared=True, inherited=self._inherited)
+                elif self._services.store.access_permissions.all():
                     self.open_shared_socket()
             except WizardError as error:
                 if self._is_chosen:
@@ -130,7 +159,14 @@ class LocalApi:
                     self._locks = until_stopped.pop_all()
         return path
 
-    def _listen(self, path: Path, mode: int, *, is_shared: bool) -> None:
+    def _listen(
+        self,
+        path: Path,
+        mode: int,
+        *,
+        is_shared: bool,
+        inherited: socket.socket | None = None,
+    ) -> None:
         context = HandlerContext(
             self._services,
             self._hand_outs,
@@ -138,11 +174,24 @@ class LocalApi:
             self.open_shared_socket,
             is_shared,
         )
-        server = SocketServer(path, context, mode)
+        server = SocketServer(path, context, mode, inherited)
         self._servers[path] = server
         threading.Thread(
-            target=server.serve_forever, args=(0.1,), name=f"local-api {mode:o}", daemon=True
+            target=server.serve_forever, args=(0.1,), name=f"local-api {path}", daemon=True
         ).start()
+
+
+@dataclass(frozen=True)
+class Service:
+    """A wizard that serves."""
+
+    has_pages: bool
+
+
+def find_service(path: Path) -> Service | None:
+    """The wizard that answers the owner's socket at `path`; None if none does."""
+    response = _request(path, "GET", SERVICE_PATH, None, RESPONSE_TIMEOUT_SECONDS)
+    return Service(response["pages"]) if response and "pages" in response else None
 
 
 def shared_socket_path(paths: Paths) -> str:
@@ -153,9 +202,30 @@ def shared_socket_path(paths: Paths) -> str:
     return str(default_shared_directory(paths) / SOCKET_NAME)
 
 
+@dataclass(frozen=True)
+class ServedAccess:
+    """An access token from the service, for a command without the encryption key."""
+
+    value: str = field(repr=False)
+    generation: int
+    document: Mapping[str, Any] = field(repr=False)
+    """What ``token --json`` prints."""
+    variables: Mapping[str, str]
+    """What ``run`` sets in addition to the token."""
+
+
+@dataclass(frozen=True)
+class ServedOutput:
+    """What a command printed that the service ran."""
+
+    exit_code: int
+    stdout: str
+    stderr: str
+
+
 class _Connection(HTTPConnection):
-    def __init__(self, path: Path) -> None:
-        super().__init__("zoho-wizard", timeout=RESPONSE_TIMEOUT_SECONDS)
+    def __init__(self, path: Path, timeout: float) -> None:
+        super().__init__("zoho-wizard", timeout=timeout)
         self._path = path
 
     def connect(self) -> None:
@@ -180,19 +250,67 @@ def request_browser_link(path: Path, path_on_site: str, *, is_printed: bool) -> 
 def request_shared_socket(path: Path) -> str | None:
     """Have the wizard behind the owner's socket at `path` serve the shared socket, too; return that
     socket's path, or None if no wizard responds. Raises its failure."""
-    response = _post(path, "/shared-socket")
-    if response and "error" in response:
-        error = response["error"]
-        raise fail(error["code"], **error["details"])
+    response = _succeeded(_post(path, "/shared-socket"))
     return str(response["socket"]) if response else None
 
 
+def request_access(
+    path: Path, name: str, *, min_ttl: int | None, force_refresh: bool, rejected: str
+) -> ServedAccess | None:
+    """Request an access token of connection `name` from the owner's socket at `path`, with the
+    options of ``token``; None if no wizard responds. Raises its failure."""
+    query = {"details": "1"} | ({} if min_ttl is None else {"min-ttl": str(min_ttl)})
+    query |= {"force": "1"} if force_refresh else {}
+    response = _succeeded(
+        _request(
+            path,
+            "POST" if rejected else "GET",
+            f"{TOKEN_PATH}{quote(name, safe='')}?{urlencode(query)}",
+            rejected or None,
+            TOKEN_TIMEOUT_SECONDS,
+        )
+    )
+    if response is None:
+        return None
+    document, variables = response["document"], response["variables"]
+    return ServedAccess(document["access_token"], document["generation"], document, variables)
+
+
+def request_list(path: Path, options: Mapping[str, list[str]]) -> ServedOutput | None:
+    """What ``list`` prints with `options`, from the owner's socket at `path`; None if no wizard
+    responds."""
+    target = f"{LIST_PATH}?{urlencode(options, doseq=True)}"
+    response = _succeeded(_request(path, "GET", target, None, LIST_TIMEOUT_SECONDS))
+    return ServedOutput(**response) if response else None
+
+
+def _succeeded(response: dict[str, Any] | None) -> dict[str, Any] | None:
+    """The response, unless it is a failure, which is raised."""
+    if response and "error" in response:
+        error = response["error"]
+        raise WizardError(
+            Failure(
+                error["code"],
+                temporary=error["temporary"],
+                details=error["details"],
+                retry_at=parse_iso(error["retry_at"]) if error["retry_at"] else None,
+            )
+        )
+    return response
+
+
 def _post(path: Path, target: str) -> dict[str, Any] | None:
+    return _request(path, "POST", target, None, RESPONSE_TIMEOUT_SECONDS)
+
+
+def _request(
+    path: Path, method: str, target: str, body: str | None, timeout: float
+) -> dict[str, Any] | None:
     if not has_unix_sockets():
         return None
-    connection = _Connection(path)
+    connection = _Connection(path, timeout)
     try:
-        connection.request("POST", target)
+        connection.request(method, target, body, {"Accept": "application/json"})
         response = json.loads(connection.getresponse().read())
     except (OSError, HTTPException, ValueError):
         return None

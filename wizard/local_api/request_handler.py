@@ -6,6 +6,7 @@ import math
 import os
 import socket
 import socketserver
+import subprocess
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -19,13 +20,15 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from wizard.diagnosis.rendering import explain_failure
 from wizard.errors import WizardError, fail
+from wizard.fastpath.process import WIZARD_COMMAND
 from wizard.local_api.hand_outs import HandOuts, peer_details
 from wizard.local_api.sockets import Peer, get_peer, socket_address
 from wizard.model import AccessToken, Event, Explanation, Failure
 from wizard.model.failure import http_status_of
-from wizard.serialization import explanation_summary
+from wizard.serialization import explanation_summary, to_json_value
 from wizard.services import Services
 from wizard.timefmt import format_iso
+from wizard.tokens.cached_tokens import access_variables, token_document
 from wizard.tokens.service import MAX_TOKEN_CHARACTERS, reported_token
 
 log = logging.getLogger(__name__)
@@ -52,6 +55,16 @@ BROWSER_HEADER_PREFIXES = ("origin", "referer", "cookie", "sec-")
 TOKEN_PATH = "/token/"  # noqa: S105 - no secret
 """The path before the name of the requested connection."""
 
+LIST_PATH = "/list"
+"""Where the owner's commands without the encryption key get the list of connections."""
+
+SERVICE_PATH = "/service"
+"""Where the owner's commands learn that a wizard serves, and what."""
+
+LIST_TIMEOUT_SECONDS = 60
+LIST_OPTIONS = ("by", "tag")
+"""Options of ``list`` with a value that a request can have."""
+
 MAX_NAME_CHARACTERS = 63
 """Characters of a connection's name; of other requested names, no more is quoted."""
 
@@ -62,7 +75,8 @@ class HandlerContext:
 
     services: Services
     hand_outs: HandOuts
-    create_browser_link: Callable[[str, bool], str]
+    create_browser_link: Callable[[str, bool], str] | None
+    """None without the pages."""
     open_shared_socket: Callable[[], Path]
     is_shared: bool
     """The socket serves every user of the machine, each within their access permissions."""
@@ -74,12 +88,24 @@ class SocketServer(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
     daemon_threads = True
     request_queue_size = MAX_CONNECTIONS
 
-    def __init__(self, path: Path, context: HandlerContext, mode: int) -> None:
+    def __init__(
+        self,
+        path: Path,
+        context: HandlerContext,
+        mode: int,
+        inherited: socket.socket | None = None,
+    ) -> None:
         self.path = path
         self.context = context
         self.last_refusals: dict[tuple[str, int], datetime] = {}
         self._open_connections: Counter[int] = Counter()
         self._count_lock = threading.Lock()
+        self._made: tuple[int, int] | None = None  # the service manager keeps its own
+        if inherited is not None:
+            super().__init__(str(path), RequestHandler, bind_and_activate=False)
+            self.socket.close()
+            self.socket = inherited
+            return
         # Renaming puts a ready socket in place at once, and replaces one that a killed wizard left.
         fresh = path.with_name(f"{path.name}.new")
         fresh.unlink(missing_ok=True)
@@ -177,8 +203,14 @@ class RequestHandler(BaseHTTPRequestHandler):
             self.close_connection = True
 
     def do_GET(self) -> None:
-        """``/token/NAME``: an access token as text, or JSON for ``Accept: application/json``."""
-        self._handle(self._handle_token)
+        """``/token/NAME``: an access token as text, or JSON for ``Accept: application/json``. For
+        the owner: ``/list``, what ``list`` prints; ``/service``, what is served."""
+        own = {} if self._context.is_shared else self._owner_pages
+        self._handle(own.get(self._target, self._handle_token))
+
+    @property
+    def _owner_pages(self) -> Mapping[str, Callable[[Peer | None, str], None]]:
+        return {LIST_PATH: self._handle_list, SERVICE_PATH: self._handle_service}
 
     def do_POST(self) -> None:
         """``/token/NAME`` with a rejected access token in the body: as GET, but never that token.
@@ -208,9 +240,19 @@ class RequestHandler(BaseHTTPRequestHandler):
         return self._server.context
 
     @property
+    def _target(self) -> str:
+        """The requested path without its query."""
+        return self.path.partition("?")[0]
+
+    @property
+    def _owner_query(self) -> dict[str, list[str]]:
+        """What the owner requests beyond the path; other users can't."""
+        return {} if self._context.is_shared else parse_qs(urlsplit(self.path).query)
+
+    @property
     def _requested_connection(self) -> str | None:
         """The connection whose token is requested; None for other requests."""
-        path = self.path.partition("?")[0]
+        path = self._target
         return unquote(path.removeprefix(TOKEN_PATH)) if path.startswith(TOKEN_PATH) else None
 
     def _handle(self, handler: Callable[[Peer | None, str], None]) -> None:
@@ -243,7 +285,7 @@ class RequestHandler(BaseHTTPRequestHandler):
         try:
             token = (
                 None
-                if rejected
+                if rejected or "min-ttl" in self._owner_query or "force" in self._owner_query
                 else self._context.hand_outs.serve(
                     name, peer, needs_permission=self._context.is_shared
                 )
@@ -258,7 +300,7 @@ class RequestHandler(BaseHTTPRequestHandler):
                 self._context.services.monitoring.notify_rejected_in_background(name)
             raise
         if "application/json" in self.headers.get("Accept", ""):
-            self._send_json(200, _token_to_json(token))
+            self._send_json(200, {**_token_to_json(token), **self._access_details(token)})
         else:
             self._send(200, "text/plain", f"{token.value}\n".encode())
 
@@ -271,7 +313,44 @@ class RequestHandler(BaseHTTPRequestHandler):
             raise self._access_denied(name[:MAX_NAME_CHARACTERS], peer)
         if rejected:
             self._record_event("token-reported", name, peer)
-        return self._context.services.tokens.access_token(name, rejected=rejected)
+        query = self._owner_query
+        return self._context.services.tokens.access_token(
+            name,
+            min_ttl=_whole_number(query["min-ttl"][0]) if "min-ttl" in query else None,
+            force_refresh="force" in query,
+            rejected=rejected,
+        )
+
+    def _access_details(self, token: AccessToken) -> dict[str, Any]:
+        """With ``?details=1``: what ``token --json`` prints, and the variables of ``run``."""
+        if "details" not in self._owner_query:
+            return {}
+        services = self._context.services
+        access = services.tokens.api_access(token.connection)
+        document = token_document(token, access, services.clock())
+        return {"document": to_json_value(document), "variables": access_variables(access)}
+
+    def _handle_service(self, _peer: Peer | None, _rejected: str) -> None:
+        self._send_json(200, {"pages": self._context.create_browser_link is not None})
+
+    def _handle_list(self, _peer: Peer | None, _rejected: str) -> None:
+        query, settings = self._owner_query, self._context.services.settings
+        options = [
+            f"--{name}={value}" for name in LIST_OPTIONS for value in query.get(name, [])
+        ] + ["--json"] * ("json" in query)
+        done = subprocess.run(  # noqa: S603 - ourselves
+            [*WIZARD_COMMAND, "list", *options],
+            env={**settings.child_environment, **settings.service_environment},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=LIST_TIMEOUT_SECONDS,
+            check=False,
+        )
+        self._send_json(
+            200,
+            {"exit_code": done.returncode, "stdout": done.stdout, "stderr": done.stderr},
+        )
 
     def _access_denied(self, name: str, peer: Peer | None) -> WizardError:
         """The failure. On the shared socket the owner needs an access permission, too: a container
@@ -295,6 +374,8 @@ class RequestHandler(BaseHTTPRequestHandler):
         page = query.get("page", [""])[0]
         if target.path != "/browser-link" or not is_local_path(page):
             raise self._request_rejected("There is no such path")
+        if self._context.create_browser_link is None:
+            raise fail("pages-not-served")
         printed = query.get("printed") == ["1"]
         self._send_json(200, {"link": self._context.create_browser_link(page, printed)})
 
@@ -344,6 +425,12 @@ class RequestHandler(BaseHTTPRequestHandler):
         self.send_header("Cache-Control", "no-store")
         self.end_headers()
         self.wfile.write(body)
+
+
+def _whole_number(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= 6):
+        raise fail("usage", reason="min-ttl must be a number of seconds")
+    return int(text)
 
 
 def _token_to_json(token: AccessToken) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """The vault: the encryption key of a data directory, its storage, and the values sealed with it.
 
-The key is in the operating system's keyring, or in a private file. A keyring may be missing,
+The key is in the operating system's keyring, in a credential that systemd gives to a service, or
+in a private file. A keyring may be missing,
 locked, waiting at an invisible prompt, or only a plain text file. So it is called in a thread with
 a timeout, and only a real one gets the key.
 """
@@ -44,10 +45,10 @@ class KeyStorage:
     """Where the key is, and how well it is protected."""
 
     kind: str
-    """``keyring`` or ``key-file``."""
+    """``keyring``, ``systemd-credential`` or ``key-file``."""
     strength: str
-    """``strong``: only the user's session can read it; ``weak``: anyone who can read their
-    files."""
+    """``strong``: only the user's session or the service can read it; ``weak``: anyone who can read
+    the user's files."""
     detail: str
     """The keyring's name, or the path of the file."""
     stronger_options: tuple[str, ...] = ()
@@ -249,9 +250,11 @@ def _create_key(paths: Paths, keyring: Keyring | None) -> Vault:
 
 def _from_file(paths: Paths) -> Vault:
     try:
-        key = cipher.load_key(paths.key_file)
+        key = cipher.load_key(paths.key_file, paths.is_key_credential)
     except (OSError, ValueError) as error:
         raise _key_unreadable(paths.key_file, error) from error
+    if paths.is_key_credential:
+        return Vault(key, KeyStorage("systemd-credential", "strong", paths.key_file))
     better = codes_with("better_key_storage")
     return Vault(key, KeyStorage("key-file", "weak", paths.key_file, better))
 

@@ -19,7 +19,7 @@ from wizard.paths import current_user as current_user
 from wizard.paths import resolve_user
 from wizard.store import AccessPermission
 
-PUBLIC_SHARED_DIRECTORY = "/var/lib/zoho-wizard"
+PUBLIC_SHARED_DIRECTORY = "/var/lib/zoho-wizard-shared"
 """A directory for the shared socket that survives a restart; an administrator creates it."""
 
 

@@ -6,6 +6,7 @@ import stat
 import sys
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -85,6 +86,9 @@ def list_connections(terminal: Terminal, by: str | None, tags: tuple[str, ...]) 
       zoho-wizard list --tag prod
       zoho-wizard list --by account
     """
+    if not terminal.settings.paths.is_empty and (socket := terminal.service_socket):
+        _print_served_list(terminal, socket, by, tags)
+        return
     names = tagged_connections(terminal, tags) if tags else None
     if by == "account":
         accounts = _account_list(terminal, names)
@@ -92,6 +96,21 @@ def list_connections(terminal: Terminal, by: str | None, tags: tuple[str, ...]) 
     else:
         listed = _connection_list(terminal, names)
         terminal.emit(listed, lambda: _print_connections(terminal, listed))
+
+
+def _print_served_list(
+    terminal: Terminal, socket: Path, by: str | None, tags: tuple[str, ...]
+) -> None:
+    """Print what the service prints for the same options."""
+    from wizard.local_api import request_list  # slow to load, and rarely needed
+
+    options = {"by": [by] if by else [], "tag": list(tags), "json": ["1"] * terminal.is_json}
+    listed = request_list(socket, options)
+    if listed is None:
+        raise fail("service-stopped")
+    terminal.renderer.print_raw(listed.stdout)
+    click.echo(listed.stderr, err=True, nl=False)
+    raise Exit(listed.exit_code)
 
 
 def print_no_connections(terminal: Terminal) -> None:

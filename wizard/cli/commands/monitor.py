@@ -13,8 +13,9 @@ import click
 from wizard.cli.commands.connections import print_no_connections
 from wizard.cli.commands.status import run_unattended
 from wizard.cli.commands.token import POLL_INTERVAL_SECONDS, DurationType
+from wizard.cli.flows.service_manager import print_user_units
 from wizard.cli.flows.serving import stop_signals
-from wizard.cli.flows.units import crontab_line, systemd_timer
+from wizard.cli.flows.units import crontab_line, monitor_units
 from wizard.cli.flows.verification import incident_report, most_severe
 from wizard.cli.renderer import print_incidents
 from wizard.cli.results.checks import MonitorCheck, NotificationTest, Timer
@@ -109,8 +110,11 @@ def monitor(
     if timer:
         variables = run_unattended(terminal)
         options = _monitor_options(_storable_notify_option(terminal, notify), heartbeat, remind)
-        render_timer = systemd_timer if timer == "systemd" else crontab_line
-        text = render_timer(variables, every, options)
+        text = (
+            crontab_line(variables, every, options)
+            if timer == "cron"
+            else print_user_units(variables, lambda of: monitor_units(of, every, options))
+        )
         terminal.emit_event(Timer(timer, text), lambda: terminal.renderer.print_raw(text))
         return
     if notify is not None:

@@ -19,7 +19,7 @@ from wizard.cli.results.connections import caution_of
 from wizard.cli.results.installation import CompletionScript, KeyStatus, SchemaList, Status
 from wizard.cli.terminal import Terminal, pass_terminal
 from wizard.errors import explain, fail, message
-from wizard.local_api import request_browser_link, shared_socket_path
+from wizard.local_api import find_service, shared_socket_path
 from wizard.model import Failure
 from wizard.model.states import ConnectionState
 from wizard.monitoring.notifications import target_name
@@ -76,6 +76,7 @@ def _collect_status(terminal: Terminal, unattended: bool) -> Status:
     settings, paths = terminal.settings, terminal.settings.paths
     stored = {} if paths.is_empty else _stored_status(terminal)
     stored.setdefault("shared_socket", None)
+    service = find_service(Path(paths.socket))
     return Status(
         version=version("zoho-wizard"),
         user=current_user(),
@@ -89,7 +90,8 @@ def _collect_status(terminal: Terminal, unattended: bool) -> Status:
         base_url=settings.base_url,
         redirect_uri=settings.redirect_uri,
         access_check=socket_owner.learn().access_check,
-        is_serving=request_browser_link(Path(paths.socket), "/", is_printed=False) is not None,
+        is_serving=service is not None,
+        has_pages=service is not None and service.has_pages,
         unattended=run_unattended(terminal) if unattended else None,
         **stored,
     )
@@ -153,7 +155,7 @@ def _status_facts(found: Status, now: datetime) -> list[tuple[str, str]]:
         ("Browser profiles", _profiles_text(found.browser_profiles)),
         (
             "Pages",
-            _status_text("served" if found.is_serving else "not-served", address=found.base_url),
+            _status_text("served" if found.has_pages else "not-served", address=found.base_url),
         ),
         ("Access", message("access-check", found.access_check)),
         ("Redirect URI", found.redirect_uri),

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 from types import FrameType
@@ -21,7 +22,7 @@ from wizard.credential_formats import MASK, TOKEN_BYTES, UNFINISHED_TOKEN_BYTES
 from wizard.errors import WizardError, fail, message
 from wizard.fastpath import process, served_tokens
 from wizard.fastpath.commands import MAX_TTL_SECONDS
-from wizard.model import AccessToken, Failure
+from wizard.model import Failure
 from wizard.timefmt import format_duration_option, parse_duration
 from wizard.tokens.cached_tokens import access_variables, token_document
 from wizard.tokens.service import MAX_TOKEN_CHARACTERS, reported_token
@@ -130,23 +131,21 @@ def token(
     """
     name = name or _only_connection(terminal)
     reported = _reported(terminal) if rejected else ""
-    access_token = get_token(
+    issued = get_token(
         terminal, name, wait, min_ttl=min_ttl, force_refresh=force_refresh, rejected=reported
     )
     if terminal.is_json:
-        access = terminal.services.tokens.api_access(name)
-        terminal.renderer.print_json(token_document(access_token, access, terminal.clock()))
+        terminal.renderer.print_json(issued.document)
     else:
-        terminal.renderer.print_raw(access_token.value)
-    served_log = terminal.settings.paths.served_log
-    served_tokens.note(served_log, name, access_token.generation, os.getppid())
+        terminal.renderer.print_raw(issued.value)
+    issued.note_served(terminal, name, os.getppid())
 
 
 def _only_connection(terminal: Terminal) -> str:
     """The name of the only connection; raises ``connection-needed``. Creates nothing where nothing
     is stored."""
-    is_empty = terminal.settings.paths.is_empty
-    names = () if is_empty else terminal.services.store.connections.find(limit=MAX_NAMES).names
+    is_unknown = terminal.settings.paths.is_empty or terminal.service_socket
+    names = () if is_unknown else terminal.services.store.connections.find(limit=MAX_NAMES).names
     if len(names) != 1:
         raise fail("connection-needed", names=", ".join(names))
     terminal.connection_name = names[0]
@@ -160,6 +159,25 @@ def _reported(terminal: Terminal) -> str:
     return reported_token(sys.stdin.buffer.readline(MAX_TOKEN_CHARACTERS + 2))
 
 
+@dataclass(frozen=True)
+class IssuedToken:
+    """An access token, and what a program needs to use it."""
+
+    value: str = field(repr=False)
+    generation: int
+    document: object = field(repr=False)
+    """What ``token --json`` prints."""
+    variables: Mapping[str, str]
+    """What ``run`` sets in addition to the token."""
+    is_from_service: bool = False
+
+    def note_served(self, terminal: Terminal, name: str, process_id: int) -> None:
+        """Record that a process got it. The service has recorded what it served."""
+        if not self.is_from_service:
+            log = terminal.settings.paths.served_log
+            served_tokens.note(log, name, self.generation, process_id)
+
+
 def get_token(
     terminal: Terminal,
     name: str,
@@ -168,7 +186,7 @@ def get_token(
     min_ttl: timedelta | None,
     force_refresh: bool = False,
     rejected: str = "",
-) -> AccessToken:
+) -> IssuedToken:
     """An access token of connection `name` other than the `rejected` one; temporary failures are
     retried for up to `wait`.
 
@@ -178,13 +196,11 @@ def get_token(
     seconds = None if min_ttl is None else int(min_ttl.total_seconds())
     while True:
         try:
-            return terminal.services.tokens.access_token(
-                name, min_ttl=seconds, force_refresh=force_refresh, rejected=rejected
-            )
+            return _issue(terminal, name, seconds, force_refresh, rejected)
         except WizardError as error:
             until = _retry_time(error.failure, terminal.clock(), deadline)
             if until is None:
-                if error.failure.code == "refresh-token-rejected":
+                if error.failure.code == "refresh-token-rejected" and not terminal.service_socket:
                     terminal.defer(partial(_notify_rejected, terminal, name))
                 raise
             title = terminal.explain(error.failure).title
@@ -193,6 +209,27 @@ def get_token(
         )
         while terminal.clock() < until:
             time.sleep(POLL_INTERVAL_SECONDS)
+
+
+def _issue(
+    terminal: Terminal, name: str, min_ttl: int | None, force_refresh: bool, rejected: str
+) -> IssuedToken:
+    if socket := terminal.service_socket:
+        from wizard.local_api import request_access  # slow to load, and rarely needed
+
+        served = request_access(
+            socket, name, min_ttl=min_ttl, force_refresh=force_refresh, rejected=rejected
+        )
+        if served is None:
+            raise fail("service-stopped")
+        return IssuedToken(served.value, served.generation, served.document, served.variables, True)
+    tokens = terminal.services.tokens
+    token = tokens.access_token(
+        name, min_ttl=min_ttl, force_refresh=force_refresh, rejected=rejected
+    )
+    access = tokens.api_access(name)
+    document = token_document(token, access, terminal.clock())
+    return IssuedToken(token.value, token.generation, document, access_variables(access))
 
 
 def _notify_rejected(terminal: Terminal, name: str) -> None:
@@ -245,11 +282,9 @@ def run(
     environment = {
         **settings.child_environment,
         **settings.service_environment,
-        **process.token_variables(
-            name, token.value, access_variables(terminal.services.tokens.api_access(name))
-        ),
+        **process.token_variables(name, token.value, token.variables),
     }
-    served_tokens.note(settings.paths.served_log, name, token.generation, os.getpid())
+    token.note_served(terminal, name, os.getpid())
     try:
         if mask_output:
             raise Exit(run_masked(command, environment, token.value))

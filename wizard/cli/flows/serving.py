@@ -29,7 +29,8 @@ import click
 from wizard import files
 from wizard.assisted_browser import check_display, remove_leftovers
 from wizard.cli.commands.status import run_unattended
-from wizard.cli.flows.units import systemd_service
+from wizard.cli.flows.service_manager import ServiceManager, inherited_socket, print_user_units
+from wizard.cli.flows.units import serve_units
 from wizard.cli.renderer import Renderer
 from wizard.cli.results.connections import OpenedPage
 from wizard.cli.results.installation import ServeEvent, ServiceUnit
@@ -43,7 +44,7 @@ from wizard.cli.terminal import (
 from wizard.clients import AssistedConnection
 from wizard.errors import WizardError, fail, message
 from wizard.fastpath.process import WIZARD_COMMAND
-from wizard.local_api import LocalApi, request_browser_link
+from wizard.local_api import LocalApi, find_service, request_browser_link
 from wizard.locks import ExclusiveLock
 from wizard.model import Explanation
 from wizard.model.failure import codes_with
@@ -84,27 +85,50 @@ def running_server(
     `directory` is that of the shared socket. Raises ``already-served``, ``port-in-use``,
     ``shared-directory-unsafe`` or ``shared-directory-in-use``.
     """
+    with _alone(services):
+        _note_address(services)
+        inherited = inherited_socket(services.settings)
+        with (
+            served_pages(services) as create_browser_link,
+            LocalApi(services, create_browser_link, directory, inherited),
+        ):
+            yield create_browser_link
+
+
+@contextmanager
+def running_sockets(services: Services, directory: Path | None = None) -> Iterator[None]:
+    """Serve the sockets without the pages. Raises as `running_server` does."""
+    inherited = inherited_socket(services.settings)
+    with _alone(services), LocalApi(services, None, directory, inherited):
+        yield
+
+
+@contextmanager
+def served_pages(services: Services) -> Iterator[BrowserLinkFactory]:
+    """Serve the pages while the context lasts. Raises ``port-in-use``."""
     from wizard.web.server import serve as serve_pages
 
+    remove_leftovers(services.paths)
+    server = serve_pages(services, start_assist=assist_process_factory(services.settings))
+    try:
+        yield lambda path, is_printed: server.new_browser_link(path, is_printed=is_printed)
+    finally:
+        server.stop()
+
+
+@contextmanager
+def _alone(services: Services) -> Iterator[None]:
+    """Be the only one that serves this data directory. Raises ``already-served``."""
     with ExitStack() as until_stopped:
         # Without a lock, the port still keeps a second server from starting.
         with _if_writable():
             until_stopped.enter_context(alone(services.paths))
         # If the lock's file was removed, the lock is free although a server still runs.
-        if link := request_browser_link(Path(services.paths.socket), "/", is_printed=True):
+        socket = Path(services.paths.socket)
+        if find_service(socket):
+            link = request_browser_link(socket, "/", is_printed=True) or ""
             raise _already_served(services.paths, urljoin(link, "/").rstrip("/"))
-        _note_address(services)
-        remove_leftovers(services.paths)
-        server = serve_pages(services, start_assist=assist_process_factory(services.settings))
-
-        def create_browser_link(path: str, is_printed: bool) -> str:
-            return server.new_browser_link(path, is_printed=is_printed)
-
-        try:
-            with LocalApi(services, create_browser_link, directory):
-                yield create_browser_link
-        finally:
-            server.stop()
+        yield
 
 
 @contextmanager
@@ -139,16 +163,19 @@ def _already_served(paths: Paths, address: str = "") -> WizardError:
 
 @contextmanager
 def available_server(services: Services) -> Iterator[BrowserLinkFactory]:
-    """Browser links of the wizard that already serves, else of a server for this context."""
-    if running := _find_running_server(services):
-        yield running
-    else:
-        with running_server(services) as create_browser_link:
-            yield create_browser_link
+    """Browser links of the wizard that already serves, else of a server for this context. A service
+    without pages keeps its sockets."""
+    running, create_browser_link = _find_running_server(services)
+    if create_browser_link:
+        yield create_browser_link
+        return
+    with (served_pages if running else running_server)(services) as create_browser_link:
+        yield create_browser_link
 
 
-def _find_running_server(services: Services) -> BrowserLinkFactory | None:
-    """Browser links of another process that serves this data directory; None if there is none."""
+def _find_running_server(services: Services) -> tuple[bool, BrowserLinkFactory | None]:
+    """Whether another process serves this data directory, and its browser links if it serves the
+    pages."""
     socket = Path(services.paths.socket)
 
     def create_browser_link(path: str, is_printed: bool) -> str:
@@ -158,7 +185,8 @@ def _find_running_server(services: Services) -> BrowserLinkFactory | None:
             or services.settings.base_url + path
         )
 
-    return create_browser_link if request_browser_link(socket, "/", is_printed=True) else None
+    found = find_service(socket)
+    return found is not None, create_browser_link if found and found.has_pages else None
 
 
 def wait_until(
@@ -236,6 +264,7 @@ def print_browser_link(
     type=click.Path(path_type=Path),
     help="Create the socket for other users in this directory. Default: none.",
 )
+@click.option("--socket-only", is_flag=True, help="Serve only the sockets, without the web app.")
 @click.option(
     "--print",
     "unit",
@@ -243,7 +272,9 @@ def print_browser_link(
     help="Print a service unit for these options instead, after a test with an empty environment.",
 )
 @pass_terminal
-def serve(terminal: Terminal, share: Path | None, unit: Literal["systemd"] | None) -> None:
+def serve(
+    terminal: Terminal, share: Path | None, socket_only: bool, unit: Literal["systemd"] | None
+) -> None:
     """Serve the web app until stopped.
 
     Programs of this user, and of users with `access`, get answers on Unix sockets. No browser
@@ -258,9 +289,26 @@ def serve(terminal: Terminal, share: Path | None, unit: Literal["systemd"] | Non
     """
     if unit:
         options = ["--share", str(share.absolute())] if share else []
-        text = systemd_service(run_unattended(terminal), options)
+        options += ["--socket-only"] if socket_only else []
+        text = print_user_units(run_unattended(terminal), lambda of: serve_units(of, options))
         terminal.emit_event(ServiceUnit(unit, text), lambda: terminal.renderer.print_raw(text))
-        return
+    elif socket_only:
+        _serve_sockets(terminal, share)
+    else:
+        _serve_app(terminal, share)
+
+
+def _serve_sockets(terminal: Terminal, share: Path | None) -> None:
+    with stop_signals() as stop_event, running_sockets(terminal.services, share):
+        socket = terminal.services.paths.socket
+        note = message("notes", "serving-socket", path=socket)
+        terminal.emit_event(
+            ServeEvent("serving", None, None), lambda: terminal.renderer.print_note(note)
+        )
+        _serve_until(terminal, stop_event, None)
+
+
+def _serve_app(terminal: Terminal, share: Path | None) -> None:
     with (
         stop_signals() as stop_event,
         running_server(terminal.services, share) as create_browser_link,
@@ -278,11 +326,33 @@ def serve(terminal: Terminal, share: Path | None, unit: Literal["systemd"] | Non
 
         report("serving", print_start)
         new_link = partial(print_browser_link, terminal, create_browser_link)
-        wait_until(stop_event, lambda: report("link", new_link))
-        terminal.emit_event(
-            ServeEvent("stopping", base_url, None),
-            lambda: terminal.renderer.print_note(message("notes", "stopping")),
-        )
+        _serve_until(terminal, stop_event, base_url, lambda: report("link", new_link))
+
+
+def _serve_until(
+    terminal: Terminal,
+    stop_event: threading.Event,
+    base_url: str | None,
+    on_enter: Callable[[], None] = lambda: None,
+) -> None:
+    """Wait for `stop_event`, and keep the service manager informed."""
+    manager = ServiceManager(terminal.settings)
+    manager.notify_ready(
+        message("notes", "service-serving", address=base_url or terminal.services.paths.socket)
+    )
+    database = terminal.services.store.database
+
+    def report_alive() -> bool:
+        # If the store can't be read, this ends the process, or blocks until the watchdog does.
+        manager.report_alive(database.version)
+        return False
+
+    wait_until(stop_event, on_enter, report_alive)
+    manager.notify_stopping()
+    terminal.emit_event(
+        ServeEvent("stopping", base_url, None),
+        lambda: terminal.renderer.print_note(message("notes", "stopping")),
+    )
 
 
 def open_app(
@@ -302,10 +372,12 @@ def open_app(
         event = result(link) if result else ServeEvent("serving", base_url, link)
         terminal.emit_event(event, lambda: None)
 
-    if running := _find_running_server(terminal.services):
-        show(running)
+    running, links = _find_running_server(terminal.services)
+    if links:
+        show(links)
         return
-    with stop_signals() as stop_event, running_server(terminal.services) as create_browser_link:
+    serve_app = served_pages if running else running_server
+    with stop_signals() as stop_event, serve_app(terminal.services) as create_browser_link:
         show(create_browser_link)
         terminal.renderer.print_note(message("notes", "serving-keys"))
         wait_until(stop_event, lambda: print_browser_link(terminal, create_browser_link, page))

@@ -1,59 +1,85 @@
-"""systemd units and crontab lines that run the wizard, with the environment that they need."""
+"""systemd units and crontab lines that run the wizard, with the environment that they need.
+
+The units are templates in ``units.toml``.
+"""
 
 import re
 import shlex
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
+from functools import cache
+from typing import Any, Literal
 
 from wizard.fastpath.process import WIZARD_COMMAND
+from wizard.paths import CREDENTIALS_VARIABLE, KEY_CREDENTIAL
+from wizard.tables import read_table
+
+Scope = Literal["system", "user"]
+"""Whose manager runs a unit: the system's, or the user's own."""
+
+SERVICE, SOCKET = "zoho-wizard.service", "zoho-wizard.socket"
+MONITOR, TIMER = "zoho-wizard-monitor.service", "zoho-wizard-monitor.timer"
+
+SYSTEM_HOME = "/var/lib/zoho-wizard"
+"""``ZOHO_WIZARD_HOME`` of the system units, which systemd creates for their user."""
+SYSTEM_VARIABLES = ("ZOHO_WIZARD_PORT", "ZOHO_WIZARD_SIMULATOR_URL", "HTTPS_PROXY", "SSL_CERT_FILE")
+"""The settings of the installing user that the system units keep."""
+USER_CREDENTIALS_VERSION = 256
+"""The first version of systemd that decrypts credentials for user units."""
 
 _PLAIN_WORD = re.compile(r"[A-Za-z0-9@+=:,./_-]+")
 
 
-def systemd_service(variables: Mapping[str, str], options: Sequence[str]) -> str:
-    """A systemd user service that serves the pages and the sockets."""
-    return f"""\
-# ~/.config/systemd/user/zoho-wizard.service
-[Unit]
-Description=Zoho OAuth wizard
-[Service]
-{_environment(variables)}ExecStart={_command_line((*WIZARD_COMMAND, "serve", *options))}
-Restart=on-failure
-[Install]
-WantedBy=default.target
+@dataclass(frozen=True)
+class UnitFile:
+    """A unit, by its file name."""
 
-# Then: systemctl --user daemon-reload; systemctl --user enable --now zoho-wizard.service
-# To run it while you are signed out: loginctl enable-linger
-"""
+    name: str
+    text: str
 
 
-def systemd_timer(variables: Mapping[str, str], interval: timedelta, options: Sequence[str]) -> str:
-    """A systemd user service and timer that check the connections."""
+@dataclass(frozen=True)
+class UnitOptions:
+    """What the units of one installation have in common."""
+
+    scope: Scope
+    variables: Mapping[str, str]
+    """The environment that the wizard needs."""
+    has_credentials: bool = True
+    """Whether the manager decrypts credentials. One that doesn't exist is left out."""
+    user: str = ""
+    """Whom system units run as."""
+    writable: Sequence[str] = ()
+    """Directories that system units may write, in addition to their own."""
+
+
+def serve_units(options: UnitOptions, words: Sequence[str]) -> tuple[UnitFile, ...]:
+    """The units that serve; `words` are the options of ``serve``."""
+    command = _command_line((*WIZARD_COMMAND, "serve", *words))
+    names = (SERVICE, SOCKET) if options.scope == "system" else (SERVICE,)
+    return tuple(_unit(name, options, command=command) for name in names)
+
+
+def monitor_units(
+    options: UnitOptions, interval: timedelta, words: Sequence[str]
+) -> tuple[UnitFile, ...]:
+    """The units that check the connections; `words` are the options of ``monitor``."""
     seconds = int(interval.total_seconds())
-    return f"""\
-# ~/.config/systemd/user/zoho-wizard-monitor.service
-[Unit]
-Description=Check the Zoho connections
-[Service]
-Type=oneshot
-{_environment(variables)}ExecStart={_command_line(_monitor_command(options))}
-# 3: a connection needs re-authorization, and the notification was sent: the unit did its work. 6 is
-# missing here because the unit must fail when a notification couldn't be sent.
-SuccessExitStatus=3
+    timing = {"interval": str(seconds), "delay": str(seconds // 10)}
+    command = _command_line(_monitor_command(words))
+    return tuple(_unit(name, options, command=command, **timing) for name in (MONITOR, TIMER))
 
-# ~/.config/systemd/user/zoho-wizard-monitor.timer
-[Unit]
-Description=Check the Zoho connections
-[Timer]
-OnBootSec=5min
-OnUnitActiveSec={seconds}s
-RandomizedDelaySec={seconds // 10}s
-[Install]
-WantedBy=timers.target
 
-# Then: systemctl --user daemon-reload; systemctl --user enable --now zoho-wizard-monitor.timer
-# To run it while you are signed out: loginctl enable-linger
-"""
+def sysusers_file(user: str) -> str:
+    """A file for systemd-sysusers(8), which creates the user."""
+    return _template("sysusers").format(user=user)
+
+
+def printed_units(units: Sequence[UnitFile], directory: str, commands: Sequence[str]) -> str:
+    """Units as ``--print`` shows them, each below its path, with the commands that start them."""
+    shown = [f"# {directory}/{each.name}\n{each.text}\n" for each in units]
+    return "".join(shown) + "".join(f"# {each}\n" for each in commands)
 
 
 def crontab_line(variables: Mapping[str, str], interval: timedelta, options: Sequence[str]) -> str:
@@ -76,21 +102,50 @@ def crontab_line(variables: Mapping[str, str], interval: timedelta, options: Seq
     return f"{schedule} {shlex.join(words)}\n".replace("%", r"\%")
 
 
+def _unit(name: str, options: UnitOptions, **values: str) -> UnitFile:
+    credential = f"LoadCredentialEncrypted={KEY_CREDENTIAL}\n" if options.has_credentials else ""
+    writable = "".join(f"ReadWritePaths={_word(each)}\n" for each in options.writable)
+    template = _template(options.scope, name)
+    text = template.format(
+        user=options.user,
+        environment=_environment(options.variables),
+        credential=credential,
+        hardening=_template("hardening", options.scope).format(writable=writable),
+        **values,
+    )
+    return UnitFile(name, text)
+
+
+@cache
+def _templates() -> Mapping[str, Any]:
+    return read_table("cli/flows/units.toml")
+
+
+def _template(*keys: str) -> str:
+    found: Any = _templates()
+    for key in keys:
+        found = found[key]
+    return str(found).removeprefix("\n")
+
+
 def _monitor_command(options: Sequence[str]) -> list[str]:
     """The command that checks once, whatever the directory and the search path are."""
     return [*WIZARD_COMMAND, "monitor", "--once", *options]
 
 
 def _environment(variables: Mapping[str, str]) -> str:
-    return "".join(f'Environment="{_escape(f"{n}={value}")}"\n' for n, value in variables.items())
+    # Each run of a unit has a directory of its own for credentials.
+    kept = {n: value for n, value in variables.items() if n != CREDENTIALS_VARIABLE}
+    return "".join(f'Environment="{_escape(f"{n}={value}")}"\n' for n, value in kept.items())
 
 
 def _command_line(words: Sequence[str]) -> str:
     # In a command line, systemd also replaces variables.
-    return " ".join(
-        each if _PLAIN_WORD.fullmatch(each) else f'"{_escape(each)}"'.replace("$", "$$")
-        for each in words
-    )
+    return " ".join(_word(each).replace("$", "$$") for each in words)
+
+
+def _word(text: str) -> str:
+    return text if _PLAIN_WORD.fullmatch(text) else f'"{_escape(text)}"'
 
 
 def _escape(text: str) -> str:

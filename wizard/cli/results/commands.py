@@ -58,6 +58,9 @@ from wizard.cli.results.installation import (
     RestoreReport,
     SchemaList,
     ServeEvent,
+    ServiceInstallation,
+    ServiceRemoval,
+    ServiceStatus,
     ServiceUnit,
     SharedGrantsForgotten,
     SimulatorEvent,
@@ -117,6 +120,9 @@ RESULTS: Mapping[str, tuple[Any, ...]] = {
     "reauthorize": (ReauthorizationReport, ConsentRequestList),
     "password-change": (PasswordChangeReport, CheckReport),
     "serve": (ServeEvent, ServiceUnit),
+    "service install": (ServiceInstallation,),
+    "service status": (ServiceStatus,),
+    "service remove": (ServiceRemoval,),
     "simulator": (SimulatorEvent,),
     "demo": (SimulatorEvent,),
     "compare": (ComparisonReport,),
@@ -128,5 +134,6 @@ RESULTS: Mapping[str, tuple[Any, ...]] = {
 }
 """The results of each command; ``error`` is that of every command that fails without one.
 
-``run`` and ``simulator run`` have none: their output is that of the command that they run.
+``run``, ``service run`` and ``simulator run`` have none: their output is that of the command that
+they run.
 """

@@ -18,7 +18,8 @@ class ServeEvent:
     """
 
     event: Literal["serving", "link", "stopping"]
-    base_url: str
+    base_url: str | None
+    """Null if only the sockets are served."""
     browser_link: str | None
     """Works once, for ten minutes; null if a browser was opened."""
 
@@ -29,6 +30,59 @@ class ServiceUnit:
 
     kind: Literal["systemd"]
     text: str
+
+
+@dataclass(frozen=True)
+class ServiceFile:
+    """A file of an installed service."""
+
+    path: str
+    text: str
+    change: Literal["created", "replaced", "unchanged"]
+
+
+@dataclass(frozen=True)
+class ServiceInstallation:
+    """The result of `service install`."""
+
+    scope: Literal["system", "user"]
+    is_dry_run: bool
+    problem: ErrorReport | None
+    """With `--dry-run`: what prevents the installation."""
+    files: tuple[ServiceFile, ...]
+    commands: tuple[str, ...]
+    """What was run; with `--dry-run`, what would be."""
+
+
+@dataclass(frozen=True)
+class ServiceUnitStatus:
+    """An installed unit. What systemd says is null if it doesn’t answer."""
+
+    name: str
+    path: str
+    active_state: str | None
+    sub_state: str | None
+    enabled_state: str | None
+    text: str | None
+    """What the service says of itself."""
+
+
+@dataclass(frozen=True)
+class ServiceStatus:
+    """The result of `service status`."""
+
+    scope: Literal["system", "user"]
+    units: tuple[ServiceUnitStatus, ...]
+
+
+@dataclass(frozen=True)
+class ServiceRemoval:
+    """The result of `service remove`."""
+
+    scope: Literal["system", "user"]
+    is_dry_run: bool
+    files: tuple[str, ...]
+    commands: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -91,6 +145,9 @@ class Status:
     redirect_uri: str
     access_check: str
     is_serving: bool
+    """Whether a wizard answers the owner's socket."""
+    has_pages: bool
+    """Whether it serves the web app, too."""
     last_backup_at: datetime | None = None
     last_checked_at: datetime | None = None
     notify_program: str | None = None

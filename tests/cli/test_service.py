@@ -1,0 +1,183 @@
+"""``service``, with programs that note what systemd would be told; and a service that reports."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from support.harness import Harness
+from support.local_api import SocketClient, allow
+from support.shell import Shell
+
+from wizard.local_api import find_service
+from wizard.paths import KEY_CREDENTIAL
+
+NOTED = """#!/bin/sh
+[ "$1" = --version ] && echo "systemd ${{SYSTEMD_VERSION:-252}} (252)" && exit 0
+echo "$(basename "$0") $*" >> {log}
+"""
+
+
+@pytest.fixture
+def systemd(shell: Shell) -> Path:
+    """The log of the commands that programs of systemd were called with."""
+    programs, log = shell.directory / "programs", shell.directory / "systemd.log"
+    programs.mkdir()
+    log.touch()
+    for name in ("systemctl", "loginctl", "systemd-run"):
+        (programs / name).write_text(NOTED.format(log=log))
+        (programs / name).chmod(0o755)
+    shell.environment["PATH"] = f"{programs}:{os.defpath}"
+    return log
+
+
+def unit_directory(shell: Shell) -> Path:
+    return shell.directory / ".config" / "systemd" / "user"
+
+
+def test_a_dry_run_shows_the_units_and_changes_nothing(shell: Shell, systemd: Path) -> None:
+    for scope in ("--user", "--system"):
+        planned = shell.run("service", "install", scope, "--dry-run", "--json")
+        assert planned.exit_code == 0
+        found = json.loads(planned.stdout)
+        assert found["is_dry_run"]
+        assert {each["change"] for each in found["files"]} == {"created"}
+    assert not unit_directory(shell).exists()
+    assert systemd.read_text() == ""
+
+
+def test_units_of_a_user_are_installed_started_replaced_and_removed(
+    shell: Shell, systemd: Path
+) -> None:
+    assert shell.run("service", "install", "--user").exit_code == 0
+    names = sorted(each.name for each in unit_directory(shell).iterdir())
+    assert names == [
+        "zoho-wizard-monitor.service",
+        "zoho-wizard-monitor.timer",
+        "zoho-wizard.service",
+    ]
+    assert systemd.read_text().splitlines() == [
+        "systemctl --user daemon-reload",
+        "systemctl --user enable --now zoho-wizard.service zoho-wizard-monitor.timer",
+    ]
+    unit = unit_directory(shell) / "zoho-wizard.service"
+    assert f'Environment="ZOHO_WIZARD_HOME={shell.directory / "home"}"' in unit.read_text()
+    assert "LoadCredentialEncrypted" not in unit.read_text(), "systemd 252 can’t decrypt it"
+
+    again = shell.run("service", "install", "serve", "--user", "--json", SYSTEMD_VERSION="256")
+    assert [each["change"] for each in json.loads(again.stdout)["files"]] == ["replaced"]
+    assert f"LoadCredentialEncrypted={KEY_CREDENTIAL}\n" in unit.read_text()
+    assert "try-restart zoho-wizard.service" in systemd.read_text()
+
+    listed = json.loads(shell.run("service", "status", "--user", "--json").stdout)["units"]
+    assert [each["name"] for each in listed] == [*reversed(names[2:]), *names[:2]]
+
+    removed = json.loads(shell.run("service", "remove", "--user", "--json").stdout)
+    assert len(removed["files"]) == len(names)
+    assert list(unit_directory(shell).iterdir()) == []
+    assert "disable --now zoho-wizard-monitor.timer zoho-wizard.service" in systemd.read_text()
+
+
+def test_a_command_that_systemd_refuses_is_reported(shell: Shell, systemd: Path) -> None:
+    failing = shell.directory / "programs" / "systemctl"
+    failing.write_text("#!/bin/sh\necho 'Failed to connect to bus' >&2; exit 1\n")
+    refused = shell.run("service", "install", "--user")
+    assert (refused.exit_code, "service-command" in refused.stderr) == (1, True)
+    assert "Failed to connect to bus" in refused.stderr
+
+
+def test_a_program_that_a_different_user_cannot_run_is_not_installed(
+    shell: Shell, systemd: Path
+) -> None:
+    shell.directory.chmod(0o700)
+    program = shell.directory / "python"
+    program.symlink_to(sys.executable)
+    words = ("-P", "-m", "wizard", "service", "install", "--system")
+    refused = subprocess.run(
+        [program, *words],
+        env={**shell.environment, "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "service-program-hidden" in refused.stderr
+    assert systemd.read_text() == ""
+
+
+def test_the_service_says_when_it_is_ready_alive_and_stopping(shell: Shell) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        address = shell.directory / "notify"
+        manager.bind(str(address))
+        manager.settimeout(30)
+        serving = shell.start(
+            "serve", "--socket-only", NOTIFY_SOCKET=str(address), WATCHDOG_USEC="3000000"
+        )
+        assert manager.recv(4096).decode().split("\n")[0] == "READY=1"
+        assert [manager.recv(4096), manager.recv(4096)] == [b"WATCHDOG=1"] * 2
+        serving.send_signal(signal.SIGTERM)
+        while (message := manager.recv(4096)) == b"WATCHDOG=1":
+            pass
+        assert message == b"STOPPING=1"
+        assert serving.finish().exit_code == 0
+
+
+def test_without_pages_tokens_are_served_and_a_page_opens_in_a_second_process(
+    shell: Shell, shell_harness: Harness
+) -> None:
+    shell_harness.add_verified_connection("crm")
+    serving = shell.start("serve", "--socket-only")
+    serving.wait_for_stderr("Ctrl-C to stop")
+    own = Path(shell_harness.services.paths.socket)
+    found = find_service(own)
+    assert found is not None
+    assert not found.has_pages
+    said = json.loads(shell.run("status", "--json").stdout)
+    assert (said["is_serving"], said["has_pages"]) == (True, False)
+
+    opened = shell.start("open", "crm")
+    opened.wait_for_stderr(rf"http://localhost:{shell.port}/browser-link/\S+")
+    assert opened.finish(signal.SIGTERM).exit_code == 0
+    assert find_service(own) is not None, "its socket is still there"
+    assert serving.finish(signal.SIGTERM).exit_code == 0
+    assert not own.exists()
+
+
+LISTEN = """
+import os, socket, sys
+path, *command = sys.argv[1:]
+listening = socket.socket(socket.AF_UNIX)
+listening.bind(path)
+os.chmod(path, 0o666)
+listening.listen(16)
+os.dup2(listening.fileno(), 3)
+os.set_inheritable(3, True)
+os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="1")
+os.execv(command[0], command)
+"""
+
+
+def test_a_socket_of_the_service_manager_is_served_and_kept(
+    shell: Shell, shell_harness: Harness, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    shell_harness.add_verified_connection("crm")
+    allow(shell_harness, os.getuid())
+    path = shell.directory / "socket"
+    wizard = (sys.executable, "-P", "-m", "wizard", "serve", "--socket-only")
+    serving = subprocess.Popen(
+        [sys.executable, "-c", LISTEN, str(path), *wizard],
+        env=shell.environment,
+        stderr=subprocess.DEVNULL,
+    )
+    shell.processes.append(serving)
+    # Nobody has to wait until it is ready: the connection waits in the queue.
+    while not path.exists():
+        assert serving.poll() is None
+    status, answer = SocketClient(path).request("/token/crm")
+    assert (status, answer["access_token"]) == (200, shell.run("token", "crm").stdout.strip())
+    serving.send_signal(signal.SIGTERM)
+    assert serving.wait(30) == 0
+    assert path.exists()

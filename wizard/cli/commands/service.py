@@ -1,0 +1,526 @@
+"""``service``: the wizard as services of systemd, of this user or of the system."""
+
+import os
+import shlex
+import shutil
+import stat
+import subprocess
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+import click
+
+from wizard import files
+from wizard.cli.commands.monitor import MIN_INTERVAL
+from wizard.cli.commands.status import run_unattended
+from wizard.cli.commands.token import DurationType
+from wizard.cli.flows.service_manager import user_unit_options
+from wizard.cli.flows.units import (
+    MONITOR,
+    SERVICE,
+    SOCKET,
+    SYSTEM_HOME,
+    SYSTEM_VARIABLES,
+    TIMER,
+    Scope,
+    UnitFile,
+    UnitOptions,
+    monitor_units,
+    serve_units,
+    sysusers_file,
+)
+from wizard.cli.results.installation import (
+    ServiceFile,
+    ServiceInstallation,
+    ServiceRemoval,
+    ServiceStatus,
+    ServiceUnitStatus,
+)
+from wizard.cli.terminal import Terminal, pass_terminal
+from wizard.errors import WizardError, fail, message
+from wizard.fastpath import cipher, process
+from wizard.fastpath.process import WIZARD_COMMAND
+from wizard.model import Failure
+from wizard.paths import KEY_CREDENTIAL
+from wizard.timefmt import format_duration_option
+
+SYSTEM_UNIT_DIR = Path("/etc/systemd/system")
+SYSUSERS_FILE = Path("/etc/sysusers.d/zoho-wizard.conf")
+CREDENTIAL_FILE = Path("/etc/credstore.encrypted") / KEY_CREDENTIAL
+DEFAULT_USER = "zoho-wizard"
+
+PARTS = ("serve", "monitor")
+UNITS_OF = {"serve": (SERVICE, SOCKET), "monitor": (MONITOR, TIMER)}
+STARTED = (SOCKET, SERVICE, TIMER)
+"""The units that are enabled, in the order in which they start; a timer starts its service."""
+
+HIDDEN_DIRECTORIES = ("/home", "/root", "/run/user")
+"""Directories that ``ProtectHome=yes`` hides from a system unit."""
+
+COMMAND_TIMEOUT_SECONDS = 120
+SHOWN_PROPERTIES = ("Id", "LoadState", "ActiveState", "SubState", "UnitFileState", "StatusText")
+UNIT_FILE_MODE = 0o644
+
+
+@dataclass(frozen=True)
+class Manager:
+    """The systemd that runs the units: the system's, or the user's own."""
+
+    scope: Scope
+    directory: Path
+
+    def command(self, *words: str) -> tuple[str, ...]:
+        """A command line of ``systemctl`` for this manager."""
+        return ("systemctl", *(("--user",) if self.scope == "user" else ()), *words)
+
+    def unit_path(self, name: str) -> Path:
+        """Where a unit is."""
+        return self.directory / name
+
+    def installed(self, parts: Sequence[str] = PARTS) -> tuple[str, ...]:
+        """The names of the units that are installed."""
+        names = (name for part in parts for name in UNITS_OF[part])
+        return tuple(each for each in names if self.unit_path(each).exists())
+
+
+scope_option = click.option(
+    "--system/--user",
+    "is_system",
+    default=None,
+    help="Use units of the system, or of this user. Default: of the system for root.",
+)
+parts_argument = click.argument(
+    "parts", nargs=-1, type=click.Choice(PARTS), metavar="[serve|monitor]..."
+)
+dry_run_option = click.option(
+    "--dry-run", is_flag=True, help="Show what would be written and run. Change nothing."
+)
+
+
+@click.group()
+def service() -> None:
+    """Run the wizard as a service of systemd.
+
+    Units of the system run as a user of their own, which keeps its data in /var/lib/zoho-wizard.
+    Units of a user run with that user’s data.
+
+    \b
+    Examples:
+      sudo zoho-wizard service install --dry-run
+      zoho-wizard service install --user
+      zoho-wizard service status
+    """
+
+
+@service.command()
+@parts_argument
+@scope_option
+@click.option(
+    "--pages/--socket-only",
+    "has_pages",
+    default=None,
+    help="Serve the web app, or only the sockets. Default: the web app for units of a user.",
+)
+@click.option(
+    "--run-as",
+    "user",
+    default=DEFAULT_USER,
+    metavar="USER",
+    help="Run units of the system as this user, and create it if needed. Default: zoho-wizard.",
+)
+@click.option(
+    "--writable",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    help="Let units of the system write destinations in this directory. Repeat it for several.",
+)
+@click.option(
+    "--encrypt-key",
+    is_flag=True,
+    help="Encrypt the key of the system’s service as a systemd credential, and remove its file.",
+)
+@click.option(
+    "--every",
+    type=DurationType(),
+    default="1h",
+    metavar="DURATION",
+    help="Check this often, such as 30m or 6h. Default: 1h.",
+)
+@dry_run_option
+@pass_terminal
+def install(
+    terminal: Terminal,
+    parts: tuple[str, ...],
+    is_system: bool | None,
+    has_pages: bool | None,
+    user: str,
+    writable: tuple[Path, ...],
+    encrypt_key: bool,
+    every: timedelta,
+    dry_run: bool,
+) -> None:
+    """Install the units, and start them.
+
+    Without an argument, it installs both: `serve`, and a timer for `monitor`. Run it again after
+    an upgrade: it replaces the units that changed. Changes of yours belong in
+    `systemctl edit zoho-wizard`.
+
+    \b
+    Examples:
+      sudo zoho-wizard service install --encrypt-key
+      sudo zoho-wizard service install serve --writable /srv/reports
+      zoho-wizard service install --user --dry-run
+    """
+    if every < MIN_INTERVAL:
+        raise fail("monitor-interval-too-short", minimum=format_duration_option(MIN_INTERVAL))
+    manager = _manager(terminal, is_system)
+    problem = _problem_with(manager)
+    if problem and not dry_run:
+        raise WizardError(problem)
+    if encrypt_key and manager.scope == "user":
+        raise fail("service-key-of-user")
+    options = _unit_options(terminal, manager, user, writable)
+    shown = manager.scope == "user" if has_pages is None else has_pages
+    units = _units(options, parts or PARTS, shown, every)
+    files = [(manager.unit_path(each.name), each.text) for each in units]
+    first: list[tuple[str, ...]] = []
+    if manager.scope == "system" and not _user_exists(user):
+        files.insert(0, (SYSUSERS_FILE, sysusers_file(user)))
+        first = [("systemd-sysusers", str(SYSUSERS_FILE))]
+    found = [_planned(path, text) for path, text in files]
+    names = [each for each in STARTED if each in {unit.name for unit in units}]
+    needs_credential = encrypt_key and not CREDENTIAL_FILE.exists()
+    has_changed = needs_credential or any(each.change == "replaced" for each in found)
+    commands = [
+        *first,
+        manager.command("daemon-reload"),
+        manager.command("enable", "--now", *names),
+        *([manager.command("try-restart", *names)] if has_changed else []),
+    ]
+    if needs_credential:
+        commands.insert(len(first), _encrypt_command())
+    result = ServiceInstallation(
+        manager.scope,
+        dry_run,
+        terminal.error_report(problem, ""),
+        tuple(found),
+        tuple(map(shlex.join, commands)),
+    )
+    if not dry_run:
+        for path, text in files:
+            _write(path, text)
+        for words in commands:
+            if words == _encrypt_command():
+                _encrypt_key()
+            else:
+                _run(words)
+    terminal.emit(result, lambda: _print_installation(terminal, result, problem))
+
+
+@service.command()
+@scope_option
+@pass_terminal
+def status(terminal: Terminal, is_system: bool | None) -> None:
+    """Show which units are installed, and how they are.
+
+    \b
+    Examples:
+      zoho-wizard service status
+      zoho-wizard service status --system --json
+    """
+    manager = _manager(terminal, is_system)
+    names = manager.installed()
+    states = _unit_states(manager, names) if names else {}
+    units = tuple(
+        ServiceUnitStatus(
+            name=name,
+            path=str(manager.unit_path(name)),
+            active_state=states.get(name, {}).get("ActiveState") or None,
+            sub_state=states.get(name, {}).get("SubState") or None,
+            enabled_state=states.get(name, {}).get("UnitFileState") or None,
+            text=states.get(name, {}).get("StatusText") or None,
+        )
+        for name in names
+    )
+    result = ServiceStatus(manager.scope, units)
+    terminal.emit(result, lambda: _print_status(terminal, result))
+
+
+@service.command()
+@parts_argument
+@scope_option
+@dry_run_option
+@pass_terminal
+def remove(
+    terminal: Terminal, parts: tuple[str, ...], is_system: bool | None, dry_run: bool
+) -> None:
+    """Stop the services, and remove their units.
+
+    The data stays: `zoho-wizard uninstall` removes it.
+
+    \b
+    Examples:
+      sudo zoho-wizard service remove
+      zoho-wizard service remove monitor --user
+    """
+    manager = _manager(terminal, is_system)
+    _require_root(manager, dry_run)
+    result = remove_units(manager, parts or PARTS, is_dry_run=dry_run)
+    terminal.emit(result, lambda: _print_removal(terminal, result))
+
+
+@service.command("run")
+@click.argument("words", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- COMMAND...")
+@pass_terminal
+def run_as_service(terminal: Terminal, words: tuple[str, ...]) -> None:
+    """Run a command of the wizard as the system’s service does.
+
+    It gets the user, the environment and the encryption key of the installed unit. It needs root.
+
+    \b
+    Examples:
+      sudo zoho-wizard service run -- list
+      sudo zoho-wizard service run -- connect crm --no-browser
+    """
+    unit = SYSTEM_UNIT_DIR / SERVICE
+    if not unit.exists():
+        raise fail("service-not-installed", path=str(unit))
+    _require_root(_manager(terminal, True), False)
+    kept = ("User=", "Environment=", "LoadCredentialEncrypted=", "StateDirectory=", "UMask=")
+    lines = (line for line in unit.read_text("utf-8").splitlines() if line.startswith(kept))
+    # A unit file doubles percent signs, which start its specifiers.
+    properties = [f"--property={line.replace('%%', '%')}" for line in lines]
+    stdin = "--pty" if sys.stdin.isatty() else "--pipe"
+    command = ("systemd-run", "--quiet", "--wait", "--collect", stdin, *properties, "--")
+    terminal.close()
+    try:
+        environment = dict(terminal.settings.child_environment)
+        process.replace_process([*command, *WIZARD_COMMAND, *words], environment)
+    except OSError as error:
+        raise fail("systemd-missing", reason=error.strerror or "") from None
+
+
+def find_manager(terminal: Terminal, scope: Scope) -> Manager:
+    """The manager of `scope`, whether or not this machine runs one."""
+    directory = SYSTEM_UNIT_DIR if scope == "system" else Path(terminal.settings.user_unit_dir)
+    return Manager(scope, directory)
+
+
+def remove_units(
+    manager: Manager, parts: Sequence[str] = PARTS, *, is_dry_run: bool
+) -> ServiceRemoval:
+    """Stop the installed units of `parts`, and remove their files. Raises ``service-command``."""
+    names = manager.installed(parts)
+    started = [each for each in reversed(STARTED) if each in names]
+    commands = [manager.command("disable", "--now", *started)] if started else []
+    after = [manager.command("daemon-reload")] if names else []
+    files = [manager.unit_path(each) for each in names]
+    if manager.scope == "system" and set(manager.installed()) <= set(names):
+        files += [each for each in (SYSUSERS_FILE,) if each.exists()]
+    if not is_dry_run:
+        for words in commands:
+            _run(words)
+        for file in files:
+            file.unlink(missing_ok=True)
+        for words in after:
+            _run(words)
+    return ServiceRemoval(
+        manager.scope,
+        is_dry_run,
+        tuple(map(str, files)),
+        tuple(map(shlex.join, [*commands, *after])),
+    )
+
+
+def _manager(terminal: Terminal, is_system: bool | None) -> Manager:
+    if is_system is None:
+        is_system = _is_root()
+    return find_manager(terminal, "system" if is_system else "user")
+
+
+def _require_root(manager: Manager, is_dry_run: bool) -> None:
+    if not is_dry_run and manager.scope == "system" and not _is_root():
+        raise fail("service-needs-root")
+
+
+def _is_root() -> bool:
+    return hasattr(os, "geteuid") and os.geteuid() == 0
+
+
+def _problem_with(manager: Manager) -> Failure | None:
+    """What prevents an installation."""
+    if manager.scope == "user":
+        return None
+    if hidden := _hidden_part(Path(sys.executable)):
+        details = {"path": sys.executable, "directory": str(hidden)}
+        return Failure("service-program-hidden", details=details)
+    return None if _is_root() else Failure("service-needs-root")
+
+
+def _unit_options(
+    terminal: Terminal, manager: Manager, user: str, writable: Sequence[Path]
+) -> UnitOptions:
+    settings = terminal.settings
+    if manager.scope == "user":
+        return user_unit_options(run_unattended(terminal))
+    kept = {n: v for n, v in settings.service_environment.items() if n in SYSTEM_VARIABLES}
+    return UnitOptions(
+        "system",
+        {"ZOHO_WIZARD_HOME": SYSTEM_HOME, **kept},
+        user=user,
+        writable=[str(each.absolute()) for each in writable],
+    )
+
+
+def _hidden_part(program: Path) -> Path | None:
+    """The first directory of `program`, or of what it links to, that a different user in a system
+    unit can't enter; None if there is none."""
+    for path in (program, program.resolve()):
+        for each in reversed(path.parents):
+            is_closed = not each.stat().st_mode & stat.S_IXOTH
+            if is_closed or str(each) in HIDDEN_DIRECTORIES:
+                return each
+    return None
+
+
+def _units(
+    options: UnitOptions, parts: Sequence[str], has_pages: bool, every: timedelta
+) -> tuple[UnitFile, ...]:
+    serving = serve_units(options, [] if has_pages else ["--socket-only"])
+    monitoring = monitor_units(options, every, [])
+    return (*(serving if "serve" in parts else ()), *(monitoring if "monitor" in parts else ()))
+
+
+def _user_exists(user: str) -> bool:
+    import pwd
+
+    try:
+        pwd.getpwnam(user)
+    except KeyError:
+        return False
+    return True
+
+
+def _planned(path: Path, text: str) -> ServiceFile:
+    try:
+        before = path.read_text("utf-8")
+    except FileNotFoundError:
+        return ServiceFile(str(path), text, "created")
+    except OSError:  # it isn't readable for the user of a dry run
+        return ServiceFile(str(path), text, "replaced")
+    return ServiceFile(str(path), text, "unchanged" if before == text else "replaced")
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a unit atomically. Everyone may read it: it has no secret."""
+    unfinished = path.with_name(f".{path.name}.new")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished.write_text(text, "utf-8")
+        unfinished.chmod(UNIT_FILE_MODE)
+        unfinished.replace(path)
+    except OSError as error:
+        raise fail("service-unwritable", path=str(path), reason=error.strerror or "") from error
+
+
+def _run(words: Sequence[str], stdin: bytes = b"") -> bytes:
+    """Run a command of systemd; return its output. Raises ``systemd-missing`` or
+    ``service-command``."""
+    program = shutil.which(words[0])
+    if program is None:
+        raise fail("systemd-missing", reason=words[0])
+    try:
+        done = subprocess.run(  # noqa: S603 - a program of systemd
+            [program, *words[1:]],
+            input=stdin,
+            capture_output=True,
+            timeout=COMMAND_TIMEOUT_SECONDS,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise _command_failed(words, type(error).__name__) from error
+    if done.returncode != 0:
+        raise _command_failed(words, done.stderr.decode("utf-8", "replace").strip())
+    return done.stdout
+
+
+def _command_failed(words: Sequence[str], reason: str) -> WizardError:
+    return fail("service-command", command=shlex.join(words), reason=reason[:500])
+
+
+def _encrypt_command() -> tuple[str, ...]:
+    return ("systemd-creds", "encrypt", f"--name={KEY_CREDENTIAL}", "-", str(CREDENTIAL_FILE))
+
+
+def _encrypt_key() -> None:
+    """Encrypt the key of the service, or a new one if it has none. Its file is removed after the
+    credential was decrypted once, to verify it."""
+    file = Path(SYSTEM_HOME) / "config" / "key"
+    key = file.read_bytes() if file.exists() else cipher.key_to_text(cipher.new_key()).encode()
+    files.make_directory(str(CREDENTIAL_FILE.parent))
+    _run(_encrypt_command(), key)
+    decrypt = ("systemd-creds", "decrypt", f"--name={KEY_CREDENTIAL}", str(CREDENTIAL_FILE), "-")
+    if _run(decrypt) != key:
+        CREDENTIAL_FILE.unlink()
+        raise _command_failed(decrypt, "it returned a different key")
+    file.unlink(missing_ok=True)
+
+
+def _unit_states(manager: Manager, names: Iterable[str]) -> dict[str, dict[str, str]]:
+    """The properties of each unit; empty if systemd doesn't answer."""
+    try:
+        shown = _run(manager.command("show", f"--property={','.join(SHOWN_PROPERTIES)}", *names))
+    except WizardError:
+        return {}
+    blocks = shown.decode("utf-8", "replace").strip().split("\n\n")
+    rows = [dict(line.partition("=")[::2] for line in each.splitlines()) for each in blocks]
+    return {row["Id"]: row for row in rows if "Id" in row}
+
+
+def _print_installation(
+    terminal: Terminal, result: ServiceInstallation, problem: Failure | None
+) -> None:
+    renderer = terminal.renderer
+    if result.is_dry_run:
+        for file in result.files:
+            renderer.print_raw(f"# {file.path} ({file.change})\n{file.text}")
+        for command in result.commands:
+            renderer.print_raw(f"# {command}")
+        if problem:
+            renderer.print_explanation(terminal.explain(problem))
+        return
+    for file in result.files:
+        renderer.print_output(f"{file.change}\t{file.path}")
+    renderer.print_success(message("notes", "service-installed"))
+    renderer.print_note(message("notes", "service-show"), command="zoho-wizard service status")
+    if result.scope == "system":
+        command = "zoho-wizard service run -- status"
+        renderer.print_note(message("notes", "service-run"), command=command)
+    else:
+        renderer.print_note(message("notes", "service-linger"), command="loginctl enable-linger")
+
+
+def _print_status(terminal: Terminal, result: ServiceStatus) -> None:
+    if not result.units:
+        note = message("notes", f"no-service-{result.scope}")
+        terminal.renderer.print_note(note, command="zoho-wizard service install")
+        return
+    rows = [
+        (e.name, e.active_state or "", e.sub_state or "", e.enabled_state or "", e.text or "")
+        for e in result.units
+    ]
+    terminal.renderer.print_table(("Unit", "Active", "State", "Enabled", "Status"), rows)
+
+
+def _print_removal(terminal: Terminal, result: ServiceRemoval) -> None:
+    if result.is_dry_run:
+        for command in result.commands:
+            terminal.renderer.print_raw(f"# {command}")
+    for file in result.files:
+        terminal.renderer.print_output(file)
+    if not result.is_dry_run:
+        done = "service-removed" if result.files else f"no-service-{result.scope}"
+        terminal.renderer.print_note(message("notes", done))
