@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-lowest tour lint docs bench sabotage schemas dist lock clean
+.PHONY: help demo test test-all test-lowest test-load soak tour lint docs bench sabotage schemas dist lock clean
 
 help: ## list these targets
 	@awk -F ': .*## ' '/^[a-z-]+: .*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,6 +36,12 @@ test-lowest: ## run the tests with the lowest versions that pyproject.toml allow
 	$(MAKE) VENV=$(LOWEST) $(LOWEST)/browser
 	$(LOWEST)/bin/python -m pip install --quiet --require-hashes --requirement requirements/lowest.txt
 	$(LOWEST)/bin/python -m pytest $(SPREAD) $(PYTEST_OPTIONS)
+
+test-load: $(VENV)/browser ## run the tests that once failed by chance thirty times on a busy machine
+	$(BIN)/python .ci/test-load
+
+soak: $(VENV)/tests ## simulate months of use with kills and outages; takes about ten minutes
+	@PYTHONPATH=tests $(BIN)/python -m soak $(SOAK_OPTIONS)
 
 lint: $(VENV)/lint ## check style, types and vocabulary
 	$(BIN)/ruff check .

@@ -1,0 +1,1 @@
+"""Simulated months of use, with outages, kills, password changes and re-authorizations."""
