@@ -1,5 +1,6 @@
 """Secrets, and foreign text presented as our own, must never be on a page."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -94,6 +95,22 @@ def test_names_from_zoho_are_shown_as_text(
         assert "\x1b" not in page, path
         assert "a" * 1000 not in page, path
     assert visitor.get("/connections/leads").status_code == 200
+
+
+def test_no_page_copies_a_control_character_of_a_stored_value(
+    app: Flask, connected: Visitor
+) -> None:
+    grants = connected.services.store.grants
+    grant, name = grants.get("leads"), "a\x1b]0;owned\x07b"
+    assert grant
+    assert grant.account
+    organizations = [replace(each, name=name) for each in grant.organizations]
+    account = replace(grant.account, display_name=name)
+    grants.set_account("leads", grant.generation, account, tuple(organizations))
+    pages = crawl(app, connected)
+    assert any("owned" in page for page in pages.values())
+    for path, page in pages.items():
+        assert not {"\x1b", "\x07"} & {*page}, path
 
 
 @over_rows("text", HOSTILE)
