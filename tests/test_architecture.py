@@ -25,7 +25,7 @@ LAYERS = {
     "clients": 7,
     **dict.fromkeys(("verification", "delivery", "client_files"), 8),
     **dict.fromkeys(("authorization", "diagnosis", "importing", "backup"), 9),
-    **dict.fromkeys(("reauthorization", "monitoring", "comparison"), 10),
+    **dict.fromkeys(("reauthorization", "monitoring", "comparison", "takeover"), 10),
     "connections_file": 11,
     "services": 12,
     **dict.fromkeys(("web", "assisted_browser", "local_api"), 13),

@@ -26,7 +26,7 @@ import pytest
 from references import REFERENCES
 from support.claims import over_rows
 from support.command_lines import commands_in, parse
-from support.harness import ANNA, Harness
+from support.harness import ANNA, SCOPE, Harness
 from support.shell import Shell
 from tour import scenario
 
@@ -242,9 +242,20 @@ def other_program(shell: Shell, harness: Harness) -> None:
     harness.services.clients.remove(client.client_id)
 
 
+def other_programs(shell: Shell, harness: Harness) -> None:
+    """Two programs have credentials below ~/apps that the wizard doesn't know."""
+    for name in ("billing", "reports"):
+        issued = harness.controls.issue_tokens(ANNA, ",".join(SCOPE))
+        file = shell.directory / "reader" / "apps" / name / ".env"
+        file.parent.mkdir(parents=True)
+        keys = ("client_id", "client_secret", "refresh_token")
+        file.write_text("".join(f"ZOHO_{each.upper()}={issued[each]}\n" for each in keys))
+
+
 SITUATIONS: Mapping[str, Callable[[Shell, Harness], None]] = {
     "password changed": change_password,
     "other program": other_program,
+    "other programs": other_programs,
 }
 
 

@@ -8,7 +8,7 @@ nothing is stored before Zoho has accepted both.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import chain
@@ -29,6 +29,7 @@ from wizard.model import (
     Identifier,
     Token,
 )
+from wizard.oauth import TokenResponse
 from wizard.store import Store, StoreContents
 from wizard.tokens.request_log import ClientRequests
 from wizard.zoho import ACCOUNT_SCOPE, DataCenter, Zoho, parse_scope, products_of
@@ -78,6 +79,7 @@ def find_credentials(text: str, profile_id: str = "") -> tuple[FoundCredentials,
         if not candidate.is_command:
             with suppress(FormatError):
                 _keep_best(best, _read_by_profile(candidate, text))
+    _keep_best(best, _read_token_table(text))
     try:
         _keep_best(
             best, _read_by_field_names("json" if text.lstrip()[:1] in "{[" else "dotenv", text)
@@ -103,6 +105,50 @@ def _read_by_field_names(format_name: str, text: str) -> Iterator[FoundCredentia
                 values.setdefault(meaning, value)
         if any(values.get(each) for each in REQUIRED_VALUES):
             yield FoundCredentials(next(iter(entry_path), ""), "", values)
+
+
+# The SDKs' `DBStore` is the MySQL table `oauthtoken`, which they read by position. It is found in
+# the output of `mysqldump`, and in that of `mysql --batch`, whose cells are separated by tabs.
+
+_TOKEN_TABLE_COLUMNS = (
+    *("id", "user_name", "client_id", "client_secret", "refresh_token", "access_token"),
+    *("grant_token", "expiry_time", "redirect_url", "api_domain"),
+)
+_TOKEN_TABLE_INSERT = re.compile(
+    r"INSERT INTO [`\"]?oauthtoken[`\"]?\s*(?:\((?P<columns>[^()]*)\))?\s*VALUES\s*",
+    re.IGNORECASE,
+)
+_SQL_TEXT = r"'(?:[^'\\]|\\.|'')*+'"
+_SQL_ROW = re.compile(rf"\s*\((?P<values>(?:{_SQL_TEXT}|[^'()])*+)\)\s*,?", re.DOTALL)
+_SQL_VALUE = re.compile(rf"{_SQL_TEXT}|[^',\s]+", re.DOTALL)
+
+
+def _read_token_table(text: str) -> Iterator[FoundCredentials]:
+    """Every row of the table `oauthtoken`."""
+    for names, row in (*_rows_of_dump(text), *_rows_of_batch(text)):
+        fields = dict(zip(names, row, strict=False))
+        values = {_value_name(name): value for name, value in fields.items() if value}
+        values.pop("", None)
+        if values.get("refresh_token"):
+            yield FoundCredentials(fields.get("id", ""), "", values)
+
+
+def _rows_of_dump(text: str) -> Iterator[tuple[Sequence[str], list[str]]]:
+    for statement in _TOKEN_TABLE_INSERT.finditer(text):
+        named = re.findall(r"\w+", statement["columns"] or "")
+        place = statement.end()
+        while row := _SQL_ROW.match(text, place):
+            place = row.end()
+            cells = [each.strip("'") for each in _SQL_VALUE.findall(row["values"])]
+            yield named or _TOKEN_TABLE_COLUMNS, ["" if each == "NULL" else each for each in cells]
+
+
+def _rows_of_batch(text: str) -> Iterator[tuple[Sequence[str], list[str]]]:
+    heading, *rows = text.splitlines() or [""]
+    names = heading.split("\t")
+    if names[0] == "id" and "refresh_token" in names:
+        for row in rows:
+            yield names, ["" if each == "NULL" else each for each in row.split("\t")]
 
 
 def _value_name(name: str) -> str:
@@ -138,6 +184,8 @@ class VerifiedCredentials:
     scope: tuple[str, ...]
     rotated: bool = False
     """The server has replaced the given refresh token, which no longer works."""
+    token: TokenResponse | None = field(default=None, repr=False)
+    """The answer to the refresh; None if it couldn't be parsed."""
 
 
 class Importer:
@@ -175,23 +223,57 @@ class Importer:
         ``client-unknown-everywhere``, ``wrong-secret``, ``import-refused``,
         ``import-scope-unknown``, and failures of the network and of limits.
         """
+        if holder := self.holder_of(credentials):
+            raise fail("import-known", name=holder)
+        data_center = self.find_data_center(credentials, location)
+        return self.verify_at(data_center, credentials, scope)
+
+    def holder_of(self, credentials: FoundCredentials) -> str | None:
+        """The connection that has the refresh token already; None if there is none. Raises
+        ``import-incomplete`` and ``import-malformed``."""
         if credentials.missing:
             raise fail("import-incomplete", missing=", ".join(credentials.missing))
-        client_id, secret, refresh_token = _parse_values(credentials)
-        if holder := self._store.grants.connection_with_token(client_id, refresh_token):
-            raise fail("import-known", name=holder)
+        client_id, _secret, refresh_token = _parse_values(credentials)
+        return self._store.grants.connection_with_token(client_id, refresh_token)
+
+    def find_data_center(
+        self, credentials: FoundCredentials, location: str | None = None
+    ) -> DataCenter:
+        """The data center that accepts the client of complete credentials: it knows the ID, and
+        then the secret. Raises ``client-unknown-everywhere``, ``wrong-secret``, and failures of the
+        network and of limits."""
+        client_id, secret, _refresh_token = _parse_values(credentials)
         data_center = self._find_data_center(
             client_id, location or self._hinted_location(credentials)
         )
         self._check_secret(client_id, secret, data_center)
-        named_scope, newest = self._try_refresh(client_id, secret, refresh_token, data_center)
+        return data_center
+
+    def verify_at(
+        self,
+        data_center: DataCenter,
+        credentials: FoundCredentials,
+        scope: str = "",
+        *,
+        within_budget: bool = False,
+    ) -> VerifiedCredentials:
+        """Refresh in the data center that accepts the client; nothing is stored.
+
+        `within_budget` raises ``client-budget`` instead of a request that would leave too few to
+        the client's other programs. Raises as `verify` does.
+        """
+        client_id, secret, refresh_token = _parse_values(credentials)
+        token, newest = self._try_refresh(
+            client_id, secret, refresh_token, data_center, within_budget=within_budget
+        )
+        named_scope = token.scope if token else ()
         granted = named_scope or tuple(
             parse_scope(scope or credentials.values.get("scope", "") or ACCOUNT_SCOPE)
         )
         rotated = newest != refresh_token
         if granted == (ACCOUNT_SCOPE,) and not named_scope and not rotated:
             raise fail("import-scope-unknown")
-        return VerifiedCredentials(client_id, secret, newest, data_center, granted, rotated)
+        return VerifiedCredentials(client_id, secret, newest, data_center, granted, rotated, token)
 
     def import_connection(
         self,
@@ -275,22 +357,33 @@ class Importer:
             raise fail("wrong-secret", **details)
 
     def _try_refresh(
-        self, client_id: str, secret: str, refresh_token: Token, data_center: DataCenter
-    ) -> tuple[tuple[str, ...], Token]:
-        """The scopes that Zoho names, and the current refresh token. If it was replaced, the new
-        one exists nowhere else, so no error in the response stops the import."""
+        self,
+        client_id: str,
+        secret: str,
+        refresh_token: Token,
+        data_center: DataCenter,
+        *,
+        within_budget: bool,
+    ) -> tuple[TokenResponse | None, Token]:
+        """The answer, and the current refresh token. If it was replaced, the new one exists nowhere
+        else, so no error in the answer stops the import."""
         known, location = [refresh_token], data_center.location
         try:
             token = self._client_requests.try_refresh(
-                client_id, secret, refresh_token, location, known.append
+                client_id,
+                secret,
+                refresh_token,
+                location,
+                known.append,
+                within_budget=within_budget,
             )
         except WizardError as error:
             if len(known) > 1:
-                return (), known[-1]
+                return None, known[-1]
             if error.failure.code != "invalid-code":
                 raise
             raise fail("import-refused", data_center=data_center.name) from error
-        return token.scope, known[-1]
+        return token, known[-1]
 
 
 def _parse_values(found: FoundCredentials) -> tuple[Identifier, Token, Token]:

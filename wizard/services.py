@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from wizard.oauth import OAuth
     from wizard.product_api import ProductApi
     from wizard.reauthorization.service import ReauthorizationService
+    from wizard.takeover import Takeover
     from wizard.tokens.cached_tokens import ConnectionLocks, TokenCache
     from wizard.tokens.request_log import ClientRequests, RequestLog
     from wizard.tokens.service import TokenService
@@ -296,6 +297,14 @@ class Services:
         from wizard.importing import Importer
 
         return Importer(self.store, self.client_requests, self.zoho, self.clock)
+
+    @_service
+    def takeover(self) -> "Takeover":
+        from wizard.takeover import Takeover
+
+        return Takeover(
+            self.store, self.importer, self.product_api, self.zoho, self.settings.redirect_uri
+        )
 
     @_service
     def backups(self) -> "BackupService":

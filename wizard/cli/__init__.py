@@ -233,7 +233,7 @@ class Commands(LazyGroup):
             "import": LazyCommand(
                 "commands.import_credentials",
                 "import_credentials",
-                "Import a refresh token that another program uses.",
+                "Import refresh tokens that other programs use.",
             ),
             "plan": LazyCommand(
                 "commands.connections_file",

@@ -155,6 +155,11 @@ def next_token_request_at(
     return max((each for each in times if each), default=None)
 
 
+def next_client_request_at(requests: Sequence[TokenRequest], now: datetime) -> datetime | None:
+    """When the budget of a client allows one more token request that can wait; None: now."""
+    return _free_at(_recent(requests, now), CLIENT_TOKEN_REQUESTS_BUDGET)
+
+
 TOKEN_REQUESTS_PER_CONSENT = 2
 """Token requests that one consent takes: the code exchange and the refresh that verifies it."""
 

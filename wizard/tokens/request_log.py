@@ -171,6 +171,12 @@ class RequestLog:
             if until:
                 raise wait(code, until, name=grant.connection, location=grant.location)
 
+    def check_client_budget(self, requests: Sequence[TokenRequest]) -> None:
+        """Raise ``client-budget`` unless one more token request may follow the `requests` of a
+        client, however Zoho counts them."""
+        if until := budgets.next_client_request_at(requests, self._clock()):
+            raise wait("client-budget", until)
+
     def named_wait(self, grant: Grant) -> datetime | None:
         """Until when Zoho wants no requests from the client of `grant`; None: no such wait."""
         logged_requests, now = (
@@ -407,10 +413,13 @@ class ClientRequests:
         refresh_token: str,
         location: str,
         keep: Callable[[Token], None],
+        *,
+        within_budget: bool = False,
     ) -> "TokenResponse":
         """Refresh once with credentials that aren't stored yet. If the answer replaces the refresh
         token, `keep` gets the new one before the rest is read. Raises the failures of the accounts
-        server and the transport, and ``throttled``."""
+        server and the transport, ``throttled``, and `within_budget` ``client-budget`` instead of
+        a request beyond the client's budget."""
         self._request_log.check_rate_limit(client_id, location)
         data_center = self._zoho.data_center(location)
 
@@ -421,7 +430,8 @@ class ClientRequests:
             return response.token()
 
         request = self._request_log.new_request(RequestKind.REFRESH, client_id, location)
-        return self._request_log.run(request, refresh)
+        check = self._request_log.check_client_budget if within_budget else None
+        return self._request_log.run(request, refresh, check=check)
 
     # where a client is registered
 

@@ -142,16 +142,22 @@ class VerificationService:
         self._clock = clock
 
     def verify(
-        self, name: str, generation: int, purpose: RefreshPurpose = RefreshPurpose.REQUIRED
+        self,
+        name: str,
+        generation: int,
+        purpose: RefreshPurpose = RefreshPurpose.REQUIRED,
+        known_token: TokenResponse | None = None,
     ) -> Iterator[VerificationStep]:
         """Run all steps for grant `generation` of connection `name`. Each is committed before it is
-        yielded; the decision about the grant follows the last one.
+        yielded; the decision about the grant follows the last one. `known_token` is the answer to a
+        refresh of an imported grant just now, which needs no second one.
 
         Failures are in the steps. Raises ``no-grant``, ``refresh-token-rejected``,
         ``grant-revoked``, or ``verification-under-way``.
         """
         with self._locks.verification(name):
-            yield from self._verify_all_steps(self._verifiable_grant(name, generation), purpose)
+            grant = self._verifiable_grant(name, generation)
+            yield from self._verify_all_steps(grant, purpose, known_token)
 
     def check(
         self,
@@ -189,12 +195,12 @@ class VerificationService:
             self._store.verification_reports.replace_steps(name, generation, completed)
 
     def _verify_all_steps(
-        self, grant: Grant, purpose: RefreshPurpose
+        self, grant: Grant, purpose: RefreshPurpose, known_token: TokenResponse | None = None
     ) -> Iterator[VerificationStep]:
         name, generation = grant.connection, grant.generation
         previous = self._store.verification_reports.get(name, generation)
         self._store.verification_reports.begin(name, generation, self._clock())
-        run, completed = self._new_run(grant), set()
+        run, completed = self._new_run(grant, known_token), set()
         for step in run.all_steps(purpose):
             self._store.verification_reports.add_step(name, generation, step)
             completed.add(step.name)
@@ -215,9 +221,15 @@ class VerificationService:
                 return f"{grant.account.zuid} {grant.location}"
         return name
 
-    def _new_run(self, grant: Grant) -> VerificationRun:
+    def _new_run(self, grant: Grant, known_token: TokenResponse | None = None) -> VerificationRun:
         return VerificationRun(
-            grant, self._store, self._tokens, self._client_requests, self._product_api, self._clock
+            grant,
+            self._store,
+            self._tokens,
+            self._client_requests,
+            self._product_api,
+            self._clock,
+            known_token,
         )
 
     def _is_last_refresh_rejected(self, grant: Grant) -> bool:

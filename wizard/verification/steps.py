@@ -61,8 +61,10 @@ class VerificationRun:
         client_requests: ClientRequests,
         product_api: ProductApi,
         clock: Clock,
+        known_token: TokenResponse | None = None,
     ) -> None:
         self._grant = grant
+        self._known_token = known_token
         self._products = products_of(grant.scope)
         self._store = store
         self._tokens = tokens
@@ -189,7 +191,7 @@ class VerificationRun:
     # the steps
 
     def _refresh(self, purpose: RefreshPurpose) -> StepOutcome:
-        self.token = self._tokens.refresh_grant(self._grant, purpose)
+        self.token = self._known_token or self._tokens.refresh_grant(self._grant, purpose)
         return self._refresh_outcome(self.token)
 
     def _refresh_for_check(self, purpose: RefreshPurpose, *, is_confirmed: bool) -> StepOutcome:

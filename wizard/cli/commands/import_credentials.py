@@ -2,16 +2,37 @@
 
 import os
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
+from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
+from typing import Literal, NoReturn
 
 import click
 
 from wizard.cli.commands.client import resolve_location, with_new_secret
-from wizard.cli.flows.verification import outcome_result, print_outcome, print_usage, verify
-from wizard.cli.results.connections import ConnectionVerification, ImportedConnection
+from wizard.cli.commands.token import DurationType
+from wizard.cli.flows.serving import stop_signals, wait_until
+from wizard.cli.flows.verification import (
+    VerificationOutcome,
+    most_severe,
+    outcome_result,
+    print_outcome,
+    print_usage,
+    verify,
+)
+from wizard.cli.results.connections import (
+    ConnectionVerification,
+    FoundConnection,
+    FoundFile,
+    ImportedConnection,
+    ImportReport,
+    SkippedFile,
+)
 from wizard.cli.terminal import Exit, Terminal, pass_terminal, require_value
 from wizard.clients import Credentials
+from wizard.credential_formats import short_client_id
 from wizard.delivery import destination_files
 from wizard.delivery.destination_files import FormatError
 from wizard.errors import WizardError, fail, message
@@ -21,7 +42,9 @@ from wizard.importing import (
     VerifiedCredentials,
     find_credentials,
 )
-from wizard.model import Grant
+from wizard.model import Explanation, FailureKind, Grant
+from wizard.serialization import error_report
+from wizard.takeover import Candidate, SkippedPath, discover, is_pattern, stops_import
 
 MAX_PASTE_CHARACTERS = 1024 * 1024
 """Of a paste; credentials are short."""
@@ -39,7 +62,7 @@ VALUE_TITLES = {
 
 
 @click.command("import")
-@click.argument("path", metavar="[FILE]", required=False)
+@click.argument("paths", metavar="[FILE|DIRECTORY|PATTERN]...", nargs=-1)
 @click.option(
     "--name", callback=require_value, help="Name the connection. Default: the wizard asks."
 )
@@ -59,28 +82,56 @@ VALUE_TITLES = {
 @click.option(
     "--scope", default="", help="Name its scopes. Default: those that Zoho or the file names."
 )
+@click.option(
+    "--dry-run", is_flag=True, help="For several files: test what is found, and store nothing."
+)
+@click.option(
+    "--wait",
+    type=DurationType(),
+    default="0",
+    metavar="DURATION",
+    help="For several files: wait up to this long, such as 30m, for rate limits. Default: 0.",
+)
+@click.option(
+    "--yes", is_flag=True, help="For several files: store without asking. A script needs it."
+)
 @pass_terminal
 def import_credentials(
     terminal: Terminal,
-    path: str | None,
+    paths: tuple[str, ...],
     name: str | None,
     profile: str,
     entry: str,
     data_center: str,
     scope: str,
+    dry_run: bool,
+    wait: timedelta,
+    yes: bool,
 ) -> None:
-    """Import a refresh token that another program uses.
+    """Import refresh tokens that other programs use.
 
-    It reads FILE in any format of `destination add` (.env, JSON, an SDK’s token store, rclone’s
-    configuration, an MCP server’s), standard input, or what you type. The token is verified
-    before it is stored, and FILE isn’t changed.
+    It reads a file in any format of `destination add` (.env, JSON, rclone’s configuration, …),
+    standard input, or what you type. The token is verified before it is stored, and the file
+    isn’t changed. For a directory, a pattern or several files, it lists every token with its
+    client and account. It asks once before it stores them.
 
     \b
     Examples:
       zoho-wizard import ~/old-app/.env --name crm
       zoho-wizard import ~/.config/rclone/rclone.conf --entry workdrive
-      zoho-wizard import --name crm < credentials.json
+      zoho-wizard import ~/apps --dry-run
+      zoho-wizard import '~/apps/*/.env' --wait 30m
     """
+    if len(paths) > 1 or any(map(is_pattern, paths)):
+        if name or profile or entry:
+            raise click.UsageError(message("usage-errors", "import-several"))
+        location = resolve_location(terminal, data_center)
+        _import_several(
+            terminal, paths, location, scope, is_dry_run=dry_run, wait=wait, is_confirmed=yes
+        )
+    if dry_run or wait or yes:
+        raise click.UsageError(message("usage-errors", "import-one"))
+    path = paths[0] if paths else None
     credentials = _find_credentials(terminal, path, profile, entry)
     importer = terminal.services.importer
     if name:
@@ -97,7 +148,7 @@ def import_credentials(
     _print_verified(terminal, credentials, verified)
     if verified.rotated:
         _settle_secret(terminal, verified)
-    outcome = verify(terminal, grant.connection, grant.generation)
+    outcome = verify(terminal, grant.connection, grant.generation, known_token=verified.token)
 
     def render() -> None:
         print_outcome(terminal, outcome)
@@ -275,3 +326,221 @@ def _imported_connection(
         scope=grant.scope,
         verification=verification,
     )
+
+
+# several files
+
+MIN_TOKEN_LIFE = timedelta(minutes=5)
+"""How long an access token from a test must still be valid to be used for the verification."""
+
+COLUMNS = ("Name", "Result", "Account", "Client", "Data center", "Found in")
+
+
+def _import_several(
+    terminal: Terminal,
+    paths: Sequence[str],
+    location: str | None,
+    scope: str,
+    *,
+    is_dry_run: bool,
+    wait: timedelta,
+    is_confirmed: bool,
+) -> NoReturn:
+    """Find and test refresh tokens; store those that Zoho accepts if the user agrees, and verify
+    them."""
+    takeover = terminal.services.takeover
+    discovery = discover(paths)
+    candidates = list(takeover.candidates(discovery))
+    if not candidates and not discovery.skipped:
+        raise fail("import-nothing", path=", ".join(paths))
+    if not (is_dry_run or is_confirmed or terminal.is_interactive):
+        raise fail("input-needed", options="--yes, or --dry-run")
+    _test_candidates(terminal, candidates, location, scope, terminal.clock() + wait)
+    to_store = [each for each in candidates if each.is_accepted and each.grant is None]
+    if to_store and not is_dry_run:
+        if not is_confirmed:
+            _print_candidates(terminal, candidates)
+            question = message("prompts", "import-several", count=str(len(to_store)))
+            terminal.confirm(question, option="--yes", is_default=True)
+        for index, each in enumerate(candidates):
+            if each in to_store:
+                candidates[index] = takeover.store(each)
+    outcomes = _verify_imported(terminal, candidates)
+    _emit_report(terminal, candidates, outcomes, discovery.skipped, is_dry_run=is_dry_run)
+    codes = [
+        explanation.exit_code
+        for each in candidates
+        if (explanation := _explanation(terminal, each, outcomes)) is not None
+    ]
+    raise Exit(most_severe(codes))
+
+
+def _test_candidates(
+    terminal: Terminal,
+    candidates: list[Candidate],
+    location: str | None,
+    scope: str,
+    deadline: datetime,
+) -> None:
+    """Test each candidate in place, and again when a rate limit is over, until `deadline`."""
+    takeover = terminal.services.takeover
+    with terminal.renderer.progress() as show_progress, stop_signals() as stop_event:
+        while True:
+            for index, each in enumerate(candidates):
+                if not each.is_open or each.verified is not None or stop_event.is_set():
+                    continue
+                counts = {"completed": str(index), "count": str(len(candidates))}
+                show_progress(message("notes", "tested", **counts))
+                candidates[index] = tested = takeover.test(each, location, scope)
+                if tested.failure is not None and stops_import(tested.failure):
+                    _leave_untested(candidates, tested)
+                    return
+            until = min(
+                (
+                    each.failure.retry_at
+                    for each in candidates
+                    if each.is_open and each.failure is not None and each.failure.retry_at
+                ),
+                default=None,
+            )
+            if until is None or until > deadline:
+                return
+            note = message("notes", "waiting-for-limit", until=terminal.format_time(until))
+            show_progress(note)
+            if not wait_until(stop_event, is_done=partial(_is_over, terminal, until)):
+                return
+
+
+def _is_over(terminal: Terminal, until: datetime) -> bool:
+    return terminal.clock() >= until
+
+
+def _leave_untested(candidates: list[Candidate], failed: Candidate) -> None:
+    """Give those that weren't tested the failure of the one after which Zoho couldn't be
+    reached."""
+    for index, each in enumerate(candidates):
+        if each.is_open and each.verified is None:
+            candidates[index] = replace(each, failure=failed.failure)
+
+
+def _verify_imported(
+    terminal: Terminal, candidates: Sequence[Candidate]
+) -> dict[str, VerificationOutcome]:
+    """Verify what is stored now, with the access tokens of the tests; by name."""
+    outcomes = {}
+    for each in candidates:
+        if each.grant is not None:
+            token = each.verified.token if each.verified else None
+            is_usable = token and token.expires_at > terminal.clock() + MIN_TOKEN_LIFE
+            outcomes[each.name] = verify(
+                terminal,
+                each.name,
+                each.grant.generation,
+                known_token=token if is_usable else None,
+                shows_steps=False,
+            )
+    return outcomes
+
+
+def _explanation(
+    terminal: Terminal, candidate: Candidate, outcomes: dict[str, VerificationOutcome]
+) -> Explanation | None:
+    """Why a candidate isn't imported, or isn't verified; None: it is, or it was stored before."""
+    if candidate.name in outcomes:
+        return outcomes[candidate.name].explanation
+    return terminal.explain(candidate.failure, candidate.name) if candidate.failure else None
+
+
+def _state(
+    candidate: Candidate,
+) -> Literal["found", "imported", "already_stored", "waiting", "failed"]:
+    if candidate.is_stored:
+        return "already_stored"
+    if candidate.grant is not None:
+        return "imported"
+    if candidate.failure is None:
+        return "found"
+    is_waiting = candidate.failure.kind is FailureKind.LIMIT and candidate.failure.temporary
+    return "waiting" if is_waiting else "failed"
+
+
+def _emit_report(
+    terminal: Terminal,
+    candidates: Sequence[Candidate],
+    outcomes: dict[str, VerificationOutcome],
+    skipped: Sequence[SkippedPath],
+    *,
+    is_dry_run: bool,
+) -> None:
+    clients = {each.client_id: each.name for each in terminal.services.store.clients.all()}
+    rows = []
+    for each in candidates:
+        explanation = _explanation(terminal, each, outcomes)
+        outcome = outcomes.get(each.name) if each.grant else None
+        email, location = _account_and_location(terminal, each)
+        rows.append(
+            FoundConnection(
+                name=each.name,
+                state=_state(each),
+                client_id=each.client_id,
+                client_name=clients.get(each.client_id, ""),
+                email=email,
+                location=location,
+                scope=each.verified.scope if each.verified else (),
+                files=tuple(FoundFile(**vars(source)) for source in each.sources),
+                retry_at=each.failure.retry_at if each.failure else None,
+                verification=outcome_result(terminal, outcome) if outcome else None,
+                error=error_report(explanation) if explanation else None,
+            )
+        )
+    report = ImportReport(
+        is_dry_run, tuple(rows), tuple(SkippedFile(**vars(each)) for each in skipped)
+    )
+
+    def render() -> None:
+        _print_candidates(terminal, candidates)
+        terminal.renderer.print_blank()
+        for each in candidates:
+            explanation = _explanation(terminal, each, outcomes)
+            if explanation is not None and _state(each) != "waiting":
+                terminal.renderer.print_note(f"{each.name or each.sources[0].path}:")
+                terminal.renderer.print_explanation(explanation)
+        for place in skipped:
+            reason = message("skipped-paths", place.reason, detail=place.detail)
+            terminal.renderer.print_note(
+                message("notes", "import-skipped", path=place.path, reason=reason)
+            )
+        waiting = [row.retry_at for row in rows if row.state == "waiting" and row.retry_at]
+        if waiting:
+            counts = {"count": str(len(waiting)), "until": terminal.format_time(min(waiting))}
+            terminal.renderer.print_note(message("notes", "import-waiting", **counts))
+        if any(each.verified and each.verified.rotated for each in candidates):
+            terminal.renderer.print_note(message("notes", "import-rotated"))
+        if any(row.state == "imported" for row in rows):
+            terminal.renderer.print_note(message("notes", "import-files-unchanged"))
+
+    terminal.emit(report, render)
+
+
+def _account_and_location(terminal: Terminal, candidate: Candidate) -> tuple[str, str]:
+    """The account's email address and the data center; empty if they aren't known."""
+    grants = terminal.services.store.grants
+    grant = grants.get(candidate.name) or grants.candidate(candidate.name)
+    if grant is not None and (candidate.is_stored or candidate.grant is not None):
+        return grant.email, grant.location
+    location = candidate.verified.data_center.location if candidate.verified else ""
+    return candidate.account.email if candidate.account else "", location
+
+
+def _print_candidates(terminal: Terminal, candidates: Sequence[Candidate]) -> None:
+    clients = {each.client_id: each.name for each in terminal.services.store.clients.all()}
+    rows = []
+    for each in candidates:
+        email, location = _account_and_location(terminal, each)
+        client = clients.get(each.client_id) or short_client_id(each.client_id)
+        places = (f"{one.path} ({one.entry})" if one.entry else one.path for one in each.sources)
+        name = each.name or message("notes", "unnamed-entry")
+        state = message("import-states", _state(each))
+        rows.append((name, state, email, client, location.upper(), ", ".join(places)))
+    if rows:
+        terminal.renderer.print_table(COLUMNS, rows)

@@ -19,6 +19,7 @@ from wizard.serialization import error_report
 if TYPE_CHECKING:
     from wizard.cli.results.checks import IncidentReport
     from wizard.diagnosis.incidents import Incident
+    from wizard.oauth import TokenResponse
 
 EXIT_CODES_BY_SEVERITY = (0, 4, 2, 1, 3, 5, 6)
 """Exit codes from the least to the most severe: of several connections the most severe counts."""
@@ -65,8 +66,16 @@ def step_result(step: VerificationStep) -> StepResult:
     return StepResult(step.name, step.state, evidence, step.at, failure)
 
 
-def verify(terminal: Terminal, name: str, generation: int) -> VerificationOutcome:
-    """Verify grant `generation` of connection `name`, and print each step.
+def verify(
+    terminal: Terminal,
+    name: str,
+    generation: int,
+    *,
+    known_token: "TokenResponse | None" = None,
+    shows_steps: bool = True,
+) -> VerificationOutcome:
+    """Verify grant `generation` of connection `name`, and print each step. `known_token`: see
+    `VerificationService.verify`.
 
     Failures are in the outcome, which the caller prints; none is raised.
     """
@@ -75,9 +84,9 @@ def verify(terminal: Terminal, name: str, generation: int) -> VerificationOutcom
     with terminal.renderer.progress() as show_progress:
         show_progress(message("notes", "verifying", name=name))
         try:
-            for step in services.verification.verify(name, generation):
+            for step in services.verification.verify(name, generation, known_token=known_token):
                 steps.append(step)
-                if not terminal.renderer.as_json:
+                if shows_steps and not terminal.renderer.as_json:
                     terminal.renderer.print_step(step)
         except WizardError as error:
             failure = error.failure

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from wizard.cli.results.destinations import DestinationProblem
 from wizard.model import Account, Event, Explanation, Organization, StepState
@@ -264,6 +264,61 @@ class ImportedConnection:
     location: str
     scope: tuple[str, ...]
     verification: ConnectionVerification
+
+
+@dataclass(frozen=True)
+class FoundFile:
+    """Where `import` found a refresh token."""
+
+    path: str
+    entry: str
+    """Its name in the file; empty if it has none."""
+    profile: str
+    """How the file was read; empty: by the meaning of its names."""
+
+
+@dataclass(frozen=True)
+class SkippedFile:
+    """A file or directory that `import` found but didn’t read, or didn’t understand."""
+
+    path: str
+    reason: Literal[
+        "unreadable", "link-outside", "other-file-system", "too-deep", "too-many", "unknown-format"
+    ]
+    detail: str
+
+
+@dataclass(frozen=True)
+class FoundConnection:
+    """A refresh token that `import` found in one file or several."""
+
+    name: str
+    """Of the connection that it becomes, or that it is stored as."""
+    state: Literal["found", "imported", "already_stored", "waiting", "failed"]
+    """`found`: Zoho accepts it, and it isn’t stored. `waiting`: a rate limit delays its test."""
+    client_id: str
+    client_name: str
+    """Of the stored client; empty if it isn’t stored."""
+    email: str
+    """Of the account; empty if its scopes don’t include it."""
+    location: str
+    """Empty if it isn’t known yet."""
+    scope: tuple[str, ...]
+    files: tuple[FoundFile, ...]
+    """Every place where it was found."""
+    retry_at: datetime | None
+    verification: ConnectionVerification | None
+    error: ErrorReport | None
+
+
+@dataclass(frozen=True)
+class ImportReport:
+    """The result of `import` for directories, patterns or several files."""
+
+    is_dry_run: bool
+    connections: tuple[FoundConnection, ...]
+    skipped: tuple[SkippedFile, ...]
+    """What was found but not read."""
 
 
 @dataclass(frozen=True)
