@@ -288,6 +288,13 @@ def profile_facts(profile: Profile) -> Iterator[tuple[str, str]]:
             f"{location} as {literal(name)}" for location, name in profile.data_center_names.items()
         )
         yield "Data centers", ", ".join(names)
+    if profile.default_location:
+        yield (
+            "Data centers",
+            f"only {literal(profile.default_location)}, unless --set names another",
+        )
+    if profile.hint:
+        yield "Also", plain(profile.hint)
 
 
 # The simulator

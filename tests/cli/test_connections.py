@@ -8,6 +8,7 @@ from io import StringIO
 import pytest
 import requests
 from dotenv import dotenv_values
+from support.delivery import deliver
 from support.harness import Harness
 from support.shell import PROCESS_TIMEOUT_SECONDS, Shell
 
@@ -88,6 +89,9 @@ def test_a_pipe_gets_secrets_only_with_yes(shell: Shell, verified: Harness) -> N
     given = shell.run("show", "crm", "--reveal", "--yes")
 
     values = dotenv_values(stream=StringIO(given.stdout))
+    target = verified.directory / "same.env"
+    deliver(verified, "dotenv", target)
+    assert values == dotenv_values(target)
     answer = requests.post(
         f"{values['ZOHO_ACCOUNTS_URL']}/oauth/v2/token",
         data={

@@ -14,11 +14,12 @@ from typing import Any
 
 import pytest
 from dotenv import dotenv_values
+from support.claims import over_rows
 from support.delivery import deliver, raises_failure, reauthorize
 from support.harness import Harness
 
 from wizard.delivery import destination_files
-from wizard.delivery.profiles import profile, profiles
+from wizard.delivery.profiles import profile, profile_problem, profiles
 from wizard.errors import WizardError
 from wizard.model import Grant
 from wizard.model.states import DestinationState
@@ -67,7 +68,7 @@ def test_a_field_uses_the_chosen_name(harness: Harness, grant: Grant) -> None:
 def test_a_profile_reads_back_what_it_writes(
     harness: Harness, grant: Grant, profile_id: str
 ) -> None:
-    if profile_id == "singer":
+    if profile_id in ("singer", "mcp"):
         harness.services.store.connections.remove("crm")
         grant = add_us_connection(harness)
     target = harness.directory / "credentials"
@@ -253,6 +254,74 @@ def test_values_set_by_the_user_are_not_overwritten(harness: Harness, grant: Gra
     found = json.loads(target.read_text())
     assert (found["edition"], found["start_datetime"]) == ("Ultimate", "2024-01-01T00:00:00Z")
     assert (found["dc_region"], found["environment"]) == ("EU", "Production")
+
+
+def test_fields_are_set_in_the_spelling_of_the_program(harness: Harness, grant: Grant) -> None:
+    target = harness.directory / ".env"
+    own = {
+        "TOKEN_URL": "{token_endpoint}",
+        "ZOHO_DC": "{location_upper}",
+        "REGIONS": "{location} {domain_suffix} {data_center}",
+        "PLAIN": "{not a placeholder}",
+    }
+    made = deliver(harness, "dotenv", target, field_values=own)
+    found = dotenv_values(target)
+    endpoint = harness.services.zoho.data_center("eu").token_endpoint
+    assert (found["TOKEN_URL"], found["ZOHO_DC"]) == (endpoint, "EU")
+    assert (found["REGIONS"], found["PLAIN"]) == ("eu eu eu", "{not a placeholder}")
+    (stored,) = harness.services.store.destinations.all("crm")
+    assert stored.field_values == own
+    assert harness.services.delivery.check(made).state is DestinationState.CURRENT
+    target.write_text(target.read_text().replace("ZOHO_DC=EU", "ZOHO_DC=US"))
+    assert harness.services.delivery.check(made).changed_fields == ("ZOHO_DC",)
+
+
+def test_an_mcp_server_gets_credentials_of_another_data_center_only_with_its_field(
+    harness: Harness, grant: Grant
+) -> None:
+    target = harness.directory / "mcp.json"
+    own = {"ZOHO_ACCOUNTS_URL": "{token_endpoint}"}
+    deliver(harness, "mcp", target, field_values=own)
+    written = json.loads(target.read_text())["mcpServers"]["crm"]["env"]
+    endpoint = harness.services.zoho.data_center("eu").token_endpoint
+    assert written["ZOHO_ACCOUNTS_URL"] == endpoint
+
+
+def test_a_profile_of_the_user_is_a_file(harness: Harness, grant: Grant) -> None:
+    own = harness.directory / "mine.toml"
+    own.write_text(
+        'title = "Our importer"\nfile_format = "json"\nentry_path = ["zoho", "{entry}"]\n'
+        '[fields]\nsecret = "{client_secret}"\ntoken = "{refresh_token}"\nid = "{client_id}"\n'
+        'where = "{location_upper}"\n[defaults]\nretries = "3"\n'
+    )
+    target = harness.directory / "importer.json"
+    made = deliver(harness, str(own), target)
+    written = json.loads(target.read_text())["zoho"]["crm"]
+    assert (written["token"], written["where"]) == (grant.refresh_token, "EU")
+    assert harness.services.delivery.check(made).state is DestinationState.CURRENT
+    own.unlink()
+    status = harness.services.delivery.check(made)
+    assert status.failure is not None
+    assert (status.state, status.failure.code) == (DestinationState.UNREADABLE, "profile-invalid")
+
+
+@over_rows(
+    "row",
+    [
+        {"file_format": "json"},
+        {"file_format": "yaml", "fields": {"t": "{refresh_token}"}},
+        {"file_format": "command", "fields": {"t": "{refresh_token}"}},
+        {"file_format": "json", "fields": {"t": "{refresh_token}", "x": "{nothing}"}},
+        {"file_format": "json", "fields": {"t": "{refresh_token}", "x": 1}},
+        {"file_format": "json", "fields": {"t": "{refresh_token}"}, "other": "x"},
+        {"file_format": "json", "fields": {"t": "{refresh_token}"}, "id": "dotenv"},
+        {"file_format": "json", "fields": {"t": "{refresh_token}"}, "entry_path": "x"},
+    ],
+)
+def test_an_invalid_profile_of_the_user_is_refused(row: dict[str, Any]) -> None:
+    assert profile_problem(row)
+    good = {"title": "x", "file_format": "json", "fields": {"t": "{refresh_token}"}}
+    assert not profile_problem(good)
 
 
 def test_a_windows_file_keeps_its_line_endings(harness: Harness, grant: Grant) -> None:
@@ -646,6 +715,12 @@ def test_a_connection_without_a_usable_grant_is_not_delivered(
         ("rclone", {"entry": "[x]"}, "bad-entry"),
         ("dotenv", {"field_names": {"NIX": "X"}}, "bad-field"),
         ("dotenv", {"field_names": {"ZOHO_DC": "a b"}}, "bad-field"),
+        ("dotenv", {"field_values": {"X": "{client_id.x}{nothing}"}}, "bad-field-value"),
+        ("dotenv", {"field_values": {"ZOHO_REFRESH_TOKEN": "mine"}}, "bad-field-value"),
+        ("rclone", {"field_values": {"token.expiry": "x"}}, "bad-field-value"),
+        ("mcp", {}, "profile-default-data-center"),
+        ("mcp", {"field_values": {"ZOHO_USER": "{email}"}}, "profile-default-data-center"),
+        ("/no/such/profile.toml", {}, "profile-invalid"),
         ("dotenv", {"reload_command": "no-such-program now"}, "command-missing"),
         ("dotenv", {"file_mode": "0644"}, "bad-file-mode"),
         ("dotenv", {"file_group": "no-such-group"}, "unknown-group"),

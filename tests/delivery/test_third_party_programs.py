@@ -93,6 +93,15 @@ def test_the_official_python_sdk_needs_only_the_id(harness: Harness) -> None:
     check_program(harness, "sdk-python", target, crm_call(harness, target, *program))
 
 
+def test_the_official_python_sdk_2_needs_only_the_id(harness: Harness) -> None:
+    target = harness.directory / "sdk_tokens.txt"
+    program = (
+        str(python_programs("zoho-sdk-2-1") / "python"),
+        str(PROGRAMS / "official_python_sdk_2.py"),
+    )
+    check_program(harness, "sdk-python-2", target, crm_call(harness, target, *program))
+
+
 @pytest.mark.needs("npm")
 def test_the_official_node_sdk_needs_only_the_id(harness: Harness) -> None:
     # Node looks for packages in the folders above the program.

@@ -164,6 +164,7 @@ CREATE TABLE destinations (
     target TEXT NOT NULL,
     entry TEXT NOT NULL,
     field_names TEXT NOT NULL,
+    field_values TEXT NOT NULL,
     reload_command TEXT NOT NULL,
     file_mode TEXT NOT NULL,
     file_group TEXT NOT NULL,

@@ -123,7 +123,13 @@ def store_records(store: Store, names: list[str], kinds: list[str], now: datetim
             )
         destinations.append(
             {"connection": name, "profile": "dotenv", "target": f"/srv/{name}/.env", "entry": ""}
-            | {"field_names": {}, "reload_command": "", "generation": 2, "content_sha256": ""}
+            | {
+                "field_names": {},
+                "field_values": {},
+                "reload_command": "",
+                "generation": 2,
+                "content_sha256": "",
+            }
             | {"previous_generation": 1, "delivered_at": now, "file_mode": "", "file_group": ""}
         )
     with store.database.write() as c:

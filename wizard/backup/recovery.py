@@ -12,7 +12,7 @@ from pathlib import Path
 from wizard import files
 from wizard.delivery import destination_files
 from wizard.delivery.destination_files import FormatError
-from wizard.delivery.profiles import profile
+from wizard.delivery.profiles import profile_of
 from wizard.errors import WizardError, fail
 from wizard.fastpath import cipher
 from wizard.model import (
@@ -107,7 +107,7 @@ def _newest_delivery_first(destination: Destination) -> float:
 
 def _values_at(destination: Destination) -> dict[str, str]:
     """The values in a destination's entry; raises why there are none."""
-    program_profile, target = profile(destination.profile), destination.target
+    program_profile, target = profile_of(destination), destination.target
     if program_profile.is_command:
         raise fail("destination-unseen", target=target)
     text = destination_files.read_file(target).text or ""

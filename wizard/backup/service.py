@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from wizard.credential_formats import is_redirect_uri
-from wizard.delivery.profiles import profile
+from wizard.delivery.profiles import PROFILE_FILE_SUFFIX, profile
 from wizard.delivery.service import check_file_mode, check_names
 from wizard.errors import WizardError, fail
 from wizard.model import (
@@ -359,9 +359,11 @@ def _require_valid(contents: StoreContents, zoho: Zoho) -> None:
         if client.redirect_uri and not is_redirect_uri(client.redirect_uri):
             raise fail("backup-bad-value", field="redirect_uri", value=client.redirect_uri[:60])
     for each in contents.destinations:
+        if each.profile.endswith(PROFILE_FILE_SUFFIX):
+            continue  # the user's file, which isn't part of the backup; a delivery checks it
         try:
             wanted = profile(each.profile)
-            check_names(wanted, each.entry, each.field_names)
+            check_names(wanted, each.entry, each.field_names, each.field_values)
             check_file_mode(each.file_mode)
         except WizardError as error:
             value = error.failure.details.get("value", "")

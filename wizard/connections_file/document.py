@@ -58,6 +58,8 @@ class DestinationTable:
     """The name of the entry in a file with several. Default: the connection's name."""
     names: Mapping[str, str] = field(default_factory=dict)
     """Fields that have different names there."""
+    values: Mapping[str, str] = field(default_factory=dict)
+    """More fields, whose values can contain placeholders such as `{location}`."""
     then: str = ""
     """A command that makes the program read the new credentials."""
     mode: str = ""
@@ -337,7 +339,7 @@ def _check_connection(
 def _check_destination(name: str, table: DestinationTable) -> None:
     wanted = profile(table.profile)
     entry = table.entry or (name if wanted.has_named_entries else "")
-    check_names(wanted, entry, table.names)
+    check_names(wanted, entry, table.names, table.values)
     if table.mode and wanted.is_command:
         raise fail("file-options-of-command")
     if table.mode:

@@ -126,6 +126,7 @@ def _destination_table(destination: Destination) -> DestinationTable:
         to=destination.target,
         entry=destination.entry,
         names=dict(sorted(destination.field_names.items())),
+        values=dict(sorted(destination.field_values.items())),
         then=destination.reload_command,
         mode=destination.file_mode,
         group=destination.file_group,

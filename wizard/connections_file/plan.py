@@ -437,6 +437,7 @@ def _destination_changes(wanted: Wanted, installed: Installation) -> Iterator[De
 
 DESTINATION_KEYS = {
     "field_names": "names",
+    "field_values": "values",
     "reload_command": "then",
     "file_mode": "mode",
     "file_group": "group",

@@ -168,6 +168,7 @@ class ConnectionsFileService:
             table.to,
             entry=table.entry,
             field_names=table.names,
+            field_values=table.values,
             reload_command=table.then,
             file_mode=table.mode,
             file_group=table.group,

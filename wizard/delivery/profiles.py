@@ -1,9 +1,16 @@
-"""Profiles: how each program reads a connection's credentials. The rows are in `profiles.toml`."""
+"""Profiles: how each program reads a connection's credentials.
+
+The rows are in `profiles.toml`. A user's own profile is a file with one row.
+"""
 
 import difflib
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import os
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields, replace
 from functools import cache
+from typing import Any
 
 from wizard.delivery.destination_files import (
     FILE_FORMATS,
@@ -13,12 +20,30 @@ from wizard.delivery.destination_files import (
     FileFormat,
     UnwritableValueError,
 )
-from wizard.errors import fail
+from wizard.errors import WizardError, fail
 from wizard.model import Client, Grant
+from wizard.store import Destination
 from wizard.tables import read_table
 from wizard.zoho import DataCenter
 
 COMMAND = "command"
+PROFILE_FILE_SUFFIX = ".toml"
+"""A profile with such an ID is a user's file."""
+
+PLACEHOLDERS = (
+    *("client_id", "client_secret", "refresh_token", "redirect_uri", "scope", "email"),
+    *("location", "location_upper", "domain_suffix", "data_center"),
+    *("accounts_server", "authorization_endpoint", "token_endpoint", "api_domain"),
+    *("organization_id", "environment", "entry"),
+)
+"""The values that a field can use, each as ``{name}``."""
+_DATA_CENTER_PLACEHOLDERS = frozenset(
+    {
+        *("location", "location_upper", "domain_suffix", "data_center"),
+        *("accounts_server", "authorization_endpoint", "token_endpoint"),
+    }
+)
+_PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
 
 
 @dataclass(frozen=True)
@@ -47,6 +72,11 @@ class Profile:
     data_center_names: Fields = field(default_factory=dict)
     """The program's spelling of each data center, by location; empty: it accepts every domain
     suffix."""
+    default_location: str = ""
+    """The data center that the program uses unless a field that the user sets names another; the
+    wizard doesn't know the name of that field. Empty: the profile names the data center."""
+    hint: str = ""
+    """What the program needs in addition."""
 
     @property
     def is_command(self) -> bool:
@@ -67,9 +97,25 @@ class Profile:
         """The names of the fields that the user may rename."""
         return (*self.fields, *self.defaults)
 
+    def with_fields(self, own: Fields) -> "Profile":
+        """This profile with the user's `own` fields, which replace those of the same names."""
+        if not own:
+            return self
+        used = {name for template in own.values() for name in _PLACEHOLDER.findall(template)}
+        return replace(
+            self,
+            fields={**self.fields, **own},
+            defaults={name: value for name, value in self.defaults.items() if name not in own},
+            default_location="" if used & _DATA_CENTER_PLACEHOLDERS else self.default_location,
+        )
+
     def data_center_name(self, location: str) -> str:
         """The program's spelling of a data center; empty if it uses domain suffixes. Raises
-        ``profile-data-center`` if the program doesn't support the data center."""
+        ``profile-data-center`` if the program doesn't support the data center, and
+        ``profile-default-data-center`` if it would use its default one."""
+        if self.default_location not in ("", location):
+            details = {"program": self.title, "location": location, "known": self.default_location}
+            raise fail("profile-default-data-center", profile=self.id, **details)
         if self.data_center_names and location not in self.data_center_names:
             known = ", ".join(self.data_center_names)
             raise fail("profile-data-center", program=self.title, location=location, known=known)
@@ -119,9 +165,9 @@ class Profile:
         """The values in an entry's fields, by the names of `credential_values`; with the location
         if the program spells data centers in its own way."""
         values = {
-            template.strip("{}"): fields[name]
+            found[1]: fields[name]
             for name, template in {**self.fields, **self.defaults}.items()
-            if template.startswith("{") and fields.get(name)
+            if (found := _PLACEHOLDER.fullmatch(template)) and fields.get(name)
         }
         spelling = values.get("data_center")
         for location, known in self.data_center_names.items():
@@ -161,8 +207,24 @@ class Profile:
         return entry if self.entry_path_of(entry) == entry_path else None
 
 
+def profile_title(profile_id: str) -> str:
+    """What a profile is for; the name of its file if that can't be read anymore."""
+    try:
+        return profile(profile_id).title
+    except WizardError:
+        return os.path.basename(profile_id)
+
+
+def profile_of(destination: Destination) -> Profile:
+    """The profile of a destination, with the fields that the user set. Raises as `profile` does."""
+    return profile(destination.profile).with_fields(destination.field_values)
+
+
 def profile(profile_id: str) -> Profile:
-    """The profile with that ID; raises ``unknown-profile`` with similar IDs."""
+    """The profile with that ID, or in that file of a user. Raises ``unknown-profile`` with similar
+    IDs, and ``profile-invalid``."""
+    if profile_id.endswith(PROFILE_FILE_SUFFIX):
+        return _read_profile(os.path.abspath(os.path.expanduser(profile_id)))
     found = profiles().get(profile_id)
     if found is None:
         near = ", ".join(difflib.get_close_matches(profile_id, profiles(), n=3))
@@ -184,8 +246,57 @@ def profiles() -> Mapping[str, Profile]:
     return found
 
 
+def _read_profile(path: str) -> Profile:
+    """The profile in a user's file, which has the keys of a row of the table."""
+    try:
+        with open(path, "rb") as file:
+            row = tomllib.load(file)
+    except (OSError, ValueError) as error:
+        raise fail("profile-invalid", path=path, problem=str(error)) from None
+    like = read_table("delivery/profiles.toml").get(row.pop("extends", ""), {})
+    kept = {name: like[name] for name in ("fields", "reset_fields") if name in like}
+    row = {"title": os.path.basename(path), **kept, **row}
+    if problem := profile_problem(row):
+        raise fail("profile-invalid", path=path, problem=problem)
+    entry_path = tuple(row.pop("entry_path", ()))
+    return Profile(id=path, entry_path=entry_path, **row)
+
+
+def profile_problem(row: Mapping[str, Any]) -> str:
+    """What is wrong with the row of a user's profile; empty: nothing. Pure."""
+    kinds: dict[str, type] = {each.name: dict for each in fields(Profile) if each.type is Fields}
+    kinds |= {each.name: str for each in fields(Profile) if each.type is str}
+    kinds["entry_path"] = list
+    for key, value in row.items():
+        parts = value.values() if isinstance(value, dict) else value
+        if key == "id" or not isinstance(value, kinds.get(key, ())):
+            return f"{key} isn’t a key of a profile, or has the wrong type"
+        if not all(isinstance(each, str) for each in parts):
+            return f"{key} contains something that isn’t text"
+    if row.get("file_format") not in (*FILE_FORMATS, COMMAND):
+        return f"file_format must be one of {', '.join((*FILE_FORMATS, COMMAND))}"
+    if row["file_format"] == COMMAND and row.get("payload_format") not in FILE_FORMATS:
+        return "a command needs payload_format"
+    written = {**row.get("fields", {}), **row.get("defaults", {})}
+    if "{refresh_token}" not in row.get("fields", {}).values():
+        return "fields must contain {refresh_token}"
+    unknown = unknown_placeholders(written.values())
+    return f"{{{unknown[0]}}} isn’t a placeholder" if unknown else ""
+
+
+def unknown_placeholders(templates: Iterable[str]) -> list[str]:
+    """The placeholders in `templates` that don't exist."""
+    used = [name for template in templates for name in _PLACEHOLDER.findall(template)]
+    return [name for name in used if name not in PLACEHOLDERS]
+
+
+def fill_template(template: str, values: Fields) -> str:
+    """`template` with its placeholders replaced, once; braces around anything else stay."""
+    return _PLACEHOLDER.sub(lambda found: values.get(found[1], found[0]), template)
+
+
 def _fill_templates(templates: Fields, values: Fields, field_names: Fields) -> dict[str, str]:
-    filled = {name: template.format_map(values) for name, template in templates.items()}
+    filled = {name: fill_template(template, values) for name, template in templates.items()}
     return {field_names.get(name, name): value for name, value in filled.items() if value}
 
 
@@ -218,7 +329,10 @@ def credential_values(
         "refresh_token": grant.refresh_token,
         "redirect_uri": client.redirect_uri,
         "scope": ",".join(grant.scope),
+        "email": grant.email,
         "location": grant.location,
+        "location_upper": grant.location.upper(),
+        "domain_suffix": data_center.domain_suffix,
         "data_center": data_center_name or data_center.domain_suffix,
         "accounts_server": data_center.accounts_server,
         "authorization_endpoint": data_center.authorization_endpoint,

@@ -10,7 +10,16 @@ from dataclasses import dataclass, field, replace
 from wizard import files
 from wizard.delivery import commands, destination_files
 from wizard.delivery.destination_files import DISK_FULL_ERRORS, FileAccess, FormatError
-from wizard.delivery.profiles import SECRET_NAMES, Profile, credential_values, profile
+from wizard.delivery.profiles import (
+    PLACEHOLDERS,
+    PROFILE_FILE_SUFFIX,
+    SECRET_NAMES,
+    Profile,
+    credential_values,
+    profile,
+    profile_of,
+    unknown_placeholders,
+)
 from wizard.errors import WizardError, fail, message
 from wizard.locks import hold_lock
 from wizard.model import Clock, Event, Failure, Grant
@@ -204,6 +213,7 @@ class DeliveryService:
         *,
         entry: str = "",
         field_names: Mapping[str, str] | None = None,
+        field_values: Mapping[str, str] | None = None,
         reload_command: str = "",
         file_mode: str = "",
         file_group: str = "",
@@ -212,7 +222,8 @@ class DeliveryService:
 
         `target` is a path, or a command line if the profile is a command. `entry` is the name of
         the entry in a file with several; by default, the connection's. `field_names` has the fields
-        with different names, by the profile's name. A `file_group` without a `file_mode` can read
+        with different names, by the profile's name; `field_values` has fields that the user sets,
+        with `PLACEHOLDERS`. A `file_group` without a `file_mode` can read
         the file. Raises ``unknown-connection``, ``unknown-profile``, ``bad-entry``, ``bad-field``,
         ``bad-file-mode``, ``unknown-group``, ``file-options-of-command``, ``destination-taken``,
         and what `commands.resolve_command` raises.
@@ -224,6 +235,7 @@ class DeliveryService:
             target,
             entry=entry,
             field_names=field_names,
+            field_values=field_values,
             reload_command=reload_command,
             file_mode=file_mode,
             file_group=file_group,
@@ -239,15 +251,19 @@ class DeliveryService:
         *,
         entry: str = "",
         field_names: Mapping[str, str] | None = None,
+        field_values: Mapping[str, str] | None = None,
         reload_command: str = "",
         file_mode: str = "",
         file_group: str = "",
     ) -> Destination:
         """As `describe`, for a connection that may not be stored yet, and without regard to other
         destinations."""
+        if profile_id.endswith(PROFILE_FILE_SUFFIX):
+            profile_id = os.path.abspath(os.path.expanduser(profile_id))
         wanted, field_names = profile(profile_id), dict(field_names or {})
+        field_values = dict(field_values or {})
         entry = entry or (name if wanted.has_named_entries else "")
-        check_names(wanted, entry, field_names)
+        check_names(wanted, entry, field_names, field_values)
         if file_group:
             file_mode = file_mode or GROUP_READABLE
         file_access(file_mode, file_group)
@@ -261,7 +277,15 @@ class DeliveryService:
             commands.resolve_command(reload_command, self._environment) if reload_command else ""
         )
         return Destination(
-            name, profile_id, target, entry, field_names, reload_command, file_mode, file_group
+            connection=name,
+            profile=profile_id,
+            target=target,
+            entry=entry,
+            field_names=field_names,
+            field_values=field_values,
+            reload_command=reload_command,
+            file_mode=file_mode,
+            file_group=file_group,
         )
 
     def require_not_taken(
@@ -281,7 +305,7 @@ class DeliveryService:
     def preview(self, destination: Destination) -> DeliveryPreview:
         """What a delivery of the current grant would change. Raises as `deliver` does before it
         writes."""
-        wanted, grant = profile(destination.profile), self._current_grant(destination.connection)
+        wanted, grant = profile_of(destination), self._current_grant(destination.connection)
         values = self._values_for(destination, grant)
         snapshot = (
             destination_files.FileSnapshot()
@@ -366,7 +390,7 @@ class DeliveryService:
         neither is possible, and as `deliver` does.
         """
         name, before = destination.connection, destination.previous_generation
-        is_command = profile(destination.profile).is_command
+        is_command = profile_of(destination).is_command
         grant = self._store.grants.get(name, before) if before else None
         nothing = destination.delivered_at is None or before == destination.generation
         if nothing or (is_command and grant is None):
@@ -399,7 +423,11 @@ class DeliveryService:
     def check(self, destination: Destination) -> DestinationStatus:
         """The status of a destination; failures are in the status, also that of the last delivery
         or reload."""
-        status = self._compare(destination)
+        try:
+            status = self._compare(destination)
+        except WizardError as error:  # the user's profile can't be read anymore
+            unreadable = DestinationState.UNREADABLE
+            return DestinationStatus(destination, unreadable, failure=error.failure)
         return status if status.failure else replace(status, failure=destination.failure)
 
     def problems(self) -> list[DestinationStatus]:
@@ -409,7 +437,7 @@ class DeliveryService:
         return [status for each in every if (status := self.check(each)).problem]
 
     def _compare(self, destination: Destination) -> DestinationStatus:
-        name, wanted = destination.connection, profile(destination.profile)
+        name, wanted = destination.connection, profile_of(destination)
         if destination.delivered_at is None:
             return DestinationStatus(destination, DestinationState.NOT_DELIVERED)
         current = self._store.grants.get(name)
@@ -450,7 +478,7 @@ class DeliveryService:
     ) -> tuple[str | None, str]:
         """Write and read back; returns the previous text and the new digest. For a grant that
         `is_new` there, stores the intent first."""
-        wanted = profile(destination.profile)
+        wanted = profile_of(destination)
         if wanted.is_command:
             stdin_text = wanted.write(None, values, destination.field_names)
             self._run_command(destination, destination.target, stdin_text)
@@ -475,7 +503,7 @@ class DeliveryService:
     ) -> str | None:
         """The version to restore by an undo: the content, or if the last delivery was interrupted,
         what that replaced."""
-        wanted = profile(destination.profile)
+        wanted = profile_of(destination)
         entry = wanted.read(snapshot.text or "", destination.entry) or {}
         token = entry.get(wanted.token_field(destination.field_names))
         grants = self._store.grants.of_connection(destination.connection)
@@ -591,7 +619,7 @@ class DeliveryService:
     def _values_for(self, destination: Destination, grant: Grant) -> dict[str, str]:
         # The caller may have read the grant before its refresh token rotated.
         grant = self._store.grants.get(grant.connection, grant.generation) or grant
-        spelling = profile(destination.profile).data_center_name(grant.location)
+        spelling = profile_of(destination).data_center_name(grant.location)
         client = self._store.clients.get(grant.client_id)
         secret = self._client_requests.secret_for(client, grant.location)
         data_center = self._zoho.data_center(grant.location)
@@ -613,15 +641,27 @@ def _translate_format_errors(destination: Destination) -> Iterator[None]:
         raise destination_files.format_failure(destination.target, broken) from None
 
 
-def check_names(wanted: Profile, entry: str, field_names: Mapping[str, str]) -> None:
-    """Judge the name of an entry (empty: none) and the chosen names of fields. Raises
-    ``bad-entry``, ``bad-field``."""
+def check_names(
+    wanted: Profile, entry: str, field_names: Mapping[str, str], field_values: Mapping[str, str]
+) -> None:
+    """Judge the name of an entry (empty: none), the chosen names of fields, and the fields that the
+    user sets. Raises ``bad-entry``, ``bad-field``, ``bad-field-value``."""
     if entry and not _ENTRY_NAME.fullmatch(entry):
         raise fail("bad-entry", value=entry[:60])
     for known, chosen in field_names.items():
         if known not in wanted.renamable_fields or not _FIELD_NAME.fullmatch(chosen):
             given, fields = f"{known}={chosen}"[:120], ", ".join(wanted.renamable_fields)
             raise fail("bad-field", value=given, known=fields)
+    for name, template in field_values.items():
+        kept = (*wanted.reset_fields, wanted.token_field({}))
+        if (
+            not _FIELD_NAME.fullmatch(name)
+            or name in kept
+            or not template
+            or unknown_placeholders([template])
+        ):
+            given = f"{name}={template}"[:120]
+            raise fail("bad-field-value", value=given, known=", ".join(PLACEHOLDERS))
 
 
 def check_file_mode(file_mode: str) -> None:
@@ -651,7 +691,7 @@ def _access_of(destination: Destination) -> FileAccess:
 
 
 def _shares_token_field(one: Destination, other: Destination) -> bool:
-    token_fields = [profile(each.profile).token_field(each.field_names) for each in (one, other)]
+    token_fields = [profile_of(each).token_field(each.field_names) for each in (one, other)]
     return token_fields[0] == token_fields[1]
 
 

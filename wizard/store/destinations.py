@@ -21,6 +21,7 @@ CONFIGURED_FIELDS = (
     "target",
     "entry",
     "field_names",
+    "field_values",
     "reload_command",
     "file_mode",
     "file_group",
@@ -41,6 +42,8 @@ class Destination:
     """The entry in the file: an INI section, a row of an SDK's file, an MCP server."""
     field_names: Mapping[str, str] = field(default_factory=dict)
     """Fields with different names there: the profile's name to the chosen one."""
+    field_values: Mapping[str, str] = field(default_factory=dict)
+    """Fields that the user set, with placeholders."""
     reload_command: str = ""
     """The command that makes the program read the new credentials; empty: none."""
     file_mode: str = ""

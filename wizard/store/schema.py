@@ -352,6 +352,7 @@ destinations = Table(
     Column("target", Text, nullable=False),
     Column("entry", Text, nullable=False),
     Column("field_names", MAPPING, nullable=False),
+    Column("field_values", MAPPING, nullable=False),
     Column("reload_command", Text, nullable=False),
     Column("file_mode", Text, nullable=False),
     Column("file_group", Text, nullable=False),

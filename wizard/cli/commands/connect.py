@@ -264,7 +264,7 @@ def connect(
     \b
     Examples:
       zoho-wizard connect crm --preset crm-read-leads --assist
-      zoho-wizard connect crm --add --scope ZohoBooks.settings.READ --in-place
+      zoho-wizard connect crm --add --preset books-read-invoices
       zoho-wizard connect leads --preset crm-read-leads --request
       zoho-wizard connect --response
     """

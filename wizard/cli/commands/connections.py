@@ -5,6 +5,7 @@ import shlex
 import stat
 import sys
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import fields
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -460,38 +461,24 @@ def _client_requests_left(budget: RequestBudget) -> str:
     return message("notes", "client-requests-left", left=str(budget.client_requests_left))
 
 
-VARIABLE_NAMES = {
-    "client_id": "ZOHO_CLIENT_ID",
-    "client_secret": "ZOHO_CLIENT_SECRET",
-    "refresh_token": "ZOHO_REFRESH_TOKEN",
-    "accounts_server": "ZOHO_ACCOUNTS_URL",
-    "api_domain": "ZOHO_API_DOMAIN",
-    "data_center": "ZOHO_DC",
-    "scope": "ZOHO_SCOPE",
-}
-"""The variables of ``show --reveal``, by the field of its result."""
-
-
 def reveal(terminal: Terminal, name: str, *, yes: bool) -> None:
-    """Print what a program needs to refresh tokens itself, as ``.env`` lines.
+    """Print what a program needs to refresh tokens itself, as the lines of the profile ``dotenv``.
 
     Asks first on a terminal; a pipe needs `yes`. Raises ``no-grant``, ``missing-secret`` or
     ``reveal-needs-yes``.
     """
+    from wizard.delivery.profiles import credential_values, profile  # `list` and `show` need none
+
     services, renderer = terminal.services, terminal.renderer
     connection, grant = services.store.connections.get(name), services.store.grants.get(name)
     if grant is None:
         raise fail("no-grant", name=name)
     client = services.store.clients.get(connection.client_id)
     data_center = services.zoho.data_center(grant.location)
+    secret = services.client_requests.secret_for(client, grant.location)
+    values = credential_values(grant, client, secret, data_center)
     credentials = RevealedCredentials(
-        client_id=client.client_id,
-        client_secret=services.client_requests.secret_for(client, grant.location),
-        refresh_token=grant.refresh_token,
-        accounts_server=data_center.accounts_server,
-        api_domain=data_center.api_domain,
-        data_center=data_center.domain_suffix,
-        scope=",".join(grant.scope),
+        **{each.name: values[each.name] for each in fields(RevealedCredentials)}
     )
     renderer.print_note(
         message("notes", "reveal-not-needed"),
@@ -504,8 +491,8 @@ def reveal(terminal: Terminal, name: str, *, yes: bool) -> None:
     )
     # A shell may read these lines: what Zoho names a scope must not become a command.
     lines = [
-        f"{variable}={shlex.quote(getattr(credentials, field))}"
-        for field, variable in VARIABLE_NAMES.items()
+        f"{variable}={shlex.quote(value)}"
+        for variable, value in profile("dotenv").required_fields(values, {}).items()
     ]
     terminal.emit(credentials, lambda: renderer.print_raw("\n".join(lines)))
     renderer.print_note(message("notes", "revealed"))

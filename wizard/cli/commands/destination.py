@@ -19,7 +19,7 @@ from wizard.cli.results.destinations import (
     RemovedDestination,
 )
 from wizard.cli.terminal import CONNECTION_NAME, Exit, Terminal, pass_terminal, require_value
-from wizard.delivery.profiles import profile, profiles
+from wizard.delivery.profiles import PLACEHOLDERS, profile, profiles
 from wizard.delivery.service import DeliveryPreview, DestinationStatus, FieldChange
 from wizard.errors import WizardError, describe_state, fail, message
 from wizard.model import Failure
@@ -66,7 +66,27 @@ def destination() -> None:
     """
 
 
-@destination.command("add")
+def _profiles_help() -> str:
+    """The profiles and placeholders for the end of the help; ``\\b`` keeps one per line."""
+    width = max(len(each.id) for each in profiles().values())
+    titles = {each.id: each.title.partition(" (")[0] for each in profiles().values()}
+    rows = "\n".join(f"  {profile_id:{width}}  {title}" for profile_id, title in titles.items())
+    examples = {
+        "location": "us, eu",
+        "location_upper": "US, EU",
+        "domain_suffix": "com, eu",
+        "data_center": "as the profile spells it",
+    }
+    names = "\n".join(
+        f"  {{{name}}}" + (f"  {examples[name]}" if name in examples else "")
+        for name in PLACEHOLDERS
+    )
+    return (
+        f"\b\nProfiles, or the path of a TOML file of yours:\n{rows}\n\n\b\nPlaceholders:\n{names}"
+    )
+
+
+@destination.command("add", epilog=_profiles_help())
 @click.argument("name", type=CONNECTION_NAME)
 @click.option(
     "--profile",
@@ -96,6 +116,14 @@ def destination() -> None:
     multiple=True,
     metavar="FIELD=NAME",
     help="Write FIELD under a different name. Repeat it for several fields.",
+)
+@click.option(
+    "--set",
+    "field_values",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Write the field NAME, too. VALUE can contain the placeholders below. Repeat it for "
+    "several fields.",
 )
 @click.option(
     "--then",
@@ -132,6 +160,7 @@ def add_destination(
     target: str | None,
     entry: str,
     field_names: tuple[str, ...],
+    field_values: tuple[str, ...],
     reload_command: str,
     file_mode: str,
     file_group: str,
@@ -152,7 +181,8 @@ def add_destination(
           --to 'vault kv put secret/zoho -'
       zoho-wizard destination add crm --profile dotenv --to /etc/app/zoho.env \\
           --group app
-      zoho-wizard destination add crm --profile dotenv --to .env --dry-run
+      zoho-wizard destination add crm --profile dotenv --to .env --dry-run \\
+          --set 'TOKEN_URL={token_endpoint}' --set 'ZOHO_REGION={location_upper}'
     """
     terminal.services.store.connections.get(name)
     if profile_id is None or target is None:
@@ -165,6 +195,7 @@ def add_destination(
         target,
         entry=entry,
         field_names=pairs,
+        field_values=dict(each.partition("=")[::2] for each in field_values),
         reload_command=reload_command,
         file_mode=file_mode,
         file_group=file_group,
@@ -180,6 +211,8 @@ def add_destination(
         return
     if not terminal.is_json:
         _print_preview(terminal, preview, is_certain=yes, show_values=show_values)
+    if hint := profile(described.profile).hint:
+        terminal.renderer.print_note(hint)
     if not yes:
         terminal.confirm(message("prompts", "deliver"), option="--yes")
     _emit_one(terminal, delivery.add(described))
@@ -512,6 +545,7 @@ def _configured(stored: Destination) -> dict[str, Any]:
         "target": stored.target,
         "entry": stored.entry or None,
         "field_names": stored.field_names,
+        "field_values": stored.field_values,
         "reload_command": stored.reload_command or None,
         "file_mode": stored.file_mode or None,
         "file_group": stored.file_group or None,

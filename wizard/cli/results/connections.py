@@ -232,6 +232,16 @@ class RevealedCredentials:
     """The ending of Zoho's host names there, such as `eu` or `com.au`."""
     scope: str
     """Joined by commas."""
+    organization_id: str
+    """Empty if it is unknown."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The result of `sample`."""
+
+    language: str
+    code: str
 
 
 @dataclass(frozen=True)

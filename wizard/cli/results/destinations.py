@@ -22,6 +22,8 @@ class DestinationDetails:
     """The entry in a file of several."""
     field_names: Mapping[str, str]
     """Fields that have another name there."""
+    field_values: Mapping[str, str]
+    """Fields that the user set, with placeholders."""
     reload_command: str | None
     file_mode: str | None
     """The mode that the file gets; null: 0600."""
@@ -45,6 +47,7 @@ class DeliveryPreviewReport:
     target: str
     entry: str | None
     field_names: Mapping[str, str]
+    field_values: Mapping[str, str]
     reload_command: str | None
     file_mode: str | None
     """The mode that the file gets; null: 0600."""
@@ -79,6 +82,7 @@ class DestinationStatusReport:
     target: str
     entry: str | None
     field_names: Mapping[str, str]
+    field_values: Mapping[str, str]
     reload_command: str | None
     file_mode: str | None
     """The mode that the file gets; null: 0600."""
@@ -121,6 +125,7 @@ class RemovedDestination:
     target: str
     entry: str | None
     field_names: Mapping[str, str]
+    field_values: Mapping[str, str]
     reload_command: str | None
     file_mode: str | None
     """The mode that the file gets; null: 0600."""

@@ -193,6 +193,7 @@ class SkippedDestination:
     target: str
     entry: str
     field_names: Mapping[str, str]
+    field_values: Mapping[str, str]
     reload_command: str
     file_mode: str
     file_group: str
