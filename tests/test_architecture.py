@@ -15,14 +15,14 @@ ROOT = Path(__file__).parent.parent
 PACKAGE, TESTS = ROOT / "wizard", ROOT / "tests"
 
 LAYERS = {
-    "tables": 0,
+    **dict.fromkeys(("tables", "access_tokens"), 0),
     **dict.fromkeys(("model", "errors", "files", "locks", "timefmt", "credential_formats"), 1),
     **dict.fromkeys(("transport", "zoho", "settings", "paths", "serialization"), 2),
     **dict.fromkeys(("fastpath", "connection_details"), 3),
     "vault": 4,
     **dict.fromkeys(("oauth", "product_api", "store"), 5),
     "tokens": 6,
-    "clients": 7,
+    **dict.fromkeys(("clients", "code_samples"), 7),
     **dict.fromkeys(("verification", "delivery", "client_files"), 8),
     **dict.fromkeys(("authorization", "diagnosis", "importing", "backup"), 9),
     **dict.fromkeys(("reauthorization", "monitoring", "comparison", "takeover"), 10),
@@ -235,7 +235,8 @@ def test_only_paths_and_settings_read_the_environment() -> None:
         and package_of(file) != "simulator"
     }
     # `__main__` passes the environment on to `paths` unread: importing `settings` would be slow.
-    assert readers <= {"paths", "settings", "__main__"}
+    # `access_tokens` is part of a user's program.
+    assert readers <= {"paths", "settings", "__main__", "access_tokens"}
 
 
 def test_only_files_creates_private_files() -> None:

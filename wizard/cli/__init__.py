@@ -272,6 +272,9 @@ class Commands(LazyGroup):
         "Access tokens": {
             "token": LazyCommand("commands.token", "token", "Print an access token."),
             "run": LazyCommand("commands.token", "run", "Run a command with an access token."),
+            "sample": LazyCommand(
+                "commands.sample", "sample", "Print a program that uses a connection."
+            ),
             "access": LazyCommand(
                 "commands.access", "access", "Manage which users can request access tokens."
             ),

@@ -11,7 +11,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -27,11 +27,13 @@ from wizard.model import AccessToken, Event, Explanation, Failure
 from wizard.model.failure import http_status_of
 from wizard.serialization import explanation_summary, to_json_value
 from wizard.services import Services
-from wizard.timefmt import format_iso
 from wizard.tokens.cached_tokens import access_variables, token_document
 from wizard.tokens.service import MAX_TOKEN_CHARACTERS, reported_token
 
 log = logging.getLogger(__name__)
+
+PROTOCOL_VERSION = "1"
+"""In a header of each response. It changes if a program that follows the documentation breaks."""
 
 IDLE_TIMEOUT_SECONDS = 60.0
 """Seconds that a connection may be idle; a program that asks every minute keeps its own."""
@@ -300,9 +302,17 @@ class RequestHandler(BaseHTTPRequestHandler):
                 self._context.services.monitoring.notify_rejected_in_background(name)
             raise
         if "application/json" in self.headers.get("Accept", ""):
-            self._send_json(200, {**_token_to_json(token), **self._access_details(token)})
+            document = self._token_document(name, token)
+            self._send_json(200, {**document, **self._access_details(token)})
         else:
             self._send(200, "text/plain", f"{token.value}\n".encode())
+
+    def _token_document(self, name: str, token: AccessToken) -> dict[str, Any]:
+        """What ``token --json`` prints; other users don't get the account."""
+        services = self._context.services
+        document = token_document(token, services.tokens.api_access(name), services.clock())
+        account = None if self._context.is_shared else document.account
+        return dict(to_json_value(replace(document, account=account)))
 
     def _serve_token(self, name: str, peer: Peer | None, rejected: str) -> AccessToken:
         store = self._context.services.store
@@ -423,6 +433,7 @@ class RequestHandler(BaseHTTPRequestHandler):
         self.send_header("Content-Type", content_type)
         self.send_header("Content-Length", str(len(body)))
         self.send_header("Cache-Control", "no-store")
+        self.send_header("Zoho-Wizard-Protocol", PROTOCOL_VERSION)
         self.end_headers()
         self.wfile.write(body)
 
@@ -431,15 +442,3 @@ def _whole_number(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= 6):
         raise fail("usage", reason="min-ttl must be a number of seconds")
     return int(text)
-
-
-def _token_to_json(token: AccessToken) -> dict[str, Any]:
-    """The fields that a program needs to use the token."""
-    return {
-        "access_token": token.value,
-        "token_type": "Zoho-oauthtoken",
-        "expires_at": format_iso(token.expires_at),
-        "api_domain": token.api_domain,
-        "location": token.location,
-        "stale": token.stale,
-    }

@@ -174,6 +174,10 @@ def api_access_of(grant: Grant, data_center: DataCenter) -> ApiAccess:
     )
 
 
+DOCUMENT_VERSION = 1
+"""Counts the changes of `TokenDocument` that break a program."""
+
+
 @dataclass(frozen=True)
 class TokenDocument:
     """The result of `token`. It contains the access token."""
@@ -198,6 +202,8 @@ class TokenDocument:
     connection: str
     generation: int
     """Of the authorization."""
+    version: int = DOCUMENT_VERSION
+    """Of this format. Members may be added without a new version."""
 
 
 def token_document(token: AccessToken, access: ApiAccess, now: datetime) -> TokenDocument:

@@ -7,15 +7,16 @@ commands. They show the command that adds one.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from functools import cache, partial
+from functools import partial
 from typing import Any
 
 from flask import Blueprint, redirect, request
 from werkzeug.wrappers import Response
 
 from wizard.authorization import ATTEMPT_LIFETIME
+from wizard.code_samples import CodeSample, code_samples
 from wizard.connection_details import access_places
-from wizard.delivery.profiles import profile, profiles
+from wizard.delivery.profiles import profile_title, profiles
 from wizard.delivery.service import DestinationStatus
 from wizard.diagnosis.incidents import Incident
 from wizard.diagnosis.rendering import explain_failure
@@ -41,15 +42,13 @@ from wizard.model.states import (
     Tone,
     last_check_of,
 )
-from wizard.product_api import probe_url
 from wizard.serialization import explanation_to_json, to_json
 from wizard.store import ConnectionOverview, Destination
-from wizard.tables import read_table
 from wizard.verification.service import VERIFIABLE_STATES
 from wizard.web import view_models
 from wizard.web.context import assisted_name, get_services
 from wizard.web.view_models import CardTone, ReportView, ScopeView, StatusBadge, state_badge
-from wizard.zoho import limits, products_of
+from wizard.zoho import limits
 
 pages = Blueprint("connection_page", __name__)
 
@@ -149,15 +148,6 @@ class ScopeAdditionView:
     """Who must be signed in at Zoho."""
     explanation: Explanation | None
     """Why the scopes weren't added, or that it is unknown; None: Zoho hasn't answered yet."""
-
-
-@dataclass(frozen=True)
-class CodeSample:
-    """A program that uses a connection, as it is copied."""
-
-    id: str
-    label: str
-    code: str
 
 
 @dataclass(frozen=True)
@@ -431,39 +421,11 @@ def _is_mismatch(explained: ExplainedStatus) -> bool:
 def _usage_view(grant: Grant) -> UsageView:
     name = grant.connection
     return UsageView(
-        samples=_code_samples(name, _probe_call(grant)),
+        samples=code_samples(grant, get_services().zoho.data_center(grant.location)),
         add_command=f"zoho-wizard destination add {name} --profile dotenv --to .env",
         reveal_command=f"zoho-wizard show {name} --reveal",
         sign_out_url=get_services().zoho.data_center(grant.location).sign_out_url,
     )
-
-
-def _code_samples(name: str, url: str) -> tuple[CodeSample, ...]:
-    """The samples for connection `name`, which call `url`. Neither has characters that a shell or a
-    quoted string treats specially."""
-    return tuple(
-        CodeSample(
-            each, row["label"], row["code"].strip().replace("@NAME@", name).replace("@URL@", url)
-        )
-        for each, row in _sample_table().items()
-    )
-
-
-@cache
-def _sample_table() -> dict[str, dict[str, str]]:
-    return read_table("web/code_samples.toml")
-
-
-def _probe_call(grant: Grant) -> str:
-    """The URL of the first live call that verified `grant`, else of the account."""
-    data_center = get_services().zoho.data_center(grant.location)
-    for product in products_of(grant.scope):
-        organizations = [each for each in grant.organizations if each.product == product.id]
-        if url := probe_url(
-            product, data_center, organizations[0] if organizations else None, grant.scope
-        ):
-            return url
-    return data_center.user_info_endpoint
 
 
 def compare_grants(new: Grant | None, previous: Grant | None) -> dict[str, Any]:
@@ -553,7 +515,7 @@ def _destination_view(status: DestinationStatus) -> DestinationView:
         id=destination.id,
         target=destination.target,
         entry=destination.entry,
-        kind=profile(destination.profile).title,
+        kind=profile_title(destination.profile),
         state=status.state,
         badge=state_badge(status.state, **status.details),
         changed_fields=", ".join(status.changed_fields),

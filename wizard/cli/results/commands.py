@@ -36,6 +36,7 @@ from wizard.cli.results.connections import (
     RenamedConnection,
     RevealedCredentials,
     RevokedConnection,
+    Sample,
 )
 from wizard.cli.results.connections_file import (
     ApplyReport,
@@ -112,6 +113,7 @@ RESULTS: Mapping[str, tuple[Any, ...]] = {
     "destination undo": (DestinationDetails,),
     "destination remove": (RemovedDestination,),
     "deliver": (DeliveryReport,),
+    "sample": (Sample,),
     "access add": (AddedAccess,),
     "access list": (AccessList,),
     "access remove": (RemovedAccess,),

@@ -19,9 +19,10 @@ INTERPRETERS = {
     "Python": (sys.executable,),
     "Node": ("node",),
     "PHP": ("php",),
+    "Go": ("go", "run"),
     "curl": ("bash", "-euo", "pipefail"),
 }
-OPTIONAL = {"Node": "node", "PHP": "php"}
+OPTIONAL = {"Node": "node", "PHP": "php", "Go": "go"}
 
 
 def copied_samples(harness: Harness) -> dict[str, str]:
@@ -46,7 +47,8 @@ def test_a_sample_gets_a_token_and_reads_with_it(
     shell: Shell, shell_harness: Harness, label: str
 ) -> None:
     shell_harness.add_verified_connection("crm")
-    file, launcher = shell.directory / "sample", shell.directory / "bin" / "zoho-wizard"
+    # Go runs only files with its suffix.
+    file, launcher = shell.directory / "sample.go", shell.directory / "bin" / "zoho-wizard"
     file.write_text(copied_samples(shell_harness)[label])
     launcher.parent.mkdir()
     launcher.write_text(f'#!/bin/sh\nexec {shlex.join(shell.command())} "$@"\n')
@@ -54,7 +56,8 @@ def test_a_sample_gets_a_token_and_reads_with_it(
     shell_harness.controls.clear_journal()
     done = subprocess.run(
         [*INTERPRETERS[label], str(file)],
-        env={**shell.environment, "PATH": f"{launcher.parent}:{shell.environment['PATH']}"},
+        env={**shell.environment, "PATH": f"{launcher.parent}:{shell.environment['PATH']}"}
+        | {"GOFLAGS": "-mod=mod", "GOTOOLCHAIN": "local"},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -68,6 +71,17 @@ def test_a_sample_gets_a_token_and_reads_with_it(
         assert (done.stdout, reads) == (f"{token}\n", [])
     else:
         assert [status for path, status in reads if "/crm/" in path] == [200]
+
+
+def test_the_command_prints_the_samples_of_the_page(shell: Shell, shell_harness: Harness) -> None:
+    shell_harness.add_verified_connection("crm")
+    samples = copied_samples(shell_harness)
+    for label in INTERPRETERS:
+        printed = shell.run("sample", label.lower(), "crm").stdout
+        assert printed == samples[label] + "\n"
+        assert len(printed.splitlines()) <= 20
+    assert "unknown-connection" in shell.run("sample", "node", "leads").stderr
+    assert shell.run("sample", "node").exit_code == 2
 
 
 def test_every_sample_is_run(shell_harness: Harness) -> None:
