@@ -4,8 +4,12 @@ Whatever they are, they neither reject a valid grant nor replace its refresh tok
 """
 
 import json
+import os
+import select
 import socket
 import struct
+import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -15,6 +19,7 @@ import pytest
 from support.claims import over_rows
 from support.harness import settings_for
 from support.raw_server import RawServer, http_response
+from support.tokens import wait_for
 
 from wizard.errors import WizardError
 from wizard.model import (
@@ -27,6 +32,7 @@ from wizard.model import (
 )
 from wizard.services import Services
 from wizard.store import StoreContents
+from wizard.transport import TOTAL_TIMEOUT_SECONDS
 
 SCOPE = ("AaaServer.profile.READ", "ZohoCRM.org.READ")
 REFRESH, ACCESS, OTHER = (f"1000.{each * 32}.{each * 32}" for each in "abc")
@@ -64,6 +70,27 @@ INFRASTRUCTURE: dict[str, Answer] = {
     "a timeout of the gateway": http_response(504, REJECTED, Retry_After="1"),
 }
 """What networks and proxies answer instead of Zoho."""
+
+
+def stall(wire: socket.socket) -> None:
+    """Keep the connection open until the other side closes it."""
+    wire.recv(1)
+
+
+def drip(wire: socket.socket) -> None:
+    """Send a good response, a byte whenever the other side could give up."""
+    for byte in http_response(body=json.dumps(TOKEN)):
+        wire.sendall(bytes([byte]))
+        if select.select([wire], [], [], 0.05)[0]:
+            return
+
+
+STALLS: dict[str, Answer] = {
+    "a black hole": stall,
+    "a byte at a time": drip,
+    "half of a response": lambda wire: (part(170)(wire), stall(wire)),
+}
+"""What blocks a caller without a deadline."""
 HOSTILE: dict[str, Answer] = {
     "an error and a token": http_response(body=json.dumps({**TOKEN, "error": "invalid_code"})),
     "a token and an error": http_response(body=json.dumps({"error": "invalid_code", **TOKEN})),
@@ -156,6 +183,7 @@ def test_no_fault_of_the_infrastructure_rejects_a_grant_and_a_real_rejection_is_
         failure = victim.refresh(answer)
         assert failure is not None, name
         assert failure.temporary or failure.code == "unexpected-redirect", name
+        assert victim.server.requests, name
         assert victim.grant == HEALTHY, name
     assert victim.refresh(http_response(body=json.dumps(TOKEN))) is None
     failure = victim.refresh(http_response(body=REJECTED))
@@ -163,6 +191,31 @@ def test_no_fault_of_the_infrastructure_rejects_a_grant_and_a_real_rejection_is_
     assert failure.code == "refresh-token-rejected"
     assert len(victim.server.requests) == 2
     assert victim.grant == (GrantState.NEEDS_REAUTHORIZATION, REFRESH)
+
+
+def resources() -> tuple[int, int]:
+    """The threads and open files of this process."""
+    return threading.active_count(), len(os.listdir("/dev/fd"))
+
+
+def test_no_server_that_stalls_blocks_a_caller_or_leaves_a_thread_or_a_file_open(
+    victim: Victim,
+) -> None:
+    victim.refresh(INFRASTRUCTURE["reset"])  # imports what is imported on use
+    before = resources()
+    victim.services.transport.total_timeout_seconds = 0.3
+    for name, answer in STALLS.items():
+        begun = time.monotonic()
+        failure = victim.refresh(answer)
+        assert failure is not None, name
+        assert failure.code in ("network-timeout", "zoho-paused"), name
+        assert victim.server.requests, name
+        assert time.monotonic() - begun < 30, name
+        assert victim.grant == HEALTHY, name
+    victim.services.transport.total_timeout_seconds = TOTAL_TIMEOUT_SECONDS
+    for answer in INFRASTRUCTURE.values():
+        victim.refresh(answer)
+    wait_for(lambda: resources() <= before)
 
 
 def test_no_hostile_response_rejects_a_grant_or_replaces_its_refresh_token(victim: Victim) -> None:
