@@ -27,6 +27,7 @@ from wizard.web import (
     clients,
     connection_page,
     connections,
+    connections_file,
     consent_requests,
     diagnosis,
     help_pages,
@@ -38,6 +39,7 @@ from wizard.web import (
     view_models,
 )
 from wizard.web.authorization import CALLBACK_PATH
+from wizard.web.connections_file import FILE_PATH
 from wizard.web.context import render_error
 from wizard.web.diagnosis import DIAGNOSE_PATH
 from wizard.web.reauthorization import Assistance, AssistedRunFactory
@@ -55,6 +57,7 @@ PAGE_MODULES = (
     onboarding,
     authorization,
     consent_requests,
+    connections_file,
     reauthorization,
     diagnosis,
     clients,
@@ -214,7 +217,7 @@ def _install_guard(app: Flask, port: int, accounts_servers: Iterable[str]) -> No
 def _check_request(port: int) -> AnyResponse | None:
     """Reject what isn't a request of our own pages; redirect from the other loopback name."""
     g.started_at = time.monotonic()
-    if request.path == DIAGNOSE_PATH:
+    if request.path in (DIAGNOSE_PATH, FILE_PATH):
         request.max_content_length = request.max_form_memory_size = MAX_PASTE_BYTES
     own_host, host = f"localhost:{port}", request.environ.get("HTTP_HOST", "")
     if not request.environ.get("REQUEST_URI", "/").startswith("/"):

@@ -168,7 +168,9 @@ def _item_view(item: ReauthorizationItem) -> ItemView:
     return ItemView(
         name=name,
         state=item.state,
-        badge=view_models.state_badge(item.state, **until),
+        badge=view_models.state_badge(
+            item.state, authorization=str(item.previous_generation + 1), **until
+        ),
         email=item.email,
         location_text=f"{services.zoho.data_center(item.location).name} · "
         f"client {item.client_name}",

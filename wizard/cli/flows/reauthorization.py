@@ -263,7 +263,7 @@ def exit_code(terminal: Terminal, item: ReauthorizationItem) -> int:
 def state_of(item: ReauthorizationItem, now: datetime) -> str:
     """The state of an item, in words."""
     until = {"until": format_time(item.retry_at, now)} if item.retry_at else {}
-    return describe_state(item.state, **until)
+    return describe_state(item.state, authorization=str(item.previous_generation + 1), **until)
 
 
 def _row(terminal: Terminal, item: ReauthorizationItem) -> tuple[str, ...]:
