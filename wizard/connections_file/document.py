@@ -111,7 +111,7 @@ class ConnectionsFile:
     """The connections of an installation, without secrets."""
 
     clients: Mapping[str, ClientTable] = field(default_factory=dict)
-    """The clients by name."""
+    """The clients by name. The name of a client that is stored already may differ."""
     connections: Mapping[str, ConnectionTable] = field(default_factory=dict)
     """The connections by name."""
     monitor: MonitorTable | None = None

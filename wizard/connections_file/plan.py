@@ -260,7 +260,6 @@ def _declined_clients(wanted: Wanted, installed: Installation) -> Iterator[Decli
                 yield Declined(path, Failure("client-name-taken", details=details))
             continue
         pairs = (
-            ("name", stored.name, client.name),
             ("redirect_uri", stored.redirect_uri, client.redirect_uri),
             ("data_centers", stored.location, client.location),
         )

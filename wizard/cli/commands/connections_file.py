@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from wizard.cli.commands.client import store_client_file
 from wizard.cli.commands.reauthorize import (
     give_consents,
     open_authorizer,
@@ -103,12 +104,21 @@ def plan(terminal: Terminal, file: str, prune: bool, has_exit_code: bool) -> Non
     help="Print a message for the owner of each account, who can answer it within a day. Then "
     "run `zoho-wizard reauthorize --response`.",
 )
+@click.option(
+    "--client-file",
+    "client_files",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    help="Take a client’s secrets from a file of `zoho-wizard client export`. It asks for the "
+    "passphrase. Repeat it for several.",
+)
 @click.option("--yes", is_flag=True, help="Don’t ask. A script needs it.")
 @pass_terminal
 def apply(
     terminal: Terminal,
     file: str,
     prune: bool,
+    client_files: tuple[Path, ...],
     no_browser: bool,
     assist: bool,
     keep_profile: bool,
@@ -159,7 +169,9 @@ def apply(
                 require_page_visitor(terminal, message("input-options", "paste-or-request"))
         if found.consents and isinstance(authorizer, PasteAuthorizer):
             terminal.require_line(message("prompts", "callback-piped"))
-        for client, location in found.missing_secrets:
+        for client_file in client_files:
+            store_client_file(terminal, client_file)
+        for client, location in service.plan(document).missing_secrets:
             _store_secret(terminal, document, client, location)
         applied = service.store_connections(document, found)
         names = service.begin_consents(found)
