@@ -1,10 +1,17 @@
 """Many connections re-authorized in the assisted browser, with one sign-in per account."""
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import pytest
-from support.assisted_windows import AssistedUser, HeadlessWindows, reauthorize
+from support.assisted_windows import (
+    ERIC,
+    AssistedUser,
+    AssistedUsers,
+    HeadlessWindows,
+    add_eric,
+    reauthorize,
+)
 from support.harness import ANNA, BOB, Harness
 from support.reauthorization import (
     add_verified_connection,
@@ -14,45 +21,10 @@ from support.reauthorization import (
 )
 from support.tokens import wait_for
 
-from wizard.assisted_browser import UserPrompt
 from wizard.errors import WizardError
 from wizard.model import Client, GrantState
 from wizard.reauthorization.plan import Action
 from wizard.simulator.simulated_user import ConsentPage
-
-ERIC = "eric@zylker.example"
-
-
-def add_eric(harness: Harness) -> None:
-    facts = {"product": "crm", "organization_id": "77001", "name": "Eric & Co"}
-    harness.controls.add_user(
-        ERIC,
-        password="made-up-password-of-eric",
-        first_name="Eric",
-        last_name="Lang",
-        location="eu",
-        organizations=[facts],
-    )
-
-
-class AssistedUsers:
-    """The user of each account, at their own window."""
-
-    def __init__(self, harness: Harness, windows: HeadlessWindows) -> None:
-        self.harness = harness
-        self.windows = windows
-        self.turns: list[tuple[str, str]] = []
-        self.actions: dict[str, Callable[[AssistedUser], None]] = {}
-
-    def __call__(self, prompt: UserPrompt) -> None:
-        email = list(self.windows.pages)[-1]
-        self.turns.append((email, prompt.reason))
-        attendant = AssistedUser(self.harness, self.windows.pages[email], email)
-        answer = self.actions.get(prompt.reason)
-        if answer:
-            answer(attendant)
-        else:
-            attendant(prompt)
 
 
 def add_rejected_connections(harness: Harness, *groups: tuple[Client, str, Sequence[str]]) -> None:

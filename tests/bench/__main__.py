@@ -30,6 +30,7 @@ MEASURES = {
     "ten-thousand": many_connections.measure,
     "simulator": simulator.measure,
     "assisted": assisted.measure,
+    "connections-file": assisted.measure_file,
     "diagnosis": diagnosis_accuracy.measure,
 }
 

@@ -4,12 +4,13 @@ import json
 import os
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from playwright.sync_api import BrowserType, sync_playwright
-from support.assisted_windows import AssistedUser
-from support.harness import ANNA, Harness
+from support.assisted_windows import ERIC, AssistedUser, add_eric
+from support.connections_file import client_table, connection_table
+from support.harness import ANNA, BOB, Harness
 from support.headless_browser import (
     REMOTE_DEBUGGING_OPTION,
     connect_to_sign_in_page,
@@ -34,16 +35,67 @@ def measure(installation: Installation) -> Iterator[Measurement]:
     with installation.harness("assisted") as harness, sync_playwright() as playwright:
         grants, clients = issue_grants(harness, CONSENTS, limits().codes_budget)
         store_connections(harness.services.store, grants, clients)
-        harness.controls.inject_fault("slow", seconds=UPSTREAM_SECONDS, times=1_000_000)
-        harness.controls.clear_journal()
+        _slow_down(harness)
         names = [grant.connection for grant in grants]
+        words = ["reauthorize", *names, "--assist", "--yes", "--json"]
         begun = time.perf_counter()
-        _reauthorize(installation, harness, names, playwright.chromium)
-        elapsed = time.perf_counter() - begun
-        answers = len([entry for entry in harness.controls.journal() if entry["location"]])
+        _run(installation, harness, words, playwright.chromium, CONSENTS)
+        yield _measurement(
+            f"{CONSENTS} assisted re-authorizations over {len(clients)} clients, proved; "
+            "one sign-in",
+            harness,
+            time.perf_counter() - begun,
+        )
+
+
+def measure_file(installation: Installation) -> Iterator[Measurement]:
+    """`apply --assist` of a file as a whole process, against N responses × latency: as many
+    connections of each client as Zoho's limit allows at once, in two data centers."""
+    with installation.harness("file") as harness, sync_playwright() as playwright:
+        add_eric(harness)
+        owners = (ANNA, ANNA, ERIC, ERIC, BOB)
+        uri = harness.services.settings.redirect_uri
+        clients = [
+            harness.controls.register_client(owner, [uri], name=f"Zylker {number}")
+            for number, owner in enumerate(owners)
+        ]
+        tables = [
+            client_table(f'"{each["name"]}"', each["client_id"], *each["secrets"])
+            for each in clients
+        ]
+        count = limits().codes_budget * len(clients)
+        for number in range(count):
+            owner, client = owners[number % len(owners)], clients[number % len(owners)]["name"]
+            target = str(installation.directory / f"crm-{number}.env")
+            destination = {"profile": "dotenv", "to": target}
+            tables.append(
+                connection_table(f"crm-{number}", client, account=owner, destinations=[destination])
+            )
+        file = installation.directory / "connections.toml"
+        file.write_text("".join(tables), "utf-8")
+        _slow_down(harness)
+        secrets = [secret for each in clients for secret in each["secrets"].values()]
+        words = ["apply", str(file), "--assist", "--yes", "--json"]
+        begun = time.perf_counter()
+        _run(installation, harness, words, playwright.chromium, count, (ANNA, BOB, ERIC), secrets)
+        yield _measurement(
+            f"{count} connections from a file over {len(clients)} clients and 2 data centers, "
+            "proved and delivered; three sign-ins",
+            harness,
+            time.perf_counter() - begun,
+        )
+
+
+def _slow_down(harness: Harness) -> None:
+    harness.controls.inject_fault("slow", seconds=UPSTREAM_SECONDS, times=1_000_000)
+    harness.controls.clear_journal()
+
+
+def _measurement(name: str, harness: Harness, elapsed: float) -> Measurement:
+    answers = len([entry for entry in harness.controls.journal() if entry["location"]])
     ideal = answers * UPSTREAM_SECONDS
-    yield Measurement(
-        f"{CONSENTS} assisted re-authorizations over {len(clients)} clients, proved; one sign-in",
+    return Measurement(
+        name,
         f"{elapsed:.0f} s",
         f"{answers} pages and answers × {UPSTREAM_SECONDS} s = {ideal:.0f} s",
         ratio(elapsed, ideal),
@@ -51,9 +103,16 @@ def measure(installation: Installation) -> Iterator[Measurement]:
     )
 
 
-def _reauthorize(
-    installation: Installation, harness: Harness, names: list[str], chromium: BrowserType
+def _run(
+    installation: Installation,
+    harness: Harness,
+    words: Sequence[str],
+    chromium: BrowserType,
+    count: int,
+    emails: Sequence[str] = (ANNA,),
+    stdin_lines: Sequence[str] = (),
 ) -> None:
+    """Run a command in the assisted browser, where each of `emails` signs in once."""
     chosen = os.environ.get("ZOHO_WIZARD_BROWSER")
     found = find_browser(Path(chosen) if chosen else None, Path(chromium.executable_path))
     window = {
@@ -65,18 +124,23 @@ def _reauthorize(
         ),
     }
     process = subprocess.Popen(
-        [installation.wizard, "reauthorize", *names, "--assist", "--yes", "--json"],
+        [installation.wizard, *words],
         env=installation.environment(harness.services.settings) | window,
-        stdin=subprocess.DEVNULL,
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
+        text=True,
     )
+    assert process.stdin is not None
     try:
-        page = connect_to_sign_in_page(chromium, harness.services.paths, ANNA)
-        AssistedUser(harness, page).sign_in()
+        process.stdin.write("".join(f"{line}\n" for line in stdin_lines))
+        process.stdin.flush()
+        for email in emails:
+            page = connect_to_sign_in_page(chromium, harness.services.paths, email)
+            AssistedUser(harness, page, email).sign_in()
         output, _ = process.communicate()
     finally:
         process.terminate()
         process.wait()
     results = json.loads(output)["connections"]
-    assert [each["state"] for each in results] == ["reauthorized"] * len(names)
+    assert [each["state"] for each in results] == ["reauthorized"] * count

@@ -15,11 +15,26 @@ from wizard.cli.terminal import Terminal
 from wizard.model import AttemptMode
 from wizard.simulator.simulated_user import SignInPage, SimulatedUser
 
+ERIC = "eric@zylker.example"
+
 COUNT_TYPING_SCRIPT = """
 window.typed = 0;
 for (const kind of ["beforeinput", "input", "keydown"])
   addEventListener(kind, () => { window.typed += 1; }, true);
 """
+
+
+def add_eric(harness: Harness) -> None:
+    """A different user in the European data center, with one organization."""
+    facts = {"product": "crm", "organization_id": "77001", "name": "Eric & Co"}
+    harness.controls.add_user(
+        ERIC,
+        password="made-up-password-of-eric",
+        first_name="Eric",
+        last_name="Lang",
+        location="eu",
+        organizations=[facts],
+    )
 
 
 @dataclass
@@ -82,6 +97,26 @@ class HeadlessWindows:
     def close_except(self, accounts: Collection[str]) -> None:
         for account in self.pages.keys() - set(accounts):
             self.pages.pop(account).close()
+
+
+class AssistedUsers:
+    """The user of each account, at their own window."""
+
+    def __init__(self, harness: Harness, windows: HeadlessWindows) -> None:
+        self.harness = harness
+        self.windows = windows
+        self.turns: list[tuple[str, str]] = []
+        self.actions: dict[str, Callable[[AssistedUser], None]] = {}
+
+    def __call__(self, prompt: UserPrompt) -> None:
+        email = list(self.windows.pages)[-1]
+        self.turns.append((email, prompt.reason))
+        attendant = AssistedUser(self.harness, self.windows.pages[email], email)
+        answer = self.actions.get(prompt.reason)
+        if answer:
+            answer(attendant)
+        else:
+            attendant(prompt)
 
 
 @dataclass
