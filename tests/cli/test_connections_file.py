@@ -2,6 +2,7 @@
 
 import json
 import re
+import signal
 from pathlib import Path
 
 import pytest
@@ -9,23 +10,29 @@ from support.connections_file import client_table, connection_table
 from support.harness import ANNA, BOB, CARLA, SECOND_ORGANIZATION, Harness
 from support.shell import RunningCommand, Shell
 
+from wizard.model import GrantState
+
 CONSENT_URL = r"http://127\.0\.0\.1:\d+/\w+/accounts/oauth/v2/auth\S+"
 
 
 class Consents:
-    """Gives the consents that a running command asks for, each once."""
+    """Gives the consents that running commands ask for, each once."""
 
-    def __init__(self, shell: Shell, organization: str = "") -> None:
-        self._shell = shell
-        self._organization = organization
+    def __init__(self, shell: Shell) -> None:
+        self._controls = shell.simulator.controls
         self._given: set[str] = set()
 
-    def give(self, running: RunningCommand, email: str, organization: str = "") -> None:
-        """Open the next URL as `email`, accept, and paste where the browser ends up."""
-        seen = "|".join(map(re.escape, self._given)) or "nothing"
-        url = running.wait_for_stderr(rf"(?!{seen}){CONSENT_URL}(?=\s)")
+    def give(self, running: RunningCommand) -> None:
+        """Open the next URL as the account that the command names, accept, and paste the URL where
+        the browser ends up."""
+        seen = "".join(f"(?!{re.escape(each)})" for each in self._given)
+        asked = running.wait_for_stderr(
+            rf"(?s)\S+@zylker.example(?:(?!@|http).)*{seen}{CONSENT_URL}\n"
+        )
+        email, url = asked.split()[0], asked.split()[-1]
         self._given.add(url)
-        running.send_line(self._shell.simulator.controls.authorize(url, email, organization))
+        organization = SECOND_ORGANIZATION if email == CARLA else ""
+        running.send_line(self._controls.authorize(url, email, organization))
 
 
 @pytest.fixture
@@ -65,8 +72,8 @@ def test_a_script_applies_a_file_and_a_second_time_changes_nothing(
     for secret in secrets_of(file):
         running.send_line(secret)
     consents = Consents(shell)
-    for email in (ANNA, ANNA, BOB, CARLA):
-        consents.give(running, email, SECOND_ORGANIZATION if email == CARLA else "")
+    for _each in planned["consents"]:
+        consents.give(running)
     done = running.finish()
     assert done.exit_code == 0, done.stderr
     results = json.loads(done.stdout)["connections"]
@@ -75,3 +82,79 @@ def test_a_script_applies_a_file_and_a_second_time_changes_nothing(
     assert shell.run("plan", str(file), "--exit-code").exit_code == 0
     again = shell.run("apply", str(file), "--no-input", "--json")
     assert (again.exit_code, json.loads(again.stdout)["plan"]["has_changes"]) == (0, False)
+
+
+def test_a_person_can_correct_a_secret_and_a_second_question_prunes(
+    shell: Shell, shell_harness: Harness
+) -> None:
+    old = shell_harness.add_verified_connection("old")
+    uri = f"http://localhost:{shell.port}/callback"
+    made = shell.simulator.controls.register_client(ANNA, [uri])
+    tables = (
+        client_table("new", made["client_id"]),
+        connection_table("leads", "new"),
+    )
+    path = shell.directory / "connections.toml"
+    path.write_text("".join(tables), "utf-8")
+    done = shell.run_in_terminal(
+        "apply",
+        str(path),
+        "--prune",
+        "--request",
+        replies=[
+            ("Apply this?", "y"),
+            ("Client secret of new in EU", "0" * 42),
+            ("Client secret of new in EU", made["secrets"]["eu"]),
+        ],
+    )
+    assert "accounts/oauth/v2/auth" in done.stdout, "the message for the account owner"
+    store = shell_harness.services.store
+    assert store.clients.get(made["client_id"]).name == "new"
+    assert store.connections.exists("old"), "nothing is removed before the consents"
+    shell_harness.authorize("leads")
+    shell_harness.verify("leads", 1)
+    path.write_text("".join(tables) + 'owner = "Ops"\n', "utf-8")
+    assert shell.run("apply", str(path), "--yes").exit_code == 0
+    assert store.connections.exists("old")
+    declined = shell.run_in_terminal(
+        "apply", str(path), "--prune", replies=[("Apply this?", "y"), ("Remove 1 connection", "n")]
+    )
+    assert declined.exit_code == 1
+    assert store.grants.get("old") == old
+    pruned = shell.run("apply", str(path), "--prune", "--yes", "--json")
+    assert (pruned.exit_code, json.loads(pruned.stdout)["removed"]["connections"]) == (0, ["old"])
+    assert [each.name for each in store.connections.all()] == ["leads"]
+
+
+@pytest.mark.slow
+def test_killed_at_ten_moments_nothing_is_lost_or_doubled(
+    shell: Shell, shell_harness: Harness, file: Path
+) -> None:
+    consents = Consents(shell)
+    secrets = dict(zip(("one", "two"), secrets_of(file), strict=True))
+    for moment in range(10):
+        planned = json.loads(shell.run("plan", str(file), "--json").stdout)
+        running = shell.start("apply", str(file), "--yes", "--no-browser", "--json")
+        for client in planned["clients"]:
+            running.send_line(secrets[client["name"]])
+            if moment == 0:  # with one of two secrets
+                break
+        if moment >= 2 and planned["consents"]:
+            consents.give(running)
+        if moment % 3 and planned["consents"]:
+            running.wait_for_stderr(CONSENT_URL)
+        running.finish(signal.SIGKILL)
+        shell.simulator.controls.advance(600)
+    planned = json.loads(shell.run("plan", str(file), "--json").stdout)
+    if planned["has_changes"]:
+        running = shell.start("apply", str(file), "--yes", "--no-browser", "--json")
+        for _each in planned["consents"]:
+            consents.give(running)
+        assert running.finish().exit_code == 0
+    assert shell.run("plan", str(file), "--exit-code").exit_code == 0
+    for each in shell_harness.services.store.connections.all():
+        grants = shell_harness.services.store.grants.of_connection(each.name)
+        usable = [grant.state for grant in grants if not grant.state.is_ended]
+        assert usable == [GrantState.VERIFIED], each.name
+    assert len(shell_harness.services.store.connections.all()) == 4
+    assert len(shell_harness.services.store.destinations.all()) == 1

@@ -1,6 +1,7 @@
 """What a connections file may contain, and how precisely its problems are named."""
 
 import json
+import re
 import tomllib
 from pathlib import Path
 
@@ -14,9 +15,8 @@ from wizard.errors import WizardError
 from wizard.zoho import load
 
 ZOHO = load("http://127.0.0.1:8730")
-SCHEMA = json.loads(
-    (Path(__file__).parents[2] / "wizard/schemas/connections.toml.json").read_text("utf-8")
-)
+ROOT = Path(__file__).parents[2]
+SCHEMA = json.loads((ROOT / "wizard/schemas/connections.toml.json").read_text("utf-8"))
 VALID = client_table("zylker") + connection_table(
     "leads",
     "zylker",
@@ -71,6 +71,12 @@ def test_a_valid_file_is_read_with_its_defaults() -> None:
         {"ZOHO_CLIENT_ID": "ID"},
     )
     assert document.monitor is None
+
+
+def test_the_file_of_the_guide_is_valid() -> None:
+    guide = (ROOT / "docs/guides/connections-file.md").read_text("utf-8")
+    text = re.findall(r"```toml\n(.*?)```", guide, re.S)[0]
+    assert [*parse(text, ZOHO).connections] == ["crm-leads", "books-india"]
 
 
 @over_rows("path, code, text", PROBLEMS)

@@ -153,3 +153,10 @@ def test_more_connections_than_refresh_tokens_are_named(harness: Harness) -> Non
     plan = plan_of(harness, client_table("zylker") + "".join(tables))
     assert [each.failure.code for each in plan.declined] == ["file-crowded"]
     assert not plan_of(harness, client_table("zylker") + "".join(tables[1:])).declined
+
+
+def test_a_notification_url_is_not_exported(harness: Harness) -> None:
+    harness.services.store.monitoring.set_notify_command("https://hooks.example/key")
+    text = exported(harness)
+    assert "hooks.example" not in text
+    assert not plan_of(harness, text, is_pruning=True).has_changes
