@@ -16,7 +16,7 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from wizard.clients import ConnectionRequest
 from wizard.credential_formats import CLIENT_ID, CLIENT_SECRET, SECRET_TOKEN, is_redirect_uri
-from wizard.delivery.profiles import profile
+from wizard.delivery.profiles import PROFILE_FILE_SUFFIX, profile
 from wizard.delivery.service import check_names, file_access
 from wizard.errors import WizardError, explain, fail
 from wizard.model import Failure
@@ -337,6 +337,8 @@ def _check_connection(
 
 
 def _check_destination(name: str, table: DestinationTable) -> None:
+    if table.profile.endswith(PROFILE_FILE_SUFFIX):
+        return  # a file of the machine where it is applied
     wanted = profile(table.profile)
     entry = table.entry or (name if wanted.has_named_entries else "")
     check_names(wanted, entry, table.names, table.values)

@@ -4,6 +4,7 @@ Each step is stored by itself and skipped if it is done: after a crash, the next
 left. Nothing is removed except by `prune`.
 """
 
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -24,7 +25,7 @@ from wizard.connections_file.plan import (
     judge,
     removed_scopes,
 )
-from wizard.delivery.service import DeliveryService
+from wizard.delivery.service import DeliveryService, require_not_taken
 from wizard.errors import WizardError
 from wizard.model import Client, Clock, Connection, Event
 from wizard.monitoring.notifications import resolve_target
@@ -102,12 +103,17 @@ class ConnectionsFileService:
         obstacles: list[Declined] = []
         destinations: list[Destination] = []
         permissions: list[AccessPermission] = []
+        places: dict[tuple[str, str], list[Destination]] = defaultdict(list)
+        for stored in self._store.destinations.all():
+            places[stored.target, stored.entry].append(stored)
         for name, table in document.connections.items():
             path = key_path("connections", name)
             for number, row in enumerate(table.destinations):
                 with _collecting(obstacles, f"{path}.destinations[{number}]"):
                     destination = self._destination(name, row)
-                    self._delivery.require_not_taken(destination, others=destinations)
+                    place = places[destination.target, destination.entry]
+                    require_not_taken(destination, place)
+                    place.append(destination)
                     destinations.append(destination)
             for number, user in enumerate(table.access):
                 with _collecting(obstacles, f"{path}.access[{number}]"):

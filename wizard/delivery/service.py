@@ -240,7 +240,7 @@ class DeliveryService:
             file_mode=file_mode,
             file_group=file_group,
         )
-        self.require_not_taken(destination)
+        require_not_taken(destination, self._store.destinations.all())
         return destination
 
     def resolve(
@@ -287,20 +287,6 @@ class DeliveryService:
             file_mode=file_mode,
             file_group=file_group,
         )
-
-    def require_not_taken(
-        self, destination: Destination, others: Iterable[Destination] = ()
-    ) -> None:
-        """Raise ``destination-taken`` if a different connection writes the same fields, by a stored
-        destination or one of `others`."""
-        for other in (*self._store.destinations.all(), *others):
-            same = (other.target, other.entry) == (destination.target, destination.entry)
-            if (
-                same
-                and other.connection != destination.connection
-                and _shares_token_field(other, destination)
-            ):
-                raise fail("destination-taken", target=other.target, other=other.connection)
 
     def preview(self, destination: Destination) -> DeliveryPreview:
         """What a delivery of the current grant would change. Raises as `deliver` does before it
@@ -639,6 +625,19 @@ def _translate_format_errors(destination: Destination) -> Iterator[None]:
         yield
     except FormatError as broken:
         raise destination_files.format_failure(destination.target, broken) from None
+
+
+def require_not_taken(destination: Destination, others: Iterable[Destination]) -> None:
+    """Raise ``destination-taken`` if one of `others`, of a different connection, writes the same
+    fields."""
+    for other in others:
+        same = (other.target, other.entry) == (destination.target, destination.entry)
+        if (
+            same
+            and other.connection != destination.connection
+            and _shares_token_field(other, destination)
+        ):
+            raise fail("destination-taken", target=other.target, other=other.connection)
 
 
 def check_names(
