@@ -149,3 +149,29 @@ def test_a_rejected_consent_has_its_exit_code_and_a_new_link_can_be_sent(
     assert json.loads(done.stdout)["error"]["code"] == "access-denied"
     assert done.exit_code == json.loads(done.stdout)["error"]["exit_code"]
     assert shell.run("connect", "crm", "--request").exit_code == 0
+
+
+def test_several_new_connections_of_one_owner_are_in_one_message(
+    shell: Shell, shell_harness: Harness
+) -> None:
+    first, second = (shell_harness.register_client(name) for name in ("First", "Second"))
+    options = ("--preset", "crm-read-leads", "--account", ANNA)
+    assert shell.run("connect", "a", *options, "--client", "Second", "--request").exit_code == 0
+    refused = shell.run("connect", "b", "c", *options, "--client", "First")
+    assert (refused.exit_code, "--request" in refused.stderr) == (2, True)
+    shell.run("connect", "b", "c", *options, "--client", "First", "--request")
+
+    asked = shell.run("connect", "a", "b", "c", "--request", "--json")
+
+    assert asked.exit_code == 0, asked.stderr
+    (request,) = json.loads(asked.stdout)["requests"]
+    assert (request["email"], request["names"]) == (ANNA, ["b", "c", "a"])
+    assert f"“{first.name}” or “{second.name}”" in request["message"]
+    assert "one at a time" in request["message"]
+    urls = URL.findall(request["message"])
+    for index, url in enumerate(urls):
+        answer = shell.simulator.controls.authorize(url, ANNA)
+        done = shell.run("connect", "--response", stdin_text=answer)
+        assert done.exit_code == 0, done.stderr
+        assert ("haven’t been answered" in done.stderr or "hasn’t" in done.stderr) == (index < 2)
+    assert set(item_states(shell_harness).values()) == {"reauthorized"}

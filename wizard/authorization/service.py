@@ -287,20 +287,24 @@ class AuthorizationService:
         return grant.email if grant else self._store.connections.get(name).expected_email
 
     def request_message(self, started: Sequence[StartedAttempt], email: str) -> str:
-        """The message for the owner of account `email` (empty: unknown), with the links of attempts
-        that have the same client. The links are useless to others: the PKCE verifier and the client
-        secret stay here."""
-        attempt = started[0].attempt
+        """The message for the owner of account `email` (empty: unknown), with the links of all
+        their attempts, to be opened one after the other: a code is valid for two minutes. The links
+        are useless to others: the PKCE verifier and the client secret stay here."""
+        attempts = [each.attempt for each in started]
+        clients = (self._store.clients.get(each.client_id).name for each in attempts)
+        hosts = (self._zoho.data_center(each.location).accounts_server for each in attempts)
         links = "\n".join(f"   {each.attempt.connection}: {each.url}" for each in started)
         return message(
             "letters",
             "consent-request",
             email=email,
-            again="again" if self._store.grants.get(attempt.connection) else "",
-            client=self._store.clients.get(attempt.client_id).name,
-            redirect_uri=attempt.redirect_uri,
-            host=self._zoho.data_center(attempt.location).accounts_server,
+            again="again" if self._store.grants.get(attempts[0].connection) else "",
+            client="” or “".join(dict.fromkeys(clients)),
+            redirect_uri=" or ".join(dict.fromkeys(each.redirect_uri for each in attempts)),
+            host=" or ".join(dict.fromkeys(hosts)),
             links=links,
+            count=str(len(started)),
+            several=str(len(started)) if len(started) > 1 else "",
         )
 
     def _new_attempt(

@@ -39,7 +39,7 @@ def request_consents() -> Response:
 
 def create(names: Sequence[str]) -> Response:
     """Begin the authorizations of connections, and redirect to what to forward: one message for
-    each account and client. As many as the rate limit allows now; the page says what failed."""
+    each account. As many as the rate limit allows now; the page says what failed."""
     if not names:
         raise fail("page-bad-request")
     started: list[tuple[str, StartedAttempt]] = []
@@ -50,14 +50,12 @@ def create(names: Sequence[str]) -> Response:
         except WizardError as error:
             explanation = get_services().diagnosis.explain(name, error.failure)
             break
-    messages = []
-    for (email, _client_id), group in groupby(
-        sorted(started, key=lambda each: (each[0], each[1].attempt.client_id)),
-        key=lambda each: (each[0], each[1].attempt.client_id),
-    ):
+    messages: list[Mapping[str, str | int]] = []
+    started.sort(key=lambda each: (each[0], each[1].attempt.location, each[1].attempt.client_id))
+    for email, group in groupby(started, key=lambda each: each[0]):
         attempts = [attempt for _, attempt in group]
         text = get_services().authorization.request_message(attempts, email)
-        messages.append({"email": email, "text": text.strip()})
+        messages.append({"email": email, "text": text.strip(), "count": len(attempts)})
     key = secrets.token_hex(4)
     current_session().setdefault(CREATED_MESSAGES, {})[key] = (messages, explanation)
     return redirect(f"{REQUESTS_PATH}?created={key}", 303)
@@ -93,6 +91,6 @@ def _email_of(name: str) -> str:
 
 
 def _page(
-    messages: Sequence[Mapping[str, str]] = (), explanation: Explanation | None = None
+    messages: Sequence[Mapping[str, str | int]] = (), explanation: Explanation | None = None
 ) -> str:
     return render_template("consent_requests.html", messages=messages, explanation=explanation)

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -21,13 +21,14 @@ from wizard.cli.commands.client import (
     store_client_file,
     with_new_secret,
 )
+from wizard.cli.commands.reauthorize import print_requests
 from wizard.cli.flows.authorization import (
     WINDOW_CLOSED,
     AssistedAuthorizer,
     assisted_authorizer,
     authorize_in_terminal,
 )
-from wizard.cli.flows.reauthorization import complete_response
+from wizard.cli.flows.reauthorization import complete_response, print_open_requests
 from wizard.cli.flows.serving import (
     available_server,
     open_page,
@@ -137,7 +138,7 @@ def _presets_help() -> str:
 
 
 @click.command(epilog=_presets_help())
-@click.argument("name", type=NEW_CONNECTION_NAME, required=False, default="")
+@click.argument("names", type=NEW_CONNECTION_NAME, nargs=-1, metavar="[NAME]...")
 @click.option(
     "--preset",
     "preset_ids",
@@ -234,7 +235,7 @@ def _presets_help() -> str:
 @pass_terminal
 def connect(
     terminal: Terminal,
-    name: str,
+    names: tuple[str, ...],
     preset_ids: tuple[str, ...],
     scope: str,
     data_center: str,
@@ -279,6 +280,9 @@ def connect(
         printable(note),
         printable(account),
     )
+    if len(names) > 1 and not request:
+        raise click.UsageError(message("usage-errors", "names-without-request"))
+    name = terminal.connection_name = names[0] if names else ""
     if from_page:
         # Other users may read argv, and these are personal data.
         entered = json.load(sys.stdin)
@@ -307,6 +311,8 @@ def connect(
         raise fail("input-needed", options="--no-browser, or --request")
     if client_file is not None:
         name, options = _with_client_file(terminal, name, options, client_file)
+    if len(names) > 1:
+        _request_consents(terminal, names, options, add=add)
     if request:
         _request_consent(terminal, name, options, add=add)
         return
@@ -494,10 +500,26 @@ def _request_consent(terminal: Terminal, name: str, options: ConnectOptions, *, 
     terminal.emit(ConsentRequest(consent.email, (name,), consent.message), render)
 
 
+def _request_consents(
+    terminal: Terminal, names: Sequence[str], options: ConnectOptions, *, add: bool
+) -> NoReturn:
+    """As `_request_consent` for several connections, with one message for each account owner. They
+    become a re-authorization, whose consents can also be opened one after the other here."""
+    additional_scope: tuple[str, ...] = ()
+    if add:
+        additional_scope = options.request(terminal).scope
+    else:
+        for name in names:
+            _ensure_stored(terminal, name, options)
+            _expect_account(terminal, name, options.expected_email)
+    terminal.services.reauthorization.begin(names, additional_scope)
+    print_requests(terminal, names)
+
+
 def _complete_request(terminal: Terminal) -> NoReturn:
     """Take the URL that came back. Its ``state`` says which connection it is for."""
     url = terminal.read_secret(message("prompts", "returned-url"), whole=False)
-    _print_outcome(terminal, complete_response(terminal, url))
+    _print_outcome(terminal, complete_response(terminal, url), print_open_requests)
 
 
 # in the assisted browser
@@ -588,11 +610,16 @@ def _connect_in_terminal(
     _print_outcome(terminal, verify(terminal, name, generation))
 
 
-def _print_outcome(terminal: Terminal, outcome: VerificationOutcome) -> NoReturn:
+def _print_outcome(
+    terminal: Terminal,
+    outcome: VerificationOutcome,
+    print_rest: Callable[[Terminal], None] = lambda _: None,
+) -> NoReturn:
     def render() -> None:
         print_outcome(terminal, outcome)
         if outcome.explanation is None:
             print_usage(terminal, outcome.name)
+        print_rest(terminal)
 
     terminal.emit(outcome_result(terminal, outcome), render)
     raise Exit(outcome.exit_code)

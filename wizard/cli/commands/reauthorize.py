@@ -1,6 +1,6 @@
 """``reauthorize``: new authorizations for one connection or many, with one sign-in per account."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -22,6 +22,7 @@ from wizard.cli.flows.reauthorization import (
     complete_responses,
     exit_code,
     item_result,
+    print_open_requests,
     print_results,
     reauthorize_in_terminal,
 )
@@ -422,20 +423,26 @@ def _show_items(
             print_results(terminal, items)
         for each in others:
             print_outcome(terminal, each)
+        print_open_requests(terminal)
 
     terminal.emit(report, render)
     return items
 
 
-def print_requests(terminal: Terminal) -> NoReturn:
-    """Print the message to forward to each account owner of the current re-authorization.
+def print_requests(terminal: Terminal, names: Collection[str] = ()) -> NoReturn:
+    """Print the message to forward to each account owner of the current re-authorization, or only
+    of connections `names`.
 
     If a link can't be created, the others are printed, and it ends with the exit code of the
     failure.
     """
     reauthorization = terminal.services.reauthorization.current()
     waiting = (
-        [item for item in reauthorization.items if item.state not in SETTLED_STATES]
+        [
+            item
+            for item in reauthorization.items
+            if item.state not in SETTLED_STATES and (not names or item.connection in names)
+        ]
         if reauthorization
         else []
     )

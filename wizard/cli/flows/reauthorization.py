@@ -10,7 +10,7 @@ from wizard.cli.results.checks import DeliveredDestination, ReauthorizedConnecti
 from wizard.cli.terminal import Terminal
 from wizard.connection_details import headline
 from wizard.errors import WizardError, describe_state, message
-from wizard.model import Failure, Grant, GrantState
+from wizard.model import AttemptMode, AttemptState, Failure, Grant, GrantState
 from wizard.model.states import ItemState
 from wizard.reauthorization.plan import RETRYING_STATES, Action, ReauthorizationItem
 from wizard.store import Destination
@@ -200,6 +200,25 @@ def complete_response(terminal: Terminal, url: str) -> VerificationOutcome:
     outcome = verify(terminal, name, completed.generation)
     terminal.services.reauthorization.continue_after_verification(name)
     return outcome
+
+
+def print_open_requests(terminal: Terminal) -> None:
+    """Print which forwarded links haven't been answered: codes expire after two minutes, so the
+    answers come one by one."""
+    attempts = terminal.services.store.attempts
+    newest = {each.connection: attempts.newest(each.connection) for each in attempts.open()}
+    names = [
+        name
+        for name, each in newest.items()
+        if each is not None
+        and (each.mode, each.state) == (AttemptMode.FORWARDED, AttemptState.REDIRECTED)
+        and not each.is_expired(terminal.clock())
+    ]
+    if names:
+        details = {"count": str(len(names)), "names": ", ".join(sorted(names))}
+        terminal.renderer.print_note(
+            message("notes", "requests-open", **details), command="zoho-wizard connect --response"
+        )
 
 
 COLUMNS = ("Connection", "State", "Reaches", "Verified", "Programs")

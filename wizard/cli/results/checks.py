@@ -116,7 +116,7 @@ class ConsentRequest:
 
 @dataclass(frozen=True)
 class ConsentRequestList:
-    """The result of `reauthorize --request`."""
+    """The result of `reauthorize --request`, and of `connect --request` for several connections."""
 
     requests: tuple[ConsentRequest, ...]
 

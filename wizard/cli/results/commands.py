@@ -87,7 +87,7 @@ INPUTS: Mapping[str, Any] = {"connections.toml": ConnectionsFile}
 RESULTS: Mapping[str, tuple[Any, ...]] = {
     "token": (TokenDocument,),
     "error": (ErrorDocument,),
-    "connect": (ConnectionVerification, ConsentRequest),
+    "connect": (ConnectionVerification, ConsentRequest, ConsentRequestList),
     "list": (ConnectionList, AccountList),
     "show": (ConnectionDetails, RevealedCredentials),
     "import": (ImportedConnection, ImportReport),
