@@ -38,9 +38,11 @@ from wizard.local_api.request_handler import (
     MAX_CONNECTIONS_PER_USER,
     rejection_reason,
 )
+from wizard.serialization import to_json_value
 from wizard.services import Services
 from wizard.store.history import DELETE_OLD_SERVING_EVENTS
 from wizard.store.sqlite import SqliteDatabase
+from wizard.tokens.cached_tokens import token_document
 
 __all__ = ["local_api", "own", "shared", "socket_directory"]
 
@@ -72,14 +74,26 @@ def test_the_owner_gets_the_token_its_expiry_and_where_it_may_be_used(
 
     token = harness.services.tokens.access_token("crm")
     assert status == 200
-    assert datetime.fromisoformat(answer.pop("expires_at")) == token.expires_at
-    assert answer == {
-        "access_token": token.value,
-        "token_type": "Zoho-oauthtoken",
-        "api_domain": token.api_domain,
-        "location": "eu",
-        "stale": False,
-    }
+    assert datetime.fromisoformat(answer["expires_at"]) == token.expires_at
+    assert answer["access_token"] == token.value
+    access = harness.services.tokens.api_access("crm")
+    document = to_json_value(token_document(token, access, harness.now()))
+    assert answer.keys() == document.keys()
+    assert (answer["api_bases"], answer["account"]) == (document["api_bases"], document["account"])
+
+
+def test_the_shared_socket_does_not_name_the_account(
+    own: SocketClient, shared: SocketClient, harness: Harness
+) -> None:
+    allow(harness, os.geteuid())
+    _, told_to_owner = own.request("/token/crm")
+    _, told_to_others = shared.request("/token/crm")
+    assert told_to_owner["account"]["email"] == ANNA
+    assert told_to_others["account"] is None
+    assert told_to_others["version"] == 1
+    for each in (told_to_owner, told_to_others):
+        del each["account"], each["expires_in"]
+    assert told_to_owner == told_to_others
 
 
 def test_every_served_token_is_in_the_history_with_the_user(
