@@ -75,6 +75,7 @@ FILES_OF_WHOLE_PACKAGE = {
     "enumerations",
     "messages",
     "sabotage",
+    "soak",
     "support",
 }
 """Claims about every module, about the documentation, and about the tests themselves."""

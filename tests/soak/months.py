@@ -15,6 +15,7 @@ from pathlib import Path
 from support.harness import ANNA, CARLA, FIRST_ORGANIZATION, Harness, settings_for
 from support.records import attempts_of
 
+from soak.start import start_seconds
 from wizard.errors import WizardError
 from wizard.model import AttemptState, Grant, GrantState
 from wizard.reauthorization.plan import Action
@@ -62,13 +63,27 @@ class Figures:
     """Of this process, the simulator included, from the first fifth to the end."""
     wal_bytes: int = 0
     """The largest size of the database's write-ahead log."""
+    start_seconds: float = 0.0
+    """Processor time of `list` with a thousand connections, after a kill."""
 
     def lines(self) -> Iterator[str]:
         """The rows of a Markdown table."""
         yield from ("| Soak | Figure |", "|---|---|")
         for name, value in vars(self).items():
-            shown = f"{value:.1%}" if isinstance(value, float) else f"{value:,}"
+            shown = f"{value:.3f}" if isinstance(value, float) else f"{value:,}"
             yield f"| {name.replace('_', ' ').capitalize()} | {shown} |"
+
+    @property
+    def failures(self) -> dict[str, int]:
+        """What must not have happened, with how often it did."""
+        must_be_zero = {
+            "tokens_lost": self.tokens_lost,
+            "unserved": self.unserved,
+            "false_rejections": self.false_rejections,
+            "missed_rejections": self.missed_rejections,
+            "other than one refresh per expiry": abs(self.refreshes - self.expiries),
+        }
+        return {name: count for name, count in must_be_zero.items() if count}
 
 
 class Months:
@@ -188,8 +203,7 @@ class Months:
             *(sys.executable, "-m", "soak.killed", str(self.directory), self.simulator.url),
             *(self.simulator.clock().isoformat(), str(step), task, self.chance.choice(self.names)),
         ]
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(TESTS), *sys.path])}
-        done = subprocess.run(command, env=environment, timeout=120)
+        done = subprocess.run(command, env=child_environment(), timeout=120)
         assert done.returncode in (0, -signal.SIGKILL), done
         self.figures.kills += done.returncode != 0
         self.processes[1].close()
@@ -257,6 +271,11 @@ class Months:
         return not tokens[grant.refresh_token].invalidation_reason
 
 
+def child_environment() -> dict[str, str]:
+    """For a process that imports what this one does."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join([str(TESTS), *sys.path])}
+
+
 def resident_bytes() -> int:
     """The memory of this process now; elsewhere than on Linux, the most it ever had."""
     with suppress(OSError):
@@ -272,4 +291,6 @@ def soak(days: int, seed: int = 1) -> Figures:
         tempfile.TemporaryDirectory(prefix="soak-", dir=place) as directory,
         Simulator(Configuration(port=0)) as simulator,
     ):
-        return Months(simulator, Path(directory), seed).run(days)
+        figures = Months(simulator, Path(directory) / "months", seed).run(days)
+        figures.start_seconds = start_seconds(Path(directory) / "start", child_environment())
+        return figures

@@ -131,14 +131,16 @@ class GrantLifecycle(Lifecycle):
         self.backups += 1
         file = self.harness.directory / f"{self.backups}.backup"
         self.services.backups.write(file, PASSPHRASE, deactivate=True)
-        before = [each for each in self.grants() if each.state is not GrantState.REVOKED]
+        before = {each.refresh_token: each.state for each in self.grants()}
         directory = self.harness.directory.with_name(f"{self.harness.directory.name}-moved")
         directory.mkdir()
         self.open_again(directory)
         backup = open_backup(file, PASSPHRASE, self.services.zoho.instance)
         self.services.backups.restore(backup, is_original_inactive=True)
-        kept = [each.refresh_token for each in self.grants()]
-        assert kept == [each.refresh_token for each in before]
+        restored = {each.refresh_token for each in self.grants()}
+        left_out = {state for token, state in before.items() if token not in restored}
+        assert restored <= before.keys()
+        assert left_out <= {GrantState.REVOKED}
         self.seen = self.states()
 
     @rule()
@@ -204,7 +206,7 @@ class GrantLifecycle(Lifecycle):
 
 
 @pytest.mark.parametrize(
-    ("examples", "steps"), [(5, 12), pytest.param(200, 50, marks=pytest.mark.slow)]
+    ("examples", "steps"), [(4, 12), pytest.param(200, 50, marks=pytest.mark.slow)]
 )
 def test_no_sequence_of_events_loses_a_token_or_ends_a_grant_that_works(
     zoho_simulator: Simulator,
