@@ -1,10 +1,13 @@
 """``connect NAME --add`` extends an existing connection from the terminal."""
 
+import json
 import re
 
 import requests
 from support.harness import ANNA, Harness
 from support.shell import Shell
+
+from wizard.authorization.in_place import COOKIE_NAME
 
 BOOKS = "ZohoBooks.settings.READ"
 LINK = r"http://localhost:\d+/browser-link/\S+"
@@ -64,3 +67,22 @@ def test_adding_in_place_needs_the_page_and_a_verified_connection(
     assert shell.run(*arguments, "--add", "--no-browser").exit_code == 2
     running = shell.start(*arguments, "--add")
     assert "in-place-unavailable" in running.finish().stderr
+
+
+def test_scopes_that_zoho_may_have_added_are_shown_as_unknown(
+    shell: Shell, shell_harness: Harness
+) -> None:
+    shell_harness.add_verified_connection()
+    addition = shell_harness.services.scope_addition
+    started = addition.begin("crm", (BOOKS,))
+    shell_harness.controls.accept_extra_scopes(started.url, ANNA)
+    addition.complete([("status", "maybe")], {COOKIE_NAME: started.cookie_value})
+    shown = json.loads(shell.run("show", "crm", "--json").stdout)
+    assert (BOOKS in shown["scope"], shown["unknown_scope"]) == (False, [BOOKS])
+    assert f"{BOOKS}:" in shell.run("show", "crm").stdout
+
+    assert shell.run("token", "crm", "--force-refresh").exit_code in (0, 4)
+    shell.simulator.controls.advance(120)
+    assert shell.run("token", "crm", "--force-refresh").exit_code == 0
+    shown = json.loads(shell.run("show", "crm", "--json").stdout)
+    assert (BOOKS in shown["scope"], shown["unknown_scope"]) == (True, [])

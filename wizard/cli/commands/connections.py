@@ -297,12 +297,14 @@ def _connection_details(terminal: Terminal, name: str) -> ConnectionDetails:
     connection, grant = store.connections.get(name), store.grants.get(name)
     shown = grant or store.grants.candidate(name)
     report = store.verification_reports.get(name, shown.generation) if shown else None
+    undecided = store.attempts.undecided(name, connection.generation)
     location = grant.location if grant else connection.location
     return ConnectionDetails(
         name=name,
         client_id=connection.client_id,
         client_name=store.clients.get(connection.client_id).name,
         scope=connection.scope,
+        unknown_scope=tuple(scope for each in undecided for scope in each.scope),
         location=location,
         api_domain=_api_domain(terminal, location),
         generation=connection.generation,
@@ -369,6 +371,9 @@ def _print_connection(terminal: Terminal, details: ConnectionDetails) -> None:
         missing = grant is not None and scope not in grant.scope
         code = "scope-not-granted" if missing else "scope"
         text = message("notes", code, scope=scope, description=describe_scope(scope))
+        renderer.print_item(f"  {text}")
+    for scope in details.unknown_scope:
+        text = message("notes", "scope-unknown", scope=scope, description=describe_scope(scope))
         renderer.print_item(f"  {text}")
     report = store.verification_reports.get(name, grant.generation) if grant else None
     if grant is not None and report is not None:

@@ -201,6 +201,8 @@ class ConnectionDetails:
     client_id: str
     client_name: str
     scope: tuple[str, ...]
+    unknown_scope: tuple[str, ...]
+    """Scopes that Zoho may have added to the refresh token; the next refresh decides."""
     location: str | None
     api_domain: str | None
     generation: int
