@@ -49,6 +49,7 @@ lint: $(VENV)/lint ## check style, types and vocabulary
 	$(BIN)/mypy
 	$(BIN)/python .ci/vocabulary
 	$(BIN)/hadolint Containerfile
+	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docs/guides/compose.yaml
 	$(BIN)/zizmor --offline --quiet .github
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	$(BIN)/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
@@ -78,6 +79,7 @@ lock: $(VENV)/build ## update requirements/ to the newest versions, with hashes
 	$(BIN)/python -m pip install --quiet --group lock
 	$(COMPILE) --group build --output-file requirements/build.txt
 	$(COMPILE) pyproject.toml --extra assist --extra postgresql --constraint requirements/build.txt --output-file requirements/install.txt
+	$(COMPILE) pyproject.toml --extra postgresql --constraint requirements/install.txt --output-file requirements/server.txt
 	$(COMPILE) pyproject.toml --extra assist --extra postgresql --resolution lowest-direct --output-file requirements/lowest.txt
 	$(COMPILE) --group test --constraint requirements/install.txt --output-file requirements/test.txt
 	$(COMPILE) --group lint --constraint requirements/install.txt --constraint requirements/test.txt --output-file requirements/lint.txt

@@ -1,8 +1,10 @@
 """The Containerfile: its entry point and health check work, and an image can be built of it."""
 
 import json
+import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import zipfile
@@ -10,6 +12,8 @@ from pathlib import Path
 
 import pytest
 import requests
+from support.harness import Harness
+from support.local_api import allow
 from support.ports import free_port
 from support.shell import Shell
 
@@ -21,10 +25,11 @@ CONTAINERFILE = (ROOT / "Containerfile").read_text("utf-8").replace("\\\n", "")
 BUILD_TIMEOUT_SECONDS = 900
 
 
-def arguments_of(instruction: str) -> list[str]:
-    """The arguments of the last instruction of this name in exec form."""
-    found = re.findall(rf"^{instruction}\b.*?(\[.*\])$", CONTAINERFILE, re.MULTILINE)
-    arguments: list[str] = json.loads(found[-1])
+def arguments_of(instruction: str, stage: str = "simulator") -> list[str]:
+    """The arguments of an instruction of this stage, in exec form."""
+    text = re.split(r"^FROM ", CONTAINERFILE.partition(f" AS {stage}\n")[2], flags=re.MULTILINE)[0]
+    (found,) = re.findall(rf"^{instruction}\b.*?(\[.*\])$", text, re.MULTILINE)
+    arguments: list[str] = json.loads(found)
     return arguments
 
 
@@ -52,6 +57,38 @@ def test_the_entry_point_serves_and_the_health_check_sees_it(shell: Shell, tmp_p
     assert running.finish(2).exit_code == 0
     assert subprocess.run(check, capture_output=True, timeout=60, check=False).returncode == 1
     assert f"EXPOSE {DEFAULT_PORT}\n" in CONTAINERFILE
+
+
+def test_the_wizard_serves_its_socket_and_the_program_of_the_example_gets_a_token(
+    shell: Shell, shell_harness: Harness
+) -> None:
+    shell_harness.add_verified_connection("crm")
+    allow(shell_harness, os.getuid())
+    (program,) = arguments_of("ENTRYPOINT", "wizard")
+    *words, directory = arguments_of("CMD", "wizard")
+    assert (program, words[-1]) == ("zoho-wizard", "--share")
+    shared = shell.directory / "shared"
+    running = shell.start(*words, str(shared), HOME="/")
+    running.wait_for_stderr("Ctrl-C to stop")
+    _python, *options, code = arguments_of("HEALTHCHECK", "wizard")
+    # The path is longer here than an address may be.
+    code = code.replace("/var/lib/zoho-wizard/data/socket", "socket")
+    data = shell_harness.services.paths.data_dir
+    check = ["python3", *options, code]
+    subprocess.run(check, cwd=data, check=True, timeout=60)
+    example = (ROOT / "docs" / "guides" / "compose.yaml").read_text("utf-8")
+    wizard, asking = example.split("\n  program:\n")
+    arguments = re.findall(r"^      - (.+)$", asking.partition("command:\n")[2], re.MULTILINE)
+    command = ["curl", *(each.replace(directory, str(shared)) for each in arguments)]
+    token = subprocess.check_output(command, timeout=60).decode()
+    assert token == shell.run("token", "crm").stdout
+    assert "read_only: true" in wizard
+    assert f"- sockets:{directory}\n" in wizard
+    mounted = asking.partition("volumes:\n")[2].split("\n")[0]
+    assert mounted.strip() == f"- sockets:{directory}:ro"
+    assert running.finish(signal.SIGTERM).exit_code == 0
+    failed = subprocess.run(check, cwd=data, capture_output=True, timeout=60, check=False)
+    assert failed.returncode == 1
 
 
 @pytest.mark.slow
@@ -83,7 +120,7 @@ def test_an_image_is_built_and_its_simulator_is_used_through_a_published_port() 
         pytest.skip("no container builder works here")
     port, image = free_port(), "zoho-simulator-test"
     subprocess.run(
-        [build, "build", "--file", "Containerfile", "--tag", image, "."],
+        [build, "build", "--target", "simulator", "--tag", image, "--file", "Containerfile", "."],
         cwd=ROOT,
         check=True,
         timeout=BUILD_TIMEOUT_SECONDS,
