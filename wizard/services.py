@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from wizard.diagnosis.service import DiagnosisService
     from wizard.importing import Importer
     from wizard.monitoring.checks import BackgroundChecks, ConnectionChecker, Progress
+    from wizard.monitoring.observations import Observer
     from wizard.monitoring.service import MonitoringService
     from wizard.oauth import OAuth
     from wizard.product_api import ProductApi
@@ -364,6 +365,12 @@ class Services:
             self.clock,
             self.settings.child_environment,
         )
+
+    @_service
+    def observer(self) -> "Observer":
+        from wizard.monitoring.observations import Observer
+
+        return Observer(self.store, self.delivery, self.vault.key_storage, self.clock)
 
     @_service
     def background_checks(self) -> "BackgroundChecks":

@@ -46,7 +46,7 @@ def units_in(directory: Path) -> list[UnitFile]:
     )
     units = (
         *serve_units(system, ["--socket-only"]),
-        *monitor_units(system, timedelta(hours=1), []),
+        *monitor_units(system, timedelta(hours=1), [], "/srv/a b/zoho.prom"),
     )
     for each in units:
         (directory / each.name).write_text(each.text)

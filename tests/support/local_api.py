@@ -43,15 +43,22 @@ class SocketClient:
         self, target: str, method: str = "GET", body: str | None = None, **headers: str
     ) -> tuple[int, Any]:
         """Return the status and the document of the response."""
+        status, text = self.request_text(target, method, body, **headers)
+        return status, json.loads(text)
+
+    def request_text(
+        self, target: str, method: str = "GET", body: str | None = None, **headers: str
+    ) -> tuple[int, str]:
+        """Return the status and the text of the response."""
         connection = http.client.HTTPConnection("zoho-wizard", timeout=10)
         connection.sock = socket.socket(socket.AF_UNIX)
         connection.sock.connect(str(self.path))
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         connection.request(method, target, body, {"Accept": "application/json", **named})
         answer = connection.getresponse()
-        document = answer.read()
+        text = answer.read().decode()
         connection.close()
-        return answer.status, json.loads(document)
+        return answer.status, text
 
     def request_as(self, uid: int, target: str) -> tuple[int, str]:
         """Send a request from a process that runs as another user."""

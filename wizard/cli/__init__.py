@@ -328,6 +328,11 @@ class Commands(LazyGroup):
             "restore": LazyCommand(
                 "commands.backup", "restore", "Restore a backup and verify its connections."
             ),
+            "uninstall": LazyCommand(
+                "commands.uninstall",
+                "uninstall",
+                "Remove all data, keys and services of the wizard.",
+            ),
             "schema": LazyCommand(
                 "commands.status",
                 "schema",

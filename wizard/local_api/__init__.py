@@ -22,6 +22,7 @@ import threading
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ from wizard.local_api.hand_outs import HandOuts
 from wizard.local_api.request_handler import (
     LIST_PATH,
     LIST_TIMEOUT_SECONDS,
+    METRICS_PATH,
     SERVICE_PATH,
     TOKEN_PATH,
     HandlerContext,
@@ -64,6 +66,7 @@ __all__ = [
     "request_access",
     "request_browser_link",
     "request_list",
+    "request_metrics",
     "request_shared_socket",
     "shared_socket_path",
 ]
@@ -284,6 +287,16 @@ def request_list(path: Path, options: Mapping[str, list[str]]) -> ServedOutput |
     return ServedOutput(**response) if response else None
 
 
+def request_metrics(path: Path) -> str | None:
+    """The metrics, from the owner's socket at `path`; None if no wizard responds. Raises its
+    failure."""
+    status, text = _exchange(path, "GET", METRICS_PATH, None, RESPONSE_TIMEOUT_SECONDS) or (0, b"")
+    if status == HTTPStatus.OK:
+        return text.decode()
+    _succeeded(_parsed(text))
+    return None
+
+
 def _succeeded(response: dict[str, Any] | None) -> dict[str, Any] | None:
     """The response, unless it is a failure, which is raised."""
     if response and "error" in response:
@@ -306,14 +319,30 @@ def _post(path: Path, target: str) -> dict[str, Any] | None:
 def _request(
     path: Path, method: str, target: str, body: str | None, timeout: float
 ) -> dict[str, Any] | None:
+    exchanged = _exchange(path, method, target, body, timeout)
+    return _parsed(exchanged[1]) if exchanged else None
+
+
+def _parsed(text: bytes) -> dict[str, Any] | None:
+    try:
+        response = json.loads(text)
+    except ValueError:
+        return None
+    return response if isinstance(response, dict) else None
+
+
+def _exchange(
+    path: Path, method: str, target: str, body: str | None, timeout: float
+) -> tuple[int, bytes] | None:
+    """The status and the body of the response; None if no wizard responds."""
     if not has_unix_sockets():
         return None
     connection = _Connection(path, timeout)
     try:
         connection.request(method, target, body, {"Accept": "application/json"})
-        response = json.loads(connection.getresponse().read())
-    except (OSError, HTTPException, ValueError):
+        response = connection.getresponse()
+        return response.status, response.read()
+    except (OSError, HTTPException):
         return None
     finally:
         connection.close()
-    return response if isinstance(response, dict) else None

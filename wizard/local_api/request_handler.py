@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from http.server import BaseHTTPRequestHandler
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -25,6 +26,7 @@ from wizard.local_api.hand_outs import HandOuts, peer_details
 from wizard.local_api.sockets import Peer, get_peer, socket_address
 from wizard.model import AccessToken, Event, Explanation, Failure
 from wizard.model.failure import http_status_of
+from wizard.monitoring.metrics import CONTENT_TYPE, render_metrics
 from wizard.serialization import explanation_summary, to_json_value
 from wizard.services import Services
 from wizard.tokens.cached_tokens import access_variables, token_document
@@ -59,6 +61,8 @@ TOKEN_PATH = "/token/"  # noqa: S105 - no secret
 
 LIST_PATH = "/list"
 """Where the owner's commands without the encryption key get the list of connections."""
+
+METRICS_PATH = "/metrics"
 
 SERVICE_PATH = "/service"
 """Where the owner's commands learn that a wizard serves, and what."""
@@ -205,14 +209,30 @@ class RequestHandler(BaseHTTPRequestHandler):
             self.close_connection = True
 
     def do_GET(self) -> None:
-        """``/token/NAME``: an access token as text, or JSON for ``Accept: application/json``. For
+        """``/token/NAME``: an access token as text, or JSON for ``Accept: application/json``.
+        ``/metrics``: metrics of the connections for Prometheus. For
         the owner: ``/list``, what ``list`` prints; ``/service``, what is served."""
         own = {} if self._context.is_shared else self._owner_pages
-        self._handle(own.get(self._target, self._handle_token))
+        handlers = {METRICS_PATH: self._handle_metrics, **own}
+        self._handle(handlers.get(self._target, self._handle_token))
 
     @property
     def _owner_pages(self) -> Mapping[str, Callable[[Peer | None, str], None]]:
         return {LIST_PATH: self._handle_list, SERVICE_PATH: self._handle_service}
+
+    def _handle_metrics(self, peer: Peer | None, _rejected: str) -> None:
+        """The metrics; of the shared socket, those of the connections that the user has access
+        to."""
+        names = self._permitted_names(peer) if self._context.is_shared else None
+        if names is not None and not names:
+            raise self._access_denied("", peer)
+        with self._context.services.snapshot() as services:
+            text = render_metrics(services.observer.observe(), version("zoho-wizard"), names)
+        self._send(200, CONTENT_TYPE, text.encode())
+
+    def _permitted_names(self, peer: Peer | None) -> frozenset[str]:
+        permissions = self._context.services.store.access_permissions.all()
+        return frozenset(e.connection for e in permissions if peer and e.uid == peer.uid)
 
     def do_POST(self) -> None:
         """``/token/NAME`` with a rejected access token in the body: as GET, but never that token.
@@ -283,7 +303,7 @@ class RequestHandler(BaseHTTPRequestHandler):
 
     def _handle_token(self, peer: Peer | None, rejected: str) -> None:
         if (name := self._requested_connection) is None:
-            raise self._request_rejected("The shared socket serves only /token/NAME")
+            raise self._request_rejected("The shared socket serves only /token/NAME and /metrics")
         try:
             token = (
                 None

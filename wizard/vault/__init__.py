@@ -79,6 +79,15 @@ class Keyring:
 
         return _with_timeout(read_entry)
 
+    @property
+    def label(self) -> str:
+        """The names of the service and of the entry."""
+        return f"{KEYRING_SERVICE}: {self._entry}"
+
+    def delete(self) -> None:
+        """Delete the entry. Raises `KeyringUnavailable`."""
+        _with_timeout(lambda: _backend().delete_password(KEYRING_SERVICE, self._entry))
+
     def write(self, text: str) -> str:
         """Store ``text``, read it back, and return the keyring's name.
 

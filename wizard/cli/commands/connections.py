@@ -637,7 +637,7 @@ def revoke(terminal: Terminal, name: str, yes: bool) -> None:
     """
     store = terminal.services.store
     store.connections.get(name)
-    revocable = _revocable_grants(store.grants.of_connection(name))
+    revocable = revocable_grants(store.grants.of_connection(name))
     if not revocable:
         raise fail("nothing-to-revoke", name=name)
     if not yes:
@@ -683,7 +683,7 @@ def remove(terminal: Terminal, name: str, choice: str | None) -> None:
     """
     store = terminal.services.store
     store.connections.get(name)
-    revocable = _revocable_grants(store.grants.of_connection(name))
+    revocable = revocable_grants(store.grants.of_connection(name))
     destinations = [each.target for each in store.destinations.all(name) if each.generation]
     for destination in destinations:
         terminal.renderer.print_note(
@@ -734,6 +734,6 @@ def _generations(grants: Sequence[Grant]) -> tuple[int, ...]:
     return tuple(each.generation for each in grants)
 
 
-def _revocable_grants(grants: Sequence[Grant]) -> list[Grant]:
+def revocable_grants(grants: Sequence[Grant]) -> list[Grant]:
     """The grants whose refresh token may still work at Zoho."""
     return [grant for grant in grants if not grant.state.is_ended]

@@ -22,6 +22,7 @@ from wizard.cli.flows.units import (
     MONITOR,
     SERVICE,
     SOCKET,
+    STARTED_UNITS,
     SYSTEM_HOME,
     SYSTEM_VARIABLES,
     TIMER,
@@ -54,11 +55,13 @@ DEFAULT_USER = "zoho-wizard"
 
 PARTS = ("serve", "monitor")
 UNITS_OF = {"serve": (SERVICE, SOCKET), "monitor": (MONITOR, TIMER)}
-STARTED = (SOCKET, SERVICE, TIMER)
-"""The units that are enabled, in the order in which they start; a timer starts its service."""
-
 HIDDEN_DIRECTORIES = ("/home", "/root", "/run/user")
 """Directories that ``ProtectHome=yes`` hides from a system unit."""
+
+SERVICE_PROPERTIES = (
+    "User=", "Environment=", "LoadCredentialEncrypted=", "StateDirectory=", "UMask="
+)  # fmt: skip
+"""The lines of the unit that a command needs to find the same data and key."""
 
 COMMAND_TIMEOUT_SECONDS = 120
 SHOWN_PROPERTIES = ("Id", "LoadState", "ActiveState", "SubState", "UnitFileState", "StatusText")
@@ -149,6 +152,12 @@ def service() -> None:
     metavar="DURATION",
     help="Check this often, such as 30m or 6h. Default: 1h.",
 )
+@click.option(
+    "--metrics",
+    "metrics_file",
+    type=click.Path(path_type=Path),
+    help="After each check, write metrics for Prometheus into this file. Default: none.",
+)
 @dry_run_option
 @pass_terminal
 def install(
@@ -160,6 +169,7 @@ def install(
     writable: tuple[Path, ...],
     encrypt_key: bool,
     every: timedelta,
+    metrics_file: Path | None,
     dry_run: bool,
 ) -> None:
     """Install the units, and start them.
@@ -182,16 +192,18 @@ def install(
         raise WizardError(problem)
     if encrypt_key and manager.scope == "user":
         raise fail("service-key-of-user")
-    options = _unit_options(terminal, manager, user, writable)
+    reached = [*writable, *([metrics_file.absolute().parent] if metrics_file else [])]
+    options = _unit_options(terminal, manager, user, reached)
     shown = manager.scope == "user" if has_pages is None else has_pages
-    units = _units(options, parts or PARTS, shown, every)
+    metrics = str(metrics_file.absolute()) if metrics_file else ""
+    units = _units(options, parts or PARTS, shown, every, metrics)
     files = [(manager.unit_path(each.name), each.text) for each in units]
     first: list[tuple[str, ...]] = []
     if manager.scope == "system" and not _user_exists(user):
         files.insert(0, (SYSUSERS_FILE, sysusers_file(user)))
         first = [("systemd-sysusers", str(SYSUSERS_FILE))]
     found = [_planned(path, text) for path, text in files]
-    names = [each for each in STARTED if each in {unit.name for unit in units}]
+    names = [each for each in STARTED_UNITS if each in {unit.name for unit in units}]
     needs_credential = encrypt_key and not CREDENTIAL_FILE.exists()
     has_changed = needs_credential or any(each.change == "replaced" for each in found)
     commands = [
@@ -216,7 +228,7 @@ def install(
             if words == _encrypt_command():
                 _encrypt_key()
             else:
-                _run(words)
+                run_systemd(words)
     terminal.emit(result, lambda: _print_installation(terminal, result, problem))
 
 
@@ -289,18 +301,31 @@ def run_as_service(terminal: Terminal, words: tuple[str, ...]) -> None:
     if not unit.exists():
         raise fail("service-not-installed", path=str(unit))
     _require_root(_manager(terminal, True), False)
-    kept = ("User=", "Environment=", "LoadCredentialEncrypted=", "StateDirectory=", "UMask=")
-    lines = (line for line in unit.read_text("utf-8").splitlines() if line.startswith(kept))
-    # A unit file doubles percent signs, which start its specifiers.
-    properties = [f"--property={line.replace('%%', '%')}" for line in lines]
-    stdin = "--pty" if sys.stdin.isatty() else "--pipe"
-    command = ("systemd-run", "--quiet", "--wait", "--collect", stdin, *properties, "--")
+    command = service_command(words, is_terminal=sys.stdin.isatty())
     terminal.close()
     try:
-        environment = dict(terminal.settings.child_environment)
-        process.replace_process([*command, *WIZARD_COMMAND, *words], environment)
+        process.replace_process([*command], dict(terminal.settings.child_environment))
     except OSError as error:
         raise fail("systemd-missing", reason=error.strerror or "") from None
+
+
+def service_command(words: Sequence[str], *, is_terminal: bool) -> tuple[str, ...]:
+    """The command line that runs the wizard as the installed unit of the system does."""
+    # A unit file doubles percent signs, which start its specifiers.
+    kept = (f"--property={line.replace('%%', '%')}" for line in _unit_lines(*SERVICE_PROPERTIES))
+    stdin = "--pty" if is_terminal else "--pipe"
+    command = ("systemd-run", "--quiet", "--wait", "--collect", stdin, *kept, "--")
+    return (*command, *WIZARD_COMMAND, *words)
+
+
+def service_user() -> str:
+    """The user of the installed unit of the system."""
+    return next((line.partition("=")[2] for line in _unit_lines("User=")), "")
+
+
+def _unit_lines(*starts: str) -> list[str]:
+    lines = (SYSTEM_UNIT_DIR / SERVICE).read_text("utf-8").splitlines()
+    return [line for line in lines if line.startswith(starts)]
 
 
 def find_manager(terminal: Terminal, scope: Scope) -> Manager:
@@ -314,7 +339,7 @@ def remove_units(
 ) -> ServiceRemoval:
     """Stop the installed units of `parts`, and remove their files. Raises ``service-command``."""
     names = manager.installed(parts)
-    started = [each for each in reversed(STARTED) if each in names]
+    started = [each for each in reversed(STARTED_UNITS) if each in names]
     commands = [manager.command("disable", "--now", *started)] if started else []
     after = [manager.command("daemon-reload")] if names else []
     files = [manager.unit_path(each) for each in names]
@@ -322,11 +347,11 @@ def remove_units(
         files += [each for each in (SYSUSERS_FILE,) if each.exists()]
     if not is_dry_run:
         for words in commands:
-            _run(words)
+            run_systemd(words)
         for file in files:
             file.unlink(missing_ok=True)
         for words in after:
-            _run(words)
+            run_systemd(words)
     return ServiceRemoval(
         manager.scope,
         is_dry_run,
@@ -337,16 +362,16 @@ def remove_units(
 
 def _manager(terminal: Terminal, is_system: bool | None) -> Manager:
     if is_system is None:
-        is_system = _is_root()
+        is_system = is_root()
     return find_manager(terminal, "system" if is_system else "user")
 
 
 def _require_root(manager: Manager, is_dry_run: bool) -> None:
-    if not is_dry_run and manager.scope == "system" and not _is_root():
+    if not is_dry_run and manager.scope == "system" and not is_root():
         raise fail("service-needs-root")
 
 
-def _is_root() -> bool:
+def is_root() -> bool:
     return hasattr(os, "geteuid") and os.geteuid() == 0
 
 
@@ -357,7 +382,7 @@ def _problem_with(manager: Manager) -> Failure | None:
     if hidden := _hidden_part(Path(sys.executable)):
         details = {"path": sys.executable, "directory": str(hidden)}
         return Failure("service-program-hidden", details=details)
-    return None if _is_root() else Failure("service-needs-root")
+    return None if is_root() else Failure("service-needs-root")
 
 
 def _unit_options(
@@ -387,10 +412,14 @@ def _hidden_part(program: Path) -> Path | None:
 
 
 def _units(
-    options: UnitOptions, parts: Sequence[str], has_pages: bool, every: timedelta
+    options: UnitOptions,
+    parts: Sequence[str],
+    has_pages: bool,
+    every: timedelta,
+    metrics_file: str,
 ) -> tuple[UnitFile, ...]:
     serving = serve_units(options, [] if has_pages else ["--socket-only"])
-    monitoring = monitor_units(options, every, [])
+    monitoring = monitor_units(options, every, [], metrics_file)
     return (*(serving if "serve" in parts else ()), *(monitoring if "monitor" in parts else ()))
 
 
@@ -416,17 +445,14 @@ def _planned(path: Path, text: str) -> ServiceFile:
 
 def _write(path: Path, text: str) -> None:
     """Write a unit atomically. Everyone may read it: it has no secret."""
-    unfinished = path.with_name(f".{path.name}.new")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished.write_text(text, "utf-8")
-        unfinished.chmod(UNIT_FILE_MODE)
-        unfinished.replace(path)
+        files.replace(str(path), text.encode(), mode=UNIT_FILE_MODE)
     except OSError as error:
         raise fail("service-unwritable", path=str(path), reason=error.strerror or "") from error
 
 
-def _run(words: Sequence[str], stdin: bytes = b"") -> bytes:
+def run_systemd(words: Sequence[str], stdin: bytes = b"") -> bytes:
     """Run a command of systemd; return its output. Raises ``systemd-missing`` or
     ``service-command``."""
     program = shutil.which(words[0])
@@ -461,9 +487,9 @@ def _encrypt_key() -> None:
     file = Path(SYSTEM_HOME) / "config" / "key"
     key = file.read_bytes() if file.exists() else cipher.key_to_text(cipher.new_key()).encode()
     files.make_directory(str(CREDENTIAL_FILE.parent))
-    _run(_encrypt_command(), key)
+    run_systemd(_encrypt_command(), key)
     decrypt = ("systemd-creds", "decrypt", f"--name={KEY_CREDENTIAL}", str(CREDENTIAL_FILE), "-")
-    if _run(decrypt) != key:
+    if run_systemd(decrypt) != key:
         CREDENTIAL_FILE.unlink()
         raise _command_failed(decrypt, "it returned a different key")
     file.unlink(missing_ok=True)
@@ -472,7 +498,9 @@ def _encrypt_key() -> None:
 def _unit_states(manager: Manager, names: Iterable[str]) -> dict[str, dict[str, str]]:
     """The properties of each unit; empty if systemd doesn't answer."""
     try:
-        shown = _run(manager.command("show", f"--property={','.join(SHOWN_PROPERTIES)}", *names))
+        shown = run_systemd(
+            manager.command("show", f"--property={','.join(SHOWN_PROPERTIES)}", *names)
+        )
     except WizardError:
         return {}
     blocks = shown.decode("utf-8", "replace").strip().split("\n\n")

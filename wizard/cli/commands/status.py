@@ -13,43 +13,92 @@ from typing import Any
 import click
 from click.shell_completion import get_completion_class
 
-from wizard import zoho
+from wizard import files, zoho
 from wizard.cli.commands.connections import destination_problems, print_no_connections
 from wizard.cli.results.connections import caution_of
-from wizard.cli.results.installation import CompletionScript, KeyStatus, SchemaList, Status
+from wizard.cli.results.installation import (
+    CompletionScript,
+    KeyStatus,
+    Metrics,
+    SchemaList,
+    Status,
+    TokenRequests,
+)
 from wizard.cli.terminal import Terminal, pass_terminal
 from wizard.errors import explain, fail, message
-from wizard.local_api import find_service, shared_socket_path
-from wizard.model import Failure
+from wizard.local_api import find_service, request_metrics, shared_socket_path
+from wizard.model import Explanation, Failure
 from wizard.model.states import ConnectionState
+from wizard.monitoring.metrics import render_metrics
 from wizard.monitoring.notifications import target_name
 from wizard.paths import current_user
 from wizard.serialization import error_report
 from wizard.services import Services
 from wizard.timefmt import format_age, format_time
+from wizard.tokens.budgets import LIMITS
 
 UNATTENDED_TIMEOUT_SECONDS = 30
 """For the run without a session: a keyring that asks for a password never answers."""
+
+METRICS_MODE = 0o644
+"""So that a collector that runs as a different user can read them. They contain no secret."""
 
 
 @click.command()
 @click.option(
     "--unattended", is_flag=True, help="Also run it with an empty environment, as a timer does."
 )
+@click.option(
+    "--metrics", is_flag=True, help="Print metrics in the text format of Prometheus instead."
+)
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path),
+    help="Write the metrics into this file, which any user may read, and replace it atomically.",
+)
 @pass_terminal
-def status(terminal: Terminal, unattended: bool) -> None:
+def status(terminal: Terminal, unattended: bool, metrics: bool, output: Path | None) -> None:
     """Show storage paths, the encryption key and the version.
 
     It says where the data is, how it’s encrypted, when it was last backed up, and whether a
     monitor runs. With --unattended, it tests that a timer would find the same data and key.
+    It warns before something fails: of an old backup, for example.
 
     \b
     Examples:
       zoho-wizard status
       zoho-wizard status --unattended
+      zoho-wizard status --metrics --output /srv/metrics/zoho.prom
     """
+    if metrics or output:
+        result = _collect_metrics(terminal, output)
+
+        def render() -> None:
+            if not output:
+                terminal.renderer.print_raw(result.text)
+
+        terminal.emit(result, render)
+        return
     found = _collect_status(terminal, unattended)
     terminal.emit(found, lambda: _print_status(terminal, found))
+
+
+def _collect_metrics(terminal: Terminal, output: Path | None) -> Metrics:
+    """The metrics, written to `output` if there is one. Without the key, the service has them."""
+    if socket := terminal.service_socket:
+        text = request_metrics(socket)
+        if text is None:
+            raise fail("service-stopped")
+    else:
+        with terminal.services.snapshot() as services:
+            text = render_metrics(services.observer.observe(), version("zoho-wizard"))
+    if output:
+        try:
+            files.replace(str(output), text.encode(), is_durable=False, mode=METRICS_MODE)
+        except OSError as error:
+            reason = error.strerror or type(error).__name__
+            raise fail("metrics-unwritable", path=str(output), reason=reason) from error
+    return Metrics(str(output) if output else None, text)
 
 
 def _print_status(terminal: Terminal, found: Status) -> None:
@@ -64,6 +113,11 @@ def _print_status(terminal: Terminal, found: Status) -> None:
         renderer.print_note(message("notes", "stronger-key-storage", **details))
     for caution in terminal.services.cautions.of_installation():
         renderer.print_caution(caution)
+    for warning in found.warnings:
+        if warning.code != "key-weak":  # the notes above say more
+            renderer.print_caution(
+                Explanation(warning.code, warning.title, warning.cause, warning.fix)
+            )
     if found.unattended is not None:
         renderer.print_success(message("notes", "works-unattended"))
         for name, value in found.unattended.items():
@@ -106,7 +160,8 @@ def _stored_status(terminal: Terminal) -> dict[str, Any]:
 def _status_in(services: Services) -> dict[str, Any]:
     key_storage, store = services.vault.key_storage, services.store
     failed = store.monitoring.notify_failure()
-    destinations = store.destinations.all()
+    observed = services.observer.observe()
+    age = observed.last_backup_at and observed.at - observed.last_backup_at
     return {
         "key": KeyStatus(
             key_storage.kind,
@@ -114,27 +169,38 @@ def _status_in(services: Services) -> dict[str, Any]:
             key_storage.detail,
             tuple(key_storage.stronger_options),
         ),
-        "last_backup_at": store.installation.backed_up_at(),
-        "last_checked_at": store.monitoring.last_checked_at(),
+        "last_backup_at": observed.last_backup_at,
+        "backup_age_seconds": int(age.total_seconds()) if age else None,
+        "last_checked_at": observed.last_checked_at,
         "notify_program": target_name(store.monitoring.notify_command()) or None,
         "notify_failed_at": failed.at if failed else None,
         "notify_failure": error_report(explain(failed.failure)) if failed else None,
         "deactivated_at": store.installation.deactivated_at(),
-        "connections": len(store.connections.all()),
+        "connections": len(observed.connections),
+        "states": {state.value: count for state, count in observed.states.items()},
+        "oldest_success_at": observed.oldest_success_at,
+        "token_requests": tuple(
+            TokenRequests(
+                each.name,
+                each.token_requests,
+                max(0, LIMITS.token_requests_budget - each.token_requests),
+            )
+            for each in observed.connections
+            if each.token_requests
+        ),
         "outcome_unknown": tuple(
-            row.connection.name
-            for row in store.overviews.unsettled()
-            if row.status(services.clock()).state is ConnectionState.OUTCOME_UNKNOWN
+            each.name
+            for each in observed.connections
+            if each.state is ConnectionState.OUTCOME_UNKNOWN
         ),
         "clients": len(store.clients.all()),
         "shared_socket": shared_socket_path(services.paths)
         if store.access_permissions.all()
         else None,
-        "destinations": len(destinations),
-        "destination_problems": destination_problems(
-            services.delivery.problems() if destinations else ()
-        ),
+        "destinations": observed.destinations,
+        "destination_problems": destination_problems(observed.destination_problems),
         "cautions": tuple(caution_of(each) for each in services.cautions.of_installation()),
+        "warnings": tuple(caution_of(explain(each)) for each in observed.warnings),
     }
 
 

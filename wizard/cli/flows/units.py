@@ -21,6 +21,9 @@ Scope = Literal["system", "user"]
 SERVICE, SOCKET = "zoho-wizard.service", "zoho-wizard.socket"
 MONITOR, TIMER = "zoho-wizard-monitor.service", "zoho-wizard-monitor.timer"
 
+STARTED_UNITS = (SOCKET, SERVICE, TIMER)
+"""The units that are enabled, in the order in which they start; a timer starts its service."""
+
 SYSTEM_HOME = "/var/lib/zoho-wizard"
 """``ZOHO_WIZARD_HOME`` of the system units, which systemd creates for their user."""
 SYSTEM_VARIABLES = ("ZOHO_WIZARD_PORT", "ZOHO_WIZARD_SIMULATOR_URL", "HTTPS_PROXY", "SSL_CERT_FILE")
@@ -62,13 +65,19 @@ def serve_units(options: UnitOptions, words: Sequence[str]) -> tuple[UnitFile, .
 
 
 def monitor_units(
-    options: UnitOptions, interval: timedelta, words: Sequence[str]
+    options: UnitOptions, interval: timedelta, words: Sequence[str], metrics_file: str = ""
 ) -> tuple[UnitFile, ...]:
-    """The units that check the connections; `words` are the options of ``monitor``."""
+    """The units that check the connections; `words` are the options of ``monitor``. After each
+    check, successful or not, the metrics are written to `metrics_file`."""
     seconds = int(interval.total_seconds())
-    timing = {"interval": str(seconds), "delay": str(seconds // 10)}
-    command = _command_line(_monitor_command(words))
-    return tuple(_unit(name, options, command=command, **timing) for name in (MONITOR, TIMER))
+    write_metrics = (*WIZARD_COMMAND, "status", "--metrics", "--output", metrics_file)
+    values = {
+        "command": _command_line(_monitor_command(words)),
+        "after": f"ExecStopPost={_command_line(write_metrics)}\n" if metrics_file else "",
+        "interval": str(seconds),
+        "delay": str(seconds // 10),
+    }
+    return tuple(_unit(name, options, **values) for name in (MONITOR, TIMER))
 
 
 def sysusers_file(user: str) -> str:

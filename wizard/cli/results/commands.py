@@ -57,6 +57,7 @@ from wizard.cli.results.destinations import (
 from wizard.cli.results.installation import (
     BackupFile,
     CompletionScript,
+    Metrics,
     RestoreReport,
     SchemaList,
     ServeEvent,
@@ -67,6 +68,7 @@ from wizard.cli.results.installation import (
     SharedGrantsForgotten,
     SimulatorEvent,
     Status,
+    Uninstallation,
 )
 from wizard.comparison.judgment import ComparisonReport
 from wizard.connections_file.document import ConnectionsFile
@@ -126,10 +128,11 @@ RESULTS: Mapping[str, tuple[Any, ...]] = {
     "service install": (ServiceInstallation,),
     "service status": (ServiceStatus,),
     "service remove": (ServiceRemoval,),
+    "uninstall": (Uninstallation,),
     "simulator": (SimulatorEvent,),
     "demo": (SimulatorEvent,),
     "compare": (ComparisonReport,),
-    "status": (Status,),
+    "status": (Status, Metrics),
     "backup": (BackupFile,),
     "restore": (RestoreReport, SharedGrantsForgotten),
     "completion": (CompletionScript,),

@@ -1,7 +1,7 @@
 """Results of the commands about this installation and the simulator."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
@@ -86,6 +86,30 @@ class ServiceRemoval:
 
 
 @dataclass(frozen=True)
+class UninstalledPlace:
+    """Something of the wizard on this machine."""
+
+    kind: str
+    """`data`, `configuration`, `cache`, `key`, `keyring`, `runtime`, `unit` or `user`."""
+    location: str
+    """A path, the entry of a keyring, or the name of a user."""
+
+
+@dataclass(frozen=True)
+class Uninstallation:
+    """The result of `uninstall`."""
+
+    is_dry_run: bool
+    places: tuple[UninstalledPlace, ...]
+    revoked: tuple[str, ...]
+    """The connections whose refresh tokens were revoked."""
+    not_revoked: tuple[str, ...]
+    """The connections whose refresh tokens still work at Zoho."""
+    destinations: tuple[str, ...]
+    """The files and commands that keep the credentials that they have."""
+
+
+@dataclass(frozen=True)
 class SimulatedUser:
     """A user of the simulated Zoho."""
 
@@ -123,6 +147,25 @@ class KeyStatus:
     """Codes that `diagnose --code` explains."""
 
 
+@dataclass(frozen=True)
+class TokenRequests:
+    """A connection with token requests in the last ten minutes."""
+
+    connection: str
+    requests: int
+    left: int
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """The result of `status --metrics`."""
+
+    file: str | None
+    """Where they were written; null: they are in `text`."""
+    text: str
+    """In the text format of Prometheus."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Status:
     """The result of `status`."""
@@ -154,12 +197,21 @@ class Status:
     notify_failed_at: datetime | None = None
     notify_failure: ErrorReport | None = None
     deactivated_at: datetime | None = None
+    backup_age_seconds: int | None = None
     connections: int = 0
+    states: Mapping[str, int] = field(default_factory=dict)
+    """How many connections are in each state."""
+    oldest_success_at: datetime | None = None
+    """When Zoho last accepted the connection that has waited longest for it; null if it never
+    accepted one of them."""
+    token_requests: tuple[TokenRequests, ...] = ()
     outcome_unknown: tuple[str, ...] = ()
     clients: int = 0
     destinations: int = 0
     destination_problems: tuple[DestinationProblem, ...] = ()
     cautions: tuple[Caution, ...] = ()
+    warnings: tuple[Caution, ...] = ()
+    """What may fail later, before anything does."""
     unattended: Mapping[str, str] | None
     """With `--unattended`: the variables that it needs without your session."""
 

@@ -1,0 +1,89 @@
+"""``uninstall``: nothing of the wizard stays, and nothing else is removed."""
+
+import json
+import os
+import signal
+from pathlib import Path
+
+from support.harness import Harness
+from support.shell import Shell
+
+
+def all_files(directory: Path) -> set[str]:
+    return {str(each.relative_to(directory)) for each in directory.rglob("*")}
+
+
+def test_a_dry_run_lists_the_places_and_changes_nothing(
+    shell: Shell, shell_harness: Harness
+) -> None:
+    shell_harness.add_verified_connection("crm")
+    home = shell.directory / "home"
+    before = all_files(home)
+    listed = json.loads(shell.run("uninstall", "--dry-run", "--json").stdout)
+    assert (listed["not_revoked"], listed["revoked"]) == (["crm"], [])
+    paths = {each["location"] for each in listed["places"]}
+    assert shell_harness.services.paths.key_file in paths
+    assert shell_harness.services.paths.database in paths
+    assert all_files(home) == before
+
+
+def test_everything_is_removed_except_what_the_wizard_did_not_make(
+    shell: Shell, shell_harness: Harness
+) -> None:
+    shell_harness.add_verified_connection("crm")
+    home = shell.directory / "home"
+    data = Path(shell_harness.services.paths.data_dir)
+    (data / "notes.txt").write_text("mine")
+    refused = shell.run("uninstall")
+    assert (refused.exit_code, "input-needed" in refused.stderr) == (2, True)
+    assert Path(shell_harness.services.paths.database).exists()
+
+    removed = shell.run("uninstall", "--yes")
+    assert removed.exit_code == 0
+    assert "still work at Zoho: crm" in removed.stderr
+    found = [each for each in home.rglob("*") if each.is_file()]
+    assert found == [data / "notes.txt"]
+
+
+def test_tokens_are_revoked_first_if_that_is_wanted(shell: Shell, shell_harness: Harness) -> None:
+    grant = shell_harness.add_verified_connection("crm")
+    removed = shell.run("uninstall", "--revoke", "--yes", "--json")
+    assert json.loads(removed.stdout)["revoked"] == ["crm"]
+    assert grant.refresh_token
+    journal = shell_harness.controls.journal()
+    (revoked,) = (each for each in journal if "revoke" in each["path"])
+    assert revoked["status"] == 200
+    assert not (shell.directory / "home").exists()
+
+
+def test_if_a_token_cannot_be_revoked_nothing_is_removed(
+    shell: Shell, shell_harness: Harness
+) -> None:
+    shell_harness.add_verified_connection("crm")
+    shell_harness.controls.inject_fault("data-center-down", endpoint="revoke", times=9)
+    failed = shell.run("uninstall", "--revoke", "--yes")
+    assert failed.exit_code != 0
+    assert Path(shell_harness.services.paths.database).exists()
+
+
+def test_nothing_is_removed_while_a_wizard_serves(shell: Shell, shell_harness: Harness) -> None:
+    serving = shell.start("serve", "--socket-only")
+    serving.wait_for_stderr("Ctrl-C to stop")
+    refused = shell.run("uninstall", "--yes")
+    assert (refused.exit_code, "uninstall-while-served" in refused.stderr) == (1, True)
+    assert Path(shell_harness.services.paths.database).exists()
+    serving.finish(signal.SIGTERM)
+
+
+def test_units_of_the_user_are_stopped_and_removed(shell: Shell, shell_harness: Harness) -> None:
+    programs, log = shell.directory / "programs", shell.directory / "systemctl.log"
+    programs.mkdir()
+    (programs / "systemctl").write_text(f'#!/bin/sh\necho "$*" >> {log}\n')
+    (programs / "systemctl").chmod(0o755)
+    shell.environment["PATH"] = f"{programs}:{os.defpath}"
+    units = shell.directory / ".config" / "systemd" / "user"
+    units.mkdir(parents=True)
+    (units / "zoho-wizard.service").write_text("[Service]\n")
+    assert shell.run("uninstall", "--yes").exit_code == 0
+    assert list(units.iterdir()) == []
+    assert log.read_text() == "--user disable --now zoho-wizard.service\n--user daemon-reload\n"

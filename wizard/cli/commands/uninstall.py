@@ -1,0 +1,269 @@
+"""``uninstall``: everything that the wizard has on this machine, listed and removed."""
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import click
+
+from wizard.cli.commands.connections import revocable_grants
+from wizard.cli.commands.service import (
+    CREDENTIAL_FILE,
+    SYSUSERS_FILE,
+    Manager,
+    find_manager,
+    is_root,
+    remove_units,
+    run_systemd,
+    service_command,
+    service_user,
+)
+from wizard.cli.flows.units import STARTED_UNITS, SYSTEM_HOME, Scope
+from wizard.cli.results.installation import Uninstallation, UninstalledPlace
+from wizard.cli.terminal import Terminal, pass_terminal
+from wizard.errors import WizardError, fail, message
+from wizard.local_api import default_shared_directory, find_service
+from wizard.paths import Paths
+from wizard.vault import Keyring, KeyringUnavailable
+
+DATA = (
+    "wizard.db*", "tokens", "locks", "socket*", "shared", "served", "browser", "browser.kept",
+    "without-key-*", "simulator.json", "simulator",
+)  # fmt: skip
+"""What the data directory contains, as patterns. It may contain files of the user, too."""
+CONFIGURATION = ("key", "simulator")
+CACHE = ("open-*.html", "simulator")
+
+
+@click.command()
+@click.option(
+    "--revoke", is_flag=True, help="First revoke all refresh tokens at Zoho. Default: they work on."
+)
+@click.option("--yes", is_flag=True, help="Don’t ask for confirmation. A script needs it.")
+@click.option("--dry-run", is_flag=True, help="List what would be removed. Change nothing.")
+@pass_terminal
+def uninstall(terminal: Terminal, revoke: bool, yes: bool, dry_run: bool) -> None:
+    """Remove all data, keys and services of the wizard.
+
+    It lists every place, and asks. Destinations keep the credentials that they have, and backups
+    stay where you wrote them. Root also removes the service of the system, with its data and its
+    user. The program itself stays: remove it as you installed it.
+
+    \b
+    Examples:
+      zoho-wizard uninstall --dry-run
+      zoho-wizard uninstall --revoke
+      sudo zoho-wizard uninstall --yes
+    """
+    plan = _Plan(terminal, revoke)
+    if not dry_run:
+        if not yes:
+            _print_places(terminal, plan)
+            terminal.confirm(message("prompts", "uninstall"), option="--yes")
+        plan.carry_out()
+    result = plan.result(is_dry_run=dry_run)
+    terminal.emit(result, lambda: _print_result(terminal, result))
+
+
+class _Plan:
+    """What is to be removed, in the order in which it is removed."""
+
+    def __init__(self, terminal: Terminal, revoke: bool) -> None:
+        self._terminal = terminal
+        self._paths = terminal.settings.paths
+        self._revokes = revoke
+        scopes: tuple[Scope, ...] = ("user", "system") if is_root() else ("user",)
+        self._managers = [find_manager(terminal, scope) for scope in scopes]
+        self._system = next(
+            (e for e in self._managers if e.scope == "system" and e.installed()), None
+        )
+        self.connections, self.destinations = self._read_store()
+        self._keyrings = [each for each in map(_keyring_of, _instances(self._paths)) if each]
+        self.places = tuple(self._find_places())
+        self._revoked: tuple[str, ...] = ()
+
+    def result(self, *, is_dry_run: bool) -> Uninstallation:
+        """The plan, or what was done of it."""
+        return Uninstallation(
+            is_dry_run,
+            self.places,
+            self._revoked,
+            () if self._revokes else self.connections,
+            self.destinations,
+        )
+
+    def carry_out(self) -> None:
+        """Revoke, stop and remove. Raises before anything is removed if a token can't be
+        revoked."""
+        if self._revokes and self.connections:
+            self._revoke()
+        if self._system:
+            self._remove_system_data(self._system)
+        for manager in self._managers:
+            remove_units(manager, is_dry_run=False)
+        if find_service(Path(self._paths.socket)):
+            raise fail("uninstall-while-served", path=self._paths.data_dir)
+        self._terminal.close()
+        for keyring in self._keyrings:
+            with suppress(KeyringUnavailable):
+                keyring.delete()
+        for place in self.places:
+            if place.kind != "keyring" and place.kind != "user":
+                _remove(Path(place.location))
+        for directory in _directories(self._paths):
+            _remove_if_empty(directory)
+        if any(place.kind == "user" for place in self.places):
+            run_systemd(("userdel", service_user()))
+
+    def _read_store(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The connections with a refresh token, and the destinations; nothing without the key,
+        which is needed only to revoke."""
+        if self._paths.is_empty:
+            return (), ()
+        try:
+            store = self._terminal.services.store
+        except WizardError:
+            if self._revokes:
+                raise
+            return (), ()
+        names = [
+            each.name
+            for each in store.connections.all()
+            if revocable_grants(store.grants.of_connection(each.name))
+        ]
+        targets = dict.fromkeys(each.target for each in store.destinations.all())
+        return tuple(names), tuple(targets)
+
+    def _revoke(self) -> None:
+        services, done = self._terminal.services, []
+        for name in self.connections:
+            for grant in revocable_grants(services.store.grants.of_connection(name)):
+                services.tokens.revoke(grant)
+            done.append(name)
+        self._revoked = tuple(done)
+
+    def _remove_system_data(self, manager: Manager) -> None:
+        """Have the service's user remove its data, which needs the service's key to revoke."""
+        run_systemd(
+            manager.command("stop", *(e for e in STARTED_UNITS if e in manager.installed()))
+        )
+        options = ["--revoke"] if self._revokes else []
+        words = ("uninstall", "--yes", "--json", *options)
+        done = subprocess.run(  # noqa: S603 - ourselves, as the service's user
+            service_command(words, is_terminal=False),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode != 0:
+            reason = (done.stderr.strip().splitlines() or [str(done.returncode)])[-1]
+            raise fail("service-command", command="zoho-wizard uninstall", reason=reason[:500])
+        self._revoked += tuple(json.loads(done.stdout)["revoked"])
+
+    def _find_places(self) -> Iterator[UninstalledPlace]:
+        for manager in self._managers:
+            for name in manager.installed():
+                yield UninstalledPlace("unit", str(manager.unit_path(name)))
+        if is_root() and SYSUSERS_FILE.exists():
+            yield UninstalledPlace("unit", str(SYSUSERS_FILE))
+        if self._system:
+            yield UninstalledPlace("user", service_user())
+        if is_root():
+            for kind, path in (("key", CREDENTIAL_FILE), ("data", Path(SYSTEM_HOME))):
+                if path.exists():
+                    yield UninstalledPlace(kind, str(path))
+        for keyring in self._keyrings:
+            yield UninstalledPlace("keyring", keyring.label)
+        paths = self._paths
+        for kind, directory, patterns in (
+            ("data", paths.data_dir, DATA),
+            ("configuration", paths.config_dir, CONFIGURATION),
+            ("cache", paths.cache_dir, CACHE),
+        ):
+            for pattern in patterns:
+                for found in sorted(Path(directory).glob(pattern)):
+                    yield UninstalledPlace(kind, str(found))
+        if (
+            paths.is_key_file_chosen
+            and not paths.is_key_credential
+            and Path(paths.key_file).exists()
+        ):
+            yield UninstalledPlace("key", paths.key_file)
+        shared = default_shared_directory(paths)
+        if shared.exists() and shared.parent != Path(paths.data_dir):
+            yield UninstalledPlace("runtime", str(shared))
+
+
+def _instances(paths: Paths) -> list[Paths]:
+    """The live installation, and that of the simulator below it."""
+    below = os.path.join(paths.data_dir, "simulator")
+    simulated = Paths(below, paths.config_dir, paths.cache_dir, paths.simulator_url or "simulator")
+    return [paths, *([simulated] if not paths.simulator_url and os.path.isdir(below) else [])]
+
+
+def _keyring_of(paths: Paths) -> Keyring | None:
+    """The keyring if it has the key of `paths`."""
+    keyring = Keyring(paths)
+    try:
+        key, _ = keyring.read()
+    except KeyringUnavailable:
+        return None
+    return keyring if key else None
+
+
+def _directories(paths: Paths) -> Iterable[Path]:
+    """The directories of the wizard, the innermost first, with the one that ZOHO_WIZARD_HOME may
+    name."""
+    own = [Path(each) for each in (paths.data_dir, paths.config_dir, paths.cache_dir)]
+    outer = [each.parent for each in own] if paths.simulator_url else own
+    parents = {each.parent for each in outer}
+    return [*own, *outer, *(parents if len(parents) == 1 else ())]
+
+
+def _remove(path: Path) -> None:
+    try:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise fail("uninstall-unremovable", path=str(path), reason=reason) from error
+
+
+def _remove_if_empty(directory: Path) -> None:
+    with suppress(OSError):
+        directory.rmdir()
+
+
+def _print_places(terminal: Terminal, plan: _Plan) -> None:
+    for place in plan.places:
+        terminal.renderer.print_output(f"{place.kind}\t{place.location}")
+    _print_kept(terminal, plan.destinations)
+
+
+def _print_kept(terminal: Terminal, destinations: Sequence[str]) -> None:
+    for target in destinations:
+        note = message("notes", "destination-keeps-credentials", target=target)
+        terminal.renderer.print_note(note)
+
+
+def _print_result(terminal: Terminal, result: Uninstallation) -> None:
+    renderer = terminal.renderer
+    if result.is_dry_run:
+        for place in result.places:
+            renderer.print_output(f"{place.kind}\t{place.location}")
+        _print_kept(terminal, result.destinations)
+        return
+    for name in result.revoked:
+        renderer.print_note(message("notes", "revoked", name=name))
+    if result.not_revoked:
+        names = ", ".join(result.not_revoked)
+        renderer.print_note(message("notes", "tokens-still-work", names=names))
+    renderer.print_success(message("notes", "uninstalled"))
+    renderer.print_note(message("notes", "remove-program"), command="pipx uninstall zoho-wizard")
