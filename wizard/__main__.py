@@ -1,4 +1,5 @@
-"""``zoho-wizard``: `token` and `run` may take the fast path, everything else goes to `wizard.cli`.
+"""``zoho-wizard``: `token`, `run` and `access ssh` may take the fast path, everything else goes to
+`wizard.cli`.
 
 Once the hooks below are set, even during imports, Ctrl-C prints one line and exits with 130: a
 sentence, or with ``--json`` the error document. Before that, Python itself starts (`site`, ``.pth``
@@ -60,11 +61,18 @@ def main() -> "NoReturn":
     """Run the command line, and end the process with its exit code."""
     from wizard.fastpath import process
 
-    code = None
+    code = refusal = None
     if sys.argv[1:2] in (["token"], ["run"]):
         from wizard.fastpath import commands
 
-        code = commands.execute(sys.argv[1:], os.environ)
+        try:
+            code = commands.execute(sys.argv[1:], os.environ)
+        except commands.TokenRefused as refused:
+            refusal = refused.error
+    elif sys.argv[1:3] == ["access", "ssh"]:
+        from wizard.fastpath import ssh_answers
+
+        code = ssh_answers.execute(sys.argv[3:], os.environ)
     if code is None:
         import gc
 
@@ -72,7 +80,7 @@ def main() -> "NoReturn":
         gc.set_threshold(50_000)
         from wizard import cli
 
-        code = cli.main()
+        code = cli.main() if refusal is None else cli.explain_refusal(refusal)
     process.end(code)
 
 

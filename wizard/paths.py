@@ -4,8 +4,9 @@ Data and configuration are separate, so that a copy of the data doesn't contain 
 
     data      $XDG_DATA_HOME/zoho-wizard: database, cached access tokens, locks, socket,
               browser profiles
-    config    $XDG_CONFIG_HOME/zoho-wizard: the key file, if the key isn't in a keyring
-    cache     $XDG_CACHE_HOME/zoho-wizard: what may be lost at any time
+    config    $XDG_CONFIG_HOME/zoho-wizard: the key file, if the key isn't in a keyring; the
+              address of the token host, if there is one
+    cache     $XDG_CACHE_HOME/zoho-wizard: access tokens copied from a token host, for a minute
 
 Locks, socket and cached tokens are in the data directory, so processes that share the data share
 them, too, whatever the session's ``XDG_RUNTIME_DIR`` and ``XDG_CACHE_HOME`` are.
@@ -29,7 +30,8 @@ CACHED_TOKEN_SUFFIX = ".token"  # noqa: S105 - no secret # ends the name of a ca
 
 VARIABLE_PREFIX = "ZOHO_WIZARD_"
 KNOWN_VARIABLES = tuple(
-    VARIABLE_PREFIX + name for name in ("HOME", "SIMULATOR_URL", "PORT", "KEY_FILE", "BROWSER")
+    VARIABLE_PREFIX + name
+    for name in ("HOME", "SIMULATOR_URL", "PORT", "KEY_FILE", "BROWSER", "REMOTE")
 )
 CREDENTIALS_VARIABLE = "CREDENTIALS_DIRECTORY"
 """Set by systemd for a service with credentials (systemd.exec(5))."""
@@ -40,6 +42,8 @@ SERVICE_VARIABLES = (
 )  # fmt: skip
 """The variables that a timer, a service or a command needs to find the same data and settings."""
 
+
+_MAX_ADDRESS_CHARACTERS = 1024
 
 SIMULATOR_AUTHORITY_FILE = "zoho-simulator-authority.pem"
 """The file with the certificate authority of a simulated Zoho at Zoho's real host names."""
@@ -111,6 +115,20 @@ class Paths:
     def token_dir(self) -> str:
         """The cached access tokens."""
         return os.path.join(self.data_dir, "tokens")
+
+    @property
+    def remote_file(self) -> str:
+        """A file with the address of the token host."""
+        return os.path.join(self.config_dir, "remote")
+
+    @property
+    def token_host_dir(self) -> str:
+        """The access tokens copied from the token host, and the open connection to it."""
+        return os.path.join(self.cache_dir, "token-host")
+
+    def copied_token(self, name: str) -> str:
+        """The copied access token of connection ``name``; empty: of the only one."""
+        return os.path.join(self.token_host_dir, f"{_file_name(name)}{CACHED_TOKEN_SUFFIX}")
 
     @property
     def lock_dir(self) -> str:
@@ -219,6 +237,19 @@ def locate(environ: "Mapping[str, str]", platform: str = sys.platform) -> Paths:
     data, config, cache = places
     database_url = environ.get("ZOHO_WIZARD_DATABASE_URL", "")
     return Paths(data, config, cache, simulator, key_file, database_url, is_credential)
+
+
+def remote_address(environ: "Mapping[str, str]") -> str:
+    """The address of the token host, from the variable or the configuration; empty if this machine
+    has its own connections."""
+    chosen = environ.get("ZOHO_WIZARD_REMOTE")
+    if chosen:
+        return chosen
+    try:
+        with open(locate(environ).remote_file, encoding="utf-8") as file:
+            return file.readline(_MAX_ADDRESS_CHARACTERS).strip()
+    except (OSError, ValueError):
+        return ""
 
 
 def relative_setting(environ: "Mapping[str, str]") -> str:

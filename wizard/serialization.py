@@ -2,13 +2,15 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, is_dataclass
+from dataclasses import asdict, dataclass, fields, is_dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from wizard.model import Cause, Confidence, Explanation, Failure, FailureKind, HttpExchange
-from wizard.timefmt import format_iso
+from wizard.timefmt import format_iso, parse_iso
 from wizard.transport import CONTROL_CHARACTERS
+
+T = TypeVar("T")
 
 
 def to_json(value: Any, indent: int | None = None) -> str:
@@ -29,6 +31,31 @@ def to_json_value(value: Any) -> Any:
     if isinstance(value, list | tuple | set):
         return [to_json_value(item) for item in value]
     return value
+
+
+def from_json_value(kind: type[T], value: Any) -> T:
+    """The result of type `kind` (a dataclass) that `to_json_value` made JSON types of. Raises
+    KeyError, TypeError or ValueError for anything else."""
+    hints = get_type_hints(kind)
+    read = {each.name: _read(hints[each.name], value[each.name]) for each in fields(kind)}  # type: ignore[arg-type]
+    return kind(**read)
+
+
+def _read(kind: Any, value: Any) -> Any:
+    origin, arguments = get_origin(kind), get_args(kind)
+    if type(None) in arguments:
+        return None if value is None else _read(arguments[0], value)
+    if origin is tuple:
+        return tuple(_read(arguments[0], each) for each in value)
+    if origin is Mapping:
+        return {key: _read(arguments[1], each) for key, each in value.items()}
+    if is_dataclass(kind):
+        return from_json_value(kind, value)  # type: ignore[arg-type]
+    if kind is datetime:
+        return parse_iso(value)
+    if not isinstance(value, str if issubclass(kind, str) else kind):
+        raise TypeError(kind)
+    return kind(value)
 
 
 def explanation_summary(explanation: Explanation) -> dict[str, Any]:

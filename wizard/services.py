@@ -22,7 +22,7 @@ from wizard.fastpath.served_tokens import ServedToken
 from wizard.model import AttemptState, Clock, Event
 from wizard.settings import Settings
 from wizard.store import Store
-from wizard.store.history import asker_details
+from wizard.store.history import asker_details, key_details
 from wizard.vault import Vault
 
 if TYPE_CHECKING:
@@ -418,7 +418,11 @@ class Services:
                     each.name,
                     "token-served",
                     {
-                        **asker_details(each.user_id, each.process_id),
+                        **(
+                            key_details(each.fingerprint, each.comment)
+                            if each.fingerprint
+                            else asker_details(each.user_id, each.process_id)
+                        ),
                         "generation": str(each.generation),
                     },
                 )

@@ -18,6 +18,7 @@ from wizard.paths import (
     Paths,
     locate,
     relative_setting,
+    remote_address,
     trusts_simulator,
 )
 
@@ -50,8 +51,14 @@ class Settings:
     """Path of the browser to use; None: the first one found."""
     simulator_proxy: SimulatorProxy | None = None
     """None: the simulated Zoho's hosts are paths below its URL."""
+    remote: str = ""
+    """The address of the token host; empty: this machine has its own connections."""
+    remote_origin: str = ""
+    """Where that address is: the name of the variable, or the path of the file."""
     is_over_ssh: bool = False
     """The user is at another machine and can't see a browser that is opened here."""
+    ssh_request: str = ""
+    """What the other machine asks, if sshd started this process with a forced command."""
     has_display: bool = False
     """There is an X11 or Wayland display; meaningless on other systems."""
     user_unit_dir: str = ""
@@ -127,7 +134,12 @@ def from_environment(
         port=_port(environ.get("ZOHO_WIZARD_PORT", ""), default_port),
         browser_path=environ.get("ZOHO_WIZARD_BROWSER") or None,
         simulator_proxy=proxy,
+        remote=remote_address(environ),
+        remote_origin="ZOHO_WIZARD_REMOTE"
+        if environ.get("ZOHO_WIZARD_REMOTE")
+        else locate(environ).remote_file,
         is_over_ssh="SSH_CONNECTION" in environ,
+        ssh_request=environ.get("SSH_ORIGINAL_COMMAND", ""),
         has_display=bool(environ.get("DISPLAY") or environ.get("WAYLAND_DISPLAY")),
         user_unit_dir=_user_unit_dir(environ),
         management=_management(environ),

@@ -200,6 +200,7 @@ def test_every_command_prints_what_its_schema_describes(shell: Shell, tmp_path: 
     run("access", "add", "crm", "--user", "4711")
     run("access", "list")
     run("access", "remove", "crm", "--user", "4711")
+    run("access", "ssh", "SHA256:x", exit_code=1)
     target = ("--profile", "dotenv", "--to", str(tmp_path / ".env"))
     run("destination", "add", "crm", *target, "--dry-run")
     run("destination", "add", "crm", *target, "--yes")

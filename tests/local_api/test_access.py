@@ -53,7 +53,10 @@ def test_users_with_access_can_be_listed_and_removed(shell: Shell, shell_harness
 
     assert shell.run("access", "remove", "crm", "--user", ME).exit_code == 0
 
-    assert json.loads(shell.run("access", "list", "--json").stdout) == {"permissions": []}
+    assert json.loads(shell.run("access", "list", "--json").stdout) == {
+        "permissions": [],
+        "keys": [],
+    }
     again = shell.run("access", "remove", "crm", "--user", ME)
     assert (again.exit_code, "unknown-access" in again.stderr) == (2, True)
     assert ME in again.stderr

@@ -192,6 +192,15 @@ CREATE TABLE access_permissions (
     FOREIGN KEY(connection) REFERENCES connections (name) ON DELETE CASCADE
 );
 
+CREATE TABLE key_permissions (
+    connection TEXT NOT NULL,
+    fingerprint TEXT NOT NULL,
+    comment TEXT NOT NULL,
+    created_at TEXT NOT NULL,
+    PRIMARY KEY (connection, fingerprint),
+    FOREIGN KEY(connection) REFERENCES connections (name) ON DELETE CASCADE
+);
+
 CREATE TABLE rejections (
     connection TEXT NOT NULL,
     generation INTEGER NOT NULL,

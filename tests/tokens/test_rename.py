@@ -18,7 +18,7 @@ from wizard.authorization import CompletedAttempt
 from wizard.fastpath.commands import cached_token
 from wizard.locks import hold_lock
 from wizard.model import Failure, GrantState
-from wizard.store import AccessPermission, SharedGrant, schema
+from wizard.store import AccessPermission, KeyPermission, SharedGrant, schema
 from wizard.store.transfers import insert_shared_grant
 
 MENTIONS = re.compile(r"""['" ]acme['" ]""")
@@ -54,6 +54,7 @@ def fill_every_table(harness: Harness, directory: Path) -> None:
     harness.services.reauthorization.begin(["acme"])
     harness.services.reauthorization.skip("acme")
     store.access_permissions.add(AccessPermission("acme", 4711, "www-data", now))
+    store.key_permissions.add(KeyPermission("acme", "SHA256:abc", "deploy@web1", now))
     token = harness.services.tokens.access_token("acme")
     harness.services.tokens.access_token("acme", rejected=token.value)
     with store.database.write() as c:

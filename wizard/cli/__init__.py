@@ -44,6 +44,9 @@ ENVIRONMENT_VARIABLES: Mapping[str, str] = {
     "Default: 8723, or 8733 with a simulator.",
     "ZOHO_WIZARD_BROWSER": "Open pages, and the assisted window, in this Chrome, Edge or Chromium. "
     "Default: the first one found.",
+    "ZOHO_WIZARD_REMOTE": "Get access tokens from the wizard on another machine, such as "
+    "`ssh://tokens@host`. Default: the address in the file `remote` of the configuration "
+    "directory, if there is one.",
     "ZOHO_WIZARD_SIMULATOR_URL": "Use the simulated Zoho at this loopback address, such as "
     "`http://127.0.0.1:8730`, instead of Zoho. Default: Zoho.",
 }
@@ -61,6 +64,14 @@ OTHER_VARIABLES = (
 """Variables of the system and of libraries that the wizard also uses."""
 
 _NO_BREAK_SPACE, _NO_BREAK_HYPHEN = "\u00a0", "\u2011"
+
+
+IS_HELP = "wizard.cli.is_help"
+"""In the context: the arguments only ask for help."""
+REMOTE_COMMANDS = ("token", "run", "list", "show", "check")
+"""Commands that can ask a token host."""
+COMMANDS_WITHOUT_CONNECTIONS = (*REMOTE_COMMANDS, "schema", "completion", "simulator")
+"""Commands that work on a machine whose connections are on a token host."""
 
 
 class HelpFormatter(click.HelpFormatter):
@@ -276,7 +287,9 @@ class Commands(LazyGroup):
                 "commands.sample", "sample", "Print a program that uses a connection."
             ),
             "access": LazyCommand(
-                "commands.access", "access", "Manage which users can request access tokens."
+                "commands.access",
+                "access",
+                "Manage which users and SSH keys can request access tokens.",
             ),
             "destination": LazyCommand(
                 "commands.destination",
@@ -370,6 +383,7 @@ class Commands(LazyGroup):
 
     def invoke(self, context: click.Context) -> Any:
         """Run the command."""
+        context.meta[IS_HELP] = not {"-h", "--help"}.isdisjoint(context.args)
         with _quiet_interrupt():
             return super().invoke(context)
 
@@ -422,7 +436,12 @@ def zoho_wizard(
 
         level = log_level or ("debug" if debug else "info")
         log_to_stderr(level, as_json=log_format == "json")
-    if context.invoked_subcommand is None:
+    command = context.invoked_subcommand
+    if command not in COMMANDS_WITHOUT_CONNECTIONS and not context.meta[IS_HELP]:
+        from wizard.cli.flows.token_host import require_own_connections
+
+        require_own_connections(terminal, f"zoho-wizard {command or ''}".rstrip())
+    if command is None:
         from wizard.cli.flows import serving
 
         serving.open_app(terminal)
@@ -442,6 +461,17 @@ def main(arguments: Sequence[str] | None = None, clock: "Clock | None" = None) -
             return streams.finish(_run(run, words, streams))
         finally:
             run.close()
+
+
+def explain_refusal(error: Mapping[str, Any]) -> int:
+    """Print why the token host gave no access token, as `wizard.fastpath.token_host` reports it;
+    return the exit code."""
+    from wizard.cli.flows.token_host import to_error
+
+    run = Run(None)
+    with process.CheckedStreams() as streams:
+        run.terminal.renderer.as_json = _wants_json(sys.argv[1:])
+        return streams.finish(_report_error(run.terminal, to_error(error)))
 
 
 def _run(run: Run, words: list[str], streams: process.CheckedStreams) -> int:

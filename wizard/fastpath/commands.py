@@ -11,18 +11,26 @@ import time
 
 from wizard import locks, paths
 from wizard.fastpath import cipher, process, served_tokens, token_file
-from wizard.fastpath.token_file import CachedToken
+from wizard.fastpath.token_file import MAX_TTL_SECONDS, CachedToken
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from typing import Any
 
 LOCK_TIMEOUT_SECONDS = 65.0
 """Enough for another process's refresh with all its retries."""
 POLL_INTERVAL_SECONDS = 0.05
-MAX_TTL_SECONDS = 30 * 60
-"""The maximum of ``--min-ttl``: with more, nearly every call would refresh."""
 _UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600}
+
+
+class TokenRefused(Exception):
+    """The token host can't be asked, or refuses the token."""
+
+    def __init__(self, error: "dict[str, Any]") -> None:
+        super().__init__(error["code"])
+        self.error = error
+        """As `token_host` describes it."""
 
 
 class Request:
@@ -48,10 +56,12 @@ class Request:
 
 def execute(arguments: "Sequence[str]", environ: "Mapping[str, str]") -> int | None:
     """Run a command line; return its exit code, or None to fall back to the full program. This
-    process may then have the lock for a refresh."""
+    process may then have the lock for a refresh. Raises `TokenRefused`."""
     request = parse(arguments)
-    if request is None or _has_bad_setting(environ):
+    if request is None or has_bad_setting(environ):
         return None
+    if address := paths.remote_address(environ):
+        return _execute_remotely(request, address, environ)
     request.name = request.name or only_connection(environ)
     token = cached_or_refreshed_token(request, environ) if request.name else None
     if token is None:
@@ -60,13 +70,29 @@ def execute(arguments: "Sequence[str]", environ: "Mapping[str, str]") -> int | N
         return None
     asker = os.getpid() if request.command else os.getppid()
     served_tokens.note(paths.locate(environ).served_log, request.name, token.generation, asker)
+    return _serve(request, token, environ)
+
+
+def _execute_remotely(request: Request, address: str, environ: "Mapping[str, str]") -> int | None:
+    from wizard.fastpath import ssh_requests, token_host
+
+    host = token_host.parse_address(address)
+    names = (request.name,) if request.name else ()
+    if host is None or not all(map(ssh_requests.is_name, names)):
+        return None
+    asked = ssh_requests.SshRequest("token", names, request.min_ttl_seconds)
+    token = token_host.get_token(host, asked, environ)
+    if not isinstance(token, CachedToken):
+        raise TokenRefused(token)
+    return _serve(request, token, environ)
+
+
+def _serve(request: Request, token: CachedToken, environ: "Mapping[str, str]") -> int | None:
     if request.command:
         return _replace_process(request.command, request.name, token, environ)
     if not request.as_json:
         return process.write_output(f"{token.access_token}\n")
-    seconds = int(token.expires_at - time.time())
-    left = token_file.EXPIRES_IN.replace("0", str(seconds))
-    return process.write_output(token.document.replace(token_file.EXPIRES_IN, left, 1) + "\n")
+    return process.write_output(token.document_at(time.time()) + "\n")
 
 
 def parse(arguments: "Sequence[str]") -> Request | None:
@@ -102,9 +128,15 @@ def parse(arguments: "Sequence[str]") -> Request | None:
 
 
 def only_connection(environ: "Mapping[str, str]") -> str:
-    """The name of the connection if there is exactly one; else empty, to fall back.
+    """The name of the connection if there is exactly one; else empty, to fall back."""
+    rows = read_database(environ, "SELECT name FROM connections LIMIT 2")
+    return str(rows[0][0]) if len(rows) == 1 else ""
 
-    Reads the database without creating a file, as SQLite would for one that nobody uses now.
+
+def read_database(environ: "Mapping[str, str]", query: str, *values: str) -> "list[Any]":
+    """The rows of a query; none if the database can't be read.
+
+    It creates no file, as SQLite would for a database that nobody uses now.
     """
     import sqlite3
 
@@ -114,12 +146,11 @@ def only_connection(environ: "Mapping[str, str]") -> str:
     try:
         connection = sqlite3.connect(f"file:{address}?{mode}", uri=True)
         try:
-            rows = connection.execute("SELECT name FROM connections LIMIT 2").fetchall()
+            return connection.execute(query, values).fetchall()
         finally:
             connection.close()
     except sqlite3.Error:
-        return ""
-    return str(rows[0][0]) if len(rows) == 1 else ""
+        return []
 
 
 def cached_or_refreshed_token(request: Request, environ: "Mapping[str, str]") -> CachedToken | None:
@@ -197,7 +228,8 @@ def _replace_process(
         return None
 
 
-def _has_bad_setting(environ: "Mapping[str, str]") -> bool:
+def has_bad_setting(environ: "Mapping[str, str]") -> bool:
+    """Whether the full program would refuse a setting."""
     is_live = not environ.get("ZOHO_WIZARD_SIMULATOR_URL")
     if is_live and paths.trusts_simulator(environ):
         return True

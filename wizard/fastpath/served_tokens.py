@@ -1,8 +1,8 @@
 """The log of the access tokens that commands served, until they are in the history.
 
 A cached token is printed in the time that opening the database would take, so each is one line
-here: when (seconds since 1970), the user's number, the process that asked, the authorization, and
-the connection.
+here: when (seconds since 1970), the user's number, the process that asked, the authorization, the
+connection, and, if it was asked over SSH, the key's fingerprint and comment.
 """
 
 import os
@@ -21,23 +21,34 @@ MAX_BYTES = 16 * 1024 * 1024
 class ServedToken:
     """One line of the log."""
 
-    __slots__ = ("at", "generation", "name", "process_id", "user_id")
+    __slots__ = ("at", "comment", "fingerprint", "generation", "name", "process_id", "user_id")
 
     def __init__(
-        self, at: float, user_id: int, process_id: int, generation: int, name: str
+        self,
+        at: float,
+        user_id: int,
+        process_id: int,
+        generation: int,
+        name: str,
+        fingerprint: str = "",
+        comment: str = "",
     ) -> None:
         self.at = at
         self.user_id = user_id
         self.process_id = process_id
         self.generation = generation
         self.name = name
+        self.fingerprint = fingerprint
+        """Of the SSH key; empty: it was asked on this machine."""
+        self.comment = comment
 
 
-def note(log: str, name: str, generation: int, process_id: int) -> None:
-    """Add that ``process_id`` got a token of connection ``name``. A log that can't be written
-    doesn't stop the program that needs the token."""
+def note(log: str, name: str, generation: int, process_id: int, key: str = "") -> None:
+    """Add that ``process_id`` got a token of connection ``name``. ``key`` is the fingerprint and
+    the comment of an SSH key, separated by a space. A log that can't be written doesn't stop the
+    program that needs the token."""
     user_id = os.getuid() if hasattr(os, "getuid") else -1
-    line = f"{time.time():.6f} {user_id} {process_id} {generation} {name}\n"
+    line = f"{time.time():.6f} {user_id} {process_id} {generation} {name} {key}".rstrip() + "\n"
     try:
         descriptor = files.open_to_append(log)
         try:
@@ -67,7 +78,7 @@ def take(log: str, record: "Callable[[list[ServedToken]], None]") -> None:
 def _parse(line: bytes) -> ServedToken | None:
     """A line; None if it isn't whole, as after a full disk."""
     try:
-        at, user_id, process_id, generation, name = line.decode().split(" ")
-        return ServedToken(float(at), int(user_id), int(process_id), int(generation), name)
+        at, user_id, process_id, generation, name, *key = line.decode().split(" ", 6)
+        return ServedToken(float(at), int(user_id), int(process_id), int(generation), name, *key)
     except ValueError:
         return None

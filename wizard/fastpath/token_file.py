@@ -20,6 +20,9 @@ REFRESH_JITTER_SECONDS = 60
 MIN_TTL_SECONDS = 120
 """No token is served with less time left: enough for the caller's next call and some clock skew."""
 
+MAX_TTL_SECONDS = 30 * 60
+"""The maximum of ``--min-ttl``: with more, nearly every call would refresh."""
+
 CLOCK_TOLERANCE_SECONDS = 60
 """If the clock goes back by no more than this, stored times are still trusted."""
 
@@ -51,6 +54,11 @@ class CachedToken:
         """What ``token --json`` prints, with `EXPIRES_IN` for the seconds left; empty: unknown."""
         self.variables = variables
         """What ``run`` sets in addition to the token, as lines ``NAME=value``; empty: unknown."""
+
+    def document_at(self, now: float) -> str:
+        """What ``token --json`` prints at ``now`` (seconds since 1970)."""
+        left = EXPIRES_IN.replace("0", str(int(self.expires_at - now)))
+        return self.document.replace(EXPIRES_IN, left, 1)
 
     def __repr__(self) -> str:
         return f"CachedToken(generation={self.generation}, expires_at={self.expires_at})"

@@ -24,6 +24,8 @@ from wizard.store.connections import (
     AccessPermission,
     AccessPermissionRepository,
     ConnectionRepository,
+    KeyPermission,
+    KeyPermissionRepository,
 )
 from wizard.store.database import Database, insert_if_absent, open_database
 from wizard.store.destinations import CONFIGURED_FIELDS, Destination, DestinationRepository
@@ -60,6 +62,7 @@ __all__ = [
     "ConnectionOverview",
     "Destination",
     "GrantRecord",
+    "KeyPermission",
     "NotifyFailure",
     "Rejection",
     "SharedGrant",
@@ -88,6 +91,7 @@ class Store:
         self.grant_history = GrantHistoryRepository(database, vault)
         self.grants = GrantRepository(database, vault)
         self.installation = InstallationRepository(database, vault)
+        self.key_permissions = KeyPermissionRepository(database, vault)
         self.monitoring = MonitoringRepository(database, vault)
         self.overviews = OverviewRepository(database, vault)
         self.reauthorizations = ReauthorizationRepository(database, vault)

@@ -1,4 +1,4 @@
-"""Connections by name, and the users of this machine who may request their access tokens."""
+"""Connections by name, and the users and SSH keys that may request their access tokens."""
 
 import json
 import re
@@ -29,13 +29,20 @@ from wizard.model import Connection
 from wizard.paths import current_user
 from wizard.store import authorizations, clients, installation, schema
 from wizard.store.annotations import clean_email, clean_note, clean_owner, clean_tag, clean_tags
-from wizard.store.database import Repository, insert_if_absent, insert_row, suggest_names
+from wizard.store.database import (
+    Database,
+    Repository,
+    insert_if_absent,
+    insert_row,
+    suggest_names,
+)
 from wizard.store.grants import rename_grants
 from wizard.store.schema import contains_folded, json_list, json_value
 
 _T = schema.connections
 _GRANTS = schema.grants
 _PERMISSIONS = schema.access_permissions
+_KEYS = schema.key_permissions
 _COLUMNS = [column for column in _T.c if column.name != "last_generation"]
 
 NAME_PATTERN = re.compile(r"(?!new$)[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
@@ -355,11 +362,7 @@ class AccessPermissionRepository(Repository):
 
     def add(self, permission: AccessPermission) -> None:
         """Store a permission, if it isn't stored yet. Raises ``unknown-connection``."""
-        known = schema.connections.c.name
-        with self.database.write() as c:
-            if c.scalar(select(known).where(known == permission.connection)) is None:
-                raise fail("unknown-connection", name=permission.connection)
-            insert_if_absent(c, _PERMISSIONS, **vars(permission))
+        _add_permission(self.database, _PERMISSIONS, permission)
 
     def remove(self, connection: str, uid: int) -> bool:
         """Remove a permission; returns whether there was one."""
@@ -368,3 +371,54 @@ class AccessPermissionRepository(Repository):
         )
         with self.database.write() as c:
             return c.execute(here).rowcount > 0
+
+
+@dataclass(frozen=True)
+class KeyPermission:
+    """One SSH key's right to request the access tokens of one connection."""
+
+    connection: str
+    fingerprint: str
+    """``SHA256:`` and the hash, as `ssh-keygen -l` prints it."""
+    comment: str
+    """The comment of the key when access was granted, for people."""
+    created_at: datetime
+
+
+class KeyPermissionRepository(Repository):
+    """The permissions of SSH keys."""
+
+    def all(self, connection: str | None = None) -> tuple[KeyPermission, ...]:
+        """The permissions for a connection, or all."""
+        return self._find(() if connection is None else (_KEYS.c.connection == connection,))
+
+    def of_key(self, fingerprint: str) -> tuple[KeyPermission, ...]:
+        """The permissions of one key, in the order of the connections' names."""
+        return self._find((_KEYS.c.fingerprint == fingerprint,))
+
+    def add(self, permission: KeyPermission) -> None:
+        """Store a permission, if it isn't stored yet. Raises ``unknown-connection``."""
+        _add_permission(self.database, _KEYS, permission)
+
+    def remove(self, connection: str, fingerprint: str) -> bool:
+        """Remove a permission; returns whether there was one."""
+        here = delete(_KEYS).where(
+            _KEYS.c.connection == connection, _KEYS.c.fingerprint == fingerprint
+        )
+        with self.database.write() as c:
+            return c.execute(here).rowcount > 0
+
+    def _find(self, conditions: Collection[ColumnElement[bool]]) -> tuple[KeyPermission, ...]:
+        query = select(_KEYS).order_by(_KEYS.c.connection, _KEYS.c.comment).where(*conditions)
+        with self.database.read() as c:
+            return tuple(KeyPermission(**row._mapping) for row in c.execute(query))
+
+
+def _add_permission(
+    database: Database, table: Table, permission: AccessPermission | KeyPermission
+) -> None:
+    known = schema.connections.c.name
+    with database.write() as c:
+        if c.scalar(select(known).where(known == permission.connection)) is None:
+            raise fail("unknown-connection", name=permission.connection)
+        insert_if_absent(c, table, **vars(permission))

@@ -85,6 +85,11 @@ def asker_details(user_id: int, process_id: int) -> dict[str, str]:
     return {"uid": str(user_id), "pid": str(process_id), "user": user_name(user_id)}
 
 
+def key_details(fingerprint: str, comment: str) -> dict[str, str]:
+    """Which SSH key asked for an access token, as details of an event."""
+    return {"fingerprint": fingerprint, "key": comment}
+
+
 class EventRepository(Repository):
     """The events of every connection."""
 

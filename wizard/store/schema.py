@@ -376,6 +376,15 @@ access_permissions = Table(
     Column("created_at", UtcDateTime, nullable=False),
 )
 
+key_permissions = Table(
+    "key_permissions",
+    metadata,
+    Column("connection", ForeignKey(connections.c.name, ondelete="CASCADE"), primary_key=True),
+    Column("fingerprint", Text, primary_key=True),
+    Column("comment", Text, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+)
+
 # Kept after a new access token: a rejected one is never cached again.
 rejections = Table(
     "rejections",

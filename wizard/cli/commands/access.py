@@ -1,44 +1,55 @@
-"""``access``: other users who may request a connection's access tokens."""
+"""``access``: users and SSH keys that may request a connection's access tokens."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
 
 from wizard.cli.renderer import Renderer
-from wizard.cli.results.destinations import AccessEntry, AccessList, AddedAccess, RemovedAccess
-from wizard.cli.terminal import CONNECTION_NAME, Terminal, pass_terminal
+from wizard.cli.results.destinations import (
+    AccessEntry,
+    AccessList,
+    AddedAccess,
+    AddedKeyAccess,
+    KeyAccessEntry,
+    RemovedAccess,
+    RemovedKeyAccess,
+)
+from wizard.cli.terminal import CONNECTION_NAME, Exit, Terminal, pass_terminal, printable
 from wizard.errors import fail, message
 from wizard.local_api import (
     default_shared_directory,
     first_inaccessible_directory,
     request_shared_socket,
 )
+from wizard.local_api.ssh_keys import authorized_keys_line, fingerprint_of, read_public_key
 from wizard.model import Event
 from wizard.paths import current_user as current_user
 from wizard.paths import resolve_user
-from wizard.store import AccessPermission
+from wizard.store import AccessPermission, KeyPermission
+from wizard.store.history import key_details
 
 PUBLIC_SHARED_DIRECTORY = "/var/lib/zoho-wizard-shared"
 """A directory for the shared socket that survives a restart; an administrator creates it."""
 
 
-user_option = click.option(
-    "--user", required=True, help="Name the user of this machine, or pass the user ID."
-)
+user_option = click.option("--user", help="Name the user of this machine, or pass the user ID.")
 
 
 @click.group()
 def access() -> None:
-    """Manage which users can request access tokens.
+    """Manage which users and SSH keys can request access tokens.
 
-    Their programs request tokens from a running wizard over a Unix socket, where the kernel
-    says which user asks. They get access tokens of the connections that you allow, and never a
-    refresh token.
+    Programs of other users request tokens from a running wizard over a Unix socket, where the
+    kernel says which user asks. Other machines request them over SSH, with a key that can do
+    nothing else. Both get access tokens of the connections that you allow, and never a refresh
+    token.
 
     \b
     Examples:
       zoho-wizard access add crm --user www-data
+      zoho-wizard access add crm --ssh-key web1.pub
       zoho-wizard access list
     """
 
@@ -46,21 +57,34 @@ def access() -> None:
 @access.command("add")
 @click.argument("name", type=CONNECTION_NAME)
 @user_option
+@click.option(
+    "--ssh-key",
+    metavar="FILE",
+    help="Read the public key of another machine’s user from this file.",
+)
 @pass_terminal
-def add_access(terminal: Terminal, name: str, user: str) -> None:
-    """Let a user request a connection’s access tokens.
+def add_access(terminal: Terminal, name: str, user: str | None, ssh_key: str | None) -> None:
+    """Let a user or an SSH key request access tokens.
 
-    A container can do the same if the socket’s directory is mounted. One that runs as you gets
-    only what you allowed, too.
+    Pass --user for a user of this machine. A container can do the same if the socket’s
+    directory is mounted. One that runs as you gets only what you allowed, too.
+
+    Pass --ssh-key for another machine. It prints the line for the file authorized_keys of the
+    user that runs this wizard. With it, the key can request access tokens of the connections
+    that you add, and do nothing else.
 
     \b
     Examples:
       zoho-wizard access add crm --user www-data
-      zoho-wizard serve --share /run/zoho-wizard
+      zoho-wizard access add crm --ssh-key web1.pub
     """
     store = terminal.services.store
     store.connections.get(name)
-    uid, user_name = resolve_user(user)
+    _require_one(user, ssh_key)
+    if ssh_key is not None:
+        _add_key(terminal, name, ssh_key)
+        return
+    uid, user_name = resolve_user(user or "")
     store.access_permissions.add(AccessPermission(name, uid, user_name, terminal.clock()))
     store.events.record(Event(terminal.clock(), name, "access-added", {"user": user_name}))
     paths = terminal.services.paths
@@ -74,7 +98,7 @@ def add_access(terminal: Terminal, name: str, user: str) -> None:
 @click.argument("name", required=False, type=CONNECTION_NAME)
 @pass_terminal
 def list_access(terminal: Terminal, name: str | None) -> None:
-    """List the users who can request access tokens.
+    """List the users and SSH keys that can request access tokens.
 
     Without NAME, it lists them for all connections.
 
@@ -85,43 +109,56 @@ def list_access(terminal: Terminal, name: str | None) -> None:
     """
     if name is not None:
         terminal.services.store.connections.get(name)
-    rows = terminal.services.store.access_permissions.all(name)
+    store = terminal.services.store
+    users, keys = store.access_permissions.all(name), store.key_permissions.all(name)
 
     def render() -> None:
-        if not rows:
+        if not (users or keys):
             terminal.renderer.print_note(message("notes", "no-access"))
             return
+        rows = [(e.connection, e.user, str(e.uid), e.created_at) for e in users]
+        rows += [(e.connection, e.comment, e.fingerprint, e.created_at) for e in keys]
         terminal.renderer.print_table(
-            ("Connection", "User", "Number", "Since"),
-            [
-                (each.connection, each.user, str(each.uid), terminal.format_time(each.created_at))
-                for each in rows
-            ],
+            ("Connection", "User or key", "Number or fingerprint", "Since"),
+            [(*row, terminal.format_time(since)) for *row, since in sorted(rows)],
         )
 
-    entries = (AccessEntry(e.connection, e.user, e.uid, e.created_at) for e in rows)
-    terminal.emit(AccessList(tuple(entries)), render)
+    listed = AccessList(
+        tuple(AccessEntry(e.connection, e.user, e.uid, e.created_at) for e in users),
+        tuple(KeyAccessEntry(**vars(each)) for each in keys),
+    )
+    terminal.emit(listed, render)
 
 
 @access.command("remove")
 @click.argument("name", type=CONNECTION_NAME)
 @user_option
+@click.option(
+    "--ssh-key",
+    metavar="FILE",
+    help="Read the public key from this file, or pass its fingerprint from `access list`.",
+)
 @pass_terminal
-def remove_access(terminal: Terminal, name: str, user: str) -> None:
-    """Stop a user from requesting a connection’s tokens.
+def remove_access(terminal: Terminal, name: str, user: str | None, ssh_key: str | None) -> None:
+    """Stop a user or an SSH key from requesting tokens.
 
-    The access tokens that their programs already have work until they expire.
+    It takes effect at once. The access tokens that programs already have work until they
+    expire.
 
     \b
     Examples:
       zoho-wizard access remove crm --user www-data
-      zoho-wizard access list crm
+      zoho-wizard access remove crm --ssh-key web1.pub
     """
     store = terminal.services.store
     store.connections.get(name)
-    uid, user_name = resolve_user(user)
+    _require_one(user, ssh_key)
+    if ssh_key is not None:
+        _remove_key(terminal, name, ssh_key)
+        return
+    uid, user_name = resolve_user(user or "")
     if not store.access_permissions.remove(name, uid):
-        raise fail("unknown-access", name=name, user=user)
+        raise fail("unknown-access", name=name, user=user or "")
     store.events.record(Event(terminal.clock(), name, "access-removed", {"user": user_name}))
     terminal.emit(
         RemovedAccess(name, user_name, uid),
@@ -129,6 +166,71 @@ def remove_access(terminal: Terminal, name: str, user: str) -> None:
             message("notes", "access-removed", user=user_name, name=name)
         ),
     )
+
+
+@access.command("ssh")
+@click.argument("fingerprint")
+@pass_terminal
+def answer_over_ssh(terminal: Terminal, fingerprint: str) -> None:
+    """Answer one request of another machine.
+
+    The SSH server runs this, because the line that `zoho-wizard access add NAME --ssh-key FILE`
+    prints says so. What the other machine asks is in SSH_ORIGINAL_COMMAND.
+
+    \b
+    Examples:
+      SSH_ORIGINAL_COMMAND='zoho-wizard/1 list' zoho-wizard access ssh SHA256:…
+    """
+    from wizard.cli.flows.ssh_answers import answer_request  # loads the checks
+
+    answer = answer_request(terminal, printable(fingerprint))
+    terminal.renderer.print_json_line(answer)
+    if answer.error is not None:
+        raise Exit(1)
+
+
+def _require_one(user: str | None, ssh_key: str | None) -> None:
+    if (user is None) == (ssh_key is None):
+        raise click.UsageError(message("usage-errors", "user-or-key"))
+
+
+def _add_key(terminal: Terminal, name: str, file: str) -> None:
+    store, now, key = terminal.services.store, terminal.clock(), read_public_key(file)
+    line = authorized_keys_line(key, terminal.settings.service_environment)
+    store.key_permissions.add(KeyPermission(name, key.fingerprint, key.comment, now))
+    details = key_details(key.fingerprint, key.comment)
+    store.events.record(Event(now, name, "access-added", details))
+
+    def render() -> None:
+        renderer = terminal.renderer
+        text = message("notes", "access-added", user=_shown(details), connection=name)
+        renderer.print_success(text)
+        renderer.print_note(message("notes", "authorized-keys", user=current_user()))
+        renderer.print_raw(f"{line}\n")
+
+    terminal.emit(AddedKeyAccess(name, key.comment, key.fingerprint, line), render)
+
+
+def _remove_key(terminal: Terminal, name: str, key: str) -> None:
+    store, fingerprint = terminal.services.store, fingerprint_of(key)
+    found = [e for e in store.key_permissions.of_key(fingerprint) if e.connection == name]
+    if not store.key_permissions.remove(name, fingerprint):
+        raise fail("unknown-access", name=name, user=fingerprint)
+    details = key_details(fingerprint, found[0].comment if found else "")
+    store.events.record(Event(terminal.clock(), name, "access-removed", details))
+
+    def render() -> None:
+        text = message("notes", "access-removed", user=_shown(details), name=name)
+        terminal.renderer.print_success(text)
+        if not store.key_permissions.of_key(fingerprint):
+            terminal.renderer.print_note(message("notes", "key-without-access"))
+
+    terminal.emit(RemovedKeyAccess(name, fingerprint), render)
+
+
+def _shown(key: Mapping[str, str]) -> str:
+    """A key in a sentence: its comment, else its fingerprint."""
+    return key["key"] or key["fingerprint"]
 
 
 def _print_usage(terminal: Terminal, added: AddedAccess) -> None:

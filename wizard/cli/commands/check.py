@@ -11,6 +11,7 @@ import click
 
 from wizard.cli.commands.connections import print_no_connections
 from wizard.cli.commands.token import POLL_INTERVAL_SECONDS, DurationType
+from wizard.cli.flows.token_host import host_of, print_checks, refuse_options, request_report
 from wizard.cli.flows.verification import (
     VerificationOutcome,
     incident_report,
@@ -95,6 +96,11 @@ def check(
         raise click.UsageError(message("usage-errors", "names-or-all"))
     if names and tags:
         raise click.UsageError(message("usage-errors", "names-or-tag"))
+    if host := host_of(terminal):
+        refuse_options(terminal, tag=tags, full=full, wait=wait, ignore_wait=ignore_wait)
+        report = request_report(terminal, host, "check", names, CheckReport)
+        print_checks(terminal, report, is_named=bool(names))
+        return
     tagged = tagged_connections(terminal, tags) if tags else None
     if not names and terminal.settings.paths.is_empty:
         terminal.emit(CheckReport((), ()), lambda: print_no_connections(terminal))
@@ -188,7 +194,7 @@ def _wait_until(terminal: Terminal, until: datetime, deadline: datetime) -> bool
 
 def _print_results(terminal: Terminal, check_run: CheckRun, counted: Sequence[CheckResult]) -> None:
     outcomes = [_to_outcome(terminal, each) for each in check_run.results]
-    statuses = _statuses(terminal, check_run.results)
+    statuses = check_statuses(terminal, check_run.results)
     report = CheckReport(
         tuple(each.result(statuses[each.name]) for each in outcomes),
         tuple(incident_report(each) for each in check_run.incidents),
@@ -236,8 +242,10 @@ def _to_outcome(terminal: Terminal, result: CheckResult) -> VerificationOutcome:
     return VerificationOutcome(result.name, result.grant, result.steps, explanation)
 
 
-def _statuses(terminal: Terminal, results: Sequence[CheckResult]) -> dict[str, ConnectionStatus]:
-    """The status of each connection, including failures of checks that aren't stored."""
+def check_statuses(
+    terminal: Terminal, results: Sequence[CheckResult]
+) -> dict[str, ConnectionStatus]:
+    """The status of each connection checked, including failures of checks that aren't stored."""
     failures = {each.name: each.failure for each in results}
     now, statuses = terminal.clock(), {}
     for row in terminal.services.store.overviews.all(failures):

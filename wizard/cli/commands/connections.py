@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from wizard.cli.flows.token_host import host_of, refuse_options, request_report
 from wizard.cli.flows.verification import print_usage, step_result
 from wizard.cli.results.connections import (
     AccountConnection,
@@ -87,6 +88,11 @@ def list_connections(terminal: Terminal, by: str | None, tags: tuple[str, ...]) 
       zoho-wizard list --tag prod
       zoho-wizard list --by account
     """
+    if host := host_of(terminal):
+        refuse_options(terminal, by=by, tag=tags)
+        remote = request_report(terminal, host, "list", (), ConnectionList)
+        terminal.emit(remote, lambda: _print_connections(terminal, remote))
+        return
     if not terminal.settings.paths.is_empty and (socket := terminal.service_socket):
         _print_served_list(terminal, socket, by, tags)
         return
@@ -138,7 +144,7 @@ def _connection_list(terminal: Terminal, names: Collection[str] | None) -> Conne
             found = services.delivery.problems()
         problems = [each for each in found if names is None or each.destination.connection in names]
     summaries = (
-        _connection_summary(row, refreshed.get(row.connection.name), now) for row in overviews
+        connection_summary(row, refreshed.get(row.connection.name), now) for row in overviews
     )
     return ConnectionList(tuple(summaries), last_checked_at, destination_problems(problems))
 
@@ -159,9 +165,10 @@ def destination_problems(
     )
 
 
-def _connection_summary(
+def connection_summary(
     row: ConnectionOverview, refreshed_at: datetime | None, now: datetime
 ) -> ConnectionSummary:
+    """One connection of `list`, last refreshed at `refreshed_at`."""
     grant = row.grant
     return ConnectionSummary(
         name=row.connection.name,
@@ -285,14 +292,21 @@ def show(terminal: Terminal, name: str, should_reveal: bool, yes: bool) -> None:
       zoho-wizard show crm --json
       zoho-wizard show crm --reveal --yes > .env
     """
-    if should_reveal:
+    if host := host_of(terminal):
+        refuse_options(terminal, reveal=should_reveal)
+        remote = request_report(terminal, host, "show", (name,), ConnectionDetails)
+        current = [each for each in remote.grants if each.generation == remote.generation]
+        granted, api_domain = next(iter(current), None), remote.api_domain or ""
+        terminal.emit(remote, lambda: _print_details(terminal, remote, granted, api_domain))
+    elif should_reveal:
         reveal(terminal, name, yes=yes)
     else:
-        details = _connection_details(terminal, name)
+        details = connection_details(terminal, name)
         terminal.emit(details, lambda: _print_connection(terminal, details))
 
 
-def _connection_details(terminal: Terminal, name: str) -> ConnectionDetails:
+def connection_details(terminal: Terminal, name: str) -> ConnectionDetails:
+    """The result of `show`."""
     services, store = terminal.services, terminal.services.store
     connection, grant = store.connections.get(name), store.grants.get(name)
     shown = grant or store.grants.candidate(name)
@@ -363,18 +377,9 @@ def _api_domain(terminal: Terminal, location: str | None) -> str | None:
 def _print_connection(terminal: Terminal, details: ConnectionDetails) -> None:
     store, renderer, name = terminal.services.store, terminal.renderer, details.name
     grant = store.grants.get(name) or store.grants.candidate(name)
-    if details.headline is not None:
-        renderer.print_output(details.headline)
-    renderer.print_facts(_facts(terminal, details, grant))
-    renderer.print_heading("Scopes")
-    for scope in details.scope:
-        missing = grant is not None and scope not in grant.scope
-        code = "scope-not-granted" if missing else "scope"
-        text = message("notes", code, scope=scope, description=describe_scope(scope))
-        renderer.print_item(f"  {text}")
-    for scope in details.unknown_scope:
-        text = message("notes", "scope-unknown", scope=scope, description=describe_scope(scope))
-        renderer.print_item(f"  {text}")
+    api_domain = _api_domain(terminal, grant.location) if grant else None
+    granted = _grant_summary(grant) if grant else None
+    _print_details(terminal, details, granted, api_domain or "")
     report = store.verification_reports.get(name, grant.generation) if grant else None
     if grant is not None and report is not None:
         is_rejected = grant.state is GrantState.NEEDS_REAUTHORIZATION
@@ -398,14 +403,32 @@ def _print_connection(terminal: Terminal, details: ConnectionDetails) -> None:
     _print_next_steps(terminal, name, grant)
 
 
+def _print_details(
+    terminal: Terminal, details: ConnectionDetails, grant: GrantSummary | None, api_domain: str
+) -> None:
+    renderer = terminal.renderer
+    if details.headline is not None:
+        renderer.print_output(details.headline)
+    renderer.print_facts(_facts(terminal, details, grant, api_domain))
+    renderer.print_heading("Scopes")
+    for scope in details.scope:
+        missing = grant is not None and scope not in grant.scope
+        code = "scope-not-granted" if missing else "scope"
+        text = message("notes", code, scope=scope, description=describe_scope(scope))
+        renderer.print_item(f"  {text}")
+    for scope in details.unknown_scope:
+        text = message("notes", "scope-unknown", scope=scope, description=describe_scope(scope))
+        renderer.print_item(f"  {text}")
+
+
 def _facts(
-    terminal: Terminal, details: ConnectionDetails, grant: Grant | None
+    terminal: Terminal, details: ConnectionDetails, grant: GrantSummary | None, api_domain: str
 ) -> list[tuple[str, str]]:
     granted = (
         [
-            ("Account", grant.email),
+            ("Account", grant.account.email if grant.account else ""),
             ("Data center", grant.location),
-            ("API domain", _api_domain(terminal, grant.location) or ""),
+            ("API domain", api_domain),
             ("Authorization", str(grant.generation)),
             ("Approved", terminal.format_time(grant.granted_at)),
         ]

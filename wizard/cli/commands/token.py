@@ -1,5 +1,6 @@
 """``token`` and ``run``: an access token on stdout, or in the environment of a command."""
 
+import json
 import os
 import re
 import signal
@@ -17,11 +18,12 @@ from typing import IO, Any
 
 import click
 
+from wizard.cli.flows.token_host import host_of, refuse_options, request_token
 from wizard.cli.terminal import CONNECTION_NAME, Exit, Terminal, pass_terminal
 from wizard.credential_formats import MASK, TOKEN_BYTES, UNFINISHED_TOKEN_BYTES
 from wizard.errors import WizardError, fail, message
 from wizard.fastpath import process, served_tokens
-from wizard.fastpath.commands import MAX_TTL_SECONDS
+from wizard.fastpath.token_file import MAX_TTL_SECONDS
 from wizard.model import Failure
 from wizard.timefmt import format_duration_option, parse_duration
 from wizard.tokens.cached_tokens import access_variables, token_document
@@ -129,7 +131,10 @@ def token(
           curl -H @- https://www.zohoapis.eu/crm/v8/org
       zoho-wizard token crm --json --min-ttl 15m
     """
-    name = name or _only_connection(terminal)
+    if host_of(terminal):  # which knows the only connection of this machine's key
+        refuse_options(terminal, force_refresh=force_refresh)
+    else:
+        name = name or _only_connection(terminal)
     reported = _reported(terminal) if rejected else ""
     issued = get_token(
         terminal, name, wait, min_ttl=min_ttl, force_refresh=force_refresh, rejected=reported
@@ -169,11 +174,12 @@ class IssuedToken:
     """What ``token --json`` prints."""
     variables: Mapping[str, str]
     """What ``run`` sets in addition to the token."""
-    is_from_service: bool = False
+    is_recorded: bool = False
+    """It's in the history: a service or a token host has recorded what it served."""
 
     def note_served(self, terminal: Terminal, name: str, process_id: int) -> None:
-        """Record that a process got it. The service has recorded what it served."""
-        if not self.is_from_service:
+        """Record that a process got it."""
+        if not self.is_recorded:
             log = terminal.settings.paths.served_log
             served_tokens.note(log, name, self.generation, process_id)
 
@@ -200,8 +206,9 @@ def get_token(
         except WizardError as error:
             until = _retry_time(error.failure, terminal.clock(), deadline)
             if until is None:
-                if error.failure.code == "refresh-token-rejected" and not terminal.service_socket:
-                    terminal.defer(partial(_notify_rejected, terminal, name))
+                is_rejected = error.failure.code == "refresh-token-rejected"
+                if is_rejected and not (host_of(terminal) or terminal.service_socket):
+                    terminal.defer(partial(notify_rejected, terminal, name))
                 raise
             title = terminal.explain(error.failure).title
         terminal.renderer.print_note(
@@ -214,6 +221,15 @@ def get_token(
 def _issue(
     terminal: Terminal, name: str, min_ttl: int | None, force_refresh: bool, rejected: str
 ) -> IssuedToken:
+    if host := host_of(terminal):
+        copied = request_token(terminal, host, name, min_ttl, rejected)
+        return IssuedToken(
+            copied.access_token,
+            copied.generation,
+            json.loads(copied.document_at(terminal.clock().timestamp())),
+            dict(line.split("=", 1) for line in copied.variables.splitlines()),
+            True,
+        )
     if socket := terminal.service_socket:
         from wizard.local_api import request_access  # slow to load, and rarely needed
 
@@ -232,7 +248,7 @@ def _issue(
     return IssuedToken(token.value, token.generation, document, access_variables(access))
 
 
-def _notify_rejected(terminal: Terminal, name: str) -> None:
+def notify_rejected(terminal: Terminal, name: str) -> None:
     """Send a notification of ``monitor --notify`` at once, the first time."""
     for failure in terminal.services.monitoring.notify_rejected(name):
         terminal.renderer.print_explanation(terminal.explain(failure))

@@ -46,6 +46,7 @@ from wizard.cli.results.connections_file import (
 from wizard.cli.results.destinations import (
     AccessList,
     AddedAccess,
+    AddedKeyAccess,
     DeliveryPreviewReport,
     DeliveryReport,
     DestinationDetails,
@@ -53,6 +54,7 @@ from wizard.cli.results.destinations import (
     DestinationStatusList,
     RemovedAccess,
     RemovedDestination,
+    RemovedKeyAccess,
 )
 from wizard.cli.results.installation import (
     BackupFile,
@@ -70,6 +72,7 @@ from wizard.cli.results.installation import (
     Status,
     Uninstallation,
 )
+from wizard.cli.results.token_host import KeyAnswer
 from wizard.comparison.judgment import ComparisonReport
 from wizard.connections_file.document import ConnectionsFile
 from wizard.serialization import ErrorReport
@@ -116,9 +119,10 @@ RESULTS: Mapping[str, tuple[Any, ...]] = {
     "destination remove": (RemovedDestination,),
     "deliver": (DeliveryReport,),
     "sample": (Sample,),
-    "access add": (AddedAccess,),
+    "access add": (AddedAccess, AddedKeyAccess),
     "access list": (AccessList,),
-    "access remove": (RemovedAccess,),
+    "access remove": (RemovedAccess, RemovedKeyAccess),
+    "access ssh": (KeyAnswer,),
     "check": (CheckReport,),
     "monitor": (MonitorCheck, NotificationTest, Timer),
     "diagnose": (DiagnosisReport, CodeExplanation, CodeList),

@@ -154,6 +154,18 @@ class AddedAccess:
 
 
 @dataclass(frozen=True)
+class AddedKeyAccess:
+    """The result of `access add --ssh-key`."""
+
+    connection: str
+    comment: str
+    """The key’s comment."""
+    fingerprint: str
+    authorized_keys: str
+    """The line for the file of that name, which lets the key do nothing else."""
+
+
+@dataclass(frozen=True)
 class AccessEntry:
     """A user who may ask for the access tokens of a connection."""
 
@@ -165,10 +177,22 @@ class AccessEntry:
 
 
 @dataclass(frozen=True)
+class KeyAccessEntry:
+    """An SSH key that may ask for the access tokens of a connection."""
+
+    connection: str
+    comment: str
+    """The key’s comment when it was added."""
+    fingerprint: str
+    created_at: datetime
+
+
+@dataclass(frozen=True)
 class AccessList:
     """The result of `access list`."""
 
     permissions: tuple[AccessEntry, ...]
+    keys: tuple[KeyAccessEntry, ...]
 
 
 @dataclass(frozen=True)
@@ -178,3 +202,11 @@ class RemovedAccess:
     connection: str
     user: str
     uid: int
+
+
+@dataclass(frozen=True)
+class RemovedKeyAccess:
+    """The result of `access remove --ssh-key`."""
+
+    connection: str
+    fingerprint: str

@@ -1,0 +1,146 @@
+"""This machine's side of SSH: `token`, `run`, `list`, `show` and `check` with the token host's
+answers. Nothing is stored here except the copy of an access token."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
+
+from wizard.cli.flows.verification import most_severe
+from wizard.cli.results.checks import CheckReport
+from wizard.cli.results.connections import ConnectionVerification
+from wizard.cli.terminal import Exit, Terminal
+from wizard.errors import WizardError, describe_status, fail
+from wizard.fastpath import token_host
+from wizard.fastpath.ssh_requests import SshRequest, is_name
+from wizard.fastpath.token_file import CachedToken
+from wizard.fastpath.token_host import TokenHost
+from wizard.model import Explanation, Failure
+from wizard.model.failure import is_failure_code
+from wizard.model.states import ConnectionState, ConnectionStatus
+from wizard.serialization import from_json_value
+from wizard.timefmt import parse_iso
+
+T = TypeVar("T")
+
+UNAUTHORIZED_STATES = (ConnectionState.NOT_AUTHORIZED, ConnectionState.REVOKED)
+"""`check` without names doesn't count these as failures."""
+
+
+def host_of(terminal: Terminal) -> TokenHost | None:
+    """The token host that this machine is set to use. Raises ``bad-remote``."""
+    settings = terminal.settings
+    if not settings.remote:
+        return None
+    host = token_host.parse_address(settings.remote)
+    if host is None:
+        raise fail("bad-remote", value=settings.remote[:80], origin=settings.remote_origin)
+    return host
+
+
+def require_own_connections(terminal: Terminal, command: str) -> None:
+    """Raise ``on-token-host`` if this machine's connections are on a token host."""
+    settings = terminal.settings
+    if settings.remote:
+        raise fail(
+            "on-token-host",
+            command=command,
+            address=settings.remote[:80],
+            origin=settings.remote_origin,
+        )
+
+
+def refuse_options(terminal: Terminal, **options: object) -> None:
+    """Raise ``on-token-host`` for an option that changes something on the host, or needs more than
+    a key gets."""
+    for name, value in options.items():
+        if value:
+            require_own_connections(terminal, f"--{name.replace('_', '-')}")
+
+
+def request_token(
+    terminal: Terminal,
+    host: TokenHost,
+    name: str,
+    min_ttl: int | None = None,
+    rejected: str = "",
+) -> CachedToken:
+    """An access token of connection `name`, other than the `rejected` one. Raises what the host
+    refuses, and failures of SSH."""
+    request = SshRequest("token", _checked([name] if name else []), min_ttl, bool(rejected))
+    token = token_host.get_token(host, request, _environment(terminal), rejected)
+    if isinstance(token, CachedToken):
+        return token
+    raise to_error(token)
+
+
+def request_report(
+    terminal: Terminal, host: TokenHost, action: str, names: Sequence[str], kind: type[T]
+) -> T:
+    """What `list`, `show` or `check` prints on the host, about the connections that the key has
+    access to. Raises as `request_token` does."""
+    request = SshRequest(action, _checked(names))
+    answer = token_host.ask(host, request, _environment(terminal))
+    if "error" in answer:
+        raise to_error(answer["error"])
+    try:
+        return from_json_value(kind, answer["report"])
+    except (KeyError, TypeError, ValueError):
+        raise to_error(token_host.failure(host, "token-host-without-wizard")) from None
+
+
+def to_error(error: Mapping[str, Any]) -> WizardError:
+    """A failure that `token_host` reports. A code that this version doesn't know means that the
+    host has a newer one."""
+    code, retry_at = error["code"], error["retry_at"]
+    known = is_failure_code(code)
+    return WizardError(
+        Failure(
+            code if known else "token-host-version",
+            temporary=error["temporary"],
+            details=error["details"],
+            retry_at=parse_iso(retry_at) if retry_at else None,
+        )
+    )
+
+
+def print_checks(terminal: Terminal, report: CheckReport, *, is_named: bool) -> None:
+    """Print the result of `check` and end with its exit code."""
+    terminal.emit(report, lambda: _print_checks(terminal, report))
+    counted = (e for e in report.connections if is_named or e.state not in UNAUTHORIZED_STATES)
+    raise Exit(most_severe([each.error.exit_code for each in counted if each.error]))
+
+
+def _print_checks(terminal: Terminal, report: CheckReport) -> None:
+    renderer = terminal.renderer
+    if len(report.connections) > 1:
+        renderer.print_table(
+            ("Connection", "State", "Details"),
+            [(e.name, _state(terminal, e), _details(e)) for e in report.connections],
+        )
+    for each in report.connections:
+        if each.error is not None:
+            error = each.error
+            renderer.print_explanation(Explanation(error.code, error.title, error.cause, error.fix))
+        elif len(report.connections) == 1:
+            renderer.print_success(f"{each.name}: {each.headline}")
+
+
+def _state(terminal: Terminal, each: ConnectionVerification) -> str:
+    return describe_status(ConnectionStatus(each.state, each.activity), terminal.clock())
+
+
+def _details(each: ConnectionVerification) -> str:
+    return each.error.title if each.error else each.headline or ""
+
+
+def _checked(names: Sequence[str]) -> tuple[str, ...]:
+    """`names`, which become words of a command line. A name that no connection can have is refused
+    as one that the key has no access to."""
+    for name in names:
+        if not is_name(name):
+            raise fail("key-not-allowed", name=name)
+    return tuple(names)
+
+
+def _environment(terminal: Terminal) -> Mapping[str, str]:
+    settings = terminal.settings
+    return {**settings.child_environment, **settings.service_environment}
