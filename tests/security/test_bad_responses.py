@@ -77,6 +77,12 @@ def stall(wire: socket.socket) -> None:
     wire.recv(1)
 
 
+def stall_midway(wire: socket.socket) -> None:
+    """Send half of a response, and nothing more."""
+    part(170)(wire)
+    stall(wire)
+
+
 def drip(wire: socket.socket) -> None:
     """Send a good response, a byte whenever the other side could give up."""
     for byte in http_response(body=json.dumps(TOKEN)):
@@ -88,7 +94,7 @@ def drip(wire: socket.socket) -> None:
 STALLS: dict[str, Answer] = {
     "a black hole": stall,
     "a byte at a time": drip,
-    "half of a response": lambda wire: (part(170)(wire), stall(wire)),
+    "half of a response": stall_midway,
 }
 """What blocks a caller without a deadline."""
 HOSTILE: dict[str, Answer] = {

@@ -7,6 +7,7 @@ network failure counts as a rejection.
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from email.utils import format_datetime
 
 import pytest
 from support.harness import ANNA, Harness, query_parameters
@@ -176,3 +177,33 @@ def test_an_untrusted_certificate_stops_everything_with_the_reason(harness: Harn
         untrusted, harness.register_client(), load().data_center("eu"), {}
     )
     assert (state, failure.code) == (AttemptState.FAILED, "network-tls")
+
+
+@pytest.mark.parametrize("is_date", [False, True])
+@pytest.mark.parametrize("kind", ["rate-limit", "data-center-down"])
+def test_the_time_that_a_server_names_is_kept_by_every_request(
+    without_cached_token: Harness, kind: str, is_date: bool
+) -> None:
+    harness = without_cached_token
+    begun = harness.services.authorization.begin("crm")
+    callback = query_parameters(harness.give_consent(begun))
+    until = harness.now() + timedelta(seconds=1200)
+    named = format_datetime(until, usegmt=True) if is_date else "1200"
+    harness.controls.inject_fault(kind, times=99, retry_after=named)
+    done = harness.services.authorization.complete(
+        callback, {begun.cookie_name: begun.cookie_value}
+    )
+    failures = [done.failure] if kind == "rate-limit" else []  # else its outcome is unknown
+    for request in (
+        lambda: harness.services.tokens.revoke(current_grant(harness)),
+        lambda: harness.services.tokens.access_token("crm"),
+    ):
+        with pytest.raises(WizardError) as caught:
+            request()
+        failures.append(caught.value.failure)
+    for failure in failures:
+        assert failure is not None
+        assert failure.retry_at is not None, failure.code
+        assert abs((failure.retry_at - until).total_seconds()) < 10
+    assert count_requests(harness, RequestKind.REVOCATION) == 1
+    assert count_requests(harness, RequestKind.CODE_EXCHANGE) == 1

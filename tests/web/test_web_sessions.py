@@ -2,11 +2,16 @@
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from flask import Flask
+from support.harness import settings_for
 from support.web_visitor import FakeTimer, Visitor, route_paths
 
+from wizard.services import Services
+from wizard.web.app import create_app
 from wizard.web.sessions import LinkTokens
 
 DATA = ("leads", "anna@zylker.example", "Zylker", "Test client", "1000.")
@@ -134,6 +139,40 @@ def test_signing_out_ends_the_session_on_the_server(visitor: Visitor) -> None:
     assert visitor.submit_form("/sign-out").status_code == 303
     visitor.client.set_cookie(name, cookie.value)
     assert visitor.get("/status").status_code == 403
+
+
+def test_a_session_ends_with_its_server(
+    visitor: Visitor, services: Services, link_tokens: LinkTokens
+) -> None:
+    name = f"zw_session_{services.settings.port}"
+    cookie = visitor.client.get_cookie(name)
+    assert cookie is not None
+    restarted = Visitor(
+        create_app(services, link_tokens=link_tokens).test_client(), services, link_tokens
+    )
+    restarted.client.set_cookie(name, cookie.value)
+    assert restarted.get("/status").status_code == 403
+
+
+def test_two_instances_on_one_computer_do_not_end_each_others_sessions(
+    visitor: Visitor, services: Services, link_tokens: LinkTokens, tmp_path: Path
+) -> None:
+    """A browser sends the cookies of one port to all ports of a host."""
+    port = services.settings.port + 1
+    settings = replace(settings_for(tmp_path / "second", services.zoho.instance), port=port)
+    with Services.open(settings) as second:
+        other = Visitor(
+            create_app(second, link_tokens=link_tokens).test_client(), second, link_tokens
+        )
+        cookie = visitor.client.get_cookie(f"zw_session_{port - 1}")
+        assert cookie is not None
+        other.client.set_cookie(f"zw_session_{port - 1}", cookie.value)
+        assert other.get("/status").status_code == 403, "a session of the first opens nothing here"
+        signed_in = other.sign_in("/status")
+        assert signed_in.headers["Set-Cookie"].startswith(f"zw_session_{port}=")
+        visitor.client.set_cookie(f"zw_session_{port}", "of the second")
+        other.get("/status")
+        assert visitor.get("/status").status_code == 200
 
 
 def test_a_page_creates_a_link_for_a_private_window(
