@@ -7,7 +7,14 @@ from pathlib import Path
 
 import pytest
 from support.connections_file import client_table, connection_table
-from support.harness import ANNA, BOB, CARLA, SECOND_ORGANIZATION, Harness
+from support.harness import (
+    ANNA,
+    BOB,
+    CARLA,
+    FIRST_ORGANIZATION,
+    SECOND_ORGANIZATION,
+    Harness,
+)
 from support.shell import RunningCommand, Shell
 
 from wizard.model import GrantState
@@ -22,17 +29,17 @@ class Consents:
         self._controls = shell.simulator.controls
         self._given: set[str] = set()
 
-    def give(self, running: RunningCommand) -> None:
+    def give(self, running: RunningCommand, organization: str = SECOND_ORGANIZATION) -> None:
         """Open the next URL as the account that the command names, accept, and paste the URL where
-        the browser ends up."""
+        the browser ends up. Carla chooses `organization`."""
         seen = "".join(f"(?!{re.escape(each)})" for each in self._given)
         asked = running.wait_for_stderr(
             rf"(?s)\S+@zylker.example(?:(?!@|http).)*{seen}{CONSENT_URL}\n"
         )
         email, url = asked.split()[0], asked.split()[-1]
         self._given.add(url)
-        organization = SECOND_ORGANIZATION if email == CARLA else ""
-        running.send_line(self._controls.authorize(url, email, organization))
+        chosen = organization if email == CARLA else ""
+        running.send_line(self._controls.authorize(url, email, chosen))
 
 
 @pytest.fixture
@@ -63,7 +70,7 @@ def secrets_of(file: Path) -> list[str]:
     return file.with_name("secrets").read_text("utf-8").split()
 
 
-def test_a_script_applies_a_file_and_a_second_time_changes_nothing(
+def test_a_script_applies_a_file_and_only_a_different_organization_stops(
     shell: Shell, file: Path
 ) -> None:
     planned = json.loads(shell.run("plan", str(file), "--json").stdout)
@@ -73,12 +80,20 @@ def test_a_script_applies_a_file_and_a_second_time_changes_nothing(
         running.send_line(secret)
     consents = Consents(shell)
     for _each in planned["consents"]:
-        consents.give(running)
+        consents.give(running, FIRST_ORGANIZATION)
+    done = running.finish()
+    assert done.exit_code == 3, done.stderr
+    states = {each["name"]: each["state"] for each in json.loads(done.stdout)["connections"]}
+    verified = dict.fromkeys(("leads", "books", "bob"), "reauthorized")
+    assert states == {**verified, "carla": "skipped"}
+    assert "REFRESH_TOKEN" in (shell.directory / "leads.env").read_text("utf-8")
+
+    running = shell.start("apply", str(file), "--yes", "--no-browser", "--json")
+    consents.give(running)
     done = running.finish()
     assert done.exit_code == 0, done.stderr
-    results = json.loads(done.stdout)["connections"]
-    assert [each["state"] for each in results] == ["reauthorized"] * 4
-    assert "REFRESH_TOKEN" in (shell.directory / "leads.env").read_text("utf-8")
+    (carla,) = json.loads(done.stdout)["connections"]
+    assert (carla["name"], carla["state"]) == ("carla", "reauthorized")
     assert shell.run("plan", str(file), "--exit-code").exit_code == 0
     again = shell.run("apply", str(file), "--no-input", "--json")
     assert (again.exit_code, json.loads(again.stdout)["plan"]["has_changes"]) == (0, False)

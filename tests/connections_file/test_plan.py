@@ -147,6 +147,18 @@ def test_a_missing_command_of_this_machine_leaves_out_its_destination(harness: H
     assert (plan.deliveries, plan.access) == ((), ())
 
 
+def test_one_place_gets_the_credentials_of_one_connection(harness: Harness) -> None:
+    destinations = [{"profile": "dotenv", "to": "/srv/app/.env"}]
+    tables = [
+        connection_table(name, "zylker", destinations=destinations) for name in ("one", "two")
+    ]
+    plan = plan_of(harness, client_table("zylker") + "".join(tables))
+    assert [(each.path, each.failure.code) for each in plan.declined] == [
+        ("connections.two.destinations[0]", "destination-taken")
+    ]
+    assert [each.connection for each in plan.deliveries] == ["one"]
+
+
 def test_more_connections_than_refresh_tokens_are_named(harness: Harness) -> None:
     most = limits().refresh_tokens_hard_stop
     tables = [connection_table(f"c{number}", "zylker") for number in range(most + 1)]

@@ -258,7 +258,7 @@ def _print_progress(terminal: Terminal, names: Sequence[str]) -> None:
 
 def _prune(terminal: Terminal, removed: Unmanaged, *, yes: bool) -> Sequence[Declined]:
     if not yes:
-        count = str(len(removed.connections))
+        count = str(len(removed.connections) or "")
         terminal.confirm(message("prompts", "prune", count=count), option="--yes")
     return terminal.services.connections_file.prune(removed)
 
