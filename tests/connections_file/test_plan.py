@@ -110,6 +110,7 @@ def test_a_different_client_or_organization_is_not_applied(harness: Harness) -> 
     plan = plan_of(
         harness,
         text.replace('client = "zylker"', 'client = "other"\norganization = "Zylker Outlet"')
+        + 'scopes = ["ZohoCRM.modules.contacts.READ"]\n'
         + client_table("other", clients["other"]["client_id"]),
     )
     assert [each.path for each in plan.declined] == [
